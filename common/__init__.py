@@ -1,0 +1,1 @@
+"""What every process shares; knows no service and no algorithm."""

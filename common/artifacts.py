@@ -1,0 +1,131 @@
+"""Artifacts: folders of files that are published whole, never changed, and verified before use.
+
+The manifest is written last and only if absent. Whoever finds it finds every file that it lists; whoever does not, finds
+no artifact, whatever else lies there from an attempt that was cut off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf import json_format
+
+from common.errors import CorruptArtifact, ResourceNotFound, invalid
+from common.storage import Store
+from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactFile, ArtifactManifest
+
+__all__ = ["FORMAT_VERSION", "MANIFEST", "Artifact", "open_artifact", "publish_artifact"]
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A verified artifact: its files, on a local disk, and what it says about itself."""
+
+    folder: Path
+    manifest: ArtifactManifest
+
+
+def publish_artifact(
+    store: Store, location: str, *, files: Path, manifest: ArtifactManifest
+) -> ArtifactManifest:
+    """Upload a folder of files and then its manifest.
+
+    Args:
+        store: The shared store.
+        location: Folder of the artifact, relative to the store's root.
+        files: Local folder; all files below it are published.
+        manifest: Everything but `format_version` and `files`, which are filled in here.
+
+    Returns:
+        The manifest as published.
+
+    Raises:
+        InvalidInput: The folder holds a file named like the manifest, or nothing.
+        ResourceAlreadyExists: An artifact is already published there.
+        Unavailable: The store cannot be reached.
+    """
+    paths = sorted(path for path in files.rglob("*") if path.is_file())
+    names = [path.relative_to(files).as_posix() for path in paths]
+    if not paths or MANIFEST in names:
+        raise invalid("files", got=names, want=f"at least one file and none named {MANIFEST}")
+    complete = ArtifactManifest()
+    complete.CopyFrom(manifest)
+    complete.format_version = FORMAT_VERSION
+    del complete.files[:]
+    for path, name in zip(paths, names, strict=True):
+        store.put(f"{location}/{name}", path)
+        complete.files.append(ArtifactFile(path=name, bytes=path.stat().st_size, sha256=_digest(path)))
+    text = json_format.MessageToJson(complete, preserving_proto_field_name=True)
+    store.put(f"{location}/{MANIFEST}", text.encode(), if_absent=True)
+    return complete
+
+
+def open_artifact(store: Store, location: str, *, cache: Path) -> Artifact:
+    """Bring an artifact to this machine's disk (a local store is used in place) and verify every byte.
+
+    Args:
+        store: The shared store.
+        location: Folder of the artifact, relative to the store's root.
+        cache: Local folder for copies from a store that is not local.
+
+    Raises:
+        ResourceNotFound: Nothing is published there.
+        CorruptArtifact: A file is missing or differs from the manifest, or the layout is of an unknown version.
+        Unavailable: The store cannot be reached.
+    """
+    manifest = read_manifest(store, location)
+    folder = store.local_folder(location)
+    if folder is None:
+        folder = cache / location
+        for file in manifest.files:
+            target = folder / file.path
+            if not (
+                target.is_file() and target.stat().st_size == file.bytes and _digest(target) == file.sha256
+            ):
+                partial = target.with_name(target.name + ".part")
+                store.download(f"{location}/{file.path}", partial)
+                partial.replace(target)
+    for file in manifest.files:
+        path = folder / file.path
+        if not path.is_file():
+            raise CorruptArtifact(f"artifact {location}: `{file.path}` is missing, want {file.bytes} bytes")
+        if path.stat().st_size != file.bytes or (digest := _digest(path)) != file.sha256:
+            found = (
+                f"{path.stat().st_size} bytes" if path.stat().st_size != file.bytes else f"sha256 {digest}"
+            )
+            raise CorruptArtifact(
+                f"artifact {location}: `{file.path}`: got {found}, want {file.bytes} bytes, sha256 {file.sha256}"
+            )
+    return Artifact(folder, manifest)
+
+
+def read_manifest(store: Store, location: str) -> ArtifactManifest:
+    """Read what an artifact says about itself, without its files; the errors of `open_artifact`."""
+    try:
+        text = store.get(f"{location}/{MANIFEST}")
+    except ResourceNotFound as error:
+        raise ResourceNotFound(f"`artifact`: got {location}, where nothing is published") from error
+    try:
+        manifest = json_format.Parse(text, ArtifactManifest())
+    except json_format.ParseError as error:
+        raise CorruptArtifact(f"artifact {location}: the manifest cannot be read: {error}") from error
+    if manifest.format_version != FORMAT_VERSION:
+        raise CorruptArtifact(
+            f"artifact {location}: `format_version`: got {manifest.format_version}, want {FORMAT_VERSION}; train a new version"
+        )
+    for file in manifest.files:
+        if file.path.startswith("/") or ".." in Path(file.path).parts:
+            raise CorruptArtifact(
+                f"artifact {location}: `path`: got {file.path!r}, want one inside of the artifact"
+            )
+    return manifest
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

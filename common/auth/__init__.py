@@ -1,0 +1,15 @@
+"""Who calls: signed tokens that carry a role, and the roles each service of the contracts admits."""
+
+from common.auth.callers import ANY_ROLE, OPEN, admitted_roles
+from common.auth.tokens import ROLES, Identity, TokenIssuer, TokenVerifier, generate_key_pair
+
+__all__ = [
+    "ANY_ROLE",
+    "OPEN",
+    "ROLES",
+    "Identity",
+    "TokenIssuer",
+    "TokenVerifier",
+    "admitted_roles",
+    "generate_key_pair",
+]

@@ -1,0 +1,163 @@
+"""Bearer tokens: JSON Web Tokens signed with Ed25519.
+
+The issuer (`tailorbird up`, `tailorbird keys`) holds the private key. Services hold the public key and one
+token each, for their own role, so that a service that is taken over can neither make tokens nor act as another.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from common.clock import Clock, SystemClock
+from common.errors import InvalidInput, Unauthenticated, invalid
+
+__all__ = ["ROLES", "Identity", "TokenIssuer", "TokenVerifier", "generate_key_pair"]
+
+#: Roles that a token can carry. `client` is an application, `operator` a person, the others are our processes.
+ROLES: Final = ("client", "operator", "gateway", "trainer", "runtime", "events")
+_ISSUER = "tailorbird"
+_ALGORITHM = "EdDSA"
+_CACHE_SIZE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a token speaks for.
+
+    Attributes:
+        role: One of `ROLES`.
+        subject: Name of the holder, e.g. an access key id or a process name.
+        expires_at: Seconds since 1970-01-01 UTC.
+    """
+
+    role: str
+    subject: str
+    expires_at: float
+
+
+def generate_key_pair(private_path: Path, public_path: Path) -> None:
+    """Make a new Ed25519 key pair; the private file is readable by its owner only.
+
+    Raises:
+        FileExistsError: A private key is already there; it is never overwritten.
+    """
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    descriptor = os.open(private_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(private)
+    public_path.write_bytes(public)
+
+
+class TokenIssuer:
+    """Signs tokens.
+
+    Args:
+        private_pem: The private key as PEM.
+        clock: Source of the present time.
+
+    Raises:
+        InvalidInput: The PEM holds no Ed25519 private key.
+    """
+
+    def __init__(self, private_pem: bytes, *, clock: Clock | None = None) -> None:
+        try:
+            key = serialization.load_pem_private_key(private_pem, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise InvalidInput("`private key`: got no readable PEM, want an Ed25519 private key") from error
+        if not isinstance(key, Ed25519PrivateKey):
+            raise invalid("private key", got=type(key).__name__, want="an Ed25519 private key")
+        self._key = key
+        self._clock = clock or SystemClock()
+
+    def issue(self, role: str, *, subject: str, lifetime: timedelta) -> str:
+        """Return a signed token.
+
+        Raises:
+            InvalidInput: The role is not one of `ROLES`.
+        """
+        if role not in ROLES:
+            raise invalid("role", got=role, want=f"one of {', '.join(ROLES)}")
+        now = self._clock.now()
+        claims = {"iss": _ISSUER, "sub": subject, "role": role, "iat": now, "exp": now + lifetime}
+        return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
+
+
+class TokenVerifier:
+    """Checks tokens; a token that was checked once costs a dictionary lookup until it expires.
+
+    Args:
+        public_pem: The public key as PEM.
+        clock: Source of the present time.
+
+    Raises:
+        InvalidInput: The PEM holds no Ed25519 public key.
+    """
+
+    def __init__(self, public_pem: bytes, *, clock: Clock | None = None) -> None:
+        try:
+            key = serialization.load_pem_public_key(public_pem)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise InvalidInput("`public key`: got no readable PEM, want an Ed25519 public key") from error
+        if not isinstance(key, Ed25519PublicKey):
+            raise invalid("public key", got=type(key).__name__, want="an Ed25519 public key")
+        self._key = key
+        self._clock = clock or SystemClock()
+        self._seen: OrderedDict[str, Identity] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def verify(self, token: str) -> Identity:
+        """Return who the token speaks for.
+
+        Raises:
+            Unauthenticated: It is malformed, signed by another key, or expired.
+        """
+        now = self._clock.now().timestamp()
+        identity = self._seen.get(token)
+        if identity is None:
+            identity = self._decode(token)
+            with self._lock:
+                self._seen[token] = identity
+                if len(self._seen) > _CACHE_SIZE:
+                    self._seen.popitem(last=False)
+        if identity.expires_at <= now:
+            raise Unauthenticated(
+                "`authorization`: got an expired token, want a valid one; make a new one with `tailorbird keys create`"
+            )
+        return identity
+
+    def _decode(self, token: str) -> Identity:
+        try:
+            claims = jwt.decode(
+                token,
+                self._key,
+                algorithms=[_ALGORITHM],
+                issuer=_ISSUER,
+                # Expiry is compared with our own clock on every call, cached or not.
+                options={"require": ["exp", "sub", "role"], "verify_exp": False, "verify_iat": False},
+            )
+        except jwt.InvalidTokenError as error:
+            raise Unauthenticated(
+                f"`authorization`: got a token that does not verify ({error}), want one issued for this installation"
+            ) from error
+        if claims["role"] not in ROLES:
+            raise Unauthenticated(
+                f"`authorization`: got role {claims['role']!r}, want one of {', '.join(ROLES)}"
+            )
+        return Identity(role=claims["role"], subject=claims["sub"], expires_at=float(claims["exp"]))

@@ -1,0 +1,44 @@
+"""Time as a constructor argument, so that tests move it by hand."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+__all__ = ["Clock", "ManualClock", "SystemClock"]
+
+
+class Clock(Protocol):
+    """Tells the time of day."""
+
+    def now(self) -> datetime:
+        """Return the present moment, with time zone UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the present moment, with time zone UTC."""
+        return datetime.fromtimestamp(time.time(), tz=UTC)
+
+
+class ManualClock:
+    """A clock that stands still until it is moved; safe to share between threads."""
+
+    def __init__(self, start: datetime | None = None) -> None:
+        self._now = start or datetime(2026, 1, 1, tzinfo=UTC)
+        self._lock = threading.Lock()
+
+    def now(self) -> datetime:
+        """Return the moment that was last set."""
+        with self._lock:
+            return self._now
+
+    def advance(self, *, seconds: float) -> None:
+        """Move forward by `seconds`."""
+        with self._lock:
+            self._now += timedelta(seconds=seconds)

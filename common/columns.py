@@ -1,0 +1,31 @@
+"""The one list of column names: Personalize's reserved columns and our own internal ones."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "EVENT_ID", "EVENT_TYPE", "EVENT_VALUE", "IMPRESSION", "INTERNAL", "ITEM_ID", "LOG_OFFSET",
+    "RECOMMENDATION_ID", "SESSION_ID", "SOURCE", "SOURCE_BULK", "SOURCE_PUT", "TIMESTAMP", "USER_ID",
+]  # fmt: skip
+
+USER_ID: Final = "USER_ID"
+ITEM_ID: Final = "ITEM_ID"
+#: Seconds since 1970-01-01 UTC.
+TIMESTAMP: Final = "TIMESTAMP"
+EVENT_TYPE: Final = "EVENT_TYPE"
+EVENT_VALUE: Final = "EVENT_VALUE"
+IMPRESSION: Final = "IMPRESSION"
+RECOMMENDATION_ID: Final = "RECOMMENDATION_ID"
+
+#: Where a row came from: a bulk import or a streamed event. A FULL import replaces only bulk rows.
+SOURCE: Final = "_SOURCE"
+SOURCE_BULK: Final = "bulk"
+SOURCE_PUT: Final = "put"
+EVENT_ID: Final = "_EVENT_ID"
+#: Offset in the event log, null for bulk rows.
+LOG_OFFSET: Final = "_OFFSET"
+SESSION_ID: Final = "_SESSION_ID"
+
+#: Columns that no schema of a user can name.
+INTERNAL: Final = (SOURCE, EVENT_ID, LOG_OFFSET, SESSION_ID)

@@ -1,0 +1,29 @@
+"""gRPC as this project uses it: servers with one set of interceptors, channels with deadlines.
+
+Servicers raise from `common.errors`; the interceptors here are the only place that turns errors into statuses,
+checks tokens, and ties request ids to logs.
+"""
+
+from common.rpc.channels import aio_channel, channel
+from common.rpc.credentials import file_token
+from common.rpc.gate import CallGate, caller
+from common.rpc.interceptors import AioGateInterceptor, GateInterceptor
+from common.rpc.server import AioRpcServer, RpcServer, Service, serve_until_signal, wait_for_signal
+from common.rpc.status import from_rpc_error, to_status
+
+__all__ = [
+    "AioGateInterceptor",
+    "AioRpcServer",
+    "CallGate",
+    "GateInterceptor",
+    "RpcServer",
+    "Service",
+    "aio_channel",
+    "caller",
+    "channel",
+    "file_token",
+    "from_rpc_error",
+    "serve_until_signal",
+    "to_status",
+    "wait_for_signal",
+]

@@ -1,0 +1,141 @@
+"""Channels to other services: token, request id, deadlines and retries on every call.
+
+Deadlines and retry policy are data (`protos/service_config.json`), applied by gRPC itself. A channel is made once
+per process and peer and re-used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from common.errors import InvalidInput
+from common.logs import request_id
+from common.rpc.gate import REQUEST_ID_KEY
+from common.settings import TlsFiles
+
+__all__ = ["aio_channel", "channel", "service_config"]
+
+_MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # a page of 10 000 log events is larger than the default of 4 MiB
+
+
+@lru_cache(maxsize=1)
+def service_config() -> str:
+    """Return the deadlines and retry policy of all services, as gRPC's service config."""
+    text = resources.files("protos").joinpath("service_config.json").read_text()
+    return json.dumps(json.loads(text))
+
+
+def _options(*, proxy: bool = False) -> list[tuple[str, Any]]:
+    return [
+        ("grpc.service_config", service_config()),
+        ("grpc.enable_retries", 1),
+        ("grpc.enable_http_proxy", int(proxy)),
+        ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+        # A peer that restarts is found again within a second, not after gRPC's default of up to two minutes.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+    ]
+
+
+def _credentials(tls: TlsFiles | None) -> grpc.ChannelCredentials | None:
+    if tls is None or tls.ca_file is None:
+        return None
+    client = (
+        (tls.key_file.read_bytes(), tls.cert_file.read_bytes())
+        if tls.key_file and tls.cert_file
+        else (None, None)
+    )
+    return grpc.ssl_channel_credentials(tls.ca_file.read_bytes(), *client)
+
+
+def channel(target: str, *, token: Callable[[], str] | str, tls: TlsFiles | None = None) -> grpc.Channel:
+    """Open a sync channel.
+
+    Args:
+        target: `host:port`.
+        token: Bearer token, or a function that returns the current one.
+        tls: Certificates; None speaks plain text, for loopback and service meshes.
+    """
+    _check(target)
+    credentials = _credentials(tls)
+    plain = (
+        grpc.insecure_channel(target, options=_options())
+        if credentials is None
+        else grpc.secure_channel(target, credentials, options=_options())
+    )
+    return grpc.intercept_channel(plain, _Metadata(_source(token)))
+
+
+def aio_channel(
+    target: str, *, token: Callable[[], str] | str, tls: TlsFiles | None = None
+) -> grpc.aio.Channel:
+    """Open an aio channel; arguments as for `channel`."""
+    _check(target)
+    credentials = _credentials(tls)
+    interceptors = [_AioMetadata(_source(token))]
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, options=_options(), interceptors=interceptors)
+    return grpc.aio.secure_channel(target, credentials, options=_options(), interceptors=interceptors)
+
+
+def _check(target: str) -> None:
+    if ":" not in target:
+        raise InvalidInput(f"`target`: got {target!r}, want HOST:PORT")
+
+
+def _source(token: Callable[[], str] | str) -> Callable[[], str]:
+    if isinstance(token, str):
+        return lambda: token
+    return token
+
+
+def _metadata(old: Any, token: str) -> list[tuple[str, str]]:
+    entries = [(key, value) for key, value in (old or ())]
+    if token and not any(key == "authorization" for key, _ in entries):
+        entries.append(("authorization", f"Bearer {token}"))
+    if (current := request_id.get()) and not any(key == REQUEST_ID_KEY for key, _ in entries):
+        entries.append((REQUEST_ID_KEY, current))
+    return entries
+
+
+class _Details(grpc.ClientCallDetails):
+    def __init__(self, old: Any, metadata: list[tuple[str, str]]) -> None:
+        self.method = old.method
+        self.timeout = old.timeout
+        self.metadata = metadata
+        self.credentials = old.credentials
+        self.wait_for_ready = old.wait_for_ready
+        self.compression = old.compression
+
+
+class _Metadata(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # generic only in the stubs' newer half
+    def __init__(self, token: Callable[[], str]) -> None:
+        self._token = token
+
+    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        metadata = _metadata(client_call_details.metadata, self._token())
+        return continuation(_Details(client_call_details, metadata), request)
+
+
+class _AioMetadata(grpc.aio.UnaryUnaryClientInterceptor):
+    def __init__(self, token: Callable[[], str]) -> None:
+        self._token = token
+
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        metadata = grpc.aio.Metadata(*_metadata(client_call_details.metadata, self._token()))
+        details = grpc.aio.ClientCallDetails(
+            client_call_details.method,
+            client_call_details.timeout,
+            metadata,
+            client_call_details.credentials,
+            client_call_details.wait_for_ready,
+        )
+        return await continuation(details, request)

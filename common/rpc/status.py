@@ -1,0 +1,83 @@
+"""The one mapping between the error tree and gRPC statuses, in both directions.
+
+A status carries `google.rpc.ErrorInfo` (reason, domain, metadata) and `google.rpc.BadRequest` as its details.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from common import errors
+
+__all__ = ["DOMAIN", "from_rpc_error", "to_status"]
+
+DOMAIN = "tailorbird"
+
+
+def _leaves(root: type[errors.TailorbirdError]) -> Iterator[type[errors.TailorbirdError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from _leaves(child)
+
+
+_BY_REASON = {kind.reason: kind for kind in _leaves(errors.TailorbirdError)}
+_BY_CODE: dict[str, type[errors.TailorbirdError]] = {
+    "INVALID_ARGUMENT": errors.InvalidInput,
+    "NOT_FOUND": errors.ResourceNotFound,
+    "ALREADY_EXISTS": errors.ResourceAlreadyExists,
+    "UNAUTHENTICATED": errors.Unauthenticated,
+    "PERMISSION_DENIED": errors.PermissionDenied,
+    "UNIMPLEMENTED": errors.OperationUnavailable,
+    "UNAVAILABLE": errors.Unavailable,
+    "DEADLINE_EXCEEDED": errors.Unavailable,
+}
+
+
+def to_status(error: BaseException) -> grpc.Status:
+    """Return the status for an error; whatever is not of our tree is INTERNAL and shows nothing of itself."""
+    known = error if isinstance(error, errors.TailorbirdError) else errors.TailorbirdError("internal error")
+    details = []
+    info = any_pb2.Any()
+    info.Pack(error_details_pb2.ErrorInfo(reason=known.reason, domain=DOMAIN, metadata=known.metadata))
+    details.append(info)
+    if known.violations:
+        bad = any_pb2.Any()
+        bad.Pack(
+            error_details_pb2.BadRequest(
+                field_violations=[
+                    error_details_pb2.BadRequest.FieldViolation(
+                        field=item.field, description=item.description
+                    )
+                    for item in known.violations
+                ]
+            )
+        )
+        details.append(bad)
+    return rpc_status.to_status(
+        status_pb2.Status(code=code_pb2.Code.Value(known.code), message=known.message, details=details)
+    )
+
+
+def from_rpc_error(error: grpc.RpcError) -> errors.TailorbirdError:
+    """Return the error of our tree that a failed call stands for."""
+    if not isinstance(error, grpc.Call):
+        return errors.Unavailable(str(error))
+    code = error.code()
+    message = error.details() or code.name
+    reason, metadata, violations = "", {}, []
+    status = rpc_status.from_call(error)
+    for detail in status.details if status is not None else ():
+        info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        if detail.Unpack(info):
+            reason, metadata = info.reason, dict(info.metadata)
+        elif detail.Unpack(bad):
+            violations = [
+                errors.FieldViolation(item.field, item.description) for item in bad.field_violations
+            ]
+    kind = _BY_REASON.get(reason) or _BY_CODE.get(code.name, errors.TailorbirdError)
+    return kind(message, violations=violations, metadata=metadata)

@@ -1,0 +1,81 @@
+"""Settings that several processes share. Only a `__main__` builds them; everybody else is handed values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["AccountSettings", "ProcessSettings", "StoreSettings", "TlsFiles"]
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Certificates as PEM files. A server wants `cert_file` and `key_file`; `ca_file` makes it demand client certificates."""
+
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    ca_file: Path | None = None
+
+
+class ProcessSettings(BaseSettings):
+    """What every process is told."""
+
+    model_config = SettingsConfigDict(env_prefix="TAILORBIRD_", frozen=True, extra="ignore")
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Lowest level that is logged."
+    )
+    log_form: Literal["json", "text"] = Field("json", description="Form of the log lines on standard error.")
+    public_key_file: Path = Field(
+        Path("tailorbird-data/keys/public.pem"),
+        description="Public key that bearer tokens are checked with (PEM).",
+    )
+    token_file: Path | None = Field(
+        None,
+        description="This process's own bearer token, sent to other services; read again when the file changes.",
+    )
+    tls_cert_file: Path | None = Field(
+        None, description="Certificate of this process (PEM); absent: plain text."
+    )
+    tls_key_file: Path | None = Field(None, description="Private key of that certificate (PEM).")
+    tls_ca_file: Path | None = Field(
+        None, description="Authority that peers' certificates are checked with (PEM)."
+    )
+    grace_seconds: float = Field(10.0, ge=0, description="Time that running calls get at a stop.")
+
+    def tls(self) -> TlsFiles | None:
+        """Return the certificates, or None for plain text."""
+        if self.tls_cert_file is None and self.tls_ca_file is None:
+            return None
+        return TlsFiles(self.tls_cert_file, self.tls_key_file, self.tls_ca_file)
+
+
+class StoreSettings(BaseSettings):
+    """Where the shared store is."""
+
+    model_config = SettingsConfigDict(env_prefix="TAILORBIRD_", frozen=True, extra="ignore")
+
+    store_url: str = Field(
+        "tailorbird-data/store", description="The shared store: a folder, or `s3://BUCKET/PREFIX`."
+    )
+    s3_endpoint: str | None = Field(
+        None, description="Endpoint of an S3-compatible service, for store and imports."
+    )
+    s3_region: str = Field("us-east-1", description="Region given to the S3-compatible service.")
+    s3_access_key_id: str | None = Field(None, description="Access key of the S3-compatible service.")
+    s3_secret_access_key: str | None = Field(None, repr=False, description="Secret of that access key.")
+
+
+class AccountSettings(BaseSettings):
+    """What appears in ARNs."""
+
+    model_config = SettingsConfigDict(env_prefix="TAILORBIRD_", frozen=True, extra="ignore")
+
+    region: str = Field(
+        "us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="Region in ARNs and signatures."
+    )
+    account_id: str = Field("000000000000", pattern=r"^\d{12}$", description="Account in ARNs.")

@@ -1,0 +1,111 @@
+"""Datasets as Delta Lake tables: appended, replaced in part, read at a version, each in one commit.
+
+A commit can carry an application transaction (an id and a number), which is how a repeated import and a repeated
+sealing of events are recognised and change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from common import columns
+from common.errors import ResourceNotFound, Unavailable
+from common.storage import Store
+
+__all__ = ["Table"]
+
+_ATTEMPTS = 5
+T = TypeVar("T")
+
+
+class Table:
+    """One dataset's table. It exists from its first commit on.
+
+    Args:
+        store: The shared store, local or S3.
+        location: Folder of the table, relative to the store's root.
+    """
+
+    def __init__(self, store: Store, location: str) -> None:
+        self._uri = f"{store.table_uri}/{location}"
+        self._options = store.table_options or None
+        self.location = location
+
+    def exists(self) -> bool:
+        """Tell whether there was a first commit."""
+        return DeltaTable.is_deltatable(self._uri, self._options)
+
+    def version(self) -> int:
+        """Return the number of the latest commit; the errors of `read`."""
+        return self._open().version()
+
+    def transaction(self, app_id: str) -> int | None:
+        """Return the number that the last commit of an application carried; None when it never wrote here."""
+        if not self.exists():
+            return None
+        return self._open().transaction_version(app_id)
+
+    def read(self, *, version: int | None = None) -> pl.DataFrame:
+        """Return the rows at a version, the latest by default.
+
+        Raises:
+            ResourceNotFound: Nothing was ever written, or not that version.
+            Unavailable: The store cannot be reached.
+        """
+        # The Arrow stream needs neither pyarrow nor a second reader.
+        return pl.DataFrame(self._open(version).scan())  # type: ignore[arg-type]  # any Arrow stream is taken
+
+    def append(self, rows: pl.DataFrame, *, app_id: str | None = None, number: int = 0) -> int:
+        """Add rows, new columns included, and return the version; with `app_id`, in a transaction of that number.
+
+        Raises:
+            Unavailable: The store cannot be reached, or others committed in between again and again.
+        """
+        return self._commit(rows, "append", predicate=None, app_id=app_id, number=number)
+
+    def replace_bulk(self, rows: pl.DataFrame, *, app_id: str, number: int) -> int:
+        """Replace the rows of earlier bulk imports, keep those of streamed events; errors of `append`."""
+        if not self.exists():
+            return self.append(rows, app_id=app_id, number=number)
+        predicate = f"{columns.SOURCE} = '{columns.SOURCE_BULK}'"
+        return self._commit(rows, "overwrite", predicate=predicate, app_id=app_id, number=number)
+
+    def _open(self, version: int | None = None) -> DeltaTable:
+        try:
+            return DeltaTable(self._uri, version=version, storage_options=self._options)
+        except TableNotFoundError as error:
+            raise ResourceNotFound(
+                f"`dataset`: got {self.location}, which holds no data yet; import some first"
+            ) from error
+        except DeltaError as error:
+            raise Unavailable(f"dataset {self.location}: cannot be read: {error}") from error
+
+    def _commit(
+        self, rows: pl.DataFrame, mode: Any, *, predicate: str | None, app_id: str | None, number: int
+    ) -> int:
+        marks = [Transaction(app_id, number)] if app_id else None
+
+        def write() -> int:
+            write_deltalake(
+                self._uri, rows, mode=mode, predicate=predicate, schema_mode="merge",
+                storage_options=self._options, commit_properties=CommitProperties(app_transactions=marks),
+            )  # fmt: skip
+            return self.version()
+
+        return self._retried(write)
+
+    def _retried(self, write: Callable[[], T]) -> T:
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return write()
+            except CommitFailedError:
+                continue  # somebody else committed in between: read the new state and try again
+        try:
+            return write()
+        except DeltaError as error:
+            raise Unavailable(f"dataset {self.location}: cannot be written: {error}") from error

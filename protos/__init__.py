@@ -1,0 +1,1 @@
+"""The contracts between the processes and, generated beside them, their Python stubs."""
