@@ -1,0 +1,163 @@
+"""String ids and the dense indexes that arrays are addressed by, readable straight from mapped files.
+
+A look-up hashes the id, finds the hash by bisection in a sorted array and compares the real bytes, so that a process
+can open a vocabulary of millions of ids in no time, share its pages with its siblings and answer in microseconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import CorruptArtifact, invalid
+
+__all__ = ["Vocabulary"]
+
+_PARTS = ("bytes", "offsets", "hashes", "order")
+
+
+class Vocabulary:
+    """An immutable two-way map between unique string ids and the indexes 0 .. n - 1.
+
+    Build one with `Vocabulary.build`, or open a saved one with `Vocabulary.load`; the constructor takes the arrays that
+    both end with and trusts them.
+
+    Args:
+        text: uint8 [total], the UTF-8 bytes of all ids, in index order.
+        offsets: int64 [n + 1], where each id begins in `text`.
+        hashes: uint64 [n], the hashes of the ids, ascending.
+        order: int32 [n], the index that each hash belongs to.
+    """
+
+    def __init__(
+        self,
+        text: NDArray[np.uint8],
+        *,
+        offsets: NDArray[np.int64],
+        hashes: NDArray[np.uint64],
+        order: NDArray[np.int32],
+    ) -> None:
+        self._text = text
+        self._offsets = offsets
+        self._hashes = hashes
+        self._order = order
+
+    @classmethod
+    def build(cls, ids: Iterable[str]) -> Vocabulary:
+        """Give each id the index of its place in `ids`.
+
+        Raises:
+            InvalidInput: An id occurs twice, or is not valid Unicode.
+        """
+        encoded = [_encode(identifier) for identifier in ids]
+        lengths = np.fromiter((len(key) for key in encoded), np.int64, len(encoded))
+        offsets = np.zeros(len(encoded) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        unordered = np.fromiter((_hash(key) for key in encoded), np.uint64, len(encoded))
+        order = np.argsort(unordered, kind="stable").astype(np.int32)
+        hashes = unordered[order]
+        for place in np.flatnonzero(hashes[1:] == hashes[:-1]):
+            # Equal neighbours are either one id twice or a collision; only the bytes tell.
+            for other in range(int(place) + 1, len(hashes)):
+                if hashes[other] != hashes[place]:
+                    break
+                if encoded[order[place]] == encoded[order[other]]:
+                    raise invalid("ids", got=encoded[order[place]].decode(), want="each id once")
+        text = np.frombuffer(b"".join(encoded), np.uint8)
+        return cls(text, offsets=offsets, hashes=hashes, order=order)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def index(self, identifier: str) -> int | None:
+        """Return the index of an id, or None for an unknown one."""
+        key = identifier.encode(errors="surrogatepass")
+        digest = np.uint64(_hash(key))
+        return self._resolve(key, digest, int(self._hashes.searchsorted(digest)))
+
+    def indexes(self, ids: Iterable[str]) -> NDArray[np.int32]:
+        """Return the indexes of many ids.
+
+        Returns:
+            int32 [number of ids], -1 where an id is unknown.
+        """
+        keys = [identifier.encode(errors="surrogatepass") for identifier in ids]
+        digests = np.fromiter((_hash(key) for key in keys), np.uint64, len(keys))
+        places = self._hashes.searchsorted(digests)
+        found = np.full(len(keys), -1, np.int32)
+        for row, (key, digest, place) in enumerate(zip(keys, digests, places.tolist(), strict=True)):
+            index = self._resolve(key, digest, place)
+            if index is not None:
+                found[row] = index
+        return found
+
+    def id(self, index: int) -> str:
+        """Return the id at an index.
+
+        Raises:
+            IndexError: The index is not one of 0 .. n - 1.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"`index`: got {index}, want 0 to {len(self) - 1}")
+        return self._bytes_at(index).decode()
+
+    def ids(self, indexes: Iterable[int]) -> list[str]:
+        """Return the ids at many indexes; raises as `id` does."""
+        return [self.id(int(index)) for index in indexes]
+
+    def save(self, folder: Path, name: str) -> None:
+        """Write `<name>.bytes.npy` and its three siblings into an existing folder."""
+        arrays: tuple[NDArray[Any], ...] = (self._text, self._offsets, self._hashes, self._order)
+        for part, array in zip(_PARTS, arrays, strict=True):
+            np.save(folder / f"{name}.{part}.npy", array, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path, name: str) -> Vocabulary:
+        """Map a saved vocabulary; its pages are read when they are first needed.
+
+        Raises:
+            CorruptArtifact: A file is missing or unreadable, or the files do not belong together.
+        """
+        text, offsets, hashes, order = (_map(folder / f"{name}.{part}.npy") for part in _PARTS)
+        types = [array.dtype.name for array in (text, offsets, hashes, order)]
+        if types != ["uint8", "int64", "uint64", "int32"]:
+            raise CorruptArtifact(f"vocabulary `{name}`: got types {types}, want uint8, int64, uint64 and int32")
+        if not len(offsets) == len(hashes) + 1 == len(order) + 1 or int(offsets[-1]) != len(text):
+            raise CorruptArtifact(f"vocabulary `{name}`: got files of different vocabularies, want one's")
+        return cls(text, offsets=offsets, hashes=hashes, order=order)
+
+    def _resolve(self, key: bytes, digest: np.uint64, place: int) -> int | None:
+        while place < len(self._hashes) and self._hashes[place] == digest:
+            index = int(self._order[place])
+            if self._bytes_at(index) == key:
+                return index
+            place += 1
+        return None
+
+    def _bytes_at(self, index: int) -> bytes:
+        return self._text[self._offsets[index] : self._offsets[index + 1]].tobytes()
+
+
+def _encode(identifier: str) -> bytes:
+    try:
+        return identifier.encode()
+    except UnicodeEncodeError as error:
+        raise invalid("ids", got=identifier, want="text without unpaired surrogates") from error
+
+
+def _hash(key: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little")
+
+
+def _map(path: Path) -> NDArray[Any]:
+    try:
+        # A plain view: indexing a memmap object itself costs several times as much.
+        mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return mapped.view(np.ndarray)
+    except (OSError, ValueError) as error:
+        raise CorruptArtifact(f"vocabulary file {path.name}: {error}") from error

@@ -1,0 +1,80 @@
+"""All recipes by name, and the one place where a recipe's code is loaded.
+
+Fitters and scorers are named by strings and imported on demand: an import statement, even inside of a function, would
+make JAX reachable from the runtime, which does without it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from common.errors import ResourceNotFound
+from recipes.interface import FitterFactory, Recipe, Scorer
+from recipes.popularity.config import PopularityConfig
+from recipes.user_personalization.config import UserPersonalizationConfig
+
+__all__ = ["RECIPES", "fitter", "recipe", "scorer_loader"]
+
+#: Newest interactions kept for each user: more than a network reads, so that older items are known as repeats too.
+MAX_HISTORY = 1000
+
+RECIPES = {
+    declared.name: declared
+    for declared in (
+        Recipe(
+            name="aws-popularity-count",
+            family="popularity",
+            recipe_type="POPULAR_ITEMS",
+            config=PopularityConfig,
+            fitter="recipes.popularity.fit:PopularityFitter",
+            scorer="recipes.popularity.score:load",
+            returns_scores=False,
+            uses_history=False,
+            max_history=MAX_HISTORY,
+        ),
+        Recipe(
+            name="aws-user-personalization-v2",
+            family="user_personalization",
+            recipe_type="USER_PERSONALIZATION",
+            config=UserPersonalizationConfig,
+            fitter="recipes.user_personalization.fit:UserPersonalizationFitter",
+            scorer="recipes.user_personalization.score:load",
+            returns_scores=True,
+            uses_history=True,
+            max_history=MAX_HISTORY,
+        ),
+    )
+}
+
+
+def recipe(name: str) -> Recipe:
+    """Return the declaration of a recipe.
+
+    Raises:
+        ResourceNotFound: No recipe that is built has this name.
+    """
+    found = RECIPES.get(name)
+    if found is None:
+        raise ResourceNotFound(f"`recipe`: got {name!r}, want one of {', '.join(sorted(RECIPES))}")
+    return found
+
+
+def fitter(declared: Recipe) -> FitterFactory:
+    """Load the learning side of a recipe, and with it JAX where the recipe needs it."""
+    return cast("FitterFactory", _resolve(declared.fitter))
+
+
+def scorer_loader(declared: Recipe) -> Callable[[Path], Scorer]:
+    """Load the serving side of a recipe: a function that opens the folder a scorer was saved in.
+
+    The returned function raises CorruptArtifact when files are missing or do not belong together.
+    """
+    return cast("Callable[[Path], Scorer]", _resolve(declared.scorer))
+
+
+def _resolve(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,1 @@
+"""User-Personalization v2: a causal transformer over each user's sequence of items."""

@@ -1,0 +1,50 @@
+"""Hyperparameters of User-Personalization v2: Personalize's one, and those of the network."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from recipes.interface import RecipeConfig
+
+__all__ = ["UserPersonalizationConfig"]
+
+
+class UserPersonalizationConfig(RecipeConfig):
+    """What can be set on a solution; every default is meant to be left alone.
+
+    Personalize itself knows `apply_recency_bias` only.
+    """
+
+    apply_recency_bias: bool = Field(
+        True, description="Weigh the newest interactions up to twice as much as the oldest when learning."
+    )
+    embedding_size: int = Field(64, ge=8, le=512, multiple_of=8, description="Width of the network.")
+    layers: int = Field(2, ge=1, le=8, description="Transformer blocks.")
+    heads: int = Field(2, ge=1, le=16, description="Attention heads; must divide `embedding_size`.")
+    max_length: int = Field(100, ge=2, le=1000, description="Newest items that the network reads.")
+    dropout: float = Field(0.2, ge=0.0, le=0.9, description="Share of activations dropped while learning.")
+    learning_rate: float = Field(0.001, gt=0.0, le=0.1, description="Step size of Adam.")
+    batch_size: PositiveInt = Field(128, le=4096, description="Sequences in one step.")
+    epochs: PositiveInt = Field(100, le=10_000, description="Passes over the data at most.")
+    patience: PositiveInt = Field(5, description="Validations without a gain before stopping.")
+    full_softmax_items: int = Field(
+        20_000, ge=0, description="Catalogues up to this size are learnt with the full softmax, larger ones sampled."
+    )
+    sampled_items: PositiveInt = Field(2048, description="Items sampled for one step of the sampled softmax.")
+    validation_users: PositiveInt = Field(
+        2048, description="Users at most whose last item is held out to decide when to stop."
+    )
+    time_limit_seconds: float | None = Field(
+        None,
+        gt=0.0,
+        description="Seconds after which no further epoch begins. A limit that is reached makes the "
+        "result depend on the speed of the machine.",
+    )
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        if self.embedding_size % self.heads:
+            raise ValueError(f"`heads`: got {self.heads}, want a divisor of `embedding_size` {self.embedding_size}")
+        return self
