@@ -44,9 +44,7 @@ class Arn:
         match = _PATTERN.match(text) if len(text) <= MAX_LENGTH else None
         wanted = f"an ARN of a {kind}" if kind else "an ARN of this service"
         if match is None or (kind is not None and match[4] != kind):
-            raise invalid(
-                field, got=text, want=f"{wanted} (arn:aws:personalize:REGION:ACCOUNT:{kind or 'KIND'}/NAME)"
-            )
+            raise invalid(field, got=text, want=f"{wanted} (arn:aws:personalize:REGION:ACCOUNT:{kind or 'KIND'}/NAME)")
         return cls(partition=match[1], region=match[2], account=match[3], kind=match[4], name=match[5])
 
 

@@ -1,7 +1,7 @@
 """Artifacts: folders of files that are published whole, never changed, and verified before use.
 
-The manifest is written last and only if absent. Whoever finds it finds every file that it lists; whoever does not, finds
-no artifact, whatever else lies there from an attempt that was cut off.
+The manifest is written last and only if absent. Whoever finds it finds every file that it lists; whoever does not,
+finds no artifact, whatever else lies there from an attempt that was cut off.
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ class Artifact:
     manifest: ArtifactManifest
 
 
-def publish_artifact(
-    store: Store, location: str, *, files: Path, manifest: ArtifactManifest
-) -> ArtifactManifest:
+def publish_artifact(store: Store, location: str, *, files: Path, manifest: ArtifactManifest) -> ArtifactManifest:
     """Upload a folder of files and then its manifest.
 
     Args:
@@ -84,9 +82,7 @@ def open_artifact(store: Store, location: str, *, cache: Path) -> Artifact:
         folder = cache / location
         for file in manifest.files:
             target = folder / file.path
-            if not (
-                target.is_file() and target.stat().st_size == file.bytes and _digest(target) == file.sha256
-            ):
+            if not (target.is_file() and target.stat().st_size == file.bytes and _digest(target) == file.sha256):
                 partial = target.with_name(target.name + ".part")
                 store.download(f"{location}/{file.path}", partial)
                 partial.replace(target)
@@ -95,9 +91,7 @@ def open_artifact(store: Store, location: str, *, cache: Path) -> Artifact:
         if not path.is_file():
             raise CorruptArtifact(f"artifact {location}: `{file.path}` is missing, want {file.bytes} bytes")
         if path.stat().st_size != file.bytes or (digest := _digest(path)) != file.sha256:
-            found = (
-                f"{path.stat().st_size} bytes" if path.stat().st_size != file.bytes else f"sha256 {digest}"
-            )
+            found = f"{path.stat().st_size} bytes" if path.stat().st_size != file.bytes else f"sha256 {digest}"
             raise CorruptArtifact(
                 f"artifact {location}: `{file.path}`: got {found}, want {file.bytes} bytes, sha256 {file.sha256}"
             )
@@ -116,13 +110,12 @@ def read_manifest(store: Store, location: str) -> ArtifactManifest:
         raise CorruptArtifact(f"artifact {location}: the manifest cannot be read: {error}") from error
     if manifest.format_version != FORMAT_VERSION:
         raise CorruptArtifact(
-            f"artifact {location}: `format_version`: got {manifest.format_version}, want {FORMAT_VERSION}; train a new version"
+            f"artifact {location}: `format_version`: got {manifest.format_version}, want {FORMAT_VERSION}; "
+            "train a new version"
         )
     for file in manifest.files:
         if file.path.startswith("/") or ".." in Path(file.path).parts:
-            raise CorruptArtifact(
-                f"artifact {location}: `path`: got {file.path!r}, want one inside of the artifact"
-            )
+            raise CorruptArtifact(f"artifact {location}: `path`: got {file.path!r}, want one inside of the artifact")
     return manifest
 
 

@@ -84,9 +84,7 @@ def _field(document: Mapping[str, Any]) -> AvroField:
     plain = [item["type"] if isinstance(item, dict) and set(item) == {"type"} else item for item in options]
     values = [item for item in plain if item != "null"]
     if len(values) != 1 or values[0] not in PRIMITIVES:
-        raise invalid(
-            f"schema.{name}", got=kind, want=f"one of {', '.join(PRIMITIVES)}, or a union of one with null"
-        )
+        raise invalid(f"schema.{name}", got=kind, want=f"one of {', '.join(PRIMITIVES)}, or a union of one with null")
     return AvroField(
         name=name,
         type=values[0],

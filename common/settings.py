@@ -14,7 +14,10 @@ __all__ = ["AccountSettings", "ProcessSettings", "StoreSettings", "TlsFiles"]
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """Certificates as PEM files. A server wants `cert_file` and `key_file`; `ca_file` makes it demand client certificates."""
+    """Certificates as PEM files.
+
+    A server wants `cert_file` and `key_file`; `ca_file` makes it demand client certificates.
+    """
 
     cert_file: Path | None = None
     key_file: Path | None = None
@@ -26,9 +29,7 @@ class ProcessSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TAILORBIRD_", frozen=True, extra="ignore")
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="Lowest level that is logged."
-    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
     log_form: Literal["json", "text"] = Field("json", description="Form of the log lines on standard error.")
     public_key_file: Path = Field(
         Path("tailorbird-data/keys/public.pem"),
@@ -38,13 +39,9 @@ class ProcessSettings(BaseSettings):
         None,
         description="This process's own bearer token, sent to other services; read again when the file changes.",
     )
-    tls_cert_file: Path | None = Field(
-        None, description="Certificate of this process (PEM); absent: plain text."
-    )
+    tls_cert_file: Path | None = Field(None, description="Certificate of this process (PEM); absent: plain text.")
     tls_key_file: Path | None = Field(None, description="Private key of that certificate (PEM).")
-    tls_ca_file: Path | None = Field(
-        None, description="Authority that peers' certificates are checked with (PEM)."
-    )
+    tls_ca_file: Path | None = Field(None, description="Authority that peers' certificates are checked with (PEM).")
     grace_seconds: float = Field(10.0, ge=0, description="Time that running calls get at a stop.")
 
     def tls(self) -> TlsFiles | None:
@@ -59,12 +56,8 @@ class StoreSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TAILORBIRD_", frozen=True, extra="ignore")
 
-    store_url: str = Field(
-        "tailorbird-data/store", description="The shared store: a folder, or `s3://BUCKET/PREFIX`."
-    )
-    s3_endpoint: str | None = Field(
-        None, description="Endpoint of an S3-compatible service, for store and imports."
-    )
+    store_url: str = Field("tailorbird-data/store", description="The shared store: a folder, or `s3://BUCKET/PREFIX`.")
+    s3_endpoint: str | None = Field(None, description="Endpoint of an S3-compatible service, for store and imports.")
     s3_region: str = Field("us-east-1", description="Region given to the S3-compatible service.")
     s3_access_key_id: str | None = Field(None, description="Access key of the S3-compatible service.")
     s3_secret_access_key: str | None = Field(None, repr=False, description="Secret of that access key.")
@@ -75,7 +68,5 @@ class AccountSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TAILORBIRD_", frozen=True, extra="ignore")
 
-    region: str = Field(
-        "us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="Region in ARNs and signatures."
-    )
+    region: str = Field("us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="Region in ARNs and signatures.")
     account_id: str = Field("000000000000", pattern=r"^\d{12}$", description="Account in ARNs.")

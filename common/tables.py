@@ -58,7 +58,7 @@ class Table:
             Unavailable: The store cannot be reached.
         """
         # The Arrow stream needs neither pyarrow nor a second reader.
-        return pl.DataFrame(self._open(version).scan())  # type: ignore[arg-type]  # any Arrow stream is taken
+        return pl.DataFrame(self._open(version).scan())
 
     def append(self, rows: pl.DataFrame, *, app_id: str | None = None, number: int = 0) -> int:
         """Add rows, new columns included, and return the version; with `app_id`, in a transaction of that number.
@@ -85,9 +85,7 @@ class Table:
         except DeltaError as error:
             raise Unavailable(f"dataset {self.location}: cannot be read: {error}") from error
 
-    def _commit(
-        self, rows: pl.DataFrame, mode: Any, *, predicate: str | None, app_id: str | None, number: int
-    ) -> int:
+    def _commit(self, rows: pl.DataFrame, mode: Any, *, predicate: str | None, app_id: str | None, number: int) -> int:
         marks = [Transaction(app_id, number)] if app_id else None
 
         def write() -> int:

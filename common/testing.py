@@ -71,9 +71,7 @@ class Serving:
 
 
 @contextmanager
-def serving(
-    services: Sequence[Service], *, keys: Keys | None = None, max_workers: int = 16
-) -> Iterator[Serving]:
+def serving(services: Sequence[Service], *, keys: Keys | None = None, max_workers: int = 16) -> Iterator[Serving]:
     """Run a real sync server with these services on a free loopback port, ready, and stop it afterwards."""
     made = keys or make_keys()
     server = RpcServer(services, gate=CallGate(made.verifier), address="127.0.0.1:0", max_workers=max_workers)

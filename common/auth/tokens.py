@@ -56,9 +56,7 @@ def generate_key_pair(private_path: Path, public_path: Path) -> None:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     descriptor = os.open(private_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(private)
@@ -157,7 +155,5 @@ class TokenVerifier:
                 f"`authorization`: got a token that does not verify ({error}), want one issued for this installation"
             ) from error
         if claims["role"] not in ROLES:
-            raise Unauthenticated(
-                f"`authorization`: got role {claims['role']!r}, want one of {', '.join(ROLES)}"
-            )
+            raise Unauthenticated(f"`authorization`: got role {claims['role']!r}, want one of {', '.join(ROLES)}")
         return Identity(role=claims["role"], subject=claims["sub"], expires_at=float(claims["exp"]))

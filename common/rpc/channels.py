@@ -48,11 +48,7 @@ def _options(*, proxy: bool = False) -> list[tuple[str, Any]]:
 def _credentials(tls: TlsFiles | None) -> grpc.ChannelCredentials | None:
     if tls is None or tls.ca_file is None:
         return None
-    client = (
-        (tls.key_file.read_bytes(), tls.cert_file.read_bytes())
-        if tls.key_file and tls.cert_file
-        else (None, None)
-    )
+    client = (tls.key_file.read_bytes(), tls.cert_file.read_bytes()) if tls.key_file and tls.cert_file else (None, None)
     return grpc.ssl_channel_credentials(tls.ca_file.read_bytes(), *client)
 
 
@@ -74,13 +70,12 @@ def channel(target: str, *, token: Callable[[], str] | str, tls: TlsFiles | None
     return grpc.intercept_channel(plain, _Metadata(_source(token)))
 
 
-def aio_channel(
-    target: str, *, token: Callable[[], str] | str, tls: TlsFiles | None = None
-) -> grpc.aio.Channel:
+def aio_channel(target: str, *, token: Callable[[], str] | str, tls: TlsFiles | None = None) -> grpc.aio.Channel:
     """Open an aio channel; arguments as for `channel`."""
     _check(target)
     credentials = _credentials(tls)
-    interceptors = [_AioMetadata(_source(token))]
+    # The stubs give aio interceptors a type that nothing can have.
+    interceptors: Any = [_AioMetadata(_source(token))]
     if credentials is None:
         return grpc.aio.insecure_channel(target, options=_options(), interceptors=interceptors)
     return grpc.aio.secure_channel(target, credentials, options=_options(), interceptors=interceptors)
@@ -110,13 +105,13 @@ class _Details(grpc.ClientCallDetails):
     def __init__(self, old: Any, metadata: list[tuple[str, str]]) -> None:
         self.method = old.method
         self.timeout = old.timeout
-        self.metadata = metadata
+        self.metadata = tuple(metadata)
         self.credentials = old.credentials
         self.wait_for_ready = old.wait_for_ready
         self.compression = old.compression
 
 
-class _Metadata(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # generic only in the stubs' newer half
+class _Metadata(grpc.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     def __init__(self, token: Callable[[], str]) -> None:
         self._token = token
 
@@ -125,7 +120,7 @@ class _Metadata(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]  # gene
         return continuation(_Details(client_call_details, metadata), request)
 
 
-class _AioMetadata(grpc.aio.UnaryUnaryClientInterceptor):
+class _AioMetadata(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     def __init__(self, token: Callable[[], str]) -> None:
         self._token = token
 

@@ -75,9 +75,7 @@ class CallGate:
             if key == "authorization" and isinstance(value, str):
                 token = value
         if not token.startswith("Bearer "):
-            raise Unauthenticated(
-                "`authorization`: got no bearer token, want metadata `authorization: Bearer TOKEN`"
-            )
+            raise Unauthenticated("`authorization`: got no bearer token, want metadata `authorization: Bearer TOKEN`")
         identity = self._verifier.verify(token[7:])
         if roles is not ANY_ROLE and identity.role not in roles:
             wanted = ", ".join(sorted(roles)) or "nobody"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -16,7 +17,7 @@ __all__ = ["AioGateInterceptor", "GateInterceptor"]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
-class GateInterceptor(grpc.ServerInterceptor):
+class GateInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     """Guards every call of a sync server.
 
     The abort stands outside of any handler of exceptions: in this stack it raises a bare `Exception`, and whoever
@@ -36,29 +37,9 @@ class GateInterceptor(grpc.ServerInterceptor):
         if handler is None:
             return None
         method = handler_call_details.method
-        if handler.unary_unary is not None:
-            return grpc.unary_unary_rpc_method_handler(
-                self._unary(method, handler.unary_unary),
-                handler.request_deserializer,
-                handler.response_serializer,
-            )
-        if handler.unary_stream is not None:
-            return grpc.unary_stream_rpc_method_handler(
-                self._stream(method, handler.unary_stream),
-                handler.request_deserializer,
-                handler.response_serializer,
-            )
-        if handler.stream_stream is not None:
-            return grpc.stream_stream_rpc_method_handler(
-                self._stream(method, handler.stream_stream),
-                handler.request_deserializer,
-                handler.response_serializer,
-            )
-        return None  # client streaming is used nowhere: refused as UNIMPLEMENTED
+        return _rewrap(handler, partial(self._unary, method), partial(self._stream, method))
 
-    def _unary(
-        self, method: str, behaviour: Callable[[Any, grpc.ServicerContext], Any]
-    ) -> Callable[..., Any]:
+    def _unary(self, method: str, behaviour: Callable[[Any, grpc.ServicerContext], Any]) -> Callable[..., Any]:
         gate = self._gate
 
         def guarded(request: Any, context: grpc.ServicerContext) -> Any:
@@ -74,13 +55,10 @@ class GateInterceptor(grpc.ServerInterceptor):
                 gate.succeeded(scope)
                 return response
             context.abort_with_status(_with_request_id(status, scope.request_id))
-            return None
 
         return guarded
 
-    def _stream(
-        self, method: str, behaviour: Callable[[Any, grpc.ServicerContext], Any]
-    ) -> Callable[..., Any]:
+    def _stream(self, method: str, behaviour: Callable[[Any, grpc.ServicerContext], Any]) -> Callable[..., Any]:
         gate = self._gate
 
         def guarded(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
@@ -98,7 +76,7 @@ class GateInterceptor(grpc.ServerInterceptor):
         return guarded
 
 
-class AioGateInterceptor(grpc.aio.ServerInterceptor):
+class AioGateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     """Guards every call of an aio server; wrapped handlers are kept, one per method."""
 
     def __init__(self, gate: CallGate) -> None:
@@ -115,25 +93,9 @@ class AioGateInterceptor(grpc.aio.ServerInterceptor):
         if (known := self._wrapped.get(method)) is not None:
             return known
         handler: Handler | None = await continuation(handler_call_details)
-        wrapped: Any = None
-        if handler is not None and handler.unary_unary is not None:
-            wrapped = grpc.unary_unary_rpc_method_handler(
-                self._unary(method, handler.unary_unary),
-                handler.request_deserializer,
-                handler.response_serializer,
-            )
-        elif handler is not None and handler.unary_stream is not None:
-            wrapped = grpc.unary_stream_rpc_method_handler(
-                self._stream(method, handler.unary_stream),
-                handler.request_deserializer,
-                handler.response_serializer,
-            )
-        elif handler is not None and handler.stream_stream is not None:
-            wrapped = grpc.stream_stream_rpc_method_handler(
-                self._stream(method, handler.stream_stream),
-                handler.request_deserializer,
-                handler.response_serializer,
-            )
+        if handler is None:
+            return None
+        wrapped = _rewrap(handler, partial(self._unary, method), partial(self._stream, method))
         if wrapped is not None:
             self._wrapped[method] = wrapped
         return wrapped
@@ -154,7 +116,6 @@ class AioGateInterceptor(grpc.aio.ServerInterceptor):
                 gate.succeeded(scope)
                 return response
             await _abort(context, status, scope.request_id)
-            return None
 
         return guarded
 
@@ -177,17 +138,26 @@ class AioGateInterceptor(grpc.aio.ServerInterceptor):
         return guarded
 
 
+def _rewrap(handler: Handler, unary: Callable[[Any], Any], stream: Callable[[Any], Any]) -> Any:
+    """Return the handler with its behaviour replaced; None (so UNIMPLEMENTED) for client streaming, used nowhere."""
+    if handler.unary_unary is not None:
+        make, behaviour = grpc.unary_unary_rpc_method_handler, unary(handler.unary_unary)
+    elif handler.unary_stream is not None:
+        make, behaviour = grpc.unary_stream_rpc_method_handler, stream(handler.unary_stream)
+    elif handler.stream_stream is not None:
+        make, behaviour = grpc.stream_stream_rpc_method_handler, stream(handler.stream_stream)
+    else:
+        return None
+    return make(behaviour, handler.request_deserializer, handler.response_serializer)
+
+
 def _with_request_id(status: grpc.Status, request_id: str) -> grpc.Status:
-    return _Status(
-        status.code, status.details, (*(status.trailing_metadata or ()), (REQUEST_ID_KEY, request_id))
-    )
+    return _Status(status.code, status.details, (*(status.trailing_metadata or ()), (REQUEST_ID_KEY, request_id)))
 
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], status: grpc.Status, request_id: str) -> None:
     # grpc.aio has no abort_with_status.
-    await context.abort(
-        status.code, status.details, (*(status.trailing_metadata or ()), (REQUEST_ID_KEY, request_id))
-    )
+    await context.abort(status.code, status.details, (*(status.trailing_metadata or ()), (REQUEST_ID_KEY, request_id)))
 
 
 class _Status(grpc.Status):

@@ -109,9 +109,7 @@ class RpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         for service in services:
             service.add(service.servicer, self._server)
-        reflection.enable_server_reflection(
-            [*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
-        )
+        reflection.enable_server_reflection([*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
         self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
         credentials = _credentials(tls)
         try:
@@ -162,16 +160,12 @@ class AioRpcServer:
         reuse_port: bool = False,
     ) -> None:
         self._names = _names(services)
-        self._server = grpc.aio.server(
-            interceptors=[AioGateInterceptor(gate)], options=_options(reuse_port=reuse_port)
-        )
-        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(interceptors=[AioGateInterceptor(gate)], options=_options(reuse_port=reuse_port))
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in the stubs only
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         for service in services:
             service.add(service.servicer, self._server)
-        reflection.enable_server_reflection(
-            [*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
-        )
+        reflection.enable_server_reflection([*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
         credentials = _credentials(tls)
         try:
             self.port: int = (

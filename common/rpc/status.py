@@ -6,6 +6,7 @@ A status carries `google.rpc.ErrorInfo` (reason, domain, metadata) and `google.r
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 from google.protobuf import any_pb2
@@ -50,9 +51,7 @@ def to_status(error: BaseException) -> grpc.Status:
         bad.Pack(
             error_details_pb2.BadRequest(
                 field_violations=[
-                    error_details_pb2.BadRequest.FieldViolation(
-                        field=item.field, description=item.description
-                    )
+                    error_details_pb2.BadRequest.FieldViolation(field=item.field, description=item.description)
                     for item in known.violations
                 ]
             )
@@ -65,19 +64,21 @@ def to_status(error: BaseException) -> grpc.Status:
 
 def from_rpc_error(error: grpc.RpcError) -> errors.TailorbirdError:
     """Return the error of our tree that a failed call stands for."""
-    if not isinstance(error, grpc.Call):
+    # Sync calls raise an error that is also the call; aio raises one that merely looks like it.
+    call: Any = error
+    if not hasattr(call, "trailing_metadata"):
         return errors.Unavailable(str(error))
-    code = error.code()
-    message = error.details() or code.name
-    reason, metadata, violations = "", {}, []
-    status = rpc_status.from_call(error)
+    code: grpc.StatusCode = call.code()
+    message = call.details() or code.name
+    reason = ""
+    metadata: dict[str, str] = {}
+    violations: list[errors.FieldViolation] = []
+    status = rpc_status.from_call(call)
     for detail in status.details if status is not None else ():
         info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
         if detail.Unpack(info):
             reason, metadata = info.reason, dict(info.metadata)
         elif detail.Unpack(bad):
-            violations = [
-                errors.FieldViolation(item.field, item.description) for item in bad.field_violations
-            ]
+            violations = [errors.FieldViolation(item.field, item.description) for item in bad.field_violations]
     kind = _BY_REASON.get(reason) or _BY_CODE.get(code.name, errors.TailorbirdError)
     return kind(message, violations=violations, metadata=metadata)

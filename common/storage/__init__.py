@@ -64,9 +64,7 @@ class Store:
                 use_multipart=False if if_absent else None,
             )  # fmt: skip
         except AlreadyExistsError as error:
-            raise ResourceAlreadyExists(
-                f"`path`: got {path}, which is already published, want a new one"
-            ) from error
+            raise ResourceAlreadyExists(f"`path`: got {path}, which is already published, want a new one") from error
         except BaseError as error:
             raise Unavailable(f"store: writing {path} failed: {error}") from error
 

@@ -1,0 +1,81 @@
+"""Rules of the tree that no other tool checks."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def tracked(*patterns):
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return [path for name in listed.stdout.splitlines() if (path := ROOT / name).is_file()]
+
+
+def test_every_folder_of_tests_is_a_package():
+    folders = {parent for path in tracked("tests/*.py") for parent in path.parents if (ROOT / "tests") in (parent, *parent.parents)}
+    assert [str(folder) for folder in folders if not (folder / "__init__.py").exists()] == []
+
+
+def test_import_rules_hold():
+    checked = subprocess.run(["lint-imports"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_composition_roots_are_short():
+    lengths = {path.parent.name: len(path.read_text().splitlines()) for path in ROOT.glob("*/__main__.py")}
+    assert {"control_plane", "events_service", "runtime_service", "trainer", "gateway", "cli"} <= set(lengths)
+    assert {name: length for name, length in lengths.items() if length > 60} == {}
+
+
+def test_only_composition_roots_read_the_environment():
+    readers = [
+        str(path.relative_to(ROOT))
+        for package in ("common", "recipes", "control_plane", "events_service", "runtime_service", "trainer", "gateway")
+        for path in (ROOT / package).rglob("*.py")
+        if re.search(r"os\.environ\b|os\.getenv\b", path.read_text()) and path.name != "__main__.py"
+    ]
+    assert readers == []
+
+
+def test_generated_code_and_runtime_are_of_one_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    build = next(item for item in project["build-system"]["requires"] if item.startswith("grpcio-tools"))
+    dev = next(item for item in project["project"]["optional-dependencies"]["dev"] if item.startswith("grpcio-tools"))
+    floor = next(item for item in project["project"]["dependencies"] if item.startswith("grpcio>="))
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines())
+    version = build.split("==")[1]
+    assert (dev.split("==")[1], floor.split(">=")[1], pins["grpcio-tools"], pins["grpcio"]) == (version,) * 4
+
+
+def test_constraints_are_exact_and_name_no_address():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._\-]+==[A-Za-z0-9.+!]+", line)] == []
+
+
+@pytest.mark.parametrize("extra", ["train", "cluster", "dev", "demo"])
+def test_every_extra_is_pinned(extra):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[<>=\[]", item)[0].lower().replace("_", "-") for item in project["optional-dependencies"][extra]}
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    assert names - pinned == set()
+
+
+def test_no_file_names_a_path_of_somebodys_machine():
+    pattern = re.compile(r"(?<![\w.])/(work|home/\w+|Users/\w+|root)/")
+    found = [
+        str(path.relative_to(ROOT))
+        for path in tracked()
+        if path.suffix in {".py", ".md", ".toml", ".yml", ".proto", ".json", ".txt", ""} and path != Path(__file__)
+        if pattern.search(path.read_text(errors="ignore"))
+    ]
+    assert found == []

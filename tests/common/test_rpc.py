@@ -1,0 +1,185 @@
+"""Real servers and channels: what every service gets from `common.rpc`."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from common.auth import TokenIssuer
+from common.clock import ManualClock
+from common.errors import InvalidInput, PermissionDenied, ResourceNotFound, TailorbirdError, Unauthenticated, invalid
+from common.rpc import AioRpcServer, CallGate, RpcServer, Service, aio_channel, channel, from_rpc_error
+from common.testing import make_keys, serving
+from protos.tailorbird.internal.v1 import trackers_pb2, trackers_pb2_grpc
+from protos.tailorbird.internal.v1.trackers_pb2 import ResolveEventTrackerRequest, ResolveEventTrackerResponse
+
+
+class Trackers(trackers_pb2_grpc.TrackerServiceServicer):
+    """Answers with the id, or fails in the way that the id names."""
+
+    def ResolveEventTracker(self, request, context):
+        match request.tracking_id:
+            case "missing":
+                raise ResourceNotFound("no such tracker", metadata={"trackingId": "missing"})
+            case "bad":
+                raise invalid("trackingId", got="bad", want="a UUID")
+            case "crash":
+                raise ZeroDivisionError("the secret detail")
+        return ResolveEventTrackerResponse(event_tracker_arn=request.tracking_id)
+
+
+class AioTrackers(trackers_pb2_grpc.TrackerServiceServicer):
+    """The same for the aio stack."""
+
+    async def ResolveEventTracker(self, request, context):
+        return Trackers().ResolveEventTracker(request, context)
+
+
+def service(servicer):
+    return Service(
+        trackers_pb2.DESCRIPTOR.services_by_name["TrackerService"],
+        trackers_pb2_grpc.add_TrackerServiceServicer_to_server,
+        servicer,
+    )
+
+
+@pytest.fixture(scope="module")
+def running():
+    with serving([service(Trackers())]) as found:
+        yield found
+
+
+def resolve(running, tracking_id, role="events"):
+    with running.channel(role) as opened:
+        return trackers_pb2_grpc.TrackerServiceStub(opened).ResolveEventTracker(
+            ResolveEventTrackerRequest(tracking_id=tracking_id)
+        )
+
+
+def test_an_admitted_role_is_served(running):
+    assert resolve(running, "abc").event_tracker_arn == "abc"
+
+
+@pytest.mark.parametrize(
+    ("tracking_id", "kind", "code"),
+    [
+        ("missing", ResourceNotFound, grpc.StatusCode.NOT_FOUND),
+        ("bad", InvalidInput, grpc.StatusCode.INVALID_ARGUMENT),
+        ("crash", TailorbirdError, grpc.StatusCode.INTERNAL),
+    ],
+)
+def test_an_error_of_the_tree_comes_back_as_itself(running, tracking_id, kind, code):
+    with pytest.raises(grpc.RpcError) as caught:
+        resolve(running, tracking_id)
+    assert caught.value.code() is code
+    assert type(from_rpc_error(caught.value)) is kind
+
+
+def test_field_violations_and_metadata_survive_the_wire(running):
+    with pytest.raises(grpc.RpcError) as bad:
+        resolve(running, "bad")
+    with pytest.raises(grpc.RpcError) as missing:
+        resolve(running, "missing")
+    assert [item.field for item in from_rpc_error(bad.value).violations] == ["trackingId"]
+    assert from_rpc_error(missing.value).metadata == {"trackingId": "missing"}
+
+
+def test_an_unexpected_error_shows_nothing_of_itself(running):
+    with pytest.raises(grpc.RpcError) as caught:
+        resolve(running, "crash")
+    assert "secret" not in caught.value.details()
+
+
+def test_another_role_is_refused(running):
+    with pytest.raises(grpc.RpcError) as caught:
+        resolve(running, "abc", role="client")
+    assert isinstance(from_rpc_error(caught.value), PermissionDenied)
+
+
+def test_a_call_without_token_is_refused(running):
+    with grpc.insecure_channel(running.target) as opened, pytest.raises(grpc.RpcError) as caught:
+        trackers_pb2_grpc.TrackerServiceStub(opened).ResolveEventTracker(ResolveEventTrackerRequest(), timeout=5)
+    assert isinstance(from_rpc_error(caught.value), Unauthenticated)
+
+
+def test_a_token_of_another_installation_is_refused(running):
+    stranger = channel(running.target, token=make_keys().token("events"))
+    with stranger as opened, pytest.raises(grpc.RpcError) as caught:
+        trackers_pb2_grpc.TrackerServiceStub(opened).ResolveEventTracker(ResolveEventTrackerRequest())
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_an_expired_token_is_refused(running):
+    past = ManualClock(datetime.now(UTC) - timedelta(hours=2))
+    token = TokenIssuer(running.keys.private_pem, clock=past).issue(
+        "events", subject="old", lifetime=timedelta(hours=1)
+    )
+    with channel(running.target, token=token) as opened, pytest.raises(grpc.RpcError) as caught:
+        trackers_pb2_grpc.TrackerServiceStub(opened).ResolveEventTracker(ResolveEventTrackerRequest())
+    assert "expired" in caught.value.details()
+
+
+def test_the_request_id_comes_back_with_answers_and_errors(running):
+    with running.channel("events") as opened:
+        stub = trackers_pb2_grpc.TrackerServiceStub(opened)
+        _, call = stub.ResolveEventTracker.with_call(
+            ResolveEventTrackerRequest(tracking_id="a"), metadata=[("x-request-id", "r-1")]
+        )
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.ResolveEventTracker(
+                ResolveEventTrackerRequest(tracking_id="bad"), metadata=[("x-request-id", "r-2")]
+            )
+    assert ("x-request-id", "r-1") in [tuple(item) for item in call.trailing_metadata()]
+    assert ("x-request-id", "r-2") in [tuple(item) for item in caught.value.trailing_metadata()]
+
+
+def test_health_needs_no_token_and_waits_for_ready():
+    keys = make_keys()
+    server = RpcServer([service(Trackers())], gate=CallGate(keys.verifier), address="127.0.0.1:0")
+    server.start()
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as opened:
+            stub = health_pb2_grpc.HealthStub(opened)
+            before = stub.Check(health_pb2.HealthCheckRequest(), timeout=5).status
+            server.ready()
+            after = stub.Check(health_pb2.HealthCheckRequest(), timeout=5).status
+    finally:
+        server.stop(grace=0)
+    assert before == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert after == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_a_taken_port_is_a_clear_error(running):
+    with pytest.raises(InvalidInput, match="cannot be bound"):
+        RpcServer([], gate=CallGate(running.keys.verifier), address=running.target)
+
+
+def test_the_aio_stack_maps_errors_and_roles_alike():
+    keys = make_keys()
+
+    async def scenario():
+        server = AioRpcServer([service(AioTrackers())], gate=CallGate(keys.verifier), address="127.0.0.1:0")
+        await server.start()
+        await server.ready()
+        seen = {}
+        try:
+            for role, tracking_id in (("events", "ok"), ("events", "bad"), ("client", "ok"), ("events", "crash")):
+                async with aio_channel(f"127.0.0.1:{server.port}", token=keys.token(role)) as opened:
+                    stub = trackers_pb2_grpc.TrackerServiceStub(opened)
+                    try:
+                        answer = await stub.ResolveEventTracker(ResolveEventTrackerRequest(tracking_id=tracking_id))
+                        seen[role, tracking_id] = answer.event_tracker_arn
+                    except grpc.RpcError as error:
+                        seen[role, tracking_id] = type(from_rpc_error(error))
+        finally:
+            await server.stop(grace=0)
+        return seen
+
+    assert asyncio.run(scenario()) == {
+        ("events", "ok"): "ok",
+        ("events", "bad"): InvalidInput,
+        ("client", "ok"): PermissionDenied,
+        ("events", "crash"): TailorbirdError,
+    }
