@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint protos install check-tools clean constraints
+.PHONY: demo test lint docs protos released install check-tools clean constraints
 
 demo: $(VENV)/.demo
 	$(BIN)/tailorbird demo $(DEMO_ARGS)
@@ -20,10 +20,17 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
-	$(BIN)/python tests/contracts_breaking.py
+	$(BIN)/buf breaking --against protos/released.binpb
 
 protos: $(VENV)/.dev
 	$(BIN)/python setup.py -q build_protos
+
+# At a release: from now on `buf breaking` compares with these contracts.
+released: $(VENV)/.dev
+	$(BIN)/buf build --exclude-source-info -o protos/released.binpb
+
+docs: $(VENV)/.dev
+	$(BIN)/python docs/generate.py
 
 install: $(VENV)/.dev
 

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -22,12 +23,16 @@ def tracked(*patterns):
 
 
 def test_every_folder_of_tests_is_a_package():
-    folders = {parent for path in tracked("tests/*.py") for parent in path.parents if (ROOT / "tests") in (parent, *parent.parents)}
+    tests = ROOT / "tests"
+    folders = {
+        folder for path in tracked("tests/*.py") for folder in path.parents if tests in (folder, *folder.parents)
+    }
     assert [str(folder) for folder in folders if not (folder / "__init__.py").exists()] == []
 
 
 def test_import_rules_hold():
-    checked = subprocess.run(["lint-imports"], cwd=ROOT, capture_output=True, text=True, check=False)
+    lint = Path(sys.executable).parent / "lint-imports"
+    checked = subprocess.run([lint], cwd=ROOT, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout
 
 
@@ -65,9 +70,13 @@ def test_constraints_are_exact_and_name_no_address():
 @pytest.mark.parametrize("extra", ["train", "cluster", "dev", "demo"])
 def test_every_extra_is_pinned(extra):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = {re.split(r"[<>=\[]", item)[0].lower().replace("_", "-") for item in project["optional-dependencies"][extra]}
-    pinned = {line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()}
-    assert names - pinned == set()
+    wanted = {plain_name(item) for item in project["optional-dependencies"][extra]}
+    pinned = {plain_name(line) for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    assert wanted - pinned == set()
+
+
+def plain_name(requirement):
+    return re.split(r"[<>=\[]", requirement)[0].lower().replace("_", "-")
 
 
 def test_no_file_names_a_path_of_somebodys_machine():

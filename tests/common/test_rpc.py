@@ -128,9 +128,7 @@ def test_the_request_id_comes_back_with_answers_and_errors(running):
             ResolveEventTrackerRequest(tracking_id="a"), metadata=[("x-request-id", "r-1")]
         )
         with pytest.raises(grpc.RpcError) as caught:
-            stub.ResolveEventTracker(
-                ResolveEventTrackerRequest(tracking_id="bad"), metadata=[("x-request-id", "r-2")]
-            )
+            stub.ResolveEventTracker(ResolveEventTrackerRequest(tracking_id="bad"), metadata=[("x-request-id", "r-2")])
     assert ("x-request-id", "r-1") in [tuple(item) for item in call.trailing_metadata()]
     assert ("x-request-id", "r-2") in [tuple(item) for item in caught.value.trailing_metadata()]
 

@@ -1,0 +1,74 @@
+"""Writes the pages of docs/reference from the code; `make docs` runs it, a test compares pages and code."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
+
+from common import errors
+from common.operations import operations_page
+from control_plane.servicers import CONTROL_PLANE_SERVICER
+from events_service.servicers import EVENTS_SERVICER
+from runtime_service.servicers import RUNTIME_SERVICER
+
+REFERENCE = Path(__file__).resolve().parent / "reference"
+PROCESSES = ("control_plane", "events_service", "runtime_service", "trainer", "gateway")
+BANNER = "<!-- Written by docs/generate.py; change the code, then run `make docs`. -->\n\n"
+
+
+def settings_page() -> str:
+    """Every setting of every process: variable, type, default, meaning."""
+    lines = ["# Settings", "", "Each process reads these environment variables once, at its start.", ""]
+    for process in PROCESSES:
+        module = importlib.import_module(f"{process}.settings")
+        (kind,) = [
+            item
+            for item in vars(module).values()
+            if isinstance(item, type) and issubclass(item, BaseSettings) and item.__module__ == module.__name__
+        ]
+        lines += [f"## {process}", "", "| Variable | Default | Meaning |", "| --- | --- | --- |"]
+        for name, field in sorted(kind.model_fields.items()):
+            default = "required" if field.default is PydanticUndefined else f"`{field.default}`"
+            lines.append(f"| `TAILORBIRD_{name.upper()}` | {default} | {field.description} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def errors_page() -> str:
+    """Every reason an operation can fail with."""
+    lines = ["# Errors", ""]
+    lines += ["gRPC clients find the reason in `google.rpc.ErrorInfo`, AWS clients as the name of the exception.", ""]
+    lines += ["| Reason | gRPC status | Meaning |", "| --- | --- | --- |"]
+    for kind in _subclasses(errors.TailorbirdError):
+        meaning = re.sub(r"\s+", " ", (kind.__doc__ or "").split("\n\n")[0])
+        lines.append(f"| `{kind.reason}` | `{kind.code}` | {meaning} |")
+    return "\n".join([*lines, ""])
+
+
+def _subclasses(root: type[errors.TailorbirdError]) -> Iterator[type[errors.TailorbirdError]]:
+    for child in root.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield child
+            yield from _subclasses(child)
+
+
+def pages() -> dict[str, str]:
+    """Return the text of each page by its file name."""
+    operations = operations_page([CONTROL_PLANE_SERVICER, EVENTS_SERVICER, RUNTIME_SERVICER])
+    return {
+        "operations.md": BANNER + operations,
+        "settings.md": BANNER + settings_page(),
+        "errors.md": BANNER + errors_page(),
+    }
+
+
+if __name__ == "__main__":
+    for name, text in pages().items():
+        (REFERENCE / name).write_text(text)
+        sys.stdout.write(f"wrote docs/reference/{name}\n")

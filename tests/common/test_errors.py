@@ -1,0 +1,31 @@
+"""The tree of errors."""
+
+import grpc
+import pytest
+
+from common import errors
+from common.errors import TailorbirdError, invalid
+from common.rpc import to_status
+
+KINDS = [item for item in vars(errors).values() if isinstance(item, type) and issubclass(item, TailorbirdError)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_error_has_a_canonical_status_and_a_reason(kind):
+    status = to_status(kind("message"))
+    assert status.code is grpc.StatusCode[kind.code]
+    assert status.details == ("message")
+    assert kind.reason
+
+
+def test_reasons_are_unique():
+    assert len({kind.reason for kind in KINDS}) == len(KINDS)
+
+
+def test_a_bad_field_is_named_with_what_came_and_what_was_wanted():
+    error = invalid("numResults", got=501, want="an integer from 1 to 500")
+    assert error.message == "`numResults`: got 501, want an integer from 1 to 500"
+
+
+def test_long_values_are_shortened():
+    assert len(invalid("schema", got="x" * 9999, want="less").message) < 200
