@@ -36,9 +36,7 @@ def generate_stubs() -> None:
         if (path := _find_script(f"protoc-gen-{name}")) is not None
     ]
     if len(plugins) != 2:
-        raise SystemExit(
-            "mypy-protobuf: got no protoc-gen-mypy script, want the package installed (extra `dev`)"
-        )
+        raise SystemExit("mypy-protobuf: got no protoc-gen-mypy script, want the package installed (extra `dev`)")
     arguments = [
         "protoc",
         f"-I{PROTOS}",
@@ -61,9 +59,7 @@ def _rewrite(text: str) -> str:
     text = re.sub(r"^(\s*)(from|import) tailorbird\b", r"\1\2 protos.tailorbird", text, flags=re.MULTILINE)
     text = re.sub(r"(?<![\w./'\"])tailorbird\.(\w+)\.v1(?=\.\w+_pb2)", r"protos.tailorbird.\1.v1", text)
     text = text.replace("protos.protos.", "protos.")
-    return re.sub(
-        r"(BuildTopDescriptorsAndMessages\(DESCRIPTOR, ')tailorbird\.", r"\1protos.tailorbird.", text
-    )
+    return re.sub(r"(BuildTopDescriptorsAndMessages\(DESCRIPTOR, ')tailorbird\.", r"\1protos.tailorbird.", text)
 
 
 def _find_script(name: str) -> Path | None:
