@@ -1,0 +1,56 @@
+"""Composition root of the gateway process: `python -m gateway`."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import uvloop
+
+from common.access_keys import AccessKeys
+from common.clock import SystemClock
+from common.logs import configure_logging
+from common.rpc import file_token
+from gateway.auth import SignatureVerifier
+from gateway.http import HttpServer
+from gateway.peers import Peers
+from gateway.protocol import load_operations
+from gateway.server import create_app
+from gateway.settings import GatewaySettings
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    settings = GatewaySettings()
+    configure_logging("gateway", level=settings.log_level, form=settings.log_form)
+    keys = AccessKeys(settings.access_keys_file)
+    keys.list()  # a file that others can read stops the gateway here, not at the first request
+    operations = load_operations()
+
+    def connect() -> Peers:
+        targets = {
+            "control_plane": settings.control_plane,
+            "events_service": settings.events_service,
+            "runtime_service": settings.runtime_service,
+        }
+        return Peers(targets, operations=operations, token=file_token(settings.token_file), tls=settings.tls())
+
+    app = create_app(
+        operations,
+        verifier=SignatureVerifier(
+            keys,
+            clock=SystemClock(),
+            tolerance=timedelta(seconds=settings.clock_tolerance_seconds),
+            region=settings.signing_region,
+        ),
+        connect=connect,
+        max_body_bytes=settings.max_body_bytes,
+        grace_seconds=settings.grace_seconds,
+    )
+    server = HttpServer(app, address=settings.listen, grace_seconds=settings.grace_seconds, tls=settings.tls())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(server.run_until_signal())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Checks AWS Signature Version 4: recomputes the signature with the caller's secret and compares.
+
+The canonical form and the derivation of keys are botocore's, the same code that signs on the other side; what is here
+is what a server must insist on: that everything that matters was signed, that it is recent, and that the body is the
+one that was sent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from common.access_keys import AccessKey, AccessKeys
+from common.clock import Clock
+from common.errors import InvalidInput, TailorbirdError, Unavailable
+from gateway.auth.authorization import Authorization, parse_authorization
+from gateway.errors import IncompleteSignature, InvalidSignature, UnrecognizedClient
+
+__all__ = ["SignatureVerifier", "SignedRequest"]
+
+#: All three services sign with this name.
+_SERVICE = "personalize"
+_DATE_FORMAT = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """A request as it came over the wire.
+
+    Attributes:
+        method: `POST`.
+        path: Percent-encoded, as sent.
+        query: What follows the `?`, as sent.
+        headers: By name in lower case; several of one name joined by commas.
+        body: The bytes.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class SignatureVerifier:
+    """Tells who signed a request.
+
+    Args:
+        keys: The access keys that are accepted.
+        clock: Source of the present time.
+        tolerance: How far a request's time may be from ours, either way.
+        region: The only region that signatures may be made for; None accepts any, so that applications keep theirs.
+    """
+
+    def __init__(
+        self,
+        keys: AccessKeys,
+        *,
+        clock: Clock,
+        tolerance: timedelta = timedelta(minutes=5),
+        region: str | None = None,
+    ) -> None:
+        self._keys = keys
+        self._clock = clock
+        self._tolerance = tolerance
+        self._region = region
+
+    def verify(self, request: SignedRequest) -> AccessKey:
+        """Return the key that signed the request.
+
+        Raises:
+            Unauthenticated: The request is not signed, or one of its subclasses tells what is wrong with the signature.
+        """
+        _refuse_presigned(request)
+        claim = parse_authorization(request.headers.get("authorization"))
+        _check_signed_headers(claim, request.headers)
+        self._check_scope(claim)
+        timestamp = self._check_time(claim, request.headers)
+        if "x-amz-security-token" in request.headers:
+            raise UnrecognizedClient(
+                "`X-Amz-Security-Token`: got a session token, want a permanent access key of this installation: unset "
+                "AWS_SESSION_TOKEN or choose a profile without one"
+            )
+        key = self._find(claim.access_key_id)
+        _check_body(request)
+        expected = _signature(request, claim, key=key, timestamp=timestamp)
+        if not hmac.compare_digest(expected, claim.signature):
+            raise InvalidSignature(
+                f"`Authorization`: got a signature that does not fit the request, want one made with the secret of "
+                f"{key.access_key_id}: check the secret access key, and that no proxy changes the host or the headers"
+            )
+        return key
+
+    def _check_scope(self, claim: Authorization) -> None:
+        if claim.service != _SERVICE:
+            raise InvalidSignature(f"`Credential`: got a scope of service {claim.service!r}, want {_SERVICE!r}")
+        if self._region is not None and claim.region != self._region:
+            raise InvalidSignature(
+                f"`Credential`: got a scope of region {claim.region!r}, want {self._region!r}: set the client's region"
+            )
+
+    def _check_time(self, claim: Authorization, headers: Mapping[str, str]) -> str:
+        text = headers["x-amz-date"]
+        try:
+            signed_at = datetime.strptime(text, _DATE_FORMAT).replace(tzinfo=UTC)
+        except ValueError:
+            raise IncompleteSignature(f"`X-Amz-Date`: got {text[:64]!r}, want YYYYMMDDTHHMMSSZ") from None
+        if text[:8] != claim.date:
+            raise InvalidSignature(f"`Credential`: got a scope of {claim.date}, want the day of X-Amz-Date, {text[:8]}")
+        now = self._clock.now()
+        if abs(now - signed_at) > self._tolerance:
+            fault = "Signature expired" if signed_at < now else "Signature not yet current"
+            raise InvalidSignature(
+                f"{fault}: `X-Amz-Date`: got {text}, want at most {self._tolerance.total_seconds():.0f} s from "
+                f"{now.strftime(_DATE_FORMAT)}: set the client's clock"
+            )
+        return text
+
+    def _find(self, access_key_id: str) -> AccessKey:
+        try:
+            key = self._keys.find(access_key_id)
+        except (InvalidInput, Unavailable) as error:
+            # The file's state is the operator's business: the caller is told nothing, the log everything.
+            raise TailorbirdError(error.message) from error
+        if key is None or not key.active:
+            raise UnrecognizedClient(
+                f"`Credential`: got access key {access_key_id}, want one of this installation that is not revoked "
+                "(`tailorbird keys list`)"
+            )
+        return key
+
+
+def _refuse_presigned(request: SignedRequest) -> None:
+    if "authorization" not in request.headers and "X-Amz-Signature" in parse_qs(request.query, keep_blank_values=True):
+        raise IncompleteSignature("`X-Amz-Signature`: got a presigned address, want the signature as a header")
+
+
+def _check_signed_headers(claim: Authorization, headers: Mapping[str, str]) -> None:
+    signed = set(claim.signed_headers)
+    if absent := sorted(signed - headers.keys()):
+        raise IncompleteSignature(f"`SignedHeaders`: got {', '.join(absent)}, which the request does not carry")
+    # What a header of this family says must be the caller's own word: it names the operation, the time, the body.
+    wanted = {"host", "x-amz-date", *(name for name in headers if name.startswith("x-amz-"))}
+    if unsigned := sorted(wanted - signed):
+        raise IncompleteSignature(f"`SignedHeaders`: got none of {', '.join(unsigned)}, want them signed")
+
+
+def _check_body(request: SignedRequest) -> None:
+    claimed = request.headers.get("x-amz-content-sha256")
+    if claimed is None:
+        return  # then the signature itself is made over the hash of the body
+    if not hmac.compare_digest(claimed.encode(), hashlib.sha256(request.body).hexdigest().encode()):
+        raise InvalidSignature(
+            f"`X-Amz-Content-SHA256`: got {claimed[:64]!r}, want the SHA-256 of the body in hexadecimal digits (an "
+            "unsigned payload is not accepted)"
+        )
+
+
+def _signature(request: SignedRequest, claim: Authorization, *, key: AccessKey, timestamp: str) -> str:
+    # The scheme and host of the address are not part of what is signed; the `host` header is.
+    query = f"?{request.query}" if request.query else ""
+    canonical = AWSRequest(
+        method=request.method,
+        url=f"http://gateway{request.path}{query}",
+        headers={name: request.headers[name] for name in claim.signed_headers},
+        data=request.body,
+    )
+    canonical.context["timestamp"] = timestamp
+    signer = _Signer(Credentials(key.access_key_id, key.secret_access_key), _SERVICE, claim.region)
+    text = signer.string_to_sign(canonical, signer.canonical_request(canonical))
+    signature: str = signer.signature(text, canonical)
+    return signature
+
+
+class _Signer(SigV4Auth):  # type: ignore[misc]  # botocore ships no types
+    def headers_to_sign(self, request: Any) -> Any:
+        """Take the headers that the caller signed, also those that botocore itself would leave out."""
+        return request.headers

@@ -1,0 +1,119 @@
+"""Turns gRPC responses into JSON: one encoder per operation, compiled once from the service model and the contract.
+
+AWS leaves absent members out, but always writes the lists that a response is about, empty ones too; clients rely on
+both. Times are seconds since 1970 with milliseconds, and whole numbers are numbers, not text as in protobuf's own JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from botocore.model import Shape, StructureShape
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from common.errors import TailorbirdError
+from gateway.protocol.contract import field_of, list_inside, map_value, message_inside, names_by_number
+
+__all__ = ["response_encoder"]
+
+Encoder: TypeAlias = Callable[[Any], Any]
+
+
+def response_encoder(shape: StructureShape | None, descriptor: Descriptor) -> Callable[[Any], bytes]:
+    """Return what turns an operation's gRPC response into its body, which is empty for operations without output.
+
+    Args:
+        shape: The operation's output; None when it has none.
+        descriptor: The gRPC response.
+    """
+    if shape is None or not shape.members:
+        return lambda _: b""
+    encode = _structure(shape, descriptor, keep_empty=True)
+
+    def encode_body(message: Any) -> bytes:
+        return json.dumps(encode(message), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+    return encode_body
+
+
+def _structure(shape: StructureShape, descriptor: Descriptor, *, keep_empty: bool = False) -> Encoder:
+    plain: list[tuple[str, str]] = []
+    converted: list[tuple[str, str, Encoder]] = []
+    collections: list[tuple[str, str, Encoder]] = []
+    for name, member in shape.members.items():
+        field = field_of(descriptor, name)
+        if field is None:
+            continue  # newer in the installed botocore than in the contract: nobody fills it in
+        encoder = _member(member, field)
+        if field.is_repeated:
+            collections.append((name, field.name, encoder or (list if member.type_name == "list" else dict)))
+        elif encoder is None:
+            plain.append((name, field.name))
+        else:
+            converted.append((name, field.name, encoder))
+
+    def encode(message: Any) -> dict[str, Any]:
+        has = message.HasField
+        out = {name: getattr(message, field) for name, field in plain if has(field)}
+        for name, field, convert in converted:
+            if has(field):
+                out[name] = convert(getattr(message, field))
+        for name, field, convert in collections:
+            items = getattr(message, field)
+            if items or keep_empty:
+                out[name] = convert(items)
+        return out
+
+    return encode
+
+
+def _member(shape: Shape, field: FieldDescriptor) -> Encoder | None:
+    """Return the encoder of a member, None when the value can be written as it is."""
+    if shape.type_name == "map":
+        value = _member(shape.value, map_value(field)[1])
+        if value is None:
+            return None
+        return lambda items: {key: value(item) for key, item in items.items()}
+    if shape.type_name == "list":
+        if field.is_repeated:
+            return _list(_single(shape.member, field))
+        inner = list_inside(field)
+        encode = _list(_single(shape.member, inner)) or list
+        return lambda message: encode(getattr(message, inner.name))
+    return _single(shape, field)
+
+
+def _list(element: Encoder | None) -> Encoder | None:
+    if element is None:
+        return None
+    return lambda items: [element(item) for item in items]
+
+
+def _single(shape: Shape, field: FieldDescriptor) -> Encoder | None:
+    kind = shape.type_name
+    if kind == "structure":
+        return _structure(shape, message_inside(field))
+    if kind == "timestamp":
+        return _seconds
+    if kind == "string" and field.enum_type is not None:
+        return _enum_name(field.full_name, names_by_number(field.enum_type))
+    if kind in ("string", "boolean", "integer", "long", "double", "float"):
+        return None
+    raise TailorbirdError(f"`{field.full_name}`: got a member of type {kind}, which no encoder is written for")
+
+
+def _enum_name(field: str, names: Mapping[int, str]) -> Encoder:
+    def encode(number: int) -> str:
+        name = names.get(number)
+        if name is None:
+            raise TailorbirdError(f"`{field}`: got the value {number}, which this gateway does not know")
+        return name
+
+    return encode
+
+
+def _seconds(timestamp: Any) -> float:
+    # Whole milliseconds, as AWS has them.
+    return float(round(timestamp.seconds + timestamp.nanos / 1e9, 3))

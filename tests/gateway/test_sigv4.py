@@ -1,0 +1,272 @@
+"""Signature Version 4: what botocore signs is accepted, and nothing else is."""
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from botocore.auth import S3SigV4Auth, SigV4Auth, SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.access_keys import AccessKeys
+from common.clock import ManualClock
+from common.errors import TailorbirdError, Unauthenticated
+from gateway.auth import SignatureVerifier, SignedRequest, parse_authorization
+from gateway.errors import IncompleteSignature, InvalidSignature, UnrecognizedClient
+
+BODY = b'{"campaignArn":"arn:aws:personalize:us-east-1:000000000000:campaign/films"}'
+HEADERS = {"Host": "127.0.0.1:7400", "Content-Type": "application/json"}
+
+
+@pytest.fixture
+def keys(tmp_path):
+    return AccessKeys(tmp_path / "keys.json")
+
+
+@pytest.fixture
+def key(keys):
+    return keys.create("test")
+
+
+@pytest.fixture
+def clock():
+    # botocore signs with the machine's time.
+    return ManualClock(datetime.now(UTC))
+
+
+@pytest.fixture
+def verifier(keys, clock):
+    return SignatureVerifier(keys, clock=clock)
+
+
+def sign(
+    key, *, headers=None, body=BODY, auth=SigV4Auth, region="eu-west-1", service="personalize", secret=None, query=""
+):
+    """Sign as botocore does and return what comes over the wire."""
+    request = AWSRequest(
+        "POST", f"http://127.0.0.1:7400/recommendations{query}", headers={**HEADERS, **(headers or {})}, data=body
+    )
+    auth(Credentials(key.access_key_id, secret or key.secret_access_key), service, region).add_auth(request)
+    _, _, sent_query = request.url.partition("?")
+    wire = {name.lower(): value for name, value in request.headers.items()}
+    return SignedRequest(method="POST", path="/recommendations", query=sent_query, headers=wire, body=body)
+
+
+def without(request, name):
+    return replace(request, headers={key: value for key, value in request.headers.items() if key != name})
+
+
+def with_header(request, name, value):
+    return replace(request, headers={**request.headers, name: value})
+
+
+def test_a_good_signature_tells_whose_it_is(verifier, key):
+    assert verifier.verify(sign(key)) == key
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1", "local"])
+def test_any_region_is_accepted_by_default(verifier, key, region):
+    assert verifier.verify(sign(key, region=region)) == key
+
+
+def test_a_pinned_region_refuses_others(keys, key, clock):
+    pinned = SignatureVerifier(keys, clock=clock, region="eu-west-1")
+
+    assert pinned.verify(sign(key, region="eu-west-1")) == key
+    with pytest.raises(InvalidSignature, match="region 'us-east-1', want 'eu-west-1'"):
+        pinned.verify(sign(key, region="us-east-1"))
+
+
+def test_another_service_is_refused(verifier, key):
+    with pytest.raises(InvalidSignature, match="service 's3', want 'personalize'"):
+        verifier.verify(sign(key, service="s3"))
+
+
+def test_a_wrong_secret_is_refused(verifier, key):
+    with pytest.raises(InvalidSignature, match="does not fit the request") as caught:
+        verifier.verify(sign(key, secret="x" * 40))
+    assert key.secret_access_key not in str(caught.value)
+
+
+def test_an_unknown_key_is_refused(verifier, key):
+    with pytest.raises(UnrecognizedClient, match="TBUNKNOWN"):
+        verifier.verify(sign(replace(key, access_key_id="TBUNKNOWN")))
+
+
+def test_a_revoked_key_is_refused_at_once(verifier, keys, key):
+    request = sign(key)
+    verifier.verify(request)
+    keys.revoke(key.access_key_id)
+
+    with pytest.raises(UnrecognizedClient, match="revoked"):
+        verifier.verify(request)
+
+
+@pytest.mark.parametrize(("seconds", "fault"), [(301, "Signature expired"), (-301, "Signature not yet current")])
+def test_a_request_of_another_time_is_refused(verifier, key, clock, seconds, fault):
+    request = sign(key)
+    clock.advance(seconds=seconds)
+
+    with pytest.raises(InvalidSignature, match=fault):
+        verifier.verify(request)
+
+
+@pytest.mark.parametrize("seconds", [290, -290])
+def test_five_minutes_either_way_are_tolerated(verifier, key, clock, seconds):
+    request = sign(key)
+    clock.advance(seconds=seconds)
+
+    assert verifier.verify(request) == key
+
+
+def test_the_tolerance_is_the_operators_choice(keys, key, clock):
+    strict = SignatureVerifier(keys, clock=clock, tolerance=timedelta(seconds=30))
+    request = sign(key)
+    clock.advance(seconds=60)
+
+    with pytest.raises(InvalidSignature, match="at most 30 s"):
+        strict.verify(request)
+
+
+def test_a_changed_body_is_refused(verifier, key):
+    with pytest.raises(InvalidSignature, match="does not fit"):
+        verifier.verify(replace(sign(key), body=BODY + b" "))
+
+
+def test_a_changed_body_under_a_signed_hash_is_refused(verifier, key):
+    request = sign(key, headers={"X-Amz-Content-SHA256": hashlib.sha256(BODY).hexdigest()})
+    assert verifier.verify(request) == key
+
+    with pytest.raises(InvalidSignature, match="X-Amz-Content-SHA256"):
+        verifier.verify(replace(request, body=BODY + b" "))
+
+
+def test_an_unsigned_payload_is_refused(verifier, key):
+    request = sign(key, headers={"X-Amz-Content-SHA256": "UNSIGNED-PAYLOAD"})
+
+    with pytest.raises(InvalidSignature, match="unsigned payload is not accepted"):
+        verifier.verify(request)
+
+
+@pytest.mark.parametrize(
+    "change", [{"method": "GET"}, {"path": "/events"}, {"query": "a=b"}], ids=["method", "path", "query"]
+)
+def test_a_changed_request_line_is_refused(verifier, key, change):
+    with pytest.raises(InvalidSignature, match="does not fit"):
+        verifier.verify(replace(sign(key), **change))
+
+
+def test_query_parameters_are_part_of_what_is_signed(verifier, key):
+    assert verifier.verify(sign(key, query="?b=2&a=1")) == key
+
+
+@pytest.mark.parametrize("name", ["host", "content-type", "x-amz-target"])
+def test_a_changed_signed_header_is_refused(verifier, key, name):
+    request = sign(key, headers={"X-Amz-Target": "AmazonPersonalize.ListRecipes"})
+
+    with pytest.raises(InvalidSignature, match="does not fit"):
+        verifier.verify(with_header(request, name, "changed"))
+
+
+@pytest.mark.parametrize("name", ["x-amz-target", "x-amz-meta-anything"])
+def test_a_header_of_amazons_family_must_be_signed(verifier, key, name):
+    with pytest.raises(IncompleteSignature, match=f"got none of {name}, want them signed"):
+        verifier.verify(with_header(sign(key), name, "AmazonPersonalize.DeleteCampaign"))
+
+
+def test_the_host_must_be_signed(verifier, key):
+    request = sign(key)
+    header = request.headers["authorization"].replace("content-type;host;", "content-type;")
+
+    with pytest.raises(IncompleteSignature, match="got none of host"):
+        verifier.verify(with_header(request, "authorization", header))
+
+
+def test_a_signed_header_that_is_absent_is_refused(verifier, key):
+    with pytest.raises(IncompleteSignature, match="content-type, which the request does not carry"):
+        verifier.verify(without(sign(key), "content-type"))
+
+
+def test_a_request_without_a_date_is_refused(verifier, key):
+    with pytest.raises(IncompleteSignature, match="x-amz-date"):
+        verifier.verify(without(sign(key), "x-amz-date"))
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "2026-01-01T00:00:00Z", "99999999T999999Z"])
+def test_a_date_of_another_form_is_refused(verifier, key, date):
+    with pytest.raises(IncompleteSignature, match="X-Amz-Date"):
+        verifier.verify(with_header(sign(key), "x-amz-date", date))
+
+
+def test_the_day_of_the_scope_must_be_that_of_the_request(verifier, key):
+    request = sign(key)
+    day = request.headers["x-amz-date"][:8]
+    header = request.headers["authorization"].replace(f"/{day}/", "/20200101/")
+
+    with pytest.raises(InvalidSignature, match="got a scope of 20200101"):
+        verifier.verify(with_header(request, "authorization", header))
+
+
+def test_an_unsigned_request_is_refused(verifier, key):
+    with pytest.raises(Unauthenticated, match="keys create") as caught:
+        verifier.verify(without(sign(key), "authorization"))
+    assert caught.value.reason == "MissingAuthenticationTokenException"
+
+
+def test_a_presigned_address_is_refused(verifier, key):
+    with pytest.raises(IncompleteSignature, match="presigned"):
+        verifier.verify(sign(key, auth=SigV4QueryAuth))
+
+
+def test_a_session_token_is_refused_with_the_way_out(verifier, key):
+    request = sign(key, headers={"X-Amz-Security-Token": "abc"})
+
+    with pytest.raises(UnrecognizedClient, match="unset AWS_SESSION_TOKEN"):
+        verifier.verify(request)
+
+
+def test_a_file_of_keys_that_others_may_read_is_the_operators_fault(verifier, keys, key):
+    request = sign(key)
+    keys.path.chmod(0o644)
+
+    with pytest.raises(TailorbirdError) as caught:
+        verifier.verify(request)
+    assert caught.value.code == "INTERNAL"
+
+
+def test_a_signer_that_sends_the_hash_of_the_body_is_accepted(verifier, key):
+    class Signer(S3SigV4Auth):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+
+        def _should_sha256_sign_payload(self, request):
+            return True
+
+    assert verifier.verify(sign(key, auth=Signer)) == key
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Bearer abc",
+        "AWS4-HMAC-SHA256",
+        "AWS4-HMAC-SHA256 Credential=K/20260101/r/personalize/aws4_request",
+        "AWS4-HMAC-SHA256 Credential=K/20260101/r/personalize, SignedHeaders=host, Signature=" + "0" * 64,
+        "AWS4-HMAC-SHA256 Credential=K/20260101/r/personalize/aws4_request, SignedHeaders=Host, Signature=" + "0" * 64,
+        "AWS4-HMAC-SHA256 Credential=K/20260101/r/personalize/aws4_request, SignedHeaders=host, Signature=xyz",
+        "AWS4-HMAC-SHA256 Credential=K/20260101/r/personalize/aws4_request, Credential=K, Signature=" + "0" * 64,
+        "AWS4-HMAC-SHA256 Credential=K/20260101/r/personalize/aws4_request; SignedHeaders=host; Signature=" + "0" * 64,
+    ],
+)
+def test_an_authorization_that_cannot_be_read_is_incomplete(header):
+    with pytest.raises(IncompleteSignature):
+        parse_authorization(header)
+
+
+@given(st.text(max_size=200).map(lambda text: f"AWS4-HMAC-SHA256 {text}") | st.text(min_size=1, max_size=200))
+def test_no_authorization_header_is_more_than_refused(header):
+    with pytest.raises(Unauthenticated):
+        parse_authorization(header)
