@@ -1,0 +1,345 @@
+"""The tables of the catalogue: every resource, the queue of long work, and what the runtimes report.
+
+Columns carry Personalize's member names in snake_case wherever a caller sees them, so that rows are turned into answers
+by name. Child modules implement access; nothing outside of the catalogue writes SQL.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, ForeignKey, String, Text, TypeDecorator
+from sqlmodel import Field, SQLModel
+
+from control_plane.domain.states import Status
+
+__all__ = [
+    "AnyResource",
+    "Campaign",
+    "Dataset",
+    "DatasetGroup",
+    "DatasetImportJob",
+    "DatasetSchema",
+    "Deployment",
+    "EventTracker",
+    "Job",
+    "JobAttempt",
+    "RuntimeWorker",
+    "ServingReport",
+    "ServingRevision",
+    "Solution",
+    "SolutionVersion",
+    "Tag",
+    "UtcDateTime",
+]
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Moments in UTC, read back with their time zone also where the database keeps none."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Convert to UTC."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Put the time zone back."""
+        if value is None:
+            return None
+        moment: datetime = value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _arn() -> Any:
+    return Field(sa_column=Column(String(256), primary_key=True))
+
+
+def _parent(target: str, *, cascade: bool = False) -> Any:
+    rule = "CASCADE" if cascade else "RESTRICT"
+    return Field(sa_column=Column(String(256), ForeignKey(target, ondelete=rule), index=True, nullable=False))
+
+
+def _moment(*, nullable: bool = False, index: bool = False) -> Any:
+    default: Any = None if nullable else ...
+    return Field(default=default, sa_column=Column(UtcDateTime(), nullable=nullable, index=index))
+
+
+def _json(*, nullable: bool = False) -> Any:
+    default: Any = None if nullable else ...
+    return Field(default=default, sa_column=Column(JSON(none_as_null=True), nullable=nullable))
+
+
+def _text(*, nullable: bool = False) -> Any:
+    default: Any = None if nullable else ...
+    return Field(default=default, sa_column=Column(Text(), nullable=nullable))
+
+
+class AnyResource(SQLModel):
+    """What all resources have."""
+
+    arn: str
+    creation_date_time: datetime
+    last_updated_date_time: datetime
+
+
+class DatasetGroup(AnyResource, table=True):
+    """A container of datasets, solutions and a tracker."""
+
+    __tablename__ = "dataset_group"
+
+    arn: str = _arn()
+    name: str = Field(max_length=63, unique=True)
+    status: str = Field(default=Status.ACTIVE, max_length=32)
+    failure_reason: str | None = _text(nullable=True)
+    domain: str | None = Field(default=None, max_length=32)
+    role_arn: str | None = Field(default=None, max_length=256)
+    kms_key_arn: str | None = _text(nullable=True)
+    creation_date_time: datetime = _moment(index=True)
+    last_updated_date_time: datetime = _moment()
+
+
+class DatasetSchema(AnyResource, table=True):
+    """An Avro schema; never changed."""
+
+    __tablename__ = "dataset_schema"
+
+    arn: str = _arn()
+    name: str = Field(max_length=63, unique=True)
+    schema_text: str = _text()
+    dataset_type: str = Field(max_length=32)
+    domain: str | None = Field(default=None, max_length=32)
+    creation_date_time: datetime = _moment(index=True)
+    last_updated_date_time: datetime = _moment()
+
+
+class Dataset(AnyResource, table=True):
+    """A table of rows of one type; the rows themselves are in the store at `location`."""
+
+    __tablename__ = "dataset"
+
+    arn: str = _arn()
+    name: str = Field(max_length=63)
+    dataset_group_arn: str = _parent("dataset_group.arn")
+    schema_arn: str = _parent("dataset_schema.arn")
+    dataset_type: str = Field(max_length=32)
+    location: str = Field(max_length=256, unique=True)
+    status: str = Field(default=Status.ACTIVE, max_length=32)
+    creation_date_time: datetime = _moment(index=True)
+    last_updated_date_time: datetime = _moment()
+
+
+class DatasetImportJob(AnyResource, table=True):
+    """One bulk import; it goes with its dataset."""
+
+    __tablename__ = "dataset_import_job"
+
+    arn: str = _arn()
+    job_name: str = Field(max_length=63, unique=True)
+    dataset_arn: str = _parent("dataset.arn", cascade=True)
+    data_location: str = _text()
+    role_arn: str | None = Field(default=None, max_length=256)
+    import_mode: str = Field(max_length=16)
+    status: str = Field(default=Status.CREATE_PENDING, max_length=32, index=True)
+    failure_reason: str | None = _text(nullable=True)
+    imported_rows: int | None = Field(default=None, sa_type=BigInteger)
+    creation_date_time: datetime = _moment(index=True)
+    last_updated_date_time: datetime = _moment()
+
+
+class Solution(AnyResource, table=True):
+    """How models are trained."""
+
+    __tablename__ = "solution"
+
+    arn: str = _arn()
+    name: str = Field(max_length=63, unique=True)
+    dataset_group_arn: str = _parent("dataset_group.arn")
+    recipe_arn: str = Field(max_length=256)
+    event_type: str | None = Field(default=None, max_length=256)
+    solution_config: dict[str, Any] | None = _json(nullable=True)
+    status: str = Field(default=Status.ACTIVE, max_length=32)
+    creation_date_time: datetime = _moment(index=True)
+    last_updated_date_time: datetime = _moment()
+
+
+class SolutionVersion(AnyResource, table=True):
+    """One training of a solution and, when ACTIVE, the artifact that came of it."""
+
+    __tablename__ = "solution_version"
+
+    arn: str = _arn()
+    name: str = Field(max_length=80)
+    solution_arn: str = _parent("solution.arn", cascade=True)
+    dataset_group_arn: str = _parent("dataset_group.arn")
+    recipe_arn: str = Field(max_length=256)
+    event_type: str | None = Field(default=None, max_length=256)
+    solution_config: dict[str, Any] | None = _json(nullable=True)
+    training_mode: str = Field(max_length=16)
+    artifact_location: str = Field(max_length=256, unique=True)
+    training_hours: float | None = None
+    metrics: dict[str, float] | None = _json(nullable=True)
+    artifact_bytes: int | None = Field(default=None, sa_type=BigInteger)
+    status: str = Field(default=Status.CREATE_PENDING, max_length=32, index=True)
+    failure_reason: str | None = _text(nullable=True)
+    creation_date_time: datetime = _moment(index=True)
+    last_updated_date_time: datetime = _moment()
+
+
+class Campaign(AnyResource, table=True):
+    """A solution version in service.
+
+    Attributes:
+        serving_id: The deployment that answers requests; None until the first is ACTIVE.
+        deleted_revision: Revision of the assignments from which on it is no longer served; set by DeleteCampaign.
+    """
+
+    __tablename__ = "campaign"
+
+    arn: str = _arn()
+    name: str = Field(max_length=63, unique=True)
+    solution_arn: str = _parent("solution.arn")
+    status: str = Field(default=Status.CREATE_PENDING, max_length=32, index=True)
+    failure_reason: str | None = _text(nullable=True)
+    serving_id: str | None = Field(default=None, max_length=32)
+    deleted_revision: int | None = Field(default=None, sa_type=BigInteger)
+    creation_date_time: datetime = _moment(index=True)
+    last_updated_date_time: datetime = _moment()
+
+
+class Deployment(SQLModel, table=True):
+    """One configuration of a campaign: number 1 is its creation, each update adds one."""
+
+    __tablename__ = "deployment"
+
+    id: str = Field(primary_key=True, max_length=32)
+    campaign_arn: str = _parent("campaign.arn", cascade=True)
+    number: int
+    solution_version_arn: str = _parent("solution_version.arn")
+    min_provisioned_tps: int
+    campaign_config: dict[str, Any] | None = _json(nullable=True)
+    status: str = Field(default=Status.CREATE_PENDING, max_length=32, index=True)
+    failure_reason: str | None = _text(nullable=True)
+    creation_date_time: datetime = _moment()
+    last_updated_date_time: datetime = _moment()
+
+
+class EventTracker(AnyResource, table=True):
+    """Gives a dataset group the tracking id that events are sent with."""
+
+    __tablename__ = "event_tracker"
+
+    arn: str = _arn()
+    name: str = Field(max_length=63, unique=True)
+    dataset_group_arn: str = Field(
+        sa_column=Column(String(256), ForeignKey("dataset_group.arn", ondelete="RESTRICT"), unique=True, nullable=False)
+    )
+    tracking_id: str = Field(max_length=36, unique=True)
+    account_id: str = Field(max_length=12)
+    status: str = Field(default=Status.ACTIVE, max_length=32)
+    creation_date_time: datetime = _moment(index=True)
+    last_updated_date_time: datetime = _moment()
+
+
+class Tag(SQLModel, table=True):
+    """One tag of one resource."""
+
+    __tablename__ = "tag"
+
+    resource_arn: str = Field(primary_key=True, max_length=256)
+    tag_key: str = Field(primary_key=True, max_length=128)
+    tag_value: str = Field(max_length=256)
+
+
+class Job(SQLModel, table=True):
+    """One piece of long work.
+
+    Attributes:
+        kind: A `jobs.JobKind`.
+        state: A `jobs.JobState`.
+        subject: What the work is for, e.g. the ARN of a solution version.
+        payload: The work itself, keyed like the contract's message.
+        attempt: Number of the attempt that runs or ran last; 0 before the first.
+        available_at: The job waits until then.
+        lease_expires_at: End of the running attempt's lease.
+    """
+
+    __tablename__ = "job"
+
+    id: str = Field(primary_key=True, max_length=32)
+    kind: str = Field(max_length=40)
+    state: str = Field(max_length=16, index=True)
+    subject: str = Field(max_length=256, index=True)
+    request_id: str = Field(max_length=128)
+    payload: dict[str, Any] = _json()
+    attempt: int = 0
+    available_at: datetime = _moment()
+    lease_expires_at: datetime | None = _moment(nullable=True)
+    progress: float = 0.0
+    activity: str | None = _text(nullable=True)
+    stop_requested: bool = False
+    created_at: datetime = _moment()
+    finished_at: datetime | None = _moment(nullable=True)
+
+
+class JobAttempt(SQLModel, table=True):
+    """One attempt at a job, under one lease.
+
+    Attributes:
+        outcome: A `jobs.Outcome`.
+    """
+
+    __tablename__ = "job_attempt"
+
+    lease_token: str = Field(primary_key=True, max_length=64)
+    job_id: str = Field(
+        sa_column=Column(String(32), ForeignKey("job.id", ondelete="CASCADE"), index=True, nullable=False)
+    )
+    number: int
+    worker_id: str = Field(max_length=256)
+    outcome: str = Field(max_length=16)
+    reason: str | None = _text(nullable=True)
+    started_at: datetime = _moment()
+    last_sign_at: datetime = _moment()
+
+
+class RuntimeWorker(SQLModel, table=True):
+    """A runtime process that has been heard of.
+
+    Attributes:
+        known_revision: The set of assignments that it said it has.
+    """
+
+    __tablename__ = "runtime_worker"
+
+    runtime_id: str = Field(primary_key=True, max_length=256)
+    last_seen_at: datetime = _moment(index=True)
+    known_revision: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class ServingReport(SQLModel, table=True):
+    """How far one worker is with one deployment.
+
+    Attributes:
+        phase: A `serving.Phase`.
+    """
+
+    __tablename__ = "serving_report"
+
+    runtime_id: str = Field(
+        sa_column=Column(String(256), ForeignKey("runtime_worker.runtime_id", ondelete="CASCADE"), primary_key=True)
+    )
+    deployment_id: str = Field(primary_key=True, max_length=32, index=True)
+    phase: str = Field(max_length=16)
+    failure_reason: str | None = _text(nullable=True)
+
+
+class ServingRevision(SQLModel, table=True):
+    """One row: the number of the present set of assignments."""
+
+    __tablename__ = "serving_revision"
+
+    id: int = Field(default=1, primary_key=True)
+    revision: int = Field(sa_type=BigInteger)

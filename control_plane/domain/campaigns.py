@@ -1,0 +1,96 @@
+"""What a campaign may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from common.arn import Arn
+from common.errors import ResourceNotFound, invalid
+from control_plane.domain.fields import not_built
+from control_plane.domain.recipes import RecipeFacts
+
+__all__ = ["LATEST", "check_campaign_config", "check_min_provisioned_tps", "follows_latest", "split_version_arn"]
+
+LATEST: Final = "$LATEST"
+
+
+def check_min_provisioned_tps(value: int | None) -> int:
+    """Return the promised requests per second, 1 when the caller does not say.
+
+    The number is kept and shown. How much the runtimes can answer depends on their number, not on it.
+
+    Raises:
+        InvalidInput: Not positive.
+    """
+    if value is not None and value < 1:
+        raise invalid("minProvisionedTPS", got=value, want="an integer from 1")
+    return value or 1
+
+
+def follows_latest(config: Mapping[str, Any] | None) -> bool:
+    """Whether a campaign is to move on to each new version of its solution."""
+    return bool((config or {}).get("syncWithLatestSolutionVersion", False))
+
+
+def split_version_arn(arn: str) -> tuple[str, bool]:
+    """Read the version that a campaign asks for.
+
+    Returns:
+        The ARN of a solution and True for `SOLUTION_ARN/$LATEST`; the ARN of a version and False otherwise.
+
+    Raises:
+        InvalidInput: No ARN of a solution version.
+        ResourceNotFound: The ARN of a solution without a version, which names no version.
+    """
+    name = Arn.parse(arn, field="solutionVersionArn", kind="solution").name
+    if "/" not in name:
+        raise ResourceNotFound(
+            f"`solutionVersionArn`: got {arn}, a solution, want one of its versions, or {arn}/{LATEST}"
+        )
+    if name.endswith(f"/{LATEST}"):
+        return arn.removesuffix(f"/{LATEST}"), True
+    return arn, False
+
+
+def check_campaign_config(config: Mapping[str, Any], recipe: RecipeFacts, *, latest: bool) -> None:
+    """Check a campaign's configuration.
+
+    Args:
+        config: `campaignConfig` as Personalize's JSON.
+        recipe: The recipe of the solution.
+        latest: The version was asked for as `$LATEST`.
+
+    Raises:
+        InvalidInput: Something in it is wrong, does not fit the recipe, or is not built yet.
+    """
+    if config.get("enableMetadataWithRecommendations"):
+        raise not_built("campaignConfig.enableMetadataWithRecommendations", got=True, want="false")
+    if config.get("rankingInfluence"):
+        raise invalid(
+            "campaignConfig.rankingInfluence", got=config["rankingInfluence"], want=f"none with {recipe.name}"
+        )
+    if follows_latest(config) and not latest:
+        raise invalid(
+            "campaignConfig.syncWithLatestSolutionVersion",
+            got=True,
+            want=f"false, or the solutionVersionArn SOLUTION_ARN/{LATEST}",
+        )
+    _check_exploration(config.get("itemExplorationConfig", {}), recipe)
+
+
+def _check_exploration(values: Mapping[str, str], recipe: RecipeFacts) -> None:
+    field = "campaignConfig.itemExplorationConfig"
+    if values and not recipe.configurable_exploration:
+        raise invalid(field, got=values, want=f"none: exploration cannot be configured with {recipe.name}")
+    ranges = {"explorationWeight": (0.0, 1.0), "explorationItemAgeCutOff": (0.0, float("inf"))}
+    for key, text in values.items():
+        if key not in ranges:
+            raise invalid(f"{field}.{key}", got=key, want=f"one of {', '.join(ranges)}")
+        low, high = ranges[key]
+        try:
+            fits = low <= float(text) <= high
+        except ValueError:
+            fits = False
+        if not fits:
+            raise invalid(f"{field}.{key}", got=text, want=f"a number from {low:g} to {high:g}")

@@ -1,0 +1,39 @@
+"""How many resources of each kind there may be; Personalize's defaults, each of them a setting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from common.errors import LimitExceeded
+
+__all__ = ["Quotas"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """Upper limits, checked at creation."""
+
+    dataset_groups: int = 5
+    schemas: int = 500
+    pending_imports: int = 5
+    pending_solution_versions: int = 20
+    solutions_per_group: int = 10
+    campaigns_per_group: int = 5
+
+    def check(self, quota: str, *, used: int) -> None:
+        """Make sure that one more fits.
+
+        Args:
+            quota: Name of one of the fields.
+            used: How many there are now.
+
+        Raises:
+            LimitExceeded: The quota is used up.
+        """
+        limit: int = getattr(self, quota)
+        if used >= limit:
+            raise LimitExceeded(
+                f"`{quota}`: got {used + 1}, want at most {limit}; wait for or delete some, or raise the setting "
+                f"TAILORBIRD_MAX_{quota.upper()}",
+                metadata={"quota": quota, "limit": str(limit)},
+            )

@@ -1,0 +1,207 @@
+"""What the control plane must know of recipes to judge requests: names, hyperparameters, what campaigns may configure.
+
+The algorithms live elsewhere, and no process but trainer and runtime loads them. A test compares these facts with the
+recipes' own declarations, so the two cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from common.arn import Arn, ArnFactory
+from common.errors import ResourceNotFound, invalid
+from control_plane.domain.fields import not_built
+
+__all__ = ["RECIPES", "HyperParameter", "RecipeFacts", "described_recipe", "trainable_recipe"]
+
+
+@dataclass(frozen=True, slots=True)
+class HyperParameter:
+    """One key of `algorithmHyperParameters`; values travel as strings.
+
+    Attributes:
+        kind: How the string is read.
+        low: Smallest value, None for no limit; `above` excludes it.
+        high: Largest value, None for no limit.
+        above: The value must be larger than `low`, not equal to it.
+        step: Integers must be multiples of it.
+    """
+
+    kind: Literal["boolean", "integer", "float"]
+    low: float | None = None
+    high: float | None = None
+    above: bool = False
+    step: int = 1
+
+    @property
+    def want(self) -> str:
+        """The range, for an error message."""
+        if self.kind == "boolean":
+            return "true or false"
+        article = "an integer" if self.kind == "integer" else "a number"
+        low = "" if self.low is None else f" {'above' if self.above else 'from'} {self.low:g}"
+        high = "" if self.high is None else f" to {self.high:g}"
+        return f"{article}{low}{high}" + (f", a multiple of {self.step}" if self.step > 1 else "")
+
+    def accepts(self, text: str) -> bool:
+        """Whether the string is a value in range."""
+        if self.kind == "boolean":
+            return text.lower() in ("true", "false")
+        try:
+            value = int(text) if self.kind == "integer" else float(text)
+        except ValueError:
+            return False
+        if not math.isfinite(value) or (value % self.step and self.kind == "integer"):
+            return False
+        low_enough = self.high is None or value <= self.high
+        high_enough = self.low is None or (value > self.low if self.above else value >= self.low)
+        return low_enough and high_enough
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeFacts:
+    """One recipe of Personalize.
+
+    Attributes:
+        name: Last part of its ARN.
+        recipe_type: Personalize's type.
+        description: For DescribeRecipe.
+        trainable: Whether solutions can be made with it here.
+        hyper_parameters: Keys that `algorithmHyperParameters` may hold.
+        feature_transformation: Last part of the ARN of its feature transformation, None where none is known.
+        configurable_exploration: Whether campaigns may set `itemExplorationConfig`.
+        published: When Personalize first listed it.
+    """
+
+    name: str
+    recipe_type: str
+    description: str = ""
+    trainable: bool = False
+    hyper_parameters: Mapping[str, HyperParameter] | None = None
+    feature_transformation: str | None = None
+    configurable_exploration: bool = False
+    published: datetime = datetime(2019, 6, 10, tzinfo=UTC)
+
+    @property
+    def arn(self) -> str:
+        """ARN of the recipe."""
+        return ArnFactory.make_global("recipe", self.name)
+
+    @property
+    def algorithm_arn(self) -> str:
+        """ARN of the algorithm behind it."""
+        return ArnFactory.make_global("algorithm", self.name)
+
+    @property
+    def feature_transformation_arn(self) -> str | None:
+        """ARN of its feature transformation."""
+        name = self.feature_transformation
+        return ArnFactory.make_global("feature-transformation", name) if name else None
+
+    def check_hyper_parameters(self, values: Mapping[str, str]) -> None:
+        """Check `algorithmHyperParameters`.
+
+        Raises:
+            InvalidInput: A key that the recipe does not have, or a value out of range.
+        """
+        known = self.hyper_parameters or {}
+        for key, value in values.items():
+            field = f"solutionConfig.algorithmHyperParameters.{key}"
+            rule = known.get(key)
+            if rule is None:
+                names = ", ".join(known) or "none: the recipe has no hyperparameters"
+                raise invalid(field, got=key, want=f"one of {names}" if known else names)
+            if not rule.accepts(value):
+                raise invalid(field, got=value, want=rule.want)
+
+
+_NETWORK: Final = {
+    "apply_recency_bias": HyperParameter("boolean"),
+    # Personalize has no more than the one above; the others are Tailorbird's own, meant for experiments.
+    "embedding_size": HyperParameter("integer", 8, 512, step=8),
+    "layers": HyperParameter("integer", 1, 8),
+    "heads": HyperParameter("integer", 1, 16),
+    "max_length": HyperParameter("integer", 2, 1000),
+    "dropout": HyperParameter("float", 0, 0.9),
+    "learning_rate": HyperParameter("float", 0, 0.1, above=True),
+    "batch_size": HyperParameter("integer", 1, 4096),
+    "epochs": HyperParameter("integer", 1, 10_000),
+    "patience": HyperParameter("integer", 1),
+    "full_softmax_items": HyperParameter("integer", 0),
+    "sampled_items": HyperParameter("integer", 1),
+    "validation_users": HyperParameter("integer", 1),
+    "time_limit_seconds": HyperParameter("float", 0, above=True),
+}
+
+_ALL: Final = (
+    RecipeFacts(
+        "aws-user-personalization-v2",
+        "USER_PERSONALIZATION",
+        description="Learns which items come next from the order of each user's interactions; events count at once.",
+        trainable=True,
+        hyper_parameters=_NETWORK,
+        published=datetime(2024, 1, 1, tzinfo=UTC),
+    ),
+    RecipeFacts(
+        "aws-popularity-count",
+        "POPULAR_ITEMS",
+        description="Ranks items by the number of different users who interacted with them; a baseline for the others.",
+        trainable=True,
+        feature_transformation="sims",
+    ),
+    RecipeFacts("aws-user-personalization", "USER_PERSONALIZATION", configurable_exploration=True),
+    RecipeFacts("aws-hrnn", "USER_PERSONALIZATION", feature_transformation="JSON-percentile-filtering"),
+    RecipeFacts("aws-hrnn-metadata", "USER_PERSONALIZATION", feature_transformation="featurize_metadata"),
+    RecipeFacts("aws-hrnn-coldstart", "USER_PERSONALIZATION", feature_transformation="featurize_coldstart"),
+    RecipeFacts("aws-trending-now", "POPULAR_ITEMS"),
+    RecipeFacts("aws-personalized-ranking-v2", "PERSONALIZED_RANKING", published=datetime(2024, 1, 1, tzinfo=UTC)),
+    RecipeFacts("aws-personalized-ranking", "PERSONALIZED_RANKING", feature_transformation="JSON-percentile-filtering"),
+    RecipeFacts("aws-sims", "RELATED_ITEMS", feature_transformation="sims"),
+    RecipeFacts("aws-similar-items", "RELATED_ITEMS"),
+    RecipeFacts("aws-semantic-similarity", "RELATED_ITEMS"),
+    RecipeFacts("aws-next-best-action", "PERSONALIZED_ACTIONS", published=datetime(2023, 8, 11, tzinfo=UTC)),
+    RecipeFacts("aws-item-affinity", "USER_SEGMENTATION", published=datetime(2021, 7, 15, tzinfo=UTC)),
+    RecipeFacts("aws-item-attribute-affinity", "USER_SEGMENTATION", published=datetime(2021, 8, 25, tzinfo=UTC)),
+)
+
+#: Every custom recipe of Personalize, those that cannot be trained here included.
+RECIPES: Final = {recipe.name: recipe for recipe in _ALL}
+
+
+def described_recipe(arn: str) -> RecipeFacts:
+    """Return a recipe that can be described: those that can be trained.
+
+    Raises:
+        InvalidInput: Not the ARN of a recipe.
+        ResourceNotFound: No such recipe, or one that is not built.
+    """
+    name = Arn.parse(arn, field="recipeArn", kind="recipe").name
+    recipe = RECIPES.get(name)
+    if recipe is None or not recipe.trainable or recipe.arn != arn:
+        state = "is not built yet" if recipe is not None and recipe.arn == arn else "does not exist"
+        raise ResourceNotFound(f"`recipeArn`: got {arn}, which {state}, want one of {_trainable()}")
+    return recipe
+
+
+def trainable_recipe(arn: str) -> RecipeFacts:
+    """Return the recipe that a solution asks for.
+
+    Raises:
+        InvalidInput: Not the ARN of a recipe, or of one that is not built.
+        ResourceNotFound: No such recipe.
+    """
+    name = Arn.parse(arn, field="recipeArn", kind="recipe").name
+    recipe = RECIPES.get(name)
+    if recipe is None or recipe.arn != arn:
+        raise ResourceNotFound(f"`recipeArn`: got {arn}, which does not exist, want one of {_trainable()}")
+    if not recipe.trainable:
+        raise not_built("recipeArn", got=arn, want=f"one of {_trainable()}")
+    return recipe
+
+
+def _trainable() -> str:
+    return ", ".join(recipe.arn for recipe in _ALL if recipe.trainable)

@@ -1,0 +1,258 @@
+"""Which columns each type of dataset must and may have, in custom and in domain dataset groups.
+
+A schema says by the name of its record which type of dataset it is for; everything is checked when it is created, so a
+dataset only has to compare types.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from common.avro import AvroField, AvroSchema
+from common.columns import INTERNAL
+from common.errors import invalid
+
+__all__ = ["DatasetType", "Domain", "check_dataset_type", "check_schema"]
+
+_MAX_SCHEMA_LENGTH: Final = 20_000
+_COLUMN = re.compile(r"[A-Za-z_][A-Za-z\d_]{0,149}")
+_NUMERIC: Final = frozenset({"int", "long", "float", "double"})
+
+
+class DatasetType(StrEnum):
+    """The five types of datasets, as answers and ARNs show them."""
+
+    INTERACTIONS = "INTERACTIONS"
+    ITEMS = "ITEMS"
+    USERS = "USERS"
+    ACTIONS = "ACTIONS"
+    ACTION_INTERACTIONS = "ACTION_INTERACTIONS"
+
+
+class Domain(StrEnum):
+    """Domains of dataset groups; a custom group has none."""
+
+    ECOMMERCE = "ECOMMERCE"
+    VIDEO_ON_DEMAND = "VIDEO_ON_DEMAND"
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """What a reserved column must be."""
+
+    types: frozenset[str]
+    categorical: bool = False
+    textual: bool = False
+    nullable: bool = True
+
+    def accepts(self, found: AvroField) -> bool:
+        return (
+            found.type in self.types
+            and found.categorical == self.categorical
+            and found.textual == self.textual
+            and (self.nullable or not found.nullable)
+        )
+
+    @property
+    def want(self) -> str:
+        flags = ("categorical ",) if self.categorical else ("textual ",) if self.textual else ()
+        null = " or null" if self.nullable else ", never null"
+        return f"{''.join(flags)}{' or '.join(sorted(self.types))}{null}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Columns of one type of dataset."""
+
+    required: Mapping[str, _Column]
+    reserved: Mapping[str, _Column] = field(default_factory=dict)
+    max_metadata: int = 0
+    needs_metadata: bool = False
+
+
+def _of(*types: str, categorical: bool = False, textual: bool = False) -> _Column:
+    return _Column(frozenset(types), categorical=categorical, textual=textual)
+
+
+def _must(*types: str, categorical: bool = False) -> _Column:
+    return _Column(frozenset(types), categorical=categorical, nullable=False)
+
+
+_TEXT: Final = _of("string")
+_CATEGORY: Final = _of("string", categorical=True)
+_IDENTIFIER: Final = _must("string")
+_SECONDS: Final = _must("long")
+_NUMBER: Final = _of("float", "double")
+
+_INTERACTION_RESERVED: Final = {
+    "EVENT_TYPE": _TEXT,
+    "EVENT_VALUE": _NUMBER,
+    "IMPRESSION": _TEXT,
+    "RECOMMENDATION_ID": _TEXT,
+    "EVENT_ATTRIBUTION_SOURCE": _TEXT,
+}
+_INTERACTION: Final = {"USER_ID": _IDENTIFIER, "ITEM_ID": _IDENTIFIER, "TIMESTAMP": _SECONDS}
+_USERS: Final = _Rule({"USER_ID": _IDENTIFIER}, max_metadata=25, needs_metadata=True)
+_DOMAIN_INTERACTIONS: Final = _Rule({**_INTERACTION, "EVENT_TYPE": _IDENTIFIER}, _INTERACTION_RESERVED, max_metadata=5)
+
+_RULES: Final[Mapping[tuple[Domain | None, DatasetType], _Rule]] = {
+    (None, DatasetType.INTERACTIONS): _Rule(_INTERACTION, _INTERACTION_RESERVED, max_metadata=5),
+    (None, DatasetType.USERS): _USERS,
+    (None, DatasetType.ITEMS): _Rule(
+        {"ITEM_ID": _IDENTIFIER}, {"CREATION_TIMESTAMP": _of("long")}, max_metadata=100, needs_metadata=True
+    ),
+    (None, DatasetType.ACTIONS): _Rule(
+        {"ACTION_ID": _IDENTIFIER},
+        {
+            "CREATION_TIMESTAMP": _of("long"),
+            "VALUE": _of("long"),
+            "TYPE": _TEXT,
+            # The service's own documentation uses both names.
+            "EXPIRATION_TIMESTAMP": _of("long"),
+            "ACTION_EXPIRATION_TIMESTAMP": _of("long"),
+            "REPEAT_FREQUENCY": _of("long"),
+        },
+        max_metadata=10,
+        needs_metadata=True,
+    ),
+    (None, DatasetType.ACTION_INTERACTIONS): _Rule(
+        {"USER_ID": _IDENTIFIER, "ACTION_ID": _IDENTIFIER, "EVENT_TYPE": _IDENTIFIER, "TIMESTAMP": _SECONDS},
+        {"IMPRESSION": _TEXT, "RECOMMENDATION_ID": _TEXT},
+        max_metadata=5,
+    ),
+    (Domain.ECOMMERCE, DatasetType.INTERACTIONS): _DOMAIN_INTERACTIONS,
+    (Domain.ECOMMERCE, DatasetType.USERS): _USERS,
+    (Domain.ECOMMERCE, DatasetType.ITEMS): _Rule(
+        {"ITEM_ID": _IDENTIFIER, "PRICE": _must("float"), "CATEGORY_L1": _CATEGORY},
+        {
+            "CATEGORY_L2": _CATEGORY,
+            "CATEGORY_L3": _CATEGORY,
+            "PRODUCT_DESCRIPTION": _of("string", textual=True),
+            "CREATION_TIMESTAMP": _of("long", "float"),
+            "AGE_GROUP": _CATEGORY,
+            "ADULT": _CATEGORY,
+            "GENDER": _CATEGORY,
+        },
+        max_metadata=100,
+    ),
+    (Domain.VIDEO_ON_DEMAND, DatasetType.INTERACTIONS): _DOMAIN_INTERACTIONS,
+    (Domain.VIDEO_ON_DEMAND, DatasetType.USERS): _USERS,
+    (Domain.VIDEO_ON_DEMAND, DatasetType.ITEMS): _Rule(
+        {"ITEM_ID": _IDENTIFIER, "GENRES": _CATEGORY, "CREATION_TIMESTAMP": _SECONDS},
+        {
+            "PRICE": _NUMBER,
+            "DURATION": _NUMBER,
+            "AVERAGE_RATING": _NUMBER,
+            "GENRE_L2": _CATEGORY,
+            "GENRE_L3": _CATEGORY,
+            "CONTENT_OWNER": _CATEGORY,
+            "CONTENT_CLASSIFICATION": _CATEGORY,
+            "PRODUCT_DESCRIPTION": _of("string", textual=True),
+        },
+        max_metadata=100,
+    ),
+}
+
+
+def check_dataset_type(value: str) -> DatasetType:
+    """Return a type of dataset; upper and lower case are the same.
+
+    Raises:
+        InvalidInput: There is no such type.
+    """
+    try:
+        return DatasetType(value.upper())
+    except ValueError as error:
+        raise invalid("datasetType", got=value, want=f"one of {', '.join(DatasetType)}") from error
+
+
+def check_schema(text: str, domain: Domain | None) -> DatasetType:
+    """Check a schema by the rules of the type of dataset that its record names.
+
+    Returns:
+        The type of dataset it is for.
+
+    Raises:
+        InvalidInput: It breaks a rule; the message names the field.
+    """
+    if len(text) > _MAX_SCHEMA_LENGTH:
+        raise invalid("schema", got=f"{len(text)} characters", want=f"at most {_MAX_SCHEMA_LENGTH}")
+    schema = AvroSchema.parse(text)
+    kind = _type_of(schema)
+    rule = _RULES.get((domain, kind))
+    if rule is None:
+        raise invalid("domain", got=domain, want=f"none: {kind} datasets exist in custom dataset groups only")
+    _check_names(schema)
+    for name, column in rule.required.items():
+        found = schema.field(name)
+        if found is None:
+            raise invalid("schema", got=[item.name for item in schema.fields], want=f"a field {name} ({column.want})")
+        _check_column(found, column)
+    for name, column in rule.reserved.items():
+        if (found := schema.field(name)) is not None and name not in rule.required:
+            _check_column(found, column)
+    _check_metadata(schema, kind, rule)
+    return kind
+
+
+def _type_of(schema: AvroSchema) -> DatasetType:
+    by_name = {kind.replace("_", "").lower(): kind for kind in DatasetType}
+    kind = by_name.get(schema.name.replace("_", "").lower())
+    if kind is None:
+        raise invalid("schema.name", got=schema.name, want="Interactions, Items, Users, Actions or ActionInteractions")
+    return kind
+
+
+def _check_names(schema: AvroSchema) -> None:
+    seen: dict[str, str] = {}
+    for item in schema.fields:
+        if not _COLUMN.fullmatch(item.name):
+            raise invalid("schema.fields", got=item.name, want="names of letters, digits and _, at most 150")
+        if item.name.upper() in INTERNAL:
+            raise invalid("schema.fields", got=item.name, want="another name: this one is used internally")
+        plain = item.name.replace("_", "").lower()
+        if plain in seen:
+            raise invalid(
+                "schema.fields",
+                got=[seen[plain], item.name],
+                want="names that differ in more than case and underscores",
+            )
+        seen[plain] = item.name
+
+
+def _check_column(found: AvroField, column: _Column) -> None:
+    if not column.accepts(found):
+        flags = "categorical " * found.categorical + "textual " * found.textual
+        got = f"{flags}{found.type}{' or null' if found.nullable else ''}"
+        raise invalid(f"schema.{found.name}", got=got, want=column.want)
+
+
+def _check_metadata(schema: AvroSchema, kind: DatasetType, rule: _Rule) -> None:
+    metadata = [item for item in schema.fields if item.name not in rule.required and item.name not in rule.reserved]
+    for item in schema.fields:
+        if (item.categorical or item.textual) and item.type != "string":
+            raise invalid(f"schema.{item.name}", got=item.type, want="string for a categorical or textual field")
+    textual = [item.name for item in schema.fields if item.textual]
+    if textual and kind is not DatasetType.ITEMS:
+        raise invalid("schema.fields", got=textual, want=f"no textual field in a schema for {kind}")
+    if len(textual) > 1:
+        raise invalid("schema.fields", got=textual, want="at most one textual field")
+    if len(metadata) > rule.max_metadata:
+        raise invalid(
+            "schema.fields", got=f"{len(metadata)} metadata fields", want=f"at most {rule.max_metadata} for {kind}"
+        )
+    usable = [item for item in metadata if item.categorical or item.textual or item.type in _NUMERIC]
+    if rule.needs_metadata and not usable:
+        raise invalid(
+            "schema.fields",
+            got=[item.name for item in schema.fields],
+            want=f"at least one metadata field for {kind}: a categorical string{_or_text(kind)} or a number",
+        )
+
+
+def _or_text(kind: DatasetType) -> str:
+    return ", a textual string" if kind is DatasetType.ITEMS else ""

@@ -1,0 +1,1 @@
+"""The queue of long work, kept in the catalogue: leases, heartbeats, expiry, retries."""

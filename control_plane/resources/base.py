@@ -1,0 +1,129 @@
+"""What the operations on all kinds of resources share: finding, inserting, removing, listing by pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from common.arn import Arn
+from common.errors import ResourceAlreadyExists, ResourceInUse, ResourceNotFound
+from control_plane.catalogue import Catalogue, Unit
+from control_plane.catalogue.tables import AnyResource, Tag
+from control_plane.domain.fields import already_exists, check_page_size
+from control_plane.domain.paging import Position, read_token, write_token
+from control_plane.domain.states import Status
+from control_plane.environment import Environment
+
+__all__ = ["Page", "PageRequest", "ResourceOperations", "fetch", "insert", "list_page", "remove", "require_active"]
+
+Found = TypeVar("Found", bound=AnyResource)
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """Which page of a list is wanted."""
+
+    next_token: str | None = None
+    max_results: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Found]):
+    """A page of a list; no token on the last one."""
+
+    items: list[Found]
+    next_token: str | None
+
+
+class ResourceOperations:
+    """Base of the operations on one kind of resource.
+
+    Args:
+        catalogue: Keeps the resources.
+        environment: Clock, ids, ARNs and quotas.
+    """
+
+    def __init__(self, catalogue: Catalogue, environment: Environment) -> None:
+        self._catalogue = catalogue
+        self._environment = environment
+
+    def _now(self) -> datetime:
+        return self._environment.clock.now()
+
+    def _arn(self, kind: str, name: str) -> str:
+        return self._environment.arns.make(kind, name)
+
+    def _short_id(self) -> str:
+        return self._environment.new_id()[:8]
+
+
+def fetch(unit: Unit, table: type[Found], arn: str, *, field: str, kind: str) -> Found:
+    """Return the resource with an ARN.
+
+    Raises:
+        InvalidInput: The text is no ARN of such a resource.
+        ResourceNotFound: There is none with it.
+    """
+    Arn.parse(arn, field=field, kind=kind)
+    found = unit.get(table, arn)
+    if found is None:
+        raise ResourceNotFound(f"`{field}`: got {arn}, which does not exist", metadata={"arn": arn})
+    return found
+
+
+def require_active(status: str, arn: str, *, field: str) -> None:
+    """Make sure that a resource can be built upon.
+
+    Raises:
+        ResourceInUse: It is not ACTIVE.
+    """
+    if status != Status.ACTIVE:
+        raise ResourceInUse(f"`{field}`: got {arn}, which is {status}, want one that is ACTIVE", metadata={"arn": arn})
+
+
+def insert(unit: Unit, row: AnyResource, *, tags: Mapping[str, str] | None = None) -> None:
+    """Add a resource with its tags.
+
+    Raises:
+        ResourceAlreadyExists: Its ARN is taken.
+    """
+    if unit.get(type(row), row.arn) is not None:
+        raise ResourceAlreadyExists(already_exists(row.arn), metadata={"arn": row.arn})
+    unit.add(row)
+    for key, value in (tags or {}).items():
+        unit.add(Tag(resource_arn=row.arn, tag_key=key, tag_value=value))
+
+
+def remove(unit: Unit, row: AnyResource) -> None:
+    """Delete a resource and its tags."""
+    for tag in unit.find(Tag, resource_arn=row.arn):
+        unit.remove(tag)
+    unit.remove(row)
+
+
+def list_page(
+    catalogue: Catalogue, table: type[Found], request: PageRequest, *, filters: Mapping[str, Any] | None = None
+) -> Page[Found]:
+    """Return one page of the resources of a kind, oldest first.
+
+    Args:
+        catalogue: Keeps the resources.
+        table: The kind.
+        request: Which page.
+        filters: Conditions, by column; those that are None are left out.
+
+    Raises:
+        InvalidInput: `maxResults` is out of range.
+        InvalidNextToken: The token is not of this list.
+    """
+    where = {column: value for column, value in (filters or {}).items() if value is not None}
+    scope = f"{table.__name__}:{sorted(where.items())}"
+    size = check_page_size(request.max_results)
+    after = read_token(request.next_token, scope=scope) if request.next_token else None
+    with catalogue.read() as unit:
+        rows = unit.page(table, after=after, limit=size + 1, **where)
+    page, rest = rows[:size], rows[size:]
+    last = Position(page[-1].creation_date_time, page[-1].arn) if rest else None
+    return Page(page, write_token(last, scope=scope) if last else None)

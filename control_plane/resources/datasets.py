@@ -1,0 +1,230 @@
+"""Dataset groups, schemas and datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from common.errors import ResourceInUse, invalid
+from control_plane.catalogue import Unit
+from control_plane.catalogue.tables import (
+    Dataset,
+    DatasetGroup,
+    DatasetImportJob,
+    DatasetSchema,
+    EventTracker,
+    Solution,
+    SolutionVersion,
+)
+from control_plane.domain.fields import check_kms_key, check_name, check_role, check_tags
+from control_plane.domain.schemas import Domain, check_dataset_type, check_schema
+from control_plane.domain.states import BLOCKING, Status
+from control_plane.jobs.orders import enqueue
+from control_plane.jobs.payloads import DatasetTable, StorageRemoval
+from control_plane.resources.base import (
+    Page,
+    PageRequest,
+    ResourceOperations,
+    fetch,
+    insert,
+    list_page,
+    remove,
+    require_active,
+)
+
+__all__ = ["DatasetGroups", "Datasets", "Schemas", "dataset_table"]
+
+Tags = Sequence[tuple[str, str]]
+
+
+def dataset_table(unit: Unit, dataset: Dataset) -> DatasetTable:
+    """Return where a dataset's rows are and what they look like."""
+    schema = unit.get(DatasetSchema, dataset.schema_arn)
+    assert schema is not None, "a foreign key holds it"
+    return DatasetTable(dataset.dataset_type, dataset.location, schema.schema_text)
+
+
+class DatasetGroups(ResourceOperations):
+    """Operations on dataset groups."""
+
+    def create(
+        self,
+        name: str,
+        *,
+        domain: str | None = None,
+        role_arn: str | None = None,
+        kms_key_arn: str | None = None,
+        tags: Tags = (),
+    ) -> DatasetGroup:
+        """Create a dataset group.
+
+        Raises:
+            InvalidInput: A field is malformed, or a role comes without a key.
+            ResourceAlreadyExists: The name is taken.
+            LimitExceeded: There are as many groups as there may be.
+        """
+        check_name("name", name)
+        if role_arn is not None:
+            check_role("roleArn", role_arn)
+            if kms_key_arn is None:
+                raise invalid("roleArn", got=role_arn, want="none, or a kmsKeyArn beside it")
+        if kms_key_arn is not None:
+            check_kms_key("kmsKeyArn", kms_key_arn)
+        now = self._now()
+        group = DatasetGroup(
+            arn=self._arn("dataset-group", name),
+            name=name,
+            domain=domain,
+            role_arn=role_arn,
+            kms_key_arn=kms_key_arn,
+            creation_date_time=now,
+            last_updated_date_time=now,
+        )
+        checked_tags = check_tags(tags)
+        with self._catalogue.write() as unit:
+            insert(unit, group, tags=checked_tags)
+            self._environment.quotas.check("dataset_groups", used=unit.count(DatasetGroup) - 1)
+        return group
+
+    def describe(self, arn: str) -> DatasetGroup:
+        """Return a dataset group; errors as of `fetch`."""
+        with self._catalogue.read() as unit:
+            return fetch(unit, DatasetGroup, arn, field="datasetGroupArn", kind="dataset-group")
+
+    def list(self, request: PageRequest) -> Page[DatasetGroup]:
+        """Return a page of all dataset groups."""
+        return list_page(self._catalogue, DatasetGroup, request)
+
+    def delete(self, arn: str) -> None:
+        """Delete an empty dataset group.
+
+        Raises:
+            ResourceInUse: It still has datasets, solutions or an event tracker.
+        """
+        with self._catalogue.write() as unit:
+            group = fetch(unit, DatasetGroup, arn, field="datasetGroupArn", kind="dataset-group")
+            for table, word in ((EventTracker, "event trackers"), (Solution, "solutions"), (Dataset, "datasets")):
+                if count := unit.count(table, dataset_group_arn=arn):
+                    raise ResourceInUse(f"`datasetGroupArn`: got {arn}, which has {count} {word}; delete them first")
+            remove(unit, group)
+
+
+class Schemas(ResourceOperations):
+    """Operations on schemas."""
+
+    def create(self, name: str, schema: str, *, domain: str | None = None) -> DatasetSchema:
+        """Create a schema.
+
+        Raises:
+            InvalidInput: It breaks a rule of its type of dataset.
+            ResourceAlreadyExists: The name is taken.
+            LimitExceeded: There are as many schemas as there may be.
+        """
+        check_name("name", name)
+        kind = check_schema(schema, Domain(domain) if domain else None)
+        now = self._now()
+        row = DatasetSchema(
+            arn=self._arn("schema", name),
+            name=name,
+            schema_text=schema,
+            dataset_type=kind,
+            domain=domain,
+            creation_date_time=now,
+            last_updated_date_time=now,
+        )
+        with self._catalogue.write() as unit:
+            insert(unit, row)
+            self._environment.quotas.check("schemas", used=unit.count(DatasetSchema) - 1)
+        return row
+
+    def describe(self, arn: str) -> DatasetSchema:
+        """Return a schema; errors as of `fetch`."""
+        with self._catalogue.read() as unit:
+            return fetch(unit, DatasetSchema, arn, field="schemaArn", kind="schema")
+
+    def list(self, request: PageRequest) -> Page[DatasetSchema]:
+        """Return a page of all schemas."""
+        return list_page(self._catalogue, DatasetSchema, request)
+
+    def delete(self, arn: str) -> None:
+        """Delete a schema.
+
+        Raises:
+            ResourceInUse: A dataset has it.
+        """
+        with self._catalogue.write() as unit:
+            schema = fetch(unit, DatasetSchema, arn, field="schemaArn", kind="schema")
+            if (dataset := unit.first(Dataset, schema_arn=arn)) is not None:
+                raise ResourceInUse(f"`schemaArn`: got {arn}, which dataset {dataset.arn} has; delete that first")
+            remove(unit, schema)
+
+
+class Datasets(ResourceOperations):
+    """Operations on datasets."""
+
+    def create(
+        self, name: str, *, schema_arn: str, dataset_group_arn: str, dataset_type: str, tags: Tags = ()
+    ) -> Dataset:
+        """Create an empty dataset.
+
+        Raises:
+            InvalidInput: The schema is for another type of dataset or another domain.
+            ResourceNotFound: Schema or group do not exist.
+            ResourceAlreadyExists: The group has a dataset of this type.
+            ResourceInUse: The group is not ACTIVE.
+        """
+        check_name("name", name)
+        kind = check_dataset_type(dataset_type)
+        checked_tags = check_tags(tags)
+        now = self._now()
+        with self._catalogue.write() as unit:
+            group = fetch(unit, DatasetGroup, dataset_group_arn, field="datasetGroupArn", kind="dataset-group")
+            require_active(group.status, group.arn, field="datasetGroupArn")
+            schema = fetch(unit, DatasetSchema, schema_arn, field="schemaArn", kind="schema")
+            if schema.dataset_type != kind:
+                raise invalid("schemaArn", got=f"a schema for {schema.dataset_type}", want=f"a schema for {kind}")
+            if schema.domain != group.domain:
+                raise invalid(
+                    "schemaArn",
+                    got=f"a schema of domain {schema.domain or 'none'}",
+                    want=f"one of the group's domain: {group.domain or 'none'}",
+                )
+            dataset = Dataset(
+                arn=self._arn("dataset", f"{group.name}/{kind}"),
+                name=name,
+                dataset_group_arn=group.arn,
+                schema_arn=schema.arn,
+                dataset_type=kind,
+                # The digits keep the rows of a deleted dataset apart from those of its successor.
+                location=f"datasets/{group.name}/{kind}-{self._short_id()}",
+                creation_date_time=now,
+                last_updated_date_time=now,
+            )
+            insert(unit, dataset, tags=checked_tags)
+        return dataset
+
+    def describe(self, arn: str) -> Dataset:
+        """Return a dataset; errors as of `fetch`."""
+        with self._catalogue.read() as unit:
+            return fetch(unit, Dataset, arn, field="datasetArn", kind="dataset")
+
+    def list(self, request: PageRequest, *, dataset_group_arn: str | None) -> Page[Dataset]:
+        """Return a page of the datasets of a group, or of all."""
+        return list_page(self._catalogue, Dataset, request, filters={"dataset_group_arn": dataset_group_arn})
+
+    def delete(self, arn: str) -> None:
+        """Begin to delete a dataset; it is gone when a trainer has removed its table.
+
+        Raises:
+            ResourceInUse: It is being read or written, or deleted already.
+        """
+        with self._catalogue.write() as unit:
+            dataset = fetch(unit, Dataset, arn, field="datasetArn", kind="dataset")
+            require_active(dataset.status, arn, field="datasetArn")
+            users: list[DatasetImportJob] | list[SolutionVersion] = unit.find(
+                DatasetImportJob, dataset_arn=arn, status=BLOCKING
+            ) or unit.find(SolutionVersion, dataset_group_arn=dataset.dataset_group_arn, status=BLOCKING)
+            if users:
+                raise ResourceInUse(f"`datasetArn`: got {arn}, which {users[0].arn} is using; wait for its end")
+            dataset.status = Status.DELETE_PENDING
+            dataset.last_updated_date_time = self._now()
+            enqueue(unit, self._environment, StorageRemoval((dataset.location,)), subject=arn)

@@ -1,0 +1,131 @@
+"""Dataset import jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from common.errors import invalid
+from control_plane.catalogue import Unit
+from control_plane.catalogue.tables import Dataset, DatasetImportJob, Job
+from control_plane.domain.fields import check_name, check_role, check_tags, not_built
+from control_plane.domain.imports import ImportMode, check_data_location, check_import_mode
+from control_plane.domain.states import CREATING, Status
+from control_plane.environment import Environment
+from control_plane.jobs.orders import enqueue
+from control_plane.jobs.payloads import DatasetImport
+from control_plane.resources.base import (
+    Page,
+    PageRequest,
+    ResourceOperations,
+    fetch,
+    insert,
+    list_page,
+    require_active,
+)
+from control_plane.resources.datasets import dataset_table
+
+__all__ = ["ImportFollower", "ImportJobs"]
+
+_KIND = "dataset-import-job"
+
+
+class ImportJobs(ResourceOperations):
+    """Operations on dataset import jobs."""
+
+    def create(
+        self,
+        job_name: str,
+        *,
+        dataset_arn: str,
+        data_location: str,
+        role_arn: str | None = None,
+        import_mode: str | None = None,
+        publish_attribution_metrics: bool = False,
+        tags: Sequence[tuple[str, str]] = (),
+    ) -> DatasetImportJob:
+        """Ask for files to be imported into a dataset.
+
+        Raises:
+            InvalidInput: A field is malformed, or INCREMENTAL comes before any FULL import.
+            ResourceNotFound: The dataset does not exist.
+            ResourceAlreadyExists: The name is taken.
+            ResourceInUse: The dataset is not ACTIVE.
+            LimitExceeded: As many imports wait or run as there may be.
+        """
+        check_name("jobName", job_name)
+        check_data_location(data_location)
+        if role_arn is not None:
+            check_role("roleArn", role_arn)
+        if publish_attribution_metrics:
+            raise not_built("publishAttributionMetricsToS3", got=True, want="false")
+        checked_tags = check_tags(tags)
+        now = self._now()
+        with self._catalogue.write() as unit:
+            dataset = fetch(unit, Dataset, dataset_arn, field="datasetArn", kind="dataset")
+            require_active(dataset.status, dataset_arn, field="datasetArn")
+            done = unit.count(DatasetImportJob, dataset_arn=dataset_arn, status=Status.ACTIVE)
+            mode = check_import_mode(import_mode, imported_before=done > 0)
+            row = DatasetImportJob(
+                arn=self._arn(_KIND, job_name),
+                job_name=job_name,
+                dataset_arn=dataset_arn,
+                data_location=data_location,
+                role_arn=role_arn,
+                import_mode=mode,
+                creation_date_time=now,
+                last_updated_date_time=now,
+            )
+            insert(unit, row, tags=checked_tags)
+            pending = unit.count(DatasetImportJob, status=CREATING)
+            self._environment.quotas.check("pending_imports", used=pending - 1)
+            payload = DatasetImport(
+                table=dataset_table(unit, dataset),
+                data_location=data_location,
+                replace=mode is ImportMode.FULL,
+                import_id=self._environment.new_id(),
+            )
+            enqueue(unit, self._environment, payload, subject=row.arn)
+        return row
+
+    def describe(self, arn: str) -> DatasetImportJob:
+        """Return an import job; errors as of `fetch`."""
+        with self._catalogue.read() as unit:
+            return fetch(unit, DatasetImportJob, arn, field="datasetImportJobArn", kind=_KIND)
+
+    def list(self, request: PageRequest, *, dataset_arn: str | None) -> Page[DatasetImportJob]:
+        """Return a page of the import jobs of a dataset, or of all."""
+        return list_page(self._catalogue, DatasetImportJob, request, filters={"dataset_arn": dataset_arn})
+
+
+class ImportFollower:
+    """Keeps import jobs in step with their work."""
+
+    work = "import"
+
+    def __init__(self, environment: Environment) -> None:
+        self._clock = environment.clock
+
+    def started(self, unit: Unit, job: Job) -> None:
+        """Show that it runs."""
+        self._move(unit, job, Status.CREATE_IN_PROGRESS)
+
+    def succeeded(self, unit: Unit, job: Job, result: Mapping[str, Any]) -> None:
+        """Show that it is done."""
+        row = self._move(unit, job, Status.ACTIVE)
+        row.imported_rows = result.get("imported_rows")
+
+    def failed(self, unit: Unit, job: Job, reason: str) -> None:
+        """Show why it was given up."""
+        self._move(unit, job, Status.CREATE_FAILED).failure_reason = reason
+
+    def stopped(self, unit: Unit, job: Job) -> None:  # noqa: ARG002 - the port's signature
+        """Nobody can ask for it: the API has no operation that stops an import."""
+        raise invalid("job", got=job.id, want="a job that can be stopped")
+
+    def _move(self, unit: Unit, job: Job, status: Status) -> DatasetImportJob:
+        row = unit.get(DatasetImportJob, job.subject)
+        assert row is not None, "an import in progress keeps its dataset, and with it itself, from being deleted"
+        row.status = status
+        row.last_updated_date_time = self._clock.now()
+        return row

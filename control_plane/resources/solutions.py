@@ -1,0 +1,131 @@
+"""Solutions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from common.errors import ResourceInUse, invalid
+from control_plane.catalogue.tables import Campaign, DatasetGroup, Solution, SolutionVersion
+from control_plane.domain.fields import check_name, check_tags, not_built
+from control_plane.domain.recipes import trainable_recipe
+from control_plane.domain.solutions import check_event_type, check_solution
+from control_plane.domain.states import BLOCKING, Status
+from control_plane.jobs.orders import enqueue
+from control_plane.jobs.payloads import StorageRemoval
+from control_plane.resources.base import (
+    Page,
+    PageRequest,
+    ResourceOperations,
+    fetch,
+    insert,
+    list_page,
+    remove,
+    require_active,
+)
+
+__all__ = ["SolutionRequest", "Solutions"]
+
+
+@dataclass(frozen=True, slots=True)
+class SolutionRequest:
+    """What CreateSolution was asked for; absent members are None."""
+
+    name: str
+    dataset_group_arn: str
+    recipe_arn: str | None = None
+    event_type: str | None = None
+    solution_config: Mapping[str, Any] | None = None
+    perform_hpo: bool = False
+    perform_auto_ml: bool = False
+    perform_auto_training: bool = False
+    perform_incremental_update: bool = False
+    tags: Sequence[tuple[str, str]] = ()
+
+
+class Solutions(ResourceOperations):
+    """Operations on solutions."""
+
+    def create(self, request: SolutionRequest) -> Solution:
+        """Create a solution.
+
+        A solution is trained when a version is asked for: automatic training, Personalize's default, is not built yet.
+        Leaving `performAutoTraining` out therefore means false here, and asking for it is refused.
+
+        Raises:
+            InvalidInput: Something in the request is wrong, or not built yet.
+            ResourceNotFound: Group or recipe do not exist.
+            ResourceAlreadyExists: The name is taken.
+            ResourceInUse: The group is not ACTIVE.
+            LimitExceeded: The group has as many solutions as it may.
+        """
+        check_name("name", request.name)
+        if request.perform_auto_training:
+            raise not_built("performAutoTraining", got=True, want="false, and CreateSolutionVersion for each training")
+        config = dict(request.solution_config or {})
+        if request.perform_auto_ml:
+            raise not_built("performAutoML", got=True, want="false, and a recipeArn")
+        if not request.recipe_arn:
+            raise invalid("recipeArn", got=request.recipe_arn, want="the ARN of a recipe")
+        recipe = trainable_recipe(request.recipe_arn)
+        if request.perform_incremental_update:
+            raise invalid("performIncrementalUpdate", got=True, want=f"false: {recipe.name} has no incremental updates")
+        check_solution(recipe, config, perform_hpo=request.perform_hpo)
+        event_type = check_event_type(request.event_type)
+        tags = check_tags(request.tags)
+        now = self._now()
+        solution = Solution(
+            arn=self._arn("solution", request.name),
+            name=request.name,
+            dataset_group_arn=request.dataset_group_arn,
+            recipe_arn=recipe.arn,
+            event_type=event_type,
+            solution_config=config,
+            creation_date_time=now,
+            last_updated_date_time=now,
+        )
+        with self._catalogue.write() as unit:
+            group = fetch(unit, DatasetGroup, request.dataset_group_arn, field="datasetGroupArn", kind="dataset-group")
+            require_active(group.status, group.arn, field="datasetGroupArn")
+            insert(unit, solution, tags=tags)
+            used = unit.count(Solution, dataset_group_arn=group.arn) - 1
+            self._environment.quotas.check("solutions_per_group", used=used)
+        return solution
+
+    def describe(self, arn: str) -> tuple[Solution, SolutionVersion | None]:
+        """Return a solution and its newest version; errors as of `fetch`."""
+        with self._catalogue.read() as unit:
+            solution = fetch(unit, Solution, arn, field="solutionArn", kind="solution")
+            newest = unit.first(SolutionVersion, solution_arn=arn, order=["-creation_date_time", "-arn"])
+            return solution, newest
+
+    def list(self, request: PageRequest, *, dataset_group_arn: str | None) -> Page[Solution]:
+        """Return a page of the solutions of a group, or of all."""
+        return list_page(self._catalogue, Solution, request, filters={"dataset_group_arn": dataset_group_arn})
+
+    def delete(self, arn: str) -> None:
+        """Begin to delete a solution and its versions; it is gone when a trainer has removed their artifacts.
+
+        Raises:
+            ResourceInUse: A campaign is based on it, a version is being made, or it is being deleted already.
+        """
+        with self._catalogue.write() as unit:
+            solution = fetch(unit, Solution, arn, field="solutionArn", kind="solution")
+            require_active(solution.status, arn, field="solutionArn")
+            if (campaign := unit.first(Campaign, solution_arn=arn)) is not None:
+                raise ResourceInUse(
+                    f"`solutionArn`: got {arn}, on which {campaign.arn} is based ({campaign.status}); delete that first"
+                )
+            if (version := unit.first(SolutionVersion, solution_arn=arn, status=BLOCKING)) is not None:
+                raise ResourceInUse(
+                    f"`solutionArn`: got {arn}, whose version {version.arn} is {version.status}; stop or await it"
+                )
+            versions = unit.find(SolutionVersion, solution_arn=arn)
+            if not versions:
+                remove(unit, solution)
+                return
+            solution.status = Status.DELETE_PENDING
+            solution.last_updated_date_time = self._now()
+            folders = tuple(version.artifact_location for version in versions)
+            enqueue(unit, self._environment, StorageRemoval(folders), subject=arn)

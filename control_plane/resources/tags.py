@@ -1,0 +1,93 @@
+"""Tags of resources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from common.arn import Arn
+from common.errors import ResourceNotFound, invalid
+from control_plane.catalogue import Unit
+from control_plane.catalogue.tables import (
+    AnyResource,
+    Campaign,
+    Dataset,
+    DatasetGroup,
+    DatasetImportJob,
+    EventTracker,
+    Solution,
+    SolutionVersion,
+    Tag,
+)
+from control_plane.domain.fields import check_tag_keys, check_tags, merge_tags
+from control_plane.resources.base import ResourceOperations
+
+__all__ = ["Tags"]
+
+_TABLES: Final[dict[str, type[AnyResource]]] = {
+    "campaign": Campaign,
+    "dataset": Dataset,
+    "dataset-group": DatasetGroup,
+    "dataset-import-job": DatasetImportJob,
+    "event-tracker": EventTracker,
+    "solution": Solution,
+}
+
+
+class Tags(ResourceOperations):
+    """Operations on tags."""
+
+    def list(self, arn: str) -> list[Tag]:
+        """Return the tags of a resource, by key.
+
+        Raises:
+            InvalidInput: Resources of this kind carry no tags.
+            ResourceNotFound: There is no such resource.
+        """
+        with self._catalogue.read() as unit:
+            self._require(unit, arn)
+            return unit.find(Tag, resource_arn=arn, order=["tag_key"])
+
+    def add(self, arn: str, tags: Sequence[tuple[str, str]]) -> None:
+        """Add tags to a resource; those with a key that it has already get the new value.
+
+        Raises:
+            InvalidInput: A tag is malformed, or resources of this kind carry none.
+            ResourceNotFound: There is no such resource.
+            TooManyTags: It would carry more than it may.
+        """
+        checked = check_tags(tags)
+        with self._catalogue.write() as unit:
+            self._require(unit, arn)
+            rows = {tag.tag_key: tag for tag in unit.find(Tag, resource_arn=arn)}
+            merge_tags({key: row.tag_value for key, row in rows.items()}, checked)
+            for key, value in checked.items():
+                if key in rows:
+                    rows[key].tag_value = value
+                else:
+                    unit.add(Tag(resource_arn=arn, tag_key=key, tag_value=value))
+
+    def remove(self, arn: str, keys: Sequence[str]) -> None:
+        """Remove tags from a resource; keys that it does not have are passed over.
+
+        Raises:
+            InvalidInput: A key is malformed, or resources of this kind carry no tags.
+            ResourceNotFound: There is no such resource.
+            TooManyTagKeys: More keys than one call may name.
+        """
+        checked = check_tag_keys(keys)
+        with self._catalogue.write() as unit:
+            self._require(unit, arn)
+            for tag in unit.find(Tag, resource_arn=arn, tag_key=frozenset(checked)):
+                unit.remove(tag)
+
+    @staticmethod
+    def _require(unit: Unit, arn: str) -> None:
+        parsed = Arn.parse(arn, field="resourceArn")
+        table = _TABLES.get(parsed.kind)
+        if table is None:
+            raise invalid("resourceArn", got=arn, want=f"the ARN of a {', '.join(_TABLES)} or solution version")
+        if table is Solution and "/" in parsed.name:
+            table = SolutionVersion
+        if unit.get(table, arn) is None:
+            raise ResourceNotFound(f"`resourceArn`: got {arn}, which does not exist", metadata={"arn": arn})

@@ -1,0 +1,188 @@
+"""Solution versions: asking for a training, stopping it, and what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from common.arn import Arn
+from common.errors import ResourceAlreadyExists, ResourceInUse, invalid
+from control_plane.catalogue import Unit
+from control_plane.catalogue.tables import Dataset, DatasetImportJob, EventTracker, Job, Solution, SolutionVersion
+from control_plane.domain.fields import already_exists, check_name, check_tags
+from control_plane.domain.schemas import DatasetType
+from control_plane.domain.solutions import check_event_type_column, check_training_mode
+from control_plane.domain.states import BLOCKING, STOPPABLE, Status
+from control_plane.environment import Environment
+from control_plane.jobs.orders import Stop, enqueue, request_stop
+from control_plane.jobs.payloads import SolutionVersionTraining
+from control_plane.resources.base import (
+    Page,
+    PageRequest,
+    ResourceOperations,
+    fetch,
+    insert,
+    list_page,
+    require_active,
+)
+from control_plane.resources.datasets import dataset_table
+
+__all__ = ["SolutionVersions", "TrainingFollower"]
+
+
+class SolutionVersions(ResourceOperations):
+    """Operations on solution versions."""
+
+    def create(
+        self,
+        solution_arn: str,
+        *,
+        name: str | None = None,
+        training_mode: str | None = None,
+        tags: Sequence[tuple[str, str]] = (),
+    ) -> SolutionVersion:
+        """Ask for a training of a solution on what its dataset group holds.
+
+        Raises:
+            InvalidInput: A field is malformed, or the group has no interactions to learn from.
+            ResourceNotFound: The solution does not exist.
+            ResourceAlreadyExists: The solution has a version of this name.
+            ResourceInUse: The solution is not ACTIVE.
+            LimitExceeded: As many trainings wait or run as there may be.
+        """
+        mode = check_training_mode(training_mode)
+        if name is not None:
+            check_name("name", name)
+        checked_tags = check_tags(tags)
+        version_id = self._short_id()
+        now = self._now()
+        with self._catalogue.write() as unit:
+            solution = fetch(unit, Solution, solution_arn, field="solutionArn", kind="solution")
+            require_active(solution.status, solution_arn, field="solutionArn")
+            twin = unit.first(SolutionVersion, solution_arn=solution_arn, name=name) if name else None
+            if twin is not None:
+                raise ResourceAlreadyExists(already_exists(twin.arn), metadata={"arn": twin.arn})
+            datasets = self._datasets(unit, solution)
+            version = SolutionVersion(
+                arn=self._arn("solution", f"{solution.name}/{version_id}"),
+                name=name or f"{solution.name}/{version_id}",
+                solution_arn=solution_arn,
+                dataset_group_arn=solution.dataset_group_arn,
+                recipe_arn=solution.recipe_arn,
+                event_type=solution.event_type,
+                solution_config=solution.solution_config,
+                training_mode=mode,
+                artifact_location=f"artifacts/{solution.name}-{version_id}",
+                creation_date_time=now,
+                last_updated_date_time=now,
+            )
+            insert(unit, version, tags=checked_tags)
+            used = unit.count(SolutionVersion, status=BLOCKING) - 1
+            self._environment.quotas.check("pending_solution_versions", used=used)
+            payload = SolutionVersionTraining(
+                solution_version_arn=version.arn,
+                artifact_location=version.artifact_location,
+                recipe=Arn.parse(solution.recipe_arn, field="recipeArn").name,
+                solution_config_json=json.dumps(solution.solution_config or {}),
+                event_type=solution.event_type,
+                training_mode=mode,
+                tables=tuple(dataset_table(unit, dataset) for dataset in datasets),
+            )
+            enqueue(unit, self._environment, payload, subject=version.arn)
+        return version
+
+    @staticmethod
+    def _datasets(unit: Unit, solution: Solution) -> list[Dataset]:
+        group = solution.dataset_group_arn
+        datasets = unit.find(Dataset, dataset_group_arn=group, status=Status.ACTIVE, order=["dataset_type"])
+        interactions = next((item for item in datasets if item.dataset_type == DatasetType.INTERACTIONS), None)
+        if interactions is None:
+            raise invalid("solutionArn", got=solution.arn, want=f"an Interactions dataset in {group}: create one")
+        imported = unit.count(DatasetImportJob, dataset_arn=interactions.arn, status=Status.ACTIVE)
+        if not imported and unit.count(EventTracker, dataset_group_arn=group) == 0:
+            raise invalid(
+                "solutionArn",
+                got=solution.arn,
+                want=f"interactions in {interactions.arn}: import some, or create an event tracker and put events",
+            )
+        check_event_type_column(solution.event_type, dataset_table(unit, interactions).schema)
+        return datasets
+
+    def describe(self, arn: str) -> SolutionVersion:
+        """Return a version; errors as of `fetch`."""
+        with self._catalogue.read() as unit:
+            return fetch(unit, SolutionVersion, arn, field="solutionVersionArn", kind="solution")
+
+    def list(self, request: PageRequest, *, solution_arn: str | None) -> Page[SolutionVersion]:
+        """Return a page of the versions of a solution, or of all.
+
+        Raises:
+            ResourceNotFound: The solution does not exist.
+        """
+        if solution_arn:
+            with self._catalogue.read() as unit:
+                fetch(unit, Solution, solution_arn, field="solutionArn", kind="solution")
+        return list_page(self._catalogue, SolutionVersion, request, filters={"solution_arn": solution_arn})
+
+    def metrics(self, arn: str) -> Mapping[str, float]:
+        """Return the metrics of a version.
+
+        Raises:
+            ResourceInUse: It is not ACTIVE, so it has none.
+        """
+        version = self.describe(arn)
+        require_active(version.status, arn, field="solutionVersionArn")
+        return version.metrics or {}
+
+    def stop(self, arn: str) -> None:
+        """Stop a training: at once when it waits, otherwise as soon as its worker hears of it.
+
+        Raises:
+            ResourceInUse: It neither waits nor runs.
+        """
+        with self._catalogue.write() as unit:
+            version = fetch(unit, SolutionVersion, arn, field="solutionVersionArn", kind="solution")
+            if version.status not in STOPPABLE:
+                raise ResourceInUse(
+                    f"`solutionVersionArn`: got {arn}, which is {version.status}, want {' or '.join(sorted(STOPPABLE))}"
+                )
+            now = self._now()
+            stop = request_stop(unit, arn, now=now)
+            version.status = Status.CREATE_STOPPED if stop is Stop.DONE else Status.CREATE_STOPPING
+            version.last_updated_date_time = now
+
+
+class TrainingFollower:
+    """Keeps solution versions in step with their training."""
+
+    work = "training"
+
+    def __init__(self, environment: Environment) -> None:
+        self._clock = environment.clock
+
+    def started(self, unit: Unit, job: Job) -> None:
+        """Show that it runs."""
+        self._move(unit, job, Status.CREATE_IN_PROGRESS)
+
+    def succeeded(self, unit: Unit, job: Job, result: Mapping[str, Any]) -> None:
+        """Show that it is done, and what was measured."""
+        version = self._move(unit, job, Status.ACTIVE)
+        version.training_hours = result.get("training_hours")
+        version.metrics = dict(result.get("metrics", {}))
+        version.artifact_bytes = result.get("artifact_bytes")
+
+    def failed(self, unit: Unit, job: Job, reason: str) -> None:
+        """Show why it was given up."""
+        self._move(unit, job, Status.CREATE_FAILED).failure_reason = reason
+
+    def stopped(self, unit: Unit, job: Job) -> None:
+        """Show that it ended on request; what an attempt may have left goes with the solution."""
+        self._move(unit, job, Status.CREATE_STOPPED)
+
+    def _move(self, unit: Unit, job: Job, status: Status) -> SolutionVersion:
+        version = unit.get(SolutionVersion, job.subject)
+        assert version is not None, "a version in progress keeps its solution from being deleted"
+        version.status = status
+        version.last_updated_date_time = self._clock.now()
+        return version

@@ -1,0 +1,26 @@
+"""The number of the present set of assignments: it grows with every change, so that watchers notice."""
+
+from __future__ import annotations
+
+from control_plane.catalogue import Unit
+from control_plane.catalogue.tables import ServingRevision
+
+__all__ = ["current_revision", "next_revision"]
+
+_ROW = 1
+
+
+def current_revision(unit: Unit) -> int:
+    """Return the number of the present set; 1 before any change."""
+    row = unit.get(ServingRevision, _ROW)
+    return 1 if row is None else row.revision
+
+
+def next_revision(unit: Unit) -> int:
+    """Say that this unit of work changes the set; return its new number."""
+    row = unit.get(ServingRevision, _ROW)
+    if row is None:
+        row = ServingRevision(id=_ROW, revision=1)
+        unit.add(row)
+    row.revision += 1
+    return row.revision

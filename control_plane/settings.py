@@ -1,0 +1,50 @@
+"""Settings of the control plane, read once by its `__main__`."""
+
+from __future__ import annotations
+
+from pydantic import Field, PositiveInt
+
+from common.settings import AccountSettings, ProcessSettings
+from control_plane.domain.quotas import Quotas
+
+__all__ = ["ControlPlaneSettings"]
+
+
+class ControlPlaneSettings(ProcessSettings, AccountSettings):
+    """Environment variables `TAILORBIRD_<NAME>`."""
+
+    listen: str = Field("127.0.0.1:7401", description="HOST:PORT that calls are taken on.")
+    database_url: str = Field(
+        "sqlite:///tailorbird-data/catalogue.db", description="The catalogue: sqlite:///PATH of a database file."
+    )
+    max_workers: int = Field(64, ge=4, description="Calls that are served at a time.")
+    max_waiting: int = Field(
+        40, ge=1, description="Calls among them that may wait for something to happen; one more is answered at once."
+    )
+    lease_seconds: float = Field(
+        60.0, gt=0, description="A trainer that sends no heartbeat for so long loses its job to another."
+    )
+    retry_seconds: float = Field(
+        5.0, ge=0, description="Pause before a failed job is tried again; doubled for the third attempt."
+    )
+    runtime_liveness_seconds: float = Field(
+        30.0, gt=0, description="A runtime worker that was not heard of for so long no longer holds a campaign up."
+    )
+    sweep_seconds: float = Field(2.0, gt=0, description="How often expired leases and silent runtimes are looked for.")
+    max_dataset_groups: PositiveInt = Field(5, description="Dataset groups.")
+    max_schemas: PositiveInt = Field(500, description="Schemas.")
+    max_pending_imports: PositiveInt = Field(5, description="Import jobs that wait or run.")
+    max_pending_solution_versions: PositiveInt = Field(20, description="Solution versions that wait or are made.")
+    max_solutions_per_group: PositiveInt = Field(10, description="Solutions of one dataset group.")
+    max_campaigns_per_group: PositiveInt = Field(5, description="Campaigns of one dataset group.")
+
+    def quotas(self) -> Quotas:
+        """Return the limits of creation."""
+        return Quotas(
+            dataset_groups=self.max_dataset_groups,
+            schemas=self.max_schemas,
+            pending_imports=self.max_pending_imports,
+            pending_solution_versions=self.max_pending_solution_versions,
+            solutions_per_group=self.max_solutions_per_group,
+            campaigns_per_group=self.max_campaigns_per_group,
+        )
