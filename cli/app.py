@@ -1,0 +1,57 @@
+"""The commands of `tailorbird`, and the one place where errors become a message and an exit code."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as installed_version
+
+import typer
+from rich.console import Console
+
+from cli.commands import demo, doctor, keys, probe, up
+from cli.surroundings import Surroundings
+from common.errors import TailorbirdError
+
+__all__ = ["Surroundings", "app", "run"]
+
+app = typer.Typer(
+    name="tailorbird",
+    help="Amazon Personalize on your own machines.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("up")(up.up)
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+app.command("probe")(probe.probe)
+app.add_typer(keys.app, name="keys")
+
+
+@app.command("version")
+def version() -> None:
+    """Print the version."""
+    typer.echo(installed_version("tailorbird"))
+
+
+def run(commands: typer.Typer, surroundings: Surroundings, arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 done, 1 failed, 2 called wrongly, 130 interrupted.
+
+    Args:
+        commands: The application.
+        surroundings: Handed to every command.
+        arguments: None takes those of the process.
+    """
+    try:
+        code = commands(arguments, obj=surroundings, prog_name="tailorbird", standalone_mode=True)
+    except SystemExit as exit_:
+        code = exit_.code
+    except TailorbirdError as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {_escaped(error.message)}", soft_wrap=True, highlight=False)
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,309 @@
+"""The main job, step by step, through boto3: the demo shows it, whole-system tests check it.
+
+Every function takes the clients that any user of Personalize has, so the same steps run against Tailorbird and, with other
+clients, against Personalize itself.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from common.errors import InvalidInput, TailorbirdError
+
+__all__ = [
+    "Clients",
+    "Interrupted",
+    "Journey",
+    "JourneyFailed",
+    "Recommendations",
+    "connect",
+]
+
+#: Personalize demands a role; here nothing is read with it.
+ROLE_ARN: Final = "arn:aws:iam::000000000000:role/personalize"
+RECIPE_ARN: Final = "arn:aws:personalize:::recipe/"
+_POLL_SECONDS: Final = 0.2
+
+
+class JourneyFailed(TailorbirdError):
+    """A resource was not created; the message holds its failureReason."""
+
+    reason = "JourneyFailed"
+
+
+class Interrupted(TailorbirdError):
+    """The person at the screen stopped it."""
+
+    reason = "Interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The three clients of a user of Personalize."""
+
+    personalize: Any
+    events: Any
+    runtime: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendations:
+    """An answer of GetRecommendations.
+
+    Attributes:
+        items: Item ids, best first.
+        scores: Score by item id; empty for recipes that return none.
+        recommendation_id: Its id.
+    """
+
+    items: tuple[str, ...]
+    scores: Mapping[str, float]
+    recommendation_id: str
+
+
+def connect(endpoint: str, *, access_key_id: str, secret_access_key: str, region: str = "us-east-1") -> Clients:
+    """Make the clients.
+
+    Args:
+        endpoint: URL of the gateway.
+        access_key_id: Of an access key.
+        secret_access_key: Of an access key.
+        region: Goes into the signature.
+
+    Raises:
+        InvalidInput: boto3 is not installed.
+    """
+    try:
+        import boto3
+        from botocore.config import Config
+    except ImportError as error:
+        raise InvalidInput("`boto3`: got no such package, want it installed: pip install 'tailorbird[demo]'") from error
+    # Attempts are for throttled cloud services; a demo that hides failed calls would lie.
+    config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30)
+    session = boto3.session.Session(
+        aws_access_key_id=access_key_id, aws_secret_access_key=secret_access_key, region_name=region
+    )
+    services = ("personalize", "personalize-events", "personalize-runtime")
+    return Clients(*(session.client(name, endpoint_url=endpoint, config=config) for name in services))
+
+
+@dataclass(slots=True)
+class Journey:
+    """The steps, in the order in which they are called.
+
+    Args:
+        clients: Made by `connect`.
+        suffix: Ends every name, so that journeys in one system do not meet.
+        patience_seconds: Longest time for one resource to become ACTIVE.
+        interrupted: Set by another thread to end the waiting.
+    """
+
+    clients: Clients
+    suffix: str
+    patience_seconds: float = 300.0
+    interrupted: threading.Event = field(default_factory=threading.Event)
+    dataset_group_arn: str = ""
+    schemas: dict[str, str] = field(default_factory=dict)
+    datasets: dict[str, str] = field(default_factory=dict)
+
+    def create_datasets(self, schemas: Mapping[str, str]) -> None:
+        """Create the dataset group and, for each dataset type, an Avro schema and a dataset."""
+        personalize = self.clients.personalize
+        self.dataset_group_arn = personalize.create_dataset_group(name=self._name("group"))["datasetGroupArn"]
+        self.wait(
+            "dataset group",
+            lambda: personalize.describe_dataset_group(datasetGroupArn=self.dataset_group_arn)["datasetGroup"],
+        )
+        for kind, schema in schemas.items():
+            answer = personalize.create_schema(name=self._name(kind.lower()), schema=schema)
+            self.schemas[kind] = answer["schemaArn"]
+            answer = personalize.create_dataset(
+                name=self._name(kind.lower()),
+                schemaArn=self.schemas[kind],
+                datasetGroupArn=self.dataset_group_arn,
+                datasetType=kind,
+            )
+            self.datasets[kind] = answer["datasetArn"]
+        for arn in self.datasets.values():
+            self.wait("dataset", partial(_described, personalize.describe_dataset, "dataset", datasetArn=arn))
+
+    def import_csv(self, locations: Mapping[str, str]) -> None:
+        """Import one location per dataset type, all at once, and wait.
+
+        Args:
+            locations: `s3://` or `file://` by dataset type.
+
+        Raises:
+            JourneyFailed: An import failed; the reason names the bad rows.
+        """
+        personalize = self.clients.personalize
+        jobs = {
+            kind: personalize.create_dataset_import_job(
+                jobName=self._name(f"import-{kind.lower()}"),
+                datasetArn=self.datasets[kind],
+                dataSource={"dataLocation": location},
+                roleArn=ROLE_ARN,
+            )["datasetImportJobArn"]
+            for kind, location in locations.items()
+        }
+        for kind, arn in jobs.items():
+            describe = personalize.describe_dataset_import_job
+            self.wait(f"import of {kind}", partial(_described, describe, "datasetImportJob", datasetImportJobArn=arn))
+
+    def create_solution(self, name: str, recipe: str, *, hyperparameters: Mapping[str, object] | None = None) -> str:
+        """Create a solution without automatic training, wait, and return its ARN."""
+        personalize = self.clients.personalize
+        config = {"algorithmHyperParameters": {key: str(value) for key, value in (hyperparameters or {}).items()}}
+        arn: str = personalize.create_solution(
+            name=self._name(name),
+            datasetGroupArn=self.dataset_group_arn,
+            recipeArn=RECIPE_ARN + recipe,
+            performAutoTraining=False,
+            **({"solutionConfig": config} if hyperparameters else {}),
+        )["solutionArn"]
+        self.wait("solution", lambda: personalize.describe_solution(solutionArn=arn)["solution"])
+        return arn
+
+    def train(self, solution_arn: str) -> str:
+        """Create a solution version, wait until it is trained, and return its ARN."""
+        personalize = self.clients.personalize
+        arn: str = personalize.create_solution_version(solutionArn=solution_arn)["solutionVersionArn"]
+        self.wait(
+            "solution version",
+            lambda: personalize.describe_solution_version(solutionVersionArn=arn)["solutionVersion"],
+        )
+        return arn
+
+    def metrics(self, solution_version_arn: str) -> dict[str, float]:
+        """Return the offline metrics of a version."""
+        answer = self.clients.personalize.get_solution_metrics(solutionVersionArn=solution_version_arn)
+        return {name: float(value) for name, value in answer["metrics"].items()}
+
+    def create_campaign(self, name: str, solution_version_arn: str) -> str:
+        """Create a campaign, wait until it serves, and return its ARN."""
+        personalize = self.clients.personalize
+        arn: str = personalize.create_campaign(
+            name=self._name(name), solutionVersionArn=solution_version_arn, minProvisionedTPS=1
+        )["campaignArn"]
+        self.wait("campaign", lambda: personalize.describe_campaign(campaignArn=arn)["campaign"])
+        return arn
+
+    def create_event_tracker(self) -> str:
+        """Create the event tracker, wait, and return its tracking id."""
+        personalize = self.clients.personalize
+        answer = personalize.create_event_tracker(name=self._name("tracker"), datasetGroupArn=self.dataset_group_arn)
+        arn = answer["eventTrackerArn"]
+        self.wait("event tracker", lambda: personalize.describe_event_tracker(eventTrackerArn=arn)["eventTracker"])
+        return str(answer["trackingId"])
+
+    def recommend(self, campaign_arn: str, user: str, *, count: int = 10) -> Recommendations:
+        """Return recommendations for a user."""
+        answer = self.clients.runtime.get_recommendations(campaignArn=campaign_arn, userId=user, numResults=count)
+        return Recommendations(
+            items=tuple(item["itemId"] for item in answer["itemList"]),
+            scores={item["itemId"]: item["score"] for item in answer["itemList"] if "score" in item},
+            recommendation_id=answer.get("recommendationId", ""),
+        )
+
+    def put_events(self, tracking_id: str, user: str, items: Sequence[str], *, event_type: str) -> None:
+        """Send one event per item, a second apart and ending now, in one call; they are durable when this returns."""
+        now = int(time.time())
+        self.clients.events.put_events(
+            trackingId=tracking_id,
+            userId=user,
+            sessionId=self._name("session"),
+            eventList=[
+                {"eventType": event_type, "itemId": item, "sentAt": now - len(items) + place + 1}
+                for place, item in enumerate(items)
+            ],
+        )
+
+    def changed_recommendations(
+        self, campaign_arn: str, user: str, *, before: Recommendations, acknowledged_at: float
+    ) -> tuple[Recommendations, float]:
+        """Ask again and again, without a pause, until the list is another.
+
+        Args:
+            campaign_arn: Of the campaign.
+            user: Of the user.
+            before: The list from before the event.
+            acknowledged_at: `time.perf_counter()` when PutEvents had returned.
+
+        Returns:
+            The changed list, and the milliseconds from the acknowledged event to its arrival.
+
+        Raises:
+            JourneyFailed: It stayed the same.
+        """
+        while True:
+            after = self.recommend(campaign_arn, user, count=len(before.items))
+            elapsed = time.perf_counter() - acknowledged_at
+            if after.items != before.items:
+                return after, 1000 * elapsed
+            if elapsed > self.patience_seconds or self.interrupted.is_set():
+                raise JourneyFailed(f"recommendations: got the same list for {elapsed:.1f} s after the event")
+
+    def delete_everything(self, *, campaigns: Iterable[str] = (), solutions: Iterable[str] = ()) -> None:
+        """Delete what was created, in the order that dependence demands, and wait."""
+        personalize = self.clients.personalize
+        for arn in campaigns:
+            personalize.delete_campaign(campaignArn=arn)
+            self.wait_gone(partial(personalize.describe_campaign, campaignArn=arn))
+        for arn in solutions:
+            personalize.delete_solution(solutionArn=arn)
+            self.wait_gone(partial(personalize.describe_solution, solutionArn=arn))
+        trackers = personalize.list_event_trackers(datasetGroupArn=self.dataset_group_arn)["eventTrackers"]
+        for arn in [tracker["eventTrackerArn"] for tracker in trackers]:
+            personalize.delete_event_tracker(eventTrackerArn=arn)
+            self.wait_gone(partial(personalize.describe_event_tracker, eventTrackerArn=arn))
+        for arn in self.datasets.values():
+            personalize.delete_dataset(datasetArn=arn)
+            self.wait_gone(partial(personalize.describe_dataset, datasetArn=arn))
+        for arn in self.schemas.values():
+            personalize.delete_schema(schemaArn=arn)
+        personalize.delete_dataset_group(datasetGroupArn=self.dataset_group_arn)
+        self.wait_gone(lambda: personalize.describe_dataset_group(datasetGroupArn=self.dataset_group_arn))
+
+    def wait(self, what: str, describe: Callable[[], Mapping[str, Any]]) -> None:
+        """Return when a resource is ACTIVE.
+
+        Raises:
+            JourneyFailed: It failed, or took too long.
+            Interrupted: The person stopped it.
+        """
+        deadline = time.monotonic() + self.patience_seconds
+        while (state := describe())["status"] != "ACTIVE":
+            if "FAILED" in state["status"] or "STOPPED" in state["status"]:
+                raise JourneyFailed(f"{what}: {state['status']}: {state.get('failureReason', 'no reason given')}")
+            if time.monotonic() > deadline:
+                raise JourneyFailed(f"{what}: got {state['status']} for {self.patience_seconds:g} s, want ACTIVE")
+            self._pause()
+
+    def wait_gone(self, describe: Callable[[], object]) -> None:
+        """Return when describing a resource says that there is none, which is how deletion shows."""
+        deadline = time.monotonic() + self.patience_seconds
+        while time.monotonic() < deadline:
+            try:
+                describe()
+            except self.clients.personalize.exceptions.ResourceNotFoundException:
+                return
+            self._pause()
+        raise JourneyFailed(f"deletion: got none within {self.patience_seconds:g} s")
+
+    def _pause(self) -> None:
+        # Polling is what Personalize's interface offers; waiting on the event makes the pause end with an interruption.
+        if self.interrupted.wait(_POLL_SECONDS):
+            raise Interrupted("interrupted")
+
+    def _name(self, name: str) -> str:
+        return f"{name}-{self.suffix}"
+
+
+def _described(describe: Callable[..., Mapping[str, Any]], member: str, **arguments: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = describe(**arguments)[member]
+    return found

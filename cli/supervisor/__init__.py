@@ -1,0 +1,20 @@
+"""Keeps the processes of one machine running: starts, watches, restarts and stops them, and merges their logs.
+
+Own code, because what exists does other things: docs/adr/0002-own-supervisor.md.
+"""
+
+from cli.supervisor.probes import Probe, grpc_probe, http_probe
+from cli.supervisor.process import Output, ProcessSpec, RestartPolicy, State
+from cli.supervisor.supervisor import StartFailed, Supervisor
+
+__all__ = [
+    "Output",
+    "Probe",
+    "ProcessSpec",
+    "RestartPolicy",
+    "StartFailed",
+    "State",
+    "Supervisor",
+    "grpc_probe",
+    "http_probe",
+]

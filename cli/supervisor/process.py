@@ -1,0 +1,253 @@
+"""One supervised process: started, probed until ready, started again when it ends, stopped for good.
+
+Each start is a session and process group of its own, so a Ctrl-C at the terminal reaches only the supervisor, which
+stops everything in order, and whatever a dead process leaves behind is killed with its group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cli.supervisor.probes import Probe
+
+__all__ = ["ManagedProcess", "Output", "ProcessSpec", "RestartPolicy", "State"]
+
+_LAUNCHER = Path(__file__).with_name("launch.py")
+_PROBE_SECONDS = 0.1
+_CHUNK_BYTES = 64 * 1024
+_MAX_LINE_BYTES = 1024 * 1024
+_TAIL_LINES = 15
+#: Time for the output of a dead process to end, once its group is killed.
+_DRAIN_SECONDS = 2.0
+
+
+class Output(Protocol):
+    """Where the lines of the processes and the supervisor's own remarks go."""
+
+    def line(self, process: str, text: str) -> None:
+        """Take one line that a process wrote."""
+        ...
+
+    def note(self, event: str, *, level: str = "info", **fields: object) -> None:
+        """Take a remark of the supervisor."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """What to run.
+
+    Attributes:
+        name: Shown in the log; unique.
+        command: Program and arguments.
+        environment: The whole environment, nothing is inherited.
+        probe: Says whether it is ready.
+        address: Where it listens, for people; empty when nowhere.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    probe: Probe
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """Exponential back-off that never gives up.
+
+    Attributes:
+        first_seconds: Pause after the first crash.
+        factor: What each further crash in a row multiplies the pause with.
+        longest_seconds: The longest pause.
+        steady_seconds: A process that lived this long counts its next crash as the first.
+    """
+
+    first_seconds: float = 0.5
+    factor: float = 2.0
+    longest_seconds: float = 30.0
+    steady_seconds: float = 60.0
+
+    def pause(self, crashes: int) -> float:
+        """Return the seconds to wait after that many crashes in a row."""
+        # The exponent is bounded, since a float is.
+        return min(self.first_seconds * self.factor ** min(crashes - 1, 64), self.longest_seconds)
+
+
+class State(enum.Enum):
+    """Where a process is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    WAITING = "waiting to be restarted"
+    STOPPED = "stopped"
+
+
+class ManagedProcess:
+    """Keeps one process running.
+
+    Args:
+        spec: What to run.
+        output: Where its lines go.
+        policy: When to start it again.
+        grace_seconds: Time between the request to stop and the kill.
+    """
+
+    def __init__(self, spec: ProcessSpec, *, output: Output, policy: RestartPolicy, grace_seconds: float) -> None:
+        self.spec = spec
+        self.state = State.STOPPED
+        self.ready = asyncio.Event()
+        #: Crashes in a row.
+        self.crashes = 0
+        #: The newest lines, for the report when it cannot be started.
+        self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._output = output
+        self._policy = policy
+        self._grace_seconds = grace_seconds
+        self._stopping = asyncio.Event()
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, None while it does not run."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    async def keep_running(self) -> None:
+        """Start, and start again after every end, until `stop` is called."""
+        loop = asyncio.get_running_loop()
+        while not self._stopping.is_set():
+            self.state = State.STARTING
+            started = loop.time()
+            code = await self._run_once()
+            self.ready.clear()
+            if self._stopping.is_set():
+                break
+            self.crashes = 1 if loop.time() - started >= self._policy.steady_seconds else self.crashes + 1
+            pause = self._policy.pause(self.crashes)
+            self.state = State.WAITING
+            self._output.note(
+                "process ended, will be restarted",
+                level="error",
+                process=self.spec.name,
+                ended_by=describe_exit(code),
+                in_a_row=self.crashes,
+                restart_in_seconds=pause,
+            )
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+        self.state = State.STOPPED
+
+    async def stop(self) -> None:
+        """Ask it to stop, kill it when it does not within the grace."""
+        self._stopping.set()
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        # Between the look and the signal it may have ended by itself.
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), self._grace_seconds)
+        except TimeoutError:
+            self._output.note(
+                "did not stop in time, killing it",
+                level="warning",
+                process=self.spec.name,
+                grace_seconds=self._grace_seconds,
+            )
+            self.kill()
+            await process.wait()
+
+    def kill(self) -> None:
+        """Kill it with its whole process group, now."""
+        self._stopping.set()
+        if (pid := self.pid) is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+
+    async def _run_once(self) -> int:
+        lifeline, held = os.pipe()
+        try:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-IS",  # the launcher needs nothing but the standard library: it is gone within 20 ms
+                    str(_LAUNCHER),
+                    str(os.getpid()),
+                    str(lifeline),
+                    *self.spec.command,
+                    env=dict(self.spec.environment),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.STDOUT,
+                    pass_fds=(lifeline,),
+                    start_new_session=True,
+                )
+            finally:
+                os.close(lifeline)
+            self._process = process
+            if self._stopping.is_set():
+                # `stop` came while it was being started and saw nothing to stop.
+                self.kill()
+            assert process.stdout is not None
+            reader = asyncio.create_task(self._read(process.stdout))
+            prober = asyncio.create_task(self._probe_until_ready())
+            try:
+                code = await process.wait()
+            finally:
+                prober.cancel()
+        finally:
+            # Letting go makes the guard kill what is left of the group.
+            os.close(held)
+        # `wait` leaves the task to itself on a timeout, and a cancelled reader just stops reading.
+        await asyncio.wait([reader], timeout=_DRAIN_SECONDS)
+        reader.cancel()
+        return code
+
+    async def _probe_until_ready(self) -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        while not await asyncio.to_thread(self.spec.probe):
+            await asyncio.sleep(_PROBE_SECONDS)
+        self.state = State.READY
+        self.ready.set()
+        fields = {"address": self.spec.address} if self.spec.address else {}
+        self._output.note("ready", process=self.spec.name, seconds=round(loop.time() - started, 1), **fields)
+
+    async def _read(self, stream: asyncio.StreamReader) -> None:
+        rest = b""
+        while chunk := await stream.read(_CHUNK_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > _MAX_LINE_BYTES:
+                lines.append(rest)
+                rest = b""
+            for line in lines:
+                self._take(line)
+        if rest:
+            self._take(rest)
+
+    def _take(self, raw: bytes) -> None:
+        text = raw.decode(errors="replace").rstrip()
+        if text:
+            self.tail.append(text)
+            self._output.line(self.spec.name, text)
+
+
+def describe_exit(code: int) -> str:
+    """Return an exit status in words: `exit status 1` or `SIGKILL`."""
+    if code >= 0:
+        return f"exit status {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
