@@ -24,7 +24,10 @@ def main() -> None:
     settings = GatewaySettings()
     configure_logging("gateway", level=settings.log_level, form=settings.log_form)
     keys = AccessKeys(settings.access_keys_file)
-    keys.list()  # a file that others can read stops the gateway here, not at the first request
+    token = file_token(settings.token_file)
+    # A file that others can read, or a token that is missing, stops the gateway here and not at the first request.
+    keys.list()
+    token()
     operations = load_operations()
 
     def connect() -> Peers:
@@ -33,7 +36,7 @@ def main() -> None:
             "events_service": settings.events_service,
             "runtime_service": settings.runtime_service,
         }
-        return Peers(targets, operations=operations, token=file_token(settings.token_file), tls=settings.tls())
+        return Peers(targets, operations=operations, token=token, tls=settings.tls())
 
     app = create_app(
         operations,

@@ -49,6 +49,7 @@ class HttpServer:
             ) from error
         self.port: int = self._socket.getsockname()[1]
         self._server = _Server(
+            self.port,
             uvicorn.Config(
                 app,
                 http="httptools",
@@ -62,8 +63,13 @@ class HttpServer:
                 timeout_graceful_shutdown=max(1, round(grace_seconds)),
                 ssl_certfile=tls.cert_file if tls and tls.key_file else None,
                 ssl_keyfile=tls.key_file if tls and tls.cert_file else None,
-            )
+            ),
         )
+
+    @property
+    def started(self) -> bool:
+        """Whether requests are being taken."""
+        return self._server.started
 
     async def run(self) -> None:
         """Serve until `stop` is called; returns when running requests are over."""
@@ -81,7 +87,6 @@ class HttpServer:
         """
         serving = asyncio.create_task(self.run())
         signalled = asyncio.create_task(wait_for_signal())
-        _log.info("serving", port=self.port)
         await asyncio.wait({serving, signalled}, return_when=asyncio.FIRST_COMPLETED)
         _log.info("stopping")
         signalled.cancel()
@@ -93,6 +98,16 @@ class HttpServer:
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, port: int, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._port = port
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so once requests are really taken."""
+        await super().startup(sockets)
+        if self.started:
+            _log.info("serving", port=self._port)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to the process, which ends with status 0 at a stop that was asked for."""

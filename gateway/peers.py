@@ -69,7 +69,7 @@ class Peers:
         """
         try:
             return await self._calls[operation.service, operation.name](request)
-        except grpc.RpcError as error:
+        except (grpc.RpcError, Unauthenticated) as error:
             raise _translate(error, PEERS[operation.service]) from error
 
     async def health(self) -> dict[str, str]:
@@ -88,6 +88,8 @@ class Peers:
         except grpc.RpcError as error:
             code: grpc.StatusCode = getattr(error, "code", lambda: grpc.StatusCode.UNKNOWN)()
             return code.name
+        except Unauthenticated:
+            return "NO_TOKEN"  # the gateway has none to show: its token file is gone
         state: str = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
         return state
 
@@ -97,11 +99,11 @@ def healthy(states: Mapping[str, str]) -> bool:
     return all(state == _SERVING for state in states.values())
 
 
-def _translate(error: grpc.RpcError, peer: str) -> TailorbirdError:
-    known = from_rpc_error(error)
+def _translate(error: grpc.RpcError | Unauthenticated, peer: str) -> TailorbirdError:
+    known = error if isinstance(error, Unauthenticated) else from_rpc_error(error)
     if isinstance(known, Unauthenticated | PermissionDenied):
-        # The caller has shown a good key; it is the gateway's own token that is refused.
-        return TailorbirdError(f"{peer} refuses this gateway's token: {known.message}")
+        # The caller has shown a good key; it is the gateway's own token that is missing or refused.
+        return TailorbirdError(f"{peer} cannot be called with this gateway's token: {known.message}")
     if isinstance(known, Unavailable) and not _from_service(error):
         _log.warning("peer_unavailable", peer=peer, detail=known.message)
         return Unavailable(f"{peer} cannot be reached in time; try again")

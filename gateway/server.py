@@ -7,6 +7,7 @@ Each step raises from the tree of errors; one place answers them, in the protoco
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -32,6 +33,8 @@ _REQUEST_ID = "x-amzn-requestid"
 _GONE = 499
 
 _log = get_logger(__name__)
+#: Tells cheaply whether a line would be written: there are thousands of requests each second.
+_plain_log = logging.getLogger(__name__)
 
 
 class _Endpoint:
@@ -70,9 +73,8 @@ class _Endpoint:
             return Response(status_code=_GONE)
         except Exception as error:  # noqa: BLE001 - the single mapper: everything becomes an answer here
             return self._refuse(error, operation=operation, identifier=identifier, started=started)
-        _log.debug(
-            "request", operation=operation.name, status=200, access_key_id=key.access_key_id, millis=_millis(started)
-        )
+        if _plain_log.isEnabledFor(logging.DEBUG):
+            _log.debug("request", operation=operation.name, access_key_id=key.access_key_id, millis=_millis(started))
         return response
 
     def _targeted(self, target: str | None) -> Operation:
@@ -124,10 +126,11 @@ def create_app(
         good = healthy(states)
         return JSONResponse({"status": "SERVING" if good else "NOT_SERVING", "peers": states}, 200 if good else 503)
 
-    routes = [Route(path, health, methods=["GET"]) for path in ("/health", "/ping")]
+    routes = []
     for (method, path), group in _by_address(operations).items():
         endpoint = _Endpoint(group, verifier=verifier, peers=lambda: opened[0], max_body_bytes=max_body_bytes)
         routes.append(Route(path, endpoint.serve, methods=[method]))
+    routes += [Route(path, health, methods=["GET"]) for path in ("/health", "/ping")]
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_operation})
 
 
