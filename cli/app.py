@@ -6,8 +6,13 @@ from importlib.metadata import version as installed_version
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from cli.commands import demo, doctor, keys, probe, up
+from cli.commands.demo import demo
+from cli.commands.doctor import doctor
+from cli.commands.keys import app as keys
+from cli.commands.probe import probe
+from cli.commands.up import up
 from cli.surroundings import Surroundings
 from common.errors import TailorbirdError
 
@@ -20,11 +25,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("up")(up.up)
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
-app.command("probe")(probe.probe)
-app.add_typer(keys.app, name="keys")
+app.command("up")(up)
+app.command("demo")(demo)
+app.command("doctor")(doctor)
+app.command("probe")(probe)
+app.add_typer(keys, name="keys")
 
 
 @app.command("version")
@@ -46,12 +51,6 @@ def run(commands: typer.Typer, surroundings: Surroundings, arguments: list[str] 
     except SystemExit as exit_:
         code = exit_.code
     except TailorbirdError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {_escaped(error.message)}", soft_wrap=True, highlight=False)
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True, highlight=False)
         return 1
     return code if isinstance(code, int) else 0
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

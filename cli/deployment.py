@@ -1,9 +1,9 @@
 """The secrets of a deployment in containers: one folder for each process, so that each can be given its own alone.
 
-issuer/private.pem        for the one-shot that runs this, and nobody else
-PROCESS/public.pem        checks tokens
-PROCESS/token             the process's own
-gateway/access_keys.json  what applications sign their requests with
+- `issuer/private.pem`: for the one-shot that runs this, and nobody else
+- `PROCESS/public.pem`: checks tokens
+- `PROCESS/token`: the process's own
+- `gateway/access_keys.json`: what applications sign their requests with
 """
 
 from __future__ import annotations

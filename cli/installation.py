@@ -1,11 +1,11 @@
 """The data directory of one machine: its layout, and the secrets that are made in it.
 
-keys/private.pem          signs tokens; read by `up` and `keys` only, never handed to a process
-keys/public.pem           checks tokens
-keys/tokens/NAME.token    one per process, renewed at each start
-keys/access_keys.json     what applications sign their requests with
-store/                    datasets, artifacts, outputs
-s3/BUCKET/                what `s3://BUCKET/...` stands for where no S3-compatible service is set
+- `keys/private.pem`: signs tokens; read by `up` and `keys` only, never handed to a process
+- `keys/public.pem`: checks tokens
+- `keys/tokens/NAME.token`: one per process, renewed at each start
+- `keys/access_keys.json`: what applications sign their requests with
+- `store/`: datasets, artifacts, outputs
+- `s3/BUCKET/`: what `s3://BUCKET/...` stands for where no S3-compatible service is set
 """
 
 from __future__ import annotations

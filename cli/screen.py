@@ -8,7 +8,7 @@ from rich.text import Text
 
 from cli.commands.options import DEFAULT_DATA_DIR
 from cli.installation import Installation
-from cli.system import Ports
+from cli.system import PROCESSES, Ports
 from common.access_keys import AccessKey
 
 __all__ = ["how_to_use"]
@@ -40,8 +40,8 @@ def how_to_use(installation: Installation, ports: Ports, *, first_key: AccessKey
         "AWS CLI:  " + f"aws --endpoint-url {ports.endpoint} personalize list-recipes",
         "boto3:    " + f'boto3.client("personalize", endpoint_url="{ports.endpoint}")',
         "          the same for personalize-events and personalize-runtime",
-        f"gRPC:     {ports.address('control_plane')}, {ports.address('events_service')}, "
-        f"{ports.address('runtime_service')}; token: tailorbird keys token{where}",
+        f"gRPC:     {', '.join(ports.address(name) for name in PROCESSES[:3])}",
+        f"          token: tailorbird keys token{where}",
         f"s3://BUCKET/KEY in import jobs is read from {installation.buckets}/BUCKET/KEY",
         "",
         "Ctrl-C stops everything.",

@@ -1,7 +1,7 @@
 """The five processes of one machine: their addresses, their settings, and what each may know.
 
-A process is told its own token, the public key and the addresses of those it calls, and nothing else: no process sees the
-private key, and the secrets of the surrounding shell stay there.
+A process is told its own token, the public key and the addresses of those it calls, and nothing else: no process sees
+the private key, and the secrets of the surrounding shell stay there.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ PROCESSES: Final = ("control_plane", "events_service", "runtime_service", "train
 _HOST = "127.0.0.1"
 _OFFSETS: Final = {"gateway": 0, "control_plane": 1, "events_service": 2, "runtime_service": 3, "trainer": 4}
 
-#: What processes need of the surrounding environment: where programs, libraries and temporary files are, how many threads
-#: numerics may use, and settings of ours that a person chose.
+#: What processes need of the surrounding environment: where programs, libraries and temporary files are, how many
+#: threads numerics may use, and settings of ours that a person chose.
 _INHERITED: Final = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"}
 )
@@ -141,8 +141,8 @@ def check_ports(ports: Ports) -> None:
     if taken:
         shown = ", ".join(f"{ports.port(process)} ({process}{_holder(ports.port(process))})" for process in taken)
         raise InvalidInput(
-            f"`port-base`: got {ports.base}, where these ports are taken: {shown}; want {len(PROCESSES)} free ones in a "
-            "row: stop what holds them, or name another with --port-base"
+            f"`port-base`: got {ports.base}, where these ports are taken: {shown}; want {len(PROCESSES)} free ones in "
+            "a row: stop what holds them, or name another with --port-base"
         )
 
 

@@ -1,7 +1,7 @@
 """A made-up catalogue with planted tastes, for machines that cannot reach the package index, and for tests.
 
-Each film belongs to one genre and one series; a user has a favourite genre and mostly watches along its series. So there is
-something to learn that popularity does not know: who likes which genre, and what comes next.
+Each film belongs to one genre and one series; a user has a favourite genre and mostly watches along its series. So
+there is something to learn that popularity does not know: who likes which genre, and what comes next.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The main job, step by step, through boto3: the demo shows it, whole-system tests check it.
 
-Every function takes the clients that any user of Personalize has, so the same steps run against Tailorbird and, with other
-clients, against Personalize itself.
+Every step uses the clients that any user of Personalize has, so the same steps run against Tailorbird and, with
+other clients, against Personalize itself.
 """
 
 from __future__ import annotations

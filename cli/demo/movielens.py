@@ -26,8 +26,8 @@ REQUIREMENT: Final = "recbole==1.2.1"
 WHEEL_SHA256: Final = "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
 NOTICE: Final = (
     "MovieLens 100K, by GroupLens Research, University of Minnesota: for research, not to be redistributed without "
-    "permission, no endorsement implied. F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: History "
-    "and Context. ACM Transactions on Interactive Intelligent Systems 5, 4, Article 19."
+    "permission, no endorsement implied. F. Maxwell Harper and Joseph A. Konstan. 2015. The MovieLens Datasets: "
+    "History and Context. ACM Transactions on Interactive Intelligent Systems 5, 4, Article 19."
 )
 _FOLDER: Final = "recbole/dataset_example/ml-100k"
 _CACHED: Final = "movielens-100k.whl"
@@ -58,7 +58,8 @@ def load(cache: Path, *, download: Download | None = None, sha256: str = WHEEL_S
             found = _digest(fetched)
             if found != sha256:
                 raise CorruptArtifact(
-                    f"`{REQUIREMENT}`: got an archive with SHA-256 {found}, want {sha256}: the index serves another file"
+                    f"`{REQUIREMENT}`: got an archive with SHA-256 {found}, want {sha256}: "
+                    "the index serves another file"
                 )
             cache.mkdir(parents=True, exist_ok=True)
             partial = cache / f"{_CACHED}.part"

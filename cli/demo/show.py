@@ -71,8 +71,8 @@ def next_commands(
         "",
         "# the AWS CLI",
         f"aws --endpoint-url {endpoint} personalize list-campaigns",
-        f"aws --endpoint-url {endpoint} personalize-runtime get-recommendations --campaign-arn {campaign_arn} "
-        f"--user-id {user} --num-results 10",
+        f"aws --endpoint-url {endpoint} personalize-runtime get-recommendations \\",
+        f"  --user-id {user} --num-results 10 --campaign-arn {campaign_arn}",
         "",
         "# Python stubs, without the gateway",
         f"export TOKEN=$(tailorbird keys token{where})",

@@ -1,4 +1,4 @@
-"""The demo from its first line to its last: stages, tables, figures. It talks to a running system through boto3 only."""
+"""The demo from its first line to its last: stages, tables, figures; all of it through boto3."""
 
 from __future__ import annotations
 

@@ -42,8 +42,8 @@ def _fork_guard(lifeline: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     # Holding the command's output open would keep the supervisor from seeing its end.
     quiet = os.open(os.devnull, os.O_RDWR)
-    for number in (0, 1, 2):
-        os.dup2(quiet, number)
+    for descriptor in (0, 1, 2):
+        os.dup2(quiet, descriptor)
     while os.read(lifeline, 64):
         pass
     os.killpg(group, signal.SIGKILL)
