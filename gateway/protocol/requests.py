@@ -7,7 +7,7 @@ It returns keyword arguments for the message's constructor, which protobuf fills
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -37,6 +37,8 @@ Decoder: TypeAlias = Callable[[Any, Path, Problems], Any]
 
 _LATEST = 253402300800  # 10000-01-01, the first second that a Timestamp cannot hold
 _EARLIEST = -62135596800  # 0001-01-01
+_MAX_FLOAT = 3.4028234663852886e38  # single precision
+_MAX_DOUBLE = sys.float_info.max
 _JSON_NAMES = {
     dict: "an object",
     list: "a list",
@@ -194,7 +196,7 @@ def _single(shape: Shape, field: FieldDescriptor) -> Decoder:
     if kind in ("integer", "long"):
         return _integer(shape, _INTEGERS[field.type])
     if kind in ("double", "float"):
-        return _number(shape)
+        return _number(shape, _MAX_FLOAT if field.type == FieldDescriptor.TYPE_FLOAT else _MAX_DOUBLE)
     raise TailorbirdError(f"`{field.full_name}`: got a member of type {kind}, which no decoder is written for")
 
 
@@ -247,13 +249,13 @@ def _integer(shape: Shape, bounds: tuple[int, int]) -> Decoder:
     return decode
 
 
-def _number(shape: Shape) -> Decoder:
+def _number(shape: Shape, bound: float) -> Decoder:
     checks = constraint_checks(shape)
 
     def decode(value: Any, path: Path, problems: Problems) -> float:
         if type(value) is not float and type(value) is not int:
             raise _wrong(path, value, "a number")
-        number = _to_float(value, path)
+        number = _to_float(value, path, bound=bound)
         for check in checks:
             if (constraint := check(number)) is not None:
                 note(problems, path, value=value, constraint=constraint, sensitive=False)
@@ -262,14 +264,11 @@ def _number(shape: Shape) -> Decoder:
     return decode
 
 
-def _to_float(value: float, path: Path) -> float:
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if math.isinf(number):
-        raise Malformed(f"`{path_text(path)}`: got a number beyond the range of doubles")
-    return number
+def _to_float(value: float, path: Path, *, bound: float = _MAX_DOUBLE) -> float:
+    # Python compares whole numbers of any size exactly, also those that no double can hold.
+    if not -bound <= value <= bound:
+        raise Malformed(f"`{path_text(path)}`: got a number beyond the range of its type, want at most {bound:.3g}")
+    return float(value)
 
 
 def _boolean(value: Any, path: Path, _: Problems) -> bool:

@@ -58,8 +58,8 @@ def _structure(shape: StructureShape, descriptor: Descriptor, *, keep_empty: boo
         has = message.HasField
         out = {name: getattr(message, field) for name, field in plain if has(field)}
         for name, field, convert in converted:
-            if has(field):
-                out[name] = convert(getattr(message, field))
+            if has(field) and (value := convert(getattr(message, field))) is not None:
+                out[name] = value
         for name, field, convert in collections:
             items = getattr(message, field)
             if items or keep_empty:
@@ -105,7 +105,9 @@ def _single(shape: Shape, field: FieldDescriptor) -> Encoder | None:
 
 
 def _enum_name(field: str, names: Mapping[int, str]) -> Encoder:
-    def encode(number: int) -> str:
+    def encode(number: int) -> str | None:
+        if number == 0:
+            return None  # every enum's zero means that nothing is said
         name = names.get(number)
         if name is None:
             raise TailorbirdError(f"`{field}`: got the value {number}, which this gateway does not know")

@@ -188,6 +188,29 @@ def test_whole_numbers_and_times_are_numbers(endpoint):
     }
 
 
+def test_an_enumeration_that_says_nothing_is_left_out(endpoint):
+    answer = answer_class("personalize", "DescribeDatasetGroup")()
+    answer.dataset_group.name = "films"
+    answer.dataset_group.domain = 0
+    endpoint.servicers["personalize"].answers["DescribeDatasetGroup"] = answer
+
+    body = {"datasetGroupArn": CAMPAIGN}
+    response = post(endpoint, "/", body, target="AmazonPersonalize.DescribeDatasetGroup")
+
+    assert response.json() == {"datasetGroup": {"name": "films"}}
+
+
+def test_a_value_that_this_gateway_does_not_know_is_our_fault(endpoint):
+    answer = answer_class("personalize", "DescribeDatasetGroup")()
+    answer.dataset_group.domain = 99
+    endpoint.servicers["personalize"].answers["DescribeDatasetGroup"] = answer
+
+    body = {"datasetGroupArn": CAMPAIGN}
+    response = post(endpoint, "/", body, target="AmazonPersonalize.DescribeDatasetGroup")
+
+    assert (response.status_code, response.json()["__type"]) == (500, "InternalServerError")
+
+
 @pytest.mark.parametrize("target", [None, "AmazonPersonalize.MakeCoffee", "AmazonForecast.ListDatasets", "ListRecipes"])
 def test_an_unknown_target_is_an_unknown_operation(endpoint, target):
     response = post(endpoint, "/", {}, target=target)

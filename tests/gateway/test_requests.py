@@ -187,6 +187,11 @@ def test_times_keep_their_microseconds(seconds):
     assert math.isclose(moment.seconds + moment.nanos / 1e9, seconds, abs_tol=1e-6)
 
 
+@pytest.mark.parametrize("value", [1e39, -1e39, 10**400])
+def test_a_value_beyond_single_precision_does_not_become_infinite(value):
+    assert isinstance(refusal("PutEvents", **event(eventValue=value)), Malformed)
+
+
 def test_boto3_sees_a_refusal_as_the_modelled_exception(endpoint):
     client = endpoint.client("personalize", parameter_validation=False)
 
