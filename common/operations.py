@@ -1,4 +1,4 @@
-"""Operations that are built and those that are not yet: one mechanism to refuse the latter, and the page that lists all.
+"""Operations that are built and those that are not yet: one way to refuse the latter, and the page that lists all.
 
 A servicer defines the methods it has; the decorator here makes every other method of the contract answer UNIMPLEMENTED
 with a reason that names the operation. The page is generated from the same fact, so it cannot drift from the code.
@@ -6,7 +6,7 @@ with a reason that names the operation. The page is generated from the same fact
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from google.protobuf.descriptor import ServiceDescriptor
@@ -47,22 +47,20 @@ def built_operations(servicer: type[Any]) -> dict[str, bool]:
     return {method.name: not hasattr(getattr(servicer, method.name), _MARK) for method in service.methods}
 
 
-def operations_page(servicers: Mapping[str, type[Any]]) -> str:
+def operations_page(servicers: Sequence[type[Any]]) -> str:
     """Return `docs/reference/operations.md`.
 
     Args:
-        servicers: Name of each service as a person knows it, e.g. `personalize`, and its decorated servicer class.
+        servicers: The decorated servicer class of each public service.
     """
-    states = {service: built_operations(servicer) for service, servicer in servicers.items()}
+    states = {getattr(servicer, _SERVICE).name: built_operations(servicer) for servicer in servicers}
     built = sum(sum(operations.values()) for operations in states.values())
     total = sum(len(operations) for operations in states.values())
     lines = [
         "# Operations",
         "",
-        "Generated from the servicers by `make docs`; a test compares it with them.",
-        "",
-        f"{built} of {total} operations are built. The others answer `UNIMPLEMENTED` (over HTTP:",
-        "`NotImplementedException`) with a message that names the operation.",
+        f"{built} of {total} operations are built. The others answer `UNIMPLEMENTED` (`NotImplementedException` to AWS",
+        "clients) with a message that names the operation.",
     ]
     for service, operations in states.items():
         lines += [
@@ -72,7 +70,7 @@ def operations_page(servicers: Mapping[str, type[Any]]) -> str:
             f"{sum(operations.values())} of {len(operations)}.",
             "",
             "| Operation | State |",
-            "|---|---|",
+            "| --- | --- |",
             *(f"| `{name}` | {'built' if done else 'not built yet'} |" for name, done in sorted(operations.items())),
         ]
     return "\n".join(lines) + "\n"
@@ -85,7 +83,7 @@ def _generated(part: type[Any], service: ServiceDescriptor) -> bool:
 def _refusal(operation: str) -> Callable[..., Any]:
     def refuse(self: object, request: object, context: object) -> Any:  # noqa: ARG001 - the signature of every method
         raise OperationUnavailable(
-            f"`{operation}`: got a call, want an operation that is built; this one is part of the API but not built yet",
+            f"`{operation}`: got a call, want an operation that is built; this one belongs to the API, but is not yet",
             metadata={"operation": operation},
         )
 

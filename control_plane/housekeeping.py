@@ -56,6 +56,5 @@ class Housekeeper:
         while not self._stopping.wait(self._every_seconds):
             try:
                 self.sweep()
-            except Exception:
-                # The next sweep may well succeed, and without the thread a lost job would stay lost.
+            except Exception:  # noqa: BLE001 - the next sweep may succeed; without the thread a lost job stays lost
                 _log.exception("sweep_failed")

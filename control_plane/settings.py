@@ -6,6 +6,7 @@ from pydantic import Field, PositiveInt
 
 from common.settings import AccountSettings, ProcessSettings
 from control_plane.domain.quotas import Quotas
+from control_plane.server import Timing
 
 __all__ = ["ControlPlaneSettings"]
 
@@ -47,4 +48,15 @@ class ControlPlaneSettings(ProcessSettings, AccountSettings):
             pending_solution_versions=self.max_pending_solution_versions,
             solutions_per_group=self.max_solutions_per_group,
             campaigns_per_group=self.max_campaigns_per_group,
+        )
+
+    def timing(self) -> Timing:
+        """Return what parts wait by."""
+        return Timing(
+            lease_seconds=self.lease_seconds,
+            retry_seconds=self.retry_seconds,
+            runtime_liveness_seconds=self.runtime_liveness_seconds,
+            sweep_seconds=self.sweep_seconds,
+            # Waiting calls never take the last quarter of the threads.
+            max_waiting=min(self.max_waiting, self.max_workers * 3 // 4),
         )

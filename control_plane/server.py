@@ -1,0 +1,129 @@
+"""Puts the control plane together from its parts, all of them given by the caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from common.rpc import Service
+from control_plane.catalogue import Catalogue
+from control_plane.environment import Environment
+from control_plane.housekeeping import Housekeeper
+from control_plane.jobs.queue import JobQueue
+from control_plane.jobs.states import JobKind
+from control_plane.resources.campaigns import Campaigns
+from control_plane.resources.datasets import DatasetGroups, Datasets, Schemas
+from control_plane.resources.imports import ImportFollower, ImportJobs
+from control_plane.resources.removals import RemovalFollower
+from control_plane.resources.solutions import Solutions
+from control_plane.resources.tags import Tags
+from control_plane.resources.trackers import EventTrackers
+from control_plane.resources.versions import SolutionVersions, TrainingFollower
+from control_plane.servicers.control import SERVICE, ControlPlaneServicer
+from control_plane.servicers.jobs import JobServicer
+from control_plane.servicers.operations import Resources
+from control_plane.servicers.serving import ServingServicer
+from control_plane.servicers.trackers import TrackerServicer
+from control_plane.serving.settlement import Settlement
+from control_plane.serving.watch import ServingBoard
+from control_plane.waiting import LongPolls
+from protos.tailorbird.control.v1 import control_plane_service_pb2_grpc
+from protos.tailorbird.internal.v1 import (
+    jobs_pb2,
+    jobs_pb2_grpc,
+    serving_pb2,
+    serving_pb2_grpc,
+    trackers_pb2,
+    trackers_pb2_grpc,
+)
+
+__all__ = ["ControlPlane", "Timing", "assemble"]
+
+_SIGNS_PER_LIVENESS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds and numbers that parts wait by; the settings of the same names say what each means."""
+
+    lease_seconds: float = 60.0
+    retry_seconds: float = 5.0
+    runtime_liveness_seconds: float = 30.0
+    sweep_seconds: float = 2.0
+    max_waiting: int = 40
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlane:
+    """The parts that somebody outside handles: what is served, the thread beside it, and those who wait."""
+
+    services: tuple[Service, ...]
+    queue: JobQueue
+    board: ServingBoard
+    housekeeper: Housekeeper
+    polls: LongPolls
+
+
+def assemble(catalogue: Catalogue, environment: Environment, timing: Timing) -> ControlPlane:
+    """Make a control plane.
+
+    Args:
+        catalogue: Open, with its tables up to date.
+        environment: Clock, ids, ARNs, quotas.
+        timing: What parts wait by.
+    """
+    polls = LongPolls(catalogue.changed, max_waiting=timing.max_waiting)
+    settlement = Settlement(environment, liveness_seconds=timing.runtime_liveness_seconds)
+    board = ServingBoard(
+        catalogue,
+        environment,
+        settlement=settlement,
+        polls=polls,
+        sign_seconds=timing.runtime_liveness_seconds / _SIGNS_PER_LIVENESS,
+    )
+    queue = JobQueue(
+        catalogue,
+        environment,
+        owners={
+            JobKind.DATASET_IMPORT: ImportFollower(environment),
+            JobKind.SOLUTION_VERSION_TRAINING: TrainingFollower(environment),
+            JobKind.STORAGE_REMOVAL: RemovalFollower(),
+        },
+        lease_seconds=timing.lease_seconds,
+        retry_seconds=timing.retry_seconds,
+    )
+    trackers = EventTrackers(catalogue, environment)
+    resources = Resources(
+        dataset_groups=DatasetGroups(catalogue, environment),
+        schemas=Schemas(catalogue, environment),
+        datasets=Datasets(catalogue, environment),
+        imports=ImportJobs(catalogue, environment),
+        solutions=Solutions(catalogue, environment),
+        versions=SolutionVersions(catalogue, environment),
+        campaigns=Campaigns(catalogue, environment),
+        trackers=trackers,
+        tags=Tags(catalogue, environment),
+    )
+    services = (
+        Service(
+            SERVICE,
+            control_plane_service_pb2_grpc.add_ControlPlaneServiceServicer_to_server,
+            ControlPlaneServicer(resources),
+        ),
+        Service(
+            jobs_pb2.DESCRIPTOR.services_by_name["JobService"],
+            jobs_pb2_grpc.add_JobServiceServicer_to_server,
+            JobServicer(queue, polls),
+        ),
+        Service(
+            serving_pb2.DESCRIPTOR.services_by_name["ServingService"],
+            serving_pb2_grpc.add_ServingServiceServicer_to_server,
+            ServingServicer(board),
+        ),
+        Service(
+            trackers_pb2.DESCRIPTOR.services_by_name["TrackerService"],
+            trackers_pb2_grpc.add_TrackerServiceServicer_to_server,
+            TrackerServicer(trackers),
+        ),
+    )
+    housekeeper = Housekeeper(catalogue, queue=queue, settlement=settlement, every_seconds=timing.sweep_seconds)
+    return ControlPlane(services, queue, board, housekeeper, polls)

@@ -1,0 +1,29 @@
+"""ControlPlaneService: the public operations, put together; those that are not built yet are refused by name."""
+
+from __future__ import annotations
+
+from common.operations import refuse_unbuilt
+from control_plane.servicers.dataset_operations import DatasetOperations, ImportOperations, TrackerOperations
+from control_plane.servicers.model_operations import CampaignOperations, RecipeOperations, SolutionOperations
+from control_plane.servicers.operations import answers
+from control_plane.servicers.tag_operations import TagOperations
+from protos.tailorbird.control.v1 import control_plane_service_pb2, control_plane_service_pb2_grpc
+
+__all__ = ["SERVICE", "ControlPlaneServicer"]
+
+SERVICE = control_plane_service_pb2.DESCRIPTOR.services_by_name["ControlPlaneService"]
+
+
+@refuse_unbuilt(SERVICE)
+@answers(SERVICE)
+class ControlPlaneServicer(
+    DatasetOperations,
+    ImportOperations,
+    TrackerOperations,
+    RecipeOperations,
+    SolutionOperations,
+    CampaignOperations,
+    TagOperations,
+    control_plane_service_pb2_grpc.ControlPlaneServiceServicer,
+):
+    """All operations of Personalize's control plane."""

@@ -1,0 +1,126 @@
+"""JobService: what trainers call."""
+
+# ruff: noqa: ARG002 - gRPC passes a context to every method
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import grpc
+from google.protobuf import json_format
+
+from common.errors import invalid
+from control_plane.domain.fields import required
+from control_plane.jobs.queue import JobQueue, Lease
+from control_plane.jobs.states import JobKind
+from control_plane.waiting import LongPolls
+from protos.tailorbird.internal.v1 import jobs_pb2, jobs_pb2_grpc
+
+__all__ = ["JobServicer", "wait_seconds"]
+
+_KINDS = {
+    jobs_pb2.JOB_KIND_DATASET_IMPORT: JobKind.DATASET_IMPORT,
+    jobs_pb2.JOB_KIND_SOLUTION_VERSION_TRAINING: JobKind.SOLUTION_VERSION_TRAINING,
+    jobs_pb2.JOB_KIND_STORAGE_REMOVAL: JobKind.STORAGE_REMOVAL,
+}
+_NUMBERS = {kind: number for number, kind in _KINDS.items()}
+_MAX_WAIT_SECONDS = 60.0
+
+
+def wait_seconds(value: float) -> float:
+    """Return how long a call may wait.
+
+    Raises:
+        InvalidInput: Not from 0 to 60.
+    """
+    if not (math.isfinite(value) and 0 <= value <= _MAX_WAIT_SECONDS):
+        raise invalid("wait_seconds", got=value, want=f"a number from 0 to {_MAX_WAIT_SECONDS:g}")
+    return value
+
+
+class JobServicer(jobs_pb2_grpc.JobServiceServicer):
+    """The queue on the wire.
+
+    Args:
+        queue: The queue.
+        polls: Where idle workers wait.
+    """
+
+    def __init__(self, queue: JobQueue, polls: LongPolls) -> None:
+        self._queue = queue
+        self._polls = polls
+
+    def LeaseJob(self, request: jobs_pb2.LeaseJobRequest, context: grpc.ServicerContext) -> jobs_pb2.LeaseJobResponse:
+        """Hand out a job."""
+        worker = required("worker_id", request.worker_id)[:256]
+        kinds = []
+        for number in request.kinds:
+            if number not in _KINDS:
+                raise invalid("kinds", got=number, want=f"some of {', '.join(JobKind)}")
+            kinds.append(_KINDS[number])
+        lease = self._polls.until(
+            lambda: self._queue.lease(worker, kinds),
+            seconds=wait_seconds(request.wait_seconds),
+            wanted=context.is_active,
+        )
+        return jobs_pb2.LeaseJobResponse(job=_job(lease) if lease is not None else None)
+
+    def HeartbeatJob(
+        self, request: jobs_pb2.HeartbeatJobRequest, context: grpc.ServicerContext
+    ) -> jobs_pb2.HeartbeatJobResponse:
+        """Renew a lease."""
+        renewal = self._queue.heartbeat(
+            request.job_id,
+            request.lease_token,
+            progress=request.progress if request.HasField("progress") else None,
+            activity=request.activity if request.HasField("activity") else None,
+        )
+        response = jobs_pb2.HeartbeatJobResponse(stop_requested=renewal.stop_requested)
+        response.lease_expires_at.FromDatetime(renewal.expires_at)
+        return response
+
+    def CompleteJob(
+        self, request: jobs_pb2.CompleteJobRequest, context: grpc.ServicerContext
+    ) -> jobs_pb2.CompleteJobResponse:
+        """End a job with its result."""
+        which = request.WhichOneof("result")
+        if which is None:
+            raise invalid("result", got=None, want="the result of the job, or `stopped`")
+        kind = None if which == "stopped" else JobKind(which.upper())
+        self._queue.complete(request.job_id, request.lease_token, kind=kind, result=_result(getattr(request, which)))
+        return jobs_pb2.CompleteJobResponse()
+
+    def FailJob(self, request: jobs_pb2.FailJobRequest, context: grpc.ServicerContext) -> jobs_pb2.FailJobResponse:
+        """End an attempt that did not succeed."""
+        again = self._queue.fail(
+            request.job_id,
+            request.lease_token,
+            reason=required("failure_reason", request.failure_reason),
+            retryable=request.retryable,
+        )
+        return jobs_pb2.FailJobResponse(will_retry=again)
+
+
+def _job(lease: Lease) -> jobs_pb2.Job:
+    row = lease.job
+    job = jobs_pb2.Job(
+        job_id=row.id,
+        kind=_NUMBERS[JobKind(row.kind)],
+        attempt=row.attempt,
+        lease_token=lease.token,
+        resource_arn=row.subject,
+        request_id=row.request_id,
+    )
+    job.lease_expires_at.FromDatetime(lease.expires_at)
+    # The member of `payload` is named like the kind, and the document is keyed like the member.
+    json_format.ParseDict(row.payload, getattr(job, row.kind.lower()))
+    return job
+
+
+def _result(message: Any) -> dict[str, Any]:
+    return {
+        # Maps of protobuf are turned into dictionaries.
+        field.name: dict(value) if hasattr(value, "items") else value
+        for field, value in message.ListFields()
+    }

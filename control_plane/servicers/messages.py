@@ -1,0 +1,107 @@
+"""Messages to plain documents and back, by descriptor: keys and enum strings are Personalize's own.
+
+So a servicer handles the same names as the sheet of Personalize's behaviour, and a new member of the contract needs no
+code here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from common.errors import invalid
+from protos.tailorbird.options.v1 import options_pb2
+
+__all__ = ["as_document", "as_message"]
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+
+
+def as_document(message: Message) -> dict[str, Any]:
+    """Return what a message says, keyed by Personalize's member names; what is absent is left out.
+
+    Raises:
+        InvalidInput: An enum has a value that the contract does not know.
+    """
+    document: dict[str, Any] = {}
+    for field, value in message.ListFields():
+        if _is_map(field):
+            document[field.json_name] = dict(value)
+        elif field.is_repeated:
+            document[field.json_name] = [_plain(field, item) for item in value]
+        elif (plain := _plain(field, value)) is not None:
+            document[field.json_name] = plain
+    return document
+
+
+def as_message(kind: type[AnyMessage], document: Mapping[str, Any]) -> AnyMessage:
+    """Return a message that says what a document says; entries that are None are left out."""
+    message = kind()
+    _fill(message, document)
+    return message
+
+
+def _fill(message: Message, document: Mapping[str, Any]) -> None:
+    fields = _fields(message.DESCRIPTOR)
+    for key, value in document.items():
+        if value is None:
+            continue
+        field = fields[key]
+        if _is_map(field):
+            getattr(message, field.name).update(value)
+        elif field.is_repeated and field.message_type is not None:
+            for item in value:
+                _fill(getattr(message, field.name).add(), item)
+        elif field.is_repeated:
+            getattr(message, field.name).extend(value)
+        elif isinstance(value, datetime):
+            getattr(message, field.name).FromDatetime(value)
+        elif field.message_type is not None:
+            child = getattr(message, field.name)
+            # An empty document is something else than none.
+            child.SetInParent()
+            _fill(child, value)
+        elif field.enum_type is not None:
+            setattr(message, field.name, _numbers(field.enum_type)[value])
+        else:
+            setattr(message, field.name, value)
+
+
+def _plain(field: FieldDescriptor, value: Any) -> Any:
+    if isinstance(value, Timestamp):
+        return value.ToDatetime(UTC)
+    if isinstance(value, Message):
+        return as_document(value)
+    if field.enum_type is None:
+        return value
+    if value == 0:
+        return None
+    names = {number: name for name, number in _numbers(field.enum_type).items()}
+    if value not in names:
+        raise invalid(field.json_name, got=value, want=f"one of {', '.join(names.values())}")
+    return names[value]
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    kind = field.message_type
+    return kind is not None and kind.GetOptions().map_entry
+
+
+@lru_cache(maxsize=512)
+def _fields(descriptor: Descriptor) -> dict[str, FieldDescriptor]:
+    return {field.json_name: field for field in descriptor.fields}
+
+
+@lru_cache(maxsize=64)
+def _numbers(descriptor: EnumDescriptor) -> dict[str, int]:
+    return {
+        value.GetOptions().Extensions[options_pb2.aws_value]: value.number
+        for value in descriptor.values
+        if value.number != 0
+    }

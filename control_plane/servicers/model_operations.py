@@ -1,0 +1,211 @@
+"""Operations on recipes, solutions, solution versions and campaigns."""
+
+from __future__ import annotations
+
+from control_plane.catalogue.tables import Campaign, Deployment, Solution, SolutionVersion
+from control_plane.domain.fields import check_page_size, required
+from control_plane.domain.paging import Position, read_token, write_token
+from control_plane.domain.recipes import RECIPES, RecipeFacts, described_recipe
+from control_plane.domain.states import Status
+from control_plane.resources.solutions import SolutionRequest
+from control_plane.servicers.operations import Document, Operations, asked_page, asked_tags, show, show_page
+
+__all__ = ["CampaignOperations", "RecipeOperations", "SolutionOperations"]
+
+
+class RecipeOperations(Operations):
+    """Recipes: those that can be trained here."""
+
+    def describe_recipe(self, asked: Document) -> Document:
+        """Describe a recipe."""
+        recipe = described_recipe(required("recipeArn", asked.get("recipeArn", "")))
+        more = {
+            "algorithmArn": recipe.algorithm_arn,
+            "featureTransformationArn": recipe.feature_transformation_arn,
+            "description": recipe.description,
+            "recipeType": recipe.recipe_type,
+        }
+        return {"recipe": {**_recipe(recipe), **more}}
+
+    def list_recipes(self, asked: Document) -> Document:
+        """List recipes, oldest first."""
+        size = check_page_size(asked.get("maxResults"))
+        domain = asked.get("domain")
+        scope = f"recipes:{domain}"
+        # Recipes of domains serve recommenders, of which none is built.
+        listed = [recipe for recipe in RECIPES.values() if recipe.trainable and domain is None]
+        listed.sort(key=lambda recipe: (recipe.published, recipe.arn))
+        if token := asked.get("nextToken"):
+            after = read_token(token, scope=scope)
+            listed = [recipe for recipe in listed if (recipe.published, recipe.arn) > (after.created, after.arn)]
+        page, rest = listed[:size], listed[size:]
+        last = Position(page[-1].published, page[-1].arn) if rest else None
+        return {
+            "recipes": [_recipe(recipe) for recipe in page],
+            "nextToken": write_token(last, scope=scope) if last else None,
+        }
+
+
+class SolutionOperations(Operations):
+    """Solutions and their versions."""
+
+    def create_solution(self, asked: Document) -> Document:
+        """Create a solution."""
+        solution = self._resources.solutions.create(
+            SolutionRequest(
+                name=required("name", asked.get("name", "")),
+                dataset_group_arn=required("datasetGroupArn", asked.get("datasetGroupArn", "")),
+                recipe_arn=asked.get("recipeArn"),
+                event_type=asked.get("eventType"),
+                solution_config=asked.get("solutionConfig"),
+                perform_hpo=asked.get("performHPO", False),
+                perform_auto_ml=asked.get("performAutoML", False),
+                perform_auto_training=asked.get("performAutoTraining", False),
+                perform_incremental_update=asked.get("performIncrementalUpdate", False),
+                tags=asked_tags(asked),
+            )
+        )
+        return {"solutionArn": solution.arn}
+
+    def describe_solution(self, asked: Document) -> Document:
+        """Describe a solution with its newest version."""
+        solution, newest = self._resources.solutions.describe(required("solutionArn", asked.get("solutionArn", "")))
+        more = {
+            "performHPO": False,
+            "performAutoML": False,
+            "performAutoTraining": False,
+            "performIncrementalUpdate": False,
+            "datasetGroupArn": solution.dataset_group_arn,
+            "eventType": solution.event_type,
+            "solutionConfig": solution.solution_config,
+            "latestSolutionVersion": None if newest is None else _version(newest),
+        }
+        return {"solution": {**_solution(solution), **more}}
+
+    def list_solutions(self, asked: Document) -> Document:
+        """List solutions."""
+        page = self._resources.solutions.list(asked_page(asked), dataset_group_arn=asked.get("datasetGroupArn"))
+        return show_page("solutions", page, _solution)
+
+    def delete_solution(self, asked: Document) -> Document:
+        """Delete a solution with all of its versions."""
+        self._resources.solutions.delete(required("solutionArn", asked.get("solutionArn", "")))
+        return {}
+
+    def create_solution_version(self, asked: Document) -> Document:
+        """Ask for a training."""
+        version = self._resources.versions.create(
+            required("solutionArn", asked.get("solutionArn", "")),
+            name=asked.get("name"),
+            training_mode=asked.get("trainingMode"),
+            tags=asked_tags(asked),
+        )
+        return {"solutionVersionArn": version.arn}
+
+    def describe_solution_version(self, asked: Document) -> Document:
+        """Describe a solution version."""
+        arn = required("solutionVersionArn", asked.get("solutionVersionArn", ""))
+        version = self._resources.versions.describe(arn)
+        more = {
+            "name": version.name,
+            "solutionArn": version.solution_arn,
+            "performHPO": False,
+            "performAutoML": False,
+            "performIncrementalUpdate": False,
+            "recipeArn": version.recipe_arn,
+            "eventType": version.event_type,
+            "datasetGroupArn": version.dataset_group_arn,
+            "solutionConfig": version.solution_config,
+            "trainingHours": version.training_hours,
+        }
+        return {"solutionVersion": {**_version(version), **more}}
+
+    def list_solution_versions(self, asked: Document) -> Document:
+        """List solution versions."""
+        page = self._resources.versions.list(asked_page(asked), solution_arn=asked.get("solutionArn"))
+        return show_page("solutionVersions", page, _version)
+
+    def stop_solution_version_creation(self, asked: Document) -> Document:
+        """Stop a training."""
+        self._resources.versions.stop(required("solutionVersionArn", asked.get("solutionVersionArn", "")))
+        return {}
+
+    def get_solution_metrics(self, asked: Document) -> Document:
+        """Return what was measured of a version."""
+        arn = required("solutionVersionArn", asked.get("solutionVersionArn", ""))
+        return {"solutionVersionArn": arn, "metrics": self._resources.versions.metrics(arn)}
+
+
+class CampaignOperations(Operations):
+    """Campaigns."""
+
+    def create_campaign(self, asked: Document) -> Document:
+        """Ask for a version to be served."""
+        campaign = self._resources.campaigns.create(
+            required("name", asked.get("name", "")),
+            solution_version_arn=required("solutionVersionArn", asked.get("solutionVersionArn", "")),
+            min_provisioned_tps=asked.get("minProvisionedTPS"),
+            campaign_config=asked.get("campaignConfig"),
+            tags=asked_tags(asked),
+        )
+        return {"campaignArn": campaign.arn}
+
+    def describe_campaign(self, asked: Document) -> Document:
+        """Describe a campaign and its latest update."""
+        view = self._resources.campaigns.describe(required("campaignArn", asked.get("campaignArn", "")))
+        update = view.latest_update
+        latest = None if update is None else {**_deployment(update), **show(update, "status", "failureReason")}
+        more = {**_deployment(view.serving), "latestCampaignUpdate": latest}
+        return {"campaign": {**_campaign(view.campaign), **more}}
+
+    def list_campaigns(self, asked: Document) -> Document:
+        """List campaigns."""
+        page = self._resources.campaigns.list(asked_page(asked), solution_arn=asked.get("solutionArn"))
+        return show_page("campaigns", page, _campaign)
+
+    def update_campaign(self, asked: Document) -> Document:
+        """Ask for another version or configuration to be served."""
+        campaign = self._resources.campaigns.update(
+            required("campaignArn", asked.get("campaignArn", "")),
+            solution_version_arn=asked.get("solutionVersionArn"),
+            min_provisioned_tps=asked.get("minProvisionedTPS"),
+            campaign_config=asked.get("campaignConfig"),
+        )
+        return {"campaignArn": campaign.arn}
+
+    def delete_campaign(self, asked: Document) -> Document:
+        """End the service of a campaign."""
+        self._resources.campaigns.delete(required("campaignArn", asked.get("campaignArn", "")))
+        return {}
+
+
+def _recipe(recipe: RecipeFacts) -> Document:
+    return {
+        "name": recipe.name,
+        "recipeArn": recipe.arn,
+        "status": Status.ACTIVE,
+        "creationDateTime": recipe.published,
+        "lastUpdatedDateTime": recipe.published,
+    }
+
+
+def _solution(solution: Solution) -> Document:
+    return show(solution, "name", "status", "recipeArn", solutionArn=solution.arn)
+
+
+def _version(version: SolutionVersion) -> Document:
+    return show(
+        version, "status", "failureReason", "trainingMode", trainingType="MANUAL", solutionVersionArn=version.arn
+    )
+
+
+def _campaign(campaign: Campaign) -> Document:
+    return show(campaign, "name", "status", "failureReason", campaignArn=campaign.arn)
+
+
+def _deployment(deployment: Deployment) -> Document:
+    return {
+        "solutionVersionArn": deployment.solution_version_arn,
+        "minProvisionedTPS": deployment.min_provisioned_tps,
+        "campaignConfig": deployment.campaign_config,
+    }
