@@ -7,7 +7,7 @@ from control_plane.servicers.dataset_operations import DatasetOperations, Import
 from control_plane.servicers.model_operations import CampaignOperations, RecipeOperations, SolutionOperations
 from control_plane.servicers.operations import answers
 from control_plane.servicers.tag_operations import TagOperations
-from protos.tailorbird.control.v1 import control_plane_service_pb2, control_plane_service_pb2_grpc
+from protos.tailorbird.control.v1 import control_plane_service_pb2
 
 __all__ = ["SERVICE", "ControlPlaneServicer"]
 
@@ -24,6 +24,8 @@ class ControlPlaneServicer(
     SolutionOperations,
     CampaignOperations,
     TagOperations,
-    control_plane_service_pb2_grpc.ControlPlaneServiceServicer,
 ):
-    """All operations of Personalize's control plane."""
+    """All operations of Personalize's control plane.
+
+    The generated base is left out: the decorators give the class every method of the contract.
+    """
