@@ -18,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 from common.access_keys import AccessKey, AccessKeys
 from common.clock import SystemClock
 from common.rpc import Service
+from common.settings import TlsFiles
 from common.testing import Keys, Serving, make_keys, serving, wait_until
 from gateway.auth import SignatureVerifier
 from gateway.http import HttpServer
@@ -81,6 +82,11 @@ class Endpoint:
     backends: dict[str, Serving]
     clients: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def targets(self) -> dict[str, str]:
+        """Addresses of the services, by the peers' names."""
+        return {PEERS[service]: backend.target for service, backend in self.backends.items()}
+
     def client(self, service: str, *, key: AccessKey | None = None, **options: Any) -> Any:
         """Return a boto3 client that does not try again."""
         if key is None and not options and service in self.clients:
@@ -100,7 +106,9 @@ class Endpoint:
 
 
 @contextmanager
-def running_gateway(access_keys: AccessKeys, targets: dict[str, str], *, token: str) -> Iterator[str]:
+def running_gateway(
+    access_keys: AccessKeys, targets: dict[str, str], *, token: str, tls: TlsFiles | None = None
+) -> Iterator[str]:
     """Run a gateway in a thread of its own and give its address."""
     operations = load_operations()
     app = create_app(
@@ -110,7 +118,7 @@ def running_gateway(access_keys: AccessKeys, targets: dict[str, str], *, token: 
         max_body_bytes=MAX_BODY_BYTES,
         grace_seconds=1.0,
     )
-    server = HttpServer(app, address="127.0.0.1:0", grace_seconds=1.0)
+    server = HttpServer(app, address="127.0.0.1:0", grace_seconds=1.0, tls=tls)
 
     def run() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -120,7 +128,7 @@ def running_gateway(access_keys: AccessKeys, targets: dict[str, str], *, token: 
     thread.start()
     try:
         wait_until(lambda: server.started)
-        yield f"http://127.0.0.1:{server.port}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.port}"
     finally:
         server.stop()
         thread.join(timeout=20)
