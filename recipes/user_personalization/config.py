@@ -22,11 +22,13 @@ class UserPersonalizationConfig(RecipeConfig):
     )
     embedding_size: int = Field(64, ge=8, le=512, multiple_of=8, description="Width of the network.")
     layers: int = Field(2, ge=1, le=8, description="Transformer blocks.")
-    heads: int = Field(2, ge=1, le=16, description="Attention heads; must divide `embedding_size`.")
+    heads: int = Field(1, ge=1, le=16, description="Attention heads; must divide `embedding_size`.")
     max_length: int = Field(100, ge=2, le=1000, description="Newest items that the network reads.")
     dropout: float = Field(0.2, ge=0.0, le=0.9, description="Share of activations dropped while learning.")
     learning_rate: float = Field(0.001, gt=0.0, le=0.1, description="Step size of Adam.")
-    batch_size: PositiveInt = Field(128, le=4096, description="Sequences in one step.")
+    batch_size: int | None = Field(
+        None, ge=1, le=4096, description="Longest sequences in one step; by default 8 to 128, as the data are large."
+    )
     epochs: PositiveInt = Field(100, le=10_000, description="Passes over the data at most.")
     patience: PositiveInt = Field(5, description="Validations without a gain before stopping.")
     full_softmax_items: int = Field(

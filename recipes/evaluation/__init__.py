@@ -1,0 +1,1 @@
+"""Offline evaluation: splits, full ranking over the catalogue, and Personalize's metrics."""

@@ -1,0 +1,115 @@
+"""Full ranking: every item of the catalogue is scored for every history, in batches, as serving would score it.
+
+Ties are broken the same way everywhere: a list names the lower index first, and the rank of a target counts every tie
+against it, so that a model that scores all items alike earns nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recipes.interface import FloatArray, Histories, ItemIndexes
+from recipes.selection import best
+
+__all__ = ["CatalogueScores", "batches", "by_vectors", "target_ranks", "top_items"]
+
+#: Scores some users, given as a slice of their rows: float32 [users, n_items], a new array each time.
+CatalogueScores = Callable[[slice], FloatArray]
+
+#: Scores held at once, 64 MiB of them.
+_BATCH_SCORES = 1 << 24
+
+
+def batches(count: int, *, n_items: int) -> Iterator[slice]:
+    """Cut `count` rows into slices whose scores fit into memory."""
+    size = max(1, _BATCH_SCORES // max(1, n_items))
+    for begin in range(0, count, size):
+        yield slice(begin, min(count, begin + size))
+
+
+def by_vectors(item_vectors: FloatArray, queries: FloatArray) -> CatalogueScores:
+    """Score by inner products, as all recipes that are served do.
+
+    Args:
+        item_vectors: float32 [n_items, d].
+        queries: float32 [m, d].
+    """
+
+    def scores(rows: slice) -> FloatArray:
+        products: FloatArray = queries[rows] @ item_vectors.T
+        return products
+
+    return scores
+
+
+def target_ranks(
+    scores: CatalogueScores,
+    *,
+    n_items: int,
+    histories: Histories,
+    targets: ItemIndexes,
+    repeat_bias: float = 0.0,
+    exclude_seen: bool = False,
+) -> NDArray[np.int64]:
+    """Rank one target for each user among the whole catalogue.
+
+    Args:
+        scores: Of the m users.
+        n_items: Items of the catalogue.
+        histories: Of the same users.
+        targets: int32 [m].
+        repeat_bias: Added to the scores of items of the history.
+        exclude_seen: Rank items of the history last, as published protocols without repeats do.
+
+    Returns:
+        int64 [m], from 1; ties count against the target.
+    """
+    ranks = np.empty(len(targets), np.int64)
+    for part in batches(len(targets), n_items=n_items):
+        values = _adjusted(scores, part, histories=histories, repeat_bias=repeat_bias, exclude_seen=exclude_seen)
+        wanted = values[np.arange(len(values)), targets[part]]
+        ranks[part] = (values >= wanted[:, None]).sum(axis=1)
+    return ranks
+
+
+def top_items(
+    scores: CatalogueScores,
+    *,
+    n_items: int,
+    histories: Histories,
+    limit: int,
+    repeat_bias: float = 0.0,
+    exclude_seen: bool = False,
+) -> ItemIndexes:
+    """List the best items for each user; the arguments of `target_ranks`.
+
+    Returns:
+        int32 [m, min(limit, n_items)], best first.
+    """
+    lists = np.empty((len(histories), min(limit, n_items)), np.int32)
+    for part in batches(len(histories), n_items=n_items):
+        values = _adjusted(scores, part, histories=histories, repeat_bias=repeat_bias, exclude_seen=exclude_seen)
+        for row, of_user in enumerate(values, start=part.start):
+            lists[row] = best(of_user, limit)
+    return lists
+
+
+def _adjusted(
+    scores: CatalogueScores, part: slice, *, histories: Histories, repeat_bias: float, exclude_seen: bool
+) -> FloatArray:
+    """Score a batch and treat the items of the histories; a score that is not a number becomes -inf."""
+    values = scores(part)
+    own = histories.take(np.arange(part.start, part.stop))
+    rows = np.repeat(np.arange(len(own)), own.lengths())
+    known = (own.items >= 0) & (own.items < values.shape[1])
+    seen = np.zeros(values.shape, bool)  # a mask, so that an item that occurs twice is treated once
+    seen[rows[known], own.items[known]] = True
+    if exclude_seen:
+        values[seen] = -np.inf
+    elif repeat_bias:
+        values[seen] += np.float32(repeat_bias)
+    values[np.isnan(values)] = -np.inf
+    return values

@@ -1,0 +1,76 @@
+"""How data are divided for evaluation: Personalize's way, and leave-one-out for comparison with published figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.errors import invalid
+from recipes.interface import Histories, TrainingData
+
+__all__ = ["Split", "hold_out_last", "hold_out_users"]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Data to learn from, and what to ask of the result.
+
+    Attributes:
+        training: What may be learnt from; users and items keep their indexes.
+        users: int64 [m], the test users.
+        histories: Of the test users: what is known when they are asked about.
+        relevant: Of the test users: what they did next.
+    """
+
+    training: TrainingData
+    users: np.ndarray[tuple[int], np.dtype[np.int64]]
+    histories: Histories
+    relevant: Histories
+
+
+def hold_out_users(data: TrainingData, *, seed: int, share: float = 0.1) -> Split:
+    """Split as Personalize does: some users are unknown to the model, and their newest interactions are hidden.
+
+    Of the users with interactions a tenth are test users, drawn among those with at least two interactions. The oldest
+    nine tenths of a test user's interactions are the history, the newest tenth, at least one, are relevant.
+
+    Raises:
+        InvalidInput: No user has two interactions.
+    """
+    histories = data.histories()
+    lengths = histories.lengths()
+    eligible = np.flatnonzero(lengths >= 2)
+    if not len(eligible):
+        raise invalid("interactions", got="no user with two", want="users with at least 2 interactions")
+    wanted = min(len(eligible), max(1, round(share * int((lengths > 0).sum()))))
+    users = np.sort(np.random.default_rng(seed).permutation(eligible)[:wanted])
+    hidden = np.maximum(1, np.floor(lengths[users] * share).astype(np.int64))
+    known = np.ones(data.n_users, bool)
+    known[users] = False
+    interactions = data.interactions.where(known[data.interactions.user])
+    asked, relevant = _cut(histories.take(users), hidden)
+    return Split(TrainingData(interactions, data.n_users, data.n_items), users, asked, relevant)
+
+
+def hold_out_last(data: TrainingData) -> Split:
+    """Hide the last interaction of every user with at least two."""
+    histories = data.histories()
+    lengths = histories.lengths()
+    users = np.flatnonzero(lengths >= 2)
+    kept = np.ones(len(data.interactions), bool)
+    kept[histories.offsets[users + 1] - 1] = False
+    asked, relevant = _cut(histories.take(users), np.ones(len(users), np.int64))
+    return Split(TrainingData(data.interactions.where(kept), data.n_users, data.n_items), users, asked, relevant)
+
+
+def _cut(histories: Histories, hidden: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[Histories, Histories]:
+    """Divide each history before its `hidden` newest items."""
+    ends = np.repeat(histories.offsets[1:] - hidden, histories.lengths())
+    newest = np.arange(len(histories.items)) >= ends
+    halves = []
+    for chosen, lengths in ((~newest, histories.lengths() - hidden), (newest, hidden)):
+        offsets = np.zeros(len(histories) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        halves.append(Histories(offsets, histories.items[chosen]))
+    return halves[0], halves[1]

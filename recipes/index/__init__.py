@@ -1,0 +1,21 @@
+"""Finding the items of the largest inner products: the port, and its exact and approximate implementations.
+
+Building and calibrating happen where a model is trained, searching where it is served; both need NumPy and Annoy only.
+"""
+
+from recipes.index.annoy import AnnoyIndex, build_annoy
+from recipes.index.calibration import IndexCalibration, IndexMeasurement, calibrate
+from recipes.index.exact import ExactIndex
+from recipes.index.interface import ItemIndex
+from recipes.index.search import recommend
+
+__all__ = [
+    "AnnoyIndex",
+    "ExactIndex",
+    "IndexCalibration",
+    "IndexMeasurement",
+    "ItemIndex",
+    "build_annoy",
+    "calibrate",
+    "recommend",
+]

@@ -1,0 +1,40 @@
+"""Fitting Popularity-Count: counting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from recipes.interface import FitProgress, TrainingData, ignore_progress
+from recipes.popularity.config import PopularityConfig
+from recipes.popularity.score import PopularityScorer
+
+__all__ = ["PopularityFitter"]
+
+
+class PopularityFitter:
+    """See `recipes.interface.Fitter`; nothing is random and nothing is held out.
+
+    Args:
+        config: No hyperparameters.
+        seed: Without effect.
+        progress: Told once.
+    """
+
+    def __init__(self, config: PopularityConfig, *, seed: int, progress: FitProgress = ignore_progress) -> None:
+        self.report: Mapping[str, float] = {}
+        self._config = config
+        self._seed = seed
+        self._progress = progress
+
+    def fit(self, data: TrainingData) -> PopularityScorer:
+        """Count the distinct users of each item."""
+        pairs = np.unique(data.interactions.user.astype(np.int64) * data.n_items + data.interactions.item)
+        users = np.bincount(pairs % data.n_items, minlength=data.n_items) if data.n_items else np.empty(0)
+        self._progress(fraction=1.0, stage="counted", metrics={})
+        return PopularityScorer(users[:, None].astype(np.float32))
+
+    def extend(self, data: TrainingData) -> PopularityScorer:
+        """Count again."""
+        return self.fit(data)

@@ -1,0 +1,113 @@
+"""Cutting histories into the windows of one epoch, and packing windows of like length into batches of few shapes.
+
+Every interaction is a target once in an epoch. A history longer than a window is cut at places drawn anew each epoch,
+so that an item is learnt with little and with much before it. Each shape of a batch is compiled once, so there are few.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recipes.interface import FloatArray, Histories, ItemIndexes
+
+__all__ = ["Batch", "batch_shapes", "epoch_batches"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Windows as rows, padded on the right.
+
+    Attributes:
+        items: int32 [B, T].
+        weights: float32 [B, T], of each item as a target; 0 for padding.
+    """
+
+    items: ItemIndexes
+    weights: FloatArray
+
+
+def batch_shapes(longest: int, *, batch_tokens: int) -> list[tuple[int, int]]:
+    """Choose the shapes of batches.
+
+    Args:
+        longest: Places of the longest window.
+        batch_tokens: Places of a batch.
+
+    Returns:
+        (rows, places), shortest windows first: a quarter of the longest, half of it, and all.
+    """
+    lengths = sorted({max(2, -(-longest // 4)), max(2, -(-longest // 2)), longest})
+    return [(max(1, batch_tokens // places), places) for places in lengths]
+
+
+def epoch_batches(
+    histories: Histories,
+    weights: FloatArray,
+    *,
+    shapes: list[tuple[int, int]],
+    random: np.random.Generator,
+) -> list[Batch]:
+    """Cut and pack one epoch.
+
+    Args:
+        histories: To learn from.
+        weights: float32 [total], of each item as a target.
+        shapes: From `batch_shapes`.
+        random: Decides the cuts and the order.
+
+    Returns:
+        The batches in the order to learn them in.
+    """
+    begins, lengths, first = _windows(histories, longest=shapes[-1][1], random=random)
+    batches = []
+    waiting = np.empty(0, np.int64)
+    shorter = 0
+    for rows, places in shapes:
+        fitting = np.flatnonzero((lengths > shorter) & (lengths <= places))
+        shorter = places
+        waiting = random.permutation(np.concatenate([waiting, fitting]))
+        full = len(waiting) if places == shapes[-1][1] else len(waiting) // rows * rows
+        for begin in range(0, full, rows):
+            chosen = waiting[begin : begin + rows]
+            batches.append(_pack(histories, weights, (begins[chosen], lengths[chosen], first[chosen]), (rows, places)))
+        # What fills no batch of short windows goes with the next longer ones.
+        waiting = waiting[full:]
+    return [batches[place] for place in random.permutation(len(batches))]
+
+
+def _windows(
+    histories: Histories, *, longest: int, random: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Cut each history; returns where windows begin, how long they are, and whether the history begins there."""
+    totals = histories.lengths()
+    phases = random.integers(1, longest + 1, len(totals))
+    heads = np.where(totals <= longest, totals, phases)  # length of each history's first window
+    counts = np.where(totals > 0, 1 + -(-(totals - heads) // longest), 0)
+    owners = np.repeat(np.arange(len(totals)), counts)
+    numbers = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+    begins = np.where(numbers == 0, 0, heads[owners] + (numbers - 1) * longest)
+    ends = np.minimum(heads[owners] + numbers * longest, totals[owners])
+    # A single item in the middle of a history has nothing before it to be learnt from.
+    useful = (numbers == 0) | (ends - begins >= 2)
+    return (begins + histories.offsets[owners])[useful], (ends - begins)[useful], (numbers == 0)[useful]
+
+
+def _pack(
+    histories: Histories,
+    weights: FloatArray,
+    windows: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]],
+    shape: tuple[int, int],
+) -> Batch:
+    begins, lengths, first = windows
+    items, mass = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+    columns = np.arange(shape[1])
+    filled = columns < lengths[:, None]
+    places = (begins[:, None] + columns)[filled]
+    items[: len(begins)][filled] = histories.items[places]
+    mass[: len(begins)][filled] = weights[places]
+    # The start token stands for the beginning of a history: it predicts nothing in the middle of one.
+    mass[: len(begins), 0][~first] = 0.0
+    return Batch(items, mass)
