@@ -1,0 +1,148 @@
+"""From the acknowledged event to the changed recommendation: `python -m benchmarks.event_to_effect`.
+
+For each of many distinct users: note the list, send one event for an item that the user never used, and from the moment that
+PutEvents has answered ask for the list without pause until it is another. The time to the arrival of the changed list is
+measured twice: with gRPC stubs, and with boto3 through the gateway.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from benchmarks.system import System, running_system
+from cli.demo.catalogue import EVENT, SCHEMAS, DemoData
+from cli.demo.generated import generate
+from cli.demo.journey import Journey
+from common.errors import Unavailable
+from common.rpc import channel
+from protos.tailorbird.events.v1 import events_service_pb2, events_service_pb2_grpc
+from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
+
+_PATIENCE_SECONDS = 10.0
+_RESULTS = 25
+
+Answer = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to talk to the system: how to send an event and how to get a list."""
+
+    name: str
+    send: Callable[[str, str], None]
+    ask: Callable[[str], Answer]
+
+
+def milliseconds(path: Way, users: Sequence[str], data: DemoData) -> list[float]:
+    """Measure once per user.
+
+    Raises:
+        Unavailable: A list stayed the same.
+    """
+    used: dict[str, set[str]] = {}
+    for watch in data.watches:
+        used.setdefault(watch.user, set()).add(watch.item)
+    items = sorted(data.items)
+    taken = []
+    for place, user in enumerate(users):
+        fresh = [item for item in items if item not in used.get(user, set())]
+        before = path.ask(user)
+        path.send(user, fresh[place % len(fresh)])
+        started = time.perf_counter()
+        while path.ask(user) == before:
+            if time.perf_counter() - started > _PATIENCE_SECONDS:
+                raise Unavailable(f"recommendations of {user}: unchanged for {_PATIENCE_SECONDS:g} s after the event")
+        taken.append(1000 * (time.perf_counter() - started))
+    return taken
+
+
+def boto3_path(system: System, campaign: str, tracking_id: str) -> Way:
+    """As an application with an AWS SDK."""
+    clients = system.clients()
+
+    def send(user: str, item: str) -> None:
+        event = {"eventType": EVENT, "itemId": item, "sentAt": int(time.time())}
+        clients.events.put_events(trackingId=tracking_id, userId=user, sessionId=f"s-{user}", eventList=[event])
+
+    def ask(user: str) -> Answer:
+        answer = clients.runtime.get_recommendations(campaignArn=campaign, userId=user, numResults=_RESULTS)
+        return tuple((item["itemId"], item["score"]) for item in answer["itemList"])
+
+    return Way("boto3", send, ask)
+
+
+def grpc_path(system: System, campaign: str, tracking_id: str) -> Way:
+    """As a backend with the stubs."""
+    token = system.token()
+    events = events_service_pb2_grpc.EventsServiceStub(channel(system.ports.address("events_service"), token=token))
+    runtime = runtime_service_pb2_grpc.RuntimeServiceStub(channel(system.ports.address("runtime_service"), token=token))
+
+    def send(user: str, item: str) -> None:
+        event = events_service_pb2.Event(event_type=EVENT, item_id=item, sent_at=Timestamp(seconds=int(time.time())))
+        events.PutEvents(
+            events_service_pb2.PutEventsRequest(
+                tracking_id=tracking_id, user_id=user, session_id=f"s-{user}", event_list=[event]
+            )
+        )
+
+    def ask(user: str) -> Answer:
+        answer = runtime.GetRecommendations(
+            runtime_service_pb2.GetRecommendationsRequest(campaign_arn=campaign, user_id=user, num_results=_RESULTS)
+        )
+        return tuple((item.item_id, item.score) for item in answer.item_list)
+
+    return Way("gRPC", send, ask)
+
+
+def main() -> None:
+    """Run and print; figures as JSON with `--output`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=200, help="events per way")
+    parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
+    arguments = parser.parse_args()
+    # Every measured user is one of the data and measured once.
+    data = generate(users=2 * arguments.events + 50)
+    with tempfile.TemporaryDirectory() as folder, running_system(Path(folder)) as system:
+        journey = Journey(system.clients(), suffix="benchmark")
+        journey.create_datasets(SCHEMAS)
+        files = data.write_csv(system.installation.buckets / "benchmark")
+        journey.import_csv({kind: f"s3://benchmark/{path.name}" for kind, path in files.items()})
+        version = journey.train(journey.create_solution("personal", "aws-user-personalization-v2"))
+        campaign = journey.create_campaign("films", version)
+        tracking_id = journey.create_event_tracker()
+        users = sorted({watch.user for watch in data.watches})
+        rows = {}
+        for make, begin in ((grpc_path, 0), (boto3_path, arguments.events)):
+            path = make(system, campaign, tracking_id)
+            taken = sorted(milliseconds(path, users[begin : begin + arguments.events], data))
+            rows[path.name] = {
+                "events": len(taken),
+                "p50_ms": round(statistics.median(taken), 2),
+                "p99_ms": round(taken[max(0, int(len(taken) * 0.99) - 1)], 2),
+                "max_ms": round(taken[-1], 2),
+            }
+    report = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": platform.platform(), "ways": rows}
+    lines = ["| way | events | p50 ms | p99 ms | max ms |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| {name} | {row['events']} | {row['p50_ms']} | {row['p99_ms']} | {row['max_ms']} |"
+        for name, row in rows.items()
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    if arguments.output:
+        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
