@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from cli.supervisor.probes import Probe
 
@@ -178,29 +178,12 @@ class ManagedProcess:
     async def _run_once(self) -> int:
         lifeline, held = os.pipe()
         try:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-IS",  # the launcher needs nothing but the standard library: it is gone within 20 ms
-                    str(_LAUNCHER),
-                    str(os.getpid()),
-                    str(lifeline),
-                    *self.spec.command,
-                    env=dict(self.spec.environment),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=asyncio.subprocess.STDOUT,
-                    pass_fds=(lifeline,),
-                    start_new_session=True,
-                )
-            finally:
-                os.close(lifeline)
+            process, lines = await self._spawn(lifeline)
             self._process = process
             if self._stopping.is_set():
                 # `stop` came while it was being started and saw nothing to stop.
                 self.kill()
-            assert process.stdout is not None
-            reader = asyncio.create_task(self._read(process.stdout))
+            reader = asyncio.create_task(self._read(lines))
             prober = asyncio.create_task(self._probe_until_ready())
             try:
                 code = await process.wait()
@@ -209,10 +192,36 @@ class ManagedProcess:
         finally:
             # Letting go makes the guard kill what is left of the group.
             os.close(held)
-        # `wait` leaves the task to itself on a timeout, and a cancelled reader just stops reading.
         await asyncio.wait([reader], timeout=_DRAIN_SECONDS)
         reader.cancel()
+        await asyncio.wait([reader])
         return code
+
+    async def _spawn(self, lifeline: int) -> tuple[asyncio.subprocess.Process, IO[bytes]]:
+        # A pipe of our own: asyncio's would have `wait` last until workers that inherited it are gone, too.
+        read_end, write_end = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-IS",  # the launcher needs nothing but the standard library: it is gone within 20 ms
+                str(_LAUNCHER),
+                str(os.getpid()),
+                str(lifeline),
+                *self.spec.command,
+                env=dict(self.spec.environment),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=asyncio.subprocess.STDOUT,
+                pass_fds=(lifeline,),
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(read_end)
+            raise
+        finally:
+            os.close(lifeline)
+            os.close(write_end)
+        return process, os.fdopen(read_end, "rb", buffering=0)
 
     async def _probe_until_ready(self) -> None:
         loop = asyncio.get_running_loop()
@@ -224,17 +233,24 @@ class ManagedProcess:
         fields = {"address": self.spec.address} if self.spec.address else {}
         self._output.note("ready", process=self.spec.name, seconds=round(loop.time() - started, 1), **fields)
 
-    async def _read(self, stream: asyncio.StreamReader) -> None:
+    async def _read(self, file: IO[bytes]) -> None:
+        stream = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), file
+        )
         rest = b""
-        while chunk := await stream.read(_CHUNK_BYTES):
-            *lines, rest = (rest + chunk).split(b"\n")
-            if len(rest) > _MAX_LINE_BYTES:
-                lines.append(rest)
-                rest = b""
-            for line in lines:
-                self._take(line)
-        if rest:
-            self._take(rest)
+        try:
+            while chunk := await stream.read(_CHUNK_BYTES):
+                *lines, rest = (rest + chunk).split(b"\n")
+                if len(rest) > _MAX_LINE_BYTES:
+                    lines.append(rest)
+                    rest = b""
+                for line in lines:
+                    self._take(line)
+        finally:
+            transport.close()
+            if rest:
+                self._take(rest)
 
     def _take(self, raw: bytes) -> None:
         text = raw.decode(errors="replace").rstrip()

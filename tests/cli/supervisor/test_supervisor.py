@@ -1,0 +1,271 @@
+"""The supervisor, with real small processes."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cli.supervisor import ProcessSpec, RestartPolicy, StartFailed, State, Supervisor
+from common.testing import wait_until
+
+ROOT = Path(__file__).resolve().parents[3]
+POLICY = RestartPolicy(first_seconds=0.05, factor=2.0, longest_seconds=0.4)
+
+
+class Recorded:
+    """An output that keeps everything."""
+
+    def __init__(self):
+        self.lines = []
+        self.notes = []
+
+    def line(self, process, text):
+        self.lines.append((process, text))
+
+    def note(self, event, *, level="info", **fields):
+        self.notes.append((event, fields))
+
+    def events(self, event):
+        return [fields for name, fields in self.notes if name == event]
+
+
+def script(folder, name, body):
+    """Return the spec of a process that is ready once it wrote its process id to `NAME.pid`."""
+    pid_file = folder / f"{name}.pid"
+    head = f"""
+        import os, pathlib, signal, subprocess, sys, time
+        folder, name = pathlib.Path({str(folder)!r}), {name!r}
+        def ready():
+            (folder / "starts").open("a").write(name + "\\n")
+            (folder / f"{{name}}.part").write_text(str(os.getpid()))
+            (folder / f"{{name}}.part").rename(folder / f"{{name}}.pid")
+    """
+    path = folder / f"{name}.py"
+    path.write_text(textwrap.dedent(head) + textwrap.dedent(body))
+    return ProcessSpec(name, (sys.executable, str(path)), {"PATH": os.environ["PATH"]}, probe=pid_file.exists)
+
+
+def pid_of(folder, name):
+    return int((folder / f"{name}.pid").read_text())
+
+
+def gone(pid):
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not (value := condition()):
+            await asyncio.sleep(0.01)  # polls a condition; the test ends by it, not by the time
+    return value
+
+
+SERVE = """
+    ready()
+    while True:
+        signal.pause()
+"""
+
+
+def test_all_processes_are_ready_after_the_start_and_gone_after_the_end(tmp_path):
+    output = Recorded()
+
+    async def scenario():
+        async with Supervisor([script(tmp_path, "a", SERVE), script(tmp_path, "b", SERVE)], output=output) as running:
+            await running.start()
+            return [process.state for process in running.processes], [process.pid for process in running.processes]
+
+    states, pids = asyncio.run(scenario())
+    assert states == [State.READY, State.READY]
+    assert [gone(pid) for pid in pids] == [True, True]
+
+
+def test_processes_stop_in_reverse_order(tmp_path):
+    body = """
+        def stop(*_):
+            (folder / "stops").open("a").write(name + "\\n")
+            sys.exit(0)
+        signal.signal(signal.SIGTERM, stop)
+        ready()
+        while True:
+            signal.pause()
+    """
+
+    async def scenario():
+        specs = [script(tmp_path, name, body) for name in ("first", "second", "third")]
+        async with Supervisor(specs, output=Recorded()) as running:
+            await running.start()
+
+    asyncio.run(scenario())
+    assert (tmp_path / "stops").read_text().split() == ["third", "second", "first"]
+
+
+def test_a_process_that_is_killed_is_started_again(tmp_path):
+    async def scenario():
+        async with Supervisor([script(tmp_path, "a", SERVE)], output=Recorded(), policy=POLICY) as running:
+            await running.start()
+            first = pid_of(tmp_path, "a")
+            os.kill(first, signal.SIGKILL)
+            await until(lambda: pid_of(tmp_path, "a") != first)
+            await running.processes[0].ready.wait()
+
+    asyncio.run(scenario())
+    assert (tmp_path / "starts").read_text().split() == ["a", "a"]
+
+
+def test_pauses_between_restarts_grow_and_are_told(tmp_path):
+    output = Recorded()
+    body = """
+        ready()
+        sys.exit(3)
+    """
+
+    async def scenario():
+        async with Supervisor([script(tmp_path, "a", body)], output=output, policy=POLICY) as running:
+            starting = asyncio.create_task(running.start())
+            await until(lambda: len(output.events("process ended, will be restarted")) == 5)
+            starting.cancel()
+
+    asyncio.run(scenario())
+    ends = output.events("process ended, will be restarted")
+    assert [fields["restart_in_seconds"] for fields in ends] == [0.05, 0.1, 0.2, 0.4, 0.4]
+    assert {fields["ended_by"] for fields in ends} == {"exit status 3"}
+
+
+def test_a_process_that_lived_long_is_restarted_as_fast_as_the_first_time(tmp_path):
+    output = Recorded()
+    policy = RestartPolicy(first_seconds=0.05, steady_seconds=0.0)
+
+    async def scenario():
+        async with Supervisor([script(tmp_path, "a", "ready()")], output=output, policy=policy) as running:
+            starting = asyncio.create_task(running.start())
+            await until(lambda: len(output.events("process ended, will be restarted")) == 3)
+            starting.cancel()
+
+    asyncio.run(scenario())
+    pauses = [fields["restart_in_seconds"] for fields in output.events("process ended, will be restarted")]
+    assert pauses == [0.05, 0.05, 0.05]
+
+
+def test_the_start_fails_with_the_last_lines_of_a_process_that_cannot_run(tmp_path):
+    spec = script(tmp_path, "a", 'sys.exit("`listen`: got no sense")')
+
+    async def scenario():
+        async with Supervisor([spec, script(tmp_path, "b", SERVE)], output=Recorded(), policy=POLICY) as running:
+            await running.start()
+
+    with pytest.raises(StartFailed, match=r"a ended again and again[\s\S]*got no sense"):
+        asyncio.run(scenario())
+    assert not (tmp_path / "b.pid").exists() or gone(pid_of(tmp_path, "b"))
+
+
+def test_the_start_fails_when_a_process_is_never_ready(tmp_path):
+    spec = script(tmp_path, "a", "signal.pause()")
+
+    async def scenario():
+        async with Supervisor([spec], output=Recorded(), start_seconds=0.3) as running:
+            await running.start()
+
+    with pytest.raises(StartFailed, match=r"not ready within 0\.3 s"):
+        asyncio.run(scenario())
+
+
+def test_a_process_that_ignores_the_stop_is_killed(tmp_path):
+    output = Recorded()
+    body = """
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        ready()
+        while True:
+            signal.pause()
+    """
+
+    async def scenario():
+        async with Supervisor([script(tmp_path, "a", body)], output=output, grace_seconds=0.2) as running:
+            await running.start()
+
+    asyncio.run(scenario())
+    assert gone(pid_of(tmp_path, "a"))
+    assert len(output.events("did not stop in time, killing it")) == 1
+
+
+def test_workers_of_a_process_that_is_killed_die_with_it(tmp_path):
+    body = """
+        worker = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+        (folder / "worker.pid").write_text(str(worker.pid))
+        ready()
+        while True:
+            signal.pause()
+    """
+
+    async def scenario():
+        async with Supervisor([script(tmp_path, "a", body)], output=Recorded(), policy=POLICY) as running:
+            await running.start()
+            worker = pid_of(tmp_path, "worker")
+            os.kill(pid_of(tmp_path, "a"), signal.SIGKILL)
+            await until(lambda: gone(worker))
+
+    asyncio.run(scenario())
+
+
+def test_lines_of_all_processes_are_merged_whole(tmp_path):
+    output = Recorded()
+    body = """
+        print("x" * 300_000, flush=True)
+        sys.stderr.write("from standard error\\n")
+        sys.stdout.write("without an end")
+        sys.stdout.flush()
+        ready()
+        signal.pause()
+    """
+
+    async def scenario():
+        async with Supervisor([script(tmp_path, "a", body)], output=output) as running:
+            await running.start()
+
+    asyncio.run(scenario())
+    assert sorted(len(text) for _, text in output.lines) == [14, 19, 300_000]
+
+
+def test_a_killed_supervisor_leaves_no_process_behind(tmp_path):
+    body = """
+        worker = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], start_new_session=False)
+        (folder / "worker.pid").write_text(str(worker.pid))
+        ready()
+        while True:
+            signal.pause()
+    """
+    script(tmp_path, "a", body)
+    program = f"""
+        import asyncio, os, sys
+        from pathlib import Path
+        from cli.supervisor import ProcessSpec, Supervisor
+        class Quiet:
+            def line(self, process, text): pass
+            def note(self, event, **fields): pass
+        spec = ProcessSpec(
+            "a", (sys.executable, {str(tmp_path / "a.py")!r}), dict(os.environ),
+            probe=Path({str(tmp_path / "a.pid")!r}).exists,
+        )
+        async def main():
+            async with Supervisor([spec], output=Quiet()) as running:
+                await running.start()
+                await running.watch(asyncio.Event())
+        asyncio.run(main())
+    """
+    supervisor = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], cwd=ROOT)
+    try:
+        wait_until((tmp_path / "a.pid").exists)
+        pids = [pid_of(tmp_path, "a"), pid_of(tmp_path, "worker")]
+    finally:
+        supervisor.kill()
+        supervisor.wait()
+    assert wait_until(lambda: all(gone(pid) for pid in pids))
