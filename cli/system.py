@@ -86,7 +86,8 @@ def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[
             **_only(peers, "control_plane"),
         },
         "runtime_service": {
-            "TAILORBIRD_DATA_DIR": str(root / "runtime"),
+            "TAILORBIRD_CACHE_DIR": str(root / "runtime" / "artifacts"),
+            "TAILORBIRD_HISTORY_DIR": str(root / "runtime" / "history"),
             **store,
             **_only(peers, "control_plane", "events_service"),
         },
