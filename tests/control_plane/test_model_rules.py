@@ -1,0 +1,178 @@
+"""What solutions and campaigns may ask for, and that the facts about recipes are those of the recipes."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import InvalidInput, ResourceNotFound
+from control_plane.domain.campaigns import (
+    check_campaign_config,
+    check_min_provisioned_tps,
+    follows_latest,
+    split_version_arn,
+)
+from control_plane.domain.recipes import RECIPES, described_recipe, trainable_recipe
+from control_plane.domain.solutions import (
+    check_event_type,
+    check_event_type_column,
+    check_solution,
+    check_training_mode,
+)
+from recipes.registry import RECIPES as DECLARED
+from tests.control_plane.world import INTERACTIONS, PERSONALIZATION, avro, column
+
+V2 = RECIPES["aws-user-personalization-v2"]
+V1 = RECIPES["aws-user-personalization"]
+POPULARITY = RECIPES["aws-popularity-count"]
+PROBES = ["-1", "0", "0.5", "1", "3", "8", "12", "16", "64", "1e9", "nan", "inf", "true", "x", ""]
+SOLUTION = "arn:aws:personalize:eu-west-1:123456789012:solution/films"
+NOT_BUILT_CONFIGS = [
+    {"eventValueThreshold": "3"},
+    {"hpoConfig": {}},
+    {"autoMLConfig": {}},
+    {"eventsConfig": {"eventParametersList": []}},
+    {"optimizationObjective": {"itemAttribute": "PRICE"}},
+    {"trainingDataConfig": {}},
+    {"autoTrainingConfig": {"schedulingExpression": "rate(7 days)"}},
+]
+
+
+def test_recipes_that_can_be_trained_are_those_that_are_declared():
+    assert {name for name, recipe in RECIPES.items() if recipe.trainable} == set(DECLARED)
+
+
+@pytest.mark.parametrize("name", sorted(DECLARED))
+def test_type_and_hyperparameters_are_those_of_the_declaration(name):
+    declared, facts = DECLARED[name], RECIPES[name]
+
+    assert facts.recipe_type == declared.recipe_type
+    assert set(facts.hyper_parameters or {}) == set(declared.config.model_fields)
+
+
+@pytest.mark.parametrize("value", PROBES)
+@pytest.mark.parametrize("key", sorted(set(V2.hyper_parameters or {}) - {"heads"}))
+def test_no_value_is_accepted_that_the_recipe_refuses(key, value):
+    # Heads must divide the width, which only the recipe checks: with one head every width fits.
+    values = {"heads": "1", key: value}
+
+    assert not _accepted(V2.check_hyper_parameters, values) or _accepted(
+        DECLARED[V2.name].config.from_hyperparameters, values
+    )
+
+
+def _accepted(check, values):
+    try:
+        check(values)
+    except InvalidInput:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"epochs": "many"}, r"algorithmHyperParameters\.epochs`: got 'many', want an integer from 1 to 10000"),
+        ({"bptt": "32"}, "want one of apply_recency_bias"),
+        ({"apply_recency_bias": "perhaps"}, "want true or false"),
+        ({"embedding_size": "65"}, "a multiple of 8"),
+    ],
+)
+def test_bad_hyperparameters_are_refused_with_their_range(values, told):
+    with pytest.raises(InvalidInput, match=told):
+        check_solution(V2, {"algorithmHyperParameters": values}, perform_hpo=False)
+
+
+def test_recipe_without_hyperparameters_takes_none():
+    with pytest.raises(InvalidInput, match="the recipe has no hyperparameters"):
+        check_solution(POPULARITY, {"algorithmHyperParameters": {"epochs": "1"}}, perform_hpo=False)
+
+
+def test_good_solution_config_passes():
+    check_solution(V2, {"algorithmHyperParameters": {"apply_recency_bias": "false"}}, perform_hpo=False)
+    check_solution(POPULARITY, {}, perform_hpo=False)
+
+
+@pytest.mark.parametrize("config", NOT_BUILT_CONFIGS)
+def test_solution_config_that_would_be_ignored_is_refused_by_name(config):
+    (key,) = config
+
+    with pytest.raises(InvalidInput, match=rf"`solutionConfig\.{key}`.*not built yet"):
+        check_solution(V2, config, perform_hpo=False)
+
+
+def test_tuning_is_refused():
+    with pytest.raises(InvalidInput, match=r"`performHPO`.*not built yet"):
+        check_solution(V2, {}, perform_hpo=True)
+
+
+def test_known_recipe_that_is_not_built_is_told_from_an_unknown_one():
+    with pytest.raises(InvalidInput, match="not built yet"):
+        trainable_recipe(RECIPES["aws-sims"].arn)
+    with pytest.raises(ResourceNotFound, match="does not exist"):
+        trainable_recipe("arn:aws:personalize:::recipe/aws-films")
+    with pytest.raises(ResourceNotFound, match="not built yet"):
+        described_recipe(RECIPES["aws-sims"].arn)
+    assert trainable_recipe(PERSONALIZATION) is described_recipe(PERSONALIZATION)
+
+
+def test_recipe_of_an_account_does_not_exist():
+    with pytest.raises(ResourceNotFound):
+        trainable_recipe("arn:aws:personalize:eu-west-1:123456789012:recipe/aws-popularity-count")
+
+
+def test_event_type_needs_its_column():
+    check_event_type_column("watch", INTERACTIONS)
+    check_event_type_column(None, avro("Interactions", column("USER_ID")))
+    with pytest.raises(InvalidInput, match="EVENT_TYPE"):
+        check_event_type_column("watch", avro("Interactions", column("USER_ID")))
+
+
+@pytest.mark.parametrize("event_type", ["", "x" * 257])
+def test_event_type_out_of_range_is_refused(event_type):
+    with pytest.raises(InvalidInput, match="`eventType`"):
+        check_event_type(event_type)
+
+
+def test_training_is_full():
+    assert check_training_mode(None) == check_training_mode("FULL") == "FULL"
+    with pytest.raises(InvalidInput, match="`trainingMode`: got 'UPDATE', want FULL"):
+        check_training_mode("UPDATE")
+
+
+def test_latest_version_is_told_from_a_version():
+    assert split_version_arn(f"{SOLUTION}/$LATEST") == (SOLUTION, True)
+    assert split_version_arn(f"{SOLUTION}/0123abcd") == (f"{SOLUTION}/0123abcd", False)
+    with pytest.raises(ResourceNotFound, match=r"\$LATEST"):
+        split_version_arn(SOLUTION)
+
+
+@pytest.mark.parametrize(
+    ("config", "recipe", "latest", "told"),
+    [
+        ({"enableMetadataWithRecommendations": True}, V2, False, "not built yet"),
+        ({"rankingInfluence": {"FRESHNESS": 0.5}}, V2, False, "rankingInfluence"),
+        ({"syncWithLatestSolutionVersion": True}, V2, False, "LATEST"),
+        ({"itemExplorationConfig": {"explorationWeight": "0.3"}}, V2, False, "cannot be configured"),
+        ({"itemExplorationConfig": {"explorationWeight": "1.3"}}, V1, False, "from 0 to 1"),
+        ({"itemExplorationConfig": {"explorationWeight": "much"}}, V1, False, "from 0 to 1"),
+        ({"itemExplorationConfig": {"weight": "1"}}, V1, False, "explorationItemAgeCutOff"),
+    ],
+)
+def test_campaign_config_that_does_not_fit_is_refused(config, recipe, latest, told):
+    with pytest.raises(InvalidInput, match=told):
+        check_campaign_config(config, recipe, latest=latest)
+
+
+def test_good_campaign_configs_pass():
+    check_campaign_config({}, V2, latest=False)
+    check_campaign_config({"enableMetadataWithRecommendations": False}, V2, latest=False)
+    check_campaign_config({"syncWithLatestSolutionVersion": True}, V2, latest=True)
+    check_campaign_config({"itemExplorationConfig": {"explorationWeight": "0.3"}}, V1, latest=False)
+    assert follows_latest({"syncWithLatestSolutionVersion": True})
+    assert not follows_latest(None)
+
+
+def test_provisioned_requests_are_positive():
+    assert check_min_provisioned_tps(None) == 1
+    with pytest.raises(InvalidInput, match="minProvisionedTPS"):
+        check_min_provisioned_tps(0)

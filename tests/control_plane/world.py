@@ -1,0 +1,132 @@
+"""A whole control plane on a fresh database, with hands on its clock; what most tests here begin with."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from common.arn import ArnFactory
+from common.clock import ManualClock
+from control_plane.catalogue.sql import SqlCatalogue, open_catalogue
+from control_plane.domain.quotas import Quotas
+from control_plane.environment import Environment
+from control_plane.jobs.queue import Lease
+from control_plane.jobs.states import JobKind
+from control_plane.resources.base import PageRequest
+from control_plane.resources.solutions import SolutionRequest
+from control_plane.server import ControlPlane, Timing, assemble
+from control_plane.serving.settlement import Phase
+from control_plane.serving.watch import ReportedState
+
+ACCOUNT = "123456789012"
+POPULARITY = "arn:aws:personalize:::recipe/aws-popularity-count"
+PERSONALIZATION = "arn:aws:personalize:::recipe/aws-user-personalization-v2"
+TIMING = Timing(lease_seconds=60, retry_seconds=5, runtime_liveness_seconds=30, sweep_seconds=3600, max_waiting=4)
+MANY = Quotas(10_000, 10_000, 10_000, 10_000, 10_000, 10_000)
+EVERYTHING = PageRequest()
+
+
+def avro(name: str, *fields: dict[str, object]) -> str:
+    return json.dumps({"type": "record", "name": name, "fields": list(fields), "version": "1.0"})
+
+
+def column(name: str, kind: object = "string", **flags: bool) -> dict[str, object]:
+    return {"name": name, "type": kind, **flags}
+
+
+INTERACTIONS = avro(
+    "Interactions", column("USER_ID"), column("ITEM_ID"), column("TIMESTAMP", "long"), column("EVENT_TYPE")
+)
+ITEMS = avro("Items", column("ITEM_ID"), column("GENRES", ["null", "string"], categorical=True))
+
+
+@dataclass
+class World:
+    """One control plane, called as its servicers call it."""
+
+    catalogue: SqlCatalogue
+    clock: ManualClock
+    environment: Environment
+    plane: ControlPlane
+    numbers: itertools.count = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self.resources = self.plane.services[0].servicer._resources
+        self.queue = self.plane.queue
+        self.board = self.plane.board
+
+    def name(self, word: str) -> str:
+        return f"{word}-{next(self.numbers)}"
+
+    def group(self) -> str:
+        return self.resources.dataset_groups.create(self.name("group")).arn
+
+    def dataset(self, group: str, kind: str = "Interactions", schema: str = INTERACTIONS) -> str:
+        made = self.resources.schemas.create(self.name("schema"), schema)
+        return self.resources.datasets.create(
+            self.name("dataset"), schema_arn=made.arn, dataset_group_arn=group, dataset_type=kind
+        ).arn
+
+    def import_job(self, dataset: str) -> str:
+        return self.resources.imports.create(
+            self.name("import"), dataset_arn=dataset, data_location="s3://bucket/interactions.csv"
+        ).arn
+
+    def imported_group(self) -> str:
+        group = self.group()
+        self.import_job(self.dataset(group))
+        self.finish_next({"imported_rows": 5000, "files": 1})
+        return group
+
+    def solution(self, group: str, recipe: str = POPULARITY) -> str:
+        request = SolutionRequest(name=self.name("solution"), dataset_group_arn=group, recipe_arn=recipe)
+        return self.resources.solutions.create(request).arn
+
+    def version(self, solution: str) -> str:
+        return self.resources.versions.create(solution).arn
+
+    def active_version(self) -> str:
+        version = self.version(self.solution(self.imported_group()))
+        self.finish_next({"training_hours": 0.01, "metrics": {"coverage": 0.5}})
+        return version
+
+    def campaign(self, version: str, **more: object) -> str:
+        return self.resources.campaigns.create(self.name("campaign"), solution_version_arn=version, **more).arn
+
+    def active_campaign(self) -> str:
+        campaign = self.campaign(self.active_version())
+        self.serve("worker")
+        return campaign
+
+    def lease(self, worker: str = "trainer-1", *kinds: JobKind) -> Lease | None:
+        return self.queue.lease(worker, kinds)
+
+    def finish_next(self, result: dict[str, object]) -> None:
+        lease = self.lease()
+        assert lease is not None
+        self.queue.complete(lease.job.id, lease.token, kind=JobKind(lease.job.kind), result=result)
+
+    def watch(self, worker: str, known: int | None = None) -> int:
+        return self.board.watch(worker, known, wait_seconds=0, wanted=lambda: True).revision
+
+    def assigned(self, worker: str = "observer") -> dict[str, object]:
+        found = self.board.watch(worker, None, wait_seconds=0, wanted=lambda: True)
+        return {item.serving_arn: item for item in found.assignments}
+
+    def serve(self, worker: str, phase: Phase = Phase.READY, reason: str | None = None) -> None:
+        """Let a worker take the present set and report this phase for all of it."""
+        found = self.board.watch(worker, None, wait_seconds=0, wanted=lambda: True)
+        self.watch(worker, found.revision)
+        self.board.report(worker, [ReportedState(item.deployment_id, phase, reason) for item in found.assignments])
+
+    def sweep(self) -> None:
+        self.plane.housekeeper.sweep()
+
+
+def make_world(folder: Path, *, quotas: Quotas = MANY, timing: Timing = TIMING) -> World:
+    catalogue = open_catalogue(f"sqlite:///{folder / 'catalogue.db'}")
+    clock = ManualClock()
+    environment = Environment(clock, ArnFactory("eu-west-1", ACCOUNT), quotas)
+    return World(catalogue, clock, environment, assemble(catalogue, environment, timing))
