@@ -1,0 +1,48 @@
+"""Messages to documents and back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from common.errors import InvalidInput
+from control_plane.servicers.messages import as_document, as_message
+from protos.tailorbird.control.v1 import campaign_pb2, common_pb2, dataset_group_pb2, solution_pb2
+
+CAMPAIGN = {
+    "name": "films",
+    "minProvisionedTPS": 2,
+    "status": "CREATE IN_PROGRESS",
+    "creationDateTime": datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC),
+    "campaignConfig": {"itemExplorationConfig": {"explorationWeight": "0.3"}, "syncWithLatestSolutionVersion": False},
+    "latestCampaignUpdate": {"minProvisionedTPS": 3, "campaignConfig": {}},
+}
+
+
+def test_document_and_message_say_the_same():
+    message = as_message(campaign_pb2.DescribeCampaignResponse, {"campaign": CAMPAIGN})
+
+    assert message.campaign.status == common_pb2.RESOURCE_STATUS_CREATE_IN_PROGRESS
+    assert message.campaign.min_provisioned_tps == 2
+    assert as_document(message) == {"campaign": CAMPAIGN}
+
+
+def test_absent_members_are_left_out_both_ways():
+    message = as_message(dataset_group_pb2.DatasetGroup, {"name": "films", "failureReason": None})
+
+    assert not message.HasField("failure_reason")
+    assert as_document(message) == {"name": "films"}
+
+
+def test_false_and_empty_that_were_said_are_kept():
+    request = solution_pb2.CreateSolutionRequest(name="", perform_hpo=False)
+    request.solution_config.SetInParent()
+
+    assert as_document(request) == {"name": "", "performHPO": False, "solutionConfig": {}}
+
+
+def test_unspecified_enum_says_nothing_and_an_unknown_one_is_refused():
+    assert as_document(dataset_group_pb2.CreateDatasetGroupRequest(domain=0)) == {}
+    with pytest.raises(InvalidInput, match="`domain`: got 77, want one of ECOMMERCE, VIDEO_ON_DEMAND"):
+        as_document(dataset_group_pb2.CreateDatasetGroupRequest(domain=77))

@@ -1,0 +1,64 @@
+"""Which operations are built, told by the code and by the page."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import OperationUnavailable
+from common.operations import built_operations, operations_page, refuse_unbuilt
+from control_plane.servicers import CONTROL_PLANE_SERVICER
+from protos.tailorbird.internal.v1 import jobs_pb2, jobs_pb2_grpc
+
+JOBS = jobs_pb2.DESCRIPTOR.services_by_name["JobService"]
+PATH = {
+    "CreateDatasetGroup", "CreateSchema", "CreateDataset", "CreateDatasetImportJob", "CreateSolution",
+    "CreateSolutionVersion", "GetSolutionMetrics", "CreateCampaign", "UpdateCampaign", "CreateEventTracker",
+    "StopSolutionVersionCreation", "DescribeRecipe", "ListRecipes", "TagResource",
+}  # fmt: skip
+
+
+@refuse_unbuilt(JOBS)
+class Half(jobs_pb2_grpc.JobServiceServicer):
+    def LeaseJob(self, request, context):
+        return jobs_pb2.LeaseJobResponse()
+
+
+def test_what_a_servicer_defines_is_built_and_what_it_inherits_is_not():
+    assert built_operations(Half) == {
+        "LeaseJob": True,
+        "HeartbeatJob": False,
+        "CompleteJob": False,
+        "FailJob": False,
+    }
+
+
+def test_methods_of_a_part_count_as_defined():
+    class Part:
+        def FailJob(self, request, context): ...
+
+    @refuse_unbuilt(JOBS)
+    class Whole(Part): ...
+
+    assert built_operations(Whole)["FailJob"]
+
+
+def test_unbuilt_method_raises_with_its_name():
+    with pytest.raises(OperationUnavailable, match="`FailJob`"):
+        Half().FailJob(None, None)
+
+
+def test_page_counts_and_lists_every_operation():
+    page = operations_page([Half, CONTROL_PLANE_SERVICER])
+
+    assert page.startswith("# Operations\n")
+    assert "## JobService\n\n1 of 4." in page
+    assert "| `LeaseJob` | built |" in page
+    assert "| `FailJob` | not built yet |" in page
+    assert page.count("\n| `") == 4 + 71
+
+
+def test_all_71_operations_of_the_control_plane_are_known_and_those_of_the_path_are_built():
+    operations = built_operations(CONTROL_PLANE_SERVICER)
+
+    assert len(operations) == 71
+    assert {name for name in PATH if operations[name]} == PATH
