@@ -3,7 +3,7 @@
 - `issuer/private.pem`: for the one-shot that runs this, and nobody else
 - `PROCESS/public.pem`: checks tokens
 - `PROCESS/token`: the process's own
-- `gateway/access_keys.json`: what applications sign their requests with
+- `gateway/access_keys.json`: what applications sign their requests with, once `tailorbird keys create` made it
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 
 from cli.installation import TOKEN_ROLES, write_secret
 from cli.system import PROCESSES
-from common.access_keys import AccessKey, AccessKeys
 from common.auth import TokenIssuer, generate_key_pair
 
 __all__ = ["write_deployment"]
@@ -21,14 +20,11 @@ __all__ = ["write_deployment"]
 _TOKEN_LIFETIME = timedelta(days=365)
 
 
-def write_deployment(folder: Path) -> AccessKey | None:
+def write_deployment(folder: Path) -> None:
     """Make what is missing and renew all tokens; run it again before they end.
 
     Args:
         folder: Made if needed.
-
-    Returns:
-        The first access key when there was no valid one.
     """
     private, public = folder / "issuer" / "private.pem", folder / "issuer" / "public.pem"
     private.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -42,5 +38,3 @@ def write_deployment(folder: Path) -> AccessKey | None:
         if process in TOKEN_ROLES:
             token = issuer.issue(TOKEN_ROLES[process], subject=process, lifetime=_TOKEN_LIFETIME)
             write_secret(own / "token", token)
-    keys = AccessKeys(folder / "gateway" / "access_keys.json")
-    return None if any(key.active for key in keys.list()) else keys.create("first")

@@ -88,8 +88,7 @@ def token(
 @app.command("deploy")
 def deploy(folder: Annotated[Path, typer.Argument(help="Where to write.")]) -> None:
     """Write the secrets of a deployment: one sub-folder for each process, to be mounted there alone."""
-    first = write_deployment(folder)
-    if first is not None:
-        typer.echo(f"aws_access_key_id     = {first.access_key_id}")
-        typer.echo(f"aws_secret_access_key = {first.secret_access_key}")
-    typer.echo(f"{folder}: the secrets of all processes are in place", err=True)
+    write_deployment(folder)
+    # No access key is made here: the output of a container is kept, and a secret in it would be, too.
+    typer.echo(f"{folder}: the secrets of all processes are in place. An access key for applications:")
+    typer.echo(f"  tailorbird keys create NAME --access-keys-file {folder / 'gateway' / 'access_keys.json'}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -28,6 +28,7 @@ __all__ = [
 ROLE_ARN: Final = "arn:aws:iam::000000000000:role/personalize"
 RECIPE_ARN: Final = "arn:aws:personalize:::recipe/"
 _POLL_SECONDS: Final = 0.2
+_GROUP: Final = "journey"
 
 
 class JourneyFailed(TailorbirdError):
@@ -114,7 +115,7 @@ class Journey:
     def create_datasets(self, schemas: Mapping[str, str]) -> None:
         """Create the dataset group and, for each dataset type, an Avro schema and a dataset."""
         personalize = self.clients.personalize
-        self.dataset_group_arn = personalize.create_dataset_group(name=self._name("group"))["datasetGroupArn"]
+        self.dataset_group_arn = personalize.create_dataset_group(name=self._name(_GROUP))["datasetGroupArn"]
         self.wait(
             "dataset group",
             lambda: personalize.describe_dataset_group(datasetGroupArn=self.dataset_group_arn)["datasetGroup"],
@@ -248,26 +249,30 @@ class Journey:
             if elapsed > self.patience_seconds or self.interrupted.is_set():
                 raise JourneyFailed(f"recommendations: got the same list for {elapsed:.1f} s after the event")
 
-    def delete_everything(self, *, campaigns: Iterable[str] = (), solutions: Iterable[str] = ()) -> None:
-        """Delete what was created, in the order that dependence demands, and wait."""
+    def delete_group(self, dataset_group_arn: str) -> None:
+        """Delete a dataset group with all that belongs to it, in the order that dependence demands, and wait."""
         personalize = self.clients.personalize
-        for arn in campaigns:
-            personalize.delete_campaign(campaignArn=arn)
-            self.wait_gone(partial(personalize.describe_campaign, campaignArn=arn))
-        for arn in solutions:
-            personalize.delete_solution(solutionArn=arn)
-            self.wait_gone(partial(personalize.describe_solution, solutionArn=arn))
-        trackers = personalize.list_event_trackers(datasetGroupArn=self.dataset_group_arn)["eventTrackers"]
-        for arn in [tracker["eventTrackerArn"] for tracker in trackers]:
-            personalize.delete_event_tracker(eventTrackerArn=arn)
-            self.wait_gone(partial(personalize.describe_event_tracker, eventTrackerArn=arn))
-        for arn in self.datasets.values():
-            personalize.delete_dataset(datasetArn=arn)
-            self.wait_gone(partial(personalize.describe_dataset, datasetArn=arn))
-        for arn in self.schemas.values():
-            personalize.delete_schema(schemaArn=arn)
-        personalize.delete_dataset_group(datasetGroupArn=self.dataset_group_arn)
-        self.wait_gone(lambda: personalize.describe_dataset_group(datasetGroupArn=self.dataset_group_arn))
+        solutions = _listed(personalize, "list_solutions", "solutions", datasetGroupArn=dataset_group_arn)
+        for solution in solutions:
+            arn = solution["solutionArn"]
+            for campaign in _listed(personalize, "list_campaigns", "campaigns", solutionArn=arn):
+                self._delete("campaign", campaign["campaignArn"])
+            self._delete("solution", arn)
+        for tracker in _listed(personalize, "list_event_trackers", "eventTrackers", datasetGroupArn=dataset_group_arn):
+            self._delete("event_tracker", tracker["eventTrackerArn"])
+        for dataset in _listed(personalize, "list_datasets", "datasets", datasetGroupArn=dataset_group_arn):
+            schema = personalize.describe_dataset(datasetArn=dataset["datasetArn"])["dataset"]["schemaArn"]
+            self._delete("dataset", dataset["datasetArn"])
+            personalize.delete_schema(schemaArn=schema)
+        self._delete("dataset_group", dataset_group_arn)
+
+    def delete_groups_of_journeys(self) -> int:
+        """Delete the dataset groups of earlier journeys, all with their names' common start; return how many."""
+        groups = _listed(self.clients.personalize, "list_dataset_groups", "datasetGroups")
+        earlier = [group["datasetGroupArn"] for group in groups if group["name"].startswith(f"{_GROUP}-")]
+        for arn in earlier:
+            self.delete_group(arn)
+        return len(earlier)
 
     def wait(self, what: str, describe: Callable[[], Mapping[str, Any]]) -> None:
         """Return when a resource is ACTIVE.
@@ -284,16 +289,20 @@ class Journey:
                 raise JourneyFailed(f"{what}: got {state['status']} for {self.patience_seconds:g} s, want ACTIVE")
             self._pause()
 
-    def wait_gone(self, describe: Callable[[], object]) -> None:
-        """Return when describing a resource says that there is none, which is how deletion shows."""
+    def _delete(self, kind: str, arn: str) -> None:
+        """Delete a resource and wait until describing it says that there is none: so deletion shows in Personalize."""
+        personalize = self.clients.personalize
+        parameter = f"{kind.replace('_', ' ').title().replace(' ', '')}Arn"
+        arguments = {parameter[0].lower() + parameter[1:]: arn}
+        getattr(personalize, f"delete_{kind}")(**arguments)
         deadline = time.monotonic() + self.patience_seconds
         while time.monotonic() < deadline:
             try:
-                describe()
-            except self.clients.personalize.exceptions.ResourceNotFoundException:
+                getattr(personalize, f"describe_{kind}")(**arguments)
+            except personalize.exceptions.ResourceNotFoundException:
                 return
             self._pause()
-        raise JourneyFailed(f"deletion: got none within {self.patience_seconds:g} s")
+        raise JourneyFailed(f"{arn}: got no deletion within {self.patience_seconds:g} s")
 
     def _pause(self) -> None:
         # Polling is what Personalize's interface offers; waiting on the event makes the pause end with an interruption.
@@ -307,3 +316,8 @@ class Journey:
 def _described(describe: Callable[..., Mapping[str, Any]], member: str, **arguments: str) -> Mapping[str, Any]:
     found: Mapping[str, Any] = describe(**arguments)[member]
     return found
+
+
+def _listed(personalize: Any, operation: str, member: str, **arguments: str) -> list[Mapping[str, Any]]:
+    pages = personalize.get_paginator(operation).paginate(**arguments)
+    return [entry for page in pages for entry in page[member]]

@@ -77,6 +77,8 @@ def tell(
         stages: Times the stages.
         hyperparameters: Of the model; the recipe's own by default.
     """
+    with stages.stage("clean up", "Resources of earlier demos are deleted"):
+        journey.delete_groups_of_journeys()
     with stages.stage("create datasets", "Dataset group, Avro schemas, datasets"):
         journey.create_datasets(SCHEMAS)
     with stages.stage("import", f"Import of {len(data.watches):,} interactions, {len(data.items):,} films, "

@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from cli.installation import TOKEN_ROLES, AlreadyRunning, Installation, Running
+from cli.installation import AlreadyRunning, Installation, Running
 from common.auth import TokenVerifier
 from common.errors import InvalidInput
 

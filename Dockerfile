@@ -1,0 +1,55 @@
+# Two images from one source: `serving` for all processes but the trainer, without JAX; `trainer` with it.
+#
+#   docker build --target serving -t tailorbird:serving .
+#   docker build --target trainer -t tailorbird:trainer .
+
+ARG PYTHON_VERSION=3.11
+
+FROM python:${PYTHON_VERSION}-slim AS base
+ENV PATH=/opt/tailorbird/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+
+
+FROM base AS builder
+# Annoy is built from source.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends g++ \
+ && rm -rf /var/lib/apt/lists/*
+# Annoy's own flags without `-march=native`: the image runs on other processors than the one that built it. For a fleet of
+# one kind, name it: --build-arg ANNOY_ARCH=,-march=x86-64-v3
+ARG ANNOY_ARCH=
+ENV ANNOY_COMPILER_ARGS=-fpermissive,-O3,-ffast-math,-fno-associative-math,-DANNOYLIB_MULTITHREADED_BUILD,-std=c++14${ANNOY_ARCH} \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1
+WORKDIR /src
+RUN python -m venv /opt/tailorbird
+# The dependencies are a layer of their own: they change seldom and take long.
+COPY constraints.txt pyproject.toml ./
+RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > base.txt \
+ && pip install -c constraints.txt -r base.txt
+COPY . .
+# In the environment, constraints also hold for what the build itself needs.
+RUN PIP_CONSTRAINT=/src/constraints.txt pip install -c constraints.txt .
+
+
+FROM builder AS trainer-builder
+RUN PIP_CONSTRAINT=/src/constraints.txt pip install -c constraints.txt '.[train]'
+
+
+FROM base AS runtime
+# A named volume takes over the owner of the folder that it is mounted on.
+RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin tailorbird \
+ && install -d -o tailorbird -g tailorbird -m 0700 /buckets /secrets /state /store
+USER tailorbird
+WORKDIR /state
+
+
+FROM runtime AS trainer
+COPY --from=trainer-builder /opt/tailorbird /opt/tailorbird
+CMD ["python", "-m", "trainer"]
+
+
+FROM runtime AS serving
+COPY --from=builder /opt/tailorbird /opt/tailorbird
+CMD ["tailorbird", "--help"]
