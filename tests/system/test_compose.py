@@ -1,7 +1,7 @@
 """docker-compose.yml and Dockerfile, proved without a container engine.
 
-Each service's own command and environment is started as a local process, in the order that its dependences demand, with
-its own health check; only names of hosts, ports and mounted folders are mapped. Then the main job is done through boto3.
+Each service's own command and environment is started as a local process, in the order that its dependences demand,
+with its own health check; only names of hosts, ports and mounted folders are mapped. Then the main job is done.
 """
 
 import os
@@ -207,13 +207,13 @@ def test_every_named_volume_is_declared():
 
 def stage(name):
     """Return the lines of a stage of the Dockerfile with those of the stages that it is made from."""
-    stages = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM|\Z)", DOCKERFILE, flags=re.M | re.S))
-    parents = re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, flags=re.M)
+    stages = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM|\Z)", DOCKERFILE, flags=re.MULTILINE | re.DOTALL))
+    parents = re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, flags=re.MULTILINE)
     text = stages[name]
     for parent, child in parents:
         if child == name and parent in stages:
             text += stage(parent)
-    for source in re.findall(r"^COPY --from=(\S+)", stages[name], flags=re.M):
+    for source in re.findall(r"^COPY --from=(\S+)", stages[name], flags=re.MULTILINE):
         text += stage(source)
     return text
 
@@ -226,10 +226,10 @@ def test_only_the_trainer_image_contains_what_trains():
 def test_images_are_built_from_the_constraints_and_run_without_root(image):
     installs = re.findall(r"pip install .*", stage(image))
     assert [line for line in installs if "-c constraints.txt" not in line] == []
-    assert re.search(r"^USER tailorbird$", stage(image), flags=re.M)
+    assert re.search(r"^USER tailorbird$", stage(image), flags=re.MULTILINE)
 
 
 def test_services_use_images_that_the_dockerfile_makes():
     targets = {service["image"]: service["build"]["target"] for service in SERVICES.values() if "build" in service}
     assert {service["image"] for service in SERVICES.values()} == set(targets)
-    assert set(targets.values()) <= set(re.findall(r" AS (\S+)$", DOCKERFILE, flags=re.M))
+    assert set(targets.values()) <= set(re.findall(r" AS (\S+)$", DOCKERFILE, flags=re.MULTILINE))
