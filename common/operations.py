@@ -83,7 +83,8 @@ def _generated(part: type[Any], service: ServiceDescriptor) -> bool:
 def _refusal(operation: str) -> Callable[..., Any]:
     def refuse(self: object, request: object, context: object) -> Any:  # noqa: ARG001 - the signature of every method
         raise OperationUnavailable(
-            f"`{operation}`: got a call, want an operation that is built; this one belongs to the API, but is not yet",
+            f"`{operation}`: this operation is part of the API but not built yet; "
+            "docs/reference/operations.md lists those that are",
             metadata={"operation": operation},
         )
 

@@ -1,6 +1,6 @@
 """The catalogue in a SQL database: SQLite in WAL mode.
 
-Writing units take SQLite's write lock when they begin (`BEGIN IMMEDIATE`), so none ever fails half-way because another
+Writing units take SQLite's write lock before their first statement (`BEGIN IMMEDIATE`), so none ever fails half-way because another
 was faster. Within one process they queue on a mutex first: SQLite's own waiting is by polling.
 """
 
@@ -30,15 +30,15 @@ __all__ = ["SqlCatalogue", "SqlUnit", "open_catalogue"]
 Row = TypeVar("Row", bound=SQLModel)
 Listed = TypeVar("Listed", bound=AnyResource)
 
-_BUSY_SECONDS = 30
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def open_catalogue(url: str) -> SqlCatalogue:
+def open_catalogue(url: str, *, busy_seconds: float = 30.0) -> SqlCatalogue:
     """Open the catalogue, creating it or bringing its tables up to date first.
 
     Args:
         url: `sqlite:///PATH`.
+        busy_seconds: How long to wait while another process writes.
 
     Raises:
         InvalidInput: Not a database that is supported.
@@ -52,7 +52,7 @@ def open_catalogue(url: str) -> SqlCatalogue:
         raise invalid("database_url", got=parsed.render_as_string(), want="sqlite:///PATH")
     try:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(parsed, pool_size=64, max_overflow=-1, connect_args={"timeout": _BUSY_SECONDS})
+        engine = create_engine(parsed, pool_size=64, max_overflow=-1, connect_args={"timeout": busy_seconds})
         _prepare_sqlite(engine)
         _migrate(engine)
     except (OSError, OperationalError) as error:
@@ -98,7 +98,7 @@ class SqlCatalogue:
     @contextmanager
     def read(self) -> Iterator[SqlUnit]:
         """Begin a unit of work that sees one state of the catalogue throughout and changes nothing."""
-        with Session(self._engine, expire_on_commit=False, autoflush=False) as session:
+        with _available(), Session(self._engine, expire_on_commit=False, autoflush=False) as session:
             yield SqlUnit(session)
 
     @contextmanager
@@ -110,7 +110,7 @@ class SqlCatalogue:
             nonlocal changed
             changed = True
 
-        with self._writing:
+        with self._writing, _available():
             engine = self._engine.execution_options(immediate=True)
             with Session(engine, expire_on_commit=False) as session, session.begin():
                 event.listen(session, "after_flush", flushed)
@@ -121,6 +121,15 @@ class SqlCatalogue:
     def close(self) -> None:
         """Give up all connections."""
         self._engine.dispose()
+
+
+@contextmanager
+def _available() -> Iterator[None]:
+    """Tell trouble with the database (locked for too long, disk full) as what it is: worth another try later."""
+    try:
+        yield
+    except OperationalError as error:
+        raise Unavailable(f"`catalogue`: got no answer from the database ({error.orig}); try again later") from error
 
 
 class SqlUnit:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from contextlib import closing
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -81,6 +83,17 @@ def test_two_catalogues_on_one_database_lose_nothing(url):
         assert unit.get(Job, "job-1").attempt == 40
     for catalogue in both:
         catalogue.close()
+
+
+def test_database_that_another_process_holds_for_too_long_is_unavailable(url):
+    catalogue = open_catalogue(url, busy_seconds=0.01)
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        with pytest.raises(Unavailable, match="database is locked"), catalogue.write() as unit:
+            unit.count(Job)
+
+    catalogue.close()
 
 
 @pytest.mark.parametrize("bad", ["postgresql://host/tailorbird", "sqlite://", "sqlite:///:memory:", "catalogue.db"])
