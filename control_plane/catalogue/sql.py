@@ -1,7 +1,7 @@
 """The catalogue in a SQL database: SQLite in WAL mode.
 
-Writing units take SQLite's write lock before their first statement (`BEGIN IMMEDIATE`), so none ever fails half-way because another
-was faster. Within one process they queue on a mutex first: SQLite's own waiting is by polling.
+Writing units take SQLite's write lock before their first statement (`BEGIN IMMEDIATE`), so none ever fails half-way
+because another was faster. Within one process they queue on a mutex first: SQLite's own waiting is by polling.
 """
 
 from __future__ import annotations
