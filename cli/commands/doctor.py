@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cli.checks import all_checks
@@ -22,7 +23,7 @@ def doctor(data_dir: DataDir = DEFAULT_DATA_DIR, port_base: PortBase = DEFAULT_P
     findings = list(all_checks(data_dir, Ports(port_base), endpoint_in_use=running is not None))
     table = Table("check", "", "found", "what to do")
     for finding in findings:
-        table.add_row(finding.check, _MARKS[finding.verdict], finding.found, finding.hint)
+        table.add_row(finding.check, _MARKS[finding.verdict], escape(finding.found), escape(finding.hint))
     Console().print(table)
     failed = [finding.check for finding in findings if finding.verdict == "failed"]
     if failed:
