@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
-    "EVENT_ID", "EVENT_TYPE", "EVENT_VALUE", "IMPRESSION", "INTERNAL", "ITEM_ID", "LOG_OFFSET",
-    "RECOMMENDATION_ID", "SESSION_ID", "SOURCE", "SOURCE_BULK", "SOURCE_PUT", "TIMESTAMP", "USER_ID",
+    "EVENT_ATTRIBUTION_SOURCE", "EVENT_ID", "EVENT_TYPE", "EVENT_VALUE", "IMPRESSION", "INTERNAL", "ITEM_ID",
+    "LOG_OFFSET", "RECOMMENDATION_ID", "SESSION_ID", "SOURCE", "SOURCE_BULK", "SOURCE_PUT", "TIMESTAMP", "USER_ID",
 ]  # fmt: skip
 
 USER_ID: Final = "USER_ID"
@@ -17,6 +17,7 @@ EVENT_TYPE: Final = "EVENT_TYPE"
 EVENT_VALUE: Final = "EVENT_VALUE"
 IMPRESSION: Final = "IMPRESSION"
 RECOMMENDATION_ID: Final = "RECOMMENDATION_ID"
+EVENT_ATTRIBUTION_SOURCE: Final = "EVENT_ATTRIBUTION_SOURCE"
 
 #: Where a row came from: a bulk import or a streamed event. A FULL import replaces only bulk rows.
 SOURCE: Final = "_SOURCE"

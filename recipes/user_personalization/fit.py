@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -47,6 +48,9 @@ __all__ = ["UserPersonalizationFitter"]
 
 #: Steps of an epoch that batches are made small for, when the batch size is left open.
 _STEPS = 64
+
+#: Moments of the gradients; 0.98 forgets old sizes faster than the usual 0.999, as fits here are short.
+_ADAM = optax.scale_by_adam(b2=0.98)
 
 #: Share of the moving average that each step keeps.
 _AVERAGING = 0.98
@@ -216,22 +220,20 @@ class _State(NamedTuple):
 
 
 class _Learner:
-    """Runs epochs; compiles one step for each shape of a batch."""
+    """Runs epochs."""
 
     def __init__(self, config: UserPersonalizationConfig, *, counts: NDArray[np.int64], seed: int) -> None:
         self._config = config
-        self._adam = optax.scale_by_adam(b2=0.98)
         self._seed = seed
         self._sampled = len(counts) > config.full_softmax_items
         # Sampling by a power of the popularity keeps rare items in the sample (word2vec's choice).
         chances = (counts + 1.0) ** 0.75
         self._chances = chances / chances.sum()
-        self._step = jax.jit(self._update, donate_argnums=0)
 
     def begin(self, arrays: dict[str, FloatArray]) -> _State:
         """Make the state before the first step."""
         parameters = jax.tree.map(jnp.array, arrays)
-        return _State(parameters, jax.tree.map(jnp.array, arrays), self._adam.init(parameters))
+        return _State(parameters, jax.tree.map(jnp.array, arrays), _ADAM.init(parameters))
 
     def epoch(
         self,
@@ -263,8 +265,14 @@ class _Learner:
         for place, batch in enumerate(batches):
             share = rates[0] + (rates[1] - rates[0]) * place / len(batches)
             rate = np.float32(self._config.learning_rate * share)
-            state, loss = self._step(
-                state, batch.items, batch.weights, scale, rate, jax.random.fold_in(key, place), self._sample(random)
+            state, loss = _step(
+                state,
+                (batch.items, batch.weights),
+                (scale, rate),
+                jax.random.fold_in(key, place),
+                self._sample(random),
+                heads=self._config.heads,
+                dropout=self._config.dropout,
             )
             losses.append(loss)
         return state, float(np.mean(jax.device_get(losses)))
@@ -275,34 +283,47 @@ class _Learner:
         drawn = random.choice(len(self._chances), self._config.sampled_items, p=self._chances)
         return drawn.astype(np.int32), np.log(self._chances[drawn]).astype(np.float32)
 
-    def _update(
-        self,
-        state: _State,
-        items: Array,
-        weights: Array,
-        scale: Array,
-        rate: Array,
-        key: Array,
-        sample: tuple[Array, Array] | None,
-    ) -> tuple[_State, Array]:
-        config = self._config
 
-        def loss(values: Parameters) -> Array:
-            hidden = states(values, items[:, :-1], heads=config.heads, dropout=config.dropout, key=key)
-            flat = hidden.reshape(-1, hidden.shape[-1])
-            vectors, biases = values["item_embeddings"], values["item_biases"]
-            targets, mass = items.reshape(-1), weights.reshape(-1)
-            if sample is None:
-                return scale * full_softmax_loss(flat, vectors, biases, targets, mass)
-            return scale * sampled_softmax_loss(
-                flat, vectors, biases, targets=targets, weights=mass, sampled=sample[0], log_chance=sample[1]
-            )
+@partial(jax.jit, static_argnames=("heads", "dropout"), donate_argnums=0)
+def _step(
+    state: _State,
+    batch: tuple[Array, Array],
+    rates: tuple[Array, Array],
+    key: Array,
+    sample: tuple[Array, Array] | None,
+    *,
+    heads: int,
+    dropout: float,
+) -> tuple[_State, Array]:
+    """Take one step of Adam; compiled once for each shape of a batch.
 
-        value, gradients = jax.value_and_grad(loss)(state.parameters)
-        directions, adam = self._adam.update(gradients, state.adam)
-        parameters = jax.tree.map(lambda old, by: old - rate * by, state.parameters, directions)
-        average = jax.tree.map(lambda old, new: _AVERAGING * old + (1.0 - _AVERAGING) * new, state.average, parameters)
-        return _State(parameters, average, adam), value
+    Args:
+        state: Given up.
+        batch: Items, int32 [B, T], and their weights as targets, float32 [B, T].
+        rates: What the summed loss is multiplied by, and the learning rate.
+        key: Of dropout.
+        sample: Sampled items and the logs of their chances; None for the full softmax.
+        heads: Attention heads.
+        dropout: Share of activations dropped.
+    """
+    items, weights = batch
+    targets, mass = items.reshape(-1), weights.reshape(-1)
+
+    def loss(values: Parameters) -> Array:
+        hidden = states(values, items[:, :-1], heads=heads, dropout=dropout, key=key)
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        vectors, biases = values["item_embeddings"], values["item_biases"]
+        if sample is None:
+            return rates[0] * full_softmax_loss(flat, vectors, biases, targets, mass)
+        return rates[0] * sampled_softmax_loss(
+            flat, vectors, biases, targets=targets, weights=mass, sampled=sample[0], log_chance=sample[1]
+        )
+
+    value, gradients = jax.value_and_grad(loss)(state.parameters)
+    directions, adam = _ADAM.update(gradients, state.adam)
+    parameters = jax.tree.map(lambda old, by: old - rates[1] * by, state.parameters, directions)
+    average = jax.tree.map(lambda old, new: _AVERAGING * old + (1.0 - _AVERAGING) * new, state.average, parameters)
+    return _State(parameters, average, adam), value
 
 
 def _shapes(config: UserPersonalizationConfig, training: Histories) -> list[tuple[int, int]]:

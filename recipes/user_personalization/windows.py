@@ -15,6 +15,9 @@ from recipes.interface import FloatArray, Histories, ItemIndexes
 
 __all__ = ["Batch", "batch_shapes", "epoch_batches"]
 
+#: Places up to which padding costs less than compiling further shapes.
+_SHORT = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -37,9 +40,9 @@ def batch_shapes(longest: int, *, batch_tokens: int) -> list[tuple[int, int]]:
         batch_tokens: Places of a batch.
 
     Returns:
-        (rows, places), shortest windows first: a quarter of the longest, half of it, and all.
+        (rows, places), shortest windows first: a quarter of the longest, half of it, and all; of short ones only all.
     """
-    lengths = sorted({max(2, -(-longest // 4)), max(2, -(-longest // 2)), longest})
+    lengths = [longest] if longest <= _SHORT else [-(-longest // 4), -(-longest // 2), longest]
     return [(max(1, batch_tokens // places), places) for places in lengths]
 
 
