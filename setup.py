@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 from setuptools import Command, setup
 from setuptools.command.build_py import build_py
@@ -85,7 +86,7 @@ class BuildProtos(Command):
     """`python setup.py build_protos`: regenerate the stubs after a change of a contract."""
 
     description = "generate gRPC stubs from the contracts"
-    user_options: list[tuple[str, str | None, str]] = []
+    user_options: ClassVar[list[tuple[str, str | None, str]]] = []
 
     def initialize_options(self) -> None:
         """Nothing to set."""

@@ -1,8 +1,8 @@
 """From the acknowledged event to the changed recommendation: `python -m benchmarks.event_to_effect`.
 
-For each of many distinct users: note the list, send one event for an item that the user never used, and from the moment that
-PutEvents has answered ask for the list without pause until it is another. The time to the arrival of the changed list is
-measured twice: with gRPC stubs, and with boto3 through the gateway.
+For each of many distinct users: note the list, send one event for an item that the user never used, and from the
+moment that PutEvents has answered ask for the list without pause until it is another. The time to the arrival of the
+changed list is measured twice: with gRPC stubs, and with boto3 through the gateway.
 """
 
 from __future__ import annotations

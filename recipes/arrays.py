@@ -17,7 +17,7 @@ __all__ = ["map_arrays", "save_arrays"]
 def save_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write each array to `<name>.npy` in an existing folder."""
     for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+        np.save(folder / f"{name}.npy", np.asarray(array, order="C"), allow_pickle=False)
 
 
 def map_arrays(folder: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:

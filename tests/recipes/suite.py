@@ -1,0 +1,221 @@
+"""The contract suite of recipes: each recipe's tests subclass `RecipeSuite` and say what the recipe claims.
+
+The data have answers that follow from how they were made: items stand on rings and every user walks along one ring, so
+the next item is known; the same number of users begins at every item, except that one item is begun with and used most.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from recipes.evaluation.metrics import hit_rate
+from recipes.evaluation.ranking import by_vectors, target_ranks, top_items
+from recipes.evaluation.split import hold_out_last
+from recipes.interface import Histories, Interactions, TrainingData
+from recipes.registry import fitter, recipe, scorer_loader
+from recipes.selection import best
+
+RINGS, RING, USERS, WALK = 4, 8, 160, 6
+N_ITEMS = RINGS * RING + 1
+#: Begun with by most users; stands on no ring.
+FRONT_DOOR = N_ITEMS - 1
+#: An item of the catalogue that nobody uses is the last one of wider data.
+NOISE_ITEMS = 100
+
+
+def make_data(sequences, n_items):
+    """Turn one sequence of items per user into training data, a second apart."""
+    user = np.repeat(np.arange(len(sequences)), [len(sequence) for sequence in sequences])
+    item = np.concatenate([np.asarray(sequence) for sequence in sequences])
+    timestamp = np.concatenate([np.arange(len(sequence)) for sequence in sequences])
+    interactions = Interactions.sort(user, item=item, timestamp=timestamp)
+    return TrainingData(interactions, len(sequences), n_items)
+
+
+def walk(start, length):
+    """Walk along the ring of an item."""
+    ring, place = divmod(start, RING)
+    return [ring * RING + (place + step) % RING for step in range(length)]
+
+
+def ring_walks():
+    """Let users walk; three in four come in by the front door. Nobody gets round, so nothing is repeated."""
+    sequences = []
+    for user in range(USERS):
+        door = [FRONT_DOOR] if user % 4 else []
+        sequences.append(door + walk(user * 5 % (RINGS * RING), WALK))
+    return make_data(sequences, N_ITEMS)
+
+
+def noise():
+    """Let users use items that tell nothing of the next."""
+    random = np.random.default_rng(11)
+    return make_data([random.permutation(NOISE_ITEMS)[:8] for _ in range(150)], NOISE_ITEMS)
+
+
+def creatures_of_habit():
+    """Let every user use three items of their own over and over, in any order."""
+    random = np.random.default_rng(12)
+    own = [random.permutation(NOISE_ITEMS)[:3] for _ in range(120)]
+    return make_data([random.choice(items, 9) for items in own], NOISE_ITEMS)
+
+
+def same_scorer(first, second, histories):
+    return (
+        first.item_vectors.tobytes() == second.item_vectors.tobytes()
+        and first.repeat_bias == second.repeat_bias
+        and first.queries(histories).tobytes() == second.queries(histories).tobytes()
+    )
+
+
+class RecipeSuite:
+    """What every recipe must do; subclasses give the class attributes."""
+
+    name: ClassVar[str]
+    #: Small and quick settings, as strings, the way that they come through the API.
+    hyperparameters: ClassVar[dict[str, str]] = {}
+    #: Share of held-out next items on the rings that must come first.
+    quality_floor: ClassVar[float]
+    #: Share of held-out next items among noise that may be in the first ten; a tenth is chance.
+    noise_ceiling: ClassVar[float] = 0.2
+    #: Whether the seed changes the result.
+    uses_randomness: ClassVar[bool]
+
+    @classmethod
+    def make_fitter(cls, seed=1, **options):
+        declared = recipe(cls.name)
+        config = declared.config.from_hyperparameters(cls.hyperparameters)
+        return fitter(declared)(config, seed=seed, **options)
+
+    @classmethod
+    def hit_rate_at(cls, scorer, split, limit):
+        queries = scorer.queries(split.histories)
+        ranks = target_ranks(
+            by_vectors(scorer.item_vectors, queries),
+            n_items=len(scorer.item_vectors),
+            histories=split.histories,
+            targets=split.relevant.items,
+            repeat_bias=scorer.repeat_bias,
+        )
+        return hit_rate(ranks, limit)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def rings(cls):
+        return hold_out_last(ring_walks())
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def fitted(cls, rings):
+        made = cls.make_fitter()
+        return made, made.fit(rings.training)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def scorer(cls, fitted):
+        return fitted[1]
+
+    def test_finds_what_was_planted(self, scorer, rings):
+        assert self.hit_rate_at(scorer, rings, 1) >= self.quality_floor
+
+    def test_finds_nothing_in_noise(self):
+        split = hold_out_last(noise())
+        scorer = self.make_fitter().fit(split.training)
+        assert self.hit_rate_at(scorer, split, 10) <= self.noise_ceiling
+
+    def test_arrays_are_float32_and_finite(self, scorer, rings):
+        queries = scorer.queries(rings.histories)
+        assert scorer.item_vectors.shape == (N_ITEMS, queries.shape[1])
+        assert queries.shape[0] == len(rings.histories)
+        assert scorer.item_vectors.dtype == queries.dtype == np.float32
+        assert np.isfinite(scorer.item_vectors).all()
+        assert np.isfinite(queries).all()
+
+    def test_same_seed_same_bytes(self, scorer, rings):
+        again = self.make_fitter().fit(rings.training)
+        assert same_scorer(scorer, again, rings.histories)
+
+    def test_another_seed_another_model_only_where_chance_plays_a_part(self, scorer, rings):
+        other = self.make_fitter(seed=2).fit(rings.training)
+        assert same_scorer(scorer, other, rings.histories) is not self.uses_randomness
+
+    def test_saved_and_loaded_scores_are_the_same(self, scorer, rings, tmp_path):
+        scorer.save(tmp_path)
+        loaded = scorer_loader(recipe(self.name))(tmp_path)
+        assert same_scorer(scorer, loaded, rings.histories)
+        assert {path.suffix for path in tmp_path.iterdir()} == {".npy"}
+        assert (tmp_path / "item_vectors.npy").is_file()
+
+    def test_one_history_and_many_agree(self, scorer, rings):
+        together = scorer.queries(rings.histories)
+        alone = [scorer.query(rings.histories.of(row)) for row in range(len(rings.histories))]
+        np.testing.assert_allclose(together, alone, atol=1e-5)
+
+    def test_a_new_user_gets_what_users_begin_with(self, scorer):
+        nothing = np.empty(0, np.int32)
+        assert best(scorer.item_vectors @ scorer.query(nothing), 1).tolist() == [FRONT_DOOR]
+
+    def test_no_users_are_no_error(self, scorer):
+        nobody = Histories(np.zeros(1, np.int64), np.empty(0, np.int32))
+        assert scorer.queries(nobody).shape == (0, scorer.item_vectors.shape[1])
+
+    def test_unknown_items_are_passed_over(self, scorer):
+        known = np.array(walk(3, 4), np.int32)
+        mixed = np.insert(known, [0, 2, 4], [-1, N_ITEMS, 2**31 - 1]).astype(np.int32)
+        np.testing.assert_array_equal(scorer.query(mixed), scorer.query(known))
+        of_both = Histories(np.array([0, len(mixed), len(mixed) + len(known)]), np.concatenate([mixed, known]))
+        np.testing.assert_allclose(*scorer.queries(of_both), atol=1e-5)
+
+    def test_a_history_of_any_length_is_taken(self, scorer):
+        limit = recipe(self.name).max_history
+        assert np.isfinite(scorer.query(np.resize(np.array(walk(0, RING), np.int32), limit + 50))).all()
+
+    def test_the_history_counts_exactly_where_declared(self, scorer):
+        first, second = (scorer.query(np.array(walk(start, 3), np.int32)) for start in (0, RING))
+        assert np.array_equal(first, second) is not recipe(self.name).uses_history
+
+    def test_learns_whether_users_come_back(self):
+        split = hold_out_last(creatures_of_habit())
+        scorer = self.make_fitter().fit(split.training)
+        lists = top_items(
+            by_vectors(scorer.item_vectors, scorer.queries(split.histories)),
+            n_items=NOISE_ITEMS, histories=split.histories, limit=1, repeat_bias=scorer.repeat_bias,
+        )  # fmt: skip
+        repeated = np.mean([lists[row, 0] in split.histories.of(row) for row in range(len(lists))])
+        if recipe(self.name).uses_history:
+            assert repeated >= 0.9
+        else:
+            assert scorer.repeat_bias == 0.0
+
+    def test_learns_that_users_never_come_back(self, scorer, rings):
+        lists = top_items(
+            by_vectors(scorer.item_vectors, scorer.queries(rings.histories)),
+            n_items=N_ITEMS, histories=rings.histories, limit=5, repeat_bias=scorer.repeat_bias,
+        )  # fmt: skip
+        repeated = [np.isin(lists[row], rings.histories.of(row)).any() for row in range(len(lists))]
+        if recipe(self.name).uses_history:
+            assert not any(repeated)
+
+    def test_extending_keeps_what_was_learnt_and_is_repeatable(self, rings):
+        extended = []
+        for _ in range(2):
+            made = self.make_fitter()
+            made.fit(rings.training)
+            extended.append(made.extend(ring_walks()))
+        assert same_scorer(*extended, rings.histories)
+        assert self.hit_rate_at(extended[0], rings, 1) >= self.quality_floor
+
+    def test_progress_is_told_and_may_stop_the_fit(self, rings):
+        told = []
+        self.make_fitter(progress=lambda **report: told.append(report)).fit(rings.training)
+        assert all(0.0 < report["fraction"] <= 1.0 and report["stage"] for report in told)
+        assert told
+
+        def stop(**report):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            self.make_fitter(progress=stop).fit(rings.training)

@@ -1,0 +1,190 @@
+"""User-Personalization passes the contract suite; its NumPy pass, its losses and its windows are what they claim."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from common.errors import CorruptArtifact, InvalidInput
+from recipes.interface import Histories
+from recipes.user_personalization.config import UserPersonalizationConfig
+from recipes.user_personalization.fit import UserPersonalizationFitter
+from recipes.user_personalization.network import (
+    full_softmax_loss,
+    initial_parameters,
+    sampled_softmax_loss,
+    states,
+)
+from recipes.user_personalization.score import UserPersonalizationScorer, load
+from recipes.user_personalization.windows import batch_shapes, epoch_batches
+from tests.recipes.suite import RecipeSuite, make_data, ring_walks
+
+SMALL = {"embedding_size": "16", "max_length": "8", "learning_rate": "0.01", "dropout": "0.1", "epochs": "30"}
+
+
+class TestUserPersonalization(RecipeSuite):
+    name = "aws-user-personalization-v2"
+    hyperparameters = SMALL
+    quality_floor = 0.95
+    uses_randomness = True
+
+
+class TestUserPersonalizationSampled(RecipeSuite):
+    name = "aws-user-personalization-v2"
+    hyperparameters = {**SMALL, "full_softmax_items": "0", "sampled_items": "24"}
+    quality_floor = 0.9  # a loss estimated from 24 samples a step is a rough one
+    uses_randomness = True
+
+
+@pytest.fixture(params=[(1, 1), (2, 2), (3, 4)], ids=["1 block", "2 blocks, 2 heads", "3 blocks, 4 heads"])
+def both(request):
+    layers, heads = request.param
+    config = UserPersonalizationConfig(layers=layers, heads=heads, embedding_size=24, max_length=20)
+    random = np.random.default_rng(3)
+    directions, biases = random.standard_normal((50, 24)), random.standard_normal(50)
+    drawn = initial_parameters(
+        config, item_directions=directions.astype(np.float32), item_biases=biases.astype(np.float32), seed=0
+    )
+    # Far from the beginning, so that no scale is 1 and no shift 0.
+    arrays = {
+        name: (value + 0.3 * random.standard_normal(value.shape)).astype(np.float32) for name, value in drawn.items()
+    }
+    rest = {name: value for name, value in arrays.items() if name not in ("item_embeddings", "item_biases")}
+    vectors = np.concatenate([arrays["item_embeddings"], arrays["item_biases"][:, None]], axis=1)
+    return arrays, heads, UserPersonalizationScorer(vectors, rest, heads=heads, repeat_bias=-1.0)
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 20])
+def test_numpy_and_jax_agree(both, length):
+    arrays, heads, scorer = both
+    history = np.random.default_rng(length).integers(0, 50, length).astype(np.int32)
+    expected = states({name: jnp.asarray(value) for name, value in arrays.items()}, history[None, :], heads=heads)
+    found = scorer.query(history)
+    np.testing.assert_allclose(found[:-1], np.asarray(expected)[0, -1], atol=1e-4)
+    assert found[-1] == 1.0
+
+
+def test_only_the_newest_items_are_read(both):
+    history = np.random.default_rng(0).integers(0, 50, 60).astype(np.int32)
+    np.testing.assert_array_equal(both[2].query(history), both[2].query(history[-20:]))
+
+
+def test_files_of_different_models_are_corrupt(both, tmp_path):
+    both[2].save(tmp_path)
+    np.save(tmp_path / "item_vectors.npy", np.zeros((50, 7), np.float32))
+    with pytest.raises(CorruptArtifact, match="25 columns"):
+        load(tmp_path)
+    (tmp_path / "start.npy").unlink()
+    with pytest.raises(CorruptArtifact, match=r"start\.npy"):
+        load(tmp_path)
+
+
+def loss_inputs(count=1500, n_items=40):
+    random = np.random.default_rng(5)
+    hidden, vectors = random.standard_normal((count, 8)), random.standard_normal((n_items, 8))
+    biases, weights = random.standard_normal(n_items), random.random(count)
+    targets = random.integers(0, n_items, count)
+    return tuple(jnp.asarray(part, jnp.float32) for part in (hidden, vectors, biases)), targets, weights
+
+
+def plain_loss(hidden, vectors, biases, targets, weights):
+    likelihoods = jax.nn.log_softmax(hidden @ vectors.T + biases)
+    return -(weights * likelihoods[jnp.arange(len(targets)), targets]).sum()
+
+
+def test_the_chunked_loss_and_its_gradients_are_those_of_the_formula():
+    inputs, targets, weights = loss_inputs()
+    found = jax.value_and_grad(full_softmax_loss, argnums=(0, 1, 2))(*inputs, targets, weights)
+    expected = jax.value_and_grad(plain_loss, argnums=(0, 1, 2))(*inputs, targets, weights)
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3), found, expected)
+
+
+def test_the_sampled_loss_estimates_the_full_one_however_items_are_sampled():
+    inputs, targets, weights = loss_inputs(count=50)
+    random = np.random.default_rng(6)
+    chances = random.random(40) + 0.05
+    chances /= chances.sum()
+    sampled = random.choice(40, 40_000, p=chances)
+    found = sampled_softmax_loss(
+        *inputs, targets=targets, weights=weights, sampled=sampled, log_chance=np.log(chances[sampled])
+    )
+    np.testing.assert_allclose(found, plain_loss(*inputs, targets, weights), rtol=0.02)
+
+
+@pytest.mark.parametrize("longest", [2, 16, 17, 101])
+def test_every_interaction_is_a_target_once(longest):
+    random = np.random.default_rng(longest)
+    lengths = random.integers(0, 250, 60)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    histories = Histories(offsets, np.arange(offsets[-1], dtype=np.int32))
+    shapes = batch_shapes(longest, batch_tokens=8 * longest)
+
+    batches = epoch_batches(histories, np.ones(offsets[-1], np.float32), shapes=shapes, random=random)
+
+    targets = np.concatenate([batch.items[batch.weights > 0] for batch in batches])
+    assert len(np.unique(targets)) == len(targets)
+    # Left out are only beginnings of windows within a history, where the start token does not stand for its beginning.
+    cuts = len(histories.items) - len(targets)
+    assert 0 <= cuts <= (lengths // longest + 1).sum()
+    assert np.isin(offsets[:-1][lengths > 0], targets).all()
+    assert {batch.items.shape for batch in batches} <= set(shapes)
+
+
+def test_rows_of_a_batch_are_runs_of_one_history():
+    histories = Histories(np.array([0, 40, 43]), np.arange(43, dtype=np.int32))
+    batches = epoch_batches(
+        histories, np.ones(43, np.float32), shapes=batch_shapes(20, batch_tokens=60), random=np.random.default_rng(0)
+    )
+    rows = [row[: np.flatnonzero(mass)[-1] + 1] for b in batches for row, mass in zip(b.items, b.weights) if mass.any()]
+    assert all((np.diff(row) == 1).all() and (row[0] >= 40) == (row[-1] >= 40) for row in rows)
+
+
+def test_new_interactions_weigh_more_only_when_asked_for():
+    data = ring_walks()
+    biased = UserPersonalizationFitter(UserPersonalizationConfig(), seed=0)
+    plain = UserPersonalizationFitter(UserPersonalizationConfig(apply_recency_bias=False), seed=0)
+    weights, times = biased._weights(data), data.interactions.timestamp
+    assert (plain._weights(data) == 1.0).all()
+    assert weights[times == times.max()].tolist() == [1.0] * int((times == times.max()).sum())
+    assert 0.5 <= weights.min() < 0.7
+    assert (np.diff(weights[np.argsort(times, kind="stable")]) >= 0).all()
+
+
+def test_data_without_anything_to_validate_on_are_refused():
+    with pytest.raises(InvalidInput, match="at least 2"):
+        UserPersonalizationFitter(UserPersonalizationConfig(), seed=0).fit(make_data([[0], [1]], n_items=2))
+
+
+def test_extending_needs_a_fit_on_the_same_catalogue():
+    made = UserPersonalizationFitter(UserPersonalizationConfig.from_hyperparameters(SMALL | {"epochs": "1"}), seed=0)
+    with pytest.raises(InvalidInput, match="`fit` before"):
+        made.extend(ring_walks())
+    made.fit(ring_walks())
+    with pytest.raises(InvalidInput, match="`fit` before"):
+        made.extend(make_data([[0, 1]], n_items=2))
+
+
+def test_a_limit_of_time_ends_the_fit_after_the_epoch_that_reaches_it():
+    epochs = []
+    config = UserPersonalizationConfig.from_hyperparameters(SMALL | {"time_limit_seconds": "0.000001"})
+    UserPersonalizationFitter(config, seed=0, progress=lambda **report: epochs.append(report)).fit(ring_walks())
+    assert len(epochs) == 1
+
+
+def test_hyperparameters_come_as_strings():
+    config = UserPersonalizationConfig.from_hyperparameters({"apply_recency_bias": "false", "layers": "3"})
+    assert (config.apply_recency_bias, config.layers) == (False, 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"apply_recency_bias": "perhaps"}, r"`algorithmHyperParameters\.apply_recency_bias`: got 'perhaps'"),
+        ({"bptt": "32"}, r"`algorithmHyperParameters\.bptt`: got 'bptt', want one of apply_recency_bias"),
+        ({"layers": "9"}, r"`algorithmHyperParameters\.layers`: got '9'"),
+        ({"heads": "3"}, "want a divisor of `embedding_size` 64"),
+    ],
+)
+def test_wrong_hyperparameters_are_named(values, message):
+    with pytest.raises(InvalidInput, match=message):
+        UserPersonalizationConfig.from_hyperparameters(values)
