@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
-    "EVENT_ATTRIBUTION_SOURCE", "EVENT_ID", "EVENT_TYPE", "EVENT_VALUE", "IMPRESSION", "INTERNAL", "ITEM_ID",
-    "LOG_OFFSET", "RECOMMENDATION_ID", "SESSION_ID", "SOURCE", "SOURCE_BULK", "SOURCE_PUT", "TIMESTAMP", "USER_ID",
+    "EVENTS_APP_ID", "EVENT_ATTRIBUTION_SOURCE", "EVENT_ID", "EVENT_TYPE", "EVENT_VALUE", "IMPRESSION", "INTERNAL",
+    "ITEM_ID", "LOG_OFFSET", "RECOMMENDATION_ID", "SESSION_ID", "SOURCE", "SOURCE_BULK", "SOURCE_PUT", "TIMESTAMP",
+    "USER_ID",
 ]  # fmt: skip
 
 USER_ID: Final = "USER_ID"
@@ -30,3 +31,7 @@ SESSION_ID: Final = "_SESSION_ID"
 
 #: Columns that no schema of a user can name.
 INTERNAL: Final = (SOURCE, EVENT_ID, LOG_OFFSET, SESSION_ID)
+
+#: Application of the table's transactions that carry streamed events: the number of the last one is the log offset up
+#: to which the table holds all its events, hence the watermark of a training on it.
+EVENTS_APP_ID: Final = "tailorbird.events"
