@@ -1,0 +1,1 @@
+"""Takes events: durable log first, then runtimes' tails and the interactions tables."""

@@ -1,0 +1,83 @@
+"""Events as they are sent, and as they are kept once they were checked."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["Event", "SentCall", "SentEvent"]
+
+_NAMESPACE: Final = uuid.UUID("6ab3f1d2-0f4e-4d55-9c11-6a8f0f2a7c1e")
+
+
+@dataclass(frozen=True, slots=True)
+class SentEvent:
+    """One event of a call, unchecked; None where the sender left something out.
+
+    Attributes:
+        properties: A JSON object as text.
+        sent_at_millis: Milliseconds since 1970-01-01 UTC.
+        attribution_source: `metricAttribution.eventAttributionSource`.
+    """
+
+    event_type: str | None = None
+    sent_at_millis: int | None = None
+    event_id: str | None = None
+    event_value: float | None = None
+    item_id: str | None = None
+    properties: str | None = None
+    recommendation_id: str | None = None
+    impression: tuple[str, ...] = ()
+    attribution_source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SentCall:
+    """A whole PutEvents, unchecked."""
+
+    tracking_id: str | None
+    session_id: str | None
+    user_id: str | None
+    events: tuple[SentEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A checked event.
+
+    Attributes:
+        event_id: The sender's, or made from the content (see `content_id`).
+        user_id: None before log-in.
+        properties_json: A JSON object with keys as sent; None when there are none. The item and the value, which old
+            clients send in here, are moved to their own attributes.
+    """
+
+    event_id: str
+    session_id: str
+    event_type: str
+    sent_at_millis: int
+    user_id: str | None = None
+    event_value: float | None = None
+    item_id: str | None = None
+    properties_json: str | None = None
+    recommendation_id: str | None = None
+    impression: tuple[str, ...] = ()
+    attribution_source: str | None = None
+
+    def content(self) -> str:
+        """Return everything but the id as one canonical text."""
+        parts = (
+            self.session_id, self.user_id, self.event_type, self.sent_at_millis, self.event_value, self.item_id,
+            self.properties_json, self.recommendation_id, self.impression, self.attribution_source,
+        )  # fmt: skip
+        return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+
+    def content_id(self) -> str:
+        """Return the id of an event whose sender gave none: the same for the same content.
+
+        So a call that an SDK repeats after a lost answer adds nothing, and of events that agree in time and properties
+        one is kept, as Personalize does.
+        """
+        return str(uuid.uuid5(_NAMESPACE, self.content()))

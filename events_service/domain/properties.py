@@ -1,0 +1,150 @@
+"""The `properties` of an event: a JSON object as text whose keys are the schema's columns in camelCase."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any, Final
+
+from common.avro import AvroField
+from common.errors import invalid
+
+__all__ = ["MAX_PROPERTIES", "MAX_VALUE", "convert", "is_text", "parse_properties", "plain_name", "write_properties"]
+
+#: Characters of the whole JSON text.
+MAX_PROPERTIES: Final = 1024
+#: Characters of one value.
+MAX_VALUE: Final = 1000
+_MAX_FLOAT32: Final = 3.4028234663852886e38
+_WANTS: Final = {
+    "string": f"a string of at most {MAX_VALUE} characters",
+    "int": "a whole number of 32 bits",
+    "long": "a whole number of 64 bits",
+    "float": "a number that fits in 32 bits",
+    "double": "a number",
+    "boolean": "true or false",
+}
+
+
+def plain_name(name: str) -> str:
+    """Return what a property's key and its column have in common: `fooBar` and `FOO_BAR` are both `foobar`."""
+    return name.replace("_", "").casefold()
+
+
+def parse_properties(text: str, *, field: str) -> dict[str, Any]:
+    """Read the JSON object.
+
+    An object that was encoded twice is unwrapped: some SDKs encode what the caller has encoded already.
+
+    Raises:
+        InvalidInput: It is too long, no JSON, or no object.
+    """
+    if not 1 <= len(text) <= MAX_PROPERTIES:
+        raise invalid(field, got=text, want=f"a JSON object of 1 to {MAX_PROPERTIES} characters")
+    value = _load(text, field=field)
+    if isinstance(value, str):
+        value = _load(value, field=field)
+    if not isinstance(value, dict):
+        raise invalid(field, got=text, want="a JSON object, as text")
+    return value
+
+
+def write_properties(properties: Mapping[str, Any]) -> str | None:
+    """Return the canonical text of parsed properties, None when there are none."""
+    return json.dumps(properties, sort_keys=True, separators=(",", ":"), allow_nan=False) if properties else None
+
+
+def convert(value: Any, column: AvroField, *, field: str) -> Any:
+    """Return a JSON value as the column's type wants it; None stays None.
+
+    Numbers and booleans may also come as text, which is how Personalize's own examples write them.
+
+    Args:
+        value: What was sent.
+        column: The schema's field.
+        field: Name of the property, for the error.
+
+    Raises:
+        InvalidInput: The value is of another type or out of range.
+    """
+    if value is None:
+        return None
+    converted = _CONVERTERS[column.type](value)
+    if converted is None:
+        raise invalid(field, got=value, want=f"{_WANTS[column.type]}, as the schema's {column.name}")
+    return converted
+
+
+def is_text(value: str) -> bool:
+    """Tell whether a string can be written as UTF-8: JSON escapes can make halves of characters."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _load(text: str, *, field: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise invalid(field, got=text, want=f"a JSON object, as text ({error})") from error
+
+
+def _refuse_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse_number(text)
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) and len(value) <= MAX_VALUE and is_text(value) else None
+
+
+def _boolean(value: Any) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else None
+
+
+def _whole(value: Any, *, bits: int) -> int | None:
+    number = _number(value)
+    if number is None or number != number // 1:
+        return None
+    digits = isinstance(value, str) and value.removeprefix("-").isdecimal()
+    # Not by way of a float where it can be helped: it holds 53 bits only.
+    whole = int(value) if isinstance(value, int) or digits else int(number)
+    return whole if -(2 ** (bits - 1)) <= whole < 2 ** (bits - 1) else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _single(value: Any) -> float | None:
+    number = _number(value)
+    return number if number is None or abs(number) <= _MAX_FLOAT32 else None
+
+
+_CONVERTERS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
+    {
+        "string": _string,
+        "boolean": _boolean,
+        "int": partial(_whole, bits=32),
+        "long": partial(_whole, bits=64),
+        "float": _single,
+        "double": _number,
+    }
+)

@@ -1,0 +1,157 @@
+"""What PutEvents accepts: Personalize's limits, and the schema of the Interactions dataset."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from typing import Any, Final
+
+from common.avro import AvroField, AvroSchema
+from common.errors import InvalidInput, invalid
+from events_service.domain.events import Event, SentCall, SentEvent
+from events_service.domain.properties import convert, is_text, parse_properties, plain_name, write_properties
+from events_service.domain.rows import interaction_values
+
+__all__ = ["MAX_EVENTS", "MAX_EVENT_BYTES", "check_events", "check_tracking_id"]
+
+MAX_EVENTS: Final = 10
+MAX_EVENT_BYTES: Final = 10 * 1024
+_MAX_TEXT: Final = 256
+_MAX_RECOMMENDATION_ID: Final = 40
+_MAX_IMPRESSION: Final = 25
+#: The last moment of the year 9999, the end of the contracts' time.
+_MAX_MILLIS: Final = 253_402_300_799_999
+_ATTRIBUTION_SOURCE: Final = re.compile(r"[\x20-\x7E]{1,1024}")
+#: Keys that would contradict members of the call; compared without underscores and case.
+_RESERVED: Final = frozenset({"userid", "sessionid", "eventtype", "timestamp", "recommendationid", "impression"})
+#: Where clients of the first version of the API still put these two.
+_LEGACY_ITEM, _LEGACY_VALUE = "itemid", "eventvalue"
+_NUMBER: Final = AvroField("EVENT_VALUE", "float", nullable=True)
+
+
+def check_tracking_id(tracking_id: str | None) -> str:
+    """Return the tracking id.
+
+    Raises:
+        InvalidInput: It is missing or too long.
+    """
+    return _required_text("trackingId", tracking_id)
+
+
+def check_events(call: SentCall, schema: AvroSchema) -> tuple[Event, ...]:
+    """Return the events of a call, ready to be kept.
+
+    Args:
+        call: As sent.
+        schema: Of the Interactions dataset that the events go to.
+
+    Raises:
+        InvalidInput: Anything at all is wrong with the call; then none of its events is kept.
+    """
+    session_id = _required_text("sessionId", call.session_id)
+    user_id = _text("userId", call.user_id)
+    if not 1 <= len(call.events) <= MAX_EVENTS:
+        raise invalid("eventList", got=len(call.events), want=f"1 to {MAX_EVENTS} events")
+    return tuple(
+        _event(sent, session_id=session_id, user_id=user_id, schema=schema, field=f"eventList[{index}]")
+        for index, sent in enumerate(call.events)
+    )
+
+
+def _event(sent: SentEvent, *, session_id: str, user_id: str | None, schema: AvroSchema, field: str) -> Event:
+    properties = _properties(sent.properties, field=f"{field}.properties")
+    item_id = _take(properties, _LEGACY_ITEM)
+    value = _take(properties, _LEGACY_VALUE)
+    event = Event(
+        event_id=_text(f"{field}.eventId", sent.event_id) or "",
+        session_id=session_id,
+        user_id=user_id,
+        event_type=_required_text(f"{field}.eventType", sent.event_type),
+        sent_at_millis=_moment(f"{field}.sentAt", sent.sent_at_millis),
+        event_value=_value(sent.event_value, value, field=field),
+        item_id=_item(sent.item_id, item_id, field=field),
+        properties_json=write_properties(properties),
+        recommendation_id=_text(f"{field}.recommendationId", sent.recommendation_id, longest=_MAX_RECOMMENDATION_ID),
+        impression=_impression(f"{field}.impression", sent.impression),
+        attribution_source=_attribution_source(field, sent.attribution_source),
+    )
+    size = len(event.content().encode())
+    if size > MAX_EVENT_BYTES:
+        raise invalid(field, got=f"{size} bytes", want=f"at most {MAX_EVENT_BYTES} bytes per event")
+    interaction_values(event, schema, field=field)
+    return event if event.event_id else replace(event, event_id=event.content_id())
+
+
+def _properties(text: str | None, *, field: str) -> dict[str, Any]:
+    if text is None:
+        return {}
+    properties = parse_properties(text, field=field)
+    seen: set[str] = set()
+    for key in properties:
+        plain = plain_name(key)
+        if plain in _RESERVED:
+            raise InvalidInput(f"`{field}`: got the key {key!r}, want keys other than the event's own members")
+        if plain in seen:
+            raise InvalidInput(f"`{field}`: got {key!r} in two spellings, want each property once")
+        seen.add(plain)
+    return properties
+
+
+def _take(properties: dict[str, Any], plain: str) -> Any:
+    key = next((key for key in properties if plain_name(key) == plain), None)
+    return None if key is None else properties.pop(key)
+
+
+def _item(own: str | None, legacy: Any, *, field: str) -> str | None:
+    if own is not None or legacy is None:
+        return _text(f"{field}.itemId", own)
+    return _text(f"{field}.properties.itemId", legacy)
+
+
+def _value(own: float | None, legacy: Any, *, field: str) -> float | None:
+    if own is None:
+        value: float | None = convert(legacy, _NUMBER, field=f"{field}.properties.eventValue")
+        return value
+    if not math.isfinite(own):
+        raise invalid(f"{field}.eventValue", got=own, want="a finite number")
+    return own
+
+
+def _moment(field: str, millis: int | None) -> int:
+    if millis is None or not 0 <= millis <= _MAX_MILLIS:
+        raise invalid(field, got=millis, want="seconds since 1970-01-01 UTC (not milliseconds), at most the year 9999")
+    return millis
+
+
+def _impression(field: str, ids: tuple[str, ...]) -> tuple[str, ...]:
+    if len(ids) > _MAX_IMPRESSION:
+        raise invalid(field, got=len(ids), want=f"at most {_MAX_IMPRESSION} item ids")
+    for index, item in enumerate(ids):
+        _required_text(f"{field}[{index}]", item)
+        if "|" in item:
+            # Tables hold impressions as one text, joined by bars.
+            raise invalid(f"{field}[{index}]", got=item, want="an item id without `|`")
+    return ids
+
+
+def _attribution_source(field: str, source: str | None) -> str | None:
+    name = f"{field}.metricAttribution.eventAttributionSource"
+    if source is not None and not (_ATTRIBUTION_SOURCE.fullmatch(source) and source.strip()):
+        raise invalid(name, got=source, want="1 to 1024 printable ASCII characters, not only spaces")
+    return source
+
+
+def _required_text(field: str, value: str | None) -> str:
+    text = _text(field, value)
+    if text is None:
+        raise invalid(field, got=None, want=f"1 to {_MAX_TEXT} characters: the field is required")
+    return text
+
+
+def _text(field: str, value: Any, *, longest: int = _MAX_TEXT) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 1 <= len(value) <= longest or not is_text(value):
+        raise invalid(field, got=value, want=f"a string of 1 to {longest} characters")
+    return value

@@ -1,0 +1,117 @@
+"""The log's database: its tables, and how rows become events."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any, Final
+
+from common.errors import CorruptArtifact
+from events_service.domain import Event
+from events_service.log import LogEntry, LoggedEvent
+
+__all__ = ["EVENT_COLUMNS", "INSERT_EVENT", "event_values", "logged_event", "open_database", "prepare"]
+
+_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE tables (
+    id INTEGER PRIMARY KEY,
+    location TEXT NOT NULL UNIQUE,
+    dataset_group_arn TEXT NOT NULL,
+    schema TEXT NOT NULL,
+    sealed_offset INTEGER NOT NULL DEFAULT 0,
+    removed INTEGER NOT NULL DEFAULT 0
+) STRICT;
+-- AUTOINCREMENT: an offset is not used again, even when all events were removed.
+CREATE TABLE events (
+    "offset" INTEGER PRIMARY KEY AUTOINCREMENT,
+    table_id INTEGER NOT NULL REFERENCES tables (id),
+    appended_at_millis INTEGER NOT NULL,
+    tracking_id TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    user_id TEXT,
+    event_type TEXT NOT NULL,
+    event_value REAL,
+    item_id TEXT,
+    sent_at_millis INTEGER NOT NULL,
+    properties_json TEXT,
+    recommendation_id TEXT,
+    impression_json TEXT,
+    attribution_source TEXT
+) STRICT;
+CREATE UNIQUE INDEX events_by_id ON events (tracking_id, event_id);
+CREATE INDEX events_by_table ON events (table_id);
+CREATE TABLE state (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    first_offset INTEGER NOT NULL
+) STRICT;
+INSERT INTO state VALUES (1, 1);
+"""
+_EVENT: Final = (
+    "event_id, session_id, event_type, sent_at_millis, user_id, event_value, item_id, properties_json, "
+    "recommendation_id, impression_json, attribution_source"
+)
+#: For SELECT, from `events e JOIN tables t`; in the order that `logged_event` wants.
+EVENT_COLUMNS: Final = f'e."offset", e.tracking_id, t.dataset_group_arn, {_EVENT}'
+#: A repeated id changes nothing and returns nothing.
+INSERT_EVENT: Final = (
+    f"INSERT INTO events (table_id, appended_at_millis, tracking_id, {_EVENT}) "  # noqa: S608 - constants only
+    'VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING "offset"'
+)
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open a connection in autocommit mode; transactions are written out."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    # Other connections of this process may be checkpointing or recovering.
+    connection.execute("PRAGMA busy_timeout = 5000")
+    return connection
+
+
+def prepare(connection: sqlite3.Connection, *, checkpoint_pages: int) -> None:
+    """Make the connection the writer's, and the database ours.
+
+    Args:
+        connection: Of a new database, or one that this function has prepared before.
+        checkpoint_pages: Size of the write-ahead log at which it is copied into the database.
+
+    Raises:
+        CorruptArtifact: The file is no database, or of a version that this program does not know.
+    """
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # Each commit syncs the write-ahead log: what is acknowledged survives a power cut.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages:d}")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+    except sqlite3.DatabaseError as error:
+        raise CorruptArtifact(f"event log: cannot be opened: {error}") from error
+    if version not in (0, _VERSION):
+        raise CorruptArtifact(f"event log: got a database of version {version}, want {_VERSION}; use a newer program")
+
+
+def event_values(entry: LogEntry, *, table_id: int, appended_at_millis: int) -> tuple[Any, ...]:
+    """Return the values of `INSERT_EVENT`."""
+    event = entry.event
+    return (
+        table_id, appended_at_millis, entry.tracking_id,
+        event.event_id, event.session_id, event.event_type, event.sent_at_millis, event.user_id, event.event_value,
+        event.item_id, event.properties_json, event.recommendation_id,
+        json.dumps(event.impression) if event.impression else None, event.attribution_source,
+    )  # fmt: skip
+
+
+def logged_event(row: tuple[Any, ...]) -> LoggedEvent:
+    """Return the event of a row of `EVENT_COLUMNS`."""
+    offset, tracking_id, dataset_group_arn, *values, impression, attribution_source = row
+    shown = tuple(json.loads(impression)) if impression else ()
+    return LoggedEvent(
+        offset=offset,
+        tracking_id=tracking_id,
+        dataset_group_arn=dataset_group_arn,
+        event=Event(*values, impression=shown, attribution_source=attribution_source),
+    )

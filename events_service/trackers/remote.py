@@ -1,0 +1,47 @@
+"""Asks control_plane."""
+
+from __future__ import annotations
+
+import grpc
+
+from common.avro import AvroSchema
+from common.rpc import from_rpc_error
+from events_service.log import LogTable
+from events_service.trackers import Tracker
+from protos.tailorbird.internal.v1.trackers_pb2 import ResolveEventTrackerRequest, ResolveEventTrackerResponse
+from protos.tailorbird.internal.v1.trackers_pb2_grpc import TrackerServiceStub
+
+__all__ = ["RemoteTrackers"]
+
+
+class RemoteTrackers:
+    """Resolves by a call to `TrackerService`.
+
+    Args:
+        channel: To control_plane.
+        patience_seconds: How long one call may take, retries included; less than callers of PutEvents wait.
+    """
+
+    def __init__(self, channel: grpc.Channel, *, patience_seconds: float = 3.0) -> None:
+        self._stub = TrackerServiceStub(channel)
+        self._patience_seconds = patience_seconds
+
+    def resolve(self, tracking_id: str) -> Tracker:
+        """Return what the id stands for; see `Trackers`."""
+        request = ResolveEventTrackerRequest(tracking_id=tracking_id)
+        try:
+            answer = self._stub.ResolveEventTracker(request, timeout=self._patience_seconds)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        return _tracker(answer)
+
+
+def _tracker(answer: ResolveEventTrackerResponse) -> Tracker:
+    if not answer.HasField("interactions"):
+        return Tracker(answer.dataset_group_arn)
+    table = LogTable(
+        location=answer.interactions.location,
+        dataset_group_arn=answer.dataset_group_arn,
+        schema=answer.interactions.schema,
+    )
+    return Tracker(answer.dataset_group_arn, table, AvroSchema.parse(table.schema))
