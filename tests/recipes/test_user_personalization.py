@@ -1,5 +1,7 @@
 """User-Personalization passes the contract suite; its NumPy pass, its losses and its windows are what they claim."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,7 +33,7 @@ class TestUserPersonalization(RecipeSuite):
 
 class TestUserPersonalizationSampled(RecipeSuite):
     name = "aws-user-personalization-v2"
-    hyperparameters = {**SMALL, "full_softmax_items": "0", "sampled_items": "24"}
+    hyperparameters: ClassVar = {**SMALL, "full_softmax_items": "0", "sampled_items": "24"}
     quality_floor = 0.9  # a loss estimated from 24 samples a step is a rough one
     uses_randomness = True
 
@@ -135,7 +137,8 @@ def test_rows_of_a_batch_are_runs_of_one_history():
     batches = epoch_batches(
         histories, np.ones(43, np.float32), shapes=batch_shapes(20, batch_tokens=60), random=np.random.default_rng(0)
     )
-    rows = [row[: np.flatnonzero(mass)[-1] + 1] for b in batches for row, mass in zip(b.items, b.weights) if mass.any()]
+    weighted = [pair for batch in batches for pair in zip(batch.items, batch.weights, strict=True) if pair[1].any()]
+    rows = [row[: np.flatnonzero(mass)[-1] + 1] for row, mass in weighted]
     assert all((np.diff(row) == 1).all() and (row[0] >= 40) == (row[-1] >= 40) for row in rows)
 
 
