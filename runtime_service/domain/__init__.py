@@ -1,0 +1,1 @@
+"""The rules of answering, without any transport or storage."""

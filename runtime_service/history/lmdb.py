@@ -1,0 +1,206 @@
+"""Histories in LMDB: memory-mapped, so that a look-up costs microseconds and all workers share the pages.
+
+The writer syncs data with every transaction, but not the page that points to the last one (`metasync=False`): after a
+crash of the machine the newest transaction may be gone, and with it the offset it carried, so the log gives it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import lmdb
+
+from common.logs import get_logger
+from runtime_service.domain.histories import RecentEvent
+from runtime_service.history import LoggedEvent
+from runtime_service.history.records import StoredHistory, encode
+
+__all__ = ["LmdbHistoryReader", "LmdbHistoryWriter", "prepare_history"]
+
+_FORMAT: Final = b"1"
+_FORMAT_KEY, _OFFSET_KEY = b"format", b"next_offset"
+_HISTORIES, _STATE = b"histories", b"state"
+_MAX_READERS: Final = 1024
+_log = get_logger(__name__)
+
+
+def prepare_history(folder: Path, *, map_bytes: int) -> None:
+    """Make the store, so that readers can open it; one that cannot be read is made anew, as the log has it all.
+
+    Called once, before any other process of this host opens the store.
+    """
+    try:
+        _prepare(folder, map_bytes)
+    except (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.CorruptedError, lmdb.PageNotFoundError) as error:
+        _log.warning("history_rebuilt", folder=str(folder), cause=str(error))
+        shutil.rmtree(folder)
+        _prepare(folder, map_bytes)
+
+
+class LmdbHistoryReader:
+    """Looks histories up; see `HistoryReader`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._environment = lmdb.open(str(folder), readonly=True, create=False, max_dbs=2, max_readers=_MAX_READERS)
+        self._histories = self._environment.open_db(_HISTORIES, create=False)
+
+    def find(self, dataset_group_arn: str, user_id: str) -> StoredHistory | None:
+        """Return the recent events of a user, or of the session that has this id; None for none."""
+        group = _digest(dataset_group_arn, size=8)
+        user, session = _key(group, b"u", user_id), _key(group, b"s", user_id)
+        try:
+            payload = self._get(user, session)
+        except lmdb.MapResizedError:
+            self._environment.set_mapsize(0)  # takes over the size that the writer gave the map
+            payload = self._get(user, session)
+        return None if payload is None else StoredHistory(payload)
+
+    def close(self) -> None:
+        """Give the files free."""
+        self._environment.close()
+
+    def _get(self, user: bytes, session: bytes) -> bytes | None:
+        with self._environment.begin(self._histories) as transaction:
+            payload: bytes | None = transaction.get(user) or transaction.get(session)
+            return payload
+
+
+class LmdbHistoryWriter:
+    """Follows the log; see `HistoryWriter`.
+
+    Args:
+        folder: Of a store that was prepared.
+        max_events: Newest events kept for each user or session.
+        map_bytes: Size of the map to begin with; doubled whenever it is full.
+    """
+
+    def __init__(self, folder: Path, *, max_events: int, map_bytes: int) -> None:
+        self._environment = _open(folder, map_bytes)
+        # Places of readers that were killed would keep old pages alive.
+        self._environment.reader_check()
+        self._histories = self._environment.open_db(_HISTORIES)
+        self._state = self._environment.open_db(_STATE)
+        self._max_events = max_events
+
+    def next_offset(self) -> int:
+        """Return the place in the log to go on from; 1 at first."""
+        with self._environment.begin() as transaction:
+            return int(transaction.get(_OFFSET_KEY, b"1", db=self._state))
+
+    def append(self, events: Sequence[LoggedEvent], *, next_offset: int) -> None:
+        """Add events and move on, all or nothing."""
+
+        def write(transaction: Any) -> None:
+            known = int(transaction.get(_OFFSET_KEY, b"1", db=self._state))
+            changes = _Changes(lambda key: transaction.get(key, db=self._histories), self._max_events)
+            for event in events:
+                if event.offset >= known:
+                    changes.add(event)
+            for key, history in changes.histories.items():
+                if history:
+                    transaction.put(key, encode(history), db=self._histories)
+                else:
+                    transaction.delete(key, db=self._histories)
+            transaction.put(_OFFSET_KEY, str(max(next_offset, known)).encode(), db=self._state)
+
+        self._write(write)
+
+    def skip(self, next_offset: int) -> None:
+        """Move on to a later place without the events between."""
+        self._write(lambda transaction: transaction.put(_OFFSET_KEY, str(next_offset).encode(), db=self._state))
+
+    def clear(self) -> None:
+        """Forget everything, to begin with the log at 1."""
+
+        def write(transaction: Any) -> None:
+            transaction.drop(self._histories, delete=False)
+            transaction.put(_OFFSET_KEY, b"1", db=self._state)
+
+        self._write(write)
+
+    def close(self) -> None:
+        """Give the files free."""
+        self._environment.close()
+
+    def _write(self, change: Callable[[Any], object]) -> None:
+        while True:
+            try:
+                with self._environment.begin(write=True) as transaction:
+                    change(transaction)
+                    return
+            except lmdb.MapFullError:
+                grown = 2 * self._environment.info()["map_size"]
+                _log.info("history_map_grown", bytes=grown)
+                self._environment.set_mapsize(grown)
+
+
+class _Changes:
+    """The histories that one batch of events changes, each read once and written once."""
+
+    def __init__(self, read: Callable[[bytes], bytes | None], max_events: int) -> None:
+        self._read = read
+        self._max_events = max_events
+        self.histories: dict[bytes, list[RecentEvent]] = {}
+
+    def add(self, event: LoggedEvent) -> None:
+        group = _digest(event.dataset_group_arn, size=8)
+        session = _key(group, b"s", event.session_id)
+        if not event.user_id:
+            key = session
+        else:
+            key = _key(group, b"u", event.user_id)
+            if event.session_id:
+                self._move(session, key, event.offset)
+        if event.item_id and (event.user_id or event.session_id):
+            fingerprint = int.from_bytes(_digest(event.event_id or str(event.offset), size=8), "little")
+            self._append(key, RecentEvent(event.offset, event.millis, event.event_type, event.item_id, fingerprint))
+
+    def _move(self, session: bytes, user: bytes, offset: int) -> None:
+        """Give a user what a session did before; it counts from the event on that tied the two."""
+        for event in self._history(session):
+            self._append(user, RecentEvent(offset, event.millis, event.event_type, event.item_id, event.fingerprint))
+        self.histories[session] = []
+
+    def _append(self, key: bytes, event: RecentEvent) -> None:
+        history = self._history(key)
+        if all(known.fingerprint != event.fingerprint for known in history):
+            history.append(event)
+            del history[: -self._max_events]
+
+    def _history(self, key: bytes) -> list[RecentEvent]:
+        history = self.histories.get(key)
+        if history is None:
+            payload = self._read(key)
+            history = self.histories[key] = [] if payload is None else StoredHistory(payload).events()
+        return history
+
+
+def _prepare(folder: Path, map_bytes: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = _open(folder, map_bytes)
+    try:
+        histories, state = environment.open_db(_HISTORIES), environment.open_db(_STATE)
+        with environment.begin(write=True) as transaction:
+            if transaction.get(_FORMAT_KEY, db=state) != _FORMAT:
+                transaction.drop(histories, delete=False)
+                transaction.drop(state, delete=False)
+                transaction.put(_FORMAT_KEY, _FORMAT, db=state)
+    finally:
+        environment.close()
+
+
+def _open(folder: Path, map_bytes: int) -> Any:
+    # A map smaller than what lies in the file already would hide its end; LMDB itself then takes the file's size.
+    return lmdb.open(str(folder), map_size=map_bytes, max_dbs=2, max_readers=_MAX_READERS, metasync=False)
+
+
+def _key(group: bytes, kind: bytes, identifier: str) -> bytes:
+    return group + kind + _digest(identifier, size=16)
+
+
+def _digest(text: str, *, size: int) -> bytes:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=size).digest()

@@ -1,0 +1,53 @@
+"""How one user's recent events lie in the store: the newest offset, then the events one after another.
+
+The newest offset stands in front, so that a reader who has seen it need not read on.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runtime_service.domain.histories import RecentEvent
+
+__all__ = ["StoredHistory", "encode"]
+
+_HEAD = struct.Struct("<q")
+# Offset, milliseconds, fingerprint, lengths of the event type and of the item id in bytes.
+_EVENT = struct.Struct("<qqQHH")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHistory:
+    """A history as it was stored; the events are taken apart when they are asked for."""
+
+    payload: bytes
+
+    @property
+    def last_offset(self) -> int:
+        """Offset of the newest event."""
+        (offset,) = _HEAD.unpack_from(self.payload)
+        return int(offset)
+
+    def events(self) -> list[RecentEvent]:
+        """Return the events in the order of their arrival."""
+        payload, position, found = self.payload, _HEAD.size, []
+        while position < len(payload):
+            offset, millis, fingerprint, type_bytes, item_bytes = _EVENT.unpack_from(payload, position)
+            text = position + _EVENT.size
+            position = text + type_bytes + item_bytes
+            event_type = payload[text : text + type_bytes].decode()
+            item_id = payload[text + type_bytes : position].decode()
+            found.append(RecentEvent(offset, millis, event_type, item_id, fingerprint))
+        return found
+
+
+def encode(events: Sequence[RecentEvent]) -> bytes:
+    """Return the stored form of events in the order of their arrival; at least one."""
+    parts = [_HEAD.pack(events[-1].offset)]
+    for event in events:
+        event_type, item_id = event.event_type.encode(), event.item_id.encode()
+        parts.append(_EVENT.pack(event.offset, event.millis, event.fingerprint, len(event_type), len(item_id)))
+        parts += (event_type, item_id)
+    return b"".join(parts)

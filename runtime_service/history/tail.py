@@ -1,0 +1,89 @@
+"""Follows the event log and keeps the histories of this host up to date."""
+
+from __future__ import annotations
+
+import grpc.aio
+
+from common.errors import OffsetOutOfRange, TailorbirdError
+from common.logs import get_logger
+from common.rpc import from_rpc_error
+from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
+from runtime_service.backoff import Backoff
+from runtime_service.history import HistoryWriter, LoggedEvent
+
+__all__ = ["LogTail"]
+
+#: Name of the fact that an OUT_OF_RANGE carries when the log says what it still keeps.
+EARLIEST_OFFSET = "earliest_offset"
+_BATCH_EVENTS = 1000
+_log = get_logger(__name__)
+
+
+class LogTail:
+    """Reads the log from where the histories end, for as long as it is run.
+
+    Args:
+        log: The log's stub.
+        history: Written in the order of the log.
+        wait_seconds: How long one question waits for new events.
+    """
+
+    def __init__(
+        self, log: event_log_pb2_grpc.EventLogServiceAsyncStub, history: HistoryWriter, *, wait_seconds: float
+    ) -> None:
+        self._log = log
+        self._history = history
+        self._wait_seconds = wait_seconds
+
+    async def run(self) -> None:
+        """Follow the log until cancelled; a log that cannot be reached is asked again."""
+        backoff = Backoff()
+        while True:
+            try:
+                await self._step()
+            except OffsetOutOfRange as error:
+                if not self._skip_to_kept(error):
+                    await backoff.pause("event_log_gap", error)
+            except TailorbirdError as error:
+                await backoff.pause("event_log_unreachable", error)
+            else:
+                backoff.succeeded("event_log_reached")
+
+    async def _step(self) -> None:
+        wanted = self._history.next_offset()
+        try:
+            answer = await self._log.ReadEvents(
+                event_log_pb2.ReadEventsRequest(
+                    from_offset=wanted, max_events=_BATCH_EVENTS, wait_seconds=self._wait_seconds
+                )
+            )
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+        if answer.next_offset < wanted:
+            # Offsets never fall: this is another log, so what was kept belongs to nobody any more.
+            _log.warning("event_log_replaced", expected_offset=wanted, next_offset=answer.next_offset)
+            self._history.clear()
+        elif answer.next_offset > wanted:
+            self._history.append([_to_event(event) for event in answer.events], next_offset=answer.next_offset)
+
+    def _skip_to_kept(self, error: OffsetOutOfRange) -> bool:
+        """Go on with what the log still keeps; artifacts contain what came before."""
+        known, earliest = self._history.next_offset(), error.metadata.get(EARLIEST_OFFSET, "")
+        if not earliest.isdecimal() or int(earliest) <= known:
+            return False
+        _log.warning("events_skipped", next_offset=known, earliest_offset=int(earliest))
+        self._history.skip(int(earliest))
+        return True
+
+
+def _to_event(event: event_log_pb2.LoggedEvent) -> LoggedEvent:
+    return LoggedEvent(
+        offset=event.offset,
+        dataset_group_arn=event.dataset_group_arn,
+        session_id=event.session_id,
+        user_id=event.user_id,
+        item_id=event.item_id,
+        event_type=event.event_type,
+        event_id=event.event_id,
+        millis=event.sent_at_millis,
+    )

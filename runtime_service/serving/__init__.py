@@ -1,0 +1,1 @@
+"""What is served: artifacts loaded and verified, campaigns as the control plane assigns them."""

@@ -1,0 +1,157 @@
+"""A loaded artifact: everything that answers need, mapped, checked against each other and warm."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from common.artifacts import Artifact, open_artifact
+from common.errors import CorruptArtifact, OperationUnavailable
+from common.storage import Store
+from common.vocabulary import Vocabulary
+from recipes.arrays import map_arrays
+from recipes.interface import FloatArray, Histories, ItemIndexes, Recipe, Scorer
+from recipes.registry import recipe as find_recipe
+from recipes.registry import scorer_loader
+from runtime_service.serving.retrieval import IndexMode, Retrieval, open_retrieval
+
+__all__ = ["Model", "ModelLoader"]
+
+_SERVED_TYPES = ("USER_PERSONALIZATION", "POPULAR_ITEMS")
+_NO_ITEMS: ItemIndexes = np.empty(0, np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What was trained; immutable, its arrays shared by all processes of the host.
+
+    Attributes:
+        recipe: Of the artifact.
+        scorer: Makes vectors of histories.
+        retrieval: Finds items by vectors.
+        items: Ids and indexes of the catalogue.
+        item_ids: The same ids as a list: each answer reads many of them.
+        users: Ids and indexes of the users known at the snapshot.
+        user_vectors: float32 [n_users, d], the query of each user at the snapshot.
+        histories: Of the same users.
+        watermark: Offset of the last event that the snapshot contains.
+    """
+
+    recipe: Recipe
+    scorer: Scorer
+    retrieval: Retrieval
+    items: Vocabulary
+    item_ids: list[str]
+    users: Vocabulary
+    user_vectors: FloatArray
+    histories: Histories
+    watermark: int
+
+    def snapshot_history(self, user: int | None) -> ItemIndexes:
+        """Return a user's items at the snapshot, oldest first; nothing for an unknown user."""
+        return _NO_ITEMS if user is None else self.histories.of(user)
+
+
+class ModelLoader:
+    """Opens artifacts; called from any thread.
+
+    Args:
+        store: The shared store.
+        cache: Local folder for copies from a store that is not local.
+        index: Which index to serve with.
+    """
+
+    def __init__(self, store: Store, *, cache: Path, index: IndexMode) -> None:
+        self._store = store
+        self._cache = cache
+        self._index: IndexMode = index
+
+    def load(self, location: str) -> Model:
+        """Fetch an artifact, verify every byte, open it and answer one query with it.
+
+        Raises:
+            ResourceNotFound: Nothing is published there, or its recipe is unknown here.
+            CorruptArtifact: Its files differ from the manifest or do not belong together.
+            OperationUnavailable: Its recipe answers another operation.
+            Unavailable: The store cannot be reached.
+        """
+        with self._one_at_a_time(location):
+            artifact = open_artifact(self._store, location, cache=self._cache)
+        model = self._open(artifact)
+        _check(model, artifact)
+        _warm(model)
+        return model
+
+    def _open(self, artifact: Artifact) -> Model:
+        folder, manifest = artifact.folder, artifact.manifest
+        recipe = find_recipe(manifest.recipe)
+        if recipe.recipe_type not in _SERVED_TYPES:
+            served = " or ".join(_SERVED_TYPES)
+            raise OperationUnavailable(
+                f"`recipe`: got {recipe.name} of type {recipe.recipe_type}, want one of type {served}"
+            )
+        scorer = scorer_loader(recipe)(folder)
+        arrays = map_arrays(folder, ("user_vectors", "history_offsets", "history_items"))
+        items = Vocabulary.load(folder, "items")
+        return Model(
+            recipe=recipe,
+            scorer=scorer,
+            retrieval=open_retrieval(folder, manifest, scorer=scorer, mode=self._index),
+            items=items,
+            item_ids=items.ids(range(len(items))),
+            users=Vocabulary.load(folder, "users"),
+            user_vectors=arrays["user_vectors"],
+            histories=Histories(arrays["history_offsets"], arrays["history_items"]),
+            watermark=manifest.snapshot.event_watermark,
+        )
+
+    @contextmanager
+    def _one_at_a_time(self, location: str) -> Iterator[None]:
+        """Keep the workers of this host from fetching one artifact into one place at once."""
+        if self._store.local_folder(location) is not None:
+            yield
+            return
+        self._cache.mkdir(parents=True, exist_ok=True)
+        name = hashlib.sha256(location.encode()).hexdigest()[:32]
+        descriptor = os.open(self._cache / f".{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _check(model: Model, artifact: Artifact) -> None:
+    manifest, n_items = artifact.manifest, len(model.items)
+    dimensions = model.scorer.item_vectors.shape[1]
+    total = int(model.histories.offsets[-1]) if len(model.histories.offsets) else -1
+    facts = {
+        "items.*.npy": (n_items, manifest.n_items),
+        "item_vectors.npy": (model.scorer.item_vectors.shape, (n_items, manifest.dimensions)),
+        "users.*.npy": (len(model.users), manifest.n_users),
+        "user_vectors.npy": (model.user_vectors.shape, (manifest.n_users, dimensions)),
+        "history_offsets.npy": (model.histories.offsets.shape, (manifest.n_users + 1,)),
+        "history_items.npy": (len(model.histories.items), total),
+    }
+    for name, (got, want) in facts.items():
+        if got != want:
+            raise CorruptArtifact(f"`{name}`: got {got}, want {want}, as the other files tell")
+    if n_items == 0:
+        raise CorruptArtifact("`items.*.npy`: got no items, want at least one to recommend")
+    if total and not 0 <= int(model.histories.items.min()) <= int(model.histories.items.max()) < n_items:
+        raise CorruptArtifact(f"`history_items.npy`: got indexes out of range, want 0 to {n_items - 1}")
+
+
+def _warm(model: Model) -> None:
+    """Answer for nobody and for a known user, so that the first caller does not wait for the disk."""
+    query = model.scorer.query(_NO_ITEMS)
+    model.retrieval.find(query, history=_NO_ITEMS, limit=1)
+    if len(model.users):
+        model.retrieval.find(model.user_vectors[0], history=model.histories.of(0), limit=1)

@@ -1,0 +1,112 @@
+"""Finding the best items for a query and how they score, with either index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from common.errors import CorruptArtifact
+from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
+from recipes.index import AnnoyIndex, recommend
+from recipes.interface import FloatArray, ItemIndexes, Scorer
+from recipes.selection import best
+
+__all__ = ["ANNOY_FILE", "AnnoyRetrieval", "ExactRetrieval", "IndexMode", "Ranked", "Retrieval", "open_retrieval"]
+
+ANNOY_FILE = "index.ann"
+IndexMode = Literal["auto", "annoy", "exact"]
+#: Items asked of Annoy at least: what calibration measured, and enough for the scores' sum to mean something.
+_CANDIDATES = 100
+#: Nodes that Annoy inspects when it is forced upon an artifact whose calibration never measured it: all trees, deep.
+_UNMEASURED_SEARCH_K = 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The best items.
+
+    Attributes:
+        items: int32 [k], best first.
+        scores: float32 [k], the share of each in the softmax over everything that was scored.
+    """
+
+    items: ItemIndexes
+    scores: FloatArray
+
+
+class Retrieval(Protocol):
+    """Finds the best items; immutable."""
+
+    def find(self, query: FloatArray, *, history: ItemIndexes, limit: int) -> Ranked:
+        """Return the best items for a user.
+
+        Args:
+            query: float32 [d], the scorer's vector of the history.
+            history: int32 [m], item indexes, all known; their scores change by the scorer's repeat bias.
+            limit: Items wanted, at least 1.
+        """
+
+
+class ExactRetrieval:
+    """Scores the whole catalogue by one matrix product; the softmax runs over the whole catalogue too."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._vectors = scorer.item_vectors
+        self._repeat_bias = np.float32(scorer.repeat_bias)
+
+    def find(self, query: FloatArray, *, history: ItemIndexes, limit: int) -> Ranked:
+        """Return the best items for a user."""
+        scores: FloatArray = self._vectors @ query
+        if self._repeat_bias and len(history):
+            # An item that occurs twice is still adjusted once: numpy reads all before it writes.
+            scores[history] += self._repeat_bias
+        items = best(scores, limit)
+        top = scores[items]
+        highest = top[0]
+        scores -= highest
+        np.exp(scores, out=scores)
+        return Ranked(items, np.exp(top - highest) / scores.sum())
+
+
+class AnnoyRetrieval:
+    """Scores what Annoy finds, and the history; the softmax runs over these candidates."""
+
+    def __init__(self, scorer: Scorer, index: AnnoyIndex) -> None:
+        self._scorer = scorer
+        self._index = index
+
+    def find(self, query: FloatArray, *, history: ItemIndexes, limit: int) -> Ranked:
+        """Return the best items for a user."""
+        items, scores = recommend(
+            self._index, self._scorer, history=history, limit=max(limit, _CANDIDATES), query=query
+        )
+        shares = np.exp(scores - scores[0])
+        return Ranked(items[:limit], shares[:limit] / shares.sum())
+
+
+def open_retrieval(folder: Path, manifest: ArtifactManifest, *, scorer: Scorer, mode: IndexMode) -> Retrieval:
+    """Open the index of an artifact.
+
+    Args:
+        folder: Of the artifact.
+        manifest: Carries the calibration.
+        scorer: Of the artifact.
+        mode: `auto` takes the calibration's choice.
+
+    Raises:
+        CorruptArtifact: The index file is missing, unreadable or of another catalogue, or the choice is unknown.
+    """
+    chosen = manifest.index.chosen if mode == "auto" else mode
+    if chosen == "exact":
+        return ExactRetrieval(scorer)
+    if chosen != "annoy":
+        raise CorruptArtifact(f"`index.chosen`: got {chosen!r}, want annoy or exact")
+    # Calibration tries more and more nodes and ends with the first setting that finds enough.
+    measured = [found.search_k for found in manifest.index.measurements if found.index == "annoy"]
+    index = AnnoyIndex(
+        folder / ANNOY_FILE, scorer.item_vectors, search_k=measured[-1] if measured else _UNMEASURED_SEARCH_K
+    )
+    return AnnoyRetrieval(scorer, index)

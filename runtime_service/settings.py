@@ -1,0 +1,43 @@
+"""Settings of the runtime, read once by its `__main__`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from common.settings import ProcessSettings, StoreSettings
+
+__all__ = ["RuntimeSettings"]
+
+
+class RuntimeSettings(ProcessSettings, StoreSettings):
+    """Environment variables `TAILORBIRD_<NAME>`."""
+
+    listen: str = Field("127.0.0.1:7403", description="HOST:PORT that calls are taken on, by all workers together.")
+    control_plane: str = Field("127.0.0.1:7401", description="HOST:PORT of the control plane.")
+    events_service: str = Field("127.0.0.1:7402", description="HOST:PORT of the events service.")
+    workers: int | None = Field(
+        None, ge=1, le=256, description="Processes that answer calls; by default one per processor, at most 4."
+    )
+    index: Literal["auto", "annoy", "exact"] = Field(
+        "auto", description="How candidates are found: `auto` takes what each artifact's calibration chose."
+    )
+    cache_dir: Path = Field(
+        Path("tailorbird-data/runtime/artifacts"),
+        description="Copies of artifacts, used when the shared store is not a folder.",
+    )
+    history_dir: Path = Field(
+        Path("tailorbird-data/runtime/history"), description="Recent events by user; rebuilt from the log when lost."
+    )
+    history_events: int = Field(200, ge=1, le=1000, description="Newest events kept for each user or session.")
+    history_map_bytes: int = Field(
+        1 << 34, ge=1 << 20, description="First size of the history's map; a sparse file, which grows when it is full."
+    )
+    query_cache_users: int = Field(
+        10_000, ge=0, description="Users with recent events whose vectors each worker keeps, per campaign."
+    )
+    watch_seconds: float = Field(
+        10.0, gt=0, le=60, description="How long one question for changed assignments or new events waits."
+    )
