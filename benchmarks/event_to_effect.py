@@ -8,19 +8,15 @@ changed list is measured twice: with gRPC stubs, and with boto3 through the gate
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from benchmarks.report import markdown_table, percentile, publish
 from benchmarks.system import System, running_system
 from cli.demo.catalogue import EVENT, SCHEMAS, DemoData
 from cli.demo.generated import generate
@@ -129,19 +125,14 @@ def main() -> None:
             taken = sorted(milliseconds(path, users[begin : begin + arguments.events], data))
             rows[path.name] = {
                 "events": len(taken),
-                "p50_ms": round(statistics.median(taken), 2),
-                "p99_ms": round(taken[max(0, int(len(taken) * 0.99) - 1)], 2),
+                "p50_ms": round(percentile(taken, 0.5), 2),
+                "p99_ms": round(percentile(taken, 0.99), 2),
                 "max_ms": round(taken[-1], 2),
             }
-    report = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": platform.platform(), "ways": rows}
-    lines = ["| way | events | p50 ms | p99 ms | max ms |", "| --- | --- | --- | --- | --- |"]
-    lines += [
-        f"| {name} | {row['events']} | {row['p50_ms']} | {row['p99_ms']} | {row['max_ms']} |"
-        for name, row in rows.items()
-    ]
-    sys.stdout.write("\n".join(lines) + "\n")
-    if arguments.output:
-        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+    table = markdown_table(
+        ("way", "events", "p50 ms", "p99 ms", "max ms"), [(name, *row.values()) for name, row in rows.items()]
+    )
+    publish({"ways": rows}, table=table, output=arguments.output)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -44,8 +45,12 @@ class System:
 
 
 @contextmanager
-def running_system(folder: Path) -> Iterator[System]:
+def running_system(folder: Path, *, settings: Mapping[str, str] | None = None) -> Iterator[System]:
     """Start everything, yield when the gateway says that all is well, stop everything.
+
+    Args:
+        folder: Data directory.
+        settings: Environment variables that say how, beside those of this process.
 
     Raises:
         Unavailable: It did not start; its log is `folder`/system.log.
@@ -54,7 +59,8 @@ def running_system(folder: Path) -> Iterator[System]:
     log = folder / "system.log"
     with log.open("wb") as output:
         command = [sys.executable, "-m", "cli", "up", "--data-dir", str(folder), "--port-base", str(ports.base)]
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        environ = {**os.environ, **(settings or {})}
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environ)
         try:
             _wait_healthy(f"{ports.endpoint}/health", process, log)
             yield System(Installation(folder), ports)

@@ -1,0 +1,100 @@
+"""The echo server: what this stack can do at best, when a prepared answer is all that a call costs.
+
+The same gRPC for Python on uvloop, the same generated stubs and number of processes on one port as the runtime, and
+nothing else: no interceptor, no token, no request id, no model. `python -m benchmarks.echo PORT FILE` is one process
+of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import uvloop
+
+from common.errors import Unavailable
+from common.rpc.server import wait_for_signal
+from protos.tailorbird.runtime.v1 import runtime_service_pb2 as runtime
+from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import (
+    RuntimeServiceServicer,
+    add_RuntimeServiceServicer_to_server,
+)
+
+__all__ = ["echo_server"]
+
+_READY = "ready"
+
+
+class _Echo(RuntimeServiceServicer):
+    """Answers everything with one message.
+
+    Args:
+        answer: The message.
+    """
+
+    def __init__(self, answer: runtime.GetRecommendationsResponse) -> None:
+        self._answer = answer
+
+    async def GetRecommendations(
+        self,
+        request: runtime.GetRecommendationsRequest,  # noqa: ARG002 - the signature of every method
+        context: Any,  # noqa: ARG002
+    ) -> runtime.GetRecommendationsResponse:
+        """Return the message."""
+        return self._answer
+
+
+@contextlib.contextmanager
+def echo_server(answer: runtime.GetRecommendationsResponse, *, processes: int, folder: Path) -> Iterator[str]:
+    """Run the echo server and yield its `host:port`.
+
+    Raises:
+        Unavailable: A process did not start.
+    """
+    prepared = folder / "echo.answer"
+    prepared.write_bytes(answer.SerializeToString())
+    with socket.socket() as held, contextlib.ExitStack() as running:
+        # Bound and not listening: keeps the port for the processes, and gets no connection.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        for _ in range(processes):
+            running.enter_context(_process(port, prepared))
+        yield f"127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def _process(port: int, prepared: Path) -> Iterator[None]:
+    command = [sys.executable, "-m", "benchmarks.echo", str(port), str(prepared)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline().strip()
+            if said != _READY:
+                raise Unavailable(f"echo server: got {said!r}, want {_READY!r}")
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+async def _serve(port: int, prepared: Path) -> None:
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 1)])
+    answer = runtime.GetRecommendationsResponse.FromString(prepared.read_bytes())
+    add_RuntimeServiceServicer_to_server(_Echo(answer), server)  # type: ignore[abstract]  # in the stubs only
+    server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    sys.stdout.write(f"{_READY}\n")
+    sys.stdout.flush()
+    await wait_for_signal()
+    await server.stop(None)
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve(int(sys.argv[1]), Path(sys.argv[2])))

@@ -1,0 +1,159 @@
+"""Load on a gRPC server from h2load, a load generator written in C, so that the generator is not what is measured.
+
+h2load speaks HTTP/2 and sends one request body again and again. A gRPC unary call is such a body: five bytes that
+frame the serialized request. To ask for many users, many short runs of h2load follow each other in a few lanes side by
+side, each run with the body of another user.
+
+h2load sees HTTP's status, which is 200 for failed calls too, and not gRPC's in the trailers. It does count the bytes of
+the bodies, and a failed call has none: with the size of a checked answer known, every answer of a run is accounted for.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf.message import Message
+
+from common.errors import InvalidInput, Unavailable
+
+__all__ = ["Call", "Load", "Outcome", "frame_bytes", "h2load_path", "press"]
+
+_FRAME_HEADER_BYTES = 5
+_REQUESTS = re.compile(r"^requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", re.MULTILINE)
+_DATA = re.compile(r"^traffic: .*\((\d+)\) data", re.MULTILINE)
+_RUN_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call to repeat.
+
+    Attributes:
+        request: The message.
+        answer_bytes: Size of the right answer's message, from a call that was checked.
+    """
+
+    request: Message
+    answer_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How hard to press.
+
+    Attributes:
+        lanes: Runs of h2load side by side, one connection each.
+        streams: Calls in flight on each connection.
+        repeats: Times that each call is made, in one run.
+    """
+
+    lanes: int
+    streams: int
+    repeats: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it.
+
+    Attributes:
+        requests: Answered calls.
+        seconds: From the first call to the last answer.
+        latencies_ms: Of each call, ascending.
+        wrong: Calls that failed, or whose answer had another size than the right one; at most an estimate when
+            answers of one run are too long and too short.
+    """
+
+    requests: int
+    seconds: float
+    latencies_ms: tuple[float, ...]
+    wrong: int
+
+    @property
+    def per_second(self) -> float:
+        """Calls answered in one second."""
+        return self.requests / self.seconds
+
+
+def h2load_path() -> str:
+    """Return where h2load is.
+
+    Raises:
+        InvalidInput: It is not installed.
+    """
+    found = shutil.which("h2load")
+    if found is None:
+        raise InvalidInput("`h2load`: got none on PATH, want it: apt-get install nghttp2-client")
+    return found
+
+
+def frame_bytes(message: Message) -> bytes:
+    """Return a message as gRPC sends it: not compressed (0), its length in four bytes, the message."""
+    body = message.SerializeToString()
+    return b"\0" + len(body).to_bytes(4, "big") + body
+
+
+def press(address: str, method: str, calls: Sequence[Call], *, load: Load, token: str) -> Outcome:
+    """Make every call `load.repeats` times.
+
+    Args:
+        address: `host:port`.
+        method: Full name as on the wire: `/package.Service/Method`.
+        calls: Dealt out to the lanes in turn.
+        load: How hard.
+        token: Bearer token.
+
+    Raises:
+        InvalidInput: h2load is not installed.
+        Unavailable: h2load cannot connect, or says what is not understood.
+    """
+    command = [h2load_path(), f"--requests={load.repeats}", "--clients=1", f"--max-concurrent-streams={load.streams}"]
+    for header in ("content-type: application/grpc", "te: trailers", f"authorization: Bearer {token}"):
+        command += ["--header", header]
+    with tempfile.TemporaryDirectory() as folder:
+        for place, call in enumerate(calls):
+            (Path(folder) / f"{place}.body").write_bytes(frame_bytes(call.request))
+
+        def lane(first: int) -> list[_Run]:
+            runs = []
+            for place in range(first, len(calls), load.lanes):
+                files = [f"--data={folder}/{place}.body", f"--log-file={folder}/{place}.log"]
+                runs.append(
+                    _run([*command, *files, f"http://{address}{method}"], calls[place], Path(folder, f"{place}.log"))
+                )
+            return runs
+
+        started = time.perf_counter()
+        with ThreadPoolExecutor(load.lanes) as pool:
+            done = [run for runs in pool.map(lane, range(load.lanes)) for run in runs]
+        seconds = time.perf_counter() - started
+    latencies = sorted(latency for run in done for latency in run.latencies_ms)
+    return Outcome(len(latencies), seconds, tuple(latencies), sum(run.wrong for run in done))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    latencies_ms: list[float]
+    wrong: int
+
+
+def _run(command: Sequence[str], call: Call, log: Path) -> _Run:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_RUN_SECONDS, check=False)
+    counts, data = _REQUESTS.search(done.stdout), _DATA.search(done.stdout)
+    if done.returncode or counts is None or data is None:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise Unavailable(f"h2load: ended with {done.returncode}: {said[-1] if said else 'no message'}")
+    succeeded, *failures = (int(count) for count in counts.groups())
+    size = call.answer_bytes + _FRAME_HEADER_BYTES
+    missing = abs(succeeded * size - int(data[1]))
+    # Columns: microseconds since 1970 at the start, HTTP's status, microseconds until the end of the answer.
+    latencies = [int(line.split("\t")[2]) / 1000 for line in log.read_text().splitlines()]
+    return _Run(latencies, sum(failures) + -(-missing // size))

@@ -1,0 +1,160 @@
+"""GetRecommendations beside an echo server of the same stack: `python -m benchmarks.serving`.
+
+Both are pressed by h2load in alternating rounds of one run: the whole system's runtime, which looks a user up, searches
+the catalogue and answers 25 items with scores, and a server that answers a message prepared from one of those answers.
+The ratio of the two throughputs is the share of the stack's own limit that is left for applications.
+
+Every round asks for other users, each several times in a row: h2load repeats one body (see `benchmarks.load`). Nothing
+in the runtime remembers an answer; the vector of a user whose newest interaction is in the trained snapshot is part of
+the artifact, as for most users of a live system. The load generator shares the machine with the servers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.echo import echo_server
+from benchmarks.load import Call, Load, Outcome, h2load_path, press
+from benchmarks.report import markdown_table, percentile, publish
+from benchmarks.system import System, running_system
+from cli.demo.catalogue import SCHEMAS, DemoData
+from cli.demo.generated import generate
+from cli.demo.journey import Journey
+from common.errors import Unavailable
+from common.rpc import channel
+from protos.tailorbird.runtime.v1 import runtime_service_pb2 as runtime
+from protos.tailorbird.runtime.v1 import runtime_service_pb2_grpc
+
+_METHOD = "/tailorbird.runtime.v1.RuntimeService/GetRecommendations"
+_RESULTS = 25
+#: What serves is measured, not what is learnt: a short training gives vectors of the same shape.
+_HYPERPARAMETERS = {"epochs": 3}
+_ALONE = Load(lanes=1, streams=1, repeats=20)
+
+
+def deploy(system: System, data: DemoData) -> str:
+    """Import, train and serve the data; return the campaign's ARN."""
+    journey = Journey(system.clients(), suffix="benchmark")
+    journey.create_datasets(SCHEMAS)
+    files = data.write_csv(system.installation.buckets / "benchmark")
+    journey.import_csv({kind: f"s3://benchmark/{path.name}" for kind, path in files.items()})
+    solution = journey.create_solution("personal", "aws-user-personalization-v2", hyperparameters=_HYPERPARAMETERS)
+    return journey.create_campaign("films", journey.train(solution))
+
+
+def checked_answers(
+    address: str, requests: Sequence[runtime.GetRecommendationsRequest], *, token: str
+) -> list[runtime.GetRecommendationsResponse]:
+    """Make each call once with the generated stub.
+
+    Raises:
+        Unavailable: An answer is not a full list of different items with scores.
+    """
+    answers = []
+    with channel(address, token=token) as opened:
+        stub = runtime_service_pb2_grpc.RuntimeServiceStub(opened)
+        for request in requests:
+            answer = stub.GetRecommendations(request)
+            items = {item.item_id for item in answer.item_list if item.HasField("score")}
+            if len(items) != _RESULTS:
+                raise Unavailable(f"answer for {request.user_id}: got {len(items)} scored items, want {_RESULTS}")
+            answers.append(answer)
+    return answers
+
+
+def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """Work out the figures of one server from its rounds."""
+    latencies = sorted(latency for outcome in outcomes for latency in outcome.latencies_ms)
+    return {
+        "requests": len(latencies),
+        "wrong": sum(outcome.wrong for outcome in outcomes),
+        "per_second": round(statistics.median(outcome.per_second for outcome in outcomes), 1),
+        "p50_ms": round(percentile(latencies, 0.5), 2),
+        "p99_ms": round(percentile(latencies, 0.99), 2),
+    }
+
+
+def main() -> None:
+    """Run and print; figures as JSON with `--output`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds per server")
+    parser.add_argument("--users", type=int, default=100, help="distinct users per round")
+    parser.add_argument("--repeats", type=int, default=100, help="calls per user and round")
+    parser.add_argument("--lanes", type=int, default=8, help="connections at a time")
+    parser.add_argument("--streams", type=int, default=4, help="calls in flight per connection")
+    parser.add_argument("--processes", type=int, default=min(4, os.cpu_count() or 1), help="of each server")
+    parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
+    arguments = parser.parse_args()
+    h2load_path()  # missing tools are told before minutes of preparation
+    load = Load(arguments.lanes, arguments.streams, arguments.repeats)
+    data = generate(users=max(600, arguments.rounds * arguments.users))
+    users = sorted({watch.user for watch in data.watches})
+    settings = {"TAILORBIRD_WORKERS": str(arguments.processes)}
+    with tempfile.TemporaryDirectory() as folder, running_system(Path(folder), settings=settings) as system:
+        campaign, token = deploy(system, data), system.token()
+        requests = [
+            runtime.GetRecommendationsRequest(campaign_arn=campaign, user_id=user, num_results=_RESULTS)
+            for user in users[: arguments.rounds * arguments.users]
+        ]
+        address = system.ports.address("runtime_service")
+        answers = checked_answers(address, requests, token=token)
+        with echo_server(answers[0], processes=arguments.processes, folder=Path(folder)) as echo:
+            sizes = {address: [answer.ByteSize() for answer in answers], echo: [answers[0].ByteSize()] * len(answers)}
+            calls = {
+                server: [Call(request, size) for request, size in zip(requests, sizes[server], strict=True)]
+                for server in (address, echo)
+            }
+            busy: dict[str, list[Outcome]] = {address: [], echo: []}
+            alone: dict[str, list[Outcome]] = {address: [], echo: []}
+            for server in calls:  # first calls of a process are slower
+                press(server, _METHOD, calls[server][: 2 * load.lanes], load=load, token=token)
+            for begin in range(0, len(requests), arguments.users):
+                for server in calls:
+                    part = calls[server][begin : begin + arguments.users]
+                    busy[server].append(press(server, _METHOD, part, load=load, token=token))
+                    alone[server].append(press(server, _METHOD, part[:25], load=_ALONE, token=token))
+        checked_answers(address, requests, token=token)
+    report(busy[address], busy[echo], alone=(alone[address], alone[echo]), arguments=arguments)
+
+
+def report(
+    ours: Sequence[Outcome],
+    echo: Sequence[Outcome],
+    *,
+    alone: tuple[Sequence[Outcome], Sequence[Outcome]],
+    arguments: argparse.Namespace,
+) -> None:
+    """Print and write the figures.
+
+    Raises:
+        Unavailable: A call failed: then the figures say nothing.
+    """
+    ratios = [mine.per_second / theirs.per_second for mine, theirs in zip(ours, echo, strict=True)]
+    figures = {
+        "GetRecommendations": summary(ours),
+        "echo": summary(echo),
+        "GetRecommendations, one call at a time": summary(alone[0]),
+        "echo, one call at a time": summary(alone[1]),
+    }
+    wrong = sum(row["wrong"] for row in figures.values())
+    if wrong:
+        raise Unavailable(f"calls: got {wrong} that failed or were answered otherwise than when checked, want none")
+    table = markdown_table(
+        ("server", "calls", "wrong", "calls/s", "p50 ms", "p99 ms"),
+        [(name, *row.values()) for name, row in figures.items()],
+    )
+    ratio = round(statistics.median(ratios), 3)
+    table += f"\nRatio {ratio} (rounds: {', '.join(f'{value:.3f}' for value in ratios)})\n"
+    settings = {
+        name: getattr(arguments, name) for name in ("rounds", "users", "repeats", "lanes", "streams", "processes")
+    }
+    publish({"ratio": ratio, "settings": settings, "servers": figures}, table=table, output=arguments.output)
+
+
+if __name__ == "__main__":
+    main()
