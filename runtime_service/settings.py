@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,8 @@ from pydantic import Field
 from common.settings import ProcessSettings, StoreSettings
 
 __all__ = ["RuntimeSettings"]
+
+_DEFAULT_WORKERS = 4
 
 
 class RuntimeSettings(ProcessSettings, StoreSettings):
@@ -41,3 +44,7 @@ class RuntimeSettings(ProcessSettings, StoreSettings):
     watch_seconds: float = Field(
         10.0, gt=0, le=60, description="How long one question for changed assignments or new events waits."
     )
+
+    def worker_count(self) -> int:
+        """Return how many processes answer calls."""
+        return self.workers or min(_DEFAULT_WORKERS, os.cpu_count() or 1)

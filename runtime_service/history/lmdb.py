@@ -32,6 +32,10 @@ def prepare_history(folder: Path, *, map_bytes: int) -> None:
     """Make the store, so that readers can open it; one that cannot be read is made anew, as the log has it all.
 
     Called once, before any other process of this host opens the store.
+
+    Args:
+        folder: Of the store.
+        map_bytes: Size of the map to begin with; doubled whenever it is full.
     """
     try:
         _prepare(folder, map_bytes)
@@ -46,6 +50,8 @@ class LmdbHistoryReader:
 
     def __init__(self, folder: Path) -> None:
         self._environment = lmdb.open(str(folder), readonly=True, create=False, max_dbs=2, max_readers=_MAX_READERS)
+        # Places of readers that were killed would keep old pages alive.
+        self._environment.reader_check()
         self._histories = self._environment.open_db(_HISTORIES, create=False)
 
     def find(self, dataset_group_arn: str, user_id: str) -> StoredHistory | None:
@@ -75,13 +81,11 @@ class LmdbHistoryWriter:
     Args:
         folder: Of a store that was prepared.
         max_events: Newest events kept for each user or session.
-        map_bytes: Size of the map to begin with; doubled whenever it is full.
     """
 
-    def __init__(self, folder: Path, *, max_events: int, map_bytes: int) -> None:
-        self._environment = _open(folder, map_bytes)
-        # Places of readers that were killed would keep old pages alive.
-        self._environment.reader_check()
+    def __init__(self, folder: Path, *, max_events: int) -> None:
+        self._environment = _open(folder)
+        self._environment.reader_check()  # as a reader does
         self._histories = self._environment.open_db(_HISTORIES)
         self._state = self._environment.open_db(_STATE)
         self._max_events = max_events
@@ -193,8 +197,8 @@ def _prepare(folder: Path, map_bytes: int) -> None:
         environment.close()
 
 
-def _open(folder: Path, map_bytes: int) -> Any:
-    # A map smaller than what lies in the file already would hide its end; LMDB itself then takes the file's size.
+def _open(folder: Path, map_bytes: int = 0) -> Any:
+    # Without a size LMDB takes the one that it finds, and a map smaller than what lies in the file it makes larger.
     return lmdb.open(str(folder), map_size=map_bytes, max_dbs=2, max_readers=_MAX_READERS, metasync=False)
 
 

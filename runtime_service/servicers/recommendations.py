@@ -9,7 +9,7 @@ from typing import Any
 
 from common.errors import invalid
 from common.operations import refuse_unbuilt
-from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
+from protos.tailorbird.runtime.v1 import runtime_service_pb2
 from runtime_service.domain.requests import check_user, not_built, results_wanted, unknown_campaign
 from runtime_service.history import HistoryReader
 from runtime_service.serving.deployments import Deployment, DeploymentTable
@@ -27,8 +27,10 @@ _Response = runtime_service_pb2.GetRecommendationsResponse
 
 
 @refuse_unbuilt(_CONTRACT)
-class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
+class RuntimeServicer:
     """Answers from memory, on the event loop: nothing here waits.
+
+    The generated base is left out: the decorator gives the class every method of the contract.
 
     Args:
         table: What is served.

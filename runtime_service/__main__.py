@@ -1,0 +1,60 @@
+"""Composition root of the runtime: `python -m runtime_service`. Numerics get one thread in each of its processes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from functools import partial
+
+os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+
+from common.auth import TokenVerifier
+from common.errors import TailorbirdError
+from common.logs import configure_logging
+from common.rpc import AioRpcServer, CallGate, aio_channel, file_token
+from common.storage import open_store
+from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
+from runtime_service.processes import Family, Member, shared_port
+from runtime_service.server import Worker, follow_log, run_until_signal
+from runtime_service.serving.model import ModelLoader
+from runtime_service.settings import RuntimeSettings
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    settings = RuntimeSettings()
+    configure_logging("runtime_service", level=settings.log_level, form=settings.log_form)
+    gate = CallGate(TokenVerifier(settings.public_key_file.read_bytes()))
+    token, tls = file_token(settings.token_file), settings.tls()
+    token()  # a missing one ends the runtime here, and not at its first question
+    prepare_history(settings.history_dir, map_bytes=settings.history_map_bytes)
+
+    def answer(address: str, number: int) -> None:
+        worker = Worker(
+            connect=partial(aio_channel, settings.control_plane, token=token, tls=tls),
+            listen=partial(AioRpcServer, gate=gate, address=address, tls=tls, reuse_port=True),
+            loader=ModelLoader(open_store(settings), cache=settings.cache_dir, index=settings.index),
+            histories=LmdbHistoryReader(settings.history_dir),
+            runtime_id=f"{socket.gethostname()}-{os.getppid()}-{number}",
+            watch_seconds=settings.watch_seconds,
+            cache_users=settings.query_cache_users,
+            grace_seconds=settings.grace_seconds,
+        )
+        run_until_signal(worker.run())
+
+    def follow() -> None:
+        connect = partial(aio_channel, settings.events_service, token=token, tls=tls)
+        history = LmdbHistoryWriter(settings.history_dir, max_events=settings.history_events)
+        run_until_signal(follow_log(connect, history, wait_seconds=settings.watch_seconds))
+
+    with shared_port(settings.listen) as address:
+        workers = [Member(f"worker-{n}", partial(answer, address, n)) for n in range(settings.worker_count())]
+        Family([Member("tail", follow), *workers], grace_seconds=settings.grace_seconds).run_until_signal()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (TailorbirdError, OSError) as error:
+        sys.exit(f"runtime_service: {error}")

@@ -1,0 +1,10 @@
+"""The processes of one runtime: a parent that forks and watches them, and knows nothing of what they do.
+
+gRPC does not survive a fork, so the parent never has a channel, a server or a thread of its own: a worker that died
+can be forked again at any time.
+"""
+
+from runtime_service.processes.family import Family, Member
+from runtime_service.processes.port import shared_port
+
+__all__ = ["Family", "Member", "shared_port"]

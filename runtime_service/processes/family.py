@@ -1,0 +1,147 @@
+"""Keeps forked processes running: one that ends is forked again, after a pause that grows while it keeps ending."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import FrameType
+
+from common.logs import get_logger
+from runtime_service.processes.fork import HANDLED, Lifeline, fork
+
+__all__ = ["Family", "Member"]
+
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 10.0
+#: A process that lived so long counts its next end as the first.
+_STEADY_SECONDS = 30.0
+#: Time beyond the children's own grace before they are killed.
+_MARGIN_SECONDS = 1.0
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One process: its name in the log and what it does until SIGTERM."""
+
+    name: str
+    run: Callable[[], None]
+
+
+class _Child:
+    """A member and the process that is it now."""
+
+    def __init__(self, member: Member) -> None:
+        self.member = member
+        self.pid: int | None = None
+        self.due = 0.0  # when it is to be forked, while it does not run
+        self._began = 0.0
+        self._ends = 0
+
+    def start(self, lifeline: Lifeline) -> None:
+        self._began = time.monotonic()
+        self.pid = fork(self.member.run, lifeline=lifeline)
+        _log.info("process_started", process=self.member.name, pid=self.pid)
+
+    def reap(self) -> int | None:
+        """Return the exit code if the process has ended since the last look: negative for a signal."""
+        if self.pid is None:
+            return None
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid == 0:
+            return None
+        self.pid = None
+        return os.waitstatus_to_exitcode(status)
+
+    def postpone(self) -> float:
+        """Set when to fork again, and return the pause until then in seconds."""
+        now = time.monotonic()
+        self._ends = 1 if now - self._began >= _STEADY_SECONDS else self._ends + 1
+        pause = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self._ends - 1, 20), _LONGEST_PAUSE_SECONDS)
+        self.due = now + pause
+        return pause
+
+    def signal(self, number: signal.Signals) -> None:
+        # Only `reap` frees the process id, so it is still this child's, ended or not.
+        if self.pid is not None:
+            os.kill(self.pid, number)
+
+
+class Family:
+    """Runs members until SIGTERM or SIGINT; to be used once, on the main thread of a process without other threads.
+
+    Args:
+        members: What to run side by side.
+        grace_seconds: Time that members take to stop at most; they are killed a second later.
+    """
+
+    def __init__(self, members: Sequence[Member], *, grace_seconds: float) -> None:
+        self._children = [_Child(member) for member in members]
+        self._grace_seconds = grace_seconds
+        self._stopping = False
+
+    def run_until_signal(self) -> None:
+        """Fork all members, keep them running, and return when all have ended after a signal."""
+        lifeline = Lifeline()
+        # Handlers of signals write here, so that the waits below end at once.
+        wake, woken = os.pipe()
+        for end in (wake, woken):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+        for number in HANDLED:
+            signal.signal(number, self._note)
+        try:
+            while not self._stopping:
+                self._care(lifeline)
+                self._wait(wake, min((child.due for child in self._children if child.pid is None), default=None))
+            self._stop(wake)
+        finally:
+            signal.set_wakeup_fd(-1)
+            lifeline.close()
+            os.close(wake)
+            os.close(woken)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if number != signal.SIGCHLD:
+            self._stopping = True
+
+    def _care(self, lifeline: Lifeline) -> None:
+        """Take note of those that ended, and fork those that are due."""
+        for child in self._children:
+            pid, code = child.pid, child.reap()
+            if code is not None:
+                pause = child.postpone()
+                _log.error(
+                    "process_ended", process=child.member.name, pid=pid, exit_code=code, restart_in_seconds=pause
+                )
+            if child.pid is None and child.due <= time.monotonic() and not self._stopping:
+                child.start(lifeline)
+
+    def _stop(self, wake: int) -> None:
+        _log.info("stopping", grace_seconds=self._grace_seconds)
+        for child in self._children:
+            child.signal(signal.SIGTERM)
+        deadline = time.monotonic() + self._grace_seconds + _MARGIN_SECONDS
+        while self._alive() and time.monotonic() < deadline:
+            self._wait(wake, deadline)
+        for child in self._alive():
+            _log.warning("process_killed", process=child.member.name, pid=child.pid)
+            child.signal(signal.SIGKILL)
+        while self._alive():
+            self._wait(wake, None)
+        _log.info("stopped")
+
+    def _alive(self) -> list[_Child]:
+        for child in self._children:
+            child.reap()
+        return [child for child in self._children if child.pid is not None]
+
+    def _wait(self, wake: int, until: float | None) -> None:
+        """Wait for a signal, at most until a moment of the monotonic clock."""
+        timeout = None if until is None else max(0.0, until - time.monotonic())
+        if select.select([wake], [], [], timeout)[0]:
+            os.read(wake, 4096)

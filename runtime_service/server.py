@@ -1,0 +1,128 @@
+"""Puts a worker together from its parts, all of them given by the caller, and runs it.
+
+A worker listens only once it can answer. Others listen on the same port, so a caller is never given to one that does
+not know yet what is served, and a health check finds the whole runtime ready, or nobody at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+import uvloop
+
+from common.logs import get_logger
+from common.rpc import AioRpcServer, Service, wait_for_signal
+from protos.tailorbird.internal.v1 import event_log_pb2_grpc, serving_pb2_grpc
+from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
+from runtime_service.history import HistoryReader, HistoryWriter
+from runtime_service.history.tail import LogTail
+from runtime_service.servicers.recommendations import RuntimeServicer
+from runtime_service.serving.deployments import DeploymentTable
+from runtime_service.serving.model import ModelLoader
+from runtime_service.serving.watcher import ServingWatcher
+
+__all__ = ["Worker", "follow_log", "run_until_signal"]
+
+_log = get_logger(__name__)
+Connect = Callable[[], grpc.aio.Channel]
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One process that answers.
+
+    Attributes:
+        connect: Opens the channel to the control plane.
+        listen: Makes the server of some services, bound and not started.
+        loader: Opens artifacts.
+        histories: What users did a moment ago; closed at the end.
+        runtime_id: Name of this worker, unique among all.
+        watch_seconds: How long one question for changed assignments waits.
+        cache_users: Vectors kept per campaign.
+        grace_seconds: Time that running calls get at a stop.
+    """
+
+    connect: Connect
+    listen: Callable[[Sequence[Service]], AioRpcServer]
+    loader: ModelLoader
+    histories: HistoryReader
+    runtime_id: str
+    watch_seconds: float
+    cache_users: int
+    grace_seconds: float
+
+    async def run(self) -> None:
+        """Follow the assignments, and answer from when all of them are loaded or failed; until cancelled."""
+        with closing(self.histories):
+            async with self.connect() as channel, asyncio.TaskGroup() as group:
+                await self._serve(channel, group)
+
+    async def _serve(self, channel: grpc.aio.Channel, group: asyncio.TaskGroup) -> None:
+        table = DeploymentTable()
+        watcher = ServingWatcher(
+            serving_pb2_grpc.ServingServiceStub(channel),
+            self.loader,
+            table=table,
+            runtime_id=self.runtime_id,
+            wait_seconds=self.watch_seconds,
+            cache_users=self.cache_users,
+        )
+        watching = group.create_task(watcher.run())
+        await table.known.wait()
+        self.histories.find("", "")  # one that cannot be read ends the worker here, before anybody relies on it
+        server = self.listen([runtime_service(RuntimeServicer(table, self.histories))])
+        await server.start()
+        await server.ready()
+        _log.info("serving", port=server.port, runtime_id=self.runtime_id)
+        try:
+            await watching
+        finally:
+            _log.info("stopping", grace_seconds=self.grace_seconds)
+            await server.stop(grace=self.grace_seconds)
+
+
+async def follow_log(connect: Connect, history: HistoryWriter, *, wait_seconds: float) -> None:
+    """Write the histories of this host, until cancelled.
+
+    Args:
+        connect: Opens the channel to the events service.
+        history: Written in the order of the log; closed at the end.
+        wait_seconds: How long one question for new events waits.
+    """
+    with closing(history):
+        async with connect() as channel:
+            await LogTail(event_log_pb2_grpc.EventLogServiceStub(channel), history, wait_seconds=wait_seconds).run()
+
+
+def runtime_service(servicer: RuntimeServicer) -> Service:
+    """Return the public service of the runtime."""
+    return Service(
+        runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"],
+        runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server,
+        servicer,
+    )
+
+
+def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
+    """Run work that has no end of its own, on an event loop of its own, and cancel it at SIGTERM or SIGINT.
+
+    Raises:
+        Exception: What the work raised, if it ended by itself.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_until_signal(work))
+
+
+async def _until_signal(work: Coroutine[Any, Any, None]) -> None:
+    working, signalled = asyncio.create_task(work), asyncio.create_task(wait_for_signal())
+    await asyncio.wait({working, signalled}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (working, signalled):
+        task.cancel()
+    await asyncio.wait({working, signalled})
+    if not working.cancelled() and (error := working.exception()) is not None:
+        raise error
