@@ -20,6 +20,7 @@ from common.storage import Store
 __all__ = ["Table"]
 
 _ATTEMPTS = 5
+_COMPACT_BYTES = 64 * 1024 * 1024
 T = TypeVar("T")
 
 
@@ -75,6 +76,26 @@ class Table:
         predicate = f"{columns.SOURCE} = '{columns.SOURCE_BULK}'"
         return self._commit(rows, "overwrite", predicate=predicate, app_id=app_id, number=number)
 
+    def compact(self, *, target_bytes: int = _COMPACT_BYTES) -> int:
+        """Join small files into large ones, forget what no version of the last week needs, return the version.
+
+        Rows, and readers of earlier versions, notice nothing. A commit of somebody else in between that removes rows
+        makes the attempt void: it is left to the next one.
+
+        Raises:
+            ResourceNotFound: Nothing was ever written.
+            Unavailable: The store cannot be reached.
+        """
+        table = self._open()
+        try:
+            table.optimize.compact(target_size=target_bytes)
+            table.vacuum(dry_run=False)
+        except CommitFailedError:
+            return self.version()
+        except DeltaError as error:
+            raise Unavailable(f"dataset {self.location}: cannot be compacted: {error}") from error
+        return self.version()
+
     def _open(self, version: int | None = None) -> DeltaTable:
         try:
             return DeltaTable(self._uri, version=version, storage_options=self._options)
@@ -87,8 +108,14 @@ class Table:
 
     def _commit(self, rows: pl.DataFrame, mode: Any, *, predicate: str | None, app_id: str | None, number: int) -> int:
         marks = [Transaction(app_id, number)] if app_id else None
+        attempts = 0
 
         def write() -> int:
+            nonlocal attempts
+            attempts += 1
+            # A commit whose answer got lost looks like a conflict with ourselves.
+            if app_id and attempts > 1 and self.transaction(app_id) == number:
+                return self.version()
             write_deltalake(
                 self._uri, rows, mode=mode, predicate=predicate, schema_mode="merge",
                 storage_options=self._options, commit_properties=CommitProperties(app_transactions=marks),
