@@ -99,7 +99,8 @@ class EventLog(Protocol):
         """Return events from an offset on; none when there are none yet.
 
         Raises:
-            OffsetOutOfRange: The offset was removed already, or lies beyond the next one to be given.
+            OffsetOutOfRange: The offset was removed already, or lies beyond the next one to be given; the metadata
+                `earliest_offset` and `next_offset` say what can be asked for.
         """
         ...
 

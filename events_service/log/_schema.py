@@ -113,5 +113,5 @@ def logged_event(row: tuple[Any, ...]) -> LoggedEvent:
         offset=offset,
         tracking_id=tracking_id,
         dataset_group_arn=dataset_group_arn,
-        event=Event(*values, impression=shown, attribution_source=attribution_source),
+        event=Event(*[*values, shown, attribution_source]),
     )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -93,7 +94,7 @@ class SqliteEventLog:
                 if not first <= from_offset <= end:
                     raise OffsetOutOfRange(
                         f"`fromOffset`: got {from_offset}, want {first} to {end}, which is what the log keeps",
-                        metadata={"first": str(first), "end": str(end)},
+                        metadata={"earliest_offset": str(first), "next_offset": str(end)},
                     )
                 return _events(connection, 'e."offset" >= ?', (from_offset,), max_events)
             finally:
@@ -128,7 +129,7 @@ class SqliteEventLog:
             rows = connection.execute(
                 'SELECT t.location, t.dataset_group_arn, t.schema, e.tracking_id, t.sealed_offset, e."offset" '
                 'FROM tables t JOIN events e ON e."offset" = (SELECT max("offset") FROM events WHERE table_id = t.id) '
-                'WHERE e."offset" > t.sealed_offset ORDER BY t.id'
+                'WHERE NOT t.removed AND e."offset" > t.sealed_offset ORDER BY t.id'
             ).fetchall()
         return [Backlog(LogTable(*row[:3]), *row[3:]) for row in rows]
 
@@ -157,7 +158,7 @@ class SqliteEventLog:
         removed = 0
         for start in range(first, end, _REMOVAL_STEP):
             stop = min(start + _REMOVAL_STEP, end)
-            removed += _result(self._writer.submit(lambda connection, to=stop: _remove(connection, to)))
+            removed += _result(self._writer.submit(partial(_remove, end=stop)))
         return removed
 
     def close(self) -> None:
@@ -261,7 +262,7 @@ def _removable(connection: sqlite3.Connection, before_millis: int) -> tuple[int,
     return first, min([end, *(int(row[0]) for row in (young, unsealed) if row and row[0] is not None)])
 
 
-def _remove(connection: sqlite3.Connection, end: int) -> int:
+def _remove(connection: sqlite3.Connection, *, end: int) -> int:
     removed = connection.execute('DELETE FROM events WHERE "offset" < ?', (end,)).rowcount
     connection.execute("UPDATE state SET first_offset = ?", (end,))
     return removed

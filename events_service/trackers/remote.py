@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 
 from common.avro import AvroSchema
+from common.errors import ResourceNotFound, Unavailable
 from common.rpc import from_rpc_error
 from events_service.log import LogTable
 from events_service.trackers import Tracker
@@ -32,7 +33,11 @@ class RemoteTrackers:
         try:
             answer = self._stub.ResolveEventTracker(request, timeout=self._patience_seconds)
         except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
+            known = from_rpc_error(error)
+            if isinstance(known, ResourceNotFound | Unavailable):
+                raise known from error
+            # Whoever sent the events did nothing wrong: it is we who are refused.
+            raise Unavailable(f"control_plane: tells no tracker: {known.message}") from error
         return _tracker(answer)
 
 

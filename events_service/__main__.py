@@ -1,0 +1,54 @@
+"""Starts the events service: `python -m events_service`."""
+
+from __future__ import annotations
+
+import sys
+
+from common.auth import TokenVerifier
+from common.clock import SystemClock
+from common.errors import TailorbirdError
+from common.logs import configure_logging
+from common.rpc import CallGate, RpcServer, channel, file_token, serve_until_signal
+from common.storage import open_store
+from events_service.log.sqlite import SqliteEventLog
+from events_service.server import assemble
+from events_service.settings import EventsSettings
+from events_service.trackers.remote import RemoteTrackers
+
+
+def main() -> None:
+    """Serve until a signal comes."""
+    settings = EventsSettings()
+    configure_logging("events_service", level=settings.log_level, form=settings.log_form)
+    clock = SystemClock()
+    store = open_store(settings)
+    token = file_token(settings.token_file)
+    # A token that is missing stops the process here and not at the first event.
+    token()
+    control_plane = channel(settings.control_plane, token=token, tls=settings.tls())
+    log = SqliteEventLog(
+        settings.data_dir,
+        clock=clock,
+        max_waiting=settings.max_pending_writes,
+        checkpoint_pages=settings.wal_checkpoint_pages,
+    )
+    events_service = assemble(log, store, RemoteTrackers(control_plane), clock=clock, timing=settings.timing())
+    server = RpcServer(
+        events_service.services,
+        gate=CallGate(TokenVerifier(settings.public_key_file.read_bytes())),
+        address=settings.listen,
+        max_workers=settings.max_workers,
+        tls=settings.tls(),
+    )
+    events_service.housekeeper.start()
+    serve_until_signal(server, grace=settings.grace_seconds, on_stop=log.release)
+    events_service.housekeeper.stop()
+    log.close()
+    control_plane.close()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (TailorbirdError, OSError) as error:
+        sys.exit(f"events_service: {error}")

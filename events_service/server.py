@@ -1,0 +1,83 @@
+"""Puts the events service together from its parts, all of them given by the caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from common.clock import Clock
+from common.rpc import Service
+from common.storage import Store
+from events_service.domain.pace import Pace
+from events_service.housekeeping import Housekeeper
+from events_service.log import EventLog
+from events_service.sealing import Sealer
+from events_service.servicers.event_log import SERVICE as EVENT_LOG_SERVICE
+from events_service.servicers.event_log import EventLogServicer
+from events_service.servicers.events import SERVICE as EVENTS_SERVICE
+from events_service.servicers.events import EventsServicer
+from events_service.trackers import Trackers
+from events_service.trackers.cached import CachedTrackers
+from protos.tailorbird.events.v1 import events_service_pb2_grpc
+from protos.tailorbird.internal.v1 import event_log_pb2_grpc
+
+__all__ = ["EventsService", "Timing", "assemble"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What parts wait by; the settings of the same names say what each means."""
+
+    append_seconds: float = 4.0
+    max_waiting: int = 40
+    tracker_fresh: timedelta = timedelta(seconds=10)
+    tracker_missing: timedelta = timedelta(seconds=1)
+    tracker_stale: timedelta = timedelta(hours=1)
+    seal_seconds: float = 1.0
+    pace: Pace = field(default_factory=lambda: Pace(burst=60, steady_seconds=15.0, large_events=5000))
+    compact_commits: int = 200
+    log_retention: timedelta = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class EventsService:
+    """The parts that somebody outside handles: what is served, and the thread beside it."""
+
+    services: tuple[Service, ...]
+    housekeeper: Housekeeper
+
+
+def assemble(log: EventLog, store: Store, trackers: Trackers, *, clock: Clock, timing: Timing) -> EventsService:
+    """Make an events service.
+
+    Args:
+        log: Open.
+        store: Where the interactions tables are.
+        trackers: Know what tracking ids stand for now; put behind a cache here for those who send events.
+        clock: Source of the present time.
+        timing: What parts wait by.
+    """
+    known = CachedTrackers(
+        trackers,
+        clock=clock,
+        fresh_for=timing.tracker_fresh,
+        missing_for=timing.tracker_missing,
+        stale_for=timing.tracker_stale,
+    )
+    services = (
+        Service(
+            EVENTS_SERVICE,
+            events_service_pb2_grpc.add_EventsServiceServicer_to_server,
+            EventsServicer(known, log, append_seconds=timing.append_seconds),
+        ),
+        Service(
+            EVENT_LOG_SERVICE,
+            event_log_pb2_grpc.add_EventLogServiceServicer_to_server,
+            EventLogServicer(log, max_waiting=timing.max_waiting),
+        ),
+    )
+    sealer = Sealer(log, store, trackers, pace=timing.pace, compact_commits=timing.compact_commits)
+    housekeeper = Housekeeper(
+        log, sealer, clock=clock, every_seconds=timing.seal_seconds, retention=timing.log_retention
+    )
+    return EventsService(services, housekeeper)

@@ -1,0 +1,126 @@
+"""EventLogService: what runtimes tail the log by."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import grpc
+
+from common.errors import OffsetOutOfRange, invalid
+from events_service.log import EventLog, LoggedEvent
+from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
+
+__all__ = ["SERVICE", "EventLogServicer"]
+
+SERVICE = event_log_pb2.DESCRIPTOR.services_by_name["EventLogService"]
+_DEFAULT_EVENTS = 1000
+_MAX_EVENTS = 10_000
+_MAX_WAIT_SECONDS = 60.0
+#: Well below the 16 MiB that a message may have: an event is at most a little over 10 KiB.
+_MAX_PAGE_BYTES = 8 * 1024 * 1024
+
+
+class EventLogServicer(event_log_pb2_grpc.EventLogServiceServicer):
+    """Reads the log for others.
+
+    Each call that waits holds a thread; their number is bounded, so that there are always threads for those who send
+    events.
+
+    Args:
+        log: What is read.
+        max_waiting: Calls that may wait at a time; one more is answered as if its wait were 0.
+    """
+
+    def __init__(self, log: EventLog, *, max_waiting: int) -> None:
+        self._log = log
+        self._places = threading.BoundedSemaphore(max_waiting)
+
+    def ReadEvents(
+        self, request: event_log_pb2.ReadEventsRequest, context: grpc.ServicerContext
+    ) -> event_log_pb2.ReadEventsResponse:
+        """Return events from an offset on, waiting for a first one."""
+        from_offset = _from_offset(request)
+        max_events = _max_events(request)
+        seconds = _wait_seconds(request)
+        try:
+            events = self._log.read(from_offset, max_events=max_events)
+            if not events and seconds > 0 and self._wait(from_offset, seconds, context):
+                events = self._log.read(from_offset, max_events=max_events)
+        except OffsetOutOfRange:
+            end = self._log.bounds().end
+            if from_offset <= end:
+                raise
+            # The reader knows another log, a longer one: the lower offset tells it so.
+            return event_log_pb2.ReadEventsResponse(next_offset=end)
+        return _page(events, from_offset)
+
+    def _wait(self, from_offset: int, seconds: float, context: grpc.ServicerContext) -> bool:
+        """Wait for an event, if there is a place; return whether it is worth to look again."""
+        if not self._places.acquire(blocking=False):
+            return False
+        try:
+            gone = threading.Event()
+
+            def leave() -> None:
+                gone.set()
+                self._log.wake()
+
+            if not context.add_callback(leave):
+                return False
+            self._log.wait(from_offset, seconds=seconds, cancelled=gone.is_set)
+            return not gone.is_set()
+        finally:
+            self._places.release()
+
+
+def _page(events: list[LoggedEvent], from_offset: int) -> event_log_pb2.ReadEventsResponse:
+    page = event_log_pb2.ReadEventsResponse(next_offset=from_offset)
+    size = 0
+    for logged in events:
+        message = _message(logged)
+        size += message.ByteSize()
+        if size > _MAX_PAGE_BYTES:
+            break
+        page.events.append(message)
+        page.next_offset = logged.offset + 1
+    return page
+
+
+def _message(logged: LoggedEvent) -> event_log_pb2.LoggedEvent:
+    event = logged.event
+    return event_log_pb2.LoggedEvent(
+        offset=logged.offset,
+        tracking_id=logged.tracking_id,
+        dataset_group_arn=logged.dataset_group_arn,
+        event_id=event.event_id,
+        user_id=event.user_id,
+        session_id=event.session_id,
+        event_type=event.event_type,
+        event_value=event.event_value,
+        item_id=event.item_id,
+        sent_at_millis=event.sent_at_millis,
+        properties_json=event.properties_json,
+        impression=event.impression,
+        recommendation_id=event.recommendation_id,
+    )
+
+
+def _from_offset(request: event_log_pb2.ReadEventsRequest) -> int:
+    if request.from_offset < 1:
+        raise invalid("from_offset", got=request.from_offset, want="an offset; they begin at 1")
+    return request.from_offset
+
+
+def _max_events(request: event_log_pb2.ReadEventsRequest) -> int:
+    wanted = request.max_events if request.HasField("max_events") else _DEFAULT_EVENTS
+    if not 1 <= wanted <= _MAX_EVENTS:
+        raise invalid("max_events", got=wanted, want=f"1 to {_MAX_EVENTS}")
+    return wanted
+
+
+def _wait_seconds(request: event_log_pb2.ReadEventsRequest) -> float:
+    seconds = request.wait_seconds
+    if not math.isfinite(seconds) or not 0 <= seconds <= _MAX_WAIT_SECONDS:
+        raise invalid("wait_seconds", got=seconds, want=f"0 to {_MAX_WAIT_SECONDS:g} seconds")
+    return seconds

@@ -1,0 +1,71 @@
+"""Settings of the events service, read once by its `__main__`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field
+
+from common.settings import ProcessSettings, StoreSettings
+from events_service.domain.pace import Pace
+from events_service.server import Timing
+
+__all__ = ["EventsSettings"]
+
+
+class EventsSettings(ProcessSettings, StoreSettings):
+    """Environment variables `TAILORBIRD_<NAME>`."""
+
+    listen: str = Field("127.0.0.1:7402", description="HOST:PORT that calls are taken on.")
+    control_plane: str = Field("127.0.0.1:7401", description="HOST:PORT of the control plane.")
+    data_dir: Path = Field(
+        Path("tailorbird-data/events"), description="Folder of the event log, on a disk of this machine."
+    )
+    max_workers: int = Field(64, ge=4, description="Calls that are served at a time.")
+    max_waiting: int = Field(
+        40, ge=1, description="Readers among them that may wait for new events; one more is answered at once."
+    )
+    max_pending_writes: int = Field(
+        4096, ge=1, description="PutEvents calls that may wait for the disk; more are refused."
+    )
+    append_seconds: float = Field(4.0, gt=0, description="How long one PutEvents waits for the disk.")
+    wal_checkpoint_pages: int = Field(
+        1000, ge=1, description="Pages of 4096 bytes at which the write-ahead log is copied into the database."
+    )
+    tracker_fresh_seconds: float = Field(
+        10.0, gt=0, description="How long it is remembered what a tracking id stands for."
+    )
+    tracker_missing_seconds: float = Field(
+        1.0, gt=0, description="How long it is remembered that there is no such tracking id."
+    )
+    tracker_stale_seconds: float = Field(
+        3600.0, ge=0, description="How long beyond that events are taken while the control plane is away."
+    )
+    seal_seconds: float = Field(1.0, gt=0, description="How often events are moved into the interactions tables.")
+    seal_burst_commits: int = Field(
+        60, ge=1, description="Commits that a table which was quiet may get one after another."
+    )
+    seal_steady_seconds: float = Field(
+        15.0, gt=0, description="Pause between two commits of a table with events that never end."
+    )
+    seal_large_events: int = Field(5000, ge=1, description="Waiting events that are committed whatever the pause.")
+    compact_commits: int = Field(200, ge=2, description="Commits of a table after which its small files are joined.")
+    log_retention_hours: float = Field(
+        720.0, gt=0, description="How long sealed events stay in the log, for runtimes and for repeated event ids."
+    )
+
+    def timing(self) -> Timing:
+        """Return what parts wait by."""
+        return Timing(
+            append_seconds=self.append_seconds,
+            # Waiting readers never take the last quarter of the threads.
+            max_waiting=min(self.max_waiting, self.max_workers * 3 // 4),
+            tracker_fresh=timedelta(seconds=self.tracker_fresh_seconds),
+            tracker_missing=timedelta(seconds=self.tracker_missing_seconds),
+            tracker_stale=timedelta(seconds=self.tracker_stale_seconds),
+            seal_seconds=self.seal_seconds,
+            pace=Pace(self.seal_burst_commits, self.seal_steady_seconds, self.seal_large_events),
+            compact_commits=self.compact_commits,
+            log_retention=timedelta(hours=self.log_retention_hours),
+        )
