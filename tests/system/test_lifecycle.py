@@ -1,0 +1,187 @@
+"""The whole life of a dataset group through boto3: from an empty system to a deleted group, with accidents on the way.
+
+One running system for all tests of the module; they build on each other and so run as one story, in one test.
+"""
+
+import signal
+
+import psutil
+import pytest
+from botocore.exceptions import ClientError
+
+from benchmarks.system import running_system
+from cli.demo.catalogue import EVENT, SCHEMAS
+from cli.demo.generated import generate
+from cli.demo.journey import ROLE_ARN, Journey, JourneyFailed
+from common import columns
+from common.settings import StoreSettings
+from common.storage import open_store
+from common.tables import Table
+from common.testing import wait_until
+
+QUICK = {"embedding_size": 16, "layers": 1, "heads": 1, "epochs": 3, "max_length": 20}
+STANDARD_METRICS = {
+    "coverage", "mean_reciprocal_rank_at_25",
+    *(f"normalized_discounted_cumulative_gain_at_{cut}" for cut in (5, 10, 25)),
+    *(f"precision_at_{cut}" for cut in (5, 10, 25)),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory):
+    with running_system(tmp_path_factory.mktemp("lifecycle")) as running:
+        yield running
+
+
+@pytest.fixture
+def journey(system, request):
+    return Journey(system.clients(), suffix=request.node.name.replace("_", "-")[5:30].strip("-"))
+
+
+def refusal(call, **arguments):
+    """Return the exception's name and message of a call that is refused."""
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+def processes(system, name):
+    """Return the running processes of one of the five."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if words[-2:] == ["-m", name] and str(system.installation.root) in process.environ().get(
+            "TAILORBIRD_STORE_URL", ""
+        ):
+            found.append(process)
+    return found
+
+
+def interactions(system):
+    """Return the location of the one interactions table."""
+    (folder,) = {
+        path.parent.parent
+        for path in (system.installation.store / "datasets").rglob("_delta_log/*.json")
+        if columns.USER_ID in path.read_text() and columns.TIMESTAMP in path.read_text()
+    }
+    return folder.relative_to(system.installation.store).as_posix()
+
+
+def test_whole_life(system, journey):
+    personalize = journey.clients.personalize
+    data = generate(users=150, genres=4, series=4)
+    files = data.write_csv(system.installation.buckets / "films")
+    locations = {kind: f"s3://films/{path.name}" for kind, path in files.items()}
+    journey.create_datasets(SCHEMAS)
+
+    # A name that is taken, and a file with a bad row: told by name and place, and nothing is left behind.
+    code, message = refusal(personalize.create_dataset_group, name=journey.dataset_group_arn.rpartition("/")[2])
+    assert (code, journey.dataset_group_arn in message) == ("ResourceAlreadyExistsException", True)
+    broken = files["Interactions"].with_name("broken.csv")
+    lines = files["Interactions"].read_text().splitlines()
+    lines[17] = lines[17].replace(lines[17].split(",")[2], "yesterday")
+    broken.write_text("\n".join(lines) + "\n")
+    job = personalize.create_dataset_import_job(
+        jobName="broken",
+        datasetArn=journey.datasets["Interactions"],
+        dataSource={"dataLocation": "s3://films/broken.csv"},
+        roleArn=ROLE_ARN,
+    )["datasetImportJobArn"]
+    with pytest.raises(JourneyFailed, match=r"(?s)CREATE FAILED.*18.*TIMESTAMP"):
+        journey.wait(
+            "import", lambda: personalize.describe_dataset_import_job(datasetImportJobArn=job)["datasetImportJob"]
+        )
+    journey.import_csv(locations)
+
+    # Two recipes, measured by the same keys.
+    popular = journey.train(journey.create_solution("popular", "aws-popularity-count"))
+    solution = journey.create_solution("personal", "aws-user-personalization-v2", hyperparameters=QUICK)
+    version = journey.train(solution)
+    metrics, baseline = journey.metrics(version), journey.metrics(popular)
+    assert set(metrics) == set(baseline) == STANDARD_METRICS
+    assert (
+        metrics["normalized_discounted_cumulative_gain_at_25"] > baseline["normalized_discounted_cumulative_gain_at_25"]
+    )
+
+    # A campaign serves, personally with one version and alike for all with the other.
+    campaign = journey.create_campaign("films", version)
+    first, second = (journey.recommend(campaign, user, count=25) for user in ("user-0001", "user-0002"))
+    assert first.items != second.items
+    assert sorted(first.scores.values(), reverse=True) == list(first.scores.values())
+    personalize.update_campaign(campaignArn=campaign, solutionVersionArn=popular)
+    wait_until(lambda: _updated(personalize, campaign), seconds=60)
+    first, second = (journey.recommend(campaign, user, count=25) for user in ("user-0001", "user-0002"))
+    assert (first.items, first.scores) == (second.items, {})
+    personalize.update_campaign(campaignArn=campaign, solutionVersionArn=version)
+    wait_until(lambda: _updated(personalize, campaign), seconds=60)
+
+    # Events change the list at once, and reach the table once, whatever dies.
+    tracking_id = journey.create_event_tracker()
+    before = journey.recommend(campaign, "user-0003", count=10)
+    _, watched = data.other_taste("user-0003", count=3)
+    journey.put_events(tracking_id, "user-0003", watched, event_type=EVENT)
+    after, _ = journey.changed_recommendations(campaign, "user-0003", before=before, acknowledged_at=0.0)
+    assert after.items != before.items
+    (events,) = processes(system, "events_service")
+    events.send_signal(signal.SIGKILL)
+    wait_until(lambda: _streamed(system) == 3, seconds=90, every=0.5)
+    # The supervisor brings it back, and the list still knows the events.
+    wait_until(lambda: processes(system, "events_service"), seconds=60)
+    assert journey.recommend(campaign, "user-0003", count=10).items == after.items
+
+    # A trainer that is killed in the middle of its work: the job is done again.
+    running = personalize.create_solution_version(solutionArn=solution)["solutionVersionArn"]
+    wait_until(lambda: _status(personalize, running) == "CREATE IN_PROGRESS", seconds=60)
+    for process in processes(system, "trainer"):
+        process.send_signal(signal.SIGKILL)
+    wait_until(lambda: _status(personalize, running) == "ACTIVE", seconds=180, every=0.5)
+    assert set(journey.metrics(running)) == STANDARD_METRICS
+
+    # What is used cannot be deleted; in the right order everything can, and then it is gone.
+    for call, arguments in (
+        (personalize.delete_dataset_group, {"datasetGroupArn": journey.dataset_group_arn}),
+        (personalize.delete_solution, {"solutionArn": solution}),
+        (personalize.delete_schema, {"schemaArn": journey.schemas["Items"]}),
+    ):
+        assert refusal(call, **arguments)[0] == "ResourceInUseException"
+    journey.delete_group(journey.dataset_group_arn)
+    code, message = refusal(journey.clients.runtime.get_recommendations, campaignArn=campaign, userId="user-0001")
+    assert (code, campaign in message) == ("ResourceNotFoundException", True)
+    assert personalize.list_dataset_groups()["datasetGroups"] == []
+    wait_until(lambda: not _rest(system), seconds=60, every=0.5)
+
+
+def test_what_is_not_built_says_so(system):
+    personalize = system.clients().personalize
+    with pytest.raises(ClientError, match="CreateRecommender"):
+        personalize.create_recommender(
+            name="r", datasetGroupArn="arn:aws:personalize:us-east-1:000000000000:dataset-group/x",
+            recipeArn="arn:aws:personalize:::recipe/aws-ecomm-popular-items-by-views",
+        )  # fmt: skip
+
+
+def test_no_key_no_entry(system):
+    clients = system.clients()
+    clients.personalize._request_signer._credentials.secret_key = "wrong"
+    assert refusal(clients.personalize.list_dataset_groups)[0] in {
+        "InvalidSignatureException", "SignatureDoesNotMatch",
+    }  # fmt: skip
+
+
+def _updated(personalize, campaign):
+    return personalize.describe_campaign(campaignArn=campaign)["campaign"]["latestCampaignUpdate"]["status"] == "ACTIVE"
+
+
+def _status(personalize, version):
+    return personalize.describe_solution_version(solutionVersionArn=version)["solutionVersion"]["status"]
+
+
+def _streamed(system):
+    table = Table(open_store(StoreSettings(store_url=str(system.installation.store))), interactions(system))
+    return int((table.read()[columns.SOURCE] == columns.SOURCE_PUT).sum())
+
+
+def _rest(system):
+    """Return the files that are left of datasets and artifacts."""
+    return [path for path in system.installation.store.rglob("*") if path.is_file()]
