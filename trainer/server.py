@@ -58,14 +58,10 @@ def make_rooms(settings: TrainerSettings, store: Store) -> Mapping[str, Room]:
     workspace = Workspace(settings.work())
     workspace.sweep()
     sources = Sources(settings.store(), buckets=settings.buckets(), roots=settings.roots())
-    options = TrainingOptions(
-        seed=settings.seed, recall_floor=settings.recall_floor, index_trees=settings.index_trees
-    )
+    options = TrainingOptions(seed=settings.seed, recall_floor=settings.recall_floor, index_trees=settings.index_trees)
     return {
         "dataset_import": ImportRoom(store, sources, workspace),
-        "solution_version_training": TrainingRoom(
-            store, workspace, store_settings=settings.store(), options=options
-        ),
+        "solution_version_training": TrainingRoom(store, workspace, store_settings=settings.store(), options=options),
         "storage_removal": RemovalRoom(store),
     }
 
