@@ -152,7 +152,7 @@ def test_killed_worker_comes_back_while_the_other_answers(runtime):
     assert runtime.worker_pid("worker-0") != killed
     assert len(runtime.recommend(user(1))) == 5
     assert len(runtime.children()) == WORKERS + 1
-    assert '"process": "worker-0", "pid": %d, "exit_code": -9' % killed in runtime.log()
+    assert f'"process": "worker-0", "pid": {killed}, "exit_code": -9' in runtime.log()
     assert runtime.stop() == 0
 
 
@@ -177,16 +177,15 @@ def test_children_die_with_a_killed_parent(runtime):
 
 
 def test_runtime_waits_for_its_peers_before_it_says_that_it_serves(tmp_path, shelf):
-    with running_peers() as peers:
-        # An address that is held, so that nobody else gets it, and where nobody listens.
-        with socket.socket() as nobody:
-            nobody.bind(("127.0.0.1", 0))
-            away = f"127.0.0.1:{nobody.getsockname()[1]}"
-            variables = environment(tmp_path, peers, shelf, TAILORBIRD_CONTROL_PLANE=away)
-            with running(variables, peers, tmp_path) as runtime:
-                wait_until(lambda: runtime.log().count("control_plane_unreachable") == WORKERS, seconds=60)
-                assert not is_serving(runtime.address, seconds=0.5)
-                assert runtime.stop() == 0
+    # An address that is held, so that nobody else gets it, and where nobody listens.
+    with running_peers() as peers, socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        away = f"127.0.0.1:{nobody.getsockname()[1]}"
+        variables = environment(tmp_path, peers, shelf, TAILORBIRD_CONTROL_PLANE=away)
+        with running(variables, peers, tmp_path) as runtime:
+            wait_until(lambda: runtime.log().count("control_plane_unreachable") == WORKERS, seconds=60)
+            assert not is_serving(runtime.address, seconds=0.5)
+            assert runtime.stop() == 0
 
 
 def test_process_is_healthy_once_it_serves(runtime):

@@ -103,7 +103,9 @@ def local_store(folder: Path) -> Store:
     return open_store(StoreSettings(store_url=str(folder)))
 
 
-def assignment(name: str = "films", *, deployment: str = "d-1", location: str = "artifacts/one", **more: Any) -> Assignment:
+def assignment(
+    name: str = "films", *, deployment: str = "d-1", location: str = "artifacts/one", **more: Any
+) -> Assignment:
     return Assignment(
         campaign_arn=campaign(name),
         deployment_id=deployment,
