@@ -85,9 +85,7 @@ def parse_line(line: str) -> list[str]:
         # A quote that stays open would go on into further lines, of which there are none.
         (values,) = csv.reader([line], escapechar="\\", strict=True)
     except csv.Error as error:
-        raise ValueError(
-            f"got no CSV ({error}), want quotes closed on the line they begin on"
-        ) from error
+        raise ValueError(f"got no CSV ({error}), want quotes closed on the line they begin on") from error
     return values
 
 

@@ -29,14 +29,14 @@ class JobQueue:
         self._stub = JobServiceStub(channel)
         self._worker_id = worker_id
         self._waiting: set[Any] = set()
-        self._closed = False
+        self._closed = threading.Event()
         self._lock = threading.Lock()
 
     def lease(self, *, wait_seconds: float) -> jobs_pb2.Job | None:
         """Wait for a job; None when there was none in time, or the queue was closed."""
         request = jobs_pb2.LeaseJobRequest(worker_id=self._worker_id, wait_seconds=wait_seconds)
         with self._lock:
-            if self._closed:
+            if self._closed.is_set():
                 return None
             call = self._stub.LeaseJob.future(request)
             self._waiting.add(call)
@@ -45,7 +45,7 @@ class JobQueue:
         except grpc.FutureCancelledError:
             return None
         except grpc.RpcError as error:
-            if self._closed:
+            if self._closed.is_set():
                 return None
             raise from_rpc_error(error) from error
         finally:
@@ -65,7 +65,8 @@ class JobQueue:
         """End a job with the result message of its kind, or with StoppedResult."""
         request = jobs_pb2.CompleteJobRequest(job_id=job.job_id, lease_token=job.lease_token)
         # Members of `result` are named like those of `payload`.
-        member = "stopped" if isinstance(result, jobs_pb2.StoppedResult) else job.WhichOneof("payload")
+        payload = job.WhichOneof("payload") or ""
+        member: str = "stopped" if isinstance(result, jobs_pb2.StoppedResult) else payload
         getattr(request, member).CopyFrom(result)
         # An empty message copied from an empty one would not be set.
         getattr(request, member).SetInParent()
@@ -83,7 +84,7 @@ class JobQueue:
     def close(self) -> None:
         """Let `lease` return; other calls still work."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
             waiting = list(self._waiting)
         for call in waiting:
             call.cancel()
