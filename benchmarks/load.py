@@ -113,7 +113,7 @@ def press(address: str, method: str, calls: Sequence[Call], *, load: Load, token
 
     Raises:
         InvalidInput: h2load is not installed.
-        Unavailable: h2load cannot connect, or says what is not understood.
+        Unavailable: Nobody answers, or h2load says what is not understood.
     """
     command = [h2load_path(), f"--requests={load.repeats}", "--clients=1", f"--max-concurrent-streams={load.streams}"]
     for header in ("content-type: application/grpc", "te: trailers", f"authorization: Bearer {token}"):
@@ -152,6 +152,8 @@ def _run(command: Sequence[str], call: Call, log: Path) -> _Run:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         raise Unavailable(f"h2load: ended with {done.returncode}: {said[-1] if said else 'no message'}")
     succeeded, *failures = (int(count) for count in counts.groups())
+    if not succeeded:
+        raise Unavailable(f"h2load: got no answer from {command[-1]}, want a server that listens there")
     size = call.answer_bytes + _FRAME_HEADER_BYTES
     missing = abs(succeeded * size - int(data[1]))
     # Columns: microseconds since 1970 at the start, HTTP's status, microseconds until the end of the answer.

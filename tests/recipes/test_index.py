@@ -67,7 +67,8 @@ def test_more_inspected_nodes_find_more(vectors, queries, forest):
 
     def recall(search_k):
         annoy = AnnoyIndex(forest, vectors, search_k=search_k)
-        return np.mean([np.isin(annoy.search(query, 25)[0], right).mean() for query, right in zip(queries, exact)])  # noqa: B905
+        found = [annoy.search(query, 25)[0] for query in queries]
+        return np.mean([np.isin(one, right).mean() for one, right in zip(found, exact, strict=True)])
 
     assert recall(200) < recall(20_000)
 
