@@ -151,12 +151,15 @@ def send_until(stop, stub, tracking_id, name, acknowledged) -> None:
         acknowledged.append(f"{name}-{number}")
 
 
+def commits(folder, location) -> int:
+    return len(list((folder / "store" / location / "_delta_log").glob("*.json")))
+
+
 def test_events_are_sealed_once_although_the_process_is_killed_again_and_again(tmp_path, environment, world, keys):
     dice = random.Random(7)
     group = world.group()
     location = world.resources.datasets.describe(world.dataset(group)).location
     tracking_id = world.resources.trackers.create("clicks", dataset_group_arn=group).tracking_id
-    # Kills shall meet commits of tables as well.
     environment |= {"TAILORBIRD_SEAL_SECONDS": "0.01", "TAILORBIRD_SEAL_BURST_COMMITS": "10000"}
     table = Table(open_store(StoreSettings(store_url=environment["TAILORBIRD_STORE_URL"])), location)
     acknowledged: list[str] = []
@@ -174,6 +177,9 @@ def test_events_are_sealed_once_although_the_process_is_killed_again_and_again(t
                 for thread in threads:
                     thread.start()
                 wait_until(lambda least=wanted: len(acknowledged) >= least, every=0.001, seconds=60)
+                # Right after a commit of the table, most likely before the log has a note of it.
+                known = commits(tmp_path, location)
+                wait_until(lambda least=known: commits(tmp_path, location) > least, every=0.0002)
                 process.kill()
                 stop.set()
                 for thread in threads:
