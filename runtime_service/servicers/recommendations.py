@@ -20,6 +20,7 @@ _CONTRACT = runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"]
 #: Members that would change the answer, were they built; a request that carries one is refused, never half served.
 _NOT_BUILT = ("context", "filter_arn", "filter_values", "promotions", "metadata_columns", "recommender_arn")
 _FIELDS = runtime_service_pb2.GetRecommendationsRequest.DESCRIPTOR.fields_by_name
+_BUILT = frozenset(field.number for name, field in _FIELDS.items() if name not in _NOT_BUILT)
 _NOT_BUILT_NAMES = {name: _FIELDS[name].json_name for name in _NOT_BUILT}
 
 _Response = runtime_service_pb2.GetRecommendationsResponse
@@ -45,7 +46,7 @@ class RuntimeServicer:
     ) -> runtime_service_pb2.GetRecommendationsResponse:
         """Return the items that fit a user, best first."""
         deployment = self._table.find(request.campaign_arn)
-        if deployment is None or len(request.ListFields()) > 3:
+        if deployment is None or not _BUILT.issuperset([field.number for field, _ in request.ListFields()]):
             _refuse(request)
         if deployment is None:
             raise unknown_campaign(request.campaign_arn)

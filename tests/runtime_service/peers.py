@@ -6,7 +6,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from common.errors import OffsetOutOfRange
+from common.errors import OffsetOutOfRange, Unavailable
 from common.rpc import Service
 from common.testing import Keys, Serving, make_keys, serving
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc, serving_pb2, serving_pb2_grpc
@@ -24,7 +24,12 @@ class Board(serving_pb2_grpc.ServingServiceServicer):
         self._changed = threading.Condition()
         self._revision = 1
         self._assignments: list[Assignment] = []
+        self._refusals = 0
         self.reports: dict[str, dict[str, serving_pb2.ServingState]] = {}
+
+    def refuse(self, times: int) -> None:
+        """Be unavailable for the next calls."""
+        self._refusals = times
 
     def assign(self, *assignments: Assignment) -> None:
         with self._changed:
@@ -38,6 +43,9 @@ class Board(serving_pb2_grpc.ServingServiceServicer):
         return found[0] if len(found) >= runtimes and len({state.phase for state in found}) == 1 else None
 
     def WatchServingAssignments(self, request, context):
+        if self._refusals:
+            self._refusals -= 1
+            raise Unavailable("this control plane is away")
         with self._changed:
             if request.HasField("known_revision"):
                 self._changed.wait_for(lambda: self._revision != request.known_revision, request.wait_seconds)
@@ -67,6 +75,11 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
         self._changed = threading.Condition()
         self._first = first
         self._events: list[event_log_pb2.LoggedEvent] = []
+        self._refusals = 0
+
+    def refuse(self, times: int) -> None:
+        """Be unavailable for the next calls."""
+        self._refusals = times
 
     def send(self, user_id: str, item_id: str, *, session_id: str = "", event_type: str = "watch", millis: int = 0):
         with self._changed:
@@ -92,6 +105,9 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
             self._changed.notify_all()
 
     def ReadEvents(self, request, context):
+        if self._refusals:
+            self._refusals -= 1
+            raise Unavailable("this log is away")
         with self._changed:
             end = self._first + len(self._events)
             if request.from_offset < self._first:
