@@ -133,4 +133,6 @@ def _keys(bucket: Store, prefix: str, *, location: str) -> list[str]:
 def _refused(location: str, error: Exception) -> Exception:
     if any(word in str(error) for word in ("403", "AccessDenied", "Forbidden", "PermissionDenied")):
         return invalid_location(location, "Insufficient privileges for accessing data in Amazon S3.")
-    return Unavailable(f"`dataLocation`: got {location}, which cannot be read now: {error}")
+    # Below its first line the client's error shows its own inside.
+    told = str(error).split("\n", 1)[0]
+    return Unavailable(f"`dataLocation`: got {location}, which cannot be read now: {told}")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import Any, Protocol
 
-__all__ = ["Ending", "JobEnded", "Room", "Watch"]
+__all__ = ["Ending", "JobEnded", "Room", "Unwatched", "Watch"]
 
 
 class Ending(Enum):
@@ -64,6 +64,24 @@ class Watch(Protocol):
     @contextmanager
     def ending_calls(self, react: Callable[[], object]) -> Iterator[None]:
         """Call `react` from another thread as soon as the job must end while the block runs."""
+
+
+class Unwatched:
+    """The watch of a job that nobody asked for through the queue: it never ends it. For rooms used by hand."""
+
+    def report(self, *, fraction: float, activity: str) -> None:
+        """Tell nobody."""
+
+    def check(self) -> None:
+        """Go on."""
+
+    def confirm(self) -> None:
+        """Go on."""
+
+    @contextmanager
+    def ending_calls(self, react: Callable[[], object]) -> Iterator[None]:  # noqa: ARG002 - the port's signature
+        """Run the block; nothing ends it."""
+        yield
 
 
 class Room(Protocol):
