@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -36,6 +37,12 @@ def writer(history_folder):
     made = LmdbHistoryWriter(history_folder, max_events=5)
     yield made
     made.close()
+
+
+def write(folder, events):
+    """Append events by a writer that is closed afterwards."""
+    with closing(LmdbHistoryWriter(folder, max_events=5)) as made:
+        made.append(events, next_offset=events[-1].offset + 1)
 
 
 # LMDB opens a store once in a process, so reading is done where workers do it: in another one.
@@ -213,9 +220,8 @@ def test_full_map_grows_under_open_readers(writer, items):
     assert items("user-10000") == ["x" * 200]
 
 
-def test_grown_store_is_opened_again_with_all_that_is_in_it(history_folder, writer):
-    writer.append([event(n, user=f"user-{n}", item="x" * 200) for n in range(1, 9001)], next_offset=9001)
-    writer.close()
+def test_grown_store_is_opened_again_with_all_that_is_in_it(history_folder):
+    write(history_folder, [event(n, user=f"user-{n}", item="x" * 200) for n in range(1, 9001)])
 
     prepare_history(history_folder, map_bytes=MAP_BYTES)
 
@@ -225,25 +231,47 @@ def test_grown_store_is_opened_again_with_all_that_is_in_it(history_folder, writ
     again.close()
 
 
-def test_preparing_an_existing_store_keeps_it(history_folder, writer, items):
-    writer.append([event(1, item="a")], next_offset=2)
-    writer.close()
+def test_preparing_an_existing_store_keeps_it(history_folder, items):
+    write(history_folder, [event(1, item="a")])
 
     prepare_history(history_folder, map_bytes=MAP_BYTES)
 
     assert items() == ["a"]
 
 
-def test_store_that_cannot_be_read_is_made_anew(history_folder, writer):
-    writer.append([event(1)], next_offset=2)
-    writer.close()
+def prepared_again(folder):
+    """Prepare the store, and return where its writer would go on."""
+    prepare_history(folder, map_bytes=MAP_BYTES)
+    with closing(LmdbHistoryWriter(folder, max_events=5)) as writer:
+        return writer.next_offset()
+
+
+def test_store_that_was_written_when_the_machine_stopped_is_made_anew(history_folder):
+    write(history_folder, [event(1)])
+    (history_folder / "written-during").write_text("an earlier run of the machine")
+
+    assert prepared_again(history_folder) == 1
+
+
+def test_store_that_was_closed_outlives_the_machine(history_folder):
+    write(history_folder, [event(1)])
+
+    assert (history_folder / "written-during").read_text() == "closed"
+    assert prepared_again(history_folder) == 2
+
+
+def test_store_whose_writer_was_killed_is_kept_while_the_machine_runs(history_folder):
+    told = written_until_killed(history_folder, 3)
+
+    assert (history_folder / "written-during").read_text() != "closed"
+    assert prepared_again(history_folder) >= told
+
+
+def test_store_that_cannot_be_read_is_made_anew(history_folder):
+    write(history_folder, [event(1)])
     (history_folder / "data.mdb").write_bytes(b"no database" * 1000)
 
-    prepare_history(history_folder, map_bytes=MAP_BYTES)
-
-    again = LmdbHistoryWriter(history_folder, max_events=5)
-    assert again.next_offset() == 1
-    again.close()
+    assert prepared_again(history_folder) == 1
 
 
 WRITE = """
