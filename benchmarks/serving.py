@@ -166,6 +166,7 @@ def report(
     settings = {
         name: getattr(arguments, name) for name in ("rounds", "users", "repeats", "lanes", "streams", "processes")
     }
+    settings |= {"data": data.name, "items": len(data.items)}
     publish(
         {"ratio": ratio, "cpu_ratio": cpu_ratio, "settings": settings, "servers": figures},
         table=table,
