@@ -28,7 +28,9 @@ def main() -> None:
         tls=settings.tls(),
     )
     readiness = Readiness(server)
-    with channel(settings.control_plane, token=file_token(settings.token_file), tls=settings.tls()) as control_plane:
+    token = file_token(settings.token_file)
+    token()  # a token that is missing stops the trainer here and not at its first question
+    with channel(settings.control_plane, token=token, tls=settings.tls()) as control_plane:
         workers = [
             Worker(
                 JobQueue(control_plane, worker_id=worker_id()),

@@ -27,7 +27,9 @@ class TrainerSettings(ProcessSettings, StoreSettings):
         "directory only, because everybody who may ask for an import can read what lies in them.",
     )
     work_dir: Path | None = Field(
-        None, description="Folder for files of running jobs; by default `trainer/` in the data directory."
+        None,
+        description="Folder for files of running jobs, not shared with trainers of other machines; by default "
+        "`trainer/` in the data directory.",
     )
     max_jobs: int = Field(1, ge=1, le=16, description="Jobs that are done at a time.")
     lease_wait_seconds: float = Field(20.0, ge=0, le=60, description="How long one question for a job waits.")

@@ -35,6 +35,8 @@ class Workspace:
         """Remove what killed trainers left; to be called before the first folder is made."""
         for folder in self._root.glob("job-*-*"):
             owner = folder.name.split("-")[1]
+            if not owner.isdigit():
+                continue  # none of ours
             # A container gives its process the same number each time.
             if owner == str(os.getpid()) or not psutil.pid_exists(int(owner)):
                 shutil.rmtree(folder)

@@ -146,6 +146,13 @@ def test_a_killed_trainer_leaves_no_process_and_its_job_is_leased_again(plane, w
         wait_until(lambda: world.resources.versions.describe(version).status == "CREATE STOPPED", seconds=60)
 
 
+def test_a_missing_token_stops_it_at_once(environment, tmp_path):
+    del environment["TAILORBIRD_TOKEN_FILE"]
+    with trainer(environment, tmp_path) as process:
+        assert process.wait(timeout=60) == 1
+    assert (tmp_path / "trainer.log").read_text().startswith("trainer: `token_file`: got none, want")
+
+
 def test_a_process_that_cannot_start_says_why_in_one_line(environment, tmp_path):
     environment["TAILORBIRD_STORE_URL"] = "ftp://host/store"
     with trainer(environment, tmp_path) as process:

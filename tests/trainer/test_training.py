@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -26,10 +28,12 @@ KEYS = {
 }  # fmt: skip
 
 
-def train(place: Place, recipe: str = "aws-popularity-count", *, watch=None, **more: str):
+def train(
+    place: Place, recipe: str = "aws-popularity-count", *, watch=None, location: str = "artifacts/films-1", **more: str
+):
     payload = jobs_pb2.SolutionVersionTrainingPayload(
         solution_version_arn="arn:aws:personalize:eu-west-1:123456789012:solution/films/1",
-        artifact_location="artifacts/films-1",
+        artifact_location=location,
         recipe=recipe,
         training_mode="FULL",
         tables=place.tables("INTERACTIONS", "ITEMS", "USERS"),
@@ -119,6 +123,23 @@ def test_hyperparameters_out_of_range_are_told(filled):
             filled, "aws-user-personalization-v2",
             solution_config_json='{"algorithmHyperParameters": {"layers": "99"}}',
         )  # fmt: skip
+
+
+def test_a_training_process_loads_no_grpc():
+    loaded = "import sys, trainer.training.child, trainer.training.pipeline; sys.exit('grpc' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
+
+
+def test_the_same_snapshot_gives_the_same_bytes_in_every_process(place):
+    # All interactions of a user in one second: nothing but the hash of the ids can order them.
+    place.write("a.csv", *(f"{line.split(',')[0]},{line.split(',')[1]},5,watch,1" for line in walks()))
+    place.bring("s3://films/a.csv")
+    digests = []
+    for location in ("artifacts/films-1", "artifacts/films-2"):
+        train(place, location=location)
+        manifest = open_artifact(place.store, location, cache=place.root).manifest
+        digests.append({file.path: file.sha256 for file in manifest.files})
+    assert digests[0] == digests[1]
 
 
 def children() -> list[psutil.Process]:

@@ -17,12 +17,9 @@ from pathlib import Path
 from typing import IO
 
 from common.errors import TailorbirdError
-from trainer.training.order import TrainingOrder
+from trainer.training.order import REFUSED, TrainingOrder
 
-__all__ = ["REFUSED", "main"]
-
-#: Exit status when the last line says why there is no model.
-REFUSED = 3
+__all__ = ["main"]
 
 
 def main(order_file: Path) -> int:

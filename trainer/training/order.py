@@ -13,10 +13,14 @@ from pydantic import BaseModel, ConfigDict
 
 from common.settings import StoreSettings
 
-__all__ = ["ARTIFACT", "FrozenTable", "Measurement", "TrainingOptions", "TrainingOrder", "TrainingResult"]
+__all__ = [
+    "ARTIFACT", "REFUSED", "FrozenTable", "Measurement", "TrainingOptions", "TrainingOrder", "TrainingResult",
+]  # fmt: skip
 
 #: Folder of the artifact's files, below that of the order.
 ARTIFACT = "artifact"
+#: Exit status of a process whose last line says why there is no model.
+REFUSED = 3
 _RESULT = "result.json"
 
 

@@ -11,8 +11,7 @@ from typing import Any
 
 from common import errors
 from common.logs import get_logger
-from trainer.training.child import REFUSED
-from trainer.training.order import TrainingOrder, TrainingResult
+from trainer.training.order import REFUSED, TrainingOrder, TrainingResult
 from trainer.worker import Watch
 
 __all__ = ["run_training"]
