@@ -35,8 +35,8 @@ class UserPersonalizationConfig(RecipeConfig):
         20_000, ge=0, description="Catalogues up to this size are learnt with the full softmax, larger ones sampled."
     )
     sampled_items: PositiveInt = Field(2048, description="Items sampled for one step of the sampled softmax.")
-    validation_users: PositiveInt = Field(
-        2048, description="Users at most whose last item is held out to decide when to stop."
+    validation_targets: PositiveInt = Field(
+        2048, description="Newest steps of users that are held out, to decide when to stop and how to blend."
     )
     time_limit_seconds: float | None = Field(
         None,
