@@ -110,27 +110,33 @@ def states(
     """
     items, actions, gaps = steps
     places = items.shape[1] + 1
-    keys = iter(jax.random.split(key, 1 + 2 * parameters["attention_in"].shape[0])) if key is not None else None
+    layers = parameters["attention_in"].shape[0]
 
-    def drop(values: Array) -> Array:
-        if keys is None or dropout == 0.0:
+    def drop(values: Array, key: Array | None) -> Array:
+        if key is None or dropout == 0.0:
             return values
         # Eight random bits decide well enough, and cost a quarter of the 32 behind `jax.random.bernoulli`.
         level = round(256 * dropout)
-        kept = jax.random.bits(next(keys), values.shape, jnp.uint8) >= level
+        kept = jax.random.bits(key, values.shape, jnp.uint8) >= level
         return jnp.where(kept, values * (256 / (256 - level)), 0.0)
 
     start = jnp.broadcast_to(parameters["start"], (items.shape[0], 1, parameters["start"].shape[0]))
     inputs = parameters["item_embeddings"][items] + parameters["actions"][actions] + parameters["gaps"][gaps]
     hidden = jnp.concatenate([start, inputs], axis=1)  # [B, T, d]
-    hidden = drop(hidden + parameters["positions"][:places])
+    hidden = drop(hidden + parameters["positions"][:places], None if key is None else jax.random.fold_in(key, layers))
     allowed = jnp.tril(jnp.ones((places, places), bool))
-    for layer in range(parameters["attention_in"].shape[0]):
-        block = {name: value[layer] for name, value in parameters.items() if name.startswith(("attention", "forward"))}
-        hidden = hidden + drop(_attention(block, hidden, heads=heads, allowed=allowed))
+    blocks = {name: value for name, value in parameters.items() if name.startswith(("attention", "forward"))}
+
+    def apply(hidden: Array, layer: tuple[Parameters, Array]) -> tuple[Array, None]:
+        block, number = layer
+        first, second = (None, None) if key is None else jax.random.split(jax.random.fold_in(key, number))
+        hidden = hidden + drop(_attention(block, hidden, heads=heads, allowed=allowed), first)
         normed = _norm(hidden, block["forward_norm"], block["forward_norm_bias"])
         inner = jax.nn.relu(normed @ block["forward_in"] + block["forward_in_bias"])
-        hidden = hidden + drop(inner @ block["forward_out"] + block["forward_out_bias"])
+        return hidden + drop(inner @ block["forward_out"] + block["forward_out_bias"], second), None
+
+    # A loop that is compiled once for all layers.
+    hidden, _ = jax.lax.scan(apply, hidden, (blocks, jnp.arange(layers)))
     return _norm(hidden, parameters["final_norm"], parameters["final_norm_bias"])
 
 

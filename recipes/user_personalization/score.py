@@ -185,7 +185,9 @@ class UserPersonalizationScorer:
         batch, places, width = normed.shape
         projected = normed @ block.attention_in  # [B, T, 3d]
         projected += block.attention_in_bias
-        query, key, value = projected.reshape(batch, places, 3, self._heads, -1).transpose(2, 0, 3, 1, 4)
+        # Copies in the order of the products: NumPy multiplies other orders without BLAS, at a tenth of the speed.
+        split = np.ascontiguousarray(projected.reshape(batch, places, 3, self._heads, -1).transpose(2, 0, 3, 1, 4))
+        query, key, value = split
         scores = query @ key.swapaxes(2, 3)  # [B, h, T, T]
         scores += self._mask[:places, :places]
         shares = _softmax(scores)
@@ -202,7 +204,8 @@ class UserPersonalizationScorer:
         query = normed[rows, lengths] @ block.attention_in[:, :width] + block.attention_in_bias[:width]
         projected = normed @ block.attention_in[:, width:]  # [B, T, 2d]
         projected += block.attention_in_bias[width:]
-        key, value = projected.reshape(batch, places, 2, self._heads, -1).transpose(2, 0, 3, 1, 4)
+        split = np.ascontiguousarray(projected.reshape(batch, places, 2, self._heads, -1).transpose(2, 0, 3, 1, 4))
+        key, value = split
         scores = query.reshape(batch, self._heads, 1, -1) @ key.swapaxes(2, 3)  # [B, h, 1, T]
         scores += self._mask[lengths, :places][:, None, None, :]
         mixed = (_softmax(scores) @ value).reshape(batch, width)
