@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from google.protobuf.message import Message
 
 from common.errors import InvalidInput, Unavailable
@@ -70,17 +71,25 @@ class Outcome:
         latencies_ms: Of each call, ascending.
         wrong: Calls that failed, or whose answer had another size than the right one; at most an estimate when
             answers of one run are too long and too short.
+        server_cpu_seconds: Processor time that the processes behind the port took meanwhile; tells what a call costs
+            also where others use the machine.
     """
 
     requests: int
     seconds: float
     latencies_ms: tuple[float, ...]
     wrong: int
+    server_cpu_seconds: float
 
     @property
     def per_second(self) -> float:
         """Calls answered in one second."""
         return self.requests / self.seconds
+
+    @property
+    def cpu_micros(self) -> float:
+        """Microseconds of the server's processors per call."""
+        return 1e6 * self.server_cpu_seconds / self.requests
 
 
 def h2load_path() -> str:
@@ -113,7 +122,7 @@ def press(address: str, method: str, calls: Sequence[Call], *, load: Load, token
 
     Raises:
         InvalidInput: h2load is not installed.
-        Unavailable: h2load cannot connect, or says what is not understood.
+        Unavailable: Nobody answers, or h2load says what is not understood.
     """
     command = [h2load_path(), f"--requests={load.repeats}", "--clients=1", f"--max-concurrent-streams={load.streams}"]
     for header in ("content-type: application/grpc", "te: trailers", f"authorization: Bearer {token}"):
@@ -131,12 +140,24 @@ def press(address: str, method: str, calls: Sequence[Call], *, load: Load, token
                 )
             return runs
 
-        started = time.perf_counter()
+        before, started = _cpu_seconds(address), time.perf_counter()
         with ThreadPoolExecutor(load.lanes) as pool:
             done = [run for runs in pool.map(lane, range(load.lanes)) for run in runs]
-        seconds = time.perf_counter() - started
+        seconds, taken = time.perf_counter() - started, _cpu_seconds(address) - before
     latencies = sorted(latency for run in done for latency in run.latencies_ms)
-    return Outcome(len(latencies), seconds, tuple(latencies), sum(run.wrong for run in done))
+    return Outcome(len(latencies), seconds, tuple(latencies), sum(run.wrong for run in done), taken)
+
+
+def _cpu_seconds(address: str) -> float:
+    """Sum up the processor time of all processes that listen on a port of this machine."""
+    port = int(address.rpartition(":")[2])
+    listeners = {
+        found.pid
+        for found in psutil.net_connections("tcp")
+        if found.status == psutil.CONN_LISTEN and found.laddr and found.laddr.port == port and found.pid
+    }
+    times = [psutil.Process(pid).cpu_times() for pid in listeners]
+    return sum(taken.user + taken.system for taken in times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +173,8 @@ def _run(command: Sequence[str], call: Call, log: Path) -> _Run:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         raise Unavailable(f"h2load: ended with {done.returncode}: {said[-1] if said else 'no message'}")
     succeeded, *failures = (int(count) for count in counts.groups())
+    if not succeeded:
+        raise Unavailable(f"h2load: got no answer from {command[-1]}, want a server that listens there")
     size = call.answer_bytes + _FRAME_HEADER_BYTES
     missing = abs(succeeded * size - int(data[1]))
     # Columns: microseconds since 1970 at the start, HTTP's status, microseconds until the end of the answer.

@@ -18,14 +18,17 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+
 from benchmarks.echo import echo_server
 from benchmarks.load import Call, Load, Outcome, h2load_path, press
 from benchmarks.report import markdown_table, percentile, publish
 from benchmarks.system import System, running_system
 from cli.demo.catalogue import SCHEMAS, DemoData
-from cli.demo.generated import generate
 from cli.demo.journey import Journey
-from common.errors import Unavailable
+from cli.demo.story import find_data
+from cli.surroundings import Surroundings
+from common.errors import InvalidInput, Unavailable
 from common.rpc import channel
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as runtime
 from protos.tailorbird.runtime.v1 import runtime_service_pb2_grpc
@@ -76,15 +79,18 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
         "per_second": round(statistics.median(outcome.per_second for outcome in outcomes), 1),
         "p50_ms": round(percentile(latencies, 0.5), 2),
         "p99_ms": round(percentile(latencies, 0.99), 2),
+        "cpu_micros": round(statistics.median(outcome.cpu_micros for outcome in outcomes), 1),
     }
 
 
 def main() -> None:
     """Run and print; figures as JSON with `--output`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds per server")
-    parser.add_argument("--users", type=int, default=100, help="distinct users per round")
-    parser.add_argument("--repeats", type=int, default=100, help="calls per user and round")
+    parser.add_argument("--rounds", type=int, default=8, help="rounds per server")
+    parser.add_argument("--users", type=int, default=32, help="distinct users per round")
+    parser.add_argument(
+        "--repeats", type=int, default=500, help="calls per user and round: many, as h2load's own start counts"
+    )
     parser.add_argument("--lanes", type=int, default=8, help="connections at a time")
     parser.add_argument("--streams", type=int, default=4, help="calls in flight per connection")
     parser.add_argument("--processes", type=int, default=min(4, os.cpu_count() or 1), help="of each server")
@@ -92,14 +98,17 @@ def main() -> None:
     arguments = parser.parse_args()
     h2load_path()  # missing tools are told before minutes of preparation
     load = Load(arguments.lanes, arguments.streams, arguments.repeats)
-    data = generate(users=max(600, arguments.rounds * arguments.users))
+    data = find_data(Surroundings(os.environ).cache_dir, console=Console())
     users = sorted({watch.user for watch in data.watches})
+    wanted = arguments.rounds * arguments.users
+    if wanted > len(users):
+        raise InvalidInput(f"`users`: got {wanted} in all rounds, want at most {len(users)}, those of the data")
     settings = {"TAILORBIRD_WORKERS": str(arguments.processes)}
     with tempfile.TemporaryDirectory() as folder, running_system(Path(folder), settings=settings) as system:
         campaign, token = deploy(system, data), system.token()
         requests = [
             runtime.GetRecommendationsRequest(campaign_arn=campaign, user_id=user, num_results=_RESULTS)
-            for user in users[: arguments.rounds * arguments.users]
+            for user in users[:wanted]
         ]
         address = system.ports.address("runtime_service")
         answers = checked_answers(address, requests, token=token)
@@ -119,7 +128,7 @@ def main() -> None:
                     busy[server].append(press(server, _METHOD, part, load=load, token=token))
                     alone[server].append(press(server, _METHOD, part[:25], load=_ALONE, token=token))
         checked_answers(address, requests, token=token)
-    report(busy[address], busy[echo], alone=(alone[address], alone[echo]), arguments=arguments)
+    report(busy[address], busy[echo], alone=(alone[address], alone[echo]), data=data, arguments=arguments)
 
 
 def report(
@@ -127,6 +136,7 @@ def report(
     echo: Sequence[Outcome],
     *,
     alone: tuple[Sequence[Outcome], Sequence[Outcome]],
+    data: DemoData,
     arguments: argparse.Namespace,
 ) -> None:
     """Print and write the figures.
@@ -134,7 +144,9 @@ def report(
     Raises:
         Unavailable: A call failed: then the figures say nothing.
     """
-    ratios = [mine.per_second / theirs.per_second for mine, theirs in zip(ours, echo, strict=True)]
+    pairs = list(zip(ours, echo, strict=True))
+    ratios = [mine.per_second / theirs.per_second for mine, theirs in pairs]
+    cpu_ratio = round(statistics.median(theirs.cpu_micros / mine.cpu_micros for mine, theirs in pairs), 3)
     figures = {
         "GetRecommendations": summary(ours),
         "echo": summary(echo),
@@ -145,15 +157,21 @@ def report(
     if wrong:
         raise Unavailable(f"calls: got {wrong} that failed or were answered otherwise than when checked, want none")
     table = markdown_table(
-        ("server", "calls", "wrong", "calls/s", "p50 ms", "p99 ms"),
+        ("server", "calls", "wrong", "calls/s", "p50 ms", "p99 ms", "server CPU µs/call"),
         [(name, *row.values()) for name, row in figures.items()],
     )
     ratio = round(statistics.median(ratios), 3)
-    table += f"\nRatio {ratio} (rounds: {', '.join(f'{value:.3f}' for value in ratios)})\n"
+    table += f"\nRatio of calls/s {ratio} (rounds: {', '.join(f'{value:.3f}' for value in ratios)}), "
+    table += f"by processor time per call {cpu_ratio}\n"
     settings = {
         name: getattr(arguments, name) for name in ("rounds", "users", "repeats", "lanes", "streams", "processes")
     }
-    publish({"ratio": ratio, "settings": settings, "servers": figures}, table=table, output=arguments.output)
+    settings |= {"data": data.name, "items": len(data.items)}
+    publish(
+        {"ratio": ratio, "cpu_ratio": cpu_ratio, "settings": settings, "servers": figures},
+        table=table,
+        output=arguments.output,
+    )
 
 
 if __name__ == "__main__":

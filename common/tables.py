@@ -6,7 +6,7 @@ sealing of events are recognised and change nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import polars as pl
@@ -95,6 +95,32 @@ class Table:
         except DeltaError as error:
             raise Unavailable(f"dataset {self.location}: cannot be compacted: {error}") from error
         return self.version()
+
+    def upsert(self, rows: pl.DataFrame, *, keys: Sequence[str], app_id: str, number: int) -> int:
+        """Add rows, each in the place of those with the same keys if there are any; errors of `append`.
+
+        Args:
+            rows: Each combination of keys once.
+            keys: Columns that identify a row.
+            app_id: Id of the application transaction.
+            number: Its number.
+        """
+        if not self.exists():
+            return self.append(rows, app_id=app_id, number=number)
+
+        def write() -> int:
+            merge = self._open().merge(
+                rows,
+                predicate=" AND ".join(f"old.`{key}` = new.`{key}`" for key in keys),
+                source_alias="new",
+                target_alias="old",
+                merge_schema=True,
+                commit_properties=CommitProperties(app_transactions=[Transaction(app_id, number)]),
+            )
+            merge.when_matched_update_all().when_not_matched_insert_all().execute()
+            return self.version()
+
+        return self._retried(write)
 
     def _open(self, version: int | None = None) -> DeltaTable:
         try:

@@ -77,7 +77,9 @@ class LongPolls:
                     break
                 self._bell.wait(rings, seconds=min(left, self._look_seconds))
                 rings = self._bell.rings
-                result = attempt()
+                # The caller may have gone while the call waited; what is handed to nobody is lost.
+                if wanted():
+                    result = attempt()
         finally:
             self._places.release()
         return result

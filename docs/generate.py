@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from common import errors
@@ -23,7 +22,7 @@ BANNER = "<!-- Written by docs/generate.py; change the code, then run `make docs
 
 
 def settings_page() -> str:
-    """Every setting of every process: variable, type, default, meaning."""
+    """Every setting of every process: variable, default, meaning."""
     lines = ["# Settings", "", "Each process reads these environment variables once, at its start.", ""]
     for process in PROCESSES:
         module = importlib.import_module(f"{process}.settings")
@@ -34,7 +33,8 @@ def settings_page() -> str:
         ]
         lines += [f"## {process}", "", "| Variable | Default | Meaning |", "| --- | --- | --- |"]
         for name, field in sorted(kind.model_fields.items()):
-            default = "required" if field.default is PydanticUndefined else f"`{field.default}`"
+            shown = "none" if field.default is None else f"`{field.default}`"
+            default = "required" if field.is_required() else shown
             lines.append(f"| `TAILORBIRD_{name.upper()}` | {default} | {field.description} |")
         lines.append("")
     return "\n".join(lines)
@@ -69,6 +69,7 @@ def pages() -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    REFERENCE.mkdir(exist_ok=True)
     for name, text in pages().items():
         (REFERENCE / name).write_text(text)
         sys.stdout.write(f"wrote docs/reference/{name}\n")

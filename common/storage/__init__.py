@@ -133,7 +133,9 @@ def open_store(settings: StoreSettings) -> Store:
     url = settings.store_url
     if url.startswith("s3://"):
         return Store(
-            S3Store.from_url(url, config=_s3_config(settings)),
+            S3Store.from_url(
+                url, config=_s3_config(settings), client_options={"allow_http": _plain_endpoint(settings)}
+            ),
             table_uri=url.rstrip("/"),
             table_options=_delta_options(settings),
         )
@@ -155,11 +157,16 @@ def _s3_config(settings: StoreSettings) -> Any:
 
 def _delta_options(settings: StoreSettings) -> dict[str, str]:
     options = {key.upper(): str(value) for key, value in _s3_config(settings).items()}
-    if settings.s3_endpoint and settings.s3_endpoint.startswith("http://"):
+    if _plain_endpoint(settings):
         options["AWS_ALLOW_HTTP"] = "true"
     # Delta needs put-if-absent for safe commits without a lock service; S3 has it by now.
     options["AWS_CONDITIONAL_PUT"] = "etag"
     return options
+
+
+def _plain_endpoint(settings: StoreSettings) -> bool:
+    """Tell whether the service is reached without TLS, which its clients refuse unless told."""
+    return settings.s3_endpoint is not None and settings.s3_endpoint.startswith("http://")
 
 
 def _check(path: str) -> None:

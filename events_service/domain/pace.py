@@ -28,6 +28,8 @@ class Pace:
 class Allowance:
     """One table's commits, counted by the token bucket: `burst` tokens, one more every `steady_seconds`.
 
+    Kept as the moment when the bucket will be full again, which no rounding can blur.
+
     Args:
         pace: The limits.
         now_seconds: The present, on any clock that never goes back.
@@ -35,20 +37,14 @@ class Allowance:
 
     def __init__(self, pace: Pace, now_seconds: float) -> None:
         self._pace = pace
-        self._tokens = float(pace.burst)
-        self._seen_seconds = now_seconds
+        self._full_at_seconds = now_seconds
 
     def permits(self, waiting_events: int, now_seconds: float) -> bool:
         """Tell whether so many waiting events may be committed now."""
-        self._refill(now_seconds)
-        return self._tokens >= 1 or waiting_events >= self._pace.large_events
+        one_left = (self._pace.burst - 1) * self._pace.steady_seconds
+        return self._full_at_seconds - now_seconds <= one_left or waiting_events >= self._pace.large_events
 
     def spend(self, now_seconds: float) -> None:
-        """Count a commit."""
-        self._refill(now_seconds)
-        self._tokens = max(0.0, self._tokens - 1)
-
-    def _refill(self, now_seconds: float) -> None:
-        gained = (now_seconds - self._seen_seconds) / self._pace.steady_seconds
-        self._tokens = min(float(self._pace.burst), self._tokens + gained)
-        self._seen_seconds = now_seconds
+        """Count a commit; one that no token was there for leaves no debt."""
+        empty = now_seconds + self._pace.burst * self._pace.steady_seconds
+        self._full_at_seconds = min(empty, max(self._full_at_seconds, now_seconds) + self._pace.steady_seconds)

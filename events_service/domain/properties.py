@@ -40,7 +40,7 @@ def parse_properties(text: str, *, field: str) -> dict[str, Any]:
     An object that was encoded twice is unwrapped: some SDKs encode what the caller has encoded already.
 
     Raises:
-        InvalidInput: It is too long, no JSON, or no object.
+        InvalidInput: It is too long, no JSON, no object, or holds halves of characters.
     """
     if not 1 <= len(text) <= MAX_PROPERTIES:
         raise invalid(field, got=text, want=f"a JSON object of 1 to {MAX_PROPERTIES} characters")
@@ -49,12 +49,16 @@ def parse_properties(text: str, *, field: str) -> dict[str, Any]:
         value = _load(value, field=field)
     if not isinstance(value, dict):
         raise invalid(field, got=text, want="a JSON object, as text")
+    if not is_text(json.dumps(value, ensure_ascii=False)):
+        raise invalid(field, got=text, want="whole characters: an escape stands for half of a surrogate pair")
     return value
 
 
 def write_properties(properties: Mapping[str, Any]) -> str | None:
     """Return the canonical text of parsed properties, None when there are none."""
-    return json.dumps(properties, sort_keys=True, separators=(",", ":"), allow_nan=False) if properties else None
+    if not properties:
+        return None
+    return json.dumps(properties, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def convert(value: Any, column: AvroField, *, field: str) -> Any:

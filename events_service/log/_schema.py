@@ -55,10 +55,9 @@ _EVENT: Final = (
 )
 #: For SELECT, from `events e JOIN tables t`; in the order that `logged_event` wants.
 EVENT_COLUMNS: Final = f'e."offset", e.tracking_id, t.dataset_group_arn, {_EVENT}'
-#: A repeated id changes nothing and returns nothing.
 INSERT_EVENT: Final = (
     f"INSERT INTO events (table_id, appended_at_millis, tracking_id, {_EVENT}) "  # noqa: S608 - constants only
-    'VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING "offset"'
+    'VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING "offset"'
 )
 
 

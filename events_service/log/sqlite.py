@@ -165,6 +165,8 @@ class SqliteEventLog:
         """Finish what waits to be written and let go of the files."""
         self.release()
         with self._idle_lock:
+            if self._closed:
+                return
             self._closed = True
             idle, self._idle = self._idle, []
         for connection in idle:
@@ -208,14 +210,14 @@ def _append(connection: sqlite3.Connection, entries: Sequence[LogEntry], now: in
     ids = {table: _table_id(connection, table) for table in {entry.table for entry in entries}}
     offsets = []
     for entry in entries:
-        values = event_values(entry, table_id=ids[entry.table], appended_at_millis=now)
-        found = (
-            connection.execute(INSERT_EVENT, values).fetchall()
-            or connection.execute(
-                'SELECT "offset" FROM events WHERE tracking_id = ? AND event_id = ?',
-                (entry.tracking_id, entry.event.event_id),
-            ).fetchall()
-        )
+        # Looked for first: an insertion that meets its twin would use up an offset, and readers would wait for a gap.
+        found = connection.execute(
+            'SELECT "offset" FROM events WHERE tracking_id = ? AND event_id = ?',
+            (entry.tracking_id, entry.event.event_id),
+        ).fetchall()
+        if not found:
+            values = event_values(entry, table_id=ids[entry.table], appended_at_millis=now)
+            found = connection.execute(INSERT_EVENT, values).fetchall()
         offsets.append(int(found[0][0]))
     return tuple(offsets)
 

@@ -155,7 +155,7 @@ class Sealer:
         return max(backlog.sealed_offset, committed)
 
     def _compact(self, table: Table, progress: _Progress, version: int) -> None:
-        before = version - 1 if progress.version is None else progress.version
+        before = max(version - 1, 0) if progress.version is None else progress.version
         if version // self._compact_commits > before // self._compact_commits:
             version = table.compact()
             _log.info("table_compacted", location=table.location, version=version)

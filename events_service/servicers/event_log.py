@@ -17,8 +17,8 @@ SERVICE = event_log_pb2.DESCRIPTOR.services_by_name["EventLogService"]
 _DEFAULT_EVENTS = 1000
 _MAX_EVENTS = 10_000
 _MAX_WAIT_SECONDS = 60.0
-#: Well below the 16 MiB that a message may have: an event is at most a little over 10 KiB.
-_MAX_PAGE_BYTES = 8 * 1024 * 1024
+#: Below the 4 MiB that any client takes by default; one event is at most a little over 10 KiB.
+_MAX_PAGE_BYTES = 3 * 1024 * 1024
 
 
 class EventLogServicer(event_log_pb2_grpc.EventLogServiceServicer):

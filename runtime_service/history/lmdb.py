@@ -1,7 +1,7 @@
 """Histories in LMDB: memory-mapped, so that a look-up costs microseconds and all workers share the pages.
 
-The writer syncs data with every transaction, but not the page that points to the last one (`metasync=False`): after a
-crash of the machine the newest transaction may be gone, and with it the offset it carried, so the log gives it again.
+The writer does not sync: see `trust` for what that means after a crash of the machine. The place in the log is written
+with the histories, so a store that is made anew gets everything again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from common.logs import get_logger
 from runtime_service.domain.histories import RecentEvent
 from runtime_service.history import LoggedEvent
 from runtime_service.history.records import StoredHistory, encode
+from runtime_service.history.trust import is_trusted, mark_closed, mark_open
 
 __all__ = ["LmdbHistoryReader", "LmdbHistoryWriter", "prepare_history"]
 
@@ -29,7 +30,7 @@ _log = get_logger(__name__)
 
 
 def prepare_history(folder: Path, *, map_bytes: int) -> None:
-    """Make the store, so that readers can open it; one that cannot be read is made anew, as the log has it all.
+    """Make the store, so that readers can open it; one that is damaged is made anew, as the log has it all.
 
     Called once, before any other process of this host opens the store.
 
@@ -38,6 +39,9 @@ def prepare_history(folder: Path, *, map_bytes: int) -> None:
         map_bytes: Size of the map to begin with; doubled whenever it is full.
     """
     try:
+        if folder.is_dir() and any(folder.iterdir()) and not is_trusted(folder):
+            _log.warning("history_rebuilt", folder=str(folder), cause="the machine stopped while it was written")
+            shutil.rmtree(folder)
         _prepare(folder, map_bytes)
     except (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.CorruptedError, lmdb.PageNotFoundError) as error:
         _log.warning("history_rebuilt", folder=str(folder), cause=str(error))
@@ -84,7 +88,9 @@ class LmdbHistoryWriter:
     """
 
     def __init__(self, folder: Path, *, max_events: int) -> None:
-        self._environment = _open(folder)
+        mark_open(folder)
+        self._folder = folder
+        self._environment = _open(folder, sync=False)
         self._environment.reader_check()  # as a reader does
         self._histories = self._environment.open_db(_HISTORIES)
         self._state = self._environment.open_db(_STATE)
@@ -127,8 +133,10 @@ class LmdbHistoryWriter:
         self._write(write)
 
     def close(self) -> None:
-        """Give the files free."""
+        """Bring everything to the disk and give the files free."""
+        self._environment.sync(True)
         self._environment.close()
+        mark_closed(self._folder)
 
     def _write(self, change: Callable[[Any], object]) -> None:
         while True:
@@ -185,7 +193,7 @@ class _Changes:
 
 def _prepare(folder: Path, map_bytes: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    environment = _open(folder, map_bytes)
+    environment = _open(folder, map_bytes=map_bytes)
     try:
         histories, state = environment.open_db(_HISTORIES), environment.open_db(_STATE)
         with environment.begin(write=True) as transaction:
@@ -195,11 +203,13 @@ def _prepare(folder: Path, map_bytes: int) -> None:
                 transaction.put(_FORMAT_KEY, _FORMAT, db=state)
     finally:
         environment.close()
+    if not is_trusted(folder):
+        mark_closed(folder)
 
 
-def _open(folder: Path, map_bytes: int = 0) -> Any:
+def _open(folder: Path, *, map_bytes: int = 0, sync: bool = True) -> Any:
     # Without a size LMDB takes the one that it finds, and a map smaller than what lies in the file it makes larger.
-    return lmdb.open(str(folder), map_size=map_bytes, max_dbs=2, max_readers=_MAX_READERS, metasync=False)
+    return lmdb.open(str(folder), map_size=map_bytes, max_dbs=2, max_readers=_MAX_READERS, sync=sync)
 
 
 def _key(group: bytes, kind: bytes, identifier: str) -> bytes:

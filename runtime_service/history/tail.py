@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import grpc.aio
 
 from common.errors import OffsetOutOfRange, TailorbirdError
@@ -16,6 +18,8 @@ __all__ = ["LogTail"]
 #: Name of the fact that an OUT_OF_RANGE carries when the log says what it still keeps.
 EARLIEST_OFFSET = "earliest_offset"
 _BATCH_EVENTS = 1000
+#: A log where too many wait answers at once that there is nothing; such questions are so many seconds apart.
+_EMPTY_SECONDS = 0.05
 _log = get_logger(__name__)
 
 
@@ -37,10 +41,11 @@ class LogTail:
 
     async def run(self) -> None:
         """Follow the log until cancelled; a log that cannot be reached is asked again."""
-        backoff = Backoff()
+        backoff, clock = Backoff(), asyncio.get_running_loop().time
         while True:
+            asked = clock()
             try:
-                await self._step()
+                moved = await self._step()
             except OffsetOutOfRange as error:
                 if not self._skip_to_kept(error):
                     await backoff.pause("event_log_gap", error)
@@ -48,8 +53,11 @@ class LogTail:
                 await backoff.pause("event_log_unreachable", error)
             else:
                 backoff.succeeded("event_log_reached")
+                if not moved:
+                    await asyncio.sleep(asked + _EMPTY_SECONDS - clock())
 
-    async def _step(self) -> None:
+    async def _step(self) -> bool:
+        """Ask once and write what came; return whether something did."""
         wanted = self._history.next_offset()
         try:
             answer = await self._log.ReadEvents(
@@ -65,6 +73,7 @@ class LogTail:
             self._history.clear()
         elif answer.next_offset > wanted:
             self._history.append([_to_event(event) for event in answer.events], next_offset=answer.next_offset)
+        return answer.next_offset != wanted
 
     def _skip_to_kept(self, error: OffsetOutOfRange) -> bool:
         """Go on with what the log still keeps; artifacts contain what came before."""

@@ -20,9 +20,9 @@ _CONTRACT = runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"]
 #: Members that would change the answer, were they built; a request that carries one is refused, never half served.
 _NOT_BUILT = ("context", "filter_arn", "filter_values", "promotions", "metadata_columns", "recommender_arn")
 _FIELDS = runtime_service_pb2.GetRecommendationsRequest.DESCRIPTOR.fields_by_name
+_BUILT = frozenset(field.number for name, field in _FIELDS.items() if name not in _NOT_BUILT)
 _NOT_BUILT_NAMES = {name: _FIELDS[name].json_name for name in _NOT_BUILT}
 
-_Item = runtime_service_pb2.PredictedItem
 _Response = runtime_service_pb2.GetRecommendationsResponse
 
 
@@ -46,7 +46,7 @@ class RuntimeServicer:
     ) -> runtime_service_pb2.GetRecommendationsResponse:
         """Return the items that fit a user, best first."""
         deployment = self._table.find(request.campaign_arn)
-        if deployment is None or len(request.ListFields()) > 3:
+        if deployment is None or not _BUILT.issuperset([field.number for field, _ in request.ListFields()]):
             _refuse(request)
         if deployment is None:
             raise unknown_campaign(request.campaign_arn)
@@ -57,20 +57,21 @@ class RuntimeServicer:
     def _answer(
         self, deployment: Deployment, user_id: str, count: int
     ) -> runtime_service_pb2.GetRecommendationsResponse:
-        recommendation_id = f"RID-{uuid.uuid4()}"
+        answer = _Response(recommendation_id=f"RID-{uuid.uuid4()}")
         if count == 0:
-            return _Response(recommendation_id=recommendation_id)
+            return answer
         recent = self._histories.find(deployment.assignment.dataset_group_arn, user_id) if user_id else None
         ranked = deployment.recommend(user_id, recent, limit=count)
-        ids = deployment.model.item_ids
+        ids, add = deployment.model.item_ids, answer.item_list.add  # adding costs less than making a list first
         items = ranked.items.tolist()
         if not deployment.model.recipe.returns_scores:
-            found = [_Item(item_id=ids[item]) for item in items]
+            for item in items:
+                add(item_id=ids[item])
         else:
             # Seven decimals, as Personalize sends them.
-            scores = ranked.scores.astype("float64").round(7).tolist()
-            found = [_Item(item_id=ids[item], score=score) for item, score in zip(items, scores, strict=True)]
-        return _Response(item_list=found, recommendation_id=recommendation_id)
+            for item, score in zip(items, ranked.scores.astype("float64").round(7).tolist(), strict=True):
+                add(item_id=ids[item], score=score)
+        return answer
 
 
 def _refuse(request: runtime_service_pb2.GetRecommendationsRequest) -> None:

@@ -26,6 +26,8 @@ _READY = serving_pb2.SERVING_PHASE_READY
 _FAILED = serving_pb2.SERVING_PHASE_FAILED
 #: Loads that are tried before a store that cannot be reached fails a deployment.
 _ATTEMPTS = 4
+#: A control plane where too many wait answers at once that nothing changed; such questions are so many seconds apart.
+_UNCHANGED_SECONDS = 0.5
 _log = get_logger(__name__)
 
 
@@ -78,8 +80,9 @@ class ServingWatcher:
             group.create_task(self._report())
 
     async def _watch(self, group: asyncio.TaskGroup) -> None:
-        backoff, revision = Backoff(), None
+        backoff, revision, clock = Backoff(), None, asyncio.get_running_loop().time
         while True:
+            asked = clock()
             request = serving_pb2.WatchServingAssignmentsRequest(
                 runtime_id=self._runtime_id, known_revision=revision, wait_seconds=self._wait_seconds
             )
@@ -92,6 +95,8 @@ class ServingWatcher:
             if answer.revision != revision:
                 self._apply([_to_assignment(item) for item in answer.assignments], group)
                 revision = answer.revision
+            else:
+                await asyncio.sleep(asked + _UNCHANGED_SECONDS - clock())
 
     def _apply(self, assignments: list[Assignment], group: asyncio.TaskGroup) -> None:
         wanted = {assignment.campaign_arn: assignment for assignment in assignments}

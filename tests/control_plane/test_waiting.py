@@ -81,6 +81,19 @@ def test_caller_who_is_gone_is_waited_for_no_longer(bell):
     assert waiting.join() == [None]
 
 
+def test_nothing_is_handed_to_a_caller_who_is_gone(bell):
+    polls = LongPolls(bell, max_waiting=1, look_seconds=30)
+    there, jobs = [True], []
+    waiting = Waiting(polls, lambda: jobs.pop() if jobs else None, wanted=lambda: there[0])
+    wait_until(lambda: polls._places._value == 0)
+
+    there[0] = False
+    jobs.append(7)
+    bell.ring()
+
+    assert (waiting.join(), jobs) == ([None], [7])
+
+
 def test_closing_answers_all_who_wait(bell):
     polls = LongPolls(bell, max_waiting=3, look_seconds=30)
     waiting = [Waiting(polls, lambda: None) for _ in range(3)]

@@ -1,0 +1,1 @@
+"""How good recommendations are: published protocols on real data, through the recipes' ordinary code."""

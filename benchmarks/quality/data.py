@@ -1,0 +1,160 @@
+"""Reading the data sets that recommenders are compared on, in the forms that they are published in.
+
+Most of them may not be redistributed, so none is part of this project: `TAILORBIRD_BENCH_DATA` names a folder that
+holds them. Without any, `demo` stands for MovieLens 100K as the demo downloads it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from cli.demo import movielens
+from cli.surroundings import Surroundings
+from common.errors import InvalidInput, invalid
+from recipes.interface import Interactions, TrainingData
+
+__all__ = ["DATA_ROOT", "DEMO", "Dataset", "load", "read_interactions", "read_sequences"]
+
+#: Environment variable that names the folder.
+DATA_ROOT = "TAILORBIRD_BENCH_DATA"
+#: Stands for the demo's data.
+DEMO = "demo"
+
+#: Names of the columns in the wild, in lower case and without types.
+_USER = ("user_id", "userid", "user", "personid")
+_ITEM = ("item_id", "itemid", "item", "movie_id", "movieid", "contentid")
+_TIMESTAMP = ("timestamp", "time")
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Interactions with dense indexes.
+
+    Attributes:
+        name: For the report.
+        data: Users and items by index; where only an order is known, all timestamps are 0.
+        users: Id by index.
+        items: Id by index.
+    """
+
+    name: str
+    data: TrainingData
+    users: tuple[str, ...]
+    items: tuple[str, ...]
+
+
+def load(name: str) -> Dataset:
+    """Load a data set by its path, absolute, from here, or below the folder that the environment names.
+
+    Sequences end in `.txt`, tables in `.csv` or `.inter`; each may be compressed as `.gz` or `.zip`.
+
+    Raises:
+        InvalidInput: There is no such file, or its form is unknown.
+    """
+    if name == DEMO:
+        return _demo()
+    path = _find(name)
+    form = [suffix for suffix in path.suffixes if suffix not in {".gz", ".zip"}][-1:]
+    if form == [".txt"]:
+        return read_sequences(path)
+    if form in ([".csv"], [".inter"]):
+        return read_interactions(path)
+    raise invalid("data", got=path.name, want="a name ending in .txt, .csv or .inter, perhaps with .gz or .zip")
+
+
+def read_sequences(path: Path) -> Dataset:
+    """Read lines of `user item item ...`, oldest first; a user's later lines continue the earlier ones.
+
+    So a file of one `user item` pair a line, as SASRec and BERT4Rec publish, is read too.
+
+    Raises:
+        InvalidInput: A line names no item.
+    """
+    users: list[str] = []
+    items: list[str] = []
+    for number, line in enumerate(_text(path).splitlines(), start=1):
+        user, *sequence = line.split()
+        if not sequence:
+            raise invalid(f"{path.name}:{number}", got=line, want="a user and items")
+        users += [user] * len(sequence)
+        items += sequence
+    return _dataset(path.name, users=users, items=items, timestamps=np.zeros(len(users), np.int64))
+
+
+def read_interactions(path: Path) -> Dataset:
+    """Read a table with a header: columns of user, item and timestamp under one of their usual names.
+
+    Rows of one time stay in the order of the file. Other columns, event types among them, are passed over.
+
+    Raises:
+        InvalidInput: A column is missing.
+    """
+    tabs = ".inter" in path.suffixes
+    # As text, so that ids keep their leading zeros.
+    table = pl.read_csv(io.StringIO(_text(path)), separator="\t" if tabs else ",", infer_schema=False)
+    # RecBole writes the type behind the name: `user_id:token`.
+    columns = {name.partition(":")[0].strip().lower(): name for name in table.columns}
+    user, item, timestamp = (_column(columns, names, path) for names in (_USER, _ITEM, _TIMESTAMP))
+    return _dataset(
+        path.name,
+        users=table[user].to_list(),
+        items=table[item].to_list(),
+        timestamps=table[timestamp].cast(pl.Float64).cast(pl.Int64).to_numpy(),
+    )
+
+
+def _demo() -> Dataset:
+    watches = movielens.load(Surroundings(os.environ).cache_dir).watches
+    return _dataset(
+        "MovieLens 100K",
+        users=[watch.user for watch in watches],
+        items=[watch.item for watch in watches],
+        timestamps=np.array([watch.timestamp for watch in watches], np.int64),
+    )
+
+
+def _dataset(name: str, *, users: Sequence[str], items: Sequence[str], timestamps: NDArray[np.int64]) -> Dataset:
+    user_ids, user = np.unique(np.array(users, dtype=str), return_inverse=True)
+    item_ids, item = np.unique(np.array(items, dtype=str), return_inverse=True)
+    interactions = Interactions.sort(user, item=item, timestamp=timestamps)
+    data = TrainingData(interactions, len(user_ids), len(item_ids))
+    return Dataset(name, data, tuple(user_ids.tolist()), tuple(item_ids.tolist()))
+
+
+def _find(name: str) -> Path:
+    root = os.environ.get(DATA_ROOT)
+    tried = [Path(name), *([Path(root) / name] if root else [])]
+    for path in tried:
+        if path.is_file():
+            return path
+    hint = "" if root else f", or {DATA_ROOT} set to the folder that holds the data sets"
+    raise InvalidInput(f"`data`: got {name}, which is no file, want the path of one, `{DEMO}`{hint}")
+
+
+def _text(path: Path) -> str:
+    if path.suffix == ".gz":
+        return gzip.decompress(path.read_bytes()).decode()
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as files:
+            names = [name for name in files.namelist() if not name.endswith("/")]
+            if len(names) != 1:
+                raise invalid("data", got=f"{path.name} with {len(names)} files", want="one with a single file")
+            return files.read(names[0]).decode()
+    return path.read_text()
+
+
+def _column(columns: dict[str, str], names: Iterable[str], path: Path) -> str:
+    for name in names:
+        if name in columns:
+            return columns[name]
+    raise invalid(path.name, got=f"columns {', '.join(columns)}", want=f"one called {' or '.join(names)}")

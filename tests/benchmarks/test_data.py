@@ -1,0 +1,77 @@
+"""Data sets are read in the forms they are published in."""
+
+import gzip
+import zipfile
+
+import pytest
+
+from benchmarks.quality.data import DATA_ROOT, load
+from common.errors import InvalidInput
+
+
+def histories(dataset):
+    found = dataset.data.histories()
+    return {user: [dataset.items[item] for item in found.of(row)] for row, user in enumerate(dataset.users)}
+
+
+def test_sequences_of_one_line_a_user(tmp_path):
+    (tmp_path / "Beauty.txt").write_text("1 5 9 5\n2 9\n")
+    found = load(str(tmp_path / "Beauty.txt"))
+    assert histories(found) == {"1": ["5", "9", "5"], "2": ["9"]}
+    assert (found.data.n_users, found.data.n_items, found.name) == (2, 2, "Beauty.txt")
+
+
+def test_pairs_of_one_line_an_interaction(tmp_path):
+    with gzip.open(tmp_path / "pairs.txt.gz", "wt") as file:
+        file.write("1 7\n1 3\n2 3\n1 5\n")
+    assert histories(load(str(tmp_path / "pairs.txt.gz"))) == {"1": ["7", "3", "5"], "2": ["3"]}
+
+
+def test_a_line_without_items_is_named(tmp_path):
+    (tmp_path / "broken.txt").write_text("1 7\n2\n")
+    with pytest.raises(InvalidInput, match=r"`broken\.txt:2`: got '2', want a user and items"):
+        load(str(tmp_path / "broken.txt"))
+
+
+def test_tables_are_ordered_by_time_and_ids_stay_text(tmp_path):
+    (tmp_path / "rows.csv").write_text("ITEM_ID,USER_ID,TIMESTAMP,EVENT_TYPE\n007,a,20,x\n07,a,10,x\n7,a,20,x\n")
+    assert histories(load(str(tmp_path / "rows.csv"))) == {"a": ["07", "007", "7"]}
+
+
+def test_atomic_files_carry_types_behind_names(tmp_path):
+    with gzip.open(tmp_path / "set.inter.gz", "wt") as file:
+        file.write("user_id:token\titem_id:token\trating:float\ttimestamp:float\n1\t2\t3\t881250949.0\n")
+    found = load(str(tmp_path / "set.inter.gz"))
+    assert histories(found) == {"1": ["2"]}
+    assert found.data.interactions.timestamp.tolist() == [881250949]
+
+
+def test_a_zipped_table_is_read(tmp_path):
+    with zipfile.ZipFile(tmp_path / "deskdrop.csv.zip", "w") as archive:
+        archive.writestr("deskdrop.csv", "timestamp,eventType,contentId,personId\n1,VIEW,c,p\n")
+    assert histories(load(str(tmp_path / "deskdrop.csv.zip"))) == {"p": ["c"]}
+
+
+def test_a_missing_column_is_named(tmp_path):
+    (tmp_path / "rows.csv").write_text("user,item\n1,2\n")
+    with pytest.raises(InvalidInput, match="want one called timestamp or time"):
+        load(str(tmp_path / "rows.csv"))
+
+
+def test_names_are_looked_up_below_the_folder_of_the_environment(tmp_path, monkeypatch):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.txt").write_text("1 2\n")
+    monkeypatch.setenv(DATA_ROOT, str(tmp_path))
+    assert histories(load("set/a.txt")) == {"1": ["2"]}
+
+
+def test_absent_data_are_told_with_what_to_set(monkeypatch):
+    monkeypatch.delenv(DATA_ROOT, raising=False)
+    with pytest.raises(InvalidInput, match=f"got none.txt, which is no file.*{DATA_ROOT} set to the folder"):
+        load("none.txt")
+
+
+def test_an_unknown_form_is_refused(tmp_path):
+    (tmp_path / "data.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InvalidInput, match=r"want a name ending in \.txt, \.csv or \.inter"):
+        load(str(tmp_path / "data.parquet"))

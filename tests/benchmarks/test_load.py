@@ -1,0 +1,71 @@
+"""Load is made and accounted for: a failed call cannot pass for an answered one."""
+
+import shutil
+
+import pytest
+
+from benchmarks.echo import echo_server
+from benchmarks.load import Call, Load, frame_bytes, h2load_path, press
+from common.errors import InvalidInput, Unavailable
+from common.rpc import channel
+from protos.tailorbird.runtime.v1 import runtime_service_pb2 as runtime
+from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceStub
+
+SERVICE = "/tailorbird.runtime.v1.RuntimeService"
+ANSWER = runtime.GetRecommendationsResponse(
+    item_list=[runtime.PredictedItem(item_id=f"film-{place}", score=0.1) for place in range(25)]
+)
+REQUEST = runtime.GetRecommendationsRequest(campaign_arn="c", user_id="u")
+
+needs_h2load = pytest.mark.skipif(shutil.which("h2load") is None, reason="h2load (nghttp2-client) is not installed")
+
+
+@pytest.fixture(scope="module")
+def echo(tmp_path_factory):
+    with echo_server(ANSWER, processes=2, folder=tmp_path_factory.mktemp("echo")) as address:
+        yield address
+
+
+def test_a_message_is_framed_as_grpc_frames_it():
+    assert frame_bytes(REQUEST) == b"\x00\x00\x00\x00\x06" + REQUEST.SerializeToString()
+
+
+def test_the_echo_answers_stubs(echo):
+    with channel(echo, token="none") as opened:
+        assert RuntimeServiceStub(opened).GetRecommendations(REQUEST) == ANSWER
+
+
+@needs_h2load
+def test_every_call_is_counted_and_timed(echo):
+    calls = [Call(REQUEST, ANSWER.ByteSize())] * 5
+    found = press(echo, f"{SERVICE}/GetRecommendations", calls, load=Load(2, 3, 20), token="none")
+    assert (found.requests, found.wrong) == (100, 0)
+    assert found.server_cpu_seconds > 0
+    assert 0 < found.latencies_ms[0] <= found.latencies_ms[-1] <= 1000 * found.seconds
+    assert found.per_second == pytest.approx(100 / found.seconds)
+
+
+@needs_h2load
+def test_failed_calls_are_wrong_though_http_says_200(echo):
+    calls = [Call(REQUEST, ANSWER.ByteSize())]
+    found = press(echo, f"{SERVICE}/GetNothing", calls, load=Load(1, 1, 10), token="none")
+    assert found.wrong == 10
+
+
+@needs_h2load
+def test_answers_of_another_size_are_wrong(echo):
+    calls = [Call(REQUEST, ANSWER.ByteSize() + 1)]
+    found = press(echo, f"{SERVICE}/GetRecommendations", calls, load=Load(1, 1, 10), token="none")
+    assert found.wrong > 0
+
+
+@needs_h2load
+def test_a_server_that_is_not_there_is_told():
+    with pytest.raises(Unavailable, match="got no answer from http:"):
+        press("127.0.0.1:1", f"{SERVICE}/GetRecommendations", [Call(REQUEST, 1)], load=Load(1, 1, 1), token="none")
+
+
+def test_a_missing_generator_is_told_with_how_to_get_it(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(InvalidInput, match="apt-get install nghttp2-client"):
+        h2load_path()

@@ -1,0 +1,231 @@
+"""What every implementation of the event log must do; each runs it as a subclass that makes one."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+
+from common.errors import OffsetOutOfRange, Unavailable
+from common.testing import wait_until
+from events_service.log import Backlog, Bounds, LogEntry
+from tests.events_service.samples import GROUP, TRACKING_ID, entries, event, table
+
+
+def offsets(log, start=1):
+    return [logged.offset for logged in log.read(start, max_events=10_000)]
+
+
+class Waiting:
+    """A wait in a thread of its own."""
+
+    def __init__(self, log, from_offset, **more) -> None:
+        self.thread = threading.Thread(target=lambda: log.wait(from_offset, seconds=60, **more), daemon=True)
+        self.thread.start()
+
+    def over(self) -> bool:
+        return not self.thread.is_alive()
+
+
+class EventLogSuite:
+    """Subclasses provide the fixtures `log`, empty, and `clock`, by which it tells the time."""
+
+    def test_offsets_begin_at_one_and_rise(self, log):
+        assert log.append(entries(1, 2), seconds=20) == (1, 2)
+        assert log.append(entries(3), seconds=20) == (3,)
+        assert log.bounds() == Bounds(1, 4)
+
+    def test_events_come_back_as_they_were_appended(self, log):
+        full = event(
+            1,
+            event_value=0.5,
+            properties_json='{"numRatings":12}',
+            recommendation_id="RID-1",
+            impression=("i1", "i2"),
+            attribution_source="front page",
+        )
+        bare = event(2, user_id=None, item_id=None)
+
+        log.append([LogEntry(TRACKING_ID, table(), full), LogEntry(TRACKING_ID, table(), bare)], seconds=20)
+
+        first, second = log.read(1, max_events=10)
+        assert (first.event, second.event) == (full, bare)
+        assert (first.tracking_id, first.dataset_group_arn) == (TRACKING_ID, GROUP)
+
+    def test_repeated_event_is_kept_once_and_keeps_its_offset(self, log):
+        log.append(entries(1, 2), seconds=20)
+
+        assert log.append(entries(2, 3), seconds=20) == (2, 3)
+        assert offsets(log) == [1, 2, 3]
+
+    def test_event_that_is_sent_twice_in_one_call_is_kept_once(self, log):
+        assert log.append(entries(1, 1), seconds=20) == (1, 1)
+
+    def test_same_id_of_another_tracker_is_another_event(self, log):
+        log.append(entries(1), seconds=20)
+
+        assert log.append(entries(1, tracking_id="other"), seconds=20) == (2,)
+
+    def test_page_ends_where_it_was_told_to(self, log):
+        log.append(entries(1, 2, 3), seconds=20)
+
+        assert [logged.offset for logged in log.read(2, max_events=1)] == [2]
+
+    def test_next_offset_can_be_read_and_is_empty(self, log):
+        log.append(entries(1), seconds=20)
+
+        assert log.read(2, max_events=10) == []
+
+    def test_offset_beyond_the_next_one_is_out_of_range(self, log):
+        with pytest.raises(OffsetOutOfRange) as caught:
+            log.read(2, max_events=10)
+
+        assert caught.value.metadata == {"earliest_offset": "1", "next_offset": "1"}
+
+    def test_wait_returns_at_once_when_there_is_an_event(self, log):
+        log.append(entries(1), seconds=20)
+
+        log.wait(1, seconds=3600)
+
+    def test_wait_ends_when_its_time_is_over(self, log):
+        log.wait(1, seconds=0.01)
+        log.wait(1, seconds=-1)
+
+    def test_append_wakes_all_who_wait(self, log):
+        waiting = [Waiting(log, 1) for _ in range(5)]
+
+        log.append(entries(1), seconds=20)
+
+        wait_until(lambda: all(item.over() for item in waiting))
+
+    def test_append_of_a_repeated_event_wakes_nobody(self, log):
+        log.append(entries(1), seconds=20)
+        waiting = Waiting(log, 2)
+
+        log.append(entries(1), seconds=20)
+
+        assert not waiting.over()
+        log.append(entries(2), seconds=20)
+        wait_until(waiting.over)
+
+    def test_cancelled_wait_ends_at_a_wake(self, log):
+        gone = threading.Event()
+        leaving, staying = Waiting(log, 1, cancelled=gone.is_set), Waiting(log, 1)
+
+        gone.set()
+        wait_until(lambda: log.wake() or leaving.over())
+
+        assert not staying.over()
+        log.release()
+        wait_until(staying.over)
+
+    def test_release_ends_waits_and_later_ones_at_once(self, log):
+        waiting = Waiting(log, 1)
+
+        log.release()
+
+        wait_until(waiting.over)
+        log.wait(1, seconds=3600)
+        assert log.append(entries(1), seconds=20) == (1,)
+
+    def test_many_threads_append_without_gap_or_loss(self, log):
+        given = []
+
+        def send(thread) -> None:
+            for number in range(25):
+                given.extend(log.append(entries(1000 * thread + number), seconds=60))
+
+        threads = [threading.Thread(target=send, args=[thread]) for thread in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert sorted(given) == list(range(1, 401))
+        assert offsets(log) == list(range(1, 401))
+
+    def test_backlog_tells_what_is_not_sealed(self, log):
+        films, books = table("datasets/films"), table("datasets/books")
+        log.append(entries(1, to=films), seconds=20)
+        log.append(entries(2, to=books, tracking_id="books"), seconds=20)
+        log.append(entries(3, to=films, tracking_id="later"), seconds=20)
+
+        log.mark_sealed("datasets/films", 1)
+
+        assert log.backlogs() == [Backlog(films, "later", 1, 3), Backlog(books, "books", 0, 2)]
+
+    def test_sealed_table_has_no_backlog_until_its_next_event(self, log):
+        log.append(entries(1), seconds=20)
+        log.mark_sealed(table().location, 1)
+        assert log.backlogs() == []
+
+        log.append(entries(2), seconds=20)
+
+        assert [(item.sealed_offset, item.last_offset) for item in log.backlogs()] == [(1, 2)]
+
+    def test_table_events_are_those_of_one_table_after_an_offset(self, log):
+        films, books = table("datasets/films"), table("datasets/books")
+        for number, place in ((1, films), (2, books), (3, films), (4, films)):
+            log.append(entries(number, to=place), seconds=20)
+
+        assert [item.offset for item in log.table_events("datasets/films", after=1, max_events=10)] == [3, 4]
+        assert [item.offset for item in log.table_events("datasets/films", after=0, max_events=2)] == [1, 3]
+        assert log.table_events("datasets/none", after=0, max_events=2) == []
+
+    def test_removed_table_has_no_backlog_until_its_next_event(self, log):
+        log.append(entries(1), seconds=20)
+        log.mark_removed(table().location)
+        assert log.backlogs() == []
+
+        log.append(entries(2), seconds=20)
+
+        assert [(item.sealed_offset, item.last_offset) for item in log.backlogs()] == [(0, 2)]
+
+    def test_old_sealed_events_are_removed_and_their_offsets_out_of_range(self, log, clock):
+        log.append(entries(1, 2), seconds=20)
+        clock.advance(seconds=100)
+        log.append(entries(3), seconds=20)
+        log.mark_sealed(table().location, 3)
+
+        assert log.remove_before(clock.now() - timedelta(seconds=50)) == 2
+
+        assert log.bounds() == Bounds(3, 4)
+        assert offsets(log, 3) == [3]
+        with pytest.raises(OffsetOutOfRange) as caught:
+            log.read(2, max_events=10)
+        assert caught.value.metadata == {"earliest_offset": "3", "next_offset": "4"}
+
+    def test_unsealed_events_and_all_after_them_stay(self, log, clock):
+        log.append(entries(1, to=table("datasets/films")), seconds=20)
+        log.append(entries(2, to=table("datasets/books")), seconds=20)
+        log.append(entries(3, to=table("datasets/films")), seconds=20)
+        log.mark_sealed("datasets/films", 3)
+        clock.advance(seconds=100)
+
+        assert log.remove_before(clock.now()) == 1
+        assert offsets(log, 2) == [2, 3]
+
+    def test_events_of_a_removed_table_can_go(self, log, clock):
+        log.append(entries(1, 2), seconds=20)
+        log.mark_removed(table().location)
+        clock.advance(seconds=100)
+
+        assert log.remove_before(clock.now()) == 2
+
+    def test_offsets_go_on_after_everything_was_removed(self, log, clock):
+        log.append(entries(1, 2), seconds=20)
+        log.mark_sealed(table().location, 2)
+        clock.advance(seconds=100)
+        log.remove_before(clock.now())
+
+        assert log.append(entries(3), seconds=20) == (3,)
+        assert log.bounds() == Bounds(3, 4)
+
+    def test_closed_log_refuses(self, log):
+        log.close()
+
+        with pytest.raises(Unavailable):
+            log.append(entries(1), seconds=20)
+        with pytest.raises(Unavailable):
+            log.read(1, max_events=10)

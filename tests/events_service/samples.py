@@ -1,0 +1,80 @@
+"""Schemas, tables and events that most tests here begin with."""
+
+from __future__ import annotations
+
+import json
+
+from common.avro import AvroSchema
+from common.errors import ResourceNotFound
+from events_service.domain import Event, SentCall, SentEvent
+from events_service.log import LogEntry, LogTable
+from events_service.trackers import Tracker
+
+GROUP = "arn:aws:personalize:eu-west-1:123456789012:dataset-group/films"
+TRACKING_ID = "0d3f6f1a-7e1c-4a4e-9d0e-6f2b8f1f5c11"
+NOW_MILLIS = 1_767_225_600_500
+
+
+def avro(*fields: tuple[str, object]) -> str:
+    document = {"type": "record", "name": "Interactions", "fields": [{"name": n, "type": t} for n, t in fields]}
+    return json.dumps({**document, "version": "1.0"})
+
+
+SCHEMA_TEXT = avro(
+    ("USER_ID", "string"),
+    ("ITEM_ID", "string"),
+    ("TIMESTAMP", "long"),
+    ("EVENT_TYPE", "string"),
+    ("EVENT_VALUE", ["null", "float"]),
+    ("IMPRESSION", ["null", "string"]),
+    ("RECOMMENDATION_ID", ["null", "string"]),
+    ("NUM_RATINGS", ["null", "int"]),
+)
+SCHEMA = AvroSchema.parse(SCHEMA_TEXT)
+
+
+def table(location: str = "datasets/films/interactions", schema: str = SCHEMA_TEXT) -> LogTable:
+    return LogTable(location, GROUP, schema)
+
+
+def event(number: int, **more: object) -> Event:
+    values = {"session_id": "s", "event_type": "watch", "sent_at_millis": NOW_MILLIS + 1000 * number}
+    return Event(**{"event_id": f"e{number}", "user_id": "u", "item_id": f"i{number}", **values, **more})
+
+
+def entries(*numbers: int, to: LogTable | None = None, tracking_id: str = TRACKING_ID) -> list[LogEntry]:
+    return [LogEntry(tracking_id, to or table(), event(number)) for number in numbers]
+
+
+def sent(**more: object) -> SentEvent:
+    return SentEvent(**{"event_type": "watch", "sent_at_millis": NOW_MILLIS, "item_id": "i", **more})
+
+
+def call(*events: SentEvent, session_id: str | None = "s", user_id: str | None = "u") -> SentCall:
+    return SentCall(TRACKING_ID, session_id, user_id, events)
+
+
+class ListedTrackers:
+    """Trackers by a dictionary; counts how often it was asked, and can be out of reach."""
+
+    def __init__(self, **trackers: Tracker) -> None:
+        self.trackers = dict(trackers)
+        self.asked = 0
+        self.trouble: Exception | None = None
+
+    def resolve(self, tracking_id: str) -> Tracker:
+        self.asked += 1
+        if self.trouble is not None:
+            raise self.trouble
+        if tracking_id not in self.trackers:
+            raise ResourceNotFound(f"`trackingId`: got {tracking_id}, want another")
+        return self.trackers[tracking_id]
+
+
+def tracker(to: LogTable | None = None) -> Tracker:
+    place = to or table()
+    return Tracker(place.dataset_group_arn, place, AvroSchema.parse(place.schema))
+
+
+def known_trackers(to: LogTable | None = None) -> ListedTrackers:
+    return ListedTrackers(**{TRACKING_ID: tracker(to)})

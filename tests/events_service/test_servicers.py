@@ -1,0 +1,370 @@
+"""The servicers on a real server (pytest-grpc in real mode): PutEvents, reading the log, waiting, refusals, roles."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from types import SimpleNamespace
+
+import grpc
+import pytest
+from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from common import errors
+from common.clock import ManualClock
+from common.operations import built_operations
+from common.rpc import from_rpc_error
+from common.settings import StoreSettings
+from common.storage import open_store
+from common.testing import serving, wait_until
+from events_service.log import LogTable
+from events_service.log.sqlite import SqliteEventLog
+from events_service.server import Timing, assemble
+from events_service.servicers import EVENTS_SERVICER
+from events_service.servicers.events import SERVICE
+from events_service.trackers import Tracker
+from protos.tailorbird.events.v1 import events_service_pb2
+from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStub
+from protos.tailorbird.internal.v1 import event_log_pb2
+from protos.tailorbird.internal.v1.event_log_pb2_grpc import EventLogServiceStub
+from tests.control_plane.wire import KEYS, As, interceptors
+from tests.events_service.samples import GROUP, NOW_MILLIS, TRACKING_ID, avro, known_trackers, table, tracker
+
+grpc_max_workers = 12
+MAX_WAITING = 6
+STRICT = table("datasets/strict", avro(("USER_ID", "string"), ("DEVICE", "string")))
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wire")
+    clock = ManualClock()
+    log = SqliteEventLog(folder / "log", clock=clock)
+    trackers = known_trackers()
+    trackers.trackers |= {"no-dataset": Tracker(GROUP), "strict": tracker(STRICT)}
+    store = open_store(StoreSettings(store_url=str(folder / "store")))
+    made = assemble(log, store, trackers, clock=clock, timing=Timing(max_waiting=MAX_WAITING))
+    yield SimpleNamespace(services=made.services, log=log, places=made.services[1].servicer._places)
+    log.close()
+
+
+@pytest.fixture(scope="module")
+def grpc_add_to_server():
+    def add(made, server):
+        for item in made.services:
+            item.add(item.servicer, server)
+
+    return add
+
+
+@pytest.fixture(scope="module")
+def grpc_servicer(service):
+    return service
+
+
+@pytest.fixture(scope="module")
+def grpc_stub_cls():
+    return lambda channel: SimpleNamespace(
+        events=As(EventsServiceStub(channel), "client"),
+        log=As(EventLogServiceStub(channel), "runtime"),
+        raw_log=EventLogServiceStub(channel),
+        with_role=lambda stub, role: As(stub(channel), role),
+    )
+
+
+@pytest.fixture(scope="module")
+def grpc_interceptors():
+    return interceptors()
+
+
+def fresh() -> str:
+    return f"i{next(_numbers)}"
+
+
+def moment(millis: int = NOW_MILLIS) -> Timestamp:
+    return Timestamp(seconds=millis // 1000, nanos=millis % 1000 * 1_000_000)
+
+
+def an_event(**more) -> events_service_pb2.Event:
+    return events_service_pb2.Event(**{"event_type": "watch", "item_id": fresh(), "sent_at": moment(), **more})
+
+
+def put(*events, **more) -> events_service_pb2.PutEventsRequest:
+    values = {"tracking_id": TRACKING_ID, "user_id": "u", "session_id": "s", "event_list": events or [an_event()]}
+    return events_service_pb2.PutEventsRequest(**{**values, **more})
+
+
+def read(from_offset: int, **more) -> event_log_pb2.ReadEventsRequest:
+    return event_log_pb2.ReadEventsRequest(from_offset=from_offset, **more)
+
+
+def refused(call, request) -> errors.TailorbirdError:
+    with pytest.raises(grpc.RpcError) as caught:
+        call(request)
+    return from_rpc_error(caught.value)
+
+
+class Reader:
+    """A call of ReadEvents that waits for the log's next event."""
+
+    def __init__(self, stub, service, seconds=60.0) -> None:
+        metadata = [("authorization", f"Bearer {KEYS.token('runtime')}")]
+        request = read(service.log.bounds().end, wait_seconds=seconds)
+        self.call = stub.raw_log.ReadEvents.future(request, metadata=metadata, timeout=120)
+
+    def events(self) -> int:
+        return len(self.call.result(timeout=20).events)
+
+
+def test_events_are_in_the_log_when_the_call_is_answered(service, grpc_stub):
+    start = service.log.bounds().end
+    full = an_event(
+        item_id="film",
+        event_id="mine",
+        event_value=0.5,
+        properties='{"numRatings": 3}',
+        recommendation_id="RID-1",
+        impression=["a", "b"],
+        metric_attribution=events_service_pb2.MetricAttribution(event_attribution_source="front page"),
+    )
+
+    grpc_stub.events.PutEvents(put(full, an_event(item_id="other")))
+
+    answer = grpc_stub.log.ReadEvents(read(start))
+    first, second = answer.events
+    assert first == event_log_pb2.LoggedEvent(
+        offset=start,
+        tracking_id=TRACKING_ID,
+        dataset_group_arn=GROUP,
+        event_id="mine",
+        user_id="u",
+        session_id="s",
+        event_type="watch",
+        event_value=0.5,
+        item_id="film",
+        sent_at_millis=NOW_MILLIS,
+        properties_json='{"numRatings":3}',
+        impression=["a", "b"],
+        recommendation_id="RID-1",
+    )
+    assert (second.offset, second.item_id, second.HasField("event_value")) == (start + 1, "other", False)
+    assert answer.next_offset == start + 2
+    assert service.log.read(start, max_events=1)[0].event.attribution_source == "front page"
+
+
+def test_event_before_log_in_has_no_user(service, grpc_stub):
+    start = service.log.bounds().end
+    request = put()
+    request.ClearField("user_id")
+
+    grpc_stub.events.PutEvents(request)
+
+    (logged,) = grpc_stub.log.ReadEvents(read(start)).events
+    assert not logged.HasField("user_id")
+    assert logged.session_id == "s"
+
+
+def test_repeated_call_adds_nothing(service, grpc_stub):
+    request = put()
+    grpc_stub.events.PutEvents(request)
+    end = service.log.bounds().end
+
+    grpc_stub.events.PutEvents(request)
+
+    assert service.log.bounds().end == end
+
+
+def test_call_with_one_bad_event_adds_nothing(service, grpc_stub):
+    end = service.log.bounds().end
+
+    error = refused(grpc_stub.events.PutEvents, put(an_event(), an_event(event_type="")))
+
+    assert type(error) is errors.InvalidInput
+    assert [violation.field for violation in error.violations] == ["eventList[1].eventType"]
+    assert service.log.bounds().end == end
+
+
+@pytest.mark.parametrize(
+    ("more", "kind", "told"),
+    [
+        ({"tracking_id": None}, errors.InvalidInput, "`trackingId`"),
+        ({"tracking_id": "unknown"}, errors.ResourceNotFound, "`trackingId`"),
+        ({"tracking_id": "no-dataset"}, errors.ResourceNotFound, "no Interactions dataset"),
+        ({"tracking_id": "strict"}, errors.InvalidInput, "`eventList[0].properties.device`"),
+        ({"session_id": None}, errors.InvalidInput, "`sessionId`"),
+        ({"user_id": ""}, errors.InvalidInput, "`userId`"),
+        ({"event_list": []}, errors.InvalidInput, "`eventList`"),
+        ({"event_list": [events_service_pb2.Event(event_type="x")]}, errors.InvalidInput, "`eventList[0].sentAt`"),
+        ({"event_list": [events_service_pb2.Event(sent_at=Timestamp())]}, errors.InvalidInput, "[0].eventType`"),
+    ],
+)
+def test_bad_calls_are_refused_by_name(grpc_stub, more, kind, told):
+    error = refused(grpc_stub.events.PutEvents, put(**more))
+
+    assert type(error) is kind
+    assert told in error.message
+
+
+@pytest.mark.parametrize("name", [name for name, built in built_operations(EVENTS_SERVICER).items() if not built])
+def test_operation_that_is_not_built_says_so_by_name(grpc_stub, name):
+    request = GetMessageClass(SERVICE.methods_by_name[name].input_type)()
+
+    error = refused(getattr(grpc_stub.events, name), request)
+
+    assert type(error) is errors.OperationUnavailable
+    assert error.metadata == {"operation": name}
+
+
+def test_put_events_is_built():
+    assert built_operations(EVENTS_SERVICER)["PutEvents"]
+
+
+@pytest.mark.parametrize(
+    ("stub", "method", "request_", "role"),
+    [
+        (EventsServiceStub, "PutEvents", put(), "runtime"),
+        (EventsServiceStub, "PutEvents", put(), "trainer"),
+        (EventLogServiceStub, "ReadEvents", read(1), "client"),
+        (EventLogServiceStub, "ReadEvents", read(1), "gateway"),
+    ],
+)
+def test_each_service_is_for_its_own_callers(grpc_stub, stub, method, request_, role):
+    error = refused(getattr(grpc_stub.with_role(stub, role), method), request_)
+
+    assert type(error) is errors.PermissionDenied
+
+
+def test_nobody_calls_without_a_token(grpc_stub):
+    error = refused(grpc_stub.with_role(EventsServiceStub, None).PutEvents, put())
+
+    assert type(error) is errors.Unauthenticated
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"from_offset": 0}, "from_offset"),
+        ({"from_offset": -5}, "from_offset"),
+        ({"from_offset": None}, "from_offset"),
+        ({"from_offset": 1, "max_events": 0}, "max_events"),
+        ({"from_offset": 1, "max_events": 10_001}, "max_events"),
+        ({"from_offset": 1, "wait_seconds": -1}, "wait_seconds"),
+        ({"from_offset": 1, "wait_seconds": 61}, "wait_seconds"),
+        ({"from_offset": 1, "wait_seconds": float("nan")}, "wait_seconds"),
+    ],
+)
+def test_malformed_reads_are_refused_with_the_field_named(grpc_stub, more, field):
+    error = refused(grpc_stub.log.ReadEvents, event_log_pb2.ReadEventsRequest(**more))
+
+    assert type(error) is errors.InvalidInput
+    assert f"`{field}`" in error.message
+
+
+def test_pages_join_without_gap_or_repeat(service, grpc_stub):
+    start = service.log.bounds().end
+    grpc_stub.events.PutEvents(put(*[an_event() for _ in range(7)]))
+
+    seen, offset = [], start
+    while page := grpc_stub.log.ReadEvents(read(offset, max_events=3)).events:
+        seen += [logged.offset for logged in page]
+        offset = seen[-1] + 1
+
+    assert seen == list(range(start, start + 7))
+
+
+def test_page_of_large_events_is_cut_below_the_size_of_a_message(service, grpc_stub):
+    start = service.log.bounds().end
+    wide = "\U0001f3ac"
+    properties = json.dumps({"a": wide * 1000}, ensure_ascii=False)
+    for _ in range(60):
+        events = [an_event(properties=properties, impression=[wide * 39 for _ in range(24)]) for _ in range(10)]
+        grpc_stub.events.PutEvents(put(*events))
+
+    first = grpc_stub.log.ReadEvents(read(start, max_events=10_000))
+    second = grpc_stub.log.ReadEvents(read(first.next_offset, max_events=10_000))
+
+    assert 0 < len(first.events) < 600
+    assert len(first.events) + len(second.events) == 600
+    assert second.events[0].offset == first.events[-1].offset + 1
+
+
+def test_read_without_a_wait_is_answered_at_once(service, grpc_stub):
+    end = service.log.bounds().end
+
+    answer = grpc_stub.log.ReadEvents(read(end))
+
+    assert (list(answer.events), answer.next_offset) == ([], end)
+
+
+def test_wait_without_an_event_ends_empty(service, grpc_stub):
+    end = service.log.bounds().end
+
+    answer = grpc_stub.log.ReadEvents(read(end, wait_seconds=0.05))
+
+    assert (list(answer.events), answer.next_offset) == ([], end)
+
+
+def test_offset_of_a_longer_log_is_answered_with_the_end_of_this_one(service, grpc_stub):
+    end = service.log.bounds().end
+
+    answer = grpc_stub.log.ReadEvents(read(end + 100, wait_seconds=60))
+
+    assert (list(answer.events), answer.next_offset) == ([], end)
+
+
+def test_events_are_taken_while_more_readers_wait_than_there_are_places(service, grpc_stub):
+    readers = [Reader(grpc_stub, service) for _ in range(2 * grpc_max_workers)]
+    wait_until(lambda: service.places._value == 0)
+    wait_until(lambda: sum(reader.call.done() for reader in readers) == 2 * grpc_max_workers - MAX_WAITING)
+
+    grpc_stub.events.PutEvents(put())
+
+    found = [reader.events() for reader in readers]
+    assert sorted(found) == [0] * (2 * grpc_max_workers - MAX_WAITING) + [1] * MAX_WAITING
+    wait_until(lambda: service.places._value == MAX_WAITING)
+
+
+def test_reader_that_leaves_gives_its_place_back_at_once(service, grpc_stub):
+    readers = [Reader(grpc_stub, service) for _ in range(3)]
+    wait_until(lambda: service.places._value == MAX_WAITING - 3)
+
+    readers[0].call.cancel()
+    wait_until(lambda: service.places._value == MAX_WAITING - 2)
+
+    grpc_stub.events.PutEvents(put())
+    assert [reader.events() for reader in readers[1:]] == [1, 1]
+
+
+def test_many_senders_at_once_are_all_kept(service, grpc_stub):
+    start = service.log.bounds().end
+    threads = [
+        threading.Thread(target=lambda: [grpc_stub.events.PutEvents(put()) for _ in range(20)]) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(service.log.read(start, max_events=1000)) == 160
+
+
+def test_offset_that_was_removed_is_out_of_range_and_tells_what_is_kept(tmp_path, clock):
+    log = SqliteEventLog(tmp_path / "log", clock=clock)
+    trackers = known_trackers(LogTable("datasets/x", GROUP, table().schema))
+    store = open_store(StoreSettings(store_url=str(tmp_path / "store")))
+    made = assemble(log, store, trackers, clock=clock, timing=Timing())
+    with serving(made.services) as server, server.channel("client") as sender, server.channel("runtime") as reader:
+        EventsServiceStub(sender).PutEvents(put(an_event(), an_event()), timeout=20)
+        made.housekeeper.sweep()
+        clock.advance(seconds=86_400 * 365)
+        made.housekeeper.sweep()
+        error = refused(EventLogServiceStub(reader).ReadEvents, read(1))
+        at_the_end = EventLogServiceStub(reader).ReadEvents(read(3), timeout=20)
+    log.close()
+
+    assert type(error) is errors.OffsetOutOfRange
+    assert error.metadata["earliest_offset"] == "3"
+    assert at_the_end.next_offset == 3

@@ -1,0 +1,98 @@
+"""Full ranking treats ties, repeats, unknown items and broken scores as its callers rely on."""
+
+import numpy as np
+import pytest
+
+from recipes.evaluation import ranking
+from recipes.evaluation.ranking import by_vectors, target_ranks, top_items
+from recipes.interface import Histories
+from recipes.selection import best
+
+
+def histories(*users):
+    offsets = np.cumsum([0, *(len(items) for items in users)])
+    return Histories(offsets, np.array([item for items in users for item in items], np.int32))
+
+
+def fixed(rows):
+    return lambda part: np.array(rows, np.float32)[part]
+
+
+def ranks(scores, own, targets, **options):
+    found = target_ranks(
+        fixed(scores), n_items=len(scores[0]), histories=histories(*own), targets=np.array(targets), **options
+    )
+    return found.tolist()
+
+
+def lists(scores, own, limit, **options):
+    return top_items(fixed(scores), n_items=len(scores[0]), histories=histories(*own), limit=limit, **options).tolist()
+
+
+def test_ranks_are_places_from_one():
+    assert ranks([[3, 1, 2], [1, 2, 3]], [[], []], [0, 0]) == [1, 3]
+
+
+def test_ties_count_against_the_target():
+    assert ranks([[1, 1, 1, 0]], [[]], [0]) == [3]
+
+
+def test_lists_name_the_lower_item_first():
+    assert lists([[1, 2, 2, 2, 0]], [[]], 3) == [[1, 2, 3]]
+    assert lists([[1, 2, 2, 2, 0]], [[]], 2) == [[1, 2]]
+
+
+def test_a_model_that_knows_nothing_earns_nothing():
+    assert ranks([[0.0] * 50], [[]], [7]) == [50]
+
+
+def test_items_of_the_history_can_be_left_out():
+    scores = [[9, 8, 7, 6]]
+    assert ranks(scores, [[0, 1]], [2], exclude_seen=True) == [1]
+    assert lists(scores, [[0, 1]], 2, exclude_seen=True) == [[2, 3]]
+
+
+def test_a_bias_on_repeats_counts_once_however_often_an_item_was_used():
+    assert lists([[5, 4, 0]], [[0, 0, 0]], 2, repeat_bias=-1.5) == [[1, 0]]
+    assert ranks([[5, 4, 0]], [[0, 0]], [0], repeat_bias=-1.5) == [2]
+    assert ranks([[5, 4, 0]], [[0, 0]], [0], repeat_bias=-0.5) == [1]
+
+
+def test_unknown_items_of_a_history_are_passed_over():
+    assert lists([[3, 2, 1]], [[-1, 3, 0]], 2, exclude_seen=True) == [[1, 2]]
+
+
+def test_a_score_that_is_no_number_comes_last():
+    assert lists([[np.nan, 1, 2]], [[]], 3) == [[2, 1, 0]]
+    assert ranks([[np.nan, 1, 2]], [[]], [0]) == [3]
+
+
+def test_vectors_score_by_inner_products():
+    items, queries = np.array([[1, 0], [0, 2]], np.float32), np.array([[3, 1]], np.float32)
+    assert by_vectors(items, queries)(slice(0, 1)).tolist() == [[3.0, 2.0]]
+
+
+def test_batches_change_nothing(monkeypatch):
+    random = np.random.default_rng(0)
+    items, queries = random.standard_normal((40, 5), np.float32), random.standard_normal((23, 5), np.float32)
+    own = [random.integers(0, 40, 4) for _ in range(23)]
+
+    def ask():
+        scores = by_vectors(items, queries)
+        found = target_ranks(scores, n_items=40, histories=histories(*own), targets=np.arange(23), repeat_bias=0.5)
+        shown = top_items(scores, n_items=40, histories=histories(*own), limit=7, exclude_seen=True)
+        return found.tolist(), shown.tolist()
+
+    at_once = ask()
+    monkeypatch.setattr(ranking, "_BATCH_SCORES", 100)
+    assert ask() == at_once
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(0, []), (-1, []), (2, [3, 0]), (9, [3, 0, 1, 2])])
+def test_the_best_of_some_scores(limit, expected):
+    assert best(np.array([2, 1, 1, 5], np.float32), limit).tolist() == expected
+
+
+def test_the_best_are_those_of_a_full_sort():
+    scores = np.random.default_rng(4).integers(0, 20, 300).astype(np.float32)
+    assert best(scores, 60).tolist() == np.lexsort((np.arange(300), -scores))[:60].tolist()

@@ -1,0 +1,77 @@
+"""What recipes declare is what their code does, and what the control plane tells users of them."""
+
+import pytest
+from annotated_types import Ge, Gt, Le, MultipleOf
+
+from common.errors import InvalidInput, ResourceNotFound
+from control_plane.domain.recipes import RECIPES as FACTS
+from recipes.registry import RECIPES, fitter, recipe, scorer_loader
+
+TRAINABLE = {name: facts for name, facts in FACTS.items() if facts.trainable}
+
+
+def test_exactly_the_recipes_that_exist_can_be_trained():
+    assert set(TRAINABLE) == set(RECIPES)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_types_agree(name):
+    assert TRAINABLE[name].recipe_type == RECIPES[name].recipe_type
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_hyperparameters_agree(name):
+    assert set(TRAINABLE[name].hyper_parameters or {}) == set(RECIPES[name].config.model_fields)
+
+
+def limits(field):
+    found = {"low": None, "high": None, "above": False, "step": 1}
+    for rule in field.metadata:
+        match rule:
+            case Ge(low):
+                found |= {"low": low}
+            case Gt(0) if field.annotation is int:  # whole numbers above 0 are those from 1
+                found |= {"low": 1}
+            case Gt(low):
+                found |= {"low": low, "above": True}
+            case Le(high):
+                found |= {"high": high}
+            case MultipleOf(step):
+                found |= {"step": step}
+    return found
+
+
+PARAMETERS = [(name, key) for name in RECIPES for key in RECIPES[name].config.model_fields]
+
+
+@pytest.mark.parametrize(("name", "key"), PARAMETERS)
+def test_the_ranges_agree(name, key):
+    rule, field = TRAINABLE[name].hyper_parameters[key], RECIPES[name].config.model_fields[key]
+    assert {part: getattr(rule, part) for part in ("low", "high", "above", "step")} == limits(field)
+
+
+@pytest.mark.parametrize(("name", "key"), PARAMETERS)
+@pytest.mark.parametrize("text", ["true", "maybe", "0", "1", "0.5", "8", "9", "-1", "1e9", "", "nan"])
+def test_no_solution_is_accepted_that_training_refuses(name, key, text):
+    if TRAINABLE[name].hyper_parameters[key].accepts(text):
+        # What hangs on other values is the recipe's to say.
+        assert refusal(name, key, text) == "" or "want a divisor" in refusal(name, key, text)
+
+
+def refusal(name, key, text):
+    try:
+        RECIPES[name].config.from_hyperparameters({key: text})
+    except InvalidInput as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_code_is_where_the_declaration_says(name):
+    assert callable(fitter(RECIPES[name]))
+    assert callable(scorer_loader(RECIPES[name]))
+
+
+def test_an_unknown_recipe_is_named_beside_those_that_exist():
+    with pytest.raises(ResourceNotFound, match=r"`recipe`: got 'aws-miracle', want one of aws-popularity-count"):
+        recipe("aws-miracle")

@@ -1,0 +1,63 @@
+"""Splits hide what they should and nothing else."""
+
+import numpy as np
+import pytest
+
+from common.errors import InvalidInput
+from recipes.evaluation.split import hold_out_last, hold_out_users
+from tests.recipes.suite import make_data
+
+
+def hundred_users(length=20):
+    return make_data([np.arange(length) + user for user in range(100)], n_items=200)
+
+
+def test_a_tenth_of_the_users_is_unknown_to_the_model():
+    split = hold_out_users(hundred_users(), seed=1)
+    assert len(split.users) == 10
+    assert not np.isin(split.training.interactions.user, split.users).any()
+    assert len(split.training.interactions) == 90 * 20
+    assert (split.training.n_users, split.training.n_items) == (100, 200)
+
+
+def test_the_newest_tenth_of_a_test_user_is_hidden():
+    data = hundred_users()
+    split = hold_out_users(data, seed=1)
+    for row, user in enumerate(split.users):
+        whole = data.histories().of(user).tolist()
+        assert split.histories.of(row).tolist() == whole[:18]
+        assert split.relevant.of(row).tolist() == whole[18:]
+
+
+@pytest.mark.parametrize(("length", "hidden"), [(2, 1), (9, 1), (19, 1), (20, 2), (35, 3)])
+def test_the_hidden_tenth_is_rounded_down_to_one_at_least(length, hidden):
+    split = hold_out_users(hundred_users(length), seed=1)
+    assert set(split.relevant.lengths().tolist()) == {hidden}
+    assert set(split.histories.lengths().tolist()) == {length - hidden}
+
+
+def test_users_of_one_interaction_are_learnt_from_and_never_tested():
+    split = hold_out_users(make_data([[0, 1]] * 5 + [[2]] * 35, n_items=3), seed=1)
+    assert len(split.users) == 4  # a tenth of all forty
+    assert (split.users < 5).all()
+    assert (split.training.interactions.item == 2).sum() == 35
+
+
+def test_the_same_seed_draws_the_same_users():
+    first, second, other = (hold_out_users(hundred_users(), seed=seed).users.tolist() for seed in (1, 1, 2))
+    assert first == second
+    assert first != other
+
+
+def test_data_without_a_history_cannot_be_split():
+    with pytest.raises(InvalidInput, match="`interactions`: got 'no user with two'"):
+        hold_out_users(make_data([[0], [1]], n_items=2), seed=1)
+
+
+def test_the_last_interaction_of_everybody_is_hidden():
+    split = hold_out_last(make_data([[0, 1, 2], [3], [4, 5]], n_items=6))
+    assert split.users.tolist() == [0, 2]
+    assert split.relevant.items.tolist() == [2, 5]
+    assert [split.histories.of(row).tolist() for row in range(2)] == [[0, 1], [4]]
+    learnt = split.training.histories()
+    assert [learnt.of(user).tolist() for user in range(3)] == [[0, 1], [3], [4]]

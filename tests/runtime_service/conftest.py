@@ -1,0 +1,39 @@
+"""Fixtures of the runtime's tests; models are fitted once."""
+
+from __future__ import annotations
+
+import pytest
+
+from runtime_service.history.lmdb import prepare_history
+from tests.runtime_service.world import PERSONAL, POPULAR, fit, local_store, publish
+
+
+@pytest.fixture(scope="package")
+def personal():
+    return fit(PERSONAL)
+
+
+@pytest.fixture(scope="package")
+def popular():
+    return fit(POPULAR)
+
+
+@pytest.fixture(scope="package")
+def shelf(tmp_path_factory, personal, popular):
+    """A store with good artifacts that no test changes."""
+    store = local_store(tmp_path_factory.mktemp("shelf"))
+    publish(store, "artifacts/personal", personal)
+    publish(store, "artifacts/popular", popular)
+    return store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return local_store(tmp_path / "store")
+
+
+@pytest.fixture
+def history_folder(tmp_path):
+    folder = tmp_path / "history"
+    prepare_history(folder, map_bytes=1 << 20)
+    return folder

@@ -1,0 +1,153 @@
+"""The runtime's two peers as real servers that keep the contracts: what is to be served, and a log of events."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from common.errors import OffsetOutOfRange, Unavailable
+from common.rpc import Service
+from common.testing import Keys, Serving, make_keys, serving
+from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc, serving_pb2, serving_pb2_grpc
+from runtime_service.serving.deployments import Assignment
+from tests.runtime_service.world import GROUP, WATERMARK
+
+READY = serving_pb2.SERVING_PHASE_READY
+FAILED = serving_pb2.SERVING_PHASE_FAILED
+
+
+class Board(serving_pb2_grpc.ServingServiceServicer):
+    """Tells runtimes what to serve and takes their reports."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._revision = 1
+        self._assignments: list[Assignment] = []
+        self._refusals = 0
+        self.reports: dict[str, dict[str, serving_pb2.ServingState]] = {}
+
+    def refuse(self, times: int) -> None:
+        """Be unavailable for the next calls."""
+        self._refusals = times
+
+    def assign(self, *assignments: Assignment) -> None:
+        with self._changed:
+            self._assignments = list(assignments)
+            self._revision += 1
+            self._changed.notify_all()
+
+    def state(self, deployment_id: str, *, runtimes: int = 1):
+        """Return a deployment's state once so many runtimes have reported one and the same phase, else None."""
+        found = [states[deployment_id] for states in self.reports.values() if deployment_id in states]
+        return found[0] if len(found) >= runtimes and len({state.phase for state in found}) == 1 else None
+
+    def WatchServingAssignments(self, request, context):
+        if self._refusals:
+            self._refusals -= 1
+            raise Unavailable("this control plane is away")
+        with self._changed:
+            if request.HasField("known_revision"):
+                self._changed.wait_for(lambda: self._revision != request.known_revision, request.wait_seconds)
+            return serving_pb2.WatchServingAssignmentsResponse(
+                revision=self._revision,
+                assignments=[
+                    serving_pb2.ServingAssignment(
+                        serving_arn=item.campaign_arn,
+                        deployment_id=item.deployment_id,
+                        artifact_location=item.artifact_location,
+                        dataset_group_arn=item.dataset_group_arn,
+                        event_type=item.event_type,
+                    )
+                    for item in self._assignments
+                ],
+            )
+
+    def ReportServing(self, request, context):
+        self.reports[request.runtime_id] = {state.deployment_id: state for state in request.states}
+        return serving_pb2.ReportServingResponse()
+
+
+class Log(event_log_pb2_grpc.EventLogServiceServicer):
+    """A log in memory; its first offset follows what the artifacts contain, unless told otherwise."""
+
+    def __init__(self, *, first: int = WATERMARK + 1) -> None:
+        self._changed = threading.Condition()
+        self._first = first
+        self._events: list[event_log_pb2.LoggedEvent] = []
+        self._refusals = 0
+
+    def refuse(self, times: int) -> None:
+        """Be unavailable for the next calls."""
+        self._refusals = times
+
+    def send(self, user_id: str, item_id: str, *, session_id: str = "", event_type: str = "watch", millis: int = 0):
+        with self._changed:
+            offset = self._first + len(self._events)
+            self._events.append(
+                event_log_pb2.LoggedEvent(
+                    offset=offset,
+                    dataset_group_arn=GROUP,
+                    event_id=f"e-{offset}",
+                    user_id=user_id,
+                    session_id=session_id,
+                    event_type=event_type,
+                    item_id=item_id,
+                    sent_at_millis=millis or offset,
+                )
+            )
+            self._changed.notify_all()
+
+    def replace(self) -> None:
+        """Become another, empty log."""
+        with self._changed:
+            self._first, self._events = 1, []
+            self._changed.notify_all()
+
+    def ReadEvents(self, request, context):
+        if self._refusals:
+            self._refusals -= 1
+            raise Unavailable("this log is away")
+        with self._changed:
+            end = self._first + len(self._events)
+            if request.from_offset < self._first:
+                raise OffsetOutOfRange(
+                    f"`from_offset`: got {request.from_offset}, want at least {self._first}",
+                    metadata={"earliest_offset": str(self._first)},
+                )
+            if request.from_offset == end:
+                self._changed.wait_for(
+                    lambda: self._first + len(self._events) != request.from_offset, request.wait_seconds
+                )
+            found = self._events[request.from_offset - self._first :][: request.max_events]
+            following = found[-1].offset + 1 if found else self._first + len(self._events)
+            return event_log_pb2.ReadEventsResponse(events=found, next_offset=following)
+
+
+@dataclass
+class Peers:
+    """Both, on one server."""
+
+    board: Board
+    log: Log
+    server: Serving
+    keys: Keys = field(repr=False)
+
+
+@contextmanager
+def running_peers(*, keys: Keys | None = None, log: Log | None = None):
+    board, log, keys = Board(), log or Log(), keys or make_keys()
+    services = [
+        Service(
+            serving_pb2.DESCRIPTOR.services_by_name["ServingService"],
+            serving_pb2_grpc.add_ServingServiceServicer_to_server,
+            board,
+        ),
+        Service(
+            event_log_pb2.DESCRIPTOR.services_by_name["EventLogService"],
+            event_log_pb2_grpc.add_EventLogServiceServicer_to_server,
+            log,
+        ),
+    ]
+    with serving(services, keys=keys) as server:
+        yield Peers(board, log, server, keys)

@@ -1,0 +1,334 @@
+"""Histories in LMDB: complete up to a place of the log, each event once, readable from other processes, rebuilt."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+
+from runtime_service.history import LoggedEvent
+from runtime_service.history.lmdb import LmdbHistoryWriter, prepare_history
+
+MAP_BYTES = 1 << 20
+OTHER_GROUP = "arn:aws:personalize:us-east-1:000000000000:dataset-group/songs"
+GROUP = "arn:aws:personalize:us-east-1:000000000000:dataset-group/films"
+
+
+def event(offset, *, user="u", item="i", session="", event_id=None, group=GROUP, millis=None):
+    return LoggedEvent(
+        offset=offset,
+        dataset_group_arn=group,
+        session_id=session,
+        user_id=user,
+        item_id=item,
+        event_type="watch",
+        event_id=f"e-{offset}" if event_id is None else event_id,
+        millis=offset if millis is None else millis,
+    )
+
+
+@pytest.fixture
+def writer(history_folder):
+    made = LmdbHistoryWriter(history_folder, max_events=5)
+    yield made
+    made.close()
+
+
+def write(folder, events):
+    """Append events by a writer that is closed afterwards."""
+    with closing(LmdbHistoryWriter(folder, max_events=5)) as made:
+        made.append(events, next_offset=events[-1].offset + 1)
+
+
+# LMDB opens a store once in a process, so reading is done where workers do it: in another one.
+READ = """
+import json, sys
+from pathlib import Path
+from runtime_service.history.lmdb import LmdbHistoryReader
+readers = {}
+for line in sys.stdin:
+    folder, group, user = json.loads(line)
+    reader = readers.get(folder) or readers.setdefault(folder, LmdbHistoryReader(Path(folder)))
+    found = reader.find(group, user)
+    known = found.events() if found else []
+    events = [[event.offset, event.millis, event.event_type, event.item_id] for event in known]
+    print(json.dumps({"last_offset": found.last_offset, "events": events} if found else None), flush=True)
+"""
+
+
+class Elsewhere:
+    """Readers in a process of their own; each store that it was asked for stays open there."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", READ], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    def find(self, folder, user, group=GROUP):
+        self.process.stdin.write(json.dumps([str(folder), group, user]) + "\n")
+        return json.loads(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=20)
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def elsewhere():
+    made = Elsewhere()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def find(elsewhere, history_folder):
+    def ask(user="u", group=GROUP):
+        return elsewhere.find(history_folder, user, group)
+
+    return ask
+
+
+@pytest.fixture
+def items(find):
+    def ask(user="u", group=GROUP):
+        found = find(user, group)
+        return found and [item for _, _, _, item in found["events"]]
+
+    return ask
+
+
+def test_new_store_begins_with_the_log(writer, items):
+    assert writer.next_offset() == 1
+    assert items() is None
+
+
+def test_event_is_read_as_it_was_written(writer, find):
+    writer.append([event(1, item="größe", millis=1_700_000_000_123)], next_offset=2)
+
+    assert find() == {"last_offset": 1, "events": [[1, 1_700_000_000_123, "watch", "größe"]]}
+    assert writer.next_offset() == 2
+
+
+def test_events_that_are_appended_again_count_once(writer, items):
+    first = [event(1, item="a"), event(2, item="b")]
+    writer.append(first, next_offset=3)
+
+    writer.append([*first, event(3, item="c")], next_offset=4)
+
+    assert items() == ["a", "b", "c"]
+    assert writer.next_offset() == 4
+
+
+def test_event_that_was_sent_twice_counts_once(writer, items):
+    writer.append([event(1, item="a", event_id="same"), event(2, item="a", event_id="same")], next_offset=3)
+
+    assert items() == ["a"]
+
+
+def test_events_without_ids_are_all_different(writer, items):
+    writer.append([event(1, item="a", event_id=""), event(2, item="a", event_id="")], next_offset=3)
+
+    assert items() == ["a", "a"]
+
+
+def test_place_never_falls(writer):
+    writer.append([event(1)], next_offset=9)
+
+    writer.append([], next_offset=4)
+
+    assert writer.next_offset() == 9
+
+
+def test_newest_events_are_kept(writer, items):
+    writer.append([event(offset, item=f"i{offset}") for offset in range(1, 9)], next_offset=9)
+
+    assert items() == ["i4", "i5", "i6", "i7", "i8"]
+
+
+def test_groups_are_apart(writer, items):
+    writer.append([event(1, item="film"), event(2, item="song", group=OTHER_GROUP)], next_offset=3)
+
+    assert (items(), items(group=OTHER_GROUP)) == (["film"], ["song"])
+
+
+def test_user_and_session_of_one_name_are_apart(writer, items):
+    writer.append([event(1, user="", session="x", item="of the session")], next_offset=2)
+    writer.append([event(2, user="x", item="of the user")], next_offset=3)
+
+    assert items("x") == ["of the user"]
+
+
+def test_session_before_login_is_found_by_its_id_and_goes_over_to_the_user(writer, items, find):
+    writer.append([event(1, user="", session="s", item="a"), event(2, user="", session="s", item="b")], next_offset=3)
+    assert items("s") == ["a", "b"]
+
+    writer.append([event(3, user="u", session="s", item="c")], next_offset=4)
+
+    assert items("u") == ["a", "b", "c"]
+    assert items("s") is None
+    # What came before log-in counts from the log-in on: an artifact that ends between the two lacks it.
+    assert [offset for offset, _, _, _ in find()["events"]] == [3, 3, 3]
+
+
+def test_login_without_an_item_ties_the_session_all_the_same(writer, items):
+    writer.append([event(1, user="", session="s", item="a"), event(2, user="u", session="s", item="")], next_offset=3)
+
+    assert items("u") == ["a"]
+
+
+def test_event_of_nobody_is_passed_over(writer, items):
+    writer.append([event(1, user="", session="", item="a")], next_offset=2)
+
+    assert items("") is None
+    assert writer.next_offset() == 2
+
+
+def test_skipping_keeps_what_is_known(writer, items):
+    writer.append([event(1, item="a")], next_offset=2)
+
+    writer.skip(100)
+
+    assert items() == ["a"]
+    assert writer.next_offset() == 100
+
+
+def test_clearing_forgets_everything(writer, items):
+    writer.append([event(1)], next_offset=2)
+
+    writer.clear()
+
+    assert items() is None
+    assert writer.next_offset() == 1
+
+
+def test_full_map_grows_under_open_readers(writer, items):
+    assert items() is None
+    batches = [
+        [event(offset, user=f"user-{offset}", item="x" * 200) for offset in range(first, first + 1000)]
+        for first in range(1, 10_001, 1000)
+    ]
+    for batch in batches:
+        writer.append(batch, next_offset=batch[-1].offset + 1)
+
+    assert items("user-1") == ["x" * 200]
+    assert items("user-10000") == ["x" * 200]
+
+
+def test_grown_store_is_opened_again_with_all_that_is_in_it(history_folder):
+    write(history_folder, [event(n, user=f"user-{n}", item="x" * 200) for n in range(1, 9001)])
+
+    prepare_history(history_folder, map_bytes=MAP_BYTES)
+
+    again = LmdbHistoryWriter(history_folder, max_events=5)
+    again.append([event(9001, user="one more")], next_offset=9002)
+    assert again.next_offset() == 9002
+    again.close()
+
+
+def test_preparing_an_existing_store_keeps_it(history_folder, items):
+    write(history_folder, [event(1, item="a")])
+
+    prepare_history(history_folder, map_bytes=MAP_BYTES)
+
+    assert items() == ["a"]
+
+
+def prepared_again(folder):
+    """Prepare the store, and return where its writer would go on."""
+    prepare_history(folder, map_bytes=MAP_BYTES)
+    with closing(LmdbHistoryWriter(folder, max_events=5)) as writer:
+        return writer.next_offset()
+
+
+def test_store_that_was_written_when_the_machine_stopped_is_made_anew(history_folder):
+    write(history_folder, [event(1)])
+    (history_folder / "written-during").write_text("an earlier run of the machine")
+
+    assert prepared_again(history_folder) == 1
+
+
+def test_store_that_was_closed_outlives_the_machine(history_folder):
+    write(history_folder, [event(1)])
+
+    assert (history_folder / "written-during").read_text() == "closed"
+    assert prepared_again(history_folder) == 2
+
+
+def test_store_whose_writer_was_killed_is_kept_while_the_machine_runs(history_folder):
+    told = written_until_killed(history_folder, 3)
+
+    assert (history_folder / "written-during").read_text() != "closed"
+    assert prepared_again(history_folder) >= told
+
+
+def test_store_that_cannot_be_read_is_made_anew(history_folder):
+    write(history_folder, [event(1)])
+    (history_folder / "data.mdb").write_bytes(b"no database" * 1000)
+
+    assert prepared_again(history_folder) == 1
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from runtime_service.history import LoggedEvent
+from runtime_service.history.lmdb import LmdbHistoryWriter
+writer = LmdbHistoryWriter(Path(sys.argv[1]), max_events=1000)
+offset = writer.next_offset()
+while True:
+    places = range(offset, offset + 7)
+    batch = [LoggedEvent(n, sys.argv[2], "", f"u{n % 3}", f"i{n}", "watch", f"e{n}", n) for n in places]
+    offset += 7
+    writer.append(batch, next_offset=offset)
+    print(offset, flush=True)
+"""
+
+
+def written_until_killed(folder, after_lines):
+    command = [sys.executable, "-c", WRITE, str(folder), GROUP]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        told = [int(process.stdout.readline()) for _ in range(after_lines)][-1]
+        os.kill(process.pid, signal.SIGKILL)
+        process.stdout.read()
+    return told
+
+
+def test_killed_writer_loses_nothing_that_it_told_and_doubles_nothing(history_folder, find):
+    told = [written_until_killed(history_folder, lines) for lines in (1, 9, 20)]
+
+    writer = LmdbHistoryWriter(history_folder, max_events=1000)
+    end = writer.next_offset()
+    writer.close()
+    found = sorted(offset for user in ("u0", "u1", "u2") for offset, _, _, _ in find(user)["events"])
+    assert told == sorted(told)
+    assert end >= told[-1]
+    assert found == list(range(1, end))
+
+
+READING = """
+import sys
+from pathlib import Path
+from runtime_service.history.lmdb import LmdbHistoryReader
+with LmdbHistoryReader(Path(sys.argv[1]))._environment.begin():
+    print("reading", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_reader_that_was_killed_while_reading_gives_its_place_free(history_folder, writer, find):
+    command = [sys.executable, "-c", READING, str(history_folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        taken = writer._environment.readers()
+        process.kill()
+
+    find()  # opens the store, as the worker does that comes after the killed one
+
+    assert str(process.pid) in taken
+    assert str(process.pid) not in writer._environment.readers()

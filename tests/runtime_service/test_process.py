@@ -1,0 +1,218 @@
+"""The runtime as processes: workers on one port and a tail, seen from outside."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+
+from common.rpc.probe import is_serving
+from common.testing import wait_until
+from protos.tailorbird.runtime.v1.runtime_service_pb2 import GetRecommendationsRequest
+from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceStub
+from tests.runtime_service.peers import READY, running_peers
+from tests.runtime_service.world import N_ITEMS, assignment, campaign, item, user
+
+WORKERS = 2
+
+
+@dataclass
+class Runtime:
+    """A running `python -m runtime_service`."""
+
+    process: subprocess.Popen
+    address: str
+    token: str
+    log_file: Path
+
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
+    def serving_workers(self) -> set[str]:
+        """Return the names of the workers that have taken calls so far."""
+        return set(re.findall(r'"runtime_id": "[^"]*-(\d+)", "event": "serving"', self.log()))
+
+    def worker_pid(self, name: str) -> int:
+        return int(re.findall(rf'"process": "{name}", "pid": (\d+), "event": "process_started"', self.log())[-1])
+
+    def recommend(self, user_id: str | None, name: str = "films", count: int = 5) -> list[str]:
+        """Ask over a connection of its own, so that the kernel picks a worker anew."""
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(self.address, options=options) as channel:
+            answer = RuntimeServiceStub(channel).GetRecommendations(
+                GetRecommendationsRequest(campaign_arn=campaign(name), user_id=user_id, num_results=count),
+                metadata=[("authorization", f"Bearer {self.token}")],
+                timeout=10,
+            )
+        return [found.item_id for found in answer.item_list]
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=20)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def environment(folder: Path, peers, store, **more: str) -> dict[str, str]:
+    (folder / "public.pem").write_bytes(peers.keys.public_pem)
+    (folder / "token").write_text(peers.keys.token("runtime"))
+    return {
+        **{key: value for key, value in os.environ.items() if not key.startswith("TAILORBIRD_")},
+        "TAILORBIRD_PUBLIC_KEY_FILE": str(folder / "public.pem"),
+        "TAILORBIRD_TOKEN_FILE": str(folder / "token"),
+        "TAILORBIRD_LISTEN": f"127.0.0.1:{free_port()}",
+        "TAILORBIRD_CONTROL_PLANE": peers.server.target,
+        "TAILORBIRD_EVENTS_SERVICE": peers.server.target,
+        "TAILORBIRD_STORE_URL": str(store.root),
+        "TAILORBIRD_CACHE_DIR": str(folder / "cache"),
+        "TAILORBIRD_HISTORY_DIR": str(folder / "history"),
+        "TAILORBIRD_HISTORY_MAP_BYTES": str(1 << 20),
+        "TAILORBIRD_WORKERS": str(WORKERS),
+        "TAILORBIRD_WATCH_SECONDS": "2",
+        "TAILORBIRD_GRACE_SECONDS": "5",
+        **more,
+    }
+
+
+@contextmanager
+def running(variables: dict[str, str], peers, folder: Path):
+    log_file = folder / "runtime.log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "runtime_service"], env=variables, stderr=log)
+    try:
+        yield Runtime(process, variables["TAILORBIRD_LISTEN"], peers.keys.token("client"), log_file)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait(timeout=20)
+
+
+@pytest.fixture
+def peers():
+    with running_peers() as made:
+        yield made
+
+
+@pytest.fixture
+def runtime(tmp_path, peers, shelf):
+    peers.board.assign(
+        assignment("films", deployment="d-1", location="artifacts/personal"),
+        assignment("hits", deployment="d-2", location="artifacts/popular"),
+    )
+    with running(environment(tmp_path, peers, shelf), peers, tmp_path) as made:
+        wait_until(lambda: len(made.serving_workers()) == WORKERS, seconds=60)
+        yield made
+
+
+def test_both_workers_answer_an_event_changes_the_list_and_sigterm_ends_all(runtime, peers):
+    wait_until(lambda: peers.board.state("d-1", runtimes=WORKERS))
+    assert peers.board.state("d-1", runtimes=WORKERS).phase == READY
+    before = [runtime.recommend(user(0)) for _ in range(20)]
+    assert all(answer == before[0] for answer in before)
+    assert len(runtime.recommend(None, "hits")) == 5
+
+    peers.log.send(user(0), item(N_ITEMS - 1))
+    # Both workers see it: twenty new connections reach both but for one chance in half a million.
+    wait_until(lambda: all(runtime.recommend(user(0)) != before[0] for _ in range(20)))
+
+    children = runtime.children()
+    assert len(children) == WORKERS + 1
+    assert runtime.stop() == 0
+    assert [child for child in children if child.is_running()] == []
+    assert '"event": "stopped"' in runtime.log()
+
+
+def test_parent_has_one_thread(runtime):
+    assert psutil.Process(runtime.process.pid).num_threads() == 1
+
+
+def test_killed_worker_comes_back_while_the_other_answers(runtime):
+    killed = runtime.worker_pid("worker-0")
+
+    os.kill(killed, signal.SIGKILL)
+
+    wait_until(lambda: runtime.log().count('"event": "serving"') == WORKERS + 1, seconds=60)
+    assert runtime.worker_pid("worker-0") != killed
+    assert len(runtime.recommend(user(1))) == 5
+    assert len(runtime.children()) == WORKERS + 1
+    assert f'"process": "worker-0", "pid": {killed}, "exit_code": -9' in runtime.log()
+    assert runtime.stop() == 0
+
+
+def test_killed_tail_comes_back_and_goes_on(runtime, peers):
+    before = runtime.recommend(user(2))
+    peers.log.send(user(3), item(0))
+
+    os.kill(runtime.worker_pid("tail"), signal.SIGKILL)
+    peers.log.send(user(2), item(N_ITEMS - 1))
+
+    wait_until(lambda: runtime.recommend(user(2)) != before, seconds=60)
+
+
+def test_children_die_with_a_killed_parent(runtime):
+    children = runtime.children()
+
+    runtime.process.kill()
+    runtime.process.wait(timeout=20)
+
+    assert len(children) == WORKERS + 1
+    wait_until(lambda: not any(child.is_running() for child in children))
+
+
+def test_runtime_waits_for_its_peers_before_it_says_that_it_serves(tmp_path, shelf):
+    # An address that is held, so that nobody else gets it, and where nobody listens.
+    with running_peers() as peers, socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        away = f"127.0.0.1:{nobody.getsockname()[1]}"
+        variables = environment(tmp_path, peers, shelf, TAILORBIRD_CONTROL_PLANE=away)
+        with running(variables, peers, tmp_path) as runtime:
+            wait_until(lambda: runtime.log().count("control_plane_unreachable") == WORKERS, seconds=60)
+            assert not is_serving(runtime.address, seconds=0.5)
+            assert runtime.stop() == 0
+
+
+def test_process_is_healthy_once_it_serves(runtime):
+    assert is_serving(runtime.address)
+
+
+def test_taken_port_is_told_in_one_line(tmp_path, shelf):
+    with running_peers() as peers, socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with running(environment(tmp_path, peers, shelf, TAILORBIRD_LISTEN=address), peers, tmp_path) as runtime:
+            assert runtime.process.wait(timeout=30) == 1
+            assert runtime.log().startswith(f"runtime_service: `listen`: got {address}, which cannot be bound")
+            assert runtime.log().count("\n") == 1
+
+
+def test_second_runtime_is_kept_off_the_port_of_the_first(runtime, tmp_path, peers, shelf):
+    folder = tmp_path / "second"
+    folder.mkdir()
+    with running(environment(folder, peers, shelf, TAILORBIRD_LISTEN=runtime.address), peers, folder) as second:
+        assert second.process.wait(timeout=30) == 1
+        assert "cannot be bound" in second.log()
+
+
+def test_port_0_picks_a_free_one_for_all_workers(tmp_path, peers, shelf):
+    with running(environment(tmp_path, peers, shelf, TAILORBIRD_LISTEN="127.0.0.1:0"), peers, tmp_path) as runtime:
+        wait_until(lambda: len(runtime.serving_workers()) == WORKERS, seconds=60)
+        ports = set(re.findall(r'"port": (\d+)', runtime.log()))
+        assert len(ports) == 1
+        assert is_serving(f"127.0.0.1:{ports.pop()}")
+        assert runtime.stop() == 0

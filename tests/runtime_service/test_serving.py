@@ -1,0 +1,312 @@
+"""Deployments follow the assignments: loaded whole, then swapped; one that fails is reported and changes nothing."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from threading import Event
+
+import numpy as np
+import pytest
+
+from common.artifacts import MANIFEST
+from common.errors import CorruptArtifact, ResourceNotFound
+from common.rpc import aio_channel
+from common.testing import wait_until
+from protos.tailorbird.internal.v1 import serving_pb2_grpc
+from runtime_service.domain.histories import RecentEvent
+from runtime_service.history.records import StoredHistory, encode
+from runtime_service.serving.deployments import Deployment, DeploymentTable, QueryCache
+from runtime_service.serving.model import ModelLoader
+from runtime_service.serving.watcher import ServingWatcher
+from tests.runtime_service.peers import FAILED, READY, running_peers
+from tests.runtime_service.serving import loop_in_thread
+from tests.runtime_service.world import N_ITEMS, WATERMARK, assignment, campaign, item, publish, user
+
+
+def loader(store, folder):
+    return ModelLoader(store, cache=folder / "cache", index="auto")
+
+
+@pytest.fixture
+def peers():
+    with running_peers() as made:
+        yield made
+
+
+@pytest.fixture
+def watching(peers):
+    """Run a watcher, and give the table that it keeps."""
+
+    @contextmanager
+    def run(opener):
+        table = DeploymentTable()
+
+        async def watch():
+            async with aio_channel(peers.server.target, token=peers.keys.token("runtime")) as channel:
+                watcher = ServingWatcher(
+                    serving_pb2_grpc.ServingServiceStub(channel),
+                    opener,
+                    table=table,
+                    runtime_id="tests-1-0",
+                    wait_seconds=5.0,
+                    cache_users=10,
+                )
+                await watcher.run()
+
+        with loop_in_thread() as loop, loop.running(watch()):
+            yield table
+
+    return run
+
+
+class Gate:
+    """A loader that opens nothing before it is let."""
+
+    def __init__(self, opener, event) -> None:
+        self._opener = opener
+        self._event = event
+
+    def load(self, location):
+        self._event.wait(20)
+        return self._opener.load(location)
+
+
+def test_nothing_assigned_is_known_at_once(peers, watching, store, tmp_path):
+    with watching(loader(store, tmp_path)) as table:
+        wait_until(table.known.is_set)
+
+        assert table.find(campaign()) is None
+
+
+def test_assigned_campaign_is_loaded_and_reported(peers, watching, shelf, tmp_path):
+    peers.board.assign(assignment(location="artifacts/personal"))
+    with watching(loader(shelf, tmp_path)) as table:
+        state = wait_until(lambda: (found := peers.board.state("d-1")) and found.phase == READY and found)
+
+        assert state.serving_arn == campaign()
+        assert table.known.is_set()
+        assert table.find(campaign()).assignment.deployment_id == "d-1"
+
+
+def test_old_deployment_answers_until_the_new_one_is_loaded(peers, watching, shelf, tmp_path):
+    let = Event()
+    let.set()
+    peers.board.assign(assignment(deployment="d-1", location="artifacts/personal"))
+    with watching(Gate(loader(shelf, tmp_path), let)) as table:
+        wait_until(lambda: table.find(campaign()))
+        let.clear()
+        peers.board.assign(assignment(deployment="d-2", location="artifacts/popular"))
+        loading = wait_until(lambda: peers.board.state("d-2"))
+        during = table.find(campaign())
+        let.set()
+        wait_until(lambda: (found := peers.board.state("d-2")) and found.phase == READY)
+
+        assert loading.phase not in (READY, FAILED)
+        assert during.assignment.deployment_id == "d-1"
+        assert table.find(campaign()).assignment.deployment_id == "d-2"
+        # Whoever began with the old one ends with it.
+        assert len(during.recommend(user(0), None, limit=5).items) == 5
+
+
+def test_dropped_campaign_is_no_longer_served(peers, watching, shelf, tmp_path):
+    peers.board.assign(assignment(location="artifacts/popular"))
+    with watching(loader(shelf, tmp_path)) as table:
+        wait_until(lambda: table.find(campaign()))
+
+        peers.board.assign()
+
+        wait_until(lambda: table.find(campaign()) is None)
+
+
+def test_event_type_of_a_running_deployment_can_change(peers, watching, shelf, tmp_path):
+    peers.board.assign(assignment(location="artifacts/personal"))
+    with watching(loader(shelf, tmp_path)) as table:
+        model = wait_until(lambda: table.find(campaign())).model
+
+        peers.board.assign(assignment(location="artifacts/personal", event_type="watch"))
+
+        wait_until(lambda: table.find(campaign()).assignment.event_type == "watch")
+        assert table.find(campaign()).model is model
+
+
+def test_artifact_that_is_served_already_is_not_loaded_twice(peers, watching, shelf, tmp_path):
+    peers.board.assign(assignment("a", location="artifacts/popular"), assignment("b", location="artifacts/popular"))
+    with watching(loader(shelf, tmp_path)) as table:
+        wait_until(lambda: table.find(campaign("a")) and table.find(campaign("b")))
+
+        assert table.find(campaign("a")).model is table.find(campaign("b")).model
+
+
+def test_corrupt_artifact_fails_with_its_reason_and_the_old_one_goes_on(peers, watching, store, tmp_path, popular):
+    publish(store, "artifacts/good", popular)
+    publish(store, "artifacts/bad", popular)
+    vectors = store.local_folder("artifacts/bad") / "item_vectors.npy"
+    changed = bytearray(vectors.read_bytes())
+    changed[-1] ^= 1
+    vectors.write_bytes(changed)
+    peers.board.assign(assignment(deployment="d-1", location="artifacts/good"))
+    with watching(loader(store, tmp_path)) as table:
+        wait_until(lambda: table.find(campaign()))
+
+        peers.board.assign(assignment(deployment="d-2", location="artifacts/bad"))
+        state = wait_until(lambda: (found := peers.board.state("d-2")) and found.phase == FAILED and found)
+
+        assert "artifacts/bad: `item_vectors.npy`: got sha256" in state.failure_reason
+        assert table.find(campaign()).assignment.deployment_id == "d-1"
+        assert table.known.is_set()
+
+
+def test_failed_campaign_does_not_keep_the_worker_from_being_ready(peers, watching, shelf, tmp_path):
+    peers.board.assign(assignment("good", location="artifacts/popular"), assignment("bad", location="artifacts/none"))
+    with watching(loader(shelf, tmp_path)) as table:
+        wait_until(table.known.is_set)
+
+        assert table.find(campaign("good")) is not None
+        assert table.find(campaign("bad")) is None
+
+
+def test_watcher_goes_on_when_the_control_plane_comes_back(peers, watching, shelf, tmp_path):
+    peers.board.assign(assignment("one", location="artifacts/popular"))
+    with watching(loader(shelf, tmp_path)) as table:
+        wait_until(lambda: table.find(campaign("one")))
+
+        peers.board.refuse(3)
+        peers.board.assign(assignment("two", location="artifacts/popular"))
+
+        wait_until(lambda: table.find(campaign("two")))
+
+
+def test_artifact_without_manifest_is_not_found(store, tmp_path, popular):
+    publish(store, "artifacts/cut-off", popular)
+    (store.local_folder("artifacts/cut-off") / MANIFEST).unlink()
+
+    with pytest.raises(ResourceNotFound, match="where nothing is published"):
+        loader(store, tmp_path).load("artifacts/cut-off")
+
+
+def test_missing_file_is_a_corrupt_artifact(store, tmp_path, popular):
+    publish(store, "artifacts/one", popular)
+    (store.local_folder("artifacts/one") / "user_vectors.npy").unlink()
+
+    with pytest.raises(CorruptArtifact, match=r"`user_vectors\.npy` is missing"):
+        loader(store, tmp_path).load("artifacts/one")
+
+
+@pytest.mark.parametrize(
+    ("changed", "file"),
+    [
+        ({"n_items": 41}, r"`items\.\*\.npy`"),
+        ({"n_users": 59}, r"`users\.\*\.npy`"),
+        ({"dimensions": 3}, "`item_vectors"),
+    ],
+)
+def test_files_that_do_not_belong_together_are_a_corrupt_artifact(store, tmp_path, popular, changed, file):
+    publish(store, "artifacts/one", popular, **changed)
+
+    with pytest.raises(CorruptArtifact, match=file):
+        loader(store, tmp_path).load("artifacts/one")
+
+
+def test_unknown_recipe_is_refused(store, tmp_path, popular):
+    publish(store, "artifacts/one", popular, recipe="aws-hrnn")
+
+    with pytest.raises(ResourceNotFound, match="`recipe`: got 'aws-hrnn'"):
+        loader(store, tmp_path).load("artifacts/one")
+
+
+@pytest.mark.parametrize("mode", ["exact", "annoy"])
+def test_either_index_serves_an_artifact(shelf, tmp_path, mode):
+    model = ModelLoader(shelf, cache=tmp_path, index=mode).load("artifacts/personal")
+    deployment = Deployment.make(assignment(), model, cache_users=10)
+
+    assert len(deployment.recommend(user(3), None, limit=10).items) == 10
+
+
+@pytest.fixture(scope="module")
+def model(shelf, tmp_path_factory):
+    return ModelLoader(shelf, cache=tmp_path_factory.mktemp("cache"), index="exact").load("artifacts/personal")
+
+
+@pytest.fixture
+def deployment(model):
+    return Deployment.make(assignment(event_type="watch"), model, cache_users=2)
+
+
+def recent(*events):
+    """Make a stored history of (offset, event type, item)."""
+    return StoredHistory(encode([RecentEvent(offset, offset, kind, item(at), offset) for offset, kind, at in events]))
+
+
+def best(deployment, user_id, history, limit=10):
+    return deployment.recommend(user_id, history, limit=limit).items.tolist()
+
+
+def test_users_get_what_fits_their_taste(deployment):
+    lower, upper = best(deployment, user(0), None), best(deployment, user(1), None)
+
+    assert all(found < N_ITEMS // 2 for found in lower[:3])
+    assert all(found >= N_ITEMS // 2 for found in upper[:3])
+
+
+def test_new_events_change_what_a_user_gets(deployment):
+    before = best(deployment, user(0), None)
+
+    after = best(
+        deployment, user(0), recent((WATERMARK + 1, "watch", N_ITEMS - 3), (WATERMARK + 2, "watch", N_ITEMS - 2))
+    )
+
+    assert after != before
+
+
+def test_unknown_user_gets_what_newcomers_get_until_an_event_comes(deployment):
+    newcomer = best(deployment, "", None)
+
+    assert best(deployment, "nobody-knows", None) == newcomer
+    assert best(deployment, "nobody-knows", recent((WATERMARK + 1, "watch", 3))) != newcomer
+
+
+def test_events_within_the_artifact_change_nothing(deployment):
+    assert best(deployment, user(0), recent((WATERMARK, "watch", N_ITEMS - 1))) == best(deployment, user(0), None)
+
+
+def test_events_of_another_type_change_nothing(deployment):
+    assert best(deployment, user(0), recent((WATERMARK + 1, "click", N_ITEMS - 1))) == best(deployment, user(0), None)
+
+
+def test_history_that_goes_on_is_scored_as_the_recipe_scores_it(deployment, model):
+    found = deployment.recommend(user(4), recent((WATERMARK + 1, "watch", 30)), limit=10)
+
+    history = np.append(model.histories.of(4), np.int32(30))
+    scores = model.scorer.item_vectors @ model.scorer.query(history)
+    scores[np.unique(history)] += np.float32(model.scorer.repeat_bias)
+    assert found.items.tolist() == np.argsort(-scores, kind="stable")[:10].tolist()
+
+
+def test_vector_is_kept_until_the_user_has_a_newer_event():
+    cache = QueryCache(2)
+    vector, history = np.ones(2, np.float32), np.zeros(1, np.int32)
+
+    cache.put("a", 5, query=vector, history=history)
+
+    assert cache.get("a", 5)[0] is vector
+    assert cache.get("a", 6) is None
+
+
+def test_vectors_of_the_longest_inactive_users_go_first():
+    cache = QueryCache(2)
+    vector, history = np.ones(2, np.float32), np.zeros(1, np.int32)
+    cache.put("a", 1, query=vector, history=history)
+    cache.put("b", 1, query=vector, history=history)
+    cache.get("a", 1)
+
+    cache.put("c", 1, query=vector, history=history)
+
+    assert (cache.get("a", 1) is None, cache.get("b", 1) is None) == (False, True)
+
+
+def test_cache_of_no_users_keeps_nothing():
+    cache = QueryCache(0)
+
+    cache.put("a", 1, query=np.ones(2, np.float32), history=np.zeros(1, np.int32))
+
+    assert cache.get("a", 1) is None

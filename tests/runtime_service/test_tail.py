@@ -1,0 +1,131 @@
+"""The tail follows the log: in its order, across gaps, outages and replaced logs, and soon."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from common.rpc import aio_channel
+from common.testing import wait_until
+from runtime_service.history import LoggedEvent
+from runtime_service.history.lmdb import LmdbHistoryWriter
+from runtime_service.server import follow_log
+from tests.runtime_service.peers import Log, running_peers
+from tests.runtime_service.serving import loop_in_thread
+from tests.runtime_service.world import GROUP, item, user
+
+
+class Noting(LmdbHistoryWriter):
+    """A history that also notes what is appended to it: a store is opened once in a process."""
+
+    def __init__(self, folder) -> None:
+        super().__init__(folder, max_events=10)
+        self.appended: list[LoggedEvent] = []
+        self.cleared = 0
+
+    def append(self, events, *, next_offset):
+        super().append(events, next_offset=next_offset)
+        self.appended += events
+
+    def clear(self):
+        super().clear()
+        self.cleared += 1
+
+
+@pytest.fixture
+def follow(history_folder):
+    """Follow a log, and give the history that is written."""
+
+    @contextmanager
+    def run(peers):
+        history = Noting(history_folder)
+
+        def connect():
+            return aio_channel(peers.server.target, token=peers.keys.token("runtime"))
+
+        with loop_in_thread() as loop, loop.running(follow_log(connect, history, wait_seconds=5.0)):
+            yield history
+
+    return run
+
+
+def test_events_arrive_whole_and_in_order(follow):
+    with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
+        for place in range(5):
+            peers.log.send(user(place), item(place), session_id=f"s{place}", millis=1000 + place)
+        wait_until(lambda: len(history.appended) == 5)
+
+        assert history.appended[2] == LoggedEvent(3, GROUP, "s2", user(2), item(2), "watch", "e-3", 1002)
+        assert [event.offset for event in history.appended] == [1, 2, 3, 4, 5]
+        assert history.next_offset() == 6
+
+
+def test_event_that_comes_while_the_tail_waits_is_written_soon(follow):
+    with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
+        taken = []
+        for place in range(20):
+            began = time.monotonic()
+            peers.log.send(user(0), item(place))
+            wait_until(lambda: len(history.appended) > place, every=0.001)  # noqa: B023 - called before the next place
+            taken.append(time.monotonic() - began)
+
+        assert sorted(taken)[-2] < 0.1
+
+
+def test_more_events_than_one_answer_takes_are_all_written(follow):
+    log = Log(first=1)
+    for place in range(2500):
+        log.send(user(place), item(0))
+    with running_peers(log=log) as peers, follow(peers) as history:
+        wait_until(lambda: history.next_offset() == 2501)
+
+        assert [event.offset for event in history.appended] == list(range(1, 2501))
+
+
+def test_events_that_the_log_no_longer_keeps_are_skipped(follow):
+    log = Log(first=100)
+    log.send(user(0), item(0))
+    with running_peers(log=log) as peers, follow(peers) as history:
+        wait_until(lambda: history.next_offset() == 101)
+
+        assert [event.offset for event in history.appended] == [100]
+
+
+def test_another_log_makes_the_history_forget(follow):
+    with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
+        peers.log.send(user(0), item(0))
+        peers.log.send(user(0), item(1))
+        wait_until(lambda: history.next_offset() == 3)
+
+        peers.log.replace()
+
+        wait_until(lambda: history.cleared == 1)
+        peers.log.send(user(0), item(2))
+        wait_until(lambda: history.next_offset() == 2)
+        assert history.appended[-1].item_id == item(2)
+
+
+def test_tail_goes_on_where_it_ended(follow, history_folder):
+    with running_peers(log=Log(first=1)) as peers:
+        peers.log.send(user(0), item(0))
+        with follow(peers) as history:
+            wait_until(lambda: history.next_offset() == 2)
+        peers.log.send(user(0), item(1))
+        with follow(peers) as again:
+            wait_until(lambda: again.next_offset() == 3)
+
+            assert [event.item_id for event in again.appended] == [item(1)]
+
+
+def test_log_that_is_away_is_asked_again(follow):
+    with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
+        peers.log.send(user(0), item(0))
+        wait_until(lambda: history.next_offset() == 2)
+
+        peers.log.refuse(3)
+        peers.log.send(user(0), item(1))
+        peers.log.send(user(0), item(2))
+
+        wait_until(lambda: history.next_offset() == 4)

@@ -1,0 +1,115 @@
+"""Artifacts as a trainer makes them, of people of two tastes, and the names of what is served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from common.artifacts import publish_artifact
+from common.settings import StoreSettings
+from common.storage import Store, open_store
+from common.vocabulary import Vocabulary
+from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
+from recipes.arrays import save_arrays
+from recipes.index import build_annoy, calibrate
+from recipes.interface import Interactions, Scorer, TrainingData
+from recipes.registry import fitter, recipe
+from runtime_service.serving.deployments import Assignment
+
+PERSONAL = "aws-user-personalization-v2"
+POPULAR = "aws-popularity-count"
+GROUP = "arn:aws:personalize:us-east-1:000000000000:dataset-group/films"
+N_USERS, N_ITEMS = 60, 40
+#: Offset of the last event that artifacts contain.
+WATERMARK = 10
+#: Small and quick; what it learns is plain all the same.
+SMALL = {"embedding_size": "8", "layers": "1", "max_length": "8", "learning_rate": "0.01", "epochs": "8"}
+
+
+def campaign(name: str = "films") -> str:
+    return f"arn:aws:personalize:us-east-1:000000000000:campaign/{name}"
+
+
+def item(index: int) -> str:
+    return f"item-{index}"
+
+
+def user(index: int) -> str:
+    return f"user-{index}"
+
+
+def two_tastes() -> TrainingData:
+    """Let users with even numbers use items of the lower half, one after another, the others of the upper half."""
+    half, length = N_ITEMS // 2, 8
+    users = np.repeat(np.arange(N_USERS), length)
+    steps = np.tile(np.arange(length), N_USERS)
+    items = (users // 2 * 3 + steps) % half + half * (users % 2)
+    return TrainingData(Interactions.sort(users, item=items, timestamp=steps), N_USERS, N_ITEMS)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted recipe with its data."""
+
+    name: str
+    scorer: Scorer
+    data: TrainingData
+
+
+def fit(name: str) -> Fitted:
+    declared, data = recipe(name), two_tastes()
+    config = declared.config.from_hyperparameters(SMALL if name == PERSONAL else {})
+    return Fitted(name, fitter(declared)(config, seed=5).fit(data), data)
+
+
+def write_files(folder: Path, fitted: Fitted) -> ArtifactManifest:
+    """Write all files of an artifact, and return its manifest for publication."""
+    scorer, histories = fitted.scorer, fitted.data.histories()
+    scorer.save(folder)
+    Vocabulary.build([item(index) for index in range(N_ITEMS)]).save(folder, "items")
+    Vocabulary.build([user(index) for index in range(N_USERS)]).save(folder, "users")
+    queries = scorer.queries(histories)
+    save_arrays(
+        folder,
+        {"user_vectors": queries, "history_offsets": histories.offsets, "history_items": histories.items},
+    )
+    build_annoy(scorer.item_vectors, folder / "index.ann", seed=1, trees=10)
+    calibration = calibrate(scorer.item_vectors, queries, path=folder / "index.ann", trees=10)
+    manifest = ArtifactManifest(
+        recipe=fitted.name, n_items=N_ITEMS, n_users=N_USERS, dimensions=scorer.item_vectors.shape[1]
+    )
+    manifest.snapshot.event_watermark = WATERMARK
+    manifest.index.chosen = "exact"  # whatever this machine measured: what is served must be the same each time
+    manifest.index.trees = calibration.trees
+    for found in calibration.measurements:
+        manifest.index.measurements.add(index=found.index, search_k=found.search_k, recall_at_25=found.recall_at_25)
+    return manifest
+
+
+def publish(store: Store, location: str, fitted: Fitted, **changed: Any) -> None:
+    """Publish an artifact; `changed` replaces members of its manifest."""
+    with TemporaryDirectory() as folder:
+        manifest = write_files(Path(folder), fitted)
+        for name, value in changed.items():
+            setattr(manifest, name, value)
+        publish_artifact(store, location, files=Path(folder), manifest=manifest)
+
+
+def local_store(folder: Path) -> Store:
+    return open_store(StoreSettings(store_url=str(folder)))
+
+
+def assignment(
+    name: str = "films", *, deployment: str = "d-1", location: str = "artifacts/one", **more: Any
+) -> Assignment:
+    return Assignment(
+        campaign_arn=campaign(name),
+        deployment_id=deployment,
+        artifact_location=location,
+        dataset_group_arn=GROUP,
+        event_type=more.get("event_type"),
+    )

@@ -1,0 +1,109 @@
+"""A data directory with a store and buckets, and the rooms of a trainer that work in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from common.settings import StoreSettings
+from common.storage import Store, open_store
+from common.tables import Table
+from protos.tailorbird.internal.v1 import jobs_pb2
+from tests.control_plane.world import avro, column
+from trainer.imports import ImportRoom
+from trainer.imports.sources import Sources
+from trainer.training import TrainingRoom
+from trainer.training.order import TrainingOptions
+from trainer.worker import Unwatched
+from trainer.workspace import Workspace
+
+SCHEMAS = {
+    "INTERACTIONS": avro(
+        "Interactions",
+        column("USER_ID"),
+        column("ITEM_ID"),
+        column("TIMESTAMP", "long"),
+        column("EVENT_TYPE"),
+        column("EVENT_VALUE", ["null", "float"]),
+    ),
+    "ITEMS": avro(
+        "Items",
+        column("ITEM_ID"),
+        column("TITLE", ["null", "string"]),
+        column("GENRES", ["null", "string"], categorical=True),
+        column("YEAR", ["null", "int"]),
+        column("CHILDREN", ["null", "boolean"]),
+    ),
+    "USERS": avro("Users", column("USER_ID"), column("AGE", ["null", "int"])),
+}
+HEADERS = {
+    "INTERACTIONS": "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE",
+    "ITEMS": "ITEM_ID,TITLE,GENRES,YEAR,CHILDREN",
+    "USERS": "USER_ID,AGE",
+}
+
+
+@dataclass
+class Place:
+    """One data directory."""
+
+    root: Path
+    store: Store = field(init=False)
+    settings: StoreSettings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.settings = StoreSettings(store_url=str(self.root / "store"))
+        self.store = open_store(self.settings)
+        self.workspace = Workspace(self.root / "work")
+        self.bucket = self.root / "s3" / "films"
+        self.bucket.mkdir(parents=True)
+
+    def sources(self) -> Sources:
+        return Sources(self.settings, buckets=self.root / "s3", roots=(self.root / "s3",))
+
+    def write(self, name: str, *lines: str, header: str = HEADERS["INTERACTIONS"]) -> Path:
+        path = self.bucket / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join([header, *lines]) + "\n")
+        return path
+
+    def table(self, kind: str = "INTERACTIONS") -> Table:
+        return Table(self.store, f"datasets/group/{kind}")
+
+    def rows(self, kind: str = "INTERACTIONS") -> pl.DataFrame:
+        return self.table(kind).read()
+
+    def tables(self, *kinds: str) -> list[jobs_pb2.DatasetTable]:
+        return [
+            jobs_pb2.DatasetTable(dataset_type=kind, location=f"datasets/group/{kind}", schema=SCHEMAS[kind])
+            for kind in kinds
+        ]
+
+    def bring(
+        self, location: str, *, kind: str = "INTERACTIONS", replace: bool = True, import_id: str | None = None
+    ) -> jobs_pb2.DatasetImportResult:
+        """Import a location; without an id it is an import of its own."""
+        number = len(list((self.root / "store").rglob("_delta_log/*.json")))
+        payload = jobs_pb2.DatasetImportPayload(
+            table=self.tables(kind)[0],
+            data_location=location,
+            replace=replace,
+            import_id=import_id or f"import-{number}",
+        )
+        return ImportRoom(self.store, self.sources(), self.workspace).do(payload, Unwatched())
+
+    def training_room(self) -> TrainingRoom:
+        return TrainingRoom(
+            self.store, self.workspace, store_settings=self.settings, options=TrainingOptions(seed=1, index_trees=5)
+        )
+
+
+def walks(users: int = 60, items: int = 40, length: int = 20) -> list[str]:
+    """Return lines of interactions: every user walks along a ring of items from a place of their own."""
+    return [
+        f"u{user:03},i{(user * 7 + step) % items:03},{1_700_000_000 + user * 1000 + step},watch,{step % 5 + 1}"
+        for user in range(users)
+        for step in range(length)
+    ]

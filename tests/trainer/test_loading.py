@@ -1,0 +1,130 @@
+"""Which interactions a training learns from."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from common import columns
+from common.avro import AvroSchema
+from common.frames import interactions_frame_schema
+from tests.trainer.place import HEADERS, SCHEMAS, walks
+from trainer.training.freezing import freeze
+from trainer.training.loading import load, select_interactions
+from trainer.training.order import TrainingOrder
+
+SCHEMA = AvroSchema.parse(SCHEMAS["INTERACTIONS"])
+
+
+def interactions(*rows: dict[str, object]) -> pl.DataFrame:
+    """Return rows of the table; what a row does not say is as of a bulk import."""
+    plain = {"USER_ID": "u1", "ITEM_ID": "i1", "TIMESTAMP": 5, "EVENT_TYPE": "watch", columns.SOURCE: "bulk"}
+    return pl.DataFrame([plain | row for row in rows], schema=interactions_frame_schema(SCHEMA))
+
+
+def event(offset: int, user: str | None, item: str | None, *, session: str = "s1", **more) -> dict[str, object]:
+    return {
+        "USER_ID": user, "ITEM_ID": item, "TIMESTAMP": offset, columns.SOURCE: "put", columns.LOG_OFFSET: offset,
+        columns.SESSION_ID: session, columns.EVENT_ID: f"e{offset}", **more,
+    }  # fmt: skip
+
+
+def selected(rows: pl.DataFrame, *, event_type=None, threshold=None):
+    return select_interactions(rows, SCHEMA, event_type=event_type, threshold=threshold).rows()
+
+
+def test_only_the_event_type_of_the_solution_counts():
+    rows = interactions({}, {"ITEM_ID": "i2", "EVENT_TYPE": "click"})
+    assert selected(rows, event_type="click") == [("u1", "i2", 5)]
+
+
+def test_values_below_the_threshold_and_missing_ones_do_not_count():
+    rows = interactions(
+        {"EVENT_VALUE": 2.9}, {"ITEM_ID": "i2", "EVENT_VALUE": 3.0}, {"ITEM_ID": "i3", "EVENT_VALUE": None}
+    )
+    assert selected(rows, threshold=3.0) == [("u1", "i2", 5)]
+
+
+def test_identical_interactions_count_once_bulk_or_streamed():
+    same = event(5, "u1", "i1")
+    assert selected(interactions({}, {}, same, {"EVENT_VALUE": 1.0})) == [("u1", "i1", 5)] * 2
+
+
+def test_an_event_that_was_sent_twice_counts_once():
+    rows = interactions(event(1, "u1", "i1"), event(2, "u1", "i1", **{columns.EVENT_ID: "e1"}))
+    assert selected(rows) == [("u1", "i1", 1)]
+
+
+def test_a_session_becomes_its_users_when_one_event_names_both():
+    rows = interactions(
+        event(1, None, "i1"), event(2, "u7", None), event(3, None, "i3"), event(4, None, "i4", session="s2")
+    )
+    assert selected(rows) == [("u7", "i1", 1), ("u7", "i3", 3)]
+
+
+def test_the_event_that_names_the_user_may_be_of_another_type():
+    rows = interactions(event(1, None, "i1"), event(2, "u7", "i2", EVENT_TYPE="login"))
+    assert selected(rows, event_type="watch") == [("u7", "i1", 1)]
+
+
+def test_a_shared_session_belongs_to_its_last_user():
+    rows = interactions(event(1, "u1", "i1"), event(2, None, "i2"), event(3, "u2", "i3"))
+    assert selected(rows) == [("u1", "i1", 1), ("u2", "i2", 2), ("u2", "i3", 3)]
+
+
+def test_the_order_depends_on_the_rows_alone():
+    rows = interactions(*({"ITEM_ID": f"i{number:02}"} for number in range(40)))
+    first = selected(rows)
+    assert selected(rows.sample(fraction=1.0, shuffle=True, seed=3)) == first
+    # A second's interactions have no order that a model could learn.
+    assert first != sorted(first)
+
+
+def test_streamed_events_of_one_second_keep_the_order_of_the_log():
+    rows = interactions(*(event(offset, "u1", f"i{9 - offset}", TIMESTAMP=1) for offset in (3, 1, 2)))
+    assert [item for _, item, _ in selected(rows)] == ["i8", "i7", "i6"]
+
+
+@pytest.fixture
+def order(place):
+    """Import some walks and return a function that freezes tables into an order."""
+    place.write("a.csv", *walks())
+    place.bring("s3://films/a.csv")
+
+    def make(*kinds: str) -> TrainingOrder:
+        snapshot = freeze(place.store, place.tables(*kinds), event_type=None)
+        return TrainingOrder(
+            store=place.settings.model_dump(), tables=snapshot.tables, recipe="aws-popularity-count",
+            hyperparameters={}, event_type=None, event_value_threshold=None, seed=1, recall_floor=0.98, index_trees=5,
+        )  # fmt: skip
+
+    return make
+
+
+def test_arrays_and_vocabularies_agree_with_the_rows(place, order):
+    loaded = load(place.store, order("INTERACTIONS", "ITEMS", "USERS"))
+
+    assert (len(loaded.users), len(loaded.items), len(loaded.data.interactions)) == (60, 40, 1200)
+    user = loaded.users.index("u005")
+    assert loaded.items.ids(loaded.data.histories().of(user)) == [f"i{(35 + step) % 40:03}" for step in range(20)]
+
+
+def test_items_without_interactions_are_part_of_the_catalogue(place, order):
+    place.write("items.csv", "i000,,,,", "i999,,,,", header=HEADERS["ITEMS"])
+    place.bring("s3://films/items.csv", kind="ITEMS")
+    loaded = load(place.store, order("INTERACTIONS", "ITEMS"))
+    assert (loaded.data.n_items, loaded.items.index("i999")) == (41, 40)
+
+
+def test_what_comes_after_the_freeze_is_not_loaded(place, order):
+    frozen = order("INTERACTIONS")
+    place.write("b.csv", "u999,i999,5,watch,1")
+    place.bring("s3://films/b.csv", replace=False)
+    assert load(place.store, frozen).users.index("u999") is None
+
+
+def test_a_snapshot_knows_the_last_event_that_it_contains(place, order):
+    assert freeze(place.store, place.tables("INTERACTIONS"), event_type=None).event_watermark == 0
+    place.table().append(interactions(event(41, "u1", "i1")), app_id=columns.EVENTS_APP_ID, number=41)
+    snapshot = freeze(place.store, place.tables("INTERACTIONS", "USERS"), event_type=None)
+    assert (snapshot.event_watermark, [table.version for table in snapshot.tables]) == (41, [1])

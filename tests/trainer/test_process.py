@@ -1,0 +1,162 @@
+"""The trainer as a process: ready when it can lease, stops cleanly, leaves nothing running when it is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from common.testing import make_keys, serving, wait_until
+from control_plane.resources.solutions import SolutionRequest
+from control_plane.server import Timing
+from tests.control_plane.test_process import healthy
+from tests.control_plane.world import PERSONALIZATION, make_world
+from tests.trainer.place import walks
+
+ENDLESS = {"algorithmHyperParameters": {"embedding_size": "16", "epochs": "10000", "patience": "10000"}}
+
+
+def free_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.fixture
+def keys():
+    return make_keys()
+
+
+@pytest.fixture
+def environment(tmp_path, keys):
+    (tmp_path / "public.pem").write_bytes(keys.public_pem)
+    (tmp_path / "token").write_text(keys.token("trainer"))
+    return {
+        **{key: value for key, value in os.environ.items() if not key.startswith("TAILORBIRD_")},
+        "TAILORBIRD_PUBLIC_KEY_FILE": str(tmp_path / "public.pem"),
+        "TAILORBIRD_TOKEN_FILE": str(tmp_path / "token"),
+        "TAILORBIRD_STORE_URL": str(tmp_path / "store"),
+        "TAILORBIRD_DATA_DIR": str(tmp_path),
+        "TAILORBIRD_LISTEN": free_address(),
+        "TAILORBIRD_HEARTBEAT_SECONDS": "0.1",
+    }
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = make_world(tmp_path, timing=Timing(retry_seconds=0, sweep_seconds=3600, max_waiting=4))
+    yield made
+    made.plane.polls.close()
+    made.catalogue.close()
+
+
+@pytest.fixture
+def plane(world, keys, environment):
+    with serving(world.plane.services, keys=keys) as target:
+        environment["TAILORBIRD_CONTROL_PLANE"] = target.target
+        yield target
+        world.plane.polls.close()
+
+
+@contextmanager
+def trainer(environment, tmp_path):
+    """Run the process; its log is in a file, so that it never waits for a reader."""
+    with (tmp_path / "trainer.log").open("ab") as log:
+        process = subprocess.Popen([sys.executable, "-m", "trainer"], env=environment, stderr=log)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def stop(process) -> int:
+    process.send_signal(signal.SIGTERM)
+    return process.wait(timeout=30)
+
+
+def endless_version(world, tmp_path) -> str:
+    """Ask for a training that never ends, on data that the running trainer imports first."""
+    bucket = tmp_path / "s3" / "bucket"
+    bucket.mkdir(parents=True)
+    lines = (line.rsplit(",", 1)[0] for line in walks())
+    (bucket / "interactions.csv").write_text("\n".join(["USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE", *lines]) + "\n")
+    group = world.group()
+    job = world.import_job(world.dataset(group))
+    wait_until(lambda: world.resources.imports.describe(job).status == "ACTIVE", seconds=60)
+    request = SolutionRequest(
+        name=world.name("solution"), dataset_group_arn=group, recipe_arn=PERSONALIZATION, solution_config=ENDLESS
+    )
+    return world.version(world.resources.solutions.create(request).arn)
+
+
+def training_process(process) -> psutil.Process | None:
+    return next(iter(psutil.Process(process.pid).children()), None)
+
+
+def test_ready_when_it_can_lease_and_stops_at_sigterm(plane, environment, tmp_path):
+    with trainer(environment, tmp_path) as process:
+        wait_until(lambda: healthy(environment["TAILORBIRD_LISTEN"]), seconds=60, every=0.1)
+        assert stop(process) == 0
+    assert '"event": "stopped"' in (tmp_path / "trainer.log").read_text()
+
+
+def test_not_ready_while_there_is_no_control_plane(environment, tmp_path):
+    environment["TAILORBIRD_CONTROL_PLANE"] = free_address()
+    log = tmp_path / "trainer.log"
+    with trainer(environment, tmp_path) as process:
+        wait_until(lambda: "control_plane_unreachable" in log.read_text(), seconds=60, every=0.1)
+        assert not healthy(environment["TAILORBIRD_LISTEN"])
+        assert stop(process) == 0
+
+
+def test_sigterm_hands_a_training_back(plane, world, environment, tmp_path):
+    with trainer(environment, tmp_path) as process:
+        version = endless_version(world, tmp_path)
+        child = wait_until(lambda: training_process(process), seconds=60)
+        assert stop(process) == 0
+    assert not child.is_running()
+    assert world.resources.versions.describe(version).status == "CREATE IN_PROGRESS"
+    lease = world.lease("other")
+    assert (lease.job.subject, lease.job.attempt) == (version, 2)
+
+
+def test_a_killed_trainer_leaves_no_process_and_its_job_is_leased_again(plane, world, environment, tmp_path):
+    with trainer(environment, tmp_path) as process:
+        version = endless_version(world, tmp_path)
+        child = wait_until(lambda: training_process(process), seconds=60)
+        process.kill()
+        process.wait()
+        wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, seconds=60)
+    assert list((tmp_path / "trainer").iterdir()) != []
+    assert world.lease("other") is None
+
+    world.clock.advance(seconds=61)
+    with trainer(environment, tmp_path) as process:
+        child = wait_until(lambda: training_process(process), seconds=60)
+        # The second attempt is this trainer's, and what the first one left is swept.
+        assert len(list((tmp_path / "trainer").iterdir())) == 1
+        world.resources.versions.stop(version)
+        wait_until(lambda: world.resources.versions.describe(version).status == "CREATE STOPPED", seconds=60)
+
+
+def test_a_missing_token_stops_it_at_once(environment, tmp_path):
+    del environment["TAILORBIRD_TOKEN_FILE"]
+    with trainer(environment, tmp_path) as process:
+        assert process.wait(timeout=60) == 1
+    assert (tmp_path / "trainer.log").read_text().startswith("trainer: `token_file`: got none, want")
+
+
+def test_a_process_that_cannot_start_says_why_in_one_line(environment, tmp_path):
+    environment["TAILORBIRD_STORE_URL"] = "ftp://host/store"
+    with trainer(environment, tmp_path) as process:
+        assert process.wait(timeout=60) == 1
+    log = (tmp_path / "trainer.log").read_text()
+    assert log.startswith("trainer: `store_url`: got 'ftp://host/store', want")
+    assert log.count("\n") == 1

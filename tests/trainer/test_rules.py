@@ -1,0 +1,101 @@
+"""The pure rules: locations, configurations, sufficiency, the words of reports."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import InvalidInput
+from trainer.domain.configuration import SolutionConfiguration
+from trainer.domain.locations import BucketLocation, is_data_file, parse_location
+from trainer.domain.problems import Problem, Report
+from trainer.domain.sufficiency import check_sufficient
+
+
+@pytest.mark.parametrize(
+    ("location", "folder"), [("s3://bucket/a/b.csv", False), ("s3://bucket/a/", True), ("s3://bucket/", True)]
+)
+def test_a_key_that_ends_in_a_slash_is_a_folder(location, folder):
+    assert parse_location(location).is_folder is folder
+
+
+def test_keys_are_taken_as_they_are_and_paths_are_urls():
+    assert parse_location("s3://bucket/a%20b.csv") == BucketLocation("bucket", "a%20b.csv")
+    assert str(parse_location("file:///data/a%20b.csv").path) == "/data/a b.csv"
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "s3://bucket/../secret.csv", "s3://../secret.csv", "s3://./secret.csv", "s3:///secret.csv",
+        "s3://bucket//etc/passwd", "file:///data/../etc/passwd", "file:///data/%2e%2e/etc/passwd", "file://host/x",
+        "http://bucket/x.csv", "/etc/passwd", "s3://bucket/a%00.csv\0", "file:///data/a%00b",
+    ],
+)  # fmt: skip
+def test_locations_that_climb_or_are_of_another_kind_are_refused(location):
+    with pytest.raises(InvalidInput, match=r"Invalid Data location\. "):
+        parse_location(location)
+
+
+@pytest.mark.parametrize(("name", "counts"), [("part-0", True), (".crc", False), ("_SUCCESS", False), ("", False)])
+def test_markers_of_folders_hold_no_rows(name, counts):
+    assert is_data_file(name) is counts
+
+
+def test_configuration_is_read_from_the_services_own_json():
+    found = SolutionConfiguration.parse('{"algorithmHyperParameters": {"layers": "1"}, "eventValueThreshold": "3.5"}')
+    assert (found.hyperparameters, found.event_value_threshold) == ({"layers": "1"}, 3.5)
+    assert SolutionConfiguration.parse("") == SolutionConfiguration({}, None)
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"eventValueThreshold": "much"}', '{"eventValueThreshold": "nan"}'])
+def test_malformed_configurations_are_refused(text):
+    with pytest.raises(InvalidInput, match="solutionConfig"):
+        SolutionConfiguration.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ((999, 100, 100, None, None), "Create failed. Dataset has fewer than 1000 interactions. It has 999."),
+        ((0, 0, 0, "click", None), "fewer than 1000 interactions after filtering by event type: click. It has 0."),
+        ((9, 9, 9, "click", 2.5), "by event type: click and by event value: 2.5 or more. It has 9."),
+        ((9, 9, 9, None, 3.0), "interactions after filtering by event value: 3 or more. It has 9."),
+        ((1000, 500, 24, None, None), "Create failed. Dataset has fewer than 25 users with at least 2 interactions"),
+        ((9000, 8000, 79, None, None), "79 users with at least 2 interactions each, which is less than 1% of its"),
+    ],
+)
+def test_too_little_data_is_told_in_the_services_words(facts, told):
+    interactions, users, users_with_two, event_type, threshold = facts
+    with pytest.raises(InvalidInput) as caught:
+        check_sufficient(
+            interactions=interactions,
+            users=users,
+            users_with_two=users_with_two,
+            event_type=event_type,
+            threshold=threshold,
+        )
+    assert told in caught.value.message
+
+
+def test_just_enough_is_enough():
+    check_sufficient(interactions=1000, users=2500, users_with_two=25, event_type="watch", threshold=1.0)
+
+
+def test_report_counts_all_and_shows_the_first():
+    report = Report()
+    problems = [Problem.of_value(line, "A", got="x", want="y") for line in range(20, 1, -1)]
+    report.add("a.csv", rows=100, bad_rows=19, problems=problems)
+    report.add("b.csv", rows=5, bad_rows=1, problems=[Problem(2, "", "got 1 values, want 2")])
+
+    assert not report.clean
+    assert report.detail.startswith(
+        "20 of 105 rows cannot be imported, so none was. a.csv, line 2, A: got 'x', want y;"
+    )
+    assert report.detail.endswith("a.csv, line 11, A: got 'x', want y; ...")
+
+
+def test_report_of_a_single_row_has_nothing_more():
+    report = Report()
+    report.add("a.csv", rows=1, bad_rows=1, problems=[Problem.of_value(2, "A", got="x" * 500, want="y")])
+    assert not report.detail.endswith("...")
+    assert len(report.detail) < 250

@@ -1,0 +1,172 @@
+"""Trainings in real child processes: what they publish, what they refuse, how they end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import psutil
+import pytest
+
+from common.artifacts import open_artifact
+from common.errors import InvalidInput, ResourceNotFound, Unavailable
+from common.testing import wait_until
+from common.vocabulary import Vocabulary
+from protos.tailorbird.internal.v1 import jobs_pb2
+from runtime_service.serving.model import ModelLoader
+from tests.trainer.place import Place, walks
+from trainer.worker import Unwatched
+
+QUICK = '{"algorithmHyperParameters": {"embedding_size": "16", "layers": "1", "epochs": "2", "max_length": "20"}}'
+ENDLESS = '{"algorithmHyperParameters": {"embedding_size": "16", "epochs": "10000", "patience": "10000"}}'
+KEYS = {
+    "coverage", "mean_reciprocal_rank_at_25", "precision_at_5", "precision_at_10", "precision_at_25",
+    *(f"normalized_discounted_cumulative_gain_at_{cut}" for cut in (5, 10, 25)),
+}  # fmt: skip
+
+
+def train(
+    place: Place, recipe: str = "aws-popularity-count", *, watch=None, location: str = "artifacts/films-1", **more: str
+):
+    payload = jobs_pb2.SolutionVersionTrainingPayload(
+        solution_version_arn="arn:aws:personalize:eu-west-1:123456789012:solution/films/1",
+        artifact_location=location,
+        recipe=recipe,
+        training_mode="FULL",
+        tables=place.tables("INTERACTIONS", "ITEMS", "USERS"),
+        **more,
+    )
+    return place.training_room().do(payload, watch or Unwatched())
+
+
+def opened(place: Place):
+    return open_artifact(place.store, "artifacts/films-1", cache=place.root / "cache")
+
+
+@pytest.fixture
+def filled(place):
+    place.write("a.csv", *walks())
+    place.bring("s3://films/a.csv")
+    return place
+
+
+@pytest.mark.parametrize(("recipe", "config"), [("aws-popularity-count", "{}"), ("aws-user-personalization-v2", QUICK)])
+def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, config):
+    result = train(filled, recipe, solution_config_json=config)
+
+    artifact = opened(filled)
+    manifest = artifact.manifest
+    assert set(result.metrics) == set(manifest.metrics) == KEYS
+    assert all(value == round(value, 4) for value in result.metrics.values())
+    assert {item.name: set(item.metrics) for item in manifest.baselines} == {"popularity": KEYS, "sequence-rules": KEYS}
+    assert (
+        result.artifact_bytes
+        == sum(path.stat().st_size for path in artifact.folder.iterdir())
+        - (artifact.folder / "manifest.json").stat().st_size
+    )
+    assert 0 < result.training_hours < 0.2
+    assert (manifest.n_items, manifest.n_users, manifest.snapshot.tables[0].version) == (40, 60, 0)
+    assert manifest.index.measurements[0].index == "exact"
+    assert (artifact.folder / "index.ann").stat().st_size > 0
+    users, items = (Vocabulary.load(artifact.folder, name) for name in ("users", "items"))
+    offsets, indexes = (np.load(artifact.folder / f"history_{name}.npy") for name in ("offsets", "items"))
+    user = users.index("u003")
+    history = items.ids(indexes[offsets[user] : offsets[user + 1]])
+    assert history == [f"i{(21 + step) % 40:03}" for step in range(20)]
+    # A runtime opens it, and finds the stored vectors to be those of the stored histories.
+    model = ModelLoader(filled.store, cache=filled.root / "cache", index="annoy").load("artifacts/films-1")
+    np.testing.assert_allclose(
+        model.user_vectors[user], model.scorer.query(model.histories.of(user)), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_an_attempt_after_a_publication_answers_with_it(filled):
+    first = train(filled)
+    before = {path: path.stat().st_mtime_ns for path in opened(filled).folder.iterdir()}
+
+    again = train(filled)
+
+    assert (dict(again.metrics), again.artifact_bytes) == (dict(first.metrics), first.artifact_bytes)
+    assert {path: path.stat().st_mtime_ns for path in opened(filled).folder.iterdir()} == before
+
+
+def test_too_little_data_is_told_by_the_process(place):
+    place.write("a.csv", *walks(users=20))
+    place.bring("s3://films/a.csv")
+    with pytest.raises(InvalidInput, match=r"^Create failed\. Dataset has fewer than 1000 interactions\. It has 400"):
+        train(place)
+    with pytest.raises(ResourceNotFound):
+        opened(place)
+
+
+def test_an_event_type_that_nobody_sent_is_too_little(filled):
+    with pytest.raises(InvalidInput, match="fewer than 1000 interactions after filtering by event type: click"):
+        train(filled, event_type="click")
+
+
+def test_a_threshold_of_the_solution_is_used(filled):
+    with pytest.raises(InvalidInput, match=r"after filtering by event value: 5 or more\. It has 240"):
+        train(filled, solution_config_json='{"eventValueThreshold": "5"}')
+
+
+def test_without_any_interactions_nothing_is_started(place):
+    with pytest.raises(InvalidInput, match=r"fewer than 1000 interactions\. It has 0"):
+        train(place)
+
+
+def test_hyperparameters_out_of_range_are_told(filled):
+    with pytest.raises(InvalidInput, match="layers"):
+        train(
+            filled, "aws-user-personalization-v2",
+            solution_config_json='{"algorithmHyperParameters": {"layers": "99"}}',
+        )  # fmt: skip
+
+
+def test_a_training_process_loads_no_grpc():
+    loaded = "import sys, trainer.training.child, trainer.training.pipeline; sys.exit('grpc' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
+
+
+def test_the_same_snapshot_gives_the_same_bytes_in_every_process(place):
+    # All interactions of a user in one second: nothing but the hash of the ids can order them.
+    place.write("a.csv", *(f"{line.split(',')[0]},{line.split(',')[1]},5,watch,1" for line in walks()))
+    place.bring("s3://films/a.csv")
+    digests = []
+    for location in ("artifacts/films-1", "artifacts/films-2"):
+        train(place, location=location)
+        manifest = open_artifact(place.store, location, cache=place.root).manifest
+        digests.append({file.path: file.sha256 for file in manifest.files})
+    assert digests[0] == digests[1]
+
+
+def children() -> list[psutil.Process]:
+    found = psutil.Process().children(recursive=True)
+    return [child for child in found if "trainer.training.child" in " ".join(child.cmdline())]
+
+
+def test_a_process_that_is_killed_becomes_a_reason_to_act_on(filled):
+    def kill():
+        (child,) = wait_until(children)
+        child.send_signal(signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(Unavailable, match="most likely because memory ran out; give the trainer more memory"):
+        train(filled, "aws-user-personalization-v2", solution_config_json=ENDLESS)
+    killer.join()
+    assert list((filled.root / "work").iterdir()) == []
+
+
+def test_a_process_that_crashes_is_told_by_its_signal(filled):
+    def crash():
+        (child,) = wait_until(children)
+        child.send_signal(signal.SIGABRT)
+
+    breaker = threading.Thread(target=crash)
+    breaker.start()
+    with pytest.raises(Unavailable, match=r"crashed \(SIGABRT\)"):
+        train(filled, "aws-user-personalization-v2", solution_config_json=ENDLESS)
+    breaker.join()

@@ -1,0 +1,51 @@
+"""Starts the trainer: `python -m trainer`."""
+
+from __future__ import annotations
+
+import sys
+
+from common.auth import TokenVerifier
+from common.errors import TailorbirdError
+from common.logs import configure_logging
+from common.rpc import CallGate, RpcServer, channel, file_token
+from common.storage import open_store
+from trainer.server import Readiness, make_rooms, run_until_signal, worker_id
+from trainer.settings import TrainerSettings
+from trainer.worker.loop import Worker
+from trainer.worker.queue import JobQueue
+
+
+def main() -> None:
+    """Work until a signal comes."""
+    settings = TrainerSettings()
+    configure_logging("trainer", level=settings.log_level, form=settings.log_form)
+    rooms = make_rooms(settings, open_store(settings))
+    server = RpcServer(
+        [],
+        gate=CallGate(TokenVerifier(settings.public_key_file.read_bytes())),
+        address=settings.listen,
+        max_workers=4,
+        tls=settings.tls(),
+    )
+    readiness = Readiness(server)
+    token = file_token(settings.token_file)
+    token()  # a token that is missing stops the trainer here and not at its first question
+    with channel(settings.control_plane, token=token, tls=settings.tls()) as control_plane:
+        workers = [
+            Worker(
+                JobQueue(control_plane, worker_id=worker_id()),
+                rooms,
+                lease_wait_seconds=settings.lease_wait_seconds,
+                heartbeat_seconds=settings.heartbeat_seconds,
+                on_contact=readiness.contact,
+            )
+            for _ in range(settings.max_jobs)
+        ]
+        run_until_signal(server, workers, grace_seconds=settings.grace_seconds)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (TailorbirdError, OSError) as error:
+        sys.exit(f"trainer: {error}")

@@ -1,0 +1,1 @@
+"""Rules of the trainer: no network, no disk, no frames."""

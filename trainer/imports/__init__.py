@@ -1,0 +1,5 @@
+"""Importing CSV files into the tables of datasets."""
+
+from trainer.imports.room import ImportRoom
+
+__all__ = ["ImportRoom"]

@@ -1,0 +1,101 @@
+"""Puts the trainer together from its parts, and runs them until a signal comes.
+
+The server answers probes only: nobody calls a trainer. It says SERVING while the control plane can be reached, because
+a trainer that cannot lease does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+
+from common.logs import get_logger
+from common.rpc import RpcServer
+from common.storage import Store
+from trainer.imports import ImportRoom
+from trainer.imports.sources import Sources
+from trainer.removal import RemovalRoom
+from trainer.settings import TrainerSettings
+from trainer.training import TrainingRoom
+from trainer.training.order import TrainingOptions
+from trainer.worker import Room
+from trainer.worker.loop import Worker
+from trainer.workspace import Workspace
+
+__all__ = ["Readiness", "make_rooms", "run_until_signal", "worker_id"]
+
+_log = get_logger(__name__)
+
+
+class Readiness:
+    """Lets health say whether the control plane can be reached.
+
+    Args:
+        server: Answers the probes.
+    """
+
+    def __init__(self, server: RpcServer) -> None:
+        self._server = server
+
+    def contact(self, reached: bool) -> None:
+        """Take the news."""
+        if reached:
+            self._server.ready()
+        else:
+            self._server.not_ready()
+
+
+def worker_id() -> str:
+    """Return the name of this process in the queue, e.g. `host-1234`."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def make_rooms(settings: TrainerSettings, store: Store) -> Mapping[str, Room]:
+    """Make what does the jobs, by member of a job's `payload`."""
+    workspace = Workspace(settings.work())
+    workspace.sweep()
+    sources = Sources(settings.store(), buckets=settings.buckets(), roots=settings.roots())
+    options = TrainingOptions(seed=settings.seed, recall_floor=settings.recall_floor, index_trees=settings.index_trees)
+    return {
+        "dataset_import": ImportRoom(store, sources, workspace),
+        "solution_version_training": TrainingRoom(store, workspace, store_settings=settings.store(), options=options),
+        "storage_removal": RemovalRoom(store),
+    }
+
+
+def run_until_signal(server: RpcServer, workers: Sequence[Worker], *, grace_seconds: float) -> None:
+    """Work until SIGTERM or SIGINT; a job that runs then gets to a safe point or is handed back.
+
+    Args:
+        server: Bound, not started.
+        workers: Not started.
+        grace_seconds: Time for running jobs to end.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    server.start()
+    _log.info("started", port=server.port)
+    # Daemons: one that is stuck in a library must not keep the process alive for longer than the grace.
+    threads = [
+        threading.Thread(target=worker.run, name=f"worker-{place}", daemon=True) for place, worker in enumerate(workers)
+    ]
+    for thread in threads:
+        thread.start()
+    # A timeout lets the main thread see signals on every platform.
+    while not stop.wait(1.0):
+        pass
+    _log.info("stopping", grace_seconds=grace_seconds)
+    server.not_ready()
+    for worker in workers:
+        worker.close()
+    for thread in threads:
+        thread.join(grace_seconds)
+    stuck = sum(thread.is_alive() for thread in threads)
+    if stuck:
+        _log.warning("jobs_left_behind", jobs=stuck)  # their leases run out, and others take them
+    server.stop(grace=0.5)
+    _log.info("stopped")

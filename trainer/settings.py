@@ -1,0 +1,61 @@
+"""Settings of the trainer, read once by its `__main__`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+
+from common.settings import ProcessSettings, StoreSettings
+
+__all__ = ["TrainerSettings"]
+
+
+class TrainerSettings(ProcessSettings, StoreSettings):
+    """Environment variables `TAILORBIRD_<NAME>`."""
+
+    listen: str = Field("127.0.0.1:7404", description="HOST:PORT that health probes are answered on.")
+    control_plane: str = Field("127.0.0.1:7401", description="HOST:PORT of the control plane.")
+    data_dir: Path = Field(
+        Path("tailorbird-data"),
+        description="Folder with `s3/BUCKET/`, which `s3://BUCKET/` stands for where no S3 endpoint is set.",
+    )
+    file_roots: str | None = Field(
+        None,
+        description="Folders, separated by `:`, that `file://` imports may read below; by default `s3/` of the data "
+        "directory only, because everybody who may ask for an import can read what lies in them.",
+    )
+    work_dir: Path | None = Field(
+        None,
+        description="Folder for files of running jobs, not shared with trainers of other machines; by default "
+        "`trainer/` in the data directory.",
+    )
+    max_jobs: int = Field(1, ge=1, le=16, description="Jobs that are done at a time.")
+    lease_wait_seconds: float = Field(20.0, ge=0, le=60, description="How long one question for a job waits.")
+    heartbeat_seconds: float = Field(
+        2.0, gt=0, description="How often a running job's lease is renewed; a request to stop is heard as late."
+    )
+    recall_floor: float = Field(
+        0.98, gt=0, le=1, description="Recall of the first 25 results that an approximate index has to reach."
+    )
+    index_trees: int = Field(40, ge=1, le=1000, description="Trees of each artifact's Annoy index.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Of every random number in a training.")
+
+    def buckets(self) -> Path:
+        """Return the folder whose folders are buckets."""
+        return self.data_dir / "s3"
+
+    def roots(self) -> tuple[Path, ...]:
+        """Return the folders that `file://` imports may read below."""
+        if self.file_roots is None:
+            return (self.buckets(),)
+        return tuple(Path(root) for root in self.file_roots.split(os.pathsep) if root)
+
+    def work(self) -> Path:
+        """Return the folder for files of running jobs."""
+        return self.work_dir or self.data_dir / "trainer"
+
+    def store(self) -> StoreSettings:
+        """Return the part that says where the shared store is."""
+        return StoreSettings(**{name: getattr(self, name) for name in StoreSettings.model_fields})

@@ -1,0 +1,75 @@
+"""Freezing data: the versions of the tables, and up to which event of the log they reach.
+
+Version and watermark must belong together. A watermark that is too high would have runtimes miss events, one that is
+too low would have them count events twice, so both are read until nothing was committed in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from common.columns import EVENTS_APP_ID
+from common.errors import Unavailable
+from common.storage import Store
+from common.tables import Table
+from protos.tailorbird.internal.v1 import jobs_pb2
+from trainer.domain.sufficiency import check_sufficient
+from trainer.training.order import FrozenTable
+
+__all__ = ["Snapshot", "freeze"]
+
+_INTERACTIONS = "INTERACTIONS"
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A frozen state.
+
+    Attributes:
+        tables: Those that hold data.
+        event_watermark: Offset of the last event in the interactions, 0 when there is none.
+    """
+
+    tables: tuple[FrozenTable, ...]
+    event_watermark: int
+
+
+def freeze(store: Store, tables: Iterable[jobs_pb2.DatasetTable], *, event_type: str | None) -> Snapshot:
+    """Freeze the tables of a dataset group as they are now.
+
+    Args:
+        store: The shared store.
+        tables: Of the group; those that nothing was ever written to are left out.
+        event_type: Of the solution, for the error.
+
+    Raises:
+        InvalidInput: There are no interactions at all.
+        Unavailable: The store cannot be reached, or the interactions never stand still.
+    """
+    frozen, watermark = [], 0
+    for item in tables:
+        table = Table(store, item.location)
+        if not table.exists():
+            continue
+        version, offset = _version_and_offset(table)
+        frozen.append(
+            FrozenTable(
+                dataset_type=item.dataset_type, location=item.location, avro_schema=item.schema, version=version
+            )
+        )
+        if item.dataset_type == _INTERACTIONS:
+            watermark = offset
+    if all(item.dataset_type != _INTERACTIONS for item in frozen):
+        check_sufficient(interactions=0, users=0, users_with_two=0, event_type=event_type, threshold=None)
+    return Snapshot(tuple(frozen), watermark)
+
+
+def _version_and_offset(table: Table) -> tuple[int, int]:
+    for _ in range(_ATTEMPTS):
+        version = table.version()
+        offset = table.transaction(EVENTS_APP_ID) or 0
+        if table.version() == version:
+            return version, offset
+    raise Unavailable(f"dataset {table.location}: got a new commit at every look, want a moment without one")

@@ -1,0 +1,142 @@
+"""What a training process is told and what it answers: two files in the folder that both processes share.
+
+The order holds the credentials of the store, so it is readable by its owner only and gone with its folder.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from common.settings import StoreSettings
+
+__all__ = [
+    "ARTIFACT", "REFUSED", "FrozenTable", "Measurement", "TrainingOptions", "TrainingOrder", "TrainingResult",
+]  # fmt: skip
+
+#: Folder of the artifact's files, below that of the order.
+ARTIFACT = "artifact"
+#: Exit status of a process whose last line says why there is no model.
+REFUSED = 3
+_RESULT = "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """The trainer's own part; the settings of the same names say what each means."""
+
+    seed: int = 0
+    recall_floor: float = 0.98
+    index_trees: int = 40
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FrozenTable(_Message):
+    """A table at one version.
+
+    Attributes:
+        dataset_type: E.g. `INTERACTIONS`.
+        location: Folder relative to the store's root.
+        avro_schema: The Avro schema.
+        version: Of the Delta table.
+    """
+
+    dataset_type: str
+    location: str
+    avro_schema: str
+    version: int
+
+
+class TrainingOrder(_Message):
+    """Everything that a training depends on.
+
+    Attributes:
+        store: Settings of the store, by name.
+        tables: Those with data, Interactions among them.
+        recipe: Name of the recipe.
+        hyperparameters: As strings.
+        event_type: The only type to learn from.
+        event_value_threshold: Least event value to learn from.
+        seed: Of every random number.
+        recall_floor: Of an approximate index.
+        index_trees: Of the Annoy index.
+    """
+
+    store: dict[str, str | None]
+    tables: tuple[FrozenTable, ...]
+    recipe: str
+    hyperparameters: dict[str, str]
+    event_type: str | None
+    event_value_threshold: float | None
+    seed: int
+    recall_floor: float
+    index_trees: int
+
+    def table(self, dataset_type: str) -> FrozenTable | None:
+        """Return the table of a type of dataset, None when it has no data."""
+        return next((item for item in self.tables if item.dataset_type == dataset_type), None)
+
+    def store_settings(self) -> StoreSettings:
+        """Return the settings of the store."""
+        return StoreSettings.model_validate(self.store)
+
+    def write(self, path: Path) -> None:
+        """Write the order into a new file that only its owner can read."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(self.model_dump_json())
+
+    @classmethod
+    def read(cls, path: Path) -> TrainingOrder:
+        """Read an order."""
+        return cls.model_validate_json(path.read_bytes())
+
+
+class Measurement(_Message):
+    """One measured setting of an index; see `recipes.index.IndexMeasurement`."""
+
+    index: str
+    search_k: int | None
+    recall_at_25: float
+    micros: float
+
+
+class TrainingResult(_Message):
+    """What a training process found out, beside the artifact's files.
+
+    Attributes:
+        recipe_config_json: Hyperparameters with every default.
+        n_items: Of the catalogue.
+        n_users: With a history.
+        dimensions: Of the vectors.
+        metrics: Under Personalize's keys.
+        baselines: The same metrics by name of the baseline.
+        chosen_index: `exact` or `annoy`.
+        measurements: Of the index.
+        stage_seconds: By name of the stage.
+    """
+
+    recipe_config_json: str
+    n_items: int
+    n_users: int
+    dimensions: int
+    metrics: dict[str, float]
+    baselines: dict[str, dict[str, float]]
+    chosen_index: str
+    measurements: tuple[Measurement, ...]
+    stage_seconds: dict[str, float]
+
+    def write(self, folder: Path) -> None:
+        """Write the result into the folder of the order."""
+        (folder / _RESULT).write_text(self.model_dump_json())
+
+    @classmethod
+    def read(cls, folder: Path) -> TrainingResult:
+        """Read the result of a process that ended well."""
+        return cls.model_validate_json((folder / _RESULT).read_bytes())

@@ -1,0 +1,134 @@
+"""One training from its order to the files of an artifact; runs in the child process.
+
+The model is fitted twice in effect: once without a tenth of the users, to be measured on them, and then on with
+everybody's data, to be served.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from common.storage import open_store
+from recipes.arrays import save_arrays
+from recipes.evaluation.split import Split, hold_out_users
+from recipes.index import IndexCalibration, build_annoy, calibrate
+from recipes.interface import FitProgress, Recipe, Scorer
+from recipes.registry import fitter as find_fitter
+from recipes.registry import recipe as find_recipe
+from trainer.training.loading import LoadedData, load
+from trainer.training.measuring import baseline_metrics, model_metrics
+from trainer.training.order import ARTIFACT, Measurement, TrainingOrder, TrainingResult
+
+__all__ = ["INDEX_FILE", "train"]
+
+INDEX_FILE = "index.ann"
+#: Users whose vectors an index is calibrated with.
+_CALIBRATION_USERS = 256
+#: Shares of the whole that the parts of a training take, roughly.
+_FIT, _EXTEND = (0.05, 0.75), (0.8, 0.95)
+
+
+class _Stages:
+    """Times the stages."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a block."""
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - began, 3)
+
+
+class _Part:
+    """Reports of a part as reports of the whole; `span` says which part of the whole it is."""
+
+    def __init__(self, progress: FitProgress) -> None:
+        self._progress = progress
+        self.span = _FIT
+
+    def __call__(self, *, fraction: float, stage: str, metrics: Mapping[str, float]) -> None:
+        """Take a report of the part."""
+        begin, end = self.span
+        self._progress(fraction=begin + (end - begin) * fraction, stage=stage, metrics=metrics)
+
+
+def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> TrainingResult:
+    """Load, fit, measure, fit on, and write the artifact's files into `folder`/artifact.
+
+    Raises:
+        InvalidInput: Too little data, or bad hyperparameters.
+        ResourceNotFound: The recipe is not built, or a table was deleted.
+        Unavailable: The store cannot be reached.
+    """
+    stages, part = _Stages(), _Part(progress)
+    declared = find_recipe(order.recipe)
+    config = declared.config.from_hyperparameters(order.hyperparameters)
+    progress(fraction=0.0, stage="loading data", metrics={})
+    with stages.stage("load"):
+        loaded = load(open_store(order.store_settings()), order)
+        split = hold_out_users(loaded.data, seed=order.seed)
+    model = find_fitter(declared)(config, seed=order.seed, progress=part)
+    with stages.stage("fit"):
+        fitted = model.fit(split.training)
+    progress(fraction=_FIT[1], stage="evaluating", metrics=model.report)
+    with stages.stage("evaluate"):
+        metrics = model_metrics(fitted, split)
+        baselines = baseline_metrics(split, seed=order.seed)
+    part.span = _EXTEND
+    with stages.stage("extend"):
+        scorer = model.extend(loaded.data)
+    progress(fraction=_EXTEND[1], stage="indexing", metrics={})
+    artifact = folder / ARTIFACT
+    artifact.mkdir()
+    with stages.stage("index"):
+        calibration = _index(scorer, split, artifact / INDEX_FILE, order)
+    with stages.stage("pack"):
+        _pack(scorer, declared, loaded, artifact)
+    return TrainingResult(
+        recipe_config_json=config.model_dump_json(),
+        n_items=loaded.data.n_items,
+        n_users=loaded.data.n_users,
+        dimensions=scorer.item_vectors.shape[1],
+        metrics=metrics,
+        baselines=baselines,
+        chosen_index=calibration.chosen.index,
+        measurements=tuple(
+            Measurement(
+                index=item.index, search_k=item.search_k, recall_at_25=item.recall_at_25, micros=round(item.micros, 1)
+            )
+            for item in calibration.measurements
+        ),
+        stage_seconds=stages.seconds,
+    )
+
+
+def _index(scorer: Scorer, split: Split, path: Path, order: TrainingOrder) -> IndexCalibration:
+    """Build the index and measure it on users that were held out."""
+    build_annoy(scorer.item_vectors, path, seed=order.seed, trees=order.index_trees)
+    chosen = np.random.default_rng(order.seed).permutation(len(split.histories))[:_CALIBRATION_USERS]
+    queries = scorer.queries(split.histories.take(chosen))
+    return calibrate(scorer.item_vectors, queries, path=path, trees=order.index_trees, recall_floor=order.recall_floor)
+
+
+def _pack(scorer: Scorer, declared: Recipe, loaded: LoadedData, folder: Path) -> None:
+    """Write what a runtime reads beside the index."""
+    histories = loaded.data.histories().newest(declared.max_history)
+    scorer.save(folder)
+    loaded.items.save(folder, "items")
+    loaded.users.save(folder, "users")
+    save_arrays(
+        folder,
+        {
+            "user_vectors": scorer.queries(histories),
+            "history_offsets": histories.offsets,
+            "history_items": histories.items,
+        },
+    )

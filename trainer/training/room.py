@@ -1,0 +1,163 @@
+"""Does solution version trainings: freeze, fit in a child process, publish manifest-last."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+from google.protobuf import timestamp_pb2
+
+from common.artifacts import publish_artifact, read_manifest
+from common.errors import ResourceAlreadyExists, ResourceNotFound
+from common.logs import get_logger
+from common.settings import StoreSettings
+from common.storage import Store
+from protos.tailorbird.internal.v1 import jobs_pb2
+from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
+from trainer.domain.configuration import SolutionConfiguration
+from trainer.training.freezing import Snapshot, freeze
+from trainer.training.order import ARTIFACT, TrainingOptions, TrainingOrder, TrainingResult
+from trainer.training.process import run_training
+from trainer.worker import Watch
+from trainer.workspace import Workspace
+
+__all__ = ["TrainingRoom"]
+
+_log = get_logger(__name__)
+
+
+class TrainingRoom:
+    """See `trainer.worker.Room`.
+
+    Args:
+        store: The shared store.
+        workspace: Makes folders for the files of trainings.
+        store_settings: From which a training process opens the store for itself.
+        options: The trainer's own part of every training.
+    """
+
+    def __init__(
+        self, store: Store, workspace: Workspace, *, store_settings: StoreSettings, options: TrainingOptions
+    ) -> None:
+        self._store = store
+        self._workspace = workspace
+        self._store_settings = store_settings
+        self._options = options
+
+    def do(
+        self, payload: jobs_pb2.SolutionVersionTrainingPayload, watch: Watch
+    ) -> jobs_pb2.SolutionVersionTrainingResult:
+        """Train one solution version.
+
+        Raises:
+            InvalidInput: Too little data, or a bad configuration; the message becomes the version's failureReason.
+            Unavailable: The store cannot be reached, or the training process died.
+            JobEnded: The watch said so; nothing was published.
+        """
+        published = self._published(payload)
+        if published is not None:
+            return published
+        began = time.monotonic()
+        configuration = SolutionConfiguration.parse(payload.solution_config_json)
+        event_type = payload.event_type or None
+        watch.report(fraction=0.0, activity="freezing the data")
+        snapshot = freeze(self._store, payload.tables, event_type=event_type)
+        order = TrainingOrder(
+            store=self._store_settings.model_dump(),
+            tables=snapshot.tables,
+            recipe=payload.recipe,
+            hyperparameters=dict(configuration.hyperparameters),
+            event_type=event_type,
+            event_value_threshold=configuration.event_value_threshold,
+            seed=self._options.seed,
+            recall_floor=self._options.recall_floor,
+            index_trees=self._options.index_trees,
+        )
+        with self._workspace.folder() as folder:
+            result = run_training(order, folder, watch)
+            hours = math.ceil((time.monotonic() - began) / 3.6) / 1000
+            watch.report(fraction=0.98, activity="publishing")
+            watch.confirm()
+            manifest = _manifest(payload, order, snapshot=snapshot, result=result)
+            return self._publish(payload, manifest, files=folder / ARTIFACT, hours=hours)
+
+    def _publish(
+        self,
+        payload: jobs_pb2.SolutionVersionTrainingPayload,
+        manifest: manifest_pb2.ArtifactManifest,
+        *,
+        files: Path,
+        hours: float,
+    ) -> jobs_pb2.SolutionVersionTrainingResult:
+        try:
+            manifest = publish_artifact(self._store, payload.artifact_location, files=files, manifest=manifest)
+        except ResourceAlreadyExists:
+            # An attempt that was thought dead was faster; what it published is what is there.
+            published = self._published(payload)
+            assert published is not None, "the store has just said so"
+            return published
+        _log.info("artifact_published", location=payload.artifact_location, metrics=dict(manifest.metrics))
+        return _answer(manifest, hours=hours)
+
+    def _published(
+        self, payload: jobs_pb2.SolutionVersionTrainingPayload
+    ) -> jobs_pb2.SolutionVersionTrainingResult | None:
+        """Return the result of an attempt that published and could not say so, None when there was none."""
+        try:
+            manifest = read_manifest(self._store, payload.artifact_location)
+        except ResourceNotFound:
+            return None
+        _log.info("artifact_published_before", location=payload.artifact_location)
+        return _answer(manifest, hours=math.ceil(sum(manifest.stage_seconds.values()) / 3.6) / 1000)
+
+
+def _answer(manifest: manifest_pb2.ArtifactManifest, *, hours: float) -> jobs_pb2.SolutionVersionTrainingResult:
+    return jobs_pb2.SolutionVersionTrainingResult(
+        training_hours=hours,
+        metrics=dict(manifest.metrics),
+        artifact_bytes=sum(file.bytes for file in manifest.files),
+    )
+
+
+def _manifest(
+    payload: jobs_pb2.SolutionVersionTrainingPayload,
+    order: TrainingOrder,
+    *,
+    snapshot: Snapshot,
+    result: TrainingResult,
+) -> manifest_pb2.ArtifactManifest:
+    """Say everything about an artifact but its files."""
+    created_at = timestamp_pb2.Timestamp()
+    created_at.GetCurrentTime()
+    return manifest_pb2.ArtifactManifest(
+        solution_version_arn=payload.solution_version_arn,
+        recipe=payload.recipe,
+        recipe_config_json=result.recipe_config_json,
+        created_at=created_at,
+        snapshot=manifest_pb2.TrainingSnapshot(
+            tables=[
+                manifest_pb2.TableVersion(
+                    dataset_type=table.dataset_type, location=table.location, version=table.version
+                )
+                for table in snapshot.tables
+            ],
+            event_watermark=snapshot.event_watermark,
+        ),
+        n_items=result.n_items,
+        n_users=result.n_users,
+        dimensions=result.dimensions,
+        metrics=result.metrics,
+        baselines=[
+            manifest_pb2.BaselineMetrics(name=name, metrics=metrics) for name, metrics in result.baselines.items()
+        ],
+        index=manifest_pb2.IndexCalibration(
+            chosen=result.chosen_index,
+            recall_floor=order.recall_floor,
+            trees=order.index_trees,
+            measurements=[
+                manifest_pb2.IndexMeasurement(**item.model_dump(exclude_none=True)) for item in result.measurements
+            ],
+        ),
+        stage_seconds=result.stage_seconds,
+    )

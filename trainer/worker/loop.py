@@ -1,0 +1,167 @@
+"""The loop of a worker: ask for a job, do it, say what came of it.
+
+Whatever happens inside of a job becomes one of four answers: a result, a stop, a failure with a reason for the person
+who asked, or silence when the lease is somebody else's by now.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from common.errors import TailorbirdError
+from common.logs import get_logger, request_id
+from protos.tailorbird.internal.v1 import jobs_pb2
+from trainer.worker import Ending, JobEnded, Room
+from trainer.worker.lease import Lease
+from trainer.worker.queue import JobQueue, is_passing
+
+__all__ = ["Worker"]
+
+_FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 5.0
+_log = get_logger(__name__)
+
+
+class Worker:
+    """Does one job after the other until it is closed.
+
+    Args:
+        queue: Where jobs come from.
+        rooms: Who does them, by member of the job's `payload`.
+        lease_wait_seconds: How long one question for a job waits.
+        heartbeat_seconds: Pause between two signs of life.
+        on_contact: Told whether the control plane can be reached, at each change.
+    """
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        rooms: Mapping[str, Room],
+        *,
+        lease_wait_seconds: float,
+        heartbeat_seconds: float,
+        on_contact: Callable[[bool], None],
+    ) -> None:
+        self._queue = queue
+        self._rooms = rooms
+        self._lease_wait = lease_wait_seconds
+        self._heartbeat = heartbeat_seconds
+        self._on_contact = on_contact
+        self._closing = threading.Event()
+        self._running: Lease | None = None
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        """Work until `close`."""
+        reached, failures = False, 0
+        while not self._closing.is_set():
+            try:
+                # The first question does not wait: its answer is what makes the process ready.
+                job = self._queue.lease(wait_seconds=self._lease_wait if reached else 0.0)
+            except TailorbirdError as error:
+                if not failures:
+                    _log.warning("control_plane_unreachable", reason=error.reason, message=error.message)
+                    self._on_contact(False)
+                reached, failures = False, failures + 1
+                self._pause(failures)
+                continue
+            if not reached and not self._closing.is_set():
+                reached, failures = True, 0
+                self._on_contact(True)
+            if job is not None:
+                self._do(job)
+
+    def close(self) -> None:
+        """Take no more jobs and hand the running one back; `run` returns soon after."""
+        self._closing.set()
+        self._queue.close()
+        with self._lock:
+            if self._running is not None:
+                self._running.end(Ending.CLOSING)
+
+    def _do(self, job: jobs_pb2.Job) -> None:
+        token = request_id.set(job.request_id)
+        lease = Lease(self._queue, job, every_seconds=self._heartbeat)
+        with self._lock:
+            self._running = lease
+            if self._closing.is_set():
+                lease.end(Ending.CLOSING)
+        facts = {"job_id": job.job_id, "resource_arn": job.resource_arn, "attempt": job.attempt}
+        _log.info("job_begun", **facts, kind=job.WhichOneof("payload"))
+        try:
+            with lease.held():
+                answer = self._answer(job, lease)
+            _log.info("job_over", **facts, answer=answer)
+        except TailorbirdError as error:
+            # The lease is lost, or the control plane thinks otherwise of the job; it is no longer ours.
+            _log.warning("answer_refused", **facts, reason=error.reason, message=error.message)
+        finally:
+            with self._lock:
+                self._running = None
+            request_id.reset(token)
+
+    def _answer(self, job: jobs_pb2.Job, lease: Lease) -> str:
+        member = job.WhichOneof("payload")
+        room = self._rooms.get(member or "")
+        try:
+            if room is None or member is None:
+                raise TailorbirdError(f"`kind`: got {job.kind}, which this trainer is too old for; update it")
+            lease.check()
+            result = room.do(getattr(job, member), lease)
+        except JobEnded as ended:
+            return self._ended(job, lease, ended.ending)
+        except TailorbirdError as error:
+            return self._failed(job, lease, error.message, retryable=is_passing(error))
+        except MemoryError:
+            return self._failed(
+                job, lease, "memory ran out; give the trainer more, or let it do less at once", retryable=True
+            )
+        except Exception as error:  # noqa: BLE001 - a fault in one job must not end the worker
+            _log.exception("job_tripped")
+            reason = f"internal error ({type(error).__name__}); the trainer's log has the details"
+            return self._failed(job, lease, reason, retryable=True)
+        self._deliver(lambda: self._queue.complete(job, result), lease)
+        return "completed"
+
+    def _ended(self, job: jobs_pb2.Job, lease: Lease, ending: Ending) -> str:
+        if ending is Ending.STOP:
+            self._deliver(lambda: self._queue.complete(job, jobs_pb2.StoppedResult()), lease)
+            return "stopped"
+        if ending is Ending.CLOSING:
+            reason = "the trainer was stopped before the work was done"
+            self._deliver(lambda: self._queue.fail(job, reason=reason, retryable=True), lease)
+            return "handed back"
+        return "lost"
+
+    def _failed(self, job: jobs_pb2.Job, lease: Lease, reason: str, *, retryable: bool) -> str:
+        _log.warning("job_failed", message=reason, retryable=retryable)
+        self._deliver(lambda: self._queue.fail(job, reason=reason, retryable=retryable), lease)
+        return "failed"
+
+    def _deliver(self, send: Callable[[], Any], lease: Lease) -> None:
+        """Send an answer until it is taken: what was done must not be done again because a call failed.
+
+        Raises:
+            TailorbirdError: The control plane does not want it.
+        """
+        failures = 0
+        while lease.ending is not Ending.LOST:
+            try:
+                send()
+                return
+            except TailorbirdError as error:
+                if not is_passing(error):
+                    raise
+                failures += 1
+                _log.warning("answer_not_delivered", reason=error.reason, message=error.message)
+                self._pause(failures)
+                if self._closing.is_set() and failures > 1:
+                    return  # the lease will run out instead
+
+    def _pause(self, failures: int) -> None:
+        seconds = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 10))
+        # Many workers that lost one control plane must not come back in the same moment.
+        self._closing.wait(seconds * random.uniform(0.5, 1.0))

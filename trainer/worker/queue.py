@@ -1,0 +1,103 @@
+"""The queue as the trainer sees it: calls to the control plane, errors of our tree."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+
+from common.errors import TailorbirdError
+from common.rpc import from_rpc_error
+from protos.tailorbird.internal.v1 import jobs_pb2
+from protos.tailorbird.internal.v1.jobs_pb2_grpc import JobServiceStub
+
+__all__ = ["JobQueue", "is_passing"]
+
+
+class JobQueue:
+    """Calls the control plane's job service. Every method raises TailorbirdError as the control plane says.
+
+    Args:
+        channel: To the control plane, carrying the trainer's token.
+        worker_id: Names this process in the queue.
+    """
+
+    def __init__(self, channel: grpc.Channel, *, worker_id: str) -> None:
+        self._stub = JobServiceStub(channel)
+        self._worker_id = worker_id
+        self._waiting: set[Any] = set()
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+
+    def lease(self, *, wait_seconds: float) -> jobs_pb2.Job | None:
+        """Wait for a job; None when there was none in time, or the queue was closed."""
+        request = jobs_pb2.LeaseJobRequest(worker_id=self._worker_id, wait_seconds=wait_seconds)
+        with self._lock:
+            if self._closed.is_set():
+                return None
+            call = self._stub.LeaseJob.future(request)
+            self._waiting.add(call)
+        try:
+            answer: jobs_pb2.LeaseJobResponse = call.result()
+        except grpc.FutureCancelledError:
+            return None
+        except grpc.RpcError as error:
+            if self._closed.is_set():
+                return None
+            raise from_rpc_error(error) from error
+        finally:
+            with self._lock:
+                self._waiting.discard(call)
+        return answer.job if answer.HasField("job") else None
+
+    def heartbeat(self, job: jobs_pb2.Job, *, progress: float, activity: str) -> bool:
+        """Renew a lease; return whether the owner asked to stop."""
+        request = jobs_pb2.HeartbeatJobRequest(
+            job_id=job.job_id, lease_token=job.lease_token, progress=progress, activity=activity or None
+        )
+        with _our_errors():
+            return bool(self._stub.HeartbeatJob(request).stop_requested)
+
+    def complete(self, job: jobs_pb2.Job, result: Any) -> None:
+        """End a job with the result message of its kind, or with StoppedResult."""
+        request = jobs_pb2.CompleteJobRequest(job_id=job.job_id, lease_token=job.lease_token)
+        # Members of `result` are named like those of `payload`.
+        payload = job.WhichOneof("payload") or ""
+        member: str = "stopped" if isinstance(result, jobs_pb2.StoppedResult) else payload
+        getattr(request, member).CopyFrom(result)
+        # An empty message copied from an empty one would not be set.
+        getattr(request, member).SetInParent()
+        with _our_errors():
+            self._stub.CompleteJob(request)
+
+    def fail(self, job: jobs_pb2.Job, *, reason: str, retryable: bool) -> bool:
+        """End an attempt without success; return whether there will be another."""
+        request = jobs_pb2.FailJobRequest(
+            job_id=job.job_id, lease_token=job.lease_token, failure_reason=reason, retryable=retryable
+        )
+        with _our_errors():
+            return bool(self._stub.FailJob(request).will_retry)
+
+    def close(self) -> None:
+        """Let `lease` return; other calls still work."""
+        with self._lock:
+            self._closed.set()
+            waiting = list(self._waiting)
+        for call in waiting:
+            call.cancel()
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise from_rpc_error(error) from error
+
+
+def is_passing(error: TailorbirdError) -> bool:
+    """Tell whether what failed may succeed at another time: an outage, a token being renewed, a fault of ours."""
+    return error.code in ("UNAVAILABLE", "UNAUTHENTICATED", "INTERNAL")
