@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from jax import Array
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from recipes.blend.score import COUNT_BUCKETS, RECENCY_BUCKETS, Blend, repeats
 from recipes.interface import FloatArray, Histories, ItemIndexes
@@ -18,12 +14,19 @@ from recipes.rules import PLACES, Followers
 
 __all__ = ["Observed", "learn_blend"]
 
-#: Scores of the network held at once; users beyond it are left out.
+#: Held-out steps that are enough for so few weights, and the scores that are held at once at most.
+_MAX_ROWS = 1024
 _MAX_SCORES = 24_000_000
-_STEPS = 40
+_MAX_STEPS = 60
 #: Variance of the normal priors: logarithms of factors keep near where they begin, repeats may go further.
 _FACTOR_VARIANCE = 1.0
 _REPEAT_VARIANCE = 9.0
+_FIRST_RULES = 0.3
+#: Logarithms of factors beyond this have no further effect that matters, and would overflow.
+_MAX_LOGARITHM = 12.0
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,42 +50,6 @@ class Observed:
     repeat_bias: float
 
 
-class _Weights(NamedTuple):
-    """What is learnt; all but `popularity` and the repeats are logarithms."""
-
-    network: Array
-    popularity: Array
-    rules: Array
-    scale: Array
-    places: Array
-    recency: Array
-    uses: Array
-
-
-class _Sparse(NamedTuple):
-    """Rules and repeats of all rows, by their places in the flattened scores.
-
-    Attributes:
-        pairs: int32 [p], places that some rule leads to.
-        pair: int32 [e], for each rule its place among `pairs`.
-        place: int32 [e], of the rule's leader.
-        strength: float32 [e].
-        used: int32 [r], places of items that were used before.
-        recency: int32 [r].
-        action: int32 [r].
-        uses: int32 [r], buckets of the number of uses.
-    """
-
-    pairs: Array
-    pair: Array
-    place: Array
-    strength: Array
-    used: Array
-    recency: Array
-    action: Array
-    uses: Array
-
-
 def learn_blend(observed: Observed, followers: Followers, *, n_event_types: int) -> Blend:
     """Find the blend of greatest posterior probability, by L-BFGS.
 
@@ -94,88 +61,125 @@ def learn_blend(observed: Observed, followers: Followers, *, n_event_types: int)
         followers: Rules that do not know the targets.
         n_event_types: Event types that the data name.
     """
-    n_items = len(observed.item_vectors)
-    count = max(1, min(len(observed.targets), _MAX_SCORES // n_items))
-    sparse = _collect(observed.histories.take(np.arange(count)), followers, n_items=n_items)
-    raw = np.bincount(np.asarray(sparse.pair), weights=np.asarray(sparse.strength) / (1.0 + np.asarray(sparse.place)))
-    start = _Weights(
-        network=jnp.zeros(()),
-        popularity=jnp.zeros(()),
-        rules=jnp.log(0.3),
-        scale=jnp.log(float(np.median(raw)) if len(raw) else 1.0),
-        places=-jnp.log(jnp.arange(1.0, PLACES + 1)),
-        recency=jnp.full((RECENCY_BUCKETS, n_event_types + 1), observed.repeat_bias),
-        uses=jnp.zeros(COUNT_BUCKETS),
+    posterior = _Posterior(observed, followers, n_event_types=n_event_types)
+    bounds = [(-_MAX_LOGARITHM, _MAX_LOGARITHM)] * _FACTORS + [(None, None)] * (len(posterior.start) - _FACTORS)
+    found = minimize(
+        posterior.loss_and_gradient,
+        posterior.start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": _MAX_STEPS},
     )
-    logits = jnp.asarray(observed.queries[:count] @ observed.item_vectors.T)
-    data = (logits, jnp.asarray(observed.log_shares), jnp.asarray(observed.targets[:count]))
-    found = _maximise(start, data, sparse)
-    if not len(raw):
-        found = found._replace(rules=jnp.array(-jnp.inf))
-    return Blend(
-        network=float(jnp.exp(found.network)),
-        popularity=float(found.popularity),
-        rules=float(jnp.exp(found.rules)),
-        scale=float(jnp.exp(found.scale)),
-        places=np.asarray(jnp.exp(found.places), np.float32),
-        recency=np.asarray(found.recency, np.float32),
-        count=np.asarray(found.uses, np.float32),
-    )
+    return posterior.blend(found.x)
 
 
-def _collect(histories: Histories, followers: Followers, *, n_items: int) -> _Sparse:
-    rules, used = [], []
-    for row in range(len(histories)):
-        history = histories.of(row)
-        items, places, strengths = followers.entries(history)
-        rules.append((row * n_items + items.astype(np.int64), places, strengths))
-        own = repeats(history)
-        used.append((row * n_items + own.items.astype(np.int64), own.recency, own.actions, own.counts))
-    flat, place, strength = (np.concatenate(column) for column in zip(*rules, strict=True))
-    pairs, pair = np.unique(flat, return_inverse=True)
-    columns: list[NDArray[np.generic]] = [np.concatenate(column) for column in zip(*used, strict=True)]
-    return _Sparse(
-        jnp.asarray(pairs, jnp.int32), jnp.asarray(pair, jnp.int32), jnp.asarray(place, jnp.int32),
-        jnp.asarray(strength, jnp.float32), *(jnp.asarray(column, jnp.int32) for column in columns),
-    )  # fmt: skip
+#: Weights in front of the repeats: network, popularity, rules, scale, and one for each place.
+_FACTORS = 4 + PLACES
 
 
-def _maximise(start: _Weights, data: tuple[Array, Array, Array], sparse: _Sparse) -> _Weights:
-    def loss(weights: _Weights) -> Array:
-        return _loss(weights, start, data, sparse)
+class _Posterior:
+    """The function to be minimised; all weights but `popularity` and those of repeats are logarithms."""
 
-    solver = optax.lbfgs()
-    value_and_gradient = optax.value_and_grad_from_state(loss)
+    def __init__(self, observed: Observed, followers: Followers, *, n_event_types: int) -> None:
+        n_items = len(observed.item_vectors)
+        total = len(observed.targets)
+        self._rows = max(1, min(total, _MAX_ROWS, _MAX_SCORES // n_items))
+        # Spread over all, as neighbours belong to one user.
+        chosen = np.arange(self._rows) * total // self._rows
+        self._n_event_types = n_event_types
+        self._logits: FloatArray = observed.queries[chosen] @ observed.item_vectors.T
+        self._log_shares = observed.log_shares
+        self._targets = np.arange(self._rows) * n_items + observed.targets[chosen]
+        self._collect(observed.histories.take(chosen), followers, n_items)
+        raw = self._raw(1.0 / np.arange(1.0, PLACES + 1))
+        # Where no rule applies, rules get no weight.
+        self._has_rules = len(raw) > 0
+        self.start: Floats = np.concatenate([
+            [0.0, 0.0, np.log(_FIRST_RULES), np.log(np.median(raw)) if self._has_rules else 0.0],
+            -np.log(np.arange(1.0, PLACES + 1)),
+            np.full(RECENCY_BUCKETS * (n_event_types + 1), observed.repeat_bias),
+            np.zeros(COUNT_BUCKETS),
+        ])  # fmt: skip
+        self._variances = np.full(len(self.start), _REPEAT_VARIANCE)
+        self._variances[:_FACTORS] = _FACTOR_VARIANCE
 
-    @jax.jit
-    def step(weights: _Weights, state: optax.OptState) -> tuple[_Weights, optax.OptState]:
-        value, gradient = value_and_gradient(weights, state=state)
-        updates, state = solver.update(gradient, state, weights, value=value, grad=gradient, value_fn=loss)
-        return optax.apply_updates(weights, updates), state
+    def loss_and_gradient(self, weights: Floats) -> tuple[float, Floats]:
+        """Return the mean negative log posterior, and its slope in each weight."""
+        network, rules, scale = np.exp(weights[[0, 2, 3]])
+        places = np.exp(weights[4:_FACTORS])
+        recency = weights[_FACTORS:-COUNT_BUCKETS]
+        scores = self._logits * np.float32(network)
+        scores += (weights[1] * self._log_shares).astype(np.float32)
+        flat = scores.reshape(-1)
+        raw = self._raw(places)
+        logs = np.log1p(raw / scale)
+        flat[self._pairs] += (rules * logs).astype(np.float32)
+        flat[self._used] += (recency[self._cell] + weights[-COUNT_BUCKETS:][self._uses]).astype(np.float32)
+        scores -= scores.max(axis=1, keepdims=True)
+        likelihood = flat[self._targets].astype(np.float64)
+        np.exp(scores, out=scores)
+        totals = scores.sum(axis=1, dtype=np.float64)
+        likelihood -= np.log(totals)
+        # From here on `scores` is the slope of the loss in each score.
+        scores *= (1.0 / (totals * self._rows)).astype(np.float32)[:, None]
+        flat[self._targets] -= np.float32(1.0 / self._rows)
 
-    weights, state = start, solver.init(start)
-    for _ in range(_STEPS):
-        weights, state = step(weights, state)
-    return weights
+        of_pairs = flat[self._pairs].astype(np.float64)
+        of_raw = of_pairs * rules / (scale + raw)
+        of_used = flat[self._used].astype(np.float64)
+        of_places = np.bincount(self._place, weights=of_raw[self._pair] * self._strength, minlength=PLACES)
+        gradient = np.concatenate([
+            [
+                network * float(np.vdot(scores, self._logits)),
+                float(scores.sum(axis=0, dtype=np.float64) @ self._log_shares),
+                rules * float(of_pairs @ logs),
+                -float(of_raw @ raw),
+            ],
+            of_places * places,
+            np.bincount(self._cell, weights=of_used, minlength=len(recency)),
+            np.bincount(self._uses, weights=of_used, minlength=COUNT_BUCKETS),
+        ])  # fmt: skip
+        distance = weights - self.start
+        gradient += distance / self._variances / self._rows
+        prior = 0.5 * float(np.square(distance) @ (1.0 / self._variances)) / self._rows
+        return prior - float(likelihood.mean()), gradient
 
+    def blend(self, weights: Floats) -> Blend:
+        """Return the weights as they are applied."""
+        network, rules, scale = (float(value) for value in np.exp(weights[[0, 2, 3]]))
+        return Blend(
+            network=network,
+            popularity=float(weights[1]),
+            rules=rules if self._has_rules else 0.0,
+            scale=scale,
+            places=np.exp(weights[4:_FACTORS]).astype(np.float32),
+            recency=weights[_FACTORS:-COUNT_BUCKETS].reshape(RECENCY_BUCKETS, -1).astype(np.float32),
+            count=weights[-COUNT_BUCKETS:].astype(np.float32),
+        )
 
-def _loss(weights: _Weights, start: _Weights, data: tuple[Array, Array, Array], sparse: _Sparse) -> Array:
-    """Return the mean negative log posterior."""
-    logits, log_shares, targets = data
-    rows, n_items = logits.shape
-    scores = jnp.exp(weights.network) * logits + weights.popularity * log_shares
-    raw = jax.ops.segment_sum(
-        sparse.strength * jnp.exp(weights.places)[sparse.place], sparse.pair, num_segments=len(sparse.pairs)
-    )
-    boosts = jnp.exp(weights.rules) * jnp.log1p(raw / jnp.exp(weights.scale))
-    repeated = weights.recency[sparse.recency, sparse.action] + weights.uses[sparse.uses]
-    flat = scores.reshape(-1).at[sparse.pairs].add(boosts).at[sparse.used].add(repeated)
-    scores = flat.reshape(rows, n_items)
-    likelihood = scores[jnp.arange(rows), targets] - jax.nn.logsumexp(scores, axis=1)
+    def _raw(self, places: Floats) -> Floats:
+        """Add up the rules that lead to each pair of a row and an item."""
+        return np.bincount(self._pair, weights=self._strength * places[self._place], minlength=len(self._pairs))
 
-    def distance(name: str) -> Array:
-        return jnp.square(getattr(weights, name) - getattr(start, name)).sum()
-
-    factors = sum(distance(name) for name in ("network", "popularity", "rules", "scale", "places"))
-    prior = factors / _FACTOR_VARIANCE + (distance("recency") + distance("uses")) / _REPEAT_VARIANCE
-    return -likelihood.mean() + 0.5 * prior / rows
+    def _collect(self, histories: Histories, followers: Followers, n_items: int) -> None:
+        """Find rules and repeats of all rows, by their places in the flattened scores."""
+        pairs, place, strength, used, cell, uses = [], [], [], [], [], []
+        for row in range(self._rows):
+            history = histories.of(row)
+            items, places, strengths = followers.entries(history)
+            pairs.append(row * n_items + items.astype(np.int64))
+            place.append(places)
+            strength.append(strengths)
+            own = repeats(history)
+            used.append(row * n_items + own.items.astype(np.int64))
+            cell.append(own.recency * (self._n_event_types + 1) + own.actions)
+            uses.append(own.counts)
+        self._pairs: Places
+        self._pair: Places
+        self._pairs, self._pair = np.unique(np.concatenate(pairs), return_inverse=True)
+        self._place: Places = np.concatenate(place)
+        self._strength: FloatArray = np.concatenate(strength)
+        self._used: Places = np.concatenate(used)
+        self._cell: Places = np.concatenate(cell)
+        self._uses: Places = np.concatenate(uses)

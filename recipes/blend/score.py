@@ -129,9 +129,13 @@ class Blend:
             return Adjustment(used.items, values)
         items, strengths = followers.strengths(history, weights=self.places)
         boosts = np.float32(self.rules) * np.log1p(strengths / np.float32(self.scale))
-        both, inverse = np.unique(np.concatenate([items, used.items]), return_inverse=True)
-        sums = np.bincount(inverse, weights=np.concatenate([boosts, values]), minlength=len(both))
-        return Adjustment(both, sums.astype(np.float32))
+        # Both are ascending: used items that rules lead to are found by bisection, the others are appended.
+        at = np.minimum(np.searchsorted(items, used.items), len(items) - 1)
+        among = items[at] == used.items if len(items) else np.zeros(len(used.items), bool)
+        boosts[at[among]] += values[among]
+        return Adjustment(
+            np.concatenate([items, used.items[~among]]), np.concatenate([boosts, values[~among]]).astype(np.float32)
+        )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is saved, by name."""

@@ -28,6 +28,8 @@ WINDOW = 10
 #: Followers kept for an item.
 KEPT = 256
 
+#: Catalogues up to this size are added up in one array of all items, which is faster than sorting the followers.
+_DENSE = 50_000
 _LEADER_POWER = 0.5
 _FOLLOWER_POWER = 0.3
 _ARRAYS = ("rule_offsets", "rule_items", "rule_values")
@@ -84,9 +86,21 @@ class Followers:
             item: int32 [k], ascending and all different; strength: float32 [k].
         """
         followers, places, values = self.entries(history)
-        items, inverse = np.unique(followers, return_inverse=True)
-        sums = np.bincount(inverse, weights=values * weights[places], minlength=len(items))
-        return items, sums.astype(np.float32)
+        if not len(followers):
+            return followers, values
+        strengths, n_items = values * weights[places], len(self.rules.offsets) - 1
+        if n_items <= _DENSE:
+            sums = np.bincount(followers, weights=strengths, minlength=n_items)
+            present = np.zeros(n_items, bool)
+            present[followers] = True
+            items = present.nonzero()[0]
+            return items.astype(np.int32), sums[items].astype(np.float32)
+        # Followers of one leader ascend: a stable sort merges such runs, at less than half the cost of `np.unique`.
+        order = followers.argsort(kind="stable")
+        ascending = followers[order]
+        firsts = np.ones(len(order), bool)
+        np.not_equal(ascending[1:], ascending[:-1], out=firsts[1:])
+        return ascending[firsts], np.bincount(firsts.cumsum() - 1, weights=strengths[order]).astype(np.float32)
 
     def save(self, folder: Path) -> None:
         """Write the arrays."""
