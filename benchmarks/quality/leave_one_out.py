@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.quality.data import DATA_ROOT, DEMO, load
 from benchmarks.report import markdown_table, publish
 from recipes.evaluation.metrics import hit_rate, ndcg
-from recipes.evaluation.ranking import CatalogueScores, by_vectors, target_ranks
+from recipes.evaluation.ranking import CatalogueScores, by_scorer, target_ranks
 from recipes.interface import Histories, ItemIndexes, TrainingData
 from recipes.registry import fitter, recipe
 from recipes.rules import SequenceRules
@@ -61,7 +61,7 @@ def leave_one_out(data: TrainingData) -> LeaveOneOut:
     def without(places: NDArray[np.int64]) -> TrainingData:
         kept = np.ones(len(data.interactions), bool)
         kept[places] = False
-        return TrainingData(data.interactions.where(kept), data.n_users, data.n_items)
+        return data.where(kept)
 
     shown = without(newest)
     learnt = without(np.concatenate([newest, newest - 1]))
@@ -94,16 +94,18 @@ def run_recipe(
     declared = recipe(name)
     values = dict(hyperparameters)
     # A recipe that holds out on its own is given what it is to hold out: the second newest of every tested user.
-    holds_out = "validation_users" in declared.config.model_fields
+    holds_out = "validation_targets" in declared.config.model_fields
     if holds_out:
-        values.setdefault("validation_users", str(split.shown.n_users))
+        # One of each user that has two: were more wanted, long histories would lose further ones.
+        eligible = int((split.shown.histories().lengths() >= 2).sum())
+        values.setdefault("validation_targets", str(eligible))
     made = fitter(declared)(declared.config.from_hyperparameters(values), seed=seed)
     started = time.perf_counter()
     scorer = made.fit(split.shown if holds_out else split.learnt)
     if extend:
         scorer = made.extend(split.shown)
     seconds = time.perf_counter() - started
-    found = metrics(by_vectors(scorer.item_vectors, scorer.queries(split.histories)), split)
+    found = metrics(by_scorer(scorer, split.histories), split)
     return {**found, "seconds": round(seconds, 1), **made.report}
 
 

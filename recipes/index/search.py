@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from recipes.index.interface import ItemIndex
-from recipes.interface import FloatArray, History, ItemIndexes, Scorer
+from recipes.interface import Adjustment, FloatArray, History, ItemIndexes, Scorer
 
-__all__ = ["recommend"]
+__all__ = ["recommend", "search_adjusted"]
 
 
 def recommend(
@@ -29,14 +29,28 @@ def recommend(
     """
     if query is None:
         query = scorer.query(history)
-    change = scorer.adjust(history)
+    return search_adjusted(index, scorer.item_vectors, query=query, change=scorer.adjust(history), limit=limit)
+
+
+def search_adjusted(
+    index: ItemIndex, item_vectors: FloatArray, *, query: FloatArray, change: Adjustment, limit: int
+) -> tuple[ItemIndexes, FloatArray]:
+    """Find the best items for a history whose vector and adjustment are at hand; else as `recommend`.
+
+    Args:
+        index: Over the item vectors.
+        item_vectors: float32 [n_items, d].
+        query: float32 [d].
+        change: The adjustment.
+        limit: Items wanted.
+    """
     if not len(change.items):
         return index.search(query, limit)
     # Only items that were lowered can push others out of the index's first places; items that were raised are scored.
     lowered = int((change.values < 0).sum())
     found, scores = index.search(query, limit + lowered)
     plain = ~np.isin(found, change.items)
-    own_scores = scorer.item_vectors[change.items] @ query + change.values
+    own_scores = item_vectors[change.items] @ query + change.values
     items = np.concatenate([found[plain], change.items])
     all_scores = np.concatenate([scores[plain], own_scores]).astype(np.float32, copy=False)
     order = np.lexsort((items, -all_scores))[:limit]
