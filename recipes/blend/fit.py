@@ -160,7 +160,9 @@ class _Posterior:
 
     def _raw(self, places: Floats) -> Floats:
         """Add up the rules that lead to each pair of a row and an item."""
-        return np.bincount(self._pair, weights=self._strength * places[self._place], minlength=len(self._pairs))
+        weights = self._strength * places[self._place]
+        sums: Floats = np.bincount(self._pair, weights=weights, minlength=len(self._pairs)).astype(np.float64)
+        return sums
 
     def _collect(self, histories: Histories, followers: Followers, n_items: int) -> None:
         """Find rules and repeats of all rows, by their places in the flattened scores."""
