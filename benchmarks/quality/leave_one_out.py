@@ -28,7 +28,7 @@ from recipes.interface import Histories, ItemIndexes, TrainingData
 from recipes.registry import fitter, recipe
 from recipes.rules import SequenceRules
 
-__all__ = ["LeaveOneOut", "leave_one_out", "metrics", "run_recipe", "run_rules"]
+__all__ = ["LeaveOneOut", "count_held_out", "leave_one_out", "metrics", "run_recipe", "run_rules"]
 
 _MIN_LENGTH = 3
 _MODEL = "aws-user-personalization-v2"
@@ -68,6 +68,11 @@ def leave_one_out(data: TrainingData) -> LeaveOneOut:
     return LeaveOneOut(learnt, shown, shown.histories().take(tested), histories.items[newest])
 
 
+def count_held_out(split: LeaveOneOut) -> int:
+    """Return how many steps a recipe is to hold out: one of each user with two. More would cost long histories more."""
+    return int((split.shown.histories().lengths() >= 2).sum())
+
+
 def metrics(scores: CatalogueScores, split: LeaveOneOut) -> dict[str, float]:
     """Rank every target among the items that are not in its user's history."""
     ranks = target_ranks(
@@ -96,9 +101,7 @@ def run_recipe(
     # A recipe that holds out on its own is given what it is to hold out: the second newest of every tested user.
     holds_out = "validation_targets" in declared.config.model_fields
     if holds_out:
-        # One of each user that has two: were more wanted, long histories would lose further ones.
-        eligible = int((split.shown.histories().lengths() >= 2).sum())
-        values.setdefault("validation_targets", str(eligible))
+        values.setdefault("validation_targets", str(count_held_out(split)))
     made = fitter(declared)(declared.config.from_hyperparameters(values), seed=seed)
     started = time.perf_counter()
     scorer = made.fit(split.shown if holds_out else split.learnt)
