@@ -54,7 +54,8 @@ def learn_blend(observed: Observed, followers: Followers, *, n_event_types: int)
     """Find the blend of greatest posterior probability, by L-BFGS.
 
     The likelihood is the softmax over the catalogue. Factors have log-normal priors around 1, and around rules that
-    decay with 1 / place; repeats have normal ones around the single bias.
+    decay with 1 / place; repeats have normal ones around the single bias, which grows with the network's factor: what
+    is out of reach stays so.
 
     Args:
         observed: At least one row.
@@ -90,6 +91,7 @@ class _Posterior:
         self._n_event_types = n_event_types
         self._logits: FloatArray = observed.queries[chosen] @ observed.item_vectors.T
         self._log_shares = observed.log_shares
+        self._repeat_bias = observed.repeat_bias
         self._targets = np.arange(self._rows) * n_items + observed.targets[chosen]
         self._collect(observed.histories.take(chosen), followers, n_items)
         raw = self._raw(1.0 / np.arange(1.0, PLACES + 1))
@@ -98,7 +100,7 @@ class _Posterior:
         self.start: Floats = np.concatenate([
             [0.0, 0.0, np.log(_FIRST_RULES), np.log(np.median(raw)) if self._has_rules else 0.0],
             -np.log(np.arange(1.0, PLACES + 1)),
-            np.full(RECENCY_BUCKETS * (n_event_types + 1), observed.repeat_bias),
+            np.zeros(RECENCY_BUCKETS * (n_event_types + 1)),
             np.zeros(COUNT_BUCKETS),
         ])  # fmt: skip
         self._variances = np.full(len(self.start), _REPEAT_VARIANCE)
@@ -115,7 +117,8 @@ class _Posterior:
         raw = self._raw(places)
         logs = np.log1p(raw / scale)
         flat[self._pairs] += (rules * logs).astype(np.float32)
-        flat[self._used] += (recency[self._cell] + weights[-COUNT_BUCKETS:][self._uses]).astype(np.float32)
+        repeated = network * self._repeat_bias + recency[self._cell] + weights[-COUNT_BUCKETS:][self._uses]
+        flat[self._used] += repeated.astype(np.float32)
         scores -= scores.max(axis=1, keepdims=True)
         likelihood = flat[self._targets].astype(np.float64)
         np.exp(scores, out=scores)
@@ -131,7 +134,7 @@ class _Posterior:
         of_places = np.bincount(self._place, weights=of_raw[self._pair] * self._strength, minlength=PLACES)
         gradient = np.concatenate([
             [
-                network * float(np.vdot(scores, self._logits)),
+                network * (float(np.vdot(scores, self._logits)) + self._repeat_bias * float(of_used.sum())),
                 float(scores.sum(axis=0, dtype=np.float64) @ self._log_shares),
                 rules * float(of_pairs @ logs),
                 -float(of_raw @ raw),
@@ -148,13 +151,14 @@ class _Posterior:
     def blend(self, weights: Floats) -> Blend:
         """Return the weights as they are applied."""
         network, rules, scale = (float(value) for value in np.exp(weights[[0, 2, 3]]))
+        recency = weights[_FACTORS:-COUNT_BUCKETS].reshape(RECENCY_BUCKETS, -1)
         return Blend(
             network=network,
             popularity=float(weights[1]),
             rules=rules if self._has_rules else 0.0,
             scale=scale,
             places=np.exp(weights[4:_FACTORS]).astype(np.float32),
-            recency=weights[_FACTORS:-COUNT_BUCKETS].reshape(RECENCY_BUCKETS, -1).astype(np.float32),
+            recency=(network * self._repeat_bias + recency).astype(np.float32),
             count=weights[-COUNT_BUCKETS:].astype(np.float32),
         )
 
