@@ -18,7 +18,7 @@ from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactFile, Art
 
 __all__ = ["FORMAT_VERSION", "MANIFEST", "Artifact", "open_artifact", "publish_artifact"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 
 

@@ -53,6 +53,16 @@ class Cooccurrence:
         values = self.values * scale[self.rows()] * scale[self.columns]
         return Cooccurrence(self.offsets, self.columns, values.astype(np.float32))
 
+    def strongest(self, count: int) -> Cooccurrence:
+        """Return this matrix with only the `count` largest values of each row, in the order of their columns."""
+        rows = self.rows()
+        order = np.lexsort((self.columns, -self.values, rows))
+        lengths = np.diff(self.offsets)
+        ranks = np.arange(len(order)) - np.repeat(self.offsets[:-1], lengths)
+        kept = np.sort(order[ranks < count])
+        offsets = np.concatenate([[0], np.cumsum(np.minimum(lengths, count))]).astype(np.int64)
+        return Cooccurrence(offsets, self.columns[kept], self.values[kept])
+
     def __matmul__(self, dense: FloatArray) -> FloatArray:
         """Multiply by float32 [n_items, k]."""
         product = np.zeros((len(self.offsets) - 1, dense.shape[1]), np.float32)
@@ -85,7 +95,7 @@ def count_followers(
     Returns:
         Row i, column j: the summed weights.
     """
-    users = np.repeat(np.arange(len(histories)), histories.lengths())
+    users = histories.owners()
     before, after, values = [], [], []
     for gap in range(1, window + 1):
         together = users[gap:] == users[:-gap]

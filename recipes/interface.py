@@ -1,14 +1,14 @@
 """What a recipe is: the data it learns from, the fitter that learns, and the scorer that serves.
 
 Every recipe is served in one way: the score of an item for a history is the inner product of the item's vector with the
-vector that the scorer makes of the history, plus `repeat_bias` where the item is already in the history. So one index,
-one runtime and one evaluation serve all recipes, and a bias of an item is a coordinate of its vector.
+vector that the scorer makes of the history, plus an adjustment that is zero for all but a few items. So one index, one
+runtime and one evaluation serve all recipes, and a bias of an item is a coordinate of its vector.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
@@ -19,11 +19,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from common.errors import FieldViolation, InvalidInput
 
 __all__ = [
+    "Actions",
+    "Adjustment",
     "FitProgress",
     "Fitter",
     "FitterFactory",
     "FloatArray",
     "Histories",
+    "History",
     "Interactions",
     "ItemIndexes",
     "Offsets",
@@ -31,6 +34,7 @@ __all__ = [
     "RecipeConfig",
     "RecipeType",
     "Scorer",
+    "Timestamps",
     "TrainingData",
     "ignore_progress",
 ]
@@ -38,6 +42,8 @@ __all__ = [
 FloatArray = NDArray[np.float32]
 ItemIndexes = NDArray[np.int32]
 Offsets = NDArray[np.int64]
+Actions = NDArray[np.uint8]
+Timestamps = NDArray[np.int64]
 
 #: Personalize's types of recipes.
 RecipeType = Literal[
@@ -46,43 +52,117 @@ RecipeType = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Histories:
-    """The items of many users, one after another.
+class History:
+    """What one user did, oldest first.
 
     Attributes:
-        offsets: int64 [n_users + 1]; user u owns `items[offsets[u]:offsets[u + 1]]`.
-        items: int32 [total], item indexes, oldest first.
+        items: int32 [m], item indexes.
+        actions: uint8 [m], what was done with each item: places in `TrainingData.event_types`, counted from 1; 0 for
+            types that the model does not know.
+        times: int64 [m], seconds since 1970; all 0 where time is unknown.
+    """
+
+    items: ItemIndexes
+    actions: Actions
+    times: Timestamps
+
+    @classmethod
+    def of_items(cls, items: Sequence[int] | NDArray[np.integer[Any]]) -> History:
+        """Return a history of which the items alone are known."""
+        indexes = np.asarray(items, np.int32)
+        return cls(indexes, np.zeros(len(indexes), np.uint8), np.zeros(len(indexes), np.int64))
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def newest(self, limit: int) -> History:
+        """Return the newest `limit` steps."""
+        return self if len(self.items) <= limit else self._at(slice(len(self.items) - limit, None))
+
+    def known(self, n_items: int) -> History:
+        """Return the steps with items below `n_items`; others are unknown to the model."""
+        inside = (self.items >= 0) & (self.items < n_items)
+        return self if inside.all() else self._at(inside)
+
+    def _at(self, places: Any) -> History:
+        return History(self.items[places], self.actions[places], self.times[places])
+
+
+@dataclass(frozen=True, slots=True)
+class Histories:
+    """What many users did, one after another.
+
+    Attributes:
+        offsets: int64 [n_users + 1]; user u owns the steps `offsets[u]` to `offsets[u + 1] - 1`.
+        items: int32 [total]; see `History`.
+        actions: uint8 [total].
+        times: int64 [total].
     """
 
     offsets: Offsets
     items: ItemIndexes
+    actions: Actions
+    times: Timestamps
+
+    @classmethod
+    def of_items(cls, offsets: Offsets, items: NDArray[np.integer[Any]]) -> Histories:
+        """Return histories of which the items alone are known."""
+        plain = History.of_items(items)
+        return cls(offsets, plain.items, plain.actions, plain.times)
+
+    @classmethod
+    def gather(cls, histories: Sequence[History]) -> Histories:
+        """Put single histories one after another."""
+        offsets = _offsets(np.array([len(history) for history in histories], np.int64))
+        if not histories:
+            return cls.of_items(offsets, np.empty(0, np.int32))
+        return cls(
+            offsets,
+            np.concatenate([history.items for history in histories]),
+            np.concatenate([history.actions for history in histories]),
+            np.concatenate([history.times for history in histories]),
+        )
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def of(self, user: int) -> ItemIndexes:
-        """Return one user's items, oldest first: int32 [m]."""
-        return self.items[self.offsets[user] : self.offsets[user + 1]]
+    def of(self, user: int) -> History:
+        """Return one user's history."""
+        own = slice(int(self.offsets[user]), int(self.offsets[user + 1]))
+        return History(self.items[own], self.actions[own], self.times[own])
 
     def lengths(self) -> NDArray[np.int64]:
-        """Return the number of items of each user: int64 [n_users]."""
+        """Return the number of steps of each user: int64 [n_users]."""
         return np.diff(self.offsets)
+
+    def owners(self) -> NDArray[np.int64]:
+        """Return the user of each step: int64 [total]."""
+        return np.repeat(np.arange(len(self)), self.lengths())
 
     def take(self, users: NDArray[np.integer[Any]]) -> Histories:
         """Return the histories of the given users, in the given order."""
         lengths = self.lengths()[users]
-        offsets = _offsets(lengths)
-        # Each wanted position is its place within its user plus where that user begins.
-        starts = np.repeat(self.offsets[users] - offsets[:-1], lengths)
-        return Histories(offsets, self.items[starts + np.arange(offsets[-1])])
+        return self._spans(self.offsets[users], lengths)
 
     def newest(self, limit: int) -> Histories:
-        """Return the same histories with only the newest `limit` items of each user."""
-        lengths = self.lengths()
-        kept = np.minimum(lengths, limit)
-        offsets = _offsets(kept)
-        starts = np.repeat(self.offsets[1:] - kept - offsets[:-1], kept)
-        return Histories(offsets, self.items[starts + np.arange(offsets[-1])])
+        """Return the same histories with only the newest `limit` steps of each user."""
+        kept = np.minimum(self.lengths(), limit)
+        return self._spans(self.offsets[1:] - kept, kept)
+
+    def before(self, users: NDArray[np.integer[Any]], lengths: NDArray[np.integer[Any]]) -> Histories:
+        """Return the oldest `lengths[k]` steps of user `users[k]`, for each k."""
+        return self._spans(self.offsets[users], lengths)
+
+    def where(self, kept: NDArray[np.bool_]) -> Histories:
+        """Return the same histories with only the steps where `kept`, bool [total], is true."""
+        counts = np.concatenate([[0], np.cumsum(kept)])
+        return Histories(counts[self.offsets], self.items[kept], self.actions[kept], self.times[kept])
+
+    def _spans(self, begins: NDArray[np.integer[Any]], lengths: NDArray[np.integer[Any]]) -> Histories:
+        offsets = _offsets(lengths)
+        # Each wanted step is its place within its span plus where that span begins.
+        places = np.repeat(begins - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return Histories(offsets, self.items[places], self.actions[places], self.times[places])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,30 +173,41 @@ class Interactions:
         user: int32 [n], user indexes.
         item: int32 [n], item indexes.
         timestamp: int64 [n], seconds since 1970.
+        action: uint8 [n], event types; see `History.actions`.
     """
 
     user: NDArray[np.int32]
     item: ItemIndexes
-    timestamp: NDArray[np.int64]
+    timestamp: Timestamps
+    action: Actions
 
     @classmethod
     def sort(
-        cls, user: NDArray[np.integer[Any]], *, item: NDArray[np.integer[Any]], timestamp: NDArray[np.integer[Any]]
+        cls,
+        user: NDArray[np.integer[Any]],
+        *,
+        item: NDArray[np.integer[Any]],
+        timestamp: NDArray[np.integer[Any]],
+        action: NDArray[np.integer[Any]] | None = None,
     ) -> Interactions:
         """Make interactions of columns in any order; the sort is stable."""
         order = np.lexsort((timestamp, user))
-        return cls(user[order].astype(np.int32), item[order].astype(np.int32), timestamp[order].astype(np.int64))
+        actions = np.zeros(len(user), np.uint8) if action is None else action[order].astype(np.uint8)
+        return cls(
+            user[order].astype(np.int32), item[order].astype(np.int32), timestamp[order].astype(np.int64), actions
+        )
 
     def __len__(self) -> int:
         return len(self.user)
 
     def where(self, kept: NDArray[np.bool_]) -> Interactions:
         """Return the rows where `kept`, bool [n], is true."""
-        return Interactions(self.user[kept], self.item[kept], self.timestamp[kept])
+        return Interactions(self.user[kept], self.item[kept], self.timestamp[kept], self.action[kept])
 
     def histories(self, n_users: int) -> Histories:
-        """Return every user's items, users without interactions included."""
-        return Histories(_offsets(np.bincount(self.user, minlength=n_users)), self.item)
+        """Return what every user did, users without interactions included."""
+        offsets = _offsets(np.bincount(self.user, minlength=n_users))
+        return Histories(offsets, self.item, self.action, self.timestamp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +218,21 @@ class TrainingData:
         interactions: Sorted interactions.
         n_users: Users are 0 .. n_users - 1, some perhaps without interactions.
         n_items: Items are 0 .. n_items - 1, some perhaps without interactions.
+        event_types: What `Interactions.action` stands for, from 1 on.
     """
 
     interactions: Interactions
     n_users: int
     n_items: int
+    event_types: tuple[str, ...] = ()
 
     def histories(self) -> Histories:
-        """Return every user's items, oldest first."""
+        """Return what every user did, oldest first."""
         return self.interactions.histories(self.n_users)
+
+    def where(self, kept: NDArray[np.bool_]) -> TrainingData:
+        """Return the same users and items with the interactions where `kept`, bool [n], is true."""
+        return replace(self, interactions=self.interactions.where(kept))
 
 
 class FitProgress(Protocol):
@@ -181,24 +278,38 @@ class RecipeConfig(BaseModel):
             raise InvalidInput(message, violations=violations) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """What a history changes of the scores of a few items, beyond what vectors can tell.
+
+    Attributes:
+        items: int32 [k], all different.
+        values: float32 [k], to be added to their scores.
+    """
+
+    items: ItemIndexes
+    values: FloatArray
+
+    @classmethod
+    def nothing(cls) -> Adjustment:
+        """Return an adjustment of no item."""
+        return cls(np.empty(0, np.int32), np.empty(0, np.float32))
+
+
 class Scorer(Protocol):
     """The serving side of a fitted recipe: NumPy only, immutable, safe to share between threads.
 
     Attributes:
         item_vectors: float32 [n_items, d].
-        repeat_bias: Added to the score of items that are already in the history. Learnt from the data: clearly negative
-            where users never come back to an item, about zero where the vectors tell it all, positive where they do.
     """
 
     item_vectors: FloatArray
-    repeat_bias: float
 
-    def query(self, history: ItemIndexes) -> FloatArray:
+    def query(self, history: History) -> FloatArray:
         """Make the vector of one history.
 
         Args:
-            history: int32 [m], item indexes, oldest first; may be empty. Indexes that the model does not know (-1, or
-                n_items and above) are passed over.
+            history: May be empty. Items that the model does not know (-1, or n_items and above) are passed over.
 
         Returns:
             float32 [d].
@@ -206,6 +317,9 @@ class Scorer(Protocol):
 
     def queries(self, histories: Histories) -> FloatArray:
         """Make the vectors of many histories at once: float32 [number of histories, d]."""
+
+    def adjust(self, history: History) -> Adjustment:
+        """Work out which scores to change for a history: of items that were used already, or that often follow."""
 
     def save(self, folder: Path) -> None:
         """Write `item_vectors.npy` and this recipe's own `.npy` files into an existing folder."""

@@ -68,6 +68,6 @@ def _measure(
     totals = exponentials.sum(axis=1, dtype=np.float64)
     shares, repeated = out
     for row in range(part.start, part.stop):
-        seen = np.unique(histories.of(row))
+        seen = np.unique(histories.of(row).items)
         shares[row] = float(exponentials[row - part.start, seen].sum(dtype=np.float64)) / totals[row - part.start]
         repeated[row] = targets[row] in seen

@@ -22,6 +22,7 @@ from cli.demo import movielens
 from cli.surroundings import Surroundings
 from common.errors import InvalidInput, invalid
 from recipes.interface import Interactions, TrainingData
+from trainer.training.loading import number_event_types
 
 __all__ = ["DATA_ROOT", "DEMO", "Dataset", "load", "read_interactions", "read_sequences"]
 
@@ -34,6 +35,7 @@ DEMO = "demo"
 _USER = ("user_id", "userid", "user", "personid")
 _ITEM = ("item_id", "itemid", "item", "movie_id", "movieid", "contentid")
 _TIMESTAMP = ("timestamp", "time")
+_EVENT_TYPE = ("event_type", "eventtype", "event")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,9 @@ def read_sequences(path: Path) -> Dataset:
 
 
 def read_interactions(path: Path) -> Dataset:
-    """Read a table with a header: columns of user, item and timestamp under one of their usual names.
+    """Read a table with a header: columns of user, item, timestamp and perhaps event type, under their usual names.
 
-    Rows of one time stay in the order of the file. Other columns, event types among them, are passed over.
+    Rows of one time stay in the order of the file. Other columns are passed over.
 
     Raises:
         InvalidInput: A column is missing.
@@ -105,11 +107,13 @@ def read_interactions(path: Path) -> Dataset:
     # RecBole writes the type behind the name: `user_id:token`.
     columns = {name.partition(":")[0].strip().lower(): name for name in table.columns}
     user, item, timestamp = (_column(columns, names, path) for names in (_USER, _ITEM, _TIMESTAMP))
+    event_type = next((name for name in _EVENT_TYPE if name in columns), None)
     return _dataset(
         path.name,
         users=table[user].to_list(),
         items=table[item].to_list(),
         timestamps=table[timestamp].cast(pl.Float64).cast(pl.Int64).to_numpy(),
+        event_types=table[columns[event_type]] if event_type is not None else None,
     )
 
 
@@ -123,11 +127,19 @@ def _demo() -> Dataset:
     )
 
 
-def _dataset(name: str, *, users: Sequence[str], items: Sequence[str], timestamps: NDArray[np.int64]) -> Dataset:
+def _dataset(
+    name: str,
+    *,
+    users: Sequence[str],
+    items: Sequence[str],
+    timestamps: NDArray[np.int64],
+    event_types: pl.Series | None = None,
+) -> Dataset:
     user_ids, user = np.unique(np.array(users, dtype=str), return_inverse=True)
     item_ids, item = np.unique(np.array(items, dtype=str), return_inverse=True)
-    interactions = Interactions.sort(user, item=item, timestamp=timestamps)
-    data = TrainingData(interactions, len(user_ids), len(item_ids))
+    types, actions = ((), None) if event_types is None else number_event_types(event_types)
+    interactions = Interactions.sort(user, item=item, timestamp=timestamps, action=actions)
+    data = TrainingData(interactions, len(user_ids), len(item_ids), types)
     return Dataset(name, data, tuple(user_ids.tolist()), tuple(item_ids.tolist()))
 
 

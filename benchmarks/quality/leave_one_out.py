@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from benchmarks.quality.data import DATA_ROOT, DEMO, load
 from benchmarks.report import markdown_table, publish
 from recipes.evaluation.metrics import hit_rate, ndcg
-from recipes.evaluation.ranking import CatalogueScores, by_vectors, target_ranks
+from recipes.evaluation.ranking import CatalogueScores, by_scorer, target_ranks
 from recipes.interface import Histories, ItemIndexes, TrainingData
 from recipes.registry import fitter, recipe
 from recipes.rules import SequenceRules
 
-__all__ = ["LeaveOneOut", "leave_one_out", "metrics", "run_recipe", "run_rules"]
+__all__ = ["LeaveOneOut", "count_held_out", "leave_one_out", "metrics", "run_recipe", "run_rules"]
 
 _MIN_LENGTH = 3
 _MODEL = "aws-user-personalization-v2"
@@ -61,11 +61,16 @@ def leave_one_out(data: TrainingData) -> LeaveOneOut:
     def without(places: NDArray[np.int64]) -> TrainingData:
         kept = np.ones(len(data.interactions), bool)
         kept[places] = False
-        return TrainingData(data.interactions.where(kept), data.n_users, data.n_items)
+        return data.where(kept)
 
     shown = without(newest)
     learnt = without(np.concatenate([newest, newest - 1]))
     return LeaveOneOut(learnt, shown, shown.histories().take(tested), histories.items[newest])
+
+
+def count_held_out(split: LeaveOneOut) -> int:
+    """Return how many steps a recipe is to hold out: one of each user with two. More would cost long histories more."""
+    return int((split.shown.histories().lengths() >= 2).sum())
 
 
 def metrics(scores: CatalogueScores, split: LeaveOneOut) -> dict[str, float]:
@@ -94,16 +99,16 @@ def run_recipe(
     declared = recipe(name)
     values = dict(hyperparameters)
     # A recipe that holds out on its own is given what it is to hold out: the second newest of every tested user.
-    holds_out = "validation_users" in declared.config.model_fields
+    holds_out = "validation_targets" in declared.config.model_fields
     if holds_out:
-        values.setdefault("validation_users", str(split.shown.n_users))
+        values.setdefault("validation_targets", str(count_held_out(split)))
     made = fitter(declared)(declared.config.from_hyperparameters(values), seed=seed)
     started = time.perf_counter()
     scorer = made.fit(split.shown if holds_out else split.learnt)
     if extend:
         scorer = made.extend(split.shown)
     seconds = time.perf_counter() - started
-    found = metrics(by_vectors(scorer.item_vectors, scorer.queries(split.histories)), split)
+    found = metrics(by_scorer(scorer, split.histories), split)
     return {**found, "seconds": round(seconds, 1), **made.report}
 
 

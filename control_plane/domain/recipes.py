@@ -133,7 +133,7 @@ _NETWORK: Final = {
     "patience": HyperParameter("integer", 1),
     "full_softmax_items": HyperParameter("integer", 0),
     "sampled_items": HyperParameter("integer", 1),
-    "validation_users": HyperParameter("integer", 1),
+    "validation_targets": HyperParameter("integer", 1),
     "time_limit_seconds": HyperParameter("float", 0, above=True),
 }
 

@@ -34,7 +34,7 @@ def personalize_metrics(recommended: ItemIndexes, *, relevant: Histories, n_item
     """
     hits = np.zeros((len(recommended), LIST_LENGTH), bool)
     for row, items in enumerate(recommended):
-        hits[row, : len(items)] = np.isin(items, relevant.of(row))
+        hits[row, : len(items)] = np.isin(items, relevant.of(row).items)
     found = hits.any(axis=1)
     first = np.where(found, hits.argmax(axis=1) + 1, np.inf)
     values = {

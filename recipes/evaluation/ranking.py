@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.interface import FloatArray, Histories, ItemIndexes
+from recipes.interface import FloatArray, Histories, ItemIndexes, Scorer
 from recipes.selection import best
 
-__all__ = ["CatalogueScores", "batches", "by_vectors", "target_ranks", "top_items"]
+__all__ = ["CatalogueScores", "batches", "by_scorer", "by_vectors", "target_ranks", "top_items"]
 
 #: Scores some users, given as a slice of their rows: float32 [users, n_items], a new array each time.
 CatalogueScores = Callable[[slice], FloatArray]
@@ -31,7 +31,7 @@ def batches(count: int, *, n_items: int) -> Iterator[slice]:
 
 
 def by_vectors(item_vectors: FloatArray, queries: FloatArray) -> CatalogueScores:
-    """Score by inner products, as all recipes that are served do.
+    """Score by inner products alone.
 
     Args:
         item_vectors: float32 [n_items, d].
@@ -45,13 +45,32 @@ def by_vectors(item_vectors: FloatArray, queries: FloatArray) -> CatalogueScores
     return scores
 
 
+def by_scorer(scorer: Scorer, histories: Histories, *, queries: FloatArray | None = None) -> CatalogueScores:
+    """Score as serving does: inner products, and the adjustment of each history.
+
+    Args:
+        scorer: Of a fitted recipe.
+        histories: Of the users to score.
+        queries: float32 [m, d], the scorer's vectors of the same histories where they are at hand.
+    """
+    vectors = scorer.queries(histories) if queries is None else queries
+
+    def scores(rows: slice) -> FloatArray:
+        products: FloatArray = vectors[rows] @ scorer.item_vectors.T
+        for row in range(rows.start, rows.stop):
+            change = scorer.adjust(histories.of(row))
+            products[row - rows.start, change.items] += change.values
+        return products
+
+    return scores
+
+
 def target_ranks(
     scores: CatalogueScores,
     *,
     n_items: int,
     histories: Histories,
     targets: ItemIndexes,
-    repeat_bias: float = 0.0,
     exclude_seen: bool = False,
 ) -> NDArray[np.int64]:
     """Rank one target for each user among the whole catalogue.
@@ -61,7 +80,6 @@ def target_ranks(
         n_items: Items of the catalogue.
         histories: Of the same users.
         targets: int32 [m].
-        repeat_bias: Added to the scores of items of the history.
         exclude_seen: Rank items of the history last, as published protocols without repeats do.
 
     Returns:
@@ -69,7 +87,7 @@ def target_ranks(
     """
     ranks = np.empty(len(targets), np.int64)
     for part in batches(len(targets), n_items=n_items):
-        values = _adjusted(scores, part, histories=histories, repeat_bias=repeat_bias, exclude_seen=exclude_seen)
+        values = _cleaned(scores, part, histories=histories, exclude_seen=exclude_seen)
         wanted = values[np.arange(len(values)), targets[part]]
         ranks[part] = (values >= wanted[:, None]).sum(axis=1)
     return ranks
@@ -81,7 +99,6 @@ def top_items(
     n_items: int,
     histories: Histories,
     limit: int,
-    repeat_bias: float = 0.0,
     exclude_seen: bool = False,
 ) -> ItemIndexes:
     """List the best items for each user; the arguments of `target_ranks`.
@@ -91,25 +108,18 @@ def top_items(
     """
     lists = np.empty((len(histories), min(limit, n_items)), np.int32)
     for part in batches(len(histories), n_items=n_items):
-        values = _adjusted(scores, part, histories=histories, repeat_bias=repeat_bias, exclude_seen=exclude_seen)
+        values = _cleaned(scores, part, histories=histories, exclude_seen=exclude_seen)
         for row, of_user in enumerate(values, start=part.start):
             lists[row] = best(of_user, limit)
     return lists
 
 
-def _adjusted(
-    scores: CatalogueScores, part: slice, *, histories: Histories, repeat_bias: float, exclude_seen: bool
-) -> FloatArray:
-    """Score a batch and treat the items of the histories; a score that is not a number becomes -inf."""
+def _cleaned(scores: CatalogueScores, part: slice, *, histories: Histories, exclude_seen: bool) -> FloatArray:
+    """Score a batch; a score that is not a number becomes -inf, and so do items of the history if they are excluded."""
     values = scores(part)
-    own = histories.take(np.arange(part.start, part.stop))
-    rows = np.repeat(np.arange(len(own)), own.lengths())
-    known = (own.items >= 0) & (own.items < values.shape[1])
-    seen = np.zeros(values.shape, bool)  # a mask, so that an item that occurs twice is treated once
-    seen[rows[known], own.items[known]] = True
     if exclude_seen:
-        values[seen] = -np.inf
-    elif repeat_bias:
-        values[seen] += np.float32(repeat_bias)
+        own = histories.take(np.arange(part.start, part.stop))
+        known = (own.items >= 0) & (own.items < values.shape[1])
+        values[own.owners()[known], own.items[known]] = -np.inf
     values[np.isnan(values)] = -np.inf
     return values

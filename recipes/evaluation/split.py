@@ -48,9 +48,8 @@ def hold_out_users(data: TrainingData, *, seed: int, share: float = 0.1) -> Spli
     hidden = np.maximum(1, np.floor(lengths[users] * share).astype(np.int64))
     known = np.ones(data.n_users, bool)
     known[users] = False
-    interactions = data.interactions.where(known[data.interactions.user])
     asked, relevant = _cut(histories.take(users), hidden)
-    return Split(TrainingData(interactions, data.n_users, data.n_items), users, asked, relevant)
+    return Split(data.where(known[data.interactions.user]), users, asked, relevant)
 
 
 def hold_out_last(data: TrainingData) -> Split:
@@ -61,16 +60,11 @@ def hold_out_last(data: TrainingData) -> Split:
     kept = np.ones(len(data.interactions), bool)
     kept[histories.offsets[users + 1] - 1] = False
     asked, relevant = _cut(histories.take(users), np.ones(len(users), np.int64))
-    return Split(TrainingData(data.interactions.where(kept), data.n_users, data.n_items), users, asked, relevant)
+    return Split(data.where(kept), users, asked, relevant)
 
 
 def _cut(histories: Histories, hidden: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[Histories, Histories]:
     """Divide each history before its `hidden` newest items."""
     ends = np.repeat(histories.offsets[1:] - hidden, histories.lengths())
     newest = np.arange(len(histories.items)) >= ends
-    halves = []
-    for chosen, lengths in ((~newest, histories.lengths() - hidden), (newest, hidden)):
-        offsets = np.zeros(len(histories) + 1, np.int64)
-        np.cumsum(lengths, out=offsets[1:])
-        halves.append(Histories(offsets, histories.items[chosen]))
-    return halves[0], halves[1]
+    return histories.where(~newest), histories.where(newest)

@@ -7,7 +7,7 @@ from recipes.index.annoy import AnnoyIndex, build_annoy
 from recipes.index.calibration import IndexCalibration, IndexMeasurement, calibrate
 from recipes.index.exact import ExactIndex
 from recipes.index.interface import ItemIndex
-from recipes.index.search import recommend
+from recipes.index.search import recommend, search_adjusted
 
 __all__ = [
     "AnnoyIndex",
@@ -18,4 +18,5 @@ __all__ = [
     "build_annoy",
     "calibrate",
     "recommend",
+    "search_adjusted",
 ]

@@ -1,26 +1,26 @@
-"""Recommending for one history through an index: what repeats change, done without scoring the whole catalogue."""
+"""Recommending for one history through an index: what adjustments change, done without scoring the whole catalogue."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from recipes.index.interface import ItemIndex
-from recipes.interface import FloatArray, ItemIndexes, Scorer
+from recipes.interface import Adjustment, FloatArray, History, ItemIndexes, Scorer
 
-__all__ = ["recommend"]
+__all__ = ["recommend", "search_adjusted"]
 
 
 def recommend(
-    index: ItemIndex, scorer: Scorer, *, history: ItemIndexes, limit: int, query: FloatArray | None = None
+    index: ItemIndex, scorer: Scorer, *, history: History, limit: int, query: FloatArray | None = None
 ) -> tuple[ItemIndexes, FloatArray]:
-    """Find the best items for a history, repeats adjusted.
+    """Find the best items for a history, adjustments included.
 
-    Items of the history are scored one by one; of the others the index is asked for enough that none is missed.
+    Items that are adjusted are scored one by one; of the others the index is asked for enough that none is missed.
 
     Args:
         index: Over the scorer's item vectors.
         scorer: Of the recipe.
-        history: int32 [m], oldest first; unknown items are passed over.
+        history: Items that the model does not know are passed over.
         limit: Items wanted.
         query: The scorer's vector of this history when it is already at hand.
 
@@ -29,13 +29,29 @@ def recommend(
     """
     if query is None:
         query = scorer.query(history)
-    if scorer.repeat_bias == 0.0:
+    return search_adjusted(index, scorer.item_vectors, query=query, change=scorer.adjust(history), limit=limit)
+
+
+def search_adjusted(
+    index: ItemIndex, item_vectors: FloatArray, *, query: FloatArray, change: Adjustment, limit: int
+) -> tuple[ItemIndexes, FloatArray]:
+    """Find the best items for a history whose vector and adjustment are at hand; else as `recommend`.
+
+    Args:
+        index: Over the item vectors.
+        item_vectors: float32 [n_items, d].
+        query: float32 [d].
+        change: The adjustment.
+        limit: Items wanted.
+    """
+    if not len(change.items):
         return index.search(query, limit)
-    own = np.unique(history[(history >= 0) & (history < len(scorer.item_vectors))])
-    found, scores = index.search(query, limit + len(own))
-    fresh = ~np.isin(found, own)
-    own_scores = scorer.item_vectors[own] @ query + np.float32(scorer.repeat_bias)
-    items = np.concatenate([found[fresh], own])
-    all_scores = np.concatenate([scores[fresh], own_scores]).astype(np.float32, copy=False)
+    # Only items that were lowered can push others out of the index's first places; items that were raised are scored.
+    lowered = int((change.values < 0).sum())
+    found, scores = index.search(query, limit + lowered)
+    plain = ~np.isin(found, change.items)
+    own_scores = item_vectors[change.items] @ query + change.values
+    items = np.concatenate([found[plain], change.items])
+    all_scores = np.concatenate([scores[plain], own_scores]).astype(np.float32, copy=False)
     order = np.lexsort((items, -all_scores))[:limit]
     return items[order].astype(np.int32, copy=False), all_scores[order]

@@ -8,7 +8,7 @@ import numpy as np
 
 from common.errors import CorruptArtifact
 from recipes.arrays import map_arrays, save_arrays
-from recipes.interface import FloatArray, Histories, ItemIndexes
+from recipes.interface import Adjustment, FloatArray, Histories, History
 
 __all__ = ["PopularityScorer", "load"]
 
@@ -24,15 +24,18 @@ class PopularityScorer:
 
     def __init__(self, item_vectors: FloatArray) -> None:
         self.item_vectors = item_vectors
-        self.repeat_bias = 0.0
 
-    def query(self, history: ItemIndexes) -> FloatArray:  # noqa: ARG002 -- the port's signature
+    def query(self, history: History) -> FloatArray:  # noqa: ARG002 -- the port's signature
         """Return the one query: float32 [1]."""
         return np.ones(1, np.float32)
 
     def queries(self, histories: Histories) -> FloatArray:
         """Return the one query for each history: float32 [number of histories, 1]."""
         return np.ones((len(histories), 1), np.float32)
+
+    def adjust(self, history: History) -> Adjustment:  # noqa: ARG002 -- the port's signature
+        """Change nothing."""
+        return Adjustment.nothing()
 
     def save(self, folder: Path) -> None:
         """Write the item vectors."""

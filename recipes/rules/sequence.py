@@ -43,7 +43,7 @@ class SequenceRules:
         def of_rows(rows: slice) -> FloatArray:
             found = np.zeros((rows.stop - rows.start, self._n_items), np.float32)
             for row in range(rows.start, rows.stop):
-                found[row - rows.start] = self._of_history(newest.of(row))
+                found[row - rows.start] = self._of_history(newest.of(row).items)
             return found
 
         return of_rows

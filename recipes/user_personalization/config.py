@@ -25,18 +25,18 @@ class UserPersonalizationConfig(RecipeConfig):
     heads: int = Field(1, ge=1, le=16, description="Attention heads; must divide `embedding_size`.")
     max_length: int = Field(100, ge=2, le=1000, description="Newest items that the network reads.")
     dropout: float = Field(0.2, ge=0.0, le=0.9, description="Share of activations dropped while learning.")
-    learning_rate: float = Field(0.001, gt=0.0, le=0.1, description="Step size of Adam.")
+    learning_rate: float = Field(0.002, gt=0.0, le=0.1, description="Step size of Adam.")
     batch_size: int | None = Field(
         None, ge=1, le=4096, description="Longest sequences in one step; by default 8 to 128, as the data are large."
     )
     epochs: PositiveInt = Field(100, le=10_000, description="Passes over the data at most.")
-    patience: PositiveInt = Field(5, description="Validations without a gain before stopping.")
+    patience: PositiveInt = Field(4, description="Validations without a gain before stopping.")
     full_softmax_items: int = Field(
         20_000, ge=0, description="Catalogues up to this size are learnt with the full softmax, larger ones sampled."
     )
     sampled_items: PositiveInt = Field(2048, description="Items sampled for one step of the sampled softmax.")
-    validation_users: PositiveInt = Field(
-        2048, description="Users at most whose last item is held out to decide when to stop."
+    validation_targets: PositiveInt = Field(
+        2048, description="Newest steps of users that are held out, to decide when to stop and how to blend."
     )
     time_limit_seconds: float | None = Field(
         None,

@@ -1,15 +1,15 @@
 """Fitting User-Personalization: Adam on the softmax loss, stopped by what held-out users did next.
 
-`fit` holds the last item of up to `validation_users` users out, ranks it among the whole catalogue after every epoch
-and keeps the best state. `extend` then runs a few epochs with a falling step size on data that contain everything: the
-deployed model must know each user's newest interactions, which the fitted one was kept from.
+`fit` holds some of the newest steps of users out, ranks them among the whole catalogue after every epoch, keeps the
+best state and learns from the same steps how to blend it with sequence rules and repeats. `extend` then runs a few
+epochs with a falling step size on data that contain everything: the deployed model must know each user's newest
+interactions, which the fitted one was kept from.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -21,9 +21,9 @@ from jax import Array
 from numpy.typing import NDArray
 
 from common.errors import invalid
+from recipes.blend.fit import Observed, learn_blend
+from recipes.blend.score import Blend
 from recipes.cooccurrence import count_followers, leading_directions
-from recipes.evaluation.metrics import hit_rate, ndcg
-from recipes.evaluation.ranking import by_vectors, target_ranks
 from recipes.interface import (
     FitProgress,
     FloatArray,
@@ -33,6 +33,7 @@ from recipes.interface import (
     ignore_progress,
 )
 from recipes.repeats import learn_repeat_bias
+from recipes.rules import Followers
 from recipes.user_personalization.config import UserPersonalizationConfig
 from recipes.user_personalization.network import (
     Parameters,
@@ -42,7 +43,8 @@ from recipes.user_personalization.network import (
     states,
 )
 from recipes.user_personalization.score import UserPersonalizationScorer
-from recipes.user_personalization.windows import batch_shapes, epoch_batches
+from recipes.user_personalization.validation import Validation, hold_out
+from recipes.user_personalization.windows import Batch, batch_shapes, epoch_batches
 
 __all__ = ["UserPersonalizationFitter"]
 
@@ -63,14 +65,6 @@ _EXTENSION_EPOCHS = 3
 _EXTENSION_RATE = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class _Validation:
-    """Users whose last item is hidden."""
-
-    histories: Histories
-    targets: ItemIndexes
-
-
 class UserPersonalizationFitter:
     """See `recipes.interface.Fitter`.
 
@@ -89,7 +83,8 @@ class UserPersonalizationFitter:
         self._progress = progress
         self._learner: _Learner | None = None
         self._parameters: dict[str, FloatArray] | None = None
-        self._repeat_bias = 0.0
+        self._blend = Blend.of_network(n_event_types=0)
+        self._followers: Followers | None = None
 
     def fit(self, data: TrainingData) -> UserPersonalizationScorer:
         """Learn from the data; the last items of the validation users are used to decide when to stop.
@@ -99,22 +94,23 @@ class UserPersonalizationFitter:
         """
         config = self._config
         histories, weights = data.histories(), self._weights(data)
-        validation, kept = self._hold_out(histories)
-        training = data.interactions.where(kept).histories(data.n_users)
+        validation, kept = hold_out(histories, wanted=config.validation_targets, seed=self._seed)
+        training = histories.where(kept)
         counts = np.bincount(training.items, minlength=data.n_items)
+        self._followers = Followers.count(training, n_items=data.n_items)
         learner = self._learner = _Learner(config, counts=counts, seed=self._seed)
-        state = learner.begin(self._begin(training, counts))
+        state = learner.begin(self._begin(training, counts, n_event_types=len(data.event_types)))
         began, best, best_epoch = time.monotonic(), -1.0, 0
         for epoch in range(1, config.epochs + 1):
             state, loss = learner.epoch(state, training, weights[kept], number=epoch)
             arrays = _to_numpy(state.average)
-            repeat_bias, reached, hits = self._judge(arrays, validation)
+            repeat_bias, reached = self._judge(arrays, validation)
             if reached > best:
                 best, best_epoch = reached, epoch
-                self._parameters, self._repeat_bias = arrays, repeat_bias
+                self._parameters = arrays
                 self.report = {
                     "epochs": float(epoch), "training_loss": loss, "repeat_bias": repeat_bias,
-                    "validation_ndcg_at_10": reached, "validation_hit_rate_at_10": hits,
+                    "network_validation_ndcg_at_10": reached,
                 }  # fmt: skip
             seen = {"training_loss": loss, "validation_ndcg_at_10": reached}
             self._progress(fraction=epoch / config.epochs, stage=f"epoch {epoch}", metrics=seen)
@@ -122,7 +118,8 @@ class UserPersonalizationFitter:
                 break
             if config.time_limit_seconds is not None and time.monotonic() - began >= config.time_limit_seconds:
                 break
-        return self._finished()
+        self._learn_blend(validation, counts, n_event_types=len(data.event_types))
+        return self._finished(counts)
 
     def extend(self, data: TrainingData) -> UserPersonalizationScorer:
         """Continue on all of the data, nothing held out, for a fixed number of epochs.
@@ -146,9 +143,10 @@ class UserPersonalizationFitter:
                 metrics={"training_loss": loss},
             )
         self._parameters = _to_numpy(state.parameters)
-        return self._finished()
+        self._followers = Followers.count(histories, n_items=data.n_items)
+        return self._finished(np.bincount(histories.items, minlength=data.n_items))
 
-    def _begin(self, training: Histories, counts: NDArray[np.int64]) -> dict[str, FloatArray]:
+    def _begin(self, training: Histories, counts: NDArray[np.int64], *, n_event_types: int) -> dict[str, FloatArray]:
         """Begin where counting leads: embeddings from what occurs together, biases from popularity."""
         together = count_followers(training, n_items=len(counts), window=_WINDOW).symmetric()
         strength = np.zeros(len(counts), np.float32)
@@ -156,8 +154,13 @@ class UserPersonalizationFitter:
         directions = leading_directions(
             together.scaled(1.0 / np.sqrt(strength + 1.0)), count=self._config.embedding_size, seed=self._seed
         )
-        biases = np.log((counts + 0.5) / (counts.sum() + 0.5 * len(counts))).astype(np.float32)
-        return initial_parameters(self._config, item_directions=directions, item_biases=biases, seed=self._seed)
+        return initial_parameters(
+            self._config,
+            item_directions=directions,
+            item_biases=_log_shares(counts),
+            n_event_types=n_event_types,
+            seed=self._seed,
+        )
 
     def _weights(self, data: TrainingData) -> FloatArray:
         """Weigh targets by how new they are: 1/2 for the oldest to 1 for the newest, by rank among all times."""
@@ -168,40 +171,50 @@ class UserPersonalizationFitter:
         newer = len(times) - np.searchsorted(np.sort(times), times, side="right")
         return (1.0 - 0.5 * newer / len(times)).astype(np.float32)
 
-    def _hold_out(self, histories: Histories) -> tuple[_Validation, NDArray[np.bool_]]:
-        eligible = np.flatnonzero(histories.lengths() >= 2)
-        if not len(eligible):
-            raise invalid("interactions", got="no user with two", want="users with at least 2 interactions")
-        random = np.random.default_rng(self._seed)
-        users = np.sort(random.permutation(eligible)[: self._config.validation_users])
-        newest = histories.offsets[users + 1] - 1
-        kept = np.ones(len(histories.items), bool)
-        kept[newest] = False
-        shown = histories.take(users)
-        shortened = np.ones(len(shown.items), bool)
-        shortened[shown.offsets[1:] - 1] = False
-        offsets = shown.offsets - np.arange(len(users) + 1)
-        return _Validation(Histories(offsets, shown.items[shortened]), histories.items[newest]), kept
-
-    def _judge(self, arrays: dict[str, FloatArray], validation: _Validation) -> tuple[float, float, float]:
-        """Return the repeat bias that the validation users ask for, and NDCG@10 and HR@10 with it."""
-        scorer = _make_scorer(arrays, heads=self._config.heads, repeat_bias=0.0)
-        queries = scorer.queries(validation.histories)
-        scorer.repeat_bias = learn_repeat_bias(
-            scorer.item_vectors, queries, histories=validation.histories, targets=validation.targets
+    def _judge(self, arrays: dict[str, FloatArray], validation: Validation) -> tuple[float, float]:
+        """Return the repeat bias that the held-out steps ask for, and the network's NDCG@10 with it."""
+        assert self._followers is not None
+        n_event_types = len(arrays["actions"]) - 1
+        plain = _make_scorer(
+            arrays, heads=self._config.heads, blend=Blend.of_network(n_event_types=n_event_types),
+            followers=self._followers,
+        )  # fmt: skip
+        queries = plain.queries(validation.histories)
+        bias = learn_repeat_bias(
+            plain.item_vectors, queries, histories=validation.histories, targets=validation.targets
         )
-        ranks = target_ranks(
-            by_vectors(scorer.item_vectors, queries),
-            n_items=len(scorer.item_vectors),
-            histories=validation.histories,
-            targets=validation.targets,
-            repeat_bias=scorer.repeat_bias,
-        )
-        return scorer.repeat_bias, ndcg(ranks, 10), hit_rate(ranks, 10)
+        plain.blend = Blend.of_network(n_event_types=n_event_types, repeat_bias=bias)
+        return bias, validation.judge(plain, queries=queries)[0]
 
-    def _finished(self) -> UserPersonalizationScorer:
+    def _learn_blend(self, validation: Validation, counts: NDArray[np.int64], *, n_event_types: int) -> None:
         assert self._parameters is not None
-        return _make_scorer(self._parameters, heads=self._config.heads, repeat_bias=self._repeat_bias)
+        assert self._followers is not None
+        plain = _make_scorer(
+            self._parameters, heads=self._config.heads, blend=Blend.of_network(n_event_types=n_event_types),
+            followers=self._followers,
+        )  # fmt: skip
+        observed = Observed(
+            validation.histories,
+            validation.targets,
+            queries=plain.queries(validation.histories),
+            item_vectors=plain.item_vectors,
+            log_shares=_log_shares(counts),
+            repeat_bias=self.report["repeat_bias"],
+        )
+        self._blend = learn_blend(observed, self._followers, n_event_types=n_event_types)
+        reached, hits = validation.judge(self._finished(counts))
+        self.report = {
+            **self.report, "validation_ndcg_at_10": reached, "validation_hit_rate_at_10": hits,
+            "blend_network": self._blend.network, "blend_rules": self._blend.rules,
+        }  # fmt: skip
+
+    def _finished(self, counts: NDArray[np.int64]) -> UserPersonalizationScorer:
+        assert self._parameters is not None
+        assert self._followers is not None
+        return _make_scorer(
+            self._parameters, heads=self._config.heads, blend=self._blend, followers=self._followers,
+            log_shares=_log_shares(counts),
+        )  # fmt: skip
 
 
 class _State(NamedTuple):
@@ -267,7 +280,7 @@ class _Learner:
             rate = np.float32(self._config.learning_rate * share)
             state, loss = _step(
                 state,
-                (batch.items, batch.weights),
+                batch,
                 (scale, rate),
                 jax.random.fold_in(key, place),
                 self._sample(random),
@@ -287,7 +300,7 @@ class _Learner:
 @partial(jax.jit, static_argnames=("heads", "dropout"), donate_argnums=0)
 def _step(
     state: _State,
-    batch: tuple[Array, Array],
+    batch: Batch,
     rates: tuple[Array, Array],
     key: Array,
     sample: tuple[Array, Array] | None,
@@ -299,18 +312,19 @@ def _step(
 
     Args:
         state: Given up.
-        batch: Items, int32 [B, T], and their weights as targets, float32 [B, T].
+        batch: To be learnt.
         rates: What the summed loss is multiplied by, and the learning rate.
         key: Of dropout.
         sample: Sampled items and the logs of their chances; None for the full softmax.
         heads: Attention heads.
         dropout: Share of activations dropped.
     """
-    items, weights = batch
+    items, actions, gaps, weights = (jnp.asarray(part) for part in batch)
     targets, mass = items.reshape(-1), weights.reshape(-1)
+    steps = (items[:, :-1], actions[:, :-1], gaps[:, :-1])
 
     def loss(values: Parameters) -> Array:
-        hidden = states(values, items[:, :-1], heads=heads, dropout=dropout, key=key)
+        hidden = states(values, steps, heads=heads, dropout=dropout, key=key)
         flat = hidden.reshape(-1, hidden.shape[-1])
         vectors, biases = values["item_embeddings"], values["item_biases"]
         if sample is None:
@@ -338,7 +352,21 @@ def _to_numpy(parameters: Parameters) -> dict[str, FloatArray]:
     return {name: np.array(value) for name, value in parameters.items()}
 
 
-def _make_scorer(arrays: Mapping[str, FloatArray], *, heads: int, repeat_bias: float) -> UserPersonalizationScorer:
+def _log_shares(counts: NDArray[np.int64]) -> FloatArray:
+    """Return the logarithms of the items' shares of all interactions, smoothed: float32 [n_items]."""
+    shares: FloatArray = np.log((counts + 0.5) / (counts.sum() + 0.5 * len(counts))).astype(np.float32)
+    return shares
+
+
+def _make_scorer(
+    arrays: Mapping[str, FloatArray],
+    *,
+    heads: int,
+    blend: Blend,
+    followers: Followers,
+    log_shares: FloatArray | None = None,
+) -> UserPersonalizationScorer:
     rest = {name: value for name, value in arrays.items() if name not in {"item_embeddings", "item_biases"}}
-    vectors = np.concatenate([arrays["item_embeddings"], arrays["item_biases"][:, None]], axis=1)
-    return UserPersonalizationScorer(vectors, rest, heads=heads, repeat_bias=repeat_bias)
+    shares = np.zeros_like(arrays["item_biases"]) if log_shares is None else log_shares
+    vectors = blend.item_vectors(arrays["item_embeddings"], arrays["item_biases"], shares)
+    return UserPersonalizationScorer(vectors, rest, heads=heads, blend=blend, followers=followers)

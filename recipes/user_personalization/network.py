@@ -7,7 +7,9 @@ negative, which makes most of the difference to later models (Klenitskiy and Vas
 RecSys 2023).
 
 Our deviations: layers normalise their input, not their output; a learnt start token stands before the first item, so
-that an empty history has a state too and predicts what users begin with; every item has a bias.
+that an empty history has a state too and predicts what users begin with; every item has a bias; what was done with an
+item and how much time passed since the step before are added to its embedding, as in HSTU (Zhai et al., "Actions Speak
+Louder than Words", ICML 2024), but as inputs instead of attention biases.
 
 Shapes: B sequences, T places, d width, h heads, V items.
 """
@@ -21,18 +23,26 @@ from jax import Array
 
 from recipes.interface import FloatArray
 from recipes.user_personalization.config import UserPersonalizationConfig
+from recipes.user_personalization.gaps import GAP_BUCKETS
 
-__all__ = ["Parameters", "full_softmax_loss", "initial_parameters", "sampled_softmax_loss", "states"]
+__all__ = ["Parameters", "Steps", "full_softmax_loss", "initial_parameters", "sampled_softmax_loss", "states"]
 
 #: Arrays by name; `score` reads the same names. Those of the blocks are stacked along a first axis [layers].
 Parameters = dict[str, Array]
+#: Items, actions and gap buckets of some sequences.
+Steps = tuple[Array, Array, Array]
 
 #: Tokens whose scores are held at once: small enough for the cache, large enough for the matrix product.
 _CHUNK = 1024
 
 
 def initial_parameters(
-    config: UserPersonalizationConfig, *, item_directions: FloatArray, item_biases: FloatArray, seed: int
+    config: UserPersonalizationConfig,
+    *,
+    item_directions: FloatArray,
+    item_biases: FloatArray,
+    n_event_types: int,
+    seed: int,
 ) -> dict[str, FloatArray]:
     """Draw the parameters that a fit begins from.
 
@@ -40,6 +50,7 @@ def initial_parameters(
         config: Sizes of the network.
         item_directions: float32 [V, up to d], in which like items point alike; the embeddings begin there.
         item_biases: float32 [V], the scores before anything is known of a user.
+        n_event_types: Event types that the data name.
         seed: Of the random numbers.
     """
     random = np.random.default_rng(seed)
@@ -59,6 +70,9 @@ def initial_parameters(
     return {
         "item_embeddings": embeddings * np.float32(width**-0.5 / 2 / size) + noise,
         "item_biases": np.asarray(item_biases, np.float32),
+        # Zero: where there is one event type, or no time, these stay without effect on what is learnt.
+        "actions": np.zeros((n_event_types + 1, width), np.float32),
+        "gaps": np.zeros((GAP_BUCKETS, width), np.float32),
         "start": normal(width, scale=width**-0.5 / 2),
         "positions": normal(config.max_length + 1, width, scale=width**-0.5 / 2),
         "attention_norm": np.ones((layers, width), np.float32),
@@ -79,13 +93,14 @@ def initial_parameters(
 
 
 def states(
-    parameters: Parameters, items: Array, *, heads: int, dropout: float = 0.0, key: Array | None = None
+    parameters: Parameters, steps: Steps, *, heads: int, dropout: float = 0.0, key: Array | None = None
 ) -> Array:
     """Read sequences and return what is known before and after each item.
 
     Args:
         parameters: Of the network.
-        items: int32 [B, T - 1], oldest first, padded on the right with any item.
+        steps: Items, actions and gap buckets, each int32 [B, T - 1], oldest first, padded on the right with anything
+            known.
         heads: Attention heads.
         dropout: Share of activations to drop; needs `key`.
         key: Of the random numbers.
@@ -93,27 +108,35 @@ def states(
     Returns:
         float32 [B, T, d]; place t has read the start token and the first t items.
     """
+    items, actions, gaps = steps
     places = items.shape[1] + 1
-    keys = iter(jax.random.split(key, 1 + 2 * parameters["attention_in"].shape[0])) if key is not None else None
+    layers = parameters["attention_in"].shape[0]
 
-    def drop(values: Array) -> Array:
-        if keys is None or dropout == 0.0:
+    def drop(values: Array, key: Array | None) -> Array:
+        if key is None or dropout == 0.0:
             return values
         # Eight random bits decide well enough, and cost a quarter of the 32 behind `jax.random.bernoulli`.
         level = round(256 * dropout)
-        kept = jax.random.bits(next(keys), values.shape, jnp.uint8) >= level
+        kept = jax.random.bits(key, values.shape, jnp.uint8) >= level
         return jnp.where(kept, values * (256 / (256 - level)), 0.0)
 
     start = jnp.broadcast_to(parameters["start"], (items.shape[0], 1, parameters["start"].shape[0]))
-    hidden = jnp.concatenate([start, parameters["item_embeddings"][items]], axis=1)  # [B, T, d]
-    hidden = drop(hidden + parameters["positions"][:places])
+    inputs = parameters["item_embeddings"][items] + parameters["actions"][actions] + parameters["gaps"][gaps]
+    hidden = jnp.concatenate([start, inputs], axis=1)  # [B, T, d]
+    hidden = drop(hidden + parameters["positions"][:places], None if key is None else jax.random.fold_in(key, layers))
     allowed = jnp.tril(jnp.ones((places, places), bool))
-    for layer in range(parameters["attention_in"].shape[0]):
-        block = {name: value[layer] for name, value in parameters.items() if name.startswith(("attention", "forward"))}
-        hidden = hidden + drop(_attention(block, hidden, heads=heads, allowed=allowed))
+    blocks = {name: value for name, value in parameters.items() if name.startswith(("attention", "forward"))}
+
+    def apply(hidden: Array, layer: tuple[Parameters, Array]) -> tuple[Array, None]:
+        block, number = layer
+        first, second = (None, None) if key is None else jax.random.split(jax.random.fold_in(key, number))
+        hidden = hidden + drop(_attention(block, hidden, heads=heads, allowed=allowed), first)
         normed = _norm(hidden, block["forward_norm"], block["forward_norm_bias"])
         inner = jax.nn.relu(normed @ block["forward_in"] + block["forward_in_bias"])
-        hidden = hidden + drop(inner @ block["forward_out"] + block["forward_out_bias"])
+        return hidden + drop(inner @ block["forward_out"] + block["forward_out_bias"], second), None
+
+    # A loop that is compiled once for all layers.
+    hidden, _ = jax.lax.scan(apply, hidden, (blocks, jnp.arange(layers)))
     return _norm(hidden, parameters["final_norm"], parameters["final_norm_bias"])
 
 

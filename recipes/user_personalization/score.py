@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 
 from common.errors import CorruptArtifact
 from recipes.arrays import map_arrays, save_arrays
-from recipes.interface import FloatArray, Histories, ItemIndexes
+from recipes.blend.score import Blend
+from recipes.interface import Adjustment, FloatArray, Histories, History, ItemIndexes
+from recipes.rules import Followers
+from recipes.user_personalization.gaps import gap_buckets
 
 __all__ = ["PARAMETERS", "UserPersonalizationScorer", "load"]
 
 #: Arrays of the network beside the item vectors, in files of these names.
 PARAMETERS = (
-    "start", "positions",
+    "actions", "gaps", "start", "positions",
     "attention_norm", "attention_norm_bias", "attention_in", "attention_in_bias", "attention_out", "attention_out_bias",
     "forward_norm", "forward_norm_bias", "forward_in", "forward_in_bias", "forward_out", "forward_out_bias",
     "final_norm", "final_norm_bias",
@@ -29,6 +32,15 @@ PARAMETERS = (
 
 #: Places worked on at once by `queries`: their states fit into the cache.
 _BATCH_PLACES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """What the network reads, padded on the right: items, actions and gap buckets, each [B, T - 1]."""
+
+    items: ItemIndexes
+    actions: NDArray[np.uint8]
+    gaps: NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +59,11 @@ class UserPersonalizationScorer:
     """Makes the vector of a history by one pass of the network; see `recipes.interface.Scorer`.
 
     Args:
-        item_vectors: float32 [n_items, d + 1]: the embeddings, and the bias as the last coordinate.
+        item_vectors: float32 [n_items, d + 1], as `Blend.item_vectors` makes them of the embeddings and biases.
         parameters: The arrays named in `PARAMETERS`.
         heads: Attention heads.
-        repeat_bias: Added to the score of items of the history.
+        blend: Learnt on top of the network.
+        followers: The rules that are blended in.
     """
 
     def __init__(
@@ -59,31 +72,36 @@ class UserPersonalizationScorer:
         parameters: Mapping[str, FloatArray],
         *,
         heads: int,
-        repeat_bias: float,
+        blend: Blend,
+        followers: Followers,
     ) -> None:
         self.item_vectors = item_vectors
-        self.repeat_bias = repeat_bias
+        self.blend = blend
+        self._followers = followers
+        # The network reads the embeddings as they were learnt.
+        self._scale = np.float32(1.0 / blend.network)
         self._parameters = dict(parameters)
         self._heads = heads
         self._width = item_vectors.shape[1] - 1
         self._positions = parameters["positions"]
         self._max_length = len(self._positions) - 1
+        self._n_actions = len(parameters["actions"])
         self._blocks = [self._fold(layer) for layer in range(len(parameters["attention_in"]))]
         places = len(self._positions)
         self._mask = np.triu(np.full((places, places), -np.inf, np.float32), k=1)
 
-    def query(self, history: ItemIndexes) -> FloatArray:
+    def query(self, history: History) -> FloatArray:
         """Make the vector of one history: float32 [d + 1]."""
-        known = history[(history >= 0) & (history < len(self.item_vectors))][-self._max_length :]
-        vector: FloatArray = self._run(known[None, :], np.array([len(known)]))[0]
+        known = history.known(len(self.item_vectors)).newest(self._max_length)
+        steps = _Steps(known.items[None], self._actions(known.actions)[None], gap_buckets(known.times)[None])
+        vector: FloatArray = self._run(steps, np.array([len(known)]))[0]
         return vector
 
     def queries(self, histories: Histories) -> FloatArray:
         """Make the vectors of many histories: float32 [number of histories, d + 1]."""
         known = (histories.items >= 0) & (histories.items < len(self.item_vectors))
         if not known.all():
-            counts = np.concatenate([[0], np.cumsum(known)])
-            histories = Histories(counts[histories.offsets], histories.items[known])
+            histories = histories.where(known)
         histories = histories.newest(self._max_length)
         lengths = histories.lengths()
         order = np.argsort(lengths, kind="stable")
@@ -94,21 +112,35 @@ class UserPersonalizationScorer:
             while end < len(order) and (end + 1 - begin) * (lengths[order[end]] + 1) <= _BATCH_PLACES:
                 end += 1
             rows = order[begin:end]
-            items = np.zeros((len(rows), int(lengths[rows[-1]])), np.int32)
-            filled = np.arange(items.shape[1]) < lengths[rows][:, None]
-            items[filled] = histories.take(rows).items
-            found[rows] = self._run(items, lengths[rows])
+            found[rows] = self._run(self._pad(histories.take(rows)), lengths[rows])
             begin = end
         return found
 
+    def adjust(self, history: History) -> Adjustment:
+        """Work out what rules and repeats change."""
+        known = history.known(len(self.item_vectors))
+        return self.blend.adjust(self._followers, History(known.items, self._actions(known.actions), known.times))
+
+    def _actions(self, actions: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Take event types that are newer than the model for unknown ones."""
+        return np.where(actions < self._n_actions, actions, np.uint8(0))
+
+    def _pad(self, histories: Histories) -> _Steps:
+        lengths = histories.lengths()
+        shape = (len(histories), int(lengths.max(initial=0)))
+        filled = np.arange(shape[1]) < lengths[:, None]
+        items, actions, times = np.zeros(shape, np.int32), np.zeros(shape, np.uint8), np.zeros(shape, np.int64)
+        items[filled], actions[filled], times[filled] = histories.items, histories.actions, histories.times
+        return _Steps(items, self._actions(actions), gap_buckets(times))
+
     def save(self, folder: Path) -> None:
-        """Write the item vectors, the parameters and the two scalars."""
-        arrays: dict[str, NDArray[np.generic]] = {
+        """Write the item vectors, the parameters, the blend and the rules."""
+        own: dict[str, NDArray[np.generic]] = {
             "item_vectors": self.item_vectors,
             "heads": np.array(self._heads, np.int32),
-            "repeat_bias": np.array(self.repeat_bias, np.float64),
         }
-        save_arrays(folder, arrays | self._parameters)
+        save_arrays(folder, own | self._parameters | self.blend.arrays())
+        self._followers.save(folder)
 
     def _fold(self, layer: int) -> _Block:
         """Fold the normalisation before each product, and the attention's scale, into the product's weights."""
@@ -129,12 +161,16 @@ class UserPersonalizationScorer:
             forward_out_bias=own["forward_out_bias"].copy(),
         )
 
-    def _run(self, items: ItemIndexes, lengths: NDArray[np.int64]) -> FloatArray:
-        """Read padded sequences, int32 [B, T - 1], and return the query vector after the last item of each."""
-        batch, places = items.shape[0], items.shape[1] + 1
+    def _run(self, steps: _Steps, lengths: NDArray[np.int64]) -> FloatArray:
+        """Read padded sequences and return the query vector after the last step of each."""
+        batch, places = steps.items.shape[0], steps.items.shape[1] + 1
         hidden = np.empty((batch, places, self._width), np.float32)
         hidden[:, 0] = self._parameters["start"]
-        hidden[:, 1:] = self.item_vectors[items, : self._width]
+        hidden[:, 1:] = self.item_vectors[steps.items, : self._width]
+        if self._scale != 1.0:
+            hidden[:, 1:] *= self._scale
+        hidden[:, 1:] += self._parameters["actions"][steps.actions]
+        hidden[:, 1:] += self._parameters["gaps"][steps.gaps]
         hidden += self._positions[:places]
         for block in self._blocks[:-1]:
             hidden += self._attend_all(block, _norm(hidden))
@@ -183,14 +219,20 @@ def load(folder: Path) -> UserPersonalizationScorer:
     Raises:
         CorruptArtifact: Files are missing, cannot be read or do not fit together.
     """
-    arrays = map_arrays(folder, ("item_vectors", "heads", "repeat_bias", *PARAMETERS))
-    vectors, heads, repeat_bias = arrays.pop("item_vectors"), arrays.pop("heads"), arrays.pop("repeat_bias")
+    arrays = map_arrays(folder, ("item_vectors", "heads", *PARAMETERS, *Blend.names()))
+    vectors, heads = arrays["item_vectors"], arrays["heads"]
     width = arrays["start"].shape[-1]
     if vectors.ndim != 2 or vectors.shape[1] != width + 1 or heads.shape != () or width % int(heads):
         raise CorruptArtifact(
             f"`item_vectors.npy`: got shape {vectors.shape}, want {width + 1} columns, as `start.npy` tells"
         )
-    return UserPersonalizationScorer(vectors, arrays, heads=int(heads), repeat_bias=float(repeat_bias))
+    return UserPersonalizationScorer(
+        vectors,
+        {name: arrays[name] for name in PARAMETERS},
+        heads=int(heads),
+        blend=Blend.from_arrays(arrays),
+        followers=Followers.load(folder, n_items=len(vectors)),
+    )
 
 
 def _forward(block: _Block, hidden: FloatArray) -> FloatArray:

@@ -6,12 +6,13 @@ so that an item is learnt with little and with much before it. Each shape of a b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recipes.interface import FloatArray, Histories, ItemIndexes
+from recipes.user_personalization.gaps import gap_buckets
 
 __all__ = ["Batch", "batch_shapes", "epoch_batches"]
 
@@ -19,16 +20,19 @@ __all__ = ["Batch", "batch_shapes", "epoch_batches"]
 _SHORT = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Windows as rows, padded on the right.
 
     Attributes:
         items: int32 [B, T].
+        actions: int32 [B, T].
+        gaps: int32 [B, T], buckets of the time since the step before.
         weights: float32 [B, T], of each item as a target; 0 for padding.
     """
 
     items: ItemIndexes
+    actions: ItemIndexes
+    gaps: ItemIndexes
     weights: FloatArray
 
 
@@ -106,11 +110,14 @@ def _pack(
 ) -> Batch:
     begins, lengths, first = windows
     items, mass = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+    actions, times = np.zeros(shape, np.int32), np.zeros(shape, np.int64)
     columns = np.arange(shape[1])
     filled = columns < lengths[:, None]
     places = (begins[:, None] + columns)[filled]
     items[: len(begins)][filled] = histories.items[places]
+    actions[: len(begins)][filled] = histories.actions[places]
+    times[: len(begins)][filled] = histories.times[places]
     mass[: len(begins)][filled] = weights[places]
     # The start token stands for the beginning of a history: it predicts nothing in the middle of one.
     mass[: len(begins), 0][~first] = 0.0
-    return Batch(items, mass)
+    return Batch(items, actions, gap_buckets(times), mass)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RecentEvent", "continue_history", "newer_events"]
+__all__ = ["RecentEvent", "Steps", "known_steps", "newer_events"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +47,37 @@ def newer_events(events: Iterable[RecentEvent], *, watermark: int, event_type: s
     return found
 
 
-def continue_history(
-    snapshot: NDArray[np.int32],
-    events: Sequence[RecentEvent],
-    *,
-    index_of: Callable[[str], int | None],
-    limit: int,
-) -> NDArray[np.int32]:
-    """Append recent events to a history.
+class Steps(NamedTuple):
+    """Events as models read them, oldest first.
+
+    Attributes:
+        items: int32 [m], item indexes.
+        actions: uint8 [m], numbers of event types; 0 for those that the model does not know.
+        times: int64 [m], seconds since 1970.
+    """
+
+    items: NDArray[np.int32]
+    actions: NDArray[np.uint8]
+    times: NDArray[np.int64]
+
+
+def known_steps(
+    events: Iterable[RecentEvent], *, index_of: Callable[[str], int | None], actions: Mapping[str, int]
+) -> Steps:
+    """Translate events for a model.
 
     Args:
-        snapshot: int32 [m], item indexes, oldest first.
         events: Oldest first.
         index_of: Gives an item's index, None for items that the model does not know; those are left out.
-        limit: Length of the result at most; the newest stay.
-
-    Returns:
-        int32 [up to limit].
+        actions: Numbers of the event types that the model knows, from 1 on.
     """
-    indexes = [index for event in events if (index := index_of(event.item_id)) is not None]
-    return np.concatenate([snapshot, np.array(indexes, np.int32)])[-limit:]
+    found = [
+        (index, actions.get(event.event_type, 0), event.millis // 1000)
+        for event in events
+        if (index := index_of(event.item_id)) is not None
+    ]
+    return Steps(
+        np.array([item for item, _, _ in found], np.int32),
+        np.array([action for _, action, _ in found], np.uint8),
+        np.array([seconds for _, _, seconds in found], np.int64),
+    )

@@ -1,4 +1,4 @@
-"""Campaigns as this worker serves them: a model, what the campaign says about it, and the vectors of active users."""
+"""Campaigns as this worker serves them: a model, what the campaign says about it, and the queries of active users."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from recipes.interface import FloatArray, ItemIndexes
-from runtime_service.domain.histories import continue_history, newer_events
+from recipes.interface import Adjustment, FloatArray, History
+from runtime_service.domain.histories import known_steps, newer_events
 from runtime_service.history import RecentHistory
 from runtime_service.serving.model import Model
 from runtime_service.serving.retrieval import Ranked
 
-__all__ = ["Assignment", "Deployment", "DeploymentTable", "QueryCache"]
+__all__ = ["Assignment", "Deployment", "DeploymentTable", "Query", "QueryCache"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,23 @@ class Assignment:
     event_type: str | None
 
 
-class QueryCache:
-    """The vectors of users with recent events, least recently used out first.
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a history comes to.
 
-    A vector is good for as long as its user has no newer event; results are not kept.
+    Attributes:
+        vector: float32 [d], of the scorer.
+        change: Its adjustment.
+    """
+
+    vector: FloatArray
+    change: Adjustment
+
+
+class QueryCache:
+    """The queries of users with recent events, least recently used out first.
+
+    A query is good for as long as its user has no newer event; results are not kept.
 
     Args:
         size: Users at most; 0 keeps none.
@@ -46,20 +59,20 @@ class QueryCache:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._entries: OrderedDict[str, tuple[int, FloatArray, ItemIndexes]] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[int, Query]] = OrderedDict()
 
-    def get(self, user_id: str, last_offset: int) -> tuple[FloatArray, ItemIndexes] | None:
-        """Return the vector and history of a user whose newest event is the one at `last_offset`."""
+    def get(self, user_id: str, last_offset: int) -> Query | None:
+        """Return the query of a user whose newest event is the one at `last_offset`."""
         entry = self._entries.get(user_id)
         if entry is None or entry[0] != last_offset:
             return None
         self._entries.move_to_end(user_id)
-        return entry[1], entry[2]
+        return entry[1]
 
-    def put(self, user_id: str, last_offset: int, *, query: FloatArray, history: ItemIndexes) -> None:
-        """Keep a vector and the history that it was made of."""
+    def put(self, user_id: str, last_offset: int, query: Query) -> None:
+        """Keep a query that was made when the newest event was the one at `last_offset`."""
         if self._size:
-            self._entries[user_id] = (last_offset, query, history)
+            self._entries[user_id] = (last_offset, query)
             self._entries.move_to_end(user_id)
             if len(self._entries) > self._size:
                 self._entries.popitem(last=False)
@@ -72,19 +85,21 @@ class Deployment:
     Attributes:
         assignment: What is served.
         model: The loaded artifact.
-        cache: Vectors of active users.
-        newcomer: The vector of an empty history.
+        cache: Queries of active users.
+        newcomer: The query of an empty history.
     """
 
     assignment: Assignment
     model: Model
     cache: QueryCache = field(repr=False)
-    newcomer: FloatArray = field(repr=False)
+    newcomer: Query = field(repr=False)
 
     @classmethod
     def make(cls, assignment: Assignment, model: Model, *, cache_users: int) -> Deployment:
         """Put a model to work for a campaign."""
-        return cls(assignment, model, QueryCache(cache_users), model.scorer.query(model.snapshot_history(None)))
+        nothing = model.snapshot_history(None)
+        newcomer = Query(model.scorer.query(nothing), model.scorer.adjust(nothing))
+        return cls(assignment, model, QueryCache(cache_users), newcomer)
 
     def reassigned(self, assignment: Assignment) -> Deployment:
         """Return the same deployment with what the control plane says about it now."""
@@ -98,34 +113,30 @@ class Deployment:
             recent: The user's recent events.
             limit: Items wanted, at least 1.
         """
-        query, history = self._state(user_id, recent)
-        return self.model.retrieval.find(query, history=history, limit=limit)
+        query = self._query(user_id, recent)
+        return self.model.retrieval.find(query.vector, change=query.change, limit=limit)
 
-    def _state(self, user_id: str, recent: RecentHistory | None) -> tuple[FloatArray, ItemIndexes]:
+    def _query(self, user_id: str, recent: RecentHistory | None) -> Query:
         model = self.model
         if not user_id or not model.recipe.uses_history:
-            return self.newcomer, model.snapshot_history(None)
+            return self.newcomer
         if recent is not None and recent.last_offset > model.watermark:
             known = self.cache.get(user_id, recent.last_offset)
             return known if known is not None else self._continued(user_id, recent)
         user = model.users.index(user_id)
         if user is None:
-            return self.newcomer, model.snapshot_history(None)
-        return model.user_vectors[user], model.histories.of(user)
+            return self.newcomer
+        # Vectors were made at training. Adjustments are made here: they would take more room than the histories.
+        return Query(model.user_vectors[user], model.scorer.adjust(model.histories.of(user)))
 
-    def _continued(self, user_id: str, recent: RecentHistory) -> tuple[FloatArray, ItemIndexes]:
+    def _continued(self, user_id: str, recent: RecentHistory) -> Query:
         model = self.model
-        user = model.users.index(user_id)
-        snapshot = model.snapshot_history(user)
-        history = continue_history(
-            snapshot,
-            newer_events(recent.events(), watermark=model.watermark, event_type=self.assignment.event_type),
-            index_of=model.items.index,
-            limit=model.recipe.max_history,
-        )
-        query = model.scorer.query(history)
-        self.cache.put(user_id, recent.last_offset, query=query, history=history)
-        return query, history
+        newer = newer_events(recent.events(), watermark=model.watermark, event_type=self.assignment.event_type)
+        steps = known_steps(newer, index_of=model.items.index, actions=model.actions)
+        history = model.continued_history(model.users.index(user_id), History(*steps))
+        query = Query(model.scorer.query(history), model.scorer.adjust(history))
+        self.cache.put(user_id, recent.last_offset, query)
+        return query
 
 
 class DeploymentTable:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from common.artifacts import Artifact, open_artifact
 from common.errors import CorruptArtifact, OperationUnavailable
 from common.storage import Store
 from common.vocabulary import Vocabulary
 from recipes.arrays import map_arrays
-from recipes.interface import FloatArray, Histories, ItemIndexes, Recipe, Scorer
+from recipes.interface import FloatArray, Histories, History, Recipe, Scorer
 from recipes.registry import recipe as find_recipe
 from recipes.registry import scorer_loader
 from runtime_service.serving.retrieval import IndexMode, Retrieval, open_retrieval
@@ -25,7 +23,7 @@ from runtime_service.serving.retrieval import IndexMode, Retrieval, open_retriev
 __all__ = ["Model", "ModelLoader"]
 
 _SERVED_TYPES = ("USER_PERSONALIZATION", "POPULAR_ITEMS")
-_NO_ITEMS: ItemIndexes = np.empty(0, np.int32)
+_NOTHING = History.of_items([])
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,7 @@ class Model:
         users: Ids and indexes of the users known at the snapshot.
         user_vectors: float32 [n_users, d], the query of each user at the snapshot.
         histories: Of the same users.
+        actions: Numbers of the event types that the model knows, as the histories carry them.
         watermark: Offset of the last event that the snapshot contains.
     """
 
@@ -52,11 +51,17 @@ class Model:
     users: Vocabulary
     user_vectors: FloatArray
     histories: Histories
+    actions: Mapping[str, int]
     watermark: int
 
-    def snapshot_history(self, user: int | None) -> ItemIndexes:
-        """Return a user's items at the snapshot, oldest first; nothing for an unknown user."""
-        return _NO_ITEMS if user is None else self.histories.of(user)
+    def snapshot_history(self, user: int | None) -> History:
+        """Return what a user did until the snapshot, oldest first; nothing for an unknown user."""
+        return _NOTHING if user is None else self.histories.of(user)
+
+    def continued_history(self, user: int | None, newer: History) -> History:
+        """Return what a user did until the snapshot and since, as far as the recipe can make use of it."""
+        whole = Histories.gather([self.snapshot_history(user), newer])
+        return History(whole.items, whole.actions, whole.times).newest(self.recipe.max_history)
 
 
 class ModelLoader:
@@ -98,7 +103,9 @@ class ModelLoader:
                 f"`recipe`: got {recipe.name} of type {recipe.recipe_type}, want one of type {served}"
             )
         scorer = scorer_loader(recipe)(folder)
-        arrays = map_arrays(folder, ("user_vectors", "history_offsets", "history_items"))
+        arrays = map_arrays(
+            folder, ("user_vectors", "history_offsets", "history_items", "history_actions", "history_times")
+        )
         items = Vocabulary.load(folder, "items")
         return Model(
             recipe=recipe,
@@ -108,7 +115,13 @@ class ModelLoader:
             item_ids=items.ids(range(len(items))),
             users=Vocabulary.load(folder, "users"),
             user_vectors=arrays["user_vectors"],
-            histories=Histories(arrays["history_offsets"], arrays["history_items"]),
+            histories=Histories(
+                arrays["history_offsets"],
+                items=arrays["history_items"],
+                actions=arrays["history_actions"],
+                times=arrays["history_times"],
+            ),
+            actions={name: number for number, name in enumerate(manifest.event_types, start=1)},
             watermark=manifest.snapshot.event_watermark,
         )
 
@@ -139,19 +152,22 @@ def _check(model: Model, artifact: Artifact) -> None:
         "user_vectors.npy": (model.user_vectors.shape, (manifest.n_users, dimensions)),
         "history_offsets.npy": (model.histories.offsets.shape, (manifest.n_users + 1,)),
         "history_items.npy": (len(model.histories.items), total),
+        "history_actions.npy": (len(model.histories.actions), total),
+        "history_times.npy": (len(model.histories.times), total),
     }
     for name, (got, want) in facts.items():
         if got != want:
             raise CorruptArtifact(f"`{name}`: got {got}, want {want}, as the other files tell")
     if n_items == 0:
         raise CorruptArtifact("`items.*.npy`: got no items, want at least one to recommend")
+    if total and int(model.histories.actions.max()) > len(model.actions):
+        raise CorruptArtifact(f"`history_actions.npy`: got types out of range, want 0 to {len(model.actions)}")
     if total and not 0 <= int(model.histories.items.min()) <= int(model.histories.items.max()) < n_items:
         raise CorruptArtifact(f"`history_items.npy`: got indexes out of range, want 0 to {n_items - 1}")
 
 
 def _warm(model: Model) -> None:
     """Answer for nobody and for a known user, so that the first caller does not wait for the disk."""
-    query = model.scorer.query(_NO_ITEMS)
-    model.retrieval.find(query, history=_NO_ITEMS, limit=1)
+    model.retrieval.find(model.scorer.query(_NOTHING), change=model.scorer.adjust(_NOTHING), limit=1)
     if len(model.users):
-        model.retrieval.find(model.user_vectors[0], history=model.histories.of(0), limit=1)
+        model.retrieval.find(model.user_vectors[0], change=model.scorer.adjust(model.histories.of(0)), limit=1)

@@ -10,8 +10,8 @@ import numpy as np
 
 from common.errors import CorruptArtifact
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
-from recipes.index import AnnoyIndex, recommend
-from recipes.interface import FloatArray, ItemIndexes, Scorer
+from recipes.index import AnnoyIndex, search_adjusted
+from recipes.interface import Adjustment, FloatArray, ItemIndexes, Scorer
 from recipes.selection import best
 
 __all__ = ["ANNOY_FILE", "AnnoyRetrieval", "ExactRetrieval", "IndexMode", "Ranked", "Retrieval", "open_retrieval"]
@@ -40,12 +40,12 @@ class Ranked:
 class Retrieval(Protocol):
     """Finds the best items; immutable."""
 
-    def find(self, query: FloatArray, *, history: ItemIndexes, limit: int) -> Ranked:
+    def find(self, query: FloatArray, *, change: Adjustment, limit: int) -> Ranked:
         """Return the best items for a user.
 
         Args:
             query: float32 [d], the scorer's vector of the history.
-            history: int32 [m], item indexes, all known; their scores change by the scorer's repeat bias.
+            change: The scorer's adjustment for the history.
             limit: Items wanted, at least 1.
         """
 
@@ -55,14 +55,12 @@ class ExactRetrieval:
 
     def __init__(self, scorer: Scorer) -> None:
         self._vectors = scorer.item_vectors
-        self._repeat_bias = np.float32(scorer.repeat_bias)
 
-    def find(self, query: FloatArray, *, history: ItemIndexes, limit: int) -> Ranked:
+    def find(self, query: FloatArray, *, change: Adjustment, limit: int) -> Ranked:
         """Return the best items for a user."""
         scores: FloatArray = self._vectors @ query
-        if self._repeat_bias and len(history):
-            # An item that occurs twice is still adjusted once: numpy reads all before it writes.
-            scores[history] += self._repeat_bias
+        if len(change.items):
+            scores[change.items] += change.values
         items = best(scores, limit)
         top = scores[items]
         highest = top[0]
@@ -72,16 +70,16 @@ class ExactRetrieval:
 
 
 class AnnoyRetrieval:
-    """Scores what Annoy finds, and the history; the softmax runs over these candidates."""
+    """Scores what Annoy finds, and what is adjusted; the softmax runs over these candidates."""
 
     def __init__(self, scorer: Scorer, index: AnnoyIndex) -> None:
-        self._scorer = scorer
+        self._vectors = scorer.item_vectors
         self._index = index
 
-    def find(self, query: FloatArray, *, history: ItemIndexes, limit: int) -> Ranked:
+    def find(self, query: FloatArray, *, change: Adjustment, limit: int) -> Ranked:
         """Return the best items for a user."""
-        items, scores = recommend(
-            self._index, self._scorer, history=history, limit=max(limit, _CANDIDATES), query=query
+        items, scores = search_adjusted(
+            self._index, self._vectors, query=query, change=change, limit=max(limit, _CANDIDATES)
         )
         shares = np.exp(scores - scores[0])
         return Ranked(items[:limit], shares[:limit] / shares.sum())

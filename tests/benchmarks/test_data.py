@@ -11,7 +11,7 @@ from common.errors import InvalidInput
 
 def histories(dataset):
     found = dataset.data.histories()
-    return {user: [dataset.items[item] for item in found.of(row)] for row, user in enumerate(dataset.users)}
+    return {user: [dataset.items[item] for item in found.of(row).items] for row, user in enumerate(dataset.users)}
 
 
 def test_sequences_of_one_line_a_user(tmp_path):
@@ -36,6 +36,14 @@ def test_a_line_without_items_is_named(tmp_path):
 def test_tables_are_ordered_by_time_and_ids_stay_text(tmp_path):
     (tmp_path / "rows.csv").write_text("ITEM_ID,USER_ID,TIMESTAMP,EVENT_TYPE\n007,a,20,x\n07,a,10,x\n7,a,20,x\n")
     assert histories(load(str(tmp_path / "rows.csv"))) == {"a": ["07", "007", "7"]}
+
+
+def test_event_types_are_numbered_where_there_are_any(tmp_path):
+    (tmp_path / "rows.csv").write_text("timestamp,eventType,contentId,personId\n1,LIKE,a,p\n2,VIEW,b,p\n3,VIEW,c,p\n")
+    (tmp_path / "plain.csv").write_text("timestamp,item,user\n1,a,p\n")
+    found, plain = load(str(tmp_path / "rows.csv")).data, load(str(tmp_path / "plain.csv")).data
+    assert (found.event_types, found.interactions.action.tolist()) == (("VIEW", "LIKE"), [2, 1, 1])
+    assert (plain.event_types, plain.interactions.action.tolist()) == ((), [0])
 
 
 def test_atomic_files_carry_types_behind_names(tmp_path):

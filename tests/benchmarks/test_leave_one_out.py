@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from benchmarks.quality.leave_one_out import leave_one_out, metrics, run_recipe, run_rules
+from benchmarks.quality.leave_one_out import count_held_out, leave_one_out, metrics, run_recipe, run_rules
 from recipes.registry import RECIPES
+from recipes.user_personalization.validation import hold_out
 from tests.recipes.suite import make_data, noise, ring_walks
 
 QUICK = {"embedding_size": "16", "max_length": "8", "learning_rate": "0.01", "epochs": "15"}
 
 
 def as_lists(histories):
-    return [histories.of(user).tolist() for user in range(len(histories))]
+    return [histories.of(user).items.tolist() for user in range(len(histories))]
 
 
 def test_the_newest_is_the_target_and_the_second_newest_is_shown_but_not_learnt():
@@ -20,6 +21,15 @@ def test_the_newest_is_the_target_and_the_second_newest_is_shown_but_not_learnt(
     assert as_lists(split.shown.histories()) == [[0, 1, 2], [4, 5], [6], [7, 8]]
     assert as_lists(split.histories) == [[0, 1, 2], [7, 8]]
     assert split.targets.tolist() == [3, 9]
+
+
+def test_a_recipe_holds_out_the_second_newest_of_every_tested_user():
+    split = leave_one_out(make_data([list(range(user % 40 + 1)) for user in range(80)], n_items=40))
+
+    validation, _ = hold_out(split.shown.histories(), wanted=count_held_out(split), seed=1)
+
+    newest = [history[-1] for history in as_lists(split.shown.histories()) if len(history) >= 2]
+    assert validation.targets.tolist() == newest
 
 
 def test_the_target_is_ranked_among_the_items_that_were_not_seen():

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from recipes.evaluation.metrics import hit_rate
-from recipes.evaluation.ranking import by_vectors, target_ranks, top_items
+from recipes.evaluation.ranking import by_scorer, target_ranks, top_items
 from recipes.evaluation.split import hold_out_last
-from recipes.interface import Histories, Interactions, TrainingData
+from recipes.interface import Histories, History, Interactions, TrainingData
 from recipes.registry import fitter, recipe, scorer_loader
 from recipes.selection import best
 
@@ -63,10 +63,16 @@ def creatures_of_habit():
     return make_data([random.choice(items, 9) for items in own], NOISE_ITEMS)
 
 
+def adjustments(scorer, histories):
+    """Return what a scorer adds for each history, as bytes."""
+    changes = [scorer.adjust(histories.of(row)) for row in range(len(histories))]
+    return [(change.items.tobytes(), change.values.tobytes()) for change in changes]
+
+
 def same_scorer(first, second, histories):
     return (
         first.item_vectors.tobytes() == second.item_vectors.tobytes()
-        and first.repeat_bias == second.repeat_bias
+        and adjustments(first, histories) == adjustments(second, histories)
         and first.queries(histories).tobytes() == second.queries(histories).tobytes()
     )
 
@@ -92,13 +98,11 @@ class RecipeSuite:
 
     @classmethod
     def hit_rate_at(cls, scorer, split, limit):
-        queries = scorer.queries(split.histories)
         ranks = target_ranks(
-            by_vectors(scorer.item_vectors, queries),
+            by_scorer(scorer, split.histories),
             n_items=len(scorer.item_vectors),
             histories=split.histories,
             targets=split.relevant.items,
-            repeat_bias=scorer.repeat_bias,
         )
         return hit_rate(ranks, limit)
 
@@ -155,47 +159,57 @@ class RecipeSuite:
         np.testing.assert_allclose(together, alone, atol=1e-5)
 
     def test_a_new_user_gets_what_users_begin_with(self, scorer):
-        nothing = np.empty(0, np.int32)
+        nothing = History.of_items([])
+        assert len(scorer.adjust(nothing).items) == 0
         assert best(scorer.item_vectors @ scorer.query(nothing), 1).tolist() == [FRONT_DOOR]
 
+    def test_adjustments_name_each_item_once(self, scorer, rings):
+        changes = [scorer.adjust(rings.histories.of(row)) for row in range(len(rings.histories))]
+        assert {(change.items.dtype.name, change.values.dtype.name) for change in changes} == {("int32", "float32")}
+        assert all(len(np.unique(change.items)) == len(change.items) == len(change.values) for change in changes)
+        assert all(np.isfinite(change.values).all() for change in changes)
+
+    def test_event_types_and_times_beyond_the_model_are_taken(self, scorer):
+        items = np.array(walk(3, 4), np.int32)
+        far = History(items, np.full(4, 255, np.uint8), np.array([0, 5, 2, 2**40]))
+        assert np.isfinite(scorer.query(far)).all()
+        assert np.isfinite(scorer.adjust(far).values).all()
+
     def test_no_users_are_no_error(self, scorer):
-        nobody = Histories(np.zeros(1, np.int64), np.empty(0, np.int32))
+        nobody = Histories.of_items(np.zeros(1, np.int64), np.empty(0, np.int32))
         assert scorer.queries(nobody).shape == (0, scorer.item_vectors.shape[1])
 
     def test_unknown_items_are_passed_over(self, scorer):
-        known = np.array(walk(3, 4), np.int32)
-        mixed = np.insert(known, [0, 2, 4], [-1, N_ITEMS, 2**31 - 1]).astype(np.int32)
+        known = History.of_items(walk(3, 4))
+        mixed = History.of_items(np.insert(known.items, [0, 2, 4], [-1, N_ITEMS, 2**31 - 1]))
         np.testing.assert_array_equal(scorer.query(mixed), scorer.query(known))
-        of_both = Histories(np.array([0, len(mixed), len(mixed) + len(known)]), np.concatenate([mixed, known]))
+        of_both = Histories.gather([mixed, known])
+        assert len(set(adjustments(scorer, of_both))) == 1
         np.testing.assert_allclose(*scorer.queries(of_both), atol=1e-5)
 
     def test_a_history_of_any_length_is_taken(self, scorer):
         limit = recipe(self.name).max_history
-        assert np.isfinite(scorer.query(np.resize(np.array(walk(0, RING), np.int32), limit + 50))).all()
+        history = History.of_items(np.resize(walk(0, RING), limit + 50))
+        assert np.isfinite(scorer.query(history)).all()
+        assert np.isfinite(scorer.adjust(history).values).all()
 
     def test_the_history_counts_exactly_where_declared(self, scorer):
-        first, second = (scorer.query(np.array(walk(start, 3), np.int32)) for start in (0, RING))
+        first, second = (scorer.query(History.of_items(walk(start, 3))) for start in (0, RING))
         assert np.array_equal(first, second) is not recipe(self.name).uses_history
 
     def test_learns_whether_users_come_back(self):
         split = hold_out_last(creatures_of_habit())
         scorer = self.make_fitter().fit(split.training)
-        lists = top_items(
-            by_vectors(scorer.item_vectors, scorer.queries(split.histories)),
-            n_items=NOISE_ITEMS, histories=split.histories, limit=1, repeat_bias=scorer.repeat_bias,
-        )  # fmt: skip
-        repeated = np.mean([lists[row, 0] in split.histories.of(row) for row in range(len(lists))])
+        lists = top_items(by_scorer(scorer, split.histories), n_items=NOISE_ITEMS, histories=split.histories, limit=1)
+        repeated = np.mean([lists[row, 0] in split.histories.of(row).items for row in range(len(lists))])
         if recipe(self.name).uses_history:
             assert repeated >= 0.9
         else:
-            assert scorer.repeat_bias == 0.0
+            assert not any(len(scorer.adjust(split.histories.of(row)).items) for row in range(len(lists)))
 
     def test_learns_that_users_never_come_back(self, scorer, rings):
-        lists = top_items(
-            by_vectors(scorer.item_vectors, scorer.queries(rings.histories)),
-            n_items=N_ITEMS, histories=rings.histories, limit=5, repeat_bias=scorer.repeat_bias,
-        )  # fmt: skip
-        repeated = [np.isin(lists[row], rings.histories.of(row)).any() for row in range(len(lists))]
+        lists = top_items(by_scorer(scorer, rings.histories), n_items=N_ITEMS, histories=rings.histories, limit=5)
+        repeated = [np.isin(lists[row], rings.histories.of(row).items).any() for row in range(len(lists))]
         if recipe(self.name).uses_history:
             assert not any(repeated)
 

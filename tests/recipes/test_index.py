@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact
-from recipes.index import AnnoyIndex, ExactIndex, build_annoy, calibrate, recommend
+from recipes.index import AnnoyIndex, ExactIndex, build_annoy, calibrate, recommend, search_adjusted
 from recipes.index.annoy import with_extra_coordinate
+from recipes.interface import Adjustment, History
 
 N_ITEMS, WIDTH = 3000, 16
 
@@ -34,13 +35,17 @@ def forest(vectors, tmp_path_factory):
 
 
 class OneVector:
-    """A scorer whose query is given."""
+    """A scorer whose query is given, and which adds one value to what was used."""
 
-    def __init__(self, item_vectors, query, repeat_bias):
-        self.item_vectors, self.repeat_bias, self._query = item_vectors, repeat_bias, query
+    def __init__(self, item_vectors, query, value):
+        self.item_vectors, self._query, self._value = item_vectors, query, value
 
     def query(self, history):
         return self._query
+
+    def adjust(self, history):
+        used = np.unique(history.known(len(self.item_vectors)).items)
+        return Adjustment(used, np.full(len(used), self._value, np.float32))
 
 
 def test_exact_search_is_a_full_sort(vectors, queries):
@@ -148,13 +153,24 @@ def test_measuring_ends_where_annoy_is_no_cheaper(vectors, queries, forest):
     assert len(found.measurements) == 2
 
 
-@pytest.mark.parametrize("repeat_bias", [-30.0, -0.5, 0.0, 0.5, 30.0])
-def test_recommending_through_an_index_is_scoring_everything(vectors, queries, repeat_bias):
-    history = np.array([5, 17, 5, 2999, -1, 3000], np.int32)
+@pytest.mark.parametrize("value", [-30.0, -0.5, 0.0, 0.5, 30.0])
+def test_recommending_through_an_index_is_scoring_everything(vectors, queries, value):
+    history = History.of_items([5, 17, 5, 2999, -1, 3000])
     scores = vectors @ queries[0]
-    scores[[5, 17, 2999]] += np.float32(repeat_bias)
-    items, found = recommend(
-        ExactIndex(vectors), OneVector(vectors, queries[0], repeat_bias), history=history, limit=25
-    )
+    scores[[5, 17, 2999]] += np.float32(value)
+    items, found = recommend(ExactIndex(vectors), OneVector(vectors, queries[0], value), history=history, limit=25)
     assert items.tolist() == np.lexsort((np.arange(N_ITEMS), -scores))[:25].tolist()
     np.testing.assert_allclose(found, scores[items], rtol=1e-5)
+
+
+def test_the_best_items_may_all_be_lowered_and_the_worst_raised(vectors, queries):
+    scores = vectors @ queries[0]
+    order = np.argsort(-scores, kind="stable")
+    items = np.concatenate([order[:40], order[-3:]]).astype(np.int32)
+    change = Adjustment(items, np.repeat([-100.0, 200.0], [40, 3]).astype(np.float32))
+    scores[items] += change.values
+
+    found, _ = search_adjusted(ExactIndex(vectors), vectors, query=queries[0], change=change, limit=25)
+
+    assert found.tolist() == np.lexsort((np.arange(N_ITEMS), -scores))[:25].tolist()
+    assert set(found[:3].tolist()) == set(order[-3:].tolist())

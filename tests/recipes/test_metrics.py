@@ -18,7 +18,7 @@ KEYS = {
 
 def relevant(*users):
     offsets = np.cumsum([0, *(len(items) for items in users)])
-    return Histories(offsets, np.array([item for items in users for item in items], np.int32))
+    return Histories.of_items(offsets, np.array([item for items in users for item in items], np.int32))
 
 
 def measure(lists, *users, n_items=100):

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from recipes.evaluation import ranking
-from recipes.evaluation.ranking import by_vectors, target_ranks, top_items
-from recipes.interface import Histories
+from recipes.evaluation.ranking import by_scorer, by_vectors, target_ranks, top_items
+from recipes.interface import Adjustment, Histories
 from recipes.selection import best
 
 
 def histories(*users):
     offsets = np.cumsum([0, *(len(items) for items in users)])
-    return Histories(offsets, np.array([item for items in users for item in items], np.int32))
+    return Histories.of_items(offsets, np.array([item for items in users for item in items], np.int32))
 
 
 def fixed(rows):
@@ -52,10 +52,39 @@ def test_items_of_the_history_can_be_left_out():
     assert lists(scores, [[0, 1]], 2, exclude_seen=True) == [[2, 3]]
 
 
-def test_a_bias_on_repeats_counts_once_however_often_an_item_was_used():
-    assert lists([[5, 4, 0]], [[0, 0, 0]], 2, repeat_bias=-1.5) == [[1, 0]]
-    assert ranks([[5, 4, 0]], [[0, 0]], [0], repeat_bias=-1.5) == [2]
-    assert ranks([[5, 4, 0]], [[0, 0]], [0], repeat_bias=-0.5) == [1]
+class Repeats:
+    """A scorer that gives everybody the vector (1), and adds a value to what was used."""
+
+    def __init__(self, item_scores, value):
+        self.item_vectors = np.array(item_scores, np.float32)[:, None]
+        self._value = value
+
+    def queries(self, histories):
+        return np.ones((len(histories), 1), np.float32)
+
+    def adjust(self, history):
+        used = np.unique(history.items)
+        return Adjustment(used, np.full(len(used), self._value, np.float32))
+
+
+def ranks_of_two(value):
+    """Return the rank of item 0 for a user who used it twice, and for one who did not."""
+    scores = by_scorer(Repeats([5, 4, 0], value), own := histories([0, 0], [2]))
+    return target_ranks(scores, n_items=3, histories=own, targets=np.array([0, 0])).tolist()
+
+
+def test_a_scorer_scores_by_inner_products_and_the_adjustment_of_each_history():
+    assert by_scorer(Repeats([5, 4, 0], -1.5), histories([0, 0], [2]))(slice(0, 2)).tolist() == [
+        [3.5, 4, 0], [5, 4, -1.5],
+    ]  # fmt: skip
+    assert by_scorer(Repeats([5, 4, 0], -1.5), histories([0, 0], [2]))(slice(1, 2)).tolist() == [[5, 4, -1.5]]
+    assert ranks_of_two(-1.5) == [2, 1]
+    assert ranks_of_two(-0.5) == [1, 1]
+
+
+def test_queries_that_are_at_hand_are_used():
+    twice = np.full((1, 1), 2, np.float32)
+    assert by_scorer(Repeats([5, 4, 0], 1), histories([2]), queries=twice)(slice(0, 1)).tolist() == [[10, 8, 1]]
 
 
 def test_unknown_items_of_a_history_are_passed_over():
@@ -74,12 +103,12 @@ def test_vectors_score_by_inner_products():
 
 def test_batches_change_nothing(monkeypatch):
     random = np.random.default_rng(0)
-    items, queries = random.standard_normal((40, 5), np.float32), random.standard_normal((23, 5), np.float32)
     own = [random.integers(0, 40, 4) for _ in range(23)]
+    scorer = Repeats(random.standard_normal(40), 0.5)
 
     def ask():
-        scores = by_vectors(items, queries)
-        found = target_ranks(scores, n_items=40, histories=histories(*own), targets=np.arange(23), repeat_bias=0.5)
+        scores = by_scorer(scorer, histories(*own))
+        found = target_ranks(scores, n_items=40, histories=histories(*own), targets=np.arange(23))
         shown = top_items(scores, n_items=40, histories=histories(*own), limit=7, exclude_seen=True)
         return found.tolist(), shown.tolist()
 

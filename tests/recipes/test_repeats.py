@@ -11,7 +11,7 @@ N_ITEMS = 10
 
 def bias(repeated, *, users=200):
     """Learn from users with one item each, under a model that finds all ten items equally likely."""
-    histories = Histories(np.arange(users + 1), np.zeros(users, np.int32))
+    histories = Histories.of_items(np.arange(users + 1), np.zeros(users, np.int32))
     targets = np.where(np.arange(users) < repeated, 0, 1).astype(np.int32)
     flat = np.zeros((N_ITEMS, 1), np.float32)
     return learn_repeat_bias(flat, np.ones((users, 1), np.float32), histories=histories, targets=targets)
@@ -32,13 +32,13 @@ def test_users_who_never_or_always_come_back_reach_the_limits():
 
 
 def test_users_without_history_say_nothing():
-    empty = Histories(np.zeros(6, np.int64), np.empty(0, np.int32))
+    empty = Histories.of_items(np.zeros(6, np.int64), np.empty(0, np.int32))
     vectors, queries = np.zeros((N_ITEMS, 1), np.float32), np.ones((5, 1), np.float32)
     assert learn_repeat_bias(vectors, queries, histories=empty, targets=np.zeros(5, np.int32)) == 0.0
 
 
 def test_an_item_used_twice_counts_once():
-    histories = Histories(np.arange(0, 402, 2), np.zeros(400, np.int32))
+    histories = Histories.of_items(np.arange(0, 402, 2), np.zeros(400, np.int32))
     targets = np.where(np.arange(200) < 20, 0, 1).astype(np.int32)
     flat, queries = np.zeros((N_ITEMS, 1), np.float32), np.ones((200, 1), np.float32)
     assert learn_repeat_bias(flat, queries, histories=histories, targets=targets) == pytest.approx(0.0, abs=1e-6)

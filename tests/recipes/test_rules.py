@@ -12,7 +12,7 @@ from tests.recipes.suite import N_ITEMS, NOISE_ITEMS, make_data, noise, ring_wal
 
 
 def score(rules, history):
-    histories = Histories(np.array([0, len(history)]), np.array(history, np.int32))
+    histories = Histories.of_items(np.array([0, len(history)]), np.array(history, np.int32))
     return rules.scores(histories)(slice(0, 1))[0]
 
 

@@ -24,9 +24,9 @@ def test_the_newest_tenth_of_a_test_user_is_hidden():
     data = hundred_users()
     split = hold_out_users(data, seed=1)
     for row, user in enumerate(split.users):
-        whole = data.histories().of(user).tolist()
-        assert split.histories.of(row).tolist() == whole[:18]
-        assert split.relevant.of(row).tolist() == whole[18:]
+        whole = data.histories().of(user).items.tolist()
+        assert split.histories.of(row).items.tolist() == whole[:18]
+        assert split.relevant.of(row).items.tolist() == whole[18:]
 
 
 @pytest.mark.parametrize(("length", "hidden"), [(2, 1), (9, 1), (19, 1), (20, 2), (35, 3)])
@@ -58,6 +58,6 @@ def test_the_last_interaction_of_everybody_is_hidden():
     split = hold_out_last(make_data([[0, 1, 2], [3], [4, 5]], n_items=6))
     assert split.users.tolist() == [0, 2]
     assert split.relevant.items.tolist() == [2, 5]
-    assert [split.histories.of(row).tolist() for row in range(2)] == [[0, 1], [4]]
+    assert [split.histories.of(row).items.tolist() for row in range(2)] == [[0, 1], [4]]
     learnt = split.training.histories()
-    assert [learnt.of(user).tolist() for user in range(3)] == [[0, 1], [3], [4]]
+    assert [learnt.of(user).items.tolist() for user in range(3)] == [[0, 1], [3], [4]]

@@ -1,5 +1,6 @@
 """User-Personalization passes the contract suite; its NumPy pass, its losses and its windows are what they claim."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import jax
@@ -8,9 +9,12 @@ import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact, InvalidInput
-from recipes.interface import Histories
+from recipes.blend.score import Blend
+from recipes.interface import Histories, History, Interactions, TrainingData
+from recipes.rules import Followers
 from recipes.user_personalization.config import UserPersonalizationConfig
 from recipes.user_personalization.fit import UserPersonalizationFitter
+from recipes.user_personalization.gaps import gap_buckets
 from recipes.user_personalization.network import (
     full_softmax_loss,
     initial_parameters,
@@ -45,30 +49,67 @@ def both(request):
     random = np.random.default_rng(3)
     directions, biases = random.standard_normal((50, 24)), random.standard_normal(50)
     drawn = initial_parameters(
-        config, item_directions=directions.astype(np.float32), item_biases=biases.astype(np.float32), seed=0
-    )
+        config, item_directions=directions.astype(np.float32), item_biases=biases.astype(np.float32),
+        n_event_types=2, seed=0,
+    )  # fmt: skip
     # Far from the beginning, so that no scale is 1 and no shift 0.
     arrays = {
         name: (value + 0.3 * random.standard_normal(value.shape)).astype(np.float32) for name, value in drawn.items()
     }
     rest = {name: value for name, value in arrays.items() if name not in ("item_embeddings", "item_biases")}
-    vectors = np.concatenate([arrays["item_embeddings"], arrays["item_biases"][:, None]], axis=1)
-    return arrays, heads, UserPersonalizationScorer(vectors, rest, heads=heads, repeat_bias=-1.0)
+    # A network that counts for more than it learnt, as a blend may decide.
+    blend = replace(Blend.of_network(n_event_types=2, repeat_bias=-1.0), network=1.7)
+    vectors = blend.item_vectors(arrays["item_embeddings"], arrays["item_biases"], np.zeros(50, np.float32))
+    followers = Followers.count(Histories.gather([draw_history(200)]), n_items=50)
+    return arrays, heads, UserPersonalizationScorer(vectors, rest, heads=heads, blend=blend, followers=followers)
+
+
+def draw_history(length):
+    """Draw items, event types and times of one user."""
+    random = np.random.default_rng(length)
+    times = np.cumsum(2 ** random.integers(0, 25, length))
+    return History(
+        random.integers(0, 50, length).astype(np.int32), random.integers(0, 3, length).astype(np.uint8), times
+    )
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 20])
 def test_numpy_and_jax_agree(both, length):
     arrays, heads, scorer = both
-    history = np.random.default_rng(length).integers(0, 50, length).astype(np.int32)
-    expected = states({name: jnp.asarray(value) for name, value in arrays.items()}, history[None, :], heads=heads)
+    history = draw_history(length)
+    steps = (history.items[None], history.actions[None].astype(np.int32), gap_buckets(history.times)[None])
+    expected = states({name: jnp.asarray(value) for name, value in arrays.items()}, steps, heads=heads)
     found = scorer.query(history)
     np.testing.assert_allclose(found[:-1], np.asarray(expected)[0, -1], atol=1e-4)
     assert found[-1] == 1.0
 
 
 def test_only_the_newest_items_are_read(both):
-    history = np.random.default_rng(0).integers(0, 50, 60).astype(np.int32)
-    np.testing.assert_array_equal(both[2].query(history), both[2].query(history[-20:]))
+    history = draw_history(60)
+    np.testing.assert_array_equal(both[2].query(history), both[2].query(history.newest(20)))
+
+
+def test_what_was_done_and_when_changes_the_vector(both):
+    history = draw_history(7)
+    other = replace(history, actions=(history.actions + 1) % 3)
+    later = replace(history, times=np.append(history.times[:-1], history.times[-1] + 2**24))
+    plain = both[2].query(history)
+    assert not np.allclose(both[2].query(other), plain)
+    assert not np.allclose(both[2].query(later), plain)
+
+
+def test_event_types_that_the_model_does_not_know_are_as_unknown(both):
+    history = draw_history(7)
+    unknown = replace(history, actions=np.zeros(7, np.uint8))
+    newer = replace(history, actions=np.full(7, 3, np.uint8))
+    np.testing.assert_array_equal(both[2].query(newer), both[2].query(unknown))
+    assert both[2].adjust(newer).values.tolist() == both[2].adjust(unknown).values.tolist()
+
+
+def test_many_histories_of_different_lengths_and_one_agree(both):
+    histories = Histories.gather([draw_history(length) for length in (0, 5, 1, 60, 20)])
+    alone = [both[2].query(histories.of(row)) for row in range(5)]
+    np.testing.assert_allclose(both[2].queries(histories), alone, atol=1e-4)
 
 
 def test_files_of_different_models_are_corrupt(both, tmp_path):
@@ -118,7 +159,7 @@ def test_every_interaction_is_a_target_once(longest):
     random = np.random.default_rng(longest)
     lengths = random.integers(0, 250, 60)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    histories = Histories(offsets, np.arange(offsets[-1], dtype=np.int32))
+    histories = Histories.of_items(offsets, np.arange(offsets[-1]))
     shapes = batch_shapes(longest, batch_tokens=8 * longest)
 
     batches = epoch_batches(histories, np.ones(offsets[-1], np.float32), shapes=shapes, random=random)
@@ -133,13 +174,47 @@ def test_every_interaction_is_a_target_once(longest):
 
 
 def test_rows_of_a_batch_are_runs_of_one_history():
-    histories = Histories(np.array([0, 40, 43]), np.arange(43, dtype=np.int32))
+    histories = Histories.of_items(np.array([0, 40, 43]), np.arange(43))
     batches = epoch_batches(
         histories, np.ones(43, np.float32), shapes=batch_shapes(20, batch_tokens=60), random=np.random.default_rng(0)
     )
     weighted = [pair for batch in batches for pair in zip(batch.items, batch.weights, strict=True) if pair[1].any()]
     rows = [row[: np.flatnonzero(mass)[-1] + 1] for row, mass in weighted]
     assert all((np.diff(row) == 1).all() and (row[0] >= 40) == (row[-1] >= 40) for row in rows)
+
+
+def test_batches_carry_what_was_done_and_the_time_since_the_step_before():
+    histories = Histories(
+        np.array([0, 2, 5]), np.arange(5, dtype=np.int32), np.arange(5, dtype=np.uint8), np.array([9, 10, 0, 4, 5])
+    )
+    (batch,) = epoch_batches(histories, np.ones(5, np.float32), shapes=[(2, 4)], random=np.random.default_rng(0))
+    rows = np.argsort(batch.items[:, 0])
+    assert batch.items[rows].tolist() == [[0, 1, 0, 0], [2, 3, 4, 0]]
+    assert batch.actions[rows].tolist() == [[0, 1, 0, 0], [2, 3, 4, 0]]
+    assert batch.gaps[rows, :3].tolist() == [[0, 1, 0], [0, 3, 1]]
+
+
+def test_what_was_done_with_an_item_tells_the_next():
+    """Users see one item, and what they did with it decides which of two comes next."""
+    doors = np.arange(400) % 2
+    interactions = Interactions.sort(
+        np.repeat(np.arange(400), 2),
+        item=np.stack([np.zeros(400, np.int64), 1 + doors], axis=1).ravel(),
+        timestamp=np.tile([0, 1], 400),
+        action=np.stack([1 + doors, np.ones(400, np.int64)], axis=1).ravel(),
+    )
+    data = TrainingData(interactions, n_users=400, n_items=3, event_types=("view", "buy"))
+    config = UserPersonalizationConfig.from_hyperparameters(SMALL | {"validation_targets": "40"})
+    scorer = UserPersonalizationFitter(config, seed=0).fit(data)
+
+    def ranked(action):
+        history = History(np.zeros(1, np.int32), np.array([action], np.uint8), np.zeros(1, np.int64))
+        change = scorer.adjust(history)
+        scores = scorer.item_vectors @ scorer.query(history)
+        scores[change.items] += change.values
+        return int(scores.argmax())
+
+    assert (ranked(1), ranked(2)) == (1, 2)
 
 
 def test_new_interactions_weigh_more_only_when_asked_for():

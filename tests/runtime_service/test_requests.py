@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.errors import InvalidInput, ResourceNotFound
-from runtime_service.domain.histories import RecentEvent, continue_history, newer_events
+from runtime_service.domain.histories import RecentEvent, known_steps, newer_events
 from runtime_service.domain.requests import check_user, results_wanted, unknown_campaign
 from tests.runtime_service.world import campaign
 
@@ -56,15 +56,24 @@ def test_newer_events_are_of_the_wanted_type():
     assert [found.offset for found in newer_events(events, watermark=0, event_type="click")] == [2]
 
 
-def test_history_goes_on_with_known_items_and_keeps_the_newest():
-    known = {"a": 7, "b": 8}
+def test_events_become_steps_with_known_items_their_types_and_seconds():
+    events = [
+        event(1, item_id="a", millis=1_700_000_000_999),
+        event(2, item_id="new", millis=1_700_000_001_000),
+        event(3, item_id="b", millis=1_700_000_002_000, event_type="buy"),
+        event(4, item_id="a", millis=1_700_000_003_500, event_type="like"),
+    ]
 
-    found = continue_history(
-        np.array([1, 2, 3], np.int32),
-        [event(1, item_id="a"), event(2, item_id="new"), event(3, item_id="b")],
-        index_of=known.get,
-        limit=4,
-    )
+    found = known_steps(events, index_of={"a": 7, "b": 8}.get, actions={"watch": 1, "buy": 2})
 
-    assert found.tolist() == [2, 3, 7, 8]
-    assert found.dtype == np.int32
+    assert found.items.tolist() == [7, 8, 7]
+    assert found.actions.tolist() == [1, 2, 0]
+    assert found.times.tolist() == [1_700_000_000, 1_700_000_002, 1_700_000_003]
+    assert [column.dtype for column in found] == [np.int32, np.uint8, np.int64]
+
+
+def test_no_events_are_no_steps():
+    found = known_steps([], index_of={}.get, actions={})
+
+    assert [len(column) for column in found] == [0, 0, 0]
+    assert [column.dtype for column in found] == [np.int32, np.uint8, np.int64]

@@ -8,73 +8,77 @@ import pytest
 from common.errors import CorruptArtifact
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.index import AnnoyIndex, build_annoy
+from recipes.interface import Adjustment
 from runtime_service.serving.retrieval import AnnoyRetrieval, ExactRetrieval, open_retrieval
 
 N_ITEMS, DIMENSIONS = 3000, 16
-NOTHING = np.empty(0, np.int32)
+NOTHING = Adjustment.nothing()
 
 
 class Vectors:
     """A scorer of given vectors."""
 
-    def __init__(self, *, repeat_bias: float) -> None:
+    def __init__(self) -> None:
         random = np.random.default_rng(4)
         self.item_vectors = random.standard_normal((N_ITEMS, DIMENSIONS)).astype(np.float32)
-        self.repeat_bias = repeat_bias
 
 
 def query(seed):
     return np.random.default_rng(seed).standard_normal(DIMENSIONS).astype(np.float32)
 
 
-def look_at_all(scorer, vector, history):
+def look_at_all(scorer, vector, change):
     """Return all scores, float64, the softmax's shares, and the items, best first."""
     scores = scorer.item_vectors.astype(np.float64) @ vector.astype(np.float64)
-    scores[np.unique(history)] += scorer.repeat_bias
+    scores[change.items] += change.values
     shares = np.exp(scores - scores.max())
     return shares / shares.sum(), np.argsort(-scores, kind="stable")
 
 
-@pytest.fixture(scope="module", params=[-3.0, 0.0, 2.0], ids=["repeats avoided", "repeats alike", "repeats liked"])
-def scorer(request):
-    return Vectors(repeat_bias=request.param)
+@pytest.fixture(scope="module")
+def scorer():
+    return Vectors()
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("index")
-    build_annoy(Vectors(repeat_bias=0.0).item_vectors, made / "index.ann", seed=1)
+    build_annoy(Vectors().item_vectors, made / "index.ann", seed=1)
     return made
 
 
-@pytest.fixture(scope="module")
-def history(scorer):
-    """Of the best items of query 0, one of them twice."""
+@pytest.fixture(
+    scope="module",
+    params=[[-3.0] * 5, [0.0] * 5, [2.0] * 5, [-30.0, 2.0, -0.5, 0.0, 30.0]],
+    ids=["all lowered", "none changed", "all raised", "some lowered, some raised"],
+)
+def change(scorer, request):
+    """Change some of the best items of query 0, one far behind, and the last."""
     _, items = look_at_all(scorer, query(0), NOTHING)
-    return items[[0, 3, 5, 0]].astype(np.int32)
+    return Adjustment(items[[0, 3, 5, 600, N_ITEMS - 1]].astype(np.int32), np.array(request.param, np.float32))
 
 
-def test_exact_is_what_looking_at_all_gives(scorer, history):
-    shares, items = look_at_all(scorer, query(0), history)
+def test_exact_is_what_looking_at_all_gives(scorer, change):
+    shares, items = look_at_all(scorer, query(0), change)
 
-    found = ExactRetrieval(scorer).find(query(0), history=history, limit=25)
+    found = ExactRetrieval(scorer).find(query(0), change=change, limit=25)
 
     assert found.items.tolist() == items[:25].tolist()
     np.testing.assert_allclose(found.scores, shares[items[:25]], rtol=1e-4)
 
 
 def test_exact_shares_of_all_items_are_one(scorer):
-    found = ExactRetrieval(scorer).find(query(1), history=NOTHING, limit=N_ITEMS)
+    found = ExactRetrieval(scorer).find(query(1), change=NOTHING, limit=N_ITEMS)
 
     assert len(found.items) == N_ITEMS
     assert found.scores.sum() == pytest.approx(1.0, abs=1e-4)
 
 
-def test_annoy_that_looks_at_every_node_is_what_looking_at_all_gives(scorer, folder, history):
-    _, items = look_at_all(scorer, query(0), history)
+def test_annoy_that_looks_at_every_node_is_what_looking_at_all_gives(scorer, folder, change):
+    _, items = look_at_all(scorer, query(0), change)
     index = AnnoyIndex(folder / "index.ann", scorer.item_vectors, search_k=10_000_000)
 
-    found = AnnoyRetrieval(scorer, index).find(query(0), history=history, limit=25)
+    found = AnnoyRetrieval(scorer, index).find(query(0), change=change, limit=25)
 
     assert found.items.tolist() == items[:25].tolist()
     assert (np.diff(found.scores) <= 0).all()
@@ -87,8 +91,8 @@ def test_annoy_finds_most_of_the_best(scorer, folder):
     exact = ExactRetrieval(scorer)
 
     recalls = [
-        len(np.intersect1d(retrieval.find(query(seed), history=NOTHING, limit=25).items,
-                           exact.find(query(seed), history=NOTHING, limit=25).items)) / 25
+        len(np.intersect1d(retrieval.find(query(seed), change=NOTHING, limit=25).items,
+                           exact.find(query(seed), change=NOTHING, limit=25).items)) / 25
         for seed in range(40)
     ]  # fmt: skip
 
@@ -121,7 +125,7 @@ def test_unknown_choice_is_a_corrupt_artifact(scorer, folder):
 
 
 def test_index_of_another_catalogue_is_a_corrupt_artifact(scorer, folder):
-    fewer = Vectors(repeat_bias=0.0)
+    fewer = Vectors()
     fewer.item_vectors = fewer.item_vectors[:-1]
 
     with pytest.raises(CorruptArtifact, match="got 3000 items, want 2999"):

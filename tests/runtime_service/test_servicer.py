@@ -31,13 +31,13 @@ def histories(tmp_path_factory):
     folder = tmp_path_factory.mktemp("histories")
     prepare_history(folder, map_bytes=1 << 20)
     writer = LmdbHistoryWriter(folder, max_events=10)
-    who = [(user(7), ""), ("new-user", ""), ("", "session-1")]
+    who = [(user(7), "", "watch"), ("new-user", "", "watch"), ("", "session-1", "watch"), ("buyer", "", "buy")]
     writer.append(
         [
-            LoggedEvent(WATERMARK + place, GROUP, session, name, item(N_ITEMS - 2), "watch", "", place)
-            for place, (name, session) in enumerate(who, 1)
+            LoggedEvent(WATERMARK + place, GROUP, session, name, item(N_ITEMS - 2), kind, "", place)
+            for place, (name, session, kind) in enumerate(who, 1)
         ],
-        next_offset=WATERMARK + 4,
+        next_offset=WATERMARK + 5,
     )
     writer.close()
     reader = LmdbHistoryReader(folder)
@@ -154,6 +154,10 @@ def test_events_of_a_moment_ago_count(recommend):
 
     assert ids(recommend(user_id=user(7))) != ids(alike[0])
     assert ids(recommend(user_id="new-user")) != ids(alike[1])
+
+
+def test_what_was_done_a_moment_ago_counts(recommend):
+    assert ids(recommend(user_id="buyer")) != ids(recommend(user_id="new-user"))
 
 
 def test_session_is_a_user_until_log_in(recommend):

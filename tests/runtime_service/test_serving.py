@@ -13,14 +13,15 @@ from common.errors import CorruptArtifact, ResourceNotFound
 from common.rpc import aio_channel
 from common.testing import wait_until
 from protos.tailorbird.internal.v1 import serving_pb2_grpc
+from recipes.interface import Adjustment, History
 from runtime_service.domain.histories import RecentEvent
 from runtime_service.history.records import StoredHistory, encode
-from runtime_service.serving.deployments import Deployment, DeploymentTable, QueryCache
+from runtime_service.serving.deployments import Deployment, DeploymentTable, Query, QueryCache
 from runtime_service.serving.model import ModelLoader
 from runtime_service.serving.watcher import ServingWatcher
 from tests.runtime_service.peers import FAILED, READY, running_peers
 from tests.runtime_service.serving import loop_in_thread
-from tests.runtime_service.world import N_ITEMS, WATERMARK, assignment, campaign, item, publish, user
+from tests.runtime_service.world import N_ITEMS, WATCH, WATERMARK, assignment, campaign, item, publish, user
 
 
 def loader(store, folder):
@@ -207,6 +208,21 @@ def test_files_that_do_not_belong_together_are_a_corrupt_artifact(store, tmp_pat
         loader(store, tmp_path).load("artifacts/one")
 
 
+@pytest.mark.parametrize("name", ["history_items", "history_actions", "history_times"])
+def test_histories_of_another_length_are_a_corrupt_artifact(store, tmp_path, popular, name):
+    publish(store, "artifacts/one", popular, shortened=name)
+
+    with pytest.raises(CorruptArtifact, match=rf"`{name}\.npy`: got 479, want 480"):
+        loader(store, tmp_path).load("artifacts/one")
+
+
+def test_event_types_that_the_manifest_does_not_name_are_a_corrupt_artifact(store, tmp_path, popular):
+    publish(store, "artifacts/one", popular, event_types=["watch"])
+
+    with pytest.raises(CorruptArtifact, match=r"`history_actions\.npy`: got types out of range, want 0 to 1"):
+        loader(store, tmp_path).load("artifacts/one")
+
+
 def test_unknown_recipe_is_refused(store, tmp_path, popular):
     publish(store, "artifacts/one", popular, recipe="aws-hrnn")
 
@@ -234,7 +250,9 @@ def deployment(model):
 
 def recent(*events):
     """Make a stored history of (offset, event type, item)."""
-    return StoredHistory(encode([RecentEvent(offset, offset, kind, item(at), offset) for offset, kind, at in events]))
+    return StoredHistory(
+        encode([RecentEvent(offset, 1000 * offset, kind, item(at), offset) for offset, kind, at in events])
+    )
 
 
 def best(deployment, user_id, history, limit=10):
@@ -273,33 +291,85 @@ def test_events_of_another_type_change_nothing(deployment):
     assert best(deployment, user(0), recent((WATERMARK + 1, "click", N_ITEMS - 1))) == best(deployment, user(0), None)
 
 
+def test_type_of_an_event_changes_what_a_user_gets(model):
+    unrestricted = Deployment.make(assignment(), model, cache_users=0)
+
+    def asked(kind):
+        return unrestricted.recommend(user(4), recent((WATERMARK + 1, kind, 30)), limit=N_ITEMS)
+
+    watched, bought, unknown, unheard_of = asked("watch"), asked("buy"), asked("glance"), asked("stare")
+    assert watched.items.tolist() != bought.items.tolist()
+    assert watched.items.tolist() != unknown.items.tolist()
+    # Types that the model was not trained on are all one.
+    assert unknown.items.tolist() == unheard_of.items.tolist()
+    assert unknown.scores.tolist() == unheard_of.scores.tolist()
+
+
+def test_users_of_the_snapshot_are_scored_with_their_adjustment(deployment, model):
+    found = deployment.recommend(user(4), None, limit=10)
+
+    change = model.scorer.adjust(model.histories.of(4))
+    scores = model.scorer.item_vectors @ model.user_vectors[4]
+    scores[change.items] += change.values
+    assert found.items.tolist() == np.argsort(-scores, kind="stable")[:10].tolist()
+
+
+def test_answers_from_kept_queries_are_the_same(deployment):
+    history = recent((WATERMARK + 1, "watch", 30))
+
+    first, second = (deployment.recommend(user(4), history, limit=10) for _ in range(2))
+
+    assert deployment.cache.get(user(4), WATERMARK + 1) is not None
+    assert (first.items.tolist(), first.scores.tolist()) == (second.items.tolist(), second.scores.tolist())
+
+
+def test_history_that_goes_on_keeps_the_newest_steps(model):
+    longest = model.recipe.max_history
+    newer = History.of_items(np.arange(longest - 2) % N_ITEMS)
+
+    whole = model.continued_history(3, newer)
+
+    known = model.histories.of(3)
+    assert len(whole) == longest
+    assert whole.items[:2].tolist() == known.items[-2:].tolist()
+    assert whole.actions[:3].tolist() == [*known.actions[-2:].tolist(), 0]
+    assert whole.times[:3].tolist() == [*known.times[-2:].tolist(), 0]
+
+
 def test_history_that_goes_on_is_scored_as_the_recipe_scores_it(deployment, model):
     found = deployment.recommend(user(4), recent((WATERMARK + 1, "watch", 30)), limit=10)
 
-    history = np.append(model.histories.of(4), np.int32(30))
+    known = model.histories.of(4)
+    history = History(
+        np.append(known.items, np.int32(30)),
+        np.append(known.actions, np.uint8(WATCH)),
+        np.append(known.times, WATERMARK + 1),
+    )
+    change = model.scorer.adjust(history)
     scores = model.scorer.item_vectors @ model.scorer.query(history)
-    scores[np.unique(history)] += np.float32(model.scorer.repeat_bias)
+    scores[change.items] += change.values
     assert found.items.tolist() == np.argsort(-scores, kind="stable")[:10].tolist()
+
+
+QUERY = Query(np.ones(2, np.float32), Adjustment.nothing())
 
 
 def test_vector_is_kept_until_the_user_has_a_newer_event():
     cache = QueryCache(2)
-    vector, history = np.ones(2, np.float32), np.zeros(1, np.int32)
 
-    cache.put("a", 5, query=vector, history=history)
+    cache.put("a", 5, QUERY)
 
-    assert cache.get("a", 5)[0] is vector
+    assert cache.get("a", 5) is QUERY
     assert cache.get("a", 6) is None
 
 
 def test_vectors_of_the_longest_inactive_users_go_first():
     cache = QueryCache(2)
-    vector, history = np.ones(2, np.float32), np.zeros(1, np.int32)
-    cache.put("a", 1, query=vector, history=history)
-    cache.put("b", 1, query=vector, history=history)
+    cache.put("a", 1, QUERY)
+    cache.put("b", 1, QUERY)
     cache.get("a", 1)
 
-    cache.put("c", 1, query=vector, history=history)
+    cache.put("c", 1, QUERY)
 
     assert (cache.get("a", 1) is None, cache.get("b", 1) is None) == (False, True)
 
@@ -307,6 +377,6 @@ def test_vectors_of_the_longest_inactive_users_go_first():
 def test_cache_of_no_users_keeps_nothing():
     cache = QueryCache(0)
 
-    cache.put("a", 1, query=np.ones(2, np.float32), history=np.zeros(1, np.int32))
+    cache.put("a", 1, QUERY)
 
     assert cache.get("a", 1) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +25,8 @@ PERSONAL = "aws-user-personalization-v2"
 POPULAR = "aws-popularity-count"
 GROUP = "arn:aws:personalize:us-east-1:000000000000:dataset-group/films"
 N_USERS, N_ITEMS = 60, 40
+#: What users do, and the number that histories carry for the first.
+EVENT_TYPES, WATCH = ("watch", "buy"), 1
 #: Offset of the last event that artifacts contain.
 WATERMARK = 10
 #: Small and quick; what it learns is plain all the same.
@@ -48,7 +51,10 @@ def two_tastes() -> TrainingData:
     users = np.repeat(np.arange(N_USERS), length)
     steps = np.tile(np.arange(length), N_USERS)
     items = (users // 2 * 3 + steps) % half + half * (users % 2)
-    return TrainingData(Interactions.sort(users, item=items, timestamp=steps), N_USERS, N_ITEMS)
+    # Every third thing is bought.
+    actions = np.where((users + steps) % 3 == 0, WATCH + 1, WATCH)
+    interactions = Interactions.sort(users, item=items, timestamp=steps, action=actions)
+    return TrainingData(interactions, N_USERS, N_ITEMS, EVENT_TYPES)
 
 
 @dataclass(frozen=True)
@@ -75,12 +81,22 @@ def write_files(folder: Path, fitted: Fitted) -> ArtifactManifest:
     queries = scorer.queries(histories)
     save_arrays(
         folder,
-        {"user_vectors": queries, "history_offsets": histories.offsets, "history_items": histories.items},
+        {
+            "user_vectors": queries,
+            "history_offsets": histories.offsets,
+            "history_items": histories.items,
+            "history_actions": histories.actions,
+            "history_times": histories.times,
+        },
     )
     build_annoy(scorer.item_vectors, folder / "index.ann", seed=1, trees=10)
     calibration = calibrate(scorer.item_vectors, queries, path=folder / "index.ann", trees=10)
     manifest = ArtifactManifest(
-        recipe=fitted.name, n_items=N_ITEMS, n_users=N_USERS, dimensions=scorer.item_vectors.shape[1]
+        recipe=fitted.name,
+        n_items=N_ITEMS,
+        n_users=N_USERS,
+        dimensions=scorer.item_vectors.shape[1],
+        event_types=fitted.data.event_types,
     )
     manifest.snapshot.event_watermark = WATERMARK
     manifest.index.chosen = "exact"  # whatever this machine measured: what is served must be the same each time
@@ -90,12 +106,34 @@ def write_files(folder: Path, fitted: Fitted) -> ArtifactManifest:
     return manifest
 
 
-def publish(store: Store, location: str, fitted: Fitted, **changed: Any) -> None:
-    """Publish an artifact; `changed` replaces members of its manifest."""
+def publish(
+    store: Store,
+    location: str,
+    fitted: Fitted,
+    *,
+    shortened: str | None = None,
+    event_types: Sequence[str] | None = None,
+    **changed: Any,
+) -> None:
+    """Publish an artifact.
+
+    Args:
+        store: Where.
+        location: Where in there.
+        fitted: What.
+        shortened: Name of an array to lose its last value.
+        event_types: Instead of those of the data.
+        changed: Replaces other members of the manifest.
+    """
     with TemporaryDirectory() as folder:
         manifest = write_files(Path(folder), fitted)
         for name, value in changed.items():
             setattr(manifest, name, value)
+        if event_types is not None:
+            manifest.event_types[:] = event_types
+        if shortened is not None:
+            path = Path(folder) / f"{shortened}.npy"
+            np.save(path, np.load(path)[:-1])
         publish_artifact(store, location, files=Path(folder), manifest=manifest)
 
 

@@ -8,9 +8,10 @@ import pytest
 from common import columns
 from common.avro import AvroSchema
 from common.frames import interactions_frame_schema
+from tests.control_plane.world import avro, column
 from tests.trainer.place import HEADERS, SCHEMAS, walks
 from trainer.training.freezing import freeze
-from trainer.training.loading import load, select_interactions
+from trainer.training.loading import load, number_event_types, select_interactions
 from trainer.training.order import TrainingOrder
 
 SCHEMA = AvroSchema.parse(SCHEMAS["INTERACTIONS"])
@@ -29,8 +30,13 @@ def event(offset: int, user: str | None, item: str | None, *, session: str = "s1
     }  # fmt: skip
 
 
-def selected(rows: pl.DataFrame, *, event_type=None, threshold=None):
-    return select_interactions(rows, SCHEMA, event_type=event_type, threshold=threshold).rows()
+def chosen(rows: pl.DataFrame, *, schema=SCHEMA, event_type=None, threshold=None):
+    return select_interactions(rows, schema, event_type=event_type, threshold=threshold)
+
+
+def selected(rows: pl.DataFrame, **options):
+    """Return user, item and time of what is chosen."""
+    return [row[:3] for row in chosen(rows, **options).rows()]
 
 
 def test_only_the_event_type_of_the_solution_counts():
@@ -106,7 +112,64 @@ def test_arrays_and_vocabularies_agree_with_the_rows(place, order):
 
     assert (len(loaded.users), len(loaded.items), len(loaded.data.interactions)) == (60, 40, 1200)
     user = loaded.users.index("u005")
-    assert loaded.items.ids(loaded.data.histories().of(user)) == [f"i{(35 + step) % 40:03}" for step in range(20)]
+    history = loaded.data.histories().of(user)
+    assert loaded.items.ids(history.items) == [f"i{(35 + step) % 40:03}" for step in range(20)]
+
+
+def test_histories_carry_what_was_done_and_when(place, order):
+    loaded = load(place.store, order("INTERACTIONS"))
+
+    history = loaded.data.histories().of(loaded.users.index("u005"))
+    assert loaded.data.event_types == ("watch",)
+    assert history.actions.tolist() == [1] * 20
+    assert history.times.tolist() == [1_700_005_000 + step for step in range(20)]
+
+
+def test_event_types_are_numbered_by_how_often_they_occur(place, order):
+    place.write("b.csv", "u000,i000,5,rate,1", "u000,i001,6,click,1", "u000,i002,7,click,1", "u000,i003,8,buy,1")
+    place.bring("s3://films/b.csv", replace=False)
+
+    data = load(place.store, order("INTERACTIONS")).data
+
+    assert data.event_types == ("watch", "click", "buy", "rate")
+    assert data.histories().of(0).actions.tolist()[:5] == [4, 2, 2, 3, 1]
+
+
+def test_events_without_a_type_have_the_number_of_none():
+    types, actions = number_event_types(pl.Series(["a", None, "b", "b"]))
+    assert (types, actions.tolist(), actions.dtype.name) == (("b", "a"), [2, 0, 1, 1], "uint8")
+
+
+def test_of_many_event_types_the_most_frequent_have_numbers():
+    names = [f"t{number:03}" for number in range(300)]
+
+    types, actions = number_event_types(pl.Series([*names, "t299", "t299", "t298"]))
+
+    assert types == ("t299", "t298", *names[:252])
+    assert actions.tolist() == [*range(3, 255), *[0] * 46, 2, 1, 1, 1, 2]
+
+
+def test_no_event_types_are_no_numbers():
+    assert number_event_types(pl.Series([None, None], dtype=pl.String))[0] == ()
+    assert number_event_types(pl.Series([None, None], dtype=pl.String))[1].tolist() == [0, 0]
+
+
+def test_data_need_not_tell_event_types():
+    plain = AvroSchema.parse(avro("Interactions", column("USER_ID"), column("ITEM_ID"), column("TIMESTAMP", "long")))
+    rows = pl.DataFrame(
+        [{"USER_ID": "u1", "ITEM_ID": "i1", "TIMESTAMP": 5, columns.SOURCE: "bulk"}],
+        schema=interactions_frame_schema(plain),
+    )
+
+    assert chosen(rows, schema=plain).rows() == [("u1", "i1", 5, None)]
+    assert chosen(rows, schema=plain, event_type="watch").is_empty()
+
+
+def test_types_of_events_of_one_second_do_not_depend_on_the_order_of_rows():
+    rows = interactions(*({"EVENT_TYPE": f"t{number}"} for number in range(20)))
+    first = chosen(rows).rows()
+    assert chosen(rows.sample(fraction=1.0, shuffle=True, seed=3)).rows() == first
+    assert first != sorted(first)
 
 
 def test_items_without_interactions_are_part_of_the_catalogue(place, order):

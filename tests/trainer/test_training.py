@@ -72,10 +72,15 @@ def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, confi
     assert manifest.index.measurements[0].index == "exact"
     assert (artifact.folder / "index.ann").stat().st_size > 0
     users, items = (Vocabulary.load(artifact.folder, name) for name in ("users", "items"))
-    offsets, indexes = (np.load(artifact.folder / f"history_{name}.npy") for name in ("offsets", "items"))
+    offsets, indexes, actions, times = (
+        np.load(artifact.folder / f"history_{name}.npy") for name in ("offsets", "items", "actions", "times")
+    )
     user = users.index("u003")
-    history = items.ids(indexes[offsets[user] : offsets[user + 1]])
-    assert history == [f"i{(21 + step) % 40:03}" for step in range(20)]
+    own = slice(offsets[user], offsets[user + 1])
+    assert items.ids(indexes[own]) == [f"i{(21 + step) % 40:03}" for step in range(20)]
+    assert list(manifest.event_types) == ["watch"]
+    assert (actions.dtype, actions[own].tolist()) == (np.uint8, [1] * 20)
+    assert (times.dtype, times[own].tolist()) == (np.int64, [1_700_003_000 + step for step in range(20)])
     # A runtime opens it, and finds the stored vectors to be those of the stored histories.
     model = ModelLoader(filled.store, cache=filled.root / "cache", index="annoy").load("artifacts/films-1")
     np.testing.assert_allclose(

@@ -10,17 +10,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from common import columns
 from common.avro import AvroSchema
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
-from recipes.interface import Interactions, TrainingData
+from recipes.interface import Actions, Interactions, TrainingData
 from trainer.domain.sufficiency import check_sufficient
 from trainer.training.order import FrozenTable, TrainingOrder
 
-__all__ = ["LoadedData", "load", "select_interactions"]
+__all__ = ["LoadedData", "load", "number_event_types", "select_interactions"]
+
+#: Types of events that models tell apart, so that their numbers and 0 fit into a byte.
+_MAX_EVENT_TYPES = 254
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +70,30 @@ def load(store: Store, order: TrainingOrder) -> LoadedData:
     listed = _read(store, catalogue)[columns.ITEM_ID] if catalogue is not None else rows[columns.ITEM_ID].head(0)
     items = pl.concat([rows[columns.ITEM_ID], listed]).drop_nulls().unique().sort()
     users = rows[columns.USER_ID].unique().sort()
+    event_types, actions = number_event_types(rows[columns.EVENT_TYPE])
     interactions = Interactions.sort(
         _indexes(rows[columns.USER_ID], users),
         item=_indexes(rows[columns.ITEM_ID], items),
         timestamp=rows[columns.TIMESTAMP].to_numpy(),
+        action=actions,
     )
-    data = TrainingData(interactions, len(users), len(items))
+    data = TrainingData(interactions, len(users), len(items), event_types)
     return LoadedData(data, Vocabulary.build(items.to_list()), Vocabulary.build(users.to_list()))
+
+
+def number_event_types(values: pl.Series) -> tuple[tuple[str, ...], Actions]:
+    """Number the types of events, the most frequent first, equally frequent ones by name.
+
+    Args:
+        values: The type of each interaction; null where there is none.
+
+    Returns:
+        The types, at most 254, and the number of each interaction's type, counted from 1: uint8 [n], 0 for null and for
+        types beyond those.
+    """
+    counts = values.drop_nulls().rename("type").value_counts(name="uses")
+    kept = counts.sort("uses", "type", descending=[True, False]).head(_MAX_EVENT_TYPES)["type"]
+    return tuple(kept.to_list()), (_places(values, kept).fill_null(-1) + 1).to_numpy().astype(np.uint8)
 
 
 def select_interactions(
@@ -90,8 +111,10 @@ def select_interactions(
         threshold: Least event value that counts; rows without a value do not.
 
     Returns:
-        USER_ID, ITEM_ID and TIMESTAMP, in an order that depends on nothing but the rows.
+        USER_ID, ITEM_ID, TIMESTAMP and EVENT_TYPE, in an order that depends on nothing but the rows.
     """
+    if columns.EVENT_TYPE not in rows.columns:
+        rows = rows.with_columns(pl.lit(None, pl.String).alias(columns.EVENT_TYPE))
     known = _with_users(rows).filter(pl.col(columns.USER_ID).is_not_null() & pl.col(columns.ITEM_ID).is_not_null())
     if event_type is not None:
         known = known.filter(pl.col(columns.EVENT_TYPE) == event_type)
@@ -103,9 +126,9 @@ def select_interactions(
     counted = ordered.filter(sent.is_null() | sent.is_first_distinct()).unique(own, keep="first", maintain_order=True)
     # What happened in one second has no order of its own. Offsets give streamed events one; all others are shuffled by
     # a hash, because any order of the ids would be a pattern that models learn and evaluations reward.
-    shuffled = pl.struct(columns.USER_ID, columns.ITEM_ID).hash(seed=1)
+    shuffled = pl.struct(columns.USER_ID, columns.ITEM_ID, columns.EVENT_TYPE).hash(seed=1)
     return counted.sort(columns.TIMESTAMP, columns.LOG_OFFSET, shuffled, nulls_last=False).select(
-        columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP
+        columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP, columns.EVENT_TYPE
     )
 
 
@@ -126,7 +149,12 @@ def _read(store: Store, table: FrozenTable) -> pl.DataFrame:
     return Table(store, table.location).read(version=table.version)
 
 
-def _indexes(values: pl.Series, ids: pl.Series) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return the place of each value among the sorted ids."""
+def _indexes(values: pl.Series, ids: pl.Series) -> NDArray[np.int64]:
+    """Return the place of each value among ids that contain it."""
+    return _places(values, ids).to_numpy()
+
+
+def _places(values: pl.Series, ids: pl.Series) -> pl.Series:
+    """Return the place of each value among the ids, null for those that are not there."""
     places = pl.DataFrame({"id": ids, "place": pl.arange(len(ids), eager=True, dtype=pl.Int64)})
-    return pl.DataFrame({"id": values}).join(places, on="id", how="left", maintain_order="left")["place"].to_numpy()
+    return pl.DataFrame({"id": values}).join(places, on="id", how="left", maintain_order="left")["place"]

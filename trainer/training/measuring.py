@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recipes.evaluation.metrics import LIST_LENGTH, personalize_metrics, published
-from recipes.evaluation.ranking import CatalogueScores, by_vectors, top_items
+from recipes.evaluation.ranking import CatalogueScores, by_scorer, top_items
 from recipes.evaluation.split import Split
 from recipes.interface import Scorer
 from recipes.popularity.config import PopularityConfig
@@ -22,8 +22,7 @@ def model_metrics(scorer: Scorer, split: Split) -> dict[str, float]:
         scorer: Fitted to the training part of the split.
         split: By users.
     """
-    scores = by_vectors(scorer.item_vectors, scorer.queries(split.histories))
-    return published(_measure(scores, split, repeat_bias=scorer.repeat_bias))
+    return published(_measure(by_scorer(scorer, split.histories), split))
 
 
 def baseline_metrics(split: Split, *, seed: int) -> dict[str, dict[str, float]]:
@@ -37,7 +36,7 @@ def baseline_metrics(split: Split, *, seed: int) -> dict[str, dict[str, float]]:
     """
     popular = PopularityFitter(PopularityConfig(), seed=seed).fit(split.training)
     scores = {
-        "popularity": by_vectors(popular.item_vectors, popular.queries(split.histories)),
+        "popularity": by_scorer(popular, split.histories),
         "sequence-rules": SequenceRules.fit(split.training).scores(split.histories),
     }
     found = {}
@@ -47,16 +46,7 @@ def baseline_metrics(split: Split, *, seed: int) -> dict[str, dict[str, float]]:
     return found
 
 
-def _measure(
-    scores: CatalogueScores, split: Split, *, repeat_bias: float = 0.0, exclude_seen: bool = False
-) -> dict[str, float]:
+def _measure(scores: CatalogueScores, split: Split, *, exclude_seen: bool = False) -> dict[str, float]:
     n_items = split.training.n_items
-    lists = top_items(
-        scores,
-        n_items=n_items,
-        histories=split.histories,
-        limit=LIST_LENGTH,
-        repeat_bias=repeat_bias,
-        exclude_seen=exclude_seen,
-    )
+    lists = top_items(scores, n_items=n_items, histories=split.histories, limit=LIST_LENGTH, exclude_seen=exclude_seen)
     return personalize_metrics(lists, relevant=split.relevant, n_items=n_items)

@@ -114,6 +114,7 @@ class TrainingResult(_Message):
         recipe_config_json: Hyperparameters with every default.
         n_items: Of the catalogue.
         n_users: With a history.
+        event_types: That the model tells apart, as the stored histories number them.
         dimensions: Of the vectors.
         metrics: Under Personalize's keys.
         baselines: The same metrics by name of the baseline.
@@ -125,6 +126,7 @@ class TrainingResult(_Message):
     recipe_config_json: str
     n_items: int
     n_users: int
+    event_types: tuple[str, ...]
     dimensions: int
     metrics: dict[str, float]
     baselines: dict[str, dict[str, float]]

@@ -96,6 +96,7 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
         recipe_config_json=config.model_dump_json(),
         n_items=loaded.data.n_items,
         n_users=loaded.data.n_users,
+        event_types=loaded.data.event_types,
         dimensions=scorer.item_vectors.shape[1],
         metrics=metrics,
         baselines=baselines,
@@ -130,5 +131,7 @@ def _pack(scorer: Scorer, declared: Recipe, loaded: LoadedData, folder: Path) ->
             "user_vectors": scorer.queries(histories),
             "history_offsets": histories.offsets,
             "history_items": histories.items,
+            "history_actions": histories.actions,
+            "history_times": histories.times,
         },
     )

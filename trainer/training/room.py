@@ -146,6 +146,7 @@ def _manifest(
         ),
         n_items=result.n_items,
         n_users=result.n_users,
+        event_types=result.event_types,
         dimensions=result.dimensions,
         metrics=result.metrics,
         baselines=[

@@ -1,0 +1,122 @@
+"""Rules "who used i goes on to j", counted, cut to the strongest and applied to the newest items of a history.
+
+See Ludewig and Jannach, "Evaluation of session-based recommendation algorithms" (UMUAI 2018), where such rules are a
+baseline under the name SR. Deviations: pairs within a window count, nearer ones more; both items' popularity is divided
+out, the follower's by a smaller power, which keeps rare followers from ranking above certain ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import CorruptArtifact
+from recipes.arrays import map_arrays, save_arrays
+from recipes.cooccurrence import Cooccurrence, count_followers
+from recipes.interface import FloatArray, Histories, History, ItemIndexes
+
+__all__ = ["PLACES", "Followers"]
+
+#: Newest items of a history that rules are applied to.
+PLACES = 10
+#: Places that a follower may come after an item.
+WINDOW = 10
+#: Followers kept for an item.
+KEPT = 256
+
+#: Catalogues up to this size are added up in one array of all items, which is faster than sorting the followers.
+_DENSE = 50_000
+_LEADER_POWER = 0.5
+_FOLLOWER_POWER = 0.3
+_ARRAYS = ("rule_offsets", "rule_items", "rule_values")
+
+
+@dataclass(frozen=True, slots=True)
+class Followers:
+    """Strengths of rules, row by row; immutable.
+
+    Attributes:
+        rules: Row i, column j: how strongly i leads to j.
+    """
+
+    rules: Cooccurrence
+
+    @classmethod
+    def count(cls, histories: Histories, *, n_items: int, kept: int = KEPT) -> Self:
+        """Count followers up to `WINDOW` places on, each 1 / distance, and keep the strongest of each item.
+
+        Args:
+            histories: To count in.
+            n_items: Items of the catalogue.
+            kept: Followers kept for an item.
+        """
+        popularity = np.maximum(np.bincount(histories.items, minlength=n_items), 1).astype(np.float32)
+        counted = count_followers(histories, n_items=n_items, window=WINDOW)
+        values = counted.values / popularity[counted.rows()] ** _LEADER_POWER
+        values /= popularity[counted.columns] ** _FOLLOWER_POWER
+        return cls(Cooccurrence(counted.offsets, counted.columns, values.astype(np.float32)).strongest(kept))
+
+    def entries(self, history: History) -> tuple[ItemIndexes, NDArray[np.int64], FloatArray]:
+        """Collect the rules of the newest items of a history.
+
+        Returns:
+            follower: int32 [k], an item may occur for several leaders; place: int64 [k], of the leader, 0 for the
+            newest; strength: float32 [k].
+        """
+        offsets = self.rules.offsets
+        leaders = history.items[::-1][:PLACES].astype(np.int64)
+        begins, lengths = offsets[leaders], offsets[leaders + 1] - offsets[leaders]
+        places = np.repeat(np.arange(len(leaders)), lengths)
+        starts = np.cumsum(lengths) - lengths
+        at = np.arange(len(places)) + (begins - starts)[places]
+        return self.rules.columns[at], places, self.rules.values[at]
+
+    def strengths(self, history: History, *, weights: FloatArray) -> tuple[ItemIndexes, FloatArray]:
+        """Add up how strongly the newest items lead to others.
+
+        Args:
+            history: All items known.
+            weights: float32 [PLACES], of each place, the newest first.
+
+        Returns:
+            item: int32 [k], ascending and all different; strength: float32 [k].
+        """
+        followers, places, values = self.entries(history)
+        if not len(followers):
+            return followers, values
+        strengths, n_items = values * weights[places], len(self.rules.offsets) - 1
+        if n_items <= _DENSE:
+            sums = np.bincount(followers, weights=strengths, minlength=n_items)
+            present = np.zeros(n_items, bool)
+            present[followers] = True
+            items = present.nonzero()[0]
+            return items.astype(np.int32), sums[items].astype(np.float32)
+        # Followers of one leader ascend: a stable sort merges such runs, at less than half the cost of `np.unique`.
+        order = followers.argsort(kind="stable")
+        ascending = followers[order]
+        firsts = np.ones(len(order), bool)
+        np.not_equal(ascending[1:], ascending[:-1], out=firsts[1:])
+        return ascending[firsts], np.bincount(firsts.cumsum() - 1, weights=strengths[order]).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays."""
+        save_arrays(
+            folder, dict(zip(_ARRAYS, (self.rules.offsets, self.rules.columns, self.rules.values), strict=True))
+        )
+
+    @classmethod
+    def load(cls, folder: Path, *, n_items: int) -> Self:
+        """Open what was saved.
+
+        Raises:
+            CorruptArtifact: A file is missing, cannot be read or does not fit.
+        """
+        arrays = map_arrays(folder, _ARRAYS)
+        offsets, columns, values = (arrays[name] for name in _ARRAYS)
+        if offsets.shape != (n_items + 1,) or columns.shape != values.shape or int(offsets[-1]) != len(columns):
+            raise CorruptArtifact(f"`rule_offsets.npy`: got shape {offsets.shape}, want {n_items + 1} rising places")
+        return cls(Cooccurrence(offsets, columns, values))

@@ -1,0 +1,78 @@
+"""What a fit keeps from the network: the newest steps of some users, to see how well it foretells them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import invalid
+from recipes.evaluation.metrics import hit_rate, ndcg
+from recipes.evaluation.ranking import by_scorer, target_ranks
+from recipes.interface import FloatArray, Histories, ItemIndexes, Scorer
+
+__all__ = ["Validation", "hold_out"]
+
+#: Share of a user's steps that may be held out, beyond the last one.
+_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Held-out steps.
+
+    Attributes:
+        histories: What came before each.
+        targets: int32 [m], the items.
+    """
+
+    histories: Histories
+    targets: ItemIndexes
+
+    def judge(self, scorer: Scorer, *, queries: FloatArray | None = None) -> tuple[float, float]:
+        """Return NDCG@10 and HR@10 of a scorer, by full ranking.
+
+        Args:
+            scorer: To be judged.
+            queries: Its vectors of `histories`, where they are at hand.
+        """
+        ranks = target_ranks(
+            by_scorer(scorer, self.histories, queries=queries),
+            n_items=len(scorer.item_vectors),
+            histories=self.histories,
+            targets=self.targets,
+        )
+        return ndcg(ranks, 10), hit_rate(ranks, 10)
+
+
+def hold_out(histories: Histories, *, wanted: int, seed: int) -> tuple[Validation, NDArray[np.bool_]]:
+    """Choose steps to hold out: the last one of each of `wanted` users; of fewer users, several each.
+
+    Where there are too few users, up to a tenth of a user's steps are held out.
+
+    Args:
+        histories: Everything that is known.
+        wanted: Steps to hold out.
+        seed: Decides which users.
+
+    Returns:
+        The held-out steps, and which steps are left: bool [total].
+
+    Raises:
+        InvalidInput: No user has two steps.
+    """
+    lengths = histories.lengths()
+    eligible = np.flatnonzero(lengths >= 2)
+    if not len(eligible):
+        raise invalid("interactions", got="no user with two", want="users with at least 2 interactions")
+    users = np.sort(np.random.default_rng(seed).permutation(eligible)[:wanted])
+    each = -(-wanted // len(users))
+    counts = np.clip((lengths[users] * _SHARE).astype(np.int64), 1, each)
+    owners = np.repeat(users, counts)
+    # 1 for the newest step of a user, 2 for the one before it, and so on.
+    ages = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+    places = histories.offsets[owners + 1] - ages
+    kept = np.ones(len(histories.items), bool)
+    kept[places] = False
+    return Validation(histories.before(owners, lengths[owners] - ages), histories.items[places]), kept
