@@ -106,7 +106,7 @@ class Journey:
 
     clients: Clients
     suffix: str
-    patience_seconds: float = 300.0
+    patience_seconds: float = 900.0
     interrupted: threading.Event = field(default_factory=threading.Event)
     dataset_group_arn: str = ""
     schemas: dict[str, str] = field(default_factory=dict)

@@ -98,7 +98,8 @@ class UserPersonalizationFitter:
         training = histories.where(kept)
         counts = np.bincount(training.items, minlength=data.n_items)
         self._followers = Followers.count(training, n_items=data.n_items)
-        learner = self._learner = _Learner(config, counts=counts, seed=self._seed)
+        # Shapes hold for `extend` too, whose steps are then compiled already.
+        learner = self._learner = _Learner(config, counts=counts, shapes=_shapes(config, histories), seed=self._seed)
         state = learner.begin(self._begin(training, counts, n_event_types=len(data.event_types)))
         began, best, best_epoch = time.monotonic(), -1.0, 0
         for epoch in range(1, config.epochs + 1):
@@ -235,8 +236,16 @@ class _State(NamedTuple):
 class _Learner:
     """Runs epochs."""
 
-    def __init__(self, config: UserPersonalizationConfig, *, counts: NDArray[np.int64], seed: int) -> None:
+    def __init__(
+        self,
+        config: UserPersonalizationConfig,
+        *,
+        counts: NDArray[np.int64],
+        shapes: list[tuple[int, int]],
+        seed: int,
+    ) -> None:
         self._config = config
+        self._shapes = shapes
         self._seed = seed
         self._sampled = len(counts) > config.full_softmax_items
         # Sampling by a power of the popularity keeps rare items in the sample (word2vec's choice).
@@ -270,7 +279,7 @@ class _Learner:
             The new state, and the mean loss of a target.
         """
         random = np.random.default_rng([self._seed, number])
-        batches = epoch_batches(training, weights, shapes=_shapes(self._config, training), random=random)
+        batches = epoch_batches(training, weights, shapes=self._shapes, random=random)
         mass = sum(float(batch.weights.sum()) for batch in batches)
         scale = np.float32(len(batches) / mass)
         key = jax.random.key(int(random.integers(2**31)))
