@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from common.errors import ResourceNotFound
 from recipes.interface import FitterFactory, Recipe, Scorer
+from recipes.item_to_item.config import SimilarItemsConfig, SimsConfig
 from recipes.popularity.config import PopularityConfig
 from recipes.user_personalization.config import UserPersonalizationConfig
 
@@ -31,6 +32,28 @@ RECIPES = {
             config=PopularityConfig,
             fitter="recipes.popularity.fit:PopularityFitter",
             scorer="recipes.popularity.score:load",
+            returns_scores=False,
+            uses_history=False,
+            max_history=MAX_HISTORY,
+        ),
+        Recipe(
+            name="aws-sims",
+            family="item_to_item",
+            recipe_type="RELATED_ITEMS",
+            config=SimsConfig,
+            fitter="recipes.item_to_item.sims:SimsFitter",
+            scorer="recipes.item_to_item.score:load",
+            returns_scores=False,
+            uses_history=False,
+            max_history=MAX_HISTORY,
+        ),
+        Recipe(
+            name="aws-similar-items",
+            family="item_to_item",
+            recipe_type="RELATED_ITEMS",
+            config=SimilarItemsConfig,
+            fitter="recipes.item_to_item.similar_items:SimilarItemsFitter",
+            scorer="recipes.item_to_item.score:load",
             returns_scores=False,
             uses_history=False,
             max_history=MAX_HISTORY,

@@ -137,6 +137,22 @@ _NETWORK: Final = {
     "time_limit_seconds": HyperParameter("float", 0, above=True),
 }
 
+_PERCENTILE: Final = HyperParameter("float", 0, 1)
+_SIMS: Final = {
+    "popularity_discount_factor": HyperParameter("float", 0, 1),
+    "min_cointeraction_count": HyperParameter("integer", 0, 10),
+    # Personalize takes the percentiles as featureTransformationParameters.
+    "min_user_history_length_percentile": _PERCENTILE,
+    "max_user_history_length_percentile": _PERCENTILE,
+    "min_item_interaction_count_percentile": _PERCENTILE,
+    "max_item_interaction_count_percentile": _PERCENTILE,
+}
+_SIMILAR_ITEMS: Final = {
+    "popularity_discount_factor": HyperParameter("float", 0, 1),
+    "item_id_hidden_dim": HyperParameter("integer", 30, 200),
+    "item_metadata_hidden_dim": HyperParameter("integer", 30, 200),
+}
+
 _ALL: Final = (
     RecipeFacts(
         "aws-user-personalization-v2",
@@ -160,8 +176,21 @@ _ALL: Final = (
     RecipeFacts("aws-trending-now", "POPULAR_ITEMS"),
     RecipeFacts("aws-personalized-ranking-v2", "PERSONALIZED_RANKING", published=datetime(2024, 1, 1, tzinfo=UTC)),
     RecipeFacts("aws-personalized-ranking", "PERSONALIZED_RANKING", feature_transformation="JSON-percentile-filtering"),
-    RecipeFacts("aws-sims", "RELATED_ITEMS", feature_transformation="sims"),
-    RecipeFacts("aws-similar-items", "RELATED_ITEMS"),
+    RecipeFacts(
+        "aws-sims",
+        "RELATED_ITEMS",
+        description="Finds items that the same users interact with, by counting those users.",
+        trainable=True,
+        hyper_parameters=_SIMS,
+        feature_transformation="sims",
+    ),
+    RecipeFacts(
+        "aws-similar-items",
+        "RELATED_ITEMS",
+        description="Finds items that predict each other best in users' interactions, by a regression in closed form.",
+        trainable=True,
+        hyper_parameters=_SIMILAR_ITEMS,
+    ),
     RecipeFacts("aws-semantic-similarity", "RELATED_ITEMS"),
     RecipeFacts("aws-next-best-action", "PERSONALIZED_ACTIONS", published=datetime(2023, 8, 11, tzinfo=UTC)),
     RecipeFacts("aws-item-affinity", "USER_SEGMENTATION", published=datetime(2021, 7, 15, tzinfo=UTC)),

@@ -107,11 +107,11 @@ def test_tuning_is_refused():
 
 def test_known_recipe_that_is_not_built_is_told_from_an_unknown_one():
     with pytest.raises(InvalidInput, match="not built yet"):
-        trainable_recipe(RECIPES["aws-sims"].arn)
+        trainable_recipe(RECIPES["aws-semantic-similarity"].arn)
     with pytest.raises(ResourceNotFound, match="does not exist"):
         trainable_recipe("arn:aws:personalize:::recipe/aws-films")
     with pytest.raises(ResourceNotFound, match="not built yet"):
-        described_recipe(RECIPES["aws-sims"].arn)
+        described_recipe(RECIPES["aws-semantic-similarity"].arn)
     assert trainable_recipe(PERSONALIZATION) is described_recipe(PERSONALIZATION)
 
 

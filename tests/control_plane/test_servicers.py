@@ -333,10 +333,12 @@ def test_pages_are_walked_by_their_tokens(grpc_stub):
 def test_recipes_that_can_be_trained_are_listed_and_described(grpc_stub):
     listed = grpc_stub.control.ListRecipes(recipe_pb2.ListRecipesRequest()).recipes
     first = grpc_stub.control.ListRecipes(recipe_pb2.ListRecipesRequest(max_results=1))
-    second = grpc_stub.control.ListRecipes(recipe_pb2.ListRecipesRequest(max_results=1, next_token=first.next_token))
+    second = grpc_stub.control.ListRecipes(recipe_pb2.ListRecipesRequest(next_token=first.next_token))
     described = grpc_stub.control.DescribeRecipe(recipe_pb2.DescribeRecipeRequest(recipe_arn=POPULARITY)).recipe
 
-    assert [recipe.name for recipe in listed] == ["aws-popularity-count", "aws-user-personalization-v2"]
+    assert [recipe.name for recipe in listed] == [
+        "aws-popularity-count", "aws-similar-items", "aws-sims", "aws-user-personalization-v2",
+    ]  # fmt: skip
     assert [*first.recipes, *second.recipes] == list(listed)
     assert not second.HasField("next_token")
     assert described.feature_transformation_arn == "arn:aws:personalize:::feature-transformation/sims"

@@ -89,6 +89,8 @@ class RecipeSuite:
     noise_ceiling: ClassVar[float] = 0.2
     #: Whether the seed changes the result.
     uses_randomness: ClassVar[bool]
+    #: Whether the recipe answers with items related to those of the history: never with these, whatever users do.
+    relates_items: ClassVar[bool] = False
 
     @classmethod
     def make_fitter(cls, seed=1, **options):
@@ -204,13 +206,15 @@ class RecipeSuite:
         repeated = np.mean([lists[row, 0] in split.histories.of(row).items for row in range(len(lists))])
         if recipe(self.name).uses_history:
             assert repeated >= 0.9
+        elif self.relates_items:
+            assert repeated == 0.0
         else:
             assert not any(len(scorer.adjust(split.histories.of(row)).items) for row in range(len(lists)))
 
     def test_learns_that_users_never_come_back(self, scorer, rings):
         lists = top_items(by_scorer(scorer, rings.histories), n_items=N_ITEMS, histories=rings.histories, limit=5)
         repeated = [np.isin(lists[row], rings.histories.of(row).items).any() for row in range(len(lists))]
-        if recipe(self.name).uses_history:
+        if recipe(self.name).uses_history or self.relates_items:
             assert not any(repeated)
 
     def test_extending_keeps_what_was_learnt_and_is_repeatable(self, rings):

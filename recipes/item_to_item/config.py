@@ -1,0 +1,52 @@
+"""Hyperparameters of SIMS and Similar-Items: Personalize's names, ranges and defaults.
+
+SIMS' four percentiles are `featureTransformationParameters` in Personalize; a recipe takes all its parameters in one.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from recipes.interface import RecipeConfig
+
+__all__ = ["SimilarItemsConfig", "SimsConfig"]
+
+
+class SimsConfig(RecipeConfig):
+    """What is counted, and how much popularity is divided out.
+
+    Attributes:
+        popularity_discount_factor: Power of both items' popularity that common users are divided by. With 0 an item's
+            most popular companions come first, with 0.5 those of highest cosine, with 1 those that are used together
+            more often than chance has it, however rare.
+        min_cointeraction_count: Users that two items must have in common.
+        min_user_history_length_percentile: Users with shorter histories are left out; 0 leaves out nobody.
+        max_user_history_length_percentile: Users with longer histories are left out; 1 leaves out nobody.
+        min_item_interaction_count_percentile: Items with fewer interactions get no neighbours and are none.
+        max_item_interaction_count_percentile: Items with more interactions get no neighbours and are none.
+    """
+
+    popularity_discount_factor: float = Field(default=0.5, ge=0.0, le=1.0)
+    min_cointeraction_count: int = Field(default=3, ge=0, le=10)
+    min_user_history_length_percentile: float = Field(default=0.005, ge=0.0, le=1.0)
+    max_user_history_length_percentile: float = Field(default=0.995, ge=0.0, le=1.0)
+    min_item_interaction_count_percentile: float = Field(default=0.01, ge=0.0, le=1.0)
+    max_item_interaction_count_percentile: float = Field(default=0.9, ge=0.0, le=1.0)
+
+
+class SimilarItemsConfig(RecipeConfig):
+    """How much popularity is divided out, and how wide the model is.
+
+    Attributes:
+        popularity_discount_factor: Power of a neighbour's popularity that its weight is divided by. The regression's
+            weights with 0 predict best; towards 1 rare neighbours come first.
+        item_id_hidden_dim: Width of what is learnt from interactions. The model is no embedding: in catalogues that are
+            too large to solve exactly, an item is regressed on its 2 * `item_id_hidden_dim` closest companions. No
+            effect in smaller ones, which are solved on all items.
+        item_metadata_hidden_dim: Width of what is learnt from items' columns. Without effect so far, as `TrainingData`
+            carries interactions only.
+    """
+
+    popularity_discount_factor: float = Field(default=0.0, ge=0.0, le=1.0)
+    item_id_hidden_dim: int = Field(default=100, ge=30, le=200)
+    item_metadata_hidden_dim: int = Field(default=100, ge=30, le=200)

@@ -1,0 +1,103 @@
+"""Fitting Similar-Items: every item regressed on the others, in closed form, from which users used what near what.
+
+See `ridge` for the regression. Deviations from Steck (WWW 2019): users weigh less the more they used, an item's penalty
+grows with the root of its popularity, and where times are known, items that were used one after the other count more
+than those at the two ends of a long history. The constants below were chosen on held-out parts of training data.
+
+Items' columns are no part of `TrainingData` yet. Neighbours by content for items with few interactions belong here,
+between solving and keeping the strongest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from recipes.cooccurrence import Cooccurrence
+from recipes.interface import FitProgress, FloatArray, Histories, TrainingData, ignore_progress
+from recipes.item_to_item.config import SimilarItemsConfig
+from recipes.item_to_item.counting import Together, count_together, distinct_items, neighbours, users_of_items
+from recipes.item_to_item.ridge import dense_weights, sparse_weights
+from recipes.item_to_item.score import ItemToItemScorer, popularity_vectors
+
+__all__ = ["SimilarItemsFitter"]
+
+#: Catalogues up to this size are solved exactly.
+MAX_DENSE_ITEMS = 6000
+
+#: Users weigh by their number of items to the power of minus this.
+_USER_POWER = 0.25
+#: Penalties are this times the mean of the Gram matrix' diagonal, for items on its mean, and grow by a power of it.
+_PENALTY = 2.0
+_PENALTY_POWER = 0.5
+#: Share of the weight of a pair that depends on how near the two were used, and places beyond which nothing is near.
+_NEARNESS = 0.6
+_WIDTH = 20
+#: Entries kept of each row of a Gram matrix that is too large to be solved at once.
+_ROW_LIMIT = 1000
+#: Candidates for each hidden dimension.
+_CANDIDATES = 2
+
+
+class SimilarItemsFitter:
+    """See `recipes.interface.Fitter`; nothing is random and nothing is held out.
+
+    Args:
+        config: Hyperparameters.
+        seed: Without effect.
+        progress: Told how many items are solved.
+    """
+
+    def __init__(self, config: SimilarItemsConfig, *, seed: int, progress: FitProgress = ignore_progress) -> None:
+        self.report: Mapping[str, float] = {}
+        self._config = config
+        self._seed = seed
+        self._progress = progress
+
+    def fit(self, data: TrainingData) -> ItemToItemScorer:
+        """Count, solve, and keep the strongest weights."""
+        self._progress(fraction=0.01, stage="counting", metrics={})
+        dense = data.n_items <= MAX_DENSE_ITEMS
+        histories = distinct_items(data)
+        times = data.interactions.timestamp
+        timed = len(times) > 0 and bool(times.min() < times.max())
+        counted = count_together(
+            histories, n_items=data.n_items, user_weights=_user_weights(histories),
+            nearness=_NEARNESS if timed else 0.0, width=_WIDTH, row_limit=None if dense else _ROW_LIMIT,
+        )  # fmt: skip
+        popularity = users_of_items(data)
+        weights = self._solve(counted, dense=dense)
+        discount = np.maximum(popularity, 1).astype(np.float32) ** np.float32(-self._config.popularity_discount_factor)
+        values = weights.values * discount[weights.columns]
+        near = neighbours(Cooccurrence(weights.offsets, weights.columns, values))
+        self.report = {"neighbours": float(len(near.columns))}
+        self._progress(fraction=1.0, stage="solved", metrics=self.report)
+        return ItemToItemScorer(popularity_vectors(popularity), near)
+
+    def extend(self, data: TrainingData) -> ItemToItemScorer:
+        """Solve again."""
+        return self.fit(data)
+
+    def _solve(self, counted: Together, *, dense: bool) -> Cooccurrence:
+        used = counted.alone[counted.alone > 0.0]
+        mean = float(used.mean()) if len(used) else 1.0
+        # Items that nobody used get the penalty of one that is used a hundredth as much as the mean.
+        penalties = (_PENALTY * mean * np.maximum(counted.alone / mean, 0.01) ** _PENALTY_POWER).astype(np.float32)
+        if dense:
+            return dense_weights(counted, penalties)
+        return sparse_weights(
+            counted, penalties, candidates=_CANDIDATES * self._config.item_id_hidden_dim, progress=self._solved
+        )
+
+    def _solved(self, share: float) -> None:
+        self._progress(fraction=0.1 + 0.85 * share, stage=f"{share:.0%} of the items solved", metrics={})
+
+
+def _user_weights(histories: Histories) -> FloatArray:
+    """Weigh users, so that all interactions together weigh what they would alike: float32 [n_users]."""
+    lengths = np.maximum(histories.lengths(), 1)
+    weights = lengths**-_USER_POWER
+    return (weights * (len(histories.items) / max(1.0, float((weights * histories.lengths()).sum())))).astype(
+        np.float32
+    )

@@ -1,0 +1,81 @@
+"""Fitting SIMS: counting the users that two items have in common.
+
+Linden, Smith and York, "Amazon.com Recommendations: Item-to-Item Collaborative Filtering" (IEEE Internet Computing
+2003), with the power of popularity as a parameter, as in Personalize: 0.5 is their cosine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recipes.cooccurrence import Cooccurrence
+from recipes.interface import FitProgress, TrainingData, ignore_progress
+from recipes.item_to_item.config import SimsConfig
+from recipes.item_to_item.counting import count_together, distinct_items, neighbours, users_of_items
+from recipes.item_to_item.score import ItemToItemScorer, popularity_vectors
+
+__all__ = ["SimsFitter"]
+
+
+class SimsFitter:
+    """See `recipes.interface.Fitter`; nothing is random and nothing is held out.
+
+    Args:
+        config: Hyperparameters.
+        seed: Without effect.
+        progress: Told when counting begins and ends.
+    """
+
+    def __init__(self, config: SimsConfig, *, seed: int, progress: FitProgress = ignore_progress) -> None:
+        self.report: Mapping[str, float] = {}
+        self._config = config
+        self._seed = seed
+        self._progress = progress
+
+    def fit(self, data: TrainingData) -> ItemToItemScorer:
+        """Count, divide popularity out, and keep the nearest."""
+        self._progress(fraction=0.1, stage="counting", metrics={})
+        counted = count_together(distinct_items(self._filtered(data)), n_items=data.n_items)
+        pairs = counted.pairs
+        # Even where none is asked for, items without a user in common are no neighbours.
+        enough = pairs.values >= self._config.min_cointeraction_count
+        rows, columns, values = pairs.rows()[enough], pairs.columns[enough], pairs.values[enough]
+        popularity = np.maximum(counted.alone, 1.0) ** np.float32(-self._config.popularity_discount_factor)
+        offsets = np.searchsorted(rows, np.arange(data.n_items + 1)).astype(np.int64)
+        near = neighbours(Cooccurrence(offsets, columns, values * popularity[rows] * popularity[columns]))
+        self.report = {"neighbours": float(len(near.columns))}
+        self._progress(fraction=1.0, stage="counted", metrics=self.report)
+        return ItemToItemScorer(popularity_vectors(users_of_items(data)), near)
+
+    def extend(self, data: TrainingData) -> ItemToItemScorer:
+        """Count again."""
+        return self.fit(data)
+
+    def _filtered(self, data: TrainingData) -> TrainingData:
+        """Leave out users and items whose numbers of interactions lie outside of the percentiles."""
+        rows, config = data.interactions, self._config
+        user_kept = _inside(
+            np.bincount(rows.user, minlength=data.n_users),
+            config.min_user_history_length_percentile, config.max_user_history_length_percentile,
+        )  # fmt: skip
+        item_kept = _inside(
+            np.bincount(rows.item, minlength=data.n_items),
+            config.min_item_interaction_count_percentile, config.max_item_interaction_count_percentile,
+        )  # fmt: skip
+        return data.where(user_kept[rows.user] & item_kept[rows.item])
+
+
+def _inside(counts: NDArray[np.int64], low: float, high: float) -> NDArray[np.bool_]:
+    """Say which counts lie within two percentiles of those above 0, both included.
+
+    A percentile between two counts is the outer one, so that few users or items are not cut for want of a better one.
+    """
+    used = counts[counts > 0]
+    if not len(used):
+        return counts > 0
+    least, most = np.quantile(used, low, method="lower"), np.quantile(used, high, method="higher")
+    inside: NDArray[np.bool_] = (counts >= least) & (counts <= most)
+    return inside
