@@ -1,8 +1,8 @@
 """Personalize's own evaluation, beside its printed figures: `python -m benchmarks.quality.personalize_split DATA`.
 
 A tenth of the users is hidden from the model; of each the oldest nine tenths of the interactions are the history, the
-newest tenth are relevant. Lists are not cleared of what users have seen, as Personalize does not clear them. Which users
-are hidden is drawn several times, for the test users are few and one draw says little.
+newest tenth are relevant. Lists are not cleared of what users have seen, as Personalize does not clear them. The users
+to hide are drawn several times, for they are few and one draw says little.
 """
 
 from __future__ import annotations
