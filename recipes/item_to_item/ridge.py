@@ -22,7 +22,7 @@ __all__ = ["dense_weights", "sparse_weights"]
 
 #: Items that are solved for from one dense block, and items that such a block may have.
 _SEEDED = 32
-_BLOCK = 6000
+_BLOCK = 2000
 
 
 def dense_weights(counted: Together, penalties: FloatArray) -> Cooccurrence:

@@ -27,9 +27,9 @@ __all__ = ["SimilarItemsFitter"]
 MAX_DENSE_ITEMS = 6000
 
 #: Users weigh by their number of items to the power of minus this.
-_USER_POWER = 0.25
-#: Penalties are this times the mean of the Gram matrix' diagonal, for items on its mean, and grow by a power of it.
-_PENALTY = 2.0
+_USER_POWER = 0.5
+#: Penalty of an item that is used as often as the mean, in users, and the power of its use that it grows with.
+_PENALTY = 120.0
 _PENALTY_POWER = 0.5
 #: Share of the weight of a pair that depends on how near the two were used, and places beyond which nothing is near.
 _NEARNESS = 0.6
@@ -83,7 +83,7 @@ class SimilarItemsFitter:
         used = counted.alone[counted.alone > 0.0]
         mean = float(used.mean()) if len(used) else 1.0
         # Items that nobody used get the penalty of one that is used a hundredth as much as the mean.
-        penalties = (_PENALTY * mean * np.maximum(counted.alone / mean, 0.01) ** _PENALTY_POWER).astype(np.float32)
+        penalties = (_PENALTY * np.maximum(counted.alone / mean, 0.01) ** _PENALTY_POWER).astype(np.float32)
         if dense:
             return dense_weights(counted, penalties)
         return sparse_weights(
