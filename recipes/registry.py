@@ -69,6 +69,17 @@ RECIPES = {
             uses_history=True,
             max_history=MAX_HISTORY,
         ),
+        Recipe(
+            name="aws-personalized-ranking-v2",
+            family="user_personalization",
+            recipe_type="PERSONALIZED_RANKING",
+            config=UserPersonalizationConfig,
+            fitter="recipes.user_personalization.fit:UserPersonalizationFitter",
+            scorer="recipes.user_personalization.score:load",
+            returns_scores=True,
+            uses_history=True,
+            max_history=MAX_HISTORY,
+        ),
     )
 }
 

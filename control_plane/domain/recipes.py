@@ -174,7 +174,14 @@ _ALL: Final = (
     RecipeFacts("aws-hrnn-metadata", "USER_PERSONALIZATION", feature_transformation="featurize_metadata"),
     RecipeFacts("aws-hrnn-coldstart", "USER_PERSONALIZATION", feature_transformation="featurize_coldstart"),
     RecipeFacts("aws-trending-now", "POPULAR_ITEMS"),
-    RecipeFacts("aws-personalized-ranking-v2", "PERSONALIZED_RANKING", published=datetime(2024, 1, 1, tzinfo=UTC)),
+    RecipeFacts(
+        "aws-personalized-ranking-v2",
+        "PERSONALIZED_RANKING",
+        description="Puts given items into the order that fits a user, learnt as by aws-user-personalization-v2.",
+        trainable=True,
+        hyper_parameters=_NETWORK,
+        published=datetime(2024, 1, 1, tzinfo=UTC),
+    ),
     RecipeFacts("aws-personalized-ranking", "PERSONALIZED_RANKING", feature_transformation="JSON-percentile-filtering"),
     RecipeFacts(
         "aws-sims",

@@ -1,17 +1,39 @@
-"""What a request for recommendations must look like."""
+"""What a request for recommendations or for a ranking must look like."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from common.arn import Arn
 from common.errors import InvalidInput, ResourceNotFound, invalid
+from recipes.interface import Recipe
 
-__all__ = ["DEFAULT_RESULTS", "MAX_RESULTS", "check_user", "not_built", "results_wanted", "unknown_campaign"]
+__all__ = [
+    "DEFAULT_RESULTS",
+    "MAX_RESULTS",
+    "OPERATIONS",
+    "check_item",
+    "check_items",
+    "check_operation",
+    "check_user",
+    "not_built",
+    "results_wanted",
+    "unknown_campaign",
+]
 
 DEFAULT_RESULTS = 25
 MAX_RESULTS = 500
-_MAX_USER_ID = 256
+_MAX_ID = 256
+_MAX_RANKED = 500
+
+#: Which operation answers for campaigns of each type of recipe that is served.
+OPERATIONS: Final = {
+    "USER_PERSONALIZATION": "GetRecommendations",
+    "POPULAR_ITEMS": "GetRecommendations",
+    "RELATED_ITEMS": "GetRecommendations",
+    "PERSONALIZED_RANKING": "GetPersonalizedRanking",
+}
 
 
 def results_wanted(count: int | None) -> int:
@@ -40,15 +62,57 @@ def check_user(user_id: str | None, *, required: bool) -> str:
         if required:
             raise invalid("userId", got=user_id, want="the id of a user: the campaign's recipe personalizes")
         return ""
-    if len(user_id) > _MAX_USER_ID:
-        raise invalid("userId", got=user_id, want=f"at most {_MAX_USER_ID} characters")
+    if len(user_id) > _MAX_ID:
+        raise invalid("userId", got=user_id, want=f"at most {_MAX_ID} characters")
     return user_id
 
 
-def not_built(members: Sequence[str]) -> InvalidInput:
+def check_item(item_id: str) -> str:
+    """Return the item that others are to be related to.
+
+    Raises:
+        InvalidInput: It is missing or too long.
+    """
+    if not item_id:
+        raise invalid("itemId", got=item_id, want="the id of an item: the campaign's recipe relates items")
+    if len(item_id) > _MAX_ID:
+        raise invalid("itemId", got=item_id, want=f"at most {_MAX_ID} characters")
+    return item_id
+
+
+def check_items(item_ids: Sequence[str]) -> list[str]:
+    """Return the items to rank, each once, where it was named first.
+
+    Raises:
+        InvalidInput: There are none or too many, or one is empty or too long.
+    """
+    if not 1 <= len(item_ids) <= _MAX_RANKED:
+        raise invalid("inputList", got=len(item_ids), want=f"the ids of 1 to {_MAX_RANKED} items")
+    for place, item_id in enumerate(item_ids):
+        if not 1 <= len(item_id) <= _MAX_ID:
+            raise invalid(f"inputList[{place}]", got=item_id, want=f"1 to {_MAX_ID} characters")
+    return list(dict.fromkeys(item_ids))
+
+
+def check_operation(operation: str, *, campaign_arn: str, recipe: Recipe) -> None:
+    """Check that a campaign is asked by the operation that answers for its recipe.
+
+    Raises:
+        InvalidInput: Another operation does.
+    """
+    right = OPERATIONS[recipe.recipe_type]
+    if right != operation:
+        raise invalid(
+            "campaignArn",
+            got=campaign_arn,
+            want=f"a campaign that {operation} answers for; this one's recipe is {recipe.name}: call {right}",
+        )
+
+
+def not_built(members: Sequence[str], *, operation: str) -> InvalidInput:
     """Return the error for members of a request that belong to the API, but have no effect yet."""
     named = ", ".join(f"`{member}`" for member in members)
-    return InvalidInput(f"{named}: got a value, want none: this part of GetRecommendations is not built yet")
+    return InvalidInput(f"{named}: got a value, want none: this part of {operation} is not built yet")
 
 
 def unknown_campaign(campaign_arn: str) -> ResourceNotFound:

@@ -1,4 +1,4 @@
-"""The runtime's contract: GetRecommendations, and refusals of what is not built yet."""
+"""The runtime's contract: recommendations, rankings, and refusals of what is not built yet."""
 
 # ruff: noqa: ARG002 - gRPC passes a context to every method
 
@@ -10,20 +10,28 @@ from typing import Any
 from common.errors import invalid
 from common.operations import refuse_unbuilt
 from protos.tailorbird.runtime.v1 import runtime_service_pb2
-from runtime_service.domain.requests import check_user, not_built, results_wanted, unknown_campaign
-from runtime_service.history import HistoryReader
+from runtime_service.domain.requests import (
+    check_item,
+    check_items,
+    check_operation,
+    check_user,
+    not_built,
+    results_wanted,
+    unknown_campaign,
+)
+from runtime_service.history import HistoryReader, RecentHistory
 from runtime_service.serving.deployments import Deployment, DeploymentTable
+from runtime_service.serving.ranked import Ranked
 
 __all__ = ["RuntimeServicer"]
 
 _CONTRACT = runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"]
 #: Members that would change the answer, were they built; a request that carries one is refused, never half served.
-_NOT_BUILT = ("context", "filter_arn", "filter_values", "promotions", "metadata_columns", "recommender_arn")
-_FIELDS = runtime_service_pb2.GetRecommendationsRequest.DESCRIPTOR.fields_by_name
-_BUILT = frozenset(field.number for name, field in _FIELDS.items() if name not in _NOT_BUILT)
-_NOT_BUILT_NAMES = {name: _FIELDS[name].json_name for name in _NOT_BUILT}
+_NOT_BUILT = frozenset({"context", "filter_arn", "filter_values", "promotions", "metadata_columns", "recommender_arn"})
 
-_Response = runtime_service_pb2.GetRecommendationsResponse
+_Request = runtime_service_pb2.GetRecommendationsRequest | runtime_service_pb2.GetPersonalizedRankingRequest
+_Recommendations = runtime_service_pb2.GetRecommendationsResponse
+_Ranking = runtime_service_pb2.GetPersonalizedRankingResponse
 
 
 @refuse_unbuilt(_CONTRACT)
@@ -41,44 +49,79 @@ class RuntimeServicer:
         self._table = table
         self._histories = histories
 
+    async def GetPersonalizedRanking(
+        self, request: runtime_service_pb2.GetPersonalizedRankingRequest, context: Any
+    ) -> _Ranking:
+        """Return the given items in the order that fits a user; items that the model does not know come last."""
+        deployment = self._find(request, "GetPersonalizedRanking")
+        item_ids = check_items(request.input_list)
+        user_id = check_user(request.user_id, required=True)
+        answer = _Ranking(recommendation_id=_new_id())
+        model, add = deployment.model, answer.personalized_ranking.add
+        indexes = model.items.indexes(item_ids)
+        known = indexes[indexes >= 0]
+        if len(known):
+            ranked = deployment.rank(user_id, self._recent(deployment, user_id), items=known)
+            for item, score in zip(ranked.items.tolist(), _sent(ranked), strict=True):
+                add(item_id=model.item_ids[item], score=score)
+        for item_id, index in zip(item_ids, indexes.tolist(), strict=True):
+            if index < 0:
+                add(item_id=item_id)
+        return answer
+
     async def GetRecommendations(
         self, request: runtime_service_pb2.GetRecommendationsRequest, context: Any
-    ) -> runtime_service_pb2.GetRecommendationsResponse:
-        """Return the items that fit a user, best first."""
-        deployment = self._table.find(request.campaign_arn)
-        if deployment is None or not _BUILT.issuperset([field.number for field, _ in request.ListFields()]):
-            _refuse(request)
-        if deployment is None:
-            raise unknown_campaign(request.campaign_arn)
+    ) -> _Recommendations:
+        """Return the items that fit a user, or that are related to an item, best first."""
+        deployment = self._find(request, "GetRecommendations")
+        recipe = deployment.model.recipe
         count = results_wanted(request.num_results if request.HasField("num_results") else None)
-        user_id = check_user(request.user_id, required=deployment.model.recipe.uses_history)
-        return self._answer(deployment, user_id, count)
-
-    def _answer(
-        self, deployment: Deployment, user_id: str, count: int
-    ) -> runtime_service_pb2.GetRecommendationsResponse:
-        answer = _Response(recommendation_id=f"RID-{uuid.uuid4()}")
+        user_id = check_user(request.user_id, required=recipe.uses_history)
+        item_id = check_item(request.item_id) if recipe.recipe_type == "RELATED_ITEMS" else None
+        answer = _Recommendations(recommendation_id=_new_id())
         if count == 0:
             return answer
-        recent = self._histories.find(deployment.assignment.dataset_group_arn, user_id) if user_id else None
-        ranked = deployment.recommend(user_id, recent, limit=count)
+        if item_id is not None:
+            ranked = deployment.relate(item_id, limit=count)
+        else:
+            ranked = deployment.recommend(user_id, self._recent(deployment, user_id), limit=count)
         ids, add = deployment.model.item_ids, answer.item_list.add  # adding costs less than making a list first
         items = ranked.items.tolist()
-        if not deployment.model.recipe.returns_scores:
+        if not recipe.returns_scores:
             for item in items:
                 add(item_id=ids[item])
         else:
-            # Seven decimals, as Personalize sends them.
-            for item, score in zip(items, ranked.scores.astype("float64").round(7).tolist(), strict=True):
+            for item, score in zip(items, _sent(ranked), strict=True):
                 add(item_id=ids[item], score=score)
         return answer
 
+    def _find(self, request: _Request, operation: str) -> Deployment:
+        """Return what answers a request.
 
-def _refuse(request: runtime_service_pb2.GetRecommendationsRequest) -> None:
-    """Raise if the request carries what is not built, or no campaign."""
-    sent = {field.name for field, _ in request.ListFields()}
-    refused = [_NOT_BUILT_NAMES[name] for name in _NOT_BUILT if name in sent]
-    if refused:
-        raise not_built(refused)
-    if not request.campaign_arn:
-        raise invalid("campaignArn", got=request.campaign_arn, want="the ARN of a campaign")
+        Raises:
+            InvalidInput: The request carries what is not built, or no campaign, or one of another operation.
+            ResourceNotFound: The campaign is not served here.
+        """
+        refused = [field.json_name for field, _ in request.ListFields() if field.name in _NOT_BUILT]
+        if refused:
+            raise not_built(refused, operation=operation)
+        deployment = self._table.find(request.campaign_arn)
+        if deployment is None:
+            if not request.campaign_arn:
+                raise invalid("campaignArn", got=request.campaign_arn, want="the ARN of a campaign")
+            raise unknown_campaign(request.campaign_arn)
+        check_operation(operation, campaign_arn=request.campaign_arn, recipe=deployment.model.recipe)
+        return deployment
+
+    def _recent(self, deployment: Deployment, user_id: str) -> RecentHistory | None:
+        return self._histories.find(deployment.assignment.dataset_group_arn, user_id) if user_id else None
+
+
+def _new_id() -> str:
+    return f"RID-{uuid.uuid4()}"
+
+
+def _sent(ranked: Ranked) -> list[float]:
+    """Return the scores with seven decimals, as Personalize sends them."""
+    scores: list[float] = ranked.scores.astype("float64").round(7).tolist()
+    return scores

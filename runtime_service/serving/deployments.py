@@ -7,11 +7,11 @@ from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from recipes.interface import Adjustment, FloatArray, History
+from recipes.interface import Adjustment, FloatArray, History, ItemIndexes
 from runtime_service.domain.histories import known_steps, newer_events
 from runtime_service.history import RecentHistory
 from runtime_service.serving.model import Model
-from runtime_service.serving.retrieval import Ranked
+from runtime_service.serving.ranked import Ranked, rank
 
 __all__ = ["Assignment", "Deployment", "DeploymentTable", "Query", "QueryCache"]
 
@@ -58,7 +58,7 @@ class QueryCache:
     """
 
     def __init__(self, size: int) -> None:
-        self._size = size
+        self.size = size
         self._entries: OrderedDict[str, tuple[int, Query]] = OrderedDict()
 
     def get(self, user_id: str, last_offset: int) -> Query | None:
@@ -71,10 +71,10 @@ class QueryCache:
 
     def put(self, user_id: str, last_offset: int, query: Query) -> None:
         """Keep a query that was made when the newest event was the one at `last_offset`."""
-        if self._size:
+        if self.size:
             self._entries[user_id] = (last_offset, query)
             self._entries.move_to_end(user_id)
-            if len(self._entries) > self._size:
+            if len(self._entries) > self.size:
                 self._entries.popitem(last=False)
 
 
@@ -102,8 +102,13 @@ class Deployment:
         return cls(assignment, model, QueryCache(cache_users), newcomer)
 
     def reassigned(self, assignment: Assignment) -> Deployment:
-        """Return the same deployment with what the control plane says about it now."""
-        return self if assignment == self.assignment else replace(self, assignment=assignment)
+        """Return the same deployment with what the control plane says about it now.
+
+        Queries are made anew when it says something else: other events may count.
+        """
+        if assignment == self.assignment:
+            return self
+        return replace(self, assignment=assignment, cache=QueryCache(self.cache.size))
 
     def recommend(self, user_id: str, recent: RecentHistory | None, *, limit: int) -> Ranked:
         """Find the best items for a user.
@@ -115,6 +120,34 @@ class Deployment:
         """
         query = self._query(user_id, recent)
         return self.model.retrieval.find(query.vector, change=query.change, limit=limit)
+
+    def rank(self, user_id: str, recent: RecentHistory | None, *, items: ItemIndexes) -> Ranked:
+        """Put given items into the order that fits a user.
+
+        Args:
+            user_id: The user, known or not.
+            recent: The user's recent events.
+            items: int32 [k], all different, at least one.
+        """
+        query = self._query(user_id, recent)
+        return rank(self.model.scorer.item_vectors, items, query=query.vector, change=query.change)
+
+    def relate(self, item_id: str, *, limit: int) -> Ranked:
+        """Find the items that are related to an item, which is itself never among them.
+
+        Args:
+            item_id: The item; for one that the model does not know, what a history of nothing gets.
+            limit: Items wanted, at least 1.
+        """
+        model = self.model
+        item = model.items.index(item_id)
+        if item is None:
+            return model.retrieval.find(self.newcomer.vector, change=self.newcomer.change, limit=limit)
+        history = History.of_items([item])
+        query, change = model.scorer.query(history), model.scorer.adjust(history)
+        found = model.retrieval.find(query, change=change, limit=limit + 1)
+        others = found.items != item
+        return Ranked(found.items[others][:limit], found.scores[others][:limit])
 
     def _query(self, user_id: str, recent: RecentHistory | None) -> Query:
         model = self.model

@@ -18,11 +18,11 @@ from recipes.arrays import map_arrays
 from recipes.interface import FloatArray, Histories, History, Recipe, Scorer
 from recipes.registry import recipe as find_recipe
 from recipes.registry import scorer_loader
+from runtime_service.domain.requests import OPERATIONS
 from runtime_service.serving.retrieval import IndexMode, Retrieval, open_retrieval
 
 __all__ = ["Model", "ModelLoader"]
 
-_SERVED_TYPES = ("USER_PERSONALIZATION", "POPULAR_ITEMS")
 _NOTHING = History.of_items([])
 
 
@@ -97,8 +97,8 @@ class ModelLoader:
     def _open(self, artifact: Artifact) -> Model:
         folder, manifest = artifact.folder, artifact.manifest
         recipe = find_recipe(manifest.recipe)
-        if recipe.recipe_type not in _SERVED_TYPES:
-            served = " or ".join(_SERVED_TYPES)
+        if recipe.recipe_type not in OPERATIONS:
+            served = " or ".join(OPERATIONS)
             raise OperationUnavailable(
                 f"`recipe`: got {recipe.name} of type {recipe.recipe_type}, want one of type {served}"
             )

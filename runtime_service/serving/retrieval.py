@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -11,10 +10,11 @@ import numpy as np
 from common.errors import CorruptArtifact
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.index import AnnoyIndex, search_adjusted
-from recipes.interface import Adjustment, FloatArray, ItemIndexes, Scorer
+from recipes.interface import Adjustment, FloatArray, Scorer
 from recipes.selection import best
+from runtime_service.serving.ranked import Ranked
 
-__all__ = ["ANNOY_FILE", "AnnoyRetrieval", "ExactRetrieval", "IndexMode", "Ranked", "Retrieval", "open_retrieval"]
+__all__ = ["ANNOY_FILE", "AnnoyRetrieval", "ExactRetrieval", "IndexMode", "Retrieval", "open_retrieval"]
 
 ANNOY_FILE = "index.ann"
 IndexMode = Literal["auto", "annoy", "exact"]
@@ -22,19 +22,6 @@ IndexMode = Literal["auto", "annoy", "exact"]
 _CANDIDATES = 100
 #: Nodes that Annoy inspects when it is forced upon an artifact whose calibration never measured it: all trees, deep.
 _UNMEASURED_SEARCH_K = 16_000
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """The best items.
-
-    Attributes:
-        items: int32 [k], best first.
-        scores: float32 [k], the share of each in the softmax over everything that was scored.
-    """
-
-    items: ItemIndexes
-    scores: FloatArray
 
 
 class Retrieval(Protocol):

@@ -337,7 +337,8 @@ def test_recipes_that_can_be_trained_are_listed_and_described(grpc_stub):
     described = grpc_stub.control.DescribeRecipe(recipe_pb2.DescribeRecipeRequest(recipe_arn=POPULARITY)).recipe
 
     assert [recipe.name for recipe in listed] == [
-        "aws-popularity-count", "aws-similar-items", "aws-sims", "aws-user-personalization-v2",
+        "aws-popularity-count", "aws-similar-items", "aws-sims",
+        "aws-personalized-ranking-v2", "aws-user-personalization-v2",
     ]  # fmt: skip
     assert [*first.recipes, *second.recipes] == list(listed)
     assert not second.HasField("next_token")

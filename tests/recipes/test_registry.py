@@ -1,5 +1,7 @@
 """What recipes declare is what their code does, and what the control plane tells users of them."""
 
+from dataclasses import replace
+
 import pytest
 from annotated_types import Ge, Gt, Le, MultipleOf
 
@@ -72,6 +74,14 @@ def test_the_code_is_where_the_declaration_says(name):
     assert callable(scorer_loader(RECIPES[name]))
 
 
+def test_ranking_differs_from_personalization_in_name_and_type_alone():
+    personalization, ranking = RECIPES["aws-user-personalization-v2"], RECIPES["aws-personalized-ranking-v2"]
+
+    assert replace(ranking, name=personalization.name, recipe_type=personalization.recipe_type) == personalization
+
+
 def test_an_unknown_recipe_is_named_beside_those_that_exist():
-    with pytest.raises(ResourceNotFound, match=r"`recipe`: got 'aws-miracle', want one of aws-popularity-count"):
+    with pytest.raises(
+        ResourceNotFound, match=r"`recipe`: got 'aws-miracle', want one of aws-personalized-ranking-v2, "
+    ):
         recipe("aws-miracle")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from runtime_service.history.lmdb import prepare_history
-from tests.runtime_service.world import PERSONAL, POPULAR, fit, local_store, publish
+from tests.runtime_service.world import PERSONAL, POPULAR, RANKING, RELATED, fit, local_store, publish
 
 
 @pytest.fixture(scope="package")
@@ -19,11 +21,24 @@ def popular():
 
 
 @pytest.fixture(scope="package")
-def shelf(tmp_path_factory, personal, popular):
+def ranking(personal):
+    """Give what a training of the ranking recipe comes to: that of personal recommendations."""
+    return replace(personal, name=RANKING)
+
+
+@pytest.fixture(scope="package")
+def related():
+    return fit(RELATED)
+
+
+@pytest.fixture(scope="package")
+def shelf(tmp_path_factory, personal, popular, ranking, related):
     """A store with good artifacts that no test changes."""
     store = local_store(tmp_path_factory.mktemp("shelf"))
     publish(store, "artifacts/personal", personal)
     publish(store, "artifacts/popular", popular)
+    publish(store, "artifacts/ranking", ranking)
+    publish(store, "artifacts/related", related)
     return store
 
 

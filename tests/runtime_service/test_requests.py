@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 
 from common.errors import InvalidInput, ResourceNotFound
+from recipes.registry import RECIPES
 from runtime_service.domain.histories import RecentEvent, known_steps, newer_events
-from runtime_service.domain.requests import check_user, results_wanted, unknown_campaign
+from runtime_service.domain.requests import (
+    check_item,
+    check_items,
+    check_operation,
+    check_user,
+    results_wanted,
+    unknown_campaign,
+)
 from tests.runtime_service.world import campaign
 
 
@@ -36,6 +44,52 @@ def test_user_is_needed_where_the_recipe_personalizes_only():
     assert check_user(None, required=False) == ""
     with pytest.raises(InvalidInput, match="`userId`: got ''"):
         check_user("", required=True)
+
+
+def test_longest_item_id_is_taken_a_longer_one_and_none_refused():
+    assert check_item("i" * 256) == "i" * 256
+    with pytest.raises(InvalidInput, match=r"`itemId`: got 'iii.*want at most 256 characters"):
+        check_item("i" * 257)
+    with pytest.raises(InvalidInput, match="`itemId`: got '', want the id of an item"):
+        check_item("")
+
+
+def test_items_to_rank_are_taken_once_where_they_were_named_first():
+    assert check_items(["b", "a", "b", "c", "a"]) == ["b", "a", "c"]
+
+
+@pytest.mark.parametrize("count", [1, 500])
+def test_so_many_items_can_be_ranked(count):
+    assert len(check_items([f"item-{place}" for place in range(count)])) == count
+
+
+@pytest.mark.parametrize("count", [0, 501])
+def test_other_numbers_of_items_cannot_be_ranked(count):
+    with pytest.raises(InvalidInput, match=f"`inputList`: got {count}, want the ids of 1 to 500 items"):
+        check_items(["item"] * count)
+
+
+@pytest.mark.parametrize("item_id", ["", "i" * 257])
+def test_bad_id_among_the_items_to_rank_is_told_by_its_place(item_id):
+    assert check_items(["i" * 256])
+    with pytest.raises(InvalidInput, match=r"`inputList\[2\]`: got '.*want 1 to 256 characters") as caught:
+        check_items(["a", "b", item_id, "c"])
+    assert [found.field for found in caught.value.violations] == ["inputList[2]"]
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("aws-user-personalization-v2", "GetRecommendations", "GetPersonalizedRanking"),
+        ("aws-popularity-count", "GetRecommendations", "GetPersonalizedRanking"),
+        ("aws-sims", "GetRecommendations", "GetPersonalizedRanking"),
+        ("aws-personalized-ranking-v2", "GetPersonalizedRanking", "GetRecommendations"),
+    ],
+)
+def test_one_operation_answers_for_each_type_of_recipe(name, right, wrong):
+    check_operation(right, campaign_arn=campaign(), recipe=RECIPES[name])
+    with pytest.raises(InvalidInput, match=f"`campaignArn`: got '{campaign()}'.*{name}: call {right}$"):
+        check_operation(wrong, campaign_arn=campaign(), recipe=RECIPES[name])
 
 
 def test_unknown_campaign_is_told_from_what_is_no_campaign():

@@ -1,4 +1,4 @@
-"""GetRecommendations on a real asynchronous server, called through pytest-grpc's fixtures in real mode."""
+"""The built operations on a real asynchronous server, called through pytest-grpc's fixtures in real mode."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def histories(tmp_path_factory):
 @pytest.fixture(scope="module")
 def grpc_servicer(shelf, histories, tmp_path_factory):
     loader, table = ModelLoader(shelf, cache=tmp_path_factory.mktemp("cache"), index="exact"), DeploymentTable()
-    for name, artifact in (("films", "personal"), ("hits", "popular")):
+    artifacts = {"films": "personal", "hits": "popular", "ranked": "ranking", "alike": "related"}
+    for name, artifact in artifacts.items():
         made = assignment(name, location=f"artifacts/{artifact}")
         table.serve(Deployment.make(made, loader.load(made.artifact_location), cache_users=10))
     return RUNTIME_SERVICER(table, histories)
@@ -101,6 +102,31 @@ def refused(recommend):
         return from_rpc_error(caught.value)
 
     return call
+
+
+@pytest.fixture
+def rank(grpc_stub):
+    def call(*items, name="ranked", role="client", **members):
+        request = messages.GetPersonalizedRankingRequest(
+            campaign_arn=campaign(name) if name else None, input_list=items, **members
+        )
+        return grpc_stub.GetPersonalizedRanking(request, metadata=as_role(role), timeout=10)
+
+    return call
+
+
+@pytest.fixture
+def ranking_refused(rank):
+    def call(*items, **members):
+        with pytest.raises(grpc.RpcError) as caught:
+            rank(*items, **members)
+        return from_rpc_error(caught.value)
+
+    return call
+
+
+def ranked_ids(answer):
+    return [found.item_id for found in answer.personalized_ranking]
 
 
 def ids(answer):
@@ -203,6 +229,23 @@ def test_members_that_are_not_built_are_refused_by_name(refused, members, named,
     assert error.message.startswith(f"{named}: got a value, want none")
 
 
+@pytest.mark.parametrize(
+    ("members", "named"),
+    [
+        ({"context": {"DEVICE": "mobile"}}, "`context`"),
+        ({"filter_arn": "arn"}, "`filterArn`"),
+        ({"filter_values": {"a": "b"}}, "`filterValues`"),
+        ({"metadata_columns": {"ITEMS": messages.StringList(values=["A"])}}, "`metadataColumns`"),
+        ({"filter_arn": "arn", "context": {"DEVICE": "mobile"}}, "`context`, `filterArn`"),
+    ],
+)
+def test_members_of_a_ranking_that_are_not_built_are_refused_by_name(ranking_refused, members, named):
+    error = ranking_refused(item(0), user_id=user(0), **members)
+
+    assert isinstance(error, InvalidInput)
+    assert error.message == f"{named}: got a value, want none: this part of GetPersonalizedRanking is not built yet"
+
+
 def test_recommender_is_refused_without_a_campaign_too(refused):
     assert refused(None, recommender_arn="arn", user_id="u").message.startswith("`recommenderArn`: got a value")
 
@@ -219,8 +262,130 @@ def test_operations_that_are_not_built_say_so(grpc_stub, operation):
     assert error.metadata == {"operation": operation}
 
 
-def test_get_recommendations_is_built():
-    assert built_operations(RUNTIME_SERVICER)["GetRecommendations"]
+def test_recommendations_and_rankings_are_built():
+    built = built_operations(RUNTIME_SERVICER)
+
+    assert built["GetRecommendations"]
+    assert built["GetPersonalizedRanking"]
+
+
+def test_all_items_of_the_catalogue_are_ranked_as_they_are_recommended(recommend, rank):
+    whole = recommend(user_id=user(4), num_results=N_ITEMS)
+
+    answer = rank(*map(item, range(N_ITEMS)), user_id=user(4))
+
+    assert ranked_ids(answer) == ids(whole)
+    scores = [found.score for found in answer.personalized_ranking]
+    assert scores == pytest.approx([found.score for found in whole.item_list], abs=1e-6)
+    assert scores == [round(score, 7) for score in scores]
+
+
+def test_scores_of_a_ranking_are_shares_of_the_given_items(rank):
+    answer = rank(item(30), item(2), item(11), user_id=user(0))
+
+    scores = [found.score for found in answer.personalized_ranking]
+    assert scores == sorted(scores, reverse=True)
+    assert sum(scores) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_unknown_items_come_last_as_they_were_given_without_scores(rank):
+    answer = rank("z-new", item(30), "a-new", item(9), user_id=user(0))
+
+    assert ranked_ids(answer) == [item(9), item(30), "z-new", "a-new"]
+    assert [found.HasField("score") for found in answer.personalized_ranking] == [True, True, False, False]
+
+
+def test_only_unknown_items_come_back_as_they_were_given(rank):
+    answer = rank("b", "a", user_id=user(0))
+
+    assert ranked_ids(answer) == ["b", "a"]
+    assert re.fullmatch(r"RID-[0-9a-f-]{36}", answer.recommendation_id)
+
+
+def test_items_that_are_given_twice_come_back_once(rank):
+    assert ranked_ids(rank("b", item(2), "a", item(2), "b", user_id=user(0))) == [item(2), "b", "a"]
+
+
+def test_each_ranking_has_an_id_of_its_own(rank):
+    first, second = rank(item(0), user_id=user(0)), rank(item(0), user_id=user(0))
+
+    assert re.fullmatch(r"RID-[0-9a-f-]{36}", first.recommendation_id)
+    assert first.recommendation_id != second.recommendation_id
+
+
+def test_events_of_a_moment_ago_count_in_rankings(rank):
+    everything = [item(index) for index in range(N_ITEMS)]
+
+    assert ranked_ids(rank(*everything, user_id="new-user")) != ranked_ids(rank(*everything, user_id="nobody-knows"))
+
+
+@pytest.mark.parametrize(
+    ("items", "members", "message"),
+    [
+        ([], {"user_id": "u"}, "`inputList`: got 0, want the ids of 1 to 500 items"),
+        (["i"] * 501, {"user_id": "u"}, "`inputList`: got 501, want the ids of 1 to 500 items"),
+        (["a", ""], {"user_id": "u"}, "`inputList[1]`: got '', want 1 to 256 characters"),
+        (["a"], {}, "`userId`: got '', want the id of a user: the campaign's recipe personalizes"),
+        (["a"], {"name": None, "user_id": "u"}, "`campaignArn`: got '', want the ARN of a campaign"),
+    ],
+)
+def test_ranking_without_what_it_needs_is_refused(ranking_refused, items, members, message):
+    error = ranking_refused(*items, **members)
+
+    assert isinstance(error, InvalidInput)
+    assert error.message == message
+
+
+def test_campaign_that_is_gone_ranks_nothing(ranking_refused):
+    assert isinstance(ranking_refused(item(0), name="gone", user_id=user(0)), ResourceNotFound)
+
+
+@pytest.mark.parametrize("name", ["films", "hits", "alike"])
+def test_campaign_of_recommendations_names_their_operation_to_whoever_wants_a_ranking(ranking_refused, name):
+    error = ranking_refused(item(0), name=name, user_id=user(0))
+
+    assert isinstance(error, InvalidInput)
+    assert error.message.endswith(": call GetRecommendations")
+
+
+def test_campaign_of_rankings_names_their_operation_to_whoever_wants_recommendations(refused):
+    error = refused("ranked", user_id=user(0))
+
+    assert isinstance(error, InvalidInput)
+    assert error.message.endswith("this one's recipe is aws-personalized-ranking-v2: call GetPersonalizedRanking")
+
+
+@pytest.mark.parametrize("members", [{}, {"user_id": user(1)}, {"user_id": "nobody-knows"}])
+def test_related_items_come_without_the_item_and_without_scores_whoever_asks(recommend, members):
+    answer = recommend("alike", item_id=item(3), num_results=500, **members)
+
+    assert set(ids(answer)) == {item(index) for index in range(N_ITEMS) if index != 3}
+    assert ids(answer) == ids(recommend("alike", item_id=item(3), num_results=500))
+    assert not any(found.HasField("score") for found in answer.item_list)
+
+
+def test_25_related_items_come_by_default(recommend):
+    assert len(recommend("alike", item_id=item(3)).item_list) == 25
+
+
+def test_items_are_related_to_the_item_that_is_asked_about(recommend):
+    assert ids(recommend("alike", item_id=item(3))) != ids(recommend("alike", item_id=item(30)))
+
+
+def test_unknown_item_is_no_error(recommend):
+    assert len(recommend("alike", item_id="nobody-made-this", num_results=500).item_list) == N_ITEMS
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_item_is_needed_where_items_are_related(refused, count):
+    error = refused("alike", user_id=user(0), num_results=count)
+
+    assert isinstance(error, InvalidInput)
+    assert error.message == "`itemId`: got '', want the id of an item: the campaign's recipe relates items"
+
+
+def test_item_is_passed_over_where_recommendations_are_personal(recommend):
+    assert ids(recommend(user_id=user(0), item_id=item(3))) == ids(recommend(user_id=user(0)))
 
 
 @pytest.mark.parametrize("role", ["client", "gateway", "operator"])

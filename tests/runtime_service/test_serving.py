@@ -351,6 +351,84 @@ def test_history_that_goes_on_is_scored_as_the_recipe_scores_it(deployment, mode
     assert found.items.tolist() == np.argsort(-scores, kind="stable")[:10].tolist()
 
 
+def test_queries_are_made_anew_when_another_type_of_event_counts(deployment):
+    history = recent((WATERMARK + 1, "watch", 30), (WATERMARK + 2, "buy", 5))
+    before = deployment.recommend(user(4), history, limit=N_ITEMS)
+
+    reassigned = deployment.reassigned(assignment(event_type="buy"))
+
+    fresh = Deployment.make(assignment(event_type="buy"), deployment.model, cache_users=2)
+    found, wanted = (made.recommend(user(4), history, limit=N_ITEMS) for made in (reassigned, fresh))
+    assert (found.items.tolist(), found.scores.tolist()) == (wanted.items.tolist(), wanted.scores.tolist())
+    assert found.scores.tolist() != before.scores.tolist()
+    assert reassigned.cache.size == deployment.cache.size
+
+
+def test_queries_are_kept_when_nothing_changes(deployment):
+    assert deployment.reassigned(assignment(event_type="watch")) is deployment
+
+
+def test_given_items_are_ranked_as_they_are_among_all(deployment):
+    whole = deployment.recommend(user(4), None, limit=N_ITEMS)
+    given = np.array([39, 3, 12, 0, 25], np.int32)
+
+    found = deployment.rank(user(4), None, items=given)
+
+    among = np.isin(whole.items, given)
+    assert found.items.tolist() == whole.items[among].tolist()
+    np.testing.assert_allclose(found.scores, whole.scores[among] / whole.scores[among].sum(), rtol=1e-4)
+
+
+def test_new_events_change_a_ranking(deployment):
+    given = np.arange(N_ITEMS, dtype=np.int32)
+
+    before, after = (
+        deployment.rank(user(0), history, items=given)
+        for history in (None, recent((WATERMARK + 1, "watch", N_ITEMS - 3), (WATERMARK + 2, "watch", N_ITEMS - 2)))
+    )
+
+    assert before.items.tolist() != after.items.tolist()
+
+
+@pytest.fixture(scope="module", params=["exact", "annoy"])
+def relating(shelf, request, tmp_path_factory):
+    opener = ModelLoader(shelf, cache=tmp_path_factory.mktemp("cache"), index=request.param)
+    return Deployment.make(assignment(), opener.load("artifacts/related"), cache_users=0)
+
+
+@pytest.mark.parametrize("limit", [1, 10, N_ITEMS - 1, N_ITEMS])
+def test_related_items_are_as_many_as_wanted_and_never_the_item_itself(relating, limit):
+    for asked in (0, 7, N_ITEMS - 1):
+        found = relating.relate(item(asked), limit=limit).items.tolist()
+
+        assert len(found) == len(set(found)) == min(limit, N_ITEMS - 1)
+        assert asked not in found
+
+
+def test_related_items_are_of_the_taste_of_the_item(relating):
+    lower, upper = (relating.relate(item(asked), limit=5).items.tolist() for asked in (3, N_ITEMS - 3))
+
+    assert all(found < N_ITEMS // 2 for found in lower)
+    assert all(found >= N_ITEMS // 2 for found in upper)
+
+
+def test_item_that_is_first_for_everybody_is_not_related_to_itself(shelf, tmp_path):
+    # Popularity does not lower what it is asked about.
+    popular = ModelLoader(shelf, cache=tmp_path, index="exact").load("artifacts/popular")
+    popularity = Deployment.make(assignment(), popular, cache_users=0)
+    whole = popularity.recommend("", None, limit=N_ITEMS).items.tolist()
+
+    found = popularity.relate(item(whole[0]), limit=N_ITEMS).items.tolist()
+
+    assert found == whole[1:]
+
+
+def test_unknown_item_gets_popular_items(relating):
+    newcomer = relating.recommend("", None, limit=10)
+
+    assert relating.relate("nobody-made-this", limit=10).items.tolist() == newcomer.items.tolist()
+
+
 QUERY = Query(np.ones(2, np.float32), Adjustment.nothing())
 
 

@@ -23,6 +23,8 @@ from runtime_service.serving.deployments import Assignment
 
 PERSONAL = "aws-user-personalization-v2"
 POPULAR = "aws-popularity-count"
+RANKING = "aws-personalized-ranking-v2"
+RELATED = "aws-sims"
 GROUP = "arn:aws:personalize:us-east-1:000000000000:dataset-group/films"
 N_USERS, N_ITEMS = 60, 40
 #: What users do, and the number that histories carry for the first.
@@ -68,7 +70,9 @@ class Fitted:
 
 def fit(name: str) -> Fitted:
     declared, data = recipe(name), two_tastes()
-    config = declared.config.from_hyperparameters(SMALL if name == PERSONAL else {})
+    # Few users and items: nobody is left out.
+    everything = {"min_user_history_length_percentile": "0", "max_item_interaction_count_percentile": "1"}
+    config = declared.config.from_hyperparameters({PERSONAL: SMALL, RELATED: everything}.get(name, {}))
     return Fitted(name, fitter(declared)(config, seed=5).fit(data), data)
 
 

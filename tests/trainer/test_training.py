@@ -53,7 +53,16 @@ def filled(place):
     return place
 
 
-@pytest.mark.parametrize(("recipe", "config"), [("aws-popularity-count", "{}"), ("aws-user-personalization-v2", QUICK)])
+@pytest.mark.parametrize(
+    ("recipe", "config"),
+    [
+        ("aws-popularity-count", "{}"),
+        ("aws-user-personalization-v2", QUICK),
+        ("aws-personalized-ranking-v2", QUICK),
+        ("aws-sims", "{}"),
+        ("aws-similar-items", "{}"),
+    ],
+)
 def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, config):
     result = train(filled, recipe, solution_config_json=config)
 

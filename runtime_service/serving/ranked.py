@@ -1,0 +1,41 @@
+"""Lists of items with their scores, and the ranking of items that the caller gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recipes.interface import Adjustment, FloatArray, ItemIndexes
+
+__all__ = ["Ranked", "rank"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The best items.
+
+    Attributes:
+        items: int32 [k], best first.
+        scores: float32 [k], the share of each in the softmax over everything that was scored.
+    """
+
+    items: ItemIndexes
+    scores: FloatArray
+
+
+def rank(item_vectors: FloatArray, items: ItemIndexes, *, query: FloatArray, change: Adjustment) -> Ranked:
+    """Put given items into order; the softmax runs over them alone.
+
+    Args:
+        item_vectors: float32 [n_items, d].
+        items: int32 [k], all different, at least one. Equal scores stay in the given order.
+        query: float32 [d], the scorer's vector of the history.
+        change: The scorer's adjustment for the history.
+    """
+    scores: FloatArray = item_vectors[items] @ query
+    _, own, changed = np.intersect1d(items, change.items, assume_unique=True, return_indices=True)
+    scores[own] += change.values[changed]
+    order = np.argsort(-scores, kind="stable")
+    shares = np.exp(scores[order] - scores[order[0]])
+    return Ranked(items[order], shares / shares.sum())
