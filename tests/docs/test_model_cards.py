@@ -1,0 +1,31 @@
+"""Model cards name the hyperparameters that there are, with their ranges, defaults and meanings."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from control_plane.domain.recipes import RECIPES as FACTS
+from recipes.registry import RECIPES
+
+CARDS = Path(__file__).resolve().parents[2] / "docs" / "recipes"
+WITH_TABLE = ["aws-user-personalization-v2"]
+
+
+def rows(name):
+    """Return the table that the recipe's declarations come to."""
+    rules = FACTS[name].hyper_parameters
+    for key, field in RECIPES[name].config.model_fields.items():
+        default = "none" if field.default is None else f"`{str(field.default).lower()}`"
+        yield f"| `{key}` | {default} | {rules[key].want} | {field.description} |"
+
+
+@pytest.mark.parametrize("name", WITH_TABLE)
+def test_card_and_code_agree_on_the_hyperparameters(name):
+    card = (CARDS / f"{name}.md").read_text()
+
+    assert re.findall(r"^\| `.*\|$", card, re.MULTILINE) == list(rows(name))
+
+
+def test_cards_are_of_recipes_that_exist():
+    assert {path.stem for path in CARDS.glob("*.md")} <= set(RECIPES)
