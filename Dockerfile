@@ -24,12 +24,12 @@ ENV ANNOY_COMPILER_ARGS=-fpermissive,-O3,-ffast-math,-fno-associative-math,-DANN
     PIP_NO_CACHE_DIR=1
 WORKDIR /src
 RUN python -m venv /opt/tailorbird
-# The dependencies are a layer of their own: they change seldom and take long.
+# The dependencies are a layer of their own: they change seldom and take long. In the environment, constraints also hold for
+# what builds need.
 COPY constraints.txt pyproject.toml ./
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > base.txt \
- && pip install -c constraints.txt -r base.txt
+ && PIP_CONSTRAINT=/src/constraints.txt pip install -c constraints.txt -r base.txt
 COPY . .
-# In the environment, constraints also hold for what the build itself needs.
 RUN PIP_CONSTRAINT=/src/constraints.txt pip install -c constraints.txt .
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from subprocess import run
+from subprocess import TimeoutExpired, run
 from typing import Final, Literal
 
 from cli.system import PROCESSES, Ports, is_free
@@ -198,10 +198,13 @@ def check_open_files(limit: int) -> Finding:
 def _synchronised() -> bool | None:
     if shutil.which("timedatectl") is None:
         return None
-    answer = run(
-        ["timedatectl", "show", "--property=NTPSynchronized", "--value"],
-        capture_output=True, text=True, timeout=5, check=False,
-    )  # fmt: skip
+    try:
+        answer = run(
+            ["timedatectl", "show", "--property=NTPSynchronized", "--value"],
+            capture_output=True, text=True, timeout=5, check=False,
+        )  # fmt: skip
+    except TimeoutExpired:
+        return None  # where there is no service that it asks
     return {"yes": True, "no": False}.get(answer.stdout.strip())
 
 

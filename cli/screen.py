@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+
 from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
 
-from cli.commands.options import DEFAULT_DATA_DIR
 from cli.installation import Installation
+from cli.programs import tailorbird
 from cli.system import PROCESSES, Ports
 from common.access_keys import AccessKey
 
@@ -23,7 +25,7 @@ def how_to_use(installation: Installation, ports: Ports, *, first_key: AccessKey
         first_key: The access key that was just made: its secret is shown now or never.
     """
     # Commands that are copied from here must find the same directory.
-    where = "" if installation.root == DEFAULT_DATA_DIR else f" --data-dir {installation.root}"
+    where = f" --data-dir {shlex.quote(str(installation.root.resolve()))}"
     lines = [f"The system runs at {ports.endpoint}; everything is kept in {installation.root}.", ""]
     if first_key is not None:
         lines += [
@@ -35,13 +37,13 @@ def how_to_use(installation: Installation, ports: Ports, *, first_key: AccessKey
             "",
         ]
     else:
-        lines += [f"More access keys: tailorbird keys create NAME{where}", ""]
+        lines += [f"More access keys: {tailorbird()} keys create NAME{where}", ""]
     lines += [
         "AWS CLI:  " + f"aws --endpoint-url {ports.endpoint} personalize list-recipes",
         "boto3:    " + f'boto3.client("personalize", endpoint_url="{ports.endpoint}")',
         "          the same for personalize-events and personalize-runtime",
         f"gRPC:     {', '.join(ports.address(name) for name in PROCESSES[:3])}",
-        f"          token: tailorbird keys token{where}",
+        f"          token: {tailorbird()} keys token{where}",
         f"s3://BUCKET/KEY in import jobs is read from {installation.buckets}/BUCKET/KEY",
         "",
         "Ctrl-C stops everything.",

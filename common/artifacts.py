@@ -1,18 +1,19 @@
 """Artifacts: folders of files that are published whole, never changed, and verified before use.
 
-The manifest is written last and only if absent. Whoever finds it finds every file that it lists; whoever does not,
-finds no artifact, whatever else lies there from an attempt that was cut off.
+The manifest is written last and only if absent, the files into a folder of the attempt. Whoever finds it finds every
+file that it lists; whoever does not, finds no artifact, whatever else lies there from an attempt that was cut off.
 """
 
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf import json_format
 
-from common.errors import CorruptArtifact, ResourceNotFound, invalid
+from common.errors import CorruptArtifact, ResourceAlreadyExists, ResourceNotFound, invalid
 from common.storage import Store
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactFile, ArtifactManifest
 
@@ -37,7 +38,7 @@ def publish_artifact(store: Store, location: str, *, files: Path, manifest: Arti
         store: The shared store.
         location: Folder of the artifact, relative to the store's root.
         files: Local folder; all files below it are published.
-        manifest: Everything but `format_version` and `files`, which are filled in here.
+        manifest: Everything but `format_version`, `files` and `files_folder`, which are filled in here.
 
     Returns:
         The manifest as published.
@@ -55,11 +56,18 @@ def publish_artifact(store: Store, location: str, *, files: Path, manifest: Arti
     complete.CopyFrom(manifest)
     complete.format_version = FORMAT_VERSION
     del complete.files[:]
+    # A folder of this attempt: one that comes too late must not write over files that are served already.
+    complete.files_folder = f"files-{secrets.token_hex(8)}"
+    folder = f"{location}/{complete.files_folder}"
     for path, name in zip(paths, names, strict=True):
-        store.put(f"{location}/{name}", path)
+        store.put(f"{folder}/{name}", path)
         complete.files.append(ArtifactFile(path=name, bytes=path.stat().st_size, sha256=_digest(path)))
     text = json_format.MessageToJson(complete, preserving_proto_field_name=True)
-    store.put(f"{location}/{MANIFEST}", text.encode(), if_absent=True)
+    try:
+        store.put(f"{location}/{MANIFEST}", text.encode(), if_absent=True)
+    except ResourceAlreadyExists:
+        store.delete_folder(folder)
+        raise
     return complete
 
 
@@ -77,14 +85,15 @@ def open_artifact(store: Store, location: str, *, cache: Path) -> Artifact:
         Unavailable: The store cannot be reached.
     """
     manifest = read_manifest(store, location)
-    folder = store.local_folder(location)
+    place = f"{location}/{manifest.files_folder}"
+    folder = store.local_folder(place)
     if folder is None:
-        folder = cache / location
+        folder = cache / place
         for file in manifest.files:
             target = folder / file.path
             if not (target.is_file() and target.stat().st_size == file.bytes and _digest(target) == file.sha256):
                 partial = target.with_name(target.name + ".part")
-                store.download(f"{location}/{file.path}", partial)
+                store.download(f"{place}/{file.path}", partial)
                 partial.replace(target)
     for file in manifest.files:
         path = folder / file.path
@@ -113,9 +122,9 @@ def read_manifest(store: Store, location: str) -> ArtifactManifest:
             f"artifact {location}: `format_version`: got {manifest.format_version}, want {FORMAT_VERSION}; "
             "train a new version"
         )
-    for file in manifest.files:
-        if file.path.startswith("/") or ".." in Path(file.path).parts:
-            raise CorruptArtifact(f"artifact {location}: `path`: got {file.path!r}, want one inside of the artifact")
+    for path in (manifest.files_folder, *(file.path for file in manifest.files)):
+        if not path or path.startswith("/") or ".." in Path(path).parts:
+            raise CorruptArtifact(f"artifact {location}: `path`: got {path!r}, want one inside of the artifact")
     return manifest
 
 

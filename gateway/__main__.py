@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from datetime import timedelta
 
 import uvloop
 
 from common.access_keys import AccessKeys
 from common.clock import SystemClock
+from common.errors import TailorbirdError
 from common.logs import configure_logging
 from common.rpc import file_token
 from gateway.auth import SignatureVerifier
@@ -31,11 +33,7 @@ def main() -> None:
     operations = load_operations()
 
     def connect() -> Peers:
-        targets = {
-            "control_plane": settings.control_plane,
-            "events_service": settings.events_service,
-            "runtime_service": settings.runtime_service,
-        }
+        targets = {name: getattr(settings, name) for name in ("control_plane", "events_service", "runtime_service")}
         return Peers(targets, operations=operations, token=token, tls=settings.tls())
 
     app = create_app(
@@ -56,4 +54,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (TailorbirdError, OSError) as error:
+        sys.exit(f"gateway: {error}")

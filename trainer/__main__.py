@@ -7,7 +7,7 @@ import sys
 
 # For this process and the trainings it starts. JAX has threads of its own; those of BLAS wait for each other by
 # spinning, which makes small products, as in evaluations, several times slower when anything else runs on the machine.
-os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+os.environ.update({"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} | dict(os.environ))
 
 from common.auth import TokenVerifier
 from common.errors import TailorbirdError

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -117,11 +119,11 @@ class _Demo:
         self.console.print(f"Seconds: {seconds}", highlight=False)
         if self._output is not None:
             self._output.write_text(json.dumps(outcome.record, indent=2) + "\n")
-        where = "" if self.installation.root == DEFAULT_DATA_DIR else f" --data-dir {self.installation.root}"
+        where = f" --data-dir {shlex.quote(str(self.installation.root.resolve()))}"
         self.console.print(
             next_commands(
                 endpoint=endpoint,
-                control_plane=self._ports.address("control_plane"),
+                control_plane=Ports(urlsplit(endpoint).port or DEFAULT_PORT_BASE).address("control_plane"),
                 access_key=(key.access_key_id, key.secret_access_key),
                 campaign_arn=outcome.campaign_arn,
                 user=outcome.user,

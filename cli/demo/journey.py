@@ -28,7 +28,9 @@ __all__ = [
 ROLE_ARN: Final = "arn:aws:iam::000000000000:role/personalize"
 RECIPE_ARN: Final = "arn:aws:personalize:::recipe/"
 _POLL_SECONDS: Final = 0.2
-_GROUP: Final = "journey"
+_GROUP: Final = "tailorbird-demo"
+#: Marks groups that the demo may delete.
+_TAG: Final = {"tagKey": "tailorbird:demo", "tagValue": "true"}
 
 
 class JourneyFailed(TailorbirdError):
@@ -115,7 +117,9 @@ class Journey:
     def create_datasets(self, schemas: Mapping[str, str]) -> None:
         """Create the dataset group and, for each dataset type, an Avro schema and a dataset."""
         personalize = self.clients.personalize
-        self.dataset_group_arn = personalize.create_dataset_group(name=self._name(_GROUP))["datasetGroupArn"]
+        self.dataset_group_arn = personalize.create_dataset_group(name=self._name(_GROUP), tags=[_TAG])[
+            "datasetGroupArn"
+        ]
         self.wait(
             "dataset group",
             lambda: personalize.describe_dataset_group(datasetGroupArn=self.dataset_group_arn)["datasetGroup"],
@@ -246,7 +250,9 @@ class Journey:
             elapsed = time.perf_counter() - acknowledged_at
             if after.items != before.items:
                 return after, 1000 * elapsed
-            if elapsed > self.patience_seconds or self.interrupted.is_set():
+            if self.interrupted.is_set():
+                raise Interrupted("interrupted")
+            if elapsed > self.patience_seconds:
                 raise JourneyFailed(f"recommendations: got the same list for {elapsed:.1f} s after the event")
 
     def delete_group(self, dataset_group_arn: str) -> None:
@@ -267,9 +273,15 @@ class Journey:
         self._delete("dataset_group", dataset_group_arn)
 
     def delete_groups_of_journeys(self) -> int:
-        """Delete the dataset groups of earlier journeys, all with their names' common start; return how many."""
-        groups = _listed(self.clients.personalize, "list_dataset_groups", "datasetGroups")
-        earlier = [group["datasetGroupArn"] for group in groups if group["name"].startswith(f"{_GROUP}-")]
+        """Delete the dataset groups that earlier journeys made and tagged; return how many."""
+        personalize = self.clients.personalize
+        groups = _listed(personalize, "list_dataset_groups", "datasetGroups")
+        earlier = [
+            group["datasetGroupArn"]
+            for group in groups
+            if group["name"].startswith(f"{_GROUP}-")
+            and _TAG in personalize.list_tags_for_resource(resourceArn=group["datasetGroupArn"])["tags"]
+        ]
         for arn in earlier:
             self.delete_group(arn)
         return len(earlier)

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cli.demo.catalogue import DemoData, Showcase
 from cli.demo.journey import Recommendations
+from cli.programs import python, tailorbird
 
 __all__ = ["before_and_after", "metrics_table", "next_commands", "recommendation_table"]
 
@@ -75,8 +76,8 @@ def next_commands(
         f"  --user-id {user} --num-results 10 --campaign-arn {campaign_arn}",
         "",
         "# Python stubs, without the gateway",
-        f"export TOKEN=$(tailorbird keys token{where})",
-        "python - <<'PY'",
+        f"export TOKEN=$({tailorbird()} keys token{where})",
+        f"{python()} - <<'PY'",
         "import os",
         "from common.rpc import channel",
         "from protos.tailorbird.control.v1 import control_plane_service_pb2_grpc as grpc_api, recipe_pb2",

@@ -136,7 +136,7 @@ class TokenVerifier:
                     self._seen.popitem(last=False)
         if identity.expires_at <= now:
             raise Unauthenticated(
-                "`authorization`: got an expired token, want a valid one; make a new one with `tailorbird keys create`"
+                "`authorization`: got an expired token, want a valid one; make a new one with `tailorbird keys token`"
             )
         return identity
 

@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+PACKAGES = ("common", "recipes", "control_plane", "events_service", "runtime_service", "trainer", "gateway")
+
 
 def tracked(*patterns):
     listed = subprocess.run(
@@ -45,11 +47,23 @@ def test_composition_roots_are_short():
 def test_only_composition_roots_read_the_environment():
     readers = [
         str(path.relative_to(ROOT))
-        for package in ("common", "recipes", "control_plane", "events_service", "runtime_service", "trainer", "gateway")
+        for package in PACKAGES
         for path in (ROOT / package).rglob("*.py")
-        if re.search(r"os\.environ\b|os\.getenv\b", path.read_text()) and path.name != "__main__.py"
+        if re.search(r"\bos\.(environ|getenv)\b|from os import .*\b(environ|getenv)\b", path.read_text())
+        if path.name != "__main__.py"
     ]
     assert readers == []
+
+
+def test_jax_is_imported_by_fits_and_networks_only():
+    importers = [
+        str(path.relative_to(ROOT))
+        for package in (*PACKAGES, "cli")
+        for path in (ROOT / package).rglob("*.py")
+        if re.search(r"^\s*(import|from) (jax|optax)\b", path.read_text(), re.MULTILINE)
+        if path.stem not in {"fit", "network"} or path.relative_to(ROOT).parts[0] != "recipes"
+    ]
+    assert importers == []
 
 
 def test_generated_code_and_runtime_are_of_one_version():

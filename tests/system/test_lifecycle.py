@@ -4,6 +4,7 @@ One running system for all tests of the module; they build on each other and so 
 """
 
 import signal
+import time
 
 import psutil
 import pytest
@@ -67,6 +68,21 @@ def interactions(system):
     return folder.relative_to(system.installation.store).as_posix()
 
 
+def import_broken(journey, file):
+    """Import a copy of the file in whose 18th line the timestamp is none."""
+    lines = file.read_text().splitlines()
+    lines[17] = lines[17].replace(lines[17].split(",")[2], "yesterday")
+    file.with_name("broken.csv").write_text("\n".join(lines) + "\n")
+    personalize = journey.clients.personalize
+    job = personalize.create_dataset_import_job(
+        jobName="broken",
+        datasetArn=journey.datasets["Interactions"],
+        dataSource={"dataLocation": "s3://films/broken.csv"},
+        roleArn=ROLE_ARN,
+    )["datasetImportJobArn"]
+    journey.wait("import", lambda: personalize.describe_dataset_import_job(datasetImportJobArn=job)["datasetImportJob"])
+
+
 def test_whole_life(system, journey):
     personalize = journey.clients.personalize
     data = generate(users=150, genres=4, series=4)
@@ -77,20 +93,8 @@ def test_whole_life(system, journey):
     # A name that is taken, and a file with a bad row: told by name and place, and nothing is left behind.
     code, message = refusal(personalize.create_dataset_group, name=journey.dataset_group_arn.rpartition("/")[2])
     assert (code, journey.dataset_group_arn in message) == ("ResourceAlreadyExistsException", True)
-    broken = files["Interactions"].with_name("broken.csv")
-    lines = files["Interactions"].read_text().splitlines()
-    lines[17] = lines[17].replace(lines[17].split(",")[2], "yesterday")
-    broken.write_text("\n".join(lines) + "\n")
-    job = personalize.create_dataset_import_job(
-        jobName="broken",
-        datasetArn=journey.datasets["Interactions"],
-        dataSource={"dataLocation": "s3://films/broken.csv"},
-        roleArn=ROLE_ARN,
-    )["datasetImportJobArn"]
     with pytest.raises(JourneyFailed, match=r"(?s)CREATE FAILED.*18.*TIMESTAMP"):
-        journey.wait(
-            "import", lambda: personalize.describe_dataset_import_job(datasetImportJobArn=job)["datasetImportJob"]
-        )
+        import_broken(journey, files["Interactions"])
     journey.import_csv(locations)
 
     # Two recipes, measured by the same keys.
@@ -116,7 +120,9 @@ def test_whole_life(system, journey):
     before = journey.recommend(campaign, "user-0003", count=10)
     _, watched = data.other_taste("user-0003", count=3)
     journey.put_events(tracking_id, "user-0003", watched, event_type=EVENT)
-    after, _ = journey.changed_recommendations(campaign, "user-0003", before=before, acknowledged_at=0.0)
+    after, _ = journey.changed_recommendations(
+        campaign, "user-0003", before=before, acknowledged_at=time.perf_counter()
+    )
     assert after.items != before.items
     (events,) = processes(system, "events_service")
     events.send_signal(signal.SIGKILL)
@@ -147,7 +153,7 @@ def test_whole_life(system, journey):
     journey.delete_group(journey.dataset_group_arn)
     code, message = refusal(journey.clients.runtime.get_recommendations, campaignArn=campaign, userId="user-0001")
     assert (code, campaign in message) == ("ResourceNotFoundException", True)
-    assert personalize.list_dataset_groups()["datasetGroups"] == []
+    assert journey.dataset_group_arn not in str(personalize.list_dataset_groups()["datasetGroups"])
     wait_until(lambda: not _rest(system), seconds=60, every=0.5)
 
 
@@ -158,6 +164,18 @@ def test_what_is_not_built_says_so(system):
             name="r", datasetGroupArn="arn:aws:personalize:us-east-1:000000000000:dataset-group/x",
             recipeArn="arn:aws:personalize:::recipe/aws-ecomm-popular-items-by-views",
         )  # fmt: skip
+
+
+def test_the_demo_deletes_only_groups_that_it_made(system, journey):
+    personalize = journey.clients.personalize
+    own = personalize.create_dataset_group(name="tailorbird-demo-precious")["datasetGroupArn"]
+    journey.create_datasets({})
+
+    deleted = journey.delete_groups_of_journeys()
+
+    left = [group["datasetGroupArn"] for group in personalize.list_dataset_groups()["datasetGroups"]]
+    assert (deleted, left) == (1, [own])
+    journey.delete_group(own)
 
 
 def test_no_key_no_entry(system):

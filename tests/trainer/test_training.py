@@ -71,11 +71,7 @@ def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, confi
     assert set(result.metrics) == set(manifest.metrics) == KEYS
     assert all(value == round(value, 4) for value in result.metrics.values())
     assert {item.name: set(item.metrics) for item in manifest.baselines} == {"popularity": KEYS, "sequence-rules": KEYS}
-    assert (
-        result.artifact_bytes
-        == sum(path.stat().st_size for path in artifact.folder.iterdir())
-        - (artifact.folder / "manifest.json").stat().st_size
-    )
+    assert result.artifact_bytes == sum(path.stat().st_size for path in artifact.folder.iterdir())
     assert 0 < result.training_hours < 0.2
     assert (manifest.n_items, manifest.n_users, manifest.snapshot.tables[0].version) == (40, 60, 0)
     assert manifest.index.measurements[0].index == "exact"

@@ -1,0 +1,70 @@
+"""Artifacts are published once and whole: what comes later or was cut off changes nothing."""
+
+import pytest
+
+from common.artifacts import MANIFEST, open_artifact, publish_artifact
+from common.errors import CorruptArtifact, InvalidInput, ResourceAlreadyExists, ResourceNotFound
+from common.settings import StoreSettings
+from common.storage import open_store
+from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(StoreSettings(store_url=str(tmp_path / "store")))
+
+
+@pytest.fixture
+def publish(store, tmp_path):
+    def with_content(content, recipe="first"):
+        folder = tmp_path / recipe
+        folder.mkdir()
+        (folder / "vectors.npy").write_bytes(content)
+        return publish_artifact(store, "artifacts/one", files=folder, manifest=ArtifactManifest(recipe=recipe))
+
+    return with_content
+
+
+def test_what_was_published_is_opened(store, publish, tmp_path):
+    publish(b"abc")
+    artifact = open_artifact(store, "artifacts/one", cache=tmp_path / "cache")
+    assert (artifact.manifest.recipe, (artifact.folder / "vectors.npy").read_bytes()) == ("first", b"abc")
+
+
+def test_a_second_attempt_is_refused_and_leaves_the_first_as_it_is(store, publish, tmp_path):
+    publish(b"abc")
+    before = sorted(item.path for item in store.list("artifacts/one"))
+    with pytest.raises(ResourceAlreadyExists):
+        publish(b"xyz", recipe="second")
+    artifact = open_artifact(store, "artifacts/one", cache=tmp_path / "cache")
+    assert (artifact.manifest.recipe, (artifact.folder / "vectors.npy").read_bytes()) == ("first", b"abc")
+    assert sorted(item.path for item in store.list("artifacts/one")) == before
+
+
+def test_nothing_is_found_before_the_manifest_is_there(store, publish, tmp_path):
+    publish(b"abc")
+    (store.local_folder("artifacts/one") / MANIFEST).unlink()
+    with pytest.raises(ResourceNotFound, match="where nothing is published"):
+        open_artifact(store, "artifacts/one", cache=tmp_path / "cache")
+
+
+def test_a_changed_file_is_named(store, publish, tmp_path):
+    publish(b"abc")
+    artifact = open_artifact(store, "artifacts/one", cache=tmp_path / "cache")
+    (artifact.folder / "vectors.npy").write_bytes(b"abd")
+    with pytest.raises(CorruptArtifact, match=r"`vectors\.npy`: got sha256"):
+        open_artifact(store, "artifacts/one", cache=tmp_path / "cache")
+
+
+def test_a_manifest_that_points_outside_is_refused(store, publish, tmp_path):
+    publish(b"abc")
+    manifest = store.local_folder("artifacts/one") / MANIFEST
+    manifest.write_text(manifest.read_text().replace("files-", "../files-"))
+    with pytest.raises(CorruptArtifact, match="want one inside of the artifact"):
+        open_artifact(store, "artifacts/one", cache=tmp_path / "cache")
+
+
+def test_an_empty_folder_is_no_artifact(store, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidInput, match="`files`"):
+        publish_artifact(store, "artifacts/one", files=tmp_path / "empty", manifest=ArtifactManifest())

@@ -1,0 +1,21 @@
+"""What serving loads by name, where the linter cannot see it: no scorer brings along what only fitting needs."""
+
+import subprocess
+import sys
+
+import pytest
+
+from recipes.registry import RECIPES
+
+PROGRAM = """
+import sys
+from recipes.registry import recipe, scorer_loader
+scorer_loader(recipe(sys.argv[1]))
+print(*sorted({"jax", "optax", "scipy", "polars", "deltalake"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_scorer_is_loaded_without_what_fitting_needs(name):
+    done = subprocess.run([sys.executable, "-c", PROGRAM, name], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
