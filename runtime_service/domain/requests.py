@@ -7,7 +7,6 @@ from typing import Final
 
 from common.arn import Arn
 from common.errors import InvalidInput, ResourceNotFound, invalid
-from recipes.interface import Recipe
 
 __all__ = [
     "DEFAULT_RESULTS",
@@ -94,18 +93,18 @@ def check_items(item_ids: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(item_ids))
 
 
-def check_operation(operation: str, *, campaign_arn: str, recipe: Recipe) -> None:
+def check_operation(operation: str, *, campaign_arn: str, recipe: str, recipe_type: str) -> None:
     """Check that a campaign is asked by the operation that answers for its recipe.
 
     Raises:
         InvalidInput: Another operation does.
     """
-    right = OPERATIONS[recipe.recipe_type]
+    right = OPERATIONS[recipe_type]
     if right != operation:
         raise invalid(
             "campaignArn",
             got=campaign_arn,
-            want=f"a campaign that {operation} answers for; this one's recipe is {recipe.name}: call {right}",
+            want=f"a campaign that {operation} answers for; this one's recipe is {recipe}: call {right}",
         )
 
 

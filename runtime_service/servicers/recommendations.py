@@ -110,7 +110,10 @@ class RuntimeServicer:
             if not request.campaign_arn:
                 raise invalid("campaignArn", got=request.campaign_arn, want="the ARN of a campaign")
             raise unknown_campaign(request.campaign_arn)
-        check_operation(operation, campaign_arn=request.campaign_arn, recipe=deployment.model.recipe)
+        recipe = deployment.model.recipe
+        check_operation(
+            operation, campaign_arn=request.campaign_arn, recipe=recipe.name, recipe_type=recipe.recipe_type
+        )
         return deployment
 
     def _recent(self, deployment: Deployment, user_id: str) -> RecentHistory | None:

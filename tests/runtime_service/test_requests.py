@@ -87,9 +87,9 @@ def test_bad_id_among_the_items_to_rank_is_told_by_its_place(item_id):
     ],
 )
 def test_one_operation_answers_for_each_type_of_recipe(name, right, wrong):
-    check_operation(right, campaign_arn=campaign(), recipe=RECIPES[name])
+    check_operation(right, campaign_arn=campaign(), recipe=name, recipe_type=RECIPES[name].recipe_type)
     with pytest.raises(InvalidInput, match=f"`campaignArn`: got '{campaign()}'.*{name}: call {right}$"):
-        check_operation(wrong, campaign_arn=campaign(), recipe=RECIPES[name])
+        check_operation(wrong, campaign_arn=campaign(), recipe=name, recipe_type=RECIPES[name].recipe_type)
 
 
 def test_unknown_campaign_is_told_from_what_is_no_campaign():
