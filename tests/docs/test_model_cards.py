@@ -28,4 +28,9 @@ def test_card_and_code_agree_on_the_hyperparameters(name):
 
 
 def test_cards_are_of_recipes_that_exist():
-    assert {path.stem for path in CARDS.glob("*.md")} <= set(RECIPES)
+    assert {path.stem for path in CARDS.glob("*.md")} - {"README"} <= set(RECIPES)
+
+
+def test_the_index_names_every_recipe():
+    index = (CARDS / "README.md").read_text()
+    assert set(re.findall(r"^\| `(\S+)`", index, re.MULTILINE)) == set(RECIPES)
