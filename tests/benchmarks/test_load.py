@@ -1,5 +1,6 @@
 """Load is made and accounted for: a failed call cannot pass for an answered one."""
 
+import os
 import shutil
 
 import pytest
@@ -17,7 +18,10 @@ ANSWER = runtime.GetRecommendationsResponse(
 )
 REQUEST = runtime.GetRecommendationsRequest(campaign_arn="c", user_id="u")
 
-needs_h2load = pytest.mark.skipif(shutil.which("h2load") is None, reason="h2load (nghttp2-client) is not installed")
+#: CI installs it, and fails where that did not work.
+needs_h2load = pytest.mark.skipif(
+    shutil.which("h2load") is None and "CI" not in os.environ, reason="h2load (nghttp2-client) is not installed"
+)
 
 
 @pytest.fixture(scope="module")

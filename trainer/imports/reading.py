@@ -106,6 +106,7 @@ class _Reader:
             problems=[*problems, *checked.problems],
         )
         if self.report.clean:
+            # Polars' stubs do not know that `cast` takes a mapping of names to types.
             self.parts.append(checked.rows.cast(frame_schema(self._schema)))  # type: ignore[arg-type]
         else:
             self.parts.clear()  # a bad file changes nothing, so its rows need no memory
