@@ -8,7 +8,7 @@ runtime and one evaluation serve all recipes, and a bias of an item is a coordin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.errors import FieldViolation, InvalidInput
+from recipes.columns import Columns
 
 __all__ = [
     "Actions",
@@ -219,12 +220,16 @@ class TrainingData:
         n_users: Users are 0 .. n_users - 1, some perhaps without interactions.
         n_items: Items are 0 .. n_items - 1, some perhaps without interactions.
         event_types: What `Interactions.action` stands for, from 1 on.
+        items: Metadata of the items, n_items rows.
+        users: Metadata of the users, n_users rows.
     """
 
     interactions: Interactions
     n_users: int
     n_items: int
     event_types: tuple[str, ...] = ()
+    items: Columns = field(default_factory=Columns)
+    users: Columns = field(default_factory=Columns)
 
     def histories(self) -> Histories:
         """Return what every user did, oldest first."""

@@ -1,0 +1,68 @@
+"""Metadata of items or users, column by column, in the order of their indexes.
+
+What the schema declares categorical, numeric or textual may be learnt from; strings that are neither and booleans are
+not here, as Personalize does not train on them either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CategoricalColumn", "Columns"]
+
+
+@dataclass(frozen=True, slots=True)
+class CategoricalColumn:
+    """Any number of categories for each row.
+
+    Attributes:
+        categories: All different values, in ascending order.
+        offsets: int64 [n + 1]; row r owns the codes `offsets[r]` to `offsets[r + 1] - 1`.
+        codes: int32 [total], places in `categories`.
+    """
+
+    categories: tuple[str, ...]
+    offsets: NDArray[np.int64]
+    codes: NDArray[np.int32]
+
+    @classmethod
+    def of_values(cls, values: Sequence[Sequence[str]]) -> Self:
+        """Make a column of the categories of each row."""
+        lengths = np.array([len(row) for row in values], np.int64)
+        flat = [value for row in values for value in row]
+        names, codes = np.unique(np.array(flat, dtype=str), return_inverse=True)
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        return cls(tuple(names.tolist()), offsets, codes.astype(np.int32))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def rows(self) -> NDArray[np.int64]:
+        """Return the row of each code: int64 [total]."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """All columns of n rows.
+
+    Attributes:
+        categorical: By name.
+        numeric: By name, float64 [n]; NaN where there is no value.
+        textual: By name, n texts; None where there is none.
+        created: int64 [n], CREATION_TIMESTAMP in seconds since 1970, -1 where there is none; None without the column.
+    """
+
+    categorical: Mapping[str, CategoricalColumn] = field(default_factory=dict)
+    numeric: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    textual: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+    created: NDArray[np.int64] | None = None
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to learn from."""
+        return bool(self.categorical or self.numeric or self.textual)
