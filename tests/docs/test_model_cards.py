@@ -14,10 +14,11 @@ WITH_TABLE = ["aws-user-personalization-v2"]
 
 def rows(name):
     """Return the table that the recipe's declarations come to."""
-    rules = FACTS[name].hyper_parameters
-    for key, field in RECIPES[name].config.model_fields.items():
+    fields = RECIPES[name].config.model_fields
+    for key, rule in FACTS[name].hyper_parameters.items():
+        field = fields[key]
         default = "none" if field.default is None else f"`{str(field.default).lower()}`"
-        yield f"| `{key}` | {default} | {rules[key].want} | {field.description} |"
+        yield f"| `{key}` | {default} | {rule.want} | {field.description} |"
 
 
 @pytest.mark.parametrize("name", WITH_TABLE)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recipes.user_personalization.gaps import GAP_BUCKETS, gap_buckets
+from recipes.sequence.gaps import GAP_BUCKETS, gap_buckets
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 
 from common.errors import InvalidInput
 from recipes.interface import Adjustment, Histories, History
-from recipes.user_personalization.validation import Validation, hold_out
+from recipes.sequence.validation import Validation, hold_out
 
 
 def walks(*lengths):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recipes.interface import FloatArray, Histories, ItemIndexes
-from recipes.user_personalization.gaps import gap_buckets
+from recipes.sequence.gaps import gap_buckets
 
 __all__ = ["Batch", "batch_shapes", "epoch_batches"]
 

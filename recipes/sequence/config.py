@@ -1,0 +1,35 @@
+"""Hyperparameters that every sequence recipe has, for experiments: how to learn, not what."""
+
+from __future__ import annotations
+
+from pydantic import Field, PositiveInt
+
+from recipes.interface import RecipeConfig
+
+__all__ = ["SequenceConfig"]
+
+
+class SequenceConfig(RecipeConfig):
+    """None of these is Personalize's; every default is meant to be left alone."""
+
+    max_length: int = Field(100, ge=2, le=1000, description="Newest items that the network reads.")
+    dropout: float = Field(0.2, ge=0.0, le=0.9, description="Share of activations dropped while learning.")
+    learning_rate: float = Field(0.002, gt=0.0, le=0.1, description="Step size of Adam.")
+    batch_size: int | None = Field(
+        None, ge=1, le=4096, description="Longest sequences in one step; by default 8 to 128, as the data are large."
+    )
+    epochs: PositiveInt = Field(100, le=10_000, description="Passes over the data at most.")
+    patience: PositiveInt = Field(4, description="Validations without a gain before stopping.")
+    full_softmax_items: int = Field(
+        20_000, ge=0, description="Catalogues up to this size are learnt with the full softmax, larger ones sampled."
+    )
+    sampled_items: PositiveInt = Field(2048, description="Items sampled for one step of the sampled softmax.")
+    validation_targets: PositiveInt = Field(
+        2048, description="Newest steps of users that are held out, to decide when to stop and how to blend."
+    )
+    time_limit_seconds: float | None = Field(
+        None,
+        gt=0.0,
+        description="Seconds after which no further epoch begins. A limit that is reached makes the "
+        "result depend on the speed of the machine.",
+    )

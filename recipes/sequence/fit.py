@@ -1,0 +1,210 @@
+"""Fitting a sequence recipe: a network, stopped by what held-out users did next, and a blend with rules and repeats.
+
+`fit` holds some of the newest steps of users out, ranks them among the whole catalogue after every epoch, keeps the
+best state and learns from the same steps how to blend it with sequence rules and repeats. `extend` then runs a few
+epochs with a falling step size on data that contain everything: the deployed model must know each user's newest
+interactions, which the fitted one was kept from.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import invalid
+from recipes.blend.fit import Observed, learn_blend
+from recipes.blend.score import Blend
+from recipes.cooccurrence import count_followers, leading_directions
+from recipes.interface import FitProgress, FloatArray, Histories, TrainingData, ignore_progress
+from recipes.repeats import learn_repeat_bias
+from recipes.rules import Followers
+from recipes.sequence.config import SequenceConfig
+from recipes.sequence.learner.fit import Learner, choose_shapes
+from recipes.sequence.network import Network, Parameters
+from recipes.sequence.score import SequenceScorer
+from recipes.sequence.validation import Validation, hold_out
+
+__all__ = ["SequenceFitter"]
+
+#: Places apart that items still count as occurring together.
+_WINDOW = 5
+
+#: Epochs of `extend`, and the share of the learning rate that they begin with.
+_EXTENSION_EPOCHS = 3
+_EXTENSION_RATE = 0.5
+
+
+class SequenceFitter:
+    """See `recipes.interface.Fitter`.
+
+    Args:
+        config: How to learn.
+        network: What to learn.
+        weigh_recency: Weigh the newest interactions up to twice as much as the oldest.
+        seed: Of every random number.
+        progress: Hears of every epoch.
+    """
+
+    def __init__(
+        self,
+        config: SequenceConfig,
+        *,
+        network: Network,
+        weigh_recency: bool,
+        seed: int,
+        progress: FitProgress = ignore_progress,
+    ) -> None:
+        self.report: Mapping[str, float] = {}
+        self._config = config
+        self._network = network
+        self._weigh_recency = weigh_recency
+        self._seed = seed
+        self._progress = progress
+        self._learner: Learner | None = None
+        self._parameters: dict[str, FloatArray] | None = None
+        self._blend = Blend.of_network(n_event_types=0)
+        self._followers: Followers | None = None
+
+    def fit(self, data: TrainingData) -> SequenceScorer:
+        """Learn from the data; the last items of the validation users are used to decide when to stop.
+
+        Raises:
+            InvalidInput: No user has two interactions.
+        """
+        config = self._config
+        histories, weights = data.histories(), self._weights(data)
+        validation, kept = hold_out(histories, wanted=config.validation_targets, seed=self._seed)
+        training = histories.where(kept)
+        counts = np.bincount(training.items, minlength=data.n_items)
+        self._followers = Followers.count(training, n_items=data.n_items)
+        # Shapes hold for `extend` too, whose steps are then compiled already.
+        learner = self._learner = Learner(
+            self._network, config, counts=counts, shapes=choose_shapes(config, histories), seed=self._seed
+        )
+        state = learner.begin(self._begin(training, counts, n_event_types=len(data.event_types)))
+        began, best, best_epoch = time.monotonic(), -1.0, 0
+        for epoch in range(1, config.epochs + 1):
+            state, loss = learner.epoch(state, training, weights[kept], number=epoch)
+            arrays = _to_numpy(state.average)
+            repeat_bias, reached = self._judge(arrays, validation)
+            if reached > best:
+                best, best_epoch = reached, epoch
+                self._parameters = arrays
+                self.report = {
+                    "epochs": float(epoch), "training_loss": loss, "repeat_bias": repeat_bias,
+                    "network_validation_ndcg_at_10": reached,
+                }  # fmt: skip
+            seen = {"training_loss": loss, "validation_ndcg_at_10": reached}
+            self._progress(fraction=epoch / config.epochs, stage=f"epoch {epoch}", metrics=seen)
+            if epoch - best_epoch >= config.patience:
+                break
+            if config.time_limit_seconds is not None and time.monotonic() - began >= config.time_limit_seconds:
+                break
+        self._learn_blend(validation, counts, n_event_types=len(data.event_types))
+        return self._finished(counts)
+
+    def extend(self, data: TrainingData) -> SequenceScorer:
+        """Continue on all of the data, nothing held out, for a fixed number of epochs.
+
+        Raises:
+            InvalidInput: `fit` has not run, or on another catalogue.
+        """
+        if self._learner is None or self._parameters is None or len(self._parameters["item_biases"]) != data.n_items:
+            raise invalid("data", got=f"{data.n_items} items", want="the items of a `fit` before")
+        histories, weights = data.histories(), self._weights(data)
+        state = self._learner.begin(self._parameters)
+        for epoch in range(_EXTENSION_EPOCHS):
+            done = epoch / _EXTENSION_EPOCHS
+            falling = (_EXTENSION_RATE * (1.0 - done), _EXTENSION_RATE * (1.0 - done - 1.0 / _EXTENSION_EPOCHS))
+            state, loss = self._learner.epoch(
+                state, histories, weights, number=self._config.epochs + 1 + epoch, rates=falling
+            )
+            self._progress(
+                fraction=(epoch + 1) / _EXTENSION_EPOCHS,
+                stage=f"extension, epoch {epoch + 1} of {_EXTENSION_EPOCHS}",
+                metrics={"training_loss": loss},
+            )
+        self._parameters = _to_numpy(state.parameters)
+        self._followers = Followers.count(histories, n_items=data.n_items)
+        return self._finished(np.bincount(histories.items, minlength=data.n_items))
+
+    def _begin(self, training: Histories, counts: NDArray[np.int64], *, n_event_types: int) -> dict[str, FloatArray]:
+        """Begin where counting leads: embeddings from what occurs together, biases from popularity."""
+        together = count_followers(training, n_items=len(counts), window=_WINDOW).symmetric()
+        strength = np.zeros(len(counts), np.float32)
+        np.add.at(strength, together.rows(), together.values)
+        directions = leading_directions(
+            together.scaled(1.0 / np.sqrt(strength + 1.0)), count=self._network.width, seed=self._seed
+        )
+        return self._network.initial_parameters(
+            item_directions=directions,
+            item_biases=_log_shares(counts),
+            n_event_types=n_event_types,
+            seed=self._seed,
+        )
+
+    def _weights(self, data: TrainingData) -> FloatArray:
+        """Weigh targets by how new they are: 1/2 for the oldest to 1 for the newest, by rank among all times."""
+        times = data.interactions.timestamp
+        if not self._weigh_recency or not len(times):
+            return np.ones(len(times), np.float32)
+        # Rows of one time get one rank; where all times are equal, all weigh 1.
+        newer = len(times) - np.searchsorted(np.sort(times), times, side="right")
+        return (1.0 - 0.5 * newer / len(times)).astype(np.float32)
+
+    def _judge(self, arrays: dict[str, FloatArray], validation: Validation) -> tuple[float, float]:
+        """Return the repeat bias that the held-out steps ask for, and the network's NDCG@10 with it."""
+        n_event_types = len(arrays["actions"]) - 1
+        plain = self._scorer(arrays, blend=Blend.of_network(n_event_types=n_event_types))
+        queries = plain.queries(validation.histories)
+        bias = learn_repeat_bias(
+            plain.item_vectors, queries, histories=validation.histories, targets=validation.targets
+        )
+        plain.blend = Blend.of_network(n_event_types=n_event_types, repeat_bias=bias)
+        return bias, validation.judge(plain, queries=queries)[0]
+
+    def _learn_blend(self, validation: Validation, counts: NDArray[np.int64], *, n_event_types: int) -> None:
+        assert self._parameters is not None
+        assert self._followers is not None
+        plain = self._scorer(self._parameters, blend=Blend.of_network(n_event_types=n_event_types))
+        observed = Observed(
+            validation.histories,
+            validation.targets,
+            queries=plain.queries(validation.histories),
+            item_vectors=plain.item_vectors,
+            log_shares=_log_shares(counts),
+            repeat_bias=self.report["repeat_bias"],
+        )
+        self._blend = learn_blend(observed, self._followers, n_event_types=n_event_types)
+        reached, hits = validation.judge(self._finished(counts))
+        self.report = {
+            **self.report, "validation_ndcg_at_10": reached, "validation_hit_rate_at_10": hits,
+            "blend_network": self._blend.network, "blend_rules": self._blend.rules,
+        }  # fmt: skip
+
+    def _scorer(
+        self, arrays: Mapping[str, FloatArray], *, blend: Blend, log_shares: FloatArray | None = None
+    ) -> SequenceScorer:
+        assert self._followers is not None
+        rest = {name: value for name, value in arrays.items() if name not in {"item_embeddings", "item_biases"}}
+        shares = np.zeros_like(arrays["item_biases"]) if log_shares is None else log_shares
+        vectors = blend.item_vectors(arrays["item_embeddings"], arrays["item_biases"], shares)
+        return self._network.scorer(vectors, rest, blend=blend, followers=self._followers)
+
+    def _finished(self, counts: NDArray[np.int64]) -> SequenceScorer:
+        assert self._parameters is not None
+        return self._scorer(self._parameters, blend=self._blend, log_shares=_log_shares(counts))
+
+
+def _to_numpy(parameters: Parameters) -> dict[str, FloatArray]:
+    # Copies: the arrays of JAX are donated to the next step.
+    return {name: np.array(value) for name, value in parameters.items()}
+
+
+def _log_shares(counts: NDArray[np.int64]) -> FloatArray:
+    """Return the logarithms of the items' shares of all interactions, smoothed: float32 [n_items]."""
+    shares: FloatArray = np.log((counts + 0.5) / (counts.sum() + 0.5 * len(counts))).astype(np.float32)
+    return shares

@@ -1,0 +1,1 @@
+"""Epochs of learning, whatever the network."""

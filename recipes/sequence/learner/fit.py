@@ -1,0 +1,175 @@
+"""Learning a network: Adam on the softmax loss, epoch by epoch, with a moving average of the parameters."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+from numpy.typing import NDArray
+
+from recipes.interface import FloatArray, Histories, ItemIndexes
+from recipes.sequence.config import SequenceConfig
+from recipes.sequence.network import Network, Parameters, full_softmax_loss, sampled_softmax_loss
+from recipes.sequence.windows import Batch, batch_shapes, epoch_batches
+
+__all__ = ["Learner", "LearnerState", "choose_shapes"]
+
+#: Steps of an epoch that batches are made small for, when the batch size is left open.
+_STEPS = 64
+
+#: Moments of the gradients; 0.98 forgets old sizes faster than the usual 0.999, as fits here are short.
+_ADAM = optax.scale_by_adam(b2=0.98)
+
+#: Share of the moving average that each step keeps.
+_AVERAGING = 0.98
+
+
+class LearnerState(NamedTuple):
+    """What changes with every step.
+
+    Attributes:
+        parameters: Of the network.
+        average: Moving average of the parameters, which is what is judged and kept: it generalises better than any one
+            step (Polyak and Juditsky, 1992), and its validation figures are less noisy.
+        adam: Moments of the gradients.
+    """
+
+    parameters: Parameters
+    average: Parameters
+    adam: optax.OptState
+
+
+class Learner:
+    """Runs epochs.
+
+    Args:
+        network: To be learnt.
+        config: How.
+        counts: int64 [n_items], interactions of each item, which decide how it is sampled.
+        shapes: Of batches, from `choose_shapes`.
+        seed: Of every random number.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        config: SequenceConfig,
+        *,
+        counts: NDArray[np.int64],
+        shapes: list[tuple[int, int]],
+        seed: int,
+    ) -> None:
+        self._network = network
+        self._config = config
+        self._shapes = shapes
+        self._seed = seed
+        self._sampled = len(counts) > config.full_softmax_items
+        # Sampling by a power of the popularity keeps rare items in the sample (word2vec's choice).
+        chances = (counts + 1.0) ** 0.75
+        self._chances = chances / chances.sum()
+
+    def begin(self, arrays: dict[str, FloatArray]) -> LearnerState:
+        """Make the state before the first step."""
+        parameters = jax.tree.map(jnp.array, arrays)
+        return LearnerState(parameters, jax.tree.map(jnp.array, arrays), _ADAM.init(parameters))
+
+    def epoch(
+        self,
+        state: LearnerState,
+        training: Histories,
+        weights: FloatArray,
+        *,
+        number: int,
+        rates: tuple[float, float] = (1.0, 1.0),
+    ) -> tuple[LearnerState, float]:
+        """Learn every window once.
+
+        Args:
+            state: Given up to the step.
+            training: What to learn.
+            weights: float32 [interactions], of each as a target.
+            number: Of the epoch; with the seed it decides every random number.
+            rates: Shares of the learning rate at the beginning and at the end.
+
+        Returns:
+            The new state, and the mean loss of a target.
+        """
+        random = np.random.default_rng([self._seed, number])
+        batches = epoch_batches(training, weights, shapes=self._shapes, random=random)
+        mass = sum(float(batch.weights.sum()) for batch in batches)
+        scale = np.float32(len(batches) / mass)
+        key = jax.random.key(int(random.integers(2**31)))
+        losses = []
+        for place, batch in enumerate(batches):
+            share = rates[0] + (rates[1] - rates[0]) * place / len(batches)
+            rate = np.float32(self._config.learning_rate * share)
+            state, loss = _step(
+                state,
+                batch,
+                (scale, rate),
+                jax.random.fold_in(key, place),
+                self._sample(random),
+                network=self._network,
+            )
+            losses.append(loss)
+        return state, float(np.mean(jax.device_get(losses)))
+
+    def _sample(self, random: np.random.Generator) -> tuple[ItemIndexes, FloatArray] | None:
+        if not self._sampled:
+            return None
+        drawn = random.choice(len(self._chances), self._config.sampled_items, p=self._chances)
+        return drawn.astype(np.int32), np.log(self._chances[drawn]).astype(np.float32)
+
+
+@partial(jax.jit, static_argnames="network", donate_argnums=0)
+def _step(
+    state: LearnerState,
+    batch: Batch,
+    rates: tuple[Array, Array],
+    key: Array,
+    sample: tuple[Array, Array] | None,
+    *,
+    network: Network,
+) -> tuple[LearnerState, Array]:
+    """Take one step of Adam; compiled once for each shape of a batch.
+
+    Args:
+        state: Given up.
+        batch: To be learnt.
+        rates: What the summed loss is multiplied by, and the learning rate.
+        key: Of dropout.
+        sample: Sampled items and the logs of their chances; None for the full softmax.
+        network: To be learnt.
+    """
+    items, actions, gaps, weights = (jnp.asarray(part) for part in batch)
+    targets, mass = items.reshape(-1), weights.reshape(-1)
+    steps = (items[:, :-1], actions[:, :-1], gaps[:, :-1])
+
+    def loss(values: Parameters) -> Array:
+        hidden = network.states(values, steps, key=key)
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        vectors, biases = values["item_embeddings"], values["item_biases"]
+        if sample is None:
+            return rates[0] * full_softmax_loss(flat, vectors, biases, targets, mass)
+        return rates[0] * sampled_softmax_loss(
+            flat, vectors, biases, targets=targets, weights=mass, sampled=sample[0], log_chance=sample[1]
+        )
+
+    value, gradients = jax.value_and_grad(loss)(state.parameters)
+    directions, adam = _ADAM.update(gradients, state.adam)
+    parameters = jax.tree.map(lambda old, by: old - rates[1] * by, state.parameters, directions)
+    average = jax.tree.map(lambda old, new: _AVERAGING * old + (1.0 - _AVERAGING) * new, state.average, parameters)
+    return LearnerState(parameters, average, adam), value
+
+
+def choose_shapes(config: SequenceConfig, training: Histories) -> list[tuple[int, int]]:
+    """Choose the shapes of the batches that histories are learnt in."""
+    longest = min(config.max_length + 1, max(2, int(training.lengths().max())))
+    fitting = round(len(training.items) / (_STEPS * longest))
+    rows = config.batch_size or min(128, max(8, fitting))
+    return batch_shapes(longest, batch_tokens=rows * longest)

@@ -1,0 +1,198 @@
+"""What a family's network is to the shared parts of sequence recipes, and the losses that every network is fitted with.
+
+A network reads items, what was done with them and when, and makes a state for each place, which scores every item by
+inner product with the embeddings that it reads. It is fitted with the softmax over the catalogue instead of one sampled
+negative, which makes most of the difference to later models (Klenitskiy and Vasilev, "Turning Dross Into Gold Loss",
+RecSys 2023).
+
+Shapes: B sequences, T places, d width, V items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from recipes.blend.score import Blend
+from recipes.interface import FloatArray
+from recipes.rules import Followers
+from recipes.sequence.score import SequenceScorer
+
+__all__ = ["Network", "Parameters", "Steps", "begin_embeddings", "drop", "full_softmax_loss", "sampled_softmax_loss"]
+
+#: Arrays by name; the family's scorer reads the same names. All have `item_embeddings` [V, d] and `item_biases` [V].
+Parameters = dict[str, Array]
+#: Items, actions and gap buckets of some sequences.
+Steps = tuple[Array, Array, Array]
+
+#: Tokens whose scores are held at once: small enough for the cache, large enough for the matrix product.
+_CHUNK = 1024
+
+
+class Network(Protocol):
+    """What a family supplies: an immutable value, as steps of equal networks are compiled once."""
+
+    @property
+    def width(self) -> int:
+        """Width d of embeddings and states."""
+
+    def initial_parameters(
+        self, *, item_directions: FloatArray, item_biases: FloatArray, n_event_types: int, seed: int
+    ) -> dict[str, FloatArray]:
+        """Draw the parameters that a fit begins from.
+
+        Args:
+            item_directions: float32 [V, up to d], in which like items point alike; the embeddings begin there.
+            item_biases: float32 [V], the scores before anything is known of a user.
+            n_event_types: Event types that the data name; the parameter `actions` has one row more.
+            seed: Of the random numbers.
+        """
+
+    def states(self, parameters: Parameters, steps: Steps, *, key: Array | None = None) -> Array:
+        """Read sequences and return what is known before and after each item.
+
+        Args:
+            parameters: Of the network.
+            steps: Items, actions and gap buckets, each int32 [B, T - 1], oldest first, padded on the right with
+                anything known.
+            key: Of the random numbers of dropout; None drops nothing.
+
+        Returns:
+            float32 [B, T, d]; place t has read the first t items.
+        """
+
+    def scorer(
+        self, item_vectors: FloatArray, parameters: Mapping[str, FloatArray], *, blend: Blend, followers: Followers
+    ) -> SequenceScorer:
+        """Make what serves.
+
+        Args:
+            item_vectors: float32 [V, d + 1], as `Blend.item_vectors` makes them of embeddings and biases.
+            parameters: The others.
+            blend: Learnt on top of the network.
+            followers: The rules that are blended in.
+        """
+
+
+def begin_embeddings(item_directions: FloatArray, *, width: int, random: np.random.Generator) -> FloatArray:
+    """Begin embeddings where counting leads: float32 [V, width].
+
+    Args:
+        item_directions: float32 [V, up to width].
+        width: Of the embeddings.
+        random: Turns the directions, so that no coordinate begins with most of the variance, and keeps items apart
+            that nothing is known of.
+    """
+    rotation = np.linalg.qr(random.standard_normal((width, width)))[0][: item_directions.shape[1]]
+    embeddings = item_directions @ rotation.astype(np.float32)
+    size = float(np.sqrt(np.square(embeddings).mean())) or 1.0
+    noise = (width**-0.5 / 20 * random.standard_normal((len(item_directions), width))).astype(np.float32)
+    begun: FloatArray = embeddings * np.float32(width**-0.5 / 2 / size) + noise
+    return begun
+
+
+def drop(values: Array, share: float, key: Array | None) -> Array:
+    """Drop a share of the values and scale the others up; nothing without a key."""
+    if key is None or share == 0.0:
+        return values
+    # Eight random bits decide well enough, and cost a quarter of the 32 behind `jax.random.bernoulli`.
+    level = round(256 * share)
+    kept = jax.random.bits(key, values.shape, jnp.uint8) >= level
+    return jnp.where(kept, values * (256 / (256 - level)), 0.0)
+
+
+@jax.custom_vjp
+def full_softmax_loss(hidden: Array, vectors: Array, biases: Array, targets: Array, weights: Array) -> Array:
+    """Sum the weighted cross-entropy over the whole catalogue.
+
+    The gradient is worked out together with the loss, chunk by chunk, so that the scores [N, V] are never held at once.
+
+    Args:
+        hidden: float32 [N, d].
+        vectors: float32 [V, d].
+        biases: float32 [V].
+        targets: int32 [N].
+        weights: float32 [N].
+
+    Returns:
+        float32 [], the sum of weight times -log softmax(hidden . vectors + biases)[target].
+    """
+    return _full_softmax_forward(hidden, vectors, biases, targets, weights)[0]
+
+
+def _full_softmax_forward(
+    hidden: Array, vectors: Array, biases: Array, targets: Array, weights: Array
+) -> tuple[Array, tuple[Array, Array, Array]]:
+    count, width = hidden.shape
+    chunks = -(-count // _CHUNK)
+    padding = chunks * _CHUNK - count
+    parts = (
+        jnp.pad(hidden, ((0, padding), (0, 0))).reshape(chunks, _CHUNK, width),
+        jnp.pad(targets, (0, padding)).reshape(chunks, _CHUNK),
+        jnp.pad(weights, (0, padding)).reshape(chunks, _CHUNK),
+    )
+
+    def step(
+        carry: tuple[Array, Array, Array], part: tuple[Array, Array, Array]
+    ) -> tuple[tuple[Array, Array, Array], Array]:
+        loss, vectors_gradient, biases_gradient = carry
+        states_, wanted, weight = part
+        logits = states_ @ vectors.T + biases  # [chunk, V]
+        highest = logits.max(axis=1, keepdims=True)
+        exponentials = jnp.exp(logits - highest)
+        total = exponentials.sum(axis=1, keepdims=True)
+        rows = jnp.arange(_CHUNK)
+        log_likelihood = logits[rows, wanted] - highest[:, 0] - jnp.log(total[:, 0])
+        gradient = exponentials * (weight[:, None] / total)
+        gradient = gradient.at[rows, wanted].add(-weight)
+        carry = (
+            loss - (weight * log_likelihood).sum(),
+            vectors_gradient + gradient.T @ states_,
+            biases_gradient + gradient.sum(axis=0),
+        )
+        return carry, gradient @ vectors
+
+    zero = (jnp.zeros(()), jnp.zeros_like(vectors), jnp.zeros_like(biases))
+    (loss, vectors_gradient, biases_gradient), hidden_gradient = jax.lax.scan(step, zero, parts)
+    hidden_gradient = hidden_gradient.reshape(-1, width)[:count]
+    return loss, (hidden_gradient, vectors_gradient, biases_gradient)
+
+
+def _full_softmax_backward(
+    gradients: tuple[Array, Array, Array], upstream: Array
+) -> tuple[Array, Array, Array, None, None]:
+    hidden, vectors, biases = (upstream * gradient for gradient in gradients)
+    return hidden, vectors, biases, None, None
+
+
+full_softmax_loss.defvjp(_full_softmax_forward, _full_softmax_backward)
+
+
+def sampled_softmax_loss(
+    hidden: Array, vectors: Array, biases: Array, *, targets: Array, weights: Array, sampled: Array, log_chance: Array
+) -> Array:
+    """Estimate the full softmax loss from the target and a few sampled items.
+
+    Each sampled item stands for 1 / (samples * chance) items in the sum over the catalogue (importance sampling: Bengio
+    and Senecal, "Adaptive Importance Sampling to Accelerate Training of a Neural Probabilistic Language Model", 2008;
+    known as the logQ correction). The target's own term is exact, and samples that hit it are left out.
+
+    Args:
+        hidden: float32 [N, d].
+        vectors: float32 [V, d].
+        biases: float32 [V].
+        targets: int32 [N].
+        weights: float32 [N].
+        sampled: int32 [S], drawn with replacement, one sample for all N.
+        log_chance: float32 [S], the log of each sampled item's chance in one draw.
+    """
+    wanted = jnp.einsum("nd,nd->n", hidden, vectors[targets]) + biases[targets]
+    others = hidden @ vectors[sampled].T + biases[sampled] - log_chance - jnp.log(len(sampled))
+    others = jnp.where(sampled[None, :] == targets[:, None], -jnp.inf, others)
+    total = jax.nn.logsumexp(jnp.concatenate([wanted[:, None], others], axis=1), axis=1)
+    return (weights * (total - wanted)).sum()

@@ -1,0 +1,151 @@
+"""What the scorers of all networks share: blending, batching, and what is unknown to the model. NumPy only."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import CorruptArtifact
+from recipes.arrays import map_arrays, save_arrays
+from recipes.blend.score import Blend
+from recipes.interface import Adjustment, FloatArray, Histories, History, ItemIndexes
+from recipes.rules import Followers
+from recipes.sequence.gaps import gap_buckets
+
+__all__ = ["SequenceScorer", "StepArrays", "map_model"]
+
+#: Places worked on at once by `queries`: their states fit into the cache.
+_BATCH_PLACES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class StepArrays:
+    """What a network reads, padded on the right: items, actions and gap buckets, each [B, T - 1]."""
+
+    items: ItemIndexes
+    actions: NDArray[np.uint8]
+    gaps: NDArray[np.int32]
+
+
+class SequenceScorer(ABC):
+    """Makes the vector of a history by one pass of a network; see `recipes.interface.Scorer`.
+
+    Args:
+        item_vectors: float32 [n_items, d + 1], as `Blend.item_vectors` makes them of the embeddings and biases.
+        arrays: Everything of the network that is saved; `actions` and `gaps` are added to the items' embeddings.
+        max_length: Newest items that the network reads.
+        blend: Learnt on top of the network.
+        followers: The rules that are blended in.
+    """
+
+    def __init__(
+        self,
+        item_vectors: FloatArray,
+        arrays: Mapping[str, NDArray[Any]],
+        *,
+        max_length: int,
+        blend: Blend,
+        followers: Followers,
+    ) -> None:
+        self.item_vectors = item_vectors
+        self.blend = blend
+        self._followers = followers
+        # The network reads the embeddings as they were learnt.
+        self._scale = np.float32(1.0 / blend.network)
+        self._arrays = dict(arrays)
+        self._width = item_vectors.shape[1] - 1
+        self._max_length = max_length
+        self._n_actions = len(arrays["actions"])
+
+    @abstractmethod
+    def _states(self, steps: StepArrays, lengths: NDArray[np.int64]) -> FloatArray:
+        """Read padded sequences, int64 [B] long, and return the states after the last step of each: [B, d]."""
+
+    def query(self, history: History) -> FloatArray:
+        """Make the vector of one history: float32 [d + 1]."""
+        known = history.known(len(self.item_vectors)).newest(self._max_length)
+        steps = StepArrays(known.items[None], self._actions(known.actions)[None], gap_buckets(known.times)[None])
+        vector: FloatArray = self._run(steps, np.array([len(known)]))[0]
+        return vector
+
+    def queries(self, histories: Histories) -> FloatArray:
+        """Make the vectors of many histories: float32 [number of histories, d + 1]."""
+        known = (histories.items >= 0) & (histories.items < len(self.item_vectors))
+        if not known.all():
+            histories = histories.where(known)
+        histories = histories.newest(self._max_length)
+        lengths = histories.lengths()
+        order = np.argsort(lengths, kind="stable")
+        found = np.empty((len(histories), self._width + 1), np.float32)
+        begin = 0
+        while begin < len(order):
+            end = begin + 1
+            while end < len(order) and (end + 1 - begin) * (lengths[order[end]] + 1) <= _BATCH_PLACES:
+                end += 1
+            rows = order[begin:end]
+            found[rows] = self._run(self._pad(histories.take(rows)), lengths[rows])
+            begin = end
+        return found
+
+    def adjust(self, history: History) -> Adjustment:
+        """Work out what rules and repeats change."""
+        known = history.known(len(self.item_vectors))
+        return self.blend.adjust(self._followers, History(known.items, self._actions(known.actions), known.times))
+
+    def save(self, folder: Path) -> None:
+        """Write the item vectors, the network, the blend and the rules."""
+        save_arrays(folder, {"item_vectors": self.item_vectors} | self._arrays | self.blend.arrays())
+        self._followers.save(folder)
+
+    def _read(self, steps: StepArrays, out: FloatArray) -> None:
+        """Write what the network reads of each step into `out`, float32 [B, T - 1, d]."""
+        out[:] = self.item_vectors[steps.items, : self._width]
+        if self._scale != 1.0:
+            out *= self._scale
+        out += self._arrays["actions"][steps.actions]
+        out += self._arrays["gaps"][steps.gaps]
+
+    def _run(self, steps: StepArrays, lengths: NDArray[np.int64]) -> FloatArray:
+        queries = np.ones((len(lengths), self._width + 1), np.float32)
+        queries[:, :-1] = self._states(steps, lengths)
+        return queries
+
+    def _actions(self, actions: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Take event types that are newer than the model for unknown ones."""
+        return np.where(actions < self._n_actions, actions, np.uint8(0))
+
+    def _pad(self, histories: Histories) -> StepArrays:
+        lengths = histories.lengths()
+        shape = (len(histories), int(lengths.max(initial=0)))
+        filled = np.arange(shape[1]) < lengths[:, None]
+        items, actions, times = np.zeros(shape, np.int32), np.zeros(shape, np.uint8), np.zeros(shape, np.int64)
+        items[filled], actions[filled], times[filled] = histories.items, histories.actions, histories.times
+        return StepArrays(items, self._actions(actions), gap_buckets(times))
+
+
+def map_model(folder: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Map what a `SequenceScorer` saved.
+
+    Args:
+        folder: Of the files.
+        names: Arrays of the network; `start`, of the network's width, is among them.
+
+    Returns:
+        These arrays, `item_vectors` and those of the blend.
+
+    Raises:
+        CorruptArtifact: Files are missing, cannot be read or do not fit together.
+    """
+    arrays = map_arrays(folder, ("item_vectors", *names, *Blend.names()))
+    vectors, width = arrays["item_vectors"], arrays["start"].shape[-1]
+    if vectors.ndim != 2 or vectors.shape[1] != width + 1:
+        raise CorruptArtifact(
+            f"`item_vectors.npy`: got shape {vectors.shape}, want {width + 1} columns, as `start.npy` tells"
+        )
+    return arrays
