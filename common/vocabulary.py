@@ -110,6 +110,12 @@ class Vocabulary:
         """Return the ids at many indexes; raises as `id` does."""
         return [self.id(int(index)) for index in indexes]
 
+    def keys(self) -> NDArray[np.uint64]:
+        """Return the hash of each id: uint64 [n], by index. It depends on nothing but the id."""
+        keys = np.empty(len(self), np.uint64)
+        keys[self._order] = self._hashes
+        return keys
+
     def save(self, folder: Path, name: str) -> None:
         """Write `<name>.bytes.npy` and its three siblings into an existing folder."""
         arrays: tuple[NDArray[Any], ...] = (self._text, self._offsets, self._hashes, self._order)

@@ -1,23 +1,177 @@
 """Metrics of ranked lists: Personalize's eight keys as Personalize defines them, and the literature's for comparison.
 
 Personalize's NDCG differs from the literature's: the ideal list that a user's gain is divided by holds the hits that
-were made, not all relevant items, so a list with one hit at the top earns 1 however many items it missed.
+were made, not all relevant items, so a list with one hit at the top earns 1 however many items it missed. Both are
+worked out; `docs/evaluation.md` says what each is good for. All metrics but coverage are kept user by user, so that
+users can be drawn anew (`bootstrap`) and models compared on the same users (`comparison`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.evaluation.items import STRATA, ItemFacts
 from recipes.interface import Histories, ItemIndexes
 
-__all__ = ["LIST_LENGTH", "hit_rate", "ndcg", "personalize_metrics", "published"]
+__all__ = [
+    "LIST_LENGTH", "Hits", "UserValues", "coverage", "find_hits", "further_values", "hit_rate", "ndcg",
+    "personalize_metrics", "personalize_values", "published",
+]  # fmt: skip
 
 #: Length of the lists that Personalize evaluates.
 LIST_LENGTH = 25
 _CUTS = (5, 10, 25)
+_DISCOUNTS = 1.0 / np.log2(np.arange(2, LIST_LENGTH + 2))
+#: Greatest gain by number of hits; none is divided by 1 and stays 0.
+_IDEALS = np.concatenate([[1.0], np.cumsum(_DISCOUNTS)])
+
+
+@dataclass(frozen=True, slots=True)
+class UserValues:
+    """Metrics user by user: each is the sum of its gains over the sum of its weights.
+
+    Attributes:
+        names: Of the k metrics.
+        gains: float64 [m, k].
+        weights: float64 [m, k]; 1 where a user counts, 0 where a metric says nothing of the user.
+    """
+
+    names: tuple[str, ...]
+    gains: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.gains)
+
+    def values(self, counts: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """Work out the metrics.
+
+        Args:
+            counts: float64 [b, m], how often each user counts; None counts each once.
+
+        Returns:
+            float64 [k], or [b, k] with counts; NaN where no user counts.
+        """
+        gains = self.gains.sum(axis=0) if counts is None else counts @ self.gains
+        weights = self.weights.sum(axis=0) if counts is None else counts @ self.weights
+        empty = np.full_like(gains, np.nan)
+        divided: NDArray[np.float64] = np.divide(gains, weights, out=empty, where=weights > 0)
+        return divided
+
+    def named(self) -> dict[str, float]:
+        """Return the metrics by name, without those that no user counts in."""
+        pairs = zip(self.names, self.values().tolist(), strict=True)
+        return {name: value for name, value in pairs if not np.isnan(value)}
+
+    def where(self, kept: NDArray[np.bool_]) -> UserValues:
+        """Return the users where `kept`, bool [m], is true."""
+        return UserValues(self.names, self.gains[kept], self.weights[kept])
+
+    def beside(self, other: UserValues) -> UserValues:
+        """Return these and further metrics of the same users."""
+        return UserValues(
+            (*self.names, *other.names),
+            np.hstack([self.gains, other.gains]),
+            np.hstack([self.weights, other.weights]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Which places of the lists hold a relevant item.
+
+    Attributes:
+        made: bool [m, LIST_LENGTH].
+        relevant: int64 [m], distinct relevant items of each user.
+        of_strata: int64 [m, 3], hits by stratum of the item; see `items.STRATA`.
+        relevant_of_strata: int64 [m, 3], distinct relevant items by stratum.
+    """
+
+    made: NDArray[np.bool_]
+    relevant: NDArray[np.int64]
+    of_strata: NDArray[np.int64]
+    relevant_of_strata: NDArray[np.int64]
+
+
+def find_hits(recommended: ItemIndexes, *, relevant: Histories, strata: NDArray[np.int8]) -> Hits:
+    """Look the relevant items up in the lists.
+
+    Args:
+        recommended: int32 [m, up to LIST_LENGTH], the list of each user, best first, no item twice; -1 is no item.
+        relevant: Of the same users; an item counts once.
+        strata: int8 [n_items], the stratum of each item.
+    """
+    n_items, m = len(strata), len(recommended)
+    pairs = np.unique(relevant.owners() * n_items + relevant.items)
+    owners, items = pairs // n_items, pairs % n_items
+    listed = np.arange(m)[:, None] * n_items + recommended
+    made = np.zeros((m, LIST_LENGTH), bool)
+    made[:, : recommended.shape[1]] = np.isin(listed, pairs) & (recommended >= 0)
+    rows, places = made.nonzero()
+    kinds = len(STRATA)
+    return Hits(
+        made,
+        np.bincount(owners, minlength=m),
+        np.bincount(rows * kinds + strata[recommended[rows, places]], minlength=m * kinds).reshape(m, kinds),
+        np.bincount(owners * kinds + strata[items], minlength=m * kinds).reshape(m, kinds),
+    )
+
+
+def personalize_values(hits: Hits) -> UserValues:
+    """Work out Personalize's metrics of item recipes, without coverage; see its guide, "Evaluating a solution version".
+
+    With h_p = 1 for a hit at place p: `mean_reciprocal_rank_at_25` is 1 / p of the first hit, `precision_at_k` the hits
+    up to k over k, and `normalized_discounted_cumulative_gain_at_k` the sum of h_p / log2(1 + p) up to k over the same
+    sum for a list that begins with as many hits.
+    """
+    made = hits.made
+    found: dict[str, NDArray[np.float64]] = {
+        "mean_reciprocal_rank_at_25": np.where(made.any(axis=1), 1.0 / (made.argmax(axis=1) + 1), 0.0)
+    }
+    for cut in _CUTS:
+        gains = made[:, :cut] @ _DISCOUNTS[:cut]
+        found[f"normalized_discounted_cumulative_gain_at_{cut}"] = gains / _IDEALS[made[:, :cut].sum(axis=1)]
+    for cut in _CUTS:
+        found[f"precision_at_{cut}"] = made[:, :cut].sum(axis=1) / cut
+    return _means(found, counted=hits.relevant > 0)
+
+
+def further_values(hits: Hits, *, recommended: ItemIndexes, facts: ItemFacts) -> UserValues:
+    """Work out what Personalize does not tell.
+
+    - `standard_normalized_discounted_cumulative_gain_at_k`: the gain over that of a list that begins with
+      min(k, relevant) hits (Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002).
+    - `recall_at_k`: hits up to k over the user's relevant items.
+    - `recall_at_25_of_head_items`, `_of_mid_items`, `_of_tail_items`: the same of the relevant items of one stratum of
+      popularity, averaged over the users who have some (see `items.popularity_strata`).
+    - `new_item_share`: share of the places in the list that hold a new item (see `items.new_items`).
+    """
+    counted = hits.relevant > 0
+    relevant = np.maximum(hits.relevant, 1)
+    found: dict[str, NDArray[np.float64]] = {}
+    for cut in _CUTS:
+        gains = hits.made[:, :cut] @ _DISCOUNTS[:cut]
+        found[f"standard_normalized_discounted_cumulative_gain_at_{cut}"] = gains / _IDEALS[np.minimum(relevant, cut)]
+    for cut in _CUTS:
+        found[f"recall_at_{cut}"] = hits.made[:, :cut].sum(axis=1) / relevant
+    values = _means(found, counted=counted)
+    told = hits.relevant_of_strata > 0
+    by_strata = np.where(told, hits.of_strata / np.maximum(hits.relevant_of_strata, 1), 0.0)
+    values = values.beside(
+        UserValues(tuple(f"recall_at_25_of_{name}_items" for name in STRATA), by_strata, told.astype(np.float64))
+    )
+    known = recommended >= 0
+    share = (facts.new[recommended] & known).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return values.beside(_means({"new_item_share": share}, counted=counted))
+
+
+def coverage(recommended: ItemIndexes, *, n_items: int) -> float:
+    """Share of the catalogue that anybody is shown; -1 in a list is no item."""
+    return len(np.unique(recommended[recommended >= 0])) / n_items
 
 
 def personalize_metrics(recommended: ItemIndexes, *, relevant: Histories, n_items: int) -> dict[str, float]:
@@ -32,24 +186,8 @@ def personalize_metrics(recommended: ItemIndexes, *, relevant: Histories, n_item
         `coverage`, `mean_reciprocal_rank_at_25`, and `normalized_discounted_cumulative_gain_at_` and `precision_at_`
         for 5, 10 and 25.
     """
-    hits = np.zeros((len(recommended), LIST_LENGTH), bool)
-    for row, items in enumerate(recommended):
-        hits[row, : len(items)] = np.isin(items, relevant.of(row).items)
-    found = hits.any(axis=1)
-    first = np.where(found, hits.argmax(axis=1) + 1, np.inf)
-    values = {
-        "coverage": len(np.unique(recommended)) / n_items,
-        "mean_reciprocal_rank_at_25": float((1.0 / first).mean()),
-    }
-    discounts = 1.0 / np.log2(np.arange(2, LIST_LENGTH + 2))
-    ideals = np.concatenate([[1.0], np.cumsum(discounts)])  # by number of hits; none is divided by 1 and stays 0
-    for cut in _CUTS:
-        made = hits[:, :cut]
-        gains = made @ discounts[:cut] / ideals[made.sum(axis=1)]
-        values[f"normalized_discounted_cumulative_gain_at_{cut}"] = float(gains.mean())
-    for cut in _CUTS:
-        values[f"precision_at_{cut}"] = float(hits[:, :cut].sum(axis=1).mean() / cut)
-    return values
+    hits = find_hits(recommended, relevant=relevant, strata=np.zeros(n_items, np.int8))
+    return {"coverage": coverage(recommended, n_items=n_items), **personalize_values(hits).named()}
 
 
 def published(values: Mapping[str, float]) -> dict[str, float]:
@@ -65,3 +203,10 @@ def hit_rate(ranks: NDArray[np.int64], limit: int) -> float:
 def ndcg(ranks: NDArray[np.int64], limit: int) -> float:
     """Normalised discounted cumulative gain of one target a user: the mean of 1 / log2(1 + rank) up to `limit`."""
     return float(np.where(ranks <= limit, 1.0 / np.log2(1.0 + ranks), 0.0).mean())
+
+
+def _means(found: Mapping[str, NDArray[np.float64]], *, counted: NDArray[np.bool_]) -> UserValues:
+    """Make metrics that are means over the users where `counted`."""
+    gains = np.stack(list(found.values()), axis=1)
+    weights = np.repeat(counted[:, None].astype(np.float64), gains.shape[1], axis=1)
+    return UserValues(tuple(found), gains * weights, weights)

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from recipes.interface import FloatArray, Histories, ItemIndexes, Scorer
 from recipes.selection import best
 
-__all__ = ["CatalogueScores", "batches", "by_scorer", "by_vectors", "target_ranks", "top_items"]
+__all__ = [
+    "CatalogueScores", "batches", "both_lists", "by_scorer", "by_vectors", "target_ranks", "top_items",
+]  # fmt: skip
 
 #: Scores some users, given as a slice of their rows: float32 [users, n_items], a new array each time.
 CatalogueScores = Callable[[slice], FloatArray]
@@ -114,12 +116,32 @@ def top_items(
     return lists
 
 
+def both_lists(
+    scores: CatalogueScores, *, n_items: int, histories: Histories, limit: int
+) -> tuple[ItemIndexes, ItemIndexes]:
+    """List the best items twice, scoring once: with what users have seen, and without; see `top_items`."""
+    shape = (len(histories), min(limit, n_items))
+    with_seen, without_seen = np.empty(shape, np.int32), np.empty(shape, np.int32)
+    for part in batches(len(histories), n_items=n_items):
+        values = _cleaned(scores, part, histories=histories, exclude_seen=False)
+        for row, of_user in enumerate(values, start=part.start):
+            with_seen[row] = best(of_user, limit)
+        _exclude_seen(values, part, histories)
+        for row, of_user in enumerate(values, start=part.start):
+            without_seen[row] = best(of_user, limit)
+    return with_seen, without_seen
+
+
 def _cleaned(scores: CatalogueScores, part: slice, *, histories: Histories, exclude_seen: bool) -> FloatArray:
     """Score a batch; a score that is not a number becomes -inf, and so do items of the history if they are excluded."""
     values = scores(part)
-    if exclude_seen:
-        own = histories.take(np.arange(part.start, part.stop))
-        known = (own.items >= 0) & (own.items < values.shape[1])
-        values[own.owners()[known], own.items[known]] = -np.inf
     values[np.isnan(values)] = -np.inf
+    if exclude_seen:
+        _exclude_seen(values, part, histories)
     return values
+
+
+def _exclude_seen(values: FloatArray, part: slice, histories: Histories) -> None:
+    own = histories.take(np.arange(part.start, part.stop))
+    known = (own.items >= 0) & (own.items < values.shape[1])
+    values[own.owners()[known], own.items[known]] = -np.inf

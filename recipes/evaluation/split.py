@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common.errors import invalid
 from recipes.interface import Histories, TrainingData
 
-__all__ = ["Split", "hold_out_last", "hold_out_users"]
+__all__ = ["Split", "hold_out_last", "hold_out_lowest", "hold_out_users"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Split:
     """
 
     training: TrainingData
-    users: np.ndarray[tuple[int], np.dtype[np.int64]]
+    users: NDArray[np.int64]
     histories: Histories
     relevant: Histories
 
@@ -40,16 +41,31 @@ def hold_out_users(data: TrainingData, *, seed: int, share: float = 0.1) -> Spli
     """
     histories = data.histories()
     lengths = histories.lengths()
-    eligible = np.flatnonzero(lengths >= 2)
-    if not len(eligible):
-        raise invalid("interactions", got="no user with two", want="users with at least 2 interactions")
-    wanted = min(len(eligible), max(1, round(share * int((lengths > 0).sum()))))
-    users = np.sort(np.random.default_rng(seed).permutation(eligible)[:wanted])
-    hidden = np.maximum(1, np.floor(lengths[users] * share).astype(np.int64))
-    known = np.ones(data.n_users, bool)
-    known[users] = False
-    asked, relevant = _cut(histories.take(users), hidden)
-    return Split(data.where(known[data.interactions.user]), users, asked, relevant)
+    eligible = _eligible(lengths)
+    users = np.sort(np.random.default_rng(seed).permutation(eligible)[: _wanted(lengths, share)])
+    return _hold_out(data, histories, users, share=share)
+
+
+def hold_out_lowest(data: TrainingData, *, keys: NDArray[np.uint64], share: float = 0.1) -> Split:
+    """Split in the same way, with the users of the lowest keys as test users.
+
+    With hashes of the users' ids as keys the test users of one version are, up to a few at the edge, those of the next,
+    however the data grow. Whoever has a key up to the highest of the test users was not learnt from as a user of two or
+    more interactions, so two versions can be compared on users that neither has seen.
+
+    Args:
+        data: Everything.
+        keys: uint64 [n_users].
+        share: Of the users, and of the interactions of a test user.
+
+    Raises:
+        InvalidInput: No user has two interactions.
+    """
+    histories = data.histories()
+    lengths = histories.lengths()
+    eligible = _eligible(lengths)
+    lowest = eligible[np.argsort(keys[eligible], kind="stable")[: _wanted(lengths, share)]]
+    return _hold_out(data, histories, np.sort(lowest), share=share)
 
 
 def hold_out_last(data: TrainingData) -> Split:
@@ -63,7 +79,27 @@ def hold_out_last(data: TrainingData) -> Split:
     return Split(data.where(kept), users, asked, relevant)
 
 
-def _cut(histories: Histories, hidden: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[Histories, Histories]:
+def _eligible(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    found = np.flatnonzero(lengths >= 2)
+    if not len(found):
+        raise invalid("interactions", got="no user with two", want="users with at least 2 interactions")
+    return found
+
+
+def _wanted(lengths: NDArray[np.int64], share: float) -> int:
+    """Return how many test users there are to be, of all users with interactions."""
+    return max(1, round(share * int((lengths > 0).sum())))
+
+
+def _hold_out(data: TrainingData, histories: Histories, users: NDArray[np.int64], *, share: float) -> Split:
+    hidden = np.maximum(1, np.floor(histories.lengths()[users] * share).astype(np.int64))
+    known = np.ones(data.n_users, bool)
+    known[users] = False
+    asked, relevant = _cut(histories.take(users), hidden)
+    return Split(data.where(known[data.interactions.user]), users, asked, relevant)
+
+
+def _cut(histories: Histories, hidden: NDArray[np.int64]) -> tuple[Histories, Histories]:
     """Divide each history before its `hidden` newest items."""
     ends = np.repeat(histories.offsets[1:] - hidden, histories.lengths())
     newest = np.arange(len(histories.items)) >= ends

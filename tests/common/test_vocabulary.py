@@ -1,5 +1,7 @@
 """The vocabulary answers as a plain dictionary would, from memory and from mapped files."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,6 +23,14 @@ def test_answers_like_a_dictionary(known, asked):
     assert [made.index(identifier) for identifier in asked + known] == [expected.get(i) for i in asked + known]
     assert made.indexes(asked).tolist() == [expected.get(identifier, -1) for identifier in asked]
     assert made.ids(range(len(known))) == known
+
+
+def test_keys_depend_on_the_id_alone():
+    few, many = Vocabulary.build(["b", "a"]), Vocabulary.build(["a", "c", "b"])
+    assert few.keys().tolist() == many.keys()[[2, 0]].tolist()
+    # The first 8 bytes of BLAKE2b with a digest of that length, as the contract of artifacts says.
+    digest = hashlib.blake2b(b"a", digest_size=8).digest()
+    assert few.keys()[1] == int.from_bytes(digest, "little")
 
 
 @pytest.mark.parametrize("known", [[], [""], ["b", "a", "ü", "日本", "a" * 256]])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recipes.evaluation import ranking
-from recipes.evaluation.ranking import by_scorer, by_vectors, target_ranks, top_items
+from recipes.evaluation.ranking import both_lists, by_scorer, by_vectors, target_ranks, top_items
 from recipes.interface import Adjustment, Histories
 from recipes.selection import best
 
@@ -35,6 +35,12 @@ def test_ranks_are_places_from_one():
 
 def test_ties_count_against_the_target():
     assert ranks([[1, 1, 1, 0]], [[]], [0]) == [3]
+
+
+def test_both_lists_are_those_with_and_without_what_was_seen():
+    scores, own = [[4, 3, 2, np.nan], [1, 2, 3, 4]], histories([0], [7, 3, 3])
+    both = both_lists(fixed(scores), n_items=4, histories=own, limit=2)
+    assert [lists.tolist() for lists in both] == [[[0, 1], [3, 2]], [[1, 2], [2, 1]]]
 
 
 def test_lists_name_the_lower_item_first():

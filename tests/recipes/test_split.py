@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.errors import InvalidInput
-from recipes.evaluation.split import hold_out_last, hold_out_users
+from recipes.evaluation.split import hold_out_last, hold_out_lowest, hold_out_users
 from tests.recipes.suite import make_data
 
 
@@ -49,9 +49,35 @@ def test_the_same_seed_draws_the_same_users():
     assert first != other
 
 
-def test_data_without_a_history_cannot_be_split():
+def test_the_users_of_the_lowest_keys_are_tested():
+    keys = np.arange(100, dtype=np.uint64)[::-1]
+    split = hold_out_lowest(hundred_users(), keys=keys)
+    assert split.users.tolist() == list(range(90, 100))
+    assert not np.isin(split.training.interactions.user, split.users).any()
+    assert split.relevant.lengths().tolist() == [2] * 10
+
+
+def test_users_of_one_interaction_are_passed_over_however_low_their_keys():
+    data = make_data([[2]] * 35 + [[0, 1]] * 5, n_items=3)
+    assert hold_out_lowest(data, keys=np.arange(40, dtype=np.uint64)).users.tolist() == [35, 36, 37, 38]
+
+
+def test_test_users_stay_when_others_come():
+    keys = np.random.default_rng(1).integers(0, 2**63, 200).astype(np.uint64)
+    before = hold_out_lowest(hundred_users(), keys=keys[:100]).users
+    grown = make_data([np.arange(20) + user % 100 for user in range(200)], n_items=200)
+    after = hold_out_lowest(grown, keys=keys).users
+    still = after[keys[after] <= keys[before].max()]
+    # Whoever is below the old limit was a test user then, or is new.
+    assert set(still[still < 100]) <= set(before)
+    assert len(set(before) & set(after)) >= 7
+
+
+@pytest.mark.parametrize("split", [hold_out_users, hold_out_lowest])
+def test_data_without_a_history_cannot_be_split(split):
+    options = {"seed": 1} if split is hold_out_users else {"keys": np.zeros(2, np.uint64)}
     with pytest.raises(InvalidInput, match="`interactions`: got 'no user with two'"):
-        hold_out_users(make_data([[0], [1]], n_items=2), seed=1)
+        split(make_data([[0], [1]], n_items=2), **options)
 
 
 def test_the_last_interaction_of_everybody_is_hidden():

@@ -1,52 +1,130 @@
-"""Personalize's metrics of a fitted model, and of the baselines that it has to beat, on the same held-out users."""
+"""Everything that is measured of a fitted model, of the baselines that it has to beat, and beside its predecessor."""
 
 from __future__ import annotations
 
-from recipes.evaluation.metrics import LIST_LENGTH, personalize_metrics, published
-from recipes.evaluation.ranking import CatalogueScores, by_scorer, top_items
-from recipes.evaluation.split import Split
-from recipes.interface import Scorer
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from protos.tailorbird.storage.v1 import evaluation_pb2
+from recipes.evaluation.bootstrap import CONFIDENCE, SAMPLES, interval
+from recipes.evaluation.comparison import JUDGED_BY, MIN_USERS, differences, judge
+from recipes.evaluation.exam import Exam, Measured, Measurement
+from recipes.evaluation.metrics import UserValues
+from recipes.evaluation.ranking import by_scorer
 from recipes.popularity.config import PopularityConfig
 from recipes.popularity.fit import PopularityFitter
 from recipes.rules import SequenceRules
+from trainer.training.predecessor import PredecessorValues
 
-__all__ = ["baseline_metrics", "model_metrics"]
+__all__ = ["comparison", "evaluation", "measure_baselines", "personalize_metrics"]
 
-_JUDGED_BY = "normalized_discounted_cumulative_gain_at_25"
-
-
-def model_metrics(scorer: Scorer, split: Split) -> dict[str, float]:
-    """Measure a model as it would be served.
-
-    Args:
-        scorer: Fitted to the training part of the split.
-        split: By users.
-    """
-    return published(_measure(by_scorer(scorer, split.histories), split))
+_VERDICTS = {
+    "BETTER": (evaluation_pb2.VERDICT_BETTER, "significantly better"),
+    "WORSE": (evaluation_pb2.VERDICT_WORSE, "significantly worse"),
+    "UNDECIDED": (evaluation_pb2.VERDICT_UNDECIDED, "not significantly different"),
+}
 
 
-def baseline_metrics(split: Split, *, seed: int) -> dict[str, dict[str, float]]:
-    """Measure popularity and sequence rules.
+def measure_baselines(exam: Exam, *, seed: int) -> dict[str, Measured]:
+    """Fit popularity and sequence rules to what the model learnt from, and measure them; by name."""
+    split = exam.split
+    popular = PopularityFitter(PopularityConfig(), seed=seed).fit(split.training)
+    return {
+        "popularity": exam.measure(by_scorer(popular, split.histories)),
+        "sequence-rules": exam.measure(SequenceRules.fit(split.training).scores(split.histories)),
+    }
+
+
+def personalize_metrics(measured: Measured) -> dict[str, float]:
+    """Return a baseline's metrics under Personalize's keys.
 
     A baseline knows nothing of repeats; each is given the benefit of the doubt: with what users have seen in its lists
     or without, whichever earns more.
-
-    Returns:
-        Metrics by name of the baseline.
     """
-    popular = PopularityFitter(PopularityConfig(), seed=seed).fit(split.training)
-    scores = {
-        "popularity": by_scorer(popular, split.histories),
-        "sequence-rules": SequenceRules.fit(split.training).scores(split.histories),
-    }
-    found = {}
-    for name, of_baseline in scores.items():
-        both = [_measure(of_baseline, split, exclude_seen=choice) for choice in (False, True)]
-        found[name] = published(max(both, key=lambda metrics: metrics[_JUDGED_BY]))
-    return found
+    both = (measured.served.personalize(), measured.without_repeats.personalize())
+    return max(both, key=lambda metrics: metrics["normalized_discounted_cumulative_gain_at_25"])
 
 
-def _measure(scores: CatalogueScores, split: Split, *, exclude_seen: bool = False) -> dict[str, float]:
-    n_items = split.training.n_items
-    lists = top_items(scores, n_items=n_items, histories=split.histories, limit=LIST_LENGTH, exclude_seen=exclude_seen)
-    return personalize_metrics(lists, relevant=split.relevant, n_items=n_items)
+def evaluation(exam: Exam, model: Measured, baselines: dict[str, Measured], *, seed: int) -> evaluation_pb2.Evaluation:
+    """Put together what was measured, with intervals.
+
+    Args:
+        exam: By which.
+        model: What the model earned.
+        baselines: What the baselines earned, by name.
+        seed: Of the draws of users.
+    """
+    relevant = exam.split.relevant
+    hidden = np.unique(relevant.owners() * len(exam.facts) + relevant.items) % len(exam.facts)
+    return evaluation_pb2.Evaluation(
+        test_users=len(exam.split.users),
+        hidden_items=len(hidden),
+        hidden_new_item_share=float(exam.facts.new[hidden].mean()),
+        bootstrap_samples=SAMPLES,
+        confidence=CONFIDENCE,
+        model=_model("model", model, seed=seed),
+        baselines=[_model(name, measured, seed=seed) for name, measured in baselines.items()],
+    )
+
+
+def comparison(model: UserValues, predecessor: PredecessorValues, *, seed: int) -> evaluation_pb2.Comparison:
+    """Compare the model with its predecessor.
+
+    Args:
+        model: What the model earned, of all test users.
+        predecessor: What its predecessor earned of them, or why that cannot be said.
+        seed: Of the draws of users.
+    """
+    compared = evaluation_pb2.Comparison(
+        solution_version_arn=predecessor.solution_version_arn,
+        verdict=evaluation_pb2.VERDICT_NOT_COMPARED,
+        judged_by=JUDGED_BY,
+        users=0,
+        reason=predecessor.reason,
+    )
+    if predecessor.users is None:
+        return compared
+    own, others = model.where(predecessor.held_out), predecessor.users.where(predecessor.held_out)
+    compared.users = len(own)
+    if not len(own):
+        compared.reason = f"{predecessor.solution_version_arn} was trained on all of the test users"
+        return compared
+    found = differences(own, others, seed=seed)
+    compared.verdict, words = _VERDICTS[judge(own, others, found)]
+    for item in found:
+        compared.differences.add(
+            name=item.name, value=item.value, predecessor=item.predecessor, low=item.low, high=item.high
+        )
+    decided = next((item for item in found if item.name == JUDGED_BY), None)
+    assert decided is not None, "every test user has something to find"
+    compared.reason = (
+        f"{words} than {predecessor.solution_version_arn}"
+        if compared.verdict != evaluation_pb2.VERDICT_UNDECIDED
+        else f"{words} from {predecessor.solution_version_arn}"
+    ) + (
+        f": {JUDGED_BY} {decided.value:.4f} instead of {decided.predecessor:.4f}, 95 % interval of the difference "
+        f"{decided.low:+.4f} to {decided.high:+.4f}, on {len(own)} users"
+    )
+    if len(own) < MIN_USERS:
+        compared.reason += f"; fewer than {MIN_USERS} users decide nothing"
+    return compared
+
+
+def _model(name: str, measured: Measured, *, seed: int) -> evaluation_pb2.ModelEvaluation:
+    return evaluation_pb2.ModelEvaluation(
+        name=name,
+        metrics=_metrics(measured.served, seed=seed),
+        metrics_without_repeats=_metrics(measured.without_repeats, seed=seed),
+    )
+
+
+def _metrics(measured: Measurement, *, seed: int) -> Iterator[evaluation_pb2.MeasuredMetric]:
+    users = measured.users
+    yield evaluation_pb2.MeasuredMetric(name="coverage", value=measured.coverage, users=len(users))
+    ends = interval(users, seed=seed)
+    counted = (users.weights > 0).sum(axis=0).tolist()
+    for name, value, low, high, of in zip(users.names, users.values().tolist(), *ends.tolist(), counted, strict=True):
+        if not math.isnan(value):
+            yield evaluation_pb2.MeasuredMetric(name=name, value=value, low=low, high=high, users=of)

@@ -8,17 +8,21 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from common.settings import StoreSettings
 
 __all__ = [
-    "ARTIFACT", "REFUSED", "FrozenTable", "Measurement", "TrainingOptions", "TrainingOrder", "TrainingResult",
+    "ARTIFACT", "MEASURED_MODEL", "REFUSED", "FrozenTable", "Measurement", "PredecessorOrder", "TrainingOptions",
+    "TrainingOrder", "TrainingResult",
 ]  # fmt: skip
 
 #: Folder of the artifact's files, below that of the order.
 ARTIFACT = "artifact"
+#: Folder of the model as it was measured, beside that.
+MEASURED_MODEL = "measured-model"
 #: Exit status of a process whose last line says why there is no model.
 REFUSED = 3
 _RESULT = "result.json"
@@ -53,6 +57,18 @@ class FrozenTable(_Message):
     version: int
 
 
+class PredecessorOrder(_Message):
+    """The version to compare with.
+
+    Attributes:
+        solution_version_arn: Its ARN.
+        artifact_location: Folder of its artifact, relative to the store's root.
+    """
+
+    solution_version_arn: str
+    artifact_location: str
+
+
 class TrainingOrder(_Message):
     """Everything that a training depends on.
 
@@ -66,6 +82,7 @@ class TrainingOrder(_Message):
         seed: Of every random number.
         recall_floor: Of an approximate index.
         index_trees: Of the Annoy index.
+        predecessor: To compare with; None for a solution's first version.
     """
 
     store: dict[str, str | None]
@@ -77,6 +94,7 @@ class TrainingOrder(_Message):
     seed: int
     recall_floor: float
     index_trees: int
+    predecessor: PredecessorOrder | None = None
 
     def table(self, dataset_type: str) -> FrozenTable | None:
         """Return the table of a type of dataset, None when it has no data."""
@@ -118,6 +136,8 @@ class TrainingResult(_Message):
         dimensions: Of the vectors.
         metrics: Under Personalize's keys.
         baselines: The same metrics by name of the baseline.
+        evaluation: Everything that was measured, as the JSON of the contract's `Evaluation`.
+        highest_test_key: Highest key among the test users; see `recipes.evaluation.split.hold_out_lowest`.
         chosen_index: `exact` or `annoy`.
         measurements: Of the index.
         stage_seconds: By name of the stage.
@@ -130,6 +150,8 @@ class TrainingResult(_Message):
     dimensions: int
     metrics: dict[str, float]
     baselines: dict[str, dict[str, float]]
+    evaluation: dict[str, Any]
+    highest_test_key: int
     chosen_index: str
     measurements: tuple[Measurement, ...]
     stage_seconds: dict[str, float]

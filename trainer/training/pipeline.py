@@ -1,7 +1,7 @@
 """One training from its order to the files of an artifact; runs in the child process.
 
 The model is fitted twice in effect: once without a tenth of the users, to be measured on them, and then on with
-everybody's data, to be served.
+everybody's data, to be served. The first is kept too, beside the artifact, for later versions to be compared with.
 """
 
 from __future__ import annotations
@@ -9,20 +9,27 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from google.protobuf import json_format
 
-from common.storage import open_store
+from common.storage import Store, open_store
 from recipes.arrays import save_arrays
-from recipes.evaluation.split import Split, hold_out_users
+from recipes.evaluation.exam import Exam
+from recipes.evaluation.items import describe_items
+from recipes.evaluation.ranking import by_scorer
+from recipes.evaluation.split import Split, hold_out_lowest
 from recipes.index import IndexCalibration, build_annoy, calibrate
 from recipes.interface import FitProgress, Recipe, Scorer
 from recipes.registry import fitter as find_fitter
 from recipes.registry import recipe as find_recipe
 from trainer.training.loading import LoadedData, load
-from trainer.training.measuring import baseline_metrics, model_metrics
-from trainer.training.order import ARTIFACT, Measurement, TrainingOrder, TrainingResult
+from trainer.training.measuring import comparison, evaluation, measure_baselines, personalize_metrics
+from trainer.training.order import ARTIFACT, MEASURED_MODEL, Measurement, TrainingOrder, TrainingResult
+from trainer.training.predecessor import measure_predecessor
 
 __all__ = ["INDEX_FILE", "train"]
 
@@ -72,16 +79,18 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
     declared = find_recipe(order.recipe)
     config = declared.config.from_hyperparameters(order.hyperparameters)
     progress(fraction=0.0, stage="loading data", metrics={})
+    store = open_store(order.store_settings())
     with stages.stage("load"):
-        loaded = load(open_store(order.store_settings()), order)
-        split = hold_out_users(loaded.data, seed=order.seed)
+        loaded = load(store, order)
+        keys = loaded.users.keys()
+        split = hold_out_lowest(loaded.data, keys=keys)
     model = find_fitter(declared)(config, seed=order.seed, progress=part)
     with stages.stage("fit"):
         fitted = model.fit(split.training)
     progress(fraction=_FIT[1], stage="evaluating", metrics=model.report)
     with stages.stage("evaluate"):
-        metrics = model_metrics(fitted, split)
-        baselines = baseline_metrics(split, seed=order.seed)
+        measured = _evaluate(fitted, split, store=store, loaded=loaded, order=order, folder=folder)
+        _keep(fitted, loaded, folder / MEASURED_MODEL)
     part.span = _EXTEND
     with stages.stage("extend"):
         scorer = model.extend(loaded.data)
@@ -98,8 +107,10 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
         n_users=loaded.data.n_users,
         event_types=loaded.data.event_types,
         dimensions=scorer.item_vectors.shape[1],
-        metrics=metrics,
-        baselines=baselines,
+        metrics=measured.metrics,
+        baselines=measured.baselines,
+        evaluation=measured.evaluation,
+        highest_test_key=int(keys[split.users].max()),
         chosen_index=calibration.chosen.index,
         measurements=tuple(
             Measurement(
@@ -109,6 +120,39 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
         ),
         stage_seconds=stages.seconds,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Evaluation:
+    metrics: dict[str, float]
+    baselines: dict[str, dict[str, float]]
+    evaluation: dict[str, Any]
+
+
+def _evaluate(
+    fitted: Scorer, split: Split, *, store: Store, loaded: LoadedData, order: TrainingOrder, folder: Path
+) -> _Evaluation:
+    """Measure the model as it would be served, the baselines, and the model beside its predecessor."""
+    exam = Exam(split, describe_items(loaded.data, learnt=split.training))
+    model = exam.measure(by_scorer(fitted, split.histories))
+    baselines = measure_baselines(exam, seed=order.seed)
+    told = evaluation(exam, model, baselines, seed=order.seed)
+    if order.predecessor is not None:
+        keys, cache = loaded.users.keys(), folder / "predecessor"
+        before = measure_predecessor(store, order.predecessor, exam=exam, loaded=loaded, keys=keys, cache=cache)
+        told.comparison.CopyFrom(comparison(model.served.users, before, seed=order.seed))
+    return _Evaluation(
+        model.served.personalize(),
+        {name: personalize_metrics(of) for name, of in baselines.items()},
+        json_format.MessageToDict(told, preserving_proto_field_name=True),
+    )
+
+
+def _keep(fitted: Scorer, loaded: LoadedData, folder: Path) -> None:
+    """Write the model as it was measured."""
+    folder.mkdir()
+    fitted.save(folder)
+    loaded.items.save(folder, "items")
 
 
 def _index(scorer: Scorer, split: Split, path: Path, order: TrainingOrder) -> IndexCalibration:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import secrets
 import time
 from pathlib import Path
 
-from google.protobuf import timestamp_pb2
+from google.protobuf import json_format, timestamp_pb2
 
 from common.artifacts import publish_artifact, read_manifest
 from common.errors import ResourceAlreadyExists, ResourceNotFound
@@ -15,9 +16,17 @@ from common.settings import StoreSettings
 from common.storage import Store
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
+from protos.tailorbird.storage.v1 import evaluation_pb2
 from trainer.domain.configuration import SolutionConfiguration
 from trainer.training.freezing import Snapshot, freeze
-from trainer.training.order import ARTIFACT, TrainingOptions, TrainingOrder, TrainingResult
+from trainer.training.order import (
+    ARTIFACT,
+    MEASURED_MODEL,
+    PredecessorOrder,
+    TrainingOptions,
+    TrainingOrder,
+    TrainingResult,
+)
 from trainer.training.process import run_training
 from trainer.worker import Watch
 from trainer.workspace import Workspace
@@ -73,6 +82,7 @@ class TrainingRoom:
             seed=self._options.seed,
             recall_floor=self._options.recall_floor,
             index_trees=self._options.index_trees,
+            predecessor=_predecessor(payload),
         )
         with self._workspace.folder() as folder:
             result = run_training(order, folder, watch)
@@ -80,20 +90,29 @@ class TrainingRoom:
             watch.report(fraction=0.98, activity="publishing")
             watch.confirm()
             manifest = _manifest(payload, order, snapshot=snapshot, result=result)
-            return self._publish(payload, manifest, files=folder / ARTIFACT, hours=hours)
+            return self._publish(payload, manifest, folder=folder, result=result, hours=hours)
 
     def _publish(
         self,
         payload: jobs_pb2.SolutionVersionTrainingPayload,
         manifest: manifest_pb2.ArtifactManifest,
         *,
-        files: Path,
+        folder: Path,
+        result: TrainingResult,
         hours: float,
     ) -> jobs_pb2.SolutionVersionTrainingResult:
+        location = payload.artifact_location
+        # A folder of this attempt, and first: whoever finds the artifact finds the model as it was measured.
+        manifest.measured_model = f"measured-{secrets.token_hex(8)}"
+        measured = f"{location}/{manifest.measured_model}"
+        publish_artifact(
+            self._store, measured, files=folder / MEASURED_MODEL, manifest=_measured_manifest(manifest, result)
+        )
         try:
-            manifest = publish_artifact(self._store, payload.artifact_location, files=files, manifest=manifest)
+            manifest = publish_artifact(self._store, location, files=folder / ARTIFACT, manifest=manifest)
         except ResourceAlreadyExists:
             # An attempt that was thought dead was faster; what it published is what is there.
+            self._store.delete_folder(measured)
             published = self._published(payload)
             assert published is not None, "the store has just said so"
             return published
@@ -117,6 +136,32 @@ def _answer(manifest: manifest_pb2.ArtifactManifest, *, hours: float) -> jobs_pb
         training_hours=hours,
         metrics=dict(manifest.metrics),
         artifact_bytes=sum(file.bytes for file in manifest.files),
+        evaluation=manifest.evaluation if manifest.HasField("evaluation") else None,
+    )
+
+
+def _predecessor(payload: jobs_pb2.SolutionVersionTrainingPayload) -> PredecessorOrder | None:
+    if not payload.HasField("predecessor"):
+        return None
+    before = payload.predecessor
+    return PredecessorOrder(
+        solution_version_arn=before.solution_version_arn, artifact_location=before.artifact_location
+    )
+
+
+def _measured_manifest(
+    manifest: manifest_pb2.ArtifactManifest, result: TrainingResult
+) -> manifest_pb2.ArtifactManifest:
+    """Say what is needed to let the model recommend once more."""
+    return manifest_pb2.ArtifactManifest(
+        solution_version_arn=manifest.solution_version_arn,
+        recipe=manifest.recipe,
+        recipe_config_json=manifest.recipe_config_json,
+        created_at=manifest.created_at,
+        snapshot=manifest.snapshot,
+        n_items=manifest.n_items,
+        event_types=manifest.event_types,
+        highest_test_key=result.highest_test_key,
     )
 
 
@@ -161,4 +206,5 @@ def _manifest(
             ],
         ),
         stage_seconds=result.stage_seconds,
+        evaluation=json_format.ParseDict(result.evaluation, evaluation_pb2.Evaluation()),
     )

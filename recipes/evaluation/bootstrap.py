@@ -1,0 +1,74 @@
+"""How certain metrics are: users are drawn anew many times, and the metrics worked out each time.
+
+The percentile bootstrap over users (Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 13; for
+rankings Sakai, "Evaluating evaluation metrics based on the bootstrap", SIGIR 2006). It tells how much the test users
+happen to matter, and nothing of how a model varies with its seed. Coverage has no interval: users drawn with repeats
+are fewer different ones, so their lists always cover less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recipes.evaluation.metrics import UserValues
+
+__all__ = ["CONFIDENCE", "SAMPLES", "difference_interval", "interval"]
+
+SAMPLES = 2000
+CONFIDENCE = 0.95
+#: Drawn users held at once, 32 MiB of them.
+_BATCH_DRAWS = 1 << 22
+
+
+def interval(users: UserValues, *, seed: int, samples: int = SAMPLES) -> NDArray[np.float64]:
+    """Work out the 95 % intervals of all metrics.
+
+    Args:
+        users: The m users.
+        seed: Of the draws; the same for the same number of users gives the same draws.
+        samples: How often to draw.
+
+    Returns:
+        float64 [2, k], low and high; NaN for a metric that no user counts in.
+    """
+    return _percentiles(_resampled(users, seed=seed, samples=samples))
+
+
+def difference_interval(
+    first: UserValues, second: UserValues, *, seed: int, samples: int = SAMPLES
+) -> NDArray[np.float64]:
+    """Work out the 95 % intervals of `first` minus `second`, two models on the same users, who are drawn together.
+
+    Drawing both by the same users takes out what is common to them: some users are easy for every model.
+
+    Returns:
+        float64 [2, k], low and high.
+    """
+    drawn = _resampled(first, seed=seed, samples=samples) - _resampled(second, seed=seed, samples=samples)
+    return _percentiles(drawn)
+
+
+def _resampled(users: UserValues, *, seed: int, samples: int) -> NDArray[np.float64]:
+    """Return the metrics of each draw: float64 [samples, k]."""
+    return np.concatenate([users.values(counts) for counts in _draws(len(users), seed=seed, samples=samples)])
+
+
+def _draws(m: int, *, seed: int, samples: int) -> Iterator[NDArray[np.float64]]:
+    """Draw m of m users with repeats, many times: float64 [some samples, m], how often each was drawn."""
+    random = np.random.default_rng(seed)
+    size = max(1, _BATCH_DRAWS // max(1, m))
+    for begin in range(0, samples, size):
+        rows = min(size, samples - begin)
+        drawn = random.integers(m, size=(rows, m)) + np.arange(rows)[:, None] * m
+        yield np.bincount(drawn.ravel(), minlength=rows * m).reshape(rows, m).astype(np.float64)
+
+
+def _percentiles(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    tails = [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)]
+    found = np.full((2, drawn.shape[1]), np.nan)
+    told = ~np.isnan(drawn).all(axis=0)
+    found[:, told] = np.nanpercentile(drawn[:, told], tails, axis=0)
+    return found
