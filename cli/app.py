@@ -12,6 +12,7 @@ from cli.commands.demo import demo
 from cli.commands.doctor import doctor
 from cli.commands.keys import app as keys
 from cli.commands.probe import probe
+from cli.commands.solutions import app as solutions
 from cli.commands.up import up
 from cli.surroundings import Surroundings
 from common.errors import TailorbirdError
@@ -30,6 +31,7 @@ app.command("demo")(demo)
 app.command("doctor")(doctor)
 app.command("probe")(probe)
 app.add_typer(keys, name="keys")
+app.add_typer(solutions, name="solutions")
 
 
 @app.command("version")

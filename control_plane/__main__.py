@@ -22,7 +22,9 @@ def main() -> None:
     configure_logging("control_plane", level=settings.log_level, form=settings.log_form)
     environment = Environment(SystemClock(), ArnFactory(settings.region, settings.account_id), settings.quotas())
     catalogue = open_catalogue(settings.database_url)
-    control_plane = assemble(catalogue, environment, settings.timing())
+    control_plane = assemble(
+        catalogue, environment, settings.timing(), refuse_worse_versions=settings.refuse_worse_versions
+    )
     server = RpcServer(
         control_plane.services,
         gate=CallGate(TokenVerifier(settings.public_key_file.read_bytes())),

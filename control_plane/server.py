@@ -12,6 +12,7 @@ from control_plane.jobs.queue import JobQueue
 from control_plane.jobs.states import JobKind
 from control_plane.resources.campaigns import Campaigns
 from control_plane.resources.datasets import DatasetGroups, Datasets, Schemas
+from control_plane.resources.evaluations import Evaluations
 from control_plane.resources.imports import ImportFollower, ImportJobs
 from control_plane.resources.removals import RemovalFollower
 from control_plane.resources.solutions import Solutions
@@ -19,14 +20,16 @@ from control_plane.resources.tags import Tags
 from control_plane.resources.trackers import EventTrackers
 from control_plane.resources.versions import SolutionVersions, TrainingFollower
 from control_plane.servicers.control import SERVICE, ControlPlaneServicer
+from control_plane.servicers.evaluations import EVALUATION_SERVICE, EvaluationServicer
 from control_plane.servicers.jobs import JobServicer
 from control_plane.servicers.operations import Resources
 from control_plane.servicers.serving import ServingServicer
 from control_plane.servicers.trackers import TrackerServicer
+from control_plane.serving.following import Following
 from control_plane.serving.settlement import Settlement
 from control_plane.serving.watch import ServingBoard
 from control_plane.waiting import LongPolls
-from protos.tailorbird.control.v1 import control_plane_service_pb2_grpc
+from protos.tailorbird.control.v1 import control_plane_service_pb2_grpc, evaluation_service_pb2_grpc
 from protos.tailorbird.internal.v1 import (
     jobs_pb2,
     jobs_pb2_grpc,
@@ -63,16 +66,20 @@ class ControlPlane:
     polls: LongPolls
 
 
-def assemble(catalogue: Catalogue, environment: Environment, timing: Timing) -> ControlPlane:
+def assemble(
+    catalogue: Catalogue, environment: Environment, timing: Timing, *, refuse_worse_versions: bool = True
+) -> ControlPlane:
     """Make a control plane.
 
     Args:
         catalogue: Open, with its tables up to date.
         environment: Clock, ids, ARNs, quotas.
         timing: What parts wait by.
+        refuse_worse_versions: Campaigns that follow their solution refuse versions that are significantly worse.
     """
     polls = LongPolls(catalogue.changed, max_waiting=timing.max_waiting)
-    settlement = Settlement(environment, liveness_seconds=timing.runtime_liveness_seconds)
+    following = Following(environment, refuse_worse_versions=refuse_worse_versions)
+    settlement = Settlement(environment, following=following, liveness_seconds=timing.runtime_liveness_seconds)
     board = ServingBoard(
         catalogue,
         environment,
@@ -108,6 +115,11 @@ def assemble(catalogue: Catalogue, environment: Environment, timing: Timing) -> 
             SERVICE,
             control_plane_service_pb2_grpc.add_ControlPlaneServiceServicer_to_server,
             ControlPlaneServicer(resources),
+        ),
+        Service(
+            EVALUATION_SERVICE,
+            evaluation_service_pb2_grpc.add_EvaluationServiceServicer_to_server,
+            EvaluationServicer(Evaluations(catalogue, environment)),
         ),
         Service(
             jobs_pb2.DESCRIPTOR.services_by_name["JobService"],

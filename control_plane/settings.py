@@ -32,6 +32,11 @@ class ControlPlaneSettings(ProcessSettings, AccountSettings):
         30.0, gt=0, description="A runtime worker that was not heard of for so long no longer holds a campaign up."
     )
     sweep_seconds: float = Field(2.0, gt=0, description="How often expired leases and silent runtimes are looked for.")
+    refuse_worse_versions: bool = Field(
+        True,
+        description="Campaigns that follow their solution refuse versions that are significantly worse than the one "
+        "before; see docs/evaluation.md.",
+    )
     max_dataset_groups: PositiveInt = Field(5, description="Dataset groups.")
     max_schemas: PositiveInt = Field(500, description="Schemas.")
     max_pending_imports: PositiveInt = Field(5, description="Import jobs that wait or run.")

@@ -166,7 +166,12 @@ class Solution(AnyResource, table=True):
 
 
 class SolutionVersion(AnyResource, table=True):
-    """One training of a solution and, when ACTIVE, the artifact that came of it."""
+    """One training of a solution and, when ACTIVE, the artifact that came of it.
+
+    Attributes:
+        evaluation: Everything that was measured, keyed like the contract's message.
+        verdict: A `domain.evaluations.Verdict`; None for versions without a predecessor.
+    """
 
     __tablename__ = "solution_version"
 
@@ -181,6 +186,8 @@ class SolutionVersion(AnyResource, table=True):
     artifact_location: str = Field(max_length=256, unique=True)
     training_hours: float | None = None
     metrics: dict[str, float] | None = _json(nullable=True)
+    evaluation: dict[str, Any] | None = _json(nullable=True)
+    verdict: str | None = Field(default=None, max_length=16)
     artifact_bytes: int | None = Field(default=None, sa_type=BigInteger)
     status: str = Field(default=Status.CREATE_PENDING, max_length=32, index=True)
     failure_reason: str | None = _text(nullable=True)
@@ -210,7 +217,11 @@ class Campaign(AnyResource, table=True):
 
 
 class Deployment(SQLModel, table=True):
-    """One configuration of a campaign: number 1 is its creation, each update adds one."""
+    """One configuration of a campaign: number 1 is its creation, each update adds one.
+
+    Attributes:
+        refused: It is of a version that the campaign did not follow to, and was never given to runtimes.
+    """
 
     __tablename__ = "deployment"
 
@@ -222,6 +233,7 @@ class Deployment(SQLModel, table=True):
     campaign_config: dict[str, Any] | None = _json(nullable=True)
     status: str = Field(default=Status.CREATE_PENDING, max_length=32, index=True)
     failure_reason: str | None = _text(nullable=True)
+    refused: bool = False
     creation_date_time: datetime = _moment()
     last_updated_date_time: datetime = _moment()
 

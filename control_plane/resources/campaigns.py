@@ -11,6 +11,7 @@ from common.errors import InvalidInput, ResourceInUse, ResourceNotFound, invalid
 from control_plane.catalogue import Unit
 from control_plane.catalogue.tables import Campaign, Deployment, Solution, SolutionVersion
 from control_plane.domain.campaigns import (
+    LATEST,
     check_campaign_config,
     check_min_provisioned_tps,
     follows_latest,
@@ -133,8 +134,9 @@ class Campaigns(ResourceOperations):
             assert newest is not None
             assert before is not None, "every campaign has a deployment"
             config = before.campaign_config if campaign_config is None else campaign_config
+            follows_already = follows_latest(before.campaign_config)
             wanted = solution_version_arn or self._unchanged(campaign, before, config)
-            version = self._version(unit, wanted, config)
+            version = self._version(unit, wanted, config, follows_already=follows_already and not solution_version_arn)
             tps = before.min_provisioned_tps if min_provisioned_tps is None else min_provisioned_tps
             tps = check_min_provisioned_tps(tps)
             if version.solution_arn != campaign.solution_arn:
@@ -161,8 +163,9 @@ class Campaigns(ResourceOperations):
 
     @staticmethod
     def _unchanged(campaign: Campaign, before: Deployment, config: Config | None) -> str:
-        # A campaign that follows its solution keeps doing so when only its configuration is changed.
-        return f"{campaign.solution_arn}/$LATEST" if follows_latest(config) else before.solution_version_arn
+        # One that follows already keeps its version, and moves on as it would have: the newest may have been refused.
+        begins_to_follow = follows_latest(config) and not follows_latest(before.campaign_config)
+        return f"{campaign.solution_arn}/{LATEST}" if begins_to_follow else before.solution_version_arn
 
     @staticmethod
     def _require_no_update(unit: Unit, campaign: Campaign) -> None:
@@ -171,7 +174,7 @@ class Campaigns(ResourceOperations):
             raise ResourceInUse(f"`campaignArn`: got {campaign.arn}, whose update is {running.status}; await its end")
 
     @staticmethod
-    def _version(unit: Unit, arn: str, config: Config | None) -> SolutionVersion:
+    def _version(unit: Unit, arn: str, config: Config | None, *, follows_already: bool = False) -> SolutionVersion:
         """Return the version that is asked for, once it and the configuration are found fit."""
         target, latest = split_version_arn(arn)
         if latest:
@@ -189,7 +192,7 @@ class Campaigns(ResourceOperations):
         assert solution is not None, "a foreign key holds it"
         require_active(solution.status, solution.arn, field="solutionVersionArn")
         recipe = RECIPES[Arn.parse(version.recipe_arn, field="recipeArn").name]
-        check_campaign_config(config or {}, recipe, latest=latest)
+        check_campaign_config(config or {}, recipe, latest=latest or follows_already)
         return version
 
     def _deploy(

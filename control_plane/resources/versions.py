@@ -10,6 +10,7 @@ from common.arn import Arn
 from common.errors import ResourceAlreadyExists, ResourceInUse, invalid
 from control_plane.catalogue import Unit
 from control_plane.catalogue.tables import Dataset, DatasetImportJob, EventTracker, Job, Solution, SolutionVersion
+from control_plane.domain.evaluations import Verdict, verdict_of
 from control_plane.domain.fields import already_exists, check_name, check_tags
 from control_plane.domain.schemas import DatasetType
 from control_plane.domain.solutions import check_event_type_column, check_training_mode
@@ -162,8 +163,10 @@ class TrainingFollower:
         self._clock = environment.clock
 
     def started(self, unit: Unit, job: Job) -> None:
-        """Show that it runs."""
-        self._move(unit, job, Status.CREATE_IN_PROGRESS)
+        """Show that it runs, and name the version that it is to be compared with: now is known which are ACTIVE."""
+        version = self._move(unit, job, Status.CREATE_IN_PROGRESS)
+        rest = {key: value for key, value in job.payload.items() if key != "predecessor"}
+        job.payload = rest | _predecessor(unit, version)
 
     def succeeded(self, unit: Unit, job: Job, result: Mapping[str, Any]) -> None:
         """Show that it is done, and what was measured."""
@@ -171,6 +174,8 @@ class TrainingFollower:
         version.training_hours = result.get("training_hours")
         version.metrics = dict(result.get("metrics", {}))
         version.artifact_bytes = result.get("artifact_bytes")
+        version.evaluation = result.get("evaluation")
+        version.verdict = verdict_of(version.evaluation)
 
     def failed(self, unit: Unit, job: Job, reason: str) -> None:
         """Show why it was given up."""
@@ -186,3 +191,21 @@ class TrainingFollower:
         version.status = status
         version.last_updated_date_time = self._clock.now()
         return version
+
+
+def _predecessor(unit: Unit, version: SolutionVersion) -> dict[str, dict[str, str]]:
+    """Return the member of the payload that names the predecessor; nothing for a solution's first version.
+
+    It is the newest ACTIVE version that was not significantly worse than its own predecessor: a bad version must not
+    lower the bar for the next.
+    """
+    for other in unit.find(
+        SolutionVersion,
+        solution_arn=version.solution_arn,
+        status=Status.ACTIVE,
+        order=["-creation_date_time", "-arn"],
+    ):
+        if other.verdict != Verdict.WORSE:
+            location = other.artifact_location
+            return {"predecessor": {"solution_version_arn": other.arn, "artifact_location": location}}
+    return {}

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import json_format
+from google.protobuf.message import Message
 
 from common.errors import invalid
 from control_plane.domain.fields import required
@@ -119,8 +120,11 @@ def _job(lease: Lease) -> jobs_pb2.Job:
 
 
 def _result(message: Any) -> dict[str, Any]:
-    return {
-        # Maps of protobuf are turned into dictionaries.
-        field.name: dict(value) if hasattr(value, "items") else value
-        for field, value in message.ListFields()
-    }
+    return {field.name: _plain(value) for field, value in message.ListFields()}
+
+
+def _plain(value: Any) -> Any:
+    """Turn messages and maps into dictionaries, keyed like the contract."""
+    if isinstance(value, Message):
+        return json_format.MessageToDict(value, preserving_proto_field_name=True)
+    return dict(value) if hasattr(value, "items") else value

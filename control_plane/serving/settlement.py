@@ -11,12 +11,11 @@ from typing import Final
 
 from common.logs import get_logger
 from control_plane.catalogue import Unit
-from control_plane.catalogue.tables import Campaign, Deployment, RuntimeWorker, ServingReport, SolutionVersion
-from control_plane.domain.campaigns import follows_latest
+from control_plane.catalogue.tables import Campaign, Deployment, RuntimeWorker, ServingReport
 from control_plane.domain.states import CREATING, DELETING, Status
 from control_plane.environment import Environment
 from control_plane.resources.base import remove
-from control_plane.serving.assignments import deployment_in_progress
+from control_plane.serving.following import Following
 from control_plane.serving.revisions import next_revision
 
 __all__ = ["Phase", "Settlement"]
@@ -38,12 +37,14 @@ class Settlement:
     """Moves campaigns by the reports of the live workers.
 
     Args:
-        environment: Clock and ids.
+        environment: The clock.
+        following: Moves campaigns on to new versions.
         liveness_seconds: A worker that was not heard of for so long counts no more.
     """
 
-    def __init__(self, environment: Environment, *, liveness_seconds: float) -> None:
+    def __init__(self, environment: Environment, *, following: Following, liveness_seconds: float) -> None:
         self._environment = environment
+        self._following = following
         self._liveness = timedelta(seconds=liveness_seconds)
 
     def settle(self, unit: Unit) -> None:
@@ -56,7 +57,7 @@ class Settlement:
         for campaign in unit.find(Campaign, status=frozenset(DELETING)):
             self._delete(unit, campaign, live, now)
         for campaign in unit.find(Campaign, status=Status.ACTIVE):
-            self._follow(unit, campaign, now)
+            self._following.follow(unit, campaign)
 
     def forget_silent_workers(self, unit: Unit) -> None:
         """Remove workers that have been gone for long, with their reports."""
@@ -107,33 +108,3 @@ class Settlement:
         elif campaign.status == Status.DELETE_PENDING:
             campaign.status = Status.DELETE_IN_PROGRESS
             campaign.last_updated_date_time = now
-
-    def _follow(self, unit: Unit, campaign: Campaign, now: datetime) -> None:
-        newest = unit.first(Deployment, campaign_arn=campaign.arn, order=["-number"])
-        serving = unit.get(Deployment, campaign.serving_id)
-        assert newest is not None
-        assert serving is not None, "an ACTIVE campaign has a deployment"
-        if not follows_latest(serving.campaign_config) or deployment_in_progress(unit, campaign) is not None:
-            return
-        version = unit.first(
-            SolutionVersion,
-            solution_arn=campaign.solution_arn,
-            status=Status.ACTIVE,
-            order=["-creation_date_time", "-arn"],
-        )
-        # A version that could not be loaded is not tried again by itself.
-        if version is None or version.arn == newest.solution_version_arn:
-            return
-        unit.add(
-            Deployment(
-                id=self._environment.new_id(),
-                campaign_arn=campaign.arn,
-                number=newest.number + 1,
-                solution_version_arn=version.arn,
-                min_provisioned_tps=serving.min_provisioned_tps,
-                campaign_config=serving.campaign_config,
-                creation_date_time=now,
-                last_updated_date_time=now,
-            )
-        )
-        next_revision(unit)

@@ -8,6 +8,7 @@ from common.rpc import CallGate, GateInterceptor
 from common.testing import make_keys
 from control_plane.server import ControlPlane
 from protos.tailorbird.control.v1.control_plane_service_pb2_grpc import ControlPlaneServiceStub
+from protos.tailorbird.control.v1.evaluation_service_pb2_grpc import EvaluationServiceStub
 from protos.tailorbird.internal.v1.jobs_pb2_grpc import JobServiceStub
 from protos.tailorbird.internal.v1.serving_pb2_grpc import ServingServiceStub
 from protos.tailorbird.internal.v1.trackers_pb2_grpc import TrackerServiceStub
@@ -40,6 +41,7 @@ def stubs(channel):
     """Return each service's stub in the hands of a role that may call it; `with_role` gives others."""
     return SimpleNamespace(
         control=As(ControlPlaneServiceStub(channel), "client"),
+        evaluations=As(EvaluationServiceStub(channel), "client"),
         jobs=As(JobServiceStub(channel), "trainer"),
         serving=As(ServingServiceStub(channel), "runtime"),
         trackers=As(TrackerServiceStub(channel), "events"),

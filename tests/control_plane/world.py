@@ -54,6 +54,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.resources = self.plane.services[0].servicer._resources
+        self.evaluations = self.plane.services[1].servicer._evaluations
         self.queue = self.plane.queue
         self.board = self.plane.board
 
@@ -125,8 +126,8 @@ class World:
         self.plane.housekeeper.sweep()
 
 
-def make_world(folder: Path, *, quotas: Quotas = MANY, timing: Timing = TIMING) -> World:
+def make_world(folder: Path, *, quotas: Quotas = MANY, timing: Timing = TIMING, **options: bool) -> World:
     catalogue = open_catalogue(f"sqlite:///{folder / 'catalogue.db'}")
     clock = ManualClock()
     environment = Environment(clock, ArnFactory("eu-west-1", ACCOUNT), quotas)
-    return World(catalogue, clock, environment, assemble(catalogue, environment, timing))
+    return World(catalogue, clock, environment, assemble(catalogue, environment, timing, **options))

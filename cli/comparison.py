@@ -1,0 +1,110 @@
+"""What `tailorbird solutions compare` shows: metrics with intervals, baselines, verdicts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from protos.tailorbird.control.v1.evaluation_service_pb2 import SolutionVersionEvaluation
+from protos.tailorbird.storage.v1 import evaluation_pb2
+from protos.tailorbird.storage.v1.evaluation_pb2 import MeasuredMetric, ModelEvaluation
+
+__all__ = ["label", "show_comparison"]
+
+_STYLES = {
+    evaluation_pb2.VERDICT_BETTER: "green",
+    evaluation_pb2.VERDICT_WORSE: "bold red",
+    evaluation_pb2.VERDICT_UNDECIDED: "",
+    evaluation_pb2.VERDICT_NOT_COMPARED: "yellow",
+}
+_SHORT = (
+    (r"^mean_reciprocal_rank_at_(\d+)$", r"MRR@\1"),
+    (r"^normalized_discounted_cumulative_gain_at_(\d+)$", r"NDCG@\1, Personalize's"),
+    (r"^standard_normalized_discounted_cumulative_gain_at_(\d+)$", r"NDCG@\1, standard"),
+    (r"^(precision|recall)_at_(\d+)$", r"\1@\2"),
+    (r"^recall_at_(\d+)_of_(\w+)_items$", r"recall@\1 of \2 items"),
+)
+
+
+def label(name: str) -> str:
+    """Return a short name of a metric, for tables."""
+    for pattern, short in _SHORT:
+        if re.match(pattern, name):
+            return re.sub(pattern, short, name)
+    return name.replace("_", " ")
+
+
+def show_comparison(versions: Sequence[SolutionVersionEvaluation], *, without_repeats: bool = False) -> RenderableType:
+    """Return tables and verdicts.
+
+    Args:
+        versions: Newest first; at least one.
+        without_repeats: Show lists without what users have used already.
+    """
+    newest = versions[0]
+    parts: list[RenderableType] = [_metrics_table(versions, without_repeats=without_repeats)]
+    if newest.evaluation.comparison.differences:
+        parts.append(_differences_table(newest))
+    parts += [line for version in versions for line in _verdicts(version)]
+    return Group(*parts)
+
+
+def _metrics_table(versions: Sequence[SolutionVersionEvaluation], *, without_repeats: bool) -> Table:
+    """Make a row for each metric; the versions are columns, and the baselines of the newest."""
+    columns = [(_short_arn(version), version.evaluation.model) for version in versions]
+    columns += [(item.name.replace("-", " "), item) for item in versions[0].evaluation.baselines]
+    lists = "without repeats" if without_repeats else "as served"
+    table = Table("metric", title=f"Lists {lists}: value and 95 % interval", title_justify="left")
+    for heading, _ in columns:
+        table.add_column(escape(heading), justify="right")
+    cells = [_metrics(model, without_repeats=without_repeats) for _, model in columns]
+    for name in dict.fromkeys(name for column in cells for name in column):
+        table.add_row(label(name), *(_cell(column.get(name)) for column in cells))
+    return table
+
+
+def _differences_table(version: SolutionVersionEvaluation) -> Table:
+    compared = version.evaluation.comparison
+    before = compared.solution_version_arn.rpartition("/")[2]
+    title = f"{_short_arn(version)} beside {before}, on {compared.users} users that neither has seen"
+    table = Table("metric", title=escape(title), title_justify="left")
+    for heading in (_short_arn(version), before, "difference and 95 % interval"):
+        table.add_column(escape(heading), justify="right")
+    for item in compared.differences:
+        change = f"{item.value - item.predecessor:+.4f} ({item.low:+.4f} to {item.high:+.4f})"
+        table.add_row(label(item.name), f"{item.value:.4f}", f"{item.predecessor:.4f}", change)
+    return table
+
+
+def _verdicts(version: SolutionVersionEvaluation) -> Iterator[Text]:
+    name = _short_arn(version)
+    if not version.HasField("evaluation"):
+        yield Text(f"{name}: trained before evaluations were kept", style="yellow")
+    elif not version.evaluation.HasField("comparison"):
+        yield Text(f"{name}: had no version to be compared with")
+    else:
+        compared = version.evaluation.comparison
+        yield Text(f"{name}: {compared.reason}", style=_STYLES.get(compared.verdict, ""))
+    for refusal in version.refusals:
+        yield Text(f"{name}: {refusal.campaign_arn} {refusal.reason}", style="yellow")
+
+
+def _metrics(model: ModelEvaluation, *, without_repeats: bool) -> dict[str, MeasuredMetric]:
+    metrics = model.metrics_without_repeats if without_repeats else model.metrics
+    return {metric.name: metric for metric in metrics}
+
+
+def _cell(metric: MeasuredMetric | None) -> str:
+    if metric is None:
+        return ""
+    ends = f" ({metric.low:.4f} to {metric.high:.4f})" if metric.HasField("low") else ""
+    return f"{metric.value:.4f}{ends}"
+
+
+def _short_arn(version: SolutionVersionEvaluation) -> str:
+    return version.solution_version_arn.rpartition("/")[2]

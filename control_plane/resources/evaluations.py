@@ -1,0 +1,80 @@
+"""Evaluations of solution versions: what was measured, and which campaigns refused a version for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from common.errors import ResourceNotFound, invalid
+from control_plane.catalogue import Unit
+from control_plane.catalogue.tables import Deployment, Solution, SolutionVersion
+from control_plane.domain.states import Status
+from control_plane.resources.base import ResourceOperations, fetch, require_active
+
+__all__ = ["EvaluatedVersion", "Evaluations"]
+
+_FIELD = "solutionVersionArn"
+#: Versions that are compared when none are named.
+_NEWEST = 5
+_MAX_VERSIONS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatedVersion:
+    """A version with its evaluation, and the deployments by which campaigns refused it."""
+
+    version: SolutionVersion
+    refusals: tuple[Deployment, ...]
+
+
+class Evaluations(ResourceOperations):
+    """Operations on evaluations."""
+
+    def get(self, arn: str) -> EvaluatedVersion:
+        """Return what was measured of a version.
+
+        Raises:
+            ResourceNotFound: There is no such version.
+            ResourceInUse: It is not ACTIVE, so nothing was measured.
+        """
+        with self._catalogue.read() as unit:
+            return _evaluated(unit, _version(unit, arn))
+
+    def compare(self, solution_arn: str, arns: Sequence[str]) -> list[EvaluatedVersion]:
+        """Return what was measured of versions of one solution, newest first.
+
+        Args:
+            solution_arn: The solution.
+            arns: Of the versions; none means the newest five that are ACTIVE.
+
+        Raises:
+            InvalidInput: Too many versions, or one of another solution.
+            ResourceNotFound: Solution or version do not exist, or the solution has no ACTIVE version.
+            ResourceInUse: A version is not ACTIVE.
+        """
+        if len(arns) > _MAX_VERSIONS:
+            raise invalid("solutionVersionArns", got=f"{len(arns)} ARNs", want=f"at most {_MAX_VERSIONS}")
+        with self._catalogue.read() as unit:
+            fetch(unit, Solution, solution_arn, field="solutionArn", kind="solution")
+            versions = [_version(unit, arn) for arn in dict.fromkeys(arns)]
+            if not arns:
+                versions = unit.find(SolutionVersion, solution_arn=solution_arn, status=Status.ACTIVE)
+                if not versions:
+                    raise ResourceNotFound(f"`solutionArn`: got {solution_arn}, a solution without an ACTIVE version")
+            for version in versions:
+                if version.solution_arn != solution_arn:
+                    raise invalid("solutionVersionArns", got=version.arn, want=f"versions of {solution_arn}")
+            versions.sort(key=lambda version: (version.creation_date_time, version.arn), reverse=True)
+            wanted = versions if arns else versions[:_NEWEST]
+            return [_evaluated(unit, version) for version in wanted]
+
+
+def _version(unit: Unit, arn: str) -> SolutionVersion:
+    version = fetch(unit, SolutionVersion, arn, field=_FIELD, kind="solution")
+    require_active(version.status, arn, field=_FIELD)
+    return version
+
+
+def _evaluated(unit: Unit, version: SolutionVersion) -> EvaluatedVersion:
+    refused = unit.find(Deployment, solution_version_arn=version.arn, refused=True, order=["creation_date_time"])
+    return EvaluatedVersion(version, tuple(refused))

@@ -1,0 +1,59 @@
+"""EvaluationService: Tailorbird's own operations on what was measured."""
+
+# ruff: noqa: ARG002 - gRPC passes a context to every method
+
+from __future__ import annotations
+
+import grpc
+from google.protobuf import json_format
+
+from control_plane.domain.fields import required
+from control_plane.resources.evaluations import EvaluatedVersion, Evaluations
+from protos.tailorbird.control.v1 import evaluation_service_pb2, evaluation_service_pb2_grpc
+
+__all__ = ["EVALUATION_SERVICE", "EvaluationServicer"]
+
+EVALUATION_SERVICE = evaluation_service_pb2.DESCRIPTOR.services_by_name["EvaluationService"]
+
+
+class EvaluationServicer(evaluation_service_pb2_grpc.EvaluationServiceServicer):
+    """Evaluations on the wire."""
+
+    def __init__(self, evaluations: Evaluations) -> None:
+        self._evaluations = evaluations
+
+    def GetSolutionVersionEvaluation(
+        self, request: evaluation_service_pb2.GetSolutionVersionEvaluationRequest, context: grpc.ServicerContext
+    ) -> evaluation_service_pb2.GetSolutionVersionEvaluationResponse:
+        """Return what was measured of one version."""
+        found = self._evaluations.get(required("solutionVersionArn", request.solution_version_arn))
+        return evaluation_service_pb2.GetSolutionVersionEvaluationResponse(solution_version_evaluation=_message(found))
+
+    def CompareSolutionVersions(
+        self, request: evaluation_service_pb2.CompareSolutionVersionsRequest, context: grpc.ServicerContext
+    ) -> evaluation_service_pb2.CompareSolutionVersionsResponse:
+        """Return what was measured of several versions."""
+        found = self._evaluations.compare(
+            required("solutionArn", request.solution_arn), list(request.solution_version_arns)
+        )
+        return evaluation_service_pb2.CompareSolutionVersionsResponse(
+            solution_version_evaluations=[_message(item) for item in found]
+        )
+
+
+def _message(found: EvaluatedVersion) -> evaluation_service_pb2.SolutionVersionEvaluation:
+    version = found.version
+    message = evaluation_service_pb2.SolutionVersionEvaluation(
+        solution_version_arn=version.arn,
+        name=version.name,
+        recipe_arn=version.recipe_arn,
+        training_hours=version.training_hours,
+        metrics=version.metrics or {},
+    )
+    message.creation_date_time.FromDatetime(version.creation_date_time)
+    if version.evaluation is not None:
+        json_format.ParseDict(version.evaluation, message.evaluation)
+    for deployment in found.refusals:
+        refusal = message.refusals.add(campaign_arn=deployment.campaign_arn, reason=deployment.failure_reason)
+        refusal.creation_date_time.FromDatetime(deployment.creation_date_time)
+    return message

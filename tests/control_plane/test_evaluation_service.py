@@ -1,0 +1,168 @@
+"""EvaluationService on a real server: a training's result comes out as it went in, to those who may see it."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+
+from common import errors
+from common.rpc import from_rpc_error
+from protos.tailorbird.control.v1 import evaluation_service_pb2 as api
+from protos.tailorbird.control.v1 import solution_version_pb2
+from protos.tailorbird.control.v1.evaluation_service_pb2_grpc import EvaluationServiceStub
+from protos.tailorbird.internal.v1 import jobs_pb2
+from protos.tailorbird.storage.v1 import evaluation_pb2
+from tests.control_plane import wire
+from tests.control_plane.world import make_world
+
+EVALUATION = evaluation_pb2.Evaluation(
+    test_users=40,
+    hidden_new_item_share=0.0,
+    model=evaluation_pb2.ModelEvaluation(
+        name="model",
+        metrics=[
+            evaluation_pb2.MeasuredMetric(name="coverage", value=0.5, users=40),
+            evaluation_pb2.MeasuredMetric(name="precision_at_5", value=0.1, low=0.05, high=0.15, users=40),
+        ],
+    ),
+    comparison=evaluation_pb2.Comparison(
+        solution_version_arn="arn:before",
+        verdict=evaluation_pb2.VERDICT_WORSE,
+        users=40,
+        differences=[
+            evaluation_pb2.MetricDifference(name="precision_at_5", value=0.1, predecessor=0.3, low=-1, high=0)
+        ],
+        reason="significantly worse than arn:before",
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    made = make_world(tmp_path_factory.mktemp("wire"))
+    yield made
+    made.plane.polls.close()
+    made.catalogue.close()
+
+
+@pytest.fixture(scope="module")
+def grpc_add_to_server():
+    return wire.add_to_server
+
+
+@pytest.fixture(scope="module")
+def grpc_servicer(world):
+    return world.plane
+
+
+@pytest.fixture(scope="module")
+def grpc_stub_cls():
+    return wire.stubs
+
+
+@pytest.fixture(scope="module")
+def grpc_interceptors():
+    return wire.interceptors()
+
+
+def train(world, stubs, solution, **result):
+    world.clock.advance(seconds=1)
+    arn = world.version(solution)
+    job = stubs.jobs.LeaseJob(jobs_pb2.LeaseJobRequest(worker_id="trainer", wait_seconds=0)).job
+    done = jobs_pb2.SolutionVersionTrainingResult(training_hours=0.25, metrics={"coverage": 0.5}, **result)
+    stubs.jobs.CompleteJob(
+        jobs_pb2.CompleteJobRequest(job_id=job.job_id, lease_token=job.lease_token, solution_version_training=done)
+    )
+    return arn, job
+
+
+@pytest.fixture
+def trained(world, grpc_stub):
+    """Give a solution with a version that is worse than its first."""
+    solution = world.solution(world.imported_group())
+    first, _ = train(world, grpc_stub, solution)
+    second, job = train(world, grpc_stub, solution, evaluation=EVALUATION)
+    return solution, first, second, job
+
+
+def refused(call, request):
+    with pytest.raises(grpc.RpcError) as caught:
+        call(request)
+    return from_rpc_error(caught.value)
+
+
+def test_an_evaluation_comes_out_as_it_went_in(world, grpc_stub, trained):
+    _, _, second, _ = trained
+    request = api.GetSolutionVersionEvaluationRequest(solution_version_arn=second)
+
+    found = grpc_stub.evaluations.GetSolutionVersionEvaluation(request).solution_version_evaluation
+
+    assert found.evaluation == EVALUATION
+    assert (found.solution_version_arn, found.training_hours, dict(found.metrics)) == (second, 0.25, {"coverage": 0.5})
+    assert found.creation_date_time.ToDatetime().replace(tzinfo=None) == world.clock.now().replace(tzinfo=None)
+
+
+def test_a_training_is_told_its_predecessor(grpc_stub, trained):
+    _, first, _, job = trained
+    named = job.solution_version_training.predecessor
+    assert named.solution_version_arn == first
+    assert named.artifact_location.startswith("artifacts/")
+
+
+def test_versions_of_a_solution_are_compared(grpc_stub, trained):
+    solution, first, second, _ = trained
+    answer = grpc_stub.evaluations.CompareSolutionVersions(api.CompareSolutionVersionsRequest(solution_arn=solution))
+    assert [item.solution_version_arn for item in answer.solution_version_evaluations] == [second, first]
+    assert [item.HasField("evaluation") for item in answer.solution_version_evaluations] == [True, False]
+
+
+def test_a_refusal_is_shown(world, grpc_stub, trained):
+    solution, first, *_ = trained
+    campaign = world.campaign(first)
+    world.serve("worker")
+    # It begins to follow while the first is the newest that it may take.
+    config = {"syncWithLatestSolutionVersion": True}
+    world.resources.campaigns.update(campaign, campaign_config=config, solution_version_arn=f"{solution}/$LATEST")
+    world.serve("worker")
+    worse, _ = train(world, grpc_stub, solution, evaluation=EVALUATION)
+    world.sweep()
+
+    request = api.CompareSolutionVersionsRequest(solution_arn=solution, solution_version_arns=[worse])
+    (found,) = grpc_stub.evaluations.CompareSolutionVersions(request).solution_version_evaluations
+
+    (refusal,) = found.refusals
+    assert refusal.campaign_arn == campaign
+    assert f"refused: {worse} is significantly worse than arn:before" in refusal.reason
+    assert refusal.HasField("creation_date_time")
+
+
+def test_personalizes_metrics_stay_personalizes(grpc_stub, trained):
+    request = solution_version_pb2.GetSolutionMetricsRequest(solution_version_arn=trained[2])
+    assert dict(grpc_stub.control.GetSolutionMetrics(request).metrics) == {"coverage": 0.5}
+
+
+def test_an_arn_is_needed(grpc_stub):
+    error = refused(grpc_stub.evaluations.CompareSolutionVersions, api.CompareSolutionVersionsRequest())
+    assert isinstance(error, errors.InvalidInput)
+    assert "solutionArn" in error.message
+
+
+@pytest.mark.parametrize(
+    ("role", "kind"),
+    [
+        (None, errors.Unauthenticated),
+        ("trainer", errors.PermissionDenied),
+        ("runtime", errors.PermissionDenied),
+        ("gateway", errors.PermissionDenied),
+    ],
+)
+def test_only_applications_and_people_may_look(grpc_stub, role, kind):
+    stub = grpc_stub.with_role(EvaluationServiceStub, role)
+    request = api.GetSolutionVersionEvaluationRequest(solution_version_arn="arn")
+    assert isinstance(refused(stub.GetSolutionVersionEvaluation, request), kind)
+
+
+def test_an_operator_may_look(grpc_stub, trained):
+    stub = grpc_stub.with_role(EvaluationServiceStub, "operator")
+    answer = stub.CompareSolutionVersions(api.CompareSolutionVersionsRequest(solution_arn=trained[0]))
+    assert len(answer.solution_version_evaluations) == 2
