@@ -47,11 +47,12 @@ def built_operations(servicer: type[Any]) -> dict[str, bool]:
     return {method.name: not hasattr(getattr(servicer, method.name), _MARK) for method in service.methods}
 
 
-def operations_page(servicers: Sequence[type[Any]]) -> str:
+def operations_page(servicers: Sequence[type[Any]], *, own: Sequence[ServiceDescriptor] = ()) -> str:
     """Return `docs/reference/operations.md`.
 
     Args:
         servicers: The decorated servicer class of each public service.
+        own: Public services that Personalize has not, all of their operations built.
     """
     states = {getattr(servicer, _SERVICE).name: built_operations(servicer) for servicer in servicers}
     built = sum(sum(operations.values()) for operations in states.values())
@@ -73,6 +74,9 @@ def operations_page(servicers: Sequence[type[Any]]) -> str:
             "| --- | --- |",
             *(f"| `{name}` | {'built' if done else 'not built yet'} |" for name, done in sorted(operations.items())),
         ]
+    for descriptor in own:
+        lines += ["", f"## {descriptor.name}", "", "Tailorbird's own, on gRPC alone.", "", "| Operation | State |"]
+        lines += ["| --- | --- |", *(f"| `{method.name}` | our own |" for method in descriptor.methods)]
     return "\n".join(lines) + "\n"
 
 

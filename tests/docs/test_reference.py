@@ -33,6 +33,10 @@ def test_all_operations_are_listed(generated):
     assert len(re.findall(r"^\| `\w+` \| (?:built|not built yet) \|$", generated["operations.md"], re.MULTILINE)) == 79
 
 
+def test_our_own_operations_are_listed_apart(generated):
+    assert "| `CompareSolutionVersions` | our own |" in generated["operations.md"]
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_no_cell_is_broken_by_its_text(generated, name):
     tables = [line for line in generated[name].splitlines() if line.startswith("|")]
