@@ -196,13 +196,14 @@ class TrainingFollower:
 def _predecessor(unit: Unit, version: SolutionVersion) -> dict[str, dict[str, str]]:
     """Return the member of the payload that names the predecessor; nothing for a solution's first version.
 
-    It is the newest ACTIVE version that was not significantly worse than its own predecessor: a bad version must not
-    lower the bar for the next.
+    It is the newest ACTIVE version, trained in full, that was not significantly worse than its own predecessor: a bad
+    version must not lower the bar for the next.
     """
     for other in unit.find(
         SolutionVersion,
         solution_arn=version.solution_arn,
         status=Status.ACTIVE,
+        training_mode="FULL",
         order=["-creation_date_time", "-arn"],
     ):
         if other.verdict != Verdict.WORSE:

@@ -7,12 +7,14 @@ import json
 import numpy as np
 import pytest
 
-from common.artifacts import open_artifact, read_manifest
+from common.artifacts import open_artifact, publish_artifact, read_manifest
 from common.vocabulary import Vocabulary
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1 import evaluation_pb2
+from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from tests.trainer.place import walks
 from tests.trainer.test_training import KEYS, train
+from trainer.worker import Unwatched
 
 JUDGED_BY = "standard_normalized_discounted_cumulative_gain_at_25"
 OWN = {
@@ -76,6 +78,28 @@ def test_the_model_that_is_compared_has_not_seen_the_test_users(filled):
     assert kept.manifest.highest_test_key == np.sort(keys)[39]
 
 
+class Overtaken(Unwatched):
+    """Lets another attempt publish just before this one does."""
+
+    def __init__(self, place):
+        self._place = place
+
+    def report(self, *, fraction, activity):
+        if activity == "publishing":
+            (self._place.root / "other").mkdir()
+            (self._place.root / "other" / "item_vectors.npy").write_bytes(b"1")
+            manifest = ArtifactManifest(metrics={"coverage": 0.125})
+            publish_artifact(self._place.store, "artifacts/v1", files=self._place.root / "other", manifest=manifest)
+
+
+def test_an_attempt_that_comes_too_late_leaves_nothing_behind(filled):
+    result = train(filled, "aws-popularity-count", location="artifacts/v1", watch=Overtaken(filled))
+
+    assert dict(result.metrics) == {"coverage": 0.125}
+    left = [item.path.rpartition("/")[2] for item in filled.store.list("artifacts/v1")]
+    assert sorted(left) == ["item_vectors.npy", "manifest.json"]
+
+
 def test_a_version_like_the_one_before_is_undecided(filled):
     version(filled, 1, "aws-sims")
 
@@ -135,7 +159,7 @@ def test_a_predecessor_that_kept_no_model_cannot_be_compared(filled):
     found = version(filled, 2, "aws-sims", predecessor=after(1)).comparison
 
     assert (found.verdict, found.users) == (evaluation_pb2.VERDICT_NOT_COMPARED, 0)
-    assert found.reason == "arn:v1 was trained before versions could be compared"
+    assert found.reason == "arn:v1 kept no model to be compared with"
 
 
 def test_a_damaged_predecessor_keeps_nobody_from_training(filled):

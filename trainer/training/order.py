@@ -136,8 +136,9 @@ class TrainingResult(_Message):
         dimensions: Of the vectors.
         metrics: Under Personalize's keys.
         baselines: The same metrics by name of the baseline.
-        evaluation: Everything that was measured, as the JSON of the contract's `Evaluation`.
-        highest_test_key: Highest key among the test users; see `recipes.evaluation.split.hold_out_lowest`.
+        evaluation: Everything that was measured, as the JSON of the contract's `Evaluation`; None where nothing was.
+        highest_test_key: Highest key among the test users, see `recipes.evaluation.split.hold_out_lowest`; None where
+            no model was kept as it was measured.
         chosen_index: `exact` or `annoy`.
         measurements: Of the index.
         stage_seconds: By name of the stage.
@@ -150,11 +151,11 @@ class TrainingResult(_Message):
     dimensions: int
     metrics: dict[str, float]
     baselines: dict[str, dict[str, float]]
-    evaluation: dict[str, Any]
-    highest_test_key: int
     chosen_index: str
     measurements: tuple[Measurement, ...]
     stage_seconds: dict[str, float]
+    evaluation: dict[str, Any] | None = None
+    highest_test_key: int | None = None
 
     def write(self, folder: Path) -> None:
         """Write the result into the folder of the order."""

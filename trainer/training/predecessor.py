@@ -70,7 +70,7 @@ def measure_predecessor(
     try:
         manifest = read_manifest(store, order.artifact_location)
         if not manifest.measured_model:
-            return PredecessorValues(arn, None, nobody, f"{arn} was trained before versions could be compared")
+            return PredecessorValues(arn, None, nobody, f"{arn} kept no model to be compared with")
         artifact = open_artifact(store, f"{order.artifact_location}/{manifest.measured_model}", cache=cache)
         users = exam.measure_lists(*_lists(artifact, exam.split.histories, loaded)).served.users
     except (ResourceNotFound, CorruptArtifact) as error:

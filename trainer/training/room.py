@@ -102,17 +102,18 @@ class TrainingRoom:
         hours: float,
     ) -> jobs_pb2.SolutionVersionTrainingResult:
         location = payload.artifact_location
-        # A folder of this attempt, and first: whoever finds the artifact finds the model as it was measured.
-        manifest.measured_model = f"measured-{secrets.token_hex(8)}"
-        measured = f"{location}/{manifest.measured_model}"
-        publish_artifact(
-            self._store, measured, files=folder / MEASURED_MODEL, manifest=_measured_manifest(manifest, result)
-        )
+        if result.highest_test_key is not None:
+            # A folder of this attempt, and first: whoever finds the artifact finds the model as it was measured.
+            manifest.measured_model = f"measured-{secrets.token_hex(8)}"
+            kept = _measured_manifest(manifest, highest_test_key=result.highest_test_key)
+            place = f"{location}/{manifest.measured_model}"
+            publish_artifact(self._store, place, files=folder / MEASURED_MODEL, manifest=kept)
         try:
             manifest = publish_artifact(self._store, location, files=folder / ARTIFACT, manifest=manifest)
         except ResourceAlreadyExists:
             # An attempt that was thought dead was faster; what it published is what is there.
-            self._store.delete_folder(measured)
+            if manifest.measured_model:
+                self._store.delete_folder(f"{location}/{manifest.measured_model}")
             published = self._published(payload)
             assert published is not None, "the store has just said so"
             return published
@@ -150,7 +151,7 @@ def _predecessor(payload: jobs_pb2.SolutionVersionTrainingPayload) -> Predecesso
 
 
 def _measured_manifest(
-    manifest: manifest_pb2.ArtifactManifest, result: TrainingResult
+    manifest: manifest_pb2.ArtifactManifest, *, highest_test_key: int
 ) -> manifest_pb2.ArtifactManifest:
     """Say what is needed to let the model recommend once more."""
     return manifest_pb2.ArtifactManifest(
@@ -161,7 +162,7 @@ def _measured_manifest(
         snapshot=manifest.snapshot,
         n_items=manifest.n_items,
         event_types=manifest.event_types,
-        highest_test_key=result.highest_test_key,
+        highest_test_key=highest_test_key,
     )
 
 
@@ -206,5 +207,7 @@ def _manifest(
             ],
         ),
         stage_seconds=result.stage_seconds,
-        evaluation=json_format.ParseDict(result.evaluation, evaluation_pb2.Evaluation()),
+        evaluation=None
+        if result.evaluation is None
+        else json_format.ParseDict(result.evaluation, evaluation_pb2.Evaluation()),
     )
