@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import platform
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-__all__ = ["machine", "markdown_table", "percentile", "publish"]
+__all__ = ["machine", "markdown_table", "percentile", "publish", "spread"]
 
 
 def machine() -> str:
@@ -34,6 +35,12 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> s
     """Return a table as it can be pasted into README.md."""
     lines = [header, ["---"] * len(header), *rows]
     return "".join(f"| {' | '.join(str(cell) for cell in line)} |\n" for line in lines)
+
+
+def spread(values: Sequence[float], *, digits: int = 4) -> str:
+    """Show the mean, and the standard deviation between runs where there are several."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
 
 
 def publish(figures: Mapping[str, Any], *, table: str, output: Path | None) -> None:

@@ -38,13 +38,15 @@ class Cooccurrence:
         """Return the row of each entry: int64 [entries]."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
-    def symmetric(self) -> Cooccurrence:
-        """Return the sum of this matrix and its transpose."""
+    def with_transpose(self, share: float) -> Cooccurrence:
+        """Return the sum of this matrix and `share` times its transpose."""
+        if share == 0.0:
+            return self
         rows, columns = self.rows(), self.columns.astype(np.int64)
         return _collect(
             np.concatenate([rows, columns]),
             np.concatenate([columns, rows]),
-            np.concatenate([self.values, self.values]),
+            np.concatenate([self.values, np.float32(share) * self.values]),
             n_items=len(self.offsets) - 1,
         )
 

@@ -24,7 +24,9 @@ from common.errors import InvalidInput, invalid
 from recipes.interface import Interactions, TrainingData
 from trainer.training.loading import number_event_types
 
-__all__ = ["DATA_ROOT", "DEMO", "Dataset", "load", "read_interactions", "read_sequences"]
+__all__ = [
+    "DATA_ROOT", "DEMO", "Dataset", "find_file", "index", "load", "read_interactions", "read_sequences", "read_text",
+]  # fmt: skip
 
 #: Environment variable that names the folder.
 DATA_ROOT = "TAILORBIRD_BENCH_DATA"
@@ -32,7 +34,7 @@ DATA_ROOT = "TAILORBIRD_BENCH_DATA"
 DEMO = "demo"
 
 #: Names of the columns in the wild, in lower case and without types.
-_USER = ("user_id", "userid", "user", "personid")
+_USER = ("user_id", "userid", "user", "personid", "session_id", "sessionid", "session")
 _ITEM = ("item_id", "itemid", "item", "movie_id", "movieid", "contentid")
 _TIMESTAMP = ("timestamp", "time")
 _EVENT_TYPE = ("event_type", "eventtype", "event")
@@ -58,20 +60,21 @@ class Dataset:
 def load(name: str) -> Dataset:
     """Load a data set by its path, absolute, from here, or below the folder that the environment names.
 
-    Sequences end in `.txt`, tables in `.csv` or `.inter`; each may be compressed as `.gz` or `.zip`.
+    Sequences end in `.txt`, tables in `.csv`, `.tsv` or `.inter`; each may be compressed as `.gz` or `.zip`. A `.txt`
+    whose first line has tabs is a table too, as sessions are published.
 
     Raises:
         InvalidInput: There is no such file, or its form is unknown.
     """
     if name == DEMO:
         return _demo()
-    path = _find(name)
+    path = find_file(name)
     form = [suffix for suffix in path.suffixes if suffix not in {".gz", ".zip"}][-1:]
-    if form == [".txt"]:
+    if form == [".txt"] and "\t" not in read_text(path).partition("\n")[0]:
         return read_sequences(path)
-    if form in ([".csv"], [".inter"]):
+    if form in ([".txt"], [".csv"], [".tsv"], [".inter"]):
         return read_interactions(path)
-    raise invalid("data", got=path.name, want="a name ending in .txt, .csv or .inter, perhaps with .gz or .zip")
+    raise invalid("data", got=path.name, want="a name ending in .txt, .csv, .tsv or .inter, perhaps with .gz or .zip")
 
 
 def read_sequences(path: Path) -> Dataset:
@@ -84,31 +87,34 @@ def read_sequences(path: Path) -> Dataset:
     """
     users: list[str] = []
     items: list[str] = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         user, *sequence = line.split()
         if not sequence:
             raise invalid(f"{path.name}:{number}", got=line, want="a user and items")
         users += [user] * len(sequence)
         items += sequence
-    return _dataset(path.name, users=users, items=items, timestamps=np.zeros(len(users), np.int64))
+    return index(path.name, users=users, items=items, timestamps=np.zeros(len(users), np.int64))
 
 
 def read_interactions(path: Path) -> Dataset:
-    """Read a table with a header: columns of user, item, timestamp and perhaps event type, under their usual names.
+    """Read a table with a header: columns of user or session, item, timestamp and perhaps event type.
+
+    They have one of their usual names; a user's column wins over a session's. Commas separate `.csv`, tabs the rest.
 
     Rows of one time stay in the order of the file. Other columns are passed over.
 
     Raises:
         InvalidInput: A column is missing.
     """
-    tabs = ".inter" in path.suffixes
     # As text, so that ids keep their leading zeros.
-    table = pl.read_csv(io.StringIO(_text(path)), separator="\t" if tabs else ",", infer_schema=False)
+    table = pl.read_csv(
+        io.StringIO(read_text(path)), separator="," if ".csv" in path.suffixes else "\t", infer_schema=False
+    )
     # RecBole writes the type behind the name: `user_id:token`.
     columns = {name.partition(":")[0].strip().lower(): name for name in table.columns}
     user, item, timestamp = (_column(columns, names, path) for names in (_USER, _ITEM, _TIMESTAMP))
     event_type = next((name for name in _EVENT_TYPE if name in columns), None)
-    return _dataset(
+    return index(
         path.name,
         users=table[user].to_list(),
         items=table[item].to_list(),
@@ -119,7 +125,7 @@ def read_interactions(path: Path) -> Dataset:
 
 def _demo() -> Dataset:
     watches = movielens.load(Surroundings(os.environ).cache_dir).watches
-    return _dataset(
+    return index(
         "MovieLens 100K",
         users=[watch.user for watch in watches],
         items=[watch.item for watch in watches],
@@ -127,7 +133,7 @@ def _demo() -> Dataset:
     )
 
 
-def _dataset(
+def index(
     name: str,
     *,
     users: Sequence[str],
@@ -135,6 +141,15 @@ def _dataset(
     timestamps: NDArray[np.int64],
     event_types: pl.Series | None = None,
 ) -> Dataset:
+    """Number users and items by their ids in ascending order, and put the rows in order.
+
+    Args:
+        name: For the report.
+        users: Id of each row's user.
+        items: Id of each row's item.
+        timestamps: int64 [n]; rows of one time stay in their order.
+        event_types: Of each row.
+    """
     user_ids, user = np.unique(np.array(users, dtype=str), return_inverse=True)
     item_ids, item = np.unique(np.array(items, dtype=str), return_inverse=True)
     types, actions = ((), None) if event_types is None else number_event_types(event_types)
@@ -143,7 +158,12 @@ def _dataset(
     return Dataset(name, data, tuple(user_ids.tolist()), tuple(item_ids.tolist()))
 
 
-def _find(name: str) -> Path:
+def find_file(name: str) -> Path:
+    """Find a file by its path, absolute, from here, or below the folder that the environment names.
+
+    Raises:
+        InvalidInput: There is none.
+    """
     root = os.environ.get(DATA_ROOT)
     tried = [Path(name), *([Path(root) / name] if root else [])]
     for path in tried:
@@ -153,7 +173,12 @@ def _find(name: str) -> Path:
     raise InvalidInput(f"`data`: got {name}, which is no file, want the path of one, `{DEMO}`{hint}")
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read a file that may be compressed.
+
+    Raises:
+        InvalidInput: An archive holds more than one file.
+    """
     if path.suffix == ".gz":
         return gzip.decompress(path.read_bytes()).decode()
     if path.suffix == ".zip":

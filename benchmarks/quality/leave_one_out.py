@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quality.data import DATA_ROOT, DEMO, load
-from benchmarks.report import markdown_table, publish
+from benchmarks.report import markdown_table, publish, spread
 from recipes.evaluation.metrics import hit_rate, ndcg
 from recipes.evaluation.ranking import CatalogueScores, by_scorer, target_ranks
 from recipes.interface import Histories, ItemIndexes, TrainingData
@@ -158,16 +158,10 @@ def _table(figures: Mapping[str, Any], runs: Mapping[str, Sequence[Mapping[str, 
     header = ("model", "seeds", "NDCG@10", "HR@10", "seconds")
     rows = []
     for name, of_seeds in runs.items():
-        shown = [_spread([run[key] for run in of_seeds]) for key in ("ndcg_at_10", "hit_rate_at_10")]
+        shown = [spread([run[key] for run in of_seeds]) for key in ("ndcg_at_10", "hit_rate_at_10")]
         rows.append((name, len(of_seeds), *shown, f"{statistics.mean(run['seconds'] for run in of_seeds):.1f}"))
     about = "{data}: {users:,} users tested, {items:,} items, {interactions:,} interactions\n\n".format(**figures)
     return about + markdown_table(header, rows)
-
-
-def _spread(values: Sequence[float]) -> str:
-    """Show the mean, and the standard deviation between seeds."""
-    mean = f"{statistics.mean(values):.4f}"
-    return f"{mean} ± {statistics.stdev(values):.4f}" if len(values) > 1 else mean
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ to hide are drawn several times, for they are few and one draw says little.
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.quality.data import DATA_ROOT, DEMO, load
-from benchmarks.report import markdown_table, publish
+from benchmarks.report import markdown_table, publish, spread
 from recipes.evaluation.metrics import LIST_LENGTH, personalize_metrics
 from recipes.evaluation.ranking import CatalogueScores, by_scorer, top_items
 from recipes.evaluation.split import Split, hold_out_users
@@ -118,17 +117,11 @@ def main() -> None:
 
 def _table(figures: Mapping[str, Any], runs: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     rows = [
-        (model, len(of_draws), *(_spread([run[key] for run in of_draws]) for key in _SHOWN.values()))
+        (model, len(of_draws), *(spread([run[key] for run in of_draws]) for key in _SHOWN.values()))
         for model, of_draws in runs.items()
     ]
     about = "{data}: {users:,} users, {items:,} items, {interactions:,} interactions\n\n".format(**figures)
     return about + markdown_table(("model", "draws", *_SHOWN), rows)
-
-
-def _spread(values: Sequence[float]) -> str:
-    """Show the mean, and the standard deviation between draws."""
-    mean = f"{statistics.mean(values):.4f}"
-    return f"{mean} ± {statistics.stdev(values):.4f}" if len(values) > 1 else mean
 
 
 if __name__ == "__main__":

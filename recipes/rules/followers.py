@@ -2,7 +2,7 @@
 
 See Ludewig and Jannach, "Evaluation of session-based recommendation algorithms" (UMUAI 2018), where such rules are a
 baseline under the name SR. Deviations: pairs within a window count, nearer ones more; both items' popularity is divided
-out, the follower's by a smaller power, which keeps rare followers from ranking above certain ones.
+out; and what `RuleShape` holds, which `recipes.rules.learning` finds out from the data.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from recipes.arrays import map_arrays, save_arrays
 from recipes.cooccurrence import Cooccurrence, count_followers
 from recipes.interface import FloatArray, Histories, History, ItemIndexes
 
-__all__ = ["PLACES", "Followers"]
+__all__ = ["PLACES", "Followers", "RuleShape", "count_pairs", "strengths_of"]
 
 #: Newest items of a history that rules are applied to.
 PLACES = 10
@@ -31,8 +31,40 @@ KEPT = 256
 #: Catalogues up to this size are added up in one array of all items, which is faster than sorting the followers.
 _DENSE = 50_000
 _LEADER_POWER = 0.5
-_FOLLOWER_POWER = 0.3
 _ARRAYS = ("rule_offsets", "rule_items", "rule_values")
+
+
+@dataclass(frozen=True, slots=True)
+class RuleShape:
+    """What rules are like in some data.
+
+    Attributes:
+        backward: What a pair counts for the rule against its order, as a share of what it counts for the rule along it:
+            near 0 where order tells what comes next, as with films; near 1 within sessions of a shop, where like items
+            are compared to and fro.
+        follower_power: Power of the follower's popularity that is divided out: 0 favours popular followers, 1/2 is the
+            cosine, which favours rare ones.
+    """
+
+    backward: float = 0.0
+    follower_power: float = 0.3
+
+
+def count_pairs(histories: Histories, *, n_items: int) -> tuple[Cooccurrence, FloatArray]:
+    """Count followers up to `WINDOW` places on, each 1 / distance.
+
+    Returns:
+        The counts, and the popularity of each item, at least 1: float32 [n_items].
+    """
+    popularity = np.maximum(np.bincount(histories.items, minlength=n_items), 1).astype(np.float32)
+    return count_followers(histories, n_items=n_items, window=WINDOW), popularity
+
+
+def strengths_of(counted: Cooccurrence, popularity: FloatArray, *, follower_power: float) -> Cooccurrence:
+    """Divide powers of the popularity of both items out of counts: the root of the leader's, and the follower's."""
+    values = counted.values / (popularity**_LEADER_POWER)[counted.rows()]
+    values /= (popularity**follower_power)[counted.columns]
+    return Cooccurrence(counted.offsets, counted.columns, values.astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +78,19 @@ class Followers:
     rules: Cooccurrence
 
     @classmethod
-    def count(cls, histories: Histories, *, n_items: int, kept: int = KEPT) -> Self:
-        """Count followers up to `WINDOW` places on, each 1 / distance, and keep the strongest of each item.
+    def count(cls, histories: Histories, *, n_items: int, shape: RuleShape | None = None, kept: int = KEPT) -> Self:
+        """Count pairs, and keep the strongest rules of each item.
 
         Args:
             histories: To count in.
             n_items: Items of the catalogue.
-            kept: Followers kept for an item.
+            shape: Of the rules.
+            kept: Rules kept for an item.
         """
-        popularity = np.maximum(np.bincount(histories.items, minlength=n_items), 1).astype(np.float32)
-        counted = count_followers(histories, n_items=n_items, window=WINDOW)
-        values = counted.values / popularity[counted.rows()] ** _LEADER_POWER
-        values /= popularity[counted.columns] ** _FOLLOWER_POWER
-        return cls(Cooccurrence(counted.offsets, counted.columns, values.astype(np.float32)).strongest(kept))
+        shape = shape or RuleShape()
+        pairs, popularity = count_pairs(histories, n_items=n_items)
+        counted = pairs.with_transpose(shape.backward)
+        return cls(strengths_of(counted, popularity, follower_power=shape.follower_power).strongest(kept))
 
     def entries(self, history: History) -> tuple[ItemIndexes, NDArray[np.int64], FloatArray]:
         """Collect the rules of the newest items of a history.

@@ -20,7 +20,7 @@ from recipes.blend.score import Blend
 from recipes.cooccurrence import count_followers, leading_directions
 from recipes.interface import FitProgress, FloatArray, Histories, TrainingData, ignore_progress
 from recipes.repeats import learn_repeat_bias
-from recipes.rules import Followers
+from recipes.rules import Followers, RuleShape, learn_shape
 from recipes.sequence.config import SequenceConfig
 from recipes.sequence.learner.fit import Learner, choose_shapes
 from recipes.sequence.network import Network, Parameters
@@ -31,6 +31,10 @@ __all__ = ["SequenceFitter"]
 
 #: Places apart that items still count as occurring together.
 _WINDOW = 5
+
+#: Held-out steps that every epoch is judged by at least, and scores that are worked out for it where that makes more.
+_WATCHED = 2048
+_WATCHED_SCORES = 30_000_000
 
 #: Epochs of `extend`, and the share of the learning rate that they begin with.
 _EXTENSION_EPOCHS = 3
@@ -67,6 +71,7 @@ class SequenceFitter:
         self._parameters: dict[str, FloatArray] | None = None
         self._blend = Blend.of_network(n_event_types=0)
         self._followers: Followers | None = None
+        self._rule_shape = RuleShape()
 
     def fit(self, data: TrainingData) -> SequenceScorer:
         """Learn from the data; the last items of the validation users are used to decide when to stop.
@@ -79,7 +84,11 @@ class SequenceFitter:
         validation, kept = hold_out(histories, wanted=config.validation_targets, seed=self._seed)
         training = histories.where(kept)
         counts = np.bincount(training.items, minlength=data.n_items)
-        self._followers = Followers.count(training, n_items=data.n_items)
+        self._rule_shape = learn_shape(
+            training, shown=validation.histories, targets=validation.targets, n_items=data.n_items
+        )
+        self._followers = Followers.count(training, n_items=data.n_items, shape=self._rule_shape)
+        watched = validation.sample(max(_WATCHED, _WATCHED_SCORES // data.n_items))
         # Shapes hold for `extend` too, whose steps are then compiled already.
         learner = self._learner = Learner(
             self._network, config, counts=counts, shapes=choose_shapes(config, histories), seed=self._seed
@@ -89,7 +98,7 @@ class SequenceFitter:
         for epoch in range(1, config.epochs + 1):
             state, loss = learner.epoch(state, training, weights[kept], number=epoch)
             arrays = _to_numpy(state.average)
-            repeat_bias, reached = self._judge(arrays, validation)
+            repeat_bias, reached = self._judge(arrays, watched)
             if reached > best:
                 best, best_epoch = reached, epoch
                 self._parameters = arrays
@@ -128,7 +137,7 @@ class SequenceFitter:
                 metrics={"training_loss": loss},
             )
         self._parameters = _to_numpy(state.parameters)
-        self._followers = Followers.count(histories, n_items=data.n_items)
+        self._followers = Followers.count(histories, n_items=data.n_items, shape=self._rule_shape)
         return self._finished(np.bincount(histories.items, minlength=data.n_items))
 
     def _begin(self, training: Histories, counts: NDArray[np.int64], *, n_event_types: int) -> dict[str, FloatArray]:
@@ -183,6 +192,7 @@ class SequenceFitter:
         self.report = {
             **self.report, "validation_ndcg_at_10": reached, "validation_hit_rate_at_10": hits,
             "blend_network": self._blend.network, "blend_rules": self._blend.rules,
+            "rules_backward": self._rule_shape.backward, "rules_follower_power": self._rule_shape.follower_power,
         }  # fmt: skip
 
     def _scorer(

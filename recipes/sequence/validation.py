@@ -30,6 +30,12 @@ class Validation:
     histories: Histories
     targets: ItemIndexes
 
+    def sample(self, limit: int) -> Validation:
+        """Return at most `limit` of the steps, spread over all, as neighbours belong to one user."""
+        total = len(self.targets)
+        chosen = np.arange(min(total, limit)) * total // min(total, limit)
+        return Validation(self.histories.take(chosen), self.targets[chosen])
+
     def judge(self, scorer: Scorer, *, queries: FloatArray | None = None) -> tuple[float, float]:
         """Return NDCG@10 and HR@10 of a scorer, by full ranking.
 

@@ -16,8 +16,10 @@ from recipes.sequence.gaps import gap_buckets
 
 __all__ = ["Batch", "batch_shapes", "epoch_batches"]
 
-#: Places up to which padding costs less than compiling further shapes.
-_SHORT = 16
+#: Quantiles of the lengths of histories that get a shape of their own, and the share of the longest window above which
+#: padding costs less than compiling a further shape.
+_QUANTILES = (0.4, 0.7, 0.9, 0.98)
+_NEAR = 0.8
 
 
 class Batch(NamedTuple):
@@ -36,18 +38,23 @@ class Batch(NamedTuple):
     weights: FloatArray
 
 
-def batch_shapes(longest: int, *, batch_tokens: int) -> list[tuple[int, int]]:
-    """Choose the shapes of batches.
+def batch_shapes(lengths: NDArray[np.integer], *, longest: int, batch_tokens: int) -> list[tuple[int, int]]:
+    """Choose the shapes of batches so that padding is a small part of them.
 
     Args:
+        lengths: int [histories], steps of each.
         longest: Places of the longest window.
         batch_tokens: Places of a batch.
 
     Returns:
-        (rows, places), shortest windows first: a quarter of the longest, half of it, and all; of short ones only all.
+        (rows, places), shortest windows first: places are quantiles of the lengths, rounded up to multiples of 4, and
+        `longest`.
     """
-    lengths = [longest] if longest <= _SHORT else [-(-longest // 4), -(-longest // 2), longest]
-    return [(max(1, batch_tokens // places), places) for places in lengths]
+    cut = np.clip(lengths[lengths > 0], 1, longest)
+    quantiles = np.quantile(cut, _QUANTILES, method="higher") if len(cut) else np.empty(0, np.int64)
+    rounded = -(-quantiles.astype(np.int64) // 4) * 4
+    places = sorted({int(value) for value in rounded if value < longest * _NEAR} | {longest})
+    return [(max(1, batch_tokens // count), count) for count in places]
 
 
 def epoch_batches(

@@ -81,5 +81,5 @@ def test_absent_data_are_told_with_what_to_set(monkeypatch):
 
 def test_an_unknown_form_is_refused(tmp_path):
     (tmp_path / "data.parquet").write_bytes(b"PAR1")
-    with pytest.raises(InvalidInput, match=r"want a name ending in \.txt, \.csv or \.inter"):
+    with pytest.raises(InvalidInput, match=r"want a name ending in \.txt, \.csv, \.tsv or \.inter"):
         load(str(tmp_path / "data.parquet"))

@@ -54,9 +54,9 @@ def test_histories_without_pairs_give_an_empty_matrix():
     assert (found.offsets.tolist(), len(found.columns)) == ([0, 0, 0, 0], 0)
 
 
-def test_symmetric_is_the_sum_with_the_transpose():
+def test_the_transpose_is_added_with_its_share():
     matrix = followers([[0, 1, 2, 0, 3]], n_items=5, window=3)
-    np.testing.assert_allclose(dense(matrix.symmetric()), dense(matrix) + dense(matrix).T)
+    np.testing.assert_allclose(dense(matrix.with_transpose(0.5)), dense(matrix) + 0.5 * dense(matrix).T)
 
 
 def test_scaling_multiplies_by_both_items():

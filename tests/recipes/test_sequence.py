@@ -30,15 +30,38 @@ def test_the_chunked_loss_and_its_gradients_are_those_of_the_formula():
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3), found, expected)
 
 
+def plain_sampled_loss(hidden, vectors, biases, targets, weights, sampled, log_draws):
+    wanted = (hidden * vectors[targets]).sum(axis=1) + biases[targets]
+    others = hidden @ vectors[sampled].T + biases[sampled] - log_draws
+    others = jnp.where(sampled[None, :] == targets[:, None], -jnp.inf, others)
+    total = jax.nn.logsumexp(jnp.concatenate([wanted[:, None], others], axis=1), axis=1)
+    return (weights * (total - wanted)).sum()
+
+
+def chunked_sampled_loss(hidden, vectors, biases, targets, weights, sampled, log_draws):
+    ours, wanted = (vectors[sampled], biases[sampled] - log_draws), (vectors[targets], biases[targets])
+    return sampled_softmax_loss(hidden, *ours, *wanted, targets, weights, sampled)
+
+
+def draw_items(count, n_items=40):
+    random = np.random.default_rng(6)
+    chances = random.random(n_items) + 0.05
+    chances /= chances.sum()
+    sampled = random.choice(n_items, count, p=chances)
+    return sampled, jnp.asarray(np.log(count * chances[sampled]), jnp.float32)
+
+
+def test_the_sampled_loss_and_its_gradients_are_those_of_the_formula():
+    inputs, targets, weights = loss_inputs()
+    more = (targets, weights, *draw_items(30))
+    found = jax.value_and_grad(chunked_sampled_loss, argnums=(0, 1, 2))(*inputs, *more)
+    expected = jax.value_and_grad(plain_sampled_loss, argnums=(0, 1, 2))(*inputs, *more)
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3), found, expected)
+
+
 def test_the_sampled_loss_estimates_the_full_one_however_items_are_sampled():
     inputs, targets, weights = loss_inputs(count=50)
-    random = np.random.default_rng(6)
-    chances = random.random(40) + 0.05
-    chances /= chances.sum()
-    sampled = random.choice(40, 40_000, p=chances)
-    found = sampled_softmax_loss(
-        *inputs, targets=targets, weights=weights, sampled=sampled, log_chance=np.log(chances[sampled])
-    )
+    found = chunked_sampled_loss(*inputs, targets, weights, *draw_items(40_000))
     np.testing.assert_allclose(found, plain_loss(*inputs, targets, weights), rtol=0.02)
 
 
@@ -48,7 +71,7 @@ def test_every_interaction_is_a_target_once(longest):
     lengths = random.integers(0, 250, 60)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     histories = Histories.of_items(offsets, np.arange(offsets[-1]))
-    shapes = batch_shapes(longest, batch_tokens=8 * longest)
+    shapes = batch_shapes(lengths, longest=longest, batch_tokens=8 * longest)
 
     batches = epoch_batches(histories, np.ones(offsets[-1], np.float32), shapes=shapes, random=random)
 
@@ -63,9 +86,8 @@ def test_every_interaction_is_a_target_once(longest):
 
 def test_rows_of_a_batch_are_runs_of_one_history():
     histories = Histories.of_items(np.array([0, 40, 43]), np.arange(43))
-    batches = epoch_batches(
-        histories, np.ones(43, np.float32), shapes=batch_shapes(20, batch_tokens=60), random=np.random.default_rng(0)
-    )
+    shapes = batch_shapes(histories.lengths(), longest=20, batch_tokens=60)
+    batches = epoch_batches(histories, np.ones(43, np.float32), shapes=shapes, random=np.random.default_rng(0))
     weighted = [pair for batch in batches for pair in zip(batch.items, batch.weights, strict=True) if pair[1].any()]
     rows = [row[: np.flatnonzero(mass)[-1] + 1] for row, mass in weighted]
     assert all((np.diff(row) == 1).all() and (row[0] >= 40) == (row[-1] >= 40) for row in rows)

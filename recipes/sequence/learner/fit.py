@@ -123,7 +123,7 @@ class Learner:
         if not self._sampled:
             return None
         drawn = random.choice(len(self._chances), self._config.sampled_items, p=self._chances)
-        return drawn.astype(np.int32), np.log(self._chances[drawn]).astype(np.float32)
+        return drawn.astype(np.int32), np.log(len(drawn) * self._chances[drawn]).astype(np.float32)
 
 
 @partial(jax.jit, static_argnames="network", donate_argnums=0)
@@ -143,7 +143,7 @@ def _step(
         batch: To be learnt.
         rates: What the summed loss is multiplied by, and the learning rate.
         key: Of dropout.
-        sample: Sampled items and the logs of their chances; None for the full softmax.
+        sample: Sampled items and the logs of how often each is expected to be drawn; None for the full softmax.
         network: To be learnt.
     """
     items, actions, gaps, weights = (jnp.asarray(part) for part in batch)
@@ -156,9 +156,11 @@ def _step(
         vectors, biases = values["item_embeddings"], values["item_biases"]
         if sample is None:
             return rates[0] * full_softmax_loss(flat, vectors, biases, targets, mass)
-        return rates[0] * sampled_softmax_loss(
-            flat, vectors, biases, targets=targets, weights=mass, sampled=sample[0], log_chance=sample[1]
+        drawn, log_draws = sample
+        estimated = sampled_softmax_loss(
+            flat, vectors[drawn], biases[drawn] - log_draws, vectors[targets], biases[targets], targets, mass, drawn
         )
+        return rates[0] * estimated
 
     value, gradients = jax.value_and_grad(loss)(state.parameters)
     directions, adam = _ADAM.update(gradients, state.adam)
@@ -172,4 +174,4 @@ def choose_shapes(config: SequenceConfig, training: Histories) -> list[tuple[int
     longest = min(config.max_length + 1, max(2, int(training.lengths().max())))
     fitting = round(len(training.items) / (_STEPS * longest))
     rows = config.batch_size or min(128, max(8, fitting))
-    return batch_shapes(longest, batch_tokens=rows * longest)
+    return batch_shapes(training.lengths(), longest=longest, batch_tokens=rows * longest)
