@@ -142,7 +142,7 @@ class SequenceFitter:
 
     def _begin(self, training: Histories, counts: NDArray[np.int64], *, n_event_types: int) -> dict[str, FloatArray]:
         """Begin where counting leads: embeddings from what occurs together, biases from popularity."""
-        together = count_followers(training, n_items=len(counts), window=_WINDOW).symmetric()
+        together = count_followers(training, n_items=len(counts), window=_WINDOW).with_transpose(1.0)
         strength = np.zeros(len(counts), np.float32)
         np.add.at(strength, together.rows(), together.values)
         directions = leading_directions(
