@@ -12,7 +12,7 @@ __all__ = ["learn_shape"]
 
 #: Tried shapes; between neighbours figures differ little.
 _BACKWARD = (0.0, 0.25, 1.0)
-_FOLLOWER_POWERS = (0.1, 0.3, 0.5)
+_FOLLOWER_POWERS = (0.0, 0.15, 0.3, 0.5)
 #: Held-out steps that are enough to choose by, and places that count.
 _MAX_ROWS = 1024
 _LIMIT = 10

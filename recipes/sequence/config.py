@@ -21,7 +21,7 @@ class SequenceConfig(RecipeConfig):
     epochs: PositiveInt = Field(100, le=10_000, description="Passes over the data at most.")
     patience: PositiveInt = Field(4, description="Validations without a gain before stopping.")
     full_softmax_items: int = Field(
-        20_000, ge=0, description="Catalogues up to this size are learnt with the full softmax, larger ones sampled."
+        5_000, ge=0, description="Catalogues up to this size are learnt with the full softmax, larger ones sampled."
     )
     sampled_items: PositiveInt = Field(2048, description="Items sampled for one step of the sampled softmax.")
     validation_targets: PositiveInt = Field(
