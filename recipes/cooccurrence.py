@@ -84,7 +84,12 @@ class Cooccurrence:
 
 
 def count_followers(
-    histories: Histories, *, n_items: int, window: int, weight: Callable[[int], float] = lambda gap: 1.0 / gap
+    histories: Histories,
+    *,
+    n_items: int,
+    window: int,
+    weight: Callable[[int], float] = lambda gap: 1.0 / gap,
+    weights: FloatArray | None = None,
 ) -> Cooccurrence:
     """Count how often item j comes after item i in a history.
 
@@ -93,6 +98,7 @@ def count_followers(
         n_items: Items of the catalogue.
         window: Places that j may come after i at most.
         weight: What a pair counts, given how many places are between the two, from 1 for neighbours.
+        weights: float32 [total], what each step counts as a follower; None for 1.
 
     Returns:
         Row i, column j: the summed weights.
@@ -103,7 +109,8 @@ def count_followers(
         together = users[gap:] == users[:-gap]
         before.append(histories.items[:-gap][together])
         after.append(histories.items[gap:][together])
-        values.append(np.full(len(before[-1]), weight(gap), np.float32))
+        counted = np.full(len(before[-1]), weight(gap), np.float32)
+        values.append(counted if weights is None else counted * weights[gap:][together])
     return _collect(np.concatenate(before), np.concatenate(after), np.concatenate(values), n_items=n_items)
 
 

@@ -222,6 +222,8 @@ class TrainingData:
         event_types: What `Interactions.action` stands for, from 1 on.
         items: Metadata of the items, n_items rows.
         users: Metadata of the users, n_users rows.
+        event_weights: float32 [len(event_types) + 1], how much an interaction counts as something to be foretold, by
+            its action; None where all count alike. Only ratios matter to a fit.
     """
 
     interactions: Interactions
@@ -230,6 +232,13 @@ class TrainingData:
     event_types: tuple[str, ...] = ()
     items: Columns = field(default_factory=Columns)
     users: Columns = field(default_factory=Columns)
+    event_weights: FloatArray | None = None
+
+    def target_weights(self) -> FloatArray:
+        """Return how much each interaction counts as something to be foretold: float32 [interactions]."""
+        if self.event_weights is None:
+            return np.ones(len(self.interactions), np.float32)
+        return self.event_weights[self.interactions.action]
 
     def histories(self) -> Histories:
         """Return what every user did, oldest first."""

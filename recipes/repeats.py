@@ -20,18 +20,24 @@ LIMIT = 30.0
 
 
 def learn_repeat_bias(
-    item_vectors: FloatArray, queries: FloatArray, *, histories: Histories, targets: ItemIndexes
+    item_vectors: FloatArray,
+    queries: FloatArray,
+    *,
+    histories: Histories,
+    targets: ItemIndexes,
+    weights: FloatArray | None = None,
 ) -> float:
     """Find the repeat bias of greatest likelihood.
 
     With s the softmax share of a user's history and y = 1 when the user came back to it, the log-likelihood of a bias b
-    is the sum of y b - log(1 - s + s e^b); its slope falls in b, so the zero is bisected.
+    is the weighted sum of y b - log(1 - s + s e^b); its slope falls in b, so the zero is bisected.
 
     Args:
         item_vectors: float32 [n_items, d].
         queries: float32 [m, d], of users that the model was not fitted to at this place.
         histories: Of the same m users.
         targets: int32 [m], what they did next.
+        weights: float32 [m], how much each counts; None for 1.
 
     Returns:
         The bias, from -LIMIT to LIMIT; 0 when there is nothing to learn from.
@@ -44,11 +50,12 @@ def learn_repeat_bias(
     if not told.any():
         return 0.0
     shares, repeated = np.minimum(shares[told], 1.0 - 1e-9), repeated[told]
+    mass = np.ones(len(shares)) if weights is None else weights[told].astype(np.float64)
     low, high = -LIMIT, LIMIT
     for _ in range(60):
         middle = (low + high) / 2
         raised = shares * np.exp(middle)
-        slope = float(repeated.sum() - (raised / (1.0 - shares + raised)).sum())
+        slope = float((mass * repeated).sum() - (mass * (raised / (1.0 - shares + raised))).sum())
         low, high = (middle, high) if slope > 0.0 else (low, middle)
     return (low + high) / 2
 

@@ -74,6 +74,7 @@ class RecipeFacts:
         hyper_parameters: Keys that `algorithmHyperParameters` may hold.
         feature_transformation: Last part of the ARN of its feature transformation, None where none is known.
         configurable_exploration: Whether campaigns may set `itemExplorationConfig`.
+        weighs_events: Whether solutions may set `eventsConfig`.
         published: When Personalize first listed it.
     """
 
@@ -84,6 +85,7 @@ class RecipeFacts:
     hyper_parameters: Mapping[str, HyperParameter] | None = None
     feature_transformation: str | None = None
     configurable_exploration: bool = False
+    weighs_events: bool = False
     published: datetime = datetime(2019, 6, 10, tzinfo=UTC)
 
     @property
@@ -160,6 +162,7 @@ _ALL: Final = (
         description="Learns which items come next from the order of each user's interactions; events count at once.",
         trainable=True,
         hyper_parameters=_NETWORK,
+        weighs_events=True,
         published=datetime(2024, 1, 1, tzinfo=UTC),
     ),
     RecipeFacts(
@@ -180,6 +183,7 @@ _ALL: Final = (
         description="Puts given items into the order that fits a user, learnt as by aws-user-personalization-v2.",
         trainable=True,
         hyper_parameters=_NETWORK,
+        weighs_events=True,
         published=datetime(2024, 1, 1, tzinfo=UTC),
     ),
     RecipeFacts("aws-personalized-ranking", "PERSONALIZED_RANKING", feature_transformation="JSON-percentile-filtering"),

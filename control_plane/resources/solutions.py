@@ -8,9 +8,10 @@ from typing import Any
 
 from common.errors import ResourceInUse, invalid
 from control_plane.catalogue.tables import Campaign, DatasetGroup, Solution, SolutionVersion
+from control_plane.domain.events import check_event_type
 from control_plane.domain.fields import check_name, check_tags, not_built
 from control_plane.domain.recipes import trainable_recipe
-from control_plane.domain.solutions import check_event_type, check_solution
+from control_plane.domain.solutions import check_solution
 from control_plane.domain.states import BLOCKING, Status
 from control_plane.jobs.orders import enqueue
 from control_plane.jobs.payloads import StorageRemoval
@@ -71,8 +72,8 @@ class Solutions(ResourceOperations):
         recipe = trainable_recipe(request.recipe_arn)
         if request.perform_incremental_update:
             raise invalid("performIncrementalUpdate", got=True, want=f"false: {recipe.name} has no incremental updates")
-        check_solution(recipe, config, perform_hpo=request.perform_hpo)
         event_type = check_event_type(request.event_type)
+        check_solution(recipe, config, perform_hpo=request.perform_hpo, event_type=event_type)
         tags = check_tags(request.tags)
         now = self._now()
         solution = Solution(

@@ -11,9 +11,10 @@ from common.errors import ResourceAlreadyExists, ResourceInUse, invalid
 from control_plane.catalogue import Unit
 from control_plane.catalogue.tables import Dataset, DatasetImportJob, EventTracker, Job, Solution, SolutionVersion
 from control_plane.domain.evaluations import Verdict, verdict_of
+from control_plane.domain.events import check_event_columns
 from control_plane.domain.fields import already_exists, check_name, check_tags
 from control_plane.domain.schemas import DatasetType
-from control_plane.domain.solutions import check_event_type_column, check_training_mode
+from control_plane.domain.solutions import check_training_mode
 from control_plane.domain.states import BLOCKING, STOPPABLE, Status
 from control_plane.environment import Environment
 from control_plane.jobs.orders import Stop, enqueue, request_stop
@@ -107,7 +108,8 @@ class SolutionVersions(ResourceOperations):
                 got=solution.arn,
                 want=f"interactions in {interactions.arn}: import some, or create an event tracker and put events",
             )
-        check_event_type_column(solution.event_type, dataset_table(unit, interactions).schema)
+        schema = dataset_table(unit, interactions).schema
+        check_event_columns(solution.event_type, solution.solution_config or {}, schema=schema)
         return datasets
 
     def describe(self, arn: str) -> SolutionVersion:

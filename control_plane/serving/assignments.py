@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from control_plane.catalogue import Unit
 from control_plane.catalogue.tables import Campaign, Deployment, EventTracker, SolutionVersion
+from control_plane.domain.events import EventRule, event_rules
 from control_plane.domain.states import CREATING, DELETING
 from control_plane.serving.revisions import current_revision
 
@@ -25,6 +26,7 @@ class Assignment:
     tracking_ids: tuple[str, ...]
     dataset_group_arn: str
     event_type: str | None
+    event_rules: tuple[EventRule, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +74,5 @@ def _assignment(unit: Unit, campaign: Campaign, deployment: Deployment) -> Assig
         tracking_ids=tuple(sorted(tracker.tracking_id for tracker in trackers)),
         dataset_group_arn=version.dataset_group_arn,
         event_type=version.event_type,
+        event_rules=event_rules(version.solution_config or {}),
     )

@@ -40,6 +40,7 @@ class Observed:
         item_vectors: float32 [n_items, d], of the network.
         log_shares: float32 [n_items], logarithms of the items' shares of all interactions.
         repeat_bias: The best single bias of items that were used before.
+        weights: float32 [m], how much each counts; not all 0.
     """
 
     histories: Histories
@@ -48,6 +49,7 @@ class Observed:
     item_vectors: FloatArray
     log_shares: FloatArray
     repeat_bias: float
+    weights: FloatArray
 
 
 def learn_blend(observed: Observed, followers: Followers, *, n_event_types: int) -> Blend:
@@ -89,6 +91,9 @@ class _Posterior:
         # Spread over all, as neighbours belong to one user.
         chosen = np.arange(self._rows) * total // self._rows
         self._n_event_types = n_event_types
+        mass = observed.weights[chosen].astype(np.float64)
+        # Those that are chosen may weigh nothing; they count alike then.
+        self._mass: Floats = mass / mass.mean() if mass.any() else np.ones(self._rows)
         self._logits: FloatArray = observed.queries[chosen] @ observed.item_vectors.T
         self._log_shares = observed.log_shares
         self._repeat_bias = observed.repeat_bias
@@ -107,7 +112,7 @@ class _Posterior:
         self._variances[:_FACTORS] = _FACTOR_VARIANCE
 
     def loss_and_gradient(self, weights: Floats) -> tuple[float, Floats]:
-        """Return the mean negative log posterior, and its slope in each weight."""
+        """Return the weighted mean of the negative log posterior, and its slope in each weight."""
         network, rules, scale = np.exp(weights[[0, 2, 3]])
         places = np.exp(weights[4:_FACTORS])
         recency = weights[_FACTORS:-COUNT_BUCKETS]
@@ -125,8 +130,8 @@ class _Posterior:
         totals = scores.sum(axis=1, dtype=np.float64)
         likelihood -= np.log(totals)
         # From here on `scores` is the slope of the loss in each score.
-        scores *= (1.0 / (totals * self._rows)).astype(np.float32)[:, None]
-        flat[self._targets] -= np.float32(1.0 / self._rows)
+        scores *= (self._mass / (totals * self._rows)).astype(np.float32)[:, None]
+        flat[self._targets] -= (self._mass / self._rows).astype(np.float32)
 
         of_pairs = flat[self._pairs].astype(np.float64)
         of_raw = of_pairs * rules / (scale + raw)
@@ -146,7 +151,7 @@ class _Posterior:
         distance = weights - self.start
         gradient += distance / self._variances / self._rows
         prior = 0.5 * float(np.square(distance) @ (1.0 / self._variances)) / self._rows
-        return prior - float(likelihood.mean()), gradient
+        return prior - float((self._mass * likelihood).mean()), gradient
 
     def blend(self, weights: Floats) -> Blend:
         """Return the weights as they are applied."""

@@ -15,6 +15,7 @@ from recipes.evaluation.metrics import (
     further_values,
     personalize_values,
     published,
+    weighted_values,
 )
 from recipes.evaluation.ranking import CatalogueScores, both_lists
 from recipes.evaluation.split import Split
@@ -90,4 +91,8 @@ class Exam:
     def _measure(self, lists: ItemIndexes, relevant: Histories) -> Measurement:
         hits = find_hits(lists, relevant=relevant, strata=self.facts.strata)
         further = further_values(hits, recommended=lists, facts=self.facts)
-        return Measurement(coverage(lists, n_items=len(self.facts)), personalize_values(hits).beside(further))
+        values = personalize_values(hits).beside(further)
+        weights = self.split.training.event_weights
+        if weights is not None:
+            values = values.beside(weighted_values(lists, relevant=relevant, event_weights=weights))
+        return Measurement(coverage(lists, n_items=len(self.facts)), values)

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recipes.evaluation.items import STRATA, ItemFacts
-from recipes.interface import Histories, ItemIndexes
+from recipes.interface import FloatArray, Histories, ItemIndexes
 
 __all__ = [
     "LIST_LENGTH", "Hits", "UserValues", "coverage", "find_hits", "further_values", "hit_rate", "ndcg",
-    "personalize_metrics", "personalize_values", "published",
+    "personalize_metrics", "personalize_values", "published", "weighted_values",
 ]  # fmt: skip
 
 #: Length of the lists that Personalize evaluates.
@@ -174,20 +174,60 @@ def coverage(recommended: ItemIndexes, *, n_items: int) -> float:
     return len(np.unique(recommended[recommended >= 0])) / n_items
 
 
-def personalize_metrics(recommended: ItemIndexes, *, relevant: Histories, n_items: int) -> dict[str, float]:
+def personalize_metrics(
+    recommended: ItemIndexes, *, relevant: Histories, n_items: int, event_weights: FloatArray | None = None
+) -> dict[str, float]:
     """Work out Personalize's metrics of item recipes.
 
     Args:
         recommended: int32 [m, up to 25], the list of each test user, best first.
         relevant: The hidden items of the same users; an item counts once.
         n_items: Items of the catalogue.
+        event_weights: float32 [event types + 1], what a hit is worth by the action of the hidden interaction, the best
+            where an item has several; configured weights with a mean of 1. None for solutions without them.
 
     Returns:
         `coverage`, `mean_reciprocal_rank_at_25`, and `normalized_discounted_cumulative_gain_at_` and `precision_at_`
-        for 5, 10 and 25.
+        for 5, 10 and 25; with event weights `normalized_discounted_cumulative_gain_with_event_weights_at_` too.
     """
     hits = find_hits(recommended, relevant=relevant, strata=np.zeros(n_items, np.int8))
-    return {"coverage": coverage(recommended, n_items=n_items), **personalize_values(hits).named()}
+    values = personalize_values(hits)
+    if event_weights is not None:
+        values = values.beside(weighted_values(recommended, relevant=relevant, event_weights=event_weights))
+    return {"coverage": coverage(recommended, n_items=n_items), **values.named()}
+
+
+def weighted_values(recommended: ItemIndexes, *, relevant: Histories, event_weights: FloatArray) -> UserValues:
+    """Work out Personalize's gain where a hit is worth what its event weighs.
+
+    `normalized_discounted_cumulative_gain_with_event_weights_at_k` is the discounted sum of the hits' worth up to k,
+    over that of a list that begins with the same hits, those that are worth most first.
+
+    Args:
+        recommended: int32 [m, up to LIST_LENGTH], the list of each user; -1 is no item.
+        relevant: Of the same users; an item is worth the best of its hidden interactions.
+        event_weights: float32 [event types + 1], by action; configured weights with a mean of 1.
+    """
+    rewards = _rewards(recommended, relevant, event_weights)
+    found = {}
+    for cut in _CUTS:
+        made = rewards[:, :cut]
+        best = -np.sort(-made, axis=1) @ _DISCOUNTS[:cut]
+        gains = np.divide(made @ _DISCOUNTS[:cut], best, out=np.zeros(len(made)), where=best > 0.0)
+        found[f"normalized_discounted_cumulative_gain_with_event_weights_at_{cut}"] = gains
+    return _means(found, counted=relevant.lengths() > 0)
+
+
+def _rewards(recommended: ItemIndexes, relevant: Histories, event_weights: FloatArray) -> NDArray[np.float64]:
+    """Return what each place of each list earns: float64 [m, LIST_LENGTH], 0 for misses."""
+    rewards = np.zeros((len(recommended), LIST_LENGTH))
+    for row, items in enumerate(recommended):
+        hidden = relevant.of(row)
+        worth: dict[int, float] = {}
+        for item, weight in zip(hidden.items.tolist(), event_weights[hidden.actions].tolist(), strict=True):
+            worth[item] = max(weight, worth.get(item, 0.0))
+        rewards[row, : len(items)] = [worth.get(item, 0.0) for item in items.tolist()]
+    return rewards
 
 
 def published(values: Mapping[str, float]) -> dict[str, float]:
@@ -195,14 +235,15 @@ def published(values: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in values.items()}
 
 
-def hit_rate(ranks: NDArray[np.int64], limit: int) -> float:
-    """Share of targets ranked 1 to `limit`: HR@k, which is recall@k when every user has one target."""
-    return float((ranks <= limit).mean())
+def hit_rate(ranks: NDArray[np.int64], limit: int, *, weights: FloatArray | None = None) -> float:
+    """Share of targets ranked 1 to `limit`: HR@k, which is recall@k when every user has one target.
 
-
-def ndcg(ranks: NDArray[np.int64], limit: int) -> float:
-    """Normalised discounted cumulative gain of one target a user: the mean of 1 / log2(1 + rank) up to `limit`."""
-    return float(np.where(ranks <= limit, 1.0 / np.log2(1.0 + ranks), 0.0).mean())
+    Args:
+        ranks: int64 [m], from 1.
+        limit: k.
+        weights: float32 [m], how much each counts, not all 0; None for 1.
+    """
+    return _mean((ranks <= limit).astype(np.float64), weights)
 
 
 def _means(found: Mapping[str, NDArray[np.float64]], *, counted: NDArray[np.bool_]) -> UserValues:
@@ -210,3 +251,19 @@ def _means(found: Mapping[str, NDArray[np.float64]], *, counted: NDArray[np.bool
     gains = np.stack(list(found.values()), axis=1)
     weights = np.repeat(counted[:, None].astype(np.float64), gains.shape[1], axis=1)
     return UserValues(tuple(found), gains * weights, weights)
+
+
+def ndcg(ranks: NDArray[np.int64], limit: int, *, weights: FloatArray | None = None) -> float:
+    """Normalised discounted cumulative gain of one target a user; the arguments of `hit_rate`.
+
+    Returns:
+        The mean of 1 / log2(1 + rank) up to `limit`.
+    """
+    return _mean(np.where(ranks <= limit, 1.0 / np.log2(1.0 + ranks), 0.0), weights)
+
+
+def _mean(values: NDArray[np.float64], weights: FloatArray | None) -> float:
+    if weights is None:
+        return float(values.mean())
+    mass = weights.astype(np.float64)
+    return float((values * mass).sum() / mass.sum())

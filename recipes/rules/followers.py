@@ -50,14 +50,22 @@ class RuleShape:
     follower_power: float = 0.3
 
 
-def count_pairs(histories: Histories, *, n_items: int) -> tuple[Cooccurrence, FloatArray]:
+def count_pairs(
+    histories: Histories, *, n_items: int, weights: FloatArray | None = None
+) -> tuple[Cooccurrence, FloatArray]:
     """Count followers up to `WINDOW` places on, each 1 / distance.
+
+    Args:
+        histories: To count in.
+        n_items: Items of the catalogue.
+        weights: float32 [total], what each step counts as a follower and for popularity; None for 1.
 
     Returns:
         The counts, and the popularity of each item, at least 1: float32 [n_items].
     """
-    popularity = np.maximum(np.bincount(histories.items, minlength=n_items), 1).astype(np.float32)
-    return count_followers(histories, n_items=n_items, window=WINDOW), popularity
+    uses = np.bincount(histories.items, weights=weights, minlength=n_items)
+    popularity = np.maximum(uses, 1).astype(np.float32)
+    return count_followers(histories, n_items=n_items, window=WINDOW, weights=weights), popularity
 
 
 def strengths_of(counted: Cooccurrence, popularity: FloatArray, *, follower_power: float) -> Cooccurrence:
@@ -78,7 +86,15 @@ class Followers:
     rules: Cooccurrence
 
     @classmethod
-    def count(cls, histories: Histories, *, n_items: int, shape: RuleShape | None = None, kept: int = KEPT) -> Self:
+    def count(
+        cls,
+        histories: Histories,
+        *,
+        n_items: int,
+        shape: RuleShape | None = None,
+        kept: int = KEPT,
+        weights: FloatArray | None = None,
+    ) -> Self:
         """Count pairs, and keep the strongest rules of each item.
 
         Args:
@@ -86,9 +102,10 @@ class Followers:
             n_items: Items of the catalogue.
             shape: Of the rules.
             kept: Rules kept for an item.
+            weights: As of `count_pairs`.
         """
         shape = shape or RuleShape()
-        pairs, popularity = count_pairs(histories, n_items=n_items)
+        pairs, popularity = count_pairs(histories, n_items=n_items, weights=weights)
         counted = pairs.with_transpose(shape.backward)
         return cls(strengths_of(counted, popularity, follower_power=shape.follower_power).strongest(kept))
 

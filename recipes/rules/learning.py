@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recipes.evaluation.metrics import ndcg
-from recipes.interface import Histories, ItemIndexes
+from recipes.interface import FloatArray, Histories, ItemIndexes
 from recipes.rules.followers import PLACES, Followers, RuleShape, count_pairs, strengths_of
 
 __all__ = ["learn_shape"]
@@ -18,7 +18,15 @@ _MAX_ROWS = 1024
 _LIMIT = 10
 
 
-def learn_shape(learnt: Histories, *, shown: Histories, targets: ItemIndexes, n_items: int) -> RuleShape:
+def learn_shape(
+    learnt: Histories,
+    *,
+    shown: Histories,
+    targets: ItemIndexes,
+    n_items: int,
+    weights: FloatArray | None = None,
+    target_weights: FloatArray | None = None,
+) -> RuleShape:
     """Choose the shape of greatest NDCG@10 on held-out steps.
 
     Steps back to an item of the history do not count: what is used again is not for rules to tell. Older items of a
@@ -29,15 +37,18 @@ def learn_shape(learnt: Histories, *, shown: Histories, targets: ItemIndexes, n_
         shown: What came before each held-out step.
         targets: int32 [m], the items of these steps.
         n_items: Items of the catalogue.
+        weights: As of `count_pairs`.
+        target_weights: float32 [m], how much each held-out step counts; None for 1.
     """
-    pairs, popularity = count_pairs(learnt, n_items=n_items)
+    pairs, popularity = count_pairs(learnt, n_items=n_items, weights=weights)
     rows = _new_steps(shown, targets)
+    counts = None if target_weights is None or not target_weights[rows].any() else target_weights[rows]
     best, best_reached = RuleShape(), -1.0
     for backward in _BACKWARD:
         counted = pairs.with_transpose(backward)
         for power in _FOLLOWER_POWERS:
             rules = Followers(strengths_of(counted, popularity, follower_power=power))
-            reached = _judge(rules, shown, targets, rows)
+            reached = _judge(rules, shown, targets, rows, counts)
             if reached > best_reached:
                 best, best_reached = RuleShape(backward, power), reached
     return best
@@ -54,7 +65,11 @@ def _new_steps(shown: Histories, targets: ItemIndexes) -> np.ndarray[tuple[int],
 
 
 def _judge(
-    rules: Followers, shown: Histories, targets: ItemIndexes, rows: np.ndarray[tuple[int], np.dtype[np.int64]]
+    rules: Followers,
+    shown: Histories,
+    targets: ItemIndexes,
+    rows: np.ndarray[tuple[int], np.dtype[np.int64]],
+    counts: FloatArray | None,
 ) -> float:
     """Return the NDCG@10 of rules alone, 0 without rows; items that no rule leads to are never found."""
     weights = (1.0 / np.arange(1, PLACES + 1)).astype(np.float32)
@@ -65,4 +80,4 @@ def _judge(
         wanted = strengths[items == targets[row]]
         if len(wanted):
             ranks[place] = int((strengths[~np.isin(items, history.items)] >= wanted[0]).sum())
-    return ndcg(ranks, _LIMIT) if len(rows) else 0.0
+    return ndcg(ranks, _LIMIT, weights=counts) if len(rows) else 0.0

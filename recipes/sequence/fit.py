@@ -77,23 +77,31 @@ class SequenceFitter:
         """Learn from the data; the last items of the validation users are used to decide when to stop.
 
         Raises:
-            InvalidInput: No user has two interactions.
+            InvalidInput: No user has two interactions, or all weigh nothing.
         """
         config = self._config
-        histories, weights = data.histories(), self._weights(data)
-        validation, kept = hold_out(histories, wanted=config.validation_targets, seed=self._seed)
+        histories, worth, weights = data.histories(), data.target_weights(), self._weights(data)
+        validation, kept = hold_out(histories, wanted=config.validation_targets, seed=self._seed, weights=worth)
         training = histories.where(kept)
+        if not worth[kept].any():
+            raise invalid("eventsConfig", got="events of weight 0 alone", want="some of a type that weighs more")
         counts = np.bincount(training.items, minlength=data.n_items)
+        uses = _uses(training, worth[kept], n_items=data.n_items)
         self._rule_shape = learn_shape(
-            training, shown=validation.histories, targets=validation.targets, n_items=data.n_items
+            training,
+            shown=validation.histories,
+            targets=validation.targets,
+            n_items=data.n_items,
+            weights=worth[kept],
+            target_weights=validation.weights,
         )
-        self._followers = Followers.count(training, n_items=data.n_items, shape=self._rule_shape)
+        self._followers = Followers.count(training, n_items=data.n_items, shape=self._rule_shape, weights=worth[kept])
         watched = validation.sample(max(_WATCHED, _WATCHED_SCORES // data.n_items))
         # Shapes hold for `extend` too, whose steps are then compiled already.
         learner = self._learner = Learner(
             self._network, config, counts=counts, shapes=choose_shapes(config, histories), seed=self._seed
         )
-        state = learner.begin(self._begin(training, counts, n_event_types=len(data.event_types)))
+        state = learner.begin(self._begin(training, uses, n_event_types=len(data.event_types)))
         began, best, best_epoch = time.monotonic(), -1.0, 0
         for epoch in range(1, config.epochs + 1):
             state, loss = learner.epoch(state, training, weights[kept], number=epoch)
@@ -112,8 +120,8 @@ class SequenceFitter:
                 break
             if config.time_limit_seconds is not None and time.monotonic() - began >= config.time_limit_seconds:
                 break
-        self._learn_blend(validation, counts, n_event_types=len(data.event_types))
-        return self._finished(counts)
+        self._learn_blend(validation, uses, n_event_types=len(data.event_types))
+        return self._finished(uses)
 
     def extend(self, data: TrainingData) -> SequenceScorer:
         """Continue on all of the data, nothing held out, for a fixed number of epochs.
@@ -123,7 +131,7 @@ class SequenceFitter:
         """
         if self._learner is None or self._parameters is None or len(self._parameters["item_biases"]) != data.n_items:
             raise invalid("data", got=f"{data.n_items} items", want="the items of a `fit` before")
-        histories, weights = data.histories(), self._weights(data)
+        histories, worth, weights = data.histories(), data.target_weights(), self._weights(data)
         state = self._learner.begin(self._parameters)
         for epoch in range(_EXTENSION_EPOCHS):
             done = epoch / _EXTENSION_EPOCHS
@@ -137,32 +145,35 @@ class SequenceFitter:
                 metrics={"training_loss": loss},
             )
         self._parameters = _to_numpy(state.parameters)
-        self._followers = Followers.count(histories, n_items=data.n_items, shape=self._rule_shape)
-        return self._finished(np.bincount(histories.items, minlength=data.n_items))
+        self._followers = Followers.count(histories, n_items=data.n_items, shape=self._rule_shape, weights=worth)
+        return self._finished(_uses(histories, worth, n_items=data.n_items))
 
-    def _begin(self, training: Histories, counts: NDArray[np.int64], *, n_event_types: int) -> dict[str, FloatArray]:
+    def _begin(self, training: Histories, uses: NDArray[np.float64], *, n_event_types: int) -> dict[str, FloatArray]:
         """Begin where counting leads: embeddings from what occurs together, biases from popularity."""
-        together = count_followers(training, n_items=len(counts), window=_WINDOW).with_transpose(1.0)
-        strength = np.zeros(len(counts), np.float32)
+        together = count_followers(training, n_items=len(uses), window=_WINDOW).with_transpose(1.0)
+        strength = np.zeros(len(uses), np.float32)
         np.add.at(strength, together.rows(), together.values)
         directions = leading_directions(
             together.scaled(1.0 / np.sqrt(strength + 1.0)), count=self._network.width, seed=self._seed
         )
         return self._network.initial_parameters(
             item_directions=directions,
-            item_biases=_log_shares(counts),
+            item_biases=_log_shares(uses),
             n_event_types=n_event_types,
             seed=self._seed,
         )
 
     def _weights(self, data: TrainingData) -> FloatArray:
-        """Weigh targets by how new they are: 1/2 for the oldest to 1 for the newest, by rank among all times."""
-        times = data.interactions.timestamp
+        """Weigh targets by what was done and how new they are.
+
+        Newness goes from 1/2 for the oldest to 1 for the newest, by rank among all times.
+        """
+        times, worth = data.interactions.timestamp, data.target_weights()
         if not self._weigh_recency or not len(times):
-            return np.ones(len(times), np.float32)
-        # Rows of one time get one rank; where all times are equal, all weigh 1.
+            return worth
+        # Rows of one time get one rank; where all times are equal, all weigh alike.
         newer = len(times) - np.searchsorted(np.sort(times), times, side="right")
-        return (1.0 - 0.5 * newer / len(times)).astype(np.float32)
+        return worth * (1.0 - 0.5 * newer / len(times)).astype(np.float32)
 
     def _judge(self, arrays: dict[str, FloatArray], validation: Validation) -> tuple[float, float]:
         """Return the repeat bias that the held-out steps ask for, and the network's NDCG@10 with it."""
@@ -170,25 +181,30 @@ class SequenceFitter:
         plain = self._scorer(arrays, blend=Blend.of_network(n_event_types=n_event_types))
         queries = plain.queries(validation.histories)
         bias = learn_repeat_bias(
-            plain.item_vectors, queries, histories=validation.histories, targets=validation.targets
+            plain.item_vectors,
+            queries,
+            histories=validation.histories,
+            targets=validation.targets,
+            weights=validation.weights,
         )
         plain.blend = Blend.of_network(n_event_types=n_event_types, repeat_bias=bias)
         return bias, validation.judge(plain, queries=queries)[0]
 
-    def _learn_blend(self, validation: Validation, counts: NDArray[np.int64], *, n_event_types: int) -> None:
+    def _learn_blend(self, validation: Validation, uses: NDArray[np.float64], *, n_event_types: int) -> None:
         assert self._parameters is not None
         assert self._followers is not None
         plain = self._scorer(self._parameters, blend=Blend.of_network(n_event_types=n_event_types))
         observed = Observed(
             validation.histories,
             validation.targets,
+            weights=validation.weights,
             queries=plain.queries(validation.histories),
             item_vectors=plain.item_vectors,
-            log_shares=_log_shares(counts),
+            log_shares=_log_shares(uses),
             repeat_bias=self.report["repeat_bias"],
         )
         self._blend = learn_blend(observed, self._followers, n_event_types=n_event_types)
-        reached, hits = validation.judge(self._finished(counts))
+        reached, hits = validation.judge(self._finished(uses))
         self.report = {
             **self.report, "validation_ndcg_at_10": reached, "validation_hit_rate_at_10": hits,
             "blend_network": self._blend.network, "blend_rules": self._blend.rules,
@@ -204,9 +220,9 @@ class SequenceFitter:
         vectors = blend.item_vectors(arrays["item_embeddings"], arrays["item_biases"], shares)
         return self._network.scorer(vectors, rest, blend=blend, followers=self._followers)
 
-    def _finished(self, counts: NDArray[np.int64]) -> SequenceScorer:
+    def _finished(self, uses: NDArray[np.float64]) -> SequenceScorer:
         assert self._parameters is not None
-        return self._scorer(self._parameters, blend=self._blend, log_shares=_log_shares(counts))
+        return self._scorer(self._parameters, blend=self._blend, log_shares=_log_shares(uses))
 
 
 def _to_numpy(parameters: Parameters) -> dict[str, FloatArray]:
@@ -214,7 +230,13 @@ def _to_numpy(parameters: Parameters) -> dict[str, FloatArray]:
     return {name: np.array(value) for name, value in parameters.items()}
 
 
-def _log_shares(counts: NDArray[np.int64]) -> FloatArray:
+def _uses(histories: Histories, worth: FloatArray, *, n_items: int) -> NDArray[np.float64]:
+    """Add up what the interactions with each item are worth: float64 [n_items]."""
+    uses: NDArray[np.float64] = np.bincount(histories.items, weights=worth, minlength=n_items).astype(np.float64)
+    return uses
+
+
+def _log_shares(uses: NDArray[np.float64]) -> FloatArray:
     """Return the logarithms of the items' shares of all interactions, smoothed: float32 [n_items]."""
-    shares: FloatArray = np.log((counts + 0.5) / (counts.sum() + 0.5 * len(counts))).astype(np.float32)
+    shares: FloatArray = np.log((uses + 0.5) / (uses.sum() + 0.5 * len(uses))).astype(np.float32)
     return shares

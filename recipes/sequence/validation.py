@@ -25,16 +25,19 @@ class Validation:
     Attributes:
         histories: What came before each.
         targets: int32 [m], the items.
+        weights: float32 [m], how much each counts; not all 0.
     """
 
     histories: Histories
     targets: ItemIndexes
+    weights: FloatArray
 
     def sample(self, limit: int) -> Validation:
         """Return at most `limit` of the steps, spread over all, as neighbours belong to one user."""
         total = len(self.targets)
         chosen = np.arange(min(total, limit)) * total // min(total, limit)
-        return Validation(self.histories.take(chosen), self.targets[chosen])
+        weights = self.weights[chosen] if self.weights[chosen].any() else np.ones(len(chosen), np.float32)
+        return Validation(self.histories.take(chosen), self.targets[chosen], weights)
 
     def judge(self, scorer: Scorer, *, queries: FloatArray | None = None) -> tuple[float, float]:
         """Return NDCG@10 and HR@10 of a scorer, by full ranking.
@@ -49,10 +52,12 @@ class Validation:
             histories=self.histories,
             targets=self.targets,
         )
-        return ndcg(ranks, 10), hit_rate(ranks, 10)
+        return ndcg(ranks, 10, weights=self.weights), hit_rate(ranks, 10, weights=self.weights)
 
 
-def hold_out(histories: Histories, *, wanted: int, seed: int) -> tuple[Validation, NDArray[np.bool_]]:
+def hold_out(
+    histories: Histories, *, wanted: int, seed: int, weights: FloatArray | None = None
+) -> tuple[Validation, NDArray[np.bool_]]:
     """Choose steps to hold out: the last one of each of `wanted` users; of fewer users, several each.
 
     Where there are too few users, up to a tenth of a user's steps are held out.
@@ -61,6 +66,8 @@ def hold_out(histories: Histories, *, wanted: int, seed: int) -> tuple[Validatio
         histories: Everything that is known.
         wanted: Steps to hold out.
         seed: Decides which users.
+        weights: float32 [total], how much each step counts; None for 1. Held-out ones count alike where all of them
+            weigh nothing.
 
     Returns:
         The held-out steps, and which steps are left: bool [total].
@@ -81,4 +88,7 @@ def hold_out(histories: Histories, *, wanted: int, seed: int) -> tuple[Validatio
     places = histories.offsets[owners + 1] - ages
     kept = np.ones(len(histories.items), bool)
     kept[places] = False
-    return Validation(histories.before(owners, lengths[owners] - ages), histories.items[places]), kept
+    chosen = np.ones(len(places), np.float32)
+    if weights is not None and weights[places].any():
+        chosen = weights[places]
+    return Validation(histories.before(owners, lengths[owners] - ages), histories.items[places], chosen), kept

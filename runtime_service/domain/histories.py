@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RecentEvent", "Steps", "known_steps", "newer_events"]
+__all__ = ["EventRule", "RecentEvent", "Steps", "known_steps", "newer_events"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class RecentEvent:
         event_type: E.g. `watch`.
         item_id: The item.
         fingerprint: Stands for the event's id: an event that was sent twice counts once.
+        value: The event's value; NaN for none.
     """
 
     offset: int
@@ -30,19 +32,44 @@ class RecentEvent:
     event_type: str
     item_id: str
     fingerprint: int
+    value: float = math.nan
 
 
-def newer_events(events: Iterable[RecentEvent], *, watermark: int, event_type: str | None) -> list[RecentEvent]:
+@dataclass(frozen=True, slots=True)
+class EventRule:
+    """Events that count.
+
+    Attributes:
+        event_type: Their type, exactly; None for any.
+        least_value: Their value at least, so that events without one do not count; None for any.
+    """
+
+    event_type: str | None
+    least_value: float | None
+
+    def takes(self, event: RecentEvent) -> bool:
+        """Whether an event counts by this rule."""
+        if self.event_type is not None and event.event_type != self.event_type:
+            return False
+        return self.least_value is None or event.value >= self.least_value
+
+
+def newer_events(
+    events: Iterable[RecentEvent], *, watermark: int, event_type: str | None, rules: Sequence[EventRule] = ()
+) -> list[RecentEvent]:
     """Return the events that a snapshot does not contain, oldest first.
 
     Args:
         events: In the order of their arrival.
         watermark: Offset of the last event that the snapshot contains.
         event_type: The only type that counts; None for all.
+        rules: Events count that one of them takes; without rules all do.
     """
     found = [
         event for event in events if event.offset > watermark and (event_type is None or event.event_type == event_type)
     ]
+    if rules:
+        found = [event for event in found if any(rule.takes(event) for rule in rules)]
     found.sort(key=lambda event: event.millis)  # stable: events of one moment stay as they came
     return found
 

@@ -6,6 +6,7 @@ with them, and both change in one transaction.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,6 +29,7 @@ class LoggedEvent:
         event_type: E.g. `watch`.
         event_id: Equal for an event that is sent again.
         millis: When it happened, milliseconds since 1970-01-01 UTC.
+        value: The event's value; NaN for none.
     """
 
     offset: int
@@ -38,6 +40,7 @@ class LoggedEvent:
     event_type: str
     event_id: str
     millis: int
+    value: float = math.nan
 
 
 class RecentHistory(Protocol):

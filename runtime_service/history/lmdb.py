@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from runtime_service.history.trust import is_trusted, mark_closed, mark_open
 
 __all__ = ["LmdbHistoryReader", "LmdbHistoryWriter", "prepare_history"]
 
-_FORMAT: Final = b"1"
+_FORMAT: Final = b"2"
 _FORMAT_KEY, _OFFSET_KEY = b"format", b"next_offset"
 _HISTORIES, _STATE = b"histories", b"state"
 _MAX_READERS: Final = 1024
@@ -169,12 +170,13 @@ class _Changes:
                 self._move(session, key, event.offset)
         if event.item_id and (event.user_id or event.session_id):
             fingerprint = int.from_bytes(_digest(event.event_id or str(event.offset), size=8), "little")
-            self._append(key, RecentEvent(event.offset, event.millis, event.event_type, event.item_id, fingerprint))
+            recent = RecentEvent(event.offset, event.millis, event.event_type, event.item_id, fingerprint, event.value)
+            self._append(key, recent)
 
     def _move(self, session: bytes, user: bytes, offset: int) -> None:
         """Give a user what a session did before; it counts from the event on that tied the two."""
         for event in self._history(session):
-            self._append(user, RecentEvent(offset, event.millis, event.event_type, event.item_id, event.fingerprint))
+            self._append(user, replace(event, offset=offset))
         self.histories[session] = []
 
     def _append(self, key: bytes, event: RecentEvent) -> None:

@@ -14,8 +14,8 @@ from runtime_service.domain.histories import RecentEvent
 __all__ = ["StoredHistory", "encode"]
 
 _HEAD = struct.Struct("<q")
-# Offset, milliseconds, fingerprint, lengths of the event type and of the item id in bytes.
-_EVENT = struct.Struct("<qqQHH")
+# Offset, milliseconds, fingerprint, value, lengths of the event type and of the item id in bytes.
+_EVENT = struct.Struct("<qqQdHH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,12 @@ class StoredHistory:
         """Return the events in the order of their arrival."""
         payload, position, found = self.payload, _HEAD.size, []
         while position < len(payload):
-            offset, millis, fingerprint, type_bytes, item_bytes = _EVENT.unpack_from(payload, position)
+            offset, millis, fingerprint, value, type_bytes, item_bytes = _EVENT.unpack_from(payload, position)
             text = position + _EVENT.size
             position = text + type_bytes + item_bytes
             event_type = payload[text : text + type_bytes].decode()
             item_id = payload[text + type_bytes : position].decode()
-            found.append(RecentEvent(offset, millis, event_type, item_id, fingerprint))
+            found.append(RecentEvent(offset, millis, event_type, item_id, fingerprint, value))
         return found
 
 
@@ -48,6 +48,7 @@ def encode(events: Sequence[RecentEvent]) -> bytes:
     parts = [_HEAD.pack(events[-1].offset)]
     for event in events:
         event_type, item_id = event.event_type.encode(), event.item_id.encode()
-        parts.append(_EVENT.pack(event.offset, event.millis, event.fingerprint, len(event_type), len(item_id)))
+        lengths = len(event_type), len(item_id)
+        parts.append(_EVENT.pack(event.offset, event.millis, event.fingerprint, event.value, *lengths))
         parts += (event_type, item_id)
     return b"".join(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import grpc.aio
 
@@ -95,4 +96,5 @@ def _to_event(event: event_log_pb2.LoggedEvent) -> LoggedEvent:
         event_type=event.event_type,
         event_id=event.event_id,
         millis=event.sent_at_millis,
+        value=event.event_value if event.HasField("event_value") else math.nan,
     )

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from recipes.interface import Adjustment, FloatArray, History, ItemIndexes
-from runtime_service.domain.histories import known_steps, newer_events
+from runtime_service.domain.histories import EventRule, known_steps, newer_events
 from runtime_service.history import RecentHistory
 from runtime_service.serving.model import Model
 from runtime_service.serving.ranked import Ranked, rank
@@ -26,6 +26,7 @@ class Assignment:
         artifact_location: Folder of the artifact in the shared store.
         dataset_group_arn: Whose events count.
         event_type: The only type of event that counts; None for all.
+        event_rules: Events count that one of them takes; without rules all do.
     """
 
     campaign_arn: str
@@ -33,6 +34,7 @@ class Assignment:
     artifact_location: str
     dataset_group_arn: str
     event_type: str | None
+    event_rules: tuple[EventRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,10 @@ class Deployment:
 
     def _continued(self, user_id: str, recent: RecentHistory) -> Query:
         model = self.model
-        newer = newer_events(recent.events(), watermark=model.watermark, event_type=self.assignment.event_type)
+        wanted = self.assignment
+        newer = newer_events(
+            recent.events(), watermark=model.watermark, event_type=wanted.event_type, rules=wanted.event_rules
+        )
         steps = known_steps(newer, index_of=model.items.index, actions=model.actions)
         history = model.continued_history(model.users.index(user_id), History(*steps))
         query = Query(model.scorer.query(history), model.scorer.adjust(history))

@@ -16,6 +16,7 @@ from common.logs import get_logger
 from common.rpc import from_rpc_error
 from protos.tailorbird.internal.v1 import serving_pb2, serving_pb2_grpc
 from runtime_service.backoff import Backoff
+from runtime_service.domain.histories import EventRule
 from runtime_service.serving.deployments import Assignment, Deployment, DeploymentTable
 from runtime_service.serving.model import Model, ModelLoader
 
@@ -193,6 +194,10 @@ def _to_assignment(item: serving_pb2.ServingAssignment) -> Assignment:
         artifact_location=item.artifact_location,
         dataset_group_arn=item.dataset_group_arn,
         event_type=item.event_type or None,
+        event_rules=tuple(
+            EventRule(rule.event_type or None, rule.least_value if rule.HasField("least_value") else None)
+            for rule in item.event_rules
+        ),
     )
 
 

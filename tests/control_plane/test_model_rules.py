@@ -13,13 +13,11 @@ from control_plane.domain.campaigns import (
 )
 from control_plane.domain.recipes import RECIPES, described_recipe, trainable_recipe
 from control_plane.domain.solutions import (
-    check_event_type,
-    check_event_type_column,
     check_solution,
     check_training_mode,
 )
 from recipes.registry import RECIPES as DECLARED
-from tests.control_plane.world import INTERACTIONS, PERSONALIZATION, avro, column
+from tests.control_plane.world import PERSONALIZATION
 
 V2 = RECIPES["aws-user-personalization-v2"]
 V1 = RECIPES["aws-user-personalization"]
@@ -27,10 +25,8 @@ POPULARITY = RECIPES["aws-popularity-count"]
 PROBES = ["-1", "0", "0.5", "1", "3", "8", "12", "16", "64", "1e9", "nan", "inf", "true", "x", ""]
 SOLUTION = "arn:aws:personalize:eu-west-1:123456789012:solution/films"
 NOT_BUILT_CONFIGS = [
-    {"eventValueThreshold": "3"},
     {"hpoConfig": {}},
     {"autoMLConfig": {}},
-    {"eventsConfig": {"eventParametersList": []}},
     {"optimizationObjective": {"itemAttribute": "PRICE"}},
     {"trainingDataConfig": {}},
     {"autoTrainingConfig": {"schedulingExpression": "rate(7 days)"}},
@@ -118,19 +114,6 @@ def test_known_recipe_that_is_not_built_is_told_from_an_unknown_one():
 def test_recipe_of_an_account_does_not_exist():
     with pytest.raises(ResourceNotFound):
         trainable_recipe("arn:aws:personalize:eu-west-1:123456789012:recipe/aws-popularity-count")
-
-
-def test_event_type_needs_its_column():
-    check_event_type_column("watch", INTERACTIONS)
-    check_event_type_column(None, avro("Interactions", column("USER_ID")))
-    with pytest.raises(InvalidInput, match="EVENT_TYPE"):
-        check_event_type_column("watch", avro("Interactions", column("USER_ID")))
-
-
-@pytest.mark.parametrize("event_type", ["", "x" * 257])
-def test_event_type_out_of_range_is_refused(event_type):
-    with pytest.raises(InvalidInput, match="`eventType`"):
-        check_event_type(event_type)
 
 
 def test_training_is_full():

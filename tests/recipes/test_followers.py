@@ -99,3 +99,12 @@ def test_rules_of_another_catalogue_are_corrupt(tmp_path):
 def test_missing_rules_are_corrupt(tmp_path):
     with pytest.raises(CorruptArtifact, match=r"rule_offsets\.npy"):
         Followers.load(tmp_path, n_items=4)
+
+
+def test_steps_count_as_followers_by_their_weights():
+    plain = rules_of([0, 1], [0, 2], n_items=3)
+    weighed = rules_of([0, 1], [0, 2], n_items=3, weights=np.array([1, 4, 1, 1], np.float32))
+
+    assert strengths(plain, 0) == pytest.approx({1: 2**-0.5, 2: 2**-0.5})
+    # Item 1 follows by 4; it is used 4 times as much, which is divided out to the power 0.3.
+    assert strengths(weighed, 0) == pytest.approx({1: 4 * 2**-0.5 * 4**-0.3, 2: 2**-0.5})

@@ -85,3 +85,42 @@ def test_hit_rate_and_gain_of_one_target():
     ranks = np.array([1, 2, 10, 11])
     assert hit_rate(ranks, 10) == pytest.approx(3 / 4)
     assert ndcg(ranks, 10) == pytest.approx((1 + 1 / math.log2(3) + 1 / math.log2(11)) / 4)
+
+
+WEIGHED = "normalized_discounted_cumulative_gain_with_event_weights_at_"
+
+
+def weighed(lists, *users, weights):
+    """Measure with hidden interactions given as (item, action)."""
+    plain = relevant(*([item for item, _ in user] for user in users))
+    actions = np.array([action for user in users for _, action in user], np.uint8)
+    hidden = Histories(plain.offsets, plain.items, actions, plain.times)
+    return personalize_metrics(
+        np.array(lists, np.int32), relevant=hidden, n_items=100, event_weights=np.array(weights, np.float32)
+    )
+
+
+def test_with_weights_a_hit_is_worth_what_its_event_weighs():
+    # A click first and a purchase second; the purchase first would have been best.
+    found = weighed([[10, 11, 12, 13, 14]], [(10, 2), (11, 1)], weights=[1.0, 1.5, 0.5])
+    expected = (0.5 + 1.5 / math.log2(3)) / (1.5 + 0.5 / math.log2(3))
+    assert [found[f"{WEIGHED}{cut}"] for cut in (5, 10, 25)] == pytest.approx([expected] * 3)
+    assert found["normalized_discounted_cumulative_gain_at_5"] == pytest.approx(1.0)
+
+
+def test_an_item_is_worth_its_best_hidden_event_and_a_miss_nothing():
+    found = weighed([[10, 11]], [(11, 2), (11, 1), (11, 2)], weights=[1.0, 1.5, 0.5])
+    assert found[f"{WEIGHED}5"] == pytest.approx(1 / math.log2(3) / 1.0)
+    assert weighed([[10, 11]], [(50, 1)], weights=[1.0, 1.0])[f"{WEIGHED}25"] == 0.0
+
+
+def test_equal_weights_give_the_plain_gain():
+    found = weighed([list(range(25))], [(3, 1), (7, 2), (24, 1)], weights=[1.0, 1.0, 1.0])
+    for cut in (5, 10, 25):
+        assert found[f"{WEIGHED}{cut}"] == pytest.approx(found[f"normalized_discounted_cumulative_gain_at_{cut}"])
+
+
+def test_targets_count_by_their_weights():
+    ranks, weights = np.array([1, 3, 50]), np.array([2, 1, 1], np.float32)
+    assert hit_rate(ranks, 10, weights=weights) == pytest.approx(3 / 4)
+    assert ndcg(ranks, 10, weights=weights) == pytest.approx((2 + 0.5) / 4)

@@ -9,12 +9,13 @@ from recipes.repeats import LIMIT, learn_repeat_bias
 N_ITEMS = 10
 
 
-def bias(repeated, *, users=200):
+def bias(repeated, *, users=200, weights=None):
     """Learn from users with one item each, under a model that finds all ten items equally likely."""
     histories = Histories.of_items(np.arange(users + 1), np.zeros(users, np.int32))
     targets = np.where(np.arange(users) < repeated, 0, 1).astype(np.int32)
     flat = np.zeros((N_ITEMS, 1), np.float32)
-    return learn_repeat_bias(flat, np.ones((users, 1), np.float32), histories=histories, targets=targets)
+    queries = np.ones((users, 1), np.float32)
+    return learn_repeat_bias(flat, queries, histories=histories, targets=targets, weights=weights)
 
 
 def test_nothing_is_added_where_the_model_is_right():
@@ -42,3 +43,9 @@ def test_an_item_used_twice_counts_once():
     targets = np.where(np.arange(200) < 20, 0, 1).astype(np.int32)
     flat, queries = np.zeros((N_ITEMS, 1), np.float32), np.ones((200, 1), np.float32)
     assert learn_repeat_bias(flat, queries, histories=histories, targets=targets) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_user_of_weight_three_counts_like_three():
+    # 50 users of weight 3 come back, 150 of weight 1 do not: a share of a half.
+    weights = np.where(np.arange(200) < 50, 3, 1).astype(np.float32)
+    assert bias(50, weights=weights) == pytest.approx(np.log(9), abs=1e-6)

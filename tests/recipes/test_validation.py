@@ -77,7 +77,17 @@ class Next:
 
 def test_a_scorer_is_judged_with_its_adjustments():
     histories = Histories.gather([History.of_items([3])])
-    validation = Validation(histories, np.array([2], np.int32))
+    validation = Validation(histories, np.array([2], np.int32), np.ones(1, np.float32))
     assert validation.judge(Next(0.0)) == pytest.approx((1 / np.log2(3), 1.0))
     assert validation.judge(Next(-2.0)) == pytest.approx((1.0, 1.0))
     assert validation.judge(Next(0.0), queries=-np.ones((1, 1), np.float32)) == pytest.approx((1 / np.log2(4), 1.0))
+
+
+def test_held_out_steps_weigh_what_they_weighed():
+    histories = walks(3, 1, 2)
+    weights = np.array([1, 2, 3, 4, 5, 6], np.float32)
+
+    assert hold_out(histories, wanted=2, seed=0, weights=weights)[0].weights.tolist() == [3, 6]
+    assert hold_out(histories, wanted=2, seed=0)[0].weights.tolist() == [1, 1]
+    nothing = np.array([1, 1, 0, 1, 1, 0], np.float32)
+    assert hold_out(histories, wanted=2, seed=0, weights=nothing)[0].weights.tolist() == [1, 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from common.errors import OffsetOutOfRange, Unavailable
 from common.rpc import Service
@@ -58,6 +58,7 @@ class Board(serving_pb2_grpc.ServingServiceServicer):
                         artifact_location=item.artifact_location,
                         dataset_group_arn=item.dataset_group_arn,
                         event_type=item.event_type,
+                        event_rules=[serving_pb2.EventRule(**asdict(rule)) for rule in item.event_rules],
                     )
                     for item in self._assignments
                 ],
@@ -81,7 +82,16 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
         """Be unavailable for the next calls."""
         self._refusals = times
 
-    def send(self, user_id: str, item_id: str, *, session_id: str = "", event_type: str = "watch", millis: int = 0):
+    def send(
+        self,
+        user_id: str,
+        item_id: str,
+        *,
+        session_id: str = "",
+        event_type: str = "watch",
+        millis: int = 0,
+        event_value: float | None = None,
+    ):
         with self._changed:
             offset = self._first + len(self._events)
             self._events.append(
@@ -94,6 +104,7 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
                     event_type=event_type,
                     item_id=item_id,
                     sent_at_millis=millis or offset,
+                    event_value=event_value,
                 )
             )
             self._changed.notify_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -11,8 +12,10 @@ from contextlib import closing
 
 import pytest
 
+from runtime_service.domain.histories import RecentEvent
 from runtime_service.history import LoggedEvent
 from runtime_service.history.lmdb import LmdbHistoryWriter, prepare_history
+from runtime_service.history.records import StoredHistory, encode
 
 MAP_BYTES = 1 << 20
 OTHER_GROUP = "arn:aws:personalize:us-east-1:000000000000:dataset-group/songs"
@@ -277,6 +280,7 @@ def test_store_that_cannot_be_read_is_made_anew(history_folder):
 WRITE = """
 import sys
 from pathlib import Path
+from runtime_service.domain.histories import RecentEvent
 from runtime_service.history import LoggedEvent
 from runtime_service.history.lmdb import LmdbHistoryWriter
 writer = LmdbHistoryWriter(Path(sys.argv[1]), max_events=1000)
@@ -332,3 +336,12 @@ def test_reader_that_was_killed_while_reading_gives_its_place_free(history_folde
 
     assert str(process.pid) in taken
     assert str(process.pid) not in writer._environment.readers()
+
+
+def test_values_of_events_are_kept_and_none_stays_none():
+    first, second = StoredHistory(
+        encode([RecentEvent(1, 5, "rate", "i", 7, 3.5), RecentEvent(2, 6, "watch", "j", 8)])
+    ).events()
+
+    assert first == RecentEvent(1, 5, "rate", "i", 7, 3.5)
+    assert math.isnan(second.value)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from common.errors import InvalidInput, ResourceNotFound
 from recipes.registry import RECIPES
-from runtime_service.domain.histories import RecentEvent, known_steps, newer_events
+from runtime_service.domain.histories import EventRule, RecentEvent, known_steps, newer_events
 from runtime_service.domain.requests import (
     check_item,
     check_items,
@@ -19,8 +21,8 @@ from runtime_service.domain.requests import (
 from tests.runtime_service.world import campaign
 
 
-def event(offset, *, millis=0, event_type="watch", item_id="a"):
-    return RecentEvent(offset, millis, event_type, item_id, offset)
+def event(offset, *, millis=0, event_type="watch", item_id="a", value=math.nan):
+    return RecentEvent(offset, millis, event_type, item_id, offset, value)
 
 
 @pytest.mark.parametrize(("count", "wanted"), [(None, 25), (0, 0), (1, 1), (500, 500)])
@@ -108,6 +110,18 @@ def test_newer_events_are_of_the_wanted_type():
     events = [event(1), event(2, event_type="click"), event(3)]
 
     assert [found.offset for found in newer_events(events, watermark=0, event_type="click")] == [2]
+
+
+def test_newer_events_are_those_that_a_rule_takes():
+    rules = [EventRule("click", None), EventRule("watch", 3.0)]
+    events = [
+        event(1, value=2.9), event(2, value=3.0), event(3), event(4, event_type="click"), event(5, event_type="buy"),
+    ]  # fmt: skip
+
+    assert [found.offset for found in newer_events(events, watermark=0, event_type=None, rules=rules)] == [2, 4]
+    any_type = [EventRule(None, 2.0)]
+    assert [found.offset for found in newer_events(events, watermark=0, event_type=None, rules=any_type)] == [1, 2]
+    assert newer_events(events, watermark=0, event_type="buy", rules=rules) == []
 
 
 def test_events_become_steps_with_known_items_their_types_and_seconds():

@@ -14,7 +14,7 @@ from common.rpc import aio_channel
 from common.testing import wait_until
 from protos.tailorbird.internal.v1 import serving_pb2_grpc
 from recipes.interface import Adjustment, History
-from runtime_service.domain.histories import RecentEvent
+from runtime_service.domain.histories import EventRule, RecentEvent
 from runtime_service.history.records import StoredHistory, encode
 from runtime_service.serving.deployments import Deployment, DeploymentTable, Query, QueryCache
 from runtime_service.serving.model import ModelLoader
@@ -128,6 +128,13 @@ def test_event_type_of_a_running_deployment_can_change(peers, watching, shelf, t
 
         wait_until(lambda: table.find(campaign()).assignment.event_type == "watch")
         assert table.find(campaign()).model is model
+
+
+def test_rules_of_events_come_with_the_assignment(peers, watching, shelf, tmp_path):
+    rules = (EventRule("buy", 0.0), EventRule(None, 2.5), EventRule("watch", None))
+    peers.board.assign(assignment(location="artifacts/personal", event_rules=rules))
+    with watching(loader(shelf, tmp_path)) as table:
+        assert wait_until(lambda: table.find(campaign())).assignment.event_rules == rules
 
 
 def test_artifact_that_is_served_already_is_not_loaded_twice(peers, watching, shelf, tmp_path):
@@ -363,6 +370,17 @@ def test_queries_are_made_anew_when_another_type_of_event_counts(deployment):
     assert (found.items.tolist(), found.scores.tolist()) == (wanted.items.tolist(), wanted.scores.tolist())
     assert found.scores.tolist() != before.scores.tolist()
     assert reassigned.cache.size == deployment.cache.size
+
+
+def test_events_that_no_rule_takes_change_nothing(deployment):
+    ruled = deployment.reassigned(assignment(event_rules=(EventRule("watch", 3.0),)))
+    low, high = (
+        StoredHistory(encode([RecentEvent(WATERMARK + place, 1, "watch", item(N_ITEMS - 2), place, value)]))
+        for place, value in ((1, 2.5), (2, 3.0))
+    )
+
+    assert best(ruled, user(0), low) == best(ruled, user(0), None)
+    assert best(ruled, user(0), high) != best(ruled, user(0), None)
 
 
 def test_queries_are_kept_when_nothing_changes(deployment):

@@ -153,5 +153,5 @@ def assignment(
         deployment_id=deployment,
         artifact_location=location,
         dataset_group_arn=GROUP,
-        event_type=more.get("event_type"),
+        **{"event_type": None, **more},
     )

@@ -7,9 +7,11 @@ import pytest
 
 from common import columns
 from common.avro import AvroSchema
+from common.errors import InvalidInput
 from common.frames import interactions_frame_schema
 from tests.control_plane.world import avro, column
 from tests.trainer.place import HEADERS, SCHEMAS, walks
+from trainer.domain.configuration import EventParameters
 from trainer.training.freezing import freeze
 from trainer.training.loading import load, number_event_types, select_interactions
 from trainer.training.order import TrainingOrder
@@ -30,8 +32,8 @@ def event(offset: int, user: str | None, item: str | None, *, session: str = "s1
     }  # fmt: skip
 
 
-def chosen(rows: pl.DataFrame, *, schema=SCHEMA, event_type=None, threshold=None):
-    return select_interactions(rows, schema, event_type=event_type, threshold=threshold)
+def chosen(rows: pl.DataFrame, *, schema=SCHEMA, event_type=None, threshold=None, events=()):
+    return select_interactions(rows, schema, event_type=event_type, threshold=threshold, events=events)
 
 
 def selected(rows: pl.DataFrame, **options):
@@ -49,6 +51,19 @@ def test_values_below_the_threshold_and_missing_ones_do_not_count():
         {"EVENT_VALUE": 2.9}, {"ITEM_ID": "i2", "EVENT_VALUE": 3.0}, {"ITEM_ID": "i3", "EVENT_VALUE": None}
     )
     assert selected(rows, threshold=3.0) == [("u1", "i2", 5)]
+
+
+def test_of_listed_types_each_has_its_own_threshold_and_no_other_counts():
+    rows = interactions(
+        {"EVENT_TYPE": "buy", "EVENT_VALUE": 2.0, "ITEM_ID": "i1"},
+        {"EVENT_TYPE": "buy", "EVENT_VALUE": 3.0, "ITEM_ID": "i2"},
+        {"EVENT_TYPE": "buy", "EVENT_VALUE": None, "ITEM_ID": "i3"},
+        {"EVENT_TYPE": "watch", "EVENT_VALUE": None, "ITEM_ID": "i4"},
+        {"EVENT_TYPE": "click", "EVENT_VALUE": 9.0, "ITEM_ID": "i5"},
+        {"EVENT_TYPE": None, "EVENT_VALUE": 9.0, "ITEM_ID": "i6"},
+    )
+    wanted = [EventParameters("buy", threshold=3.0), EventParameters("watch")]
+    assert {item for _, item, _ in selected(rows, events=wanted)} == {"i2", "i4"}
 
 
 def test_identical_interactions_count_once_bulk_or_streamed():
@@ -98,7 +113,7 @@ def order(place):
     place.bring("s3://films/a.csv")
 
     def make(*kinds: str) -> TrainingOrder:
-        snapshot = freeze(place.store, place.tables(*kinds), event_type=None)
+        snapshot = freeze(place.store, place.tables(*kinds))
         return TrainingOrder(
             store=place.settings.model_dump(), tables=snapshot.tables, recipe="aws-popularity-count",
             hyperparameters={}, event_type=None, event_value_threshold=None, seed=1, recall_floor=0.98, index_trees=5,
@@ -133,6 +148,30 @@ def test_event_types_are_numbered_by_how_often_they_occur(place, order):
 
     assert data.event_types == ("watch", "click", "buy", "rate")
     assert data.histories().of(0).actions.tolist()[:5] == [4, 2, 2, 3, 1]
+
+
+def test_weights_are_numbered_like_the_types_and_have_a_mean_of_one(place, order):
+    place.write("b.csv", *(f"u000,i{number:03},{number},buy,1" for number in range(20)))
+    place.bring("s3://films/b.csv", replace=False)
+    events = (EventParameters("buy", weight=0.3), EventParameters("watch", weight=0.1))
+
+    plain = load(place.store, order("INTERACTIONS")).data
+    data = load(place.store, order("INTERACTIONS").model_copy(update={"events": events})).data
+
+    assert plain.event_weights is None
+    assert plain.target_weights().tolist() == [1.0] * 1220
+    assert data.event_types == ("watch", "buy")
+    assert data.event_weights.tolist() == pytest.approx([1.0, 0.5, 1.5])
+    assert sorted(set(data.target_weights().tolist())) == pytest.approx([0.5, 1.5])
+
+
+def test_more_than_ten_event_types_are_refused_unless_some_are_chosen(place, order):
+    place.write("b.csv", *(f"u000,i000,{number},t{number},1" for number in range(10)))
+    place.bring("s3://films/b.csv", replace=False)
+    with pytest.raises(InvalidInput, match="more than 10 event types: watch, t0, t1"):
+        load(place.store, order("INTERACTIONS"))
+
+    assert load(place.store, order("INTERACTIONS").model_copy(update={"event_type": "watch"})).data.n_items == 40
 
 
 def test_events_without_a_type_have_the_number_of_none():
@@ -187,7 +226,7 @@ def test_what_comes_after_the_freeze_is_not_loaded(place, order):
 
 
 def test_a_snapshot_knows_the_last_event_that_it_contains(place, order):
-    assert freeze(place.store, place.tables("INTERACTIONS"), event_type=None).event_watermark == 0
+    assert freeze(place.store, place.tables("INTERACTIONS")).event_watermark == 0
     place.table().append(interactions(event(41, "u1", "i1")), app_id=columns.EVENTS_APP_ID, number=41)
-    snapshot = freeze(place.store, place.tables("INTERACTIONS", "USERS"), event_type=None)
+    snapshot = freeze(place.store, place.tables("INTERACTIONS", "USERS"))
     assert (snapshot.event_watermark, [table.version for table in snapshot.tables]) == (41, [1])

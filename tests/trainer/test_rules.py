@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from common.errors import InvalidInput
-from trainer.domain.configuration import SolutionConfiguration
+from trainer.domain.configuration import EventParameters, SolutionConfiguration
 from trainer.domain.locations import BucketLocation, is_data_file, parse_location
 from trainer.domain.problems import Problem, Report
-from trainer.domain.sufficiency import check_sufficient
+from trainer.domain.sufficiency import check_event_types, check_sufficient, check_times, told_filters
+
+BY_CLICK = " after filtering by event type: click"
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,16 @@ def test_configuration_is_read_from_the_services_own_json():
     assert SolutionConfiguration.parse("") == SolutionConfiguration({}, None)
 
 
+def test_settings_of_single_types_are_read_with_their_defaults():
+    found = SolutionConfiguration.parse(
+        '{"eventsConfig": {"eventParametersList": [{"eventType": "buy", "eventValueThreshold": 2, "weight": 0.25},'
+        ' {"eventType": "click"}]}}'
+    )
+    assert found.events == (EventParameters("buy", 2, 0.25), EventParameters("click", None, 1.0))
+    with pytest.raises(InvalidInput, match="at least one above 0"):
+        SolutionConfiguration.parse('{"eventsConfig": {"eventParametersList": [{"eventType": "a", "weight": 0}]}}')
+
+
 @pytest.mark.parametrize("text", ["[]", "{", '{"eventValueThreshold": "much"}', '{"eventValueThreshold": "nan"}'])
 def test_malformed_configurations_are_refused(text):
     with pytest.raises(InvalidInput, match="solutionConfig"):
@@ -56,29 +68,63 @@ def test_malformed_configurations_are_refused(text):
 @pytest.mark.parametrize(
     ("facts", "told"),
     [
-        ((999, 100, 100, None, None), "Create failed. Dataset has fewer than 1000 interactions. It has 999."),
-        ((0, 0, 0, "click", None), "fewer than 1000 interactions after filtering by event type: click. It has 0."),
-        ((9, 9, 9, "click", 2.5), "by event type: click and by event value: 2.5 or more. It has 9."),
-        ((9, 9, 9, None, 3.0), "interactions after filtering by event value: 3 or more. It has 9."),
-        ((1000, 500, 24, None, None), "Create failed. Dataset has fewer than 25 users with at least 2 interactions"),
-        ((9000, 8000, 79, None, None), "79 users with at least 2 interactions each, which is less than 1% of its"),
+        ((999, 100, 100, ""), "Create failed. Dataset has fewer than 1000 interactions. It has 999."),
+        ((0, 0, 0, BY_CLICK), "fewer than 1000 interactions after filtering by event type: click. It has 0."),
+        ((1000, 500, 24, ""), "Create failed. Dataset has fewer than 25 users with at least 2 interactions each. It"),
+        ((1000, 500, 24, BY_CLICK), "at least 2 interactions each after filtering by event type: click. It has 24."),
+        ((9000, 8000, 79, ""), "79 users with at least 2 interactions each, which is less than 1% of its"),
     ],
 )
 def test_too_little_data_is_told_in_the_services_words(facts, told):
-    interactions, users, users_with_two, event_type, threshold = facts
+    interactions, users, users_with_two, filters = facts
     with pytest.raises(InvalidInput) as caught:
-        check_sufficient(
-            interactions=interactions,
-            users=users,
-            users_with_two=users_with_two,
-            event_type=event_type,
-            threshold=threshold,
-        )
+        check_sufficient(interactions=interactions, users=users, users_with_two=users_with_two, filters=filters)
     assert told in caught.value.message
 
 
+def test_filters_are_told_in_the_services_words():
+    buy, click = EventParameters("buy", threshold=2.5), EventParameters("click", weight=0.5)
+
+    assert told_filters(event_type=None, threshold=None) == ""
+    assert told_filters(event_type="click", threshold=None) == BY_CLICK
+    assert told_filters(event_type="click", threshold=2.5) == f"{BY_CLICK} and by event value: 2.5 or more"
+    assert told_filters(event_type=None, threshold=3.0) == " after filtering by event value: 3 or more"
+    assert told_filters(event_type=None, threshold=None, events=[buy, click]) == (
+        " after filtering by event type: buy (event value: 2.5 or more), click"
+    )
+
+
+def test_at_most_ten_event_types_can_be_learnt_from():
+    names = [f"t{number}" for number in range(11)]
+    check_event_types(names[:10], wanted=[])
+    check_event_types(names, wanted=["t3"])
+    with pytest.raises(InvalidInput, match=r"^Create failed\. Dataset has more than 10 event types: t0, t1"):
+        check_event_types(names, wanted=[])
+
+
+def test_a_chosen_type_that_is_spelled_otherwise_is_told():
+    check_event_types(["Watch", "watch"], wanted=["watch"])
+    check_event_types(["Watch"], wanted=["click"])
+    with pytest.raises(InvalidInput, match="no interactions of event type watch, but of Watch"):
+        check_event_types(["Watch"], wanted=["watch"])
+
+
+@pytest.mark.parametrize("present", [[], ["EVENT_TYPE", "item_id"]])
+def test_types_that_are_no_types_cannot_be_chosen(present):
+    check_event_types(present, wanted=[])
+    with pytest.raises(InvalidInput, match="All values in the event_type column are either reserved keywords or null"):
+        check_event_types(present, wanted=["watch"])
+
+
+def test_segments_need_a_before_and_an_after():
+    check_times(first=5, last=5, recipe_type="USER_PERSONALIZATION")
+    check_times(first=5, last=6, recipe_type="USER_SEGMENTATION")
+    with pytest.raises(InvalidInput, match="All interactions have the same timestamp, 5: recipes of type USER_SEGM"):
+        check_times(first=5, last=5, recipe_type="USER_SEGMENTATION")
+
+
 def test_just_enough_is_enough():
-    check_sufficient(interactions=1000, users=2500, users_with_two=25, event_type="watch", threshold=1.0)
+    check_sufficient(interactions=1000, users=2500, users_with_two=25, filters=BY_CLICK)
 
 
 def test_report_counts_all_and_shows_the_first():

@@ -27,6 +27,8 @@ KEYS = {
     *(f"normalized_discounted_cumulative_gain_at_{cut}" for cut in (5, 10, 25)),
 }  # fmt: skip
 
+WEIGHED_KEYS = {f"normalized_discounted_cumulative_gain_with_event_weights_at_{cut}" for cut in (5, 10, 25)}
+
 
 def train(
     place: Place, recipe: str = "aws-popularity-count", *, watch=None, location: str = "artifacts/films-1", **more: str
@@ -120,6 +122,24 @@ def test_an_event_type_that_nobody_sent_is_too_little(filled):
 def test_a_threshold_of_the_solution_is_used(filled):
     with pytest.raises(InvalidInput, match=r"after filtering by event value: 5 or more\. It has 240"):
         train(filled, solution_config_json='{"eventValueThreshold": "5"}')
+
+
+def test_events_are_chosen_and_weighed_by_their_types(filled):
+    filled.write("b.csv", *(f"u{user:03},i{user % 40:03},1,buy,{user % 2}" for user in range(60)))
+    filled.bring("s3://films/b.csv", replace=False)
+    listed = (
+        '{"eventsConfig": {"eventParametersList": [{"eventType": "watch", "weight": 0.1}, '
+        '{"eventType": "buy", "eventValueThreshold": 1, "weight": 0.3}]}}'
+    )
+
+    result = train(filled, solution_config_json=listed)
+
+    manifest = opened(filled).manifest
+    assert set(result.metrics) == KEYS | WEIGHED_KEYS
+    assert {frozenset(item.metrics) for item in manifest.baselines} == {frozenset(KEYS | WEIGHED_KEYS)}
+    assert list(manifest.event_types) == ["watch", "buy"]
+    actions = np.load(opened(filled).folder / "history_actions.npy")
+    assert np.bincount(actions).tolist() == [0, 1200, 30]
 
 
 def test_without_any_interactions_nothing_is_started(place):

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from common.errors import invalid
 
-__all__ = ["SolutionConfiguration"]
+__all__ = ["EventParameters", "SolutionConfiguration"]
+
+
+@dataclass(frozen=True, slots=True)
+class EventParameters:
+    """Settings of the events of one type.
+
+    Attributes:
+        event_type: The type, exactly.
+        threshold: Events of a smaller value, or without one, are left out; None takes all.
+        weight: How much one counts, 0 to 1; only ratios matter.
+    """
+
+    event_type: str
+    threshold: float | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +35,12 @@ class SolutionConfiguration:
     Attributes:
         hyperparameters: Strings by name.
         event_value_threshold: Interactions of a smaller EVENT_VALUE, or without one, are left out; None takes all.
+        events: Settings by type; where there are any, interactions of other types are left out.
     """
 
     hyperparameters: Mapping[str, str]
     event_value_threshold: float | None
+    events: tuple[EventParameters, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> SolutionConfiguration:
@@ -37,7 +55,11 @@ class SolutionConfiguration:
             raise invalid("solutionConfig", got=text, want=f"a JSON object ({error})") from error
         if not isinstance(document, dict):
             raise invalid("solutionConfig", got=text, want="a JSON object")
-        return cls(document.get("algorithmHyperParameters", {}), _threshold(document.get("eventValueThreshold")))
+        return cls(
+            document.get("algorithmHyperParameters", {}),
+            _threshold(document.get("eventValueThreshold")),
+            _events(document.get("eventsConfig", {}).get("eventParametersList", ())),
+        )
 
 
 def _threshold(value: str | None) -> float | None:
@@ -50,3 +72,13 @@ def _threshold(value: str | None) -> float | None:
     if not math.isfinite(number):
         raise invalid("solutionConfig.eventValueThreshold", got=value, want="a number")
     return number
+
+
+def _events(entries: Sequence[Mapping[str, Any]]) -> tuple[EventParameters, ...]:
+    found = tuple(
+        EventParameters(entry["eventType"], entry.get("eventValueThreshold"), entry.get("weight", 1.0))
+        for entry in entries
+    )
+    if found and not any(item.weight for item in found):
+        raise invalid("solutionConfig.eventsConfig", got="weights of 0 alone", want="at least one above 0")
+    return found

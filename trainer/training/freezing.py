@@ -36,13 +36,13 @@ class Snapshot:
     event_watermark: int
 
 
-def freeze(store: Store, tables: Iterable[jobs_pb2.DatasetTable], *, event_type: str | None) -> Snapshot:
+def freeze(store: Store, tables: Iterable[jobs_pb2.DatasetTable], *, filters: str = "") -> Snapshot:
     """Freeze the tables of a dataset group as they are now.
 
     Args:
         store: The shared store.
         tables: Of the group; those that nothing was ever written to are left out.
-        event_type: Of the solution, for the error.
+        filters: Of the solution, in words, for the error.
 
     Raises:
         InvalidInput: There are no interactions at all.
@@ -62,7 +62,7 @@ def freeze(store: Store, tables: Iterable[jobs_pb2.DatasetTable], *, event_type:
         if item.dataset_type == _INTERACTIONS:
             watermark = offset
     if all(item.dataset_type != _INTERACTIONS for item in frozen):
-        check_sufficient(interactions=0, users=0, users_with_two=0, event_type=event_type, threshold=None)
+        check_sufficient(interactions=0, users=0, users_with_two=0, filters=filters)
     return Snapshot(tuple(frozen), watermark)
 
 

@@ -6,6 +6,7 @@ always gives the same model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +18,9 @@ from common.avro import AvroSchema
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
-from recipes.interface import Actions, Interactions, TrainingData
-from trainer.domain.sufficiency import check_sufficient
+from recipes.interface import Actions, FloatArray, Interactions, TrainingData
+from trainer.domain.configuration import EventParameters
+from trainer.domain.sufficiency import check_event_types, check_sufficient, told_filters
 from trainer.training.order import FrozenTable, TrainingOrder
 
 __all__ = ["LoadedData", "load", "number_event_types", "select_interactions"]
@@ -52,19 +54,21 @@ def load(store: Store, order: TrainingOrder) -> LoadedData:
     """
     table = order.table("INTERACTIONS")
     assert table is not None, "an order without interactions is never written"
+    stored = _read(store, table)
+    _check_event_types(stored, order)
     rows = select_interactions(
-        _read(store, table),
+        stored,
         AvroSchema.parse(table.avro_schema),
         event_type=order.event_type,
         threshold=order.event_value_threshold,
+        events=order.events,
     )
     per_user = rows.group_by(columns.USER_ID).len()["len"]
     check_sufficient(
         interactions=len(rows),
         users=len(per_user),
         users_with_two=int((per_user >= 2).sum()),
-        event_type=order.event_type,
-        threshold=order.event_value_threshold,
+        filters=told_filters(event_type=order.event_type, threshold=order.event_value_threshold, events=order.events),
     )
     catalogue = order.table("ITEMS")
     listed = _read(store, catalogue)[columns.ITEM_ID] if catalogue is not None else rows[columns.ITEM_ID].head(0)
@@ -77,7 +81,9 @@ def load(store: Store, order: TrainingOrder) -> LoadedData:
         timestamp=rows[columns.TIMESTAMP].to_numpy(),
         action=actions,
     )
-    data = TrainingData(interactions, len(users), len(items), event_types)
+    data = TrainingData(
+        interactions, len(users), len(items), event_types, event_weights=_event_weights(order.events, event_types)
+    )
     return LoadedData(data, Vocabulary.build(items.to_list()), Vocabulary.build(users.to_list()))
 
 
@@ -97,7 +103,12 @@ def number_event_types(values: pl.Series) -> tuple[tuple[str, ...], Actions]:
 
 
 def select_interactions(
-    rows: pl.DataFrame, schema: AvroSchema, *, event_type: str | None, threshold: float | None
+    rows: pl.DataFrame,
+    schema: AvroSchema,
+    *,
+    event_type: str | None,
+    threshold: float | None,
+    events: Sequence[EventParameters] = (),
 ) -> pl.DataFrame:
     """Choose what counts.
 
@@ -109,6 +120,7 @@ def select_interactions(
         schema: Of the dataset.
         event_type: The only type that counts.
         threshold: Least event value that counts; rows without a value do not.
+        events: Settings by type; the only types that count where there are any.
 
     Returns:
         USER_ID, ITEM_ID, TIMESTAMP and EVENT_TYPE, in an order that depends on nothing but the rows.
@@ -120,6 +132,8 @@ def select_interactions(
         known = known.filter(pl.col(columns.EVENT_TYPE) == event_type)
     if threshold is not None:
         known = known.filter(pl.col(columns.EVENT_VALUE) >= threshold)
+    if events:
+        known = known.filter(pl.any_horizontal(*(_taken(item) for item in events)))
     own = [field.name for field in schema.fields]
     ordered = known.sort(columns.LOG_OFFSET, *own, nulls_last=False)
     sent = pl.col(columns.EVENT_ID)
@@ -130,6 +144,26 @@ def select_interactions(
     return counted.sort(columns.TIMESTAMP, columns.LOG_OFFSET, shuffled, nulls_last=False).select(
         columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP, columns.EVENT_TYPE
     )
+
+
+def _taken(settings: EventParameters) -> pl.Expr:
+    right = pl.col(columns.EVENT_TYPE) == settings.event_type
+    return right if settings.threshold is None else right & (pl.col(columns.EVENT_VALUE) >= settings.threshold)
+
+
+def _event_weights(events: Sequence[EventParameters], event_types: Sequence[str]) -> FloatArray | None:
+    """Return the weight of each number of an event type, scaled so that those configured have a mean of 1."""
+    if not events:
+        return None
+    mean = sum(item.weight for item in events) / len(events)
+    weights = {item.event_type: item.weight / mean for item in events}
+    return np.array([1.0, *(weights[name] for name in event_types)], np.float32)
+
+
+def _check_event_types(rows: pl.DataFrame, order: TrainingOrder) -> None:
+    wanted = [item.event_type for item in order.events] or ([order.event_type] if order.event_type else [])
+    if len(rows) and columns.EVENT_TYPE in rows.columns:
+        check_event_types(number_event_types(rows[columns.EVENT_TYPE])[0], wanted=wanted)
 
 
 def _with_users(rows: pl.DataFrame) -> pl.DataFrame:

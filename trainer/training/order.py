@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from common.settings import StoreSettings
+from trainer.domain.configuration import EventParameters
 
 __all__ = [
     "ARTIFACT", "MEASURED_MODEL", "REFUSED", "FrozenTable", "Measurement", "PredecessorOrder", "TrainingOptions",
@@ -79,6 +80,7 @@ class TrainingOrder(_Message):
         hyperparameters: As strings.
         event_type: The only type to learn from.
         event_value_threshold: Least event value to learn from.
+        events: Settings by type; the only types to learn from where there are any.
         seed: Of every random number.
         recall_floor: Of an approximate index.
         index_trees: Of the Annoy index.
@@ -91,6 +93,7 @@ class TrainingOrder(_Message):
     hyperparameters: dict[str, str]
     event_type: str | None
     event_value_threshold: float | None
+    events: tuple[EventParameters, ...] = ()
     seed: int
     recall_floor: float
     index_trees: int

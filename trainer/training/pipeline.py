@@ -26,6 +26,7 @@ from recipes.index import IndexCalibration, build_annoy, calibrate
 from recipes.interface import FitProgress, Recipe, Scorer
 from recipes.registry import fitter as find_fitter
 from recipes.registry import recipe as find_recipe
+from trainer.domain.sufficiency import check_times
 from trainer.training.loading import LoadedData, load
 from trainer.training.measuring import comparison, evaluation, measure_baselines, personalize_metrics
 from trainer.training.order import ARTIFACT, MEASURED_MODEL, Measurement, TrainingOrder, TrainingResult
@@ -82,6 +83,8 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
     store = open_store(order.store_settings())
     with stages.stage("load"):
         loaded = load(store, order)
+        times = loaded.data.interactions.timestamp
+        check_times(first=int(times.min()), last=int(times.max()), recipe_type=declared.recipe_type)
         keys = loaded.users.keys()
         split = hold_out_lowest(loaded.data, keys=keys)
     model = find_fitter(declared)(config, seed=order.seed, progress=part)

@@ -18,6 +18,7 @@ from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from protos.tailorbird.storage.v1 import evaluation_pb2
 from trainer.domain.configuration import SolutionConfiguration
+from trainer.domain.sufficiency import told_filters
 from trainer.training.freezing import Snapshot, freeze
 from trainer.training.order import (
     ARTIFACT,
@@ -71,7 +72,10 @@ class TrainingRoom:
         configuration = SolutionConfiguration.parse(payload.solution_config_json)
         event_type = payload.event_type or None
         watch.report(fraction=0.0, activity="freezing the data")
-        snapshot = freeze(self._store, payload.tables, event_type=event_type)
+        filters = told_filters(
+            event_type=event_type, threshold=configuration.event_value_threshold, events=configuration.events
+        )
+        snapshot = freeze(self._store, payload.tables, filters=filters)
         order = TrainingOrder(
             store=self._store_settings.model_dump(),
             tables=snapshot.tables,
@@ -79,6 +83,7 @@ class TrainingRoom:
             hyperparameters=dict(configuration.hyperparameters),
             event_type=event_type,
             event_value_threshold=configuration.event_value_threshold,
+            events=configuration.events,
             seed=self._options.seed,
             recall_floor=self._options.recall_floor,
             index_trees=self._options.index_trees,

@@ -1,0 +1,138 @@
+"""Which events a solution is trained on: its event type, its thresholds, and the settings of single types.
+
+The same rules say which streamed events count for a user's history when a version of the solution is served.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from common.avro import AvroSchema
+from common.columns import EVENT_TYPE, EVENT_VALUE
+from common.errors import invalid
+
+__all__ = ["EventRule", "check_event_columns", "check_event_type", "check_events", "event_rules"]
+
+_MAX_EVENT_TYPE: Final = 256
+_MAX_THRESHOLD: Final = 256
+_MAX_TYPES: Final = 10
+_LIST: Final = "solutionConfig.eventsConfig.eventParametersList"
+
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EventRule:
+    """Events that count.
+
+    Attributes:
+        event_type: Their type, exactly; None for any.
+        least_value: Their value at least, so that events without one do not count; None for any.
+    """
+
+    event_type: str | None
+    least_value: float | None
+
+
+def check_event_type(value: str | None) -> str | None:
+    """Return the event type to train on, None for all.
+
+    Raises:
+        InvalidInput: Too long, or empty.
+    """
+    if value is not None and not 1 <= len(value) <= _MAX_EVENT_TYPE:
+        raise invalid("eventType", got=value, want=f"1 to {_MAX_EVENT_TYPE} characters, or none for all types")
+    return value
+
+
+def check_events(config: Config, *, event_type: str | None, weighs_events: bool, recipe: str) -> None:
+    """Check `eventValueThreshold` and `eventsConfig` of a solution's configuration.
+
+    Args:
+        config: `solutionConfig` as Personalize's JSON.
+        event_type: Of the solution.
+        weighs_events: Whether the recipe takes settings of single types.
+        recipe: Name of the recipe.
+
+    Raises:
+        InvalidInput: One of them is malformed, or does not fit the recipe or the rest.
+    """
+    threshold = config.get("eventValueThreshold")
+    if threshold is not None and _number(threshold) is None:
+        want = f"a number as text, at most {_MAX_THRESHOLD} characters"
+        raise invalid("solutionConfig.eventValueThreshold", got=threshold, want=want)
+    if "eventsConfig" not in config:
+        return
+    if not weighs_events:
+        want = f"none: {recipe} learns from all events alike; recipes of version 2 take settings of single types"
+        raise invalid("solutionConfig.eventsConfig", got=config["eventsConfig"], want=want)
+    for name, value in (("eventType", event_type), ("solutionConfig.eventValueThreshold", threshold)):
+        if value is not None:
+            want = "none beside eventsConfig, which has a type and a threshold for each of its entries"
+            raise invalid(name, got=value, want=want)
+    _check_parameters(_parameters(config))
+
+
+def event_rules(config: Config) -> tuple[EventRule, ...]:
+    """Return which events a checked configuration takes beside the solution's event type.
+
+    An event that one rule takes counts, and without rules every event does.
+    """
+    threshold = config.get("eventValueThreshold")
+    if threshold is not None:
+        return (EventRule(None, float(threshold)),)
+    return tuple(EventRule(entry["eventType"], entry.get("eventValueThreshold")) for entry in _parameters(config))
+
+
+def check_event_columns(event_type: str | None, config: Config, *, schema: str) -> None:
+    """Make sure that interactions have the columns that events are chosen by.
+
+    Args:
+        event_type: Of the solution.
+        config: `solutionConfig`, checked.
+        schema: Of the Interactions dataset.
+
+    Raises:
+        InvalidInput: A column is missing.
+    """
+    columns, rules = AvroSchema.parse(schema), event_rules(config)
+    typed = _LIST if any(rule.event_type is not None for rule in rules) else "eventType"
+    valued = "solutionConfig.eventValueThreshold" if "eventValueThreshold" in config else _LIST
+    types = [rule.event_type for rule in rules if rule.event_type is not None] or event_type
+    values = [rule.least_value for rule in rules if rule.least_value is not None]
+    for field, got, column in ((typed, types, EVENT_TYPE), (valued, values, EVENT_VALUE)):
+        if got and columns.field(column) is None:
+            raise invalid(field, got=got, want=f"none: the schema of the Interactions dataset has no {column}")
+
+
+def _parameters(config: Config) -> Sequence[Config]:
+    found: Sequence[Config] = config.get("eventsConfig", {}).get("eventParametersList", ())
+    return found
+
+
+def _check_parameters(entries: Sequence[Config]) -> None:
+    if not 1 <= len(entries) <= _MAX_TYPES:
+        raise invalid(_LIST, got=f"{len(entries)} entries", want=f"1 to {_MAX_TYPES}")
+    names = [entry.get("eventType") or "" for entry in entries]
+    for place, (name, entry) in enumerate(zip(names, entries, strict=True)):
+        if not 1 <= len(name) <= _MAX_EVENT_TYPE:
+            raise invalid(f"{_LIST}[{place}].eventType", got=name, want=f"1 to {_MAX_EVENT_TYPE} characters")
+        if name in names[:place]:
+            raise invalid(f"{_LIST}[{place}].eventType", got=name, want="every type once")
+        if not math.isfinite(entry.get("eventValueThreshold", 0.0)):
+            raise invalid(f"{_LIST}[{place}].eventValueThreshold", got=entry["eventValueThreshold"], want="a number")
+        if not 0.0 <= entry.get("weight", 1.0) <= 1.0:
+            raise invalid(f"{_LIST}[{place}].weight", got=entry["weight"], want="a number from 0 to 1")
+    if not any(entry.get("weight", 1.0) for entry in entries):
+        raise invalid(f"{_LIST}.weight", got="0 for every type", want="at least one above 0")
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text) if len(text) <= _MAX_THRESHOLD else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

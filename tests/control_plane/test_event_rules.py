@@ -1,0 +1,116 @@
+"""Which events a solution may ask for, and what runtimes are told of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import InvalidInput
+from control_plane.domain.events import EventRule, check_event_columns, check_event_type, event_rules
+from control_plane.domain.recipes import RECIPES
+from control_plane.domain.solutions import check_solution
+from control_plane.resources.solutions import SolutionRequest
+from tests.control_plane.world import INTERACTIONS, PERSONALIZATION, avro, column
+
+V2 = RECIPES["aws-user-personalization-v2"]
+POPULARITY = RECIPES["aws-popularity-count"]
+VALUED = avro("Interactions", column("EVENT_TYPE"), column("EVENT_VALUE", ["null", "float"]))
+
+
+def listed(*entries: dict[str, object]) -> dict[str, object]:
+    return {"eventsConfig": {"eventParametersList": list(entries)}}
+
+
+BUY = {"eventType": "buy", "weight": 0.9, "eventValueThreshold": 3.0}
+CLICK = {"eventType": "click", "weight": 0.1}
+
+
+@pytest.mark.parametrize("event_type", ["", "x" * 257])
+def test_event_type_out_of_range_is_refused(event_type):
+    with pytest.raises(InvalidInput, match="`eventType`"):
+        check_event_type(event_type)
+
+
+@pytest.mark.parametrize("recipe", [V2, POPULARITY], ids=lambda recipe: recipe.name)
+def test_every_recipe_takes_a_threshold(recipe):
+    check_solution(recipe, {"eventValueThreshold": "2.5"}, perform_hpo=False, event_type="buy")
+
+
+@pytest.mark.parametrize("value", ["much", "", "nan", "inf", "1" * 257])
+def test_thresholds_are_numbers(value):
+    with pytest.raises(InvalidInput, match=r"solutionConfig\.eventValueThreshold`.*want a number as text"):
+        check_solution(V2, {"eventValueThreshold": value}, perform_hpo=False)
+
+
+def test_recipes_of_version_2_take_settings_of_single_types():
+    check_solution(V2, listed(BUY, CLICK, {"eventType": "watch"}), perform_hpo=False)
+    with pytest.raises(InvalidInput, match=r"`solutionConfig\.eventsConfig`.*recipes of version 2"):
+        check_solution(POPULARITY, listed(BUY), perform_hpo=False)
+
+
+@pytest.mark.parametrize(
+    ("entries", "told"),
+    [
+        ([], "eventParametersList`: got '0 entries', want 1 to 10"),
+        ([{"eventType": f"t{number}"} for number in range(11)], "got '11 entries', want 1 to 10"),
+        ([{"weight": 0.5}], r"eventParametersList\[0\]\.eventType`: got '', want 1 to 256 characters"),
+        ([{"eventType": "x" * 257}], r"eventParametersList\[0\]\.eventType`"),
+        ([BUY, BUY], r"eventParametersList\[1\]\.eventType`: got 'buy', want every type once"),
+        (
+            [BUY, {"eventType": "a", "weight": 1.1}],
+            r"eventParametersList\[1\]\.weight`: got 1\.1, want a number from 0",
+        ),
+        ([{"eventType": "a", "weight": float("nan")}], "weight`"),
+        ([{"eventType": "a", "eventValueThreshold": float("inf")}], "eventValueThreshold`"),
+        ([{"eventType": "a", "weight": 0.0}], "want at least one above 0"),
+    ],
+)
+def test_malformed_settings_are_refused(entries, told):
+    with pytest.raises(InvalidInput, match=told):
+        check_solution(V2, listed(*entries), perform_hpo=False)
+
+
+def test_settings_of_single_types_stand_alone():
+    with pytest.raises(InvalidInput, match="`eventType`: got 'buy', want none beside eventsConfig"):
+        check_solution(V2, listed(BUY), perform_hpo=False, event_type="buy")
+    with pytest.raises(InvalidInput, match=r"eventValueThreshold`: got '3', want none beside eventsConfig"):
+        check_solution(V2, {**listed(BUY), "eventValueThreshold": "3"}, perform_hpo=False)
+
+
+def test_rules_are_what_the_configuration_says():
+    assert event_rules({}) == ()
+    assert event_rules({"eventValueThreshold": "2.5"}) == (EventRule(None, 2.5),)
+    assert event_rules(listed(BUY, CLICK)) == (EventRule("buy", 3.0), EventRule("click", None))
+
+
+def test_events_are_chosen_by_columns_that_are_there():
+    plain = avro("Interactions", column("USER_ID"))
+    check_event_columns("watch", {}, schema=INTERACTIONS)
+    check_event_columns(None, {}, schema=plain)
+    check_event_columns(None, listed(BUY), schema=VALUED)
+    check_event_columns(None, {"eventValueThreshold": "0"}, schema=VALUED)
+    with pytest.raises(InvalidInput, match=r"`eventType`: got 'watch', want none.* no EVENT_TYPE"):
+        check_event_columns("watch", {}, schema=plain)
+    with pytest.raises(InvalidInput, match=r"eventParametersList`.* no EVENT_TYPE"):
+        check_event_columns(None, listed(CLICK), schema=plain)
+    with pytest.raises(InvalidInput, match=r"eventParametersList`.* no EVENT_VALUE"):
+        check_event_columns(None, listed(BUY), schema=INTERACTIONS)
+    with pytest.raises(InvalidInput, match=r"`solutionConfig.eventValueThreshold`.* no EVENT_VALUE"):
+        check_event_columns(None, {"eventValueThreshold": "0"}, schema=INTERACTIONS)
+
+
+def test_settings_reach_the_trainer_and_the_runtimes(world):
+    config = listed({"eventType": "watch", "weight": 0.5}, {"eventType": "buy"})
+    request = SolutionRequest(
+        name=world.name("solution"), dataset_group_arn=world.imported_group(), recipe_arn=PERSONALIZATION,
+        solution_config=config,
+    )  # fmt: skip
+    solution = world.resources.solutions.create(request).arn
+    assert world.resources.solutions.describe(solution)[0].solution_config == config
+
+    version = world.version(solution)
+    lease = world.lease()
+    assert '"eventParametersList": [{"eventType": "watch", "weight": 0.5}' in lease.job.payload["solution_config_json"]
+    world.queue.complete(lease.job.id, lease.token, kind=lease.job.kind, result={"training_hours": 0.1})
+    campaign = world.campaign(version)
+
+    assert world.assigned()[campaign].event_rules == (EventRule("watch", None), EventRule("buy", None))
