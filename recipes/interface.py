@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ __all__ = [
     "Scorer",
     "Timestamps",
     "TrainingData",
+    "Updatable",
     "ignore_progress",
 ]
 
@@ -337,6 +338,21 @@ class Scorer(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write `item_vectors.npy` and this recipe's own `.npy` files into an existing folder."""
+
+
+@runtime_checkable
+class Updatable(Protocol):
+    """A scorer that takes up new items and new histories without being fitted again."""
+
+    def updated(self, before: NDArray[np.int64], histories: Histories) -> Scorer:
+        """Return the same model for the catalogue as it is now.
+
+        What was learnt stays as it is; what is merely counted is counted again.
+
+        Args:
+            before: int64 [n_items], the index that each item had when the model was fitted, -1 for new items.
+            histories: What users did, by the present indexes; actions are numbered as they were.
+        """
 
 
 class Fitter(Protocol):

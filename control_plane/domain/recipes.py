@@ -75,6 +75,7 @@ class RecipeFacts:
         feature_transformation: Last part of the ARN of its feature transformation, None where none is known.
         configurable_exploration: Whether campaigns may set `itemExplorationConfig`.
         weighs_events: Whether solutions may set `eventsConfig`.
+        updatable: Whether versions may be trained with the mode UPDATE.
         published: When Personalize first listed it.
     """
 
@@ -86,6 +87,7 @@ class RecipeFacts:
     feature_transformation: str | None = None
     configurable_exploration: bool = False
     weighs_events: bool = False
+    updatable: bool = False
     published: datetime = datetime(2019, 6, 10, tzinfo=UTC)
 
     @property
@@ -172,10 +174,12 @@ _ALL: Final = (
         trainable=True,
         feature_transformation="sims",
     ),
-    RecipeFacts("aws-user-personalization", "USER_PERSONALIZATION", configurable_exploration=True),
+    RecipeFacts("aws-user-personalization", "USER_PERSONALIZATION", configurable_exploration=True, updatable=True),
     RecipeFacts("aws-hrnn", "USER_PERSONALIZATION", feature_transformation="JSON-percentile-filtering"),
     RecipeFacts("aws-hrnn-metadata", "USER_PERSONALIZATION", feature_transformation="featurize_metadata"),
-    RecipeFacts("aws-hrnn-coldstart", "USER_PERSONALIZATION", feature_transformation="featurize_coldstart"),
+    RecipeFacts(
+        "aws-hrnn-coldstart", "USER_PERSONALIZATION", feature_transformation="featurize_coldstart", updatable=True
+    ),
     RecipeFacts("aws-trending-now", "POPULAR_ITEMS"),
     RecipeFacts(
         "aws-personalized-ranking-v2",

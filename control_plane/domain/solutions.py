@@ -51,12 +51,15 @@ def check_solution(
             raise not_built(f"solutionConfig.{key}", got=value, want="algorithmHyperParameters only")
 
 
-def check_training_mode(value: str | None) -> str:
+def check_training_mode(value: str | None, recipe: RecipeFacts) -> str:
     """Return how a version is trained, FULL when the caller does not say.
 
     Raises:
-        InvalidInput: No recipe that is built can do it.
+        InvalidInput: The recipe cannot do it.
     """
-    if value not in (None, "FULL"):
-        raise invalid("trainingMode", got=value, want="FULL: the solution's recipe knows no other")
-    return "FULL"
+    mode = value or "FULL"
+    if mode == "UPDATE" and not recipe.updatable:
+        raise invalid("trainingMode", got=value, want=f"FULL: {recipe.name} knows no other")
+    if mode not in ("FULL", "UPDATE"):
+        raise invalid("trainingMode", got=value, want="FULL or UPDATE")
+    return mode

@@ -38,6 +38,7 @@ class SolutionVersionTraining:
     event_type: str | None
     training_mode: str
     tables: tuple[DatasetTable, ...]
+    base_artifact_location: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from control_plane.catalogue.tables import Dataset, DatasetImportJob, EventTrack
 from control_plane.domain.evaluations import Verdict, verdict_of
 from control_plane.domain.events import check_event_columns
 from control_plane.domain.fields import already_exists, check_name, check_tags
+from control_plane.domain.recipes import RECIPES
 from control_plane.domain.schemas import DatasetType
 from control_plane.domain.solutions import check_training_mode
 from control_plane.domain.states import BLOCKING, STOPPABLE, Status
@@ -46,14 +47,16 @@ class SolutionVersions(ResourceOperations):
     ) -> SolutionVersion:
         """Ask for a training of a solution on what its dataset group holds.
 
+        The mode UPDATE brings the newest ACTIVE version that was trained in full up to date, without learning anew.
+
         Raises:
-            InvalidInput: A field is malformed, or the group has no interactions to learn from.
+            InvalidInput: A field is malformed, the group has no interactions to learn from, or there is nothing to
+                update.
             ResourceNotFound: The solution does not exist.
             ResourceAlreadyExists: The solution has a version of this name.
             ResourceInUse: The solution is not ACTIVE.
             LimitExceeded: As many trainings wait or run as there may be.
         """
-        mode = check_training_mode(training_mode)
         if name is not None:
             check_name("name", name)
         checked_tags = check_tags(tags)
@@ -62,6 +65,9 @@ class SolutionVersions(ResourceOperations):
         with self._catalogue.write() as unit:
             solution = fetch(unit, Solution, solution_arn, field="solutionArn", kind="solution")
             require_active(solution.status, solution_arn, field="solutionArn")
+            recipe = RECIPES[Arn.parse(solution.recipe_arn, field="recipeArn").name]
+            mode = check_training_mode(training_mode, recipe)
+            base = self._base(unit, solution) if mode == "UPDATE" else None
             twin = unit.first(SolutionVersion, solution_arn=solution_arn, name=name) if name else None
             if twin is not None:
                 raise ResourceAlreadyExists(already_exists(twin.arn), metadata={"arn": twin.arn})
@@ -85,14 +91,26 @@ class SolutionVersions(ResourceOperations):
             payload = SolutionVersionTraining(
                 solution_version_arn=version.arn,
                 artifact_location=version.artifact_location,
-                recipe=Arn.parse(solution.recipe_arn, field="recipeArn").name,
+                recipe=recipe.name,
                 solution_config_json=json.dumps(solution.solution_config or {}),
                 event_type=solution.event_type,
                 training_mode=mode,
                 tables=tuple(dataset_table(unit, dataset) for dataset in datasets),
+                base_artifact_location=None if base is None else base.artifact_location,
             )
             enqueue(unit, self._environment, payload, subject=version.arn)
         return version
+
+    @staticmethod
+    def _base(unit: Unit, solution: Solution) -> SolutionVersion:
+        """Return the version that an update begins from."""
+        base = unit.first(
+            SolutionVersion, solution_arn=solution.arn, status=Status.ACTIVE, training_mode="FULL",
+            order=["-creation_date_time", "-arn"],
+        )  # fmt: skip
+        if base is None:
+            raise invalid("trainingMode", got="UPDATE", want=f"FULL: {solution.arn} has no ACTIVE version of that mode")
+        return base
 
     @staticmethod
     def _datasets(unit: Unit, solution: Solution) -> list[Dataset]:

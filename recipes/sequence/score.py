@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +98,24 @@ class SequenceScorer(ABC):
         """Work out what rules and repeats change."""
         known = history.known(len(self.item_vectors))
         return self.blend.adjust(self._followers, History(known.items, self._actions(known.actions), known.times))
+
+    def updated(self, before: NDArray[np.int64], histories: Histories) -> Self:
+        """Return the same model for another catalogue; see `recipes.interface.Updatable`.
+
+        Rules are counted again. A new item begins where it says nothing: its embedding is zero, and its bias is the
+        median of the tenth of the known items that are used least, so that it scores like them.
+        """
+        known = before >= 0
+        vectors = np.zeros((len(before), self._width + 1), np.float32)
+        vectors[known] = self.item_vectors[before[known]]
+        if known.any():
+            uses = np.bincount(histories.items, minlength=len(before))[known]
+            least = np.argsort(uses, kind="stable")[: -(-len(uses) // 10)]
+            vectors[~known, -1] = np.median(vectors[known, -1][least])
+        changed = copy(self)
+        changed.item_vectors = vectors
+        changed._followers = Followers.count(histories, n_items=len(before))  # noqa: SLF001 - one's own copy
+        return changed
 
     def save(self, folder: Path) -> None:
         """Write the item vectors, the network, the blend and the rules."""

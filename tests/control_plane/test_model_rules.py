@@ -116,10 +116,13 @@ def test_recipe_of_an_account_does_not_exist():
         trainable_recipe("arn:aws:personalize:eu-west-1:123456789012:recipe/aws-popularity-count")
 
 
-def test_training_is_full():
-    assert check_training_mode(None) == check_training_mode("FULL") == "FULL"
-    with pytest.raises(InvalidInput, match="`trainingMode`: got 'UPDATE', want FULL"):
-        check_training_mode("UPDATE")
+def test_training_is_full_unless_the_recipe_can_be_updated():
+    assert check_training_mode(None, V2) == check_training_mode("FULL", V2) == "FULL"
+    assert check_training_mode("UPDATE", V1) == "UPDATE"
+    with pytest.raises(InvalidInput, match="`trainingMode`: got 'UPDATE', want FULL: aws-user-personalization-v2"):
+        check_training_mode("UPDATE", V2)
+    with pytest.raises(InvalidInput, match="`trainingMode`: got 'AUTOTRAIN', want FULL or UPDATE"):
+        check_training_mode("AUTOTRAIN", V1)
 
 
 def test_latest_version_is_told_from_a_version():

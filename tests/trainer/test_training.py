@@ -37,9 +37,8 @@ def train(
         solution_version_arn="arn:aws:personalize:eu-west-1:123456789012:solution/films/1",
         artifact_location=location,
         recipe=recipe,
-        training_mode="FULL",
         tables=place.tables("INTERACTIONS", "ITEMS", "USERS"),
-        **more,
+        **{"training_mode": "FULL", **more},
     )
     return place.training_room().do(payload, watch or Unwatched())
 
@@ -170,6 +169,44 @@ def test_the_same_snapshot_gives_the_same_bytes_in_every_process(place):
         manifest = open_artifact(place.store, location, cache=place.root).manifest
         digests.append({file.path: file.sha256 for file in manifest.files})
     assert digests[0] == digests[1]
+
+
+def test_an_update_takes_up_new_items_and_histories_and_learns_nothing(filled):
+    train(filled, "aws-user-personalization-v2", solution_config_json=QUICK)
+    # A type of event that sorts before the known one, an item that sorts before all others, and a new user.
+    filled.write("b.csv", *(f"u{user:03},a-new,{1_800_000_000 + user},buy,1" for user in range(61) for _ in range(40)))
+    filled.bring("s3://films/b.csv", replace=False)
+
+    result = train(
+        filled, "aws-user-personalization-v2", location="artifacts/films-2", training_mode="UPDATE",
+        base_artifact_location="artifacts/films-1",
+    )  # fmt: skip
+
+    base = opened(filled)
+    artifact = open_artifact(filled.store, "artifacts/films-2", cache=filled.root / "cache")
+    manifest = artifact.manifest
+    assert dict(result.metrics) == dict(base.manifest.metrics)
+    assert manifest.recipe_config_json == base.manifest.recipe_config_json
+    assert {item.name for item in manifest.baselines} == {"popularity", "sequence-rules"}
+    assert set(manifest.stage_seconds) == {"load", "update", "index", "pack"}
+    assert (manifest.n_items, manifest.n_users, list(manifest.event_types)) == (41, 61, ["watch"])
+    old, new = (np.load(found.folder / "item_vectors.npy") for found in (base, artifact))
+    assert new[1:].tobytes() == old.tobytes()
+    model = ModelLoader(filled.store, cache=filled.root / "cache", index="exact").load("artifacts/films-2")
+    user = model.users.index("u003")
+    assert model.items.ids(model.histories.of(user).items)[-1] == "a-new"
+    assert model.histories.of(user).actions.tolist()[-2:] == [1, 0]
+    np.testing.assert_allclose(
+        model.user_vectors[user], model.scorer.query(model.histories.of(user)), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_model_that_cannot_be_updated_is_told(filled):
+    train(filled)
+    with pytest.raises(InvalidInput, match="`trainingMode`: got 'UPDATE', want FULL: aws-popularity-count knows no"):
+        train(filled, location="artifacts/films-2", base_artifact_location="artifacts/films-1")
+    with pytest.raises(InvalidInput, match=r"artifacts/nothing, where nothing is published"):
+        train(filled, location="artifacts/films-2", base_artifact_location="artifacts/nothing")
 
 
 def children() -> list[psutil.Process]:

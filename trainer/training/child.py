@@ -30,13 +30,15 @@ def main(order_file: Path) -> int:
     threading.Thread(target=_end_with_input, name="lifeline", daemon=True).start()
     # After the lifeline is tied, because these take a while to load.
     from trainer.training.pipeline import train
+    from trainer.training.updating import update
 
     def progress(*, fraction: float, stage: str, metrics: Mapping[str, float]) -> None:
         _say(lines, {"fraction": fraction, "stage": stage, "metrics": dict(metrics)})
 
     try:
         order = TrainingOrder.read(order_file)
-        train(order, order_file.parent, progress=progress).write(order_file.parent)
+        work = train if order.base is None else update
+        work(order, order_file.parent, progress=progress).write(order_file.parent)
     except TailorbirdError as error:
         _say(lines, {"failure": error.message, "code": error.code})
         return REFUSED

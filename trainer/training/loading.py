@@ -44,8 +44,13 @@ class LoadedData:
     users: Vocabulary
 
 
-def load(store: Store, order: TrainingOrder) -> LoadedData:
+def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | None = None) -> LoadedData:
     """Read the snapshot of an order.
+
+    Args:
+        store: The shared store.
+        order: Names the snapshot.
+        event_types: What numbers stand for; None numbers the types anew.
 
     Raises:
         InvalidInput: After the filters there is too little to learn from.
@@ -74,7 +79,7 @@ def load(store: Store, order: TrainingOrder) -> LoadedData:
     listed = _read(store, catalogue)[columns.ITEM_ID] if catalogue is not None else rows[columns.ITEM_ID].head(0)
     items = pl.concat([rows[columns.ITEM_ID], listed]).drop_nulls().unique().sort()
     users = rows[columns.USER_ID].unique().sort()
-    event_types, actions = number_event_types(rows[columns.EVENT_TYPE])
+    event_types, actions = number_event_types(rows[columns.EVENT_TYPE], known=event_types)
     interactions = Interactions.sort(
         _indexes(rows[columns.USER_ID], users),
         item=_indexes(rows[columns.ITEM_ID], items),
@@ -87,11 +92,12 @@ def load(store: Store, order: TrainingOrder) -> LoadedData:
     return LoadedData(data, Vocabulary.build(items.to_list()), Vocabulary.build(users.to_list()))
 
 
-def number_event_types(values: pl.Series) -> tuple[tuple[str, ...], Actions]:
+def number_event_types(values: pl.Series, *, known: Sequence[str] | None = None) -> tuple[tuple[str, ...], Actions]:
     """Number the types of events, the most frequent first, equally frequent ones by name.
 
     Args:
         values: The type of each interaction; null where there is none.
+        known: The types in the order of their numbers, where they have some already.
 
     Returns:
         The types, at most 254, and the number of each interaction's type, counted from 1: uint8 [n], 0 for null and for
@@ -99,6 +105,8 @@ def number_event_types(values: pl.Series) -> tuple[tuple[str, ...], Actions]:
     """
     counts = values.drop_nulls().rename("type").value_counts(name="uses")
     kept = counts.sort("uses", "type", descending=[True, False]).head(_MAX_EVENT_TYPES)["type"]
+    if known is not None:
+        kept = pl.Series("type", known, pl.String)
     return tuple(kept.to_list()), (_places(values, kept).fill_null(-1) + 1).to_numpy().astype(np.uint8)
 
 

@@ -85,6 +85,7 @@ class TrainingOrder(_Message):
         recall_floor: Of an approximate index.
         index_trees: Of the Annoy index.
         predecessor: To compare with; None for a solution's first version.
+        base: Folder of the artifact to be brought up to date, relative to the store's root; None to learn anew.
     """
 
     store: dict[str, str | None]
@@ -98,6 +99,7 @@ class TrainingOrder(_Message):
     recall_floor: float
     index_trees: int
     predecessor: PredecessorOrder | None = None
+    base: str | None = None
 
     def table(self, dataset_type: str) -> FrozenTable | None:
         """Return the table of a type of dataset, None when it has no data."""

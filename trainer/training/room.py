@@ -88,6 +88,7 @@ class TrainingRoom:
             recall_floor=self._options.recall_floor,
             index_trees=self._options.index_trees,
             predecessor=_predecessor(payload),
+            base=payload.base_artifact_location or None,
         )
         with self._workspace.folder() as folder:
             result = run_training(order, folder, watch)

@@ -1,0 +1,87 @@
+"""An updated model is the same model for another catalogue: nothing is forgotten, and what is new begins small."""
+
+import numpy as np
+import pytest
+
+from recipes.interface import Histories, History, Updatable
+from recipes.registry import fitter, recipe
+from recipes.selection import best
+from tests.recipes.suite import N_ITEMS, RING, ring_walks, walk
+
+SMALL = {"embedding_size": "16", "layers": "1", "max_length": "8", "learning_rate": "0.01", "epochs": "5"}
+#: The catalogue afterwards: the first item is gone, two are new, and every other has another index.
+NEW, USED = 3, 7
+
+
+def moved(item):
+    """Return the present index of an item."""
+    return int(np.flatnonzero(item == BEFORE)[0])
+
+
+BEFORE = np.insert(np.arange(1, N_ITEMS), [NEW, USED - 1], -1)
+
+
+@pytest.fixture(scope="module")
+def scorer():
+    declared = recipe("aws-user-personalization-v2")
+    return fitter(declared)(declared.config.from_hyperparameters(SMALL), seed=1).fit(ring_walks())
+
+
+def histories():
+    """Let users do what they did, but that those at one item go on to one of the new ones."""
+    found = []
+    for items in ([item for item in walk(user * 5 % (4 * RING), 6) if item] for user in range(160)):
+        known = [moved(item) for item in items]
+        found.append(History.of_items([*known, USED] if items[-1] == RING else known))
+    return Histories.gather(found)
+
+
+@pytest.fixture(scope="module")
+def updated(scorer):
+    assert isinstance(scorer, Updatable)
+    return scorer.updated(BEFORE, histories())
+
+
+def test_known_items_keep_what_was_learnt_under_their_new_indexes(scorer, updated):
+    known = BEFORE >= 0
+    assert updated.item_vectors[known].tobytes() == scorer.item_vectors[BEFORE[known]].tobytes()
+    steps = [walk(start, 4) for start in (RING, 2 * RING + 3)]
+    before = scorer.queries(Histories.gather([History.of_items(items) for items in steps]))
+    now = updated.queries(Histories.gather([History.of_items([moved(item) for item in items]) for items in steps]))
+    np.testing.assert_array_equal(before, now)
+
+
+def test_new_items_score_like_those_that_are_used_least(updated):
+    new = updated.item_vectors[[NEW, USED]]
+    assert not new[:, :-1].any()
+    biases = updated.item_vectors[BEFORE >= 0, -1]
+    assert biases.min() <= new[0, -1] == new[1, -1] <= np.median(biases)
+
+
+def test_rules_lead_to_new_items_at_once(updated):
+    history = History.of_items([moved(RING - 1), moved(RING)])
+    change = updated.adjust(history)
+    led = dict(zip(change.items.tolist(), change.values.tolist(), strict=True))
+    assert USED in led
+    assert led[USED] > 0.0
+    assert NEW not in led
+
+
+def test_histories_with_new_items_are_read(updated):
+    history = History.of_items([USED, NEW, moved(RING)])
+    assert np.isfinite(updated.query(history)).all()
+    assert len(best(updated.item_vectors @ updated.query(history), 5)) == 5
+
+
+def test_the_model_that_was_updated_stays_as_it_was(scorer, updated):
+    assert len(scorer.item_vectors) == N_ITEMS
+    assert updated is not scorer
+
+
+def test_updates_are_saved_like_any_other_model(updated, tmp_path):
+    from recipes.registry import scorer_loader
+
+    updated.save(tmp_path)
+    loaded = scorer_loader(recipe("aws-user-personalization-v2"))(tmp_path)
+    history = History.of_items([USED, moved(RING)])
+    np.testing.assert_array_equal(loaded.query(history), updated.query(history))
