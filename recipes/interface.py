@@ -22,6 +22,7 @@ from recipes.columns import Columns
 __all__ = [
     "Actions",
     "Adjustment",
+    "Exploration",
     "FitProgress",
     "Fitter",
     "FitterFactory",
@@ -51,6 +52,10 @@ Timestamps = NDArray[np.int64]
 RecipeType = Literal[
     "USER_PERSONALIZATION", "POPULAR_ITEMS", "PERSONALIZED_RANKING", "RELATED_ITEMS", "USER_SEGMENTATION"
 ]
+
+
+#: Who explores new items: nobody, the service by itself, or the service as campaigns say.
+Exploration = Literal["none", "managed", "configured"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,6 +401,7 @@ class Recipe:
         returns_scores: Whether responses carry scores.
         uses_history: Whether a user's history changes the recommendations, hence whether events do at once.
         max_history: Newest interactions of a user that the scorer can make use of; stored for every user.
+        exploration: Who explores new items, if anybody.
     """
 
     name: str
@@ -407,6 +413,7 @@ class Recipe:
     returns_scores: bool
     uses_history: bool
     max_history: int
+    exploration: Exploration = "none"
 
 
 def _offsets(lengths: NDArray[np.integer[Any]]) -> Offsets:

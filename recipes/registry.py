@@ -68,6 +68,7 @@ RECIPES = {
             returns_scores=True,
             uses_history=True,
             max_history=MAX_HISTORY,
+            exploration="managed",
         ),
         Recipe(
             name="aws-personalized-ranking-v2",

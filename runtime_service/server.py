@@ -23,11 +23,14 @@ from runtime_service.history import HistoryReader, HistoryWriter
 from runtime_service.history.tail import LogTail
 from runtime_service.servicers.recommendations import RuntimeServicer
 from runtime_service.serving.deployments import DeploymentTable
+from runtime_service.serving.impressions import follow_impressions
 from runtime_service.serving.model import ModelLoader
 from runtime_service.serving.watcher import ServingWatcher
 
 __all__ = ["Worker", "follow_log", "run_until_signal"]
 
+#: Time between two counts of what was shown, for exploration; Personalize takes two hours.
+_IMPRESSION_SECONDS = 60.0
 _log = get_logger(__name__)
 Connect = Callable[[], grpc.aio.Channel]
 
@@ -73,6 +76,7 @@ class Worker:
             cache_users=self.cache_users,
         )
         watching = group.create_task(watcher.run())
+        group.create_task(follow_impressions(table, self.histories, pause_seconds=_IMPRESSION_SECONDS))
         await table.known.wait()
         self.histories.find("", "")  # one that cannot be read ends the worker here, before anybody relies on it
         server = self.listen([runtime_service(RuntimeServicer(table, self.histories))])

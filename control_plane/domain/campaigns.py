@@ -8,11 +8,15 @@ from typing import Any, Final
 from common.arn import Arn
 from common.errors import ResourceNotFound, invalid
 from control_plane.domain.fields import not_built
-from control_plane.domain.recipes import RecipeFacts
+from control_plane.domain.recipes import HyperParameter, RecipeFacts
 
 __all__ = ["LATEST", "check_campaign_config", "check_min_provisioned_tps", "follows_latest", "split_version_arn"]
 
 LATEST: Final = "$LATEST"
+_EXPLORATION: Final = {
+    "explorationWeight": HyperParameter("float", 0, 1),
+    "explorationItemAgeCutOff": HyperParameter("float", 0, above=True),  # days
+}
 
 
 def check_min_provisioned_tps(value: int | None) -> int:
@@ -83,14 +87,8 @@ def _check_exploration(values: Mapping[str, str], recipe: RecipeFacts) -> None:
     field = "campaignConfig.itemExplorationConfig"
     if values and not recipe.configurable_exploration:
         raise invalid(field, got=values, want=f"none: exploration cannot be configured with {recipe.name}")
-    ranges = {"explorationWeight": (0.0, 1.0), "explorationItemAgeCutOff": (0.0, float("inf"))}
     for key, text in values.items():
-        if key not in ranges:
-            raise invalid(f"{field}.{key}", got=key, want=f"one of {', '.join(ranges)}")
-        low, high = ranges[key]
-        try:
-            fits = low <= float(text) <= high
-        except ValueError:
-            fits = False
-        if not fits:
-            raise invalid(f"{field}.{key}", got=text, want=f"a number from {low:g} to {high:g}")
+        if key not in _EXPLORATION:
+            raise invalid(f"{field}.{key}", got=key, want=f"one of {', '.join(_EXPLORATION)}")
+        if not _EXPLORATION[key].accepts(text):
+            raise invalid(f"{field}.{key}", got=text, want=_EXPLORATION[key].want)

@@ -10,6 +10,7 @@ from common.errors import InvalidInput, ResourceNotFound, invalid
 
 __all__ = [
     "DEFAULT_RESULTS",
+    "EXPLORED",
     "MAX_RESULTS",
     "OPERATIONS",
     "check_item",
@@ -23,6 +24,8 @@ __all__ = [
 
 DEFAULT_RESULTS = 25
 MAX_RESULTS = 500
+#: Personalize's reason for an item that is in a list to be explored.
+EXPLORED: Final = "Exploration"
 _MAX_ID = 256
 _MAX_RANKED = 500
 

@@ -30,6 +30,7 @@ class LoggedEvent:
         event_id: Equal for an event that is sent again.
         millis: When it happened, milliseconds since 1970-01-01 UTC.
         value: The event's value; NaN for none.
+        shown: Items that were shown to the user when it happened.
     """
 
     offset: int
@@ -41,6 +42,7 @@ class LoggedEvent:
     event_id: str
     millis: int
     value: float = math.nan
+    shown: tuple[str, ...] = ()
 
 
 class RecentHistory(Protocol):
@@ -59,6 +61,9 @@ class HistoryReader(Protocol):
 
     def find(self, dataset_group_arn: str, user_id: str) -> RecentHistory | None:
         """Return the recent events of a user, or of the session that has this id; None for none."""
+
+    def shown(self, dataset_group_arn: str, item_ids: Sequence[str], *, after: int) -> list[int]:
+        """Return how often each item was shown by events behind an offset; many times are not told from more."""
 
     def close(self) -> None:
         """Give the files free."""

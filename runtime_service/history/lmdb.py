@@ -18,14 +18,15 @@ import lmdb
 from common.logs import get_logger
 from runtime_service.domain.histories import RecentEvent
 from runtime_service.history import LoggedEvent
-from runtime_service.history.records import StoredHistory, encode
+from runtime_service.history.records import StoredHistory, count_after, encode, with_offset
 from runtime_service.history.trust import is_trusted, mark_closed, mark_open
 
 __all__ = ["LmdbHistoryReader", "LmdbHistoryWriter", "prepare_history"]
 
 _FORMAT: Final = b"2"
 _FORMAT_KEY, _OFFSET_KEY = b"format", b"next_offset"
-_HISTORIES, _STATE = b"histories", b"state"
+_HISTORIES, _SHOWN, _STATE = b"histories", b"shown", b"state"
+_DATABASES: Final = 3
 _MAX_READERS: Final = 1024
 _log = get_logger(__name__)
 
@@ -54,10 +55,13 @@ class LmdbHistoryReader:
     """Looks histories up; see `HistoryReader`."""
 
     def __init__(self, folder: Path) -> None:
-        self._environment = lmdb.open(str(folder), readonly=True, create=False, max_dbs=2, max_readers=_MAX_READERS)
+        self._environment = lmdb.open(
+            str(folder), readonly=True, create=False, max_dbs=_DATABASES, max_readers=_MAX_READERS
+        )
         # Places of readers that were killed would keep old pages alive.
         self._environment.reader_check()
         self._histories = self._environment.open_db(_HISTORIES, create=False)
+        self._shown = self._environment.open_db(_SHOWN, create=False)
 
     def find(self, dataset_group_arn: str, user_id: str) -> StoredHistory | None:
         """Return the recent events of a user, or of the session that has this id; None for none."""
@@ -70,9 +74,23 @@ class LmdbHistoryReader:
             payload = self._get(user, session)
         return None if payload is None else StoredHistory(payload)
 
+    def shown(self, dataset_group_arn: str, item_ids: Sequence[str], *, after: int) -> list[int]:
+        """Return how often each item was shown by events behind an offset; many times are not told from more."""
+        group = _digest(dataset_group_arn, size=8)
+        keys = [_key(group, b"i", item_id) for item_id in item_ids]
+        try:
+            return self._count(keys, after)
+        except lmdb.MapResizedError:
+            self._environment.set_mapsize(0)
+            return self._count(keys, after)
+
     def close(self) -> None:
         """Give the files free."""
         self._environment.close()
+
+    def _count(self, keys: Sequence[bytes], after: int) -> list[int]:
+        with self._environment.begin(self._shown) as transaction:
+            return [count_after(transaction.get(key, b""), after) for key in keys]
 
     def _get(self, user: bytes, session: bytes) -> bytes | None:
         with self._environment.begin(self._histories) as transaction:
@@ -94,6 +112,7 @@ class LmdbHistoryWriter:
         self._environment = _open(folder, sync=False)
         self._environment.reader_check()  # as a reader does
         self._histories = self._environment.open_db(_HISTORIES)
+        self._shown = self._environment.open_db(_SHOWN)
         self._state = self._environment.open_db(_STATE)
         self._max_events = max_events
 
@@ -111,6 +130,7 @@ class LmdbHistoryWriter:
             for event in events:
                 if event.offset >= known:
                     changes.add(event)
+                    self._note_shown(transaction, event)
             for key, history in changes.histories.items():
                 if history:
                     transaction.put(key, encode(history), db=self._histories)
@@ -129,6 +149,7 @@ class LmdbHistoryWriter:
 
         def write(transaction: Any) -> None:
             transaction.drop(self._histories, delete=False)
+            transaction.drop(self._shown, delete=False)
             transaction.put(_OFFSET_KEY, b"1", db=self._state)
 
         self._write(write)
@@ -138,6 +159,13 @@ class LmdbHistoryWriter:
         self._environment.sync(True)
         self._environment.close()
         mark_closed(self._folder)
+
+    def _note_shown(self, transaction: Any, event: LoggedEvent) -> None:
+        group = _digest(event.dataset_group_arn, size=8)
+        for item_id in event.shown:
+            key = _key(group, b"i", item_id)
+            offsets = with_offset(transaction.get(key, b"", db=self._shown), event.offset)
+            transaction.put(key, offsets, db=self._shown)
 
     def _write(self, change: Callable[[Any], object]) -> None:
         while True:
@@ -197,10 +225,11 @@ def _prepare(folder: Path, map_bytes: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     environment = _open(folder, map_bytes=map_bytes)
     try:
-        histories, state = environment.open_db(_HISTORIES), environment.open_db(_STATE)
+        histories, shown, state = (environment.open_db(name) for name in (_HISTORIES, _SHOWN, _STATE))
         with environment.begin(write=True) as transaction:
             if transaction.get(_FORMAT_KEY, db=state) != _FORMAT:
-                transaction.drop(histories, delete=False)
+                for database in (histories, shown):
+                    transaction.drop(database, delete=False)
                 transaction.drop(state, delete=False)
                 transaction.put(_FORMAT_KEY, _FORMAT, db=state)
     finally:
@@ -211,7 +240,7 @@ def _prepare(folder: Path, map_bytes: int) -> None:
 
 def _open(folder: Path, *, map_bytes: int = 0, sync: bool = True) -> Any:
     # Without a size LMDB takes the one that it finds, and a map smaller than what lies in the file it makes larger.
-    return lmdb.open(str(folder), map_size=map_bytes, max_dbs=2, max_readers=_MAX_READERS, sync=sync)
+    return lmdb.open(str(folder), map_size=map_bytes, max_dbs=_DATABASES, max_readers=_MAX_READERS, sync=sync)
 
 
 def _key(group: bytes, kind: bytes, identifier: str) -> bytes:

@@ -1,6 +1,7 @@
 """How one user's recent events lie in the store: the newest offset, then the events one after another.
 
-The newest offset stands in front, so that a reader who has seen it need not read on.
+The newest offset stands in front, so that a reader who has seen it need not read on. Of an item that was shown the
+store has the offsets of the newest events that said so.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from dataclasses import dataclass
 
 from runtime_service.domain.histories import RecentEvent
 
-__all__ = ["StoredHistory", "encode"]
+__all__ = ["StoredHistory", "count_after", "encode", "with_offset"]
 
 _HEAD = struct.Struct("<q")
 # Offset, milliseconds, fingerprint, value, lengths of the event type and of the item id in bytes.
 _EVENT = struct.Struct("<qqQdHH")
+#: Offsets kept for an item: whoever was shown more often without effect is hardly explored any more.
+_MAX_OFFSETS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +55,13 @@ def encode(events: Sequence[RecentEvent]) -> bytes:
         parts.append(_EVENT.pack(event.offset, event.millis, event.fingerprint, event.value, *lengths))
         parts += (event_type, item_id)
     return b"".join(parts)
+
+
+def with_offset(payload: bytes, offset: int) -> bytes:
+    """Add an event that showed an item to the offsets of those before it, which are not larger."""
+    return payload[-(_MAX_OFFSETS - 1) * _HEAD.size :] + _HEAD.pack(offset)
+
+
+def count_after(payload: bytes, offset: int) -> int:
+    """Return how many of the offsets are larger than the given one."""
+    return sum(found > offset for (found,) in _HEAD.iter_unpack(payload))

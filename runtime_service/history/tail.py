@@ -97,4 +97,5 @@ def _to_event(event: event_log_pb2.LoggedEvent) -> LoggedEvent:
         event_id=event.event_id,
         millis=event.sent_at_millis,
         value=event.event_value if event.HasField("event_value") else math.nan,
+        shown=tuple(event.impression),
     )

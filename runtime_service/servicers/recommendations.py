@@ -11,6 +11,7 @@ from common.errors import invalid
 from common.operations import refuse_unbuilt
 from protos.tailorbird.runtime.v1 import runtime_service_pb2
 from runtime_service.domain.requests import (
+    EXPLORED,
     check_item,
     check_items,
     check_operation,
@@ -90,6 +91,12 @@ class RuntimeServicer:
         if not recipe.returns_scores:
             for item in items:
                 add(item_id=ids[item])
+        elif ranked.explored is not None:
+            for item, score, explored in zip(items, _sent(ranked), ranked.explored.tolist(), strict=True):
+                if explored:
+                    add(item_id=ids[item], reason=[EXPLORED])
+                else:
+                    add(item_id=ids[item], score=score)
         else:
             for item, score in zip(items, _sent(ranked), strict=True):
                 add(item_id=ids[item], score=score)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from recipes.interface import Adjustment, FloatArray, History, ItemIndexes
 from runtime_service.domain.histories import EventRule, known_steps, newer_events
 from runtime_service.history import RecentHistory
+from runtime_service.serving.exploration import ExplorationSettings, Explorer, make_explorer
 from runtime_service.serving.model import Model
 from runtime_service.serving.ranked import Ranked, rank
 
@@ -27,6 +28,7 @@ class Assignment:
         dataset_group_arn: Whose events count.
         event_type: The only type of event that counts; None for all.
         event_rules: Events count that one of them takes; without rules all do.
+        exploration: What the campaign says of new items.
     """
 
     campaign_arn: str
@@ -35,6 +37,7 @@ class Assignment:
     dataset_group_arn: str
     event_type: str | None
     event_rules: tuple[EventRule, ...] = ()
+    exploration: ExplorationSettings = field(default_factory=ExplorationSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +92,30 @@ class Deployment:
         model: The loaded artifact.
         cache: Queries of active users.
         newcomer: The query of an empty history.
+        explorer: Gives new items their chance; None where nothing is to be explored.
     """
 
     assignment: Assignment
     model: Model
     cache: QueryCache = field(repr=False)
     newcomer: Query = field(repr=False)
+    explorer: Explorer | None = field(default=None, repr=False)
 
     @classmethod
     def make(cls, assignment: Assignment, model: Model, *, cache_users: int) -> Deployment:
         """Put a model to work for a campaign."""
         nothing = model.snapshot_history(None)
         newcomer = Query(model.scorer.query(nothing), model.scorer.adjust(nothing))
-        return cls(assignment, model, QueryCache(cache_users), newcomer)
+        explorer = None
+        if model.ages is not None:
+            explorer = make_explorer(
+                model.recipe.exploration,
+                model.ages,
+                assignment.exploration,
+                item_vectors=model.scorer.item_vectors,
+                user_vectors=model.user_vectors,
+            )
+        return cls(assignment, model, QueryCache(cache_users), newcomer, explorer)
 
     def reassigned(self, assignment: Assignment) -> Deployment:
         """Return the same deployment with what the control plane says about it now.
@@ -121,7 +135,10 @@ class Deployment:
             limit: Items wanted, at least 1.
         """
         query = self._query(user_id, recent)
-        return self.model.retrieval.find(query.vector, change=query.change, limit=limit)
+        if self.explorer is None:
+            return self.model.retrieval.find(query.vector, change=query.change, limit=limit)
+        bonus = self.explorer.bonus()
+        return self.explorer.mix(self.model.retrieval.find(query.vector, change=query.change, limit=limit, bonus=bonus))
 
     def rank(self, user_id: str, recent: RecentHistory | None, *, items: ItemIndexes) -> Ranked:
         """Put given items into the order that fits a user.

@@ -15,6 +15,7 @@ from common.errors import CorruptArtifact, OperationUnavailable
 from common.storage import Store
 from common.vocabulary import Vocabulary
 from recipes.arrays import map_arrays
+from recipes.exploration import ItemAges
 from recipes.interface import FloatArray, Histories, History, Recipe, Scorer
 from recipes.registry import recipe as find_recipe
 from recipes.registry import scorer_loader
@@ -41,6 +42,7 @@ class Model:
         histories: Of the same users.
         actions: Numbers of the event types that the model knows, as the histories carry them.
         watermark: Offset of the last event that the snapshot contains.
+        ages: Of the items; None where the recipe explores nothing.
     """
 
     recipe: Recipe
@@ -53,6 +55,7 @@ class Model:
     histories: Histories
     actions: Mapping[str, int]
     watermark: int
+    ages: ItemAges | None = None
 
     def snapshot_history(self, user: int | None) -> History:
         """Return what a user did until the snapshot, oldest first; nothing for an unknown user."""
@@ -123,6 +126,7 @@ class ModelLoader:
             ),
             actions={name: number for number, name in enumerate(manifest.event_types, start=1)},
             watermark=manifest.snapshot.event_watermark,
+            ages=None if recipe.exploration == "none" else ItemAges.load(folder, n_items=len(items)),
         )
 
     @contextmanager

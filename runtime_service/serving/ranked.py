@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recipes.interface import Adjustment, FloatArray, ItemIndexes
 
@@ -18,10 +19,13 @@ class Ranked:
     Attributes:
         items: int32 [k], best first.
         scores: float32 [k], the share of each in the softmax over everything that was scored.
+        explored: bool [k], which items were put into the place of another to be explored, so that scores say nothing of
+            them; None for none.
     """
 
     items: ItemIndexes
     scores: FloatArray
+    explored: NDArray[np.bool_] | None = None
 
 
 def rank(item_vectors: FloatArray, items: ItemIndexes, *, query: FloatArray, change: Adjustment) -> Ranked:

@@ -27,13 +27,14 @@ _UNMEASURED_SEARCH_K = 16_000
 class Retrieval(Protocol):
     """Finds the best items; immutable."""
 
-    def find(self, query: FloatArray, *, change: Adjustment, limit: int) -> Ranked:
+    def find(self, query: FloatArray, *, change: Adjustment, limit: int, bonus: Adjustment | None = None) -> Ranked:
         """Return the best items for a user.
 
         Args:
             query: float32 [d], the scorer's vector of the history.
             change: The scorer's adjustment for the history.
             limit: Items wanted, at least 1.
+            bonus: A further adjustment, for exploration.
         """
 
 
@@ -43,11 +44,13 @@ class ExactRetrieval:
     def __init__(self, scorer: Scorer) -> None:
         self._vectors = scorer.item_vectors
 
-    def find(self, query: FloatArray, *, change: Adjustment, limit: int) -> Ranked:
+    def find(self, query: FloatArray, *, change: Adjustment, limit: int, bonus: Adjustment | None = None) -> Ranked:
         """Return the best items for a user."""
         scores: FloatArray = self._vectors @ query
         if len(change.items):
             scores[change.items] += change.values
+        if bonus is not None:
+            scores[bonus.items] += bonus.values
         items = best(scores, limit)
         top = scores[items]
         highest = top[0]
@@ -63,13 +66,21 @@ class AnnoyRetrieval:
         self._vectors = scorer.item_vectors
         self._index = index
 
-    def find(self, query: FloatArray, *, change: Adjustment, limit: int) -> Ranked:
+    def find(self, query: FloatArray, *, change: Adjustment, limit: int, bonus: Adjustment | None = None) -> Ranked:
         """Return the best items for a user."""
+        if bonus is not None:
+            change = _together(change, bonus)
         items, scores = search_adjusted(
             self._index, self._vectors, query=query, change=change, limit=max(limit, _CANDIDATES)
         )
         shares = np.exp(scores - scores[0])
         return Ranked(items[:limit], shares[:limit] / shares.sum())
+
+
+def _together(first: Adjustment, second: Adjustment) -> Adjustment:
+    items, places = np.unique(np.concatenate([first.items, second.items]), return_inverse=True)
+    values = np.bincount(places, weights=np.concatenate([first.values, second.values]))
+    return Adjustment(items, values.astype(np.float32))
 
 
 def open_retrieval(folder: Path, manifest: ArtifactManifest, *, scorer: Scorer, mode: IndexMode) -> Retrieval:

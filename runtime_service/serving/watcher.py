@@ -18,6 +18,7 @@ from protos.tailorbird.internal.v1 import serving_pb2, serving_pb2_grpc
 from runtime_service.backoff import Backoff
 from runtime_service.domain.histories import EventRule
 from runtime_service.serving.deployments import Assignment, Deployment, DeploymentTable
+from runtime_service.serving.exploration import read_settings
 from runtime_service.serving.model import Model, ModelLoader
 
 __all__ = ["ServingWatcher"]
@@ -120,10 +121,10 @@ class ServingWatcher:
 
     async def _load(self, goal: _Goal) -> None:
         began = asyncio.get_running_loop().time()
-        campaign_arn, failure_reason, model = goal.assignment.campaign_arn, "", None
+        campaign_arn, failure_reason, deployment = goal.assignment.campaign_arn, "", None
         try:
             async with self._one_load:
-                model = await self._open(goal)
+                deployment = await self._make(goal)
         except TailorbirdError as error:
             failure_reason = error.message
             _log.warning("deployment_failed", campaign_arn=campaign_arn, reason=error.reason, message=error.message)
@@ -133,15 +134,23 @@ class ServingWatcher:
         if self._goals.get(campaign_arn) is not goal:
             return  # no longer wanted
         goal.load = None
-        if model is None:
+        if deployment is None:
             goal.phase, goal.failure_reason = _FAILED, failure_reason
         else:
-            self._table.serve(Deployment.make(goal.assignment, model, cache_users=self._cache_users))
+            # The control plane may have changed its mind meanwhile.
+            self._table.serve(deployment.reassigned(goal.assignment))
             goal.phase = _READY
             seconds = round(asyncio.get_running_loop().time() - began, 3)
-            _log.info("deployment_ready", campaign_arn=campaign_arn, items=len(model.items), seconds=seconds)
+            _log.info("deployment_ready", campaign_arn=campaign_arn, items=len(deployment.model.items), seconds=seconds)
         self._to_report.set()
         self._note_known()
+
+    async def _make(self, goal: _Goal) -> Deployment | None:
+        """Load the artifact and put it to work; None when it is no longer wanted."""
+        model = await self._open(goal)
+        if model is None:
+            return None
+        return await asyncio.to_thread(Deployment.make, goal.assignment, model, cache_users=self._cache_users)
 
     async def _open(self, goal: _Goal) -> Model | None:
         """Load the artifact in a thread, so that requests go on; None when it is no longer wanted."""
@@ -198,6 +207,7 @@ def _to_assignment(item: serving_pb2.ServingAssignment) -> Assignment:
             EventRule(rule.event_type or None, rule.least_value if rule.HasField("least_value") else None)
             for rule in item.event_rules
         ),
+        exploration=read_settings(item.config_json),
     )
 
 

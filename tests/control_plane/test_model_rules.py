@@ -142,6 +142,8 @@ def test_latest_version_is_told_from_a_version():
         ({"itemExplorationConfig": {"explorationWeight": "1.3"}}, V1, False, "from 0 to 1"),
         ({"itemExplorationConfig": {"explorationWeight": "much"}}, V1, False, "from 0 to 1"),
         ({"itemExplorationConfig": {"weight": "1"}}, V1, False, "explorationItemAgeCutOff"),
+        ({"itemExplorationConfig": {"explorationItemAgeCutOff": "0"}}, V1, False, "'0', want a number above 0"),
+        ({"itemExplorationConfig": {"explorationItemAgeCutOff": "inf"}}, V1, False, "want a number above 0"),
     ],
 )
 def test_campaign_config_that_does_not_fit_is_refused(config, recipe, latest, told):
@@ -153,7 +155,8 @@ def test_good_campaign_configs_pass():
     check_campaign_config({}, V2, latest=False)
     check_campaign_config({"enableMetadataWithRecommendations": False}, V2, latest=False)
     check_campaign_config({"syncWithLatestSolutionVersion": True}, V2, latest=True)
-    check_campaign_config({"itemExplorationConfig": {"explorationWeight": "0.3"}}, V1, latest=False)
+    exploring = {"explorationWeight": "0.3", "explorationItemAgeCutOff": "0.5"}
+    check_campaign_config({"itemExplorationConfig": exploring}, V1, latest=False)
     assert follows_latest({"syncWithLatestSolutionVersion": True})
     assert not follows_latest(None)
 

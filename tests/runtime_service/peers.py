@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
@@ -91,6 +92,7 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
         event_type: str = "watch",
         millis: int = 0,
         event_value: float | None = None,
+        impression: Sequence[str] = (),
     ):
         with self._changed:
             offset = self._first + len(self._events)
@@ -105,6 +107,7 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
                     item_id=item_id,
                     sent_at_millis=millis or offset,
                     event_value=event_value,
+                    impression=impression,
                 )
             )
             self._changed.notify_all()

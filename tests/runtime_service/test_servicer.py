@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import grpc
+import numpy as np
 import pytest
 
 from common.errors import InvalidInput, OperationUnavailable, PermissionDenied, ResourceNotFound, Unauthenticated
@@ -13,6 +15,7 @@ from common.rpc import AioRpcServer, CallGate, from_rpc_error
 from common.testing import make_keys
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceStub
+from recipes.exploration import ItemAges
 from runtime_service.history import LoggedEvent
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 from runtime_service.server import runtime_service
@@ -52,6 +55,11 @@ def grpc_servicer(shelf, histories, tmp_path_factory):
     for name, artifact in artifacts.items():
         made = assignment(name, location=f"artifacts/{artifact}")
         table.serve(Deployment.make(made, loader.load(made.artifact_location), cache_users=10))
+    new = ItemAges(np.where(np.arange(N_ITEMS) < 3, 0, -(10**8)), np.zeros(N_ITEMS, np.int64), 0)
+    explored = replace(table.find(campaign()).model, ages=new)
+    deployment = Deployment.make(assignment("explored"), explored, cache_users=10)
+    deployment.explorer.share = 1.0
+    table.serve(deployment)
     return RUNTIME_SERVICER(table, histories)
 
 
@@ -403,3 +411,13 @@ def test_call_without_a_token_is_refused(grpc_stub):
         grpc_stub.GetRecommendations(messages.GetRecommendationsRequest(), timeout=10)
 
     assert isinstance(from_rpc_error(caught.value), Unauthenticated)
+
+
+def test_an_item_that_is_explored_says_so_and_has_no_score(recommend):
+    found = recommend("explored", user_id=user(1), num_results=8).item_list
+
+    explored = [entry for entry in found if entry.reason]
+    assert {entry.item_id for entry in explored} == {item(0), item(1), item(2)}
+    assert all(list(entry.reason) == ["Exploration"] and not entry.HasField("score") for entry in explored)
+    assert len(found) == 8
+    assert all(entry.HasField("score") for entry in found if not entry.reason)

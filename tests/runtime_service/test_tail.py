@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import contextmanager
 
@@ -117,6 +118,18 @@ def test_tail_goes_on_where_it_ended(follow, history_folder):
             wait_until(lambda: again.next_offset() == 3)
 
             assert [event.item_id for event in again.appended] == [item(1)]
+
+
+def test_values_and_what_was_shown_come_along(follow):
+    with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
+        peers.log.send(user(0), item(0), event_value=2.5, impression=[item(1), item(2)])
+        peers.log.send(user(0), item(1))
+        wait_until(lambda: history.next_offset() == 3)
+
+        first, second = history.appended
+        assert (first.value, first.shown) == (2.5, (item(1), item(2)))
+        assert math.isnan(second.value)
+        assert second.shown == ()
 
 
 def test_log_that_is_away_is_asked_again(follow):

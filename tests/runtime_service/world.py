@@ -16,6 +16,7 @@ from common.storage import Store, open_store
 from common.vocabulary import Vocabulary
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.arrays import save_arrays
+from recipes.exploration import ItemAges
 from recipes.index import build_annoy, calibrate
 from recipes.interface import Interactions, Scorer, TrainingData
 from recipes.registry import fitter, recipe
@@ -80,6 +81,8 @@ def write_files(folder: Path, fitted: Fitted) -> ArtifactManifest:
     """Write all files of an artifact, and return its manifest for publication."""
     scorer, histories = fitted.scorer, fitted.data.histories()
     scorer.save(folder)
+    if recipe(fitted.name).exploration != "none":
+        ItemAges.of(fitted.data, np.zeros(N_ITEMS, np.int64)).save(folder)
     Vocabulary.build([item(index) for index in range(N_ITEMS)]).save(folder, "items")
     Vocabulary.build([user(index) for index in range(N_USERS)]).save(folder, "users")
     queries = scorer.queries(histories)

@@ -13,7 +13,7 @@ from tests.control_plane.world import avro, column
 from tests.trainer.place import HEADERS, SCHEMAS, walks
 from trainer.domain.configuration import EventParameters
 from trainer.training.freezing import freeze
-from trainer.training.loading import load, number_event_types, select_interactions
+from trainer.training.loading import count_shown, load, number_event_types, select_interactions
 from trainer.training.order import TrainingOrder
 
 SCHEMA = AvroSchema.parse(SCHEMAS["INTERACTIONS"])
@@ -163,6 +163,14 @@ def test_weights_are_numbered_like_the_types_and_have_a_mean_of_one(place, order
     assert data.event_types == ("watch", "buy")
     assert data.event_weights.tolist() == pytest.approx([1.0, 0.5, 1.5])
     assert sorted(set(data.target_weights().tolist())) == pytest.approx([0.5, 1.5])
+
+
+def test_impressions_are_counted_for_items_of_the_catalogue_whatever_the_event():
+    rows = interactions({"EVENT_TYPE": "other"}, {}, {}).with_columns(
+        IMPRESSION=pl.Series(["i001|i002|gone", "i002|i000", None])
+    )
+    assert count_shown(rows, pl.Series(["i000", "i001", "i002", "i003"])).tolist() == [1, 1, 2, 0]
+    assert count_shown(interactions({}), pl.Series(["i000"])).tolist() == [0]
 
 
 def test_more_than_ten_event_types_are_refused_unless_some_are_chosen(place, order):

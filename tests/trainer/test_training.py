@@ -87,6 +87,8 @@ def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, confi
     assert list(manifest.event_types) == ["watch"]
     assert (actions.dtype, actions[own].tolist()) == (np.uint8, [1] * 20)
     assert (times.dtype, times[own].tolist()) == (np.int64, [1_700_003_000 + step for step in range(20)])
+    explores = {path.name for path in artifact.folder.glob("exploration_*")}
+    assert len(explores) == (3 if recipe == "aws-user-personalization-v2" else 0)
     # A runtime opens it, and finds the stored vectors to be those of the stored histories.
     model = ModelLoader(filled.store, cache=filled.root / "cache", index="annoy").load("artifacts/films-1")
     np.testing.assert_allclose(

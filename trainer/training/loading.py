@@ -23,7 +23,7 @@ from trainer.domain.configuration import EventParameters
 from trainer.domain.sufficiency import check_event_types, check_sufficient, told_filters
 from trainer.training.order import FrozenTable, TrainingOrder
 
-__all__ = ["LoadedData", "load", "number_event_types", "select_interactions"]
+__all__ = ["LoadedData", "count_shown", "load", "number_event_types", "select_interactions"]
 
 #: Types of events that models tell apart, so that their numbers and 0 fit into a byte.
 _MAX_EVENT_TYPES = 254
@@ -37,11 +37,13 @@ class LoadedData:
         data: By indexes.
         items: Ids of the items, those without interactions included.
         users: Ids of the users with interactions.
+        shown: int64 [n_items], how often each item was in the IMPRESSION of an interaction of whatever type.
     """
 
     data: TrainingData
     items: Vocabulary
     users: Vocabulary
+    shown: NDArray[np.int64]
 
 
 def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | None = None) -> LoadedData:
@@ -89,7 +91,12 @@ def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | Non
     data = TrainingData(
         interactions, len(users), len(items), event_types, event_weights=_event_weights(order.events, event_types)
     )
-    return LoadedData(data, Vocabulary.build(items.to_list()), Vocabulary.build(users.to_list()))
+    return LoadedData(
+        data,
+        items=Vocabulary.build(items.to_list()),
+        users=Vocabulary.build(users.to_list()),
+        shown=count_shown(stored, items),
+    )
 
 
 def number_event_types(values: pl.Series, *, known: Sequence[str] | None = None) -> tuple[tuple[str, ...], Actions]:
@@ -152,6 +159,23 @@ def select_interactions(
     return counted.sort(columns.TIMESTAMP, columns.LOG_OFFSET, shuffled, nulls_last=False).select(
         columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP, columns.EVENT_TYPE
     )
+
+
+def count_shown(rows: pl.DataFrame, items: pl.Series) -> NDArray[np.int64]:
+    """Count how often each item was shown, whatever became of it.
+
+    Args:
+        rows: Of the Interactions table.
+        items: Ids of the catalogue; others are left out.
+
+    Returns:
+        int64 [n_items].
+    """
+    if columns.IMPRESSION not in rows.columns:
+        return np.zeros(len(items), np.int64)
+    listed = rows[columns.IMPRESSION].drop_nulls().str.split("|").explode()
+    places = _places(listed, items).drop_nulls().to_numpy()
+    return np.bincount(places, minlength=len(items)).astype(np.int64)
 
 
 def _taken(settings: EventParameters) -> pl.Expr:

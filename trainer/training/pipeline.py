@@ -22,6 +22,7 @@ from recipes.evaluation.exam import Exam
 from recipes.evaluation.items import describe_items
 from recipes.evaluation.ranking import by_scorer
 from recipes.evaluation.split import Split, hold_out_lowest
+from recipes.exploration import ItemAges
 from recipes.index import IndexCalibration, build_annoy, calibrate
 from recipes.interface import FitProgress, Histories, Recipe, Scorer
 from recipes.registry import fitter as find_fitter
@@ -175,6 +176,8 @@ def pack(scorer: Scorer, declared: Recipe, loaded: LoadedData, folder: Path) -> 
     """Write what a runtime reads beside the index."""
     histories = loaded.data.histories().newest(declared.max_history)
     scorer.save(folder)
+    if declared.exploration != "none":
+        ItemAges.of(loaded.data, loaded.shown).save(folder)
     loaded.items.save(folder, "items")
     loaded.users.save(folder, "users")
     save_arrays(
