@@ -23,6 +23,7 @@ __all__ = [
     "Actions",
     "Adjustment",
     "Exploration",
+    "Favouring",
     "FitProgress",
     "Fitter",
     "FitterFactory",
@@ -358,6 +359,14 @@ class Updatable(Protocol):
             before: int64 [n_items], the index that each item had when the model was fitted, -1 for new items.
             histories: What users did, by the present indexes; actions are numbered as they were.
         """
+
+
+@runtime_checkable
+class Favouring(Protocol):
+    """A scorer that can be told to favour items."""
+
+    def favouring(self, biases: FloatArray) -> Scorer:
+        """Return the same model with float32 [n_items] added to every user's scores."""
 
 
 class Fitter(Protocol):

@@ -75,6 +75,7 @@ class RecipeFacts:
         feature_transformation: Last part of the ARN of its feature transformation, None where none is known.
         configurable_exploration: Whether campaigns may set `itemExplorationConfig`.
         weighs_events: Whether solutions may set `eventsConfig`.
+        takes_objective: Whether solutions may set `optimizationObjective`.
         updatable: Whether versions may be trained with the mode UPDATE.
         published: When Personalize first listed it.
     """
@@ -87,6 +88,7 @@ class RecipeFacts:
     feature_transformation: str | None = None
     configurable_exploration: bool = False
     weighs_events: bool = False
+    takes_objective: bool = False
     updatable: bool = False
     published: datetime = datetime(2019, 6, 10, tzinfo=UTC)
 
@@ -174,7 +176,13 @@ _ALL: Final = (
         trainable=True,
         feature_transformation="sims",
     ),
-    RecipeFacts("aws-user-personalization", "USER_PERSONALIZATION", configurable_exploration=True, updatable=True),
+    RecipeFacts(
+        "aws-user-personalization",
+        "USER_PERSONALIZATION",
+        configurable_exploration=True,
+        takes_objective=True,
+        updatable=True,
+    ),
     RecipeFacts("aws-hrnn", "USER_PERSONALIZATION", feature_transformation="JSON-percentile-filtering"),
     RecipeFacts("aws-hrnn-metadata", "USER_PERSONALIZATION", feature_transformation="featurize_metadata"),
     RecipeFacts(
@@ -190,7 +198,12 @@ _ALL: Final = (
         weighs_events=True,
         published=datetime(2024, 1, 1, tzinfo=UTC),
     ),
-    RecipeFacts("aws-personalized-ranking", "PERSONALIZED_RANKING", feature_transformation="JSON-percentile-filtering"),
+    RecipeFacts(
+        "aws-personalized-ranking",
+        "PERSONALIZED_RANKING",
+        feature_transformation="JSON-percentile-filtering",
+        takes_objective=True,
+    ),
     RecipeFacts(
         "aws-sims",
         "RELATED_ITEMS",

@@ -12,13 +12,14 @@ from typing import Any, Final
 from common.errors import invalid
 from control_plane.domain.events import check_events
 from control_plane.domain.fields import not_built
+from control_plane.domain.objectives import check_objective
 from control_plane.domain.recipes import RecipeFacts
 
 __all__ = ["check_solution", "check_training_mode"]
 
 _MAX_PARAMETERS: Final = 100
 #: Members that have a check of their own.
-_CHECKED: Final = frozenset({"eventValueThreshold", "eventsConfig"})
+_CHECKED: Final = frozenset({"eventValueThreshold", "eventsConfig", "optimizationObjective"})
 
 
 def check_solution(
@@ -38,6 +39,8 @@ def check_solution(
     if perform_hpo:
         raise not_built("performHPO", got=True, want="false")
     check_events(config, event_type=event_type, weighs_events=recipe.weighs_events, recipe=recipe.name)
+    if "optimizationObjective" in config:
+        check_objective(config["optimizationObjective"], takes_objective=recipe.takes_objective, recipe=recipe.name)
     for key, value in config.items():
         if key in _CHECKED:
             continue

@@ -13,6 +13,7 @@ from control_plane.catalogue.tables import Dataset, DatasetImportJob, EventTrack
 from control_plane.domain.evaluations import Verdict, verdict_of
 from control_plane.domain.events import check_event_columns
 from control_plane.domain.fields import already_exists, check_name, check_tags
+from control_plane.domain.objectives import check_objective_column
 from control_plane.domain.recipes import RECIPES
 from control_plane.domain.schemas import DatasetType
 from control_plane.domain.solutions import check_training_mode
@@ -126,8 +127,11 @@ class SolutionVersions(ResourceOperations):
                 got=solution.arn,
                 want=f"interactions in {interactions.arn}: import some, or create an event tracker and put events",
             )
-        schema = dataset_table(unit, interactions).schema
-        check_event_columns(solution.event_type, solution.solution_config or {}, schema=schema)
+        schemas = {dataset.dataset_type: dataset_table(unit, dataset).schema for dataset in datasets}
+        config = solution.solution_config or {}
+        check_event_columns(solution.event_type, config, schema=schemas[DatasetType.INTERACTIONS])
+        if "optimizationObjective" in config:
+            check_objective_column(config["optimizationObjective"], items=schemas.get(DatasetType.ITEMS))
         return datasets
 
     def describe(self, arn: str) -> SolutionVersion:

@@ -99,6 +99,13 @@ class SequenceScorer(ABC):
         known = history.known(len(self.item_vectors))
         return self.blend.adjust(self._followers, History(known.items, self._actions(known.actions), known.times))
 
+    def favouring(self, biases: FloatArray) -> Self:
+        """Return the same model with float32 [n_items] added to every user's scores."""
+        changed = copy(self)
+        changed.item_vectors = self.item_vectors.copy()
+        changed.item_vectors[:, -1] += biases
+        return changed
+
     def updated(self, before: NDArray[np.int64], histories: Histories) -> Self:
         """Return the same model for another catalogue; see `recipes.interface.Updatable`.
 

@@ -27,7 +27,6 @@ SOLUTION = "arn:aws:personalize:eu-west-1:123456789012:solution/films"
 NOT_BUILT_CONFIGS = [
     {"hpoConfig": {}},
     {"autoMLConfig": {}},
-    {"optimizationObjective": {"itemAttribute": "PRICE"}},
     {"trainingDataConfig": {}},
     {"autoTrainingConfig": {"schedulingExpression": "rate(7 days)"}},
 ]

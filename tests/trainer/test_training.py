@@ -17,7 +17,7 @@ from common.testing import wait_until
 from common.vocabulary import Vocabulary
 from protos.tailorbird.internal.v1 import jobs_pb2
 from runtime_service.serving.model import ModelLoader
-from tests.trainer.place import Place, walks
+from tests.trainer.place import HEADERS, Place, walks
 from trainer.worker import Unwatched
 
 QUICK = '{"algorithmHyperParameters": {"embedding_size": "16", "layers": "1", "epochs": "2", "max_length": "20"}}'
@@ -201,6 +201,51 @@ def test_an_update_takes_up_new_items_and_histories_and_learns_nothing(filled):
     np.testing.assert_allclose(
         model.user_vectors[user], model.scorer.query(model.histories.of(user)), rtol=1e-4, atol=1e-5
     )
+
+
+FAVOUR_YEAR = '"optimizationObjective": {"itemAttribute": "YEAR", "objectiveSensitivity": "MEDIUM"}'
+
+
+def test_an_objective_shifts_what_is_recommended_and_is_measured(filled):
+    filled.write("items.csv", *(f"i{place:03},,,{1980 + place}," for place in range(40)), header=HEADERS["ITEMS"])
+    filled.bring("s3://films/items.csv", kind="ITEMS")
+    train(filled, "aws-user-personalization-v2", solution_config_json=QUICK, location="artifacts/plain")
+
+    config = f"{QUICK[:-1]}, {FAVOUR_YEAR}}}"
+    result = train(filled, "aws-user-personalization-v2", solution_config_json=config)
+
+    assert set(result.metrics) == KEYS | {"average_rewards_at_k"}
+    assert 0.0 < result.metrics["average_rewards_at_k"] <= 1.0
+    plain, favouring = (
+        open_artifact(filled.store, f"artifacts/{name}", cache=filled.root / "cache").folder
+        for name in ("plain", "films-1")
+    )
+    biases = np.load(favouring / "objective_biases.npy")
+    assert (np.diff(biases) > 0).all()
+    old, new = (np.load(folder / "item_vectors.npy") for folder in (plain, favouring))
+    assert new[:, :-1].tobytes() == old[:, :-1].tobytes()
+    np.testing.assert_allclose(new[:, -1] - old[:, -1], biases, atol=1e-5)
+
+    # An update favours the items that there are now, each once.
+    updated = train(
+        filled, "aws-user-personalization-v2", solution_config_json=config, location="artifacts/films-2",
+        training_mode="UPDATE", base_artifact_location="artifacts/films-1",
+    )  # fmt: skip
+    assert dict(updated.metrics) == dict(result.metrics)
+    again = open_artifact(filled.store, "artifacts/films-2", cache=filled.root / "cache").folder
+    np.testing.assert_allclose(np.load(again / "item_vectors.npy"), new, rtol=1e-3, atol=1e-3)
+
+
+def test_recipes_without_personal_scores_take_no_objective(filled):
+    filled.write("items.csv", "i000,,,1980,", header=HEADERS["ITEMS"])
+    filled.bring("s3://films/items.csv", kind="ITEMS")
+    with pytest.raises(InvalidInput, match=r"optimizationObjective.*aws-popularity-count takes none"):
+        train(filled, solution_config_json=f"{{{FAVOUR_YEAR}}}")
+
+
+def test_an_objective_needs_items(filled):
+    with pytest.raises(InvalidInput, match="itemAttribute`: got 'YEAR', want imported items"):
+        train(filled, solution_config_json=f"{{{FAVOUR_YEAR}}}")
 
 
 def test_a_model_that_cannot_be_updated_is_told(filled):

@@ -10,7 +10,7 @@ from typing import Any
 
 from common.errors import invalid
 
-__all__ = ["EventParameters", "SolutionConfiguration"]
+__all__ = ["EventParameters", "Objective", "SolutionConfiguration"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,19 @@ class EventParameters:
 
 
 @dataclass(frozen=True, slots=True)
+class Objective:
+    """What is favoured beside relevance.
+
+    Attributes:
+        attribute: A numeric column of the items; higher values are favoured.
+        sensitivity: OFF, LOW, MEDIUM or HIGH.
+    """
+
+    attribute: str
+    sensitivity: str = "OFF"
+
+
+@dataclass(frozen=True, slots=True)
 class SolutionConfiguration:
     """The members of `solutionConfig` that are used.
 
@@ -36,11 +49,13 @@ class SolutionConfiguration:
         hyperparameters: Strings by name.
         event_value_threshold: Interactions of a smaller EVENT_VALUE, or without one, are left out; None takes all.
         events: Settings by type; where there are any, interactions of other types are left out.
+        objective: What is favoured beside relevance, None for nothing.
     """
 
     hyperparameters: Mapping[str, str]
     event_value_threshold: float | None
     events: tuple[EventParameters, ...] = ()
+    objective: Objective | None = None
 
     @classmethod
     def parse(cls, text: str) -> SolutionConfiguration:
@@ -55,10 +70,12 @@ class SolutionConfiguration:
             raise invalid("solutionConfig", got=text, want=f"a JSON object ({error})") from error
         if not isinstance(document, dict):
             raise invalid("solutionConfig", got=text, want="a JSON object")
+        objective = document.get("optimizationObjective")
         return cls(
             document.get("algorithmHyperParameters", {}),
             _threshold(document.get("eventValueThreshold")),
             _events(document.get("eventsConfig", {}).get("eventParametersList", ())),
+            None if objective is None else _objective(objective),
         )
 
 
@@ -72,6 +89,10 @@ def _threshold(value: str | None) -> float | None:
     if not math.isfinite(number):
         raise invalid("solutionConfig.eventValueThreshold", got=value, want="a number")
     return number
+
+
+def _objective(value: Mapping[str, str]) -> Objective:
+    return Objective(value["itemAttribute"], value.get("objectiveSensitivity", "OFF"))
 
 
 def _events(entries: Sequence[Mapping[str, Any]]) -> tuple[EventParameters, ...]:

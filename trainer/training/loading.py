@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from common import columns
 from common.avro import AvroSchema
+from common.errors import invalid
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
@@ -38,12 +39,15 @@ class LoadedData:
         items: Ids of the items, those without interactions included.
         users: Ids of the users with interactions.
         shown: int64 [n_items], how often each item was in the IMPRESSION of an interaction of whatever type.
+        rewards: float64 [n_items], the column of the solution's objective, NaN where there is no value; None without an
+            objective.
     """
 
     data: TrainingData
     items: Vocabulary
     users: Vocabulary
     shown: NDArray[np.int64]
+    rewards: NDArray[np.float64] | None
 
 
 def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | None = None) -> LoadedData:
@@ -96,6 +100,7 @@ def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | Non
         items=Vocabulary.build(items.to_list()),
         users=Vocabulary.build(users.to_list()),
         shown=count_shown(stored, items),
+        rewards=_rewards(store, order, items),
     )
 
 
@@ -176,6 +181,22 @@ def count_shown(rows: pl.DataFrame, items: pl.Series) -> NDArray[np.int64]:
     listed = rows[columns.IMPRESSION].drop_nulls().str.split("|").explode()
     places = _places(listed, items).drop_nulls().to_numpy()
     return np.bincount(places, minlength=len(items)).astype(np.int64)
+
+
+def _rewards(store: Store, order: TrainingOrder, items: pl.Series) -> NDArray[np.float64] | None:
+    if order.objective is None:
+        return None
+    table = order.table("ITEMS")
+    if table is None:
+        raise invalid(
+            "solutionConfig.optimizationObjective.itemAttribute", got=order.objective.attribute, want="imported items"
+        )
+    # Where an item was both imported and put, what was put holds.
+    rows = _read(store, table).sort(columns.SOURCE, maintain_order=True).unique(columns.ITEM_ID, keep="last")
+    values = rows[order.objective.attribute].cast(pl.Float64)
+    places = _places(items, rows[columns.ITEM_ID])
+    found: NDArray[np.float64] = values.gather(places).fill_null(float("nan")).to_numpy()
+    return found
 
 
 def _taken(settings: EventParameters) -> pl.Expr:

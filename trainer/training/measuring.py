@@ -6,20 +6,25 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from protos.tailorbird.storage.v1 import evaluation_pb2
 from recipes.evaluation.bootstrap import CONFIDENCE, SAMPLES, interval
 from recipes.evaluation.comparison import JUDGED_BY, MIN_USERS, differences, judge
 from recipes.evaluation.exam import Exam, Measured, Measurement
-from recipes.evaluation.metrics import UserValues
-from recipes.evaluation.ranking import by_scorer
+from recipes.evaluation.metrics import UserValues, published
+from recipes.evaluation.ranking import CatalogueScores, by_scorer, top_items
+from recipes.evaluation.split import Split
+from recipes.objective import average_rewards
 from recipes.popularity.config import PopularityConfig
 from recipes.popularity.fit import PopularityFitter
 from recipes.rules import SequenceRules
 from trainer.training.predecessor import PredecessorValues
 
-__all__ = ["comparison", "evaluation", "measure_baselines", "personalize_metrics"]
+__all__ = ["comparison", "evaluation", "measure_baselines", "personalize_metrics", "rewards_metric"]
 
+#: Recommendations among which the most rewarding are looked for: as many as one request can ask for.
+_LONG_LIST = 500
 _VERDICTS = {
     "BETTER": (evaluation_pb2.VERDICT_BETTER, "significantly better"),
     "WORSE": (evaluation_pb2.VERDICT_WORSE, "significantly worse"),
@@ -45,6 +50,19 @@ def personalize_metrics(measured: Measured) -> dict[str, float]:
     """
     both = (measured.served.personalize(), measured.without_repeats.personalize())
     return max(both, key=lambda metrics: metrics["normalized_discounted_cumulative_gain_at_25"])
+
+
+def rewards_metric(scores: CatalogueScores, split: Split, rewards: NDArray[np.float64]) -> dict[str, float]:
+    """Measure what an objective earns: Personalize's `average_rewards_at_k`.
+
+    Args:
+        scores: Of the test users, as they would be served.
+        split: By users.
+        rewards: float64 [n_items], the column of the objective.
+    """
+    lists = top_items(scores, n_items=len(rewards), histories=split.histories, limit=_LONG_LIST)
+    hidden = [split.relevant.of(row).items for row in range(len(lists))]
+    return published({"average_rewards_at_k": average_rewards(lists, hidden, rewards)})
 
 
 def evaluation(exam: Exam, model: Measured, baselines: dict[str, Measured], *, seed: int) -> evaluation_pb2.Evaluation:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from common.settings import StoreSettings
-from trainer.domain.configuration import EventParameters
+from trainer.domain.configuration import EventParameters, Objective
 
 __all__ = [
     "ARTIFACT", "MEASURED_MODEL", "REFUSED", "FrozenTable", "Measurement", "PredecessorOrder", "TrainingOptions",
@@ -81,6 +81,7 @@ class TrainingOrder(_Message):
         event_type: The only type to learn from.
         event_value_threshold: Least event value to learn from.
         events: Settings by type; the only types to learn from where there are any.
+        objective: What is favoured beside relevance.
         seed: Of every random number.
         recall_floor: Of an approximate index.
         index_trees: Of the Annoy index.
@@ -95,6 +96,7 @@ class TrainingOrder(_Message):
     event_type: str | None
     event_value_threshold: float | None
     events: tuple[EventParameters, ...] = ()
+    objective: Objective | None = None
     seed: int
     recall_floor: float
     index_trees: int

@@ -28,8 +28,9 @@ from recipes.interface import FitProgress, Histories, Recipe, Scorer
 from recipes.registry import fitter as find_fitter
 from recipes.registry import recipe as find_recipe
 from trainer.domain.sufficiency import check_times
+from trainer.training.favouring import favour, save_biases
 from trainer.training.loading import LoadedData, load
-from trainer.training.measuring import comparison, evaluation, measure_baselines, personalize_metrics
+from trainer.training.measuring import comparison, evaluation, measure_baselines, personalize_metrics, rewards_metric
 from trainer.training.order import ARTIFACT, MEASURED_MODEL, Measurement, TrainingOrder, TrainingResult
 from trainer.training.predecessor import measure_predecessor
 
@@ -90,14 +91,14 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
         split = hold_out_lowest(loaded.data, keys=keys)
     model = find_fitter(declared)(config, seed=order.seed, progress=part)
     with stages.stage("fit"):
-        fitted = model.fit(split.training)
+        fitted, _ = favour(model.fit(split.training), loaded, order)
     progress(fraction=_FIT[1], stage="evaluating", metrics=model.report)
     with stages.stage("evaluate"):
         measured = _evaluate(fitted, split, store=store, loaded=loaded, order=order, folder=folder)
         _keep(fitted, loaded, folder / MEASURED_MODEL)
     part.span = _EXTEND
     with stages.stage("extend"):
-        scorer = model.extend(loaded.data)
+        scorer, biases = favour(model.extend(loaded.data), loaded, order)
     progress(fraction=_EXTEND[1], stage="indexing", metrics={})
     artifact = folder / ARTIFACT
     artifact.mkdir()
@@ -105,6 +106,7 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
         calibration = index_model(scorer, split.histories, artifact / INDEX_FILE, order)
     with stages.stage("pack"):
         pack(scorer, declared, loaded, artifact)
+        save_biases(biases, artifact)
     return TrainingResult(
         recipe_config_json=config.model_dump_json(),
         n_items=loaded.data.n_items,
@@ -133,15 +135,19 @@ def _evaluate(
 ) -> _Evaluation:
     """Measure the model as it would be served, the baselines, and the model beside its predecessor."""
     exam = Exam(split, describe_items(loaded.data, learnt=split.training))
-    model = exam.measure(by_scorer(fitted, split.histories))
+    scores = by_scorer(fitted, split.histories)
+    model = exam.measure(scores)
     baselines = measure_baselines(exam, seed=order.seed)
     told = evaluation(exam, model, baselines, seed=order.seed)
     if order.predecessor is not None:
         keys, cache = loaded.users.keys(), folder / "predecessor"
         before = measure_predecessor(store, order.predecessor, exam=exam, loaded=loaded, keys=keys, cache=cache)
         told.comparison.CopyFrom(comparison(model.served.users, before, seed=order.seed))
+    metrics = model.served.personalize()
+    if loaded.rewards is not None:
+        metrics |= rewards_metric(scores, split, loaded.rewards)
     return _Evaluation(
-        model.served.personalize(),
+        metrics,
         {name: personalize_metrics(of) for name, of in baselines.items()},
         json_format.MessageToDict(told, preserving_proto_field_name=True),
     )

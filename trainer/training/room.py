@@ -84,6 +84,7 @@ class TrainingRoom:
             event_type=event_type,
             event_value_threshold=configuration.event_value_threshold,
             events=configuration.events,
+            objective=configuration.objective,
             seed=self._options.seed,
             recall_floor=self._options.recall_floor,
             index_trees=self._options.index_trees,

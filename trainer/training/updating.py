@@ -19,6 +19,7 @@ from common.vocabulary import Vocabulary
 from recipes.interface import FitProgress, Updatable
 from recipes.registry import recipe as find_recipe
 from recipes.registry import scorer_loader
+from trainer.training.favouring import favour, save_biases, unfavour
 from trainer.training.loading import load
 from trainer.training.order import ARTIFACT, TrainingOrder, TrainingResult
 from trainer.training.pipeline import INDEX_FILE, Stages, index_model, pack, told_measurements
@@ -42,13 +43,13 @@ def update(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Trai
     with stages.stage("load"):
         base = open_artifact(store, order.base, cache=folder / "base")
         loaded = load(store, order, event_types=list(base.manifest.event_types))
-        scorer = scorer_loader(declared)(base.folder)
+        scorer = unfavour(scorer_loader(declared)(base.folder), base.folder)
     if base.manifest.recipe != declared.name or not isinstance(scorer, Updatable):
         raise invalid("trainingMode", got="UPDATE", want=f"FULL: {base.manifest.recipe} knows no other")
     progress(fraction=0.4, stage="taking up what is new", metrics={})
     with stages.stage("update"):
         before = _before(loaded.items, Vocabulary.load(base.folder, "items"))
-        updated = scorer.updated(before, loaded.data.histories())
+        updated, biases = favour(scorer.updated(before, loaded.data.histories()), loaded, order)
     artifact = folder / ARTIFACT
     artifact.mkdir()
     progress(fraction=0.6, stage="indexing", metrics={})
@@ -56,6 +57,7 @@ def update(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Trai
         calibration = index_model(updated, loaded.data.histories(), artifact / INDEX_FILE, order)
     with stages.stage("pack"):
         pack(updated, declared, loaded, artifact)
+        save_biases(biases, artifact)
     return TrainingResult(
         recipe_config_json=base.manifest.recipe_config_json,
         n_items=loaded.data.n_items,
