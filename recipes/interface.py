@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from common.errors import FieldViolation, InvalidInput
 from recipes.columns import Columns
+from recipes.context import Context, ContextTable
 
 __all__ = [
     "Actions",
@@ -37,6 +38,7 @@ __all__ = [
     "RecipeConfig",
     "RecipeType",
     "Scorer",
+    "Situated",
     "Timestamps",
     "TrainingData",
     "Updatable",
@@ -231,6 +233,7 @@ class TrainingData:
         users: Metadata of the users, n_users rows.
         event_weights: float32 [len(event_types) + 1], how much an interaction counts as something to be foretold, by
             its action; None where all count alike. Only ratios matter to a fit.
+        context: Of the interactions; None where they have none.
     """
 
     interactions: Interactions
@@ -240,6 +243,7 @@ class TrainingData:
     items: Columns = field(default_factory=Columns)
     users: Columns = field(default_factory=Columns)
     event_weights: FloatArray | None = None
+    context: Context | None = None
 
     def target_weights(self) -> FloatArray:
         """Return how much each interaction counts as something to be foretold: float32 [interactions]."""
@@ -253,7 +257,8 @@ class TrainingData:
 
     def where(self, kept: NDArray[np.bool_]) -> TrainingData:
         """Return the same users and items with the interactions where `kept`, bool [n], is true."""
-        return replace(self, interactions=self.interactions.where(kept))
+        context = None if self.context is None else self.context.where(kept)
+        return replace(self, interactions=self.interactions.where(kept), context=context)
 
 
 class FitProgress(Protocol):
@@ -369,6 +374,13 @@ class Favouring(Protocol):
         """Return the same model with float32 [n_items] added to every user's scores."""
 
 
+@runtime_checkable
+class Situated(Protocol):
+    """A scorer that knows what context adds."""
+
+    context: ContextTable | None
+
+
 class Fitter(Protocol):
     """The learning side of a recipe, made for one training and used once.
 
@@ -411,6 +423,7 @@ class Recipe:
         uses_history: Whether a user's history changes the recommendations, hence whether events do at once.
         max_history: Newest interactions of a user that the scorer can make use of; stored for every user.
         exploration: Who explores new items, if anybody.
+        uses_context: Whether metadata columns of the interactions are learnt from, and requests may give them.
     """
 
     name: str
@@ -423,6 +436,7 @@ class Recipe:
     uses_history: bool
     max_history: int
     exploration: Exploration = "none"
+    uses_context: bool = False
 
 
 def _offsets(lengths: NDArray[np.integer[Any]]) -> Offsets:

@@ -69,6 +69,7 @@ RECIPES = {
             uses_history=True,
             max_history=MAX_HISTORY,
             exploration="managed",
+            uses_context=True,
         ),
         Recipe(
             name="aws-personalized-ranking-v2",
@@ -80,6 +81,7 @@ RECIPES = {
             returns_scores=True,
             uses_history=True,
             max_history=MAX_HISTORY,
+            uses_context=True,
         ),
     )
 }

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.interface import FloatArray, Histories, ItemIndexes, Scorer
+from recipes.interface import FloatArray, Histories, ItemIndexes, Scorer, Situated
 from recipes.selection import best
 
 __all__ = [
-    "CatalogueScores", "batches", "both_lists", "by_scorer", "by_vectors", "target_ranks", "top_items",
+    "CatalogueScores", "batches", "both_lists", "by_scorer", "by_vectors", "situated_queries", "target_ranks", "top_items",
 ]  # fmt: skip
 
 #: Scores some users, given as a slice of their rows: float32 [users, n_items], a new array each time.
@@ -45,6 +45,24 @@ def by_vectors(item_vectors: FloatArray, queries: FloatArray) -> CatalogueScores
         return products
 
     return scores
+
+
+def situated_queries(scorer: Scorer, histories: Histories, codes: NDArray[np.int32] | None) -> FloatArray:
+    """Make the vectors of histories, each in its situation.
+
+    Args:
+        scorer: Of a fitted recipe.
+        histories: Of m users.
+        codes: int32 [m, columns], of each one's context; None without any.
+
+    Returns:
+        float32 [m, d].
+    """
+    queries = scorer.queries(histories)
+    table = scorer.context if isinstance(scorer, Situated) else None
+    if codes is not None and table is not None:
+        queries[:, : table.vectors.shape[1]] += table.of_codes(codes)
+    return queries
 
 
 def by_scorer(scorer: Scorer, histories: Histories, *, queries: FloatArray | None = None) -> CatalogueScores:

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from common.errors import invalid
 from recipes.blend.fit import Observed, learn_blend
 from recipes.blend.score import Blend
+from recipes.context import ContextCodes, ContextTable
 from recipes.cooccurrence import count_followers, leading_directions
+from recipes.evaluation.ranking import situated_queries
 from recipes.interface import FitProgress, FloatArray, Histories, TrainingData, ignore_progress
 from recipes.repeats import learn_repeat_bias
 from recipes.rules import Followers, RuleShape, learn_shape
@@ -28,6 +30,10 @@ from recipes.sequence.score import SequenceScorer
 from recipes.sequence.validation import Validation, hold_out
 
 __all__ = ["SequenceFitter"]
+
+#: Parameter that holds the vectors of context, where there is any, and all that the network's own scorer does not read.
+_CONTEXT = "context"
+_NOT_NETWORK = frozenset({"item_embeddings", "item_biases", _CONTEXT})
 
 #: Places apart that items still count as occurring together.
 _WINDOW = 5
@@ -72,6 +78,7 @@ class SequenceFitter:
         self._blend = Blend.of_network(n_event_types=0)
         self._followers: Followers | None = None
         self._rule_shape = RuleShape()
+        self._meaning: ContextCodes | None = None
 
     def fit(self, data: TrainingData) -> SequenceScorer:
         """Learn from the data; the last items of the validation users are used to decide when to stop.
@@ -81,6 +88,7 @@ class SequenceFitter:
         """
         config = self._config
         histories, worth, weights = data.histories(), data.target_weights(), self._weights(data)
+        codes = self._codes(data)
         validation, kept = hold_out(histories, wanted=config.validation_targets, seed=self._seed, weights=worth)
         training = histories.where(kept)
         if not worth[kept].any():
@@ -104,9 +112,11 @@ class SequenceFitter:
         state = learner.begin(self._begin(training, uses, n_event_types=len(data.event_types)))
         began, best, best_epoch = time.monotonic(), -1.0, 0
         for epoch in range(1, config.epochs + 1):
-            state, loss = learner.epoch(state, training, weights[kept], number=epoch)
+            state, loss = learner.epoch(
+                state, training, weights[kept], number=epoch, context=None if codes is None else codes[kept]
+            )
             arrays = _to_numpy(state.average)
-            repeat_bias, reached = self._judge(arrays, watched)
+            repeat_bias, reached = self._judge(arrays, watched, codes)
             if reached > best:
                 best, best_epoch = reached, epoch
                 self._parameters = arrays
@@ -120,7 +130,7 @@ class SequenceFitter:
                 break
             if config.time_limit_seconds is not None and time.monotonic() - began >= config.time_limit_seconds:
                 break
-        self._learn_blend(validation, uses, n_event_types=len(data.event_types))
+        self._learn_blend(validation, codes, uses, n_event_types=len(data.event_types))
         return self._finished(uses)
 
     def extend(self, data: TrainingData) -> SequenceScorer:
@@ -137,8 +147,9 @@ class SequenceFitter:
             done = epoch / _EXTENSION_EPOCHS
             falling = (_EXTENSION_RATE * (1.0 - done), _EXTENSION_RATE * (1.0 - done - 1.0 / _EXTENSION_EPOCHS))
             state, loss = self._learner.epoch(
-                state, histories, weights, number=self._config.epochs + 1 + epoch, rates=falling
-            )
+                state, histories, weights, number=self._config.epochs + 1 + epoch, rates=falling,
+                context=self._codes(data),
+            )  # fmt: skip
             self._progress(
                 fraction=(epoch + 1) / _EXTENSION_EPOCHS,
                 stage=f"extension, epoch {epoch + 1} of {_EXTENSION_EPOCHS}",
@@ -156,12 +167,20 @@ class SequenceFitter:
         directions = leading_directions(
             together.scaled(1.0 / np.sqrt(strength + 1.0)), count=self._network.width, seed=self._seed
         )
-        return self._network.initial_parameters(
+        parameters = self._network.initial_parameters(
             item_directions=directions,
             item_biases=_log_shares(uses),
             n_event_types=n_event_types,
             seed=self._seed,
         )
+        if self._meaning is not None:
+            parameters[_CONTEXT] = np.zeros((len(self._meaning), self._network.width), np.float32)
+        return parameters
+
+    def _codes(self, data: TrainingData) -> NDArray[np.int32] | None:
+        """Note what the codes of the data's context stand for, and return them."""
+        self._meaning = None if data.context is None else data.context.meaning
+        return None if data.context is None else data.context.codes
 
     def _weights(self, data: TrainingData) -> FloatArray:
         """Weigh targets by what was done and how new they are.
@@ -175,11 +194,13 @@ class SequenceFitter:
         newer = len(times) - np.searchsorted(np.sort(times), times, side="right")
         return worth * (1.0 - 0.5 * newer / len(times)).astype(np.float32)
 
-    def _judge(self, arrays: dict[str, FloatArray], validation: Validation) -> tuple[float, float]:
+    def _judge(
+        self, arrays: dict[str, FloatArray], validation: Validation, codes: NDArray[np.int32] | None
+    ) -> tuple[float, float]:
         """Return the repeat bias that the held-out steps ask for, and the network's NDCG@10 with it."""
         n_event_types = len(arrays["actions"]) - 1
         plain = self._scorer(arrays, blend=Blend.of_network(n_event_types=n_event_types))
-        queries = plain.queries(validation.histories)
+        queries = _queries(plain, validation, codes)
         bias = learn_repeat_bias(
             plain.item_vectors,
             queries,
@@ -190,7 +211,14 @@ class SequenceFitter:
         plain.blend = Blend.of_network(n_event_types=n_event_types, repeat_bias=bias)
         return bias, validation.judge(plain, queries=queries)[0]
 
-    def _learn_blend(self, validation: Validation, uses: NDArray[np.float64], *, n_event_types: int) -> None:
+    def _learn_blend(
+        self,
+        validation: Validation,
+        codes: NDArray[np.int32] | None,
+        uses: NDArray[np.float64],
+        *,
+        n_event_types: int,
+    ) -> None:
         assert self._parameters is not None
         assert self._followers is not None
         plain = self._scorer(self._parameters, blend=Blend.of_network(n_event_types=n_event_types))
@@ -198,13 +226,15 @@ class SequenceFitter:
             validation.histories,
             validation.targets,
             weights=validation.weights,
-            queries=plain.queries(validation.histories),
+            queries=_queries(plain, validation, codes),
             item_vectors=plain.item_vectors,
             log_shares=_log_shares(uses),
             repeat_bias=self.report["repeat_bias"],
         )
         self._blend = learn_blend(observed, self._followers, n_event_types=n_event_types)
-        reached, hits = validation.judge(self._finished(uses))
+        finished = self._finished(uses)
+        queries = _queries(finished, validation, codes)
+        reached, hits = validation.judge(finished, queries=queries)
         self.report = {
             **self.report, "validation_ndcg_at_10": reached, "validation_hit_rate_at_10": hits,
             "blend_network": self._blend.network, "blend_rules": self._blend.rules,
@@ -215,14 +245,22 @@ class SequenceFitter:
         self, arrays: Mapping[str, FloatArray], *, blend: Blend, log_shares: FloatArray | None = None
     ) -> SequenceScorer:
         assert self._followers is not None
-        rest = {name: value for name, value in arrays.items() if name not in {"item_embeddings", "item_biases"}}
+        rest = {name: value for name, value in arrays.items() if name not in _NOT_NETWORK}
         shares = np.zeros_like(arrays["item_biases"]) if log_shares is None else log_shares
         vectors = blend.item_vectors(arrays["item_embeddings"], arrays["item_biases"], shares)
-        return self._network.scorer(vectors, rest, blend=blend, followers=self._followers)
+        scorer = self._network.scorer(vectors, rest, blend=blend, followers=self._followers)
+        if self._meaning is not None:
+            scorer.context = ContextTable(self._meaning, arrays[_CONTEXT])
+        return scorer
 
     def _finished(self, uses: NDArray[np.float64]) -> SequenceScorer:
         assert self._parameters is not None
         return self._scorer(self._parameters, blend=self._blend, log_shares=_log_shares(uses))
+
+
+def _queries(scorer: SequenceScorer, validation: Validation, codes: NDArray[np.int32] | None) -> FloatArray:
+    """Make the vectors of held-out steps in their situations; `codes` are of all steps."""
+    return situated_queries(scorer, validation.histories, None if codes is None else codes[validation.places])
 
 
 def _to_numpy(parameters: Parameters) -> dict[str, FloatArray]:

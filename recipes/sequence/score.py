@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from common.errors import CorruptArtifact
 from recipes.arrays import map_arrays, save_arrays
 from recipes.blend.score import Blend
+from recipes.context import ContextTable
 from recipes.interface import Adjustment, FloatArray, Histories, History, ItemIndexes
 from recipes.rules import Followers
 from recipes.sequence.gaps import gap_buckets
@@ -43,6 +44,9 @@ class SequenceScorer(ABC):
         max_length: Newest items that the network reads.
         blend: Learnt on top of the network.
         followers: The rules that are blended in.
+
+    Attributes:
+        context: What is known of context; queries are made without, and it is added to them.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class SequenceScorer(ABC):
     ) -> None:
         self.item_vectors = item_vectors
         self.blend = blend
+        self.context: ContextTable | None = None
         self._followers = followers
         # The network reads the embeddings as they were learnt.
         self._scale = np.float32(1.0 / blend.network)
@@ -128,6 +133,14 @@ class SequenceScorer(ABC):
         """Write the item vectors, the network, the blend and the rules."""
         save_arrays(folder, {"item_vectors": self.item_vectors} | self._arrays | self.blend.arrays())
         self._followers.save(folder)
+        if self.context is not None:
+            self.context.save(folder)
+
+    def with_context(self, context: ContextTable | None) -> Self:
+        """Return the same model with what it knows of context."""
+        changed = copy(self)
+        changed.context = context
+        return changed
 
     def _read(self, steps: StepArrays, out: FloatArray) -> None:
         """Write what the network reads of each step into `out`, float32 [B, T - 1, d]."""

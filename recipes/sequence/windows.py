@@ -30,12 +30,14 @@ class Batch(NamedTuple):
         actions: int32 [B, T].
         gaps: int32 [B, T], buckets of the time since the step before.
         weights: float32 [B, T], of each item as a target; 0 for padding.
+        context: int32 [B, T, columns], codes of each interaction's context.
     """
 
     items: ItemIndexes
     actions: ItemIndexes
     gaps: ItemIndexes
     weights: FloatArray
+    context: NDArray[np.int32]
 
 
 def batch_shapes(lengths: NDArray[np.integer], *, longest: int, batch_tokens: int) -> list[tuple[int, int]]:
@@ -63,6 +65,7 @@ def epoch_batches(
     *,
     shapes: list[tuple[int, int]],
     random: np.random.Generator,
+    context: NDArray[np.int32] | None = None,
 ) -> list[Batch]:
     """Cut and pack one epoch.
 
@@ -71,10 +74,13 @@ def epoch_batches(
         weights: float32 [total], of each item as a target.
         shapes: From `batch_shapes`.
         random: Decides the cuts and the order.
+        context: int32 [total, columns], codes of each interaction's context; None without columns.
 
     Returns:
         The batches in the order to learn them in.
     """
+    if context is None:
+        context = np.empty((len(histories.items), 0), np.int32)
     begins, lengths, first = _windows(histories, longest=shapes[-1][1], random=random)
     batches = []
     waiting = np.empty(0, np.int64)
@@ -86,7 +92,8 @@ def epoch_batches(
         full = len(waiting) if places == shapes[-1][1] else len(waiting) // rows * rows
         for begin in range(0, full, rows):
             chosen = waiting[begin : begin + rows]
-            batches.append(_pack(histories, weights, (begins[chosen], lengths[chosen], first[chosen]), (rows, places)))
+            windows = begins[chosen], lengths[chosen], first[chosen]
+            batches.append(_pack(histories, weights, context, windows, (rows, places)))
         # What fills no batch of short windows goes with the next longer ones.
         waiting = waiting[full:]
     return [batches[place] for place in random.permutation(len(batches))]
@@ -112,12 +119,14 @@ def _windows(
 def _pack(
     histories: Histories,
     weights: FloatArray,
+    context: NDArray[np.int32],
     windows: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]],
     shape: tuple[int, int],
 ) -> Batch:
     begins, lengths, first = windows
     items, mass = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
     actions, times = np.zeros(shape, np.int32), np.zeros(shape, np.int64)
+    codes = np.zeros((*shape, context.shape[1]), np.int32)
     columns = np.arange(shape[1])
     filled = columns < lengths[:, None]
     places = (begins[:, None] + columns)[filled]
@@ -125,6 +134,7 @@ def _pack(
     actions[: len(begins)][filled] = histories.actions[places]
     times[: len(begins)][filled] = histories.times[places]
     mass[: len(begins)][filled] = weights[places]
+    codes[: len(begins)][filled] = context[places]
     # The start token stands for the beginning of a history: it predicts nothing in the middle of one.
     mass[: len(begins), 0][~first] = 0.0
-    return Batch(items, actions, gap_buckets(times), mass)
+    return Batch(items, actions, gap_buckets(times), mass, codes)

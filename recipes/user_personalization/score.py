@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from common.errors import CorruptArtifact
 from recipes.blend.score import Blend
+from recipes.context import ContextTable
 from recipes.interface import FloatArray
 from recipes.rules import Followers
 from recipes.sequence.score import SequenceScorer, StepArrays, map_model
@@ -151,7 +152,7 @@ def load(folder: Path) -> UserPersonalizationScorer:
         heads=int(heads),
         blend=Blend.from_arrays(arrays),
         followers=Followers.load(folder, n_items=len(vectors)),
-    )
+    ).with_context(ContextTable.load(folder, width=vectors.shape[1] - 1))
 
 
 def _forward(block: _Block, hidden: FloatArray) -> FloatArray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from common.arn import Arn
@@ -13,6 +14,7 @@ __all__ = [
     "EXPLORED",
     "MAX_RESULTS",
     "OPERATIONS",
+    "check_context",
     "check_item",
     "check_items",
     "check_operation",
@@ -27,6 +29,10 @@ MAX_RESULTS = 500
 #: Personalize's reason for an item that is in a list to be explored.
 EXPLORED: Final = "Exploration"
 _MAX_ID = 256
+_MAX_CONTEXT = 150
+_MAX_CONTEXT_NAME = 150
+_MAX_CONTEXT_VALUE = 1000
+_CONTEXT_NAME = re.compile(r"[A-Za-z\d_]+")
 _MAX_RANKED = 500
 
 #: Which operation answers for campaigns of each type of recipe that is served.
@@ -67,6 +73,26 @@ def check_user(user_id: str | None, *, required: bool) -> str:
     if len(user_id) > _MAX_ID:
         raise invalid("userId", got=user_id, want=f"at most {_MAX_ID} characters")
     return user_id
+
+
+def check_context(context: Mapping[str, str], *, uses_context: bool) -> Mapping[str, str]:
+    """Return what a request says of its situation, by columns of the interactions.
+
+    Raises:
+        InvalidInput: There is too much, a name or a value is malformed, or the recipe does not learn from any.
+    """
+    if not context:
+        return context
+    if not uses_context:
+        raise invalid("context", got=dict(context), want="none: the campaign's recipe does not learn from context")
+    if len(context) > _MAX_CONTEXT:
+        raise invalid("context", got=f"{len(context)} entries", want=f"at most {_MAX_CONTEXT}")
+    for name, value in context.items():
+        if not (len(name) <= _MAX_CONTEXT_NAME and _CONTEXT_NAME.fullmatch(name)):
+            raise invalid("context", got=name, want=f"names of 1 to {_MAX_CONTEXT_NAME} letters, digits and _")
+        if len(value) > _MAX_CONTEXT_VALUE:
+            raise invalid(f"context.{name}", got=value, want=f"at most {_MAX_CONTEXT_VALUE} characters")
+    return context
 
 
 def check_item(item_id: str) -> str:

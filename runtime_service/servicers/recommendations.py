@@ -1,7 +1,5 @@
 """The runtime's contract: recommendations, rankings, and refusals of what is not built yet."""
 
-# ruff: noqa: ARG002 - gRPC passes a context to every method
-
 from __future__ import annotations
 
 import uuid
@@ -12,6 +10,7 @@ from common.operations import refuse_unbuilt
 from protos.tailorbird.runtime.v1 import runtime_service_pb2
 from runtime_service.domain.requests import (
     EXPLORED,
+    check_context,
     check_item,
     check_items,
     check_operation,
@@ -28,7 +27,7 @@ __all__ = ["RuntimeServicer"]
 
 _CONTRACT = runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"]
 #: Members that would change the answer, were they built; a request that carries one is refused, never half served.
-_NOT_BUILT = frozenset({"context", "filter_arn", "filter_values", "promotions", "metadata_columns", "recommender_arn"})
+_NOT_BUILT = frozenset({"filter_arn", "filter_values", "promotions", "metadata_columns", "recommender_arn"})
 
 _Request = runtime_service_pb2.GetRecommendationsRequest | runtime_service_pb2.GetPersonalizedRankingRequest
 _Recommendations = runtime_service_pb2.GetRecommendationsResponse
@@ -58,11 +57,13 @@ class RuntimeServicer:
         item_ids = check_items(request.input_list)
         user_id = check_user(request.user_id, required=True)
         answer = _Ranking(recommendation_id=_new_id())
+        context = check_context(request.context, uses_context=deployment.model.recipe.uses_context)
         model, add = deployment.model, answer.personalized_ranking.add
         indexes = model.items.indexes(item_ids)
         known = indexes[indexes >= 0]
         if len(known):
-            ranked = deployment.rank(user_id, self._recent(deployment, user_id), items=known)
+            recent = self._recent(deployment, user_id)
+            ranked = deployment.rank(user_id, recent, items=known, context=context)
             for item, score in zip(ranked.items.tolist(), _sent(ranked), strict=True):
                 add(item_id=model.item_ids[item], score=score)
         for item_id, index in zip(item_ids, indexes.tolist(), strict=True):
@@ -79,13 +80,15 @@ class RuntimeServicer:
         count = results_wanted(request.num_results if request.HasField("num_results") else None)
         user_id = check_user(request.user_id, required=recipe.uses_history)
         item_id = check_item(request.item_id) if recipe.recipe_type == "RELATED_ITEMS" else None
+        context = check_context(request.context, uses_context=recipe.uses_context)
         answer = _Recommendations(recommendation_id=_new_id())
         if count == 0:
             return answer
         if item_id is not None:
             ranked = deployment.relate(item_id, limit=count)
         else:
-            ranked = deployment.recommend(user_id, self._recent(deployment, user_id), limit=count)
+            recent = self._recent(deployment, user_id)
+            ranked = deployment.recommend(user_id, recent, limit=count, context=context)
         ids, add = deployment.model.item_ids, answer.item_list.add  # adding costs less than making a list first
         items = ranked.items.tolist()
         if not recipe.returns_scores:

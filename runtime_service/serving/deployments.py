@@ -6,8 +6,9 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
-from recipes.interface import Adjustment, FloatArray, History, ItemIndexes
+from recipes.interface import Adjustment, FloatArray, History, ItemIndexes, Situated
 from runtime_service.domain.histories import EventRule, known_steps, newer_events
 from runtime_service.history import RecentHistory
 from runtime_service.serving.exploration import ExplorationSettings, Explorer, make_explorer
@@ -15,6 +16,8 @@ from runtime_service.serving.model import Model
 from runtime_service.serving.ranked import Ranked, rank
 
 __all__ = ["Assignment", "Deployment", "DeploymentTable", "Query", "QueryCache"]
+
+_NO_CONTEXT: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,30 +129,43 @@ class Deployment:
             return self
         return replace(self, assignment=assignment, cache=QueryCache(self.cache.size))
 
-    def recommend(self, user_id: str, recent: RecentHistory | None, *, limit: int) -> Ranked:
+    def recommend(
+        self, user_id: str, recent: RecentHistory | None, *, limit: int, context: Mapping[str, str] = _NO_CONTEXT
+    ) -> Ranked:
         """Find the best items for a user.
 
         Args:
             user_id: The user, known or not; empty for nobody.
             recent: The user's recent events.
             limit: Items wanted, at least 1.
+            context: The situation, by columns of the interactions; what the model does not know is passed over.
         """
         query = self._query(user_id, recent)
+        vector = self._situated(query.vector, context) if context else query.vector
         if self.explorer is None:
-            return self.model.retrieval.find(query.vector, change=query.change, limit=limit)
+            return self.model.retrieval.find(vector, change=query.change, limit=limit)
         bonus = self.explorer.bonus()
-        return self.explorer.mix(self.model.retrieval.find(query.vector, change=query.change, limit=limit, bonus=bonus))
+        return self.explorer.mix(self.model.retrieval.find(vector, change=query.change, limit=limit, bonus=bonus))
 
-    def rank(self, user_id: str, recent: RecentHistory | None, *, items: ItemIndexes) -> Ranked:
+    def rank(
+        self,
+        user_id: str,
+        recent: RecentHistory | None,
+        *,
+        items: ItemIndexes,
+        context: Mapping[str, str] = _NO_CONTEXT,
+    ) -> Ranked:
         """Put given items into the order that fits a user.
 
         Args:
             user_id: The user, known or not.
             recent: The user's recent events.
             items: int32 [k], all different, at least one.
+            context: As of `recommend`.
         """
         query = self._query(user_id, recent)
-        return rank(self.model.scorer.item_vectors, items, query=query.vector, change=query.change)
+        vector = self._situated(query.vector, context) if context else query.vector
+        return rank(self.model.scorer.item_vectors, items, query=vector, change=query.change)
 
     def relate(self, item_id: str, *, limit: int) -> Ranked:
         """Find the items that are related to an item, which is itself never among them.
@@ -167,6 +183,16 @@ class Deployment:
         found = model.retrieval.find(query, change=change, limit=limit + 1)
         others = found.items != item
         return Ranked(found.items[others][:limit], found.scores[others][:limit])
+
+    def _situated(self, vector: FloatArray, context: Mapping[str, str]) -> FloatArray:
+        scorer = self.model.scorer
+        table = scorer.context if isinstance(scorer, Situated) else None
+        added = None if table is None else table.of_request(context)
+        if added is None:
+            return vector
+        situated = vector.copy()
+        situated[: len(added)] += added
+        return situated
 
     def _query(self, user_id: str, recent: RecentHistory | None) -> Query:
         model = self.model

@@ -15,6 +15,7 @@ from common.rpc import AioRpcServer, CallGate, from_rpc_error
 from common.testing import make_keys
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceStub
+from recipes.context import ContextCodes, ContextTable
 from recipes.exploration import ItemAges
 from runtime_service.history import LoggedEvent
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
@@ -26,6 +27,8 @@ from tests.runtime_service.serving import loop_in_thread
 from tests.runtime_service.world import GROUP, N_ITEMS, WATERMARK, assignment, campaign, item, user
 
 KEYS = make_keys()
+#: Of the upper half, which users with even numbers never use.
+TV_ITEM = 33
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,20 @@ def grpc_servicer(shelf, histories, tmp_path_factory):
     deployment = Deployment.make(assignment("explored"), explored, cache_users=10)
     deployment.explorer.share = 1.0
     table.serve(deployment)
+    serve_situated(table, "films", "situated-films")
+    serve_situated(table, "ranked", "situated-ranked")
     return RUNTIME_SERVICER(table, histories)
+
+
+def serve_situated(table, name, situated):
+    """Serve the model of a campaign once more, which has learnt that one item is for TVs."""
+    model = table.find(campaign(name)).model
+    vectors = np.zeros((2, model.scorer.item_vectors.shape[1] - 1), np.float32)
+    wanted = model.scorer.item_vectors[TV_ITEM, :-1]
+    vectors[1] = 50.0 * wanted / np.square(wanted).sum()
+    meaning = ContextCodes(("DEVICE",), np.array([-1, 0], np.int32), ("", "tv"), np.full(2, np.nan))
+    knowing = replace(model, scorer=model.scorer.with_context(ContextTable(meaning, vectors)))
+    table.serve(Deployment.make(assignment(situated), knowing, cache_users=10))
 
 
 @pytest.fixture(scope="module")
@@ -221,12 +237,11 @@ def test_arn_of_something_else_is_refused(grpc_stub):
 @pytest.mark.parametrize(
     ("members", "named"),
     [
-        ({"context": {"DEVICE": "mobile"}}, "`context`"),
         ({"filter_arn": "arn"}, "`filterArn`"),
         ({"filter_values": {"a": "b"}}, "`filterValues`"),
         ({"promotions": [messages.Promotion(name="p")]}, "`promotions`"),
         ({"metadata_columns": {"ITEMS": messages.StringList(values=["A"])}}, "`metadataColumns`"),
-        ({"filter_arn": "arn", "context": {"DEVICE": "mobile"}}, "`context`, `filterArn`"),
+        ({"filter_arn": "arn", "filter_values": {"a": "b"}}, "`filterArn`, `filterValues`"),
     ],
 )
 @pytest.mark.parametrize("more", [{}, {"user_id": "u"}, {"user_id": "u", "num_results": 5}])
@@ -240,11 +255,10 @@ def test_members_that_are_not_built_are_refused_by_name(refused, members, named,
 @pytest.mark.parametrize(
     ("members", "named"),
     [
-        ({"context": {"DEVICE": "mobile"}}, "`context`"),
         ({"filter_arn": "arn"}, "`filterArn`"),
         ({"filter_values": {"a": "b"}}, "`filterValues`"),
         ({"metadata_columns": {"ITEMS": messages.StringList(values=["A"])}}, "`metadataColumns`"),
-        ({"filter_arn": "arn", "context": {"DEVICE": "mobile"}}, "`context`, `filterArn`"),
+        ({"filter_arn": "arn", "filter_values": {"a": "b"}}, "`filterArn`, `filterValues`"),
     ],
 )
 def test_members_of_a_ranking_that_are_not_built_are_refused_by_name(ranking_refused, members, named):
@@ -421,3 +435,46 @@ def test_an_item_that_is_explored_says_so_and_has_no_score(recommend):
     assert all(list(entry.reason) == ["Exploration"] and not entry.HasField("score") for entry in explored)
     assert len(found) == 8
     assert all(entry.HasField("score") for entry in found if not entry.reason)
+
+
+def test_the_situation_of_a_request_counts_and_what_is_unknown_of_it_is_passed_over(recommend):
+    plain = recommend("situated-films", user_id=user(0), num_results=10)
+    by_tv = recommend("situated-films", user_id=user(0), num_results=10, context={"DEVICE": "tv", "CITY": "Bonn"})
+    by_car = recommend("situated-films", user_id=user(0), num_results=10, context={"DEVICE": "car", "device": "tv"})
+
+    assert item(TV_ITEM) not in [found.item_id for found in plain.item_list]
+    assert by_tv.item_list[0].item_id == item(TV_ITEM)
+    assert list(by_car.item_list) == list(plain.item_list)
+
+
+def test_rankings_are_made_in_a_situation_too(rank):
+    given = [item(place) for place in (8, 9, 10, TV_ITEM)]
+    assert ranked_ids(rank(*given, name="situated-ranked", user_id=user(0)))[0] != item(TV_ITEM)
+    by_tv = rank(*given, name="situated-ranked", user_id=user(0), context={"DEVICE": "tv"})
+    assert ranked_ids(by_tv)[0] == item(TV_ITEM)
+
+
+def test_a_model_without_context_columns_passes_every_context_over(recommend):
+    plain, situated = (recommend(user_id=user(0), context=context) for context in ({}, {"DEVICE": "tv"}))
+    assert list(plain.item_list) == list(situated.item_list)
+
+
+def test_a_recipe_that_does_not_learn_from_context_takes_none(refused):
+    error = refused("hits", context={"DEVICE": "tv"})
+    assert isinstance(error, InvalidInput)
+    assert error.message == (
+        "`context`: got {'DEVICE': 'tv'}, want none: the campaign's recipe does not learn from context"
+    )
+
+
+@pytest.mark.parametrize(
+    ("context", "told"),
+    [
+        ({"A-B": "tv"}, "`context`: got 'A-B', want names of 1 to 150 letters"),
+        ({"A" * 151: "tv"}, "`context`: got"),
+        ({"A": "x" * 1001}, "`context.A`: got"),
+        ({f"A{number}": "x" for number in range(151)}, "`context`: got '151 entries', want at most 150"),
+    ],
+)
+def test_malformed_contexts_are_refused(refused, context, told):
+    assert refused(user_id=user(0), context=context).message.startswith(told)

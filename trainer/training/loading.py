@@ -20,9 +20,11 @@ from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
 from recipes.interface import Actions, FloatArray, Interactions, TrainingData
+from recipes.registry import recipe as find_recipe
 from trainer.domain.configuration import EventParameters
 from trainer.domain.sufficiency import check_event_types, check_sufficient, told_filters
 from trainer.training.order import FrozenTable, TrainingOrder
+from trainer.training.situations import context_fields, read_context
 
 __all__ = ["LoadedData", "count_shown", "load", "number_event_types", "select_interactions"]
 
@@ -67,12 +69,15 @@ def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | Non
     assert table is not None, "an order without interactions is never written"
     stored = _read(store, table)
     _check_event_types(stored, order)
+    schema = AvroSchema.parse(table.avro_schema)
+    situation = context_fields(schema) if find_recipe(order.recipe).uses_context else []
     rows = select_interactions(
         stored,
-        AvroSchema.parse(table.avro_schema),
+        schema,
         event_type=order.event_type,
         threshold=order.event_value_threshold,
         events=order.events,
+        extra=[field.name for field in situation],
     )
     per_user = rows.group_by(columns.USER_ID).len()["len"]
     check_sufficient(
@@ -86,14 +91,14 @@ def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | Non
     items = pl.concat([rows[columns.ITEM_ID], listed]).drop_nulls().unique().sort()
     users = rows[columns.USER_ID].unique().sort()
     event_types, actions = number_event_types(rows[columns.EVENT_TYPE], known=event_types)
-    interactions = Interactions.sort(
-        _indexes(rows[columns.USER_ID], users),
-        item=_indexes(rows[columns.ITEM_ID], items),
-        timestamp=rows[columns.TIMESTAMP].to_numpy(),
-        action=actions,
-    )
+    owners, times = _indexes(rows[columns.USER_ID], users), rows[columns.TIMESTAMP].to_numpy()
     data = TrainingData(
-        interactions, len(users), len(items), event_types, event_weights=_event_weights(order.events, event_types)
+        Interactions.sort(owners, item=_indexes(rows[columns.ITEM_ID], items), timestamp=times, action=actions),
+        n_users=len(users),
+        n_items=len(items),
+        event_types=event_types,
+        event_weights=_event_weights(order.events, event_types),
+        context=read_context(rows, situation, order=np.lexsort((times, owners))),
     )
     return LoadedData(
         data,
@@ -129,6 +134,7 @@ def select_interactions(
     event_type: str | None,
     threshold: float | None,
     events: Sequence[EventParameters] = (),
+    extra: Sequence[str] = (),
 ) -> pl.DataFrame:
     """Choose what counts.
 
@@ -141,9 +147,11 @@ def select_interactions(
         event_type: The only type that counts.
         threshold: Least event value that counts; rows without a value do not.
         events: Settings by type; the only types that count where there are any.
+        extra: Further columns that are wanted.
 
     Returns:
-        USER_ID, ITEM_ID, TIMESTAMP and EVENT_TYPE, in an order that depends on nothing but the rows.
+        USER_ID, ITEM_ID, TIMESTAMP, EVENT_TYPE and those that are wanted, in an order that depends on nothing but the
+        rows.
     """
     if columns.EVENT_TYPE not in rows.columns:
         rows = rows.with_columns(pl.lit(None, pl.String).alias(columns.EVENT_TYPE))
@@ -162,7 +170,7 @@ def select_interactions(
     # a hash, because any order of the ids would be a pattern that models learn and evaluations reward.
     shuffled = pl.struct(columns.USER_ID, columns.ITEM_ID, columns.EVENT_TYPE).hash(seed=1)
     return counted.sort(columns.TIMESTAMP, columns.LOG_OFFSET, shuffled, nulls_last=False).select(
-        columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP, columns.EVENT_TYPE
+        columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP, columns.EVENT_TYPE, *extra
     )
 
 

@@ -20,7 +20,7 @@ from common.storage import Store, open_store
 from recipes.arrays import save_arrays
 from recipes.evaluation.exam import Exam
 from recipes.evaluation.items import describe_items
-from recipes.evaluation.ranking import by_scorer
+from recipes.evaluation.ranking import by_scorer, situated_queries
 from recipes.evaluation.split import Split, hold_out_lowest
 from recipes.exploration import ItemAges
 from recipes.index import IndexCalibration, build_annoy, calibrate
@@ -33,6 +33,7 @@ from trainer.training.loading import LoadedData, load
 from trainer.training.measuring import comparison, evaluation, measure_baselines, personalize_metrics, rewards_metric
 from trainer.training.order import ARTIFACT, MEASURED_MODEL, Measurement, TrainingOrder, TrainingResult
 from trainer.training.predecessor import measure_predecessor
+from trainer.training.situations import first_hidden
 
 __all__ = ["INDEX_FILE", "Stages", "index_model", "pack", "told_measurements", "train"]
 
@@ -135,13 +136,17 @@ def _evaluate(
 ) -> _Evaluation:
     """Measure the model as it would be served, the baselines, and the model beside its predecessor."""
     exam = Exam(split, describe_items(loaded.data, learnt=split.training))
-    scores = by_scorer(fitted, split.histories)
+    situations = first_hidden(loaded.data, split)
+    queries = situated_queries(fitted, split.histories, situations)
+    scores = by_scorer(fitted, split.histories, queries=queries)
     model = exam.measure(scores)
     baselines = measure_baselines(exam, seed=order.seed)
     told = evaluation(exam, model, baselines, seed=order.seed)
     if order.predecessor is not None:
         keys, cache = loaded.users.keys(), folder / "predecessor"
-        before = measure_predecessor(store, order.predecessor, exam=exam, loaded=loaded, keys=keys, cache=cache)
+        before = measure_predecessor(
+            store, order.predecessor, exam=exam, loaded=loaded, keys=keys, cache=cache, situations=situations
+        )
         told.comparison.CopyFrom(comparison(model.served.users, before, seed=order.seed))
     metrics = model.served.personalize()
     if loaded.rewards is not None:

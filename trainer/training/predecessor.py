@@ -20,8 +20,8 @@ from common.storage import Store
 from common.vocabulary import Vocabulary
 from recipes.evaluation.exam import Exam
 from recipes.evaluation.metrics import LIST_LENGTH, UserValues
-from recipes.evaluation.ranking import both_lists, by_scorer
-from recipes.interface import Histories, ItemIndexes
+from recipes.evaluation.ranking import both_lists, by_scorer, situated_queries
+from recipes.interface import Histories, ItemIndexes, Scorer, Situated
 from recipes.registry import recipe as find_recipe
 from recipes.registry import scorer_loader
 from trainer.training.loading import LoadedData
@@ -50,7 +50,14 @@ class PredecessorValues:
 
 
 def measure_predecessor(
-    store: Store, order: PredecessorOrder, *, exam: Exam, loaded: LoadedData, keys: NDArray[np.uint64], cache: Path
+    store: Store,
+    order: PredecessorOrder,
+    *,
+    exam: Exam,
+    loaded: LoadedData,
+    keys: NDArray[np.uint64],
+    cache: Path,
+    situations: NDArray[np.int32] | None = None,
 ) -> PredecessorValues:
     """Measure the predecessor.
 
@@ -61,6 +68,7 @@ def measure_predecessor(
         loaded: Items and event types of the new version.
         keys: uint64 [n_users], see `recipes.evaluation.split.hold_out_lowest`.
         cache: Folder for files from a store that is not local.
+        situations: int32 [test users, columns], the context that each is asked about in, in the new version's codes.
 
     Raises:
         Unavailable: The store cannot be reached.
@@ -72,7 +80,7 @@ def measure_predecessor(
         if not manifest.measured_model:
             return PredecessorValues(arn, None, nobody, f"{arn} kept no model to be compared with")
         artifact = open_artifact(store, f"{order.artifact_location}/{manifest.measured_model}", cache=cache)
-        users = exam.measure_lists(*_lists(artifact, exam.split.histories, loaded)).served.users
+        users = exam.measure_lists(*_lists(artifact, exam.split.histories, loaded, situations)).served.users
     except (ResourceNotFound, CorruptArtifact) as error:
         # Its own damage is no reason to have no successor.
         _log.warning("predecessor_unusable", solution_version_arn=arn, reason=error.message)
@@ -81,7 +89,9 @@ def measure_predecessor(
     return PredecessorValues(arn, users, held_out)
 
 
-def _lists(artifact: Artifact, histories: Histories, loaded: LoadedData) -> tuple[ItemIndexes, ItemIndexes]:
+def _lists(
+    artifact: Artifact, histories: Histories, loaded: LoadedData, situations: NDArray[np.int32] | None
+) -> tuple[ItemIndexes, ItemIndexes]:
     """Let the predecessor recommend; its items are named by the new version's indexes, -1 for those that are gone."""
     manifest = artifact.manifest
     scorer = scorer_loader(find_recipe(manifest.recipe))(artifact.folder)
@@ -89,9 +99,20 @@ def _lists(artifact: Artifact, histories: Histories, loaded: LoadedData) -> tupl
     if len(items) != len(scorer.item_vectors):
         raise CorruptArtifact(f"`items.*.npy`: got {len(items)} items, want {len(scorer.item_vectors)}")
     known = _translated(histories, items=items, types=tuple(manifest.event_types), loaded=loaded)
-    both = both_lists(by_scorer(scorer, known), n_items=len(items), histories=known, limit=LIST_LENGTH)
+    codes = _codes(scorer, loaded, situations)
+    scores = by_scorer(scorer, known, queries=situated_queries(scorer, known, codes))
+    both = both_lists(scores, n_items=len(items), histories=known, limit=LIST_LENGTH)
     back = loaded.items.indexes(items.ids(range(len(items))))
     return back[both[0]], back[both[1]]
+
+
+def _codes(scorer: Scorer, loaded: LoadedData, situations: NDArray[np.int32] | None) -> NDArray[np.int32] | None:
+    """Return situations in the predecessor's codes; None where it knows of none."""
+    table = scorer.context if isinstance(scorer, Situated) else None
+    if situations is None or table is None or loaded.data.context is None:
+        return None
+    meaning = loaded.data.context.meaning
+    return np.array([table.meaning.encode_row(meaning.describe(row)) for row in situations], np.int32)
 
 
 def _translated(histories: Histories, *, items: Vocabulary, types: tuple[str, ...], loaded: LoadedData) -> Histories:

@@ -25,6 +25,10 @@ _STEPS = 64
 #: Moments of the gradients; 0.98 forgets old sizes faster than the usual 0.999, as fits here are short.
 _ADAM = optax.scale_by_adam(b2=0.98)
 
+#: Share of targets that are learnt without their context, and what tells its random numbers from the network's.
+_WITHOUT = 0.2
+_CONTEXT = 1 << 20
+
 #: Share of the moving average that each step keeps.
 _AVERAGING = 0.98
 
@@ -86,6 +90,7 @@ class Learner:
         *,
         number: int,
         rates: tuple[float, float] = (1.0, 1.0),
+        context: NDArray[np.int32] | None = None,
     ) -> tuple[LearnerState, float]:
         """Learn every window once.
 
@@ -95,12 +100,13 @@ class Learner:
             weights: float32 [interactions], of each as a target.
             number: Of the epoch; with the seed it decides every random number.
             rates: Shares of the learning rate at the beginning and at the end.
+            context: int32 [interactions, columns], codes of each one's context; None without columns.
 
         Returns:
             The new state, and the mean loss of a target.
         """
         random = np.random.default_rng([self._seed, number])
-        batches = epoch_batches(training, weights, shapes=self._shapes, random=random)
+        batches = epoch_batches(training, weights, shapes=self._shapes, random=random, context=context)
         mass = sum(float(batch.weights.sum()) for batch in batches)
         scale = np.float32(len(batches) / mass)
         key = jax.random.key(int(random.integers(2**31)))
@@ -146,12 +152,14 @@ def _step(
         sample: Sampled items and the logs of how often each is expected to be drawn; None for the full softmax.
         network: To be learnt.
     """
-    items, actions, gaps, weights = (jnp.asarray(part) for part in batch)
+    items, actions, gaps, weights, context = (jnp.asarray(part) for part in batch)
     targets, mass = items.reshape(-1), weights.reshape(-1)
     steps = (items[:, :-1], actions[:, :-1], gaps[:, :-1])
 
     def loss(values: Parameters) -> Array:
         hidden = network.states(values, steps, key=key)
+        if context.shape[-1]:
+            hidden = hidden + _situations(values["context"], context, jax.random.fold_in(key, _CONTEXT))
         flat = hidden.reshape(-1, hidden.shape[-1])
         vectors, biases = values["item_embeddings"], values["item_biases"]
         if sample is None:
@@ -167,6 +175,20 @@ def _step(
     parameters = jax.tree.map(lambda old, by: old - rates[1] * by, state.parameters, directions)
     average = jax.tree.map(lambda old, new: _AVERAGING * old + (1.0 - _AVERAGING) * new, state.average, parameters)
     return LearnerState(parameters, average, adam), value
+
+
+def _situations(vectors: Array, codes: Array, key: Array) -> Array:
+    """Add up the vectors of the targets' context: float32 [B, T, d].
+
+    Some targets are learnt without, because not every request gives its context.
+
+    Args:
+        vectors: float32 [n_codes, d].
+        codes: int32 [B, T, columns]; 0 adds nothing.
+        key: Decides which targets go without.
+    """
+    known = jnp.where(jax.random.bernoulli(key, _WITHOUT, codes.shape[:2])[..., None], 0, codes)
+    return (vectors[known] * (known > 0)[..., None]).sum(axis=2)
 
 
 def choose_shapes(config: SequenceConfig, training: Histories) -> list[tuple[int, int]]:
