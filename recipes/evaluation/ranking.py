@@ -15,7 +15,8 @@ from recipes.interface import FloatArray, Histories, ItemIndexes, Scorer, Situat
 from recipes.selection import best
 
 __all__ = [
-    "CatalogueScores", "batches", "both_lists", "by_scorer", "by_vectors", "situated_queries", "target_ranks", "top_items",
+    "CatalogueScores", "batches", "both_lists", "by_scorer", "by_vectors", "situated_queries", "target_ranks",
+    "top_items",
 ]  # fmt: skip
 
 #: Scores some users, given as a slice of their rows: float32 [users, n_items], a new array each time.

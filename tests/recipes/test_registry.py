@@ -74,10 +74,12 @@ def test_the_code_is_where_the_declaration_says(name):
     assert callable(scorer_loader(RECIPES[name]))
 
 
-def test_ranking_differs_from_personalization_in_name_and_type_alone():
+def test_ranking_differs_from_personalization_in_name_type_and_exploration_alone():
     personalization, ranking = RECIPES["aws-user-personalization-v2"], RECIPES["aws-personalized-ranking-v2"]
 
-    assert replace(ranking, name=personalization.name, recipe_type=personalization.recipe_type) == personalization
+    unlike = {key: getattr(personalization, key) for key in ("name", "recipe_type", "exploration")}
+    assert replace(ranking, **unlike) == personalization
+    assert (ranking.exploration, personalization.exploration) == ("none", "managed")
 
 
 def test_an_unknown_recipe_is_named_beside_those_that_exist():
