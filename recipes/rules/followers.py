@@ -7,7 +7,7 @@ out; and what `RuleShape` holds, which `recipes.rules.learning` finds out from t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -31,7 +31,7 @@ KEPT = 256
 #: Catalogues up to this size are added up in one array of all items, which is faster than sorting the followers.
 _DENSE = 50_000
 _LEADER_POWER = 0.5
-_ARRAYS = ("rule_offsets", "rule_items", "rule_values")
+_ARRAYS = ("rule_offsets", "rule_items", "rule_values", "rule_shape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,11 @@ class Followers:
 
     Attributes:
         rules: Row i, column j: how strongly i leads to j.
+        shape: What they were counted by.
     """
 
     rules: Cooccurrence
+    shape: RuleShape = field(default_factory=RuleShape)
 
     @classmethod
     def count(
@@ -107,7 +109,7 @@ class Followers:
         shape = shape or RuleShape()
         pairs, popularity = count_pairs(histories, n_items=n_items, weights=weights)
         counted = pairs.with_transpose(shape.backward)
-        return cls(strengths_of(counted, popularity, follower_power=shape.follower_power).strongest(kept))
+        return cls(strengths_of(counted, popularity, follower_power=shape.follower_power).strongest(kept), shape)
 
     def entries(self, history: History) -> tuple[ItemIndexes, NDArray[np.int64], FloatArray]:
         """Collect the rules of the newest items of a history.
@@ -153,9 +155,9 @@ class Followers:
 
     def save(self, folder: Path) -> None:
         """Write the arrays."""
-        save_arrays(
-            folder, dict(zip(_ARRAYS, (self.rules.offsets, self.rules.columns, self.rules.values), strict=True))
-        )
+        shape = np.array([self.shape.backward, self.shape.follower_power])
+        arrays = (self.rules.offsets, self.rules.columns, self.rules.values, shape)
+        save_arrays(folder, dict(zip(_ARRAYS, arrays, strict=True)))
 
     @classmethod
     def load(cls, folder: Path, *, n_items: int) -> Self:
@@ -165,7 +167,9 @@ class Followers:
             CorruptArtifact: A file is missing, cannot be read or does not fit.
         """
         arrays = map_arrays(folder, _ARRAYS)
-        offsets, columns, values = (arrays[name] for name in _ARRAYS)
+        offsets, columns, values, shape = (arrays[name] for name in _ARRAYS)
         if offsets.shape != (n_items + 1,) or columns.shape != values.shape or int(offsets[-1]) != len(columns):
             raise CorruptArtifact(f"`rule_offsets.npy`: got shape {offsets.shape}, want {n_items + 1} rising places")
-        return cls(Cooccurrence(offsets, columns, values))
+        if shape.shape != (2,):
+            raise CorruptArtifact(f"`rule_shape.npy`: got shape {shape.shape}, want 2 values")
+        return cls(Cooccurrence(offsets, columns, values), RuleShape(float(shape[0]), float(shape[1])))

@@ -126,7 +126,8 @@ class SequenceScorer(ABC):
             vectors[~known, -1] = np.median(vectors[known, -1][least])
         changed = copy(self)
         changed.item_vectors = vectors
-        changed._followers = Followers.count(histories, n_items=len(before))  # noqa: SLF001 - one's own copy
+        shape = self._followers.shape
+        changed._followers = Followers.count(histories, n_items=len(before), shape=shape)  # noqa: SLF001 - one's own copy
         return changed
 
     def save(self, folder: Path) -> None:

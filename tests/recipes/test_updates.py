@@ -5,6 +5,7 @@ import pytest
 
 from recipes.interface import Histories, History, Updatable
 from recipes.registry import fitter, recipe
+from recipes.rules import Followers
 from recipes.selection import best
 from tests.recipes.suite import N_ITEMS, RING, ring_walks, walk
 
@@ -56,6 +57,13 @@ def test_new_items_score_like_those_that_are_used_least(updated):
     assert not new[:, :-1].any()
     biases = updated.item_vectors[BEFORE >= 0, -1]
     assert biases.min() <= new[0, -1] == new[1, -1] <= np.median(biases)
+
+
+def test_rules_are_counted_again_by_the_shape_that_was_learnt(scorer, updated):
+    shape = scorer._followers.shape
+    again = Followers.count(histories(), n_items=len(BEFORE), shape=shape)
+    assert updated._followers.shape == shape
+    assert updated._followers.rules.values.tobytes() == again.rules.values.tobytes()
 
 
 def test_rules_lead_to_new_items_at_once(updated):
