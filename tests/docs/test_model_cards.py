@@ -15,7 +15,7 @@ WITH_TABLE = ["aws-user-personalization-v2"]
 def rows(name):
     """Return the table that the recipe's declarations come to."""
     fields = RECIPES[name].config.model_fields
-    for key, rule in FACTS[name].hyper_parameters.items():
+    for key, rule in {**FACTS[name].hyper_parameters, **(FACTS[name].feature_parameters or {})}.items():
         field = fields[key]
         default = "none" if field.default is None else f"`{str(field.default).lower()}`"
         yield f"| `{key}` | {default} | {rule.want} | {field.description} |"

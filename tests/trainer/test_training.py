@@ -135,6 +135,14 @@ def test_hyperparameters_out_of_range_are_told(filled):
         )  # fmt: skip
 
 
+def test_parameters_of_the_feature_transformation_reach_the_recipe(filled):
+    with pytest.raises(InvalidInput, match=r"featureTransformationParameters\.min_user_history_length_percentile"):
+        train(
+            filled, "aws-sims",
+            solution_config_json='{"featureTransformationParameters": {"min_user_history_length_percentile": "2"}}',
+        )  # fmt: skip
+
+
 def test_a_training_process_loads_no_grpc():
     loaded = "import sys, trainer.training.child, trainer.training.pipeline; sys.exit('grpc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
