@@ -143,12 +143,8 @@ def _check_parameters(
             raise invalid(field, got=value, want=rule.want)
 
 
-_NETWORK: Final = {
-    "apply_recency_bias": HyperParameter("boolean"),
-    # Personalize has no more than the one above; the others are Tailorbird's own, meant for experiments.
-    "embedding_size": HyperParameter("integer", 8, 512, step=8),
-    "layers": HyperParameter("integer", 1, 8),
-    "heads": HyperParameter("integer", 1, 16),
+#: Tailorbird's own, meant for experiments.
+_SEQUENCE: Final = {
     "max_length": HyperParameter("integer", 2, 1000),
     "dropout": HyperParameter("float", 0, 0.9),
     "learning_rate": HyperParameter("float", 0, 0.1, above=True),
@@ -160,11 +156,31 @@ _NETWORK: Final = {
     "validation_targets": HyperParameter("integer", 1),
     "time_limit_seconds": HyperParameter("float", 0, above=True),
 }
+_NETWORK: Final = {
+    "apply_recency_bias": HyperParameter("boolean"),
+    # Personalize has no more than the one above.
+    "embedding_size": HyperParameter("integer", 8, 512, step=8),
+    "layers": HyperParameter("integer", 1, 8),
+    "heads": HyperParameter("integer", 1, 16),
+    **_SEQUENCE,
+}
+_HRNN: Final = {
+    "hidden_dimension": HyperParameter("integer", 32, 256),
+    "bptt": HyperParameter("integer", 2, 32),
+    "recency_mask": HyperParameter("boolean"),
+    **_SEQUENCE,
+}
 
 _PERCENTILE: Final = HyperParameter("float", 0, 1)
 _HISTORY_LENGTHS: Final = {
     "min_user_history_length_percentile": _PERCENTILE,
     "max_user_history_length_percentile": _PERCENTILE,
+}
+_COLDSTART: Final = {
+    **_HISTORY_LENGTHS,
+    "cold_start_max_interactions": HyperParameter("integer", 1),
+    "cold_start_max_duration": HyperParameter("float", 0, above=True),
+    "cold_start_relative_from": HyperParameter("text", choices=("latestItem", "currentTime")),
 }
 _SIMS: Final = {
     "popularity_discount_factor": HyperParameter("float", 0, 1),
@@ -197,10 +213,42 @@ _ALL: Final = (
         trainable=True,
         feature_transformation="sims",
     ),
-    RecipeFacts("aws-user-personalization", "USER_PERSONALIZATION", configurable_exploration=True),
-    RecipeFacts("aws-hrnn", "USER_PERSONALIZATION", feature_transformation="JSON-percentile-filtering"),
-    RecipeFacts("aws-hrnn-metadata", "USER_PERSONALIZATION", feature_transformation="featurize_metadata"),
-    RecipeFacts("aws-hrnn-coldstart", "USER_PERSONALIZATION", feature_transformation="featurize_coldstart"),
+    RecipeFacts(
+        "aws-user-personalization",
+        "USER_PERSONALIZATION",
+        description="Learns which items come next from interactions' order and items' columns; events count at once.",
+        trainable=True,
+        hyper_parameters=_HRNN,
+        feature_parameters=_HISTORY_LENGTHS,
+        configurable_exploration=True,
+    ),
+    RecipeFacts(
+        "aws-hrnn",
+        "USER_PERSONALIZATION",
+        description="Learns which items come next by a recurrent network over interactions alone.",
+        trainable=True,
+        hyper_parameters=_HRNN,
+        feature_parameters=_HISTORY_LENGTHS,
+        feature_transformation="JSON-percentile-filtering",
+    ),
+    RecipeFacts(
+        "aws-hrnn-metadata",
+        "USER_PERSONALIZATION",
+        description="Learns which items come next by a recurrent network over interactions and items' columns.",
+        trainable=True,
+        hyper_parameters=_HRNN,
+        feature_parameters=_HISTORY_LENGTHS,
+        feature_transformation="featurize_metadata",
+    ),
+    RecipeFacts(
+        "aws-hrnn-coldstart",
+        "USER_PERSONALIZATION",
+        description="As aws-hrnn-metadata, and knows new items by their columns alone.",
+        trainable=True,
+        hyper_parameters=_HRNN,
+        feature_parameters=_COLDSTART,
+        feature_transformation="featurize_coldstart",
+    ),
     RecipeFacts("aws-trending-now", "POPULAR_ITEMS"),
     RecipeFacts(
         "aws-personalized-ranking-v2",
@@ -210,7 +258,15 @@ _ALL: Final = (
         hyper_parameters=_NETWORK,
         published=datetime(2024, 1, 1, tzinfo=UTC),
     ),
-    RecipeFacts("aws-personalized-ranking", "PERSONALIZED_RANKING", feature_transformation="JSON-percentile-filtering"),
+    RecipeFacts(
+        "aws-personalized-ranking",
+        "PERSONALIZED_RANKING",
+        description="Puts given items into the order that fits a user, learnt as by aws-user-personalization.",
+        trainable=True,
+        hyper_parameters=_HRNN,
+        feature_parameters=_HISTORY_LENGTHS,
+        feature_transformation="JSON-percentile-filtering",
+    ),
     RecipeFacts(
         "aws-sims",
         "RELATED_ITEMS",

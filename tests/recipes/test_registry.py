@@ -84,14 +84,16 @@ def test_the_code_is_where_the_declaration_says(name):
     assert callable(scorer_loader(RECIPES[name]))
 
 
-def test_ranking_differs_from_personalization_in_name_and_type_alone():
-    personalization, ranking = RECIPES["aws-user-personalization-v2"], RECIPES["aws-personalized-ranking-v2"]
+@pytest.mark.parametrize("version", ["", "-v2"])
+def test_ranking_differs_from_personalization_in_name_and_type_alone(version):
+    personalization = RECIPES[f"aws-user-personalization{version}"]
+    ranking = RECIPES[f"aws-personalized-ranking{version}"]
 
     assert replace(ranking, name=personalization.name, recipe_type=personalization.recipe_type) == personalization
 
 
 def test_an_unknown_recipe_is_named_beside_those_that_exist():
     with pytest.raises(
-        ResourceNotFound, match=r"`recipe`: got 'aws-miracle', want one of aws-personalized-ranking-v2, "
+        ResourceNotFound, match=r"`recipe`: got 'aws-miracle', want one of aws-hrnn, aws-hrnn-coldstart, "
     ):
         recipe("aws-miracle")
