@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from common.errors import ResourceNotFound
+from recipes.hrnn.config import HrnnColdstartConfig, HrnnConfig, LargeHrnnConfig
 from recipes.interface import FitterFactory, Recipe, Scorer
 from recipes.item_to_item.config import SimilarItemsConfig, SimsConfig
 from recipes.popularity.config import PopularityConfig
@@ -76,6 +77,61 @@ RECIPES = {
             config=UserPersonalizationConfig,
             fitter="recipes.user_personalization.fit:UserPersonalizationFitter",
             scorer="recipes.user_personalization.score:load",
+            returns_scores=True,
+            uses_history=True,
+            max_history=MAX_HISTORY,
+        ),
+        Recipe(
+            name="aws-user-personalization",
+            family="hrnn",
+            recipe_type="USER_PERSONALIZATION",
+            config=LargeHrnnConfig,
+            fitter="recipes.hrnn.fit:HrnnMetadataFitter",
+            scorer="recipes.hrnn.score:load",
+            returns_scores=True,
+            uses_history=True,
+            max_history=MAX_HISTORY,
+        ),
+        Recipe(
+            name="aws-personalized-ranking",
+            family="hrnn",
+            recipe_type="PERSONALIZED_RANKING",
+            config=LargeHrnnConfig,
+            fitter="recipes.hrnn.fit:HrnnMetadataFitter",
+            scorer="recipes.hrnn.score:load",
+            returns_scores=True,
+            uses_history=True,
+            max_history=MAX_HISTORY,
+        ),
+        Recipe(
+            name="aws-hrnn",
+            family="hrnn",
+            recipe_type="USER_PERSONALIZATION",
+            config=HrnnConfig,
+            fitter="recipes.hrnn.fit:HrnnFitter",
+            scorer="recipes.hrnn.score:load",
+            returns_scores=True,
+            uses_history=True,
+            max_history=MAX_HISTORY,
+        ),
+        Recipe(
+            name="aws-hrnn-metadata",
+            family="hrnn",
+            recipe_type="USER_PERSONALIZATION",
+            config=HrnnConfig,
+            fitter="recipes.hrnn.fit:HrnnMetadataFitter",
+            scorer="recipes.hrnn.score:load",
+            returns_scores=True,
+            uses_history=True,
+            max_history=MAX_HISTORY,
+        ),
+        Recipe(
+            name="aws-hrnn-coldstart",
+            family="hrnn",
+            recipe_type="USER_PERSONALIZATION",
+            config=HrnnColdstartConfig,
+            fitter="recipes.hrnn.fit:HrnnColdstartFitter",
+            scorer="recipes.hrnn.score:load",
             returns_scores=True,
             uses_history=True,
             max_history=MAX_HISTORY,

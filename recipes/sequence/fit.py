@@ -22,8 +22,10 @@ from recipes.interface import FitProgress, FloatArray, Histories, TrainingData, 
 from recipes.repeats import learn_repeat_bias
 from recipes.rules import Followers, RuleShape, learn_shape
 from recipes.sequence.config import SequenceConfig
+from recipes.sequence.items import ItemSide, begin_projection, embed
 from recipes.sequence.learner.fit import Learner, choose_shapes
 from recipes.sequence.network import Network, Parameters
+from recipes.sequence.recent import share_newer
 from recipes.sequence.score import SequenceScorer
 from recipes.sequence.validation import Validation, hold_out
 
@@ -72,6 +74,7 @@ class SequenceFitter:
         self._blend = Blend.of_network(n_event_types=0)
         self._followers: Followers | None = None
         self._rule_shape = RuleShape()
+        self._items: ItemSide | None = None
 
     def fit(self, data: TrainingData) -> SequenceScorer:
         """Learn from the data; the last items of the validation users are used to decide when to stop.
@@ -89,11 +92,14 @@ class SequenceFitter:
         )
         self._followers = Followers.count(training, n_items=data.n_items, shape=self._rule_shape)
         watched = validation.sample(max(_WATCHED, _WATCHED_SCORES // data.n_items))
+        self._items = self._item_side(data)
+        uses = self._uses(training, n_items=data.n_items, validation=validation)
         # Shapes hold for `extend` too, whose steps are then compiled already.
         learner = self._learner = Learner(
-            self._network, config, counts=counts, shapes=choose_shapes(config, histories), seed=self._seed
-        )
-        state = learner.begin(self._begin(training, counts, n_event_types=len(data.event_types)))
+            self._network, config, counts=counts, shapes=choose_shapes(config, histories), items=self._items,
+            seed=self._seed,
+        )  # fmt: skip
+        state = learner.begin(self._begin(training, uses, n_event_types=len(data.event_types)))
         began, best, best_epoch = time.monotonic(), -1.0, 0
         for epoch in range(1, config.epochs + 1):
             state, loss = learner.epoch(state, training, weights[kept], number=epoch)
@@ -112,8 +118,8 @@ class SequenceFitter:
                 break
             if config.time_limit_seconds is not None and time.monotonic() - began >= config.time_limit_seconds:
                 break
-        self._learn_blend(validation, counts, n_event_types=len(data.event_types))
-        return self._finished(counts)
+        self._learn_blend(validation, uses, n_event_types=len(data.event_types))
+        return self._finished(uses)
 
     def extend(self, data: TrainingData) -> SequenceScorer:
         """Continue on all of the data, nothing held out, for a fixed number of epochs.
@@ -139,30 +145,48 @@ class SequenceFitter:
         self._parameters = _to_numpy(state.parameters)
         self._followers = Followers.count(histories, n_items=data.n_items, shape=self._rule_shape)
         return self._finished(np.bincount(histories.items, minlength=data.n_items))
+        self._followers = Followers.count(histories, n_items=data.n_items, shape=self._rule_shape)
+        return self._finished(self._uses(histories, n_items=data.n_items))
 
-    def _begin(self, training: Histories, counts: NDArray[np.int64], *, n_event_types: int) -> dict[str, FloatArray]:
+    def _uses(
+        self,
+        histories: Histories,
+        *,
+        n_items: int,
+        validation: Validation | None = None,  # noqa: ARG002
+    ) -> NDArray[np.float64]:
+        """Return how much each item is used: float64 [n_items], as numbers of interactions.
+
+        Args:
+            histories: To count in.
+            n_items: Items of the catalogue.
+            validation: Held-out steps, at the first of two calls, by which a family may decide how to count.
+        """
+        return np.bincount(histories.items, minlength=n_items).astype(np.float64)
+
+    def _item_side(self, data: TrainingData) -> ItemSide | None:  # noqa: ARG002
+        """Return what a family learns of items beside their use."""
+        return None
+
+    def _begin(self, training: Histories, uses: NDArray[np.float64], *, n_event_types: int) -> dict[str, FloatArray]:
         """Begin where counting leads: embeddings from what occurs together, biases from popularity."""
-        together = count_followers(training, n_items=len(counts), window=_WINDOW).with_transpose(1.0)
-        strength = np.zeros(len(counts), np.float32)
+        together = count_followers(training, n_items=len(uses), window=_WINDOW).with_transpose(1.0)
+        strength = np.zeros(len(uses), np.float32)
         np.add.at(strength, together.rows(), together.values)
         directions = leading_directions(
             together.scaled(1.0 / np.sqrt(strength + 1.0)), count=self._network.width, seed=self._seed
         )
-        return self._network.initial_parameters(
-            item_directions=directions,
-            item_biases=_log_shares(counts),
-            n_event_types=n_event_types,
-            seed=self._seed,
+        begun = self._network.initial_parameters(
+            item_directions=directions, item_biases=_log_shares(uses), n_event_types=n_event_types, seed=self._seed
         )
+        return begun if self._items is None else begin_projection(begun, self._items.features)
 
     def _weights(self, data: TrainingData) -> FloatArray:
         """Weigh targets by how new they are: 1/2 for the oldest to 1 for the newest, by rank among all times."""
         times = data.interactions.timestamp
         if not self._weigh_recency or not len(times):
             return np.ones(len(times), np.float32)
-        # Rows of one time get one rank; where all times are equal, all weigh 1.
-        newer = len(times) - np.searchsorted(np.sort(times), times, side="right")
-        return (1.0 - 0.5 * newer / len(times)).astype(np.float32)
+        return (1.0 - 0.5 * share_newer(times)).astype(np.float32)
 
     def _judge(self, arrays: dict[str, FloatArray], validation: Validation) -> tuple[float, float]:
         """Return the repeat bias that the held-out steps ask for, and the network's NDCG@10 with it."""
@@ -175,7 +199,7 @@ class SequenceFitter:
         plain.blend = Blend.of_network(n_event_types=n_event_types, repeat_bias=bias)
         return bias, validation.judge(plain, queries=queries)[0]
 
-    def _learn_blend(self, validation: Validation, counts: NDArray[np.int64], *, n_event_types: int) -> None:
+    def _learn_blend(self, validation: Validation, uses: NDArray[np.float64], *, n_event_types: int) -> None:
         assert self._parameters is not None
         assert self._followers is not None
         plain = self._scorer(self._parameters, blend=Blend.of_network(n_event_types=n_event_types))
@@ -184,11 +208,11 @@ class SequenceFitter:
             validation.targets,
             queries=plain.queries(validation.histories),
             item_vectors=plain.item_vectors,
-            log_shares=_log_shares(counts),
+            log_shares=_log_shares(uses),
             repeat_bias=self.report["repeat_bias"],
         )
         self._blend = learn_blend(observed, self._followers, n_event_types=n_event_types)
-        reached, hits = validation.judge(self._finished(counts))
+        reached, hits = validation.judge(self._finished(uses))
         self.report = {
             **self.report, "validation_ndcg_at_10": reached, "validation_hit_rate_at_10": hits,
             "blend_network": self._blend.network, "blend_rules": self._blend.rules,
@@ -199,14 +223,15 @@ class SequenceFitter:
         self, arrays: Mapping[str, FloatArray], *, blend: Blend, log_shares: FloatArray | None = None
     ) -> SequenceScorer:
         assert self._followers is not None
-        rest = {name: value for name, value in arrays.items() if name not in {"item_embeddings", "item_biases"}}
-        shares = np.zeros_like(arrays["item_biases"]) if log_shares is None else log_shares
-        vectors = blend.item_vectors(arrays["item_embeddings"], arrays["item_biases"], shares)
+        rest: dict[str, FloatArray] = embed(arrays, self._items)
+        embeddings, biases = rest.pop("item_embeddings"), rest.pop("item_biases")
+        shares = np.zeros_like(biases) if log_shares is None else log_shares
+        vectors = blend.item_vectors(embeddings, biases, shares)
         return self._network.scorer(vectors, rest, blend=blend, followers=self._followers)
 
-    def _finished(self, counts: NDArray[np.int64]) -> SequenceScorer:
+    def _finished(self, uses: NDArray[np.float64]) -> SequenceScorer:
         assert self._parameters is not None
-        return self._scorer(self._parameters, blend=self._blend, log_shares=_log_shares(counts))
+        return self._scorer(self._parameters, blend=self._blend, log_shares=_log_shares(uses))
 
 
 def _to_numpy(parameters: Parameters) -> dict[str, FloatArray]:
@@ -214,7 +239,7 @@ def _to_numpy(parameters: Parameters) -> dict[str, FloatArray]:
     return {name: np.array(value) for name, value in parameters.items()}
 
 
-def _log_shares(counts: NDArray[np.int64]) -> FloatArray:
+def _log_shares(counts: NDArray[np.float64]) -> FloatArray:
     """Return the logarithms of the items' shares of all interactions, smoothed: float32 [n_items]."""
     shares: FloatArray = np.log((counts + 0.5) / (counts.sum() + 0.5 * len(counts))).astype(np.float32)
     return shares

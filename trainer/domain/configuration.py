@@ -17,7 +17,7 @@ class SolutionConfiguration:
     """The members of `solutionConfig` that are used.
 
     Attributes:
-        hyperparameters: Strings by name.
+        hyperparameters: Strings by name, those of the feature transformation too, whose names are others.
         event_value_threshold: Interactions of a smaller EVENT_VALUE, or without one, are left out; None takes all.
     """
 
@@ -37,7 +37,10 @@ class SolutionConfiguration:
             raise invalid("solutionConfig", got=text, want=f"a JSON object ({error})") from error
         if not isinstance(document, dict):
             raise invalid("solutionConfig", got=text, want="a JSON object")
-        return cls(document.get("algorithmHyperParameters", {}), _threshold(document.get("eventValueThreshold")))
+        parameters = {
+            **document.get("algorithmHyperParameters", {}), **document.get("featureTransformationParameters", {}),
+        }  # fmt: skip
+        return cls(parameters, _threshold(document.get("eventValueThreshold")))
 
 
 def _threshold(value: str | None) -> float | None:
