@@ -144,8 +144,6 @@ class SequenceFitter:
             )
         self._parameters = _to_numpy(state.parameters)
         self._followers = Followers.count(histories, n_items=data.n_items, shape=self._rule_shape)
-        return self._finished(np.bincount(histories.items, minlength=data.n_items))
-        self._followers = Followers.count(histories, n_items=data.n_items, shape=self._rule_shape)
         return self._finished(self._uses(histories, n_items=data.n_items))
 
     def _uses(
