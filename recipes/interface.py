@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,8 @@ ItemIndexes = NDArray[np.int32]
 Offsets = NDArray[np.int64]
 Actions = NDArray[np.uint8]
 Timestamps = NDArray[np.int64]
+
+_ALGORITHM = "algorithmHyperParameters"
 
 #: Personalize's types of recipes.
 RecipeType = Literal[
@@ -279,13 +281,22 @@ def ignore_progress(*, fraction: float, stage: str, metrics: Mapping[str, float]
 
 
 class RecipeConfig(BaseModel):
-    """Hyperparameters of a recipe: Personalize's names, ranges and defaults, then those that are our own."""
+    """Hyperparameters of a recipe: Personalize's names, ranges and defaults, then those that are our own.
+
+    Attributes:
+        feature_transformation: Names of those that solutions give as `featureTransformationParameters`; the others are
+            `algorithmHyperParameters`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    feature_transformation: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def from_hyperparameters(cls, values: Mapping[str, str]) -> Self:
         """Read hyperparameters as they travel in the API, where every value is a string.
+
+        Args:
+            values: Those of both kinds together.
 
         Raises:
             InvalidInput: A name is not one of this recipe's, or a value is out of its range.
@@ -299,7 +310,8 @@ class RecipeConfig(BaseModel):
                 name = ".".join(str(part) for part in found["loc"])
                 want = f"one of {known}" if found["type"] == "extra_forbidden" else found["msg"]
                 got = name if found["type"] == "extra_forbidden" else found["input"]
-                violations.append(FieldViolation(f"algorithmHyperParameters.{name}", f"got {got!r}, want {want}"))
+                member = "featureTransformationParameters" if name in cls.feature_transformation else _ALGORITHM
+                violations.append(FieldViolation(f"{member}.{name}", f"got {got!r}, want {want}"))
             message = "; ".join(f"`{violation.field}`: {violation.description}" for violation in violations)
             raise InvalidInput(message, violations=violations) from error
 

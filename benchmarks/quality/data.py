@@ -11,7 +11,7 @@ import io
 import os
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from cli.demo import movielens
 from cli.surroundings import Surroundings
 from common.errors import InvalidInput, invalid
+from recipes.columns import CategoricalColumn, Columns
 from recipes.interface import Interactions, TrainingData
 from trainer.training.loading import number_event_types
 
@@ -59,6 +60,8 @@ class Dataset:
 
 def load(name: str) -> Dataset:
     """Load a data set by its path, absolute, from here, or below the folder that the environment names.
+
+    The demo's has its films' genres and years as columns of the items; the others have no columns.
 
     Sequences end in `.txt`, tables in `.csv`, `.tsv` or `.inter`; each may be compressed as `.gz` or `.zip`. A `.txt`
     whose first line has tabs is a table too, as sessions are published.
@@ -124,13 +127,19 @@ def read_interactions(path: Path) -> Dataset:
 
 
 def _demo() -> Dataset:
-    watches = movielens.load(Surroundings(os.environ).cache_dir).watches
-    return index(
+    films = movielens.load(Surroundings(os.environ).cache_dir)
+    dataset = index(
         "MovieLens 100K",
-        users=[watch.user for watch in watches],
-        items=[watch.item for watch in watches],
-        timestamps=np.array([watch.timestamp for watch in watches], np.int64),
+        users=[watch.user for watch in films.watches],
+        items=[watch.item for watch in films.watches],
+        timestamps=np.array([watch.timestamp for watch in films.watches], np.int64),
     )
+    known = [films.items[item] for item in dataset.items]
+    columns = Columns(
+        categorical={"GENRES": CategoricalColumn.of_values([film.genres for film in known])},
+        numeric={"YEAR": np.array([film.year or np.nan for film in known], np.float64)},
+    )
+    return replace(dataset, data=replace(dataset.data, items=columns))
 
 
 def index(

@@ -21,7 +21,7 @@ __all__ = ["RECIPES", "HyperParameter", "RecipeFacts", "described_recipe", "trai
 
 @dataclass(frozen=True, slots=True)
 class HyperParameter:
-    """One key of `algorithmHyperParameters`; values travel as strings.
+    """One key of `algorithmHyperParameters` or `featureTransformationParameters`; values travel as strings.
 
     Attributes:
         kind: How the string is read.
@@ -29,19 +29,23 @@ class HyperParameter:
         high: Largest value, None for no limit.
         above: The value must be larger than `low`, not equal to it.
         step: Integers must be multiples of it.
+        choices: The values that a text may have.
     """
 
-    kind: Literal["boolean", "integer", "float"]
+    kind: Literal["boolean", "integer", "float", "text"]
     low: float | None = None
     high: float | None = None
     above: bool = False
     step: int = 1
+    choices: tuple[str, ...] = ()
 
     @property
     def want(self) -> str:
         """The range, for an error message."""
         if self.kind == "boolean":
             return "true or false"
+        if self.kind == "text":
+            return f"one of {', '.join(self.choices)}"
         article = "an integer" if self.kind == "integer" else "a number"
         low = "" if self.low is None else f" {'above' if self.above else 'from'} {self.low:g}"
         high = "" if self.high is None else f" to {self.high:g}"
@@ -51,6 +55,8 @@ class HyperParameter:
         """Whether the string is a value in range."""
         if self.kind == "boolean":
             return text.lower() in ("true", "false")
+        if self.kind == "text":
+            return text in self.choices
         try:
             value = int(text) if self.kind == "integer" else float(text)
         except ValueError:
@@ -72,6 +78,7 @@ class RecipeFacts:
         description: For DescribeRecipe.
         trainable: Whether solutions can be made with it here.
         hyper_parameters: Keys that `algorithmHyperParameters` may hold.
+        feature_parameters: Keys that `featureTransformationParameters` may hold.
         feature_transformation: Last part of the ARN of its feature transformation, None where none is known.
         configurable_exploration: Whether campaigns may set `itemExplorationConfig`.
         weighs_events: Whether solutions may set `eventsConfig`.
@@ -85,6 +92,7 @@ class RecipeFacts:
     description: str = ""
     trainable: bool = False
     hyper_parameters: Mapping[str, HyperParameter] | None = None
+    feature_parameters: Mapping[str, HyperParameter] | None = None
     feature_transformation: str | None = None
     configurable_exploration: bool = False
     weighs_events: bool = False
@@ -114,23 +122,35 @@ class RecipeFacts:
         Raises:
             InvalidInput: A key that the recipe does not have, or a value out of range.
         """
-        known = self.hyper_parameters or {}
-        for key, value in values.items():
-            field = f"solutionConfig.algorithmHyperParameters.{key}"
-            rule = known.get(key)
-            if rule is None:
-                names = ", ".join(known) or "none: the recipe has no hyperparameters"
-                raise invalid(field, got=key, want=f"one of {names}" if known else names)
-            if not rule.accepts(value):
-                raise invalid(field, got=value, want=rule.want)
+        _check_parameters(
+            values, self.hyper_parameters, member="algorithmHyperParameters", none="the recipe has no hyperparameters"
+        )
+
+    def check_feature_parameters(self, values: Mapping[str, str]) -> None:
+        """Check `featureTransformationParameters`.
+
+        Raises:
+            InvalidInput: A key that the recipe does not have, or a value out of range.
+        """
+        _check_parameters(
+            values, self.feature_parameters, member="featureTransformationParameters", none=f"{self.name} has none"
+        )
 
 
-_NETWORK: Final = {
-    "apply_recency_bias": HyperParameter("boolean"),
-    # Personalize has no more than the one above; the others are Tailorbird's own, meant for experiments.
-    "embedding_size": HyperParameter("integer", 8, 512, step=8),
-    "layers": HyperParameter("integer", 1, 8),
-    "heads": HyperParameter("integer", 1, 16),
+def _check_parameters(
+    values: Mapping[str, str], known: Mapping[str, HyperParameter] | None, *, member: str, none: str
+) -> None:
+    for key, value in values.items():
+        field = f"solutionConfig.{member}.{key}"
+        rule = (known or {}).get(key)
+        if rule is None:
+            raise invalid(field, got=key, want=f"one of {', '.join(known)}" if known else f"none: {none}")
+        if not rule.accepts(value):
+            raise invalid(field, got=value, want=rule.want)
+
+
+#: Tailorbird's own, meant for experiments.
+_SEQUENCE: Final = {
     "max_length": HyperParameter("integer", 2, 1000),
     "dropout": HyperParameter("float", 0, 0.9),
     "learning_rate": HyperParameter("float", 0, 0.1, above=True),
@@ -142,14 +162,38 @@ _NETWORK: Final = {
     "validation_targets": HyperParameter("integer", 1),
     "time_limit_seconds": HyperParameter("float", 0, above=True),
 }
+_NETWORK: Final = {
+    "apply_recency_bias": HyperParameter("boolean"),
+    # Personalize has no more than the one above.
+    "embedding_size": HyperParameter("integer", 8, 512, step=8),
+    "layers": HyperParameter("integer", 1, 8),
+    "heads": HyperParameter("integer", 1, 16),
+    **_SEQUENCE,
+}
+_HRNN: Final = {
+    "hidden_dimension": HyperParameter("integer", 32, 256),
+    "bptt": HyperParameter("integer", 2, 32),
+    "recency_mask": HyperParameter("boolean"),
+    **_SEQUENCE,
+}
 
 _PERCENTILE: Final = HyperParameter("float", 0, 1)
+_HISTORY_LENGTHS: Final = {
+    "min_user_history_length_percentile": _PERCENTILE,
+    "max_user_history_length_percentile": _PERCENTILE,
+}
+_COLDSTART: Final = {
+    **_HISTORY_LENGTHS,
+    "cold_start_max_interactions": HyperParameter("integer", 1),
+    "cold_start_max_duration": HyperParameter("float", 0, above=True),
+    "cold_start_relative_from": HyperParameter("text", choices=("latestItem", "currentTime")),
+}
 _SIMS: Final = {
     "popularity_discount_factor": HyperParameter("float", 0, 1),
     "min_cointeraction_count": HyperParameter("integer", 0, 10),
-    # Personalize takes the percentiles as featureTransformationParameters.
-    "min_user_history_length_percentile": _PERCENTILE,
-    "max_user_history_length_percentile": _PERCENTILE,
+}
+_SIMS_FEATURES: Final = {
+    **_HISTORY_LENGTHS,
     "min_item_interaction_count_percentile": _PERCENTILE,
     "max_item_interaction_count_percentile": _PERCENTILE,
 }
@@ -179,14 +223,41 @@ _ALL: Final = (
     RecipeFacts(
         "aws-user-personalization",
         "USER_PERSONALIZATION",
+        description="Learns which items come next from interactions' order and items' columns; events count at once.",
+        trainable=True,
+        hyper_parameters=_HRNN,
+        feature_parameters=_HISTORY_LENGTHS,
         configurable_exploration=True,
         takes_objective=True,
         updatable=True,
     ),
-    RecipeFacts("aws-hrnn", "USER_PERSONALIZATION", feature_transformation="JSON-percentile-filtering"),
-    RecipeFacts("aws-hrnn-metadata", "USER_PERSONALIZATION", feature_transformation="featurize_metadata"),
     RecipeFacts(
-        "aws-hrnn-coldstart", "USER_PERSONALIZATION", feature_transformation="featurize_coldstart", updatable=True
+        "aws-hrnn",
+        "USER_PERSONALIZATION",
+        description="Learns which items come next by a recurrent network over interactions alone.",
+        trainable=True,
+        hyper_parameters=_HRNN,
+        feature_parameters=_HISTORY_LENGTHS,
+        feature_transformation="JSON-percentile-filtering",
+    ),
+    RecipeFacts(
+        "aws-hrnn-metadata",
+        "USER_PERSONALIZATION",
+        description="Learns which items come next by a recurrent network over interactions and items' columns.",
+        trainable=True,
+        hyper_parameters=_HRNN,
+        feature_parameters=_HISTORY_LENGTHS,
+        feature_transformation="featurize_metadata",
+    ),
+    RecipeFacts(
+        "aws-hrnn-coldstart",
+        "USER_PERSONALIZATION",
+        description="As aws-hrnn-metadata, and knows new items by their columns alone.",
+        trainable=True,
+        hyper_parameters=_HRNN,
+        feature_parameters=_COLDSTART,
+        feature_transformation="featurize_coldstart",
+        updatable=True,
     ),
     RecipeFacts("aws-trending-now", "POPULAR_ITEMS"),
     RecipeFacts(
@@ -201,6 +272,10 @@ _ALL: Final = (
     RecipeFacts(
         "aws-personalized-ranking",
         "PERSONALIZED_RANKING",
+        description="Puts given items into the order that fits a user, learnt as by aws-user-personalization.",
+        trainable=True,
+        hyper_parameters=_HRNN,
+        feature_parameters=_HISTORY_LENGTHS,
         feature_transformation="JSON-percentile-filtering",
         takes_objective=True,
     ),
@@ -210,6 +285,7 @@ _ALL: Final = (
         description="Finds items that the same users interact with, by counting those users.",
         trainable=True,
         hyper_parameters=_SIMS,
+        feature_parameters=_SIMS_FEATURES,
         feature_transformation="sims",
     ),
     RecipeFacts(

@@ -44,14 +44,15 @@ def check_solution(
     for key, value in config.items():
         if key in _CHECKED:
             continue
-        if key == "algorithmHyperParameters":
-            if len(value) > _MAX_PARAMETERS:
-                raise invalid(f"solutionConfig.{key}", got=f"{len(value)} entries", want=f"at most {_MAX_PARAMETERS}")
-            recipe.check_hyper_parameters(value)
-        elif key == "featureTransformationParameters":
-            raise invalid(f"solutionConfig.{key}", got=value, want=f"none: {recipe.name} has no such parameters")
-        else:
-            raise not_built(f"solutionConfig.{key}", got=value, want="algorithmHyperParameters only")
+        check = {
+            "algorithmHyperParameters": recipe.check_hyper_parameters,
+            "featureTransformationParameters": recipe.check_feature_parameters,
+        }.get(key)
+        if check is None:
+            raise not_built(f"solutionConfig.{key}", got=value, want="parameters only")
+        if len(value) > _MAX_PARAMETERS:
+            raise invalid(f"solutionConfig.{key}", got=f"{len(value)} entries", want=f"at most {_MAX_PARAMETERS}")
+        check(value)
 
 
 def check_training_mode(value: str | None, recipe: RecipeFacts) -> str:

@@ -1,9 +1,8 @@
-"""Hyperparameters of SIMS and Similar-Items: Personalize's names, ranges and defaults.
-
-SIMS' four percentiles are `featureTransformationParameters` in Personalize; a recipe takes all its parameters in one.
-"""
+"""Hyperparameters of SIMS and Similar-Items: Personalize's names, ranges and defaults."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -25,6 +24,15 @@ class SimsConfig(RecipeConfig):
         min_item_interaction_count_percentile: Items with fewer interactions get no neighbours and are none.
         max_item_interaction_count_percentile: Items with more interactions get no neighbours and are none.
     """
+
+    feature_transformation: ClassVar[frozenset[str]] = frozenset(
+        {
+            "min_user_history_length_percentile",
+            "max_user_history_length_percentile",
+            "min_item_interaction_count_percentile",
+            "max_item_interaction_count_percentile",
+        }
+    )
 
     popularity_discount_factor: float = Field(default=0.5, ge=0.0, le=1.0)
     min_cointeraction_count: int = Field(default=3, ge=0, le=10)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recipes.cooccurrence import Cooccurrence
 from recipes.interface import FitProgress, TrainingData, ignore_progress
 from recipes.item_to_item.config import SimsConfig
 from recipes.item_to_item.counting import count_together, distinct_items, neighbours, users_of_items
 from recipes.item_to_item.score import ItemToItemScorer, popularity_vectors
+from recipes.percentiles import within_percentiles
 
 __all__ = ["SimsFitter"]
 
@@ -57,25 +57,14 @@ class SimsFitter:
     def _filtered(self, data: TrainingData) -> TrainingData:
         """Leave out users and items whose numbers of interactions lie outside of the percentiles."""
         rows, config = data.interactions, self._config
-        user_kept = _inside(
+        user_kept = within_percentiles(
             np.bincount(rows.user, minlength=data.n_users),
-            config.min_user_history_length_percentile, config.max_user_history_length_percentile,
-        )  # fmt: skip
-        item_kept = _inside(
+            low=config.min_user_history_length_percentile,
+            high=config.max_user_history_length_percentile,
+        )
+        item_kept = within_percentiles(
             np.bincount(rows.item, minlength=data.n_items),
-            config.min_item_interaction_count_percentile, config.max_item_interaction_count_percentile,
-        )  # fmt: skip
+            low=config.min_item_interaction_count_percentile,
+            high=config.max_item_interaction_count_percentile,
+        )
         return data.where(user_kept[rows.user] & item_kept[rows.item])
-
-
-def _inside(counts: NDArray[np.int64], low: float, high: float) -> NDArray[np.bool_]:
-    """Say which counts lie within two percentiles of those above 0, both included.
-
-    A percentile between two counts is the outer one, so that few users or items are not cut for want of a better one.
-    """
-    used = counts[counts > 0]
-    if not len(used):
-        return counts > 0
-    least, most = np.quantile(used, low, method="lower"), np.quantile(used, high, method="higher")
-    inside: NDArray[np.bool_] = (counts >= least) & (counts <= most)
-    return inside

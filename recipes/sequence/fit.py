@@ -24,16 +24,17 @@ from recipes.interface import FitProgress, FloatArray, Histories, TrainingData, 
 from recipes.repeats import learn_repeat_bias
 from recipes.rules import Followers, RuleShape, learn_shape
 from recipes.sequence.config import SequenceConfig
+from recipes.sequence.items import ItemSide, begin_projection, embed
 from recipes.sequence.learner.fit import Learner, choose_shapes
 from recipes.sequence.network import Network, Parameters
+from recipes.sequence.recent import share_newer
 from recipes.sequence.score import SequenceScorer
 from recipes.sequence.validation import Validation, hold_out
 
 __all__ = ["SequenceFitter"]
 
-#: Parameter that holds the vectors of context, where there is any, and all that the network's own scorer does not read.
+#: Parameter that holds the vectors of context, where there is any.
 _CONTEXT = "context"
-_NOT_NETWORK = frozenset({"item_embeddings", "item_biases", _CONTEXT})
 
 #: Places apart that items still count as occurring together.
 _WINDOW = 5
@@ -79,6 +80,7 @@ class SequenceFitter:
         self._followers: Followers | None = None
         self._rule_shape = RuleShape()
         self._meaning: ContextCodes | None = None
+        self._items: ItemSide | None = None
 
     def fit(self, data: TrainingData) -> SequenceScorer:
         """Learn from the data; the last items of the validation users are used to decide when to stop.
@@ -94,7 +96,6 @@ class SequenceFitter:
         if not worth[kept].any():
             raise invalid("eventsConfig", got="events of weight 0 alone", want="some of a type that weighs more")
         counts = np.bincount(training.items, minlength=data.n_items)
-        uses = _uses(training, worth[kept], n_items=data.n_items)
         self._rule_shape = learn_shape(
             training,
             shown=validation.histories,
@@ -105,10 +106,13 @@ class SequenceFitter:
         )
         self._followers = Followers.count(training, n_items=data.n_items, shape=self._rule_shape, weights=worth[kept])
         watched = validation.sample(max(_WATCHED, _WATCHED_SCORES // data.n_items))
+        self._items = self._item_side(data)
+        uses = self._uses(training, worth[kept], n_items=data.n_items, validation=validation)
         # Shapes hold for `extend` too, whose steps are then compiled already.
         learner = self._learner = Learner(
-            self._network, config, counts=counts, shapes=choose_shapes(config, histories), seed=self._seed
-        )
+            self._network, config, counts=counts, shapes=choose_shapes(config, histories), items=self._items,
+            seed=self._seed,
+        )  # fmt: skip
         state = learner.begin(self._begin(training, uses, n_event_types=len(data.event_types)))
         began, best, best_epoch = time.monotonic(), -1.0, 0
         for epoch in range(1, config.epochs + 1):
@@ -157,7 +161,30 @@ class SequenceFitter:
             )
         self._parameters = _to_numpy(state.parameters)
         self._followers = Followers.count(histories, n_items=data.n_items, shape=self._rule_shape, weights=worth)
-        return self._finished(_uses(histories, worth, n_items=data.n_items))
+        return self._finished(self._uses(histories, worth, n_items=data.n_items))
+
+    def _uses(
+        self,
+        histories: Histories,
+        worth: FloatArray,
+        *,
+        n_items: int,
+        validation: Validation | None = None,  # noqa: ARG002
+    ) -> NDArray[np.float64]:
+        """Return how much each item is used: float64 [n_items], as numbers of interactions.
+
+        Args:
+            histories: To count in.
+            worth: float32 [interactions], how much each counts.
+            n_items: Items of the catalogue.
+            validation: Held-out steps, at the first of two calls, by which a family may decide how to count.
+        """
+        uses: NDArray[np.float64] = np.bincount(histories.items, weights=worth, minlength=n_items).astype(np.float64)
+        return uses
+
+    def _item_side(self, data: TrainingData) -> ItemSide | None:  # noqa: ARG002
+        """Return what a family learns of items beside their use."""
+        return None
 
     def _begin(self, training: Histories, uses: NDArray[np.float64], *, n_event_types: int) -> dict[str, FloatArray]:
         """Begin where counting leads: embeddings from what occurs together, biases from popularity."""
@@ -167,15 +194,12 @@ class SequenceFitter:
         directions = leading_directions(
             together.scaled(1.0 / np.sqrt(strength + 1.0)), count=self._network.width, seed=self._seed
         )
-        parameters = self._network.initial_parameters(
-            item_directions=directions,
-            item_biases=_log_shares(uses),
-            n_event_types=n_event_types,
-            seed=self._seed,
+        begun = self._network.initial_parameters(
+            item_directions=directions, item_biases=_log_shares(uses), n_event_types=n_event_types, seed=self._seed
         )
         if self._meaning is not None:
-            parameters[_CONTEXT] = np.zeros((len(self._meaning), self._network.width), np.float32)
-        return parameters
+            begun[_CONTEXT] = np.zeros((len(self._meaning), self._network.width), np.float32)
+        return begun if self._items is None else begin_projection(begun, self._items.features)
 
     def _codes(self, data: TrainingData) -> NDArray[np.int32] | None:
         """Note what the codes of the data's context stand for, and return them."""
@@ -190,9 +214,7 @@ class SequenceFitter:
         times, worth = data.interactions.timestamp, data.target_weights()
         if not self._weigh_recency or not len(times):
             return worth
-        # Rows of one time get one rank; where all times are equal, all weigh alike.
-        newer = len(times) - np.searchsorted(np.sort(times), times, side="right")
-        return worth * (1.0 - 0.5 * newer / len(times)).astype(np.float32)
+        return worth * (1.0 - 0.5 * share_newer(times)).astype(np.float32)
 
     def _judge(
         self, arrays: dict[str, FloatArray], validation: Validation, codes: NDArray[np.int32] | None
@@ -245,12 +267,15 @@ class SequenceFitter:
         self, arrays: Mapping[str, FloatArray], *, blend: Blend, log_shares: FloatArray | None = None
     ) -> SequenceScorer:
         assert self._followers is not None
-        rest = {name: value for name, value in arrays.items() if name not in _NOT_NETWORK}
-        shares = np.zeros_like(arrays["item_biases"]) if log_shares is None else log_shares
-        vectors = blend.item_vectors(arrays["item_embeddings"], arrays["item_biases"], shares)
+        rest: dict[str, FloatArray] = embed(arrays, self._items)
+        embeddings, biases, context = (rest.pop(name, None) for name in ("item_embeddings", "item_biases", _CONTEXT))
+        assert embeddings is not None
+        assert biases is not None
+        shares = np.zeros_like(biases) if log_shares is None else log_shares
+        vectors = blend.item_vectors(embeddings, biases, shares)
         scorer = self._network.scorer(vectors, rest, blend=blend, followers=self._followers)
-        if self._meaning is not None:
-            scorer.context = ContextTable(self._meaning, arrays[_CONTEXT])
+        if self._meaning is not None and context is not None:
+            scorer.context = ContextTable(self._meaning, context)
         return scorer
 
     def _finished(self, uses: NDArray[np.float64]) -> SequenceScorer:
@@ -266,12 +291,6 @@ def _queries(scorer: SequenceScorer, validation: Validation, codes: NDArray[np.i
 def _to_numpy(parameters: Parameters) -> dict[str, FloatArray]:
     # Copies: the arrays of JAX are donated to the next step.
     return {name: np.array(value) for name, value in parameters.items()}
-
-
-def _uses(histories: Histories, worth: FloatArray, *, n_items: int) -> NDArray[np.float64]:
-    """Add up what the interactions with each item are worth: float64 [n_items]."""
-    uses: NDArray[np.float64] = np.bincount(histories.items, weights=worth, minlength=n_items).astype(np.float64)
-    return uses
 
 
 def _log_shares(uses: NDArray[np.float64]) -> FloatArray:

@@ -22,6 +22,7 @@ from tests.control_plane.world import PERSONALIZATION
 V2 = RECIPES["aws-user-personalization-v2"]
 V1 = RECIPES["aws-user-personalization"]
 POPULARITY = RECIPES["aws-popularity-count"]
+SIMS = RECIPES["aws-sims"]
 PROBES = ["-1", "0", "0.5", "1", "3", "8", "12", "16", "64", "1e9", "nan", "inf", "true", "x", ""]
 SOLUTION = "arn:aws:personalize:eu-west-1:123456789012:solution/films"
 NOT_BUILT_CONFIGS = [
@@ -41,7 +42,7 @@ def test_type_and_hyperparameters_are_those_of_the_declaration(name):
     declared, facts = DECLARED[name], RECIPES[name]
 
     assert facts.recipe_type == declared.recipe_type
-    assert set(facts.hyper_parameters or {}) == set(declared.config.model_fields)
+    assert {*(facts.hyper_parameters or {}), *(facts.feature_parameters or {})} == set(declared.config.model_fields)
 
 
 @pytest.mark.parametrize("value", PROBES)
@@ -75,6 +76,27 @@ def _accepted(check, values):
 def test_bad_hyperparameters_are_refused_with_their_range(values, told):
     with pytest.raises(InvalidInput, match=told):
         check_solution(V2, {"algorithmHyperParameters": values}, perform_hpo=False)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "values", "told"),
+    [
+        (SIMS, {"min_user_history_length_percentile": "1.5"}, "percentile`: got '1.5', want a number from 0 to 1"),
+        (SIMS, {"popularity_discount_factor": "0.5"}, "want one of min_user_history_length_percentile"),
+        (V2, {"min_user_history_length_percentile": "0"}, "none: aws-user-personalization-v2 has none"),
+    ],
+)
+def test_bad_parameters_of_the_feature_transformation_are_refused(recipe, values, told):
+    with pytest.raises(InvalidInput, match=rf"`solutionConfig\.featureTransformationParameters\..*{told}"):
+        check_solution(recipe, {"featureTransformationParameters": values}, perform_hpo=False)
+
+
+def test_parameters_of_the_feature_transformation_are_no_hyperparameters():
+    values = {"min_user_history_length_percentile": "0.1"}
+
+    check_solution(SIMS, {"featureTransformationParameters": values}, perform_hpo=False)
+    with pytest.raises(InvalidInput, match=r"want one of popularity_discount_factor, min_cointeraction_count$"):
+        check_solution(SIMS, {"algorithmHyperParameters": values}, perform_hpo=False)
 
 
 def test_recipe_without_hyperparameters_takes_none():

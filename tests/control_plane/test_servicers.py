@@ -13,6 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 from common import errors
 from common.operations import built_operations
 from common.rpc import from_rpc_error
+from control_plane.domain.recipes import RECIPES
 from control_plane.servicers.control import SERVICE, ControlPlaneServicer
 from protos.tailorbird.control.v1 import (
     campaign_pb2,
@@ -330,16 +331,35 @@ def test_pages_are_walked_by_their_tokens(grpc_stub):
     assert found == [item.dataset_group_arn for item in whole]
 
 
+def test_parameters_of_both_kinds_are_shown_as_they_were_given(grpc_stub):
+    group = grpc_stub.control.CreateDatasetGroup(
+        dataset_group_pb2.CreateDatasetGroupRequest(name=fresh("group"))
+    ).dataset_group_arn
+    config = solution_config_pb2.SolutionConfig(
+        algorithm_hyper_parameters={"bptt": "16"},
+        feature_transformation_parameters={"max_user_history_length_percentile": "0.9"},
+    )
+    solution = grpc_stub.control.CreateSolution(
+        solution_pb2.CreateSolutionRequest(
+            name=fresh("solution"), dataset_group_arn=group, recipe_arn=RECIPES["aws-hrnn"].arn,
+            solution_config=config, perform_auto_training=False,
+        )
+    ).solution_arn  # fmt: skip
+
+    described = grpc_stub.control.DescribeSolution(solution_pb2.DescribeSolutionRequest(solution_arn=solution)).solution
+
+    assert described.solution_config == config
+
+
 def test_recipes_that_can_be_trained_are_listed_and_described(grpc_stub):
     listed = grpc_stub.control.ListRecipes(recipe_pb2.ListRecipesRequest()).recipes
     first = grpc_stub.control.ListRecipes(recipe_pb2.ListRecipesRequest(max_results=1))
     second = grpc_stub.control.ListRecipes(recipe_pb2.ListRecipesRequest(next_token=first.next_token))
     described = grpc_stub.control.DescribeRecipe(recipe_pb2.DescribeRecipeRequest(recipe_arn=POPULARITY)).recipe
 
-    assert [recipe.name for recipe in listed] == [
-        "aws-popularity-count", "aws-similar-items", "aws-sims",
-        "aws-personalized-ranking-v2", "aws-user-personalization-v2",
-    ]  # fmt: skip
+    names = [recipe.name for recipe in listed]
+    assert sorted(names) == sorted(name for name, recipe in RECIPES.items() if recipe.trainable)
+    assert names.index("aws-sims") < names.index("aws-user-personalization-v2"), "the newer recipe comes later"
     assert [*first.recipes, *second.recipes] == list(listed)
     assert not second.HasField("next_token")
     assert described.feature_transformation_arn == "arn:aws:personalize:::feature-transformation/sims"

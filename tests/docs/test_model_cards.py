@@ -9,16 +9,20 @@ from control_plane.domain.recipes import RECIPES as FACTS
 from recipes.registry import RECIPES
 
 CARDS = Path(__file__).resolve().parents[2] / "docs" / "recipes"
-WITH_TABLE = ["aws-user-personalization-v2"]
+WITH_TABLE = ["aws-user-personalization-v2", "aws-user-personalization", "aws-hrnn", "aws-hrnn-coldstart"]
 
 
 def rows(name):
     """Return the table that the recipe's declarations come to."""
     fields = RECIPES[name].config.model_fields
-    for key, rule in FACTS[name].hyper_parameters.items():
+    for key, rule in {**FACTS[name].hyper_parameters, **(FACTS[name].feature_parameters or {})}.items():
         field = fields[key]
-        default = "none" if field.default is None else f"`{str(field.default).lower()}`"
+        default = "none" if field.default is None else f"`{_shown(field.default)}`"
         yield f"| `{key}` | {default} | {rule.want} | {field.description} |"
+
+
+def _shown(default):
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 @pytest.mark.parametrize("name", WITH_TABLE)

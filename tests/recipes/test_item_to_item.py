@@ -279,6 +279,7 @@ def test_defaults_are_those_of_personalize():
     [
         (SimsConfig, {"min_cointeraction_count": "11"}),
         (SimsConfig, {"popularity_discount_factor": "1.1"}),
+        (SimsConfig, {"min_user_history_length_percentile": "-0.1"}),
         (SimilarItemsConfig, {"item_id_hidden_dim": "29"}),
         (SimilarItemsConfig, {"min_cointeraction_count": "3"}),
     ],
@@ -287,6 +288,13 @@ def test_values_out_of_range_and_names_of_others_are_refused(config, values):
     (name,) = values
     with pytest.raises(InvalidInput, match=name):
         config.from_hyperparameters(values)
+
+
+def test_errors_name_the_place_that_a_solution_gives_a_value_at():
+    with pytest.raises(InvalidInput, match=r"`featureTransformationParameters\.min_user_history_length_percentile`"):
+        SimsConfig.from_hyperparameters({"min_user_history_length_percentile": "-0.1"})
+    with pytest.raises(InvalidInput, match=r"`algorithmHyperParameters\.min_cointeraction_count`"):
+        SimsConfig.from_hyperparameters({"min_cointeraction_count": "11"})
 
 
 def test_catalogue_scores_are_those_of_single_histories():

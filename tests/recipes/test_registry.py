@@ -21,9 +21,19 @@ def test_the_types_agree(name):
     assert TRAINABLE[name].recipe_type == RECIPES[name].recipe_type
 
 
+def rules(name):
+    """Return the rules of all parameters, wherever a solution gives them."""
+    return {**(TRAINABLE[name].hyper_parameters or {}), **(TRAINABLE[name].feature_parameters or {})}
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_hyperparameters_agree(name):
-    assert set(TRAINABLE[name].hyper_parameters or {}) == set(RECIPES[name].config.model_fields)
+    assert set(rules(name)) == set(RECIPES[name].config.model_fields)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_parameters_of_the_feature_transformation_agree(name):
+    assert set(TRAINABLE[name].feature_parameters or {}) == RECIPES[name].config.feature_transformation
 
 
 def limits(field):
@@ -48,14 +58,14 @@ PARAMETERS = [(name, key) for name in RECIPES for key in RECIPES[name].config.mo
 
 @pytest.mark.parametrize(("name", "key"), PARAMETERS)
 def test_the_ranges_agree(name, key):
-    rule, field = TRAINABLE[name].hyper_parameters[key], RECIPES[name].config.model_fields[key]
+    rule, field = rules(name)[key], RECIPES[name].config.model_fields[key]
     assert {part: getattr(rule, part) for part in ("low", "high", "above", "step")} == limits(field)
 
 
 @pytest.mark.parametrize(("name", "key"), PARAMETERS)
 @pytest.mark.parametrize("text", ["true", "maybe", "0", "1", "0.5", "8", "9", "-1", "1e9", "", "nan"])
 def test_no_solution_is_accepted_that_training_refuses(name, key, text):
-    if TRAINABLE[name].hyper_parameters[key].accepts(text):
+    if rules(name)[key].accepts(text):
         # What hangs on other values is the recipe's to say.
         assert refusal(name, key, text) == "" or "want a divisor" in refusal(name, key, text)
 
@@ -74,16 +84,18 @@ def test_the_code_is_where_the_declaration_says(name):
     assert callable(scorer_loader(RECIPES[name]))
 
 
-def test_ranking_differs_from_personalization_in_name_type_and_exploration_alone():
-    personalization, ranking = RECIPES["aws-user-personalization-v2"], RECIPES["aws-personalized-ranking-v2"]
+@pytest.mark.parametrize("version", ["", "-v2"])
+def test_ranking_differs_from_personalization_in_name_type_and_exploration_alone(version):
+    personalization = RECIPES[f"aws-user-personalization{version}"]
+    ranking = RECIPES[f"aws-personalized-ranking{version}"]
 
     unlike = {key: getattr(personalization, key) for key in ("name", "recipe_type", "exploration")}
     assert replace(ranking, **unlike) == personalization
-    assert (ranking.exploration, personalization.exploration) == ("none", "managed")
+    assert (ranking.exploration, personalization.exploration) == ("none", "managed" if version else "configured")
 
 
 def test_an_unknown_recipe_is_named_beside_those_that_exist():
     with pytest.raises(
-        ResourceNotFound, match=r"`recipe`: got 'aws-miracle', want one of aws-personalized-ranking-v2, "
+        ResourceNotFound, match=r"`recipe`: got 'aws-miracle', want one of aws-hrnn, aws-hrnn-coldstart, "
     ):
         recipe("aws-miracle")

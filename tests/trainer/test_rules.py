@@ -59,6 +59,11 @@ def test_settings_of_single_types_are_read_with_their_defaults():
         SolutionConfiguration.parse('{"eventsConfig": {"eventParametersList": [{"eventType": "a", "weight": 0}]}}')
 
 
+def test_parameters_of_the_feature_transformation_are_hyperparameters_of_the_recipe():
+    text = '{"algorithmHyperParameters": {"bptt": "8"}, "featureTransformationParameters": {"low": "0.1"}}'
+    assert SolutionConfiguration.parse(text).hyperparameters == {"bptt": "8", "low": "0.1"}
+
+
 @pytest.mark.parametrize("text", ["[]", "{", '{"eventValueThreshold": "much"}', '{"eventValueThreshold": "nan"}'])
 def test_malformed_configurations_are_refused(text):
     with pytest.raises(InvalidInput, match="solutionConfig"):

@@ -20,6 +20,10 @@ from runtime_service.serving.model import ModelLoader
 from tests.trainer.place import HEADERS, Place, walks
 from trainer.worker import Unwatched
 
+QUICK_HRNN = (
+    '{"algorithmHyperParameters": {"hidden_dimension": "32", "epochs": "1"}, '
+    '"featureTransformationParameters": {"cold_start_max_duration": "3", "cold_start_relative_from": "currentTime"}}'
+)
 QUICK = '{"algorithmHyperParameters": {"embedding_size": "16", "layers": "1", "epochs": "2", "max_length": "20"}}'
 ENDLESS = '{"algorithmHyperParameters": {"embedding_size": "16", "epochs": "10000", "patience": "10000"}}'
 KEYS = {
@@ -60,6 +64,7 @@ def filled(place):
         ("aws-popularity-count", "{}"),
         ("aws-user-personalization-v2", QUICK),
         ("aws-personalized-ranking-v2", QUICK),
+        ("aws-hrnn-coldstart", QUICK_HRNN),
         ("aws-sims", "{}"),
         ("aws-similar-items", "{}"),
     ],
@@ -153,6 +158,14 @@ def test_hyperparameters_out_of_range_are_told(filled):
         train(
             filled, "aws-user-personalization-v2",
             solution_config_json='{"algorithmHyperParameters": {"layers": "99"}}',
+        )  # fmt: skip
+
+
+def test_parameters_of_the_feature_transformation_reach_the_recipe(filled):
+    with pytest.raises(InvalidInput, match=r"featureTransformationParameters\.min_user_history_length_percentile"):
+        train(
+            filled, "aws-sims",
+            solution_config_json='{"featureTransformationParameters": {"min_user_history_length_percentile": "2"}}',
         )  # fmt: skip
 
 

@@ -46,7 +46,7 @@ class SolutionConfiguration:
     """The members of `solutionConfig` that are used.
 
     Attributes:
-        hyperparameters: Strings by name.
+        hyperparameters: Strings by name, those of the feature transformation too, whose names are others.
         event_value_threshold: Interactions of a smaller EVENT_VALUE, or without one, are left out; None takes all.
         events: Settings by type; where there are any, interactions of other types are left out.
         objective: What is favoured beside relevance, None for nothing.
@@ -70,9 +70,12 @@ class SolutionConfiguration:
             raise invalid("solutionConfig", got=text, want=f"a JSON object ({error})") from error
         if not isinstance(document, dict):
             raise invalid("solutionConfig", got=text, want="a JSON object")
+        parameters = {
+            **document.get("algorithmHyperParameters", {}), **document.get("featureTransformationParameters", {}),
+        }  # fmt: skip
         objective = document.get("optimizationObjective")
         return cls(
-            document.get("algorithmHyperParameters", {}),
+            parameters,
             _threshold(document.get("eventValueThreshold")),
             _events(document.get("eventsConfig", {}).get("eventParametersList", ())),
             None if objective is None else _objective(objective),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from recipes.interface import FloatArray, Histories, ItemIndexes
 from recipes.sequence.config import SequenceConfig
+from recipes.sequence.items import ItemSide, embed
 from recipes.sequence.network import Network, Parameters, full_softmax_loss, sampled_softmax_loss
 from recipes.sequence.windows import Batch, batch_shapes, epoch_batches
 
@@ -31,6 +32,9 @@ _CONTEXT = 1 << 20
 
 #: Share of the moving average that each step keeps.
 _AVERAGING = 0.98
+
+#: Taken from the scores of cold items while learning.
+_OUT_OF_REACH = 1e6
 
 
 class LearnerState(NamedTuple):
@@ -56,6 +60,7 @@ class Learner:
         config: How.
         counts: int64 [n_items], interactions of each item, which decide how it is sampled.
         shapes: Of batches, from `choose_shapes`.
+        items: What is known of items beside their use.
         seed: Of every random number.
     """
 
@@ -66,11 +71,13 @@ class Learner:
         *,
         counts: NDArray[np.int64],
         shapes: list[tuple[int, int]],
+        items: ItemSide | None = None,
         seed: int,
     ) -> None:
         self._network = network
         self._config = config
         self._shapes = shapes
+        self._items = jax.tree.map(jnp.asarray, items)
         self._seed = seed
         self._sampled = len(counts) > config.full_softmax_items
         # Sampling by a power of the popularity keeps rare items in the sample (word2vec's choice).
@@ -120,6 +127,7 @@ class Learner:
                 (scale, rate),
                 jax.random.fold_in(key, place),
                 self._sample(random),
+                self._items,
                 network=self._network,
             )
             losses.append(loss)
@@ -139,6 +147,7 @@ def _step(
     rates: tuple[Array, Array],
     key: Array,
     sample: tuple[Array, Array] | None,
+    items: ItemSide | None,
     *,
     network: Network,
 ) -> tuple[LearnerState, Array]:
@@ -150,18 +159,24 @@ def _step(
         rates: What the summed loss is multiplied by, and the learning rate.
         key: Of dropout.
         sample: Sampled items and the logs of how often each is expected to be drawn; None for the full softmax.
+        items: What is known of items beside their use.
         network: To be learnt.
     """
-    items, actions, gaps, weights, context = (jnp.asarray(part) for part in batch)
-    targets, mass = items.reshape(-1), weights.reshape(-1)
-    steps = (items[:, :-1], actions[:, :-1], gaps[:, :-1])
+    read, actions, gaps, weights, context = (jnp.asarray(part) for part in batch)
+    targets, mass = read.reshape(-1), weights.reshape(-1)
+    if items is not None:
+        mass = mass * (1.0 - items.cold[targets])
+    steps = (read[:, :-1], actions[:, :-1], gaps[:, :-1])
 
-    def loss(values: Parameters) -> Array:
+    def loss(learnt: Parameters) -> Array:
+        values = embed(learnt, items)
         hidden = network.states(values, steps, key=key)
         if context.shape[-1]:
             hidden = hidden + _situations(values["context"], context, jax.random.fold_in(key, _CONTEXT))
         flat = hidden.reshape(-1, hidden.shape[-1])
         vectors, biases = values["item_embeddings"], values["item_biases"]
+        if items is not None:
+            biases = biases - _OUT_OF_REACH * items.cold
         if sample is None:
             return rates[0] * full_softmax_loss(flat, vectors, biases, targets, mass)
         drawn, log_draws = sample

@@ -1,0 +1,300 @@
+"""The HRNN recipes pass the contract suite; the NumPy pass, gradients, popularity and cold items are as told."""
+
+from dataclasses import replace
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from common.errors import CorruptArtifact, InvalidInput
+from recipes.blend.score import Blend
+from recipes.columns import CategoricalColumn, Columns
+from recipes.hrnn.cold import cold_items
+from recipes.hrnn.config import HrnnColdstartConfig, HrnnConfig, LargeHrnnConfig
+from recipes.hrnn.features import WIDTH, item_features
+from recipes.hrnn.fit import HrnnColdstartFitter, HrnnFitter, HrnnMetadataFitter
+from recipes.hrnn.network import GatedRecurrentUnit
+from recipes.hrnn.score import load
+from recipes.interface import Histories, History, Interactions, TrainingData
+from recipes.rules import Followers
+from recipes.sequence.gaps import gap_buckets
+from tests.recipes.suite import RING, RINGS, RecipeSuite, make_data, ring_walks, walk
+
+SMALL = {
+    "hidden_dimension": "32", "bptt": "8", "max_length": "8", "learning_rate": "0.01", "dropout": "0.1", "epochs": "30",
+}  # fmt: skip
+
+
+class TestUserPersonalization(RecipeSuite):
+    name = "aws-user-personalization"
+    hyperparameters = SMALL
+    quality_floor = 0.95
+    uses_randomness = True
+
+
+class TestHrnnSampled(RecipeSuite):
+    name = "aws-hrnn"
+    hyperparameters: ClassVar = {**SMALL, "full_softmax_items": "0", "sampled_items": "24"}
+    quality_floor = 0.9  # a loss estimated from 24 samples a step is a rough one
+    uses_randomness = True
+
+
+class TestHrnnColdstart(RecipeSuite):
+    name = "aws-hrnn-coldstart"
+    hyperparameters = SMALL
+    quality_floor = 0.95
+    uses_randomness = True
+
+
+@pytest.fixture(scope="module")
+def both():
+    network = GatedRecurrentUnit(width=24, bptt=32, max_length=20, dropout=0.0)
+    random = np.random.default_rng(3)
+    directions, biases = random.standard_normal((50, 24)), random.standard_normal(50)
+    drawn = network.initial_parameters(
+        item_directions=directions.astype(np.float32), item_biases=biases.astype(np.float32), n_event_types=2, seed=0
+    )
+    # Far from the beginning, so that no scale is 1 and no shift 0.
+    arrays = {
+        name: (value + 0.3 * random.standard_normal(value.shape)).astype(np.float32) for name, value in drawn.items()
+    }
+    arrays["lasting"] -= 4.0  # as much fades as lasts
+    rest = {name: value for name, value in arrays.items() if name not in ("item_embeddings", "item_biases")}
+    # A network that counts for more than it learnt, as a blend may decide.
+    blend = replace(Blend.of_network(n_event_types=2, repeat_bias=-1.0), network=1.7)
+    vectors = blend.item_vectors(arrays["item_embeddings"], arrays["item_biases"], np.zeros(50, np.float32))
+    followers = Followers.count(Histories.gather([draw_history(200)]), n_items=50)
+    return arrays, network, network.scorer(vectors, rest, blend=blend, followers=followers)
+
+
+def draw_history(length):
+    """Draw items, event types and times of one user."""
+    random = np.random.default_rng(length)
+    times = np.cumsum(2 ** random.integers(0, 25, length))
+    return History(
+        random.integers(0, 50, length).astype(np.int32), random.integers(0, 3, length).astype(np.uint8), times
+    )
+
+
+def as_steps(history):
+    return history.items[None], history.actions[None].astype(np.int32), gap_buckets(history.times)[None]
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 20])
+def test_numpy_and_jax_agree(both, length):
+    arrays, network, scorer = both
+    history = draw_history(length)
+    expected = network.states({name: jnp.asarray(value) for name, value in arrays.items()}, as_steps(history))
+    found = scorer.query(history)
+    np.testing.assert_allclose(found[:-1], np.asarray(expected)[0, -1], atol=1e-4)
+    assert found[-1] == 1.0
+
+
+def test_the_unit_is_that_of_the_formula(both):
+    """One step, written out by the formulas of Cho et al. in the form of cuDNN."""
+    arrays = both[0]
+    history = draw_history(1)
+    read = arrays["item_embeddings"][history.items[0]] + arrays["actions"][history.actions[0]] + arrays["gaps"][0]
+    read = (read - read.mean()) / np.sqrt(read.var() + 1e-5) * arrays["input_norm"] + arrays["input_norm_bias"]
+    reset, update, new = np.split(read @ arrays["input"] + arrays["input_bias"], 3)
+    of_reset, of_update, of_new = np.split(arrays["start"] @ arrays["recurrent"], 3)
+    reset, update = (1.0 / (1.0 + np.exp(-values)) for values in (reset + of_reset, update + of_update))
+    new = np.tanh(new + reset * (of_new + arrays["recurrent_bias"]))
+    state = update * arrays["start"] + (1.0 - update) * new
+    expected = state @ arrays["output"] + arrays["output_bias"]
+    np.testing.assert_allclose(both[2].query(history)[:-1], expected, atol=1e-4)
+
+
+def test_only_the_newest_items_are_read(both):
+    history = draw_history(60)
+    np.testing.assert_array_equal(both[2].query(history), both[2].query(history.newest(20)))
+
+
+def test_what_was_done_and_when_changes_the_vector(both):
+    history = draw_history(7)
+    other = replace(history, actions=(history.actions + 1) % 3)
+    later = replace(history, times=np.append(history.times[:-1], history.times[-1] + 2**24))
+    plain = both[2].query(history)
+    assert not np.allclose(both[2].query(other), plain)
+    assert not np.allclose(both[2].query(later), plain)
+
+
+def test_what_does_not_last_is_forgotten_after_a_long_time(both):
+    arrays, network, _ = both
+    fading = arrays | {"lasting": arrays["lasting"].copy()}
+    fading["lasting"][-1] = -100.0
+    newest = draw_history(1)
+    states = []
+    for before in (3, 9):
+        first = draw_history(before)
+        after = replace(newest, times=first.times[-1:] + 2**30)
+        whole = History(*(np.concatenate(pair) for pair in zip(_parts(first), _parts(after), strict=True)))
+        states.append(network.states({name: jnp.asarray(v) for name, v in fading.items()}, as_steps(whole))[0, -1])
+    np.testing.assert_allclose(*states, atol=1e-6)
+
+
+def _parts(history):
+    return history.items, history.actions, history.times
+
+
+def test_many_histories_of_different_lengths_and_one_agree(both):
+    histories = Histories.gather([draw_history(length) for length in (0, 5, 1, 60, 20)])
+    alone = [both[2].query(histories.of(row)) for row in range(5)]
+    np.testing.assert_allclose(both[2].queries(histories), alone, atol=1e-4)
+
+
+@pytest.mark.parametrize(("bptt", "reached"), [(4, {8}), (5, {5, 6, 7, 8})])
+def test_gradients_flow_back_as_many_steps_as_are_asked_for(both, bptt, reached):
+    arrays, network, _ = both
+    network = replace(network, bptt=bptt)
+    items = np.arange(9, dtype=np.int32)  # all different, so that each has a gradient of its own
+    steps = (items[None], np.zeros((1, 9), np.int32), np.zeros((1, 9), np.int32))
+
+    def newest(embeddings):
+        values = {name: jnp.asarray(value) for name, value in arrays.items()} | {"item_embeddings": embeddings}
+        return network.states(values, steps)[0, -1].sum()
+
+    gradient = np.asarray(jax.grad(newest)(jnp.asarray(arrays["item_embeddings"])))
+    assert set(np.flatnonzero(np.abs(gradient).sum(axis=1))) == reached
+
+
+def test_files_of_different_models_are_corrupt(both, tmp_path):
+    both[2].save(tmp_path)
+    np.save(tmp_path / "item_vectors.npy", np.zeros((50, 7), np.float32))
+    with pytest.raises(CorruptArtifact, match="25 columns"):
+        load(tmp_path)
+    (tmp_path / "lasting.npy").unlink()
+    with pytest.raises(CorruptArtifact, match=r"lasting\.npy"):
+        load(tmp_path)
+
+
+def small(config, **changes):
+    return config.from_hyperparameters(SMALL | {key: str(value) for key, value in changes.items()})
+
+
+def test_users_with_unusual_histories_are_left_out():
+    """One user alone goes from 0 to 9, and does so for longer than all others."""
+    usual = [[0, 1, 2, 3] for _ in range(60)]
+    data = make_data([*usual, [0, 9] * 6], n_items=10)
+    kept = HrnnFitter(small(HrnnConfig, max_user_history_length_percentile=1.0, epochs=1), seed=0)
+    left_out = HrnnFitter(small(HrnnConfig, max_user_history_length_percentile=0.9, epochs=1), seed=0)
+    followers = [made.fit(data).adjust(History.of_items([0])).items.tolist() for made in (kept, left_out)]
+    assert [9 in items for items in followers] == [True, False]
+
+
+def test_recent_popularity_counts_where_it_is_asked_for():
+    """Half of the items is used only by the first users, the other half only by the last; nothing else tells."""
+    random = np.random.default_rng(0)
+    items = [random.permutation(10)[:5] + 10 * (user >= 100) for user in range(200)]
+    user = np.repeat(np.arange(200), 5)
+    data = TrainingData(
+        Interactions.sort(user, item=np.concatenate(items), timestamp=user * 100 + np.tile(np.arange(5), 200)), 200, 20
+    )
+
+    def shares(recency_mask):
+        made = HrnnFitter(small(HrnnConfig, recency_mask=recency_mask, validation_targets=50, epochs=1), seed=0)
+        scorer = made.fit(data)
+        made.extend(data)
+        uses = made._uses(data.histories(), n_items=20)
+        assert np.isfinite(scorer.item_vectors).all()
+        return uses[10:].sum() / uses.sum()
+
+    assert shares(recency_mask=False) == 0.5
+    assert shares(recency_mask=True) >= 0.5
+
+
+def test_columns_are_features():
+    columns = Columns(
+        categorical={"GENRES": CategoricalColumn.of_values([["a"], ["a", "b", "c", "d"], [], ["b"]])},
+        numeric={"PRICE": np.array([1.0, 3.0, np.nan, 2.0])},
+    )
+    features = item_features(columns, n_items=4)
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(np.square(features[:, :4]).sum(axis=1), [1, 1, 0, 1], atol=1e-6)
+    np.testing.assert_allclose(features[:, 4], [-np.sqrt(1.5), np.sqrt(1.5), 0, 0], atol=1e-6)
+    assert item_features(Columns(), n_items=4).shape == (4, 0)
+
+
+def test_many_categories_are_cut_to_the_directions_that_tell_items_apart():
+    values = [[f"own-{item}", f"group-{item % 2}"] for item in range(200)]
+    columns = Columns(categorical={"TAGS": CategoricalColumn.of_values(values)})
+    features = item_features(columns, n_items=200)
+    assert features.shape == (200, WIDTH)
+    same, other = features[0] @ features[2], features[0] @ features[1]
+    assert same > 0.3 > abs(other)
+
+
+def rings_with_new_item():
+    """Walk along rings; the last item of each ring is new: nobody has used it, and only its column says where it is."""
+    data = ring_walks()
+    n_items = data.n_items + RINGS
+    groups = [[f"ring-{item // RING}"] for item in range(RINGS * RING)] + [["door"]]
+    groups += [[f"ring-{ring}"] for ring in range(RINGS)]
+    columns = Columns(categorical={"RING": CategoricalColumn.of_values(groups)})
+    return replace(data, n_items=n_items, items=columns)
+
+
+def test_cold_items_are_recommended_by_their_columns_alone():
+    data = rings_with_new_item()
+    made = HrnnColdstartFitter(small(HrnnColdstartConfig, cold_start_max_duration=0.00001), seed=0)
+    scorer = made.fit(data)
+    new = np.arange(data.n_items - RINGS, data.n_items)
+    for ring in range(RINGS):
+        scores = scorer.item_vectors[new] @ scorer.query(History.of_items(walk(ring * RING, 4)))
+        assert scores.argmax() == ring
+    plain = HrnnMetadataFitter(small(LargeHrnnConfig), seed=0).fit(data)
+    history = History.of_items(walk(0, 4))
+
+    def rank(of):
+        scores = of.item_vectors @ of.query(history)
+        return int((scores > scores[new[0]]).sum())
+
+    assert rank(scorer) < rank(plain)
+
+
+def test_cold_items_are_young_and_hardly_used():
+    user, item = np.zeros(30, np.int64), np.array([0] * 10 + [1] * 16 + [2] * 4)
+    day = 86_400
+    data = TrainingData(Interactions.sort(user, item=item, timestamp=np.arange(30) * day), 1, 5)
+    config = HrnnColdstartConfig()
+    # Item 2 was first used three days before the end; of items 3 and 4 nothing is known: they are new.
+    assert cold_items(data, config).tolist() == [False, False, True, True, True]
+    assert cold_items(data, HrnnColdstartConfig(cold_start_max_interactions=3)).tolist()[2] is False
+    dated = replace(data, items=Columns(created=np.array([0, 0, 0, 20 * day, -1])))
+    assert cold_items(dated, config).tolist() == [False, False, False, False, True]
+    only_old = replace(data, items=Columns(created=np.array([0, 0, 18 * day, 20 * day, 0])))
+    assert cold_items(only_old, config).tolist() == [False, False, True, True, False]
+    now = HrnnColdstartConfig(cold_start_relative_from="currentTime")
+    assert not cold_items(only_old, now).any()
+
+
+def test_without_columns_nothing_is_told_of_cold_items():
+    data = replace(ring_walks(), n_items=40)
+    cold = HrnnColdstartFitter(small(HrnnColdstartConfig, epochs=2), seed=0).fit(data)
+    plain = HrnnMetadataFitter(small(HrnnConfig, epochs=2), seed=0).fit(data)
+    assert cold.item_vectors.tobytes() == plain.item_vectors.tobytes()
+
+
+def test_defaults_are_those_of_personalize():
+    assert (HrnnConfig().hidden_dimension, LargeHrnnConfig().hidden_dimension) == (43, 149)
+    config = HrnnColdstartConfig()
+    assert (config.hidden_dimension, config.bptt, config.recency_mask) == (149, 32, True)
+    assert (config.min_user_history_length_percentile, config.max_user_history_length_percentile) == (0.0, 0.99)
+    assert config.cold_start_max_interactions == 15
+    assert (config.cold_start_max_duration, config.cold_start_relative_from) == (5.0, "latestItem")
+
+
+@pytest.mark.parametrize(
+    ("config", "values", "told"),
+    [
+        (HrnnConfig, {"hidden_dimension": "31"}, r"`algorithmHyperParameters\.hidden_dimension`: got '31'"),
+        (HrnnConfig, {"bptt": "33"}, r"`algorithmHyperParameters\.bptt`: got '33'"),
+        (HrnnConfig, {"cold_start_max_interactions": "3"}, "cold_start_max_interactions"),
+        (HrnnColdstartConfig, {"cold_start_relative_from": "now"}, r"`featureTransformationParameters\.cold_start"),
+    ],
+)
+def test_wrong_parameters_are_named(config, values, told):
+    with pytest.raises(InvalidInput, match=told):
+        config.from_hyperparameters(values)
