@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from common.errors import (
@@ -414,3 +416,69 @@ def test_removal_job_names_the_folders(world):
     lease = world.lease("trainer-1", JobKind.STORAGE_REMOVAL)
 
     assert lease.job.payload["locations"] == [world.resources.datasets.describe(dataset).location]
+
+
+VERSION_1 = "arn:aws:personalize:::recipe/aws-user-personalization"
+
+
+def test_an_update_begins_from_the_newest_version_that_was_trained_in_full(world):
+    solution = world.solution(world.imported_group(), VERSION_1)
+    for _ in range(2):
+        newest = world.version(solution)
+        world.finish_next({"metrics": {"coverage": 0.5}})
+        world.clock.advance(seconds=1)
+    world.version(solution)  # still waits
+
+    for _ in range(2):
+        update = world.resources.versions.create(solution, training_mode="UPDATE")
+        payload = world.lease().job.payload
+        while payload["solution_version_arn"] != update.arn:
+            payload = world.lease().job.payload
+        base = world.resources.versions.describe(newest)
+        assert (payload["training_mode"], update.training_mode) == ("UPDATE", "UPDATE")
+        assert payload["base_artifact_location"] == base.artifact_location
+        world.clock.advance(seconds=1)
+
+
+def test_a_full_training_begins_from_nothing(world):
+    world.version(world.solution(world.imported_group(), VERSION_1))
+    assert "base_artifact_location" not in world.lease().job.payload
+
+
+def test_there_must_be_something_to_update(world):
+    solution = world.solution(world.imported_group(), VERSION_1)
+    world.version(solution)
+    with pytest.raises(
+        InvalidInput, match=f"`trainingMode`: got 'UPDATE', want FULL: {solution} has no ACTIVE version"
+    ):
+        world.resources.versions.create(solution, training_mode="UPDATE")
+    plain = world.solution(world.imported_group(), PERSONALIZATION)
+    with pytest.raises(InvalidInput, match="`trainingMode`: got 'UPDATE', want FULL: aws-user-personalization-v2"):
+        world.resources.versions.create(plain, training_mode="UPDATE")
+
+
+def test_an_objective_needs_its_column_when_a_version_is_trained(world):
+    group = world.imported_group()
+    config = {"optimizationObjective": {"itemAttribute": "PRICE", "objectiveSensitivity": "LOW"}}
+    request = SolutionRequest(
+        name=world.name("solution"), dataset_group_arn=group, recipe_arn=VERSION_1, solution_config=config
+    )
+    solution = world.resources.solutions.create(request).arn
+    with pytest.raises(InvalidInput, match=r"itemAttribute`: got 'PRICE'.*no such column"):
+        world.version(solution)
+
+    world.dataset(group, "Items", avro("Items", column("ITEM_ID"), column("PRICE", "float")))
+
+    assert world.version(solution)
+    assert '"objectiveSensitivity": "LOW"' in world.lease().job.payload["solution_config_json"]
+
+
+def test_a_campaign_tells_the_runtimes_how_to_explore(world):
+    version = world.version(world.solution(world.imported_group(), VERSION_1))
+    world.finish_next({"training_hours": 0.01})
+    config = {"itemExplorationConfig": {"explorationWeight": "0.7", "explorationItemAgeCutOff": "14"}}
+
+    campaign = world.campaign(version, campaign_config=config)
+
+    assert json.loads(world.assigned()[campaign].config_json) == config
+    assert world.resources.campaigns.describe(campaign).serving.campaign_config == config

@@ -24,6 +24,7 @@ QUICK_HRNN = (
     '{"algorithmHyperParameters": {"hidden_dimension": "32", "epochs": "1"}, '
     '"featureTransformationParameters": {"cold_start_max_duration": "3", "cold_start_relative_from": "currentTime"}}'
 )
+QUICK_V1 = '{"algorithmHyperParameters": {"hidden_dimension": "32", "epochs": "1"}}'
 QUICK = '{"algorithmHyperParameters": {"embedding_size": "16", "layers": "1", "epochs": "2", "max_length": "20"}}'
 ENDLESS = '{"algorithmHyperParameters": {"embedding_size": "16", "epochs": "10000", "patience": "10000"}}'
 KEYS = {
@@ -187,13 +188,13 @@ def test_the_same_snapshot_gives_the_same_bytes_in_every_process(place):
 
 
 def test_an_update_takes_up_new_items_and_histories_and_learns_nothing(filled):
-    train(filled, "aws-user-personalization-v2", solution_config_json=QUICK)
+    train(filled, "aws-user-personalization", solution_config_json=QUICK_V1)
     # A type of event that sorts before the known one, an item that sorts before all others, and a new user.
     filled.write("b.csv", *(f"u{user:03},a-new,{1_800_000_000 + user},buy,1" for user in range(61) for _ in range(40)))
     filled.bring("s3://films/b.csv", replace=False)
 
     result = train(
-        filled, "aws-user-personalization-v2", location="artifacts/films-2", training_mode="UPDATE",
+        filled, "aws-user-personalization", location="artifacts/films-2", training_mode="UPDATE",
         base_artifact_location="artifacts/films-1",
     )  # fmt: skip
 
@@ -222,10 +223,10 @@ FAVOUR_YEAR = '"optimizationObjective": {"itemAttribute": "YEAR", "objectiveSens
 def test_an_objective_shifts_what_is_recommended_and_is_measured(filled):
     filled.write("items.csv", *(f"i{place:03},,,{1980 + place}," for place in range(40)), header=HEADERS["ITEMS"])
     filled.bring("s3://films/items.csv", kind="ITEMS")
-    train(filled, "aws-user-personalization-v2", solution_config_json=QUICK, location="artifacts/plain")
+    train(filled, "aws-user-personalization", solution_config_json=QUICK_V1, location="artifacts/plain")
 
-    config = f"{QUICK[:-1]}, {FAVOUR_YEAR}}}"
-    result = train(filled, "aws-user-personalization-v2", solution_config_json=config)
+    config = f"{QUICK_V1[:-1]}, {FAVOUR_YEAR}}}"
+    result = train(filled, "aws-user-personalization", solution_config_json=config)
 
     assert set(result.metrics) == KEYS | {"average_rewards_at_k"}
     assert 0.0 < result.metrics["average_rewards_at_k"] <= 1.0
@@ -241,7 +242,7 @@ def test_an_objective_shifts_what_is_recommended_and_is_measured(filled):
 
     # An update favours the items that there are now, each once.
     updated = train(
-        filled, "aws-user-personalization-v2", solution_config_json=config, location="artifacts/films-2",
+        filled, "aws-user-personalization", solution_config_json=config, location="artifacts/films-2",
         training_mode="UPDATE", base_artifact_location="artifacts/films-1",
     )  # fmt: skip
     assert dict(updated.metrics) == dict(result.metrics)
