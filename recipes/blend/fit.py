@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from recipes.blend.score import COUNT_BUCKETS, RECENCY_BUCKETS, Blend, repeats
+from recipes.blend.score import COUNT_BUCKETS, POPULARITY_FEATURES, RECENCY_BUCKETS, Blend, repeats
 from recipes.interface import FloatArray, Histories, ItemIndexes
 from recipes.rules import PLACES, Followers
 
@@ -38,7 +38,7 @@ class Observed:
         targets: int32 [m], next.
         queries: float32 [m, d], the network's vectors of the histories.
         item_vectors: float32 [n_items, d], of the network.
-        log_shares: float32 [n_items], logarithms of the items' shares of all interactions.
+        popularity: float32 [POPULARITY_FEATURES, n_items], how popular items are and become.
         repeat_bias: The best single bias of items that were used before.
         weights: float32 [m], how much each counts; not all 0.
     """
@@ -47,7 +47,7 @@ class Observed:
     targets: ItemIndexes
     queries: FloatArray
     item_vectors: FloatArray
-    log_shares: FloatArray
+    popularity: FloatArray
     repeat_bias: float
     weights: FloatArray
 
@@ -77,12 +77,13 @@ def learn_blend(observed: Observed, followers: Followers, *, n_event_types: int)
     return posterior.blend(found.x)
 
 
-#: Weights in front of the repeats: network, popularity, rules, scale, and one for each place.
-_FACTORS = 4 + PLACES
+#: Weights in front of the repeats: network, rules, scale, those of places, and those of popularity.
+_LOGARITHMS = 3 + PLACES
+_FACTORS = _LOGARITHMS + POPULARITY_FEATURES
 
 
 class _Posterior:
-    """The function to be minimised; all weights but `popularity` and those of repeats are logarithms."""
+    """The function to be minimised; all weights but those of popularity and of repeats are logarithms."""
 
     def __init__(self, observed: Observed, followers: Followers, *, n_event_types: int) -> None:
         n_items = len(observed.item_vectors)
@@ -95,7 +96,7 @@ class _Posterior:
         # Those that are chosen may weigh nothing; they count alike then.
         self._mass: Floats = mass / mass.mean() if mass.any() else np.ones(self._rows)
         self._logits: FloatArray = observed.queries[chosen] @ observed.item_vectors.T
-        self._log_shares = observed.log_shares
+        self._popularity = observed.popularity
         self._repeat_bias = observed.repeat_bias
         self._targets = np.arange(self._rows) * n_items + observed.targets[chosen]
         self._collect(observed.histories.take(chosen), followers, n_items)
@@ -103,8 +104,9 @@ class _Posterior:
         # Where no rule applies, rules get no weight.
         self._has_rules = len(raw) > 0
         self.start: Floats = np.concatenate([
-            [0.0, 0.0, np.log(_FIRST_RULES), np.log(np.median(raw)) if self._has_rules else 0.0],
+            [0.0, np.log(_FIRST_RULES), np.log(np.median(raw)) if self._has_rules else 0.0],
             -np.log(np.arange(1.0, PLACES + 1)),
+            np.zeros(POPULARITY_FEATURES),
             np.zeros(RECENCY_BUCKETS * (n_event_types + 1)),
             np.zeros(COUNT_BUCKETS),
         ])  # fmt: skip
@@ -113,11 +115,11 @@ class _Posterior:
 
     def loss_and_gradient(self, weights: Floats) -> tuple[float, Floats]:
         """Return the weighted mean of the negative log posterior, and its slope in each weight."""
-        network, rules, scale = np.exp(weights[[0, 2, 3]])
-        places = np.exp(weights[4:_FACTORS])
+        network, rules, scale = np.exp(weights[:3])
+        places = np.exp(weights[3:_LOGARITHMS])
         recency = weights[_FACTORS:-COUNT_BUCKETS]
         scores = self._logits * np.float32(network)
-        scores += (weights[1] * self._log_shares).astype(np.float32)
+        scores += weights[_LOGARITHMS:_FACTORS].astype(np.float32) @ self._popularity
         flat = scores.reshape(-1)
         raw = self._raw(places)
         logs = np.log1p(raw / scale)
@@ -140,11 +142,11 @@ class _Posterior:
         gradient = np.concatenate([
             [
                 network * (float(np.vdot(scores, self._logits)) + self._repeat_bias * float(of_used.sum())),
-                float(scores.sum(axis=0, dtype=np.float64) @ self._log_shares),
                 rules * float(of_pairs @ logs),
                 -float(of_raw @ raw),
             ],
             of_places * places,
+            self._popularity @ scores.sum(axis=0, dtype=np.float64),
             np.bincount(self._cell, weights=of_used, minlength=len(recency)),
             np.bincount(self._uses, weights=of_used, minlength=COUNT_BUCKETS),
         ])  # fmt: skip
@@ -155,14 +157,14 @@ class _Posterior:
 
     def blend(self, weights: Floats) -> Blend:
         """Return the weights as they are applied."""
-        network, rules, scale = (float(value) for value in np.exp(weights[[0, 2, 3]]))
+        network, rules, scale = (float(value) for value in np.exp(weights[:3]))
         recency = weights[_FACTORS:-COUNT_BUCKETS].reshape(RECENCY_BUCKETS, -1)
         return Blend(
             network=network,
-            popularity=float(weights[1]),
+            popularity=weights[_LOGARITHMS:_FACTORS].astype(np.float32),
             rules=rules if self._has_rules else 0.0,
             scale=scale,
-            places=np.exp(weights[4:_FACTORS]).astype(np.float32),
+            places=np.exp(weights[3:_LOGARITHMS]).astype(np.float32),
             recency=(network * self._repeat_bias + recency).astype(np.float32),
             count=weights[-COUNT_BUCKETS:].astype(np.float32),
         )

@@ -2,11 +2,12 @@
 
 The score of item i for a history h is
 
-    a * network(h, i) + g * log share(i) + w * log(1 + rules(h, i) / e) + [i in h] * repeat(h, i)
+    a * network(h, i) + g . popularity(i) + w * log(1 + rules(h, i) / e) + [i in h] * repeat(h, i)
 
-where rules(h, i) adds up the strengths of the rules from the newest items of h to i, each place weighing as learnt, and
-repeat(h, i) depends on how long ago i was used last, what was done with it then, and how often it was used. The first
-two terms are part of the item vectors; the others are zero for all but a few items.
+where popularity(i) are the features of `recipes.sequence.recent.popularity_features`, rules(h, i) adds up the strengths
+of the rules from the newest items of h to i, each place weighing as learnt, and repeat(h, i) depends on how long ago i
+was used last, what was done with it then, and how often it was used. The first two terms are part of the item vectors;
+the others are zero for all but a few items.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from common.errors import CorruptArtifact
 from recipes.interface import Adjustment, FloatArray, History, ItemIndexes
 from recipes.rules import PLACES, Followers
 
-__all__ = ["COUNT_BUCKETS", "RECENCY_BUCKETS", "Blend", "Repeats", "repeats"]
+__all__ = ["COUNT_BUCKETS", "POPULARITY_FEATURES", "RECENCY_BUCKETS", "Blend", "Repeats", "repeats"]
 
 #: Steps since the last use, up to which each bucket goes; the last bucket holds the rest.
 _RECENCY_ENDS = np.array([1, 2, 3, 5, 8, 16, 32, 64])
@@ -30,6 +31,8 @@ RECENCY_BUCKETS = len(_RECENCY_ENDS) + 1
 #: Uses, up to which each bucket goes.
 _COUNT_ENDS = np.array([1, 2, 4])
 COUNT_BUCKETS = len(_COUNT_ENDS) + 1
+#: Numbers that tell how popular an item is.
+POPULARITY_FEATURES = 4
 _ARRAYS = (
     "blend_network",
     "blend_popularity",
@@ -77,7 +80,7 @@ class Blend:
 
     Attributes:
         network: a.
-        popularity: g.
+        popularity: g, float32 [POPULARITY_FEATURES].
         rules: w.
         scale: e.
         places: float32 [PLACES], weights of the newest items' rules, the newest first.
@@ -86,7 +89,7 @@ class Blend:
     """
 
     network: float
-    popularity: float
+    popularity: FloatArray
     rules: float
     scale: float
     places: FloatArray
@@ -98,20 +101,28 @@ class Blend:
         """Return the blend that trusts the network alone, but for one bias of all repeats."""
         recency = np.full((RECENCY_BUCKETS, n_event_types + 1), repeat_bias, np.float32)
         places = (1.0 / np.arange(1, PLACES + 1)).astype(np.float32)
-        return cls(1.0, 0.0, 0.0, 1.0, places, recency, np.zeros(COUNT_BUCKETS, np.float32))
+        return cls(
+            1.0,
+            np.zeros(POPULARITY_FEATURES, np.float32),
+            0.0,
+            1.0,
+            places,
+            recency,
+            np.zeros(COUNT_BUCKETS, np.float32),
+        )
 
-    def item_vectors(self, embeddings: FloatArray, biases: FloatArray, log_shares: FloatArray) -> FloatArray:
+    def item_vectors(self, embeddings: FloatArray, biases: FloatArray, popularity: FloatArray) -> FloatArray:
         """Make item vectors whose product with (state, 1) is the first two terms of the formula.
 
         Args:
             embeddings: float32 [n_items, d], of the network.
             biases: float32 [n_items], of the network.
-            log_shares: float32 [n_items], logarithms of the items' shares of all interactions.
+            popularity: float32 [POPULARITY_FEATURES, n_items].
 
         Returns:
             float32 [n_items, d + 1].
         """
-        bias = self.network * biases + self.popularity * log_shares
+        bias = self.network * biases + self.popularity @ popularity
         return np.concatenate([self.network * embeddings, bias[:, None]], axis=1).astype(np.float32)
 
     def adjust(self, followers: Followers, history: History) -> Adjustment:
@@ -139,8 +150,9 @@ class Blend:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return what is saved, by name."""
-        scalars = [np.array(value, np.float64) for value in (self.network, self.popularity, self.rules, self.scale)]
-        return dict(zip(_ARRAYS, (*scalars, self.places, self.recency, self.count), strict=True))
+        network, rules, scale = (np.array(value, np.float64) for value in (self.network, self.rules, self.scale))
+        values = (network, self.popularity, rules, scale, self.places, self.recency, self.count)
+        return dict(zip(_ARRAYS, values, strict=True))
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -157,5 +169,5 @@ class Blend:
         places, recency, count = (arrays[name] for name in _ARRAYS[4:])
         if places.shape != (PLACES,) or recency.shape[:1] != (RECENCY_BUCKETS,) or count.shape != (COUNT_BUCKETS,):
             raise CorruptArtifact(f"`blend_recency.npy`: got shape {recency.shape}, want {RECENCY_BUCKETS} rows")
-        network, popularity, rules, scale = (float(arrays[name]) for name in _ARRAYS[:4])
-        return cls(network, popularity, rules, scale, places, recency, count)
+        network, rules, scale = (float(arrays[name]) for name in (_ARRAYS[0], *_ARRAYS[2:4]))
+        return cls(network, arrays[_ARRAYS[1]], rules, scale, places, recency, count)

@@ -27,7 +27,7 @@ from recipes.sequence.config import SequenceConfig
 from recipes.sequence.items import ItemSide, begin_projection, embed
 from recipes.sequence.learner.fit import Learner, choose_shapes
 from recipes.sequence.network import Network, Parameters
-from recipes.sequence.recent import share_newer
+from recipes.sequence.recent import popularity_features, share_newer
 from recipes.sequence.score import SequenceScorer
 from recipes.sequence.validation import Validation, hold_out
 
@@ -78,6 +78,7 @@ class SequenceFitter:
         self._parameters: dict[str, FloatArray] | None = None
         self._blend = Blend.of_network(n_event_types=0)
         self._followers: Followers | None = None
+        self._popularity: FloatArray | None = None
         self._rule_shape = RuleShape()
         self._meaning: ContextCodes | None = None
         self._items: ItemSide | None = None
@@ -134,8 +135,9 @@ class SequenceFitter:
                 break
             if config.time_limit_seconds is not None and time.monotonic() - began >= config.time_limit_seconds:
                 break
-        self._learn_blend(validation, codes, uses, n_event_types=len(data.event_types))
-        return self._finished(uses)
+        self._popularity = popularity_features(training, uses)
+        self._learn_blend(validation, codes, n_event_types=len(data.event_types))
+        return self._finished()
 
     def extend(self, data: TrainingData) -> SequenceScorer:
         """Continue on all of the data, nothing held out, for a fixed number of epochs.
@@ -161,7 +163,8 @@ class SequenceFitter:
             )
         self._parameters = _to_numpy(state.parameters)
         self._followers = Followers.count(histories, n_items=data.n_items, shape=self._rule_shape, weights=worth)
-        return self._finished(self._uses(histories, worth, n_items=data.n_items))
+        self._popularity = popularity_features(histories, self._uses(histories, worth, n_items=data.n_items))
+        return self._finished()
 
     def _uses(
         self,
@@ -237,12 +240,12 @@ class SequenceFitter:
         self,
         validation: Validation,
         codes: NDArray[np.int32] | None,
-        uses: NDArray[np.float64],
         *,
         n_event_types: int,
     ) -> None:
         assert self._parameters is not None
         assert self._followers is not None
+        assert self._popularity is not None
         plain = self._scorer(self._parameters, blend=Blend.of_network(n_event_types=n_event_types))
         observed = Observed(
             validation.histories,
@@ -250,11 +253,11 @@ class SequenceFitter:
             weights=validation.weights,
             queries=_queries(plain, validation, codes),
             item_vectors=plain.item_vectors,
-            log_shares=_log_shares(uses),
+            popularity=self._popularity,
             repeat_bias=self.report["repeat_bias"],
         )
         self._blend = learn_blend(observed, self._followers, n_event_types=n_event_types)
-        finished = self._finished(uses)
+        finished = self._finished()
         queries = _queries(finished, validation, codes)
         reached, hits = validation.judge(finished, queries=queries)
         self.report = {
@@ -264,23 +267,23 @@ class SequenceFitter:
         }  # fmt: skip
 
     def _scorer(
-        self, arrays: Mapping[str, FloatArray], *, blend: Blend, log_shares: FloatArray | None = None
+        self, arrays: Mapping[str, FloatArray], *, blend: Blend, popularity: FloatArray | None = None
     ) -> SequenceScorer:
         assert self._followers is not None
         rest: dict[str, FloatArray] = embed(arrays, self._items)
         embeddings, biases, context = (rest.pop(name, None) for name in ("item_embeddings", "item_biases", _CONTEXT))
         assert embeddings is not None
         assert biases is not None
-        shares = np.zeros_like(biases) if log_shares is None else log_shares
-        vectors = blend.item_vectors(embeddings, biases, shares)
+        features = np.zeros((len(blend.popularity), len(biases)), np.float32) if popularity is None else popularity
+        vectors = blend.item_vectors(embeddings, biases, features)
         scorer = self._network.scorer(vectors, rest, blend=blend, followers=self._followers)
         if self._meaning is not None and context is not None:
             scorer.context = ContextTable(self._meaning, context)
         return scorer
 
-    def _finished(self, uses: NDArray[np.float64]) -> SequenceScorer:
+    def _finished(self) -> SequenceScorer:
         assert self._parameters is not None
-        return self._scorer(self._parameters, blend=self._blend, log_shares=_log_shares(uses))
+        return self._scorer(self._parameters, blend=self._blend, popularity=self._popularity)
 
 
 def _queries(scorer: SequenceScorer, validation: Validation, codes: NDArray[np.int32] | None) -> FloatArray:

@@ -5,12 +5,40 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.interface import Histories, ItemIndexes, Timestamps
+from recipes.interface import FloatArray, Histories, ItemIndexes, Timestamps
 
-__all__ = ["choose_half_life", "recent_uses", "share_newer"]
+__all__ = ["choose_half_life", "popularity_features", "recent_uses", "share_newer"]
 
 #: Shares of all interactions after which an older one counts half; the first counts all alike, for all that is needed.
 _HALF_LIVES = (1e6, 0.5, 0.2, 0.1, 0.05, 0.02)
+
+#: Half-lives that tell of trends of some months, weeks and days where data span a year.
+_TREND_HALF_LIVES = (0.2, 0.05, 0.01)
+#: Share of an even share by which recent shares are smoothed: an item that was not used lately falls no further.
+_SMOOTHING = 0.25
+
+
+def popularity_features(histories: Histories, uses: NDArray[np.float64]) -> FloatArray:
+    """Describe how popular items are and become.
+
+    Args:
+        histories: To count in.
+        uses: float64 [n_items], how much each item is used.
+
+    Returns:
+        float32 [4, n_items]: the logarithm of the smoothed share of all uses, and, for three half-lives, that of the
+        share of recent uses over the share of all: above 0 for what becomes popular, 0 where times are all equal.
+    """
+    n_items = len(uses)
+    features = [np.log((uses + 0.5) / (uses.sum() + 0.5 * n_items))]
+    newer = share_newer(histories.times) if len(histories.times) else np.empty(0)
+    smoothing = _SMOOTHING / n_items
+    always = np.bincount(histories.items, minlength=n_items) / max(1, len(newer)) + smoothing
+    for half_life in _TREND_HALF_LIVES:
+        weights = 0.5 ** (newer / half_life)
+        recent = np.bincount(histories.items, weights=weights, minlength=n_items) / max(1.0, weights.sum()) + smoothing
+        features.append(np.log(recent / always))
+    return np.stack(features).astype(np.float32)
 
 
 def recent_uses(histories: Histories, *, half_life: float, n_items: int) -> NDArray[np.float64]:

@@ -62,7 +62,9 @@ def hold_out(
 ) -> tuple[Validation, NDArray[np.bool_]]:
     """Choose steps to hold out: the last one of each of `wanted` users; of fewer users, several each.
 
-    Where there are too few users, up to a tenth of a user's steps are held out.
+    Half of the users are those whose last steps are newest, for what comes next is what counts; the others are drawn
+    among all, for most users who will be served come back after a while. Where there are too few users, up to a tenth
+    of a user's steps are held out.
 
     Args:
         histories: Everything that is known.
@@ -81,7 +83,7 @@ def hold_out(
     eligible = np.flatnonzero(lengths >= 2)
     if not len(eligible):
         raise invalid("interactions", got="no user with two", want="users with at least 2 interactions")
-    users = np.sort(np.random.default_rng(seed).permutation(eligible)[:wanted])
+    users = np.sort(_choose_users(eligible, histories, wanted=wanted, random=np.random.default_rng(seed)))
     each = -(-wanted // len(users))
     counts = np.clip((lengths[users] * _SHARE).astype(np.int64), 1, each)
     owners = np.repeat(users, counts)
@@ -94,3 +96,13 @@ def hold_out(
     if weights is not None and weights[places].any():
         chosen = weights[places]
     return Validation(histories.before(owners, lengths[owners] - ages), histories.items[places], chosen, places), kept
+
+
+def _choose_users(
+    eligible: NDArray[np.int64], histories: Histories, *, wanted: int, random: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return up to `wanted` users, the newest first; those of one time in an order drawn."""
+    drawn = random.permutation(eligible)
+    newest_first = drawn[np.argsort(-histories.times[histories.offsets[drawn + 1] - 1], kind="stable")]
+    newest, others = np.split(newest_first, [-(-min(wanted, len(drawn)) // 2)])
+    return np.concatenate([newest, random.permutation(others)])[:wanted]

@@ -31,7 +31,7 @@ def blend():
     return replace(
         Blend.of_network(n_event_types=2),
         network=2.0,
-        popularity=0.5,
+        popularity=np.array([0.5, 0.0, 0.25, 0.0], np.float32),
         rules=0.5,
         scale=4.0,
         recency=recency.astype(np.float32),
@@ -87,9 +87,10 @@ def test_buckets_of_uses(uses, bucket):
 
 
 def test_item_vectors_carry_the_weights_of_network_and_popularity(blend):
-    embeddings = np.array([[1, 2], [3, 4]], np.float32)
-    found = blend.item_vectors(embeddings, np.array([10, 20], np.float32), np.array([-1, -2], np.float32))
-    assert found.tolist() == [[2, 4, 19.5], [6, 8, 39]]
+    embeddings, popularity = np.array([[1, 2], [3, 4]], np.float32), np.zeros((4, 2), np.float32)
+    popularity[[0, 2]] = [[-1, -2], [0, 4]]
+    found = blend.item_vectors(embeddings, np.array([10, 20], np.float32), popularity)
+    assert found.tolist() == [[2, 4, 19.5], [6, 8, 40]]
     assert found.dtype == np.float32
 
 
@@ -98,7 +99,7 @@ def test_saved_and_loaded_blends_are_the_same(blend, tmp_path):
     loaded = Blend.from_arrays(map_arrays(tmp_path, Blend.names()))
     steps = history((0, 2), (1, 1), (0, 0))
     assert changes(loaded, steps) == changes(blend, steps)
-    assert (loaded.network, loaded.popularity) == (2.0, 0.5)
+    assert (loaded.network, loaded.popularity.tolist()) == (2.0, [0.5, 0.0, 0.25, 0.0])
 
 
 @pytest.mark.parametrize(
