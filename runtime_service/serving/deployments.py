@@ -117,8 +117,8 @@ class Deployment:
                 model.recipe.exploration,
                 model.ages,
                 assignment.exploration,
-                item_vectors=model.scorer.item_vectors,
-                user_vectors=model.user_vectors,
+                scores_of=model.scores_of,
+                n_users=len(model.users),
             )
         return cls(assignment, model, QueryCache(cache_users), newcomer, explorer)
 
