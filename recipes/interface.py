@@ -177,12 +177,14 @@ class Interactions:
         item: int32 [n], item indexes.
         timestamp: int64 [n], seconds since 1970.
         action: uint8 [n], event types; see `History.actions`.
+        streamed: bool [n], which were sent one by one and not imported; None where nobody knows.
     """
 
     user: NDArray[np.int32]
     item: ItemIndexes
     timestamp: Timestamps
     action: Actions
+    streamed: NDArray[np.bool_] | None = None
 
     @classmethod
     def sort(
@@ -192,12 +194,17 @@ class Interactions:
         item: NDArray[np.integer[Any]],
         timestamp: NDArray[np.integer[Any]],
         action: NDArray[np.integer[Any]] | None = None,
+        streamed: NDArray[np.bool_] | None = None,
     ) -> Interactions:
         """Make interactions of columns in any order; the sort is stable."""
         order = np.lexsort((timestamp, user))
         actions = np.zeros(len(user), np.uint8) if action is None else action[order].astype(np.uint8)
         return cls(
-            user[order].astype(np.int32), item[order].astype(np.int32), timestamp[order].astype(np.int64), actions
+            user[order].astype(np.int32),
+            item[order].astype(np.int32),
+            timestamp[order].astype(np.int64),
+            actions,
+            None if streamed is None else streamed[order],
         )
 
     def __len__(self) -> int:
@@ -205,7 +212,8 @@ class Interactions:
 
     def where(self, kept: NDArray[np.bool_]) -> Interactions:
         """Return the rows where `kept`, bool [n], is true."""
-        return Interactions(self.user[kept], self.item[kept], self.timestamp[kept], self.action[kept])
+        streamed = None if self.streamed is None else self.streamed[kept]
+        return Interactions(self.user[kept], self.item[kept], self.timestamp[kept], self.action[kept], streamed)
 
     def histories(self, n_users: int) -> Histories:
         """Return what every user did, users without interactions included."""
@@ -383,6 +391,10 @@ class Recipe:
         returns_scores: Whether responses carry scores.
         uses_history: Whether a user's history changes the recommendations, hence whether events do at once.
         max_history: Newest interactions of a user that the scorer can make use of; stored for every user.
+        counts_events: Whether the recommendations follow from what everybody did a moment ago: a runtime then counts
+            events by item and asks the scorer's `trend`; see `recipes.trending.score`.
+        fit_metrics: Metrics that the fitter measures on newest data that it hides itself, by their names in its report;
+            those of the popularity baseline stand beside them with `popularity_` in front.
     """
 
     name: str
@@ -394,6 +406,8 @@ class Recipe:
     returns_scores: bool
     uses_history: bool
     max_history: int
+    counts_events: bool = False
+    fit_metrics: tuple[str, ...] = ()
 
 
 def _offsets(lengths: NDArray[np.integer[Any]]) -> Offsets:

@@ -16,6 +16,7 @@ from recipes.hrnn.config import HrnnColdstartConfig, HrnnConfig, LargeHrnnConfig
 from recipes.interface import FitterFactory, Recipe, Scorer
 from recipes.item_to_item.config import SimilarItemsConfig, SimsConfig
 from recipes.popularity.config import PopularityConfig
+from recipes.trending.config import TrendingConfig
 from recipes.user_personalization.config import UserPersonalizationConfig
 
 __all__ = ["RECIPES", "fitter", "recipe", "scorer_loader"]
@@ -36,6 +37,19 @@ RECIPES = {
             returns_scores=False,
             uses_history=False,
             max_history=MAX_HISTORY,
+        ),
+        Recipe(
+            name="aws-trending-now",
+            family="trending",
+            recipe_type="POPULAR_ITEMS",
+            config=TrendingConfig,
+            fitter="recipes.trending.fit:TrendingFitter",
+            scorer="recipes.trending.score:load",
+            returns_scores=False,
+            uses_history=False,
+            max_history=MAX_HISTORY,
+            counts_events=True,
+            fit_metrics=("trend_prediction_accuracy",),
         ),
         Recipe(
             name="aws-sims",

@@ -197,6 +197,10 @@ _SIMILAR_ITEMS: Final = {
     "item_metadata_hidden_dim": HyperParameter("integer", 30, 200),
 }
 
+_TRENDING: Final = {
+    "trend_discovery_frequency": HyperParameter("text", choices=("30 minutes", "1 hour", "2 hours", "3 hours", "1 day"))
+}
+
 _ALL: Final = (
     RecipeFacts(
         "aws-user-personalization-v2",
@@ -249,7 +253,15 @@ _ALL: Final = (
         feature_parameters=_COLDSTART,
         feature_transformation="featurize_coldstart",
     ),
-    RecipeFacts("aws-trending-now", "POPULAR_ITEMS"),
+    RecipeFacts(
+        "aws-trending-now",
+        "POPULAR_ITEMS",
+        description="Ranks items by how much their interactions increase from one interval to the next; events count "
+        "within seconds, without a training.",
+        trainable=True,
+        hyper_parameters={},
+        feature_parameters=_TRENDING,
+    ),
     RecipeFacts(
         "aws-personalized-ranking-v2",
         "PERSONALIZED_RANKING",

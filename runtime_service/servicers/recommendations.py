@@ -83,9 +83,11 @@ class RuntimeServicer:
             return answer
         if item_id is not None:
             ranked = deployment.relate(item_id, limit=count)
+        elif recipe.counts_events:
+            ranked = deployment.trending(self._histories, limit=count)
         else:
             ranked = deployment.recommend(user_id, self._recent(deployment, user_id), limit=count)
-        ids, add = deployment.model.item_ids, answer.item_list.add  # adding costs less than making a list first
+        ids, add = deployment.item_ids, answer.item_list.add  # adding costs less than making a list first
         items = ranked.items.tolist()
         if not recipe.returns_scores:
             for item in items:

@@ -6,12 +6,15 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from recipes.interface import Adjustment, FloatArray, History, ItemIndexes
+from recipes.trending.score import TrendingScorer
 from runtime_service.domain.histories import known_steps, newer_events
-from runtime_service.history import RecentHistory
+from runtime_service.history import HistoryReader, RecentHistory
 from runtime_service.serving.model import Model
 from runtime_service.serving.ranked import Ranked, rank
+from runtime_service.serving.trends import LiveTrend
 
 __all__ = ["Assignment", "Deployment", "DeploymentTable", "Query", "QueryCache"]
 
@@ -87,19 +90,26 @@ class Deployment:
         model: The loaded artifact.
         cache: Queries of active users.
         newcomer: The query of an empty history.
+        trend: The list that changes without a training, where the recipe has one.
     """
 
     assignment: Assignment
     model: Model
     cache: QueryCache = field(repr=False)
     newcomer: Query = field(repr=False)
+    trend: LiveTrend | None = field(repr=False)
 
     @classmethod
     def make(cls, assignment: Assignment, model: Model, *, cache_users: int) -> Deployment:
         """Put a model to work for a campaign."""
         nothing = model.snapshot_history(None)
         newcomer = Query(model.scorer.query(nothing), model.scorer.adjust(nothing))
-        return cls(assignment, model, QueryCache(cache_users), newcomer)
+        return cls(assignment, model, QueryCache(cache_users), newcomer, _live_trend(assignment, model))
+
+    @property
+    def item_ids(self) -> list[str]:
+        """Ids of the items by the indexes in what is found: the model's, and those that were new since."""
+        return self.model.item_ids if self.trend is None else self.trend.item_ids
 
     def reassigned(self, assignment: Assignment) -> Deployment:
         """Return the same deployment with what the control plane says about it now.
@@ -108,7 +118,8 @@ class Deployment:
         """
         if assignment == self.assignment:
             return self
-        return replace(self, assignment=assignment, cache=QueryCache(self.cache.size))
+        trend = _live_trend(assignment, self.model)
+        return replace(self, assignment=assignment, cache=QueryCache(self.cache.size), trend=trend)
 
     def recommend(self, user_id: str, recent: RecentHistory | None, *, limit: int) -> Ranked:
         """Find the best items for a user.
@@ -120,6 +131,20 @@ class Deployment:
         """
         query = self._query(user_id, recent)
         return self.model.retrieval.find(query.vector, change=query.change, limit=limit)
+
+    def trending(self, histories: HistoryReader, *, limit: int) -> Ranked:
+        """Find the items that rise most now, or those that are popular where nothing has happened lately.
+
+        Args:
+            histories: Has the counts.
+            limit: Items wanted, at least 1.
+        """
+        assert self.trend is not None, "asked of recipes that count events"
+        found = self.trend.find(histories, limit=limit)
+        if found is not None:
+            return found
+        scorer = cast("TrendingScorer", self.model.scorer)
+        return self.model.retrieval.find(scorer.popular(), change=self.newcomer.change, limit=limit)
 
     def rank(self, user_id: str, recent: RecentHistory | None, *, items: ItemIndexes) -> Ranked:
         """Put given items into the order that fits a user.
@@ -170,6 +195,18 @@ class Deployment:
         query = Query(model.scorer.query(history), model.scorer.adjust(history))
         self.cache.put(user_id, recent.last_offset, query)
         return query
+
+
+def _live_trend(assignment: Assignment, model: Model) -> LiveTrend | None:
+    if not model.recipe.counts_events:
+        return None
+    return LiveTrend(
+        cast("TrendingScorer", model.scorer),
+        model.items,
+        model.item_ids,
+        dataset_group_arn=assignment.dataset_group_arn,
+        event_type=assignment.event_type,
+    )
 
 
 class DeploymentTable:

@@ -16,6 +16,7 @@ from common.errors import InvalidInput, ResourceNotFound, Unavailable
 from common.testing import wait_until
 from common.vocabulary import Vocabulary
 from protos.tailorbird.internal.v1 import jobs_pb2
+from recipes.registry import recipe as find_recipe
 from runtime_service.serving.model import ModelLoader
 from tests.trainer.place import Place, walks
 from trainer.worker import Unwatched
@@ -66,16 +67,19 @@ def filled(place):
         ("aws-hrnn-coldstart", QUICK_HRNN),
         ("aws-sims", "{}"),
         ("aws-similar-items", "{}"),
+        ("aws-trending-now", "{}"),
     ],
 )
 def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, config):
     result = train(filled, recipe, solution_config_json=config)
+    own = set(find_recipe(recipe).fit_metrics)
 
     artifact = opened(filled)
     manifest = artifact.manifest
-    assert set(result.metrics) == set(manifest.metrics) == KEYS
+    assert set(result.metrics) == set(manifest.metrics) == KEYS | own
     assert all(value == round(value, 4) for value in result.metrics.values())
-    assert {item.name: set(item.metrics) for item in manifest.baselines} == {"popularity": KEYS, "sequence-rules": KEYS}
+    baselines = {"popularity": KEYS | own, "sequence-rules": KEYS}
+    assert {item.name: set(item.metrics) for item in manifest.baselines} == baselines
     assert result.artifact_bytes == sum(path.stat().st_size for path in artifact.folder.iterdir())
     assert 0 < result.training_hours < 0.2
     assert (manifest.n_items, manifest.n_users, manifest.snapshot.tables[0].version) == (40, 60, 0)

@@ -76,6 +76,7 @@ def load(store: Store, order: TrainingOrder) -> LoadedData:
         item=_indexes(rows[columns.ITEM_ID], items),
         timestamp=rows[columns.TIMESTAMP].to_numpy(),
         action=actions,
+        streamed=rows[columns.LOG_OFFSET].is_not_null().to_numpy(),
     )
     data = TrainingData(interactions, len(users), len(items), event_types)
     return LoadedData(data, Vocabulary.build(items.to_list()), Vocabulary.build(users.to_list()))
@@ -111,7 +112,7 @@ def select_interactions(
         threshold: Least event value that counts; rows without a value do not.
 
     Returns:
-        USER_ID, ITEM_ID, TIMESTAMP and EVENT_TYPE, in an order that depends on nothing but the rows.
+        USER_ID, ITEM_ID, TIMESTAMP, EVENT_TYPE and LOG_OFFSET, in an order that depends on nothing but the rows.
     """
     if columns.EVENT_TYPE not in rows.columns:
         rows = rows.with_columns(pl.lit(None, pl.String).alias(columns.EVENT_TYPE))
@@ -128,7 +129,7 @@ def select_interactions(
     # a hash, because any order of the ids would be a pattern that models learn and evaluations reward.
     shuffled = pl.struct(columns.USER_ID, columns.ITEM_ID, columns.EVENT_TYPE).hash(seed=1)
     return counted.sort(columns.TIMESTAMP, columns.LOG_OFFSET, shuffled, nulls_last=False).select(
-        columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP, columns.EVENT_TYPE
+        columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP, columns.EVENT_TYPE, columns.LOG_OFFSET
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -11,14 +11,15 @@ from protos.tailorbird.storage.v1 import evaluation_pb2
 from recipes.evaluation.bootstrap import CONFIDENCE, SAMPLES, interval
 from recipes.evaluation.comparison import JUDGED_BY, MIN_USERS, differences, judge
 from recipes.evaluation.exam import Exam, Measured, Measurement
-from recipes.evaluation.metrics import UserValues
+from recipes.evaluation.metrics import UserValues, published
 from recipes.evaluation.ranking import by_scorer
+from recipes.interface import Recipe
 from recipes.popularity.config import PopularityConfig
 from recipes.popularity.fit import PopularityFitter
 from recipes.rules import SequenceRules
 from trainer.training.predecessor import PredecessorValues
 
-__all__ = ["comparison", "evaluation", "measure_baselines", "personalize_metrics"]
+__all__ = ["add_fit_metrics", "comparison", "evaluation", "measure_baselines", "personalize_metrics"]
 
 _VERDICTS = {
     "BETTER": (evaluation_pb2.VERDICT_BETTER, "significantly better"),
@@ -45,6 +46,18 @@ def personalize_metrics(measured: Measured) -> dict[str, float]:
     """
     both = (measured.served.personalize(), measured.without_repeats.personalize())
     return max(both, key=lambda metrics: metrics["normalized_discounted_cumulative_gain_at_25"])
+
+
+def add_fit_metrics(
+    declared: Recipe,
+    report: Mapping[str, float],
+    *,
+    metrics: dict[str, float],
+    baselines: Mapping[str, dict[str, float]],
+) -> None:
+    """Add what the fitter has measured itself on data that it hid: to the metrics, and to those of popularity."""
+    metrics |= published({name: report[name] for name in declared.fit_metrics})
+    baselines["popularity"].update(published({name: report[f"popularity_{name}"] for name in declared.fit_metrics}))
 
 
 def evaluation(exam: Exam, model: Measured, baselines: dict[str, Measured], *, seed: int) -> evaluation_pb2.Evaluation:

@@ -27,7 +27,7 @@ from recipes.interface import FitProgress, Recipe, Scorer
 from recipes.registry import fitter as find_fitter
 from recipes.registry import recipe as find_recipe
 from trainer.training.loading import LoadedData, load
-from trainer.training.measuring import comparison, evaluation, measure_baselines, personalize_metrics
+from trainer.training.measuring import add_fit_metrics, comparison, evaluation, measure_baselines, personalize_metrics
 from trainer.training.order import ARTIFACT, MEASURED_MODEL, Measurement, TrainingOrder, TrainingResult
 from trainer.training.predecessor import measure_predecessor
 
@@ -90,6 +90,7 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
     progress(fraction=_FIT[1], stage="evaluating", metrics=model.report)
     with stages.stage("evaluate"):
         measured = _evaluate(fitted, split, store=store, loaded=loaded, order=order, folder=folder)
+        add_fit_metrics(declared, model.report, metrics=measured.metrics, baselines=measured.baselines)
         _keep(fitted, loaded, folder / MEASURED_MODEL)
     part.span = _EXTEND
     with stages.stage("extend"):
