@@ -16,6 +16,7 @@ from recipes.hrnn.config import HrnnColdstartConfig, HrnnConfig, LargeHrnnConfig
 from recipes.interface import FitterFactory, Recipe, Scorer
 from recipes.item_to_item.config import SimilarItemsConfig, SimsConfig
 from recipes.popularity.config import PopularityConfig
+from recipes.segments.config import SegmentsConfig
 from recipes.trending.config import TrendingConfig
 from recipes.user_personalization.config import UserPersonalizationConfig
 
@@ -69,6 +70,28 @@ RECIPES = {
             config=SimilarItemsConfig,
             fitter="recipes.item_to_item.similar_items:SimilarItemsFitter",
             scorer="recipes.item_to_item.score:load",
+            returns_scores=False,
+            uses_history=False,
+            max_history=MAX_HISTORY,
+        ),
+        Recipe(
+            name="aws-item-affinity",
+            family="segments",
+            recipe_type="USER_SEGMENTATION",
+            config=SegmentsConfig,
+            fitter="recipes.segments.fit:ItemAffinityFitter",
+            scorer="recipes.segments.score:load_segments",
+            returns_scores=False,
+            uses_history=False,
+            max_history=MAX_HISTORY,
+        ),
+        Recipe(
+            name="aws-item-attribute-affinity",
+            family="segments",
+            recipe_type="USER_SEGMENTATION",
+            config=SegmentsConfig,
+            fitter="recipes.segments.fit:AttributeAffinityFitter",
+            scorer="recipes.segments.score:load_attribute_segments",
             returns_scores=False,
             uses_history=False,
             max_history=MAX_HISTORY,

@@ -201,6 +201,8 @@ _TRENDING: Final = {
     "trend_discovery_frequency": HyperParameter("text", choices=("30 minutes", "1 hour", "2 hours", "3 hours", "1 day"))
 }
 
+_SEGMENTS: Final = {"hidden_dimension": HyperParameter("integer", 32, 256)}
+
 _ALL: Final = (
     RecipeFacts(
         "aws-user-personalization-v2",
@@ -297,8 +299,24 @@ _ALL: Final = (
     ),
     RecipeFacts("aws-semantic-similarity", "RELATED_ITEMS"),
     RecipeFacts("aws-next-best-action", "PERSONALIZED_ACTIONS", published=datetime(2023, 8, 11, tzinfo=UTC)),
-    RecipeFacts("aws-item-affinity", "USER_SEGMENTATION", published=datetime(2021, 7, 15, tzinfo=UTC)),
-    RecipeFacts("aws-item-attribute-affinity", "USER_SEGMENTATION", published=datetime(2021, 8, 25, tzinfo=UTC)),
+    RecipeFacts(
+        "aws-item-affinity",
+        "USER_SEGMENTATION",
+        description="Finds the users who are most likely to interact with an item, for segments.",
+        trainable=True,
+        hyper_parameters=_SEGMENTS,
+        feature_transformation="item-affinity",
+        published=datetime(2021, 7, 15, tzinfo=UTC),
+    ),
+    RecipeFacts(
+        "aws-item-attribute-affinity",
+        "USER_SEGMENTATION",
+        description="Finds the users who are most likely to interact with items of some attributes, for segments.",
+        trainable=True,
+        hyper_parameters=_SEGMENTS,
+        feature_transformation="item-attribute-affinity",
+        published=datetime(2021, 8, 25, tzinfo=UTC),
+    ),
 )
 
 #: Every custom recipe of Personalize, those that cannot be trained here included.

@@ -198,3 +198,8 @@ def test_provisioned_requests_are_positive():
     assert check_min_provisioned_tps(None) == 1
     with pytest.raises(InvalidInput, match="minProvisionedTPS"):
         check_min_provisioned_tps(0)
+
+
+def test_recipes_of_segments_have_no_campaigns():
+    with pytest.raises(InvalidInput, match="user segments are made by batch segment jobs"):
+        check_campaign_config({}, RECIPES["aws-item-affinity"], latest=False)

@@ -12,11 +12,12 @@ import psutil
 import pytest
 
 from common.artifacts import open_artifact
-from common.errors import InvalidInput, ResourceNotFound, Unavailable
+from common.errors import InvalidInput, OperationUnavailable, ResourceNotFound, Unavailable
 from common.testing import wait_until
 from common.vocabulary import Vocabulary
 from protos.tailorbird.internal.v1 import jobs_pb2
 from recipes.registry import recipe as find_recipe
+from recipes.segments.score import load_segments
 from runtime_service.serving.model import ModelLoader
 from tests.trainer.place import Place, walks
 from trainer.worker import Unwatched
@@ -100,6 +101,28 @@ def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, confi
     np.testing.assert_allclose(
         model.user_vectors[user], model.scorer.query(model.histories.of(user)), rtol=1e-4, atol=1e-5
     )
+
+
+def test_segments_are_measured_and_made_from_the_artifact(filled):
+    result = train(
+        filled, "aws-item-affinity", solution_config_json='{"algorithmHyperParameters": {"hidden_dimension": "32"}}'
+    )
+
+    artifact = opened(filled)
+    keys = {"coverage", "hits_at_1_percent", "recall_at_1_percent"}
+    assert set(result.metrics) == keys
+    assert {item.name: set(item.metrics) for item in artifact.manifest.baselines} == {"active-users": keys}
+    assert artifact.manifest.dimensions == 32
+    segment = load_segments(artifact.folder).segment("i007", 10)
+    assert len(set(segment)) == 10
+    assert set(segment) <= {f"u{user:03}" for user in range(60)}
+    with pytest.raises(OperationUnavailable, match="of type USER_SEGMENTATION"):
+        ModelLoader(filled.store, cache=filled.root / "cache", index="auto").load("artifacts/films-1")
+
+
+def test_segments_by_attributes_want_items(filled):
+    with pytest.raises(InvalidInput, match="got no column to find users by"):
+        train(filled, "aws-item-attribute-affinity")
 
 
 def test_an_attempt_after_a_publication_answers_with_it(filled):

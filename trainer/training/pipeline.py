@@ -6,9 +6,6 @@ everybody's data, to be served. The first is kept too, beside the artifact, for 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,41 +27,14 @@ from trainer.training.loading import LoadedData, load
 from trainer.training.measuring import add_fit_metrics, comparison, evaluation, measure_baselines, personalize_metrics
 from trainer.training.order import ARTIFACT, MEASURED_MODEL, Measurement, TrainingOrder, TrainingResult
 from trainer.training.predecessor import measure_predecessor
+from trainer.training.segments import train_segments
+from trainer.training.stages import EXTEND, FIT, Part, Stages
 
 __all__ = ["INDEX_FILE", "train"]
 
 INDEX_FILE = "index.ann"
 #: Users whose vectors an index is calibrated with.
 _CALIBRATION_USERS = 256
-#: Shares of the whole that the parts of a training take, roughly.
-_FIT, _EXTEND = (0.05, 0.75), (0.8, 0.95)
-
-
-class _Stages:
-    """Times the stages."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a block."""
-        began = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - began, 3)
-
-
-class _Part:
-    """Reports of a part as reports of the whole; `span` says which part of the whole it is."""
-
-    def __init__(self, progress: FitProgress) -> None:
-        self._progress = progress
-        self.span = _FIT
-
-    def __call__(self, *, fraction: float, stage: str, metrics: Mapping[str, float]) -> None:
-        """Take a report of the part."""
-        begin, end = self.span
-        self._progress(fraction=begin + (end - begin) * fraction, stage=stage, metrics=metrics)
 
 
 def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> TrainingResult:
@@ -75,27 +45,30 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
         ResourceNotFound: The recipe is not built, or a table was deleted.
         Unavailable: The store cannot be reached.
     """
-    stages, part = _Stages(), _Part(progress)
+    stages, part = Stages(), Part(progress)
     declared = find_recipe(order.recipe)
     config = declared.config.from_hyperparameters(order.hyperparameters)
     progress(fraction=0.0, stage="loading data", metrics={})
     store = open_store(order.store_settings())
     with stages.stage("load"):
         loaded = load(store, order)
+    if declared.recipe_type == "USER_SEGMENTATION":
+        return train_segments(order, loaded, folder / ARTIFACT, stages=stages, progress=progress)
+    with stages.stage("split"):
         keys = loaded.users.keys()
         split = hold_out_lowest(loaded.data, keys=keys)
     model = find_fitter(declared)(config, seed=order.seed, progress=part)
     with stages.stage("fit"):
         fitted = model.fit(split.training)
-    progress(fraction=_FIT[1], stage="evaluating", metrics=model.report)
+    progress(fraction=FIT[1], stage="evaluating", metrics=model.report)
     with stages.stage("evaluate"):
         measured = _evaluate(fitted, split, store=store, loaded=loaded, order=order, folder=folder)
         add_fit_metrics(declared, model.report, metrics=measured.metrics, baselines=measured.baselines)
         _keep(fitted, loaded, folder / MEASURED_MODEL)
-    part.span = _EXTEND
+    part.span = EXTEND
     with stages.stage("extend"):
         scorer = model.extend(loaded.data)
-    progress(fraction=_EXTEND[1], stage="indexing", metrics={})
+    progress(fraction=EXTEND[1], stage="indexing", metrics={})
     artifact = folder / ARTIFACT
     artifact.mkdir()
     with stages.stage("index"):
