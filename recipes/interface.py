@@ -22,6 +22,7 @@ from recipes.columns import Columns
 __all__ = [
     "Actions",
     "Adjustment",
+    "Domain",
     "FitProgress",
     "Fitter",
     "FitterFactory",
@@ -52,6 +53,9 @@ _ALGORITHM = "algorithmHyperParameters"
 RecipeType = Literal[
     "USER_PERSONALIZATION", "POPULAR_ITEMS", "PERSONALIZED_RANKING", "RELATED_ITEMS", "USER_SEGMENTATION"
 ]
+
+#: Personalize's domains of dataset groups.
+Domain = Literal["ECOMMERCE", "VIDEO_ON_DEMAND"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,6 +399,9 @@ class Recipe:
             events by item and asks the scorer's `trend`; see `recipes.trending.score`.
         fit_metrics: Metrics that the fitter measures on newest data that it hides itself, by their names in its report;
             those of the popularity baseline stand beside them with `popularity_` in front.
+        domain: For recommenders of this domain only; None for custom solutions.
+        event_type: The only type of interactions that it learns from, in any case; None for all.
+        needs_items: Whether there must be an Items dataset.
     """
 
     name: str
@@ -408,6 +415,9 @@ class Recipe:
     max_history: int
     counts_events: bool = False
     fit_metrics: tuple[str, ...] = ()
+    domain: Domain | None = None
+    event_type: str | None = None
+    needs_items: bool = False
 
 
 def _offsets(lengths: NDArray[np.integer[Any]]) -> Offsets:

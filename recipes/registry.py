@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from common.errors import ResourceNotFound
+from recipes.domains import recipes_of_domains
 from recipes.hrnn.config import HrnnColdstartConfig, HrnnConfig, LargeHrnnConfig
 from recipes.interface import FitterFactory, Recipe, Scorer
 from recipes.item_to_item.config import SimilarItemsConfig, SimsConfig
@@ -25,7 +26,7 @@ __all__ = ["RECIPES", "fitter", "recipe", "scorer_loader"]
 #: Newest interactions kept for each user: more than a network reads, so that older items are known as repeats too.
 MAX_HISTORY = 1000
 
-RECIPES = {
+_CUSTOM = {
     declared.name: declared
     for declared in (
         Recipe(
@@ -175,6 +176,9 @@ RECIPES = {
         ),
     )
 }
+
+#: Those of custom solutions, then the use cases of domains.
+RECIPES = _CUSTOM | {declared.name: declared for declared in recipes_of_domains(_CUSTOM)}
 
 
 def recipe(name: str) -> Recipe:

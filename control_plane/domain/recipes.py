@@ -81,6 +81,7 @@ class RecipeFacts:
         feature_parameters: Keys that `featureTransformationParameters` may hold.
         feature_transformation: Last part of the ARN of its feature transformation, None where none is known.
         configurable_exploration: Whether campaigns may set `itemExplorationConfig`.
+        domain: Personalize's domain, for recipes of recommenders; None for those of solutions.
         published: When Personalize first listed it.
     """
 
@@ -92,7 +93,13 @@ class RecipeFacts:
     feature_parameters: Mapping[str, HyperParameter] | None = None
     feature_transformation: str | None = None
     configurable_exploration: bool = False
+    domain: Literal["ECOMMERCE", "VIDEO_ON_DEMAND"] | None = None
     published: datetime = datetime(2019, 6, 10, tzinfo=UTC)
+
+    @property
+    def built(self) -> bool:
+        """Whether Tailorbird has it."""
+        return self.trainable or self.domain is not None
 
     @property
     def arn(self) -> str:
@@ -319,12 +326,52 @@ _ALL: Final = (
     ),
 )
 
-#: Every custom recipe of Personalize, those that cannot be trained here included.
-RECIPES: Final = {recipe.name: recipe for recipe in _ALL}
+#: Personalize's domains were announced then.
+_DOMAINS_PUBLISHED: Final = datetime(2021, 11, 29, tzinfo=UTC)
+
+
+def _of_domain(
+    domain: Literal["ECOMMERCE", "VIDEO_ON_DEMAND"], use_cases: Mapping[str, tuple[str, str]]
+) -> tuple[RecipeFacts, ...]:
+    """Return the recipes of a domain's use cases, given their types and descriptions."""
+    return tuple(
+        RecipeFacts(name, recipe_type, description=description, domain=domain, published=_DOMAINS_PUBLISHED)
+        for name, (recipe_type, description) in use_cases.items()
+    )
+
+
+_USE_CASES: Final = (
+    *_of_domain(
+        "ECOMMERCE",
+        {
+            "aws-ecomm-popular-items-by-views": ("POPULAR_ITEMS", "Most viewed: items by their viewers."),
+            "aws-ecomm-popular-items-by-purchases": ("POPULAR_ITEMS", "Best sellers: items by their buyers."),
+            "aws-ecomm-frequently-bought-together": ("RELATED_ITEMS", "Items that are bought with an item."),
+            "aws-ecomm-customers-who-viewed-x-also-viewed": (
+                "RELATED_ITEMS",
+                "Items that are viewed in the same visit as an item.",
+            ),
+            "aws-ecomm-recommended-for-you": ("USER_PERSONALIZATION", "Items for a user; events count at once."),
+        },
+    ),
+    *_of_domain(
+        "VIDEO_ON_DEMAND",
+        {
+            "aws-vod-because-you-watched-x": ("RELATED_ITEMS", "Videos that viewers of a video watch too."),
+            "aws-vod-more-like-x": ("RELATED_ITEMS", "Videos that are like a video."),
+            "aws-vod-most-popular": ("POPULAR_ITEMS", "Videos by their viewers."),
+            "aws-vod-trending-now": ("POPULAR_ITEMS", "Videos that rise most; events count within seconds."),
+            "aws-vod-top-picks": ("USER_PERSONALIZATION", "Videos for a user; events count at once."),
+        },
+    ),
+)
+
+#: Every recipe of Personalize, those that cannot be trained here included.
+RECIPES: Final = {recipe.name: recipe for recipe in (*_ALL, *_USE_CASES)}
 
 
 def described_recipe(arn: str) -> RecipeFacts:
-    """Return a recipe that can be described: those that can be trained.
+    """Return a recipe that can be described: those that are built.
 
     Raises:
         InvalidInput: Not the ARN of a recipe.
@@ -332,7 +379,7 @@ def described_recipe(arn: str) -> RecipeFacts:
     """
     name = Arn.parse(arn, field="recipeArn", kind="recipe").name
     recipe = RECIPES.get(name)
-    if recipe is None or not recipe.trainable or recipe.arn != arn:
+    if recipe is None or not recipe.built or recipe.arn != arn:
         state = "is not built yet" if recipe is not None and recipe.arn == arn else "does not exist"
         raise ResourceNotFound(f"`recipeArn`: got {arn}, which {state}, want one of {_trainable()}")
     return recipe
@@ -342,13 +389,19 @@ def trainable_recipe(arn: str) -> RecipeFacts:
     """Return the recipe that a solution asks for.
 
     Raises:
-        InvalidInput: Not the ARN of a recipe, or of one that is not built.
+        InvalidInput: Not the ARN of a recipe, or of one that is not built or serves recommenders only.
         ResourceNotFound: No such recipe.
     """
     name = Arn.parse(arn, field="recipeArn", kind="recipe").name
     recipe = RECIPES.get(name)
     if recipe is None or recipe.arn != arn:
         raise ResourceNotFound(f"`recipeArn`: got {arn}, which does not exist, want one of {_trainable()}")
+    if recipe.domain is not None:
+        raise invalid(
+            "recipeArn",
+            got=arn,
+            want=f"a recipe of solutions: {recipe.name} is for recommenders of {recipe.domain} only",
+        )
     if not recipe.trainable:
         raise not_built("recipeArn", got=arn, want=f"one of {_trainable()}")
     return recipe

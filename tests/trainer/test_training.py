@@ -103,6 +103,59 @@ def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, confi
     )
 
 
+def shop(users: int = 60) -> list[str]:
+    """Return lines of a shop: everybody views twenty items and buys two of them, in events of any spelling."""
+    lines = []
+    for user in range(users):
+        for step in range(20):
+            when, item = 1_700_000_000 + user * 1000 + step, (user + step) % 40
+            lines.append(f"u{user:03},i{item:03},{when},{('View', 'view', 'VIEW')[step % 3]},")
+            if step < 2:
+                lines.append(f"u{user:03},i{item:03},{when + 500},purchase,")
+    return lines
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "aws-ecomm-popular-items-by-views",
+        "aws-ecomm-customers-who-viewed-x-also-viewed",
+    ],
+)
+def test_use_cases_learn_from_their_event_type_in_any_case(place, recipe):
+    place.write("a.csv", *shop())
+    place.bring("s3://films/a.csv")
+
+    assert set(train(place, recipe).metrics) >= KEYS
+
+    assert set(opened(place).manifest.event_types) == {"View", "view", "VIEW"}
+
+
+@pytest.mark.parametrize("recipe", ["aws-ecomm-popular-items-by-purchases", "aws-ecomm-frequently-bought-together"])
+def test_use_cases_want_a_thousand_of_their_events(place, recipe):
+    place.write("a.csv", *shop())
+    place.bring("s3://films/a.csv")
+    with pytest.raises(
+        InvalidInput,
+        match=r"Dataset has fewer than 1000 interactions after filtering by event type: Purchase\. It has 120",
+    ):
+        train(place, recipe)
+
+
+def test_more_like_x_wants_items(filled):
+    with pytest.raises(InvalidInput, match="aws-vod-more-like-x needs items"):
+        train(filled, "aws-vod-more-like-x")
+
+
+@pytest.mark.parametrize("recipe", ["aws-vod-most-popular", "aws-vod-because-you-watched-x", "aws-vod-trending-now"])
+def test_a_runtime_opens_what_a_use_case_comes_to(filled, recipe):
+    train(filled, recipe)
+
+    model = ModelLoader(filled.store, cache=filled.root / "cache", index="exact").load("artifacts/films-1")
+
+    assert (model.recipe.name, model.recipe.returns_scores) == (recipe, False)
+
+
 def test_segments_are_measured_and_made_from_the_artifact(filled):
     result = train(
         filled, "aws-item-affinity", solution_config_json='{"algorithmHyperParameters": {"hidden_dimension": "32"}}'

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from common import columns
 from common.avro import AvroSchema
+from common.errors import InvalidInput
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
 from recipes.interface import Actions, Interactions, TrainingData
+from recipes.registry import recipe as find_recipe
 from trainer.domain.sufficiency import check_sufficient
 from trainer.training.order import FrozenTable, TrainingOrder
 
@@ -58,12 +60,18 @@ def load(store: Store, order: TrainingOrder) -> LoadedData:
         event_type=order.event_type,
         threshold=order.event_value_threshold,
     )
+    declared = find_recipe(order.recipe)
+    if declared.event_type is not None:
+        kind = pl.col(columns.EVENT_TYPE).str.to_lowercase()
+        rows = rows.filter(kind == declared.event_type.lower())
+    if declared.needs_items and order.table("ITEMS") is None:
+        raise InvalidInput(f"Create failed. {declared.name} needs items: import an Items dataset.")
     per_user = rows.group_by(columns.USER_ID).len()["len"]
     check_sufficient(
         interactions=len(rows),
         users=len(per_user),
         users_with_two=int((per_user >= 2).sum()),
-        event_type=order.event_type,
+        event_type=order.event_type or declared.event_type,
         threshold=order.event_value_threshold,
     )
     catalogue = order.table("ITEMS")
