@@ -66,7 +66,7 @@ class _SegmentsFitter:
     #: Values of `Weights` to try.
     activities: tuple[float, ...]
     knowns: tuple[float, ...]
-    periods: tuple[float, ...] = ()
+    periods: tuple[float, ...] = (0.0,)
 
     def __init__(self, config: SegmentsConfig, *, seed: int, progress: FitProgress = ignore_progress) -> None:
         self.report: Mapping[str, float] = {}
@@ -111,36 +111,26 @@ class _SegmentsFitter:
         split = hold_out_newest(data)
         limit = max(_DECIDING_QUESTIONS, _DECIDING_SCORES // max(1, data.n_users))
         questions = sample(self.questions(split), limit, seed=self._seed)
-        grid = [Weights(*pair, 0.0) for pair in product(self.activities, self.knowns)]
+        grid = [Weights(*values) for values in product(self.activities, self.knowns, self.periods)]
 
-        def best_of(prepared: Callable[[Weights], Ranker], candidates: Sequence[Weights]) -> tuple[float, Weights]:
-            reached = [judge(questions, prepared(weights), n_users=data.n_users) for weights in candidates]
-            # Hits reward popular items, recall rewards rare ones: the product wants both.
-            values = [found["hits_at_1_percent"] * found["recall_at_1_percent"] for found in reached]
-            place = int(np.argmax(values))
-            return values[place], candidates[place]
-
-        value, chosen, prepared = -1.0, None, None
+        value, chosen = -1.0, _Choice(_REGULARIZATIONS[0], _FADINGS[0], grid[0])
         for number, regularization in enumerate(_REGULARIZATIONS, start=1):
             begin = self._begin(split.training, regularization)
             factors = factorise(_pairs(split.training), begin, sweeps=_SWEEPS)
             for fading in _FADINGS:
-                scorer = _make(split.training, factors, _Choice(regularization, fading, grid[0]))
-                candidate = self.prepare(scorer, questions)
-                found, weights = best_of(candidate, grid)
-                if found > value:
-                    value, chosen, prepared = found, _Choice(regularization, fading, weights), candidate
+                candidate = _Choice(regularization, fading, grid[0])
+                prepared = self.prepare(_make(split.training, factors, candidate), questions)
+                for weights in grid:
+                    reached = judge(questions, prepared(weights), n_users=data.n_users)
+                    # Hits reward popular items, recall rewards rare ones: the product wants both.
+                    found = reached["hits_at_1_percent"] * reached["recall_at_1_percent"]
+                    if found > value:
+                        value, chosen = found, replace(candidate, weights=weights)
             self._progress(
                 fraction=number / (len(_REGULARIZATIONS) + 1),
                 stage=f"tried {number} of {len(_REGULARIZATIONS)}",
                 metrics={"hits_times_recall": value},
             )
-        assert chosen is not None, "there is a first candidate"
-        assert prepared is not None, "there is a first candidate"
-        for period in self.periods:
-            found, weights = best_of(prepared, [replace(weights, period=period) for weights in grid])
-            if found > value:
-                value, chosen = found, replace(chosen, weights=weights)
         self.report = {
             "regularization": chosen.regularization, "fading": chosen.fading[1], "activity": chosen.weights.activity,
             "known": chosen.weights.known, "period": chosen.weights.period, "hits_times_recall": value,
@@ -155,9 +145,9 @@ class _SegmentsFitter:
 class ItemAffinityFitter(_SegmentsFitter):
     """Fits Item-Affinity; see `recipes.interface.Fitter`, whose scorer is a `SegmentScorer` here."""
 
-    activities = (0.0, 0.05, 0.1, 0.2, 0.4)
+    activities = (0.0, 0.05, 0.1, 0.2)
     knowns = (-np.inf, 0.0, 0.2)
-    periods = (0.025, 0.05, 0.1)
+    periods = (0.0, 0.05, 0.1)
 
     def questions(self, split: SegmentSplit) -> list[Question]:
         """Ask for items."""
