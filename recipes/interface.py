@@ -51,7 +51,12 @@ _ALGORITHM = "algorithmHyperParameters"
 
 #: Personalize's types of recipes.
 RecipeType = Literal[
-    "USER_PERSONALIZATION", "POPULAR_ITEMS", "PERSONALIZED_RANKING", "RELATED_ITEMS", "USER_SEGMENTATION"
+    "USER_PERSONALIZATION",
+    "POPULAR_ITEMS",
+    "PERSONALIZED_RANKING",
+    "RELATED_ITEMS",
+    "USER_SEGMENTATION",
+    "PERSONALIZED_ACTIONS",
 ]
 
 #: Personalize's domains of dataset groups.

@@ -16,6 +16,7 @@ from recipes.domains import recipes_of_domains
 from recipes.hrnn.config import HrnnColdstartConfig, HrnnConfig, LargeHrnnConfig
 from recipes.interface import FitterFactory, Recipe, Scorer
 from recipes.item_to_item.config import SimilarItemsConfig, SimsConfig
+from recipes.next_best_action.config import NextBestActionConfig
 from recipes.popularity.config import PopularityConfig
 from recipes.segments.config import SegmentsConfig
 from recipes.trending.config import TrendingConfig
@@ -73,6 +74,17 @@ _CUSTOM = {
             scorer="recipes.item_to_item.score:load",
             returns_scores=False,
             uses_history=False,
+            max_history=MAX_HISTORY,
+        ),
+        Recipe(
+            name="aws-next-best-action",
+            family="next_best_action",
+            recipe_type="PERSONALIZED_ACTIONS",
+            config=NextBestActionConfig,
+            fitter="recipes.next_best_action.fit:NextBestActionFitter",
+            scorer="recipes.next_best_action.score:load",
+            returns_scores=True,
+            uses_history=True,
             max_history=MAX_HISTORY,
         ),
         Recipe(

@@ -208,6 +208,7 @@ _TRENDING: Final = {
     "trend_discovery_frequency": HyperParameter("text", choices=("30 minutes", "1 hour", "2 hours", "3 hours", "1 day"))
 }
 
+_NEXT_BEST_ACTION: Final = {"action_optimization_period": HyperParameter("integer", 7, 28)}
 _SEGMENTS: Final = {"hidden_dimension": HyperParameter("integer", 32, 256)}
 
 _ALL: Final = (
@@ -305,7 +306,15 @@ _ALL: Final = (
         hyper_parameters=_SIMILAR_ITEMS,
     ),
     RecipeFacts("aws-semantic-similarity", "RELATED_ITEMS"),
-    RecipeFacts("aws-next-best-action", "PERSONALIZED_ACTIONS", published=datetime(2023, 8, 11, tzinfo=UTC)),
+    RecipeFacts(
+        "aws-next-best-action",
+        "PERSONALIZED_ACTIONS",
+        description="Predicts how likely a user takes each of the actions, from items and actions of the past.",
+        trainable=True,
+        hyper_parameters={},
+        feature_parameters=_NEXT_BEST_ACTION,
+        published=datetime(2023, 8, 11, tzinfo=UTC),
+    ),
     RecipeFacts(
         "aws-item-affinity",
         "USER_SEGMENTATION",

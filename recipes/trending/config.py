@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,8 @@ FREQUENCIES: Final = {"30 minutes": 1800, "1 hour": 3600, "2 hours": 7200, "3 ho
 
 class TrendingConfig(RecipeConfig):
     """What can be set on a solution."""
+
+    feature_transformation: ClassVar[frozenset[str]] = frozenset({"trend_discovery_frequency"})
 
     trend_discovery_frequency: Literal["30 minutes", "1 hour", "2 hours", "3 hours", "1 day"] = Field(
         "2 hours", description="Length of the intervals that are compared."

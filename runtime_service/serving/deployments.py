@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from recipes.interface import Adjustment, FloatArray, History, ItemIndexes
+from recipes.next_best_action.score import NextBestActionScorer
 from recipes.trending.score import TrendingScorer
 from runtime_service.domain.histories import known_steps, newer_events
 from runtime_service.history import HistoryReader, RecentHistory
@@ -131,6 +132,21 @@ class Deployment:
         """
         query = self._query(user_id, recent)
         return self.model.retrieval.find(query.vector, change=query.change, limit=limit)
+
+    def act(self, user_id: str, recent: RecentHistory | None, *, limit: int, now: float) -> list[tuple[str, float]]:
+        """Return the actions that a user is most likely to take, and how likely.
+
+        Args:
+            user_id: The user, known or not.
+            recent: The user's recent events with items.
+            limit: Actions wanted.
+            now: Seconds since 1970.
+        """
+        model, scorer = self.model, cast("NextBestActionScorer", self.model.scorer)
+        state, user = self._query(user_id, recent).vector, model.users.index(user_id)
+        actions, scores = scorer.recommend(state, user=user, now=now, limit=limit)
+        found = zip(actions.tolist(), scores.astype(float).round(7).tolist(), strict=True)
+        return [(model.action_ids[action], score) for action, score in found]
 
     def trending(self, histories: HistoryReader, *, limit: int) -> Ranked:
         """Find the items that rise most now, or those that are popular where nothing has happened lately.

@@ -16,6 +16,7 @@ from common.storage import Store
 from common.vocabulary import Vocabulary
 from recipes.arrays import map_arrays
 from recipes.interface import FloatArray, Histories, History, Recipe, Scorer
+from recipes.next_best_action.score import NextBestActionScorer
 from recipes.registry import recipe as find_recipe
 from recipes.registry import scorer_loader
 from runtime_service.domain.requests import OPERATIONS
@@ -41,6 +42,7 @@ class Model:
         histories: Of the same users.
         actions: Numbers of the event types that the model knows, as the histories carry them.
         watermark: Offset of the last event that the snapshot contains.
+        action_ids: Ids of the actions, where the recipe recommends such.
     """
 
     recipe: Recipe
@@ -53,6 +55,7 @@ class Model:
     histories: Histories
     actions: Mapping[str, int]
     watermark: int
+    action_ids: list[str]
 
     def snapshot_history(self, user: int | None) -> History:
         """Return what a user did until the snapshot, oldest first; nothing for an unknown user."""
@@ -106,11 +109,14 @@ class ModelLoader:
         arrays = map_arrays(
             folder, ("user_vectors", "history_offsets", "history_items", "history_actions", "history_times")
         )
-        items = Vocabulary.load(folder, "items")
+        items, actions = Vocabulary.load(folder, "items"), list[str]()
+        if recipe.recipe_type == "PERSONALIZED_ACTIONS":
+            named = Vocabulary.load(folder, "actions")
+            actions = named.ids(range(len(named)))
         return Model(
             recipe=recipe,
             scorer=scorer,
-            retrieval=open_retrieval(folder, manifest, scorer=scorer, mode=self._index),
+            retrieval=open_retrieval(folder, manifest, scorer=scorer, mode="exact" if actions else self._index),
             items=items,
             item_ids=items.ids(range(len(items))),
             users=Vocabulary.load(folder, "users"),
@@ -123,6 +129,7 @@ class ModelLoader:
             ),
             actions={name: number for number, name in enumerate(manifest.event_types, start=1)},
             watermark=manifest.snapshot.event_watermark,
+            action_ids=actions,
         )
 
     @contextmanager
@@ -155,6 +162,9 @@ def _check(model: Model, artifact: Artifact) -> None:
         "history_actions.npy": (len(model.histories.actions), total),
         "history_times.npy": (len(model.histories.times), total),
     }
+    if isinstance(model.scorer, NextBestActionScorer):
+        facts["actions.*.npy"] = (len(model.action_ids), len(model.scorer.actions))
+        facts["action_totals.npy"] = (len(model.scorer.totals), manifest.n_users)
     for name, (got, want) in facts.items():
         if got != want:
             raise CorruptArtifact(f"`{name}`: got {got}, want {want}, as the other files tell")

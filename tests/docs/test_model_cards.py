@@ -10,8 +10,8 @@ from recipes.registry import RECIPES
 
 CARDS = Path(__file__).resolve().parents[2] / "docs" / "recipes"
 WITH_TABLE = [
-    "aws-hrnn", "aws-hrnn-coldstart", "aws-item-affinity", "aws-item-attribute-affinity", "aws-trending-now",
-    "aws-user-personalization", "aws-user-personalization-v2",
+    "aws-hrnn", "aws-hrnn-coldstart", "aws-item-affinity", "aws-item-attribute-affinity", "aws-next-best-action",
+    "aws-trending-now", "aws-user-personalization", "aws-user-personalization-v2",
 ]  # fmt: skip
 
 

@@ -97,7 +97,5 @@ def test_ranking_differs_from_personalization_in_name_and_type_alone(version):
 
 
 def test_an_unknown_recipe_is_named_beside_those_that_exist():
-    with pytest.raises(
-        ResourceNotFound, match=r"`recipe`: got 'aws-miracle', want one of aws-hrnn, aws-hrnn-coldstart, "
-    ):
+    with pytest.raises(ResourceNotFound, match=r"`recipe`: got 'aws-miracle', want one of .*aws-hrnn, aws-hrnn-cold"):
         recipe("aws-miracle")

@@ -14,18 +14,19 @@ import numpy as np
 from google.protobuf import json_format
 
 from common.storage import Store, open_store
-from recipes.arrays import save_arrays
 from recipes.evaluation.exam import Exam
 from recipes.evaluation.items import describe_items
 from recipes.evaluation.ranking import by_scorer
 from recipes.evaluation.split import Split, hold_out_lowest
 from recipes.index import IndexCalibration, build_annoy, calibrate
-from recipes.interface import FitProgress, Recipe, Scorer
+from recipes.interface import FitProgress, Scorer
 from recipes.registry import fitter as find_fitter
 from recipes.registry import recipe as find_recipe
+from trainer.training.actions import train_actions
 from trainer.training.loading import LoadedData, load
 from trainer.training.measuring import add_fit_metrics, comparison, evaluation, measure_baselines, personalize_metrics
 from trainer.training.order import ARTIFACT, MEASURED_MODEL, Measurement, TrainingOrder, TrainingResult
+from trainer.training.packing import pack
 from trainer.training.predecessor import measure_predecessor
 from trainer.training.segments import train_segments
 from trainer.training.stages import EXTEND, FIT, Part, Stages
@@ -52,6 +53,8 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
     store = open_store(order.store_settings())
     with stages.stage("load"):
         loaded = load(store, order)
+    if declared.recipe_type == "PERSONALIZED_ACTIONS":
+        return train_actions(order, loaded, folder / ARTIFACT, store=store, stages=stages, progress=progress)
     if declared.recipe_type == "USER_SEGMENTATION":
         return train_segments(order, loaded, folder / ARTIFACT, stages=stages, progress=progress)
     with stages.stage("split"):
@@ -74,7 +77,7 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
     with stages.stage("index"):
         calibration = _index(scorer, split, artifact / INDEX_FILE, order)
     with stages.stage("pack"):
-        _pack(scorer, declared, loaded, artifact)
+        pack(scorer, declared, loaded, artifact)
     return TrainingResult(
         recipe_config_json=config.model_dump_json(),
         n_items=loaded.data.n_items,
@@ -135,21 +138,3 @@ def _index(scorer: Scorer, split: Split, path: Path, order: TrainingOrder) -> In
     chosen = np.random.default_rng(order.seed).permutation(len(split.histories))[:_CALIBRATION_USERS]
     queries = scorer.queries(split.histories.take(chosen))
     return calibrate(scorer.item_vectors, queries, path=path, trees=order.index_trees, recall_floor=order.recall_floor)
-
-
-def _pack(scorer: Scorer, declared: Recipe, loaded: LoadedData, folder: Path) -> None:
-    """Write what a runtime reads beside the index."""
-    histories = loaded.data.histories().newest(declared.max_history)
-    scorer.save(folder)
-    loaded.items.save(folder, "items")
-    loaded.users.save(folder, "users")
-    save_arrays(
-        folder,
-        {
-            "user_vectors": scorer.queries(histories),
-            "history_offsets": histories.offsets,
-            "history_items": histories.items,
-            "history_actions": histories.actions,
-            "history_times": histories.times,
-        },
-    )
