@@ -1,8 +1,9 @@
 """What a recipe is: the data it learns from, the fitter that learns, and the scorer that serves.
 
-Every recipe is served in one way: the score of an item for a history is the inner product of the item's vector with the
-vector that the scorer makes of the history, plus an adjustment that is zero for all but a few items. So one index, one
-runtime and one evaluation serve all recipes, and a bias of an item is a coordinate of its vector.
+Recipes of items are served in one way: the score of an item for a history is the inner product of the item's vector
+with the vector that the scorer makes of the history, plus an adjustment that is zero for all but a few items. So one
+index, one runtime and one evaluation serve them all, and a bias of an item is a coordinate of its vector. Recipes that
+count events, and those that rank users or actions, do more or something else: see docs/adr/0008 and 0009.
 """
 
 from __future__ import annotations
