@@ -1,8 +1,9 @@
 """What a recipe is: the data it learns from, the fitter that learns, and the scorer that serves.
 
-Every recipe is served in one way: the score of an item for a history is the inner product of the item's vector with the
-vector that the scorer makes of the history, plus an adjustment that is zero for all but a few items. So one index, one
-runtime and one evaluation serve all recipes, and a bias of an item is a coordinate of its vector.
+Recipes of items are served in one way: the score of an item for a history is the inner product of the item's vector
+with the vector that the scorer makes of the history, plus an adjustment that is zero for all but a few items. So one
+index, one runtime and one evaluation serve them all, and a bias of an item is a coordinate of its vector. Recipes that
+count events, and those that rank users or actions, do more or something else: see docs/adr/0008 and 0009.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from recipes.context import Context, ContextTable
 __all__ = [
     "Actions",
     "Adjustment",
+    "Domain",
     "Exploration",
     "Favouring",
     "FitProgress",
@@ -55,8 +57,16 @@ _ALGORITHM = "algorithmHyperParameters"
 
 #: Personalize's types of recipes.
 RecipeType = Literal[
-    "USER_PERSONALIZATION", "POPULAR_ITEMS", "PERSONALIZED_RANKING", "RELATED_ITEMS", "USER_SEGMENTATION"
+    "USER_PERSONALIZATION",
+    "POPULAR_ITEMS",
+    "PERSONALIZED_RANKING",
+    "RELATED_ITEMS",
+    "USER_SEGMENTATION",
+    "PERSONALIZED_ACTIONS",
 ]
+
+#: Personalize's domains of dataset groups.
+Domain = Literal["ECOMMERCE", "VIDEO_ON_DEMAND"]
 
 
 #: Who explores new items: nobody, the service by itself, or the service as campaigns say.
@@ -186,12 +196,14 @@ class Interactions:
         item: int32 [n], item indexes.
         timestamp: int64 [n], seconds since 1970.
         action: uint8 [n], event types; see `History.actions`.
+        streamed: bool [n], which were sent one by one and not imported; None where nobody knows.
     """
 
     user: NDArray[np.int32]
     item: ItemIndexes
     timestamp: Timestamps
     action: Actions
+    streamed: NDArray[np.bool_] | None = None
 
     @classmethod
     def sort(
@@ -201,12 +213,17 @@ class Interactions:
         item: NDArray[np.integer[Any]],
         timestamp: NDArray[np.integer[Any]],
         action: NDArray[np.integer[Any]] | None = None,
+        streamed: NDArray[np.bool_] | None = None,
     ) -> Interactions:
         """Make interactions of columns in any order; the sort is stable."""
         order = np.lexsort((timestamp, user))
         actions = np.zeros(len(user), np.uint8) if action is None else action[order].astype(np.uint8)
         return cls(
-            user[order].astype(np.int32), item[order].astype(np.int32), timestamp[order].astype(np.int64), actions
+            user[order].astype(np.int32),
+            item[order].astype(np.int32),
+            timestamp[order].astype(np.int64),
+            actions,
+            None if streamed is None else streamed[order],
         )
 
     def __len__(self) -> int:
@@ -214,7 +231,8 @@ class Interactions:
 
     def where(self, kept: NDArray[np.bool_]) -> Interactions:
         """Return the rows where `kept`, bool [n], is true."""
-        return Interactions(self.user[kept], self.item[kept], self.timestamp[kept], self.action[kept])
+        streamed = None if self.streamed is None else self.streamed[kept]
+        return Interactions(self.user[kept], self.item[kept], self.timestamp[kept], self.action[kept], streamed)
 
     def histories(self, n_users: int) -> Histories:
         """Return what every user did, users without interactions included."""
@@ -436,6 +454,13 @@ class Recipe:
         max_history: Newest interactions of a user that the scorer can make use of; stored for every user.
         exploration: Who explores new items, if anybody.
         uses_context: Whether metadata columns of the interactions are learnt from, and requests may give them.
+        counts_events: Whether the recommendations follow from what everybody did a moment ago: a runtime then counts
+            events by item and asks the scorer's `trend`; see `recipes.trending.score`.
+        fit_metrics: Metrics that the fitter measures on newest data that it hides itself, by their names in its report;
+            those of the popularity baseline stand beside them with `popularity_` in front.
+        domain: For recommenders of this domain only; None for custom solutions.
+        event_type: The only type of interactions that it learns from, in any case; None for all.
+        needs_items: Whether there must be an Items dataset.
     """
 
     name: str
@@ -449,6 +474,11 @@ class Recipe:
     max_history: int
     exploration: Exploration = "none"
     uses_context: bool = False
+    counts_events: bool = False
+    fit_metrics: tuple[str, ...] = ()
+    domain: Domain | None = None
+    event_type: str | None = None
+    needs_items: bool = False
 
 
 def _offsets(lengths: NDArray[np.integer[Any]]) -> Offsets:

@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from common.errors import ResourceNotFound
+from recipes.domains import recipes_of_domains
 from recipes.hrnn.config import HrnnColdstartConfig, HrnnConfig, LargeHrnnConfig
 from recipes.interface import FitterFactory, Recipe, Scorer
 from recipes.item_to_item.config import SimilarItemsConfig, SimsConfig
+from recipes.next_best_action.config import NextBestActionConfig
 from recipes.popularity.config import PopularityConfig
+from recipes.segments.config import SegmentsConfig
+from recipes.trending.config import TrendingConfig
 from recipes.user_personalization.config import UserPersonalizationConfig
 
 __all__ = ["RECIPES", "fitter", "recipe", "scorer_loader"]
@@ -23,7 +27,7 @@ __all__ = ["RECIPES", "fitter", "recipe", "scorer_loader"]
 #: Newest interactions kept for each user: more than a network reads, so that older items are known as repeats too.
 MAX_HISTORY = 1000
 
-RECIPES = {
+_CUSTOM = {
     declared.name: declared
     for declared in (
         Recipe(
@@ -36,6 +40,19 @@ RECIPES = {
             returns_scores=False,
             uses_history=False,
             max_history=MAX_HISTORY,
+        ),
+        Recipe(
+            name="aws-trending-now",
+            family="trending",
+            recipe_type="POPULAR_ITEMS",
+            config=TrendingConfig,
+            fitter="recipes.trending.fit:TrendingFitter",
+            scorer="recipes.trending.score:load",
+            returns_scores=False,
+            uses_history=False,
+            max_history=MAX_HISTORY,
+            counts_events=True,
+            fit_metrics=("trend_prediction_accuracy",),
         ),
         Recipe(
             name="aws-sims",
@@ -55,6 +72,39 @@ RECIPES = {
             config=SimilarItemsConfig,
             fitter="recipes.item_to_item.similar_items:SimilarItemsFitter",
             scorer="recipes.item_to_item.score:load",
+            returns_scores=False,
+            uses_history=False,
+            max_history=MAX_HISTORY,
+        ),
+        Recipe(
+            name="aws-next-best-action",
+            family="next_best_action",
+            recipe_type="PERSONALIZED_ACTIONS",
+            config=NextBestActionConfig,
+            fitter="recipes.next_best_action.fit:NextBestActionFitter",
+            scorer="recipes.next_best_action.score:load",
+            returns_scores=True,
+            uses_history=True,
+            max_history=MAX_HISTORY,
+        ),
+        Recipe(
+            name="aws-item-affinity",
+            family="segments",
+            recipe_type="USER_SEGMENTATION",
+            config=SegmentsConfig,
+            fitter="recipes.segments.fit:ItemAffinityFitter",
+            scorer="recipes.segments.score:load_segments",
+            returns_scores=False,
+            uses_history=False,
+            max_history=MAX_HISTORY,
+        ),
+        Recipe(
+            name="aws-item-attribute-affinity",
+            family="segments",
+            recipe_type="USER_SEGMENTATION",
+            config=SegmentsConfig,
+            fitter="recipes.segments.fit:AttributeAffinityFitter",
+            scorer="recipes.segments.score:load_attribute_segments",
             returns_scores=False,
             uses_history=False,
             max_history=MAX_HISTORY,
@@ -146,6 +196,9 @@ RECIPES = {
         ),
     )
 }
+
+#: Those of custom solutions, then the use cases of domains.
+RECIPES = _CUSTOM | {declared.name: declared for declared in recipes_of_domains(_CUSTOM)}
 
 
 def recipe(name: str) -> Recipe:

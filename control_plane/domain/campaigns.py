@@ -66,8 +66,15 @@ def check_campaign_config(config: Mapping[str, Any], recipe: RecipeFacts, *, lat
         latest: The version was asked for as `$LATEST`.
 
     Raises:
-        InvalidInput: Something in it is wrong, does not fit the recipe, or is not built yet.
+        InvalidInput: Something in it is wrong, does not fit the recipe, or is not built yet; or the recipe has no
+            campaigns.
     """
+    if recipe.recipe_type == "USER_SEGMENTATION":
+        raise invalid(
+            "solutionVersionArn",
+            got=f"a version of {recipe.name}",
+            want="a version whose recipe answers requests; user segments are made by batch segment jobs",
+        )
     if config.get("enableMetadataWithRecommendations"):
         raise not_built("campaignConfig.enableMetadataWithRecommendations", got=True, want="false")
     if config.get("rankingInfluence"):

@@ -82,8 +82,10 @@ class RecipeFacts:
         feature_transformation: Last part of the ARN of its feature transformation, None where none is known.
         configurable_exploration: Whether campaigns may set `itemExplorationConfig`.
         weighs_events: Whether solutions may set `eventsConfig`.
+        counts_events: Whether it ranks by counts of what everybody did a moment ago, which hold no event values.
         takes_objective: Whether solutions may set `optimizationObjective`.
         updatable: Whether versions may be trained with the mode UPDATE.
+        domain: Personalize's domain, for recipes of recommenders; None for those of solutions.
         published: When Personalize first listed it.
     """
 
@@ -96,9 +98,16 @@ class RecipeFacts:
     feature_transformation: str | None = None
     configurable_exploration: bool = False
     weighs_events: bool = False
+    counts_events: bool = False
     takes_objective: bool = False
     updatable: bool = False
+    domain: Literal["ECOMMERCE", "VIDEO_ON_DEMAND"] | None = None
     published: datetime = datetime(2019, 6, 10, tzinfo=UTC)
+
+    @property
+    def built(self) -> bool:
+        """Whether Tailorbird has it."""
+        return self.trainable or self.domain is not None
 
     @property
     def arn(self) -> str:
@@ -203,6 +212,13 @@ _SIMILAR_ITEMS: Final = {
     "item_metadata_hidden_dim": HyperParameter("integer", 30, 200),
 }
 
+_TRENDING: Final = {
+    "trend_discovery_frequency": HyperParameter("text", choices=("30 minutes", "1 hour", "2 hours", "3 hours", "1 day"))
+}
+
+_NEXT_BEST_ACTION: Final = {"action_optimization_period": HyperParameter("integer", 7, 28)}
+_SEGMENTS: Final = {"hidden_dimension": HyperParameter("integer", 32, 256)}
+
 _ALL: Final = (
     RecipeFacts(
         "aws-user-personalization-v2",
@@ -259,7 +275,16 @@ _ALL: Final = (
         feature_transformation="featurize_coldstart",
         updatable=True,
     ),
-    RecipeFacts("aws-trending-now", "POPULAR_ITEMS"),
+    RecipeFacts(
+        "aws-trending-now",
+        "POPULAR_ITEMS",
+        description="Ranks items by how much their interactions increase from one interval to the next; events count "
+        "within seconds, without a training.",
+        trainable=True,
+        counts_events=True,
+        hyper_parameters={},
+        feature_parameters=_TRENDING,
+    ),
     RecipeFacts(
         "aws-personalized-ranking-v2",
         "PERSONALIZED_RANKING",
@@ -296,17 +321,81 @@ _ALL: Final = (
         hyper_parameters=_SIMILAR_ITEMS,
     ),
     RecipeFacts("aws-semantic-similarity", "RELATED_ITEMS"),
-    RecipeFacts("aws-next-best-action", "PERSONALIZED_ACTIONS", published=datetime(2023, 8, 11, tzinfo=UTC)),
-    RecipeFacts("aws-item-affinity", "USER_SEGMENTATION", published=datetime(2021, 7, 15, tzinfo=UTC)),
-    RecipeFacts("aws-item-attribute-affinity", "USER_SEGMENTATION", published=datetime(2021, 8, 25, tzinfo=UTC)),
+    RecipeFacts(
+        "aws-next-best-action",
+        "PERSONALIZED_ACTIONS",
+        description="Predicts how likely a user takes each of the actions, from items and actions of the past.",
+        trainable=True,
+        hyper_parameters={},
+        feature_parameters=_NEXT_BEST_ACTION,
+        published=datetime(2023, 8, 11, tzinfo=UTC),
+    ),
+    RecipeFacts(
+        "aws-item-affinity",
+        "USER_SEGMENTATION",
+        description="Finds the users who are most likely to interact with an item, for segments.",
+        trainable=True,
+        hyper_parameters=_SEGMENTS,
+        feature_transformation="item-affinity",
+        published=datetime(2021, 7, 15, tzinfo=UTC),
+    ),
+    RecipeFacts(
+        "aws-item-attribute-affinity",
+        "USER_SEGMENTATION",
+        description="Finds the users who are most likely to interact with items of some attributes, for segments.",
+        trainable=True,
+        hyper_parameters=_SEGMENTS,
+        feature_transformation="item-attribute-affinity",
+        published=datetime(2021, 8, 25, tzinfo=UTC),
+    ),
 )
 
-#: Every custom recipe of Personalize, those that cannot be trained here included.
-RECIPES: Final = {recipe.name: recipe for recipe in _ALL}
+#: Personalize's domains were announced then.
+_DOMAINS_PUBLISHED: Final = datetime(2021, 11, 29, tzinfo=UTC)
+
+
+def _of_domain(
+    domain: Literal["ECOMMERCE", "VIDEO_ON_DEMAND"], use_cases: Mapping[str, tuple[str, str]]
+) -> tuple[RecipeFacts, ...]:
+    """Return the recipes of a domain's use cases, given their types and descriptions."""
+    return tuple(
+        RecipeFacts(name, recipe_type, description=description, domain=domain, published=_DOMAINS_PUBLISHED)
+        for name, (recipe_type, description) in use_cases.items()
+    )
+
+
+_USE_CASES: Final = (
+    *_of_domain(
+        "ECOMMERCE",
+        {
+            "aws-ecomm-popular-items-by-views": ("POPULAR_ITEMS", "Most viewed: items by their viewers."),
+            "aws-ecomm-popular-items-by-purchases": ("POPULAR_ITEMS", "Best sellers: items by their buyers."),
+            "aws-ecomm-frequently-bought-together": ("RELATED_ITEMS", "Items that are bought with an item."),
+            "aws-ecomm-customers-who-viewed-x-also-viewed": (
+                "RELATED_ITEMS",
+                "Items that are viewed in the same visit as an item.",
+            ),
+            "aws-ecomm-recommended-for-you": ("USER_PERSONALIZATION", "Items for a user; events count at once."),
+        },
+    ),
+    *_of_domain(
+        "VIDEO_ON_DEMAND",
+        {
+            "aws-vod-because-you-watched-x": ("RELATED_ITEMS", "Videos that viewers of a video watch too."),
+            "aws-vod-more-like-x": ("RELATED_ITEMS", "Videos that are like a video."),
+            "aws-vod-most-popular": ("POPULAR_ITEMS", "Videos by their viewers."),
+            "aws-vod-trending-now": ("POPULAR_ITEMS", "Videos that rise most; events count within seconds."),
+            "aws-vod-top-picks": ("USER_PERSONALIZATION", "Videos for a user; events count at once."),
+        },
+    ),
+)
+
+#: Every recipe of Personalize, those that cannot be trained here included.
+RECIPES: Final = {recipe.name: recipe for recipe in (*_ALL, *_USE_CASES)}
 
 
 def described_recipe(arn: str) -> RecipeFacts:
-    """Return a recipe that can be described: those that can be trained.
+    """Return a recipe that can be described: those that are built.
 
     Raises:
         InvalidInput: Not the ARN of a recipe.
@@ -314,7 +403,7 @@ def described_recipe(arn: str) -> RecipeFacts:
     """
     name = Arn.parse(arn, field="recipeArn", kind="recipe").name
     recipe = RECIPES.get(name)
-    if recipe is None or not recipe.trainable or recipe.arn != arn:
+    if recipe is None or not recipe.built or recipe.arn != arn:
         state = "is not built yet" if recipe is not None and recipe.arn == arn else "does not exist"
         raise ResourceNotFound(f"`recipeArn`: got {arn}, which {state}, want one of {_trainable()}")
     return recipe
@@ -324,13 +413,19 @@ def trainable_recipe(arn: str) -> RecipeFacts:
     """Return the recipe that a solution asks for.
 
     Raises:
-        InvalidInput: Not the ARN of a recipe, or of one that is not built.
+        InvalidInput: Not the ARN of a recipe, or of one that is not built or serves recommenders only.
         ResourceNotFound: No such recipe.
     """
     name = Arn.parse(arn, field="recipeArn", kind="recipe").name
     recipe = RECIPES.get(name)
     if recipe is None or recipe.arn != arn:
         raise ResourceNotFound(f"`recipeArn`: got {arn}, which does not exist, want one of {_trainable()}")
+    if recipe.domain is not None:
+        raise invalid(
+            "recipeArn",
+            got=arn,
+            want=f"a recipe of solutions: {recipe.name} is for recommenders of {recipe.domain} only",
+        )
     if not recipe.trainable:
         raise not_built("recipeArn", got=arn, want=f"one of {_trainable()}")
     return recipe

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from common.errors import invalid
-from control_plane.domain.events import check_events
+from control_plane.domain.events import check_events, event_rules
 from control_plane.domain.fields import not_built
 from control_plane.domain.objectives import check_objective
 from control_plane.domain.recipes import RecipeFacts
@@ -39,6 +39,9 @@ def check_solution(
     if perform_hpo:
         raise not_built("performHPO", got=True, want="false")
     check_events(config, event_type=event_type, weighs_events=recipe.weighs_events, recipe=recipe.name)
+    if recipe.counts_events and any(rule.least_value is not None for rule in event_rules(config)):
+        want = f"none: {recipe.name} counts events as they come, whatever their values"
+        raise invalid("solutionConfig.eventValueThreshold", got=config.get("eventValueThreshold"), want=want)
     if "optimizationObjective" in config:
         check_objective(config["optimizationObjective"], takes_objective=recipe.takes_objective, recipe=recipe.name)
     for key, value in config.items():

@@ -14,7 +14,7 @@ __all__ = ["CampaignOperations", "RecipeOperations", "SolutionOperations"]
 
 
 class RecipeOperations(Operations):
-    """Recipes: those that can be trained here."""
+    """Recipes: those that are built."""
 
     def describe_recipe(self, asked: Document) -> Document:
         """Describe a recipe."""
@@ -32,8 +32,7 @@ class RecipeOperations(Operations):
         size = check_page_size(asked.get("maxResults"))
         domain = asked.get("domain")
         scope = f"recipes:{domain}"
-        # Recipes of domains serve recommenders, of which none is built.
-        listed = [recipe for recipe in RECIPES.values() if recipe.trainable and domain is None]
+        listed = [recipe for recipe in RECIPES.values() if recipe.built and domain in (None, recipe.domain)]
         listed.sort(key=lambda recipe: (recipe.published, recipe.arn))
         if token := asked.get("nextToken"):
             after = read_token(token, scope=scope)
@@ -41,7 +40,7 @@ class RecipeOperations(Operations):
         page, rest = listed[:size], listed[size:]
         last = Position(page[-1].published, page[-1].arn) if rest else None
         return {
-            "recipes": [_recipe(recipe) for recipe in page],
+            "recipes": [{**_recipe(recipe), "domain": recipe.domain} for recipe in page],
             "nextToken": write_token(last, scope=scope) if last else None,
         }
 

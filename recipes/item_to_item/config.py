@@ -8,7 +8,7 @@ from pydantic import Field
 
 from recipes.interface import RecipeConfig
 
-__all__ = ["SimilarItemsConfig", "SimsConfig"]
+__all__ = ["SimilarItemsConfig", "SimsConfig", "TogetherConfig"]
 
 
 class SimsConfig(RecipeConfig):
@@ -58,3 +58,7 @@ class SimilarItemsConfig(RecipeConfig):
     popularity_discount_factor: float = Field(default=0.0, ge=0.0, le=1.0)
     item_id_hidden_dim: int = Field(default=100, ge=30, le=200)
     item_metadata_hidden_dim: int = Field(default=100, ge=30, le=200)
+
+
+class TogetherConfig(RecipeConfig):
+    """No hyperparameters, as of recommenders in Personalize."""

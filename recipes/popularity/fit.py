@@ -6,11 +6,18 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from recipes.interface import FitProgress, TrainingData, ignore_progress
+from recipes.interface import FitProgress, FloatArray, TrainingData, ignore_progress
 from recipes.popularity.config import PopularityConfig
 from recipes.popularity.score import PopularityScorer
 
-__all__ = ["PopularityFitter"]
+__all__ = ["PopularityFitter", "count_users"]
+
+
+def count_users(data: TrainingData) -> FloatArray:
+    """Count the distinct users of each item: float32 [n_items]."""
+    pairs = np.unique(data.interactions.user.astype(np.int64) * data.n_items + data.interactions.item)
+    users = np.bincount(pairs % data.n_items, minlength=data.n_items) if data.n_items else np.empty(0)
+    return users.astype(np.float32)
 
 
 class PopularityFitter:
@@ -30,10 +37,9 @@ class PopularityFitter:
 
     def fit(self, data: TrainingData) -> PopularityScorer:
         """Count the distinct users of each item."""
-        pairs = np.unique(data.interactions.user.astype(np.int64) * data.n_items + data.interactions.item)
-        users = np.bincount(pairs % data.n_items, minlength=data.n_items) if data.n_items else np.empty(0)
+        users = count_users(data)
         self._progress(fraction=1.0, stage="counted", metrics={})
-        return PopularityScorer(users[:, None].astype(np.float32))
+        return PopularityScorer(users[:, None])
 
     def extend(self, data: TrainingData) -> PopularityScorer:
         """Count again."""

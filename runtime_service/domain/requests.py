@@ -10,8 +10,10 @@ from common.arn import Arn
 from common.errors import InvalidInput, ResourceNotFound, invalid
 
 __all__ = [
+    "DEFAULT_ACTIONS",
     "DEFAULT_RESULTS",
     "EXPLORED",
+    "MAX_ACTIONS",
     "MAX_RESULTS",
     "OPERATIONS",
     "check_context",
@@ -26,6 +28,8 @@ __all__ = [
 
 DEFAULT_RESULTS = 25
 MAX_RESULTS = 500
+DEFAULT_ACTIONS = 5
+MAX_ACTIONS = 100
 #: Personalize's reason for an item that is in a list to be explored.
 EXPLORED: Final = "Exploration"
 _MAX_ID = 256
@@ -41,22 +45,25 @@ OPERATIONS: Final = {
     "POPULAR_ITEMS": "GetRecommendations",
     "RELATED_ITEMS": "GetRecommendations",
     "PERSONALIZED_RANKING": "GetPersonalizedRanking",
+    "PERSONALIZED_ACTIONS": "GetActionRecommendations",
 }
 
 
-def results_wanted(count: int | None) -> int:
+def results_wanted(count: int | None, *, default: int = DEFAULT_RESULTS, most: int = MAX_RESULTS) -> int:
     """Return how many results to give.
 
     Args:
         count: What the caller said; None for nothing. 0 is within Personalize's range and gives an empty list.
+        default: For nothing.
+        most: At most.
 
     Raises:
         InvalidInput: It is out of range.
     """
     if count is None:
-        return DEFAULT_RESULTS
-    if not 0 <= count <= MAX_RESULTS:
-        raise invalid("numResults", got=count, want=f"an integer from 0 to {MAX_RESULTS}")
+        return default
+    if not 0 <= count <= most:
+        raise invalid("numResults", got=count, want=f"an integer from 0 to {most}")
     return count
 
 

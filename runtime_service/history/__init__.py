@@ -1,19 +1,19 @@
-"""Recent events by user: written by one process per host, read by all its workers.
+"""Recent events by user, and counts of them by item: written by one process per host, read by all its workers.
 
-Everything here can be rebuilt from the event log; the place in the log up to which the histories are complete is kept
-with them, and both change in one transaction.
+Everything here can be rebuilt from the event log; the place in the log up to which all of it is complete is kept with
+it, and changes in the same transaction.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from runtime_service.domain.histories import RecentEvent
 
-__all__ = ["HistoryReader", "HistoryWriter", "LoggedEvent", "RecentHistory"]
+__all__ = ["BucketCounts", "Counted", "HistoryReader", "HistoryWriter", "LoggedEvent", "RecentHistory"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,36 @@ class LoggedEvent:
     recommendation_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One counter.
+
+    Attributes:
+        event_type: E.g. `watch`.
+        item_id: The item.
+        count: Events of that type with that item.
+    """
+
+    event_type: str
+    item_id: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class BucketCounts:
+    """One quarter of an hour.
+
+    Attributes:
+        bucket: Seconds since 1970 by 900.
+        last_offset: Of the event that was counted last.
+        counters: By event type and item; None where nothing changed.
+    """
+
+    bucket: int
+    last_offset: int
+    counters: tuple[Counted, ...] | None
+
+
 class RecentHistory(Protocol):
     """What is known of one user."""
 
@@ -60,7 +90,7 @@ class RecentHistory(Protocol):
 
 
 class HistoryReader(Protocol):
-    """Looks histories up; used by one thread."""
+    """Looks up what was written."""
 
     def find(self, dataset_group_arn: str, user_id: str) -> RecentHistory | None:
         """Return the recent events of a user, or of the session that has this id; None for none."""
@@ -74,6 +104,15 @@ class HistoryReader(Protocol):
 
     def note_answer(self, recommendation_id: str, dataset_group_arn: str, item_ids: Sequence[str]) -> None:
         """Keep which items an answer shows, for events that will refer to it."""
+
+    def counts(self, dataset_group_arn: str, *, first_bucket: int, known: Mapping[int, int]) -> list[BucketCounts]:
+        """Return how often everybody used each item, by quarter of an hour.
+
+        Args:
+            dataset_group_arn: Whose items.
+            first_bucket: The oldest that is wanted.
+            known: The last offset of each bucket that was read before; what is the same is not read again.
+        """
 
     def close(self) -> None:
         """Give the files free."""

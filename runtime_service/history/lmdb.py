@@ -8,30 +8,34 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import lmdb
 
 from common.logs import get_logger
 from runtime_service.domain.histories import RecentEvent
-from runtime_service.history import LoggedEvent
+from runtime_service.history import BucketCounts, LoggedEvent
 from runtime_service.history.answers import AnswerLog, Answers
+from runtime_service.history.counts import CountStore
 from runtime_service.history.records import StoredHistory, count_after, encode, with_offset
 from runtime_service.history.trust import is_trusted, mark_closed, mark_open
 
 __all__ = ["LmdbHistoryReader", "LmdbHistoryWriter", "prepare_history"]
 
-_FORMAT: Final = b"2"
+_FORMAT: Final = b"3"
 _FORMAT_KEY, _OFFSET_KEY = b"format", b"next_offset"
-_HISTORIES, _SHOWN, _STATE = b"histories", b"shown", b"state"
-_DATABASES: Final = 3
+_HISTORIES, _SHOWN, _COUNTERS, _BUCKETS = b"histories", b"shown", b"counters", b"buckets"
+_STATE: Final = b"state"
+_DATABASES: Final = 5
 _ANSWERS: Final = "answers"
 #: Digests of a group and of an id, and a letter between them.
 _KEY_BYTES: Final = 8 + 1 + 16
 _MAX_READERS: Final = 1024
+_Found = TypeVar("_Found")
 _log = get_logger(__name__)
 
 
@@ -70,51 +74,57 @@ class LmdbHistoryReader:
         )
         # Places of readers that were killed would keep old pages alive.
         self._environment.reader_check()
-        self._histories = self._environment.open_db(_HISTORIES, create=False)
-        self._shown = self._environment.open_db(_SHOWN, create=False)
+        self._histories, self._shown, counters, buckets = (
+            self._environment.open_db(name, create=False) for name in (_HISTORIES, _SHOWN, _COUNTERS, _BUCKETS)
+        )
+        self._counts = CountStore(counters, buckets)
 
     def find(self, dataset_group_arn: str, user_id: str) -> StoredHistory | None:
         """Return the recent events of a user, or of the session that has this id; None for none."""
         group = _digest(dataset_group_arn, size=8)
         user, session = _key(group, b"u", user_id), _key(group, b"s", user_id)
-        try:
-            payload = self._get(user, session)
-        except lmdb.MapResizedError:
-            self._environment.set_mapsize(0)  # takes over the size that the writer gave the map
-            payload = self._get(user, session)
+        payload = self._read(lambda transaction: transaction.get(user) or transaction.get(session))
         return None if payload is None else StoredHistory(payload)
 
     def shown(self, dataset_group_arn: str, item_ids: Sequence[str], *, after: int) -> list[int]:
         """Return how often each item was shown; many times are not told from more."""
         group = _digest(dataset_group_arn, size=8)
         keys = [(_key(group, b"i", item_id), _key(group, b"r", item_id)) for item_id in item_ids]
-        try:
-            return self._count(keys, after)
-        except lmdb.MapResizedError:
-            self._environment.set_mapsize(0)
-            return self._count(keys, after)
+        return self._read(
+            lambda transaction: [
+                count_after(transaction.get(listed, b"", db=self._shown), after)
+                + count_after(transaction.get(answered, b"", db=self._shown), -1)
+                for listed, answered in keys
+            ]
+        )
 
     def note_answer(self, recommendation_id: str, dataset_group_arn: str, item_ids: Sequence[str]) -> None:
         """Keep which items an answer shows, for events that will refer to it."""
         group = _digest(dataset_group_arn, size=8)
         self._answers.note(recommendation_id, [_key(group, b"r", item_id) for item_id in item_ids])
 
+    def counts(self, dataset_group_arn: str, *, first_bucket: int, known: Mapping[int, int]) -> list[BucketCounts]:
+        """Return how often everybody used each item, by quarter of an hour; see `HistoryReader`."""
+        group = _digest(dataset_group_arn, size=8)
+        return self._read(
+            lambda transaction: list(self._counts.read(transaction, group, first=first_bucket, known=known))
+        )
+
     def close(self) -> None:
         """Give the files free."""
         self._answers.close()
         self._environment.close()
 
-    def _count(self, keys: Sequence[tuple[bytes, bytes]], after: int) -> list[int]:
-        with self._environment.begin(self._shown) as transaction:
-            return [
-                count_after(transaction.get(listed, b""), after) + count_after(transaction.get(answered, b""), -1)
-                for listed, answered in keys
-            ]
+    def _read(self, look: Callable[[Any], _Found]) -> _Found:
+        try:
+            return self._in_transaction(look)
+        except lmdb.MapResizedError:
+            self._environment.set_mapsize(0)  # takes over the size that the writer gave the map
+            return self._in_transaction(look)
 
-    def _get(self, user: bytes, session: bytes) -> bytes | None:
+    def _in_transaction(self, look: Callable[[Any], _Found]) -> _Found:
         with self._environment.begin(self._histories) as transaction:
-            payload: bytes | None = transaction.get(user) or transaction.get(session)
-            return payload
+            return look(transaction)
 
 
 class LmdbHistoryWriter:
@@ -123,9 +133,10 @@ class LmdbHistoryWriter:
     Args:
         folder: Of a store that was prepared.
         max_events: Newest events kept for each user or session.
+        now: Tells the present moment in seconds since 1970.
     """
 
-    def __init__(self, folder: Path, *, max_events: int) -> None:
+    def __init__(self, folder: Path, *, max_events: int, now: Callable[[], float] = time.time) -> None:
         mark_open(folder)
         self._folder = folder
         self._environment = _open(folder, sync=False)
@@ -133,8 +144,11 @@ class LmdbHistoryWriter:
         self._histories = self._environment.open_db(_HISTORIES)
         self._shown = self._environment.open_db(_SHOWN)
         self._state = self._environment.open_db(_STATE)
+        self._count_databases = [self._environment.open_db(name) for name in (_COUNTERS, _BUCKETS)]
+        self._counts = CountStore(*self._count_databases)
         self._max_events = max_events
         self._answers = Answers(folder / _ANSWERS, key_bytes=_KEY_BYTES)
+        self._now = now
 
     def next_offset(self) -> int:
         """Return the place in the log to go on from; 1 at first."""
@@ -156,6 +170,7 @@ class LmdbHistoryWriter:
                     transaction.put(key, encode(history), db=self._histories)
                 else:
                     transaction.delete(key, db=self._histories)
+            self._counts.add(transaction, changes.counted, now=self._now())
             transaction.put(_OFFSET_KEY, str(max(next_offset, known)).encode(), db=self._state)
 
         self._write(write)
@@ -168,8 +183,8 @@ class LmdbHistoryWriter:
         """Forget everything, to begin with the log at 1."""
 
         def write(transaction: Any) -> None:
-            transaction.drop(self._histories, delete=False)
-            transaction.drop(self._shown, delete=False)
+            for database in (self._histories, self._shown, *self._count_databases):
+                transaction.drop(database, delete=False)
             transaction.put(_OFFSET_KEY, b"1", db=self._state)
 
         self._write(write)
@@ -208,6 +223,7 @@ class _Changes:
         self._read = read
         self._max_events = max_events
         self.histories: dict[bytes, list[RecentEvent]] = {}
+        self.counted: list[tuple[bytes, LoggedEvent]] = []
 
     def add(self, event: LoggedEvent) -> None:
         group = _digest(event.dataset_group_arn, size=8)
@@ -221,7 +237,8 @@ class _Changes:
         if event.item_id and (event.user_id or event.session_id):
             fingerprint = int.from_bytes(_digest(event.event_id or str(event.offset), size=8), "little")
             recent = RecentEvent(event.offset, event.millis, event.event_type, event.item_id, fingerprint, event.value)
-            self._append(key, recent)
+            if self._append(key, recent):
+                self.counted.append((group, event))
 
     def _move(self, session: bytes, user: bytes, offset: int) -> None:
         """Give a user what a session did before; it counts from the event on that tied the two."""
@@ -229,11 +246,14 @@ class _Changes:
             self._append(user, replace(event, offset=offset))
         self.histories[session] = []
 
-    def _append(self, key: bytes, event: RecentEvent) -> None:
+    def _append(self, key: bytes, event: RecentEvent) -> bool:
+        """Add an event unless it is known; return whether it was new."""
         history = self._history(key)
-        if all(known.fingerprint != event.fingerprint for known in history):
-            history.append(event)
-            del history[: -self._max_events]
+        if any(known.fingerprint == event.fingerprint for known in history):
+            return False
+        history.append(event)
+        del history[: -self._max_events]
+        return True
 
     def _history(self, key: bytes) -> list[RecentEvent]:
         history = self.histories.get(key)
@@ -247,12 +267,12 @@ def _prepare(folder: Path, map_bytes: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     environment = _open(folder, map_bytes=map_bytes)
     try:
-        histories, shown, state = (environment.open_db(name) for name in (_HISTORIES, _SHOWN, _STATE))
+        databases = [environment.open_db(name) for name in (_HISTORIES, _SHOWN, _COUNTERS, _BUCKETS, _STATE)]
+        state = databases[-1]
         with environment.begin(write=True) as transaction:
             if transaction.get(_FORMAT_KEY, db=state) != _FORMAT:
-                for database in (histories, shown):
+                for database in databases:
                     transaction.drop(database, delete=False)
-                transaction.drop(state, delete=False)
                 transaction.put(_FORMAT_KEY, _FORMAT, db=state)
     finally:
         environment.close()

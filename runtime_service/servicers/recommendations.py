@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from common.errors import invalid
 from common.operations import refuse_unbuilt
 from protos.tailorbird.runtime.v1 import runtime_service_pb2
 from runtime_service.domain.requests import (
+    DEFAULT_ACTIONS,
     EXPLORED,
+    MAX_ACTIONS,
     check_context,
     check_item,
     check_items,
@@ -29,9 +33,14 @@ _CONTRACT = runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"]
 #: Members that would change the answer, were they built; a request that carries one is refused, never half served.
 _NOT_BUILT = frozenset({"filter_arn", "filter_values", "promotions", "metadata_columns", "recommender_arn"})
 
-_Request = runtime_service_pb2.GetRecommendationsRequest | runtime_service_pb2.GetPersonalizedRankingRequest
+_Request = (
+    runtime_service_pb2.GetRecommendationsRequest
+    | runtime_service_pb2.GetPersonalizedRankingRequest
+    | runtime_service_pb2.GetActionRecommendationsRequest
+)
 _Recommendations = runtime_service_pb2.GetRecommendationsResponse
 _Ranking = runtime_service_pb2.GetPersonalizedRankingResponse
+_ActionList = runtime_service_pb2.GetActionRecommendationsResponse
 
 
 @refuse_unbuilt(_CONTRACT)
@@ -43,11 +52,31 @@ class RuntimeServicer:
     Args:
         table: What is served.
         histories: What users did a moment ago.
+        now: Tells the present moment in seconds since 1970.
     """
 
-    def __init__(self, table: DeploymentTable, histories: HistoryReader) -> None:
+    def __init__(
+        self, table: DeploymentTable, histories: HistoryReader, *, now: Callable[[], float] = time.time
+    ) -> None:
         self._table = table
         self._histories = histories
+        self._now = now
+
+    async def GetActionRecommendations(
+        self,
+        request: runtime_service_pb2.GetActionRecommendationsRequest,
+        context: Any,  # noqa: ARG002 - gRPC passes it
+    ) -> _ActionList:
+        """Return the actions that a user is most likely to take, with how likely each is for itself."""
+        deployment = self._find(request, "GetActionRecommendations")
+        asked = request.num_results if request.HasField("num_results") else None
+        count = results_wanted(asked, default=DEFAULT_ACTIONS, most=MAX_ACTIONS)
+        user_id = check_user(request.user_id, required=True)
+        answer = _ActionList(recommendation_id=_new_id())
+        recent = self._recent(deployment, user_id)
+        for action_id, score in deployment.act(user_id, recent, limit=count, now=self._now()):
+            answer.action_list.add(action_id=action_id, score=score)
+        return answer
 
     async def GetPersonalizedRanking(
         self, request: runtime_service_pb2.GetPersonalizedRankingRequest, context: Any
@@ -86,12 +115,14 @@ class RuntimeServicer:
             return answer
         if item_id is not None:
             ranked = deployment.relate(item_id, limit=count)
+        elif recipe.counts_events:
+            ranked = deployment.trending(self._histories, limit=count)
         else:
             recent = self._recent(deployment, user_id)
             ranked = deployment.recommend(user_id, recent, limit=count, context=context)
         if new := deployment.explorable(ranked):
             self._histories.note_answer(answer.recommendation_id, deployment.assignment.dataset_group_arn, new)
-        ids, add = deployment.model.item_ids, answer.item_list.add  # adding costs less than making a list first
+        ids, add = deployment.item_ids, answer.item_list.add  # adding costs less than making a list first
         items = ranked.items.tolist()
         if not recipe.returns_scores:
             for item in items:

@@ -7,15 +7,19 @@ from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import cast
 
 import numpy as np
 
 from recipes.interface import Adjustment, FloatArray, History, ItemIndexes, Situated
+from recipes.next_best_action.score import NextBestActionScorer
+from recipes.trending.score import TrendingScorer
 from runtime_service.domain.histories import EventRule, known_steps, newer_events
-from runtime_service.history import RecentHistory
+from runtime_service.history import HistoryReader, RecentHistory
 from runtime_service.serving.exploration import ExplorationSettings, Explorer, make_explorer
 from runtime_service.serving.model import Model
 from runtime_service.serving.ranked import Ranked, rank
+from runtime_service.serving.trends import LiveTrend
 
 __all__ = ["Assignment", "Deployment", "DeploymentTable", "Query", "QueryCache"]
 
@@ -97,6 +101,7 @@ class Deployment:
         model: The loaded artifact.
         cache: Queries of active users.
         newcomer: The query of an empty history.
+        trend: The list that changes without a training, where the recipe has one.
         explorer: Gives new items their chance; None where nothing is to be explored.
     """
 
@@ -104,6 +109,7 @@ class Deployment:
     model: Model
     cache: QueryCache = field(repr=False)
     newcomer: Query = field(repr=False)
+    trend: LiveTrend | None = field(default=None, repr=False)
     explorer: Explorer | None = field(default=None, repr=False)
 
     @classmethod
@@ -111,16 +117,19 @@ class Deployment:
         """Put a model to work for a campaign."""
         nothing = model.snapshot_history(None)
         newcomer = Query(model.scorer.query(nothing), model.scorer.adjust(nothing))
-        explorer = None
-        if model.ages is not None:
-            explorer = make_explorer(
-                model.recipe.exploration,
-                model.ages,
-                assignment.exploration,
-                scores_of=model.scores_of,
-                n_users=len(model.users),
-            )
-        return cls(assignment, model, QueryCache(cache_users), newcomer, explorer)
+        return cls(
+            assignment,
+            model,
+            QueryCache(cache_users),
+            newcomer,
+            _live_trend(assignment, model),
+            _explorer(assignment, model),
+        )
+
+    @property
+    def item_ids(self) -> list[str]:
+        """Ids of the items by the indexes in what is found: the model's, and those that were new since."""
+        return self.model.item_ids if self.trend is None else self.trend.item_ids
 
     def reassigned(self, assignment: Assignment) -> Deployment:
         """Return the same deployment with what the control plane says about it now.
@@ -129,7 +138,8 @@ class Deployment:
         """
         if assignment == self.assignment:
             return self
-        return replace(self, assignment=assignment, cache=QueryCache(self.cache.size))
+        trend = _live_trend(assignment, self.model)
+        return replace(self, assignment=assignment, cache=QueryCache(self.cache.size), trend=trend)
 
     def recommend(
         self, user_id: str, recent: RecentHistory | None, *, limit: int, context: Mapping[str, str] = _NO_CONTEXT
@@ -155,6 +165,35 @@ class Deployment:
             return []
         new = ranked.items[np.isin(ranked.items, self.explorer.items)]
         return [self.model.item_ids[item] for item in new.tolist()]
+
+    def act(self, user_id: str, recent: RecentHistory | None, *, limit: int, now: float) -> list[tuple[str, float]]:
+        """Return the actions that a user is most likely to take, and how likely.
+
+        Args:
+            user_id: The user, known or not.
+            recent: The user's recent events with items.
+            limit: Actions wanted.
+            now: Seconds since 1970.
+        """
+        model, scorer = self.model, cast("NextBestActionScorer", self.model.scorer)
+        state, user = self._query(user_id, recent).vector, model.users.index(user_id)
+        actions, scores = scorer.recommend(state, user=user, now=now, limit=limit)
+        found = zip(actions.tolist(), scores.astype(float).round(7).tolist(), strict=True)
+        return [(model.action_ids[action], score) for action, score in found]
+
+    def trending(self, histories: HistoryReader, *, limit: int) -> Ranked:
+        """Find the items that rise most now, or those that are popular where nothing has happened lately.
+
+        Args:
+            histories: Has the counts.
+            limit: Items wanted, at least 1.
+        """
+        assert self.trend is not None, "asked of recipes that count events"
+        found = self.trend.find(histories, limit=limit)
+        if found is not None:
+            return found
+        scorer = cast("TrendingScorer", self.model.scorer)
+        return self.model.retrieval.find(scorer.popular(), change=self.newcomer.change, limit=limit)
 
     def rank(
         self,
@@ -227,6 +266,30 @@ class Deployment:
         query = Query(model.scorer.query(history), model.scorer.adjust(history))
         self.cache.put(user_id, recent.last_offset, query)
         return query
+
+
+def _explorer(assignment: Assignment, model: Model) -> Explorer | None:
+    if model.ages is None:
+        return None
+    return make_explorer(
+        model.recipe.exploration,
+        model.ages,
+        assignment.exploration,
+        scores_of=model.scores_of,
+        n_users=len(model.users),
+    )
+
+
+def _live_trend(assignment: Assignment, model: Model) -> LiveTrend | None:
+    if not model.recipe.counts_events:
+        return None
+    return LiveTrend(
+        cast("TrendingScorer", model.scorer),
+        model.items,
+        model.item_ids,
+        dataset_group_arn=assignment.dataset_group_arn,
+        event_type=assignment.event_type,
+    )
 
 
 class DeploymentTable:

@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.artifacts import Artifact, open_artifact
@@ -17,6 +17,7 @@ from common.vocabulary import Vocabulary
 from recipes.arrays import map_arrays
 from recipes.exploration import ItemAges
 from recipes.interface import FloatArray, Histories, History, Recipe, Scorer
+from recipes.next_best_action.score import NextBestActionScorer
 from recipes.registry import recipe as find_recipe
 from recipes.registry import scorer_loader
 from runtime_service.domain.requests import OPERATIONS
@@ -43,6 +44,7 @@ class Model:
         actions: Numbers of the event types that the model knows, as the histories carry them.
         watermark: Offset of the last event that the snapshot contains.
         ages: Of the items; None where the recipe explores nothing.
+        action_ids: Ids of the actions, where the recipe recommends such.
     """
 
     recipe: Recipe
@@ -56,6 +58,7 @@ class Model:
     actions: Mapping[str, int]
     watermark: int
     ages: ItemAges | None = None
+    action_ids: list[str] = field(default_factory=list)
 
     def snapshot_history(self, user: int | None) -> History:
         """Return what a user did until the snapshot, oldest first; nothing for an unknown user."""
@@ -116,11 +119,14 @@ class ModelLoader:
         arrays = map_arrays(
             folder, ("user_vectors", "history_offsets", "history_items", "history_actions", "history_times")
         )
-        items = Vocabulary.load(folder, "items")
+        items, actions = Vocabulary.load(folder, "items"), list[str]()
+        if recipe.recipe_type == "PERSONALIZED_ACTIONS":
+            named = Vocabulary.load(folder, "actions")
+            actions = named.ids(range(len(named)))
         return Model(
             recipe=recipe,
             scorer=scorer,
-            retrieval=open_retrieval(folder, manifest, scorer=scorer, mode=self._index),
+            retrieval=open_retrieval(folder, manifest, scorer=scorer, mode="exact" if actions else self._index),
             items=items,
             item_ids=items.ids(range(len(items))),
             users=Vocabulary.load(folder, "users"),
@@ -134,6 +140,7 @@ class ModelLoader:
             actions={name: number for number, name in enumerate(manifest.event_types, start=1)},
             watermark=manifest.snapshot.event_watermark,
             ages=None if recipe.exploration == "none" else ItemAges.load(folder, n_items=len(items)),
+            action_ids=actions,
         )
 
     @contextmanager
@@ -166,6 +173,9 @@ def _check(model: Model, artifact: Artifact) -> None:
         "history_actions.npy": (len(model.histories.actions), total),
         "history_times.npy": (len(model.histories.times), total),
     }
+    if isinstance(model.scorer, NextBestActionScorer):
+        facts["actions.*.npy"] = (len(model.action_ids), len(model.scorer.actions))
+        facts["action_totals.npy"] = (len(model.scorer.totals), manifest.n_users)
     for name, (got, want) in facts.items():
         if got != want:
             raise CorruptArtifact(f"`{name}`: got {got}, want {want}, as the other files tell")

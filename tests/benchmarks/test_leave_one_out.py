@@ -47,8 +47,16 @@ def test_a_trained_recipe_and_rules_find_what_was_planted(extend):
     assert run_rules(split)["hit_rate_at_10"] >= 0.95
 
 
-@pytest.mark.parametrize("name", RECIPES)
+#: Use cases of domains are custom recipes by another name; the last two types recommend no items.
+ITEM_RECIPES = [
+    name
+    for name, declared in RECIPES.items()
+    if declared.domain is None and declared.recipe_type not in ("USER_SEGMENTATION", "PERSONALIZED_ACTIONS")
+]
+
+
+@pytest.mark.parametrize("name", ITEM_RECIPES)
 def test_nobody_finds_anything_in_noise(name):
-    hyperparameters = QUICK if RECIPES[name].uses_history else {}
+    hyperparameters = {key: value for key, value in QUICK.items() if key in RECIPES[name].config.model_fields}
     found = run_recipe(name, leave_one_out(noise()), hyperparameters=hyperparameters, seed=1)
     assert found["hit_rate_at_10"] <= 0.2

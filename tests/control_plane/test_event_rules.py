@@ -13,6 +13,7 @@ from tests.control_plane.world import INTERACTIONS, PERSONALIZATION, avro, colum
 
 V2 = RECIPES["aws-user-personalization-v2"]
 POPULARITY = RECIPES["aws-popularity-count"]
+TRENDING = RECIPES["aws-trending-now"]
 VALUED = avro("Interactions", column("EVENT_TYPE"), column("EVENT_VALUE", ["null", "float"]))
 
 
@@ -31,8 +32,16 @@ def test_event_type_out_of_range_is_refused(event_type):
 
 
 @pytest.mark.parametrize("recipe", [V2, POPULARITY], ids=lambda recipe: recipe.name)
-def test_every_recipe_takes_a_threshold(recipe):
+def test_recipes_that_learn_take_a_threshold(recipe):
     check_solution(recipe, {"eventValueThreshold": "2.5"}, perform_hpo=False, event_type="buy")
+
+
+def test_recipes_that_count_events_take_no_threshold():
+    check_solution(TRENDING, {}, perform_hpo=False, event_type="buy")
+    with pytest.raises(InvalidInput, match=r"eventValueThreshold`: got '2.5', want none: aws-trending-now counts"):
+        check_solution(TRENDING, {"eventValueThreshold": "2.5"}, perform_hpo=False)
+    with pytest.raises(InvalidInput, match=r"eventsConfig`.*want none"):
+        check_solution(TRENDING, listed(BUY), perform_hpo=False)
 
 
 @pytest.mark.parametrize("value", ["much", "", "nan", "inf", "1" * 257])

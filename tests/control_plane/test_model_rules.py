@@ -34,10 +34,12 @@ NOT_BUILT_CONFIGS = [
 
 
 def test_recipes_that_can_be_trained_are_those_that_are_declared():
-    assert {name for name, recipe in RECIPES.items() if recipe.trainable} == set(DECLARED)
+    assert {name for name, recipe in RECIPES.items() if recipe.trainable} == {
+        name for name, declared in DECLARED.items() if declared.domain is None
+    }
 
 
-@pytest.mark.parametrize("name", sorted(DECLARED))
+@pytest.mark.parametrize("name", sorted(name for name, facts in RECIPES.items() if facts.trainable))
 def test_type_and_hyperparameters_are_those_of_the_declaration(name):
     declared, facts = DECLARED[name], RECIPES[name]
 
@@ -186,3 +188,16 @@ def test_provisioned_requests_are_positive():
     assert check_min_provisioned_tps(None) == 1
     with pytest.raises(InvalidInput, match="minProvisionedTPS"):
         check_min_provisioned_tps(0)
+
+
+def test_recipes_of_segments_have_no_campaigns():
+    with pytest.raises(InvalidInput, match="user segments are made by batch segment jobs"):
+        check_campaign_config({}, RECIPES["aws-item-affinity"], latest=False)
+
+
+def test_use_cases_of_domains_are_for_recommenders_only():
+    arn = RECIPES["aws-vod-top-picks"].arn
+
+    assert described_recipe(arn).domain == "VIDEO_ON_DEMAND"
+    with pytest.raises(InvalidInput, match="is for recommenders of VIDEO_ON_DEMAND only"):
+        trainable_recipe(arn)

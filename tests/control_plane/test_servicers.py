@@ -358,18 +358,29 @@ def test_recipes_that_can_be_trained_are_listed_and_described(grpc_stub):
     described = grpc_stub.control.DescribeRecipe(recipe_pb2.DescribeRecipeRequest(recipe_arn=POPULARITY)).recipe
 
     names = [recipe.name for recipe in listed]
-    assert sorted(names) == sorted(name for name, recipe in RECIPES.items() if recipe.trainable)
-    assert names.index("aws-sims") < names.index("aws-user-personalization-v2"), "the newer recipe comes later"
+    assert sorted(names) == sorted(name for name, recipe in RECIPES.items() if recipe.built)
+    assert [recipe.creation_date_time.seconds for recipe in listed] == sorted(
+        recipe.creation_date_time.seconds for recipe in listed
+    )
     assert [*first.recipes, *second.recipes] == list(listed)
     assert not second.HasField("next_token")
+    assert not listed[0].HasField("domain")
     assert described.feature_transformation_arn == "arn:aws:personalize:::feature-transformation/sims"
     assert described.recipe_type == "POPULAR_ITEMS"
 
 
-def test_recipes_of_domains_are_not_built(grpc_stub):
-    request = recipe_pb2.ListRecipesRequest(domain=common_pb2.DOMAIN_ECOMMERCE)
+def test_recipes_of_a_domain_are_listed_alone_and_described(grpc_stub):
+    request = recipe_pb2.ListRecipesRequest(domain=common_pb2.DOMAIN_VIDEO_ON_DEMAND)
 
-    assert not grpc_stub.control.ListRecipes(request).recipes
+    listed = grpc_stub.control.ListRecipes(request).recipes
+
+    assert [recipe.name for recipe in listed] == [
+        "aws-vod-because-you-watched-x", "aws-vod-more-like-x", "aws-vod-most-popular", "aws-vod-top-picks",
+        "aws-vod-trending-now",
+    ]  # fmt: skip
+    assert {recipe.domain for recipe in listed} == {common_pb2.DOMAIN_VIDEO_ON_DEMAND}
+    described = grpc_stub.control.DescribeRecipe(recipe_pb2.DescribeRecipeRequest(recipe_arn=listed[0].recipe_arn))
+    assert described.recipe.recipe_type == "RELATED_ITEMS"
 
 
 def test_tags_are_kept(grpc_stub):

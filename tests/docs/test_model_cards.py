@@ -9,7 +9,10 @@ from control_plane.domain.recipes import RECIPES as FACTS
 from recipes.registry import RECIPES
 
 CARDS = Path(__file__).resolve().parents[2] / "docs" / "recipes"
-WITH_TABLE = ["aws-user-personalization-v2", "aws-user-personalization", "aws-hrnn", "aws-hrnn-coldstart"]
+WITH_TABLE = [
+    "aws-hrnn", "aws-hrnn-coldstart", "aws-item-affinity", "aws-item-attribute-affinity", "aws-next-best-action",
+    "aws-trending-now", "aws-user-personalization", "aws-user-personalization-v2",
+]  # fmt: skip
 
 
 def rows(name):

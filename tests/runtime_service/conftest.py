@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from runtime_service.history.lmdb import prepare_history
-from tests.runtime_service.world import PERSONAL, POPULAR, RANKING, RELATED, fit, local_store, publish
+from tests.runtime_service.world import PERSONAL, POPULAR, RANKING, RELATED, fit, fit_actions, local_store, publish
 
 
 @pytest.fixture(scope="package")
@@ -39,6 +39,7 @@ def shelf(tmp_path_factory, personal, popular, ranking, related):
     publish(store, "artifacts/popular", popular)
     publish(store, "artifacts/ranking", ranking)
     publish(store, "artifacts/related", related)
+    publish(store, "artifacts/actions", fit_actions())
     return store
 
 

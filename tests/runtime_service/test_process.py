@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from common.testing import wait_until
 from protos.tailorbird.runtime.v1.runtime_service_pb2 import GetRecommendationsRequest
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceStub
 from tests.runtime_service.peers import READY, running_peers
-from tests.runtime_service.world import N_ITEMS, assignment, campaign, item, user
+from tests.runtime_service.world import N_ITEMS, assignment, campaign, fit, item, publish, user
 
 WORKERS = 2
 
@@ -121,6 +122,12 @@ def runtime(tmp_path, peers, shelf):
         yield made
 
 
+@pytest.fixture
+def trending_shelf(shelf):
+    publish(shelf, "artifacts/trending", fit("aws-trending-now"))
+    return shelf
+
+
 def test_both_workers_answer_an_event_changes_the_list_and_sigterm_ends_all(runtime, peers):
     wait_until(lambda: peers.board.state("d-1", runtimes=WORKERS))
     assert peers.board.state("d-1", runtimes=WORKERS).phase == READY
@@ -137,6 +144,17 @@ def test_both_workers_answer_an_event_changes_the_list_and_sigterm_ends_all(runt
     assert runtime.stop() == 0
     assert [child for child in children if child.is_running()] == []
     assert '"event": "stopped"' in runtime.log()
+
+
+def test_events_trend_at_every_worker_within_seconds(runtime, peers, trending_shelf):
+    peers.board.assign(assignment("trends", deployment="d-3", location="artifacts/trending"))
+    wait_until(lambda: peers.board.state("d-3", runtimes=WORKERS))
+    assert "brand-new" not in runtime.recommend(None, "trends")
+
+    for number in range(30):
+        peers.log.send(f"visitor-{number}", "brand-new", millis=int(time.time() * 1000))
+
+    wait_until(lambda: all(runtime.recommend(None, "trends")[0] == "brand-new" for _ in range(20)))
 
 
 def test_parent_has_one_thread(runtime):

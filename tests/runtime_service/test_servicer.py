@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 import pytest
 
-from common.errors import InvalidInput, OperationUnavailable, PermissionDenied, ResourceNotFound, Unauthenticated
+from common.errors import InvalidInput, PermissionDenied, ResourceNotFound, Unauthenticated
 from common.operations import built_operations
 from common.rpc import AioRpcServer, CallGate, from_rpc_error
 from common.testing import make_keys
@@ -60,7 +60,7 @@ def histories(history_files):
 @pytest.fixture(scope="module")
 def grpc_servicer(shelf, histories, tmp_path_factory):
     loader, table = ModelLoader(shelf, cache=tmp_path_factory.mktemp("cache"), index="exact"), DeploymentTable()
-    artifacts = {"films": "personal", "hits": "popular", "ranked": "ranking", "alike": "related"}
+    artifacts = {"films": "personal", "hits": "popular", "ranked": "ranking", "alike": "related", "acts": "actions"}
     for name, artifact in artifacts.items():
         made = assignment(name, location=f"artifacts/{artifact}")
         table.serve(Deployment.make(made, loader.load(made.artifact_location), cache_users=10))
@@ -278,23 +278,8 @@ def test_recommender_is_refused_without_a_campaign_too(refused):
     assert refused(None, recommender_arn="arn", user_id="u").message.startswith("`recommenderArn`: got a value")
 
 
-@pytest.mark.parametrize("operation", [name for name, built in built_operations(RUNTIME_SERVICER).items() if not built])
-def test_operations_that_are_not_built_say_so(grpc_stub, operation):
-    request = getattr(messages, f"{operation}Request")()
-
-    with pytest.raises(grpc.RpcError) as caught:
-        getattr(grpc_stub, operation)(request, metadata=as_role("client"), timeout=10)
-
-    error = from_rpc_error(caught.value)
-    assert isinstance(error, OperationUnavailable)
-    assert error.metadata == {"operation": operation}
-
-
-def test_recommendations_and_rankings_are_built():
-    built = built_operations(RUNTIME_SERVICER)
-
-    assert built["GetRecommendations"]
-    assert built["GetPersonalizedRanking"]
+def test_all_operations_are_built():
+    assert all(built_operations(RUNTIME_SERVICER).values())
 
 
 def test_all_items_of_the_catalogue_are_ranked_as_they_are_recommended(recommend, rank):
@@ -493,3 +478,44 @@ def test_a_recipe_that_does_not_learn_from_context_takes_none(refused):
 )
 def test_malformed_contexts_are_refused(refused, context, told):
     assert refused(user_id=user(0), context=context).message.startswith(told)
+
+
+@pytest.fixture
+def act(grpc_stub):
+    def ask(**members):
+        request = messages.GetActionRecommendationsRequest(**{"campaign_arn": campaign("acts"), **members})
+        return grpc_stub.GetActionRecommendations(request, metadata=as_role("client"), timeout=10)
+
+    return ask
+
+
+def test_actions_are_recommended_with_how_likely_they_are_taken(act):
+    lower, upper = (
+        {found.action_id: found.score for found in act(user_id=user(number)).action_list} for number in (4, 5)
+    )
+    assert set(lower) == {"lower", "upper"} | {"never"}
+    assert lower["lower"] > 0.5 > lower["upper"]
+    assert upper["upper"] > 0.5 > upper["lower"]
+    assert lower["never"] == 0.0  # nobody took it, so it is not trained
+
+
+def test_actions_come_best_first_and_as_many_as_wanted(act):
+    answer = act(user_id=user(5), num_results=2)
+    assert [found.action_id for found in answer.action_list] == ["upper", "lower"]
+    assert answer.recommendation_id.startswith("RID-")
+    assert not act(user_id=user(5), num_results=0).action_list
+    assert len(act(user_id="nobody").action_list) == 3
+
+
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        ({"user_id": "u", "num_results": 101}, "want an integer from 0 to 100"),
+        ({}, "`userId`"),
+        ({"user_id": "u", "filter_arn": "f"}, "this part of GetActionRecommendations is not built yet"),
+        ({"user_id": "u", "campaign_arn": campaign("films")}, "call GetRecommendations"),
+    ],
+)
+def test_requests_for_actions_that_are_wrong_are_refused(act, members, told):
+    with pytest.raises(grpc.RpcError, match=told):
+        act(**members)

@@ -232,9 +232,9 @@ def test_event_types_that_the_manifest_does_not_name_are_a_corrupt_artifact(stor
 
 
 def test_unknown_recipe_is_refused(store, tmp_path, popular):
-    publish(store, "artifacts/one", popular, recipe="aws-next-best-action")
+    publish(store, "artifacts/one", popular, recipe="aws-miracle")
 
-    with pytest.raises(ResourceNotFound, match="`recipe`: got 'aws-next-best-action'"):
+    with pytest.raises(ResourceNotFound, match="`recipe`: got 'aws-miracle'"):
         loader(store, tmp_path).load("artifacts/one")
 
 

@@ -19,6 +19,10 @@ from recipes.arrays import save_arrays
 from recipes.exploration import ItemAges
 from recipes.index import build_annoy, calibrate
 from recipes.interface import Interactions, Scorer, TrainingData
+from recipes.next_best_action.config import NextBestActionConfig
+from recipes.next_best_action.data import ActionData, ActionEvents
+from recipes.next_best_action.data import Actions as DataActions
+from recipes.next_best_action.fit import NextBestActionFitter
 from recipes.registry import fitter, recipe
 from runtime_service.serving.deployments import Assignment
 
@@ -26,6 +30,7 @@ PERSONAL = "aws-user-personalization-v2"
 POPULAR = "aws-popularity-count"
 RANKING = "aws-personalized-ranking-v2"
 RELATED = "aws-sims"
+ACTIONS = "aws-next-best-action"
 GROUP = "arn:aws:personalize:us-east-1:000000000000:dataset-group/films"
 N_USERS, N_ITEMS = 60, 40
 #: What users do, and the number that histories carry for the first.
@@ -67,6 +72,7 @@ class Fitted:
     name: str
     scorer: Scorer
     data: TrainingData
+    actions: tuple[str, ...] = ()
 
 
 def fit(name: str) -> Fitted:
@@ -77,6 +83,20 @@ def fit(name: str) -> Fitted:
     return Fitted(name, fitter(declared)(config, seed=5).fit(data), data)
 
 
+def fit_actions() -> Fitted:
+    """Let users with even numbers take `lower` and the others `upper`, and all of them leave `never`."""
+    data, users = two_tastes(), np.arange(N_USERS)
+    # Twice each, so that there are enough; nobody is shown anything after it.
+    user = np.tile(users, 6)
+    action = np.repeat([0, 1, 2], 2 * N_USERS)
+    taken = (action < 2) & (user % 2 == action)
+    when = np.repeat(np.arange(1000, 1006), N_USERS)
+    events = ActionEvents.sort(user, action=action, taken=taken, timestamp=when)
+    rules = DataActions(np.zeros(3, np.float32), np.full(3, -1), np.zeros(3, np.int64))
+    made = NextBestActionFitter(NextBestActionConfig(), seed=5).fit(ActionData(data, rules, events))
+    return Fitted(ACTIONS, made, data, ("lower", "upper", "never"))
+
+
 def write_files(folder: Path, fitted: Fitted) -> ArtifactManifest:
     """Write all files of an artifact, and return its manifest for publication."""
     scorer, histories = fitted.scorer, fitted.data.histories()
@@ -85,6 +105,8 @@ def write_files(folder: Path, fitted: Fitted) -> ArtifactManifest:
         ItemAges.of(fitted.data, np.zeros(N_ITEMS, np.int64)).save(folder)
     Vocabulary.build([item(index) for index in range(N_ITEMS)]).save(folder, "items")
     Vocabulary.build([user(index) for index in range(N_USERS)]).save(folder, "users")
+    if fitted.actions:
+        Vocabulary.build(fitted.actions).save(folder, "actions")
     queries = scorer.queries(histories)
     save_arrays(
         folder,

@@ -208,7 +208,7 @@ def test_data_need_not_tell_event_types():
         schema=interactions_frame_schema(plain),
     )
 
-    assert chosen(rows, schema=plain).rows() == [("u1", "i1", 5, None)]
+    assert chosen(rows, schema=plain).rows() == [("u1", "i1", 5, None, None)]
     assert chosen(rows, schema=plain, event_type="watch").is_empty()
 
 
@@ -238,3 +238,15 @@ def test_a_snapshot_knows_the_last_event_that_it_contains(place, order):
     place.table().append(interactions(event(41, "u1", "i1")), app_id=columns.EVENTS_APP_ID, number=41)
     snapshot = freeze(place.store, place.tables("INTERACTIONS", "USERS"))
     assert (snapshot.event_watermark, [table.version for table in snapshot.tables]) == (41, [1])
+
+
+def test_streamed_interactions_are_told_from_imported_ones(place, order):
+    place.write("a.csv", *walks())
+    place.bring("s3://films/a.csv")
+    sent = {**event(7, "u000", "i000"), "TIMESTAMP": 1}
+    place.table().append(interactions(sent).select(place.rows().columns))
+
+    rows = load(place.store, order("INTERACTIONS")).data.interactions
+
+    assert rows.streamed.nonzero()[0].tolist() == [0]
+    assert rows.timestamp[0] == 1

@@ -12,10 +12,12 @@ import psutil
 import pytest
 
 from common.artifacts import open_artifact
-from common.errors import InvalidInput, ResourceNotFound, Unavailable
+from common.errors import InvalidInput, OperationUnavailable, ResourceNotFound, Unavailable
 from common.testing import wait_until
 from common.vocabulary import Vocabulary
 from protos.tailorbird.internal.v1 import jobs_pb2
+from recipes.registry import recipe as find_recipe
+from recipes.segments.score import load_segments
 from runtime_service.serving.model import ModelLoader
 from tests.trainer.place import HEADERS, Place, walks
 from trainer.worker import Unwatched
@@ -68,16 +70,19 @@ def filled(place):
         ("aws-hrnn-coldstart", QUICK_HRNN),
         ("aws-sims", "{}"),
         ("aws-similar-items", "{}"),
+        ("aws-trending-now", "{}"),
     ],
 )
 def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, config):
     result = train(filled, recipe, solution_config_json=config)
+    own = set(find_recipe(recipe).fit_metrics)
 
     artifact = opened(filled)
     manifest = artifact.manifest
-    assert set(result.metrics) == set(manifest.metrics) == KEYS
+    assert set(result.metrics) == set(manifest.metrics) == KEYS | own
     assert all(value == round(value, 4) for value in result.metrics.values())
-    assert {item.name: set(item.metrics) for item in manifest.baselines} == {"popularity": KEYS, "sequence-rules": KEYS}
+    baselines = {"popularity": KEYS | own, "sequence-rules": KEYS}
+    assert {item.name: set(item.metrics) for item in manifest.baselines} == baselines
     assert result.artifact_bytes == sum(path.stat().st_size for path in artifact.folder.iterdir())
     assert 0 < result.training_hours < 0.2
     assert (manifest.n_items, manifest.n_users, manifest.snapshot.tables[0].version) == (40, 60, 0)
@@ -100,6 +105,81 @@ def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, confi
     np.testing.assert_allclose(
         model.user_vectors[user], model.scorer.query(model.histories.of(user)), rtol=1e-4, atol=1e-5
     )
+
+
+def shop(users: int = 60) -> list[str]:
+    """Return lines of a shop: everybody views twenty items and buys two of them, in events of any spelling."""
+    lines = []
+    for user in range(users):
+        for step in range(20):
+            when, item = 1_700_000_000 + user * 1000 + step, (user + step) % 40
+            lines.append(f"u{user:03},i{item:03},{when},{('View', 'view', 'VIEW')[step % 3]},")
+            if step < 2:
+                lines.append(f"u{user:03},i{item:03},{when + 500},purchase,")
+    return lines
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "aws-ecomm-popular-items-by-views",
+        "aws-ecomm-customers-who-viewed-x-also-viewed",
+    ],
+)
+def test_use_cases_learn_from_their_event_type_in_any_case(place, recipe):
+    place.write("a.csv", *shop())
+    place.bring("s3://films/a.csv")
+
+    assert set(train(place, recipe).metrics) >= KEYS
+
+    assert set(opened(place).manifest.event_types) == {"View", "view", "VIEW"}
+
+
+@pytest.mark.parametrize("recipe", ["aws-ecomm-popular-items-by-purchases", "aws-ecomm-frequently-bought-together"])
+def test_use_cases_want_a_thousand_of_their_events(place, recipe):
+    place.write("a.csv", *shop())
+    place.bring("s3://films/a.csv")
+    with pytest.raises(
+        InvalidInput,
+        match=r"Dataset has fewer than 1000 interactions after filtering by event type: Purchase\. It has 120",
+    ):
+        train(place, recipe)
+
+
+def test_more_like_x_wants_items(filled):
+    with pytest.raises(InvalidInput, match="aws-vod-more-like-x needs items"):
+        train(filled, "aws-vod-more-like-x")
+
+
+@pytest.mark.parametrize("recipe", ["aws-vod-most-popular", "aws-vod-because-you-watched-x", "aws-vod-trending-now"])
+def test_a_runtime_opens_what_a_use_case_comes_to(filled, recipe):
+    train(filled, recipe)
+
+    model = ModelLoader(filled.store, cache=filled.root / "cache", index="exact").load("artifacts/films-1")
+
+    assert (model.recipe.name, model.recipe.returns_scores) == (recipe, False)
+
+
+def test_segments_are_measured_and_made_from_the_artifact(filled):
+    result = train(
+        filled, "aws-item-affinity", solution_config_json='{"algorithmHyperParameters": {"hidden_dimension": "32"}}'
+    )
+
+    artifact = opened(filled)
+    keys = {"coverage", "hits_at_1_percent", "recall_at_1_percent"}
+    assert set(result.metrics) == keys
+    assert {item.name: set(item.metrics) for item in artifact.manifest.baselines} == {"active-users": keys}
+    assert artifact.manifest.dimensions == 32
+    segment = load_segments(artifact.folder).segment("i007", 10)
+    assert len(set(segment)) == 10
+    assert set(segment) <= {f"u{user:03}" for user in range(60)}
+    with pytest.raises(OperationUnavailable, match="of type USER_SEGMENTATION"):
+        ModelLoader(filled.store, cache=filled.root / "cache", index="auto").load("artifacts/films-1")
+
+
+def test_segments_by_attributes_want_items(filled):
+    with pytest.raises(InvalidInput, match="got no column to find users by"):
+        train(filled, "aws-item-attribute-affinity")
 
 
 def test_an_attempt_after_a_publication_answers_with_it(filled):

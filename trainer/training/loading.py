@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from common import columns
 from common.avro import AvroSchema
-from common.errors import invalid
+from common.errors import InvalidInput, invalid
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
@@ -68,9 +68,11 @@ def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | Non
     table = order.table("INTERACTIONS")
     assert table is not None, "an order without interactions is never written"
     stored = _read(store, table)
-    _check_event_types(stored, order)
+    declared = find_recipe(order.recipe)
+    if declared.event_type is None:
+        _check_event_types(stored, order)
     schema = AvroSchema.parse(table.avro_schema)
-    situation = context_fields(schema) if find_recipe(order.recipe).uses_context else []
+    situation = context_fields(schema) if declared.uses_context else []
     rows = select_interactions(
         stored,
         schema,
@@ -79,12 +81,21 @@ def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | Non
         events=order.events,
         extra=[field.name for field in situation],
     )
+    if declared.event_type is not None:
+        kind = pl.col(columns.EVENT_TYPE).str.to_lowercase()
+        rows = rows.filter(kind == declared.event_type.lower())
+    if declared.needs_items and order.table("ITEMS") is None:
+        raise InvalidInput(f"Create failed. {declared.name} needs items: import an Items dataset.")
     per_user = rows.group_by(columns.USER_ID).len()["len"]
     check_sufficient(
         interactions=len(rows),
         users=len(per_user),
         users_with_two=int((per_user >= 2).sum()),
-        filters=told_filters(event_type=order.event_type, threshold=order.event_value_threshold, events=order.events),
+        filters=told_filters(
+            event_type=order.event_type or declared.event_type,
+            threshold=order.event_value_threshold,
+            events=order.events,
+        ),
     )
     catalogue = order.table("ITEMS")
     listed = _read(store, catalogue)[columns.ITEM_ID] if catalogue is not None else rows[columns.ITEM_ID].head(0)
@@ -92,8 +103,15 @@ def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | Non
     users = rows[columns.USER_ID].unique().sort()
     event_types, actions = number_event_types(rows[columns.EVENT_TYPE], known=event_types)
     owners, times = _indexes(rows[columns.USER_ID], users), rows[columns.TIMESTAMP].to_numpy()
+    interactions = Interactions.sort(
+        owners,
+        item=_indexes(rows[columns.ITEM_ID], items),
+        timestamp=times,
+        action=actions,
+        streamed=rows[columns.LOG_OFFSET].is_not_null().to_numpy(),
+    )
     data = TrainingData(
-        Interactions.sort(owners, item=_indexes(rows[columns.ITEM_ID], items), timestamp=times, action=actions),
+        interactions,
         n_users=len(users),
         n_items=len(items),
         event_types=event_types,
@@ -150,8 +168,8 @@ def select_interactions(
         extra: Further columns that are wanted.
 
     Returns:
-        USER_ID, ITEM_ID, TIMESTAMP, EVENT_TYPE and those that are wanted, in an order that depends on nothing but the
-        rows.
+        USER_ID, ITEM_ID, TIMESTAMP, EVENT_TYPE, LOG_OFFSET and those that are wanted, in an order that depends on
+        nothing but the rows.
     """
     if columns.EVENT_TYPE not in rows.columns:
         rows = rows.with_columns(pl.lit(None, pl.String).alias(columns.EVENT_TYPE))
@@ -170,7 +188,7 @@ def select_interactions(
     # a hash, because any order of the ids would be a pattern that models learn and evaluations reward.
     shuffled = pl.struct(columns.USER_ID, columns.ITEM_ID, columns.EVENT_TYPE).hash(seed=1)
     return counted.sort(columns.TIMESTAMP, columns.LOG_OFFSET, shuffled, nulls_last=False).select(
-        columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP, columns.EVENT_TYPE, *extra
+        columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP, columns.EVENT_TYPE, columns.LOG_OFFSET, *extra
     )
 
 

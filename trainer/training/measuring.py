@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,21 @@ from recipes.evaluation.exam import Exam, Measured, Measurement
 from recipes.evaluation.metrics import UserValues, published
 from recipes.evaluation.ranking import CatalogueScores, by_scorer, top_items
 from recipes.evaluation.split import Split
+from recipes.interface import Recipe
 from recipes.objective import average_rewards
 from recipes.popularity.config import PopularityConfig
 from recipes.popularity.fit import PopularityFitter
 from recipes.rules import SequenceRules
 from trainer.training.predecessor import PredecessorValues
 
-__all__ = ["comparison", "evaluation", "measure_baselines", "personalize_metrics", "rewards_metric"]
+__all__ = [
+    "add_fit_metrics",
+    "comparison",
+    "evaluation",
+    "measure_baselines",
+    "personalize_metrics",
+    "rewards_metric",
+]
 
 #: Recommendations among which the most rewarding are looked for: as many as one request can ask for.
 _LONG_LIST = 500
@@ -63,6 +71,18 @@ def rewards_metric(scores: CatalogueScores, split: Split, rewards: NDArray[np.fl
     lists = top_items(scores, n_items=len(rewards), histories=split.histories, limit=_LONG_LIST)
     hidden = [split.relevant.of(row).items for row in range(len(lists))]
     return published({"average_rewards_at_k": average_rewards(lists, hidden, rewards)})
+
+
+def add_fit_metrics(
+    declared: Recipe,
+    report: Mapping[str, float],
+    *,
+    metrics: dict[str, float],
+    baselines: Mapping[str, dict[str, float]],
+) -> None:
+    """Add what the fitter has measured itself on data that it hid: to the metrics, and to those of popularity."""
+    metrics |= published({name: report[name] for name in declared.fit_metrics})
+    baselines["popularity"].update(published({name: report[f"popularity_{name}"] for name in declared.fit_metrics}))
 
 
 def evaluation(exam: Exam, model: Measured, baselines: dict[str, Measured], *, seed: int) -> evaluation_pb2.Evaluation:

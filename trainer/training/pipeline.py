@@ -6,9 +6,6 @@ everybody's data, to be served. The first is kept too, beside the artifact, for 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,58 +14,38 @@ import numpy as np
 from google.protobuf import json_format
 
 from common.storage import Store, open_store
-from recipes.arrays import save_arrays
 from recipes.evaluation.exam import Exam
 from recipes.evaluation.items import describe_items
 from recipes.evaluation.ranking import by_scorer, situated_queries
 from recipes.evaluation.split import Split, hold_out_lowest
-from recipes.exploration import ItemAges
 from recipes.index import IndexCalibration, build_annoy, calibrate
-from recipes.interface import FitProgress, Histories, Recipe, Scorer
+from recipes.interface import FitProgress, Histories, Scorer
 from recipes.registry import fitter as find_fitter
 from recipes.registry import recipe as find_recipe
 from trainer.domain.sufficiency import check_times
+from trainer.training.actions import train_actions
 from trainer.training.favouring import favour, save_biases
 from trainer.training.loading import LoadedData, load
-from trainer.training.measuring import comparison, evaluation, measure_baselines, personalize_metrics, rewards_metric
+from trainer.training.measuring import (
+    add_fit_metrics,
+    comparison,
+    evaluation,
+    measure_baselines,
+    personalize_metrics,
+    rewards_metric,
+)
 from trainer.training.order import ARTIFACT, MEASURED_MODEL, Measurement, TrainingOrder, TrainingResult
+from trainer.training.packing import pack
 from trainer.training.predecessor import measure_predecessor
+from trainer.training.segments import train_segments
 from trainer.training.situations import first_hidden
+from trainer.training.stages import EXTEND, FIT, Part, Stages
 
-__all__ = ["INDEX_FILE", "Stages", "index_model", "pack", "told_measurements", "train"]
+__all__ = ["INDEX_FILE", "index_model", "told_measurements", "train"]
 
 INDEX_FILE = "index.ann"
 #: Users whose vectors an index is calibrated with.
 _CALIBRATION_USERS = 256
-#: Shares of the whole that the parts of a training take, roughly.
-_FIT, _EXTEND = (0.05, 0.75), (0.8, 0.95)
-
-
-class Stages:
-    """Times the stages."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a block."""
-        began = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - began, 3)
-
-
-class _Part:
-    """Reports of a part as reports of the whole; `span` says which part of the whole it is."""
-
-    def __init__(self, progress: FitProgress) -> None:
-        self._progress = progress
-        self.span = _FIT
-
-    def __call__(self, *, fraction: float, stage: str, metrics: Mapping[str, float]) -> None:
-        """Take a report of the part."""
-        begin, end = self.span
-        self._progress(fraction=begin + (end - begin) * fraction, stage=stage, metrics=metrics)
 
 
 def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> TrainingResult:
@@ -79,7 +56,7 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
         ResourceNotFound: The recipe is not built, or a table was deleted.
         Unavailable: The store cannot be reached.
     """
-    stages, part = Stages(), _Part(progress)
+    stages, part = Stages(), Part(progress)
     declared = find_recipe(order.recipe)
     config = declared.config.from_hyperparameters(order.hyperparameters)
     progress(fraction=0.0, stage="loading data", metrics={})
@@ -88,19 +65,25 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
         loaded = load(store, order)
         times = loaded.data.interactions.timestamp
         check_times(first=int(times.min()), last=int(times.max()), recipe_type=declared.recipe_type)
+    if declared.recipe_type == "PERSONALIZED_ACTIONS":
+        return train_actions(order, loaded, folder / ARTIFACT, store=store, stages=stages, progress=progress)
+    if declared.recipe_type == "USER_SEGMENTATION":
+        return train_segments(order, loaded, folder / ARTIFACT, stages=stages, progress=progress)
+    with stages.stage("split"):
         keys = loaded.users.keys()
         split = hold_out_lowest(loaded.data, keys=keys)
     model = find_fitter(declared)(config, seed=order.seed, progress=part)
     with stages.stage("fit"):
         fitted, _ = favour(model.fit(split.training), loaded, order)
-    progress(fraction=_FIT[1], stage="evaluating", metrics=model.report)
+    progress(fraction=FIT[1], stage="evaluating", metrics=model.report)
     with stages.stage("evaluate"):
         measured = _evaluate(fitted, split, store=store, loaded=loaded, order=order, folder=folder)
+        add_fit_metrics(declared, model.report, metrics=measured.metrics, baselines=measured.baselines)
         _keep(fitted, loaded, folder / MEASURED_MODEL)
-    part.span = _EXTEND
+    part.span = EXTEND
     with stages.stage("extend"):
         scorer, biases = favour(model.extend(loaded.data), loaded, order)
-    progress(fraction=_EXTEND[1], stage="indexing", metrics={})
+    progress(fraction=EXTEND[1], stage="indexing", metrics={})
     artifact = folder / ARTIFACT
     artifact.mkdir()
     with stages.stage("index"):
@@ -180,24 +163,4 @@ def told_measurements(calibration: IndexCalibration) -> tuple[Measurement, ...]:
             index=item.index, search_k=item.search_k, recall_at_25=item.recall_at_25, micros=round(item.micros, 1)
         )
         for item in calibration.measurements
-    )
-
-
-def pack(scorer: Scorer, declared: Recipe, loaded: LoadedData, folder: Path) -> None:
-    """Write what a runtime reads beside the index."""
-    histories = loaded.data.histories().newest(declared.max_history)
-    scorer.save(folder)
-    if declared.exploration != "none":
-        ItemAges.of(loaded.data, loaded.shown).save(folder)
-    loaded.items.save(folder, "items")
-    loaded.users.save(folder, "users")
-    save_arrays(
-        folder,
-        {
-            "user_vectors": scorer.queries(histories),
-            "history_offsets": histories.offsets,
-            "history_items": histories.items,
-            "history_actions": histories.actions,
-            "history_times": histories.times,
-        },
     )

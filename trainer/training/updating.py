@@ -22,7 +22,9 @@ from recipes.registry import scorer_loader
 from trainer.training.favouring import favour, save_biases, unfavour
 from trainer.training.loading import load
 from trainer.training.order import ARTIFACT, TrainingOrder, TrainingResult
-from trainer.training.pipeline import INDEX_FILE, Stages, index_model, pack, told_measurements
+from trainer.training.packing import pack
+from trainer.training.pipeline import INDEX_FILE, index_model, told_measurements
+from trainer.training.stages import Stages
 
 __all__ = ["update"]
 

@@ -1,0 +1,1 @@
+"""User segments: which users an item, or all items of an attribute, will find; the only recipes that rank users."""

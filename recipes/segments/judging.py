@@ -1,0 +1,124 @@
+"""Personalize's metrics of user segments: how many of the right users are in the first hundredth, for each query.
+
+Of each user the oldest four fifths of the interactions are learnt from; the right users of an item, or of an attribute,
+are those with one of the other interactions with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import invalid
+from recipes.interface import FloatArray, Histories, ItemIndexes, TrainingData
+from recipes.segments.attributes import Attributes
+from recipes.segments.factors import Pairs
+from recipes.selection import best
+
+__all__ = ["Question", "SegmentSplit", "ask_for_attributes", "ask_for_items", "hold_out_newest", "judge", "sample"]
+
+_SHARE: Final = 0.2
+
+
+class Question(NamedTuple):
+    """A query and its answer.
+
+    Attributes:
+        items: int32 [k], the item, or those of the attribute.
+        users: int32 [m], the right users, at least one.
+    """
+
+    items: ItemIndexes
+    users: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSplit:
+    """What may be learnt from, and what users did afterwards.
+
+    Attributes:
+        training: The oldest interactions of each user.
+        hidden: The newest of each user, none for users with few.
+    """
+
+    training: TrainingData
+    hidden: Histories
+
+
+def hold_out_newest(data: TrainingData) -> SegmentSplit:
+    """Hide the newest fifth of each user's interactions, rounded down; where that is nothing at all, the newest one.
+
+    Raises:
+        InvalidInput: No user has two interactions.
+    """
+    histories = data.histories()
+    lengths = histories.lengths()
+    hidden = np.floor(lengths * _SHARE).astype(np.int64)
+    if not hidden.any():
+        hidden = (lengths >= 2).astype(np.int64)
+    if not hidden.any():
+        raise invalid("interactions", got="no user with two", want="users with at least 2 interactions")
+    newest = np.arange(len(histories.items)) >= np.repeat(histories.offsets[1:] - hidden, lengths)
+    return SegmentSplit(data.where(~newest), histories.where(newest))
+
+
+def ask_for_items(split: SegmentSplit) -> list[Question]:
+    """Ask for each item that was used in the hidden interactions."""
+    by_item = Pairs.of_histories(split.hidden, n_items=split.training.n_items).transposed()
+    return [
+        Question(np.array([item], np.int32), by_item.columns[by_item.offsets[item] : by_item.offsets[item + 1]])
+        for item in np.flatnonzero(by_item.lengths())
+    ]
+
+
+def ask_for_attributes(split: SegmentSplit, attributes: Attributes) -> list[Question]:
+    """Ask for each category of which an item was used in the hidden interactions."""
+    by_item = Pairs.of_histories(split.hidden, n_items=split.training.n_items).transposed()
+    found = []
+    for items in attributes.all():
+        spans = [by_item.columns[by_item.offsets[item] : by_item.offsets[item + 1]] for item in items]
+        users = np.unique(np.concatenate([np.empty(0, np.int32), *spans]))
+        if len(users):
+            found.append(Question(items, users))
+    return found
+
+
+def sample(questions: Sequence[Question], limit: int, *, seed: int) -> list[Question]:
+    """Draw so many questions, or take all."""
+    if len(questions) <= limit:
+        return list(questions)
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(questions))[:limit])
+    return [questions[place] for place in chosen]
+
+
+def judge(
+    questions: Sequence[Question], scores: Callable[[Question], FloatArray], *, n_users: int
+) -> Mapping[str, float]:
+    """Measure a way to score users.
+
+    Args:
+        questions: At least one.
+        scores: Scores all users for a question: float32 [n_users], -inf for those that are left out.
+        n_users: Of the data.
+
+    Returns:
+        `coverage`, `hits_at_1_percent` and `recall_at_1_percent`.
+    """
+    size, hits, recall, listed = max(1, round(n_users / 100)), 0.0, 0.0, np.zeros(n_users, bool)
+    for question in questions:
+        of_users = scores(question)
+        chosen = best(of_users, size)
+        chosen = chosen[np.isfinite(of_users[chosen])]
+        found = int(np.isin(chosen, question.users).sum())
+        hits += found
+        recall += found / len(question.users)
+        listed[chosen] = True
+    return {
+        "coverage": float(listed.mean()),
+        "hits_at_1_percent": hits / len(questions),
+        "recall_at_1_percent": recall / len(questions),
+    }

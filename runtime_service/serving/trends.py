@@ -1,0 +1,118 @@
+"""The list of a campaign that ranks by what everybody did a moment ago: counted by the tail, put into order here.
+
+A request that finds the list older than a pause makes it anew: it reads the counters that changed and scores all items.
+The pause is long beside the work, whatever the size of the catalogue.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.vocabulary import Vocabulary
+from recipes.interface import ItemIndexes
+from recipes.selection import best
+from recipes.trending.score import TrendingScorer
+from runtime_service.domain.requests import MAX_RESULTS
+from runtime_service.history import BucketCounts, HistoryReader
+from runtime_service.serving.ranked import Ranked
+
+__all__ = ["LiveTrend"]
+
+#: Seconds that a list is good for at least, and how many times as long as making it took.
+_PAUSE_SECONDS, _PAUSE_FACTOR = 2.0, 20.0
+
+
+class _Bucket(NamedTuple):
+    last_offset: int
+    items: ItemIndexes
+    counts: NDArray[np.int32]
+
+
+class LiveTrend:
+    """What trends now, to a campaign; used by one thread.
+
+    Args:
+        scorer: Of the artifact.
+        items: Ids and indexes of the catalogue; what was sent of other items gets indexes behind them.
+        item_ids: The same ids as a list.
+        dataset_group_arn: Whose events count.
+        event_type: The only type that counts; None for all.
+        now: Tells the present moment in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        scorer: TrendingScorer,
+        items: Vocabulary,
+        item_ids: list[str],
+        *,
+        dataset_group_arn: str,
+        event_type: str | None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.item_ids: Final = list(item_ids)
+        self._scorer = scorer
+        self._items = items
+        self._group = dataset_group_arn
+        self._event_type = event_type
+        self._now = now
+        self._newer: dict[str, int] = {}
+        self._buckets: dict[int, _Bucket] = {}
+        self._ranked: Ranked | None = None
+        self._good_until = 0.0
+
+    def find(self, reader: HistoryReader, *, limit: int) -> Ranked | None:
+        """Return the items that rise most, at most 500; None when nothing happened lately.
+
+        Args:
+            reader: Has the counts; the same at each call.
+            limit: Items wanted.
+        """
+        now = self._now()
+        if not now < self._good_until:
+            began = time.perf_counter()
+            self._ranked = self._rank(reader, now)
+            self._good_until = now + max(_PAUSE_SECONDS, _PAUSE_FACTOR * (time.perf_counter() - began))
+        ranked = self._ranked
+        return None if ranked is None else Ranked(ranked.items[:limit], ranked.scores[:limit])
+
+    def _rank(self, reader: HistoryReader, now: float) -> Ranked | None:
+        known = {bucket: read.last_offset for bucket, read in self._buckets.items()}
+        found = reader.counts(self._group, first_bucket=self._scorer.first_bucket(now), known=known)
+        self._buckets = {counts.bucket: self._to_bucket(counts) for counts in found}
+        read = self._buckets.values()
+        scores = self._scorer.trend(
+            np.repeat(np.array(list(self._buckets), np.int64), [len(bucket.items) for bucket in read]),
+            np.concatenate([np.empty(0, np.int32), *(bucket.items for bucket in read)]),
+            np.concatenate([np.empty(0, np.int32), *(bucket.counts for bucket in read)]),
+            n_items=len(self.item_ids),
+            now=now,
+        )
+        if scores is None:
+            return None
+        items = best(scores, MAX_RESULTS)
+        return Ranked(items, scores[items])
+
+    def _to_bucket(self, counts: BucketCounts) -> _Bucket:
+        if counts.counters is None:
+            return self._buckets[counts.bucket]
+        wanted = [one for one in counts.counters if self._event_type in (None, one.event_type)]
+        return _Bucket(
+            counts.last_offset,
+            np.array([self._index(one.item_id) for one in wanted], np.int32),
+            np.array([one.count for one in wanted], np.int32),
+        )
+
+    def _index(self, item_id: str) -> int:
+        index = self._items.index(item_id)
+        if index is None:
+            index = self._newer.get(item_id)
+        if index is None:
+            index = self._newer[item_id] = len(self.item_ids)
+            self.item_ids.append(item_id)
+        return index

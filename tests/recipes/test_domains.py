@@ -1,0 +1,115 @@
+"""The use cases of domains: what each learns from, what it is like, and what is bought or viewed together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recipes.interface import History, Interactions, TrainingData
+from recipes.item_to_item.config import TogetherConfig
+from recipes.item_to_item.together import BoughtTogetherFitter, ViewedTogetherFitter, divide
+from recipes.registry import RECIPES
+from recipes.selection import best
+from tests.recipes.suite import RecipeSuite
+
+HOUR, DAY = 3600, 86_400
+
+
+class TogetherSuite(RecipeSuite):
+    relates_items = True
+    quality_floor = 0.0  # what is used together has no order; what is found is tested below
+    uses_randomness = False
+
+
+class TestFrequentlyBoughtTogether(TogetherSuite):
+    name = "aws-ecomm-frequently-bought-together"
+
+
+class TestCustomersWhoViewed(TogetherSuite):
+    name = "aws-ecomm-customers-who-viewed-x-also-viewed"
+
+
+#: Use case: domain, the recipe whose code it has, the event type, whether items are needed.
+USE_CASES = {
+    "aws-ecomm-popular-items-by-views": ("ECOMMERCE", "aws-popularity-count", "View", False),
+    "aws-ecomm-popular-items-by-purchases": ("ECOMMERCE", "aws-popularity-count", "Purchase", False),
+    "aws-ecomm-frequently-bought-together": ("ECOMMERCE", None, "Purchase", False),
+    "aws-ecomm-customers-who-viewed-x-also-viewed": ("ECOMMERCE", None, "View", False),
+    "aws-ecomm-recommended-for-you": ("ECOMMERCE", "aws-user-personalization-v2", None, False),
+    "aws-vod-because-you-watched-x": ("VIDEO_ON_DEMAND", "aws-similar-items", "Watch", False),
+    "aws-vod-more-like-x": ("VIDEO_ON_DEMAND", "aws-similar-items", None, True),
+    "aws-vod-most-popular": ("VIDEO_ON_DEMAND", "aws-popularity-count", "Watch", False),
+    "aws-vod-trending-now": ("VIDEO_ON_DEMAND", "aws-trending-now", None, False),
+    "aws-vod-top-picks": ("VIDEO_ON_DEMAND", "aws-user-personalization-v2", None, False),
+}
+
+
+def test_there_are_ten_use_cases():
+    assert {name for name, declared in RECIPES.items() if declared.domain is not None} == set(USE_CASES)
+
+
+@pytest.mark.parametrize(
+    ("name", "domain", "like", "event_type", "needs_items"), [(k, *v) for k, v in USE_CASES.items()]
+)
+def test_use_cases_are_declared_as_personalize_describes_them(name, domain, like, event_type, needs_items):
+    declared = RECIPES[name]
+    assert (declared.domain, declared.event_type, declared.needs_items) == (domain, event_type, needs_items)
+    assert not declared.returns_scores
+    if like is not None:
+        same = ("family", "recipe_type", "config", "fitter", "scorer", "uses_history", "counts_events", "fit_metrics")
+        assert all(getattr(declared, part) == getattr(RECIPES[like], part) for part in same)
+
+
+def visits(*users, gap=2 * HOUR):
+    """Make data of users' visits: within a visit a minute passes, between visits `gap`."""
+    rows = []
+    for user, of_user in enumerate(users):
+        now = 0
+        for visit in of_user:
+            for item in visit:
+                rows.append((user, item, now))
+                now += 60
+            now += gap
+    user, item, timestamp = np.array(rows).T
+    return TrainingData(Interactions.sort(user, item=item, timestamp=timestamp), len(users), int(item.max()) + 1)
+
+
+def test_baskets_end_with_a_pause_and_with_their_user():
+    data = visits([[0, 1], [2]], [[3]], [[1, 1]])
+    divided = divide(data, pause_seconds=HOUR)
+    assert divided.interactions.user.tolist() == [0, 0, 1, 2, 3, 3]
+    assert divided.n_users == 4
+    assert divide(data, pause_seconds=None).interactions.user.tolist() == [0, 0, 0, 1, 2, 2]
+
+
+def nearest(scorer, item, limit=1):
+    history = History.of_items([item])
+    values = scorer.item_vectors @ scorer.query(history)
+    change = scorer.adjust(history)
+    values[change.items] += change.values
+    return best(values, limit).tolist()
+
+
+@pytest.mark.parametrize("fitter", [BoughtTogetherFitter, ViewedTogetherFitter])
+def test_what_is_in_one_basket_belongs_together_and_what_a_user_did_later_does_not(fitter):
+    # Everybody who has 0 and 1 in one basket comes back for 2 and 3 in another.
+    data = visits(*([[[0, 1], [2, 3]]] * 40))
+    scorer = fitter(TogetherConfig(), seed=0).fit(data)
+    assert [nearest(scorer, item) for item in range(4)] == [[1], [0], [3], [2]]
+    assert not {2, 3} & set(scorer.neighbours.columns[: scorer.neighbours.offsets[1]].tolist())
+
+
+@pytest.mark.parametrize(("gap", "pause"), [(HOUR // 2, HOUR), (12 * HOUR, DAY), (5 * DAY, 7 * DAY), (30 * DAY, -1)])
+def test_pauses_are_as_long_as_most_purchases_need_for_company(gap, pause):
+    data = visits(*([[[0], [1]]] * 20), gap=gap)
+    made = BoughtTogetherFitter(TogetherConfig(), seed=0)
+    scorer = made.fit(data)
+    assert made.report["pause_seconds"] == pause
+    assert made.report["baskets"] == 20
+    assert nearest(scorer, 0) == [1]
+
+
+def test_items_without_company_are_followed_by_popular_ones():
+    data = visits(*([[[0, 1]]] * 20), [[2]])
+    scorer = BoughtTogetherFitter(TogetherConfig(), seed=0).fit(data)
+    assert nearest(scorer, 2, limit=2) == [0, 1]

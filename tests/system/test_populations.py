@@ -1,0 +1,99 @@
+"""Trends, actions, segments and the use cases of domains through boto3: trained, measured, served or refused."""
+
+import pytest
+from botocore.exceptions import ClientError
+
+from benchmarks.system import running_system
+from cli.demo.catalogue import EVENT, SCHEMAS
+from cli.demo.generated import generate
+from cli.demo.journey import RECIPE_ARN, Journey
+from common.testing import wait_until
+from tests.control_plane.world import avro, column
+from tests.system.test_lifecycle import STANDARD_METRICS
+
+ACTION_SCHEMAS = {
+    "ACTIONS": avro(
+        "Actions", column("ACTION_ID"), column("KIND", categorical=True), column("VALUE", ["null", "long"])
+    ),
+    "ACTION_INTERACTIONS": avro(
+        "ActionInteractions", column("USER_ID"), column("ACTION_ID"), column("EVENT_TYPE"), column("TIMESTAMP", "long")
+    ),
+}
+START = 1_700_000_000
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory):
+    with running_system(tmp_path_factory.mktemp("populations")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def journey(system):
+    journey = Journey(system.clients(), suffix="populations")
+    journey.create_datasets({**SCHEMAS, **ACTION_SCHEMAS})
+    data, bucket = generate(users=150, genres=4, series=4), system.installation.buckets / "films"
+    files = data.write_csv(bucket)
+    lines = ["USER_ID,ACTION_ID,EVENT_TYPE,TIMESTAMP"]
+    for number, user in enumerate(sorted({watch.user for watch in data.watches})):
+        kind = ("Taken", "Not taken")[number % 2]
+        lines += [f"{user},join,{kind},{START + number}", f"{user},leave,Viewed,{START + number}"]
+    (bucket / "acts.csv").write_text("\n".join(lines) + "\n")
+    (bucket / "actions.csv").write_text("ACTION_ID,KIND,VALUE\njoin,club,3\nleave,club,\n")
+    locations = {kind: f"s3://films/{path.name}" for kind, path in files.items()}
+    journey.import_csv({**locations, "ACTIONS": "s3://films/actions.csv", "ACTION_INTERACTIONS": "s3://films/acts.csv"})
+    return journey
+
+
+def test_an_item_that_no_training_has_seen_trends_after_events(journey):
+    arn = journey.clients.personalize.create_solution(
+        name="trends-populations",
+        datasetGroupArn=journey.dataset_group_arn,
+        recipeArn=RECIPE_ARN + "aws-trending-now",
+        performAutoTraining=False,
+        solutionConfig={"featureTransformationParameters": {"trend_discovery_frequency": "30 minutes"}},
+    )["solutionArn"]
+    version = journey.train(arn)
+    assert set(journey.metrics(version)) == STANDARD_METRICS | {"trend_prediction_accuracy"}
+    campaign, tracker = journey.create_campaign("trends", version), journey.create_event_tracker()
+    before = journey.clients.runtime.get_recommendations(campaignArn=campaign)["itemList"]
+    assert len(before) == 25
+
+    for number in range(12):
+        journey.put_events(tracker, f"visitor-{number}", ["film-of-today"], event_type=EVENT)
+
+    def first():
+        return journey.clients.runtime.get_recommendations(campaignArn=campaign, numResults=1)["itemList"]
+
+    wait_until(lambda: first() == [{"itemId": "film-of-today"}], seconds=20)
+
+
+def test_actions_are_recommended(journey):
+    version = journey.train(journey.create_solution("acts", "aws-next-best-action"))
+    assert set(journey.metrics(version)) == {"coverage", "precision", "recall", "auc"}
+    campaign = journey.create_campaign("acts", version)
+
+    answer = journey.clients.runtime.get_action_recommendations(campaignArn=campaign, userId="user-0001")
+
+    assert answer["recommendationId"].startswith("RID-")
+    assert [action["actionId"] for action in answer["actionList"]] == ["join", "leave"]
+    assert 0.0 < answer["actionList"][0]["score"] < 1.0
+    assert answer["actionList"][1]["score"] == 0.0  # nobody ever took it
+
+
+def test_segments_are_measured_and_have_no_campaigns(journey):
+    solution = journey.create_solution("segments", "aws-item-affinity", hyperparameters={"hidden_dimension": 32})
+    version = journey.train(solution)
+
+    assert set(journey.metrics(version)) == {"coverage", "hits_at_1_percent", "recall_at_1_percent"}
+    with pytest.raises(ClientError, match="user segments are made by batch segment jobs"):
+        journey.create_campaign("segments", version)
+
+
+def test_use_cases_of_domains_are_listed_and_refused_in_solutions(journey):
+    listed = journey.clients.personalize.list_recipes(domain="ECOMMERCE")["recipes"]
+
+    assert len(listed) == 5
+    assert {recipe["domain"] for recipe in listed} == {"ECOMMERCE"}
+    with pytest.raises(ClientError, match="is for recommenders of ECOMMERCE only"):
+        journey.create_solution("shop", listed[0]["name"])

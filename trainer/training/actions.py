@@ -1,0 +1,202 @@
+"""One training of Next-Best-Action: actions and what was done with them, beside the interactions with items."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from common import columns
+from common.errors import InvalidInput
+from common.storage import Store
+from common.tables import Table
+from common.vocabulary import Vocabulary
+from recipes.columns import Columns
+from recipes.evaluation.metrics import published
+from recipes.interface import FitProgress, Interactions, Scorer
+from recipes.next_best_action.data import ActionData, ActionEvents, Actions
+from recipes.next_best_action.judging import judge
+from recipes.next_best_action.score import NextBestActionScorer
+from recipes.registry import fitter as find_fitter
+from recipes.registry import recipe as find_recipe
+from trainer.training.loading import LoadedData
+from trainer.training.order import TrainingOrder, TrainingResult
+from trainer.training.packing import pack
+from trainer.training.stages import EXTEND, FIT, Part, Stages
+
+__all__ = ["LoadedActions", "load_actions", "train_actions"]
+
+_ACTION_ID: Final = "ACTION_ID"
+_TAKEN: Final = "TAKEN"
+_KNOWN: Final = (_TAKEN, "NOT_TAKEN", "VIEWED")
+#: Share of the users with action interactions who are not learnt from, but measured with.
+_TESTED: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedActions:
+    """What is learnt from.
+
+    Attributes:
+        data: By indexes.
+        loaded: Its item interactions, with the users of both kinds of interactions.
+        actions: Ids of the actions.
+    """
+
+    data: ActionData
+    loaded: LoadedData
+    actions: Vocabulary
+
+
+def load_actions(store: Store, order: TrainingOrder, loaded: LoadedData) -> LoadedActions:
+    """Read actions and action interactions.
+
+    Args:
+        store: The shared store.
+        order: Names the tables.
+        loaded: The interactions with items, already read.
+
+    Raises:
+        InvalidInput: One of the two has no data.
+        ResourceNotFound: A table has been deleted meanwhile.
+        Unavailable: The store cannot be reached.
+    """
+    listed, done = _read(store, order, "ACTIONS"), _read(store, order, "ACTION_INTERACTIONS")
+    # The documentation writes `Not taken` and NOT_TAKEN.
+    kind = pl.col(columns.EVENT_TYPE).str.to_uppercase().str.replace_all(" ", "_")
+    done = done.with_columns(kind).filter(
+        pl.col(columns.USER_ID).is_not_null() & pl.col(columns.EVENT_TYPE).is_in(_KNOWN)
+    )
+    done = done.sort(columns.TIMESTAMP, columns.USER_ID, _ACTION_ID, columns.EVENT_TYPE)
+    actions = pl.concat([listed[_ACTION_ID], done[_ACTION_ID]]).unique().sort()
+    known = pl.Series(loaded.users.ids(range(len(loaded.users))), dtype=pl.String)
+    users = pl.concat([known, done[columns.USER_ID]]).unique().sort()
+    vocabulary = Vocabulary.build(users.to_list())
+    whole = _with_users(loaded, vocabulary)
+    ids = Vocabulary.build(actions.to_list())
+    events = ActionEvents.sort(
+        vocabulary.indexes(done[columns.USER_ID].to_list()),
+        action=ids.indexes(done[_ACTION_ID].to_list()),
+        taken=(done[columns.EVENT_TYPE] == _TAKEN).to_numpy(),
+        timestamp=done[columns.TIMESTAMP].to_numpy(),
+    )
+    return LoadedActions(ActionData(whole.data, _rules(listed, ids), events), whole, ids)
+
+
+def train_actions(
+    order: TrainingOrder, loaded: LoadedData, artifact: Path, *, store: Store, stages: Stages, progress: FitProgress
+) -> TrainingResult:
+    """Fit, measure, fit on, and write the artifact's files.
+
+    Args:
+        order: What to do.
+        loaded: The interactions with items.
+        artifact: Folder to make.
+        store: Has the other tables.
+        stages: Has timed the loading.
+        progress: Hears how it goes on.
+
+    Raises:
+        InvalidInput: There are no actions, or nothing was done with them.
+        ResourceNotFound: A table has been deleted meanwhile.
+        Unavailable: The store cannot be reached.
+    """
+    part, declared = Part(progress), find_recipe(order.recipe)
+    config = declared.config.from_hyperparameters(order.hyperparameters)
+    with stages.stage("load_actions"):
+        read = load_actions(store, order, loaded)
+    # The registry names fitters by one type; this recipe's learns from more.
+    model: Any = find_fitter(declared)(config, seed=order.seed, progress=part)
+    tested = _test_users(read)
+    with stages.stage("fit"):
+        fitted: NextBestActionScorer = model.fit(read.data.of_users(~tested))
+    progress(fraction=FIT[1], stage="evaluating", metrics=model.report)
+    with stages.stage("evaluate"):
+        metrics, baseline = _measure(model, fitted, read.data, tested)
+    part.span = EXTEND
+    with stages.stage("extend"):
+        scorer: NextBestActionScorer = model.extend(read.data)
+    progress(fraction=EXTEND[1], stage="packing", metrics={})
+    with stages.stage("pack"):
+        artifact.mkdir()
+        pack(cast("Scorer", scorer), declared, read.loaded, artifact)
+        read.actions.save(artifact, "actions")
+    return TrainingResult(
+        recipe_config_json=config.model_dump_json(),
+        n_items=read.data.items.n_items,
+        n_users=read.data.items.n_users,
+        event_types=read.data.items.event_types,
+        dimensions=scorer.item_vectors.shape[1],
+        metrics=metrics,
+        baselines={"base-rates": baseline},
+        chosen_index="exact",
+        measurements=(),
+        stage_seconds=stages.seconds,
+    )
+
+
+def _test_users(read: LoadedActions) -> NDArray[np.bool_]:
+    """Choose a tenth of the users with action interactions by the hashes of their ids: bool [n_users]."""
+    active = np.unique(read.data.events.user)
+    keys = read.loaded.users.keys()[active]
+    chosen = active[np.argsort(keys, kind="stable")[: max(1, round(_TESTED * len(active)))]]
+    tested = np.zeros(read.data.items.n_users, bool)
+    tested[chosen] = len(active) > 1
+    return tested
+
+
+def _measure(
+    model: Any, fitted: NextBestActionScorer, data: ActionData, tested: NDArray[np.bool_]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Measure the model, and the share of takers of each action as a propensity for everybody."""
+    samples = model.samples(data)
+    known, asked = samples.where(~tested[samples.user]), samples.where(tested[samples.user])
+    shares = fitted.shares(asked.rows, asked.action)
+    n_actions = len(data.actions)
+    times, takes = (np.bincount(of, minlength=n_actions) for of in (known.action, known.action[known.taken]))
+    rates = takes / np.maximum(times, 1)
+    return (
+        published(judge(shares, asked.taken, asked.action, trained=fitted.trained)),
+        published(judge(rates[asked.action], asked.taken, asked.action, trained=fitted.trained)),
+    )
+
+
+def _read(store: Store, order: TrainingOrder, dataset_type: str) -> pl.DataFrame:
+    table = order.table(dataset_type)
+    if table is None:
+        raise InvalidInput(f"Create failed. {order.recipe} needs {dataset_type.title()}: import such a dataset.")
+    return Table(store, table.location).read(version=table.version)
+
+
+def _with_users(loaded: LoadedData, users: Vocabulary) -> LoadedData:
+    """Return the same interactions with users added who have none."""
+    old = users.indexes(loaded.users.ids(range(len(loaded.users))))
+    rows = loaded.data.interactions
+    moved = Interactions.sort(
+        old[rows.user], item=rows.item, timestamp=rows.timestamp, action=rows.action, streamed=rows.streamed
+    )
+    return replace(
+        loaded, users=users, data=replace(loaded.data, interactions=moved, n_users=len(users), users=Columns())
+    )
+
+
+def _rules(listed: pl.DataFrame, actions: Vocabulary) -> Actions:
+    """Return the rules of the actions; those that are in no Actions dataset have none."""
+    places = actions.indexes(listed[_ACTION_ID].to_list())
+
+    def column(*names: str, default: int) -> NDArray[np.int64]:
+        values = np.full(len(actions), default, np.int64)
+        found = next((name for name in names if name in listed.columns), None)
+        if found is not None:
+            values[places] = listed[found].cast(pl.Int64).fill_null(default).to_numpy()
+        return values
+
+    return Actions(
+        value=column("VALUE", default=0).astype(np.float32),
+        expiration=column("EXPIRATION_TIMESTAMP", "ACTION_EXPIRATION_TIMESTAMP", default=-1),
+        repeat_days=column("REPEAT_FREQUENCY", default=0),
+    )

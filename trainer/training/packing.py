@@ -1,0 +1,32 @@
+"""Writing what a runtime reads of a fitted model beside its index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recipes.arrays import save_arrays
+from recipes.exploration import ItemAges
+from recipes.interface import Recipe, Scorer
+from trainer.training.loading import LoadedData
+
+__all__ = ["pack"]
+
+
+def pack(scorer: Scorer, declared: Recipe, loaded: LoadedData, folder: Path) -> None:
+    """Write a model with the histories of its users, and the vectors that it makes of them, into an existing folder."""
+    histories = loaded.data.histories().newest(declared.max_history)
+    scorer.save(folder)
+    if declared.exploration != "none":
+        ItemAges.of(loaded.data, loaded.shown).save(folder)
+    loaded.items.save(folder, "items")
+    loaded.users.save(folder, "users")
+    save_arrays(
+        folder,
+        {
+            "user_vectors": scorer.queries(histories),
+            "history_offsets": histories.offsets,
+            "history_items": histories.items,
+            "history_actions": histories.actions,
+            "history_times": histories.times,
+        },
+    )

@@ -1,0 +1,102 @@
+"""One training of a recipe that ranks users; the artifact is for batch segment jobs, no runtime serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from common.errors import InvalidInput
+from recipes.evaluation.metrics import published
+from recipes.interface import FitProgress, FloatArray
+from recipes.registry import fitter as find_fitter
+from recipes.registry import recipe as find_recipe
+from recipes.segments.attributes import Attributes
+from recipes.segments.judging import Question, hold_out_newest, judge, sample
+from recipes.segments.score import SegmentScorer, Weights
+from trainer.training.loading import LoadedData
+from trainer.training.order import TrainingOrder, TrainingResult
+from trainer.training.stages import EXTEND, FIT, Part, Stages
+
+__all__ = ["train_segments"]
+
+#: Queries that are measured at most, drawn at random.
+_MOST_QUESTIONS: Final = 5000
+#: What the baseline is chosen by.
+_JUDGED_BY: Final = "recall_at_1_percent"
+
+
+def train_segments(
+    order: TrainingOrder, loaded: LoadedData, artifact: Path, *, stages: Stages, progress: FitProgress
+) -> TrainingResult:
+    """Fit, measure, fit on, and write the artifact's files.
+
+    Args:
+        order: What to do.
+        loaded: Its data.
+        artifact: Folder to make.
+        stages: Has timed the loading.
+        progress: Hears how it goes on.
+
+    Raises:
+        InvalidInput: The data have no order in time, nothing to measure by, or no attributes where some are needed.
+    """
+    part, declared, data = Part(progress), find_recipe(order.recipe), loaded.data
+    config = declared.config.from_hyperparameters(order.hyperparameters)
+    # The registry names fitters of items and of users by one type; this recipe's type says which it is.
+    model: Any = find_fitter(declared)(config, seed=order.seed, progress=part)
+    split = hold_out_newest(data)
+    with stages.stage("fit"):
+        fitted: SegmentScorer = model.fit(split.training)
+    progress(fraction=FIT[1], stage="evaluating", metrics=model.report)
+    with stages.stage("evaluate"):
+        questions = sample(model.questions(split), _MOST_QUESTIONS, seed=order.seed)
+        if not questions:
+            raise InvalidInput("`interactions`: got none to measure by, want users with five or more interactions")
+        rank = model.prepare(fitted, questions)(fitted.weights)
+        metrics = published(judge(questions, rank, n_users=data.n_users))
+        baseline = _most_active(fitted, split.training.histories().lengths(), questions)
+    part.span = EXTEND
+    with stages.stage("extend"):
+        scorer: SegmentScorer = model.extend(data)
+    progress(fraction=EXTEND[1], stage="packing", metrics={})
+    with stages.stage("pack"):
+        artifact.mkdir()
+        scorer.save(artifact)
+        loaded.items.save(artifact, "items")
+        loaded.users.save(artifact, "users")
+        Attributes.of_columns(data.items, n_items=data.n_items).save(artifact)
+    return TrainingResult(
+        recipe_config_json=config.model_dump_json(),
+        n_items=data.n_items,
+        n_users=data.n_users,
+        event_types=data.event_types,
+        dimensions=scorer.item_factors.shape[1],
+        metrics=metrics,
+        baselines={"active-users": baseline},
+        chosen_index="none",
+        measurements=(),
+        stage_seconds=stages.seconds,
+    )
+
+
+def _most_active(
+    fitted: SegmentScorer, interactions: np.ndarray[Any, np.dtype[np.int64]], questions: Sequence[Question]
+) -> dict[str, float]:
+    """Measure the users with most interactions, the same for every query.
+
+    For single items the baseline is given the benefit of the doubt: with users who know the item, or without.
+    """
+    scores, n_users = interactions.astype(np.float32), fitted.n_users
+    plain = replace(fitted, activity=scores, weights=Weights(activity=1.0, known=-np.inf, period=0.0))
+    nothing = np.zeros(n_users, np.float32)
+
+    def without_known(question: Question) -> FloatArray:
+        return plain.of_item(int(question.items[0]), affinity=nothing) if len(question.items) == 1 else scores
+
+    ways: list[Callable[[Question], FloatArray]] = [lambda _: scores, without_known]
+    found = [judge(questions, way, n_users=n_users) for way in ways]
+    return published(max(found, key=lambda metrics: metrics[_JUDGED_BY]))
