@@ -10,7 +10,7 @@ from recipes.interface import FloatArray, Histories, ItemIndexes, Timestamps
 __all__ = ["choose_half_life", "popularity_features", "recent_uses", "share_newer"]
 
 #: Shares of all interactions after which an older one counts half; the first counts all alike, for all that is needed.
-_HALF_LIVES = (1e6, 0.5, 0.2, 0.1, 0.05, 0.02)
+_HALF_LIVES = (1e6, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 
 #: Half-lives that tell of trends of some months, weeks and days where data span a year.
 _TREND_HALF_LIVES = (0.2, 0.05, 0.01)
