@@ -10,6 +10,7 @@ Machine Learning 2002).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -85,19 +86,14 @@ class ItemAges:
         return cls(created, seen, int(latest))
 
 
-def reach(item_vectors: FloatArray, queries: FloatArray, new: ItemIndexes) -> float:
+def reach(scores: Iterable[FloatArray], new: ItemIndexes) -> float:
     """Return how far new items lie behind the best, in scores: the median over some users.
 
     Args:
-        item_vectors: float32 [n_items, d].
-        queries: float32 [m, d], of the users.
+        scores: float32 [n_items] of each user, at least one.
         new: int32 [k], at least one.
     """
-    distances = []
-    for query in queries:
-        scores = item_vectors @ query
-        distances.append(float(scores.max() - np.median(scores[new])))
-    return float(np.median(distances))
+    return float(np.median([float(of_user.max() - np.median(of_user[new])) for of_user in scores]))
 
 
 def bonuses(seen: NDArray[np.int64], *, weight: float, reach: float) -> FloatArray:

@@ -35,7 +35,7 @@ def main() -> None:
             connect=partial(aio_channel, settings.control_plane, token=token, tls=tls),
             listen=partial(AioRpcServer, gate=gate, address=address, tls=tls, reuse_port=True),
             loader=ModelLoader(open_store(settings), cache=settings.cache_dir, index=settings.index),
-            histories=LmdbHistoryReader(settings.history_dir),
+            histories=LmdbHistoryReader(settings.history_dir, name=f"worker-{number}"),
             runtime_id=f"{socket.gethostname()}-{os.getppid()}-{number}",
             watch_seconds=settings.watch_seconds,
             cache_users=settings.query_cache_users,

@@ -30,7 +30,9 @@ class LoggedEvent:
         event_id: Equal for an event that is sent again.
         millis: When it happened, milliseconds since 1970-01-01 UTC.
         value: The event's value; NaN for none.
-        shown: Items that were shown to the user when it happened.
+        shown: Items that were shown to the user when it happened, as the event itself says.
+        recommendation_id: The answer that the event refers to, which tells the same where the event does not; empty for
+            none.
     """
 
     offset: int
@@ -43,6 +45,7 @@ class LoggedEvent:
     millis: int
     value: float = math.nan
     shown: tuple[str, ...] = ()
+    recommendation_id: str = ""
 
 
 class RecentHistory(Protocol):
@@ -63,7 +66,14 @@ class HistoryReader(Protocol):
         """Return the recent events of a user, or of the session that has this id; None for none."""
 
     def shown(self, dataset_group_arn: str, item_ids: Sequence[str], *, after: int) -> list[int]:
-        """Return how often each item was shown by events behind an offset; many times are not told from more."""
+        """Return how often each item was shown; many times are not told from more.
+
+        Events that list what they showed count behind an offset, those that refer to an answer always: no training
+        counts them.
+        """
+
+    def note_answer(self, recommendation_id: str, dataset_group_arn: str, item_ids: Sequence[str]) -> None:
+        """Keep which items an answer shows, for events that will refer to it."""
 
     def close(self) -> None:
         """Give the files free."""

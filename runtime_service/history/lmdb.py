@@ -18,6 +18,7 @@ import lmdb
 from common.logs import get_logger
 from runtime_service.domain.histories import RecentEvent
 from runtime_service.history import LoggedEvent
+from runtime_service.history.answers import AnswerLog, Answers
 from runtime_service.history.records import StoredHistory, count_after, encode, with_offset
 from runtime_service.history.trust import is_trusted, mark_closed, mark_open
 
@@ -27,6 +28,9 @@ _FORMAT: Final = b"2"
 _FORMAT_KEY, _OFFSET_KEY = b"format", b"next_offset"
 _HISTORIES, _SHOWN, _STATE = b"histories", b"shown", b"state"
 _DATABASES: Final = 3
+_ANSWERS: Final = "answers"
+#: Digests of a group and of an id, and a letter between them.
+_KEY_BYTES: Final = 8 + 1 + 16
 _MAX_READERS: Final = 1024
 _log = get_logger(__name__)
 
@@ -52,9 +56,15 @@ def prepare_history(folder: Path, *, map_bytes: int) -> None:
 
 
 class LmdbHistoryReader:
-    """Looks histories up; see `HistoryReader`."""
+    """Looks histories up; see `HistoryReader`.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Of a store that was prepared.
+        name: Of this reader, under which it notes answers; the same when it starts again.
+    """
+
+    def __init__(self, folder: Path, *, name: str = "reader") -> None:
+        self._answers = AnswerLog(folder / _ANSWERS, name)
         self._environment = lmdb.open(
             str(folder), readonly=True, create=False, max_dbs=_DATABASES, max_readers=_MAX_READERS
         )
@@ -75,22 +85,31 @@ class LmdbHistoryReader:
         return None if payload is None else StoredHistory(payload)
 
     def shown(self, dataset_group_arn: str, item_ids: Sequence[str], *, after: int) -> list[int]:
-        """Return how often each item was shown by events behind an offset; many times are not told from more."""
+        """Return how often each item was shown; many times are not told from more."""
         group = _digest(dataset_group_arn, size=8)
-        keys = [_key(group, b"i", item_id) for item_id in item_ids]
+        keys = [(_key(group, b"i", item_id), _key(group, b"r", item_id)) for item_id in item_ids]
         try:
             return self._count(keys, after)
         except lmdb.MapResizedError:
             self._environment.set_mapsize(0)
             return self._count(keys, after)
 
+    def note_answer(self, recommendation_id: str, dataset_group_arn: str, item_ids: Sequence[str]) -> None:
+        """Keep which items an answer shows, for events that will refer to it."""
+        group = _digest(dataset_group_arn, size=8)
+        self._answers.note(recommendation_id, [_key(group, b"r", item_id) for item_id in item_ids])
+
     def close(self) -> None:
         """Give the files free."""
+        self._answers.close()
         self._environment.close()
 
-    def _count(self, keys: Sequence[bytes], after: int) -> list[int]:
+    def _count(self, keys: Sequence[tuple[bytes, bytes]], after: int) -> list[int]:
         with self._environment.begin(self._shown) as transaction:
-            return [count_after(transaction.get(key, b""), after) for key in keys]
+            return [
+                count_after(transaction.get(listed, b""), after) + count_after(transaction.get(answered, b""), -1)
+                for listed, answered in keys
+            ]
 
     def _get(self, user: bytes, session: bytes) -> bytes | None:
         with self._environment.begin(self._histories) as transaction:
@@ -115,6 +134,7 @@ class LmdbHistoryWriter:
         self._shown = self._environment.open_db(_SHOWN)
         self._state = self._environment.open_db(_STATE)
         self._max_events = max_events
+        self._answers = Answers(folder / _ANSWERS, key_bytes=_KEY_BYTES)
 
     def next_offset(self) -> int:
         """Return the place in the log to go on from; 1 at first."""
@@ -162,8 +182,10 @@ class LmdbHistoryWriter:
 
     def _note_shown(self, transaction: Any, event: LoggedEvent) -> None:
         group = _digest(event.dataset_group_arn, size=8)
-        for item_id in event.shown:
-            key = _key(group, b"i", item_id)
+        keys = [_key(group, b"i", item_id) for item_id in event.shown]
+        if not keys and event.recommendation_id:
+            keys = self._answers.take(event.recommendation_id)
+        for key in keys:
             offsets = with_offset(transaction.get(key, b"", db=self._shown), event.offset)
             transaction.put(key, offsets, db=self._shown)
 

@@ -98,4 +98,5 @@ def _to_event(event: event_log_pb2.LoggedEvent) -> LoggedEvent:
         millis=event.sent_at_millis,
         value=event.event_value if event.HasField("event_value") else math.nan,
         shown=tuple(event.impression),
+        recommendation_id=event.recommendation_id,
     )

@@ -89,6 +89,8 @@ class RuntimeServicer:
         else:
             recent = self._recent(deployment, user_id)
             ranked = deployment.recommend(user_id, recent, limit=count, context=context)
+        if new := deployment.explorable(ranked):
+            self._histories.note_answer(answer.recommendation_id, deployment.assignment.dataset_group_arn, new)
         ids, add = deployment.model.item_ids, answer.item_list.add  # adding costs less than making a list first
         items = ranked.items.tolist()
         if not recipe.returns_scores:

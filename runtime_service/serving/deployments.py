@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+import numpy as np
+
 from recipes.interface import Adjustment, FloatArray, History, ItemIndexes, Situated
 from runtime_service.domain.histories import EventRule, known_steps, newer_events
 from runtime_service.history import RecentHistory
@@ -115,8 +117,8 @@ class Deployment:
                 model.recipe.exploration,
                 model.ages,
                 assignment.exploration,
-                item_vectors=model.scorer.item_vectors,
-                user_vectors=model.user_vectors,
+                scores_of=model.scores_of,
+                n_users=len(model.users),
             )
         return cls(assignment, model, QueryCache(cache_users), newcomer, explorer)
 
@@ -146,6 +148,13 @@ class Deployment:
             return self.model.retrieval.find(vector, change=query.change, limit=limit)
         bonus = self.explorer.bonus()
         return self.explorer.mix(self.model.retrieval.find(vector, change=query.change, limit=limit, bonus=bonus))
+
+    def explorable(self, ranked: Ranked) -> list[str]:
+        """Return the ids of the new items in a list, which are explored less the more often they are shown."""
+        if self.explorer is None:
+            return []
+        new = ranked.items[np.isin(ranked.items, self.explorer.items)]
+        return [self.model.item_ids[item] for item in new.tolist()]
 
     def rank(
         self,

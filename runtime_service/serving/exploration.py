@@ -141,8 +141,8 @@ def make_explorer(
     ages: ItemAges,
     settings: ExplorationSettings,
     *,
-    item_vectors: FloatArray,
-    user_vectors: FloatArray,
+    scores_of: Callable[[int], FloatArray],
+    n_users: int,
     random: Callable[[], np.random.Generator] = np.random.default_rng,
 ) -> Explorer | None:
     """Make what a campaign explores with.
@@ -151,8 +151,8 @@ def make_explorer(
         kind: Of the recipe; see `recipes.interface.Recipe.exploration`.
         ages: Of the artifact.
         settings: Of the campaign; without effect where the service itself decides.
-        item_vectors: float32 [n_items, d].
-        user_vectors: float32 [n_users, d]; some of them are used.
+        scores_of: Returns the catalogue's scores for a user of the snapshot, float32 [n_items]; asked for a few users.
+        n_users: Of the snapshot.
         random: Makes the source of randomness.
 
     Returns:
@@ -164,6 +164,6 @@ def make_explorer(
         return None
     if managed:
         return Sprinkles(new, ages.seen[new], random())
-    users = np.linspace(0, len(user_vectors) - 1, min(_SAMPLE, len(user_vectors))).astype(np.int64)
-    found = reach(item_vectors, user_vectors[users], new) if len(users) else 0.0
+    users = np.linspace(0, n_users - 1, min(_SAMPLE, n_users)).astype(np.int64).tolist()
+    found = reach((scores_of(user) for user in users), new) if users else 0.0
     return Bonuses(new, ages.seen[new], random(), weight=settings.weight, reach=found)

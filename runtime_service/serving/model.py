@@ -61,6 +61,13 @@ class Model:
         """Return what a user did until the snapshot, oldest first; nothing for an unknown user."""
         return _NOTHING if user is None else self.histories.of(user)
 
+    def scores_of(self, user: int) -> FloatArray:
+        """Return the catalogue's scores for a user of the snapshot, as they are ranked: float32 [n_items]."""
+        scores: FloatArray = self.scorer.item_vectors @ self.user_vectors[user]
+        change = self.scorer.adjust(self.histories.of(user))
+        scores[change.items] += change.values
+        return scores
+
     def continued_history(self, user: int | None, newer: History) -> History:
         """Return what a user did until the snapshot and since, as far as the recipe can make use of it."""
         whole = Histories.gather([self.snapshot_history(user), newer])

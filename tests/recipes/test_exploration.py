@@ -53,9 +53,9 @@ def test_saved_and_loaded_ages_are_the_same_and_others_are_corrupt(tmp_path):
 
 
 def test_the_reach_is_the_distance_of_typical_new_items_from_the_best():
-    vectors = np.array([[10.0], [4.0], [1.0], [2.0]], np.float32)
-    # Users score 1 and 3 times the vectors; the new items' median is 2: distances of 8 and 24.
-    assert reach(vectors, np.array([[1.0], [3.0]], np.float32), np.array([1, 2, 3], np.int32)) == pytest.approx(16.0)
+    scores = np.array([10.0, 4.0, 1.0, 2.0], np.float32)
+    # The new items' median is 2: distances of 8 and 24.
+    assert reach([scores, 3 * scores], np.array([1, 2, 3], np.int32)) == pytest.approx(16.0)
 
 
 def test_bonuses_fall_with_what_was_seen_and_scale_with_the_weight():

@@ -93,6 +93,7 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
         millis: int = 0,
         event_value: float | None = None,
         impression: Sequence[str] = (),
+        recommendation_id: str | None = None,
     ):
         with self._changed:
             offset = self._first + len(self._events)
@@ -108,6 +109,7 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
                     sent_at_millis=millis or offset,
                     event_value=event_value,
                     impression=impression,
+                    recommendation_id=recommendation_id,
                 )
             )
             self._changed.notify_all()

@@ -73,6 +73,17 @@ def test_items_beyond_the_cut_off_are_not_explored(plain):
     assert deploy(model, weight=1.0, days=1.0).explorer.items.tolist() == NEW
 
 
+def test_a_new_item_that_nobody_saw_reaches_the_best_one_of_a_typical_user_at_weight_1(plain):
+    deployment = deploy(aged(plain), weight=1.0)
+    gaps = []
+    for number in range(0, 60, 4):
+        scores = plain.scores_of(number)
+        gaps.append(scores.max() - np.median(scores[NEW]))
+    assert deployment.explorer.reach == pytest.approx(np.median(gaps), rel=0.3)
+    # Rules and repeats are part of what is best.
+    assert plain.scores_of(0).max() != (plain.scorer.item_vectors @ plain.user_vectors[0]).max()
+
+
 def test_noise_varies_the_order_of_items_that_are_equally_new(plain):
     deployment = deploy(aged(plain), weight=1.0)
     drawn = np.array([deployment.explorer.bonus().values for _ in range(200)])
@@ -172,8 +183,7 @@ def test_no_more_items_are_put_in_than_there_are_new_ones(plain):
 
 def test_nobody_is_explored_without_users():
     ages = ItemAges(np.array([0, 400 * DAY]), np.zeros(2, np.int64), 400 * DAY)
-    vectors = np.zeros((2, 1), np.float32)
-    found = make_explorer("configured", ages, ExplorationSettings(), item_vectors=vectors, user_vectors=vectors[:0])
+    found = make_explorer("configured", ages, ExplorationSettings(), scores_of=np.zeros, n_users=0)
     assert found.bonus().values.tolist() == [0.0]
 
 

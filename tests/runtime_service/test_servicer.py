@@ -18,6 +18,7 @@ from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeService
 from recipes.context import ContextCodes, ContextTable
 from recipes.exploration import ItemAges
 from runtime_service.history import LoggedEvent
+from runtime_service.history.answers import Answers
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 from runtime_service.server import runtime_service
 from runtime_service.servicers import RUNTIME_SERVICER
@@ -32,9 +33,14 @@ TV_ITEM = 33
 
 
 @pytest.fixture(scope="module")
-def histories(tmp_path_factory):
+def history_files(tmp_path_factory):
+    return tmp_path_factory.mktemp("histories")
+
+
+@pytest.fixture(scope="module")
+def histories(history_files):
     """Give the histories in which a known user, a new one and a session have just done something."""
-    folder = tmp_path_factory.mktemp("histories")
+    folder = history_files
     prepare_history(folder, map_bytes=1 << 20)
     writer = LmdbHistoryWriter(folder, max_events=10)
     who = [(user(7), "", "watch"), ("new-user", "", "watch"), ("", "session-1", "watch"), ("buyer", "", "buy")]
@@ -435,6 +441,15 @@ def test_an_item_that_is_explored_says_so_and_has_no_score(recommend):
     assert all(list(entry.reason) == ["Exploration"] and not entry.HasField("score") for entry in explored)
     assert len(found) == 8
     assert all(entry.HasField("score") for entry in found if not entry.reason)
+
+
+def test_an_answer_that_shows_new_items_is_kept_for_events_that_refer_to_it(recommend, history_files):
+    answer = recommend("explored", user_id=user(1), num_results=8)
+    plain = recommend("films", user_id=user(1), num_results=8)
+
+    found = Answers(history_files / "answers", key_bytes=25)
+    assert len(found.take(answer.recommendation_id)) == 3
+    assert found.take(plain.recommendation_id) == []
 
 
 def test_the_situation_of_a_request_counts_and_what_is_unknown_of_it_is_passed_over(recommend):

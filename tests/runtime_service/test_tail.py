@@ -123,10 +123,11 @@ def test_tail_goes_on_where_it_ended(follow, history_folder):
 def test_values_and_what_was_shown_come_along(follow):
     with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
         peers.log.send(user(0), item(0), event_value=2.5, impression=[item(1), item(2)])
-        peers.log.send(user(0), item(1))
+        peers.log.send(user(0), item(1), recommendation_id="RID-1")
         wait_until(lambda: history.next_offset() == 3)
 
         first, second = history.appended
+        assert (first.recommendation_id, second.recommendation_id) == ("", "RID-1")
         assert (first.value, first.shown) == (2.5, (item(1), item(2)))
         assert math.isnan(second.value)
         assert second.shown == ()

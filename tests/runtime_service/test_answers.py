@@ -1,0 +1,114 @@
+"""Answers are told once, by whichever worker of the host gave them, and forgotten without a trace."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from runtime_service.history import LoggedEvent
+from runtime_service.history.answers import AnswerLog, Answers
+from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
+from tests.runtime_service.world import GROUP
+
+
+def new_id() -> str:
+    return f"RID-{uuid.uuid4()}"
+
+
+@pytest.fixture
+def open_log(tmp_path):
+    opened = []
+
+    def call(name="worker-0", **options):
+        opened.append(AnswerLog(tmp_path / "answers", name, **options))
+        return opened[-1]
+
+    yield call
+    for log in opened:
+        log.close()
+
+
+@pytest.fixture
+def answers(tmp_path):
+    return Answers(tmp_path / "answers", key_bytes=3)
+
+
+def test_an_answer_is_told_once_whichever_worker_gave_it(open_log, answers):
+    first, second = new_id(), new_id()
+    open_log("worker-0").note(first, [b"abc", b"def"])
+    open_log("worker-1").note(second, [b"ghi"])
+
+    assert answers.take(second) == [b"ghi"]
+    assert answers.take(first) == [b"abc", b"def"]
+    assert answers.take(first) == []
+
+
+def test_answers_that_are_noted_later_are_found_too(open_log, answers):
+    log, early, late = open_log(), new_id(), new_id()
+    log.note(early, [b"abc"])
+    assert answers.take(late) == []
+    log.note(late, [b"def"])
+    assert answers.take(late) == [b"def"]
+    assert answers.take(early) == [b"abc"]
+
+
+@pytest.mark.parametrize("recommendation_id", ["", "RID-x", "anything"])
+def test_what_is_no_id_of_an_answer_tells_nothing(answers, recommendation_id):
+    assert answers.take(recommendation_id) == []
+
+
+def test_a_record_that_is_being_written_is_read_when_it_is_whole(tmp_path, open_log, answers):
+    log, known = open_log(), new_id()
+    log.note(known, [b"abc", b"def"])
+    (path,) = (tmp_path / "answers").iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    assert answers.take(known) == []
+    path.write_bytes(whole)
+    assert answers.take(known) == [b"abc", b"def"]
+
+
+def test_files_take_no_more_room_than_they_may(tmp_path, open_log, answers):
+    log, ids = open_log(max_bytes=100), [new_id() for _ in range(50)]
+    for name in ids:
+        log.note(name, [b"abc"])
+    files = list((tmp_path / "answers").iterdir())
+    assert len(files) == 2
+    assert all(path.stat().st_size <= 100 for path in files)
+    assert answers.take(ids[-1]) == [b"abc"]
+    assert answers.take(ids[0]) == []
+
+
+def test_a_worker_that_starts_again_begins_anew(tmp_path, open_log, answers):
+    log, before, after = open_log(), new_id(), new_id()
+    log.note(before, [b"abc"])
+    assert answers.take(new_id()) == []
+    open_log().note(after, [b"def"])
+    assert len(list((tmp_path / "answers").iterdir())) == 1
+    assert answers.take(after) == [b"def"]
+
+
+def test_events_that_refer_to_an_answer_count_what_it_showed_unless_they_list_something_else(tmp_path):
+    folder, first, second = tmp_path / "history", new_id(), new_id()
+    prepare_history(folder, map_bytes=1 << 20)
+    reader = LmdbHistoryReader(folder, name="worker-0")
+    reader.note_answer(first, GROUP, ["a", "b"])
+    reader.note_answer(second, GROUP, ["a", "c"])
+    # One process opens the store once, so the files of the worker are read before it opens them anew.
+    reader._environment.close()
+    writer = LmdbHistoryWriter(folder, max_events=5)
+    events = [
+        LoggedEvent(1, GROUP, "", "u", "a", "watch", "", 1, recommendation_id=first),
+        LoggedEvent(2, GROUP, "", "u", "b", "watch", "", 2, recommendation_id=first),
+        LoggedEvent(3, GROUP, "", "u", "c", "watch", "", 3, recommendation_id=second, shown=("d",)),
+    ]
+    writer.append(events, next_offset=4)
+    writer.close()
+
+    again = LmdbHistoryReader(folder, name="worker-1")
+
+    assert again.shown(GROUP, ["a", "b", "c", "d"], after=0) == [1, 1, 0, 1]
+    # Trainings count what events list, so that is not counted again after one; what answers showed they cannot count.
+    assert again.shown(GROUP, ["a", "b", "c", "d"], after=3) == [1, 1, 0, 0]
+    again.close()
