@@ -197,7 +197,7 @@ def test_recent_popularity_counts_where_it_is_asked_for():
         made = HrnnFitter(small(HrnnConfig, recency_mask=recency_mask, validation_targets=50, epochs=1), seed=0)
         scorer = made.fit(data)
         made.extend(data)
-        uses = made._uses(data.histories(), n_items=20)
+        uses = made._uses(data.histories(), data.target_weights(), n_items=20)
         assert np.isfinite(scorer.item_vectors).all()
         return uses[10:].sum() / uses.sum()
 
