@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.quality.data import DATA_ROOT, DEMO, Dataset, index, load, read_text
+from benchmarks.quality.data import DATA_ROOT, DEMO, Dataset, find_file, index, load, read_text
 from benchmarks.quality.sets import find_folder
 from benchmarks.report import markdown_table, publish, spread
 from common.errors import InvalidInput, invalid
@@ -69,7 +69,9 @@ def read(name: str) -> Sessions:
     try:
         folder = find_folder(name)
     except InvalidInput:
-        return split_newest(load(name))
+        dataset = load(name)
+        timed = dataset.data.interactions.timestamp.any()
+        return split_newest(dataset if timed else _index_lines(dataset.name, _sequences(find_file(name))))
     files = [path for path in sorted(folder.iterdir()) if path.is_file()]
     prefixes = [path for path in files if path.name.startswith("test_prefix_target.txt")]
     lines = [path for path in files if path.name.startswith("train_sessions.txt")]
@@ -82,12 +84,10 @@ def read(name: str) -> Sessions:
 
 
 def split_newest(dataset: Dataset) -> Sessions:
-    """Test the sessions that begin last: in the last seventh of the time, or of the order where there is no time."""
+    """Test the sessions that begin in the last seventh of the time."""
     data = dataset.data
     histories = data.histories()
     begins = data.interactions.timestamp[histories.offsets[:-1]]
-    if begins.min() == begins.max():
-        begins = np.arange(len(begins))
     border = begins.max() - (begins.max() - begins.min()) * _TESTED
     tested = begins > border
     training = data.where(~tested[data.interactions.user])
@@ -103,10 +103,7 @@ def metrics(scores: CatalogueScores, split: Sessions) -> dict[str, float]:
 
 def _read_prefixes(name: str, lines: Path, prefixes: Path) -> Sessions:
     sessions = [line.split() for line in read_text(lines).splitlines()]
-    owners = [str(number) for number, items in enumerate(sessions) for _ in items]
-    # Only the order of the sessions is known: their numbers stand for their times.
-    times = np.array([number for number, items in enumerate(sessions) for _ in items], np.int64)
-    known = index(name, users=owners, items=[item for items in sessions for item in items], timestamps=times)
+    known = _index_lines(name, sessions)
     number = {item: place for place, item in enumerate(known.items)}
     histories, targets = [], []
     for place, line in enumerate(read_text(prefixes).splitlines(), start=1):
@@ -120,6 +117,22 @@ def _read_prefixes(name: str, lines: Path, prefixes: Path) -> Sessions:
         histories.append(History(items, np.zeros(len(items), np.uint8), now).known(len(number)))
         targets.append(number[target])
     return Sessions(name, known.data, Histories.gather(histories), np.array(targets, np.int32))
+
+
+def _sequences(path: Path) -> list[list[str]]:
+    """Read `session item item ...`, lines of one session put together."""
+    sessions: dict[str, list[str]] = {}
+    for line in read_text(path).splitlines():
+        session, *items = line.split()
+        sessions.setdefault(session, []).extend(items)
+    return list(sessions.values())
+
+
+def _index_lines(name: str, sessions: Sequence[Sequence[str]]) -> Dataset:
+    """Number sessions of which only the order is known: their places stand for their times."""
+    places = [place for place, items in enumerate(sessions) for _ in items]
+    items = [item for items in sessions for item in items]
+    return index(name, users=[str(place) for place in places], items=items, timestamps=np.array(places, np.int64))
 
 
 def _read_tables(name: str, training: Dataset, tested: Dataset) -> Sessions:

@@ -18,7 +18,7 @@ Shapes: B sequences, T places, d width, V items.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import jax
@@ -59,7 +59,11 @@ class GatedRecurrentUnit:
     @classmethod
     def of(cls, config: HrnnConfig) -> Self:
         """Make the network that a configuration asks for."""
-        return cls(config.hidden_dimension, config.bptt, config.max_length, config.dropout)
+        return cls(config.hidden_dimension, config.bptt, config.max_length, dropout=0.0)
+
+    def dropping(self, share: float) -> Self:
+        """Return the same network with a share of activations dropped while learning."""
+        return replace(self, dropout=share)
 
     def initial_parameters(
         self, *, item_directions: FloatArray, item_biases: FloatArray, n_event_types: int, seed: int

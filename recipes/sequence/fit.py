@@ -109,6 +109,8 @@ class SequenceFitter:
         watched = validation.sample(max(_WATCHED, _WATCHED_SCORES // data.n_items))
         self._items = self._item_side(data)
         uses = self._uses(training, worth[kept], n_items=data.n_items, validation=validation)
+        dropout = config.dropout_for(interactions=len(training.items), items=data.n_items)
+        self._network = self._network.dropping(dropout)
         # Shapes hold for `extend` too, whose steps are then compiled already.
         learner = self._learner = Learner(
             self._network, config, counts=counts, shapes=choose_shapes(config, histories), items=self._items,
@@ -126,7 +128,7 @@ class SequenceFitter:
                 best, best_epoch = reached, epoch
                 self._parameters = arrays
                 self.report = {
-                    "epochs": float(epoch), "training_loss": loss, "repeat_bias": repeat_bias,
+                    "epochs": float(epoch), "dropout": dropout, "training_loss": loss, "repeat_bias": repeat_bias,
                     "network_validation_ndcg_at_10": reached,
                 }  # fmt: skip
             seen = {"training_loss": loss, "validation_ndcg_at_10": reached}

@@ -11,7 +11,7 @@ Shapes: B sequences, T places, d width, V items.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,9 @@ class Network(Protocol):
     @property
     def width(self) -> int:
         """Width d of embeddings and states."""
+
+    def dropping(self, share: float) -> Self:
+        """Return the same network with a share of activations dropped while learning."""
 
     def initial_parameters(
         self, *, item_directions: FloatArray, item_biases: FloatArray, n_event_types: int, seed: int

@@ -15,7 +15,7 @@ Shapes: B sequences, T places, d width, h heads, V items.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import jax
@@ -55,7 +55,11 @@ class Transformer:
     @classmethod
     def of(cls, config: UserPersonalizationConfig) -> Self:
         """Make the network that a configuration asks for."""
-        return cls(config.embedding_size, config.layers, config.heads, config.max_length, config.dropout)
+        return cls(config.embedding_size, config.layers, config.heads, config.max_length, dropout=0.0)
+
+    def dropping(self, share: float) -> Self:
+        """Return the same network with a share of activations dropped while learning."""
+        return replace(self, dropout=share)
 
     def initial_parameters(
         self, *, item_directions: FloatArray, item_biases: FloatArray, n_event_types: int, seed: int

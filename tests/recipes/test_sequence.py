@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from recipes.interface import Histories
+from recipes.sequence.config import SequenceConfig
 from recipes.sequence.network import full_softmax_loss, sampled_softmax_loss
 from recipes.sequence.windows import batch_shapes, epoch_batches
 
@@ -102,3 +103,14 @@ def test_batches_carry_what_was_done_and_the_time_since_the_step_before():
     assert batch.items[rows].tolist() == [[0, 1, 0, 0], [2, 3, 4, 0]]
     assert batch.actions[rows].tolist() == [[0, 1, 0, 0], [2, 3, 4, 0]]
     assert batch.gaps[rows, :3].tolist() == [[0, 1, 0], [0, 3, 1]]
+
+
+@pytest.mark.parametrize(
+    ("interactions", "share"), [(1, 0.4), (25_000, 0.4), (79_057, 0.3), (250_000, 0.2), (10_000_000, 0.2)]
+)
+def test_more_is_dropped_where_items_have_few_interactions(interactions, share):
+    assert SequenceConfig().dropout_for(interactions=interactions, items=1000) == pytest.approx(share, abs=1e-4)
+
+
+def test_a_share_that_was_asked_for_is_dropped_everywhere():
+    assert SequenceConfig(dropout=0.1).dropout_for(interactions=10, items=1000) == 0.1
