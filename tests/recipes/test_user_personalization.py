@@ -51,7 +51,7 @@ def both(request):
     rest = {name: value for name, value in arrays.items() if name not in ("item_embeddings", "item_biases")}
     # A network that counts for more than it learnt, as a blend may decide.
     blend = replace(Blend.of_network(n_event_types=2, repeat_bias=-1.0), network=1.7)
-    vectors = blend.item_vectors(arrays["item_embeddings"], arrays["item_biases"], np.zeros(50, np.float32))
+    vectors = blend.item_vectors(arrays["item_embeddings"], arrays["item_biases"], np.zeros((4, 50), np.float32))
     followers = Followers.count(Histories.gather([draw_history(200)]), n_items=50)
     return arrays, network, network.scorer(vectors, rest, blend=blend, followers=followers)
 
