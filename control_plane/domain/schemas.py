@@ -236,6 +236,7 @@ def _check_metadata(schema: AvroSchema, kind: DatasetType, rule: _Rule) -> None:
     for item in schema.fields:
         if (item.categorical or item.textual) and item.type != "string":
             raise invalid(f"schema.{item.name}", got=item.type, want="string for a categorical or textual field")
+    _check_item_name(schema, kind)
     textual = [item.name for item in schema.fields if item.textual]
     if textual and kind is not DatasetType.ITEMS:
         raise invalid("schema.fields", got=textual, want=f"no textual field in a schema for {kind}")
@@ -252,6 +253,17 @@ def _check_metadata(schema: AvroSchema, kind: DatasetType, rule: _Rule) -> None:
             got=[item.name for item in schema.fields],
             want=f"at least one metadata field for {kind}: a categorical string{_or_text(kind)} or a number",
         )
+
+
+def _check_item_name(schema: AvroSchema, kind: DatasetType) -> None:
+    named = [item for item in schema.fields if item.item_name]
+    if named and kind is not DatasetType.ITEMS:
+        raise invalid("schema.fields", got=[item.name for item in named], want=f"no itemName in a schema for {kind}")
+    if len(named) > 1:
+        raise invalid("schema.fields", got=[item.name for item in named], want="at most one itemName field")
+    for item in named:
+        if item.type != "string" or item.textual or item.categorical:
+            raise invalid(f"schema.{item.name}", got=item.type, want="a plain string for the itemName field")
 
 
 def _or_text(kind: DatasetType) -> str:

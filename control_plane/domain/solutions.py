@@ -14,6 +14,7 @@ from common.columns import EVENT_TYPE
 from common.errors import invalid
 from control_plane.domain.fields import not_built
 from control_plane.domain.recipes import RecipeFacts
+from control_plane.domain.training_columns import check_training_columns
 
 __all__ = ["check_event_type", "check_event_type_column", "check_solution", "check_training_mode"]
 
@@ -35,12 +36,15 @@ def check_solution(recipe: RecipeFacts, config: Mapping[str, Any], *, perform_hp
     if perform_hpo:
         raise not_built("performHPO", got=True, want="false")
     for key, value in config.items():
+        if key == "trainingDataConfig":
+            check_training_columns(value)
+            continue
         check = {
             "algorithmHyperParameters": recipe.check_hyper_parameters,
             "featureTransformationParameters": recipe.check_feature_parameters,
         }.get(key)
         if check is None:
-            raise not_built(f"solutionConfig.{key}", got=value, want="parameters only")
+            raise not_built(f"solutionConfig.{key}", got=value, want="parameters and trainingDataConfig only")
         if len(value) > _MAX_PARAMETERS:
             raise invalid(f"solutionConfig.{key}", got=f"{len(value)} entries", want=f"at most {_MAX_PARAMETERS}")
         check(value)

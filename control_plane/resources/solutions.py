@@ -12,6 +12,7 @@ from control_plane.domain.fields import check_name, check_tags, not_built
 from control_plane.domain.recipes import trainable_recipe
 from control_plane.domain.solutions import check_event_type, check_solution
 from control_plane.domain.states import BLOCKING, Status
+from control_plane.domain.training_columns import check_columns_exist
 from control_plane.jobs.orders import enqueue
 from control_plane.jobs.payloads import StorageRemoval
 from control_plane.resources.base import (
@@ -24,6 +25,7 @@ from control_plane.resources.base import (
     remove,
     require_active,
 )
+from control_plane.resources.datasets import dataset_schemas
 
 __all__ = ["SolutionRequest", "Solutions"]
 
@@ -88,6 +90,7 @@ class Solutions(ResourceOperations):
         with self._catalogue.write() as unit:
             group = fetch(unit, DatasetGroup, request.dataset_group_arn, field="datasetGroupArn", kind="dataset-group")
             require_active(group.status, group.arn, field="datasetGroupArn")
+            check_columns_exist(config.get("trainingDataConfig") or {}, dataset_schemas(unit, group.arn))
             insert(unit, solution, tags=tags)
             used = unit.count(Solution, dataset_group_arn=group.arn) - 1
             self._environment.quotas.check("solutions_per_group", used=used)

@@ -15,6 +15,7 @@ from control_plane.domain.fields import already_exists, check_name, check_tags
 from control_plane.domain.schemas import DatasetType
 from control_plane.domain.solutions import check_event_type_column, check_training_mode
 from control_plane.domain.states import BLOCKING, STOPPABLE, Status
+from control_plane.domain.training_columns import check_columns_exist
 from control_plane.environment import Environment
 from control_plane.jobs.orders import Stop, enqueue, request_stop
 from control_plane.jobs.payloads import SolutionVersionTraining
@@ -27,7 +28,7 @@ from control_plane.resources.base import (
     list_page,
     require_active,
 )
-from control_plane.resources.datasets import dataset_table
+from control_plane.resources.datasets import dataset_schemas, dataset_table
 
 __all__ = ["SolutionVersions", "TrainingFollower"]
 
@@ -108,6 +109,8 @@ class SolutionVersions(ResourceOperations):
                 want=f"interactions in {interactions.arn}: import some, or create an event tracker and put events",
             )
         check_event_type_column(solution.event_type, dataset_table(unit, interactions).schema)
+        columns = (solution.solution_config or {}).get("trainingDataConfig") or {}
+        check_columns_exist(columns, dataset_schemas(unit, group))
         return datasets
 
     def describe(self, arn: str) -> SolutionVersion:

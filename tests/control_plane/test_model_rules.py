@@ -33,7 +33,6 @@ NOT_BUILT_CONFIGS = [
     {"autoMLConfig": {}},
     {"eventsConfig": {"eventParametersList": []}},
     {"optimizationObjective": {"itemAttribute": "PRICE"}},
-    {"trainingDataConfig": {}},
     {"autoTrainingConfig": {"schedulingExpression": "rate(7 days)"}},
 ]
 

@@ -17,8 +17,10 @@ from common.avro import AvroSchema
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
+from recipes.columns import Columns
 from recipes.interface import Actions, Interactions, TrainingData
 from trainer.domain.sufficiency import check_sufficient
+from trainer.training.metadata import MetadataTable, places
 from trainer.training.order import FrozenTable, TrainingOrder
 
 __all__ = ["LoadedData", "load", "number_event_types", "select_interactions"]
@@ -66,9 +68,9 @@ def load(store: Store, order: TrainingOrder) -> LoadedData:
         event_type=order.event_type,
         threshold=order.event_value_threshold,
     )
-    catalogue = order.table("ITEMS")
-    listed = _read(store, catalogue)[columns.ITEM_ID] if catalogue is not None else rows[columns.ITEM_ID].head(0)
-    items = pl.concat([rows[columns.ITEM_ID], listed]).drop_nulls().unique().sort()
+    catalogue, people = _metadata(store, order, "ITEMS"), _metadata(store, order, "USERS")
+    listed = [catalogue.rows[columns.ITEM_ID]] if catalogue is not None else []
+    items = pl.concat([rows[columns.ITEM_ID], *listed]).drop_nulls().unique().sort()
     users = rows[columns.USER_ID].unique().sort()
     event_types, actions = number_event_types(rows[columns.EVENT_TYPE])
     interactions = Interactions.sort(
@@ -77,7 +79,14 @@ def load(store: Store, order: TrainingOrder) -> LoadedData:
         timestamp=rows[columns.TIMESTAMP].to_numpy(),
         action=actions,
     )
-    data = TrainingData(interactions, len(users), len(items), event_types)
+    data = TrainingData(
+        interactions,
+        n_users=len(users),
+        n_items=len(items),
+        event_types=event_types,
+        items=Columns() if catalogue is None else catalogue.columns(items),
+        users=Columns() if people is None else people.columns(users),
+    )
     return LoadedData(data, Vocabulary.build(items.to_list()), Vocabulary.build(users.to_list()))
 
 
@@ -93,7 +102,7 @@ def number_event_types(values: pl.Series) -> tuple[tuple[str, ...], Actions]:
     """
     counts = values.drop_nulls().rename("type").value_counts(name="uses")
     kept = counts.sort("uses", "type", descending=[True, False]).head(_MAX_EVENT_TYPES)["type"]
-    return tuple(kept.to_list()), (_places(values, kept).fill_null(-1) + 1).to_numpy().astype(np.uint8)
+    return tuple(kept.to_list()), (places(values, kept).fill_null(-1) + 1).to_numpy().astype(np.uint8)
 
 
 def select_interactions(
@@ -145,16 +154,21 @@ def _with_users(rows: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(pl.coalesce(user, pl.col("_OWNER")).alias(columns.USER_ID)).drop("_OWNER")
 
 
+def _metadata(store: Store, order: TrainingOrder, dataset_type: str) -> MetadataTable | None:
+    """Return the metadata of items or users, None without any."""
+    table = order.table(dataset_type)
+    if table is None:
+        return None
+    schema = AvroSchema.parse(table.avro_schema)
+    return MetadataTable.of(
+        _read(store, table), schema, learns_from=lambda column: order.learns_from(dataset_type, column)
+    )
+
+
 def _read(store: Store, table: FrozenTable) -> pl.DataFrame:
     return Table(store, table.location).read(version=table.version)
 
 
 def _indexes(values: pl.Series, ids: pl.Series) -> NDArray[np.int64]:
     """Return the place of each value among ids that contain it."""
-    return _places(values, ids).to_numpy()
-
-
-def _places(values: pl.Series, ids: pl.Series) -> pl.Series:
-    """Return the place of each value among the ids, null for those that are not there."""
-    places = pl.DataFrame({"id": ids, "place": pl.arange(len(ids), eager=True, dtype=pl.Int64)})
-    return pl.DataFrame({"id": values}).join(places, on="id", how="left", maintain_order="left")["place"]
+    return places(values, ids).to_numpy()

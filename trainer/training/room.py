@@ -79,6 +79,8 @@ class TrainingRoom:
             hyperparameters=dict(configuration.hyperparameters),
             event_type=event_type,
             event_value_threshold=configuration.event_value_threshold,
+            excluded_columns=dict(configuration.excluded_columns),
+            included_columns=dict(configuration.included_columns),
             seed=self._options.seed,
             recall_floor=self._options.recall_floor,
             index_trees=self._options.index_trees,
