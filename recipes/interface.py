@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ __all__ = [
     "FloatArray",
     "Histories",
     "History",
+    "Influenced",
     "Interactions",
     "ItemIndexes",
     "Offsets",
@@ -342,6 +343,14 @@ class Scorer(Protocol):
         """Write `item_vectors.npy` and this recipe's own `.npy` files into an existing folder."""
 
 
+@runtime_checkable
+class Influenced(Protocol):
+    """A scorer that campaigns tell how much freshness and popularity count."""
+
+    def influenced(self, *, freshness: float, popularity: float) -> Scorer:
+        """Return the same model with these weights, 0 to 1, in place of those that it has."""
+
+
 class Fitter(Protocol):
     """The learning side of a recipe, made for one training and used once.
 
@@ -383,6 +392,7 @@ class Recipe:
         returns_scores: Whether responses carry scores.
         uses_history: Whether a user's history changes the recommendations, hence whether events do at once.
         max_history: Newest interactions of a user that the scorer can make use of; stored for every user.
+        learns_from: What a training cannot do without: interactions, or items with names and texts.
     """
 
     name: str
@@ -394,6 +404,7 @@ class Recipe:
     returns_scores: bool
     uses_history: bool
     max_history: int
+    learns_from: Literal["interactions", "items"] = "interactions"
 
 
 def _offsets(lengths: NDArray[np.integer[Any]]) -> Offsets:

@@ -16,6 +16,7 @@ from recipes.hrnn.config import HrnnColdstartConfig, HrnnConfig, LargeHrnnConfig
 from recipes.interface import FitterFactory, Recipe, Scorer
 from recipes.item_to_item.config import SimilarItemsConfig, SimsConfig
 from recipes.popularity.config import PopularityConfig
+from recipes.semantic_similarity.config import SemanticSimilarityConfig
 from recipes.user_personalization.config import UserPersonalizationConfig
 
 __all__ = ["RECIPES", "fitter", "recipe", "scorer_loader"]
@@ -58,6 +59,18 @@ RECIPES = {
             returns_scores=False,
             uses_history=False,
             max_history=MAX_HISTORY,
+        ),
+        Recipe(
+            name="aws-semantic-similarity",
+            family="semantic_similarity",
+            recipe_type="RELATED_ITEMS",
+            config=SemanticSimilarityConfig,
+            fitter="recipes.semantic_similarity.fit:SemanticSimilarityFitter",
+            scorer="recipes.semantic_similarity.score:load",
+            returns_scores=False,
+            uses_history=False,
+            max_history=MAX_HISTORY,
+            learns_from="items",
         ),
         Recipe(
             name="aws-user-personalization-v2",

@@ -81,6 +81,8 @@ class RecipeFacts:
         feature_parameters: Keys that `featureTransformationParameters` may hold.
         feature_transformation: Last part of the ARN of its feature transformation, None where none is known.
         configurable_exploration: Whether campaigns may set `itemExplorationConfig`.
+        ranking_influence: Whether campaigns may set `rankingInfluence`.
+        learns_from: The dataset that a training cannot do without: interactions, or items with names and texts.
         published: When Personalize first listed it.
     """
 
@@ -92,6 +94,8 @@ class RecipeFacts:
     feature_parameters: Mapping[str, HyperParameter] | None = None
     feature_transformation: str | None = None
     configurable_exploration: bool = False
+    ranking_influence: bool = False
+    learns_from: Literal["interactions", "items"] = "interactions"
     published: datetime = datetime(2019, 6, 10, tzinfo=UTC)
 
     @property
@@ -283,7 +287,16 @@ _ALL: Final = (
         trainable=True,
         hyper_parameters=_SIMILAR_ITEMS,
     ),
-    RecipeFacts("aws-semantic-similarity", "RELATED_ITEMS"),
+    RecipeFacts(
+        "aws-semantic-similarity",
+        "RELATED_ITEMS",
+        description="Finds items whose names and texts are alike, whoever interacted with them.",
+        trainable=True,
+        feature_transformation="aws-semantic-similarity",
+        ranking_influence=True,
+        learns_from="items",
+        published=datetime(2025, 11, 30, tzinfo=UTC),
+    ),
     RecipeFacts("aws-next-best-action", "PERSONALIZED_ACTIONS", published=datetime(2023, 8, 11, tzinfo=UTC)),
     RecipeFacts("aws-item-affinity", "USER_SEGMENTATION", published=datetime(2021, 7, 15, tzinfo=UTC)),
     RecipeFacts("aws-item-attribute-affinity", "USER_SEGMENTATION", published=datetime(2021, 8, 25, tzinfo=UTC)),

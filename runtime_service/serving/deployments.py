@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from recipes.interface import Adjustment, FloatArray, History, ItemIndexes
 from runtime_service.domain.histories import known_steps, newer_events
 from runtime_service.history import RecentHistory
+from runtime_service.serving.influence import RankingInfluence
 from runtime_service.serving.model import Model
 from runtime_service.serving.ranked import Ranked, rank
 
@@ -26,6 +27,7 @@ class Assignment:
         artifact_location: Folder of the artifact in the shared store.
         dataset_group_arn: Whose events count.
         event_type: The only type of event that counts; None for all.
+        influence: How much freshness and popularity count.
     """
 
     campaign_arn: str
@@ -33,6 +35,7 @@ class Assignment:
     artifact_location: str
     dataset_group_arn: str
     event_type: str | None
+    influence: RankingInfluence = field(default_factory=RankingInfluence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class Deployment:
     @classmethod
     def make(cls, assignment: Assignment, model: Model, *, cache_users: int) -> Deployment:
         """Put a model to work for a campaign."""
+        model = assignment.influence.on(model)
         nothing = model.snapshot_history(None)
         newcomer = Query(model.scorer.query(nothing), model.scorer.adjust(nothing))
         return cls(assignment, model, QueryCache(cache_users), newcomer)

@@ -17,6 +17,7 @@ from common.rpc import from_rpc_error
 from protos.tailorbird.internal.v1 import serving_pb2, serving_pb2_grpc
 from runtime_service.backoff import Backoff
 from runtime_service.serving.deployments import Assignment, Deployment, DeploymentTable
+from runtime_service.serving.influence import RankingInfluence
 from runtime_service.serving.model import Model, ModelLoader
 
 __all__ = ["ServingWatcher"]
@@ -193,6 +194,7 @@ def _to_assignment(item: serving_pb2.ServingAssignment) -> Assignment:
         artifact_location=item.artifact_location,
         dataset_group_arn=item.dataset_group_arn,
         event_type=item.event_type or None,
+        influence=RankingInfluence.read(item.config_json),
     )
 
 

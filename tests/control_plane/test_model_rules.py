@@ -23,6 +23,7 @@ from tests.control_plane.world import INTERACTIONS, PERSONALIZATION, avro, colum
 
 V2 = RECIPES["aws-user-personalization-v2"]
 V1 = RECIPES["aws-user-personalization"]
+SEMANTIC = RECIPES["aws-semantic-similarity"]
 POPULARITY = RECIPES["aws-popularity-count"]
 SIMS = RECIPES["aws-sims"]
 PROBES = ["-1", "0", "0.5", "1", "3", "8", "12", "16", "64", "1e9", "nan", "inf", "true", "x", ""]
@@ -128,11 +129,11 @@ def test_tuning_is_refused():
 
 def test_known_recipe_that_is_not_built_is_told_from_an_unknown_one():
     with pytest.raises(InvalidInput, match="not built yet"):
-        trainable_recipe(RECIPES["aws-semantic-similarity"].arn)
+        trainable_recipe(RECIPES["aws-next-best-action"].arn)
     with pytest.raises(ResourceNotFound, match="does not exist"):
         trainable_recipe("arn:aws:personalize:::recipe/aws-films")
     with pytest.raises(ResourceNotFound, match="not built yet"):
-        described_recipe(RECIPES["aws-semantic-similarity"].arn)
+        described_recipe(RECIPES["aws-next-best-action"].arn)
     assert trainable_recipe(PERSONALIZATION) is described_recipe(PERSONALIZATION)
 
 
@@ -172,6 +173,8 @@ def test_latest_version_is_told_from_a_version():
     [
         ({"enableMetadataWithRecommendations": True}, V2, False, "not built yet"),
         ({"rankingInfluence": {"FRESHNESS": 0.5}}, V2, False, "rankingInfluence"),
+        ({"rankingInfluence": {"FRESHNESS": 1.5}}, SEMANTIC, False, "got 1.5, want a number from 0 to 1"),
+        ({"rankingInfluence": {"AGE": 0.5}}, SEMANTIC, False, "got 'AGE', want one of FRESHNESS, POPULARITY"),
         ({"syncWithLatestSolutionVersion": True}, V2, False, "LATEST"),
         ({"itemExplorationConfig": {"explorationWeight": "0.3"}}, V2, False, "cannot be configured"),
         ({"itemExplorationConfig": {"explorationWeight": "1.3"}}, V1, False, "from 0 to 1"),
@@ -187,6 +190,7 @@ def test_campaign_config_that_does_not_fit_is_refused(config, recipe, latest, to
 def test_good_campaign_configs_pass():
     check_campaign_config({}, V2, latest=False)
     check_campaign_config({"enableMetadataWithRecommendations": False}, V2, latest=False)
+    check_campaign_config({"rankingInfluence": {"FRESHNESS": 0.5, "POPULARITY": 1.0}}, SEMANTIC, latest=False)
     check_campaign_config({"syncWithLatestSolutionVersion": True}, V2, latest=True)
     check_campaign_config({"itemExplorationConfig": {"explorationWeight": "0.3"}}, V1, latest=False)
     assert follows_latest({"syncWithLatestSolutionVersion": True})
