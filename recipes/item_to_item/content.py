@@ -6,8 +6,8 @@ items as vectors of length one, and D how far each item can be trusted as an exa
     columns: m_i = argmin sum_j D_j (B_ij - m_i . e_j)^2 + penalty |m_i|^2, and item i says m_i . e_j of item j;
     rows: r_j = argmin sum_i D_i (B_ij - a e_i . e_j - r_j . e_i)^2 + penalty |r_j|^2, likewise for what i says.
 
-`a` is the least-squares factor between content and weights: where nothing else is known, items of like content are
-neighbours. Conditional means vary less than what they are means of, so they are stretched until scores of users vary
+`a` is four times the least-squares factor between content and weights, as lists are made of the nearest few, of which
+the mean of all tells little: where nothing else is known, items of like content are neighbours. Conditional means vary less than what they are means of, so they are stretched until scores of users vary
 between items as the learnt ones do; else no list would ever name a new item. A weight that few users stand behind is
 shrunk by the regression it comes from already, so content is added to it by 5 / (5 + count) and not put in its place.
 
@@ -34,8 +34,10 @@ _COLD = 5.0
 _THIN = 50
 #: Users at which an item is half trusted as an example to learn from.
 _TRUSTED = 20.0
-#: Penalty of the regressions, as a share of the trusted items.
-_PENALTY = 0.01
+#: Penalties of the two regressions, as shares of the trusted items.
+_COLUMN_PENALTY, _ROW_PENALTY = 0.01, 0.003
+#: How much more likeness of content counts in rows than least squares says.
+_LIKENESS = 4.0
 #: Neighbours by content added to a row; small catalogues keep so many more that they have this many entries in all.
 _ADDED = 200
 _ENTRIES = 1 << 22
@@ -67,7 +69,7 @@ def with_content(
     if not len(thin) or not trust.any():
         return weights
     share = (_COLD / (_COLD + users)).astype(np.float32)
-    said_of = _solve(weights @ (trust[:, None] * content), content, trust)
+    said_of = _solve(weights @ (trust[:, None] * content), content, trust, penalty=_COLUMN_PENALTY)
     stretch = _stretch(
         weights, said_of, content, trusted=trust >= np.median(trust[trust > 0.0]), histories=histories, seed=seed
     )
@@ -81,9 +83,9 @@ def _says(weights: Cooccurrence, content: FloatArray, trust: FloatArray) -> Floa
     across = weights.transposed(len(content)) @ (trust[:, None] * content)
     gram = _gram(content, trust)
     # Both sums run over all pairs of items, weighted by their trusts.
-    factor = float((trust[:, None] * across * content).sum() / np.square(gram).sum())
+    factor = _LIKENESS * float((trust[:, None] * across * content).sum() / np.square(gram).sum())
     rest = across - factor * (content @ gram)
-    return _solve(rest, content, trust) + np.float32(factor) * content
+    return _solve(rest, content, trust, penalty=_ROW_PENALTY) + np.float32(factor) * content
 
 
 def _stretch(
@@ -111,10 +113,10 @@ def _gram(content: FloatArray, trust: FloatArray) -> FloatArray:
     return gram
 
 
-def _solve(targets: FloatArray, content: FloatArray, trust: FloatArray) -> FloatArray:
+def _solve(targets: FloatArray, content: FloatArray, trust: FloatArray, *, penalty: float) -> FloatArray:
     """Regress: targets, float32 [n_items, c], are the products of what is regressed with the trusted content."""
     gram = _gram(content, trust)
-    gram[np.diag_indices(len(gram))] += np.float32(_PENALTY * trust.sum())
+    gram[np.diag_indices(len(gram))] += np.float32(penalty * trust.sum())
     solved: FloatArray = np.linalg.solve(gram, targets.T).T.astype(np.float32)
     return solved
 
