@@ -168,7 +168,7 @@ def run_content(split: ColdSplit) -> dict[str, float]:
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-9))
     queries = np.zeros((len(split.histories), vectors.shape[1]), np.float32)
     np.add.at(queries, split.histories.owners(), vectors[split.histories.items])
-    near = vectors[split.asked] @ vectors.T
+    near: FloatArray = (vectors[split.asked] @ vectors.T).astype(np.float32)
     near[:, split.cold] = -np.inf
     lists = [best(row, _NEIGHBOURS) for row in near]
     return {**measure(by_vectors(vectors, queries), split, lists=lists), "fit_seconds": seconds}

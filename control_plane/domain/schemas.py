@@ -16,7 +16,7 @@ from common.avro import AvroField, AvroSchema
 from common.columns import INTERNAL
 from common.errors import invalid
 
-__all__ = ["DatasetType", "Domain", "check_dataset_type", "check_schema"]
+__all__ = ["DatasetType", "Domain", "check_dataset_type", "check_describes_items", "check_schema"]
 
 _MAX_SCHEMA_LENGTH: Final = 20_000
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z\d_]{0,149}")
@@ -197,6 +197,19 @@ def check_schema(text: str, domain: Domain | None) -> DatasetType:
             _check_column(found, column)
     _check_metadata(schema, kind, rule)
     return kind
+
+
+def check_describes_items(text: str, *, field: str) -> None:
+    """Make sure that a schema of items has a name and a text, for recipes that learn from these.
+
+    Raises:
+        InvalidInput: It has not.
+    """
+    fields = AvroSchema.parse(text).fields
+    if not any(item.item_name for item in fields) or not any(item.textual for item in fields):
+        raise invalid(
+            field, got=[item.name for item in fields], want="a field of the attribute itemName and a textual field"
+        )
 
 
 def _type_of(schema: AvroSchema) -> DatasetType:

@@ -71,6 +71,8 @@ class Solutions(ResourceOperations):
         if not request.recipe_arn:
             raise invalid("recipeArn", got=request.recipe_arn, want="the ARN of a recipe")
         recipe = trainable_recipe(request.recipe_arn)
+        if request.perform_incremental_update and recipe.learns_from == "items":
+            raise not_built("performIncrementalUpdate", got=True, want="false, and a new version for new items")
         if request.perform_incremental_update:
             raise invalid("performIncrementalUpdate", got=True, want=f"false: {recipe.name} has no incremental updates")
         check_solution(recipe, config, perform_hpo=request.perform_hpo)

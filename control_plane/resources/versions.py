@@ -12,7 +12,8 @@ from control_plane.catalogue import Unit
 from control_plane.catalogue.tables import Dataset, DatasetImportJob, EventTracker, Job, Solution, SolutionVersion
 from control_plane.domain.evaluations import Verdict, verdict_of
 from control_plane.domain.fields import already_exists, check_name, check_tags
-from control_plane.domain.schemas import DatasetType
+from control_plane.domain.recipes import RECIPES
+from control_plane.domain.schemas import DatasetType, check_describes_items
 from control_plane.domain.solutions import check_event_type_column, check_training_mode
 from control_plane.domain.states import BLOCKING, STOPPABLE, Status
 from control_plane.domain.training_columns import check_columns_exist
@@ -47,7 +48,7 @@ class SolutionVersions(ResourceOperations):
         """Ask for a training of a solution on what its dataset group holds.
 
         Raises:
-            InvalidInput: A field is malformed, or the group has no interactions to learn from.
+            InvalidInput: A field is malformed, or the group has nothing of what the recipe learns from.
             ResourceNotFound: The solution does not exist.
             ResourceAlreadyExists: The solution has a version of this name.
             ResourceInUse: The solution is not ACTIVE.
@@ -94,24 +95,43 @@ class SolutionVersions(ResourceOperations):
             enqueue(unit, self._environment, payload, subject=version.arn)
         return version
 
-    @staticmethod
-    def _datasets(unit: Unit, solution: Solution) -> list[Dataset]:
+    @classmethod
+    def _datasets(cls, unit: Unit, solution: Solution) -> list[Dataset]:
         group = solution.dataset_group_arn
         datasets = unit.find(Dataset, dataset_group_arn=group, status=Status.ACTIVE, order=["dataset_type"])
-        interactions = next((item for item in datasets if item.dataset_type == DatasetType.INTERACTIONS), None)
-        if interactions is None:
+        by_type = {dataset.dataset_type: dataset for dataset in datasets}
+        interactions = by_type.get(DatasetType.INTERACTIONS)
+        if RECIPES[Arn.parse(solution.recipe_arn, field="recipeArn").name].learns_from == "items":
+            cls._require_items(unit, solution, by_type.get(DatasetType.ITEMS))
+        else:
+            cls._require_interactions(unit, solution, interactions)
+        if interactions is not None:
+            check_event_type_column(solution.event_type, dataset_table(unit, interactions).schema)
+        columns = (solution.solution_config or {}).get("trainingDataConfig") or {}
+        check_columns_exist(columns, dataset_schemas(unit, group))
+        return datasets
+
+    @staticmethod
+    def _require_interactions(unit: Unit, solution: Solution, dataset: Dataset | None) -> None:
+        group = solution.dataset_group_arn
+        if dataset is None:
             raise invalid("solutionArn", got=solution.arn, want=f"an Interactions dataset in {group}: create one")
-        imported = unit.count(DatasetImportJob, dataset_arn=interactions.arn, status=Status.ACTIVE)
+        imported = unit.count(DatasetImportJob, dataset_arn=dataset.arn, status=Status.ACTIVE)
         if not imported and unit.count(EventTracker, dataset_group_arn=group) == 0:
             raise invalid(
                 "solutionArn",
                 got=solution.arn,
-                want=f"interactions in {interactions.arn}: import some, or create an event tracker and put events",
+                want=f"interactions in {dataset.arn}: import some, or create an event tracker and put events",
             )
-        check_event_type_column(solution.event_type, dataset_table(unit, interactions).schema)
-        columns = (solution.solution_config or {}).get("trainingDataConfig") or {}
-        check_columns_exist(columns, dataset_schemas(unit, group))
-        return datasets
+
+    @staticmethod
+    def _require_items(unit: Unit, solution: Solution, dataset: Dataset | None) -> None:
+        if dataset is None:
+            group = solution.dataset_group_arn
+            raise invalid("solutionArn", got=solution.arn, want=f"an Items dataset in {group}: create one")
+        check_describes_items(dataset_table(unit, dataset).schema, field="solutionArn")
+        if not unit.count(DatasetImportJob, dataset_arn=dataset.arn, status=Status.ACTIVE):
+            raise invalid("solutionArn", got=solution.arn, want=f"items in {dataset.arn}: import some")
 
     def describe(self, arn: str) -> SolutionVersion:
         """Return a version; errors as of `fetch`."""

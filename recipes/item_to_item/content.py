@@ -7,9 +7,10 @@ items as vectors of length one, and D how far each item can be trusted as an exa
     rows: r_j = argmin sum_i D_i (B_ij - a e_i . e_j - r_j . e_i)^2 + penalty |r_j|^2, likewise for what i says.
 
 `a` is four times the least-squares factor between content and weights, as lists are made of the nearest few, of which
-the mean of all tells little: where nothing else is known, items of like content are neighbours. Conditional means vary less than what they are means of, so they are stretched until scores of users vary
-between items as the learnt ones do; else no list would ever name a new item. A weight that few users stand behind is
-shrunk by the regression it comes from already, so content is added to it by 5 / (5 + count) and not put in its place.
+the mean of all tells little: where nothing else is known, items of like content are neighbours. Conditional means vary
+less than what they are means of, so they are stretched until scores of users vary between items as the learnt ones do;
+else no list would ever name a new item. A weight that few users stand behind is shrunk by the regression it comes from
+already, so content is added to it by 5 / (5 + count) and not put in its place.
 
 Chosen on the newest tenth of MovieLens 1M's items as if nobody had used them. Adding content to the Gram matrix instead
 (Jeunen, Van Balen and Goethals, "Closed-Form Models for Collaborative Filtering with Side-Information", RecSys 2020)

@@ -11,7 +11,7 @@ from control_plane.domain.training_columns import check_columns_exist, check_tra
 from control_plane.resources.solutions import SolutionRequest
 from control_plane.servicers.messages import as_document, as_message
 from protos.tailorbird.control.v1 import solution_pb2
-from tests.control_plane.world import ITEMS, POPULARITY
+from tests.control_plane.world import ITEMS, POPULARITY, avro, column
 
 WITHOUT_GENRES = {"trainingDataConfig": {"excludedDatasetColumns": {"Items": ["GENRES"]}}}
 
@@ -77,3 +77,30 @@ def test_the_trainer_is_told(world):
 def test_lists_by_name_travel_as_messages():
     document = {"name": "films", "solutionConfig": WITHOUT_GENRES}
     assert as_document(as_message(solution_pb2.CreateSolutionRequest, document)) == document
+
+
+def semantic_solution(world, group):
+    recipe = "arn:aws:personalize:::recipe/aws-semantic-similarity"
+    request = SolutionRequest(name=world.name("solution"), dataset_group_arn=group, recipe_arn=recipe)
+    return world.resources.solutions.create(request).arn
+
+
+def test_a_recipe_of_texts_needs_items_with_names_and_texts_but_no_interactions(world):
+    described = avro(
+        "Items", column("ITEM_ID"), column("TITLE", itemName=True), column("PLOT", ["null", "string"], textual=True)
+    )
+    group, plain = world.group(), world.imported_group()
+    world.dataset(plain, "Items", ITEMS)
+    asked = semantic_solution(world, group)
+
+    with pytest.raises(InvalidInput, match="an Items dataset"):
+        world.version(asked)
+    with pytest.raises(InvalidInput, match=r"got \['ITEM_ID', 'GENRES'\], want a field of the attribute itemName"):
+        world.version(semantic_solution(world, plain))
+    dataset = world.dataset(group, "Items", described)
+    with pytest.raises(InvalidInput, match="import some"):
+        world.version(asked)
+    world.import_job(dataset)
+    world.finish_next({"imported_rows": 3, "files": 1})
+    world.version(asked)
+    assert [table["dataset_type"] for table in world.lease().job.payload["tables"]] == ["ITEMS"]

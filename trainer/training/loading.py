@@ -13,12 +13,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from common import columns
-from common.avro import AvroSchema
+from common.avro import AvroField, AvroSchema
+from common.frames import interactions_frame_schema
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
 from recipes.columns import Columns
 from recipes.interface import Actions, Interactions, TrainingData
+from recipes.registry import recipe
 from trainer.domain.sufficiency import check_sufficient
 from trainer.training.metadata import MetadataTable, places
 from trainer.training.order import FrozenTable, TrainingOrder
@@ -27,6 +29,11 @@ __all__ = ["LoadedData", "load", "number_event_types", "select_interactions"]
 
 #: Types of events that models tell apart, so that their numbers and 0 fit into a byte.
 _MAX_EVENT_TYPES = 254
+#: Of a dataset that is not there, for recipes that do without.
+_NO_INTERACTIONS = AvroSchema(
+    "Interactions",
+    (AvroField(columns.USER_ID, "string"), AvroField(columns.ITEM_ID, "string"), AvroField(columns.TIMESTAMP, "long")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +60,11 @@ def load(store: Store, order: TrainingOrder) -> LoadedData:
         Unavailable: The store cannot be reached.
     """
     table = order.table("INTERACTIONS")
-    assert table is not None, "an order without interactions is never written"
-    rows = select_interactions(
-        _read(store, table),
-        AvroSchema.parse(table.avro_schema),
-        event_type=order.event_type,
-        threshold=order.event_value_threshold,
-    )
-    per_user = rows.group_by(columns.USER_ID).len()["len"]
-    check_sufficient(
-        interactions=len(rows),
-        users=len(per_user),
-        users_with_two=int((per_user >= 2).sum()),
-        event_type=order.event_type,
-        threshold=order.event_value_threshold,
-    )
+    schema = _NO_INTERACTIONS if table is None else AvroSchema.parse(table.avro_schema)
+    stored = pl.DataFrame(schema=interactions_frame_schema(schema)) if table is None else _read(store, table)
+    rows = select_interactions(stored, schema, event_type=order.event_type, threshold=order.event_value_threshold)
+    if recipe(order.recipe).learns_from == "interactions":
+        _check_sufficient(rows, order)
     catalogue, people = _metadata(store, order, "ITEMS"), _metadata(store, order, "USERS")
     listed = [catalogue.rows[columns.ITEM_ID]] if catalogue is not None else []
     items = pl.concat([rows[columns.ITEM_ID], *listed]).drop_nulls().unique().sort()
@@ -152,6 +149,17 @@ def _with_users(rows: pl.DataFrame) -> pl.DataFrame:
     )
     joined = rows.join(owners, on=columns.SESSION_ID, how="left", maintain_order="left")
     return joined.with_columns(pl.coalesce(user, pl.col("_OWNER")).alias(columns.USER_ID)).drop("_OWNER")
+
+
+def _check_sufficient(rows: pl.DataFrame, order: TrainingOrder) -> None:
+    per_user = rows.group_by(columns.USER_ID).len()["len"]
+    check_sufficient(
+        interactions=len(rows),
+        users=len(per_user),
+        users_with_two=int((per_user >= 2).sum()),
+        event_type=order.event_type,
+        threshold=order.event_value_threshold,
+    )
 
 
 def _metadata(store: Store, order: TrainingOrder, dataset_type: str) -> MetadataTable | None:

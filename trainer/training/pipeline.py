@@ -23,7 +23,7 @@ from recipes.evaluation.items import describe_items
 from recipes.evaluation.ranking import by_scorer
 from recipes.evaluation.split import Split, hold_out_lowest
 from recipes.index import IndexCalibration, build_annoy, calibrate
-from recipes.interface import FitProgress, Recipe, Scorer
+from recipes.interface import FitProgress, Histories, Recipe, Scorer
 from recipes.registry import fitter as find_fitter
 from recipes.registry import recipe as find_recipe
 from trainer.training.loading import LoadedData, load
@@ -31,7 +31,7 @@ from trainer.training.measuring import comparison, evaluation, measure_baselines
 from trainer.training.order import ARTIFACT, MEASURED_MODEL, Measurement, TrainingOrder, TrainingResult
 from trainer.training.predecessor import measure_predecessor
 
-__all__ = ["INDEX_FILE", "train"]
+__all__ = ["INDEX_FILE", "Stages", "index_model", "pack", "told_measurements", "train"]
 
 INDEX_FILE = "index.ann"
 #: Users whose vectors an index is calibrated with.
@@ -40,7 +40,7 @@ _CALIBRATION_USERS = 256
 _FIT, _EXTEND = (0.05, 0.75), (0.8, 0.95)
 
 
-class _Stages:
+class Stages:
     """Times the stages."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
         ResourceNotFound: The recipe is not built, or a table was deleted.
         Unavailable: The store cannot be reached.
     """
-    stages, part = _Stages(), _Part(progress)
+    stages, part = Stages(), _Part(progress)
     declared = find_recipe(order.recipe)
     config = declared.config.from_hyperparameters(order.hyperparameters)
     progress(fraction=0.0, stage="loading data", metrics={})
@@ -98,9 +98,9 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
     artifact = folder / ARTIFACT
     artifact.mkdir()
     with stages.stage("index"):
-        calibration = _index(scorer, split, artifact / INDEX_FILE, order)
+        calibration = index_model(scorer, split.histories, artifact / INDEX_FILE, order)
     with stages.stage("pack"):
-        _pack(scorer, declared, loaded, artifact)
+        pack(scorer, declared, loaded, artifact)
     return TrainingResult(
         recipe_config_json=config.model_dump_json(),
         n_items=loaded.data.n_items,
@@ -112,12 +112,7 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
         evaluation=measured.evaluation,
         highest_test_key=int(keys[split.users].max()),
         chosen_index=calibration.chosen.index,
-        measurements=tuple(
-            Measurement(
-                index=item.index, search_k=item.search_k, recall_at_25=item.recall_at_25, micros=round(item.micros, 1)
-            )
-            for item in calibration.measurements
-        ),
+        measurements=told_measurements(calibration),
         stage_seconds=stages.seconds,
     )
 
@@ -155,15 +150,25 @@ def _keep(fitted: Scorer, loaded: LoadedData, folder: Path) -> None:
     loaded.items.save(folder, "items")
 
 
-def _index(scorer: Scorer, split: Split, path: Path, order: TrainingOrder) -> IndexCalibration:
-    """Build the index and measure it on users that were held out."""
+def index_model(scorer: Scorer, histories: Histories, path: Path, order: TrainingOrder) -> IndexCalibration:
+    """Build the index and measure it on some histories, at best such as the model does not know."""
     build_annoy(scorer.item_vectors, path, seed=order.seed, trees=order.index_trees)
-    chosen = np.random.default_rng(order.seed).permutation(len(split.histories))[:_CALIBRATION_USERS]
-    queries = scorer.queries(split.histories.take(chosen))
+    chosen = np.random.default_rng(order.seed).permutation(len(histories))[:_CALIBRATION_USERS]
+    queries = scorer.queries(histories.take(chosen))
     return calibrate(scorer.item_vectors, queries, path=path, trees=order.index_trees, recall_floor=order.recall_floor)
 
 
-def _pack(scorer: Scorer, declared: Recipe, loaded: LoadedData, folder: Path) -> None:
+def told_measurements(calibration: IndexCalibration) -> tuple[Measurement, ...]:
+    """Return what was measured of the index, for the result."""
+    return tuple(
+        Measurement(
+            index=item.index, search_k=item.search_k, recall_at_25=item.recall_at_25, micros=round(item.micros, 1)
+        )
+        for item in calibration.measurements
+    )
+
+
+def pack(scorer: Scorer, declared: Recipe, loaded: LoadedData, folder: Path) -> None:
     """Write what a runtime reads beside the index."""
     histories = loaded.data.histories().newest(declared.max_history)
     scorer.save(folder)

@@ -17,6 +17,7 @@ from common.storage import Store
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from protos.tailorbird.storage.v1 import evaluation_pb2
+from recipes.registry import RECIPES
 from trainer.domain.configuration import SolutionConfiguration
 from trainer.training.freezing import Snapshot, freeze
 from trainer.training.order import (
@@ -71,7 +72,10 @@ class TrainingRoom:
         configuration = SolutionConfiguration.parse(payload.solution_config_json)
         event_type = payload.event_type or None
         watch.report(fraction=0.0, activity="freezing the data")
-        snapshot = freeze(self._store, payload.tables, event_type=event_type)
+        # A recipe that does not exist is the training process's to refuse.
+        declared = RECIPES.get(payload.recipe)
+        learns_from = "interactions" if declared is None else declared.learns_from
+        snapshot = freeze(self._store, payload.tables, event_type=event_type, learns_from=learns_from)
         order = TrainingOrder(
             store=self._store_settings.model_dump(),
             tables=snapshot.tables,
