@@ -230,10 +230,10 @@ def _known_neighbours(data: TrainingData, cold: NDArray[np.bool_]) -> tuple[NDAr
     """Find the warm items that most often share users with cold ones that have users enough, by cosine."""
     counted = count_together(distinct_items(data), n_items=data.n_items)
     asked = np.flatnonzero(cold & (counted.alone >= _USERS))
-    roots = np.sqrt(np.maximum(counted.alone, 1.0))
+    roots: FloatArray = np.sqrt(np.maximum(counted.alone, np.float32(1.0)))
     wanted = np.empty((len(asked), _NEIGHBOURS), np.int32)
     for row, item in enumerate(asked):
-        cosines = _row(counted.pairs, int(item), len(cold)) / roots
+        cosines: FloatArray = _row(counted.pairs, int(item), len(cold)) / roots
         cosines[cold] = -1.0
         wanted[row] = best(cosines, _NEIGHBOURS)
     return asked, wanted
