@@ -144,7 +144,8 @@ def measure(scores: CatalogueScores, split: ColdSplit, *, lists: Sequence[NDArra
         for cut in _CUTS:
             found[f"{name}_recall_at_{cut}"] = recall_at(cut, hits, hidden, divisor="reachable")
     shares = [np.isin(named, wanted).mean() for named, wanted in zip(lists, split.wanted, strict=True)]
-    found["neighbours_found"] = float(np.mean(shares))
+    if shares:
+        found["neighbours_found"] = float(np.mean(shares))
     return found
 
 
@@ -214,7 +215,7 @@ def _table(figures: Mapping[str, Any], runs: Mapping[str, Mapping[str, float]]) 
         (
             name,
             *(" / ".join(f"{run[f'{part}_recall_at_{cut}']:.4f}" for cut in _CUTS) for part in asked),
-            f"{run['neighbours_found']:.4f}",
+            f"{run['neighbours_found']:.4f}" if "neighbours_found" in run else "none asked",
             run["fit_seconds"],
         )
         for name, run in runs.items()
