@@ -58,7 +58,7 @@ class ColdSplit:
         cold: bool [n_items].
         histories: Of the tested users: what is shown.
         hidden_cold: Of the same users: their cold items, at least one each.
-        hidden_warm: Of the same users: the others that are hidden.
+        hidden_warm: Of the same users: the others that are hidden and were not shown.
         asked: int64 [m], cold items whose neighbours are known.
         wanted: int32 [m, 20], these neighbours.
     """
@@ -109,14 +109,15 @@ def hold_out_items(data: TrainingData, *, timed: bool, seed: int) -> ColdSplit:
     hidden = so_far[1:] > np.repeat(so_far[histories.offsets[:-1]], histories.lengths())
     shown = histories.where(~hidden)
     tested = np.flatnonzero((shown.lengths() > 0) & (histories.where(is_cold).lengths() > 0))
-    later = histories.where(hidden).take(tested)
+    known, later = shown.take(tested), histories.where(hidden).take(tested)
+    keys, seen = (part.owners() * data.n_items + part.items for part in (later, known))
     asked, wanted = _known_neighbours(data, cold)
     return ColdSplit(
         data.where(~hidden),
         cold=cold,
-        histories=shown.take(tested),
+        histories=known,
         hidden_cold=later.where(cold[later.items]),
-        hidden_warm=later.where(~cold[later.items]),
+        hidden_warm=later.where(~cold[later.items] & ~np.isin(keys, seen)),
         asked=asked,
         wanted=wanted,
     )
