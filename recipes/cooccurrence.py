@@ -6,7 +6,7 @@ begin.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recipes.interface import FloatArray, Histories
 from recipes.sparse import SparseRows
 
-__all__ = ["Cooccurrence", "count_followers", "leading_directions", "merged"]
+__all__ = ["Cooccurrence", "count_followers", "leading_directions"]
 
 
 class Cooccurrence(SparseRows):
@@ -93,16 +93,6 @@ def leading_directions(matrix: Cooccurrence, *, count: int, seed: int) -> FloatA
     chosen = np.argsort(-np.abs(values), kind="stable")[:count]
     directions: FloatArray = basis @ vectors[:, chosen] * np.sqrt(np.abs(values[chosen]))
     return directions.astype(np.float32, copy=False)
-
-
-def merged(matrices: Sequence[Cooccurrence]) -> Cooccurrence:
-    """Add up matrices of one size."""
-    return _collect(
-        np.concatenate([matrix.rows() for matrix in matrices]),
-        np.concatenate([matrix.columns for matrix in matrices]),
-        np.concatenate([matrix.values for matrix in matrices]),
-        n_items=len(matrices[0].offsets) - 1,
-    )
 
 
 def _collect(
