@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recipes.content.fit import learn_vectors
+from recipes.evaluation.ranking import by_scorer
 from recipes.interface import FitProgress, FloatArray, TrainingData, ignore_progress
 from recipes.sequence.cold import foretell
 from recipes.sequence.fit import SequenceFitter
@@ -16,7 +17,7 @@ __all__ = ["UserPersonalizationFitter"]
 
 #: Coordinates of items' content, and users by whose scores it is scaled.
 _CONTENT_SIZE = 64
-_COMPARED = 256
+_COMPARED = 64
 
 
 class UserPersonalizationFitter(SequenceFitter):
@@ -64,10 +65,15 @@ class UserPersonalizationFitter(SequenceFitter):
             self._content = learn_vectors(data.items, n_rows=data.n_items, size=_CONTENT_SIZE, seed=self._seed)[1]
         histories = data.histories()
         some = np.random.default_rng(self._seed).permutation(np.flatnonzero(histories.lengths()))[:_COMPARED]
+        compared = histories.take(some)
+        queries = scorer.queries(compared)
+        scores = by_scorer(scorer, compared, queries=queries)(slice(0, len(compared)))
+        scores[compared.owners(), compared.items] = np.nan
         scorer.item_vectors = foretell(
             scorer.item_vectors,
             self._content,
             uses=np.bincount(data.interactions.item, minlength=data.n_items),
-            queries=scorer.queries(histories.take(some)),
+            queries=queries,
+            scores=scores,
         )
         return scorer

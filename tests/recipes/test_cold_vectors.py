@@ -31,7 +31,9 @@ def content():
 
 def completed(vectors):
     queries = np.random.default_rng(5).standard_normal((20, 8)).astype(np.float32)
-    return foretell(vectors, content(), uses=USES, queries=queries)
+    scores = queries @ vectors.T
+    scores[:, 0] = np.nan
+    return foretell(vectors, content(), uses=USES, queries=queries, scores=scores)
 
 
 def test_items_without_uses_are_put_among_their_kind():
@@ -57,9 +59,9 @@ def test_items_with_few_uses_are_moved_part_of_the_way_and_others_not_at_all():
 
 def test_without_cold_items_the_array_is_the_same():
     vectors = learnt()
-    queries = np.ones((1, 8), np.float32)
-    assert foretell(vectors, content(), uses=np.full(44, 5), queries=queries) is vectors
-    assert foretell(vectors, np.zeros((44, 0), np.float32), uses=USES, queries=queries) is vectors
+    asked = {"queries": np.ones((1, 8), np.float32), "scores": np.ones((1, 44), np.float32)}
+    assert foretell(vectors, content(), uses=np.full(44, 5), **asked) is vectors
+    assert foretell(vectors, np.zeros((44, 0), np.float32), uses=USES, **asked) is vectors
 
 
 def shelved(data, extra=0):
