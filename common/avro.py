@@ -31,6 +31,7 @@ class AvroField:
         nullable: The type is a union with null.
         categorical: Values are category names, several joined by `|`.
         textual: Values are text to be understood, not compared.
+        item_name: Values are the names of items, which Semantic-Similarity reads beside their text.
         default: The schema's default value, None when there is none.
     """
 
@@ -39,6 +40,7 @@ class AvroField:
     nullable: bool = False
     categorical: bool = False
     textual: bool = False
+    item_name: bool = False
     default: Any = None
 
 
@@ -91,5 +93,6 @@ def _field(document: Mapping[str, Any]) -> AvroField:
         nullable="null" in plain,
         categorical=bool(document.get("categorical", False)),
         textual=bool(document.get("textual", False)),
+        item_name=bool(document.get("itemName", False)),
         default=document.get("default"),
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
-    "EVENTS_APP_ID", "EVENT_ATTRIBUTION_SOURCE", "EVENT_ID", "EVENT_TYPE", "EVENT_VALUE", "IMPRESSION", "INTERNAL",
-    "ITEM_ID", "LOG_OFFSET", "RECOMMENDATION_ID", "SESSION_ID", "SOURCE", "SOURCE_BULK", "SOURCE_PUT", "TIMESTAMP",
-    "USER_ID",
+    "CREATION_TIMESTAMP", "EVENTS_APP_ID", "EVENT_ATTRIBUTION_SOURCE", "EVENT_ID", "EVENT_TYPE", "EVENT_VALUE",
+    "IMPRESSION", "INTERNAL", "ITEM_ID", "LOG_OFFSET", "RECOMMENDATION_ID", "SESSION_ID", "SOURCE", "SOURCE_BULK",
+    "SOURCE_PUT", "TIMESTAMP", "USER_ID",
 ]  # fmt: skip
 
 USER_ID: Final = "USER_ID"
@@ -19,6 +19,8 @@ EVENT_VALUE: Final = "EVENT_VALUE"
 IMPRESSION: Final = "IMPRESSION"
 RECOMMENDATION_ID: Final = "RECOMMENDATION_ID"
 EVENT_ATTRIBUTION_SOURCE: Final = "EVENT_ATTRIBUTION_SOURCE"
+#: Of an item: seconds since 1970-01-01 UTC.
+CREATION_TIMESTAMP: Final = "CREATION_TIMESTAMP"
 
 #: Where a row came from: a bulk import or a streamed event. A FULL import replaces only bulk rows.
 SOURCE: Final = "_SOURCE"

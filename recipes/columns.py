@@ -55,12 +55,15 @@ class Columns:
         categorical: By name.
         numeric: By name, float64 [n]; NaN where there is no value.
         textual: By name, n texts; None where there is none.
+        names: n names of the rows themselves, None where there is none; None without a column of names. Only recipes
+            that ask for names learn from them.
         created: int64 [n], CREATION_TIMESTAMP in seconds since 1970, -1 where there is none; None without the column.
     """
 
     categorical: Mapping[str, CategoricalColumn] = field(default_factory=dict)
     numeric: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     textual: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+    names: tuple[str | None, ...] | None = None
     created: NDArray[np.int64] | None = None
 
     def __bool__(self) -> bool:

@@ -7,36 +7,20 @@ begin.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.interface import FloatArray, Histories, ItemIndexes, Offsets
+from recipes.interface import FloatArray, Histories
+from recipes.sparse import SparseRows
 
 __all__ = ["Cooccurrence", "count_followers", "leading_directions"]
 
-#: Values gathered at once by a product, 64 MiB of them.
-_CHUNK_VALUES = 1 << 24
 
+class Cooccurrence(SparseRows):
+    """A sparse matrix [n_items, n_items], row by row, the columns of a row in ascending order."""
 
-@dataclass(frozen=True, slots=True)
-class Cooccurrence:
-    """A sparse matrix [n_items, n_items], row by row.
-
-    Attributes:
-        offsets: int64 [n_items + 1]; row i owns the entries `offsets[i]` to `offsets[i + 1]`.
-        columns: int32 [entries], ascending within a row.
-        values: float32 [entries].
-    """
-
-    offsets: Offsets
-    columns: ItemIndexes
-    values: FloatArray
-
-    def rows(self) -> NDArray[np.int64]:
-        """Return the row of each entry: int64 [entries]."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+    __slots__ = ()
 
     def with_transpose(self, share: float) -> Cooccurrence:
         """Return the sum of this matrix and `share` times its transpose."""
@@ -64,23 +48,6 @@ class Cooccurrence:
         kept = np.sort(order[ranks < count])
         offsets = np.concatenate([[0], np.cumsum(np.minimum(lengths, count))]).astype(np.int64)
         return Cooccurrence(offsets, self.columns[kept], self.values[kept])
-
-    def __matmul__(self, dense: FloatArray) -> FloatArray:
-        """Multiply by float32 [n_items, k]."""
-        product = np.zeros((len(self.offsets) - 1, dense.shape[1]), np.float32)
-        size = max(1, _CHUNK_VALUES // dense.shape[1])
-        begin = 0
-        while begin < len(product):
-            # As many whole rows as fit, at least one.
-            end = int(np.searchsorted(self.offsets, self.offsets[begin] + size, side="right")) - 1
-            end = min(max(end, begin + 1), len(product))
-            part = slice(int(self.offsets[begin]), int(self.offsets[end]))
-            gathered = dense[self.columns[part]] * self.values[part, None]
-            filled = begin + np.flatnonzero(np.diff(self.offsets[begin : end + 1]))
-            if len(filled):
-                product[filled] = np.add.reduceat(gathered, self.offsets[filled] - self.offsets[begin], axis=0)
-            begin = end
-        return product
 
 
 def count_followers(

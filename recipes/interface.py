@@ -33,6 +33,7 @@ __all__ = [
     "FloatArray",
     "Histories",
     "History",
+    "Influenced",
     "Interactions",
     "ItemIndexes",
     "Offsets",
@@ -411,6 +412,14 @@ class Situated(Protocol):
     context: ContextTable | None
 
 
+@runtime_checkable
+class Influenced(Protocol):
+    """A scorer that campaigns tell how much freshness and popularity count."""
+
+    def influenced(self, *, freshness: float, popularity: float) -> Scorer:
+        """Return the same model with these weights, 0 to 1, in place of those that it has."""
+
+
 class Fitter(Protocol):
     """The learning side of a recipe, made for one training and used once.
 
@@ -461,6 +470,7 @@ class Recipe:
         domain: For recommenders of this domain only; None for custom solutions.
         event_type: The only type of interactions that it learns from, in any case; None for all.
         needs_items: Whether there must be an Items dataset.
+        learns_from: What a training cannot do without: interactions, or items with names and texts.
     """
 
     name: str
@@ -479,6 +489,7 @@ class Recipe:
     domain: Domain | None = None
     event_type: str | None = None
     needs_items: bool = False
+    learns_from: Literal["interactions", "items"] = "interactions"
 
 
 def _offsets(lengths: NDArray[np.integer[Any]]) -> Offsets:

@@ -19,6 +19,7 @@ from recipes.item_to_item.config import SimilarItemsConfig, SimsConfig
 from recipes.next_best_action.config import NextBestActionConfig
 from recipes.popularity.config import PopularityConfig
 from recipes.segments.config import SegmentsConfig
+from recipes.semantic_similarity.config import SemanticSimilarityConfig
 from recipes.trending.config import TrendingConfig
 from recipes.user_personalization.config import UserPersonalizationConfig
 
@@ -108,6 +109,18 @@ _CUSTOM = {
             returns_scores=False,
             uses_history=False,
             max_history=MAX_HISTORY,
+        ),
+        Recipe(
+            name="aws-semantic-similarity",
+            family="semantic_similarity",
+            recipe_type="RELATED_ITEMS",
+            config=SemanticSimilarityConfig,
+            fitter="recipes.semantic_similarity.fit:SemanticSimilarityFitter",
+            scorer="recipes.semantic_similarity.score:load",
+            returns_scores=False,
+            uses_history=False,
+            max_history=MAX_HISTORY,
+            learns_from="items",
         ),
         Recipe(
             name="aws-user-personalization-v2",

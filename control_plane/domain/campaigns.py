@@ -17,6 +17,7 @@ _EXPLORATION: Final = {
     "explorationWeight": HyperParameter("float", 0, 1),
     "explorationItemAgeCutOff": HyperParameter("float", 0, above=True),  # days
 }
+_INFLUENCES: Final = ("FRESHNESS", "POPULARITY")
 
 
 def check_min_provisioned_tps(value: int | None) -> int:
@@ -77,10 +78,7 @@ def check_campaign_config(config: Mapping[str, Any], recipe: RecipeFacts, *, lat
         )
     if config.get("enableMetadataWithRecommendations"):
         raise not_built("campaignConfig.enableMetadataWithRecommendations", got=True, want="false")
-    if config.get("rankingInfluence"):
-        raise invalid(
-            "campaignConfig.rankingInfluence", got=config["rankingInfluence"], want=f"none with {recipe.name}"
-        )
+    _check_influence(config.get("rankingInfluence") or {}, recipe)
     if follows_latest(config) and not latest:
         raise invalid(
             "campaignConfig.syncWithLatestSolutionVersion",
@@ -88,6 +86,17 @@ def check_campaign_config(config: Mapping[str, Any], recipe: RecipeFacts, *, lat
             want=f"false, or the solutionVersionArn SOLUTION_ARN/{LATEST}",
         )
     _check_exploration(config.get("itemExplorationConfig", {}), recipe)
+
+
+def _check_influence(values: Mapping[str, float], recipe: RecipeFacts) -> None:
+    field = "campaignConfig.rankingInfluence"
+    if values and not recipe.ranking_influence:
+        raise invalid(field, got=values, want=f"none with {recipe.name}")
+    for key, value in values.items():
+        if key not in _INFLUENCES:
+            raise invalid(f"{field}.{key}", got=key, want=f"one of {', '.join(_INFLUENCES)}")
+        if not 0.0 <= value <= 1.0:
+            raise invalid(f"{field}.{key}", got=value, want="a number from 0 to 1")
 
 
 def _check_exploration(values: Mapping[str, str], recipe: RecipeFacts) -> None:

@@ -14,7 +14,6 @@ from typing import Final, Literal
 
 from common.arn import Arn, ArnFactory
 from common.errors import ResourceNotFound, invalid
-from control_plane.domain.fields import not_built
 
 __all__ = ["RECIPES", "HyperParameter", "RecipeFacts", "described_recipe", "trainable_recipe"]
 
@@ -76,7 +75,6 @@ class RecipeFacts:
         name: Last part of its ARN.
         recipe_type: Personalize's type.
         description: For DescribeRecipe.
-        trainable: Whether solutions can be made with it here.
         hyper_parameters: Keys that `algorithmHyperParameters` may hold.
         feature_parameters: Keys that `featureTransformationParameters` may hold.
         feature_transformation: Last part of the ARN of its feature transformation, None where none is known.
@@ -86,13 +84,14 @@ class RecipeFacts:
         takes_objective: Whether solutions may set `optimizationObjective`.
         updatable: Whether versions may be trained with the mode UPDATE.
         domain: Personalize's domain, for recipes of recommenders; None for those of solutions.
+        ranking_influence: Whether campaigns may set `rankingInfluence`.
+        learns_from: The dataset that a training cannot do without: interactions, or items with names and texts.
         published: When Personalize first listed it.
     """
 
     name: str
     recipe_type: str
     description: str = ""
-    trainable: bool = False
     hyper_parameters: Mapping[str, HyperParameter] | None = None
     feature_parameters: Mapping[str, HyperParameter] | None = None
     feature_transformation: str | None = None
@@ -102,12 +101,9 @@ class RecipeFacts:
     takes_objective: bool = False
     updatable: bool = False
     domain: Literal["ECOMMERCE", "VIDEO_ON_DEMAND"] | None = None
+    ranking_influence: bool = False
+    learns_from: Literal["interactions", "items"] = "interactions"
     published: datetime = datetime(2019, 6, 10, tzinfo=UTC)
-
-    @property
-    def built(self) -> bool:
-        """Whether Tailorbird has it."""
-        return self.trainable or self.domain is not None
 
     @property
     def arn(self) -> str:
@@ -224,7 +220,6 @@ _ALL: Final = (
         "aws-user-personalization-v2",
         "USER_PERSONALIZATION",
         description="Learns which items come next from the order of each user's interactions; events count at once.",
-        trainable=True,
         hyper_parameters=_NETWORK,
         weighs_events=True,
         published=datetime(2024, 1, 1, tzinfo=UTC),
@@ -233,14 +228,12 @@ _ALL: Final = (
         "aws-popularity-count",
         "POPULAR_ITEMS",
         description="Ranks items by the number of different users who interacted with them; a baseline for the others.",
-        trainable=True,
         feature_transformation="sims",
     ),
     RecipeFacts(
         "aws-user-personalization",
         "USER_PERSONALIZATION",
         description="Learns which items come next from interactions' order and items' columns; events count at once.",
-        trainable=True,
         hyper_parameters=_HRNN,
         feature_parameters=_HISTORY_LENGTHS,
         configurable_exploration=True,
@@ -251,7 +244,6 @@ _ALL: Final = (
         "aws-hrnn",
         "USER_PERSONALIZATION",
         description="Learns which items come next by a recurrent network over interactions alone.",
-        trainable=True,
         hyper_parameters=_HRNN,
         feature_parameters=_HISTORY_LENGTHS,
         feature_transformation="JSON-percentile-filtering",
@@ -260,7 +252,6 @@ _ALL: Final = (
         "aws-hrnn-metadata",
         "USER_PERSONALIZATION",
         description="Learns which items come next by a recurrent network over interactions and items' columns.",
-        trainable=True,
         hyper_parameters=_HRNN,
         feature_parameters=_HISTORY_LENGTHS,
         feature_transformation="featurize_metadata",
@@ -269,7 +260,6 @@ _ALL: Final = (
         "aws-hrnn-coldstart",
         "USER_PERSONALIZATION",
         description="As aws-hrnn-metadata, and knows new items by their columns alone.",
-        trainable=True,
         hyper_parameters=_HRNN,
         feature_parameters=_COLDSTART,
         feature_transformation="featurize_coldstart",
@@ -280,7 +270,6 @@ _ALL: Final = (
         "POPULAR_ITEMS",
         description="Ranks items by how much their interactions increase from one interval to the next; events count "
         "within seconds, without a training.",
-        trainable=True,
         counts_events=True,
         hyper_parameters={},
         feature_parameters=_TRENDING,
@@ -289,7 +278,6 @@ _ALL: Final = (
         "aws-personalized-ranking-v2",
         "PERSONALIZED_RANKING",
         description="Puts given items into the order that fits a user, learnt as by aws-user-personalization-v2.",
-        trainable=True,
         hyper_parameters=_NETWORK,
         weighs_events=True,
         published=datetime(2024, 1, 1, tzinfo=UTC),
@@ -298,7 +286,6 @@ _ALL: Final = (
         "aws-personalized-ranking",
         "PERSONALIZED_RANKING",
         description="Puts given items into the order that fits a user, learnt as by aws-user-personalization.",
-        trainable=True,
         hyper_parameters=_HRNN,
         feature_parameters=_HISTORY_LENGTHS,
         feature_transformation="JSON-percentile-filtering",
@@ -308,7 +295,6 @@ _ALL: Final = (
         "aws-sims",
         "RELATED_ITEMS",
         description="Finds items that the same users interact with, by counting those users.",
-        trainable=True,
         hyper_parameters=_SIMS,
         feature_parameters=_SIMS_FEATURES,
         feature_transformation="sims",
@@ -317,15 +303,21 @@ _ALL: Final = (
         "aws-similar-items",
         "RELATED_ITEMS",
         description="Finds items that predict each other best in users' interactions, by a regression in closed form.",
-        trainable=True,
         hyper_parameters=_SIMILAR_ITEMS,
     ),
-    RecipeFacts("aws-semantic-similarity", "RELATED_ITEMS"),
+    RecipeFacts(
+        "aws-semantic-similarity",
+        "RELATED_ITEMS",
+        description="Finds items whose names and texts are alike, whoever interacted with them.",
+        feature_transformation="aws-semantic-similarity",
+        ranking_influence=True,
+        learns_from="items",
+        published=datetime(2025, 11, 30, tzinfo=UTC),
+    ),
     RecipeFacts(
         "aws-next-best-action",
         "PERSONALIZED_ACTIONS",
         description="Predicts how likely a user takes each of the actions, from items and actions of the past.",
-        trainable=True,
         hyper_parameters={},
         feature_parameters=_NEXT_BEST_ACTION,
         published=datetime(2023, 8, 11, tzinfo=UTC),
@@ -334,7 +326,6 @@ _ALL: Final = (
         "aws-item-affinity",
         "USER_SEGMENTATION",
         description="Finds the users who are most likely to interact with an item, for segments.",
-        trainable=True,
         hyper_parameters=_SEGMENTS,
         feature_transformation="item-affinity",
         published=datetime(2021, 7, 15, tzinfo=UTC),
@@ -343,7 +334,6 @@ _ALL: Final = (
         "aws-item-attribute-affinity",
         "USER_SEGMENTATION",
         description="Finds the users who are most likely to interact with items of some attributes, for segments.",
-        trainable=True,
         hyper_parameters=_SEGMENTS,
         feature_transformation="item-attribute-affinity",
         published=datetime(2021, 8, 25, tzinfo=UTC),
@@ -390,22 +380,21 @@ _USE_CASES: Final = (
     ),
 )
 
-#: Every recipe of Personalize, those that cannot be trained here included.
+#: Every recipe of Personalize.
 RECIPES: Final = {recipe.name: recipe for recipe in (*_ALL, *_USE_CASES)}
 
 
 def described_recipe(arn: str) -> RecipeFacts:
-    """Return a recipe that can be described: those that are built.
+    """Return a recipe, of solutions or of recommenders.
 
     Raises:
         InvalidInput: Not the ARN of a recipe.
-        ResourceNotFound: No such recipe, or one that is not built.
+        ResourceNotFound: No such recipe.
     """
     name = Arn.parse(arn, field="recipeArn", kind="recipe").name
     recipe = RECIPES.get(name)
-    if recipe is None or not recipe.built or recipe.arn != arn:
-        state = "is not built yet" if recipe is not None and recipe.arn == arn else "does not exist"
-        raise ResourceNotFound(f"`recipeArn`: got {arn}, which {state}, want one of {_trainable()}")
+    if recipe is None or recipe.arn != arn:
+        raise ResourceNotFound(f"`recipeArn`: got {arn}, which does not exist, want one of {_trainable()}")
     return recipe
 
 
@@ -413,23 +402,18 @@ def trainable_recipe(arn: str) -> RecipeFacts:
     """Return the recipe that a solution asks for.
 
     Raises:
-        InvalidInput: Not the ARN of a recipe, or of one that is not built or serves recommenders only.
+        InvalidInput: Not the ARN of a recipe, or of one that serves recommenders only.
         ResourceNotFound: No such recipe.
     """
-    name = Arn.parse(arn, field="recipeArn", kind="recipe").name
-    recipe = RECIPES.get(name)
-    if recipe is None or recipe.arn != arn:
-        raise ResourceNotFound(f"`recipeArn`: got {arn}, which does not exist, want one of {_trainable()}")
+    recipe = described_recipe(arn)
     if recipe.domain is not None:
         raise invalid(
             "recipeArn",
             got=arn,
             want=f"a recipe of solutions: {recipe.name} is for recommenders of {recipe.domain} only",
         )
-    if not recipe.trainable:
-        raise not_built("recipeArn", got=arn, want=f"one of {_trainable()}")
     return recipe
 
 
 def _trainable() -> str:
-    return ", ".join(recipe.arn for recipe in _ALL if recipe.trainable)
+    return ", ".join(recipe.arn for recipe in _ALL)

@@ -16,7 +16,7 @@ from common.avro import AvroField, AvroSchema
 from common.columns import INTERNAL
 from common.errors import invalid
 
-__all__ = ["DatasetType", "Domain", "check_dataset_type", "check_schema"]
+__all__ = ["DatasetType", "Domain", "check_dataset_type", "check_describes_items", "check_schema"]
 
 _MAX_SCHEMA_LENGTH: Final = 20_000
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z\d_]{0,149}")
@@ -199,6 +199,19 @@ def check_schema(text: str, domain: Domain | None) -> DatasetType:
     return kind
 
 
+def check_describes_items(text: str, *, field: str) -> None:
+    """Make sure that a schema of items has a name and a text, for recipes that learn from these.
+
+    Raises:
+        InvalidInput: It has not.
+    """
+    fields = AvroSchema.parse(text).fields
+    if not any(item.item_name for item in fields) or not any(item.textual for item in fields):
+        raise invalid(
+            field, got=[item.name for item in fields], want="a field of the attribute itemName and a textual field"
+        )
+
+
 def _type_of(schema: AvroSchema) -> DatasetType:
     by_name = {kind.replace("_", "").lower(): kind for kind in DatasetType}
     kind = by_name.get(schema.name.replace("_", "").lower())
@@ -236,6 +249,7 @@ def _check_metadata(schema: AvroSchema, kind: DatasetType, rule: _Rule) -> None:
     for item in schema.fields:
         if (item.categorical or item.textual) and item.type != "string":
             raise invalid(f"schema.{item.name}", got=item.type, want="string for a categorical or textual field")
+    _check_item_name(schema, kind)
     textual = [item.name for item in schema.fields if item.textual]
     if textual and kind is not DatasetType.ITEMS:
         raise invalid("schema.fields", got=textual, want=f"no textual field in a schema for {kind}")
@@ -252,6 +266,17 @@ def _check_metadata(schema: AvroSchema, kind: DatasetType, rule: _Rule) -> None:
             got=[item.name for item in schema.fields],
             want=f"at least one metadata field for {kind}: a categorical string{_or_text(kind)} or a number",
         )
+
+
+def _check_item_name(schema: AvroSchema, kind: DatasetType) -> None:
+    named = [item for item in schema.fields if item.item_name]
+    if named and kind is not DatasetType.ITEMS:
+        raise invalid("schema.fields", got=[item.name for item in named], want=f"no itemName in a schema for {kind}")
+    if len(named) > 1:
+        raise invalid("schema.fields", got=[item.name for item in named], want="at most one itemName field")
+    for item in named:
+        if item.type != "string" or item.textual or item.categorical:
+            raise invalid(f"schema.{item.name}", got=item.type, want="a plain string for the itemName field")
 
 
 def _or_text(kind: DatasetType) -> str:

@@ -14,12 +14,13 @@ from control_plane.domain.events import check_events, event_rules
 from control_plane.domain.fields import not_built
 from control_plane.domain.objectives import check_objective
 from control_plane.domain.recipes import RecipeFacts
+from control_plane.domain.training_columns import check_training_columns
 
 __all__ = ["check_solution", "check_training_mode"]
 
 _MAX_PARAMETERS: Final = 100
 #: Members that have a check of their own.
-_CHECKED: Final = frozenset({"eventValueThreshold", "eventsConfig", "optimizationObjective"})
+_CHECKED: Final = frozenset({"eventValueThreshold", "eventsConfig", "optimizationObjective", "trainingDataConfig"})
 
 
 def check_solution(
@@ -44,6 +45,8 @@ def check_solution(
         raise invalid("solutionConfig.eventValueThreshold", got=config.get("eventValueThreshold"), want=want)
     if "optimizationObjective" in config:
         check_objective(config["optimizationObjective"], takes_objective=recipe.takes_objective, recipe=recipe.name)
+    if "trainingDataConfig" in config:
+        check_training_columns(config["trainingDataConfig"])
     for key, value in config.items():
         if key in _CHECKED:
             continue
@@ -52,7 +55,7 @@ def check_solution(
             "featureTransformationParameters": recipe.check_feature_parameters,
         }.get(key)
         if check is None:
-            raise not_built(f"solutionConfig.{key}", got=value, want="parameters only")
+            raise not_built(f"solutionConfig.{key}", got=value, want="parameters and trainingDataConfig only")
         if len(value) > _MAX_PARAMETERS:
             raise invalid(f"solutionConfig.{key}", got=f"{len(value)} entries", want=f"at most {_MAX_PARAMETERS}")
         check(value)

@@ -31,7 +31,7 @@ from control_plane.resources.base import (
     require_active,
 )
 
-__all__ = ["DatasetGroups", "Datasets", "Schemas", "dataset_table"]
+__all__ = ["DatasetGroups", "Datasets", "Schemas", "dataset_schemas", "dataset_table"]
 
 Tags = Sequence[tuple[str, str]]
 
@@ -41,6 +41,12 @@ def dataset_table(unit: Unit, dataset: Dataset) -> DatasetTable:
     schema = unit.get(DatasetSchema, dataset.schema_arn)
     assert schema is not None, "a foreign key holds it"
     return DatasetTable(dataset.dataset_type, dataset.location, schema.schema_text)
+
+
+def dataset_schemas(unit: Unit, group_arn: str) -> dict[str, str]:
+    """Return the schemas of a group's active datasets by their types."""
+    datasets = unit.find(Dataset, dataset_group_arn=group_arn, status=Status.ACTIVE)
+    return {dataset.dataset_type: dataset_table(unit, dataset).schema for dataset in datasets}
 
 
 class DatasetGroups(ResourceOperations):

@@ -13,6 +13,7 @@ from control_plane.domain.fields import check_name, check_tags, not_built
 from control_plane.domain.recipes import trainable_recipe
 from control_plane.domain.solutions import check_solution
 from control_plane.domain.states import BLOCKING, Status
+from control_plane.domain.training_columns import check_columns_exist
 from control_plane.jobs.orders import enqueue
 from control_plane.jobs.payloads import StorageRemoval
 from control_plane.resources.base import (
@@ -25,6 +26,7 @@ from control_plane.resources.base import (
     remove,
     require_active,
 )
+from control_plane.resources.datasets import dataset_schemas
 
 __all__ = ["SolutionRequest", "Solutions"]
 
@@ -70,6 +72,8 @@ class Solutions(ResourceOperations):
         if not request.recipe_arn:
             raise invalid("recipeArn", got=request.recipe_arn, want="the ARN of a recipe")
         recipe = trainable_recipe(request.recipe_arn)
+        if request.perform_incremental_update and recipe.learns_from == "items":
+            raise not_built("performIncrementalUpdate", got=True, want="false, and a new version for new items")
         if request.perform_incremental_update:
             raise invalid("performIncrementalUpdate", got=True, want=f"false: {recipe.name} has no incremental updates")
         event_type = check_event_type(request.event_type)
@@ -89,6 +93,7 @@ class Solutions(ResourceOperations):
         with self._catalogue.write() as unit:
             group = fetch(unit, DatasetGroup, request.dataset_group_arn, field="datasetGroupArn", kind="dataset-group")
             require_active(group.status, group.arn, field="datasetGroupArn")
+            check_columns_exist(config.get("trainingDataConfig") or {}, dataset_schemas(unit, group.arn))
             insert(unit, solution, tags=tags)
             used = unit.count(Solution, dataset_group_arn=group.arn) - 1
             self._environment.quotas.check("solutions_per_group", used=used)

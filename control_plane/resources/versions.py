@@ -15,9 +15,10 @@ from control_plane.domain.events import check_event_columns
 from control_plane.domain.fields import already_exists, check_name, check_tags
 from control_plane.domain.objectives import check_objective_column
 from control_plane.domain.recipes import RECIPES
-from control_plane.domain.schemas import DatasetType
+from control_plane.domain.schemas import DatasetType, check_describes_items
 from control_plane.domain.solutions import check_training_mode
 from control_plane.domain.states import BLOCKING, STOPPABLE, Status
+from control_plane.domain.training_columns import check_columns_exist
 from control_plane.environment import Environment
 from control_plane.jobs.orders import Stop, enqueue, request_stop
 from control_plane.jobs.payloads import SolutionVersionTraining
@@ -30,7 +31,7 @@ from control_plane.resources.base import (
     list_page,
     require_active,
 )
-from control_plane.resources.datasets import dataset_table
+from control_plane.resources.datasets import dataset_schemas, dataset_table
 
 __all__ = ["SolutionVersions", "TrainingFollower"]
 
@@ -51,8 +52,8 @@ class SolutionVersions(ResourceOperations):
         The mode UPDATE brings the newest ACTIVE version that was trained in full up to date, without learning anew.
 
         Raises:
-            InvalidInput: A field is malformed, the group has no interactions to learn from, or there is nothing to
-                update.
+            InvalidInput: A field is malformed, the group has nothing of what the recipe learns from, or nothing
+                that an update could begin from.
             ResourceNotFound: The solution does not exist.
             ResourceAlreadyExists: The solution has a version of this name.
             ResourceInUse: The solution is not ACTIVE.
@@ -113,26 +114,45 @@ class SolutionVersions(ResourceOperations):
             raise invalid("trainingMode", got="UPDATE", want=f"FULL: {solution.arn} has no ACTIVE version of that mode")
         return base
 
-    @staticmethod
-    def _datasets(unit: Unit, solution: Solution) -> list[Dataset]:
+    @classmethod
+    def _datasets(cls, unit: Unit, solution: Solution) -> list[Dataset]:
         group = solution.dataset_group_arn
         datasets = unit.find(Dataset, dataset_group_arn=group, status=Status.ACTIVE, order=["dataset_type"])
-        interactions = next((item for item in datasets if item.dataset_type == DatasetType.INTERACTIONS), None)
-        if interactions is None:
+        by_type = {dataset.dataset_type: dataset for dataset in datasets}
+        interactions = by_type.get(DatasetType.INTERACTIONS)
+        if RECIPES[Arn.parse(solution.recipe_arn, field="recipeArn").name].learns_from == "items":
+            cls._require_items(unit, solution, by_type.get(DatasetType.ITEMS))
+        else:
+            cls._require_interactions(unit, solution, interactions)
+        schemas, config = dataset_schemas(unit, group), solution.solution_config or {}
+        if interactions is not None:
+            check_event_columns(solution.event_type, config, schema=schemas[DatasetType.INTERACTIONS])
+        if "optimizationObjective" in config:
+            check_objective_column(config["optimizationObjective"], items=schemas.get(DatasetType.ITEMS))
+        check_columns_exist(config.get("trainingDataConfig") or {}, schemas)
+        return datasets
+
+    @staticmethod
+    def _require_interactions(unit: Unit, solution: Solution, dataset: Dataset | None) -> None:
+        group = solution.dataset_group_arn
+        if dataset is None:
             raise invalid("solutionArn", got=solution.arn, want=f"an Interactions dataset in {group}: create one")
-        imported = unit.count(DatasetImportJob, dataset_arn=interactions.arn, status=Status.ACTIVE)
+        imported = unit.count(DatasetImportJob, dataset_arn=dataset.arn, status=Status.ACTIVE)
         if not imported and unit.count(EventTracker, dataset_group_arn=group) == 0:
             raise invalid(
                 "solutionArn",
                 got=solution.arn,
-                want=f"interactions in {interactions.arn}: import some, or create an event tracker and put events",
+                want=f"interactions in {dataset.arn}: import some, or create an event tracker and put events",
             )
-        schemas = {dataset.dataset_type: dataset_table(unit, dataset).schema for dataset in datasets}
-        config = solution.solution_config or {}
-        check_event_columns(solution.event_type, config, schema=schemas[DatasetType.INTERACTIONS])
-        if "optimizationObjective" in config:
-            check_objective_column(config["optimizationObjective"], items=schemas.get(DatasetType.ITEMS))
-        return datasets
+
+    @staticmethod
+    def _require_items(unit: Unit, solution: Solution, dataset: Dataset | None) -> None:
+        if dataset is None:
+            group = solution.dataset_group_arn
+            raise invalid("solutionArn", got=solution.arn, want=f"an Items dataset in {group}: create one")
+        check_describes_items(dataset_table(unit, dataset).schema, field="solutionArn")
+        if not unit.count(DatasetImportJob, dataset_arn=dataset.arn, status=Status.ACTIVE):
+            raise invalid("solutionArn", got=solution.arn, want=f"items in {dataset.arn}: import some")
 
     def describe(self, arn: str) -> SolutionVersion:
         """Return a version; errors as of `fetch`."""

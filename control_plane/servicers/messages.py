@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from common.errors import invalid
+from protos.tailorbird.control.v1.common_pb2 import StringList
 from protos.tailorbird.options.v1 import options_pb2
 
 __all__ = ["as_document", "as_message"]
@@ -32,7 +33,10 @@ def as_document(message: Message) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for field, value in message.ListFields():
         if _is_map(field):
-            document[field.json_name] = dict(value)
+            # Protobuf has no map of lists: the value is a message that holds one.
+            document[field.json_name] = {
+                key: list(item.values) if isinstance(item, StringList) else item for key, item in value.items()
+            }
         elif field.is_repeated:
             document[field.json_name] = [_plain(field, item) for item in value]
         elif (plain := _plain(field, value)) is not None:
@@ -54,7 +58,7 @@ def _fill(message: Message, document: Mapping[str, Any]) -> None:
             continue
         field = fields[key]
         if _is_map(field):
-            getattr(message, field.name).update(value)
+            _fill_map(getattr(message, field.name), value)
         elif field.is_repeated and field.message_type is not None:
             for item in value:
                 _fill(getattr(message, field.name).add(), item)
@@ -71,6 +75,14 @@ def _fill(message: Message, document: Mapping[str, Any]) -> None:
             setattr(message, field.name, _numbers(field.enum_type)[value])
         else:
             setattr(message, field.name, value)
+
+
+def _fill_map(target: Any, value: Mapping[str, Any]) -> None:
+    for key, item in value.items():
+        if isinstance(item, list):
+            target[key].values.extend(item)
+        else:
+            target[key] = item
 
 
 def _plain(field: FieldDescriptor, value: Any) -> Any:

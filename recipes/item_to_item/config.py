@@ -51,8 +51,8 @@ class SimilarItemsConfig(RecipeConfig):
         item_id_hidden_dim: Width of what is learnt from interactions. The model is no embedding: in catalogues that are
             too large to solve exactly, an item is regressed on its 2 * `item_id_hidden_dim` closest companions. No
             effect in smaller ones, which are solved on all items.
-        item_metadata_hidden_dim: Width of what is learnt from items' columns. Without effect so far, as `TrainingData`
-            carries interactions only.
+        item_metadata_hidden_dim: Coordinates of the vectors that items' columns are turned into. No effect without such
+            columns.
     """
 
     popularity_discount_factor: float = Field(default=0.0, ge=0.0, le=1.0)

@@ -78,7 +78,7 @@ def sparse_weights(
             _solve(counted, chosen, members, penalties=penalties, places=places, values=values)
         if count % 1000 == 0:
             progress(float(solved.mean()))
-    return _transposed(Cooccurrence(chosen.offsets, chosen.columns, values))
+    return Cooccurrence(chosen.offsets, chosen.columns, values).transposed(n_items)
 
 
 def _members(chosen: Cooccurrence, seed: int, solved: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -133,9 +133,3 @@ def _gram(counted: Together, block: ItemIndexes, places: ItemIndexes) -> FloatAr
     gram = np.maximum(gram, gram.T)
     gram[np.arange(len(block)), np.arange(len(block))] = counted.alone[block]
     return gram
-
-
-def _transposed(matrix: Cooccurrence) -> Cooccurrence:
-    order = np.argsort(matrix.columns, kind="stable")
-    offsets = np.searchsorted(matrix.columns[order], np.arange(len(matrix.offsets)))
-    return Cooccurrence(offsets.astype(np.int64), matrix.rows()[order].astype(np.int32), matrix.values[order])

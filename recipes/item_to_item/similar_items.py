@@ -4,8 +4,7 @@ See `ridge` for the regression. Deviations from Steck (WWW 2019): users weigh le
 grows with the root of its popularity, and where times are known, items that were used one after the other count more
 than those at the two ends of a long history. The constants below were chosen on held-out parts of training data.
 
-Items' columns are no part of `TrainingData` yet. Neighbours by content for items with few interactions belong here,
-between solving and keeping the strongest.
+Items that few users used get neighbours by their columns; see `content`.
 """
 
 from __future__ import annotations
@@ -14,9 +13,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from recipes.content.fit import learn_vectors
 from recipes.cooccurrence import Cooccurrence
 from recipes.interface import FitProgress, FloatArray, Histories, TrainingData, ignore_progress
 from recipes.item_to_item.config import SimilarItemsConfig
+from recipes.item_to_item.content import with_content
 from recipes.item_to_item.counting import Together, count_together, distinct_items, neighbours, users_of_items
 from recipes.item_to_item.ridge import dense_weights, sparse_weights
 from recipes.item_to_item.score import ItemToItemScorer, popularity_vectors
@@ -41,11 +42,11 @@ _CANDIDATES = 2
 
 
 class SimilarItemsFitter:
-    """See `recipes.interface.Fitter`; nothing is random and nothing is held out.
+    """See `recipes.interface.Fitter`; nothing is held out.
 
     Args:
         config: Hyperparameters.
-        seed: Without effect.
+        seed: Of the start of the search for what is common in items' columns; without columns nothing is random.
         progress: Told how many items are solved.
     """
 
@@ -54,6 +55,7 @@ class SimilarItemsFitter:
         self._config = config
         self._seed = seed
         self._progress = progress
+        self._vectors: FloatArray | None = None
 
     def fit(self, data: TrainingData) -> ItemToItemScorer:
         """Count, solve, and keep the strongest weights."""
@@ -71,6 +73,8 @@ class SimilarItemsFitter:
         discount = np.maximum(popularity, 1).astype(np.float32) ** np.float32(-self._config.popularity_discount_factor)
         values = weights.values * discount[weights.columns]
         near = neighbours(Cooccurrence(weights.offsets, weights.columns, values))
+        if data.items:
+            near = with_content(near, self._content(data), users=popularity, histories=histories, seed=self._seed)
         self.report = {"neighbours": float(len(near.columns))}
         self._progress(fraction=1.0, stage="solved", metrics=self.report)
         return ItemToItemScorer(popularity_vectors(popularity), near)
@@ -78,6 +82,13 @@ class SimilarItemsFitter:
     def extend(self, data: TrainingData) -> ItemToItemScorer:
         """Solve again."""
         return self.fit(data)
+
+    def _content(self, data: TrainingData) -> FloatArray:
+        """Return the items' content, which is the same in `fit` and `extend`: float32 [n_items, c]."""
+        if self._vectors is None:
+            size = self._config.item_metadata_hidden_dim
+            self._vectors = learn_vectors(data.items, n_rows=data.n_items, size=size, seed=self._seed)[1]
+        return self._vectors
 
     def _solve(self, counted: Together, *, dense: bool) -> Cooccurrence:
         used = counted.alone[counted.alone > 0.0]

@@ -1,13 +1,23 @@
-"""Fitting User-Personalization v2; `recipes.sequence` says how."""
+"""Fitting User-Personalization v2; `recipes.sequence` says how. Items that hardly anybody used are known by content."""
 
 from __future__ import annotations
 
-from recipes.interface import FitProgress, ignore_progress
+import numpy as np
+
+from recipes.content.fit import learn_vectors
+from recipes.evaluation.ranking import by_scorer
+from recipes.interface import FitProgress, FloatArray, TrainingData, ignore_progress
+from recipes.sequence.cold import foretell
 from recipes.sequence.fit import SequenceFitter
+from recipes.sequence.score import SequenceScorer
 from recipes.user_personalization.config import UserPersonalizationConfig
 from recipes.user_personalization.network import Transformer
 
 __all__ = ["UserPersonalizationFitter"]
+
+#: Coordinates of items' content, and users by whose scores it is scaled.
+_CONTENT_SIZE = 64
+_COMPARED = 64
 
 
 class UserPersonalizationFitter(SequenceFitter):
@@ -29,3 +39,41 @@ class UserPersonalizationFitter(SequenceFitter):
             seed=seed,
             progress=progress,
         )
+        self._content: FloatArray | None = None
+
+    def fit(self, data: TrainingData) -> SequenceScorer:
+        """Learn from the data; the last items of the validation users are used to decide when to stop.
+
+        Raises:
+            InvalidInput: No user has two interactions.
+        """
+        return self._complete(super().fit(data), data)
+
+    def extend(self, data: TrainingData) -> SequenceScorer:
+        """Continue on all of the data, nothing held out, for a fixed number of epochs.
+
+        Raises:
+            InvalidInput: `fit` has not run, or on another catalogue.
+        """
+        return self._complete(super().extend(data), data)
+
+    def _complete(self, scorer: SequenceScorer, data: TrainingData) -> SequenceScorer:
+        """Tell the scorer of items that hardly anybody used, where columns say something of them."""
+        if not data.items:
+            return scorer
+        if self._content is None:
+            self._content = learn_vectors(data.items, n_rows=data.n_items, size=_CONTENT_SIZE, seed=self._seed)[1]
+        histories = data.histories()
+        some = np.random.default_rng(self._seed).permutation(np.flatnonzero(histories.lengths()))[:_COMPARED]
+        compared = histories.take(some)
+        queries = scorer.queries(compared)
+        scores = by_scorer(scorer, compared, queries=queries)(slice(0, len(compared)))
+        scores[compared.owners(), compared.items] = np.nan
+        scorer.item_vectors = foretell(
+            scorer.item_vectors,
+            self._content,
+            uses=np.bincount(data.interactions.item, minlength=data.n_items),
+            queries=queries,
+            scores=scores,
+        )
+        return scorer

@@ -17,6 +17,7 @@ from recipes.trending.score import TrendingScorer
 from runtime_service.domain.histories import EventRule, known_steps, newer_events
 from runtime_service.history import HistoryReader, RecentHistory
 from runtime_service.serving.exploration import ExplorationSettings, Explorer, make_explorer
+from runtime_service.serving.influence import RankingInfluence
 from runtime_service.serving.model import Model
 from runtime_service.serving.ranked import Ranked, rank
 from runtime_service.serving.trends import LiveTrend
@@ -38,6 +39,7 @@ class Assignment:
         event_type: The only type of event that counts; None for all.
         event_rules: Events count that one of them takes; without rules all do.
         exploration: What the campaign says of new items.
+        influence: How much freshness and popularity count.
     """
 
     campaign_arn: str
@@ -47,6 +49,7 @@ class Assignment:
     event_type: str | None
     event_rules: tuple[EventRule, ...] = ()
     exploration: ExplorationSettings = field(default_factory=ExplorationSettings)
+    influence: RankingInfluence = field(default_factory=RankingInfluence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,7 @@ class Deployment:
     @classmethod
     def make(cls, assignment: Assignment, model: Model, *, cache_users: int) -> Deployment:
         """Put a model to work for a campaign."""
+        model = assignment.influence.on(model)
         nothing = model.snapshot_history(None)
         newcomer = Query(model.scorer.query(nothing), model.scorer.adjust(nothing))
         return cls(

@@ -19,6 +19,7 @@ from runtime_service.backoff import Backoff
 from runtime_service.domain.histories import EventRule
 from runtime_service.serving.deployments import Assignment, Deployment, DeploymentTable
 from runtime_service.serving.exploration import read_settings
+from runtime_service.serving.influence import RankingInfluence
 from runtime_service.serving.model import Model, ModelLoader
 
 __all__ = ["ServingWatcher"]
@@ -208,6 +209,7 @@ def _to_assignment(item: serving_pb2.ServingAssignment) -> Assignment:
             for rule in item.event_rules
         ),
         exploration=read_settings(item.config_json),
+        influence=RankingInfluence.read(item.config_json),
     )
 
 

@@ -47,11 +47,13 @@ def test_a_trained_recipe_and_rules_find_what_was_planted(extend):
     assert run_rules(split)["hit_rate_at_10"] >= 0.95
 
 
-#: Use cases of domains are custom recipes by another name; the last two types recommend no items.
+#: Use cases of domains are custom recipes by another name, noise has no texts, the last two types recommend no items.
 ITEM_RECIPES = [
     name
     for name, declared in RECIPES.items()
-    if declared.domain is None and declared.recipe_type not in ("USER_SEGMENTATION", "PERSONALIZED_ACTIONS")
+    if declared.domain is None
+    and declared.learns_from == "interactions"
+    and declared.recipe_type not in ("USER_SEGMENTATION", "PERSONALIZED_ACTIONS")
 ]
 
 

@@ -21,6 +21,7 @@ from tests.control_plane.world import PERSONALIZATION
 
 V2 = RECIPES["aws-user-personalization-v2"]
 V1 = RECIPES["aws-user-personalization"]
+SEMANTIC = RECIPES["aws-semantic-similarity"]
 POPULARITY = RECIPES["aws-popularity-count"]
 SIMS = RECIPES["aws-sims"]
 PROBES = ["-1", "0", "0.5", "1", "3", "8", "12", "16", "64", "1e9", "nan", "inf", "true", "x", ""]
@@ -28,18 +29,17 @@ SOLUTION = "arn:aws:personalize:eu-west-1:123456789012:solution/films"
 NOT_BUILT_CONFIGS = [
     {"hpoConfig": {}},
     {"autoMLConfig": {}},
-    {"trainingDataConfig": {}},
     {"autoTrainingConfig": {"schedulingExpression": "rate(7 days)"}},
 ]
 
 
 def test_recipes_that_can_be_trained_are_those_that_are_declared():
-    assert {name for name, recipe in RECIPES.items() if recipe.trainable} == {
+    assert {name for name, recipe in RECIPES.items() if recipe.domain is None} == {
         name for name, declared in DECLARED.items() if declared.domain is None
     }
 
 
-@pytest.mark.parametrize("name", sorted(name for name, facts in RECIPES.items() if facts.trainable))
+@pytest.mark.parametrize("name", sorted(name for name, facts in RECIPES.items() if facts.domain is None))
 def test_type_and_hyperparameters_are_those_of_the_declaration(name):
     declared, facts = DECLARED[name], RECIPES[name]
 
@@ -124,13 +124,10 @@ def test_tuning_is_refused():
         check_solution(V2, {}, perform_hpo=True)
 
 
-def test_known_recipe_that_is_not_built_is_told_from_an_unknown_one():
-    with pytest.raises(InvalidInput, match="not built yet"):
-        trainable_recipe(RECIPES["aws-semantic-similarity"].arn)
-    with pytest.raises(ResourceNotFound, match="does not exist"):
-        trainable_recipe("arn:aws:personalize:::recipe/aws-films")
-    with pytest.raises(ResourceNotFound, match="not built yet"):
-        described_recipe(RECIPES["aws-semantic-similarity"].arn)
+def test_an_unknown_recipe_is_neither_described_nor_trained():
+    for look in (trainable_recipe, described_recipe):
+        with pytest.raises(ResourceNotFound, match="does not exist"):
+            look("arn:aws:personalize:::recipe/aws-films")
     assert trainable_recipe(PERSONALIZATION) is described_recipe(PERSONALIZATION)
 
 
@@ -160,6 +157,8 @@ def test_latest_version_is_told_from_a_version():
     [
         ({"enableMetadataWithRecommendations": True}, V2, False, "not built yet"),
         ({"rankingInfluence": {"FRESHNESS": 0.5}}, V2, False, "rankingInfluence"),
+        ({"rankingInfluence": {"FRESHNESS": 1.5}}, SEMANTIC, False, "got 1.5, want a number from 0 to 1"),
+        ({"rankingInfluence": {"AGE": 0.5}}, SEMANTIC, False, "got 'AGE', want one of FRESHNESS, POPULARITY"),
         ({"syncWithLatestSolutionVersion": True}, V2, False, "LATEST"),
         ({"itemExplorationConfig": {"explorationWeight": "0.3"}}, V2, False, "cannot be configured"),
         ({"itemExplorationConfig": {"explorationWeight": "1.3"}}, V1, False, "from 0 to 1"),
@@ -177,6 +176,7 @@ def test_campaign_config_that_does_not_fit_is_refused(config, recipe, latest, to
 def test_good_campaign_configs_pass():
     check_campaign_config({}, V2, latest=False)
     check_campaign_config({"enableMetadataWithRecommendations": False}, V2, latest=False)
+    check_campaign_config({"rankingInfluence": {"FRESHNESS": 0.5, "POPULARITY": 1.0}}, SEMANTIC, latest=False)
     check_campaign_config({"syncWithLatestSolutionVersion": True}, V2, latest=True)
     exploring = {"explorationWeight": "0.3", "explorationItemAgeCutOff": "0.5"}
     check_campaign_config({"itemExplorationConfig": exploring}, V1, latest=False)

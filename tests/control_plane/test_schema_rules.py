@@ -16,6 +16,7 @@ VALID = [
     (None, ITEMS, DatasetType.ITEMS),
     (None, avro("Items", ITEM, column("PRICE", "float"), column("TITLE")), DatasetType.ITEMS),
     (None, avro("Items", ITEM, column("TEXT", textual=True)), DatasetType.ITEMS),
+    (None, avro("Items", ITEM, column("NAME", itemName=True), column("TEXT", textual=True)), DatasetType.ITEMS),
     (None, avro("Users", column("USER_ID", ["string"]), column("AGE", "int")), DatasetType.USERS),
     (None, avro("Actions", column("ACTION_ID"), column("KIND", categorical=True)), DatasetType.ACTIONS),
     (
@@ -62,6 +63,9 @@ INVALID = [
         avro("Items", ITEM, column("A", textual=True), column("B", textual=True)),
         "at most one",
     ),
+    ("names of users", None, avro("Users", USER, GENRES, column("NAME", itemName=True)), "no itemName"),
+    ("two names", None, avro("Items", ITEM, GENRES, *(column(f"N{n}", itemName=True) for n in "ab")), "one itemName"),
+    ("a number for a name", None, avro("Items", ITEM, GENRES, column("NAME", "int", itemName=True)), "plain string"),
     ("categorical number", None, avro("Items", ITEM, column("YEAR", "int", categorical=True)), "YEAR"),
     ("names alike", None, avro("Items", ITEM, GENRES, column("GEN_RES", "int")), "GEN_RES"),
     ("internal name", None, avro("Items", ITEM, GENRES, column("_SOURCE")), "_SOURCE"),

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from recipes import cooccurrence
 from recipes.cooccurrence import Cooccurrence, count_followers, leading_directions
 from tests.recipes.suite import make_data
 
@@ -67,7 +66,7 @@ def test_scaling_multiplies_by_both_items():
 
 @pytest.mark.parametrize("values_at_once", [1, 7, 1 << 24])
 def test_products_are_those_of_the_dense_matrix(values_at_once, monkeypatch):
-    monkeypatch.setattr(cooccurrence, "_CHUNK_VALUES", values_at_once)
+    monkeypatch.setattr("recipes.sparse._CHUNK_VALUES", values_at_once)
     matrix = random_symmetric()
     matrix[[3, 4, 29]] = 0.0  # rows without entries, the last one among them
     right = np.random.default_rng(1).standard_normal((30, 4), np.float32)

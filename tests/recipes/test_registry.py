@@ -10,19 +10,20 @@ from control_plane.domain.recipes import RECIPES as FACTS
 from recipes.registry import RECIPES, fitter, recipe, scorer_loader
 
 #: Those of custom solutions; the use cases of domains have no hyperparameters to offer.
-TRAINABLE = {name: facts for name, facts in FACTS.items() if facts.trainable}
+TRAINABLE = {name: facts for name, facts in FACTS.items() if facts.domain is None}
 CUSTOM = {name: declared for name, declared in RECIPES.items() if declared.domain is None}
 
 
 def test_exactly_the_recipes_that_exist_can_be_trained():
     assert set(TRAINABLE) == set(CUSTOM)
-    assert {name for name, facts in FACTS.items() if facts.built} == set(RECIPES)
+    assert set(FACTS) == set(RECIPES)
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_types_and_domains_agree(name):
     assert FACTS[name].recipe_type == RECIPES[name].recipe_type
     assert FACTS[name].domain == RECIPES[name].domain
+    assert FACTS[name].learns_from == RECIPES[name].learns_from
 
 
 @pytest.mark.parametrize("name", CUSTOM)

@@ -64,6 +64,13 @@ def test_parameters_of_the_feature_transformation_are_hyperparameters_of_the_rec
     assert SolutionConfiguration.parse(text).hyperparameters == {"bptt": "8", "low": "0.1"}
 
 
+def test_columns_are_named_by_type_of_dataset_in_any_case():
+    found = SolutionConfiguration.parse(
+        '{"trainingDataConfig": {"excludedDatasetColumns": {"Items": ["A", "B"]}, "includedDatasetColumns": {}}}'
+    )
+    assert (found.excluded_columns, found.included_columns) == ({"ITEMS": ("A", "B")}, {})
+
+
 @pytest.mark.parametrize("text", ["[]", "{", '{"eventValueThreshold": "much"}', '{"eventValueThreshold": "nan"}'])
 def test_malformed_configurations_are_refused(text):
     with pytest.raises(InvalidInput, match="solutionConfig"):

@@ -17,7 +17,7 @@ from common.testing import wait_until
 from common.vocabulary import Vocabulary
 from protos.tailorbird.internal.v1 import jobs_pb2
 from recipes.registry import recipe as find_recipe
-from recipes.segments.score import load_segments
+from recipes.segments.score import load_attribute_segments, load_segments
 from runtime_service.serving.model import ModelLoader
 from tests.trainer.place import HEADERS, Place, walks
 from trainer.worker import Unwatched
@@ -180,6 +180,28 @@ def test_segments_are_measured_and_made_from_the_artifact(filled):
 def test_segments_by_attributes_want_items(filled):
     with pytest.raises(InvalidInput, match="got no column to find users by"):
         train(filled, "aws-item-attribute-affinity")
+
+
+def test_segments_by_attributes_are_made_of_the_columns_of_items(filled):
+    lines = [f"i{row:03},,{'Drama|War' if row % 2 else 'Comedy'},{1990 + row % 3}," for row in range(40)]
+    filled.write("items.csv", *lines, header=HEADERS["ITEMS"])
+    filled.bring("s3://films/items.csv", kind="ITEMS")
+    config = '{"algorithmHyperParameters": {"hidden_dimension": "32"}%s}'
+
+    train(filled, "aws-item-attribute-affinity", solution_config_json=config % "")
+
+    segments = load_attribute_segments(opened(filled).folder)
+    found = segments.segment('ITEMS.GENRES = "War" AND ITEMS.YEAR = 1991', 10)
+    assert len(set(found)) == 10
+    assert set(found) <= {f"u{user:03}" for user in range(60)}
+    with pytest.raises(InvalidInput, match="want a value of that column"):
+        segments.segment('ITEMS.GENRES = "Drama|War"', 10)  # they are two
+
+    without = ', "trainingDataConfig": {"excludedDatasetColumns": {"Items": ["GENRES"]}}'
+    train(filled, "aws-item-attribute-affinity", solution_config_json=config % without, location="artifacts/films-2")
+    artifact = open_artifact(filled.store, "artifacts/films-2", cache=filled.root / "cache")
+    with pytest.raises(InvalidInput, match="want a column of Items: one of YEAR"):
+        load_attribute_segments(artifact.folder).segment('ITEMS.GENRES = "War"', 10)
 
 
 def test_an_attempt_after_a_publication_answers_with_it(filled):

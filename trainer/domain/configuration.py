@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from common.errors import invalid
 
-__all__ = ["EventParameters", "Objective", "SolutionConfiguration"]
+__all__ = ["ColumnNames", "EventParameters", "Objective", "SolutionConfiguration"]
+
+#: Names of columns by type of dataset, in upper case.
+ColumnNames = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,16 @@ class SolutionConfiguration:
         event_value_threshold: Interactions of a smaller EVENT_VALUE, or without one, are left out; None takes all.
         events: Settings by type; where there are any, interactions of other types are left out.
         objective: What is favoured beside relevance, None for nothing.
+        excluded_columns: Columns that are not learnt from.
+        included_columns: The only columns of a dataset that are learnt from; datasets that are not named keep all.
     """
 
     hyperparameters: Mapping[str, str]
     event_value_threshold: float | None
     events: tuple[EventParameters, ...] = ()
     objective: Objective | None = None
+    excluded_columns: ColumnNames = field(default_factory=dict)
+    included_columns: ColumnNames = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> SolutionConfiguration:
@@ -73,12 +80,14 @@ class SolutionConfiguration:
         parameters = {
             **document.get("algorithmHyperParameters", {}), **document.get("featureTransformationParameters", {}),
         }  # fmt: skip
-        objective = document.get("optimizationObjective")
+        objective, columns = document.get("optimizationObjective"), document.get("trainingDataConfig", {})
         return cls(
             parameters,
             _threshold(document.get("eventValueThreshold")),
             _events(document.get("eventsConfig", {}).get("eventParametersList", ())),
             None if objective is None else _objective(objective),
+            excluded_columns=_names(columns.get("excludedDatasetColumns", {})),
+            included_columns=_names(columns.get("includedDatasetColumns", {})),
         )
 
 
@@ -106,3 +115,7 @@ def _events(entries: Sequence[Mapping[str, Any]]) -> tuple[EventParameters, ...]
     if found and not any(item.weight for item in found):
         raise invalid("solutionConfig.eventsConfig", got="weights of 0 alone", want="at least one above 0")
     return found
+
+
+def _names(value: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    return {dataset_type.upper(): tuple(names) for dataset_type, names in value.items()}

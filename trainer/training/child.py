@@ -29,6 +29,8 @@ def main(order_file: Path) -> int:
     lines = _claim_output()
     threading.Thread(target=_end_with_input, name="lifeline", daemon=True).start()
     # After the lifeline is tied, because these take a while to load.
+    from recipes.registry import recipe
+    from trainer.training.catalogue import train_catalogue
     from trainer.training.pipeline import train
     from trainer.training.updating import update
 
@@ -37,7 +39,8 @@ def main(order_file: Path) -> int:
 
     try:
         order = TrainingOrder.read(order_file)
-        work = train if order.base is None else update
+        from_items = recipe(order.recipe).learns_from == "items"
+        work = update if order.base is not None else train_catalogue if from_items else train
         work(order, order_file.parent, progress=progress).write(order_file.parent)
     except TailorbirdError as error:
         _say(lines, {"failure": error.message, "code": error.code})

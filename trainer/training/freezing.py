@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from common.columns import EVENTS_APP_ID
-from common.errors import Unavailable
+from common.errors import InvalidInput, Unavailable
 from common.storage import Store
 from common.tables import Table
 from protos.tailorbird.internal.v1 import jobs_pb2
@@ -36,16 +37,23 @@ class Snapshot:
     event_watermark: int
 
 
-def freeze(store: Store, tables: Iterable[jobs_pb2.DatasetTable], *, filters: str = "") -> Snapshot:
+def freeze(
+    store: Store,
+    tables: Iterable[jobs_pb2.DatasetTable],
+    *,
+    filters: str = "",
+    learns_from: Literal["interactions", "items"] = "interactions",
+) -> Snapshot:
     """Freeze the tables of a dataset group as they are now.
 
     Args:
         store: The shared store.
         tables: Of the group; those that nothing was ever written to are left out.
         filters: Of the solution, in words, for the error.
+        learns_from: What the recipe cannot do without.
 
     Raises:
-        InvalidInput: There are no interactions at all.
+        InvalidInput: There is nothing of what the recipe learns from.
         Unavailable: The store cannot be reached, or the interactions never stand still.
     """
     frozen, watermark = [], 0
@@ -61,7 +69,10 @@ def freeze(store: Store, tables: Iterable[jobs_pb2.DatasetTable], *, filters: st
         )
         if item.dataset_type == _INTERACTIONS:
             watermark = offset
-    if all(item.dataset_type != _INTERACTIONS for item in frozen):
+    found = {item.dataset_type for item in frozen}
+    if learns_from == "items" and "ITEMS" not in found:
+        raise InvalidInput("Create failed. There are no items: import an Items dataset with names and texts.")
+    if learns_from == "interactions" and _INTERACTIONS not in found:
         check_sufficient(interactions=0, users=0, users_with_two=0, filters=filters)
     return Snapshot(tuple(frozen), watermark)
 

@@ -14,15 +14,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from common import columns
-from common.avro import AvroSchema
+from common.avro import AvroField, AvroSchema
 from common.errors import InvalidInput, invalid
+from common.frames import interactions_frame_schema
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
-from recipes.interface import Actions, FloatArray, Interactions, TrainingData
+from recipes.columns import Columns
+from recipes.interface import Actions, FloatArray, Interactions, Recipe, TrainingData
 from recipes.registry import recipe as find_recipe
 from trainer.domain.configuration import EventParameters
 from trainer.domain.sufficiency import check_event_types, check_sufficient, told_filters
+from trainer.training.metadata import MetadataTable, places
 from trainer.training.order import FrozenTable, TrainingOrder
 from trainer.training.situations import context_fields, read_context
 
@@ -30,6 +33,11 @@ __all__ = ["LoadedData", "count_shown", "load", "number_event_types", "select_in
 
 #: Types of events that models tell apart, so that their numbers and 0 fit into a byte.
 _MAX_EVENT_TYPES = 254
+#: Of a dataset that is not there, for recipes that do without.
+_NO_INTERACTIONS = AvroSchema(
+    "Interactions",
+    (AvroField(columns.USER_ID, "string"), AvroField(columns.ITEM_ID, "string"), AvroField(columns.TIMESTAMP, "long")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,40 +74,16 @@ def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | Non
         Unavailable: The store cannot be reached.
     """
     table = order.table("INTERACTIONS")
-    assert table is not None, "an order without interactions is never written"
-    stored = _read(store, table)
     declared = find_recipe(order.recipe)
-    if declared.event_type is None:
-        _check_event_types(stored, order)
-    schema = AvroSchema.parse(table.avro_schema)
-    situation = context_fields(schema) if declared.uses_context else []
-    rows = select_interactions(
-        stored,
-        schema,
-        event_type=order.event_type,
-        threshold=order.event_value_threshold,
-        events=order.events,
-        extra=[field.name for field in situation],
-    )
-    if declared.event_type is not None:
-        kind = pl.col(columns.EVENT_TYPE).str.to_lowercase()
-        rows = rows.filter(kind == declared.event_type.lower())
     if declared.needs_items and order.table("ITEMS") is None:
         raise InvalidInput(f"Create failed. {declared.name} needs items: import an Items dataset.")
-    per_user = rows.group_by(columns.USER_ID).len()["len"]
-    check_sufficient(
-        interactions=len(rows),
-        users=len(per_user),
-        users_with_two=int((per_user >= 2).sum()),
-        filters=told_filters(
-            event_type=order.event_type or declared.event_type,
-            threshold=order.event_value_threshold,
-            events=order.events,
-        ),
-    )
-    catalogue = order.table("ITEMS")
-    listed = _read(store, catalogue)[columns.ITEM_ID] if catalogue is not None else rows[columns.ITEM_ID].head(0)
-    items = pl.concat([rows[columns.ITEM_ID], listed]).drop_nulls().unique().sort()
+    schema = _NO_INTERACTIONS if table is None else AvroSchema.parse(table.avro_schema)
+    stored = pl.DataFrame(schema=interactions_frame_schema(schema)) if table is None else _read(store, table)
+    situation = _context_fields(schema, order, declared)
+    rows = _chosen(stored, schema, order, declared, extra=[field.name for field in situation])
+    catalogue, people = _metadata(store, order, "ITEMS"), _metadata(store, order, "USERS")
+    listed = [catalogue.rows[columns.ITEM_ID]] if catalogue is not None else []
+    items = pl.concat([rows[columns.ITEM_ID], *listed]).drop_nulls().unique().sort()
     users = rows[columns.USER_ID].unique().sort()
     event_types, actions = number_event_types(rows[columns.EVENT_TYPE], known=event_types)
     owners, times = _indexes(rows[columns.USER_ID], users), rows[columns.TIMESTAMP].to_numpy()
@@ -115,6 +99,8 @@ def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | Non
         n_users=len(users),
         n_items=len(items),
         event_types=event_types,
+        items=Columns() if catalogue is None else catalogue.columns(items),
+        users=Columns() if people is None else people.columns(users),
         event_weights=_event_weights(order.events, event_types),
         context=read_context(rows, situation, order=np.lexsort((times, owners))),
     )
@@ -125,6 +111,34 @@ def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | Non
         shown=count_shown(stored, items),
         rewards=_rewards(store, order, items),
     )
+
+
+def _context_fields(schema: AvroSchema, order: TrainingOrder, declared: Recipe) -> list[AvroField]:
+    """Return the columns that tell of the situation, where the recipe and the solution let them be learnt from."""
+    if not declared.uses_context:
+        return []
+    return [field for field in context_fields(schema) if order.learns_from("INTERACTIONS", field.name)]
+
+
+def _chosen(
+    stored: pl.DataFrame, schema: AvroSchema, order: TrainingOrder, declared: Recipe, *, extra: Sequence[str]
+) -> pl.DataFrame:
+    """Return the interactions that count, by the solution and by the recipe; too few are refused."""
+    if declared.event_type is None:
+        _check_event_types(stored, order)
+    rows = select_interactions(
+        stored,
+        schema,
+        event_type=order.event_type,
+        threshold=order.event_value_threshold,
+        events=order.events,
+        extra=extra,
+    )
+    if declared.event_type is not None:
+        rows = rows.filter(pl.col(columns.EVENT_TYPE).str.to_lowercase() == declared.event_type.lower())
+    if declared.learns_from == "interactions":
+        _check_sufficient(rows, order, declared)
+    return rows
 
 
 def number_event_types(values: pl.Series, *, known: Sequence[str] | None = None) -> tuple[tuple[str, ...], Actions]:
@@ -142,7 +156,7 @@ def number_event_types(values: pl.Series, *, known: Sequence[str] | None = None)
     kept = counts.sort("uses", "type", descending=[True, False]).head(_MAX_EVENT_TYPES)["type"]
     if known is not None:
         kept = pl.Series("type", known, pl.String)
-    return tuple(kept.to_list()), (_places(values, kept).fill_null(-1) + 1).to_numpy().astype(np.uint8)
+    return tuple(kept.to_list()), (places(values, kept).fill_null(-1) + 1).to_numpy().astype(np.uint8)
 
 
 def select_interactions(
@@ -205,8 +219,8 @@ def count_shown(rows: pl.DataFrame, items: pl.Series) -> NDArray[np.int64]:
     if columns.IMPRESSION not in rows.columns:
         return np.zeros(len(items), np.int64)
     listed = rows[columns.IMPRESSION].drop_nulls().str.split("|").explode()
-    places = _places(listed, items).drop_nulls().to_numpy()
-    return np.bincount(places, minlength=len(items)).astype(np.int64)
+    found = places(listed, items).drop_nulls().to_numpy()
+    return np.bincount(found, minlength=len(items)).astype(np.int64)
 
 
 def _rewards(store: Store, order: TrainingOrder, items: pl.Series) -> NDArray[np.float64] | None:
@@ -220,8 +234,7 @@ def _rewards(store: Store, order: TrainingOrder, items: pl.Series) -> NDArray[np
     # Where an item was both imported and put, what was put holds.
     rows = _read(store, table).sort(columns.SOURCE, maintain_order=True).unique(columns.ITEM_ID, keep="last")
     values = rows[order.objective.attribute].cast(pl.Float64)
-    places = _places(items, rows[columns.ITEM_ID])
-    found: NDArray[np.float64] = values.gather(places).fill_null(float("nan")).to_numpy()
+    found: NDArray[np.float64] = values.gather(places(items, rows[columns.ITEM_ID])).fill_null(float("nan")).to_numpy()
     return found
 
 
@@ -258,16 +271,33 @@ def _with_users(rows: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(pl.coalesce(user, pl.col("_OWNER")).alias(columns.USER_ID)).drop("_OWNER")
 
 
+def _check_sufficient(rows: pl.DataFrame, order: TrainingOrder, declared: Recipe) -> None:
+    per_user = rows.group_by(columns.USER_ID).len()["len"]
+    filters = told_filters(
+        event_type=order.event_type or declared.event_type,
+        threshold=order.event_value_threshold,
+        events=order.events,
+    )
+    check_sufficient(
+        interactions=len(rows), users=len(per_user), users_with_two=int((per_user >= 2).sum()), filters=filters
+    )
+
+
+def _metadata(store: Store, order: TrainingOrder, dataset_type: str) -> MetadataTable | None:
+    """Return the metadata of items or users, None without any."""
+    table = order.table(dataset_type)
+    if table is None:
+        return None
+    schema = AvroSchema.parse(table.avro_schema)
+    return MetadataTable.of(
+        _read(store, table), schema, learns_from=lambda column: order.learns_from(dataset_type, column)
+    )
+
+
 def _read(store: Store, table: FrozenTable) -> pl.DataFrame:
     return Table(store, table.location).read(version=table.version)
 
 
 def _indexes(values: pl.Series, ids: pl.Series) -> NDArray[np.int64]:
     """Return the place of each value among ids that contain it."""
-    return _places(values, ids).to_numpy()
-
-
-def _places(values: pl.Series, ids: pl.Series) -> pl.Series:
-    """Return the place of each value among the ids, null for those that are not there."""
-    places = pl.DataFrame({"id": ids, "place": pl.arange(len(ids), eager=True, dtype=pl.Int64)})
-    return pl.DataFrame({"id": values}).join(places, on="id", how="left", maintain_order="left")["place"]
+    return places(values, ids).to_numpy()

@@ -82,6 +82,8 @@ class TrainingOrder(_Message):
         event_value_threshold: Least event value to learn from.
         events: Settings by type; the only types to learn from where there are any.
         objective: What is favoured beside relevance.
+        excluded_columns: Columns not to learn from, by type of dataset.
+        included_columns: The only columns to learn from, by type of dataset; datasets that are not named keep all.
         seed: Of every random number.
         recall_floor: Of an approximate index.
         index_trees: Of the Annoy index.
@@ -97,6 +99,8 @@ class TrainingOrder(_Message):
     event_value_threshold: float | None
     events: tuple[EventParameters, ...] = ()
     objective: Objective | None = None
+    excluded_columns: dict[str, tuple[str, ...]] = {}
+    included_columns: dict[str, tuple[str, ...]] = {}
     seed: int
     recall_floor: float
     index_trees: int
@@ -106,6 +110,12 @@ class TrainingOrder(_Message):
     def table(self, dataset_type: str) -> FrozenTable | None:
         """Return the table of a type of dataset, None when it has no data."""
         return next((item for item in self.tables if item.dataset_type == dataset_type), None)
+
+    def learns_from(self, dataset_type: str, column: str) -> bool:
+        """Whether the solution lets a column be learnt from."""
+        included = self.included_columns.get(dataset_type)
+        excluded = self.excluded_columns.get(dataset_type, ())
+        return (included is None or column in included) and column not in excluded
 
     def store_settings(self) -> StoreSettings:
         """Return the settings of the store."""

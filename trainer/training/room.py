@@ -17,6 +17,7 @@ from common.storage import Store
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from protos.tailorbird.storage.v1 import evaluation_pb2
+from recipes.registry import RECIPES
 from trainer.domain.configuration import SolutionConfiguration
 from trainer.domain.sufficiency import told_filters
 from trainer.training.freezing import Snapshot, freeze
@@ -72,10 +73,15 @@ class TrainingRoom:
         configuration = SolutionConfiguration.parse(payload.solution_config_json)
         event_type = payload.event_type or None
         watch.report(fraction=0.0, activity="freezing the data")
+        # A recipe that does not exist is the training process's to refuse.
+        declared = RECIPES.get(payload.recipe)
         filters = told_filters(
-            event_type=event_type, threshold=configuration.event_value_threshold, events=configuration.events
+            event_type=event_type or (None if declared is None else declared.event_type),
+            threshold=configuration.event_value_threshold,
+            events=configuration.events,
         )
-        snapshot = freeze(self._store, payload.tables, filters=filters)
+        learns_from = "interactions" if declared is None else declared.learns_from
+        snapshot = freeze(self._store, payload.tables, filters=filters, learns_from=learns_from)
         order = TrainingOrder(
             store=self._store_settings.model_dump(),
             tables=snapshot.tables,
@@ -85,6 +91,8 @@ class TrainingRoom:
             event_value_threshold=configuration.event_value_threshold,
             events=configuration.events,
             objective=configuration.objective,
+            excluded_columns=dict(configuration.excluded_columns),
+            included_columns=dict(configuration.included_columns),
             seed=self._options.seed,
             recall_floor=self._options.recall_floor,
             index_trees=self._options.index_trees,

@@ -1,0 +1,1 @@
+"""What items are by their columns and texts: sparse features, and dense vectors in which like items point alike."""

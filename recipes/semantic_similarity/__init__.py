@@ -1,0 +1,1 @@
+"""Semantic-Similarity: items whose names and texts are alike, whoever used them."""

@@ -1,0 +1,68 @@
+"""Items known by what they are, through boto3: names and texts without interactions, columns chosen by the solution."""
+
+import csv
+
+import pytest
+from botocore.exceptions import ClientError
+
+from benchmarks.system import running_system
+from cli.demo.journey import RECIPE_ARN, Journey
+from tests.control_plane.world import avro, column
+
+WORDS = ("dragon sword castle", "rocket planet laser", "murder clue alibi", "kitchen butter oven")
+ITEMS = avro(
+    "Items",
+    column("ITEM_ID"),
+    column("TITLE", itemName=True),
+    column("PLOT", ["null", "string"], textual=True),
+    column("GENRES", ["null", "string"], categorical=True),
+    column("CREATION_TIMESTAMP", ["null", "long"]),
+)
+CHOICE = {"excludedDatasetColumns": {"ITEMS": ["GENRES"]}}
+
+
+@pytest.fixture(scope="module")
+def journey(tmp_path_factory):
+    with running_system(tmp_path_factory.mktemp("content")) as system:
+        journey = Journey(system.clients(), suffix="content")
+        journey.create_datasets({"Items": ITEMS})
+        folder = system.installation.buckets / "films"
+        folder.mkdir(parents=True)
+        with (folder / "items.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["ITEM_ID", "TITLE", "PLOT", "GENRES", "CREATION_TIMESTAMP"])
+            writer.writerows([f"film-{row}", f"Film {row}", WORDS[row % 4], "war", 1000 + row] for row in range(60))
+        journey.import_csv({"Items": "s3://films/items.csv"})
+        yield journey
+
+
+def create(journey, name, choice):
+    return journey.clients.personalize.create_solution(
+        name=name,
+        datasetGroupArn=journey.dataset_group_arn,
+        recipeArn=RECIPE_ARN + "aws-semantic-similarity",
+        performAutoTraining=False,
+        solutionConfig={"trainingDataConfig": choice},
+    )["solutionArn"]
+
+
+def test_items_of_like_texts_are_related_and_campaigns_may_prefer_new_ones(journey):
+    personalize = journey.clients.personalize
+    solution = create(journey, "like", CHOICE)
+    version = journey.train(solution)
+    campaign = personalize.create_campaign(
+        name="like", solutionVersionArn=version, campaignConfig={"rankingInfluence": {"FRESHNESS": 0.5}}
+    )["campaignArn"]
+    journey.wait("campaign", lambda: personalize.describe_campaign(campaignArn=campaign)["campaign"])
+
+    answer = journey.clients.runtime.get_recommendations(campaignArn=campaign, itemId="film-2", numResults=5)
+
+    assert [entry["itemId"] for entry in answer["itemList"]] == [f"film-{row}" for row in (58, 54, 50, 46, 42)]
+    described = personalize.describe_solution(solutionArn=solution)["solution"]["solutionConfig"]
+    assert described["trainingDataConfig"] == CHOICE
+    assert set(journey.metrics(version)) == {"coverage", "item_similarity", "item_freshness", "item_popularity"}
+
+
+def test_columns_that_there_are_not_are_refused(journey):
+    with pytest.raises(ClientError, match="got 'COLOUR', want one of ITEM_ID, TITLE, PLOT"):
+        create(journey, "unlike", {"excludedDatasetColumns": {"ITEMS": ["COLOUR"]}})
