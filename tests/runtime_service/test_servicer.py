@@ -29,7 +29,7 @@ from tests.runtime_service.world import GROUP, N_ITEMS, WATERMARK, assignment, c
 
 KEYS = make_keys()
 #: Of the upper half, which users with even numbers never use.
-TV_ITEM = 33
+TV_ITEM = 31
 
 
 @pytest.fixture(scope="module")
