@@ -95,6 +95,12 @@ def test_recipes_that_do_not_learn_from_context_are_given_none(place, order):
     assert first_hidden(data, hold_out_users(data, seed=1)) is None
 
 
+def test_columns_that_a_solution_leaves_out_are_no_context(place, order):
+    left_out = order().model_copy(update={"excluded_columns": {"INTERACTIONS": ("DEVICE",)}})
+    data = load(place.store, left_out).data
+    assert data.context.meaning.names == ("HOUR",)
+
+
 def test_what_was_learnt_of_context_is_part_of_the_artifact(tmp_path, order):
     train(order(**SMALL), tmp_path, progress=lambda **report: None)
     assert np.load(tmp_path / "artifact" / "context_names.npy").tolist() == ["DEVICE", "HOUR"]
