@@ -174,7 +174,7 @@ class SequenceFitter:
         worth: FloatArray,
         *,
         n_items: int,
-        validation: Validation | None = None,  # noqa: ARG002
+        validation: Validation | None = None,  # noqa: ARG002 -- for families that ask it
     ) -> NDArray[np.float64]:
         """Return how much each item is used: float64 [n_items], as numbers of interactions.
 
@@ -187,7 +187,7 @@ class SequenceFitter:
         uses: NDArray[np.float64] = np.bincount(histories.items, weights=worth, minlength=n_items).astype(np.float64)
         return uses
 
-    def _item_side(self, data: TrainingData) -> ItemSide | None:  # noqa: ARG002
+    def _item_side(self, data: TrainingData) -> ItemSide | None:  # noqa: ARG002 -- for families that ask it
         """Return what a family learns of items beside their use."""
         return None
 
