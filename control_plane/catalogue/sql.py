@@ -6,7 +6,9 @@ because another was faster. Within one process they queue on a mutex first: SQLi
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -53,20 +55,20 @@ def open_catalogue(url: str, *, busy_seconds: float = 30.0) -> SqlCatalogue:
     try:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(parsed, pool_size=64, max_overflow=-1, connect_args={"timeout": busy_seconds})
-        _prepare_sqlite(engine)
+        _prepare_sqlite(engine, busy_seconds)
         _migrate(engine)
     except (OSError, OperationalError) as error:
         raise Unavailable(f"`database_url`: got {url}, which cannot be opened: {error}") from error
     return SqlCatalogue(engine)
 
 
-def _prepare_sqlite(engine: Engine) -> None:
+def _prepare_sqlite(engine: Engine, busy_seconds: float) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: Any) -> None:
         # The driver must not begin transactions by itself: `began` does, in the right mode.
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")
+        _use_write_ahead_log(cursor, busy_seconds)
         # What was acknowledged is on disk, also after a loss of power.
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
@@ -76,6 +78,23 @@ def _prepare_sqlite(engine: Engine) -> None:
     def began(connection: Connection) -> None:
         immediate = connection.get_execution_options().get("immediate", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _use_write_ahead_log(cursor: sqlite3.Cursor, busy_seconds: float) -> None:
+    """Set the journal mode, which a database keeps.
+
+    SQLite does not wait for a lock here, as it does elsewhere: of several connections that change the mode of a new
+    database together, all but one are refused at once.
+    """
+    deadline = time.monotonic() + busy_seconds
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _migrate(engine: Engine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -12,7 +13,7 @@ from alembic.migration import MigrationContext
 from sqlmodel import SQLModel
 
 from common.errors import InvalidInput, Unavailable
-from control_plane.catalogue.sql import open_catalogue
+from control_plane.catalogue.sql import _use_write_ahead_log, open_catalogue
 from control_plane.catalogue.tables import DatasetGroup, Job
 from tests.control_plane.catalogue_suite import CatalogueSuite, group, job
 
@@ -51,16 +52,37 @@ def test_contents_survive_a_restart(url):
 
 
 def test_two_processes_may_start_on_a_new_database_at_once(url):
-    opened = []
-    threads = [threading.Thread(target=lambda: opened.append(open_catalogue(url))) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(3) as threads:
+        opened = list(threads.map(open_catalogue, [url] * 3))
 
-    assert len(opened) == 3
     for catalogue in opened:
+        with catalogue.read() as unit:
+            assert unit.count(DatasetGroup) == 0
         catalogue.close()
+
+
+def test_connections_that_change_the_journal_mode_together_wait_for_each_other(tmp_path):
+    together = threading.Barrier(3)
+
+    def change(path) -> str:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            together.wait()
+            _use_write_ahead_log(connection.cursor(), busy_seconds=30)
+            return connection.execute("PRAGMA journal_mode").fetchone()[0]
+
+    with ThreadPoolExecutor(3) as threads:
+        for number in range(30):  # without the wait, one in eight is refused
+            assert list(threads.map(change, [tmp_path / f"{number}.db"] * 3)) == ["wal"] * 3
+
+
+def test_a_journal_mode_that_stays_locked_is_told_after_the_wait(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "c.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with (
+            closing(sqlite3.connect(tmp_path / "c.db", isolation_level=None, timeout=0)) as connection,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            _use_write_ahead_log(connection.cursor(), busy_seconds=0.05)
 
 
 def test_two_catalogues_on_one_database_lose_nothing(url):
