@@ -75,7 +75,7 @@ def assemble(
         catalogue: Open, with its tables up to date.
         environment: Clock, ids, ARNs, quotas.
         timing: What parts wait by.
-        refuse_worse_versions: Campaigns that follow their solution refuse versions that are significantly worse.
+        refuse_worse_versions: Campaigns take no versions by themselves that are significantly worse.
     """
     polls = LongPolls(catalogue.changed, max_waiting=timing.max_waiting)
     following = Following(environment, refuse_worse_versions=refuse_worse_versions)
@@ -98,7 +98,6 @@ def assemble(
         lease_seconds=timing.lease_seconds,
         retry_seconds=timing.retry_seconds,
     )
-    trackers = EventTrackers(catalogue, environment)
     resources = Resources(
         dataset_groups=DatasetGroups(catalogue, environment),
         schemas=Schemas(catalogue, environment),
@@ -106,11 +105,21 @@ def assemble(
         imports=ImportJobs(catalogue, environment),
         solutions=Solutions(catalogue, environment),
         versions=SolutionVersions(catalogue, environment),
-        campaigns=Campaigns(catalogue, environment),
-        trackers=trackers,
+        campaigns=Campaigns(catalogue, environment, following=following),
+        trackers=EventTrackers(catalogue, environment),
         tags=Tags(catalogue, environment),
     )
-    services = (
+    evaluations = Evaluations(catalogue, environment)
+    services = _services(resources, evaluations, queue=queue, board=board, polls=polls)
+    housekeeper = Housekeeper(catalogue, queue=queue, settlement=settlement, every_seconds=timing.sweep_seconds)
+    return ControlPlane(services, queue, board, housekeeper, polls)
+
+
+def _services(
+    resources: Resources, evaluations: Evaluations, *, queue: JobQueue, board: ServingBoard, polls: LongPolls
+) -> tuple[Service, ...]:
+    """Return what is served."""
+    return (
         Service(
             SERVICE,
             control_plane_service_pb2_grpc.add_ControlPlaneServiceServicer_to_server,
@@ -119,7 +128,7 @@ def assemble(
         Service(
             EVALUATION_SERVICE,
             evaluation_service_pb2_grpc.add_EvaluationServiceServicer_to_server,
-            EvaluationServicer(Evaluations(catalogue, environment)),
+            EvaluationServicer(evaluations),
         ),
         Service(
             jobs_pb2.DESCRIPTOR.services_by_name["JobService"],
@@ -134,8 +143,6 @@ def assemble(
         Service(
             trackers_pb2.DESCRIPTOR.services_by_name["TrackerService"],
             trackers_pb2_grpc.add_TrackerServiceServicer_to_server,
-            TrackerServicer(trackers),
+            TrackerServicer(resources.trackers),
         ),
     )
-    housekeeper = Housekeeper(catalogue, queue=queue, settlement=settlement, every_seconds=timing.sweep_seconds)
-    return ControlPlane(services, queue, board, housekeeper, polls)

@@ -34,8 +34,8 @@ class ControlPlaneSettings(ProcessSettings, AccountSettings):
     sweep_seconds: float = Field(2.0, gt=0, description="How often expired leases and silent runtimes are looked for.")
     refuse_worse_versions: bool = Field(
         True,
-        description="Campaigns that follow their solution refuse versions that are significantly worse than the one "
-        "before; see docs/evaluation.md.",
+        description="Campaigns that follow their solution, and new ones with `$LATEST`, refuse versions that are "
+        "significantly worse than the one before; see docs/evaluation.md.",
     )
     max_dataset_groups: PositiveInt = Field(5, description="Dataset groups.")
     max_schemas: PositiveInt = Field(500, description="Schemas.")

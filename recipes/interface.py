@@ -460,7 +460,8 @@ class Recipe:
         scorer: `module:attribute` of the function that opens a saved scorer.
         returns_scores: Whether responses carry scores.
         uses_history: Whether a user's history changes the recommendations, hence whether events do at once.
-        max_history: Newest interactions of a user that the scorer can make use of; stored for every user.
+        max_history: Newest interactions of a user that the scorer can make use of, more than a network reads, so that
+            older items are known as repeats too; stored for every user.
         exploration: Who explores new items, if anybody.
         uses_context: Whether metadata columns of the interactions are learnt from, and requests may give them.
         counts_events: Whether the recommendations follow from what everybody did a moment ago: a runtime then counts
@@ -479,9 +480,9 @@ class Recipe:
     config: type[RecipeConfig]
     fitter: str
     scorer: str
-    returns_scores: bool
-    uses_history: bool
-    max_history: int
+    returns_scores: bool = False
+    uses_history: bool = False
+    max_history: int = 1000
     exploration: Exploration = "none"
     uses_context: bool = False
     counts_events: bool = False

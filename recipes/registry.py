@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,187 +26,117 @@ from recipes.user_personalization.config import UserPersonalizationConfig
 
 __all__ = ["RECIPES", "fitter", "recipe", "scorer_loader"]
 
-#: Newest interactions kept for each user: more than a network reads, so that older items are known as repeats too.
-MAX_HISTORY = 1000
+_POPULARITY = Recipe(
+    name="aws-popularity-count",
+    family="popularity",
+    recipe_type="POPULAR_ITEMS",
+    config=PopularityConfig,
+    fitter="recipes.popularity.fit:PopularityFitter",
+    scorer="recipes.popularity.score:load",
+)
+_TRENDING = Recipe(
+    name="aws-trending-now",
+    family="trending",
+    recipe_type="POPULAR_ITEMS",
+    config=TrendingConfig,
+    fitter="recipes.trending.fit:TrendingFitter",
+    scorer="recipes.trending.score:load",
+    counts_events=True,
+    fit_metrics=("trend_prediction_accuracy",),
+)
+_SIMS = Recipe(
+    name="aws-sims",
+    family="item_to_item",
+    recipe_type="RELATED_ITEMS",
+    config=SimsConfig,
+    fitter="recipes.item_to_item.sims:SimsFitter",
+    scorer="recipes.item_to_item.score:load",
+)
+_SEMANTIC_SIMILARITY = Recipe(
+    name="aws-semantic-similarity",
+    family="semantic_similarity",
+    recipe_type="RELATED_ITEMS",
+    config=SemanticSimilarityConfig,
+    fitter="recipes.semantic_similarity.fit:SemanticSimilarityFitter",
+    scorer="recipes.semantic_similarity.score:load",
+    learns_from="items",
+)
+_NEXT_BEST_ACTION = Recipe(
+    name="aws-next-best-action",
+    family="next_best_action",
+    recipe_type="PERSONALIZED_ACTIONS",
+    config=NextBestActionConfig,
+    fitter="recipes.next_best_action.fit:NextBestActionFitter",
+    scorer="recipes.next_best_action.score:load",
+    returns_scores=True,
+    uses_history=True,
+)
+_ITEM_AFFINITY = Recipe(
+    name="aws-item-affinity",
+    family="segments",
+    recipe_type="USER_SEGMENTATION",
+    config=SegmentsConfig,
+    fitter="recipes.segments.fit:ItemAffinityFitter",
+    scorer="recipes.segments.score:load_segments",
+)
+_TRANSFORMER = Recipe(
+    name="aws-user-personalization-v2",
+    family="user_personalization",
+    recipe_type="USER_PERSONALIZATION",
+    config=UserPersonalizationConfig,
+    fitter="recipes.user_personalization.fit:UserPersonalizationFitter",
+    scorer="recipes.user_personalization.score:load",
+    returns_scores=True,
+    uses_history=True,
+    uses_context=True,
+)
+_HRNN = Recipe(
+    name="aws-hrnn",
+    family="hrnn",
+    recipe_type="USER_PERSONALIZATION",
+    config=HrnnConfig,
+    fitter="recipes.hrnn.fit:HrnnFitter",
+    scorer="recipes.hrnn.score:load",
+    returns_scores=True,
+    uses_history=True,
+)
+_HRNN_METADATA = replace(
+    _HRNN, name="aws-hrnn-metadata", fitter="recipes.hrnn.fit:HrnnMetadataFitter", uses_context=True
+)
+_LARGE_HRNN = replace(_HRNN_METADATA, config=LargeHrnnConfig)
 
 _CUSTOM = {
     declared.name: declared
     for declared in (
-        Recipe(
-            name="aws-popularity-count",
-            family="popularity",
-            recipe_type="POPULAR_ITEMS",
-            config=PopularityConfig,
-            fitter="recipes.popularity.fit:PopularityFitter",
-            scorer="recipes.popularity.score:load",
-            returns_scores=False,
-            uses_history=False,
-            max_history=MAX_HISTORY,
-        ),
-        Recipe(
-            name="aws-trending-now",
-            family="trending",
-            recipe_type="POPULAR_ITEMS",
-            config=TrendingConfig,
-            fitter="recipes.trending.fit:TrendingFitter",
-            scorer="recipes.trending.score:load",
-            returns_scores=False,
-            uses_history=False,
-            max_history=MAX_HISTORY,
-            counts_events=True,
-            fit_metrics=("trend_prediction_accuracy",),
-        ),
-        Recipe(
-            name="aws-sims",
-            family="item_to_item",
-            recipe_type="RELATED_ITEMS",
-            config=SimsConfig,
-            fitter="recipes.item_to_item.sims:SimsFitter",
-            scorer="recipes.item_to_item.score:load",
-            returns_scores=False,
-            uses_history=False,
-            max_history=MAX_HISTORY,
-        ),
-        Recipe(
+        _POPULARITY,
+        _TRENDING,
+        _SIMS,
+        replace(
+            _SIMS,
             name="aws-similar-items",
-            family="item_to_item",
-            recipe_type="RELATED_ITEMS",
             config=SimilarItemsConfig,
             fitter="recipes.item_to_item.similar_items:SimilarItemsFitter",
-            scorer="recipes.item_to_item.score:load",
-            returns_scores=False,
-            uses_history=False,
-            max_history=MAX_HISTORY,
         ),
-        Recipe(
-            name="aws-next-best-action",
-            family="next_best_action",
-            recipe_type="PERSONALIZED_ACTIONS",
-            config=NextBestActionConfig,
-            fitter="recipes.next_best_action.fit:NextBestActionFitter",
-            scorer="recipes.next_best_action.score:load",
-            returns_scores=True,
-            uses_history=True,
-            max_history=MAX_HISTORY,
-        ),
-        Recipe(
-            name="aws-item-affinity",
-            family="segments",
-            recipe_type="USER_SEGMENTATION",
-            config=SegmentsConfig,
-            fitter="recipes.segments.fit:ItemAffinityFitter",
-            scorer="recipes.segments.score:load_segments",
-            returns_scores=False,
-            uses_history=False,
-            max_history=MAX_HISTORY,
-        ),
-        Recipe(
+        _NEXT_BEST_ACTION,
+        _ITEM_AFFINITY,
+        replace(
+            _ITEM_AFFINITY,
             name="aws-item-attribute-affinity",
-            family="segments",
-            recipe_type="USER_SEGMENTATION",
-            config=SegmentsConfig,
             fitter="recipes.segments.fit:AttributeAffinityFitter",
             scorer="recipes.segments.score:load_attribute_segments",
-            returns_scores=False,
-            uses_history=False,
-            max_history=MAX_HISTORY,
         ),
-        Recipe(
-            name="aws-semantic-similarity",
-            family="semantic_similarity",
-            recipe_type="RELATED_ITEMS",
-            config=SemanticSimilarityConfig,
-            fitter="recipes.semantic_similarity.fit:SemanticSimilarityFitter",
-            scorer="recipes.semantic_similarity.score:load",
-            returns_scores=False,
-            uses_history=False,
-            max_history=MAX_HISTORY,
-            learns_from="items",
-        ),
-        Recipe(
-            name="aws-user-personalization-v2",
-            family="user_personalization",
-            recipe_type="USER_PERSONALIZATION",
-            config=UserPersonalizationConfig,
-            fitter="recipes.user_personalization.fit:UserPersonalizationFitter",
-            scorer="recipes.user_personalization.score:load",
-            returns_scores=True,
-            uses_history=True,
-            max_history=MAX_HISTORY,
-            exploration="managed",
-            uses_context=True,
-        ),
-        Recipe(
-            name="aws-personalized-ranking-v2",
-            family="user_personalization",
-            recipe_type="PERSONALIZED_RANKING",
-            config=UserPersonalizationConfig,
-            fitter="recipes.user_personalization.fit:UserPersonalizationFitter",
-            scorer="recipes.user_personalization.score:load",
-            returns_scores=True,
-            uses_history=True,
-            max_history=MAX_HISTORY,
-            uses_context=True,
-        ),
-        Recipe(
-            name="aws-user-personalization",
-            family="hrnn",
-            recipe_type="USER_PERSONALIZATION",
-            config=LargeHrnnConfig,
-            fitter="recipes.hrnn.fit:HrnnMetadataFitter",
-            scorer="recipes.hrnn.score:load",
-            returns_scores=True,
-            uses_history=True,
-            max_history=MAX_HISTORY,
-            exploration="configured",
-            uses_context=True,
-        ),
-        Recipe(
-            name="aws-personalized-ranking",
-            family="hrnn",
-            recipe_type="PERSONALIZED_RANKING",
-            config=LargeHrnnConfig,
-            fitter="recipes.hrnn.fit:HrnnMetadataFitter",
-            scorer="recipes.hrnn.score:load",
-            returns_scores=True,
-            uses_history=True,
-            max_history=MAX_HISTORY,
-            uses_context=True,
-        ),
-        Recipe(
-            name="aws-hrnn",
-            family="hrnn",
-            recipe_type="USER_PERSONALIZATION",
-            config=HrnnConfig,
-            fitter="recipes.hrnn.fit:HrnnFitter",
-            scorer="recipes.hrnn.score:load",
-            returns_scores=True,
-            uses_history=True,
-            max_history=MAX_HISTORY,
-        ),
-        Recipe(
-            name="aws-hrnn-metadata",
-            family="hrnn",
-            recipe_type="USER_PERSONALIZATION",
-            config=HrnnConfig,
-            fitter="recipes.hrnn.fit:HrnnMetadataFitter",
-            scorer="recipes.hrnn.score:load",
-            returns_scores=True,
-            uses_history=True,
-            max_history=MAX_HISTORY,
-            uses_context=True,
-        ),
-        Recipe(
+        _SEMANTIC_SIMILARITY,
+        replace(_TRANSFORMER, exploration="managed"),
+        replace(_TRANSFORMER, name="aws-personalized-ranking-v2", recipe_type="PERSONALIZED_RANKING"),
+        replace(_LARGE_HRNN, name="aws-user-personalization", exploration="configured"),
+        replace(_LARGE_HRNN, name="aws-personalized-ranking", recipe_type="PERSONALIZED_RANKING"),
+        _HRNN,
+        _HRNN_METADATA,
+        replace(
+            _HRNN_METADATA,
             name="aws-hrnn-coldstart",
-            family="hrnn",
-            recipe_type="USER_PERSONALIZATION",
             config=HrnnColdstartConfig,
             fitter="recipes.hrnn.fit:HrnnColdstartFitter",
-            scorer="recipes.hrnn.score:load",
-            returns_scores=True,
-            uses_history=True,
-            max_history=MAX_HISTORY,
-            uses_context=True,
         ),
     )
 }

@@ -45,7 +45,7 @@ def measure(data: TrainingData, *, hidden_dimension: int, seed: int) -> dict[str
         "questions": len(questions),
         "settings": dict(fitter.report),
         "fit_seconds": round(seconds, 1),
-        "runs": {name: dict(judge(questions, way, n_users=data.n_users)) for name, way in ways.items()},
+        "runs": {name: judge(questions, way, n_users=data.n_users).named() for name, way in ways.items()},
     }
 
 

@@ -220,7 +220,7 @@ class Deployment(SQLModel, table=True):
     """One configuration of a campaign: number 1 is its creation, each update adds one.
 
     Attributes:
-        refused: It is of a version that the campaign did not follow to, and was never given to runtimes.
+        refused: It is of a version that the campaign did not take by itself, and was never given to runtimes.
     """
 
     __tablename__ = "deployment"

@@ -64,7 +64,7 @@ def check_campaign_config(config: Mapping[str, Any], recipe: RecipeFacts, *, lat
     Args:
         config: `campaignConfig` as Personalize's JSON.
         recipe: The recipe of the solution.
-        latest: The version was asked for as `$LATEST`.
+        latest: The version was asked for as `$LATEST`, or an update names none.
 
     Raises:
         InvalidInput: Something in it is wrong, does not fit the recipe, or is not built yet; or the recipe has no

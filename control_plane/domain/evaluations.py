@@ -27,15 +27,15 @@ def verdict_of(evaluation: Mapping[str, Any] | None) -> Verdict | None:
 
 
 def refusal(version_arn: str, evaluation: Mapping[str, Any], *, serving_arn: str, solution_arn: str) -> str:
-    """Say why a campaign that follows its solution does not serve a version, and how it can nevertheless.
+    """Say why a campaign does not take a version by itself, and how it can be made to serve it nevertheless.
 
     Args:
         version_arn: The version, which is significantly worse than its predecessor.
         evaluation: What was measured of it.
-        serving_arn: The version that the campaign goes on with.
+        serving_arn: The version that the campaign serves instead.
         solution_arn: The solution of both.
     """
     return (
-        f"refused: {version_arn} is {evaluation['comparison']['reason']}. The campaign goes on with {serving_arn}. "
+        f"refused: {version_arn} is {evaluation['comparison']['reason']}. The campaign serves {serving_arn}. "
         f"To serve the version nevertheless, call UpdateCampaign with the solutionVersionArn {solution_arn}/$LATEST"
     )

@@ -8,10 +8,9 @@ from typing import Any
 
 from common.arn import Arn
 from common.errors import InvalidInput, ResourceInUse, ResourceNotFound, invalid
-from control_plane.catalogue import Unit
+from control_plane.catalogue import Catalogue, Unit
 from control_plane.catalogue.tables import Campaign, Deployment, Solution, SolutionVersion
 from control_plane.domain.campaigns import (
-    LATEST,
     check_campaign_config,
     check_min_provisioned_tps,
     follows_latest,
@@ -20,6 +19,7 @@ from control_plane.domain.campaigns import (
 from control_plane.domain.fields import check_name, check_tags
 from control_plane.domain.recipes import RECIPES
 from control_plane.domain.states import CREATING, DELETING, Status
+from control_plane.environment import Environment
 from control_plane.resources.base import (
     Page,
     PageRequest,
@@ -30,6 +30,7 @@ from control_plane.resources.base import (
     require_active,
 )
 from control_plane.serving.assignments import deployment_in_progress
+from control_plane.serving.following import Following
 from control_plane.serving.revisions import next_revision
 
 __all__ = ["CampaignView", "Campaigns"]
@@ -47,7 +48,17 @@ class CampaignView:
 
 
 class Campaigns(ResourceOperations):
-    """Operations on campaigns."""
+    """Operations on campaigns.
+
+    Args:
+        catalogue: Keeps them.
+        environment: Clock, ids, ARNs and quotas.
+        following: Chooses the version where the request does not.
+    """
+
+    def __init__(self, catalogue: Catalogue, environment: Environment, *, following: Following) -> None:
+        super().__init__(catalogue, environment)
+        self._following = following
 
     def create(
         self,
@@ -59,6 +70,9 @@ class Campaigns(ResourceOperations):
         tags: Sequence[tuple[str, str]] = (),
     ) -> Campaign:
         """Ask the runtimes to serve a solution version; the campaign is ACTIVE when all live ones do.
+
+        `SOLUTION_ARN/$LATEST` begins with the newest ACTIVE version that is not refused as significantly worse. What is
+        refused is kept, as where a campaign follows.
 
         Raises:
             InvalidInput: Something in the request is wrong, or not built yet.
@@ -72,7 +86,8 @@ class Campaigns(ResourceOperations):
         checked_tags = check_tags(tags)
         now = self._now()
         with self._catalogue.write() as unit:
-            version = self._version(unit, solution_version_arn, campaign_config)
+            version, refused = self._for_new(unit, solution_version_arn)
+            self._check(unit, version, campaign_config, latest=split_version_arn(solution_version_arn)[1])
             campaign = Campaign(
                 arn=self._arn("campaign", name),
                 name=name,
@@ -84,7 +99,8 @@ class Campaigns(ResourceOperations):
             solutions = unit.find(Solution, dataset_group_arn=version.dataset_group_arn)
             used = unit.count(Campaign, solution_arn=frozenset(solution.arn for solution in solutions)) - 1
             self._environment.quotas.check("campaigns_per_group", used=used)
-            self._deploy(unit, campaign, version, tps=tps, config=campaign_config, number=1)
+            first = self._deploy(unit, campaign, version, tps=tps, config=campaign_config, number=1)
+            self._following.record(unit, first, refused, number=2)
         return campaign
 
     def describe(self, arn: str) -> CampaignView:
@@ -110,6 +126,9 @@ class Campaigns(ResourceOperations):
     ) -> Campaign:
         """Ask the runtimes to serve another version or configuration; what is left out stays as it is.
 
+        `SOLUTION_ARN/$LATEST` means the newest ACTIVE version, whatever was measured of it: this is how a person serves
+        one that is refused. A campaign that begins to follow and names no version takes the newest that is not refused.
+
         The campaign goes on answering as before until the update is ACTIVE, and when the update fails.
 
         Raises:
@@ -130,17 +149,22 @@ class Campaigns(ResourceOperations):
                 )
             self._require_no_update(unit, campaign)
             newest = unit.first(Deployment, campaign_arn=arn, order=["-number"])
-            before = unit.get(Deployment, campaign.serving_id) if campaign.serving_id else newest
+            tried = unit.first(Deployment, campaign_arn=arn, refused=False, order=["-number"])
+            before = unit.get(Deployment, campaign.serving_id) if campaign.serving_id else tried
             assert newest is not None
             assert before is not None, "every campaign has a deployment"
             config = before.campaign_config if campaign_config is None else campaign_config
-            follows_already = follows_latest(before.campaign_config)
-            wanted = solution_version_arn or self._unchanged(campaign, before, config)
-            version = self._version(unit, wanted, config, follows_already=follows_already and not solution_version_arn)
+            if solution_version_arn is None:
+                version, latest = self._unnamed(unit, before, config), True
+            else:
+                version, latest = _asked_for(unit, solution_version_arn)[0], split_version_arn(solution_version_arn)[1]
+            self._check(unit, version, config, latest=latest)
             tps = before.min_provisioned_tps if min_provisioned_tps is None else min_provisioned_tps
             tps = check_min_provisioned_tps(tps)
             if version.solution_arn != campaign.solution_arn:
-                raise invalid("solutionVersionArn", got=wanted, want=f"a version of {campaign.solution_arn}")
+                raise invalid(
+                    "solutionVersionArn", got=solution_version_arn, want=f"a version of {campaign.solution_arn}"
+                )
             self._deploy(unit, campaign, version, tps=tps, config=config, number=newest.number + 1)
         return campaign
 
@@ -162,54 +186,73 @@ class Campaigns(ResourceOperations):
                 deployment.status = Status.DELETE_PENDING
 
     @staticmethod
-    def _unchanged(campaign: Campaign, before: Deployment, config: Config | None) -> str:
-        # One that follows already keeps its version, and moves on as it would have: the newest may have been refused.
-        begins_to_follow = follows_latest(config) and not follows_latest(before.campaign_config)
-        return f"{campaign.solution_arn}/{LATEST}" if begins_to_follow else before.solution_version_arn
-
-    @staticmethod
     def _require_no_update(unit: Unit, campaign: Campaign) -> None:
         running = deployment_in_progress(unit, campaign)
         if running is not None and running.number > 1:
             raise ResourceInUse(f"`campaignArn`: got {campaign.arn}, whose update is {running.status}; await its end")
 
+    def _for_new(self, unit: Unit, arn: str) -> tuple[SolutionVersion, tuple[SolutionVersion, ...]]:
+        """Return the version that a new campaign begins with, and what it refuses for it."""
+        versions = _asked_for(unit, arn)
+        if split_version_arn(arn)[1]:
+            chosen, refused = self._following.choose(versions)
+            if chosen is not None:
+                return chosen, refused
+        # It is named, or all are worse than something that is gone.
+        return versions[0], ()
+
+    def _unnamed(self, unit: Unit, before: Deployment, config: Config | None) -> SolutionVersion:
+        """Return the version of an update that names none: the one before, or a newer one when it begins to follow."""
+        if follows_latest(config) and not follows_latest(before.campaign_config):
+            newer = self._following.choose_newer(unit, before).version
+            if newer is not None:
+                return newer
+        version = unit.get(SolutionVersion, before.solution_version_arn)
+        assert version is not None, "a foreign key holds it"
+        return version
+
     @staticmethod
-    def _version(unit: Unit, arn: str, config: Config | None, *, follows_already: bool = False) -> SolutionVersion:
-        """Return the version that is asked for, once it and the configuration are found fit."""
-        target, latest = split_version_arn(arn)
-        if latest:
-            fetch(unit, Solution, target, field="solutionVersionArn", kind="solution")
-            newest = unit.first(
-                SolutionVersion, solution_arn=target, status=Status.ACTIVE, order=["-creation_date_time", "-arn"]
-            )
-            if newest is None:
-                raise ResourceNotFound(f"`solutionVersionArn`: got {arn}, a solution without an ACTIVE version")
-            version = newest
-        else:
-            version = fetch(unit, SolutionVersion, target, field="solutionVersionArn", kind="solution")
-            require_active(version.status, version.arn, field="solutionVersionArn")
+    def _check(unit: Unit, version: SolutionVersion, config: Config | None, *, latest: bool) -> None:
+        """Refuse a version or a configuration that is not fit to be served; `latest` as of `check_campaign_config`."""
+        require_active(version.status, version.arn, field="solutionVersionArn")
         solution = unit.get(Solution, version.solution_arn)
         assert solution is not None, "a foreign key holds it"
         require_active(solution.status, solution.arn, field="solutionVersionArn")
         recipe = RECIPES[Arn.parse(version.recipe_arn, field="recipeArn").name]
-        check_campaign_config(config or {}, recipe, latest=latest or follows_already)
-        return version
+        check_campaign_config(config or {}, recipe, latest=latest)
 
     def _deploy(
         self, unit: Unit, campaign: Campaign, version: SolutionVersion, *, tps: int, config: Config | None, number: int
-    ) -> None:
+    ) -> Deployment:
         now = self._now()
-        unit.add(
-            Deployment(
-                id=self._environment.new_id(),
-                campaign_arn=campaign.arn,
-                number=number,
-                solution_version_arn=version.arn,
-                min_provisioned_tps=tps,
-                campaign_config=None if config is None else dict(config),
-                creation_date_time=now,
-                last_updated_date_time=now,
-            )
+        deployment = Deployment(
+            id=self._environment.new_id(),
+            campaign_arn=campaign.arn,
+            number=number,
+            solution_version_arn=version.arn,
+            min_provisioned_tps=tps,
+            campaign_config=None if config is None else dict(config),
+            creation_date_time=now,
+            last_updated_date_time=now,
         )
+        unit.add(deployment)
         campaign.last_updated_date_time = now
         next_revision(unit)
+        return deployment
+
+
+def _asked_for(unit: Unit, arn: str) -> list[SolutionVersion]:
+    """Return the version of an ARN alone, or, for `SOLUTION_ARN/$LATEST`, all that are ACTIVE, newest first.
+
+    Raises:
+        InvalidInput: No ARN of a solution version.
+        ResourceNotFound: There is none.
+    """
+    target, latest = split_version_arn(arn)
+    if not latest:
+        return [fetch(unit, SolutionVersion, target, field="solutionVersionArn", kind="solution")]
+    fetch(unit, Solution, target, field="solutionVersionArn", kind="solution")
+    found = unit.find(SolutionVersion, solution_arn=target, status=Status.ACTIVE, order=["-creation_date_time", "-arn"])
+    if not found:
+        raise ResourceNotFound(f"`solutionVersionArn`: got {arn}, a solution without an ACTIVE version")
+    return found

@@ -1,8 +1,10 @@
-"""Campaigns that follow their solution: they move on to each new version, unless it is significantly worse."""
+"""The newest version that campaigns take by themselves: none that is significantly worse than the one before it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 from common.logs import get_logger
 from control_plane.catalogue import Unit
@@ -15,15 +17,27 @@ from control_plane.environment import Environment
 from control_plane.serving.assignments import deployment_in_progress
 from control_plane.serving.revisions import next_revision
 
-__all__ = ["Following"]
+__all__ = ["Choice", "Following"]
 
 _log = get_logger(__name__)
 #: New versions that are looked at once; the others have their turn when the campaign has moved on.
 _LOOKED_AT = 100
 
 
+class Choice(NamedTuple):
+    """What is taken of some versions.
+
+    Attributes:
+        version: The newest that is not refused; None where all are.
+        refused: Those that are newer, newest first.
+    """
+
+    version: SolutionVersion | None
+    refused: tuple[SolutionVersion, ...]
+
+
 class Following:
-    """Moves campaigns to new versions.
+    """Chooses versions, and moves campaigns that follow their solution to new ones.
 
     Args:
         environment: Clock and ids.
@@ -46,23 +60,47 @@ class Following:
             return
         deployments = unit.find(Deployment, campaign_arn=campaign.arn, order=["number"])
         tried = {deployment.solution_version_arn for deployment in deployments}
-        number = deployments[-1].number
-        for version in self._newer(unit, campaign, serving):
-            if version.arn in tried:
-                continue
-            number += 1
-            deployment = self._deployment(serving, version, number=number)
-            if self._refuse and version.verdict == Verdict.WORSE:
-                self._mark_refused(deployment, version, serving)
-                unit.add(deployment)
-                continue
-            unit.add(deployment)
+        choice = self.choose(version for version in self._newer(unit, serving) if version.arn not in tried)
+        number = self.record(unit, serving, choice.refused, number=deployments[-1].number + 1)
+        if choice.version is not None:
+            unit.add(self._deployment(serving, choice.version, number=number))
             next_revision(unit)
-            return
+
+    def choose(self, versions: Iterable[SolutionVersion]) -> Choice:
+        """Choose of ACTIVE versions of a solution, given newest first."""
+        refused: list[SolutionVersion] = []
+        for version in versions:
+            if not (self._refuse and version.verdict == Verdict.WORSE):
+                return Choice(version, tuple(refused))
+            refused.append(version)
+        return Choice(None, tuple(refused))
+
+    def choose_newer(self, unit: Unit, serving: Deployment) -> Choice:
+        """Choose of the versions that are newer than the one of a deployment."""
+        return self.choose(self._newer(unit, serving))
+
+    def record(self, unit: Unit, serving: Deployment, refused: Iterable[SolutionVersion], *, number: int) -> int:
+        """Keep, within a writing unit, that a campaign refused versions, and why.
+
+        Args:
+            unit: To write in.
+            serving: What the campaign serves instead.
+            refused: The versions.
+            number: The next that is free among the campaign's deployments.
+
+        Returns:
+            The next number that is free then.
+        """
+        for version in refused:
+            deployment = self._deployment(serving, version, number=number)
+            self._mark_refused(deployment, version, serving)
+            unit.add(deployment)
+            number += 1
+        return number
 
     @staticmethod
-    def _newer(unit: Unit, campaign: Campaign, serving: Deployment) -> list[SolutionVersion]:
-        """Return the versions that are newer than the one that is served, newest first."""
+    def _newer(unit: Unit, serving: Deployment) -> list[SolutionVersion]:
+        """Return the ACTIVE versions that are newer than the one that is served, newest first."""
         served = unit.get(SolutionVersion, serving.solution_version_arn)
         assert served is not None, "a foreign key holds it"
         after = Position(served.creation_date_time, served.arn)
@@ -70,7 +108,7 @@ class Following:
             SolutionVersion,
             after=after,
             limit=_LOOKED_AT,
-            solution_arn=campaign.solution_arn,
+            solution_arn=served.solution_arn,
             status=Status.ACTIVE,
         )
         return newer[::-1]

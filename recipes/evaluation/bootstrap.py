@@ -9,13 +9,12 @@ are fewer different ones, so their lists always cover less.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.evaluation.metrics import UserValues
-
-__all__ = ["CONFIDENCE", "SAMPLES", "difference_interval", "interval"]
+__all__ = ["CONFIDENCE", "SAMPLES", "Resampled", "difference_interval", "interval"]
 
 SAMPLES = 2000
 CONFIDENCE = 0.95
@@ -23,7 +22,26 @@ CONFIDENCE = 0.95
 _BATCH_DRAWS = 1 << 22
 
 
-def interval(users: UserValues, *, seed: int, samples: int = SAMPLES) -> NDArray[np.float64]:
+class Resampled(Protocol):
+    """Metrics of m users who may be drawn anew: `metrics.UserValues`, or others that are no means over users.
+
+    Attributes:
+        names: Of the k metrics.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]: ...  # noqa: D102 - see above
+
+    def __len__(self) -> int: ...
+
+    def values(self, counts: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """Work out the metrics, float64 [k] or [b, k]; see `metrics.UserValues.values`."""
+
+    def counted(self) -> NDArray[np.int64]:
+        """Return how many users count in each metric: int64 [k]."""
+
+
+def interval(users: Resampled, *, seed: int, samples: int = SAMPLES) -> NDArray[np.float64]:
     """Work out the 95 % intervals of all metrics.
 
     Args:
@@ -38,7 +56,7 @@ def interval(users: UserValues, *, seed: int, samples: int = SAMPLES) -> NDArray
 
 
 def difference_interval(
-    first: UserValues, second: UserValues, *, seed: int, samples: int = SAMPLES
+    first: Resampled, second: Resampled, *, seed: int, samples: int = SAMPLES
 ) -> NDArray[np.float64]:
     """Work out the 95 % intervals of `first` minus `second`, two models on the same users, who are drawn together.
 
@@ -51,7 +69,7 @@ def difference_interval(
     return _percentiles(drawn)
 
 
-def _resampled(users: UserValues, *, seed: int, samples: int) -> NDArray[np.float64]:
+def _resampled(users: Resampled, *, seed: int, samples: int) -> NDArray[np.float64]:
     """Return the metrics of each draw: float64 [samples, k]."""
     return np.concatenate([users.values(counts) for counts in _draws(len(users), seed=seed, samples=samples)])
 

@@ -36,6 +36,10 @@ class Measurement:
     coverage: float
     users: UserValues
 
+    def named(self) -> dict[str, float]:
+        """Return all metrics by name, without those that no user counts in."""
+        return {"coverage": self.coverage, **self.users.named()}
+
     def personalize(self) -> dict[str, float]:
         """Return Personalize's eight keys, as it shows them; 0 where no user counts."""
         found = self.users.named()

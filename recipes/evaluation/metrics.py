@@ -67,6 +67,11 @@ class UserValues:
         pairs = zip(self.names, self.values().tolist(), strict=True)
         return {name: value for name, value in pairs if not np.isnan(value)}
 
+    def counted(self) -> NDArray[np.int64]:
+        """Return how many users count in each metric: int64 [k]."""
+        counted: NDArray[np.int64] = (self.weights > 0).sum(axis=0)
+        return counted
+
     def where(self, kept: NDArray[np.bool_]) -> UserValues:
         """Return the users where `kept`, bool [m], is true."""
         return UserValues(self.names, self.gains[kept], self.weights[kept])

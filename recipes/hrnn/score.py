@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recipes.blend.score import Blend
-from recipes.context import ContextTable
 from recipes.interface import FloatArray
 from recipes.rules import Followers
-from recipes.sequence.score import SequenceScorer, StepArrays, map_model
+from recipes.sequence.score import SequenceScorer, StepArrays, normalise, open_model
 
 __all__ = ["PARAMETERS", "HrnnScorer", "load"]
 
@@ -60,7 +59,7 @@ class HrnnScorer(SequenceScorer):
         batch, places = steps.items.shape
         read = np.empty((batch, places, self._width), np.float32)
         self._read(steps, read)
-        inputs = _norm(read) @ self._input
+        inputs = normalise(read) @ self._input
         inputs += self._input_bias
         lasting = self._lasting[steps.gaps]
         newest = np.repeat(self._start[None], batch, axis=0)
@@ -95,15 +94,14 @@ def load(folder: Path) -> HrnnScorer:
     Raises:
         CorruptArtifact: Files are missing, cannot be read or do not fit together.
     """
-    arrays = map_model(folder, ("max_length", *PARAMETERS))
-    vectors = arrays["item_vectors"]
+    saved = open_model(folder, PARAMETERS, number="max_length")
     return HrnnScorer(
-        vectors,
-        {name: arrays[name] for name in PARAMETERS},
-        max_length=int(arrays["max_length"]),
-        blend=Blend.from_arrays(arrays),
-        followers=Followers.load(folder, n_items=len(vectors)),
-    ).with_context(ContextTable.load(folder, width=vectors.shape[1] - 1))
+        saved.item_vectors,
+        saved.parameters,
+        max_length=saved.number,
+        blend=saved.blend,
+        followers=saved.followers,
+    ).with_context(saved.context)
 
 
 def _sigmoid(values: FloatArray) -> FloatArray:
@@ -113,12 +111,3 @@ def _sigmoid(values: FloatArray) -> FloatArray:
     values += np.float32(1.0)
     values *= np.float32(0.5)
     return values
-
-
-def _norm(values: FloatArray) -> FloatArray:
-    """Normalise without scale and shift, which are folded into what follows."""
-    width = values.shape[-1]
-    centred: FloatArray = values - values.mean(axis=-1, keepdims=True)
-    variance = np.einsum("...d,...d->...", centred, centred)[..., None] / np.float32(width)
-    centred /= np.sqrt(variance + np.float32(1e-5))
-    return centred

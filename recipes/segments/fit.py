@@ -121,7 +121,7 @@ class _SegmentsFitter:
                 candidate = _Choice(regularization, fading, grid[0])
                 prepared = self.prepare(_make(split.training, factors, candidate), questions)
                 for weights in grid:
-                    reached = judge(questions, prepared(weights), n_users=data.n_users)
+                    reached = judge(questions, prepared(weights), n_users=data.n_users).named()
                     # Hits reward popular items, recall rewards rare ones: the product wants both.
                     found = reached["hits_at_1_percent"] * reached["recall_at_1_percent"]
                     if found > value:

@@ -6,7 +6,7 @@ are those with one of the other interactions with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import invalid
+from recipes.evaluation.exam import Measurement
+from recipes.evaluation.metrics import UserValues
 from recipes.interface import FloatArray, Histories, ItemIndexes, TrainingData
 from recipes.segments.attributes import Attributes
 from recipes.segments.factors import Pairs
@@ -22,6 +24,7 @@ from recipes.selection import best
 __all__ = ["Question", "SegmentSplit", "ask_for_attributes", "ask_for_items", "hold_out_newest", "judge", "sample"]
 
 _SHARE: Final = 0.2
+_METRICS: Final = ("hits_at_1_percent", "recall_at_1_percent")
 
 
 class Question(NamedTuple):
@@ -95,10 +98,13 @@ def sample(questions: Sequence[Question], limit: int, *, seed: int) -> list[Ques
     return [questions[place] for place in chosen]
 
 
-def judge(
-    questions: Sequence[Question], scores: Callable[[Question], FloatArray], *, n_users: int
-) -> Mapping[str, float]:
+def judge(questions: Sequence[Question], scores: Callable[[Question], FloatArray], *, n_users: int) -> Measurement:
     """Measure a way to score users.
+
+    Both metrics are means over the questions. They are told user by user, so that users can be drawn anew: a user earns
+    what the places that are given to the user earn, and weighs as much as these. So as many places are given in every
+    draw, as there will be in every segment. The questions are not drawn: they are about the same users, and what they
+    earn rises and falls together.
 
     Args:
         questions: At least one.
@@ -106,19 +112,19 @@ def judge(
         n_users: Of the data.
 
     Returns:
-        `coverage`, `hits_at_1_percent` and `recall_at_1_percent`.
+        `coverage`, and of the users in any segment `hits_at_1_percent` and `recall_at_1_percent`.
     """
-    size, hits, recall, listed = max(1, round(n_users / 100)), 0.0, 0.0, np.zeros(n_users, bool)
+    size = max(1, round(n_users / 100))
+    gains, weights = np.zeros((n_users, len(_METRICS))), np.zeros((n_users, len(_METRICS)))
     for question in questions:
         of_users = scores(question)
         chosen = best(of_users, size)
         chosen = chosen[np.isfinite(of_users[chosen])]
-        found = int(np.isin(chosen, question.users).sum())
-        hits += found
-        recall += found / len(question.users)
-        listed[chosen] = True
-    return {
-        "coverage": float(listed.mean()),
-        "hits_at_1_percent": hits / len(questions),
-        "recall_at_1_percent": recall / len(questions),
-    }
+        worth = np.array([1.0, 1.0 / len(question.users)])
+        gains[chosen] += np.isin(chosen, question.users)[:, None] * worth
+        weights[chosen] += worth
+    listed = weights[:, 0] > 0
+    if not listed.any():
+        return Measurement(0.0, UserValues(_METRICS, gains, np.ones_like(weights)))
+    weights *= len(questions) / weights.sum(axis=0)
+    return Measurement(float(listed.mean()), UserValues(_METRICS, gains[listed], weights[listed]))

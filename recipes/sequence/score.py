@@ -20,7 +20,7 @@ from recipes.interface import Adjustment, FloatArray, Histories, History, ItemIn
 from recipes.rules import Followers
 from recipes.sequence.gaps import gap_buckets
 
-__all__ = ["SequenceScorer", "StepArrays", "map_model"]
+__all__ = ["SavedModel", "SequenceScorer", "StepArrays", "normalise", "open_model"]
 
 #: Places worked on at once by `queries`: their states fit into the cache.
 _BATCH_PLACES = 4096
@@ -33,6 +33,27 @@ class StepArrays:
     items: ItemIndexes
     actions: NDArray[np.uint8]
     gaps: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class SavedModel:
+    """What a `SequenceScorer` saved, to make one of its family of.
+
+    Attributes:
+        item_vectors: float32 [n_items, d + 1].
+        parameters: Of the network, by name.
+        number: The one number that the family saves beside them.
+        blend: Learnt on top of the network.
+        followers: The rules that are blended in.
+        context: What is known of context.
+    """
+
+    item_vectors: FloatArray
+    parameters: Mapping[str, FloatArray]
+    number: int
+    blend: Blend
+    followers: Followers
+    context: ContextTable | None
 
 
 class SequenceScorer(ABC):
@@ -169,23 +190,39 @@ class SequenceScorer(ABC):
         return StepArrays(items, self._actions(actions), gap_buckets(times))
 
 
-def map_model(folder: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+def open_model(folder: Path, names: Sequence[str], *, number: str) -> SavedModel:
     """Map what a `SequenceScorer` saved.
 
     Args:
         folder: Of the files.
-        names: Arrays of the network; `start`, of the network's width, is among them.
-
-    Returns:
-        These arrays, `item_vectors` and those of the blend.
+        names: Parameters of the network; `start`, of the network's width, is among them.
+        number: Name of the one array that is a number of the family's own.
 
     Raises:
         CorruptArtifact: Files are missing, cannot be read or do not fit together.
     """
-    arrays = map_arrays(folder, ("item_vectors", *names, *Blend.names()))
+    arrays = map_arrays(folder, ("item_vectors", number, *names, *Blend.names()))
     vectors, width = arrays["item_vectors"], arrays["start"].shape[-1]
     if vectors.ndim != 2 or vectors.shape[1] != width + 1:
         raise CorruptArtifact(
             f"`item_vectors.npy`: got shape {vectors.shape}, want {width + 1} columns, as `start.npy` tells"
         )
-    return arrays
+    if arrays[number].shape != ():
+        raise CorruptArtifact(f"`{number}.npy`: got shape {arrays[number].shape}, want one number")
+    return SavedModel(
+        item_vectors=vectors,
+        parameters={name: arrays[name] for name in names},
+        number=int(arrays[number]),
+        blend=Blend.from_arrays(arrays),
+        followers=Followers.load(folder, n_items=len(vectors)),
+        context=ContextTable.load(folder, width=width),
+    )
+
+
+def normalise(values: FloatArray) -> FloatArray:
+    """Bring the last axis to mean 0 and variance 1; scale and shift are folded into the weights that follow."""
+    width = values.shape[-1]
+    centred: FloatArray = values - values.mean(axis=-1, keepdims=True)
+    variance = np.einsum("...d,...d->...", centred, centred)[..., None] / np.float32(width)
+    centred /= np.sqrt(variance + np.float32(1e-5))
+    return centred

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from common.errors import CorruptArtifact
 from recipes.blend.score import Blend
-from recipes.context import ContextTable
 from recipes.interface import FloatArray
 from recipes.rules import Followers
-from recipes.sequence.score import SequenceScorer, StepArrays, map_model
+from recipes.sequence.score import SequenceScorer, StepArrays, normalise, open_model
 
 __all__ = ["PARAMETERS", "UserPersonalizationScorer", "load"]
 
@@ -78,11 +77,11 @@ class UserPersonalizationScorer(SequenceScorer):
         self._read(steps, hidden[:, 1:])
         hidden += self._positions[:places]
         for block in self._blocks[:-1]:
-            hidden += self._attend_all(block, _norm(hidden))
+            hidden += self._attend_all(block, normalise(hidden))
             hidden += _forward(block, hidden)
         newest = self._attend_newest(self._blocks[-1], hidden, lengths)
         newest += _forward(self._blocks[-1], newest)
-        states: FloatArray = _norm(newest) * self._arrays["final_norm"] + self._arrays["final_norm_bias"]
+        states: FloatArray = normalise(newest) * self._arrays["final_norm"] + self._arrays["final_norm_bias"]
         return states
 
     def _fold(self, layer: int) -> _Block:
@@ -123,7 +122,7 @@ class UserPersonalizationScorer(SequenceScorer):
         """Work out the attention for the newest place of each sequence and add it to that place: [B, d]."""
         batch, places, width = hidden.shape
         rows = np.arange(batch)
-        normed = _norm(hidden)
+        normed = normalise(hidden)
         query = normed[rows, lengths] @ block.attention_in[:, :width] + block.attention_in_bias[:width]
         projected = normed @ block.attention_in[:, width:]  # [B, T, 2d]
         projected += block.attention_in_bias[width:]
@@ -142,35 +141,26 @@ def load(folder: Path) -> UserPersonalizationScorer:
     Raises:
         CorruptArtifact: Files are missing, cannot be read or do not fit together.
     """
-    arrays = map_model(folder, ("heads", *PARAMETERS))
-    vectors, heads = arrays["item_vectors"], arrays["heads"]
-    if heads.shape != () or (vectors.shape[1] - 1) % int(heads):
-        raise CorruptArtifact(f"`heads.npy`: got {heads}, want a divisor of the width {vectors.shape[1] - 1}")
+    saved = open_model(folder, PARAMETERS, number="heads")
+    width, heads = saved.item_vectors.shape[1] - 1, saved.number
+    if heads < 1 or width % heads:
+        raise CorruptArtifact(f"`heads.npy`: got {heads}, want a divisor of the width {width}")
     return UserPersonalizationScorer(
-        vectors,
-        {name: arrays[name] for name in PARAMETERS},
-        heads=int(heads),
-        blend=Blend.from_arrays(arrays),
-        followers=Followers.load(folder, n_items=len(vectors)),
-    ).with_context(ContextTable.load(folder, width=vectors.shape[1] - 1))
+        saved.item_vectors,
+        saved.parameters,
+        heads=heads,
+        blend=saved.blend,
+        followers=saved.followers,
+    ).with_context(saved.context)
 
 
 def _forward(block: _Block, hidden: FloatArray) -> FloatArray:
-    inner: FloatArray = _norm(hidden) @ block.forward_in
+    inner: FloatArray = normalise(hidden) @ block.forward_in
     inner += block.forward_in_bias
     np.maximum(inner, np.float32(0.0), out=inner)
     outer: FloatArray = inner @ block.forward_out
     outer += block.forward_out_bias
     return outer
-
-
-def _norm(values: FloatArray) -> FloatArray:
-    """Normalise without scale and shift, which are folded into what follows."""
-    width = values.shape[-1]
-    centred: FloatArray = values - values.mean(axis=-1, keepdims=True)
-    variance = np.einsum("...d,...d->...", centred, centred)[..., None] / np.float32(width)
-    centred /= np.sqrt(variance + np.float32(1e-5))
-    return centred
 
 
 def _softmax(scores: FloatArray) -> FloatArray:

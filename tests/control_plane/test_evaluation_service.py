@@ -7,8 +7,8 @@ import pytest
 
 from common import errors
 from common.rpc import from_rpc_error
+from protos.tailorbird.control.v1 import campaign_pb2, common_pb2, solution_version_pb2
 from protos.tailorbird.control.v1 import evaluation_service_pb2 as api
-from protos.tailorbird.control.v1 import solution_version_pb2
 from protos.tailorbird.control.v1.evaluation_service_pb2_grpc import EvaluationServiceStub
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1 import evaluation_pb2
@@ -134,6 +134,28 @@ def test_a_refusal_is_shown(world, grpc_stub, trained):
     assert refusal.campaign_arn == campaign
     assert f"refused: {worse} is significantly worse than arn:before" in refusal.reason
     assert refusal.HasField("creation_date_time")
+
+
+def test_a_new_campaign_refuses_a_worse_version_until_it_is_updated_by_hand(world, grpc_stub, trained):
+    solution, first, worse, _ = trained
+    create = campaign_pb2.CreateCampaignRequest(name=world.name("new"), solution_version_arn=f"{solution}/$LATEST")
+    arn = grpc_stub.control.CreateCampaign(create).campaign_arn
+    world.serve("worker")
+
+    def described():
+        request = campaign_pb2.DescribeCampaignRequest(campaign_arn=arn)
+        return grpc_stub.control.DescribeCampaign(request).campaign
+
+    assert described().solution_version_arn == first
+    refusal = described().latest_campaign_update
+    assert (refusal.solution_version_arn, refusal.status) == (worse, common_pb2.RESOURCE_STATUS_CREATE_FAILED)
+    assert f"refused: {worse} is significantly worse than arn:before" in refusal.failure_reason
+    assert f"call UpdateCampaign with the solutionVersionArn {solution}/$LATEST" in refusal.failure_reason
+
+    update = campaign_pb2.UpdateCampaignRequest(campaign_arn=arn, solution_version_arn=f"{solution}/$LATEST")
+    grpc_stub.control.UpdateCampaign(update)
+    world.serve("worker")
+    assert described().solution_version_arn == worse
 
 
 def test_personalizes_metrics_stay_personalizes(grpc_stub, trained):

@@ -115,7 +115,7 @@ def test_a_worse_version_is_refused_and_the_reason_is_shown(world, solution, fir
     assert found.campaign.status == "ACTIVE"
     assert (found.latest_update.status, found.latest_update.solution_version_arn) == ("CREATE FAILED", worse)
     assert found.latest_update.failure_reason == (
-        f"refused: {worse} is significantly worse than the first. The campaign goes on with {first}. "
+        f"refused: {worse} is significantly worse than the first. The campaign serves {first}. "
         f"To serve the version nevertheless, call UpdateCampaign with the solutionVersionArn {solution}/$LATEST"
     )
     assert world.watch("worker") == revision  # runtimes hear nothing of it
@@ -176,6 +176,82 @@ def test_a_campaign_that_begins_to_follow_takes_the_newest(world, solution, firs
     assert serving(world, campaign) == newest
 
 
+def test_a_campaign_that_begins_to_follow_takes_no_worse_version(world, solution, first):
+    campaign = world.campaign(first)
+    world.serve("worker")
+    good, worse = train(world, solution, "BETTER"), train(world, solution, "WORSE")
+
+    world.resources.campaigns.update(campaign, campaign_config=FOLLOWING)
+
+    assert serving(world, campaign) == good
+    assert view(world, campaign).latest_update.solution_version_arn == worse
+    assert view(world, campaign).latest_update.status == "CREATE FAILED"
+
+
+def test_a_campaign_that_begins_to_follow_does_not_go_back(world, solution, first):
+    worse = train(world, solution, "WORSE")
+    campaign = world.campaign(worse)
+    world.serve("worker")
+
+    world.resources.campaigns.update(campaign, campaign_config=FOLLOWING)
+
+    assert serving(world, campaign) == worse
+
+
+@pytest.mark.parametrize("config", [None, FOLLOWING])
+def test_a_new_campaign_begins_with_the_newest_version_that_is_not_worse(world, solution, first, config):
+    good = train(world, solution, "UNDECIDED")
+    worse = [train(world, solution, "WORSE", f"worse in the way {number}") for number in (1, 2)]
+
+    campaign = world.campaign(f"{solution}/$LATEST", campaign_config=config)
+
+    assert view(world, campaign).campaign.status == "CREATE PENDING"
+    assert serving(world, campaign) == good
+    for number, version in enumerate(worse, 1):
+        (refused,) = world.evaluations.get(version).refusals
+        assert (refused.campaign_arn, refused.status) == (campaign, "CREATE FAILED")
+        assert refused.failure_reason == (
+            f"refused: {version} is worse in the way {number}. The campaign serves {good}. To serve the version "
+            f"nevertheless, call UpdateCampaign with the solutionVersionArn {solution}/$LATEST"
+        )
+    world.sweep()
+    found = view(world, campaign)
+    assert (found.campaign.status, found.latest_update.refused, found.latest_update.number) == ("ACTIVE", True, 3)
+
+
+def test_a_version_that_a_new_campaign_refused_can_be_served_by_hand(world, solution, first):
+    worse = train(world, solution, "WORSE")
+    campaign = world.campaign(f"{solution}/$LATEST")
+    assert serving(world, campaign) == first
+
+    world.resources.campaigns.update(campaign, solution_version_arn=f"{solution}/$LATEST")
+
+    assert serving(world, campaign) == worse
+
+
+def test_a_new_campaign_serves_a_worse_version_that_it_names(world, solution, first):
+    worse = train(world, solution, "WORSE")
+    assert serving(world, world.campaign(worse)) == worse
+
+
+def test_a_new_campaign_takes_the_only_version_whatever_it_is_like(world, solution):
+    only = train(world, solution, "WORSE")
+    campaign = world.campaign(f"{solution}/$LATEST")
+    assert serving(world, campaign) == only
+    assert world.evaluations.get(only).refusals == ()
+
+
+def test_a_new_campaign_that_failed_is_mended_with_the_version_that_it_tried(world, solution, first):
+    train(world, solution, "WORSE")
+    campaign = world.campaign(f"{solution}/$LATEST")
+    world.serve("worker", Phase.FAILED, "no memory")
+    assert view(world, campaign).campaign.status == "CREATE FAILED"
+
+    world.resources.campaigns.update(campaign, min_provisioned_tps=2)
+
+    assert serving(world, campaign) == first
+
+
 def test_a_version_that_could_not_be_loaded_gives_way_to_the_one_before(world, solution, campaign):
     second = train(world, solution)
     broken = train(world, solution)
@@ -196,6 +272,7 @@ def test_the_refusal_can_be_switched_off(tmp_path):
     worse = train(world, solution, "WORSE")
 
     assert serving(world, campaign) == worse
+    assert serving(world, world.campaign(f"{solution}/$LATEST")) == worse
     world.catalogue.close()
 
 

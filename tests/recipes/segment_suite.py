@@ -99,7 +99,7 @@ class SegmentSuite:
     @staticmethod
     def measured(made, scorer, split):
         questions = made.questions(split)
-        return judge(questions, made.prepare(scorer, questions)(scorer.weights), n_users=USERS)
+        return judge(questions, made.prepare(scorer, questions)(scorer.weights), n_users=USERS).named()
 
     def test_finds_the_users_that_were_planted(self, fitted, split):
         assert self.measured(*fitted, split)["recall_at_1_percent"] >= self.recall_floor
@@ -107,7 +107,7 @@ class SegmentSuite:
     def test_beats_the_most_active_users(self, fitted, split):
         made, scorer = fitted
         lengths = split.training.histories().lengths().astype(np.float32)
-        baseline = judge(made.questions(split), lambda _: lengths, n_users=USERS)
+        baseline = judge(made.questions(split), lambda _: lengths, n_users=USERS).named()
         reached = self.measured(made, scorer, split)
         assert reached["recall_at_1_percent"] > 1.5 * baseline["recall_at_1_percent"]
         assert reached["hits_at_1_percent"] > 1.5 * baseline["hits_at_1_percent"]

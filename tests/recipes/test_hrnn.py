@@ -8,18 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from common.errors import CorruptArtifact, InvalidInput
-from recipes.blend.score import Blend
+from common.errors import InvalidInput
 from recipes.columns import CategoricalColumn, Columns
 from recipes.hrnn.cold import cold_items
 from recipes.hrnn.config import HrnnColdstartConfig, HrnnConfig, LargeHrnnConfig
-from recipes.hrnn.features import WIDTH, item_features
+from recipes.hrnn.features import WIDTH as FEATURES
+from recipes.hrnn.features import item_features
 from recipes.hrnn.fit import HrnnColdstartFitter, HrnnFitter, HrnnMetadataFitter
 from recipes.hrnn.network import GatedRecurrentUnit
 from recipes.hrnn.score import load
-from recipes.interface import Histories, History, Interactions, TrainingData
-from recipes.rules import Followers
-from recipes.sequence.gaps import gap_buckets
+from recipes.interface import History, Interactions, TrainingData
+from tests.recipes.network_suite import MAX_LENGTH, WIDTH, NetworkSuite, as_steps, draw_history, draw_parameters, served
 from tests.recipes.suite import RING, RINGS, RecipeSuite, make_data, ring_walks, walk
 
 SMALL = {
@@ -50,46 +49,15 @@ class TestHrnnColdstart(RecipeSuite):
 
 @pytest.fixture(scope="module")
 def both():
-    network = GatedRecurrentUnit(width=24, bptt=32, max_length=20, dropout=0.0)
-    random = np.random.default_rng(3)
-    directions, biases = random.standard_normal((50, 24)), random.standard_normal(50)
-    drawn = network.initial_parameters(
-        item_directions=directions.astype(np.float32), item_biases=biases.astype(np.float32), n_event_types=2, seed=0
-    )
-    # Far from the beginning, so that no scale is 1 and no shift 0.
-    arrays = {
-        name: (value + 0.3 * random.standard_normal(value.shape)).astype(np.float32) for name, value in drawn.items()
-    }
+    network = GatedRecurrentUnit(width=WIDTH, bptt=32, max_length=MAX_LENGTH, dropout=0.0)
+    arrays = draw_parameters(network)
     arrays["lasting"] -= 4.0  # as much fades as lasts
-    rest = {name: value for name, value in arrays.items() if name not in ("item_embeddings", "item_biases")}
-    # A network that counts for more than it learnt, as a blend may decide.
-    blend = replace(Blend.of_network(n_event_types=2, repeat_bias=-1.0), network=1.7)
-    vectors = blend.item_vectors(arrays["item_embeddings"], arrays["item_biases"], np.zeros((4, 50), np.float32))
-    followers = Followers.count(Histories.gather([draw_history(200)]), n_items=50)
-    return arrays, network, network.scorer(vectors, rest, blend=blend, followers=followers)
+    return served(network, arrays)
 
 
-def draw_history(length):
-    """Draw items, event types and times of one user."""
-    random = np.random.default_rng(length)
-    times = np.cumsum(2 ** random.integers(0, 25, length))
-    return History(
-        random.integers(0, 50, length).astype(np.int32), random.integers(0, 3, length).astype(np.uint8), times
-    )
-
-
-def as_steps(history):
-    return history.items[None], history.actions[None].astype(np.int32), gap_buckets(history.times)[None]
-
-
-@pytest.mark.parametrize("length", [0, 1, 7, 20])
-def test_numpy_and_jax_agree(both, length):
-    arrays, network, scorer = both
-    history = draw_history(length)
-    expected = network.states({name: jnp.asarray(value) for name, value in arrays.items()}, as_steps(history))
-    found = scorer.query(history)
-    np.testing.assert_allclose(found[:-1], np.asarray(expected)[0, -1], atol=1e-4)
-    assert found[-1] == 1.0
+class TestNetwork(NetworkSuite):
+    load = staticmethod(load)
+    number = "max_length"
 
 
 def test_the_unit_is_that_of_the_formula(both):
@@ -105,20 +73,6 @@ def test_the_unit_is_that_of_the_formula(both):
     state = update * arrays["start"] + (1.0 - update) * new
     expected = state @ arrays["output"] + arrays["output_bias"]
     np.testing.assert_allclose(both[2].query(history)[:-1], expected, atol=1e-4)
-
-
-def test_only_the_newest_items_are_read(both):
-    history = draw_history(60)
-    np.testing.assert_array_equal(both[2].query(history), both[2].query(history.newest(20)))
-
-
-def test_what_was_done_and_when_changes_the_vector(both):
-    history = draw_history(7)
-    other = replace(history, actions=(history.actions + 1) % 3)
-    later = replace(history, times=np.append(history.times[:-1], history.times[-1] + 2**24))
-    plain = both[2].query(history)
-    assert not np.allclose(both[2].query(other), plain)
-    assert not np.allclose(both[2].query(later), plain)
 
 
 def test_what_does_not_last_is_forgotten_after_a_long_time(both):
@@ -139,12 +93,6 @@ def _parts(history):
     return history.items, history.actions, history.times
 
 
-def test_many_histories_of_different_lengths_and_one_agree(both):
-    histories = Histories.gather([draw_history(length) for length in (0, 5, 1, 60, 20)])
-    alone = [both[2].query(histories.of(row)) for row in range(5)]
-    np.testing.assert_allclose(both[2].queries(histories), alone, atol=1e-4)
-
-
 @pytest.mark.parametrize(("bptt", "reached"), [(4, {8}), (5, {5, 6, 7, 8})])
 def test_gradients_flow_back_as_many_steps_as_are_asked_for(both, bptt, reached):
     arrays, network, _ = both
@@ -158,16 +106,6 @@ def test_gradients_flow_back_as_many_steps_as_are_asked_for(both, bptt, reached)
 
     gradient = np.asarray(jax.grad(newest)(jnp.asarray(arrays["item_embeddings"])))
     assert set(np.flatnonzero(np.abs(gradient).sum(axis=1))) == reached
-
-
-def test_files_of_different_models_are_corrupt(both, tmp_path):
-    both[2].save(tmp_path)
-    np.save(tmp_path / "item_vectors.npy", np.zeros((50, 7), np.float32))
-    with pytest.raises(CorruptArtifact, match="25 columns"):
-        load(tmp_path)
-    (tmp_path / "lasting.npy").unlink()
-    with pytest.raises(CorruptArtifact, match=r"lasting\.npy"):
-        load(tmp_path)
 
 
 def small(config, **changes):
@@ -221,7 +159,7 @@ def test_many_categories_are_cut_to_the_directions_that_tell_items_apart():
     values = [[f"own-{item}", f"group-{item % 2}"] for item in range(200)]
     columns = Columns(categorical={"TAGS": CategoricalColumn.of_values(values)})
     features = item_features(columns, n_items=200)
-    assert features.shape == (200, WIDTH)
+    assert features.shape == (200, FEATURES)
     same, other = features[0] @ features[2], features[0] @ features[1]
     assert same > 0.3 > abs(other)
 

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact, InvalidInput
+from recipes.evaluation.bootstrap import interval
 from recipes.interface import History, Interactions, TrainingData
 from recipes.next_best_action.config import NextBestActionConfig
 from recipes.next_best_action.data import DAY, ActionData, ActionEvents, Actions, trainable_actions
 from recipes.next_best_action.features import past_of, past_of_all
 from recipes.next_best_action.fit import NextBestActionFitter
-from recipes.next_best_action.judging import area_under_curve, judge
+from recipes.next_best_action.judging import judge
 from recipes.next_best_action.logistic import fit_logistic, sigmoid
-from recipes.next_best_action.samples import make_samples
+from recipes.next_best_action.samples import Samples, make_samples
 from recipes.next_best_action.score import load
 
 START = 1_700_000_000
@@ -73,7 +74,7 @@ def test_users_who_were_not_learnt_from_are_predicted(model):
     other = planted(seed=7)
     samples = made.samples(other)
     shares = scorer.shares(samples.rows, samples.action)
-    found = judge(shares, samples.taken, samples.action, trained=scorer.trained)
+    found = judge(shares, samples, trained=scorer.trained).named()
     assert found["coverage"] == 0.75
     assert found["auc"] > 0.75  # two actions of three can be known, with nine in ten right
     assert 0.5 < found["precision"] <= 1.0
@@ -88,7 +89,7 @@ def test_noise_is_not_predicted():
     fresh = replace(data.events, taken=np.random.default_rng(6).permutation(data.events.taken))
     samples = made.samples(replace(data, events=fresh))
     shares = scorer.shares(samples.rows, samples.action)
-    assert abs(judge(shares, samples.taken, samples.action, trained=scorer.trained)["auc"] - 0.5) < 0.12
+    assert abs(judge(shares, samples, trained=scorer.trained).named()["auc"] - 0.5) < 0.12
 
 
 def test_actions_with_too_few_events_have_propensity_0_and_come_last(model):
@@ -247,14 +248,69 @@ def test_the_regression_finds_the_weights_and_keeps_to_its_prior():
     np.testing.assert_allclose(held, 5.0, atol=1e-3)
 
 
+def asked(scores, taken, action, user=None):
+    """Return propensities, and the events that they are of; each of another user unless said."""
+    user = np.arange(len(scores)) if user is None else np.array(user)
+    labels = np.array(taken, bool)
+    return np.array(scores), Samples(
+        np.zeros((len(scores), 0)), labels, np.array(action, np.int32), user.astype(np.int32)
+    )
+
+
 def test_metrics_are_means_over_actions():
-    scores = np.array([0.9, 0.8, 0.2, 0.6, 0.1, 0.4])
-    taken = np.array([True, False, True, False, True, False])
-    action = np.array([0, 0, 0, 1, 1, 2], np.int32)
-    found = judge(scores, taken, action, trained=np.array([True, True, True, False]))
+    events = asked([0.9, 0.8, 0.2, 0.6, 0.1, 0.4], [1, 0, 1, 0, 1, 0], [0, 0, 0, 1, 1, 2])
+    found = judge(*events, trained=np.array([True, True, True, False])).named()
     # Action 0: one of two recommended is right, one of two takers is found; action 1: nothing is right; 2 has no taker.
     assert found == {"coverage": 0.75, "precision": 0.25, "recall": 0.25, "auc": 0.25}
 
 
 def test_the_area_counts_ties_half():
-    assert area_under_curve(np.array([0.5, 0.5, 0.7, 0.1]), np.array([True, False, True, False])) == 0.875
+    events = asked([0.5, 0.5, 0.7, 0.1], [1, 0, 1, 0], [0, 0, 0, 0])
+    assert judge(*events, trained=np.array([True])).named()["auc"] == 0.875
+
+
+def test_actions_without_takers_or_without_others_earn_nothing():
+    events = asked([0.9, 0.8], [1, 0], [0, 1])
+    found = judge(*events, trained=np.array([True, True]))
+    assert found.named() == {"coverage": 1.0, "precision": 0.0, "recall": 0.0, "auc": 0.0}
+    assert (len(found.users), found.users.counted().tolist()) == (0, [0, 0, 0])
+
+
+THREE_USERS = ([0.9, 0.8, 0.2, 0.6, 0.1], [1, 0, 1, 0, 1], [0, 0, 0, 1, 1], [7, 8, 9, 8, 9])
+
+
+@pytest.mark.parametrize(
+    ("counts", "places"),
+    [([1, 1, 1], [0, 1, 2, 3, 4]), ([0, 3, 2], [1, 1, 1, 2, 2, 3, 3, 3, 4, 4]), ([2, 1, 0], [0, 0, 1, 3])],
+)
+def test_users_are_drawn_with_all_of_their_events(counts, places):
+    scores, events = asked(*THREE_USERS)
+    users = judge(scores, events, trained=np.array([True, True])).users
+    # The same as with every event of a drawn user written down as often.
+    written = Samples(*(part[places] for part in events))
+    expected = judge(scores[places], written, trained=np.array([True, True])).named()
+    assert (len(users), users.counted().tolist()) == (3, [3, 3, 3])
+    (found,) = users.values(np.array([counts], float))
+    assert found.tolist() == pytest.approx([expected[name] for name in users.names])
+
+
+def test_draws_without_others_than_takers_tell_nothing():
+    users = judge(*asked(*THREE_USERS), trained=np.array([True, True])).users
+    assert np.isnan(users.values(np.array([[2.0, 0.0, 1.0]]))).all()
+
+
+def test_intervals_of_actions_hold_what_other_users_give():
+    """Users take two actions by a chance of their own that the propensities know in part."""
+
+    def measured(seed):
+        random = np.random.default_rng(seed)
+        chance = random.random(200)
+        user, action = np.repeat(np.arange(200), 4), np.tile([0, 0, 1, 1], 200)
+        scores = np.clip(chance[user] + random.normal(0.0, 0.3, 800), 0.0, 1.0)
+        return judge(*asked(scores, random.random(800) < chance[user], action, user), trained=np.ones(2, bool)).users
+
+    made = [measured(seed) for seed in range(80)]
+    true = np.mean([users.values() for users in made], axis=0)
+    ends = np.array([interval(users, seed=seed, samples=200) for seed, users in enumerate(made)])
+    held = ((ends[:, 0] <= true) & (true <= ends[:, 1])).mean(axis=0)
+    assert ((held > 0.87) & (held <= 1.0)).all(), held

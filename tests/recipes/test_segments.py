@@ -7,10 +7,11 @@ import pytest
 
 from common.errors import CorruptArtifact, InvalidInput
 from recipes.columns import CategoricalColumn, Columns
+from recipes.evaluation.bootstrap import interval
 from recipes.interface import Histories, Interactions, TrainingData
 from recipes.segments.attributes import Attributes
 from recipes.segments.factors import Factors, Pairs, factorise, solve
-from recipes.segments.judging import ask_for_attributes, ask_for_items, hold_out_newest, judge
+from recipes.segments.judging import Question, ask_for_attributes, ask_for_items, hold_out_newest, judge
 from recipes.segments.query import Condition, parse_expression
 from recipes.segments.score import SegmentScorer, Weights
 from tests.recipes.segment_suite import N_ITEMS, SegmentSuite, metadata, tastes
@@ -154,13 +155,60 @@ def test_hits_and_recall_are_counted_in_the_first_hundredth():
     )
     (question,) = ask_for_items(hold_out_newest(data))
     scores = np.arange(200, 0, -1).astype(np.float32)
-    assert judge([question], lambda _: scores, n_users=200) == {
-        "coverage": 0.01,
-        "hits_at_1_percent": 2.0,
-        "recall_at_1_percent": 0.01,
-    }
+    assert judge([question], lambda _: scores, n_users=200).named() == pytest.approx(
+        {"coverage": 0.01, "hits_at_1_percent": 2.0, "recall_at_1_percent": 0.01}
+    )
     wrong = question._replace(users=np.array([0, 150], np.int32))
-    assert judge([question, wrong], lambda _: scores, n_users=200)["hits_at_1_percent"] == 1.5
+    assert judge([question, wrong], lambda _: scores, n_users=200).named() == pytest.approx(
+        {"coverage": 0.01, "hits_at_1_percent": 1.5, "recall_at_1_percent": (0.01 + 0.5) / 2}
+    )
+
+
+def test_users_in_segments_earn_what_their_places_earn():
+    first, second = (
+        Question(np.array([item], np.int32), np.array(users, np.int32)) for item, users in ((0, [0]), (1, [0, 3]))
+    )
+    ranked = {0: [0, 1], 1: [0, 2]}
+
+    def scores(question):
+        of_users = np.full(200, -np.inf, np.float32)
+        of_users[ranked[int(question.items[0])]] = [2.0, 1.0]
+        return of_users
+
+    users = judge([first, second], scores, n_users=200).users
+
+    # Two places of four are right; user 0 has both, and the segments of the first question count twice in recall.
+    assert users.values().tolist() == pytest.approx([1.0, 0.75])
+    assert users.gains.tolist() == [[2.0, 1.5], [0.0, 0.0], [0.0, 0.0]]
+    assert users.weights.tolist() == [[1.0, 1.0], [0.5, pytest.approx(2 / 3)], [0.5, pytest.approx(1 / 3)]]
+    # As often as user 0 is drawn, so many places are right: all of them at best, and not more than there are.
+    assert users.values(np.array([[3.0, 0.0, 0.0], [0.0, 1.0, 2.0]])).tolist() == [[2.0, 1.5], [0.0, 0.0]]
+
+
+def test_segments_of_nobody_find_nobody():
+    question = Question(np.array([0], np.int32), np.array([1], np.int32))
+    nobody = judge([question], lambda _: np.full(200, -np.inf, np.float32), n_users=200)
+    assert nobody.named() == {"coverage": 0.0, "hits_at_1_percent": 0.0, "recall_at_1_percent": 0.0}
+
+
+def test_intervals_of_segments_hold_what_other_users_give():
+    """Users like items of their group, and use more or less of everything; two in three have left."""
+    groups, size = 5, 500
+
+    def measured(seed):
+        random = np.random.default_rng(seed)
+        taste, activity = random.integers(0, groups, size), random.lognormal(0.0, 1.0, size)
+        likely = np.where(taste[:, None] == np.arange(groups), 1.0, 0.2) * activity[:, None]
+        used = random.random((size, groups)) < 1 - np.exp(-likely * (random.random(size) < 0.33)[:, None])
+        questions = [Question(np.array([item], np.int32), np.flatnonzero(used[:, item])) for item in range(groups)]
+        ranked = likely.astype(np.float32)
+        return judge(questions, lambda question: ranked[:, question.items[0]], n_users=size).users
+
+    made = [measured(seed) for seed in range(150)]
+    true = np.mean([users.values() for users in made], axis=0)
+    ends = np.array([interval(users, seed=seed, samples=300) for seed, users in enumerate(made)])
+    held = ((ends[:, 0] <= true) & (true <= ends[:, 1])).mean(axis=0)
+    assert ((held > 0.88) & (held < 0.99)).all(), held
 
 
 def test_attributes_are_asked_for_by_their_users():

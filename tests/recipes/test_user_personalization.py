@@ -1,21 +1,17 @@
 """User-Personalization passes the contract suite; its NumPy pass is what it claims."""
 
-from dataclasses import replace
 from typing import ClassVar
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact, InvalidInput
-from recipes.blend.score import Blend
-from recipes.interface import Histories, History, Interactions, TrainingData
-from recipes.rules import Followers
-from recipes.sequence.gaps import gap_buckets
+from recipes.interface import History, Interactions, TrainingData
 from recipes.user_personalization.config import UserPersonalizationConfig
 from recipes.user_personalization.fit import UserPersonalizationFitter
 from recipes.user_personalization.network import Transformer
 from recipes.user_personalization.score import load
+from tests.recipes.network_suite import MAX_LENGTH, WIDTH, NetworkSuite, draw_parameters, served
 from tests.recipes.suite import RecipeSuite, make_data, ring_walks
 
 SMALL = {"embedding_size": "16", "max_length": "8", "learning_rate": "0.01", "dropout": "0.1", "epochs": "30"}
@@ -38,79 +34,19 @@ class TestUserPersonalizationSampled(RecipeSuite):
 @pytest.fixture(params=[(1, 1), (2, 2), (3, 4)], ids=["1 block", "2 blocks, 2 heads", "3 blocks, 4 heads"])
 def both(request):
     layers, heads = request.param
-    network = Transformer(width=24, layers=layers, heads=heads, max_length=20, dropout=0.0)
-    random = np.random.default_rng(3)
-    directions, biases = random.standard_normal((50, 24)), random.standard_normal(50)
-    drawn = network.initial_parameters(
-        item_directions=directions.astype(np.float32), item_biases=biases.astype(np.float32), n_event_types=2, seed=0
-    )
-    # Far from the beginning, so that no scale is 1 and no shift 0.
-    arrays = {
-        name: (value + 0.3 * random.standard_normal(value.shape)).astype(np.float32) for name, value in drawn.items()
-    }
-    rest = {name: value for name, value in arrays.items() if name not in ("item_embeddings", "item_biases")}
-    # A network that counts for more than it learnt, as a blend may decide.
-    blend = replace(Blend.of_network(n_event_types=2, repeat_bias=-1.0), network=1.7)
-    vectors = blend.item_vectors(arrays["item_embeddings"], arrays["item_biases"], np.zeros((4, 50), np.float32))
-    followers = Followers.count(Histories.gather([draw_history(200)]), n_items=50)
-    return arrays, network, network.scorer(vectors, rest, blend=blend, followers=followers)
+    network = Transformer(width=WIDTH, layers=layers, heads=heads, max_length=MAX_LENGTH, dropout=0.0)
+    return served(network, draw_parameters(network))
 
 
-def draw_history(length):
-    """Draw items, event types and times of one user."""
-    random = np.random.default_rng(length)
-    times = np.cumsum(2 ** random.integers(0, 25, length))
-    return History(
-        random.integers(0, 50, length).astype(np.int32), random.integers(0, 3, length).astype(np.uint8), times
-    )
+class TestNetwork(NetworkSuite):
+    load = staticmethod(load)
+    number = "heads"
 
 
-@pytest.mark.parametrize("length", [0, 1, 7, 20])
-def test_numpy_and_jax_agree(both, length):
-    arrays, network, scorer = both
-    history = draw_history(length)
-    steps = (history.items[None], history.actions[None].astype(np.int32), gap_buckets(history.times)[None])
-    expected = network.states({name: jnp.asarray(value) for name, value in arrays.items()}, steps)
-    found = scorer.query(history)
-    np.testing.assert_allclose(found[:-1], np.asarray(expected)[0, -1], atol=1e-4)
-    assert found[-1] == 1.0
-
-
-def test_only_the_newest_items_are_read(both):
-    history = draw_history(60)
-    np.testing.assert_array_equal(both[2].query(history), both[2].query(history.newest(20)))
-
-
-def test_what_was_done_and_when_changes_the_vector(both):
-    history = draw_history(7)
-    other = replace(history, actions=(history.actions + 1) % 3)
-    later = replace(history, times=np.append(history.times[:-1], history.times[-1] + 2**24))
-    plain = both[2].query(history)
-    assert not np.allclose(both[2].query(other), plain)
-    assert not np.allclose(both[2].query(later), plain)
-
-
-def test_event_types_that_the_model_does_not_know_are_as_unknown(both):
-    history = draw_history(7)
-    unknown = replace(history, actions=np.zeros(7, np.uint8))
-    newer = replace(history, actions=np.full(7, 3, np.uint8))
-    np.testing.assert_array_equal(both[2].query(newer), both[2].query(unknown))
-    assert both[2].adjust(newer).values.tolist() == both[2].adjust(unknown).values.tolist()
-
-
-def test_many_histories_of_different_lengths_and_one_agree(both):
-    histories = Histories.gather([draw_history(length) for length in (0, 5, 1, 60, 20)])
-    alone = [both[2].query(histories.of(row)) for row in range(5)]
-    np.testing.assert_allclose(both[2].queries(histories), alone, atol=1e-4)
-
-
-def test_files_of_different_models_are_corrupt(both, tmp_path):
+def test_heads_that_do_not_divide_the_width_are_corrupt(both, tmp_path):
     both[2].save(tmp_path)
-    np.save(tmp_path / "item_vectors.npy", np.zeros((50, 7), np.float32))
-    with pytest.raises(CorruptArtifact, match="25 columns"):
-        load(tmp_path)
-    (tmp_path / "start.npy").unlink()
-    with pytest.raises(CorruptArtifact, match=r"start\.npy"):
+    np.save(tmp_path / "heads.npy", np.array(7, np.int32))
+    with pytest.raises(CorruptArtifact, match="want a divisor of the width 24"):
         load(tmp_path)
 
 

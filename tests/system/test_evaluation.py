@@ -104,6 +104,11 @@ def test_a_worse_version_is_shown_and_refused(system, journey, capsys):
     assert "comparison" not in oldest["evaluation"]
     assert "significantly worse" in " ".join(compared(system, solution, capsys).split())
 
+    # A new campaign does not begin with it either.
+    other = personalize.create_campaign(name="new", solutionVersionArn=f"{solution}/$LATEST")["campaignArn"]
+    begun = personalize.describe_campaign(campaignArn=other)["campaign"]
+    assert (begun["solutionVersionArn"], begun["latestCampaignUpdate"]["solutionVersionArn"]) == (first, worse)
+
     # Mended: compared with the first version, not with the broken one, and followed to.
     bring(journey, system, data, "mended")
     mended = journey.train(solution)

@@ -83,6 +83,40 @@ def import_broken(journey, file):
     journey.wait("import", lambda: personalize.describe_dataset_import_job(datasetImportJobArn=job)["datasetImportJob"])
 
 
+def put_events_and_kill_the_log(system, journey, campaign, data):
+    """See the list change by events, and both list and table keep them when the events service dies."""
+    tracking_id = journey.create_event_tracker()
+    before = journey.recommend(campaign, "user-0003", count=10)
+    _, watched = data.other_taste("user-0003", count=3)
+    journey.put_events(tracking_id, "user-0003", watched, event_type=EVENT)
+    after, _ = journey.changed_recommendations(
+        campaign, "user-0003", before=before, acknowledged_at=time.perf_counter()
+    )
+    assert after.items != before.items
+    (events,) = processes(system, "events_service")
+    events.send_signal(signal.SIGKILL)
+    wait_until(lambda: _streamed(system) == 3, seconds=90, every=0.5)
+    # The supervisor brings it back, and the list still knows the events.
+    wait_until(lambda: processes(system, "events_service"), seconds=60)
+    assert journey.recommend(campaign, "user-0003", count=10).items == after.items
+
+
+def delete_everything(system, journey, *, campaign, solution):
+    """See that nothing in use can be deleted, then delete the whole group, until no file is left."""
+    personalize = journey.clients.personalize
+    for call, arguments in (
+        (personalize.delete_dataset_group, {"datasetGroupArn": journey.dataset_group_arn}),
+        (personalize.delete_solution, {"solutionArn": solution}),
+        (personalize.delete_schema, {"schemaArn": journey.schemas["Items"]}),
+    ):
+        assert refusal(call, **arguments)[0] == "ResourceInUseException"
+    journey.delete_group(journey.dataset_group_arn)
+    code, message = refusal(journey.clients.runtime.get_recommendations, campaignArn=campaign, userId="user-0001")
+    assert (code, campaign in message) == ("ResourceNotFoundException", True)
+    assert journey.dataset_group_arn not in str(personalize.list_dataset_groups()["datasetGroups"])
+    wait_until(lambda: not _rest(system), seconds=60, every=0.5)
+
+
 def test_whole_life(system, journey):
     personalize = journey.clients.personalize
     data = generate(users=150, genres=4, series=4)
@@ -116,20 +150,7 @@ def test_whole_life(system, journey):
     assert (first.items, first.scores) == (second.items, {})
 
     # Events change the list at once, and reach the table once, whatever dies.
-    tracking_id = journey.create_event_tracker()
-    before = journey.recommend(campaign, "user-0003", count=10)
-    _, watched = data.other_taste("user-0003", count=3)
-    journey.put_events(tracking_id, "user-0003", watched, event_type=EVENT)
-    after, _ = journey.changed_recommendations(
-        campaign, "user-0003", before=before, acknowledged_at=time.perf_counter()
-    )
-    assert after.items != before.items
-    (events,) = processes(system, "events_service")
-    events.send_signal(signal.SIGKILL)
-    wait_until(lambda: _streamed(system) == 3, seconds=90, every=0.5)
-    # The supervisor brings it back, and the list still knows the events.
-    wait_until(lambda: processes(system, "events_service"), seconds=60)
-    assert journey.recommend(campaign, "user-0003", count=10).items == after.items
+    put_events_and_kill_the_log(system, journey, campaign, data)
 
     # A trainer that is killed in the middle of its work: the job is done again.
     running = personalize.create_solution_version(solutionArn=solution)["solutionVersionArn"]
@@ -144,17 +165,7 @@ def test_whole_life(system, journey):
     wait_until(lambda: journey.recommend(campaign, "user-0003").items and _updated(personalize, campaign), seconds=60)
 
     # What is used cannot be deleted; in the right order everything can, and then it is gone.
-    for call, arguments in (
-        (personalize.delete_dataset_group, {"datasetGroupArn": journey.dataset_group_arn}),
-        (personalize.delete_solution, {"solutionArn": solution}),
-        (personalize.delete_schema, {"schemaArn": journey.schemas["Items"]}),
-    ):
-        assert refusal(call, **arguments)[0] == "ResourceInUseException"
-    journey.delete_group(journey.dataset_group_arn)
-    code, message = refusal(journey.clients.runtime.get_recommendations, campaignArn=campaign, userId="user-0001")
-    assert (code, campaign in message) == ("ResourceNotFoundException", True)
-    assert journey.dataset_group_arn not in str(personalize.list_dataset_groups()["datasetGroups"])
-    wait_until(lambda: not _rest(system), seconds=60, every=0.5)
+    delete_everything(system, journey, campaign=campaign, solution=solution)
 
 
 def test_what_is_not_built_says_so(system):

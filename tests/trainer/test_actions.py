@@ -78,6 +78,14 @@ def test_actions_are_trained_measured_and_recommended(filled):
     assert result.metrics["coverage"] == round(2 / 3, 4)
     artifact = open_artifact(filled.store, "artifacts/acts-1", cache=filled.root / "cache")
     assert [item.name for item in artifact.manifest.baselines] == ["base-rates"]
+    assert result.evaluation == artifact.manifest.evaluation
+    assert result.evaluation.test_users == 6  # a tenth of those with action interactions
+    for model in (result.evaluation.model, *result.evaluation.baselines):
+        assert [item.name for item in model.metrics] == ["coverage", "precision", "recall", "auc"]
+        assert not model.metrics[0].HasField("low")
+        assert all(item.low <= item.value <= item.high and item.users == 6 for item in model.metrics[1:])
+    assert {item.name: round(item.value, 4) for item in result.evaluation.model.metrics} == dict(result.metrics)
+    assert result.evaluation.baselines[0].name == "base-rates"
     users = Vocabulary.load(artifact.folder, "users")
     assert len(users) == 61
     model = ModelLoader(filled.store, cache=filled.root / "cache", index="annoy").load("artifacts/acts-1")

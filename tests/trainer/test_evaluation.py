@@ -21,6 +21,7 @@ OWN = {
     "new_item_share", "recall_at_5", "recall_at_10", "recall_at_25",
     *(f"standard_normalized_discounted_cumulative_gain_at_{cut}" for cut in (5, 10, 25)),
 }  # fmt: skip
+SMALL_SEGMENTS = '{"algorithmHyperParameters": {"hidden_dimension": "32"}}'
 STRATA = {f"recall_at_25_of_{name}_items" for name in ("head", "mid", "tail")}
 
 
@@ -148,6 +149,34 @@ def test_items_and_event_types_are_matched_by_name_when_data_grow(filled):
     assert gain.predecessor == pytest.approx(old * known / found.users, rel=0.15)
     assert gain.value > gain.predecessor > 0.3 * old
     assert found.verdict == evaluation_pb2.VERDICT_BETTER
+
+
+def test_segments_are_told_with_intervals_beside_the_most_active_users(filled):
+    found = version(filled, 1, "aws-item-affinity", solution_config_json=SMALL_SEGMENTS)
+
+    manifest = read_manifest(filled.store, "artifacts/v1")
+    assert manifest.evaluation == found
+    assert (found.test_users, found.confidence, found.bootstrap_samples) == (400, 0.95, 2000)
+    assert [item.name for item in found.baselines] == ["active-users"]
+    for model, shown in ((found.model, manifest.metrics), (found.baselines[0], manifest.baselines[0].metrics)):
+        metrics = named(model.metrics)
+        assert {name: round(item.value, 4) for name, item in metrics.items()} == dict(shown)
+        assert set(metrics) == {"coverage", "hits_at_1_percent", "recall_at_1_percent"}
+        listed = round(metrics.pop("coverage").value * 400)
+        assert {item.users for item in metrics.values()} == {listed}
+        assert all(item.low - 1e-9 <= item.value <= item.high + 1e-9 for item in metrics.values())
+    # Everybody walks along the ring: the next are known, and the most active are nobody in particular.
+    assert named(found.baselines[0].metrics)["recall_at_1_percent"].high < found.model.metrics[2].low
+    assert not found.HasField("comparison")
+
+
+def test_segments_of_a_second_version_are_not_compared(filled):
+    found = version(
+        filled, 2, "aws-item-affinity", solution_config_json=SMALL_SEGMENTS, predecessor=after(1)
+    ).comparison
+
+    assert (found.solution_version_arn, found.verdict) == ("arn:v1", evaluation_pb2.VERDICT_NOT_COMPARED)
+    assert found.reason == "versions of this recipe are measured, but not compared"
 
 
 def test_a_predecessor_that_kept_no_model_cannot_be_compared(filled):

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 import polars as pl
+from google.protobuf import json_format
 from numpy.typing import NDArray
 
 from common import columns
@@ -19,11 +20,12 @@ from recipes.columns import Columns
 from recipes.evaluation.metrics import published
 from recipes.interface import FitProgress, Interactions, Scorer
 from recipes.next_best_action.data import ActionData, ActionEvents, Actions
-from recipes.next_best_action.judging import judge
+from recipes.next_best_action.judging import Judged, judge
 from recipes.next_best_action.score import NextBestActionScorer
 from recipes.registry import fitter as find_fitter
 from recipes.registry import recipe as find_recipe
 from trainer.training.loading import LoadedData
+from trainer.training.measuring import evaluation_of
 from trainer.training.order import TrainingOrder, TrainingResult
 from trainer.training.packing import pack
 from trainer.training.stages import EXTEND, FIT, Part, Stages
@@ -116,7 +118,11 @@ def train_actions(
         fitted: NextBestActionScorer = model.fit(read.data.of_users(~tested))
     progress(fraction=FIT[1], stage="evaluating", metrics=model.report)
     with stages.stage("evaluate"):
-        metrics, baseline = _measure(model, fitted, read.data, tested)
+        measured, baseline = _measure(model, fitted, read.data, tested)
+        baselines = {"base-rates": baseline}
+        told = evaluation_of(
+            measured, baselines, test_users=int(tested.sum()), predecessor=order.predecessor, seed=order.seed
+        )
     part.span = EXTEND
     with stages.stage("extend"):
         scorer: NextBestActionScorer = model.extend(read.data)
@@ -131,8 +137,9 @@ def train_actions(
         n_users=read.data.items.n_users,
         event_types=read.data.items.event_types,
         dimensions=scorer.item_vectors.shape[1],
-        metrics=metrics,
-        baselines={"base-rates": baseline},
+        metrics=published(measured.named()),
+        baselines={name: published(of.named()) for name, of in baselines.items()},
+        evaluation=json_format.MessageToDict(told, preserving_proto_field_name=True),
         chosen_index="exact",
         measurements=(),
         stage_seconds=stages.seconds,
@@ -151,7 +158,7 @@ def _test_users(read: LoadedActions) -> NDArray[np.bool_]:
 
 def _measure(
     model: Any, fitted: NextBestActionScorer, data: ActionData, tested: NDArray[np.bool_]
-) -> tuple[dict[str, float], dict[str, float]]:
+) -> tuple[Judged, Judged]:
     """Measure the model, and the share of takers of each action as a propensity for everybody."""
     samples = model.samples(data)
     known, asked = samples.where(~tested[samples.user]), samples.where(tested[samples.user])
@@ -159,10 +166,7 @@ def _measure(
     n_actions = len(data.actions)
     times, takes = (np.bincount(of, minlength=n_actions) for of in (known.action, known.action[known.taken]))
     rates = takes / np.maximum(times, 1)
-    return (
-        published(judge(shares, asked.taken, asked.action, trained=fitted.trained)),
-        published(judge(rates[asked.action], asked.taken, asked.action, trained=fitted.trained)),
-    )
+    return judge(shares, asked, trained=fitted.trained), judge(rates[asked.action], asked, trained=fitted.trained)
 
 
 def _read(store: Store, order: TrainingOrder, dataset_type: str) -> pl.DataFrame:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protos.tailorbird.storage.v1 import evaluation_pb2
-from recipes.evaluation.bootstrap import CONFIDENCE, SAMPLES, interval
+from recipes.evaluation.bootstrap import CONFIDENCE, SAMPLES, Resampled, interval
 from recipes.evaluation.comparison import JUDGED_BY, MIN_USERS, differences, judge
-from recipes.evaluation.exam import Exam, Measured, Measurement
+from recipes.evaluation.exam import Exam, Measured
 from recipes.evaluation.metrics import UserValues, published
 from recipes.evaluation.ranking import CatalogueScores, by_scorer, top_items
 from recipes.evaluation.split import Split
@@ -20,12 +21,15 @@ from recipes.objective import average_rewards
 from recipes.popularity.config import PopularityConfig
 from recipes.popularity.fit import PopularityFitter
 from recipes.rules import SequenceRules
+from trainer.training.order import PredecessorOrder
 from trainer.training.predecessor import PredecessorValues
 
 __all__ = [
+    "Earned",
     "add_fit_metrics",
     "comparison",
     "evaluation",
+    "evaluation_of",
     "measure_baselines",
     "personalize_metrics",
     "rewards_metric",
@@ -38,6 +42,18 @@ _VERDICTS = {
     "WORSE": (evaluation_pb2.VERDICT_WORSE, "significantly worse"),
     "UNDECIDED": (evaluation_pb2.VERDICT_UNDECIDED, "not significantly different"),
 }
+
+
+class Earned(Protocol):
+    """What a model earned by metrics of its own: `recipes.next_best_action.judging.Judged`, or a `Measurement`."""
+
+    @property
+    def coverage(self) -> float:
+        """Share of what may be recommended that is."""
+
+    @property
+    def users(self) -> Resampled:
+        """Every other metric."""
 
 
 def measure_baselines(exam: Exam, *, seed: int) -> dict[str, Measured]:
@@ -107,6 +123,40 @@ def evaluation(exam: Exam, model: Measured, baselines: dict[str, Measured], *, s
     )
 
 
+def evaluation_of(
+    model: Earned,
+    baselines: Mapping[str, Earned],
+    *,
+    test_users: int,
+    predecessor: PredecessorOrder | None,
+    seed: int,
+) -> evaluation_pb2.Evaluation:
+    """Put together what was measured by metrics that no list of items has; versions are not compared by them.
+
+    Args:
+        model: What the model earned.
+        baselines: What the baselines earned, by name.
+        test_users: Users of whom something was hidden.
+        predecessor: Of the version.
+        seed: Of the draws of users.
+    """
+    told = evaluation_pb2.Evaluation(
+        test_users=test_users,
+        bootstrap_samples=SAMPLES,
+        confidence=CONFIDENCE,
+        model=evaluation_pb2.ModelEvaluation(name="model", metrics=_metrics(model, seed=seed)),
+        baselines=[
+            evaluation_pb2.ModelEvaluation(name=name, metrics=_metrics(earned, seed=seed))
+            for name, earned in baselines.items()
+        ],
+    )
+    if predecessor is not None:
+        told.comparison.solution_version_arn = predecessor.solution_version_arn
+        told.comparison.verdict = evaluation_pb2.VERDICT_NOT_COMPARED
+        told.comparison.reason = "versions of this recipe are measured, but not compared"
+    return told
+
+
 def comparison(model: UserValues, predecessor: PredecessorValues, *, seed: int) -> evaluation_pb2.Comparison:
     """Compare the model with its predecessor.
 
@@ -158,11 +208,13 @@ def _model(name: str, measured: Measured, *, seed: int) -> evaluation_pb2.ModelE
     )
 
 
-def _metrics(measured: Measurement, *, seed: int) -> Iterator[evaluation_pb2.MeasuredMetric]:
-    users = measured.users
-    yield evaluation_pb2.MeasuredMetric(name="coverage", value=measured.coverage, users=len(users))
-    ends = interval(users, seed=seed)
-    counted = (users.weights > 0).sum(axis=0).tolist()
-    for name, value, low, high, of in zip(users.names, users.values().tolist(), *ends.tolist(), counted, strict=True):
+def _metrics(earned: Earned, *, seed: int) -> Iterator[evaluation_pb2.MeasuredMetric]:
+    users = earned.users
+    yield evaluation_pb2.MeasuredMetric(name="coverage", value=earned.coverage, users=len(users))
+    # What nobody counts in has no interval.
+    low, high = interval(users, seed=seed) if len(users) else np.full((2, len(users.names)), np.nan)
+    columns = (users.values(), low, high, users.counted())
+    for name, value, *ends, of in zip(users.names, *(column.tolist() for column in columns), strict=True):
         if not math.isnan(value):
-            yield evaluation_pb2.MeasuredMetric(name=name, value=value, low=low, high=high, users=of)
+            told = {} if math.isnan(ends[0]) else {"low": ends[0], "high": ends[1]}
+            yield evaluation_pb2.MeasuredMetric(name=name, value=value, users=of, **told)

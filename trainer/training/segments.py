@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from google.protobuf import json_format
 
 from common.errors import InvalidInput
+from recipes.evaluation.exam import Measurement
 from recipes.evaluation.metrics import published
 from recipes.interface import FitProgress, FloatArray
 from recipes.registry import fitter as find_fitter
@@ -18,6 +20,7 @@ from recipes.segments.attributes import Attributes
 from recipes.segments.judging import Question, hold_out_newest, judge, sample
 from recipes.segments.score import SegmentScorer, Weights
 from trainer.training.loading import LoadedData
+from trainer.training.measuring import evaluation_of
 from trainer.training.order import TrainingOrder, TrainingResult
 from trainer.training.stages import EXTEND, FIT, Part, Stages
 
@@ -57,8 +60,15 @@ def train_segments(
         if not questions:
             raise InvalidInput("`interactions`: got none to measure by, want users with five or more interactions")
         rank = model.prepare(fitted, questions)(fitted.weights)
-        metrics = published(judge(questions, rank, n_users=data.n_users))
-        baseline = _most_active(fitted, split.training.histories().lengths(), questions)
+        measured = judge(questions, rank, n_users=data.n_users)
+        baselines = {"active-users": _most_active(fitted, split.training.histories().lengths(), questions)}
+        told = evaluation_of(
+            measured,
+            baselines,
+            test_users=int((split.hidden.lengths() > 0).sum()),
+            predecessor=order.predecessor,
+            seed=order.seed,
+        )
     part.span = EXTEND
     with stages.stage("extend"):
         scorer: SegmentScorer = model.extend(data)
@@ -75,8 +85,9 @@ def train_segments(
         n_users=data.n_users,
         event_types=data.event_types,
         dimensions=scorer.item_factors.shape[1],
-        metrics=metrics,
-        baselines={"active-users": baseline},
+        metrics=published(measured.named()),
+        baselines={name: published(of.named()) for name, of in baselines.items()},
+        evaluation=json_format.MessageToDict(told, preserving_proto_field_name=True),
         chosen_index="none",
         measurements=(),
         stage_seconds=stages.seconds,
@@ -85,7 +96,7 @@ def train_segments(
 
 def _most_active(
     fitted: SegmentScorer, interactions: np.ndarray[Any, np.dtype[np.int64]], questions: Sequence[Question]
-) -> dict[str, float]:
+) -> Measurement:
     """Measure the users with most interactions, the same for every query.
 
     For single items the baseline is given the benefit of the doubt: with users who know the item, or without.
@@ -99,4 +110,4 @@ def _most_active(
 
     ways: list[Callable[[Question], FloatArray]] = [lambda _: scores, without_known]
     found = [judge(questions, way, n_users=n_users) for way in ways]
-    return published(max(found, key=lambda metrics: metrics[_JUDGED_BY]))
+    return max(found, key=lambda measured: measured.named()[_JUDGED_BY])

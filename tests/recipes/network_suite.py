@@ -1,0 +1,118 @@
+"""The contract suite of networks that read sequences: each family's tests subclass `NetworkSuite`.
+
+Their module has a fixture `both`: the parameters of a network, the network, and its scorer, as `served` makes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from common.errors import CorruptArtifact
+from recipes.blend.score import Blend
+from recipes.interface import Histories, History
+from recipes.rules import Followers
+from recipes.sequence.gaps import gap_buckets
+from recipes.sequence.score import SequenceScorer
+
+N_ITEMS, WIDTH, MAX_LENGTH = 50, 24, 20
+
+
+def draw_history(length):
+    """Draw items, event types and times of one user."""
+    random = np.random.default_rng(length)
+    times = np.cumsum(2 ** random.integers(0, 25, length))
+    return History(
+        random.integers(0, N_ITEMS, length).astype(np.int32), random.integers(0, 3, length).astype(np.uint8), times
+    )
+
+
+def draw_parameters(network):
+    """Draw parameters far from the beginning, so that no scale is 1 and no shift 0."""
+    random = np.random.default_rng(3)
+    directions, biases = random.standard_normal((N_ITEMS, WIDTH)), random.standard_normal(N_ITEMS)
+    drawn = network.initial_parameters(
+        item_directions=directions.astype(np.float32), item_biases=biases.astype(np.float32), n_event_types=2, seed=0
+    )
+    return {
+        name: (value + 0.3 * random.standard_normal(value.shape)).astype(np.float32) for name, value in drawn.items()
+    }
+
+
+def served(network, arrays):
+    """Return parameters, network and its scorer."""
+    rest = {name: value for name, value in arrays.items() if name not in ("item_embeddings", "item_biases")}
+    # A network that counts for more than it learnt, as a blend may decide.
+    blend = replace(Blend.of_network(n_event_types=2, repeat_bias=-1.0), network=1.7)
+    vectors = blend.item_vectors(arrays["item_embeddings"], arrays["item_biases"], np.zeros((4, N_ITEMS), np.float32))
+    followers = Followers.count(Histories.gather([draw_history(200)]), n_items=N_ITEMS)
+    return arrays, network, network.scorer(vectors, rest, blend=blend, followers=followers)
+
+
+def as_steps(history):
+    return history.items[None], history.actions[None].astype(np.int32), gap_buckets(history.times)[None]
+
+
+class NetworkSuite:
+    """What every network that reads sequences must do."""
+
+    load: ClassVar[Callable[[Path], SequenceScorer]]
+    #: The family's number beside the parameters, a file without which nothing can be opened.
+    number: ClassVar[str]
+
+    @pytest.mark.parametrize("length", [0, 1, 7, MAX_LENGTH])
+    def test_numpy_and_jax_agree(self, both, length):
+        arrays, network, scorer = both
+        history = draw_history(length)
+        expected = network.states({name: jnp.asarray(value) for name, value in arrays.items()}, as_steps(history))
+        found = scorer.query(history)
+        np.testing.assert_allclose(found[:-1], np.asarray(expected)[0, -1], atol=1e-4)
+        assert found[-1] == 1.0
+
+    def test_only_the_newest_items_are_read(self, both):
+        history = draw_history(60)
+        np.testing.assert_array_equal(both[2].query(history), both[2].query(history.newest(MAX_LENGTH)))
+
+    def test_what_was_done_and_when_changes_the_vector(self, both):
+        history = draw_history(7)
+        other = replace(history, actions=(history.actions + 1) % 3)
+        later = replace(history, times=np.append(history.times[:-1], history.times[-1] + 2**24))
+        plain = both[2].query(history)
+        assert not np.allclose(both[2].query(other), plain)
+        assert not np.allclose(both[2].query(later), plain)
+
+    def test_event_types_that_the_model_does_not_know_are_as_unknown(self, both):
+        history = draw_history(7)
+        unknown = replace(history, actions=np.zeros(7, np.uint8))
+        newer = replace(history, actions=np.full(7, 3, np.uint8))
+        np.testing.assert_array_equal(both[2].query(newer), both[2].query(unknown))
+        assert both[2].adjust(newer).values.tolist() == both[2].adjust(unknown).values.tolist()
+
+    def test_many_histories_of_different_lengths_and_one_agree(self, both):
+        histories = Histories.gather([draw_history(length) for length in (0, 5, 1, 60, MAX_LENGTH)])
+        alone = [both[2].query(histories.of(row)) for row in range(5)]
+        np.testing.assert_allclose(both[2].queries(histories), alone, atol=1e-4)
+
+    def test_saved_and_opened_scorers_are_the_same(self, both, tmp_path):
+        both[2].save(tmp_path)
+        history = draw_history(60)
+        np.testing.assert_array_equal(type(self).load(tmp_path).query(history), both[2].query(history))
+
+    def test_files_of_different_models_are_corrupt(self, both, tmp_path):
+        load = type(self).load
+        both[2].save(tmp_path)
+        np.save(tmp_path / f"{self.number}.npy", np.ones(2, np.int32))
+        with pytest.raises(CorruptArtifact, match=rf"{self.number}.npy`: got shape \(2,\), want one number"):
+            load(tmp_path)
+        np.save(tmp_path / "item_vectors.npy", np.zeros((N_ITEMS, 7), np.float32))
+        with pytest.raises(CorruptArtifact, match=f"{WIDTH + 1} columns"):
+            load(tmp_path)
+        (tmp_path / "start.npy").unlink()
+        with pytest.raises(CorruptArtifact, match=r"start\.npy"):
+            load(tmp_path)

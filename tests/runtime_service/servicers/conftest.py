@@ -1,0 +1,143 @@
+"""A runtime with one campaign of each kind on a real asynchronous server, by pytest-grpc's fixtures in real mode."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import grpc
+import numpy as np
+import pytest
+
+from common.rpc import AioRpcServer, CallGate, from_rpc_error
+from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
+from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceStub
+from recipes.context import ContextCodes, ContextTable
+from recipes.exploration import ItemAges
+from runtime_service.history import LoggedEvent
+from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
+from runtime_service.server import runtime_service
+from runtime_service.servicers import RUNTIME_SERVICER
+from runtime_service.serving.deployments import Deployment, DeploymentTable
+from runtime_service.serving.model import ModelLoader
+from tests.runtime_service.servicers.wire import KEYS, TV_ITEM, as_role
+from tests.runtime_service.serving import loop_in_thread
+from tests.runtime_service.world import GROUP, N_ITEMS, WATERMARK, assignment, campaign, item, user
+
+
+@pytest.fixture(scope="module")
+def history_files(tmp_path_factory):
+    return tmp_path_factory.mktemp("histories")
+
+
+@pytest.fixture(scope="module")
+def histories(history_files):
+    """Give the histories in which a known user, a new one and a session have just done something."""
+    folder = history_files
+    prepare_history(folder, map_bytes=1 << 20)
+    writer = LmdbHistoryWriter(folder, max_events=10)
+    who = [(user(7), "", "watch"), ("new-user", "", "watch"), ("", "session-1", "watch"), ("buyer", "", "buy")]
+    writer.append(
+        [
+            LoggedEvent(WATERMARK + place, GROUP, session, name, item(N_ITEMS - 2), kind, "", place)
+            for place, (name, session, kind) in enumerate(who, 1)
+        ],
+        next_offset=WATERMARK + 5,
+    )
+    writer.close()
+    reader = LmdbHistoryReader(folder)
+    yield reader
+    reader.close()
+
+
+@pytest.fixture(scope="module")
+def grpc_servicer(shelf, histories, tmp_path_factory):
+    loader, table = ModelLoader(shelf, cache=tmp_path_factory.mktemp("cache"), index="exact"), DeploymentTable()
+    artifacts = {"films": "personal", "hits": "popular", "ranked": "ranking", "alike": "related", "acts": "actions"}
+    for name, artifact in artifacts.items():
+        made = assignment(name, location=f"artifacts/{artifact}")
+        table.serve(Deployment.make(made, loader.load(made.artifact_location), cache_users=10))
+    new = ItemAges(np.where(np.arange(N_ITEMS) < 3, 0, -(10**8)), np.zeros(N_ITEMS, np.int64), 0)
+    explored = replace(table.find(campaign()).model, ages=new)
+    deployment = Deployment.make(assignment("explored"), explored, cache_users=10)
+    deployment.explorer.share = 1.0
+    table.serve(deployment)
+    serve_situated(table, "films", "situated-films")
+    serve_situated(table, "ranked", "situated-ranked")
+    return RUNTIME_SERVICER(table, histories)
+
+
+def serve_situated(table, name, situated):
+    """Serve the model of a campaign once more, which has learnt that one item is for TVs."""
+    model = table.find(campaign(name)).model
+    vectors = np.zeros((2, model.scorer.item_vectors.shape[1] - 1), np.float32)
+    wanted = model.scorer.item_vectors[TV_ITEM, :-1]
+    vectors[1] = 50.0 * wanted / np.square(wanted).sum()
+    meaning = ContextCodes(("DEVICE",), np.array([-1, 0], np.int32), ("", "tv"), np.full(2, np.nan))
+    knowing = replace(model, scorer=model.scorer.with_context(ContextTable(meaning, vectors)))
+    table.serve(Deployment.make(assignment(situated), knowing, cache_users=10))
+
+
+@pytest.fixture(scope="module")
+def grpc_server(grpc_servicer):
+    """Run an asynchronous server in place of pytest-grpc's own, which is not."""
+
+    async def start():
+        server = AioRpcServer([runtime_service(grpc_servicer)], gate=CallGate(KEYS.verifier), address="127.0.0.1:0")
+        await server.start()
+        await server.ready()
+        return server
+
+    with loop_in_thread() as loop:
+        server = loop.run(start())
+        yield server
+        loop.run(server.stop(grace=1.0))
+
+
+@pytest.fixture(scope="module")
+def grpc_addr(grpc_server):
+    return f"127.0.0.1:{grpc_server.port}"
+
+
+@pytest.fixture(scope="module")
+def grpc_stub_cls():
+    return RuntimeServiceStub
+
+
+@pytest.fixture
+def recommend(grpc_stub):
+    def call(name="films", *, role="client", **members):
+        request = messages.GetRecommendationsRequest(campaign_arn=campaign(name) if name else None, **members)
+        return grpc_stub.GetRecommendations(request, metadata=as_role(role), timeout=10)
+
+    return call
+
+
+@pytest.fixture
+def refused(recommend):
+    def call(*arguments, **members):
+        with pytest.raises(grpc.RpcError) as caught:
+            recommend(*arguments, **members)
+        return from_rpc_error(caught.value)
+
+    return call
+
+
+@pytest.fixture
+def rank(grpc_stub):
+    def call(*items, name="ranked", role="client", **members):
+        request = messages.GetPersonalizedRankingRequest(
+            campaign_arn=campaign(name) if name else None, input_list=items, **members
+        )
+        return grpc_stub.GetPersonalizedRanking(request, metadata=as_role(role), timeout=10)
+
+    return call
+
+
+@pytest.fixture
+def ranking_refused(rank):
+    def call(*items, **members):
+        with pytest.raises(grpc.RpcError) as caught:
+            rank(*items, **members)
+        return from_rpc_error(caught.value)
+
+    return call

@@ -1,0 +1,52 @@
+"""The situation of a request: what it changes, and what of it is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import InvalidInput
+from tests.runtime_service.servicers.wire import TV_ITEM, ranked_ids
+from tests.runtime_service.world import item, user
+
+
+def test_the_situation_of_a_request_counts_and_what_is_unknown_of_it_is_passed_over(recommend):
+    plain = recommend("situated-films", user_id=user(0), num_results=10)
+    by_tv = recommend("situated-films", user_id=user(0), num_results=10, context={"DEVICE": "tv", "CITY": "Bonn"})
+    by_car = recommend("situated-films", user_id=user(0), num_results=10, context={"DEVICE": "car", "device": "tv"})
+
+    assert item(TV_ITEM) not in [found.item_id for found in plain.item_list]
+    assert by_tv.item_list[0].item_id == item(TV_ITEM)
+    assert list(by_car.item_list) == list(plain.item_list)
+
+
+def test_rankings_are_made_in_a_situation_too(rank):
+    given = [item(place) for place in (8, 9, 10, TV_ITEM)]
+    assert ranked_ids(rank(*given, name="situated-ranked", user_id=user(0)))[0] != item(TV_ITEM)
+    by_tv = rank(*given, name="situated-ranked", user_id=user(0), context={"DEVICE": "tv"})
+    assert ranked_ids(by_tv)[0] == item(TV_ITEM)
+
+
+def test_a_model_without_context_columns_passes_every_context_over(recommend):
+    plain, situated = (recommend(user_id=user(0), context=context) for context in ({}, {"DEVICE": "tv"}))
+    assert list(plain.item_list) == list(situated.item_list)
+
+
+def test_a_recipe_that_does_not_learn_from_context_takes_none(refused):
+    error = refused("hits", context={"DEVICE": "tv"})
+    assert isinstance(error, InvalidInput)
+    assert error.message == (
+        "`context`: got {'DEVICE': 'tv'}, want none: the campaign's recipe does not learn from context"
+    )
+
+
+@pytest.mark.parametrize(
+    ("context", "told"),
+    [
+        ({"A-B": "tv"}, "`context`: got 'A-B', want names of 1 to 150 letters"),
+        ({"A" * 151: "tv"}, "`context`: got"),
+        ({"A": "x" * 1001}, "`context.A`: got"),
+        ({f"A{number}": "x" for number in range(151)}, "`context`: got '151 entries', want at most 150"),
+    ],
+)
+def test_malformed_contexts_are_refused(refused, context, told):
+    assert refused(user_id=user(0), context=context).message.startswith(told)
