@@ -29,7 +29,7 @@ class SequenceConfig(RecipeConfig):
     )
     learning_rate: float = Field(0.002, gt=0.0, le=0.1, description="Step size of Adam.")
     batch_size: int | None = Field(
-        None, ge=1, le=4096, description="Longest sequences in one step; by default 8 to 128, as the data are large."
+        None, ge=1, le=4096, description="Longest sequences in one step; by default 8 to 48, as the data are large."
     )
     epochs: PositiveInt = Field(100, le=10_000, description="Passes over the data at most.")
     patience: PositiveInt = Field(4, description="Validations without a gain before stopping.")

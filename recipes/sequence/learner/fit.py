@@ -21,8 +21,11 @@ from recipes.sequence.windows import Batch, batch_shapes, epoch_batches
 
 __all__ = ["Learner", "LearnerState", "choose_shapes"]
 
-#: Steps of an epoch that batches are made small for, when the batch size is left open.
+#: Steps of an epoch that batches are made small for, when the batch size is left open, and the bounds of that size. On
+#: validation steps of MovieLens 1M, batches of 48 reached in 4 epochs what those of 128 reached in 8; those of 16 were
+#: faster at first, and slower from the tenth epoch on.
 _STEPS = 64
+_ROWS = (8, 48)
 
 #: Moments of the gradients; 0.98 forgets old sizes faster than the usual 0.999, as fits here are short.
 _ADAM = optax.scale_by_adam(b2=0.98)
@@ -212,5 +215,5 @@ def choose_shapes(config: SequenceConfig, training: Histories) -> list[tuple[int
     """Choose the shapes of the batches that histories are learnt in."""
     longest = min(config.max_length + 1, max(2, int(training.lengths().max())))
     fitting = round(len(training.items) / (_STEPS * longest))
-    rows = config.batch_size or min(128, max(8, fitting))
+    rows = config.batch_size or min(_ROWS[1], max(_ROWS[0], fitting))
     return batch_shapes(training.lengths(), longest=longest, batch_tokens=rows * longest)
