@@ -29,7 +29,11 @@ class SequenceConfig(RecipeConfig):
     )
     learning_rate: float = Field(0.002, gt=0.0, le=0.1, description="Step size of Adam.")
     batch_size: int | None = Field(
-        None, ge=1, le=4096, description="Longest sequences in one step; by default 8 to 48, as the data are large."
+        None,
+        ge=1,
+        le=4096,
+        description="Longest sequences in one step; by default 8 to 48, or 128 with sampled items, as the data "
+        "are large.",
     )
     epochs: PositiveInt = Field(100, le=10_000, description="Passes over the data at most.")
     patience: PositiveInt = Field(4, description="Validations without a gain before stopping.")
@@ -46,6 +50,10 @@ class SequenceConfig(RecipeConfig):
         description="Seconds after which no further epoch begins. A limit that is reached makes the "
         "result depend on the speed of the machine.",
     )
+
+    def samples(self, *, items: int) -> bool:
+        """Return whether the softmax over a catalogue of so many items is estimated from a sample."""
+        return items > self.full_softmax_items
 
     def dropout_for(self, *, interactions: int, items: int) -> float:
         """Return the share of activations to drop.

@@ -112,10 +112,10 @@ class SequenceFitter:
         dropout = config.dropout_for(interactions=len(training.items), items=data.n_items)
         self._network = self._network.dropping(dropout)
         # Shapes hold for `extend` too, whose steps are then compiled already.
+        shapes = choose_shapes(config, histories, n_items=data.n_items)
         learner = self._learner = Learner(
-            self._network, config, counts=counts, shapes=choose_shapes(config, histories), items=self._items,
-            seed=self._seed,
-        )  # fmt: skip
+            self._network, config, counts=counts, shapes=shapes, items=self._items, seed=self._seed
+        )
         state = learner.begin(self._begin(training, uses, n_event_types=len(data.event_types)))
         began, best, best_epoch = time.monotonic(), -1.0, 0
         for epoch in range(1, config.epochs + 1):
