@@ -15,9 +15,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.interface import FloatArray
+from recipes.content.fit import learn_vectors
+from recipes.evaluation.ranking import by_scorer
+from recipes.interface import FloatArray, Scorer, TrainingData
 
-__all__ = ["foretell"]
+__all__ = ["foretell", "foretell_from", "foretell_new", "learn_content"]
+
+#: Coordinates of items' content, and users by whose scores it is scaled.
+_CONTENT_SIZE = 64
+_COMPARED = 64
 
 #: Interactions from which on an item speaks for itself.
 _COLD = 5
@@ -25,6 +31,52 @@ _COLD = 5
 _TRUSTED = 20.0
 #: Penalty, as a share of the trusted items.
 _PENALTY = 0.001
+
+
+def learn_content(data: TrainingData, *, seed: int) -> FloatArray:
+    """Return what the items' columns say of them: float32 [n_items, c], zero where they say nothing."""
+    return learn_vectors(data.items, n_rows=data.n_items, size=_CONTENT_SIZE, seed=seed)[1]
+
+
+def foretell_new(scorer: Scorer, data: TrainingData, before: NDArray[np.int64], *, seed: int) -> FloatArray:
+    """Return an updated model's vectors of items with those of new items foretold, and every other as it is.
+
+    Args:
+        scorer: The updated model.
+        data: All that it was updated to.
+        before: int64 [n_items], the index that each item had when the model was fitted, -1 for new items.
+        seed: Decides whose scores are compared.
+    """
+    if not data.items or (before >= 0).all():
+        return scorer.item_vectors
+    # What was learnt stays; what users did with new items since then, the model has not learnt from.
+    uses = np.bincount(data.interactions.item, minlength=data.n_items)
+    uses = np.where(before >= 0, np.maximum(uses, _COLD), 0)
+    return foretell_from(scorer, data, learn_content(data, seed=seed), uses=uses, seed=seed)
+
+
+def foretell_from(
+    scorer: Scorer, data: TrainingData, content: FloatArray, *, uses: NDArray[np.integer], seed: int
+) -> FloatArray:
+    """Return the items' vectors of a model with those of cold items moved to what their content foretells.
+
+    Args:
+        scorer: The model.
+        data: What users did, to compare scores on.
+        content: From `learn_content`.
+        uses: int [n_items], interactions of each item that the model has learnt from.
+        seed: Decides whose scores are compared.
+
+    Returns:
+        float32 [n_items, d].
+    """
+    histories = data.histories()
+    some = np.random.default_rng(seed).permutation(np.flatnonzero(histories.lengths()))[:_COMPARED]
+    compared = histories.take(some)
+    queries = scorer.queries(compared)
+    scores = by_scorer(scorer, compared, queries=queries)(slice(0, len(compared)))
+    scores[compared.owners(), compared.items] = np.nan
+    return foretell(scorer.item_vectors, content, uses=uses, queries=queries, scores=scores)
 
 
 def foretell(

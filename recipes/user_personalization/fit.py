@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from recipes.content.fit import learn_vectors
-from recipes.evaluation.ranking import by_scorer
 from recipes.interface import FitProgress, FloatArray, TrainingData, ignore_progress
-from recipes.sequence.cold import foretell
+from recipes.sequence.cold import foretell_from, learn_content
 from recipes.sequence.fit import SequenceFitter
 from recipes.sequence.score import SequenceScorer
 from recipes.user_personalization.config import UserPersonalizationConfig
 from recipes.user_personalization.network import Transformer
 
 __all__ = ["UserPersonalizationFitter"]
-
-#: Coordinates of items' content, and users by whose scores it is scaled.
-_CONTENT_SIZE = 64
-_COMPARED = 64
 
 
 class UserPersonalizationFitter(SequenceFitter):
@@ -62,18 +56,7 @@ class UserPersonalizationFitter(SequenceFitter):
         if not data.items:
             return scorer
         if self._content is None:
-            self._content = learn_vectors(data.items, n_rows=data.n_items, size=_CONTENT_SIZE, seed=self._seed)[1]
-        histories = data.histories()
-        some = np.random.default_rng(self._seed).permutation(np.flatnonzero(histories.lengths()))[:_COMPARED]
-        compared = histories.take(some)
-        queries = scorer.queries(compared)
-        scores = by_scorer(scorer, compared, queries=queries)(slice(0, len(compared)))
-        scores[compared.owners(), compared.items] = np.nan
-        scorer.item_vectors = foretell(
-            scorer.item_vectors,
-            self._content,
-            uses=np.bincount(data.interactions.item, minlength=data.n_items),
-            queries=queries,
-            scores=scores,
-        )
+            self._content = learn_content(data, seed=self._seed)
+        uses = np.bincount(data.interactions.item, minlength=data.n_items)
+        scorer.item_vectors = foretell_from(scorer, data, self._content, uses=uses, seed=self._seed)
         return scorer

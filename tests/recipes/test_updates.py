@@ -1,13 +1,17 @@
 """An updated model is the same model for another catalogue: nothing is forgotten, and what is new begins small."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from recipes.columns import CategoricalColumn, Columns
 from recipes.interface import Histories, History, Updatable
 from recipes.registry import fitter, recipe
 from recipes.rules import Followers
 from recipes.selection import best
-from tests.recipes.suite import N_ITEMS, RING, ring_walks, walk
+from recipes.sequence.cold import foretell_new
+from tests.recipes.suite import N_ITEMS, RING, make_data, ring_walks, walk
 
 SMALL = {"embedding_size": "16", "layers": "1", "max_length": "8", "learning_rate": "0.01", "epochs": "5"}
 #: The catalogue afterwards: the first item is gone, two are new, and every other has another index.
@@ -93,3 +97,31 @@ def test_updates_are_saved_like_any_other_model(updated, tmp_path):
     loaded = scorer_loader(recipe("aws-user-personalization-v2"))(tmp_path)
     history = History.of_items([USED, moved(RING)])
     np.testing.assert_array_equal(loaded.query(history), updated.query(history))
+
+
+def rings_of_items():
+    """Name the ring that each item stands on; the new item that nobody used is said to stand on the second."""
+    names = [(f"ring {item // RING}",) if item >= 0 else () for item in BEFORE]
+    names[NEW] = ("ring 1",)
+    return Columns(categorical={"RING": CategoricalColumn.of_values(names)})
+
+
+def now(items=None):
+    users = histories()
+    data = make_data([users.of(user).items for user in range(len(users))], len(BEFORE))
+    return data if items is None else replace(data, items=items)
+
+
+def test_columns_put_new_items_among_their_kind_and_leave_the_others(updated):
+    vectors = foretell_new(updated, now(rings_of_items()), BEFORE, seed=1)
+
+    assert vectors[BEFORE >= 0].tobytes() == updated.item_vectors[BEFORE >= 0].tobytes()
+    assert vectors[USED].tobytes() == updated.item_vectors[USED].tobytes()  # of which nothing is told
+    likeness = vectors[:, :-1] @ vectors[NEW, :-1]
+    own = [moved(item) for item in range(RING, 2 * RING)]
+    others = [moved(item) for item in range(1, N_ITEMS - 1) if not RING <= item < 2 * RING]
+    assert likeness[own].mean() > likeness[others].max()
+
+
+def test_without_columns_new_items_stay_as_they_are(updated):
+    assert foretell_new(updated, now(), BEFORE, seed=1) is updated.item_vectors

@@ -310,6 +310,7 @@ def test_an_update_takes_up_new_items_and_histories_and_learns_nothing(filled):
     assert (manifest.n_items, manifest.n_users, list(manifest.event_types)) == (41, 61, ["watch"])
     old, new = (np.load(found.folder / "item_vectors.npy") for found in (base, artifact))
     assert new[1:].tobytes() == old.tobytes()
+    assert not new[0, :-1].any()  # nothing is told of it
     model = ModelLoader(filled.store, cache=filled.root / "cache", index="exact").load("artifacts/films-2")
     user = model.users.index("u003")
     assert model.items.ids(model.histories.of(user).items)[-1] == "a-new"
@@ -317,6 +318,25 @@ def test_an_update_takes_up_new_items_and_histories_and_learns_nothing(filled):
     np.testing.assert_allclose(
         model.user_vectors[user], model.scorer.query(model.histories.of(user)), rtol=1e-4, atol=1e-5
     )
+
+
+def test_an_update_foretells_new_items_by_their_columns(filled):
+    genres = [f"i{place:03},,{'war' if place % 2 else 'love'},," for place in range(40)]
+    filled.write("items.csv", *genres, header=HEADERS["ITEMS"])
+    filled.bring("s3://films/items.csv", kind="ITEMS")
+    train(filled, "aws-user-personalization", solution_config_json=QUICK_V1)
+    filled.write("more.csv", "j-new,,war,,", header=HEADERS["ITEMS"])
+    filled.bring("s3://films/more.csv", kind="ITEMS", replace=False)
+
+    train(
+        filled, "aws-user-personalization", location="artifacts/films-2", training_mode="UPDATE",
+        base_artifact_location="artifacts/films-1",
+    )  # fmt: skip
+
+    artifact = open_artifact(filled.store, "artifacts/films-2", cache=filled.root / "cache")
+    vectors = np.load(artifact.folder / "item_vectors.npy")
+    assert vectors[:-1].tobytes() == np.load(opened(filled).folder / "item_vectors.npy").tobytes()
+    assert vectors[-1, :-1].any()
 
 
 FAVOUR_YEAR = '"optimizationObjective": {"itemAttribute": "YEAR", "objectiveSensitivity": "MEDIUM"}'

@@ -1,8 +1,8 @@
 """Bringing a model up to date: the data as they are now around weights that stay as they were learnt.
 
 New items and users, and everything that users did since, are taken up; vectors of users and the index are made anew.
-Nothing is fitted and nothing is measured: the result repeats the metrics of the model that it began from, which tell of
-the same weights.
+The network is not fitted and nothing is measured: the result repeats the metrics of the model that it began from, which
+tell of the same weights. What the columns of new items foretell of them is learnt from the items that were there.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from common.vocabulary import Vocabulary
 from recipes.interface import FitProgress, Updatable
 from recipes.registry import recipe as find_recipe
 from recipes.registry import scorer_loader
+from recipes.sequence.cold import foretell_new
 from trainer.training.favouring import favour, save_biases, unfavour
 from trainer.training.loading import load
 from trainer.training.order import ARTIFACT, TrainingOrder, TrainingResult
@@ -51,7 +52,9 @@ def update(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Trai
     progress(fraction=0.4, stage="taking up what is new", metrics={})
     with stages.stage("update"):
         before = _before(loaded.items, Vocabulary.load(base.folder, "items"))
-        updated, biases = favour(scorer.updated(before, loaded.data.histories()), loaded, order)
+        updated = scorer.updated(before, loaded.data.histories())
+        updated.item_vectors = foretell_new(updated, loaded.data, before, seed=order.seed)
+        updated, biases = favour(updated, loaded, order)
     artifact = folder / ARTIFACT
     artifact.mkdir()
     progress(fraction=0.6, stage="indexing", metrics={})
