@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,12 @@ class CategoricalColumn:
         """Return the row of each code: int64 [total]."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
+    def moved(self, places: NDArray[np.integer[Any]], *, n_rows: int) -> CategoricalColumn:
+        """Return a column of `n_rows` rows in which row r stands at `places[r]`, ascending; the others are empty."""
+        lengths = np.zeros(n_rows + 1, np.int64)
+        lengths[places + 1] = np.diff(self.offsets)
+        return CategoricalColumn(self.categories, np.cumsum(lengths), self.codes)
+
 
 @dataclass(frozen=True, slots=True)
 class Columns:
@@ -69,3 +75,16 @@ class Columns:
     def __bool__(self) -> bool:
         """Whether there is anything to learn from."""
         return bool(self.categorical or self.numeric or self.textual)
+
+    def moved(self, places: NDArray[np.integer[Any]], *, n_rows: int) -> Columns:
+        """Return categories and numbers of `n_rows` rows, row r at `places[r]`, ascending; the others are empty."""
+
+        def numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            spread = np.full(n_rows, np.nan)
+            spread[places] = values
+            return spread
+
+        return Columns(
+            categorical={name: column.moved(places, n_rows=n_rows) for name, column in self.categorical.items()},
+            numeric={name: numbers(values) for name, values in self.numeric.items()},
+        )

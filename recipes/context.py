@@ -27,7 +27,7 @@ _MAX_CATEGORIES = 1000
 _MIN_USES = 2
 #: Ranges that a number is cut into, with equally many interactions each.
 _RANGES = 16
-_ARRAYS = ("context_names", "context_columns", "context_values", "context_lower", "context_vectors")
+_ARRAYS = ("names", "columns", "values", "lower", "vectors")
 
 Values = Mapping[str, Sequence[str | None] | NDArray[np.float64]]
 
@@ -61,15 +61,21 @@ class ContextCodes:
         return len(self.columns)
 
     @classmethod
-    def of(cls, columns: Values) -> Self:
-        """Choose codes for columns, each a list of categories or an array of numbers."""
+    def of(cls, columns: Values, *, least: int = _MIN_USES, least_in_range: int = 1) -> Self:
+        """Choose codes for columns, each a list of categories or an array of numbers.
+
+        Args:
+            columns: By name; they need not be equally long.
+            least: Values of a category that has a code.
+            least_in_range: Values of a range of numbers; where they are fewer than 16 times that, ranges are fewer.
+        """
         places, values, lower = [-1], [""], [math.nan]
         for place, column in enumerate(columns.values()):
             if isinstance(column, np.ndarray):
-                begins = _ranges(column)
+                begins = _ranges(column, least=least_in_range)
                 values += [""] * len(begins)
             else:
-                found = _frequent(column)
+                found = _frequent(column, least=least)
                 values += found
                 begins = [math.nan] * len(found)
             lower += begins
@@ -78,8 +84,15 @@ class ContextCodes:
 
     def encode(self, columns: Values) -> NDArray[np.int32]:
         """Return the codes of rows: int32 [n, len(names)]."""
-        coded = [self._encode_column(place, columns[name]) for place, name in enumerate(self.names)]
+        coded = [self.encode_column(name, columns[name]) for name in self.names]
         return np.stack(coded, axis=1) if coded else np.empty((0, 0), np.int32)
+
+    def encode_column(self, name: str, column: Sequence[str | None] | NDArray[np.float64]) -> NDArray[np.int32]:
+        """Return the codes of values of the column `name`: int32 [n]."""
+        place = self.names.index(name)
+        if isinstance(column, np.ndarray):
+            return self._encode_numbers(place, column)
+        return np.array([self._categories.get((place, value or ""), 0) for value in column], np.int32)
 
     def encode_request(self, values: Mapping[str, str]) -> list[int]:
         """Return the codes of one situation, those of the values that are known; anything else is passed over."""
@@ -106,11 +119,6 @@ class ContextCodes:
             return int(self._encode_numbers(place, np.array([float(value)]))[0])
         except ValueError:
             return 0
-
-    def _encode_column(self, place: int, column: Sequence[str | None] | NDArray[np.float64]) -> NDArray[np.int32]:
-        if isinstance(column, np.ndarray):
-            return self._encode_numbers(place, column)
-        return np.array([self._categories.get((place, value or ""), 0) for value in column], np.int32)
 
     def _encode_numbers(self, place: int, numbers: NDArray[np.float64]) -> NDArray[np.int32]:
         own = np.flatnonzero((self.columns == place) & ~np.isnan(self.lower))
@@ -140,7 +148,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class ContextTable:
-    """What a network has learnt of context.
+    """What a network has learnt of context, or of users' columns.
 
     Attributes:
         meaning: Of the codes.
@@ -160,40 +168,45 @@ class ContextTable:
         codes = self.meaning.encode_request(values)
         return self.vectors[codes].sum(axis=0, dtype=np.float32) if codes else None
 
-    def save(self, folder: Path) -> None:
-        """Write the arrays."""
+    def save(self, folder: Path, *, prefix: str = "context") -> None:
+        """Write the arrays, under names that begin with `prefix`."""
         arrays: tuple[NDArray[Any], ...] = (
             np.array(self.meaning.names, dtype=str), self.meaning.columns, np.array(self.meaning.values, dtype=str),
             self.meaning.lower, self.vectors,
         )  # fmt: skip
-        save_arrays(folder, dict(zip(_ARRAYS, arrays, strict=True)))
+        save_arrays(folder, dict(zip(_names(prefix), arrays, strict=True)))
 
     @classmethod
-    def load(cls, folder: Path, *, width: int) -> Self | None:
-        """Open what was saved; None where nothing was.
+    def load(cls, folder: Path, *, width: int, prefix: str = "context") -> Self | None:
+        """Open what was saved under names that begin with `prefix`; None where nothing was.
 
         Raises:
             CorruptArtifact: A file is missing, cannot be read or does not fit.
         """
-        if not (folder / f"{_ARRAYS[-1]}.npy").is_file():
+        wanted = _names(prefix)
+        if not (folder / f"{wanted[-1]}.npy").is_file():
             return None
-        arrays = map_arrays(folder, _ARRAYS)
-        names, columns, values, lower, vectors = (arrays[name] for name in _ARRAYS)
+        names, columns, values, lower, vectors = map_arrays(folder, wanted).values()
         if vectors.shape != (len(columns), width) or not len(columns) == len(values) == len(lower):
-            raise CorruptArtifact(f"`context_vectors.npy`: got shape {vectors.shape}, want {len(columns)} x {width}")
+            raise CorruptArtifact(f"`{wanted[-1]}.npy`: got shape {vectors.shape}, want {len(columns)} x {width}")
         return cls(ContextCodes(tuple(names.tolist()), columns, tuple(values.tolist()), lower), vectors)
 
 
-def _frequent(column: Sequence[str | None]) -> list[str]:
+def _names(prefix: str) -> tuple[str, ...]:
+    return tuple(f"{prefix}_{name}" for name in _ARRAYS)
+
+
+def _frequent(column: Sequence[str | None], *, least: int) -> list[str]:
     names, uses = np.unique(np.array([value for value in column if value], dtype=str), return_counts=True)
     order = np.argsort(-uses, kind="stable")[:_MAX_CATEGORIES]
-    return [str(names[place]) for place in order if uses[place] >= _MIN_USES]
+    return [str(names[place]) for place in order if uses[place] >= least]
 
 
-def _ranges(column: NDArray[np.float64]) -> list[float]:
+def _ranges(column: NDArray[np.float64], *, least: int) -> list[float]:
     known = column[np.isfinite(column)]
     if not len(known):
         return []
-    begins = np.unique(np.quantile(known, np.arange(1, _RANGES) / _RANGES, method="higher"))
+    count = min(_RANGES, max(1, len(known) // least))
+    begins = np.unique(np.quantile(known, np.arange(1, count) / count, method="higher"))
     # A range that begins with the smallest number would leave nothing below it.
     return [-math.inf, *begins[begins > known.min()].tolist()]

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from common.errors import FieldViolation, InvalidInput
 from recipes.columns import Columns
 from recipes.context import Context, ContextTable
+from recipes.people import PeopleTable
 
 __all__ = [
     "Actions",
@@ -407,9 +408,15 @@ class Favouring(Protocol):
 
 @runtime_checkable
 class Situated(Protocol):
-    """A scorer that knows what context adds."""
+    """A scorer that knows what context and users' columns add.
+
+    Attributes:
+        context: Of requests; None where nothing is known.
+        people: Of users' columns; None where nothing is known. See `recipes.people`.
+    """
 
     context: ContextTable | None
+    people: PeopleTable | None
 
 
 @runtime_checkable
@@ -464,6 +471,7 @@ class Recipe:
             older items are known as repeats too; stored for every user.
         exploration: Who explores new items, if anybody.
         uses_context: Whether metadata columns of the interactions are learnt from, and requests may give them.
+        uses_users: Whether the users' columns are learnt from; users who have some are known without interactions too.
         counts_events: Whether the recommendations follow from what everybody did a moment ago: a runtime then counts
             events by item and asks the scorer's `trend`; see `recipes.trending.score`.
         fit_metrics: Metrics that the fitter measures on newest data that it hides itself, by their names in its report;
@@ -485,6 +493,7 @@ class Recipe:
     max_history: int = 1000
     exploration: Exploration = "none"
     uses_context: bool = False
+    uses_users: bool = False
     counts_events: bool = False
     fit_metrics: tuple[str, ...] = ()
     domain: Domain | None = None

@@ -70,6 +70,7 @@ _NEXT_BEST_ACTION = Recipe(
     scorer="recipes.next_best_action.score:load",
     returns_scores=True,
     uses_history=True,
+    uses_users=True,
 )
 _ITEM_AFFINITY = Recipe(
     name="aws-item-affinity",
@@ -89,6 +90,7 @@ _TRANSFORMER = Recipe(
     returns_scores=True,
     uses_history=True,
     uses_context=True,
+    uses_users=True,
 )
 _HRNN = Recipe(
     name="aws-hrnn",
@@ -101,9 +103,13 @@ _HRNN = Recipe(
     uses_history=True,
 )
 _HRNN_METADATA = replace(
-    _HRNN, name="aws-hrnn-metadata", fitter="recipes.hrnn.fit:HrnnMetadataFitter", uses_context=True
+    _HRNN,
+    name="aws-hrnn-metadata",
+    fitter="recipes.hrnn.fit:HrnnMetadataFitter",
+    uses_context=True,
+    uses_users=True,
 )
-_LARGE_HRNN = replace(_HRNN_METADATA, config=LargeHrnnConfig)
+_LARGE_HRNN = replace(_HRNN_METADATA, config=LargeHrnnConfig, fitter="recipes.hrnn.fit:HrnnTextFitter")
 
 _CUSTOM = {
     declared.name: declared

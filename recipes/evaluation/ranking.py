@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.columns import Columns
 from recipes.interface import FloatArray, Histories, ItemIndexes, Scorer, Situated
 from recipes.selection import best
 
 __all__ = [
-    "CatalogueScores", "batches", "both_lists", "by_scorer", "by_vectors", "situated_queries", "target_ranks",
-    "top_items",
+    "CatalogueScores", "batches", "both_lists", "by_scorer", "by_vectors", "codes_of_users", "situated_queries",
+    "target_ranks", "top_items",
 ]  # fmt: skip
 
 #: Scores some users, given as a slice of their rows: float32 [users, n_items], a new array each time.
@@ -48,22 +49,39 @@ def by_vectors(item_vectors: FloatArray, queries: FloatArray) -> CatalogueScores
     return scores
 
 
-def situated_queries(scorer: Scorer, histories: Histories, codes: NDArray[np.int32] | None) -> FloatArray:
-    """Make the vectors of histories, each in its situation.
+def situated_queries(
+    scorer: Scorer,
+    histories: Histories,
+    codes: NDArray[np.int32] | None = None,
+    *,
+    people: NDArray[np.int32] | None = None,
+) -> FloatArray:
+    """Make the vectors of histories, each in its situation and of its user.
 
     Args:
         scorer: Of a fitted recipe.
         histories: Of m users.
         codes: int32 [m, columns], of each one's context; None without any.
+        people: int32 [m, k], of each one's columns; None without any.
 
     Returns:
         float32 [m, d].
     """
     queries = scorer.queries(histories)
-    table = scorer.context if isinstance(scorer, Situated) else None
-    if codes is not None and table is not None:
-        queries[:, : table.vectors.shape[1]] += table.of_codes(codes)
+    if isinstance(scorer, Situated):
+        for added in (
+            None if scorer.context is None or codes is None else scorer.context.of_codes(codes),
+            None if scorer.people is None or people is None else scorer.people.of_codes(people, histories.lengths()),
+        ):
+            if added is not None:
+                queries[:, : added.shape[1]] += added
     return queries
+
+
+def codes_of_users(scorer: Scorer, columns: Columns, *, n_users: int) -> NDArray[np.int32] | None:
+    """Return the codes that users' columns have with a scorer, int32 [n_users, k]; None where it knows of none."""
+    table = scorer.people if isinstance(scorer, Situated) else None
+    return None if table is None else table.encode(columns, n_users=n_users)
 
 
 def by_scorer(scorer: Scorer, histories: Histories, *, queries: FloatArray | None = None) -> CatalogueScores:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.columns import Columns
+from recipes.content.fit import learn_vectors
 from recipes.hrnn.cold import cold_items
 from recipes.hrnn.config import HrnnColdstartConfig, HrnnConfig
-from recipes.hrnn.features import item_features
 from recipes.hrnn.network import GatedRecurrentUnit
 from recipes.interface import FitProgress, FloatArray, Histories, TrainingData, ignore_progress
 from recipes.percentiles import within_percentiles
@@ -17,7 +20,10 @@ from recipes.sequence.recent import choose_half_life, recent_uses
 from recipes.sequence.score import SequenceScorer
 from recipes.sequence.validation import Validation
 
-__all__ = ["HrnnColdstartFitter", "HrnnFitter", "HrnnMetadataFitter"]
+__all__ = ["HrnnColdstartFitter", "HrnnFitter", "HrnnMetadataFitter", "HrnnTextFitter"]
+
+#: Coordinates of items' content.
+_CONTENT_SIZE = 64
 
 
 class HrnnFitter(SequenceFitter):
@@ -73,13 +79,25 @@ class HrnnFitter(SequenceFitter):
 
 
 class HrnnMetadataFitter(HrnnFitter):
-    """Learns from the items' columns too."""
+    """Learns from the items' categories and numbers too."""
 
     def _item_side(self, data: TrainingData) -> ItemSide | None:
-        features = item_features(data.items, n_items=data.n_items)
-        if not features.shape[1]:
+        columns = self._learnt_columns(data.items)
+        if not columns:
             return None
-        return ItemSide(features, np.zeros(data.n_items, np.float32))
+        _, content = learn_vectors(columns, n_rows=data.n_items, size=_CONTENT_SIZE, seed=self._seed)
+        return ItemSide(content, np.zeros(data.n_items, np.float32)) if content.shape[1] else None
+
+    def _learnt_columns(self, items: Columns) -> Columns:
+        """Return the columns of items to learn from."""
+        return replace(items, textual={})
+
+
+class HrnnTextFitter(HrnnMetadataFitter):
+    """Learns from the items' texts too."""
+
+    def _learnt_columns(self, items: Columns) -> Columns:
+        return items
 
 
 class HrnnColdstartFitter(HrnnMetadataFitter):

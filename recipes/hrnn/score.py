@@ -101,7 +101,7 @@ def load(folder: Path) -> HrnnScorer:
         max_length=saved.number,
         blend=saved.blend,
         followers=saved.followers,
-    ).with_context(saved.context)
+    ).with_tables(context=saved.context, people=saved.people)
 
 
 def _sigmoid(values: FloatArray) -> FloatArray:

@@ -32,6 +32,7 @@ class Past(NamedTuple):
         own_taken: float32 [n], how often the user took this action.
         own_others: float32 [n], how often not.
         own_last: int64 [n], when the user last had to do with this action; -1 for never.
+        person: float32 [n, c], the content of the user's columns, which does not change; 0 where nothing is known.
     """
 
     taken: FloatArray
@@ -39,6 +40,7 @@ class Past(NamedTuple):
     own_taken: FloatArray
     own_others: FloatArray
     own_last: Timestamps
+    person: FloatArray
 
 
 def item_states(histories: Histories, item_vectors: FloatArray) -> FloatArray:
@@ -73,7 +75,7 @@ def features(states: FloatArray, past: Past, *, now: NDArray[np.float64]) -> NDA
         now: float64 [n], seconds since 1970.
 
     Returns:
-        float64 [n, s - 1 + ACTION_FEATURES].
+        float64 [n, s - 1 + c + ACTION_FEATURES].
     """
     days = now / DAY
     seen = states[:, -1] > 0
@@ -82,18 +84,24 @@ def features(states: FloatArray, past: Past, *, now: NDArray[np.float64]) -> NDA
     pause = np.where(known, np.log1p(np.clip(days - past.own_last / DAY, 0, None)), 0.0)
     return np.column_stack(
         [
-            states[:, :-1], np.ones(len(states)), silence, np.log1p(past.taken), np.log1p(past.others),
+            states[:, :-1], past.person, np.ones(len(states)), silence, np.log1p(past.taken), np.log1p(past.others),
             np.log1p(past.own_taken), np.log1p(past.own_others), known, pause,
         ]
     )  # fmt: skip
 
 
-def past_of(events: ActionEvents, *, n_actions: int) -> Past:
-    """Return what each event's user had done before it with actions and with its action."""
+def past_of(events: ActionEvents, *, n_actions: int, people: FloatArray) -> Past:
+    """Return what each event's user had done before it with actions and with its action.
+
+    Args:
+        events: Of the users.
+        n_actions: How many there are.
+        people: float32 [n_users, c], the content of the users' columns.
+    """
     pair = events.user.astype(np.int64) * n_actions + events.action
     own_taken, own_others, own_last = _before(pair, events)
     taken, others, _ = _before(events.user.astype(np.int64), events)
-    return Past(taken, others, own_taken, own_others, own_last)
+    return Past(taken, others, own_taken, own_others, own_last, people[events.user])
 
 
 def past_of_all(events: ActionEvents, *, n_users: int, n_actions: int) -> tuple[FloatArray, ActionEvents, FloatArray]:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import InvalidInput
+from recipes.content.fit import learn_vectors
+from recipes.content.vectors import ContentVectors
 from recipes.cooccurrence import count_followers, leading_directions
 from recipes.interface import FitProgress, FloatArray, TrainingData, ignore_progress
 from recipes.next_best_action.config import NextBestActionConfig
@@ -24,7 +26,7 @@ from recipes.next_best_action.score import NextBestActionScorer
 
 __all__ = ["NextBestActionFitter"]
 
-#: Width of the items' vectors.
+#: Width of the items' vectors, and of the content of users' columns at most.
 _WIDTH: Final = 16
 #: Places apart that items still count as occurring together.
 _WINDOW: Final = 5
@@ -54,6 +56,7 @@ class NextBestActionFitter:
         self._seed = seed
         self._progress = progress
         self._vectors: FloatArray | None = None
+        self._people: ContentVectors | None = None
         self._strength: float | None = None
 
     def fit(self, data: ActionData) -> NextBestActionScorer:
@@ -65,6 +68,8 @@ class NextBestActionFitter:
         if not len(data.events):
             raise InvalidInput("`Action_Interactions`: got none, want events of users with actions")
         self._vectors = _item_vectors(data.items, seed=self._seed)
+        users = data.items
+        self._people, _ = learn_vectors(users.users, n_rows=users.n_users, size=_WIDTH, seed=self._seed)
         self._progress(fraction=0.3, stage="items placed", metrics={})
         samples, trained = self._samples(data)
         self._strength = _choose_strength(samples, trained)
@@ -80,7 +85,13 @@ class NextBestActionFitter:
     def samples(self, data: ActionData) -> Samples:
         """Return the samples of data, as the fitted model sees them."""
         assert self._vectors is not None, "`fit` comes first"
-        return make_samples(data, self._vectors, period_days=self._config.action_optimization_period)
+        period = self._config.action_optimization_period
+        return make_samples(data, self._vectors, self._content(data), period_days=period)
+
+    def _content(self, data: ActionData) -> FloatArray:
+        """Return the content of the users' columns: float32 [n_users, c]."""
+        assert self._people is not None, "`fit` comes first"
+        return self._people.of(data.items.users, n_rows=data.items.n_users)
 
     def _samples(self, data: ActionData) -> tuple[Samples, NDArray[np.bool_]]:
         trained = trainable_actions(data.events, n_actions=len(data.actions))
@@ -105,6 +116,7 @@ class NextBestActionFitter:
             own_actions=last.action,
             own_counts=counts,
             own_last=last.timestamp,
+            user_content=self._content(data),
         )
 
 

@@ -20,7 +20,7 @@ __all__ = ["NextBestActionScorer", "load"]
 
 _ARRAYS: Final = (
     "item_vectors", "coefficients", "bounds", "trained", "action_value", "action_expiration", "action_repeat_days",
-    "action_totals", "own_offsets", "own_actions", "own_counts", "own_last",
+    "action_totals", "own_offsets", "own_actions", "own_counts", "own_last", "user_content",
 )  # fmt: skip
 
 
@@ -30,8 +30,8 @@ class NextBestActionScorer:
 
     Attributes:
         item_vectors: float32 [n_items, d + 2]; the last two coordinates are 0, as they describe histories.
-        coefficients: float32 [n_actions, d + 1 + ACTION_FEATURES]; see `features.features`.
-        bounds: float32 [2, d + 1 + ACTION_FEATURES], least and largest of each feature that was learnt from.
+        coefficients: float32 [n_actions, d + 1 + c + ACTION_FEATURES]; see `features.features`.
+        bounds: float32 [2, d + 1 + c + ACTION_FEATURES], least and largest of each feature that was learnt from.
         trained: bool [n_actions], those with enough events; the others have propensity 0.
         actions: Their own rules.
         totals: float32 [n_users, 2], actions that each user took and did not take.
@@ -39,6 +39,7 @@ class NextBestActionScorer:
         own_actions: int32 [entries], actions that the user had to do with.
         own_counts: float32 [entries, 2], how often it was taken and not.
         own_last: int64 [entries], when last, in seconds since 1970.
+        user_content: float32 [n_users, c], the content of each user's columns; 0 where nothing is known.
     """
 
     item_vectors: FloatArray
@@ -51,6 +52,7 @@ class NextBestActionScorer:
     own_actions: NDArray[np.int32]
     own_counts: FloatArray
     own_last: Timestamps
+    user_content: FloatArray
 
     def query(self, history: History) -> FloatArray:
         """Make the state of one history: float32 [d + 2]."""
@@ -72,7 +74,7 @@ class NextBestActionScorer:
 
         Args:
             state: float32 [d + 2], from `query`.
-            user: Index of the user; None for one without action interactions at the training.
+            user: Index of the user; None for one who was not known at the training.
             now: Seconds since 1970.
 
         Returns:
@@ -118,13 +120,14 @@ class NextBestActionScorer:
         n_actions = len(self.actions)
         counts, last = np.zeros((n_actions, 2), np.float32), np.full(n_actions, -1, np.int64)
         taken, others = np.float32(0.0), np.float32(0.0)
+        person = np.zeros(self.user_content.shape[1], np.float32)
         if user is not None:
             own = slice(int(self.own_offsets[user]), int(self.own_offsets[user + 1]))
             counts[self.own_actions[own]], last[self.own_actions[own]] = self.own_counts[own], self.own_last[own]
-            taken, others = self.totals[user]
+            (taken, others), person = self.totals[user], self.user_content[user]
         return Past(
             np.full(n_actions, taken, np.float32), np.full(n_actions, others, np.float32), counts[:, 0], counts[:, 1],
-            last,
+            last, np.broadcast_to(person, (n_actions, len(person))),
         )  # fmt: skip
 
     def save(self, folder: Path) -> None:
@@ -133,6 +136,7 @@ class NextBestActionScorer:
         arrays: tuple[NDArray[Any], ...] = (
             self.item_vectors, self.coefficients, self.bounds, self.trained, rules.value, rules.expiration,
             rules.repeat_days, self.totals, self.own_offsets, self.own_actions, self.own_counts, self.own_last,
+            self.user_content,
         )  # fmt: skip
         save_arrays(folder, dict(zip(_ARRAYS, arrays, strict=True)))
 
@@ -143,12 +147,14 @@ def load(folder: Path) -> NextBestActionScorer:
     Raises:
         CorruptArtifact: A file is missing, cannot be read or does not fit the others.
     """
-    vectors, coefficients, bounds, trained, value, expiration, repeat, totals, offsets, own, counts, last = map_arrays(
-        folder, _ARRAYS
-    ).values()
+    arrays = map_arrays(folder, _ARRAYS).values()
+    vectors, coefficients, bounds, trained, value, expiration, repeat, totals, offsets, own, counts, last, people = (
+        arrays
+    )
+    width = vectors.shape[1] - 1 + people.shape[-1] + ACTION_FEATURES
     entries = int(offsets[-1]) if len(offsets) else -1
     facts = {
-        "coefficients.npy": (coefficients.shape, (len(value), vectors.shape[1] - 1 + ACTION_FEATURES)),
+        "coefficients.npy": (coefficients.shape, (len(value), width)),
         "bounds.npy": (bounds.shape, (2, coefficients.shape[-1])),
         "trained.npy": (trained.shape, value.shape),
         "action_expiration.npy": (expiration.shape, value.shape),
@@ -157,10 +163,12 @@ def load(folder: Path) -> NextBestActionScorer:
         "own_actions.npy": (own.shape, (entries,)),
         "own_counts.npy": (counts.shape, (entries, 2)),
         "own_last.npy": (last.shape, (entries,)),
+        "user_content.npy": (people.shape[:1], (len(offsets) - 1,)),
     }
     for name, (got, want) in facts.items():
         if got != want:
             raise CorruptArtifact(f"`{name}`: got {got}, want {want}, as the other files tell")
     return NextBestActionScorer(
-        vectors, coefficients, bounds, trained, Actions(value, expiration, repeat), totals, offsets, own, counts, last
-    )
+        vectors, coefficients, bounds, trained, Actions(value, expiration, repeat), totals, offsets, own, counts, last,
+        people,
+    )  # fmt: skip

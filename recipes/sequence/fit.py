@@ -19,12 +19,13 @@ from recipes.blend.fit import Observed, learn_blend
 from recipes.blend.score import Blend
 from recipes.context import ContextCodes, ContextTable
 from recipes.cooccurrence import count_followers, leading_directions
-from recipes.evaluation.ranking import situated_queries
 from recipes.interface import FitProgress, FloatArray, Histories, TrainingData, ignore_progress
+from recipes.people import PeopleTable, encode_users, first_gates, learn_user_codes
 from recipes.repeats import learn_repeat_bias
 from recipes.rules import Followers, RuleShape, learn_shape
 from recipes.sequence.config import SequenceConfig
 from recipes.sequence.items import ItemSide, begin_projection, embed
+from recipes.sequence.known import Known
 from recipes.sequence.learner.fit import Learner, choose_shapes
 from recipes.sequence.network import Network, Parameters
 from recipes.sequence.recent import popularity_features, share_newer
@@ -33,8 +34,8 @@ from recipes.sequence.validation import Validation, hold_out
 
 __all__ = ["SequenceFitter"]
 
-#: Parameter that holds the vectors of context, where there is any.
-_CONTEXT = "context"
+#: Parameters that hold the vectors of context, and those of users' columns and their gates, where there are any.
+_CONTEXT, _PEOPLE, _GATES = "context", "people", "people_gates"
 
 #: Places apart that items still count as occurring together.
 _WINDOW = 5
@@ -81,6 +82,7 @@ class SequenceFitter:
         self._popularity: FloatArray | None = None
         self._rule_shape = RuleShape()
         self._meaning: ContextCodes | None = None
+        self._people: ContextCodes | None = None
         self._items: ItemSide | None = None
 
     def fit(self, data: TrainingData) -> SequenceScorer:
@@ -91,7 +93,8 @@ class SequenceFitter:
         """
         config = self._config
         histories, worth, weights = data.histories(), data.target_weights(), self._weights(data)
-        codes = self._codes(data)
+        self._people = learn_user_codes(data.users)
+        known = self._known(data)
         validation, kept = hold_out(histories, wanted=config.validation_targets, seed=self._seed, weights=worth)
         training = histories.where(kept)
         if not worth[kept].any():
@@ -106,7 +109,7 @@ class SequenceFitter:
             target_weights=validation.weights,
         )
         self._followers = Followers.count(training, n_items=data.n_items, shape=self._rule_shape, weights=worth[kept])
-        watched = validation.sample(max(_WATCHED, _WATCHED_SCORES // data.n_items))
+        shown, watched = known.where(kept), validation.sample(max(_WATCHED, _WATCHED_SCORES // data.n_items))
         self._items = self._item_side(data)
         uses = self._uses(training, worth[kept], n_items=data.n_items, validation=validation)
         dropout = config.dropout_for(interactions=len(training.items), items=data.n_items)
@@ -120,10 +123,10 @@ class SequenceFitter:
         began, best, best_epoch = time.monotonic(), -1.0, 0
         for epoch in range(1, config.epochs + 1):
             state, loss = learner.epoch(
-                state, training, weights[kept], number=epoch, context=None if codes is None else codes[kept]
+                state, training, weights[kept], number=epoch, context=shown.context, people=shown.people
             )
             arrays = _to_numpy(state.average)
-            repeat_bias, reached = self._judge(arrays, watched, codes)
+            repeat_bias, reached = self._judge(arrays, watched, known)
             if reached > best:
                 best, best_epoch = reached, epoch
                 self._parameters = arrays
@@ -138,7 +141,7 @@ class SequenceFitter:
             if config.time_limit_seconds is not None and time.monotonic() - began >= config.time_limit_seconds:
                 break
         self._popularity = popularity_features(training, uses)
-        self._learn_blend(validation, codes, n_event_types=len(data.event_types))
+        self._learn_blend(validation, known, n_event_types=len(data.event_types))
         return self._finished()
 
     def extend(self, data: TrainingData) -> SequenceScorer:
@@ -150,13 +153,14 @@ class SequenceFitter:
         if self._learner is None or self._parameters is None or len(self._parameters["item_biases"]) != data.n_items:
             raise invalid("data", got=f"{data.n_items} items", want="the items of a `fit` before")
         histories, worth, weights = data.histories(), data.target_weights(), self._weights(data)
+        known = self._known(data)
         state = self._learner.begin(self._parameters)
         for epoch in range(_EXTENSION_EPOCHS):
             done = epoch / _EXTENSION_EPOCHS
             falling = (_EXTENSION_RATE * (1.0 - done), _EXTENSION_RATE * (1.0 - done - 1.0 / _EXTENSION_EPOCHS))
             state, loss = self._learner.epoch(
                 state, histories, weights, number=self._config.epochs + 1 + epoch, rates=falling,
-                context=self._codes(data),
+                context=known.context, people=known.people,
             )  # fmt: skip
             self._progress(
                 fraction=(epoch + 1) / _EXTENSION_EPOCHS,
@@ -202,14 +206,20 @@ class SequenceFitter:
         begun = self._network.initial_parameters(
             item_directions=directions, item_biases=_log_shares(uses), n_event_types=n_event_types, seed=self._seed
         )
-        if self._meaning is not None:
-            begun[_CONTEXT] = np.zeros((len(self._meaning), self._network.width), np.float32)
+        for name, meaning in ((_CONTEXT, self._meaning), (_PEOPLE, self._people)):
+            if meaning is not None:
+                begun[name] = np.zeros((len(meaning), self._network.width), np.float32)
+        if self._people is not None:
+            begun[_GATES] = first_gates(self._config.max_length)
         return begun if self._items is None else begin_projection(begun, self._items.features)
 
-    def _codes(self, data: TrainingData) -> NDArray[np.int32] | None:
-        """Note what the codes of the data's context stand for, and return them."""
+    def _known(self, data: TrainingData) -> Known:
+        """Note what the codes of the data's context stand for, and return them with those of the users' columns."""
         self._meaning = None if data.context is None else data.context.meaning
-        return None if data.context is None else data.context.codes
+        return Known(
+            None if data.context is None else data.context.codes,
+            None if self._people is None else encode_users(self._people, data.users, n_users=data.n_users),
+        )
 
     def _weights(self, data: TrainingData) -> FloatArray:
         """Weigh targets by what was done and how new they are.
@@ -221,13 +231,11 @@ class SequenceFitter:
             return worth
         return worth * (1.0 - 0.5 * share_newer(times)).astype(np.float32)
 
-    def _judge(
-        self, arrays: dict[str, FloatArray], validation: Validation, codes: NDArray[np.int32] | None
-    ) -> tuple[float, float]:
+    def _judge(self, arrays: dict[str, FloatArray], validation: Validation, known: Known) -> tuple[float, float]:
         """Return the repeat bias that the held-out steps ask for, and the network's NDCG@10 with it."""
         n_event_types = len(arrays["actions"]) - 1
         plain = self._scorer(arrays, blend=Blend.of_network(n_event_types=n_event_types))
-        queries = _queries(plain, validation, codes)
+        queries = known.queries(plain, validation)
         bias = learn_repeat_bias(
             plain.item_vectors,
             queries,
@@ -238,13 +246,7 @@ class SequenceFitter:
         plain.blend = Blend.of_network(n_event_types=n_event_types, repeat_bias=bias)
         return bias, validation.judge(plain, queries=queries)[0]
 
-    def _learn_blend(
-        self,
-        validation: Validation,
-        codes: NDArray[np.int32] | None,
-        *,
-        n_event_types: int,
-    ) -> None:
+    def _learn_blend(self, validation: Validation, known: Known, *, n_event_types: int) -> None:
         assert self._parameters is not None
         assert self._followers is not None
         assert self._popularity is not None
@@ -253,14 +255,14 @@ class SequenceFitter:
             validation.histories,
             validation.targets,
             weights=validation.weights,
-            queries=_queries(plain, validation, codes),
+            queries=known.queries(plain, validation),
             item_vectors=plain.item_vectors,
             popularity=self._popularity,
             repeat_bias=self.report["repeat_bias"],
         )
         self._blend = learn_blend(observed, self._followers, n_event_types=n_event_types)
         finished = self._finished()
-        queries = _queries(finished, validation, codes)
+        queries = known.queries(finished, validation)
         reached, hits = validation.judge(finished, queries=queries)
         self.report = {
             **self.report, "validation_ndcg_at_10": reached, "validation_hit_rate_at_10": hits,
@@ -273,24 +275,26 @@ class SequenceFitter:
     ) -> SequenceScorer:
         assert self._followers is not None
         rest: dict[str, FloatArray] = embed(arrays, self._items)
-        embeddings, biases, context = (rest.pop(name, None) for name in ("item_embeddings", "item_biases", _CONTEXT))
+        tables = {name: rest.pop(name, None) for name in (_CONTEXT, _PEOPLE, _GATES)}
+        embeddings, biases = (rest.pop(name, None) for name in ("item_embeddings", "item_biases"))
         assert embeddings is not None
         assert biases is not None
         features = np.zeros((len(blend.popularity), len(biases)), np.float32) if popularity is None else popularity
         vectors = blend.item_vectors(embeddings, biases, features)
         scorer = self._network.scorer(vectors, rest, blend=blend, followers=self._followers)
-        if self._meaning is not None and context is not None:
-            scorer.context = ContextTable(self._meaning, context)
-        return scorer
+        people, gates = _table(self._people, tables[_PEOPLE]), tables[_GATES]
+        return scorer.with_tables(
+            context=_table(self._meaning, tables[_CONTEXT]),
+            people=None if people is None or gates is None else PeopleTable(people, gates),
+        )
 
     def _finished(self) -> SequenceScorer:
         assert self._parameters is not None
         return self._scorer(self._parameters, blend=self._blend, popularity=self._popularity)
 
 
-def _queries(scorer: SequenceScorer, validation: Validation, codes: NDArray[np.int32] | None) -> FloatArray:
-    """Make the vectors of held-out steps in their situations; `codes` are of all steps."""
-    return situated_queries(scorer, validation.histories, None if codes is None else codes[validation.places])
+def _table(meaning: ContextCodes | None, vectors: FloatArray | None) -> ContextTable | None:
+    return None if meaning is None or vectors is None else ContextTable(meaning, vectors)
 
 
 def _to_numpy(parameters: Parameters) -> dict[str, FloatArray]:

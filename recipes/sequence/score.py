@@ -17,6 +17,7 @@ from recipes.arrays import map_arrays, save_arrays
 from recipes.blend.score import Blend
 from recipes.context import ContextTable
 from recipes.interface import Adjustment, FloatArray, Histories, History, ItemIndexes
+from recipes.people import PeopleTable
 from recipes.rules import Followers
 from recipes.sequence.gaps import gap_buckets
 
@@ -46,6 +47,7 @@ class SavedModel:
         blend: Learnt on top of the network.
         followers: The rules that are blended in.
         context: What is known of context.
+        people: What is known of users' columns.
     """
 
     item_vectors: FloatArray
@@ -54,6 +56,7 @@ class SavedModel:
     blend: Blend
     followers: Followers
     context: ContextTable | None
+    people: PeopleTable | None
 
 
 class SequenceScorer(ABC):
@@ -68,6 +71,7 @@ class SequenceScorer(ABC):
 
     Attributes:
         context: What is known of context; queries are made without, and it is added to them.
+        people: What is known of users' columns, likewise.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class SequenceScorer(ABC):
         self.item_vectors = item_vectors
         self.blend = blend
         self.context: ContextTable | None = None
+        self.people: PeopleTable | None = None
         self._followers = followers
         # The network reads the embeddings as they were learnt.
         self._scale = np.float32(1.0 / blend.network)
@@ -157,11 +162,13 @@ class SequenceScorer(ABC):
         self._followers.save(folder)
         if self.context is not None:
             self.context.save(folder)
+        if self.people is not None:
+            self.people.save(folder)
 
-    def with_context(self, context: ContextTable | None) -> Self:
-        """Return the same model with what it knows of context."""
+    def with_tables(self, *, context: ContextTable | None, people: PeopleTable | None) -> Self:
+        """Return the same model with what it knows of context and of users' columns."""
         changed = copy(self)
-        changed.context = context
+        changed.context, changed.people = context, people
         return changed
 
     def _read(self, steps: StepArrays, out: FloatArray) -> None:
@@ -216,6 +223,7 @@ def open_model(folder: Path, names: Sequence[str], *, number: str) -> SavedModel
         blend=Blend.from_arrays(arrays),
         followers=Followers.load(folder, n_items=len(vectors)),
         context=ContextTable.load(folder, width=width),
+        people=PeopleTable.load(folder, width=width),
     )
 
 

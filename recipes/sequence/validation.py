@@ -27,19 +27,23 @@ class Validation:
         targets: int32 [m], the items.
         weights: float32 [m], how much each counts; not all 0.
         places: int64 [m], of the steps among all.
+        owners: int64 [m], the users.
     """
 
     histories: Histories
     targets: ItemIndexes
     weights: FloatArray
     places: NDArray[np.int64]
+    owners: NDArray[np.int64]
 
     def sample(self, limit: int) -> Validation:
         """Return at most `limit` of the steps, spread over all, as neighbours belong to one user."""
         total = len(self.targets)
         chosen = np.arange(min(total, limit)) * total // min(total, limit)
         weights = self.weights[chosen] if self.weights[chosen].any() else np.ones(len(chosen), np.float32)
-        return Validation(self.histories.take(chosen), self.targets[chosen], weights, self.places[chosen])
+        return Validation(
+            self.histories.take(chosen), self.targets[chosen], weights, self.places[chosen], self.owners[chosen]
+        )
 
     def judge(self, scorer: Scorer, *, queries: FloatArray | None = None) -> tuple[float, float]:
         """Return NDCG@10 and HR@10 of a scorer, by full ranking.
@@ -95,7 +99,8 @@ def hold_out(
     chosen = np.ones(len(places), np.float32)
     if weights is not None and weights[places].any():
         chosen = weights[places]
-    return Validation(histories.before(owners, lengths[owners] - ages), histories.items[places], chosen, places), kept
+    before = histories.before(owners, lengths[owners] - ages)
+    return Validation(before, histories.items[places], chosen, places, owners), kept
 
 
 def _choose_users(

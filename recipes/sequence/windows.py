@@ -6,7 +6,7 @@ so that an item is learnt with little and with much before it. Each shape of a b
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ class Batch(NamedTuple):
         gaps: int32 [B, T], buckets of the time since the step before.
         weights: float32 [B, T], of each item as a target; 0 for padding.
         context: int32 [B, T, columns], codes of each interaction's context.
+        people: int32 [B, k], codes of the columns of each window's user.
     """
 
     items: ItemIndexes
@@ -38,6 +39,26 @@ class Batch(NamedTuple):
     gaps: ItemIndexes
     weights: FloatArray
     context: NDArray[np.int32]
+    people: NDArray[np.int32]
+
+
+class _Windows(NamedTuple):
+    """Windows, one after another.
+
+    Attributes:
+        begins: int64 [n], places of the first steps.
+        lengths: int64 [n].
+        first: bool [n], whether the history begins there.
+        owners: int64 [n], the users.
+    """
+
+    begins: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    first: NDArray[np.bool_]
+    owners: NDArray[np.int64]
+
+    def take(self, chosen: NDArray[Any]) -> _Windows:
+        return _Windows(*(part[chosen] for part in self))
 
 
 def batch_shapes(lengths: NDArray[np.integer], *, longest: int, batch_tokens: int) -> list[tuple[int, int]]:
@@ -66,6 +87,7 @@ def epoch_batches(
     shapes: list[tuple[int, int]],
     random: np.random.Generator,
     context: NDArray[np.int32] | None = None,
+    people: NDArray[np.int32] | None = None,
 ) -> list[Batch]:
     """Cut and pack one epoch.
 
@@ -75,34 +97,34 @@ def epoch_batches(
         shapes: From `batch_shapes`.
         random: Decides the cuts and the order.
         context: int32 [total, columns], codes of each interaction's context; None without columns.
+        people: int32 [users, k], codes of each user's columns; None without columns.
 
     Returns:
         The batches in the order to learn them in.
     """
     if context is None:
         context = np.empty((len(histories.items), 0), np.int32)
-    begins, lengths, first = _windows(histories, longest=shapes[-1][1], random=random)
+    if people is None:
+        people = np.empty((len(histories), 0), np.int32)
+    windows = _windows(histories, longest=shapes[-1][1], random=random)
     batches = []
     waiting = np.empty(0, np.int64)
     shorter = 0
     for rows, places in shapes:
-        fitting = np.flatnonzero((lengths > shorter) & (lengths <= places))
+        fitting = np.flatnonzero((windows.lengths > shorter) & (windows.lengths <= places))
         shorter = places
         waiting = random.permutation(np.concatenate([waiting, fitting]))
         full = len(waiting) if places == shapes[-1][1] else len(waiting) // rows * rows
         for begin in range(0, full, rows):
-            chosen = waiting[begin : begin + rows]
-            windows = begins[chosen], lengths[chosen], first[chosen]
-            batches.append(_pack(histories, weights, context, windows, (rows, places)))
+            packed = windows.take(waiting[begin : begin + rows])
+            batches.append(_pack(histories, weights, (context, people), packed, (rows, places)))
         # What fills no batch of short windows goes with the next longer ones.
         waiting = waiting[full:]
     return [batches[place] for place in random.permutation(len(batches))]
 
 
-def _windows(
-    histories: Histories, *, longest: int, random: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Cut each history; returns where windows begin, how long they are, and whether the history begins there."""
+def _windows(histories: Histories, *, longest: int, random: np.random.Generator) -> _Windows:
+    """Cut each history."""
     totals = histories.lengths()
     phases = random.integers(1, longest + 1, len(totals))
     heads = np.where(totals <= longest, totals, phases)  # length of each history's first window
@@ -113,20 +135,23 @@ def _windows(
     ends = np.minimum(heads[owners] + numbers * longest, totals[owners])
     # A single item in the middle of a history has nothing before it to be learnt from.
     useful = (numbers == 0) | (ends - begins >= 2)
-    return (begins + histories.offsets[owners])[useful], (ends - begins)[useful], (numbers == 0)[useful]
+    return _Windows(begins + histories.offsets[owners], ends - begins, numbers == 0, owners).take(useful)
 
 
 def _pack(
     histories: Histories,
     weights: FloatArray,
-    context: NDArray[np.int32],
-    windows: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]],
+    known: tuple[NDArray[np.int32], NDArray[np.int32]],
+    windows: _Windows,
     shape: tuple[int, int],
 ) -> Batch:
-    begins, lengths, first = windows
+    begins, lengths, first, owners = windows
+    context, people = known
     items, mass = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
     actions, times = np.zeros(shape, np.int32), np.zeros(shape, np.int64)
     codes = np.zeros((*shape, context.shape[1]), np.int32)
+    of_users = np.zeros((shape[0], people.shape[1]), np.int32)
+    of_users[: len(begins)] = people[owners]
     columns = np.arange(shape[1])
     filled = columns < lengths[:, None]
     places = (begins[:, None] + columns)[filled]
@@ -137,4 +162,4 @@ def _pack(
     codes[: len(begins)][filled] = context[places]
     # The start token stands for the beginning of a history: it predicts nothing in the middle of one.
     mass[: len(begins), 0][~first] = 0.0
-    return Batch(items, actions, gap_buckets(times), mass, codes)
+    return Batch(items, actions, gap_buckets(times), mass, codes, of_users)

@@ -151,7 +151,7 @@ def load(folder: Path) -> UserPersonalizationScorer:
         heads=heads,
         blend=saved.blend,
         followers=saved.followers,
-    ).with_context(saved.context)
+    ).with_tables(context=saved.context, people=saved.people)
 
 
 def _forward(block: _Block, hidden: FloatArray) -> FloatArray:

@@ -266,8 +266,9 @@ class Deployment:
             recent.events(), watermark=model.watermark, event_type=wanted.event_type, rules=wanted.event_rules
         )
         steps = known_steps(newer, index_of=model.items.index, actions=model.actions)
-        history = model.continued_history(model.users.index(user_id), History(*steps))
-        query = Query(model.scorer.query(history), model.scorer.adjust(history))
+        user = model.users.index(user_id)
+        history = model.continued_history(user, History(*steps))
+        query = Query(model.query(user, history), model.scorer.adjust(history))
         self.cache.put(user_id, recent.last_offset, query)
         return query
 

@@ -10,14 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from common.artifacts import Artifact, open_artifact
 from common.errors import CorruptArtifact, OperationUnavailable
 from common.storage import Store
 from common.vocabulary import Vocabulary
 from recipes.arrays import map_arrays
 from recipes.exploration import ItemAges
-from recipes.interface import FloatArray, Histories, History, Recipe, Scorer
+from recipes.interface import FloatArray, Histories, History, Recipe, Scorer, Situated
 from recipes.next_best_action.score import NextBestActionScorer
+from recipes.people import PeopleTable
 from recipes.registry import recipe as find_recipe
 from recipes.registry import scorer_loader
 from runtime_service.domain.requests import OPERATIONS
@@ -39,10 +43,11 @@ class Model:
         items: Ids and indexes of the catalogue.
         item_ids: The same ids as a list: each answer reads many of them.
         users: Ids and indexes of the users known at the snapshot.
-        user_vectors: float32 [n_users, d], the query of each user at the snapshot.
+        user_vectors: float32 [n_users, d], the query of each user at the snapshot, with what the user's columns add.
         histories: Of the same users.
         actions: Numbers of the event types that the model knows, as the histories carry them.
         watermark: Offset of the last event that the snapshot contains.
+        user_codes: int32 [n_users, k], the codes of each user's columns; None where the scorer knows none.
         ages: Of the items; None where the recipe explores nothing.
         action_ids: Ids of the actions, where the recipe recommends such.
     """
@@ -57,6 +62,7 @@ class Model:
     histories: Histories
     actions: Mapping[str, int]
     watermark: int
+    user_codes: NDArray[np.int32] | None = None
     ages: ItemAges | None = None
     action_ids: list[str] = field(default_factory=list)
 
@@ -70,6 +76,17 @@ class Model:
         change = self.scorer.adjust(self.histories.of(user))
         scores[change.items] += change.values
         return scores
+
+    def query(self, user: int | None, history: History) -> FloatArray:
+        """Make the vector of a user with a history, with what the user's columns add: float32 [d]."""
+        vector = self.scorer.query(history)
+        people = _people(self.scorer)
+        if user is None or self.user_codes is None or people is None:
+            return vector
+        added = people.of_codes(self.user_codes[user : user + 1], np.array([len(history)]))[0]
+        situated = vector.copy()
+        situated[: len(added)] += added
+        return situated
 
     def continued_history(self, user: int | None, newer: History) -> History:
         """Return what a user did until the snapshot and since, as far as the recipe can make use of it."""
@@ -139,6 +156,7 @@ class ModelLoader:
             ),
             actions={name: number for number, name in enumerate(manifest.event_types, start=1)},
             watermark=manifest.snapshot.event_watermark,
+            user_codes=None if _people(scorer) is None else map_arrays(folder, ("user_codes",))["user_codes"],
             ages=None if recipe.exploration == "none" else ItemAges.load(folder, n_items=len(items)),
             action_ids=actions,
         )
@@ -159,6 +177,10 @@ class ModelLoader:
             os.close(descriptor)
 
 
+def _people(scorer: Scorer) -> PeopleTable | None:
+    return scorer.people if isinstance(scorer, Situated) else None
+
+
 def _check(model: Model, artifact: Artifact) -> None:
     manifest, n_items = artifact.manifest, len(model.items)
     dimensions = model.scorer.item_vectors.shape[1]
@@ -173,6 +195,9 @@ def _check(model: Model, artifact: Artifact) -> None:
         "history_actions.npy": (len(model.histories.actions), total),
         "history_times.npy": (len(model.histories.times), total),
     }
+    codes, people = model.user_codes, _people(model.scorer)
+    if codes is not None:
+        facts["user_codes.npy"] = (codes.shape[:1], (manifest.n_users,))
     if isinstance(model.scorer, NextBestActionScorer):
         facts["actions.*.npy"] = (len(model.action_ids), len(model.scorer.actions))
         facts["action_totals.npy"] = (len(model.scorer.totals), manifest.n_users)
@@ -183,8 +208,14 @@ def _check(model: Model, artifact: Artifact) -> None:
         raise CorruptArtifact("`items.*.npy`: got no items, want at least one to recommend")
     if total and int(model.histories.actions.max()) > len(model.actions):
         raise CorruptArtifact(f"`history_actions.npy`: got types out of range, want 0 to {len(model.actions)}")
-    if total and not 0 <= int(model.histories.items.min()) <= int(model.histories.items.max()) < n_items:
+    if people is not None and codes is not None and codes.size and not _within(codes, len(people.table.meaning)):
+        raise CorruptArtifact(f"`user_codes.npy`: got codes out of range, want 0 to {len(people.table.meaning) - 1}")
+    if total and not _within(model.histories.items, n_items):
         raise CorruptArtifact(f"`history_items.npy`: got indexes out of range, want 0 to {n_items - 1}")
+
+
+def _within(indexes: NDArray[np.int32], count: int) -> bool:
+    return 0 <= int(indexes.min()) <= int(indexes.max()) < count
 
 
 def _warm(model: Model) -> None:

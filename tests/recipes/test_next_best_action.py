@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact, InvalidInput
+from recipes.columns import CategoricalColumn, Columns
 from recipes.evaluation.bootstrap import interval
 from recipes.interface import History, Interactions, TrainingData
 from recipes.next_best_action.config import NextBestActionConfig
@@ -67,6 +68,33 @@ def test_fans_of_some_items_take_the_action_that_fits(model):
     assert lower[0] > 0.7 > 0.3 > lower[1]
     assert upper[1] > 0.7 > 0.3 > upper[0]
     assert 0.15 < lower[2] < 0.55
+
+
+def test_what_users_are_tells_who_takes_what(tmp_path):
+    """Members of the two clubs take different actions, and use the same items."""
+    data = planted()
+    rows = data.items.interactions
+    items = replace(
+        data.items,
+        interactions=replace(rows, item=rows.item % (N_ITEMS // 2)),
+        users=Columns({"CLUB": CategoricalColumn.of_values([[f"club-{user % 2}"] for user in range(USERS)])}),
+    )
+    _, knowing = fitted(replace(data, items=items))
+    _, ignorant = fitted(replace(data, items=replace(items, users=Columns())))
+    nothing = History.of_items([])
+
+    def gap(scorer):
+        first, second = (
+            scorer.propensities(scorer.query(nothing), user=user, now=NOW) for user in (USERS - 2, USERS - 1)
+        )
+        return min(first[0] - second[0], second[1] - first[1])
+
+    assert gap(knowing) > gap(ignorant) + 0.2
+    stranger = knowing.propensities(knowing.query(nothing), user=None, now=NOW)
+    assert (stranger[:3] > 0.05).all()
+    assert (stranger[:3] < 0.95).all()
+    knowing.save(tmp_path)
+    assert gap(load(tmp_path)) == gap(knowing)
 
 
 def test_users_who_were_not_learnt_from_are_predicted(model):
@@ -195,17 +223,23 @@ def events(*rows):
     return ActionEvents.sort(user, action=action, taken=taken.astype(bool), timestamp=days * DAY)
 
 
+def nobody(data):
+    """Return the content of users' columns where there are none."""
+    return np.zeros((data.items.n_users, 0), np.float32)
+
+
 SOME = events((0, 0, 0, 1), (0, 0, 1, 9), (0, 1, 0, 10), (1, 0, 1, 2), (0, 0, 0, 40))
 
 
 def test_only_what_came_before_an_event_is_known_at_it():
-    past = past_of(SOME, n_actions=2)
+    past = past_of(SOME, n_actions=2, people=np.arange(10, dtype=np.float32)[:, None])
     # In the order of time: user 0 sees 0, user 1 takes 0, user 0 takes 0, user 0 leaves 1, user 0 leaves 0.
     assert past.own_others.tolist() == [0, 0, 1, 0, 1]
     assert past.own_taken.tolist() == [0, 0, 0, 0, 1]
     assert past.others.tolist() == [0, 0, 1, 1, 2]
     assert past.taken.tolist() == [0, 0, 0, 1, 1]
     assert past.own_last.tolist() == [-1, -1, DAY, -1, 9 * DAY]
+    assert past.person[:, 0].tolist() == [0, 1, 0, 0, 0]
 
 
 def test_what_users_did_is_summed_up_for_serving():
@@ -224,14 +258,14 @@ def test_a_showing_that_is_taken_within_the_period_counts_as_the_taking_alone(pe
         plain_actions(2),
         SOME,
     )
-    samples = make_samples(data, np.ones((1, 2), np.float32), period_days=period)
+    samples = make_samples(data, np.ones((1, 2), np.float32), nobody(data), period_days=period)
     assert samples.taken.astype(int).tolist() == labels
 
 
 def test_items_used_later_are_not_part_of_the_state():
     rows = Interactions.sort(np.array([0, 0, 1]), item=np.array([0, 1, 1]), timestamp=np.array([0, 5 * DAY, 20 * DAY]))
     data = ActionData(TrainingData(rows, 2, 2), plain_actions(2), SOME)
-    samples = make_samples(data, np.eye(2, dtype=np.float32), period_days=7)
+    samples = make_samples(data, np.eye(2, dtype=np.float32), nobody(data), period_days=7)
     np.testing.assert_allclose(
         samples.rows[:, :3][:3], [[1, 0, np.log(2)], [0, 0, 0], [0.5, 0.5, np.log(3)]], rtol=1e-6
     )

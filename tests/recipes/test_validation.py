@@ -77,7 +77,8 @@ class Next:
 
 def test_a_scorer_is_judged_with_its_adjustments():
     histories = Histories.gather([History.of_items([3])])
-    validation = Validation(histories, np.array([2], np.int32), np.ones(1, np.float32), np.zeros(1, np.int64))
+    first = np.zeros(1, np.int64)
+    validation = Validation(histories, np.array([2], np.int32), np.ones(1, np.float32), first, first)
     assert validation.judge(Next(0.0)) == pytest.approx((1 / np.log2(3), 1.0))
     assert validation.judge(Next(-2.0)) == pytest.approx((1.0, 1.0))
     assert validation.judge(Next(0.0), queries=-np.ones((1, 1), np.float32)) == pytest.approx((1 / np.log2(4), 1.0))

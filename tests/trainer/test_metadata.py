@@ -103,7 +103,7 @@ def order(place):
     def make(**more) -> TrainingOrder:
         snapshot = freeze(place.store, place.tables("INTERACTIONS", "ITEMS", "USERS"))
         return TrainingOrder(
-            store=place.settings.model_dump(), tables=snapshot.tables, recipe="aws-popularity-count",
+            store=place.settings.model_dump(), tables=snapshot.tables, recipe="aws-user-personalization-v2",
             hyperparameters={}, event_type=None, event_value_threshold=None, seed=1, recall_floor=0.98, index_trees=5,
             **more,
         )  # fmt: skip
@@ -117,7 +117,7 @@ def test_metadata_stand_at_the_indexes_of_their_ids(place, order):
     items, users = loaded.data.items, loaded.data.users
     assert items.categorical["GENRES"].rows().tolist() == [0, 0, 40]
     assert items.numeric["YEAR"][[0, 40]].tolist()[0] == 1990
-    assert (len(items.numeric["YEAR"]), len(users.numeric["AGE"])) == (41, 60)
+    assert (len(items.numeric["YEAR"]), len(users.numeric["AGE"])) == (41, 61)
     assert users.numeric["AGE"][loaded.users.index("u001")] == 30
 
 

@@ -16,7 +16,6 @@ from common.errors import InvalidInput
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
-from recipes.columns import Columns
 from recipes.evaluation.metrics import published
 from recipes.interface import FitProgress, Interactions, Scorer
 from recipes.next_best_action.data import ActionData, ActionEvents, Actions
@@ -177,15 +176,14 @@ def _read(store: Store, order: TrainingOrder, dataset_type: str) -> pl.DataFrame
 
 
 def _with_users(loaded: LoadedData, users: Vocabulary) -> LoadedData:
-    """Return the same interactions with users added who have none."""
+    """Return the same interactions and columns with users added who have none."""
     old = users.indexes(loaded.users.ids(range(len(loaded.users))))
     rows = loaded.data.interactions
     moved = Interactions.sort(
         old[rows.user], item=rows.item, timestamp=rows.timestamp, action=rows.action, streamed=rows.streamed
     )
-    return replace(
-        loaded, users=users, data=replace(loaded.data, interactions=moved, n_users=len(users), users=Columns())
-    )
+    told = loaded.data.users.moved(old, n_rows=len(users))
+    return replace(loaded, users=users, data=replace(loaded.data, interactions=moved, n_users=len(users), users=told))
 
 
 def _rules(listed: pl.DataFrame, actions: Vocabulary) -> Actions:

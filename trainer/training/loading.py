@@ -47,7 +47,7 @@ class LoadedData:
     Attributes:
         data: By indexes.
         items: Ids of the items, those without interactions included.
-        users: Ids of the users with interactions.
+        users: Ids of the users with interactions, and of those whose columns are learnt from.
         shown: int64 [n_items], how often each item was in the IMPRESSION of an interaction of whatever type.
         rewards: float64 [n_items], the column of the solution's objective, NaN where there is no value; None without an
             objective.
@@ -81,10 +81,12 @@ def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | Non
     stored = pl.DataFrame(schema=interactions_frame_schema(schema)) if table is None else _read(store, table)
     situation = _context_fields(schema, order, declared)
     rows = _chosen(stored, schema, order, declared, extra=[field.name for field in situation])
-    catalogue, people = _metadata(store, order, "ITEMS"), _metadata(store, order, "USERS")
+    catalogue = _metadata(store, order, "ITEMS")
+    people = _metadata(store, order, "USERS") if declared.uses_users else None
     listed = [catalogue.rows[columns.ITEM_ID]] if catalogue is not None else []
     items = pl.concat([rows[columns.ITEM_ID], *listed]).drop_nulls().unique().sort()
-    users = rows[columns.USER_ID].unique().sort()
+    described = [people.described()] if people is not None else []
+    users = pl.concat([rows[columns.USER_ID], *described]).unique().sort()
     event_types, actions = number_event_types(rows[columns.EVENT_TYPE], known=event_types)
     owners, times = _indexes(rows[columns.USER_ID], users), rows[columns.TIMESTAMP].to_numpy()
     interactions = Interactions.sort(

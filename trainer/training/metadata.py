@@ -78,6 +78,12 @@ class MetadataTable:
             created=seconds,
         )
 
+    def described(self) -> pl.Series:
+        """Return the ids of which a column that may be learnt from says something."""
+        learnt = [field.name for field in self.fields if field.categorical or field.type in _NUMERIC]
+        said = pl.any_horizontal(pl.lit(value=False), *(pl.col(name).is_not_null() for name in learnt))
+        return self.rows.filter(said)[self.key]
+
     def _complete(self, name: str) -> bool:
         values = self.rows[name]
         return len(values) > 0 and len(values) - values.null_count() >= _COMPLETE * len(values)

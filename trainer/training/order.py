@@ -148,7 +148,7 @@ class TrainingResult(_Message):
     Attributes:
         recipe_config_json: Hyperparameters with every default.
         n_items: Of the catalogue.
-        n_users: With a history.
+        n_users: With a history, or with columns that are learnt from.
         event_types: That the model tells apart, as the stored histories number them.
         dimensions: Of the vectors.
         metrics: Under Personalize's keys.

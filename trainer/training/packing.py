@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recipes.arrays import save_arrays
+from recipes.evaluation.ranking import codes_of_users, situated_queries
 from recipes.exploration import ItemAges
 from recipes.interface import Recipe, Scorer
 from trainer.training.loading import LoadedData
@@ -13,8 +14,12 @@ __all__ = ["pack"]
 
 
 def pack(scorer: Scorer, declared: Recipe, loaded: LoadedData, folder: Path) -> None:
-    """Write a model with the histories of its users, and the vectors that it makes of them, into an existing folder."""
+    """Write a model with the histories of its users, and the vectors that it makes of them, into an existing folder.
+
+    Of a model that knows users' columns the vectors contain them, and each user's codes are written too.
+    """
     histories = loaded.data.histories().newest(declared.max_history)
+    people = codes_of_users(scorer, loaded.data.users, n_users=loaded.data.n_users)
     scorer.save(folder)
     if declared.exploration != "none":
         ItemAges.of(loaded.data, loaded.shown).save(folder)
@@ -23,10 +28,11 @@ def pack(scorer: Scorer, declared: Recipe, loaded: LoadedData, folder: Path) -> 
     save_arrays(
         folder,
         {
-            "user_vectors": scorer.queries(histories),
+            "user_vectors": situated_queries(scorer, histories, people=people),
             "history_offsets": histories.offsets,
             "history_items": histories.items,
             "history_actions": histories.actions,
             "history_times": histories.times,
+            **({} if people is None else {"user_codes": people}),
         },
     )

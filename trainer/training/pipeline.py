@@ -16,7 +16,7 @@ from google.protobuf import json_format
 from common.storage import Store, open_store
 from recipes.evaluation.exam import Exam
 from recipes.evaluation.items import describe_items
-from recipes.evaluation.ranking import by_scorer, situated_queries
+from recipes.evaluation.ranking import by_scorer, codes_of_users, situated_queries
 from recipes.evaluation.split import Split, hold_out_lowest
 from recipes.index import IndexCalibration, build_annoy, calibrate
 from recipes.interface import FitProgress, Histories, Scorer
@@ -120,7 +120,10 @@ def _evaluate(
     """Measure the model as it would be served, the baselines, and the model beside its predecessor."""
     exam = Exam(split, describe_items(loaded.data, learnt=split.training))
     situations = first_hidden(loaded.data, split)
-    queries = situated_queries(fitted, split.histories, situations)
+    people = codes_of_users(fitted, loaded.data.users, n_users=loaded.data.n_users)
+    queries = situated_queries(
+        fitted, split.histories, situations, people=None if people is None else people[split.users]
+    )
     scores = by_scorer(fitted, split.histories, queries=queries)
     model = exam.measure(scores)
     baselines = measure_baselines(exam, seed=order.seed)

@@ -20,7 +20,8 @@ from common.storage import Store
 from common.vocabulary import Vocabulary
 from recipes.evaluation.exam import Exam
 from recipes.evaluation.metrics import LIST_LENGTH, UserValues
-from recipes.evaluation.ranking import both_lists, by_scorer, situated_queries
+from recipes.evaluation.ranking import both_lists, by_scorer, codes_of_users, situated_queries
+from recipes.evaluation.split import Split
 from recipes.interface import Histories, ItemIndexes, Scorer, Situated
 from recipes.registry import recipe as find_recipe
 from recipes.registry import scorer_loader
@@ -80,7 +81,7 @@ def measure_predecessor(
         if not manifest.measured_model:
             return PredecessorValues(arn, None, nobody, f"{arn} kept no model to be compared with")
         artifact = open_artifact(store, f"{order.artifact_location}/{manifest.measured_model}", cache=cache)
-        users = exam.measure_lists(*_lists(artifact, exam.split.histories, loaded, situations)).served.users
+        users = exam.measure_lists(*_lists(artifact, exam.split, loaded, situations)).served.users
     except (ResourceNotFound, CorruptArtifact) as error:
         # Its own damage is no reason to have no successor.
         _log.warning("predecessor_unusable", solution_version_arn=arn, reason=error.message)
@@ -90,7 +91,7 @@ def measure_predecessor(
 
 
 def _lists(
-    artifact: Artifact, histories: Histories, loaded: LoadedData, situations: NDArray[np.int32] | None
+    artifact: Artifact, split: Split, loaded: LoadedData, situations: NDArray[np.int32] | None
 ) -> tuple[ItemIndexes, ItemIndexes]:
     """Let the predecessor recommend; its items are named by the new version's indexes, -1 for those that are gone."""
     manifest = artifact.manifest
@@ -98,9 +99,11 @@ def _lists(
     items = Vocabulary.load(artifact.folder, "items")
     if len(items) != len(scorer.item_vectors):
         raise CorruptArtifact(f"`items.*.npy`: got {len(items)} items, want {len(scorer.item_vectors)}")
-    known = _translated(histories, items=items, types=tuple(manifest.event_types), loaded=loaded)
+    known = _translated(split.histories, items=items, types=tuple(manifest.event_types), loaded=loaded)
     codes = _codes(scorer, loaded, situations)
-    scores = by_scorer(scorer, known, queries=situated_queries(scorer, known, codes))
+    people = codes_of_users(scorer, loaded.data.users, n_users=loaded.data.n_users)
+    queries = situated_queries(scorer, known, codes, people=None if people is None else people[split.users])
+    scores = by_scorer(scorer, known, queries=queries)
     both = both_lists(scores, n_items=len(items), histories=known, limit=LIST_LENGTH)
     back = loaded.items.indexes(items.ids(range(len(items))))
     return back[both[0]], back[both[1]]

@@ -13,6 +13,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from recipes.interface import FloatArray, Histories, ItemIndexes
+from recipes.people import gate_buckets
 from recipes.sequence.config import SequenceConfig
 from recipes.sequence.items import ItemSide, embed
 from recipes.sequence.learner.memory import keep_freed_memory
@@ -31,9 +32,10 @@ _LEAST_ROWS, _MOST_ROWS, _MOST_ROWS_SAMPLED = 8, 48, 128
 #: Moments of the gradients; 0.98 forgets old sizes faster than the usual 0.999, as fits here are short.
 _ADAM = optax.scale_by_adam(b2=0.98)
 
-#: Share of targets that are learnt without their context, and what tells its random numbers from the network's.
+#: Share of targets that are learnt without their context, or without their user's columns, and what tells the random
+#: numbers of the two from the network's.
 _WITHOUT = 0.2
-_CONTEXT = 1 << 20
+_CONTEXT, _PEOPLE = 1 << 20, 1 << 21
 
 #: Share of the moving average that each step keeps.
 _AVERAGING = 0.98
@@ -104,6 +106,7 @@ class Learner:
         number: int,
         rates: tuple[float, float] = (1.0, 1.0),
         context: NDArray[np.int32] | None = None,
+        people: NDArray[np.int32] | None = None,
     ) -> tuple[LearnerState, float]:
         """Learn every window once.
 
@@ -114,12 +117,13 @@ class Learner:
             number: Of the epoch; with the seed it decides every random number.
             rates: Shares of the learning rate at the beginning and at the end.
             context: int32 [interactions, columns], codes of each one's context; None without columns.
+            people: int32 [users, k], codes of each one's columns; None without columns.
 
         Returns:
             The new state, and the mean loss of a target.
         """
         random = np.random.default_rng([self._seed, number])
-        batches = epoch_batches(training, weights, shapes=self._shapes, random=random, context=context)
+        batches = epoch_batches(training, weights, shapes=self._shapes, random=random, context=context, people=people)
         mass = sum(float(batch.weights.sum()) for batch in batches)
         scale = np.float32(len(batches) / mass)
         key = jax.random.key(int(random.integers(2**31)))
@@ -168,7 +172,7 @@ def _step(
         items: What is known of items beside their use.
         network: To be learnt.
     """
-    read, actions, gaps, weights, context = (jnp.asarray(part) for part in batch)
+    read, actions, gaps, weights, context, people = (jnp.asarray(part) for part in batch)
     targets, mass = read.reshape(-1), weights.reshape(-1)
     if items is not None:
         mass = mass * (1.0 - items.cold[targets])
@@ -178,7 +182,9 @@ def _step(
         values = embed(learnt, items)
         hidden = network.states(values, steps, key=key)
         if context.shape[-1]:
-            hidden = hidden + _situations(values["context"], context, jax.random.fold_in(key, _CONTEXT))
+            hidden = hidden + _kept(hidden, key, _CONTEXT) * _sums(values["context"], context)
+        if people.shape[-1]:
+            hidden = hidden + _kept(hidden, key, _PEOPLE) * _people(values, people, hidden.shape[1])
         flat = hidden.reshape(-1, hidden.shape[-1])
         vectors, biases = values["item_embeddings"], values["item_biases"]
         if items is not None:
@@ -198,18 +204,24 @@ def _step(
     return LearnerState(parameters, average, adam), value
 
 
-def _situations(vectors: Array, codes: Array, key: Array) -> Array:
-    """Add up the vectors of the targets' context: float32 [B, T, d].
+def _sums(vectors: Array, codes: Array) -> Array:
+    """Add up the vectors of codes, int32 [..., columns], of which 0 adds nothing: float32 [..., d]."""
+    return (vectors[codes] * (codes > 0)[..., None]).sum(axis=-2)
 
-    Some targets are learnt without, because not every request gives its context.
 
-    Args:
-        vectors: float32 [n_codes, d].
-        codes: int32 [B, T, columns]; 0 adds nothing.
-        key: Decides which targets go without.
+def _people(values: Parameters, codes: Array, places: int) -> Array:
+    """Return what the columns of users, int32 [B, k], add to each place of their windows: float32 [B, T, d]."""
+    gates = values["people_gates"][gate_buckets(np.arange(places))]
+    return gates[None, :, None] * _sums(values["people"], codes)[:, None]
+
+
+def _kept(hidden: Array, key: Array, purpose: int) -> Array:
+    """Draw which targets are learnt with what is known of them: 1 or 0, float32 [B, T, 1].
+
+    Not every request gives its context, and not every user is known.
     """
-    known = jnp.where(jax.random.bernoulli(key, _WITHOUT, codes.shape[:2])[..., None], 0, codes)
-    return (vectors[known] * (known > 0)[..., None]).sum(axis=2)
+    without = jax.random.bernoulli(jax.random.fold_in(key, purpose), _WITHOUT, hidden.shape[:2])
+    return jnp.where(without, 0.0, 1.0)[..., None]
 
 
 def choose_shapes(config: SequenceConfig, training: Histories, *, n_items: int) -> list[tuple[int, int]]:
