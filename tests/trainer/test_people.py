@@ -34,7 +34,7 @@ USERS = avro(
 HEADER = "USER_ID,CLUB,AGE,NAME"
 MEMBERS, SHELF, STEPS = 120, 20, 9
 SMALL = {
-    "embedding_size": "16", "layers": "1", "max_length": "8", "learning_rate": "0.01", "epochs": "10",
+    "embedding_size": "16", "layers": "1", "max_length": "8", "learning_rate": "0.03", "epochs": "10",
     "patience": "10", "validation_targets": "60",
 }  # fmt: skip
 RECIPE = "aws-user-personalization-v2"
