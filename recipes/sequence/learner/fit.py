@@ -16,7 +16,6 @@ from recipes.interface import FloatArray, Histories, ItemIndexes
 from recipes.people import gate_buckets
 from recipes.sequence.config import SequenceConfig
 from recipes.sequence.items import ItemSide, embed
-from recipes.sequence.learner.memory import keep_freed_memory
 from recipes.sequence.network import Network, Parameters, full_softmax_loss, sampled_softmax_loss
 from recipes.sequence.windows import Batch, batch_shapes, epoch_batches
 
@@ -81,7 +80,6 @@ class Learner:
         items: ItemSide | None = None,
         seed: int,
     ) -> None:
-        keep_freed_memory()
         self._network = network
         self._config = config
         self._shapes = shapes
