@@ -120,6 +120,7 @@ def test_sigterm_hands_a_training_back(plane, world, environment, tmp_path):
     with trainer(environment, tmp_path) as process:
         version = endless_version(world, tmp_path)
         child = wait_until(lambda: training_process(process), seconds=60)
+        assert child.environ()["MALLOC_MMAP_MAX_"] == "0"  # it keeps the memory that it frees
         assert stop(process) == 0
     assert not child.is_running()
     assert world.resources.versions.describe(version).status == "CREATE IN_PROGRESS"

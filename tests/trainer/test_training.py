@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -399,11 +398,8 @@ def children() -> list[psutil.Process]:
 
 
 def test_a_process_that_is_killed_becomes_a_reason_to_act_on(filled):
-    environments = []
-
     def kill():
         (child,) = wait_until(children)
-        environments.append(child.environ())
         child.send_signal(signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
@@ -412,9 +408,6 @@ def test_a_process_that_is_killed_becomes_a_reason_to_act_on(filled):
         train(filled, "aws-user-personalization-v2", solution_config_json=ENDLESS)
     killer.join()
     assert list((filled.root / "work").iterdir()) == []
-    # Freed memory stays with the process, see `trainer.training.process`; and it has what its parent has.
-    assert environments[0]["MALLOC_MMAP_MAX_"] == "0"
-    assert environments[0]["PATH"] == os.environ["PATH"]
 
 
 def test_a_process_that_crashes_is_told_by_its_signal(filled):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -20,11 +19,6 @@ __all__ = ["run_training"]
 _TAIL_BYTES = 4000
 #: Share of a job that is done when its process is.
 _DONE = 0.97
-#: Settings of glibc by which memory that was freed stays with the process; other C libraries pass them over. Each step
-#: of a fit frees arrays of many megabytes and asks for the like again. By default each goes back to the system, which
-#: then clears the next one page by page: a fifth of all processor time on MovieLens 1M. The settings must stand when a
-#: process begins, before any thread has memory of its own.
-_MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
 _log = get_logger(__name__)
 
 
@@ -51,7 +45,6 @@ def run_training(order: TrainingOrder, folder: Path, watch: Watch) -> TrainingRe
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=_MEMORY | os.environ,
         ) as process,
     ):
         _log.info("training_process_started", process_id=process.pid)
