@@ -1,7 +1,9 @@
 """Channels to other services: token, request id, deadlines and retries on every call.
 
-Deadlines and retry policy are data (`protos/service_config.json`), applied by gRPC itself. A channel is made once
-per process and peer and re-used.
+Deadlines and retry policy are data (`protos/service_config.json`). gRPC itself applies the policy; the deadlines are
+given with every call, because gRPC measures those of a service config from the processor's cycle counter, whose
+frequency it guesses when it is loaded: the guess's error grows with the time since the machine was started (gRPC 1.74
+to 1.85, x86 Linux: 2 s became 0.3 s after 100 minutes). A channel is made once per process and peer and re-used.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import json
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import grpc.aio
@@ -20,21 +22,51 @@ from common.logs import request_id
 from common.rpc.gate import REQUEST_ID_KEY
 from common.settings import TlsFiles
 
-__all__ = ["aio_channel", "channel", "service_config"]
+__all__ = ["aio_channel", "channel", "deadline_seconds"]
 
+_TIMEOUT: Final = "timeout"
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # a page of 10 000 log events is larger than the default of 4 MiB
 
 
 @lru_cache(maxsize=1)
-def service_config() -> str:
-    """Return the deadlines and retry policy of all services, as gRPC's service config."""
-    text = resources.files("protos").joinpath("service_config.json").read_text()
-    return json.dumps(json.loads(text))
+def _config() -> dict[str, Any]:
+    config: dict[str, Any] = json.loads(resources.files("protos").joinpath("service_config.json").read_text())
+    return config
+
+
+@lru_cache(maxsize=1)
+def _retry_policies() -> str:
+    """Return gRPC's service config without the deadlines."""
+    methods = [{key: value for key, value in entry.items() if key != _TIMEOUT} for entry in _config()["methodConfig"]]
+    return json.dumps({**_config(), "methodConfig": methods})
+
+
+@lru_cache(maxsize=1)
+def _deadlines() -> dict[tuple[str, str], float]:
+    return {
+        (name.get("service", ""), name.get("method", "")): float(entry[_TIMEOUT].removesuffix("s"))
+        for entry in _config()["methodConfig"]
+        for name in entry["name"]
+    }
+
+
+@lru_cache(maxsize=1024)
+def deadline_seconds(method: str) -> float:
+    """Return how long a call may take in which the caller names no time.
+
+    The most exact entry of the service config holds: the method's, else the service's, else the one for all.
+
+    Args:
+        method: `/package.Service/Method`.
+    """
+    _, service, name = method.split("/")
+    known = _deadlines()
+    return next(known[key] for key in ((service, name), (service, ""), ("", "")) if key in known)
 
 
 def _options(*, proxy: bool = False) -> list[tuple[str, Any]]:
     return [
-        ("grpc.service_config", service_config()),
+        ("grpc.service_config", _retry_policies()),
         ("grpc.enable_retries", 1),
         ("grpc.enable_http_proxy", int(proxy)),
         ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
@@ -92,6 +124,12 @@ def _source(token: Callable[[], str] | str) -> Callable[[], str]:
     return token
 
 
+def _seconds(details: Any) -> float:
+    # The aio API gives the method as bytes.
+    method = details.method.decode() if isinstance(details.method, bytes) else details.method
+    return deadline_seconds(method) if details.timeout is None else float(details.timeout)
+
+
 def _metadata(old: Any, token: str) -> list[tuple[str, str]]:
     entries = [(key, value) for key, value in (old or ())]
     if token and not any(key == "authorization" for key, _ in entries):
@@ -104,7 +142,7 @@ def _metadata(old: Any, token: str) -> list[tuple[str, str]]:
 class _Details(grpc.ClientCallDetails):
     def __init__(self, old: Any, metadata: list[tuple[str, str]]) -> None:
         self.method = old.method
-        self.timeout = old.timeout
+        self.timeout = _seconds(old)
         self.metadata = tuple(metadata)
         self.credentials = old.credentials
         self.wait_for_ready = old.wait_for_ready
@@ -128,7 +166,7 @@ class _AioMetadata(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type-a
         metadata = grpc.aio.Metadata(*_metadata(client_call_details.metadata, self._token()))
         details = grpc.aio.ClientCallDetails(
             client_call_details.method,
-            client_call_details.timeout,
+            _seconds(client_call_details),
             metadata,
             client_call_details.credentials,
             client_call_details.wait_for_ready,

@@ -1,6 +1,7 @@
 """Real servers and channels: what every service gets from `common.rpc`."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -11,6 +12,7 @@ from common.auth import TokenIssuer
 from common.clock import ManualClock
 from common.errors import InvalidInput, PermissionDenied, ResourceNotFound, TailorbirdError, Unauthenticated, invalid
 from common.rpc import AioRpcServer, CallGate, RpcServer, Service, aio_channel, channel, from_rpc_error
+from common.rpc.channels import deadline_seconds
 from common.testing import make_keys, serving
 from protos.tailorbird.internal.v1 import trackers_pb2, trackers_pb2_grpc
 from protos.tailorbird.internal.v1.trackers_pb2 import ResolveEventTrackerRequest, ResolveEventTrackerResponse
@@ -181,3 +183,46 @@ def test_the_aio_stack_maps_errors_and_roles_alike():
         ("client", "ok"): PermissionDenied,
         ("events", "crash"): TailorbirdError,
     }
+
+
+class Deadlines(trackers_pb2_grpc.TrackerServiceServicer):
+    """Notes between which two times a call is over, by the clock of this machine."""
+
+    def __init__(self):
+        self.ends = []
+
+    def ResolveEventTracker(self, request, context):
+        before, remaining, after = time.monotonic(), context.time_remaining(), time.monotonic()
+        self.ends.append((before + remaining, after + remaining))
+        return ResolveEventTrackerResponse()
+
+
+@pytest.mark.parametrize("given", [None, 3.0])
+def test_a_call_has_the_time_that_the_configuration_or_the_caller_says(given):
+    seen = Deadlines()
+    request = ResolveEventTrackerRequest(tracking_id="t")
+
+    async def ask_aio(target, token):
+        async with aio_channel(target, token=token) as opened:
+            await trackers_pb2_grpc.TrackerServiceStub(opened).ResolveEventTracker(request, timeout=given)
+
+    with serving([service(seen)]) as running:
+        began = time.monotonic()
+        with running.channel("events") as opened:
+            trackers_pb2_grpc.TrackerServiceStub(opened).ResolveEventTracker(request, timeout=given)
+        asyncio.run(ask_aio(running.target, running.keys.token("events")))
+        ended = time.monotonic()
+
+    seconds = given or 10.0
+    rounding = 0.1  # gRPC sends whole milliseconds, and fewer digits of long times
+    assert len(seen.ends) == 2
+    for earliest, latest in seen.ends:
+        assert latest >= began + seconds - rounding
+        assert earliest <= ended + seconds + rounding
+
+
+def test_the_most_exact_entry_says_how_long_a_call_may_take():
+    assert deadline_seconds("/tailorbird.runtime.v1.RuntimeService/GetRecommendations") == 2.0
+    assert deadline_seconds("/tailorbird.internal.v1.JobService/LeaseJob") == 75.0
+    assert deadline_seconds("/tailorbird.internal.v1.JobService/FinishJob") == 10.0
+    assert deadline_seconds("/some.other.Service/Call") == 10.0
