@@ -10,12 +10,13 @@ from typing import Literal
 
 import numpy as np
 
-from recipes.evaluation.bootstrap import difference_interval
+from recipes.evaluation.bootstrap import Resampled, difference_interval
 from recipes.evaluation.metrics import UserValues
 
-__all__ = ["JUDGED_BY", "MIN_DIFFERING", "MIN_USERS", "Difference", "Verdict", "differences", "judge"]
+__all__ = ["JUDGED_BY", "MIN_DIFFERING", "MIN_USERS", "Difference", "Pair", "Verdict", "differences", "judge"]
 
-#: The metric that decides. Personalize's own NDCG cannot: it falls when a list gains a further hit far down.
+#: The metric of lists of items that decides. Personalize's own NDCG cannot: it falls when a list gains a further hit
+#: far down.
 JUDGED_BY = "standard_normalized_discounted_cumulative_gain_at_25"
 #: Fewer users say nothing: intervals of so few are too narrow.
 MIN_USERS = 30
@@ -24,6 +25,30 @@ MIN_USERS = 30
 MIN_DIFFERING = 10
 
 Verdict = Literal["BETTER", "WORSE", "UNDECIDED"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What a model and the one before earned of the same users, whom neither has learnt from.
+
+    Attributes:
+        new: Of the new model.
+        predecessor: Of the one before.
+        judged_by: The metric that decides, one of both's names.
+        differing: Users whose gain differs in it.
+    """
+
+    new: Resampled
+    predecessor: Resampled
+    judged_by: str
+    differing: int
+
+    @classmethod
+    def of_users(cls, new: UserValues, predecessor: UserValues, *, judged_by: str = JUDGED_BY) -> Pair:
+        """Pair what is told user by user."""
+        place = new.names.index(judged_by)
+        differing = new.gains[:, place] != predecessor.gains[:, place]
+        return cls(new, predecessor, judged_by, int(differing.sum()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +70,23 @@ class Difference:
     high: float
 
 
-def differences(new: UserValues, predecessor: UserValues, *, seed: int) -> tuple[Difference, ...]:
+def differences(pair: Pair, *, seed: int) -> tuple[Difference, ...]:
     """Compare all metrics that users count in.
 
     Args:
-        new: Of the new model.
-        predecessor: Of the one before, on the same users.
+        pair: Of models.
         seed: Of the draws.
     """
-    ends = difference_interval(new, predecessor, seed=seed)
-    columns = zip(new.names, new.values().tolist(), predecessor.values().tolist(), *ends.tolist(), strict=True)
+    ends = difference_interval(pair.new, pair.predecessor, seed=seed)
+    values = (each.values().tolist() for each in (pair.new, pair.predecessor))
+    columns = zip(pair.new.names, *values, *ends.tolist(), strict=True)
     return tuple(Difference(*column) for column in columns if not np.isnan(column[1:]).any())
 
 
-def judge(new: UserValues, predecessor: UserValues, found: tuple[Difference, ...]) -> Verdict:
+def judge(pair: Pair, found: tuple[Difference, ...]) -> Verdict:
     """Say whether the difference of the deciding metric is significant at 5 %, two-sided."""
-    place = new.names.index(JUDGED_BY)
-    differing = int((new.gains[:, place] != predecessor.gains[:, place]).sum())
-    decided = next((item for item in found if item.name == JUDGED_BY), None)
-    if decided is None or len(new) < MIN_USERS or differing < MIN_DIFFERING:
+    decided = next((item for item in found if item.name == pair.judged_by), None)
+    if decided is None or len(pair.new) < MIN_USERS or pair.differing < MIN_DIFFERING:
         return "UNDECIDED"
     if decided.low > 0.0:
         return "BETTER"

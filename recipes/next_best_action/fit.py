@@ -82,11 +82,15 @@ class NextBestActionFitter:
         samples, trained = self._samples(data)
         return self._finish(data, samples, trained)
 
+    @property
+    def period_days(self) -> int:
+        """The optimization period."""
+        return self._config.action_optimization_period
+
     def samples(self, data: ActionData) -> Samples:
         """Return the samples of data, as the fitted model sees them."""
         assert self._vectors is not None, "`fit` comes first"
-        period = self._config.action_optimization_period
-        return make_samples(data, self._vectors, self._content(data), period_days=period)
+        return make_samples(data, self._vectors, self._content(data), period_days=self.period_days)
 
     def _content(self, data: ActionData) -> FloatArray:
         """Return the content of the users' columns: float32 [n_users, c]."""

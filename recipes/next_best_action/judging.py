@@ -8,10 +8,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.evaluation.comparison import Pair
 from recipes.next_best_action.samples import Samples
 
-__all__ = ["Judged", "TakenValues", "judge"]
+__all__ = ["Judged", "TakenValues", "compare", "judge"]
 
+#: Decides which of two versions is better: unlike the others it does not depend on where the propensities lie.
+_JUDGED_BY: Final = "auc"
 #: An action counts as recommended from this propensity on.
 _RECOMMENDED: Final = 0.5
 #: Events of drawn users worked on at once: they fit into the cache.
@@ -50,6 +53,22 @@ def judge(scores: NDArray[np.float64], asked: Samples, *, trained: NDArray[np.bo
     kept = told[asked.action]
     coverage = float(trained.mean()) if n_actions else 0.0
     return Judged(coverage, TakenValues(scores[kept], asked.taken[kept], asked.action[kept], asked.user[kept]))
+
+
+def compare(
+    scores: NDArray[np.float64], predecessor: NDArray[np.float64], asked: Samples, *, trained: NDArray[np.bool_]
+) -> Pair:
+    """Pair what two models' propensities of the same events earn.
+
+    Args:
+        scores: float64 [n], of the new model.
+        predecessor: float64 [n], of the one before.
+        asked: The n events.
+        trained: bool [n_actions], the actions that either has learnt.
+    """
+    new, old = (judge(each, asked, trained=trained).users for each in (scores, predecessor))
+    differing = np.unique(asked.user[scores != predecessor])
+    return Pair(new, old, _JUDGED_BY, len(differing))
 
 
 class TakenValues:

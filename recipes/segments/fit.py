@@ -21,6 +21,7 @@ from recipes.segments.config import SegmentsConfig
 from recipes.segments.factors import Factors, Pairs, factorise, solve
 from recipes.segments.judging import (
     Question,
+    Ranker,
     SegmentSplit,
     ask_for_attributes,
     ask_for_items,
@@ -41,8 +42,6 @@ _EXTENSION_SWEEPS: Final = 2
 #: Scores worked out for the choice of one setting at most, and questions at least.
 _DECIDING_SCORES: Final = 2_000_000
 _DECIDING_QUESTIONS: Final = 50
-
-Ranker = Callable[[Question], FloatArray]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import invalid
+from recipes.evaluation.comparison import Pair
 from recipes.evaluation.exam import Measurement
 from recipes.evaluation.metrics import UserValues
 from recipes.interface import FloatArray, Histories, ItemIndexes, TrainingData
@@ -21,10 +22,15 @@ from recipes.segments.attributes import Attributes
 from recipes.segments.factors import Pairs
 from recipes.selection import best
 
-__all__ = ["Question", "SegmentSplit", "ask_for_attributes", "ask_for_items", "hold_out_newest", "judge", "sample"]
+__all__ = [
+    "JUDGED_BY", "Question", "Ranker", "SegmentSplit", "ask_for_attributes", "ask_for_items", "compare",
+    "hold_out_newest", "judge", "sample",
+]  # fmt: skip
 
+#: Decides which of two versions is better. Hits are made with few popular items.
+JUDGED_BY: Final = "recall_at_1_percent"
+_METRICS: Final = ("hits_at_1_percent", JUDGED_BY)
 _SHARE: Final = 0.2
-_METRICS: Final = ("hits_at_1_percent", "recall_at_1_percent")
 
 
 class Question(NamedTuple):
@@ -37,6 +43,10 @@ class Question(NamedTuple):
 
     items: ItemIndexes
     users: NDArray[np.int32]
+
+
+#: Scores all users for a question: float32 [n_users], -inf for those that are left out.
+Ranker = Callable[[Question], FloatArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +108,7 @@ def sample(questions: Sequence[Question], limit: int, *, seed: int) -> list[Ques
     return [questions[place] for place in chosen]
 
 
-def judge(questions: Sequence[Question], scores: Callable[[Question], FloatArray], *, n_users: int) -> Measurement:
+def judge(questions: Sequence[Question], scores: Ranker, *, n_users: int) -> Measurement:
     """Measure a way to score users.
 
     Both metrics are means over the questions. They are told user by user, so that users can be drawn anew: a user earns
@@ -108,23 +118,49 @@ def judge(questions: Sequence[Question], scores: Callable[[Question], FloatArray
 
     Args:
         questions: At least one.
-        scores: Scores all users for a question: float32 [n_users], -inf for those that are left out.
+        scores: The way.
         n_users: Of the data.
 
     Returns:
         `coverage`, and of the users in any segment `hits_at_1_percent` and `recall_at_1_percent`.
     """
+    earned = _earned(questions, scores, left_out=np.zeros(n_users, bool))
+    listed = earned.weights[:, 0] > 0
+    if not listed.any():
+        return Measurement(0.0, UserValues(_METRICS, earned.gains, np.ones_like(earned.weights)))
+    return Measurement(float(listed.mean()), earned.where(listed))
+
+
+def compare(questions: Sequence[Question], scores: Ranker, predecessor: Ranker, *, left_out: NDArray[np.bool_]) -> Pair:
+    """Pair what two ways to score users earn, of the users in any segment of either.
+
+    Args:
+        questions: At least one.
+        scores: Of the new model.
+        predecessor: Of the one before.
+        left_out: bool [n_users], users who are neither listed nor looked for.
+    """
+    new, old = (_earned(questions, each, left_out=left_out) for each in (scores, predecessor))
+    listed = (new.weights[:, 0] > 0) | (old.weights[:, 0] > 0)
+    return Pair.of_users(new.where(listed), old.where(listed), judged_by=JUDGED_BY)
+
+
+def _earned(questions: Sequence[Question], scores: Ranker, *, left_out: NDArray[np.bool_]) -> UserValues:
+    """Measure all users; those in no segment weigh nothing. A question without anybody to look for does not count."""
+    n_users, asked = len(left_out), 0
     size = max(1, round(n_users / 100))
     gains, weights = np.zeros((n_users, len(_METRICS))), np.zeros((n_users, len(_METRICS)))
     for question in questions:
-        of_users = scores(question)
+        right = question.users[~left_out[question.users]]
+        if not len(right):
+            continue
+        asked += 1
+        of_users = np.where(left_out, -np.inf, scores(question))
         chosen = best(of_users, size)
         chosen = chosen[np.isfinite(of_users[chosen])]
-        worth = np.array([1.0, 1.0 / len(question.users)])
-        gains[chosen] += np.isin(chosen, question.users)[:, None] * worth
+        worth = np.array([1.0, 1.0 / len(right)])
+        gains[chosen] += np.isin(chosen, right)[:, None] * worth
         weights[chosen] += worth
-    listed = weights[:, 0] > 0
-    if not listed.any():
-        return Measurement(0.0, UserValues(_METRICS, gains, np.ones_like(weights)))
-    weights *= len(questions) / weights.sum(axis=0)
-    return Measurement(float(listed.mean()), UserValues(_METRICS, gains[listed], weights[listed]))
+    if weights.any():
+        weights *= asked / weights.sum(axis=0)
+    return UserValues(_METRICS, gains, weights)

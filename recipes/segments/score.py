@@ -20,7 +20,10 @@ from recipes.interface import FloatArray, ItemIndexes, Offsets, Timestamps
 from recipes.segments.attributes import Attributes
 from recipes.selection import best
 
-__all__ = ["AttributeSegments", "ItemSegments", "SegmentScorer", "Weights", "load_attribute_segments", "load_segments"]
+__all__ = [
+    "AttributeSegments", "ItemSegments", "SegmentScorer", "Weights", "load_attribute_segments", "load_segments",
+    "open_scorer",
+]  # fmt: skip
 
 _ARRAYS: Final = (
     "user_factors", "item_factors", "activity", "user_times", "item_times", "known_offsets", "known_users",
@@ -234,7 +237,7 @@ def load_segments(folder: Path) -> ItemSegments:
     Raises:
         CorruptArtifact: A file is missing, cannot be read or does not fit the others.
     """
-    scorer, items, users = _load(folder)
+    scorer, items, users = open_scorer(folder)
     return ItemSegments(scorer, items=items, users=users)
 
 
@@ -244,11 +247,12 @@ def load_attribute_segments(folder: Path) -> AttributeSegments:
     Raises:
         CorruptArtifact: A file is missing, cannot be read or does not fit the others.
     """
-    scorer, _, users = _load(folder)
+    scorer, _, users = open_scorer(folder)
     return AttributeSegments(scorer, attributes=Attributes.load(folder, n_items=scorer.n_items), users=users)
 
 
-def _load(folder: Path) -> tuple[SegmentScorer, Vocabulary, Vocabulary]:
+def open_scorer(folder: Path) -> tuple[SegmentScorer, Vocabulary, Vocabulary]:
+    """Open a saved scorer with the ids of its items and users; the error of `load_segments`."""
     scorer = SegmentScorer.load(folder)
     items, users = Vocabulary.load(folder, "items"), Vocabulary.load(folder, "users")
     if (len(items), len(users)) != (scorer.n_items, scorer.n_users):

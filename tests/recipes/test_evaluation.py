@@ -7,7 +7,7 @@ import pytest
 
 from recipes.columns import Columns
 from recipes.evaluation.bootstrap import difference_interval, interval
-from recipes.evaluation.comparison import JUDGED_BY, MIN_USERS, differences, judge
+from recipes.evaluation.comparison import JUDGED_BY, MIN_USERS, Pair, differences, judge
 from recipes.evaluation.exam import Exam
 from recipes.evaluation.items import ItemFacts, describe_items, new_items, popularity_strata
 from recipes.evaluation.metrics import UserValues, find_hits, further_values, personalize_values
@@ -198,7 +198,8 @@ def sparse_gains(random, n, chance):
 def test_a_planted_difference_is_found(new, old, expected):
     random = np.random.default_rng(6)
     first, second = (one_metric(sparse_gains(random, 150, chance)) for chance in (new, old))
-    assert judge(first, second, differences(first, second, seed=1)) == expected
+    pair = Pair.of_users(first, second)
+    assert judge(pair, differences(pair, seed=1)) == expected
 
 
 def test_noise_is_rarely_taken_for_a_difference():
@@ -206,25 +207,27 @@ def test_noise_is_rarely_taken_for_a_difference():
     found = 0
     for seed in range(300):
         first, second = (one_metric(sparse_gains(random, 100, 0.3)) for _ in range(2))
-        found += judge(first, second, differences(first, second, seed=seed)) != "UNDECIDED"
+        pair = Pair.of_users(first, second)
+        found += judge(pair, differences(pair, seed=seed)) != "UNDECIDED"
     assert found <= 27  # 15 expected, standard deviation 4
 
 
 def test_a_model_is_no_better_than_itself():
     gains = one_metric(sparse_gains(np.random.default_rng(8), 100, 0.5))
-    (found,) = differences(gains, gains, seed=1)
+    pair = Pair.of_users(gains, gains)
+    (found,) = differences(pair, seed=1)
     assert (found.low, found.high) == (0.0, 0.0)
-    assert judge(gains, gains, (found,)) == "UNDECIDED"
+    assert judge(pair, (found,)) == "UNDECIDED"
 
 
 @pytest.mark.parametrize(("users", "differing"), [(MIN_USERS - 1, MIN_USERS - 1), (1000, 9)])
 def test_too_few_users_decide_nothing(users, differing):
     worse = np.ones(users)
     worse[:differing] = 0.0
-    new, old = one_metric(worse), one_metric(np.ones(users))
-    found = differences(new, old, seed=1)
+    pair = Pair.of_users(one_metric(worse), one_metric(np.ones(users)))
+    found = differences(pair, seed=1)
     assert found[0].high < 0.0
-    assert judge(new, old, found) == "UNDECIDED"
+    assert judge(pair, found) == "UNDECIDED"
 
 
 def _columns(values):

@@ -170,15 +170,6 @@ def test_segments_are_told_with_intervals_beside_the_most_active_users(filled):
     assert not found.HasField("comparison")
 
 
-def test_segments_of_a_second_version_are_not_compared(filled):
-    found = version(
-        filled, 2, "aws-item-affinity", solution_config_json=SMALL_SEGMENTS, predecessor=after(1)
-    ).comparison
-
-    assert (found.solution_version_arn, found.verdict) == ("arn:v1", evaluation_pb2.VERDICT_NOT_COMPARED)
-    assert found.reason == "versions of this recipe are measured, but not compared"
-
-
 def test_a_predecessor_that_kept_no_model_cannot_be_compared(filled):
     version(filled, 1, "aws-sims")
     manifest = json.loads(filled.store.get("artifacts/v1/manifest.json"))

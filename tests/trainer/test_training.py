@@ -38,14 +38,13 @@ WEIGHED_KEYS = {f"normalized_discounted_cumulative_gain_with_event_weights_at_{c
 
 
 def train(
-    place: Place, recipe: str = "aws-popularity-count", *, watch=None, location: str = "artifacts/films-1", **more: str
+    place: Place, recipe: str = "aws-popularity-count", *, watch=None, location: str = "artifacts/films-1", **more
 ):
     payload = jobs_pb2.SolutionVersionTrainingPayload(
         solution_version_arn="arn:aws:personalize:eu-west-1:123456789012:solution/films/1",
         artifact_location=location,
         recipe=recipe,
-        tables=place.tables("INTERACTIONS", "ITEMS", "USERS"),
-        **{"training_mode": "FULL", **more},
+        **{"tables": place.tables("INTERACTIONS", "ITEMS", "USERS"), "training_mode": "FULL", **more},
     )
     return place.training_room().do(payload, watch or Unwatched())
 

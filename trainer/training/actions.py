@@ -12,21 +12,28 @@ from google.protobuf import json_format
 from numpy.typing import NDArray
 
 from common import columns
+from common.artifacts import Artifact
 from common.errors import InvalidInput
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
+from protos.tailorbird.storage.v1 import evaluation_pb2
+from recipes.evaluation.comparison import Pair
 from recipes.evaluation.metrics import published
 from recipes.interface import FitProgress, Interactions, Scorer
 from recipes.next_best_action.data import ActionData, ActionEvents, Actions
 from recipes.next_best_action.judging import Judged, judge
+from recipes.next_best_action.judging import compare as compare_propensities
+from recipes.next_best_action.samples import Samples
 from recipes.next_best_action.score import NextBestActionScorer
 from recipes.registry import fitter as find_fitter
 from recipes.registry import recipe as find_recipe
+from trainer.training.comparing import compare
 from trainer.training.loading import LoadedData
 from trainer.training.measuring import evaluation_of
-from trainer.training.order import TrainingOrder, TrainingResult
+from trainer.training.order import ARTIFACT, MEASURED_MODEL, PREDECESSOR, TrainingOrder, TrainingResult
 from trainer.training.packing import pack
+from trainer.training.predecessor import predecessor_propensities
 from trainer.training.stages import EXTEND, FIT, Part, Stages
 
 __all__ = ["LoadedActions", "load_actions", "train_actions"]
@@ -89,15 +96,15 @@ def load_actions(store: Store, order: TrainingOrder, loaded: LoadedData) -> Load
 
 
 def train_actions(
-    order: TrainingOrder, loaded: LoadedData, artifact: Path, *, store: Store, stages: Stages, progress: FitProgress
+    order: TrainingOrder, loaded: LoadedData, folder: Path, *, store: Store, stages: Stages, progress: FitProgress
 ) -> TrainingResult:
     """Fit, measure, fit on, and write the artifact's files.
 
     Args:
         order: What to do.
         loaded: The interactions with items.
-        artifact: Folder to make.
-        store: Has the other tables.
+        folder: Of the training.
+        store: Has the other tables, and the predecessor.
         stages: Has timed the loading.
         progress: Hears how it goes on.
 
@@ -117,16 +124,15 @@ def train_actions(
         fitted: NextBestActionScorer = model.fit(read.data.of_users(~tested))
     progress(fraction=FIT[1], stage="evaluating", metrics=model.report)
     with stages.stage("evaluate"):
-        measured, baseline = _measure(model, fitted, read.data, tested)
-        baselines = {"base-rates": baseline}
-        told = evaluation_of(
-            measured, baselines, test_users=int(tested.sum()), predecessor=order.predecessor, seed=order.seed
-        )
+        measured, baselines, told = _evaluate(model, fitted, read, tested, order=order, store=store, folder=folder)
+        if tested.any():
+            _save(fitted, read, folder / MEASURED_MODEL)
     part.span = EXTEND
     with stages.stage("extend"):
         scorer: NextBestActionScorer = model.extend(read.data)
     progress(fraction=EXTEND[1], stage="packing", metrics={})
     with stages.stage("pack"):
+        artifact = folder / ARTIFACT
         artifact.mkdir()
         pack(cast("Scorer", scorer), declared, read.loaded, artifact)
         read.actions.save(artifact, "actions")
@@ -139,6 +145,7 @@ def train_actions(
         metrics=published(measured.named()),
         baselines={name: published(of.named()) for name, of in baselines.items()},
         evaluation=json_format.MessageToDict(told, preserving_proto_field_name=True),
+        highest_test_key=int(read.loaded.users.keys()[tested].max()) if tested.any() else None,
         chosen_index="exact",
         measurements=(),
         stage_seconds=stages.seconds,
@@ -155,17 +162,52 @@ def _test_users(read: LoadedActions) -> NDArray[np.bool_]:
     return tested
 
 
-def _measure(
-    model: Any, fitted: NextBestActionScorer, data: ActionData, tested: NDArray[np.bool_]
-) -> tuple[Judged, Judged]:
-    """Measure the model, and the share of takers of each action as a propensity for everybody."""
-    samples = model.samples(data)
-    known, asked = samples.where(~tested[samples.user]), samples.where(tested[samples.user])
-    shares = fitted.shares(asked.rows, asked.action)
-    n_actions = len(data.actions)
+def _evaluate(
+    model: Any,
+    fitted: NextBestActionScorer,
+    read: LoadedActions,
+    tested: NDArray[np.bool_],
+    *,
+    order: TrainingOrder,
+    store: Store,
+    folder: Path,
+) -> tuple[Judged, dict[str, Judged], evaluation_pb2.Evaluation]:
+    """Measure the model, the base rates as propensities for everybody, and the model beside its predecessor."""
+    samples = model.samples(read.data)
+    of_tested = tested[samples.user]
+    asked, shares = samples.where(of_tested), fitted.shares(samples.rows[of_tested], samples.action[of_tested])
+    measured = judge(shares, asked, trained=fitted.trained)
+    rates = _base_rates(samples.where(~of_tested), n_actions=len(read.actions))
+    baselines = {"base-rates": judge(rates[asked.action], asked, trained=fitted.trained)}
+
+    def beside(before: Artifact) -> Pair:
+        theirs, learnt = predecessor_propensities(
+            before, read.data, actions=read.actions, loaded=read.loaded, period_days=model.period_days
+        )
+        fair = read.loaded.users.keys()[asked.user] <= np.uint64(before.manifest.highest_test_key)
+        return compare_propensities(
+            shares[fair], theirs[of_tested][fair], asked.where(fair), trained=fitted.trained | learnt
+        )
+
+    compared = compare(store, order.predecessor, beside, cache=folder / PREDECESSOR, seed=order.seed)
+    told = evaluation_of(measured, baselines, test_users=int(tested.sum()), comparison=compared, seed=order.seed)
+    return measured, baselines, told
+
+
+def _base_rates(known: Samples, *, n_actions: int) -> NDArray[np.float64]:
+    """Return the share of takers of each action, as a propensity for everybody: float64 [n_actions]."""
     times, takes = (np.bincount(of, minlength=n_actions) for of in (known.action, known.action[known.taken]))
-    rates = takes / np.maximum(times, 1)
-    return judge(shares, asked, trained=fitted.trained), judge(rates[asked.action], asked, trained=fitted.trained)
+    rates: NDArray[np.float64] = takes / np.maximum(times, 1)
+    return rates
+
+
+def _save(fitted: NextBestActionScorer, read: LoadedActions, folder: Path) -> None:
+    """Write the model as it was measured."""
+    folder.mkdir()
+    fitted.save(folder)
+    read.actions.save(folder, "actions")
+    read.loaded.items.save(folder, "items")
+    read.loaded.users.save(folder, "users")
 
 
 def _read(store: Store, order: TrainingOrder, dataset_type: str) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Everything that is measured of a fitted model, of the baselines that it has to beat, and beside its predecessor."""
+"""Everything that is measured of a fitted model and of the baselines that it has to beat."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from protos.tailorbird.storage.v1 import evaluation_pb2
 from recipes.evaluation.bootstrap import CONFIDENCE, SAMPLES, Resampled, interval
-from recipes.evaluation.comparison import JUDGED_BY, MIN_USERS, differences, judge
 from recipes.evaluation.exam import Exam, Measured
-from recipes.evaluation.metrics import UserValues, published
+from recipes.evaluation.metrics import published
 from recipes.evaluation.ranking import CatalogueScores, by_scorer, top_items
 from recipes.evaluation.split import Split
 from recipes.interface import Recipe
@@ -21,13 +20,10 @@ from recipes.objective import average_rewards
 from recipes.popularity.config import PopularityConfig
 from recipes.popularity.fit import PopularityFitter
 from recipes.rules import SequenceRules
-from trainer.training.order import PredecessorOrder
-from trainer.training.predecessor import PredecessorValues
 
 __all__ = [
     "Earned",
     "add_fit_metrics",
-    "comparison",
     "evaluation",
     "evaluation_of",
     "measure_baselines",
@@ -37,11 +33,6 @@ __all__ = [
 
 #: Recommendations among which the most rewarding are looked for: as many as one request can ask for.
 _LONG_LIST = 500
-_VERDICTS = {
-    "BETTER": (evaluation_pb2.VERDICT_BETTER, "significantly better"),
-    "WORSE": (evaluation_pb2.VERDICT_WORSE, "significantly worse"),
-    "UNDECIDED": (evaluation_pb2.VERDICT_UNDECIDED, "not significantly different"),
-}
 
 
 class Earned(Protocol):
@@ -101,13 +92,21 @@ def add_fit_metrics(
     baselines["popularity"].update(published({name: report[f"popularity_{name}"] for name in declared.fit_metrics}))
 
 
-def evaluation(exam: Exam, model: Measured, baselines: dict[str, Measured], *, seed: int) -> evaluation_pb2.Evaluation:
+def evaluation(
+    exam: Exam,
+    model: Measured,
+    baselines: dict[str, Measured],
+    *,
+    comparison: evaluation_pb2.Comparison | None,
+    seed: int,
+) -> evaluation_pb2.Evaluation:
     """Put together what was measured, with intervals.
 
     Args:
         exam: By which.
         model: What the model earned.
         baselines: What the baselines earned, by name.
+        comparison: With the version before; None for a first one.
         seed: Of the draws of users.
     """
     relevant = exam.split.relevant
@@ -120,6 +119,7 @@ def evaluation(exam: Exam, model: Measured, baselines: dict[str, Measured], *, s
         confidence=CONFIDENCE,
         model=_model("model", model, seed=seed),
         baselines=[_model(name, measured, seed=seed) for name, measured in baselines.items()],
+        comparison=comparison,
     )
 
 
@@ -128,19 +128,19 @@ def evaluation_of(
     baselines: Mapping[str, Earned],
     *,
     test_users: int,
-    predecessor: PredecessorOrder | None,
+    comparison: evaluation_pb2.Comparison | None,
     seed: int,
 ) -> evaluation_pb2.Evaluation:
-    """Put together what was measured by metrics that no list of items has; versions are not compared by them.
+    """Put together what was measured by metrics that no list of items has.
 
     Args:
         model: What the model earned.
         baselines: What the baselines earned, by name.
         test_users: Users of whom something was hidden.
-        predecessor: Of the version.
+        comparison: With the version before; None for a first one.
         seed: Of the draws of users.
     """
-    told = evaluation_pb2.Evaluation(
+    return evaluation_pb2.Evaluation(
         test_users=test_users,
         bootstrap_samples=SAMPLES,
         confidence=CONFIDENCE,
@@ -149,55 +149,8 @@ def evaluation_of(
             evaluation_pb2.ModelEvaluation(name=name, metrics=_metrics(earned, seed=seed))
             for name, earned in baselines.items()
         ],
+        comparison=comparison,
     )
-    if predecessor is not None:
-        told.comparison.solution_version_arn = predecessor.solution_version_arn
-        told.comparison.verdict = evaluation_pb2.VERDICT_NOT_COMPARED
-        told.comparison.reason = "versions of this recipe are measured, but not compared"
-    return told
-
-
-def comparison(model: UserValues, predecessor: PredecessorValues, *, seed: int) -> evaluation_pb2.Comparison:
-    """Compare the model with its predecessor.
-
-    Args:
-        model: What the model earned, of all test users.
-        predecessor: What its predecessor earned of them, or why that cannot be said.
-        seed: Of the draws of users.
-    """
-    compared = evaluation_pb2.Comparison(
-        solution_version_arn=predecessor.solution_version_arn,
-        verdict=evaluation_pb2.VERDICT_NOT_COMPARED,
-        judged_by=JUDGED_BY,
-        users=0,
-        reason=predecessor.reason,
-    )
-    if predecessor.users is None:
-        return compared
-    own, others = model.where(predecessor.held_out), predecessor.users.where(predecessor.held_out)
-    compared.users = len(own)
-    if not len(own):
-        compared.reason = f"{predecessor.solution_version_arn} was trained on all of the test users"
-        return compared
-    found = differences(own, others, seed=seed)
-    compared.verdict, words = _VERDICTS[judge(own, others, found)]
-    for item in found:
-        compared.differences.add(
-            name=item.name, value=item.value, predecessor=item.predecessor, low=item.low, high=item.high
-        )
-    decided = next((item for item in found if item.name == JUDGED_BY), None)
-    assert decided is not None, "every test user has something to find"
-    compared.reason = (
-        f"{words} than {predecessor.solution_version_arn}"
-        if compared.verdict != evaluation_pb2.VERDICT_UNDECIDED
-        else f"{words} from {predecessor.solution_version_arn}"
-    ) + (
-        f": {JUDGED_BY} {decided.value:.4f} instead of {decided.predecessor:.4f}, 95 % interval of the difference "
-        f"{decided.low:+.4f} to {decided.high:+.4f}, on {len(own)} users"
-    )
-    if len(own) < MIN_USERS:
-        compared.reason += f"; fewer than {MIN_USERS} users decide nothing"
-    return compared
 
 
 def _model(name: str, measured: Measured, *, seed: int) -> evaluation_pb2.ModelEvaluation:

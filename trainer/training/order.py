@@ -16,14 +16,16 @@ from common.settings import StoreSettings
 from trainer.domain.configuration import EventParameters, Objective
 
 __all__ = [
-    "ARTIFACT", "MEASURED_MODEL", "REFUSED", "FrozenTable", "Measurement", "PredecessorOrder", "TrainingOptions",
-    "TrainingOrder", "TrainingResult",
+    "ARTIFACT", "MEASURED_MODEL", "PREDECESSOR", "REFUSED", "FrozenTable", "Measurement", "PredecessorOrder",
+    "TrainingOptions", "TrainingOrder", "TrainingResult",
 ]  # fmt: skip
 
 #: Folder of the artifact's files, below that of the order.
 ARTIFACT = "artifact"
 #: Folder of the model as it was measured, beside that.
 MEASURED_MODEL = "measured-model"
+#: Folder of the predecessor's files, where the store is not local.
+PREDECESSOR = "predecessor"
 #: Exit status of a process whose last line says why there is no model.
 REFUSED = 3
 _RESULT = "result.json"
@@ -155,7 +157,7 @@ class TrainingResult(_Message):
         baselines: The same metrics by name of the baseline.
         evaluation: Everything that was measured, as the JSON of the contract's `Evaluation`; None where nothing was.
         highest_test_key: Highest key among the test users, see `recipes.evaluation.split.hold_out_lowest`; None where
-            no model was kept as it was measured.
+            no users were held out.
         chosen_index: `exact` or `annoy`.
         measurements: Of the index.
         stage_seconds: By name of the stage.

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from google.protobuf import json_format
 
+from common.artifacts import Artifact
 from common.storage import Store, open_store
+from recipes.evaluation.comparison import Pair
 from recipes.evaluation.exam import Exam
 from recipes.evaluation.items import describe_items
 from recipes.evaluation.ranking import by_scorer, codes_of_users, situated_queries
@@ -24,17 +26,17 @@ from recipes.registry import fitter as find_fitter
 from recipes.registry import recipe as find_recipe
 from trainer.domain.sufficiency import check_times
 from trainer.training.actions import train_actions
+from trainer.training.comparing import compare
 from trainer.training.favouring import favour, save_biases
 from trainer.training.loading import LoadedData, load
 from trainer.training.measuring import (
     add_fit_metrics,
-    comparison,
     evaluation,
     measure_baselines,
     personalize_metrics,
     rewards_metric,
 )
-from trainer.training.order import ARTIFACT, MEASURED_MODEL, Measurement, TrainingOrder, TrainingResult
+from trainer.training.order import ARTIFACT, MEASURED_MODEL, PREDECESSOR, Measurement, TrainingOrder, TrainingResult
 from trainer.training.packing import pack
 from trainer.training.predecessor import measure_predecessor
 from trainer.training.segments import train_segments
@@ -66,9 +68,9 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
         times = loaded.data.interactions.timestamp
         check_times(first=int(times.min()), last=int(times.max()), recipe_type=declared.recipe_type)
     if declared.recipe_type == "PERSONALIZED_ACTIONS":
-        return train_actions(order, loaded, folder / ARTIFACT, store=store, stages=stages, progress=progress)
+        return train_actions(order, loaded, folder, store=store, stages=stages, progress=progress)
     if declared.recipe_type == "USER_SEGMENTATION":
-        return train_segments(order, loaded, folder / ARTIFACT, stages=stages, progress=progress)
+        return train_segments(order, loaded, folder, store=store, stages=stages, progress=progress)
     with stages.stage("split"):
         keys = loaded.users.keys()
         split = hold_out_lowest(loaded.data, keys=keys)
@@ -127,13 +129,13 @@ def _evaluate(
     scores = by_scorer(fitted, split.histories, queries=queries)
     model = exam.measure(scores)
     baselines = measure_baselines(exam, seed=order.seed)
-    told = evaluation(exam, model, baselines, seed=order.seed)
-    if order.predecessor is not None:
-        keys, cache = loaded.users.keys(), folder / "predecessor"
-        before = measure_predecessor(
-            store, order.predecessor, exam=exam, loaded=loaded, keys=keys, cache=cache, situations=situations
-        )
-        told.comparison.CopyFrom(comparison(model.served.users, before, seed=order.seed))
+
+    def beside(artifact: Artifact) -> Pair:
+        keys, users = loaded.users.keys(), model.served.users
+        return measure_predecessor(artifact, users, exam=exam, loaded=loaded, keys=keys, situations=situations)
+
+    compared = compare(store, order.predecessor, beside, cache=folder / PREDECESSOR, seed=order.seed)
+    told = evaluation(exam, model, baselines, comparison=compared, seed=order.seed)
     metrics = model.served.personalize()
     if loaded.rewards is not None:
         metrics |= rewards_metric(scores, split, loaded.rewards)

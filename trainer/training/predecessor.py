@@ -1,93 +1,60 @@
-"""The version before, as it was measured then, on the test users of today.
-
-What is served has learnt from everybody, the test users included, and would seem better than it is. So every version
-keeps a second artifact, the model without the test users, and this is what is compared. The two versions' items and
-event types are matched by name.
-"""
+"""Predecessors, as they were measured, asked what the new version has been asked; all is matched by name."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.artifacts import Artifact, open_artifact, read_manifest
-from common.errors import CorruptArtifact, ResourceNotFound
-from common.logs import get_logger
-from common.storage import Store
+from common.artifacts import Artifact
+from common.errors import CorruptArtifact
 from common.vocabulary import Vocabulary
+from recipes.evaluation.comparison import Pair
 from recipes.evaluation.exam import Exam
 from recipes.evaluation.metrics import LIST_LENGTH, UserValues
 from recipes.evaluation.ranking import both_lists, by_scorer, codes_of_users, situated_queries
 from recipes.evaluation.split import Split
-from recipes.interface import Histories, ItemIndexes, Scorer, Situated
+from recipes.interface import FloatArray, Histories, ItemIndexes, Scorer, Situated
+from recipes.next_best_action.data import ActionData
+from recipes.next_best_action.samples import make_samples
+from recipes.next_best_action.score import load as load_actions_scorer
 from recipes.registry import recipe as find_recipe
 from recipes.registry import scorer_loader
+from recipes.segments.judging import Question, Ranker
+from recipes.segments.score import open_scorer
 from trainer.training.loading import LoadedData
-from trainer.training.order import PredecessorOrder
 
-__all__ = ["PredecessorValues", "measure_predecessor"]
-
-_log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class PredecessorValues:
-    """What the predecessor earned of the test users.
-
-    Attributes:
-        solution_version_arn: Of the predecessor.
-        users: Its metrics, lists as they are served; None when it cannot be measured.
-        held_out: bool [m], test users that it has not learnt from either.
-        reason: Why it cannot be measured.
-    """
-
-    solution_version_arn: str
-    users: UserValues | None
-    held_out: NDArray[np.bool_]
-    reason: str = ""
+__all__ = ["PredecessorSegments", "measure_predecessor", "predecessor_propensities"]
 
 
 def measure_predecessor(
-    store: Store,
-    order: PredecessorOrder,
+    artifact: Artifact,
+    model: UserValues,
     *,
     exam: Exam,
     loaded: LoadedData,
     keys: NDArray[np.uint64],
-    cache: Path,
     situations: NDArray[np.int32] | None = None,
-) -> PredecessorValues:
-    """Measure the predecessor.
+) -> Pair:
+    """Measure a predecessor on the test users whom it has not learnt from either.
 
     Args:
-        store: With its artifacts.
-        order: Which.
+        artifact: Its model as it was measured.
+        model: What the new model earned of all test users, lists as they are served.
         exam: Of the new version.
         loaded: Items and event types of the new version.
         keys: uint64 [n_users], see `recipes.evaluation.split.hold_out_lowest`.
-        cache: Folder for files from a store that is not local.
         situations: int32 [test users, columns], the context that each is asked about in, in the new version's codes.
 
     Raises:
-        Unavailable: The store cannot be reached.
+        CorruptArtifact: Its files do not fit each other.
     """
-    nobody = np.zeros(len(exam.split.users), bool)
-    arn = order.solution_version_arn
-    try:
-        manifest = read_manifest(store, order.artifact_location)
-        if not manifest.measured_model:
-            return PredecessorValues(arn, None, nobody, f"{arn} kept no model to be compared with")
-        artifact = open_artifact(store, f"{order.artifact_location}/{manifest.measured_model}", cache=cache)
-        users = exam.measure_lists(*_lists(artifact, exam.split, loaded, situations)).served.users
-    except (ResourceNotFound, CorruptArtifact) as error:
-        # Its own damage is no reason to have no successor.
-        _log.warning("predecessor_unusable", solution_version_arn=arn, reason=error.message)
-        return PredecessorValues(arn, None, nobody, f"{arn} cannot be measured: {error.message}")
+    users = exam.measure_lists(*_lists(artifact, exam.split, loaded, situations)).served.users
     held_out = keys[exam.split.users] <= np.uint64(artifact.manifest.highest_test_key)
-    return PredecessorValues(arn, users, held_out)
+    return Pair.of_users(model.where(held_out), users.where(held_out))
 
 
 def _lists(
@@ -125,3 +92,94 @@ def _translated(histories: Histories, *, items: Vocabulary, types: tuple[str, ..
     actions = np.array([0, *(places.get(name, 0) for name in loaded.data.event_types)], np.uint8)
     renamed = Histories(histories.offsets, forth[histories.items], actions[histories.actions], histories.times)
     return renamed.where(renamed.items >= 0)
+
+
+def predecessor_propensities(
+    artifact: Artifact, data: ActionData, *, actions: Vocabulary, loaded: LoadedData, period_days: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Let a predecessor say how likely actions are taken, at the events that the new version has been asked about.
+
+    Args:
+        artifact: Its model as it was measured.
+        data: Of the new version.
+        actions: Of the new version.
+        loaded: Items and users of the new version.
+        period_days: The optimization period of the new version.
+
+    Returns:
+        float64 [samples], in the order of the new version's samples, 0 for actions that it does not know; and whether
+        it has learnt each action, bool [n_actions].
+
+    Raises:
+        CorruptArtifact: Its files do not fit each other.
+    """
+    scorer = load_actions_scorer(artifact.folder)
+    own = {name: Vocabulary.load(artifact.folder, name) for name in ("actions", "items", "users")}
+    sizes = {"actions": len(scorer.actions), "items": len(scorer.item_vectors), "users": len(scorer.totals)}
+    for name, size in sizes.items():
+        if len(own[name]) != size:
+            raise CorruptArtifact(f"`{name}.*.npy`: got {len(own[name])} {name}, want {size}, as the other files tell")
+    forth, places, people = (
+        own[name].indexes(now.ids(range(len(now))))
+        for name, now in (("items", loaded.items), ("actions", actions), ("users", loaded.users))
+    )
+    rows = data.items.interactions
+    known = data.items.where(forth[rows.item] >= 0)
+    renamed = replace(known.interactions, item=forth[known.interactions.item])
+    content = np.zeros((len(people), scorer.user_content.shape[1]), np.float32)
+    content[people >= 0] = scorer.user_content[people[people >= 0]]
+    seen = replace(data, items=replace(known, interactions=renamed, n_items=sizes["items"]))
+    samples = make_samples(seen, scorer.item_vectors[:, :-2], content, period_days=period_days)
+    action = places[samples.action]
+    shares = np.where(action >= 0, scorer.shares(samples.rows, action), 0.0)
+    return shares, (places >= 0) & scorer.trained[places]
+
+
+class PredecessorSegments:
+    """A predecessor that ranks users.
+
+    Args:
+        artifact: Its model as it was measured.
+        fitter: Of the new version, which prepares the questions.
+        questions: That will be asked.
+        loaded: Items and users of the new version.
+
+    Raises:
+        CorruptArtifact: Its files do not fit each other.
+    """
+
+    def __init__(self, artifact: Artifact, fitter: Any, questions: Sequence[Question], *, loaded: LoadedData) -> None:
+        self._scorer, items, users = open_scorer(artifact.folder)
+        # Its users among those of now; -1 for those that are gone.
+        self._places = loaded.users.indexes(users.ids(range(len(users))))
+        self._n_users = loaded.data.n_users
+        known = items.indexes(loaded.items.ids(range(len(loaded.items))))
+        # The fitter tells questions apart by their identity.
+        self._asked = {
+            id(question): Question(known[question.items][known[question.items] >= 0], question.users)
+            for question in questions
+        }
+        answerable = [question for question in self._asked.values() if len(question.items)]
+        self._rank: Ranker = fitter.prepare(self._scorer, answerable)(self._scorer.weights)
+
+    def scores(self, question: Question) -> FloatArray:
+        """Score the users of now: float32 [n_users], -inf for those that it does not know, and for unknown items."""
+        scores = np.full(self._n_users, -np.inf, np.float32)
+        asked, told = self._asked[id(question)], self._places >= 0
+        if len(asked.items):
+            scores[self._places[told]] = self._rank(asked)[told]
+        return scores
+
+    def knows_of(self, hidden: Histories) -> NDArray[np.bool_]:
+        """Say of whom it has learnt from what is hidden now: bool [n_users].
+
+        The newest fifth of a history is hidden, so what is hidden now was hidden or had not happened then, unless older
+        interactions have been imported since.
+        """
+        began = np.full(self._n_users, np.iinfo(np.int64).max)
+        asked = np.flatnonzero(hidden.lengths())
+        began[asked] = hidden.times[hidden.offsets[asked]]
+        told = self._places >= 0
+        found = np.zeros(self._n_users, bool)
+        found[self._places[told]] = self._scorer.user_times[told] > began[self._places[told]]
+        return found

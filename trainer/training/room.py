@@ -117,7 +117,7 @@ class TrainingRoom:
         hours: float,
     ) -> jobs_pb2.SolutionVersionTrainingResult:
         location = payload.artifact_location
-        if result.highest_test_key is not None:
+        if (folder / MEASURED_MODEL).is_dir():
             # A folder of this attempt, and first: whoever finds the artifact finds the model as it was measured.
             manifest.measured_model = f"measured-{secrets.token_hex(8)}"
             kept = _measured_manifest(manifest, highest_test_key=result.highest_test_key)
@@ -166,7 +166,7 @@ def _predecessor(payload: jobs_pb2.SolutionVersionTrainingPayload) -> Predecesso
 
 
 def _measured_manifest(
-    manifest: manifest_pb2.ArtifactManifest, *, highest_test_key: int
+    manifest: manifest_pb2.ArtifactManifest, *, highest_test_key: int | None
 ) -> manifest_pb2.ArtifactManifest:
     """Say what is needed to let the model recommend once more."""
     return manifest_pb2.ArtifactManifest(

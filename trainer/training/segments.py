@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -10,42 +10,48 @@ from typing import Any, Final
 import numpy as np
 from google.protobuf import json_format
 
+from common.artifacts import Artifact
 from common.errors import InvalidInput
+from common.storage import Store
+from recipes.evaluation.comparison import Pair
 from recipes.evaluation.exam import Measurement
 from recipes.evaluation.metrics import published
 from recipes.interface import FitProgress, FloatArray
 from recipes.registry import fitter as find_fitter
 from recipes.registry import recipe as find_recipe
 from recipes.segments.attributes import Attributes
-from recipes.segments.judging import Question, hold_out_newest, judge, sample
+from recipes.segments.judging import JUDGED_BY, Question, Ranker, hold_out_newest, judge, sample
+from recipes.segments.judging import compare as compare_ways
 from recipes.segments.score import SegmentScorer, Weights
+from trainer.training.comparing import compare
 from trainer.training.loading import LoadedData
 from trainer.training.measuring import evaluation_of
-from trainer.training.order import TrainingOrder, TrainingResult
+from trainer.training.order import ARTIFACT, MEASURED_MODEL, PREDECESSOR, TrainingOrder, TrainingResult
+from trainer.training.predecessor import PredecessorSegments
 from trainer.training.stages import EXTEND, FIT, Part, Stages
 
 __all__ = ["train_segments"]
 
 #: Queries that are measured at most, drawn at random.
 _MOST_QUESTIONS: Final = 5000
-#: What the baseline is chosen by.
-_JUDGED_BY: Final = "recall_at_1_percent"
 
 
 def train_segments(
-    order: TrainingOrder, loaded: LoadedData, artifact: Path, *, stages: Stages, progress: FitProgress
+    order: TrainingOrder, loaded: LoadedData, folder: Path, *, store: Store, stages: Stages, progress: FitProgress
 ) -> TrainingResult:
     """Fit, measure, fit on, and write the artifact's files.
 
     Args:
         order: What to do.
         loaded: Its data.
-        artifact: Folder to make.
+        folder: Of the training.
+        store: With the predecessor.
         stages: Has timed the loading.
         progress: Hears how it goes on.
 
     Raises:
         InvalidInput: The data have no order in time, nothing to measure by, or no attributes where some are needed.
+        Unavailable: The store cannot be reached.
     """
     part, declared, data = Part(progress), find_recipe(order.recipe), loaded.data
     config = declared.config.from_hyperparameters(order.hyperparameters)
@@ -61,23 +67,29 @@ def train_segments(
             raise InvalidInput("`interactions`: got none to measure by, want users with five or more interactions")
         rank = model.prepare(fitted, questions)(fitted.weights)
         measured = judge(questions, rank, n_users=data.n_users)
+
+        def beside(artifact: Artifact) -> Pair:
+            ranker = PredecessorSegments(artifact, model, questions, loaded=loaded)
+            left_out = ranker.knows_of(split.hidden)
+            return compare_ways(questions, rank, ranker.scores, left_out=left_out)
+
+        compared = compare(store, order.predecessor, beside, cache=folder / PREDECESSOR, seed=order.seed)
         baselines = {"active-users": _most_active(fitted, split.training.histories().lengths(), questions)}
         told = evaluation_of(
             measured,
             baselines,
             test_users=int((split.hidden.lengths() > 0).sum()),
-            predecessor=order.predecessor,
+            comparison=compared,
             seed=order.seed,
         )
+        _save(fitted, loaded, folder / MEASURED_MODEL)
     part.span = EXTEND
     with stages.stage("extend"):
         scorer: SegmentScorer = model.extend(data)
     progress(fraction=EXTEND[1], stage="packing", metrics={})
     with stages.stage("pack"):
-        artifact.mkdir()
-        scorer.save(artifact)
-        loaded.items.save(artifact, "items")
-        loaded.users.save(artifact, "users")
+        artifact = folder / ARTIFACT
+        _save(scorer, loaded, artifact)
         Attributes.of_columns(data.items, n_items=data.n_items).save(artifact)
     return TrainingResult(
         recipe_config_json=config.model_dump_json(),
@@ -94,6 +106,13 @@ def train_segments(
     )
 
 
+def _save(scorer: SegmentScorer, loaded: LoadedData, folder: Path) -> None:
+    folder.mkdir()
+    scorer.save(folder)
+    loaded.items.save(folder, "items")
+    loaded.users.save(folder, "users")
+
+
 def _most_active(
     fitted: SegmentScorer, interactions: np.ndarray[Any, np.dtype[np.int64]], questions: Sequence[Question]
 ) -> Measurement:
@@ -108,6 +127,6 @@ def _most_active(
     def without_known(question: Question) -> FloatArray:
         return plain.of_item(int(question.items[0]), affinity=nothing) if len(question.items) == 1 else scores
 
-    ways: list[Callable[[Question], FloatArray]] = [lambda _: scores, without_known]
+    ways: list[Ranker] = [lambda _: scores, without_known]
     found = [judge(questions, way, n_users=n_users) for way in ways]
-    return max(found, key=lambda measured: measured.named()[_JUDGED_BY])
+    return max(found, key=lambda measured: measured.named()[JUDGED_BY])
