@@ -160,6 +160,7 @@ class Solution(AnyResource, table=True):
     recipe_arn: str = Field(max_length=256)
     event_type: str | None = Field(default=None, max_length=256)
     solution_config: dict[str, Any] | None = _json(nullable=True)
+    perform_hpo: bool = False
     status: str = Field(default=Status.ACTIVE, max_length=32)
     creation_date_time: datetime = _moment(index=True)
     last_updated_date_time: datetime = _moment()
@@ -171,6 +172,7 @@ class SolutionVersion(AnyResource, table=True):
     Attributes:
         evaluation: Everything that was measured, keyed like the contract's message.
         verdict: A `domain.evaluations.Verdict`; None for versions without a predecessor.
+        tuned_hyper_parameters: What tuning chose; None without tuning.
     """
 
     __tablename__ = "solution_version"
@@ -182,12 +184,14 @@ class SolutionVersion(AnyResource, table=True):
     recipe_arn: str = Field(max_length=256)
     event_type: str | None = Field(default=None, max_length=256)
     solution_config: dict[str, Any] | None = _json(nullable=True)
+    perform_hpo: bool = False
     training_mode: str = Field(max_length=16)
     artifact_location: str = Field(max_length=256, unique=True)
     training_hours: float | None = None
     metrics: dict[str, float] | None = _json(nullable=True)
     evaluation: dict[str, Any] | None = _json(nullable=True)
     verdict: str | None = Field(default=None, max_length=16)
+    tuned_hyper_parameters: dict[str, str] | None = _json(nullable=True)
     artifact_bytes: int | None = Field(default=None, sa_type=BigInteger)
     status: str = Field(default=Status.CREATE_PENDING, max_length=32, index=True)
     failure_reason: str | None = _text(nullable=True)

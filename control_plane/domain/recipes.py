@@ -29,6 +29,7 @@ class HyperParameter:
         above: The value must be larger than `low`, not equal to it.
         step: Integers must be multiples of it.
         choices: The values that a text may have.
+        tunable: Whether tuning may choose it; then it has limits.
     """
 
     kind: Literal["boolean", "integer", "float", "text"]
@@ -37,6 +38,7 @@ class HyperParameter:
     above: bool = False
     step: int = 1
     choices: tuple[str, ...] = ()
+    tunable: bool = False
 
     @property
     def want(self) -> str:
@@ -121,6 +123,11 @@ class RecipeFacts:
         name = self.feature_transformation
         return ArnFactory.make_global("feature-transformation", name) if name else None
 
+    @property
+    def tunable_parameters(self) -> Mapping[str, HyperParameter]:
+        """The keys of `algorithmHyperParameters` that tuning may choose."""
+        return {name: rule for name, rule in (self.hyper_parameters or {}).items() if rule.tunable}
+
     def check_hyper_parameters(self, values: Mapping[str, str]) -> None:
         """Check `algorithmHyperParameters`.
 
@@ -176,9 +183,9 @@ _NETWORK: Final = {
     **_SEQUENCE,
 }
 _HRNN: Final = {
-    "hidden_dimension": HyperParameter("integer", 32, 256),
-    "bptt": HyperParameter("integer", 2, 32),
-    "recency_mask": HyperParameter("boolean"),
+    "hidden_dimension": HyperParameter("integer", 32, 256, tunable=True),
+    "bptt": HyperParameter("integer", 2, 32, tunable=True),
+    "recency_mask": HyperParameter("boolean", tunable=True),
     **_SEQUENCE,
 }
 
@@ -194,8 +201,8 @@ _COLDSTART: Final = {
     "cold_start_relative_from": HyperParameter("text", choices=("latestItem", "currentTime")),
 }
 _SIMS: Final = {
-    "popularity_discount_factor": HyperParameter("float", 0, 1),
-    "min_cointeraction_count": HyperParameter("integer", 0, 10),
+    "popularity_discount_factor": HyperParameter("float", 0, 1, tunable=True),
+    "min_cointeraction_count": HyperParameter("integer", 0, 10, tunable=True),
 }
 _SIMS_FEATURES: Final = {
     **_HISTORY_LENGTHS,
@@ -204,8 +211,8 @@ _SIMS_FEATURES: Final = {
 }
 _SIMILAR_ITEMS: Final = {
     "popularity_discount_factor": HyperParameter("float", 0, 1),
-    "item_id_hidden_dim": HyperParameter("integer", 30, 200),
-    "item_metadata_hidden_dim": HyperParameter("integer", 30, 200),
+    "item_id_hidden_dim": HyperParameter("integer", 30, 200, tunable=True),
+    "item_metadata_hidden_dim": HyperParameter("integer", 30, 200, tunable=True),
 }
 
 _TRENDING: Final = {

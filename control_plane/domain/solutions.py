@@ -15,12 +15,15 @@ from control_plane.domain.fields import not_built
 from control_plane.domain.objectives import check_objective
 from control_plane.domain.recipes import RecipeFacts
 from control_plane.domain.training_columns import check_training_columns
+from control_plane.domain.tuning import check_tuning
 
 __all__ = ["check_solution", "check_training_mode"]
 
 _MAX_PARAMETERS: Final = 100
 #: Members that have a check of their own.
-_CHECKED: Final = frozenset({"eventValueThreshold", "eventsConfig", "optimizationObjective", "trainingDataConfig"})
+_CHECKED: Final = frozenset(
+    {"eventValueThreshold", "eventsConfig", "hpoConfig", "optimizationObjective", "trainingDataConfig"}
+)
 
 
 def check_solution(
@@ -37,8 +40,6 @@ def check_solution(
     Raises:
         InvalidInput: Something in it is wrong, or not built yet.
     """
-    if perform_hpo:
-        raise not_built("performHPO", got=True, want="false")
     check_events(config, event_type=event_type, weighs_events=recipe.weighs_events, recipe=recipe.name)
     if recipe.counts_events and any(rule.least_value is not None for rule in event_rules(config)):
         want = f"none: {recipe.name} counts events as they come, whatever their values"
@@ -59,6 +60,7 @@ def check_solution(
         if len(value) > _MAX_PARAMETERS:
             raise invalid(f"solutionConfig.{key}", got=f"{len(value)} entries", want=f"at most {_MAX_PARAMETERS}")
         check(value)
+    check_tuning(recipe, config, perform_hpo=perform_hpo)
 
 
 def check_training_mode(value: str | None, recipe: RecipeFacts) -> str:

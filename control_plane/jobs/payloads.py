@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from control_plane.domain.tuning import Tuning
+
 __all__ = ["DatasetImport", "DatasetTable", "Payload", "SolutionVersionTraining", "StorageRemoval", "as_document"]
 
 
@@ -39,6 +41,7 @@ class SolutionVersionTraining:
     training_mode: str
     tables: tuple[DatasetTable, ...]
     base_artifact_location: str | None = None
+    tuning: Tuning | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +56,4 @@ Payload = DatasetImport | SolutionVersionTraining | StorageRemoval
 
 def as_document(payload: Payload) -> dict[str, Any]:
     """Return a payload as JSON, without what is absent."""
-    return {key: value for key, value in asdict(payload).items() if value is not None}
+    return asdict(payload, dict_factory=lambda entries: {key: value for key, value in entries if value is not None})

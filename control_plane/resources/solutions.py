@@ -87,6 +87,7 @@ class Solutions(ResourceOperations):
             recipe_arn=recipe.arn,
             event_type=event_type,
             solution_config=config,
+            perform_hpo=request.perform_hpo,
             creation_date_time=now,
             last_updated_date_time=now,
         )

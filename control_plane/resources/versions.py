@@ -14,11 +14,12 @@ from control_plane.domain.evaluations import Verdict, verdict_of
 from control_plane.domain.events import check_event_columns
 from control_plane.domain.fields import already_exists, check_name, check_tags
 from control_plane.domain.objectives import check_objective_column
-from control_plane.domain.recipes import RECIPES
+from control_plane.domain.recipes import RECIPES, RecipeFacts
 from control_plane.domain.schemas import DatasetType, check_describes_items
 from control_plane.domain.solutions import check_training_mode
 from control_plane.domain.states import BLOCKING, STOPPABLE, Status
 from control_plane.domain.training_columns import check_columns_exist
+from control_plane.domain.tuning import Tuning, check_tuning
 from control_plane.environment import Environment
 from control_plane.jobs.orders import Stop, enqueue, request_stop
 from control_plane.jobs.payloads import SolutionVersionTraining
@@ -82,6 +83,7 @@ class SolutionVersions(ResourceOperations):
                 recipe_arn=solution.recipe_arn,
                 event_type=solution.event_type,
                 solution_config=solution.solution_config,
+                perform_hpo=solution.perform_hpo,
                 training_mode=mode,
                 artifact_location=f"artifacts/{solution.name}-{version_id}",
                 creation_date_time=now,
@@ -99,6 +101,7 @@ class SolutionVersions(ResourceOperations):
                 training_mode=mode,
                 tables=tuple(dataset_table(unit, dataset) for dataset in datasets),
                 base_artifact_location=None if base is None else base.artifact_location,
+                tuning=_tuning(recipe, solution, mode),
             )
             enqueue(unit, self._environment, payload, subject=version.arn)
         return version
@@ -219,6 +222,7 @@ class TrainingFollower:
         version.metrics = dict(result.get("metrics", {}))
         version.artifact_bytes = result.get("artifact_bytes")
         version.evaluation = result.get("evaluation")
+        version.tuned_hyper_parameters = result.get("tuned_hyper_parameters")
         version.verdict = verdict_of(version.evaluation)
 
     def failed(self, unit: Unit, job: Job, reason: str) -> None:
@@ -235,6 +239,13 @@ class TrainingFollower:
         version.status = status
         version.last_updated_date_time = self._clock.now()
         return version
+
+
+def _tuning(recipe: RecipeFacts, solution: Solution, mode: str) -> Tuning | None:
+    """Return how a version is tuned; an update keeps the hyperparameters of what it begins from."""
+    if mode == "UPDATE":
+        return None
+    return check_tuning(recipe, solution.solution_config or {}, perform_hpo=solution.perform_hpo)
 
 
 def _predecessor(unit: Unit, version: SolutionVersion) -> dict[str, dict[str, str]]:

@@ -70,7 +70,7 @@ class SolutionOperations(Operations):
         """Describe a solution with its newest version."""
         solution, newest = self._resources.solutions.describe(required("solutionArn", asked.get("solutionArn", "")))
         more = {
-            "performHPO": False,
+            "performHPO": solution.perform_hpo,
             "performAutoML": False,
             "performAutoTraining": False,
             "performIncrementalUpdate": False,
@@ -108,7 +108,7 @@ class SolutionOperations(Operations):
         more = {
             "name": version.name,
             "solutionArn": version.solution_arn,
-            "performHPO": False,
+            "performHPO": version.perform_hpo,
             "performAutoML": False,
             "performIncrementalUpdate": False,
             "recipeArn": version.recipe_arn,
@@ -116,6 +116,7 @@ class SolutionOperations(Operations):
             "datasetGroupArn": version.dataset_group_arn,
             "solutionConfig": version.solution_config,
             "trainingHours": version.training_hours,
+            "tunedHPOParams": _tuned(version),
         }
         return {"solutionVersion": {**_version(version), **more}}
 
@@ -196,6 +197,11 @@ def _version(version: SolutionVersion) -> Document:
     return show(
         version, "status", "failureReason", "trainingMode", trainingType="MANUAL", solutionVersionArn=version.arn
     )
+
+
+def _tuned(version: SolutionVersion) -> Document | None:
+    chosen = version.tuned_hyper_parameters
+    return {"algorithmHyperParameters": chosen} if chosen else None
 
 
 def _campaign(campaign: Campaign) -> Document:

@@ -27,7 +27,6 @@ SIMS = RECIPES["aws-sims"]
 PROBES = ["-1", "0", "0.5", "1", "3", "8", "12", "16", "64", "1e9", "nan", "inf", "true", "x", ""]
 SOLUTION = "arn:aws:personalize:eu-west-1:123456789012:solution/films"
 NOT_BUILT_CONFIGS = [
-    {"hpoConfig": {}},
     {"autoMLConfig": {}},
     {"autoTrainingConfig": {"schedulingExpression": "rate(7 days)"}},
 ]
@@ -117,11 +116,6 @@ def test_solution_config_that_would_be_ignored_is_refused_by_name(config):
 
     with pytest.raises(InvalidInput, match=rf"`solutionConfig\.{key}`.*not built yet"):
         check_solution(V2, config, perform_hpo=False)
-
-
-def test_tuning_is_refused():
-    with pytest.raises(InvalidInput, match=r"`performHPO`.*not built yet"):
-        check_solution(V2, {}, perform_hpo=True)
 
 
 def test_an_unknown_recipe_is_neither_described_nor_trained():

@@ -42,3 +42,14 @@ def test_cards_are_of_recipes_that_exist():
 def test_the_index_names_every_recipe():
     index = (CARDS / "README.md").read_text()
     assert set(re.findall(r"^\| `(\S+)`", index, re.MULTILINE)) == set(RECIPES)
+
+
+def test_the_page_on_tuning_lists_what_is_tuned():
+    known = {}
+    for name, facts in FACTS.items():
+        for key, rule in facts.tunable_parameters.items():
+            known.setdefault((key, rule.want), []).append(f"`{name}`")
+    page = (CARDS.parent / "tuning.md").read_text()
+
+    found = re.findall(r"^\| `(.*)` \| (.*) \| (.*) \|$", page, re.MULTILINE)
+    assert {(key, want): recipes.split(", ") for key, want, recipes in found} == known

@@ -13,13 +13,15 @@ from protos.tailorbird.storage.v1 import evaluation_pb2
 from recipes.evaluation.bootstrap import CONFIDENCE, SAMPLES, Resampled, interval
 from recipes.evaluation.exam import Exam, Measured
 from recipes.evaluation.metrics import published
-from recipes.evaluation.ranking import CatalogueScores, by_scorer, top_items
+from recipes.evaluation.ranking import CatalogueScores, by_scorer, codes_of_users, situated_queries, top_items
 from recipes.evaluation.split import Split
-from recipes.interface import Recipe
+from recipes.interface import Recipe, Scorer
 from recipes.objective import average_rewards
 from recipes.popularity.config import PopularityConfig
 from recipes.popularity.fit import PopularityFitter
 from recipes.rules import SequenceRules
+from trainer.training.loading import LoadedData
+from trainer.training.situations import first_hidden
 
 __all__ = [
     "Earned",
@@ -27,6 +29,7 @@ __all__ = [
     "evaluation",
     "evaluation_of",
     "measure_baselines",
+    "model_scores",
     "personalize_metrics",
     "rewards_metric",
 ]
@@ -45,6 +48,15 @@ class Earned(Protocol):
     @property
     def users(self) -> Resampled:
         """Every other metric."""
+
+
+def model_scores(fitted: Scorer, split: Split, loaded: LoadedData) -> CatalogueScores:
+    """Score the test users of a split as they would be served: each in the situation of what is hidden first."""
+    situations = first_hidden(loaded.data, split)
+    people = codes_of_users(fitted, loaded.data.users, n_users=loaded.data.n_users)
+    of_tested = None if people is None else people[split.users]
+    queries = situated_queries(fitted, split.histories, situations, people=of_tested)
+    return by_scorer(fitted, split.histories, queries=queries)
 
 
 def measure_baselines(exam: Exam, *, seed: int) -> dict[str, Measured]:

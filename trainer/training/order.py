@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,7 +17,7 @@ from trainer.domain.configuration import EventParameters, Objective
 
 __all__ = [
     "ARTIFACT", "MEASURED_MODEL", "PREDECESSOR", "REFUSED", "FrozenTable", "Measurement", "PredecessorOrder",
-    "TrainingOptions", "TrainingOrder", "TrainingResult",
+    "TrainingOptions", "TrainingOrder", "TrainingResult", "TunedRange", "TuningOrder",
 ]  # fmt: skip
 
 #: Folder of the artifact's files, below that of the order.
@@ -72,6 +72,36 @@ class PredecessorOrder(_Message):
     artifact_location: str
 
 
+class TunedRange(_Message):
+    """The values of a hyperparameter that may be tried.
+
+    Attributes:
+        name: Of the hyperparameter.
+        kind: Which of the others say what may be tried.
+        low: Least value.
+        high: Greatest value.
+        values: Of a choice, as text.
+    """
+
+    name: str
+    kind: Literal["integer", "float", "choice"]
+    low: float = 0.0
+    high: float = 0.0
+    values: tuple[str, ...] = ()
+
+
+class TuningOrder(_Message):
+    """A search for better hyperparameters.
+
+    Attributes:
+        trials: Trainings that may be tried.
+        ranges: What is searched.
+    """
+
+    trials: int
+    ranges: tuple[TunedRange, ...]
+
+
 class TrainingOrder(_Message):
     """Everything that a training depends on.
 
@@ -90,6 +120,7 @@ class TrainingOrder(_Message):
         recall_floor: Of an approximate index.
         index_trees: Of the Annoy index.
         predecessor: To compare with; None for a solution's first version.
+        tuning: How hyperparameters are tuned first; None when they are not.
         base: Folder of the artifact to be brought up to date, relative to the store's root; None to learn anew.
     """
 
@@ -107,6 +138,7 @@ class TrainingOrder(_Message):
     recall_floor: float
     index_trees: int
     predecessor: PredecessorOrder | None = None
+    tuning: TuningOrder | None = None
     base: str | None = None
 
     def table(self, dataset_type: str) -> FrozenTable | None:
@@ -161,6 +193,7 @@ class TrainingResult(_Message):
         chosen_index: `exact` or `annoy`.
         measurements: Of the index.
         stage_seconds: By name of the stage.
+        tuned_hyper_parameters: What tuning chose, as strings.
     """
 
     recipe_config_json: str
@@ -175,6 +208,7 @@ class TrainingResult(_Message):
     stage_seconds: dict[str, float]
     evaluation: dict[str, Any] | None = None
     highest_test_key: int | None = None
+    tuned_hyper_parameters: dict[str, str] = {}
 
     def write(self, folder: Path) -> None:
         """Write the result into the folder of the order."""

@@ -18,7 +18,6 @@ from common.storage import Store, open_store
 from recipes.evaluation.comparison import Pair
 from recipes.evaluation.exam import Exam
 from recipes.evaluation.items import describe_items
-from recipes.evaluation.ranking import by_scorer, codes_of_users, situated_queries
 from recipes.evaluation.split import Split, hold_out_lowest
 from recipes.index import IndexCalibration, build_annoy, calibrate
 from recipes.interface import FitProgress, Histories, Scorer
@@ -33,6 +32,7 @@ from trainer.training.measuring import (
     add_fit_metrics,
     evaluation,
     measure_baselines,
+    model_scores,
     personalize_metrics,
     rewards_metric,
 )
@@ -42,6 +42,7 @@ from trainer.training.predecessor import measure_predecessor
 from trainer.training.segments import train_segments
 from trainer.training.situations import first_hidden
 from trainer.training.stages import EXTEND, FIT, Part, Stages
+from trainer.training.tuning import tune
 
 __all__ = ["INDEX_FILE", "index_model", "told_measurements", "train"]
 
@@ -58,9 +59,9 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
         ResourceNotFound: The recipe is not built, or a table was deleted.
         Unavailable: The store cannot be reached.
     """
-    stages, part = Stages(), Part(progress)
+    stages = Stages()
     declared = find_recipe(order.recipe)
-    config = declared.config.from_hyperparameters(order.hyperparameters)
+    declared.config.from_hyperparameters(order.hyperparameters)  # refused before anything is read
     progress(fraction=0.0, stage="loading data", metrics={})
     store = open_store(order.store_settings())
     with stages.stage("load"):
@@ -74,6 +75,11 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
     with stages.stage("split"):
         keys = loaded.users.keys()
         split = hold_out_lowest(loaded.data, keys=keys)
+    tuned: dict[str, str] = {}
+    if order.tuning is not None:
+        with stages.stage("tune"):
+            tuned, progress = tune(order, order.tuning, split=split, loaded=loaded, progress=progress)
+    config, part = declared.config.from_hyperparameters({**order.hyperparameters, **tuned}), Part(progress)
     model = find_fitter(declared)(config, seed=order.seed, progress=part)
     with stages.stage("fit"):
         fitted, _ = favour(model.fit(split.training), loaded, order)
@@ -106,6 +112,7 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
         chosen_index=calibration.chosen.index,
         measurements=told_measurements(calibration),
         stage_seconds=stages.seconds,
+        tuned_hyper_parameters=tuned,
     )
 
 
@@ -121,17 +128,12 @@ def _evaluate(
 ) -> _Evaluation:
     """Measure the model as it would be served, the baselines, and the model beside its predecessor."""
     exam = Exam(split, describe_items(loaded.data, learnt=split.training))
-    situations = first_hidden(loaded.data, split)
-    people = codes_of_users(fitted, loaded.data.users, n_users=loaded.data.n_users)
-    queries = situated_queries(
-        fitted, split.histories, situations, people=None if people is None else people[split.users]
-    )
-    scores = by_scorer(fitted, split.histories, queries=queries)
+    scores = model_scores(fitted, split, loaded)
     model = exam.measure(scores)
     baselines = measure_baselines(exam, seed=order.seed)
 
     def beside(artifact: Artifact) -> Pair:
-        keys, users = loaded.users.keys(), model.served.users
+        keys, users, situations = loaded.users.keys(), model.served.users, first_hidden(loaded.data, split)
         return measure_predecessor(artifact, users, exam=exam, loaded=loaded, keys=keys, situations=situations)
 
     compared = compare(store, order.predecessor, beside, cache=folder / PREDECESSOR, seed=order.seed)

@@ -28,6 +28,7 @@ from trainer.training.order import (
     TrainingOptions,
     TrainingOrder,
     TrainingResult,
+    TuningOrder,
 )
 from trainer.training.process import run_training
 from trainer.worker import Watch
@@ -97,6 +98,7 @@ class TrainingRoom:
             recall_floor=self._options.recall_floor,
             index_trees=self._options.index_trees,
             predecessor=_predecessor(payload),
+            tuning=_tuning(payload),
             base=payload.base_artifact_location or None,
         )
         with self._workspace.folder() as folder:
@@ -152,6 +154,7 @@ def _answer(manifest: manifest_pb2.ArtifactManifest, *, hours: float) -> jobs_pb
         training_hours=hours,
         metrics=dict(manifest.metrics),
         artifact_bytes=sum(file.bytes for file in manifest.files),
+        tuned_hyper_parameters=dict(manifest.tuned_hyper_parameters),
         evaluation=manifest.evaluation if manifest.HasField("evaluation") else None,
     )
 
@@ -163,6 +166,12 @@ def _predecessor(payload: jobs_pb2.SolutionVersionTrainingPayload) -> Predecesso
     return PredecessorOrder(
         solution_version_arn=before.solution_version_arn, artifact_location=before.artifact_location
     )
+
+
+def _tuning(payload: jobs_pb2.SolutionVersionTrainingPayload) -> TuningOrder | None:
+    if not payload.HasField("tuning"):
+        return None
+    return TuningOrder.model_validate(json_format.MessageToDict(payload.tuning, preserving_proto_field_name=True))
 
 
 def _measured_manifest(
@@ -222,6 +231,7 @@ def _manifest(
             ],
         ),
         stage_seconds=result.stage_seconds,
+        tuned_hyper_parameters=result.tuned_hyper_parameters,
         evaluation=None
         if result.evaluation is None
         else json_format.ParseDict(result.evaluation, evaluation_pb2.Evaluation()),

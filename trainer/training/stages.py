@@ -31,9 +31,9 @@ class Stages:
 class Part:
     """Reports of a part as reports of the whole; `span` says which part of the whole it is."""
 
-    def __init__(self, progress: FitProgress) -> None:
+    def __init__(self, progress: FitProgress, span: tuple[float, float] = FIT) -> None:
         self._progress = progress
-        self.span = FIT
+        self.span = span
 
     def __call__(self, *, fraction: float, stage: str, metrics: Mapping[str, float]) -> None:
         """Take a report of the part."""

@@ -1,0 +1,156 @@
+"""Choosing hyperparameters by trial (`performHPO`).
+
+The trials are judged on users of their own: a tenth of those that the version itself may learn from, so the figures
+that are published later have nothing to do with the choice. The search is Optuna's tree-structured Parzen estimator
+(Bergstra et al., "Algorithms for hyper-parameter optimization", NIPS 2011), which begins with the defaults; a trial
+that lags behind the median of the others on the validation steps of its own training is cut short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import optuna
+
+from common.logs import get_logger
+from recipes.evaluation.comparison import JUDGED_BY
+from recipes.evaluation.exam import Exam
+from recipes.evaluation.items import describe_items
+from recipes.evaluation.split import Split, hold_out_lowest
+from recipes.interface import FitProgress
+from recipes.registry import fitter as find_fitter
+from recipes.registry import recipe as find_recipe
+from trainer.training.favouring import favour
+from trainer.training.loading import LoadedData
+from trainer.training.measuring import model_scores
+from trainer.training.order import TrainingOrder, TunedRange, TuningOrder
+from trainer.training.stages import Part
+
+__all__ = ["best_values", "tune"]
+
+#: What a training reports after each pass, where it validates.
+_REPORTED: Final = "validation_ndcg_at_10"
+#: Trials that are never cut short, the first ones, and reports of a trial before it may be.
+_UNCUT_TRIALS, _UNCUT_REPORTS = 3, 4
+
+#: Trains with some values, which it is given by name, tells a listener how that goes on, and says what it earned.
+Measure = Callable[[Mapping[str, str], FitProgress], float]
+
+_log = get_logger(__name__)
+
+
+def tune(
+    order: TrainingOrder, tuning: TuningOrder, *, split: Split, loaded: LoadedData, progress: FitProgress
+) -> tuple[dict[str, str], FitProgress]:
+    """Search for better hyperparameters.
+
+    Args:
+        order: The training, whose hyperparameters hold for every trial but for those that are tuned.
+        tuning: What to search.
+        split: Of the version; its test users are left alone.
+        loaded: Its data.
+        progress: Hears how it goes on.
+
+    Returns:
+        The best values found, as strings by name, and who is to hear of the rest of the training.
+
+    Raises:
+        InvalidInput: The data are too few to learn and judge by.
+    """
+    declared, inner = find_recipe(order.recipe), hold_out_lowest(split.training, keys=loaded.users.keys())
+    exam = Exam(inner, describe_items(split.training, learnt=inner.training))
+
+    def measure(values: Mapping[str, str], listener: FitProgress) -> float:
+        config = declared.config.from_hyperparameters({**order.hyperparameters, **values})
+        made = find_fitter(declared)(config, seed=order.seed, progress=listener)
+        fitted, _ = favour(made.fit(inner.training), loaded, order)
+        return exam.measure(model_scores(fitted, inner, loaded)).served.named()[JUDGED_BY]
+
+    done = tuning.trials / (tuning.trials + 1)  # the training itself is one more
+    defaults = declared.config.from_hyperparameters(order.hyperparameters).model_dump()
+    part = Part(progress, (0.0, done))
+    return best_values(measure, tuning, defaults=defaults, seed=order.seed, progress=part), Part(progress, (done, 1.0))
+
+
+def best_values(
+    measure: Measure, tuning: TuningOrder, *, defaults: Mapping[str, Any], seed: int, progress: FitProgress
+) -> dict[str, str]:
+    """Try values out, the defaults first, and return those that earned most, as strings by name.
+
+    Args:
+        measure: Tries them out; equal values are tried once.
+        tuning: What to search.
+        defaults: Of all hyperparameters; they are moved into the ranges, and a choice without its default is open.
+        seed: Of the search.
+        progress: Hears how it goes on.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(10, max(2, tuning.trials // 2))),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=_UNCUT_TRIALS, n_warmup_steps=_UNCUT_REPORTS),
+    )
+    study.enqueue_trial(_within(tuning.ranges, defaults))
+    found: dict[tuple[str, ...], float] = {}
+    for number in range(tuning.trials):
+        trial = study.ask()
+        values = {item.name: _text(_suggest(trial, item)) for item in tuning.ranges}
+        key = tuple(values.values())
+        part = Part(progress, (number / tuning.trials, (number + 1) / tuning.trials))
+        try:
+            if key not in found:
+                found[key] = measure(values, _Listener(trial, part, stage=f"trial {number + 1} of {tuning.trials}"))
+        except optuna.TrialPruned:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            _log.info("trial_cut_short", number=number + 1, **values)
+        else:
+            study.tell(trial, found[key])
+            _log.info("trial", number=number + 1, value=round(found[key], 4), **values)
+    progress(fraction=1.0, stage="tuned", metrics={JUDGED_BY: study.best_value})
+    return {name: _text(value) for name, value in study.best_params.items()}
+
+
+class _Listener:
+    """Passes on what a trial reports, and ends it when it lags behind the others."""
+
+    def __init__(self, trial: optuna.Trial, progress: FitProgress, *, stage: str) -> None:
+        self._trial, self._progress, self._stage = trial, progress, stage
+        self._reports = 0
+
+    def __call__(self, *, fraction: float, stage: str, metrics: Mapping[str, float]) -> None:
+        self._progress(fraction=fraction, stage=f"{self._stage}: {stage}", metrics=metrics)
+        if _REPORTED in metrics:
+            self._trial.report(metrics[_REPORTED], step=self._reports)
+            self._reports += 1
+            if self._trial.should_prune():
+                raise optuna.TrialPruned
+
+
+def _suggest(trial: optuna.Trial, item: TunedRange) -> int | float | str:
+    match item.kind:
+        case "integer":
+            return trial.suggest_int(item.name, round(item.low), round(item.high))
+        case "float":
+            return trial.suggest_float(item.name, item.low, item.high)
+        case "choice":
+            return str(trial.suggest_categorical(item.name, item.values))
+
+
+def _within(ranges: tuple[TunedRange, ...], defaults: Mapping[str, Any]) -> dict[str, int | float | str]:
+    """Return the defaults of what is tuned, moved into the ranges; choices without the default are left open."""
+    found: dict[str, int | float | str] = {}
+    for item in ranges:
+        value = defaults[item.name]
+        if item.kind == "choice":
+            for text in item.values:
+                if text.lower() == _text(value).lower():
+                    found[item.name] = text
+        else:
+            inside = min(max(value, item.low), item.high)
+            found[item.name] = round(inside) if item.kind == "integer" else inside
+    return found
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
