@@ -97,7 +97,9 @@ def endless_version(world, tmp_path) -> str:
 
 
 def training_process(process) -> psutil.Process | None:
-    return next(iter(psutil.Process(process.pid).children()), None)
+    """Return the child once it runs its own program: until then it has the command and environment of its parent."""
+    found = psutil.Process(process.pid).children()
+    return next((child for child in found if "trainer.training.child" in child.cmdline()), None)
 
 
 def test_ready_when_it_can_lease_and_stops_at_sigterm(plane, environment, tmp_path):
