@@ -30,7 +30,8 @@ STANDARD_METRICS = {
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory):
-    with running_system(tmp_path_factory.mktemp("lifecycle")) as running:
+    # A job whose trainer is killed waits for the end of its lease.
+    with running_system(tmp_path_factory.mktemp("lifecycle"), settings={"TAILORBIRD_LEASE_SECONDS": "10"}) as running:
         yield running
 
 

@@ -36,8 +36,11 @@ _ADAM = optax.scale_by_adam(b2=0.98)
 _WITHOUT = 0.2
 _CONTEXT, _PEOPLE = 1 << 20, 1 << 21
 
-#: Share of the moving average that each step keeps.
-_AVERAGING = 0.98
+#: Share of the moving average that each step keeps in the end, and what delays it, so that the average spans a ninth of
+#: the steps at first. On validation steps of Amazon Beauty the best average was 1.8 % above that of a share of 0.98, on
+#: those of MovieLens 1M as good; spans of a quarter or half of all steps were worse on Beauty.
+_AVERAGING = 0.995
+_AVERAGING_DELAY = 9.0
 
 #: Taken from the scores of cold items while learning.
 _OUT_OF_REACH = 1e6
@@ -198,7 +201,8 @@ def _step(
     value, gradients = jax.value_and_grad(loss)(state.parameters)
     directions, adam = _ADAM.update(gradients, state.adam)
     parameters = jax.tree.map(lambda old, by: old - rates[1] * by, state.parameters, directions)
-    average = jax.tree.map(lambda old, new: _AVERAGING * old + (1.0 - _AVERAGING) * new, state.average, parameters)
+    kept = jnp.minimum(_AVERAGING, 1.0 - _AVERAGING_DELAY / (_AVERAGING_DELAY + adam.count))
+    average = jax.tree.map(lambda old, new: kept * old + (1.0 - kept) * new, state.average, parameters)
     return LearnerState(parameters, average, adam), value
 
 
