@@ -5,7 +5,9 @@ import tempfile
 
 
 def pytest_configure(config):
-    # Most trainings here are processes of their own, which would spend half of their time on compiling the same again.
+    # Trainings of tests are so short that most of their time is compiling. It takes half of it where nothing is
+    # optimised, and trainings in processes of their own need not do it again.
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
     compiled = tempfile.TemporaryDirectory(prefix="tailorbird-tests-")
     config.add_cleanup(compiled.cleanup)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled.name
