@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,9 +23,10 @@ from cli.installation import Installation
 from cli.system import PROCESSES, Ports
 from common.errors import Unavailable
 
-__all__ = ["System", "running_system"]
+__all__ = ["System", "free_base", "running_system"]
 
 _START_SECONDS = 120.0
+_BASES = range(21000, 30000, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def running_system(folder: Path, *, settings: Mapping[str, str] | None = None) -
     Raises:
         Unavailable: It did not start; its log is `folder`/system.log.
     """
-    ports = Ports(_free_ports())
+    ports = Ports(free_base())
     log = folder / "system.log"
     with log.open("wb") as output:
         command = [sys.executable, "-m", "cli", "up", "--data-dir", str(folder), "--port-base", str(ports.base)]
@@ -81,9 +83,18 @@ def _wait_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None
     raise Unavailable(f"the system: got no health within {_START_SECONDS:g} s, want it started; see {log}")
 
 
-def _free_ports() -> int:
-    """Return the first of as many free ports in a row as there are processes."""
-    for base in range(21000, 30000, 10):
+def free_base() -> int:
+    """Return the first of as many free ports in a row as there are processes.
+
+    They lie below those that Linux gives to outgoing connections, and are drawn, so that systems that start at the same
+    time do not choose the same.
+
+    Raises:
+        Unavailable: None were found.
+    """
+    bases = list(_BASES)
+    random.shuffle(bases)
+    for base in bases:
         sockets = [socket.socket() for _ in PROCESSES]
         try:
             for place, probe in enumerate(sockets):
@@ -95,4 +106,4 @@ def _free_ports() -> int:
         finally:
             for probe in sockets:
                 probe.close()
-    raise Unavailable("ports: got none free, want five in a row between 21000 and 30000")
+    raise Unavailable(f"ports: got none free, want five in a row between {_BASES.start} and {_BASES.stop}")

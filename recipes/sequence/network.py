@@ -30,7 +30,7 @@ Parameters = dict[str, Array]
 #: Items, actions and gap buckets of some sequences.
 Steps = tuple[Array, Array, Array]
 
-#: Tokens whose scores are held at once: small enough for the cache, large enough for the matrix product.
+#: Tokens at most whose scores are held at once: small enough for the cache, large enough for the matrix product.
 _CHUNK = 1024
 
 
@@ -143,7 +143,7 @@ def _full_softmax_forward(
         highest = logits.max(axis=1, keepdims=True)
         exponentials = jnp.exp(logits - highest)
         total = exponentials.sum(axis=1, keepdims=True)
-        rows = jnp.arange(_CHUNK)
+        rows = jnp.arange(len(wanted))
         log_likelihood = logits[rows, wanted] - highest[:, 0] - jnp.log(total[:, 0])
         gradient = exponentials * (weight[:, None] / total)
         gradient = gradient.at[rows, wanted].add(-weight)
@@ -254,7 +254,8 @@ sampled_softmax_loss.defvjp(_sampled_softmax_forward, _sampled_softmax_backward)
 
 
 def _chunks(values: Array) -> Array:
-    """Cut the first axis into chunks, the last one padded with zeros."""
-    count = -(-len(values) // _CHUNK)
-    padding = [(0, count * _CHUNK - len(values))] + [(0, 0)] * (values.ndim - 1)
-    return jnp.pad(values, padding).reshape(count, _CHUNK, *values.shape[1:])
+    """Cut the first axis into equal chunks, as few as there can be, the last one padded with zeros."""
+    count = max(1, -(-len(values) // _CHUNK))
+    size = -(-len(values) // count)
+    padding = [(0, count * size - len(values))] + [(0, 0)] * (values.ndim - 1)
+    return jnp.pad(values, padding).reshape(count, size, *values.shape[1:])

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -12,23 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cli.system import PROCESSES, Ports, is_free
+from benchmarks.system import free_base
+from cli.system import PROCESSES, Ports
 from common.testing import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Seconds for five processes to be ready on a busy machine.
 PATIENCE = 90
-
-
-def free_base():
-    """Return the first of five free ports in a row."""
-
-    def candidate():
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            base = probe.getsockname()[1]
-        return base if all(is_free(base + place) for place in range(len(PROCESSES))) else None
-
-    return wait_until(candidate)
 
 
 class Up:
