@@ -65,6 +65,11 @@ class Runtime:
         return self.process.wait(timeout=20)
 
 
+def all_ready(peers, deployment: str) -> bool:
+    state = peers.board.state(deployment, runtimes=WORKERS)
+    return state is not None and state.phase == READY
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -129,8 +134,7 @@ def trending_shelf(shelf):
 
 
 def test_both_workers_answer_an_event_changes_the_list_and_sigterm_ends_all(runtime, peers):
-    wait_until(lambda: peers.board.state("d-1", runtimes=WORKERS))
-    assert peers.board.state("d-1", runtimes=WORKERS).phase == READY
+    wait_until(lambda: all_ready(peers, "d-1"))
     before = [runtime.recommend(user(0)) for _ in range(20)]
     assert all(answer == before[0] for answer in before)
     assert len(runtime.recommend(None, "hits")) == 5
@@ -148,7 +152,7 @@ def test_both_workers_answer_an_event_changes_the_list_and_sigterm_ends_all(runt
 
 def test_events_trend_at_every_worker_within_seconds(runtime, peers, trending_shelf):
     peers.board.assign(assignment("trends", deployment="d-3", location="artifacts/trending"))
-    wait_until(lambda: peers.board.state("d-3", runtimes=WORKERS))
+    wait_until(lambda: all_ready(peers, "d-3"))
     assert "brand-new" not in runtime.recommend(None, "trends")
 
     for number in range(30):
