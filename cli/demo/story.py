@@ -22,8 +22,8 @@ __all__ = ["Outcome", "find_data", "tell"]
 
 _MODEL: Final = "aws-user-personalization-v2"
 _BASELINE: Final = "aws-popularity-count"
-#: Enough to see what there is to see; left alone, a training stops where it no longer gains, after two or three times as
-#: many.
+#: Enough to see what there is to see; left alone, a training stops where it no longer gains, after two or three
+#: times as many.
 _EPOCHS: Final = 9
 _SHOWN_USERS: Final = 3
 _SHOWN_ITEMS: Final = 10
