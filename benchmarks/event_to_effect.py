@@ -28,6 +28,7 @@ from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb
 
 _PATIENCE_SECONDS = 10.0
 _RESULTS = 25
+_RECIPE = "aws-user-personalization-v2"
 
 Answer = tuple[tuple[str, float], ...]
 
@@ -106,6 +107,7 @@ def main() -> None:
     """Run and print; figures as JSON with `--output`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=200, help="events per way")
+    parser.add_argument("--epochs", type=int, help="of the training, by default as many as it takes")
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     arguments = parser.parse_args()
     # Every measured user is one of the data and measured once.
@@ -115,7 +117,9 @@ def main() -> None:
         journey.create_datasets(SCHEMAS)
         files = data.write_csv(system.installation.buckets / "benchmark")
         journey.import_csv({kind: f"s3://benchmark/{path.name}" for kind, path in files.items()})
-        version = journey.train(journey.create_solution("personal", "aws-user-personalization-v2"))
+        hyperparameters = {} if arguments.epochs is None else {"epochs": arguments.epochs}
+        solution = journey.create_solution("personal", _RECIPE, hyperparameters=hyperparameters)
+        version = journey.train(solution)
         campaign = journey.create_campaign("films", version)
         tracking_id = journey.create_event_tracker()
         users = sorted({watch.user for watch in data.watches})

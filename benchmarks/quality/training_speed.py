@@ -37,6 +37,7 @@ from recipes.registry import fitter, recipe
 __all__ = ["Point", "list_ranks", "seconds_to", "write_data"]
 
 _MODEL = "aws-user-personalization-v2"
+_OTHER_NAME = "RecTools SASRec"
 _OTHER = Path(__file__).with_name("rectools_sasrec.py")
 #: Close enough to the final figure to count as arrived.
 _ARRIVED = 0.99
@@ -144,7 +145,7 @@ def main() -> None:
     """Run and print; all points as JSON with `--output`, as a picture with `--plot`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", help=f"the path of a sequence file, perhaps below ${DATA_ROOT}")
-    parser.add_argument("--rectools", type=Path, required=True, metavar="PYTHON", help="of RecTools' environment")
+    parser.add_argument("--rectools", type=Path, metavar="PYTHON", help="of RecTools' environment; ours alone without")
     parser.add_argument("--epochs", type=int, default=30, help="of RecTools")
     parser.add_argument("--width", type=int, default=64, help="of both networks")
     parser.add_argument("--seed", type=int, default=1)
@@ -154,12 +155,11 @@ def main() -> None:
     dataset = load(arguments.data)
     tested = np.flatnonzero(dataset.data.histories().lengths() >= 3)
     split = leave_one_out(dataset.data)
-    runs = {
-        "ours": _run_ours(split, width=arguments.width, seed=arguments.seed),
-        "RecTools SASRec": _run_other(
+    runs = {"ours": _run_ours(split, width=arguments.width, seed=arguments.seed)}
+    if arguments.rectools is not None:
+        runs[_OTHER_NAME] = _run_other(
             arguments.rectools, split, tested, epochs=arguments.epochs, width=arguments.width, seed=arguments.seed
-        ),
-    }
+        )
     figures = {"data": dataset.name, "width": arguments.width, "runs": runs}
     publish(figures, table=_table(runs), output=arguments.output)
     if arguments.plot is not None:
@@ -167,11 +167,12 @@ def main() -> None:
 
 
 def _table(runs: Mapping[str, tuple[Sequence[Point], Mapping[str, float]]]) -> str:
-    others = max(point.ndcg for point in runs["RecTools SASRec"][0])
+    others = max(point.ndcg for point in runs[_OTHER_NAME][0]) if _OTHER_NAME in runs else None
     rows = []
     for name, (points, final) in runs.items():
         own = max(point.ndcg for point in points)
-        arrived, level = seconds_to(points, _ARRIVED * own), seconds_to(points, others)
+        arrived = seconds_to(points, _ARRIVED * own)
+        level = None if others is None else seconds_to(points, others)
         newest = [f"{final[key]:.4f}" for key in ("ndcg_at_10", "hit_rate_at_10")]
         rows.append((name, len(points), f"{own:.4f}", _time(arrived), _time(level), *newest))
     header = (

@@ -1,0 +1,125 @@
+"""Every benchmark command runs to its end on a very small scale, so that none stops working unnoticed."""
+
+import gzip
+import importlib
+import json
+import random
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import benchmarks
+
+ROOT = Path(benchmarks.__file__).parent
+DAY = 86_400
+#: Started by other commands, not by people; rectools_sasrec wants an environment with PyTorch, which is gigabytes.
+PARTS = {"benchmarks.echo", "benchmarks.quality.rectools_sasrec", "benchmarks.serving"}
+
+
+def chains(users=40, items=20, length=12):
+    """What users did: everybody walks along a ring of items, from a place of their own."""
+    drawn = random.Random(1)
+    starts = [drawn.randrange(items) for _ in range(users)]
+    return [[(start + step) % items for step in range(length)] for start in starts]
+
+
+def sequences(folder):
+    path = folder / "chains.txt"
+    path.write_text("".join(f"{user} {' '.join(map(str, row))}\n" for user, row in enumerate(chains())))
+    return path
+
+
+def table(folder, *, name="chains.csv", separator=",", header=("user_id", "item_id", "timestamp")):
+    path = folder / name
+    rows = [
+        (user, item, user * DAY // 4 + step * DAY // 8)
+        for user, row in enumerate(chains())
+        for step, item in enumerate(row)
+    ]
+    path.write_text("".join(separator.join(map(str, row)) + "\n" for row in (header, *rows)))
+    return path
+
+
+def split(folder):
+    for name, part in (("train.txt", slice(0, 6)), ("test.txt", slice(6, 12))):
+        lines = [f"{user} {' '.join(map(str, row[part]))}\n" for user, row in enumerate(chains())]
+        (folder / name).write_text("".join(lines))
+    return folder
+
+
+def ratings(folder):
+    rows = [f"{user},{item},5,{step}\n" for user, row in enumerate(chains()) for step, item in enumerate(row)]
+    (folder / "ratings.csv").write_text("user_id,movie_id,rating,timestamp\n" + "".join(rows))
+    return folder
+
+
+def described_users(folder):
+    header = ("user_id:token", "item_id:token", "timestamp:float")
+    path = table(folder, name="chains.inter", separator="\t", header=header)
+    lines = [f"{user}\t{20 + user % 30}\t{'MF'[user % 2]}\n" for user in range(40)]
+    path.with_suffix(".user").write_text("user_id:token\tage:float\tgender:token\n" + "".join(lines))
+    return path
+
+
+def described_items(folder):
+    place = folder / "s3rec-Chains"
+    place.mkdir()
+    sequences(place).rename(place / "Chains.txt")
+    with gzip.open(place / "Chains.txt.gz", "wt") as file:
+        file.write((place / "Chains.txt").read_text())
+    (place / "Chains.txt").unlink()
+    with gzip.open(place / "Chains_item2attributes.json.gz", "wt") as file:
+        json.dump({str(item): [item % 4, 10 + item % 3] for item in range(20)}, file)
+    return place
+
+
+EPOCH = ("--set", "epochs=1")
+#: Of each command: what makes its data, if it wants any, and its options beside.
+COMMANDS = {
+    "benchmarks.event_to_effect": (None, ("--events", "2", "--epochs", "1")),
+    "benchmarks.quality.cold_items": (described_items, ()),
+    "benchmarks.quality.item_to_item": (split, ()),
+    "benchmarks.quality.leave_one_out": (sequences, ("--seeds", "1", *EPOCH)),
+    "benchmarks.quality.personalize_split": (table, ("--draws", "1", *EPOCH)),
+    "benchmarks.quality.segments": (table, ("--hidden-dimension", "32")),
+    "benchmarks.quality.sessions": (table, ("--seeds", "1", *EPOCH)),
+    "benchmarks.quality.strong_generalisation": (ratings, ()),
+    "benchmarks.quality.training_speed": (sequences, ("--width", "8")),
+    "benchmarks.quality.trending": (table, ()),
+    "benchmarks.quality.user_columns": (
+        described_users,
+        ("--categories", "gender", "--seeds", "1", "--known", "0", "--set", "epochs=1", "validation_targets=10"),
+    ),
+}
+
+
+def run(name, *arguments, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    importlib.import_module(name).main()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_command_prints_a_table_and_writes_its_figures(name, tmp_path, monkeypatch, capsys):
+    make, options = COMMANDS[name]
+    data = () if make is None else (make(tmp_path),)
+    output = tmp_path / "figures.json"
+    run(name, *data, *options, "--output", output, monkeypatch=monkeypatch)
+    assert re.search(r"^\| .* \|$", capsys.readouterr().out, re.MULTILINE)
+    assert json.loads(output.read_text())
+
+
+@pytest.mark.parametrize("protocol", ["item-to-item"])
+def test_protocols_run_by_their_names(protocol, tmp_path, monkeypatch, capsys):
+    run("benchmarks.quality.__main__", protocol, split(tmp_path), monkeypatch=monkeypatch)
+    assert "aws-similar-items" in capsys.readouterr().out
+
+
+def test_every_command_has_a_small_run():
+    guarded = {
+        ".".join(("benchmarks", *path.relative_to(ROOT).with_suffix("").parts))
+        for path in ROOT.rglob("*.py")
+        if '\nif __name__ == "__main__":\n' in path.read_text()
+    }
+    assert guarded - PARTS - {"benchmarks.quality.__main__"} == set(COMMANDS)
