@@ -9,7 +9,7 @@ from common.errors import invalid
 
 __all__ = ["Arn", "ArnFactory"]
 
-_PATTERN = re.compile(r"^arn:([a-z\-]+):personalize:([a-z0-9\-]*):([0-9]*):([a-zA-Z\-]+)/(.{1,200})$")
+_PATTERN = re.compile(r"arn:([a-z\-]+):personalize:([a-z0-9\-]*):([0-9]*):([a-zA-Z\-]+)/(.{1,200})")
 MAX_LENGTH = 256
 
 
@@ -41,7 +41,7 @@ class Arn:
         Raises:
             InvalidInput: It is no ARN of this service, or names another kind of resource.
         """
-        match = _PATTERN.match(text) if len(text) <= MAX_LENGTH else None
+        match = _PATTERN.fullmatch(text) if len(text) <= MAX_LENGTH else None
         wanted = f"an ARN of a {kind}" if kind else "an ARN of this service"
         if match is None or (kind is not None and match[4] != kind):
             raise invalid(field, got=text, want=f"{wanted} (arn:aws:personalize:REGION:ACCOUNT:{kind or 'KIND'}/NAME)")

@@ -5,20 +5,30 @@ Which columns each type of dataset must and may have is control_plane's business
 
 from __future__ import annotations
 
-import json
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import fastavro
 from fastavro.schema import SchemaParseException, UnknownType
 
 from common.errors import InvalidInput, invalid
+from common.json_text import read_json
 
-__all__ = ["PRIMITIVES", "AvroField", "AvroSchema"]
+__all__ = ["MAX_SCHEMA_LENGTH", "PRIMITIVES", "AvroField", "AvroSchema"]
+
+#: Characters of a schema, by Personalize's limit.
+MAX_SCHEMA_LENGTH: Final = 20_000
 
 #: Primitive types that Personalize's schemas may use.
 PRIMITIVES = ("string", "int", "long", "float", "double", "boolean")
+#: Record, list of fields, field, union, long form of a type; some to spare for members that nobody reads.
+_MAX_DEPTH: Final = 10
+_FLAGS: Final[Mapping[object, bool]] = {True: True, False: False, "true": True, "false": False}
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_FULL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,42 +67,102 @@ class AvroSchema:
 
     @classmethod
     def parse(cls, text: str) -> AvroSchema:
-        """Read a schema.
+        """Read a schema: any text gives one, or an error that names the place.
 
         Raises:
             InvalidInput: It is no JSON, no Avro record, or uses a type that datasets cannot hold.
         """
-        try:
-            document = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise invalid("schema", got=text, want=f"a JSON document ({error})") from error
+        document = read_json(text, field="schema", max_length=MAX_SCHEMA_LENGTH, max_depth=_MAX_DEPTH)
         if not isinstance(document, dict) or document.get("type") != "record":
             raise invalid("schema", got=text, want='an Avro schema of type "record"')
-        try:
-            fastavro.parse_schema(document, _write_hint=False)
-        except (SchemaParseException, UnknownType, KeyError, TypeError, AttributeError, ValueError) as error:
-            raise InvalidInput(f"`schema`: got an invalid Avro schema: {error!r}") from error
-        fields = tuple(_field(item) for item in document["fields"])
-        names = [item.name for item in fields]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise invalid("schema", got=twice, want="every field name once")
-        return cls(name=document.get("name", ""), fields=fields)
+        name = _name(document, "schema.name", _FULL_NAME)
+        entries = document.get("fields")
+        if not isinstance(entries, list) or not entries:
+            raise invalid("schema.fields", got=entries, want="a list of at least one field")
+        _check_unread(document)
+        fields = tuple(_field(item, place) for place, item in enumerate(entries))
+        for item, count in Counter(item.name for item in fields).items():
+            if count > 1:
+                raise invalid("schema.fields", got=[item] * count, want="every field name once")
+        _check_by_avro(document)
+        return cls(name=name, fields=fields)
 
 
-def _field(document: Mapping[str, Any]) -> AvroField:
-    name, kind = document["name"], document["type"]
+def _name(document: Mapping[str, Any], place: str, pattern: re.Pattern[str]) -> str:
+    name = document.get("name")
+    if not isinstance(name, str) or not pattern.fullmatch(name):
+        raise invalid(place, got=name, want="a name of letters, digits and _, the first no digit")
+    return name
+
+
+def _field(document: Any, place: int) -> AvroField:
+    if not isinstance(document, dict):
+        raise invalid(f"schema.fields[{place}]", got=document, want="an object with a name and a type")
+    name = _name(document, f"schema.fields[{place}].name", _NAME)
+    kind, nullable = _type(document.get("type"), name)
+    default = document.get("default")
+    if default is not None and not _fits(default, kind):
+        raise invalid(f"schema.{name}.default", got=default, want=f"a value of type {kind}")
+    return AvroField(
+        name=name,
+        type=kind,
+        nullable=nullable,
+        categorical=_flag(document, "categorical", name),
+        textual=_flag(document, "textual", name),
+        item_name=_flag(document, "itemName", name),
+        default=default,
+    )
+
+
+def _type(kind: Any, name: str) -> tuple[str, bool]:
+    """Return a primitive type, and whether null may stand for its values."""
     options = kind if isinstance(kind, list) else [kind]
     # `{"type": "string"}` is Avro's long form of `"string"`.
     plain = [item["type"] if isinstance(item, dict) and set(item) == {"type"} else item for item in options]
     values = [item for item in plain if item != "null"]
-    if len(values) != 1 or values[0] not in PRIMITIVES:
+    if len(values) != 1 or len(plain) > 2 or values[0] not in PRIMITIVES:
         raise invalid(f"schema.{name}", got=kind, want=f"one of {', '.join(PRIMITIVES)}, or a union of one with null")
-    return AvroField(
-        name=name,
-        type=values[0],
-        nullable="null" in plain,
-        categorical=bool(document.get("categorical", False)),
-        textual=bool(document.get("textual", False)),
-        item_name=bool(document.get("itemName", False)),
-        default=document.get("default"),
-    )
+    return values[0], len(plain) > 1
+
+
+def _flag(document: Mapping[str, Any], key: str, name: str) -> bool:
+    value = document.get(key)
+    # Some write booleans as text, and "false" must not count as true.
+    said = _FLAGS.get(value.lower() if isinstance(value, str) else value) if isinstance(value, str | bool) else None
+    if value is not None and said is None:
+        raise invalid(f"schema.{name}.{key}", got=value, want="true or false")
+    return bool(said)
+
+
+def _fits(value: Any, kind: str) -> bool:
+    if kind in ("string", "boolean"):
+        return isinstance(value, str if kind == "string" else bool)
+    bits = {"int": 31, "long": 63}.get(kind)
+    if isinstance(value, bool) or not isinstance(value, int if bits else int | float):
+        return False
+    return bits is None or -(2**bits) <= value < 2**bits
+
+
+def _check_unread(document: Mapping[str, Any]) -> None:
+    """Check what only Avro reads of a record: where its name belongs, and its other names."""
+    namespace = document.get("namespace") or ""
+    if not isinstance(namespace, str):
+        raise invalid("schema.namespace", got=namespace, want="text, e.g. com.amazonaws.personalize.schema")
+    aliases = document.get("aliases") or []
+    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
+        raise invalid("schema.aliases", got=aliases, want="a list of names")
+
+
+def _check_by_avro(document: Mapping[str, Any]) -> None:
+    """Let the parser of Avro judge the rest.
+
+    Raises:
+        InvalidInput: It does not take the schema.
+    """
+    try:
+        fastavro.parse_schema(dict(document), _write_hint=False)
+    except (SchemaParseException, UnknownType) as error:
+        raise InvalidInput(f"`schema`: got no valid Avro schema: {error}") from error
+    except Exception as error:
+        got = f"a record with the members {', '.join(sorted(document))[:200]}"
+        raise invalid("schema", got=got, want="each of them as the specification of Avro has it") from error

@@ -8,17 +8,19 @@ cut, edited, or brought to another list.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from common.errors import InvalidNextToken
+from common.json_text import is_unicode
 
 __all__ = ["Position", "read_token", "write_token"]
 
 _DIGEST_BYTES = 9
+#: As long as Personalize's may be.
+_MAX_LENGTH = 1500
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +48,24 @@ def read_token(token: str, *, scope: str) -> Position:
     Raises:
         InvalidNextToken: This service did not make it, or made it for a list with other filters.
     """
+    if len(token) > _MAX_LENGTH:
+        raise _bad(token)
     try:
         raw = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:  # not base64, or not even Unicode
         raise _bad(token) from error
     digest, body = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
     if digest != _digest(body, scope):
         raise _bad(token)
-    created, arn = json.loads(body)
-    return Position(datetime.fromisoformat(created), arn)
+    try:
+        created, arn = json.loads(body)
+        position = Position(datetime.fromisoformat(created).astimezone(UTC), arn)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        # The digest is right, so somebody has computed it for a body of their own.
+        raise _bad(token) from error
+    if not isinstance(arn, str) or not is_unicode(arn):
+        raise _bad(token)
+    return position
 
 
 def _digest(body: bytes, scope: str) -> bytes:

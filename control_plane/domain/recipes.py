@@ -17,6 +17,8 @@ from common.errors import ResourceNotFound, invalid
 
 __all__ = ["RECIPES", "HyperParameter", "RecipeFacts", "described_recipe", "trainable_recipe"]
 
+_MAX_DIGITS: Final = 100
+
 
 @dataclass(frozen=True, slots=True)
 class HyperParameter:
@@ -58,6 +60,9 @@ class HyperParameter:
             return text.lower() in ("true", "false")
         if self.kind == "text":
             return text in self.choices
+        # Every number in range is short, and Python neither reads nor compares integers of any length.
+        if len(text) > _MAX_DIGITS:
+            return False
         try:
             value = int(text) if self.kind == "integer" else float(text)
         except ValueError:

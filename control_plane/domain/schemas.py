@@ -18,7 +18,6 @@ from common.errors import invalid
 
 __all__ = ["DatasetType", "Domain", "check_dataset_type", "check_describes_items", "check_schema"]
 
-_MAX_SCHEMA_LENGTH: Final = 20_000
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z\d_]{0,149}")
 _NUMERIC: Final = frozenset({"int", "long", "float", "double"})
 
@@ -179,8 +178,6 @@ def check_schema(text: str, domain: Domain | None) -> DatasetType:
     Raises:
         InvalidInput: It breaks a rule; the message names the field.
     """
-    if len(text) > _MAX_SCHEMA_LENGTH:
-        raise invalid("schema", got=f"{len(text)} characters", want=f"at most {_MAX_SCHEMA_LENGTH}")
     schema = AvroSchema.parse(text)
     kind = _type_of(schema)
     rule = _RULES.get((domain, kind))

@@ -17,6 +17,7 @@ _EXCLUDED: Final = "excludedDatasetColumns"
 _INCLUDED: Final = "includedDatasetColumns"
 _MAX_DATASETS: Final = 3
 _MAX_COLUMNS: Final = 50
+_MAX_NAME: Final = 150
 #: What an interaction, an item or a user is known by is no feature, and cannot be left out.
 _ALWAYS: Final = frozenset({"USER_ID", "ITEM_ID", "TIMESTAMP", "ACTION_ID", EVENT_TYPE})
 
@@ -66,5 +67,7 @@ def _by_type(part: str, value: Mapping[str, Sequence[str]]) -> dict[DatasetType,
             raise invalid(f"{_FIELD}.{part}", got=sorted(value), want="every dataset once")
         if len(names) > _MAX_COLUMNS:
             raise invalid(f"{_FIELD}.{part}.{kind}", got=f"{len(names)} columns", want=f"at most {_MAX_COLUMNS}")
+        if longest := [name for name in names if len(name) > _MAX_NAME]:
+            raise invalid(f"{_FIELD}.{part}.{kind}", got=longest[0], want=f"names of at most {_MAX_NAME} characters")
         found[kind] = names
     return found

@@ -107,7 +107,7 @@ def _count(config: Mapping[str, str], key: str, *, default: int, most: int) -> i
     text = config.get(key)
     if text is None:
         return default
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= most):
+    if not (len(text) <= 100 and text.isascii() and text.isdecimal() and 1 <= int(text) <= most):
         raise invalid(f"{_JOBS}.{key}", got=text, want=f"an integer from 1 to {most}, as text")
     return int(text)
 
