@@ -18,7 +18,7 @@ from common.errors import TailorbirdError
 from common.logs import configure_logging
 from common.rpc import CallGate, RpcServer, channel, file_token
 from common.storage import open_store
-from trainer.server import Readiness, make_rooms, run_until_signal, worker_id
+from trainer.server import Readiness, lanes, make_rooms, run_until_signal, worker_id
 from trainer.settings import TrainerSettings
 from trainer.worker.loop import Worker
 from trainer.worker.queue import JobQueue
@@ -42,13 +42,13 @@ def main() -> None:
     with channel(settings.control_plane, token=token, tls=settings.tls()) as control_plane:
         workers = [
             Worker(
-                JobQueue(control_plane, worker_id=worker_id()),
+                JobQueue(control_plane, worker_id=worker_id(), kinds=kinds),
                 rooms,
                 lease_wait_seconds=settings.lease_wait_seconds,
                 heartbeat_seconds=settings.heartbeat_seconds,
                 on_contact=readiness.contact,
             )
-            for _ in range(settings.max_jobs)
+            for kinds in lanes(rooms, settings)
         ]
         run_until_signal(server, workers, grace_seconds=settings.grace_seconds)
 

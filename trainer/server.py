@@ -10,7 +10,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from common.logs import get_logger
 from common.rpc import RpcServer
@@ -25,9 +26,11 @@ from trainer.worker import Room
 from trainer.worker.loop import Worker
 from trainer.workspace import Workspace
 
-__all__ = ["Readiness", "make_rooms", "run_until_signal", "worker_id"]
+__all__ = ["Readiness", "lanes", "make_rooms", "run_until_signal", "worker_id"]
 
 _log = get_logger(__name__)
+#: Kinds of jobs that may take hours, and all processors meanwhile.
+_HEAVY: Final = frozenset({"solution_version_training"})
 
 
 class Readiness:
@@ -64,6 +67,16 @@ def make_rooms(settings: TrainerSettings, store: Store) -> Mapping[str, Room]:
         "solution_version_training": TrainingRoom(store, workspace, store_settings=settings.store(), options=options),
         "storage_removal": RemovalRoom(store),
     }
+
+
+def lanes(kinds: Iterable[str], settings: TrainerSettings) -> list[frozenset[str]]:
+    """Return for each place which kinds of jobs it is for: what takes seconds does not wait for what takes hours.
+
+    Args:
+        kinds: Members of a job's `payload` that can be done here.
+        settings: How many places there are.
+    """
+    return [_HEAVY] * settings.max_jobs + [frozenset(kinds) - _HEAVY] * settings.max_light_jobs
 
 
 def run_until_signal(server: RpcServer, workers: Sequence[Worker], *, grace_seconds: float) -> None:

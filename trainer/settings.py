@@ -31,7 +31,10 @@ class TrainerSettings(ProcessSettings, StoreSettings):
         description="Folder for files of running jobs, not shared with trainers of other machines; by default "
         "`trainer/` in the data directory.",
     )
-    max_jobs: int = Field(1, ge=1, le=16, description="Jobs that are done at a time.")
+    max_jobs: int = Field(1, ge=1, le=16, description="Trainings that are done at a time.")
+    max_light_jobs: int = Field(
+        2, ge=1, le=16, description="Imports and removals that are done at a time; they do not wait for trainings."
+    )
     lease_wait_seconds: float = Field(20.0, ge=0, le=60, description="How long one question for a job waits.")
     heartbeat_seconds: float = Field(
         2.0, gt=0, description="How often a running job's lease is renewed; a request to stop is heard as late."

@@ -54,7 +54,10 @@ class Unit(Protocol):
         """Send what was changed to the database, so that later conditions see it."""
 
     def due_job(self, kinds: Collection[str], *, now: datetime) -> Job | None:
-        """Return the oldest job that waits for a worker; no other unit is given the same one."""
+        """Return the job that is next: of the dataset group that had its last turn longest ago, the oldest that waits.
+
+        A turn is an attempt at a job of one of these kinds. No other unit is given the same job.
+        """
 
     def expired_jobs(self, *, now: datetime) -> list[Job]:
         """Return jobs whose leases have ended."""

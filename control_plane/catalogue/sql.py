@@ -19,10 +19,11 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, and_, create_engine, event, func, make_url, or_
 from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, select
 
 from common.errors import Unavailable, invalid
-from control_plane.catalogue.tables import AnyResource, Job
+from control_plane.catalogue.tables import AnyResource, Job, JobAttempt
 from control_plane.domain.paging import Position
 from control_plane.jobs.states import JobState
 from control_plane.waiting import Bell
@@ -196,11 +197,19 @@ class SqlUnit:
         self._session.flush()
 
     def due_job(self, kinds: Collection[str], *, now: datetime) -> Job | None:
-        """Return the oldest job that waits for a worker; no other unit is given the same one."""
+        """Return the oldest job of the dataset group that had its last turn longest ago."""
+        earlier = aliased(Job)
+        last_turn = (
+            select(func.max(JobAttempt.started_at))
+            .join(earlier, col(JobAttempt.job_id) == col(earlier.id))
+            .where(col(earlier.dataset_group_arn) == col(Job.dataset_group_arn), col(earlier.kind).in_(kinds))
+            .correlate(Job)
+            .scalar_subquery()
+        )
         statement = (
             select(Job)
             .where(col(Job.state) == JobState.WAITING, col(Job.kind).in_(kinds), col(Job.available_at) <= now)
-            .order_by(col(Job.available_at), col(Job.created_at), col(Job.id))
+            .order_by(last_turn.is_not(None), last_turn, col(Job.available_at), col(Job.created_at), col(Job.id))
             .limit(1)
             # Ignored by SQLite, where writing units run one after another.
             .with_for_update(skip_locked=True)

@@ -276,6 +276,7 @@ class Job(SQLModel, table=True):
         kind: A `jobs.JobKind`.
         state: A `jobs.JobState`.
         subject: What the work is for, e.g. the ARN of a solution version.
+        dataset_group_arn: The group that it belongs to; None for work that was asked for before groups took turns.
         payload: The work itself, keyed like the contract's message.
         attempt: Number of the attempt that runs or ran last; 0 before the first.
         available_at: The job waits until then.
@@ -288,6 +289,7 @@ class Job(SQLModel, table=True):
     kind: str = Field(max_length=40)
     state: str = Field(max_length=16, index=True)
     subject: str = Field(max_length=256, index=True)
+    dataset_group_arn: str | None = Field(default=None, max_length=256, index=True)
     request_id: str = Field(max_length=128)
     payload: dict[str, Any] = _json()
     attempt: int = 0

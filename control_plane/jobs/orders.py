@@ -22,7 +22,7 @@ class Stop(Enum):
     ASKED = "the worker is told at its next heartbeat"
 
 
-def enqueue(unit: Unit, environment: Environment, payload: Payload, *, subject: str) -> Job:
+def enqueue(unit: Unit, environment: Environment, payload: Payload, *, subject: str, group_arn: str) -> Job:
     """Put work into the queue; it begins when the unit of work is committed.
 
     Args:
@@ -30,6 +30,7 @@ def enqueue(unit: Unit, environment: Environment, payload: Payload, *, subject: 
         environment: Clock and ids.
         payload: The work.
         subject: ARN of the resource that the work is for.
+        group_arn: Of the dataset group that it belongs to: groups take turns.
     """
     kind = JobKind.STORAGE_REMOVAL
     if isinstance(payload, DatasetImport):
@@ -42,6 +43,7 @@ def enqueue(unit: Unit, environment: Environment, payload: Payload, *, subject: 
         kind=kind,
         state=JobState.WAITING,
         subject=subject,
+        dataset_group_arn=group_arn,
         request_id=request_id.get(),
         payload=as_document(payload),
         available_at=now,

@@ -91,7 +91,7 @@ class JobQueue:
         self._retry_seconds = retry_seconds
 
     def lease(self, worker_id: str, kinds: Collection[JobKind]) -> Lease | None:
-        """Hand the oldest job that waits to a worker, None when there is none.
+        """Hand the next job to a worker, None when none waits: dataset groups take turns, each with its oldest first.
 
         Args:
             worker_id: Name of the worker.

@@ -233,4 +233,5 @@ class Datasets(ResourceOperations):
                 raise ResourceInUse(f"`datasetArn`: got {arn}, which {users[0].arn} is using; wait for its end")
             dataset.status = Status.DELETE_PENDING
             dataset.last_updated_date_time = self._now()
-            enqueue(unit, self._environment, StorageRemoval((dataset.location,)), subject=arn)
+            removal = StorageRemoval((dataset.location,))
+            enqueue(unit, self._environment, removal, subject=arn, group_arn=dataset.dataset_group_arn)

@@ -85,7 +85,7 @@ class ImportJobs(ResourceOperations):
                 replace=mode is ImportMode.FULL,
                 import_id=self._environment.new_id(),
             )
-            enqueue(unit, self._environment, payload, subject=row.arn)
+            enqueue(unit, self._environment, payload, subject=row.arn, group_arn=dataset.dataset_group_arn)
         return row
 
     def describe(self, arn: str) -> DatasetImportJob:

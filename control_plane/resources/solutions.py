@@ -135,4 +135,4 @@ class Solutions(ResourceOperations):
             solution.status = Status.DELETE_PENDING
             solution.last_updated_date_time = self._now()
             folders = tuple(version.artifact_location for version in versions)
-            enqueue(unit, self._environment, StorageRemoval(folders), subject=arn)
+            enqueue(unit, self._environment, StorageRemoval(folders), subject=arn, group_arn=solution.dataset_group_arn)

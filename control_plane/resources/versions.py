@@ -103,7 +103,7 @@ class SolutionVersions(ResourceOperations):
                 base_artifact_location=None if base is None else base.artifact_location,
                 tuning=_tuning(recipe, solution, mode),
             )
-            enqueue(unit, self._environment, payload, subject=version.arn)
+            enqueue(unit, self._environment, payload, subject=version.arn, group_arn=version.dataset_group_arn)
         return version
 
     @staticmethod

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from control_plane.catalogue.tables import Dataset, DatasetGroup, DatasetSchema, Job, Tag
+from control_plane.catalogue.tables import Dataset, DatasetGroup, DatasetSchema, Job, JobAttempt, Tag
 from control_plane.domain.paging import Position
-from control_plane.jobs.states import JobKind, JobState
+from control_plane.jobs.states import JobKind, JobState, Outcome
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -32,6 +32,19 @@ def job(number: int, *, state: JobState = JobState.WAITING, kind: JobKind = JobK
         request_id="",
         payload={"number": number},
         **{"available_at": moment, "created_at": moment, **more},
+    )
+
+
+def attempt(job_id: str, *, second: int) -> JobAttempt:
+    moment = MOMENT + timedelta(seconds=second)
+    return JobAttempt(
+        lease_token=f"token-{job_id}",
+        job_id=job_id,
+        number=1,
+        worker_id="trainer",
+        outcome=Outcome.RUNNING,
+        started_at=moment,
+        last_sign_at=moment,
     )
 
 
@@ -173,6 +186,25 @@ class CatalogueSuite:
         assert found.id == "job-2"
         assert found.payload == {"number": 2}
         assert nothing_yet is None
+
+    def test_due_jobs_come_from_dataset_groups_in_turn(self, catalogue):
+        kinds = {JobKind.DATASET_IMPORT}
+        with catalogue.write() as unit:
+            for number, owner in enumerate(["a", "a", "a", "b", "b", "c"]):
+                unit.add(job(number, dataset_group_arn=owner))
+            unit.add(job(9, kind=JobKind.SOLUTION_VERSION_TRAINING, dataset_group_arn="c", state=JobState.LEASED))
+            # A turn in another lane is none in this one.
+            unit.add(attempt("job-9", second=50))
+
+        order = []
+        for second in range(6):
+            with catalogue.write() as unit:
+                due = unit.due_job(kinds, now=MOMENT + timedelta(minutes=1))
+                order.append(due.dataset_group_arn)
+                due.state = JobState.LEASED
+                unit.add(attempt(due.id, second=second))
+
+        assert order == ["a", "b", "c", "a", "b", "a"]
 
     def test_expired_jobs_are_leased_ones_past_their_end(self, catalogue):
         with catalogue.write() as unit:

@@ -16,7 +16,7 @@ from common.testing import make_keys, serving, wait_until
 from control_plane.resources.solutions import SolutionRequest
 from control_plane.server import Timing
 from tests.control_plane.test_process import healthy
-from tests.control_plane.world import PERSONALIZATION, make_world
+from tests.control_plane.world import EVERYTHING, PERSONALIZATION, make_world
 from tests.trainer.place import walks
 
 ENDLESS = {"algorithmHyperParameters": {"embedding_size": "16", "epochs": "10000", "patience": "10000"}}
@@ -96,6 +96,10 @@ def endless_version(world, tmp_path) -> str:
     return world.version(world.resources.solutions.create(request).arn)
 
 
+def datasets(world):
+    return world.resources.datasets.list(EVERYTHING, dataset_group_arn=None).items
+
+
 def training_process(process) -> psutil.Process | None:
     """Return the child once it runs its own program: until then it has the command and environment of its parent."""
     found = psutil.Process(process.pid).children()
@@ -128,6 +132,30 @@ def test_sigterm_hands_a_training_back(plane, world, environment, tmp_path):
     assert world.resources.versions.describe(version).status == "CREATE IN_PROGRESS"
     lease = world.lease("other")
     assert (lease.job.subject, lease.job.attempt) == (version, 2)
+
+
+def test_imports_and_removals_do_not_wait_for_the_training_of_another_group(plane, world, environment, tmp_path):
+    with trainer(environment, tmp_path) as process:
+        version = endless_version(world, tmp_path)
+        child = wait_until(lambda: training_process(process), seconds=60)
+        dataset = world.dataset(world.group())
+        job = world.import_job(dataset)
+        wait_until(lambda: world.resources.imports.describe(job).status == "ACTIVE", seconds=60)
+        world.resources.datasets.delete(dataset)
+        wait_until(lambda: dataset not in [row.arn for row in datasets(world)], seconds=60)
+        assert child.is_running()
+        assert world.resources.versions.describe(version).status == "CREATE IN_PROGRESS"
+
+
+def test_one_training_runs_at_a_time(plane, world, environment, tmp_path):
+    with trainer(environment, tmp_path) as process:
+        running = endless_version(world, tmp_path)
+        wait_until(lambda: training_process(process), seconds=60)
+        second = world.version(world.resources.versions.describe(running).solution_arn)
+        # Behind it in the queue, and done.
+        job = world.import_job(world.dataset(world.group()))
+        wait_until(lambda: world.resources.imports.describe(job).status == "ACTIVE", seconds=60)
+        assert world.resources.versions.describe(second).status == "CREATE PENDING"
 
 
 def test_a_killed_trainer_leaves_no_process_and_its_job_is_leased_again(plane, world, environment, tmp_path):

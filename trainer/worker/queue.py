@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,18 +23,20 @@ class JobQueue:
     Args:
         channel: To the control plane, carrying the trainer's token.
         worker_id: Names this process in the queue.
+        kinds: Members of a job's `payload` that are asked for; nothing means every kind.
     """
 
-    def __init__(self, channel: grpc.Channel, *, worker_id: str) -> None:
+    def __init__(self, channel: grpc.Channel, *, worker_id: str, kinds: Collection[str] = ()) -> None:
         self._stub = JobServiceStub(channel)
         self._worker_id = worker_id
+        self._kinds = [jobs_pb2.JobKind.Value(f"JOB_KIND_{kind.upper()}") for kind in kinds]
         self._waiting: set[Any] = set()
         self._closed = threading.Event()
         self._lock = threading.Lock()
 
     def lease(self, *, wait_seconds: float) -> jobs_pb2.Job | None:
         """Wait for a job; None when there was none in time, or the queue was closed."""
-        request = jobs_pb2.LeaseJobRequest(worker_id=self._worker_id, wait_seconds=wait_seconds)
+        request = jobs_pb2.LeaseJobRequest(worker_id=self._worker_id, kinds=self._kinds, wait_seconds=wait_seconds)
         with self._lock:
             if self._closed.is_set():
                 return None
