@@ -12,7 +12,16 @@ from typing import Any, Final
 from common.avro import AvroField
 from common.errors import invalid
 
-__all__ = ["MAX_PROPERTIES", "MAX_VALUE", "convert", "is_text", "parse_properties", "plain_name", "write_properties"]
+__all__ = [
+    "MAX_PROPERTIES",
+    "MAX_VALUE",
+    "converted",
+    "is_text",
+    "parse_properties",
+    "plain_name",
+    "wanted",
+    "write_properties",
+]
 
 #: Characters of the whole JSON text.
 MAX_PROPERTIES: Final = 1024
@@ -61,25 +70,21 @@ def write_properties(properties: Mapping[str, Any]) -> str | None:
     return json.dumps(properties, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def convert(value: Any, column: AvroField, *, field: str) -> Any:
-    """Return a JSON value as the column's type wants it; None stays None.
+def converted(value: Any, column: AvroField) -> Any:
+    """Return a JSON value as the column's type wants it; None when it is of another type or out of range.
 
     Numbers and booleans may also come as text, which is how Personalize's own examples write them.
 
     Args:
-        value: What was sent.
+        value: What was sent; not None.
         column: The schema's field.
-        field: Name of the property, for the error.
-
-    Raises:
-        InvalidInput: The value is of another type or out of range.
     """
-    if value is None:
-        return None
-    converted = _CONVERTERS[column.type](value)
-    if converted is None:
-        raise invalid(field, got=value, want=f"{_WANTS[column.type]}, as the schema's {column.name}")
-    return converted
+    return _CONVERTERS[column.type](value)
+
+
+def wanted(column: AvroField) -> str:
+    """Return what a column's values are, for errors."""
+    return _WANTS[column.type]
 
 
 def is_text(value: str) -> bool:

@@ -1,89 +1,81 @@
-"""The row of the interactions table that an event becomes.
+"""What an event says in the columns of the Interactions schema.
 
-The same function checks an event when it arrives and writes it when it is sealed, so that whatever was acknowledged
-can be sealed.
+On arrival `check_columns` refuses, by name, what has no place in the schema; sealing writes what was accepted. Both
+read an event's columns in one way (`_read`), so that whatever was acknowledged can be sealed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any
 
 from common import columns
 from common.avro import AvroField, AvroSchema
-from common.errors import invalid
+from common.errors import CorruptArtifact, invalid
 from events_service.domain.events import Event
-from events_service.domain.properties import MAX_VALUE, convert, plain_name
+from events_service.domain.members import member_of
+from events_service.domain.properties import MAX_VALUE, converted, plain_name, wanted
 
-__all__ = ["interaction_values"]
-
-#: Columns with a member of their own in the API, and that member.
-_MEMBERS: Final = {
-    columns.USER_ID: "userId",
-    columns.ITEM_ID: "itemId",
-    columns.TIMESTAMP: "sentAt",
-    columns.EVENT_TYPE: "eventType",
-    columns.EVENT_VALUE: "eventValue",
-    columns.IMPRESSION: "impression",
-    columns.RECOMMENDATION_ID: "recommendationId",
-    columns.EVENT_ATTRIBUTION_SOURCE: "metricAttribution.eventAttributionSource",
-}
-#: Events come without these, whatever the schema says: before log-in, and about no item in particular.
-_OPTIONAL: Final = frozenset({columns.USER_ID, columns.ITEM_ID})
+__all__ = ["check_columns", "interaction_values"]
 
 
-def interaction_values(event: Event, schema: AvroSchema, *, field: str = "event") -> dict[str, Any]:
-    """Return the schema's columns of the row.
+def check_columns(event: Event, schema: AvroSchema, *, field: str = "event") -> None:
+    """Make sure that an event fits the schema.
 
-    Properties that the schema has no column for are left out: they stay in the log.
+    Columns of members may always be empty (which members an event must have is for `members`); all others must have a
+    property where the schema has no null and no default. Properties without a column fit: they stay in the log.
 
     Args:
-        event: A checked event.
+        event: All its members checked.
         schema: Of the Interactions dataset.
         field: Name of the event, for errors.
 
     Raises:
         InvalidInput: A value is of another type than the schema's, or one that the schema requires is missing.
     """
-    # Not checked again: the canonical text may be longer than the one that was sent.
-    properties: dict[str, Any] = json.loads(event.properties_json) if event.properties_json else {}
-    names = {plain_name(key): key for key in properties}
-    members = _member_values(event)
-    row: dict[str, Any] = {}
-    for column in schema.fields:
-        if column.name in members:
-            name = f"{field}.{_MEMBERS[column.name]}"
-            value = members[column.name]
-        else:
-            # An exact spelling wins over one that merely reads alike.
-            key = column.name if column.name in properties else names.get(plain_name(column.name))
-            name = f"{field}.properties.{key or _camel_case(column.name)}"
-            value = properties.get(key, column.default) if key is not None else column.default
-        row[column.name] = _checked(value, column, name=name)
+    for column, key, value in _read(event, schema):
+        member = member_of(column.name)
+        name = member.path(field) if member else f"{field}.properties.{key or _camel_case(column.name)}"
+        if column.name == columns.IMPRESSION and value is not None and len(value) > MAX_VALUE:
+            want = f"ids of at most {MAX_VALUE} characters together, one more for each `|`"
+            raise invalid(name, got=value, want=want)
+        if value is not None and converted(value, column) is None:
+            raise invalid(name, got=value, want=f"{wanted(column)}, as the schema's {column.name}")
+        if value is None and member is None and not column.nullable:
+            raise invalid(name, got=None, want=f"a value: the schema's {column.name} has no null")
+
+
+def interaction_values(event: Event, schema: AvroSchema) -> dict[str, Any]:
+    """Return the schema's columns of the row that an accepted event becomes.
+
+    Args:
+        event: From the log.
+        schema: The one that it was accepted by.
+
+    Raises:
+        CorruptArtifact: It was not accepted by this schema. The message tells the column, never the value.
+    """
+    row = {}
+    for column, _, value in _read(event, schema):
+        row[column.name] = None if value is None else converted(value, column)
+        if value is not None and row[column.name] is None:
+            raise CorruptArtifact(f"event log: got a value of {column.name} that is not {wanted(column)}")
     return row
 
 
-def _member_values(event: Event) -> Mapping[str, Any]:
-    return {
-        columns.USER_ID: event.user_id,
-        columns.ITEM_ID: event.item_id,
-        columns.TIMESTAMP: event.sent_at_millis // 1000,
-        columns.EVENT_TYPE: event.event_type,
-        columns.EVENT_VALUE: event.event_value,
-        columns.IMPRESSION: "|".join(event.impression) or None,
-        columns.RECOMMENDATION_ID: event.recommendation_id,
-        columns.EVENT_ATTRIBUTION_SOURCE: event.attribution_source,
-    }
-
-
-def _checked(value: Any, column: AvroField, *, name: str) -> Any:
-    if column.name == columns.IMPRESSION and value is not None and len(value) > MAX_VALUE:
-        raise invalid(name, got=value, want=f"ids of at most {MAX_VALUE} characters together, one more for each `|`")
-    value = convert(value, column, field=name)
-    if value is None and not column.nullable and column.name not in _OPTIONAL:
-        raise invalid(name, got=None, want=f"a value: the schema's {column.name} has no null")
-    return value
+def _read(event: Event, schema: AvroSchema) -> Iterator[tuple[AvroField, str | None, Any]]:
+    """Return, for each column, the property that it was taken from (None for members and defaults) and its value."""
+    # Not checked again: the canonical text may be longer than the one that was sent.
+    properties: dict[str, Any] = json.loads(event.properties_json) if event.properties_json else {}
+    names = {plain_name(key): key for key in properties}
+    for column in schema.fields:
+        if (member := member_of(column.name)) is not None:
+            yield column, None, member.value(event)
+            continue
+        # An exact spelling wins over one that merely reads alike.
+        key = column.name if column.name in properties else names.get(plain_name(column.name))
+        yield column, key, column.default if key is None else properties[key]
 
 
 def _camel_case(name: str) -> str:

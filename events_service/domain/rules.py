@@ -5,13 +5,22 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from common import columns
 from common.avro import AvroField, AvroSchema
 from common.errors import InvalidInput, invalid
 from events_service.domain.events import Event, SentCall, SentEvent
-from events_service.domain.properties import convert, is_text, parse_properties, plain_name, write_properties
-from events_service.domain.rows import interaction_values
+from events_service.domain.members import MEMBERS, InProperties, member_of
+from events_service.domain.properties import (
+    converted,
+    is_text,
+    parse_properties,
+    plain_name,
+    wanted,
+    write_properties,
+)
+from events_service.domain.rows import check_columns
 
 __all__ = ["MAX_EVENTS", "MAX_EVENT_BYTES", "check_events", "check_tracking_id"]
 
@@ -23,11 +32,7 @@ _MAX_IMPRESSION: Final = 25
 #: The last moment of the year 9999, the end of the contracts' time.
 _MAX_MILLIS: Final = 253_402_300_799_999
 _ATTRIBUTION_SOURCE: Final = re.compile(r"[\x20-\x7E]{1,1024}")
-#: Keys that would contradict members of the call; compared without underscores and case.
-_RESERVED: Final = frozenset({"userid", "sessionid", "eventtype", "timestamp", "recommendationid", "impression"})
-#: Where clients of the first version of the API still put these two.
-_LEGACY_ITEM, _LEGACY_VALUE = "itemid", "eventvalue"
-_NUMBER: Final = AvroField("EVENT_VALUE", "float", nullable=True)
+_NUMBER: Final = AvroField(columns.EVENT_VALUE, "float", nullable=True)
 
 
 def check_tracking_id(tracking_id: str | None) -> str:
@@ -49,28 +54,34 @@ def check_events(call: SentCall, schema: AvroSchema) -> tuple[Event, ...]:
     Raises:
         InvalidInput: Anything at all is wrong with the call; then none of its events is kept.
     """
-    session_id = _required_text("sessionId", call.session_id)
-    user_id = _text("userId", call.user_id)
+    _require(call, of_call=True)
+    session_id, user_id = _text("sessionId", call.session_id), _text("userId", call.user_id)
     if not 1 <= len(call.events) <= MAX_EVENTS:
         raise invalid("eventList", got=len(call.events), want=f"1 to {MAX_EVENTS} events")
     return tuple(
-        _event(sent, session_id=session_id, user_id=user_id, schema=schema, field=f"eventList[{index}]")
+        _event(sent, session_id=cast("str", session_id), user_id=user_id, schema=schema, field=f"eventList[{index}]")
         for index, sent in enumerate(call.events)
     )
 
 
+def _require(sent: SentCall | SentEvent, *, of_call: bool, event: str = "") -> None:
+    """Make sure that members without which no event comes were sent."""
+    for member in MEMBERS:
+        if member.required and member.of_call is of_call and getattr(sent, member.attribute) is None:
+            raise invalid(member.path(event), got=None, want="a value: no event comes without it")
+
+
 def _event(sent: SentEvent, *, session_id: str, user_id: str | None, schema: AvroSchema, field: str) -> Event:
-    properties = _properties(sent.properties, field=f"{field}.properties")
-    item_id = _take(properties, _LEGACY_ITEM)
-    value = _take(properties, _LEGACY_VALUE)
+    _require(sent, of_call=False, event=field)
+    properties, moved = _properties(sent.properties, field=f"{field}.properties")
     event = Event(
         event_id=_text(f"{field}.eventId", sent.event_id) or "",
         session_id=session_id,
         user_id=user_id,
-        event_type=_required_text(f"{field}.eventType", sent.event_type),
-        sent_at_millis=_moment(f"{field}.sentAt", sent.sent_at_millis),
-        event_value=_value(sent.event_value, value, field=field),
-        item_id=_item(sent.item_id, item_id, field=field),
+        event_type=cast("str", _text(f"{field}.eventType", sent.event_type)),
+        sent_at_millis=_moment(f"{field}.sentAt", cast("int", sent.sent_at_millis)),
+        event_value=_value(sent.event_value, moved.get("event_value"), field=field),
+        item_id=_item(sent.item_id, moved.get("item_id"), field=field),
         properties_json=write_properties(properties),
         recommendation_id=_text(f"{field}.recommendationId", sent.recommendation_id, longest=_MAX_RECOMMENDATION_ID),
         impression=_impression(f"{field}.impression", sent.impression),
@@ -79,28 +90,28 @@ def _event(sent: SentEvent, *, session_id: str, user_id: str | None, schema: Avr
     size = len(event.content().encode())
     if size > MAX_EVENT_BYTES:
         raise invalid(field, got=f"{size} bytes", want=f"at most {MAX_EVENT_BYTES} bytes per event")
-    interaction_values(event, schema, field=field)
+    check_columns(event, schema, field=field)
     return event if event.event_id else replace(event, event_id=event.content_id())
 
 
-def _properties(text: str | None, *, field: str) -> dict[str, Any]:
+def _properties(text: str | None, *, field: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the properties that are kept, and those that are taken for a member, by its attribute."""
     if text is None:
-        return {}
-    properties = parse_properties(text, field=field)
+        return {}, {}
+    kept, moved = {}, {}
     seen: set[str] = set()
-    for key in properties:
-        plain = plain_name(key)
-        if plain in _RESERVED:
-            raise InvalidInput(f"`{field}`: got the key {key!r}, want keys other than the event's own members")
-        if plain in seen:
+    for key, value in parse_properties(text, field=field).items():
+        if (plain := plain_name(key)) in seen:
             raise InvalidInput(f"`{field}`: got {key!r} in two spellings, want each property once")
         seen.add(plain)
-    return properties
-
-
-def _take(properties: dict[str, Any], plain: str) -> Any:
-    key = next((key for key in properties if plain_name(key) == plain), None)
-    return None if key is None else properties.pop(key)
+        member = member_of(key)
+        if member is None or member.in_properties is InProperties.KEPT:
+            kept[key] = value
+        elif member.in_properties is InProperties.MOVED:
+            moved[member.attribute] = value
+        else:
+            raise InvalidInput(f"`{field}`: got the key {key!r}, want keys other than the event's own members")
+    return kept, moved
 
 
 def _item(own: str | None, legacy: Any, *, field: str) -> str | None:
@@ -111,17 +122,22 @@ def _item(own: str | None, legacy: Any, *, field: str) -> str | None:
 
 def _value(own: float | None, legacy: Any, *, field: str) -> float | None:
     if own is None:
-        value: float | None = convert(legacy, _NUMBER, field=f"{field}.properties.eventValue")
+        value: float | None = None if legacy is None else converted(legacy, _NUMBER)
+        if value is None and legacy is not None:
+            raise invalid(f"{field}.properties.eventValue", got=legacy, want=wanted(_NUMBER))
         return value
     if not math.isfinite(own):
         raise invalid(f"{field}.eventValue", got=own, want="a finite number")
     return own
 
 
-def _moment(field: str, millis: int | None) -> int:
-    if millis is None or not 0 <= millis <= _MAX_MILLIS:
-        raise invalid(field, got=millis, want="seconds since 1970-01-01 UTC (not milliseconds), at most the year 9999")
-    return millis
+def _moment(field: str, millis: int) -> int:
+    if 0 <= millis <= _MAX_MILLIS:
+        return millis
+    seconds, want = millis // 1000, "seconds since 1970-01-01 UTC, at most the year 9999"
+    if 0 <= seconds <= _MAX_MILLIS:
+        want += f"; these look like milliseconds: of those it is {seconds // 1000} seconds"
+    raise invalid(field, got=seconds, want=want)
 
 
 def _impression(field: str, ids: tuple[str, ...]) -> tuple[str, ...]:

@@ -283,5 +283,8 @@ def _timestamp(value: Any, path: Path, _: Problems) -> dict[str, int]:
     # A double holds today's seconds to a quarter of a microsecond; finer digits would be made up.
     micros = round(_to_float(value, path) * 1_000_000)
     if not _EARLIEST * 1_000_000 <= micros < _LATEST * 1_000_000:
-        raise Malformed(f"`{path_text(path)}`: got a time outside of the years 1 to 9999")
+        problem = "got a time outside of the years 1 to 9999, want seconds since 1970-01-01 UTC"
+        if _EARLIEST <= (thousandth := micros // 1_000_000_000) < _LATEST:
+            problem += f"; these look like milliseconds: of those it is {thousandth} seconds"
+        raise Malformed(f"`{path_text(path)}`: {problem}")
     return {"seconds": micros // 1_000_000, "nanos": micros % 1_000_000 * 1000}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
 from common.avro import AvroSchema
 from common.errors import InvalidInput
 from events_service.domain import check_events
+from events_service.domain.members import MEMBERS
 from events_service.domain.rules import check_tracking_id
 from tests.events_service.samples import NOW_MILLIS, SCHEMA, avro, call, sent
 
@@ -211,13 +213,49 @@ def test_properties_of_required_columns_are_required():
     assert one(schema, properties='{"deviceType": "tv"}').properties_json == '{"deviceType":"tv"}'
 
 
-def test_value_is_required_when_the_schema_says_so():
-    schema = AvroSchema.parse(
-        avro(("USER_ID", "string"), ("ITEM_ID", "string"), ("TIMESTAMP", "long"), ("EVENT_VALUE", "float"))
+REQUIRED_BY_THE_SCHEMA = AvroSchema.parse(
+    avro(
+        ("USER_ID", "string"), ("ITEM_ID", "string"), ("TIMESTAMP", "long"), ("EVENT_TYPE", "string"),
+        ("EVENT_VALUE", "float"), ("SESSION_ID", "string"), ("IMPRESSION", "string"),
+        ("RECOMMENDATION_ID", "string"), ("EVENT_ATTRIBUTION_SOURCE", "string"),
     )
+)  # fmt: skip
 
-    refused("eventList[0].eventValue", schema=schema)
-    assert one(schema, event_value=0.0).event_value == 0.0
+
+def test_members_may_be_left_out_although_the_schema_requires_their_columns():
+    checked = one(REQUIRED_BY_THE_SCHEMA)
+
+    assert (checked.event_value, checked.impression, checked.recommendation_id) == (None, (), None)
+
+
+@pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.name)
+def test_event_without_a_member_is_refused_as_the_table_says(member):
+    full = sent(event_value=1.0, impression=("a",), recommendation_id="RID-1", attribution_source="page")
+    bare, whole = full, call(full)
+    if member.of_call:
+        whole = replace(whole, **{member.attribute: None})
+    else:
+        bare = replace(full, **{member.attribute: () if member.attribute == "impression" else None})
+        whole = call(bare)
+
+    if member.required:
+        with pytest.raises(InvalidInput, match=f"`{member.path(r'eventList.0.')}`: got None"):
+            check_events(whole, REQUIRED_BY_THE_SCHEMA)
+    else:
+        (checked,) = check_events(whole, REQUIRED_BY_THE_SCHEMA)
+        assert member.value(checked) is None
+
+
+@pytest.mark.parametrize("millis", [NOW_MILLIS * 1000, 1_700_000_000_000 * 1000])
+def test_milliseconds_are_called_so(millis):
+    message = refused("eventList[0].sentAt", sent_at_millis=millis)
+
+    assert f"got {millis // 1000}, want seconds since 1970-01-01 UTC" in message
+    assert f"look like milliseconds: of those it is {millis // 1_000_000} seconds" in message
+
+
+def test_moment_before_1970_is_not_called_milliseconds():
+    assert "milliseconds" not in refused("eventList[0].sentAt", sent_at_millis=-1)
 
 
 def test_event_type_is_required_even_if_the_schema_has_no_column_for_it():

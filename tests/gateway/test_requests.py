@@ -123,6 +123,15 @@ def test_what_is_no_time_is_a_serialization_error(sent):
     assert isinstance(refusal("PutEvents", **event(sentAt=sent)), Malformed)
 
 
+def test_milliseconds_are_called_so():
+    error = refusal("PutEvents", **event(sentAt=1_700_000_000_000))
+
+    assert error.message == (
+        "`eventList.1.member.sentAt`: got a time outside of the years 1 to 9999, want seconds since 1970-01-01 UTC; "
+        "these look like milliseconds: of those it is 1700000000 seconds"
+    )
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -1,0 +1,83 @@
+"""The one table of what schema columns and members of PutEvents have to do with each other.
+
+Validation on arrival, the rows that events become and the page docs/events.md all follow it: which column a member
+fills, whether an event can come without it, and what becomes of a property of that name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, Final
+
+from common import columns
+from events_service.domain.properties import plain_name
+
+__all__ = ["MEMBERS", "InProperties", "Member", "member_of"]
+
+
+class InProperties(Enum):
+    """What becomes of a property that reads like the member's column."""
+
+    REFUSED = "refused"
+    MOVED = "taken for the member, as old clients send it there"
+    KEPT = "kept beside it"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of PutEvents with a column of its own.
+
+    Attributes:
+        column: The reserved name; a schema's column is meant whatever its case and underscores.
+        name: As callers write it; that of an event, unless it is the call's.
+        attribute: Of `Event`, `SentEvent` and `SentCall`.
+        of_call: It is said once for all events of a call.
+        required: No event comes without it, whatever the schema says. All others may be left out, whatever the schema
+            says: their column is then null.
+        in_properties: What becomes of a property of this name.
+        to_column: Makes the column's value of the attribute's.
+    """
+
+    column: str
+    name: str
+    attribute: str
+    of_call: bool = False
+    required: bool = False
+    in_properties: InProperties = InProperties.REFUSED
+    to_column: Callable[[Any], Any] = lambda value: value
+
+    def value(self, event: object) -> Any:
+        """Return what the column of a checked event holds; None when it was not sent."""
+        value = getattr(event, self.attribute)
+        return None if value is None else self.to_column(value)
+
+    def path(self, event: str) -> str:
+        """Return the member's name for an error about an event, e.g. `eventList[0]`."""
+        return self.name if self.of_call else f"{event}.{self.name}"
+
+
+MEMBERS: Final = (
+    Member(columns.USER_ID, "userId", "user_id", of_call=True),
+    Member("SESSION_ID", "sessionId", "session_id", of_call=True, required=True),
+    Member(columns.ITEM_ID, "itemId", "item_id", in_properties=InProperties.MOVED),
+    Member(columns.TIMESTAMP, "sentAt", "sent_at_millis", required=True, to_column=lambda millis: millis // 1000),
+    Member(columns.EVENT_TYPE, "eventType", "event_type", required=True),
+    Member(columns.EVENT_VALUE, "eventValue", "event_value", in_properties=InProperties.MOVED),
+    Member(columns.IMPRESSION, "impression", "impression", to_column=lambda items: "|".join(items) or None),
+    Member(columns.RECOMMENDATION_ID, "recommendationId", "recommendation_id"),
+    Member(
+        columns.EVENT_ATTRIBUTION_SOURCE,
+        "metricAttribution.eventAttributionSource",
+        "attribution_source",
+        in_properties=InProperties.KEPT,
+    ),
+)
+_BY_PLAIN_NAME: Final[Mapping[str, Member]] = MappingProxyType({plain_name(item.column): item for item in MEMBERS})
+
+
+def member_of(name: str) -> Member | None:
+    """Return the member that a column or a property's key reads like, whatever its case and underscores."""
+    return _BY_PLAIN_NAME.get(plain_name(name))
