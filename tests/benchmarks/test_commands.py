@@ -79,6 +79,10 @@ EPOCH = ("--set", "epochs=1")
 #: Of each command: what makes its data, if it wants any, and its options beside.
 COMMANDS = {
     "benchmarks.event_to_effect": (None, ("--events", "2", "--epochs", "1")),
+    "benchmarks.faults.control_plane_away": (
+        None,
+        ("--clients", "2", "--seconds", "0.5", "--away-seconds", "0.5", "--pause-seconds", "0.05"),
+    ),
     "benchmarks.quality.cold_items": (described_items, ()),
     "benchmarks.quality.item_to_item": (split, ()),
     "benchmarks.quality.leave_one_out": (sequences, ("--seeds", "1", *EPOCH)),
