@@ -2,19 +2,22 @@
 
 Checked here once for all operations, with the texts that AWS's own front ends answer with, since applications and
 their tests match on them. The services behind check what the models cannot say.
+
+Whoever has an access key chooses the values, so the work is bounded: the length comes before the pattern, patterns are
+matched in linear time (RE2), of a value only the first broken constraint is told, and of a request at most ten.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
+import re2
 from botocore.model import Shape
 
 from common.errors import FieldViolation, InvalidInput
 
-__all__ = ["Path", "Problems", "constraint_checks", "path_text", "report", "require_enum"]
+__all__ = ["MAX_PROBLEMS", "Path", "Problems", "constraint_check", "path_text", "report", "require_enum"]
 
 #: Where a value stands: the way from the request's root, as linked pairs, so that it costs nothing while all is well.
 Path: TypeAlias = "tuple[Path, str | int] | None"
@@ -23,10 +26,19 @@ Problems: TypeAlias = "list[tuple[str, str]]"
 #: Returns the constraint that a value breaks, or None.
 Check: TypeAlias = Callable[[Any], str | None]
 
+#: Broken constraints that one request is told of; the search ends there.
+MAX_PROBLEMS: Final = 10
+
 _MAX_SHOWN = 256
-_SEPARATORS = "\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-#: Classes of characters that Java's patterns have and Python's lack. Letters, numbers and `_` together are `\w`.
-_CLASSES = ((r"\p{L}\p{Z}\p{N}_", rf"\w{_SEPARATORS}"), (r"\p{ASCII}", r"[\x00-\x7f]"))
+#: Keys of maps are the caller's, of any length, and stand in paths.
+_MAX_KEY_SHOWN = 64
+#: Patterns that are not matched by RE2, and what stands for them.
+_OTHERWISE: Final[dict[str, Callable[[str], bool]]] = {
+    # RE2 counts to 1,000.
+    r"\p{ASCII}{0,1500}": lambda text: len(text) <= 1500 and text.isascii(),
+    # Places of files: imports read `file:///PATH` too, and the control plane tells the rule that is broken in words.
+    r"(s3|http|https)://.+": lambda _: True,
+}
 
 
 def path_text(path: Path) -> str:
@@ -34,12 +46,25 @@ def path_text(path: Path) -> str:
     parts: list[str] = []
     while path is not None:
         path, key = path
-        parts.append(key if isinstance(key, str) else f"{key + 1}.member")
+        parts.append(_shorten(key, most=_MAX_KEY_SHOWN) if isinstance(key, str) else f"{key + 1}.member")
     return ".".join(reversed(parts))
 
 
-def constraint_checks(shape: Shape) -> tuple[Check, ...]:
-    """Return what a value of this shape must pass; empty for most shapes."""
+def constraint_check(shape: Shape) -> Check:
+    """Return what a value of this shape must pass; it stops at the first constraint that is broken."""
+    checks = _checks(shape)
+
+    def first_broken(value: Any) -> str | None:
+        for check in checks:
+            if (constraint := check(value)) is not None:
+                return constraint
+        return None
+
+    return first_broken if checks else lambda _: None
+
+
+def _checks(shape: Shape) -> list[Check]:
+    """Return a shape's checks, those of constant cost first."""
     checks: list[Check] = []
     sized = shape.type_name in ("string", "list", "map")
     low, high = shape.metadata.get("min"), shape.metadata.get("max")
@@ -50,27 +75,31 @@ def constraint_checks(shape: Shape) -> tuple[Check, ...]:
     if high is not None:
         beyond = f"Member must have {measured} less than or equal to {high}"
         checks.append(lambda value: beyond if measure(value) > high else None)
+    if values := shape.metadata.get("enum"):
+        allowed, outside = frozenset(values), require_enum(values)
+        checks.append(lambda value: None if value in allowed else outside)
     if (pattern := shape.metadata.get("pattern")) is not None:
         matches = compile_pattern(pattern)
         mismatch = f"Member must satisfy regular expression pattern: {pattern}"
         checks.append(lambda value: None if matches(value) else mismatch)
-    if values := shape.metadata.get("enum"):
-        allowed, outside = frozenset(values), require_enum(values)
-        checks.append(lambda value: None if value in allowed else outside)
-    return tuple(checks)
+    return checks
 
 
 def compile_pattern(pattern: str) -> Callable[[str], object]:
-    """Return a test for whole strings against a pattern in Java's dialect.
+    r"""Return a test for whole strings against a pattern in Java's dialect, whose time grows as the string does.
+
+    RE2 reads the patterns as Java does: `\d` means 0 to 9, `\p{L}` all letters, `.` no line feed.
 
     Raises:
-        re.error: The pattern uses what neither Python knows nor this function translates.
+        re2.error: The pattern uses what RE2 does not know.
     """
-    if r"\p{" not in pattern:
-        return re.compile(pattern, re.ASCII).fullmatch  # as in Java, `\d` means 0 to 9 there
-    for theirs, ours in _CLASSES:
-        pattern = pattern.replace(theirs, ours)
-    return re.compile(pattern).fullmatch
+    if (matches := _OTHERWISE.get(pattern)) is not None:
+        return matches
+    options = re2.Options()
+    options.never_capture = True
+    options.log_errors = False
+    matcher: Callable[[str], object] = re2.compile(pattern, options=options).fullmatch
+    return matcher
 
 
 def require_enum(values: Collection[str]) -> str:
@@ -79,20 +108,34 @@ def require_enum(values: Collection[str]) -> str:
 
 
 def note(problems: Problems, path: Path, *, value: Any, constraint: str, sensitive: bool) -> None:
-    """Add a broken constraint; sensitive values (personal data, mostly) are not repeated."""
-    shown = "'***'" if sensitive else f"'{_shorten(value)}'"
+    """Add a broken constraint; sensitive values (personal data, mostly) are not repeated.
+
+    Raises:
+        InvalidInput: It is the last that a request is told of.
+    """
+    shown = "'***'" if sensitive else f"'{_show(value)}'"
     where = path_text(path)
-    problems.append((where, f"Value {shown} at '{where}' failed to satisfy constraint: {constraint}"))
+    _add(problems, where, f"Value {shown} at '{where}' failed to satisfy constraint: {constraint}")
 
 
 def note_missing(problems: Problems, path: Path) -> None:
-    """Add a required member that is absent."""
+    """Add a required member that is absent.
+
+    Raises:
+        InvalidInput: It is the last that a request is told of.
+    """
     where = path_text(path)
-    problems.append((where, f"Value null at '{where}' failed to satisfy constraint: Member must not be null"))
+    _add(problems, where, f"Value null at '{where}' failed to satisfy constraint: Member must not be null")
+
+
+def _add(problems: Problems, where: str, text: str) -> None:
+    problems.append((where, text))
+    if len(problems) >= MAX_PROBLEMS:
+        raise report(problems)
 
 
 def report(problems: Problems) -> InvalidInput:
-    """Return the error that tells all broken constraints of a request."""
+    """Return the error that tells the broken constraints of a request."""
     count = len(problems)
     noun = "validation error" if count == 1 else "validation errors"
     texts = "; ".join(text for _, text in problems)
@@ -105,6 +148,12 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _shorten(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+def _show(value: Any) -> str:
+    # Of a collection its size: its members may be personal data, and of any length.
+    if isinstance(value, list | dict):
+        return f"[{len(value)} members]"
+    return _shorten(value if isinstance(value, str) else str(value), most=_MAX_SHOWN)
+
+
+def _shorten(text: str, *, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."

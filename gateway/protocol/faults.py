@@ -19,6 +19,8 @@ REST_JSON: Final = "rest-json"
 _INTERNAL_REASON = "InternalServerError"
 _INTERNAL_MESSAGE = "The request failed for a reason inside of the service; its log has details under this request id."
 
+_MAX_MESSAGE_BYTES = 4000
+
 _BY_CODE = {
     "INVALID_ARGUMENT": 400,
     "UNAUTHENTICATED": 403,
@@ -56,14 +58,22 @@ def fault(error: Exception, *, protocol: str, modelled: Mapping[str, int]) -> Fa
     else:
         reason, message, status = error.reason, error.message, _status(error, protocol, modelled)
     if protocol == AWS_JSON:
-        document = {"__type": reason, "message": message}
+        document = {"__type": reason, "message": _shorten(message)}
         headers = {"content-type": "application/x-amz-json-1.1"}
     else:
-        document = {"message": message}
+        document = {"message": _shorten(message)}
         headers = {"content-type": "application/json"}
     # SDKs look for this header first in both protocols.
     headers["x-amzn-errortype"] = reason
     return Fault(status, reason, json.dumps(document, ensure_ascii=False).encode(), headers)
+
+
+def _shorten(message: str) -> str:
+    """Return what can be encoded of a message, at most 4 kB: it may quote what a caller sent, whatever that was."""
+    encoded = message.encode("utf-8", "backslashreplace")
+    if len(encoded) <= _MAX_MESSAGE_BYTES:
+        return encoded.decode()
+    return f"{encoded[:_MAX_MESSAGE_BYTES].decode('utf-8', 'ignore')}..."
 
 
 def _status(error: TailorbirdError, protocol: str, modelled: Mapping[str, int]) -> int:

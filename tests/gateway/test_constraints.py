@@ -1,11 +1,10 @@
 """The constraints of the service models, with AWS's texts."""
 
-import re
-
 import pytest
+import re2
 from botocore.model import ShapeResolver
 
-from gateway.protocol.constraints import compile_pattern, constraint_checks, path_text
+from gateway.protocol.constraints import compile_pattern, constraint_check, path_text
 from tests.gateway import samples
 
 
@@ -14,7 +13,7 @@ def shape(**traits):
 
 
 def broken(value, **traits):
-    return [text for check in constraint_checks(shape(**traits)) if (text := check(value)) is not None]
+    return constraint_check(shape(**traits))(value)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +33,7 @@ def broken(value, **traits):
     ],
 )
 def test_a_broken_constraint_is_named_as_aws_does(value, traits, text):
-    assert broken(value, **traits) == [text]
+    assert broken(value, **traits) == text
 
 
 @pytest.mark.parametrize(
@@ -47,7 +46,7 @@ def test_a_broken_constraint_is_named_as_aws_does(value, traits, text):
     ],
 )
 def test_limits_belong_to_what_is_allowed(value, traits):
-    assert broken(value, **traits) == []
+    assert broken(value, **traits) is None
 
 
 @pytest.mark.parametrize(
@@ -66,8 +65,18 @@ def test_patterns_mean_what_they_mean_to_aws(pattern, good, bad):
 
 
 def test_an_unknown_class_of_characters_is_not_guessed():
-    with pytest.raises(re.error):
-        compile_pattern(r"\p{Greek}+")
+    with pytest.raises(re2.error):
+        compile_pattern(r"\p{Klingon}+")
+
+
+def test_of_one_value_only_the_first_broken_constraint_is_told_and_the_length_comes_first():
+    assert broken("!" * 5, type="string", max=4, pattern="[a-z]+") == (
+        "Member must have length less than or equal to 4"
+    )
+
+
+def test_places_of_files_are_left_to_the_service_that_knows_them():
+    assert compile_pattern(r"(s3|http|https)://.+")("file:///data/films.csv")
 
 
 def test_every_pattern_of_the_models_can_be_compiled():
