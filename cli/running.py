@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from cli.installation import Installation, Running
-from cli.supervisor import Output, Supervisor
+from cli.supervisor import LivenessPolicy, Output, Supervisor
 from cli.system import Ports, check_ports, process_specs
 
 __all__ = ["handle_signals", "running_system"]
@@ -17,7 +17,12 @@ __all__ = ["handle_signals", "running_system"]
 
 @asynccontextmanager
 async def running_system(
-    installation: Installation, ports: Ports, *, environ: Mapping[str, str], output: Output
+    installation: Installation,
+    ports: Ports,
+    *,
+    environ: Mapping[str, str],
+    output: Output,
+    liveness: LivenessPolicy | None = None,
 ) -> AsyncIterator[Supervisor]:
     """Hold the data directory and yield a supervisor that is not started yet; stop everything afterwards.
 
@@ -27,7 +32,8 @@ async def running_system(
     """
     with installation.lock(Running(process_id=os.getpid(), endpoint=ports.endpoint)):
         check_ports(ports)
-        async with Supervisor(process_specs(installation, ports, environ=environ), output=output) as supervisor:
+        specs = process_specs(installation, ports, environ=environ)
+        async with Supervisor(specs, output=output, liveness=liveness) as supervisor:
             yield supervisor
 
 

@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -73,8 +74,10 @@ class _Demo:
         """Start the system, perform, and stop it, at once or when the person says so."""
         self.installation.prepare()
         path = self.installation.root / "demo.log"
-        with path.open("w", encoding="utf-8") as file:
-            log = MergedLog(PROCESSES, console=MergedLog.file_console(file))
+        with (
+            path.open("w", encoding="utf-8") as file,
+            closing(MergedLog(PROCESSES, console=MergedLog.file_console(file))) as log,
+        ):
             started = time.perf_counter()
             async with running_system(
                 self.installation, self._ports, environ=self._surroundings.environ, output=log
@@ -96,7 +99,7 @@ class _Demo:
                 self.console.print(f"[dim]{time.perf_counter() - started:.0f} s in all.[/]", highlight=False)
                 if stay:
                     self.console.print("The system keeps running; its log follows. Ctrl-C stops everything.")
-                    log.console = self.console
+                    log.move_to(self.console)
                     await watching
                 watching.cancel()
         self.console.print("Everything is stopped.")

@@ -9,6 +9,7 @@ import typer
 
 from cli.supervisor import grpc_probe, http_probe
 from common.errors import invalid
+from common.rpc.probe import Health
 
 __all__ = ["probe"]
 
@@ -25,6 +26,6 @@ def probe(
         check = grpc_probe(target, seconds=seconds)
     else:
         raise invalid("target", got=target, want="HOST:PORT or http://HOST:PORT/PATH")
-    healthy = check()
+    healthy = check() is Health.SERVING
     typer.echo("healthy" if healthy else "not healthy", err=not healthy)
     raise typer.Exit(0 if healthy else 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from cli.installation import Installation
 from cli.merged_log import MergedLog
 from cli.running import handle_signals, running_system
 from cli.screen import how_to_use
+from cli.supervisor import LivenessPolicy
 from cli.surroundings import surroundings
 from cli.system import DEFAULT_PORT_BASE, PROCESSES, Ports
 
@@ -26,19 +28,24 @@ def up(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     port_base: PortBase = DEFAULT_PORT_BASE,
     quiet: Annotated[bool, typer.Option("--quiet", help="Write no log, only how to use the system.")] = False,
+    silent_seconds: Annotated[
+        float, typer.Option(help="A process that answers no probe for so long is killed and started again.", min=1)
+    ] = LivenessPolicy().silent_seconds,
 ) -> None:
-    """Start everything, restart what crashes, stop all in order at Ctrl-C or SIGTERM."""
-    asyncio.run(_up(data_dir, Ports(port_base), environ=surroundings(context).environ, quiet=quiet))
+    """Start everything, restart what crashes or hangs, stop all in order at Ctrl-C or SIGTERM."""
+    liveness = LivenessPolicy(silent_seconds=silent_seconds)
+    with closing(MergedLog(PROCESSES, console=Console(), quiet=quiet)) as log:
+        asyncio.run(_up(data_dir, Ports(port_base), environ=surroundings(context).environ, log=log, liveness=liveness))
 
 
-async def _up(data_dir: Path, ports: Ports, *, environ: Mapping[str, str], quiet: bool) -> None:
+async def _up(
+    data_dir: Path, ports: Ports, *, environ: Mapping[str, str], log: MergedLog, liveness: LivenessPolicy
+) -> None:
     installation = Installation(data_dir)
     installation.prepare()
-    console = Console()
-    log = MergedLog(PROCESSES, console=Console(quiet=True) if quiet else console)
-    async with running_system(installation, ports, environ=environ, output=log) as supervisor:
+    async with running_system(installation, ports, environ=environ, output=log, liveness=liveness) as supervisor:
         stop = handle_signals(supervisor)
         await supervisor.start(stop=stop)
         if not stop.is_set():
-            console.print(how_to_use(installation, ports, first_key=installation.first_access_key()))
+            log.show(how_to_use(installation, ports, first_key=installation.first_access_key()))
             await supervisor.watch(stop)

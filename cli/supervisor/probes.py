@@ -3,33 +3,55 @@
 from __future__ import annotations
 
 import http.client
+import socket
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 
-from common.rpc.probe import is_serving
+from common.rpc.probe import Health, ask
 
 __all__ = ["Probe", "grpc_probe", "http_probe"]
 
-#: True when the process is ready; called from a worker thread, may block for a second or two, never raises.
-Probe = Callable[[], bool]
+#: Called from a worker thread; is over within a few seconds whatever the process does, and never raises.
+Probe = Callable[[], Health]
 
 
 def grpc_probe(target: str, *, seconds: float = 2.0) -> Probe:
     """Probe the gRPC health service at `host:port`."""
-    return lambda: is_serving(target, seconds=seconds)
+    return lambda: ask(target, seconds=seconds)
 
 
 def http_probe(target: str, *, path: str = "/health", seconds: float = 2.0) -> Probe:
-    """Probe an HTTP server at `host:port`: healthy is any answer of the 200s."""
+    """Probe an HTTP server at `host:port`: it serves with any answer of the 200s."""
 
-    def probe() -> bool:
+    def probe() -> Health:
         host, _, port = target.rpartition(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=seconds)
+        connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=seconds)
+        # The time-out of a connection is for each piece of an answer: a server that sends a byte now and then would
+        # never reach it.
+        late = threading.Event()
+        deadline = threading.Timer(seconds, _hang_up, [connection, late])
+        deadline.daemon = True
+        deadline.start()
         try:
             connection.request("GET", path)
-            return 200 <= connection.getresponse().status < 300
-        except (OSError, http.client.HTTPException):
-            return False
+            status = connection.getresponse().status
+            if late.is_set():
+                return Health.SILENT
+            return Health.SERVING if 200 <= status < 300 else Health.NOT_SERVING
+        except (OSError, http.client.HTTPException, ValueError):
+            return Health.SILENT
         finally:
+            deadline.cancel()
             connection.close()
 
     return probe
+
+
+def _hang_up(connection: http.client.HTTPConnection, late: threading.Event) -> None:
+    late.set()
+    opened = connection.sock
+    if opened is not None:
+        # The other side, or the probe itself, may have closed it meanwhile.
+        with suppress(OSError):
+            opened.shutdown(socket.SHUT_RDWR)

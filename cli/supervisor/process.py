@@ -1,4 +1,4 @@
-"""One supervised process: started, probed until ready, started again when it ends, stopped for good.
+"""One supervised process: started, probed, started again when it ends or answers no more, stopped for good.
 
 Each start is a session and process group of its own, so a Ctrl-C at the terminal reaches only the supervisor, which
 stops everything in order, and whatever a dead process leaves behind is killed with its group.
@@ -16,31 +16,21 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
+from cli.supervisor.output import Output
+from cli.supervisor.policies import LivenessPolicy, RestartPolicy
 from cli.supervisor.probes import Probe
+from common.rpc.probe import Health
 
-__all__ = ["ManagedProcess", "Output", "ProcessSpec", "RestartPolicy", "State"]
+__all__ = ["ManagedProcess", "ProcessSpec", "State"]
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
-_PROBE_SECONDS = 0.1
 _CHUNK_BYTES = 64 * 1024
 _MAX_LINE_BYTES = 1024 * 1024
 _TAIL_LINES = 15
 #: Time for the output of a dead process to end, once its group is killed.
 _DRAIN_SECONDS = 2.0
-
-
-class Output(Protocol):
-    """Where the lines of the processes and the supervisor's own remarks go."""
-
-    def line(self, process: str, text: str) -> None:
-        """Take one line that a process wrote."""
-        ...
-
-    def note(self, event: str, *, level: str = "info", **fields: object) -> None:
-        """Take a remark of the supervisor."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +41,7 @@ class ProcessSpec:
         name: Shown in the log; unique.
         command: Program and arguments.
         environment: The whole environment, nothing is inherited.
-        probe: Says whether it is ready.
+        probe: Asks whether it is ready, and whether it answers at all.
         address: Where it listens, for people; empty when nowhere.
     """
 
@@ -60,28 +50,6 @@ class ProcessSpec:
     environment: Mapping[str, str]
     probe: Probe
     address: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RestartPolicy:
-    """Exponential back-off that never gives up.
-
-    Attributes:
-        first_seconds: Pause after the first crash.
-        factor: What each further crash in a row multiplies the pause with.
-        longest_seconds: The longest pause.
-        steady_seconds: A process that lived this long counts its next crash as the first.
-    """
-
-    first_seconds: float = 0.5
-    factor: float = 2.0
-    longest_seconds: float = 30.0
-    steady_seconds: float = 60.0
-
-    def pause(self, crashes: int) -> float:
-        """Return the seconds to wait after that many crashes in a row."""
-        # The exponent is bounded, since a float is.
-        return min(self.first_seconds * self.factor ** min(crashes - 1, 64), self.longest_seconds)
 
 
 class State(enum.Enum):
@@ -98,12 +66,21 @@ class ManagedProcess:
 
     Args:
         spec: What to run.
-        output: Where its lines go.
+        output: Where its lines go; must not raise.
         policy: When to start it again.
+        liveness: When to take it for hung.
         grace_seconds: Time between the request to stop and the kill.
     """
 
-    def __init__(self, spec: ProcessSpec, *, output: Output, policy: RestartPolicy, grace_seconds: float) -> None:
+    def __init__(
+        self,
+        spec: ProcessSpec,
+        *,
+        output: Output,
+        policy: RestartPolicy,
+        liveness: LivenessPolicy,
+        grace_seconds: float,
+    ) -> None:
         self.spec = spec
         self.state = State.STOPPED
         self.ready = asyncio.Event()
@@ -113,6 +90,7 @@ class ManagedProcess:
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._output = output
         self._policy = policy
+        self._liveness = liveness
         self._grace_seconds = grace_seconds
         self._stopping = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
@@ -128,7 +106,12 @@ class ManagedProcess:
         while not self._stopping.is_set():
             self.state = State.STARTING
             started = loop.time()
-            code = await self._run_once()
+            try:
+                ended_by = describe_exit(await self._run_once())
+            except OSError as error:
+                # Out of processes or files: that passes, and the others need their supervisor meanwhile.
+                ended_by = f"no start: {error.strerror}"
+                self.tail.append(ended_by)
             self.ready.clear()
             if self._stopping.is_set():
                 break
@@ -139,7 +122,7 @@ class ManagedProcess:
                 "process ended, will be restarted",
                 level="error",
                 process=self.spec.name,
-                ended_by=describe_exit(code),
+                ended_by=ended_by,
                 in_a_row=self.crashes,
                 restart_in_seconds=pause,
             )
@@ -171,6 +154,9 @@ class ManagedProcess:
     def kill(self) -> None:
         """Kill it with its whole process group, now."""
         self._stopping.set()
+        self._kill_group()
+
+    def _kill_group(self) -> None:
         if (pid := self.pid) is not None:
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
@@ -184,7 +170,7 @@ class ManagedProcess:
                 # `stop` came while it was being started and saw nothing to stop.
                 self.kill()
             reader = asyncio.create_task(self._read(lines))
-            prober = asyncio.create_task(self._probe_until_ready())
+            prober = asyncio.create_task(self._watch_health())
             try:
                 code = await process.wait()
             finally:
@@ -199,7 +185,11 @@ class ManagedProcess:
 
     async def _spawn(self, lifeline: int) -> tuple[asyncio.subprocess.Process, IO[bytes]]:
         # A pipe of our own: asyncio's would have `wait` last until workers that inherited it are gone, too.
-        read_end, write_end = os.pipe()
+        try:
+            read_end, write_end = os.pipe()
+        except OSError:
+            os.close(lifeline)
+            raise
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -223,15 +213,35 @@ class ManagedProcess:
             os.close(write_end)
         return process, os.fdopen(read_end, "rb", buffering=0)
 
-    async def _probe_until_ready(self) -> None:
+    async def _watch_health(self) -> None:
+        """Tell when it is ready, and kill it when it answers nothing for too long, before or after that."""
         loop = asyncio.get_running_loop()
-        started = loop.time()
-        while not await asyncio.to_thread(self.spec.probe):
-            await asyncio.sleep(_PROBE_SECONDS)
-        self.state = State.READY
-        self.ready.set()
-        fields = {"address": self.spec.address} if self.spec.address else {}
-        self._output.note("ready", process=self.spec.name, seconds=round(loop.time() - started, 1), **fields)
+        started = answered = loop.time()
+        failed = 0
+        while True:
+            health = await asyncio.to_thread(self.spec.probe)
+            now = loop.time()
+            if health is Health.SILENT:
+                failed += 1
+            else:
+                failed, answered = 0, now
+            if health is Health.SERVING and self.state is State.STARTING:
+                self.state = State.READY
+                self.ready.set()
+                fields = {"address": self.spec.address} if self.spec.address else {}
+                self._output.note("ready", process=self.spec.name, seconds=round(now - started, 1), **fields)
+            starting = self.state is State.STARTING
+            patience = self._liveness.starting_seconds if starting else self._liveness.silent_seconds
+            if failed >= self._liveness.least_probes and now - answered >= patience and not self._stopping.is_set():
+                self._output.note(
+                    "does not answer, killing it",
+                    level="error",
+                    process=self.spec.name,
+                    silent_seconds=round(now - answered, 1),
+                )
+                self._kill_group()
+                return
+            await asyncio.sleep(self._liveness.starting_every_seconds if starting else self._liveness.every_seconds)
 
     async def _read(self, file: IO[bytes]) -> None:
         stream = asyncio.StreamReader()

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from cli.supervisor.process import ManagedProcess, Output, ProcessSpec, RestartPolicy
+from cli.supervisor.output import GuardedOutput, Output
+from cli.supervisor.policies import LivenessPolicy, RestartPolicy
+from cli.supervisor.process import ManagedProcess, ProcessSpec
 from common.errors import TailorbirdError
 
 __all__ = ["StartFailed", "Supervisor"]
@@ -30,8 +32,9 @@ class Supervisor:
 
     Args:
         specs: What to run, in the order of dependence: they are stopped last to first.
-        output: Where lines and remarks go.
+        output: Where lines and remarks go; what it raises costs lines and nothing else.
         policy: When crashed processes are started again.
+        liveness: When processes that run are taken for hung.
         start_seconds: Time for all to become ready at the first start.
         grace_seconds: Time for each to stop.
     """
@@ -42,13 +45,20 @@ class Supervisor:
         *,
         output: Output,
         policy: RestartPolicy | None = None,
+        liveness: LivenessPolicy | None = None,
         start_seconds: float = 60.0,
         grace_seconds: float = 12.0,
     ) -> None:
-        self._output = output
+        self._output = GuardedOutput(output)
         self._start_seconds = start_seconds
         self.processes = tuple(
-            ManagedProcess(spec, output=output, policy=policy or RestartPolicy(), grace_seconds=grace_seconds)
+            ManagedProcess(
+                spec,
+                output=self._output,
+                policy=policy or RestartPolicy(),
+                liveness=liveness or LivenessPolicy(),
+                grace_seconds=grace_seconds,
+            )
             for spec in specs
         )
         self._tasks: list[asyncio.Task[None]] = []
@@ -106,6 +116,6 @@ class Supervisor:
 
     def _raise_broken(self) -> None:
         for task in self._tasks:
-            # Only a defect of the supervisor, or a machine out of processes, ends such a task early.
+            # Only a defect of the supervisor ends such a task early.
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 raise error

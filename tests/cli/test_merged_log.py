@@ -2,21 +2,40 @@
 
 import io
 import json
+from contextlib import closing
 
 import pytest
+from rich.panel import Panel
 
 from cli.merged_log import MergedLog
 from common.clock import ManualClock
 
 
+class Written(io.StringIO):
+    """A stream that is read once all that came is written."""
+
+    log: MergedLog
+
+    def getvalue(self):
+        assert self.log.flush(seconds=20)
+        return super().getvalue()
+
+
 @pytest.fixture
 def stream():
-    return io.StringIO()
+    return Written()
 
 
 @pytest.fixture
 def log(stream):
-    return MergedLog(["gateway", "control_plane"], console=MergedLog.file_console(stream), clock=ManualClock())
+    stream.log = merged(stream)
+    yield stream.log
+    stream.log.close()
+
+
+def merged(stream, **options):
+    console = MergedLog.file_console(stream)
+    return MergedLog(["gateway", "control_plane"], console=console, clock=ManualClock(), **options)
 
 
 def test_a_json_line_becomes_aligned_text(log, stream):
@@ -71,3 +90,53 @@ def test_text_with_spaces_is_quoted(log, stream):
 def test_markup_in_a_line_is_no_markup(log, stream):
     log.line("gateway", "[bold]not bold[/bold]")
     assert "[bold]not bold[/bold]" in stream.getvalue()
+
+
+def test_half_a_character_is_shown_as_an_escape_and_spoils_no_later_line(tmp_path):
+    with (tmp_path / "log").open("w", encoding="utf-8") as file, closing(merged(file)) as log:
+        log.line("gateway", '{"event": "rpc", "message": "got \\ud800, want an ARN"}')
+        log.line("control_plane", '{"event": "serving"}')
+        assert log.flush(seconds=20)
+    first, second = (tmp_path / "log").read_text().splitlines()
+    assert (first.endswith("message='got \\ud800, want an ARN'"), second.endswith("serving")) == (True, True)
+
+
+def test_a_console_of_few_characters_gets_escapes(tmp_path):
+    with (tmp_path / "log").open("w", encoding="ascii") as file, closing(merged(file)) as log:
+        log.line("gateway", '{"event": "Käse"}')
+        log.show(Panel("box"))
+    assert "K\\xe4se" in (tmp_path / "log").read_text(encoding="ascii")
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J\x1b[1;1Hall is well", '{"event": "\\u001b[2J", "a\\u001b[1m": "x\\u0007"}'])
+def test_nothing_that_a_terminal_obeys_gets_through(log, stream, text):
+    log.line("gateway", text)
+    assert "\x1b" not in stream.getvalue()
+    assert "\\x1b[2J" in stream.getvalue()
+
+
+def test_a_line_break_in_a_value_begins_no_new_line(log, stream):
+    log.line("gateway", '{"event": "a\\nb", "message": "c\\nd", "e\\nf": 1}')
+    assert stream.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"event": ' + "[" * 100_000,
+        '{"event": "a", "timestamp": "0001-01-01T00:00:00+23:59"}',
+        '{"event": null, "n": 1e999}',
+    ],
+)
+def test_hostile_lines_are_shown_and_the_next_one_too(log, stream, text):
+    log.line("gateway", text)
+    log.line("gateway", '{"event": "the next"}')
+    assert len(stream.getvalue().splitlines()) == 2
+
+
+def test_quiet_leaves_out_lines_and_remarks_but_shows_what_is_for_the_person(stream):
+    with closing(merged(stream, quiet=True)) as stream.log:
+        stream.log.line("gateway", '{"event": "a"}')
+        stream.log.note("b")
+        stream.log.show("how to use it")
+        assert stream.getvalue() == "how to use it\n"

@@ -5,8 +5,9 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -29,7 +30,8 @@ class Up:
         self.ports = ports
 
     def output(self):
-        return (self.folder / "output").read_text(errors="replace")
+        files = [self.folder / "output", self.folder / "errors"]
+        return "".join(path.read_text(errors="replace") for path in files if path.exists())
 
     def count(self, pattern):
         return len(re.findall(pattern, self.output()))
@@ -42,12 +44,12 @@ class Up:
 
 
 @contextmanager
-def up(folder, *, base=None, data_dir=None):
+def up(folder, *, base=None, data_dir=None, options=(), output=None):
     base = base or free_base()
-    command = [sys.executable, "-m", "cli", "up", "--data-dir", str(data_dir or folder / "data")]
-    with (folder / "output").open("wb") as output:
+    command = [sys.executable, "-m", "cli", "up", "--data-dir", str(data_dir or folder / "data"), *options]
+    with (output or folder / "output").open("wb") as output, (folder / "errors").open("wb") as errors:
         process = subprocess.Popen(
-            [*command, "--port-base", str(base)], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
+            [*command, "--port-base", str(base)], cwd=ROOT, stdout=output, stderr=errors,
             env={**os.environ, "TAILORBIRD_WORKERS": "1"},
         )  # fmt: skip
         running = Up(folder, process, Ports(base))
@@ -59,8 +61,8 @@ def up(folder, *, base=None, data_dir=None):
 
 
 @contextmanager
-def ready(folder):
-    with up(folder) as running:
+def ready(folder, **how):
+    with up(folder, **how) as running:
         wait_until(lambda: "Ctrl-C stops" in running.output() or running.process.poll() is not None, seconds=PATIENCE)
         assert running.process.poll() is None, running.output()
         yield running
@@ -98,6 +100,38 @@ def test_a_process_that_is_killed_comes_back(tmp_path, name):
         victim.kill()
         wait_until(lambda: running.count(rf"ready\s+process={name}\b") == 2, seconds=PATIENCE)
         assert alive([victim, *family]) == []
+
+
+def test_a_process_that_hangs_comes_back(tmp_path):
+    with ready(tmp_path, options=["--silent-seconds", "5"]) as running:
+        victim = running.child("gateway")
+        victim.suspend()
+        wait_until(lambda: running.count(r"ready\s+process=gateway\b") == 2, seconds=PATIENCE)
+        assert alive([victim]) == []
+        assert running.count("does not answer, killing it.*process=gateway") == 1
+
+
+def serves(running):
+    with suppress(OSError), urlopen(f"{running.ports.endpoint}/health", timeout=5) as answer:
+        return answer.status == 200
+
+
+@pytest.mark.parametrize("broken", ["full disk", "reader that is gone"])
+def test_a_log_that_cannot_be_written_stops_nothing(tmp_path, broken):
+    place = Path("/dev/full") if broken == "full disk" else tmp_path / "pipe"
+    if broken != "full disk":
+        os.mkfifo(place)
+        reader = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
+    with up(tmp_path, output=place) as running:
+        if broken != "full disk":
+            os.close(reader)
+        wait_until(lambda: serves(running) or running.process.poll() is not None, seconds=PATIENCE)
+        assert running.process.poll() is None, running.output()
+        victim = running.child("events_service")
+        victim.kill()
+        wait_until(lambda: alive([victim]) == [] and serves(running), seconds=PATIENCE)
+        assert running.child("events_service").pid != victim.pid
+    assert running.process.returncode == 0
 
 
 def test_a_second_system_in_the_same_directory_is_refused(tmp_path):

@@ -1,13 +1,15 @@
 """Probes, against real servers."""
 
+import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from cli.supervisor import grpc_probe, http_probe
 from common.rpc import probe
+from common.rpc.probe import Health
 from common.testing import serving
 
 
@@ -31,7 +33,9 @@ def answering(status):
             thread.join()
 
 
-@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (404, False)])
+@pytest.mark.parametrize(
+    ("status", "healthy"), [(200, Health.SERVING), (503, Health.NOT_SERVING), (404, Health.NOT_SERVING)]
+)
 def test_http_is_healthy_when_it_says_so(status, healthy):
     with answering(status) as target:
         assert http_probe(target)() is healthy
@@ -41,13 +45,38 @@ def test_grpc_is_healthy_while_it_serves():
     with serving([]) as server:
         ready = grpc_probe(server.target)()
         server.server.not_ready()
-        assert (ready, grpc_probe(server.target)()) == (True, False)
+        assert (ready, grpc_probe(server.target)()) == (Health.SERVING, Health.NOT_SERVING)
 
 
-def test_a_server_that_is_gone_is_not_healthy():
+def test_a_server_that_is_gone_is_silent():
     with serving([]) as server, answering(200) as http:
         targets = server.target, http
-    assert (grpc_probe(targets[0], seconds=0.5)(), http_probe(targets[1])()) == (False, False)
+    assert (grpc_probe(targets[0], seconds=0.5)(), http_probe(targets[1])()) == (Health.SILENT, Health.SILENT)
+
+
+def test_a_server_that_takes_connections_and_says_nothing_is_silent():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = f"127.0.0.1:{server.getsockname()[1]}"
+        assert (grpc_probe(target, seconds=0.3)(), http_probe(target, seconds=0.3)()) == (Health.SILENT, Health.SILENT)
+
+
+def test_a_server_that_answers_a_byte_now_and_then_does_not_hold_a_probe():
+    ended = threading.Event()
+
+    def trickle(server):
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            while not ended.wait(0.1):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=trickle, args=[server])
+        thread.start()
+        found = http_probe(f"127.0.0.1:{server.getsockname()[1]}", seconds=0.5)()
+        ended.set()
+        thread.join()
+    assert found is Health.SILENT
 
 
 def test_the_module_for_containers_exits_by_health(monkeypatch):

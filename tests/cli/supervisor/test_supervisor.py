@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cli.supervisor import ProcessSpec, RestartPolicy, StartFailed, State, Supervisor
+from cli.supervisor import LivenessPolicy, ProcessSpec, RestartPolicy, StartFailed, State, Supervisor
+from common.rpc.probe import Health
 from common.testing import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -48,7 +49,18 @@ def script(folder, name, body):
     """
     path = folder / f"{name}.py"
     path.write_text(textwrap.dedent(head) + textwrap.dedent(body))
-    return ProcessSpec(name, (sys.executable, str(path)), {"PATH": os.environ["PATH"]}, probe=pid_file.exists)
+    return ProcessSpec(name, (sys.executable, str(path)), {"PATH": os.environ["PATH"]}, probe=lambda: health(pid_file))
+
+
+def health(pid_file):
+    """Serving once the file is there, unless the process is stopped: then nothing answers."""
+    if not pid_file.exists():
+        return Health.SILENT
+    try:
+        status = psutil.Process(int(pid_file.read_text())).status()
+    except psutil.NoSuchProcess:
+        return Health.SILENT
+    return Health.SILENT if status == psutil.STATUS_STOPPED else Health.SERVING
 
 
 def pid_of(folder, name):
@@ -156,6 +168,137 @@ def test_a_process_that_lived_long_is_restarted_as_fast_as_the_first_time(tmp_pa
     assert pauses == [0.05, 0.05, 0.05]
 
 
+def test_however_often_a_process_ends_it_is_back_within_ten_seconds():
+    assert max(RestartPolicy().pause(crashes) for crashes in range(1, 200)) <= 10
+
+
+class Broken(Recorded):
+    """An output that raises while it is told to."""
+
+    broken = True
+
+    def line(self, process, text):
+        self._raise()
+        super().line(process, text)
+
+    def note(self, event, *, level="info", **fields):
+        self._raise()
+        super().note(event, level=level, **fields)
+
+    def _raise(self):
+        if self.broken:
+            raise OSError(28, "No space left on device")
+
+
+def test_an_output_that_fails_costs_lines_and_no_process(tmp_path):
+    output = Broken()
+    body = """
+        ready()
+        for place in range(3000):
+            print("x" * 100, flush=True)
+        (folder / f"{os.getpid()}.printed").touch()
+        signal.pause()
+    """
+
+    async def scenario():
+        spec = script(tmp_path, "a", body)
+        async with Supervisor([spec, script(tmp_path, "b", SERVE)], output=output, policy=POLICY) as running:
+            await running.start()
+            first, other = pid_of(tmp_path, "a"), pid_of(tmp_path, "b")
+            # More than a pipe holds: somebody still reads.
+            await until((tmp_path / f"{first}.printed").exists)
+            os.kill(first, signal.SIGKILL)
+            await until(lambda: pid_of(tmp_path, "a") != first)
+            watching = asyncio.create_task(running.watch(asyncio.Event()))
+            output.broken = False
+            await until((tmp_path / f"{pid_of(tmp_path, 'a')}.printed").exists)
+            await until(lambda: output.events("lines of the log could not be shown"))
+            running_on = not watching.done()
+            watching.cancel()
+            return running_on, pid_of(tmp_path, "b") == other
+
+    assert asyncio.run(scenario()) == (True, True)
+    (told,) = output.events("lines of the log could not be shown")
+    assert told["lost"] >= 3000
+
+
+LIVENESS = LivenessPolicy(every_seconds=0.05, silent_seconds=0.2)
+
+
+def test_a_process_that_hangs_is_killed_and_started_again(tmp_path):
+    output = Recorded()
+
+    async def scenario():
+        specs = [script(tmp_path, name, SERVE) for name in ("a", "b")]
+        async with Supervisor(specs, output=output, policy=POLICY, liveness=LIVENESS) as running:
+            await running.start()
+            first, other = pid_of(tmp_path, "a"), pid_of(tmp_path, "b")
+            os.kill(first, signal.SIGSTOP)
+            await until(lambda: pid_of(tmp_path, "a") != first)
+            await running.processes[0].ready.wait()
+            return gone(first), pid_of(tmp_path, "b") == other
+
+    assert asyncio.run(scenario()) == (True, True)
+    assert [fields["process"] for fields in output.events("does not answer, killing it")] == ["a"]
+    (ended,) = output.events("process ended, will be restarted")
+    assert ended["ended_by"] == "SIGKILL"
+
+
+def test_a_process_that_answers_that_it_is_not_ready_is_left_alone(tmp_path):
+    output = Recorded()
+    spec = script(tmp_path, "a", SERVE)
+    answers = []
+
+    def probe():
+        if len(answers) > 0 and health(tmp_path / "a.pid") is Health.SERVING:
+            answers.append(Health.NOT_SERVING)
+        else:
+            answers.append(health(tmp_path / "a.pid"))
+        return answers[-1]
+
+    async def scenario():
+        replaced = ProcessSpec(spec.name, spec.command, spec.environment, probe=probe)
+        async with Supervisor([replaced], output=output, liveness=LivenessPolicy(0.01, 0.01, 0.0, 60.0)) as running:
+            starting = asyncio.create_task(running.start())
+            await until(lambda: answers.count(Health.NOT_SERVING) > 50)
+            starting.cancel()
+
+    asyncio.run(scenario())
+    assert output.notes == [("stopping", {"process": "a"})]
+
+
+def test_a_process_that_hangs_before_it_is_ready_is_killed_as_well(tmp_path):
+    output = Recorded()
+    spec = script(tmp_path, "a", "signal.pause()")
+    liveness = LivenessPolicy(starting_every_seconds=0.01, starting_seconds=0.2)
+
+    async def scenario():
+        async with Supervisor([spec], output=output, policy=POLICY, liveness=liveness) as running:
+            starting = asyncio.create_task(running.start())
+            await until(lambda: len(output.events("does not answer, killing it")) == 2)
+            starting.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_a_machine_out_of_processes_is_waited_for(tmp_path):
+    output = Recorded()
+    spec = script(tmp_path, "a", SERVE)
+    broken = ProcessSpec("b", ("x" * 200_000,) * 40, spec.environment, probe=lambda: Health.SILENT)
+
+    async def scenario():
+        async with Supervisor([spec, broken], output=output, policy=POLICY) as running:
+            starting = asyncio.create_task(running.start())
+            await running.processes[0].ready.wait()
+            await until(lambda: len(output.events("process ended, will be restarted")) >= 2)
+            starting.cancel()
+            return running.processes[0].state
+
+    assert asyncio.run(scenario()) is State.READY
+    told = output.events("process ended, will be restarted")
+    assert {fields["ended_by"] for fields in told} == {"no start: Argument list too long"}
+
+
 def test_the_start_fails_with_the_last_lines_of_a_process_that_cannot_run(tmp_path):
     spec = script(tmp_path, "a", 'sys.exit("`listen`: got no sense")')
 
@@ -247,13 +390,13 @@ def test_a_killed_supervisor_leaves_no_process_behind(tmp_path):
     program = f"""
         import asyncio, os, sys
         from pathlib import Path
-        from cli.supervisor import ProcessSpec, Supervisor
+        from cli.supervisor import LivenessPolicy, ProcessSpec, Supervisor
         class Quiet:
             def line(self, process, text): pass
             def note(self, event, **fields): pass
         spec = ProcessSpec(
             "a", (sys.executable, {str(tmp_path / "a.py")!r}), dict(os.environ),
-            probe=Path({str(tmp_path / "a.pid")!r}).exists,
+            probe=lambda: Health.SERVING if Path({str(tmp_path / "a.pid")!r}).exists() else Health.SILENT,
         )
         async def main():
             async with Supervisor([spec], output=Quiet()) as running:
