@@ -61,6 +61,12 @@ class StoreSettings(BaseSettings):
     s3_region: str = Field("us-east-1", description="Region given to the S3-compatible service.")
     s3_access_key_id: str | None = Field(None, description="Access key of the S3-compatible service.")
     s3_secret_access_key: str | None = Field(None, repr=False, description="Secret of that access key.")
+    s3_timeout_seconds: float = Field(
+        30.0, gt=0, description="Longest wait for one answer of the S3-compatible service."
+    )
+    s3_retry_seconds: float = Field(
+        180.0, ge=0, description="How long one call to the S3-compatible service is tried again while trouble passes."
+    )
 
 
 class AccountSettings(BaseSettings):

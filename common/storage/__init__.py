@@ -6,16 +6,25 @@ the short cut that a local folder can be memory-mapped where it lies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    InvalidPathError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
 from obstore.store import LocalStore, MemoryStore, S3Store
 
-from common.errors import ResourceAlreadyExists, ResourceNotFound, Unavailable, invalid
+from common.errors import PermissionDenied, ResourceAlreadyExists, ResourceNotFound, Unavailable, invalid
 from common.settings import StoreSettings
 
 __all__ = ["Store", "StoredObject", "open_store"]
@@ -32,6 +41,9 @@ class StoredObject:
 @dataclass(frozen=True, slots=True)
 class Store:
     """Objects by path; paths are relative, with slashes.
+
+    Every method raises Unavailable when the store cannot be reached, PermissionDenied when it refuses the credentials,
+    and InvalidInput for a path that no store can have.
 
     Attributes:
         objects: The obstore backend.
@@ -55,73 +67,93 @@ class Store:
 
         Raises:
             ResourceAlreadyExists: `if_absent`, and something is there.
-            Unavailable: The store cannot be reached.
         """
-        _check(path)
         try:
-            obstore.put(
-                self.objects, path, content, mode="create" if if_absent else "overwrite",
-                use_multipart=False if if_absent else None,
-            )  # fmt: skip
+            with _our_errors("writing", path):
+                obstore.put(
+                    self.objects, path, content, mode="create" if if_absent else "overwrite",
+                    use_multipart=False if if_absent else None,
+                )  # fmt: skip
         except AlreadyExistsError as error:
             raise ResourceAlreadyExists(f"`path`: got {path}, which is already published, want a new one") from error
-        except BaseError as error:
-            raise Unavailable(f"store: writing {path} failed: {error}") from error
 
     def get(self, path: str) -> bytes:
         """Return an object.
 
         Raises:
             ResourceNotFound: Nothing is there.
-            Unavailable: The store cannot be reached.
         """
-        _check(path)
-        try:
+        with _our_errors("reading", path):
             return obstore.get(self.objects, path).bytes().to_bytes()
-        except FileNotFoundError as error:
-            raise ResourceNotFound(f"`path`: got {path}, want an object that exists") from error
-        except BaseError as error:
-            raise Unavailable(f"store: reading {path} failed: {error}") from error
 
     def download(self, path: str, target: Path) -> None:
         """Copy an object into a local file; the errors of `get`."""
-        _check(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with target.open("wb") as file:
-                for chunk in obstore.get(self.objects, path).stream(min_chunk_size=8 * 1024 * 1024):
-                    file.write(chunk)
-        except FileNotFoundError as error:
-            raise ResourceNotFound(f"`path`: got {path}, want an object that exists") from error
-        except BaseError as error:
-            raise Unavailable(f"store: reading {path} failed: {error}") from error
+        with target.open("wb") as file, _our_errors("reading", path):
+            for chunk in obstore.get(self.objects, path).stream(min_chunk_size=8 * 1024 * 1024):
+                file.write(chunk)
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yield all objects below a folder, in no order."""
-        _check(prefix)
         try:
-            for batch in obstore.list(self.objects, prefix):
-                for item in batch:
-                    yield StoredObject(item["path"], item["size"])
-        except BaseError as error:
-            raise Unavailable(f"store: listing {prefix} failed: {error}") from error
+            with _our_errors("listing", prefix):
+                for batch in obstore.list(self.objects, prefix):
+                    for item in batch:
+                        yield StoredObject(item["path"], item["size"])
+        except Unavailable:
+            self._answers(prefix)
+            raise
+
+    def files(self, prefix: str) -> Sequence[StoredObject]:
+        """Return the objects of a folder, not of the folders in it, by path.
+
+        Args:
+            prefix: The folder; empty for the root.
+
+        Raises:
+            ResourceNotFound: The store answers and has no such bucket.
+        """
+        try:
+            with _our_errors("listing", prefix):
+                # An empty folder is the root of the store, which has no name.
+                listed = obstore.list_with_delimiter(self.objects, prefix or None)["objects"]
+        except Unavailable as error:
+            if not self._answers(prefix):
+                raise
+            # What passes was tried again by the client for long enough; a service that answers everything else and
+            # does not list has no such bucket.
+            raise ResourceNotFound(f"`path`: got {prefix}, want a folder of a bucket that exists") from error
+        return sorted((StoredObject(str(item["path"]), item["size"]) for item in listed), key=lambda item: item.path)
+
+    def _answers(self, prefix: str) -> bool:
+        """Tell whether the store that failed to list a folder answers another question.
+
+        Raises:
+            PermissionDenied: It refuses the credentials; a refusal to list has no class of its own.
+        """
+        try:
+            self.get("_")
+        except ResourceNotFound:
+            return True
+        except PermissionDenied as error:
+            raise PermissionDenied(f"store: listing {prefix} was refused: {error.message}") from error
+        except Unavailable:
+            return False
+        return True
 
     def delete_folder(self, prefix: str) -> int:
         """Delete all objects below a folder and return how many there were."""
         paths = [item.path for item in self.list(prefix)]
-        try:
+        with _our_errors("deleting below", prefix):
             if paths:
                 obstore.delete(self.objects, paths)
-        except BaseError as error:
-            raise Unavailable(f"store: deleting below {prefix} failed: {error}") from error
         if self.root is not None:
             _remove_empty(self.root / prefix)
         return len(paths)
 
     def local_folder(self, prefix: str) -> Path | None:
         """Return the folder itself when the store is local (to be mapped into memory), else None."""
-        _check(prefix)
-        return None if self.root is None else self.root / prefix
+        return None if self.root is None else self.root / _checked(prefix)
 
 
 def open_store(settings: StoreSettings) -> Store:
@@ -134,7 +166,13 @@ def open_store(settings: StoreSettings) -> Store:
     if url.startswith("s3://"):
         return Store(
             S3Store.from_url(
-                url, config=_s3_config(settings), client_options={"allow_http": _plain_endpoint(settings)}
+                url,
+                config=_s3_config(settings),
+                client_options={
+                    "allow_http": _plain_endpoint(settings),
+                    "timeout": timedelta(seconds=settings.s3_timeout_seconds),
+                },
+                retry_config={"retry_timeout": timedelta(seconds=settings.s3_retry_seconds)},
             ),
             table_uri=url.rstrip("/"),
             table_options=_delta_options(settings),
@@ -169,10 +207,34 @@ def _plain_endpoint(settings: StoreSettings) -> bool:
     return settings.s3_endpoint is not None and settings.s3_endpoint.startswith("http://")
 
 
-def _check(path: str) -> None:
+def _checked(path: str) -> str:
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts:
         raise invalid("path", got=path, want="a path relative to the store's root, without `..`")
+    return path
+
+
+@contextmanager
+def _our_errors(doing: str, path: str) -> Iterator[None]:
+    """Check a path, and tell what the store says of it by the class of the error: its text quotes the path."""
+    _checked(path or "_")
+    try:
+        yield
+    except AlreadyExistsError:
+        raise
+    except (FileNotFoundError, NotFoundError) as error:
+        raise ResourceNotFound(f"`path`: got {path}, want an object that exists") from error
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        raise PermissionDenied(f"store: {doing} {path} was refused: {_first_line(error)}") from error
+    except (ValueError, InvalidPathError) as error:
+        raise invalid("path", got=path, want=f"one that a store can have ({_first_line(error)})") from error
+    except BaseError as error:
+        raise Unavailable(f"store: {doing} {path} failed: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    """Return what the client says for people; below that it shows its own inside."""
+    return str(error).split("\n", 1)[0]
 
 
 def _remove_empty(folder: Path) -> None:

@@ -10,8 +10,9 @@ from control_plane.domain.fields import not_built
 
 __all__ = ["ImportMode", "check_data_location", "check_import_mode"]
 
-_S3 = re.compile(r"s3://[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]/.+")
-_FILE = re.compile(r"file:///.+")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]")
+_MAX_S3 = 256
+_MAX_FILE = 4096
 
 
 class ImportMode(StrEnum):
@@ -28,11 +29,27 @@ def check_data_location(value: str) -> str:
         InvalidInput: It is no `s3://BUCKET/KEY` and no `file:///PATH`.
     """
     field = "dataSource.dataLocation"
-    want = "s3://BUCKET/KEY or file:///PATH: a CSV file, or a folder of them"
+    want = "s3://BUCKET/KEY or file:///PATH: a CSV file, or a folder of them, whose name ends in `/`"
     if value.startswith(("http://", "https://")):
         raise not_built(field, got=value, want=want)
-    if not ((_S3.fullmatch(value) and len(value) <= 256) or (_FILE.fullmatch(value) and len(value) <= 4096)):
+    if value.startswith("file:///") and len(value) > len("file:///"):
+        longest = _MAX_FILE
+    elif value.startswith("s3://"):
+        longest = _MAX_S3
+        bucket, slash, _ = value.removeprefix("s3://").partition("/")
+        if not _BUCKET.fullmatch(bucket):
+            raise invalid(
+                field,
+                got=value,
+                want="a bucket named by the rules of S3: 3 to 63 lower-case letters, digits, dots and hyphens, a "
+                "letter or digit first and last",
+            )
+        if not slash:
+            raise invalid(field, got=value, want=f"{want}; all files of the bucket are s3://{bucket}/")
+    else:
         raise invalid(field, got=value, want=want)
+    if len(value) > longest:
+        raise invalid(field, got=value, want=f"at most {longest:,} characters")
     return value
 
 

@@ -114,7 +114,9 @@ def test_used_up_quota_names_the_setting_that_raises_it():
         quotas.check("schemas", used=2)
 
 
-@pytest.mark.parametrize("location", ["s3://bucket/key.csv", "s3://bucket/folder/", "file:///data/films.csv"])
+@pytest.mark.parametrize(
+    "location", ["s3://bucket/key.csv", "s3://bucket/folder/", "s3://bucket/", "s3://abc/x", "file:///data/films.csv"]
+)
 def test_data_may_lie_in_buckets_and_files(location):
     assert check_data_location(location) == location
 
@@ -123,6 +125,22 @@ def test_data_may_lie_in_buckets_and_files(location):
 def test_other_data_locations_are_refused(location):
     with pytest.raises(InvalidInput, match=r"dataSource\.dataLocation"):
         check_data_location(location)
+
+
+@pytest.mark.parametrize("bucket", ["ab", "a" * 64, "Films", "my_films", "-films", ""])
+def test_a_name_that_no_bucket_can_have_is_refused_with_the_rule(bucket):
+    with pytest.raises(InvalidInput, match="3 to 63 lower-case letters, digits, dots and hyphens"):
+        check_data_location(f"s3://{bucket}/x")
+
+
+def test_a_bucket_without_a_slash_is_told_how_all_of_it_is_written():
+    with pytest.raises(InvalidInput, match="all files of the bucket are s3://bucket/"):
+        check_data_location("s3://bucket")
+
+
+def test_a_location_that_is_too_long_is_refused_with_the_limit():
+    with pytest.raises(InvalidInput, match="want at most 256 characters"):
+        check_data_location("s3://bucket/" + "a" * 256)
 
 
 def test_data_on_the_web_is_said_to_be_not_built():

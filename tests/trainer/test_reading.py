@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zipfile
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +12,8 @@ import pytest
 from common.avro import AvroSchema
 from common.errors import InvalidInput
 from tests.trainer.place import HEADERS, SCHEMAS
-from trainer.imports.lines import parse_line, read_blocks
+from trainer.domain.headers import header_problem
+from trainer.imports.lines import BrokenFile, read_blocks
 from trainer.imports.reading import read_rows
 from trainer.imports.sources import SourceFile
 
@@ -42,22 +45,6 @@ def test_values_get_the_types_of_the_schema(file):
     assert rows.schema["TIMESTAMP"] == pl.Int64
     assert rows.schema["EVENT_VALUE"] == pl.Float32
     assert rows.rows() == [("u1", "i1", 1700000000, "watch", 4.5), ("u2", "i2", 1, "watch", None)]
-
-
-@pytest.mark.parametrize(
-    ("line", "values"),
-    [
-        ("a,b,", ["a", "b", ""]),
-        ('a,"b, c",d', ["a", "b, c", "d"]),
-        (r'"say \"hi\"",x', ['say "hi"', "x"]),
-        (r'"back\\slash",x', ["back\\slash", "x"]),
-        (r"back\slash,x", ["back\\slash", "x"]),
-        ('"say ""hi""",x', ['say "hi"', "x"]),
-        (r'"ends with a backslash\\","x"', ["ends with a backslash\\", "x"]),
-    ],
-)
-def test_quotes_and_escapes(line, values):
-    assert parse_line(line) == values
 
 
 def test_quoted_and_plain_lines_keep_their_order(file):
@@ -94,17 +81,105 @@ def test_columns_in_another_order_and_columns_of_no_schema(file):
     assert rows.rows() == [("u1", "i1", 5, "watch", 1.0)]
 
 
-def test_missing_columns_are_named(file):
+def test_missing_columns_are_named_and_what_is_there_instead(file):
     told = refused(file("u1,5,watch", header="USER_ID,TIMESTAMP,EVENT_TYPE"))
     assert told == (
         "Failed to create a data import job for Interactions dataset. "
-        "Input CSV is missing the following columns:[ITEM_ID, EVENT_VALUE]."
+        "Input CSV is missing the following columns:[ITEM_ID, EVENT_VALUE]. "
+        "The header has ['USER_ID', 'TIMESTAMP', 'EVENT_TYPE']. (data.csv, line 1)"
     )
 
 
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("user_id,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE", "'user_id' is not USER_ID (upper and lower case)."),
+        ("USER_ID,ITEM_ID, TIMESTAMP,EVENT_TYPE,EVENT_VALUE", "' TIMESTAMP' is not TIMESTAMP (spaces around it)."),
+        ("USER_ID, item_id ,TIMESTAMP,EVENT_TYPE,EVENT_VALUE", "ITEM_ID (spaces around it, upper and lower case)"),
+        ("'USER_ID',ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE", "is not USER_ID (quotes around it)."),
+        ("userId,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE", "'userId' is not USER_ID (another spelling)."),
+        ("USER_ID\u200b,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE", "(characters that are not seen)."),
+        ("USER_ID;ITEM_ID;TIMESTAMP;EVENT_TYPE;EVENT_VALUE", "Names are separated by semicolons, want commas."),
+        ("USER_ID\tITEM_ID\tTIMESTAMP\tEVENT_TYPE\tEVENT_VALUE", "Names are separated by tabs, want commas."),
+        ("sep=,", "A line `sep=` is for Excel alone"),
+        ("sep=;", "A line `sep=` is for Excel alone"),
+        ("1,i1,1700000000,watch,", "The header has ['1', 'i1', '1700000000', 'watch', '']."),
+    ],
+)  # fmt: skip
+def test_a_header_that_does_not_fit_is_told_with_the_reason(file, header, told):
+    path = file("u1,i1,5,watch,1", header=header)
+    message = refused(path)
+    assert "The header has [" in message
+    assert told in message
+
+
 def test_a_column_that_comes_twice_is_refused(file):
-    assert "line 1: got ITEM_ID more than once" in refused(file("u,i,i,5,w,1", header="USER_ID,ITEM_ID,ITEM_ID,"
-                                                                "TIMESTAMP,EVENT_TYPE,EVENT_VALUE"))  # fmt: skip
+    header = "USER_ID,ITEM_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE"
+    assert "The header has ['ITEM_ID'] more than once" in refused(file("u,i,i,5,w,1", header=header))
+
+
+def test_a_header_without_bound_is_refused_at_once(file):
+    columns = ",".join(f"C{place}" for place in range(10_001))
+    assert "got 10,001 columns, want at most 10,000" in refused(file(header=columns))
+    assert "got a header of 2,000,000 characters, want at most 1,000,000" in refused(file(header="C" * 2_000_000))
+    assert "lines that end in CR alone" in refused(file(header="\r".join(["USER_ID,ITEM_ID", "u1,i1"] * 1000)))
+
+
+def test_the_longest_header_is_checked_in_one_pass(file):
+    class Name(str):
+        __slots__ = ()
+        compared = 0
+
+        def __eq__(self, other):
+            Name.compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    header = [Name(f"C{place}") for place in range(10_000)]
+    assert header_problem(",".join(header), [*header, *header[:1]], wanted=header[:3]) is not None
+    assert Name.compared < 10 * len(header)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (gzip.compress(b"USER_ID\n"), "got a gzip file, want CSV as text in UTF-8: unpack it first"),
+        (b"\x28\xb5\x2f\xfd\x04\x00", "got a Zstandard file"),
+        (b"PAR1\x15\x04\x15", "got a Parquet file"),
+        ("USER_ID\n".encode("utf-16"), "got text in UTF-16"),
+        ("USER_ID,ITEM_ID\n".encode("utf-16-le"), "got text in UTF-16"),
+        ("USER_ID,ITEM_ID\n".encode("utf-16-be"), "got text in UTF-16"),
+        ("USER_ID\n".encode("utf-32"), "got text in UTF-32"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "got an Excel workbook (.xls)"),
+    ],
+)
+def test_a_file_of_another_format_is_named(tmp_path, content, told):
+    path = tmp_path / "data.csv"
+    path.write_bytes(content)
+    assert f"data.csv: {told}" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"), [("xl/workbook.xml", "got an Excel workbook (.xlsx)"), ("data.csv", "got a zip file")]
+)
+def test_archives_and_workbooks_are_told_apart(tmp_path, entry, told):
+    path = tmp_path / "data.csv"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(entry, "USER_ID\n")
+    assert told in refused(path)
+
+
+def test_names_of_columns_that_look_like_a_format_are_text(file):
+    header = "PAR1,USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE"
+    assert len(read(file("x,u1,i1,5,watch,1", header=header))) == 1
+
+
+def test_a_line_without_end_is_refused_before_memory_is_full(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_bytes(b"A\n" + b"x" * 100)
+    with pytest.raises(BrokenFile, match="line 2: got more than 16 bytes without a line end"):
+        list(read_blocks(path, block_bytes=16))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +198,7 @@ def test_a_column_that_comes_twice_is_refused(file):
         ("u1,i1,5,watch,1e99", "line 3, EVENT_VALUE: got '1e99', want a number"),
         ("u1,i1,5,watch", "line 3: got 4 values, want 5, as the header has"),
         ("u1,i1,5,watch,1,2", "line 3: got 6 values, want 5"),
-        ('u1,"i1,5,watch,1', "line 3: got no CSV"),
+        ('u1,"i1,5,watch,1', "line 3: got a quote at character 4 that is not closed on its line"),
         ('"u1",i1,5,watch', "line 3: got 4 values, want 5"),
         ("u" * 257 + ",i1,5,watch,1", ("line 3, USER_ID: got 257 characters. Length cannot be more than 256 characters "
                                       "for USER_ID. If no values exceed the character limit, make sure")),

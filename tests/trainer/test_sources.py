@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 import pytest
 
-from common.errors import InvalidInput
+from common.errors import InvalidInput, PermissionDenied, Unavailable
 from common.settings import StoreSettings
+from common.storage import open_store
 from trainer.imports.sources import Sources
 from trainer.settings import TrainerSettings
 
@@ -52,9 +54,45 @@ def test_a_folder_must_be_asked_for_as_one(place):
     assert "which is a folder; want its name to end in `/`" in refused(place, "s3://films/in")
 
 
-@pytest.mark.parametrize("location", ["s3://films/none.csv", "s3://films/none/", "s3://nobucket/a.csv", "s3://films/"])
-def test_nothing_there_is_an_invalid_location(place, location):
-    assert refused(place, location).startswith("Invalid Data location. ")
+@pytest.mark.parametrize(
+    ("location", "looked_into"),
+    [
+        ("s3://films/none.csv", "films/none.csv"), ("s3://films/none/", "films/none"),
+        ("s3://nobucket/a.csv", "nobucket/a.csv"), ("s3://films/", "films"),
+    ],
+)  # fmt: skip
+def test_nothing_there_is_an_invalid_location_and_tells_where_was_looked(place, location, looked_into):
+    told = refused(place, location)
+    assert told.startswith("Invalid Data location. ")
+    assert told.endswith(f"looked into {place.root / 's3' / looked_into}")
+
+
+def test_the_root_of_a_bucket_is_a_folder(place):
+    place.write("a.csv")
+    assert fetch(place, "s3://films/") == ["a.csv"]
+
+
+@pytest.mark.parametrize("key", ["a//b.csv", "/a.csv", "a//", "a/./b.csv"])
+def test_a_key_that_no_client_can_name_is_refused_at_once(place, key):
+    assert "want a key without `//`" in refused(place, f"s3://films/{key}")
+
+
+def test_a_loop_of_links_is_refused_at_once(place):
+    (place.bucket / "loop").symlink_to(place.bucket / "loop")
+    place.write("in/a.csv")
+    (place.bucket / "in" / "loop.csv").symlink_to(place.bucket / "in" / "loop.csv")
+    for location in ("s3://films/loop", "s3://films/loop/", "s3://films/in/", f"file://{place.bucket}/loop"):
+        assert "it is a loop of links" in refused(place, location)
+
+
+def test_a_loop_outside_of_the_roots_is_not_told(place, outside):
+    loop = outside.with_name("loop.csv")
+    loop.symlink_to(loop)
+    assert "outside of the folders that the trainer may read" in refused(place, f"file://{loop}")
+
+
+def test_a_name_that_is_too_long_is_refused_at_once(place):
+    assert "which cannot be read (File name too long)" in refused(place, "s3://films/" + "a" * 256)
 
 
 def test_a_file_outside_of_the_roots_is_not_read(place, outside):
@@ -92,27 +130,45 @@ def test_by_default_only_buckets_may_be_read(tmp_path):
 
 
 class Bucket(BaseHTTPRequestHandler):
-    """Just enough of S3: reading an object, listing the first level of a folder."""
+    """Just enough of S3: reading an object, listing the first level of a folder, and refusing both."""
 
     objects: ClassVar[dict[str, bytes]] = {
         "/films/in/a.csv": b"A\n1\n",
         "/films/in/b.csv": b"A\n2\n",
         "/films/in/deep/c.csv": b"x",
+        "/films/root.csv": b"A\n3\n",
     }
+    asked: ClassVar[list[str]] = []
 
     def do_GET(self):
-        path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
-        if "list-type" in query:
-            self.answer(200, self.listing(path.strip("/"), query.get("prefix", [""])[0]))
-        elif path.startswith("/private/"):
-            self.answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+        url = urlsplit(self.path)
+        path, query = unquote(url.path), parse_qs(url.query)
+        bucket = path.split("/")[1]
+        self.asked.append(path)
+        if "Credential=key/" not in self.headers.get("Authorization", ""):
+            self.refuse(403, "InvalidAccessKeyId")
+        elif bucket == "private":
+            self.refuse(403, "AccessDenied")
+        elif bucket == "expired":
+            self.refuse(401, "ExpiredToken")
+        elif bucket == "slow":
+            self.server.patience.wait(20)
+        elif bucket == "cut":
+            self.head(200, 1000)
+            self.wfile.write(b"A\n")
+        elif bucket == "broken":
+            self.refuse(503, "SlowDown")
+        elif bucket != "films":
+            self.refuse(404, "NoSuchBucket")
+        elif "list-type" in query:
+            self.answer(200, self.listing(bucket, query.get("prefix", [""])[0]))
         elif path in self.objects:
             self.answer(200, self.objects[path])
         else:
-            self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+            self.refuse(404, "NoSuchKey")
 
     def listing(self, bucket, prefix):
-        keys = [key.removeprefix(f"/{bucket}/") for key in self.objects]
+        keys = [key.removeprefix(f"/{bucket}/") for key in self.objects if key.startswith(f"/{bucket}/")]
         level = [key for key in keys if key.startswith(prefix) and "/" not in key.removeprefix(prefix)]
         entries = "".join(
             f"<Contents><Key>{escape(key)}</Key><Size>4</Size><ETag>x</ETag>"
@@ -121,33 +177,64 @@ class Bucket(BaseHTTPRequestHandler):
         )
         return f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>".encode()
 
+    def refuse(self, status, code):
+        self.answer(status, f"<Error><Code>{code}</Code></Error>".encode())
+
     def answer(self, status, body):
+        self.head(status, len(body))
+        self.wfile.write(body)
+
+    def head(self, status, length):
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(length))
         self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
         self.send_header("ETag", '"x"')
         self.end_headers()
-        self.wfile.write(body)
 
     def log_message(self, *_):
         pass
 
 
+class Service(ThreadingHTTPServer):
+    """An S3 service on a free port."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Bucket)
+        self.patience = threading.Event()
+
+    @property
+    def endpoint(self):
+        return f"http://127.0.0.1:{self.server_port}"
+
+
 @pytest.fixture
-def remote(place):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Bucket)
+def service():
+    server = Service()
+    Bucket.asked.clear()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    settings = StoreSettings(
-        store_url=str(place.root / "store"),
-        s3_endpoint=f"http://127.0.0.1:{server.server_port}",
-        s3_access_key_id="key",
-        s3_secret_access_key="secret",
-    )
-    yield Sources(settings, buckets=place.root / "s3", roots=())
+    yield server
+    server.patience.set()
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def sources_of(place, endpoint, *, key="key") -> Sources:
+    settings = StoreSettings(
+        store_url=str(place.root / "store"),
+        s3_endpoint=endpoint,
+        s3_access_key_id=key,
+        s3_secret_access_key="secret",
+        s3_timeout_seconds=0.5,
+        s3_retry_seconds=0.5,
+    )
+    return Sources(settings, buckets=place.root / "s3", roots=())
+
+
+@pytest.fixture
+def remote(place, service):
+    return sources_of(place, service.endpoint)
 
 
 def test_files_of_a_service_are_copied(place, remote):
@@ -160,14 +247,72 @@ def test_folders_of_a_service_are_read_on_their_first_level(place, remote):
     assert [(file.name, file.path.read_text()) for file in found] == [("a.csv", "A\n1\n"), ("b.csv", "A\n2\n")]
 
 
+def test_the_root_of_a_bucket_of_a_service_is_a_folder(place, remote):
+    assert [file.name for file in remote.fetch("s3://films/", folder=place.root)] == ["root.csv"]
+
+
+FORBIDDEN = "Insufficient privileges for accessing data in Amazon S3."
+
+
 @pytest.mark.parametrize(
     ("location", "told"),
     [
-        ("s3://films/none.csv", "where nothing is"),
-        ("s3://films/none/", "where nothing is"),
-        ("s3://private/a.csv", "Insufficient privileges for accessing data in Amazon S3."),
+        ("s3://films/none.csv", "where nothing is, want a CSV file in the bucket films of http://127.0.0.1:"),
+        ("s3://films/none/", "where nothing is, want a CSV file or more in the bucket films of http://127.0.0.1:"),
+        ("s3://nobucket/sales-2024-0403.csv", "where nothing is, want a CSV file in the bucket nobucket of http"),
+        ("s3://nobucket/0403/", "where nothing is, want a CSV file or more in the bucket nobucket of http"),
+        ("s3://private/a.csv", FORBIDDEN),
+        ("s3://private/in/", FORBIDDEN),
+        ("s3://expired/a.csv", FORBIDDEN),
     ],
 )
 def test_what_a_service_does_not_give_is_an_invalid_location(place, remote, location, told):
     with pytest.raises(InvalidInput, match=told):
         remote.fetch(location, folder=place.root)
+
+
+@pytest.mark.parametrize("location", ["s3://films/in/a.csv", "s3://films/in/"])
+def test_wrong_credentials_are_an_invalid_location(place, service, location):
+    with pytest.raises(InvalidInput, match=FORBIDDEN):
+        sources_of(place, service.endpoint, key="stranger").fetch(location, folder=place.root)
+
+
+@pytest.mark.parametrize("bucket", ["slow", "cut", "broken"])
+@pytest.mark.parametrize("key", ["sales-2024-0403.csv", "AccessDenied/Forbidden.csv", "404/"])
+def test_trouble_that_passes_is_told_as_such_whatever_the_key_says(place, remote, bucket, key):
+    with pytest.raises(Unavailable, match="which cannot be read now"):
+        remote.fetch(f"s3://{bucket}/{key}", folder=place.root)
+
+
+def test_a_service_that_is_not_there_is_trouble_that_passes(place):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(Unavailable, match="which cannot be read now"):
+        sources_of(place, f"http://127.0.0.1:{port}").fetch("s3://films/sales-2024-0403.csv", folder=place.root)
+
+
+def test_the_service_is_not_asked_for_a_key_that_it_cannot_have(place, remote):
+    with pytest.raises(InvalidInput, match="want a key without `//`"):
+        remote.fetch("s3://films/in//a.csv", folder=place.root)
+    assert Bucket.asked == []
+
+
+@pytest.mark.parametrize("bucket", ["private", "expired"])
+def test_the_shared_store_tells_a_refusal_from_an_outage(service, bucket):
+    store = open_store(
+        StoreSettings(
+            store_url=f"s3://{bucket}/0403",
+            s3_endpoint=service.endpoint,
+            s3_access_key_id="key",
+            s3_secret_access_key="secret",
+        )
+    )
+    with pytest.raises(PermissionDenied, match=r"reading a\.csv was refused"):
+        store.get("a.csv")
+    with pytest.raises(PermissionDenied, match="listing datasets was refused"):
+        list(store.list("datasets"))
+
+
+def test_a_path_that_no_store_can_have_is_the_callers_mistake(place):
+    with pytest.raises(InvalidInput, match="`path`: got 'a//b', want one that a store can have"):
+        place.store.get("a//b")

@@ -43,14 +43,18 @@ def parse_location(location: str) -> BucketLocation | FileLocation:
     Keys of S3 are taken as they are; paths of `file://` are URLs, where `%20` is a blank.
 
     Raises:
-        InvalidInput: It is neither, or climbs by `..`.
+        InvalidInput: It is neither, climbs by `..`, or is a key that S3 clients cannot name.
     """
     want = "want s3://BUCKET/KEY or file:///PATH, without `..`; a folder ends in `/`"
     if location.startswith("s3://"):
         bucket, _, key = location.removeprefix("s3://").partition("/")
-        parts = PurePosixPath(key).parts
-        if not bucket or bucket.startswith(".") or ".." in parts or key.startswith("/") or "\0" in key:
+        parts = key.removesuffix("/").split("/")
+        if not bucket or bucket.startswith(".") or ".." in parts or "\0" in key:
             raise invalid_location(location, want)
+        if key and ("" in parts or "." in parts):
+            raise invalid_location(
+                location, "want a key without `//` and `/./`: empty parts and `.` cannot be read; rename the object"
+            )
         return BucketLocation(bucket, key)
     if location.startswith("file:///"):
         path = unquote(urlsplit(location).path)

@@ -1,22 +1,21 @@
-r"""Reading CSV line by line, so that every problem has the number of its line.
+"""Reading CSV line by line, so that every problem has the number of its line.
 
-The dialect: commas, one record a line, values in double quotes where they hold commas, `\"` and `\\` for quotes and
-backslashes within quotes. Doubled quotes, which most programs write instead, are understood too. Lines without quotes,
-nearly all in practice, are cut by Polars at once.
+Lines without quotes, nearly all in practice, are cut by Polars at once; the others one by one, by the same rules: see
+`trainer.domain.dialect`.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from trainer.domain.dialect import parse_line
 from trainer.domain.problems import Problem
 
-__all__ = ["LINE", "Block", "parse_line", "read_blocks", "split_columns"]
+__all__ = ["LINE", "Block", "BrokenFile", "read_blocks", "split_columns"]
 
 #: Name of the column that numbers the lines; no schema can name it.
 LINE = "_LINE"
@@ -38,55 +37,35 @@ class Block:
     end: int
 
 
-class NotText(ValueError):
-    """A line that is not UTF-8.
-
-    Args:
-        line: Its number.
-    """
-
-    def __init__(self, line: int) -> None:
-        super().__init__(f"line {line}: got bytes that are not UTF-8, want text in UTF-8")
-        self.line = line
+class BrokenFile(ValueError):
+    """What makes the rest of a file unreadable; the message names the line."""
 
 
 def read_blocks(path: Path, *, block_bytes: int = _BLOCK_BYTES) -> Iterator[Block]:
     """Yield a file in blocks of whole lines; a byte order mark at its beginning is passed over.
 
     Raises:
-        NotText: A line is not UTF-8.
+        BrokenFile: A line is not UTF-8, or longer than memory should hold.
     """
     number, end = 1, 0
     with path.open("rb") as file:
         while data := file.read(block_bytes):
-            data += file.readline()
+            data += file.readline(block_bytes)
+            if not data.endswith(b"\n") and file.peek(1):
+                line = number + data.count(b"\n")
+                raise BrokenFile(f"line {line}: got more than {block_bytes:,} bytes without a line end, want CSV")
             end += len(data)
             if number == 1:
                 data = data.removeprefix(b"\xef\xbb\xbf")
             try:
                 text = data.decode()
             except UnicodeDecodeError as error:
-                raise NotText(number + data.count(b"\n", 0, error.start)) from error
+                line = number + data.count(b"\n", 0, error.start)
+                raise BrokenFile(f"line {line}: got bytes that are not UTF-8, want text in UTF-8") from error
             # `splitlines` would also split at characters that may be part of a value.
             lines = text.removesuffix("\n").split("\n")
             yield Block(number, [line.removesuffix("\r") for line in lines], end)
             number += len(lines)
-
-
-def parse_line(line: str) -> list[str]:
-    """Cut one line into its values.
-
-    Raises:
-        ValueError: A quote is not closed on the line, or something follows a closing quote.
-    """
-    if '"' not in line:
-        return line.split(",")
-    try:
-        # A quote that stays open would go on into further lines, of which there are none.
-        (values,) = csv.reader([line], escapechar="\\", strict=True)
-    except csv.Error as error:
-        raise ValueError(f"got no CSV ({error}), want quotes closed on the line they begin on") from error
-    return values
 
 
 def split_columns(block: Block, names: Sequence[str]) -> tuple[pl.DataFrame, list[Problem]]:

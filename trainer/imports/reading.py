@@ -9,8 +9,10 @@ import polars as pl
 from common.avro import AvroSchema
 from common.frames import frame_schema
 from common.logs import get_logger
-from trainer.domain.problems import Report, import_failed, missing_columns
-from trainer.imports.lines import Block, NotText, parse_line, read_blocks, split_columns
+from trainer.domain.formats import HEAD_BYTES, foreign_format
+from trainer.domain.headers import header_problem, read_header
+from trainer.domain.problems import Report, import_failed
+from trainer.imports.lines import Block, BrokenFile, read_blocks, split_columns
 from trainer.imports.sources import SourceFile
 from trainer.imports.values import check_values
 
@@ -65,6 +67,10 @@ class _Reader:
 
     def read(self, file: SourceFile) -> Iterator[int]:
         """Read a file; yields the bytes read after each block."""
+        with file.path.open("rb") as opened:
+            foreign = foreign_format(opened.read(HEAD_BYTES))
+        if foreign is not None:
+            raise import_failed(self._dataset_type, f"{file.name}: {foreign}")
         empty = True
         try:
             for block in read_blocks(file.path):
@@ -74,7 +80,7 @@ class _Reader:
                     rows = Block(2, block.lines[1:], block.end)
                 self._take_rows(file, rows)
                 yield block.end
-        except NotText as error:
+        except BrokenFile as error:
             raise import_failed(self._dataset_type, f"{file.name}, {error}") from error
         if empty:
             raise import_failed(self._dataset_type, f"{file.name}: got an empty file, want a header and rows")
@@ -82,11 +88,11 @@ class _Reader:
     def _take_header(self, file: SourceFile, line: str) -> None:
         """Check a file's first line."""
         try:
-            header = parse_line(line)
+            header = read_header(line)
         except ValueError as error:
             raise import_failed(self._dataset_type, f"{file.name}, line 1: {error}") from error
         if not self._header:
-            self._check_columns(file, header)
+            self._check_columns(file, line, header)
             self._header, self._first_name = header, file.name
         elif header != self._header:
             raise import_failed(
@@ -111,13 +117,10 @@ class _Reader:
         else:
             self.parts.clear()  # a bad file changes nothing, so its rows need no memory
 
-    def _check_columns(self, file: SourceFile, header: list[str]) -> None:
-        missing = [field.name for field in self._schema.fields if field.name not in header]
-        if missing:
-            raise import_failed(self._dataset_type, missing_columns(missing))
-        if twice := sorted({name for name in header if header.count(name) > 1}):
-            raise import_failed(
-                self._dataset_type, f"{file.name}, line 1: got {', '.join(twice)} more than once, want each column once"
-            )
-        if extra := [name for name in header if self._schema.field(name) is None]:
+    def _check_columns(self, file: SourceFile, line: str, header: list[str]) -> None:
+        wanted = [field.name for field in self._schema.fields]
+        problem = header_problem(line, header, wanted=wanted)
+        if problem is not None:
+            raise import_failed(self._dataset_type, f"{problem} ({file.name}, line 1)")
+        if extra := sorted(set(header).difference(wanted)):
             _log.info("columns_passed_over", columns=extra[:50])
