@@ -196,5 +196,7 @@ def invalid(field: str, *, got: object, want: str) -> InvalidInput:
     shown = repr(got)
     if len(shown) > 120:
         shown = shown[:117] + "..."
+    # A name may have been made of what the caller wrote, too.
+    field = field[:200].encode("utf-8", "backslashreplace").decode()
     description = f"got {shown}, want {want}"
     return InvalidInput(f"`{field}`: {description}", violations=[FieldViolation(field, description)])

@@ -102,9 +102,17 @@ def _migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     # One transaction under the write lock: of several processes that start together, one migrates and the others wait.
-    with engine.connect().execution_options(immediate=True) as connection, connection.begin():
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    with engine.connect().execution_options(immediate=True) as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None, "it has just been opened"
+        # A table is changed by copying and dropping it, with which SQLite would delete all rows that refer to it.
+        driver.execute("PRAGMA foreign_keys = OFF")
+        try:
+            with connection.begin():
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        finally:
+            driver.execute("PRAGMA foreign_keys = ON")
 
 
 class SqlCatalogue:

@@ -248,7 +248,7 @@ class EventTracker(AnyResource, table=True):
     __tablename__ = "event_tracker"
 
     arn: str = _arn()
-    name: str = Field(max_length=63, unique=True)
+    name: str = Field(max_length=63)
     dataset_group_arn: str = Field(
         sa_column=Column(String(256), ForeignKey("dataset_group.arn", ondelete="RESTRICT"), unique=True, nullable=False)
     )

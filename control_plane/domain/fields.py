@@ -10,7 +10,15 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from common.errors import InvalidInput, TooManyTagKeys, TooManyTags, invalid
+from common.errors import (
+    FieldViolation,
+    InvalidInput,
+    ResourceAlreadyExists,
+    ResourceNotFound,
+    TooManyTagKeys,
+    TooManyTags,
+    invalid,
+)
 
 __all__ = [
     "MAX_TAGS",
@@ -21,6 +29,7 @@ __all__ = [
     "check_role",
     "check_tag_keys",
     "check_tags",
+    "does_not_exist",
     "merge_tags",
     "not_built",
     "required",
@@ -143,9 +152,31 @@ def not_built(field: str, *, got: object, want: str) -> InvalidInput:
     return invalid(field, got=got, want=f"{want}; anything else is part of the API but not built yet")
 
 
-def already_exists(arn: str) -> str:
-    """Return the message for a name that is taken; Personalize's own wording, which callers match."""
-    return f"Another resource with Arn {arn} already exists."
+def already_exists(arn: str, more: str = "") -> ResourceAlreadyExists:
+    """Build the error for a name that is taken; Personalize's own wording, which callers match.
+
+    Args:
+        arn: Of what is in the way.
+        more: A sentence that says where the ARN alone does not tell.
+    """
+    message = f"Another resource with Arn {arn} already exists."
+    return ResourceAlreadyExists(f"{message} {more}" if more else message, metadata={"arn": arn})
+
+
+def does_not_exist(arn: str, *, field: str, more: str = "") -> ResourceNotFound:
+    """Build the error for a resource that there is not; Personalize's own wording, which callers match.
+
+    Args:
+        arn: What was asked for.
+        field: Name of the request's member.
+        more: A sentence that says what there is.
+    """
+    message = f"Resource Arn {arn} does not exist."
+    return ResourceNotFound(
+        f"{message} {more}" if more else message,
+        violations=[FieldViolation(field, "want the ARN of a resource that exists")],
+        metadata={"arn": arn},
+    )
 
 
 def _check_tag_text(field: str, text: str, *, shortest: int, longest: int) -> None:

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from common.errors import LimitExceeded
 
 __all__ = ["Quotas"]
+
+_PENDING: Final = "More than {limit} resources with PENDING or IN_PROGRESS status. "
+#: Personalize's own wording where it is known, which callers match.
+_RECORDED: Final = {
+    "pending_imports": _PENDING,
+    "pending_solution_versions": _PENDING,
+    "campaigns_per_group": (
+        "Cannot create a campaign. More than {limit} resources in ACTIVE state. Please delete some and try again. "
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +43,9 @@ class Quotas:
         """
         limit: int = getattr(self, quota)
         if used >= limit:
+            recorded = _RECORDED.get(quota, "").format(limit=limit)
             raise LimitExceeded(
-                f"`{quota}`: got {used + 1}, want at most {limit}; wait for or delete some, or raise the setting "
-                f"TAILORBIRD_MAX_{quota.upper()}",
+                f"{recorded}`{quota}`: got {used + 1}, want at most {limit}; wait for or delete some, or raise the "
+                f"setting TAILORBIRD_MAX_{quota.upper()}",
                 metadata={"quota": quota, "limit": str(limit)},
             )

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from common.arn import Arn, ArnFactory
-from common.errors import ResourceNotFound, invalid
+from common.errors import invalid
+from control_plane.domain.fields import does_not_exist
 
 __all__ = ["RECIPES", "HyperParameter", "RecipeFacts", "described_recipe", "trainable_recipe"]
 
@@ -406,7 +407,7 @@ def described_recipe(arn: str) -> RecipeFacts:
     name = Arn.parse(arn, field="recipeArn", kind="recipe").name
     recipe = RECIPES.get(name)
     if recipe is None or recipe.arn != arn:
-        raise ResourceNotFound(f"`recipeArn`: got {arn}, which does not exist, want one of {_trainable()}")
+        raise does_not_exist(arn, field="recipeArn", more=f"Recipes of solutions are {_trainable()}.")
     return recipe
 
 

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from common.arn import Arn
-from common.errors import ResourceAlreadyExists, ResourceInUse, ResourceNotFound
+from common.errors import ResourceInUse
 from control_plane.catalogue import Catalogue, Unit
 from control_plane.catalogue.tables import AnyResource, Tag
-from control_plane.domain.fields import already_exists, check_page_size
+from control_plane.domain.fields import already_exists, check_page_size, does_not_exist
 from control_plane.domain.paging import Position, read_token, write_token
 from control_plane.domain.states import Status
 from control_plane.environment import Environment
@@ -69,7 +69,7 @@ def fetch(unit: Unit, table: type[Found], arn: str, *, field: str, kind: str) ->
     Arn.parse(arn, field=field, kind=kind)
     found = unit.get(table, arn)
     if found is None:
-        raise ResourceNotFound(f"`{field}`: got {arn}, which does not exist", metadata={"arn": arn})
+        raise does_not_exist(arn, field=field)
     return found
 
 
@@ -90,7 +90,7 @@ def insert(unit: Unit, row: AnyResource, *, tags: Mapping[str, str] | None = Non
         ResourceAlreadyExists: Its ARN is taken.
     """
     if unit.get(type(row), row.arn) is not None:
-        raise ResourceAlreadyExists(already_exists(row.arn), metadata={"arn": row.arn})
+        raise already_exists(row.arn)
     unit.add(row)
     for key, value in (tags or {}).items():
         unit.add(Tag(resource_arn=row.arn, tag_key=key, tag_value=value))

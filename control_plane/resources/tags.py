@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from common.arn import Arn
-from common.errors import ResourceNotFound, invalid
+from common.errors import invalid
 from control_plane.catalogue import Unit
 from control_plane.catalogue.tables import (
     AnyResource,
@@ -19,7 +19,7 @@ from control_plane.catalogue.tables import (
     SolutionVersion,
     Tag,
 )
-from control_plane.domain.fields import check_tag_keys, check_tags, merge_tags
+from control_plane.domain.fields import check_tag_keys, check_tags, does_not_exist, merge_tags
 from control_plane.resources.base import ResourceOperations
 
 __all__ = ["Tags"]
@@ -90,4 +90,4 @@ class Tags(ResourceOperations):
         if table is Solution and "/" in parsed.name:
             table = SolutionVersion
         if unit.get(table, arn) is None:
-            raise ResourceNotFound(f"`resourceArn`: got {arn}, which does not exist", metadata={"arn": arn})
+            raise does_not_exist(arn, field="resourceArn")

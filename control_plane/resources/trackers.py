@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.errors import ResourceAlreadyExists, ResourceNotFound
+from common.errors import ResourceNotFound
 from control_plane.catalogue.tables import Dataset, DatasetGroup, EventTracker
 from control_plane.domain.fields import already_exists, check_name, check_tags
 from control_plane.domain.schemas import DatasetType
@@ -46,7 +46,7 @@ class EventTrackers(ResourceOperations):
         Raises:
             InvalidInput: A field is malformed.
             ResourceNotFound: The group does not exist.
-            ResourceAlreadyExists: The name is taken, or the group has a tracker.
+            ResourceAlreadyExists: The group has a tracker.
             ResourceInUse: The group is not ACTIVE.
         """
         check_name("name", name)
@@ -55,9 +55,10 @@ class EventTrackers(ResourceOperations):
         with self._catalogue.write() as unit:
             group = fetch(unit, DatasetGroup, dataset_group_arn, field="datasetGroupArn", kind="dataset-group")
             require_active(group.status, group.arn, field="datasetGroupArn")
-            twin = unit.first(EventTracker, name=name) or unit.first(EventTracker, dataset_group_arn=group.arn)
+            twin = unit.first(EventTracker, dataset_group_arn=group.arn)
             if twin is not None:
-                raise ResourceAlreadyExists(already_exists(twin.arn), metadata={"arn": twin.arn})
+                told = f"Dataset group {group.arn} has the event tracker {twin.name} already, and may have one."
+                raise already_exists(twin.arn, told)
             tracker = EventTracker(
                 arn=self._arn("event-tracker", self._short_id()),
                 name=name,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.arn import Arn
-from common.errors import ResourceAlreadyExists, ResourceInUse, invalid
+from common.errors import ResourceInUse, invalid
 from control_plane.catalogue import Unit
 from control_plane.catalogue.tables import Dataset, DatasetImportJob, EventTracker, Job, Solution, SolutionVersion
 from control_plane.domain.evaluations import Verdict, verdict_of
@@ -73,7 +73,7 @@ class SolutionVersions(ResourceOperations):
             base = self._base(unit, solution) if mode == "UPDATE" else None
             twin = unit.first(SolutionVersion, solution_arn=solution_arn, name=name) if name else None
             if twin is not None:
-                raise ResourceAlreadyExists(already_exists(twin.arn), metadata={"arn": twin.arn})
+                raise already_exists(twin.arn)
             datasets = self._datasets(unit, solution)
             version = SolutionVersion(
                 arn=self._arn("solution", f"{solution.name}/{version_id}"),

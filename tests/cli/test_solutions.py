@@ -127,7 +127,7 @@ def test_a_control_plane_is_reached_by_its_address(tailorbird, served, installat
 def test_what_the_control_plane_refuses_is_told(tailorbird, served, installation, capsys):
     unknown = "arn:aws:personalize:eu-west-1:123456789012:solution/unknown"
     assert tailorbird(unknown, "--data-dir", str(installation.root)) == 1
-    assert "which does not exist" in capsys.readouterr().err
+    assert "does not exist." in capsys.readouterr().err
 
 
 def test_a_key_of_another_installation_opens_nothing(served, tmp_path, versions):

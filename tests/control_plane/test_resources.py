@@ -80,7 +80,8 @@ def test_role_of_a_group_needs_a_key(world):
     [("films", InvalidInput), (f"{ARN}:schema/films", InvalidInput), (f"{ARN}:dataset-group/x", ResourceNotFound)],
 )
 def test_wrong_arn_is_told_from_a_missing_resource(world, arn, error):
-    with pytest.raises(error, match="`datasetGroupArn`: got"):
+    told = "`datasetGroupArn`: got" if error is InvalidInput else f"Resource Arn {arn} does not exist"
+    with pytest.raises(error, match=told):
         world.resources.dataset_groups.describe(arn)
 
 
@@ -270,10 +271,21 @@ def test_group_has_one_event_tracker(world):
     group = world.group()
     first = world.resources.trackers.create("films", dataset_group_arn=group)
 
-    with pytest.raises(ResourceAlreadyExists, match=first.arn):
+    with pytest.raises(ResourceAlreadyExists) as caught:
         world.resources.trackers.create("others", dataset_group_arn=group)
+    assert caught.value.message == (
+        f"Another resource with Arn {first.arn} already exists. Dataset group {group} has the event tracker films "
+        "already, and may have one."
+    )
     assert first.arn.startswith(f"{ARN}:event-tracker/")
     assert len(first.tracking_id) == 36
+
+
+def test_trackers_of_several_groups_may_have_one_name(world):
+    made = [world.resources.trackers.create("films", dataset_group_arn=world.group()) for _ in range(2)]
+
+    assert {tracker.name for tracker in made} == {"films"}
+    assert len({tracker.arn for tracker in made}) == 2
 
 
 def test_tracking_id_stands_for_group_and_table(world):
@@ -398,7 +410,7 @@ def test_tags_need_a_resource_that_exists_and_carries_tags(world):
 
     with pytest.raises(InvalidInput, match="`resourceArn`"):
         world.resources.tags.list(schema)
-    with pytest.raises(ResourceNotFound, match="`resourceArn`"):
+    with pytest.raises(ResourceNotFound, match=r"^Resource Arn .* does not exist"):
         world.resources.tags.list(f"{ARN}:campaign/x")
 
 

@@ -415,7 +415,7 @@ def test_tags_are_kept(grpc_stub):
             "DescribeSchema",
             schema_pb2.DescribeSchemaRequest(schema_arn="arn:aws:personalize:eu-west-1:1:schema/x"),
             errors.ResourceNotFound,
-            "`schemaArn`",
+            "Resource Arn arn:aws:personalize:eu-west-1:1:schema/x does not exist.",
         ),
         (
             "ListSchemas",

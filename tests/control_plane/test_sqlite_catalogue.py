@@ -8,14 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
 from common.errors import InvalidInput, Unavailable
-from control_plane.catalogue.sql import _use_write_ahead_log, open_catalogue
-from control_plane.catalogue.tables import DatasetGroup, Job
-from tests.control_plane.catalogue_suite import CatalogueSuite, group, job
+from control_plane.catalogue.sql import _MIGRATIONS, _use_write_ahead_log, open_catalogue
+from control_plane.catalogue.tables import DatasetGroup, EventTracker, Job, JobAttempt
+from tests.control_plane.catalogue_suite import MOMENT, CatalogueSuite, attempt, group, job
 
 
 @pytest.fixture
@@ -37,6 +40,43 @@ class TestSqliteCatalogue(CatalogueSuite):
 def test_migrations_make_the_tables_that_the_code_has(catalogue):
     with catalogue._engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
+
+
+def test_contents_survive_the_newest_migrations(url):
+    catalogue = open_catalogue(url)
+    moments = {"creation_date_time": MOMENT, "last_updated_date_time": MOMENT}
+    with catalogue.write() as unit:
+        for number in (1, 2):
+            unit.add(group(number))
+        unit.add(job(1))
+        unit.add(attempt("job-1", second=1))
+        unit.add(tracker(1, name="films", **moments))
+    downgrade(catalogue, "0003")
+    catalogue.close()
+
+    catalogue = open_catalogue(url)
+    with catalogue.write() as unit:
+        unit.add(tracker(2, name="films", **moments))
+        assert unit.count(JobAttempt) == unit.count(Job) == 1
+        assert [row.arn for row in unit.find(EventTracker, name="films", order=["arn"])] == ["tracker-1", "tracker-2"]
+    with pytest.raises(IntegrityError), catalogue.write() as unit:
+        unit.add(tracker(2, arn="other", **moments))
+    catalogue.close()
+
+
+def downgrade(catalogue, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    with catalogue._engine.connect().execution_options(immediate=True) as connection:
+        connection.connection.driver_connection.execute("PRAGMA foreign_keys = OFF")
+        with connection.begin():
+            config.attributes["connection"] = connection
+            command.downgrade(config, revision)
+
+
+def tracker(number: int, **more) -> EventTracker:
+    facts = {"arn": f"tracker-{number}", "name": f"tracker-{number}", **more}
+    return EventTracker(dataset_group_arn=f"arn-{number:03}", tracking_id=f"{facts['arn']}-id", account_id="1", **facts)
 
 
 def test_contents_survive_a_restart(url):
