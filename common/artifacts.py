@@ -74,6 +74,9 @@ def publish_artifact(store: Store, location: str, *, files: Path, manifest: Arti
 def open_artifact(store: Store, location: str, *, cache: Path) -> Artifact:
     """Bring an artifact to this machine's disk (a local store is used in place) and verify every byte.
 
+    A whole copy is used without asking the store, since artifacts never change; of a damaged one is fetched anew what
+    differs.
+
     Args:
         store: The shared store.
         location: Folder of the artifact, relative to the store's root.
@@ -84,17 +87,38 @@ def open_artifact(store: Store, location: str, *, cache: Path) -> Artifact:
         CorruptArtifact: A file is missing or differs from the manifest, or the layout is of an unknown version.
         Unavailable: The store cannot be reached.
     """
-    manifest = read_manifest(store, location)
-    place = f"{location}/{manifest.files_folder}"
-    folder = store.local_folder(place)
-    if folder is None:
-        folder = cache / place
-        for file in manifest.files:
-            target = folder / file.path
-            if not (target.is_file() and target.stat().st_size == file.bytes and _digest(target) == file.sha256):
-                partial = target.with_name(target.name + ".part")
-                store.download(f"{place}/{file.path}", partial)
-                partial.replace(target)
+    local = store.local_folder(location)
+    if local is not None:
+        manifest = read_manifest(store, location)
+        return _verified(location, local / manifest.files_folder, manifest)
+    copy = cache / location / MANIFEST
+    if copy.is_file():
+        try:
+            manifest = _parse_manifest(location, copy.read_bytes())
+            return _verified(location, cache / location / manifest.files_folder, manifest)
+        except (CorruptArtifact, OSError):
+            copy.unlink(missing_ok=True)  # it is the copy that is damaged: the store tells what is right
+    text = _manifest_text(store, location)
+    manifest = _parse_manifest(location, text)
+    folder = cache / location / manifest.files_folder
+    for file in manifest.files:
+        target = folder / file.path
+        if not _is_right(target, file):
+            partial = target.with_name(target.name + ".part")
+            store.download(f"{location}/{manifest.files_folder}/{file.path}", partial)
+            partial.replace(target)
+    artifact = _verified(location, folder, manifest)
+    partial = copy.with_name(f"{MANIFEST}.part")
+    partial.write_bytes(text)
+    partial.replace(copy)
+    return artifact
+
+
+def _is_right(path: Path, file: ArtifactFile) -> bool:
+    return path.is_file() and path.stat().st_size == file.bytes and _digest(path) == file.sha256
+
+
+def _verified(location: str, folder: Path, manifest: ArtifactManifest) -> Artifact:
     for file in manifest.files:
         path = folder / file.path
         if not path.is_file():
@@ -109,13 +133,20 @@ def open_artifact(store: Store, location: str, *, cache: Path) -> Artifact:
 
 def read_manifest(store: Store, location: str) -> ArtifactManifest:
     """Read what an artifact says about itself, without its files; the errors of `open_artifact`."""
+    return _parse_manifest(location, _manifest_text(store, location))
+
+
+def _manifest_text(store: Store, location: str) -> bytes:
     try:
-        text = store.get(f"{location}/{MANIFEST}")
+        return store.get(f"{location}/{MANIFEST}")
     except ResourceNotFound as error:
         raise ResourceNotFound(f"`artifact`: got {location}, where nothing is published") from error
+
+
+def _parse_manifest(location: str, text: bytes) -> ArtifactManifest:
     try:
         manifest = json_format.Parse(text, ArtifactManifest())
-    except json_format.ParseError as error:
+    except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptArtifact(f"artifact {location}: the manifest cannot be read: {error}") from error
     if manifest.format_version != FORMAT_VERSION:
         raise CorruptArtifact(

@@ -51,6 +51,7 @@ class Timing:
     lease_seconds: float = 60.0
     retry_seconds: float = 5.0
     runtime_liveness_seconds: float = 30.0
+    runtime_loading_seconds: float = 900.0
     sweep_seconds: float = 2.0
     max_waiting: int = 40
 
@@ -79,7 +80,12 @@ def assemble(
     """
     polls = LongPolls(catalogue.changed, max_waiting=timing.max_waiting)
     following = Following(environment, refuse_worse_versions=refuse_worse_versions)
-    settlement = Settlement(environment, following=following, liveness_seconds=timing.runtime_liveness_seconds)
+    settlement = Settlement(
+        environment,
+        following=following,
+        liveness_seconds=timing.runtime_liveness_seconds,
+        loading_seconds=timing.runtime_loading_seconds,
+    )
     board = ServingBoard(
         catalogue,
         environment,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from functools import partial
 
@@ -17,6 +16,7 @@ from common.storage import open_store
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 from runtime_service.processes import Family, Member, shared_port
 from runtime_service.server import Worker, follow_log, run_until_signal
+from runtime_service.serving.kept import AssignmentFile
 from runtime_service.serving.model import ModelLoader
 from runtime_service.settings import RuntimeSettings
 
@@ -34,12 +34,12 @@ def main() -> None:
         worker = Worker(
             connect=partial(aio_channel, settings.control_plane, token=token, tls=tls),
             listen=partial(AioRpcServer, gate=gate, address=address, tls=tls, reuse_port=True),
+            address=address,
             loader=ModelLoader(open_store(settings), cache=settings.cache_dir, index=settings.index),
+            kept=AssignmentFile(settings.assignments_file()),
             histories=LmdbHistoryReader(settings.history_dir, name=f"worker-{number}"),
-            runtime_id=f"{socket.gethostname()}-{os.getppid()}-{number}",
-            watch_seconds=settings.watch_seconds,
-            cache_users=settings.query_cache_users,
-            grace_seconds=settings.grace_seconds,
+            runtime_id=f"{os.uname().nodename}-{os.getppid()}-{number}",
+            limits=settings.limits(),
         )
         run_until_signal(worker.run())
 

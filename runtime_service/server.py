@@ -24,15 +24,35 @@ from runtime_service.history.tail import LogTail
 from runtime_service.servicers.recommendations import RuntimeServicer
 from runtime_service.serving.deployments import DeploymentTable
 from runtime_service.serving.impressions import follow_impressions
+from runtime_service.serving.kept import AssignmentFile
+from runtime_service.serving.loads import Loads
 from runtime_service.serving.model import ModelLoader
+from runtime_service.serving.readiness import follow_health, wait_while_others_answer
 from runtime_service.serving.watcher import ServingWatcher
 
-__all__ = ["Worker", "follow_log", "run_until_signal"]
+__all__ = ["Worker", "WorkerLimits", "follow_log", "run_until_signal"]
 
 #: Time between two counts of what was shown, for exploration; Personalize takes two hours.
 _IMPRESSION_SECONDS = 60.0
 _log = get_logger(__name__)
 Connect = Callable[[], grpc.aio.Channel]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """What bounds a worker.
+
+    Attributes:
+        watch_seconds: How long one question for changed assignments waits.
+        load_seconds: How long a load is waited for.
+        cache_users: Vectors kept per campaign.
+        grace_seconds: Time that running calls get at a stop.
+    """
+
+    watch_seconds: float
+    load_seconds: float
+    cache_users: int
+    grace_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +62,25 @@ class Worker:
     Attributes:
         connect: Opens the channel to the control plane.
         listen: Makes the server of some services, bound and not started.
+        address: `host:port` that it shares with others.
         loader: Opens artifacts.
+        kept: What this host was last told to serve.
         histories: What users did a moment ago; closed at the end.
         runtime_id: Name of this worker, unique among all.
-        watch_seconds: How long one question for changed assignments waits.
-        cache_users: Vectors kept per campaign.
-        grace_seconds: Time that running calls get at a stop.
+        limits: Of its work.
     """
 
     connect: Connect
     listen: Callable[[Sequence[Service]], AioRpcServer]
+    address: str
     loader: ModelLoader
+    kept: AssignmentFile
     histories: HistoryReader
     runtime_id: str
-    watch_seconds: float
-    cache_users: int
-    grace_seconds: float
+    limits: WorkerLimits
 
     async def run(self) -> None:
-        """Follow the assignments, and answer from when all of them are loaded or failed; until cancelled."""
+        """Follow the assignments, and answer from when all of them are loaded or were tried; until cancelled."""
         with closing(self.histories):
             async with self.connect() as channel, asyncio.TaskGroup() as group:
                 await self._serve(channel, group)
@@ -69,25 +89,27 @@ class Worker:
         table = DeploymentTable()
         watcher = ServingWatcher(
             serving_pb2_grpc.ServingServiceStub(channel),
-            self.loader,
+            Loads(self.loader, limit_seconds=self.limits.load_seconds, cache_users=self.limits.cache_users),
             table=table,
+            kept=self.kept,
             runtime_id=self.runtime_id,
-            wait_seconds=self.watch_seconds,
-            cache_users=self.cache_users,
+            wait_seconds=self.limits.watch_seconds,
         )
         watching = group.create_task(watcher.run())
         group.create_task(follow_impressions(table, self.histories, pause_seconds=_IMPRESSION_SECONDS))
         await table.known.wait()
         self.histories.find("", "")  # one that cannot be read ends the worker here, before anybody relies on it
+        await wait_while_others_answer(table, self.address)
         server = self.listen([runtime_service(RuntimeServicer(table, self.histories))])
         await server.start()
+        group.create_task(follow_health(table, server))
         await server.ready()
         _log.info("serving", port=server.port, runtime_id=self.runtime_id)
         try:
             await watching
         finally:
-            _log.info("stopping", grace_seconds=self.grace_seconds)
-            await server.stop(grace=self.grace_seconds)
+            _log.info("stopping", grace_seconds=self.limits.grace_seconds)
+            await server.stop(grace=self.limits.grace_seconds)
 
 
 async def follow_log(connect: Connect, history: HistoryWriter, *, wait_seconds: float) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from common.settings import ProcessSettings, StoreSettings
+from runtime_service.server import WorkerLimits
 
 __all__ = ["RuntimeSettings"]
 
@@ -32,7 +33,9 @@ class RuntimeSettings(ProcessSettings, StoreSettings):
         description="Copies of artifacts, used when the shared store is not a folder.",
     )
     history_dir: Path = Field(
-        Path("tailorbird-data/runtime/history"), description="Recent events by user; rebuilt from the log when lost."
+        Path("tailorbird-data/runtime/history"),
+        description="Recent events by user; rebuilt from the log when lost. What "
+        "was last to be served is kept beside it, in `assignments.json`, for starts without the control plane.",
     )
     history_events: int = Field(200, ge=1, le=1000, description="Newest events kept for each user or session.")
     history_map_bytes: int = Field(
@@ -44,6 +47,23 @@ class RuntimeSettings(ProcessSettings, StoreSettings):
     watch_seconds: float = Field(
         10.0, gt=0, le=60, description="How long one question for changed assignments or new events waits."
     )
+
+    load_seconds: float = Field(
+        300.0, gt=0, description="An artifact that takes longer to load counts as failed, until it is loaded."
+    )
+
+    def limits(self) -> WorkerLimits:
+        """Return what bounds each worker."""
+        return WorkerLimits(
+            watch_seconds=self.watch_seconds,
+            load_seconds=self.load_seconds,
+            cache_users=self.query_cache_users,
+            grace_seconds=self.grace_seconds,
+        )
+
+    def assignments_file(self) -> Path:
+        """Return where the last assignments are kept."""
+        return self.history_dir.with_name("assignments.json")
 
     def worker_count(self) -> int:
         """Return how many processes answer calls."""

@@ -193,6 +193,11 @@ class AioRpcServer:
         """Let health say NOT_SERVING while calls are still taken."""
         await self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
 
+    async def tell(self, name: str, *, serving: bool) -> None:
+        """Let health say how it stands with a part of this process, which is asked for by this name as a service."""
+        status = health_pb2.HealthCheckResponse
+        await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
+
     async def stop(self, *, grace: float) -> None:
         """Take no new calls, give running ones `grace` seconds, return when all are over."""
         await self._health.enter_graceful_shutdown()

@@ -27,6 +27,7 @@ class Assignment:
     dataset_group_arn: str
     event_type: str | None
     event_rules: tuple[EventRule, ...]
+    active: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,4 +76,5 @@ def _assignment(unit: Unit, campaign: Campaign, deployment: Deployment) -> Assig
         dataset_group_arn=version.dataset_group_arn,
         event_type=version.event_type,
         event_rules=event_rules(version.solution_config or {}),
+        active=campaign.serving_id is not None,
     )

@@ -40,12 +40,16 @@ class Settlement:
         environment: The clock.
         following: Moves campaigns on to new versions.
         liveness_seconds: A worker that was not heard of for so long counts no more.
+        loading_seconds: A deployment waits no longer for workers that neither loaded it nor failed.
     """
 
-    def __init__(self, environment: Environment, *, following: Following, liveness_seconds: float) -> None:
+    def __init__(
+        self, environment: Environment, *, following: Following, liveness_seconds: float, loading_seconds: float
+    ) -> None:
         self._environment = environment
         self._following = following
         self._liveness = timedelta(seconds=liveness_seconds)
+        self._loading = timedelta(seconds=loading_seconds)
 
     def settle(self, unit: Unit) -> None:
         """Move every campaign that waits for workers, within a writing unit."""
@@ -56,7 +60,9 @@ class Settlement:
             self._deploy(unit, deployment, live, now)
         for campaign in unit.find(Campaign, status=frozenset(DELETING)):
             self._delete(unit, campaign, live, now)
+        troubles = _troubles(unit, live)
         for campaign in unit.find(Campaign, status=Status.ACTIVE):
+            self._tell_trouble(campaign, troubles.get(campaign.serving_id or ""))
             self._following.follow(unit, campaign)
 
     def forget_silent_workers(self, unit: Unit) -> None:
@@ -75,18 +81,39 @@ class Settlement:
         assert campaign is not None, "a foreign key holds it"
         if heard and deployment.status == Status.CREATE_PENDING:
             self._mark(campaign, deployment, Status.CREATE_IN_PROGRESS, now)
-        if not heard or len(heard) < len(live) or any(report.phase == Phase.LOADING for report in heard):
+        ended = [report for report in heard if report.phase != Phase.LOADING]
+        if not heard or (len(ended) < len(live) and now - deployment.last_updated_date_time < self._loading):
             return
-        failed = [report for report in heard if report.phase == Phase.FAILED]
+        failed = [report for report in ended if report.phase == Phase.FAILED]
         if failed:
-            reasons = "; ".join(sorted({report.failure_reason or "no reason given" for report in failed}))
-            deployment.failure_reason = f"{len(failed)} of {len(heard)} runtime workers could not load it: {reasons}"
+            deployment.failure_reason = _told(failed, workers=len(live))
+        elif not ended:
+            seconds = self._loading.total_seconds()
+            deployment.failure_reason = f"none of {len(live)} runtime workers loaded it within {seconds:g} seconds"
+        if deployment.failure_reason is not None:
             self._mark(campaign, deployment, Status.CREATE_FAILED, now)
             next_revision(unit)
         else:
             self._mark(campaign, deployment, Status.ACTIVE, now)
             campaign.serving_id = deployment.id
-        _log.info("deployment_settled", campaign_arn=campaign.arn, status=deployment.status, workers=len(heard))
+        _log.info(
+            "deployment_settled",
+            campaign_arn=campaign.arn,
+            status=deployment.status,
+            workers=len(ended),
+            not_waited_for=len(live) - len(ended),
+        )
+
+    @staticmethod
+    def _tell_trouble(campaign: Campaign, reason: str | None) -> None:
+        """Show with an ACTIVE campaign that workers cannot serve it, for as long as they say so."""
+        if campaign.failure_reason == reason:
+            return
+        campaign.failure_reason = reason
+        if reason is None:
+            _log.info("campaign_served_again", campaign_arn=campaign.arn)
+        else:
+            _log.error("campaign_not_served_everywhere", campaign_arn=campaign.arn, reason=reason)
 
     @staticmethod
     def _mark(campaign: Campaign, deployment: Deployment, status: Status, now: datetime) -> None:
@@ -108,3 +135,18 @@ class Settlement:
         elif campaign.status == Status.DELETE_PENDING:
             campaign.status = Status.DELETE_IN_PROGRESS
             campaign.last_updated_date_time = now
+
+
+def _troubles(unit: Unit, live: list[RuntimeWorker]) -> dict[str, str]:
+    """Return what live workers say of deployments that they cannot load, by deployment."""
+    known = {worker.runtime_id for worker in live}
+    failed: dict[str, list[ServingReport]] = {}
+    for report in unit.find(ServingReport, phase=Phase.FAILED):
+        if report.runtime_id in known:
+            failed.setdefault(report.deployment_id, []).append(report)
+    return {deployment_id: _told(reports, workers=len(live)) for deployment_id, reports in failed.items()}
+
+
+def _told(failed: list[ServingReport], *, workers: int) -> str:
+    reasons = "; ".join(sorted({report.failure_reason or "no reason given" for report in failed}))
+    return f"{len(failed)} of {workers} runtime workers could not load it: {reasons}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from common.arn import Arn
-from common.errors import InvalidInput, ResourceNotFound, invalid
+from common.errors import InvalidInput, ResourceNotFound, Unavailable, invalid
 
 __all__ = [
     "DEFAULT_ACTIONS",
@@ -24,6 +24,7 @@ __all__ = [
     "not_built",
     "results_wanted",
     "unknown_campaign",
+    "unserved_campaign",
 ]
 
 DEFAULT_RESULTS = 25
@@ -159,5 +160,14 @@ def unknown_campaign(campaign_arn: str) -> ResourceNotFound:
     Arn.parse(campaign_arn, field="campaignArn", kind="campaign")
     return ResourceNotFound(
         f"`campaignArn`: got {campaign_arn}, want a campaign that exists and is ACTIVE",
+        metadata={"campaign_arn": campaign_arn},
+    )
+
+
+def unserved_campaign(campaign_arn: str) -> Unavailable:
+    """Return the error for a campaign that is ACTIVE and that this worker cannot serve at the moment."""
+    return Unavailable(
+        f"`campaignArn`: got {campaign_arn}, which is ACTIVE and could not be loaded here yet; it is tried again, so "
+        "call again, and see the failureReason of DescribeCampaign",
         metadata={"campaign_arn": campaign_arn},
     )

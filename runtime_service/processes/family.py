@@ -1,4 +1,4 @@
-"""Keeps forked processes running: one that ends is forked again, after a pause that grows while it keeps ending."""
+"""Keeps forked processes running: one that ends is forked again, at once the first time, then after growing pauses."""
 
 from __future__ import annotations
 
@@ -58,10 +58,12 @@ class _Child:
         return os.waitstatus_to_exitcode(status)
 
     def postpone(self) -> float:
-        """Set when to fork again, and return the pause until then in seconds."""
+        """Set when to fork again, and return the pause until then in seconds: none after a first end."""
         now = time.monotonic()
         self._ends = 1 if now - self._began >= _STEADY_SECONDS else self._ends + 1
-        pause = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self._ends - 1, 20), _LONGEST_PAUSE_SECONDS)
+        pause = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self._ends - 2, 20), _LONGEST_PAUSE_SECONDS)
+        if self._ends == 1:
+            pause = 0.0
         self.due = now + pause
         return pause
 

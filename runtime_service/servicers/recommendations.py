@@ -22,6 +22,7 @@ from runtime_service.domain.requests import (
     not_built,
     results_wanted,
     unknown_campaign,
+    unserved_campaign,
 )
 from runtime_service.history import HistoryReader, RecentHistory
 from runtime_service.serving.deployments import Deployment, DeploymentTable
@@ -143,7 +144,8 @@ class RuntimeServicer:
 
         Raises:
             InvalidInput: The request carries what is not built, or no campaign, or one of another operation.
-            ResourceNotFound: The campaign is not served here.
+            ResourceNotFound: There is no such campaign, as far as is known here.
+            Unavailable: There is, and this worker cannot serve it at the moment.
         """
         refused = [field.json_name for field, _ in request.ListFields() if field.name in _NOT_BUILT]
         if refused:
@@ -152,6 +154,8 @@ class RuntimeServicer:
         if deployment is None:
             if not request.campaign_arn:
                 raise invalid("campaignArn", got=request.campaign_arn, want="the ARN of a campaign")
+            if self._table.lacks(request.campaign_arn):
+                raise unserved_campaign(request.campaign_arn)
             raise unknown_campaign(request.campaign_arn)
         recipe = deployment.model.recipe
         check_operation(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import cast
@@ -298,11 +298,39 @@ def _live_trend(assignment: Assignment, model: Model) -> LiveTrend | None:
 
 
 class DeploymentTable:
-    """The deployments by campaign; replaced whole, so that a request sees one state from begin to end."""
+    """The deployments by campaign; replaced whole, so that a request sees one state from begin to end.
+
+    Attributes:
+        known: Set once it is known what is to be served, and each of it is served or was tried.
+        changed: Set at each change of what is said below; whoever follows clears it.
+        confirmed: Whether the control plane said what is to be served, and not only the disk of this host.
+    """
 
     def __init__(self) -> None:
         self._serving: Mapping[str, Deployment] = {}
-        self.known = asyncio.Event()  # set once it is known what is to be served
+        self._expected: frozenset[str] = frozenset()
+        self.known = asyncio.Event()
+        self.changed = asyncio.Event()
+        self.confirmed = False
+
+    @property
+    def expected(self) -> frozenset[str]:
+        """The campaigns that callers rely on, whether this worker serves them or not."""
+        return self._expected
+
+    def lacks(self, campaign_arn: str) -> bool:
+        """Whether callers rely on a campaign that this worker cannot serve at the moment."""
+        return campaign_arn in self._expected and campaign_arn not in self._serving
+
+    def expect(self, campaign_arns: Iterable[str]) -> None:
+        """Say which campaigns callers rely on."""
+        self._expected = frozenset(campaign_arns)
+        self.changed.set()
+
+    def confirm(self) -> None:
+        """Say that the control plane has told what is to be served."""
+        self.confirmed = True
+        self.changed.set()
 
     def find(self, campaign_arn: str) -> Deployment | None:
         """Return what answers for a campaign now."""
@@ -315,6 +343,7 @@ class DeploymentTable:
     def serve(self, deployment: Deployment) -> None:
         """Let a deployment answer for its campaign from the next request on."""
         self._serving = {**self._serving, deployment.assignment.campaign_arn: deployment}
+        self.changed.set()
 
     def keep(self, campaign_arns: Collection[str]) -> None:
         """Drop every other campaign; requests on the way end with what they began with."""

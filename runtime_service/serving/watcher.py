@@ -1,13 +1,15 @@
 """Brings what this worker serves in line with what the control plane assigns, and reports how far it is.
 
 Watching, loading and reporting go on side by side: a long load must not make the worker look dead, and a control plane
-that is away must not stop what is served.
+that is away must not stop what is served, nor keep a worker from beginning with what this host was last told. What
+fails to load is told, and tried again for as long as it is wanted; see docs/adr/0016.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Final
 
 import grpc.aio
 
@@ -16,32 +18,23 @@ from common.logs import get_logger
 from common.rpc import from_rpc_error
 from protos.tailorbird.internal.v1 import serving_pb2, serving_pb2_grpc
 from runtime_service.backoff import Backoff
-from runtime_service.domain.histories import EventRule
 from runtime_service.serving.deployments import Assignment, Deployment, DeploymentTable
-from runtime_service.serving.exploration import read_settings
-from runtime_service.serving.influence import RankingInfluence
-from runtime_service.serving.model import Model, ModelLoader
+from runtime_service.serving.goals import FAILED, LOADING, READY, Goal, to_assignment
+from runtime_service.serving.kept import AssignmentFile
+from runtime_service.serving.loads import Loads, StillLoading
 
 __all__ = ["ServingWatcher"]
 
-_LOADING = serving_pb2.SERVING_PHASE_LOADING
-_READY = serving_pb2.SERVING_PHASE_READY
-_FAILED = serving_pb2.SERVING_PHASE_FAILED
-#: Loads that are tried before a store that cannot be reached fails a deployment.
-_ATTEMPTS = 4
+#: How long a store that cannot be reached is asked before a deployment counts as failed.
+_PATIENCE_SECONDS: Final = 4.0
+#: Pauses between attempts to load: the first, and the longest.
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
+#: How long the control plane is waited for before a worker begins with what was kept.
+_CONFIRM_SECONDS: Final = 0.5
 #: A control plane where too many wait answers at once that nothing changed; such questions are so many seconds apart.
-_UNCHANGED_SECONDS = 0.5
+_UNCHANGED_SECONDS: Final = 0.5
+_Messages = Sequence[serving_pb2.ServingAssignment]
 _log = get_logger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class _Goal:
-    """One assignment and how far it is."""
-
-    assignment: Assignment
-    phase: serving_pb2.ServingPhase.ValueType
-    failure_reason: str = ""
-    load: asyncio.Task[None] | None = None
 
 
 class ServingWatcher:
@@ -49,41 +42,45 @@ class ServingWatcher:
 
     Args:
         control_plane: Stub of its serving service.
-        loader: Opens artifacts.
+        loads: Makes deployments.
         table: What requests are answered from.
+        kept: What this host was last told.
         runtime_id: Name of this worker, unique among all.
         wait_seconds: How long one question for changes waits.
-        cache_users: Vectors kept per campaign.
     """
 
     def __init__(
         self,
         control_plane: serving_pb2_grpc.ServingServiceAsyncStub,
-        loader: ModelLoader,
+        loads: Loads,
         *,
         table: DeploymentTable,
+        kept: AssignmentFile,
         runtime_id: str,
         wait_seconds: float,
-        cache_users: int,
     ) -> None:
         self._control_plane = control_plane
-        self._loader = loader
+        self._loads = loads
         self._table = table
+        self._kept = kept
         self._runtime_id = runtime_id
         self._wait_seconds = wait_seconds
-        self._cache_users = cache_users
-        self._goals: dict[str, _Goal] = {}
+        self._goals: dict[str, Goal] = {}
+        self._tried = asyncio.Event()  # the control plane was asked once, with or without success
         self._to_report = asyncio.Event()
-        self._one_load = asyncio.Lock()  # two artifacts at once would want twice the memory and the disk
+        self._to_keep = asyncio.Event()
 
     async def run(self) -> None:
-        """Watch, load and report until cancelled."""
+        """Watch, load, report and keep until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch(group))
+            group.create_task(self._begin_unconfirmed(group))
             group.create_task(self._report())
+            group.create_task(self._keep())
 
     async def _watch(self, group: asyncio.TaskGroup) -> None:
         backoff, revision, clock = Backoff(), None, asyncio.get_running_loop().time
+        known: _Messages | None = None
         while True:
             asked = clock()
             request = serving_pb2.WatchServingAssignmentsRequest(
@@ -92,92 +89,146 @@ class ServingWatcher:
             try:
                 answer = await self._control_plane.WatchServingAssignments(request)
             except (grpc.aio.AioRpcError, TailorbirdError) as error:
+                self._tried.set()
                 await backoff.pause("control_plane_unreachable", _known(error))
                 continue
             backoff.succeeded("control_plane_reached")
-            if answer.revision != revision:
-                self._apply([_to_assignment(item) for item in answer.assignments], group)
-                revision = answer.revision
+            # Some of what is told changes without a new revision.
+            if answer.revision != revision or list(answer.assignments) != known:
+                revision, known = answer.revision, list(answer.assignments)
+                self._confirm()
+                self._apply(known, group)
+                self._to_keep.set()
             else:
                 await asyncio.sleep(asked + _UNCHANGED_SECONDS - clock())
+            self._tried.set()
 
-    def _apply(self, assignments: list[Assignment], group: asyncio.TaskGroup) -> None:
-        wanted = {assignment.campaign_arn: assignment for assignment in assignments}
+    async def _begin_unconfirmed(self, group: asyncio.TaskGroup) -> None:
+        """Serve what this host was last told, if the control plane does not say at once what is to be served."""
+        kept = await asyncio.to_thread(self._kept.read)
+        try:
+            await asyncio.wait_for(self._tried.wait(), _CONFIRM_SECONDS)
+        except TimeoutError:
+            self._tried.set()
+        if self._table.confirmed or not kept.assignments:
+            return
+        _log.warning("assignments_unconfirmed", campaigns=len(kept.assignments), cause="the control plane is away")
+        self._apply(kept.assignments, group)
+
+    def _confirm(self) -> None:
+        if self._goals and not self._table.confirmed:
+            _log.info("assignments_confirmed", campaigns=len(self._goals))
+        self._table.confirm()
+
+    def _apply(self, messages: _Messages, group: asyncio.TaskGroup) -> None:
+        wanted = {message.serving_arn: message for message in messages}
         self._table.keep(wanted)
         for campaign_arn in self._goals.keys() - wanted.keys():
             _log.info("campaign_dropped", campaign_arn=campaign_arn)
-            del self._goals[campaign_arn]
-        for campaign_arn, assignment in wanted.items():
+            self._goals.pop(campaign_arn).give_up()
+        for campaign_arn, message in wanted.items():
+            assignment = to_assignment(message)
             serving, goal = self._table.find(campaign_arn), self._goals.get(campaign_arn)
             if serving is not None and serving.assignment.deployment_id == assignment.deployment_id:
                 self._table.serve(serving.reassigned(assignment))
-                self._goals[campaign_arn] = _Goal(assignment, _READY)
+                self._replace(Goal(message, assignment, READY))
             elif goal is not None and goal.assignment.deployment_id == assignment.deployment_id:
-                goal.assignment = assignment
+                goal.message, goal.assignment = message, assignment
             else:
-                goal = self._goals[campaign_arn] = _Goal(assignment, _LOADING)
-                goal.load = group.create_task(self._load(goal))
-        self._to_report.set()
-        self._note_known()
+                goal = Goal(message, assignment, LOADING)
+                self._replace(goal)
+                goal.load = group.create_task(self._pursue(goal))
+        self._table.expect(goal.campaign_arn for goal in self._goals.values() if goal.active)
+        self._note()
 
-    async def _load(self, goal: _Goal) -> None:
-        began = asyncio.get_running_loop().time()
-        campaign_arn, failure_reason, deployment = goal.assignment.campaign_arn, "", None
-        try:
-            async with self._one_load:
-                deployment = await self._make(goal)
-        except TailorbirdError as error:
-            failure_reason = error.message
-            _log.warning("deployment_failed", campaign_arn=campaign_arn, reason=error.reason, message=error.message)
-        except Exception as error:  # noqa: BLE001 - an artifact that trips over a bug must not stop other campaigns
-            failure_reason = f"internal error: {type(error).__name__}"
-            _log.error("deployment_failed", campaign_arn=campaign_arn, exc_info=error)
-        if self._goals.get(campaign_arn) is not goal:
-            return  # no longer wanted
-        goal.load = None
-        if deployment is None:
-            goal.phase, goal.failure_reason = _FAILED, failure_reason
-        else:
-            # The control plane may have changed its mind meanwhile.
-            self._table.serve(deployment.reassigned(goal.assignment))
-            goal.phase = _READY
-            seconds = round(asyncio.get_running_loop().time() - began, 3)
-            _log.info("deployment_ready", campaign_arn=campaign_arn, items=len(deployment.model.items), seconds=seconds)
-        self._to_report.set()
-        self._note_known()
+    def _replace(self, goal: Goal) -> None:
+        before = self._goals.get(goal.campaign_arn)
+        if before is not None:
+            before.give_up()
+        self._goals[goal.campaign_arn] = goal
 
-    async def _make(self, goal: _Goal) -> Deployment | None:
-        """Load the artifact and put it to work; None when it is no longer wanted."""
-        model = await self._open(goal)
-        if model is None:
-            return None
-        return await asyncio.to_thread(Deployment.make, goal.assignment, model, cache_users=self._cache_users)
-
-    async def _open(self, goal: _Goal) -> Model | None:
-        """Load the artifact in a thread, so that requests go on; None when it is no longer wanted."""
-        location, backoff = goal.assignment.artifact_location, Backoff(first_seconds=0.5)
-        for deployment in self._table.all():
-            if deployment.assignment.artifact_location == location:
-                return deployment.model  # artifacts never change, and this one was verified
-        for attempt in range(1, _ATTEMPTS + 1):
-            if self._goals.get(goal.assignment.campaign_arn) is not goal:
-                return None
+    async def _pursue(self, goal: Goal) -> None:
+        """Load what a campaign is to serve, again and again until it is there; cancelled when it is not wanted."""
+        began, clock = asyncio.get_running_loop().time(), asyncio.get_running_loop().time
+        backoff = Backoff(first_seconds=_FIRST_PAUSE_SECONDS, longest_seconds=_LONGEST_PAUSE_SECONDS)
+        await self._serve_before(goal, newer_only=True)
+        while True:
             try:
-                return await asyncio.to_thread(self._loader.load, location)
-            except Unavailable as error:
-                if attempt == _ATTEMPTS:
-                    raise
-                await backoff.pause("store_unreachable", error)
-            except OSError as error:
-                raise CorruptArtifact(f"artifact {location}: {error}") from error
-        raise AssertionError("the last attempt returns or raises")
+                deployment = await self._make(goal.assignment)
+                break
+            except TailorbirdError as error:
+                failure = error
+            await self._serve_before(goal)
+            slow = isinstance(failure, StillLoading)
+            # A store that is away for a moment fails nothing yet.
+            if slow or not isinstance(failure, Unavailable) or clock() - began >= _PATIENCE_SECONDS:
+                self._fail(goal, failure)
+            if not slow:
+                await backoff.pause("deployment_not_loaded", failure)
+        # The control plane may have changed its mind about the rest meanwhile.
+        self._table.serve(deployment.reassigned(goal.assignment))
+        goal.phase, goal.failure_reason, goal.load = READY, "", None
+        _log.info(
+            "deployment_ready",
+            campaign_arn=goal.campaign_arn,
+            items=len(deployment.model.items),
+            seconds=round(clock() - began, 3),
+        )
+        self._to_keep.set()
+        self._note()
+
+    async def _make(self, assignment: Assignment) -> Deployment:
+        try:
+            return await self._loads.make(assignment, served=self._table.all())
+        except TailorbirdError:
+            raise
+        except Exception as error:  # an artifact that trips over a bug must not stop other campaigns
+            _log.error("load_failed", campaign_arn=assignment.campaign_arn, exc_info=error)
+            raise CorruptArtifact(
+                f"artifact {assignment.artifact_location}: internal error: {type(error).__name__}"
+            ) from error
+
+    def _fail(self, goal: Goal, failure: TailorbirdError) -> None:
+        reason = failure.message
+        if self._table.find(goal.campaign_arn) is not None:
+            reason += "; the version before it answers meanwhile"
+        if (goal.phase, goal.failure_reason) == (FAILED, reason):
+            return  # told already
+        goal.phase, goal.failure_reason = FAILED, reason
+        _log.error("deployment_failed", campaign_arn=goal.campaign_arn, reason=failure.reason, message=reason)
+        self._note()
+
+    async def _serve_before(self, goal: Goal, *, newer_only: bool = False) -> None:
+        """Let a campaign that nothing answers for be answered by what was served last on this host, if it loads.
+
+        Args:
+            goal: What the campaign is to serve, which is not loaded.
+            newer_only: Leave what is older than the goal itself.
+        """
+        if self._table.find(goal.campaign_arn) is not None:
+            return
+        kept = await asyncio.to_thread(self._kept.read)
+        for message in kept.served.get(goal.campaign_arn, ()):
+            if message.deployment_id == goal.assignment.deployment_id:
+                if newer_only:
+                    return
+                continue
+            try:
+                before = await self._make(to_assignment(message))
+            except TailorbirdError as error:
+                _log.warning("version_before_not_loaded", campaign_arn=goal.campaign_arn, message=error.message)
+                continue
+            _log.warning("version_before_serves", campaign_arn=goal.campaign_arn, deployment_id=message.deployment_id)
+            self._table.serve(before)
+            self._note()
+            return
 
     async def _report(self) -> None:
         backoff = Backoff()
         while True:
             await self._to_report.wait()
             self._to_report.clear()
-            states = [_to_state(goal) for goal in self._goals.values()]
+            states = [goal.state() for goal in self._goals.values()]
             try:
                 await self._control_plane.ReportServing(
                     serving_pb2.ReportServingRequest(runtime_id=self._runtime_id, states=states)
@@ -188,35 +239,31 @@ class ServingWatcher:
             else:
                 backoff.succeeded("report_taken")
 
-    def _note_known(self) -> None:
-        if all(goal.phase != _LOADING for goal in self._goals.values()):
+    async def _keep(self) -> None:
+        """Keep what is assigned and served on the disk, whenever it changes."""
+        backoff = Backoff()
+        while True:
+            await self._to_keep.wait()
+            self._to_keep.clear()
+            if not self._table.confirmed:
+                continue
+            assignments = [goal.message for goal in self._goals.values()]
+            served = [goal.message for goal in self._goals.values() if goal.phase == READY]
+            try:
+                await asyncio.to_thread(self._kept.keep, assignments, served=served)
+            except OSError as error:
+                self._to_keep.set()
+                await backoff.pause("assignments_not_kept", Unavailable(str(error)))
+            else:
+                backoff.succeeded("assignments_kept")
+
+    def _note(self) -> None:
+        """Say that something changed: to the control plane, and to whoever waits until all was tried."""
+        self._to_report.set()
+        waiting = [goal for goal in self._goals.values() if goal.active and goal.phase == LOADING]
+        if all(self._table.find(goal.campaign_arn) is not None for goal in waiting):
             self._table.known.set()
 
 
 def _known(error: grpc.aio.AioRpcError | TailorbirdError) -> TailorbirdError:
     return error if isinstance(error, TailorbirdError) else from_rpc_error(error)
-
-
-def _to_assignment(item: serving_pb2.ServingAssignment) -> Assignment:
-    return Assignment(
-        campaign_arn=item.serving_arn,
-        deployment_id=item.deployment_id,
-        artifact_location=item.artifact_location,
-        dataset_group_arn=item.dataset_group_arn,
-        event_type=item.event_type or None,
-        event_rules=tuple(
-            EventRule(rule.event_type or None, rule.least_value if rule.HasField("least_value") else None)
-            for rule in item.event_rules
-        ),
-        exploration=read_settings(item.config_json),
-        influence=RankingInfluence.read(item.config_json),
-    )
-
-
-def _to_state(goal: _Goal) -> serving_pb2.ServingState:
-    return serving_pb2.ServingState(
-        serving_arn=goal.assignment.campaign_arn,
-        deployment_id=goal.assignment.deployment_id,
-        phase=goal.phase,
-        failure_reason=goal.failure_reason or None,
-    )

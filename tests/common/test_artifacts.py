@@ -1,11 +1,12 @@
 """Artifacts are published once and whole: what comes later or was cut off changes nothing."""
 
 import pytest
+from obstore.store import MemoryStore
 
 from common.artifacts import MANIFEST, open_artifact, publish_artifact
 from common.errors import CorruptArtifact, InvalidInput, ResourceAlreadyExists, ResourceNotFound
 from common.settings import StoreSettings
-from common.storage import open_store
+from common.storage import Store, open_store
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 
 
@@ -68,3 +69,46 @@ def test_an_empty_folder_is_no_artifact(store, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidInput, match="`files`"):
         publish_artifact(store, "artifacts/one", files=tmp_path / "empty", manifest=ArtifactManifest())
+
+
+@pytest.fixture
+def remote(tmp_path):
+    """Give a store that is no folder, with one artifact in it, and the folder of its copies."""
+    store = Store(MemoryStore())
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "vectors.npy").write_bytes(b"abc")
+    publish_artifact(store, "artifacts/one", files=tmp_path / "files", manifest=ArtifactManifest(recipe="first"))
+    return store, tmp_path / "cache"
+
+
+def test_whole_copy_is_opened_without_the_store(remote):
+    store, cache = remote
+    open_artifact(store, "artifacts/one", cache=cache)
+    store.delete_folder("artifacts/one")
+
+    artifact = open_artifact(store, "artifacts/one", cache=cache)
+
+    assert (artifact.manifest.recipe, (artifact.folder / "vectors.npy").read_bytes()) == ("first", b"abc")
+
+
+@pytest.mark.parametrize("name", ["vectors.npy", MANIFEST])
+@pytest.mark.parametrize("content", [b"abd", b"\xff\xfe", b""])
+def test_what_is_damaged_of_a_copy_is_fetched_anew(remote, name, content):
+    store, cache = remote
+    open_artifact(store, "artifacts/one", cache=cache)
+    (path,) = cache.rglob(name)
+    path.write_bytes(content)
+
+    artifact = open_artifact(store, "artifacts/one", cache=cache)
+
+    assert (artifact.folder / "vectors.npy").read_bytes() == b"abc"
+    assert path.read_bytes() != content
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"{", b"[" * 9000])
+def test_manifest_that_cannot_be_read_is_a_corrupt_artifact(store, publish, tmp_path, content):
+    publish(b"abc")
+    (store.local_folder("artifacts/one") / MANIFEST).write_bytes(content)
+
+    with pytest.raises(CorruptArtifact, match="the manifest cannot be read"):
+        open_artifact(store, "artifacts/one", cache=tmp_path / "cache")

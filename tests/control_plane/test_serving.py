@@ -84,6 +84,65 @@ def test_campaign_that_a_worker_cannot_load_fails_with_its_reason(world):
     assert world.assigned() == {}
 
 
+def test_worker_that_loads_for_too_long_does_not_hold_a_campaign_up(world):
+    campaign = world.campaign(world.active_version())
+    world.serve("slow", Phase.LOADING)
+    world.serve("worker")
+    world.clock.advance(seconds=899)
+    world.serve("slow", Phase.LOADING)
+    world.serve("worker")
+    assert status(world, campaign) == "CREATE IN_PROGRESS"
+
+    world.clock.advance(seconds=2)
+    world.sweep()
+
+    assert status(world, campaign) == "ACTIVE"
+
+
+def test_campaign_fails_when_every_worker_loads_it_for_too_long(world):
+    campaign = world.campaign(world.active_version())
+    world.serve("slow", Phase.LOADING)
+    world.clock.advance(seconds=901)
+
+    world.serve("slow", Phase.LOADING)
+
+    found = world.resources.campaigns.describe(campaign).campaign
+    assert found.status == "CREATE FAILED"
+    assert found.failure_reason == "none of 1 runtime workers loaded it within 900 seconds"
+
+
+def test_trouble_of_a_worker_with_an_active_campaign_is_told_until_it_is_over(world):
+    campaign = world.active_campaign()
+    world.watch("other")
+
+    world.serve("other", Phase.FAILED, "item_vectors.npy is damaged")
+
+    found = world.resources.campaigns.describe(campaign).campaign
+    assert found.status == "ACTIVE"
+    assert found.failure_reason == "1 of 2 runtime workers could not load it: item_vectors.npy is damaged"
+    assert world.assigned()[campaign].active
+
+    world.serve("other")
+
+    assert world.resources.campaigns.describe(campaign).campaign.failure_reason is None
+
+
+def test_trouble_of_a_worker_that_is_gone_is_told_no_more(world):
+    campaign = world.active_campaign()
+    world.serve("other", Phase.FAILED, "item_vectors.npy is damaged")
+    world.clock.advance(seconds=31)
+
+    world.serve("worker")
+
+    assert world.resources.campaigns.describe(campaign).campaign.failure_reason is None
+
+
+def test_campaign_that_never_answered_is_assigned_as_not_active(world):
+    campaign = world.campaign(world.active_version())
+
+    assert not world.assigned()[campaign].active
+
+
 def test_assignment_tells_the_worker_all_it_needs(world):
     version = world.resources.versions.describe(world.active_version())
     tracker = world.resources.trackers.create("films", dataset_group_arn=version.dataset_group_arn)

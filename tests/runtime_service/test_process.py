@@ -6,108 +6,16 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
-import grpc
 import psutil
 import pytest
 
 from common.rpc.probe import is_serving
 from common.testing import wait_until
-from protos.tailorbird.runtime.v1.runtime_service_pb2 import GetRecommendationsRequest
-from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceStub
-from tests.runtime_service.peers import READY, running_peers
-from tests.runtime_service.world import N_ITEMS, assignment, campaign, fit, item, publish, user
-
-WORKERS = 2
-
-
-@dataclass
-class Runtime:
-    """A running `python -m runtime_service`."""
-
-    process: subprocess.Popen
-    address: str
-    token: str
-    log_file: Path
-
-    def log(self) -> str:
-        return self.log_file.read_text()
-
-    def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children()
-
-    def serving_workers(self) -> set[str]:
-        """Return the names of the workers that have taken calls so far."""
-        return set(re.findall(r'"runtime_id": "[^"]*-(\d+)", "event": "serving"', self.log()))
-
-    def worker_pid(self, name: str) -> int:
-        return int(re.findall(rf'"process": "{name}", "pid": (\d+), "event": "process_started"', self.log())[-1])
-
-    def recommend(self, user_id: str | None, name: str = "films", count: int = 5) -> list[str]:
-        """Ask over a connection of its own, so that the kernel picks a worker anew."""
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        with grpc.insecure_channel(self.address, options=options) as channel:
-            answer = RuntimeServiceStub(channel).GetRecommendations(
-                GetRecommendationsRequest(campaign_arn=campaign(name), user_id=user_id, num_results=count),
-                metadata=[("authorization", f"Bearer {self.token}")],
-                timeout=10,
-            )
-        return [found.item_id for found in answer.item_list]
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=20)
-
-
-def all_ready(peers, deployment: str) -> bool:
-    state = peers.board.state(deployment, runtimes=WORKERS)
-    return state is not None and state.phase == READY
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def environment(folder: Path, peers, store, **more: str) -> dict[str, str]:
-    (folder / "public.pem").write_bytes(peers.keys.public_pem)
-    (folder / "token").write_text(peers.keys.token("runtime"))
-    return {
-        **{key: value for key, value in os.environ.items() if not key.startswith("TAILORBIRD_")},
-        "TAILORBIRD_PUBLIC_KEY_FILE": str(folder / "public.pem"),
-        "TAILORBIRD_TOKEN_FILE": str(folder / "token"),
-        "TAILORBIRD_LISTEN": f"127.0.0.1:{free_port()}",
-        "TAILORBIRD_CONTROL_PLANE": peers.server.target,
-        "TAILORBIRD_EVENTS_SERVICE": peers.server.target,
-        "TAILORBIRD_STORE_URL": str(store.root),
-        "TAILORBIRD_CACHE_DIR": str(folder / "cache"),
-        "TAILORBIRD_HISTORY_DIR": str(folder / "history"),
-        "TAILORBIRD_HISTORY_MAP_BYTES": str(1 << 20),
-        "TAILORBIRD_WORKERS": str(WORKERS),
-        "TAILORBIRD_WATCH_SECONDS": "2",
-        "TAILORBIRD_GRACE_SECONDS": "5",
-        **more,
-    }
-
-
-@contextmanager
-def running(variables: dict[str, str], peers, folder: Path):
-    log_file = folder / "runtime.log"
-    with log_file.open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "runtime_service"], env=variables, stderr=log)
-    try:
-        yield Runtime(process, variables["TAILORBIRD_LISTEN"], peers.keys.token("client"), log_file)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait(timeout=20)
+from tests.runtime_service.peers import running_peers
+from tests.runtime_service.processes import WORKERS, all_ready, environment, running
+from tests.runtime_service.world import N_ITEMS, assignment, fit, item, publish, user
 
 
 @pytest.fixture
@@ -174,7 +82,7 @@ def test_killed_worker_comes_back_while_the_other_answers(runtime):
     assert runtime.worker_pid("worker-0") != killed
     assert len(runtime.recommend(user(1))) == 5
     assert len(runtime.children()) == WORKERS + 1
-    assert f'"process": "worker-0", "pid": {killed}, "exit_code": -9' in runtime.log()
+    assert f'"process": "worker-0", "pid": {killed}, "exit_code": -9, "restart_in_seconds": 0.0' in runtime.log()
     assert runtime.stop() == 0
 
 

@@ -17,6 +17,8 @@ from recipes.interface import Adjustment, History
 from runtime_service.domain.histories import EventRule, RecentEvent
 from runtime_service.history.records import StoredHistory, encode
 from runtime_service.serving.deployments import Deployment, DeploymentTable, Query, QueryCache
+from runtime_service.serving.kept import AssignmentFile
+from runtime_service.serving.loads import Loads
 from runtime_service.serving.model import ModelLoader
 from runtime_service.serving.watcher import ServingWatcher
 from tests.runtime_service.peers import FAILED, READY, running_peers
@@ -35,22 +37,22 @@ def peers():
 
 
 @pytest.fixture
-def watching(peers):
+def watching(peers, tmp_path):
     """Run a watcher, and give the table that it keeps."""
 
     @contextmanager
-    def run(opener):
+    def run(opener, *, load_seconds=60.0):
         table = DeploymentTable()
 
         async def watch():
             async with aio_channel(peers.server.target, token=peers.keys.token("runtime")) as channel:
                 watcher = ServingWatcher(
                     serving_pb2_grpc.ServingServiceStub(channel),
-                    opener,
+                    Loads(opener, limit_seconds=load_seconds, cache_users=10),
                     table=table,
+                    kept=AssignmentFile(tmp_path / "kept" / "assignments.json"),
                     runtime_id="tests-1-0",
                     wait_seconds=5.0,
-                    cache_users=10,
                 )
                 await watcher.run()
 

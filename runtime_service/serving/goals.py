@@ -1,0 +1,78 @@
+"""Assignments as the contract has them, and how far this worker is with each."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from protos.tailorbird.internal.v1 import serving_pb2
+from runtime_service.domain.histories import EventRule
+from runtime_service.serving.deployments import Assignment
+from runtime_service.serving.exploration import read_settings
+from runtime_service.serving.influence import RankingInfluence
+
+__all__ = ["FAILED", "LOADING", "READY", "Goal", "to_assignment"]
+
+LOADING = serving_pb2.SERVING_PHASE_LOADING
+READY = serving_pb2.SERVING_PHASE_READY
+FAILED = serving_pb2.SERVING_PHASE_FAILED
+
+
+@dataclass(slots=True, eq=False)
+class Goal:
+    """One assignment and how far it is.
+
+    Attributes:
+        message: As the control plane gave it.
+        assignment: The same, as deployments have it.
+        phase: How far it is; FAILED is tried again and again.
+        failure_reason: Why the last attempt failed.
+        load: What brings it further; None once it is READY.
+    """
+
+    message: serving_pb2.ServingAssignment
+    assignment: Assignment
+    phase: serving_pb2.ServingPhase.ValueType
+    failure_reason: str = ""
+    load: asyncio.Task[None] | None = None
+
+    @property
+    def campaign_arn(self) -> str:
+        """The campaign."""
+        return self.assignment.campaign_arn
+
+    @property
+    def active(self) -> bool:
+        """Whether callers rely on the campaign already."""
+        return self.message.active or not self.message.HasField("active")
+
+    def give_up(self) -> None:
+        """Do no more for it: it is no longer wanted, or reached."""
+        if self.load is not None:
+            self.load.cancel()
+
+    def state(self) -> serving_pb2.ServingState:
+        """Return what is reported of it."""
+        return serving_pb2.ServingState(
+            serving_arn=self.campaign_arn,
+            deployment_id=self.assignment.deployment_id,
+            phase=self.phase,
+            failure_reason=self.failure_reason or None,
+        )
+
+
+def to_assignment(item: serving_pb2.ServingAssignment) -> Assignment:
+    """Return what deployments need of an assignment."""
+    return Assignment(
+        campaign_arn=item.serving_arn,
+        deployment_id=item.deployment_id,
+        artifact_location=item.artifact_location,
+        dataset_group_arn=item.dataset_group_arn,
+        event_type=item.event_type or None,
+        event_rules=tuple(
+            EventRule(rule.event_type or None, rule.least_value if rule.HasField("least_value") else None)
+            for rule in item.event_rules
+        ),
+        exploration=read_settings(item.config_json),
+        influence=RankingInfluence.read(item.config_json),
+    )

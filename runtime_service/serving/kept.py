@@ -1,0 +1,132 @@
+"""What this host was last told to serve, and what of it was served: kept on its disk for starts without control plane.
+
+All workers of a host share one file. It is replaced whole, under a lock, so that a reader finds one state or the other,
+and a file that cannot be read, or was written by another version, counts as none: the control plane tells it all again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from google.protobuf import json_format
+
+from common.logs import get_logger
+from protos.tailorbird.internal.v1.serving_pb2 import ServingAssignment
+from runtime_service.serving.goals import to_assignment
+
+__all__ = ["AssignmentFile", "KeptAssignments"]
+
+_FORMAT: Final = 1
+#: Deployments kept for each campaign that were served: the newest and the one before.
+_KEPT_SERVED: Final = 2
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAssignments:
+    """What the file says.
+
+    Attributes:
+        assignments: What was last assigned.
+        served: By campaign what some worker of this host had loaded, newest first.
+    """
+
+    assignments: tuple[ServingAssignment, ...] = ()
+    served: Mapping[str, tuple[ServingAssignment, ...]] = field(default_factory=dict)
+
+
+class AssignmentFile:
+    """The file; its methods read and write the disk, so they belong into a thread.
+
+    Args:
+        path: Of the file, which its owner alone may read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> KeptAssignments:
+        """Return what was kept; nothing where there is no file, or none that can be read."""
+        try:
+            found = json.loads(self._path.read_bytes())
+            if not isinstance(found, dict) or found.get("format_version") != _FORMAT:
+                raise ValueError(f"`format_version`: got another one, want {_FORMAT}")
+            served: dict[str, tuple[ServingAssignment, ...]] = {}
+            for message in map(_parse, found["served"]):
+                served[message.serving_arn] = (*served.get(message.serving_arn, ()), message)
+            return KeptAssignments(tuple(map(_parse, found["assignments"])), served)
+        except FileNotFoundError:
+            return KeptAssignments()
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+            json_format.Error,
+        ) as error:
+            _log.warning("kept_assignments_unreadable", file=str(self._path), cause=str(error))
+            return KeptAssignments()
+
+    def keep(self, assignments: Sequence[ServingAssignment], *, served: Iterable[ServingAssignment]) -> None:
+        """Replace what is kept.
+
+        Args:
+            assignments: Everything that is assigned now; what was served of other campaigns is forgotten.
+            served: What is served now, of these campaigns; what was served before each stays behind it.
+
+        Raises:
+            OSError: The file cannot be written; the one before is still there.
+        """
+        with self._locked():
+            known = self.read()
+            kept = {item.serving_arn: known.served.get(item.serving_arn, ()) for item in assignments}
+            for now in served:
+                if now.serving_arn in kept:
+                    before = [one for one in kept[now.serving_arn] if one.deployment_id != now.deployment_id]
+                    kept[now.serving_arn] = (now, *before)[:_KEPT_SERVED]
+            if (tuple(assignments), kept) != (known.assignments, known.served):
+                self._write(assignments, [one for each in kept.values() for one in each])
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _write(self, assignments: Iterable[ServingAssignment], served: Iterable[ServingAssignment]) -> None:
+        lists = {"assignments": list(map(_plain, assignments)), "served": list(map(_plain, served))}
+        text = json.dumps({"format_version": _FORMAT, **lists}, indent=1)
+        partial = self._path.with_suffix(".part")
+        partial.unlink(missing_ok=True)  # of a worker that was killed here
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self._path)
+
+
+def _plain(message: ServingAssignment) -> dict[str, Any]:
+    return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
+def _parse(item: Any) -> ServingAssignment:
+    # A newer version may have written more than this one knows.
+    message = json_format.ParseDict(item, ServingAssignment(), ignore_unknown_fields=True)
+    if not (message.serving_arn and message.deployment_id and message.artifact_location):
+        raise ValueError("an assignment: got one without campaign, deployment or artifact")
+    to_assignment(message)  # what it says must be understood when it is needed
+    return message

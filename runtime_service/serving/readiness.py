@@ -1,0 +1,81 @@
+"""When a worker takes calls, and what health says of its campaigns; the reasons are in docs/adr/0016.
+
+Workers of a host share a port, so one that listens gets its share of all calls, whatever health says. A worker that
+starts and cannot serve a campaign therefore stays off the port for as long as another on it answers for that campaign.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from common.logs import get_logger
+from common.rpc import AioRpcServer
+from runtime_service.serving.deployments import DeploymentTable
+
+__all__ = ["ASSIGNMENTS", "follow_health", "wait_while_others_answer"]
+
+#: Name under which health says whether the control plane has confirmed what is served.
+ASSIGNMENTS: Final = "assignments"
+_LOOK_SECONDS: Final = 1.0
+_log = get_logger(__name__)
+
+
+async def wait_while_others_answer(table: DeploymentTable, address: str) -> None:
+    """Return when this worker serves whatever is relied on, or nobody on the port serves what it lacks.
+
+    Args:
+        table: What this worker serves.
+        address: `host:port` that it will share; it does not listen yet.
+    """
+    told: list[str] = []
+    while lacking := sorted(filter(table.lacks, table.expected)):
+        table.changed.clear()
+        if not await _served_by_others(lacking, address):
+            _log.error("serving_without", campaigns=lacking)
+            return
+        if lacking != told:
+            _log.warning("standing_back", campaigns=lacking, cause="other workers of this host serve them")
+            told = lacking
+        try:
+            await asyncio.wait_for(table.changed.wait(), _LOOK_SECONDS)
+        except TimeoutError:
+            continue
+
+
+async def follow_health(table: DeploymentTable, server: AioRpcServer) -> None:
+    """Let health tell of each campaign, by its ARN, and of the assignments as a whole, until cancelled.
+
+    Args:
+        table: What this worker serves.
+        server: Has been started.
+    """
+    told: dict[str, bool] = {}
+    while True:
+        table.changed.clear()
+        now = {arn: not table.lacks(arn) for arn in table.expected} | {ASSIGNMENTS: table.confirmed}
+        for name in told.keys() - now.keys():
+            await server.tell(name, serving=False)
+        for name, serving in now.items():
+            if told.get(name) != serving:
+                await server.tell(name, serving=serving)
+        told = now
+        await table.changed.wait()
+
+
+async def _served_by_others(campaign_arns: list[str], address: str) -> bool:
+    """Ask whoever listens on the port; nobody, or one over TLS, counts as no."""
+    options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
+    async with grpc.aio.insecure_channel(address, options=options) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        try:
+            for arn in campaign_arns:
+                answer = await stub.Check(health_pb2.HealthCheckRequest(service=arn), timeout=_LOOK_SECONDS)
+                if answer.status != health_pb2.HealthCheckResponse.SERVING:
+                    return False
+        except grpc.aio.AioRpcError:
+            return False
+    return True

@@ -1,0 +1,256 @@
+"""What is kept of the assignments on a host's disk, and what a worker does with it."""
+
+from __future__ import annotations
+
+import json
+import stat
+from contextlib import contextmanager
+from threading import Event
+
+import pytest
+
+from common.errors import TailorbirdError
+from common.rpc import aio_channel
+from common.testing import wait_until
+from protos.tailorbird.internal.v1 import serving_pb2_grpc
+from protos.tailorbird.internal.v1.serving_pb2 import EventRule, ServingAssignment
+from runtime_service.serving.deployments import DeploymentTable
+from runtime_service.serving.kept import AssignmentFile, KeptAssignments
+from runtime_service.serving.loads import Loads
+from runtime_service.serving.model import ModelLoader
+from runtime_service.serving.watcher import ServingWatcher
+from tests.runtime_service.peers import FAILED, READY, running_peers
+from tests.runtime_service.serving import loop_in_thread
+from tests.runtime_service.world import GROUP, assignment, campaign, publish
+
+
+def told(name="films", *, deployment="d-1", location="artifacts/personal"):
+    return ServingAssignment(
+        serving_arn=campaign(name),
+        deployment_id=deployment,
+        artifact_location=location,
+        dataset_group_arn=GROUP,
+        config_json='{"itemExplorationConfig": {"explorationWeight": "0.5"}}',
+        event_rules=[EventRule(event_type="watch", least_value=2.5)],
+    )
+
+
+@pytest.fixture
+def file(tmp_path):
+    return AssignmentFile(tmp_path / "runtime" / "assignments.json")
+
+
+def path_of(tmp_path):
+    return tmp_path / "runtime" / "assignments.json"
+
+
+def test_nothing_is_kept_at_first(file):
+    assert file.read() == KeptAssignments()
+
+
+def test_what_is_kept_is_read_back_whole(file):
+    file.keep([told(), told("hits", deployment="d-2")], served=[told()])
+
+    assert file.read() == KeptAssignments((told(), told("hits", deployment="d-2")), {campaign(): (told(),)})
+
+
+def test_only_its_owner_may_read_the_file(file, tmp_path):
+    file.keep([told()], served=[])
+
+    assert stat.S_IMODE(path_of(tmp_path).stat().st_mode) == 0o600
+    assert stat.S_IMODE(path_of(tmp_path).parent.stat().st_mode) == 0o700
+    assert sorted(found.name for found in path_of(tmp_path).parent.iterdir()) == [
+        "assignments.json",
+        "assignments.lock",
+    ]
+
+
+def test_the_two_newest_deployments_that_served_are_kept(file):
+    for deployment in ("d-1", "d-2", "d-2", "d-3"):
+        file.keep([told(deployment=deployment)], served=[told(deployment=deployment)])
+
+    assert [found.deployment_id for found in file.read().served[campaign()]] == ["d-3", "d-2"]
+
+
+def test_a_worker_that_could_not_load_the_newest_leaves_what_others_served(file):
+    file.keep([told(deployment="d-1")], served=[told(deployment="d-1")])
+    file.keep([told(deployment="d-2")], served=[told(deployment="d-2")])
+
+    file.keep([told(deployment="d-2")], served=[])
+
+    assert [found.deployment_id for found in file.read().served[campaign()]] == ["d-2", "d-1"]
+
+
+def test_campaigns_that_are_assigned_no_more_are_forgotten(file):
+    file.keep([told()], served=[told()])
+
+    file.keep([], served=[told()])
+
+    assert file.read() == KeptAssignments()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[]",
+        b"[" * 9000,
+        b'{"format_version": 2}',
+        b'{"format_version": 1}',
+        b'{"format_version": 1, "assignments": [{"serving_arn": 5}], "served": []}',
+        b'{"format_version": 1, "assignments": [{}], "served": []}',
+        b'{"format_version": 1, "assignments": 5, "served": []}',
+    ],
+)
+def test_a_file_that_cannot_be_understood_counts_as_none(file, tmp_path, text):
+    file.keep([told()], served=[told()])
+    path_of(tmp_path).write_bytes(text)
+
+    assert file.read() == KeptAssignments()
+    file.keep([told()], served=[])
+    assert file.read().assignments == (told(),)
+
+
+def test_members_of_a_newer_version_are_passed_over(file, tmp_path):
+    file.keep([told()], served=[told()])
+    found = json.loads(path_of(tmp_path).read_bytes())
+    found["assignments"][0]["colour"] = "green"
+    path_of(tmp_path).write_text(json.dumps(found))
+
+    assert file.read().assignments == (told(),)
+
+
+@pytest.fixture
+def peers():
+    with running_peers() as made:
+        yield made
+
+
+class Gate:
+    """A loader that does not come to an end with one artifact before it is let."""
+
+    def __init__(self, opener, *, location, event) -> None:
+        self._opener = opener
+        self._location = location
+        self._event = event
+
+    def load(self, location):
+        if location == self._location:
+            self._event.wait(60)
+        return self._opener.load(location)
+
+
+@pytest.fixture
+def working(peers, file, tmp_path):
+    """Run a watcher with what was kept, and give the table that it keeps."""
+
+    @contextmanager
+    def run(store, *, hanging=None, event=None, load_seconds=60.0):
+        table, opener = DeploymentTable(), ModelLoader(store, cache=tmp_path / "cache", index="exact")
+
+        async def watch():
+            async with aio_channel(peers.server.target, token=peers.keys.token("runtime")) as channel:
+                opener_here = opener if event is None else Gate(opener, location=hanging, event=event)
+                await ServingWatcher(
+                    serving_pb2_grpc.ServingServiceStub(channel),
+                    Loads(opener_here, limit_seconds=load_seconds, cache_users=10),
+                    table=table,
+                    kept=file,
+                    runtime_id="tests-1-0",
+                    wait_seconds=5.0,
+                ).run()
+
+        with loop_in_thread() as loop, loop.running(watch()):
+            yield table
+
+    return run
+
+
+def serves(table, name="films"):
+    found = table.find(campaign(name))
+    return None if found is None else found.assignment.deployment_id
+
+
+def test_what_was_kept_is_served_until_the_control_plane_says_otherwise(peers, working, file, shelf):
+    file.keep([told(deployment="d-1"), told("gone")], served=[])
+    peers.board.assign(assignment(deployment="d-2", location="artifacts/popular"))
+    peers.board.refuse(10_000)
+    with working(shelf) as table:
+        wait_until(lambda: serves(table) == "d-1" and serves(table, "gone"))
+        assert not table.confirmed
+        assert file.read().assignments == (told(deployment="d-1"), told("gone"))
+
+        peers.board.refuse(0)
+
+        wait_until(lambda: serves(table) == "d-2")
+        assert table.confirmed
+        assert serves(table, "gone") is None
+        kept = wait_until(lambda: (found := file.read()) and campaign() in found.served and found)
+        assert [found.deployment_id for found in kept.assignments] == ["d-2"]
+
+
+def test_control_plane_that_answers_is_believed_and_not_the_disk(peers, working, file, shelf):
+    file.keep([told("gone")], served=[])
+    peers.board.assign(assignment(location="artifacts/personal"))
+    with working(shelf) as table:
+        wait_until(lambda: serves(table) == "d-1")
+
+        assert serves(table, "gone") is None
+        assert table.confirmed
+
+
+def test_version_before_serves_while_an_update_is_loaded_by_a_new_worker(peers, working, file, shelf):
+    file.keep([told(deployment="d-1")], served=[told(deployment="d-1")])
+    peers.board.assign(assignment(deployment="d-2", location="artifacts/popular"))
+    let = Event()
+    with working(shelf, hanging="artifacts/popular", event=let) as table:
+        wait_until(lambda: serves(table) == "d-1")
+        wait_until(table.known.is_set)
+
+        let.set()
+
+        wait_until(lambda: serves(table) == "d-2")
+
+
+def test_load_that_hangs_counts_as_failed_and_keeps_no_other_from_being_served(peers, working, shelf):
+    peers.board.assign(
+        assignment("hangs", deployment="d-1", location="artifacts/personal"),
+        assignment("films", deployment="d-2", location="artifacts/popular"),
+    )
+    let = Event()
+    with working(shelf, hanging="artifacts/personal", event=let, load_seconds=0.2) as table:
+        wait_until(lambda: serves(table) == "d-2")
+        state = wait_until(lambda: (found := peers.board.state("d-1")) and found.phase == FAILED and found)
+        assert "got no end of its loading within 0.2 seconds" in state.failure_reason
+        assert table.known.is_set()
+        assert table.lacks(campaign("hangs"))
+
+        let.set()
+
+        wait_until(lambda: (found := peers.board.state("d-1")) and found.phase == READY)
+        assert not table.lacks(campaign("hangs"))
+
+
+def test_artifact_that_comes_late_is_served_without_a_restart(peers, working, store, popular):
+    peers.board.assign(assignment(location="artifacts/late"))
+    with working(store) as table:
+        wait_until(lambda: (found := peers.board.state("d-1")) and found.phase == FAILED)
+
+        publish(store, "artifacts/late", popular)
+
+        wait_until(lambda: serves(table) == "d-1", seconds=60)
+        wait_until(lambda: (found := peers.board.state("d-1")) and found.phase == READY)
+
+
+def test_one_changed_byte_of_any_file_is_noticed(store, popular, tmp_path):
+    publish(store, "artifacts/one", popular)
+    opener = ModelLoader(store, cache=tmp_path / "cache", index="exact")
+    opener.load("artifacts/one")
+    for path in [found for found in store.local_folder("artifacts/one").rglob("*") if found.is_file()]:
+        content = path.read_bytes()
+        path.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
+        with pytest.raises(TailorbirdError):
+            opener.load("artifacts/one")
+        path.write_bytes(content)
+    opener.load("artifacts/one")
