@@ -6,20 +6,23 @@ sealing of events are recognised and change nothing.
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from common import columns
-from common.errors import ResourceNotFound, Unavailable
+from common.errors import CorruptArtifact, ResourceNotFound, Unavailable
 from common.storage import Store
 
 __all__ = ["Table"]
 
 _ATTEMPTS = 5
+_LOG = "_delta_log"
 _COMPACT_BYTES = 64 * 1024 * 1024
 T = TypeVar("T")
 
@@ -33,6 +36,7 @@ class Table:
     """
 
     def __init__(self, store: Store, location: str) -> None:
+        self._store = store
         self._uri = f"{store.table_uri}/{location}"
         self._options = store.table_options or None
         self.location = location
@@ -56,10 +60,15 @@ class Table:
 
         Raises:
             ResourceNotFound: Nothing was ever written, or not that version.
+            CorruptArtifact: A file of the table is damaged or gone.
             Unavailable: The store cannot be reached.
         """
-        # The Arrow stream needs neither pyarrow nor a second reader.
-        return pl.DataFrame(self._open(version).scan())
+        table = self._open(version)
+        try:
+            # The Arrow stream needs neither pyarrow nor a second reader.
+            return pl.DataFrame(table.scan())
+        except BaseException as error:  # noqa: BLE001 - panics of Rust code are no Exception; all are raised again
+            self._explain(error, table)
 
     def append(self, rows: pl.DataFrame, *, app_id: str | None = None, number: int = 0) -> int:
         """Add rows, new columns included, and return the version; with `app_id`, in a transaction of that number.
@@ -130,7 +139,53 @@ class Table:
                 f"`dataset`: got {self.location}, which holds no data yet; import some first"
             ) from error
         except DeltaError as error:
-            raise Unavailable(f"dataset {self.location}: cannot be read: {error}") from error
+            self._explain(error, None)
+
+    def _explain(self, error: BaseException, table: DeltaTable | None) -> NoReturn:
+        """Raise what an error in reading means: damage, named by its file, or trouble that passes.
+
+        Neither Delta Lake nor Polars tell the two apart by class, and what their inside throws need not even be an
+        Exception; so the files are looked at one by one.
+
+        Args:
+            error: What was thrown.
+            table: As it was opened; None when it cannot be.
+        """
+        if isinstance(error, MemoryError) or type(error) in (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise error
+        # One file at a time is in memory; the listing of the log is as long as the table has versions.
+        log = [item.path for item in self._store.list(f"{self.location}/{_LOG}") if item.path.endswith(".json")]
+        data = [] if table is None else pl.DataFrame(table.get_add_actions())["path"].to_list()
+        for path in [*sorted(log), *(f"{self.location}/{name}" for name in data)]:
+            if (damage := self._damage(path)) is not None:
+                raise CorruptArtifact(
+                    f"dataset {self.location}: the file {path} {damage}; restore it, or delete the dataset and import "
+                    "its data again"
+                ) from error
+        told = str(error).split("\n", 1)[0]
+        raise Unavailable(f"dataset {self.location}: cannot be read: {told}") from error
+
+    def _damage(self, path: str) -> str | None:
+        """Say what is wrong with a file of the table, None when it can be read.
+
+        Raises:
+            Unavailable: The store cannot be reached.
+        """
+        try:
+            content = self._store.get(path)
+        except ResourceNotFound:
+            return "is gone"
+        try:
+            if path.endswith(".json"):
+                for line in content.splitlines():
+                    json.loads(line)
+            else:
+                pl.read_parquet(io.BytesIO(content))
+        except (MemoryError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a parser throws at it, the file is what is told
+            return f"is damaged ({str(error).split(chr(10), 1)[0][:200]})"
+        return None
 
     def _commit(self, rows: pl.DataFrame, mode: Any, *, predicate: str | None, app_id: str | None, number: int) -> int:
         marks = [Transaction(app_id, number)] if app_id else None
@@ -159,4 +214,5 @@ class Table:
         try:
             return write()
         except DeltaError as error:
-            raise Unavailable(f"dataset {self.location}: cannot be written: {error}") from error
+            told = str(error).split("\n", 1)[0]
+            raise Unavailable(f"dataset {self.location}: cannot be written: {told}") from error

@@ -106,6 +106,13 @@ def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, confi
     )
 
 
+def test_a_training_on_a_damaged_table_fails_once_and_names_the_file(filled):
+    (file,) = (filled.root / "store" / "datasets").rglob("*.parquet")
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(InvalidInput, match=f"{file.name} is damaged"):
+        train(filled)
+
+
 def shop(users: int = 60) -> list[str]:
     """Return lines of a shop: everybody views twenty items and buys two of them, in events of any spelling."""
     lines = []

@@ -124,7 +124,7 @@ class TrainingOrder(_Message):
         base: Folder of the artifact to be brought up to date, relative to the store's root; None to learn anew.
     """
 
-    store: dict[str, str | None]
+    store: dict[str, str | float | None]
     tables: tuple[FrozenTable, ...]
     recipe: str
     hyperparameters: dict[str, str]
