@@ -6,45 +6,62 @@ with a reason that names the operation. The page is generated from the same fact
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from google.protobuf.descriptor import ServiceDescriptor
 
 from common.errors import OperationUnavailable
 
-__all__ = ["built_operations", "operations_page", "refuse_unbuilt"]
+__all__ = ["State", "operation_states", "operations_page", "refuse_unbuilt"]
 
 Servicer = TypeVar("Servicer")
-_MARK: Final = "_refuses_operation"
+_STATES: Final = "_operation_states"
 _SERVICE: Final = "_contract"
 
 
-def refuse_unbuilt(service: ServiceDescriptor) -> Callable[[type[Servicer]], type[Servicer]]:
+class State(StrEnum):
+    """How far an operation is built, as the page says it."""
+
+    BUILT = "built"
+    EMPTY = "empty list"
+    NOT_FOUND = "not found"
+    UNBUILT = "not built yet"
+
+
+def refuse_unbuilt(
+    service: ServiceDescriptor, *, partly: Mapping[str, State] | None = None
+) -> Callable[[type[Servicer]], type[Servicer]]:
     """Complete a servicer class: methods of the contract that it does not define raise OperationUnavailable.
 
     Args:
         service: The contract's service.
+        partly: States of methods that are defined and yet not built: of kinds of which none can be made.
 
     Returns:
         A class decorator. What the class inherits from the generated base counts as not defined.
     """
 
     def decorate(kind: type[Servicer]) -> type[Servicer]:
+        states: dict[str, State] = {}
         for method in service.methods:
             defined = any(method.name in part.__dict__ and not _generated(part, service) for part in kind.__mro__)
+            states[method.name] = (partly or {}).get(method.name, State.BUILT) if defined else State.UNBUILT
             if not defined:
                 setattr(kind, method.name, _refusal(method.name))
+        setattr(kind, _STATES, states)
         setattr(kind, _SERVICE, service)
         return kind
 
     return decorate
 
 
-def built_operations(servicer: type[Any]) -> dict[str, bool]:
-    """Return all operations of a decorated servicer's contract, by name, and whether each is built."""
-    service: ServiceDescriptor = getattr(servicer, _SERVICE)
-    return {method.name: not hasattr(getattr(servicer, method.name), _MARK) for method in service.methods}
+def operation_states(servicer: type[Any]) -> Mapping[str, State]:
+    """Return all operations of a decorated servicer's contract, by name, and how far each is built."""
+    states: Mapping[str, State] = getattr(servicer, _STATES)
+    return states
 
 
 def operations_page(servicers: Sequence[type[Any]], *, own: Sequence[ServiceDescriptor] = ()) -> str:
@@ -54,25 +71,27 @@ def operations_page(servicers: Sequence[type[Any]], *, own: Sequence[ServiceDesc
         servicers: The decorated servicer class of each public service.
         own: Public services that Personalize has not, all of their operations built.
     """
-    states = {getattr(servicer, _SERVICE).name: built_operations(servicer) for servicer in servicers}
-    built = sum(sum(operations.values()) for operations in states.values())
-    total = sum(len(operations) for operations in states.values())
+    services = {getattr(servicer, _SERVICE).name: operation_states(servicer) for servicer in servicers}
+    counts = Counter(state for states in services.values() for state in states.values())
+    empty, missing = counts[State.EMPTY], counts[State.NOT_FOUND]
     lines = [
         "# Operations",
         "",
-        f"{built} of {total} operations are built. The others answer `UNIMPLEMENTED` (`NotImplementedException` to AWS",
-        "clients) with a message that names the operation.",
+        f"{counts[State.BUILT]} of {counts.total()} operations are built. Of resources that cannot be made yet",
+        f"none exists: {empty} lists of them are empty, and {missing} operations answer `ResourceNotFoundException`.",
+        "The others answer `UNIMPLEMENTED` (`NotImplementedException` to AWS clients) with a message that names the",
+        "operation.",
     ]
-    for service, operations in states.items():
+    for service, states in services.items():
         lines += [
             "",
             f"## {service}",
             "",
-            f"{sum(operations.values())} of {len(operations)}.",
+            f"{Counter(states.values())[State.BUILT]} of {len(states)}.",
             "",
             "| Operation | State |",
             "| --- | --- |",
-            *(f"| `{name}` | {'built' if done else 'not built yet'} |" for name, done in sorted(operations.items())),
+            *(f"| `{name}` | {state} |" for name, state in sorted(states.items())),
         ]
     for descriptor in own:
         lines += ["", f"## {descriptor.name}", "", "Tailorbird's own, on gRPC alone.", "", "| Operation | State |"]
@@ -94,5 +113,4 @@ def _refusal(operation: str) -> Callable[..., Any]:
 
     refuse.__name__ = operation
     refuse.__doc__ = f"Refuse {operation}, which is not built yet."
-    setattr(refuse, _MARK, operation)
     return refuse

@@ -112,13 +112,16 @@ def list_page(
         catalogue: Keeps the resources.
         table: The kind.
         request: Which page.
-        filters: Conditions, by column; those that are None are left out.
+        filters: Parents whose resources are wanted, by column; those that are None are left out.
 
     Raises:
-        InvalidInput: `maxResults` is out of range.
+        InvalidInput: `maxResults` is out of range, or a parent is no ARN of its kind.
         InvalidNextToken: The token is not of this list.
     """
     where = {column: value for column, value in (filters or {}).items() if value is not None}
+    for column, arn in where.items():
+        parent = column.removesuffix("_arn")
+        Arn.parse(arn, field=f"{_camel(parent)}Arn", kind=parent.replace("_", "-"))
     scope = f"{table.__name__}:{sorted(where.items())}"
     size = check_page_size(request.max_results)
     after = read_token(request.next_token, scope=scope) if request.next_token else None
@@ -127,3 +130,8 @@ def list_page(
     page, rest = rows[:size], rows[size:]
     last = Position(page[-1].creation_date_time, page[-1].arn) if rest else None
     return Page(page, write_token(last, scope=scope) if last else None)
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)

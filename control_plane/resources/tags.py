@@ -19,6 +19,7 @@ from control_plane.catalogue.tables import (
     SolutionVersion,
     Tag,
 )
+from control_plane.domain.absent import ABSENT_KINDS
 from control_plane.domain.fields import check_tag_keys, check_tags, does_not_exist, merge_tags
 from control_plane.resources.base import ResourceOperations
 
@@ -85,6 +86,8 @@ class Tags(ResourceOperations):
     def _require(unit: Unit, arn: str) -> None:
         parsed = Arn.parse(arn, field="resourceArn")
         table = _TABLES.get(parsed.kind)
+        if parsed.kind in ABSENT_KINDS - {"metric-attribution"}:
+            raise does_not_exist(arn, field="resourceArn")
         if table is None:
             raise invalid("resourceArn", got=arn, want=f"the ARN of a {', '.join(_TABLES)} or solution version")
         if table is Solution and "/" in parsed.name:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.operations import refuse_unbuilt
+from control_plane.servicers.absent_operations import ABSENT_STATES, AbsentOperations
 from control_plane.servicers.dataset_operations import DatasetOperations, ImportOperations, TrackerOperations
 from control_plane.servicers.model_operations import CampaignOperations, RecipeOperations, SolutionOperations
 from control_plane.servicers.operations import answers
@@ -14,7 +15,7 @@ __all__ = ["SERVICE", "ControlPlaneServicer"]
 SERVICE = control_plane_service_pb2.DESCRIPTOR.services_by_name["ControlPlaneService"]
 
 
-@refuse_unbuilt(SERVICE)
+@refuse_unbuilt(SERVICE, partly=ABSENT_STATES)
 @answers(SERVICE)
 class ControlPlaneServicer(
     DatasetOperations,
@@ -24,6 +25,7 @@ class ControlPlaneServicer(
     SolutionOperations,
     CampaignOperations,
     TagOperations,
+    AbsentOperations,
 ):
     """All operations of Personalize's control plane.
 

@@ -28,7 +28,7 @@ from control_plane.resources.trackers import EventTrackers
 from control_plane.resources.versions import SolutionVersions
 from control_plane.servicers.messages import as_document, as_message
 
-__all__ = ["Document", "Operations", "Resources", "answers", "asked_page", "asked_tags", "show", "show_page"]
+__all__ = ["Document", "Operations", "Resources", "answers", "asked_page", "asked_tags", "show", "show_page", "snake"]
 
 Document = Mapping[str, Any]
 Servicer = TypeVar("Servicer")
@@ -63,7 +63,7 @@ def answers(service: ServiceDescriptor) -> Callable[[type[Servicer]], type[Servi
 
     def decorate(kind: type[Servicer]) -> type[Servicer]:
         for method in service.methods:
-            operation = getattr(kind, _snake(method.name), None)
+            operation = getattr(kind, snake(method.name), None)
             if operation is not None:
                 setattr(kind, method.name, _on_the_wire(method, operation))
         return kind
@@ -80,7 +80,7 @@ def show(row: SQLModel, *keys: str, **more: object) -> dict[str, Any]:
         more: Further members, by their names.
     """
     dates = ("creationDateTime", "lastUpdatedDateTime")
-    return {**{key: getattr(row, _snake(key)) for key in (*keys, *dates)}, **more}
+    return {**{key: getattr(row, snake(key)) for key in (*keys, *dates)}, **more}
 
 
 def asked_page(document: Document) -> PageRequest:
@@ -110,5 +110,6 @@ def _on_the_wire(method: MethodDescriptor, operation: Callable[[Any, Document], 
     return call
 
 
-def _snake(name: str) -> str:
+def snake(name: str) -> str:
+    """Return a name of the API as Python writes it: `roleArn` is `role_arn`."""
     return _WORD.sub("_", name).lower()

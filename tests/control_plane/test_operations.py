@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.errors import OperationUnavailable
-from common.operations import built_operations, operations_page, refuse_unbuilt
+from common.operations import State, operation_states, operations_page, refuse_unbuilt
 from control_plane.servicers import CONTROL_PLANE_SERVICER
 from protos.tailorbird.internal.v1 import jobs_pb2, jobs_pb2_grpc
 
@@ -24,11 +24,11 @@ class Half(jobs_pb2_grpc.JobServiceServicer):
 
 
 def test_what_a_servicer_defines_is_built_and_what_it_inherits_is_not():
-    assert built_operations(Half) == {
-        "LeaseJob": True,
-        "HeartbeatJob": False,
-        "CompleteJob": False,
-        "FailJob": False,
+    assert operation_states(Half) == {
+        "LeaseJob": State.BUILT,
+        "HeartbeatJob": State.UNBUILT,
+        "CompleteJob": State.UNBUILT,
+        "FailJob": State.UNBUILT,
     }
 
 
@@ -39,7 +39,7 @@ def test_methods_of_a_part_count_as_defined():
     @refuse_unbuilt(JOBS)
     class Whole(Part): ...
 
-    assert built_operations(Whole)["FailJob"]
+    assert operation_states(Whole)["FailJob"] is State.BUILT
 
 
 def test_unbuilt_method_raises_with_its_name():
@@ -58,7 +58,15 @@ def test_page_counts_and_lists_every_operation():
 
 
 def test_all_71_operations_of_the_control_plane_are_known_and_those_of_the_path_are_built():
-    operations = built_operations(CONTROL_PLANE_SERVICER)
+    operations = operation_states(CONTROL_PLANE_SERVICER)
 
     assert len(operations) == 71
-    assert {name for name in PATH if operations[name]} == PATH
+    assert {name for name in PATH if operations[name] is State.BUILT} == PATH
+
+
+def test_only_operations_that_would_make_or_change_something_refuse_beside_two_descriptions():
+    unbuilt = {name for name, state in operation_states(CONTROL_PLANE_SERVICER).items() if state is State.UNBUILT}
+
+    assert {name for name in unbuilt if not name.startswith("Create")} == {
+        "DescribeAlgorithm", "DescribeFeatureTransformation", "UpdateDataset", "UpdateSolution",
+    }  # fmt: skip

@@ -11,7 +11,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from common import errors
-from common.operations import built_operations
+from common.operations import State, operation_states
 from common.rpc import from_rpc_error
 from control_plane.domain.recipes import RECIPES
 from control_plane.servicers.control import SERVICE, ControlPlaneServicer
@@ -433,7 +433,9 @@ def test_bad_requests_get_the_error_that_personalize_has_for_them(grpc_stub, met
     assert told in error.message
 
 
-@pytest.mark.parametrize("name", [name for name, built in built_operations(ControlPlaneServicer).items() if not built])
+@pytest.mark.parametrize(
+    "name", [name for name, state in operation_states(ControlPlaneServicer).items() if state is State.UNBUILT]
+)
 def test_operation_that_is_not_built_says_so_by_name(grpc_stub, name):
     service: ServiceDescriptor = SERVICE
     request = GetMessageClass(service.methods_by_name[name].input_type)()

@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from common import errors
 from common.clock import ManualClock
-from common.operations import built_operations
+from common.operations import State, operation_states
 from common.rpc import from_rpc_error
 from common.settings import StoreSettings
 from common.storage import open_store
@@ -208,7 +208,9 @@ def test_bad_calls_are_refused_by_name(grpc_stub, more, kind, told):
     assert told in error.message
 
 
-@pytest.mark.parametrize("name", [name for name, built in built_operations(EVENTS_SERVICER).items() if not built])
+@pytest.mark.parametrize(
+    "name", [name for name, state in operation_states(EVENTS_SERVICER).items() if state is State.UNBUILT]
+)
 def test_operation_that_is_not_built_says_so_by_name(grpc_stub, name):
     request = GetMessageClass(SERVICE.methods_by_name[name].input_type)()
 
@@ -219,7 +221,7 @@ def test_operation_that_is_not_built_says_so_by_name(grpc_stub, name):
 
 
 def test_put_events_is_built():
-    assert built_operations(EVENTS_SERVICER)["PutEvents"]
+    assert operation_states(EVENTS_SERVICER)["PutEvents"] is State.BUILT
 
 
 @pytest.mark.parametrize(
