@@ -1,7 +1,8 @@
 """The one thread that does what no call triggers: silence is an event too.
 
-It takes back leases of trainers that fell silent and settles campaigns whose runtimes did. Several control planes may
-each run one: every step is a unit of work that finds nothing left to do when another was faster.
+It takes back leases of trainers that fell silent, settles campaigns whose runtimes did, and lets deletions go on that
+waited for events services which did. Several control planes may each run one: every step is a unit of work that finds
+nothing left to do when another was faster.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from common.logs import get_logger
 from control_plane.catalogue import Catalogue
 from control_plane.jobs.queue import JobQueue
 from control_plane.serving.settlement import Settlement
+from control_plane.tracking.deletions import DeletionReconciler
 
 __all__ = ["Housekeeper"]
 
@@ -25,13 +27,23 @@ class Housekeeper:
         catalogue: Keeps everything.
         queue: Whose leases expire.
         settlement: Of campaigns.
+        deletions: Of datasets and event trackers.
         every_seconds: Pause between two sweeps.
     """
 
-    def __init__(self, catalogue: Catalogue, *, queue: JobQueue, settlement: Settlement, every_seconds: float) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        *,
+        queue: JobQueue,
+        settlement: Settlement,
+        deletions: DeletionReconciler,
+        every_seconds: float,
+    ) -> None:
         self._catalogue = catalogue
         self._queue = queue
         self._settlement = settlement
+        self._deletions = deletions
         self._every_seconds = every_seconds
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
@@ -42,6 +54,8 @@ class Housekeeper:
         with self._catalogue.write() as unit:
             self._settlement.settle(unit)
             self._settlement.forget_silent_workers(unit)
+            self._deletions.reconcile(unit)
+            self._deletions.forget_silent_services(unit)
 
     def start(self) -> None:
         """Begin to sweep."""

@@ -28,6 +28,8 @@ from control_plane.servicers.trackers import TrackerServicer
 from control_plane.serving.following import Following
 from control_plane.serving.settlement import Settlement
 from control_plane.serving.watch import ServingBoard
+from control_plane.tracking.deletions import DeletionReconciler
+from control_plane.tracking.watch import TrackerWatch
 from control_plane.waiting import LongPolls
 from protos.tailorbird.control.v1 import control_plane_service_pb2_grpc, evaluation_service_pb2_grpc
 from protos.tailorbird.internal.v1 import (
@@ -42,6 +44,7 @@ from protos.tailorbird.internal.v1 import (
 __all__ = ["ControlPlane", "Timing", "assemble"]
 
 _SIGNS_PER_LIVENESS = 3
+_LEASES_PER_LIVENESS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Timing:
     retry_seconds: float = 5.0
     runtime_liveness_seconds: float = 30.0
     runtime_loading_seconds: float = 900.0
+    events_liveness_seconds: float = 30.0
     sweep_seconds: float = 2.0
     max_waiting: int = 40
 
@@ -104,25 +108,41 @@ def assemble(
         lease_seconds=timing.lease_seconds,
         retry_seconds=timing.retry_seconds,
     )
+    deletions = DeletionReconciler(environment, liveness_seconds=timing.events_liveness_seconds)
     resources = Resources(
         dataset_groups=DatasetGroups(catalogue, environment),
         schemas=Schemas(catalogue, environment),
-        datasets=Datasets(catalogue, environment),
+        datasets=Datasets(catalogue, environment, deletions=deletions),
         imports=ImportJobs(catalogue, environment),
         solutions=Solutions(catalogue, environment),
         versions=SolutionVersions(catalogue, environment),
         campaigns=Campaigns(catalogue, environment, following=following),
-        trackers=EventTrackers(catalogue, environment),
+        trackers=EventTrackers(catalogue, environment, deletions=deletions),
         tags=Tags(catalogue, environment),
     )
     evaluations = Evaluations(catalogue, environment)
-    services = _services(resources, evaluations, queue=queue, board=board, polls=polls)
-    housekeeper = Housekeeper(catalogue, queue=queue, settlement=settlement, every_seconds=timing.sweep_seconds)
+    watch = TrackerWatch(
+        catalogue,
+        environment,
+        deletions=deletions,
+        polls=polls,
+        lease_seconds=timing.events_liveness_seconds / _LEASES_PER_LIVENESS,
+    )
+    services = _services(resources, evaluations, queue=queue, board=board, polls=polls, watch=watch)
+    housekeeper = Housekeeper(
+        catalogue, queue=queue, settlement=settlement, deletions=deletions, every_seconds=timing.sweep_seconds
+    )
     return ControlPlane(services, queue, board, housekeeper, polls)
 
 
 def _services(
-    resources: Resources, evaluations: Evaluations, *, queue: JobQueue, board: ServingBoard, polls: LongPolls
+    resources: Resources,
+    evaluations: Evaluations,
+    *,
+    queue: JobQueue,
+    board: ServingBoard,
+    polls: LongPolls,
+    watch: TrackerWatch,
 ) -> tuple[Service, ...]:
     """Return what is served."""
     return (
@@ -149,6 +169,6 @@ def _services(
         Service(
             trackers_pb2.DESCRIPTOR.services_by_name["TrackerService"],
             trackers_pb2_grpc.add_TrackerServiceServicer_to_server,
-            TrackerServicer(resources.trackers),
+            TrackerServicer(resources.trackers, watch),
         ),
     )

@@ -34,6 +34,12 @@ class ControlPlaneSettings(ProcessSettings, AccountSettings):
     runtime_loading_seconds: float = Field(
         900.0, gt=0, description="A campaign waits so long for workers that load it, then goes on with the others."
     )
+    events_liveness_seconds: float = Field(
+        30.0,
+        ge=20,
+        description="An events service that was not heard of for so long no longer holds the deletion of datasets and "
+        "event trackers up.",
+    )
     sweep_seconds: float = Field(2.0, gt=0, description="How often expired leases and silent runtimes are looked for.")
     refuse_worse_versions: bool = Field(
         True,
@@ -65,6 +71,7 @@ class ControlPlaneSettings(ProcessSettings, AccountSettings):
             retry_seconds=self.retry_seconds,
             runtime_liveness_seconds=self.runtime_liveness_seconds,
             runtime_loading_seconds=self.runtime_loading_seconds,
+            events_liveness_seconds=self.events_liveness_seconds,
             sweep_seconds=self.sweep_seconds,
             # Waiting calls never take the last quarter of the threads.
             max_waiting=min(self.max_waiting, self.max_workers * 3 // 4),

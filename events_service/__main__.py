@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 
 from common.auth import TokenVerifier
@@ -32,7 +33,9 @@ def main() -> None:
         max_waiting=settings.max_pending_writes,
         checkpoint_pages=settings.wal_checkpoint_pages,
     )
-    events_service = assemble(log, store, RemoteTrackers(control_plane), clock=clock, timing=settings.timing())
+    # The same after a restart, so that deletions need not wait for the process that was there before.
+    trackers = RemoteTrackers(control_plane, service_id=f"{socket.gethostname()}:{settings.listen}"[:256])
+    events_service = assemble(log, store, trackers, clock=clock, timing=settings.timing())
     server = RpcServer(
         events_service.services,
         gate=CallGate(TokenVerifier(settings.public_key_file.read_bytes())),
@@ -40,9 +43,11 @@ def main() -> None:
         max_workers=settings.max_workers,
         tls=settings.tls(),
     )
+    events_service.trackers.start()
     events_service.housekeeper.start()
     serve_until_signal(server, grace=settings.grace_seconds, on_stop=log.release)
     events_service.housekeeper.stop()
+    events_service.trackers.stop()
     log.close()
     control_plane.close()
 

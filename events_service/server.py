@@ -16,8 +16,8 @@ from events_service.servicers.event_log import SERVICE as EVENT_LOG_SERVICE
 from events_service.servicers.event_log import EventLogServicer
 from events_service.servicers.events import SERVICE as EVENTS_SERVICE
 from events_service.servicers.events import EventsServicer
-from events_service.trackers import Trackers
-from events_service.trackers.cached import CachedTrackers
+from events_service.trackers import TrackerSource
+from events_service.trackers.followed import FollowedTrackers
 from protos.tailorbird.events.v1 import events_service_pb2_grpc
 from protos.tailorbird.internal.v1 import event_log_pb2_grpc
 
@@ -30,9 +30,8 @@ class Timing:
 
     append_seconds: float = 4.0
     max_waiting: int = 40
-    tracker_fresh: timedelta = timedelta(seconds=10)
-    tracker_missing: timedelta = timedelta(seconds=1)
-    tracker_stale: timedelta = timedelta(hours=1)
+    tracker_patience_seconds: float = 3.0
+    tracker_stale_seconds: float = 3600.0
     seal_seconds: float = 1.0
     pace: Pace = field(default_factory=lambda: Pace(burst=60, steady_seconds=15.0, large_events=5000))
     compact_commits: int = 200
@@ -41,34 +40,31 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class EventsService:
-    """The parts that somebody outside handles: what is served, and the thread beside it."""
+    """The parts that somebody outside handles: what is served, and the threads beside it."""
 
     services: tuple[Service, ...]
+    trackers: FollowedTrackers
     housekeeper: Housekeeper
 
 
-def assemble(log: EventLog, store: Store, trackers: Trackers, *, clock: Clock, timing: Timing) -> EventsService:
+def assemble(log: EventLog, store: Store, trackers: TrackerSource, *, clock: Clock, timing: Timing) -> EventsService:
     """Make an events service.
 
     Args:
         log: Open.
         store: Where the interactions tables are.
-        trackers: Know what tracking ids stand for now; put behind a cache here for those who send events.
+        trackers: Know what tracking ids stand for; followed for those who send events.
         clock: Source of the present time.
         timing: What parts wait by.
     """
-    known = CachedTrackers(
-        trackers,
-        clock=clock,
-        fresh_for=timing.tracker_fresh,
-        missing_for=timing.tracker_missing,
-        stale_for=timing.tracker_stale,
+    followed = FollowedTrackers(
+        trackers, patience_seconds=timing.tracker_patience_seconds, stale_seconds=timing.tracker_stale_seconds
     )
     services = (
         Service(
             EVENTS_SERVICE,
             events_service_pb2_grpc.add_EventsServiceServicer_to_server,
-            EventsServicer(known, log, append_seconds=timing.append_seconds),
+            EventsServicer(followed, log, append_seconds=timing.append_seconds),
         ),
         Service(
             EVENT_LOG_SERVICE,
@@ -80,4 +76,4 @@ def assemble(log: EventLog, store: Store, trackers: Trackers, *, clock: Clock, t
     housekeeper = Housekeeper(
         log, sealer, clock=clock, every_seconds=timing.seal_seconds, retention=timing.log_retention
     )
-    return EventsService(services, housekeeper)
+    return EventsService(services, followed, housekeeper)

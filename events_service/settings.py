@@ -33,14 +33,8 @@ class EventsSettings(ProcessSettings, StoreSettings):
     wal_checkpoint_pages: int = Field(
         1000, ge=1, description="Pages of 4096 bytes at which the write-ahead log is copied into the database."
     )
-    tracker_fresh_seconds: float = Field(
-        10.0, gt=0, description="How long it is remembered what a tracking id stands for."
-    )
-    tracker_missing_seconds: float = Field(
-        1.0, gt=0, description="How long it is remembered that there is no such tracking id."
-    )
     tracker_stale_seconds: float = Field(
-        3600.0, ge=0, description="How long beyond that events are taken while the control plane is away."
+        3600.0, ge=0, description="How long events are taken while the control plane is away, by what was known last."
     )
     seal_seconds: float = Field(1.0, gt=0, description="How often events are moved into the interactions tables.")
     seal_burst_commits: int = Field(
@@ -61,9 +55,7 @@ class EventsSettings(ProcessSettings, StoreSettings):
             append_seconds=self.append_seconds,
             # Waiting readers never take the last quarter of the threads.
             max_waiting=min(self.max_waiting, self.max_workers * 3 // 4),
-            tracker_fresh=timedelta(seconds=self.tracker_fresh_seconds),
-            tracker_missing=timedelta(seconds=self.tracker_missing_seconds),
-            tracker_stale=timedelta(seconds=self.tracker_stale_seconds),
+            tracker_stale_seconds=self.tracker_stale_seconds,
             seal_seconds=self.seal_seconds,
             pace=Pace(self.seal_burst_commits, self.seal_steady_seconds, self.seal_large_events),
             compact_commits=self.compact_commits,

@@ -23,6 +23,7 @@ __all__ = [
     "DatasetSchema",
     "Deployment",
     "EventTracker",
+    "EventsService",
     "Job",
     "JobAttempt",
     "RuntimeWorker",
@@ -116,7 +117,12 @@ class DatasetSchema(AnyResource, table=True):
 
 
 class Dataset(AnyResource, table=True):
-    """A table of rows of one type; the rows themselves are in the store at `location`."""
+    """A table of rows of one type; the rows themselves are in the store at `location`.
+
+    Attributes:
+        deleted_revision: Revision from which on events services take no events for it; None before DeleteDataset, and
+            again once they all know, when its table may be removed.
+    """
 
     __tablename__ = "dataset"
 
@@ -127,6 +133,7 @@ class Dataset(AnyResource, table=True):
     dataset_type: str = Field(max_length=32)
     location: str = Field(max_length=256, unique=True)
     status: str = Field(default=Status.ACTIVE, max_length=32)
+    deleted_revision: int | None = Field(default=None, sa_type=BigInteger)
     creation_date_time: datetime = _moment(index=True)
     last_updated_date_time: datetime = _moment()
 
@@ -243,7 +250,11 @@ class Deployment(SQLModel, table=True):
 
 
 class EventTracker(AnyResource, table=True):
-    """Gives a dataset group the tracking id that events are sent with."""
+    """Gives a dataset group the tracking id that events are sent with.
+
+    Attributes:
+        deleted_revision: Revision from which on events services take no events by it; set by DeleteEventTracker.
+    """
 
     __tablename__ = "event_tracker"
 
@@ -255,6 +266,7 @@ class EventTracker(AnyResource, table=True):
     tracking_id: str = Field(max_length=36, unique=True)
     account_id: str = Field(max_length=12)
     status: str = Field(default=Status.ACTIVE, max_length=32)
+    deleted_revision: int | None = Field(default=None, sa_type=BigInteger)
     creation_date_time: datetime = _moment(index=True)
     last_updated_date_time: datetime = _moment()
 
@@ -354,8 +366,22 @@ class ServingReport(SQLModel, table=True):
     failure_reason: str | None = _text(nullable=True)
 
 
+class EventsService(SQLModel, table=True):
+    """An events service that has been heard of.
+
+    Attributes:
+        in_use_revision: The oldest set of trackers that it said its running calls use; None before it had one.
+    """
+
+    __tablename__ = "events_service"
+
+    service_id: str = Field(primary_key=True, max_length=256)
+    last_seen_at: datetime = _moment(index=True)
+    in_use_revision: int | None = Field(default=None, sa_type=BigInteger)
+
+
 class ServingRevision(SQLModel, table=True):
-    """One row: the number of the present set of assignments."""
+    """One row: the number of the present state of what runtimes and events services follow."""
 
     __tablename__ = "serving_revision"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.errors import ResourceInUse, invalid
-from control_plane.catalogue import Unit
+from control_plane.catalogue import Catalogue, Unit
 from control_plane.catalogue.tables import (
     Dataset,
     DatasetGroup,
@@ -18,8 +18,8 @@ from control_plane.catalogue.tables import (
 from control_plane.domain.fields import check_kms_key, check_name, check_role, check_tags
 from control_plane.domain.schemas import Domain, check_dataset_type, check_schema
 from control_plane.domain.states import BLOCKING, Status
-from control_plane.jobs.orders import enqueue
-from control_plane.jobs.payloads import DatasetTable, StorageRemoval
+from control_plane.environment import Environment
+from control_plane.jobs.payloads import DatasetTable
 from control_plane.resources.base import (
     Page,
     PageRequest,
@@ -30,6 +30,8 @@ from control_plane.resources.base import (
     remove,
     require_active,
 )
+from control_plane.serving.revisions import next_revision
+from control_plane.tracking.deletions import DeletionReconciler
 
 __all__ = ["DatasetGroups", "Datasets", "Schemas", "dataset_schemas", "dataset_table"]
 
@@ -165,7 +167,17 @@ class Schemas(ResourceOperations):
 
 
 class Datasets(ResourceOperations):
-    """Operations on datasets."""
+    """Operations on datasets.
+
+    Args:
+        catalogue: Keeps the resources.
+        environment: Clock, ids, ARNs and quotas.
+        deletions: Wait for events services.
+    """
+
+    def __init__(self, catalogue: Catalogue, environment: Environment, *, deletions: DeletionReconciler) -> None:
+        super().__init__(catalogue, environment)
+        self._deletions = deletions
 
     def create(
         self, name: str, *, schema_arn: str, dataset_group_arn: str, dataset_type: str, tags: Tags = ()
@@ -206,6 +218,8 @@ class Datasets(ResourceOperations):
                 last_updated_date_time=now,
             )
             insert(unit, dataset, tags=checked_tags)
+            # Events services follow which table the group's events go to.
+            next_revision(unit)
         return dataset
 
     def describe(self, arn: str) -> Dataset:
@@ -218,7 +232,7 @@ class Datasets(ResourceOperations):
         return list_page(self._catalogue, Dataset, request, filters={"dataset_group_arn": dataset_group_arn})
 
     def delete(self, arn: str) -> None:
-        """Begin to delete a dataset; it is gone when a trainer has removed its table.
+        """Begin to delete a dataset; it is gone when no events service takes events for it and its table is removed.
 
         Raises:
             ResourceInUse: It is being read or written, or deleted already.
@@ -231,7 +245,4 @@ class Datasets(ResourceOperations):
             ) or unit.find(SolutionVersion, dataset_group_arn=dataset.dataset_group_arn, status=BLOCKING)
             if users:
                 raise ResourceInUse(f"`datasetArn`: got {arn}, which {users[0].arn} is using; wait for its end")
-            dataset.status = Status.DELETE_PENDING
-            dataset.last_updated_date_time = self._now()
-            removal = StorageRemoval((dataset.location,))
-            enqueue(unit, self._environment, removal, subject=arn, group_arn=dataset.dataset_group_arn)
+            self._deletions.begin(unit, dataset)

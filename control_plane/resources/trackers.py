@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from common.errors import ResourceNotFound
-from control_plane.catalogue.tables import Dataset, DatasetGroup, EventTracker
+from control_plane.catalogue import Catalogue
+from control_plane.catalogue.tables import DatasetGroup, EventTracker
 from control_plane.domain.fields import already_exists, check_name, check_tags
-from control_plane.domain.schemas import DatasetType
 from control_plane.domain.states import Status
-from control_plane.jobs.payloads import DatasetTable
+from control_plane.environment import Environment
 from control_plane.resources.base import (
     Page,
     PageRequest,
@@ -19,26 +18,27 @@ from control_plane.resources.base import (
     fetch,
     insert,
     list_page,
-    remove,
     require_active,
 )
-from control_plane.resources.datasets import dataset_table
 from control_plane.serving.revisions import next_revision
+from control_plane.tracking.deletions import DeletionReconciler
+from control_plane.tracking.trackers import TrackedGroup, tracked_group
 
-__all__ = ["EventTrackers", "ResolvedTracker"]
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedTracker:
-    """Where the events of a tracking id belong; no table while the group has no Interactions dataset."""
-
-    event_tracker_arn: str
-    dataset_group_arn: str
-    interactions: DatasetTable | None
+__all__ = ["EventTrackers"]
 
 
 class EventTrackers(ResourceOperations):
-    """Operations on event trackers."""
+    """Operations on event trackers.
+
+    Args:
+        catalogue: Keeps the resources.
+        environment: Clock, ids, ARNs and quotas.
+        deletions: Wait for events services.
+    """
+
+    def __init__(self, catalogue: Catalogue, environment: Environment, *, deletions: DeletionReconciler) -> None:
+        super().__init__(catalogue, environment)
+        self._deletions = deletions
 
     def create(self, name: str, *, dataset_group_arn: str, tags: Sequence[tuple[str, str]] = ()) -> EventTracker:
         """Create the event tracker of a dataset group.
@@ -83,12 +83,19 @@ class EventTrackers(ResourceOperations):
         return list_page(self._catalogue, EventTracker, request, filters={"dataset_group_arn": dataset_group_arn})
 
     def delete(self, arn: str) -> None:
-        """Delete an event tracker; the dataset and the events in it stay."""
-        with self._catalogue.write() as unit:
-            remove(unit, fetch(unit, EventTracker, arn, field="eventTrackerArn", kind="event-tracker"))
-            next_revision(unit)
+        """Begin to delete an event tracker; it is gone when no events service takes events by it any more.
 
-    def resolve(self, tracking_id: str) -> ResolvedTracker:
+        The dataset and the events in it stay.
+
+        Raises:
+            ResourceInUse: It is being deleted already.
+        """
+        with self._catalogue.write() as unit:
+            tracker = fetch(unit, EventTracker, arn, field="eventTrackerArn", kind="event-tracker")
+            require_active(tracker.status, arn, field="eventTrackerArn")
+            self._deletions.begin(unit, tracker)
+
+    def resolve(self, tracking_id: str) -> TrackedGroup:
         """Return what a tracking id stands for.
 
         Raises:
@@ -98,11 +105,4 @@ class EventTrackers(ResourceOperations):
             tracker = unit.first(EventTracker, tracking_id=tracking_id, status=Status.ACTIVE)
             if tracker is None:
                 raise ResourceNotFound(f"`trackingId`: got {tracking_id[:64]!r}, want that of an ACTIVE event tracker")
-            dataset = unit.first(
-                Dataset,
-                dataset_group_arn=tracker.dataset_group_arn,
-                dataset_type=DatasetType.INTERACTIONS,
-                status=Status.ACTIVE,
-            )
-            table = dataset_table(unit, dataset) if dataset is not None else None
-            return ResolvedTracker(tracker.arn, tracker.dataset_group_arn, table)
+            return tracked_group(unit, tracker)

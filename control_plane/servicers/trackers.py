@@ -8,27 +8,69 @@ from dataclasses import asdict
 
 import grpc
 
+from common.errors import invalid
 from control_plane.domain.fields import required
+from control_plane.jobs.payloads import DatasetTable
 from control_plane.resources.trackers import EventTrackers
+from control_plane.servicers.jobs import wait_seconds
+from control_plane.tracking.watch import KnownTrackers, TrackerWatch
 from protos.tailorbird.internal.v1 import jobs_pb2, trackers_pb2, trackers_pb2_grpc
 
 __all__ = ["TrackerServicer"]
 
+_MAX_SERVICE_ID = 256
+
 
 class TrackerServicer(trackers_pb2_grpc.TrackerServiceServicer):
-    """Tracking ids on the wire."""
+    """Tracking ids on the wire.
 
-    def __init__(self, trackers: EventTrackers) -> None:
+    Args:
+        trackers: Resolve single ids.
+        watch: Shows all.
+    """
+
+    def __init__(self, trackers: EventTrackers, watch: TrackerWatch) -> None:
         self._trackers = trackers
+        self._watch = watch
+
+    def WatchEventTrackers(
+        self, request: trackers_pb2.WatchEventTrackersRequest, context: grpc.ServicerContext
+    ) -> trackers_pb2.WatchEventTrackersResponse:
+        """Return the set of trackers."""
+        service_id = required("service_id", request.service_id)
+        if len(service_id) > _MAX_SERVICE_ID:
+            raise invalid("service_id", got=service_id, want=f"at most {_MAX_SERVICE_ID} characters")
+        known = KnownTrackers(
+            service_id,
+            request.known_revision if request.HasField("known_revision") else None,
+            request.in_use_revision if request.HasField("in_use_revision") else None,
+        )
+        found = self._watch.watch(known, wait_seconds=wait_seconds(request.wait_seconds), wanted=context.is_active)
+        response = trackers_pb2.WatchEventTrackersResponse(
+            revision=found.revision, lease_seconds=self._watch.lease_seconds
+        )
+        if found.revision != known.revision:
+            response.trackers.extend(
+                trackers_pb2.TrackedGroup(
+                    tracking_id=group.tracking_id,
+                    dataset_group_arn=group.dataset_group_arn,
+                    interactions=_table(group.interactions),
+                )
+                for group in found.groups
+            )
+        return response
 
     def ResolveEventTracker(
         self, request: trackers_pb2.ResolveEventTrackerRequest, context: grpc.ServicerContext
     ) -> trackers_pb2.ResolveEventTrackerResponse:
         """Return what a tracking id stands for."""
         found = self._trackers.resolve(required("tracking_id", request.tracking_id))
-        table = found.interactions
         return trackers_pb2.ResolveEventTrackerResponse(
             event_tracker_arn=found.event_tracker_arn,
             dataset_group_arn=found.dataset_group_arn,
-            interactions=None if table is None else jobs_pb2.DatasetTable(**asdict(table)),
+            interactions=_table(found.interactions),
         )
+
+
+def _table(table: DatasetTable | None) -> jobs_pb2.DatasetTable | None:
+    return None if table is None else jobs_pb2.DatasetTable(**asdict(table))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from control_plane.catalogue import Unit
 from control_plane.catalogue.tables import Campaign, Deployment, EventTracker, SolutionVersion
 from control_plane.domain.events import EventRule, event_rules
-from control_plane.domain.states import CREATING, DELETING
+from control_plane.domain.states import CREATING, DELETING, Status
 from control_plane.serving.revisions import current_revision
 
 __all__ = ["Assignment", "AssignmentSet", "assignments", "deployment_in_progress"]
@@ -65,7 +65,7 @@ def _assignment(unit: Unit, campaign: Campaign, deployment: Deployment) -> Assig
     version = unit.get(SolutionVersion, deployment.solution_version_arn)
     assert version is not None, "a foreign key holds it"
     config = deployment.campaign_config
-    trackers = unit.find(EventTracker, dataset_group_arn=version.dataset_group_arn)
+    trackers = unit.find(EventTracker, dataset_group_arn=version.dataset_group_arn, status=Status.ACTIVE)
     return Assignment(
         serving_arn=campaign.arn,
         deployment_id=deployment.id,

@@ -1,4 +1,7 @@
-"""The number of the present set of assignments: it grows with every change, so that watchers notice."""
+"""The number of the present state of what others follow: assignments and trackers.
+
+It grows with every change, so that watchers notice; one number for both, since both change seldom.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,13 @@ _ROW = 1
 
 
 def current_revision(unit: Unit) -> int:
-    """Return the number of the present set; 1 before any change."""
+    """Return the number of the present state; 1 before any change."""
     row = unit.get(ServingRevision, _ROW)
     return 1 if row is None else row.revision
 
 
 def next_revision(unit: Unit) -> int:
-    """Say that this unit of work changes the set; return its new number."""
+    """Say that this unit of work changes the state; return its new number."""
     row = unit.get(ServingRevision, _ROW)
     if row is None:
         row = ServingRevision(id=_ROW, revision=1)

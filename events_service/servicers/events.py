@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import grpc
 
-from common.errors import ResourceNotFound
+from common.errors import CorruptArtifact, ResourceNotFound
 from common.operations import refuse_unbuilt
 from events_service.domain import SentCall, SentEvent, check_events
 from events_service.domain.rules import check_tracking_id
 from events_service.log import EventLog, LogEntry
-from events_service.trackers import Trackers
+from events_service.trackers.followed import FollowedTrackers
 from protos.tailorbird.events.v1 import events_service_pb2
 
 __all__ = ["SERVICE", "EventsServicer"]
@@ -29,7 +29,7 @@ class EventsServicer:
         append_seconds: How long one call waits for the disk.
     """
 
-    def __init__(self, trackers: Trackers, log: EventLog, *, append_seconds: float) -> None:
+    def __init__(self, trackers: FollowedTrackers, log: EventLog, *, append_seconds: float) -> None:
         self._trackers = trackers
         self._log = log
         self._append_seconds = append_seconds
@@ -39,18 +39,21 @@ class EventsServicer:
     ) -> events_service_pb2.PutEventsResponse:
         """Keep the events of a call, all or none; the answer means that they are on disk."""
         tracking_id = check_tracking_id(request.tracking_id if request.HasField("tracking_id") else None)
-        tracker = self._trackers.resolve(tracking_id)
-        if tracker.table is None or tracker.schema is None:
-            raise ResourceNotFound(
-                f"`trackingId`: got a tracker of {tracker.dataset_group_arn}, which has no Interactions dataset, want "
-                "one with a place for its events: create the dataset first"
+        # What the id stands for holds until the events are on disk: a deletion waits for that.
+        with self._trackers.use(tracking_id, seconds=context.time_remaining()) as tracker:
+            if tracker.table is None:
+                raise ResourceNotFound(
+                    f"`trackingId`: got a tracker of {tracker.dataset_group_arn}, which has no Interactions dataset, "
+                    "want one with a place for its events: create the dataset first"
+                )
+            if tracker.schema is None:
+                raise CorruptArtifact(f"dataset {tracker.table.location}: its schema cannot be read")
+            table = tracker.table
+            events = check_events(_sent_call(request), tracker.schema)
+            self._log.append(
+                [LogEntry(tracking_id, table, event) for event in events],
+                seconds=min(self._append_seconds, context.time_remaining()),
             )
-        table = tracker.table
-        events = check_events(_sent_call(request), tracker.schema)
-        self._log.append(
-            [LogEntry(tracking_id, table, event) for event in events],
-            seconds=min(self._append_seconds, context.time_remaining()),
-        )
         return events_service_pb2.PutEventsResponse()
 
 

@@ -1,14 +1,15 @@
-"""What a tracking id stands for: the interface, with one implementation that asks control_plane and one that caches."""
+"""What a tracking id stands for: the interface, one implementation that asks control_plane, one that follows it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from common.avro import AvroSchema
 from events_service.log import LogTable
 
-__all__ = ["Tracker", "Trackers"]
+__all__ = ["KnownTrackers", "Question", "Tracker", "TrackerAnswer", "TrackerSource", "Trackers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Tracker:
     Attributes:
         dataset_group_arn: The group that its events belong to.
         table: The group's interactions table; None while the group has no Interactions dataset.
-        schema: What `table.schema` says; None with it.
+        schema: What `table.schema` says; None without a table, or when it cannot be read here.
     """
 
     dataset_group_arn: str
@@ -35,5 +36,62 @@ class Trackers(Protocol):
         Raises:
             ResourceNotFound: No active tracker carries the id.
             Unavailable: Nobody can be asked now.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTrackers:
+    """What is known when a question is asked.
+
+    Attributes:
+        revision: Of the set that is there; None for none.
+        in_use_revision: The oldest set that running calls use; None for none.
+    """
+
+    revision: int | None = None
+    in_use_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerAnswer:
+    """What all tracking ids stand for.
+
+    Attributes:
+        revision: Grows with every change.
+        trackers: By tracking id; None when the revision is the known one.
+        lease_seconds: How long, from the question on, nothing is deleted without asking us.
+    """
+
+    revision: int
+    trackers: Mapping[str, Tracker] | None
+    lease_seconds: float
+
+
+class Question(Protocol):
+    """A question on its way."""
+
+    def answer(self) -> TrackerAnswer | None:
+        """Wait for the answer and return it; None when the question was cancelled.
+
+        Raises:
+            Unavailable: There is none in time.
+        """
+        ...
+
+    def cancel(self) -> None:
+        """Let whoever waits for the answer go on without it."""
+        ...
+
+
+class TrackerSource(Trackers, Protocol):
+    """Tells of single tracking ids, and of all together."""
+
+    def ask(self, known: KnownTrackers, *, wait_seconds: float) -> Question:
+        """Begin to ask for the set of trackers.
+
+        Args:
+            known: What is there already.
+            wait_seconds: How long the answer may wait for a change; 0 asks for the present state.
         """
         ...

@@ -2,51 +2,118 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import grpc
 
 from common.avro import AvroSchema
-from common.errors import ResourceNotFound, Unavailable
+from common.errors import InvalidInput, ResourceNotFound, Unavailable
+from common.logs import get_logger
 from common.rpc import from_rpc_error
 from events_service.log import LogTable
-from events_service.trackers import Tracker
-from protos.tailorbird.internal.v1.trackers_pb2 import ResolveEventTrackerRequest, ResolveEventTrackerResponse
+from events_service.trackers import KnownTrackers, Tracker, TrackerAnswer
+from protos.tailorbird.internal.v1 import trackers_pb2
+from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable
 from protos.tailorbird.internal.v1.trackers_pb2_grpc import TrackerServiceStub
 
-__all__ = ["RemoteTrackers"]
+__all__ = ["RemoteQuestion", "RemoteTrackers"]
+
+_log = get_logger(__name__)
 
 
 class RemoteTrackers:
-    """Resolves by a call to `TrackerService`.
+    """Asks by calls to `TrackerService`.
 
     Args:
         channel: To control_plane.
-        patience_seconds: How long one call may take, retries included; less than callers of PutEvents wait.
+        service_id: Name of this events service, the same for all processes that open its log one after another.
+        patience_seconds: How long one call may take beyond what it waits for, retries included; less than callers of
+            PutEvents wait.
     """
 
-    def __init__(self, channel: grpc.Channel, *, patience_seconds: float = 3.0) -> None:
+    def __init__(self, channel: grpc.Channel, *, service_id: str, patience_seconds: float = 3.0) -> None:
         self._stub = TrackerServiceStub(channel)
+        self._service_id = service_id
         self._patience_seconds = patience_seconds
 
     def resolve(self, tracking_id: str) -> Tracker:
         """Return what the id stands for; see `Trackers`."""
-        request = ResolveEventTrackerRequest(tracking_id=tracking_id)
+        request = trackers_pb2.ResolveEventTrackerRequest(tracking_id=tracking_id)
         try:
             answer = self._stub.ResolveEventTracker(request, timeout=self._patience_seconds)
         except grpc.RpcError as error:
             known = from_rpc_error(error)
-            if isinstance(known, ResourceNotFound | Unavailable):
+            if isinstance(known, ResourceNotFound):
                 raise known from error
-            # Whoever sent the events did nothing wrong: it is we who are refused.
-            raise Unavailable(f"control_plane: tells no tracker: {known.message}") from error
-        return _tracker(answer)
+            raise _unavailable(error) from error
+        return _tracker(answer.dataset_group_arn, answer.interactions if answer.HasField("interactions") else None)
+
+    def ask(self, known: KnownTrackers, *, wait_seconds: float) -> RemoteQuestion:
+        """Begin to ask for the set of trackers; see `TrackerSource`."""
+        request = trackers_pb2.WatchEventTrackersRequest(
+            service_id=self._service_id,
+            known_revision=known.revision,
+            in_use_revision=known.in_use_revision,
+            wait_seconds=wait_seconds,
+        )
+        call = self._stub.WatchEventTrackers.future(request, timeout=wait_seconds + self._patience_seconds)
+        return RemoteQuestion(call, known)
 
 
-def _tracker(answer: ResolveEventTrackerResponse) -> Tracker:
-    if not answer.HasField("interactions"):
-        return Tracker(answer.dataset_group_arn)
-    table = LogTable(
-        location=answer.interactions.location,
-        dataset_group_arn=answer.dataset_group_arn,
-        schema=answer.interactions.schema,
-    )
-    return Tracker(answer.dataset_group_arn, table, AvroSchema.parse(table.schema))
+class RemoteQuestion:
+    """A `Question` on the wire.
+
+    Args:
+        call: On its way.
+        known: What the asker knows.
+    """
+
+    def __init__(self, call: grpc.CallFuture[trackers_pb2.WatchEventTrackersResponse], known: KnownTrackers) -> None:
+        self._call = call
+        self._known = known
+
+    def answer(self) -> TrackerAnswer | None:
+        """Wait for the answer; see `Question`."""
+        try:
+            response = self._call.result()
+        except grpc.FutureCancelledError:
+            return None
+        except grpc.RpcError as error:
+            raise _unavailable(error) from error
+        trackers = {
+            group.tracking_id: _tracker(
+                group.dataset_group_arn, group.interactions if group.HasField("interactions") else None
+            )
+            for group in response.trackers
+        }
+        changed = response.revision != self._known.revision
+        return TrackerAnswer(response.revision, trackers if changed else None, response.lease_seconds)
+
+    def cancel(self) -> None:
+        """Let go of the call."""
+        self._call.cancel()  # type: ignore[no-untyped-call]  # the stubs give it no types
+
+
+def _unavailable(error: grpc.RpcError) -> Unavailable:
+    known = from_rpc_error(error)
+    if isinstance(known, Unavailable):
+        return known
+    # Whoever sent the events did nothing wrong: it is we who are refused.
+    return Unavailable(f"control_plane: tells no tracker: {known.message}")
+
+
+def _tracker(dataset_group_arn: str, interactions: DatasetTable | None) -> Tracker:
+    if interactions is None:
+        return Tracker(dataset_group_arn)
+    table = LogTable(interactions.location, dataset_group_arn, interactions.schema)
+    return Tracker(dataset_group_arn, table, _schema(table.schema))
+
+
+@lru_cache(maxsize=1024)
+def _schema(text: str) -> AvroSchema | None:
+    """Read a schema; None when it is none, so that one group's trouble is no other's."""
+    try:
+        return AvroSchema.parse(text)
+    except InvalidInput as error:
+        _log.error("schema_unreadable", message=error.message)
+        return None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 
 from common.avro import AvroSchema
 from common.errors import ResourceNotFound
 from events_service.domain import Event, SentCall, SentEvent
 from events_service.log import LogEntry, LogTable
-from events_service.trackers import Tracker
+from events_service.trackers import KnownTrackers, Tracker, TrackerAnswer
 
 GROUP = "arn:aws:personalize:eu-west-1:123456789012:dataset-group/films"
 TRACKING_ID = "0d3f6f1a-7e1c-4a4e-9d0e-6f2b8f1f5c11"
@@ -55,10 +56,11 @@ def call(*events: SentEvent, session_id: str | None = "s", user_id: str | None =
 
 
 class ListedTrackers:
-    """Trackers by a dictionary; counts how often it was asked, and can be out of reach."""
+    """A source of trackers in memory, for tests of other parts; can be out of reach."""
 
     def __init__(self, **trackers: Tracker) -> None:
         self.trackers = dict(trackers)
+        self.told: list[dict[str, Tracker]] = []
         self.asked = 0
         self.trouble: Exception | None = None
 
@@ -69,6 +71,30 @@ class ListedTrackers:
         if tracking_id not in self.trackers:
             raise ResourceNotFound(f"`trackingId`: got {tracking_id}, want another")
         return self.trackers[tracking_id]
+
+    def ask(self, known: KnownTrackers, *, wait_seconds: float) -> ListedQuestion:
+        return ListedQuestion(self, known, wait_seconds)
+
+
+class ListedQuestion:
+    """Waits for its whole time, unless it is cancelled."""
+
+    def __init__(self, source: ListedTrackers, known: KnownTrackers, wait_seconds: float) -> None:
+        self.source, self.known, self.wait_seconds = source, known, wait_seconds
+        self.cancelled = threading.Event()
+
+    def answer(self) -> TrackerAnswer | None:
+        if self.cancelled.wait(self.wait_seconds):
+            return None
+        if self.source.trouble is not None:
+            raise self.source.trouble
+        present, told = dict(self.source.trackers), self.source.told
+        if not told or told[-1] != present:
+            told.append(present)
+        return TrackerAnswer(len(told), None if self.known.revision == len(told) else present, 60.0)
+
+    def cancel(self) -> None:
+        self.cancelled.set()
 
 
 def tracker(to: LogTable | None = None) -> Tracker:

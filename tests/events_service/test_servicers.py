@@ -47,7 +47,9 @@ def service(tmp_path_factory):
     trackers.trackers |= {"no-dataset": Tracker(GROUP), "strict": tracker(STRICT)}
     store = open_store(StoreSettings(store_url=str(folder / "store")))
     made = assemble(log, store, trackers, clock=clock, timing=Timing(max_waiting=MAX_WAITING))
+    made.trackers.start()
     yield SimpleNamespace(services=made.services, log=log, places=made.services[1].servicer._places)
+    made.trackers.stop()
     log.close()
 
 
@@ -358,6 +360,7 @@ def test_offset_that_was_removed_is_out_of_range_and_tells_what_is_kept(tmp_path
     trackers = known_trackers(LogTable("datasets/x", GROUP, table().schema))
     store = open_store(StoreSettings(store_url=str(tmp_path / "store")))
     made = assemble(log, store, trackers, clock=clock, timing=Timing())
+    made.trackers.start()
     with serving(made.services) as server, server.channel("client") as sender, server.channel("runtime") as reader:
         EventsServiceStub(sender).PutEvents(put(an_event(), an_event()), timeout=20)
         made.housekeeper.sweep()
@@ -365,6 +368,7 @@ def test_offset_that_was_removed_is_out_of_range_and_tells_what_is_kept(tmp_path
         made.housekeeper.sweep()
         error = refused(EventLogServiceStub(reader).ReadEvents, read(1))
         at_the_end = EventLogServiceStub(reader).ReadEvents(read(3), timeout=20)
+    made.trackers.stop()
     log.close()
 
     assert type(error) is errors.OffsetOutOfRange

@@ -1,0 +1,51 @@
+"""Where the events of tracking ids belong: all of them, or one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from control_plane.catalogue import Unit
+from control_plane.catalogue.tables import Dataset, EventTracker
+from control_plane.domain.schemas import DatasetType
+from control_plane.domain.states import Status
+from control_plane.jobs.payloads import DatasetTable
+from control_plane.resources.datasets import dataset_table
+from control_plane.serving.revisions import current_revision
+
+__all__ = ["TrackedGroup", "TrackerSet", "tracked_group", "tracker_set"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedGroup:
+    """Where the events of a tracking id belong; no table while the group has no ACTIVE Interactions dataset."""
+
+    tracking_id: str
+    event_tracker_arn: str
+    dataset_group_arn: str
+    interactions: DatasetTable | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerSet:
+    """What all ACTIVE trackers stand for at one revision."""
+
+    revision: int
+    groups: tuple[TrackedGroup, ...]
+
+
+def tracker_set(unit: Unit) -> TrackerSet:
+    """Return the present set."""
+    trackers = unit.find(EventTracker, status=Status.ACTIVE, order=["arn"])
+    return TrackerSet(current_revision(unit), tuple(tracked_group(unit, tracker) for tracker in trackers))
+
+
+def tracked_group(unit: Unit, tracker: EventTracker) -> TrackedGroup:
+    """Return what a tracker stands for."""
+    dataset = unit.first(
+        Dataset,
+        dataset_group_arn=tracker.dataset_group_arn,
+        dataset_type=DatasetType.INTERACTIONS,
+        status=Status.ACTIVE,
+    )
+    table = dataset_table(unit, dataset) if dataset is not None else None
+    return TrackedGroup(tracker.tracking_id, tracker.arn, tracker.dataset_group_arn, table)

@@ -1,0 +1,90 @@
+"""What events services call: watching the set of trackers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from control_plane.catalogue import Catalogue
+from control_plane.catalogue.tables import EventsService
+from control_plane.environment import Environment
+from control_plane.serving.revisions import current_revision
+from control_plane.tracking.deletions import DeletionReconciler
+from control_plane.tracking.trackers import TrackerSet, tracker_set
+from control_plane.waiting import LongPolls
+
+__all__ = ["KnownTrackers", "TrackerWatch"]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTrackers:
+    """What an events service says of itself.
+
+    Attributes:
+        service_id: Its name.
+        revision: The set that it has; None for none.
+        in_use_revision: The oldest set that its running calls use; None for none.
+    """
+
+    service_id: str
+    revision: int | None
+    in_use_revision: int | None
+
+
+class TrackerWatch:
+    """Shows the set of trackers to events services, and takes note of which they use.
+
+    Args:
+        catalogue: Keeps both.
+        environment: The clock.
+        deletions: Go on when services know of them.
+        polls: Where watchers wait.
+        lease_seconds: How long an events service may rely on an answer; less than its liveness limit by more than a
+            call of PutEvents can last.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        environment: Environment,
+        *,
+        deletions: DeletionReconciler,
+        polls: LongPolls,
+        lease_seconds: float,
+    ) -> None:
+        self._catalogue = catalogue
+        self._clock = environment.clock
+        self._deletions = deletions
+        self._polls = polls
+        self.lease_seconds = lease_seconds
+
+    def watch(self, known: KnownTrackers, *, wait_seconds: float, wanted: Callable[[], bool]) -> TrackerSet:
+        """Return the set of trackers, when it differs from the known one or the time is over.
+
+        Args:
+            known: Who asks.
+            wait_seconds: How long to wait for a change at most.
+            wanted: Whether the caller is still there.
+        """
+        self._note(known)
+
+        def look() -> TrackerSet | None:
+            with self._catalogue.read() as unit:
+                return None if current_revision(unit) == known.revision else tracker_set(unit)
+
+        changed = self._polls.until(look, seconds=wait_seconds, wanted=wanted)
+        if changed is not None:
+            return changed
+        with self._catalogue.read() as unit:
+            return tracker_set(unit)
+
+    def _note(self, known: KnownTrackers) -> None:
+        with self._catalogue.write() as unit:
+            service = unit.get(EventsService, known.service_id)
+            if service is None:
+                service = EventsService(service_id=known.service_id, last_seen_at=self._clock.now())
+                unit.add(service)
+            service.last_seen_at = self._clock.now()
+            if service.in_use_revision != known.in_use_revision:
+                service.in_use_revision = known.in_use_revision
+                self._deletions.reconcile(unit)
