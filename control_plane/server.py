@@ -97,17 +97,7 @@ def assemble(
         polls=polls,
         sign_seconds=timing.runtime_liveness_seconds / _SIGNS_PER_LIVENESS,
     )
-    queue = JobQueue(
-        catalogue,
-        environment,
-        owners={
-            JobKind.DATASET_IMPORT: ImportFollower(environment),
-            JobKind.SOLUTION_VERSION_TRAINING: TrainingFollower(environment),
-            JobKind.STORAGE_REMOVAL: RemovalFollower(),
-        },
-        lease_seconds=timing.lease_seconds,
-        retry_seconds=timing.retry_seconds,
-    )
+    queue = _queue(catalogue, environment, timing)
     deletions = DeletionReconciler(environment, liveness_seconds=timing.events_liveness_seconds)
     resources = Resources(
         dataset_groups=DatasetGroups(catalogue, environment),
@@ -133,6 +123,21 @@ def assemble(
         catalogue, queue=queue, settlement=settlement, deletions=deletions, every_seconds=timing.sweep_seconds
     )
     return ControlPlane(services, queue, board, housekeeper, polls)
+
+
+def _queue(catalogue: Catalogue, environment: Environment, timing: Timing) -> JobQueue:
+    """Return the queue, with those who follow what becomes of each kind of job."""
+    return JobQueue(
+        catalogue,
+        environment,
+        owners={
+            JobKind.DATASET_IMPORT: ImportFollower(environment),
+            JobKind.SOLUTION_VERSION_TRAINING: TrainingFollower(environment),
+            JobKind.STORAGE_REMOVAL: RemovalFollower(),
+        },
+        lease_seconds=timing.lease_seconds,
+        retry_seconds=timing.retry_seconds,
+    )
 
 
 def _services(
