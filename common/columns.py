@@ -37,3 +37,5 @@ INTERNAL: Final = (SOURCE, EVENT_ID, LOG_OFFSET, SESSION_ID)
 #: Application of the table's transactions that carry streamed events: the number of the last one is the log offset up
 #: to which the table holds all its events, hence the watermark of a training on it.
 EVENTS_APP_ID: Final = "tailorbird.events"
+#: Beside it in the same commits: the epoch of the log that the offset is of; absent means `LEGACY_EPOCH`.
+EVENTS_EPOCH_APP_ID: Final = "tailorbird.events.epoch"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import polars as pl
@@ -17,6 +17,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from common import columns
 from common.errors import CorruptArtifact, ResourceNotFound, Unavailable
+from common.positions import LEGACY_EPOCH, START, Position
 from common.storage import Store
 
 __all__ = ["Table"]
@@ -55,6 +56,30 @@ class Table:
             return None
         return self._open().transaction_version(app_id)
 
+    def event_position(self) -> Position:
+        """Return the place in the event log up to which the table holds all its events; the start when it has none."""
+        return self.version_and_position()[1] if self.exists() else START
+
+    def version_and_position(self) -> tuple[int, Position]:
+        """Return the latest version and its `event_position`, which belong together; the errors of `read`."""
+        table = self._open()
+        offset = table.transaction_version(columns.EVENTS_APP_ID)
+        epoch = table.transaction_version(columns.EVENTS_EPOCH_APP_ID)
+        return table.version(), START if offset is None else Position(epoch or LEGACY_EPOCH, offset)
+
+    def streamed_ids(self, *, after: int, up_to: int) -> Iterator[pl.Series]:
+        """Return the ids of the streamed events that lie between two offsets, part by part.
+
+        Args:
+            after: Offset; later ones are wanted.
+            up_to: Offset; later ones are not wanted.
+        """
+        if not self.exists():
+            return
+        predicate = f"`{columns.LOG_OFFSET}` > {after:d} AND `{columns.LOG_OFFSET}` <= {up_to:d}"
+        for batch in self._open().scan(columns=[columns.EVENT_ID], predicate=predicate):
+            yield pl.DataFrame(batch)[columns.EVENT_ID]
+
     def read(self, *, version: int | None = None) -> pl.DataFrame:
         """Return the rows at a version, the latest by default.
 
@@ -76,14 +101,19 @@ class Table:
         Raises:
             Unavailable: The store cannot be reached, or others committed in between again and again.
         """
-        return self._commit(rows, "append", predicate=None, app_id=app_id, number=number)
+        return self._commit(rows, "append", predicate=None, marks={} if app_id is None else {app_id: number})
+
+    def append_events(self, rows: pl.DataFrame, position: Position) -> int:
+        """Add rows of streamed events and note the place in the log that they reach to; errors of `append`."""
+        marks = {columns.EVENTS_APP_ID: position.offset, columns.EVENTS_EPOCH_APP_ID: position.epoch}
+        return self._commit(rows, "append", predicate=None, marks=marks)
 
     def replace_bulk(self, rows: pl.DataFrame, *, app_id: str, number: int) -> int:
         """Replace the rows of earlier bulk imports, keep those of streamed events; errors of `append`."""
         if not self.exists():
             return self.append(rows, app_id=app_id, number=number)
         predicate = f"{columns.SOURCE} = '{columns.SOURCE_BULK}'"
-        return self._commit(rows, "overwrite", predicate=predicate, app_id=app_id, number=number)
+        return self._commit(rows, "overwrite", predicate=predicate, marks={app_id: number})
 
     def compact(self, *, target_bytes: int = _COMPACT_BYTES) -> int:
         """Join small files into large ones, forget what no version of the last week needs, return the version.
@@ -187,23 +217,27 @@ class Table:
             return f"is damaged ({str(error).split(chr(10), 1)[0][:200]})"
         return None
 
-    def _commit(self, rows: pl.DataFrame, mode: Any, *, predicate: str | None, app_id: str | None, number: int) -> int:
-        marks = [Transaction(app_id, number)] if app_id else None
+    def _commit(self, rows: pl.DataFrame, mode: Any, *, predicate: str | None, marks: Mapping[str, int]) -> int:
+        properties = CommitProperties(app_transactions=[Transaction(*mark) for mark in marks.items()] or None)
         attempts = 0
 
         def write() -> int:
             nonlocal attempts
             attempts += 1
             # A commit whose answer got lost looks like a conflict with ourselves.
-            if app_id and attempts > 1 and self.transaction(app_id) == number:
+            if marks and attempts > 1 and self._transactions(marks) == marks:
                 return self.version()
             write_deltalake(
                 self._uri, rows, mode=mode, predicate=predicate, schema_mode="merge",
-                storage_options=self._options, commit_properties=CommitProperties(app_transactions=marks),
+                storage_options=self._options, commit_properties=properties,
             )  # fmt: skip
             return self.version()
 
         return self._retried(write)
+
+    def _transactions(self, app_ids: Collection[str]) -> dict[str, int | None]:
+        table = self._open()
+        return {app_id: table.transaction_version(app_id) for app_id in app_ids}
 
     def _retried(self, write: Callable[[], T]) -> T:
         for _ in range(_ATTEMPTS - 1):

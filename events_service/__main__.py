@@ -35,7 +35,7 @@ def main() -> None:
     )
     # The same after a restart, so that deletions need not wait for the process that was there before.
     trackers = RemoteTrackers(control_plane, service_id=f"{socket.gethostname()}:{settings.listen}"[:256])
-    events_service = assemble(log, store, trackers, clock=clock, timing=settings.timing())
+    events_service = assemble(log, store, trackers, timing=settings.timing())
     server = RpcServer(
         events_service.services,
         gate=CallGate(TokenVerifier(settings.public_key_file.read_bytes())),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from datetime import timedelta
 
-from common.clock import Clock
 from common.logs import get_logger
 from events_service.log import EventLog
 from events_service.sealing import Sealer
@@ -13,7 +14,7 @@ from events_service.sealing import Sealer
 __all__ = ["Housekeeper"]
 
 _log = get_logger(__name__)
-_REMOVAL_EVERY = timedelta(minutes=10)
+_REMOVAL_EVERY_SECONDS = 600.0
 
 
 class Housekeeper:
@@ -22,30 +23,36 @@ class Housekeeper:
     Args:
         log: Whose old events are removed.
         sealer: Moves events into tables.
-        clock: Source of the present time.
         every_seconds: Pause between two sweeps.
         retention: Age at which sealed events leave the log.
+        monotonic: Returns seconds on a clock that nobody sets.
     """
 
     def __init__(
-        self, log: EventLog, sealer: Sealer, *, clock: Clock, every_seconds: float, retention: timedelta
+        self,
+        log: EventLog,
+        sealer: Sealer,
+        *,
+        every_seconds: float,
+        retention: timedelta,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log = log
         self._sealer = sealer
-        self._clock = clock
+        self._monotonic = monotonic
         self._every_seconds = every_seconds
         self._retention = retention
-        self._next_removal = clock.now()
+        self._next_removal = monotonic()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
 
     def sweep(self) -> None:
         """Look once."""
         self._sealer.seal_due(stopping=self._stopping.is_set)
-        now = self._clock.now()
+        now = self._monotonic()
         if now >= self._next_removal:
-            self._next_removal = now + _REMOVAL_EVERY
-            if removed := self._log.remove_before(now - self._retention):
+            self._next_removal = now + _REMOVAL_EVERY_SECONDS
+            if removed := self._log.remove_old(self._retention):
                 _log.info("old_events_removed", events=removed)
 
     def start(self) -> None:

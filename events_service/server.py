@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from common.clock import Clock
 from common.rpc import Service
 from common.storage import Store
 from events_service.domain.pace import Pace
@@ -16,6 +17,8 @@ from events_service.servicers.event_log import SERVICE as EVENT_LOG_SERVICE
 from events_service.servicers.event_log import EventLogServicer
 from events_service.servicers.events import SERVICE as EVENTS_SERVICE
 from events_service.servicers.events import EventsServicer
+from events_service.servicers.sealing import SERVICE as SEALING_SERVICE
+from events_service.servicers.sealing import SealingServicer
 from events_service.trackers import TrackerSource
 from events_service.trackers.followed import FollowedTrackers
 from protos.tailorbird.events.v1 import events_service_pb2_grpc
@@ -47,19 +50,27 @@ class EventsService:
     housekeeper: Housekeeper
 
 
-def assemble(log: EventLog, store: Store, trackers: TrackerSource, *, clock: Clock, timing: Timing) -> EventsService:
+def assemble(
+    log: EventLog,
+    store: Store,
+    trackers: TrackerSource,
+    *,
+    timing: Timing,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> EventsService:
     """Make an events service.
 
     Args:
         log: Open.
         store: Where the interactions tables are.
         trackers: Know what tracking ids stand for; followed for those who send events.
-        clock: Source of the present time.
         timing: What parts wait by.
+        monotonic: Returns seconds on a clock that nobody sets.
     """
     followed = FollowedTrackers(
         trackers, patience_seconds=timing.tracker_patience_seconds, stale_seconds=timing.tracker_stale_seconds
     )
+    sealer = Sealer(log, store, trackers, pace=timing.pace, compact_commits=timing.compact_commits, monotonic=monotonic)
     services = (
         Service(
             EVENTS_SERVICE,
@@ -71,9 +82,9 @@ def assemble(log: EventLog, store: Store, trackers: TrackerSource, *, clock: Clo
             event_log_pb2_grpc.add_EventLogServiceServicer_to_server,
             EventLogServicer(log, max_waiting=timing.max_waiting),
         ),
+        Service(SEALING_SERVICE, event_log_pb2_grpc.add_SealingServiceServicer_to_server, SealingServicer(sealer)),
     )
-    sealer = Sealer(log, store, trackers, pace=timing.pace, compact_commits=timing.compact_commits)
     housekeeper = Housekeeper(
-        log, sealer, clock=clock, every_seconds=timing.seal_seconds, retention=timing.log_retention
+        log, sealer, every_seconds=timing.seal_seconds, retention=timing.log_retention, monotonic=monotonic
     )
     return EventsService(services, followed, housekeeper)

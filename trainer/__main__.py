@@ -28,7 +28,6 @@ def main() -> None:
     """Work until a signal comes."""
     settings = TrainerSettings()
     configure_logging("trainer", level=settings.log_level, form=settings.log_form)
-    rooms = make_rooms(settings, open_store(settings))
     server = RpcServer(
         [],
         gate=CallGate(TokenVerifier(settings.public_key_file.read_bytes())),
@@ -39,7 +38,11 @@ def main() -> None:
     readiness = Readiness(server)
     token = file_token(settings.token_file)
     token()  # a token that is missing stops the trainer here and not at its first question
-    with channel(settings.control_plane, token=token, tls=settings.tls()) as control_plane:
+    with (
+        channel(settings.control_plane, token=token, tls=settings.tls()) as control_plane,
+        channel(settings.events_service, token=token, tls=settings.tls()) as events_service,
+    ):
+        rooms = make_rooms(settings, open_store(settings), events_service)
         workers = [
             Worker(
                 JobQueue(control_plane, worker_id=worker_id(), kinds=kinds),

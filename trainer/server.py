@@ -13,6 +13,8 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+import grpc
+
 from common.logs import get_logger
 from common.rpc import RpcServer
 from common.storage import Store
@@ -21,6 +23,7 @@ from trainer.imports.sources import Sources
 from trainer.removal import RemovalRoom
 from trainer.settings import TrainerSettings
 from trainer.training import TrainingRoom
+from trainer.training.flushing import RemoteFlusher
 from trainer.training.order import TrainingOptions
 from trainer.worker import Room
 from trainer.worker.loop import Worker
@@ -56,7 +59,7 @@ def worker_id() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
-def make_rooms(settings: TrainerSettings, store: Store) -> Mapping[str, Room]:
+def make_rooms(settings: TrainerSettings, store: Store, events_service: grpc.Channel) -> Mapping[str, Room]:
     """Make what does the jobs, by member of a job's `payload`."""
     workspace = Workspace(settings.work())
     workspace.sweep()
@@ -64,7 +67,13 @@ def make_rooms(settings: TrainerSettings, store: Store) -> Mapping[str, Room]:
     options = TrainingOptions(seed=settings.seed, recall_floor=settings.recall_floor, index_trees=settings.index_trees)
     return {
         "dataset_import": ImportRoom(store, sources, workspace),
-        "solution_version_training": TrainingRoom(store, workspace, store_settings=settings.store(), options=options),
+        "solution_version_training": TrainingRoom(
+            store,
+            workspace,
+            store_settings=settings.store(),
+            options=options,
+            flusher=RemoteFlusher(events_service),
+        ),
         "storage_removal": RemovalRoom(store),
     }
 

@@ -17,6 +17,7 @@ class TrainerSettings(ProcessSettings, StoreSettings):
 
     listen: str = Field("127.0.0.1:7404", description="HOST:PORT that health probes are answered on.")
     control_plane: str = Field("127.0.0.1:7401", description="HOST:PORT of the control plane.")
+    events_service: str = Field("127.0.0.1:7402", description="HOST:PORT of the events service.")
     data_dir: Path = Field(
         Path("tailorbird-data"),
         description="Folder with `s3/BUCKET/`, which `s3://BUCKET/` stands for where no S3 endpoint is set.",

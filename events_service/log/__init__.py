@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 from typing import Protocol
 
+from common.positions import Lineage
 from events_service.domain import Event
 
-__all__ = ["Backlog", "Bounds", "EventLog", "LogEntry", "LogTable", "LoggedEvent"]
+__all__ = [
+    "Backlog",
+    "Bounds",
+    "Divergence",
+    "EventLog",
+    "LogEntry",
+    "LogPage",
+    "LogRemoval",
+    "LogTable",
+    "LoggedEvent",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +58,56 @@ class LoggedEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class LogRemoval:
+    """The end of a table.
+
+    Attributes:
+        offset: Its own place in the log.
+        dataset_group_arn: Whose interactions are gone.
+        up_to_offset: The group's events up to here were in the table; later ones are of another.
+    """
+
+    offset: int
+    dataset_group_arn: str
+    up_to_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """A stretch of the log, as it was at one moment.
+
+    Attributes:
+        events: In the order of offsets; some may be missing between them that the log no longer keeps.
+        removals: Likewise.
+        next_offset: Where the next page begins.
+        lineage: The log's.
+    """
+
+    events: list[LoggedEvent]
+    removals: list[LogRemoval]
+    next_offset: int
+    lineage: Lineage
+
+
+@dataclass(frozen=True, slots=True)
 class Bounds:
-    """What the log holds: offsets from `first` to `end` - 1."""
+    """What the log holds: offsets from `first` to `end` - 1, as far as they were not removed in between."""
 
     first: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """Rows of a table that come from another log, which had the same events as this one up to an offset.
+
+    Attributes:
+        after: That offset.
+        until: The last offset of the other log that the table has.
+    """
+
+    after: int
+    until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +117,29 @@ class Backlog:
     Attributes:
         table: Where they go.
         tracking_id: The tracker that took the last of them.
-        sealed_offset: All events of the table up to here are sealed.
+        sealed_offset: All events of the table up to here are sealed, by the log's own note.
         last_offset: The last of the table's events.
+        divergence: Rows that may be of the same events again; None for none.
     """
 
     table: LogTable
     tracking_id: str
     sealed_offset: int
     last_offset: int
+    divergence: Divergence | None = None
 
 
 class EventLog(Protocol):
     """Keeps events in the order of their offsets, which begin at 1, rise, and are never used twice.
 
+    A log that is restored from a backup gives offsets again that another gave before; `lineage` tells the two apart.
     Safe to share between threads. One process owns a log.
     """
 
     def append(self, entries: Sequence[LogEntry], *, seconds: float) -> tuple[int, ...]:
         """Add events, all or none, and return when they are on disk.
 
-        An event whose id the same tracker has given before is not added again.
+        An event whose id the same tracker has given before for the same table is not added again.
 
         Args:
             entries: At least one.
@@ -95,8 +154,8 @@ class EventLog(Protocol):
         """
         ...
 
-    def read(self, from_offset: int, *, max_events: int) -> list[LoggedEvent]:
-        """Return events from an offset on; none when there are none yet.
+    def read(self, from_offset: int, *, max_events: int) -> LogPage:
+        """Return a page from an offset on; an empty one when there is nothing yet.
 
         Raises:
             OffsetOutOfRange: The offset was removed already, or lies beyond the next one to be given; the metadata
@@ -126,8 +185,20 @@ class EventLog(Protocol):
         """Return which offsets can be read."""
         ...
 
+    def lineage(self) -> Lineage:
+        """Return the epochs of the log."""
+        ...
+
+    def tables(self) -> list[str]:
+        """Return the locations of all tables that the log has something of."""
+        ...
+
     def backlogs(self) -> list[Backlog]:
         """Return the tables that have unsealed events."""
+        ...
+
+    def backlog(self, location: str) -> Backlog | None:
+        """Return what a table has unsealed; None for nothing."""
         ...
 
     def table_events(self, location: str, *, after: int, max_events: int) -> list[LoggedEvent]:
@@ -135,15 +206,25 @@ class EventLog(Protocol):
         ...
 
     def mark_sealed(self, location: str, offset: int) -> None:
-        """Note that a table has all its events up to an offset, and none after it."""
+        """Note that a table has all its events up to an offset, and none of this log's after it."""
         ...
 
-    def mark_removed(self, location: str) -> None:
-        """Note that a table is gone, so that its events no longer wait to be sealed; a later event takes that back."""
+    def mark_diverged(self, location: str, divergence: Divergence) -> None:
+        """Note rows of another log in a table, for as long as the retention of events."""
         ...
 
-    def remove_before(self, moment: datetime) -> int:
-        """Remove the oldest events, up to the first that came after `moment` or is not sealed.
+    def remove_table(self, location: str) -> int:
+        """Remove all that the log has of a table which is gone, so that nothing of it is left in the log's files.
+
+        Readers find a `LogRemoval` in its place. A later event for the table begins it anew.
+
+        Returns:
+            How many events were removed.
+        """
+        ...
+
+    def remove_old(self, retention: timedelta) -> int:
+        """Remove sealed events that are older than `retention`; those of a table that is not sealed hold up no other.
 
         Returns:
             How many were removed.

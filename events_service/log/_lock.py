@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from common.errors import ResourceInUse
+from common.private import private_file
 
 __all__ = ["FolderLock"]
 
@@ -22,8 +23,7 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        path = folder / "lock"
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._descriptor = os.open(private_file(folder / "lock"), os.O_RDWR)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

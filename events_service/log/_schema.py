@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from common.errors import CorruptArtifact
+from common.positions import LEGACY_EPOCH
 from events_service.domain import Event
 from events_service.log import LogEntry, LoggedEvent
 
 __all__ = ["EVENT_COLUMNS", "INSERT_EVENT", "event_values", "logged_event", "open_database", "prepare"]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE tables (
     id INTEGER PRIMARY KEY,
@@ -21,7 +22,10 @@ CREATE TABLE tables (
     dataset_group_arn TEXT NOT NULL,
     schema TEXT NOT NULL,
     sealed_offset INTEGER NOT NULL DEFAULT 0,
-    removed INTEGER NOT NULL DEFAULT 0
+    -- Rows in the table that another log put there, and when that was noticed.
+    diverged_after INTEGER,
+    diverged_until INTEGER,
+    diverged_at_millis INTEGER
 ) STRICT;
 -- AUTOINCREMENT: an offset is not used again, even when all events were removed.
 CREATE TABLE events (
@@ -41,7 +45,6 @@ CREATE TABLE events (
     impression_json TEXT,
     attribution_source TEXT
 ) STRICT;
-CREATE UNIQUE INDEX events_by_id ON events (tracking_id, event_id);
 CREATE INDEX events_by_table ON events (table_id);
 CREATE TABLE state (
     only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -49,6 +52,34 @@ CREATE TABLE state (
 ) STRICT;
 INSERT INTO state VALUES (1, 1);
 """
+#: What version 2 has and version 1 had not.
+_ADDED: Final = """
+-- One table's repetitions only: a dataset that is made anew has seen nothing yet.
+CREATE UNIQUE INDEX events_by_id ON events (table_id, tracking_id, event_id);
+CREATE INDEX events_by_age ON events (table_id, appended_at_millis);
+CREATE TABLE epochs (
+    first_offset INTEGER PRIMARY KEY,
+    epoch INTEGER NOT NULL UNIQUE
+) STRICT;
+-- Ends of tables; their offsets are of the same row of numbers as those of events.
+CREATE TABLE removals (
+    "offset" INTEGER PRIMARY KEY,
+    dataset_group_arn TEXT NOT NULL,
+    up_to_offset INTEGER NOT NULL
+) STRICT;
+-- What the log's own clock said last.
+ALTER TABLE state ADD COLUMN clock_millis INTEGER;
+"""
+#: Tables that version 1 had marked as removed are found to be gone once more, and then leave the log.
+_FROM_VERSION_1: Final = f"""
+DROP INDEX events_by_id;
+ALTER TABLE tables DROP COLUMN removed;
+ALTER TABLE tables ADD COLUMN diverged_after INTEGER;
+ALTER TABLE tables ADD COLUMN diverged_until INTEGER;
+ALTER TABLE tables ADD COLUMN diverged_at_millis INTEGER;
+{_ADDED}
+INSERT INTO epochs SELECT 1, {LEGACY_EPOCH} FROM sqlite_sequence WHERE name = 'events' AND seq > 0;
+"""  # noqa: S608 - constants only
 _EVENT: Final = (
     "event_id, session_id, event_type, sent_at_millis, user_id, event_value, item_id, properties_json, "
     "recommendation_id, impression_json, attribution_source"
@@ -84,12 +115,15 @@ def prepare(connection: sqlite3.Connection, *, checkpoint_pages: int) -> None:
         # Each commit syncs the write-ahead log: what is acknowledged survives a power cut.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages:d}")
+        # What is removed is written over, so that no file has it any longer.
+        connection.execute("PRAGMA secure_delete = ON")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        change = {0: _SCHEMA + _ADDED, 1: _FROM_VERSION_1}.get(version)
+        if change is not None:
+            connection.executescript(f"BEGIN IMMEDIATE; {change} PRAGMA user_version = {_VERSION}; COMMIT;")
     except sqlite3.DatabaseError as error:
         raise CorruptArtifact(f"event log: cannot be opened: {error}") from error
-    if version not in (0, _VERSION):
+    if change is None and version != _VERSION:
         raise CorruptArtifact(f"event log: got a database of version {version}, want {_VERSION}; use a newer program")
 
 

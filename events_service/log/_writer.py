@@ -13,12 +13,20 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from common.errors import LimitExceeded, Unavailable
+from common.logs import get_logger
 
 __all__ = ["GroupWriter"]
 
+_log = get_logger(__name__)
+#: What no neighbour in a group survives either, with the names under which it is logged.
+_DISK_TROUBLE: Final = {
+    sqlite3.SQLITE_FULL: "disk_full",
+    sqlite3.SQLITE_IOERR: "disk_failed",
+    sqlite3.SQLITE_READONLY: "disk_read_only",
+}
 T = TypeVar("T")
 
 
@@ -53,6 +61,7 @@ class GroupWriter:
         self._waiting: deque[_Work[Any]] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._failing = False
         self._thread = threading.Thread(target=self._serve, name="event-log-writer", daemon=True)
         self._thread.start()
 
@@ -110,6 +119,7 @@ class GroupWriter:
             connection.execute("COMMIT")
             self._committed(connection)
         except Exception as error:  # noqa: BLE001 - the callers get it; this thread must go on for the next ones
+            self._failed(error)
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             for work in group:
@@ -118,6 +128,7 @@ class GroupWriter:
                 failure.__cause__ = error
                 work.future.set_exception(failure)
             return
+        self._succeeded()
         for work, result in zip(group, results, strict=True):
             if isinstance(result, _Failed):
                 work.future.set_exception(result.error)
@@ -130,13 +141,30 @@ class GroupWriter:
         try:
             result = work.run(connection)
         except Exception as error:  # the waiting caller raises it
-            if not connection.in_transaction:
-                # SQLite itself has rolled everything back, as it does when the disk is full: the whole group failed.
+            if not connection.in_transaction or _disk_trouble(error):
+                # Often SQLite itself has rolled everything back, as when the disk is full: the whole group failed.
                 raise
             connection.execute("ROLLBACK TO work")
             result = _Failed(error)
         connection.execute("RELEASE work")
         return result
+
+    def _failed(self, error: Exception) -> None:
+        """Tell of the first failure in a row: nothing is acknowledged until somebody helps."""
+        if not self._failing:
+            _log.error(_disk_trouble(error) or "event_log_unwritable", message=str(error))
+        self._failing = True
+
+    def _succeeded(self) -> None:
+        if self._failing:
+            _log.info("event_log_writable")
+        self._failing = False
+
+
+def _disk_trouble(error: Exception) -> str | None:
+    """Return the name of a failure of the disk; None for other errors."""
+    # The lowest byte is the kind, the others say more exactly what happened.
+    return _DISK_TROUBLE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
 
 
 @dataclass(frozen=True, slots=True)

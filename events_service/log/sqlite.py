@@ -1,33 +1,33 @@
 """The event log in one SQLite file with a write-ahead log: acknowledged means synced.
 
-One thread writes, in groups (`_writer`); readers have connections of their own and never wait for it.
+One thread writes, in groups (`_writer`); readers have connections of their own and never wait for it. Statements are in
+`_statements`.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from common.clock import Clock
 from common.errors import CorruptArtifact, OffsetOutOfRange, Unavailable
-from events_service.log import Backlog, Bounds, LogEntry, LoggedEvent, LogTable
+from common.positions import Lineage
+from common.private import private_file, private_folder
+from events_service.log import Backlog, Bounds, Divergence, LogEntry, LoggedEvent, LogPage
+from events_service.log import _statements as statements
+from events_service.log._clock import LogClock
 from events_service.log._lock import FolderLock
-from events_service.log._schema import (
-    EVENT_COLUMNS,
-    INSERT_EVENT,
-    event_values,
-    logged_event,
-    open_database,
-    prepare,
-)
+from events_service.log._schema import open_database, prepare
 from events_service.log._writer import GroupWriter
 
 __all__ = ["DATABASE", "SqliteEventLog"]
@@ -47,6 +47,7 @@ class SqliteEventLog:
     Args:
         folder: Made when it does not exist.
         clock: Source of the present time.
+        monotonic: Returns seconds on a clock that nobody sets.
         max_waiting: Appends that may wait for the disk; more are refused.
         checkpoint_pages: Pages of 4096 bytes at which the write-ahead log is copied into the database.
 
@@ -55,17 +56,27 @@ class SqliteEventLog:
         CorruptArtifact: What is there is no event log of a known version.
     """
 
-    def __init__(self, folder: Path, *, clock: Clock, max_waiting: int = 4096, checkpoint_pages: int = 1000) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FolderLock(folder)
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Clock,
+        monotonic: Callable[[], float] = time.monotonic,
+        max_waiting: int = 4096,
+        checkpoint_pages: int = 1000,
+    ) -> None:
+        self._lock = FolderLock(private_folder(folder))
         self._path = folder / DATABASE
-        self._clock = clock
+        # Begun by the first write, so that starts without any leave no trace.
+        self._epoch = secrets.randbelow(2**63 - 1) + 1
         self._committed = threading.Condition()
         self._released = False
         self._idle: list[sqlite3.Connection] = []
         self._idle_lock = threading.Lock()
         self._closed = False
+        self._unshed = False
         try:
+            _make_private(self._path)
             connection = open_database(self._path)
             try:
                 prepare(connection, checkpoint_pages=checkpoint_pages)
@@ -76,29 +87,27 @@ class SqliteEventLog:
         except BaseException:
             self._lock.release()
             raise
-        self._end = _end(connection)
+        self._clock = LogClock(clock, monotonic, newest_millis=statements.newest_millis(connection))
+        self._end = statements.end(connection)
         self._writer = GroupWriter(connection, max_waiting=max_waiting, max_group=_MAX_GROUP, committed=self._on_commit)
 
     def append(self, entries: Sequence[LogEntry], *, seconds: float) -> tuple[int, ...]:
         """Add events and return when they are on disk; see `EventLog`."""
-        now = _millis(self._clock.now())
-        return _result(self._writer.submit(lambda connection: _append(connection, entries, now)), seconds)
+        now = self._clock.now_millis()
+        write = partial(statements.append, entries=entries, epoch=self._epoch, now_millis=now)
+        return _result(self._writer.submit(write), seconds)
 
-    def read(self, from_offset: int, *, max_events: int) -> list[LoggedEvent]:
-        """Return events from an offset on; see `EventLog`."""
-        with self._reader() as connection:
-            # One transaction, so that a removal in between cannot look like a gap.
-            connection.execute("BEGIN")
-            try:
-                first, end = _first(connection), _end(connection)
-                if not first <= from_offset <= end:
-                    raise OffsetOutOfRange(
-                        f"`fromOffset`: got {from_offset}, want {first} to {end}, which is what the log keeps",
-                        metadata={"earliest_offset": str(first), "next_offset": str(end)},
-                    )
-                return _events(connection, 'e."offset" >= ?', (from_offset,), max_events)
-            finally:
-                connection.execute("COMMIT")
+    def read(self, from_offset: int, *, max_events: int) -> LogPage:
+        """Return a page from an offset on; see `EventLog`."""
+        # One look, so that a removal in between cannot look like a gap.
+        with self._look() as connection:
+            bounds = statements.bounds(connection)
+            if not bounds.first <= from_offset <= bounds.end:
+                raise OffsetOutOfRange(
+                    f"`fromOffset`: got {from_offset}, want {bounds.first} to {bounds.end}, which the log keeps",
+                    metadata={"earliest_offset": str(bounds.first), "next_offset": str(bounds.end)},
+                )
+            return statements.page(connection, from_offset, max_events=max_events)
 
     def wait(self, from_offset: int, *, seconds: float, cancelled: Callable[[], bool] = lambda: False) -> None:
         """Return when there is an event to read; see `EventLog`."""
@@ -120,45 +129,58 @@ class SqliteEventLog:
 
     def bounds(self) -> Bounds:
         """Return which offsets can be read."""
-        with self._reader() as connection:
-            return Bounds(_first(connection), _end(connection))
+        with self._look() as connection:
+            return statements.bounds(connection)
+
+    def lineage(self) -> Lineage:
+        """Return the epochs of the log."""
+        with self._look() as connection:
+            return statements.lineage(connection)
+
+    def tables(self) -> list[str]:
+        """Return the locations of all tables that the log has something of."""
+        with self._look() as connection:
+            return [location for (location,) in connection.execute("SELECT location FROM tables ORDER BY id")]
 
     def backlogs(self) -> list[Backlog]:
         """Return the tables that have unsealed events."""
-        with self._reader() as connection:
-            rows = connection.execute(
-                'SELECT t.location, t.dataset_group_arn, t.schema, e.tracking_id, t.sealed_offset, e."offset" '
-                'FROM tables t JOIN events e ON e."offset" = (SELECT max("offset") FROM events WHERE table_id = t.id) '
-                'WHERE NOT t.removed AND e."offset" > t.sealed_offset ORDER BY t.id'
-            ).fetchall()
-        return [Backlog(LogTable(*row[:3]), *row[3:]) for row in rows]
+        with self._look() as connection:
+            return statements.backlogs(connection)
+
+    def backlog(self, location: str) -> Backlog | None:
+        """Return what a table has unsealed."""
+        with self._look() as connection:
+            return next(iter(statements.backlogs(connection, location=location)), None)
 
     def table_events(self, location: str, *, after: int, max_events: int) -> list[LoggedEvent]:
         """Return a table's events after an offset."""
-        with self._reader() as connection:
-            return _events(
-                connection,
-                'e.table_id = (SELECT id FROM tables WHERE location = ?) AND e."offset" > ?',
-                (location, after),
-                max_events,
-            )
+        with self._look() as connection:
+            return statements.table_events(connection, location, after=after, max_events=max_events)
 
     def mark_sealed(self, location: str, offset: int) -> None:
-        """Note that a table has all its events up to an offset, and none after it."""
-        self._note("UPDATE tables SET sealed_offset = ?, removed = 0 WHERE location = ?", offset, location)
+        """Note that a table has all its events up to an offset; see `EventLog`."""
+        self._note("UPDATE tables SET sealed_offset = ? WHERE location = ?", offset, location)
 
-    def mark_removed(self, location: str) -> None:
-        """Note that a table is gone."""
-        self._note("UPDATE tables SET removed = 1 WHERE location = ?", location)
+    def mark_diverged(self, location: str, divergence: Divergence) -> None:
+        """Note rows of another log in a table; see `EventLog`."""
+        now = self._clock.now_millis()
+        _result(self._writer.submit(partial(statements.diverge, location=location, found=divergence, now_millis=now)))
 
-    def remove_before(self, moment: datetime) -> int:
-        """Remove the oldest events, up to the first that came after `moment` or is not sealed."""
-        with self._reader() as connection:
-            first, end = _removable(connection, _millis(moment))
-        removed = 0
-        for start in range(first, end, _REMOVAL_STEP):
-            stop = min(start + _REMOVAL_STEP, end)
-            removed += _result(self._writer.submit(partial(_remove, end=stop)))
+    def remove_table(self, location: str) -> int:
+        """Remove all that the log has of a table which is gone; see `EventLog`."""
+        removed = self._in_steps(partial(statements.remove_of_table, location=location, limit=_REMOVAL_STEP))
+        end = partial(statements.end_table, location=location, epoch=self._epoch)
+        self._unshed |= _result(self._writer.submit(end)) or removed > 0
+        self._shed()
+        return removed
+
+    def remove_old(self, retention: timedelta) -> int:
+        """Remove sealed events that are older than `retention`; see `EventLog`."""
+        now = self._clock.now_millis()
+        before = now - int(retention.total_seconds() * 1000)
+        removed = self._in_steps(partial(statements.remove_sealed, before_millis=before, limit=_REMOVAL_STEP))
+        _result(self._writer.submit(partial(statements.tidy, before_millis=before, now_millis=now)))
+        self._shed()
         return removed
 
     def close(self) -> None:
@@ -177,11 +199,38 @@ class SqliteEventLog:
     def _note(self, statement: str, *values: object) -> None:
         _result(self._writer.submit(lambda connection: connection.execute(statement, values).rowcount))
 
+    def _in_steps(self, remove: Callable[[sqlite3.Connection], int]) -> int:
+        """Remove until nothing is left to be removed, a piece at a time."""
+        total = 0
+        while removed := _result(self._writer.submit(remove)):
+            total += removed
+        return total
+
+    def _shed(self) -> None:
+        """Let the write-ahead log begin anew after a removal, for it still has the pages as they were before.
+
+        While others read what was there before it cannot; the next removal tries again.
+        """
+        if self._unshed:
+            with self._reader() as connection:
+                (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._unshed = bool(busy)
+
     def _on_commit(self, connection: sqlite3.Connection) -> None:
-        end = _end(connection)
+        end = statements.end(connection)
         with self._committed:
             self._end = end
             self._committed.notify_all()
+
+    @contextmanager
+    def _look(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection that sees one state of the log."""
+        with self._reader() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("COMMIT")
 
     @contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
@@ -206,73 +255,11 @@ class SqliteEventLog:
         connection.close()
 
 
-def _append(connection: sqlite3.Connection, entries: Sequence[LogEntry], now: int) -> tuple[int, ...]:
-    ids = {table: _table_id(connection, table) for table in {entry.table for entry in entries}}
-    offsets = []
-    for entry in entries:
-        # Looked for first: an insertion that meets its twin would use up an offset, and readers would wait for a gap.
-        found = connection.execute(
-            'SELECT "offset" FROM events WHERE tracking_id = ? AND event_id = ?',
-            (entry.tracking_id, entry.event.event_id),
-        ).fetchall()
-        if not found:
-            values = event_values(entry, table_id=ids[entry.table], appended_at_millis=now)
-            found = connection.execute(INSERT_EVENT, values).fetchall()
-        offsets.append(int(found[0][0]))
-    return tuple(offsets)
-
-
-def _table_id(connection: sqlite3.Connection, table: LogTable) -> int:
-    found = connection.execute("SELECT id, removed FROM tables WHERE location = ?", (table.location,)).fetchone()
-    if found is None:
-        insert = "INSERT INTO tables (location, dataset_group_arn, schema) VALUES (?, ?, ?) RETURNING id"
-        values = (table.location, table.dataset_group_arn, table.schema)
-        return int(connection.execute(insert, values).fetchall()[0][0])
-    identifier, removed = found
-    if removed:
-        connection.execute("UPDATE tables SET removed = 0 WHERE id = ?", (identifier,))
-    return int(identifier)
-
-
-def _events(connection: sqlite3.Connection, where: str, values: tuple[Any, ...], limit: int) -> list[LoggedEvent]:
-    statement = (
-        f"SELECT {EVENT_COLUMNS} FROM events e JOIN tables t ON t.id = e.table_id "  # noqa: S608 - constants only
-        f'WHERE {where} ORDER BY e."offset" LIMIT ?'
-    )
-    return [logged_event(row) for row in connection.execute(statement, (*values, limit))]
-
-
-def _first(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT first_offset FROM state").fetchone()[0])
-
-
-def _end(connection: sqlite3.Connection) -> int:
-    found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-    return 1 + (int(found[0]) if found else 0)
-
-
-def _removable(connection: sqlite3.Connection, before_millis: int) -> tuple[int, int]:
-    """Return from where to where (exclusive) offsets can go."""
-    first, end = _first(connection), _end(connection)
-    young = connection.execute(
-        'SELECT "offset" FROM events WHERE appended_at_millis >= ? ORDER BY "offset" LIMIT 1', (before_millis,)
-    ).fetchone()
-    unsealed = connection.execute(
-        'SELECT min((SELECT min(e."offset") FROM events e WHERE e.table_id = t.id AND e."offset" > t.sealed_offset)) '
-        "FROM tables t WHERE NOT t.removed"
-    ).fetchone()
-    return first, min([end, *(int(row[0]) for row in (young, unsealed) if row and row[0] is not None)])
-
-
-def _remove(connection: sqlite3.Connection, *, end: int) -> int:
-    removed = connection.execute('DELETE FROM events WHERE "offset" < ?', (end,)).rowcount
-    connection.execute("UPDATE state SET first_offset = ?", (end,))
-    return removed
-
-
 def _result(future: Future[T], seconds: float = _PATIENCE_SECONDS) -> T:
     try:
         return future.result(seconds)
+    except sqlite3.Error as error:
+        raise Unavailable(f"event log: cannot be written: {error}") from error
     except TimeoutError as error:
         raise Unavailable(
             f"event log: got no answer from the disk within {seconds:g} s; events may or may not be kept, so repeat "
@@ -280,8 +267,11 @@ def _result(future: Future[T], seconds: float = _PATIENCE_SECONDS) -> T:
         ) from error
 
 
-def _millis(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
+def _make_private(database: Path) -> None:
+    private_file(database)
+    # SQLite gives new ones the rights of the database.
+    for beside in database.parent.glob(f"{database.name}-*"):
+        private_file(beside)
 
 
 def _sync_folders(folder: Path) -> None:

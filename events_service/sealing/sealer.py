@@ -1,23 +1,30 @@
-"""Seals: appends a table's events from the log, with the log's offset in the same commit.
+"""Seals: appends a table's events from the log, with their place in the log in the same commit.
 
-What the table's own history says about that offset counts, not the log's note of it: after a crash between the commit
-and the note, and after a commit whose answer got lost, nothing is appended twice.
+What the table's own history says about that place counts, not the log's note of it: after a crash between the commit
+and the note, and after a commit whose answer got lost, nothing is appended twice. A table that another log wrote to,
+for this one was restored or begun anew, goes on from where the two parted; rows of the other log that are of the same
+events are found by the events' ids.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import polars as pl
 
 from common import columns
 from common.avro import AvroSchema
-from common.errors import ResourceNotFound, TailorbirdError
+from common.errors import ResourceNotFound, TailorbirdError, Unavailable
 from common.logs import get_logger
+from common.positions import Position
 from common.storage import Store
 from common.tables import Table
 from events_service.domain.pace import Allowance, Pace
-from events_service.log import Backlog, EventLog
+from events_service.log import Backlog, Divergence, EventLog
 from events_service.sealing.frames import events_frame
 from events_service.trackers import Trackers
 
@@ -27,6 +34,8 @@ _log = get_logger(__name__)
 _BATCH_EVENTS = 20_000
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
+#: Rows of another log that are compared at most, the newest: repetitions come from senders who were cut off lately.
+_MAX_DIVERGED = 1_000_000
 
 
 @dataclass(slots=True)
@@ -37,16 +46,18 @@ class _Progress:
         version: Of the table after the last commit of ours; None before.
         failures: Attempts in a row that failed.
         not_before_seconds: When the next attempt may be made.
+        lock: Held by whoever seals the table.
     """
 
     allowance: Allowance
+    lock: threading.Lock = field(default_factory=threading.Lock)
     version: int | None = None
     failures: int = 0
     not_before_seconds: float = 0.0
 
 
 class Sealer:
-    """Moves events from the log to the tables; used by one thread.
+    """Moves events from the log to the tables; safe to share between threads.
 
     The number of small files of a table is bounded twice: `pace` limits how many commits there are, and after every
     `compact_commits` of its versions the table's small files are joined, so that a reader never meets more than about
@@ -78,6 +89,7 @@ class Sealer:
         self._compact_commits = compact_commits
         self._monotonic = monotonic
         self._progress: dict[str, _Progress] = {}
+        self._progress_lock = threading.Lock()
 
     def seal_due(self, *, stopping: Callable[[], bool] = lambda: False) -> int:
         """Seal each table whose turn it is; a table that cannot be sealed now holds up no other.
@@ -92,39 +104,67 @@ class Sealer:
         for backlog in self._log.backlogs():
             if stopping():
                 break
-            progress = self._progress.setdefault(
-                backlog.table.location, _Progress(Allowance(self._pace, self._monotonic()))
-            )
+            progress = self._progress_of(backlog.table.location)
             # Other tables' events may lie between the two offsets: then a commit comes early, which does no harm.
             waiting = backlog.last_offset - backlog.sealed_offset
             now = self._monotonic()
             if now < progress.not_before_seconds or not progress.allowance.permits(waiting, now):
                 continue
+            if not progress.lock.acquire(blocking=False):
+                continue  # somebody flushes it
             try:
                 sealed += self._seal(backlog, progress, stopping)
             except Exception as error:  # noqa: BLE001 - the log keeps the events, and a later attempt may succeed
                 self._failed(backlog, progress, error)
             else:
                 self._succeeded(backlog, progress)
+            finally:
+                progress.lock.release()
         return sealed
+
+    def flush(self, location: str, *, seconds: float) -> Position:
+        """Seal all events that a table has in the log at this moment, whatever the pace; return how far it reaches.
+
+        Args:
+            location: Of the table; one that the log has nothing of has nothing to be sealed.
+            seconds: How long this may take.
+
+        Raises:
+            Unavailable: The table cannot be sealed now, or not all of it in that time; what is sealed stays sealed.
+        """
+        until = self._monotonic() + seconds
+        backlog = self._log.backlog(location)
+        progress = self._progress_of(location)
+        with self._held(progress.lock, location, seconds):
+            if backlog is not None:
+                self._seal(backlog, progress, lambda: self._monotonic() >= until)
+            left = self._log.backlog(location)
+            if backlog is not None and left is not None and left.sealed_offset < backlog.last_offset:
+                raise Unavailable(
+                    f"dataset {location}: got events up to {left.sealed_offset} sealed within {seconds:g} s, want "
+                    f"those up to {backlog.last_offset}; repeat the call"
+                )
+            return Table(self._store, location).event_position()
 
     def _seal(self, backlog: Backlog, progress: _Progress, stopping: Callable[[], bool]) -> int:
         location = backlog.table.location
         table = Table(self._store, location)
         if self._is_gone(backlog, table):
-            self._log.mark_removed(location)
+            removed = self._log.remove_table(location)
             self._progress.pop(location, None)
-            _log.info("table_gone", location=location, unsealed_from=backlog.sealed_offset + 1)
+            _log.info("table_gone", location=location, events=removed)
             return 0
         schema = AvroSchema.parse(backlog.table.schema)
-        done = self._sealed_offset(backlog, table)
+        done, divergence = self._begin(backlog, table)
         sealed = 0
         # Up to the events that were there at the beginning: a stream that never ends must not make commit after commit.
         while done < backlog.last_offset and not stopping():
             events = self._log.table_events(location, after=done, max_events=_BATCH_EVENTS)
+            if not events:
+                break  # the table was removed meanwhile
             done = events[-1].offset
-            rows = events_frame(events, schema)
-            version = table.append(rows, app_id=columns.EVENTS_APP_ID, number=done)
+            rows = _without_repetitions(events_frame(events, schema), table, divergence)
+            version = table.append_events(rows, self._log.lineage().at(done))
             self._log.mark_sealed(location, done)
             progress.allowance.spend(self._monotonic())
             sealed += rows.height
@@ -143,16 +183,31 @@ class Sealer:
             return backlog.sealed_offset > 0 and not table.exists()
         return tracker.table is None or tracker.table.location != backlog.table.location
 
-    def _sealed_offset(self, backlog: Backlog, table: Table) -> int:
-        committed = table.transaction(columns.EVENTS_APP_ID) or 0
-        end = self._log.bounds().end
-        if committed >= end:
-            # Offsets never fall, so the log was replaced by another, which begins again; its own notes hold.
-            _log.warning(
-                "event_log_replaced", location=backlog.table.location, committed_offset=committed, next_offset=end
-            )
-            return backlog.sealed_offset
-        return max(backlog.sealed_offset, committed)
+    def _begin(self, backlog: Backlog, table: Table) -> tuple[int, Divergence | None]:
+        """Return the offset up to which a table has its events, and what of it another log wrote."""
+        position, lineage = table.event_position(), self._log.lineage()
+        if lineage.has(position):
+            return position.offset, backlog.divergence
+        # What this log notes is true of its own events, also where the table says nothing that it understands.
+        done = max(lineage.shared(position), backlog.sealed_offset)
+        found = Divergence(max(done, position.offset - _MAX_DIVERGED), position.offset)
+        _log.warning("event_log_replaced", location=table.location, sealed_offset=done, other_offset=position.offset)
+        self._log.mark_diverged(table.location, found)
+        before = backlog.divergence or found
+        return done, Divergence(min(before.after, found.after), max(before.until, found.until))
+
+    def _progress_of(self, location: str) -> _Progress:
+        with self._progress_lock:
+            return self._progress.setdefault(location, _Progress(Allowance(self._pace, self._monotonic())))
+
+    @contextmanager
+    def _held(self, lock: threading.Lock, location: str, seconds: float) -> Iterator[None]:
+        if not lock.acquire(timeout=max(seconds, 0.0)):
+            raise Unavailable(f"dataset {location}: it is being sealed for longer than {seconds:g} s; repeat the call")
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _compact(self, table: Table, progress: _Progress, version: int) -> None:
         before = max(version - 1, 0) if progress.version is None else progress.version
@@ -178,3 +233,12 @@ class Sealer:
         if progress.failures:
             _log.info("sealing_resumed", location=backlog.table.location, failures=progress.failures)
         progress.failures = 0
+
+
+def _without_repetitions(rows: pl.DataFrame, table: Table, divergence: Divergence | None) -> pl.DataFrame:
+    """Leave out the events that another log had put into the table."""
+    if divergence is None:
+        return rows
+    for ids in table.streamed_ids(after=divergence.after, up_to=divergence.until):
+        rows = rows.filter(~pl.col(columns.EVENT_ID).is_in(ids.implode()))
+    return rows

@@ -8,7 +8,7 @@ import threading
 import grpc
 
 from common.errors import OffsetOutOfRange, invalid
-from events_service.log import EventLog, LoggedEvent
+from events_service.log import EventLog, LoggedEvent, LogPage
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
 
 __all__ = ["SERVICE", "EventLogServicer"]
@@ -43,17 +43,18 @@ class EventLogServicer(event_log_pb2_grpc.EventLogServiceServicer):
         from_offset = _from_offset(request)
         max_events = _max_events(request)
         seconds = _wait_seconds(request)
+        known = request.known_epoch if request.HasField("known_epoch") else None
         try:
-            events = self._log.read(from_offset, max_events=max_events)
-            if not events and seconds > 0 and self._wait(from_offset, seconds, context):
-                events = self._log.read(from_offset, max_events=max_events)
+            page = self._log.read(from_offset, max_events=max_events)
+            if page.next_offset == from_offset and seconds > 0 and self._wait(from_offset, seconds, context):
+                page = self._log.read(from_offset, max_events=max_events)
         except OffsetOutOfRange:
-            end = self._log.bounds().end
-            if from_offset <= end:
+            end, lineage = self._log.bounds().end, self._log.lineage()
+            if from_offset <= end and known in (None, lineage.current):
                 raise
-            # The reader knows another log, a longer one: the lower offset tells it so.
-            return event_log_pb2.ReadEventsResponse(next_offset=end)
-        return _page(events, from_offset)
+            # The reader may know another log: first it compares. A lower offset tells one that knows no epochs.
+            page = LogPage([], [], min(from_offset, end), lineage)
+        return _answer(page, known_epoch=known)
 
     def _wait(self, from_offset: int, seconds: float, context: grpc.ServicerContext) -> bool:
         """Wait for an event, if there is a place; return whether it is worth to look again."""
@@ -74,17 +75,28 @@ class EventLogServicer(event_log_pb2_grpc.EventLogServiceServicer):
             self._places.release()
 
 
-def _page(events: list[LoggedEvent], from_offset: int) -> event_log_pb2.ReadEventsResponse:
-    page = event_log_pb2.ReadEventsResponse(next_offset=from_offset)
+def _answer(page: LogPage, *, known_epoch: int | None) -> event_log_pb2.ReadEventsResponse:
+    answer = event_log_pb2.ReadEventsResponse(next_offset=page.next_offset)
     size = 0
-    for logged in events:
+    for logged in page.events:
         message = _message(logged)
         size += message.ByteSize()
         if size > _MAX_PAGE_BYTES:
+            answer.next_offset = logged.offset
             break
-        page.events.append(message)
-        page.next_offset = logged.offset + 1
-    return page
+        answer.events.append(message)
+    answer.removals.extend(
+        event_log_pb2.LogRemoval(
+            offset=item.offset, dataset_group_arn=item.dataset_group_arn, up_to_offset=item.up_to_offset
+        )
+        for item in page.removals
+        if item.offset < answer.next_offset
+    )
+    if known_epoch not in (None, page.lineage.current):
+        answer.epochs.extend(
+            event_log_pb2.LogEpoch(epoch=item.epoch, first_offset=item.first_offset) for item in page.lineage
+        )
+    return answer
 
 
 def _message(logged: LoggedEvent) -> event_log_pb2.LoggedEvent:

@@ -19,7 +19,7 @@ def clock():
 
 @pytest.fixture
 def log(tmp_path, clock):
-    opened = SqliteEventLog(tmp_path / "log", clock=clock)
+    opened = SqliteEventLog(tmp_path / "log", clock=clock, monotonic=lambda: clock.now().timestamp())
     yield opened
     opened.close()
 

@@ -9,12 +9,12 @@ import pytest
 
 from common.errors import OffsetOutOfRange, Unavailable
 from common.testing import wait_until
-from events_service.log import Backlog, Bounds, LogEntry
+from events_service.log import Backlog, Bounds, LogEntry, LogRemoval
 from tests.events_service.samples import GROUP, TRACKING_ID, entries, event, table
 
 
 def offsets(log, start=1):
-    return [logged.offset for logged in log.read(start, max_events=10_000)]
+    return [logged.offset for logged in log.read(start, max_events=10_000).events]
 
 
 class Waiting:
@@ -49,7 +49,7 @@ class EventLogSuite:
 
         log.append([LogEntry(TRACKING_ID, table(), full), LogEntry(TRACKING_ID, table(), bare)], seconds=20)
 
-        first, second = log.read(1, max_events=10)
+        first, second = log.read(1, max_events=10).events
         assert (first.event, second.event) == (full, bare)
         assert (first.tracking_id, first.dataset_group_arn) == (TRACKING_ID, GROUP)
 
@@ -70,12 +70,12 @@ class EventLogSuite:
     def test_page_ends_where_it_was_told_to(self, log):
         log.append(entries(1, 2, 3), seconds=20)
 
-        assert [logged.offset for logged in log.read(2, max_events=1)] == [2]
+        assert [logged.offset for logged in log.read(2, max_events=1).events] == [2]
 
     def test_next_offset_can_be_read_and_is_empty(self, log):
         log.append(entries(1), seconds=20)
 
-        assert log.read(2, max_events=10) == []
+        assert log.read(2, max_events=10).events == []
 
     def test_offset_beyond_the_next_one_is_out_of_range(self, log):
         with pytest.raises(OffsetOutOfRange) as caught:
@@ -173,14 +173,57 @@ class EventLogSuite:
         assert [item.offset for item in log.table_events("datasets/films", after=0, max_events=2)] == [1, 3]
         assert log.table_events("datasets/none", after=0, max_events=2) == []
 
-    def test_removed_table_has_no_backlog_until_its_next_event(self, log):
+    def test_removed_table_leaves_nothing_but_its_end_until_its_next_event(self, log):
+        log.append(entries(1, 2), seconds=20)
+
+        assert log.remove_table(table().location) == 2
+
+        assert (log.backlogs(), log.tables()) == ([], [])
+        page = log.read(1, max_events=10)
+        assert (page.events, page.removals, page.next_offset) == ([], [LogRemoval(3, GROUP, 2)], 4)
+        log.append(entries(3), seconds=20)
+        assert [(item.sealed_offset, item.last_offset) for item in log.backlogs()] == [(0, 4)]
+
+    def test_end_of_a_table_is_told_once(self, log):
         log.append(entries(1), seconds=20)
-        log.mark_removed(table().location)
-        assert log.backlogs() == []
+        log.remove_table(table().location)
 
-        log.append(entries(2), seconds=20)
+        assert log.remove_table(table().location) == 0
+        assert len(log.read(1, max_events=10).removals) == 1
 
-        assert [(item.sealed_offset, item.last_offset) for item in log.backlogs()] == [(0, 2)]
+    def test_end_of_a_table_spares_the_events_of_the_one_that_followed_it(self, log):
+        log.append(entries(1, 2), seconds=20)
+        log.append(entries(3, 4, to=table("datasets/films/again")), seconds=20)
+
+        log.remove_table(table().location)
+
+        page = log.read(1, max_events=10)
+        assert [logged.offset for logged in page.events] == [3, 4]
+        assert page.removals == [LogRemoval(5, GROUP, 2)]
+
+    def test_end_of_a_table_wakes_those_who_wait(self, log):
+        log.append(entries(1), seconds=20)
+        waiting = Waiting(log, 2)
+
+        log.remove_table(table().location)
+
+        wait_until(waiting.over)
+
+    def test_page_that_is_full_ends_before_the_removals_behind_it(self, log):
+        log.append(entries(1, 2), seconds=20)
+        log.append(entries(3, to=table("datasets/books")), seconds=20)
+        log.remove_table("datasets/books")
+
+        first = log.read(1, max_events=2)
+        second = log.read(first.next_offset, max_events=2)
+
+        assert (first.removals, first.next_offset) == ([], 3)
+        assert ([item.offset for item in second.removals], second.next_offset) == ([4], 5)
+
+    def test_same_event_of_a_dataset_that_was_made_anew_is_another(self, log):
+        log.append(entries(1), seconds=20)
+
+        assert log.append(entries(1, to=table("datasets/films/again")), seconds=20) == (2,)
 
     def test_old_sealed_events_are_removed_and_their_offsets_out_of_range(self, log, clock):
         log.append(entries(1, 2), seconds=20)
@@ -188,7 +231,7 @@ class EventLogSuite:
         log.append(entries(3), seconds=20)
         log.mark_sealed(table().location, 3)
 
-        assert log.remove_before(clock.now() - timedelta(seconds=50)) == 2
+        assert log.remove_old(timedelta(seconds=50)) == 2
 
         assert log.bounds() == Bounds(3, 4)
         assert offsets(log, 3) == [3]
@@ -196,28 +239,24 @@ class EventLogSuite:
             log.read(2, max_events=10)
         assert caught.value.metadata == {"earliest_offset": "3", "next_offset": "4"}
 
-    def test_unsealed_events_and_all_after_them_stay(self, log, clock):
+    def test_table_that_is_not_sealed_holds_up_no_other(self, log, clock):
         log.append(entries(1, to=table("datasets/films")), seconds=20)
         log.append(entries(2, to=table("datasets/books")), seconds=20)
-        log.append(entries(3, to=table("datasets/films")), seconds=20)
+        log.append(entries(3, 4, to=table("datasets/films")), seconds=20)
         log.mark_sealed("datasets/films", 3)
         clock.advance(seconds=100)
 
-        assert log.remove_before(clock.now()) == 1
-        assert offsets(log, 2) == [2, 3]
+        assert log.remove_old(timedelta(0)) == 2
 
-    def test_events_of_a_removed_table_can_go(self, log, clock):
-        log.append(entries(1, 2), seconds=20)
-        log.mark_removed(table().location)
-        clock.advance(seconds=100)
-
-        assert log.remove_before(clock.now()) == 2
+        assert log.bounds() == Bounds(2, 5)
+        assert offsets(log, 2) == [2, 4]
+        assert log.read(3, max_events=10).next_offset == 5
 
     def test_offsets_go_on_after_everything_was_removed(self, log, clock):
         log.append(entries(1, 2), seconds=20)
         log.mark_sealed(table().location, 2)
         clock.advance(seconds=100)
-        log.remove_before(clock.now())
+        log.remove_old(timedelta(0))
 
         assert log.append(entries(3), seconds=20) == (3,)
         assert log.bounds() == Bounds(3, 4)

@@ -26,7 +26,13 @@ def sealer(log, store):
 
 @pytest.fixture
 def housekeeper(log, sealer, clock):
-    return Housekeeper(log, sealer, clock=clock, every_seconds=0.01, retention=timedelta(days=1))
+    return Housekeeper(
+        log,
+        sealer,
+        every_seconds=0.01,
+        retention=timedelta(days=1),
+        monotonic=lambda: clock.now().timestamp(),
+    )
 
 
 def test_sweep_seals_and_removes_what_is_old(log, housekeeper, clock):

@@ -72,10 +72,10 @@ def recovered(database: bytes, wal: bytes) -> tuple[list[str], list[str], list[i
         Path(folder, f"{DATABASE}-wal").write_bytes(wal)
         log = SqliteEventLog(Path(folder), clock=SystemClock())
         try:
-            found = [item.event.event_id for item in log.read(1, max_events=1000)]
+            found = [item.event.event_id for item in log.read(1, max_events=1000).events]
             for call in CALLS:
                 log.append(call, seconds=20)
-            after = log.read(1, max_events=1000)
+            after = log.read(1, max_events=1000).events
         finally:
             log.close()
     return found, [item.event.event_id for item in after], [item.offset for item in after]
@@ -134,7 +134,7 @@ def test_process_that_is_killed_at_random_moments_loses_and_doubles_nothing(tmp_
             acknowledged += process.stdout.read().split()
 
     log = SqliteEventLog(tmp_path / "log", clock=SystemClock())
-    kept = log.read(1, max_events=1_000_000)
+    kept = log.read(1, max_events=1_000_000).events
     log.close()
 
     ids = [item.event.event_id for item in kept]

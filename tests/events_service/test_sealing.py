@@ -13,6 +13,7 @@ from common import columns
 from common.columns import EVENTS_APP_ID
 from common.errors import Unavailable
 from common.frames import interactions_frame_schema
+from common.positions import START, Position
 from common.tables import Table
 from events_service.domain.pace import Pace
 from events_service.log import LogEntry
@@ -143,10 +144,9 @@ def test_events_join_imported_rows_and_survive_a_full_import(log, sealer, films)
 def test_crash_between_commit_and_note_seals_nothing_twice(log, make_sealer, films):
     log.append(entries(1, 2), seconds=20)
     # As a process leaves it that dies right after its commit.
-    films.append(
+    films.append_events(
         events_frame(log.table_events(table().location, after=0, max_events=10), SCHEMA),
-        app_id=EVENTS_APP_ID,
-        number=2,
+        log.lineage().at(2),
     )
     log.append(entries(3), seconds=20)
 
@@ -158,7 +158,7 @@ def test_crash_between_commit_and_note_seals_nothing_twice(log, make_sealer, fil
 
 def test_crash_after_the_last_commit_leaves_only_the_note_to_be_made(log, make_sealer, films):
     log.append(entries(1), seconds=20)
-    films.append(events_frame(log.read(1, max_events=10), SCHEMA), app_id=EVENTS_APP_ID, number=1)
+    films.append_events(events_frame(log.read(1, max_events=10).events, SCHEMA), log.lineage().at(1))
     version = films.version()
 
     make_sealer().seal_due()
@@ -335,16 +335,117 @@ def files_in_use(store) -> list[str]:
     return DeltaTable(f"{store.table_uri}/{table().location}").file_uris()
 
 
-def test_log_that_was_lost_begins_again_beside_what_is_sealed(tmp_path, clock, log, make_sealer, films):
+@pytest.fixture
+def open_log(tmp_path, clock):
+    """Open logs in folders, by name."""
+    opened = []
+
+    def open_in(name):
+        opened.append(SqliteEventLog(tmp_path / name, clock=clock))
+        return opened[-1]
+
+    yield open_in
+    for item in opened:
+        item.close()
+
+
+def test_log_that_was_lost_begins_again_beside_what_is_sealed(open_log, log, make_sealer, films):
     log.append(entries(1, 2, 3), seconds=20)
     make_sealer().seal_due()
-    fresh = SqliteEventLog(tmp_path / "fresh", clock=clock)
+    fresh = open_log("fresh")
     fresh.append(entries(7), seconds=20)
 
     make_sealer(log=fresh).seal_due()
-    fresh.close()
 
     assert sorted(films.read()[columns.EVENT_ID]) == ["e1", "e2", "e3", "e7"]
+    assert films.event_position() == fresh.lineage().at(1)
+
+
+def test_lost_log_that_has_outgrown_the_old_one_loses_no_event(open_log, log, make_sealer, films):
+    log.append(entries(1, 2, 3), seconds=20)
+    make_sealer().seal_due()
+    fresh = open_log("fresh")
+    fresh.append(entries(*range(10, 20)), seconds=20)
+
+    make_sealer(log=fresh).seal_due()
+
+    assert sorted(films.read()[columns.EVENT_ID]) == sorted(f"e{n}" for n in (1, 2, 3, *range(10, 20)))
+
+
+def test_restored_log_loses_no_event_and_doubles_none(tmp_path, open_log, make_sealer, films):
+    first = open_log("first")
+    first.append(entries(1, 2), seconds=20)
+    make_sealer(log=first).seal_due()
+    first.close()
+    shutil.copytree(tmp_path / "first", tmp_path / "backup")
+    first = open_log("first")
+    first.append(entries(3, 4), seconds=20)
+    make_sealer(log=first).seal_due()
+    restored = open_log("backup")
+    # More than the lost log ever had; one of them is sent again by somebody who got no answer.
+    restored.append(entries(4, 5, 6, 7, 8), seconds=20)
+
+    with capture_logs() as logs:
+        make_sealer(log=restored).seal_due()
+
+    assert sorted(films.read()[columns.EVENT_ID]) == [f"e{n}" for n in range(1, 9)]
+    assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["event_log_replaced"]
+
+
+def test_event_that_is_sent_again_long_after_the_log_was_restored_is_not_doubled(open_log, log, make_sealer, films):
+    log.append(entries(1, 2, 3), seconds=20)
+    make_sealer().seal_due()
+    fresh = open_log("fresh")
+    fresh.append(entries(7), seconds=20)
+    sealer = make_sealer(log=fresh)
+    sealer.seal_due()
+
+    fresh.append(entries(2, 8), seconds=20)
+    sealer.seal_due()
+
+    assert sorted(films.read()[columns.EVENT_ID]) == ["e1", "e2", "e3", "e7", "e8"]
+
+
+def test_note_of_a_log_counts_where_the_table_speaks_of_another(open_log, log, make_sealer, films):
+    log.append(entries(1, 2), seconds=20)
+    make_sealer().seal_due()
+    # A newer log has sealed into the same table what this one never had.
+    films.append_events(events_frame(log.read(1, max_events=1).events, SCHEMA).clear(), Position(77, 9))
+    log.append(entries(3), seconds=20)
+
+    make_sealer().seal_due()
+
+    assert sealed_ids(films) == ["e1", "e2", "e3"]
+
+
+def test_flush_seals_what_is_there_whatever_the_pace(log, make_sealer, films):
+    sealer = make_sealer(pace=Pace(burst=1, steady_seconds=3600, large_events=1000))
+    log.append(entries(1), seconds=20)
+    sealer.seal_due()
+    log.append(entries(2, 3), seconds=20)
+    assert sealer.seal_due() == 0
+
+    position = sealer.flush(table().location, seconds=20)
+
+    assert position == films.event_position() == log.lineage().at(3)
+    assert sealed_ids(films) == ["e1", "e2", "e3"]
+
+
+def test_flush_of_a_table_without_events_changes_nothing(log, sealer, films):
+    assert sealer.flush(table().location, seconds=20) == START
+    log.append(entries(1), seconds=20)
+    sealer.seal_due()
+    version = films.version()
+
+    assert sealer.flush(table().location, seconds=20) == log.lineage().at(1)
+    assert films.version() == version
+
+
+def test_flush_that_has_no_time_is_told(log, sealer):
+    log.append(entries(1), seconds=20)
+
+    with pytest.raises(Unavailable, match="repeat the call"):
+        sealer.flush(table().location, seconds=0)
 
 
 def test_round_ends_when_the_process_is_stopping(log, sealer, films):

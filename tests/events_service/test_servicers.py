@@ -18,6 +18,7 @@ from common.operations import State, operation_states
 from common.rpc import from_rpc_error
 from common.settings import StoreSettings
 from common.storage import open_store
+from common.tables import Table
 from common.testing import serving, wait_until
 from events_service.log import LogTable
 from events_service.log.sqlite import SqliteEventLog
@@ -28,7 +29,7 @@ from events_service.trackers import Tracker
 from protos.tailorbird.events.v1 import events_service_pb2
 from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStub
 from protos.tailorbird.internal.v1 import event_log_pb2
-from protos.tailorbird.internal.v1.event_log_pb2_grpc import EventLogServiceStub
+from protos.tailorbird.internal.v1.event_log_pb2_grpc import EventLogServiceStub, SealingServiceStub
 from tests.control_plane.wire import KEYS, As, interceptors
 from tests.events_service.samples import GROUP, NOW_MILLIS, TRACKING_ID, avro, known_trackers, table, tracker
 
@@ -46,9 +47,9 @@ def service(tmp_path_factory):
     trackers = known_trackers()
     trackers.trackers |= {"no-dataset": Tracker(GROUP), "strict": tracker(STRICT)}
     store = open_store(StoreSettings(store_url=str(folder / "store")))
-    made = assemble(log, store, trackers, clock=clock, timing=Timing(max_waiting=MAX_WAITING))
+    made = assemble(log, store, trackers, timing=Timing(max_waiting=MAX_WAITING))
     made.trackers.start()
-    yield SimpleNamespace(services=made.services, log=log, places=made.services[1].servicer._places)
+    yield SimpleNamespace(services=made.services, log=log, store=store, places=made.services[1].servicer._places)
     made.trackers.stop()
     log.close()
 
@@ -72,6 +73,7 @@ def grpc_stub_cls():
     return lambda channel: SimpleNamespace(
         events=As(EventsServiceStub(channel), "client"),
         log=As(EventLogServiceStub(channel), "runtime"),
+        sealing=As(SealingServiceStub(channel), "trainer"),
         raw_log=EventLogServiceStub(channel),
         with_role=lambda stub, role: As(stub(channel), role),
     )
@@ -154,7 +156,7 @@ def test_events_are_in_the_log_when_the_call_is_answered(service, grpc_stub):
     )
     assert (second.offset, second.item_id, second.HasField("event_value")) == (start + 1, "other", False)
     assert answer.next_offset == start + 2
-    assert service.log.read(start, max_events=1)[0].event.attribution_source == "front page"
+    assert service.log.read(start, max_events=1).events[0].event.attribution_source == "front page"
 
 
 def test_event_before_log_in_has_no_user(service, grpc_stub):
@@ -233,6 +235,8 @@ def test_put_events_is_built():
         (EventsServiceStub, "PutEvents", put(), "trainer"),
         (EventLogServiceStub, "ReadEvents", read(1), "client"),
         (EventLogServiceStub, "ReadEvents", read(1), "gateway"),
+        (SealingServiceStub, "FlushTable", event_log_pb2.FlushTableRequest(location="x"), "runtime"),
+        (SealingServiceStub, "FlushTable", event_log_pb2.FlushTableRequest(location="x"), "client"),
     ],
 )
 def test_each_service_is_for_its_own_callers(grpc_stub, stub, method, request_, role):
@@ -352,14 +356,45 @@ def test_many_senders_at_once_are_all_kept(service, grpc_stub):
     for thread in threads:
         thread.join()
 
-    assert len(service.log.read(start, max_events=1000)) == 160
+    assert len(service.log.read(start, max_events=1000).events) == 160
+
+
+def test_reader_that_knows_another_epoch_is_told_the_lineage(service, grpc_stub):
+    grpc_stub.events.PutEvents(put())
+    lineage = service.log.lineage()
+    known = grpc_stub.log.ReadEvents(read(1, max_events=1, known_epoch=lineage.current))
+    other = grpc_stub.log.ReadEvents(read(1, max_events=1, known_epoch=1))
+    unaware = grpc_stub.log.ReadEvents(read(1, max_events=1))
+
+    assert [(item.epoch, item.first_offset) for item in other.epochs] == [(lineage.current, 1)]
+    assert not known.epochs
+    assert not unaware.epochs
+
+
+def test_flushed_table_has_every_event_that_was_acknowledged_before(service, grpc_stub):
+    grpc_stub.events.PutEvents(put(an_event(), an_event()))
+    last = service.log.bounds().end - 1
+
+    answer = grpc_stub.sealing.FlushTable(event_log_pb2.FlushTableRequest(location=table().location))
+
+    assert (answer.epoch, answer.offset) == (service.log.lineage().current, last)
+    assert Table(service.store, table().location).event_position().offset == last
+
+
+def test_flush_without_a_location_is_refused(grpc_stub):
+    error = refused(grpc_stub.sealing.FlushTable, event_log_pb2.FlushTableRequest())
+
+    assert [item.field for item in error.violations] == ["location"]
 
 
 def test_offset_that_was_removed_is_out_of_range_and_tells_what_is_kept(tmp_path, clock):
-    log = SqliteEventLog(tmp_path / "log", clock=clock)
+    def seconds() -> float:
+        return clock.now().timestamp()
+
+    log = SqliteEventLog(tmp_path / "log", clock=clock, monotonic=seconds)
     trackers = known_trackers(LogTable("datasets/x", GROUP, table().schema))
     store = open_store(StoreSettings(store_url=str(tmp_path / "store")))
-    made = assemble(log, store, trackers, clock=clock, timing=Timing())
+    made = assemble(log, store, trackers, timing=Timing(), monotonic=seconds)
     made.trackers.start()
     with serving(made.services) as server, server.channel("client") as sender, server.channel("runtime") as reader:
         EventsServiceStub(sender).PutEvents(put(an_event(), an_event()), timeout=20)

@@ -9,6 +9,7 @@ from common import columns
 from common.avro import AvroSchema
 from common.errors import InvalidInput
 from common.frames import interactions_frame_schema
+from common.positions import START, Position
 from tests.control_plane.world import avro, column
 from tests.trainer.place import HEADERS, SCHEMAS, walks
 from trainer.domain.configuration import EventParameters
@@ -234,10 +235,10 @@ def test_what_comes_after_the_freeze_is_not_loaded(place, order):
 
 
 def test_a_snapshot_knows_the_last_event_that_it_contains(place, order):
-    assert freeze(place.store, place.tables("INTERACTIONS")).event_watermark == 0
-    place.table().append(interactions(event(41, "u1", "i1")), app_id=columns.EVENTS_APP_ID, number=41)
+    assert freeze(place.store, place.tables("INTERACTIONS")).event_watermark == START
+    place.table().append_events(interactions(event(41, "u1", "i1")), Position(7, 41))
     snapshot = freeze(place.store, place.tables("INTERACTIONS", "USERS"))
-    assert (snapshot.event_watermark, [table.version for table in snapshot.tables]) == (41, [1])
+    assert (snapshot.event_watermark, [table.version for table in snapshot.tables]) == (Position(7, 41), [1])
 
 
 def test_streamed_interactions_are_told_from_imported_ones(place, order):

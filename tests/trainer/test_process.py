@@ -12,11 +12,18 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
+from common.clock import SystemClock
+from common.settings import StoreSettings
+from common.storage import open_store
 from common.testing import make_keys, serving, wait_until
 from control_plane.resources.solutions import SolutionRequest
 from control_plane.server import Timing
+from events_service.log.sqlite import SqliteEventLog
+from events_service.server import Timing as EventsTiming
+from events_service.server import assemble
 from tests.control_plane.test_process import healthy
 from tests.control_plane.world import EVERYTHING, PERSONALIZATION, make_world
+from tests.events_service.samples import known_trackers
 from tests.trainer.place import walks
 
 ENDLESS = {"algorithmHyperParameters": {"embedding_size": "16", "epochs": "10000", "patience": "10000"}}
@@ -57,9 +64,22 @@ def world(tmp_path):
 
 
 @pytest.fixture
-def plane(world, keys, environment):
-    with serving(world.plane.services, keys=keys) as target:
+def events(tmp_path):
+    """An events service to which nobody has sent anything."""
+    log = SqliteEventLog(tmp_path / "events", clock=SystemClock())
+    store = open_store(StoreSettings(store_url=str(tmp_path / "store")))
+    yield assemble(log, store, known_trackers(), timing=EventsTiming())
+    log.close()
+
+
+@pytest.fixture
+def plane(world, events, keys, environment):
+    with (
+        serving(world.plane.services, keys=keys) as target,
+        serving(events.services, keys=keys) as events_target,
+    ):
         environment["TAILORBIRD_CONTROL_PLANE"] = target.target
+        environment["TAILORBIRD_EVENTS_SERVICE"] = events_target.target
         yield target
         world.plane.polls.close()
 

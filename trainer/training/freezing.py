@@ -1,7 +1,7 @@
 """Freezing data: the versions of the tables, and up to which event of the log they reach.
 
-Version and watermark must belong together. A watermark that is too high would have runtimes miss events, one that is
-too low would have them count events twice, so both are read until nothing was committed in between.
+Version and watermark must belong together, so both are read from one look at the table. A watermark that is too high
+would have runtimes miss events, one that is too low would have them count events twice.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from common.columns import EVENTS_APP_ID
-from common.errors import InvalidInput, Unavailable
+from common.errors import InvalidInput
+from common.positions import START, Position
 from common.storage import Store
 from common.tables import Table
 from protos.tailorbird.internal.v1 import jobs_pb2
 from trainer.domain.sufficiency import check_sufficient
 from trainer.training.order import FrozenTable
 
-__all__ = ["Snapshot", "freeze"]
+__all__ = ["INTERACTIONS", "Snapshot", "freeze"]
 
-_INTERACTIONS = "INTERACTIONS"
-_ATTEMPTS = 20
+INTERACTIONS = "INTERACTIONS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +29,11 @@ class Snapshot:
 
     Attributes:
         tables: Those that hold data.
-        event_watermark: Offset of the last event in the interactions, 0 when there is none.
+        event_watermark: Place in the log of the last event in the interactions.
     """
 
     tables: tuple[FrozenTable, ...]
-    event_watermark: int
+    event_watermark: Position
 
 
 def freeze(
@@ -54,33 +53,24 @@ def freeze(
 
     Raises:
         InvalidInput: There is nothing of what the recipe learns from.
-        Unavailable: The store cannot be reached, or the interactions never stand still.
+        Unavailable: The store cannot be reached.
     """
-    frozen, watermark = [], 0
+    frozen, watermark = [], START
     for item in tables:
         table = Table(store, item.location)
         if not table.exists():
             continue
-        version, offset = _version_and_offset(table)
+        version, position = table.version_and_position()
         frozen.append(
             FrozenTable(
                 dataset_type=item.dataset_type, location=item.location, avro_schema=item.schema, version=version
             )
         )
-        if item.dataset_type == _INTERACTIONS:
-            watermark = offset
+        if item.dataset_type == INTERACTIONS:
+            watermark = position
     found = {item.dataset_type for item in frozen}
     if learns_from == "items" and "ITEMS" not in found:
         raise InvalidInput("Create failed. There are no items: import an Items dataset with names and texts.")
-    if learns_from == "interactions" and _INTERACTIONS not in found:
+    if learns_from == "interactions" and INTERACTIONS not in found:
         check_sufficient(interactions=0, users=0, users_with_two=0, filters=filters)
     return Snapshot(tuple(frozen), watermark)
-
-
-def _version_and_offset(table: Table) -> tuple[int, int]:
-    for _ in range(_ATTEMPTS):
-        version = table.version()
-        offset = table.transaction(EVENTS_APP_ID) or 0
-        if table.version() == version:
-            return version, offset
-    raise Unavailable(f"dataset {table.location}: got a new commit at every look, want a moment without one")

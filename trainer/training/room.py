@@ -20,7 +20,8 @@ from protos.tailorbird.storage.v1 import evaluation_pb2
 from recipes.registry import RECIPES
 from trainer.domain.configuration import SolutionConfiguration
 from trainer.domain.sufficiency import told_filters
-from trainer.training.freezing import Snapshot, freeze
+from trainer.training.flushing import Flusher
+from trainer.training.freezing import INTERACTIONS, Snapshot, freeze
 from trainer.training.order import (
     ARTIFACT,
     MEASURED_MODEL,
@@ -47,15 +48,23 @@ class TrainingRoom:
         workspace: Makes folders for the files of trainings.
         store_settings: From which a training process opens the store for itself.
         options: The trainer's own part of every training.
+        flusher: Moves acknowledged events into the interactions.
     """
 
     def __init__(
-        self, store: Store, workspace: Workspace, *, store_settings: StoreSettings, options: TrainingOptions
+        self,
+        store: Store,
+        workspace: Workspace,
+        *,
+        store_settings: StoreSettings,
+        options: TrainingOptions,
+        flusher: Flusher,
     ) -> None:
         self._store = store
         self._workspace = workspace
         self._store_settings = store_settings
         self._options = options
+        self._flusher = flusher
 
     def do(
         self, payload: jobs_pb2.SolutionVersionTrainingPayload, watch: Watch
@@ -64,7 +73,7 @@ class TrainingRoom:
 
         Raises:
             InvalidInput: Too little data, or a bad configuration; the message becomes the version's failureReason.
-            Unavailable: The store cannot be reached, or the training process died.
+            Unavailable: The store or the events service cannot be reached, or the training process died.
             JobEnded: The watch said so; nothing was published.
         """
         published = self._published(payload)
@@ -74,6 +83,9 @@ class TrainingRoom:
         configuration = SolutionConfiguration.parse(payload.solution_config_json)
         event_type = payload.event_type or None
         watch.report(fraction=0.0, activity="freezing the data")
+        for table in payload.tables:
+            if table.dataset_type == INTERACTIONS:
+                self._flusher.flush(table.location, watch)
         # A recipe that does not exist is the training process's to refuse.
         declared = RECIPES.get(payload.recipe)
         filters = told_filters(
@@ -212,7 +224,8 @@ def _manifest(
                 )
                 for table in snapshot.tables
             ],
-            event_watermark=snapshot.event_watermark,
+            event_watermark=snapshot.event_watermark.offset,
+            event_epoch=snapshot.event_watermark.epoch,
         ),
         n_items=result.n_items,
         n_users=result.n_users,

@@ -1,0 +1,104 @@
+"""Places in the event log, which can be compared even after the log was replaced, or restored from a backup.
+
+An offset alone says nothing about which log it is of: a log that was restored gives the offsets behind the backup a
+second time. So each opening of a log that is written to begins an epoch, whose number is random, and a place is an
+epoch and an offset. What a log knows of its own epochs is its lineage: a place is on it up to where the epoch ended
+there, and one of an epoch that the lineage does not have is not on it at all. (Kafka calls this a leader epoch.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["LEGACY_EPOCH", "START", "Epoch", "Lineage", "Position"]
+
+#: Of everything that was written before there were epochs.
+LEGACY_EPOCH: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a log.
+
+    Attributes:
+        epoch: In which the event at the offset was taken.
+        offset: From 1 on; 0 stands for the place before the first event.
+    """
+
+    epoch: int
+    offset: int
+
+
+#: Before every event of every log.
+START: Final = Position(LEGACY_EPOCH, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """A stretch of a log, which ends where the next one begins.
+
+    Attributes:
+        epoch: Random; `LEGACY_EPOCH` for what is older than epochs.
+        first_offset: Where it begins.
+    """
+
+    epoch: int
+    first_offset: int
+
+
+class Lineage:
+    """The epochs of one log; never changed.
+
+    Args:
+        epochs: In rising order of their first offsets.
+    """
+
+    def __init__(self, epochs: Iterable[Epoch] = ()) -> None:
+        self._epochs = tuple(epochs)
+        ends = [item.first_offset - 1 for item in self._epochs[1:]]
+        #: The last offset of each epoch; the current one has no end.
+        self._ends: dict[int, int | None] = dict(
+            zip((item.epoch for item in self._epochs), [*ends, None], strict=False)
+        )
+
+    @classmethod
+    def legacy(cls) -> Lineage:
+        """Return that of a log which knows no epochs."""
+        return cls([Epoch(LEGACY_EPOCH, 1)])
+
+    def __iter__(self) -> Iterator[Epoch]:
+        """Go through the epochs, oldest first."""
+        return iter(self._epochs)
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether two have the same epochs."""
+        return isinstance(other, Lineage) and self._epochs == other._epochs
+
+    def __hash__(self) -> int:
+        """Return a number that is the same for the same epochs."""
+        return hash(self._epochs)
+
+    @property
+    def current(self) -> int:
+        """The epoch of the newest event; `LEGACY_EPOCH` while there was none."""
+        return self._epochs[-1].epoch if self._epochs else LEGACY_EPOCH
+
+    def at(self, offset: int) -> Position:
+        """Return the place of an offset of this log."""
+        for item in reversed(self._epochs):
+            if item.first_offset <= offset:
+                return Position(item.epoch, offset)
+        return Position(LEGACY_EPOCH, offset)
+
+    def shared(self, position: Position) -> int:
+        """Return up to which offset this log has the same events as the one that a place is of; 0 for none."""
+        if position.epoch not in self._ends:
+            return 0
+        end = self._ends[position.epoch]
+        return position.offset if end is None else min(position.offset, end)
+
+    def has(self, position: Position) -> bool:
+        """Tell whether everything up to a place is the same in this log."""
+        return position.offset <= 0 or self.shared(position) == position.offset

@@ -1,0 +1,33 @@
+"""Files and folders that only their owner can read, whatever the umask says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+__all__ = ["FILE_MODE", "FOLDER_MODE", "private_file", "private_folder"]
+
+FILE_MODE: Final = 0o600
+FOLDER_MODE: Final = 0o700
+
+
+def private_folder(folder: Path) -> Path:
+    """Make a folder, and those above it, or take others' rights to the one that is there; return it."""
+    folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+    if folder.stat().st_mode & 0o777 != FOLDER_MODE:
+        folder.chmod(FOLDER_MODE)
+    return folder
+
+
+def private_file(path: Path) -> Path:
+    """Make an empty file, or take others' rights to the one that is there; return its path.
+
+    A file that is there is not opened: to close it again would give up the locks that SQLite has on it.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE))
+    except FileExistsError:
+        if path.stat().st_mode & 0o777 != FILE_MODE:
+            path.chmod(FILE_MODE)
+    return path

@@ -1,0 +1,77 @@
+"""Streamed events through boto3: a training has all of them, and nothing is left of those of a deleted group."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from benchmarks.system import running_system
+from cli.demo.catalogue import EVENT, SCHEMAS
+from cli.demo.journey import Journey
+from common import columns
+from common.artifacts import read_manifest
+from common.settings import StoreSettings
+from common.storage import open_store
+from common.tables import Table
+
+CALLS, PER_CALL = 120, 10
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory):
+    # A table that had one commit waits an hour for its next one: only a training may have it sooner.
+    with running_system(
+        tmp_path_factory.mktemp("streaming"),
+        settings={"TAILORBIRD_SEAL_BURST_COMMITS": "1", "TAILORBIRD_SEAL_STEADY_SECONDS": "3600"},
+    ) as running:
+        yield running
+
+
+def send(journey, tracking_id, call):
+    """Send one call's events; they are acknowledged when this returns."""
+    user = f"user-{call % 40:02}"
+    journey.clients.events.put_events(
+        trackingId=tracking_id,
+        userId=user,
+        sessionId=f"session-{call}",
+        eventList=[
+            {"eventType": EVENT, "itemId": f"item-{(call + place) % 60:02}", "sentAt": int(time.time()) - place}
+            for place in range(PER_CALL)
+        ],
+    )
+
+
+def snapshot_rows(system, arn):
+    """Return the rows of the interactions that a solution version was trained on, and its manifest."""
+    store = open_store(StoreSettings(store_url=str(system.installation.store)))
+    manifests = [
+        read_manifest(store, path.parent.relative_to(system.installation.store).as_posix())
+        for path in system.installation.store.glob("artifacts/**/manifest.json")
+    ]
+    # The model that was measured has one of its own beside it, with the same snapshot.
+    manifest, *_ = [item for item in manifests if item.solution_version_arn == arn]
+    (table,) = [item for item in manifest.snapshot.tables if item.dataset_type == "INTERACTIONS"]
+    return Table(store, table.location).read(version=table.version), manifest
+
+
+def test_training_includes_every_event_that_was_acknowledged_before_it_was_asked_for(system):
+    journey = Journey(system.clients(), suffix="streaming")
+    journey.create_datasets({"Interactions": SCHEMAS["Interactions"]})
+    tracking_id = journey.create_event_tracker()
+    solution = journey.create_solution("popular", "aws-popularity-count")
+    with ThreadPoolExecutor(4) as senders:
+        list(senders.map(lambda call: send(journey, tracking_id, call), range(CALLS)))
+
+    version = journey.train(solution)
+
+    rows, manifest = snapshot_rows(system, version)
+    assert rows[columns.EVENT_ID].n_unique() == rows.height == CALLS * PER_CALL
+    assert manifest.snapshot.event_watermark == CALLS * PER_CALL
+    assert manifest.snapshot.event_epoch > 0
+
+    with ThreadPoolExecutor(4) as senders:
+        list(senders.map(lambda call: send(journey, tracking_id, call), range(CALLS, CALLS + 7)))
+    again, _ = snapshot_rows(system, journey.train(solution))
+    assert again.height == (CALLS + 7) * PER_CALL

@@ -1,0 +1,82 @@
+"""Has the events service put into a dataset what it has acknowledged, so that a training misses nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Protocol
+
+import grpc
+
+from common.errors import TailorbirdError, Unavailable
+from common.logs import get_logger
+from common.rpc import from_rpc_error
+from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
+from trainer.worker import Watch
+from trainer.worker.queue import is_passing
+
+__all__ = ["Flusher", "RemoteFlusher"]
+
+_log = get_logger(__name__)
+_CALL_SECONDS = 60.0
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 10.0
+
+
+class Flusher(Protocol):
+    """Moves acknowledged events."""
+
+    def flush(self, location: str, watch: Watch) -> None:
+        """Return when an interactions table has all events that were acknowledged before the call.
+
+        Args:
+            location: Of the table.
+            watch: Of the job that waits.
+
+        Raises:
+            Unavailable: The events service cannot be reached, or cannot write to the table.
+            JobEnded: The watch said so.
+        """
+        ...
+
+
+class RemoteFlusher:
+    """Calls `SealingService`.
+
+    Args:
+        channel: To the events service.
+        patience_seconds: For how long a service that is away is asked again before the job is given back.
+    """
+
+    def __init__(self, channel: grpc.Channel, *, patience_seconds: float = 300.0) -> None:
+        self._stub = event_log_pb2_grpc.SealingServiceStub(channel)
+        self._patience_seconds = patience_seconds
+
+    def flush(self, location: str, watch: Watch) -> None:
+        """Return when all acknowledged events are in the table; see `Flusher`."""
+        until = time.monotonic() + self._patience_seconds
+        pause, ending = _FIRST_PAUSE_SECONDS, threading.Event()
+        while True:
+            try:
+                return self._ask(location, watch)
+            except TailorbirdError as error:
+                watch.check()
+                if not is_passing(error):
+                    raise
+                if time.monotonic() + pause > until:
+                    raise Unavailable(f"events_service: the latest events cannot be had: {error.message}") from error
+                _log.warning("flush_delayed", location=location, message=error.message)
+            with watch.ending_calls(ending.set):
+                ending.wait(pause)
+            watch.check()
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def _ask(self, location: str, watch: Watch) -> None:
+        call = self._stub.FlushTable.future(event_log_pb2.FlushTableRequest(location=location), timeout=_CALL_SECONDS)
+        try:
+            with watch.ending_calls(call.cancel):
+                call.result()
+        except grpc.FutureCancelledError as error:
+            raise Unavailable("the call was cancelled") from error
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
