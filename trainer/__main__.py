@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 
 # One thread of BLAS, here and in trainings: JAX has its own, and those of BLAS wait by spinning. MALLOC, which glibc
 # reads when a process begins, for trainings: to clear new pages at every step was a fifth of all processor time.
@@ -28,20 +29,13 @@ def main() -> None:
     """Work until a signal comes."""
     settings = TrainerSettings()
     configure_logging("trainer", level=settings.log_level, form=settings.log_form)
-    server = RpcServer(
-        [],
-        gate=CallGate(TokenVerifier(settings.public_key_file.read_bytes())),
-        address=settings.listen,
-        max_workers=4,
-        tls=settings.tls(),
-    )
+    gate = CallGate(TokenVerifier(settings.public_key_file.read_bytes()))
+    server = RpcServer([], gate=gate, address=settings.listen, max_workers=4, tls=settings.tls())
     readiness = Readiness(server)
     token = file_token(settings.token_file)
-    token()  # a token that is missing stops the trainer here and not at its first question
-    with (
-        channel(settings.control_plane, token=token, tls=settings.tls()) as control_plane,
-        channel(settings.events_service, token=token, tls=settings.tls()) as events_service,
-    ):
+    token()  # one that is missing stops the trainer here and not at its first question
+    connect = partial(channel, token=token, tls=settings.tls())
+    with connect(settings.control_plane) as control_plane, connect(settings.events_service) as events_service:
         rooms = make_rooms(settings, open_store(settings), events_service)
         workers = [
             Worker(
