@@ -6,10 +6,10 @@ code here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -21,6 +21,8 @@ from protos.tailorbird.options.v1 import options_pb2
 
 __all__ = ["as_document", "as_message"]
 
+#: The field that tells which lists and maps are empty, as the encoding cannot.
+_EMPTY: Final = "empty_members"
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
@@ -32,7 +34,9 @@ def as_document(message: Message) -> dict[str, Any]:
     """
     document: dict[str, Any] = {}
     for field, value in message.ListFields():
-        if _is_map(field):
+        if field.name == _EMPTY:
+            document.update(_sent_empty(message, value))
+        elif _is_map(field):
             # Protobuf has no map of lists: the value is a message that holds one.
             document[field.json_name] = {
                 key: list(item.values) if isinstance(item, StringList) else item for key, item in value.items()
@@ -51,12 +55,29 @@ def as_message(kind: type[AnyMessage], document: Mapping[str, Any]) -> AnyMessag
     return message
 
 
+def _sent_empty(message: Message, names: Iterable[str]) -> dict[str, Any]:
+    """Return the lists and maps that a message says were sent empty, but for those that are not."""
+    fields = _fields(message.DESCRIPTOR)
+    empty: dict[str, Any] = {}
+    for name in names:
+        field = fields.get(name)
+        if field is None or not field.is_repeated or field.name == _EMPTY:
+            collections = [key for key, item in fields.items() if item.is_repeated and item.name != _EMPTY]
+            raise invalid("emptyMembers", got=name, want=f"some of {', '.join(collections)}")
+        if not getattr(message, field.name):
+            empty[name] = {} if _is_map(field) else []
+    return empty
+
+
 def _fill(message: Message, document: Mapping[str, Any]) -> None:
     fields = _fields(message.DESCRIPTOR)
+    tells = _EMPTY in message.DESCRIPTOR.fields_by_name
     for key, value in document.items():
         if value is None:
             continue
         field = fields[key]
+        if tells and field.is_repeated and not value:
+            getattr(message, _EMPTY).append(key)
         if _is_map(field):
             _fill_map(getattr(message, field.name), value)
         elif field.is_repeated and field.message_type is not None:

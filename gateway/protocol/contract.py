@@ -7,12 +7,25 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from common.errors import TailorbirdError
 from protos.tailorbird.options.v1 import options_pb2
 
-__all__ = ["field_of", "list_inside", "map_value", "message_inside", "names_by_number", "numbers_by_name"]
+__all__ = [
+    "field_of",
+    "list_inside",
+    "map_value",
+    "message_inside",
+    "names_by_number",
+    "numbers_by_name",
+    "tells_empty",
+]
 
 
 def field_of(descriptor: Descriptor, member: str) -> FieldDescriptor | None:
     """Return the field of a message that stands for a member of Personalize's API, None when there is none."""
     return next((field for field in descriptor.fields if field.json_name == member), None)
+
+
+def tells_empty(descriptor: Descriptor) -> bool:
+    """Whether messages of this type say which of their lists and maps were sent empty (`empty_members`)."""
+    return "empty_members" in descriptor.fields_by_name
 
 
 def names_by_number(enum: EnumDescriptor) -> dict[int, str]:

@@ -31,7 +31,7 @@ from gateway.protocol.constraints import (
     report,
     require_enum,
 )
-from gateway.protocol.contract import field_of, list_inside, map_value, message_inside, numbers_by_name
+from gateway.protocol.contract import field_of, list_inside, map_value, message_inside, numbers_by_name, tells_empty
 
 __all__ = ["request_decoder"]
 
@@ -113,6 +113,8 @@ def _structure(shape: StructureShape, descriptor: Descriptor) -> Decoder:
         if (field := field_of(descriptor, name)) is not None:
             members[name] = (field.name, _member(member, field))
     required = tuple(name for name in shape.required_members if name in members)
+    collections = {name for name in members if shape.members[name].type_name in ("list", "map")}
+    told = collections if tells_empty(descriptor) else frozenset()
 
     def decode(value: Any, path: Path, problems: Problems) -> dict[str, Any]:
         if type(value) is not dict:
@@ -124,6 +126,8 @@ def _structure(shape: StructureShape, descriptor: Descriptor) -> Decoder:
         for name in required:
             if value.get(name) is None:
                 note_missing(problems, (path, name))
+        if empty := [name for name in told & value.keys() if arguments.get(members[name][0]) in ([], {})]:
+            arguments["empty_members"] = sorted(empty)
         return arguments
 
     return decode

@@ -14,7 +14,7 @@ from botocore.model import Shape, StructureShape
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from common.errors import TailorbirdError
-from gateway.protocol.contract import field_of, list_inside, map_value, message_inside, names_by_number
+from gateway.protocol.contract import field_of, list_inside, map_value, message_inside, names_by_number, tells_empty
 
 __all__ = ["response_encoder"]
 
@@ -54,6 +54,8 @@ def _structure(shape: StructureShape, descriptor: Descriptor, *, keep_empty: boo
         else:
             converted.append((name, field.name, encoder))
 
+    tells = tells_empty(descriptor)
+
     def encode(message: Any) -> dict[str, Any]:
         has = message.HasField
         out = {name: getattr(message, field) for name, field in plain if has(field)}
@@ -62,7 +64,7 @@ def _structure(shape: StructureShape, descriptor: Descriptor, *, keep_empty: boo
                 out[name] = value
         for name, field, convert in collections:
             items = getattr(message, field)
-            if items or keep_empty:
+            if items or keep_empty or (tells and name in message.empty_members):
                 out[name] = convert(items)
         return out
 

@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import InvalidInput
 from control_plane.servicers.messages import as_document, as_message
-from protos.tailorbird.control.v1 import campaign_pb2, common_pb2, dataset_group_pb2, solution_pb2
+from protos.tailorbird.control.v1 import campaign_pb2, common_pb2, dataset_group_pb2, solution_config_pb2, solution_pb2
 
 CAMPAIGN = {
     "name": "films",
@@ -40,6 +40,36 @@ def test_false_and_empty_that_were_said_are_kept():
     request.solution_config.SetInParent()
 
     assert as_document(request) == {"name": "", "performHPO": False, "solutionConfig": {}}
+
+
+def test_empty_lists_and_maps_that_were_said_are_kept():
+    config = {
+        "algorithmHyperParameters": {},
+        "featureTransformationParameters": {"a": "1"},
+        "autoMLConfig": {"recipeList": []},
+        "trainingDataConfig": {"excludedDatasetColumns": {"ITEMS": []}, "includedDatasetColumns": {}},
+    }
+
+    message = as_message(solution_pb2.CreateSolutionRequest, {"solutionConfig": config})
+
+    assert message.solution_config.empty_members == ["algorithmHyperParameters"]
+    assert as_document(message) == {"solutionConfig": config}
+
+
+def test_a_member_that_is_said_to_be_empty_and_is_not_keeps_its_value():
+    config = solution_config_pb2.SolutionConfig(
+        algorithm_hyper_parameters={"a": "1"}, empty_members=["algorithmHyperParameters"]
+    )
+
+    assert as_document(config) == {"algorithmHyperParameters": {"a": "1"}}
+
+
+@pytest.mark.parametrize("name", ["", "eventValueThreshold", "emptyMembers", "x" * 1000])
+def test_members_that_cannot_be_empty_are_refused(name):
+    config = solution_config_pb2.SolutionConfig(empty_members=[name])
+
+    with pytest.raises(InvalidInput, match=r"`emptyMembers`.*want some of algorithmHyperParameters"):
+        as_document(config)
 
 
 def test_unspecified_enum_says_nothing_and_an_unknown_one_is_refused():

@@ -81,9 +81,15 @@ def is_map(field):
     return field.type == FieldDescriptor.TYPE_MESSAGE and field.message_type.GetOptions().map_entry
 
 
+def beside_aws(field):
+    return field.GetOptions().Extensions[options_pb2.beside_aws]
+
+
 def fill(message, *, depth=0):
     """Set every field of a message."""
     for index, field in enumerate(message.DESCRIPTOR.fields):
+        if beside_aws(field):
+            continue
         if is_map(field):
             value = field.message_type.fields_by_name["value"]
             target = getattr(message, field.name)
@@ -125,7 +131,9 @@ def _scalar(field, number):
 
 def as_aws(message):
     """Return what a message says in the API's own words."""
-    return {field.json_name: _field_as_aws(field, value) for field, value in message.ListFields()}
+    return {
+        field.json_name: _field_as_aws(field, value) for field, value in message.ListFields() if not beside_aws(field)
+    }
 
 
 def _field_as_aws(field, value):

@@ -55,7 +55,11 @@ class Walk:
             return
         self.seen.add((shape_name, message.full_name))
         members = self.shapes[shape_name].get("members", {})
-        fields = {field.json_name: field for field in message.fields}
+        fields = {
+            field.json_name: field
+            for field in message.fields
+            if not field.GetOptions().Extensions[options_pb2.beside_aws]
+        }
         for name in members.keys() ^ fields.keys():
             yield f"{path}.{name}: on one side only"
         for name in members.keys() & fields.keys():
@@ -145,6 +149,32 @@ def doctored(change):
 )
 def test_a_deviation_is_found(change, found):
     assert any(found in item for item in doctored(change))
+
+
+def configurations(method):
+    """Yield the messages inside of a request or answer whose names say that they configure something."""
+    waiting, seen = [method.input_type, method.output_type], set()
+    while waiting:
+        message = waiting.pop()
+        if message.full_name in seen:
+            continue
+        seen.add(message.full_name)
+        waiting += [field.message_type for field in message.fields if field.message_type is not None]
+        # Defaults are a recipe's own and sent by nobody.
+        sent = message.name.endswith(("Config", "Ranges", "Range")) and not message.name.startswith("Default")
+        if sent and any(field.is_repeated for field in message.fields):
+            yield message
+
+
+def test_every_configuration_with_lists_or_maps_can_tell_empty_from_absent():
+    found = {
+        message.full_name: "empty_members" in message.fields_by_name
+        for method in service_of("personalize").methods
+        for message in configurations(method)
+    }
+
+    assert len(found) >= 9
+    assert [name for name, tells in found.items() if not tells] == []
 
 
 def test_an_operation_without_contract_is_found():
