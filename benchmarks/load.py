@@ -6,6 +6,7 @@ side, each run with the body of another user.
 
 h2load sees HTTP's status, which is 200 for failed calls too, and not gRPC's in the trailers. It does count the bytes of
 the bodies, and a failed call has none: with the size of a checked answer known, every answer of a run is accounted for.
+Where chance makes some answers a little larger or smaller, the caller says by how much all together at most.
 """
 
 from __future__ import annotations
@@ -40,10 +41,19 @@ class Call:
     Attributes:
         request: The message.
         answer_bytes: Size of the right answer's message, from a call that was checked.
+        slack: Bytes that the right answers of one run may have less, and more, all together; less than one answer each,
+            or a failed call could hide behind them.
     """
 
     request: Message
     answer_bytes: int
+    slack: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        if sum(self.slack) >= self.answer_bytes:
+            raise InvalidInput(
+                f"`slack`: got {self.slack} bytes, want less than an answer, {self.answer_bytes}: make fewer repeats"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +186,9 @@ def _run(command: Sequence[str], call: Call, log: Path) -> _Run:
     if not succeeded:
         raise Unavailable(f"h2load: got no answer from {command[-1]}, want a server that listens there")
     size = call.answer_bytes + _FRAME_HEADER_BYTES
-    missing = abs(succeeded * size - int(data[1]))
+    less, more = call.slack
+    beside = int(data[1]) - succeeded * size
+    missing = max(0, -beside - less, beside - more)
     # Columns: microseconds since 1970 at the start, HTTP's status, microseconds until the end of the answer.
     latencies = [int(line.split("\t")[2]) / 1000 for line in log.read_text().splitlines()]
     return _Run(latencies, sum(failures) + -(-missing // size))

@@ -4,6 +4,10 @@ Both are pressed by h2load in alternating rounds of one run: the whole system's 
 the catalogue and answers 25 items with scores, and a server that answers a message prepared from one of those answers.
 The ratio of the two throughputs is the share of the stack's own limit that is left for applications.
 
+One place in a thousand of an answer is given to a new item, which has no score (exploration). Checked answers are asked
+for again until they have none; those that are counted may have some, and their bytes may differ by what so many items
+at most come to (six standard deviations), which is less than a failed call would lack.
+
 Every round asks for other users, each several times in a row: h2load repeats one body (see `benchmarks.load`). Nothing
 in the runtime remembers an answer; the vector of a user whose newest interaction is in the trained snapshot is part of
 the artifact, as for most users of a live system. The load generator shares the machine with the servers.
@@ -12,10 +16,11 @@ the artifact, as for most users of a live system. The load generator shares the 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -25,6 +30,7 @@ from benchmarks.load import Call, Load, Outcome, h2load_path, press
 from benchmarks.report import markdown_table, percentile, publish
 from benchmarks.system import System, running_system
 from cli.demo.catalogue import SCHEMAS, DemoData
+from cli.demo.generated import generate
 from cli.demo.journey import Journey
 from cli.demo.story import find_data
 from cli.surroundings import Surroundings
@@ -32,11 +38,15 @@ from common.errors import InvalidInput, Unavailable
 from common.rpc import channel
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as runtime
 from protos.tailorbird.runtime.v1 import runtime_service_pb2_grpc
+from runtime_service.domain.requests import EXPLORED
+from runtime_service.serving.exploration import MANAGED_SHARE
 
 _METHOD = "/tailorbird.runtime.v1.RuntimeService/GetRecommendations"
 _RESULTS = 25
 #: What serves is measured, not what is learnt: a short training gives vectors of the same shape.
 _HYPERPARAMETERS = {"epochs": 3}
+#: Answers asked for until one holds no explored item: one in forty does.
+_TRIES = 20
 _ALONE = Load(lanes=1, streams=1, repeats=20)
 
 
@@ -53,21 +63,43 @@ def deploy(system: System, data: DemoData) -> str:
 def checked_answers(
     address: str, requests: Sequence[runtime.GetRecommendationsRequest], *, token: str
 ) -> list[runtime.GetRecommendationsResponse]:
-    """Make each call once with the generated stub.
+    """Make each call with the generated stub, again while its answer holds an explored item.
 
     Raises:
-        Unavailable: An answer is not a full list of different items with scores.
+        Unavailable: An answer is not a full list of different items, each with a score or explored, or there is an
+            explored item in every answer.
     """
     answers = []
     with channel(address, token=token) as opened:
         stub = runtime_service_pb2_grpc.RuntimeServiceStub(opened)
         for request in requests:
-            answer = stub.GetRecommendations(request)
-            items = {item.item_id for item in answer.item_list if item.HasField("score")}
-            if len(items) != _RESULTS:
-                raise Unavailable(f"answer for {request.user_id}: got {len(items)} scored items, want {_RESULTS}")
-            answers.append(answer)
+            for _ in range(_TRIES):
+                answer = stub.GetRecommendations(request)
+                scored = {item.item_id for item in answer.item_list if item.HasField("score")}
+                explored = {item.item_id for item in answer.item_list if EXPLORED in item.reason}
+                if len(scored | explored) != _RESULTS or scored & explored:
+                    raise Unavailable(
+                        f"answer for {request.user_id}: got {len(scored)} scored and {len(explored)} explored items, "
+                        f"want {_RESULTS} different ones"
+                    )
+                if not explored:
+                    answers.append(answer)
+                    break
+            else:
+                raise Unavailable(f"answers for {request.user_id}: got explored items in {_TRIES}, want one without")
     return answers
+
+
+def explored_bytes(item_ids: Collection[str], *, repeats: int) -> tuple[int, int]:
+    """Return how many bytes less, and more, the answers of one run may have because of explored items, at most."""
+    lengths = [len(item_id.encode()) for item_id in item_ids]
+    explored, scored = (
+        [runtime.PredictedItem(item_id="x" * length, **more).ByteSize() for length in (min(lengths), max(lengths))]
+        for more in ({"reason": [EXPLORED]}, {"score": 0.5})
+    )
+    mean = repeats * _RESULTS * MANAGED_SHARE
+    count = math.ceil(mean + 6 * math.sqrt(mean))
+    return count * max(0, scored[1] - explored[0]), count * max(0, explored[1] - scored[0])
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
@@ -94,11 +126,14 @@ def main() -> None:
     parser.add_argument("--lanes", type=int, default=8, help="connections at a time")
     parser.add_argument("--streams", type=int, default=4, help="calls in flight per connection")
     parser.add_argument("--processes", type=int, default=min(4, os.cpu_count() or 1), help="of each server")
+    parser.add_argument(
+        "--generated", action="store_true", help="a small generated catalogue instead of MovieLens 100K"
+    )
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     arguments = parser.parse_args()
     h2load_path()  # missing tools are told before minutes of preparation
     load = Load(arguments.lanes, arguments.streams, arguments.repeats)
-    data = find_data(Surroundings(os.environ).cache_dir, console=Console())
+    data = generate() if arguments.generated else find_data(Surroundings(os.environ).cache_dir, console=Console())
     users = sorted({watch.user for watch in data.watches})
     wanted = arguments.rounds * arguments.users
     if wanted > len(users):
@@ -115,8 +150,8 @@ def main() -> None:
         with echo_server(answers[0], processes=arguments.processes, folder=Path(folder)) as echo:
             sizes = {address: [answer.ByteSize() for answer in answers], echo: [answers[0].ByteSize()] * len(answers)}
             calls = {
-                server: [Call(request, size) for request, size in zip(requests, sizes[server], strict=True)]
-                for server in (address, echo)
+                server: [Call(request, size, slack) for request, size in zip(requests, sizes[server], strict=True)]
+                for server, slack in ((address, explored_bytes(data.items, repeats=load.repeats)), (echo, (0, 0)))
             }
             busy: dict[str, list[Outcome]] = {address: [], echo: []}
             alone: dict[str, list[Outcome]] = {address: [], echo: []}

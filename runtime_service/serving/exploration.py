@@ -13,10 +13,10 @@ from recipes.exploration import ItemAges, bonuses, reach
 from recipes.interface import Adjustment, FloatArray, ItemIndexes
 from runtime_service.serving.ranked import Ranked
 
-__all__ = ["Bonuses", "ExplorationSettings", "Explorer", "Sprinkles", "make_explorer", "read_settings"]
+__all__ = ["MANAGED_SHARE", "Bonuses", "ExplorationSettings", "Explorer", "Sprinkles", "make_explorer", "read_settings"]
 
 #: What Personalize's service explores by itself: a thousandth of what it recommends, items of the last 30 days.
-_MANAGED_SHARE = 0.001
+MANAGED_SHARE = 0.001
 _MANAGED_DAYS = 30.0
 #: Size of the noise, as a share of the bonus: enough to vary the order of items that are equally new.
 _NOISE = 0.1
@@ -108,7 +108,7 @@ class Sprinkles(Explorer):
         share: Of the places.
     """
 
-    share: float = _MANAGED_SHARE
+    share: float = MANAGED_SHARE
 
     def mix(self, ranked: Ranked) -> Ranked:
         """Replace items at random places; what a new item scores is not told, as the others are in its order."""

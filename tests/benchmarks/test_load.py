@@ -64,6 +64,26 @@ def test_answers_of_another_size_are_wrong(echo):
 
 
 @needs_h2load
+@pytest.mark.parametrize(("difference", "wrong"), [(-5, True), (-4, False), (0, False), (6, False), (7, True)])
+def test_answers_may_differ_within_what_chance_comes_to(echo, difference, wrong):
+    calls = [Call(REQUEST, ANSWER.ByteSize() - difference, slack=(40, 60))]
+    found = press(echo, f"{SERVICE}/GetRecommendations", calls, load=Load(1, 1, 10), token="none")
+    assert (found.wrong > 0) == wrong
+
+
+@needs_h2load
+def test_one_failed_call_is_wrong_within_any_slack(echo):
+    calls = [Call(REQUEST, ANSWER.ByteSize(), slack=(200, 200))]
+    found = press(echo, f"{SERVICE}/GetNothing", calls, load=Load(1, 1, 1), token="none")
+    assert found.wrong == 1
+
+
+def test_slack_that_could_hide_a_failed_call_is_refused():
+    with pytest.raises(InvalidInput, match="make fewer repeats"):
+        Call(REQUEST, 100, slack=(50, 50))
+
+
+@needs_h2load
 def test_a_server_that_is_not_there_is_told():
     with pytest.raises(Unavailable, match="got no answer from http:"):
         press("127.0.0.1:1", f"{SERVICE}/GetRecommendations", [Call(REQUEST, 1)], load=Load(1, 1, 1), token="none")
