@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CategoricalColumn", "Columns"]
+__all__ = ["NO_TIME", "CategoricalColumn", "Columns"]
+
+#: Stands where a time is not known; no time is as early, while those before 1970 are below 0.
+NO_TIME: Final = int(np.iinfo(np.int64).min)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ class Columns:
         textual: By name, n texts; None where there is none.
         names: n names of the rows themselves, None where there is none; None without a column of names. Only recipes
             that ask for names learn from them.
-        created: int64 [n], CREATION_TIMESTAMP in seconds since 1970, -1 where there is none; None without the column.
+        created: int64 [n], CREATION_TIMESTAMP in seconds since 1970, `NO_TIME` where there is none; None without the
+            column.
     """
 
     categorical: Mapping[str, CategoricalColumn] = field(default_factory=dict)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from common.errors import CorruptArtifact
 from recipes.arrays import map_arrays, save_arrays
+from recipes.columns import NO_TIME
 from recipes.interface import FloatArray, ItemIndexes, TrainingData
 
 __all__ = ["ItemAges", "bonuses", "reach"]
@@ -57,7 +58,7 @@ class ItemAges:
         created = np.full(data.n_items, latest, np.int64)
         np.minimum.at(created, items, times)
         if data.items.created is not None:
-            created = np.where(data.items.created >= 0, data.items.created, created)
+            created = np.where(data.items.created != NO_TIME, data.items.created, created)
         return cls(created, np.bincount(items, minlength=data.n_items) + shown, latest)
 
     def new_items(self, days: float) -> ItemIndexes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.columns import NO_TIME
 from recipes.interface import TrainingData
 
 __all__ = ["STRATA", "ItemFacts", "describe_items", "new_items", "popularity_strata"]
@@ -80,12 +81,11 @@ def new_items(data: TrainingData) -> NDArray[np.bool_]:
     times = data.interactions.timestamp
     if not len(times):
         return np.zeros(data.n_items, bool)
-    never = np.iinfo(np.int64).min
     appeared = np.full(data.n_items, np.iinfo(np.int64).max)
     np.minimum.at(appeared, data.interactions.item, times)
-    appeared[appeared == np.iinfo(np.int64).max] = never
+    appeared[appeared == np.iinfo(np.int64).max] = NO_TIME
     if data.items.created is not None:
-        appeared = np.where(data.items.created >= 0, data.items.created, appeared)
+        appeared = np.where(data.items.created != NO_TIME, data.items.created, appeared)
     moment = np.quantile(times, 1.0 - _NEWEST, method="lower")
     found: NDArray[np.bool_] = appeared > moment
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.columns import NO_TIME
 from recipes.hrnn.config import HrnnColdstartConfig
 from recipes.interface import TrainingData
 
@@ -42,4 +43,4 @@ def created(data: TrainingData) -> NDArray[np.int64]:
     np.minimum.at(first, interactions.item, interactions.timestamp)
     if data.items.created is None:
         return first
-    return np.where(data.items.created >= 0, data.items.created, first)
+    return np.where(data.items.created != NO_TIME, data.items.created, first)

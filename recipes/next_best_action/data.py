@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.columns import NO_TIME
 from recipes.interface import FloatArray, Timestamps, TrainingData
 
 __all__ = ["DAY", "ActionData", "ActionEvents", "Actions", "trainable_actions"]
@@ -98,7 +99,7 @@ def trainable_actions(events: ActionEvents, *, n_actions: int) -> NDArray[np.boo
 
     Personalize's rule: 50 that were TAKEN and 50 that were not, within six weeks before the newest action event.
     """
-    late = events.timestamp >= events.timestamp.max(initial=0) - _WINDOW_DAYS * DAY
+    late = events.timestamp.max(initial=NO_TIME) - events.timestamp <= _WINDOW_DAYS * DAY
     taken = np.bincount(events.action[late & events.taken], minlength=n_actions)
     others = np.bincount(events.action[late & ~events.taken], minlength=n_actions)
     enough: NDArray[np.bool_] = (taken >= _NEEDED) & (others >= _NEEDED)

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.columns import NO_TIME
 from recipes.interface import FloatArray, Histories, Timestamps
 from recipes.next_best_action.data import DAY, ActionEvents
 
@@ -31,7 +32,7 @@ class Past(NamedTuple):
         others: float32 [n], that the user did not take.
         own_taken: float32 [n], how often the user took this action.
         own_others: float32 [n], how often not.
-        own_last: int64 [n], when the user last had to do with this action; -1 for never.
+        own_last: int64 [n], when the user last had to do with this action; `NO_TIME` for never.
         person: float32 [n, c], the content of the user's columns, which does not change; 0 where nothing is known.
     """
 
@@ -78,9 +79,10 @@ def features(states: FloatArray, past: Past, *, now: NDArray[np.float64]) -> NDA
         float64 [n, s - 1 + c + ACTION_FEATURES].
     """
     days = now / DAY
-    seen = states[:, -1] > 0
+    # By the number of steps: the day is 0 also for those of the first of January 1970.
+    seen = states[:, -2] > 0
     silence = np.where(seen, np.log1p(np.clip(days - states[:, -1], 0, None)), 0.0)
-    known = past.own_last >= 0
+    known = past.own_last != NO_TIME
     pause = np.where(known, np.log1p(np.clip(days - past.own_last / DAY, 0, None)), 0.0)
     return np.column_stack(
         [
@@ -139,7 +141,8 @@ def _before(key: NDArray[np.int64], events: ActionEvents) -> tuple[FloatArray, F
     sums = np.concatenate([[0], np.cumsum(taken)])
     earlier_taken = sums[:-1] - sums[first]
     earlier = np.arange(len(order)) - first
-    last = np.where(begins, -1, np.concatenate([[-1], events.timestamp[order][:-1]]) if len(order) else -1)
+    shifted = np.concatenate([[NO_TIME], events.timestamp[order][:-1]]) if len(order) else NO_TIME
+    last = np.where(begins, NO_TIME, shifted)
     found = [np.empty(len(order), np.float32), np.empty(len(order), np.float32)]
     found[0][order], found[1][order] = earlier_taken, earlier - earlier_taken
     times = np.empty(len(order), np.int64)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from common.errors import CorruptArtifact
 from recipes.arrays import map_arrays, save_arrays
+from recipes.columns import NO_TIME
 from recipes.interface import Adjustment, FloatArray, Histories, History, Offsets, Timestamps
 from recipes.next_best_action.data import DAY, Actions
 from recipes.next_best_action.features import ACTION_FEATURES, Past, features, item_states
@@ -111,14 +112,14 @@ class NextBestActionScorer:
         rules = self.actions
         allowed = (rules.expiration < 0) | (rules.expiration > now)
         since = now - self._past(user).own_last
-        allowed &= (self._past(user).own_last < 0) | (since >= rules.repeat_days * DAY)
+        allowed &= (self._past(user).own_last == NO_TIME) | (since >= rules.repeat_days * DAY)
         order = np.lexsort((-rules.value, -scores))
         chosen = order[allowed[order]][:limit]
         return chosen, scores[chosen]
 
     def _past(self, user: int | None) -> Past:
         n_actions = len(self.actions)
-        counts, last = np.zeros((n_actions, 2), np.float32), np.full(n_actions, -1, np.int64)
+        counts, last = np.zeros((n_actions, 2), np.float32), np.full(n_actions, NO_TIME)
         taken, others = np.float32(0.0), np.float32(0.0)
         person = np.zeros(self.user_content.shape[1], np.float32)
         if user is not None:

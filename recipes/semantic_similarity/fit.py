@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from common.errors import invalid
-from recipes.columns import Columns
+from recipes.columns import NO_TIME, Columns
 from recipes.content.fit import learn_vectors
 from recipes.interface import FitProgress, FloatArray, TrainingData, ignore_progress
 from recipes.item_to_item.counting import users_of_items
@@ -88,12 +88,13 @@ def _freshness(data: TrainingData) -> FloatArray:
     An item without a time of creation is as old as its oldest interaction, or new when it has none.
     """
     rows = data.interactions
-    created = np.full(data.n_items, -1, np.int64) if data.items.created is None else data.items.created.copy()
+    created = np.full(data.n_items, NO_TIME) if data.items.created is None else data.items.created.copy()
     first = np.full(data.n_items, np.iinfo(np.int64).max)
     np.minimum.at(first, rows.item, rows.timestamp)
-    used = (created < 0) & (first < np.iinfo(np.int64).max)
+    used = (created == NO_TIME) & (first < np.iinfo(np.int64).max)
     created[used] = first[used]
-    newest = max(int(rows.timestamp.max(initial=-1)), int(created.max(initial=-1)))
-    created[created < 0] = newest
+    # Where nothing has a time, all are equally new.
+    newest = max(int(rows.timestamp.max(initial=NO_TIME)), int(created.max(initial=NO_TIME)))
+    created[created == NO_TIME] = newest
     oldest = int(created.min(initial=newest))
     return ((created - oldest) / max(1, newest - oldest)).astype(np.float32)

@@ -194,7 +194,7 @@ class SequenceScorer(ABC):
         filled = np.arange(shape[1]) < lengths[:, None]
         items, actions, times = np.zeros(shape, np.int32), np.zeros(shape, np.uint8), np.zeros(shape, np.int64)
         items[filled], actions[filled], times[filled] = histories.items, histories.actions, histories.times
-        return StepArrays(items, self._actions(actions), gap_buckets(times))
+        return StepArrays(items, self._actions(actions), gap_buckets(times) * filled)
 
 
 def open_model(folder: Path, names: Sequence[str], *, number: str) -> SavedModel:

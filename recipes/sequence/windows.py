@@ -162,4 +162,7 @@ def _pack(
     codes[: len(begins)][filled] = context[places]
     # The start token stands for the beginning of a history: it predicts nothing in the middle of one.
     mass[: len(begins), 0][~first] = 0.0
-    return Batch(items, actions, gap_buckets(times), mass, codes, of_users)
+    gaps = gap_buckets(times)
+    # Before 1970, what is padded with 0 would seem to come after a pause.
+    gaps[: len(begins)] *= filled
+    return Batch(items, actions, gaps, mass, codes, of_users)

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.columns import NO_TIME
 from recipes.interface import FitProgress, FloatArray, TrainingData, ignore_progress
 from recipes.popularity.fit import count_users
 from recipes.trending.config import TrendingConfig
@@ -54,7 +55,7 @@ class TrendingFitter:
         hidden = min(_MOST_HIDDEN, max(1, int(_HIDDEN_SHARE * ages.intervals)))
         self._half_life = _choose_half_life(ages, hidden)
         self._progress(fraction=0.5, stage="chosen how far to look back", metrics={"half_life": self._half_life})
-        before = rows.timestamp.max(initial=0) - rows.timestamp >= hidden * self._config.interval_seconds
+        before = rows.timestamp.max(initial=NO_TIME) - rows.timestamp >= hidden * self._config.interval_seconds
         popular = count_users(data.where(before))
         found = judge(
             cuts(ages, range(hidden - 1, -1, -1)),
@@ -84,7 +85,7 @@ class TrendingFitter:
             bulk=_bulk_counts(data, seconds=DEPTH * self._config.interval_seconds),
             interval_seconds=self._config.interval_seconds,
             half_life=self._half_life,
-            began=int(rows.timestamp.min(initial=0)) if len(rows) else 0,
+            began=int(rows.timestamp.min()) if len(rows) else 0,
         )
         self._progress(fraction=1.0, stage="counted", metrics={})
         return scorer
@@ -110,7 +111,7 @@ def _trend(ages: Ages, *, half_life: float, n_items: int) -> FloatArray:
 def _bulk_counts(data: TrainingData, *, seconds: int) -> BulkCounts:
     """Count what was imported, the newest `seconds` of it."""
     rows = data.interactions
-    kept: NDArray[np.bool_] = rows.timestamp > rows.timestamp.max(initial=0) - seconds
+    kept: NDArray[np.bool_] = rows.timestamp.max(initial=NO_TIME) - rows.timestamp < seconds
     if rows.streamed is not None:
         kept &= ~rows.streamed
     keys = rows.timestamp[kept] // BUCKET_SECONDS * data.n_items + rows.item[kept]

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.columns import NO_TIME
 from recipes.evaluation.metrics import LIST_LENGTH
 from recipes.interface import FloatArray
 from recipes.selection import best
@@ -75,7 +76,7 @@ class Ages:
     def __init__(
         self, item: NDArray[np.integer], timestamp: NDArray[np.int64], *, interval_seconds: int, n_items: int
     ) -> None:
-        age = (timestamp.max(initial=0) - timestamp) // interval_seconds
+        age = (timestamp.max(initial=NO_TIME) - timestamp) // interval_seconds
         order = np.argsort(age, kind="stable")
         self._age, self._item = age[order], item[order]
         self._n_items = n_items

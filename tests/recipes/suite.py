@@ -6,6 +6,7 @@ the next item is known; the same number of users begins at every item, except th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -24,6 +25,8 @@ N_ITEMS = RINGS * RING + 1
 FRONT_DOOR = N_ITEMS - 1
 #: An item of the catalogue that nobody uses is the last one of wider data.
 NOISE_ITEMS = 100
+#: Whole days, so that what counts in days counts the same.
+EARLIER = 20_000 * 86_400
 
 
 def make_data(sequences, n_items):
@@ -67,6 +70,12 @@ def adjustments(scorer, histories):
     """Return what a scorer adds for each history, as bytes."""
     changes = [scorer.adjust(histories.of(row)) for row in range(len(histories))]
     return [(change.items.tobytes(), change.values.tobytes()) for change in changes]
+
+
+def moved(data, seconds):
+    """Let everything happen at another time."""
+    timestamp = data.interactions.timestamp + seconds
+    return replace(data, interactions=replace(data.interactions, timestamp=timestamp))
 
 
 def same_scorer(first, second, histories):
@@ -230,6 +239,14 @@ class RecipeSuite:
             extended.append(made.extend(self.ring_data()))
         assert same_scorer(*extended, rings.histories)
         assert self.hit_rate_at(extended[0], rings, 1) >= self.quality_floor
+
+    def test_times_before_1970_are_times_like_all_others(self, scorer, rings):
+        earlier, histories = moved(rings.training, -EARLIER), rings.histories
+        fitted = self.make_fitter().fit(earlier)
+        before = replace(histories, times=histories.times - EARLIER)
+        assert fitted.item_vectors.tobytes() == scorer.item_vectors.tobytes()
+        assert adjustments(fitted, before) == adjustments(scorer, histories)
+        assert fitted.queries(before).tobytes() == scorer.queries(histories).tobytes()
 
     def test_progress_is_told_and_may_stop_the_fit(self, rings):
         told = []

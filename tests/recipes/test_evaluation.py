@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from recipes.columns import Columns
+from recipes.columns import NO_TIME, Columns
 from recipes.evaluation.bootstrap import difference_interval, interval
 from recipes.evaluation.comparison import JUDGED_BY, MIN_USERS, Pair, differences, judge
 from recipes.evaluation.exam import Exam
@@ -113,7 +113,7 @@ def test_items_of_the_newest_tenth_of_the_interactions_are_new():
 def test_a_creation_date_counts_more_than_the_first_use():
     times = np.arange(20)
     items = np.array([*[0] * 18, 1, 1])
-    created = np.array([-1, 5, 19])
+    created = np.array([NO_TIME, 5, 19])
     data = TrainingData(
         Interactions.sort(np.zeros(20, int), item=items, timestamp=times), 1, 3, items=Columns(created=created)
     )

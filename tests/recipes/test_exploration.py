@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact
-from recipes.columns import Columns
+from recipes.columns import NO_TIME, Columns
 from recipes.exploration import ItemAges, bonuses, reach
 from recipes.interface import Interactions, TrainingData
 
@@ -28,7 +28,7 @@ def test_items_are_as_old_as_their_oldest_interaction_and_without_any_as_the_lat
 
 
 def test_a_creation_timestamp_is_believed_and_a_missing_one_is_not():
-    ages = ItemAges.of(data(created=[39 * DAY, -1, 0, 12 * DAY]), np.zeros(4, np.int64))
+    ages = ItemAges.of(data(created=[39 * DAY, NO_TIME, 0, 12 * DAY]), np.zeros(4, np.int64))
     assert (ages.created // DAY).tolist() == [39, 8, 0, 12]
 
 

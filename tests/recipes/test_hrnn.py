@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from common.errors import InvalidInput
-from recipes.columns import CategoricalColumn, Columns
+from recipes.columns import NO_TIME, CategoricalColumn, Columns
 from recipes.hrnn.cold import cold_items
 from recipes.hrnn.config import HrnnColdstartConfig, HrnnConfig, LargeHrnnConfig
 from recipes.hrnn.fit import HrnnColdstartFitter, HrnnFitter, HrnnMetadataFitter, HrnnTextFitter
@@ -225,7 +225,7 @@ def test_cold_items_are_young_and_hardly_used():
     # Item 2 was first used three days before the end; of items 3 and 4 nothing is known: they are new.
     assert cold_items(data, config).tolist() == [False, False, True, True, True]
     assert cold_items(data, HrnnColdstartConfig(cold_start_max_interactions=3)).tolist()[2] is False
-    dated = replace(data, items=Columns(created=np.array([0, 0, 0, 20 * day, -1])))
+    dated = replace(data, items=Columns(created=np.array([0, 0, 0, 20 * day, NO_TIME])))
     assert cold_items(dated, config).tolist() == [False, False, False, False, True]
     only_old = replace(data, items=Columns(created=np.array([0, 0, 18 * day, 20 * day, 0])))
     assert cold_items(only_old, config).tolist() == [False, False, True, True, False]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact, InvalidInput
-from recipes.columns import CategoricalColumn, Columns
+from recipes.columns import NO_TIME, CategoricalColumn, Columns
 from recipes.evaluation.bootstrap import interval
 from recipes.interface import History, Interactions, TrainingData
 from recipes.next_best_action.config import NextBestActionConfig
@@ -68,6 +68,24 @@ def test_fans_of_some_items_take_the_action_that_fits(model):
     assert lower[0] > 0.7 > 0.3 > lower[1]
     assert upper[1] > 0.7 > 0.3 > upper[0]
     assert 0.15 < lower[2] < 0.55
+
+
+def test_times_before_1970_are_times_like_all_others(model):
+    earlier, data = 30_000 * DAY, planted()
+    rows, events = data.items.interactions, data.events
+    before = replace(
+        data,
+        items=replace(data.items, interactions=replace(rows, timestamp=rows.timestamp - earlier)),
+        events=replace(events, timestamp=events.timestamp - earlier),
+    )
+    _, scorer = fitted(before)
+    history = fan(of_upper=False)
+    asked = replace(history, times=history.times - earlier)
+    np.testing.assert_allclose(
+        scorer.propensities(scorer.query(asked), user=3, now=NOW - earlier),
+        model[1].propensities(model[1].query(history), user=3, now=NOW),
+        rtol=1e-3,
+    )
 
 
 def test_what_users_are_tells_who_takes_what(tmp_path):
@@ -238,7 +256,7 @@ def test_only_what_came_before_an_event_is_known_at_it():
     assert past.own_taken.tolist() == [0, 0, 0, 0, 1]
     assert past.others.tolist() == [0, 0, 1, 1, 2]
     assert past.taken.tolist() == [0, 0, 0, 1, 1]
-    assert past.own_last.tolist() == [-1, -1, DAY, -1, 9 * DAY]
+    assert past.own_last.tolist() == [NO_TIME, NO_TIME, DAY, NO_TIME, 9 * DAY]
     assert past.person[:, 0].tolist() == [0, 1, 0, 0, 0]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact, InvalidInput
-from recipes.columns import Columns
+from recipes.columns import NO_TIME, Columns
 from recipes.interface import History, Interactions, TrainingData
 from recipes.selection import best
 from recipes.semantic_similarity.config import SemanticSimilarityConfig
@@ -101,7 +101,7 @@ def test_campaigns_may_ask_for_new_and_for_popular_items():
 
 
 def test_items_without_a_time_of_creation_are_as_old_as_their_first_use():
-    columns = replace(texts(4), created=np.array([10, -1, -1, 30]))
+    columns = replace(texts(4), created=np.array([10, NO_TIME, NO_TIME, 30]))
     interactions = Interactions.sort(np.zeros(2, np.int64), item=np.array([1, 1]), timestamp=np.array([20, 25]))
     scorer = fit(TrainingData(interactions, 1, 4, items=columns))
     np.testing.assert_allclose(scorer.item_vectors[:, -2], [0, 0.5, 1, 1])

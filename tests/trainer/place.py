@@ -111,10 +111,10 @@ class Place:
         )
 
 
-def walks(users: int = 60, items: int = 40, length: int = 20) -> list[str]:
+def walks(users: int = 60, items: int = 40, length: int = 20, *, begin: int = 1_700_000_000) -> list[str]:
     """Return lines of interactions: every user walks along a ring of items from a place of their own."""
     return [
-        f"u{user:03},i{(user * 7 + step) % items:03},{1_700_000_000 + user * 1000 + step},watch,{step % 5 + 1}"
+        f"u{user:03},i{(user * 7 + step) % items:03},{begin + user * 1000 + step},watch,{step % 5 + 1}"
         for user in range(users)
         for step in range(length)
     ]

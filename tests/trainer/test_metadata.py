@@ -8,6 +8,7 @@ import pytest
 
 from common import columns as reserved
 from common.avro import AvroSchema
+from recipes.columns import NO_TIME
 from tests.control_plane.world import avro, column
 from tests.trainer.place import HEADERS, walks
 from trainer.training.freezing import freeze
@@ -51,7 +52,7 @@ def test_the_schema_says_what_a_column_is():
     assert (genres.categories, genres.offsets.tolist(), genres.codes.tolist()) == (("Drama", "War"), [0, 2, 2], [1, 0])
     assert (found.numeric["PRICE"][0], np.isnan(found.numeric["PRICE"][1])) == (2.5, True)
     assert found.textual == {"PLOT": ("A plot", "Another")}
-    assert (found.names, found.created.tolist()) == (("One", "Two"), [7, -1])
+    assert (found.names, found.created.tolist()) == (("One", "Two"), [7, NO_TIME])
     assert (list(found.categorical), list(found.numeric)) == (["GENRES"], ["PRICE"])
 
 
@@ -59,7 +60,11 @@ def test_ids_without_a_row_are_empty_and_the_order_is_the_askers():
     found = columns_of({"ITEM_ID": "i2", "GENRES": "War", "PLOT": "A plot"}, ids=["i1", "i2"])
     assert found.categorical["GENRES"].offsets.tolist() == [0, 0, 1]
     assert found.textual["PLOT"] == (None, "A plot")
-    assert found.created.tolist() == [-1, -1]
+    assert found.created.tolist() == [NO_TIME, NO_TIME]
+
+
+def test_a_time_of_creation_may_lie_before_1970():
+    assert columns_of({"CREATION_TIMESTAMP": -1}).created.tolist() == [-1]
 
 
 @pytest.mark.parametrize(("empty", "used"), [(3, True), (4, False)])

@@ -47,6 +47,11 @@ def test_values_get_the_types_of_the_schema(file):
     assert rows.rows() == [("u1", "i1", 1700000000, "watch", 4.5), ("u2", "i2", 1, "watch", None)]
 
 
+@pytest.mark.parametrize("seconds", [-428716800, -1, 0, -62135596800, 253402300799])
+def test_all_seconds_of_the_years_1_to_9999_are_times(file, seconds):
+    assert read(file(f"u1,i1,{seconds},watch,1"))["TIMESTAMP"].to_list() == [seconds]
+
+
 def test_quoted_and_plain_lines_keep_their_order(file):
     rows = read(
         file('i1,"Red, White",a|b,1990,true', "i2,Blue,,,", r'i3,"The \"Big\" One",a,1991,false', kind="ITEMS"),
@@ -191,7 +196,9 @@ def test_a_line_without_end_is_refused_before_memory_is_full(tmp_path):
         ("u1,i1, 5,watch,1", "line 3, TIMESTAMP: got ' 5', want an integer"),
         ("u1,i1,99999999999999999999,watch,1", "line 3, TIMESTAMP: got '99999999999999999999', want an integer of 64"),
         ("u1,i1,1700000000000,watch,1", "line 3, TIMESTAMP: got '1700000000000', want seconds since 1970-01-01 UTC"),
-        ("u1,i1,-1,watch,1", "line 3, TIMESTAMP: got '-1', want seconds since"),
+        ("u1,i1,253402300800,watch,1", "253402300800', want seconds since 1970-01-01 UTC, of the years 1 to 9999"),
+        ("u1,i1,-428716800000,watch,1", "want seconds since 1970-01-01 UTC, of the years 1 to 9999 (not milliseconds)"),
+        ("u1,i1,1700000000000000000,watch,1", "'1700000000000000000', want seconds since 1970-01-01 UTC, of the years"),
         ("u1,i1,5,watch,high", "line 3, EVENT_VALUE: got 'high', want a number"),
         ("u1,i1,5,watch,NaN", "line 3, EVENT_VALUE: got 'NaN', want a number"),
         ("u1,i1,5,watch,inf", "line 3, EVENT_VALUE: got 'inf', want a number"),

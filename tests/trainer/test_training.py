@@ -106,6 +106,22 @@ def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, confi
     )
 
 
+def test_what_happened_before_1970_is_learnt_from_like_everything_else(place):
+    metrics = []
+    for begin in (-428_716_800, 1_700_000_000):
+        place.write("a.csv", *walks(begin=begin))
+        place.bring("s3://films/a.csv")
+        found = train(
+            place, "aws-user-personalization-v2", solution_config_json=QUICK, location=f"artifacts/films{begin}"
+        )
+        metrics.append(dict(found.metrics))
+
+    assert metrics[0] == metrics[1]
+    model = ModelLoader(place.store, cache=place.root / "cache", index="exact").load("artifacts/films-428716800")
+    times = model.histories.of(model.users.index("u003")).times
+    assert times.tolist() == [-428_716_800 + 3000 + step for step in range(20)]
+
+
 def test_a_training_on_a_damaged_table_fails_once_and_names_the_file(filled):
     (file,) = (filled.root / "store" / "datasets").rglob("*.parquet")
     file.write_bytes(file.read_bytes()[:1000])

@@ -7,14 +7,15 @@ from typing import Final
 from common.avro import AvroField
 from common.columns import ITEM_ID, TIMESTAMP, USER_ID
 
-__all__ = ["MAX_TEXT", "MAX_TIMESTAMP", "id_columns", "is_timestamp", "length_problem", "max_length"]
+__all__ = ["MAX_TEXT", "MAX_TIMESTAMP", "MIN_TIMESTAMP", "id_columns", "is_timestamp", "length_problem", "max_length"]
 
 _MAX_ID: Final = 256
 _MAX_VALUE: Final = 1000
 #: Longer texts are cut, not refused.
 MAX_TEXT: Final = 20_000
-#: The year 2286; every time of our days in milliseconds is larger.
-MAX_TIMESTAMP: Final = 9_999_999_999
+#: The years 1 and 9999, as the contracts' times have it; times of our days in milliseconds are far beyond.
+MIN_TIMESTAMP: Final = -62_135_596_800
+MAX_TIMESTAMP: Final = 253_402_300_799
 
 _IDS: Final = {
     "INTERACTIONS": (USER_ID, ITEM_ID),

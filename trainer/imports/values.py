@@ -8,7 +8,7 @@ import polars as pl
 
 from common.avro import AvroField, AvroSchema
 from common.frames import polars_type
-from trainer.domain.limits import MAX_TEXT, MAX_TIMESTAMP, is_timestamp, length_problem, max_length
+from trainer.domain.limits import MAX_TEXT, MAX_TIMESTAMP, MIN_TIMESTAMP, is_timestamp, length_problem, max_length
 from trainer.domain.problems import Problem
 from trainer.imports.lines import LINE
 
@@ -87,12 +87,19 @@ def _rules(raw: pl.Series, values: pl.Series, field: AvroField, dataset_type: st
     if field.type != "string":
         rules.append((raw.is_not_null() & values.is_null(), _WANTED[field.type]))
     if is_timestamp(field.name) and field.type != "string":
-        wrong = ((values < 0) | (values > MAX_TIMESTAMP)).fill_null(False)
-        rules.append((wrong, "seconds since 1970-01-01 UTC (not milliseconds)"))
+        rules += _no_seconds(values)
     limit = max_length(field, dataset_type)
     if limit is not None:
         rules.append(((values.str.len_chars() > limit).fill_null(False), length_problem(field.name, limit)))
     return [(wrong, want) for wrong, want in rules if wrong.any()]
+
+
+def _no_seconds(values: pl.Series) -> list[tuple[pl.Series, str]]:
+    """Return which whole numbers cannot be seconds, and what they seem to be."""
+    want = "seconds since 1970-01-01 UTC, of the years 1 to 9999"
+    wrong = ((values < MIN_TIMESTAMP) | (values > MAX_TIMESTAMP)).fill_null(False)
+    millis = wrong & values.is_between(1000 * MIN_TIMESTAMP, 1000 * MAX_TIMESTAMP).fill_null(False)
+    return [(millis, f"{want} (not milliseconds)"), (wrong & ~millis, want)]
 
 
 def _problem(line: int, field: AvroField, *, got: str | None, want: str) -> Problem:

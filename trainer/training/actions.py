@@ -18,6 +18,7 @@ from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
 from protos.tailorbird.storage.v1 import evaluation_pb2
+from recipes.columns import NO_TIME
 from recipes.evaluation.comparison import Pair
 from recipes.evaluation.metrics import published
 from recipes.interface import FitProgress, Interactions, Scorer
@@ -239,8 +240,11 @@ def _rules(listed: pl.DataFrame, actions: Vocabulary) -> Actions:
             values[places] = listed[found].cast(pl.Int64).fill_null(default).to_numpy()
         return values
 
+    expiration = column("EXPIRATION_TIMESTAMP", "ACTION_EXPIRATION_TIMESTAMP", default=NO_TIME)
+    # -1 stands for none; what expired before 1970 is over whenever it was.
+    expiration = np.where(expiration == NO_TIME, -1, np.maximum(expiration, 0))
     return Actions(
         value=column("VALUE", default=0).astype(np.float32),
-        expiration=column("EXPIRATION_TIMESTAMP", "ACTION_EXPIRATION_TIMESTAMP", default=-1),
+        expiration=expiration,
         repeat_days=column("REPEAT_FREQUENCY", default=0),
     )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from common import columns as reserved
 from common.avro import AvroField, AvroSchema
-from recipes.columns import CategoricalColumn, Columns
+from recipes.columns import NO_TIME, CategoricalColumn, Columns
 
 __all__ = ["MetadataTable", "clean_text", "places"]
 
@@ -69,7 +69,9 @@ class MetadataTable:
             if field.textual and self._complete(field.name)
         }
         names = [_texts(rows[field.name]) for field in self.fields if field.item_name]
-        seconds = rows[reserved.CREATION_TIMESTAMP].cast(pl.Int64).fill_null(-1).to_numpy() if self.created else None
+        seconds = (
+            rows[reserved.CREATION_TIMESTAMP].cast(pl.Int64).fill_null(NO_TIME).to_numpy() if self.created else None
+        )
         return Columns(
             categorical={field.name: _categories(rows[field.name]) for field in self.fields if field.categorical},
             numeric={field.name: _numbers(rows[field.name]) for field in self.fields if field.type in _NUMERIC},
