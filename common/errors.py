@@ -9,12 +9,14 @@
     ├── ResourceAlreadyExists      ALREADY_EXISTS       ResourceAlreadyExistsException
     ├── ResourceInUse              FAILED_PRECONDITION  ResourceInUseException
     ├── LimitExceeded              RESOURCE_EXHAUSTED   LimitExceededException
+    ├── Throttled                  RESOURCE_EXHAUSTED   ThrottlingException
     ├── LeaseLost                  ABORTED              LeaseLost
     ├── OffsetOutOfRange           OUT_OF_RANGE         OffsetOutOfRange
     ├── Unauthenticated            UNAUTHENTICATED      MissingAuthenticationTokenException
     ├── PermissionDenied           PERMISSION_DENIED    AccessDeniedException
     ├── OperationUnavailable       UNIMPLEMENTED        NotImplementedException
     ├── Unavailable                UNAVAILABLE          ServiceUnavailableException
+    │   └── DeadlineExceeded       DEADLINE_EXCEEDED    RequestTimeoutException
     └── CorruptArtifact            DATA_LOSS            CorruptArtifact
 
 An error carries the canonical status by name (this module knows no gRPC), a stable reason for machines
@@ -30,6 +32,7 @@ from typing import ClassVar
 
 __all__ = [
     "CorruptArtifact",
+    "DeadlineExceeded",
     "FieldViolation",
     "InvalidInput",
     "InvalidNextToken",
@@ -42,6 +45,7 @@ __all__ = [
     "ResourceInUse",
     "ResourceNotFound",
     "TailorbirdError",
+    "Throttled",
     "TooManyTagKeys",
     "TooManyTags",
     "Unauthenticated",
@@ -136,6 +140,13 @@ class LimitExceeded(TailorbirdError):
     reason = "LimitExceededException"
 
 
+class Throttled(TailorbirdError):
+    """More calls at a time than the service takes; trying again a little later helps."""
+
+    code = "RESOURCE_EXHAUSTED"
+    reason = "ThrottlingException"
+
+
 class LeaseLost(TailorbirdError):
     """The job is no longer this worker's: it must stop and publish nothing."""
 
@@ -176,6 +187,13 @@ class Unavailable(TailorbirdError):
 
     code = "UNAVAILABLE"
     reason = "ServiceUnavailableException"
+
+
+class DeadlineExceeded(Unavailable):
+    """The call was not over within its time, be it the caller's or the service's fault."""
+
+    code = "DEADLINE_EXCEEDED"
+    reason = "RequestTimeoutException"
 
 
 class CorruptArtifact(TailorbirdError):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["AccountSettings", "ProcessSettings", "StoreSettings", "TlsFiles"]
+__all__ = ["AccountSettings", "CallLimits", "ProcessSettings", "ServerSettings", "StoreSettings", "TlsFiles"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,20 @@ class TlsFiles:
     cert_file: Path | None = None
     key_file: Path | None = None
     ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """What one gRPC server bears; the settings of the same names say what each means."""
+
+    max_calls: int = 1000
+    max_watches: int = 2000
+    receive_seconds: float = 10.0
+    send_seconds: float = 30.0
+    stream_seconds: float = 60.0
+    keepalive_seconds: float = 30.0
+    max_idle_seconds: float = 900.0
+    max_age_seconds: float = 1800.0
 
 
 class ProcessSettings(BaseSettings):
@@ -49,6 +63,46 @@ class ProcessSettings(BaseSettings):
         if self.tls_cert_file is None and self.tls_ca_file is None:
             return None
         return TlsFiles(self.tls_cert_file, self.tls_key_file, self.tls_ca_file)
+
+
+class ServerSettings(ProcessSettings):
+    """What a process with a gRPC server is told besides: what its server bears.
+
+    A call whose caller names no deadline gets the time that `protos/service_config.json` gives its method.
+    """
+
+    max_calls: int = Field(
+        1000,
+        ge=1,
+        description="Calls with a token that are taken at a time, streams of one connection as well; one "
+        "more is refused with RESOURCE_EXHAUSTED.",
+    )
+    max_watches: int = Field(
+        2000,
+        ge=1,
+        description="Streams of gRPC's `Health/Watch`, which need no token, at a time; one more is "
+        "answered UNIMPLEMENTED, on which clients go on without watching.",
+    )
+    receive_seconds: float = Field(10.0, gt=0, description="Time within which a caller has to send its message.")
+    send_seconds: float = Field(30.0, gt=0, description="Time within which a caller has to read its answer.")
+    stream_seconds: float = Field(60.0, gt=0, description="How long one stream of reflection may last.")
+    keepalive_seconds: float = Field(
+        30.0,
+        ge=1,
+        description="How often a silent connection is pinged; without an answer for 10 s it is closed. "
+        "Clients may ping once a second, with and without calls.",
+    )
+    max_idle_seconds: float = Field(900.0, ge=1, description="A connection without a call for so long is closed.")
+    max_age_seconds: float = Field(
+        1800.0,
+        ge=1,
+        description="A connection gets no new calls after this time, and running ones 90 s more; clients "
+        "connect anew by themselves.",
+    )
+
+    def call_limits(self) -> CallLimits:
+        """Return what a server bears."""
+        return CallLimits(**{field.name: getattr(self, field.name) for field in fields(CallLimits)})
 
 
 class StoreSettings(BaseSettings):

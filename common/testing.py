@@ -5,24 +5,29 @@ Part of the product, so that teams who build on the contracts can test against r
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 import grpc
+import uvloop
 
 from common.auth import TokenIssuer, TokenVerifier, generate_key_pair
-from common.rpc import CallGate, RpcServer, Service, channel
+from common.rpc import AioRpcServer, CallGate, Service, channel
+from common.settings import CallLimits
 
-__all__ = ["Keys", "Serving", "make_keys", "serving", "wait_until"]
+__all__ = ["Keys", "Loop", "Serving", "loop_in_thread", "make_keys", "serving", "wait_until"]
 
 T = TypeVar("T")
+_PATIENCE_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +53,74 @@ def make_keys() -> Keys:
     return Keys(TokenIssuer(private_pem), TokenVerifier(public_pem), private_pem, public_pem)
 
 
+class Loop:
+    """An event loop in a thread, beside a test that is no coroutine, as a process has one."""
+
+    def __init__(self) -> None:
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="loop")
+        self._thread.start()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begin something there."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something to its end there, and return its result."""
+        return self.start(work).result(_PATIENCE_SECONDS)
+
+    @contextmanager
+    def running(self, work: Coroutine[Any, Any, None]) -> Iterator[None]:
+        """Run something that has no end of its own, until the block ends; what it raises meanwhile is raised."""
+        future = self.start(work)
+        try:
+            yield
+        finally:
+            self.run(_cancel_others())
+            if not future.cancelled() and (error := future.exception(_PATIENCE_SECONDS)) is not None:
+                raise error
+
+    def close(self) -> None:
+        """End the loop and its threads."""
+        self.run(self._loop.shutdown_default_executor())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_PATIENCE_SECONDS)
+        self._loop.close()
+
+
+@contextmanager
+def loop_in_thread() -> Iterator[Loop]:
+    """Run an event loop in a thread."""
+    loop = Loop()
+    try:
+        yield loop
+    finally:
+        loop.close()
+
+
+async def _cancel_others() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A running server on loopback."""
+    """A running server on loopback, on an event loop in a thread of its own."""
 
-    server: RpcServer
+    server: AioRpcServer
     keys: Keys
+    loop: Loop
 
     @property
     def target(self) -> str:
         """`host:port`."""
         return f"127.0.0.1:{self.server.port}"
+
+    def stop(self, *, grace: float = 0.0) -> None:
+        """Stop the server before its time."""
+        self.loop.run(self.server.stop(grace=grace))
 
     @contextmanager
     def channel(self, role: str) -> Iterator[grpc.Channel]:
@@ -71,16 +133,25 @@ class Serving:
 
 
 @contextmanager
-def serving(services: Sequence[Service], *, keys: Keys | None = None, max_workers: int = 16) -> Iterator[Serving]:
-    """Run a real sync server with these services on a free loopback port, ready, and stop it afterwards."""
+def serving(
+    services: Sequence[Service], *, keys: Keys | None = None, threads: int = 16, limits: CallLimits | None = None
+) -> Iterator[Serving]:
+    """Run a real server with these services on a free loopback port, ready, and stop it afterwards."""
     made = keys or make_keys()
-    server = RpcServer(services, gate=CallGate(made.verifier), address="127.0.0.1:0", max_workers=max_workers)
-    server.start()
-    server.ready()
-    try:
-        yield Serving(server, made)
-    finally:
-        server.stop(grace=0.5)
+
+    async def start() -> AioRpcServer:
+        gate = CallGate(made.verifier)
+        server = AioRpcServer(services, gate=gate, address="127.0.0.1:0", threads=threads, limits=limits)
+        await server.start()
+        server.ready()
+        return server
+
+    with loop_in_thread() as loop:
+        server = loop.run(start())
+        try:
+            yield Serving(server, made, loop)
+        finally:
+            loop.run(server.stop(grace=0.5))
 
 
 def wait_until(condition: Callable[[], T], *, seconds: float = 20.0, every: float = 0.02) -> T:

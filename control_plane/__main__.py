@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 from common.arn import ArnFactory
-from common.auth import TokenVerifier
 from common.clock import SystemClock
 from common.errors import TailorbirdError
 from common.logs import configure_logging
-from common.rpc import CallGate, RpcServer, serve_until_signal
+from common.rpc import make_server, run, serve_until_signal
 from control_plane.catalogue.sql import open_catalogue
 from control_plane.environment import Environment
-from control_plane.server import assemble
+from control_plane.server import ControlPlane, assemble
 from control_plane.settings import ControlPlaneSettings
 
 
@@ -25,17 +25,18 @@ def main() -> None:
     control_plane = assemble(
         catalogue, environment, settings.timing(), refuse_worse_versions=settings.refuse_worse_versions
     )
-    server = RpcServer(
-        control_plane.services,
-        gate=CallGate(TokenVerifier(settings.public_key_file.read_bytes())),
-        address=settings.listen,
-        max_workers=settings.max_workers,
-        tls=settings.tls(),
-    )
+    try:
+        run(serve(settings, control_plane))
+    finally:
+        catalogue.close()
+
+
+async def serve(settings: ControlPlaneSettings, control_plane: ControlPlane) -> None:
+    """Answer calls until a signal comes."""
+    server = make_server(control_plane.services, settings, address=settings.listen, threads=settings.max_workers)
     control_plane.housekeeper.start()
-    serve_until_signal(server, grace=settings.grace_seconds, on_stop=control_plane.polls.close)
-    control_plane.housekeeper.stop()
-    catalogue.close()
+    await serve_until_signal(server, grace=settings.grace_seconds, on_stop=control_plane.polls.close)
+    await asyncio.to_thread(control_plane.housekeeper.stop)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class Timing:
     runtime_loading_seconds: float = 900.0
     events_liveness_seconds: float = 30.0
     sweep_seconds: float = 2.0
-    max_waiting: int = 40
+    max_waiting: int = 200
 
 
 @dataclass(frozen=True, slots=True)

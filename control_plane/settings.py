@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveInt
 
-from common.settings import AccountSettings, ProcessSettings
+from common.settings import AccountSettings, ServerSettings
 from control_plane.domain.quotas import Quotas
 from control_plane.server import Timing
 
 __all__ = ["ControlPlaneSettings"]
 
 
-class ControlPlaneSettings(ProcessSettings, AccountSettings):
+class ControlPlaneSettings(ServerSettings, AccountSettings):
     """Environment variables `TAILORBIRD_<NAME>`."""
 
     listen: str = Field("127.0.0.1:7401", description="HOST:PORT that calls are taken on.")
     database_url: str = Field(
         "sqlite:///tailorbird-data/catalogue.db", description="The catalogue: sqlite:///PATH of a database file."
     )
-    max_workers: int = Field(64, ge=4, description="Calls that are served at a time.")
+    max_workers: int = Field(64, ge=4, description="Threads that do the work of calls; more calls wait for one.")
     max_waiting: int = Field(
-        40, ge=1, description="Calls among them that may wait for something to happen; one more is answered at once."
+        200, ge=1, description="Calls that may wait for something to happen; one more is answered at once."
     )
     lease_seconds: float = Field(
         60.0, gt=0, description="A trainer that sends no heartbeat for so long loses its job to another."
@@ -73,6 +73,5 @@ class ControlPlaneSettings(ProcessSettings, AccountSettings):
             runtime_loading_seconds=self.runtime_loading_seconds,
             events_liveness_seconds=self.events_liveness_seconds,
             sweep_seconds=self.sweep_seconds,
-            # Waiting calls never take the last quarter of the threads.
-            max_waiting=min(self.max_waiting, self.max_workers * 3 // 4),
+            max_waiting=self.max_waiting,
         )

@@ -1,46 +1,28 @@
-"""Long polls: calls that wait for something to happen, without ever taking the last thread.
+"""Long polls: calls that wait for something to happen, without holding a thread while they do.
 
-Waiting calls are woken by commits of this process and look for themselves twice a second for those of others.
+Waiting calls are woken by commits of this process and look for themselves twice a second for those of others. Each look
+is a piece of blocking work on the threads of all calls; in between there is nothing but a future.
 """
 
 from __future__ import annotations
 
-import threading
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["Bell", "LongPolls"]
+from common.bell import Bell
+
+__all__ = ["LongPolls"]
 
 T = TypeVar("T")
 
 
-class Bell:
-    """Wakes whoever waits."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._rings = 0
-
-    @property
-    def rings(self) -> int:
-        """How often it has rung; pass it to `wait` to miss no ring in between."""
-        return self._rings
-
-    def ring(self) -> None:
-        """Wake all."""
-        with self._condition:
-            self._rings += 1
-            self._condition.notify_all()
-
-    def wait(self, rings: int, *, seconds: float) -> None:
-        """Return when it has rung more than `rings` times, or the time is over."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._rings > rings, timeout=seconds)
-
-
 class LongPolls:
     """Lets a bounded number of calls wait.
+
+    A caller who leaves ends its wait, because gRPC cancels the task that serves it: nothing is looked for on behalf of
+    somebody who is gone.
 
     Args:
         bell: Rings when what is waited for may have come.
@@ -50,41 +32,42 @@ class LongPolls:
 
     def __init__(self, bell: Bell, *, max_waiting: int, look_seconds: float = 0.5) -> None:
         self._bell = bell
-        self._places = threading.BoundedSemaphore(max_waiting)
+        self._max_waiting = max_waiting
         self._look_seconds = look_seconds
-        self._closed = threading.Event()
+        self._waiting = 0
+        self._closed = False
 
-    def until(self, attempt: Callable[[], T | None], *, seconds: float, wanted: Callable[[], bool]) -> T | None:
+    @property
+    def waiting(self) -> int:
+        """How many calls wait."""
+        return self._waiting
+
+    async def until(self, attempt: Callable[[], T | None], *, seconds: float) -> T | None:
         """Try until there is a result.
 
         Args:
-            attempt: Returns the result, or None when there is none yet.
+            attempt: Returns the result, or None when there is none yet; run in a thread.
             seconds: How long to wait at most.
-            wanted: Whether the caller is still there.
 
         Returns:
             The result, or None when the time is over, too many others wait, or the process is stopping.
         """
+        deadline = time.monotonic() + seconds
         rings = self._bell.rings
-        result = attempt()
-        if result is not None or seconds <= 0 or not self._places.acquire(blocking=False):
+        result = await asyncio.to_thread(attempt)
+        if result is not None or self._waiting >= self._max_waiting:
             return result
+        self._waiting += 1
         try:
-            deadline = time.monotonic() + seconds
-            while result is None and not self._closed.is_set() and wanted():
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    break
-                self._bell.wait(rings, seconds=min(left, self._look_seconds))
+            while result is None and not self._closed and (left := deadline - time.monotonic()) > 0:
+                await self._bell.wait(rings, seconds=min(left, self._look_seconds))
                 rings = self._bell.rings
-                # The caller may have gone while the call waited; what is handed to nobody is lost.
-                if wanted():
-                    result = attempt()
+                result = await asyncio.to_thread(attempt)
         finally:
-            self._places.release()
+            self._waiting -= 1
         return result
 
     def close(self) -> None:
         """Answer all who wait, and let nobody wait any more."""
-        self._closed.set()
+        self._closed = True
         self._bell.ring()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
+from collections.abc import Callable
 
-from common.auth import TokenVerifier
 from common.clock import SystemClock
 from common.errors import TailorbirdError
 from common.logs import configure_logging
-from common.rpc import CallGate, RpcServer, channel, file_token, serve_until_signal
+from common.rpc import channel, file_token, make_server, run, serve_until_signal
 from common.storage import open_store
 from events_service.log.sqlite import SqliteEventLog
-from events_service.server import assemble
+from events_service.server import EventsService, assemble
 from events_service.settings import EventsSettings
 from events_service.trackers.remote import RemoteTrackers
 
@@ -24,8 +25,7 @@ def main() -> None:
     clock = SystemClock()
     store = open_store(settings)
     token = file_token(settings.token_file)
-    # A token that is missing stops the process here and not at the first event.
-    token()
+    token()  # one that is missing stops the process here and not at the first event
     control_plane = channel(settings.control_plane, token=token, tls=settings.tls())
     log = SqliteEventLog(
         settings.data_dir,
@@ -36,20 +36,21 @@ def main() -> None:
     # The same after a restart, so that deletions need not wait for the process that was there before.
     trackers = RemoteTrackers(control_plane, service_id=f"{socket.gethostname()}:{settings.listen}"[:256])
     events_service = assemble(log, store, trackers, timing=settings.timing())
-    server = RpcServer(
-        events_service.services,
-        gate=CallGate(TokenVerifier(settings.public_key_file.read_bytes())),
-        address=settings.listen,
-        max_workers=settings.max_workers,
-        tls=settings.tls(),
-    )
+    try:
+        run(serve(settings, events_service, on_stop=log.release))
+    finally:
+        log.close()
+        control_plane.close()
+
+
+async def serve(settings: EventsSettings, events_service: EventsService, *, on_stop: Callable[[], None]) -> None:
+    """Answer calls until a signal comes."""
+    server = make_server(events_service.services, settings, address=settings.listen, threads=settings.max_workers)
     events_service.trackers.start()
     events_service.housekeeper.start()
-    serve_until_signal(server, grace=settings.grace_seconds, on_stop=log.release)
-    events_service.housekeeper.stop()
-    events_service.trackers.stop()
-    log.close()
-    control_plane.close()
+    await serve_until_signal(server, grace=settings.grace_seconds, on_stop=on_stop)
+    await asyncio.to_thread(events_service.housekeeper.stop)
+    await asyncio.to_thread(events_service.trackers.stop)
 
 
 if __name__ == "__main__":

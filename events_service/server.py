@@ -32,7 +32,7 @@ class Timing:
     """What parts wait by; the settings of the same names say what each means."""
 
     append_seconds: float = 4.0
-    max_waiting: int = 40
+    max_waiting: int = 200
     tracker_patience_seconds: float = 3.0
     tracker_stale_seconds: float = 3600.0
     seal_seconds: float = 1.0

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from pydantic import Field
 
-from common.settings import ProcessSettings, StoreSettings
+from common.settings import ServerSettings, StoreSettings
 from events_service.domain.pace import Pace
 from events_service.server import Timing
 
 __all__ = ["EventsSettings"]
 
 
-class EventsSettings(ProcessSettings, StoreSettings):
+class EventsSettings(ServerSettings, StoreSettings):
     """Environment variables `TAILORBIRD_<NAME>`."""
 
     listen: str = Field("127.0.0.1:7402", description="HOST:PORT that calls are taken on.")
@@ -22,9 +22,9 @@ class EventsSettings(ProcessSettings, StoreSettings):
     data_dir: Path = Field(
         Path("tailorbird-data/events"), description="Folder of the event log, on a disk of this machine."
     )
-    max_workers: int = Field(64, ge=4, description="Calls that are served at a time.")
+    max_workers: int = Field(64, ge=4, description="Threads that do the work of calls; more calls wait for one.")
     max_waiting: int = Field(
-        40, ge=1, description="Readers among them that may wait for new events; one more is answered at once."
+        200, ge=1, description="Readers that may wait for new events; one more is answered at once."
     )
     max_pending_writes: int = Field(
         4096, ge=1, description="PutEvents calls that may wait for the disk; more are refused."
@@ -53,8 +53,7 @@ class EventsSettings(ProcessSettings, StoreSettings):
         """Return what parts wait by."""
         return Timing(
             append_seconds=self.append_seconds,
-            # Waiting readers never take the last quarter of the threads.
-            max_waiting=min(self.max_waiting, self.max_workers * 3 // 4),
+            max_waiting=self.max_waiting,
             tracker_stale_seconds=self.tracker_stale_seconds,
             seal_seconds=self.seal_seconds,
             pace=Pace(self.seal_burst_commits, self.seal_steady_seconds, self.seal_large_events),

@@ -8,10 +8,9 @@ from functools import partial
 
 os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
-from common.auth import TokenVerifier
 from common.errors import TailorbirdError
 from common.logs import configure_logging
-from common.rpc import AioRpcServer, CallGate, aio_channel, file_token
+from common.rpc import aio_channel, file_token, make_server
 from common.storage import open_store
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 from runtime_service.processes import Family, Member, shared_port
@@ -25,15 +24,14 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     settings = RuntimeSettings()
     configure_logging("runtime_service", level=settings.log_level, form=settings.log_form)
-    gate = CallGate(TokenVerifier(settings.public_key_file.read_bytes()))
     token, tls = file_token(settings.token_file), settings.tls()
-    token()  # a missing one ends the runtime here, and not at its first question
+    token(), settings.public_key_file.read_bytes()  # a missing one ends the runtime here, and not at its first question
     prepare_history(settings.history_dir, map_bytes=settings.history_map_bytes)
 
     def answer(address: str, number: int) -> None:
         worker = Worker(
             connect=partial(aio_channel, settings.control_plane, token=token, tls=tls),
-            listen=partial(AioRpcServer, gate=gate, address=address, tls=tls, reuse_port=True),
+            listen=partial(make_server, settings=settings, address=address, reuse_port=True),
             address=address,
             loader=ModelLoader(open_store(settings), cache=settings.cache_dir, index=settings.index),
             kept=AssignmentFile(settings.assignments_file()),

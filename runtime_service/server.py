@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc.aio
-import uvloop
 
 from common.logs import get_logger
-from common.rpc import AioRpcServer, Service, wait_for_signal
+from common.rpc import AioRpcServer, Service, run, wait_for_signal
 from protos.tailorbird.internal.v1 import event_log_pb2_grpc, serving_pb2_grpc
 from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
 from runtime_service.history import HistoryReader, HistoryWriter
@@ -103,7 +102,7 @@ class Worker:
         server = self.listen([runtime_service(RuntimeServicer(table, self.histories))])
         await server.start()
         group.create_task(follow_health(table, server))
-        await server.ready()
+        server.ready()
         _log.info("serving", port=server.port, runtime_id=self.runtime_id)
         try:
             await watching
@@ -140,8 +139,7 @@ def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
     Raises:
         Exception: What the work raised, if it ended by itself.
     """
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_until_signal(work))
+    run(_until_signal(work))
 
 
 async def _until_signal(work: Coroutine[Any, Any, None]) -> None:

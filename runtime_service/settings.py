@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from common.settings import ProcessSettings, StoreSettings
+from common.settings import ServerSettings, StoreSettings
 from runtime_service.server import WorkerLimits
 
 __all__ = ["RuntimeSettings"]
@@ -16,7 +16,7 @@ __all__ = ["RuntimeSettings"]
 _DEFAULT_WORKERS = 4
 
 
-class RuntimeSettings(ProcessSettings, StoreSettings):
+class RuntimeSettings(ServerSettings, StoreSettings):
     """Environment variables `TAILORBIRD_<NAME>`."""
 
     listen: str = Field("127.0.0.1:7403", description="HOST:PORT that calls are taken on, by all workers together.")

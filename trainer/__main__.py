@@ -14,12 +14,11 @@ os.environ.update(
     | dict(os.environ)
 )
 
-from common.auth import TokenVerifier
 from common.errors import TailorbirdError
 from common.logs import configure_logging
-from common.rpc import CallGate, RpcServer, channel, file_token
+from common.rpc import channel, file_token, make_server, run
 from common.storage import open_store
-from trainer.server import Readiness, lanes, make_rooms, run_until_signal, worker_id
+from trainer.server import Readiness, lanes, make_rooms, work_until_signal, worker_id
 from trainer.settings import TrainerSettings
 from trainer.worker.loop import Worker
 from trainer.worker.queue import JobQueue
@@ -29,8 +28,12 @@ def main() -> None:
     """Work until a signal comes."""
     settings = TrainerSettings()
     configure_logging("trainer", level=settings.log_level, form=settings.log_form)
-    gate = CallGate(TokenVerifier(settings.public_key_file.read_bytes()))
-    server = RpcServer([], gate=gate, address=settings.listen, max_workers=4, tls=settings.tls())
+    run(work(settings))
+
+
+async def work(settings: TrainerSettings) -> None:
+    """Do jobs and answer probes until a signal comes."""
+    server = make_server([], settings, address=settings.listen)
     readiness = Readiness(server)
     token = file_token(settings.token_file)
     token()  # one that is missing stops the trainer here and not at its first question
@@ -47,7 +50,7 @@ def main() -> None:
             )
             for kinds in lanes(rooms, settings)
         ]
-        run_until_signal(server, workers, grace_seconds=settings.grace_seconds)
+        await work_until_signal(server, workers, grace_seconds=settings.grace_seconds)
 
 
 if __name__ == "__main__":

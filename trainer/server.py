@@ -6,8 +6,8 @@ a trainer that cannot lease does nothing.
 
 from __future__ import annotations
 
+import asyncio
 import os
-import signal
 import socket
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from typing import Final
 import grpc
 
 from common.logs import get_logger
-from common.rpc import RpcServer
+from common.rpc import AioRpcServer, wait_for_signal
 from common.storage import Store
 from trainer.imports import ImportRoom
 from trainer.imports.sources import Sources
@@ -29,7 +29,7 @@ from trainer.worker import Room
 from trainer.worker.loop import Worker
 from trainer.workspace import Workspace
 
-__all__ = ["Readiness", "lanes", "make_rooms", "run_until_signal", "worker_id"]
+__all__ = ["Readiness", "lanes", "make_rooms", "work_until_signal", "worker_id"]
 
 _log = get_logger(__name__)
 #: Kinds of jobs that may take hours, and all processors meanwhile.
@@ -43,7 +43,7 @@ class Readiness:
         server: Answers the probes.
     """
 
-    def __init__(self, server: RpcServer) -> None:
+    def __init__(self, server: AioRpcServer) -> None:
         self._server = server
 
     def contact(self, reached: bool) -> None:
@@ -88,7 +88,7 @@ def lanes(kinds: Iterable[str], settings: TrainerSettings) -> list[frozenset[str
     return [_HEAVY] * settings.max_jobs + [frozenset(kinds) - _HEAVY] * settings.max_light_jobs
 
 
-def run_until_signal(server: RpcServer, workers: Sequence[Worker], *, grace_seconds: float) -> None:
+async def work_until_signal(server: AioRpcServer, workers: Sequence[Worker], *, grace_seconds: float) -> None:
     """Work until SIGTERM or SIGINT; a job that runs then gets to a safe point or is handed back.
 
     Args:
@@ -96,10 +96,7 @@ def run_until_signal(server: RpcServer, workers: Sequence[Worker], *, grace_seco
         workers: Not started.
         grace_seconds: Time for running jobs to end.
     """
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    server.start()
+    await server.start()
     _log.info("started", port=server.port)
     # Daemons: one that is stuck in a library must not keep the process alive for longer than the grace.
     threads = [
@@ -107,17 +104,15 @@ def run_until_signal(server: RpcServer, workers: Sequence[Worker], *, grace_seco
     ]
     for thread in threads:
         thread.start()
-    # A timeout lets the main thread see signals on every platform.
-    while not stop.wait(1.0):
-        pass
+    await wait_for_signal()
     _log.info("stopping", grace_seconds=grace_seconds)
     server.not_ready()
     for worker in workers:
         worker.close()
     for thread in threads:
-        thread.join(grace_seconds)
+        await asyncio.to_thread(thread.join, grace_seconds)
     stuck = sum(thread.is_alive() for thread in threads)
     if stuck:
         _log.warning("jobs_left_behind", jobs=stuck)  # their leases run out, and others take them
-    server.stop(grace=0.5)
+    await server.stop(grace=0.5)
     _log.info("stopped")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from pydantic import Field
 
-from common.settings import ProcessSettings, StoreSettings
+from common.settings import ServerSettings, StoreSettings
 
 __all__ = ["TrainerSettings"]
 
 
-class TrainerSettings(ProcessSettings, StoreSettings):
+class TrainerSettings(ServerSettings, StoreSettings):
     """Environment variables `TAILORBIRD_<NAME>`."""
 
     listen: str = Field("127.0.0.1:7404", description="HOST:PORT that health probes are answered on.")

@@ -7,22 +7,20 @@ checks tokens, and ties request ids to logs.
 from common.rpc.channels import aio_channel, channel
 from common.rpc.credentials import file_token
 from common.rpc.gate import CallGate, caller
-from common.rpc.interceptors import AioGateInterceptor, GateInterceptor
-from common.rpc.server import AioRpcServer, RpcServer, Service, serve_until_signal, wait_for_signal
+from common.rpc.server import AioRpcServer, Service, make_server, run, serve_until_signal, wait_for_signal
 from common.rpc.status import from_rpc_error, to_status
 
 __all__ = [
-    "AioGateInterceptor",
     "AioRpcServer",
     "CallGate",
-    "GateInterceptor",
-    "RpcServer",
     "Service",
     "aio_channel",
     "caller",
     "channel",
     "file_token",
     "from_rpc_error",
+    "make_server",
+    "run",
     "serve_until_signal",
     "to_status",
     "wait_for_signal",

@@ -1,4 +1,4 @@
-"""What happens around every call, the same for the sync and the aio stack: identity, request id, log line."""
+"""What happens around every call: identity, request id, log line."""
 
 from __future__ import annotations
 
@@ -86,6 +86,10 @@ class CallGate:
         """Note a call that went well (at DEBUG: there are thousands each second)."""
         if self._debug.isEnabledFor(logging.DEBUG):
             _log.debug("rpc", method=scope.method, code="OK", millis=_millis(scope))
+
+    def refused(self, scope: Scope, code: grpc.StatusCode) -> None:
+        """Note a call that its own method answered with another status than OK."""
+        _log.info("rpc", method=scope.method, code=code.name, millis=_millis(scope))
 
     def failed(self, scope: Scope, error: Exception) -> grpc.Status:
         """Note a call that failed and return the status to send.

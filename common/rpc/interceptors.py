@@ -1,86 +1,52 @@
-"""The server interceptors: thin adapters of `CallGate` to grpc's two stacks."""
+"""The server interceptor: a thin adapter of `CallGate` and `Calls` to grpc's aio stack.
+
+Every method is registered as one that takes a stream, which is the same on the wire: gRPC then hands a call over before
+its message has come. So the caller is known before anything is waited for, the wait has an end, and bytes that are no
+message are refused by us and not by gRPC, which would write a stack trace for them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from functools import partial
-from typing import Any, TypeAlias
+import asyncio
+import inspect
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final, TypeAlias
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
+from common.auth import OPEN, admitted_roles
+from common.errors import InvalidInput, Throttled
+from common.rpc.blocking import asynchronous
+from common.rpc.channels import deadline_seconds
 from common.rpc.gate import REQUEST_ID_KEY, CallGate
+from common.rpc.limits import Calls
 
-__all__ = ["AioGateInterceptor", "GateInterceptor"]
+__all__ = ["AioGateInterceptor"]
 
 # Generic for the type checker only.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-
-
-class GateInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
-    """Guards every call of a sync server.
-
-    The abort stands outside of any handler of exceptions: in this stack it raises a bare `Exception`, and whoever
-    catches that turns a deliberate status into INTERNAL.
-    """
-
-    def __init__(self, gate: CallGate) -> None:
-        self._gate = gate
-
-    def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Handler | None],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        """Wrap the handler that serves the call."""
-        handler = continuation(handler_call_details)
-        if handler is None:
-            return None
-        method = handler_call_details.method
-        return _rewrap(handler, partial(self._unary, method), partial(self._stream, method))
-
-    def _unary(self, method: str, behaviour: Callable[[Any, grpc.ServicerContext], Any]) -> Callable[..., Any]:
-        gate = self._gate
-
-        def guarded(request: Any, context: grpc.ServicerContext) -> Any:
-            metadata = context.invocation_metadata()
-            scope = gate.open(method, metadata)
-            context.set_trailing_metadata(((REQUEST_ID_KEY, scope.request_id),))
-            try:
-                gate.admit(method, metadata)
-                response = behaviour(request, context)
-            except Exception as error:  # noqa: BLE001 - the single mapper: everything becomes a status here
-                status = gate.failed(scope, error)
-            else:
-                gate.succeeded(scope)
-                return response
-            context.abort_with_status(_with_request_id(status, scope.request_id))
-
-        return guarded
-
-    def _stream(self, method: str, behaviour: Callable[[Any, grpc.ServicerContext], Any]) -> Callable[..., Any]:
-        gate = self._gate
-
-        def guarded(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            metadata = context.invocation_metadata()
-            scope = gate.open(method, metadata)
-            try:
-                gate.admit(method, metadata)
-                yield from behaviour(request, context)
-            except Exception as error:  # noqa: BLE001 - the single mapper: everything becomes a status here
-                status = gate.failed(scope, error)
-            else:
-                return
-            context.abort_with_status(_with_request_id(status, scope.request_id))
-
-        return guarded
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Behaviour = Callable[[Any, Context], Awaitable[Any]]
+_EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined]  # missing in the stubs only
+_WATCH: Final = "/grpc.health.v1.Health/Watch"
 
 
 class AioGateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
-    """Guards every call of an aio server; wrapped handlers are kept, one per method."""
+    """Guards every call; wrapped handlers are kept, one per method.
 
-    def __init__(self, gate: CallGate) -> None:
+    Args:
+        gate: Lets callers in.
+        calls: Those with a token.
+        probes: Those of methods that need none.
+    """
+
+    def __init__(self, gate: CallGate, *, calls: Calls, probes: Calls) -> None:
         self._gate = gate
+        self._calls = calls
+        self._probes = probes
         self._wrapped: dict[str, Any] = {}
 
     async def intercept_service(
@@ -92,24 +58,56 @@ class AioGateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] 
         method = handler_call_details.method
         if (known := self._wrapped.get(method)) is not None:
             return known
-        handler: Handler | None = await continuation(handler_call_details)
+        handler: Any = await continuation(handler_call_details)
         if handler is None:
             return None
-        wrapped = _rewrap(handler, partial(self._unary, method), partial(self._stream, method))
-        if wrapped is not None:
-            self._wrapped[method] = wrapped
+        wrapped = self._wrapped[method] = self._wrap(method, handler)
         return wrapped
 
-    def _unary(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-        gate = self._gate
+    def _wrap(self, method: str, handler: Any) -> Any:
+        behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        receive = _messages(handler) if handler.request_streaming else _message(handler)
+        if handler.response_streaming:
+            make, respond = grpc.stream_stream_rpc_method_handler, _streaming(behaviour)
+        else:
+            make, respond = grpc.stream_unary_rpc_method_handler, asynchronous(method, behaviour)
+        seconds = deadline_seconds(method)
+        if handler.request_streaming or handler.response_streaming:
+            seconds = math.inf if method == _WATCH else self._calls.limits.stream_seconds
+        guarded = self._guard(method, receive, respond, seconds=seconds)
+        # No deserializer: the message comes as bytes, and is read where a failure can be answered.
+        return make(guarded, None, handler.response_serializer)
 
-        async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+    def _guard(
+        self, method: str, receive: Callable[[Context], Awaitable[Any]], respond: Behaviour, *, seconds: float
+    ) -> Behaviour:
+        gate, limits = self._gate, self._calls.limits
+        calls = self._probes if admitted_roles(method) is OPEN else self._calls
+
+        async def guarded(_: Any, context: Context) -> Any:
             metadata: Any = context.invocation_metadata() or ()
             scope = gate.open(method, metadata)
             context.set_trailing_metadata(((REQUEST_ID_KEY, scope.request_id),))
+            task = None
             try:
                 gate.admit(method, metadata)
-                response = await behaviour(request, context)
+                await self._make_room(method, context)
+                task = calls.enter(seconds=limits.receive_seconds)
+                request = await receive(context)
+                remaining: float | None = context.time_remaining()  # the stubs leave the None out
+                calls.proceed(task, seconds=seconds if remaining is None else remaining + limits.send_seconds)
+                response = await respond(request, context)
+                calls.proceed(task, seconds=limits.send_seconds)
+            except grpc.aio.AbortError:
+                gate.refused(scope, context.code())
+                raise
+            except asyncio.CancelledError:
+                # By the caller, who left, unless it was ended here.
+                reason = None if task is None else calls.ended(task)
+                if task is None or reason is None:
+                    raise
+                task.uncancel()
+                status = gate.failed(scope, reason)
             except Exception as error:  # noqa: BLE001 - the single mapper: everything becomes a status here
                 status = gate.failed(scope, error)
             else:
@@ -119,51 +117,61 @@ class AioGateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] 
 
         return guarded
 
-    def _stream(self, method: str, behaviour: Callable[..., Any]) -> Callable[..., AsyncIterator[Any]]:
-        gate = self._gate
-
-        async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-            metadata: Any = context.invocation_metadata() or ()
-            scope = gate.open(method, metadata)
-            try:
-                gate.admit(method, metadata)
-                async for response in behaviour(request, context):
-                    yield response
-            except Exception as error:  # noqa: BLE001 - the single mapper: everything becomes a status here
-                status = gate.failed(scope, error)
-            else:
-                return
-            await _abort(context, status, scope.request_id)
-
-        return guarded
+    async def _make_room(self, method: str, context: Context) -> None:
+        limits = self._calls.limits
+        if method == _WATCH:
+            if len(self._probes) >= limits.max_watches:
+                # By gRPC's protocol of health checking such a client goes on without it: nobody is shut out.
+                await context.abort(grpc.StatusCode.UNIMPLEMENTED, "health: too many watch it, want Check instead")
+        elif len(self._calls) >= limits.max_calls:
+            raise Throttled(f"service: got {len(self._calls)} calls at a time, want fewer; try again later")
 
 
-def _rewrap(handler: Handler, unary: Callable[[Any], Any], stream: Callable[[Any], Any]) -> Any:
-    """Return the handler with its behaviour replaced; None (so UNIMPLEMENTED) for client streaming, used nowhere."""
-    if handler.unary_unary is not None:
-        make, behaviour = grpc.unary_unary_rpc_method_handler, unary(handler.unary_unary)
-    elif handler.unary_stream is not None:
-        make, behaviour = grpc.unary_stream_rpc_method_handler, stream(handler.unary_stream)
-    elif handler.stream_stream is not None:
-        make, behaviour = grpc.stream_stream_rpc_method_handler, stream(handler.stream_stream)
-    else:
-        return None
-    return make(behaviour, handler.request_deserializer, handler.response_serializer)
+def _message(handler: Any) -> Callable[[Context], Awaitable[Any]]:
+    parse = handler.request_deserializer
+
+    async def receive(context: Context) -> Any:
+        raw = await context.read()
+        if raw is _EOF:
+            raise InvalidInput("call: got no message, want one")
+        return _parsed(parse, raw)
+
+    return receive
 
 
-def _with_request_id(status: grpc.Status, request_id: str) -> grpc.Status:
-    return _Status(status.code, status.details, (*(status.trailing_metadata or ()), (REQUEST_ID_KEY, request_id)))
+def _messages(handler: Any) -> Callable[[Context], Awaitable[Any]]:
+    parse = handler.request_deserializer
+
+    async def requests(context: Context) -> AsyncIterator[Any]:
+        while (raw := await context.read()) is not _EOF:
+            yield _parsed(parse, raw)
+
+    async def receive(context: Context) -> AsyncIterator[Any]:
+        return requests(context)
+
+    return receive
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], status: grpc.Status, request_id: str) -> None:
-    # grpc.aio has no abort_with_status.
+def _parsed(parse: Callable[[bytes], Any], raw: Any) -> Any:
+    try:
+        return parse(raw)
+    except DecodeError:
+        raise InvalidInput("call: got bytes that are no message of the method, want what its contract says") from None
+
+
+def _streaming(behaviour: Callable[..., Any]) -> Behaviour:
+    """Return a stream's method as one that writes: gRPC knows asynchronous generators, and coroutines that write."""
+
+    async def respond(request: Any, context: Context) -> None:
+        if not inspect.isasyncgenfunction(behaviour):
+            await behaviour(request, context)
+            return
+        async for response in behaviour(request, context):
+            await context.write(response)
+
+    return respond
+
+
+async def _abort(context: Context, status: grpc.Status, request_id: str) -> None:
+    # grpc.aio has no abort_with_status that keeps what was set before.
     await context.abort(status.code, status.details, (*(status.trailing_metadata or ()), (REQUEST_ID_KEY, request_id)))
-
-
-class _Status(grpc.Status):
-    """A plain status; grpc only offers the abstract class."""
-
-    def __init__(self, code: grpc.StatusCode, details: str, trailing_metadata: Any) -> None:
-        self.code = code
-        self.details = details
-        self.trailing_metadata = trailing_metadata

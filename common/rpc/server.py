@@ -8,28 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import threading
-from collections.abc import Callable, Sequence
-from concurrent import futures
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import grpc.aio
+import uvloop
 from google.protobuf.descriptor import ServiceDescriptor
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from common.auth import TokenVerifier
 from common.errors import InvalidInput
 from common.logs import get_logger
 from common.rpc.gate import CallGate
-from common.rpc.interceptors import AioGateInterceptor, GateInterceptor
-from common.settings import TlsFiles
+from common.rpc.health import Health
+from common.rpc.interceptors import AioGateInterceptor
+from common.rpc.limits import Calls
+from common.settings import CallLimits, ServerSettings, TlsFiles
 
-__all__ = ["AioRpcServer", "RpcServer", "Service", "serve_until_signal", "wait_for_signal"]
+__all__ = ["AioRpcServer", "Service", "make_server", "run", "serve_until_signal", "wait_for_signal"]
 
 _log = get_logger(__name__)
-_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+_MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+_PING_ANSWER_SECONDS: Final = 10.0
+_PING_PAUSE_SECONDS: Final = 1.0
+#: Longer than the longest call, a long poll of 60 s with a deadline of 75 s.
+_AGE_GRACE_SECONDS: Final = 90.0
+#: For the answers that say that the server stops.
+_LAST_WORDS_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +56,27 @@ class Service:
     servicer: Any
 
 
-def _options(*, reuse_port: bool) -> list[tuple[str, Any]]:
+def _options(limits: CallLimits, *, reuse_port: bool) -> list[tuple[str, Any]]:
     return [
         # On by default in gRPC: a forgotten server on the port would answer a share of the calls.
         ("grpc.so_reuseport", int(reuse_port)),
         ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+        ("grpc.max_concurrent_streams", limits.max_calls),
+        # A peer that vanished is noticed, with and without calls; one that asks the same of us is not sent away for it.
+        ("grpc.keepalive_time_ms", _millis(limits.keepalive_seconds)),
+        ("grpc.keepalive_timeout_ms", _millis(_PING_ANSWER_SECONDS)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", _millis(_PING_PAUSE_SECONDS)),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _millis(_PING_PAUSE_SECONDS)),
+        ("grpc.max_connection_idle_ms", _millis(limits.max_idle_seconds)),
+        ("grpc.max_connection_age_ms", _millis(limits.max_age_seconds)),
+        ("grpc.max_connection_age_grace_ms", _millis(_AGE_GRACE_SECONDS)),
     ]
+
+
+def _millis(seconds: float) -> int:
+    return int(seconds * 1000)
 
 
 def _credentials(tls: TlsFiles | None) -> grpc.ServerCredentials | None:
@@ -71,83 +94,21 @@ def _credentials(tls: TlsFiles | None) -> grpc.ServerCredentials | None:
     )
 
 
-def _names(services: Sequence[Service]) -> list[str]:
-    return [service.descriptor.full_name for service in services]
-
-
 def _taken(address: str, error: Exception) -> InvalidInput:
     return InvalidInput(f"`listen`: got {address}, which cannot be bound ({error}), want a free HOST:PORT")
 
 
-class RpcServer:
-    """A sync server.
+class AioRpcServer:
+    """A server; to be made inside of the event loop.
 
     Args:
-        services: What it serves.
+        services: What it serves; methods that are plain functions run in threads.
         gate: Guards the calls.
         address: `host:port`; port 0 picks a free one, read it back from `port`.
-        max_workers: Threads, hence calls at a time; long polls occupy one each.
         tls: Certificates; None speaks plain text, for loopback and service meshes.
-    """
-
-    def __init__(
-        self,
-        services: Sequence[Service],
-        *,
-        gate: CallGate,
-        address: str,
-        max_workers: int = 32,
-        tls: TlsFiles | None = None,
-    ) -> None:
-        self._names = _names(services)
-        self._server = grpc.server(
-            futures.ThreadPoolExecutor(max_workers=max_workers, thread_name_prefix="rpc"),
-            interceptors=[GateInterceptor(gate)],
-            options=_options(reuse_port=False),
-        )
-        self._health = health.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        for service in services:
-            service.add(service.servicer, self._server)
-        reflection.enable_server_reflection([*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
-        self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
-        credentials = _credentials(tls)
-        try:
-            self.port: int = (
-                self._server.add_insecure_port(address)
-                if credentials is None
-                else self._server.add_secure_port(address, credentials)
-            )
-        except RuntimeError as error:
-            raise _taken(address, error) from error
-
-    def _set(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
-        for name in ("", *self._names):
-            self._health.set(name, status)
-
-    def start(self) -> None:
-        """Take calls; health still says NOT_SERVING."""
-        self._server.start()
-
-    def ready(self) -> None:
-        """Let health say SERVING."""
-        self._set(health_pb2.HealthCheckResponse.SERVING)
-
-    def not_ready(self) -> None:
-        """Let health say NOT_SERVING while calls are still taken."""
-        self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
-
-    def stop(self, *, grace: float) -> None:
-        """Take no new calls, give running ones `grace` seconds, return when all are over."""
-        self._health.enter_graceful_shutdown()
-        self._server.stop(grace).wait()
-
-
-class AioRpcServer:
-    """An aio server; arguments as for `RpcServer`, to be made inside of the event loop.
-
-    Args:
         reuse_port: True where several worker processes listen on one port on purpose.
+        threads: For blocking work; None leaves the loop's own executor as it is.
+        limits: What it bears.
     """
 
     def __init__(
@@ -158,14 +119,23 @@ class AioRpcServer:
         address: str,
         tls: TlsFiles | None = None,
         reuse_port: bool = False,
+        threads: int | None = None,
+        limits: CallLimits | None = None,
     ) -> None:
-        self._names = _names(services)
-        self._server = grpc.aio.server(interceptors=[AioGateInterceptor(gate)], options=_options(reuse_port=reuse_port))
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in the stubs only
+        bounds = limits or CallLimits()
+        names = [service.descriptor.full_name for service in services]
+        self._calls, self._probes = Calls(bounds), Calls(bounds)
+        self._threads = threads
+        self._watching: list[asyncio.Task[None]] = []
+        self._server = grpc.aio.server(
+            interceptors=[AioGateInterceptor(gate, calls=self._calls, probes=self._probes)],
+            options=_options(bounds, reuse_port=reuse_port),
+        )
+        self._health = Health(names)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         for service in services:
             service.add(service.servicer, self._server)
-        reflection.enable_server_reflection([*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
+        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
         credentials = _credentials(tls)
         try:
             self.port: int = (
@@ -176,56 +146,87 @@ class AioRpcServer:
         except RuntimeError as error:
             raise _taken(address, error) from error
 
-    async def _set(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
-        for name in ("", *self._names):
-            await self._health.set(name, status)
-
     async def start(self) -> None:
         """Take calls; health says NOT_SERVING."""
-        await self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
+        if self._threads is not None:
+            executor = ThreadPoolExecutor(self._threads, thread_name_prefix="rpc")
+            asyncio.get_running_loop().set_default_executor(executor)
+        self._watching = [asyncio.create_task(calls.watch_over()) for calls in (self._calls, self._probes)]
         await self._server.start()
 
-    async def ready(self) -> None:
-        """Let health say SERVING."""
-        await self._set(health_pb2.HealthCheckResponse.SERVING)
+    def ready(self) -> None:
+        """Let health say SERVING; from any thread."""
+        self._health.set(serving=True)
 
-    async def not_ready(self) -> None:
-        """Let health say NOT_SERVING while calls are still taken."""
-        await self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
+    def not_ready(self) -> None:
+        """Let health say NOT_SERVING while calls are still taken; from any thread."""
+        self._health.set(serving=False)
 
-    async def tell(self, name: str, *, serving: bool) -> None:
+    def tell(self, name: str, *, serving: bool) -> None:
         """Let health say how it stands with a part of this process, which is asked for by this name as a service."""
-        status = health_pb2.HealthCheckResponse
-        await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
+        self._health.tell(name, serving=serving)
 
     async def stop(self, *, grace: float) -> None:
-        """Take no new calls, give running ones `grace` seconds, return when all are over."""
-        await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace)
+        """Take no new calls, give running ones `grace` seconds, return when all are over.
+
+        Callers hear first that this server serves no more (health, and GOAWAY on each connection), so that they turn
+        to another. A call that is not over in time is answered UNAVAILABLE, never cut off.
+        """
+        self._health.stop()
+        stopping = asyncio.create_task(self._server.stop(grace + _LAST_WORDS_SECONDS))
+        _, late = await asyncio.wait([stopping], timeout=grace)
+        if late:
+            self._calls.end_all()
+            self._probes.end_all()
+        await stopping
+        for task in self._watching:
+            task.cancel()
 
 
-def serve_until_signal(server: RpcServer, *, grace: float, on_stop: Callable[[], None] | None = None) -> None:
-    """Start a sync server, report it ready, and stop it at SIGTERM or SIGINT.
+def make_server(
+    services: Sequence[Service],
+    settings: ServerSettings,
+    *,
+    address: str,
+    threads: int | None = None,
+    reuse_port: bool = False,
+) -> AioRpcServer:
+    """Make a process's server by its settings; the other arguments are those of `AioRpcServer`."""
+    gate = CallGate(TokenVerifier(settings.public_key_file.read_bytes()))
+    return AioRpcServer(
+        services,
+        gate=gate,
+        address=address,
+        tls=settings.tls(),
+        reuse_port=reuse_port,
+        threads=threads,
+        limits=settings.call_limits(),
+    )
+
+
+async def serve_until_signal(server: AioRpcServer, *, grace: float, on_stop: Callable[[], None]) -> None:
+    """Start a server, report it ready, and stop it at SIGTERM or SIGINT.
 
     Args:
         server: Bound, not started.
         grace: Seconds for running calls.
         on_stop: Called before the server stops, e.g. to wake long polls.
     """
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    server.start()
+    await server.start()
     server.ready()
     _log.info("serving", port=server.port)
-    # A timeout lets the main thread see signals on every platform.
-    while not stop.wait(1.0):
-        pass
+    await wait_for_signal()
     _log.info("stopping", grace_seconds=grace)
-    if on_stop is not None:
-        on_stop()
-    server.stop(grace=grace)
+    server.not_ready()
+    on_stop()
+    await server.stop(grace=grace)
     _log.info("stopped")
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Run a process's work on an event loop of its own."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)
 
 
 async def wait_for_signal() -> None:

@@ -13,9 +13,9 @@ from typing import Protocol, TypeVar
 
 from sqlmodel import SQLModel
 
+from common.bell import Bell
 from control_plane.catalogue.tables import AnyResource, Job
 from control_plane.domain.paging import Position
-from control_plane.waiting import Bell
 
 __all__ = ["Catalogue", "Unit"]
 

@@ -22,11 +22,11 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, select
 
+from common.bell import Bell
 from common.errors import Unavailable, invalid
 from control_plane.catalogue.tables import AnyResource, Job, JobAttempt
 from control_plane.domain.paging import Position
 from control_plane.jobs.states import JobState
-from control_plane.waiting import Bell
 
 __all__ = ["SqlCatalogue", "SqlUnit", "open_catalogue"]
 

@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import grpc
+import grpc.aio
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
@@ -52,7 +53,9 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         self._queue = queue
         self._polls = polls
 
-    def LeaseJob(self, request: jobs_pb2.LeaseJobRequest, context: grpc.ServicerContext) -> jobs_pb2.LeaseJobResponse:
+    async def LeaseJob(
+        self, request: jobs_pb2.LeaseJobRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> jobs_pb2.LeaseJobResponse:
         """Hand out a job."""
         worker = required("worker_id", request.worker_id)[:256]
         kinds = []
@@ -60,11 +63,8 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
             if number not in _KINDS:
                 raise invalid("kinds", got=number, want=f"some of {', '.join(JobKind)}")
             kinds.append(_KINDS[number])
-        lease = self._polls.until(
-            lambda: self._queue.lease(worker, kinds),
-            seconds=wait_seconds(request.wait_seconds),
-            wanted=context.is_active,
-        )
+        seconds = wait_seconds(request.wait_seconds)
+        lease = await self._polls.until(lambda: self._queue.lease(worker, kinds), seconds=seconds)
         return jobs_pb2.LeaseJobResponse(job=_job(lease) if lease is not None else None)
 
     def HeartbeatJob(

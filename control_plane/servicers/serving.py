@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import grpc
+import grpc.aio
 
 from common.errors import invalid
 from control_plane.domain.fields import required
@@ -30,15 +32,14 @@ class ServingServicer(serving_pb2_grpc.ServingServiceServicer):
     def __init__(self, board: ServingBoard) -> None:
         self._board = board
 
-    def WatchServingAssignments(
-        self, request: serving_pb2.WatchServingAssignmentsRequest, context: grpc.ServicerContext
+    async def WatchServingAssignments(
+        self, request: serving_pb2.WatchServingAssignmentsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> serving_pb2.WatchServingAssignmentsResponse:
         """Return the set of assignments."""
-        found = self._board.watch(
+        found = await self._board.watch(
             _runtime_id(request.runtime_id),
             request.known_revision if request.HasField("known_revision") else None,
             wait_seconds=wait_seconds(request.wait_seconds),
-            wanted=context.is_active,
         )
         return serving_pb2.WatchServingAssignmentsResponse(
             revision=found.revision,

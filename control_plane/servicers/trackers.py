@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import grpc
+import grpc.aio
 
 from common.errors import invalid
 from control_plane.domain.fields import required
@@ -33,8 +35,8 @@ class TrackerServicer(trackers_pb2_grpc.TrackerServiceServicer):
         self._trackers = trackers
         self._watch = watch
 
-    def WatchEventTrackers(
-        self, request: trackers_pb2.WatchEventTrackersRequest, context: grpc.ServicerContext
+    async def WatchEventTrackers(
+        self, request: trackers_pb2.WatchEventTrackersRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> trackers_pb2.WatchEventTrackersResponse:
         """Return the set of trackers."""
         service_id = required("service_id", request.service_id)
@@ -45,7 +47,7 @@ class TrackerServicer(trackers_pb2_grpc.TrackerServiceServicer):
             request.known_revision if request.HasField("known_revision") else None,
             request.in_use_revision if request.HasField("in_use_revision") else None,
         )
-        found = self._watch.watch(known, wait_seconds=wait_seconds(request.wait_seconds), wanted=context.is_active)
+        found = await self._watch.watch(known, wait_seconds=wait_seconds(request.wait_seconds))
         response = trackers_pb2.WatchEventTrackersResponse(
             revision=found.revision, lease_seconds=self._watch.lease_seconds
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -52,18 +53,15 @@ class ServingBoard:
         self._polls = polls
         self._sign_seconds = sign_seconds
 
-    def watch(
-        self, runtime_id: str, known_revision: int | None, *, wait_seconds: float, wanted: Callable[[], bool]
-    ) -> AssignmentSet:
+    async def watch(self, runtime_id: str, known_revision: int | None, *, wait_seconds: float) -> AssignmentSet:
         """Return the set of assignments, when it differs from the known one or the time is over.
 
         Args:
             runtime_id: The worker.
             known_revision: The set that it has; None for none.
             wait_seconds: How long to wait for a change at most.
-            wanted: Whether the caller is still there.
         """
-        signed = self._sign(runtime_id, known_revision)
+        signed = await asyncio.to_thread(self._sign, runtime_id, known_revision)
 
         def look() -> AssignmentSet | None:
             nonlocal signed
@@ -74,9 +72,10 @@ class ServingBoard:
                     return None
                 return assignments(unit)
 
-        changed = self._polls.until(look, seconds=wait_seconds, wanted=wanted)
-        if changed is not None:
-            return changed
+        changed = await self._polls.until(look, seconds=wait_seconds)
+        return changed if changed is not None else await asyncio.to_thread(self._present)
+
+    def _present(self) -> AssignmentSet:
         with self._catalogue.read() as unit:
             return assignments(unit)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
 from dataclasses import dataclass
 
 from control_plane.catalogue import Catalogue
@@ -58,23 +58,23 @@ class TrackerWatch:
         self._polls = polls
         self.lease_seconds = lease_seconds
 
-    def watch(self, known: KnownTrackers, *, wait_seconds: float, wanted: Callable[[], bool]) -> TrackerSet:
+    async def watch(self, known: KnownTrackers, *, wait_seconds: float) -> TrackerSet:
         """Return the set of trackers, when it differs from the known one or the time is over.
 
         Args:
             known: Who asks.
             wait_seconds: How long to wait for a change at most.
-            wanted: Whether the caller is still there.
         """
-        self._note(known)
+        await asyncio.to_thread(self._note, known)
 
         def look() -> TrackerSet | None:
             with self._catalogue.read() as unit:
                 return None if current_revision(unit) == known.revision else tracker_set(unit)
 
-        changed = self._polls.until(look, seconds=wait_seconds, wanted=wanted)
-        if changed is not None:
-            return changed
+        changed = await self._polls.until(look, seconds=wait_seconds)
+        return changed if changed is not None else await asyncio.to_thread(self._present)
+
+    def _present(self) -> TrackerSet:
         with self._catalogue.read() as unit:
             return tracker_set(unit)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -133,7 +133,7 @@ class EventLog(Protocol):
     """Keeps events in the order of their offsets, which begin at 1, rise, and are never used twice.
 
     A log that is restored from a backup gives offsets again that another gave before; `lineage` tells the two apart.
-    Safe to share between threads. One process owns a log.
+    Safe to share between threads; all calls block but `wait`. One process owns a log.
     """
 
     def append(self, entries: Sequence[LogEntry], *, seconds: float) -> tuple[int, ...]:
@@ -163,18 +163,13 @@ class EventLog(Protocol):
         """
         ...
 
-    def wait(self, from_offset: int, *, seconds: float, cancelled: Callable[[], bool] = lambda: False) -> None:
+    async def wait(self, from_offset: int, *, seconds: float) -> None:
         """Return as soon as an event at or after an offset can be read, at the latest after `seconds`.
 
         Args:
             from_offset: As for `read`.
             seconds: How long to wait.
-            cancelled: Asked at each `wake`; true ends the wait.
         """
-        ...
-
-    def wake(self) -> None:
-        """Let all who wait look whether they are cancelled."""
         ...
 
     def release(self) -> None:

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from common.bell import Bell
 from common.clock import Clock
 from common.errors import CorruptArtifact, OffsetOutOfRange, Unavailable
 from common.positions import Lineage
@@ -69,7 +70,7 @@ class SqliteEventLog:
         self._path = folder / DATABASE
         # Begun by the first write, so that starts without any leave no trace.
         self._epoch = secrets.randbelow(2**63 - 1) + 1
-        self._committed = threading.Condition()
+        self._committed = Bell()
         self._released = False
         self._idle: list[sqlite3.Connection] = []
         self._idle_lock = threading.Lock()
@@ -109,23 +110,18 @@ class SqliteEventLog:
                 )
             return statements.page(connection, from_offset, max_events=max_events)
 
-    def wait(self, from_offset: int, *, seconds: float, cancelled: Callable[[], bool] = lambda: False) -> None:
+    async def wait(self, from_offset: int, *, seconds: float) -> None:
         """Return when there is an event to read; see `EventLog`."""
-        with self._committed:
-            self._committed.wait_for(
-                lambda: self._end > from_offset or self._released or cancelled(), timeout=max(seconds, 0.0)
-            )
-
-    def wake(self) -> None:
-        """Let all who wait look whether they are cancelled."""
-        with self._committed:
-            self._committed.notify_all()
+        deadline = time.monotonic() + seconds
+        rings = self._committed.rings
+        while self._end <= from_offset and not self._released and (left := deadline - time.monotonic()) > 0:
+            await self._committed.wait(rings, seconds=left)
+            rings = self._committed.rings
 
     def release(self) -> None:
         """End all waits, and all later ones at once."""
-        with self._committed:
-            self._released = True
-            self._committed.notify_all()
+        self._released = True
+        self._committed.ring()
 
     def bounds(self) -> Bounds:
         """Return which offsets can be read."""
@@ -217,10 +213,8 @@ class SqliteEventLog:
             self._unshed = bool(busy)
 
     def _on_commit(self, connection: sqlite3.Connection) -> None:
-        end = statements.end(connection)
-        with self._committed:
-            self._end = end
-            self._committed.notify_all()
+        self._end = statements.end(connection)
+        self._committed.ring()
 
     @contextmanager
     def _look(self) -> Iterator[sqlite3.Connection]:

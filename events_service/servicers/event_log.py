@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-import threading
+from typing import Any
 
-import grpc
+import grpc.aio
 
 from common.errors import OffsetOutOfRange, invalid
+from common.positions import Lineage
 from events_service.log import EventLog, LoggedEvent, LogPage
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
 
@@ -24,8 +26,7 @@ _MAX_PAGE_BYTES = 3 * 1024 * 1024
 class EventLogServicer(event_log_pb2_grpc.EventLogServiceServicer):
     """Reads the log for others.
 
-    Each call that waits holds a thread; their number is bounded, so that there are always threads for those who send
-    events.
+    A call that waits holds no thread; a caller who leaves ends its wait, because gRPC cancels the task that serves it.
 
     Args:
         log: What is read.
@@ -34,10 +35,18 @@ class EventLogServicer(event_log_pb2_grpc.EventLogServiceServicer):
 
     def __init__(self, log: EventLog, *, max_waiting: int) -> None:
         self._log = log
-        self._places = threading.BoundedSemaphore(max_waiting)
+        self._max_waiting = max_waiting
+        self._waiting = 0
 
-    def ReadEvents(
-        self, request: event_log_pb2.ReadEventsRequest, context: grpc.ServicerContext
+    @property
+    def waiting(self) -> int:
+        """How many calls wait."""
+        return self._waiting
+
+    async def ReadEvents(
+        self,
+        request: event_log_pb2.ReadEventsRequest,
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002 - gRPC passes a context to every method
     ) -> event_log_pb2.ReadEventsResponse:
         """Return events from an offset on, waiting for a first one."""
         from_offset = _from_offset(request)
@@ -45,34 +54,30 @@ class EventLogServicer(event_log_pb2_grpc.EventLogServiceServicer):
         seconds = _wait_seconds(request)
         known = request.known_epoch if request.HasField("known_epoch") else None
         try:
-            page = self._log.read(from_offset, max_events=max_events)
-            if page.next_offset == from_offset and seconds > 0 and self._wait(from_offset, seconds, context):
-                page = self._log.read(from_offset, max_events=max_events)
+            page = await asyncio.to_thread(self._log.read, from_offset, max_events=max_events)
+            if page.next_offset == from_offset and seconds > 0 and await self._wait(from_offset, seconds):
+                page = await asyncio.to_thread(self._log.read, from_offset, max_events=max_events)
         except OffsetOutOfRange:
-            end, lineage = self._log.bounds().end, self._log.lineage()
+            end, lineage = await asyncio.to_thread(self._present)
             if from_offset <= end and known in (None, lineage.current):
                 raise
             # The reader may know another log: first it compares. A lower offset tells one that knows no epochs.
             page = LogPage([], [], min(from_offset, end), lineage)
-        return _answer(page, known_epoch=known)
+        return await asyncio.to_thread(_answer, page, known_epoch=known)
 
-    def _wait(self, from_offset: int, seconds: float, context: grpc.ServicerContext) -> bool:
+    def _present(self) -> tuple[int, Lineage]:
+        return self._log.bounds().end, self._log.lineage()
+
+    async def _wait(self, from_offset: int, seconds: float) -> bool:
         """Wait for an event, if there is a place; return whether it is worth to look again."""
-        if not self._places.acquire(blocking=False):
+        if self._waiting >= self._max_waiting:
             return False
+        self._waiting += 1
         try:
-            gone = threading.Event()
-
-            def leave() -> None:
-                gone.set()
-                self._log.wake()
-
-            if not context.add_callback(leave):
-                return False
-            self._log.wait(from_offset, seconds=seconds, cancelled=gone.is_set)
-            return not gone.is_set()
+            await self._log.wait(from_offset, seconds=seconds)
         finally:
-            self._places.release()
+            self._waiting -= 1
+        return True
 
 
 def _answer(page: LogPage, *, known_epoch: int | None) -> event_log_pb2.ReadEventsResponse:

@@ -32,6 +32,7 @@ _BY_CODE = {
     # Not 500 or 503: SDKs would try again, and an operation does not get built in between.
     "UNIMPLEMENTED": 501,
     "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 503,
 }
 
 

@@ -58,10 +58,10 @@ async def follow_health(table: DeploymentTable, server: AioRpcServer) -> None:
         table.changed.clear()
         now = {arn: not table.lacks(arn) for arn in table.expected} | {ASSIGNMENTS: table.confirmed}
         for name in told.keys() - now.keys():
-            await server.tell(name, serving=False)
+            server.tell(name, serving=False)
         for name, serving in now.items():
             if told.get(name) != serving:
-                await server.tell(name, serving=serving)
+                server.tell(name, serving=serving)
         told = now
         await table.changed.wait()
 

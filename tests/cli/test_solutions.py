@@ -2,6 +2,7 @@
 
 import io
 import json
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
@@ -12,9 +13,9 @@ from cli.app import Surroundings, app, run
 from cli.comparison import label, show_comparison
 from cli.installation import Installation, Running
 from cli.reach import reach
-from common.auth import TokenVerifier
+from common.auth import TokenIssuer, TokenVerifier
 from common.errors import InvalidInput, Unauthenticated
-from common.rpc import CallGate, RpcServer
+from common.testing import Keys, serving
 from protos.tailorbird.control.v1.evaluation_service_pb2 import SolutionVersionEvaluation
 from protos.tailorbird.storage.v1 import evaluation_pb2
 from tests.control_plane.world import make_world
@@ -67,13 +68,14 @@ def installation(tmp_path):
 @pytest.fixture
 def served(world, installation):
     """Serve the control plane as `tailorbird up` would; gives its address."""
-    gate = CallGate(TokenVerifier(installation.public_key.read_bytes()))
-    server = RpcServer(world.plane.services, gate=gate, address="127.0.0.1:0")
-    server.start()
-    # The gateway's port is the one before the control plane's.
-    with installation.lock(Running(process_id=1, endpoint=f"http://127.0.0.1:{server.port - 1}")):
-        yield f"127.0.0.1:{server.port}"
-    server.stop(grace=0)
+    private, public = installation.private_key.read_bytes(), installation.public_key.read_bytes()
+    keys = Keys(TokenIssuer(private), TokenVerifier(public), private, public)
+    with ExitStack() as stack:
+        running = stack.enter_context(serving(world.plane.services, keys=keys))
+        # The gateway's port is the one before the control plane's.
+        endpoint = f"http://127.0.0.1:{running.server.port - 1}"
+        stack.enter_context(installation.lock(Running(process_id=1, endpoint=endpoint)))
+        yield running.target
 
 
 @pytest.fixture

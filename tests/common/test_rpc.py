@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from common.auth import TokenIssuer
 from common.clock import ManualClock
 from common.errors import InvalidInput, PermissionDenied, ResourceNotFound, TailorbirdError, Unauthenticated, invalid
-from common.rpc import AioRpcServer, CallGate, RpcServer, Service, aio_channel, channel, from_rpc_error
+from common.rpc import AioRpcServer, CallGate, Service, aio_channel, channel, from_rpc_error
 from common.rpc.channels import deadline_seconds
 from common.testing import make_keys, serving
 from protos.tailorbird.internal.v1 import trackers_pb2, trackers_pb2_grpc
@@ -33,7 +33,7 @@ class Trackers(trackers_pb2_grpc.TrackerServiceServicer):
 
 
 class AioTrackers(trackers_pb2_grpc.TrackerServiceServicer):
-    """The same for the aio stack."""
+    """The same as coroutines."""
 
     async def ResolveEventTracker(self, request, context):
         return Trackers().ResolveEventTracker(request, context)
@@ -137,47 +137,48 @@ def test_the_request_id_comes_back_with_answers_and_errors(running):
 
 def test_health_needs_no_token_and_waits_for_ready():
     keys = make_keys()
-    server = RpcServer([service(Trackers())], gate=CallGate(keys.verifier), address="127.0.0.1:0")
-    server.start()
-    try:
-        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as opened:
+
+    async def scenario():
+        server = AioRpcServer([service(Trackers())], gate=CallGate(keys.verifier), address="127.0.0.1:0")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as opened:
             stub = health_pb2_grpc.HealthStub(opened)
-            before = stub.Check(health_pb2.HealthCheckRequest(), timeout=5).status
+            first = await stub.Check(health_pb2.HealthCheckRequest(), timeout=20)
             server.ready()
-            after = stub.Check(health_pb2.HealthCheckRequest(), timeout=5).status
-    finally:
-        server.stop(grace=0)
+            second = await stub.Check(health_pb2.HealthCheckRequest(), timeout=20)
+        await server.stop(grace=0)
+        return first.status, second.status
+
+    before, after = asyncio.run(scenario())
     assert before == health_pb2.HealthCheckResponse.NOT_SERVING
     assert after == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_a_taken_port_is_a_clear_error(running):
+    async def bind():
+        AioRpcServer([], gate=CallGate(running.keys.verifier), address=running.target)
+
     with pytest.raises(InvalidInput, match="cannot be bound"):
-        RpcServer([], gate=CallGate(running.keys.verifier), address=running.target)
+        asyncio.run(bind())
 
 
-def test_the_aio_stack_maps_errors_and_roles_alike():
-    keys = make_keys()
-
-    async def scenario():
-        server = AioRpcServer([service(AioTrackers())], gate=CallGate(keys.verifier), address="127.0.0.1:0")
-        await server.start()
-        await server.ready()
+def test_methods_that_are_coroutines_are_served_alike():
+    async def scenario(target, keys):
         seen = {}
-        try:
-            for role, tracking_id in (("events", "ok"), ("events", "bad"), ("client", "ok"), ("events", "crash")):
-                async with aio_channel(f"127.0.0.1:{server.port}", token=keys.token(role)) as opened:
-                    stub = trackers_pb2_grpc.TrackerServiceStub(opened)
-                    try:
-                        answer = await stub.ResolveEventTracker(ResolveEventTrackerRequest(tracking_id=tracking_id))
-                        seen[role, tracking_id] = answer.event_tracker_arn
-                    except grpc.RpcError as error:
-                        seen[role, tracking_id] = type(from_rpc_error(error))
-        finally:
-            await server.stop(grace=0)
+        for role, tracking_id in (("events", "ok"), ("events", "bad"), ("client", "ok"), ("events", "crash")):
+            async with aio_channel(target, token=keys.token(role)) as opened:
+                stub = trackers_pb2_grpc.TrackerServiceStub(opened)
+                try:
+                    answer = await stub.ResolveEventTracker(ResolveEventTrackerRequest(tracking_id=tracking_id))
+                    seen[role, tracking_id] = answer.event_tracker_arn
+                except grpc.RpcError as error:
+                    seen[role, tracking_id] = type(from_rpc_error(error))
         return seen
 
-    assert asyncio.run(scenario()) == {
+    with serving([service(AioTrackers())]) as running:
+        seen = asyncio.run(scenario(running.target, running.keys))
+
+    assert seen == {
         ("events", "ok"): "ok",
         ("events", "bad"): InvalidInput,
         ("client", "ok"): PermissionDenied,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 
+from common.testing import serving
+from tests.control_plane.wire import KEYS
 from tests.control_plane.world import make_world
 
 
@@ -17,8 +17,12 @@ def world(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def grpc_addr():
-    # pytest-grpc's own fixture leaves its socket open.
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+def grpc_server(grpc_servicer):
+    """Run an asynchronous server in place of pytest-grpc's own, which is not."""
+    with serving(grpc_servicer.services, keys=KEYS, threads=4) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def grpc_addr(grpc_server):
+    return grpc_server.target

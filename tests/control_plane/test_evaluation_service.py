@@ -46,11 +46,6 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def grpc_add_to_server():
-    return wire.add_to_server
-
-
-@pytest.fixture(scope="module")
 def grpc_servicer(world):
     return world.plane
 
@@ -58,11 +53,6 @@ def grpc_servicer(world):
 @pytest.fixture(scope="module")
 def grpc_stub_cls():
     return wire.stubs
-
-
-@pytest.fixture(scope="module")
-def grpc_interceptors():
-    return wire.interceptors()
 
 
 def train(world, stubs, solution, **result):

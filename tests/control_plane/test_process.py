@@ -66,11 +66,5 @@ def test_process_that_cannot_start_says_why_in_one_line(environment):
     assert log.count("\n") == 1
 
 
-def test_waiting_calls_never_take_the_last_threads():
-    settings = ControlPlaneSettings(max_workers=8, max_waiting=100)
-
-    assert settings.timing().max_waiting == 6
-
-
 def test_quotas_are_settings():
     assert ControlPlaneSettings(max_schemas=7).quotas().schemas == 7

@@ -37,8 +37,6 @@ from protos.tailorbird.internal.v1.trackers_pb2_grpc import TrackerServiceStub
 from tests.control_plane import wire
 from tests.control_plane.world import INTERACTIONS, POPULARITY, make_world
 
-grpc_max_workers = 12
-
 ACTIVE = common_pb2.RESOURCE_STATUS_ACTIVE
 PENDING = common_pb2.RESOURCE_STATUS_CREATE_PENDING
 IN_PROGRESS = common_pb2.RESOURCE_STATUS_CREATE_IN_PROGRESS
@@ -54,11 +52,6 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def grpc_add_to_server():
-    return wire.add_to_server
-
-
-@pytest.fixture(scope="module")
 def grpc_servicer(world):
     return world.plane
 
@@ -66,11 +59,6 @@ def grpc_servicer(world):
 @pytest.fixture(scope="module")
 def grpc_stub_cls():
     return wire.stubs
-
-
-@pytest.fixture(scope="module")
-def grpc_interceptors():
-    return wire.interceptors()
 
 
 def fresh(word: str) -> str:

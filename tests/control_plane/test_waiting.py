@@ -1,32 +1,35 @@
-"""Long polls: woken by changes, bounded in number, ended by the caller or the process."""
+"""Long polls: woken by changes, bounded in number, ended by the caller or the process, at no cost of threads."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from contextlib import asynccontextmanager
 
 import pytest
 
-from common.testing import wait_until
-from control_plane.waiting import Bell, LongPolls
+from common.bell import Bell
+from control_plane.waiting import LongPolls
 
 
-def yes() -> bool:
-    return True
+def nothing() -> None:
+    return None
 
 
-class Waiting:
-    """A call that waits in a thread of its own."""
+async def until(condition) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0)
 
-    def __init__(self, polls, attempt, wanted=yes) -> None:
-        self.result = []
-        self.thread = threading.Thread(
-            target=lambda: self.result.append(polls.until(attempt, seconds=30, wanted=wanted)), daemon=True
-        )
-        self.thread.start()
 
-    def join(self):
-        self.thread.join(timeout=20)
-        return self.result
+@asynccontextmanager
+async def waiting(polls, attempt, *, calls=1):
+    """Give calls that wait, each a task of its own."""
+    tasks = [asyncio.create_task(polls.until(attempt, seconds=30)) for _ in range(calls)]
+    await until(lambda: polls.waiting == calls)
+    yield tasks
+    for task in tasks:
+        task.cancel()
 
 
 @pytest.fixture
@@ -35,70 +38,74 @@ def bell():
 
 
 def test_result_that_is_there_is_returned_without_waiting(bell):
-    assert LongPolls(bell, max_waiting=1).until(lambda: 7, seconds=30, wanted=yes) == 7
+    assert asyncio.run(LongPolls(bell, max_waiting=1).until(lambda: 7, seconds=30)) == 7
 
 
 def test_no_result_within_the_time_is_none(bell):
-    assert LongPolls(bell, max_waiting=1).until(lambda: None, seconds=0.01, wanted=yes) is None
+    assert asyncio.run(LongPolls(bell, max_waiting=1).until(nothing, seconds=0.01)) is None
 
 
-def test_ring_wakes_who_waits(bell):
+def test_ring_of_another_thread_wakes_who_waits(bell):
     results = []
-    waiting = Waiting(LongPolls(bell, max_waiting=1, look_seconds=30), lambda: results[0] if results else None)
 
-    results.append(7)
-    wait_until(lambda: bell.ring() or not waiting.thread.is_alive())
+    async def scenario():
+        polls = LongPolls(bell, max_waiting=1, look_seconds=30)
+        async with waiting(polls, lambda: results[0] if results else None) as (call,):
+            results.append(7)
+            threading.Thread(target=bell.ring).start()
+            return await asyncio.wait_for(call, 20)
 
-    assert waiting.join() == [7]
+    assert asyncio.run(scenario()) == 7
 
 
 def test_change_by_another_process_is_noticed_without_a_ring(bell):
     looks = iter([None, None, 7])
 
-    assert LongPolls(bell, max_waiting=1, look_seconds=0.01).until(lambda: next(looks), seconds=30, wanted=yes) == 7
+    polls = LongPolls(bell, max_waiting=1, look_seconds=0.01)
+
+    assert asyncio.run(polls.until(lambda: next(looks), seconds=30)) == 7
 
 
 def test_one_call_too_many_is_answered_at_once(bell):
-    polls = LongPolls(bell, max_waiting=1, look_seconds=30)
-    looked = threading.Event()
-    waiting = Waiting(polls, looked.set)
-    looked.wait(timeout=20)
-    wait_until(lambda: polls._places._value == 0)
+    async def scenario():
+        polls = LongPolls(bell, max_waiting=1, look_seconds=30)
+        async with waiting(polls, nothing):
+            return await polls.until(nothing, seconds=30)
 
-    assert polls.until(lambda: None, seconds=30, wanted=yes) is None
-
-    polls.close()
-    assert waiting.join() == [None]
+    assert asyncio.run(scenario()) is None
 
 
-def test_caller_who_is_gone_is_waited_for_no_longer(bell):
-    polls = LongPolls(bell, max_waiting=1, look_seconds=0.01)
-    there = [True]
-    waiting = Waiting(polls, lambda: None, wanted=lambda: there[0])
+def test_caller_who_leaves_gives_the_place_back_and_gets_nothing(bell):
+    jobs = []
 
-    there[0] = False
+    async def scenario():
+        polls = LongPolls(bell, max_waiting=1, look_seconds=30)
+        async with waiting(polls, lambda: jobs.pop() if jobs else None) as (call,):
+            call.cancel()
+            await until(lambda: polls.waiting == 0)
+            jobs.append(7)
+            bell.ring()
+        return call.cancelled()
 
-    assert waiting.join() == [None]
+    assert (asyncio.run(scenario()), jobs) == (True, [7])
 
 
-def test_nothing_is_handed_to_a_caller_who_is_gone(bell):
-    polls = LongPolls(bell, max_waiting=1, look_seconds=30)
-    there, jobs = [True], []
-    waiting = Waiting(polls, lambda: jobs.pop() if jobs else None, wanted=lambda: there[0])
-    wait_until(lambda: polls._places._value == 0)
+def test_many_who_wait_hold_no_thread(bell):
+    async def scenario():
+        polls = LongPolls(bell, max_waiting=500, look_seconds=30)
+        before = threading.active_count()
+        async with waiting(polls, nothing, calls=500):
+            # The executor's own threads, which all looks share, stay.
+            return threading.active_count() - before
 
-    there[0] = False
-    jobs.append(7)
-    bell.ring()
-
-    assert (waiting.join(), jobs) == ([None], [7])
+    assert asyncio.run(scenario()) <= 32
 
 
 def test_closing_answers_all_who_wait(bell):
-    polls = LongPolls(bell, max_waiting=3, look_seconds=30)
-    waiting = [Waiting(polls, lambda: None) for _ in range(3)]
-    wait_until(lambda: polls._places._value == 0)
+    async def scenario():
+        polls = LongPolls(bell, max_waiting=3, look_seconds=30)
+        async with waiting(polls, nothing, calls=3) as calls:
+            polls.close()
+            return await asyncio.wait_for(asyncio.gather(*calls), 20)
 
-    polls.close()
-
-    assert [call.join() for call in waiting] == [[None]] * 3
+    assert asyncio.run(scenario()) == [None, None, None]

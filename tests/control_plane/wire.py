@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from common.rpc import CallGate, GateInterceptor
 from common.testing import make_keys
-from control_plane.server import ControlPlane
 from protos.tailorbird.control.v1.control_plane_service_pb2_grpc import ControlPlaneServiceStub
 from protos.tailorbird.control.v1.evaluation_service_pb2_grpc import EvaluationServiceStub
 from protos.tailorbird.internal.v1.jobs_pb2_grpc import JobServiceStub
@@ -14,15 +12,6 @@ from protos.tailorbird.internal.v1.serving_pb2_grpc import ServingServiceStub
 from protos.tailorbird.internal.v1.trackers_pb2_grpc import TrackerServiceStub
 
 KEYS = make_keys()
-
-
-def interceptors():
-    return [GateInterceptor(CallGate(KEYS.verifier))]
-
-
-def add_to_server(plane: ControlPlane, server) -> None:
-    for service in plane.services:
-        service.add(service.servicer, server)
 
 
 class As:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from dataclasses import dataclass, field
@@ -110,15 +111,15 @@ class World:
         self.queue.complete(lease.job.id, lease.token, kind=JobKind(lease.job.kind), result=result)
 
     def watch(self, worker: str, known: int | None = None) -> int:
-        return self.board.watch(worker, known, wait_seconds=0, wanted=lambda: True).revision
+        return asyncio.run(self.board.watch(worker, known, wait_seconds=0)).revision
 
     def assigned(self, worker: str = "observer") -> dict[str, object]:
-        found = self.board.watch(worker, None, wait_seconds=0, wanted=lambda: True)
+        found = asyncio.run(self.board.watch(worker, None, wait_seconds=0))
         return {item.serving_arn: item for item in found.assignments}
 
     def serve(self, worker: str, phase: Phase = Phase.READY, reason: str | None = None) -> None:
         """Let a worker take the present set and report this phase for all of it."""
-        found = self.board.watch(worker, None, wait_seconds=0, wanted=lambda: True)
+        found = asyncio.run(self.board.watch(worker, None, wait_seconds=0))
         self.watch(worker, found.revision)
         self.board.report(worker, [ReportedState(item.deployment_id, phase, reason) for item in found.assignments])
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from datetime import timedelta
 
 import pytest
 
 from common.errors import OffsetOutOfRange, Unavailable
-from common.testing import wait_until
 from events_service.log import Backlog, Bounds, LogEntry, LogRemoval
 from tests.events_service.samples import GROUP, TRACKING_ID, entries, event, table
 
@@ -17,15 +17,11 @@ def offsets(log, start=1):
     return [logged.offset for logged in log.read(start, max_events=10_000).events]
 
 
-class Waiting:
-    """A wait in a thread of its own."""
-
-    def __init__(self, log, from_offset, **more) -> None:
-        self.thread = threading.Thread(target=lambda: log.wait(from_offset, seconds=60, **more), daemon=True)
-        self.thread.start()
-
-    def over(self) -> bool:
-        return not self.thread.is_alive()
+async def begun(log, from_offset) -> asyncio.Task[None]:
+    """Begin to wait."""
+    task = asyncio.create_task(log.wait(from_offset, seconds=60))
+    await asyncio.sleep(0)
+    return task
 
 
 class EventLogSuite:
@@ -86,47 +82,54 @@ class EventLogSuite:
     def test_wait_returns_at_once_when_there_is_an_event(self, log):
         log.append(entries(1), seconds=20)
 
-        log.wait(1, seconds=3600)
+        asyncio.run(log.wait(1, seconds=3600))
 
     def test_wait_ends_when_its_time_is_over(self, log):
-        log.wait(1, seconds=0.01)
-        log.wait(1, seconds=-1)
+        asyncio.run(log.wait(1, seconds=0.01))
+        asyncio.run(log.wait(1, seconds=-1))
 
     def test_append_wakes_all_who_wait(self, log):
-        waiting = [Waiting(log, 1) for _ in range(5)]
+        async def scenario():
+            waiting = [await begun(log, 1) for _ in range(5)]
+            await asyncio.to_thread(log.append, entries(1), seconds=20)
+            await asyncio.wait_for(asyncio.gather(*waiting), 20)
 
-        log.append(entries(1), seconds=20)
-
-        wait_until(lambda: all(item.over() for item in waiting))
+        asyncio.run(scenario())
 
     def test_append_of_a_repeated_event_wakes_nobody(self, log):
         log.append(entries(1), seconds=20)
-        waiting = Waiting(log, 2)
 
-        log.append(entries(1), seconds=20)
+        async def scenario():
+            waiting = await begun(log, 2)
+            await asyncio.to_thread(log.append, entries(1), seconds=20)
+            early = waiting.done()
+            await asyncio.to_thread(log.append, entries(2), seconds=20)
+            await asyncio.wait_for(waiting, 20)
+            return early
 
-        assert not waiting.over()
-        log.append(entries(2), seconds=20)
-        wait_until(waiting.over)
+        assert not asyncio.run(scenario())
 
-    def test_cancelled_wait_ends_at_a_wake(self, log):
-        gone = threading.Event()
-        leaving, staying = Waiting(log, 1, cancelled=gone.is_set), Waiting(log, 1)
+    def test_one_who_leaves_takes_nobody_along(self, log):
+        async def scenario():
+            leaving, staying = await begun(log, 1), await begun(log, 1)
+            leaving.cancel()
+            await asyncio.wait({leaving})
+            early = staying.done()
+            log.release()
+            await asyncio.wait_for(staying, 20)
+            return early
 
-        gone.set()
-        wait_until(lambda: log.wake() or leaving.over())
-
-        assert not staying.over()
-        log.release()
-        wait_until(staying.over)
+        assert not asyncio.run(scenario())
 
     def test_release_ends_waits_and_later_ones_at_once(self, log):
-        waiting = Waiting(log, 1)
+        async def scenario():
+            waiting = await begun(log, 1)
+            log.release()
+            await asyncio.wait_for(waiting, 20)
+            await log.wait(1, seconds=3600)
 
-        log.release()
+        asyncio.run(scenario())
 
-        wait_until(waiting.over)
-        log.wait(1, seconds=3600)
         assert log.append(entries(1), seconds=20) == (1,)
 
     def test_many_threads_append_without_gap_or_loss(self, log):
@@ -203,11 +206,13 @@ class EventLogSuite:
 
     def test_end_of_a_table_wakes_those_who_wait(self, log):
         log.append(entries(1), seconds=20)
-        waiting = Waiting(log, 2)
 
-        log.remove_table(table().location)
+        async def scenario():
+            waiting = await begun(log, 2)
+            await asyncio.to_thread(log.remove_table, table().location)
+            await asyncio.wait_for(waiting, 20)
 
-        wait_until(waiting.over)
+        asyncio.run(scenario())
 
     def test_page_that_is_full_ends_before_the_removals_behind_it(self, log):
         log.append(entries(1, 2), seconds=20)

@@ -22,7 +22,6 @@ from common.settings import StoreSettings
 from common.storage import open_store
 from common.tables import Table
 from common.testing import make_keys, serving, wait_until
-from events_service.settings import EventsSettings
 from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStub
 from protos.tailorbird.internal.v1 import event_log_pb2
 from protos.tailorbird.internal.v1.event_log_pb2_grpc import EventLogServiceStub
@@ -133,10 +132,6 @@ def test_missing_token_is_told_at_the_start(environment):
 
     assert process.returncode == 1
     assert "`token_file`" in log
-
-
-def test_waiting_readers_never_take_the_last_threads():
-    assert EventsSettings(max_workers=8, max_waiting=100).timing().max_waiting == 6
 
 
 def send_until(stop, stub, tracking_id, name, acknowledged) -> None:

@@ -30,10 +30,9 @@ from protos.tailorbird.events.v1 import events_service_pb2
 from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStub
 from protos.tailorbird.internal.v1 import event_log_pb2
 from protos.tailorbird.internal.v1.event_log_pb2_grpc import EventLogServiceStub, SealingServiceStub
-from tests.control_plane.wire import KEYS, As, interceptors
+from tests.control_plane.wire import KEYS, As
 from tests.events_service.samples import GROUP, NOW_MILLIS, TRACKING_ID, avro, known_trackers, table, tracker
 
-grpc_max_workers = 12
 MAX_WAITING = 6
 STRICT = table("datasets/strict", avro(("USER_ID", "string"), ("DEVICE", "string")))
 _numbers = itertools.count()
@@ -49,18 +48,9 @@ def service(tmp_path_factory):
     store = open_store(StoreSettings(store_url=str(folder / "store")))
     made = assemble(log, store, trackers, timing=Timing(max_waiting=MAX_WAITING))
     made.trackers.start()
-    yield SimpleNamespace(services=made.services, log=log, store=store, places=made.services[1].servicer._places)
+    yield SimpleNamespace(services=made.services, log=log, store=store, reading=made.services[1].servicer)
     made.trackers.stop()
     log.close()
-
-
-@pytest.fixture(scope="module")
-def grpc_add_to_server():
-    def add(made, server):
-        for item in made.services:
-            item.add(item.servicer, server)
-
-    return add
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +67,6 @@ def grpc_stub_cls():
         raw_log=EventLogServiceStub(channel),
         with_role=lambda stub, role: As(stub(channel), role),
     )
-
-
-@pytest.fixture(scope="module")
-def grpc_interceptors():
-    return interceptors()
 
 
 def fresh() -> str:
@@ -324,23 +309,23 @@ def test_offset_of_a_longer_log_is_answered_with_the_end_of_this_one(service, gr
 
 
 def test_events_are_taken_while_more_readers_wait_than_there_are_places(service, grpc_stub):
-    readers = [Reader(grpc_stub, service) for _ in range(2 * grpc_max_workers)]
-    wait_until(lambda: service.places._value == 0)
-    wait_until(lambda: sum(reader.call.done() for reader in readers) == 2 * grpc_max_workers - MAX_WAITING)
+    readers = [Reader(grpc_stub, service) for _ in range(24)]
+    wait_until(lambda: service.reading.waiting == MAX_WAITING)
+    wait_until(lambda: sum(reader.call.done() for reader in readers) == 24 - MAX_WAITING)
 
     grpc_stub.events.PutEvents(put())
 
     found = [reader.events() for reader in readers]
-    assert sorted(found) == [0] * (2 * grpc_max_workers - MAX_WAITING) + [1] * MAX_WAITING
-    wait_until(lambda: service.places._value == MAX_WAITING)
+    assert sorted(found) == [0] * (24 - MAX_WAITING) + [1] * MAX_WAITING
+    wait_until(lambda: service.reading.waiting == 0)
 
 
 def test_reader_that_leaves_gives_its_place_back_at_once(service, grpc_stub):
     readers = [Reader(grpc_stub, service) for _ in range(3)]
-    wait_until(lambda: service.places._value == MAX_WAITING - 3)
+    wait_until(lambda: service.reading.waiting == 3)
 
     readers[0].call.cancel()
-    wait_until(lambda: service.places._value == MAX_WAITING - 2)
+    wait_until(lambda: service.reading.waiting == 2)
 
     grpc_stub.events.PutEvents(put())
     assert [reader.events() for reader in readers[1:]] == [1, 1]

@@ -258,7 +258,7 @@ def test_nobody_waits_while_nobody_can_be_asked(plane, world, group, tracking_id
     world.dataset(group)
     with plane.channel("events") as opened, following(RemoteTrackers(opened, service_id="e")) as followed:
         wait_until(lambda: found(followed, tracking_id))
-        plane.server.stop(grace=0)
+        plane.stop()
         wait_until(lambda: followed._failure is not None)
 
         # Whoever waited would run into the deadline, which is no time at all.

@@ -129,7 +129,7 @@ def test_version_before_a_damaged_one_serves_after_a_restart(started, store):
 def test_killed_workers_serve_again_while_the_control_plane_is_away(started):
     with running_peers() as peers, started(peers) as runtime:
         wait_until(lambda: runtime.health("assignments") == SERVING)
-        peers.server.server.stop(grace=0)
+        peers.server.stop()
 
         runtime.kill()
 

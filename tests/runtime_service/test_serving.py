@@ -11,7 +11,7 @@ import pytest
 from common.artifacts import MANIFEST
 from common.errors import CorruptArtifact, ResourceNotFound
 from common.rpc import aio_channel
-from common.testing import wait_until
+from common.testing import loop_in_thread, wait_until
 from protos.tailorbird.internal.v1 import serving_pb2_grpc
 from recipes.interface import Adjustment, History
 from runtime_service.domain.histories import EventRule, RecentEvent
@@ -22,7 +22,6 @@ from runtime_service.serving.loads import Loads
 from runtime_service.serving.model import ModelLoader
 from runtime_service.serving.watcher import ServingWatcher
 from tests.runtime_service.peers import FAILED, READY, running_peers
-from tests.runtime_service.serving import loop_in_thread
 from tests.runtime_service.world import N_ITEMS, WATCH, WATERMARK, assignment, campaign, item, publish, user
 
 

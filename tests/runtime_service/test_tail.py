@@ -9,12 +9,11 @@ from contextlib import contextmanager
 import pytest
 
 from common.rpc import aio_channel
-from common.testing import wait_until
+from common.testing import loop_in_thread, wait_until
 from runtime_service.history import LoggedEvent
 from runtime_service.history.lmdb import LmdbHistoryWriter
 from runtime_service.server import follow_log
 from tests.runtime_service.peers import Log, running_peers
-from tests.runtime_service.serving import loop_in_thread
 from tests.runtime_service.world import GROUP, item, user
 
 

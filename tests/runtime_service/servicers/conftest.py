@@ -8,7 +8,8 @@ import grpc
 import numpy as np
 import pytest
 
-from common.rpc import AioRpcServer, CallGate, from_rpc_error
+from common.rpc import from_rpc_error
+from common.testing import serving
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceStub
 from recipes.context import ContextCodes, ContextTable
@@ -20,7 +21,6 @@ from runtime_service.servicers import RUNTIME_SERVICER
 from runtime_service.serving.deployments import Deployment, DeploymentTable
 from runtime_service.serving.model import ModelLoader
 from tests.runtime_service.servicers.wire import KEYS, TV_ITEM, as_role
-from tests.runtime_service.serving import loop_in_thread
 from tests.runtime_service.world import GROUP, N_ITEMS, WATERMARK, assignment, campaign, item, user
 
 
@@ -81,21 +81,13 @@ def serve_situated(table, name, situated):
 def grpc_server(grpc_servicer):
     """Run an asynchronous server in place of pytest-grpc's own, which is not."""
 
-    async def start():
-        server = AioRpcServer([runtime_service(grpc_servicer)], gate=CallGate(KEYS.verifier), address="127.0.0.1:0")
-        await server.start()
-        await server.ready()
-        return server
-
-    with loop_in_thread() as loop:
-        server = loop.run(start())
-        yield server
-        loop.run(server.stop(grace=1.0))
+    with serving([runtime_service(grpc_servicer)], keys=KEYS) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def grpc_addr(grpc_server):
-    return f"127.0.0.1:{grpc_server.port}"
+    return grpc_server.target
 
 
 @pytest.fixture(scope="module")

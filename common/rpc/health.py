@@ -1,0 +1,95 @@
+"""The health of a server, as `grpc.health.v1` says it.
+
+Our own, because in the library's asynchronous servicer a change of the state waits until every watcher has read the
+last one: a single watcher who never reads would keep a process from becoming ready, or from stopping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Final
+
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from common.bell import Bell
+from common.errors import ResourceNotFound, Unavailable
+
+__all__ = ["Health"]
+
+_State = health_pb2.HealthCheckResponse
+#: Watchers are woken by changes; this only bounds what a lost ring would cost.
+_LOOK_SECONDS: Final = 60.0
+
+
+class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # no stubs
+    """Answers for all services alike, since they are in one process, and for parts that tell their own state.
+
+    Args:
+        names: Full names of the services; the empty name, for the whole server, is known as well.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(names) | {""}
+        self._parts: dict[str, bool] = {}
+        self._serving = False
+        self._stopping = False
+        self._bell = Bell()
+
+    def set(self, *, serving: bool) -> None:
+        """Change the state, from any thread; without effect once the server stops."""
+        self._serving = serving and not self._stopping
+        self._bell.ring()
+
+    def tell(self, name: str, *, serving: bool) -> None:
+        """Change the state of one part, from any thread."""
+        self._parts[name] = serving
+        self._bell.ring()
+
+    def stop(self) -> None:
+        """Say NOT_SERVING from now on, and let watchers go after that."""
+        self._stopping = True
+        self.set(serving=False)
+
+    async def Check(
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002 - gRPC passes a context to every method
+    ) -> health_pb2.HealthCheckResponse:
+        """Return the state of a service.
+
+        Raises:
+            ResourceNotFound: This server has no such service.
+        """
+        state = self._state(request.service)
+        if state == _State.SERVICE_UNKNOWN:
+            raise ResourceNotFound(f"`service`: got {request.service[:120]!r}, want a service that is served here")
+        return _State(status=state)
+
+    async def Watch(
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002 - gRPC passes a context to every method
+    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+        """Yield the state of a service whenever it changes; of an unknown one, that it is not known.
+
+        Raises:
+            Unavailable: The server stops.
+        """
+        last = None
+        while True:
+            rings = self._bell.rings
+            state = self._state(request.service)
+            if state != last:
+                yield _State(status=state)
+                last = state
+            elif self._stopping:
+                raise Unavailable("service: it is stopping, want another process or a later attempt")
+            else:
+                await self._bell.wait(rings, seconds=_LOOK_SECONDS)
+
+    def _state(self, name: str) -> health_pb2.HealthCheckResponse.ServingStatus.ValueType:
+        if name not in self._names and name not in self._parts:
+            return _State.SERVICE_UNKNOWN
+        serving = self._parts.get(name, self._serving) and not self._stopping
+        return _State.SERVING if serving else _State.NOT_SERVING

@@ -1,0 +1,78 @@
+"""How many calls a server takes at a time, and how long each may take: the bounds around all of them.
+
+A call is noted when its caller is known and forgotten when its task is over. In between it has an end, a moment that
+is moved as it proceeds: the message has to come soon, then the work has the caller's time (or, where the caller named
+none, the time that a channel of ours would give it), then the answer has to be taken. One look a second ends whatever
+is beyond its end; a call in good order costs an entry in a dictionary and no timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any, Final
+
+from common.errors import DeadlineExceeded, TailorbirdError, Unavailable
+from common.settings import CallLimits
+
+__all__ = ["Calls"]
+
+_LOOK_SECONDS: Final = 1.0
+Task = asyncio.Task[Any]
+
+
+class Calls:
+    """The calls of one server that are in progress; used on its event loop only.
+
+    Args:
+        limits: The bounds.
+    """
+
+    def __init__(self, limits: CallLimits) -> None:
+        self.limits = limits
+        self._ends: dict[Task, float] = {}
+        self._reasons: dict[Task, TailorbirdError] = {}
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def enter(self, *, seconds: float) -> Task:
+        """Note the present task as a call that ends in `seconds`, unless it proceeds."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._ends[task] = asyncio.get_running_loop().time() + seconds
+        task.add_done_callback(self._forget)
+        return task
+
+    def proceed(self, task: Task, *, seconds: float) -> None:
+        """Give a call `seconds` from now on; `math.inf` gives it no end."""
+        if task not in self._reasons:
+            self._ends[task] = task.get_loop().time() + seconds
+
+    def ended(self, task: Task) -> TailorbirdError | None:
+        """Return why a call was ended here, or None when its cancellation comes from elsewhere: the caller left."""
+        return self._reasons.get(task)
+
+    async def watch_over(self) -> None:
+        """End calls that are beyond their end, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            now = loop.time()
+            late = [task for task, end in self._ends.items() if end < now]
+            for task in late:
+                self._end(task, DeadlineExceeded("call: it is beyond its time, want a caller who sends and reads"))
+
+    def end_all(self) -> None:
+        """End all calls: the process stops, and another one may answer them."""
+        for task in list(self._ends):
+            self._end(task, Unavailable("service: it is stopping, want another process or a later attempt"))
+
+    def _end(self, task: Task, reason: TailorbirdError) -> None:
+        self._ends[task] = math.inf
+        self._reasons[task] = reason
+        task.cancel()
+
+    def _forget(self, task: Task) -> None:
+        self._ends.pop(task, None)
+        self._reasons.pop(task, None)
