@@ -14,7 +14,8 @@ FOLDER_MODE: Final = 0o700
 
 def private_folder(folder: Path) -> Path:
     """Make a folder, and those above it, or take others' rights to the one that is there; return it."""
-    folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+    for missing in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
+        missing.mkdir(exist_ok=True, mode=FOLDER_MODE)
     if folder.stat().st_mode & 0o777 != FOLDER_MODE:
         folder.chmod(FOLDER_MODE)
     return folder

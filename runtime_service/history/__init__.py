@@ -7,10 +7,11 @@ it, and changes in the same transaction.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from common.positions import Lineage, Position
 from runtime_service.domain.histories import RecentEvent
 
 __all__ = ["BucketCounts", "Counted", "HistoryReader", "HistoryWriter", "LoggedEvent", "RecentHistory"]
@@ -69,12 +70,12 @@ class BucketCounts:
 
     Attributes:
         bucket: Seconds since 1970 by 900.
-        last_offset: Of the event that was counted last.
+        last: Place of the event that was counted last.
         counters: By event type and item; None where nothing changed.
     """
 
     bucket: int
-    last_offset: int
+    last: Position
     counters: tuple[Counted, ...] | None
 
 
@@ -84,6 +85,10 @@ class RecentHistory(Protocol):
     @property
     def last_offset(self) -> int:
         """Offset of the newest event; grows with every change."""
+
+    @property
+    def lineage(self) -> Lineage:
+        """Of the log that the offsets are of."""
 
     def events(self) -> list[RecentEvent]:
         """Return the events in the order of their arrival."""
@@ -95,23 +100,23 @@ class HistoryReader(Protocol):
     def find(self, dataset_group_arn: str, user_id: str) -> RecentHistory | None:
         """Return the recent events of a user, or of the session that has this id; None for none."""
 
-    def shown(self, dataset_group_arn: str, item_ids: Sequence[str], *, after: int) -> list[int]:
+    def shown(self, dataset_group_arn: str, item_ids: Sequence[str], *, after: Position) -> list[int]:
         """Return how often each item was shown; many times are not told from more.
 
-        Events that list what they showed count behind an offset, those that refer to an answer always: no training
+        Events that list what they showed count behind a place, those that refer to an answer always: no training
         counts them.
         """
 
     def note_answer(self, recommendation_id: str, dataset_group_arn: str, item_ids: Sequence[str]) -> None:
         """Keep which items an answer shows, for events that will refer to it."""
 
-    def counts(self, dataset_group_arn: str, *, first_bucket: int, known: Mapping[int, int]) -> list[BucketCounts]:
+    def counts(self, dataset_group_arn: str, *, first_bucket: int, known: Mapping[int, Position]) -> list[BucketCounts]:
         """Return how often everybody used each item, by quarter of an hour.
 
         Args:
             dataset_group_arn: Whose items.
             first_bucket: The oldest that is wanted.
-            known: The last offset of each bucket that was read before; what is the same is not read again.
+            known: The last place of each bucket that was read before; what is the same is not read again.
         """
 
     def close(self) -> None:
@@ -124,17 +129,28 @@ class HistoryWriter(Protocol):
     def next_offset(self) -> int:
         """Return the place in the log to go on from; 1 at first."""
 
-    def append(self, events: Sequence[LoggedEvent], *, next_offset: int) -> None:
+    def lineage(self) -> Lineage:
+        """Return the epochs of the log that everything here is of."""
+
+    def append(self, events: Sequence[LoggedEvent], *, next_offset: int, lineage: Lineage | None = None) -> None:
         """Add events and move on, all or nothing; events before the present place are known and passed over.
 
         An event that carries a session and a user gives the user what the session did before.
+
+        Args:
+            events: In the order of the log.
+            next_offset: The new place.
+            lineage: Of the log, when it is not the known one any more; what is here is on it.
         """
 
+    def forget(self, dataset_group_arn: str, *, up_to: int) -> Iterator[None]:
+        """Remove what is known of a group's events up to an offset, in steps that the caller goes through."""
+
     def skip(self, next_offset: int) -> None:
-        """Move on to a later place without the events between, which the log no longer has."""
+        """Forget everything and move on to a later place: the log no longer has what lies between."""
 
     def clear(self) -> None:
-        """Forget everything, to begin with the log at 1."""
+        """Forget everything, to begin with a log at 1."""
 
     def close(self) -> None:
         """Give the files free."""

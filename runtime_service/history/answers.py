@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from common.private import private_folder
+
 __all__ = ["AnswerLog", "Answers"]
 
 _ID: Final = "RID-"
@@ -36,7 +38,7 @@ class AnswerLog:
     """
 
     def __init__(self, folder: Path, name: str, *, max_bytes: int = _MAX_BYTES) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         self._folder = folder
         self._name = name
         self._max_bytes = max_bytes

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from common.positions import Lineage, Position
 from recipes.trending.config import FREQUENCIES
 from recipes.trending.rates import DEPTH
 from recipes.trending.score import BUCKET_SECONDS
@@ -71,20 +72,35 @@ class CountStore:
                 self._forget_old(transaction, place[:_GROUP_BYTES], oldest=present - _KEPT)
             transaction.put(place, _OFFSET.pack(offset), db=self._buckets)
 
-    def read(self, transaction: Any, group: bytes, *, first: int, known: Mapping[int, int]) -> Iterator[BucketCounts]:
+    def read(
+        self, transaction: Any, group: bytes, *, first: int, known: Mapping[int, Position], lineage: Lineage
+    ) -> Iterator[BucketCounts]:
         """Read the buckets of a group from a first one on.
 
         Args:
             transaction: That reads.
             group: Key of the group.
             first: Bucket.
-            known: The last offset of each bucket that was read before.
+            known: The last place of each bucket that was read before.
+            lineage: Of the log that was counted.
         """
         with transaction.cursor(self._buckets) as cursor:
             for place, value in _from(cursor, group + _BUCKET.pack(max(0, first)), prefix=group):
                 (bucket,), (offset,) = _BUCKET.unpack(place[_GROUP_BYTES:]), _OFFSET.unpack(value)
-                same = known.get(bucket) == offset
-                yield BucketCounts(bucket, offset, None if same else tuple(self._counted(transaction, place)))
+                last = lineage.at(offset)
+                same = known.get(bucket) == last
+                yield BucketCounts(bucket, last, None if same else tuple(self._counted(transaction, place)))
+
+    def forget(self, transaction: Any, group: bytes, *, up_to: int) -> None:
+        """Remove the buckets of a group in which nothing was counted behind an offset."""
+        with transaction.cursor(self._buckets) as cursor:
+            places = [place for place, value in _from(cursor, group, prefix=group) if _OFFSET.unpack(value)[0] <= up_to]
+        for place in places:
+            transaction.delete(place, db=self._buckets)
+            with transaction.cursor(self._counters) as cursor:
+                found = cursor.set_range(place)
+                while found and cursor.key().startswith(place):
+                    found = cursor.delete()
 
     def _increase(self, transaction: Any, place: bytes, event_type: str, item_id: str, count: int) -> None:
         name = event_type.encode()

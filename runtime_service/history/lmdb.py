@@ -9,25 +9,36 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import lmdb
 
 from common.logs import get_logger
+from common.positions import Lineage, Position
+from common.private import FILE_MODE, private_file, private_folder
 from runtime_service.domain.histories import RecentEvent
 from runtime_service.history import BucketCounts, LoggedEvent
 from runtime_service.history.answers import AnswerLog, Answers
 from runtime_service.history.counts import CountStore
-from runtime_service.history.records import StoredHistory, count_after, encode, with_offset
+from runtime_service.history.records import (
+    StoredHistory,
+    count_after,
+    encode,
+    encode_lineage,
+    lineage_of,
+    offsets_after,
+    with_offset,
+)
 from runtime_service.history.trust import is_trusted, mark_closed, mark_open
 
 __all__ = ["LmdbHistoryReader", "LmdbHistoryWriter", "prepare_history"]
 
 _FORMAT: Final = b"3"
-_FORMAT_KEY, _OFFSET_KEY = b"format", b"next_offset"
+_FORMAT_KEY, _OFFSET_KEY, _LINEAGE_KEY = b"format", b"next_offset", b"lineage"
 _HISTORIES, _SHOWN, _COUNTERS, _BUCKETS = b"histories", b"shown", b"counters", b"buckets"
 _STATE: Final = b"state"
 _DATABASES: Final = 5
@@ -35,6 +46,8 @@ _ANSWERS: Final = "answers"
 #: Digests of a group and of an id, and a letter between them.
 _KEY_BYTES: Final = 8 + 1 + 16
 _MAX_READERS: Final = 1024
+#: Keys that are looked at in one transaction when a group is forgotten.
+_FORGET_STEP: Final = 2000
 _Found = TypeVar("_Found")
 _log = get_logger(__name__)
 
@@ -74,46 +87,64 @@ class LmdbHistoryReader:
         )
         # Places of readers that were killed would keep old pages alive.
         self._environment.reader_check()
-        self._histories, self._shown, counters, buckets = (
-            self._environment.open_db(name, create=False) for name in (_HISTORIES, _SHOWN, _COUNTERS, _BUCKETS)
+        self._histories, self._shown, counters, buckets, self._state = (
+            self._environment.open_db(name, create=False) for name in (_HISTORIES, _SHOWN, _COUNTERS, _BUCKETS, _STATE)
         )
         self._counts = CountStore(counters, buckets)
+        self._known_lineage: tuple[bytes | None, Lineage] = (None, lineage_of(None))
 
     def find(self, dataset_group_arn: str, user_id: str) -> StoredHistory | None:
         """Return the recent events of a user, or of the session that has this id; None for none."""
         group = _digest(dataset_group_arn, size=8)
         user, session = _key(group, b"u", user_id), _key(group, b"s", user_id)
-        payload = self._read(lambda transaction: transaction.get(user) or transaction.get(session))
-        return None if payload is None else StoredHistory(payload)
 
-    def shown(self, dataset_group_arn: str, item_ids: Sequence[str], *, after: int) -> list[int]:
+        def look(transaction: Any) -> StoredHistory | None:
+            payload = transaction.get(user) or transaction.get(session)
+            return None if payload is None else StoredHistory(payload, self._lineage(transaction))
+
+        return self._read(look)
+
+    def shown(self, dataset_group_arn: str, item_ids: Sequence[str], *, after: Position) -> list[int]:
         """Return how often each item was shown; many times are not told from more."""
         group = _digest(dataset_group_arn, size=8)
         keys = [(_key(group, b"i", item_id), _key(group, b"r", item_id)) for item_id in item_ids]
-        return self._read(
-            lambda transaction: [
-                count_after(transaction.get(listed, b"", db=self._shown), after)
+
+        def look(transaction: Any) -> list[int]:
+            contained = self._lineage(transaction).shared(after)
+            return [
+                count_after(transaction.get(listed, b"", db=self._shown), contained)
                 + count_after(transaction.get(answered, b"", db=self._shown), -1)
                 for listed, answered in keys
             ]
-        )
+
+        return self._read(look)
 
     def note_answer(self, recommendation_id: str, dataset_group_arn: str, item_ids: Sequence[str]) -> None:
         """Keep which items an answer shows, for events that will refer to it."""
         group = _digest(dataset_group_arn, size=8)
         self._answers.note(recommendation_id, [_key(group, b"r", item_id) for item_id in item_ids])
 
-    def counts(self, dataset_group_arn: str, *, first_bucket: int, known: Mapping[int, int]) -> list[BucketCounts]:
+    def counts(self, dataset_group_arn: str, *, first_bucket: int, known: Mapping[int, Position]) -> list[BucketCounts]:
         """Return how often everybody used each item, by quarter of an hour; see `HistoryReader`."""
         group = _digest(dataset_group_arn, size=8)
         return self._read(
-            lambda transaction: list(self._counts.read(transaction, group, first=first_bucket, known=known))
+            lambda transaction: list(
+                self._counts.read(
+                    transaction, group, first=first_bucket, known=known, lineage=self._lineage(transaction)
+                )
+            )
         )
 
     def close(self) -> None:
         """Give the files free."""
         self._answers.close()
         self._environment.close()
+
+    def _lineage(self, transaction: Any) -> Lineage:
+        payload = transaction.get(_LINEAGE_KEY, db=self._state)
+        if payload != self._known_lineage[0]:
+            self._known_lineage = (payload, lineage_of(payload))
+        return self._known_lineage[1]
 
     def _read(self, look: Callable[[Any], _Found]) -> _Found:
         try:
@@ -155,7 +186,12 @@ class LmdbHistoryWriter:
         with self._environment.begin() as transaction:
             return int(transaction.get(_OFFSET_KEY, b"1", db=self._state))
 
-    def append(self, events: Sequence[LoggedEvent], *, next_offset: int) -> None:
+    def lineage(self) -> Lineage:
+        """Return the epochs of the log that everything here is of."""
+        with self._environment.begin() as transaction:
+            return lineage_of(transaction.get(_LINEAGE_KEY, db=self._state))
+
+    def append(self, events: Sequence[LoggedEvent], *, next_offset: int, lineage: Lineage | None = None) -> None:
         """Add events and move on, all or nothing."""
 
         def write(transaction: Any) -> None:
@@ -172,22 +208,62 @@ class LmdbHistoryWriter:
                     transaction.delete(key, db=self._histories)
             self._counts.add(transaction, changes.counted, now=self._now())
             transaction.put(_OFFSET_KEY, str(max(next_offset, known)).encode(), db=self._state)
+            if lineage is not None:
+                transaction.put(_LINEAGE_KEY, encode_lineage(lineage), db=self._state)
 
         self._write(write)
 
-    def skip(self, next_offset: int) -> None:
-        """Move on to a later place without the events between."""
-        self._write(lambda transaction: transaction.put(_OFFSET_KEY, str(next_offset).encode(), db=self._state))
+    def forget(self, dataset_group_arn: str, *, up_to: int) -> Iterator[None]:
+        """Remove what is known of a group's events up to an offset, in steps."""
+        group = _digest(dataset_group_arn, size=8)
+        for database, shorten in ((self._histories, _events_after), (self._shown, offsets_after)):
+            start: bytes | None = group
+            while start is not None:
+                start = self._forget_some(database, group, start, partial(shorten, offset=up_to))
+                yield
+        self._write(lambda transaction: self._counts.forget(transaction, group, up_to=up_to))
 
-    def clear(self) -> None:
-        """Forget everything, to begin with the log at 1."""
+    def _forget_some(
+        self, database: Any, group: bytes, start: bytes, shorten: Callable[[bytes], bytes]
+    ) -> bytes | None:
+        """Shorten what lies at the next keys of a group; return where to go on, None at the end."""
+        following: bytes | None = None
 
         def write(transaction: Any) -> None:
-            for database in (self._histories, self._shown, *self._count_databases):
-                transaction.drop(database, delete=False)
-            transaction.put(_OFFSET_KEY, b"1", db=self._state)
+            nonlocal following
+            following = None
+            with transaction.cursor(database) as cursor:
+                found = cursor.set_range(start)
+                for _ in range(_FORGET_STEP):
+                    if not found or not cursor.key().startswith(group):
+                        return
+                    if left := shorten(cursor.value()):
+                        transaction.put(cursor.key(), left, db=database)
+                        found = cursor.next()
+                    else:
+                        found = cursor.delete()
+                following = cursor.key() if found and cursor.key().startswith(group) else None
 
         self._write(write)
+        return following
+
+    def skip(self, next_offset: int) -> None:
+        """Forget everything and move on to a later place of the same log."""
+        self._write(partial(self._drop, next_offset=next_offset))
+
+    def clear(self) -> None:
+        """Forget everything, to begin with a log at 1."""
+
+        def write(transaction: Any) -> None:
+            self._drop(transaction, next_offset=1)
+            transaction.delete(_LINEAGE_KEY, db=self._state)
+
+        self._write(write)
+
+    def _drop(self, transaction: Any, *, next_offset: int) -> None:
+        for database in (self._histories, self._shown, *self._count_databases):
+            transaction.drop(database, delete=False)
+        transaction.put(_OFFSET_KEY, str(next_offset).encode(), db=self._state)
 
     def close(self) -> None:
         """Bring everything to the disk and give the files free."""
@@ -263,8 +339,15 @@ class _Changes:
         return history
 
 
+def _events_after(payload: bytes, offset: int) -> bytes:
+    """Return the stored form of those events of a history that lie behind an offset; empty for none."""
+    left = [event for event in StoredHistory(payload).events() if event.offset > offset]
+    return encode(left) if left else b""
+
+
 def _prepare(folder: Path, map_bytes: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    for path in private_folder(folder).glob("*.mdb"):
+        private_file(path)
     environment = _open(folder, map_bytes=map_bytes)
     try:
         databases = [environment.open_db(name) for name in (_HISTORIES, _SHOWN, _COUNTERS, _BUCKETS, _STATE)]
@@ -282,7 +365,9 @@ def _prepare(folder: Path, map_bytes: int) -> None:
 
 def _open(folder: Path, *, map_bytes: int = 0, sync: bool = True) -> Any:
     # Without a size LMDB takes the one that it finds, and a map smaller than what lies in the file it makes larger.
-    return lmdb.open(str(folder), map_size=map_bytes, max_dbs=_DATABASES, max_readers=_MAX_READERS, sync=sync)
+    return lmdb.open(
+        str(folder), map_size=map_bytes, max_dbs=_DATABASES, max_readers=_MAX_READERS, sync=sync, mode=FILE_MODE
+    )
 
 
 def _key(group: bytes, kind: bytes, identifier: str) -> bytes:

@@ -10,10 +10,14 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from common.positions import Epoch, Lineage
 from runtime_service.domain.histories import RecentEvent
 
-__all__ = ["StoredHistory", "count_after", "encode", "with_offset"]
+__all__ = ["StoredHistory", "count_after", "encode", "encode_lineage", "lineage_of", "offsets_after", "with_offset"]
 
+_LEGACY = Lineage.legacy()
+#: Epoch and first offset.
+_EPOCH = struct.Struct("<qq")
 _HEAD = struct.Struct("<q")
 # Offset, milliseconds, fingerprint, value, lengths of the event type and of the item id in bytes.
 _EVENT = struct.Struct("<qqQdHH")
@@ -26,6 +30,7 @@ class StoredHistory:
     """A history as it was stored; the events are taken apart when they are asked for."""
 
     payload: bytes
+    lineage: Lineage = _LEGACY
 
     @property
     def last_offset(self) -> int:
@@ -64,4 +69,19 @@ def with_offset(payload: bytes, offset: int) -> bytes:
 
 def count_after(payload: bytes, offset: int) -> int:
     """Return how many of the offsets are larger than the given one."""
-    return sum(found > offset for (found,) in _HEAD.iter_unpack(payload))
+    return len(offsets_after(payload, offset)) // _HEAD.size
+
+
+def offsets_after(payload: bytes, offset: int) -> bytes:
+    """Return the stored form of those offsets that are larger than the given one."""
+    return b"".join(_HEAD.pack(found) for (found,) in _HEAD.iter_unpack(payload) if found > offset)
+
+
+def encode_lineage(lineage: Lineage) -> bytes:
+    """Return the stored form of the epochs of a log."""
+    return b"".join(_EPOCH.pack(item.epoch, item.first_offset) for item in lineage)
+
+
+def lineage_of(payload: bytes | None) -> Lineage:
+    """Return the epochs of a log by their stored form; None is that of a store from before there were epochs."""
+    return _LEGACY if payload is None else Lineage(Epoch(*item) for item in _EPOCH.iter_unpack(payload))

@@ -9,6 +9,7 @@ import grpc.aio
 
 from common.errors import OffsetOutOfRange, TailorbirdError
 from common.logs import get_logger
+from common.positions import Epoch, Lineage
 from common.rpc import from_rpc_error
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
 from runtime_service.backoff import Backoff
@@ -59,25 +60,39 @@ class LogTail:
 
     async def _step(self) -> bool:
         """Ask once and write what came; return whether something did."""
-        wanted = self._history.next_offset()
+        wanted, known = self._history.next_offset(), self._history.lineage()
         try:
             answer = await self._log.ReadEvents(
                 event_log_pb2.ReadEventsRequest(
-                    from_offset=wanted, max_events=_BATCH_EVENTS, wait_seconds=self._wait_seconds
+                    from_offset=wanted,
+                    max_events=_BATCH_EVENTS,
+                    wait_seconds=self._wait_seconds,
+                    known_epoch=known.current,
                 )
             )
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
-        if answer.next_offset < wanted:
-            # Offsets never fall: this is another log, so what was kept belongs to nobody any more.
+        lineage = Lineage(Epoch(item.epoch, item.first_offset) for item in answer.epochs) if answer.epochs else known
+        if answer.next_offset < wanted or not lineage.has(known.at(wanted - 1)):
+            # What was kept is of another log, or of a part that this one has lost.
             _log.warning("event_log_replaced", expected_offset=wanted, next_offset=answer.next_offset)
             self._history.clear()
-        elif answer.next_offset > wanted:
-            self._history.append([_to_event(event) for event in answer.events], next_offset=answer.next_offset)
-        return answer.next_offset != wanted
+        elif answer.next_offset > wanted or lineage != known:
+            await self._take(answer, lineage)
+        return bool(answer.next_offset != wanted or lineage != known)
+
+    async def _take(self, answer: event_log_pb2.ReadEventsResponse, lineage: Lineage) -> None:
+        events = [_to_event(event) for event in answer.events]
+        for removal in answer.removals:
+            earlier = [event for event in events if event.offset < removal.offset]
+            self._history.append(earlier, next_offset=removal.offset, lineage=lineage)
+            for _ in self._history.forget(removal.dataset_group_arn, up_to=removal.up_to_offset):
+                await asyncio.sleep(0)
+            _log.info("dataset_forgotten", dataset_group_arn=removal.dataset_group_arn)
+        self._history.append(events, next_offset=answer.next_offset, lineage=lineage)
 
     def _skip_to_kept(self, error: OffsetOutOfRange) -> bool:
-        """Go on with what the log still keeps; artifacts contain what came before."""
+        """Begin anew with what the log still keeps, as a new host does; artifacts contain what came before."""
         known, earliest = self._history.next_offset(), error.metadata.get(EARLIEST_OFFSET, "")
         if not earliest.isdecimal() or int(earliest) <= known:
             return False

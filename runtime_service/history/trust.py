@@ -13,6 +13,8 @@ from typing import Final
 
 import psutil
 
+from common.private import private_file
+
 __all__ = ["is_trusted", "mark_closed", "mark_open"]
 
 _MARK: Final = "written-during"
@@ -37,7 +39,7 @@ def mark_closed(folder: Path) -> None:
 
 
 def _write(folder: Path, text: str) -> None:
-    partial = folder / f"{_MARK}.part"
+    partial = private_file(folder / f"{_MARK}.part")
     with partial.open("w") as file:
         file.write(text)
         file.flush()

@@ -7,10 +7,11 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
+from common.positions import Position
 from recipes.interface import Adjustment, FloatArray, History, ItemIndexes, Situated
 from recipes.next_best_action.score import NextBestActionScorer
 from recipes.trending.score import TrendingScorer
@@ -65,6 +66,23 @@ class Query:
     change: Adjustment
 
 
+class _State(NamedTuple):
+    """Which events of a user there are beside those of the snapshot.
+
+    Attributes:
+        newest: Place of the newest.
+        contained: Up to this offset the snapshot has them.
+    """
+
+    newest: Position
+    contained: int
+
+    @classmethod
+    def of(cls, recent: RecentHistory, watermark: Position) -> _State:
+        """Return the state of a history beside a snapshot that reaches to a place."""
+        return cls(recent.lineage.at(recent.last_offset), recent.lineage.shared(watermark))
+
+
 class QueryCache:
     """The queries of users with recent events, least recently used out first.
 
@@ -76,20 +94,20 @@ class QueryCache:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._entries: OrderedDict[str, tuple[int, Query]] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[_State, Query]] = OrderedDict()
 
-    def get(self, user_id: str, last_offset: int) -> Query | None:
-        """Return the query of a user whose newest event is the one at `last_offset`."""
+    def get(self, user_id: str, state: _State) -> Query | None:
+        """Return the query of a user whose events are in this state."""
         entry = self._entries.get(user_id)
-        if entry is None or entry[0] != last_offset:
+        if entry is None or entry[0] != state:
             return None
         self._entries.move_to_end(user_id)
         return entry[1]
 
-    def put(self, user_id: str, last_offset: int, query: Query) -> None:
-        """Keep a query that was made when the newest event was the one at `last_offset`."""
+    def put(self, user_id: str, state: _State, query: Query) -> None:
+        """Keep a query that was made when the events were in this state."""
         if self.size:
-            self._entries[user_id] = (last_offset, query)
+            self._entries[user_id] = (state, query)
             self._entries.move_to_end(user_id)
             if len(self._entries) > self.size:
                 self._entries.popitem(last=False)
@@ -250,26 +268,27 @@ class Deployment:
         model = self.model
         if not user_id or not model.recipe.uses_history:
             return self.newcomer
-        if recent is not None and recent.last_offset > model.watermark:
-            known = self.cache.get(user_id, recent.last_offset)
-            return known if known is not None else self._continued(user_id, recent)
+        if recent is not None:
+            state = _State.of(recent, model.watermark)
+            if recent.last_offset > state.contained:
+                return self.cache.get(user_id, state) or self._continued(user_id, recent, state)
         user = model.users.index(user_id)
         if user is None:
             return self.newcomer
         # Vectors were made at training. Adjustments are made here: they would take more room than the histories.
         return Query(model.user_vectors[user], model.scorer.adjust(model.histories.of(user)))
 
-    def _continued(self, user_id: str, recent: RecentHistory) -> Query:
+    def _continued(self, user_id: str, recent: RecentHistory, state: _State) -> Query:
         model = self.model
         wanted = self.assignment
         newer = newer_events(
-            recent.events(), watermark=model.watermark, event_type=wanted.event_type, rules=wanted.event_rules
+            recent.events(), watermark=state.contained, event_type=wanted.event_type, rules=wanted.event_rules
         )
         steps = known_steps(newer, index_of=model.items.index, actions=model.actions)
         user = model.users.index(user_id)
         history = model.continued_history(user, History(*steps))
         query = Query(model.query(user, history), model.scorer.adjust(history))
-        self.cache.put(user_id, recent.last_offset, query)
+        self.cache.put(user_id, state, query)
         return query
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from common.artifacts import Artifact, open_artifact
 from common.errors import CorruptArtifact, OperationUnavailable
+from common.positions import Position
 from common.storage import Store
 from common.vocabulary import Vocabulary
 from recipes.arrays import map_arrays
@@ -46,7 +47,7 @@ class Model:
         user_vectors: float32 [n_users, d], the query of each user at the snapshot, with what the user's columns add.
         histories: Of the same users.
         actions: Numbers of the event types that the model knows, as the histories carry them.
-        watermark: Offset of the last event that the snapshot contains.
+        watermark: Place in the event log of the last event that the snapshot contains.
         user_codes: int32 [n_users, k], the codes of each user's columns; None where the scorer knows none.
         ages: Of the items; None where the recipe explores nothing.
         action_ids: Ids of the actions, where the recipe recommends such.
@@ -61,7 +62,7 @@ class Model:
     user_vectors: FloatArray
     histories: Histories
     actions: Mapping[str, int]
-    watermark: int
+    watermark: Position
     user_codes: NDArray[np.int32] | None = None
     ages: ItemAges | None = None
     action_ids: list[str] = field(default_factory=list)
@@ -155,7 +156,7 @@ class ModelLoader:
                 times=arrays["history_times"],
             ),
             actions={name: number for number, name in enumerate(manifest.event_types, start=1)},
-            watermark=manifest.snapshot.event_watermark,
+            watermark=Position(manifest.snapshot.event_epoch, manifest.snapshot.event_watermark),
             user_codes=None if _people(scorer) is None else map_arrays(folder, ("user_codes",))["user_codes"],
             ages=None if recipe.exploration == "none" else ItemAges.load(folder, n_items=len(items)),
             action_ids=actions,

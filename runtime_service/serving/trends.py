@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from common.positions import Position
 from common.vocabulary import Vocabulary
 from recipes.interface import ItemIndexes
 from recipes.selection import best
@@ -28,7 +29,7 @@ _PAUSE_SECONDS, _PAUSE_FACTOR = 2.0, 20.0
 
 
 class _Bucket(NamedTuple):
-    last_offset: int
+    last: Position
     items: ItemIndexes
     counts: NDArray[np.int32]
 
@@ -82,7 +83,7 @@ class LiveTrend:
         return None if ranked is None else Ranked(ranked.items[:limit], ranked.scores[:limit])
 
     def _rank(self, reader: HistoryReader, now: float) -> Ranked | None:
-        known = {bucket: read.last_offset for bucket, read in self._buckets.items()}
+        known = {bucket: read.last for bucket, read in self._buckets.items()}
         found = reader.counts(self._group, first_bucket=self._scorer.first_bucket(now), known=known)
         self._buckets = {counts.bucket: self._to_bucket(counts) for counts in found}
         read = self._buckets.values()
@@ -103,7 +104,7 @@ class LiveTrend:
             return self._buckets[counts.bucket]
         wanted = [one for one in counts.counters if self._event_type in (None, one.event_type)]
         return _Bucket(
-            counts.last_offset,
+            counts.last,
             np.array([self._index(one.item_id) for one in wanted], np.int32),
             np.array([one.count for one in wanted], np.int32),
         )

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
 from common.errors import OffsetOutOfRange, Unavailable
+from common.positions import LEGACY_EPOCH
 from common.rpc import Service
 from common.testing import Keys, Serving, make_keys, serving
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc, serving_pb2, serving_pb2_grpc
@@ -71,12 +72,17 @@ class Board(serving_pb2_grpc.ServingServiceServicer):
 
 
 class Log(event_log_pb2_grpc.EventLogServiceServicer):
-    """A log in memory; its first offset follows what the artifacts contain, unless told otherwise."""
+    """A log in memory; its first offset follows what the artifacts contain, unless told otherwise.
+
+    It has one epoch, that of artifacts without one, until it is restored or replaced.
+    """
 
     def __init__(self, *, first: int = WATERMARK + 1) -> None:
         self._changed = threading.Condition()
         self._first = first
         self._events: list[event_log_pb2.LoggedEvent] = []
+        self._removals: list[event_log_pb2.LogRemoval] = []
+        self._epochs = [event_log_pb2.LogEpoch(epoch=LEGACY_EPOCH, first_offset=1)]
         self._refusals = 0
 
     def refuse(self, times: int) -> None:
@@ -96,7 +102,7 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
         recommendation_id: str | None = None,
     ):
         with self._changed:
-            offset = self._first + len(self._events)
+            offset = self._end()
             self._events.append(
                 event_log_pb2.LoggedEvent(
                     offset=offset,
@@ -114,30 +120,59 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
             )
             self._changed.notify_all()
 
-    def replace(self) -> None:
-        """Become another, empty log."""
+    def replace(self, *user_items: tuple[str, str], epoch: int = 99) -> None:
+        """Become another log, which has these events from the first offset on."""
         with self._changed:
-            self._first, self._events = 1, []
+            self._first, self._events, self._removals = 1, [], []
+            self._epochs = [event_log_pb2.LogEpoch(epoch=epoch, first_offset=1)] if user_items else []
+            for user_id, item_id in user_items:
+                self.send(user_id, item_id)
             self._changed.notify_all()
+
+    def restore(self, end: int, *, epoch: int = 77) -> None:
+        """Become what the log was when `end` was the next offset; what comes now is of another epoch."""
+        with self._changed:
+            self._events = [event for event in self._events if event.offset < end]
+            self._epochs.append(event_log_pb2.LogEpoch(epoch=epoch, first_offset=end))
+            self._changed.notify_all()
+
+    def remove(self, *, up_to: int) -> None:
+        """Remove the events up to an offset, as when their dataset is gone."""
+        with self._changed:
+            place = self._end()
+            self._events = [event for event in self._events if event.offset > up_to]
+            self._removals.append(event_log_pb2.LogRemoval(offset=place, dataset_group_arn=GROUP, up_to_offset=up_to))
+            self._changed.notify_all()
+
+    def _end(self) -> int:
+        taken = [entry.offset for entry in (*self._events[-1:], *self._removals[-1:])]
+        return max(taken, default=self._first - 1) + 1
 
     def ReadEvents(self, request, context):
         if self._refusals:
             self._refusals -= 1
             raise Unavailable("this log is away")
         with self._changed:
-            end = self._first + len(self._events)
-            if request.from_offset < self._first:
+            known = request.known_epoch == self._epochs[-1].epoch if self._epochs else request.known_epoch == 0
+            if request.from_offset < self._first and known:
                 raise OffsetOutOfRange(
                     f"`from_offset`: got {request.from_offset}, want at least {self._first}",
                     metadata={"earliest_offset": str(self._first)},
                 )
-            if request.from_offset == end:
-                self._changed.wait_for(
-                    lambda: self._first + len(self._events) != request.from_offset, request.wait_seconds
+            if request.from_offset == self._end() and known:
+                self._changed.wait_for(lambda: self._end() != request.from_offset, request.wait_seconds)
+            answer = event_log_pb2.ReadEventsResponse(next_offset=min(request.from_offset, self._end()))
+            if request.from_offset >= self._first:
+                later = [event for event in self._events if event.offset >= request.from_offset]
+                answer.events.extend(later[: request.max_events])
+                full = len(later) > request.max_events
+                answer.next_offset = answer.events[-1].offset + 1 if full else self._end()
+                answer.removals.extend(
+                    item for item in self._removals if request.from_offset <= item.offset < answer.next_offset
                 )
-            found = self._events[request.from_offset - self._first :][: request.max_events]
-            following = found[-1].offset + 1 if found else self._first + len(self._events)
-            return event_log_pb2.ReadEventsResponse(events=found, next_offset=following)
+            if not self._epochs or request.known_epoch != self._epochs[-1].epoch:
+                answer.epochs.extend(self._epochs)
+            return answer
 
 
 @dataclass

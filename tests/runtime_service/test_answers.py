@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from common.positions import LEGACY_EPOCH, Position
 from runtime_service.history import LoggedEvent
 from runtime_service.history.answers import AnswerLog, Answers
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
@@ -108,7 +109,7 @@ def test_events_that_refer_to_an_answer_count_what_it_showed_unless_they_list_so
 
     again = LmdbHistoryReader(folder, name="worker-1")
 
-    assert again.shown(GROUP, ["a", "b", "c", "d"], after=0) == [1, 1, 0, 1]
+    assert again.shown(GROUP, ["a", "b", "c", "d"], after=Position(LEGACY_EPOCH, 0)) == [1, 1, 0, 1]
     # Trainings count what events list, so that is not counted again after one; what answers showed they cannot count.
-    assert again.shown(GROUP, ["a", "b", "c", "d"], after=3) == [1, 1, 0, 0]
+    assert again.shown(GROUP, ["a", "b", "c", "d"], after=Position(LEGACY_EPOCH, 3)) == [1, 1, 0, 0]
     again.close()

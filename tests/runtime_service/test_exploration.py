@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from common.positions import LEGACY_EPOCH, Position
 from recipes.exploration import ItemAges
 from runtime_service.history import LoggedEvent
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
@@ -136,7 +137,7 @@ def test_impressions_of_events_behind_the_snapshot_are_counted(plain, tmp_path):
     asyncio.run(count_impressions(deployment, reader))
 
     assert deployment.explorer.seen.tolist() == [2, 0, 1]
-    assert reader.shown("another-group", [item(NEW[0])], after=0) == [0]
+    assert reader.shown("another-group", [item(NEW[0])], after=Position(LEGACY_EPOCH, 0)) == [0]
     reader.close()
 
 
@@ -149,8 +150,8 @@ def test_an_item_that_was_shown_very_often_needs_no_more_room(tmp_path):
     )
     writer.close()
     reader = LmdbHistoryReader(tmp_path / "history")
-    assert reader.shown(GROUP, ["a", "b"], after=590) == [10, 0]
-    assert reader.shown(GROUP, ["a"], after=0) == [256]
+    assert reader.shown(GROUP, ["a", "b"], after=Position(LEGACY_EPOCH, 590)) == [10, 0]
+    assert reader.shown(GROUP, ["a"], after=Position(LEGACY_EPOCH, 0)) == [256]
     reader.close()
 
 

@@ -12,8 +12,10 @@ from contextlib import closing
 
 import pytest
 
+from common.positions import Epoch, Lineage
 from runtime_service.domain.histories import RecentEvent
 from runtime_service.history import LoggedEvent
+from runtime_service.history import lmdb as lmdb_history
 from runtime_service.history.lmdb import LmdbHistoryWriter, prepare_history
 from runtime_service.history.records import StoredHistory, encode
 
@@ -192,13 +194,39 @@ def test_event_of_nobody_is_passed_over(writer, items):
     assert writer.next_offset() == 2
 
 
-def test_skipping_keeps_what_is_known(writer, items):
-    writer.append([event(1, item="a")], next_offset=2)
+def test_skipping_begins_anew_at_a_later_place_of_the_same_log(writer, items):
+    lineage = Lineage([Epoch(7, 1)])
+    writer.append([event(1, item="a")], next_offset=2, lineage=lineage)
 
     writer.skip(100)
 
-    assert items() == ["a"]
-    assert writer.next_offset() == 100
+    assert items() is None
+    assert (writer.next_offset(), writer.lineage()) == (100, lineage)
+
+
+def test_group_is_forgotten_up_to_an_offset_and_no_other_group_is(writer, items, monkeypatch):
+    monkeypatch.setattr(lmdb_history, "_FORGET_STEP", 3)  # so that there is more than one step
+    films = [event(offset, user=f"u{offset}", item="a") for offset in range(1, 11)]
+    writer.append([*films, event(11, item="song", group=OTHER_GROUP), event(12, user="u1", item="b")], next_offset=13)
+
+    steps = sum(1 for _ in writer.forget(GROUP, up_to=9))
+
+    assert steps > 3
+    assert [items(f"u{number}") for number in range(1, 11)] == [["b"], *[None] * 8, ["a"]]
+    assert items(group=OTHER_GROUP) == ["song"]
+
+
+def test_files_are_their_owners_whatever_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        prepare_history(tmp_path / "runtime" / "history", map_bytes=MAP_BYTES)
+        write(tmp_path / "runtime" / "history", [event(1)])
+    finally:
+        os.umask(before)
+
+    found = list((tmp_path / "runtime").rglob("*"))
+    assert {path.stat().st_mode & 0o777 for path in found if path.is_file()} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "runtime", *found) if path.is_dir()} == {0o700}
 
 
 def test_clearing_forgets_everything(writer, items):
@@ -282,6 +310,7 @@ import sys
 from pathlib import Path
 from runtime_service.domain.histories import RecentEvent
 from runtime_service.history import LoggedEvent
+from runtime_service.history import lmdb as lmdb_history
 from runtime_service.history.lmdb import LmdbHistoryWriter
 writer = LmdbHistoryWriter(Path(sys.argv[1]), max_events=1000)
 offset = writer.next_offset()

@@ -10,6 +10,7 @@ import pytest
 
 from common.artifacts import MANIFEST
 from common.errors import CorruptArtifact, ResourceNotFound
+from common.positions import LEGACY_EPOCH, Epoch, Lineage
 from common.rpc import aio_channel
 from common.testing import loop_in_thread, wait_until
 from protos.tailorbird.internal.v1 import serving_pb2_grpc
@@ -257,10 +258,11 @@ def deployment(model):
     return Deployment.make(assignment(event_type="watch"), model, cache_users=2)
 
 
-def recent(*events):
+def recent(*events, lineage=None, millis=None):
     """Make a stored history of (offset, event type, item)."""
     return StoredHistory(
-        encode([RecentEvent(offset, 1000 * offset, kind, item(at), offset) for offset, kind, at in events])
+        encode([RecentEvent(offset, millis or 1000 * offset, kind, item(at), offset) for offset, kind, at in events]),
+        lineage or Lineage.legacy(),
     )
 
 
@@ -328,8 +330,33 @@ def test_answers_from_kept_queries_are_the_same(deployment):
 
     first, second = (deployment.recommend(user(4), history, limit=10) for _ in range(2))
 
-    assert deployment.cache.get(user(4), WATERMARK + 1) is not None
+    assert list(deployment.cache._entries) == [user(4)]
     assert (first.items.tolist(), first.scores.tolist()) == (second.items.tolist(), second.scores.tolist())
+
+
+def test_events_of_a_log_that_was_replaced_count_whatever_their_offsets(deployment):
+    other = Lineage([Epoch(99, 1)])
+
+    found = best(deployment, user(4), recent((3, "watch", 30), lineage=other, millis=9000))
+
+    assert found == best(deployment, user(4), recent((WATERMARK + 3, "watch", 30), millis=9000))
+    assert found != best(deployment, user(4), recent((3, "watch", 30), millis=9000))
+
+
+def test_events_behind_the_backup_of_a_restored_log_count_and_those_before_do_not(deployment):
+    restored = Lineage([Epoch(LEGACY_EPOCH, 1), Epoch(77, 6)])
+
+    found = best(deployment, user(4), recent((5, "watch", 31), (6, "watch", 30), lineage=restored, millis=9000))
+
+    assert found == best(deployment, user(4), recent((WATERMARK + 6, "watch", 30), millis=9000))
+
+
+def test_kept_query_is_not_taken_for_the_same_offset_of_another_log(deployment):
+    first = best(deployment, user(4), recent((WATERMARK + 1, "watch", 30)))
+
+    second = best(deployment, user(4), recent((WATERMARK + 1, "watch", 5), lineage=Lineage([Epoch(99, 1)])))
+
+    assert second != first
 
 
 def test_history_that_goes_on_keeps_the_newest_steps(model):

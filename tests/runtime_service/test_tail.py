@@ -8,10 +8,12 @@ from contextlib import contextmanager
 
 import pytest
 
+from common.positions import LEGACY_EPOCH, Epoch, Lineage
 from common.rpc import aio_channel
 from common.testing import loop_in_thread, wait_until
 from runtime_service.history import LoggedEvent
-from runtime_service.history.lmdb import LmdbHistoryWriter
+from runtime_service.history.lmdb import LmdbHistoryWriter, _digest, _key
+from runtime_service.history.records import StoredHistory
 from runtime_service.server import follow_log
 from tests.runtime_service.peers import Log, running_peers
 from tests.runtime_service.world import GROUP, item, user
@@ -25,13 +27,23 @@ class Noting(LmdbHistoryWriter):
         self.appended: list[LoggedEvent] = []
         self.cleared = 0
 
-    def append(self, events, *, next_offset):
-        super().append(events, next_offset=next_offset)
+    def append(self, events, *, next_offset, lineage=None):
+        super().append(events, next_offset=next_offset, lineage=lineage)
         self.appended += events
 
     def clear(self):
         super().clear()
         self.cleared += 1
+
+    def items(self, user_id):
+        """Return the items of a user, read as the writer reads them."""
+        with self._environment.begin() as transaction:
+            payload = transaction.get(_key(_digest(GROUP, size=8), b"u", user_id), db=self._histories)
+        return [event.item_id for event in StoredHistory(payload).events()]
+
+    def shown_keys(self):
+        with self._environment.begin() as transaction:
+            return transaction.stat(self._shown)["entries"]
 
 
 @pytest.fixture
@@ -105,6 +117,65 @@ def test_another_log_makes_the_history_forget(follow):
         peers.log.send(user(0), item(2))
         wait_until(lambda: history.next_offset() == 2)
         assert history.appended[-1].item_id == item(2)
+
+
+def test_another_log_that_is_longer_makes_the_history_forget(follow):
+    with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
+        peers.log.send(user(0), item(0))
+        wait_until(lambda: history.next_offset() == 2)
+
+        peers.log.replace((user(1), item(1)), (user(1), item(2)), (user(1), item(3)))
+
+        wait_until(lambda: history.cleared == 1)
+        wait_until(lambda: history.next_offset() == 4)
+        assert [event.item_id for event in history.appended] == [item(0), item(1), item(2), item(3)]
+        assert history.lineage() == Lineage([Epoch(99, 1)])
+
+
+def test_log_that_goes_on_in_a_new_epoch_is_followed_without_a_gap(follow):
+    with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
+        peers.log.send(user(0), item(0))
+        wait_until(lambda: history.next_offset() == 2)
+
+        peers.log.restore(2, epoch=77)
+        peers.log.send(user(0), item(1))
+
+        wait_until(lambda: history.next_offset() == 3)
+        assert history.lineage() == Lineage([Epoch(LEGACY_EPOCH, 1), Epoch(77, 2)])
+        assert history.cleared == 0
+
+
+def test_log_that_is_restored_from_before_the_end_makes_the_history_forget_what_is_gone(follow):
+    with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
+        for place in range(4):
+            peers.log.send(user(0), item(place))
+        wait_until(lambda: history.next_offset() == 5)
+
+        peers.log.restore(3, epoch=77)
+        for place in range(10, 15):
+            peers.log.send(user(0), item(place))
+
+        wait_until(lambda: history.cleared == 1)
+        wait_until(lambda: history.next_offset() == 8)
+        again = history.appended[4:]
+        assert [event.item_id for event in again] == [item(place) for place in (0, 1, 10, 11, 12, 13, 14)]
+
+
+def test_deleted_dataset_is_forgotten_and_the_one_that_followed_it_is_not(follow):
+    with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
+        peers.log.send(user(0), item(0), impression=[item(5)])
+        peers.log.send(user(0), item(1))
+        peers.log.send(user(0), item(2))
+        peers.log.send(user(1), item(3))
+        wait_until(lambda: history.next_offset() == 5)
+
+        peers.log.remove(up_to=2)
+        peers.log.send(user(1), item(4))
+        wait_until(lambda: history.next_offset() == 7)
+
+        assert history.items(user(0)) == [item(2)]
+        assert history.items(user(1)) == [item(3), item(4)]
+        assert history.shown_keys() == 0
 
 
 def test_tail_goes_on_where_it_ended(follow, history_folder):

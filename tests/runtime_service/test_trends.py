@@ -7,6 +7,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from common.positions import LEGACY_EPOCH, Position
 from recipes.interface import Interactions, TrainingData
 from recipes.trending.config import TrendingConfig
 from recipes.trending.fit import TrendingFitter
@@ -101,7 +102,10 @@ def test_other_groups_are_apart(write, read):
 def test_what_is_known_is_not_read_again(write, read):
     write(event(1), event(2, ago=BUCKET_SECONDS))
 
-    assert read(known={BUCKET: 1, BUCKET - 1: 1}) == {BUCKET: None, BUCKET - 1: {("watch", "a"): 1}}
+    assert read(known={BUCKET: Position(LEGACY_EPOCH, 1), BUCKET - 1: Position(LEGACY_EPOCH, 1)}) == {
+        BUCKET: None,
+        BUCKET - 1: {("watch", "a"): 1},
+    }
 
 
 def test_older_buckets_than_asked_for_are_not_read(write, read):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
+from botocore.exceptions import BotoCoreError, ClientError
 
 from benchmarks.system import running_system
 from cli.demo.catalogue import EVENT, SCHEMAS
@@ -15,7 +18,9 @@ from common.artifacts import read_manifest
 from common.settings import StoreSettings
 from common.storage import open_store
 from common.tables import Table
+from common.testing import wait_until
 
+QUICK = {"embedding_size": 16, "layers": 1, "heads": 1, "epochs": 1, "max_length": 20}
 CALLS, PER_CALL = 120, 10
 
 
@@ -41,6 +46,23 @@ def send(journey, tracking_id, call):
             for place in range(PER_CALL)
         ],
     )
+
+
+def accepted(journey, tracking_id, user):
+    """Send one event of an item that the user has never used; return whether it was acknowledged."""
+    try:
+        journey.put_events(tracking_id, user, ["item-45"], event_type=EVENT)
+    except (ClientError, BotoCoreError):
+        return False
+    return True
+
+
+def kill(system, name):
+    """Kill one of the five processes; the supervisor brings it back."""
+    for process in psutil.process_iter(["cmdline"]):
+        own = (process.info["cmdline"] or [])[1:] == ["-m", name]
+        if own and str(system.installation.root) in " ".join(process.environ().values()):
+            process.send_signal(signal.SIGKILL)
 
 
 def snapshot_rows(system, arn):
@@ -75,3 +97,22 @@ def test_training_includes_every_event_that_was_acknowledged_before_it_was_asked
         list(senders.map(lambda call: send(journey, tracking_id, call), range(CALLS, CALLS + 7)))
     again, _ = snapshot_rows(system, journey.train(solution))
     assert again.height == (CALLS + 7) * PER_CALL
+
+
+def test_events_of_a_log_that_was_replaced_have_effect_at_once(system):
+    journey = Journey(system.clients(), suffix="replaced")
+    journey.create_datasets({"Interactions": SCHEMAS["Interactions"]})
+    tracking_id = journey.create_event_tracker()
+    for call in range(CALLS):
+        send(journey, tracking_id, call)
+    solution = journey.create_solution("personal", "aws-user-personalization-v2", hyperparameters=QUICK)
+    campaign = journey.create_campaign("films", journey.train(solution))
+    before = journey.recommend(campaign, "user-03")
+
+    # The old files go away with the process that has them open.
+    for path in (system.installation.root / "events").glob("events.db*"):
+        path.unlink()
+    kill(system, "events_service")
+    wait_until(lambda: accepted(journey, tracking_id, "user-03"), seconds=60, every=0.2)
+
+    wait_until(lambda: journey.recommend(campaign, "user-03").items != before.items, seconds=60)
