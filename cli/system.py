@@ -96,7 +96,12 @@ def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[
             **store,
             **_only(peers, "control_plane", "events_service"),
         },
-        "gateway": {"TAILORBIRD_ACCESS_KEYS_FILE": str(here.access_keys_file), **peers},
+        "gateway": {
+            "TAILORBIRD_ACCESS_KEYS_FILE": str(here.access_keys_file),
+            # It is the only one, so that nobody could go elsewhere meanwhile.
+            "TAILORBIRD_DRAIN_SECONDS": environ.get("TAILORBIRD_DRAIN_SECONDS", "0"),
+            **peers,
+        },
     }
     inherited = inherited_environment(environ)
     specs = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from datetime import timedelta
 
@@ -31,11 +32,6 @@ def main() -> None:
     keys.list()
     token()
     operations = load_operations()
-
-    def connect() -> Peers:
-        targets = {name: getattr(settings, name) for name in ("control_plane", "events_service", "runtime_service")}
-        return Peers(targets, operations=operations, token=token, tls=settings.tls())
-
     app = create_app(
         operations,
         verifier=SignatureVerifier(
@@ -44,11 +40,15 @@ def main() -> None:
             tolerance=timedelta(seconds=settings.clock_tolerance_seconds),
             region=settings.signing_region,
         ),
-        connect=connect,
-        max_body_bytes=settings.max_body_bytes,
-        grace_seconds=settings.grace_seconds,
+        connect=lambda: Peers(settings.peers(), operations=operations, token=token, tls=settings.tls()),
+        limits=settings.call_limits(),
+        stop=(stop := settings.stop()),
+        allowed_origins=settings.origins(),
     )
-    server = HttpServer(app, address=settings.listen, grace_seconds=settings.grace_seconds, tls=settings.tls())
+    server = HttpServer(
+        app, address=settings.listen, limits=settings.connection_limits(), stop=stop, tls=settings.tls()
+    )
+    gc.freeze()  # what was compiled above lives as long as the process; no collection need look at it
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.run_until_signal())
 

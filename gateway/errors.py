@@ -3,7 +3,10 @@
     TailorbirdError
     ├── InvalidInput
     │   ├── Malformed               SerializationException
-    │   └── RequestTooLarge         RequestEntityTooLargeException
+    │   ├── RequestTooLarge         RequestEntityTooLargeException
+    │   ├── HeadTooLarge            RequestHeaderFieldsTooLargeException
+    │   └── RequestTimeout          RequestTimeoutException
+    ├── Throttled                   ThrottlingException
     ├── UnknownOperation            UnknownOperationException
     └── Unauthenticated             MissingAuthenticationTokenException
         ├── IncompleteSignature     IncompleteSignatureException
@@ -19,10 +22,13 @@ from __future__ import annotations
 from common.errors import InvalidInput, TailorbirdError, Unauthenticated
 
 __all__ = [
+    "HeadTooLarge",
     "IncompleteSignature",
     "InvalidSignature",
     "Malformed",
+    "RequestTimeout",
     "RequestTooLarge",
+    "Throttled",
     "UnknownOperation",
     "UnrecognizedClient",
 ]
@@ -38,6 +44,25 @@ class RequestTooLarge(InvalidInput):
     """The body is larger than this gateway accepts."""
 
     reason = "RequestEntityTooLargeException"
+
+
+class HeadTooLarge(InvalidInput):
+    """The request's line and headers are larger than this gateway accepts."""
+
+    reason = "RequestHeaderFieldsTooLargeException"
+
+
+class RequestTimeout(InvalidInput):
+    """The request did not come whole in time; SDKs try again."""
+
+    reason = "RequestTimeoutException"
+
+
+class Throttled(TailorbirdError):
+    """The gateway has as much to do as it may; SDKs try again, later each time."""
+
+    code = "RESOURCE_EXHAUSTED"
+    reason = "ThrottlingException"
 
 
 class UnknownOperation(TailorbirdError):

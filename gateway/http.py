@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -14,12 +17,16 @@ from common.errors import InvalidInput, Unavailable
 from common.logs import get_logger
 from common.rpc import wait_for_signal
 from common.settings import TlsFiles
+from gateway.connections import Connection, ConnectionLimits, Connections
+from gateway.stopping import Stop
 
 __all__ = ["HttpServer"]
 
-#: Longer than SDKs keep an idle connection, so that none is closed under a request that is just being sent.
-_KEEP_ALIVE_SECONDS = 75
 _BACKLOG = 2048
+#: Files that are open for other things than connections: libraries, logs, channels to the services, those refused.
+_OTHER_FILES: Final = 256
+#: How often connections are looked through for those that take too long, in tenths of a second.
+_SWEEP_TICKS: Final = 5
 
 _log = get_logger(__name__)
 
@@ -30,14 +37,23 @@ class HttpServer:
     Args:
         app: The ASGI application.
         address: `host:port`; port 0 picks a free one, read it back from `port`.
-        grace_seconds: Time that running requests get at a stop.
+        limits: What connections may cost.
+        stop: How it stops.
         tls: Certificate and key make it HTTPS; without both it is plain text.
 
     Raises:
         InvalidInput: The address cannot be bound.
     """
 
-    def __init__(self, app: ASGIApp, *, address: str, grace_seconds: float, tls: TlsFiles | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        address: str,
+        limits: ConnectionLimits,
+        stop: Stop,
+        tls: TlsFiles | None = None,
+    ) -> None:
         host, _, port = address.rpartition(":")
         host = host.strip("[]")
         try:
@@ -48,22 +64,24 @@ class HttpServer:
                 f"`listen`: got {address}, which cannot be bound ({error}), want a free HOST:PORT"
             ) from error
         self.port: int = self._socket.getsockname()[1]
+        self._stop = stop
         self._server = _Server(
-            self.port,
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=Connection,
                 ws="none",
                 lifespan="on",
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=max(1, round(grace_seconds)),
+                timeout_keep_alive=limits.keep_alive_seconds,
+                timeout_graceful_shutdown=max(1, round(stop.grace_seconds)),
                 ssl_certfile=tls.cert_file if tls and tls.key_file else None,
                 ssl_keyfile=tls.key_file if tls and tls.cert_file else None,
             ),
+            port=self.port,
+            connections=Connections(_within_file_limit(limits), stop=stop),
         )
 
     @property
@@ -88,27 +106,73 @@ class HttpServer:
         serving = asyncio.create_task(self.run())
         signalled = asyncio.create_task(wait_for_signal())
         await asyncio.wait({serving, signalled}, return_when=asyncio.FIRST_COMPLETED)
-        _log.info("stopping")
         signalled.cancel()
+        if not serving.done():
+            await self._drain()
         self.stop()
         await serving
         if not self._server.started:
             raise Unavailable("gateway: the application did not start")
         _log.info("stopped")
 
+    async def _drain(self) -> None:
+        """Say that this server stops, and serve on until nobody sends it new clients any more."""
+        _log.info("stopping", drain_seconds=self._stop.drain_seconds)
+        self._stop.begun.set()
+        await asyncio.sleep(self._stop.drain_seconds)
+
 
 class _Server(uvicorn.Server):
-    def __init__(self, port: int, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, *, port: int, connections: Connections) -> None:
         super().__init__(config)
         self._port = port
+        self._connections = connections
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so once requests are really taken."""
-        await super().startup(sockets)
-        if self.started:
-            _log.info("serving", port=self._port)
+        """Start the application, then take connections, and say so."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            self.should_exit = True
+            return
+        loop = asyncio.get_running_loop()
+        tls = self.config.ssl
+        self.servers = [
+            await loop.create_server(
+                self._connection,
+                sock=listener,
+                ssl=tls,
+                ssl_handshake_timeout=self._connections.limits.header_seconds if tls else None,
+                backlog=_BACKLOG,
+            )
+            for listener in sockets or []
+        ]
+        self.started = True
+        _log.info("serving", port=self._port, max_connections=self._connections.limits.max_connections)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Do what is due every tenth of a second."""
+        if counter % _SWEEP_TICKS == 0:
+            self._connections.expire(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
+    def _connection(self) -> Connection:
+        return Connection(self.config, self.server_state, self.lifespan.state, connections=self._connections)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to the process, which ends with status 0 at a stop that was asked for."""
         yield
+
+
+def _within_file_limit(limits: ConnectionLimits) -> ConnectionLimits:
+    """Raise this process's limit of open files as far as it may, and return limits that fit into it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.max_connections + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or wanted <= soft:
+        return limits
+    possible = max(1, soft - _OTHER_FILES)
+    _log.warning("few_open_files", open_files=soft, max_connections=possible, wanted=limits.max_connections)
+    return replace(limits, max_connections=possible)

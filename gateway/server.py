@@ -1,36 +1,51 @@
 """The HTTP endpoint: one way for every request, from bytes to a gRPC call and back.
 
-    request id → body → signature → operation → decode → call → encode
+    request id → signature's headers → body → place among the calls → signature → operation → decode → call → encode
 
-Each step raises from the tree of errors; one place answers them, in the protocol that the caller speaks.
+Each step raises from the tree of errors; one place answers them, in the protocol that the caller speaks. What costs
+least comes first: a caller without a key has no body read.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from time import perf_counter
+from typing import Final
 
+from google.protobuf.message import Message
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
+from common.errors import Unavailable
 from common.logs import get_logger, request_id
-from gateway.auth import SignatureVerifier, SignedRequest
-from gateway.errors import RequestTooLarge, UnknownOperation
-from gateway.peers import Peers, healthy
-from gateway.protocol import AWS_JSON, REST_JSON, Operation, fault
+from gateway.admission import Admission, CallLimits
+from gateway.auth import Admitted, SignatureVerifier, SignedRequest
+from gateway.errors import UnknownOperation
+from gateway.health import HealthCheck
+from gateway.peers import Peers
+from gateway.protocol import CONTENT_TYPES, REST_JSON, Operation, fault
+from gateway.stopping import Stop
 
 __all__ = ["create_app"]
 
-_CONTENT_TYPES = {AWS_JSON: "application/x-amz-json-1.1", REST_JSON: "application/json"}
 _REQUEST_ID = "x-amzn-requestid"
 #: For callers who left before their answer: a status is needed, though nobody reads it.
 _GONE = 499
+#: Bodies beyond this size are checked and decoded in a thread; smaller ones take less than the way there.
+_SMALL_BODY_BYTES: Final = 64 * 1024
+#: What scripts in browsers may read of an answer beside its body.
+_EXPOSED_HEADERS: Final = (_REQUEST_ID, "x-amzn-errortype", "retry-after", "date")
 
 _log = get_logger(__name__)
 #: Tells cheaply whether a line would be written: there are thousands of requests each second.
@@ -42,55 +57,76 @@ class _Endpoint:
 
     def __init__(
         self,
-        operations: Iterable[Operation],
+        operations: Sequence[Operation],
         *,
         verifier: SignatureVerifier,
         peers: Callable[[], Peers],
-        max_body_bytes: int,
+        admission: Admission,
+        decoder: ThreadPoolExecutor,
     ) -> None:
-        listed = list(operations)
-        self._protocol = listed[0].protocol
-        self._errors = listed[0].errors
-        self._by_target = {operation.target: operation for operation in listed}
-        self._only = listed[0] if self._protocol == REST_JSON else None
+        self._protocol = operations[0].protocol
+        self._errors = operations[0].errors
+        self._by_target = {operation.target: operation for operation in operations}
+        self._only = operations[0] if self._protocol == REST_JSON else None
         self._verifier = verifier
         self._peers = peers
-        self._max_body_bytes = max_body_bytes
+        self._admission = admission
+        self._decoder = decoder
 
     async def serve(self, request: Request) -> Response:
         """Answer one request."""
         identifier = str(uuid.uuid4())
         request_id.set(identifier)
         started = perf_counter()
-        operation: Operation | None = None
+        operation = self._only or self._by_target.get(request.headers.get("x-amz-target", ""))
         try:
-            body = await _read(request, limit=self._max_body_bytes)
-            key = self._verifier.verify(_signed(request, body))
-            operation = self._only or self._targeted(request.headers.get("x-amz-target"))
-            answer = await self._peers().call(operation, operation.decode(body))
-            response = Response(operation.encode(answer), headers=_headers(self._protocol, identifier))
+            head = _head(request)
+            admitted = self._verifier.admit(head)
+            async with self._admission.body(request) as body:
+                with self._admission.call():
+                    checked, message = await self._check(operation, replace(head, body=body), admitted)
+                    answer = await self._peers().call(checked, message)
+            response = Response(checked.encode(answer), headers=_headers(self._protocol, identifier))
+            if _plain_log.isEnabledFor(logging.DEBUG):
+                access_key_id = admitted.key.access_key_id
+                _log.debug("request", operation=checked.name, access_key_id=access_key_id, millis=_millis(started))
+            return response
         except ClientDisconnect:
             return Response(status_code=_GONE)
+        except asyncio.CancelledError:
+            # The server's grace is over. Whoever waits is told what is true, and the task ends with this answer.
+            failure: Exception = Unavailable("the gateway is stopping; try again")
         except Exception as error:  # noqa: BLE001 - the single mapper: everything becomes an answer here
-            return self._refuse(error, operation=operation, identifier=identifier, started=started)
-        if _plain_log.isEnabledFor(logging.DEBUG):
-            _log.debug("request", operation=operation.name, access_key_id=key.access_key_id, millis=_millis(started))
-        return response
+            failure = error
+        return self._refuse(failure, operation=operation, identifier=identifier, started=started)
 
-    def _targeted(self, target: str | None) -> Operation:
-        operation = self._by_target.get(target or "")
-        if operation is None:
-            raise UnknownOperation(f"`X-Amz-Target`: got {(target or '')[:128]!r}, want AmazonPersonalize.OPERATION")
-        return operation
+    async def _check(
+        self, operation: Operation | None, request: SignedRequest, admitted: Admitted
+    ) -> tuple[Operation, Message]:
+        """Return the operation and its gRPC request, once the signature is proven."""
+
+        def check() -> tuple[Operation, Message]:
+            self._verifier.verify(request, admitted)
+            if operation is None:
+                target = request.headers.get("x-amz-target", "")[:128]
+                raise UnknownOperation(f"`X-Amz-Target`: got {target!r}, want AmazonPersonalize.OPERATION")
+            return operation, operation.decode(request.body)
+
+        if len(request.body) <= _SMALL_BODY_BYTES:
+            return check()
+        return await asyncio.get_running_loop().run_in_executor(self._decoder, check)
 
     def _refuse(self, error: Exception, *, operation: Operation | None, identifier: str, started: float) -> Response:
         answer = fault(error, protocol=self._protocol, modelled=self._errors)
         name = operation.name if operation else None
-        if answer.status == 500:
-            _log.error("request", operation=name, status=500, millis=_millis(started), exc_info=error)
-        else:
-            # Without the message: it may quote the request, hence personal data.
-            _log.info("request", operation=name, status=answer.status, reason=answer.reason, millis=_millis(started))
+        with suppress(Exception):  # a log that cannot be written takes no answer from a caller
+            if answer.status == 500:
+                _log.error("request", operation=name, status=500, millis=_millis(started), exc_info=error)
+            else:
+                # Without the message: it may quote the request, hence personal data.
+                _log.info(
+                    "request", operation=name, status=answer.status, reason=answer.reason, millis=_millis(started)
+                )
         return Response(answer.body, answer.status, headers={**answer.headers, _REQUEST_ID: identifier})
 
 
@@ -99,8 +135,9 @@ def create_app(
     *,
     verifier: SignatureVerifier,
     connect: Callable[[], Peers],
-    max_body_bytes: int,
-    grace_seconds: float,
+    limits: CallLimits,
+    stop: Stop,
+    allowed_origins: Sequence[str] = (),
 ) -> Starlette:
     """Build the ASGI application.
 
@@ -108,10 +145,14 @@ def create_app(
         operations: What is served.
         verifier: Checks who calls.
         connect: Opens the connections to the services; called in the event loop at start-up.
-        max_body_bytes: Largest body that is read.
-        grace_seconds: Time that running calls get when the application stops.
+        limits: What requests may cost.
+        stop: How the gateway stops; its health tells so.
+        allowed_origins: Origins whose pages may call from a browser, as `https://shop.example`; `*` allows all.
     """
     opened: list[Peers] = []
+    admission = Admission(limits)
+    # One: what it does holds the interpreter's lock for most of the time, so that more would only hold it longer.
+    decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -119,19 +160,41 @@ def create_app(
         try:
             yield
         finally:
-            await opened.pop().close(grace=grace_seconds)
+            await opened.pop().close(grace=stop.grace_seconds)
+            decoder.shutdown(wait=False)
 
-    async def health(_: Request) -> Response:
-        states = await opened[0].health()
-        good = healthy(states)
-        return JSONResponse({"status": "SERVING" if good else "NOT_SERVING", "peers": states}, 200 if good else 503)
+    def peers() -> Peers:
+        return opened[0]
 
     routes = []
     for (method, path), group in _by_address(operations).items():
-        endpoint = _Endpoint(group, verifier=verifier, peers=lambda: opened[0], max_body_bytes=max_body_bytes)
+        endpoint = _Endpoint(group, verifier=verifier, peers=peers, admission=admission, decoder=decoder)
         routes.append(Route(path, endpoint.serve, methods=[method]))
-    routes += [Route(path, health, methods=["GET"]) for path in ("/health", "/ping")]
-    return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _no_operation})
+    health = HealthCheck(peers, stop=stop)
+    routes += [Route(path, health.serve, methods=["GET"]) for path in ("/health", "/ping")]
+    app = Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=_for_browsers(allowed_origins),
+        exception_handlers={HTTPException: _no_operation, Exception: _broken},
+    )
+    app.router.redirect_slashes = False  # an address that no operation has is none, and a redirect is not signed
+    return app
+
+
+def _for_browsers(allowed_origins: Sequence[str]) -> list[Middleware]:
+    if not allowed_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(allowed_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=list(_EXPOSED_HEADERS),
+            max_age=3600,
+        )
+    ]
 
 
 def _by_address(operations: Iterable[Operation]) -> Mapping[tuple[str, str], list[Operation]]:
@@ -143,38 +206,37 @@ def _by_address(operations: Iterable[Operation]) -> Mapping[tuple[str, str], lis
 
 async def _no_operation(request: Request, error: Exception) -> Response:
     """Answer requests for addresses and methods that no operation has."""
-    unknown = UnknownOperation(f"{request.method} {request.url.path[:128]}: got an address that no operation has")
-    answer = fault(unknown, protocol=REST_JSON, modelled={})
-    status = error.status_code if isinstance(error, HTTPException) else answer.status
-    return Response(answer.body, status, headers={**answer.headers, _REQUEST_ID: str(uuid.uuid4())})
+    unknown = UnknownOperation(f"{request.method} {request.scope['path'][:128]}: got an address that no operation has")
+    return _bare(unknown, status=error.status_code if isinstance(error, HTTPException) else None)
 
 
-async def _read(request: Request, *, limit: int) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise RequestTooLarge(f"body: got more than {limit} bytes, want at most that many")
-    return bytes(body)
+async def _broken(_: Request, error: Exception) -> Response:
+    """Answer what failed outside of an operation; the server logs the error."""
+    return _bare(error)
 
 
-def _signed(request: Request, body: bytes) -> SignedRequest:
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in request.scope["headers"]:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]},{value}" if name in headers else value
+def _bare(error: Exception, *, status: int | None = None) -> Response:
+    answer = fault(error, protocol=REST_JSON, modelled={})
+    return Response(answer.body, status or answer.status, headers={**answer.headers, _REQUEST_ID: str(uuid.uuid4())})
+
+
+def _head(request: Request) -> SignedRequest:
+    """Return a request without its body."""
+    values: dict[str, list[str]] = {}
+    for name, value in request.scope["headers"]:
+        values.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
     path: bytes = request.scope["raw_path"]
     return SignedRequest(
         method=request.method,
         path=path.decode("latin-1").partition("?")[0],
         query=request.scope["query_string"].decode("latin-1"),
-        headers=headers,
-        body=body,
+        headers={name: ",".join(several) for name, several in values.items()},
+        body=b"",
     )
 
 
 def _headers(protocol: str, identifier: str) -> dict[str, str]:
-    return {"content-type": _CONTENT_TYPES[protocol], _REQUEST_ID: identifier}
+    return {"content-type": CONTENT_TYPES[protocol], _REQUEST_ID: identifier}
 
 
 def _millis(started: float) -> float:

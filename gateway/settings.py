@@ -8,6 +8,10 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from common.settings import ProcessSettings
+from gateway.admission import CallLimits
+from gateway.connections import ConnectionLimits
+from gateway.peers import PEERS
+from gateway.stopping import Stop
 
 __all__ = ["GatewaySettings"]
 
@@ -33,4 +37,57 @@ class GatewaySettings(ProcessSettings):
     clock_tolerance_seconds: float = Field(
         300.0, gt=0, description="How far the time of a request may be from this machine's, either way."
     )
+    max_connections: int = Field(
+        2000, gt=0, description="Connections open at a time. Beyond these, idle ones make room, else new ones get 503."
+    )
+    max_header_bytes: int = Field(32 * 1024, gt=0, description="Largest request line with headers that is read.")
+    header_seconds: float = Field(10.0, gt=0, description="Time that a request's headers may take to come.")
     max_body_bytes: int = Field(4 * 1024 * 1024, gt=0, description="Largest request body that is read.")
+    max_buffered_bytes: int = Field(
+        64 * 1024 * 1024, gt=0, description="Size of all bodies held at a time; beyond it requests are throttled."
+    )
+    body_seconds: float = Field(10.0, gt=0, description="Time that a request's body may take to come.")
+    send_seconds: float = Field(30.0, gt=0, description="Time that a client may leave an answer unread.")
+    max_calls_in_flight: int = Field(
+        256, gt=0, description="Calls worked on at a time; beyond them requests get `ThrottlingException`."
+    )
+    drain_seconds: float = Field(
+        2.0,
+        ge=0,
+        description="Time at a stop in which `/health` says 503 while calls are served, so that proxies go elsewhere.",
+    )
+    allowed_origins: str = Field(
+        "",
+        description="Origins whose pages may call from a browser, separated by `,`, e.g. `https://shop.example`; `*` "
+        "allows all; by default none.",
+    )
+
+    def origins(self) -> list[str]:
+        """Return the origins whose pages may call from a browser."""
+        return [origin.strip().rstrip("/") for origin in self.allowed_origins.split(",") if origin.strip()]
+
+    def peers(self) -> dict[str, str]:
+        """Return the services' addresses by their names."""
+        return {name: getattr(self, name) for name in PEERS.values()}
+
+    def stop(self) -> Stop:
+        """Return how the process stops."""
+        return Stop(self.grace_seconds, self.drain_seconds)
+
+    def call_limits(self) -> CallLimits:
+        """Return what requests may cost."""
+        return CallLimits(
+            max_calls_in_flight=self.max_calls_in_flight,
+            max_body_bytes=self.max_body_bytes,
+            max_buffered_bytes=self.max_buffered_bytes,
+            body_seconds=self.body_seconds,
+        )
+
+    def connection_limits(self) -> ConnectionLimits:
+        """Return what connections may cost."""
+        return ConnectionLimits(
+            max_connections=self.max_connections,
+            max_header_bytes=self.max_header_bytes,
+            header_seconds=self.header_seconds,
+            send_seconds=self.send_seconds,
+        )

@@ -26,7 +26,7 @@ from common.errors import InvalidInput, TailorbirdError, Unavailable
 from gateway.auth.authorization import Authorization, parse_authorization
 from gateway.errors import IncompleteSignature, InvalidSignature, UnrecognizedClient
 
-__all__ = ["SignatureVerifier", "SignedRequest"]
+__all__ = ["Admitted", "SignatureVerifier", "SignedRequest"]
 
 #: All three services sign with this name.
 _SERVICE = "personalize"
@@ -53,8 +53,23 @@ class SignedRequest:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What a request's headers claim, and fits: the key is known, the time is ours, everything that matters is signed.
+
+    Attributes:
+        claim: The `Authorization` header.
+        key: The key that it names; that its owner signed is not proven yet.
+        timestamp: `X-Amz-Date`.
+    """
+
+    claim: Authorization
+    key: AccessKey
+    timestamp: str
+
+
 class SignatureVerifier:
-    """Tells who signed a request.
+    """Tells who signed a request, in two steps: by its headers, before its body is received, and by the signature.
 
     Args:
         keys: The access keys that are accepted.
@@ -76,11 +91,11 @@ class SignatureVerifier:
         self._tolerance = tolerance
         self._region = region
 
-    def verify(self, request: SignedRequest) -> AccessKey:
-        """Return the key that signed the request.
+    def admit(self, request: SignedRequest) -> Admitted:
+        """Return what a request's headers claim; its body is not looked at.
 
         Raises:
-            Unauthenticated: The request is not signed, or one of its subclasses tells what is wrong with the signature.
+            Unauthenticated: The request is not signed, or one of its subclasses tells what is wrong with the headers.
         """
         _refuse_presigned(request)
         claim = parse_authorization(request.headers.get("authorization"))
@@ -92,10 +107,18 @@ class SignatureVerifier:
                 "`X-Amz-Security-Token`: got a session token, want a permanent access key of this installation: unset "
                 "AWS_SESSION_TOKEN or choose a profile without one"
             )
-        key = self._find(claim.access_key_id)
+        return Admitted(claim, self._find(claim.access_key_id), timestamp)
+
+    def verify(self, request: SignedRequest, admitted: Admitted) -> AccessKey:
+        """Return the key that signed the request, whole as it is now.
+
+        Raises:
+            InvalidSignature: The signature was made for something else, or with another secret.
+        """
         _check_body(request)
-        expected = _signature(request, claim, key=key, timestamp=timestamp)
-        if not hmac.compare_digest(expected, claim.signature):
+        key = admitted.key
+        expected = _signature(request, admitted.claim, key=key, timestamp=admitted.timestamp)
+        if not hmac.compare_digest(expected, admitted.claim.signature):
             raise InvalidSignature(
                 f"`Authorization`: got a signature that does not fit the request, want one made with the secret of "
                 f"{key.access_key_id}: check the secret access key, and that no proxy changes the host or the headers"

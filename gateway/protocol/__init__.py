@@ -1,6 +1,6 @@
 """The two wire protocols, awsJson 1.1 and rest-json, compiled from botocore's service models and our contracts."""
 
-from gateway.protocol.faults import AWS_JSON, REST_JSON, Fault, fault
+from gateway.protocol.faults import AWS_JSON, CONTENT_TYPES, REST_JSON, Fault, fault
 from gateway.protocol.operations import CONTRACTS, Operation, load_operations
 
-__all__ = ["AWS_JSON", "CONTRACTS", "REST_JSON", "Fault", "Operation", "fault", "load_operations"]
+__all__ = ["AWS_JSON", "CONTENT_TYPES", "CONTRACTS", "REST_JSON", "Fault", "Operation", "fault", "load_operations"]

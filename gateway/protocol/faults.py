@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from common.errors import TailorbirdError
-from gateway.errors import RequestTooLarge
+from gateway.errors import HeadTooLarge, RequestTimeout, RequestTooLarge, Throttled
 
-__all__ = ["AWS_JSON", "REST_JSON", "Fault", "fault"]
+__all__ = ["AWS_JSON", "CONTENT_TYPES", "REST_JSON", "Fault", "fault"]
 
 AWS_JSON: Final = "json"
 REST_JSON: Final = "rest-json"
+CONTENT_TYPES: Final[Mapping[str, str]] = {AWS_JSON: "application/x-amz-json-1.1", REST_JSON: "application/json"}
 
 #: What a caller may know of our own faults: nothing. The log has the rest, under the request's id.
 _INTERNAL_REASON = "InternalServerError"
@@ -34,6 +36,9 @@ _BY_CODE = {
     "UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 503,
 }
+_BY_KIND: Mapping[type[Exception], int] = {RequestTooLarge: 413, HeadTooLarge: 431, RequestTimeout: 408}
+#: After how long a caller who was refused for the work of others should come again.
+_RETRY_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +52,27 @@ class Fault:
 
 
 def fault(error: Exception, *, protocol: str, modelled: Mapping[str, int]) -> Fault:
-    """Return how an error is answered.
+    """Return how an error is answered; it cannot fail, whatever the error is.
 
     Args:
         error: What was raised; whatever is not of our tree is answered without details.
         protocol: `AWS_JSON` or `REST_JSON`.
         modelled: HTTP statuses of the errors in the service's model, by name.
     """
-    if not isinstance(error, TailorbirdError) or (error.code not in _BY_CODE):
-        reason, message, status = _INTERNAL_REASON, _INTERNAL_MESSAGE, 500
-    else:
-        reason, message, status = error.reason, error.message, _status(error, protocol, modelled)
+    with suppress(Exception):  # an error that cannot be told is one of ours
+        if isinstance(error, TailorbirdError) and error.code in _BY_CODE:
+            return _fault(error.reason, error.message, _status(error, protocol, modelled), protocol=protocol)
+    return _fault(_INTERNAL_REASON, _INTERNAL_MESSAGE, 500, protocol=protocol)
+
+
+def _fault(reason: str, message: str, status: int, *, protocol: str) -> Fault:
+    document = {"message": _shorten(message)}
     if protocol == AWS_JSON:
-        document = {"__type": reason, "message": _shorten(message)}
-        headers = {"content-type": "application/x-amz-json-1.1"}
-    else:
-        document = {"message": _shorten(message)}
-        headers = {"content-type": "application/json"}
+        document = {"__type": reason, **document}
     # SDKs look for this header first in both protocols.
-    headers["x-amzn-errortype"] = reason
+    headers = {"content-type": CONTENT_TYPES[protocol], "x-amzn-errortype": reason}
+    if status == 503 or reason == Throttled.reason:
+        headers["retry-after"] = str(_RETRY_SECONDS)
     return Fault(status, reason, json.dumps(document, ensure_ascii=False).encode(), headers)
 
 
@@ -78,8 +85,8 @@ def _shorten(message: str) -> str:
 
 
 def _status(error: TailorbirdError, protocol: str, modelled: Mapping[str, int]) -> int:
-    if isinstance(error, RequestTooLarge):
-        return 413
+    if type(error) in _BY_KIND:
+        return _BY_KIND[type(error)]
     if error.reason in modelled:
         return modelled[error.reason]
     status = _BY_CODE[error.code]

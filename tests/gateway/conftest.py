@@ -20,11 +20,14 @@ from common.clock import SystemClock
 from common.rpc import Service
 from common.settings import TlsFiles
 from common.testing import Keys, Serving, make_keys, serving, wait_until
+from gateway.admission import CallLimits
 from gateway.auth import SignatureVerifier
+from gateway.connections import ConnectionLimits
 from gateway.http import HttpServer
 from gateway.peers import PEERS, Peers
 from gateway.protocol import CONTRACTS, load_operations
 from gateway.server import create_app
+from gateway.stopping import Stop
 from protos.tailorbird.control.v1.control_plane_service_pb2_grpc import add_ControlPlaneServiceServicer_to_server
 from protos.tailorbird.events.v1.events_service_pb2_grpc import add_EventsServiceServicer_to_server
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import add_RuntimeServiceServicer_to_server
@@ -43,7 +46,7 @@ def answer_class(service: str, operation: str) -> Any:
 
 
 class Answering:
-    """Serves every rpc of a contract with what a test laid down: a message, or an error to raise."""
+    """Serves every rpc of a contract with what a test laid down: a message, an error, or a function that makes one."""
 
     def __init__(self, service: str) -> None:
         self.requests: list[Any] = []
@@ -59,6 +62,8 @@ class Answering:
             self.requests.append(request)
             self.request_ids.append(dict(context.invocation_metadata()).get("x-request-id", ""))
             answer = self.answers.get(method.name)
+            if callable(answer):
+                answer = answer()
             if isinstance(answer, Exception):
                 raise answer
             return answer if answer is not None else empty()
@@ -107,18 +112,33 @@ class Endpoint:
 
 @contextmanager
 def running_gateway(
-    access_keys: AccessKeys, targets: dict[str, str], *, token: str, tls: TlsFiles | None = None
+    access_keys: AccessKeys,
+    targets: dict[str, str],
+    *,
+    token: str,
+    tls: TlsFiles | None = None,
+    calls: CallLimits | None = None,
+    connections: ConnectionLimits | None = None,
+    allowed_origins: tuple[str, ...] = (),
 ) -> Iterator[str]:
     """Run a gateway in a thread of its own and give its address."""
     operations = load_operations()
+    stop = Stop(grace_seconds=1.0)
     app = create_app(
         operations,
         verifier=SignatureVerifier(access_keys, clock=SystemClock(), tolerance=timedelta(minutes=5)),
         connect=lambda: Peers(targets, operations=operations, token=token),
-        max_body_bytes=MAX_BODY_BYTES,
-        grace_seconds=1.0,
+        limits=calls or CallLimits(max_body_bytes=MAX_BODY_BYTES),
+        stop=stop,
+        allowed_origins=allowed_origins,
     )
-    server = HttpServer(app, address="127.0.0.1:0", grace_seconds=1.0, tls=tls)
+    server = HttpServer(
+        app,
+        address="127.0.0.1:0",
+        limits=connections or ConnectionLimits(),
+        stop=stop,
+        tls=tls,
+    )
 
     def run() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

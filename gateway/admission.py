@@ -1,0 +1,103 @@
+"""How much the gateway works on at a time: calls in flight, bytes of bodies, seconds to send one.
+
+Beyond these a request is refused at once. Queued instead, every caller would wait for all before, give up, and come
+again: the work done for those who left is what keeps an overloaded service from recovering.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from gateway.errors import RequestTimeout, RequestTooLarge, Throttled
+
+__all__ = ["Admission", "CallLimits"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """What requests may cost.
+
+    Attributes:
+        max_calls_in_flight: Calls worked on at a time.
+        max_body_bytes: Size of one body.
+        max_buffered_bytes: Size of all bodies that are being received or worked on, together.
+        body_seconds: From the end of a request's headers to the end of its body.
+    """
+
+    max_calls_in_flight: int = 256
+    max_body_bytes: int = 4 * 1024 * 1024
+    max_buffered_bytes: int = 64 * 1024 * 1024
+    body_seconds: float = 10.0
+
+
+class Admission:
+    """Counts what is going on; used from one event loop.
+
+    Args:
+        limits: How much may.
+    """
+
+    def __init__(self, limits: CallLimits) -> None:
+        self._limits = limits
+        self._calls = 0
+        self._bytes = 0
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Count a call while it is worked on.
+
+        Raises:
+            Throttled: There are too many.
+        """
+        if self._calls >= self._limits.max_calls_in_flight:
+            raise _throttled()
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
+
+    @asynccontextmanager
+    async def body(self, request: Request) -> AsyncIterator[bytes]:
+        """Receive a request's body, and count its bytes while it is worked on.
+
+        Raises:
+            RequestTooLarge: It is too large.
+            RequestTimeout: It did not come in time.
+            Throttled: All bodies together are too large.
+            ClientDisconnect: The client left.
+        """
+        if int(request.headers.get("content-length", "0")) > self._limits.max_body_bytes:
+            raise self._too_large()
+        body = bytearray()
+        try:
+            try:
+                async with asyncio.timeout(self._limits.body_seconds):
+                    await self._receive(request, body)
+            except TimeoutError:
+                raise RequestTimeout(f"body: got none complete in {self._limits.body_seconds:g} s") from None
+            yield bytes(body)
+        finally:
+            self._bytes -= len(body)
+
+    async def _receive(self, request: Request, body: bytearray) -> None:
+        async for chunk in request.stream():
+            body += chunk
+            self._bytes += len(chunk)
+            if len(body) > self._limits.max_body_bytes:
+                raise self._too_large()
+            if self._bytes > self._limits.max_buffered_bytes:
+                raise _throttled()
+
+    def _too_large(self) -> RequestTooLarge:
+        most = self._limits.max_body_bytes
+        return RequestTooLarge(f"body: got more than {most} bytes, want at most that many")
+
+
+def _throttled() -> Throttled:
+    return Throttled("Rate exceeded")  # AWS's words
