@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from common import columns
-from events_service.domain.properties import plain_name
+from common.columns import plain_name
 
 __all__ = ["MEMBERS", "InProperties", "Member", "member_of"]
 

@@ -18,7 +18,6 @@ __all__ = [
     "converted",
     "is_text",
     "parse_properties",
-    "plain_name",
     "wanted",
     "write_properties",
 ]
@@ -36,11 +35,6 @@ _WANTS: Final = {
     "double": "a number",
     "boolean": "true or false",
 }
-
-
-def plain_name(name: str) -> str:
-    """Return what a property's key and its column have in common: `fooBar` and `FOO_BAR` are both `foobar`."""
-    return name.replace("_", "").casefold()
 
 
 def parse_properties(text: str, *, field: str) -> dict[str, Any]:

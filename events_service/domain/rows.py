@@ -12,10 +12,11 @@ from typing import Any
 
 from common import columns
 from common.avro import AvroField, AvroSchema
+from common.columns import plain_name
 from common.errors import CorruptArtifact, invalid
 from events_service.domain.events import Event
 from events_service.domain.members import member_of
-from events_service.domain.properties import MAX_VALUE, converted, plain_name, wanted
+from events_service.domain.properties import MAX_VALUE, converted, wanted
 
 __all__ = ["check_columns", "interaction_values"]
 

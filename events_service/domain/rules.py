@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from common import columns
 from common.avro import AvroField, AvroSchema
+from common.columns import plain_name
 from common.errors import InvalidInput, invalid
 from events_service.domain.events import Event, SentCall, SentEvent
 from events_service.domain.members import MEMBERS, InProperties, member_of
@@ -16,7 +17,6 @@ from events_service.domain.properties import (
     converted,
     is_text,
     parse_properties,
-    plain_name,
     wanted,
     write_properties,
 )

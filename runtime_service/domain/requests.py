@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from common.arn import Arn
+from common.columns import plain_name
 from common.errors import InvalidInput, ResourceNotFound, Unavailable, invalid
 
 __all__ = [
@@ -83,11 +84,17 @@ def check_user(user_id: str | None, *, required: bool) -> str:
     return user_id
 
 
-def check_context(context: Mapping[str, str], *, uses_context: bool) -> Mapping[str, str]:
+def check_context(context: Mapping[str, str], *, uses_context: bool, columns: Mapping[str, str]) -> Mapping[str, str]:
     """Return what a request says of its situation, by columns of the interactions.
 
+    Args:
+        context: As it was sent; keys are matched with columns as those of an event's properties are.
+        uses_context: Whether the recipe learns from context.
+        columns: Those that the model knows, by their plain names.
+
     Raises:
-        InvalidInput: There is too much, a name or a value is malformed, or the recipe does not learn from any.
+        InvalidInput: There is too much, a name or a value is malformed, the recipe does not learn from any, or the
+            model does not know a name.
     """
     if not context:
         return context
@@ -95,12 +102,20 @@ def check_context(context: Mapping[str, str], *, uses_context: bool) -> Mapping[
         raise invalid("context", got=dict(context), want="none: the campaign's recipe does not learn from context")
     if len(context) > _MAX_CONTEXT:
         raise invalid("context", got=f"{len(context)} entries", want=f"at most {_MAX_CONTEXT}")
+    found: dict[str, str] = {}
     for name, value in context.items():
         if not (len(name) <= _MAX_CONTEXT_NAME and _CONTEXT_NAME.fullmatch(name)):
             raise invalid("context", got=name, want=f"names of 1 to {_MAX_CONTEXT_NAME} letters, digits and _")
         if len(value) > _MAX_CONTEXT_VALUE:
             raise invalid(f"context.{name}", got=value, want=f"at most {_MAX_CONTEXT_VALUE} characters")
-    return context
+        column = columns.get(plain_name(name))
+        if column is None:
+            known = f"one of {', '.join(sorted(columns.values()))}" if columns else "none"
+            raise invalid("context", got=name, want=f"{known}: what the campaign's model has learnt from")
+        if column in found:
+            raise invalid("context", got=name, want=f"{column} once, in one spelling")
+        found[column] = value
+    return found
 
 
 def check_item(item_id: str) -> str:

@@ -87,7 +87,11 @@ class RuntimeServicer:
         item_ids = check_items(request.input_list)
         user_id = check_user(request.user_id, required=True)
         answer = _Ranking(recommendation_id=_new_id())
-        context = check_context(request.context, uses_context=deployment.model.recipe.uses_context)
+        context = check_context(
+            request.context,
+            uses_context=deployment.model.recipe.uses_context,
+            columns=deployment.context_columns,
+        )
         model, add = deployment.model, answer.personalized_ranking.add
         indexes = model.items.indexes(item_ids)
         known = indexes[indexes >= 0]
@@ -110,7 +114,7 @@ class RuntimeServicer:
         count = results_wanted(request.num_results if request.HasField("num_results") else None)
         user_id = check_user(request.user_id, required=recipe.uses_history)
         item_id = check_item(request.item_id) if recipe.recipe_type == "RELATED_ITEMS" else None
-        context = check_context(request.context, uses_context=recipe.uses_context)
+        context = check_context(request.context, uses_context=recipe.uses_context, columns=deployment.context_columns)
         answer = _Recommendations(recommendation_id=_new_id())
         if count == 0:
             return answer

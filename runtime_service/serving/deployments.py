@@ -124,6 +124,7 @@ class Deployment:
         newcomer: The query of an empty history.
         trend: The list that changes without a training, where the recipe has one.
         explorer: Gives new items their chance; None where nothing is to be explored.
+        context_columns: See `Model.context_columns`.
     """
 
     assignment: Assignment
@@ -132,6 +133,7 @@ class Deployment:
     newcomer: Query = field(repr=False)
     trend: LiveTrend | None = field(default=None, repr=False)
     explorer: Explorer | None = field(default=None, repr=False)
+    context_columns: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def make(cls, assignment: Assignment, model: Model, *, cache_users: int) -> Deployment:
@@ -146,6 +148,7 @@ class Deployment:
             newcomer,
             _live_trend(assignment, model),
             _explorer(assignment, model),
+            model.context_columns(),
         )
 
     @property
@@ -172,7 +175,7 @@ class Deployment:
             user_id: The user, known or not; empty for nobody.
             recent: The user's recent events.
             limit: Items wanted, at least 1.
-            context: The situation, by columns of the interactions; what the model does not know is passed over.
+            context: The situation, by columns of the interactions; a value that the model does not know is passed over.
         """
         query = self._query(user_id, recent)
         vector = self._situated(query.vector, context) if context else query.vector

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.artifacts import Artifact, open_artifact
+from common.columns import plain_name
 from common.errors import CorruptArtifact, OperationUnavailable
 from common.positions import Position
 from common.storage import Store
@@ -66,6 +67,11 @@ class Model:
     user_codes: NDArray[np.int32] | None = None
     ages: ItemAges | None = None
     action_ids: list[str] = field(default_factory=list)
+
+    def context_columns(self) -> Mapping[str, str]:
+        """Return the columns that the model has learnt context from, by their plain names."""
+        table = self.scorer.context if isinstance(self.scorer, Situated) else None
+        return {} if table is None else {plain_name(name): name for name in table.meaning.names}
 
     def snapshot_history(self, user: int | None) -> History:
         """Return what a user did until the snapshot, oldest first; nothing for an unknown user."""

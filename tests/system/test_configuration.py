@@ -108,7 +108,8 @@ def test_events_weigh_what_the_solution_says_and_the_situation_of_a_request_coun
     campaign = journey.create_campaign("weighted", version)
 
     by_tv, by_phone = (
-        recommended(journey, campaign, context={"DEVICE": device, "CITY": "Bonn"}) for device in ("tv", "phone")
+        recommended(journey, campaign, context={name: device})
+        for name, device in (("DEVICE", "tv"), ("device", "phone"))
     )
 
     # The model alternates; what comes next by itself is drawn towards the device that is asked for.

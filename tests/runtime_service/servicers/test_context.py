@@ -9,14 +9,36 @@ from tests.runtime_service.servicers.wire import TV_ITEM, ranked_ids
 from tests.runtime_service.world import item, user
 
 
-def test_the_situation_of_a_request_counts_and_what_is_unknown_of_it_is_passed_over(recommend):
+@pytest.mark.parametrize("key", ["DEVICE", "device", "Device", "de_vice"])
+def test_the_situation_of_a_request_counts_however_its_key_is_spelt(recommend, key):
     plain = recommend("situated-films", user_id=user(0), num_results=10)
-    by_tv = recommend("situated-films", user_id=user(0), num_results=10, context={"DEVICE": "tv", "CITY": "Bonn"})
-    by_car = recommend("situated-films", user_id=user(0), num_results=10, context={"DEVICE": "car", "device": "tv"})
+    by_tv = recommend("situated-films", user_id=user(0), num_results=10, context={key: "tv"})
 
     assert item(TV_ITEM) not in [found.item_id for found in plain.item_list]
     assert by_tv.item_list[0].item_id == item(TV_ITEM)
+
+
+def test_a_value_that_the_model_does_not_know_is_passed_over(recommend):
+    plain = recommend("situated-films", user_id=user(0), num_results=10)
+    by_car = recommend("situated-films", user_id=user(0), num_results=10, context={"DEVICE": "car"})
+
     assert list(by_car.item_list) == list(plain.item_list)
+
+
+def test_a_key_that_the_model_does_not_know_is_refused_with_those_that_it_knows(refused):
+    error = refused("situated-films", user_id=user(0), context={"DEVICE": "tv", "CITY": "Bonn"})
+    assert isinstance(error, InvalidInput)
+    assert error.message == "`context`: got 'CITY', want one of DEVICE: what the campaign's model has learnt from"
+
+
+def test_a_column_in_two_spellings_is_refused(refused):
+    error = refused("situated-films", user_id=user(0), context={"DEVICE": "tv", "device": "tv"})
+    assert error.message.endswith("want DEVICE once, in one spelling")
+
+
+def test_unknown_keys_of_rankings_are_refused_too(ranking_refused):
+    error = ranking_refused(item(1), name="situated-ranked", user_id=user(0), context={"CITY": "Bonn"})
+    assert error.message.startswith("`context`: got 'CITY', want one of DEVICE")
 
 
 def test_rankings_are_made_in_a_situation_too(rank):
@@ -26,9 +48,9 @@ def test_rankings_are_made_in_a_situation_too(rank):
     assert ranked_ids(by_tv)[0] == item(TV_ITEM)
 
 
-def test_a_model_without_context_columns_passes_every_context_over(recommend):
-    plain, situated = (recommend(user_id=user(0), context=context) for context in ({}, {"DEVICE": "tv"}))
-    assert list(plain.item_list) == list(situated.item_list)
+def test_a_model_that_learnt_from_no_context_takes_none(refused):
+    error = refused(user_id=user(0), context={"DEVICE": "tv"})
+    assert error.message == "`context`: got 'DEVICE', want none: what the campaign's model has learnt from"
 
 
 def test_a_recipe_that_does_not_learn_from_context_takes_none(refused):
