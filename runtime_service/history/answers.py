@@ -12,7 +12,8 @@ import struct
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -24,8 +25,8 @@ _ID: Final = "RID-"
 _HEAD: Final = struct.Struct("<16sH")
 #: Bytes of a file after which the next one is begun; the one before is kept beside it.
 _MAX_BYTES: Final = 8 << 20
-#: Answers kept in memory; older ones are forgotten.
-_MAX_ANSWERS: Final = 200_000
+#: Bytes of keys kept in memory, in a hundred thousand answers with twenty new items each.
+_MAX_KEPT_BYTES: Final = 64 << 20
 
 
 class AnswerLog:
@@ -80,37 +81,51 @@ class Answers:
     Args:
         folder: Of their files.
         key_bytes: Length of a key.
+        max_bytes: Of keys kept in memory; the oldest answers are forgotten beyond.
     """
 
-    def __init__(self, folder: Path, *, key_bytes: int) -> None:
+    def __init__(self, folder: Path, *, key_bytes: int, max_bytes: int = _MAX_KEPT_BYTES) -> None:
         self._folder = folder
         self._key_bytes = key_bytes
-        self._read: dict[Path, int] = {}
+        self._max_bytes = max_bytes
+        self._read: dict[str, int] = {}
         self._known: OrderedDict[bytes, bytes] = OrderedDict()
+        self._bytes = 0
 
-    def take(self, recommendation_id: str) -> list[bytes]:
-        """Return the keys of an answer, once; none for one that is not known, or no more."""
-        try:
-            name = uuid.UUID(recommendation_id.removeprefix(_ID)).bytes
-        except ValueError:
-            return []
-        if name not in self._known:
+    def take(self, recommendation_ids: Iterable[str]) -> dict[str, list[bytes]]:
+        """Return the keys of answers, of each once; what is not known, or no more, is left out.
+
+        However many are asked for, the files are looked at once: an answer is noted before anybody can refer to it.
+        """
+        names = {text: name for text in recommendation_ids if (name := _name(text)) is not None}
+        if any(name not in self._known for name in names.values()):
             self._look()
-        found, size = self._known.pop(name, b""), self._key_bytes
-        return [found[begin : begin + size] for begin in range(0, len(found), size)]
+        found, size = {}, self._key_bytes
+        for text, name in names.items():
+            keys = self._known.pop(name, b"")
+            self._bytes -= len(keys)
+            if keys:
+                found[text] = [keys[begin : begin + size] for begin in range(0, len(keys), size)]
+        return found
 
     def _look(self) -> None:
-        paths = sorted(self._folder.iterdir()) if self._folder.is_dir() else []
-        self._read = {path: self._read.get(path, 0) for path in paths}
-        for path in paths:
-            try:
-                with path.open("rb") as file:
+        """Take in what is new in the files; one that has not grown is not opened."""
+        sizes: dict[str, int] = {}
+        try:
+            with os.scandir(self._folder) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):  # its worker began another one meanwhile
+                        sizes[entry.path] = entry.stat().st_size
+        except FileNotFoundError:
+            return
+        self._read = {path: self._read.get(path, 0) for path in sizes}
+        for path, size in sorted(sizes.items()):
+            if size > self._read[path]:
+                with suppress(FileNotFoundError), Path(path).open("rb") as file:
                     file.seek(self._read[path])
-                    self._read[path] += self._parse(file.read())
-            except FileNotFoundError:
-                continue  # its worker began another one meanwhile
-        while len(self._known) > _MAX_ANSWERS:
-            self._known.popitem(last=False)
+                    self._read[path] += self._parse(file.read(size - self._read[path]))
+        while self._bytes > self._max_bytes:
+            self._bytes -= len(self._known.popitem(last=False)[1])
 
     def _parse(self, data: bytes) -> int:
         """Take whole records in; returns how many bytes they have."""
@@ -120,6 +135,15 @@ class Answers:
             end = position + _HEAD.size + count * self._key_bytes
             if end > len(data):
                 break
-            self._known[name] = data[position + _HEAD.size : end]
+            keys = data[position + _HEAD.size : end]
+            self._bytes += len(keys) - len(self._known.get(name, b""))
+            self._known[name] = keys
             position = end
         return position
+
+
+def _name(recommendation_id: str) -> bytes | None:
+    try:
+        return uuid.UUID(recommendation_id.removeprefix(_ID)).bytes
+    except ValueError:
+        return None

@@ -193,6 +193,7 @@ class LmdbHistoryWriter:
 
     def append(self, events: Sequence[LoggedEvent], *, next_offset: int, lineage: Lineage | None = None) -> None:
         """Add events and move on, all or nothing."""
+        shown = self._take_shown(events)
 
         def write(transaction: Any) -> None:
             known = int(transaction.get(_OFFSET_KEY, b"1", db=self._state))
@@ -200,7 +201,9 @@ class LmdbHistoryWriter:
             for event in events:
                 if event.offset >= known:
                     changes.add(event)
-                    self._note_shown(transaction, event)
+            for key, offset in shown:
+                offsets = with_offset(transaction.get(key, b"", db=self._shown), offset)
+                transaction.put(key, offsets, db=self._shown)
             for key, history in changes.histories.items():
                 if history:
                     transaction.put(key, encode(history), db=self._histories)
@@ -271,14 +274,22 @@ class LmdbHistoryWriter:
         self._environment.close()
         mark_closed(self._folder)
 
-    def _note_shown(self, transaction: Any, event: LoggedEvent) -> None:
-        group = _digest(event.dataset_group_arn, size=8)
-        keys = [_key(group, b"i", item_id) for item_id in event.shown]
-        if not keys and event.recommendation_id:
-            keys = self._answers.take(event.recommendation_id)
-        for key in keys:
-            offsets = with_offset(transaction.get(key, b"", db=self._shown), event.offset)
-            transaction.put(key, offsets, db=self._shown)
+    def _take_shown(self, events: Sequence[LoggedEvent]) -> list[tuple[bytes, int]]:
+        """Return the keys of what events showed, each with the event's offset; answers that they refer to are used up.
+
+        Called before the transaction, which may be run again.
+        """
+        known = self.next_offset()
+        new = [event for event in events if event.offset >= known]
+        answers = self._answers.take({event.recommendation_id for event in new if not event.shown} - {""})
+        found = []
+        for event in new:
+            group = _digest(event.dataset_group_arn, size=8)
+            keys = [_key(group, b"i", item_id) for item_id in event.shown]
+            if not keys:
+                keys = answers.pop(event.recommendation_id, [])
+            found += [(key, event.offset) for key in keys]
+        return found
 
     def _write(self, change: Callable[[Any], object]) -> None:
         while True:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -15,6 +17,10 @@ from tests.runtime_service.world import GROUP
 
 def new_id() -> str:
     return f"RID-{uuid.uuid4()}"
+
+
+def taken(answers, recommendation_id):
+    return answers.take([recommendation_id]).get(recommendation_id, [])
 
 
 @pytest.fixture
@@ -40,23 +46,23 @@ def test_an_answer_is_told_once_whichever_worker_gave_it(open_log, answers):
     open_log("worker-0").note(first, [b"abc", b"def"])
     open_log("worker-1").note(second, [b"ghi"])
 
-    assert answers.take(second) == [b"ghi"]
-    assert answers.take(first) == [b"abc", b"def"]
-    assert answers.take(first) == []
+    assert taken(answers, second) == [b"ghi"]
+    assert taken(answers, first) == [b"abc", b"def"]
+    assert taken(answers, first) == []
 
 
 def test_answers_that_are_noted_later_are_found_too(open_log, answers):
     log, early, late = open_log(), new_id(), new_id()
     log.note(early, [b"abc"])
-    assert answers.take(late) == []
+    assert taken(answers, late) == []
     log.note(late, [b"def"])
-    assert answers.take(late) == [b"def"]
-    assert answers.take(early) == [b"abc"]
+    assert taken(answers, late) == [b"def"]
+    assert taken(answers, early) == [b"abc"]
 
 
 @pytest.mark.parametrize("recommendation_id", ["", "RID-x", "anything"])
 def test_what_is_no_id_of_an_answer_tells_nothing(answers, recommendation_id):
-    assert answers.take(recommendation_id) == []
+    assert taken(answers, recommendation_id) == []
 
 
 def test_a_record_that_is_being_written_is_read_when_it_is_whole(tmp_path, open_log, answers):
@@ -65,9 +71,9 @@ def test_a_record_that_is_being_written_is_read_when_it_is_whole(tmp_path, open_
     (path,) = (tmp_path / "answers").iterdir()
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
-    assert answers.take(known) == []
+    assert taken(answers, known) == []
     path.write_bytes(whole)
-    assert answers.take(known) == [b"abc", b"def"]
+    assert taken(answers, known) == [b"abc", b"def"]
 
 
 def test_files_take_no_more_room_than_they_may(tmp_path, open_log, answers):
@@ -77,17 +83,76 @@ def test_files_take_no_more_room_than_they_may(tmp_path, open_log, answers):
     files = list((tmp_path / "answers").iterdir())
     assert len(files) == 2
     assert all(path.stat().st_size <= 100 for path in files)
-    assert answers.take(ids[-1]) == [b"abc"]
-    assert answers.take(ids[0]) == []
+    assert taken(answers, ids[-1]) == [b"abc"]
+    assert taken(answers, ids[0]) == []
 
 
 def test_a_worker_that_starts_again_begins_anew(tmp_path, open_log, answers):
     log, before, after = open_log(), new_id(), new_id()
     log.note(before, [b"abc"])
-    assert answers.take(new_id()) == []
+    assert taken(answers, new_id()) == []
     open_log().note(after, [b"def"])
     assert len(list((tmp_path / "answers").iterdir())) == 1
-    assert answers.take(after) == [b"def"]
+    assert taken(answers, after) == [b"def"]
+
+
+def test_many_answers_that_nobody_knows_open_a_file_once_and_no_file_that_has_not_grown(open_log, answers):
+    for number in range(4):
+        open_log(f"worker-{number}").note(new_id(), [b"abc"])
+    opened = []
+
+    with watching_opens(opened):
+        answers.take([new_id() for _ in range(1000)])
+        answers.take([new_id() for _ in range(1000)])
+
+    assert len(opened) == 4
+
+
+@contextmanager
+def watching_opens(opened):
+    """Note which files of answers are opened, as the interpreter's audit tells it."""
+    noting = True
+
+    def note(event, arguments):
+        if noting and event == "open" and "answers" in str(arguments[0]):
+            opened.append(arguments[0])
+
+    sys.addaudithook(note)  # it cannot be taken away again
+    try:
+        yield
+    finally:
+        noting = False
+
+
+def test_answers_take_no_more_memory_than_they_may(tmp_path, open_log):
+    log, ids = open_log(), [new_id() for _ in range(100)]
+    for name in ids:
+        log.note(name, [b"abc", b"def"])
+    answers = Answers(tmp_path / "answers", key_bytes=3, max_bytes=60)
+
+    assert answers.take([ids[0]]) == {}
+
+    assert set(answers.take(ids)) == set(ids[-10:])
+
+
+def test_answers_count_once_when_the_map_grows_meanwhile(tmp_path):
+    folder, ids = tmp_path / "history", [new_id() for _ in range(200)]
+    prepare_history(folder, map_bytes=1 << 20)
+    with closing(LmdbHistoryReader(folder, name="worker-0")) as reader:
+        for name in ids:
+            reader.note_answer(name, GROUP, ["a"])
+        reader._environment.close()
+        writer = LmdbHistoryWriter(folder, max_events=5)
+        # Far more than the map takes, so that the transaction is run again.
+        events = [
+            LoggedEvent(n, GROUP, "", f"u-{n}", "x" * 6000, "watch", "", n, recommendation_id=name)
+            for n, name in enumerate(ids, 1)
+        ]
+        writer.append(events, next_offset=201)
+        writer.close()
+
+    with closing(LmdbHistoryReader(folder, name="worker-1")) as again:
+        assert again.shown(GROUP, ["a"], after=0) == [200]
 
 
 def test_events_that_refer_to_an_answer_count_what_it_showed_unless_they_list_something_else(tmp_path):
