@@ -12,6 +12,7 @@ import threading
 from common.logs import get_logger
 from control_plane.catalogue import Catalogue
 from control_plane.jobs.queue import JobQueue
+from control_plane.pruning import Pruner
 from control_plane.serving.settlement import Settlement
 from control_plane.tracking.deletions import DeletionReconciler
 
@@ -28,6 +29,7 @@ class Housekeeper:
         queue: Whose leases expire.
         settlement: Of campaigns.
         deletions: Of datasets and event trackers.
+        pruner: Forgets what is long over.
         every_seconds: Pause between two sweeps.
     """
 
@@ -38,12 +40,14 @@ class Housekeeper:
         queue: JobQueue,
         settlement: Settlement,
         deletions: DeletionReconciler,
+        pruner: Pruner,
         every_seconds: float,
     ) -> None:
         self._catalogue = catalogue
         self._queue = queue
         self._settlement = settlement
         self._deletions = deletions
+        self._pruner = pruner
         self._every_seconds = every_seconds
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
@@ -56,6 +60,7 @@ class Housekeeper:
             self._settlement.forget_silent_workers(unit)
             self._deletions.reconcile(unit)
             self._deletions.forget_silent_services(unit)
+        self._pruner.prune()
 
     def start(self) -> None:
         """Begin to sweep."""

@@ -10,6 +10,7 @@ from control_plane.environment import Environment
 from control_plane.housekeeping import Housekeeper
 from control_plane.jobs.queue import JobQueue
 from control_plane.jobs.states import JobKind
+from control_plane.pruning import Pruner
 from control_plane.resources.campaigns import Campaigns
 from control_plane.resources.datasets import DatasetGroups, Datasets, Schemas
 from control_plane.resources.evaluations import Evaluations
@@ -58,6 +59,8 @@ class Timing:
     events_liveness_seconds: float = 30.0
     sweep_seconds: float = 2.0
     max_waiting: int = 200
+    finished_job_hours: float = 720.0
+    max_finished_jobs: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +122,19 @@ def assemble(
         lease_seconds=timing.events_liveness_seconds / _LEASES_PER_LIVENESS,
     )
     services = _services(resources, evaluations, queue=queue, board=board, polls=polls, watch=watch)
+    pruner = Pruner(
+        catalogue,
+        environment,
+        finished_job_hours=timing.finished_job_hours,
+        max_finished_jobs=timing.max_finished_jobs,
+    )
     housekeeper = Housekeeper(
-        catalogue, queue=queue, settlement=settlement, deletions=deletions, every_seconds=timing.sweep_seconds
+        catalogue,
+        queue=queue,
+        settlement=settlement,
+        deletions=deletions,
+        pruner=pruner,
+        every_seconds=timing.sweep_seconds,
     )
     return ControlPlane(services, queue, board, housekeeper, polls)
 

@@ -41,6 +41,10 @@ class ControlPlaneSettings(ServerSettings, AccountSettings):
         "event trackers up.",
     )
     sweep_seconds: float = Field(2.0, gt=0, description="How often expired leases and silent runtimes are looked for.")
+    finished_job_hours: float = Field(
+        720.0, gt=0, description="Finished jobs are kept for so long; those whose failure is still shown stay."
+    )
+    max_finished_jobs: int = Field(10_000, ge=0, description="No more finished jobs than that are kept.")
     refuse_worse_versions: bool = Field(
         True,
         description="Campaigns that follow their solution, and new ones with `$LATEST`, refuse versions that are "
@@ -74,4 +78,6 @@ class ControlPlaneSettings(ServerSettings, AccountSettings):
             events_liveness_seconds=self.events_liveness_seconds,
             sweep_seconds=self.sweep_seconds,
             max_waiting=self.max_waiting,
+            finished_job_hours=self.finished_job_hours,
+            max_finished_jobs=self.max_finished_jobs,
         )

@@ -59,6 +59,17 @@ class Unit(Protocol):
         A turn is an attempt at a job of one of these kinds. No other unit is given the same job.
         """
 
+    def prunable_jobs(self, *, before: datetime, keep: int, limit: int) -> list[Job]:
+        """Return finished jobs that may be forgotten, oldest first: old ones, and all but the newest.
+
+        A failed job is none of them while the resource that it was for shows the failure.
+
+        Args:
+            before: Jobs that ended until then are old.
+            keep: How many of the newest are kept.
+            limit: Of the answer.
+        """
+
     def expired_jobs(self, *, now: datetime) -> list[Job]:
         """Return jobs whose leases have ended."""
 

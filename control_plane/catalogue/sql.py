@@ -17,16 +17,17 @@ from typing import Any, TypeVar, cast
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, and_, create_engine, event, func, make_url, or_
+from sqlalchemy import Connection, Engine, and_, create_engine, event, exists, func, make_url, not_, or_
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, select
 
 from common.bell import Bell
 from common.errors import Unavailable, invalid
-from control_plane.catalogue.tables import AnyResource, Job, JobAttempt
+from control_plane.catalogue.tables import AnyResource, DatasetImportJob, Job, JobAttempt, SolutionVersion
 from control_plane.domain.paging import Position
-from control_plane.jobs.states import JobState
+from control_plane.domain.states import Status
+from control_plane.jobs.states import FINISHED, JobState
 
 __all__ = ["SqlCatalogue", "SqlUnit", "open_catalogue"]
 
@@ -223,6 +224,26 @@ class SqlUnit:
             .with_for_update(skip_locked=True)
         )
         return self._session.exec(statement).first()
+
+    def prunable_jobs(self, *, before: datetime, keep: int, limit: int) -> list[Job]:
+        """Return finished jobs that may be forgotten, oldest first: old ones, and all but the newest."""
+        ended = col(Job.finished_at)
+        finished = [ended.is_not(None), col(Job.state).in_(sorted(FINISHED))]
+        newest_left_out = select(Job.finished_at).where(*finished).order_by(ended.desc()).offset(keep).limit(1)
+        shown = or_(
+            *(
+                exists().where(col(table.arn) == col(Job.subject), col(table.status) == Status.CREATE_FAILED)
+                for table in (DatasetImportJob, SolutionVersion)
+            )
+        )
+        statement = (
+            select(Job)
+            .where(*finished, or_(ended <= before, ended <= newest_left_out.scalar_subquery()))
+            .where(not_(and_(col(Job.state) == JobState.FAILED, shown)))
+            .order_by(ended, col(Job.id))
+            .limit(limit)
+        )
+        return list(self._session.exec(statement).all())
 
     def expired_jobs(self, *, now: datetime) -> list[Job]:
         """Return jobs whose leases have ended."""

@@ -289,7 +289,7 @@ class Job(SQLModel, table=True):
         state: A `jobs.JobState`.
         subject: What the work is for, e.g. the ARN of a solution version.
         dataset_group_arn: The group that it belongs to; None for work that was asked for before groups took turns.
-        payload: The work itself, keyed like the contract's message.
+        payload: The work itself, keyed like the contract's message; empty once the job is finished.
         attempt: Number of the attempt that runs or ran last; 0 before the first.
         available_at: The job waits until then.
         lease_expires_at: End of the running attempt's lease.
@@ -311,7 +311,7 @@ class Job(SQLModel, table=True):
     activity: str | None = _text(nullable=True)
     stop_requested: bool = False
     created_at: datetime = _moment()
-    finished_at: datetime | None = _moment(nullable=True)
+    finished_at: datetime | None = _moment(nullable=True, index=True)
 
 
 class JobAttempt(SQLModel, table=True):

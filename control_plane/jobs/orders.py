@@ -62,4 +62,5 @@ def request_stop(unit: Unit, subject: str, *, now: datetime) -> Stop:
     if job is not None:
         job.state = JobState.STOPPED
         job.finished_at = now
+        job.payload = {}
     return Stop.DONE

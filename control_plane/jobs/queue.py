@@ -22,6 +22,7 @@ from control_plane.jobs.states import JobKind, JobState, Outcome
 __all__ = ["MAX_ATTEMPTS", "JobOwner", "JobQueue", "Lease", "Renewal"]
 
 MAX_ATTEMPTS: Final = 3
+_MAX_REASON: Final = 4000
 _log = get_logger(__name__)
 
 
@@ -168,11 +169,11 @@ class JobQueue:
                 raise invalid("result", got=got, want=f"the result of a {job.kind.lower()} job")
             if job.stop_requested:
                 # The owner asked first: a result that comes nevertheless is not used.
-                self._end(job, attempt, Outcome.STOPPED, JobState.STOPPED)
                 self._owner(job).stopped(unit, job)
+                self._end(job, attempt, Outcome.STOPPED, JobState.STOPPED)
             else:
-                self._end(job, attempt, Outcome.SUCCEEDED, JobState.SUCCEEDED)
                 self._owner(job).succeeded(unit, job, result)
+                self._end(job, attempt, Outcome.SUCCEEDED, JobState.SUCCEEDED)
         _log.info("job_ended", **_facts(job), state=job.state)
 
     def fail(self, job_id: str, token: str, *, reason: str, retryable: bool) -> bool:
@@ -224,15 +225,14 @@ class JobQueue:
         retryable: bool,
         pause: timedelta,
     ) -> None:
-        attempt.reason = reason
+        attempt.reason = reason[:_MAX_REASON]
         if job.stop_requested:
-            self._end(job, attempt, outcome, JobState.STOPPED)
             self._owner(job).stopped(unit, job)
+            self._end(job, attempt, outcome, JobState.STOPPED)
         elif retryable and job.attempt < MAX_ATTEMPTS:
             self._end(job, attempt, outcome, JobState.WAITING)
             job.available_at = self._now() + pause
         else:
-            self._end(job, attempt, outcome, JobState.FAILED)
             owner = self._owner(job)
             attempts = [
                 Attempt(item.number, item.worker_id, item.reason or "")
@@ -240,6 +240,7 @@ class JobQueue:
             ]
             told = failure_reason(owner.work, attempts, retryable=retryable, request_id=job.request_id)
             owner.failed(unit, job, told)
+            self._end(job, attempt, outcome, JobState.FAILED)
 
     def _end(self, job: Job, attempt: JobAttempt, outcome: Outcome, state: JobState) -> None:
         attempt.outcome = outcome
@@ -247,6 +248,8 @@ class JobQueue:
         job.lease_expires_at = None
         if state is not JobState.WAITING:
             job.finished_at = self._now()
+            # It holds the schemas of all tables, and nobody reads it any more.
+            job.payload = {}
 
     def _attempt(self, unit: Unit, job_id: str, token: str) -> JobAttempt:
         attempt = unit.get(JobAttempt, token)

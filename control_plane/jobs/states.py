@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
-__all__ = ["JobKind", "JobState", "Outcome"]
+__all__ = ["FINISHED", "JobKind", "JobState", "Outcome"]
 
 
 class JobKind(StrEnum):
@@ -23,6 +24,10 @@ class JobState(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     STOPPED = "STOPPED"
+
+
+#: Nothing more will be done.
+FINISHED: Final = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.STOPPED})
 
 
 class Outcome(StrEnum):

@@ -1,0 +1,144 @@
+"""What only grows is forgotten, and what is shown stays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from control_plane.catalogue.tables import Deployment, Job, JobAttempt, ServingReport
+from control_plane.pruning import KEPT_DEPLOYMENTS
+from tests.control_plane.world import EVERYTHING, TIMING, make_world
+
+DAY = 24 * 3600
+
+
+@pytest.fixture
+def world(tmp_path):
+    timing = replace(TIMING, finished_job_hours=48, max_finished_jobs=5)
+    made = make_world(tmp_path, timing=timing)
+    yield made
+    made.catalogue.close()
+
+
+@pytest.fixture
+def dataset(world):
+    return world.dataset(world.group())
+
+
+def subjects(world):
+    with world.catalogue.read() as unit:
+        return {job.subject for job in unit.find(Job)}
+
+
+def finished_import(world, dataset):
+    job = world.import_job(dataset)
+    world.finish_next({"imported_rows": 1, "files": 1})
+    return job
+
+
+def failed_import(world, dataset):
+    job = world.import_job(dataset)
+    lease = world.lease()
+    world.queue.fail(lease.job.id, lease.token, reason="line 7 has no USER_ID", retryable=False)
+    return job
+
+
+def test_finished_jobs_are_forgotten_by_age_with_their_attempts(world, dataset):
+    old = finished_import(world, dataset)
+    world.clock.advance(seconds=DAY)
+    young = finished_import(world, dataset)
+    world.sweep()
+    assert subjects(world) == {old, young}
+
+    world.clock.advance(seconds=DAY + 60)
+    world.sweep()
+
+    assert subjects(world) == {young}
+    with world.catalogue.read() as unit:
+        assert unit.count(JobAttempt) == 1
+    assert world.resources.imports.describe(old).status == "ACTIVE"
+
+
+def test_no_more_than_the_newest_are_kept(world, dataset):
+    jobs = []
+    for _ in range(8):
+        jobs.append(finished_import(world, dataset))
+        world.clock.advance(seconds=60)
+    world.sweep()
+
+    assert subjects(world) == set(jobs[-5:])
+
+
+def test_a_failure_that_is_shown_keeps_its_job_and_holds_no_other_up(world, dataset):
+    failed = failed_import(world, dataset)
+    done = finished_import(world, dataset)
+    world.clock.advance(seconds=3 * DAY)
+    world.sweep()
+
+    assert subjects(world) == {failed}
+    assert world.resources.imports.describe(failed).failure_reason == "line 7 has no USER_ID"
+    assert world.resources.imports.describe(done).status == "ACTIVE"
+
+
+def test_a_failure_that_nobody_can_see_any_more_is_forgotten(world, dataset):
+    failed_import(world, dataset)
+    world.resources.datasets.delete(dataset)
+    world.sweep()
+    world.finish_next({})
+    assert world.resources.datasets.list(EVERYTHING, dataset_group_arn=None).items == []
+
+    world.clock.advance(seconds=3 * DAY)
+    world.sweep()
+
+    assert subjects(world) == set()
+
+
+def test_jobs_that_wait_or_run_stay_however_old_they_are(world, dataset):
+    running, waiting = world.import_job(dataset), world.import_job(dataset)
+    world.lease()
+    world.clock.advance(seconds=10 * DAY)
+    world.sweep()
+
+    assert subjects(world) == {running, waiting}
+
+
+def test_a_finished_job_keeps_no_payload(world, dataset):
+    finished_import(world, dataset)
+    failed_import(world, dataset)
+    version = world.version(world.solution(world.imported_group()))
+    world.resources.versions.stop(version)
+
+    with world.catalogue.read() as unit:
+        assert [job.payload for job in unit.find(Job)] == [{}] * 4
+
+
+def test_reasons_of_any_length_are_kept_in_part(world, dataset):
+    job = world.import_job(dataset)
+    lease = world.lease()
+    world.queue.fail(lease.job.id, lease.token, reason="x" * 100_000, retryable=False)
+
+    assert world.resources.imports.describe(job).failure_reason == "x" * 4000
+
+
+def test_a_campaign_keeps_its_newest_configurations_and_what_it_serves(world):
+    campaign = world.active_campaign()
+    with world.catalogue.read() as unit:
+        (served,) = unit.find(Deployment, campaign_arn=campaign)
+    for _ in range(KEPT_DEPLOYMENTS + 20):
+        world.resources.campaigns.update(campaign, min_provisioned_tps=2)
+        with world.catalogue.write() as unit:
+            unit.first(Deployment, campaign_arn=campaign, order=["-number"]).status = "CREATE FAILED"
+    with world.catalogue.write() as unit:
+        tried = unit.first(Deployment, campaign_arn=campaign, number=5)
+        unit.add(ServingReport(runtime_id="worker", deployment_id=tried.id, phase="FAILED"))
+
+    world.clock.advance(seconds=60)
+    world.plane.housekeeper._pruner.prune()
+
+    with world.catalogue.read() as unit:
+        kept = unit.find(Deployment, campaign_arn=campaign, order=["number"])
+        assert unit.count(ServingReport, deployment_id=tried.id) == 0
+    assert [kept[0].id, len(kept)] == [served.id, KEPT_DEPLOYMENTS + 1]
+    assert kept[-1].number == KEPT_DEPLOYMENTS + 21
+    assert world.resources.campaigns.describe(campaign).serving.id == served.id
