@@ -2,6 +2,7 @@
 
 Every transition of a job and of the resource it is for happens in one unit of work, so a crash between the two cannot
 be. A worker that falls silent loses its lease; the job is then handed out again at once, three times in all.
+What a stopping worker hands back does not count: restarts of trainers are no failures.
 """
 
 from __future__ import annotations
@@ -196,6 +197,26 @@ class JobQueue:
         _log.info("job_attempt_failed", **_facts(job), state=job.state, reason=reason)
         return job.state == JobState.WAITING
 
+    def release(self, job_id: str, token: str) -> None:
+        """Take back a job whose worker is stopping: as if the attempt had never begun.
+
+        Raises:
+            LeaseLost: The lease is no longer the worker's.
+        """
+        with self._catalogue.write() as unit:
+            if self._attempt(unit, job_id, token).outcome == Outcome.RELEASED:
+                return
+            job, attempt = self._running(unit, job_id, token)
+            if job.stop_requested:
+                self._end(job, attempt, Outcome.RELEASED, JobState.STOPPED)
+                self._owner(job).stopped(unit, job)
+            else:
+                self._end(job, attempt, Outcome.RELEASED, JobState.WAITING)
+                job.available_at = self._now()
+                # The next attempt has this number.
+                job.attempt -= 1
+        _log.info("job_released", **_facts(job), state=job.state, worker_id=attempt.worker_id)
+
     def expire(self) -> None:
         """Take back leases whose workers have fallen silent."""
         now = self._now()
@@ -237,6 +258,7 @@ class JobQueue:
             attempts = [
                 Attempt(item.number, item.worker_id, item.reason or "")
                 for item in unit.find(JobAttempt, job_id=job.id, order=["number"])
+                if item.outcome != Outcome.RELEASED
             ]
             told = failure_reason(owner.work, attempts, retryable=retryable, request_id=job.request_id)
             owner.failed(unit, job, told)

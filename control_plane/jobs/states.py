@@ -37,4 +37,5 @@ class Outcome(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     LOST = "LOST"
+    RELEASED = "RELEASED"
     STOPPED = "STOPPED"

@@ -102,6 +102,13 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         )
         return jobs_pb2.FailJobResponse(will_retry=again)
 
+    def ReleaseJob(
+        self, request: jobs_pb2.ReleaseJobRequest, context: grpc.ServicerContext
+    ) -> jobs_pb2.ReleaseJobResponse:
+        """Take back a job whose worker is stopping."""
+        self._queue.release(request.job_id, request.lease_token)
+        return jobs_pb2.ReleaseJobResponse()
+
 
 def _job(lease: Lease) -> jobs_pb2.Job:
     row = lease.job

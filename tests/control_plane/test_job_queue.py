@@ -9,6 +9,7 @@ import pytest
 from common.errors import InvalidInput, LeaseLost
 from common.logs import request_id
 from control_plane.catalogue.tables import Job, SolutionVersion
+from control_plane.jobs.queue import MAX_ATTEMPTS
 from control_plane.jobs.states import JobKind, JobState
 
 
@@ -168,6 +169,44 @@ def test_failure_of_the_moment_is_tried_again_after_a_growing_pause(world, versi
     assert "Attempt 3 (trainer-1): the store is still away." in found.failure_reason
 
 
+def test_what_a_stopping_worker_hands_back_does_not_count(world, version):
+    for _ in range(MAX_ATTEMPTS + 1):
+        lease = world.lease("stopping")
+        world.queue.release(lease.job.id, lease.token)
+    fail(world, "the disk is full")
+    world.clock.advance(seconds=60)
+    lease = world.lease("lost")
+    world.clock.advance(seconds=61)
+    world.queue.expire()
+
+    assert world.lease("trainer-3").job.attempt == 3
+
+
+def test_a_failure_tells_of_the_attempts_that_counted(world, version):
+    lease = world.lease("stopping")
+    world.queue.release(lease.job.id, lease.token)
+    for worker in ("one", "two", "three"):
+        fail(world, "the disk is full", worker=worker)
+        world.clock.advance(seconds=60)
+
+    reason = world.resources.versions.describe(version).failure_reason
+    assert "was given up after 3 attempts. Attempt 1 (one): the disk is full. Attempt 2 (two)" in reason
+    assert "stopping" not in reason
+
+
+def test_a_repeated_release_changes_nothing_and_a_late_one_is_refused(world, version):
+    lease = world.lease("stopping")
+    world.queue.release(lease.job.id, lease.token)
+    other = world.lease("other")
+
+    world.queue.release(lease.job.id, lease.token)
+
+    assert world.queue.heartbeat(other.job.id, other.token, progress=None, activity=None).stop_requested is False
+    world.queue.fail(other.job.id, other.token, reason="bad", retryable=False)
+    with pytest.raises(LeaseLost):
+        world.queue.release(other.job.id, other.token)
+
+
 def test_bad_data_is_not_tried_again(world):
     job = world.import_job(world.dataset(world.group()))
 
@@ -204,7 +243,7 @@ def test_stop_of_a_running_version_reaches_the_worker(world, version):
     assert world.resources.versions.describe(version).status == "CREATE STOPPED"
 
 
-@pytest.mark.parametrize("end", ["result", "failure", "silence"])
+@pytest.mark.parametrize("end", ["result", "failure", "release", "silence"])
 def test_however_a_stopping_attempt_ends_the_version_is_stopped(world, version, end):
     lease = world.lease()
     world.resources.versions.stop(version)
@@ -213,6 +252,8 @@ def test_however_a_stopping_attempt_ends_the_version_is_stopped(world, version, 
         world.queue.complete(lease.job.id, lease.token, kind=JobKind.SOLUTION_VERSION_TRAINING, result={})
     elif end == "failure":
         world.queue.fail(lease.job.id, lease.token, reason="x", retryable=True)
+    elif end == "release":
+        world.queue.release(lease.job.id, lease.token)
     else:
         world.clock.advance(seconds=61)
         world.sweep()

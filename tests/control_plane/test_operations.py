@@ -29,6 +29,7 @@ def test_what_a_servicer_defines_is_built_and_what_it_inherits_is_not():
         "HeartbeatJob": State.UNBUILT,
         "CompleteJob": State.UNBUILT,
         "FailJob": State.UNBUILT,
+        "ReleaseJob": State.UNBUILT,
     }
 
 
@@ -51,10 +52,10 @@ def test_page_counts_and_lists_every_operation():
     page = operations_page([Half, CONTROL_PLANE_SERVICER])
 
     assert page.startswith("# Operations\n")
-    assert "## JobService\n\n1 of 4." in page
+    assert "## JobService\n\n1 of 5." in page
     assert "| `LeaseJob` | built |" in page
     assert "| `FailJob` | not built yet |" in page
-    assert page.count("\n| `") == 4 + 71
+    assert page.count("\n| `") == 5 + 71
 
 
 def test_all_71_operations_of_the_control_plane_are_known_and_those_of_the_path_are_built():

@@ -16,6 +16,7 @@ from common.clock import SystemClock
 from common.settings import StoreSettings
 from common.storage import open_store
 from common.testing import make_keys, serving, wait_until
+from control_plane.jobs.queue import MAX_ATTEMPTS
 from control_plane.resources.solutions import SolutionRequest
 from control_plane.server import Timing
 from events_service.log.sqlite import SqliteEventLog
@@ -142,16 +143,21 @@ def test_not_ready_while_there_is_no_control_plane(environment, tmp_path):
         assert stop(process) == 0
 
 
-def test_sigterm_hands_a_training_back(plane, world, environment, tmp_path):
+def test_sigterm_hands_a_training_back_however_often(plane, world, environment, tmp_path):
     with trainer(environment, tmp_path) as process:
         version = endless_version(world, tmp_path)
         child = wait_until(lambda: training_process(process), seconds=60)
         assert child.environ()["MALLOC_MMAP_MAX_"] == "0"  # it keeps the memory that it frees
         assert stop(process) == 0
     assert not child.is_running()
+    for _ in range(MAX_ATTEMPTS - 1):
+        with trainer(environment, tmp_path) as again:
+            wait_until(lambda again=again: training_process(again), seconds=60)
+            assert stop(again) == 0
+
     assert world.resources.versions.describe(version).status == "CREATE IN_PROGRESS"
     lease = world.lease("other")
-    assert (lease.job.subject, lease.job.attempt) == (version, 2)
+    assert (lease.job.subject, lease.job.attempt) == (version, 1)
 
 
 def test_imports_and_removals_do_not_wait_for_the_training_of_another_group(plane, world, environment, tmp_path):

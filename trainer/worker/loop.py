@@ -131,8 +131,7 @@ class Worker:
             self._deliver(lambda: self._queue.complete(job, jobs_pb2.StoppedResult()), lease)
             return "stopped"
         if ending is Ending.CLOSING:
-            reason = "the trainer was stopped before the work was done"
-            self._deliver(lambda: self._queue.fail(job, reason=reason, retryable=True), lease)
+            self._deliver(lambda: self._queue.release(job), lease)
             return "handed back"
         return "lost"
 

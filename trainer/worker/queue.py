@@ -83,6 +83,11 @@ class JobQueue:
         with _our_errors():
             return bool(self._stub.FailJob(request).will_retry)
 
+    def release(self, job: jobs_pb2.Job) -> None:
+        """Hand a job back that is to be done by another worker; the attempt does not count."""
+        with _our_errors():
+            self._stub.ReleaseJob(jobs_pb2.ReleaseJobRequest(job_id=job.job_id, lease_token=job.lease_token))
+
     def close(self) -> None:
         """Let `lease` return; other calls still work."""
         with self._lock:
