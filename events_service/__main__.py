@@ -15,6 +15,7 @@ from common.storage import open_store
 from events_service.log.sqlite import SqliteEventLog
 from events_service.server import EventsService, assemble
 from events_service.settings import EventsSettings
+from events_service.trackers.kept import TrackerFile
 from events_service.trackers.remote import RemoteTrackers
 
 
@@ -35,7 +36,8 @@ def main() -> None:
     )
     # The same after a restart, so that deletions need not wait for the process that was there before.
     trackers = RemoteTrackers(control_plane, service_id=f"{socket.gethostname()}:{settings.listen}"[:256])
-    events_service = assemble(log, store, trackers, timing=settings.timing())
+    kept = TrackerFile(settings.data_dir / "trackers.json")
+    events_service = assemble(log, store, trackers, timing=settings.timing(), tracker_file=kept)
     try:
         run(serve(settings, events_service, on_stop=log.release))
     finally:

@@ -21,6 +21,7 @@ from events_service.servicers.sealing import SERVICE as SEALING_SERVICE
 from events_service.servicers.sealing import SealingServicer
 from events_service.trackers import TrackerSource
 from events_service.trackers.followed import FollowedTrackers
+from events_service.trackers.kept import TrackerFile
 from protos.tailorbird.events.v1 import events_service_pb2_grpc
 from protos.tailorbird.internal.v1 import event_log_pb2_grpc
 
@@ -57,6 +58,7 @@ def assemble(
     *,
     timing: Timing,
     monotonic: Callable[[], float] = time.monotonic,
+    tracker_file: TrackerFile | None = None,
 ) -> EventsService:
     """Make an events service.
 
@@ -66,9 +68,13 @@ def assemble(
         trackers: Know what tracking ids stand for; followed for those who send events.
         timing: What parts wait by.
         monotonic: Returns seconds on a clock that nobody sets.
+        tracker_file: Keeps what tracking ids stand for until the next start; None keeps nothing.
     """
     followed = FollowedTrackers(
-        trackers, patience_seconds=timing.tracker_patience_seconds, stale_seconds=timing.tracker_stale_seconds
+        trackers,
+        patience_seconds=timing.tracker_patience_seconds,
+        stale_seconds=timing.tracker_stale_seconds,
+        file=tracker_file,
     )
     sealer = Sealer(log, store, trackers, pace=timing.pace, compact_commits=timing.compact_commits, monotonic=monotonic)
     services = (

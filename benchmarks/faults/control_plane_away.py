@@ -216,7 +216,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=10, help="how many send at a time")
     parser.add_argument("--seconds", type=float, default=8.0, help="length of each of the three measurements")
-    parser.add_argument("--away-seconds", type=float, default=12.0, help="how long it hangs before the second one")
+    parser.add_argument("--away-seconds", type=float, default=18.0, help="how long it hangs before the second one")
     parser.add_argument("--pause-seconds", type=float, default=0.01, help="between two calls of a client")
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     arguments = parser.parse_args()

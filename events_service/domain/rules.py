@@ -29,7 +29,8 @@ MAX_EVENT_BYTES: Final = 10 * 1024
 _MAX_TEXT: Final = 256
 _MAX_RECOMMENDATION_ID: Final = 40
 _MAX_IMPRESSION: Final = 25
-#: The last moment of the year 9999, the end of the contracts' time.
+#: The years 1 to 9999, which the contracts' time can hold.
+_MIN_MILLIS: Final = -62_135_596_800_000
 _MAX_MILLIS: Final = 253_402_300_799_999
 _ATTRIBUTION_SOURCE: Final = re.compile(r"[\x20-\x7E]{1,1024}")
 _NUMBER: Final = AvroField(columns.EVENT_VALUE, "float", nullable=True)
@@ -132,10 +133,10 @@ def _value(own: float | None, legacy: Any, *, field: str) -> float | None:
 
 
 def _moment(field: str, millis: int) -> int:
-    if 0 <= millis <= _MAX_MILLIS:
+    if _MIN_MILLIS <= millis <= _MAX_MILLIS:
         return millis
-    seconds, want = millis // 1000, "seconds since 1970-01-01 UTC, at most the year 9999"
-    if 0 <= seconds <= _MAX_MILLIS:
+    seconds, want = millis // 1000, "seconds since 1970-01-01 UTC, of the years 1 to 9999"
+    if _MIN_MILLIS <= seconds <= _MAX_MILLIS:
         want += f"; these look like milliseconds: of those it is {seconds // 1000} seconds"
     raise invalid(field, got=seconds, want=want)
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from common.errors import ResourceNotFound, TailorbirdError, Unavailable
 from common.logs import get_logger
 from events_service.trackers import KnownTrackers, Question, Tracker, TrackerAnswer, TrackerSource
+from events_service.trackers.kept import TrackerFile
 
 __all__ = ["FollowedTrackers"]
 
@@ -59,6 +60,7 @@ class FollowedTrackers:
         source: Who is asked.
         patience_seconds: How long a call waits for an answer at most.
         stale_seconds: How long a set is used beyond its lease while nobody can be asked.
+        file: Keeps the set for the next start; None keeps nothing.
         monotonic: Returns seconds on a clock that never goes back.
     """
 
@@ -68,11 +70,13 @@ class FollowedTrackers:
         *,
         patience_seconds: float,
         stale_seconds: float,
+        file: TrackerFile | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
         self._patience_seconds = patience_seconds
         self._stale_seconds = stale_seconds
+        self._file = file
         self._monotonic = monotonic
         # Guards all that follows; rung at the end of every question.
         self._changed = threading.Condition()
@@ -91,7 +95,10 @@ class FollowedTrackers:
         self._thread = threading.Thread(target=self._run, name="trackers", daemon=True)
 
     def start(self) -> None:
-        """Begin to follow."""
+        """Begin to follow, from what was kept at the last time."""
+        if self._file is not None and (kept := self._file.read()) is not None:
+            self._set = _Set(kept.revision, kept.trackers)
+            self._confirmed_seconds = self._monotonic() - kept.age_seconds
         self._thread.start()
 
     def stop(self) -> None:
@@ -167,7 +174,7 @@ class FollowedTrackers:
 
         A question that was asked longer ago than a lease says nothing: this process may have been stopped since.
         """
-        recent = self._lease_seconds or 2 * self._patience_seconds
+        recent = self._lease_seconds or 3 * self._patience_seconds
         return self._failure is not None and self._monotonic() - self._failure.asked_seconds < recent
 
     def _unavailable(self) -> Unavailable:
@@ -204,6 +211,11 @@ class FollowedTrackers:
             except Exception as error:  # noqa: BLE001 - without the thread no change is ever learnt again
                 self._failed(error, asked)
                 continue
+            if answer is not None and self._file is not None:
+                # Before control_plane is told that the set is there: a later start must not fall back behind it.
+                if answer.trackers is not None:
+                    self._file.keep(answer.revision, answer.trackers)
+                self._file.confirm()
             with self._changed:
                 self._question = None
                 if answer is not None:

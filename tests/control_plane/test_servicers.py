@@ -442,6 +442,7 @@ def test_operation_that_is_not_built_says_so_by_name(grpc_stub, name):
         (JobServiceStub, "LeaseJob", jobs_pb2.LeaseJobRequest(worker_id="w"), "runtime"),
         (ServingServiceStub, "ReportServing", serving_pb2.ReportServingRequest(runtime_id="w"), "trainer"),
         (TrackerServiceStub, "ResolveEventTracker", trackers_pb2.ResolveEventTrackerRequest(), "gateway"),
+        (TrackerServiceStub, "WatchEventTrackers", trackers_pb2.WatchEventTrackersRequest(service_id="e"), "runtime"),
         (ControlPlaneServiceStub, "ListRecipes", recipe_pb2.ListRecipesRequest(), "trainer"),
     ],
 )
@@ -474,6 +475,13 @@ def test_nobody_calls_without_a_token(grpc_stub):
         ),
         ("serving", "ReportServing", serving_pb2.ReportServingRequest(runtime_id="w" * 257), "runtime_id"),
         ("trackers", "ResolveEventTracker", trackers_pb2.ResolveEventTrackerRequest(), "tracking_id"),
+        ("trackers", "WatchEventTrackers", trackers_pb2.WatchEventTrackersRequest(), "service_id"),
+        (
+            "trackers",
+            "WatchEventTrackers",
+            trackers_pb2.WatchEventTrackersRequest(service_id="e", wait_seconds=61),
+            "wait_seconds",
+        ),
     ],
 )
 def test_malformed_internal_calls_are_refused_with_the_field_named(grpc_stub, service, method, request_, told):

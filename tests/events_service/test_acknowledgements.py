@@ -233,12 +233,15 @@ def make_tracker(control_plane) -> str:
     ).tracking_id
 
 
-def test_every_event_is_taken_while_the_control_plane_hangs_and_when_it_is_dead(keys, environment):
+def test_every_event_is_taken_while_the_control_plane_hangs_or_is_dead_and_after_a_restart(keys, environment):
     target = environment["TAILORBIRD_CONTROL_PLANE"]
     # What is known is relied on for half of the liveness limit; beyond that it is used because nobody can be asked.
     liveness = 20
     plane = {"TAILORBIRD_LISTEN": target, "TAILORBIRD_EVENTS_LIVENESS_SECONDS": str(liveness)}
-    with running("control_plane", environment, **plane) as control_plane, running("events_service", environment):
+    with (
+        running("control_plane", environment, **plane) as control_plane,
+        running("events_service", environment) as events_service,
+    ):
         with channel(target, token=keys.token("client")) as opened:
             tracking_id = make_tracker(ControlPlaneServiceStub(opened))
         with Clients(environment["TAILORBIRD_LISTEN"], keys.token("client"), tracking_id) as clients:
@@ -248,6 +251,15 @@ def test_every_event_is_taken_while_the_control_plane_hangs_and_when_it_is_dead(
             wait_until(lambda: clients.calls[-1].began > away + 0.75 * liveness, seconds=120)
             clients.more()
             control_plane.kill()
+            clients.more()
+
+        assert [call for call in clients.calls if call.error is not None] == []
+        events_service.kill()
+        events_service.wait()
+        with (
+            running("events_service", environment),
+            Clients(environment["TAILORBIRD_LISTEN"], keys.token("client"), tracking_id) as clients,
+        ):
             clients.more()
 
     assert [call for call in clients.calls if call.error is not None] == []

@@ -96,7 +96,7 @@ def test_one_bad_event_is_named_and_none_is_kept():
         ("itemId", {"item_id": "x" * 257}),
         ("itemId", {"item_id": "half of a character \ud800"}),
         ("sentAt", {"sent_at_millis": None}),
-        ("sentAt", {"sent_at_millis": -1}),
+        ("sentAt", {"sent_at_millis": -62_135_596_800_001}),
         ("sentAt", {"sent_at_millis": NOW_MILLIS * 1000}),
         ("eventValue", {"event_value": math.inf}),
         ("eventValue", {"event_value": math.nan}),
@@ -254,8 +254,9 @@ def test_milliseconds_are_called_so(millis):
     assert f"look like milliseconds: of those it is {millis // 1_000_000} seconds" in message
 
 
-def test_moment_before_1970_is_not_called_milliseconds():
-    assert "milliseconds" not in refused("eventList[0].sentAt", sent_at_millis=-1)
+@pytest.mark.parametrize("millis", [-1, -428_716_800_000, -62_135_596_800_000, 253_402_300_799_999])
+def test_moments_of_the_years_1_to_9999_are_kept(millis):
+    assert one(sent_at_millis=millis).sent_at_millis == millis
 
 
 def test_event_type_is_required_even_if_the_schema_has_no_column_for_it():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -15,9 +17,10 @@ from control_plane.catalogue.tables import EventsService
 from events_service.log import LogTable
 from events_service.trackers import KnownTrackers, Tracker
 from events_service.trackers.followed import FollowedTrackers
+from events_service.trackers.kept import TrackerFile
 from events_service.trackers.remote import RemoteTrackers
 from tests.control_plane.world import EVERYTHING, INTERACTIONS, make_world
-from tests.events_service.samples import TRACKING_ID, ListedTrackers, known_trackers, table, tracker
+from tests.events_service.samples import GROUP, TRACKING_ID, ListedTrackers, known_trackers, table, tracker
 
 PATIENCE = 60.0  # of tests: what is waited for comes in milliseconds, unless the machine is busy
 
@@ -328,3 +331,83 @@ def test_trouble_of_any_kind_does_not_end_the_following():
 
         assert wait_until(lambda: followed._failure is None)
         assert found(followed, TRACKING_ID) == tracker()
+
+
+def test_what_is_kept_is_found_at_the_next_start_while_nobody_can_be_asked(tmp_path):
+    file, source = TrackerFile(tmp_path / "trackers.json"), known_trackers()
+    source.trackers["no-dataset"] = Tracker(GROUP)
+    with following(source, file=file) as followed:
+        found(followed, TRACKING_ID)
+    source.trouble = Unavailable("away")
+
+    with following(source, file=file) as followed:
+        assert found(followed, TRACKING_ID) == tracker()
+        with pytest.raises(Unavailable, match="away"):
+            found(followed, "no-dataset")
+
+
+def test_what_is_kept_is_asked_anew_when_somebody_can_be_asked(tmp_path):
+    file, source = TrackerFile(tmp_path / "trackers.json"), known_trackers()
+    with following(source, file=file) as followed:
+        found(followed, TRACKING_ID)
+    source.trackers[TRACKING_ID] = tracker(table("datasets/other"))
+
+    with following(source, file=file) as followed:
+        assert found(followed, TRACKING_ID).table.location == "datasets/other"
+
+
+def test_what_is_kept_is_too_old_after_an_hour_of_silence(tmp_path):
+    file, source = TrackerFile(tmp_path / "trackers.json"), known_trackers()
+    with following(source, file=file) as followed:
+        found(followed, TRACKING_ID)
+    long_ago = time.time() - 101
+    os.utime(tmp_path / "trackers.json", (long_ago, long_ago))
+    source.trouble = Unavailable("away")
+
+    with following(source, file=file) as followed, pytest.raises(Unavailable, match="away"):
+        found(followed, TRACKING_ID)
+
+
+def test_a_set_is_kept_before_the_control_plane_is_told_that_it_is_there(tmp_path):
+    file = TrackerFile(tmp_path / "trackers.json")
+    told = []
+
+    class NotingTrackers(ListedTrackers):
+        def ask(self, known, *, wait_seconds):
+            told.append((known.revision, (kept := file.read()) and kept.revision))
+            return super().ask(known, wait_seconds=wait_seconds)
+
+    source = NotingTrackers(**{TRACKING_ID: tracker()})
+    with following(source, file=file) as followed:
+        for number in range(5):
+            source.trackers[f"t{number}"] = tracker()
+            found(followed, f"t{number}")
+
+    assert {known for known, _ in told} >= {None, 1, 2, 3, 4, 5}
+    assert [pair for pair in told if pair[0] != pair[1]] == []
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"format_version": 2}', '{"format_version": 1, "trackers": 7}'])
+def test_file_that_cannot_be_read_counts_as_none(tmp_path, damage):
+    path = tmp_path / "trackers.json"
+    path.write_text(damage)
+
+    assert TrackerFile(path).read() is None
+
+
+def test_set_that_cannot_be_kept_leaves_no_older_one(tmp_path):
+    path = tmp_path / "trackers.json"
+    file = TrackerFile(path)
+    file.keep(1, {TRACKING_ID: tracker()})
+    (tmp_path / "trackers.part").mkdir()  # in the way of the next one
+
+    file.keep(2, {})
+    file.confirm()
+
+    assert file.read() is None
+
+
+def test_kept_file_is_its_owners_alone(tmp_path):
+    TrackerFile(tmp_path / "trackers.json").keep(1, {TRACKING_ID: tracker()})
+
+    assert (tmp_path / "trackers.json").stat().st_mode & 0o077 == 0

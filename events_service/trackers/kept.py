@@ -1,0 +1,108 @@
+"""The set of trackers on disk: an events service that is started while the control plane is away takes events by it.
+
+The file is replaced whole, so that a reader finds one set or the other; its time of change tells when the control plane
+last said that the set holds. One that cannot be read, or was written by another version, counts as none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from common.avro import AvroSchema
+from common.errors import InvalidInput
+from common.logs import get_logger
+from events_service.log import LogTable
+from events_service.trackers import Tracker
+
+__all__ = ["KeptTrackers", "TrackerFile"]
+
+_FORMAT: Final = 1
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTrackers:
+    """What the file says.
+
+    Attributes:
+        revision: Of the set.
+        trackers: By tracking id.
+        age_seconds: Since the control plane last said that the set holds.
+    """
+
+    revision: int
+    trackers: Mapping[str, Tracker]
+    age_seconds: float
+
+
+class TrackerFile:
+    """The file of the one process that owns its folder.
+
+    Args:
+        path: Of the file; its folder exists when something is kept.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> KeptTrackers | None:
+        """Return what was kept; None where there is no file, or none that can be read."""
+        try:
+            age = time.time() - self._path.stat().st_mtime
+            found = json.loads(self._path.read_bytes())
+            if found["format_version"] != _FORMAT:
+                raise ValueError(f"`format_version`: got {found['format_version']!r}, want {_FORMAT}")
+            trackers = {tracking_id: _tracker(**item) for tracking_id, item in found["trackers"].items()}
+            return KeptTrackers(int(found["revision"]), trackers, max(age, 0.0))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, InvalidInput) as error:
+            _log.warning("kept_trackers_unreadable", file=str(self._path), cause=type(error).__name__)
+            return None
+
+    def keep(self, revision: int, trackers: Mapping[str, Tracker]) -> None:
+        """Replace what is kept; where that is impossible, nothing is kept: an older set must not come back."""
+        text = json.dumps(
+            {
+                "format_version": _FORMAT,
+                "revision": revision,
+                "trackers": {key: _plain(trackers[key]) for key in trackers},
+            }
+        )
+        partial = self._path.with_suffix(".part")
+        try:
+            partial.unlink(missing_ok=True)  # of a process that was killed here
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self._path)
+        except OSError as error:
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+            _log.warning("trackers_not_kept", file=str(self._path), cause=str(error))
+
+    def confirm(self) -> None:
+        """Note that the control plane says that the set holds; without a note it is merely taken for older."""
+        with suppress(OSError):
+            os.utime(self._path)
+
+
+def _plain(tracker: Tracker) -> dict[str, Any]:
+    table = tracker.table
+    shown = {"dataset_group_arn": tracker.dataset_group_arn}
+    return shown if table is None else {**shown, "location": table.location, "schema": table.schema}
+
+
+def _tracker(dataset_group_arn: str, location: str | None = None, schema: str | None = None) -> Tracker:
+    if location is None or schema is None:
+        return Tracker(dataset_group_arn)
+    return Tracker(dataset_group_arn, LogTable(location, dataset_group_arn, schema), AvroSchema.parse(schema))
