@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 from collections.abc import Callable
 
@@ -16,7 +15,7 @@ from events_service.log.sqlite import SqliteEventLog
 from events_service.server import EventsService, assemble
 from events_service.settings import EventsSettings
 from events_service.trackers.kept import TrackerFile
-from events_service.trackers.remote import RemoteTrackers
+from events_service.trackers.remote import RemoteTrackers, service_id
 
 
 def main() -> None:
@@ -34,8 +33,7 @@ def main() -> None:
         max_waiting=settings.max_pending_writes,
         checkpoint_pages=settings.wal_checkpoint_pages,
     )
-    # The same after a restart, so that deletions need not wait for the process that was there before.
-    trackers = RemoteTrackers(control_plane, service_id=f"{socket.gethostname()}:{settings.listen}"[:256])
+    trackers = RemoteTrackers(control_plane, service_id=service_id(settings.listen))
     kept = TrackerFile(settings.data_dir / "trackers.json")
     events_service = assemble(log, store, trackers, timing=settings.timing(), tracker_file=kept)
     try:
@@ -48,11 +46,9 @@ def main() -> None:
 async def serve(settings: EventsSettings, events_service: EventsService, *, on_stop: Callable[[], None]) -> None:
     """Answer calls until a signal comes."""
     server = make_server(events_service.services, settings, address=settings.listen, threads=settings.max_workers)
-    events_service.trackers.start()
-    events_service.housekeeper.start()
+    events_service.start()
     await serve_until_signal(server, grace=settings.grace_seconds, on_stop=on_stop)
-    await asyncio.to_thread(events_service.housekeeper.stop)
-    await asyncio.to_thread(events_service.trackers.stop)
+    await asyncio.to_thread(events_service.stop)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,16 @@ class EventsService:
     trackers: FollowedTrackers
     housekeeper: Housekeeper
 
+    def start(self) -> None:
+        """Begin what goes on beside the calls."""
+        self.trackers.start()
+        self.housekeeper.start()
+
+    def stop(self) -> None:
+        """Return when that is over."""
+        self.housekeeper.stop()
+        self.trackers.stop()
+
 
 def assemble(
     log: EventLog,

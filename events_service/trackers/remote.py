@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from functools import lru_cache
 
 import grpc
@@ -16,9 +17,17 @@ from protos.tailorbird.internal.v1 import trackers_pb2
 from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable
 from protos.tailorbird.internal.v1.trackers_pb2_grpc import TrackerServiceStub
 
-__all__ = ["RemoteQuestion", "RemoteTrackers"]
+__all__ = ["RemoteQuestion", "RemoteTrackers", "service_id"]
 
 _log = get_logger(__name__)
+
+
+def service_id(listen: str) -> str:
+    """Return the name of the events service that listens there on this host.
+
+    It is the same after a restart, so that deletions need not wait for the process that was there before.
+    """
+    return f"{socket.gethostname()}:{listen}"[:256]
 
 
 class RemoteTrackers:

@@ -263,3 +263,26 @@ def test_every_event_is_taken_while_the_control_plane_hangs_or_is_dead_and_after
             clients.more()
 
     assert [call for call in clients.calls if call.error is not None] == []
+
+
+def test_event_that_a_deleted_dataset_had_is_kept_again_for_its_successor(tmp_path, world, keys, environment):
+    group = world.group()
+    tracking_id = world.resources.trackers.create("clicks", dataset_group_arn=group).tracking_id
+    locations = []
+    with serving(world.plane.services, keys=keys) as plane:
+        environment["TAILORBIRD_CONTROL_PLANE"] = plane.target
+        with (
+            running("events_service", environment),
+            channel(environment["TAILORBIRD_LISTEN"], token=keys.token("client")) as opened,
+        ):
+            for _ in range(2):
+                dataset = world.dataset(group)
+                locations.append(world.resources.datasets.describe(dataset).location)
+                EventsServiceStub(opened).PutEvents(
+                    put(an_event(event_id="repeated"), tracking_id=tracking_id), timeout=20
+                )
+                world.resources.datasets.delete(dataset)
+                lease = wait_until(world.lease, every=0.001, seconds=60)
+                world.queue.complete(lease.job.id, lease.token, kind="STORAGE_REMOVAL", result={"removed_objects": 1})
+
+    assert logged(tmp_path) == {location: ["repeated"] for location in locations}
