@@ -1,11 +1,14 @@
 # Two images from one source: `serving` for all processes but the trainer, without JAX; `trainer` with it.
 #
-#   docker build --target serving -t tailorbird:serving .
-#   docker build --target trainer -t tailorbird:trainer .
+#   docker build --target serving -t tailorbird-serving:0.1.0 .
+#   docker build --target trainer -t tailorbird-trainer:0.1.0 .
+#
+# The base is named to its patch level; whoever builds for production adds the digest that they have checked:
+# --build-arg PYTHON_IMAGE=python:3.11.13-slim-bookworm@sha256:...
 
-ARG PYTHON_VERSION=3.11
+ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
 
-FROM python:${PYTHON_VERSION}-slim AS base
+FROM ${PYTHON_IMAGE} AS base
 ENV PATH=/opt/tailorbird/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1

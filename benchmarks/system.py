@@ -43,7 +43,7 @@ class System:
 
     def token(self) -> str:
         """Return a bearer token for gRPC."""
-        return self.installation.issuer().issue("client", subject="benchmark", lifetime=timedelta(hours=12))
+        return self.installation.keys.issuer().issue("client", subject="benchmark", lifetime=timedelta(hours=12))
 
 
 @contextmanager

@@ -22,6 +22,8 @@ from subprocess import TimeoutExpired, run
 from typing import Final, Literal
 
 from cli.system import PROCESSES, Ports, is_free
+from cli.tls import check_certificates, tls_files
+from common.errors import InvalidInput
 
 __all__ = ["Finding", "all_checks"]
 
@@ -55,13 +57,14 @@ class Finding:
     hint: str = ""
 
 
-def all_checks(data_dir: Path, ports: Ports, *, endpoint_in_use: bool) -> Iterator[Finding]:
+def all_checks(data_dir: Path, ports: Ports, *, endpoint_in_use: bool, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Run every check.
 
     Args:
         data_dir: Where data is or will be kept.
         ports: Ports that `up` would take.
         endpoint_in_use: The system already runs from this data directory, so its ports are rightly taken.
+        environ: The environment that `up` would be started with.
     """
     yield check_python(sys.version_info[:3])
     yield check_packages(_installed(), _wanted())
@@ -72,6 +75,7 @@ def all_checks(data_dir: Path, ports: Ports, *, endpoint_in_use: bool) -> Iterat
     yield check_disk(data_dir)
     yield check_clock()
     yield check_open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    yield check_tls(environ)
 
 
 def check_python(version: tuple[int, ...]) -> Finding:
@@ -186,6 +190,18 @@ def check_clock(
     if (synchronised or _synchronised)() is False:
         return Finding("clock", "warning", f"{shown}, not kept by a time server", hint)
     return Finding("clock", "ok", shown)
+
+
+def check_tls(environ: Mapping[str, str]) -> Finding:
+    """The certificates that processes would be told work between them."""
+    try:
+        tls = tls_files(environ)
+        if tls is None:
+            return Finding("TLS", "ok", "no certificates: plain text on loopback")
+        check_certificates(tls)
+    except InvalidInput as error:
+        return Finding("TLS", "failed", error.message, "see docs/grpc-and-tls.md")
+    return Finding("TLS", "ok", f"{tls.cert_file} is accepted between processes of this machine")
 
 
 def check_open_files(limit: int) -> Finding:

@@ -1,40 +1,59 @@
 """The secrets of a deployment in containers: one folder for each process, so that each can be given its own alone.
 
-- `issuer/private.pem`: for the one-shot that runs this, and nobody else
-- `PROCESS/public.pem`: checks tokens
+- `issuer/`: what signs tokens, see `cli.key_folder`; for the process that runs this, and nobody else
+- `PROCESS/public.pem`, `PROCESS/revoked.json`: check tokens
 - `PROCESS/token`: the process's own
 - `gateway/access_keys.json`: what applications sign their requests with, once `tailorbird keys create` made it
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
-from cli.installation import TOKEN_ROLES, write_secret
+from cli.key_folder import PROCESS_TOKEN_LIFETIME, TOKEN_ROLES, KeyFolder, TokenKeeper
 from cli.system import PROCESSES
-from common.auth import TokenIssuer, generate_key_pair
+from common.private_files import replace_private
 
-__all__ = ["write_deployment"]
-
-_TOKEN_LIFETIME = timedelta(days=365)
+__all__ = ["Deployment"]
 
 
-def write_deployment(folder: Path) -> None:
-    """Make what is missing and renew all tokens; run it again before they end.
+class Deployment:
+    """The secrets in one folder, with a key pair that is made if there is none.
 
     Args:
         folder: Made if needed.
+
+    Raises:
+        OSError: The folder cannot be written.
     """
-    private, public = folder / "issuer" / "private.pem", folder / "issuer" / "public.pem"
-    private.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not private.exists():
-        generate_key_pair(private, public)
-    issuer = TokenIssuer(private.read_bytes())
-    for process in PROCESSES:
-        own = folder / process
-        own.mkdir(mode=0o700, exist_ok=True)
-        write_secret(own / "public.pem", public.read_text())
-        if process in TOKEN_ROLES:
-            token = issuer.issue(TOKEN_ROLES[process], subject=process, lifetime=_TOKEN_LIFETIME)
-            write_secret(own / "token", token)
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.keys = KeyFolder(folder / "issuer")
+        self.keys.ensure()
+        self._keeper = TokenKeeper(self.keys, {process: folder / process / "token" for process in TOKEN_ROLES})
+
+    def keep(self) -> list[str]:
+        """Hand on what checks tokens, and renew the tokens that are due; returns the processes whose token is new.
+
+        To be called every second or so: it is also what makes a revocation known to the processes.
+
+        Raises:
+            OSError: Something cannot be written; what could be is.
+        """
+        shared = [path for path in (self.keys.public_key, self.keys.revoked_file) if path.exists()]
+        for process in PROCESSES:
+            (self._folder / process).mkdir(mode=0o700, exist_ok=True)
+            for path in shared:
+                _copy(path, self._folder / process / path.name)
+        return self._keeper.renew()
+
+    def healthy(self) -> bool:
+        """Tell whether every process has a token that is good for a while."""
+        return min(self._keeper.remaining().values()) > PROCESS_TOKEN_LIFETIME / 4
+
+
+def _copy(source: Path, target: Path) -> None:
+    text = source.read_text()
+    if not target.exists() or target.read_text() != text:
+        replace_private(target, text)

@@ -1,8 +1,7 @@
 """The data directory of one machine: its layout, and the secrets that are made in it.
 
-- `keys/private.pem`: signs tokens; read by `up` and `keys` only, never handed to a process
-- `keys/public.pem`: checks tokens
-- `keys/tokens/NAME.token`: one per process, renewed at each start
+- `keys/`: what signs and checks tokens, see `cli.key_folder`
+- `keys/tokens/NAME.token`: one per process, good for an hour and renewed while `up` runs
 - `keys/access_keys.json`: what applications sign their requests with
 - `store/`: datasets, artifacts, outputs
 - `s3/BUCKET/`: what `s3://BUCKET/...` stands for where no S3-compatible service is set
@@ -13,27 +12,17 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Final
 
+from cli.key_folder import TOKEN_ROLES, KeyFolder, TokenKeeper
 from common.access_keys import AccessKey, AccessKeys
-from common.auth import TokenIssuer, generate_key_pair
 from common.errors import InvalidInput, TailorbirdError
+from common.settings import TlsFiles
 
-__all__ = ["TOKEN_ROLES", "AlreadyRunning", "Installation", "Running"]
-
-#: The role of each process that calls others. The control plane calls nobody and gets no token.
-TOKEN_ROLES: Final = {
-    "events_service": "events",
-    "runtime_service": "runtime",
-    "trainer": "trainer",
-    "gateway": "gateway",
-}
-_TOKEN_LIFETIME = timedelta(days=365)
+__all__ = ["AlreadyRunning", "Installation", "Running"]
 
 
 class AlreadyRunning(TailorbirdError):
@@ -45,10 +34,27 @@ class AlreadyRunning(TailorbirdError):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What a running system tells about itself, for commands that come later."""
+    """What a running system tells about itself, for commands that come later.
+
+    Attributes:
+        process_id: Of `tailorbird up`.
+        endpoint: URL of the gateway.
+        certificates: Paths of its certificate, key and authority, absolute; empty when it speaks plain text.
+    """
 
     process_id: int
     endpoint: str
+    certificates: Sequence[str] = ()
+
+    @staticmethod
+    def paths(tls: TlsFiles | None) -> Sequence[str]:
+        """Return what `certificates` holds."""
+        return () if tls is None else [str(path) for path in (tls.cert_file, tls.key_file, tls.ca_file)]
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """The certificates to reach it with; None for plain text."""
+        return TlsFiles(*map(Path, self.certificates)) if self.certificates else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +68,9 @@ class Installation:
     root: Path
 
     @property
-    def private_key(self) -> Path:
-        """The key that signs tokens."""
-        return self.root / "keys" / "private.pem"
-
-    @property
-    def public_key(self) -> Path:
-        """The key that checks tokens."""
-        return self.root / "keys" / "public.pem"
+    def keys(self) -> KeyFolder:
+        """What signs and checks tokens."""
+        return KeyFolder(self.root / "keys")
 
     @property
     def access_keys_file(self) -> Path:
@@ -91,7 +92,7 @@ class Installation:
         return self.root / "keys" / "tokens" / f"{process}.token"
 
     def prepare(self) -> None:
-        """Make what is missing: folders that only the owner can enter, the key pair, a fresh token for each process.
+        """Make what is missing: folders that only the owner can enter, the key pair, a token for each process.
 
         Raises:
             InvalidInput: The directory cannot be made or written.
@@ -100,34 +101,16 @@ class Installation:
             for folder in (self.root, self.root / "keys", self.root / "keys" / "tokens", self.store, self.buckets):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.root.chmod(0o700)
-            self.ensure_key_pair()
-            issuer = self.issuer()
-            for process, role in TOKEN_ROLES.items():
-                write_secret(self.token_file(process), issuer.issue(role, subject=process, lifetime=_TOKEN_LIFETIME))
+            self.keys.ensure()
+            self.token_keeper().renew()
         except OSError as error:
             raise InvalidInput(
                 f"`data-dir`: got {self.root}, which cannot be written ({error}), want a directory of your own"
             ) from error
 
-    def ensure_key_pair(self) -> None:
-        """Make the key pair if there is none."""
-        if not self.private_key.exists():
-            self.private_key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            generate_key_pair(self.private_key, self.public_key)
-
-    def issuer(self) -> TokenIssuer:
-        """Return what makes tokens.
-
-        Raises:
-            InvalidInput: There is no key, or it cannot be read.
-        """
-        try:
-            return TokenIssuer(self.private_key.read_bytes())
-        except OSError as error:
-            raise InvalidInput(
-                f"`data-dir`: got {self.root}, whose signing key cannot be read ({error.strerror}), want one that "
-                "`tailorbird up` has been started in"
-            ) from error
+    def token_keeper(self) -> TokenKeeper:
+        """Return what keeps the tokens of the processes good."""
+        return TokenKeeper(self.keys, {process: self.token_file(process) for process in TOKEN_ROLES})
 
     def access_keys(self) -> AccessKeys:
         """Return the access keys."""
@@ -177,12 +160,3 @@ class Installation:
                 text = file.read()
                 return Running(**json.loads(text)) if text else None
         return None
-
-
-def write_secret(path: Path, text: str) -> None:
-    """Replace a file, which only its owner can read at any moment."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    partial.replace(path)

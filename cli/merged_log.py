@@ -55,12 +55,19 @@ class MergedLog:
         self._clock = clock or SystemClock()
         self._width = max(len(name) for name in [*names, own_name])
         self._colours = {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(names)}
+        self._to_person = console.file.isatty()
         self._renderer = _Renderer(console)
         self._writer = LogWriter(console.file, loss=self._loss)
+
+    @property
+    def to_person(self) -> bool:
+        """Whether it goes to a terminal; what goes elsewhere is kept."""
+        return self._to_person
 
     def move_to(self, console: Console) -> None:
         """Send what comes from now on to another console."""
         self.close()
+        self._to_person = console.file.isatty()
         self._renderer = _Renderer(console)
         self._writer = LogWriter(console.file, loss=self._loss)
 

@@ -24,7 +24,7 @@ from common.errors import InvalidInput, invalid
 from common.rpc import channel, from_rpc_error
 from common.settings import TlsFiles
 
-__all__ = ["CaFile", "ControlPlaneAddress", "Reach", "TokenFile", "reach"]
+__all__ = ["CaFile", "CertFile", "ControlPlaneAddress", "KeyFile", "Reach", "TokenFile", "reach"]
 
 #: A command is over long before.
 _TOKEN_LIFETIME = timedelta(minutes=5)
@@ -41,6 +41,11 @@ CaFile = Annotated[
     Path | None,
     typer.Option("--tls-ca-file", help="Authority that its certificate is checked with (PEM); needed for other hosts."),
 ]
+CertFile = Annotated[
+    Path | None,
+    typer.Option("--tls-cert-file", help="Own certificate (PEM), for a control plane that asks for one."),
+]
+KeyFile = Annotated[Path | None, typer.Option("--tls-key-file", help="Private key of that certificate (PEM).")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +76,14 @@ class Reach:
                 raise from_rpc_error(error) from error
 
 
-def reach(data_dir: Path, *, target: str | None, token_file: Path | None, ca_file: Path | None) -> Reach:
+def reach(data_dir: Path, *, target: str | None, token_file: Path | None, tls: TlsFiles) -> Reach:
     """Find out how to reach the control plane.
 
     Args:
         data_dir: Data directory of a system on this machine; its key makes a token of five minutes.
         target: HOST:PORT of another control plane; its token must be in a file.
         token_file: That file.
-        ca_file: Authority of the other control plane's certificate.
+        tls: For another control plane: the authority of its certificate, and our own where it asks for one.
 
     Raises:
         InvalidInput: Nothing runs in the data directory, or something is missing for another control plane.
@@ -91,13 +96,18 @@ def reach(data_dir: Path, *, target: str | None, token_file: Path | None, ca_fil
                 "data-dir", got=str(data_dir), want="one in which `tailorbird up` runs, or --control-plane HOST:PORT"
             )
         ports = Ports(urlsplit(running.endpoint).port or DEFAULT_PORT_BASE)
-        token = installation.issuer().issue("operator", subject="command-line", lifetime=_TOKEN_LIFETIME)
-        return Reach(ports.address("control_plane"), token, None)
+        token = installation.keys.issuer().issue("operator", subject="command-line", lifetime=_TOKEN_LIFETIME)
+        return Reach(ports.address("control_plane"), token, running.tls)
     if token_file is None:
         raise invalid("token-file", got=None, want="a file with a token for --control-plane")
-    if ca_file is None and not _loopback(target):
+    if tls.ca_file is None and not _loopback(target):
         raise invalid("tls-ca-file", got=None, want=f"a PEM file: a token is not sent to {target} in plain text")
-    return Reach(target, _read(token_file), None if ca_file is None else TlsFiles(ca_file=_existing(ca_file)))
+    if (tls.cert_file is None) != (tls.key_file is None):
+        raise invalid("tls-key-file", got=None, want="--tls-cert-file and --tls-key-file, or neither")
+    for name, path in (("ca", tls.ca_file), ("cert", tls.cert_file), ("key", tls.key_file)):
+        if path is not None and not path.is_file():
+            raise invalid(f"tls-{name}-file", got=str(path), want="a PEM file")
+    return Reach(target, _read(token_file), None if tls.ca_file is None else tls)
 
 
 def _read(path: Path) -> str:
@@ -105,12 +115,6 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"`token-file`: got {path}, which cannot be read ({error}), want a bearer token") from error
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise invalid("tls-ca-file", got=str(path), want="a PEM file")
-    return path
 
 
 def _loopback(target: str) -> bool:

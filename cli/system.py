@@ -1,25 +1,38 @@
 """The five processes of one machine: their addresses, their settings, and what each may know.
 
-A process is told its own token, the public key and the addresses of those it calls, and nothing else: no process sees
-the private key, and the secrets of the surrounding shell stay there.
+A process is told its own token, the public key, the addresses of those it calls and its own settings, and nothing else:
+no process sees the private key, the secrets of the surrounding shell stay there, and those of an S3-compatible service
+reach the trainer alone.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
 from typing import Final
 
 import psutil
 
 from cli.installation import Installation
 from cli.supervisor import ProcessSpec, grpc_probe, http_probe
+from cli.tls import tls_files
 from common.errors import InvalidInput, invalid
 
-__all__ = ["DEFAULT_PORT_BASE", "PROCESSES", "Ports", "check_ports", "inherited_environment", "process_specs"]
+__all__ = [
+    "DEFAULT_PORT_BASE",
+    "PROCESSES",
+    "Ports",
+    "check_ports",
+    "endpoint_variables",
+    "inherited_environment",
+    "process_specs",
+]
 
 DEFAULT_PORT_BASE: Final = 7400
 #: In the order of dependence; also the order of the ports, from the gateway's on.
@@ -27,22 +40,30 @@ PROCESSES: Final = ("control_plane", "events_service", "runtime_service", "train
 _HOST = "127.0.0.1"
 _OFFSETS: Final = {"gateway": 0, "control_plane": 1, "events_service": 2, "runtime_service": 3, "trainer": 4}
 
-#: What processes need of the surrounding environment: where programs, libraries and temporary files are, how many
-#: threads numerics may use, and settings of ours that a person chose.
+#: What processes need of the surrounding environment beside their own settings: where programs, libraries and temporary
+#: files are, and how many threads numerics may use.
 _INHERITED: Final = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"}
 )
 _INHERITED_PREFIXES: Final = (
-    "TAILORBIRD_", "LC_", "PYTHON", "SSL_CERT_", "JAX_", "XLA_", "CUDA_", "NVIDIA_", "OMP_", "OPENBLAS_", "MKL_",
+    "LC_", "PYTHON", "SSL_CERT_", "JAX_", "XLA_", "CUDA_", "NVIDIA_", "OMP_", "OPENBLAS_", "MKL_",
     "POLARS_", "GRPC_",
 )  # fmt: skip
+#: The store of `up` is a folder: only the trainer, which imports, has something to show an S3-compatible service.
+_OF_IMPORTS: Final = "TAILORBIRD_S3_"
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Five ports in a row, the gateway's first."""
+    """Five ports in a row, the gateway's first.
+
+    Attributes:
+        base: The first.
+        secure: Whether TLS is spoken.
+    """
 
     base: int = DEFAULT_PORT_BASE
+    secure: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.base <= 65535 - len(_OFFSETS):
@@ -59,7 +80,13 @@ class Ports:
     @property
     def endpoint(self) -> str:
         """What AWS SDKs take as `endpoint_url`."""
-        return f"http://{self.address('gateway')}"
+        return f"http{'s' if self.secure else ''}://{self.address('gateway')}"
+
+
+def endpoint_variables(endpoint: str) -> list[str]:
+    """Return the lines of a shell that point AWS SDKs and the AWS CLI here, for the services of Personalize only."""
+    services = ("PERSONALIZE", "PERSONALIZE_EVENTS", "PERSONALIZE_RUNTIME")
+    return [f"export AWS_ENDPOINT_URL_{service}={endpoint}" for service in services]
 
 
 def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[str, str]) -> list[ProcessSpec]:
@@ -69,48 +96,41 @@ def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[
         installation: A prepared data directory.
         ports: Where they listen.
         environ: The environment of this command.
+
+    Raises:
+        InvalidInput: It names some certificates and not all.
     """
+    tls = tls_files(environ)
     root = installation.root.resolve()
     here = Installation(root)
-    peers = {
+    shared = {
+        "TAILORBIRD_PUBLIC_KEY_FILE": str(here.keys.public_key),
+        "TAILORBIRD_LOG_FORM": "json",
+        "TAILORBIRD_STORE_URL": str(here.store),
         "TAILORBIRD_CONTROL_PLANE": ports.address("control_plane"),
         "TAILORBIRD_EVENTS_SERVICE": ports.address("events_service"),
         "TAILORBIRD_RUNTIME_SERVICE": ports.address("runtime_service"),
     }
-    store = {"TAILORBIRD_STORE_URL": str(here.store)}
     own = {
-        "control_plane": {"TAILORBIRD_DATABASE_URL": f"sqlite:///{root / 'catalogue.db'}", **store},
-        "events_service": {
-            "TAILORBIRD_DATA_DIR": str(root / "events"),
-            **store,
-            **_only(peers, "control_plane"),
-        },
+        "control_plane": {"TAILORBIRD_DATABASE_URL": f"sqlite:///{root / 'catalogue.db'}"},
+        "events_service": {"TAILORBIRD_DATA_DIR": str(root / "events")},
         "runtime_service": {
             "TAILORBIRD_CACHE_DIR": str(root / "runtime" / "artifacts"),
             "TAILORBIRD_HISTORY_DIR": str(root / "runtime" / "history"),
-            **store,
-            **_only(peers, "control_plane", "events_service"),
         },
-        "trainer": {
-            "TAILORBIRD_DATA_DIR": str(root),
-            **store,
-            **_only(peers, "control_plane", "events_service"),
-        },
+        "trainer": {"TAILORBIRD_DATA_DIR": str(root)},
         "gateway": {
             "TAILORBIRD_ACCESS_KEYS_FILE": str(here.access_keys_file),
             # It is the only one, so that nobody could go elsewhere meanwhile.
             "TAILORBIRD_DRAIN_SECONDS": environ.get("TAILORBIRD_DRAIN_SECONDS", "0"),
-            **peers,
         },
     }
-    inherited = inherited_environment(environ)
     specs = []
     for process in PROCESSES:
         environment = {
-            **inherited,
+            **inherited_environment(environ, process),
+            **{name: value for name, value in shared.items() if name in _settings()[process]},
             "TAILORBIRD_LISTEN": ports.address(process),
-            "TAILORBIRD_PUBLIC_KEY_FILE": str(here.public_key),
-            "TAILORBIRD_LOG_FORM": "json",
             # Output that is held back is lost when a process is killed.
             "PYTHONUNBUFFERED": "1",
             **own[process],
@@ -123,18 +143,28 @@ def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[
                 name=process,
                 command=(sys.executable, "-m", process),
                 environment=environment,
-                probe=http_probe(address) if process == "gateway" else grpc_probe(address),
+                probe=http_probe(address, tls=tls) if process == "gateway" else grpc_probe(address, tls=tls),
                 address=address,
             )
         )
     return specs
 
 
-def inherited_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the part of an environment that processes get."""
+def inherited_environment(environ: Mapping[str, str], process: str) -> dict[str, str]:
+    """Return the part of an environment that a process gets: what programs need, and its own settings."""
+    own = {name for name in _settings()[process] if process == "trainer" or not name.startswith(_OF_IMPORTS)}
     return {
-        name: value for name, value in environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
+        name: value
+        for name, value in environ.items()
+        if name in _INHERITED or name in own or name.startswith(_INHERITED_PREFIXES)
     }
+
+
+@lru_cache(maxsize=1)
+def _settings() -> dict[str, list[str]]:
+    # Written from the settings classes by docs/generate.py: services are not imported here, only started.
+    found: dict[str, list[str]] = json.loads(resources.files("cli").joinpath("settings.json").read_text())
+    return found
 
 
 def check_ports(ports: Ports) -> None:
@@ -164,11 +194,6 @@ def is_free(port: int) -> bool:
                 return False
             raise
     return True
-
-
-def _only(peers: Mapping[str, str], *processes: str) -> dict[str, str]:
-    wanted = {f"TAILORBIRD_{process.upper()}" for process in processes}
-    return {name: value for name, value in peers.items() if name in wanted}
 
 
 def _holder(port: int) -> str:

@@ -6,14 +6,12 @@ place, and looked at on every use: a key that is revoked by another process stop
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import secrets
 import string
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any, Final
 
 from common.clock import Clock, SystemClock
 from common.errors import InvalidInput, ResourceNotFound, Unavailable, invalid
+from common.private_files import exclusively, replace_private
 
 __all__ = ["AccessKey", "AccessKeys"]
 
@@ -168,31 +167,20 @@ class AccessKeys:
 
     def _write(self, keys: Mapping[str, AccessKey]) -> None:
         document = {"version": _FORMAT_VERSION, "keys": [_to_document(key) for key in keys.values()]}
-        partial = self._path.with_name(f".{self._path.name}.{secrets.token_hex(8)}")
         try:
-            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                json.dump(document, file, indent=2)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self._path)
+            replace_private(self._path, json.dumps(document, indent=2))
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise _unwritable(self._path, error) from error
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
         """Hold off every other writer, in this process and in others."""
-        lock = self._path.with_name(f"{self._path.name}.lock")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise _unwritable(self._path, error) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with ExitStack() as held:
+            try:
+                held.enter_context(exclusively(self._path))
+            except OSError as error:
+                raise _unwritable(self._path, error) from error
             yield
-        finally:
-            os.close(descriptor)
 
 
 def _random(alphabet: str, length: int) -> str:

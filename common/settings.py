@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,18 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["AccountSettings", "CallLimits", "ProcessSettings", "ServerSettings", "StoreSettings", "TlsFiles"]
+from common.errors import InvalidInput
+
+__all__ = [
+    "AccountSettings",
+    "CallLimits",
+    "ProcessSettings",
+    "ServerSettings",
+    "StoreSettings",
+    "TlsFiles",
+    "TlsSettings",
+    "forget_settings",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +50,32 @@ class CallLimits:
     max_age_seconds: float = 1800.0
 
 
-class ProcessSettings(BaseSettings):
-    """What every process is told."""
+class TlsSettings(BaseSettings):
+    """Certificates of a process, and of what probes it."""
 
     model_config = SettingsConfigDict(env_prefix="TAILORBIRD_", frozen=True, extra="ignore")
+
+    tls_cert_file: Path | None = Field(None, description="Certificate of this process (PEM); absent: plain text.")
+    tls_key_file: Path | None = Field(None, description="Private key of that certificate (PEM).")
+    tls_ca_file: Path | None = Field(
+        None, description="Authority (PEM) that peers' certificates are checked with; calls to others need it for TLS."
+    )
+
+    def tls(self) -> TlsFiles | None:
+        """Return the certificates, or None for plain text.
+
+        Raises:
+            InvalidInput: There is a certificate without its key, or a key without its certificate.
+        """
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise InvalidInput("`tls_key_file`: got a certificate or a key alone, want tls_cert_file and tls_key_file")
+        if self.tls_cert_file is None and self.tls_ca_file is None:
+            return None
+        return TlsFiles(self.tls_cert_file, self.tls_key_file, self.tls_ca_file)
+
+
+class ProcessSettings(TlsSettings):
+    """What every process is told."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
     log_form: Literal["json", "text"] = Field("json", description="Form of the log lines on standard error.")
@@ -53,16 +87,7 @@ class ProcessSettings(BaseSettings):
         None,
         description="This process's own bearer token, sent to other services; read again when the file changes.",
     )
-    tls_cert_file: Path | None = Field(None, description="Certificate of this process (PEM); absent: plain text.")
-    tls_key_file: Path | None = Field(None, description="Private key of that certificate (PEM).")
-    tls_ca_file: Path | None = Field(None, description="Authority that peers' certificates are checked with (PEM).")
     grace_seconds: float = Field(10.0, ge=0, description="Time that running calls get at a stop.")
-
-    def tls(self) -> TlsFiles | None:
-        """Return the certificates, or None for plain text."""
-        if self.tls_cert_file is None and self.tls_ca_file is None:
-            return None
-        return TlsFiles(self.tls_cert_file, self.tls_key_file, self.tls_ca_file)
 
 
 class ServerSettings(ProcessSettings):
@@ -130,3 +155,9 @@ class AccountSettings(BaseSettings):
 
     region: str = Field("us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="Region in ARNs and signatures.")
     account_id: str = Field("000000000000", pattern=r"^\d{12}$", description="Account in ARNs.")
+
+
+def forget_settings(environ: MutableMapping[str, str]) -> None:
+    """Remove all settings, hence all secrets, from an environment that children inherit: they are told theirs."""
+    for name in [name for name in environ if name.startswith("TAILORBIRD_")]:
+        del environ[name]

@@ -1,8 +1,13 @@
-"""Writes the pages of docs/reference from the code; `make docs` runs it, a test compares pages and code."""
+"""Writes what is told by the code alone; `make docs` runs it, a test compares what is written with the code.
+
+- docs/reference: operations, settings, errors
+- cli/settings.json: the variables of each process, so that `tailorbird up` gives each its own without importing it
+"""
 
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -17,25 +22,43 @@ from events_service.servicers import EVENTS_SERVICER
 from runtime_service.servicers import RUNTIME_SERVICER
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
+SETTINGS = REFERENCE.parents[1] / "cli" / "settings.json"
 PROCESSES = ("control_plane", "events_service", "runtime_service", "trainer", "gateway")
 BANNER = "<!-- Written by docs/generate.py; change the code, then run `make docs`. -->\n\n"
+
+
+def settings_class(process: str) -> type[BaseSettings]:
+    """Return the class of a process's settings."""
+    module = importlib.import_module(f"{process}.settings")
+    (kind,) = [
+        item
+        for item in vars(module).values()
+        if isinstance(item, type) and issubclass(item, BaseSettings) and item.__module__ == module.__name__
+    ]
+    return kind
+
+
+def variable(field: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"TAILORBIRD_{field.upper()}"
+
+
+def variables() -> str:
+    """Return the environment variables of each process, as JSON."""
+    names = {process: sorted(map(variable, settings_class(process).model_fields)) for process in PROCESSES}
+    return json.dumps(names, indent=2) + "\n"
 
 
 def settings_page() -> str:
     """Every setting of every process: variable, default, meaning."""
     lines = ["# Settings", "", "Each process reads these environment variables once, at its start.", ""]
     for process in PROCESSES:
-        module = importlib.import_module(f"{process}.settings")
-        (kind,) = [
-            item
-            for item in vars(module).values()
-            if isinstance(item, type) and issubclass(item, BaseSettings) and item.__module__ == module.__name__
-        ]
+        kind = settings_class(process)
         lines += [f"## {process}", "", "| Variable | Default | Meaning |", "| --- | --- | --- |"]
         for name, field in sorted(kind.model_fields.items()):
             shown = "none" if field.default is None else f"`{field.default}`"
             default = "required" if field.is_required() else shown
-            lines.append(f"| `TAILORBIRD_{name.upper()}` | {default} | {field.description} |")
+            lines.append(f"| `{variable(name)}` | {default} | {field.description} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -73,3 +96,5 @@ if __name__ == "__main__":
     for name, text in pages().items():
         (REFERENCE / name).write_text(text)
         sys.stdout.write(f"wrote docs/reference/{name}\n")
+    SETTINGS.write_text(variables())
+    sys.stdout.write(f"wrote {SETTINGS.relative_to(REFERENCE.parents[1])}\n")

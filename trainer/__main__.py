@@ -8,15 +8,15 @@ from functools import partial
 
 # One thread of BLAS, here and in trainings: JAX has its own, and those of BLAS wait by spinning. MALLOC, which glibc
 # reads when a process begins, for trainings: to clear new pages at every step was a fifth of all processor time.
+os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1") | dict(os.environ))
 os.environ.update(
-    dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    | {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
-    | dict(os.environ)
+    {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)} | dict(os.environ)
 )
 
 from common.errors import TailorbirdError
 from common.logs import configure_logging
 from common.rpc import channel, file_token, make_server, run
+from common.settings import forget_settings
 from common.storage import open_store
 from trainer.server import Readiness, lanes, make_rooms, work_until_signal, worker_id
 from trainer.settings import TrainerSettings
@@ -27,6 +27,7 @@ from trainer.worker.queue import JobQueue
 def main() -> None:
     """Work until a signal comes."""
     settings = TrainerSettings()
+    forget_settings(os.environ)
     configure_logging("trainer", level=settings.log_level, form=settings.log_form)
     run(work(settings))
 
@@ -34,7 +35,6 @@ def main() -> None:
 async def work(settings: TrainerSettings) -> None:
     """Do jobs and answer probes until a signal comes."""
     server = make_server([], settings, address=settings.listen)
-    readiness = Readiness(server)
     token = file_token(settings.token_file)
     token()  # one that is missing stops the trainer here and not at its first question
     connect = partial(channel, token=token, tls=settings.tls())
@@ -46,7 +46,7 @@ async def work(settings: TrainerSettings) -> None:
                 rooms,
                 lease_wait_seconds=settings.lease_wait_seconds,
                 heartbeat_seconds=settings.heartbeat_seconds,
-                on_contact=readiness.contact,
+                on_contact=Readiness(server).contact,
             )
             for kinds in lanes(rooms, settings)
         ]

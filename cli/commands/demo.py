@@ -24,9 +24,12 @@ from cli.demo.story import Outcome, find_data, tell
 from cli.installation import Installation
 from cli.merged_log import MergedLog
 from cli.running import handle_signals, running_system
+from cli.screen import access_key_variables
 from cli.surroundings import Surroundings, surroundings
 from cli.system import DEFAULT_PORT_BASE, PROCESSES, Ports
+from cli.tls import tls_files
 from common.access_keys import AccessKey
+from common.settings import TlsFiles
 
 __all__ = ["demo"]
 
@@ -48,10 +51,13 @@ def demo(
     A system that already runs in the data directory is used and left running.
     """
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
-    runner = _Demo(Installation(data_dir), Ports(port_base), surroundings=surroundings(context), output=output)
+    around = surroundings(context)
+    tls = tls_files(around.environ)
+    ports = Ports(port_base, secure=tls is not None)
+    runner = _Demo(Installation(data_dir), ports, surroundings=around, output=output)
     if (running := runner.installation.running()) is not None:
         runner.console.print(f"Using the system that runs at {running.endpoint}.", highlight=False)
-        runner.perform(running.endpoint)
+        runner.perform(running.endpoint, running.tls)
         return
     asyncio.run(runner.with_own_system(stay=keep or (interactive and not non_interactive)))
 
@@ -73,6 +79,7 @@ class _Demo:
     async def with_own_system(self, *, stay: bool) -> None:
         """Start the system, perform, and stop it, at once or when the person says so."""
         self.installation.prepare()
+        tls = tls_files(self._surroundings.environ)
         path = self.installation.root / "demo.log"
         with (
             path.open("w", encoding="utf-8") as file,
@@ -87,7 +94,7 @@ class _Demo:
                     await supervisor.start(stop=stop)
                 if stop.is_set():
                     raise typer.Exit(130)
-                performing = asyncio.create_task(asyncio.to_thread(self.perform, self._ports.endpoint))
+                performing = asyncio.create_task(asyncio.to_thread(self.perform, self._ports.endpoint, tls))
                 watching = asyncio.create_task(supervisor.watch(stop))
                 await asyncio.wait([performing, watching], return_when=asyncio.FIRST_COMPLETED)
                 if not performing.done():
@@ -104,20 +111,25 @@ class _Demo:
                 watching.cancel()
         self.console.print("Everything is stopped.")
 
-    def perform(self, endpoint: str) -> None:
+    def perform(self, endpoint: str, tls: TlsFiles | None) -> None:
         """Do the main job against a running system, and write down what was measured."""
         key = self._access_key()
         journey = Journey(
-            connect(endpoint, access_key_id=key.access_key_id, secret_access_key=key.secret_access_key),
+            connect(
+                endpoint,
+                access_key_id=key.access_key_id,
+                secret_access_key=key.secret_access_key,
+                ca_file=tls.ca_file if tls else None,
+            ),
             suffix=f"{datetime.now(UTC):%Y%m%d-%H%M%S}",
         )
         self._journey = journey
         with self._stages.stage("data", "MovieLens 100K from the package index, or its cache"):
             data = find_data(self._surroundings.cache_dir, console=self.console)
         outcome = tell(journey, data, buckets=self.installation.buckets, console=self.console, stages=self._stages)
-        self._finish(outcome, endpoint=endpoint, key=key)
+        self._finish(outcome, endpoint=endpoint, key=key, tls=tls)
 
-    def _finish(self, outcome: Outcome, *, endpoint: str, key: AccessKey) -> None:
+    def _finish(self, outcome: Outcome, *, endpoint: str, key: AccessKey, tls: TlsFiles | None) -> None:
         seconds = "  ".join(f"{name} {taken:.1f}" for name, taken in self._stages.seconds.items())
         self.console.print(f"Seconds: {seconds}", highlight=False)
         if self._output is not None:
@@ -127,12 +139,20 @@ class _Demo:
             next_commands(
                 endpoint=endpoint,
                 control_plane=Ports(urlsplit(endpoint).port or DEFAULT_PORT_BASE).address("control_plane"),
-                access_key=(key.access_key_id, key.secret_access_key),
+                access_key=self._shown(key),
                 campaign_arn=outcome.campaign_arn,
                 user=outcome.user,
                 where=where,
+                tls=tls,
             )
         )
+
+    def _shown(self, key: AccessKey) -> list[str]:
+        """Return the lines that say what to sign with; a secret is for a terminal, everything else is kept."""
+        if self.console.file.isatty():
+            return access_key_variables(key)
+        kept = self.installation.access_keys_file.resolve()
+        return [f"# an access key: {key.access_key_id}, its secret is kept in {kept}"]
 
     def _access_key(self) -> AccessKey:
         """Make a key; those of earlier demos, whose secrets scrolled by on a screen, end here."""

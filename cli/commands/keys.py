@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import signal
+import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from cli.certificates import HOSTS, make_certificates
 from cli.commands.options import DEFAULT_DATA_DIR, DataDir
-from cli.deployment import write_deployment
+from cli.deployment import Deployment
 from cli.installation import Installation
+from cli.key_folder import TOKEN_ROLES, KeyFolder
 from common.access_keys import AccessKeys
-from common.auth import TokenIssuer
-from common.errors import invalid
+from common.errors import TailorbirdError, invalid
+from common.logs import configure_logging, get_logger
 
 __all__ = ["app"]
 
@@ -25,6 +30,12 @@ KeysFile = Annotated[
     Path | None,
     typer.Option("--access-keys-file", help="File of the access keys, where it is not in a data directory."),
 ]
+KeysFolder = Annotated[
+    Path | None,
+    typer.Option("--keys", help="Folder of the signing key, where it is not `keys` in a data directory."),
+]
+_LONGEST_LIFETIME = timedelta(days=366)
+_KEEP_SECONDS = 1.0
 
 
 def _access_keys(data_dir: Path, keys_file: Path | None) -> AccessKeys:
@@ -68,27 +79,114 @@ def revoke(
 @app.command("token")
 def token(
     role: Annotated[str, typer.Option(help="client for an application, operator for a person.")] = "client",
-    days: Annotated[int, typer.Option(help="How long it is valid.", min=1, max=3650)] = 30,
+    hours: Annotated[float, typer.Option(help="How long it is valid.", min=0.001, max=8784)] = 1.0,
     subject: Annotated[str, typer.Option(help="Whose it is; appears in logs.")] = "command-line",
     data_dir: DataDir = DEFAULT_DATA_DIR,
-    private_key: Annotated[
-        Path | None, typer.Option(help="Key to sign with, where it is not in a data directory.")
-    ] = None,
+    keys: KeysFolder = None,
 ) -> None:
-    """Print a bearer token for the gRPC interface: metadata `authorization: Bearer TOKEN`.
-
-    Tokens cannot be revoked; they end by themselves.
-    """
+    """Print a bearer token for the gRPC interface: metadata `authorization: Bearer TOKEN`."""
     if role not in {"client", "operator"}:
         raise invalid("role", got=role, want="client or operator; the others are for processes")
-    issuer = TokenIssuer(private_key.read_bytes()) if private_key is not None else Installation(data_dir).issuer()
-    typer.echo(issuer.issue(role, subject=subject, lifetime=timedelta(days=days)))
+    if subject in TOKEN_ROLES:
+        raise invalid("subject", got=subject, want="a name that is no process's")
+    typer.echo(_key_folder(data_dir, keys).issue(role, subject=subject, lifetime=timedelta(hours=hours)))
 
 
-@app.command("deploy")
-def deploy(folder: Annotated[Path, typer.Argument(help="Where to write.")]) -> None:
-    """Write the secrets of a deployment: one sub-folder for each process, to be mounted there alone."""
-    write_deployment(folder)
-    # No access key is made here: the output of a container is kept, and a secret in it would be, too.
-    typer.echo(f"{folder}: the secrets of all processes are in place. An access key for applications:")
-    typer.echo(f"  tailorbird keys create NAME --access-keys-file {folder / 'gateway' / 'access_keys.json'}")
+@app.command("tokens")
+def tokens(data_dir: DataDir = DEFAULT_DATA_DIR, keys: KeysFolder = None) -> None:
+    """Show the tokens that were printed and have not ended, and whose tokens were revoked."""
+    folder = _key_folder(data_dir, keys)
+    revoked = folder.revocations().current()
+    table = Table("token id", "role", "subject", "issued", "ends", "state")
+    for item in folder.issued():
+        refused = item.token_id in revoked.tokens or item.issued_at <= revoked.subjects.get(item.subject, 0.0)
+        state = "revoked" if refused else "valid"
+        table.add_row(
+            item.token_id, item.role, escape(item.subject), _shown(item.issued_at), _shown(item.ends_at), state
+        )
+    console = Console()
+    console.print(table)
+    for subject, moment in sorted(revoked.subjects.items()):
+        console.print(f"Tokens of {subject} from {_shown(moment)} or before are revoked.", markup=False)
+
+
+@app.command("revoke-token")
+def revoke_token(
+    token_id: Annotated[str | None, typer.Argument(help="Which one; `tailorbird keys tokens` lists them.")] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="Instead: all tokens of this subject that were issued until now.")
+    ] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    keys: KeysFolder = None,
+) -> None:
+    """Refuse a token, or all of a subject, from now on; running processes know within seconds.
+
+    The subject of a process, such as `gateway`, can be named as well: the process gets a new token at once.
+    """
+    folder = _key_folder(data_dir, keys)
+    if (token_id is None) == (subject is None):
+        raise invalid("token-id", got=token_id, want="either the id of a token, or --subject")
+    # A folder without a key is the wrong folder; nobody would read what is written there.
+    folder.issuer()
+    if subject is not None:
+        folder.revocations().revoke_subject(subject)
+        typer.echo(f"all tokens of {subject} that were issued until now are revoked")
+    elif token_id is not None:
+        known = next((item for item in folder.issued() if item.token_id == token_id), None)
+        ends_at = known.ends_at if known else (datetime.now(UTC) + _LONGEST_LIFETIME).timestamp()
+        folder.revocations().revoke_token(token_id, ends_at=ends_at)
+        typer.echo(f"{token_id} ({known.subject if known else 'not in the list of printed tokens'}) is revoked")
+
+
+@app.command("serve")
+def serve(folder: Annotated[Path, typer.Argument(help="Where to write.")]) -> None:
+    """Keep the secrets of a deployment: one sub-folder for each process, to be mounted there alone, until SIGTERM.
+
+    Makes the key pair once, renews tokens before they end, and hands revocations on.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    configure_logging("keys")
+    log = get_logger(__name__)
+    deployment = Deployment(folder)
+    failed = False
+    while not stop.is_set():
+        try:
+            if renewed := deployment.keep():
+                log.info("tokens_renewed", processes=renewed)
+            failed = False
+        except (OSError, TailorbirdError) as error:
+            if not failed:
+                log.warning("tokens_not_renewed", message=str(error))
+            failed = True
+        stop.wait(_KEEP_SECONDS)
+    log.info("stopped")
+
+
+@app.command("check")
+def check(folder: Annotated[Path, typer.Argument(help="What `tailorbird keys serve` keeps.")]) -> None:
+    """Exit with 0 when every process of a deployment has a token that is good for a while, with 1 when not."""
+    healthy = (folder / "issuer" / "private.pem").exists() and Deployment(folder).healthy()
+    typer.echo("healthy" if healthy else "not healthy", err=not healthy)
+    raise typer.Exit(0 if healthy else 1)
+
+
+@app.command("certificates")
+def certificates(
+    folder: Annotated[Path, typer.Argument(help="Gets ca.pem, cert.pem and key.pem.")],
+    host: Annotated[list[str] | None, typer.Option(help="A name or address it is valid for; can be repeated.")] = None,
+    days: Annotated[int, typer.Option(help="How long they are valid.", min=1, max=825)] = 90,
+) -> None:
+    """Make an authority and a certificate to try TLS with; without --host for this machine and docker-compose.yml."""
+    made = make_certificates(folder, hosts=host or HOSTS, lifetime=timedelta(days=days))
+    for name, path in (("CERT", made.cert_file), ("KEY", made.key_file), ("CA", made.ca_file)):
+        typer.echo(f"export TAILORBIRD_TLS_{name}_FILE={path.resolve() if path else ''}")
+
+
+def _key_folder(data_dir: Path, keys: Path | None) -> KeyFolder:
+    return KeyFolder(keys) if keys is not None else Installation(data_dir).keys
+
+
+def _shown(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"

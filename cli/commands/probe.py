@@ -8,24 +8,38 @@ from urllib.parse import urlsplit
 import typer
 
 from cli.supervisor import grpc_probe, http_probe
+from cli.surroundings import surroundings
+from cli.tls import tls_files
 from common.errors import invalid
 from common.rpc.probe import Health
+from common.settings import TlsFiles
 
 __all__ = ["probe"]
 
 
 def probe(
-    target: Annotated[str, typer.Argument(help="HOST:PORT of a gRPC process, or http://HOST:PORT/PATH.")],
+    context: typer.Context,
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="HOST:PORT of a gRPC process; http://HOST:PORT/PATH, https://... or //HOST:PORT/PATH of the gateway."
+        ),
+    ],
     seconds: Annotated[float, typer.Option(help="Longest time to wait.", min=0.1)] = 2.0,
 ) -> None:
-    """Exit with 0 when the process is healthy, with 1 when it is not."""
-    if target.startswith("http://"):
-        parts = urlsplit(target)
-        check = http_probe(parts.netloc, path=parts.path or "/health", seconds=seconds)
+    """Exit with 0 when the process is healthy, with 1 when it is not.
+
+    Where `TAILORBIRD_TLS_*` are set, TLS is spoken to HOST:PORT and //HOST:PORT/PATH, as the process itself does.
+    """
+    tls = tls_files(surroundings(context).environ)
+    parts = urlsplit(target)
+    if target.startswith(("http://", "https://", "//")) and parts.port is not None:
+        secure = {"http": None, "https": tls or TlsFiles(), "": tls}[parts.scheme]
+        check = http_probe(parts.netloc, path=parts.path or "/health", seconds=seconds, tls=secure)
     elif target.rpartition(":")[2].isdigit():
-        check = grpc_probe(target, seconds=seconds)
+        check = grpc_probe(target, seconds=seconds, tls=tls)
     else:
-        raise invalid("target", got=target, want="HOST:PORT or http://HOST:PORT/PATH")
+        raise invalid("target", got=target, want="HOST:PORT, http://HOST:PORT/PATH, https://... or //HOST:PORT/PATH")
     healthy = check() is Health.SERVING
     typer.echo("healthy" if healthy else "not healthy", err=not healthy)
     raise typer.Exit(0 if healthy else 1)

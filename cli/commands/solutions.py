@@ -12,7 +12,8 @@ from rich.console import Console
 
 from cli.commands.options import DEFAULT_DATA_DIR, DataDir
 from cli.comparison import show_comparison
-from cli.reach import CaFile, ControlPlaneAddress, TokenFile, reach
+from cli.reach import CaFile, CertFile, ControlPlaneAddress, KeyFile, TokenFile, reach
+from common.settings import TlsFiles
 from protos.tailorbird.control.v1 import evaluation_service_pb2 as api
 from protos.tailorbird.control.v1 import evaluation_service_pb2_grpc as grpc_api
 
@@ -42,9 +43,12 @@ def compare(
     control_plane: ControlPlaneAddress = None,
     token_file: TokenFile = None,
     tls_ca_file: CaFile = None,
+    tls_cert_file: CertFile = None,
+    tls_key_file: KeyFile = None,
 ) -> None:
     """Show versions of a solution beside each other, beside baselines and beside their predecessors."""
-    where = reach(data_dir, target=control_plane, token_file=token_file, ca_file=tls_ca_file)
+    tls = TlsFiles(tls_cert_file, tls_key_file, tls_ca_file)
+    where = reach(data_dir, target=control_plane, token_file=token_file, tls=tls)
     with where.open() as channel:
         request = api.CompareSolutionVersionsRequest(
             solution_arn=solution_arn, solution_version_arns=version_arns or []

@@ -19,6 +19,7 @@ from cli.screen import how_to_use
 from cli.supervisor import LivenessPolicy
 from cli.surroundings import surroundings
 from cli.system import DEFAULT_PORT_BASE, PROCESSES, Ports
+from cli.tls import tls_files
 
 __all__ = ["up"]
 
@@ -35,7 +36,9 @@ def up(
     """Start everything, restart what crashes or hangs, stop all in order at Ctrl-C or SIGTERM."""
     liveness = LivenessPolicy(silent_seconds=silent_seconds)
     with closing(MergedLog(PROCESSES, console=Console(), quiet=quiet)) as log:
-        asyncio.run(_up(data_dir, Ports(port_base), environ=surroundings(context).environ, log=log, liveness=liveness))
+        environ = surroundings(context).environ
+        ports = Ports(port_base, secure=tls_files(environ) is not None)
+        asyncio.run(_up(data_dir, ports, environ=environ, log=log, liveness=liveness))
 
 
 async def _up(
@@ -47,5 +50,7 @@ async def _up(
         stop = handle_signals(supervisor)
         await supervisor.start(stop=stop)
         if not stop.is_set():
-            log.show(how_to_use(installation, ports, first_key=installation.first_access_key()))
+            first_key = installation.first_access_key()
+            tls = tls_files(environ)
+            log.show(how_to_use(installation, ports, first_key=first_key, to_person=log.to_person, tls=tls))
             await supervisor.watch(stop)

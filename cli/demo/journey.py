@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from common.errors import InvalidInput, TailorbirdError
@@ -69,7 +70,14 @@ class Recommendations:
     recommendation_id: str
 
 
-def connect(endpoint: str, *, access_key_id: str, secret_access_key: str, region: str = "us-east-1") -> Clients:
+def connect(
+    endpoint: str,
+    *,
+    access_key_id: str,
+    secret_access_key: str,
+    region: str = "us-east-1",
+    ca_file: Path | None = None,
+) -> Clients:
     """Make the clients.
 
     Args:
@@ -77,6 +85,7 @@ def connect(endpoint: str, *, access_key_id: str, secret_access_key: str, region
         access_key_id: Of an access key.
         secret_access_key: Of an access key.
         region: Goes into the signature.
+        ca_file: Authority of the gateway's certificate; None takes those that boto3 knows.
 
     Raises:
         InvalidInput: boto3 is not installed.
@@ -92,7 +101,8 @@ def connect(endpoint: str, *, access_key_id: str, secret_access_key: str, region
         aws_access_key_id=access_key_id, aws_secret_access_key=secret_access_key, region_name=region
     )
     services = ("personalize", "personalize-events", "personalize-runtime")
-    return Clients(*(session.client(name, endpoint_url=endpoint, config=config) for name in services))
+    verify = None if ca_file is None else str(ca_file)
+    return Clients(*(session.client(name, endpoint_url=endpoint, config=config, verify=verify) for name in services))
 
 
 @dataclass(slots=True)

@@ -14,6 +14,8 @@ from rich.text import Text
 from cli.demo.catalogue import DemoData, Showcase
 from cli.demo.journey import Recommendations
 from cli.programs import python, tailorbird
+from cli.system import endpoint_variables
+from common.settings import TlsFiles
 
 __all__ = ["before_and_after", "metrics_table", "next_commands", "recommendation_table"]
 
@@ -53,26 +55,39 @@ def before_and_after(data: DemoData, before: Sequence[str], after: Sequence[str]
 
 
 def next_commands(
-    *, endpoint: str, control_plane: str, access_key: tuple[str, str], campaign_arn: str, user: str, where: str
+    *,
+    endpoint: str,
+    control_plane: str,
+    access_key: Sequence[str],
+    campaign_arn: str,
+    user: str,
+    where: str,
+    tls: TlsFiles | None = None,
 ) -> RenderableType:
     """Return the commands to go on with, ready to be copied.
 
     Args:
         endpoint: URL of the gateway.
         control_plane: `host:port`.
-        access_key: Id and secret.
+        access_key: Lines that say what to sign with.
         campaign_arn: Of the campaign that serves.
         user: Whose recommendations to ask for.
         where: Option that names the data directory, or nothing.
+        tls: The certificates that the system speaks TLS with, None when it speaks plain text.
     """
+    files = () if tls is None else (tls.cert_file, tls.key_file, tls.ca_file)
+    option = f", tls=TlsFiles{tuple(map(str, files))}" if files else ""
+    trust = "-cert {} -key {} -cacert {}".format(*files) if files else "-plaintext"
     lines = [
         "In another terminal:",
         "",
-        f"export AWS_ACCESS_KEY_ID={access_key[0]} AWS_SECRET_ACCESS_KEY={access_key[1]} AWS_DEFAULT_REGION=us-east-1",
+        *access_key,
+        *endpoint_variables(endpoint),
+        *([f"export AWS_CA_BUNDLE={tls.ca_file}"] if tls else []),
         "",
-        "# the AWS CLI",
-        f"aws --endpoint-url {endpoint} personalize list-campaigns",
-        f"aws --endpoint-url {endpoint} personalize-runtime get-recommendations \\",
+        "# the AWS CLI; boto3 and other SDKs understand the same variables",
+        "aws personalize list-campaigns",
+        "aws personalize-runtime get-recommendations \\",
         f"  --user-id {user} --num-results 10 --campaign-arn {campaign_arn}",
         "",
         "# Python stubs, without the gateway",
@@ -80,14 +95,15 @@ def next_commands(
         f"{python()} - <<'PY'",
         "import os",
         "from common.rpc import channel",
+        *(["from common.settings import TlsFiles"] if files else []),
         "from protos.tailorbird.control.v1 import control_plane_service_pb2_grpc as grpc_api, recipe_pb2",
-        f"with channel('{control_plane}', token=os.environ['TOKEN']) as opened:",
+        f"with channel('{control_plane}', token=os.environ['TOKEN']{option}) as opened:",
         "    stub = grpc_api.ControlPlaneServiceStub(opened)",
         "    print(stub.ListRecipes(recipe_pb2.ListRecipesRequest()))",
         "PY",
         "",
         "# any gRPC client, by reflection",
-        f'grpcurl -plaintext -H "authorization: Bearer $TOKEN" {control_plane} list',
+        f'grpcurl {trust} -H "authorization: Bearer $TOKEN" {control_plane} list',
     ]
     return Panel(Group(*(Text(line, overflow="fold") for line in lines)), title="Try next", title_align="left")
 

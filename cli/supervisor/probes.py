@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 
 from common.rpc.probe import Health, ask
+from common.settings import TlsFiles
 
 __all__ = ["Probe", "grpc_probe", "http_probe"]
 
@@ -16,17 +18,30 @@ __all__ = ["Probe", "grpc_probe", "http_probe"]
 Probe = Callable[[], Health]
 
 
-def grpc_probe(target: str, *, seconds: float = 2.0) -> Probe:
-    """Probe the gRPC health service at `host:port`."""
-    return lambda: ask(target, seconds=seconds)
+def grpc_probe(target: str, *, seconds: float = 2.0, tls: TlsFiles | None = None) -> Probe:
+    """Probe the gRPC health service at `host:port`; `tls` are certificates to speak TLS with."""
+    return lambda: ask(target, seconds=seconds, tls=tls)
 
 
-def http_probe(target: str, *, path: str = "/health", seconds: float = 2.0) -> Probe:
-    """Probe an HTTP server at `host:port`: it serves with any answer of the 200s."""
+def http_probe(target: str, *, path: str = "/health", seconds: float = 2.0, tls: TlsFiles | None = None) -> Probe:
+    """Probe an HTTP server at `host:port`: it serves with any answer of the 200s.
+
+    Args:
+        target: `host:port`.
+        path: What to ask for.
+        seconds: Longest time to wait.
+        tls: Speaks HTTPS, and checks the server's certificate with the authority among these, or the system's.
+    """
+    context = ssl.create_default_context(cafile=tls.ca_file) if tls is not None else None
 
     def probe() -> Health:
         host, _, port = target.rpartition(":")
-        connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=seconds)
+        place = host.strip("[]"), int(port)
+        connection = (
+            http.client.HTTPConnection(*place, timeout=seconds)
+            if context is None
+            else http.client.HTTPSConnection(*place, timeout=seconds, context=context)
+        )
         # The time-out of a connection is for each piece of an answer: a server that sends a byte now and then would
         # never reach it.
         late = threading.Event()

@@ -1,6 +1,7 @@
 """Who calls: signed tokens that carry a role, and the roles each service of the contracts admits."""
 
 from common.auth.callers import ANY_ROLE, OPEN, admitted_roles
+from common.auth.revocations import Revocations, Revoked
 from common.auth.tokens import ROLES, Identity, TokenIssuer, TokenVerifier, generate_key_pair
 
 __all__ = [
@@ -8,6 +9,8 @@ __all__ = [
     "OPEN",
     "ROLES",
     "Identity",
+    "Revocations",
+    "Revoked",
     "TokenIssuer",
     "TokenVerifier",
     "admitted_roles",

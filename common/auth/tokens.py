@@ -1,24 +1,27 @@
 """Bearer tokens: JSON Web Tokens signed with Ed25519.
 
 The issuer (`tailorbird up`, `tailorbird keys`) holds the private key. Services hold the public key and one
-token each, for their own role, so that a service that is taken over can neither make tokens nor act as another.
+token each, for their own role, so that a service that is taken over can neither make tokens nor act as another. A token
+has an id, by which it can be revoked, and ends by itself.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Self
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from common.auth.revocations import Revocations
 from common.clock import Clock, SystemClock
 from common.errors import InvalidInput, Unauthenticated, invalid
 
@@ -39,11 +42,15 @@ class Identity:
         role: One of `ROLES`.
         subject: Name of the holder, e.g. an access key id or a process name.
         expires_at: Seconds since 1970-01-01 UTC.
+        token_id: By which the token can be revoked.
+        issued_at: Seconds since 1970-01-01 UTC.
     """
 
     role: str
     subject: str
     expires_at: float
+    token_id: str
+    issued_at: float
 
 
 def generate_key_pair(private_path: Path, public_path: Path) -> None:
@@ -93,7 +100,15 @@ class TokenIssuer:
         if role not in ROLES:
             raise invalid("role", got=role, want=f"one of {', '.join(ROLES)}")
         now = self._clock.now()
-        claims = {"iss": _ISSUER, "sub": subject, "role": role, "iat": now, "exp": now + lifetime}
+        claims = {
+            "iss": _ISSUER,
+            "sub": subject,
+            "role": role,
+            "jti": secrets.token_hex(8),
+            # With its fraction: a token that is made right after its predecessors were revoked is good.
+            "iat": now.timestamp(),
+            "exp": (now + lifetime).timestamp(),
+        }
         return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
 
 
@@ -102,13 +117,16 @@ class TokenVerifier:
 
     Args:
         public_pem: The public key as PEM.
+        revocations: Tokens that are refused before they end; None refuses none.
         clock: Source of the present time.
 
     Raises:
         InvalidInput: The PEM holds no Ed25519 public key.
     """
 
-    def __init__(self, public_pem: bytes, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, public_pem: bytes, *, revocations: Revocations | None = None, clock: Clock | None = None
+    ) -> None:
         try:
             key = serialization.load_pem_public_key(public_pem)
         except (ValueError, UnsupportedAlgorithm) as error:
@@ -116,15 +134,28 @@ class TokenVerifier:
         if not isinstance(key, Ed25519PublicKey):
             raise invalid("public key", got=type(key).__name__, want="an Ed25519 public key")
         self._key = key
+        self._revocations = revocations
         self._clock = clock or SystemClock()
         self._seen: OrderedDict[str, Identity] = OrderedDict()
         self._lock = threading.Lock()
+
+    @classmethod
+    def of_file(cls, public_key: Path, *, clock: Clock | None = None) -> Self:
+        """Return a verifier that checks with the key in a file, and knows the revocations beside it.
+
+        Raises:
+            OSError: The key cannot be read.
+            InvalidInput: It is none, or the revocations cannot be understood.
+            Unavailable: The revocations cannot be read.
+        """
+        revocations = Revocations(public_key.with_name(Revocations.FILE_NAME), clock=clock)
+        return cls(public_key.read_bytes(), revocations=revocations, clock=clock)
 
     def verify(self, token: str) -> Identity:
         """Return who the token speaks for.
 
         Raises:
-            Unauthenticated: It is malformed, signed by another key, or expired.
+            Unauthenticated: It is malformed, signed by another key, expired, or revoked.
         """
         now = self._clock.now().timestamp()
         identity = self._seen.get(token)
@@ -138,17 +169,25 @@ class TokenVerifier:
             raise Unauthenticated(
                 "`authorization`: got an expired token, want a valid one; make a new one with `tailorbird keys token`"
             )
+        if self._is_revoked(identity):
+            raise Unauthenticated("`authorization`: got a token that was revoked, want a valid one")
         return identity
+
+    def _is_revoked(self, identity: Identity) -> bool:
+        if self._revocations is None:
+            return False
+        revoked = self._revocations.current()
+        return identity.token_id in revoked.tokens or identity.issued_at <= revoked.subjects.get(identity.subject, 0.0)
 
     def _decode(self, token: str) -> Identity:
         try:
-            claims = jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 self._key,
                 algorithms=[_ALGORITHM],
                 issuer=_ISSUER,
                 # Expiry is compared with our own clock on every call, cached or not.
-                options={"require": ["exp", "sub", "role"], "verify_exp": False, "verify_iat": False},
+                options={"require": ["exp", "sub", "role", "jti", "iat"], "verify_exp": False, "verify_iat": False},
             )
         except jwt.InvalidTokenError as error:
             raise Unauthenticated(
@@ -156,4 +195,10 @@ class TokenVerifier:
             ) from error
         if claims["role"] not in ROLES:
             raise Unauthenticated(f"`authorization`: got role {claims['role']!r}, want one of {', '.join(ROLES)}")
-        return Identity(role=claims["role"], subject=claims["sub"], expires_at=float(claims["exp"]))
+        return Identity(
+            role=claims["role"],
+            subject=claims["sub"],
+            expires_at=float(claims["exp"]),
+            token_id=claims["jti"],
+            issued_at=float(claims["iat"]),
+        )

@@ -22,7 +22,7 @@ from common.logs import request_id
 from common.rpc.gate import REQUEST_ID_KEY
 from common.settings import TlsFiles
 
-__all__ = ["aio_channel", "channel", "deadline_seconds"]
+__all__ = ["aio_channel", "channel", "channel_credentials", "deadline_seconds"]
 
 _TIMEOUT: Final = "timeout"
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # a page of 10 000 log events is larger than the default of 4 MiB
@@ -77,7 +77,8 @@ def _options(*, proxy: bool = False) -> list[tuple[str, Any]]:
     ]
 
 
-def _credentials(tls: TlsFiles | None) -> grpc.ChannelCredentials | None:
+def channel_credentials(tls: TlsFiles | None) -> grpc.ChannelCredentials | None:
+    """Return what a channel proves and checks identities with; None, hence plain text, without an authority."""
     if tls is None or tls.ca_file is None:
         return None
     client = (tls.key_file.read_bytes(), tls.cert_file.read_bytes()) if tls.key_file and tls.cert_file else (None, None)
@@ -93,7 +94,7 @@ def channel(target: str, *, token: Callable[[], str] | str, tls: TlsFiles | None
         tls: Certificates; None speaks plain text, for loopback and service meshes.
     """
     _check(target)
-    credentials = _credentials(tls)
+    credentials = channel_credentials(tls)
     plain = (
         grpc.insecure_channel(target, options=_options())
         if credentials is None
@@ -105,7 +106,7 @@ def channel(target: str, *, token: Callable[[], str] | str, tls: TlsFiles | None
 def aio_channel(target: str, *, token: Callable[[], str] | str, tls: TlsFiles | None = None) -> grpc.aio.Channel:
     """Open an aio channel; arguments as for `channel`."""
     _check(target)
-    credentials = _credentials(tls)
+    credentials = channel_credentials(tls)
     # The stubs give aio interceptors a type that nothing can have.
     interceptors: Any = [_AioMetadata(_source(token))]
     if credentials is None:

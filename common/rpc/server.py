@@ -192,7 +192,7 @@ def make_server(
     reuse_port: bool = False,
 ) -> AioRpcServer:
     """Make a process's server by its settings; the other arguments are those of `AioRpcServer`."""
-    gate = CallGate(TokenVerifier(settings.public_key_file.read_bytes()))
+    gate = CallGate(TokenVerifier.of_file(settings.public_key_file))
     return AioRpcServer(
         services,
         gate=gate,

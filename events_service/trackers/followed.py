@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from common.contact import PeerContact
 from common.errors import ResourceNotFound, TailorbirdError, Unavailable
 from common.logs import get_logger
 from events_service.trackers import KnownTrackers, Question, Tracker, TrackerAnswer, TrackerSource
@@ -86,6 +87,7 @@ class FollowedTrackers:
         self._lease_seconds = 0.0
         self._failure: _Failure | None = None
         self._failures = 0
+        self._contact = PeerContact()
         # Questions are counted: the last that began, the last that ended, the first that somebody waits for.
         self._begun = self._ended = self._wanted = 0
         # The question on its way, and whether it waits for a change.
@@ -240,8 +242,7 @@ class FollowedTrackers:
             return self._question
 
     def _succeeded(self, answer: TrackerAnswer, asked: float) -> None:
-        if self._failures:
-            _log.info("control_plane_reached", failures=self._failures)
+        self._contact.succeeded("control_plane_reached")
         self._failure, self._failures = None, 0
         self._confirmed_seconds, self._lease_seconds = asked, answer.lease_seconds
         if answer.trackers is not None:
@@ -253,9 +254,10 @@ class FollowedTrackers:
 
     def _failed(self, error: Exception, asked: float) -> None:
         known = error if isinstance(error, TailorbirdError) else None
-        if not self._failures:
-            message = str(error) if known is None else known.message
-            _log.warning("control_plane_unreachable", message=message, exc_info=error if known is None else None)
+        if known is not None:
+            self._contact.failed("control_plane_unreachable", known)
+        elif not self._failures:
+            _log.error("trackers_not_followed", exc_info=error)
         with self._changed:
             self._failures += 1
             self._failure = _Failure(asked, "internal error" if known is None else known.message)

@@ -7,6 +7,7 @@ import math
 
 import grpc.aio
 
+from common.contact import START_SECONDS
 from common.errors import OffsetOutOfRange, TailorbirdError
 from common.logs import get_logger
 from common.positions import Epoch, Lineage
@@ -43,7 +44,7 @@ class LogTail:
 
     async def run(self) -> None:
         """Follow the log until cancelled; a log that cannot be reached is asked again."""
-        backoff, clock = Backoff(), asyncio.get_running_loop().time
+        backoff, clock = Backoff(quiet_seconds=START_SECONDS), asyncio.get_running_loop().time
         while True:
             asked = clock()
             try:

@@ -13,6 +13,7 @@ from typing import Final
 
 import grpc.aio
 
+from common.contact import START_SECONDS
 from common.errors import CorruptArtifact, TailorbirdError, Unavailable
 from common.logs import get_logger
 from common.rpc import from_rpc_error
@@ -79,7 +80,7 @@ class ServingWatcher:
             group.create_task(self._keep())
 
     async def _watch(self, group: asyncio.TaskGroup) -> None:
-        backoff, revision, clock = Backoff(), None, asyncio.get_running_loop().time
+        backoff, revision, clock = Backoff(quiet_seconds=START_SECONDS), None, asyncio.get_running_loop().time
         known: _Messages | None = None
         while True:
             asked = clock()

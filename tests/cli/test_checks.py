@@ -75,6 +75,6 @@ def test_the_limit_of_open_files_is_judged(limit, verdict):
 
 
 def test_the_pins_of_this_checkout_are_read():
-    findings = list(checks.all_checks(Path(), Ports(41_000), endpoint_in_use=False))
+    findings = list(checks.all_checks(Path(), Ports(41_000), endpoint_in_use=False, environ={}))
     packages = next(finding for finding in findings if finding.check == "packages")
     assert "no constraints.txt" not in packages.found

@@ -3,17 +3,21 @@
 import io
 import socket
 import stat
+from datetime import timedelta
 
+import boto3
 import pytest
 from rich.console import Console
 
 from cli.app import Surroundings, app, run
-from cli.deployment import write_deployment
+from cli.deployment import Deployment
 from cli.installation import Installation
 from cli.screen import how_to_use
-from cli.system import Ports
+from cli.system import Ports, endpoint_variables
 from common.access_keys import AccessKeys
 from common.auth import TokenVerifier
+from common.errors import Unauthenticated
+from common.testing import wait_until
 
 
 @pytest.fixture
@@ -65,9 +69,58 @@ def test_revoking_an_unknown_key_exits_with_1_and_says_why(tailorbird, data_dir,
 
 
 def test_a_printed_token_is_accepted_by_services(tailorbird, data_dir, capsys):
-    assert tailorbird("keys", "token", "--days", "2", "--data-dir", str(data_dir)) == 0
-    verifier = TokenVerifier(Installation(data_dir).public_key.read_bytes())
-    assert verifier.verify(capsys.readouterr().out.strip()).role == "client"
+    assert tailorbird("keys", "token", "--hours", "2", "--data-dir", str(data_dir)) == 0
+    identity = Installation(data_dir).keys.verifier().verify(capsys.readouterr().out.strip())
+    assert identity.role == "client"
+    assert identity.expires_at - identity.issued_at == pytest.approx(7200)
+
+
+def test_a_token_is_good_for_an_hour_unless_told_otherwise(tailorbird, data_dir, capsys):
+    tailorbird("keys", "token", "--data-dir", str(data_dir))
+    identity = Installation(data_dir).keys.verifier().verify(capsys.readouterr().out.strip())
+    assert identity.expires_at - identity.issued_at == pytest.approx(3600)
+
+
+def test_printed_tokens_are_listed_and_can_be_revoked_by_their_id(tailorbird, data_dir, capsys):
+    keys = Installation(data_dir).keys
+    verifier = keys.verifier()
+    tokens = [keys.issue("client", subject=name, lifetime=timedelta(hours=1)) for name in ("shop", "app")]
+    token_id = verifier.verify(tokens[0]).token_id
+    assert tailorbird("keys", "revoke-token", token_id, "--data-dir", str(data_dir)) == 0
+    wait_until(lambda: refused(verifier, tokens[0]))
+    assert verifier.verify(tokens[1]).subject == "app"
+    capsys.readouterr()
+    tailorbird("keys", "tokens", "--data-dir", str(data_dir))
+    shown = capsys.readouterr().out
+    assert (shown.count("revoked"), shown.count("valid"), shown.count(token_id[:8])) == (1, 1, 1)
+    assert tokens[1] not in shown
+
+
+def test_all_tokens_of_a_subject_can_be_revoked_and_later_ones_are_good(tailorbird, data_dir):
+    keys = Installation(data_dir).keys
+    verifier = keys.verifier()
+    before = keys.issue("client", subject="shop", lifetime=timedelta(hours=1))
+    assert tailorbird("keys", "revoke-token", "--subject", "shop", "--data-dir", str(data_dir)) == 0
+    after = keys.issue("client", subject="shop", lifetime=timedelta(hours=1))
+    wait_until(lambda: refused(verifier, before))
+    assert verifier.verify(after).subject == "shop"
+
+
+@pytest.mark.parametrize("arguments", [[], ["abc", "--subject", "shop"], [""]])
+def test_a_revocation_names_one_thing(tailorbird, data_dir, arguments):
+    assert tailorbird("keys", "revoke-token", *arguments, "--data-dir", str(data_dir)) == 1
+
+
+def test_a_revocation_in_the_wrong_folder_is_refused(tailorbird, tmp_path):
+    assert tailorbird("keys", "revoke-token", "abc", "--data-dir", str(tmp_path)) == 1
+
+
+def refused(verifier, token):
+    try:
+        verifier.verify(token)
+    except Unauthenticated as error:
+        return "revoked" in error.message
+    return False
 
 
 def test_no_token_of_a_process_is_handed_out(tailorbird, data_dir):
@@ -104,42 +157,82 @@ def test_doctor_fails_when_a_port_is_taken(tailorbird, tmp_path):
         assert tailorbird("doctor", "--data-dir", str(tmp_path), "--port-base", port) == 1
 
 
+def box(installation, *, first_key, to_person):
+    stream = io.StringIO()
+    Console(file=stream, width=120).print(
+        how_to_use(installation, Ports(7400), first_key=first_key, to_person=to_person)
+    )
+    return stream.getvalue()
+
+
 def test_the_first_secret_is_shown_whole_and_once(data_dir):
     installation = Installation(data_dir)
     key = installation.first_access_key()
-    shown = []
-    for first_key in (key, None):
-        stream = io.StringIO()
-        Console(file=stream, width=120).print(how_to_use(installation, Ports(7400), first_key=first_key))
-        shown.append(stream.getvalue())
+    shown = [box(installation, first_key=first_key, to_person=True) for first_key in (key, None)]
     assert [key.secret_access_key in text for text in shown] == [True, False]
 
 
+def test_the_first_secret_is_never_written_to_a_log(data_dir):
+    installation = Installation(data_dir)
+    key = installation.first_access_key()
+    shown = box(installation, first_key=key, to_person=False)
+    assert (key.secret_access_key in shown, key.access_key_id in shown) == (False, True)
+    assert installation.access_keys_file.name in shown
+
+
+@pytest.mark.parametrize("service", ["personalize", "personalize-events", "personalize-runtime"])
+def test_the_variables_that_are_shown_are_the_ones_that_sdks_read(monkeypatch, service):
+    for line in endpoint_variables("http://127.0.0.1:7499"):
+        monkeypatch.setenv(*line.removeprefix("export ").split("="))
+    client = boto3.client(service, region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
+    assert client.meta.endpoint_url == "http://127.0.0.1:7499"
+
+
 def test_a_deployment_gives_each_process_its_own_folder(tmp_path):
-    write_deployment(tmp_path)
+    Deployment(tmp_path).keep()
     assert {path.name for path in tmp_path.iterdir()} == {
         "issuer", "control_plane", "events_service", "runtime_service", "trainer", "gateway",
     }  # fmt: skip
     assert {path.name for path in (tmp_path / "trainer").iterdir()} == {"public.pem", "token"}
 
 
-def test_a_deployment_that_is_written_again_keeps_keys_and_renews_tokens(tmp_path):
-    write_deployment(tmp_path)
+def test_a_deployment_keeps_its_keys_and_renews_what_is_no_good_token(tmp_path):
+    Deployment(tmp_path).keep()
     public = (tmp_path / "gateway" / "public.pem").read_bytes()
     (tmp_path / "gateway" / "token").write_text("expired")
-    write_deployment(tmp_path)
+    assert Deployment(tmp_path).keep() == ["gateway"]
     assert (tmp_path / "gateway" / "public.pem").read_bytes() == public
     assert TokenVerifier(public).verify((tmp_path / "gateway" / "token").read_text()).role == "gateway"
 
 
+def test_a_deployment_hands_revocations_on_and_replaces_the_tokens_of_processes(tmp_path):
+    deployment = Deployment(tmp_path)
+    deployment.keep()
+    verifier = TokenVerifier.of_file(tmp_path / "control_plane" / "public.pem")
+    before = (tmp_path / "trainer" / "token").read_text()
+    deployment.keys.revocations().revoke_subject("trainer")
+    wait_until(lambda: deployment.keep() == ["trainer"])
+    wait_until(lambda: refused(verifier, before))
+    assert verifier.verify((tmp_path / "trainer" / "token").read_text()).role == "trainer"
+
+
+def test_a_deployment_is_healthy_when_every_process_has_a_token(tailorbird, tmp_path):
+    codes = [tailorbird("keys", "check", str(tmp_path))]
+    Deployment(tmp_path).keep()
+    codes.append(tailorbird("keys", "check", str(tmp_path)))
+    (tmp_path / "trainer" / "token").unlink()
+    codes.append(tailorbird("keys", "check", str(tmp_path)))
+    assert codes == [1, 0, 1]
+
+
 def test_secrets_of_a_deployment_can_be_read_by_their_owner_only(tmp_path):
-    write_deployment(tmp_path)
+    Deployment(tmp_path).keep()
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "public.pem"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 
 def test_keys_of_a_deployment_are_managed_by_their_file(tailorbird, tmp_path):
-    write_deployment(tmp_path)
+    Deployment(tmp_path).keep()
     path = tmp_path / "gateway" / "access_keys.json"
     assert tailorbird("keys", "create", "shop", "--access-keys-file", str(path)) == 0
     assert [key.name for key in AccessKeys(path).list()] == ["shop"]

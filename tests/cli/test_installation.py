@@ -23,11 +23,11 @@ def mode(path):
 def test_only_the_owner_can_enter_the_directory_and_read_the_secrets(installation):
     tokens = [installation.token_file(name) for name in ("events_service", "runtime_service", "trainer", "gateway")]
     assert mode(installation.root) == 0o700
-    assert {mode(path) for path in [installation.private_key, *tokens]} == {0o600}
+    assert {mode(path) for path in [installation.keys.private_key, *tokens]} == {0o600}
 
 
 def test_each_process_that_calls_others_has_a_token_of_its_own_role(installation):
-    verifier = TokenVerifier(installation.public_key.read_bytes())
+    verifier = TokenVerifier(installation.keys.public_key.read_bytes())
     roles = {
         name: verifier.verify(installation.token_file(name).read_text()).role
         for name in ("events_service", "runtime_service", "trainer", "gateway")
@@ -45,9 +45,9 @@ def test_the_control_plane_has_no_token(installation):
 
 
 def test_preparing_again_keeps_the_key_pair(installation):
-    before = installation.private_key.read_bytes()
+    before = installation.keys.private_key.read_bytes()
     installation.prepare()
-    assert installation.private_key.read_bytes() == before
+    assert installation.keys.private_key.read_bytes() == before
 
 
 def test_the_first_access_key_is_made_once(installation):

@@ -15,6 +15,7 @@ from cli.installation import Installation, Running
 from cli.reach import reach
 from common.auth import TokenIssuer, TokenVerifier
 from common.errors import InvalidInput, Unauthenticated
+from common.settings import TlsFiles
 from common.testing import Keys, serving
 from protos.tailorbird.control.v1.evaluation_service_pb2 import SolutionVersionEvaluation
 from protos.tailorbird.storage.v1 import evaluation_pb2
@@ -68,7 +69,7 @@ def installation(tmp_path):
 @pytest.fixture
 def served(world, installation):
     """Serve the control plane as `tailorbird up` would; gives its address."""
-    private, public = installation.private_key.read_bytes(), installation.public_key.read_bytes()
+    private, public = installation.keys.private_key.read_bytes(), installation.keys.public_key.read_bytes()
     keys = Keys(TokenIssuer(private), TokenVerifier(public), private, public)
     with ExitStack() as stack:
         running = stack.enter_context(serving(world.plane.services, keys=keys))
@@ -122,7 +123,7 @@ def test_a_control_plane_is_reached_by_its_address(tailorbird, served, installat
     options = ("--control-plane", served, "--token-file", str(token))
     assert tailorbird(versions[0], *options) == 1
     assert "role gateway" in capsys.readouterr().err
-    token.write_text(installation.issuer().issue("client", subject="test", lifetime=timedelta(minutes=1)))
+    token.write_text(installation.keys.issuer().issue("client", subject="test", lifetime=timedelta(minutes=1)))
     assert tailorbird(versions[0], *options) == 0
 
 
@@ -135,8 +136,10 @@ def test_what_the_control_plane_refuses_is_told(tailorbird, served, installation
 def test_a_key_of_another_installation_opens_nothing(served, tmp_path, versions):
     other = Installation(tmp_path / "other")
     other.prepare()
-    (tmp_path / "token").write_text(other.issuer().issue("operator", subject="test", lifetime=timedelta(minutes=1)))
-    where = reach(tmp_path, target=served, token_file=tmp_path / "token", ca_file=None)
+    (tmp_path / "token").write_text(
+        other.keys.issuer().issue("operator", subject="test", lifetime=timedelta(minutes=1))
+    )
+    where = reach(tmp_path, target=served, token_file=tmp_path / "token", tls=TlsFiles())
     with pytest.raises(Unauthenticated), where.open() as channel:
         channel.unary_unary("/tailorbird.control.v1.EvaluationService/CompareSolutionVersions")(b"")
 
@@ -148,22 +151,22 @@ def test_nothing_runs_in_the_data_directory(tailorbird, installation, capsys):
 
 def test_another_control_plane_wants_a_token(tmp_path):
     with pytest.raises(InvalidInput, match="`token-file`"):
-        reach(tmp_path, target="127.0.0.1:7401", token_file=None, ca_file=None)
+        reach(tmp_path, target="127.0.0.1:7401", token_file=None, tls=TlsFiles())
     with pytest.raises(InvalidInput, match="cannot be read"):
-        reach(tmp_path, target="127.0.0.1:7401", token_file=tmp_path / "none", ca_file=None)
+        reach(tmp_path, target="127.0.0.1:7401", token_file=tmp_path / "none", tls=TlsFiles())
 
 
 @pytest.mark.parametrize("host", ["control-plane", "10.0.0.7", "[2001:db8::1]"])
 def test_no_token_goes_to_another_host_in_plain_text(tmp_path, host):
     (tmp_path / "token").write_text("secret")
     with pytest.raises(InvalidInput, match="`tls-ca-file`"):
-        reach(tmp_path, target=f"{host}:7401", token_file=tmp_path / "token", ca_file=None)
+        reach(tmp_path, target=f"{host}:7401", token_file=tmp_path / "token", tls=TlsFiles())
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
 def test_plain_text_is_spoken_with_this_machine(tmp_path, host):
     (tmp_path / "token").write_text("secret\n")
-    assert reach(tmp_path, target=f"{host}:7401", token_file=tmp_path / "token", ca_file=None).token == "secret"
+    assert reach(tmp_path, target=f"{host}:7401", token_file=tmp_path / "token", tls=TlsFiles()).token == "secret"
 
 
 def shown(*versions, **options):

@@ -1,6 +1,8 @@
 """What each process is told."""
 
+import json
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -8,10 +10,19 @@ from cli.installation import Installation
 from cli.system import PROCESSES, Ports, check_ports, process_specs
 from common.errors import InvalidInput
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 @pytest.fixture
 def environments(tmp_path):
-    environ = {"PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "of-the-shell", "TAILORBIRD_LOG_LEVEL": "DEBUG"}
+    environ = {
+        "PATH": "/bin",
+        "AWS_SECRET_ACCESS_KEY": "of-the-shell",
+        "TAILORBIRD_LOG_LEVEL": "DEBUG",
+        "TAILORBIRD_S3_SECRET_ACCESS_KEY": "of-imports",
+        "TAILORBIRD_WORKERS": "3",
+        "TAILORBIRD_NO_SETTING": "of-nobody",
+    }
     specs = process_specs(Installation(tmp_path), Ports(20_000), environ=environ)
     return {spec.name: dict(spec.environment) for spec in specs}
 
@@ -26,6 +37,22 @@ def test_secrets_of_the_shell_stay_there(environments):
 
 def test_settings_of_the_shell_are_handed_on(environments):
     assert {environment["TAILORBIRD_LOG_LEVEL"] for environment in environments.values()} == {"DEBUG"}
+
+
+def test_the_secret_of_an_object_store_reaches_the_trainer_alone(environments):
+    assert [name for name, environment in environments.items() if "of-imports" in str(environment)] == ["trainer"]
+
+
+def test_a_setting_reaches_the_processes_that_have_it(environments):
+    assert [name for name, item in environments.items() if "TAILORBIRD_WORKERS" in item] == ["runtime_service"]
+    assert [name for name, environment in environments.items() if "of-nobody" in str(environment)] == []
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_a_process_is_told_nothing_that_is_no_setting_of_its_own(environments, process):
+    known = json.loads((ROOT / "cli" / "settings.json").read_text())[process]
+    told = [name for name in environments[process] if name.startswith("TAILORBIRD_")]
+    assert [name for name in told if name not in known] == []
 
 
 def test_each_process_is_told_its_own_token_only(environments):

@@ -1,14 +1,16 @@
 """Tokens and the roles that contracts admit."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from common.auth import TokenIssuer, TokenVerifier, admitted_roles, generate_key_pair
+from common.auth import Revocations, Revoked, TokenIssuer, TokenVerifier, admitted_roles, generate_key_pair
 from common.clock import ManualClock
 from common.errors import InvalidInput, Unauthenticated
-from common.testing import make_keys
+from common.testing import make_keys, wait_until
 from protos.tailorbird.internal.v1 import jobs_pb2
 
 HOUR = timedelta(hours=1)
@@ -87,3 +89,79 @@ def test_contracts_say_who_may_call():
 
 def test_a_service_that_no_contract_names_admits_nobody():
     assert admitted_roles("/somebody.Else/Call") == frozenset()
+
+
+def test_a_token_without_an_id_is_refused(keys):
+    claims = {"iss": "tailorbird", "sub": "x", "role": "client", "iat": 1, "exp": 9e9}
+    token = jwt.encode(claims, load_pem_private_key(keys.private_pem, password=None), algorithm="EdDSA")
+    with pytest.raises(Unauthenticated, match="jti"):
+        keys.verifier.verify(token)
+
+
+@pytest.fixture
+def folder(tmp_path, keys):
+    (tmp_path / "public.pem").write_bytes(keys.public_pem)
+    return tmp_path
+
+
+@pytest.fixture
+def revocations(folder):
+    return Revocations(folder / "revoked.json")
+
+
+def refuses(verifier, token):
+    try:
+        verifier.verify(token)
+    except Unauthenticated as error:
+        return "revoked" in error.message
+    return False
+
+
+def test_a_token_that_was_accepted_before_is_refused_once_it_is_revoked(keys, folder, revocations):
+    verifier = TokenVerifier.of_file(folder / "public.pem")
+    token, other = keys.token("client"), keys.token("client")
+    identity = verifier.verify(token)
+    revocations.revoke_token(identity.token_id, ends_at=identity.expires_at)
+    wait_until(lambda: refuses(verifier, token))
+    assert not refuses(verifier, other)
+
+
+def test_a_revoked_subject_is_refused_until_it_gets_a_new_token(keys, folder, revocations):
+    verifier = TokenVerifier.of_file(folder / "public.pem")
+    before = keys.token("client")
+    revocations.revoke_subject("test-client")
+    after, other = keys.token("client"), keys.token("operator")
+    wait_until(lambda: refuses(verifier, before))
+    assert (refuses(verifier, after), refuses(verifier, other)) == (False, False)
+
+
+def test_entries_of_tokens_that_have_ended_are_dropped(folder, clock):
+    revocations = Revocations(folder / "revoked.json", clock=clock)
+    now = clock.now().timestamp()
+    revocations.revoke_token("short", ends_at=now + 60)
+    clock.advance(seconds=61)
+    revocations.revoke_token("long", ends_at=now + 3600)
+    assert set(Revocations(folder / "revoked.json").current().tokens) == {"long"}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"version": 2}', '{"version": 1, "tokens": {"a": "b"}, "subjects": {}}'])
+def test_revocations_that_go_bad_change_nothing_and_a_process_does_not_start_with_them(keys, folder, revocations, text):
+    verifier = TokenVerifier.of_file(folder / "public.pem")
+    token, other = keys.token("client"), keys.token("client")
+    revocations.revoke_token(verifier.verify(token).token_id, ends_at=9e9)
+    wait_until(lambda: refuses(verifier, token))
+    (folder / "revoked.json").write_text(text)
+    ticks = iter(range(0, 10_000, 10))
+    seen = Revocations(folder / "gone.json", monotonic=lambda: next(ticks))
+    (folder / "gone.json").write_text(text)
+    assert seen.current() == Revoked()
+    assert (refuses(verifier, token), refuses(verifier, other)) == (True, False)
+    with pytest.raises(InvalidInput, match="revoke-token"):
+        TokenVerifier.of_file(folder / "public.pem")
+
+
+def test_writers_of_revocations_wait_for_each_other(folder):
+    path = folder / "revoked.json"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda place: Revocations(path).revoke_token(f"t{place}", ends_at=9e9), range(40)))
+    assert len(Revocations(path).current().tokens) == 40

@@ -12,11 +12,16 @@ LINK = re.compile(r"\[[^\]]*\]\((?!https?://|#)([^)#\s]+)[^)]*\)")
 
 
 @pytest.fixture(scope="module")
-def generated():
+def generator():
     spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.pages()
+    return module
+
+
+@pytest.fixture(scope="module")
+def generated(generator):
+    return generator.pages()
 
 
 def test_every_page_of_the_reference_is_generated(generated):
@@ -27,6 +32,10 @@ def test_every_page_of_the_reference_is_generated(generated):
 def test_page_and_code_agree(generated, name):
     page = (ROOT / "docs" / "reference" / name).read_text()
     assert page == generated[name], "run `make docs` and commit the result"
+
+
+def test_up_knows_the_settings_of_each_process(generator):
+    assert (ROOT / "cli" / "settings.json").read_text() == generator.variables(), "run `make docs`, commit the result"
 
 
 def test_all_operations_are_listed(generated):

@@ -4,6 +4,7 @@ Each service's own command and environment is started as a local process, in the
 with its own health check; only names of hosts, ports and mounted folders are mapped. Then the main job is done.
 """
 
+import json
 import os
 import re
 import socket
@@ -12,23 +13,33 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 
+import grpc
 import pytest
 import yaml
 
+from cli.certificates import make_certificates
 from cli.demo.catalogue import EVENT, SCHEMAS
 from cli.demo.generated import generate
 from cli.demo.journey import Journey, connect
 from cli.supervisor import launch
 from common.access_keys import AccessKeys
+from common.rpc import channel
 from common.testing import wait_until
+from protos.tailorbird.control.v1.control_plane_service_pb2_grpc import ControlPlaneServiceStub
+from protos.tailorbird.control.v1.recipe_pb2 import ListRecipesRequest
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 PROCESSES = {name: service for name, service in SERVICES.items() if name != "keys"}
+OVER_TLS = yaml.safe_load((ROOT / "docker-compose.tls.yml").read_text())["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+#: Settings that say where another process is.
+PEERS = {f"TAILORBIRD_{name.upper().replace('-', '_')}" for name in PROCESSES}
 #: Seconds for a process to be healthy on a busy machine.
 PATIENCE = 90
 
@@ -55,6 +66,7 @@ class Local:
 
     folder: Path
     stack: ExitStack
+    services: dict = field(default_factory=lambda: SERVICES)
     ports: dict = field(default_factory=dict)
     running: dict = field(default_factory=dict)
 
@@ -63,7 +75,7 @@ class Local:
         for host, port in self.ports.items():
             text = re.sub(rf"\b{host}:74\d\d\b", f"127.0.0.1:{port}", text)
         text = re.sub(r"(0\.0\.0\.0|127\.0\.0\.1):74\d\d\b", f"127.0.0.1:{self.ports.get(name, 0)}", text)
-        for source, target in mounts(SERVICES[name]):
+        for source, target in mounts(self.services[name]):
             text = re.sub(rf"(?<![\w.]){target}(?=/|$)", str(self.folder / source), text)
         return text
 
@@ -72,7 +84,9 @@ class Local:
         return [*here[words[0]], *(self.translate(name, word) for word in words[1:])]
 
     def environment(self, name):
-        declared = {key: self.translate(name, value) for key, value in SERVICES[name].get("environment", {}).items()}
+        declared = {
+            key: self.translate(name, value) for key, value in self.services[name].get("environment", {}).items()
+        }
         # The image's own part: where programs and packages are.
         return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent", **declared}
 
@@ -83,22 +97,19 @@ class Local:
 
     def healthy(self, name):
         assert self.running[name].poll() is None, f"{name} ended:\n{self.log(name)}"
-        return self.once(name, SERVICES[name]["healthcheck"]["test"][1:]).returncode == 0
+        return self.once(name, self.services[name]["healthcheck"]["test"][1:]).returncode == 0
 
     def start(self, name):
         """Start a service once what it depends on is as the file demands."""
-        for other, wanted in SERVICES[name].get("depends_on", {}).items():
-            if wanted["condition"] == "service_completed_successfully":
-                done = self.once(other, [*SERVICES[other]["entrypoint"], *SERVICES[other]["command"]])
-                assert done.returncode == 0, done.stderr
-            else:
-                self.start(other)
-                wait_until(lambda other=other: self.healthy(other), seconds=PATIENCE, every=0.2)
+        for other, wanted in self.services[name].get("depends_on", {}).items():
+            assert wanted["condition"] == "service_healthy"
+            self.start(other)
+            wait_until(lambda other=other: self.healthy(other), seconds=PATIENCE, every=0.2)
         if name in self.running:
             return
-        for source, target in mounts(SERVICES[name]):
+        for source, target in mounts(self.services[name]):
             (self.folder / source).mkdir(parents=True, exist_ok=True)
-            for outer, place in mounts(SERVICES[name]):
+            for outer, place in mounts(self.services[name]):
                 if target.startswith(f"{place}/"):
                     # A mount inside of another one.
                     (self.folder / outer / target[len(place) + 1 :]).symlink_to(self.folder / source)
@@ -107,7 +118,7 @@ class Local:
         log = self.stack.enter_context((self.folder / f"{name}.log").open("wb"))
         tied = [sys.executable, "-IS", launch.__file__, str(os.getpid()), str(lifeline)]
         process = subprocess.Popen(
-            [*tied, *self.command(name, SERVICES[name]["command"])],
+            [*tied, *self.command(name, [*self.services[name].get("entrypoint", ()), *self.services[name]["command"]])],
             env=self.environment(name),
             cwd=self.cwd(name),
             stdout=log,
@@ -170,6 +181,77 @@ def test_the_main_job_works_with_the_commands_and_settings_of_the_file(system):
     assert set(before.items) | set(after.items) <= set(data.items)
 
 
+def calls(system, token):
+    """Return how the control plane answers the holder of a token."""
+    with channel(f"127.0.0.1:{system.ports['control-plane']}", token=token) as opened:
+        try:
+            ControlPlaneServiceStub(opened).ListRecipes(ListRecipesRequest())
+        except grpc.RpcError as error:
+            return error.code()
+    return grpc.StatusCode.OK
+
+
+def keys(system, *words):
+    """Run a command in the service `keys`."""
+    done = system.once("keys", ["tailorbird", "keys", *words, "--keys", "/secrets/issuer"])
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode().strip()
+
+
+def test_a_token_that_is_revoked_is_refused_by_processes_that_run(system):
+    token = keys(system, "token", "--subject", "shop")
+    before = calls(system, token)
+    keys(system, "revoke-token", "--subject", "shop")
+    wait_until(lambda: calls(system, token) is grpc.StatusCode.UNAUTHENTICATED, seconds=PATIENCE, every=0.2)
+    assert before is grpc.StatusCode.OK
+
+
+def test_a_process_whose_token_is_revoked_gets_a_new_one_and_goes_on(system):
+    file = system.folder / "secrets" / "trainer" / "token"
+    before = file.read_text()
+    keys(system, "revoke-token", "--subject", "trainer")
+    wait_until(lambda: file.read_text() != before, seconds=PATIENCE, every=0.2)
+    # Not ready while the control plane refuses it, ready again with the new token, without a restart.
+    wait_until(lambda: system.healthy("trainer"), seconds=PATIENCE, every=0.2)
+
+
+def merged(service, over):
+    """Return a service as two files describe it, joined as compose does."""
+    return {
+        **service,
+        "environment": {**service["environment"], **over.get("environment", {})},
+        "volumes": [*service["volumes"], *over.get("volumes", [])],
+    }
+
+
+def test_every_process_gets_certificates_from_the_file_for_tls():
+    assert set(OVER_TLS) == set(PROCESSES)
+    assert {json.dumps(service, sort_keys=True) for service in OVER_TLS.values()} == {
+        json.dumps(OVER_TLS["gateway"], sort_keys=True)
+    }
+
+
+def test_the_system_works_over_tls(tmp_path):
+    files = make_certificates(tmp_path / "certificates", lifetime=timedelta(days=1))
+    services = {"keys": SERVICES["keys"]} | {
+        name: merged(service, OVER_TLS[name]) for name, service in PROCESSES.items()
+    }
+    with ExitStack() as stack:
+        local = Local(tmp_path, stack, services)
+        local.ports = dict(zip(PROCESSES, free_ports(len(PROCESSES)), strict=True))
+        for name in ("gateway", "trainer"):
+            local.start(name)
+            wait_until(lambda name=name: local.healthy(name), seconds=PATIENCE, every=0.2)
+        key = AccessKeys(tmp_path / "secrets" / "gateway" / "access_keys.json").create("test")
+        clients = connect(
+            f"https://127.0.0.1:{local.ports['gateway']}",
+            access_key_id=key.access_key_id,
+            secret_access_key=key.secret_access_key,
+            ca_file=files.ca_file,
+        )
+        assert clients.personalize.list_recipes()["recipes"]
+
+
 def test_nothing_is_written_outside_of_the_volumes(system):
     assert [str(path) for path in (system.folder / "cwd").rglob("*") if path.is_file()] == []
 
@@ -186,7 +268,19 @@ def test_every_process_of_the_system_has_a_service():
     }  # fmt: skip
 
 
-def test_only_the_one_shot_sees_the_key_that_signs_tokens():
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_limited_in_memory_and_threads_and_built_from_a_named_version(name):
+    service = SERVICES[name]
+    assert re.fullmatch(r"\d+[mg]|\$\{\w+:-\d+[mg]\}", service["mem_limit"])
+    assert service["pids_limit"] <= 512
+    assert service["image"].endswith(f":{version('tailorbird')}")
+
+
+def test_the_base_of_the_images_is_named_to_its_patch_level():
+    assert re.search(r"^ARG PYTHON_IMAGE=python:3\.\d+\.\d+-slim-\w+$", DOCKERFILE, flags=re.MULTILINE)
+
+
+def test_only_the_keeper_of_keys_sees_the_key_that_signs_tokens():
     whole = [name for name, service in SERVICES.items() if ("secrets", "/secrets") in mounts(service)]
     assert whole == ["keys"]
 
@@ -195,6 +289,15 @@ def test_only_the_one_shot_sees_the_key_that_signs_tokens():
 def test_a_process_sees_its_own_secrets_only_and_cannot_change_them(name):
     (mount,) = [item for item in SERVICES[name]["volumes"] if isinstance(item, dict) and item["source"] == "secrets"]
     assert (mount["volume"]["subpath"], mount["read_only"]) == (name.replace("-", "_"), True)
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_a_process_is_told_its_own_settings_only_and_no_secret(name):
+    known = json.loads((ROOT / "cli" / "settings.json").read_text())[name.replace("-", "_")]
+    told = SERVICES[name]["environment"]
+    assert [variable for variable in told if variable not in known or "SECRET" in variable] == []
+    assert "env_file" not in SERVICES[name]
+    assert [variable for variable in known if variable in PEERS and variable not in told] == []
 
 
 def test_only_the_gateway_is_reachable_and_on_loopback_only():

@@ -148,6 +148,7 @@ def test_sigterm_hands_a_training_back_however_often(plane, world, environment, 
         version = endless_version(world, tmp_path)
         child = wait_until(lambda: training_process(process), seconds=60)
         assert child.environ()["MALLOC_MMAP_MAX_"] == "0"  # it keeps the memory that it frees
+        assert [name for name in child.environ() if name.startswith("TAILORBIRD_")] == []
         assert stop(process) == 0
     assert not child.is_running()
     for _ in range(MAX_ATTEMPTS - 1):

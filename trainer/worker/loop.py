@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from common.contact import PeerContact
 from common.errors import TailorbirdError
 from common.logs import get_logger, request_id
 from protos.tailorbird.internal.v1 import jobs_pb2
@@ -56,20 +57,21 @@ class Worker:
 
     def run(self) -> None:
         """Work until `close`."""
-        reached, failures = False, 0
+        reached, failures, contact = False, 0, PeerContact()
         while not self._closing.is_set():
             try:
                 # The first question does not wait: its answer is what makes the process ready.
                 job = self._queue.lease(wait_seconds=self._lease_wait if reached else 0.0)
             except TailorbirdError as error:
+                contact.failed("control_plane_unreachable", error)
                 if not failures:
-                    _log.warning("control_plane_unreachable", reason=error.reason, message=error.message)
                     self._on_contact(False)
                 reached, failures = False, failures + 1
                 self._pause(failures)
                 continue
             if not reached and not self._closing.is_set():
                 reached, failures = True, 0
+                contact.succeeded("control_plane_reached")
                 self._on_contact(True)
             if job is not None:
                 self._do(job)
