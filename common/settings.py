@@ -115,7 +115,7 @@ class ServerSettings(ProcessSettings):
         30.0,
         ge=1,
         description="How often a silent connection is pinged; without an answer for 10 s it is closed. "
-        "Clients may ping once a second, with and without calls.",
+        "Clients may ping as often, with and without calls.",
     )
     max_idle_seconds: float = Field(900.0, ge=1, description="A connection without a call for so long is closed.")
     max_age_seconds: float = Field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -20,6 +20,10 @@ __all__ = ["REQUEST_ID_KEY", "CallGate", "Scope", "caller"]
 
 REQUEST_ID_KEY = "x-request-id"
 _MAX_REQUEST_ID = 128
+_MAX_FIELDS = 10
+_MAX_FIELD = 128
+#: Maps, whose keys are the caller's.
+_KEYED = ("context",)
 
 #: Who makes the call being served in this thread or task; None for open methods.
 caller: ContextVar[Identity | None] = ContextVar("caller", default=None)
@@ -48,6 +52,7 @@ class CallGate:
     def __init__(self, verifier: TokenVerifier) -> None:
         self._verifier = verifier
         self._debug = logging.getLogger(__name__)
+        self._lines = LineBudget()
 
     def open(self, method: str, metadata: Metadata) -> Scope:
         """Begin a call: take over or make a request id, bind it to the logs."""
@@ -89,27 +94,64 @@ class CallGate:
 
     def refused(self, scope: Scope, code: grpc.StatusCode) -> None:
         """Note a call that its own method answered with another status than OK."""
-        _log.info("rpc", method=scope.method, code=code.name, millis=_millis(scope))
+        if (left_out := self._lines.take((scope.method, code.name))) is not None:
+            _log.info("rpc", method=scope.method, code=code.name, millis=_millis(scope), **left_out)
 
     def failed(self, scope: Scope, error: Exception) -> grpc.Status:
         """Note a call that failed and return the status to send.
 
-        A client's mistake is an INFO line; a fault of ours is an ERROR with its trace.
+        A client's mistake is an INFO line, and there are at most a few of a kind each second; a fault of ours is an
+        ERROR with its trace. What a message says of a client's mistake quotes what the client sent, and is written at
+        DEBUG alone.
         """
         status = to_status(error)
-        code = status.code.name
-        if isinstance(error, TailorbirdError) and error.code not in ("INTERNAL", "DATA_LOSS"):
-            _log.info(
-                "rpc",
-                method=scope.method,
-                code=code,
-                reason=error.reason,
-                message=error.message,
-                millis=_millis(scope),
-            )
-        else:
-            _log.error("rpc", method=scope.method, code=code, millis=_millis(scope), exc_info=error)
+        facts = {"method": scope.method, "code": status.code.name, "millis": _millis(scope)}
+        if not isinstance(error, TailorbirdError) or error.code in ("INTERNAL", "DATA_LOSS"):
+            _log.error("rpc", **facts, exc_info=error)
+            return status
+        facts["reason"] = error.reason
+        if error.code == "UNAVAILABLE":
+            facts["message"] = error.message  # of this service and what it needs, nothing of the caller
+        elif error.violations:
+            facts["fields"] = [_place(item.field) for item in error.violations[:_MAX_FIELDS]]
+        if (left_out := self._lines.take((scope.method, error.reason))) is not None:
+            _log.info("rpc", **facts, **left_out)
+        if self._debug.isEnabledFor(logging.DEBUG):
+            _log.debug("rpc_refused", method=scope.method, message=error.message)
         return status
+
+
+class LineBudget:
+    """Bounds how many lines of a kind are written each second: whoever sends nonsense must not fill the disk.
+
+    Args:
+        per_second: Lines of one kind.
+        clock: Returns seconds.
+    """
+
+    def __init__(self, per_second: int = 10, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_second = per_second
+        self._clock = clock
+        self._taken: dict[Hashable, tuple[int, int]] = {}
+
+    def take(self, kind: Hashable) -> dict[str, int] | None:
+        """Return None if the line is to be left out, else what is to be added: how many were before it."""
+        second = int(self._clock())
+        begun, number = self._taken.get(kind, (second, 0))
+        left_out = 0 if begun == second else max(number - self._per_second, 0)
+        number = number + 1 if begun == second else 1
+        self._taken[kind] = (second, number)
+        if number > self._per_second:
+            return None
+        return {"left_out": left_out} if left_out else {}
+
+
+def _place(field: str) -> str:
+    """Return the name of a field without what the caller named itself."""
+    for keyed in _KEYED:
+        if field.startswith(f"{keyed}."):
+            return keyed
+    return field[:_MAX_FIELD]
 
 
 def _millis(scope: Scope) -> float:

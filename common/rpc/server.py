@@ -34,7 +34,6 @@ __all__ = ["AioRpcServer", "Service", "make_server", "run", "serve_until_signal"
 _log = get_logger(__name__)
 _MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 _PING_ANSWER_SECONDS: Final = 10.0
-_PING_PAUSE_SECONDS: Final = 1.0
 #: Longer than the longest call, a long poll of 60 s with a deadline of 75 s.
 _AGE_GRACE_SECONDS: Final = 90.0
 #: For the answers that say that the server stops.
@@ -67,8 +66,7 @@ def _options(limits: CallLimits, *, reuse_port: bool) -> list[tuple[str, Any]]:
         ("grpc.keepalive_time_ms", _millis(limits.keepalive_seconds)),
         ("grpc.keepalive_timeout_ms", _millis(_PING_ANSWER_SECONDS)),
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_ping_interval_without_data_ms", _millis(_PING_PAUSE_SECONDS)),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", _millis(_PING_PAUSE_SECONDS)),
+        ("grpc.http2.max_ping_strikes", 0),
         ("grpc.max_connection_idle_ms", _millis(limits.max_idle_seconds)),
         ("grpc.max_connection_age_ms", _millis(limits.max_age_seconds)),
         ("grpc.max_connection_age_grace_ms", _millis(_AGE_GRACE_SECONDS)),

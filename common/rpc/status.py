@@ -34,8 +34,11 @@ _BY_CODE: dict[str, type[errors.TailorbirdError]] = {
     "UNAUTHENTICATED": errors.Unauthenticated,
     "PERMISSION_DENIED": errors.PermissionDenied,
     "UNIMPLEMENTED": errors.OperationUnavailable,
+    "RESOURCE_EXHAUSTED": errors.LimitExceeded,
     "UNAVAILABLE": errors.Unavailable,
     "DEADLINE_EXCEEDED": errors.Unavailable,
+    # Of a call that its caller awaits: it was the peer who let go of it, as one that stops.
+    "CANCELLED": errors.Unavailable,
 }
 
 

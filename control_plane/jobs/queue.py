@@ -194,7 +194,9 @@ class JobQueue:
             job, attempt = self._running(unit, job_id, token)
             pause = timedelta(seconds=self._retry_seconds * 2 ** (job.attempt - 1))
             self._unsuccessful(unit, job, attempt, Outcome.FAILED, reason, retryable=retryable, pause=pause)
-        _log.info("job_attempt_failed", **_facts(job), state=job.state, reason=reason)
+        # The reason may quote what stands in a caller's files; the resource's description has it.
+        _log.info("job_attempt_failed", **_facts(job), state=job.state)
+        _log.debug("job_attempt_failed", job_id=job_id, reason=reason)
         return job.state == JobState.WAITING
 
     def release(self, job_id: str, token: str) -> None:

@@ -138,7 +138,9 @@ class Worker:
         return "lost"
 
     def _failed(self, job: jobs_pb2.Job, lease: Lease, reason: str, *, retryable: bool) -> str:
-        _log.warning("job_failed", message=reason, retryable=retryable)
+        # The reason may quote what stands in a caller's files; the resource's description has it.
+        _log.warning("job_failed", retryable=retryable)
+        _log.debug("job_failed", message=reason)
         self._deliver(lambda: self._queue.fail(job, reason=reason, retryable=retryable), lease)
         return "failed"
 
