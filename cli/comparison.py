@@ -90,6 +90,8 @@ def _verdicts(version: SolutionVersionEvaluation) -> Iterator[Text]:
     else:
         compared = version.evaluation.comparison
         yield Text(f"{name}: {compared.reason}", style=_STYLES.get(compared.verdict, ""))
+    for warning in version.evaluation.warnings:
+        yield Text(f"{name}: {warning}", style="yellow")
     for refusal in version.refusals:
         yield Text(f"{name}: {refusal.campaign_arn} {refusal.reason}", style="yellow")
 

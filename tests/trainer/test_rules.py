@@ -8,7 +8,13 @@ from common.errors import InvalidInput
 from trainer.domain.configuration import EventParameters, SolutionConfiguration
 from trainer.domain.locations import BucketLocation, is_data_file, parse_location
 from trainer.domain.problems import Problem, Report
-from trainer.domain.sufficiency import check_event_types, check_sufficient, check_times, told_filters
+from trainer.domain.sufficiency import (
+    check_event_types,
+    check_sufficient,
+    check_times,
+    told_filters,
+    told_near_spellings,
+)
 
 BY_CLICK = " after filtering by event type: click"
 
@@ -117,8 +123,23 @@ def test_at_most_ten_event_types_can_be_learnt_from():
 def test_a_chosen_type_that_is_spelled_otherwise_is_told():
     check_event_types(["Watch", "watch"], wanted=["watch"])
     check_event_types(["Watch"], wanted=["click"])
-    with pytest.raises(InvalidInput, match="no interactions of event type watch, but of Watch"):
+    with pytest.raises(InvalidInput, match="no interactions of event type watch, but of 'Watch'"):
         check_event_types(["Watch"], wanted=["watch"])
+    check_event_types(["Watch"], wanted=["watch", "Watch"])
+
+
+def test_types_that_a_filter_leaves_out_for_their_spelling_are_named():
+    present = {"click": 900, "CLICK": 40, "Click ": 1200, "clicked": 7, "watch": 5}
+
+    assert told_near_spellings(present, wanted=["click", "watch"]) == (
+        "Interactions are left out because event types are compared exactly: "
+        "1,200 of 'Click ', which is not 'click'; 40 of 'CLICK', which is not 'click'."
+    )
+    assert told_near_spellings(present, wanted=[]) == ""
+    assert told_near_spellings({"!": 3, "?": 4}, wanted=["!"]) == ""
+    assert told_near_spellings({f"cl{'i' * 5}ck{'.' * n}": n for n in range(1, 40)}, wanted=["cliiiiick"]).endswith(
+        "..."
+    )
 
 
 @pytest.mark.parametrize("present", [[], ["EVENT_TYPE", "item_id"]])

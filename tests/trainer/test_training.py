@@ -106,6 +106,40 @@ def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, confi
     )
 
 
+def spelled(lines, *types):
+    """Spell the event type of each line in one of several ways."""
+    return [line.replace("watch", types[number % len(types)]) for number, line in enumerate(lines)]
+
+
+def test_a_version_says_which_events_were_left_out_for_their_spelling(place):
+    place.write("a.csv", *spelled(walks(users=120), "Watch", "watch", "watch", "watch "))
+    place.bring("s3://films/a.csv")
+
+    result = train(place, event_type="watch")
+
+    told = (
+        "Interactions are left out because event types are compared exactly: "
+        "600 of 'Watch', which is not 'watch'; 600 of 'watch ', which is not 'watch'."
+    )
+    assert list(result.evaluation.warnings) == [told]
+    assert list(opened(place).manifest.evaluation.warnings) == [told]
+    assert list(train(place, location="artifacts/all").evaluation.warnings) == []
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"event_type": "watch"},
+        {"solution_config_json": '{"eventsConfig": {"eventParametersList": [{"eventType": "watch", "weight": 1}]}}'},
+    ],
+)
+def test_too_few_events_of_a_type_name_those_that_are_spelled_otherwise(place, chosen):
+    place.write("a.csv", *spelled(walks(), "WATCH", "watch"))
+    place.bring("s3://films/a.csv")
+    with pytest.raises(InvalidInput, match=r"It has 600\. Interactions are left out .* 600 of 'WATCH', which is not"):
+        train(place, **chosen)
+
+
 def test_what_happened_before_1970_is_learnt_from_like_everything_else(place):
     metrics = []
     for begin in (-428_716_800, 1_700_000_000):

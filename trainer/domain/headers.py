@@ -8,6 +8,7 @@ from typing import Final
 
 from trainer.domain.dialect import parse_line
 from trainer.domain.problems import missing_columns
+from trainer.domain.spelling import plain
 
 __all__ = ["header_problem", "read_header"]
 
@@ -56,12 +57,12 @@ def _reasons(line: str, header: Sequence[str], missing: Sequence[str]) -> list[s
     """Say why columns that are meant to be there are not found."""
     if line.casefold().startswith("sep=") and len(line) <= len("sep=,") + 1:
         return ["A line `sep=` is for Excel alone, want the names of the columns in the first line: remove it."]
-    wanted = {_plain(name) for name in missing}
+    wanted = {plain(name) for name in missing}
     for separator, told in _SEPARATORS.items():
-        if len(header) == 1 and any(_plain(cell) in wanted for cell in line.split(separator)[:-1]):
+        if len(header) == 1 and any(plain(cell) in wanted for cell in line.split(separator)[:-1]):
             return [f"Names are separated by {told}, want commas."]
-    found = {_plain(cell): cell for cell in reversed(header)}
-    near = [(found[_plain(name)], name) for name in missing if _plain(name) in found]
+    found = {plain(cell): cell for cell in reversed(header)}
+    near = [(found[plain(name)], name) for name in missing if plain(name) in found]
     return [f"{_shortened(cell)} is not {name} ({_difference(cell, name)})." for cell, name in near[:_SHOWN]]
 
 
@@ -76,11 +77,6 @@ def _difference(cell: str, name: str) -> str:
         "upper and lower case": inner != name and inner.casefold() == name.casefold(),
     }
     return ", ".join(told for told, holds in differences.items() if holds) or "another spelling"
-
-
-def _plain(name: str) -> str:
-    """Return a name without what is easily overlooked or written in another way."""
-    return "".join(character for character in name if character.isalnum()).casefold()
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from common.errors import InvalidInput
 from trainer.domain.configuration import EventParameters
+from trainer.domain.spelling import plain
 
-__all__ = ["MAX_EVENT_TYPES", "check_event_types", "check_sufficient", "check_times", "told_filters"]
+__all__ = [
+    "MAX_EVENT_TYPES",
+    "check_event_types",
+    "check_sufficient",
+    "check_times",
+    "told_filters",
+    "told_near_spellings",
+]
 
 _MIN_INTERACTIONS: Final = 1000
 _MIN_USERS: Final = 25
@@ -44,7 +52,28 @@ def told_filters(*, event_type: str | None, threshold: float | None, events: Seq
     return told
 
 
-def check_sufficient(*, interactions: int, users: int, users_with_two: int, filters: str = "") -> None:
+def told_near_spellings(present: Mapping[str, int], *, wanted: Sequence[str]) -> str:
+    """Name the event types that a filter leaves out though they are spelled nearly as one that it names.
+
+    Args:
+        present: How many interactions have each type, before any are chosen.
+        wanted: The types that the solution names, spelled as they must be found; none for all.
+
+    Returns:
+        A sentence; empty where there are none.
+    """
+    named = {plain(name): name for name in wanted}
+    near = [(name, named[plain(name)]) for name in present if name not in wanted and plain(name) in named]
+    if not near:
+        return ""
+    near.sort(key=lambda pair: (-present[pair[0]], pair))
+    told = [f"{present[name]:,} of {name!r}, which is not {meant!r}" for name, meant in near]
+    return f"Interactions are left out because event types are compared exactly: {_listed(told, between='; ')}."
+
+
+def check_sufficient(
+    *, interactions: int, users: int, users_with_two: int, filters: str = "", left_out: str = ""
+) -> None:
     """Check what is left after the filters of the solution.
 
     Args:
@@ -52,23 +81,26 @@ def check_sufficient(*, interactions: int, users: int, users_with_two: int, filt
         users: Users with at least one of them.
         users_with_two: Users with at least two.
         filters: From `told_filters`.
+        left_out: From `told_near_spellings`.
 
     Raises:
         InvalidInput: It is too little to learn from.
     """
+    more = f" {left_out}" if left_out else ""
     if interactions < _MIN_INTERACTIONS:
         raise InvalidInput(
             f"Create failed. Dataset has fewer than {_MIN_INTERACTIONS} interactions{filters}. It has {interactions:,}."
+            f"{more}"
         )
     if users_with_two < _MIN_USERS:
         raise InvalidInput(
             f"Create failed. Dataset has fewer than {_MIN_USERS} users with at least 2 interactions each{filters}. "
-            f"It has {users_with_two:,}."
+            f"It has {users_with_two:,}.{more}"
         )
     if users_with_two < _MIN_SHARE * users:
         raise InvalidInput(
             f"Create failed. Dataset has {users_with_two:,} users with at least 2 interactions each{filters}, which is "
-            f"less than {_MIN_SHARE:.0%} of its {users:,} users."
+            f"less than {_MIN_SHARE:.0%} of its {users:,} users.{more}"
         )
 
 
@@ -94,12 +126,12 @@ def check_event_types(present: Sequence[str], *, wanted: Sequence[str]) -> None:
             "Create failed. All values in the event_type column are either reserved keywords or null, so none is "
             f"{_listed(wanted)}."
         )
-    spelled = {name.casefold(): name for name in present}
+    spelled = {plain(name): name for name in reversed(present) if name not in wanted}
     for name in wanted:
-        other = spelled.get(name.casefold())
+        other = spelled.get(plain(name))
         if name not in present and other is not None:
             raise InvalidInput(
-                f"Create failed. Dataset has no interactions of event type {name}, but of {other}: a solution's "
+                f"Create failed. Dataset has no interactions of event type {name}, but of {other!r}: a solution's "
                 "event types are compared exactly."
             )
 
@@ -122,5 +154,5 @@ def check_times(*, first: int, last: int, recipe_type: str) -> None:
         )
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+def _listed(names: Sequence[str], *, between: str = ", ") -> str:
+    return between.join(names[:_SHOWN]) + (f"{between}..." if len(names) > _SHOWN else "")

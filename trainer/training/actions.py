@@ -192,6 +192,7 @@ def _evaluate(
 
     compared = compare(store, order.predecessor, beside, cache=folder / PREDECESSOR, seed=order.seed)
     told = evaluation_of(measured, baselines, test_users=int(tested.sum()), comparison=compared, seed=order.seed)
+    told.warnings.extend(read.loaded.warnings)
     return measured, baselines, told
 
 

@@ -24,7 +24,7 @@ from recipes.columns import Columns
 from recipes.interface import Actions, FloatArray, Interactions, Recipe, TrainingData
 from recipes.registry import recipe as find_recipe
 from trainer.domain.configuration import EventParameters
-from trainer.domain.sufficiency import check_event_types, check_sufficient, told_filters
+from trainer.domain.sufficiency import check_event_types, check_sufficient, told_filters, told_near_spellings
 from trainer.training.metadata import MetadataTable, places
 from trainer.training.order import FrozenTable, TrainingOrder
 from trainer.training.situations import context_fields, read_context
@@ -51,6 +51,7 @@ class LoadedData:
         shown: int64 [n_items], how often each item was in the IMPRESSION of an interaction of whatever type.
         rewards: float64 [n_items], the column of the solution's objective, NaN where there is no value; None without an
             objective.
+        warnings: What whoever asked for the training should know of the data, in sentences.
     """
 
     data: TrainingData
@@ -58,6 +59,7 @@ class LoadedData:
     users: Vocabulary
     shown: NDArray[np.int64]
     rewards: NDArray[np.float64] | None
+    warnings: tuple[str, ...] = ()
 
 
 def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | None = None) -> LoadedData:
@@ -80,7 +82,8 @@ def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | Non
     schema = _NO_INTERACTIONS if table is None else AvroSchema.parse(table.avro_schema)
     stored = pl.DataFrame(schema=interactions_frame_schema(schema)) if table is None else _read(store, table)
     situation = _context_fields(schema, order, declared)
-    rows = _chosen(stored, schema, order, declared, extra=[field.name for field in situation])
+    left_out = _left_out(stored, order)
+    rows = _chosen(stored, schema, order, declared, left_out=left_out, extra=[field.name for field in situation])
     catalogue = _metadata(store, order, "ITEMS")
     people = _metadata(store, order, "USERS") if declared.uses_users else None
     listed = [catalogue.rows[columns.ITEM_ID]] if catalogue is not None else []
@@ -112,6 +115,7 @@ def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | Non
         users=Vocabulary.build(users.to_list()),
         shown=count_shown(stored, items),
         rewards=_rewards(store, order, items),
+        warnings=(left_out,) if left_out else (),
     )
 
 
@@ -123,7 +127,13 @@ def _context_fields(schema: AvroSchema, order: TrainingOrder, declared: Recipe) 
 
 
 def _chosen(
-    stored: pl.DataFrame, schema: AvroSchema, order: TrainingOrder, declared: Recipe, *, extra: Sequence[str]
+    stored: pl.DataFrame,
+    schema: AvroSchema,
+    order: TrainingOrder,
+    declared: Recipe,
+    *,
+    left_out: str,
+    extra: Sequence[str],
 ) -> pl.DataFrame:
     """Return the interactions that count, by the solution and by the recipe; too few are refused."""
     if declared.event_type is None:
@@ -139,7 +149,7 @@ def _chosen(
     if declared.event_type is not None:
         rows = rows.filter(pl.col(columns.EVENT_TYPE).str.to_lowercase() == declared.event_type.lower())
     if declared.learns_from == "interactions":
-        _check_sufficient(rows, order, declared)
+        _check_sufficient(rows, order, declared, left_out=left_out)
     return rows
 
 
@@ -255,9 +265,20 @@ def _event_weights(events: Sequence[EventParameters], event_types: Sequence[str]
 
 
 def _check_event_types(rows: pl.DataFrame, order: TrainingOrder) -> None:
-    wanted = [item.event_type for item in order.events] or ([order.event_type] if order.event_type else [])
     if len(rows) and columns.EVENT_TYPE in rows.columns:
-        check_event_types(number_event_types(rows[columns.EVENT_TYPE])[0], wanted=wanted)
+        check_event_types(number_event_types(rows[columns.EVENT_TYPE])[0], wanted=_wanted(order))
+
+
+def _left_out(rows: pl.DataFrame, order: TrainingOrder) -> str:
+    """Name the types that the solution's filters leave out for their spelling alone; empty where there are none."""
+    if columns.EVENT_TYPE not in rows.columns:
+        return ""
+    counts = rows[columns.EVENT_TYPE].drop_nulls().rename("type").value_counts(name="uses")
+    return told_near_spellings(dict(counts.iter_rows()), wanted=_wanted(order))
+
+
+def _wanted(order: TrainingOrder) -> list[str]:
+    return [item.event_type for item in order.events] or ([order.event_type] if order.event_type else [])
 
 
 def _with_users(rows: pl.DataFrame) -> pl.DataFrame:
@@ -273,7 +294,7 @@ def _with_users(rows: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(pl.coalesce(user, pl.col("_OWNER")).alias(columns.USER_ID)).drop("_OWNER")
 
 
-def _check_sufficient(rows: pl.DataFrame, order: TrainingOrder, declared: Recipe) -> None:
+def _check_sufficient(rows: pl.DataFrame, order: TrainingOrder, declared: Recipe, *, left_out: str) -> None:
     per_user = rows.group_by(columns.USER_ID).len()["len"]
     filters = told_filters(
         event_type=order.event_type or declared.event_type,
@@ -281,7 +302,11 @@ def _check_sufficient(rows: pl.DataFrame, order: TrainingOrder, declared: Recipe
         events=order.events,
     )
     check_sufficient(
-        interactions=len(rows), users=len(per_user), users_with_two=int((per_user >= 2).sum()), filters=filters
+        interactions=len(rows),
+        users=len(per_user),
+        users_with_two=int((per_user >= 2).sum()),
+        filters=filters,
+        left_out=left_out,
     )
 
 

@@ -138,6 +138,7 @@ def _evaluate(
 
     compared = compare(store, order.predecessor, beside, cache=folder / PREDECESSOR, seed=order.seed)
     told = evaluation(exam, model, baselines, comparison=compared, seed=order.seed)
+    told.warnings.extend(loaded.warnings)
     metrics = model.served.personalize()
     if loaded.rewards is not None:
         metrics |= rewards_metric(scores, split, loaded.rewards)

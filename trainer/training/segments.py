@@ -82,6 +82,7 @@ def train_segments(
             comparison=compared,
             seed=order.seed,
         )
+        told.warnings.extend(loaded.warnings)
         _save(fitted, loaded, folder / MEASURED_MODEL)
     part.span = EXTEND
     with stages.stage("extend"):
