@@ -78,7 +78,7 @@ class Catalogue(Protocol):
     """The database.
 
     Attributes:
-        changed: Rings after every commit of this process that changed something.
+        changed: Rings after every commit of this process that changed something, signs of life apart.
     """
 
     changed: Bell

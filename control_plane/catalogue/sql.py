@@ -17,14 +17,22 @@ from typing import Any, TypeVar, cast
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, and_, create_engine, event, exists, func, make_url, not_, or_
+from sqlalchemy import Connection, Engine, and_, create_engine, event, exists, func, inspect, make_url, not_, or_
 from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.orm import Session as OrmSession
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, select
 
 from common.bell import Bell
 from common.errors import Unavailable, invalid
-from control_plane.catalogue.tables import AnyResource, DatasetImportJob, Job, JobAttempt, SolutionVersion
+from control_plane.catalogue.tables import (
+    SIGNS_OF_LIFE,
+    AnyResource,
+    DatasetImportJob,
+    Job,
+    JobAttempt,
+    SolutionVersion,
+)
 from control_plane.domain.paging import Position
 from control_plane.domain.states import Status
 from control_plane.jobs.states import FINISHED, JobState
@@ -135,9 +143,9 @@ class SqlCatalogue:
         """Begin a unit of work that is committed at its end, or undone by an exception."""
         changed = False
 
-        def flushed(*_: object) -> None:
+        def flushed(flushing: OrmSession, _: object) -> None:
             nonlocal changed
-            changed = True
+            changed = changed or _says_something(flushing)
 
         with self._writing, _available():
             engine = self._engine.execution_options(immediate=True)
@@ -150,6 +158,17 @@ class SqlCatalogue:
     def close(self) -> None:
         """Give up all connections."""
         self._engine.dispose()
+
+
+def _says_something(session: OrmSession) -> bool:
+    """Whether what is flushed is more than that somebody is still there: each sign of life would wake all who wait."""
+    if session.new or session.deleted:
+        return True
+    return any(
+        attribute.history.has_changes() and attribute.key not in SIGNS_OF_LIFE.get(type(row), ())
+        for row in session.dirty
+        for attribute in inspect(row).attrs
+    )
 
 
 @contextmanager

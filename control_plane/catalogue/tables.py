@@ -6,8 +6,9 @@ by name. Child modules implement access; nothing outside of the catalogue writes
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, ForeignKey, String, Text, TypeDecorator
 from sqlmodel import Field, SQLModel
@@ -15,6 +16,7 @@ from sqlmodel import Field, SQLModel
 from control_plane.domain.states import Status
 
 __all__ = [
+    "SIGNS_OF_LIFE",
     "AnyResource",
     "Campaign",
     "Dataset",
@@ -387,3 +389,12 @@ class ServingRevision(SQLModel, table=True):
 
     id: int = Field(default=1, primary_key=True)
     revision: int = Field(sa_type=BigInteger)
+
+
+#: Columns that only say that somebody is still there, and how far: nobody waits for them to change.
+SIGNS_OF_LIFE: Final[Mapping[type[SQLModel], frozenset[str]]] = {
+    EventsService: frozenset({"last_seen_at"}),
+    Job: frozenset({"lease_expires_at", "progress", "activity"}),
+    JobAttempt: frozenset({"last_sign_at"}),
+    RuntimeWorker: frozenset({"last_seen_at"}),
+}

@@ -8,7 +8,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from control_plane.catalogue.tables import Dataset, DatasetGroup, DatasetSchema, Job, JobAttempt, Tag
+from control_plane.catalogue.tables import (
+    Dataset,
+    DatasetGroup,
+    DatasetSchema,
+    EventsService,
+    Job,
+    JobAttempt,
+    RuntimeWorker,
+    Tag,
+)
 from control_plane.domain.paging import Position
 from control_plane.jobs.states import JobKind, JobState, Outcome
 
@@ -171,6 +180,29 @@ class CatalogueSuite:
 
         with catalogue.write() as unit:
             unit.add(group(1))
+        assert catalogue.changed.rings == rings + 1
+
+    def test_signs_of_life_alone_ring_no_bell(self, catalogue):
+        with catalogue.write() as unit:
+            unit.add(job(1, state=JobState.LEASED))
+            unit.add(attempt("job-1", second=1))
+            unit.add(RuntimeWorker(runtime_id="worker", last_seen_at=MOMENT))
+            unit.add(EventsService(service_id="service", last_seen_at=MOMENT))
+        rings, later = catalogue.changed.rings, MOMENT + timedelta(seconds=9)
+
+        with catalogue.write() as unit:
+            row = unit.get(Job, "job-1")
+            row.lease_expires_at, row.progress, row.activity = later, 0.5, "epoch 4 of 30"
+            unit.get(JobAttempt, "token-job-1").last_sign_at = later
+            unit.get(RuntimeWorker, "worker").last_seen_at = later
+            unit.get(EventsService, "service").last_seen_at = later
+        assert catalogue.changed.rings == rings
+        with catalogue.read() as unit:
+            assert unit.get(RuntimeWorker, "worker").last_seen_at == later
+
+        with catalogue.write() as unit:
+            worker = unit.get(RuntimeWorker, "worker")
+            worker.last_seen_at, worker.known_revision = MOMENT, 7
         assert catalogue.changed.rings == rings + 1
 
     def test_due_job_is_the_oldest_of_the_wanted_kinds(self, catalogue):

@@ -33,7 +33,11 @@ def test_event_type_out_of_range_is_refused(event_type):
 
 @pytest.mark.parametrize("recipe", [V2, POPULARITY], ids=lambda recipe: recipe.name)
 def test_recipes_that_learn_take_a_threshold(recipe):
-    check_solution(recipe, {"eventValueThreshold": "2.5"}, perform_hpo=False, event_type="buy")
+    config = {"eventValueThreshold": "2.5"}
+
+    check_solution(recipe, config, perform_hpo=False, event_type="buy")
+
+    assert event_rules(config) == (EventRule(None, 2.5),)
 
 
 def test_recipes_that_count_events_take_no_threshold():

@@ -105,9 +105,21 @@ def test_recipe_without_hyperparameters_takes_none():
         check_solution(POPULARITY, {"algorithmHyperParameters": {"epochs": "1"}}, perform_hpo=False)
 
 
-def test_good_solution_config_passes():
-    check_solution(V2, {"algorithmHyperParameters": {"apply_recency_bias": "false"}}, perform_hpo=False)
-    check_solution(POPULARITY, {}, perform_hpo=False)
+def refusal(recipe, config):
+    """Return why a configuration is refused, None when it is taken."""
+    try:
+        check_solution(recipe, config, perform_hpo=False)
+    except InvalidInput as error:
+        return error.message
+    return None
+
+
+@pytest.mark.parametrize(("value", "taken"), [("false", True), ("TRUE", True), ("no", False), ("", False)])
+def test_solution_config_is_taken_exactly_when_its_values_are_in_range(value, taken):
+    refused = refusal(V2, {"algorithmHyperParameters": {"apply_recency_bias": value}})
+
+    assert refused is None if taken else "want true or false" in refused
+    assert refusal(POPULARITY, {}) is None
 
 
 @pytest.mark.parametrize("config", NOT_BUILT_CONFIGS)

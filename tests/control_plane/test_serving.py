@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.errors import InvalidInput, LimitExceeded, ResourceInUse, ResourceNotFound
+from control_plane.catalogue.tables import RuntimeWorker
 from control_plane.domain.quotas import Quotas
 from control_plane.serving.settlement import Phase
 from tests.control_plane.world import make_world
@@ -331,6 +332,28 @@ def test_campaigns_of_a_group_have_a_quota(tmp_path):
     with pytest.raises(LimitExceeded, match="campaigns_per_group"):
         world.campaign(version)
     world.catalogue.close()
+
+
+def test_workers_that_ask_again_wake_nobody_and_are_not_written_down_each_time(world):
+    revision = world.watch("worker")
+    world.watch("worker", revision)
+    rings, noted = world.catalogue.changed.rings, last_seen(world)
+
+    world.clock.advance(seconds=1)
+    world.watch("worker", revision)
+    assert last_seen(world) == noted
+    world.clock.advance(seconds=9)
+    world.watch("worker", revision)
+    assert last_seen(world) == world.clock.now()
+    assert world.catalogue.changed.rings == rings
+
+    world.watch("worker", revision - 1)
+    assert world.catalogue.changed.rings == rings + 1
+
+
+def last_seen(world):
+    with world.catalogue.read() as unit:
+        return unit.get(RuntimeWorker, "worker").last_seen_at
 
 
 def test_worker_that_is_gone_for_long_is_forgotten(world):

@@ -36,9 +36,22 @@ def test_what_cannot_be_honoured_is_refused(config, told):
         check_training_columns(config)
 
 
-def test_good_choices_pass():
-    check_training_columns({})
-    check_training_columns({"excludedDatasetColumns": {"ITEMS": ["A"]}, "includedDatasetColumns": {"USERS": ["B"]}})
+def refused(config):
+    try:
+        check_training_columns(config)
+    except InvalidInput:
+        return True
+    return False
+
+
+def test_each_dataset_has_one_form_and_names_of_its_columns():
+    names = [f"C{number}" for number in range(50)]
+    assert not refused({})
+    assert not refused({"excludedDatasetColumns": {"ITEMS": names}, "includedDatasetColumns": {"USERS": ["B" * 150]}})
+
+    assert refused({"excludedDatasetColumns": {"ITEMS": names}, "includedDatasetColumns": {"ITEMS": ["B"]}})
+    assert refused({"excludedDatasetColumns": {"ITEMS": [*names, "C50"]}})
+    assert refused({"includedDatasetColumns": {"USERS": ["B" * 151]}})
 
 
 def test_columns_are_those_of_the_schema_where_there_is_one():
