@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +19,11 @@ from common.errors import CorruptArtifact, ResourceAlreadyExists, ResourceNotFou
 from common.storage import Store
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactFile, ArtifactManifest
 
-__all__ = ["FORMAT_VERSION", "MANIFEST", "Artifact", "open_artifact", "publish_artifact"]
+__all__ = ["FORMAT_VERSION", "MANIFEST", "Artifact", "open_artifact", "publish_artifact", "remove_copies"]
 
 FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
+_FILES = "files-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def publish_artifact(store: Store, location: str, *, files: Path, manifest: Arti
     complete.format_version = FORMAT_VERSION
     del complete.files[:]
     # A folder of this attempt: one that comes too late must not write over files that are served already.
-    complete.files_folder = f"files-{secrets.token_hex(8)}"
+    complete.files_folder = f"{_FILES}{secrets.token_hex(8)}"
     folder = f"{location}/{complete.files_folder}"
     for path, name in zip(paths, names, strict=True):
         store.put(f"{folder}/{name}", path)
@@ -112,6 +115,19 @@ def open_artifact(store: Store, location: str, *, cache: Path) -> Artifact:
     partial.write_bytes(text)
     partial.replace(copy)
     return artifact
+
+
+def remove_copies(cache: Path, *, but: Collection[str]) -> list[str]:
+    """Remove the local copies of artifacts, but those of some locations; return the locations of the others.
+
+    Whoever has mapped a file keeps it until it is closed.
+    """
+    folders = {folder.parent for folder in cache.rglob(f"{_FILES}*") if folder.is_dir()}
+    copies = {folder.relative_to(cache).as_posix(): folder for folder in folders}
+    gone = sorted(copies.keys() - set(but))
+    for location in gone:
+        shutil.rmtree(copies[location], ignore_errors=True)
+    return gone
 
 
 def _is_right(path: Path, file: ArtifactFile) -> bool:

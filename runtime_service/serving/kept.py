@@ -76,8 +76,8 @@ class AssignmentFile:
             _log.warning("kept_assignments_unreadable", file=str(self._path), cause=str(error))
             return KeptAssignments()
 
-    def keep(self, assignments: Sequence[ServingAssignment], *, served: Iterable[ServingAssignment]) -> None:
-        """Replace what is kept.
+    def keep(self, assignments: Sequence[ServingAssignment], *, served: Iterable[ServingAssignment]) -> set[str]:
+        """Replace what is kept, and return the locations of the artifacts that it names.
 
         Args:
             assignments: Everything that is assigned now; what was served of other campaigns is forgotten.
@@ -95,6 +95,7 @@ class AssignmentFile:
                     kept[now.serving_arn] = (now, *before)[:_KEPT_SERVED]
             if (tuple(assignments), kept) != (known.assignments, known.served):
                 self._write(assignments, [one for each in kept.values() for one in each])
+        return {item.artifact_location for item in (*assignments, *(one for each in kept.values() for one in each))}
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
@@ -28,6 +28,9 @@ class Opener(Protocol):
 
     def load(self, location: str) -> Model:
         """Open, verify and warm an artifact."""
+
+    def forget_others(self, locations: Collection[str]) -> None:
+        """Keep local copies of these artifacts alone."""
 
 
 class Loads:
@@ -64,6 +67,10 @@ class Loads:
         if model is None:
             model = await self._load(location)
         return await asyncio.to_thread(Deployment.make, assignment, model, cache_users=self._cache_users)
+
+    async def forget_others(self, locations: Collection[str]) -> None:
+        """Keep local copies of these artifacts alone, and of those that are being loaded."""
+        await asyncio.to_thread(self._opener.forget_others, {*locations, *self._running})
 
     async def _load(self, location: str) -> Model:
         work = self._running.get(location)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from common.artifacts import Artifact, open_artifact
+from common.artifacts import Artifact, open_artifact, remove_copies
 from common.columns import plain_name
 from common.errors import CorruptArtifact, OperationUnavailable
+from common.logs import get_logger
 from common.positions import Position
 from common.storage import Store
 from common.vocabulary import Vocabulary
@@ -32,6 +33,7 @@ from runtime_service.serving.retrieval import IndexMode, Retrieval, open_retriev
 __all__ = ["Model", "ModelLoader"]
 
 _NOTHING = History.of_items([])
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,12 @@ class ModelLoader:
         _check(model, artifact)
         _warm(model)
         return model
+
+    def forget_others(self, locations: Collection[str]) -> None:
+        """Remove the local copies of all artifacts but these."""
+        gone = remove_copies(self._cache, but=locations)
+        if gone:
+            _log.info("copies_removed", artifacts=gone)
 
     def _open(self, artifact: Artifact) -> Model:
         folder, manifest = artifact.folder, artifact.manifest

@@ -251,7 +251,10 @@ class ServingWatcher:
             assignments = [goal.message for goal in self._goals.values()]
             served = [goal.message for goal in self._goals.values() if goal.phase == READY]
             try:
-                await asyncio.to_thread(self._kept.keep, assignments, served=served)
+                named = await asyncio.to_thread(self._kept.keep, assignments, served=served)
+                # What was assigned meanwhile may be loaded already, and not yet be kept.
+                now = {goal.assignment.artifact_location for goal in self._goals.values()}
+                await self._loads.forget_others(named | now)
             except OSError as error:
                 self._to_keep.set()
                 await backoff.pause("assignments_not_kept", Unavailable(str(error)))

@@ -3,7 +3,7 @@
 import pytest
 from obstore.store import MemoryStore
 
-from common.artifacts import MANIFEST, open_artifact, publish_artifact
+from common.artifacts import MANIFEST, open_artifact, publish_artifact, remove_copies
 from common.errors import CorruptArtifact, InvalidInput, ResourceAlreadyExists, ResourceNotFound
 from common.settings import StoreSettings
 from common.storage import Store, open_store
@@ -112,3 +112,21 @@ def test_manifest_that_cannot_be_read_is_a_corrupt_artifact(store, publish, tmp_
 
     with pytest.raises(CorruptArtifact, match="the manifest cannot be read"):
         open_artifact(store, "artifacts/one", cache=tmp_path / "cache")
+
+
+def test_copies_of_other_artifacts_are_removed(remote, tmp_path):
+    store, cache = remote
+    publish_artifact(
+        store, "artifacts/deeper/two", files=tmp_path / "files", manifest=ArtifactManifest(recipe="second")
+    )
+    for location in ("artifacts/one", "artifacts/deeper/two"):
+        open_artifact(store, location, cache=cache)
+
+    assert remove_copies(cache, but={"artifacts/one", "artifacts/three"}) == ["artifacts/deeper/two"]
+
+    assert {path.parent.name for path in cache.rglob(MANIFEST)} == {"one"}
+    assert open_artifact(store, "artifacts/deeper/two", cache=cache).manifest.recipe == "second"
+
+
+def test_no_cache_has_no_copies(tmp_path):
+    assert remove_copies(tmp_path / "none", but=()) == []

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from threading import Event
 
 import pytest
+from obstore.store import MemoryStore
 
+from common.artifacts import MANIFEST
 from common.errors import TailorbirdError
 from common.rpc import aio_channel
+from common.storage import Store
 from common.testing import loop_in_thread, wait_until
 from protos.tailorbird.internal.v1 import serving_pb2_grpc
 from protos.tailorbird.internal.v1.serving_pb2 import EventRule, ServingAssignment
@@ -139,6 +142,9 @@ class Gate:
             self._event.wait(60)
         return self._opener.load(location)
 
+    def forget_others(self, locations):
+        self._opener.forget_others(locations)
+
 
 @pytest.fixture
 def working(peers, file, tmp_path):
@@ -240,6 +246,18 @@ def test_artifact_that_comes_late_is_served_without_a_restart(peers, working, st
 
         wait_until(lambda: serves(table) == "d-1", seconds=60)
         wait_until(lambda: (found := peers.board.state("d-1")) and found.phase == READY)
+
+
+def test_copies_of_what_is_served_no_more_are_removed_but_the_version_before(peers, working, popular, tmp_path):
+    store = Store(MemoryStore())
+    for name in ("one", "two", "three"):
+        publish(store, f"artifacts/{name}", popular)
+    with working(store) as table:
+        for number, name in enumerate(("one", "two", "three"), 1):
+            peers.board.assign(assignment(deployment=f"d-{number}", location=f"artifacts/{name}"))
+            wait_until(lambda number=number: serves(table) == f"d-{number}")
+
+        wait_until(lambda: {path.parent.name for path in (tmp_path / "cache").rglob(MANIFEST)} == {"two", "three"})
 
 
 def test_one_changed_byte_of_any_file_is_noticed(store, popular, tmp_path):

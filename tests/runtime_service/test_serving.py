@@ -73,6 +73,9 @@ class Gate:
         self._event.wait(20)
         return self._opener.load(location)
 
+    def forget_others(self, locations):
+        self._opener.forget_others(locations)
+
 
 def test_nothing_assigned_is_known_at_once(peers, watching, store, tmp_path):
     with watching(loader(store, tmp_path)) as table:
