@@ -45,7 +45,6 @@ from protos.tailorbird.internal.v1 import (
 __all__ = ["ControlPlane", "Timing", "assemble"]
 
 _SIGNS_PER_LIVENESS = 3
-_LEASES_PER_LIVENESS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,7 @@ def assemble(
         environment,
         deletions=deletions,
         polls=polls,
-        lease_seconds=timing.events_liveness_seconds / _LEASES_PER_LIVENESS,
+        liveness_seconds=timing.events_liveness_seconds,
     )
     services = _services(resources, evaluations, queue=queue, board=board, polls=polls, watch=watch)
     pruner = Pruner(

@@ -15,6 +15,9 @@ from control_plane.waiting import LongPolls
 
 __all__ = ["KnownTrackers", "TrackerWatch"]
 
+_LEASES_PER_LIVENESS = 2
+_SIGNS_PER_LEASE = 3
+
 
 @dataclass(frozen=True, slots=True)
 class KnownTrackers:
@@ -39,8 +42,8 @@ class TrackerWatch:
         environment: The clock.
         deletions: Go on when services know of them.
         polls: Where watchers wait.
-        lease_seconds: How long an events service may rely on an answer; less than its liveness limit by more than a
-            call of PutEvents can last.
+        liveness_seconds: An events service that was not heard of for so long counts no more. It may rely on an answer
+            for half of that; the rest covers signs that are not noted, and calls that have begun.
     """
 
     def __init__(
@@ -50,13 +53,14 @@ class TrackerWatch:
         *,
         deletions: DeletionReconciler,
         polls: LongPolls,
-        lease_seconds: float,
+        liveness_seconds: float,
     ) -> None:
         self._catalogue = catalogue
         self._clock = environment.clock
         self._deletions = deletions
         self._polls = polls
-        self.lease_seconds = lease_seconds
+        self.lease_seconds = liveness_seconds / _LEASES_PER_LIVENESS
+        self._sign_seconds = self.lease_seconds / _SIGNS_PER_LEASE
 
     async def watch(self, known: KnownTrackers, *, wait_seconds: float) -> TrackerSet:
         """Return the set of trackers, when it differs from the known one or the time is over.
@@ -79,12 +83,19 @@ class TrackerWatch:
             return tracker_set(unit)
 
     def _note(self, known: KnownTrackers) -> None:
+        """Take note of a sign of life, unless it says nothing new: services ask as often as their callers make them."""
+        now = self._clock.now()
+        with self._catalogue.read() as unit:
+            if (service := unit.get(EventsService, known.service_id)) is not None:
+                age = (now - service.last_seen_at).total_seconds()
+                if service.in_use_revision == known.in_use_revision and age < self._sign_seconds:
+                    return
         with self._catalogue.write() as unit:
             service = unit.get(EventsService, known.service_id)
             if service is None:
-                service = EventsService(service_id=known.service_id, last_seen_at=self._clock.now())
+                service = EventsService(service_id=known.service_id, last_seen_at=now)
                 unit.add(service)
-            service.last_seen_at = self._clock.now()
+            service.last_seen_at = now
             if service.in_use_revision != known.in_use_revision:
                 service.in_use_revision = known.in_use_revision
                 self._deletions.reconcile(unit)

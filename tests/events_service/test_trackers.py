@@ -233,6 +233,23 @@ def test_events_service_that_is_gone_for_long_is_forgotten(world, plane):
             assert unit.count(EventsService) == 0
 
 
+def test_questions_in_a_row_are_not_all_written_down(world, plane):
+    with plane.channel("events") as opened:
+        remote = RemoteTrackers(opened, service_id="busy")
+        revision = remote.ask(KnownTrackers(), wait_seconds=0).answer().revision
+        known = KnownTrackers(revision, revision)
+        remote.ask(known, wait_seconds=0).answer()
+        before = world.catalogue.changed.rings
+
+        for _ in range(5):
+            remote.ask(known, wait_seconds=0).answer()
+        asked_often = world.catalogue.changed.rings
+        world.clock.advance(seconds=5)
+        remote.ask(known, wait_seconds=0).answer()
+
+    assert (asked_often, world.catalogue.changed.rings) == (before, before + 1)
+
+
 @pytest.mark.parametrize("service_id", ["", "x" * 257])
 def test_events_service_has_a_name(plane, service_id):
     with plane.channel("events") as opened, pytest.raises(Unavailable, match="service_id"):
