@@ -21,6 +21,8 @@ _RANGES: Final = f"{_FIELD}.algorithmHyperParameterRanges"
 _JOBS: Final = f"{_FIELD}.hpoResourceConfig"
 #: Trainings when a solution does not say, and at most.
 _TRIALS, _MOST_TRIALS, _MOST_PARALLEL = 10, 40, 10
+#: Of one kind, and values of one hyperparameter.
+_MOST_RANGES: Final = 100
 _PREFIXES: Final = ("training.", "data.")
 _BOOLEANS: Final = ("true", "false")
 
@@ -119,6 +121,8 @@ def _asked_ranges(asked: Mapping[str, Any], recipe: RecipeFacts) -> Iterator[Tun
         ("categoricalHyperParameterRanges", "choice"),
     )
     for key, kind in kinds:
+        if len(asked.get(key, ())) > _MOST_RANGES:
+            raise invalid(f"{_RANGES}.{key}", got=f"{len(asked[key])} ranges", want=f"at most {_MOST_RANGES}")
         for place, entry in enumerate(asked.get(key, ())):
             yield _asked_range(entry, kind, recipe, field=f"{_RANGES}.{key}[{place}]")
 
@@ -134,6 +138,8 @@ def _asked_range(entry: Mapping[str, Any], kind: Kind, recipe: RecipeFacts, *, f
         raise invalid(f"{field}.name", got=entry.get("name"), want=want)
     if kind == "choice":
         values = tuple(entry.get("values", ()))
+        if len(values) > _MOST_RANGES:
+            raise invalid(f"{field}.values", got=f"{len(values)} values", want=f"at most {_MOST_RANGES}")
         for value in values:
             _check(value, rule, field=f"{field}.values")
         if not values:

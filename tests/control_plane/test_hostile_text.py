@@ -7,6 +7,7 @@ import json
 from datetime import UTC
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,8 @@ from control_plane.domain.recipes import RECIPES, HyperParameter
 from control_plane.domain.schemas import check_dataset_type, check_schema
 from control_plane.domain.solutions import check_solution
 from control_plane.domain.tuning import check_tuning
+from tests.control_plane.through_boto3 import personalize
+from tests.control_plane.world import ITEMS, make_world
 
 TEXT = st.text(st.characters())
 NUMBERLIKE = st.one_of(
@@ -29,6 +32,54 @@ NUMBERLIKE = st.one_of(
 )
 RECIPE = RECIPES["aws-user-personalization"]
 KINDS = st.sampled_from(["integer", "float", "boolean", "text"])
+
+
+#: Schemas that a client wrote by hand, or to do harm.
+SCHEMAS = {
+    "no fields": '{"type": "record", "name": "Items"}',
+    "nested": "[" * 9000,
+    "types in types": '{"type":' * 1500,
+    "a list for a name": '{"type": "record", "name": ["Items"], "fields": []}',
+    "a number for a namespace": ITEMS[:-1] + ', "namespace": 5}',
+    "500 digits": ITEMS[:-1] + ', "version": ' + "9" * 500 + "}",
+    "half a surrogate pair": ITEMS[:-1] + ', "doc": "\\ud800"}',
+    "not JSON": "schema",
+}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hostile")
+    world = make_world(folder)
+    with personalize(world.plane, folder) as made:
+        yield made
+    world.catalogue.close()
+
+
+def code_and_message(call, **arguments):
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+def test_clients_are_told_what_is_wrong_with_their_schema(client, schema):
+    code, message = code_and_message(client.create_schema, name="films", schema=schema)
+
+    assert (code, message[:7]) == ("InvalidInputException", "`schema")
+
+
+@pytest.mark.parametrize("digits", [309, 500, 1000])
+def test_clients_are_told_of_numbers_of_any_length(client, digits):
+    group = client.create_dataset_group(name=f"films-{digits}")["datasetGroupArn"]
+    config = {"algorithmHyperParameters": {"bptt": "9" * digits}}
+
+    code, message = code_and_message(
+        client.create_solution, name="films", datasetGroupArn=group, recipeArn=RECIPE.arn, solutionConfig=config
+    )
+
+    assert (code, "algorithmHyperParameters.bptt" in message) == ("InvalidInputException", True)
 
 
 def judged(call, *arguments, **options):

@@ -57,6 +57,17 @@ def test_only_the_given_ranges_are_searched_whatever_prefix_their_names_have():
     assert found == Tuning(40, (bptt, TuningRange("recency_mask", "choice", values=("True",))))
 
 
+@pytest.mark.parametrize("number", [101, 200_000])
+def test_ranges_and_values_are_counted_before_they_are_compared(number):
+    ranges = asked(integer=[between("bptt", 8, 16)] * number)
+    values = asked(categorical=[{"name": "recency_mask", "values": ["True"] * number}])
+
+    with pytest.raises(InvalidInput, match=f"integerHyperParameterRanges`: got '{number} ranges', want at most 100"):
+        check_tuning(HRNN, ranges, perform_hpo=True)
+    with pytest.raises(InvalidInput, match=f"values`: got '{number} values', want at most 100"):
+        check_tuning(HRNN, values, perform_hpo=True)
+
+
 def test_an_open_end_of_a_range_is_the_recipe_s():
     config = asked(continuous=[{"name": "popularity_discount_factor", "minValue": 0.25}])
 
