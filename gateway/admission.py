@@ -7,15 +7,23 @@ again: the work done for those who left is what keeps an overloaded service from
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from math import inf
+from typing import Final
 
 from starlette.requests import Request
 
+from common.logs import get_logger
 from gateway.errors import RequestTimeout, RequestTooLarge, Throttled
 
 __all__ = ["Admission", "CallLimits"]
+
+_TELL_SECONDS: Final = 1.0
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +31,13 @@ class CallLimits:
     """What requests may cost.
 
     Attributes:
-        max_calls_in_flight: Calls worked on at a time.
+        max_calls_in_flight: Calls worked on at a time for each service, so that one that hangs takes no other's place.
         max_body_bytes: Size of one body.
         max_buffered_bytes: Size of all bodies that are being received or worked on, together.
         body_seconds: From the end of a request's headers to the end of its body.
     """
 
-    max_calls_in_flight: int = 256
+    max_calls_in_flight: int = 128
     max_body_bytes: int = 4 * 1024 * 1024
     max_buffered_bytes: int = 64 * 1024 * 1024
     body_seconds: float = 10.0
@@ -44,23 +52,33 @@ class Admission:
 
     def __init__(self, limits: CallLimits) -> None:
         self._limits = limits
-        self._calls = 0
+        self._calls: Counter[str] = Counter()
         self._bytes = 0
+        self._refused = 0
+        self._told_at = -inf
+
+    def check(self, service: str) -> None:
+        """Refuse a call that would find no place, before anything was done for it.
+
+        Raises:
+            Throttled: There are too many.
+        """
+        if self._calls[service] >= self._limits.max_calls_in_flight:
+            raise self._throttled(service)
 
     @contextmanager
-    def call(self) -> Iterator[None]:
+    def call(self, service: str) -> Iterator[None]:
         """Count a call while it is worked on.
 
         Raises:
             Throttled: There are too many.
         """
-        if self._calls >= self._limits.max_calls_in_flight:
-            raise _throttled()
-        self._calls += 1
+        self.check(service)
+        self._calls[service] += 1
         try:
             yield
         finally:
-            self._calls -= 1
+            self._calls[service] -= 1
 
     @asynccontextmanager
     async def body(self, request: Request) -> AsyncIterator[bytes]:
@@ -92,12 +110,18 @@ class Admission:
             if len(body) > self._limits.max_body_bytes:
                 raise self._too_large()
             if self._bytes > self._limits.max_buffered_bytes:
-                raise _throttled()
+                raise self._throttled("bodies")
 
     def _too_large(self) -> RequestTooLarge:
         most = self._limits.max_body_bytes
         return RequestTooLarge(f"body: got more than {most} bytes, want at most that many")
 
-
-def _throttled() -> Throttled:
-    return Throttled("Rate exceeded")  # AWS's words
+    def _throttled(self, what: str) -> Throttled:
+        """Return the refusal; the log has a line of them each second, for a line each would be work for nothing."""
+        self._refused += 1
+        now = asyncio.get_running_loop().time()
+        if now - self._told_at > _TELL_SECONDS:
+            _log.warning("throttled", of=what, refused=self._refused)
+            self._told_at = now
+            self._refused = 0
+        return Throttled("Rate exceeded")  # AWS's words

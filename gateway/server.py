@@ -31,7 +31,7 @@ from common.errors import Unavailable
 from common.logs import get_logger, request_id
 from gateway.admission import Admission, CallLimits
 from gateway.auth import Admitted, SignatureVerifier, SignedRequest
-from gateway.errors import UnknownOperation
+from gateway.errors import Throttled, UnknownOperation
 from gateway.health import HealthCheck
 from gateway.peers import Peers
 from gateway.protocol import CONTENT_TYPES, REST_JSON, Operation, fault
@@ -66,6 +66,7 @@ class _Endpoint:
     ) -> None:
         self._protocol = operations[0].protocol
         self._errors = operations[0].errors
+        self._service = operations[0].service
         self._by_target = {operation.target: operation for operation in operations}
         self._only = operations[0] if self._protocol == REST_JSON else None
         self._verifier = verifier
@@ -80,10 +81,11 @@ class _Endpoint:
         started = perf_counter()
         operation = self._only or self._by_target.get(request.headers.get("x-amz-target", ""))
         try:
+            self._admission.check(self._service)
             head = _head(request)
             admitted = self._verifier.admit(head)
             async with self._admission.body(request) as body:
-                with self._admission.call():
+                with self._admission.call(self._service):
                     checked, message = await self._check(operation, replace(head, body=body), admitted)
                     answer = await self._peers().call(checked, message)
             response = Response(checked.encode(answer), headers=_headers(self._protocol, identifier))
@@ -122,7 +124,7 @@ class _Endpoint:
         with suppress(Exception):  # a log that cannot be written takes no answer from a caller
             if answer.status == 500:
                 _log.error("request", operation=name, status=500, millis=_millis(started), exc_info=error)
-            else:
+            elif not isinstance(error, Throttled):
                 # Without the message: it may quote the request, hence personal data.
                 _log.info(
                     "request", operation=name, status=answer.status, reason=answer.reason, millis=_millis(started)

@@ -49,7 +49,7 @@ class GatewaySettings(ProcessSettings):
     body_seconds: float = Field(10.0, gt=0, description="Time that a request's body may take to come.")
     send_seconds: float = Field(30.0, gt=0, description="Time that a client may leave an answer unread.")
     max_calls_in_flight: int = Field(
-        256, gt=0, description="Calls worked on at a time; beyond them requests get `ThrottlingException`."
+        128, gt=0, description="Calls worked on at a time for each service; beyond, they get `ThrottlingException`."
     )
     drain_seconds: float = Field(
         2.0,

@@ -83,6 +83,10 @@ EPOCH = ("--set", "epochs=1")
 #: Of each command: what makes its data, if it wants any, and its options beside.
 COMMANDS = {
     "benchmarks.event_to_effect": (None, ("--events", "2", "--epochs", "1")),
+    "benchmarks.faults.connections": (
+        None,
+        ("--connections", "20", "--bodies", "2", "--clients", "2", "5", "--seconds", "0.3"),
+    ),
     "benchmarks.faults.control_plane_away": (
         None,
         ("--clients", "2", "--seconds", "0.5", "--away-seconds", "0.5", "--pause-seconds", "0.05"),

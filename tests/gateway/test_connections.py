@@ -288,30 +288,61 @@ def first_answer(connections):
     return answer(found[0])
 
 
-@pytest.mark.parametrize(("service", "status"), [("personalize-runtime", 429), ("personalize", 400)])
-def test_calls_beyond_the_limit_are_throttled_at_once_and_later_ones_are_not(endpoint, start, gate, service, status):
-    url = start(calls=CallLimits(max_calls_in_flight=3))
-    head, body = signed(endpoint.key, url, "/recommendations", RECOMMENDATIONS)
-    elsewhere = replace(endpoint, url=url, clients={})
-    client = elsewhere.client(service)
-    ask = client.list_recipes if service == "personalize" else partial(client.get_recommendations, campaignArn=CAMPAIGN)
-    with ExitStack() as stack:
-        busy = [stack.enter_context(connected(url)) for _ in range(3)]
-        for connection in busy:
-            connection.sendall(head + body)
-        wait_until(lambda: len(endpoint.servicers["personalize-runtime"].requests) == 3)
+REQUESTS = {
+    "personalize-runtime": ("/recommendations", RECOMMENDATIONS, None),
+    "personalize": ("/", b"{}", "AmazonPersonalize.ListRecipes"),
+}
 
-        with pytest.raises(ClientError) as caught:
-            ask()
-        assert httpx.get(f"{url}/health").status_code == 200
-        gate.set()
-        assert [answer(connection).status for connection in busy] == [200] * 3
+
+@pytest.fixture
+def full(endpoint, start, gate):
+    """Return a function that fills the places for calls of one service of a new gateway, and gives its address."""
+    endpoint.servicers["personalize"].answers["ListRecipes"] = lambda: gate.wait(60) and None
+    with ExitStack() as stack:
+
+        def filled(service, places=3):
+            url = start(calls=CallLimits(max_calls_in_flight=places))
+            path, content, target = REQUESTS[service]
+            head, body = signed(endpoint.key, url, path, content, target=target)
+            busy = [stack.enter_context(connected(url)) for _ in range(places)]
+            for connection in busy:
+                connection.sendall(head + body)
+            wait_until(lambda: len(endpoint.servicers[service].requests) == places)
+            return url, busy
+
+        yield filled
+
+
+@pytest.mark.parametrize(("service", "status"), [("personalize-runtime", 429), ("personalize", 400)])
+def test_calls_beyond_the_limit_are_throttled_at_once_and_later_ones_are_not(endpoint, full, gate, service, status):
+    url, busy = full(service)
+    client = replace(endpoint, url=url, clients={}).client(service)
+    ask = client.list_recipes if service == "personalize" else partial(client.get_recommendations, campaignArn=CAMPAIGN)
+
+    with pytest.raises(ClientError) as caught:
+        ask()
+    gate.set()
+    assert [answer(connection).status for connection in busy] == [200] * 3
 
     assert caught.value.response["Error"] == {"Code": "ThrottlingException", "Message": "Rate exceeded"}
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
     assert caught.value.response["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "1"
     assert ask()["ResponseMetadata"]["HTTPStatusCode"] == 200
     client.close()
+
+
+def test_a_service_that_hangs_takes_no_place_of_another_and_none_of_health(endpoint, full):
+    del endpoint.servicers["personalize-runtime"].answers["GetRecommendations"]
+    url, _ = full("personalize")
+
+    assert asked(endpoint, url).status == 200
+    assert httpx.get(f"{url}/health").status_code == 200
+
+
+def test_a_call_that_finds_no_place_is_refused_before_its_signature_is_looked_at(endpoint, full):
+    url, _ = full("personalize-runtime")
+
+    assert httpx.post(f"{url}/recommendations").headers["x-amzn-errortype"] == "ThrottlingException"
 
 
 def test_a_client_that_sends_far_ahead_is_cut(endpoint, start, gate):
