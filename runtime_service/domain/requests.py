@@ -167,14 +167,14 @@ def not_built(members: Sequence[str], *, operation: str) -> InvalidInput:
 
 
 def unknown_campaign(campaign_arn: str) -> ResourceNotFound:
-    """Return the error for a campaign that is not served here.
+    """Return the error for a campaign that is not served here, in Personalize's own words first, which callers match.
 
     Raises:
         InvalidInput: It is no ARN of a campaign at all.
     """
     Arn.parse(campaign_arn, field="campaignArn", kind="campaign")
     return ResourceNotFound(
-        f"`campaignArn`: got {campaign_arn}, want a campaign that exists and is ACTIVE",
+        f"Resource Arn {campaign_arn} does not exist. A campaign answers as soon as DescribeCampaign shows it ACTIVE.",
         metadata={"campaign_arn": campaign_arn},
     )
 

@@ -95,7 +95,9 @@ def test_one_operation_answers_for_each_type_of_recipe(name, right, wrong):
 
 
 def test_unknown_campaign_is_told_from_what_is_no_campaign():
-    assert isinstance(unknown_campaign(campaign()), ResourceNotFound)
+    error = unknown_campaign(campaign())
+    assert isinstance(error, ResourceNotFound)
+    assert error.message.startswith(f"Resource Arn {campaign()} does not exist. ")
     with pytest.raises(InvalidInput, match="`campaignArn`"):
         unknown_campaign("films")
 
