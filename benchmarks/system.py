@@ -47,12 +47,13 @@ class System:
 
 
 @contextmanager
-def running_system(folder: Path, *, settings: Mapping[str, str] | None = None) -> Iterator[System]:
+def running_system(folder: Path, *, settings: Mapping[str, str] | None = None, umask: int = -1) -> Iterator[System]:
     """Start everything, yield when the gateway says that all is well, stop everything.
 
     Args:
         folder: Data directory.
         settings: Environment variables that say how, beside those of this process.
+        umask: Of its processes; -1 for that of this one.
 
     Raises:
         Unavailable: It did not start; its log is `folder`/system.log.
@@ -62,7 +63,7 @@ def running_system(folder: Path, *, settings: Mapping[str, str] | None = None) -
     with log.open("wb") as output:
         command = [sys.executable, "-m", "cli", "up", "--data-dir", str(folder), "--port-base", str(ports.base)]
         environ = {**os.environ, **(settings or {})}
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environ)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environ, umask=umask)
         try:
             _wait_healthy(f"{ports.endpoint}/health", process, log)
             yield System(Installation(folder), ports)

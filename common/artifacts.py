@@ -16,6 +16,7 @@ from pathlib import Path
 from google.protobuf import json_format
 
 from common.errors import CorruptArtifact, ResourceAlreadyExists, ResourceNotFound, invalid
+from common.private import private_file, private_folder
 from common.storage import Store
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactFile, ArtifactManifest
 
@@ -107,11 +108,12 @@ def open_artifact(store: Store, location: str, *, cache: Path) -> Artifact:
     for file in manifest.files:
         target = folder / file.path
         if not _is_right(target, file):
-            partial = target.with_name(target.name + ".part")
+            private_folder(target.parent)
+            partial = private_file(target.with_name(target.name + ".part"))
             store.download(f"{location}/{manifest.files_folder}/{file.path}", partial)
             partial.replace(target)
     artifact = _verified(location, folder, manifest)
-    partial = copy.with_name(f"{MANIFEST}.part")
+    partial = private_file(copy.with_name(f"{MANIFEST}.part"))
     partial.write_bytes(text)
     partial.replace(copy)
     return artifact

@@ -1,4 +1,4 @@
-"""The one thread that does what no call waits for: it seals events and lets old ones go."""
+"""The one thread that does what no call waits for: it seals events, and lets old ones and those of deleted data go."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
+from common.errors import Unavailable
 from common.logs import get_logger
 from events_service.log import EventLog
 from events_service.sealing import Sealer
@@ -25,6 +26,7 @@ class Housekeeper:
         sealer: Moves events into tables.
         every_seconds: Pause between two sweeps.
         retention: Age at which sealed events leave the log.
+        deletion_seconds: Pause between two looks for tables that are gone.
         monotonic: Returns seconds on a clock that nobody sets.
     """
 
@@ -35,6 +37,7 @@ class Housekeeper:
         *,
         every_seconds: float,
         retention: timedelta,
+        deletion_seconds: float = 10.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log = log
@@ -42,7 +45,8 @@ class Housekeeper:
         self._monotonic = monotonic
         self._every_seconds = every_seconds
         self._retention = retention
-        self._next_removal = monotonic()
+        self._deletion_seconds = deletion_seconds
+        self._next_removal = self._next_deletion = monotonic()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
 
@@ -54,6 +58,12 @@ class Housekeeper:
             self._next_removal = now + _REMOVAL_EVERY_SECONDS
             if removed := self._log.remove_old(self._retention):
                 _log.info("old_events_removed", events=removed)
+        if now >= self._next_deletion:
+            self._next_deletion = now + self._deletion_seconds
+            try:
+                self._sealer.forget_gone()
+            except Unavailable as error:
+                _log.debug("deletions_unknown", message=error.message)  # events stay for as long as nobody can be asked
 
     def start(self) -> None:
         """Begin to sweep."""

@@ -40,6 +40,8 @@ class Timing:
     pace: Pace = field(default_factory=lambda: Pace(burst=60, steady_seconds=15.0, large_events=5000))
     compact_commits: int = 200
     log_retention: timedelta = timedelta(days=30)
+    seal_alarm_seconds: float = 600.0
+    deletion_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,15 @@ def assemble(
         stale_seconds=timing.tracker_stale_seconds,
         file=tracker_file,
     )
-    sealer = Sealer(log, store, trackers, pace=timing.pace, compact_commits=timing.compact_commits, monotonic=monotonic)
+    sealer = Sealer(
+        log,
+        store,
+        trackers,
+        pace=timing.pace,
+        compact_commits=timing.compact_commits,
+        alarm_seconds=timing.seal_alarm_seconds,
+        monotonic=monotonic,
+    )
     services = (
         Service(
             EVENTS_SERVICE,
@@ -101,6 +111,11 @@ def assemble(
         Service(SEALING_SERVICE, event_log_pb2_grpc.add_SealingServiceServicer_to_server, SealingServicer(sealer)),
     )
     housekeeper = Housekeeper(
-        log, sealer, every_seconds=timing.seal_seconds, retention=timing.log_retention, monotonic=monotonic
+        log,
+        sealer,
+        every_seconds=timing.seal_seconds,
+        retention=timing.log_retention,
+        deletion_seconds=timing.deletion_seconds,
+        monotonic=monotonic,
     )
     return EventsService(services, followed, housekeeper)

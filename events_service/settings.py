@@ -45,6 +45,12 @@ class EventsSettings(ServerSettings, StoreSettings):
     )
     seal_large_events: int = Field(5000, ge=1, description="Waiting events that are committed whatever the pause.")
     compact_commits: int = Field(200, ge=2, description="Commits of a table after which its small files are joined.")
+    seal_alarm_seconds: float = Field(
+        600.0, gt=0, description="How long a table may fail to take its events before that is logged as an ERROR."
+    )
+    deletion_seconds: float = Field(
+        10.0, gt=0, description="How often events of deleted datasets are looked for, to be removed from the log."
+    )
     log_retention_hours: float = Field(
         720.0, gt=0, description="How long sealed events stay in the log, for runtimes and for repeated event ids."
     )
@@ -59,4 +65,6 @@ class EventsSettings(ServerSettings, StoreSettings):
             pace=Pace(self.seal_burst_commits, self.seal_steady_seconds, self.seal_large_events),
             compact_commits=self.compact_commits,
             log_retention=timedelta(hours=self.log_retention_hours),
+            seal_alarm_seconds=self.seal_alarm_seconds,
+            deletion_seconds=self.deletion_seconds,
         )

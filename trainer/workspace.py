@@ -11,6 +11,8 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
+from common.private import private_folder
+
 __all__ = ["Workspace"]
 
 
@@ -27,8 +29,7 @@ class Workspace:
     @contextmanager
     def folder(self) -> Iterator[Path]:
         """Yield a new folder that only this user can read, and remove it with all it holds."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f"job-{os.getpid()}-", dir=self._root) as name:
+        with TemporaryDirectory(prefix=f"job-{os.getpid()}-", dir=private_folder(self._root)) as name:
             yield Path(name).resolve()
 
     def sweep(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from common.errors import ResourceNotFound
 from control_plane.catalogue import Catalogue
-from control_plane.catalogue.tables import DatasetGroup, EventTracker
+from control_plane.catalogue.tables import Dataset, DatasetGroup, EventTracker
 from control_plane.domain.fields import already_exists, check_name, check_tags
 from control_plane.domain.states import Status
 from control_plane.environment import Environment
@@ -106,3 +106,8 @@ class EventTrackers(ResourceOperations):
             if tracker is None:
                 raise ResourceNotFound(f"`trackingId`: got {tracking_id[:64]!r}, want that of an ACTIVE event tracker")
             return tracked_group(unit, tracker)
+
+    def active_tables(self) -> frozenset[str]:
+        """Return the locations of the tables of all ACTIVE datasets."""
+        with self._catalogue.read() as unit:
+            return frozenset(dataset.location for dataset in unit.find(Dataset, status=Status.ACTIVE))

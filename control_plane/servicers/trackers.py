@@ -21,6 +21,7 @@ from protos.tailorbird.internal.v1 import jobs_pb2, trackers_pb2, trackers_pb2_g
 __all__ = ["TrackerServicer"]
 
 _MAX_SERVICE_ID = 256
+_MAX_LOCATIONS = 1000
 
 
 class TrackerServicer(trackers_pb2_grpc.TrackerServiceServicer):
@@ -61,6 +62,15 @@ class TrackerServicer(trackers_pb2_grpc.TrackerServiceServicer):
                 for group in found.groups
             )
         return response
+
+    def FindTables(
+        self, request: trackers_pb2.FindTablesRequest, context: grpc.ServicerContext
+    ) -> trackers_pb2.FindTablesResponse:
+        """Return those of some tables that are of ACTIVE datasets."""
+        if len(request.locations) > _MAX_LOCATIONS:
+            raise invalid("locations", got=f"{len(request.locations)} locations", want=f"at most {_MAX_LOCATIONS}")
+        active = self._trackers.active_tables()
+        return trackers_pb2.FindTablesResponse(locations=[item for item in request.locations if item in active])
 
     def ResolveEventTracker(
         self, request: trackers_pb2.ResolveEventTrackerRequest, context: grpc.ServicerContext

@@ -18,7 +18,7 @@ import polars as pl
 
 from common import columns
 from common.avro import AvroSchema
-from common.errors import ResourceNotFound, TailorbirdError, Unavailable
+from common.errors import TailorbirdError, Unavailable
 from common.logs import get_logger
 from common.positions import Position
 from common.storage import Store
@@ -26,7 +26,7 @@ from common.tables import Table
 from events_service.domain.pace import Allowance, Pace
 from events_service.log import Backlog, Divergence, EventLog
 from events_service.sealing.frames import events_frame
-from events_service.trackers import Trackers
+from events_service.trackers import Tables
 
 __all__ = ["Sealer"]
 
@@ -34,6 +34,7 @@ _log = get_logger(__name__)
 _BATCH_EVENTS = 20_000
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
+_ALARM_EVERY_SECONDS = 3600.0
 #: Rows of another log that are compared at most, the newest: repetitions come from senders who were cut off lately.
 _MAX_DIVERGED = 1_000_000
 
@@ -45,6 +46,8 @@ class _Progress:
     Attributes:
         version: Of the table after the last commit of ours; None before.
         failures: Attempts in a row that failed.
+        failing_since_seconds: When the first of them was made.
+        alarm_at_seconds: When somebody is to be told next.
         not_before_seconds: When the next attempt may be made.
         lock: Held by whoever seals the table.
     """
@@ -53,6 +56,8 @@ class _Progress:
     lock: threading.Lock = field(default_factory=threading.Lock)
     version: int | None = None
     failures: int = 0
+    failing_since_seconds: float = 0.0
+    alarm_at_seconds: float = 0.0
     not_before_seconds: float = 0.0
 
 
@@ -66,9 +71,10 @@ class Sealer:
     Args:
         log: Where events come from.
         store: Where tables are.
-        trackers: Tell whether a table still exists; asked once per table and commit, so not through a cache.
+        tables: Tell whether a table's dataset still exists; asked before each sealing, so not through a cache.
         pace: Limits the commits of a table.
         compact_commits: Versions of a table between two compactions.
+        alarm_seconds: A table that cannot be sealed for so long is told as an ERROR, and again every hour.
         monotonic: Returns seconds on a clock that never goes back.
     """
 
@@ -76,17 +82,19 @@ class Sealer:
         self,
         log: EventLog,
         store: Store,
-        trackers: Trackers,
+        tables: Tables,
         *,
         pace: Pace,
         compact_commits: int,
+        alarm_seconds: float = 600.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log = log
         self._store = store
-        self._trackers = trackers
+        self._tables = tables
         self._pace = pace
         self._compact_commits = compact_commits
+        self._alarm_seconds = alarm_seconds
         self._monotonic = monotonic
         self._progress: dict[str, _Progress] = {}
         self._progress_lock = threading.Lock()
@@ -113,7 +121,8 @@ class Sealer:
             if not progress.lock.acquire(blocking=False):
                 continue  # somebody flushes it
             try:
-                sealed += self._seal(backlog, progress, stopping)
+                if self._is_wanted(backlog.table.location):
+                    sealed += self._seal(backlog, progress, stopping)[0]
             except Exception as error:  # noqa: BLE001 - the log keeps the events, and a later attempt may succeed
                 self._failed(backlog, progress, error)
             else:
@@ -136,24 +145,26 @@ class Sealer:
         backlog = self._log.backlog(location)
         progress = self._progress_of(location)
         with self._held(progress.lock, location, seconds):
-            if backlog is not None:
-                self._seal(backlog, progress, lambda: self._monotonic() >= until)
-            left = self._log.backlog(location)
-            if backlog is not None and left is not None and left.sealed_offset < backlog.last_offset:
-                raise Unavailable(
-                    f"dataset {location}: got events up to {left.sealed_offset} sealed within {seconds:g} s, want "
-                    f"those up to {backlog.last_offset}; repeat the call"
-                )
+            if backlog is not None and self._is_wanted(location):
+                _, done = self._seal(backlog, progress, lambda: self._monotonic() >= until)
+                if done < backlog.last_offset:
+                    raise Unavailable(
+                        f"dataset {location}: got events up to {done} sealed within {seconds:g} s, want those up to "
+                        f"{backlog.last_offset}; repeat the call"
+                    )
             return Table(self._store, location).event_position()
 
-    def _seal(self, backlog: Backlog, progress: _Progress, stopping: Callable[[], bool]) -> int:
+    def _is_wanted(self, location: str) -> bool:
+        """Return whether a table is still a dataset's; one that is gone is forgotten."""
+        if location in self._tables.active([location]):
+            return True
+        self._forget(location)
+        return False
+
+    def _seal(self, backlog: Backlog, progress: _Progress, stopping: Callable[[], bool]) -> tuple[int, int]:
+        """Append a table's events; return how many those were, and the offset that the table reaches to."""
         location = backlog.table.location
         table = Table(self._store, location)
-        if self._is_gone(backlog, table):
-            removed = self._log.remove_table(location)
-            self._progress.pop(location, None)
-            _log.info("table_gone", location=location, events=removed)
-            return 0
         schema = AvroSchema.parse(backlog.table.schema)
         done, divergence = self._begin(backlog, table)
         sealed = 0
@@ -172,16 +183,30 @@ class Sealer:
             self._compact(table, progress, version)
         if not sealed and done > backlog.sealed_offset:
             self._log.mark_sealed(location, done)
-        return sealed
+        return sealed, done
 
-    def _is_gone(self, backlog: Backlog, table: Table) -> bool:
-        try:
-            tracker = self._trackers.resolve(backlog.tracking_id)
-        except ResourceNotFound:
-            # A deleted tracker says nothing about its dataset. What was sealed and is not there any more was removed;
-            # what was never sealed may be a table's first rows.
-            return backlog.sealed_offset > 0 and not table.exists()
-        return tracker.table is None or tracker.table.location != backlog.table.location
+    def forget_gone(self) -> int:
+        """Remove from the log what it has of tables that are gone; return how many tables that were.
+
+        Raises:
+            Unavailable: The control plane or the store cannot be asked now.
+        """
+        known = self._log.tables()
+        active = self._tables.active(known)
+        return sum(self._forget(location) for location in known if location not in active)
+
+    def _forget(self, location: str) -> bool:
+        """Remove what the log has of a table whose dataset is gone, once the store has nothing of it either.
+
+        Both have to say so: a control plane that has lost its database must not empty the log.
+        """
+        if Table(self._store, location).exists():
+            return False
+        events = self._log.remove_table(location)
+        with self._progress_lock:
+            self._progress.pop(location, None)
+        _log.info("table_gone", location=location, events=events)
+        return True
 
     def _begin(self, backlog: Backlog, table: Table) -> tuple[int, Divergence | None]:
         """Return the offset up to which a table has its events, and what of it another log wrote."""
@@ -217,17 +242,23 @@ class Sealer:
         progress.version = version
 
     def _failed(self, backlog: Backlog, progress: _Progress, error: Exception) -> None:
+        now, location = self._monotonic(), backlog.table.location
         if progress.failures == 0:
             known = isinstance(error, TailorbirdError)
-            _log.warning(
-                "sealing_failed",
-                location=backlog.table.location,
+            _log.warning("sealing_failed", location=location, message=str(error), exc_info=None if known else error)
+            progress.failing_since_seconds, progress.alarm_at_seconds = now, now + self._alarm_seconds
+        elif now >= progress.alarm_at_seconds:
+            progress.alarm_at_seconds = now + _ALARM_EVERY_SECONDS
+            _log.error(
+                "sealing_stuck",
+                location=location,
+                seconds=round(now - progress.failing_since_seconds),
+                unsealed_from=backlog.sealed_offset + 1,
                 message=str(error),
-                exc_info=None if known else error,
             )
         pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(progress.failures, 20))
         progress.failures += 1
-        progress.not_before_seconds = self._monotonic() + pause
+        progress.not_before_seconds = now + pause
 
     def _succeeded(self, backlog: Backlog, progress: _Progress) -> None:
         if progress.failures:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from common.avro import AvroSchema
 from events_service.log import LogTable
 
-__all__ = ["KnownTrackers", "Question", "Tracker", "TrackerAnswer", "TrackerSource", "Trackers"]
+__all__ = ["KnownTrackers", "Question", "Tables", "Tracker", "TrackerAnswer", "TrackerSource"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,13 @@ class Tracker:
     schema: AvroSchema | None = None
 
 
-class Trackers(Protocol):
-    """Resolves tracking ids."""
+class Tables(Protocol):
+    """Knows the tables of datasets."""
 
-    def resolve(self, tracking_id: str) -> Tracker:
-        """Return what the id stands for.
+    def active(self, locations: Sequence[str]) -> frozenset[str]:
+        """Return those of some tables that are of ACTIVE datasets; the others are gone, or about to be.
 
         Raises:
-            ResourceNotFound: No active tracker carries the id.
             Unavailable: Nobody can be asked now.
         """
         ...
@@ -84,8 +83,8 @@ class Question(Protocol):
         ...
 
 
-class TrackerSource(Trackers, Protocol):
-    """Tells of single tracking ids, and of all together."""
+class TrackerSource(Tables, Protocol):
+    """Tells of all tracking ids together, and of tables."""
 
     def ask(self, known: KnownTrackers, *, wait_seconds: float) -> Question:
         """Begin to ask for the set of trackers.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from functools import lru_cache
 
 import grpc
 
 from common.avro import AvroSchema
-from common.errors import InvalidInput, ResourceNotFound, Unavailable
+from common.errors import InvalidInput, Unavailable
 from common.logs import get_logger
 from common.rpc import from_rpc_error
 from events_service.log import LogTable
@@ -20,6 +21,7 @@ from protos.tailorbird.internal.v1.trackers_pb2_grpc import TrackerServiceStub
 __all__ = ["RemoteQuestion", "RemoteTrackers", "service_id"]
 
 _log = get_logger(__name__)
+_MAX_LOCATIONS = 1000
 
 
 def service_id(listen: str) -> str:
@@ -45,17 +47,16 @@ class RemoteTrackers:
         self._service_id = service_id
         self._patience_seconds = patience_seconds
 
-    def resolve(self, tracking_id: str) -> Tracker:
-        """Return what the id stands for; see `Trackers`."""
-        request = trackers_pb2.ResolveEventTrackerRequest(tracking_id=tracking_id)
-        try:
-            answer = self._stub.ResolveEventTracker(request, timeout=self._patience_seconds)
-        except grpc.RpcError as error:
-            known = from_rpc_error(error)
-            if isinstance(known, ResourceNotFound):
-                raise known from error
-            raise _unavailable(error) from error
-        return _tracker(answer.dataset_group_arn, answer.interactions if answer.HasField("interactions") else None)
+    def active(self, locations: Sequence[str]) -> frozenset[str]:
+        """Return those of some tables that are of ACTIVE datasets; see `Tables`."""
+        found: set[str] = set()
+        for start in range(0, len(locations), _MAX_LOCATIONS):
+            request = trackers_pb2.FindTablesRequest(locations=locations[start : start + _MAX_LOCATIONS])
+            try:
+                found.update(self._stub.FindTables(request, timeout=self._patience_seconds).locations)
+            except grpc.RpcError as error:
+                raise _unavailable(error) from error
+        return frozenset(found)
 
     def ask(self, known: KnownTrackers, *, wait_seconds: float) -> RemoteQuestion:
         """Begin to ask for the set of trackers; see `TrackerSource`."""
@@ -108,7 +109,7 @@ def _unavailable(error: grpc.RpcError) -> Unavailable:
     if isinstance(known, Unavailable):
         return known
     # Whoever sent the events did nothing wrong: it is we who are refused.
-    return Unavailable(f"control_plane: tells no tracker: {known.message}")
+    return Unavailable(f"control_plane: tells no trackers: {known.message}")
 
 
 def _tracker(dataset_group_arn: str, interactions: DatasetTable | None) -> Tracker:

@@ -18,6 +18,7 @@ from typing import Any, Final
 from google.protobuf import json_format
 
 from common.logs import get_logger
+from common.private import private_folder
 from protos.tailorbird.internal.v1.serving_pb2 import ServingAssignment
 from runtime_service.serving.goals import to_assignment
 
@@ -99,7 +100,7 @@ class AssignmentFile:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self._path.parent)
         descriptor = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -18,6 +18,7 @@ from common.columns import plain_name
 from common.errors import CorruptArtifact, OperationUnavailable
 from common.logs import get_logger
 from common.positions import Position
+from common.private import private_folder
 from common.storage import Store
 from common.vocabulary import Vocabulary
 from recipes.arrays import map_arrays
@@ -182,7 +183,7 @@ class ModelLoader:
         if self._store.local_folder(location) is not None:
             yield
             return
-        self._cache.mkdir(parents=True, exist_ok=True)
+        private_folder(self._cache)
         name = hashlib.sha256(location.encode()).hexdigest()[:32]
         descriptor = os.open(self._cache / f".{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 
 from common.avro import AvroSchema
-from common.errors import ResourceNotFound
 from events_service.domain import Event, SentCall, SentEvent
 from events_service.log import LogEntry, LogTable
 from events_service.trackers import KnownTrackers, Tracker, TrackerAnswer
@@ -61,16 +61,17 @@ class ListedTrackers:
     def __init__(self, **trackers: Tracker) -> None:
         self.trackers = dict(trackers)
         self.told: list[dict[str, Tracker]] = []
+        #: Tables of datasets whose trackers were deleted.
+        self.untracked: set[str] = set()
         self.asked = 0
         self.trouble: Exception | None = None
 
-    def resolve(self, tracking_id: str) -> Tracker:
+    def active(self, locations: Sequence[str]) -> frozenset[str]:
         self.asked += 1
         if self.trouble is not None:
             raise self.trouble
-        if tracking_id not in self.trackers:
-            raise ResourceNotFound(f"`trackingId`: got {tracking_id}, want another")
-        return self.trackers[tracking_id]
+        tables = {item.table.location for item in self.trackers.values() if item.table is not None}
+        return frozenset((tables | self.untracked) & set(locations))
 
     def ask(self, known: KnownTrackers, *, wait_seconds: float) -> ListedQuestion:
         return ListedQuestion(self, known, wait_seconds)

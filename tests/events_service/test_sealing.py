@@ -198,7 +198,7 @@ def test_sealing_while_events_arrive_loses_and_doubles_nothing(log, sealer, film
 def test_same_event_of_two_trackers_becomes_one_row(log, sealer, films):
     log.append(entries(1), seconds=20)
     log.append(entries(1, 2, tracking_id="later"), seconds=20)
-    sealer._trackers.trackers["later"] = tracker()
+    sealer._tables.trackers["later"] = tracker()
 
     sealer.seal_due()
 
@@ -231,6 +231,7 @@ def test_events_of_a_dataset_made_anew_go_to_the_new_table(log, sealer, store, t
 def test_events_of_a_deleted_tracker_are_sealed(log, sealer, trackers, films):
     log.append(entries(1), seconds=20)
     trackers.trackers.clear()
+    trackers.untracked.add(table().location)
 
     sealer.seal_due()
     log.append(entries(2), seconds=20)
@@ -239,17 +240,53 @@ def test_events_of_a_deleted_tracker_are_sealed(log, sealer, trackers, films):
     assert sealed_ids(films) == ["e1", "e2"]
 
 
-def test_table_that_vanished_with_its_tracker_is_not_made_again(log, sealer, store, trackers, films):
+def test_table_that_is_being_removed_gets_no_more_rows_and_then_leaves_the_log(log, sealer, store, trackers, films):
     log.append(entries(1), seconds=20)
     sealer.seal_due()
     log.append(entries(2), seconds=20)
     trackers.trackers.clear()
+
+    assert (sealer.seal_due(), sealer.forget_gone()) == (0, 0)
+    assert sealer.flush(table().location, seconds=20) == films.event_position()
     shutil.rmtree(store.root / table().location)
 
-    assert sealer.seal_due() == 0
-
+    assert sealer.forget_gone() == 1
     assert not films.exists()
-    assert log.backlogs() == []
+    assert (log.tables(), log.read(1, max_events=10).events) == ([], [])
+
+
+def test_table_that_only_the_control_plane_has_lost_stays_in_the_log(log, sealer, trackers):
+    log.append(entries(1), seconds=20)
+    sealer.seal_due()
+    trackers.trackers.clear()
+
+    assert sealer.forget_gone() == 0
+    assert len(log.read(1, max_events=10).events) == 1
+
+
+def test_nothing_is_forgotten_while_nobody_can_be_asked(log, sealer, trackers):
+    log.append(entries(1), seconds=20)
+    trackers.trouble = Unavailable("control plane is away")
+
+    with pytest.raises(Unavailable):
+        sealer.forget_gone()
+
+    assert log.tables() == [table().location]
+
+
+def test_table_that_stays_unsealed_is_an_error_in_the_log(log, make_sealer, trackers, seconds):
+    log.append(entries(1), seconds=20)
+    trackers.trouble = Unavailable("control plane is away")
+    sealer = make_sealer()
+
+    with capture_logs() as logs:
+        for moment in range(0, 5000, 10):
+            seconds.now = moment
+            sealer.seal_due()
+
+    alarms = [line for line in logs if line["log_level"] == "error"]
+    assert [(line["event"], line["location"]) for line in alarms] == [("sealing_stuck", table().location)] * 2
+    assert [line["seconds"] // 60 for line in alarms] == [10, 70]
 
 
 def test_trouble_is_logged_once_tried_again_ever_later_and_its_end_is_logged(log, sealer, trackers, films, seconds):

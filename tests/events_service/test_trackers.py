@@ -104,35 +104,39 @@ def finish(world, lease):
 def test_remote_answer_is_the_table_of_the_group(world, plane, group, tracking_id):
     with plane.channel("events") as opened:
         remote = RemoteTrackers(opened, service_id="x")
-        before = remote.resolve(tracking_id)
+        before = remote.ask(KnownTrackers(), wait_seconds=0).answer()
         dataset = world.dataset(group)
-        after = remote.resolve(tracking_id)
-        everything = remote.ask(KnownTrackers(), wait_seconds=0).answer()
+        after = remote.ask(KnownTrackers(), wait_seconds=0).answer()
 
     location = world.resources.datasets.describe(dataset).location
-    assert before == Tracker(group)
-    assert after == Tracker(group, LogTable(location, group, INTERACTIONS), AvroSchema.parse(INTERACTIONS))
-    assert everything.trackers == {tracking_id: after}
+    known = Tracker(group, LogTable(location, group, INTERACTIONS), AvroSchema.parse(INTERACTIONS))
+    assert before.trackers == {tracking_id: Tracker(group)}
+    assert after.trackers == {tracking_id: known}
 
 
-def test_remote_tells_that_there_is_no_such_tracker(plane):
-    with plane.channel("events") as opened, pytest.raises(ResourceNotFound, match="`trackingId`"):
-        RemoteTrackers(opened, service_id="x").resolve("unknown")
+def test_remote_tells_which_tables_are_datasets(world, plane, group):
+    arns = [world.dataset(one) for one in (group, world.group())]
+    kept, deleted = (world.resources.datasets.describe(arn).location for arn in arns)
+    world.resources.datasets.delete(arns[1])
+    with plane.channel("events") as opened:
+        remote = RemoteTrackers(opened, service_id="x")
+
+        assert remote.active([deleted, kept, *(f"datasets/other/{n}" for n in range(1500))]) == {kept}
 
 
 def test_control_plane_that_cannot_be_reached_is_unavailable():
     opened = channel("127.0.0.1:1", token="t")
     remote = RemoteTrackers(opened, service_id="x", patience_seconds=0.2)
     with pytest.raises(Unavailable):
-        remote.resolve("x")
+        remote.active(["x"])
     with pytest.raises(Unavailable):
         remote.ask(KnownTrackers(), wait_seconds=0).answer()
     opened.close()
 
 
 def test_refusal_of_our_own_token_is_not_the_senders_fault(plane):
-    with plane.channel("client") as opened, pytest.raises(Unavailable, match="tells no tracker"):
-        RemoteTrackers(opened, service_id="x").resolve("x")
+    with plane.channel("client") as opened, pytest.raises(Unavailable, match="tells no trackers"):
+        RemoteTrackers(opened, service_id="x").active(["x"])
 
 
 def test_tracker_and_dataset_are_known_as_soon_as_they_are_made(world, followed):

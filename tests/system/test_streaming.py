@@ -29,7 +29,12 @@ def system(tmp_path_factory):
     # A table that had one commit waits an hour for its next one: only a training may have it sooner.
     with running_system(
         tmp_path_factory.mktemp("streaming"),
-        settings={"TAILORBIRD_SEAL_BURST_COMMITS": "1", "TAILORBIRD_SEAL_STEADY_SECONDS": "3600"},
+        settings={
+            "TAILORBIRD_SEAL_BURST_COMMITS": "1",
+            "TAILORBIRD_SEAL_STEADY_SECONDS": "3600",
+            "TAILORBIRD_DELETION_SECONDS": "0.5",
+        },
+        umask=0,
     ) as running:
         yield running
 
@@ -116,3 +121,40 @@ def test_events_of_a_log_that_was_replaced_have_effect_at_once(system):
     wait_until(lambda: accepted(journey, tracking_id, "user-03"), seconds=60, every=0.2)
 
     wait_until(lambda: journey.recommend(campaign, "user-03").items != before.items, seconds=60)
+
+
+def test_nothing_is_left_of_the_users_of_a_deleted_group(system):
+    journey = Journey(system.clients(), suffix="deleted")
+    journey.create_datasets({"Interactions": SCHEMAS["Interactions"]})
+    tracking_id = journey.create_event_tracker()
+    for number in range(1200):
+        journey.put_events(tracking_id, f"marked-user-{number % 50}", [f"item-{number % 60:02}"], event_type=EVENT)
+    journey.train(journey.create_solution("popular", "aws-popularity-count"))
+    assert marked(system)
+
+    journey.delete_group(journey.dataset_group_arn)
+
+    wait_until(lambda: not marked(system), seconds=90, every=0.5)
+
+
+def test_files_of_the_services_are_their_owners_whatever_the_umask(system):
+    found = [
+        path
+        for service in ("events", "runtime", "trainer")
+        for path in (system.installation.root / service, *(system.installation.root / service).rglob("*"))
+    ]
+
+    assert {path.stat().st_mode & 0o777 for path in found if path.is_dir()} == {0o700}
+    assert {path.stat().st_mode & 0o777 for path in found if path.is_file()} == {0o600}
+
+
+def marked(system):
+    """Return the files of the data directory, logs included, that name a user of the group."""
+    return [path for path in system.installation.root.rglob("*") if path.is_file() and b"marked-user-" in content(path)]
+
+
+def content(path):
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""  # it went away meanwhile
