@@ -43,7 +43,8 @@ def main() -> None:
 
     def follow() -> None:
         connect = partial(aio_channel, settings.events_service, token=token, tls=tls)
-        history = LmdbHistoryWriter(settings.history_dir, max_events=settings.history_events)
+        folder, events, users = settings.history_dir, settings.history_events, settings.history_users
+        history = LmdbHistoryWriter(folder, max_events=events, max_users=users)
         run_until_signal(follow_log(connect, history, wait_seconds=settings.watch_seconds))
 
     with shared_port(settings.listen) as address:

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from common.settings import ServerSettings, StoreSettings
+from runtime_service.history.lmdb import MAX_USERS
 from runtime_service.server import WorkerLimits
 
 __all__ = ["RuntimeSettings"]
@@ -38,6 +39,11 @@ class RuntimeSettings(ServerSettings, StoreSettings):
         "was last to be served is kept beside it, in `assignments.json`, for starts without the control plane.",
     )
     history_events: int = Field(200, ge=1, le=1000, description="Newest events kept for each user or session.")
+    history_users: int = Field(
+        MAX_USERS,
+        ge=1000,
+        description="Users and sessions kept on a host; beyond, those go whose last event is oldest.",
+    )
     history_map_bytes: int = Field(
         1 << 34, ge=1 << 20, description="First size of the history's map; a sparse file, which grows when it is full."
     )

@@ -42,11 +42,13 @@ class CountStore:
     Args:
         counters: By group, bucket and a digest of event type and item.
         buckets: By group and bucket: the offset of the last event.
+        most: Counters at most; beyond, those of the oldest buckets are forgotten.
     """
 
-    def __init__(self, counters: Any, buckets: Any) -> None:
+    def __init__(self, counters: Any, buckets: Any, *, most: int | None = None) -> None:
         self._counters = counters
         self._buckets = buckets
+        self._most = most
 
     def add(self, transaction: Any, events: list[tuple[bytes, LoggedEvent]], *, now: float) -> None:
         """Count events.
@@ -71,6 +73,8 @@ class CountStore:
             if transaction.get(place, db=self._buckets) is None:
                 self._forget_old(transaction, place[:_GROUP_BYTES], oldest=present - _KEPT)
             transaction.put(place, _OFFSET.pack(offset), db=self._buckets)
+        if self._most is not None:
+            self._keep(transaction, self._most)
 
     def read(
         self, transaction: Any, group: bytes, *, first: int, known: Mapping[int, Position], lineage: Lineage
@@ -116,6 +120,22 @@ class CountStore:
                 count, length = _ENTRY.unpack_from(value)
                 text = value[_ENTRY.size :]
                 yield Counted(text[:length].decode(), text[length:].decode(), count)
+
+    def _keep(self, transaction: Any, most: int) -> None:
+        """Remove counters of the oldest buckets, whichever group's, while there are too many."""
+        while (beyond := transaction.stat(self._counters)["entries"] - most) > 0:
+            with transaction.cursor(self._buckets) as cursor:
+                places = [place for place, _ in cursor]
+            if not places:
+                return
+            oldest = min(places, key=lambda place: place[_GROUP_BYTES:])
+            with transaction.cursor(self._counters) as cursor:
+                found = cursor.set_range(oldest) and cursor.key().startswith(oldest)
+                while found and beyond:
+                    beyond -= 1
+                    found = cursor.delete() and cursor.key().startswith(oldest)
+            if not found:
+                transaction.delete(oldest, db=self._buckets)
 
     def _forget_old(self, transaction: Any, group: bytes, *, oldest: int) -> None:
         """Remove what no interval reaches any more; called when a group's next bucket begins."""

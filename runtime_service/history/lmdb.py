@@ -23,19 +23,22 @@ from common.private import FILE_MODE, private_file, private_folder
 from runtime_service.domain.histories import RecentEvent
 from runtime_service.history import BucketCounts, LoggedEvent
 from runtime_service.history.answers import AnswerLog, Answers
+from runtime_service.history.bounds import Bound
 from runtime_service.history.counts import CountStore
 from runtime_service.history.records import (
     StoredHistory,
     count_after,
     encode,
     encode_lineage,
+    last_offset,
+    last_shown,
     lineage_of,
     offsets_after,
     with_offset,
 )
 from runtime_service.history.trust import is_trusted, mark_closed, mark_open
 
-__all__ = ["LmdbHistoryReader", "LmdbHistoryWriter", "prepare_history"]
+__all__ = ["MAX_USERS", "LmdbHistoryReader", "LmdbHistoryWriter", "prepare_history"]
 
 _FORMAT: Final = b"3"
 _FORMAT_KEY, _OFFSET_KEY, _LINEAGE_KEY = b"format", b"next_offset", b"lineage"
@@ -46,6 +49,10 @@ _ANSWERS: Final = "answers"
 #: Digests of a group and of an id, and a letter between them.
 _KEY_BYTES: Final = 8 + 1 + 16
 _MAX_READERS: Final = 1024
+#: Users and sessions, items that were shown, and counters, that are kept on a host unless told otherwise.
+MAX_USERS: Final = 2_000_000
+_MAX_SHOWN: Final = 1_000_000
+_MAX_COUNTERS: Final = 5_000_000
 #: Keys that are looked at in one transaction when a group is forgotten.
 _FORGET_STEP: Final = 2000
 _Found = TypeVar("_Found")
@@ -164,10 +171,22 @@ class LmdbHistoryWriter:
     Args:
         folder: Of a store that was prepared.
         max_events: Newest events kept for each user or session.
+        max_users: Users and sessions that are kept; beyond, those go whose last event is oldest.
+        max_shown: Items whose showings are kept; beyond, those go that were shown longest ago.
+        max_counters: Counters that are kept; beyond, the oldest quarters of an hour go.
         now: Tells the present moment in seconds since 1970.
     """
 
-    def __init__(self, folder: Path, *, max_events: int, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_events: int,
+        max_users: int = MAX_USERS,
+        max_shown: int = _MAX_SHOWN,
+        max_counters: int = _MAX_COUNTERS,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         mark_open(folder)
         self._folder = folder
         self._environment = _open(folder, sync=False)
@@ -176,7 +195,11 @@ class LmdbHistoryWriter:
         self._shown = self._environment.open_db(_SHOWN)
         self._state = self._environment.open_db(_STATE)
         self._count_databases = [self._environment.open_db(name) for name in (_COUNTERS, _BUCKETS)]
-        self._counts = CountStore(*self._count_databases)
+        self._counts = CountStore(*self._count_databases, most=max_counters)
+        self._bounds = (
+            Bound(self._histories, most=max_users, touched=last_offset),
+            Bound(self._shown, most=max_shown, touched=last_shown),
+        )
         self._max_events = max_events
         self._answers = Answers(folder / _ANSWERS, key_bytes=_KEY_BYTES)
         self._now = now
@@ -210,6 +233,8 @@ class LmdbHistoryWriter:
                 else:
                     transaction.delete(key, db=self._histories)
             self._counts.add(transaction, changes.counted, now=self._now())
+            for bound in self._bounds:
+                bound.keep(transaction)
             transaction.put(_OFFSET_KEY, str(max(next_offset, known)).encode(), db=self._state)
             if lineage is not None:
                 transaction.put(_LINEAGE_KEY, encode_lineage(lineage), db=self._state)

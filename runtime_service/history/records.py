@@ -10,10 +10,22 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from common.positions import Epoch, Lineage
 from runtime_service.domain.histories import RecentEvent
 
-__all__ = ["StoredHistory", "count_after", "encode", "encode_lineage", "lineage_of", "offsets_after", "with_offset"]
+__all__ = [
+    "StoredHistory",
+    "count_after",
+    "encode",
+    "encode_lineage",
+    "last_offset",
+    "last_shown",
+    "lineage_of",
+    "offsets_after",
+    "with_offset",
+]
 
 _LEGACY = Lineage.legacy()
 #: Epoch and first offset.
@@ -35,8 +47,7 @@ class StoredHistory:
     @property
     def last_offset(self) -> int:
         """Offset of the newest event."""
-        (offset,) = _HEAD.unpack_from(self.payload)
-        return int(offset)
+        return last_offset(self.payload)
 
     def events(self) -> list[RecentEvent]:
         """Return the events in the order of their arrival."""
@@ -49,6 +60,18 @@ class StoredHistory:
             item_id = payload[text + type_bytes : position].decode()
             found.append(RecentEvent(offset, millis, event_type, item_id, fingerprint, value))
         return found
+
+
+def last_offset(payload: bytes) -> int:
+    """Return the offset of the newest event of a stored history."""
+    (offset,) = _HEAD.unpack_from(payload)
+    return int(offset)
+
+
+def last_shown(payload: bytes) -> int:
+    """Return the newest of the offsets of an item that was shown."""
+    (offset,) = _HEAD.unpack_from(payload, len(payload) - _HEAD.size)
+    return int(offset)
 
 
 def encode(events: Sequence[RecentEvent]) -> bytes:
@@ -74,7 +97,8 @@ def count_after(payload: bytes, offset: int) -> int:
 
 def offsets_after(payload: bytes, offset: int) -> bytes:
     """Return the stored form of those offsets that are larger than the given one."""
-    return b"".join(_HEAD.pack(found) for (found,) in _HEAD.iter_unpack(payload) if found > offset)
+    offsets = np.frombuffer(payload, "<i8")  # ascending, and looked up by the thousand
+    return payload[_HEAD.size * int(offsets.searchsorted(offset, side="right")) :]
 
 
 def encode_lineage(lineage: Lineage) -> bytes:

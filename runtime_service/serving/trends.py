@@ -6,6 +6,7 @@ The pause is long beside the work, whatever the size of the catalogue.
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -19,13 +20,17 @@ from recipes.interface import ItemIndexes
 from recipes.selection import best
 from recipes.trending.score import TrendingScorer
 from runtime_service.domain.requests import MAX_RESULTS
-from runtime_service.history import BucketCounts, HistoryReader
+from runtime_service.history import BucketCounts, Counted, HistoryReader
 from runtime_service.serving.ranked import Ranked
 
 __all__ = ["LiveTrend"]
 
 #: Seconds that a list is good for at least, and how many times as long as making it took.
 _PAUSE_SECONDS, _PAUSE_FACTOR = 2.0, 20.0
+
+
+#: Items that the model does not know, of each quarter of an hour: those that were used most.
+_MAX_NEWER: Final = MAX_RESULTS
 
 
 class _Bucket(NamedTuple):
@@ -57,6 +62,7 @@ class LiveTrend:
         now: Callable[[], float] = time.time,
     ) -> None:
         self.item_ids: Final = list(item_ids)
+        self._known = len(item_ids)
         self._scorer = scorer
         self._items = items
         self._group = dataset_group_arn
@@ -86,6 +92,7 @@ class LiveTrend:
         known = {bucket: read.last for bucket, read in self._buckets.items()}
         found = reader.counts(self._group, first_bucket=self._scorer.first_bucket(now), known=known)
         self._buckets = {counts.bucket: self._to_bucket(counts) for counts in found}
+        self._forget_newer()
         read = self._buckets.values()
         scores = self._scorer.trend(
             np.repeat(np.array(list(self._buckets), np.int64), [len(bucket.items) for bucket in read]),
@@ -102,18 +109,41 @@ class LiveTrend:
     def _to_bucket(self, counts: BucketCounts) -> _Bucket:
         if counts.counters is None:
             return self._buckets[counts.bucket]
-        wanted = [one for one in counts.counters if self._event_type in (None, one.event_type)]
-        return _Bucket(
-            counts.last,
-            np.array([self._index(one.item_id) for one in wanted], np.int32),
-            np.array([one.count for one in wanted], np.int32),
-        )
+        items: list[int] = []
+        times: list[int] = []
+        unknown: list[Counted] = []
+        for one in counts.counters:
+            if self._event_type not in (None, one.event_type):
+                continue
+            index = self._items.index(one.item_id)
+            if index is None:
+                unknown.append(one)
+            else:
+                items.append(index)
+                times.append(one.count)
+        # What nobody else uses cannot be among the items that rise most, and there may be any number of it.
+        for one in heapq.nlargest(_MAX_NEWER, unknown, key=lambda one: one.count):
+            items.append(self._newer_index(one.item_id))
+            times.append(one.count)
+        return _Bucket(counts.last, np.array(items, np.int32), np.array(times, np.int32))
 
-    def _index(self, item_id: str) -> int:
-        index = self._items.index(item_id)
-        if index is None:
-            index = self._newer.get(item_id)
+    def _newer_index(self, item_id: str) -> int:
+        index = self._newer.get(item_id)
         if index is None:
             index = self._newer[item_id] = len(self.item_ids)
             self.item_ids.append(item_id)
         return index
+
+    def _forget_newer(self) -> None:
+        """Give the indexes of items free that are unknown to the model and in no bucket any more."""
+        known = self._known
+        used = np.unique(np.concatenate([np.empty(0, np.int32), *(read.items for read in self._buckets.values())]))
+        used = used[used >= known]
+        if len(used) == len(self._newer):
+            return
+        names = [self.item_ids[index] for index in used.tolist()]
+        for bucket, read in self._buckets.items():
+            moved = np.where(read.items < known, read.items, known + np.searchsorted(used, read.items))
+            self._buckets[bucket] = read._replace(items=moved.astype(np.int32))
+        self.item_ids[known:] = names
+        self._newer = {name: known + place for place, name in enumerate(names)}

@@ -152,7 +152,7 @@ def test_answers_count_once_when_the_map_grows_meanwhile(tmp_path):
         writer.close()
 
     with closing(LmdbHistoryReader(folder, name="worker-1")) as again:
-        assert again.shown(GROUP, ["a"], after=0) == [200]
+        assert again.shown(GROUP, ["a"], after=Position(LEGACY_EPOCH, 0)) == [200]
 
 
 def test_events_that_refer_to_an_answer_count_what_it_showed_unless_they_list_something_else(tmp_path):

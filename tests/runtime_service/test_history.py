@@ -9,14 +9,15 @@ import signal
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
-from common.positions import Epoch, Lineage
+from common.positions import LEGACY_EPOCH, Epoch, Lineage, Position
 from runtime_service.domain.histories import RecentEvent
 from runtime_service.history import LoggedEvent
 from runtime_service.history import lmdb as lmdb_history
-from runtime_service.history.lmdb import LmdbHistoryWriter, prepare_history
+from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 from runtime_service.history.records import StoredHistory, encode
 
 MAP_BYTES = 1 << 20
@@ -236,6 +237,29 @@ def test_clearing_forgets_everything(writer, items):
 
     assert items() is None
     assert writer.next_offset() == 1
+
+
+def test_no_more_users_are_kept_than_may_be_and_those_go_that_did_nothing_for_long(history_folder, items):
+    with closing(LmdbHistoryWriter(history_folder, max_events=5, max_users=100)) as made:
+        for first in range(1, 2001, 101):
+            batch = [event(offset, user=f"user-{offset}") for offset in range(first, first + 100)]
+            made.append([*batch, event(first + 100, user="regular")], next_offset=first + 101)
+
+    kept = [offset for offset in range(1, 2021) if items(f"user-{offset}")]
+    assert items("regular")
+    assert len(kept) == 99
+    # Of a few neighbours the oldest goes, so among those that are left hardly anybody is old.
+    assert sum(offset > 1500 for offset in kept) > 80
+
+
+def test_no_more_items_are_kept_as_shown_than_may_be(history_folder):
+    with closing(LmdbHistoryWriter(history_folder, max_events=5, max_shown=50)) as made:
+        for offset in range(1, 501):
+            made.append([replace(event(offset), shown=(f"item-{offset}",))], next_offset=offset + 1)
+
+    with closing(LmdbHistoryReader(history_folder)) as reader:
+        names = [f"item-{offset}" for offset in range(1, 501)]
+        assert sum(reader.shown(GROUP, names, after=Position(LEGACY_EPOCH, 0))) == 50
 
 
 def test_full_map_grows_under_open_readers(writer, items):

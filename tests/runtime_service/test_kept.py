@@ -248,7 +248,7 @@ def test_artifact_that_comes_late_is_served_without_a_restart(peers, working, st
         wait_until(lambda: (found := peers.board.state("d-1")) and found.phase == READY)
 
 
-def test_copies_of_what_is_served_no_more_are_removed_but_the_version_before(peers, working, popular, tmp_path):
+def test_copies_of_what_is_served_no_more_are_removed_but_the_version_before(peers, working, file, popular, tmp_path):
     store = Store(MemoryStore())
     for name in ("one", "two", "three"):
         publish(store, f"artifacts/{name}", popular)
@@ -256,8 +256,13 @@ def test_copies_of_what_is_served_no_more_are_removed_but_the_version_before(pee
         for number, name in enumerate(("one", "two", "three"), 1):
             peers.board.assign(assignment(deployment=f"d-{number}", location=f"artifacts/{name}"))
             wait_until(lambda number=number: serves(table) == f"d-{number}")
+            wait_until(lambda number=number: newest_kept(file) == f"d-{number}")
 
         wait_until(lambda: {path.parent.name for path in (tmp_path / "cache").rglob(MANIFEST)} == {"two", "three"})
+
+
+def newest_kept(file):
+    return next((found.deployment_id for found in file.read().served.get(campaign(), ())), None)
 
 
 def test_one_changed_byte_of_any_file_is_noticed(store, popular, tmp_path):

@@ -123,6 +123,15 @@ def test_what_no_interval_reaches_is_neither_counted_nor_kept(write, read):
     assert min(read()) > BUCKET
 
 
+def test_counters_of_the_oldest_quarters_go_when_there_are_too_many(history_folder, read):
+    ages = [2 * BUCKET_SECONDS] * 10 + [BUCKET_SECONDS] * 10 + [0.0] * 12
+    with closing(LmdbHistoryWriter(history_folder, max_events=3, max_counters=15, now=lambda: NOW)) as writer:
+        for offset, ago in enumerate(ages, 1):
+            writer.append([event(offset, f"item-{offset}", ago=ago)], next_offset=offset + 1)
+
+    assert {bucket: len(counts) for bucket, counts in read().items()} == {BUCKET - 1: 3, BUCKET: 12}
+
+
 def test_another_log_begins_with_no_counts(write, read, history_folder):
     write(event(1))
     with closing(LmdbHistoryWriter(history_folder, max_events=3)) as writer:
@@ -166,6 +175,7 @@ def listed(trend, history_folder):
             found = live.find(reader, limit=limit)
         return found and [live.item_ids[index] for index in found.items]
 
+    ask.unknown = lambda: len(lists[None].item_ids) - 2
     return ask
 
 
@@ -189,6 +199,28 @@ def test_only_the_event_type_of_the_campaign_counts(write, listed):
 
     assert listed(event_type="buy") == ["a", "b"]
     assert listed() == ["new", "a", "b"]
+
+
+def test_of_many_items_that_nobody_knows_few_count_and_they_are_forgotten_with_their_events(write, listed):
+    write(*(event(offset, f"made-up-{offset % 2000}", user=f"u{offset}") for offset in range(1, 4001)))
+    write(*(event(offset, "new", user=f"u{offset}") for offset in range(4001, 4010)))
+
+    assert listed()[0] == "new"
+    assert listed.unknown() == 500
+
+    assert listed(later=DAY) is None
+    assert listed.unknown() == 0
+
+
+def test_items_that_nobody_knows_keep_their_names_when_others_are_forgotten(write, listed, trend):
+    oldest = (BUCKET - trend.first_bucket(NOW)) * BUCKET_SECONDS
+    write(*(event(offset, f"old-{offset % 3}", user=f"u{offset}", ago=oldest) for offset in range(1, 10)))
+    write(*(event(offset, "new", user=f"u{offset}") for offset in range(10, 20)))
+    assert listed()[0] == "new"
+    assert listed.unknown() == 4
+
+    assert listed(later=BUCKET_SECONDS)[0] == "new"
+    assert listed.unknown() == 1
 
 
 def test_what_rose_an_interval_ago_falls(write, listed):
