@@ -18,6 +18,7 @@ from common.settings import CallLimits
 __all__ = ["Calls"]
 
 _LOOK_SECONDS: Final = 1.0
+_QUIET_SECONDS: Final = 0.1
 Task = asyncio.Task[Any]
 
 
@@ -32,12 +33,21 @@ class Calls:
         self.limits = limits
         self._ends: dict[Task, float] = {}
         self._reasons: dict[Task, TailorbirdError] = {}
+        self._closed = False
+        self._turned_away = 0
 
     def __len__(self) -> int:
         return len(self._ends)
 
     def enter(self, *, seconds: float) -> Task:
-        """Note the present task as a call that ends in `seconds`, unless it proceeds."""
+        """Note the present task as a call that ends in `seconds`, unless it proceeds.
+
+        Raises:
+            Unavailable: The process stops.
+        """
+        if self._closed:
+            self._turned_away += 1
+            raise _stopping()
         task = asyncio.current_task()
         assert task is not None
         self._ends[task] = asyncio.get_running_loop().time() + seconds
@@ -63,10 +73,19 @@ class Calls:
             for task in late:
                 self._end(task, DeadlineExceeded("call: it is beyond its time, want a caller who sends and reads"))
 
+    async def close(self, *, seconds: float) -> None:
+        """Let no call in any more, and return once none has come for a moment, at the latest after `seconds`."""
+        self._closed = True
+        loop = asyncio.get_running_loop()
+        deadline, known = loop.time() + seconds, -1
+        while self._turned_away != known and loop.time() < deadline:
+            known = self._turned_away
+            await asyncio.sleep(min(_QUIET_SECONDS, seconds))
+
     def end_all(self) -> None:
-        """End all calls: the process stops, and another one may answer them."""
+        """End all calls."""
         for task in list(self._ends):
-            self._end(task, Unavailable("service: it is stopping, want another process or a later attempt"))
+            self._end(task, _stopping())
 
     def _end(self, task: Task, reason: TailorbirdError) -> None:
         self._ends[task] = math.inf
@@ -76,3 +95,7 @@ class Calls:
     def _forget(self, task: Task) -> None:
         self._ends.pop(task, None)
         self._reasons.pop(task, None)
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("service: it is stopping, want another process or a later attempt")

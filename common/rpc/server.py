@@ -36,6 +36,8 @@ _MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 _PING_ANSWER_SECONDS: Final = 10.0
 #: Longer than the longest call, a long poll of 60 s with a deadline of 75 s.
 _AGE_GRACE_SECONDS: Final = 90.0
+#: How long new calls are turned away at most before connections are told to close.
+_TURN_AWAY_SECONDS: Final = 2.0
 #: For the answers that say that the server stops.
 _LAST_WORDS_SECONDS: Final = 2.0
 
@@ -167,10 +169,13 @@ class AioRpcServer:
     async def stop(self, *, grace: float) -> None:
         """Take no new calls, give running ones `grace` seconds, return when all are over.
 
-        Callers hear first that this server serves no more (health, and GOAWAY on each connection), so that they turn
-        to another. A call that is not over in time is answered UNAVAILABLE, never cut off.
+        Those who watch its health hear first that it serves no more. Then new calls are answered UNAVAILABLE, for a
+        moment, before each connection is told to close (GOAWAY), on which clients connect to another process. A call
+        that is not over in time is answered UNAVAILABLE, never cut off.
         """
         self._health.stop()
+        # gRPC ends what it has not yet handed over, when it shuts down, as CANCELLED: let nothing be left there.
+        await self._calls.close(seconds=min(_TURN_AWAY_SECONDS, grace / 2))
         stopping = asyncio.create_task(self._server.stop(grace + _LAST_WORDS_SECONDS))
         _, late = await asyncio.wait([stopping], timeout=grace)
         if late:

@@ -442,6 +442,24 @@ def test_stop_waits_for_calls_that_end_in_time(trackers):
         assert asyncio.run(scenario(running)) == ["here"] * 4
 
 
+def test_stop_under_load_is_unavailable_to_all_callers(running):
+    async def call_until_refused(channel):
+        while True:
+            try:
+                await ask(channel, running)
+            except grpc.aio.AioRpcError as error:
+                return from_rpc_error(error).code
+
+    async def scenario():
+        async with connected(running) as one, connected(running) as two:
+            calls = [asyncio.create_task(call_until_refused(channel)) for channel in (one, two) for _ in range(24)]
+            await ask(one, running)
+            await asyncio.to_thread(running.stop, grace=5)
+            return set(await asyncio.gather(*calls))
+
+    assert asyncio.run(scenario()) == {"UNAVAILABLE"}
+
+
 def test_line_of_a_refusal_names_the_field_and_quotes_nothing(running, written):
     async def scenario():
         async with connected(running) as channel:
