@@ -91,6 +91,7 @@ COMMANDS = {
         None,
         ("--clients", "2", "--seconds", "0.5", "--away-seconds", "0.5", "--pause-seconds", "0.05"),
     ),
+    "benchmarks.faults.idle_callers": (None, ("--callers", "3", "--seconds", "0.1")),
     "benchmarks.faults.outage": (None, ("--workers", "1", "--clients", "1", "--seconds", "2")),
     "benchmarks.quality.cold_items": (described_items, ()),
     "benchmarks.quality.item_to_item": (split, ()),

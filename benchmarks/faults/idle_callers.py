@@ -1,0 +1,226 @@
+"""Callers who only hold calls open, beside an honest client: `python -m benchmarks.faults.idle_callers`.
+
+A control plane and an events service run as processes of their own. Against each, one kind of idle caller after another
+holds its calls: with headers only and no token, with headers only and a token, watching health, and with streams of
+reflection. Meanwhile a client with a token makes one small call after another, and asks for health.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from benchmarks.report import markdown_table, percentile, publish
+from benchmarks.system import free_base
+from common.auth import TokenIssuer, generate_key_pair
+from common.rpc.probe import is_serving
+from common.testing import wait_until
+from protos.tailorbird.control.v1.control_plane_service_pb2_grpc import ControlPlaneServiceStub
+from protos.tailorbird.control.v1.recipe_pb2 import ListRecipesRequest
+from protos.tailorbird.internal.v1.event_log_pb2 import ReadEventsRequest
+from protos.tailorbird.internal.v1.event_log_pb2_grpc import EventLogServiceStub
+
+_START_SECONDS = 60.0
+_WATCH = "/grpc.health.v1.Health/Watch"
+_REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+Metadata = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A process under test.
+
+    Attributes:
+        method: Full name of the honest client's method, which idle callers call as well.
+    """
+
+    name: str
+    address: str
+    method: str
+    authorization: Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """What the honest client met while one kind of caller held calls.
+
+    Attributes:
+        millis: How long each call took, ascending, answered or not.
+        answered: How many of them were answered with success.
+        held: How many calls the idle ones still held at the end.
+    """
+
+    process: str
+    idle: str
+    millis: tuple[float, ...]
+    answered: int
+    held: int
+
+    def figures(self) -> dict[str, float]:
+        """Return what is published."""
+        return {
+            "held": self.held,
+            "calls": len(self.millis),
+            "answered_percent": round(100 * self.answered / len(self.millis), 1),
+            "p50_ms": round(percentile(self.millis, 0.5), 2),
+            "p99_ms": round(percentile(self.millis, 0.99), 2),
+        }
+
+
+@contextlib.contextmanager
+def running(module: str, environ: Mapping[str, str], log: Path) -> Iterator[None]:
+    """Run a process until it serves; it is killed in the end."""
+    with log.open("wb") as output:
+        process = subprocess.Popen([sys.executable, "-m", module], env=environ, stdout=output, stderr=output)
+        try:
+            wait_until(lambda: is_serving(environ["TAILORBIRD_LISTEN"]), seconds=_START_SECONDS)
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def both_processes(folder: Path) -> Iterator[tuple[Target, Target]]:
+    """Run the control plane and the events service."""
+    private, public = folder / "private.pem", folder / "public.pem"
+    generate_key_pair(private, public)
+    issuer = TokenIssuer(private.read_bytes())
+
+    def token(role: str) -> str:
+        return issuer.issue(role, subject="benchmark", lifetime=timedelta(hours=1))
+
+    (folder / "token").write_text(token("events"))
+    base = free_base()
+    common = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("TAILORBIRD_")},
+        "TAILORBIRD_PUBLIC_KEY_FILE": str(public),
+        "TAILORBIRD_TOKEN_FILE": str(folder / "token"),
+        "TAILORBIRD_STORE_URL": str(folder / "store"),
+        "TAILORBIRD_DATABASE_URL": f"sqlite:///{folder / 'catalogue.db'}",
+        "TAILORBIRD_DATA_DIR": str(folder / "events"),
+        "TAILORBIRD_CONTROL_PLANE": f"127.0.0.1:{base + 1}",
+    }
+    methods = {
+        "control_plane": ("client", "/tailorbird.control.v1.ControlPlaneService/ListRecipes"),
+        "events_service": ("runtime", "/tailorbird.internal.v1.EventLogService/ReadEvents"),
+    }
+    with contextlib.ExitStack() as stack:
+        targets = []
+        for number, (name, (role, method)) in enumerate(methods.items(), 1):
+            address = f"127.0.0.1:{base + number}"
+            stack.enter_context(running(name, {**common, "TAILORBIRD_LISTEN": address}, folder / f"{name}.log"))
+            targets.append(Target(name, address, method, (("authorization", f"Bearer {token(role)}"),)))
+        yield targets[0], targets[1]
+
+
+@contextlib.asynccontextmanager
+async def connected(target: Target) -> AsyncIterator[grpc.aio.Channel]:
+    """Open a channel with a connection of its own."""
+    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+    async with grpc.aio.insecure_channel(target.address, options=options) as channel:
+        yield channel
+
+
+@contextlib.asynccontextmanager
+async def holding(target: Target, method: str, metadata: Metadata, *, number: int, message: bool) -> AsyncIterator[Any]:
+    """Hold so many calls, each without an end of its own, and give them."""
+    async with connected(target) as channel:
+        # The stubs want serializers, and messages from the start; gRPC wants neither.
+        begin: Any = channel.stream_stream
+        calls = [begin(method)(metadata=metadata) for _ in range(number)]
+        # A call is on its way when its first turn of the loop is over; none of these is answered.
+        await asyncio.sleep(0.2)
+        if message:
+            await asyncio.gather(*(call.write(b"") for call in calls), return_exceptions=True)
+        yield calls
+        for call in calls:
+            call.cancel()
+
+
+async def honest(target: Target, *, seconds: float, patience: float) -> tuple[list[float], int]:
+    """Make small calls for a while; return their times in milliseconds, and how many were answered."""
+    millis: list[float] = []
+    answered = 0
+    end = time.monotonic() + seconds
+    async with connected(target) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        asks: tuple[Callable[[], Any], ...] = (
+            lambda: _work(channel, target, patience),
+            lambda: health.Check(health_pb2.HealthCheckRequest(), timeout=patience),
+        )
+        while time.monotonic() < end:
+            for ask in asks:
+                began = time.perf_counter()
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    await ask()
+                    answered += 1
+                millis.append((time.perf_counter() - began) * 1000)
+    return millis, answered
+
+
+def _work(channel: grpc.aio.Channel, target: Target, patience: float) -> Any:
+    if target.name == "control_plane":
+        stub = ControlPlaneServiceStub(channel)
+        return stub.ListRecipes(ListRecipesRequest(max_results=1), metadata=target.authorization, timeout=patience)
+    log = EventLogServiceStub(channel)
+    return log.ReadEvents(ReadEventsRequest(from_offset=1), metadata=target.authorization, timeout=patience)
+
+
+async def measure(target: Target, *, number: int, seconds: float, patience: float) -> list[Met]:
+    """Let each kind of idle caller hold its calls in turn."""
+    kinds: dict[str, tuple[str, Metadata, int, bool]] = {
+        "nobody": (target.method, (), 0, False),
+        "headers only, no token": (target.method, (), number, False),
+        "headers only, with a token": (target.method, target.authorization, number, False),
+        "health watches": (_WATCH, (), number, True),
+        "streams of reflection": (_REFLECTION, target.authorization, number, False),
+    }
+    met = []
+    for name, (method, metadata, count, message) in kinds.items():
+        async with holding(target, method, metadata, number=count, message=message) as calls:
+            millis, answered = await honest(target, seconds=seconds, patience=patience)
+            held = sum(not call.done() for call in calls)
+        met.append(Met(target.name, name, tuple(sorted(millis)), answered, held))
+    return met
+
+
+async def measure_all(targets: tuple[Target, ...], **how: Any) -> list[Met]:
+    """Measure one process after the other."""
+    return [met for target in targets for met in await measure(target, **how)]
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--callers", type=int, default=300, help="calls that each kind of idle caller holds")
+    parser.add_argument("--seconds", type=float, default=4.0, help="how long each of them holds them")
+    parser.add_argument("--patience-seconds", type=float, default=2.0, help="deadline of an honest call")
+    parser.add_argument("--output", type=Path, help="where to write the figures as JSON")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="tailorbird-idle-") as folder, both_processes(Path(folder)) as targets:
+        work = measure_all(targets, number=options.callers, seconds=options.seconds, patience=options.patience_seconds)
+        met = asyncio.run(work)
+    rows = [[one.process, one.idle, *one.figures().values()] for one in met]
+    header = ["process", "who holds calls", "held at the end", "honest calls", "answered %", "p50 ms", "p99 ms"]
+    figures = {f"{one.process}, {one.idle}": one.figures() for one in met}
+    publish({"callers": options.callers, "met": figures}, table=markdown_table(header, rows), output=options.output)
+
+
+if __name__ == "__main__":
+    main()
