@@ -7,6 +7,7 @@ really works; at a stop it says NOT_SERVING again, then running calls get their 
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,9 @@ _MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 _PING_ANSWER_SECONDS: Final = 10.0
 #: Longer than the longest call, a long poll of 60 s with a deadline of 75 s.
 _AGE_GRACE_SECONDS: Final = 90.0
+#: Each connection costs one; the usual limit of 1024 is soon used up by callers who leave theirs open.
+_OPEN_FILES: Final = 65_536
+_HANDSHAKE_SECONDS: Final = 10.0
 #: How long new calls are turned away at most before connections are told to close.
 _TURN_AWAY_SECONDS: Final = 2.0
 #: For the answers that say that the server stops.
@@ -64,6 +68,7 @@ def _options(limits: CallLimits, *, reuse_port: bool) -> list[tuple[str, Any]]:
         ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
         ("grpc.max_concurrent_streams", limits.max_calls),
+        ("grpc.server_handshake_timeout_ms", _millis(_HANDSHAKE_SECONDS)),
         # A peer that vanished is noticed, with and without calls; one that asks the same of us is not sent away for it.
         ("grpc.keepalive_time_ms", _millis(limits.keepalive_seconds)),
         ("grpc.keepalive_timeout_ms", _millis(_PING_ANSWER_SECONDS)),
@@ -227,7 +232,11 @@ async def serve_until_signal(server: AioRpcServer, *, grace: float, on_stop: Cal
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    """Run a process's work on an event loop of its own."""
+    """Run a process's work on an event loop of its own, with as many open files as the system lets it have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work)
 
