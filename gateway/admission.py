@@ -1,4 +1,4 @@
-"""How much the gateway works on at a time: calls in flight, bytes of bodies, seconds to send one.
+"""How much the gateway works on at a time: calls in flight, bytes of bodies.
 
 Beyond these a request is refused at once. Queued instead, every caller would wait for all before, give up, and come
 again: the work done for those who left is what keeps an overloaded service from recovering.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -17,7 +17,7 @@ from typing import Final
 from starlette.requests import Request
 
 from common.logs import get_logger
-from gateway.errors import RequestTimeout, RequestTooLarge, Throttled
+from gateway.errors import RequestTooLarge, Throttled
 
 __all__ = ["Admission", "CallLimits"]
 
@@ -34,13 +34,11 @@ class CallLimits:
         max_calls_in_flight: Calls worked on at a time for each service, so that one that hangs takes no other's place.
         max_body_bytes: Size of one body.
         max_buffered_bytes: Size of all bodies that are being received or worked on, together.
-        body_seconds: From the end of a request's headers to the end of its body.
     """
 
     max_calls_in_flight: int = 128
     max_body_bytes: int = 4 * 1024 * 1024
     max_buffered_bytes: int = 64 * 1024 * 1024
-    body_seconds: float = 10.0
 
 
 class Admission:
@@ -80,30 +78,29 @@ class Admission:
         finally:
             self._calls[service] -= 1
 
-    @asynccontextmanager
-    async def body(self, request: Request) -> AsyncIterator[bytes]:
-        """Receive a request's body, and count its bytes while it is worked on.
+    async def receive(self, request: Request) -> bytes:
+        """Return a request's body, whose bytes count until `release`; how long it may take is the server's to say.
 
         Raises:
             RequestTooLarge: It is too large.
-            RequestTimeout: It did not come in time.
             Throttled: All bodies together are too large.
-            ClientDisconnect: The client left.
+            ClientDisconnect: The client left, or took too long.
         """
         if int(request.headers.get("content-length", "0")) > self._limits.max_body_bytes:
             raise self._too_large()
         body = bytearray()
         try:
-            try:
-                async with asyncio.timeout(self._limits.body_seconds):
-                    await self._receive(request, body)
-            except TimeoutError:
-                raise RequestTimeout(f"body: got none complete in {self._limits.body_seconds:g} s") from None
-            yield bytes(body)
-        finally:
-            self._bytes -= len(body)
+            await self._fill(body, request)
+        except BaseException:
+            self.release(body)
+            raise
+        return bytes(body)
 
-    async def _receive(self, request: Request, body: bytearray) -> None:
+    def release(self, body: Sized) -> None:
+        """Count a body's bytes no longer."""
+        self._bytes -= len(body)
+
+    async def _fill(self, body: bytearray, request: Request) -> None:
         async for chunk in request.stream():
             body += chunk
             self._bytes += len(chunk)

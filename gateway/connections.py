@@ -43,6 +43,7 @@ class ConnectionLimits:
         max_header_bytes: Size of a request's line and headers.
         header_seconds: From the start of a connection, or of a request on it, to the end of its headers; with TLS also
             for the handshake before.
+        body_seconds: From the end of a request's headers to the end of its body.
         send_seconds: How long a client may let an answer wait without reading.
         keep_alive_seconds: How long an idle connection is kept for the next request.
     """
@@ -50,6 +51,7 @@ class ConnectionLimits:
     max_connections: int = 2000
     max_header_bytes: int = 32 * 1024
     header_seconds: float = 10.0
+    body_seconds: float = 10.0
     send_seconds: float = 30.0
     # Longer than SDKs keep an idle connection, so that none is closed under a request that is just being sent.
     keep_alive_seconds: int = 75
@@ -149,7 +151,9 @@ class Connection(HttpToolsProtocol):
         elif now > self._send_ends:
             self.drop()
         elif now > self._wait_ends:
-            if self._head_bytes:
+            if not self._idle:
+                self._answer(RequestTimeout(f"body: got none complete in {self._limits.body_seconds:g} s"))
+            elif self._head_bytes:
                 self._answer(RequestTimeout(f"headers: got none complete in {self._limits.header_seconds:g} s"))
             else:
                 self.drop()
@@ -222,7 +226,7 @@ class Connection(HttpToolsProtocol):
         self._idle = False
         self._receiving = True
         self._head_bytes = 0
-        self._wait_ends = inf
+        self._wait_ends = self.loop.time() + self._limits.body_seconds
         self._all.end_waiting(self)
         if self._all.stop.begun.is_set():
             self.cycle.keep_alive = False
@@ -232,6 +236,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
         self._receiving = False
         self._head_bytes = 0
+        self._wait_ends = inf
         if self._idle:
             self._wait(self._limits.keep_alive_seconds)
 

@@ -84,10 +84,13 @@ class _Endpoint:
             self._admission.check(self._service)
             head = _head(request)
             admitted = self._verifier.admit(head)
-            async with self._admission.body(request) as body:
+            body = await self._admission.receive(request)
+            try:
                 with self._admission.call(self._service):
                     checked, message = await self._check(operation, replace(head, body=body), admitted)
                     answer = await self._peers().call(checked, message)
+            finally:
+                self._admission.release(body)
             response = Response(checked.encode(answer), headers=_headers(self._protocol, identifier))
             if _plain_log.isEnabledFor(logging.DEBUG):
                 access_key_id = admitted.key.access_key_id
@@ -224,15 +227,20 @@ def _bare(error: Exception, *, status: int | None = None) -> Response:
 
 def _head(request: Request) -> SignedRequest:
     """Return a request without its body."""
-    values: dict[str, list[str]] = {}
-    for name, value in request.scope["headers"]:
-        values.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+    headers: dict[str, str] = {}
+    several: dict[str, list[str]] = {}
+    for raw_name, raw_value in request.scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        if name in headers:
+            several.setdefault(name, [headers[name]]).append(value)
+        else:
+            headers[name] = value
     path: bytes = request.scope["raw_path"]
     return SignedRequest(
         method=request.method,
         path=path.decode("latin-1").partition("?")[0],
         query=request.scope["query_string"].decode("latin-1"),
-        headers={name: ",".join(several) for name, several in values.items()},
+        headers={**headers, **{name: ",".join(values) for name, values in several.items()}} if several else headers,
         body=b"",
     )
 

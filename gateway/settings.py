@@ -80,7 +80,6 @@ class GatewaySettings(ProcessSettings):
             max_calls_in_flight=self.max_calls_in_flight,
             max_body_bytes=self.max_body_bytes,
             max_buffered_bytes=self.max_buffered_bytes,
-            body_seconds=self.body_seconds,
         )
 
     def connection_limits(self) -> ConnectionLimits:
@@ -89,5 +88,6 @@ class GatewaySettings(ProcessSettings):
             max_connections=self.max_connections,
             max_header_bytes=self.max_header_bytes,
             header_seconds=self.header_seconds,
+            body_seconds=self.body_seconds,
             send_seconds=self.send_seconds,
         )

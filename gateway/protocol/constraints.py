@@ -10,6 +10,7 @@ matched in linear time (RE2), of a value only the first broken constraint is tol
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import re2
@@ -79,7 +80,8 @@ def _checks(shape: Shape) -> list[Check]:
         allowed, outside = frozenset(values), require_enum(values)
         checks.append(lambda value: None if value in allowed else outside)
     if (pattern := shape.metadata.get("pattern")) is not None:
-        matches = compile_pattern(pattern)
+        # Most values are ARNs that come again and again; the lengths above bound what is kept.
+        matches = lru_cache(maxsize=256)(compile_pattern(pattern))
         mismatch = f"Member must satisfy regular expression pattern: {pattern}"
         checks.append(lambda value: None if matches(value) else mismatch)
     return checks

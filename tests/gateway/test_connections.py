@@ -20,7 +20,7 @@ from gateway.connections import ConnectionLimits
 from tests.gateway.conftest import answer_class, running_gateway
 from tests.gateway.wire import CAMPAIGN, RECOMMENDATIONS, answer, connected, received, signed
 
-PATIENT = ConnectionLimits(header_seconds=30, send_seconds=30)
+PATIENT = ConnectionLimits(header_seconds=30, body_seconds=30, send_seconds=30)
 
 
 @pytest.fixture
@@ -242,7 +242,7 @@ def test_a_body_that_says_that_it_is_too_large_is_not_received(endpoint, start):
 
 
 def test_a_body_that_does_not_end_in_time_is_not_waited_for(endpoint, start):
-    url = start(calls=CallLimits(body_seconds=0.3))
+    url = start(replace(PATIENT, body_seconds=0.3))
     head, body = signed(endpoint.key, url, "/events", b"x" * 1000)
     with connected(url) as connection:
         connection.sendall(head + body[:-1])
@@ -255,7 +255,7 @@ def test_a_body_that_does_not_end_in_time_is_not_waited_for(endpoint, start):
 
 
 def test_unfinished_bodies_together_have_a_limit_and_leave_when_their_clients_do(endpoint, start):
-    url = start(calls=CallLimits(max_buffered_bytes=1_000_000, body_seconds=60))
+    url = start(calls=CallLimits(max_buffered_bytes=1_000_000))
     head, body = signed(endpoint.key, url, "/events", b"x" * 400_000)
     with ExitStack() as stack:
         unfinished = [stack.enter_context(connected(url)) for _ in range(3)]
