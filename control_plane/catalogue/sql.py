@@ -30,7 +30,6 @@ from control_plane.catalogue.tables import (
     AnyResource,
     DatasetImportJob,
     Job,
-    JobAttempt,
     SolutionVersion,
 )
 from control_plane.domain.paging import Position
@@ -228,8 +227,7 @@ class SqlUnit:
         """Return the oldest job of the dataset group that had its last turn longest ago."""
         earlier = aliased(Job)
         last_turn = (
-            select(func.max(JobAttempt.started_at))
-            .join(earlier, col(JobAttempt.job_id) == col(earlier.id))
+            select(func.max(earlier.leased_at))
             .where(col(earlier.dataset_group_arn) == col(Job.dataset_group_arn), col(earlier.kind).in_(kinds))
             .correlate(Job)
             .scalar_subquery()

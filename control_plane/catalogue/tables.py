@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, ForeignKey, String, Text, TypeDecorator
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, ForeignKey, Index, String, Text, TypeDecorator
 from sqlmodel import Field, SQLModel
 
 from control_plane.domain.states import Status
@@ -294,20 +294,24 @@ class Job(SQLModel, table=True):
         payload: The work itself, keyed like the contract's message; empty once the job is finished.
         attempt: Number of the attempt that runs or ran last; 0 before the first.
         available_at: The job waits until then.
+        leased_at: Beginning of the attempt that runs or ran last.
         lease_expires_at: End of the running attempt's lease.
     """
 
     __tablename__ = "job"
+    # Whose turn it was last.
+    __table_args__ = (Index("ix_job_turn", "dataset_group_arn", "kind", "leased_at"),)
 
     id: str = Field(primary_key=True, max_length=32)
     kind: str = Field(max_length=40)
     state: str = Field(max_length=16, index=True)
     subject: str = Field(max_length=256, index=True)
-    dataset_group_arn: str | None = Field(default=None, max_length=256, index=True)
+    dataset_group_arn: str | None = Field(default=None, max_length=256)
     request_id: str = Field(max_length=128)
     payload: dict[str, Any] = _json()
     attempt: int = 0
     available_at: datetime = _moment()
+    leased_at: datetime | None = _moment(nullable=True)
     lease_expires_at: datetime | None = _moment(nullable=True)
     progress: float = 0.0
     activity: str | None = _text(nullable=True)

@@ -114,6 +114,7 @@ class JobQueue:
             job.attempt += 1
             job.progress = 0.0
             job.activity = None
+            job.leased_at = now
             job.lease_expires_at = expires_at = now + self._lease
             unit.add(
                 JobAttempt(

@@ -224,17 +224,16 @@ class CatalogueSuite:
         with catalogue.write() as unit:
             for number, owner in enumerate(["a", "a", "a", "b", "b", "c"]):
                 unit.add(job(number, dataset_group_arn=owner))
-            unit.add(job(9, kind=JobKind.SOLUTION_VERSION_TRAINING, dataset_group_arn="c", state=JobState.LEASED))
             # A turn in another lane is none in this one.
-            unit.add(attempt("job-9", second=50))
+            other = {"kind": JobKind.SOLUTION_VERSION_TRAINING, "state": JobState.LEASED}
+            unit.add(job(9, dataset_group_arn="c", leased_at=MOMENT + timedelta(seconds=50), **other))
 
         order = []
         for second in range(6):
             with catalogue.write() as unit:
                 due = unit.due_job(kinds, now=MOMENT + timedelta(minutes=1))
                 order.append(due.dataset_group_arn)
-                due.state = JobState.LEASED
-                unit.add(attempt(due.id, second=second))
+                due.state, due.leased_at = JobState.LEASED, MOMENT + timedelta(seconds=second)
 
         assert order == ["a", "b", "c", "a", "b", "a"]
 
