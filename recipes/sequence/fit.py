@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,7 @@ from recipes.sequence.config import SequenceConfig
 from recipes.sequence.items import ItemSide, begin_projection, embed
 from recipes.sequence.known import Known
 from recipes.sequence.learner.fit import Learner, choose_shapes
+from recipes.sequence.learner.pace import Pace
 from recipes.sequence.network import Network, Parameters
 from recipes.sequence.recent import popularity_features, share_newer
 from recipes.sequence.score import SequenceScorer
@@ -44,6 +47,9 @@ _WINDOW = 5
 _WATCHED = 2048
 _WATCHED_SCORES = 30_000_000
 
+#: Shares of `fit` before the first epoch and up to the end of the last one.
+_BEGUN, _LEARNT = 0.02, 0.97
+
 #: Epochs of `extend`, and the share of the learning rate that they begin with.
 _EXTENSION_EPOCHS = 3
 _EXTENSION_RATE = 0.5
@@ -57,7 +63,8 @@ class SequenceFitter:
         network: What to learn.
         weigh_recency: Weigh the newest interactions up to twice as much as the oldest.
         seed: Of every random number.
-        progress: Hears of every epoch.
+        progress: Hears of every epoch, and from within.
+        report_seconds: Least time between two reports from within an epoch.
     """
 
     def __init__(
@@ -68,6 +75,7 @@ class SequenceFitter:
         weigh_recency: bool,
         seed: int,
         progress: FitProgress = ignore_progress,
+        report_seconds: float = 1.0,
     ) -> None:
         self.report: Mapping[str, float] = {}
         self._config = config
@@ -75,6 +83,7 @@ class SequenceFitter:
         self._weigh_recency = weigh_recency
         self._seed = seed
         self._progress = progress
+        self._report_seconds = report_seconds
         self._learner: Learner | None = None
         self._parameters: dict[str, FloatArray] | None = None
         self._blend = Blend.of_network(n_event_types=0)
@@ -92,6 +101,7 @@ class SequenceFitter:
             InvalidInput: No user has two interactions, or all weigh nothing.
         """
         config = self._config
+        self._progress(fraction=_BEGUN, stage="counting what follows what", metrics={})
         histories, worth, weights = data.histories(), data.target_weights(), self._weights(data)
         self._people = learn_user_codes(data.users)
         known = self._known(data)
@@ -122,9 +132,11 @@ class SequenceFitter:
         state = learner.begin(self._begin(training, uses, n_event_types=len(data.event_types)))
         began, best, best_epoch = time.monotonic(), -1.0, 0
         for epoch in range(1, config.epochs + 1):
+            self._tell_epoch(0.0, epoch=epoch)
             state, loss = learner.epoch(
-                state, training, weights[kept], number=epoch, context=shown.context, people=shown.people
-            )
+                state, training, weights[kept], number=epoch, context=shown.context, people=shown.people,
+                pace=Pace(partial(self._tell_epoch, epoch=epoch), seconds=self._report_seconds),
+            )  # fmt: skip
             arrays = _to_numpy(state.average)
             repeat_bias, reached = self._judge(arrays, watched, known)
             if reached > best:
@@ -135,11 +147,12 @@ class SequenceFitter:
                     "network_validation_ndcg_at_10": reached,
                 }  # fmt: skip
             seen = {"training_loss": loss, "validation_ndcg_at_10": reached}
-            self._progress(fraction=epoch / config.epochs, stage=f"epoch {epoch}", metrics=seen)
+            self._tell_epoch(1.0, epoch=epoch, metrics=seen)
             if epoch - best_epoch >= config.patience:
                 break
             if config.time_limit_seconds is not None and time.monotonic() - began >= config.time_limit_seconds:
                 break
+        self._progress(fraction=_LEARNT, stage="weighing network and counts", metrics={})
         self._popularity = popularity_features(training, uses)
         self._learn_blend(validation, known, n_event_types=len(data.event_types))
         return self._finished()
@@ -157,20 +170,30 @@ class SequenceFitter:
         state = self._learner.begin(self._parameters)
         for epoch in range(_EXTENSION_EPOCHS):
             done = epoch / _EXTENSION_EPOCHS
+            part = f"extension, epoch {epoch + 1} of {_EXTENSION_EPOCHS}"
             falling = (_EXTENSION_RATE * (1.0 - done), _EXTENSION_RATE * (1.0 - done - 1.0 / _EXTENSION_EPOCHS))
             state, loss = self._learner.epoch(
                 state, histories, weights, number=self._config.epochs + 1 + epoch, rates=falling,
                 context=known.context, people=known.people,
+                pace=Pace(partial(self._tell_extension, done=done, stage=part), seconds=self._report_seconds),
             )  # fmt: skip
-            self._progress(
-                fraction=(epoch + 1) / _EXTENSION_EPOCHS,
-                stage=f"extension, epoch {epoch + 1} of {_EXTENSION_EPOCHS}",
-                metrics={"training_loss": loss},
-            )
+            self._progress(fraction=(epoch + 1) / _EXTENSION_EPOCHS, stage=part, metrics={"training_loss": loss})
         self._parameters = _to_numpy(state.parameters)
         self._followers = Followers.count(histories, n_items=data.n_items, shape=self._rule_shape, weights=worth)
         self._popularity = popularity_features(histories, self._uses(histories, worth, n_items=data.n_items))
         return self._finished()
+
+    def _tell_epoch(self, share: float, *, epoch: int, metrics: Mapping[str, float] = MappingProxyType({})) -> None:
+        """Say that a share of an epoch is done; at its end with what was measured."""
+        done = (epoch - 1 + share) / self._config.epochs
+        self._progress(
+            fraction=_BEGUN + (_LEARNT - _BEGUN) * done,
+            stage=f"epoch {epoch} of at most {self._config.epochs}",
+            metrics=metrics,
+        )
+
+    def _tell_extension(self, share: float, *, done: float, stage: str) -> None:
+        self._progress(fraction=done + share / _EXTENSION_EPOCHS, stage=stage, metrics={})
 
     def _uses(
         self,

@@ -121,6 +121,7 @@ def train_actions(
     # The registry names fitters by one type; this recipe's learns from more.
     model: Any = find_fitter(declared)(config, seed=order.seed, progress=part)
     tested = _test_users(read)
+    progress(fraction=FIT[0], stage="fitting", metrics={})
     with stages.stage("fit"):
         fitted: NextBestActionScorer = model.fit(read.data.of_users(~tested))
     progress(fraction=FIT[1], stage="evaluating", metrics=model.report)
@@ -129,6 +130,7 @@ def train_actions(
         if tested.any():
             _save(fitted, read, folder / MEASURED_MODEL)
     part.span = EXTEND
+    progress(fraction=EXTEND[0], stage="learning from everybody", metrics={})
     with stages.stage("extend"):
         scorer: NextBestActionScorer = model.extend(read.data)
     progress(fraction=EXTEND[1], stage="packing", metrics={})

@@ -21,12 +21,14 @@ from trainer.training.loading import load
 from trainer.training.order import ARTIFACT, TrainingOrder, TrainingResult
 from trainer.training.packing import pack
 from trainer.training.pipeline import INDEX_FILE, index_model, told_measurements
-from trainer.training.stages import Stages
+from trainer.training.stages import Part, Stages
 
 __all__ = ["catalogue_metrics", "train_catalogue"]
 
 #: Items that are asked about to measure a model.
 _ASKED_ITEMS = 2000
+#: Shares of the whole between which the model is fitted.
+_FIT = (0.05, 0.6)
 
 
 def train_catalogue(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> TrainingResult:
@@ -42,9 +44,10 @@ def train_catalogue(order: TrainingOrder, folder: Path, *, progress: FitProgress
     progress(fraction=0.0, stage="loading data", metrics={})
     with stages.stage("load"):
         loaded = load(open_store(order.store_settings()), order)
+    part = Part(progress, _FIT)
     with stages.stage("fit"):
-        scorer = find_fitter(declared)(config, seed=order.seed).fit(loaded.data)
-    progress(fraction=0.6, stage="evaluating", metrics={})
+        scorer = find_fitter(declared)(config, seed=order.seed, progress=part).fit(loaded.data)
+    progress(fraction=_FIT[1], stage="evaluating", metrics={})
     asked = _single_items(len(scorer.item_vectors), seed=order.seed)
     with stages.stage("evaluate"):
         metrics = catalogue_metrics(scorer, asked)

@@ -79,6 +79,7 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
     if order.tuning is not None:
         with stages.stage("tune"):
             tuned, progress = tune(order, order.tuning, split=split, loaded=loaded, progress=progress)
+    progress(fraction=FIT[0], stage="fitting", metrics={})
     config, part = declared.config.from_hyperparameters({**order.hyperparameters, **tuned}), Part(progress)
     model = find_fitter(declared)(config, seed=order.seed, progress=part)
     with stages.stage("fit"):
@@ -89,6 +90,7 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
         add_fit_metrics(declared, model.report, metrics=measured.metrics, baselines=measured.baselines)
         _keep(fitted, loaded, folder / MEASURED_MODEL)
     part.span = EXTEND
+    progress(fraction=EXTEND[0], stage="learning from everybody", metrics={})
     with stages.stage("extend"):
         scorer, biases = favour(model.extend(loaded.data), loaded, order)
     progress(fraction=EXTEND[1], stage="indexing", metrics={})

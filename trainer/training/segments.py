@@ -57,6 +57,7 @@ def train_segments(
     config = declared.config.from_hyperparameters(order.hyperparameters)
     # The registry names fitters of items and of users by one type; this recipe's type says which it is.
     model: Any = find_fitter(declared)(config, seed=order.seed, progress=part)
+    progress(fraction=FIT[0], stage="fitting", metrics={})
     split = hold_out_newest(data)
     with stages.stage("fit"):
         fitted: SegmentScorer = model.fit(split.training)
@@ -85,6 +86,7 @@ def train_segments(
         told.warnings.extend(loaded.warnings)
         _save(fitted, loaded, folder / MEASURED_MODEL)
     part.span = EXTEND
+    progress(fraction=EXTEND[0], stage="learning from everybody", metrics={})
     with stages.stage("extend"):
         scorer: SegmentScorer = model.extend(data)
     progress(fraction=EXTEND[1], stage="packing", metrics={})

@@ -16,6 +16,7 @@ from recipes.interface import FloatArray, Histories, ItemIndexes
 from recipes.people import gate_buckets
 from recipes.sequence.config import SequenceConfig
 from recipes.sequence.items import ItemSide, embed
+from recipes.sequence.learner.pace import Pace
 from recipes.sequence.network import Network, Parameters, full_softmax_loss, sampled_softmax_loss
 from recipes.sequence.windows import Batch, batch_shapes, epoch_batches
 
@@ -105,6 +106,7 @@ class Learner:
         weights: FloatArray,
         *,
         number: int,
+        pace: Pace,
         rates: tuple[float, float] = (1.0, 1.0),
         context: NDArray[np.int32] | None = None,
         people: NDArray[np.int32] | None = None,
@@ -116,6 +118,7 @@ class Learner:
             training: What to learn.
             weights: float32 [interactions], of each as a target.
             number: Of the epoch; with the seed it decides every random number.
+            pace: Hears how far it is.
             rates: Shares of the learning rate at the beginning and at the end.
             context: int32 [interactions, columns], codes of each one's context; None without columns.
             people: int32 [users, k], codes of each one's columns; None without columns.
@@ -142,6 +145,7 @@ class Learner:
                 network=self._network,
             )
             losses.append(loss)
+            pace.done((place + 1) / len(batches), wait=partial(jax.block_until_ready, loss))
         return state, float(np.mean(jax.device_get(losses)))
 
     def _sample(self, random: np.random.Generator) -> tuple[ItemIndexes, FloatArray] | None:
