@@ -211,3 +211,22 @@ def test_boto3_sees_a_refusal_as_the_modelled_exception(endpoint):
     assert isinstance(caught.value, ClientError)
     assert "at 'name' failed to satisfy constraint" in caught.value.response["Error"]["Message"]
     assert not endpoint.servicers["personalize"].requests
+
+
+@pytest.mark.parametrize("location", ["file:///data/films.csv", "s3://ab/films.csv", "films.csv"])
+def test_places_of_files_arrive_whatever_their_form_and_the_services_words_about_them_come_back(endpoint, location):
+    client = endpoint.client("personalize")
+    words = f"`dataLocation`: got '{location}', want another"
+    endpoint.servicers["personalize"].answers["CreateDatasetImportJob"] = InvalidInput(words)
+
+    with pytest.raises(client.exceptions.InvalidInputException) as caught:
+        client.create_dataset_import_job(
+            jobName="films",
+            datasetArn="arn:aws:personalize:us-east-1:000000000000:dataset/films/INTERACTIONS",
+            dataSource={"dataLocation": location},
+            roleArn="arn:aws:iam::000000000000:role/personalize",
+        )
+
+    assert caught.value.response["Error"]["Message"] == words
+    (request,) = endpoint.servicers["personalize"].requests
+    assert request.data_source.data_location == location
