@@ -18,7 +18,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from common.auth import OPEN, admitted_roles
-from common.errors import InvalidInput, Throttled
+from common.errors import InvalidInput
 from common.rpc.blocking import asynchronous
 from common.rpc.channels import deadline_seconds
 from common.rpc.gate import REQUEST_ID_KEY, CallGate
@@ -66,7 +66,6 @@ class AioGateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] 
 
     def _wrap(self, method: str, handler: Any) -> Any:
         behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-        receive = _messages(handler) if handler.request_streaming else _message(handler)
         if handler.response_streaming:
             make, respond = grpc.stream_stream_rpc_method_handler, _streaming(behaviour)
         else:
@@ -74,14 +73,13 @@ class AioGateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] 
         seconds = deadline_seconds(method)
         if handler.request_streaming or handler.response_streaming:
             seconds = math.inf if method == _WATCH else self._calls.limits.stream_seconds
-        guarded = self._guard(method, receive, respond, seconds=seconds)
+        guarded = self._guard(method, handler, respond, seconds=seconds)
         # No deserializer: the message comes as bytes, and is read where a failure can be answered.
         return make(guarded, None, handler.response_serializer)
 
-    def _guard(
-        self, method: str, receive: Callable[[Context], Awaitable[Any]], respond: Behaviour, *, seconds: float
-    ) -> Behaviour:
+    def _guard(self, method: str, handler: Any, respond: Behaviour, *, seconds: float) -> Behaviour:
         gate, limits = self._gate, self._calls.limits
+        parse, streams = handler.request_deserializer, handler.request_streaming
         calls = self._probes if admitted_roles(method) is OPEN else self._calls
 
         async def guarded(_: Any, context: Context) -> Any:
@@ -91,9 +89,11 @@ class AioGateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] 
             task = None
             try:
                 gate.admit(method, metadata)
-                await self._make_room(method, context)
+                if method == _WATCH and len(calls) >= limits.max_watches:
+                    # By gRPC's protocol of health checking such a client goes on without it: nobody is shut out.
+                    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "health: too many watch it, want Check instead")
                 task = calls.enter(seconds=limits.receive_seconds)
-                request = await receive(context)
+                request = _messages(context, parse) if streams else _parsed(parse, await context.read())
                 remaining: float | None = context.time_remaining()  # the stubs leave the None out
                 calls.proceed(task, seconds=seconds if remaining is None else remaining + limits.send_seconds)
                 response = await respond(request, context)
@@ -117,42 +117,15 @@ class AioGateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] 
 
         return guarded
 
-    async def _make_room(self, method: str, context: Context) -> None:
-        limits = self._calls.limits
-        if method == _WATCH:
-            if len(self._probes) >= limits.max_watches:
-                # By gRPC's protocol of health checking such a client goes on without it: nobody is shut out.
-                await context.abort(grpc.StatusCode.UNIMPLEMENTED, "health: too many watch it, want Check instead")
-        elif len(self._calls) >= limits.max_calls:
-            raise Throttled(f"service: got {len(self._calls)} calls at a time, want fewer; try again later")
 
-
-def _message(handler: Any) -> Callable[[Context], Awaitable[Any]]:
-    parse = handler.request_deserializer
-
-    async def receive(context: Context) -> Any:
-        raw = await context.read()
-        if raw is _EOF:
-            raise InvalidInput("call: got no message, want one")
-        return _parsed(parse, raw)
-
-    return receive
-
-
-def _messages(handler: Any) -> Callable[[Context], Awaitable[Any]]:
-    parse = handler.request_deserializer
-
-    async def requests(context: Context) -> AsyncIterator[Any]:
-        while (raw := await context.read()) is not _EOF:
-            yield _parsed(parse, raw)
-
-    async def receive(context: Context) -> AsyncIterator[Any]:
-        return requests(context)
-
-    return receive
+async def _messages(context: Context, parse: Callable[[bytes], Any]) -> AsyncIterator[Any]:
+    while (raw := await context.read()) is not _EOF:
+        yield _parsed(parse, raw)
 
 
 def _parsed(parse: Callable[[bytes], Any], raw: Any) -> Any:
+    if raw is _EOF:
+        raise InvalidInput("call: got no message, want one")
     try:
         return parse(raw)
     except DecodeError:

@@ -12,7 +12,7 @@ import asyncio
 import math
 from typing import Any, Final
 
-from common.errors import DeadlineExceeded, TailorbirdError, Unavailable
+from common.errors import DeadlineExceeded, TailorbirdError, Throttled, Unavailable
 from common.settings import CallLimits
 
 __all__ = ["Calls"]
@@ -27,10 +27,12 @@ class Calls:
 
     Args:
         limits: The bounds.
+        most: How many there may be at a time; None sets no bound.
     """
 
-    def __init__(self, limits: CallLimits) -> None:
+    def __init__(self, limits: CallLimits, *, most: int | None = None) -> None:
         self.limits = limits
+        self._most = math.inf if most is None else most
         self._ends: dict[Task, float] = {}
         self._reasons: dict[Task, TailorbirdError] = {}
         self._closed = False
@@ -44,10 +46,13 @@ class Calls:
 
         Raises:
             Unavailable: The process stops.
+            Throttled: There are too many.
         """
         if self._closed:
             self._turned_away += 1
             raise _stopping()
+        if len(self._ends) >= self._most:
+            raise Throttled(f"service: got {len(self._ends)} calls at a time, want fewer; try again later")
         task = asyncio.current_task()
         assert task is not None
         self._ends[task] = asyncio.get_running_loop().time() + seconds

@@ -129,7 +129,7 @@ class AioRpcServer:
     ) -> None:
         bounds = limits or CallLimits()
         names = [service.descriptor.full_name for service in services]
-        self._calls, self._probes = Calls(bounds), Calls(bounds)
+        self._calls, self._probes = Calls(bounds, most=bounds.max_calls), Calls(bounds)
         self._threads = threads
         self._watching: list[asyncio.Task[None]] = []
         self._server = grpc.aio.server(
