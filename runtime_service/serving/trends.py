@@ -68,6 +68,8 @@ class LiveTrend:
         self._group = dataset_group_arn
         self._event_type = event_type
         self._now = now
+        # Of items that were counted: a look-up in the vocabulary takes fifty times as long, and a request waits for it.
+        self._indexes: dict[str, int] = {}
         self._newer: dict[str, int] = {}
         self._buckets: dict[int, _Bucket] = {}
         self._ranked: Ranked | None = None
@@ -115,7 +117,9 @@ class LiveTrend:
         for one in counts.counters:
             if self._event_type not in (None, one.event_type):
                 continue
-            index = self._items.index(one.item_id)
+            index = self._indexes.get(one.item_id)
+            if index is None and (index := self._items.index(one.item_id)) is not None:
+                self._indexes[one.item_id] = index
             if index is None:
                 unknown.append(one)
             else:
