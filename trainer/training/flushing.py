@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Protocol
 
 import grpc
 
@@ -15,29 +14,12 @@ from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
 from trainer.worker import Watch
 from trainer.worker.queue import is_passing
 
-__all__ = ["Flusher", "RemoteFlusher"]
+__all__ = ["RemoteFlusher"]
 
 _log = get_logger(__name__)
 _CALL_SECONDS = 60.0
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 10.0
-
-
-class Flusher(Protocol):
-    """Moves acknowledged events."""
-
-    def flush(self, location: str, watch: Watch) -> None:
-        """Return when an interactions table has all events that were acknowledged before the call.
-
-        Args:
-            location: Of the table.
-            watch: Of the job that waits.
-
-        Raises:
-            Unavailable: The events service cannot be reached, or cannot write to the table.
-            JobEnded: The watch said so.
-        """
-        ...
 
 
 class RemoteFlusher:
@@ -53,7 +35,7 @@ class RemoteFlusher:
         self._patience_seconds = patience_seconds
 
     def flush(self, location: str, watch: Watch) -> None:
-        """Return when all acknowledged events are in the table; see `Flusher`."""
+        """Return when all acknowledged events are in the table; see `trainer.training.room.Flusher`."""
         until = time.monotonic() + self._patience_seconds
         pause, ending = _FIRST_PAUSE_SECONDS, threading.Event()
         while True:

@@ -6,6 +6,7 @@ import math
 import secrets
 import time
 from pathlib import Path
+from typing import Protocol
 
 from google.protobuf import json_format, timestamp_pb2
 
@@ -20,7 +21,6 @@ from protos.tailorbird.storage.v1 import evaluation_pb2
 from recipes.registry import RECIPES
 from trainer.domain.configuration import SolutionConfiguration
 from trainer.domain.sufficiency import told_filters
-from trainer.training.flushing import Flusher
 from trainer.training.freezing import INTERACTIONS, Snapshot, freeze
 from trainer.training.order import (
     ARTIFACT,
@@ -35,9 +35,29 @@ from trainer.training.process import run_training
 from trainer.worker import Watch
 from trainer.workspace import Workspace
 
-__all__ = ["TrainingRoom"]
+__all__ = ["Flusher", "TrainingRoom"]
 
 _log = get_logger(__name__)
+
+
+class Flusher(Protocol):
+    """Moves acknowledged events.
+
+    Its client is a module apart, because training processes load this one and hold no channel.
+    """
+
+    def flush(self, location: str, watch: Watch) -> None:
+        """Return when an interactions table has all events that were acknowledged before the call.
+
+        Args:
+            location: Of the table.
+            watch: Of the job that waits.
+
+        Raises:
+            Unavailable: The events service cannot be reached, or cannot write to the table.
+            JobEnded: The watch said so.
+        """
+        ...
 
 
 class TrainingRoom:
