@@ -16,8 +16,9 @@ from typing import Final
 
 from starlette.requests import Request
 
+from common.errors import Throttled
 from common.logs import get_logger
-from gateway.errors import RequestTooLarge, Throttled
+from gateway.errors import RequestTooLarge
 
 __all__ = ["Admission", "CallLimits"]
 

@@ -6,7 +6,6 @@
     │   ├── RequestTooLarge         RequestEntityTooLargeException
     │   ├── HeadTooLarge            RequestHeaderFieldsTooLargeException
     │   └── RequestTimeout          RequestTimeoutException
-    ├── Throttled                   ThrottlingException
     ├── UnknownOperation            UnknownOperationException
     └── Unauthenticated             MissingAuthenticationTokenException
         ├── IncompleteSignature     IncompleteSignatureException
@@ -28,7 +27,6 @@ __all__ = [
     "Malformed",
     "RequestTimeout",
     "RequestTooLarge",
-    "Throttled",
     "UnknownOperation",
     "UnrecognizedClient",
 ]
@@ -56,13 +54,6 @@ class RequestTimeout(InvalidInput):
     """The request did not come whole in time; SDKs try again."""
 
     reason = "RequestTimeoutException"
-
-
-class Throttled(TailorbirdError):
-    """The gateway has as much to do as it may; SDKs try again, later each time."""
-
-    code = "RESOURCE_EXHAUSTED"
-    reason = "ThrottlingException"
 
 
 class UnknownOperation(TailorbirdError):

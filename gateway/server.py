@@ -27,11 +27,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from common.errors import Unavailable
+from common.errors import Throttled, Unavailable
 from common.logs import get_logger, request_id
 from gateway.admission import Admission, CallLimits
 from gateway.auth import Admitted, SignatureVerifier, SignedRequest
-from gateway.errors import Throttled, UnknownOperation
+from gateway.errors import UnknownOperation
 from gateway.health import HealthCheck
 from gateway.peers import Peers
 from gateway.protocol import CONTENT_TYPES, REST_JSON, Operation, fault

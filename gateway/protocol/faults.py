@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from common.errors import TailorbirdError
-from gateway.errors import HeadTooLarge, RequestTimeout, RequestTooLarge, Throttled
+from common.errors import TailorbirdError, Throttled
+from gateway.errors import HeadTooLarge, RequestTimeout, RequestTooLarge
 
 __all__ = ["AWS_JSON", "CONTENT_TYPES", "REST_JSON", "Fault", "fault"]
 
