@@ -65,6 +65,7 @@ class Revocations:
         self._stamp: tuple[int, ...] | None = _stamp(path)
         self._revoked = _read(path)
         self._looked = monotonic()
+        self._told = False
 
     def current(self) -> Revoked:
         """Return what is refused, as of a second ago at most.
@@ -102,15 +103,18 @@ class Revocations:
 
     def _look(self, now: float) -> None:
         self._looked = now
-        stamp = None
         try:
             stamp = _stamp(self._path)
             if stamp != self._stamp:
                 self._revoked = _read(self._path)
+                self._stamp = stamp
         except (InvalidInput, Unavailable) as error:
-            if stamp != self._stamp:
+            # Not taken for read: the next look tries again, for too many open files, say, pass without a new file.
+            if not self._told:
                 _log.error("revocations_unreadable", message=error.message)
-        self._stamp = stamp
+            self._told = True
+        else:
+            self._told = False
 
     def _change(self, change: Callable[[Revoked], Revoked]) -> None:
         now = self._clock.now().timestamp()

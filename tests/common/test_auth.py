@@ -1,5 +1,7 @@
 """Tokens and the roles that contracts admit."""
 
+import contextlib
+import resource
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -158,6 +160,31 @@ def test_revocations_that_go_bad_change_nothing_and_a_process_does_not_start_wit
     assert (refuses(verifier, token), refuses(verifier, other)) == (True, False)
     with pytest.raises(InvalidInput, match="revoke-token"):
         TokenVerifier.of_file(folder / "public.pem")
+
+
+@pytest.fixture
+def no_more_files():
+    """Let nothing be opened within the block."""
+
+    @contextlib.contextmanager
+    def exhausted():
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    return exhausted
+
+
+def test_revocation_that_could_not_be_read_at_first_holds_once_it_can(folder, revocations, no_more_files):
+    ticks = iter(range(0, 10_000, 10))
+    seen = Revocations(folder / "revoked.json", monotonic=lambda: next(ticks))
+    revocations.revoke_token("t1", ends_at=9e9)
+    with no_more_files():
+        before = seen.current()
+    assert (before, set(seen.current().tokens)) == (Revoked(), {"t1"})
 
 
 def test_writers_of_revocations_wait_for_each_other(folder):
