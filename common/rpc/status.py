@@ -5,8 +5,8 @@ A status carries `google.rpc.ErrorInfo` (reason, domain, metadata) and `google.r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import grpc
 from google.protobuf import any_pb2
@@ -18,6 +18,9 @@ from common import errors
 __all__ = ["DOMAIN", "from_rpc_error", "to_status"]
 
 DOMAIN = "tailorbird"
+#: Of a message, and of all violations together. gRPC's clients take 8 KiB of trailers and answer RESOURCE_EXHAUSTED in
+#: place of an error with more; a message travels twice, and each byte of it that is not ASCII as three.
+_MAX_TEXT_BYTES: Final = 1200
 
 
 def _leaves(root: type[errors.TailorbirdError]) -> Iterator[type[errors.TailorbirdError]]:
@@ -45,24 +48,37 @@ _BY_CODE: dict[str, type[errors.TailorbirdError]] = {
 def to_status(error: BaseException) -> grpc.Status:
     """Return the status for an error; whatever is not of our tree is INTERNAL and shows nothing of itself."""
     known = error if isinstance(error, errors.TailorbirdError) else errors.TailorbirdError("internal error")
-    details = []
     info = any_pb2.Any()
     info.Pack(error_details_pb2.ErrorInfo(reason=known.reason, domain=DOMAIN, metadata=known.metadata))
-    details.append(info)
-    if known.violations:
+    details = [info]
+    if violations := _fitting(known.violations):
         bad = any_pb2.Any()
-        bad.Pack(
-            error_details_pb2.BadRequest(
-                field_violations=[
-                    error_details_pb2.BadRequest.FieldViolation(field=item.field, description=item.description)
-                    for item in known.violations
-                ]
-            )
-        )
+        bad.Pack(error_details_pb2.BadRequest(field_violations=violations))
         details.append(bad)
+    message = _shorten(known.message)
     return rpc_status.to_status(
-        status_pb2.Status(code=code_pb2.Code.Value(known.code), message=known.message, details=details)
+        status_pb2.Status(code=code_pb2.Code.Value(known.code), message=message, details=details)
     )
+
+
+def _fitting(violations: Sequence[errors.FieldViolation]) -> list[error_details_pb2.BadRequest.FieldViolation]:
+    """Return as many as have room."""
+    fitting, left = [], _MAX_TEXT_BYTES
+    for item in violations:
+        field, description = _shorten(item.field), _shorten(item.description)
+        left -= len(field.encode()) + len(description.encode())
+        if left < 0:
+            break
+        fitting.append(error_details_pb2.BadRequest.FieldViolation(field=field, description=description))
+    return fitting
+
+
+def _shorten(text: str) -> str:
+    """Return what can be sent of a text, which may quote what a caller sent, whatever that was."""
+    encoded = text.encode("utf-8", "backslashreplace")
+    if len(encoded) <= _MAX_TEXT_BYTES:
+        return encoded.decode()
+    return f"{encoded[: _MAX_TEXT_BYTES - 3].decode('utf-8', 'ignore')}..."
 
 
 def from_rpc_error(error: grpc.RpcError) -> errors.TailorbirdError:

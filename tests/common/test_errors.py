@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from common import errors
-from common.errors import TailorbirdError, invalid
+from common.errors import FieldViolation, InvalidInput, TailorbirdError, invalid
 from common.rpc import to_status
 
 KINDS = [item for item in vars(errors).values() if isinstance(item, type) and issubclass(item, TailorbirdError)]
@@ -29,3 +29,10 @@ def test_a_bad_field_is_named_with_what_came_and_what_was_wanted():
 
 def test_long_values_are_shortened():
     assert len(invalid("schema", got="x" * 9999, want="less").message) < 200
+
+
+@pytest.mark.parametrize("text", ["\ud800", "half of \udfff a pair"])
+def test_text_that_is_no_unicode_is_told_all_the_same(text):
+    status = to_status(InvalidInput(text, violations=[FieldViolation(text, text)]))
+    assert status.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "\\ud" in status.details

@@ -10,7 +10,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from common.auth import TokenIssuer
 from common.clock import ManualClock
-from common.errors import InvalidInput, PermissionDenied, ResourceNotFound, TailorbirdError, Unauthenticated, invalid
+from common.errors import (
+    FieldViolation,
+    InvalidInput,
+    PermissionDenied,
+    ResourceNotFound,
+    TailorbirdError,
+    Unauthenticated,
+    invalid,
+)
 from common.rpc import AioRpcServer, CallGate, Service, aio_channel, channel, from_rpc_error
 from common.rpc.channels import deadline_seconds
 from common.testing import make_keys, serving
@@ -27,6 +35,9 @@ class Trackers(trackers_pb2_grpc.TrackerServiceServicer):
                 raise ResourceNotFound("no such tracker", metadata={"trackingId": "missing"})
             case "bad":
                 raise invalid("trackingId", got="bad", want="a UUID")
+            case "long":
+                text = "\u20ac" * 20_000
+                raise InvalidInput(text, violations=[FieldViolation("a.b", text), *[FieldViolation(text, "c")] * 9])
             case "crash":
                 raise ZeroDivisionError("the secret detail")
         return ResolveEventTrackerResponse(event_tracker_arn=request.tracking_id)
@@ -69,6 +80,7 @@ def test_an_admitted_role_is_served(running):
     [
         ("missing", ResourceNotFound, grpc.StatusCode.NOT_FOUND),
         ("bad", InvalidInput, grpc.StatusCode.INVALID_ARGUMENT),
+        ("long", InvalidInput, grpc.StatusCode.INVALID_ARGUMENT),
         ("crash", TailorbirdError, grpc.StatusCode.INTERNAL),
     ],
 )
