@@ -28,11 +28,16 @@ class Calls:
     Args:
         limits: The bounds.
         most: How many there may be at a time; None sets no bound.
+        most_receiving: How many may be without their message at a time; None sets no bound. Where one more comes, the
+            one that has waited longest is ended, so that whoever sends its message is served, however many do not.
     """
 
-    def __init__(self, limits: CallLimits, *, most: int | None = None) -> None:
+    def __init__(self, limits: CallLimits, *, most: int | None = None, most_receiving: int | None = None) -> None:
         self.limits = limits
         self._most = math.inf if most is None else most
+        self._most_receiving = math.inf if most_receiving is None else most_receiving
+        # Dictionaries keep the order.
+        self._receiving: dict[Task, None] = {}
         self._ends: dict[Task, float] = {}
         self._reasons: dict[Task, TailorbirdError] = {}
         self._closed = False
@@ -56,11 +61,16 @@ class Calls:
         task = asyncio.current_task()
         assert task is not None
         self._ends[task] = asyncio.get_running_loop().time() + seconds
+        self._receiving[task] = None
         task.add_done_callback(self._forget)
+        if len(self._receiving) > self._most_receiving:
+            reason = f"call: more than {self._most_receiving} others have not sent their message, want it sent at once"
+            self._end(next(iter(self._receiving)), Throttled(reason))
         return task
 
     def proceed(self, task: Task, *, seconds: float) -> None:
-        """Give a call `seconds` from now on; `math.inf` gives it no end."""
+        """Give a call, whose message has come, `seconds` from now on; `math.inf` gives it no end."""
+        self._receiving.pop(task, None)
         if task not in self._reasons:
             self._ends[task] = task.get_loop().time() + seconds
 
@@ -94,11 +104,13 @@ class Calls:
 
     def _end(self, task: Task, reason: TailorbirdError) -> None:
         self._ends[task] = math.inf
+        self._receiving.pop(task, None)
         self._reasons[task] = reason
         task.cancel()
 
     def _forget(self, task: Task) -> None:
         self._ends.pop(task, None)
+        self._receiving.pop(task, None)
         self._reasons.pop(task, None)
 
 

@@ -33,8 +33,12 @@ from common.settings import CallLimits, ServerSettings, TlsFiles
 __all__ = ["AioRpcServer", "Service", "make_server", "run", "serve_until_signal", "wait_for_signal"]
 
 _log = get_logger(__name__)
-_MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+#: As gRPC's default; nothing that is asked of us is larger.
+_MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
+_MAX_RESPONSE_BYTES: Final = 16 * 1024 * 1024
 _PING_ANSWER_SECONDS: Final = 10.0
+#: Calls without a token whose messages are being received: each takes several times the largest size while it is read.
+_UNSENT_PROBES: Final = 32
 #: Longer than the longest call, a long poll of 60 s with a deadline of 75 s.
 _AGE_GRACE_SECONDS: Final = 90.0
 #: Each connection costs one; the usual limit of 1024 is soon used up by callers who leave theirs open.
@@ -65,8 +69,10 @@ def _options(limits: CallLimits, *, reuse_port: bool) -> list[tuple[str, Any]]:
     return [
         # On by default in gRPC: a forgotten server on the port would answer a share of the calls.
         ("grpc.so_reuseport", int(reuse_port)),
-        ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-        ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+        ("grpc.max_receive_message_length", _MAX_REQUEST_BYTES),
+        ("grpc.max_send_message_length", _MAX_RESPONSE_BYTES),
+        # With probes of the bandwidth whole messages are taken in before the call is looked at, from strangers as well.
+        ("grpc.http2.bdp_probe", 0),
         ("grpc.max_concurrent_streams", limits.max_calls),
         ("grpc.server_handshake_timeout_ms", _millis(_HANDSHAKE_SECONDS)),
         # A peer that vanished is noticed, with and without calls; one that asks the same of us is not sent away for it.
@@ -129,7 +135,8 @@ class AioRpcServer:
     ) -> None:
         bounds = limits or CallLimits()
         names = [service.descriptor.full_name for service in services]
-        self._calls, self._probes = Calls(bounds, most=bounds.max_calls), Calls(bounds)
+        self._calls = Calls(bounds, most=bounds.max_calls)
+        self._probes = Calls(bounds, most_receiving=_UNSENT_PROBES)
         self._threads = threads
         self._watching: list[asyncio.Task[None]] = []
         self._server = grpc.aio.server(

@@ -131,7 +131,7 @@ def test_callers_without_a_token_are_refused_before_they_send_anything(running, 
 
 
 @pytest.mark.parametrize(
-    ("method", "role"), [(METHOD, "events"), (METHOD, None), (REFLECTION, "client"), (WATCH, None)]
+    ("method", "role"), [(METHOD, "events"), (METHOD, None), (REFLECTION, "client"), (WATCH, None), (CHECK, None)]
 )
 def test_hundreds_who_send_nothing_hinder_nobody(running, method, role):
     async def scenario():
@@ -202,6 +202,19 @@ def test_one_call_too_many_is_refused_at_once(trackers):
         assert type(asyncio.run(scenario(running))) is Throttled
 
 
+def test_strangers_who_hold_back_their_messages_make_room_for_those_who_send(trackers):
+    async def scenario(running):
+        async with connected(running) as channel, connected(running) as honest:
+            calls = [silent(channel, CHECK) for _ in range(MANY)]
+            stub = health_pb2_grpc.HealthStub(honest)
+            states = [(await stub.Check(health_pb2.HealthCheckRequest(), timeout=60)).status for _ in range(5)]
+            return await refused(calls[0].read()), states
+
+    with bounded(trackers, receive_seconds=600) as running:
+        error, states = asyncio.run(scenario(running))
+    assert (type(error), states) == (Throttled, [SERVING] * 5)
+
+
 def test_one_watcher_too_many_is_told_to_go_on_without(trackers):
     async def scenario(running):
         async with connected(running) as channel:
@@ -270,7 +283,7 @@ def test_message_beyond_the_largest_size_is_told_as_such(running):
         async with connected(running, max_send_message_length=-1) as channel:
             call = channel.unary_unary(METHOD)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await call(b"\x0a" * (17 << 20), metadata=bearer(running), timeout=60)
+                await call(b"\x0a" * (5 << 20), metadata=bearer(running), timeout=60)
             return caught.value
 
     error = asyncio.run(scenario())
