@@ -16,7 +16,7 @@ from pathlib import Path
 from google.protobuf import json_format
 
 from common.errors import CorruptArtifact, ResourceAlreadyExists, ResourceNotFound, invalid
-from common.private import private_file, private_folder
+from common.private_files import private_file, private_folder
 from common.storage import Store
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactFile, ArtifactManifest
 

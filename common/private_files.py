@@ -1,4 +1,4 @@
-"""Files that only their owner can read, replaced as a whole, with writers that wait for each other."""
+"""Files and folders that only their owner can read, replaced as a whole, with writers that wait for each other."""
 
 from __future__ import annotations
 
@@ -8,8 +8,34 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-__all__ = ["exclusively", "replace_private"]
+__all__ = ["FILE_MODE", "FOLDER_MODE", "exclusively", "private_file", "private_folder", "replace_private"]
+
+FILE_MODE: Final = 0o600
+FOLDER_MODE: Final = 0o700
+
+
+def private_folder(folder: Path) -> Path:
+    """Make a folder, and those above it, or take others' rights to the one that is there; return it."""
+    for missing in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
+        missing.mkdir(exist_ok=True, mode=FOLDER_MODE)
+    if folder.stat().st_mode & 0o777 != FOLDER_MODE:
+        folder.chmod(FOLDER_MODE)
+    return folder
+
+
+def private_file(path: Path) -> Path:
+    """Make an empty file, or take others' rights to the one that is there; return its path.
+
+    A file that is there is not opened: to close it again would give up the locks that SQLite has on it.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE))
+    except FileExistsError:
+        if path.stat().st_mode & 0o777 != FILE_MODE:
+            path.chmod(FILE_MODE)
+    return path
 
 
 def replace_private(path: Path, text: str) -> None:
@@ -20,7 +46,7 @@ def replace_private(path: Path, text: str) -> None:
     """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "w") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -37,8 +63,8 @@ def exclusively(path: Path) -> Iterator[None]:
     Raises:
         OSError: The lock beside the file cannot be made.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, FILE_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
-from common.private import private_folder
+from common.private_files import private_folder
 
 __all__ = ["Workspace"]
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from common.errors import ResourceInUse
-from common.private import private_file
+from common.private_files import private_file
 
 __all__ = ["FolderLock"]
 

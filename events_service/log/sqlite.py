@@ -23,7 +23,7 @@ from common.bell import Bell
 from common.clock import Clock
 from common.errors import CorruptArtifact, OffsetOutOfRange, Unavailable
 from common.positions import Lineage
-from common.private import private_file, private_folder
+from common.private_files import private_file, private_folder
 from events_service.log import Backlog, Bounds, Divergence, LogEntry, LoggedEvent, LogPage
 from events_service.log import _statements as statements
 from events_service.log._clock import LogClock

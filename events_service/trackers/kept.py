@@ -18,6 +18,7 @@ from typing import Any, Final
 from common.avro import AvroSchema
 from common.errors import InvalidInput
 from common.logs import get_logger
+from common.private_files import replace_private
 from events_service.log import LogTable
 from events_service.trackers import Tracker
 
@@ -76,15 +77,8 @@ class TrackerFile:
                 "trackers": {key: _plain(trackers[key]) for key in trackers},
             }
         )
-        partial = self._path.with_suffix(".part")
         try:
-            partial.unlink(missing_ok=True)  # of a process that was killed here
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self._path)
+            replace_private(self._path, text)
         except OSError as error:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from common.private import private_folder
+from common.private_files import private_folder
 
 __all__ = ["AnswerLog", "Answers"]
 

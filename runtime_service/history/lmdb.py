@@ -19,7 +19,7 @@ import lmdb
 
 from common.logs import get_logger
 from common.positions import Lineage, Position
-from common.private import FILE_MODE, private_file, private_folder
+from common.private_files import FILE_MODE, private_file, private_folder
 from runtime_service.domain.histories import RecentEvent
 from runtime_service.history import BucketCounts, LoggedEvent
 from runtime_service.history.answers import AnswerLog, Answers

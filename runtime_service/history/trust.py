@@ -13,7 +13,7 @@ from typing import Final
 
 import psutil
 
-from common.private import private_file
+from common.private_files import private_file
 
 __all__ = ["is_trusted", "mark_closed", "mark_open"]
 

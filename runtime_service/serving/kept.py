@@ -6,11 +6,8 @@ and a file that cannot be read, or was written by another version, counts as non
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +15,7 @@ from typing import Any, Final
 from google.protobuf import json_format
 
 from common.logs import get_logger
-from common.private import private_folder
+from common.private_files import exclusively, private_folder, replace_private
 from protos.tailorbird.internal.v1.serving_pb2 import ServingAssignment
 from runtime_service.serving.goals import to_assignment
 
@@ -87,7 +84,8 @@ class AssignmentFile:
         Raises:
             OSError: The file cannot be written; the one before is still there.
         """
-        with self._locked():
+        private_folder(self._path.parent)
+        with exclusively(self._path):
             known = self.read()
             kept = {item.serving_arn: known.served.get(item.serving_arn, ()) for item in assignments}
             for now in served:
@@ -98,27 +96,10 @@ class AssignmentFile:
                 self._write(assignments, [one for each in kept.values() for one in each])
         return {item.artifact_location for item in (*assignments, *(one for each in kept.values() for one in each))}
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        private_folder(self._path.parent)
-        descriptor = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
     def _write(self, assignments: Iterable[ServingAssignment], served: Iterable[ServingAssignment]) -> None:
         lists = {"assignments": list(map(_plain, assignments)), "served": list(map(_plain, served))}
         text = json.dumps({"format_version": _FORMAT, **lists}, indent=1)
-        partial = self._path.with_suffix(".part")
-        partial.unlink(missing_ok=True)  # of a worker that was killed here
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self._path)
+        replace_private(self._path, text)
 
 
 def _plain(message: ServingAssignment) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from common.columns import plain_name
 from common.errors import CorruptArtifact, OperationUnavailable
 from common.logs import get_logger
 from common.positions import Position
-from common.private import private_folder
+from common.private_files import private_folder
 from common.storage import Store
 from common.vocabulary import Vocabulary
 from recipes.arrays import map_arrays

@@ -63,7 +63,7 @@ def test_only_its_owner_may_read_the_file(file, tmp_path):
     assert stat.S_IMODE(path_of(tmp_path).parent.stat().st_mode) == 0o700
     assert sorted(found.name for found in path_of(tmp_path).parent.iterdir()) == [
         "assignments.json",
-        "assignments.lock",
+        "assignments.json.lock",
     ]
 
 
