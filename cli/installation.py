@@ -12,7 +12,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,12 +44,12 @@ class Running:
 
     process_id: int
     endpoint: str
-    certificates: Sequence[str] = ()
+    certificates: tuple[str, ...] = ()
 
     @staticmethod
-    def paths(tls: TlsFiles | None) -> Sequence[str]:
+    def paths(tls: TlsFiles | None) -> tuple[str, ...]:
         """Return what `certificates` holds."""
-        return () if tls is None else [str(path) for path in (tls.cert_file, tls.key_file, tls.ca_file)]
+        return () if tls is None else tuple(str(path) for path in (tls.cert_file, tls.key_file, tls.ca_file))
 
     @property
     def tls(self) -> TlsFiles | None:
@@ -158,5 +158,8 @@ class Installation:
             except OSError:
                 # Between locking and writing the file is empty for a moment.
                 text = file.read()
-                return Running(**json.loads(text)) if text else None
+                if not text:
+                    return None
+                told = json.loads(text)
+                return Running(**{**told, "certificates": tuple(told["certificates"])})
         return None
