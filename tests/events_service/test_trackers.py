@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -420,11 +421,15 @@ def test_file_that_cannot_be_read_counts_as_none(tmp_path, damage):
     assert TrackerFile(path).read() is None
 
 
-def test_set_that_cannot_be_kept_leaves_no_older_one(tmp_path):
+def test_set_that_cannot_be_kept_leaves_no_older_one(tmp_path, monkeypatch):
     path = tmp_path / "trackers.json"
     file = TrackerFile(path)
     file.keep(1, {TRACKING_ID: tracker()})
-    (tmp_path / "trackers.part").mkdir()  # in the way of the next one
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
 
     file.keep(2, {})
     file.confirm()
