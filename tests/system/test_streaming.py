@@ -95,7 +95,7 @@ def test_training_includes_every_event_that_was_acknowledged_before_it_was_asked
 
     rows, manifest = snapshot_rows(system, version)
     assert rows[columns.EVENT_ID].n_unique() == rows.height == CALLS * PER_CALL
-    assert manifest.snapshot.event_watermark == CALLS * PER_CALL
+    assert manifest.snapshot.event_watermark >= CALLS * PER_CALL  # more where the log had events of others before
     assert manifest.snapshot.event_epoch > 0
 
     with ThreadPoolExecutor(4) as senders:
