@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -18,6 +18,7 @@ from common.logs import get_logger
 from common.rpc import wait_for_signal
 from common.settings import TlsFiles
 from gateway.connections import Connection, ConnectionLimits, Connections
+from gateway.handshakes import TlsListener
 from gateway.stopping import Stop
 
 __all__ = ["HttpServer"]
@@ -81,7 +82,7 @@ class HttpServer:
                 ssl_keyfile=tls.key_file if tls and tls.cert_file else None,
             ),
             port=self.port,
-            connections=Connections(_within_file_limit(limits), stop=stop),
+            connections=Connections(_within_file_limit(limits, handshakes=tls is not None), stop=stop),
         )
 
     @property
@@ -135,19 +136,26 @@ class _Server(uvicorn.Server):
             self.should_exit = True
             return
         loop = asyncio.get_running_loop()
-        tls = self.config.ssl
-        self.servers = [
-            await loop.create_server(
-                self._connection,
-                sock=listener,
-                ssl=tls,
-                ssl_handshake_timeout=self._connections.limits.header_seconds if tls else None,
-                backlog=_BACKLOG,
-            )
-            for listener in sockets or []
-        ]
+        limits = self._connections.limits
+        if (context := self.config.ssl) is None:
+            self.servers = [
+                await loop.create_server(self._connection, sock=listener, backlog=_BACKLOG)
+                for listener in sockets or []
+            ]
+        else:
+            listeners: Any = [
+                TlsListener(
+                    listener,
+                    self._connection,
+                    context=context,
+                    seconds=limits.header_seconds,
+                    most=limits.max_connections,
+                )
+                for listener in sockets or []
+            ]
+            self.servers = listeners  # what uvicorn asks of them is to close
         self.started = True
-        _log.info("serving", port=self._port, max_connections=self._connections.limits.max_connections)
+        _log.info("serving", port=self._port, max_connections=limits.max_connections)
 
     async def on_tick(self, counter: int) -> bool:
         """Do what is due every tenth of a second."""
@@ -164,15 +172,21 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _within_file_limit(limits: ConnectionLimits) -> ConnectionLimits:
-    """Raise this process's limit of open files as far as it may, and return limits that fit into it."""
+def _within_file_limit(limits: ConnectionLimits, *, handshakes: bool) -> ConnectionLimits:
+    """Raise this process's limit of open files as far as it may, and return limits that fit into it.
+
+    Args:
+        limits: What is wanted.
+        handshakes: Whether as many connections may be in their handshakes besides.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = limits.max_connections + _OTHER_FILES
+    each = 2 if handshakes else 1
+    wanted = each * limits.max_connections + _OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     if soft == resource.RLIM_INFINITY or wanted <= soft:
         return limits
-    possible = max(1, soft - _OTHER_FILES)
+    possible = max(1, (soft - _OTHER_FILES) // each)
     _log.warning("few_open_files", open_files=soft, max_connections=possible, wanted=limits.max_connections)
     return replace(limits, max_connections=possible)

@@ -1,7 +1,10 @@
 """With a certificate and its key the endpoint speaks HTTPS."""
 
 import ipaddress
+import socket
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -13,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from common.settings import TlsFiles
+from gateway.connections import ConnectionLimits
 from tests.gateway.conftest import running_gateway
 
 
@@ -63,3 +67,36 @@ def test_boto3_calls_over_https(endpoint, rpc_keys, certificate):
             doubting.list_recipes()
         trusting.close()
         doubting.close()
+
+
+def test_clients_that_never_shake_hands_make_room_for_those_that_do(endpoint, rpc_keys, certificate):
+    limits = ConnectionLimits(max_connections=20, header_seconds=60)
+    token = rpc_keys.token("gateway")
+    with (
+        running_gateway(
+            endpoint.access_keys, endpoint.targets, token=token, tls=certificate, connections=limits
+        ) as url,
+        ExitStack() as stack,
+    ):
+        place = ("127.0.0.1", urlsplit(url).port)
+        silent = [stack.enter_context(socket.create_connection(place, timeout=30)) for _ in range(60)]
+        made = client(endpoint, url, verify=str(certificate.cert_file))
+        stack.callback(made.close)
+
+        assert made.list_recipes()["recipes"] == []
+        assert silent[0].recv(1) == b""
+
+
+def test_what_is_no_handshake_is_cut_off_and_the_next_client_served(endpoint, rpc_keys, certificate):
+    with running_gateway(
+        endpoint.access_keys, endpoint.targets, token=rpc_keys.token("gateway"), tls=certificate
+    ) as url:
+        with socket.create_connection(("127.0.0.1", urlsplit(url).port), timeout=30) as plain:
+            plain.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            received = b"".join(iter(lambda: plain.recv(4096), b""))
+        made = client(endpoint, url, verify=str(certificate.cert_file))
+        answer = made.list_recipes()
+        made.close()
+
+    assert b"HTTP" not in received
+    assert answer["recipes"] == []
