@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cli.key_folder import PROCESS_TOKEN_LIFETIME, TOKEN_ROLES, KeyFolder, TokenKeeper
+from cli.key_folder import PROCESS_TOKEN_LIFETIME, TOKEN_ROLES, KeyFolder, TokenKeeper, for_all
 from cli.system import PROCESSES
 from common.private_files import replace_private
 
@@ -36,21 +36,31 @@ class Deployment:
     def keep(self) -> list[str]:
         """Hand on what checks tokens, and renew the tokens that are due; returns the processes whose token is new.
 
-        To be called every second or so: it is also what makes a revocation known to the processes.
+        To be called every second or so: it is also what makes a revocation known to the processes. What fails for one
+        process, or for revocations, is done for the others, and tokens are renewed.
 
         Raises:
-            OSError: Something cannot be written; what could be is.
+            OSError: Something cannot be written.
+            InvalidInput: The revocations cannot be understood.
+            Unavailable: They cannot be read.
         """
-        shared = [path for path in (self.keys.public_key, self.keys.revoked_file) if path.exists()]
-        for process in PROCESSES:
-            (self._folder / process).mkdir(mode=0o700, exist_ok=True)
-            for path in shared:
-                _copy(path, self._folder / process / path.name)
-        return self._keeper.renew()
+        try:
+            # Those that nobody understands are not handed on: no process would start with them.
+            self.keys.revocations()
+            for_all(PROCESSES, self._hand_on)
+        finally:
+            renewed = self._keeper.renew()
+        return renewed
 
     def healthy(self) -> bool:
         """Tell whether every process has a token that is good for a while."""
         return min(self._keeper.remaining().values()) > PROCESS_TOKEN_LIFETIME / 4
+
+    def _hand_on(self, process: str) -> None:
+        (self._folder / process).mkdir(mode=0o700, exist_ok=True)
+        for path in (self.keys.public_key, self.keys.revoked_file):
+            if path.exists():
+                _copy(path, self._folder / process / path.name)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from common.clock import Clock, SystemClock
 from common.errors import InvalidInput, Unauthenticated, Unavailable
 from common.private_files import exclusively, replace_private
 
-__all__ = ["PROCESS_TOKEN_LIFETIME", "TOKEN_ROLES", "IssuedToken", "KeyFolder", "TokenKeeper"]
+__all__ = ["PROCESS_TOKEN_LIFETIME", "TOKEN_ROLES", "IssuedToken", "KeyFolder", "TokenKeeper", "for_all"]
 
 #: The role of each process that calls others. The control plane calls nobody and gets no token.
 TOKEN_ROLES: Final = {
@@ -160,13 +160,10 @@ class TokenKeeper:
         """Renew what has to be, and return the processes whose token is new; cheap when there is nothing to do.
 
         Raises:
-            OSError: A token cannot be written.
+            OSError: A token cannot be written; the others are.
         """
         due = [process for process, path in self._files.items() if self._is_due(process, path)]
-        for process in due:
-            token = self._issuer.issue(TOKEN_ROLES[process], subject=process, lifetime=PROCESS_TOKEN_LIFETIME)
-            self._files[process].parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            replace_private(self._files[process], token)
+        for_all(due, self._renew)
         return due
 
     def remaining(self) -> dict[str, timedelta]:
@@ -177,6 +174,11 @@ class TokenKeeper:
             process: datetime.fromtimestamp(identity.expires_at, UTC) - now if identity is not None else timedelta()
             for process, identity in found.items()
         }
+
+    def _renew(self, process: str) -> None:
+        token = self._issuer.issue(TOKEN_ROLES[process], subject=process, lifetime=PROCESS_TOKEN_LIFETIME)
+        self._files[process].parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_private(self._files[process], token)
 
     def _is_due(self, process: str, path: Path) -> bool:
         identity = self._identity(path)
@@ -189,3 +191,19 @@ class TokenKeeper:
             return self._verifier.verify(path.read_text().strip())
         except (OSError, UnicodeDecodeError, Unauthenticated):
             return None
+
+
+def for_all(names: Iterable[str], action: Callable[[str], None]) -> None:
+    """Do something for every name, also after it failed for one.
+
+    Raises:
+        OSError: The first that was raised.
+    """
+    errors = []
+    for name in names:
+        try:
+            action(name)
+        except OSError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]

@@ -64,11 +64,11 @@ def deadline_seconds(method: str) -> float:
     return next(known[key] for key in ((service, name), (service, ""), ("", "")) if key in known)
 
 
-def _options(*, proxy: bool = False) -> list[tuple[str, Any]]:
+def _options() -> list[tuple[str, Any]]:
     return [
         ("grpc.service_config", _retry_policies()),
         ("grpc.enable_retries", 1),
-        ("grpc.enable_http_proxy", int(proxy)),
+        ("grpc.enable_http_proxy", 0),
         ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
         # A peer that restarts is found again within a second, not after gRPC's default of up to two minutes.

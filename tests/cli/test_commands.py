@@ -16,7 +16,7 @@ from cli.screen import how_to_use
 from cli.system import Ports, endpoint_variables
 from common.access_keys import AccessKeys
 from common.auth import TokenVerifier
-from common.errors import Unauthenticated
+from common.errors import InvalidInput, Unauthenticated
 from common.testing import wait_until
 
 
@@ -214,6 +214,25 @@ def test_a_deployment_hands_revocations_on_and_replaces_the_tokens_of_processes(
     wait_until(lambda: deployment.keep() == ["trainer"])
     wait_until(lambda: refused(verifier, before))
     assert verifier.verify((tmp_path / "trainer" / "token").read_text()).role == "trainer"
+
+
+def test_revocations_that_nobody_understands_are_not_handed_on_and_tokens_renewed(tmp_path):
+    deployment = Deployment(tmp_path)
+    deployment.keep()
+    (tmp_path / "issuer" / "revoked.json").write_bytes(b"{\xff")
+    (tmp_path / "trainer" / "token").unlink()
+    with pytest.raises(InvalidInput, match="revoke-token"):
+        deployment.keep()
+    verifier = TokenVerifier.of_file(tmp_path / "gateway" / "public.pem")
+    assert verifier.verify((tmp_path / "trainer" / "token").read_text()).role == "trainer"
+
+
+def test_a_folder_that_cannot_be_written_costs_the_other_processes_nothing(tmp_path):
+    (tmp_path / "control_plane").write_text("in the way")
+    (tmp_path / "events_service").write_text("in the way")
+    with pytest.raises(OSError):  # noqa: PT011 - which one is the system's choice
+        Deployment(tmp_path).keep()
+    assert {path.name for path in (tmp_path / "gateway").iterdir()} == {"public.pem", "token"}
 
 
 def test_a_deployment_is_healthy_when_every_process_has_a_token(tailorbird, tmp_path):
