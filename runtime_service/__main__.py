@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from functools import partial
 
 os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
@@ -13,7 +12,7 @@ from common.logs import configure_logging
 from common.rpc import aio_channel, file_token, make_server
 from common.storage import open_store
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
-from runtime_service.processes import Family, Member, shared_port
+from runtime_service.processes import Beat, Family, Member, shared_port
 from runtime_service.server import Worker, follow_log, run_until_signal
 from runtime_service.serving.kept import AssignmentFile
 from runtime_service.serving.model import ModelLoader
@@ -28,7 +27,7 @@ def main() -> None:
     token(), settings.public_key_file.read_bytes()  # a missing one ends the runtime here, and not at its first question
     prepare_history(settings.history_dir, map_bytes=settings.history_map_bytes)
 
-    def answer(address: str, number: int) -> None:
+    def answer(address: str, number: int, beat: Beat) -> None:
         worker = Worker(
             connect=partial(aio_channel, settings.control_plane, token=token, tls=tls),
             listen=partial(make_server, settings=settings, address=address, reuse_port=True),
@@ -38,22 +37,23 @@ def main() -> None:
             histories=LmdbHistoryReader(settings.history_dir, name=f"worker-{number}"),
             runtime_id=f"{os.uname().nodename}-{os.getppid()}-{number}",
             limits=settings.limits(),
+            beat=beat,
         )
-        run_until_signal(worker.run())
+        run_until_signal(worker.run(), beat=beat)
 
-    def follow() -> None:
+    def follow(beat: Beat) -> None:
         connect = partial(aio_channel, settings.events_service, token=token, tls=tls)
         folder, events, users = settings.history_dir, settings.history_events, settings.history_users
         history = LmdbHistoryWriter(folder, max_events=events, max_users=users)
-        run_until_signal(follow_log(connect, history, wait_seconds=settings.watch_seconds))
+        run_until_signal(follow_log(connect, history, wait_seconds=settings.watch_seconds), beat=beat)
 
     with shared_port(settings.listen) as address:
         workers = [Member(f"worker-{n}", partial(answer, address, n)) for n in range(settings.worker_count())]
-        Family([Member("tail", follow), *workers], grace_seconds=settings.grace_seconds).run_until_signal()
+        Family([Member("tail", follow), *workers], settings.patience()).run_until_signal()
 
 
 if __name__ == "__main__":
     try:
         main()
     except (TailorbirdError, OSError) as error:
-        sys.exit(f"runtime_service: {error}")
+        raise SystemExit(f"runtime_service: {error}") from error

@@ -20,6 +20,7 @@ from protos.tailorbird.internal.v1 import event_log_pb2_grpc, serving_pb2_grpc
 from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
 from runtime_service.history import HistoryReader, HistoryWriter
 from runtime_service.history.tail import LogTail
+from runtime_service.processes import BEAT_SECONDS, Beat
 from runtime_service.servicers.recommendations import RuntimeServicer
 from runtime_service.serving.deployments import DeploymentTable
 from runtime_service.serving.impressions import follow_impressions
@@ -67,6 +68,7 @@ class Worker:
         histories: What users did a moment ago; closed at the end.
         runtime_id: Name of this worker, unique among all.
         limits: Of its work.
+        beat: Called with each request: a loop that answers a thousand before it comes to its timers does not hang.
     """
 
     connect: Connect
@@ -77,6 +79,7 @@ class Worker:
     histories: HistoryReader
     runtime_id: str
     limits: WorkerLimits
+    beat: Beat
 
     async def run(self) -> None:
         """Follow the assignments, and answer from when all of them are loaded or were tried; until cancelled."""
@@ -99,7 +102,7 @@ class Worker:
         await table.known.wait()
         self.histories.find("", "")  # one that cannot be read ends the worker here, before anybody relies on it
         await wait_while_others_answer(table, self.address)
-        server = self.listen([runtime_service(RuntimeServicer(table, self.histories))])
+        server = self.listen([runtime_service(RuntimeServicer(table, self.histories, beat=self.beat))])
         await server.start()
         group.create_task(follow_health(table, server))
         server.ready()
@@ -133,20 +136,32 @@ def runtime_service(servicer: RuntimeServicer) -> Service:
     )
 
 
-def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
+def run_until_signal(work: Coroutine[Any, Any, None], *, beat: Beat) -> None:
     """Run work that has no end of its own, on an event loop of its own, and cancel it at SIGTERM or SIGINT.
+
+    Args:
+        work: What to run.
+        beat: Called every `BEAT_SECONDS` for as long as the event loop goes on.
 
     Raises:
         Exception: What the work raised, if it ended by itself.
     """
-    run(_until_signal(work))
+    run(_until_signal(work, beat))
 
 
-async def _until_signal(work: Coroutine[Any, Any, None]) -> None:
+async def _until_signal(work: Coroutine[Any, Any, None], beat: Beat) -> None:
+    beating = asyncio.create_task(_go_on(beat))
     working, signalled = asyncio.create_task(work), asyncio.create_task(wait_for_signal())
     await asyncio.wait({working, signalled}, return_when=asyncio.FIRST_COMPLETED)
     for task in (working, signalled):
         task.cancel()
     await asyncio.wait({working, signalled})
+    beating.cancel()
     if not working.cancelled() and (error := working.exception()) is not None:
         raise error
+
+
+async def _go_on(beat: Beat) -> None:
+    while True:
+        beat()
+        await asyncio.sleep(BEAT_SECONDS)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from common.settings import ServerSettings, StoreSettings
 from runtime_service.history.lmdb import MAX_USERS
+from runtime_service.processes import Patience
 from runtime_service.server import WorkerLimits
 
 __all__ = ["RuntimeSettings"]
@@ -58,6 +59,13 @@ class RuntimeSettings(ServerSettings, StoreSettings):
         300.0, gt=0, description="An artifact that takes longer to load counts as failed, until it is loaded."
     )
 
+    silent_seconds: float = Field(
+        15.0,
+        ge=3,
+        description="A process of the runtime whose event loop stands still for so long is killed and started again; "
+        "four times as long while it starts.",
+    )
+
     def limits(self) -> WorkerLimits:
         """Return what bounds each worker."""
         return WorkerLimits(
@@ -66,6 +74,10 @@ class RuntimeSettings(ServerSettings, StoreSettings):
             cache_users=self.query_cache_users,
             grace_seconds=self.grace_seconds,
         )
+
+    def patience(self) -> Patience:
+        """Return how long processes are waited for."""
+        return Patience(grace_seconds=self.grace_seconds, silent_seconds=self.silent_seconds)
 
     def assignments_file(self) -> Path:
         """Return where the last assignments are kept."""

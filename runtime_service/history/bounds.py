@@ -14,6 +14,9 @@ __all__ = ["Bound"]
 
 #: Neighbours of which one goes.
 _WINDOW: Final = 8
+#: Entries that go at once at most: more than one transaction can add, and a second's work, so that a bound that was
+#: lowered by millions does not make a process look as if it hung.
+_AT_ONCE: Final = 50_000
 
 
 class Bound:
@@ -32,11 +35,11 @@ class Bound:
         self._hand = b"\0"
 
     def keep(self, transaction: Any) -> int:
-        """Remove what is too much, and return how many entries that was."""
-        removed = 0
-        while transaction.stat(self._database)["entries"] > self._most:
+        """Remove what is too much, 50 000 entries at most, and return how many that was."""
+        beyond: int = transaction.stat(self._database)["entries"] - self._most
+        removed = min(max(beyond, 0), _AT_ONCE)
+        for _ in range(removed):
             transaction.delete(self._oldest_of_next(transaction), db=self._database)
-            removed += 1
         return removed
 
     def _oldest_of_next(self, transaction: Any) -> bytes:

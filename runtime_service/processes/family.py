@@ -1,4 +1,7 @@
-"""Keeps forked processes running: one that ends is forked again, at once the first time, then after growing pauses."""
+"""Keeps forked processes running: one that ends is forked again, at once the first time, then after growing pauses.
+
+One that hangs would keep its share of the port, and its callers, for good; it is killed, and has ended.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,14 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 
 from common.logs import get_logger
 from runtime_service.processes.fork import HANDLED, Lifeline, fork
+from runtime_service.processes.pulse import BEAT_SECONDS, Beat, Pulse
 
-__all__ = ["Family", "Member"]
+__all__ = ["Family", "Member", "Patience"]
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 10.0
@@ -26,25 +31,47 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One process: its name in the log and what it does until SIGTERM."""
+    """One process.
+
+    Attributes:
+        name: In the log.
+        run: What it does until SIGTERM. It calls what it is given every `BEAT_SECONDS`, from where it would hang.
+    """
 
     name: str
-    run: Callable[[], None]
+    run: Callable[[Beat], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long members are waited for.
+
+    Attributes:
+        grace_seconds: Time that they take to stop at most; they are killed a second later.
+        silent_seconds: One that shows no sign of life for so long is killed and forked again.
+    """
+
+    grace_seconds: float
+    silent_seconds: float
 
 
 class _Child:
     """A member and the process that is it now."""
 
-    def __init__(self, member: Member) -> None:
+    def __init__(self, member: Member, pulse: Pulse) -> None:
         self.member = member
         self.pid: int | None = None
         self.due = 0.0  # when it is to be forked, while it does not run
+        self._pulse = pulse
+        self._killed = False
         self._began = 0.0
         self._ends = 0
 
     def start(self, lifeline: Lifeline) -> None:
         self._began = time.monotonic()
-        self.pid = fork(self.member.run, lifeline=lifeline)
+        self._killed = False
+        self._pulse.begin()
+        self.pid = fork(partial(self.member.run, self._pulse.beat), lifeline=lifeline)
         _log.info("process_started", process=self.member.name, pid=self.pid)
 
     def reap(self) -> int | None:
@@ -56,6 +83,14 @@ class _Child:
             return None
         self.pid = None
         return os.waitstatus_to_exitcode(status)
+
+    def kill_if_it_hangs(self) -> None:
+        """Look at the pulse, and end a process without one; `reap` finds it then."""
+        if self.pid is None or self._killed or not self._pulse.hangs():
+            return
+        _log.error("process_silent", process=self.member.name, pid=self.pid)
+        self.signal(signal.SIGKILL)
+        self._killed = True
 
     def postpone(self) -> float:
         """Set when to fork again, and return the pause until then in seconds: none after a first end."""
@@ -78,12 +113,13 @@ class Family:
 
     Args:
         members: What to run side by side.
-        grace_seconds: Time that members take to stop at most; they are killed a second later.
+        patience: With them.
     """
 
-    def __init__(self, members: Sequence[Member], *, grace_seconds: float) -> None:
-        self._children = [_Child(member) for member in members]
-        self._grace_seconds = grace_seconds
+    def __init__(self, members: Sequence[Member], patience: Patience) -> None:
+        self._children = [_Child(member, Pulse(silent_seconds=patience.silent_seconds)) for member in members]
+        self._next_look = 0.0
+        self._grace_seconds = patience.grace_seconds
         self._stopping = False
 
     def run_until_signal(self) -> None:
@@ -99,7 +135,7 @@ class Family:
         try:
             while not self._stopping:
                 self._care(lifeline)
-                self._wait(wake, min((child.due for child in self._children if child.pid is None), default=None))
+                self._wait(wake, min([self._next_look, *(one.due for one in self._children if one.pid is None)]))
             self._stop(wake)
         finally:
             signal.set_wakeup_fd(-1)
@@ -112,7 +148,8 @@ class Family:
             self._stopping = True
 
     def _care(self, lifeline: Lifeline) -> None:
-        """Take note of those that ended, and fork those that are due."""
+        """Take note of those that ended, end those that hang, and fork those that are due."""
+        self._look()
         for child in self._children:
             pid, code = child.pid, child.reap()
             if code is not None:
@@ -122,6 +159,14 @@ class Family:
                 )
             if child.pid is None and child.due <= time.monotonic() and not self._stopping:
                 child.start(lifeline)
+
+    def _look(self) -> None:
+        # Signals wake the parent at any time: without the pause each of them would count as a second of silence.
+        if time.monotonic() < self._next_look:
+            return
+        for child in self._children:
+            child.kill_if_it_hangs()
+        self._next_look = time.monotonic() + BEAT_SECONDS
 
     def _stop(self, wake: int) -> None:
         _log.info("stopping", grace_seconds=self._grace_seconds)

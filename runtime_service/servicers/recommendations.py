@@ -53,14 +53,21 @@ class RuntimeServicer:
     Args:
         table: What is served.
         histories: What users did a moment ago.
+        beat: Called with each request: shows that this process lives.
         now: Tells the present moment in seconds since 1970.
     """
 
     def __init__(
-        self, table: DeploymentTable, histories: HistoryReader, *, now: Callable[[], float] = time.time
+        self,
+        table: DeploymentTable,
+        histories: HistoryReader,
+        *,
+        beat: Callable[[], None],
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._table = table
         self._histories = histories
+        self._beat = beat
         self._now = now
 
     async def GetActionRecommendations(
@@ -151,6 +158,7 @@ class RuntimeServicer:
             ResourceNotFound: There is no such campaign, as far as is known here.
             Unavailable: There is, and this worker cannot serve it at the moment.
         """
+        self._beat()
         refused = [field.json_name for field, _ in request.ListFields() if field.name in _NOT_BUILT]
         if refused:
             raise not_built(refused, operation=operation)

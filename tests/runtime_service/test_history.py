@@ -11,12 +11,14 @@ import sys
 from contextlib import closing
 from dataclasses import replace
 
+import lmdb
 import pytest
 
 from common.positions import LEGACY_EPOCH, Epoch, Lineage, Position
 from runtime_service.domain.histories import RecentEvent
 from runtime_service.history import LoggedEvent
 from runtime_service.history import lmdb as lmdb_history
+from runtime_service.history.bounds import Bound
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 from runtime_service.history.records import StoredHistory, encode
 
@@ -250,6 +252,17 @@ def test_no_more_users_are_kept_than_may_be_and_those_go_that_did_nothing_for_lo
     assert len(kept) == 99
     # Of a few neighbours the oldest goes, so among those that are left hardly anybody is old.
     assert sum(offset > 1500 for offset in kept) > 80
+
+
+def test_a_bound_that_was_lowered_by_far_is_reached_in_steps(tmp_path):
+    with lmdb.open(str(tmp_path), max_dbs=1, map_size=1 << 28, sync=False) as environment:
+        database = environment.open_db(b"entries")
+        bound = Bound(database, most=10, touched=int)
+        with environment.begin(write=True) as transaction:
+            for number in range(60_010):
+                transaction.put(b"%08d" % number, b"%d" % number, db=database)
+
+            assert [bound.keep(transaction) for _ in range(3)] == [50_000, 10_000, 0]
 
 
 def test_no_more_items_are_kept_as_shown_than_may_be(history_folder):

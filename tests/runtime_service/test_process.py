@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 
+import grpc
 import psutil
 import pytest
 
@@ -94,6 +95,37 @@ def test_killed_tail_comes_back_and_goes_on(runtime, peers):
     peers.log.send(user(2), item(N_ITEMS - 1))
 
     wait_until(lambda: runtime.recommend(user(2)) != before, seconds=60)
+
+
+@pytest.mark.parametrize("hanging", ["worker-0", "tail"])
+def test_process_that_hangs_is_replaced_while_the_others_answer(tmp_path, peers, shelf, hanging):
+    peers.board.assign(assignment("films", deployment="d-1", location="artifacts/personal"))
+    variables = environment(tmp_path, peers, shelf, TAILORBIRD_SILENT_SECONDS="5")
+    with running(variables, peers, tmp_path) as runtime:
+        wait_until(lambda: len(runtime.serving_workers()) == WORKERS, seconds=60)
+        before = runtime.recommend(user(2))
+        hung = runtime.worker_pid(hanging)
+
+        os.kill(hung, signal.SIGSTOP)
+
+        wait_until(lambda: answered(runtime), seconds=60)
+        wait_until(lambda: runtime.worker_pid(hanging) != hung, seconds=60)
+        assert not psutil.pid_exists(hung)
+        assert f'"process": "{hanging}", "pid": {hung}, "event": "process_silent"' in runtime.log()
+        assert runtime.log().count('"event": "process_silent"') == 1
+        serving = WORKERS + (hanging != "tail")
+        wait_until(lambda: runtime.log().count('"event": "serving"') == serving, seconds=60)
+        peers.log.send(user(2), item(N_ITEMS - 1))
+        wait_until(lambda: all(runtime.recommend(user(2)) != before for _ in range(20)), seconds=60)
+        assert runtime.stop() == 0
+
+
+def answered(runtime):
+    """Whether one call over a connection of its own is answered; one given to a process that hangs is not."""
+    try:
+        return len(runtime.recommend(user(1))) == 5
+    except grpc.RpcError:
+        return False
 
 
 def test_children_die_with_a_killed_parent(runtime):

@@ -16,6 +16,7 @@ from recipes.context import ContextCodes, ContextTable
 from recipes.exploration import ItemAges
 from runtime_service.history import LoggedEvent
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
+from runtime_service.processes.pulse import Pulse
 from runtime_service.server import runtime_service
 from runtime_service.servicers import RUNTIME_SERVICER
 from runtime_service.serving.deployments import Deployment, DeploymentTable
@@ -50,7 +51,12 @@ def histories(history_files):
 
 
 @pytest.fixture(scope="module")
-def grpc_servicer(shelf, histories, tmp_path_factory):
+def pulse():
+    return Pulse(silent_seconds=10)
+
+
+@pytest.fixture(scope="module")
+def grpc_servicer(shelf, histories, pulse, tmp_path_factory):
     loader, table = ModelLoader(shelf, cache=tmp_path_factory.mktemp("cache"), index="exact"), DeploymentTable()
     artifacts = {"films": "personal", "hits": "popular", "ranked": "ranking", "alike": "related", "acts": "actions"}
     for name, artifact in artifacts.items():
@@ -63,7 +69,7 @@ def grpc_servicer(shelf, histories, tmp_path_factory):
     table.serve(deployment)
     serve_situated(table, "films", "situated-films")
     serve_situated(table, "ranked", "situated-ranked")
-    return RUNTIME_SERVICER(table, histories)
+    return RUNTIME_SERVICER(table, histories, beat=pulse.beat)
 
 
 def serve_situated(table, name, situated):

@@ -1,0 +1,104 @@
+"""Signs of life of the runtime's processes: what counts as hanging, and that it is ended."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from common.testing import wait_until
+from runtime_service.processes.pulse import BEAT_SECONDS, Pulse
+
+#: Two processes that hang, one of them before it has begun, beside one that does not; each says which process it is.
+FAMILY = """
+import os, signal, threading
+from functools import partial
+from common.logs import configure_logging
+from runtime_service.processes import Family, Member, Patience
+
+def live(beat):
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    while not stopped.wait(0.1):
+        beat()
+
+def block(beat):
+    beat()
+    threading.Event().wait()
+
+def never_begin(beat):
+    threading.Event().wait()
+
+configure_logging("family", level="INFO", form="json")
+members = [Member(run.__name__, run) for run in (live, block, never_begin)]
+Family(members, Patience(grace_seconds=1, silent_seconds=3)).run_until_signal()
+"""
+
+
+@pytest.fixture
+def pulse():
+    return Pulse(silent_seconds=3 * BEAT_SECONDS)
+
+
+def looks(pulse, count):
+    return [pulse.hangs() for _ in range(count)]
+
+
+def test_a_process_that_beats_lives_and_one_that_stops_hangs(pulse):
+    for _ in range(10):
+        pulse.beat()
+        assert looks(pulse, 2) == [False, False]
+    assert looks(pulse, 2) == [False, True]
+
+
+def test_a_process_that_has_not_begun_gets_longer(pulse):
+    assert looks(pulse, 12) == [False] * 11 + [True]
+
+
+def test_a_process_that_follows_another_begins_anew(pulse):
+    pulse.beat()
+    assert looks(pulse, 4)[-1]
+    pulse.begin()
+    assert looks(pulse, 12) == [False] * 11 + [True]
+
+
+def test_beats_of_a_forked_process_reach_its_parent():
+    script = (
+        "import os; from runtime_service.processes.pulse import Pulse; pulse = Pulse(silent_seconds=1)\n"
+        "if not os.fork(): pulse.beat(); os._exit(0)\n"
+        "os.wait(); print(pulse.hangs(), pulse.hangs())"
+    )
+    assert subprocess.check_output([sys.executable, "-c", script], text=True, timeout=60) == "False True\n"
+
+
+@contextmanager
+def family(log_file):
+    with log_file.open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-c", FAMILY], stderr=log)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait(timeout=20)
+
+
+def test_members_that_hang_are_killed_and_forked_again_and_others_are_left_alone(tmp_path):
+    log = tmp_path / "family.log"
+    with family(log) as process:
+        told = re.compile(r'"process": "(\w+)", "pid": \d+, "event": "process_silent"')
+
+        wait_until(lambda: "never_begin" in told.findall(log.read_text()), seconds=120)
+
+        silent = told.findall(log.read_text())
+        assert silent[0] == "block"
+        assert silent.count("block") >= silent.count("never_begin") == 1
+        assert "live" not in silent
+        wait_until(lambda: log.read_text().count('"event": "process_started"') > 3 + silent.count("block"), seconds=60)
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
