@@ -22,7 +22,7 @@ import uvloop
 
 from common.auth import TokenIssuer, TokenVerifier, generate_key_pair
 from common.rpc import AioRpcServer, CallGate, Service, channel
-from common.settings import CallLimits
+from common.settings import CallLimits, TlsFiles
 
 __all__ = ["Keys", "Loop", "Serving", "loop_in_thread", "make_keys", "serving", "wait_until"]
 
@@ -134,14 +134,19 @@ class Serving:
 
 @contextmanager
 def serving(
-    services: Sequence[Service], *, keys: Keys | None = None, threads: int = 16, limits: CallLimits | None = None
+    services: Sequence[Service],
+    *,
+    keys: Keys | None = None,
+    threads: int = 16,
+    limits: CallLimits | None = None,
+    tls: TlsFiles | None = None,
 ) -> Iterator[Serving]:
     """Run a real server with these services on a free loopback port, ready, and stop it afterwards."""
     made = keys or make_keys()
 
     async def start() -> AioRpcServer:
         gate = CallGate(made.verifier)
-        server = AioRpcServer(services, gate=gate, address="127.0.0.1:0", threads=threads, limits=limits)
+        server = AioRpcServer(services, gate=gate, address="127.0.0.1:0", threads=threads, limits=limits, tls=tls)
         await server.start()
         server.ready()
         return server

@@ -38,6 +38,7 @@ def main() -> None:
             runtime_id=f"{os.uname().nodename}-{os.getppid()}-{number}",
             limits=settings.limits(),
             beat=beat,
+            tls=tls,
         )
         run_until_signal(worker.run(), beat=beat)
 

@@ -16,6 +16,7 @@ import grpc.aio
 
 from common.logs import get_logger
 from common.rpc import AioRpcServer, Service, run, wait_for_signal
+from common.settings import TlsFiles
 from protos.tailorbird.internal.v1 import event_log_pb2_grpc, serving_pb2_grpc
 from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
 from runtime_service.history import HistoryReader, HistoryWriter
@@ -69,6 +70,7 @@ class Worker:
         runtime_id: Name of this worker, unique among all.
         limits: Of its work.
         beat: Called with each request: a loop that answers a thousand before it comes to its timers does not hang.
+        tls: Certificates with which others on the address are asked; None asks in plain text.
     """
 
     connect: Connect
@@ -80,6 +82,7 @@ class Worker:
     runtime_id: str
     limits: WorkerLimits
     beat: Beat
+    tls: TlsFiles | None
 
     async def run(self) -> None:
         """Follow the assignments, and answer from when all of them are loaded or were tried; until cancelled."""
@@ -101,7 +104,7 @@ class Worker:
         group.create_task(follow_impressions(table, self.histories, pause_seconds=_IMPRESSION_SECONDS))
         await table.known.wait()
         self.histories.find("", "")  # one that cannot be read ends the worker here, before anybody relies on it
-        await wait_while_others_answer(table, self.address)
+        await wait_while_others_answer(table, self.address, tls=self.tls)
         server = self.listen([runtime_service(RuntimeServicer(table, self.histories, beat=self.beat))])
         await server.start()
         group.create_task(follow_health(table, server))

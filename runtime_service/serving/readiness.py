@@ -10,10 +10,13 @@ import asyncio
 from typing import Final
 
 import grpc.aio
+from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from common.logs import get_logger
 from common.rpc import AioRpcServer
+from common.rpc.channels import channel_credentials
+from common.settings import TlsFiles
 from runtime_service.serving.deployments import DeploymentTable
 
 __all__ = ["ASSIGNMENTS", "follow_health", "wait_while_others_answer"]
@@ -24,17 +27,21 @@ _LOOK_SECONDS: Final = 1.0
 _log = get_logger(__name__)
 
 
-async def wait_while_others_answer(table: DeploymentTable, address: str) -> None:
+async def wait_while_others_answer(table: DeploymentTable, address: str, *, tls: TlsFiles | None) -> None:
     """Return when this worker serves whatever is relied on, or nobody on the port serves what it lacks.
 
     Args:
         table: What this worker serves.
         address: `host:port` that it will share; it does not listen yet.
+        tls: Certificates of this host's workers; None asks in plain text.
+
+    Raises:
+        OSError: A certificate cannot be read.
     """
     told: list[str] = []
     while lacking := sorted(filter(table.lacks, table.expected)):
         table.changed.clear()
-        if not await _served_by_others(lacking, address):
+        if not await _served_by_others(lacking, address, tls):
             _log.error("serving_without", campaigns=lacking)
             return
         if lacking != told:
@@ -66,10 +73,9 @@ async def follow_health(table: DeploymentTable, server: AioRpcServer) -> None:
         await table.changed.wait()
 
 
-async def _served_by_others(campaign_arns: list[str], address: str) -> bool:
-    """Ask whoever listens on the port; nobody, or one over TLS, counts as no."""
-    options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
-    async with grpc.aio.insecure_channel(address, options=options) as channel:
+async def _served_by_others(campaign_arns: list[str], address: str, tls: TlsFiles | None) -> bool:
+    """Ask whoever listens on the port; nobody, or one that cannot be trusted, counts as no."""
+    async with _channel(address, tls) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
             for arn in campaign_arns:
@@ -79,3 +85,26 @@ async def _served_by_others(campaign_arns: list[str], address: str) -> bool:
         except grpc.aio.AioRpcError:
             return False
     return True
+
+
+def _channel(address: str, tls: TlsFiles | None) -> grpc.aio.Channel:
+    """Open a channel to others like this worker; read anew each time, as certificates are renewed."""
+    options: list[tuple[str, int | str]] = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
+    credentials = channel_credentials(tls)
+    if tls is None or credentials is None:
+        return grpc.aio.insecure_channel(address, options=options)
+    # The address may be 0.0.0.0, which no certificate names. Others here prove the same name as this worker.
+    if tls.cert_file is not None and (names := _names(tls.cert_file.read_bytes())):
+        options.append(("grpc.ssl_target_name_override", names[0]))
+    return grpc.aio.secure_channel(address, credentials, options=options)
+
+
+def _names(certificate: bytes) -> list[str]:
+    """Return names, then IP addresses, that a certificate (PEM) is valid for."""
+    extensions = x509.load_pem_x509_certificate(certificate).extensions
+    try:
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    hosts = [name.replace("*", "any") for name in names.get_values_for_type(x509.DNSName)]
+    return hosts + [str(address) for address in names.get_values_for_type(x509.IPAddress)]

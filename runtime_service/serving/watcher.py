@@ -113,7 +113,8 @@ class ServingWatcher:
             self._tried.set()
         if self._table.confirmed or not kept.assignments:
             return
-        _log.warning("assignments_unconfirmed", campaigns=len(kept.assignments), cause="the control plane is away")
+        # No warning: at a start side by side it is on its way. One that stays away is told by `_watch`.
+        _log.info("assignments_unconfirmed", campaigns=len(kept.assignments), cause="the control plane is away")
         self._apply(kept.assignments, group)
 
     def _confirm(self) -> None:

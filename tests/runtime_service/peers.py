@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from common.errors import OffsetOutOfRange, Unavailable
 from common.positions import LEGACY_EPOCH
 from common.rpc import Service
+from common.settings import TlsFiles
 from common.testing import Keys, Serving, make_keys, serving
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc, serving_pb2, serving_pb2_grpc
 from runtime_service.serving.deployments import Assignment
@@ -186,7 +187,7 @@ class Peers:
 
 
 @contextmanager
-def running_peers(*, keys: Keys | None = None, log: Log | None = None):
+def running_peers(*, keys: Keys | None = None, log: Log | None = None, tls: TlsFiles | None = None):
     board, log, keys = Board(), log or Log(), keys or make_keys()
     services = [
         Service(
@@ -200,5 +201,5 @@ def running_peers(*, keys: Keys | None = None, log: Log | None = None):
             log,
         ),
     ]
-    with serving(services, keys=keys) as server:
+    with serving(services, keys=keys, tls=tls) as server:
         yield Peers(board, log, server, keys)

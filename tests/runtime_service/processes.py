@@ -16,6 +16,8 @@ import grpc
 import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from common.rpc.channels import channel_credentials
+from common.settings import TlsFiles
 from protos.tailorbird.runtime.v1.runtime_service_pb2 import GetRecommendationsRequest
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceStub
 from tests.runtime_service.peers import READY
@@ -32,6 +34,7 @@ class Runtime:
     address: str
     token: str
     log_file: Path
+    tls: TlsFiles | None = None
 
     def log(self) -> str:
         return self.log_file.read_text()
@@ -68,7 +71,14 @@ class Runtime:
             os.kill(self.worker_pid(name), signal.SIGKILL)
 
     def _connection(self) -> grpc.Channel:
-        return grpc.insecure_channel(self.address, options=[("grpc.use_local_subchannel_pool", 1)])
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        credentials = channel_credentials(self.tls)
+        if credentials is None:
+            return grpc.insecure_channel(self.address, options=options)
+        # The tests' certificates name this machine, and none of its addresses.
+        return grpc.secure_channel(
+            self.address, credentials, options=[*options, ("grpc.ssl_target_name_override", "localhost")]
+        )
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -108,12 +118,12 @@ def environment(folder: Path, peers, store, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(variables: dict[str, str], peers, folder: Path):
+def running(variables: dict[str, str], peers, folder: Path, *, tls: TlsFiles | None = None):
     log_file = folder / "runtime.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen([sys.executable, "-m", "runtime_service"], env=variables, stderr=log)
     try:
-        yield Runtime(process, variables["TAILORBIRD_LISTEN"], peers.keys.token("client"), log_file)
+        yield Runtime(process, variables["TAILORBIRD_LISTEN"], peers.keys.token("client"), log_file, tls)
     finally:
         if process.poll() is None:
             process.kill()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
+from datetime import timedelta
 
 import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
+from cli.certificates import make_certificates
 from common.rpc import from_rpc_error
 from common.testing import wait_until
 from tests.runtime_service.peers import FAILED, running_peers
 from tests.runtime_service.processes import WORKERS, all_ready, environment, running
 from tests.runtime_service.world import assignment, campaign, publish, user
 
+UNCONFIRMED = "assignments_unconfirmed"
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
 
@@ -25,12 +29,12 @@ def started(tmp_path, store, personal, popular):
     publish(store, "artifacts/popular", popular)
 
     @contextmanager
-    def start(peers):
+    def start(peers, *, tls=None, **more):
         peers.board.assign(
             assignment("films", deployment="d-1", location="artifacts/one"),
             assignment("hits", deployment="d-2", location="artifacts/popular"),
         )
-        with running(environment(tmp_path, peers, store), peers, tmp_path) as runtime:
+        with running(environment(tmp_path, peers, store, **more), peers, tmp_path, tls=tls) as runtime:
             wait_until(lambda: len(runtime.serving_workers()) == WORKERS, seconds=60)
             yield runtime
 
@@ -86,6 +90,32 @@ def test_worker_that_cannot_load_an_artifact_leaves_callers_to_the_other_until_i
         assert answers(runtime)
 
 
+def test_worker_that_lacks_a_campaign_leaves_callers_to_the_other_over_tls(started, store, tmp_path):
+    files = make_certificates(tmp_path / "tls", hosts=["localhost"], lifetime=timedelta(hours=1))
+    with running_peers(tls=files) as peers:
+        by_name = peers.server.target.replace("127.0.0.1", "localhost")
+        variables = {
+            "TAILORBIRD_TLS_CERT_FILE": str(files.cert_file),
+            "TAILORBIRD_TLS_KEY_FILE": str(files.key_file),
+            "TAILORBIRD_TLS_CA_FILE": str(files.ca_file),
+            "TAILORBIRD_CONTROL_PLANE": by_name,
+            "TAILORBIRD_EVENTS_SERVICE": by_name,
+        }
+        with started(peers, tls=files, **variables) as runtime:
+            mend = flip_a_byte_in_each_file(store, "artifacts/one")
+
+            runtime.kill("worker-0")
+
+            wait_until(lambda: '"event": "standing_back"' in runtime.log(), seconds=60)
+            assert answers(runtime)
+            assert '"event": "serving_without"' not in runtime.log()
+
+            mend()
+
+            wait_until(lambda: runtime.log().count('"event": "serving"') == WORKERS + 1, seconds=60)
+            assert answers(runtime)
+
+
 def test_campaign_that_no_worker_can_load_is_unavailable_beside_others_until_it_is_mended(started, store):
     with running_peers() as peers, started(peers) as runtime:
         mend = flip_a_byte_in_each_file(store, "artifacts/one")
@@ -137,4 +167,5 @@ def test_killed_workers_serve_again_while_the_control_plane_is_away(started):
         assert answers(runtime, "hits")
         assert runtime.health("assignments") == NOT_SERVING
         assert runtime.health("") == SERVING
-        assert runtime.log().count('"event": "assignments_unconfirmed"') == WORKERS
+        told = [entry for line in runtime.log().splitlines() if (entry := json.loads(line))["event"] == UNCONFIRMED]
+        assert [entry["level"] for entry in told] == ["info"] * WORKERS
