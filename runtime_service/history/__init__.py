@@ -111,7 +111,7 @@ class HistoryReader(Protocol):
         """Keep which items an answer shows, for events that will refer to it."""
 
     def counts(self, dataset_group_arn: str, *, first_bucket: int, known: Mapping[int, Position]) -> list[BucketCounts]:
-        """Return how often everybody used each item, by quarter of an hour.
+        """Return how often everybody used each item, by quarter of an hour; also from another thread, one at a time.
 
         Args:
             dataset_group_arn: Whose items.

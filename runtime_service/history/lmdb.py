@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -80,7 +81,7 @@ def prepare_history(folder: Path, *, map_bytes: int) -> None:
 
 
 class LmdbHistoryReader:
-    """Looks histories up; see `HistoryReader`.
+    """Looks histories up; see `HistoryReader`. One thread may read counts beside the one that does all else.
 
     Args:
         folder: Of a store that was prepared.
@@ -98,6 +99,8 @@ class LmdbHistoryReader:
             self._environment.open_db(name, create=False) for name in (_HISTORIES, _SHOWN, _COUNTERS, _BUCKETS, _STATE)
         )
         self._counts = CountStore(counters, buckets)
+        # LMDB's map must not change its size while a transaction of this process is open: each holds its thread's lock.
+        self._reading, self._counting = threading.Lock(), threading.Lock()
         self._known_lineage: tuple[bytes | None, Lineage] = (None, lineage_of(None))
 
     def find(self, dataset_group_arn: str, user_id: str) -> StoredHistory | None:
@@ -109,7 +112,7 @@ class LmdbHistoryReader:
             payload = transaction.get(user) or transaction.get(session)
             return None if payload is None else StoredHistory(payload, self._lineage(transaction))
 
-        return self._read(look)
+        return self._read(look, self._reading)
 
     def shown(self, dataset_group_arn: str, item_ids: Sequence[str], *, after: Position) -> list[int]:
         """Return how often each item was shown; many times are not told from more."""
@@ -124,7 +127,7 @@ class LmdbHistoryReader:
                 for listed, answered in keys
             ]
 
-        return self._read(look)
+        return self._read(look, self._reading)
 
     def note_answer(self, recommendation_id: str, dataset_group_arn: str, item_ids: Sequence[str]) -> None:
         """Keep which items an answer shows, for events that will refer to it."""
@@ -139,30 +142,31 @@ class LmdbHistoryReader:
                 self._counts.read(
                     transaction, group, first=first_bucket, known=known, lineage=self._lineage(transaction)
                 )
-            )
+            ),
+            self._counting,
         )
 
     def close(self) -> None:
-        """Give the files free."""
+        """Give the files free, once nothing is read from them."""
         self._answers.close()
-        self._environment.close()
+        with self._counting, self._reading:
+            self._environment.close()
 
     def _lineage(self, transaction: Any) -> Lineage:
         payload = transaction.get(_LINEAGE_KEY, db=self._state)
-        if payload != self._known_lineage[0]:
-            self._known_lineage = (payload, lineage_of(payload))
-        return self._known_lineage[1]
+        known = self._known_lineage
+        if payload != known[0]:
+            known = self._known_lineage = (payload, lineage_of(payload))
+        return known[1]
 
-    def _read(self, look: Callable[[Any], _Found]) -> _Found:
-        try:
-            return self._in_transaction(look)
-        except lmdb.MapResizedError:
-            self._environment.set_mapsize(0)  # takes over the size that the writer gave the map
-            return self._in_transaction(look)
-
-    def _in_transaction(self, look: Callable[[Any], _Found]) -> _Found:
-        with self._environment.begin(self._histories) as transaction:
-            return look(transaction)
+    def _read(self, look: Callable[[Any], _Found], lock: threading.Lock) -> _Found:
+        while True:
+            try:
+                with lock, self._environment.begin(self._histories) as transaction:
+                    return look(transaction)
+            except lmdb.MapResizedError:
+                with self._counting, self._reading:
+                    self._environment.set_mapsize(0)  # takes over the size that the writer gave the map
 
 
 class LmdbHistoryWriter:

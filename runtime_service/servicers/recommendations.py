@@ -46,7 +46,7 @@ _ActionList = runtime_service_pb2.GetActionRecommendationsResponse
 
 @refuse_unbuilt(_CONTRACT)
 class RuntimeServicer:
-    """Answers from memory, on the event loop: nothing here waits.
+    """Answers from memory, on the event loop: nothing here waits, but for a list of what trends that is made anew.
 
     The generated base is left out: the decorator gives the class every method of the contract.
 
@@ -128,7 +128,7 @@ class RuntimeServicer:
         if item_id is not None:
             ranked = deployment.relate(item_id, limit=count)
         elif recipe.counts_events:
-            ranked = deployment.trending(self._histories, limit=count)
+            ranked = await deployment.trending(self._histories, limit=count)
         else:
             recent = self._recent(deployment, user_id)
             ranked = deployment.recommend(user_id, recent, limit=count, context=context)

@@ -206,7 +206,7 @@ class Deployment:
         found = zip(actions.tolist(), scores.astype(float).round(7).tolist(), strict=True)
         return [(model.action_ids[action], score) for action, score in found]
 
-    def trending(self, histories: HistoryReader, *, limit: int) -> Ranked:
+    async def trending(self, histories: HistoryReader, *, limit: int) -> Ranked:
         """Find the items that rise most now, or those that are popular where nothing has happened lately.
 
         Args:
@@ -214,7 +214,7 @@ class Deployment:
             limit: Items wanted, at least 1.
         """
         assert self.trend is not None, "asked of recipes that count events"
-        found = self.trend.find(histories, limit=limit)
+        found = await self.trend.find(histories, limit=limit)
         if found is not None:
             return found
         scorer = cast("TrendingScorer", self.model.scorer)

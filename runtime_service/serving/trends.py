@@ -1,11 +1,12 @@
 """The list of a campaign that ranks by what everybody did a moment ago: counted by the tail, put into order here.
 
-A request that finds the list older than a pause makes it anew: it reads the counters that changed and scores all items.
-The pause is long beside the work, whatever the size of the catalogue.
+A request that finds the list older than a pause waits until it is made anew, in a thread: the counters that changed are
+read and all items are scored. The pause is long beside the work, whatever the size of the catalogue.
 """
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import time
 from collections.abc import Callable
@@ -39,8 +40,13 @@ class _Bucket(NamedTuple):
     counts: NDArray[np.int32]
 
 
+class _Made(NamedTuple):
+    ranked: Ranked | None
+    newer: list[str]  # ids of the items behind those of the catalogue
+
+
 class LiveTrend:
-    """What trends now, to a campaign; used by one thread.
+    """What trends now, to a campaign; used on one event loop. Only its thread, one at a time, touches the counts.
 
     Args:
         scorer: Of the artifact.
@@ -71,26 +77,39 @@ class LiveTrend:
         # Of items that were counted: a look-up in the vocabulary takes fifty times as long, and a request waits for it.
         self._indexes: dict[str, int] = {}
         self._newer: dict[str, int] = {}
+        self._newer_ids: list[str] = []
         self._buckets: dict[int, _Bucket] = {}
         self._ranked: Ranked | None = None
         self._good_until = 0.0
+        self._making: asyncio.Task[None] | None = None
 
-    def find(self, reader: HistoryReader, *, limit: int) -> Ranked | None:
+    async def find(self, reader: HistoryReader, *, limit: int) -> Ranked | None:
         """Return the items that rise most, at most 500; None when nothing happened lately.
+
+        What is found is good with the `item_ids` of the same moment, until the next await.
 
         Args:
             reader: Has the counts; the same at each call.
             limit: Items wanted.
         """
-        now = self._now()
-        if not now < self._good_until:
-            began = time.perf_counter()
-            self._ranked = self._rank(reader, now)
-            self._good_until = now + max(_PAUSE_SECONDS, _PAUSE_FACTOR * (time.perf_counter() - began))
+        if not self._now() < self._good_until:
+            if self._making is None:
+                self._making = asyncio.create_task(self._make(reader))
+            # Others wait for the same list when this caller goes away.
+            await asyncio.shield(self._making)
         ranked = self._ranked
         return None if ranked is None else Ranked(ranked.items[:limit], ranked.scores[:limit])
 
-    def _rank(self, reader: HistoryReader, now: float) -> Ranked | None:
+    async def _make(self, reader: HistoryReader) -> None:
+        now, began = self._now(), time.perf_counter()
+        try:
+            made = await asyncio.to_thread(self._rank, reader, now)
+        finally:
+            self._making = None
+        self._ranked, self.item_ids[self._known :] = made
+        self._good_until = now + max(_PAUSE_SECONDS, _PAUSE_FACTOR * (time.perf_counter() - began))
+
+    def _rank(self, reader: HistoryReader, now: float) -> _Made:
         known = {bucket: read.last for bucket, read in self._buckets.items()}
         found = reader.counts(self._group, first_bucket=self._scorer.first_bucket(now), known=known)
         self._buckets = {counts.bucket: self._to_bucket(counts) for counts in found}
@@ -100,13 +119,14 @@ class LiveTrend:
             np.repeat(np.array(list(self._buckets), np.int64), [len(bucket.items) for bucket in read]),
             np.concatenate([np.empty(0, np.int32), *(bucket.items for bucket in read)]),
             np.concatenate([np.empty(0, np.int32), *(bucket.counts for bucket in read)]),
-            n_items=len(self.item_ids),
+            n_items=self._known + len(self._newer_ids),
             now=now,
         )
+        newer = list(self._newer_ids)
         if scores is None:
-            return None
+            return _Made(None, newer)
         items = best(scores, MAX_RESULTS)
-        return Ranked(items, scores[items])
+        return _Made(Ranked(items, scores[items]), newer)
 
     def _to_bucket(self, counts: BucketCounts) -> _Bucket:
         if counts.counters is None:
@@ -134,8 +154,8 @@ class LiveTrend:
     def _newer_index(self, item_id: str) -> int:
         index = self._newer.get(item_id)
         if index is None:
-            index = self._newer[item_id] = len(self.item_ids)
-            self.item_ids.append(item_id)
+            index = self._newer[item_id] = self._known + len(self._newer_ids)
+            self._newer_ids.append(item_id)
         return index
 
     def _forget_newer(self) -> None:
@@ -145,9 +165,9 @@ class LiveTrend:
         used = used[used >= known]
         if len(used) == len(self._newer):
             return
-        names = [self.item_ids[index] for index in used.tolist()]
+        names = [self._newer_ids[index - known] for index in used.tolist()]
         for bucket, read in self._buckets.items():
             moved = np.where(read.items < known, read.items, known + np.searchsorted(used, read.items))
             self._buckets[bucket] = read._replace(items=moved.astype(np.int32))
-        self.item_ids[known:] = names
+        self._newer_ids = names
         self._newer = {name: known + place for place, name in enumerate(names)}

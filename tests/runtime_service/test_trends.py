@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from contextlib import closing
 
 import numpy as np
@@ -172,7 +174,7 @@ def listed(trend, history_folder):
         moment[0] = NOW + later
         live = lists[event_type]
         with closing(LmdbHistoryReader(history_folder)) as reader:
-            found = live.find(reader, limit=limit)
+            found = asyncio.run(live.find(reader, limit=limit))
         return found and [live.item_ids[index] for index in found.items]
 
     ask.unknown = lambda: len(lists[None].item_ids) - 2
@@ -223,6 +225,38 @@ def test_items_that_nobody_knows_keep_their_names_when_others_are_forgotten(writ
     assert listed.unknown() == 1
 
 
+class HeldReader(LmdbHistoryReader):
+    """Reads counts once it may, and tells how often it was asked to."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.asked, self.reached, self.go = 0, threading.Event(), threading.Event()
+
+    def counts(self, *arguments, **options):
+        self.asked += 1
+        self.reached.set()
+        assert self.go.wait(30)
+        return super().counts(*arguments, **options)
+
+
+def test_a_list_is_made_once_for_all_who_wait_while_the_event_loop_goes_on(write, trend, history_folder):
+    write(*(event(offset, "new", user=f"u{offset}") for offset in range(1, 10)))
+    live = LiveTrend(trend, Names(), ["a", "b"], dataset_group_arn=GROUP, event_type=None, now=lambda: NOW)
+
+    async def ask_at_once(reader):
+        impatient, *others = [asyncio.create_task(live.find(reader, limit=9)) for _ in range(3)]
+        await asyncio.to_thread(reader.reached.wait, 30)
+        impatient.cancel()
+        reader.go.set()  # reached only if the question does not hold the loop
+        return await asyncio.gather(*others)
+
+    with closing(HeldReader(history_folder)) as reader:
+        found = asyncio.run(ask_at_once(reader))
+        assert reader.asked == 1
+
+    assert [[live.item_ids[index] for index in ranked.items] for ranked in found] == [["new", "a", "b"]] * 2
+
+
 def test_what_rose_an_interval_ago_falls(write, listed):
     write(*(event(offset, "old", user=f"u{offset}", ago=2.5 * 3600) for offset in range(1, 10)))
     write(event(11, "b"))
@@ -239,7 +273,7 @@ def test_a_campaign_without_recent_events_shows_popular_items(store, tmp_path, h
     np.add.at(users, fitted.data.interactions.item, 1)
 
     with closing(LmdbHistoryReader(history_folder)) as reader:
-        found = deployment.trending(reader, limit=5)
+        found = asyncio.run(deployment.trending(reader, limit=5))
 
     assert deployment.item_ids[0] == item(0)
     assert users[found.items].tolist() == sorted(users.tolist(), reverse=True)[:5]
