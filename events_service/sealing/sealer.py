@@ -143,9 +143,11 @@ class Sealer:
         """
         until = self._monotonic() + seconds
         backlog = self._log.backlog(location)
+        if backlog is None:
+            return Table(self._store, location).event_position()
         progress = self._progress_of(location)
         with self._held(progress.lock, location, seconds):
-            if backlog is not None and self._is_wanted(location):
+            if self._is_wanted(location):
                 _, done = self._seal(backlog, progress, lambda: self._monotonic() >= until)
                 if done < backlog.last_offset:
                     raise Unavailable(
@@ -182,7 +184,8 @@ class Sealer:
             _log.debug("events_sealed", location=location, events=rows.height, offset=done, version=version)
             self._compact(table, progress, version)
         if not sealed and done > backlog.sealed_offset:
-            self._log.mark_sealed(location, done)
+            # Not beyond our own events: the table may be ahead of a log that was restored and has yet to part from it.
+            self._log.mark_sealed(location, min(done, backlog.last_offset))
         return sealed, done
 
     def forget_gone(self) -> int:

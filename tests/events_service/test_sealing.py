@@ -429,6 +429,24 @@ def test_restored_log_loses_no_event_and_doubles_none(tmp_path, open_log, make_s
     assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["event_log_replaced"]
 
 
+def test_log_restored_from_a_snapshot_of_a_running_one_loses_no_event(tmp_path, open_log, make_sealer, films):
+    first = open_log("first")
+    first.append(entries(1, 2), seconds=20)
+    # Nothing was sealed by its own note, and the same opening went on: its last epoch has no end there.
+    shutil.copytree(tmp_path / "first", tmp_path / "backup")
+    first.append(entries(3, 4), seconds=20)
+    make_sealer(log=first).seal_due()
+    restored = open_log("backup")
+    sealer = make_sealer(log=restored)
+    sealer.seal_due()
+    restored.append(entries(5, 6, 7), seconds=20)
+
+    sealer.seal_due()
+
+    assert sorted(films.read()[columns.EVENT_ID]) == [f"e{n}" for n in range(1, 8)]
+    assert films.event_position() == restored.lineage().at(5)
+
+
 def test_event_that_is_sent_again_long_after_the_log_was_restored_is_not_doubled(open_log, log, make_sealer, films):
     log.append(entries(1, 2, 3), seconds=20)
     make_sealer().seal_due()
