@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from common.errors import InvalidInput, PermissionDenied, Unavailable
+from common.errors import InvalidInput, OperationUnavailable, PermissionDenied, Throttled, Unavailable
 from common.rpc import Service, channel
 from common.testing import make_keys, serving
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
@@ -75,8 +75,11 @@ def test_table_is_flushed_once(sealing, server):
     assert sealing.asked == [LOCATION]
 
 
-def test_service_that_cannot_do_it_now_is_asked_again(sealing, server):
-    sealing.trouble = [Unavailable("the store is away"), Unavailable("the store is away")]
+@pytest.mark.parametrize(
+    "error", [Unavailable("the store is away"), Throttled("too many calls"), OperationUnavailable("an older version")]
+)
+def test_service_that_cannot_do_it_now_is_asked_again(sealing, server, error):
+    sealing.trouble = [error, error]
     with server.channel("trainer") as opened:
         RemoteFlusher(opened).flush(LOCATION, Unwatched())
 

@@ -7,7 +7,7 @@ import time
 
 import grpc
 
-from common.errors import TailorbirdError, Unavailable
+from common.errors import OperationUnavailable, TailorbirdError, Unavailable
 from common.logs import get_logger
 from common.rpc import from_rpc_error
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
@@ -43,7 +43,8 @@ class RemoteFlusher:
                 return self._ask(location, watch)
             except TailorbirdError as error:
                 watch.check()
-                if not is_passing(error):
+                # An events service that does not know the call is of an older version, and about to be replaced.
+                if not is_passing(error) and not isinstance(error, OperationUnavailable):
                     raise
                 if time.monotonic() + pause > until:
                     raise Unavailable(f"events_service: the latest events cannot be had: {error.message}") from error

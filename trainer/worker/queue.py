@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from common.errors import TailorbirdError
+from common.errors import TailorbirdError, Throttled
 from common.rpc import from_rpc_error
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.internal.v1.jobs_pb2_grpc import JobServiceStub
@@ -106,5 +106,5 @@ def _our_errors() -> Iterator[None]:
 
 
 def is_passing(error: TailorbirdError) -> bool:
-    """Tell whether what failed may succeed at another time: an outage, a token being renewed, a fault of ours."""
-    return error.code in ("UNAVAILABLE", "UNAUTHENTICATED", "INTERNAL")
+    """Tell whether what failed may succeed at another time: outage or rush, a token being renewed, a fault of ours."""
+    return isinstance(error, Throttled) or error.code in ("UNAVAILABLE", "UNAUTHENTICATED", "INTERNAL")
