@@ -49,19 +49,18 @@ class TrackerServicer(trackers_pb2_grpc.TrackerServiceServicer):
             request.in_use_revision if request.HasField("in_use_revision") else None,
         )
         found = await self._watch.watch(known, wait_seconds=wait_seconds(request.wait_seconds))
-        response = trackers_pb2.WatchEventTrackersResponse(
-            revision=found.revision, lease_seconds=self._watch.lease_seconds
-        )
-        if found.revision != known.revision:
-            response.trackers.extend(
+        return trackers_pb2.WatchEventTrackersResponse(
+            revision=known.revision if found is None else found.revision,
+            lease_seconds=self._watch.lease_seconds,
+            trackers=[
                 trackers_pb2.TrackedGroup(
                     tracking_id=group.tracking_id,
                     dataset_group_arn=group.dataset_group_arn,
                     interactions=_table(group.interactions),
                 )
-                for group in found.groups
-            )
-        return response
+                for group in (() if found is None else found.groups)
+            ],
+        )
 
     def FindTables(
         self, request: trackers_pb2.FindTablesRequest, context: grpc.ServicerContext

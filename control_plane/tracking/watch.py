@@ -62,8 +62,8 @@ class TrackerWatch:
         self.lease_seconds = liveness_seconds / _LEASES_PER_LIVENESS
         self._sign_seconds = self.lease_seconds / _SIGNS_PER_LEASE
 
-    async def watch(self, known: KnownTrackers, *, wait_seconds: float) -> TrackerSet:
-        """Return the set of trackers, when it differs from the known one or the time is over.
+    async def watch(self, known: KnownTrackers, *, wait_seconds: float) -> TrackerSet | None:
+        """Return the set of trackers as soon as it differs from the known one; None when it does not in that time.
 
         Args:
             known: Who asks.
@@ -75,12 +75,7 @@ class TrackerWatch:
             with self._catalogue.read() as unit:
                 return None if current_revision(unit) == known.revision else tracker_set(unit)
 
-        changed = await self._polls.until(look, seconds=wait_seconds)
-        return changed if changed is not None else await asyncio.to_thread(self._present)
-
-    def _present(self) -> TrackerSet:
-        with self._catalogue.read() as unit:
-            return tracker_set(unit)
+        return await self._polls.until(look, seconds=wait_seconds)
 
     def _note(self, known: KnownTrackers) -> None:
         """Take note of a sign of life, unless it says nothing new: services ask as often as their callers make them."""

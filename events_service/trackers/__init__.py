@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from common.avro import AvroSchema
+from common.errors import InvalidInput
+from common.logs import get_logger
 from events_service.log import LogTable
 
-__all__ = ["KnownTrackers", "Question", "Tables", "Tracker", "TrackerAnswer", "TrackerSource"]
+__all__ = ["KnownTrackers", "Question", "Tables", "Tracker", "TrackerAnswer", "TrackerSource", "read_schema"]
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +99,13 @@ class TrackerSource(Tables, Protocol):
             wait_seconds: How long the answer may wait for a change; 0 asks for the present state.
         """
         ...
+
+
+@lru_cache(maxsize=1024)
+def read_schema(text: str) -> AvroSchema | None:
+    """Read a schema; None when it is none, so that one group's trouble is no other's."""
+    try:
+        return AvroSchema.parse(text)
+    except InvalidInput as error:
+        _log.error("schema_unreadable", message=error.message)
+        return None

@@ -234,9 +234,9 @@ class FollowedTrackers:
             # Nobody waits for a question that waits for a change, so it may be cancelled.
             self._waits = self._wanted < self._begun and self._failure is None and self._set is not None
             oldest = self._older[0] if self._older else self._set
-            known = KnownTrackers(
-                None if self._set is None else self._set.revision, None if oldest is None else oldest.revision
-            )
+            # A set from the disk is not named before it was confirmed: the number may be of another control plane.
+            revision = self._set.revision if self._set is not None and self._lease_seconds else None
+            known = KnownTrackers(revision, None if oldest is None else oldest.revision)
             seconds = min(self._lease_seconds / _QUESTIONS_PER_LEASE, _LONGEST_WAIT_SECONDS)
             self._question = self._source.ask(known, wait_seconds=seconds if self._waits else 0.0)
             return self._question

@@ -15,12 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from common.avro import AvroSchema
-from common.errors import InvalidInput
 from common.logs import get_logger
 from common.private_files import replace_private
 from events_service.log import LogTable
-from events_service.trackers import Tracker
+from events_service.trackers import Tracker, read_schema
 
 __all__ = ["KeptTrackers", "TrackerFile"]
 
@@ -64,7 +62,7 @@ class TrackerFile:
             return KeptTrackers(int(found["revision"]), trackers, max(age, 0.0))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, InvalidInput) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             _log.warning("kept_trackers_unreadable", file=str(self._path), cause=type(error).__name__)
             return None
 
@@ -99,4 +97,4 @@ def _plain(tracker: Tracker) -> dict[str, Any]:
 def _tracker(dataset_group_arn: str, location: str | None = None, schema: str | None = None) -> Tracker:
     if location is None or schema is None:
         return Tracker(dataset_group_arn)
-    return Tracker(dataset_group_arn, LogTable(location, dataset_group_arn, schema), AvroSchema.parse(schema))
+    return Tracker(dataset_group_arn, LogTable(location, dataset_group_arn, schema), read_schema(schema))

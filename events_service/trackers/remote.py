@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from functools import lru_cache
 
 import grpc
 
-from common.avro import AvroSchema
-from common.errors import InvalidInput, Unavailable
-from common.logs import get_logger
+from common.errors import Unavailable
 from common.rpc import from_rpc_error
 from events_service.log import LogTable
-from events_service.trackers import KnownTrackers, Tracker, TrackerAnswer
+from events_service.trackers import KnownTrackers, Tracker, TrackerAnswer, read_schema
 from protos.tailorbird.internal.v1 import trackers_pb2
 from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable
 from protos.tailorbird.internal.v1.trackers_pb2_grpc import TrackerServiceStub
 
 __all__ = ["RemoteQuestion", "RemoteTrackers", "service_id"]
 
-_log = get_logger(__name__)
 _MAX_LOCATIONS = 1000
 
 
@@ -116,14 +112,4 @@ def _tracker(dataset_group_arn: str, interactions: DatasetTable | None) -> Track
     if interactions is None:
         return Tracker(dataset_group_arn)
     table = LogTable(interactions.location, dataset_group_arn, interactions.schema)
-    return Tracker(dataset_group_arn, table, _schema(table.schema))
-
-
-@lru_cache(maxsize=1024)
-def _schema(text: str) -> AvroSchema | None:
-    """Read a schema; None when it is none, so that one group's trouble is no other's."""
-    try:
-        return AvroSchema.parse(text)
-    except InvalidInput as error:
-        _log.error("schema_unreadable", message=error.message)
-        return None
+    return Tracker(dataset_group_arn, table, read_schema(table.schema))

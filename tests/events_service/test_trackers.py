@@ -382,6 +382,27 @@ def test_what_is_kept_is_asked_anew_when_somebody_can_be_asked(tmp_path):
         assert found(followed, TRACKING_ID).table.location == "datasets/other"
 
 
+def test_what_is_kept_gives_way_to_another_control_plane_that_counts_alike(tmp_path):
+    file, source = TrackerFile(tmp_path / "trackers.json"), known_trackers()
+    file.keep(1, {"of-another": tracker(table("datasets/other"))})
+
+    with following(source, file=file) as followed:
+        assert found(followed, TRACKING_ID) == tracker()
+        with pytest.raises(ResourceNotFound):
+            found(followed, "of-another")
+
+    assert len(source.told) == 1
+
+
+def test_group_whose_schema_cannot_be_read_takes_none_of_the_others_along(tmp_path):
+    file = TrackerFile(tmp_path / "trackers.json")
+    kept = {TRACKING_ID: tracker(), "broken": Tracker(GROUP, LogTable("datasets/x", GROUP, "no schema"), None)}
+
+    file.keep(1, kept)
+
+    assert file.read().trackers == kept
+
+
 def test_what_is_kept_is_too_old_after_an_hour_of_silence(tmp_path):
     file, source = TrackerFile(tmp_path / "trackers.json"), known_trackers()
     with following(source, file=file) as followed:
