@@ -9,7 +9,7 @@ seconds besides, since one that falls silent is waited for no more.
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from common.logs import get_logger
@@ -40,6 +40,7 @@ class DeletionReconciler:
     def __init__(self, environment: Environment, *, liveness_seconds: float) -> None:
         self._environment = environment
         self._liveness = timedelta(seconds=liveness_seconds)
+        self._began = environment.clock.now()
 
     def begin(self, unit: Unit, resource: Dataset | EventTracker) -> None:
         """Take an ACTIVE resource out of the set of trackers; it goes on at once where nobody follows the set."""
@@ -52,7 +53,8 @@ class DeletionReconciler:
         """Let every deletion go on that all live events services know of, within a writing unit."""
         unit.flush()
         live = self._environment.clock.now() - self._liveness
-        used = [service.in_use_revision or 0 for service in unit.find(EventsService) if service.last_seen_at >= live]
+        services = unit.find(EventsService)
+        used = [service.in_use_revision or 0 for service in services if self._silent_since(service) >= live]
         oldest = min(used, default=math.inf)
         for dataset in unit.find(Dataset, status=Status.DELETE_PENDING):
             if dataset.deleted_revision is not None and dataset.deleted_revision <= oldest:
@@ -67,6 +69,10 @@ class DeletionReconciler:
         """Remove events services that have been gone for long."""
         limit = self._environment.clock.now() - self._liveness * _FORGET_AFTER
         for service in unit.find(EventsService):
-            if service.last_seen_at < limit:
+            if self._silent_since(service) < limit:
                 _log.info("events_service_forgotten", service_id=service.service_id)
                 unit.remove(service)
+
+    def _silent_since(self, service: EventsService) -> datetime:
+        """Return since when a service has been silent; while nobody could hear it, it may have gone on."""
+        return max(service.last_seen_at, self._began)

@@ -15,12 +15,13 @@ from common.errors import ResourceNotFound, Unavailable
 from common.rpc import channel
 from common.testing import serving, wait_until
 from control_plane.catalogue.tables import EventsService
+from control_plane.server import assemble
 from events_service.log import LogTable
 from events_service.trackers import KnownTrackers, Tracker
 from events_service.trackers.followed import FollowedTrackers
 from events_service.trackers.kept import TrackerFile
 from events_service.trackers.remote import RemoteTrackers
-from tests.control_plane.world import EVERYTHING, INTERACTIONS, make_world
+from tests.control_plane.world import EVERYTHING, INTERACTIONS, TIMING, World, make_world
 from tests.events_service.samples import GROUP, TRACKING_ID, ListedTrackers, known_trackers, table, tracker
 
 PATIENCE = 60.0  # of tests: what is waited for comes in milliseconds, unless the machine is busy
@@ -207,6 +208,26 @@ def test_deletion_does_not_wait_for_an_events_service_that_fell_silent(world, pl
     world.sweep()
 
     assert world.lease() is not None
+
+
+@pytest.mark.parametrize("away_seconds", [60, 3600])
+def test_deletion_waits_for_events_services_that_a_new_control_plane_has_not_heard_of_yet(
+    world, plane, group, away_seconds
+):
+    dataset = world.dataset(group)
+    with plane.channel("events") as opened:
+        RemoteTrackers(opened, service_id="events-1").ask(KnownTrackers(), wait_seconds=0).answer()
+    world.clock.advance(seconds=away_seconds)
+    plane_again = assemble(world.catalogue, world.environment, TIMING)
+    restarted = World(world.catalogue, world.clock, world.environment, plane_again)
+
+    restarted.sweep()
+    restarted.resources.datasets.delete(dataset)
+    assert restarted.lease() is None
+
+    world.clock.advance(seconds=31)
+    restarted.sweep()
+    assert restarted.lease() is not None
 
 
 def test_events_service_that_just_started_holds_deletions_until_it_says_what_it_uses(world, plane, group, tracking_id):
