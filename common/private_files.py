@@ -41,8 +41,10 @@ def private_file(path: Path) -> Path:
 def replace_private(path: Path, text: str) -> None:
     """Replace a file, which only its owner can read at any moment; readers see the old or the new one.
 
+    After the return a power cut does not bring the old one back.
+
     Raises:
-        OSError: It cannot be written; the old one is still there.
+        OSError: It cannot be written; the old one is still there, unless it was the folder that could not be synced.
     """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
@@ -54,6 +56,11 @@ def replace_private(path: Path, text: str) -> None:
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 @contextmanager
