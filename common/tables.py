@@ -80,6 +80,12 @@ class Table:
         for batch in self._open().scan(columns=[columns.EVENT_ID], predicate=predicate):
             yield pl.DataFrame(batch)[columns.EVENT_ID]
 
+    def last_streamed_offset(self) -> int:
+        """Return the largest offset of all streamed events, of whichever log; 0 for none."""
+        batches = self._open().scan(columns=[columns.LOG_OFFSET]) if self.exists() else ()
+        offsets = (pl.DataFrame(batch)[columns.LOG_OFFSET].drop_nulls().to_numpy() for batch in batches)
+        return max((int(part.max(initial=0)) for part in offsets), default=0)
+
     def read(self, *, version: int | None = None) -> pl.DataFrame:
         """Return the rows at a version, the latest by default.
 

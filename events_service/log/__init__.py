@@ -99,11 +99,11 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """Rows of a table that come from another log, which had the same events as this one up to an offset.
+    """Rows of a table that other logs may have put there: all between two offsets.
 
     Attributes:
-        after: That offset.
-        until: The last offset of the other log that the table has.
+        after: Up to here the log that wrote last had the same events as this one.
+        until: The largest offset that any log gave to an event in the table.
     """
 
     after: int

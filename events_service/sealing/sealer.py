@@ -217,8 +217,11 @@ class Sealer:
         if lineage.has(position):
             return position.offset, backlog.divergence
         # What this log notes is true of its own events, also where the table says nothing that it understands.
-        done = max(lineage.shared(position), backlog.sealed_offset)
-        found = Divergence(max(done, position.offset - _MAX_DIVERGED), position.offset)
+        shared = lineage.shared(position)
+        done = max(shared, backlog.sealed_offset)
+        # Logs may have followed one another: the last of them need not have come as far as one before.
+        until = max(position.offset, table.last_streamed_offset())
+        found = Divergence(max(shared, until - _MAX_DIVERGED), until)
         _log.warning("event_log_replaced", location=table.location, sealed_offset=done, other_offset=position.offset)
         self._log.mark_diverged(table.location, found)
         before = backlog.divergence or found

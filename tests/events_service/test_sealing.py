@@ -447,6 +447,23 @@ def test_log_restored_from_a_snapshot_of_a_running_one_loses_no_event(tmp_path, 
     assert films.event_position() == restored.lineage().at(5)
 
 
+def test_backup_that_is_restored_after_a_log_was_begun_anew_doubles_nothing(tmp_path, open_log, make_sealer, films):
+    first = open_log("first")
+    first.append(entries(1, 2, 3), seconds=20)
+    shutil.copytree(tmp_path / "first", tmp_path / "backup")
+    make_sealer(log=first).seal_due()
+    films.append(bulk_rows("imported"))
+    fresh = open_log("fresh")
+    fresh.append(entries(9), seconds=20)
+    make_sealer(log=fresh).seal_due()
+    restored = open_log("backup")
+    restored.append(entries(4, 9), seconds=20)
+
+    make_sealer(log=restored).seal_due()
+
+    assert sorted(films.read()[columns.EVENT_ID].drop_nulls()) == ["e1", "e2", "e3", "e4", "e9"]
+
+
 def test_event_that_is_sent_again_long_after_the_log_was_restored_is_not_doubled(open_log, log, make_sealer, films):
     log.append(entries(1, 2, 3), seconds=20)
     make_sealer().seal_due()
