@@ -70,16 +70,17 @@ class AioGateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] 
             make, respond = grpc.stream_stream_rpc_method_handler, _streaming(behaviour)
         else:
             make, respond = grpc.stream_unary_rpc_method_handler, asynchronous(method, behaviour)
-        seconds = deadline_seconds(method)
-        if handler.request_streaming or handler.response_streaming:
-            seconds = math.inf if method == _WATCH else self._calls.limits.stream_seconds
-        guarded = self._guard(method, handler, respond, seconds=seconds)
+        guarded = self._guard(method, handler, respond)
         # No deserializer: the message comes as bytes, and is read where a failure can be answered.
         return make(guarded, None, handler.response_serializer)
 
-    def _guard(self, method: str, handler: Any, respond: Behaviour, *, seconds: float) -> Behaviour:
+    def _guard(self, method: str, handler: Any, respond: Behaviour) -> Behaviour:
         gate, limits = self._gate, self._calls.limits
         parse, streams = handler.request_deserializer, handler.request_streaming
+        lasting = streams or handler.response_streaming
+        seconds = deadline_seconds(method)
+        if lasting:
+            seconds = math.inf if method == _WATCH else limits.stream_seconds
         calls = self._probes if admitted_roles(method) is OPEN else self._calls
 
         async def guarded(_: Any, context: Context) -> Any:
@@ -94,7 +95,8 @@ class AioGateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] 
                     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "health: too many watch it, want Check instead")
                 task = calls.enter(seconds=limits.receive_seconds)
                 request = _messages(context, parse) if streams else _parsed(parse, await context.read())
-                remaining: float | None = context.time_remaining()  # the stubs leave the None out
+                # A stream lasts no longer because its caller says so; the stubs leave the None out.
+                remaining: float | None = None if lasting else context.time_remaining()
                 calls.proceed(task, seconds=seconds if remaining is None else remaining + limits.send_seconds)
                 response = await respond(request, context)
                 calls.proceed(task, seconds=limits.send_seconds)

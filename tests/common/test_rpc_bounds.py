@@ -166,11 +166,12 @@ def test_caller_who_sends_nothing_has_a_limited_time(trackers):
         assert type(asyncio.run(scenario(running))) is DeadlineExceeded
 
 
-def test_stream_of_reflection_has_a_limited_time(trackers):
+@pytest.mark.parametrize("given", [None, 3600])
+def test_stream_of_reflection_has_a_limited_time(trackers, given):
     async def scenario(running):
         async with connected(running) as channel:
             stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-            call = stub.ServerReflectionInfo(metadata=bearer(running), timeout=None)
+            call = stub.ServerReflectionInfo(metadata=bearer(running), timeout=given)
             await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
             listed = await call.read()
             return listed.WhichOneof("message_response"), await refused(call.read())
