@@ -90,6 +90,7 @@ class JobQueue:
         self._environment = environment
         self._owners = owners
         self._lease = timedelta(seconds=lease_seconds)
+        self._began = environment.clock.now()
         self._retry_seconds = retry_seconds
 
     def lease(self, worker_id: str, kinds: Collection[JobKind]) -> Lease | None:
@@ -102,7 +103,7 @@ class JobQueue:
         wanted = frozenset(kinds or JobKind)
         now = self._now()
         with self._catalogue.read() as unit:
-            if unit.due_job(wanted, now=now) is None and not unit.expired_jobs(now=now):
+            if unit.due_job(wanted, now=now) is None and not self._expired(unit, now):
                 return None
         with self._catalogue.write() as unit:
             self._expire(unit, now)
@@ -224,13 +225,17 @@ class JobQueue:
         """Take back leases whose workers have fallen silent."""
         now = self._now()
         with self._catalogue.read() as unit:
-            if not unit.expired_jobs(now=now):
+            if not self._expired(unit, now):
                 return
         with self._catalogue.write() as unit:
             self._expire(unit, now)
 
+    def _expired(self, unit: Unit, now: datetime) -> list[Job]:
+        """Return jobs whose workers have been silent for a lease; while no queue was there none could be heard."""
+        return unit.expired_jobs(now=now) if now > self._began + self._lease else []
+
     def _expire(self, unit: Unit, now: datetime) -> None:
-        for job in unit.expired_jobs(now=now):
+        for job in self._expired(unit, now):
             attempt = unit.first(JobAttempt, job_id=job.id, outcome=Outcome.RUNNING)
             assert attempt is not None, "a leased job has a running attempt"
             reason = lost_lease(last_sign=attempt.last_sign_at, activity=job.activity)

@@ -11,6 +11,8 @@ from common.logs import request_id
 from control_plane.catalogue.tables import Job, SolutionVersion
 from control_plane.jobs.queue import MAX_ATTEMPTS
 from control_plane.jobs.states import JobKind, JobState
+from control_plane.server import assemble
+from tests.control_plane.world import TIMING, World
 
 
 @pytest.fixture
@@ -100,6 +102,21 @@ def test_lost_lease_is_handed_out_again_at_once(world, version):
     assert second.job.attempt == 2
     assert second.token != first.token
     assert world.resources.versions.describe(version).status == "CREATE IN_PROGRESS"
+
+
+def test_outage_of_the_control_plane_costs_no_worker_its_lease(world, version):
+    lease = world.lease("trainer-1")
+    world.clock.advance(seconds=3600)
+    restarted = World(
+        world.catalogue, world.clock, world.environment, assemble(world.catalogue, world.environment, TIMING)
+    )
+
+    restarted.sweep()
+    assert restarted.lease("trainer-2") is None
+    restarted.queue.heartbeat(lease.job.id, lease.token, progress=0.5, activity=None)
+
+    world.clock.advance(seconds=61)
+    assert restarted.lease("trainer-2").job.id == lease.job.id
 
 
 def test_worker_whose_lease_was_lost_is_told_to_stop(world, version):
