@@ -86,6 +86,12 @@ def test_columns_in_another_order_and_columns_of_no_schema(file):
     assert rows.rows() == [("u1", "i1", 5, "watch", 1.0)]
 
 
+@pytest.mark.parametrize("extra", ["_LINE", "LINE", "text", "values", ""])
+def test_a_column_of_no_schema_may_have_any_name(file, extra):
+    rows = read(file('u1,i1,5,watch,1,"x"', "u2,i2,6,watch,2,y", header=f"{HEADERS['INTERACTIONS']},{extra}"))
+    assert rows["TIMESTAMP"].to_list() == [5, 6]
+
+
 def test_missing_columns_are_named_and_what_is_there_instead(file):
     told = refused(file("u1,5,watch", header="USER_ID,TIMESTAMP,EVENT_TYPE"))
     assert told == (

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from common.artifacts import open_artifact
-from common.errors import ResourceNotFound
+from common.errors import InvalidInput, ResourceNotFound
 from common.testing import serving, wait_until
 from control_plane.resources.solutions import SolutionRequest
 from control_plane.server import Timing
@@ -215,6 +215,31 @@ def test_a_fault_in_a_room_fails_the_job_and_not_the_worker(bench):
         other = bench.asked_import()
         wait_until(lambda: bench.import_status(other) == "CREATE FAILED")
     assert "internal error (ZeroDivisionError)" in bench.world.resources.imports.describe(job).failure_reason
+
+
+class Panic(BaseException):
+    """What faults in foreign code that is not Python's are raised as."""
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (InvalidInput("caf\udce9.csv: got no rows"), r"caf\udce9.csv: got no rows"),
+        (Panic(), "internal error (Panic)"),
+        (SystemExit(), "internal error (SystemExit)"),
+    ],
+    ids=["a name that is no Unicode", "a panic", "an exit"],
+)
+def test_whatever_a_room_throws_is_told_and_the_worker_goes_on(bench, fault, told):
+    class Faulty:
+        def do(self, payload, watch):
+            raise fault
+
+    bench.write("u1,i1,5,watch")
+    jobs = [bench.asked_import(), bench.asked_import()]
+    with bench.worker(rooms={"dataset_import": Faulty()}):
+        wait_until(lambda: [bench.import_status(job) for job in jobs] == ["CREATE FAILED"] * 2)
+    assert told in bench.world.resources.imports.describe(jobs[1]).failure_reason
 
 
 def test_deleted_datasets_leave_nothing_in_the_store(bench):

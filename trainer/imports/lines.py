@@ -17,8 +17,8 @@ from trainer.domain.problems import Problem
 
 __all__ = ["LINE", "Block", "BrokenFile", "read_blocks", "split_columns"]
 
-#: Name of the column that numbers the lines; no schema can name it.
-LINE = "_LINE"
+#: Name of the column that numbers the lines; neither a schema nor a header, which is one line, can name it.
+LINE = "LINE\n"
 _BLOCK_BYTES = 64 * 1024 * 1024
 
 

@@ -121,7 +121,7 @@ class Worker:
             return self._failed(
                 job, lease, "memory ran out; give the trainer more, or let it do less at once", retryable=True
             )
-        except Exception as error:  # noqa: BLE001 - a fault in one job must not end the worker
+        except BaseException as error:  # noqa: BLE001 - a fault in one job, panics of Rust code too, must not end the worker
             _log.exception("job_tripped")
             reason = f"internal error ({type(error).__name__}); the trainer's log has the details"
             return self._failed(job, lease, reason, retryable=True)

@@ -77,8 +77,10 @@ class JobQueue:
 
     def fail(self, job: jobs_pb2.Job, *, reason: str, retryable: bool) -> bool:
         """End an attempt without success; return whether there will be another."""
+        # A reason may quote the name of a file, which need not be Unicode; messages hold nothing else.
+        told = reason.encode(errors="backslashreplace").decode()
         request = jobs_pb2.FailJobRequest(
-            job_id=job.job_id, lease_token=job.lease_token, failure_reason=reason, retryable=retryable
+            job_id=job.job_id, lease_token=job.lease_token, failure_reason=told, retryable=retryable
         )
         with _our_errors():
             return bool(self._stub.FailJob(request).will_retry)
