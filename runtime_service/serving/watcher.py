@@ -82,6 +82,7 @@ class ServingWatcher:
     async def _watch(self, group: asyncio.TaskGroup) -> None:
         backoff, revision, clock = Backoff(quiet_seconds=START_SECONDS), None, asyncio.get_running_loop().time
         known: _Messages | None = None
+        away = False
         while True:
             asked = clock()
             request = serving_pb2.WatchServingAssignmentsRequest(
@@ -91,9 +92,14 @@ class ServingWatcher:
                 answer = await self._control_plane.WatchServingAssignments(request)
             except (grpc.aio.AioRpcError, TailorbirdError) as error:
                 self._tried.set()
+                away = True
                 await backoff.pause("control_plane_unreachable", _known(error))
                 continue
             backoff.succeeded("control_plane_reached")
+            if away:
+                away = False
+                # It forgets workers that it did not hear of for long, with what they said.
+                self._to_report.set()
             # Some of what is told changes without a new revision.
             if answer.revision != revision or list(answer.assignments) != known:
                 revision, known = answer.revision, list(answer.assignments)

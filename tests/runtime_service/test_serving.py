@@ -189,6 +189,17 @@ def test_watcher_goes_on_when_the_control_plane_comes_back(peers, watching, shel
         wait_until(lambda: table.find(campaign("two")))
 
 
+def test_control_plane_that_comes_back_is_told_again_what_is_served(peers, watching, shelf, tmp_path):
+    peers.board.assign(assignment(location="artifacts/popular"))
+    with watching(loader(shelf, tmp_path)) as table:
+        wait_until(lambda: table.find(campaign()) and peers.board.state("d-1"))
+
+        peers.board.refuse(2)
+        peers.board.reports.clear()  # it forgets workers that were silent for long
+
+        assert wait_until(lambda: peers.board.state("d-1")).phase == READY
+
+
 def test_artifact_without_manifest_is_not_found(store, tmp_path, popular):
     publish(store, "artifacts/cut-off", popular)
     (store.local_folder("artifacts/cut-off") / MANIFEST).unlink()
