@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -109,8 +110,9 @@ async def work_until_signal(server: AioRpcServer, workers: Sequence[Worker], *, 
     server.not_ready()
     for worker in workers:
         worker.close()
+    deadline = time.monotonic() + grace_seconds
     for thread in threads:
-        await asyncio.to_thread(thread.join, grace_seconds)
+        await asyncio.to_thread(thread.join, max(0.0, deadline - time.monotonic()))
     stuck = sum(thread.is_alive() for thread in threads)
     if stuck:
         _log.warning("jobs_left_behind", jobs=stuck)  # their leases run out, and others take them
