@@ -11,7 +11,7 @@ from runtime_service.serving.deployments import Assignment
 from runtime_service.serving.exploration import read_settings
 from runtime_service.serving.influence import RankingInfluence
 
-__all__ = ["FAILED", "LOADING", "READY", "Goal", "to_assignment"]
+__all__ = ["FAILED", "LOADING", "READY", "Goal", "is_active", "to_assignment"]
 
 LOADING = serving_pb2.SERVING_PHASE_LOADING
 READY = serving_pb2.SERVING_PHASE_READY
@@ -44,7 +44,7 @@ class Goal:
     @property
     def active(self) -> bool:
         """Whether callers rely on the campaign already."""
-        return self.message.active or not self.message.HasField("active")
+        return is_active(self.message)
 
     def give_up(self) -> None:
         """Do no more for it: it is no longer wanted, or reached."""
@@ -59,6 +59,11 @@ class Goal:
             phase=self.phase,
             failure_reason=self.failure_reason or None,
         )
+
+
+def is_active(item: serving_pb2.ServingAssignment) -> bool:
+    """Return whether callers rely on a campaign already; a control plane that does not say so means yes."""
+    return item.active or not item.HasField("active")
 
 
 def to_assignment(item: serving_pb2.ServingAssignment) -> Assignment:

@@ -20,7 +20,7 @@ from common.rpc import from_rpc_error
 from protos.tailorbird.internal.v1 import serving_pb2, serving_pb2_grpc
 from runtime_service.backoff import Backoff
 from runtime_service.serving.deployments import Assignment, Deployment, DeploymentTable
-from runtime_service.serving.goals import FAILED, LOADING, READY, Goal, to_assignment
+from runtime_service.serving.goals import FAILED, LOADING, READY, Goal, is_active, to_assignment
 from runtime_service.serving.kept import AssignmentFile
 from runtime_service.serving.loads import Loads, StillLoading
 
@@ -130,14 +130,14 @@ class ServingWatcher:
 
     def _apply(self, messages: _Messages, group: asyncio.TaskGroup) -> None:
         wanted = {message.serving_arn: message for message in messages}
-        self._table.keep(wanted)
+        self._table.keep([arn for arn, message in wanted.items() if is_active(message) or self._serves(message)])
         for campaign_arn in self._goals.keys() - wanted.keys():
             _log.info("campaign_dropped", campaign_arn=campaign_arn)
             self._goals.pop(campaign_arn).give_up()
         for campaign_arn, message in wanted.items():
             assignment = to_assignment(message)
             serving, goal = self._table.find(campaign_arn), self._goals.get(campaign_arn)
-            if serving is not None and serving.assignment.deployment_id == assignment.deployment_id:
+            if serving is not None and self._serves(message):
                 self._table.serve(serving.reassigned(assignment))
                 self._replace(Goal(message, assignment, READY))
             elif goal is not None and goal.assignment.deployment_id == assignment.deployment_id:
@@ -148,6 +148,10 @@ class ServingWatcher:
                 goal.load = group.create_task(self._pursue(goal))
         self._table.expect(goal.campaign_arn for goal in self._goals.values() if goal.active)
         self._note()
+
+    def _serves(self, message: serving_pb2.ServingAssignment) -> bool:
+        serving = self._table.find(message.serving_arn)
+        return serving is not None and serving.assignment.deployment_id == message.deployment_id
 
     def _replace(self, goal: Goal) -> None:
         before = self._goals.get(goal.campaign_arn)
@@ -213,10 +217,13 @@ class ServingWatcher:
             goal: What the campaign is to serve, which is not loaded.
             newer_only: Leave what is older than the goal itself.
         """
-        if self._table.find(goal.campaign_arn) is not None:
+        # One that is not ACTIVE yet served nothing: what was kept is of a campaign of its name that was deleted.
+        if self._table.find(goal.campaign_arn) is not None or not goal.active:
             return
         kept = await asyncio.to_thread(self._kept.read)
         for message in kept.served.get(goal.campaign_arn, ()):
+            if message.dataset_group_arn != goal.assignment.dataset_group_arn:
+                continue
             if message.deployment_id == goal.assignment.deployment_id:
                 if newer_only:
                     return

@@ -27,6 +27,7 @@ class Board(serving_pb2_grpc.ServingServiceServicer):
         self._changed = threading.Condition()
         self._revision = 1
         self._assignments: list[Assignment] = []
+        self._active: bool | None = None
         self._refusals = 0
         self.reports: dict[str, dict[str, serving_pb2.ServingState]] = {}
 
@@ -34,9 +35,9 @@ class Board(serving_pb2_grpc.ServingServiceServicer):
         """Be unavailable for the next calls."""
         self._refusals = times
 
-    def assign(self, *assignments: Assignment) -> None:
+    def assign(self, *assignments: Assignment, active: bool | None = None) -> None:
         with self._changed:
-            self._assignments = list(assignments)
+            self._assignments, self._active = list(assignments), active
             self._revision += 1
             self._changed.notify_all()
 
@@ -61,6 +62,7 @@ class Board(serving_pb2_grpc.ServingServiceServicer):
                         artifact_location=item.artifact_location,
                         dataset_group_arn=item.dataset_group_arn,
                         event_type=item.event_type,
+                        active=self._active,
                         event_rules=[serving_pb2.EventRule(**asdict(rule)) for rule in item.event_rules],
                     )
                     for item in self._assignments

@@ -26,12 +26,12 @@ from tests.runtime_service.peers import FAILED, READY, running_peers
 from tests.runtime_service.world import GROUP, assignment, campaign, publish
 
 
-def told(name="films", *, deployment="d-1", location="artifacts/personal"):
+def told(name="films", *, deployment="d-1", location="artifacts/personal", group=GROUP):
     return ServingAssignment(
         serving_arn=campaign(name),
         deployment_id=deployment,
         artifact_location=location,
-        dataset_group_arn=GROUP,
+        dataset_group_arn=group,
         config_json='{"itemExplorationConfig": {"explorationWeight": "0.5"}}',
         event_rules=[EventRule(event_type="watch", least_value=2.5)],
     )
@@ -216,6 +216,38 @@ def test_version_before_serves_while_an_update_is_loaded_by_a_new_worker(peers, 
         let.set()
 
         wait_until(lambda: serves(table) == "d-2")
+
+
+@pytest.mark.parametrize(("group", "active"), [(GROUP, False), (f"{GROUP}-of-before", True)])
+def test_new_campaign_is_not_answered_from_a_deleted_one_of_its_name(peers, working, file, shelf, group, active):
+    file.keep([told(group=group)], served=[told(group=group)])
+    peers.board.assign(assignment(deployment="d-2", location="artifacts/none"), active=active)
+    with working(shelf) as table:
+        assert wait_until(lambda: (found := peers.board.state("d-2")) and found.phase == FAILED and found)
+        assert serves(table) is None
+
+
+def test_new_campaign_is_not_answered_by_a_worker_that_missed_the_end_of_one_of_its_name(peers, working, shelf):
+    peers.board.assign(assignment(location="artifacts/personal"), active=True)
+    with working(shelf) as table:
+        wait_until(lambda: serves(table) == "d-1")
+
+        peers.board.assign(assignment(deployment="d-2", location="artifacts/none"), active=False)
+
+        assert wait_until(lambda: (found := peers.board.state("d-2")) and found.phase == FAILED and found)
+        assert serves(table) is None
+
+
+def test_new_campaign_stays_served_while_it_becomes_active(peers, working, shelf):
+    peers.board.assign(assignment(location="artifacts/personal"), active=False)
+    with working(shelf) as table:
+        wait_until(lambda: serves(table) == "d-1" and peers.board.state("d-1"))
+        served = table.find(campaign())
+
+        peers.board.assign(assignment(location="artifacts/personal"), active=True)
+
+        wait_until(lambda: campaign() in table.expected)
+        assert table.find(campaign()) is served
 
 
 def test_load_that_hangs_counts_as_failed_and_keeps_no_other_from_being_served(peers, working, shelf):
