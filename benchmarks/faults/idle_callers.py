@@ -142,12 +142,11 @@ async def holding(target: Target, method: str, metadata: Metadata, *, number: in
     """Hold so many calls, each without an end of its own, and give them."""
     async with connected(target) as channel:
         # The stubs want serializers, and messages from the start; gRPC wants neither.
-        begin: Any = channel.stream_stream
-        calls = [begin(method)(metadata=metadata) for _ in range(number)]
+        begin: Any = channel.unary_stream if message else channel.stream_stream
+        stream = begin(method)
+        calls = [stream(b"", metadata=metadata) if message else stream(metadata=metadata) for _ in range(number)]
         # A call is on its way when its first turn of the loop is over; none of these is answered.
         await asyncio.sleep(0.2)
-        if message:
-            await asyncio.gather(*(call.write(b"") for call in calls), return_exceptions=True)
         yield calls
         for call in calls:
             call.cancel()
