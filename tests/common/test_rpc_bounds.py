@@ -209,11 +209,17 @@ def test_strangers_who_hold_back_their_messages_make_room_for_those_who_send(tra
             calls = [silent(channel, CHECK) for _ in range(MANY)]
             stub = health_pb2_grpc.HealthStub(honest)
             states = [(await stub.Check(health_pb2.HealthCheckRequest(), timeout=60)).status for _ in range(5)]
-            return await refused(calls[0].read()), states
+            # Which of them came first is the network's to say.
+            waiting = [asyncio.ensure_future(refused(call.read())) for call in calls]
+            ended, others = await asyncio.wait(waiting, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+            for other in others:
+                other.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            return {type(task.result()) for task in ended}, states
 
     with bounded(trackers, receive_seconds=600) as running:
-        error, states = asyncio.run(scenario(running))
-    assert (type(error), states) == (Throttled, [SERVING] * 5)
+        errors, states = asyncio.run(scenario(running))
+    assert (errors, states) == ({Throttled}, [SERVING] * 5)
 
 
 def test_one_watcher_too_many_is_told_to_go_on_without(trackers):
