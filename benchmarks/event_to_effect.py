@@ -18,8 +18,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from benchmarks.report import markdown_table, percentile, publish
 from benchmarks.system import System, running_system
-from cli.demo.catalogue import EVENT, SCHEMAS, DemoData
 from cli.demo.generated import generate
+from cli.demo.items import EVENT, SCHEMAS, DemoData
 from cli.demo.journey import Journey
 from common.errors import Unavailable
 from common.rpc import channel

@@ -29,11 +29,11 @@ from benchmarks.echo import echo_server
 from benchmarks.load import Call, Load, Outcome, h2load_path, press
 from benchmarks.report import markdown_table, percentile, publish
 from benchmarks.system import System, running_system
-from cli.demo.catalogue import SCHEMAS, DemoData
 from cli.demo.generated import generate
+from cli.demo.items import SCHEMAS, DemoData
 from cli.demo.journey import Journey
-from cli.demo.story import find_data
-from cli.surroundings import Surroundings
+from cli.demo.run_demo import find_data
+from cli.env import Env
 from common.errors import InvalidInput, Unavailable
 from common.rpc import channel
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as runtime
@@ -133,7 +133,7 @@ def main() -> None:
     arguments = parser.parse_args()
     h2load_path()  # missing tools are told before minutes of preparation
     load = Load(arguments.lanes, arguments.streams, arguments.repeats)
-    data = generate() if arguments.generated else find_data(Surroundings(os.environ).cache_dir, console=Console())
+    data = generate() if arguments.generated else find_data(Env(os.environ).cache_dir, console=Console())
     users = sorted({watch.user for watch in data.watches})
     wanted = arguments.rounds * arguments.users
     if wanted > len(users):

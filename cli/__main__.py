@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 
-from cli.app import Surroundings, app, run
+from cli.app import Env, app, run
 
 
 def main() -> None:
     """Run the command that the arguments name."""
-    sys.exit(run(app, Surroundings(environ=dict(os.environ))))
+    sys.exit(run(app, Env(environ=dict(os.environ))))
 
 
 if __name__ == "__main__":

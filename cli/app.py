@@ -14,10 +14,10 @@ from cli.commands.keys import app as keys
 from cli.commands.probe import probe
 from cli.commands.solutions import app as solutions
 from cli.commands.up import up
-from cli.surroundings import Surroundings
+from cli.env import Env
 from common.errors import TailorbirdError
 
-__all__ = ["Surroundings", "app", "run"]
+__all__ = ["Env", "app", "run"]
 
 app = typer.Typer(
     name="tailorbird",
@@ -40,7 +40,7 @@ def version() -> None:
     typer.echo(installed_version("tailorbird"))
 
 
-def run(commands: typer.Typer, surroundings: Surroundings, arguments: list[str] | None = None) -> int:
+def run(commands: typer.Typer, surroundings: Env, arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 1 failed, 2 called wrongly, 130 interrupted.
 
     Args:

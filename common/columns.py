@@ -7,7 +7,7 @@ from typing import Final
 __all__ = [
     "CREATION_TIMESTAMP", "EVENTS_APP_ID", "EVENT_ATTRIBUTION_SOURCE", "EVENT_ID", "EVENT_TYPE", "EVENT_VALUE",
     "IMPRESSION", "INTERNAL", "ITEM_ID", "LOG_OFFSET", "RECOMMENDATION_ID", "SESSION_ID", "SOURCE", "SOURCE_BULK",
-    "SOURCE_PUT", "TIMESTAMP", "USER_ID", "plain_name",
+    "SOURCE_PUT", "TIMESTAMP", "USER_ID", "normalise_key",
 ]  # fmt: skip
 
 USER_ID: Final = "USER_ID"
@@ -41,7 +41,7 @@ EVENTS_APP_ID: Final = "tailorbird.events"
 EVENTS_EPOCH_APP_ID: Final = "tailorbird.events.epoch"
 
 
-def plain_name(name: str) -> str:
+def normalise_key(name: str) -> str:
     """Return what a column and a caller's key for it have in common: `fooBar` and `FOO_BAR` are both `foobar`.
 
     Of keys in the `properties` of events and in the `context` of requests.

@@ -15,7 +15,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from common.errors import OperationUnavailable
 
-__all__ = ["State", "operation_states", "operations_page", "refuse_unbuilt"]
+__all__ = ["State", "operation_states", "operations_page", "unimplemented_methods"]
 
 Servicer = TypeVar("Servicer")
 _STATES: Final = "_operation_states"
@@ -31,7 +31,7 @@ class State(StrEnum):
     UNBUILT = "not built yet"
 
 
-def refuse_unbuilt(
+def unimplemented_methods(
     service: ServiceDescriptor, *, partly: Mapping[str, State] | None = None
 ) -> Callable[[type[Servicer]], type[Servicer]]:
     """Complete a servicer class: methods of the contract that it does not define raise OperationUnavailable.

@@ -21,7 +21,7 @@ import grpc
 import uvloop
 
 from common.auth import TokenIssuer, TokenVerifier, generate_key_pair
-from common.rpc import AioRpcServer, CallGate, Service, channel
+from common.rpc import AioRpcServer, CallPolicy, Service, channel
 from common.settings import CallLimits, TlsFiles
 
 __all__ = ["Keys", "Loop", "Serving", "loop_in_thread", "make_keys", "serving", "wait_until"]
@@ -145,7 +145,7 @@ def serving(
     made = keys or make_keys()
 
     async def start() -> AioRpcServer:
-        gate = CallGate(made.verifier)
+        gate = CallPolicy(made.verifier)
         server = AioRpcServer(services, gate=gate, address="127.0.0.1:0", threads=threads, limits=limits, tls=tls)
         await server.start()
         server.ready()

@@ -10,8 +10,8 @@ from common.clock import SystemClock
 from common.errors import TailorbirdError
 from common.logs import configure_logging
 from common.rpc import make_server, run, serve_until_signal
-from control_plane.catalogue.sql import open_catalogue
-from control_plane.environment import Environment
+from control_plane.app_context import AppContext
+from control_plane.metadata_store.sql import open_metadata_store
 from control_plane.server import ControlPlane, assemble
 from control_plane.settings import ControlPlaneSettings
 
@@ -20,8 +20,8 @@ def main() -> None:
     """Serve until a signal comes."""
     settings = ControlPlaneSettings()
     configure_logging("control_plane", level=settings.log_level, form=settings.log_form)
-    environment = Environment(SystemClock(), ArnFactory(settings.region, settings.account_id), settings.quotas())
-    catalogue = open_catalogue(settings.database_url)
+    environment = AppContext(SystemClock(), ArnFactory(settings.region, settings.account_id), settings.quotas())
+    catalogue = open_metadata_store(settings.database_url)
     control_plane = assemble(
         catalogue, environment, settings.timing(), refuse_worse_versions=settings.refuse_worse_versions
     )

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from common.logs import get_logger
-from control_plane.catalogue import Catalogue, Unit
-from control_plane.catalogue.tables import Campaign, Deployment, ServingReport
+from control_plane.app_context import AppContext
 from control_plane.domain.states import CREATING
-from control_plane.environment import Environment
+from control_plane.metadata_store import MetadataStore, Unit
+from control_plane.metadata_store.tables import Campaign, Deployment, ServingReport
 
 __all__ = ["KEPT_DEPLOYMENTS", "Pruner"]
 
@@ -36,7 +36,7 @@ class Pruner:
     """
 
     def __init__(
-        self, catalogue: Catalogue, environment: Environment, *, finished_job_hours: float, max_finished_jobs: int
+        self, catalogue: MetadataStore, environment: AppContext, *, finished_job_hours: float, max_finished_jobs: int
     ) -> None:
         self._catalogue = catalogue
         self._clock = environment.clock

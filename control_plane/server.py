@@ -5,33 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from common.rpc import Service
-from control_plane.catalogue import Catalogue
-from control_plane.environment import Environment
-from control_plane.housekeeping import Housekeeper
+from control_plane.app_context import AppContext
 from control_plane.jobs.queue import JobQueue
 from control_plane.jobs.states import JobKind
+from control_plane.long_poll import LongPolls
+from control_plane.maintenance import Maintenance
+from control_plane.metadata_store import MetadataStore
 from control_plane.pruning import Pruner
 from control_plane.resources.campaigns import Campaigns
 from control_plane.resources.datasets import DatasetGroups, Datasets, Schemas
 from control_plane.resources.evaluations import Evaluations
-from control_plane.resources.imports import ImportFollower, ImportJobs
-from control_plane.resources.removals import RemovalFollower
+from control_plane.resources.imports import ImportJobs, ImportListener
+from control_plane.resources.removals import RemovalListener
 from control_plane.resources.solutions import Solutions
 from control_plane.resources.tags import Tags
 from control_plane.resources.trackers import EventTrackers
-from control_plane.resources.versions import SolutionVersions, TrainingFollower
+from control_plane.resources.versions import SolutionVersions, TrainingListener
 from control_plane.servicers.control import SERVICE, ControlPlaneServicer
 from control_plane.servicers.evaluations import EVALUATION_SERVICE, EvaluationServicer
 from control_plane.servicers.jobs import JobServicer
 from control_plane.servicers.operations import Resources
 from control_plane.servicers.serving import ServingServicer
 from control_plane.servicers.trackers import TrackerServicer
-from control_plane.serving.following import Following
-from control_plane.serving.settlement import Settlement
-from control_plane.serving.watch import ServingBoard
+from control_plane.serving.assignment_service import AssignmentService
+from control_plane.serving.latest_version_sync import LatestVersionSync
+from control_plane.serving.reconciler import ServingReconciler
 from control_plane.tracking.deletions import DeletionReconciler
 from control_plane.tracking.watch import TrackerWatch
-from control_plane.waiting import LongPolls
 from protos.tailorbird.control.v1 import control_plane_service_pb2_grpc, evaluation_service_pb2_grpc
 from protos.tailorbird.internal.v1 import (
     jobs_pb2,
@@ -68,13 +68,13 @@ class ControlPlane:
 
     services: tuple[Service, ...]
     queue: JobQueue
-    board: ServingBoard
-    housekeeper: Housekeeper
+    board: AssignmentService
+    housekeeper: Maintenance
     polls: LongPolls
 
 
 def assemble(
-    catalogue: Catalogue, environment: Environment, timing: Timing, *, refuse_worse_versions: bool = True
+    catalogue: MetadataStore, environment: AppContext, timing: Timing, *, refuse_worse_versions: bool = True
 ) -> ControlPlane:
     """Make a control plane.
 
@@ -85,14 +85,14 @@ def assemble(
         refuse_worse_versions: Campaigns take no versions by themselves that are significantly worse.
     """
     polls = LongPolls(catalogue.changed, max_waiting=timing.max_waiting)
-    following = Following(environment, refuse_worse_versions=refuse_worse_versions)
-    settlement = Settlement(
+    following = LatestVersionSync(environment, refuse_worse_versions=refuse_worse_versions)
+    settlement = ServingReconciler(
         environment,
         following=following,
         liveness_seconds=timing.runtime_liveness_seconds,
         loading_seconds=timing.runtime_loading_seconds,
     )
-    board = ServingBoard(
+    board = AssignmentService(
         catalogue,
         environment,
         settlement=settlement,
@@ -127,7 +127,7 @@ def assemble(
         finished_job_hours=timing.finished_job_hours,
         max_finished_jobs=timing.max_finished_jobs,
     )
-    housekeeper = Housekeeper(
+    housekeeper = Maintenance(
         catalogue,
         queue=queue,
         settlement=settlement,
@@ -138,15 +138,15 @@ def assemble(
     return ControlPlane(services, queue, board, housekeeper, polls)
 
 
-def _queue(catalogue: Catalogue, environment: Environment, timing: Timing) -> JobQueue:
+def _queue(catalogue: MetadataStore, environment: AppContext, timing: Timing) -> JobQueue:
     """Return the queue, with those who follow what becomes of each kind of job."""
     return JobQueue(
         catalogue,
         environment,
         owners={
-            JobKind.DATASET_IMPORT: ImportFollower(environment),
-            JobKind.SOLUTION_VERSION_TRAINING: TrainingFollower(environment),
-            JobKind.STORAGE_REMOVAL: RemovalFollower(),
+            JobKind.DATASET_IMPORT: ImportListener(environment),
+            JobKind.SOLUTION_VERSION_TRAINING: TrainingListener(environment),
+            JobKind.STORAGE_REMOVAL: RemovalListener(),
         },
         lease_seconds=timing.lease_seconds,
         retry_seconds=timing.retry_seconds,
@@ -158,7 +158,7 @@ def _services(
     evaluations: Evaluations,
     *,
     queue: JobQueue,
-    board: ServingBoard,
+    board: AssignmentService,
     polls: LongPolls,
     watch: TrackerWatch,
 ) -> tuple[Service, ...]:

@@ -9,16 +9,16 @@ from datetime import timedelta
 
 from common.rpc import Service
 from common.storage import Store
-from events_service.domain.pace import Pace
-from events_service.housekeeping import Housekeeper
+from events_service.dataset_sink import DatasetSink
+from events_service.domain.rate_limit import Pace
 from events_service.log import EventLog
-from events_service.sealing import Sealer
+from events_service.maintenance import Maintenance
+from events_service.servicers.dataset_sink import SERVICE as SEALING_SERVICE
+from events_service.servicers.dataset_sink import DatasetSinkServicer
 from events_service.servicers.event_log import SERVICE as EVENT_LOG_SERVICE
 from events_service.servicers.event_log import EventLogServicer
 from events_service.servicers.events import SERVICE as EVENTS_SERVICE
 from events_service.servicers.events import EventsServicer
-from events_service.servicers.sealing import SERVICE as SEALING_SERVICE
-from events_service.servicers.sealing import SealingServicer
 from events_service.trackers import TrackerSource
 from events_service.trackers.followed import FollowedTrackers
 from events_service.trackers.kept import TrackerFile
@@ -50,7 +50,7 @@ class EventsService:
 
     services: tuple[Service, ...]
     trackers: FollowedTrackers
-    housekeeper: Housekeeper
+    housekeeper: Maintenance
 
     def start(self) -> None:
         """Begin what goes on beside the calls."""
@@ -88,7 +88,7 @@ def assemble(
         stale_seconds=timing.tracker_stale_seconds,
         file=tracker_file,
     )
-    sealer = Sealer(
+    sealer = DatasetSink(
         log,
         store,
         trackers,
@@ -108,9 +108,9 @@ def assemble(
             event_log_pb2_grpc.add_EventLogServiceServicer_to_server,
             EventLogServicer(log, max_waiting=timing.max_waiting),
         ),
-        Service(SEALING_SERVICE, event_log_pb2_grpc.add_SealingServiceServicer_to_server, SealingServicer(sealer)),
+        Service(SEALING_SERVICE, event_log_pb2_grpc.add_SealingServiceServicer_to_server, DatasetSinkServicer(sealer)),
     )
-    housekeeper = Housekeeper(
+    housekeeper = Maintenance(
         log,
         sealer,
         every_seconds=timing.seal_seconds,

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from common.settings import ServerSettings, StoreSettings
-from events_service.domain.pace import Pace
+from events_service.domain.rate_limit import Pace
 from events_service.server import Timing
 
 __all__ = ["EventsSettings"]

@@ -15,8 +15,8 @@ from common.errors import TailorbirdError
 from common.logs import configure_logging
 from common.rpc import file_token
 from gateway.auth import SignatureVerifier
+from gateway.backends import BackendClients
 from gateway.http import HttpServer
-from gateway.peers import Peers
 from gateway.protocol import load_operations
 from gateway.server import create_app
 from gateway.settings import GatewaySettings
@@ -40,7 +40,7 @@ def main() -> None:
             tolerance=timedelta(seconds=settings.clock_tolerance_seconds),
             region=settings.signing_region,
         ),
-        connect=lambda: Peers(settings.peers(), operations=operations, token=token, tls=settings.tls()),
+        connect=lambda: BackendClients(settings.peers(), operations=operations, token=token, tls=settings.tls()),
         limits=settings.call_limits(),
         stop=(stop := settings.stop()),
         allowed_origins=settings.origins(),

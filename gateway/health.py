@@ -9,7 +9,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from gateway.peers import Peers, healthy
+from gateway.backends import BackendClients, healthy
 from gateway.stopping import Stop
 
 __all__ = ["HealthCheck"]
@@ -28,7 +28,7 @@ class HealthCheck:
         stop: Once begun, it tells proxies to go elsewhere, though the gateway still serves.
     """
 
-    def __init__(self, peers: Callable[[], Peers], *, stop: Stop) -> None:
+    def __init__(self, peers: Callable[[], BackendClients], *, stop: Stop) -> None:
         self._peers = peers
         self._stop = stop
         self._asking: asyncio.Task[Mapping[str, str]] | None = None

@@ -31,9 +31,9 @@ from common.errors import Throttled, Unavailable
 from common.logs import get_logger, request_id
 from gateway.admission import Admission, CallLimits
 from gateway.auth import Admitted, SignatureVerifier, SignedRequest
+from gateway.backends import BackendClients
 from gateway.errors import UnknownOperation
 from gateway.health import HealthCheck
-from gateway.peers import Peers
 from gateway.protocol import CONTENT_TYPES, REST_JSON, Operation, fault
 from gateway.stopping import Stop
 
@@ -60,7 +60,7 @@ class _Endpoint:
         operations: Sequence[Operation],
         *,
         verifier: SignatureVerifier,
-        peers: Callable[[], Peers],
+        peers: Callable[[], BackendClients],
         admission: Admission,
         decoder: ThreadPoolExecutor,
     ) -> None:
@@ -139,7 +139,7 @@ def create_app(
     operations: Iterable[Operation],
     *,
     verifier: SignatureVerifier,
-    connect: Callable[[], Peers],
+    connect: Callable[[], BackendClients],
     limits: CallLimits,
     stop: Stop,
     allowed_origins: Sequence[str] = (),
@@ -154,7 +154,7 @@ def create_app(
         stop: How the gateway stops; its health tells so.
         allowed_origins: Origins whose pages may call from a browser, as `https://shop.example`; `*` allows all.
     """
-    opened: list[Peers] = []
+    opened: list[BackendClients] = []
     admission = Admission(limits)
     # One: what it does holds the interpreter's lock for most of the time, so that more would only hold it longer.
     decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
@@ -168,7 +168,7 @@ def create_app(
             await opened.pop().close(grace=stop.grace_seconds)
             decoder.shutdown(wait=False)
 
-    def peers() -> Peers:
+    def peers() -> BackendClients:
         return opened[0]
 
     routes = []

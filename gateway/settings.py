@@ -9,8 +9,8 @@ from pydantic_settings import SettingsConfigDict
 
 from common.settings import ProcessSettings
 from gateway.admission import CallLimits
+from gateway.backends import PEERS
 from gateway.connections import ConnectionLimits
-from gateway.peers import PEERS
 from gateway.stopping import Stop
 
 __all__ = ["GatewaySettings"]

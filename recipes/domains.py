@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from recipes.interface import Domain, Recipe
-from recipes.item_to_item.config import TogetherConfig
+from recipes.catalog import Domain, Recipe
+from recipes.models.baskets.config import BasketsConfig
 
 __all__ = ["recipes_of_domains"]
 
@@ -40,7 +40,7 @@ def recipes_of_domains(custom: Mapping[str, Recipe]) -> tuple[Recipe, ...]:
         )
 
     def together(recipe: Recipe, fitter: str) -> Recipe:
-        return replace(recipe, config=TogetherConfig, fitter=f"recipes.item_to_item.together:{fitter}")
+        return replace(recipe, config=BasketsConfig, fitter=f"recipes.models.baskets.fit:{fitter}")
 
     bought = declare("aws-ecomm-frequently-bought-together", "ECOMMERCE", _SIMILAR, event_type="Purchase")
     viewed = declare("aws-ecomm-customers-who-viewed-x-also-viewed", "ECOMMERCE", _SIMILAR, event_type="View")

@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Any, cast
 
 from common.errors import ResourceNotFound
+from recipes.catalog import Recipe
 from recipes.domains import recipes_of_domains
-from recipes.hrnn.config import HrnnColdstartConfig, HrnnConfig, LargeHrnnConfig
-from recipes.interface import FitterFactory, Recipe, Scorer
-from recipes.item_to_item.config import SimilarItemsConfig, SimsConfig
-from recipes.next_best_action.config import NextBestActionConfig
-from recipes.popularity.config import PopularityConfig
-from recipes.segments.config import SegmentsConfig
-from recipes.semantic_similarity.config import SemanticSimilarityConfig
-from recipes.trending.config import TrendingConfig
-from recipes.user_personalization.config import UserPersonalizationConfig
+from recipes.models.action_propensity.config import ActionPropensityConfig
+from recipes.models.cooccurrence.config import CooccurrenceConfig
+from recipes.models.ease.config import EASEConfig
+from recipes.models.gru.config import GRUColdstartConfig, GRUConfig, LargeGRUConfig
+from recipes.models.lsa.config import LSAConfig
+from recipes.models.popularity.config import PopularityConfig
+from recipes.models.sasrec.config import SASRecConfig
+from recipes.models.trending.config import TrendingConfig
+from recipes.models.user_segments.config import SegmentsConfig
+from recipes.ports import FitterFactory, Scorer
 
 __all__ = ["RECIPES", "fitter", "recipe", "scorer_loader"]
 
@@ -31,16 +33,16 @@ _POPULARITY = Recipe(
     family="popularity",
     recipe_type="POPULAR_ITEMS",
     config=PopularityConfig,
-    fitter="recipes.popularity.fit:PopularityFitter",
-    scorer="recipes.popularity.score:load",
+    fitter="recipes.models.popularity.fit:PopularityFitter",
+    scorer="recipes.models.popularity.score:load",
 )
 _TRENDING = Recipe(
     name="aws-trending-now",
     family="trending",
     recipe_type="POPULAR_ITEMS",
     config=TrendingConfig,
-    fitter="recipes.trending.fit:TrendingFitter",
-    scorer="recipes.trending.score:load",
+    fitter="recipes.models.trending.fit:TrendingFitter",
+    scorer="recipes.models.trending.score:load",
     counts_events=True,
     fit_metrics=("trend_prediction_accuracy",),
 )
@@ -48,26 +50,26 @@ _SIMS = Recipe(
     name="aws-sims",
     family="item_to_item",
     recipe_type="RELATED_ITEMS",
-    config=SimsConfig,
-    fitter="recipes.item_to_item.sims:SimsFitter",
-    scorer="recipes.item_to_item.score:load",
+    config=CooccurrenceConfig,
+    fitter="recipes.models.cooccurrence.fit:CooccurrenceFitter",
+    scorer="recipes.components.item_neighbors:load",
 )
 _SEMANTIC_SIMILARITY = Recipe(
     name="aws-semantic-similarity",
     family="semantic_similarity",
     recipe_type="RELATED_ITEMS",
-    config=SemanticSimilarityConfig,
-    fitter="recipes.semantic_similarity.fit:SemanticSimilarityFitter",
-    scorer="recipes.semantic_similarity.score:load",
+    config=LSAConfig,
+    fitter="recipes.models.lsa.fit:LSAFitter",
+    scorer="recipes.models.lsa.score:load",
     learns_from="items",
 )
 _NEXT_BEST_ACTION = Recipe(
     name="aws-next-best-action",
     family="next_best_action",
     recipe_type="PERSONALIZED_ACTIONS",
-    config=NextBestActionConfig,
-    fitter="recipes.next_best_action.fit:NextBestActionFitter",
-    scorer="recipes.next_best_action.score:load",
+    config=ActionPropensityConfig,
+    fitter="recipes.models.action_propensity.fit:ActionPropensityFitter",
+    scorer="recipes.models.action_propensity.score:load",
     returns_scores=True,
     uses_history=True,
     uses_users=True,
@@ -77,16 +79,16 @@ _ITEM_AFFINITY = Recipe(
     family="segments",
     recipe_type="USER_SEGMENTATION",
     config=SegmentsConfig,
-    fitter="recipes.segments.fit:ItemAffinityFitter",
-    scorer="recipes.segments.score:load_segments",
+    fitter="recipes.models.user_segments.fit:ItemAffinityFitter",
+    scorer="recipes.models.user_segments.score:load_segments",
 )
 _TRANSFORMER = Recipe(
     name="aws-user-personalization-v2",
     family="user_personalization",
     recipe_type="USER_PERSONALIZATION",
-    config=UserPersonalizationConfig,
-    fitter="recipes.user_personalization.fit:UserPersonalizationFitter",
-    scorer="recipes.user_personalization.score:load",
+    config=SASRecConfig,
+    fitter="recipes.models.sasrec.fit:SASRecFitter",
+    scorer="recipes.models.sasrec.score:load",
     returns_scores=True,
     uses_history=True,
     uses_context=True,
@@ -96,20 +98,20 @@ _HRNN = Recipe(
     name="aws-hrnn",
     family="hrnn",
     recipe_type="USER_PERSONALIZATION",
-    config=HrnnConfig,
-    fitter="recipes.hrnn.fit:HrnnFitter",
-    scorer="recipes.hrnn.score:load",
+    config=GRUConfig,
+    fitter="recipes.models.gru.fit:GRUFitter",
+    scorer="recipes.models.gru.score:load",
     returns_scores=True,
     uses_history=True,
 )
 _HRNN_METADATA = replace(
     _HRNN,
     name="aws-hrnn-metadata",
-    fitter="recipes.hrnn.fit:HrnnMetadataFitter",
+    fitter="recipes.models.gru.fit:GRUMetadataFitter",
     uses_context=True,
     uses_users=True,
 )
-_LARGE_HRNN = replace(_HRNN_METADATA, config=LargeHrnnConfig, fitter="recipes.hrnn.fit:HrnnTextFitter")
+_LARGE_HRNN = replace(_HRNN_METADATA, config=LargeGRUConfig, fitter="recipes.models.gru.fit:GRUTextFitter")
 
 _CUSTOM = {
     declared.name: declared
@@ -120,16 +122,16 @@ _CUSTOM = {
         replace(
             _SIMS,
             name="aws-similar-items",
-            config=SimilarItemsConfig,
-            fitter="recipes.item_to_item.similar_items:SimilarItemsFitter",
+            config=EASEConfig,
+            fitter="recipes.models.ease.fit:EASEFitter",
         ),
         _NEXT_BEST_ACTION,
         _ITEM_AFFINITY,
         replace(
             _ITEM_AFFINITY,
             name="aws-item-attribute-affinity",
-            fitter="recipes.segments.fit:AttributeAffinityFitter",
-            scorer="recipes.segments.score:load_attribute_segments",
+            fitter="recipes.models.user_segments.fit:AttributeAffinityFitter",
+            scorer="recipes.models.user_segments.score:load_attribute_segments",
         ),
         _SEMANTIC_SIMILARITY,
         replace(_TRANSFORMER, exploration="managed"),
@@ -141,8 +143,8 @@ _CUSTOM = {
         replace(
             _HRNN_METADATA,
             name="aws-hrnn-coldstart",
-            config=HrnnColdstartConfig,
-            fitter="recipes.hrnn.fit:HrnnColdstartFitter",
+            config=GRUColdstartConfig,
+            fitter="recipes.models.gru.fit:GRUColdstartFitter",
         ),
     )
 }

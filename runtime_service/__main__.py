@@ -12,7 +12,7 @@ from common.logs import configure_logging
 from common.rpc import aio_channel, file_token, make_server
 from common.storage import open_store
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
-from runtime_service.processes import Beat, Family, Member, shared_port
+from runtime_service.processes import Beat, WorkerPool, WorkerSpec, shared_port
 from runtime_service.server import Worker, follow_log, run_until_signal
 from runtime_service.serving.kept import AssignmentFile
 from runtime_service.serving.model import ModelLoader
@@ -49,8 +49,8 @@ def main() -> None:
         run_until_signal(follow_log(connect, history, wait_seconds=settings.watch_seconds), beat=beat)
 
     with shared_port(settings.listen) as address:
-        workers = [Member(f"worker-{n}", partial(answer, address, n)) for n in range(settings.worker_count())]
-        Family([Member("tail", follow), *workers], settings.patience()).run_until_signal()
+        workers = [WorkerSpec(f"worker-{n}", partial(answer, address, n)) for n in range(settings.worker_count())]
+        WorkerPool([WorkerSpec("tail", follow), *workers], settings.patience()).run_until_signal()
 
 
 if __name__ == "__main__":

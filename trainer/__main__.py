@@ -18,7 +18,7 @@ from common.logs import configure_logging
 from common.rpc import channel, file_token, make_server, run
 from common.settings import forget_settings
 from common.storage import open_store
-from trainer.server import Readiness, lanes, make_rooms, work_until_signal, worker_id
+from trainer.server import Readiness, lanes, make_handlers, work_until_signal, worker_id
 from trainer.settings import TrainerSettings
 from trainer.worker.loop import Worker
 from trainer.worker.queue import JobQueue
@@ -39,7 +39,7 @@ async def work(settings: TrainerSettings) -> None:
     token()  # one that is missing stops the trainer here and not at its first question
     connect = partial(channel, token=token, tls=settings.tls())
     with connect(settings.control_plane) as control_plane, connect(settings.events_service) as events_service:
-        rooms = make_rooms(settings, open_store(settings), events_service)
+        rooms = make_handlers(settings, open_store(settings), events_service)
         workers = [
             Worker(
                 JobQueue(control_plane, worker_id=worker_id(), kinds=kinds),

@@ -19,18 +19,18 @@ import grpc
 from common.logs import get_logger
 from common.rpc import AioRpcServer, wait_for_signal
 from common.storage import Store
-from trainer.imports import ImportRoom
+from trainer.imports import ImportJobHandler
 from trainer.imports.sources import Sources
-from trainer.removal import RemovalRoom
+from trainer.removal import RemovalJobHandler
 from trainer.settings import TrainerSettings
-from trainer.training import TrainingRoom
+from trainer.training import TrainingJobHandler
 from trainer.training.flushing import RemoteFlusher
-from trainer.training.order import TrainingOptions
-from trainer.worker import Room
+from trainer.training.spec import TrainingOptions
+from trainer.worker import JobHandler
 from trainer.worker.loop import Worker
 from trainer.workspace import Workspace
 
-__all__ = ["Readiness", "lanes", "make_rooms", "work_until_signal", "worker_id"]
+__all__ = ["Readiness", "lanes", "make_handlers", "work_until_signal", "worker_id"]
 
 _log = get_logger(__name__)
 #: Kinds of jobs that may take hours, and all processors meanwhile.
@@ -60,22 +60,22 @@ def worker_id() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
-def make_rooms(settings: TrainerSettings, store: Store, events_service: grpc.Channel) -> Mapping[str, Room]:
+def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.Channel) -> Mapping[str, JobHandler]:
     """Make what does the jobs, by member of a job's `payload`."""
     workspace = Workspace(settings.work())
     workspace.sweep()
     sources = Sources(settings.store(), buckets=settings.buckets(), roots=settings.roots())
     options = TrainingOptions(seed=settings.seed, recall_floor=settings.recall_floor, index_trees=settings.index_trees)
     return {
-        "dataset_import": ImportRoom(store, sources, workspace),
-        "solution_version_training": TrainingRoom(
+        "dataset_import": ImportJobHandler(store, sources, workspace),
+        "solution_version_training": TrainingJobHandler(
             store,
             workspace,
             store_settings=settings.store(),
             options=options,
             flusher=RemoteFlusher(events_service),
         ),
-        "storage_removal": RemovalRoom(store),
+        "storage_removal": RemovalJobHandler(store),
     }
 
 

@@ -26,8 +26,8 @@ import psutil
 
 from benchmarks.report import markdown_table, publish
 from benchmarks.system import System, running_system
-from cli.demo.catalogue import SCHEMAS
 from cli.demo.generated import generate
+from cli.demo.items import SCHEMAS
 from cli.demo.journey import Journey
 from cli.system import process_specs
 from common.errors import Unavailable

@@ -30,14 +30,16 @@ from benchmarks.quality.data import DATA_ROOT, Dataset, load, read_sequences
 from benchmarks.quality.sets import HiddenSets, find_folder, ranked_hits, recall_at
 from benchmarks.report import markdown_table, publish
 from common.errors import invalid
-from recipes.columns import CategoricalColumn, Columns
-from recipes.content.fit import learn_vectors
-from recipes.cooccurrence import Cooccurrence
+from recipes.data.columns import CategoricalColumn, Columns
+from recipes.data.cooccurrence import Cooccurrence
+from recipes.data.histories import FloatArray, Histories, History
+from recipes.data.training_data import TrainingData
 from recipes.evaluation.ranking import CatalogueScores, by_scorer, by_vectors
-from recipes.interface import FloatArray, Histories, History, Scorer, TrainingData
-from recipes.item_to_item.counting import count_together, distinct_items
+from recipes.models.cooccurrence.gram_matrix import count_together, distinct_items
+from recipes.models.lsa.decomposition import learn_vectors
+from recipes.ports import Scorer
 from recipes.registry import fitter, recipe
-from recipes.selection import best
+from recipes.retrieval.top_k import best
 
 __all__ = ["ColdSplit", "hold_out_items", "measure", "read"]
 

@@ -19,10 +19,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from cli.demo import movielens
-from cli.surroundings import Surroundings
+from cli.env import Env
 from common.errors import InvalidInput, invalid
-from recipes.columns import CategoricalColumn, Columns
-from recipes.interface import Interactions, TrainingData
+from recipes.data.columns import CategoricalColumn, Columns
+from recipes.data.interactions import Interactions
+from recipes.data.training_data import TrainingData
 from trainer.training.loading import number_event_types
 
 __all__ = [
@@ -127,7 +128,7 @@ def read_interactions(path: Path) -> Dataset:
 
 
 def _demo() -> Dataset:
-    films = movielens.load(Surroundings(os.environ).cache_dir)
+    films = movielens.load(Env(os.environ).cache_dir)
     dataset = index(
         "MovieLens 100K",
         users=[watch.user for watch in films.watches],

@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 
 from benchmarks.quality.data import DATA_ROOT, DEMO, load
 from benchmarks.report import markdown_table, publish, spread
+from recipes.components.sequential_rules import SequentialRulesBaseline
+from recipes.data.histories import Histories, ItemIndexes
+from recipes.data.training_data import TrainingData
 from recipes.evaluation.metrics import hit_rate, ndcg
 from recipes.evaluation.ranking import CatalogueScores, by_scorer, target_ranks
-from recipes.interface import Histories, ItemIndexes, TrainingData
 from recipes.registry import fitter, recipe
-from recipes.rules import SequenceRules
 
 __all__ = ["LeaveOneOut", "count_held_out", "leave_one_out", "metrics", "run_recipe", "run_rules"]
 
@@ -115,7 +116,7 @@ def run_recipe(
 def run_rules(split: LeaveOneOut) -> dict[str, float]:
     """Count and measure sequence rules, which nothing that is trained should be below."""
     started = time.perf_counter()
-    rules = SequenceRules.fit(split.learnt)
+    rules = SequentialRulesBaseline.fit(split.learnt)
     seconds = time.perf_counter() - started
     return {**metrics(rules.scores(split.histories), split), "seconds": round(seconds, 1)}
 

@@ -17,12 +17,13 @@ import numpy as np
 
 from benchmarks.quality.data import DATA_ROOT, DEMO, load
 from benchmarks.report import markdown_table, publish, spread
+from recipes.components.sequential_rules import SequentialRulesBaseline
+from recipes.data.histories import FloatArray, Histories
+from recipes.data.training_data import TrainingData
 from recipes.evaluation.metrics import LIST_LENGTH, personalize_metrics
 from recipes.evaluation.ranking import CatalogueScores, by_scorer, top_items
-from recipes.evaluation.split import Split, hold_out_users
-from recipes.interface import FloatArray, Histories, TrainingData
+from recipes.evaluation.splits import Split, hold_out_users
 from recipes.registry import fitter, recipe
-from recipes.rules import SequenceRules
 
 __all__ = ["measure", "newest_first", "run_draw"]
 
@@ -83,7 +84,7 @@ def run_draw(
         seconds = time.perf_counter() - started
         for label, served in fitted.items():
             found[label] = {**measure(by_scorer(served, split.histories), split), "seconds": round(seconds, 1)}
-    rules = SequenceRules.fit(split.training).scores(split.histories)
+    rules = SequentialRulesBaseline.fit(split.training).scores(split.histories)
     repeated = newest_first(split.histories, n_items=data.n_items)
     return {**found, "sequence rules": measure(rules, split), "newest first": measure(repeated, split)}
 

@@ -19,11 +19,12 @@ import numpy as np
 
 from benchmarks.quality.data import DATA_ROOT, load
 from benchmarks.report import markdown_table, publish
-from recipes.interface import FloatArray, TrainingData
-from recipes.segments.config import SegmentsConfig
-from recipes.segments.fit import ItemAffinityFitter
-from recipes.segments.judging import Question, hold_out_newest, judge
-from recipes.segments.score import SegmentScorer, Weights
+from recipes.data.histories import FloatArray
+from recipes.data.training_data import TrainingData
+from recipes.models.user_segments.config import SegmentsConfig
+from recipes.models.user_segments.evaluation import Question, hold_out_newest, judge
+from recipes.models.user_segments.fit import ItemAffinityFitter
+from recipes.models.user_segments.score import SegmentScorer, Weights
 
 __all__ = ["measure"]
 

@@ -29,11 +29,12 @@ from benchmarks.quality.data import DATA_ROOT, DEMO, Dataset, find_file, index, 
 from benchmarks.quality.sets import find_folder
 from benchmarks.report import markdown_table, publish, spread
 from common.errors import InvalidInput, invalid
+from recipes.components.sequential_rules import SequentialRulesBaseline
+from recipes.data.histories import Histories, History, ItemIndexes
+from recipes.data.training_data import TrainingData
 from recipes.evaluation.metrics import hit_rate
 from recipes.evaluation.ranking import CatalogueScores, by_scorer, target_ranks
-from recipes.interface import Histories, History, ItemIndexes, TrainingData
 from recipes.registry import fitter, recipe
-from recipes.rules import SequenceRules
 
 __all__ = ["Sessions", "metrics", "read", "split_newest"]
 
@@ -198,7 +199,7 @@ def _run(name: str, split: Sessions, *, hyperparameters: Mapping[str, str], seed
 
 def _run_rules(split: Sessions) -> dict[str, float]:
     started = time.perf_counter()
-    rules = SequenceRules.fit(split.training)
+    rules = SequentialRulesBaseline.fit(split.training)
     seconds = time.perf_counter() - started
     return {**metrics(rules.scores(split.histories), split), "seconds": round(seconds, 1)}
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from benchmarks.quality.data import DATA_ROOT
 from common.errors import InvalidInput
+from recipes.data.histories import FloatArray, Histories
+from recipes.data.training_data import TrainingData
 from recipes.evaluation.ranking import CatalogueScores, by_scorer, top_items
-from recipes.interface import FloatArray, Histories, TrainingData
 from recipes.registry import fitter, recipe
 
 __all__ = ["HiddenSets", "ease", "find_folder", "fit_recipe", "ndcg_at", "ranked_hits", "recall_at"]

@@ -1,8 +1,8 @@
 """Quality against time, beside RecTools' SASRec: `python -m benchmarks.quality.training_speed DATA --rectools PYTHON`.
 
 Both learn the same interactions, on the same processors, one after the other in one run: all but the two newest of
-each user. After each epoch both foretell the second newest by full ranking, seen items left out. Ours does so anyway,
-to know when to stop, and the time that takes is counted; RecTools' is not. At the end both foretell the newest.
+each user. After each epoch both predict the second newest by full ranking, seen items left out. Ours does so anyway,
+to know when to stop, and the time that takes is counted; RecTools' is not. At the end both predict the newest.
 
 RecTools runs in an environment of its own, as `pip install "rectools[torch]"` makes it, whose Python is named on the
 command line. Its network gets our width, 2 blocks and 100 places, which are its defaults; so are its loss (the full
@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from benchmarks.quality.data import DATA_ROOT, load
 from benchmarks.quality.leave_one_out import LeaveOneOut, count_held_out, leave_one_out, metrics
 from benchmarks.report import markdown_table, publish
+from recipes.data.training_data import TrainingData
 from recipes.evaluation.metrics import hit_rate, ndcg
 from recipes.evaluation.ranking import by_scorer
-from recipes.interface import TrainingData
 from recipes.registry import fitter, recipe
 
 __all__ = ["Point", "list_ranks", "seconds_to", "write_data"]

@@ -21,13 +21,14 @@ import numpy as np
 from benchmarks.quality.data import DATA_ROOT, load
 from benchmarks.report import markdown_table, publish
 from common.errors import invalid
+from recipes.data.interactions import Interactions
+from recipes.data.training_data import TrainingData
 from recipes.evaluation.metrics import LIST_LENGTH
-from recipes.interface import Interactions, TrainingData
-from recipes.popularity.fit import count_users
-from recipes.selection import best
-from recipes.trending.config import FREQUENCIES, TrendingConfig
-from recipes.trending.fit import TrendingFitter
-from recipes.trending.judging import Ages, Cut, Ranker, by_trend, cuts, judge
+from recipes.models.popularity.fit import count_users
+from recipes.models.trending.config import FREQUENCIES, TrendingConfig
+from recipes.models.trending.evaluation import Ages, Cut, Ranker, by_trend, cuts, judge
+from recipes.models.trending.fit import TrendingFitter
+from recipes.retrieval.top_k import best
 
 __all__ = ["measure", "read"]
 

@@ -21,10 +21,12 @@ import polars as pl
 from benchmarks.quality.data import DATA_ROOT, Dataset, find_file, load
 from benchmarks.quality.leave_one_out import count_held_out, leave_one_out
 from benchmarks.report import markdown_table, publish, spread
-from recipes.columns import CategoricalColumn, Columns
+from recipes.data.columns import CategoricalColumn, Columns
+from recipes.data.histories import Histories, ItemIndexes
+from recipes.data.training_data import TrainingData
 from recipes.evaluation.metrics import ndcg
 from recipes.evaluation.ranking import by_scorer, codes_of_users, situated_queries, target_ranks
-from recipes.interface import Histories, ItemIndexes, Scorer, TrainingData
+from recipes.ports import Scorer
 from recipes.registry import fitter, recipe
 
 __all__ = ["newcomers", "with_users"]

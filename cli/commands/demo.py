@@ -18,14 +18,14 @@ from rich.console import Console
 
 from cli.commands.options import DEFAULT_DATA_DIR, DataDir, PortBase
 from cli.demo.journey import Interrupted, Journey, connect
+from cli.demo.run_demo import Outcome, find_data, tell
 from cli.demo.show import next_commands
 from cli.demo.stages import Stages
-from cli.demo.story import Outcome, find_data, tell
+from cli.env import Env, surroundings
 from cli.installation import Installation
 from cli.merged_log import MergedLog
+from cli.output import access_key_variables
 from cli.running import handle_signals, running_system
-from cli.screen import access_key_variables
-from cli.surroundings import Surroundings, surroundings
 from cli.system import DEFAULT_PORT_BASE, PROCESSES, Ports
 from cli.tls import tls_files
 from common.access_keys import AccessKey
@@ -65,9 +65,7 @@ def demo(
 class _Demo:
     """One run of the demo."""
 
-    def __init__(
-        self, installation: Installation, ports: Ports, *, surroundings: Surroundings, output: Path | None
-    ) -> None:
+    def __init__(self, installation: Installation, ports: Ports, *, surroundings: Env, output: Path | None) -> None:
         self.console = Console()
         self.installation = installation
         self._ports = ports

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from cli.checks import all_checks
 from cli.commands.options import DEFAULT_DATA_DIR, DataDir, PortBase
+from cli.env import surroundings
 from cli.installation import Installation
-from cli.surroundings import surroundings
 from cli.system import DEFAULT_PORT_BASE, Ports
 
 __all__ = ["doctor"]

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import typer
 
+from cli.env import surroundings
 from cli.supervisor import grpc_probe, http_probe
-from cli.surroundings import surroundings
 from cli.tls import tls_files
 from common.errors import invalid
 from common.rpc.probe import Health

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cli.commands.options import DEFAULT_DATA_DIR, DataDir
 from cli.comparison import show_comparison
-from cli.reach import CaFile, CertFile, ControlPlaneAddress, KeyFile, TokenFile, reach
+from cli.connection import CaFile, CertFile, ControlPlaneAddress, KeyFile, TokenFile, reach
 from common.settings import TlsFiles
 from protos.tailorbird.control.v1 import evaluation_service_pb2 as api
 from protos.tailorbird.control.v1 import evaluation_service_pb2_grpc as grpc_api

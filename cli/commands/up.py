@@ -12,12 +12,12 @@ import typer
 from rich.console import Console
 
 from cli.commands.options import DEFAULT_DATA_DIR, DataDir, PortBase
+from cli.env import surroundings
 from cli.installation import Installation
 from cli.merged_log import MergedLog
+from cli.output import how_to_use
 from cli.running import handle_signals, running_system
-from cli.screen import how_to_use
 from cli.supervisor import LivenessPolicy
-from cli.surroundings import surroundings
 from cli.system import DEFAULT_PORT_BASE, PROCESSES, Ports
 from cli.tls import tls_files
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from typing import Final
 
-from cli.demo.catalogue import DemoData, Item, User, Watch
+from cli.demo.items import DemoData, Item, User, Watch
 
 __all__ = ["generate"]
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from cli.demo.catalogue import DemoData, Item, User, Watch
+from cli.demo.items import DemoData, Item, User, Watch
 from common.errors import CorruptArtifact, Unavailable
 
 __all__ = ["NOTICE", "WHEEL_SHA256", "load", "pip_download"]

@@ -11,9 +11,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from cli.demo.catalogue import DemoData, Showcase
+from cli.demo.items import DemoData, Showcase
 from cli.demo.journey import Recommendations
-from cli.programs import python, tailorbird
+from cli.shell import python, tailorbird
 from cli.system import endpoint_variables
 from common.settings import TlsFiles
 

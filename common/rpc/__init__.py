@@ -4,15 +4,15 @@ Servicers raise from `common.errors`; the interceptors here are the only place t
 checks tokens, and ties request ids to logs.
 """
 
+from common.rpc.call_policy import CallPolicy, caller
 from common.rpc.channels import aio_channel, channel
 from common.rpc.credentials import file_token
-from common.rpc.gate import CallGate, caller
 from common.rpc.server import AioRpcServer, Service, make_server, run, serve_until_signal, wait_for_signal
 from common.rpc.status import from_rpc_error, to_status
 
 __all__ = [
     "AioRpcServer",
-    "CallGate",
+    "CallPolicy",
     "Service",
     "aio_channel",
     "caller",

@@ -19,7 +19,7 @@ import grpc.aio
 
 from common.errors import InvalidInput
 from common.logs import request_id
-from common.rpc.gate import REQUEST_ID_KEY
+from common.rpc.call_policy import REQUEST_ID_KEY
 from common.settings import TlsFiles
 
 __all__ = ["aio_channel", "channel", "channel_credentials", "deadline_seconds"]

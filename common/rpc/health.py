@@ -12,7 +12,7 @@ from typing import Any, Final
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from common.bell import Bell
+from common.change_notifier import ChangeNotifier
 from common.errors import ResourceNotFound, Unavailable
 
 __all__ = ["Health"]
@@ -34,7 +34,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # no stubs
         self._parts: dict[str, bool] = {}
         self._serving = False
         self._stopping = False
-        self._bell = Bell()
+        self._bell = ChangeNotifier()
 
     def set(self, *, serving: bool) -> None:
         """Change the state, from any thread; without effect once the server stops."""

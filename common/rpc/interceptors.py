@@ -1,4 +1,4 @@
-"""The server interceptor: a thin adapter of `CallGate` and `Calls` to grpc's aio stack.
+"""The server interceptor: a thin adapter of `CallPolicy` and `Calls` to grpc's aio stack.
 
 Every method is registered as one that takes a stream, which is the same on the wire: gRPC then hands a call over before
 its message has come. So the caller is known before anything is waited for, the wait has an end, and bytes that are no
@@ -20,11 +20,11 @@ from google.protobuf.message import DecodeError
 from common.auth import OPEN, admitted_roles
 from common.errors import InvalidInput
 from common.rpc.blocking import asynchronous
+from common.rpc.call_policy import REQUEST_ID_KEY, CallPolicy
 from common.rpc.channels import deadline_seconds
-from common.rpc.gate import REQUEST_ID_KEY, CallGate
 from common.rpc.limits import Calls
 
-__all__ = ["AioGateInterceptor"]
+__all__ = ["CallPolicyInterceptor"]
 
 # Generic for the type checker only.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -34,7 +34,7 @@ _EOF: Final[Any] = grpc.aio.EOF  # type: ignore[attr-defined]  # missing in the 
 _WATCH: Final = "/grpc.health.v1.Health/Watch"
 
 
-class AioGateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
+class CallPolicyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
     """Guards every call; wrapped handlers are kept, one per method.
 
     Args:
@@ -43,7 +43,7 @@ class AioGateInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] 
         probes: Those of methods that need none.
     """
 
-    def __init__(self, gate: CallGate, *, calls: Calls, probes: Calls) -> None:
+    def __init__(self, gate: CallPolicy, *, calls: Calls, probes: Calls) -> None:
         self._gate = gate
         self._calls = calls
         self._probes = probes

@@ -24,9 +24,9 @@ from grpc_reflection.v1alpha import reflection
 from common.auth import TokenVerifier
 from common.errors import InvalidInput
 from common.logs import get_logger
-from common.rpc.gate import CallGate
+from common.rpc.call_policy import CallPolicy
 from common.rpc.health import Health
-from common.rpc.interceptors import AioGateInterceptor
+from common.rpc.interceptors import CallPolicyInterceptor
 from common.rpc.limits import Calls
 from common.settings import CallLimits, ServerSettings, TlsFiles
 
@@ -126,7 +126,7 @@ class AioRpcServer:
         self,
         services: Sequence[Service],
         *,
-        gate: CallGate,
+        gate: CallPolicy,
         address: str,
         tls: TlsFiles | None = None,
         reuse_port: bool = False,
@@ -140,7 +140,7 @@ class AioRpcServer:
         self._threads = threads
         self._watching: list[asyncio.Task[None]] = []
         self._server = grpc.aio.server(
-            interceptors=[AioGateInterceptor(gate, calls=self._calls, probes=self._probes)],
+            interceptors=[CallPolicyInterceptor(gate, calls=self._calls, probes=self._probes)],
             options=_options(bounds, reuse_port=reuse_port),
         )
         self._health = Health(names)
@@ -207,7 +207,7 @@ def make_server(
     reuse_port: bool = False,
 ) -> AioRpcServer:
     """Make a process's server by its settings; the other arguments are those of `AioRpcServer`."""
-    gate = CallGate(TokenVerifier.of_file(settings.public_key_file))
+    gate = CallPolicy(TokenVerifier.of_file(settings.public_key_file))
     return AioRpcServer(
         services,
         gate=gate,

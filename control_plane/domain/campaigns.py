@@ -8,7 +8,7 @@ from typing import Any, Final
 from common.arn import Arn
 from common.errors import ResourceNotFound, invalid
 from control_plane.domain.fields import not_built
-from control_plane.domain.recipes import HyperParameter, RecipeFacts
+from control_plane.domain.recipes import HyperParameter, RecipeSpec
 
 __all__ = ["LATEST", "check_campaign_config", "check_min_provisioned_tps", "follows_latest", "split_version_arn"]
 
@@ -58,7 +58,7 @@ def split_version_arn(arn: str) -> tuple[str, bool]:
     return arn, False
 
 
-def check_campaign_config(config: Mapping[str, Any], recipe: RecipeFacts, *, latest: bool) -> None:
+def check_campaign_config(config: Mapping[str, Any], recipe: RecipeSpec, *, latest: bool) -> None:
     """Check a campaign's configuration.
 
     Args:
@@ -88,7 +88,7 @@ def check_campaign_config(config: Mapping[str, Any], recipe: RecipeFacts, *, lat
     _check_exploration(config.get("itemExplorationConfig", {}), recipe)
 
 
-def _check_influence(values: Mapping[str, float], recipe: RecipeFacts) -> None:
+def _check_influence(values: Mapping[str, float], recipe: RecipeSpec) -> None:
     field = "campaignConfig.rankingInfluence"
     if values and not recipe.ranking_influence:
         raise invalid(field, got=values, want=f"none with {recipe.name}")
@@ -99,7 +99,7 @@ def _check_influence(values: Mapping[str, float], recipe: RecipeFacts) -> None:
             raise invalid(f"{field}.{key}", got=value, want="a number from 0 to 1")
 
 
-def _check_exploration(values: Mapping[str, str], recipe: RecipeFacts) -> None:
+def _check_exploration(values: Mapping[str, str], recipe: RecipeSpec) -> None:
     field = "campaignConfig.itemExplorationConfig"
     if values and not recipe.configurable_exploration:
         raise invalid(field, got=values, want=f"none: exploration cannot be configured with {recipe.name}")

@@ -16,7 +16,7 @@ from common.arn import Arn, ArnFactory
 from common.errors import invalid
 from control_plane.domain.fields import does_not_exist
 
-__all__ = ["RECIPES", "HyperParameter", "RecipeFacts", "described_recipe", "trainable_recipe"]
+__all__ = ["RECIPES", "HyperParameter", "RecipeSpec", "described_recipe", "trainable_recipe"]
 
 _MAX_DIGITS: Final = 100
 
@@ -76,7 +76,7 @@ class HyperParameter:
 
 
 @dataclass(frozen=True, slots=True)
-class RecipeFacts:
+class RecipeSpec:
     """One recipe of Personalize.
 
     Attributes:
@@ -229,7 +229,7 @@ _NEXT_BEST_ACTION: Final = {"action_optimization_period": HyperParameter("intege
 _SEGMENTS: Final = {"hidden_dimension": HyperParameter("integer", 32, 256)}
 
 _ALL: Final = (
-    RecipeFacts(
+    RecipeSpec(
         "aws-user-personalization-v2",
         "USER_PERSONALIZATION",
         description="Learns which items come next from the order of each user's interactions; events count at once.",
@@ -237,13 +237,13 @@ _ALL: Final = (
         weighs_events=True,
         published=datetime(2024, 1, 1, tzinfo=UTC),
     ),
-    RecipeFacts(
+    RecipeSpec(
         "aws-popularity-count",
         "POPULAR_ITEMS",
         description="Ranks items by the number of different users who interacted with them; a baseline for the others.",
         feature_transformation="sims",
     ),
-    RecipeFacts(
+    RecipeSpec(
         "aws-user-personalization",
         "USER_PERSONALIZATION",
         description="Learns which items come next from interactions' order and items' columns; events count at once.",
@@ -253,7 +253,7 @@ _ALL: Final = (
         takes_objective=True,
         updatable=True,
     ),
-    RecipeFacts(
+    RecipeSpec(
         "aws-hrnn",
         "USER_PERSONALIZATION",
         description="Learns which items come next by a recurrent network over interactions alone.",
@@ -261,7 +261,7 @@ _ALL: Final = (
         feature_parameters=_HISTORY_LENGTHS,
         feature_transformation="JSON-percentile-filtering",
     ),
-    RecipeFacts(
+    RecipeSpec(
         "aws-hrnn-metadata",
         "USER_PERSONALIZATION",
         description="Learns which items come next by a recurrent network over interactions and items' columns.",
@@ -269,7 +269,7 @@ _ALL: Final = (
         feature_parameters=_HISTORY_LENGTHS,
         feature_transformation="featurize_metadata",
     ),
-    RecipeFacts(
+    RecipeSpec(
         "aws-hrnn-coldstart",
         "USER_PERSONALIZATION",
         description="As aws-hrnn-metadata, and knows new items by their columns alone.",
@@ -278,7 +278,7 @@ _ALL: Final = (
         feature_transformation="featurize_coldstart",
         updatable=True,
     ),
-    RecipeFacts(
+    RecipeSpec(
         "aws-trending-now",
         "POPULAR_ITEMS",
         description="Ranks items by how much their interactions increase from one interval to the next; events count "
@@ -287,7 +287,7 @@ _ALL: Final = (
         hyper_parameters={},
         feature_parameters=_TRENDING,
     ),
-    RecipeFacts(
+    RecipeSpec(
         "aws-personalized-ranking-v2",
         "PERSONALIZED_RANKING",
         description="Puts given items into the order that fits a user, learnt as by aws-user-personalization-v2.",
@@ -295,7 +295,7 @@ _ALL: Final = (
         weighs_events=True,
         published=datetime(2024, 1, 1, tzinfo=UTC),
     ),
-    RecipeFacts(
+    RecipeSpec(
         "aws-personalized-ranking",
         "PERSONALIZED_RANKING",
         description="Puts given items into the order that fits a user, learnt as by aws-user-personalization.",
@@ -304,7 +304,7 @@ _ALL: Final = (
         feature_transformation="JSON-percentile-filtering",
         takes_objective=True,
     ),
-    RecipeFacts(
+    RecipeSpec(
         "aws-sims",
         "RELATED_ITEMS",
         description="Finds items that the same users interact with, by counting those users.",
@@ -312,13 +312,13 @@ _ALL: Final = (
         feature_parameters=_SIMS_FEATURES,
         feature_transformation="sims",
     ),
-    RecipeFacts(
+    RecipeSpec(
         "aws-similar-items",
         "RELATED_ITEMS",
         description="Finds items that predict each other best in users' interactions, by a regression in closed form.",
         hyper_parameters=_SIMILAR_ITEMS,
     ),
-    RecipeFacts(
+    RecipeSpec(
         "aws-semantic-similarity",
         "RELATED_ITEMS",
         description="Finds items whose names and texts are alike, whoever interacted with them.",
@@ -327,7 +327,7 @@ _ALL: Final = (
         learns_from="items",
         published=datetime(2025, 11, 30, tzinfo=UTC),
     ),
-    RecipeFacts(
+    RecipeSpec(
         "aws-next-best-action",
         "PERSONALIZED_ACTIONS",
         description="Predicts how likely a user takes each of the actions, from items and actions of the past.",
@@ -335,7 +335,7 @@ _ALL: Final = (
         feature_parameters=_NEXT_BEST_ACTION,
         published=datetime(2023, 8, 11, tzinfo=UTC),
     ),
-    RecipeFacts(
+    RecipeSpec(
         "aws-item-affinity",
         "USER_SEGMENTATION",
         description="Finds the users who are most likely to interact with an item, for segments.",
@@ -343,7 +343,7 @@ _ALL: Final = (
         feature_transformation="item-affinity",
         published=datetime(2021, 7, 15, tzinfo=UTC),
     ),
-    RecipeFacts(
+    RecipeSpec(
         "aws-item-attribute-affinity",
         "USER_SEGMENTATION",
         description="Finds the users who are most likely to interact with items of some attributes, for segments.",
@@ -359,10 +359,10 @@ _DOMAINS_PUBLISHED: Final = datetime(2021, 11, 29, tzinfo=UTC)
 
 def _of_domain(
     domain: Literal["ECOMMERCE", "VIDEO_ON_DEMAND"], use_cases: Mapping[str, tuple[str, str]]
-) -> tuple[RecipeFacts, ...]:
+) -> tuple[RecipeSpec, ...]:
     """Return the recipes of a domain's use cases, given their types and descriptions."""
     return tuple(
-        RecipeFacts(name, recipe_type, description=description, domain=domain, published=_DOMAINS_PUBLISHED)
+        RecipeSpec(name, recipe_type, description=description, domain=domain, published=_DOMAINS_PUBLISHED)
         for name, (recipe_type, description) in use_cases.items()
     )
 
@@ -397,7 +397,7 @@ _USE_CASES: Final = (
 RECIPES: Final = {recipe.name: recipe for recipe in (*_ALL, *_USE_CASES)}
 
 
-def described_recipe(arn: str) -> RecipeFacts:
+def described_recipe(arn: str) -> RecipeSpec:
     """Return a recipe, of solutions or of recommenders.
 
     Raises:
@@ -411,7 +411,7 @@ def described_recipe(arn: str) -> RecipeFacts:
     return recipe
 
 
-def trainable_recipe(arn: str) -> RecipeFacts:
+def trainable_recipe(arn: str) -> RecipeSpec:
     """Return the recipe that a solution asks for.
 
     Raises:

@@ -13,7 +13,7 @@ from common.errors import invalid
 from control_plane.domain.events import check_events, event_rules
 from control_plane.domain.fields import not_built
 from control_plane.domain.objectives import check_objective
-from control_plane.domain.recipes import RecipeFacts
+from control_plane.domain.recipes import RecipeSpec
 from control_plane.domain.training_columns import check_training_columns
 from control_plane.domain.tuning import check_tuning
 
@@ -27,7 +27,7 @@ _CHECKED: Final = frozenset(
 
 
 def check_solution(
-    recipe: RecipeFacts, config: Mapping[str, Any], *, perform_hpo: bool, event_type: str | None = None
+    recipe: RecipeSpec, config: Mapping[str, Any], *, perform_hpo: bool, event_type: str | None = None
 ) -> None:
     """Check what a solution asks for beside its recipe.
 
@@ -63,7 +63,7 @@ def check_solution(
     check_tuning(recipe, config, perform_hpo=perform_hpo)
 
 
-def check_training_mode(value: str | None, recipe: RecipeFacts) -> str:
+def check_training_mode(value: str | None, recipe: RecipeSpec) -> str:
     """Return how a version is trained, FULL when the caller does not say.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from common.errors import InvalidInput, invalid
 from control_plane.domain.fields import not_built
-from control_plane.domain.recipes import HyperParameter, RecipeFacts
+from control_plane.domain.recipes import HyperParameter, RecipeSpec
 
 __all__ = ["Tuning", "TuningRange", "check_tuning"]
 
@@ -61,7 +61,7 @@ class Tuning:
     ranges: tuple[TuningRange, ...]
 
 
-def check_tuning(recipe: RecipeFacts, config: Mapping[str, Any], *, perform_hpo: bool) -> Tuning | None:
+def check_tuning(recipe: RecipeSpec, config: Mapping[str, Any], *, perform_hpo: bool) -> Tuning | None:
     """Say how a solution's hyperparameters are tuned.
 
     Without ranges of its own a solution searches all of the recipe's, but for those that it sets.
@@ -114,7 +114,7 @@ def _count(config: Mapping[str, str], key: str, *, default: int, most: int) -> i
     return int(text)
 
 
-def _asked_ranges(asked: Mapping[str, Any], recipe: RecipeFacts) -> Iterator[TuningRange]:
+def _asked_ranges(asked: Mapping[str, Any], recipe: RecipeSpec) -> Iterator[TuningRange]:
     kinds: tuple[tuple[str, Kind], ...] = (
         ("integerHyperParameterRanges", "integer"),
         ("continuousHyperParameterRanges", "float"),
@@ -127,7 +127,7 @@ def _asked_ranges(asked: Mapping[str, Any], recipe: RecipeFacts) -> Iterator[Tun
             yield _asked_range(entry, kind, recipe, field=f"{_RANGES}.{key}[{place}]")
 
 
-def _asked_range(entry: Mapping[str, Any], kind: Kind, recipe: RecipeFacts, *, field: str) -> TuningRange:
+def _asked_range(entry: Mapping[str, Any], kind: Kind, recipe: RecipeSpec, *, field: str) -> TuningRange:
     name = entry.get("name", "")
     for prefix in _PREFIXES:
         name = name.removeprefix(prefix)

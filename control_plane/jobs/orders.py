@@ -6,11 +6,11 @@ from datetime import datetime
 from enum import Enum
 
 from common.logs import request_id
-from control_plane.catalogue import Unit
-from control_plane.catalogue.tables import Job
-from control_plane.environment import Environment
+from control_plane.app_context import AppContext
 from control_plane.jobs.payloads import DatasetImport, Payload, SolutionVersionTraining, as_document
 from control_plane.jobs.states import JobKind, JobState
+from control_plane.metadata_store import Unit
+from control_plane.metadata_store.tables import Job
 
 __all__ = ["Stop", "enqueue", "request_stop"]
 
@@ -22,7 +22,7 @@ class Stop(Enum):
     ASKED = "the worker is told at its next heartbeat"
 
 
-def enqueue(unit: Unit, environment: Environment, payload: Payload, *, subject: str, group_arn: str) -> Job:
+def enqueue(unit: Unit, environment: AppContext, payload: Payload, *, subject: str, group_arn: str) -> Job:
     """Put work into the queue; it begins when the unit of work is committed.
 
     Args:

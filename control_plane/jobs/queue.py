@@ -14,20 +14,20 @@ from typing import Any, Final, Protocol
 
 from common.errors import LeaseLost, invalid
 from common.logs import get_logger
-from control_plane.catalogue import Catalogue, Unit
-from control_plane.catalogue.tables import Job, JobAttempt
+from control_plane.app_context import AppContext
 from control_plane.domain.failures import Attempt, failure_reason, lost_lease
-from control_plane.environment import Environment
 from control_plane.jobs.states import JobKind, JobState, Outcome
+from control_plane.metadata_store import MetadataStore, Unit
+from control_plane.metadata_store.tables import Job, JobAttempt
 
-__all__ = ["MAX_ATTEMPTS", "JobOwner", "JobQueue", "Lease", "Renewal"]
+__all__ = ["MAX_ATTEMPTS", "JobListener", "JobQueue", "Lease", "Renewal"]
 
 MAX_ATTEMPTS: Final = 3
 _MAX_REASON: Final = 4000
 _log = get_logger(__name__)
 
 
-class JobOwner(Protocol):
+class JobListener(Protocol):
     """What becomes of a resource as its job goes on; called within the unit of work that moves the job.
 
     Attributes:
@@ -79,10 +79,10 @@ class JobQueue:
 
     def __init__(
         self,
-        catalogue: Catalogue,
-        environment: Environment,
+        catalogue: MetadataStore,
+        environment: AppContext,
         *,
-        owners: Mapping[JobKind, JobOwner],
+        owners: Mapping[JobKind, JobListener],
         lease_seconds: float,
         retry_seconds: float,
     ) -> None:
@@ -297,7 +297,7 @@ class JobQueue:
             )
         return job, attempt
 
-    def _owner(self, job: Job) -> JobOwner:
+    def _owner(self, job: Job) -> JobListener:
         return self._owners[JobKind(job.kind)]
 
     def _now(self) -> datetime:

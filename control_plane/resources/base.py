@@ -9,12 +9,12 @@ from typing import Any, Generic, TypeVar
 
 from common.arn import Arn
 from common.errors import ResourceInUse
-from control_plane.catalogue import Catalogue, Unit
-from control_plane.catalogue.tables import AnyResource, Tag
+from control_plane.app_context import AppContext
 from control_plane.domain.fields import already_exists, check_page_size, does_not_exist
 from control_plane.domain.paging import Position, read_token, write_token
 from control_plane.domain.states import Status
-from control_plane.environment import Environment
+from control_plane.metadata_store import MetadataStore, Unit
+from control_plane.metadata_store.tables import AnyResource, Tag
 
 __all__ = ["Page", "PageRequest", "ResourceOperations", "fetch", "insert", "list_page", "remove", "require_active"]
 
@@ -45,7 +45,7 @@ class ResourceOperations:
         environment: Clock, ids, ARNs and quotas.
     """
 
-    def __init__(self, catalogue: Catalogue, environment: Environment) -> None:
+    def __init__(self, catalogue: MetadataStore, environment: AppContext) -> None:
         self._catalogue = catalogue
         self._environment = environment
 
@@ -104,7 +104,7 @@ def remove(unit: Unit, row: AnyResource) -> None:
 
 
 def list_page(
-    catalogue: Catalogue, table: type[Found], request: PageRequest, *, filters: Mapping[str, Any] | None = None
+    catalogue: MetadataStore, table: type[Found], request: PageRequest, *, filters: Mapping[str, Any] | None = None
 ) -> Page[Found]:
     """Return one page of the resources of a kind, oldest first.
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from common.arn import Arn
 from common.errors import InvalidInput, ResourceInUse, ResourceNotFound, invalid
-from control_plane.catalogue import Catalogue, Unit
-from control_plane.catalogue.tables import Campaign, Deployment, Solution, SolutionVersion
+from control_plane.app_context import AppContext
 from control_plane.domain.campaigns import (
     check_campaign_config,
     check_min_provisioned_tps,
@@ -19,7 +18,8 @@ from control_plane.domain.campaigns import (
 from control_plane.domain.fields import check_name, check_tags
 from control_plane.domain.recipes import RECIPES
 from control_plane.domain.states import CREATING, DELETING, Status
-from control_plane.environment import Environment
+from control_plane.metadata_store import MetadataStore, Unit
+from control_plane.metadata_store.tables import Campaign, Deployment, Solution, SolutionVersion
 from control_plane.resources.base import (
     Page,
     PageRequest,
@@ -30,7 +30,7 @@ from control_plane.resources.base import (
     require_active,
 )
 from control_plane.serving.assignments import deployment_in_progress
-from control_plane.serving.following import Following
+from control_plane.serving.latest_version_sync import LatestVersionSync
 from control_plane.serving.revisions import next_revision
 
 __all__ = ["CampaignView", "Campaigns"]
@@ -56,7 +56,7 @@ class Campaigns(ResourceOperations):
         following: Chooses the version where the request does not.
     """
 
-    def __init__(self, catalogue: Catalogue, environment: Environment, *, following: Following) -> None:
+    def __init__(self, catalogue: MetadataStore, environment: AppContext, *, following: LatestVersionSync) -> None:
         super().__init__(catalogue, environment)
         self._following = following
 

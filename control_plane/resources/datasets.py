@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.errors import ResourceInUse, invalid
-from control_plane.catalogue import Catalogue, Unit
-from control_plane.catalogue.tables import (
+from control_plane.app_context import AppContext
+from control_plane.domain.fields import check_kms_key, check_name, check_role, check_tags
+from control_plane.domain.schemas import Domain, check_dataset_type, check_schema
+from control_plane.domain.states import BLOCKING, Status
+from control_plane.jobs.payloads import DatasetTable
+from control_plane.metadata_store import MetadataStore, Unit
+from control_plane.metadata_store.tables import (
     Dataset,
     DatasetGroup,
     DatasetImportJob,
@@ -15,11 +20,6 @@ from control_plane.catalogue.tables import (
     Solution,
     SolutionVersion,
 )
-from control_plane.domain.fields import check_kms_key, check_name, check_role, check_tags
-from control_plane.domain.schemas import Domain, check_dataset_type, check_schema
-from control_plane.domain.states import BLOCKING, Status
-from control_plane.environment import Environment
-from control_plane.jobs.payloads import DatasetTable
 from control_plane.resources.base import (
     Page,
     PageRequest,
@@ -175,7 +175,7 @@ class Datasets(ResourceOperations):
         deletions: Wait for events services.
     """
 
-    def __init__(self, catalogue: Catalogue, environment: Environment, *, deletions: DeletionReconciler) -> None:
+    def __init__(self, catalogue: MetadataStore, environment: AppContext, *, deletions: DeletionReconciler) -> None:
         super().__init__(catalogue, environment)
         self._deletions = deletions
 

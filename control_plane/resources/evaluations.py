@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.errors import ResourceNotFound, invalid
-from control_plane.catalogue import Unit
-from control_plane.catalogue.tables import Deployment, Solution, SolutionVersion
 from control_plane.domain.states import Status
+from control_plane.metadata_store import Unit
+from control_plane.metadata_store.tables import Deployment, Solution, SolutionVersion
 from control_plane.resources.base import ResourceOperations, fetch, require_active
 
 __all__ = ["EvaluatedVersion", "Evaluations"]

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.errors import invalid
-from control_plane.catalogue import Unit
-from control_plane.catalogue.tables import Dataset, DatasetImportJob, Job
+from control_plane.app_context import AppContext
 from control_plane.domain.fields import check_name, check_role, check_tags, not_built
 from control_plane.domain.imports import ImportMode, check_data_location, check_import_mode
 from control_plane.domain.states import CREATING, Status
-from control_plane.environment import Environment
 from control_plane.jobs.orders import enqueue
 from control_plane.jobs.payloads import DatasetImport
+from control_plane.metadata_store import Unit
+from control_plane.metadata_store.tables import Dataset, DatasetImportJob, Job
 from control_plane.resources.base import (
     Page,
     PageRequest,
@@ -25,7 +25,7 @@ from control_plane.resources.base import (
 )
 from control_plane.resources.datasets import dataset_table
 
-__all__ = ["ImportFollower", "ImportJobs"]
+__all__ = ["ImportJobs", "ImportListener"]
 
 _KIND = "dataset-import-job"
 
@@ -98,12 +98,12 @@ class ImportJobs(ResourceOperations):
         return list_page(self._catalogue, DatasetImportJob, request, filters={"dataset_arn": dataset_arn})
 
 
-class ImportFollower:
+class ImportListener:
     """Keeps import jobs in step with their work."""
 
     work = "import"
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: AppContext) -> None:
         self._clock = environment.clock
 
     def started(self, unit: Unit, job: Job) -> None:

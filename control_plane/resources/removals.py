@@ -7,17 +7,17 @@ from typing import Any
 
 from common.errors import invalid
 from common.logs import get_logger
-from control_plane.catalogue import Unit
-from control_plane.catalogue.tables import Dataset, DatasetImportJob, Job, Solution, SolutionVersion
 from control_plane.domain.states import Status
+from control_plane.metadata_store import Unit
+from control_plane.metadata_store.tables import Dataset, DatasetImportJob, Job, Solution, SolutionVersion
 from control_plane.resources.base import remove
 
-__all__ = ["RemovalFollower"]
+__all__ = ["RemovalListener"]
 
 _log = get_logger(__name__)
 
 
-class RemovalFollower:
+class RemovalListener:
     """Follows the removal of deleted datasets and solutions from the store."""
 
     work = "removal of stored data"

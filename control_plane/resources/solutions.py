@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.errors import ResourceInUse, invalid
-from control_plane.catalogue.tables import Campaign, DatasetGroup, Solution, SolutionVersion
 from control_plane.domain.events import check_event_type
 from control_plane.domain.fields import check_name, check_tags, not_built
 from control_plane.domain.recipes import trainable_recipe
@@ -16,6 +15,7 @@ from control_plane.domain.states import BLOCKING, Status
 from control_plane.domain.training_columns import check_columns_exist
 from control_plane.jobs.orders import enqueue
 from control_plane.jobs.payloads import StorageRemoval
+from control_plane.metadata_store.tables import Campaign, DatasetGroup, Solution, SolutionVersion
 from control_plane.resources.base import (
     Page,
     PageRequest,

@@ -7,8 +7,10 @@ from typing import Final
 
 from common.arn import Arn
 from common.errors import invalid
-from control_plane.catalogue import Unit
-from control_plane.catalogue.tables import (
+from control_plane.domain.absent import ABSENT_KINDS
+from control_plane.domain.fields import check_tag_keys, check_tags, does_not_exist, merge_tags
+from control_plane.metadata_store import Unit
+from control_plane.metadata_store.tables import (
     AnyResource,
     Campaign,
     Dataset,
@@ -19,8 +21,6 @@ from control_plane.catalogue.tables import (
     SolutionVersion,
     Tag,
 )
-from control_plane.domain.absent import ABSENT_KINDS
-from control_plane.domain.fields import check_tag_keys, check_tags, does_not_exist, merge_tags
 from control_plane.resources.base import ResourceOperations
 
 __all__ = ["Tags"]

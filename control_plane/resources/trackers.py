@@ -6,11 +6,11 @@ import uuid
 from collections.abc import Sequence
 
 from common.errors import ResourceNotFound
-from control_plane.catalogue import Catalogue
-from control_plane.catalogue.tables import Dataset, DatasetGroup, EventTracker
+from control_plane.app_context import AppContext
 from control_plane.domain.fields import already_exists, check_name, check_tags
 from control_plane.domain.states import Status
-from control_plane.environment import Environment
+from control_plane.metadata_store import MetadataStore
+from control_plane.metadata_store.tables import Dataset, DatasetGroup, EventTracker
 from control_plane.resources.base import (
     Page,
     PageRequest,
@@ -36,7 +36,7 @@ class EventTrackers(ResourceOperations):
         deletions: Wait for events services.
     """
 
-    def __init__(self, catalogue: Catalogue, environment: Environment, *, deletions: DeletionReconciler) -> None:
+    def __init__(self, catalogue: MetadataStore, environment: AppContext, *, deletions: DeletionReconciler) -> None:
         super().__init__(catalogue, environment)
         self._deletions = deletions
 

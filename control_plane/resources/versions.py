@@ -8,21 +8,21 @@ from typing import Any
 
 from common.arn import Arn
 from common.errors import ResourceInUse, invalid
-from control_plane.catalogue import Unit
-from control_plane.catalogue.tables import Dataset, DatasetImportJob, EventTracker, Job, Solution, SolutionVersion
+from control_plane.app_context import AppContext
 from control_plane.domain.evaluations import Verdict, verdict_of
 from control_plane.domain.events import check_event_columns
 from control_plane.domain.fields import already_exists, check_name, check_tags
 from control_plane.domain.objectives import check_objective_column
-from control_plane.domain.recipes import RECIPES, RecipeFacts
+from control_plane.domain.recipes import RECIPES, RecipeSpec
 from control_plane.domain.schemas import DatasetType, check_describes_items
 from control_plane.domain.solutions import check_training_mode
 from control_plane.domain.states import BLOCKING, STOPPABLE, Status
 from control_plane.domain.training_columns import check_columns_exist
 from control_plane.domain.tuning import Tuning, check_tuning
-from control_plane.environment import Environment
 from control_plane.jobs.orders import Stop, enqueue, request_stop
 from control_plane.jobs.payloads import SolutionVersionTraining
+from control_plane.metadata_store import Unit
+from control_plane.metadata_store.tables import Dataset, DatasetImportJob, EventTracker, Job, Solution, SolutionVersion
 from control_plane.resources.base import (
     Page,
     PageRequest,
@@ -34,7 +34,7 @@ from control_plane.resources.base import (
 )
 from control_plane.resources.datasets import dataset_schemas, dataset_table
 
-__all__ = ["SolutionVersions", "TrainingFollower"]
+__all__ = ["SolutionVersions", "TrainingListener"]
 
 
 class SolutionVersions(ResourceOperations):
@@ -201,12 +201,12 @@ class SolutionVersions(ResourceOperations):
             version.last_updated_date_time = now
 
 
-class TrainingFollower:
+class TrainingListener:
     """Keeps solution versions in step with their training."""
 
     work = "training"
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: AppContext) -> None:
         self._clock = environment.clock
 
     def started(self, unit: Unit, job: Job) -> None:
@@ -241,7 +241,7 @@ class TrainingFollower:
         return version
 
 
-def _tuning(recipe: RecipeFacts, solution: Solution, mode: str) -> Tuning | None:
+def _tuning(recipe: RecipeSpec, solution: Solution, mode: str) -> Tuning | None:
     """Return how a version is tuned; an update keeps the hyperparameters of what it begins from."""
     if mode == "UPDATE":
         return None

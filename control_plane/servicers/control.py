@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.operations import refuse_unbuilt
+from common.operations import unimplemented_methods
 from control_plane.servicers.absent_operations import ABSENT_STATES, AbsentOperations
 from control_plane.servicers.dataset_operations import DatasetOperations, ImportOperations, TrackerOperations
 from control_plane.servicers.model_operations import CampaignOperations, RecipeOperations, SolutionOperations
@@ -15,7 +15,7 @@ __all__ = ["SERVICE", "ControlPlaneServicer"]
 SERVICE = control_plane_service_pb2.DESCRIPTOR.services_by_name["ControlPlaneService"]
 
 
-@refuse_unbuilt(SERVICE, partly=ABSENT_STATES)
+@unimplemented_methods(SERVICE, partly=ABSENT_STATES)
 @answers(SERVICE)
 class ControlPlaneServicer(
     DatasetOperations,

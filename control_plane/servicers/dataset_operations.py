@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from control_plane.catalogue.tables import Dataset, DatasetGroup, DatasetImportJob, DatasetSchema, EventTracker
 from control_plane.domain.fields import required
+from control_plane.metadata_store.tables import Dataset, DatasetGroup, DatasetImportJob, DatasetSchema, EventTracker
 from control_plane.servicers.operations import Document, Operations, asked_page, asked_tags, show, show_page
 
 __all__ = ["DatasetOperations", "ImportOperations", "TrackerOperations"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from control_plane.catalogue.tables import Campaign, Deployment, Solution, SolutionVersion
 from control_plane.domain.fields import check_page_size, required
 from control_plane.domain.paging import Position, read_token, write_token
-from control_plane.domain.recipes import RECIPES, RecipeFacts, described_recipe
+from control_plane.domain.recipes import RECIPES, RecipeSpec, described_recipe
 from control_plane.domain.states import Status
+from control_plane.metadata_store.tables import Campaign, Deployment, Solution, SolutionVersion
 from control_plane.resources.solutions import SolutionRequest
 from control_plane.servicers.operations import Document, Operations, asked_page, asked_tags, show, show_page
 
@@ -179,7 +179,7 @@ class CampaignOperations(Operations):
         return {}
 
 
-def _recipe(recipe: RecipeFacts) -> Document:
+def _recipe(recipe: RecipeSpec) -> Document:
     return {
         "name": recipe.name,
         "recipeArn": recipe.arn,

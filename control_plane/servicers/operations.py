@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from sqlmodel import SQLModel
 
-from control_plane.catalogue.tables import AnyResource
+from control_plane.metadata_store.tables import AnyResource
 from control_plane.resources.base import Page, PageRequest
 from control_plane.resources.campaigns import Campaigns
 from control_plane.resources.datasets import DatasetGroups, Datasets, Schemas

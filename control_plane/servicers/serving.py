@@ -13,8 +13,8 @@ import grpc.aio
 from common.errors import invalid
 from control_plane.domain.fields import required
 from control_plane.servicers.jobs import wait_seconds
-from control_plane.serving.settlement import Phase
-from control_plane.serving.watch import ReportedState, ServingBoard
+from control_plane.serving.assignment_service import AssignmentService, ReportedState
+from control_plane.serving.reconciler import Phase
 from protos.tailorbird.internal.v1 import serving_pb2, serving_pb2_grpc
 
 __all__ = ["ServingServicer"]
@@ -29,7 +29,7 @@ _PHASES = {
 class ServingServicer(serving_pb2_grpc.ServingServiceServicer):
     """Assignments and reports on the wire."""
 
-    def __init__(self, board: ServingBoard) -> None:
+    def __init__(self, board: AssignmentService) -> None:
         self._board = board
 
     async def WatchServingAssignments(

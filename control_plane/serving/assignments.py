@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from control_plane.catalogue import Unit
-from control_plane.catalogue.tables import Campaign, Deployment, EventTracker, SolutionVersion
 from control_plane.domain.events import EventRule, event_rules
 from control_plane.domain.states import CREATING, DELETING, Status
+from control_plane.metadata_store import Unit
+from control_plane.metadata_store.tables import Campaign, Deployment, EventTracker, SolutionVersion
 from control_plane.serving.revisions import current_revision
 
 __all__ = ["Assignment", "AssignmentSet", "assignments", "deployment_in_progress"]

@@ -5,8 +5,8 @@ It grows with every change, so that watchers notice; one number for both, since 
 
 from __future__ import annotations
 
-from control_plane.catalogue import Unit
-from control_plane.catalogue.tables import ServingRevision
+from control_plane.metadata_store import Unit
+from control_plane.metadata_store.tables import ServingRevision
 
 __all__ = ["current_revision", "next_revision"]
 

@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from common.logs import get_logger
-from control_plane.catalogue import Unit
-from control_plane.catalogue.tables import Dataset, EventsService, EventTracker
+from control_plane.app_context import AppContext
 from control_plane.domain.states import Status
-from control_plane.environment import Environment
 from control_plane.jobs.orders import enqueue
 from control_plane.jobs.payloads import StorageRemoval
+from control_plane.metadata_store import Unit
+from control_plane.metadata_store.tables import Dataset, EventsService, EventTracker
 from control_plane.resources.base import remove
 from control_plane.serving.revisions import next_revision
 
@@ -37,7 +37,7 @@ class DeletionReconciler:
         liveness_seconds: An events service that was not heard of for so long counts no more.
     """
 
-    def __init__(self, environment: Environment, *, liveness_seconds: float) -> None:
+    def __init__(self, environment: AppContext, *, liveness_seconds: float) -> None:
         self._environment = environment
         self._liveness = timedelta(seconds=liveness_seconds)
         self._began = environment.clock.now()

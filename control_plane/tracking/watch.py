@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from control_plane.catalogue import Catalogue
-from control_plane.catalogue.tables import EventsService
-from control_plane.environment import Environment
+from control_plane.app_context import AppContext
+from control_plane.long_poll import LongPolls
+from control_plane.metadata_store import MetadataStore
+from control_plane.metadata_store.tables import EventsService
 from control_plane.serving.revisions import current_revision
 from control_plane.tracking.deletions import DeletionReconciler
 from control_plane.tracking.trackers import TrackerSet, tracker_set
-from control_plane.waiting import LongPolls
 
 __all__ = ["KnownTrackers", "TrackerWatch"]
 
@@ -48,8 +48,8 @@ class TrackerWatch:
 
     def __init__(
         self,
-        catalogue: Catalogue,
-        environment: Environment,
+        catalogue: MetadataStore,
+        environment: AppContext,
         *,
         deletions: DeletionReconciler,
         polls: LongPolls,

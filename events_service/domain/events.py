@@ -7,13 +7,13 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Event", "SentCall", "SentEvent"]
+__all__ = ["Event", "RawEvent", "SentCall"]
 
 _NAMESPACE: Final = uuid.UUID("6ab3f1d2-0f4e-4d55-9c11-6a8f0f2a7c1e")
 
 
 @dataclass(frozen=True, slots=True)
-class SentEvent:
+class RawEvent:
     """One event of a call, unchecked; None where the sender left something out.
 
     Attributes:
@@ -40,7 +40,7 @@ class SentCall:
     tracking_id: str | None
     session_id: str | None
     user_id: str | None
-    events: tuple[SentEvent, ...]
+    events: tuple[RawEvent, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from common import columns
-from common.columns import plain_name
+from common.columns import normalise_key
 
 __all__ = ["MEMBERS", "InProperties", "Member", "member_of"]
 
@@ -33,7 +33,7 @@ class Member:
     Attributes:
         column: The reserved name; a schema's column is meant whatever its case and underscores.
         name: As callers write it; that of an event, unless it is the call's.
-        attribute: Of `Event`, `SentEvent` and `SentCall`.
+        attribute: Of `Event`, `RawEvent` and `SentCall`.
         of_call: It is said once for all events of a call.
         required: No event comes without it, whatever the schema says. All others may be left out, whatever the schema
             says: their column is then null.
@@ -75,9 +75,9 @@ MEMBERS: Final = (
         in_properties=InProperties.KEPT,
     ),
 )
-_BY_PLAIN_NAME: Final[Mapping[str, Member]] = MappingProxyType({plain_name(item.column): item for item in MEMBERS})
+_BY_PLAIN_NAME: Final[Mapping[str, Member]] = MappingProxyType({normalise_key(item.column): item for item in MEMBERS})
 
 
 def member_of(name: str) -> Member | None:
     """Return the member that a column or a property's key reads like, whatever its case and underscores."""
-    return _BY_PLAIN_NAME.get(plain_name(name))
+    return _BY_PLAIN_NAME.get(normalise_key(name))

@@ -12,7 +12,7 @@ from typing import Any
 
 from common import columns
 from common.avro import AvroField, AvroSchema
-from common.columns import plain_name
+from common.columns import normalise_key
 from common.errors import CorruptArtifact, invalid
 from events_service.domain.events import Event
 from events_service.domain.members import member_of
@@ -69,13 +69,13 @@ def _read(event: Event, schema: AvroSchema) -> Iterator[tuple[AvroField, str | N
     """Return, for each column, the property that it was taken from (None for members and defaults) and its value."""
     # Not checked again: the canonical text may be longer than the one that was sent.
     properties: dict[str, Any] = json.loads(event.properties_json) if event.properties_json else {}
-    names = {plain_name(key): key for key in properties}
+    names = {normalise_key(key): key for key in properties}
     for column in schema.fields:
         if (member := member_of(column.name)) is not None:
             yield column, None, member.value(event)
             continue
         # An exact spelling wins over one that merely reads alike.
-        key = column.name if column.name in properties else names.get(plain_name(column.name))
+        key = column.name if column.name in properties else names.get(normalise_key(column.name))
         yield column, key, column.default if key is None else properties[key]
 
 

@@ -9,9 +9,9 @@ from typing import Any, Final, cast
 
 from common import columns
 from common.avro import AvroField, AvroSchema
-from common.columns import plain_name
+from common.columns import normalise_key
 from common.errors import InvalidInput, invalid
-from events_service.domain.events import Event, SentCall, SentEvent
+from events_service.domain.events import Event, RawEvent, SentCall
 from events_service.domain.members import MEMBERS, InProperties, member_of
 from events_service.domain.properties import (
     converted,
@@ -65,14 +65,14 @@ def check_events(call: SentCall, schema: AvroSchema) -> tuple[Event, ...]:
     )
 
 
-def _require(sent: SentCall | SentEvent, *, of_call: bool, event: str = "") -> None:
+def _require(sent: SentCall | RawEvent, *, of_call: bool, event: str = "") -> None:
     """Make sure that members without which no event comes were sent."""
     for member in MEMBERS:
         if member.required and member.of_call is of_call and getattr(sent, member.attribute) is None:
             raise invalid(member.path(event), got=None, want="a value: no event comes without it")
 
 
-def _event(sent: SentEvent, *, session_id: str, user_id: str | None, schema: AvroSchema, field: str) -> Event:
+def _event(sent: RawEvent, *, session_id: str, user_id: str | None, schema: AvroSchema, field: str) -> Event:
     _require(sent, of_call=False, event=field)
     properties, moved = _properties(sent.properties, field=f"{field}.properties")
     event = Event(
@@ -102,7 +102,7 @@ def _properties(text: str | None, *, field: str) -> tuple[dict[str, Any], dict[s
     kept, moved = {}, {}
     seen: set[str] = set()
     for key, value in parse_properties(text, field=field).items():
-        if (plain := plain_name(key)) in seen:
+        if (plain := normalise_key(key)) in seen:
             raise InvalidInput(f"`{field}`: got {key!r} in two spellings, want each property once")
         seen.add(plain)
         member = member_of(key)

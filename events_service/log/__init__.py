@@ -11,7 +11,6 @@ from common.positions import Lineage
 from events_service.domain import Event
 
 __all__ = [
-    "Backlog",
     "Bounds",
     "Divergence",
     "EventLog",
@@ -20,6 +19,7 @@ __all__ = [
     "LogRemoval",
     "LogTable",
     "LoggedEvent",
+    "TableLag",
 ]
 
 
@@ -111,7 +111,7 @@ class Divergence:
 
 
 @dataclass(frozen=True, slots=True)
-class Backlog:
+class TableLag:
     """A table with events that are not sealed yet.
 
     Attributes:
@@ -188,11 +188,11 @@ class EventLog(Protocol):
         """Return the locations of all tables that the log has something of."""
         ...
 
-    def backlogs(self) -> list[Backlog]:
+    def backlogs(self) -> list[TableLag]:
         """Return the tables that have unsealed events."""
         ...
 
-    def backlog(self, location: str) -> Backlog | None:
+    def backlog(self, location: str) -> TableLag | None:
         """Return what a table has unsealed; None for nothing."""
         ...
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from common.positions import Epoch, Lineage
-from events_service.log import Backlog, Bounds, Divergence, LogEntry, LoggedEvent, LogPage, LogRemoval, LogTable
+from events_service.log import Bounds, Divergence, LogEntry, LoggedEvent, LogPage, LogRemoval, LogTable, TableLag
 from events_service.log._schema import EVENT_COLUMNS, INSERT_EVENT, event_values, logged_event
 
 __all__ = [
@@ -80,7 +80,7 @@ def newest_millis(connection: sqlite3.Connection) -> int | None:
     return max((int(row[0]) for row in (kept, newest) if row and row[0] is not None), default=None)
 
 
-def backlogs(connection: sqlite3.Connection, *, location: str | None = None) -> list[Backlog]:
+def backlogs(connection: sqlite3.Connection, *, location: str | None = None) -> list[TableLag]:
     """Return the tables that have unsealed events, or the one at a location if it has."""
     rows = connection.execute(
         'SELECT t.location, t.dataset_group_arn, t.schema, e.tracking_id, t.sealed_offset, e."offset", '
@@ -202,6 +202,6 @@ def _backlog(
     last_offset: int,
     after: int | None,
     until: int | None,
-) -> Backlog:
+) -> TableLag:
     divergence = None if after is None or until is None else Divergence(after, until)
-    return Backlog(LogTable(location, dataset_group_arn, schema), tracking_id, sealed_offset, last_offset, divergence)
+    return TableLag(LogTable(location, dataset_group_arn, schema), tracking_id, sealed_offset, last_offset, divergence)

@@ -19,12 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from common.bell import Bell
+from common.change_notifier import ChangeNotifier
 from common.clock import Clock
 from common.errors import CorruptArtifact, OffsetOutOfRange, Unavailable
 from common.positions import Lineage
 from common.private_files import private_file, private_folder
-from events_service.log import Backlog, Bounds, Divergence, LogEntry, LoggedEvent, LogPage
+from events_service.log import Bounds, Divergence, LogEntry, LoggedEvent, LogPage, TableLag
 from events_service.log import _statements as statements
 from events_service.log._clock import LogClock
 from events_service.log._lock import FolderLock
@@ -70,7 +70,7 @@ class SqliteEventLog:
         self._path = folder / DATABASE
         # Begun by the first write, so that starts without any leave no trace.
         self._epoch = secrets.randbelow(2**63 - 1) + 1
-        self._committed = Bell()
+        self._committed = ChangeNotifier()
         self._released = False
         self._idle: list[sqlite3.Connection] = []
         self._idle_lock = threading.Lock()
@@ -138,12 +138,12 @@ class SqliteEventLog:
         with self._look() as connection:
             return [location for (location,) in connection.execute("SELECT location FROM tables ORDER BY id")]
 
-    def backlogs(self) -> list[Backlog]:
+    def backlogs(self) -> list[TableLag]:
         """Return the tables that have unsealed events."""
         with self._look() as connection:
             return statements.backlogs(connection)
 
-    def backlog(self, location: str) -> Backlog | None:
+    def backlog(self, location: str) -> TableLag | None:
         """Return what a table has unsealed."""
         with self._look() as connection:
             return next(iter(statements.backlogs(connection, location=location)), None)

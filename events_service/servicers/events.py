@@ -5,8 +5,8 @@ from __future__ import annotations
 import grpc
 
 from common.errors import CorruptArtifact, ResourceNotFound
-from common.operations import refuse_unbuilt
-from events_service.domain import SentCall, SentEvent, check_events
+from common.operations import unimplemented_methods
+from events_service.domain import RawEvent, SentCall, check_events
 from events_service.domain.rules import check_tracking_id
 from events_service.log import EventLog, LogEntry
 from events_service.trackers.followed import FollowedTrackers
@@ -17,7 +17,7 @@ __all__ = ["SERVICE", "EventsServicer"]
 SERVICE = events_service_pb2.DESCRIPTOR.services_by_name["EventsService"]
 
 
-@refuse_unbuilt(SERVICE)
+@unimplemented_methods(SERVICE)
 class EventsServicer:
     """Takes events.
 
@@ -66,9 +66,9 @@ def _sent_call(request: events_service_pb2.PutEventsRequest) -> SentCall:
     )
 
 
-def _sent_event(event: events_service_pb2.Event) -> SentEvent:
+def _sent_event(event: events_service_pb2.Event) -> RawEvent:
     source = event.metric_attribution
-    return SentEvent(
+    return RawEvent(
         event_type=event.event_type if event.HasField("event_type") else None,
         sent_at_millis=_millis(event) if event.HasField("sent_at") else None,
         event_id=event.event_id if event.HasField("event_id") else None,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.columns import NO_TIME
-from recipes.interface import TrainingData
+from recipes.data.columns import NO_TIME
+from recipes.data.training_data import TrainingData
 
 __all__ = ["STRATA", "ItemFacts", "describe_items", "new_items", "popularity_strata"]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.data.histories import FloatArray, Histories, ItemIndexes
 from recipes.evaluation.items import STRATA, ItemFacts
-from recipes.interface import FloatArray, Histories, ItemIndexes
 
 __all__ = [
     "LIST_LENGTH", "Hits", "UserValues", "coverage", "find_hits", "further_values", "hit_rate", "ndcg",

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.columns import Columns
-from recipes.interface import FloatArray, Histories, ItemIndexes, Scorer, Situated
-from recipes.selection import best
+from recipes.data.columns import Columns
+from recipes.data.histories import FloatArray, Histories, ItemIndexes
+from recipes.ports import Scorer, UsesSideFeatures
+from recipes.retrieval.top_k import best
 
 __all__ = [
     "CatalogueScores", "batches", "both_lists", "by_scorer", "by_vectors", "codes_of_users", "situated_queries",
@@ -68,7 +69,7 @@ def situated_queries(
         float32 [m, d].
     """
     queries = scorer.queries(histories)
-    if isinstance(scorer, Situated):
+    if isinstance(scorer, UsesSideFeatures):
         for added in (
             None if scorer.context is None or codes is None else scorer.context.of_codes(codes),
             None if scorer.people is None or people is None else scorer.people.of_codes(people, histories.lengths()),
@@ -80,7 +81,7 @@ def situated_queries(
 
 def codes_of_users(scorer: Scorer, columns: Columns, *, n_users: int) -> NDArray[np.int32] | None:
     """Return the codes that users' columns have with a scorer, int32 [n_users, k]; None where it knows of none."""
-    table = scorer.people if isinstance(scorer, Situated) else None
+    table = scorer.people if isinstance(scorer, UsesSideFeatures) else None
     return None if table is None else table.encode(columns, n_users=n_users)
 
 

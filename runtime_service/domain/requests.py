@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from common.arn import Arn
-from common.columns import plain_name
+from common.columns import normalise_key
 from common.errors import InvalidInput, ResourceNotFound, Unavailable, invalid
 
 __all__ = [
@@ -108,7 +108,7 @@ def check_context(context: Mapping[str, str], *, uses_context: bool, columns: Ma
             raise invalid("context", got=name, want=f"names of 1 to {_MAX_CONTEXT_NAME} letters, digits and _")
         if len(value) > _MAX_CONTEXT_VALUE:
             raise invalid(f"context.{name}", got=value, want=f"at most {_MAX_CONTEXT_VALUE} characters")
-        column = columns.get(plain_name(name))
+        column = columns.get(normalise_key(name))
         if column is None:
             known = f"one of {', '.join(sorted(columns.values()))}" if columns else "none"
             raise invalid("context", got=name, want=f"{known}: what the campaign's model has learnt from")

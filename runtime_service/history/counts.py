@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from common.positions import Lineage, Position
-from recipes.trending.config import FREQUENCIES
-from recipes.trending.rates import DEPTH
-from recipes.trending.score import BUCKET_SECONDS
+from recipes.models.trending.config import FREQUENCIES
+from recipes.models.trending.rates import DEPTH
+from recipes.models.trending.score import BUCKET_SECONDS
 from runtime_service.history import BucketCounts, Counted, LoggedEvent
 
 __all__ = ["CountStore", "bucket_of"]

@@ -23,9 +23,10 @@ from common.positions import Lineage, Position
 from common.private_files import FILE_MODE, private_file, private_folder
 from runtime_service.domain.histories import RecentEvent
 from runtime_service.history import BucketCounts, LoggedEvent
-from runtime_service.history.answers import AnswerLog, Answers
 from runtime_service.history.bounds import Bound
 from runtime_service.history.counts import CountStore
+from runtime_service.history.crash_marker import is_clean, mark_closed, mark_open
+from runtime_service.history.impression_log import Answers, ImpressionLog
 from runtime_service.history.records import (
     StoredHistory,
     count_after,
@@ -37,7 +38,6 @@ from runtime_service.history.records import (
     offsets_after,
     with_offset,
 )
-from runtime_service.history.trust import is_trusted, mark_closed, mark_open
 
 __all__ = ["MAX_USERS", "LmdbHistoryReader", "LmdbHistoryWriter", "prepare_history"]
 
@@ -70,7 +70,7 @@ def prepare_history(folder: Path, *, map_bytes: int) -> None:
         map_bytes: Size of the map to begin with; doubled whenever it is full.
     """
     try:
-        if folder.is_dir() and any(folder.iterdir()) and not is_trusted(folder):
+        if folder.is_dir() and any(folder.iterdir()) and not is_clean(folder):
             _log.warning("history_rebuilt", folder=str(folder), cause="the machine stopped while it was written")
             shutil.rmtree(folder)
         _prepare(folder, map_bytes)
@@ -89,7 +89,7 @@ class LmdbHistoryReader:
     """
 
     def __init__(self, folder: Path, *, name: str = "reader") -> None:
-        self._answers = AnswerLog(folder / _ANSWERS, name)
+        self._answers = ImpressionLog(folder / _ANSWERS, name)
         self._environment = lmdb.open(
             str(folder), readonly=True, create=False, max_dbs=_DATABASES, max_readers=_MAX_READERS
         )
@@ -399,7 +399,7 @@ def _prepare(folder: Path, map_bytes: int) -> None:
                 transaction.put(_FORMAT_KEY, _FORMAT, db=state)
     finally:
         environment.close()
-    if not is_trusted(folder):
+    if not is_clean(folder):
         mark_closed(folder)
 
 

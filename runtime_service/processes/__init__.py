@@ -4,8 +4,8 @@ gRPC does not survive a fork, so the parent never has a channel, a server or a t
 can be forked again at any time.
 """
 
-from runtime_service.processes.family import Family, Member, Patience
 from runtime_service.processes.port import shared_port
 from runtime_service.processes.pulse import BEAT_SECONDS, Beat
+from runtime_service.processes.worker_pool import Patience, WorkerPool, WorkerSpec
 
-__all__ = ["BEAT_SECONDS", "Beat", "Family", "Member", "Patience", "shared_port"]
+__all__ = ["BEAT_SECONDS", "Beat", "Patience", "WorkerPool", "WorkerSpec", "shared_port"]

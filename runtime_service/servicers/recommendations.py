@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from common.errors import invalid
-from common.operations import refuse_unbuilt
+from common.operations import unimplemented_methods
 from protos.tailorbird.runtime.v1 import runtime_service_pb2
 from runtime_service.domain.requests import (
     DEFAULT_ACTIONS,
@@ -26,7 +26,7 @@ from runtime_service.domain.requests import (
 )
 from runtime_service.history import HistoryReader, RecentHistory
 from runtime_service.serving.deployments import Deployment, DeploymentTable
-from runtime_service.serving.ranked import Ranked
+from runtime_service.serving.ranked import ScoredItems
 
 __all__ = ["RuntimeServicer"]
 
@@ -44,7 +44,7 @@ _Ranking = runtime_service_pb2.GetPersonalizedRankingResponse
 _ActionList = runtime_service_pb2.GetActionRecommendationsResponse
 
 
-@refuse_unbuilt(_CONTRACT)
+@unimplemented_methods(_CONTRACT)
 class RuntimeServicer:
     """Answers from memory, on the event loop: nothing here waits, but for a list of what trends that is made anew.
 
@@ -183,7 +183,7 @@ def _new_id() -> str:
     return f"RID-{uuid.uuid4()}"
 
 
-def _sent(ranked: Ranked) -> list[float]:
+def _sent(ranked: ScoredItems) -> list[float]:
     """Return the scores with seven decimals, as Personalize sends them."""
     scores: list[float] = ranked.scores.astype("float64").round(7).tolist()
     return scores

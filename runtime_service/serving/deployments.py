@@ -12,16 +12,17 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from common.positions import Position
-from recipes.interface import Adjustment, FloatArray, History, ItemIndexes, Situated
-from recipes.next_best_action.score import NextBestActionScorer
-from recipes.trending.score import TrendingScorer
+from recipes.data.histories import FloatArray, History, ItemIndexes
+from recipes.models.action_propensity.score import ActionPropensityScorer
+from recipes.models.trending.score import TrendingScorer
+from recipes.ports import ScoreDelta, UsesSideFeatures
 from runtime_service.domain.histories import EventRule, known_steps, newer_events
 from runtime_service.history import HistoryReader, RecentHistory
 from runtime_service.serving.exploration import ExplorationSettings, Explorer, make_explorer
 from runtime_service.serving.influence import RankingInfluence
 from runtime_service.serving.model import Model
-from runtime_service.serving.ranked import Ranked, rank
-from runtime_service.serving.trends import LiveTrend
+from runtime_service.serving.ranked import ScoredItems, rank
+from runtime_service.serving.trending_list import TrendingList
 
 __all__ = ["Assignment", "Deployment", "DeploymentTable", "Query", "QueryCache"]
 
@@ -63,7 +64,7 @@ class Query:
     """
 
     vector: FloatArray
-    change: Adjustment
+    change: ScoreDelta
 
 
 class _State(NamedTuple):
@@ -131,7 +132,7 @@ class Deployment:
     model: Model
     cache: QueryCache = field(repr=False)
     newcomer: Query = field(repr=False)
-    trend: LiveTrend | None = field(default=None, repr=False)
+    trend: TrendingList | None = field(default=None, repr=False)
     explorer: Explorer | None = field(default=None, repr=False)
     context_columns: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -168,7 +169,7 @@ class Deployment:
 
     def recommend(
         self, user_id: str, recent: RecentHistory | None, *, limit: int, context: Mapping[str, str] = _NO_CONTEXT
-    ) -> Ranked:
+    ) -> ScoredItems:
         """Find the best items for a user.
 
         Args:
@@ -184,7 +185,7 @@ class Deployment:
         bonus = self.explorer.bonus()
         return self.explorer.mix(self.model.retrieval.find(vector, change=query.change, limit=limit, bonus=bonus))
 
-    def explorable(self, ranked: Ranked) -> list[str]:
+    def explorable(self, ranked: ScoredItems) -> list[str]:
         """Return the ids of the new items in a list, which are explored less the more often they are shown."""
         if self.explorer is None:
             return []
@@ -200,13 +201,13 @@ class Deployment:
             limit: Actions wanted.
             now: Seconds since 1970.
         """
-        model, scorer = self.model, cast("NextBestActionScorer", self.model.scorer)
+        model, scorer = self.model, cast("ActionPropensityScorer", self.model.scorer)
         state, user = self._query(user_id, recent).vector, model.users.index(user_id)
         actions, scores = scorer.recommend(state, user=user, now=now, limit=limit)
         found = zip(actions.tolist(), scores.astype(float).round(7).tolist(), strict=True)
         return [(model.action_ids[action], score) for action, score in found]
 
-    async def trending(self, histories: HistoryReader, *, limit: int) -> Ranked:
+    async def trending(self, histories: HistoryReader, *, limit: int) -> ScoredItems:
         """Find the items that rise most now, or those that are popular where nothing has happened lately.
 
         Args:
@@ -227,7 +228,7 @@ class Deployment:
         *,
         items: ItemIndexes,
         context: Mapping[str, str] = _NO_CONTEXT,
-    ) -> Ranked:
+    ) -> ScoredItems:
         """Put given items into the order that fits a user.
 
         Args:
@@ -240,7 +241,7 @@ class Deployment:
         vector = self._situated(query.vector, context) if context else query.vector
         return rank(self.model.scorer.item_vectors, items, query=vector, change=query.change)
 
-    def relate(self, item_id: str, *, limit: int) -> Ranked:
+    def relate(self, item_id: str, *, limit: int) -> ScoredItems:
         """Find the items that are related to an item, which is itself never among them.
 
         Args:
@@ -255,11 +256,11 @@ class Deployment:
         query, change = model.scorer.query(history), model.scorer.adjust(history)
         found = model.retrieval.find(query, change=change, limit=limit + 1)
         others = found.items != item
-        return Ranked(found.items[others][:limit], found.scores[others][:limit])
+        return ScoredItems(found.items[others][:limit], found.scores[others][:limit])
 
     def _situated(self, vector: FloatArray, context: Mapping[str, str]) -> FloatArray:
         scorer = self.model.scorer
-        table = scorer.context if isinstance(scorer, Situated) else None
+        table = scorer.context if isinstance(scorer, UsesSideFeatures) else None
         added = None if table is None else table.of_request(context)
         if added is None:
             return vector
@@ -307,10 +308,10 @@ def _explorer(assignment: Assignment, model: Model) -> Explorer | None:
     )
 
 
-def _live_trend(assignment: Assignment, model: Model) -> LiveTrend | None:
+def _live_trend(assignment: Assignment, model: Model) -> TrendingList | None:
     if not model.recipe.counts_events:
         return None
-    return LiveTrend(
+    return TrendingList(
         cast("TrendingScorer", model.scorer),
         model.items,
         model.item_ids,

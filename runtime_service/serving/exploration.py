@@ -9,11 +9,20 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.exploration import ItemAges, bonuses, reach
-from recipes.interface import Adjustment, FloatArray, ItemIndexes
-from runtime_service.serving.ranked import Ranked
+from recipes.components.exploration import ItemAges, bonuses, reach
+from recipes.data.histories import FloatArray, ItemIndexes
+from recipes.ports import ScoreDelta
+from runtime_service.serving.ranked import ScoredItems
 
-__all__ = ["MANAGED_SHARE", "Bonuses", "ExplorationSettings", "Explorer", "Sprinkles", "make_explorer", "read_settings"]
+__all__ = [
+    "MANAGED_SHARE",
+    "ExplorationSettings",
+    "Explorer",
+    "RandomExploration",
+    "UcbExploration",
+    "make_explorer",
+    "read_settings",
+]
 
 #: What Personalize's service explores by itself: a thousandth of what it recommends, items of the last 30 days.
 MANAGED_SHARE = 0.001
@@ -60,22 +69,22 @@ class Explorer:
         """Take how often each of the items was shown since the snapshot: [k]."""
         self.seen = self.known + np.asarray(shown, np.int64)
 
-    def bonus(self) -> Adjustment | None:
+    def bonus(self) -> ScoreDelta | None:
         """Return what is added to scores for one request, None for nothing."""
         return None
 
-    def mix(self, ranked: Ranked) -> Ranked:
+    def mix(self, ranked: ScoredItems) -> ScoredItems:
         """Return a list with new items put in, here and there."""
         return ranked
 
 
 @dataclass(slots=True)
-class Bonuses(Explorer):
+class UcbExploration(Explorer):
     """Lifts the scores of new items.
 
     Attributes:
         weight: Of the campaign, above 0.
-        reach: See `recipes.exploration.reach`.
+        reach: See `recipes.components.exploration.reach`.
     """
 
     weight: float = 0.3
@@ -91,17 +100,17 @@ class Bonuses(Explorer):
         Explorer.note(self, shown)
         self._values = bonuses(self.seen, weight=self.weight, reach=self.reach)
 
-    def bonus(self) -> Adjustment | None:
+    def bonus(self) -> ScoreDelta | None:
         """Return the bonuses with fresh noise."""
         noise = self.random.standard_normal(len(self.items), np.float32)
         noise *= np.float32(_NOISE)
         noise += np.float32(1.0)
         noise *= self._values
-        return Adjustment(self.items, noise)
+        return ScoreDelta(self.items, noise)
 
 
 @dataclass(slots=True)
-class Sprinkles(Explorer):
+class RandomExploration(Explorer):
     """Puts a new item into the place of another, once in a thousand places; rarely seen items more often.
 
     Attributes:
@@ -110,7 +119,7 @@ class Sprinkles(Explorer):
 
     share: float = MANAGED_SHARE
 
-    def mix(self, ranked: Ranked) -> Ranked:
+    def mix(self, ranked: ScoredItems) -> ScoredItems:
         """Replace items at random places; what a new item scores is not told, as the others are in its order."""
         count = int(self.random.binomial(len(ranked.items), self.share))
         if not count:
@@ -124,7 +133,7 @@ class Sprinkles(Explorer):
         places = self.random.choice(len(ranked.items), count, replace=False)
         items, explored = ranked.items.copy(), np.zeros(len(ranked.items), bool)
         items[places], explored[places] = chosen, True
-        return Ranked(items, ranked.scores, explored)
+        return ScoredItems(items, ranked.scores, explored)
 
 
 def read_settings(campaign_config: str) -> ExplorationSettings:
@@ -148,7 +157,7 @@ def make_explorer(
     """Make what a campaign explores with.
 
     Args:
-        kind: Of the recipe; see `recipes.interface.Recipe.exploration`.
+        kind: Of the recipe; see `recipes.catalog.Recipe.exploration`.
         ages: Of the artifact.
         settings: Of the campaign; without effect where the service itself decides.
         scores_of: Returns the catalogue's scores for a user of the snapshot, float32 [n_items]; asked for a few users.
@@ -163,7 +172,7 @@ def make_explorer(
     if not len(new) or (not managed and settings.weight == 0.0):
         return None
     if managed:
-        return Sprinkles(new, ages.seen[new], random())
+        return RandomExploration(new, ages.seen[new], random())
     users = np.linspace(0, n_users - 1, min(_SAMPLE, n_users)).astype(np.int64).tolist()
     found = reach((scores_of(user) for user in users), new) if users else 0.0
-    return Bonuses(new, ages.seen[new], random(), weight=settings.weight, reach=found)
+    return UcbExploration(new, ages.seen[new], random(), weight=settings.weight, reach=found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 
-from recipes.interface import Influenced
+from recipes.ports import AcceptsRankingInfluence
 from runtime_service.serving.model import Model
 
 __all__ = ["RankingInfluence"]
@@ -31,6 +31,6 @@ class RankingInfluence:
 
     def on(self, model: Model) -> Model:
         """Return the model as the campaign wants it, which may be shared with campaigns that want it otherwise."""
-        if not isinstance(model.scorer, Influenced):
+        if not isinstance(model.scorer, AcceptsRankingInfluence):
             return model
         return replace(model, scorer=model.scorer.influenced(freshness=self.freshness, popularity=self.popularity))

@@ -14,18 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.artifacts import Artifact, open_artifact, remove_copies
-from common.columns import plain_name
+from common.columns import normalise_key
 from common.errors import CorruptArtifact, OperationUnavailable
 from common.logs import get_logger
 from common.positions import Position
 from common.private_files import private_folder
 from common.storage import Store
 from common.vocabulary import Vocabulary
-from recipes.arrays import map_arrays
-from recipes.exploration import ItemAges
-from recipes.interface import FloatArray, Histories, History, Recipe, Scorer, Situated
-from recipes.next_best_action.score import NextBestActionScorer
-from recipes.people import PeopleTable
+from recipes.catalog import Recipe
+from recipes.components.exploration import ItemAges
+from recipes.components.user_features import UserFeatureTable
+from recipes.data.arrays import map_arrays
+from recipes.data.histories import FloatArray, Histories, History
+from recipes.models.action_propensity.score import ActionPropensityScorer
+from recipes.ports import Scorer, UsesSideFeatures
 from recipes.registry import recipe as find_recipe
 from recipes.registry import scorer_loader
 from runtime_service.domain.requests import OPERATIONS
@@ -73,8 +75,8 @@ class Model:
 
     def context_columns(self) -> Mapping[str, str]:
         """Return the columns that the model has learnt context from, by their plain names."""
-        table = self.scorer.context if isinstance(self.scorer, Situated) else None
-        return {} if table is None else {plain_name(name): name for name in table.meaning.names}
+        table = self.scorer.context if isinstance(self.scorer, UsesSideFeatures) else None
+        return {} if table is None else {normalise_key(name): name for name in table.meaning.names}
 
     def snapshot_history(self, user: int | None) -> History:
         """Return what a user did until the snapshot, oldest first; nothing for an unknown user."""
@@ -193,8 +195,8 @@ class ModelLoader:
             os.close(descriptor)
 
 
-def _people(scorer: Scorer) -> PeopleTable | None:
-    return scorer.people if isinstance(scorer, Situated) else None
+def _people(scorer: Scorer) -> UserFeatureTable | None:
+    return scorer.people if isinstance(scorer, UsesSideFeatures) else None
 
 
 def _check(model: Model, artifact: Artifact) -> None:
@@ -214,7 +216,7 @@ def _check(model: Model, artifact: Artifact) -> None:
     codes, people = model.user_codes, _people(model.scorer)
     if codes is not None:
         facts["user_codes.npy"] = (codes.shape[:1], (manifest.n_users,))
-    if isinstance(model.scorer, NextBestActionScorer):
+    if isinstance(model.scorer, ActionPropensityScorer):
         facts["actions.*.npy"] = (len(model.action_ids), len(model.scorer.actions))
         facts["action_totals.npy"] = (len(model.scorer.totals), manifest.n_users)
     for name, (got, want) in facts.items():

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.interface import Adjustment, FloatArray, ItemIndexes
+from recipes.data.histories import FloatArray, ItemIndexes
+from recipes.ports import ScoreDelta
 
-__all__ = ["Ranked", "rank"]
+__all__ = ["ScoredItems", "rank"]
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
+class ScoredItems:
     """The best items.
 
     Attributes:
@@ -28,7 +29,7 @@ class Ranked:
     explored: NDArray[np.bool_] | None = None
 
 
-def rank(item_vectors: FloatArray, items: ItemIndexes, *, query: FloatArray, change: Adjustment) -> Ranked:
+def rank(item_vectors: FloatArray, items: ItemIndexes, *, query: FloatArray, change: ScoreDelta) -> ScoredItems:
     """Put given items into order; the softmax runs over them alone.
 
     Args:
@@ -42,4 +43,4 @@ def rank(item_vectors: FloatArray, items: ItemIndexes, *, query: FloatArray, cha
     scores[own] += change.values[changed]
     order = np.argsort(-scores, kind="stable")
     shares = np.exp(scores[order] - scores[order[0]])
-    return Ranked(items[order], shares / shares.sum())
+    return ScoredItems(items[order], shares / shares.sum())

@@ -9,10 +9,11 @@ import numpy as np
 
 from common.errors import CorruptArtifact
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
-from recipes.index import AnnoyIndex, search_adjusted
-from recipes.interface import Adjustment, FloatArray, Scorer
-from recipes.selection import best
-from runtime_service.serving.ranked import Ranked
+from recipes.data.histories import FloatArray
+from recipes.ports import ScoreDelta, Scorer
+from recipes.retrieval import AnnoyIndex, search_adjusted
+from recipes.retrieval.top_k import best
+from runtime_service.serving.ranked import ScoredItems
 
 __all__ = ["ANNOY_FILE", "AnnoyRetrieval", "ExactRetrieval", "IndexMode", "Retrieval", "open_retrieval"]
 
@@ -27,7 +28,9 @@ _UNMEASURED_SEARCH_K = 16_000
 class Retrieval(Protocol):
     """Finds the best items; immutable."""
 
-    def find(self, query: FloatArray, *, change: Adjustment, limit: int, bonus: Adjustment | None = None) -> Ranked:
+    def find(
+        self, query: FloatArray, *, change: ScoreDelta, limit: int, bonus: ScoreDelta | None = None
+    ) -> ScoredItems:
         """Return the best items for a user.
 
         Args:
@@ -44,7 +47,9 @@ class ExactRetrieval:
     def __init__(self, scorer: Scorer) -> None:
         self._vectors = scorer.item_vectors
 
-    def find(self, query: FloatArray, *, change: Adjustment, limit: int, bonus: Adjustment | None = None) -> Ranked:
+    def find(
+        self, query: FloatArray, *, change: ScoreDelta, limit: int, bonus: ScoreDelta | None = None
+    ) -> ScoredItems:
         """Return the best items for a user."""
         scores: FloatArray = self._vectors @ query
         if len(change.items):
@@ -56,7 +61,7 @@ class ExactRetrieval:
         highest = top[0]
         scores -= highest
         np.exp(scores, out=scores)
-        return Ranked(items, np.exp(top - highest) / scores.sum())
+        return ScoredItems(items, np.exp(top - highest) / scores.sum())
 
 
 class AnnoyRetrieval:
@@ -66,7 +71,9 @@ class AnnoyRetrieval:
         self._vectors = scorer.item_vectors
         self._index = index
 
-    def find(self, query: FloatArray, *, change: Adjustment, limit: int, bonus: Adjustment | None = None) -> Ranked:
+    def find(
+        self, query: FloatArray, *, change: ScoreDelta, limit: int, bonus: ScoreDelta | None = None
+    ) -> ScoredItems:
         """Return the best items for a user."""
         if bonus is not None:
             change = _together(change, bonus)
@@ -74,13 +81,13 @@ class AnnoyRetrieval:
             self._index, self._vectors, query=query, change=change, limit=max(limit, _CANDIDATES)
         )
         shares = np.exp(scores - scores[0])
-        return Ranked(items[:limit], shares[:limit] / shares.sum())
+        return ScoredItems(items[:limit], shares[:limit] / shares.sum())
 
 
-def _together(first: Adjustment, second: Adjustment) -> Adjustment:
+def _together(first: ScoreDelta, second: ScoreDelta) -> ScoreDelta:
     items, places = np.unique(np.concatenate([first.items, second.items]), return_inverse=True)
     values = np.bincount(places, weights=np.concatenate([first.values, second.values]))
-    return Adjustment(items, values.astype(np.float32))
+    return ScoreDelta(items, values.astype(np.float32))
 
 
 def open_retrieval(folder: Path, manifest: ArtifactManifest, *, scorer: Scorer, mode: IndexMode) -> Retrieval:

@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks.quality.cold_items import hold_out_items, measure, read, run_content, run_recipe
 from common.errors import InvalidInput
-from recipes.interface import Interactions, TrainingData
+from recipes.data.interactions import Interactions
+from recipes.data.training_data import TrainingData
 
 
 def data_of(rows):

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.quality.leave_one_out import count_held_out, leave_one_out, metrics, run_recipe, run_rules
 from recipes.registry import RECIPES
-from recipes.sequence.validation import hold_out
+from recipes.training.early_stopping import hold_out
 from tests.recipes.suite import make_data, noise, ring_walks
 
 QUICK = {"embedding_size": "16", "max_length": "8", "learning_rate": "0.01", "epochs": "15"}

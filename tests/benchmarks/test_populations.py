@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.quality import segments, trending
 from common.errors import InvalidInput
+from tests.recipes.models.test_trending import planted
 from tests.recipes.segment_suite import tastes
-from tests.recipes.test_trending import planted
 
 
 def test_trends_are_worth_more_than_popularity():

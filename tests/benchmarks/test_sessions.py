@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.quality import sessions
 from common.errors import InvalidInput
-from recipes.rules import SequenceRules
+from recipes.components.sequential_rules import SequentialRulesBaseline
 
 
 def asked(split, items):
@@ -78,7 +78,7 @@ def test_precision_and_reciprocal_ranks_are_those_of_the_lists(tmp_path):
     (tmp_path / "train_sessions.txt").write_text("1 2\n1 2\n1 3\n")
     (tmp_path / "test_prefix_target.txt").write_text("1\t2\n1\t3\n2\t1\n")
     split = sessions.read(str(tmp_path))
-    found = sessions.metrics(SequenceRules.fit(split.training).scores(split.histories), split)
+    found = sessions.metrics(SequentialRulesBaseline.fit(split.training).scores(split.histories), split)
     # After 1 come 2, by 2 / sqrt(3 * 2), and 3, by 1 / sqrt(3 * 1); after 2 comes nothing, and ties count against.
     assert found["precision_at_20"] == 1.0
     assert found["mean_reciprocal_rank_at_20"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)

@@ -4,7 +4,8 @@ import numpy as np
 
 from benchmarks.quality.data import Dataset
 from benchmarks.quality.user_columns import newcomers, with_users
-from recipes.interface import Interactions, TrainingData
+from recipes.data.interactions import Interactions
+from recipes.data.training_data import TrainingData
 
 
 def plain(users=8, length=15):

@@ -9,10 +9,10 @@ import boto3
 import pytest
 from rich.console import Console
 
-from cli.app import Surroundings, app, run
+from cli.app import Env, app, run
 from cli.deployment import Deployment
 from cli.installation import Installation
-from cli.screen import how_to_use
+from cli.output import how_to_use
 from cli.system import Ports, endpoint_variables
 from common.access_keys import AccessKeys
 from common.auth import TokenVerifier
@@ -23,7 +23,7 @@ from common.testing import wait_until
 @pytest.fixture
 def tailorbird(tmp_path):
     def call(*arguments):
-        return run(app, Surroundings(environ={}), list(arguments))
+        return run(app, Env(environ={}), list(arguments))
 
     return call
 

@@ -9,10 +9,10 @@ import pytest
 from google.protobuf import json_format
 from rich.console import Console
 
-from cli.app import Surroundings, app, run
+from cli.app import Env, app, run
 from cli.comparison import label, show_comparison
+from cli.connection import reach
 from cli.installation import Installation, Running
-from cli.reach import reach
 from common.auth import TokenIssuer, TokenVerifier
 from common.errors import InvalidInput, Unauthenticated
 from common.settings import TlsFiles
@@ -95,7 +95,7 @@ def versions(world):
 @pytest.fixture
 def tailorbird():
     def call(*arguments):
-        return run(app, Surroundings(environ={}), ["solutions", "compare", *arguments])
+        return run(app, Env(environ={}), ["solutions", "compare", *arguments])
 
     return call
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from cli.app import Surroundings, app, run
+from cli.app import Env, app, run
 from cli.certificates import make_certificates
 from cli.checks import check_tls
 from cli.tls import check_certificates, tls_files
@@ -75,7 +75,7 @@ def test_a_file_that_is_missing_is_refused(files, tmp_path):
 def test_half_a_set_is_refused_in_one_line_that_names_what_is_missing(files, tmp_path, capsys, command, missing):
     environ = variables(files)
     del environ[missing]
-    assert run(app, Surroundings(environ), [command, "--data-dir", str(tmp_path / "data")]) == 1
+    assert run(app, Env(environ), [command, "--data-dir", str(tmp_path / "data")]) == 1
     shown = capsys.readouterr()
     assert missing in "".join((shown.out + shown.err).split())
 
@@ -89,7 +89,7 @@ def test_the_doctor_tries_the_certificates(files, tmp_path):
 
 def test_up_refuses_certificates_that_do_not_work_before_anything_starts(tmp_path, capsys):
     far = make_certificates(tmp_path / "far", hosts=["shop.example"], lifetime=DAY)
-    assert run(app, Surroundings(variables(far)), ["up", "--data-dir", str(tmp_path / "data")]) == 1
+    assert run(app, Env(variables(far)), ["up", "--data-dir", str(tmp_path / "data")]) == 1
     assert "127.0.0.1" in capsys.readouterr().err
 
 

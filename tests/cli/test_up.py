@@ -19,7 +19,7 @@ from benchmarks.system import free_base
 from cli.certificates import make_certificates
 from cli.demo.journey import connect
 from cli.installation import Installation
-from cli.screen import access_key_variables
+from cli.output import access_key_variables
 from cli.system import PROCESSES, Ports
 from common.access_keys import AccessKeys
 from common.rpc import channel

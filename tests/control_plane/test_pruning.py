@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from control_plane.catalogue.tables import Deployment, Job, JobAttempt, ServingReport
+from control_plane.metadata_store.tables import Deployment, Job, JobAttempt, ServingReport
 from control_plane.pruning import KEPT_DEPLOYMENTS
 from tests.control_plane.world import EVERYTHING, TIMING, make_world
 

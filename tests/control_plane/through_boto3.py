@@ -13,7 +13,7 @@ from botocore.config import Config
 from common.access_keys import AccessKeys
 from common.testing import make_keys, serving
 from control_plane.server import ControlPlane
-from gateway.peers import PEERS
+from gateway.backends import PEERS
 from tests.gateway.conftest import running_gateway
 
 

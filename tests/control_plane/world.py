@@ -10,16 +10,16 @@ from pathlib import Path
 
 from common.arn import ArnFactory
 from common.clock import ManualClock
-from control_plane.catalogue.sql import SqlCatalogue, open_catalogue
+from control_plane.app_context import AppContext
 from control_plane.domain.quotas import Quotas
-from control_plane.environment import Environment
 from control_plane.jobs.queue import Lease
 from control_plane.jobs.states import JobKind
+from control_plane.metadata_store.sql import SqlMetadataStore, open_metadata_store
 from control_plane.resources.base import PageRequest
 from control_plane.resources.solutions import SolutionRequest
 from control_plane.server import ControlPlane, Timing, assemble
-from control_plane.serving.settlement import Phase
-from control_plane.serving.watch import ReportedState
+from control_plane.serving.assignment_service import ReportedState
+from control_plane.serving.reconciler import Phase
 
 ACCOUNT = "123456789012"
 POPULARITY = "arn:aws:personalize:::recipe/aws-popularity-count"
@@ -47,9 +47,9 @@ ITEMS = avro("Items", column("ITEM_ID"), column("GENRES", ["null", "string"], ca
 class World:
     """One control plane, called as its servicers call it."""
 
-    catalogue: SqlCatalogue
+    catalogue: SqlMetadataStore
     clock: ManualClock
-    environment: Environment
+    environment: AppContext
     plane: ControlPlane
     numbers: itertools.count = field(default_factory=itertools.count)
 
@@ -128,7 +128,7 @@ class World:
 
 
 def make_world(folder: Path, *, quotas: Quotas = MANY, timing: Timing = TIMING, **options: bool) -> World:
-    catalogue = open_catalogue(f"sqlite:///{folder / 'catalogue.db'}")
+    catalogue = open_metadata_store(f"sqlite:///{folder / 'catalogue.db'}")
     clock = ManualClock()
-    environment = Environment(clock, ArnFactory("eu-west-1", ACCOUNT), quotas)
+    environment = AppContext(clock, ArnFactory("eu-west-1", ACCOUNT), quotas)
     return World(catalogue, clock, environment, assemble(catalogue, environment, timing, **options))

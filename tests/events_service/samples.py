@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 
 from common.avro import AvroSchema
-from events_service.domain import Event, SentCall, SentEvent
+from events_service.domain import Event, RawEvent, SentCall
 from events_service.log import LogEntry, LogTable
 from events_service.trackers import KnownTrackers, Tracker, TrackerAnswer
 
@@ -47,11 +47,11 @@ def entries(*numbers: int, to: LogTable | None = None, tracking_id: str = TRACKI
     return [LogEntry(tracking_id, to or table(), event(number)) for number in numbers]
 
 
-def sent(**more: object) -> SentEvent:
-    return SentEvent(**{"event_type": "watch", "sent_at_millis": NOW_MILLIS, "item_id": "i", **more})
+def sent(**more: object) -> RawEvent:
+    return RawEvent(**{"event_type": "watch", "sent_at_millis": NOW_MILLIS, "item_id": "i", **more})
 
 
-def call(*events: SentEvent, session_id: str | None = "s", user_id: str | None = "u") -> SentCall:
+def call(*events: RawEvent, session_id: str | None = "s", user_id: str | None = "u") -> SentCall:
     return SentCall(TRACKING_ID, session_id, user_id, events)
 
 

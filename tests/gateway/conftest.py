@@ -22,9 +22,9 @@ from common.settings import TlsFiles
 from common.testing import Keys, Serving, make_keys, serving, wait_until
 from gateway.admission import CallLimits
 from gateway.auth import SignatureVerifier
+from gateway.backends import PEERS, BackendClients
 from gateway.connections import ConnectionLimits
 from gateway.http import HttpServer
-from gateway.peers import PEERS, Peers
 from gateway.protocol import CONTRACTS, load_operations
 from gateway.server import create_app
 from gateway.stopping import Stop
@@ -127,7 +127,7 @@ def running_gateway(
     app = create_app(
         operations,
         verifier=SignatureVerifier(access_keys, clock=SystemClock(), tolerance=timedelta(minutes=5)),
-        connect=lambda: Peers(targets, operations=operations, token=token),
+        connect=lambda: BackendClients(targets, operations=operations, token=token),
         limits=calls or CallLimits(max_body_bytes=MAX_BODY_BYTES),
         stop=stop,
         allowed_origins=allowed_origins,

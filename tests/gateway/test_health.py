@@ -10,7 +10,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from common.testing import wait_until
-from gateway.peers import PEERS
+from gateway.backends import PEERS
 from tests.gateway.conftest import running_gateway
 
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact
-from recipes.blend.score import Blend
-from recipes.interface import Histories, History
-from recipes.rules import Followers
-from recipes.sequence.gaps import gap_buckets
-from recipes.sequence.score import SequenceScorer
+from recipes.components.score_fusion.score import ScoreFusion
+from recipes.components.sequential_rules import SequentialRules
+from recipes.components.time_gaps import gap_buckets
+from recipes.data.histories import Histories, History
+from recipes.models.sequential.score import SequenceScorer
 
 N_ITEMS, WIDTH, MAX_LENGTH = 50, 24, 20
 
@@ -49,9 +49,9 @@ def served(network, arrays):
     """Return parameters, network and its scorer."""
     rest = {name: value for name, value in arrays.items() if name not in ("item_embeddings", "item_biases")}
     # A network that counts for more than it learnt, as a blend may decide.
-    blend = replace(Blend.of_network(n_event_types=2, repeat_bias=-1.0), network=1.7)
+    blend = replace(ScoreFusion.of_network(n_event_types=2, repeat_bias=-1.0), network=1.7)
     vectors = blend.item_vectors(arrays["item_embeddings"], arrays["item_biases"], np.zeros((4, N_ITEMS), np.float32))
-    followers = Followers.count(Histories.gather([draw_history(200)]), n_items=N_ITEMS)
+    followers = SequentialRules.count(Histories.gather([draw_history(200)]), n_items=N_ITEMS)
     return arrays, network, network.scorer(vectors, rest, blend=blend, followers=followers)
 
 

@@ -13,12 +13,13 @@ import pytest
 
 from common.errors import InvalidInput
 from common.vocabulary import Vocabulary
-from recipes.columns import CategoricalColumn, Columns
-from recipes.interface import Interactions, TrainingData
+from recipes.data.columns import CategoricalColumn, Columns
+from recipes.data.interactions import Interactions
+from recipes.data.training_data import TrainingData
+from recipes.models.user_segments.attributes import Attributes
+from recipes.models.user_segments.evaluation import hold_out_newest, judge
+from recipes.models.user_segments.score import SegmentScorer
 from recipes.registry import fitter, recipe, scorer_loader
-from recipes.segments.attributes import Attributes
-from recipes.segments.judging import hold_out_newest, judge
-from recipes.segments.score import SegmentScorer
 
 TASTES, ITEMS_OF_TASTE, USERS = 4, 12, 200
 N_ITEMS = TASTES * ITEMS_OF_TASTE

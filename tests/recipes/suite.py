@@ -12,12 +12,14 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from recipes.data.histories import Histories, History
+from recipes.data.interactions import Interactions
+from recipes.data.training_data import TrainingData
 from recipes.evaluation.metrics import hit_rate
 from recipes.evaluation.ranking import by_scorer, target_ranks, top_items
-from recipes.evaluation.split import hold_out_last
-from recipes.interface import Histories, History, Interactions, TrainingData
+from recipes.evaluation.splits import hold_out_last
 from recipes.registry import fitter, recipe, scorer_loader
-from recipes.selection import best
+from recipes.retrieval.top_k import best
 
 RINGS, RING, USERS, WALK = 4, 8, 160, 6
 N_ITEMS = RINGS * RING + 1

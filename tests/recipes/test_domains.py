@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recipes.interface import History, Interactions, TrainingData
-from recipes.item_to_item.config import TogetherConfig
-from recipes.item_to_item.together import BoughtTogetherFitter, ViewedTogetherFitter, divide
+from recipes.data.histories import History
+from recipes.data.interactions import Interactions
+from recipes.data.training_data import TrainingData
+from recipes.models.baskets.config import BasketsConfig
+from recipes.models.baskets.fit import BoughtTogetherFitter, ViewedTogetherFitter, divide
 from recipes.registry import RECIPES
-from recipes.selection import best
+from recipes.retrieval.top_k import best
 from tests.recipes.suite import RecipeSuite
 
 HOUR, DAY = 3600, 86_400
@@ -94,7 +96,7 @@ def nearest(scorer, item, limit=1):
 def test_what_is_in_one_basket_belongs_together_and_what_a_user_did_later_does_not(fitter):
     # Everybody who has 0 and 1 in one basket comes back for 2 and 3 in another.
     data = visits(*([[[0, 1], [2, 3]]] * 40))
-    scorer = fitter(TogetherConfig(), seed=0).fit(data)
+    scorer = fitter(BasketsConfig(), seed=0).fit(data)
     assert [nearest(scorer, item) for item in range(4)] == [[1], [0], [3], [2]]
     assert not {2, 3} & set(scorer.neighbours.columns[: scorer.neighbours.offsets[1]].tolist())
 
@@ -102,7 +104,7 @@ def test_what_is_in_one_basket_belongs_together_and_what_a_user_did_later_does_n
 @pytest.mark.parametrize(("gap", "pause"), [(HOUR // 2, HOUR), (12 * HOUR, DAY), (5 * DAY, 7 * DAY), (30 * DAY, -1)])
 def test_pauses_are_as_long_as_most_purchases_need_for_company(gap, pause):
     data = visits(*([[[0], [1]]] * 20), gap=gap)
-    made = BoughtTogetherFitter(TogetherConfig(), seed=0)
+    made = BoughtTogetherFitter(BasketsConfig(), seed=0)
     scorer = made.fit(data)
     assert made.report["pause_seconds"] == pause
     assert made.report["baskets"] == 20
@@ -111,5 +113,5 @@ def test_pauses_are_as_long_as_most_purchases_need_for_company(gap, pause):
 
 def test_items_without_company_are_followed_by_popular_ones():
     data = visits(*([[[0, 1]]] * 20), [[2]])
-    scorer = BoughtTogetherFitter(TogetherConfig(), seed=0).fit(data)
+    scorer = BoughtTogetherFitter(BasketsConfig(), seed=0).fit(data)
     assert nearest(scorer, 2, limit=2) == [0, 1]

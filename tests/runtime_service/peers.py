@@ -179,7 +179,7 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
 
 
 @dataclass
-class Peers:
+class BackendClients:
     """Both, on one server."""
 
     board: Board
@@ -204,4 +204,4 @@ def running_peers(*, keys: Keys | None = None, log: Log | None = None, tls: TlsF
         ),
     ]
     with serving(services, keys=keys, tls=tls) as server:
-        yield Peers(board, log, server, keys)
+        yield BackendClients(board, log, server, keys)

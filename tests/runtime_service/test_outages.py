@@ -14,7 +14,7 @@ from cli.certificates import make_certificates
 from common.rpc import from_rpc_error
 from common.testing import wait_until
 from tests.runtime_service.peers import FAILED, running_peers
-from tests.runtime_service.processes import WORKERS, all_ready, environment, running
+from tests.runtime_service.running import WORKERS, all_ready, environment, running
 from tests.runtime_service.world import assignment, campaign, publish, user
 
 UNCONFIRMED = "assignments_unconfirmed"

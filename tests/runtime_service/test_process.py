@@ -15,7 +15,7 @@ import pytest
 from common.rpc.probe import is_serving
 from common.testing import wait_until
 from tests.runtime_service.peers import running_peers
-from tests.runtime_service.processes import WORKERS, all_ready, environment, running
+from tests.runtime_service.running import WORKERS, all_ready, environment, running
 from tests.runtime_service.world import N_ITEMS, assignment, fit, item, publish, user
 
 

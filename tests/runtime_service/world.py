@@ -15,15 +15,17 @@ from common.settings import StoreSettings
 from common.storage import Store, open_store
 from common.vocabulary import Vocabulary
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
-from recipes.arrays import save_arrays
-from recipes.exploration import ItemAges
-from recipes.index import build_annoy, calibrate
-from recipes.interface import Interactions, Scorer, TrainingData
-from recipes.next_best_action.config import NextBestActionConfig
-from recipes.next_best_action.data import ActionData, ActionEvents
-from recipes.next_best_action.data import Actions as DataActions
-from recipes.next_best_action.fit import NextBestActionFitter
+from recipes.components.exploration import ItemAges
+from recipes.data.arrays import save_arrays
+from recipes.data.interactions import Interactions
+from recipes.data.training_data import TrainingData
+from recipes.models.action_propensity.config import ActionPropensityConfig
+from recipes.models.action_propensity.data import ActionData, ActionEvents
+from recipes.models.action_propensity.data import Actions as DataActions
+from recipes.models.action_propensity.fit import ActionPropensityFitter
+from recipes.ports import Scorer
 from recipes.registry import fitter, recipe
+from recipes.retrieval import build_annoy, calibrate
 from runtime_service.serving.deployments import Assignment
 
 PERSONAL = "aws-user-personalization-v2"
@@ -93,7 +95,7 @@ def fit_actions() -> Fitted:
     when = np.repeat(np.arange(1000, 1006), N_USERS)
     events = ActionEvents.sort(user, action=action, taken=taken, timestamp=when)
     rules = DataActions(np.zeros(3, np.float32), np.full(3, -1), np.zeros(3, np.int64))
-    made = NextBestActionFitter(NextBestActionConfig(), seed=5).fit(ActionData(data, rules, events))
+    made = ActionPropensityFitter(ActionPropensityConfig(), seed=5).fit(ActionData(data, rules, events))
     return Fitted(ACTIONS, made, data, ("lower", "upper", "never"))
 
 

@@ -22,8 +22,8 @@ import pytest
 import yaml
 
 from cli.certificates import make_certificates
-from cli.demo.catalogue import EVENT, SCHEMAS
 from cli.demo.generated import generate
+from cli.demo.items import EVENT, SCHEMAS
 from cli.demo.journey import Journey, connect
 from cli.supervisor import launch
 from common.access_keys import AccessKeys

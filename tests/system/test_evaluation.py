@@ -12,9 +12,9 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.system import running_system
-from cli.app import Surroundings, app, run
-from cli.demo.catalogue import SCHEMAS
+from cli.app import Env, app, run
 from cli.demo.generated import generate
+from cli.demo.items import SCHEMAS
 from cli.demo.journey import ROLE_ARN, Journey
 from common.testing import wait_until
 from tests.system.test_lifecycle import STANDARD_METRICS
@@ -68,7 +68,7 @@ def compared(system, solution, capsys, *options):
     """Return what the command line says."""
     capsys.readouterr()
     arguments = ["solutions", "compare", solution, *options, "--data-dir", str(system.installation.root)]
-    assert run(app, Surroundings(environ={}), arguments) == 0
+    assert run(app, Env(environ={}), arguments) == 0
     return capsys.readouterr().out
 
 

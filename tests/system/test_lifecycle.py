@@ -11,8 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from benchmarks.system import running_system
-from cli.demo.catalogue import EVENT, SCHEMAS
 from cli.demo.generated import generate
+from cli.demo.items import EVENT, SCHEMAS
 from cli.demo.journey import ROLE_ARN, Journey, JourneyFailed
 from common import columns
 from common.settings import StoreSettings

@@ -4,8 +4,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from benchmarks.system import running_system
-from cli.demo.catalogue import EVENT, SCHEMAS
 from cli.demo.generated import generate
+from cli.demo.items import EVENT, SCHEMAS
 from cli.demo.journey import RECIPE_ARN, Journey
 from common.testing import wait_until
 from tests.control_plane.world import avro, column

@@ -8,7 +8,7 @@ from common.errors import TailorbirdError
 from control_plane.domain.quotas import Quotas
 from tests.control_plane.world import ACCOUNT, make_world
 from tests.trainer.place import Place
-from trainer.domain.sufficiency import check_event_types, check_sufficient, told_filters
+from trainer.domain.data_requirements import check_event_types, check_sufficient, describe_filters
 
 ARN = f"arn:aws:personalize:eu-west-1:{ACCOUNT}"
 FEW = Quotas(pending_imports=1, pending_solution_versions=1, campaigns_per_group=1)
@@ -56,7 +56,7 @@ def two_groups_of_one_name(world):
     world.resources.dataset_groups.create("films")
 
 
-BY_TYPE = told_filters(event_type="Purchase", threshold=None)
+BY_TYPE = describe_filters(event_type="Purchase", threshold=None)
 OF_THE_CONTROL_PLANE = [
     (f"Another resource with Arn {MISSING} already exists.", two_groups_of_one_name),
     ("More than 1 resources with PENDING or IN_PROGRESS status.", two_imports),

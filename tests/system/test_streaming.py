@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from benchmarks.system import running_system
-from cli.demo.catalogue import EVENT, SCHEMAS
+from cli.demo.items import EVENT, SCHEMAS
 from cli.demo.journey import Journey
 from common import columns
 from common.artifacts import read_manifest

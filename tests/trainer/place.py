@@ -12,11 +12,11 @@ from common.storage import Store, open_store
 from common.tables import Table
 from protos.tailorbird.internal.v1 import jobs_pb2
 from tests.control_plane.world import avro, column
-from trainer.imports import ImportRoom
+from trainer.imports import ImportJobHandler
 from trainer.imports.sources import Sources
-from trainer.training import TrainingRoom
-from trainer.training.order import TrainingOptions
-from trainer.worker import Unwatched
+from trainer.training import TrainingJobHandler
+from trainer.training.spec import TrainingOptions
+from trainer.worker import NullJobContext
 from trainer.workspace import Workspace
 
 SCHEMAS = {
@@ -99,10 +99,10 @@ class Place:
             replace=replace,
             import_id=import_id or f"import-{number}",
         )
-        return ImportRoom(self.store, self.sources(), self.workspace).do(payload, Unwatched())
+        return ImportJobHandler(self.store, self.sources(), self.workspace).do(payload, NullJobContext())
 
-    def training_room(self) -> TrainingRoom:
-        return TrainingRoom(
+    def training_room(self) -> TrainingJobHandler:
+        return TrainingJobHandler(
             self.store,
             self.workspace,
             store_settings=self.settings,

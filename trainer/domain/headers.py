@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from trainer.domain.dialect import parse_line
-from trainer.domain.problems import missing_columns
+from trainer.domain.import_report import missing_columns
 from trainer.domain.spelling import plain
 
 __all__ = ["header_problem", "read_header"]

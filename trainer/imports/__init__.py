@@ -1,5 +1,5 @@
 """Importing CSV files into the tables of datasets."""
 
-from trainer.imports.room import ImportRoom
+from trainer.imports.handler import ImportJobHandler
 
-__all__ = ["ImportRoom"]
+__all__ = ["ImportJobHandler"]

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from trainer.domain.dialect import parse_line
-from trainer.domain.problems import Problem
+from trainer.domain.import_report import Problem
 
 __all__ = ["LINE", "Block", "BrokenFile", "read_blocks", "split_columns"]
 

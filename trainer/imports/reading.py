@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import polars as pl
 
+from common.arrow_schema import frame_schema
 from common.avro import AvroSchema
-from common.frames import frame_schema
 from common.logs import get_logger
 from trainer.domain.formats import HEAD_BYTES, foreign_format
 from trainer.domain.headers import header_problem, read_header
-from trainer.domain.problems import Report, import_failed
+from trainer.domain.import_report import Report, import_failed
 from trainer.imports.lines import Block, BrokenFile, read_blocks, split_columns
 from trainer.imports.sources import SourceFile
 from trainer.imports.values import check_values

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from common.arrow_schema import polars_type
 from common.avro import AvroField, AvroSchema
-from common.frames import polars_type
+from trainer.domain.import_report import Problem
 from trainer.domain.limits import MAX_TEXT, MAX_TIMESTAMP, MIN_TIMESTAMP, is_timestamp, length_problem, max_length
-from trainer.domain.problems import Problem
 from trainer.imports.lines import LINE
 
 __all__ = ["Checked", "check_values"]

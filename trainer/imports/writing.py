@@ -9,8 +9,8 @@ from __future__ import annotations
 import polars as pl
 
 from common import columns
+from common.arrow_schema import INTERNAL_TYPES
 from common.avro import AvroSchema
-from common.frames import INTERNAL_TYPES
 from common.tables import Table
 from trainer.domain.limits import id_columns
 

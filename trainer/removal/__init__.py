@@ -1,5 +1,5 @@
 """Removing the tables and artifacts of deleted resources."""
 
-from trainer.removal.room import RemovalRoom
+from trainer.removal.handler import RemovalJobHandler
 
-__all__ = ["RemovalRoom"]
+__all__ = ["RemovalJobHandler"]

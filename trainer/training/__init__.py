@@ -1,5 +1,5 @@
 """Training solution versions: data are frozen here, fitted in a child process, and published here."""
 
-from trainer.training.room import TrainingRoom
+from trainer.training.handler import TrainingJobHandler
 
-__all__ = ["TrainingRoom"]
+__all__ = ["TrainingJobHandler"]

@@ -18,24 +18,25 @@ from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
 from protos.tailorbird.storage.v1 import evaluation_pb2
-from recipes.columns import NO_TIME
-from recipes.evaluation.comparison import Pair
+from recipes.data.columns import NO_TIME
+from recipes.data.interactions import Interactions
 from recipes.evaluation.metrics import published
-from recipes.interface import FitProgress, Interactions, Scorer
-from recipes.next_best_action.data import ActionData, ActionEvents, Actions
-from recipes.next_best_action.judging import Judged, judge
-from recipes.next_best_action.judging import compare as compare_propensities
-from recipes.next_best_action.samples import Samples
-from recipes.next_best_action.score import NextBestActionScorer
+from recipes.evaluation.paired_tests import Pair
+from recipes.models.action_propensity.data import ActionData, ActionEvents, Actions
+from recipes.models.action_propensity.evaluation import Judged, judge
+from recipes.models.action_propensity.evaluation import compare as compare_propensities
+from recipes.models.action_propensity.samples import Samples
+from recipes.models.action_propensity.score import ActionPropensityScorer
+from recipes.ports import FitProgress, Scorer
 from recipes.registry import fitter as find_fitter
 from recipes.registry import recipe as find_recipe
-from trainer.training.comparing import compare
+from trainer.training.artifact_writer import pack
+from trainer.training.challenge import compare
+from trainer.training.champion import predecessor_propensities
 from trainer.training.loading import LoadedData
-from trainer.training.measuring import evaluation_of
-from trainer.training.order import ARTIFACT, MEASURED_MODEL, PREDECESSOR, TrainingOrder, TrainingResult
-from trainer.training.packing import pack
-from trainer.training.predecessor import predecessor_propensities
-from trainer.training.stages import EXTEND, FIT, Part, Stages
+from trainer.training.offline_evaluation import evaluation_of
+from trainer.training.progress import EXTEND, FIT, Stages, SubProgress
+from trainer.training.spec import ARTIFACT, MEASURED_MODEL, PREDECESSOR, TrainingResult, TrainingSpec
 
 __all__ = ["LoadedActions", "load_actions", "train_actions"]
 
@@ -61,7 +62,7 @@ class LoadedActions:
     actions: Vocabulary
 
 
-def load_actions(store: Store, order: TrainingOrder, loaded: LoadedData) -> LoadedActions:
+def load_actions(store: Store, order: TrainingSpec, loaded: LoadedData) -> LoadedActions:
     """Read actions and action interactions.
 
     Args:
@@ -97,7 +98,7 @@ def load_actions(store: Store, order: TrainingOrder, loaded: LoadedData) -> Load
 
 
 def train_actions(
-    order: TrainingOrder, loaded: LoadedData, folder: Path, *, store: Store, stages: Stages, progress: FitProgress
+    order: TrainingSpec, loaded: LoadedData, folder: Path, *, store: Store, stages: Stages, progress: FitProgress
 ) -> TrainingResult:
     """Fit, measure, fit on, and write the artifact's files.
 
@@ -114,7 +115,7 @@ def train_actions(
         ResourceNotFound: A table has been deleted meanwhile.
         Unavailable: The store cannot be reached.
     """
-    part, declared = Part(progress), find_recipe(order.recipe)
+    part, declared = SubProgress(progress), find_recipe(order.recipe)
     config = declared.config.from_hyperparameters(order.hyperparameters)
     with stages.stage("load_actions"):
         read = load_actions(store, order, loaded)
@@ -123,7 +124,7 @@ def train_actions(
     tested = _test_users(read)
     progress(fraction=FIT[0], stage="fitting", metrics={})
     with stages.stage("fit"):
-        fitted: NextBestActionScorer = model.fit(read.data.of_users(~tested))
+        fitted: ActionPropensityScorer = model.fit(read.data.of_users(~tested))
     progress(fraction=FIT[1], stage="evaluating", metrics=model.report)
     with stages.stage("evaluate"):
         measured, baselines, told = _evaluate(model, fitted, read, tested, order=order, store=store, folder=folder)
@@ -132,7 +133,7 @@ def train_actions(
     part.span = EXTEND
     progress(fraction=EXTEND[0], stage="learning from everybody", metrics={})
     with stages.stage("extend"):
-        scorer: NextBestActionScorer = model.extend(read.data)
+        scorer: ActionPropensityScorer = model.extend(read.data)
     progress(fraction=EXTEND[1], stage="packing", metrics={})
     with stages.stage("pack"):
         artifact = folder / ARTIFACT
@@ -167,11 +168,11 @@ def _test_users(read: LoadedActions) -> NDArray[np.bool_]:
 
 def _evaluate(
     model: Any,
-    fitted: NextBestActionScorer,
+    fitted: ActionPropensityScorer,
     read: LoadedActions,
     tested: NDArray[np.bool_],
     *,
-    order: TrainingOrder,
+    order: TrainingSpec,
     store: Store,
     folder: Path,
 ) -> tuple[Judged, dict[str, Judged], evaluation_pb2.Evaluation]:
@@ -205,7 +206,7 @@ def _base_rates(known: Samples, *, n_actions: int) -> NDArray[np.float64]:
     return rates
 
 
-def _save(fitted: NextBestActionScorer, read: LoadedActions, folder: Path) -> None:
+def _save(fitted: ActionPropensityScorer, read: LoadedActions, folder: Path) -> None:
     """Write the model as it was measured."""
     folder.mkdir()
     fitted.save(folder)
@@ -214,7 +215,7 @@ def _save(fitted: NextBestActionScorer, read: LoadedActions, folder: Path) -> No
     read.loaded.users.save(folder, "users")
 
 
-def _read(store: Store, order: TrainingOrder, dataset_type: str) -> pl.DataFrame:
+def _read(store: Store, order: TrainingSpec, dataset_type: str) -> pl.DataFrame:
     table = order.table(dataset_type)
     if table is None:
         raise InvalidInput(f"Create failed. {order.recipe} needs {dataset_type.title()}: import such a dataset.")

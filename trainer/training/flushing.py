@@ -11,8 +11,8 @@ from common.errors import OperationUnavailable, TailorbirdError, Unavailable
 from common.logs import get_logger
 from common.rpc import from_rpc_error
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
-from trainer.worker import Watch
-from trainer.worker.queue import is_passing
+from trainer.worker import JobContext
+from trainer.worker.queue import is_retryable
 
 __all__ = ["RemoteFlusher"]
 
@@ -34,8 +34,8 @@ class RemoteFlusher:
         self._stub = event_log_pb2_grpc.SealingServiceStub(channel)
         self._patience_seconds = patience_seconds
 
-    def flush(self, location: str, watch: Watch) -> None:
-        """Return when all acknowledged events are in the table; see `trainer.training.room.Flusher`."""
+    def flush(self, location: str, watch: JobContext) -> None:
+        """Return when all acknowledged events are in the table; see `trainer.training.handler.Flusher`."""
         until = time.monotonic() + self._patience_seconds
         pause, ending = _FIRST_PAUSE_SECONDS, threading.Event()
         while True:
@@ -44,7 +44,7 @@ class RemoteFlusher:
             except TailorbirdError as error:
                 watch.check()
                 # An events service that does not know the call is of an older version, and about to be replaced.
-                if not is_passing(error) and not isinstance(error, OperationUnavailable):
+                if not is_retryable(error) and not isinstance(error, OperationUnavailable):
                     raise
                 if time.monotonic() + pause > until:
                     raise Unavailable(f"events_service: the latest events cannot be had: {error.message}") from error
@@ -54,7 +54,7 @@ class RemoteFlusher:
             watch.check()
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    def _ask(self, location: str, watch: Watch) -> None:
+    def _ask(self, location: str, watch: JobContext) -> None:
         call = self._stub.FlushTable.future(event_log_pb2.FlushTableRequest(location=location), timeout=_CALL_SECONDS)
         try:
             with watch.ending_calls(call.cancel):

@@ -14,20 +14,23 @@ import polars as pl
 from numpy.typing import NDArray
 
 from common import columns
+from common.arrow_schema import interactions_frame_schema
 from common.avro import AvroField, AvroSchema
 from common.errors import InvalidInput, invalid
-from common.frames import interactions_frame_schema
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
-from recipes.columns import Columns
-from recipes.interface import Actions, FloatArray, Interactions, Recipe, TrainingData
+from recipes.catalog import Recipe
+from recipes.data.columns import Columns
+from recipes.data.histories import Actions, FloatArray
+from recipes.data.interactions import Interactions
+from recipes.data.training_data import TrainingData
 from recipes.registry import recipe as find_recipe
 from trainer.domain.configuration import EventParameters
-from trainer.domain.sufficiency import check_event_types, check_sufficient, told_filters, told_near_spellings
+from trainer.domain.data_requirements import check_event_types, check_sufficient, describe_filters, told_near_spellings
+from trainer.training.context_features import context_fields, read_context
 from trainer.training.metadata import MetadataTable, places
-from trainer.training.order import FrozenTable, TrainingOrder
-from trainer.training.situations import context_fields, read_context
+from trainer.training.spec import TableVersion, TrainingSpec
 
 __all__ = ["LoadedData", "count_shown", "load", "number_event_types", "select_interactions"]
 
@@ -62,7 +65,7 @@ class LoadedData:
     warnings: tuple[str, ...] = ()
 
 
-def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | None = None) -> LoadedData:
+def load(store: Store, order: TrainingSpec, *, event_types: Sequence[str] | None = None) -> LoadedData:
     """Read the snapshot of an order.
 
     Args:
@@ -119,7 +122,7 @@ def load(store: Store, order: TrainingOrder, *, event_types: Sequence[str] | Non
     )
 
 
-def _context_fields(schema: AvroSchema, order: TrainingOrder, declared: Recipe) -> list[AvroField]:
+def _context_fields(schema: AvroSchema, order: TrainingSpec, declared: Recipe) -> list[AvroField]:
     """Return the columns that tell of the situation, where the recipe and the solution let them be learnt from."""
     if not declared.uses_context:
         return []
@@ -129,7 +132,7 @@ def _context_fields(schema: AvroSchema, order: TrainingOrder, declared: Recipe) 
 def _chosen(
     stored: pl.DataFrame,
     schema: AvroSchema,
-    order: TrainingOrder,
+    order: TrainingSpec,
     declared: Recipe,
     *,
     left_out: str,
@@ -235,7 +238,7 @@ def count_shown(rows: pl.DataFrame, items: pl.Series) -> NDArray[np.int64]:
     return np.bincount(found, minlength=len(items)).astype(np.int64)
 
 
-def _rewards(store: Store, order: TrainingOrder, items: pl.Series) -> NDArray[np.float64] | None:
+def _rewards(store: Store, order: TrainingSpec, items: pl.Series) -> NDArray[np.float64] | None:
     if order.objective is None:
         return None
     table = order.table("ITEMS")
@@ -264,12 +267,12 @@ def _event_weights(events: Sequence[EventParameters], event_types: Sequence[str]
     return np.array([1.0, *(weights[name] for name in event_types)], np.float32)
 
 
-def _check_event_types(rows: pl.DataFrame, order: TrainingOrder) -> None:
+def _check_event_types(rows: pl.DataFrame, order: TrainingSpec) -> None:
     if len(rows) and columns.EVENT_TYPE in rows.columns:
         check_event_types(number_event_types(rows[columns.EVENT_TYPE])[0], wanted=_wanted(order))
 
 
-def _left_out(rows: pl.DataFrame, order: TrainingOrder) -> str:
+def _left_out(rows: pl.DataFrame, order: TrainingSpec) -> str:
     """Name the types that the solution's filters leave out for their spelling alone; empty where there are none."""
     if columns.EVENT_TYPE not in rows.columns:
         return ""
@@ -277,7 +280,7 @@ def _left_out(rows: pl.DataFrame, order: TrainingOrder) -> str:
     return told_near_spellings(dict(counts.iter_rows()), wanted=_wanted(order))
 
 
-def _wanted(order: TrainingOrder) -> list[str]:
+def _wanted(order: TrainingSpec) -> list[str]:
     return [item.event_type for item in order.events] or ([order.event_type] if order.event_type else [])
 
 
@@ -294,9 +297,9 @@ def _with_users(rows: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(pl.coalesce(user, pl.col("_OWNER")).alias(columns.USER_ID)).drop("_OWNER")
 
 
-def _check_sufficient(rows: pl.DataFrame, order: TrainingOrder, declared: Recipe, *, left_out: str) -> None:
+def _check_sufficient(rows: pl.DataFrame, order: TrainingSpec, declared: Recipe, *, left_out: str) -> None:
     per_user = rows.group_by(columns.USER_ID).len()["len"]
-    filters = told_filters(
+    filters = describe_filters(
         event_type=order.event_type or declared.event_type,
         threshold=order.event_value_threshold,
         events=order.events,
@@ -310,7 +313,7 @@ def _check_sufficient(rows: pl.DataFrame, order: TrainingOrder, declared: Recipe
     )
 
 
-def _metadata(store: Store, order: TrainingOrder, dataset_type: str) -> MetadataTable | None:
+def _metadata(store: Store, order: TrainingSpec, dataset_type: str) -> MetadataTable | None:
     """Return the metadata of items or users, None without any."""
     table = order.table(dataset_type)
     if table is None:
@@ -321,7 +324,7 @@ def _metadata(store: Store, order: TrainingOrder, dataset_type: str) -> Metadata
     )
 
 
-def _read(store: Store, table: FrozenTable) -> pl.DataFrame:
+def _read(store: Store, table: TableVersion) -> pl.DataFrame:
     return Table(store, table.location).read(version=table.version)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from common import columns as reserved
 from common.avro import AvroField, AvroSchema
-from recipes.columns import NO_TIME, CategoricalColumn, Columns
+from recipes.data.columns import NO_TIME, CategoricalColumn, Columns
 
 __all__ = ["MetadataTable", "clean_text", "places"]
 

@@ -15,20 +15,24 @@ from google.protobuf import json_format
 
 from common.artifacts import Artifact
 from common.storage import Store, open_store
-from recipes.evaluation.comparison import Pair
-from recipes.evaluation.exam import Exam
+from recipes.data.histories import Histories
+from recipes.evaluation.evaluator import Evaluator
 from recipes.evaluation.items import describe_items
-from recipes.evaluation.split import Split, hold_out_lowest
-from recipes.index import IndexCalibration, build_annoy, calibrate
-from recipes.interface import FitProgress, Histories, Scorer
+from recipes.evaluation.paired_tests import Pair
+from recipes.evaluation.splits import Split, hold_out_lowest
+from recipes.ports import FitProgress, Scorer
 from recipes.registry import fitter as find_fitter
 from recipes.registry import recipe as find_recipe
-from trainer.domain.sufficiency import check_times
+from recipes.retrieval import IndexCalibration, build_annoy, calibrate
+from trainer.domain.data_requirements import check_times
 from trainer.training.actions import train_actions
-from trainer.training.comparing import compare
-from trainer.training.favouring import favour, save_biases
+from trainer.training.artifact_writer import pack
+from trainer.training.challenge import compare
+from trainer.training.champion import measure_predecessor
+from trainer.training.context_features import first_hidden
 from trainer.training.loading import LoadedData, load
-from trainer.training.measuring import (
+from trainer.training.objective_bias import apply_objective, save_biases
+from trainer.training.offline_evaluation import (
     add_fit_metrics,
     evaluation,
     measure_baselines,
@@ -36,12 +40,9 @@ from trainer.training.measuring import (
     personalize_metrics,
     rewards_metric,
 )
-from trainer.training.order import ARTIFACT, MEASURED_MODEL, PREDECESSOR, Measurement, TrainingOrder, TrainingResult
-from trainer.training.packing import pack
-from trainer.training.predecessor import measure_predecessor
+from trainer.training.progress import EXTEND, FIT, Stages, SubProgress
 from trainer.training.segments import train_segments
-from trainer.training.situations import first_hidden
-from trainer.training.stages import EXTEND, FIT, Part, Stages
+from trainer.training.spec import ARTIFACT, MEASURED_MODEL, PREDECESSOR, Measurement, TrainingResult, TrainingSpec
 from trainer.training.tuning import tune
 
 __all__ = ["INDEX_FILE", "index_model", "told_measurements", "train"]
@@ -51,7 +52,7 @@ INDEX_FILE = "index.ann"
 _CALIBRATION_USERS = 256
 
 
-def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> TrainingResult:
+def train(order: TrainingSpec, folder: Path, *, progress: FitProgress) -> TrainingResult:
     """Load, fit, measure, fit on, and write the artifact's files into `folder`/artifact.
 
     Raises:
@@ -80,10 +81,10 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
         with stages.stage("tune"):
             tuned, progress = tune(order, order.tuning, split=split, loaded=loaded, progress=progress)
     progress(fraction=FIT[0], stage="fitting", metrics={})
-    config, part = declared.config.from_hyperparameters({**order.hyperparameters, **tuned}), Part(progress)
+    config, part = declared.config.from_hyperparameters({**order.hyperparameters, **tuned}), SubProgress(progress)
     model = find_fitter(declared)(config, seed=order.seed, progress=part)
     with stages.stage("fit"):
-        fitted, _ = favour(model.fit(split.training), loaded, order)
+        fitted, _ = apply_objective(model.fit(split.training), loaded, order)
     progress(fraction=FIT[1], stage="evaluating", metrics=model.report)
     with stages.stage("evaluate"):
         measured = _evaluate(fitted, split, store=store, loaded=loaded, order=order, folder=folder)
@@ -92,7 +93,7 @@ def train(order: TrainingOrder, folder: Path, *, progress: FitProgress) -> Train
     part.span = EXTEND
     progress(fraction=EXTEND[0], stage="learning from everybody", metrics={})
     with stages.stage("extend"):
-        scorer, biases = favour(model.extend(loaded.data), loaded, order)
+        scorer, biases = apply_objective(model.extend(loaded.data), loaded, order)
     progress(fraction=EXTEND[1], stage="indexing", metrics={})
     artifact = folder / ARTIFACT
     artifact.mkdir()
@@ -126,10 +127,10 @@ class _Evaluation:
 
 
 def _evaluate(
-    fitted: Scorer, split: Split, *, store: Store, loaded: LoadedData, order: TrainingOrder, folder: Path
+    fitted: Scorer, split: Split, *, store: Store, loaded: LoadedData, order: TrainingSpec, folder: Path
 ) -> _Evaluation:
     """Measure the model as it would be served, the baselines, and the model beside its predecessor."""
-    exam = Exam(split, describe_items(loaded.data, learnt=split.training))
+    exam = Evaluator(split, describe_items(loaded.data, learnt=split.training))
     scores = model_scores(fitted, split, loaded)
     model = exam.measure(scores)
     baselines = measure_baselines(exam, seed=order.seed)
@@ -158,7 +159,7 @@ def _keep(fitted: Scorer, loaded: LoadedData, folder: Path) -> None:
     loaded.items.save(folder, "items")
 
 
-def index_model(scorer: Scorer, histories: Histories, path: Path, order: TrainingOrder) -> IndexCalibration:
+def index_model(scorer: Scorer, histories: Histories, path: Path, order: TrainingSpec) -> IndexCalibration:
     """Build the index and measure it on some users, at best such as the model does not know."""
     build_annoy(scorer.item_vectors, path, seed=order.seed, trees=order.index_trees)
     chosen = np.random.default_rng(order.seed).permutation(len(histories))[:_CALIBRATION_USERS]

@@ -11,8 +11,8 @@ from typing import Any
 
 from common import errors
 from common.logs import get_logger
-from trainer.training.order import REFUSED, TrainingOrder, TrainingResult
-from trainer.worker import Watch
+from trainer.training.spec import REFUSED, TrainingResult, TrainingSpec
+from trainer.worker import JobContext
 
 __all__ = ["run_training"]
 
@@ -22,7 +22,7 @@ _DONE = 0.97
 _log = get_logger(__name__)
 
 
-def run_training(order: TrainingOrder, folder: Path, watch: Watch) -> TrainingResult:
+def run_training(order: TrainingSpec, folder: Path, watch: JobContext) -> TrainingResult:
     """Train in a process of its own.
 
     Args:
@@ -31,7 +31,7 @@ def run_training(order: TrainingOrder, folder: Path, watch: Watch) -> TrainingRe
         watch: Hears of progress, and ends the process.
 
     Raises:
-        JobEnded: The watch said so; the process is gone.
+        JobCancelled: The watch said so; the process is gone.
         Unavailable: The process died, or something that it needs cannot be reached.
         TailorbirdError: It says that another attempt cannot succeed, and why.
     """
@@ -41,7 +41,7 @@ def run_training(order: TrainingOrder, folder: Path, watch: Watch) -> TrainingRe
     with (
         output.open("wb") as log,
         subprocess.Popen(
-            [sys.executable, "-m", "trainer.training.child", str(order_file)],
+            [sys.executable, "-m", "trainer.training.subprocess_main", str(order_file)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -64,7 +64,7 @@ def run_training(order: TrainingOrder, folder: Path, watch: Watch) -> TrainingRe
     raise errors.Unavailable(_death(code))
 
 
-def _listen(process: subprocess.Popen[bytes], watch: Watch) -> dict[str, Any] | None:
+def _listen(process: subprocess.Popen[bytes], watch: JobContext) -> dict[str, Any] | None:
     """Pass on what the process says until it says no more; returns its refusal, if that is its last word."""
     assert process.stdout is not None
     refusal = None

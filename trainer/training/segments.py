@@ -13,22 +13,23 @@ from google.protobuf import json_format
 from common.artifacts import Artifact
 from common.errors import InvalidInput
 from common.storage import Store
-from recipes.evaluation.comparison import Pair
-from recipes.evaluation.exam import Measurement
+from recipes.data.histories import FloatArray
+from recipes.evaluation.evaluator import Measurement
 from recipes.evaluation.metrics import published
-from recipes.interface import FitProgress, FloatArray
+from recipes.evaluation.paired_tests import Pair
+from recipes.models.user_segments.attributes import Attributes
+from recipes.models.user_segments.evaluation import PRIMARY_METRIC, Question, Ranker, hold_out_newest, judge, sample
+from recipes.models.user_segments.evaluation import compare as compare_ways
+from recipes.models.user_segments.score import SegmentScorer, Weights
+from recipes.ports import FitProgress
 from recipes.registry import fitter as find_fitter
 from recipes.registry import recipe as find_recipe
-from recipes.segments.attributes import Attributes
-from recipes.segments.judging import JUDGED_BY, Question, Ranker, hold_out_newest, judge, sample
-from recipes.segments.judging import compare as compare_ways
-from recipes.segments.score import SegmentScorer, Weights
-from trainer.training.comparing import compare
+from trainer.training.challenge import compare
+from trainer.training.champion import PredecessorSegments
 from trainer.training.loading import LoadedData
-from trainer.training.measuring import evaluation_of
-from trainer.training.order import ARTIFACT, MEASURED_MODEL, PREDECESSOR, TrainingOrder, TrainingResult
-from trainer.training.predecessor import PredecessorSegments
-from trainer.training.stages import EXTEND, FIT, Part, Stages
+from trainer.training.offline_evaluation import evaluation_of
+from trainer.training.progress import EXTEND, FIT, Stages, SubProgress
+from trainer.training.spec import ARTIFACT, MEASURED_MODEL, PREDECESSOR, TrainingResult, TrainingSpec
 
 __all__ = ["train_segments"]
 
@@ -37,7 +38,7 @@ _MOST_QUESTIONS: Final = 5000
 
 
 def train_segments(
-    order: TrainingOrder, loaded: LoadedData, folder: Path, *, store: Store, stages: Stages, progress: FitProgress
+    order: TrainingSpec, loaded: LoadedData, folder: Path, *, store: Store, stages: Stages, progress: FitProgress
 ) -> TrainingResult:
     """Fit, measure, fit on, and write the artifact's files.
 
@@ -53,7 +54,7 @@ def train_segments(
         InvalidInput: The data have no order in time, nothing to measure by, or no attributes where some are needed.
         Unavailable: The store cannot be reached.
     """
-    part, declared, data = Part(progress), find_recipe(order.recipe), loaded.data
+    part, declared, data = SubProgress(progress), find_recipe(order.recipe), loaded.data
     config = declared.config.from_hyperparameters(order.hyperparameters)
     # The registry names fitters of items and of users by one type; this recipe's type says which it is.
     model: Any = find_fitter(declared)(config, seed=order.seed, progress=part)
@@ -132,4 +133,4 @@ def _most_active(
 
     ways: list[Ranker] = [lambda _: scores, without_known]
     found = [judge(questions, way, n_users=n_users) for way in ways]
-    return max(found, key=lambda measured: measured.named()[JUDGED_BY])
+    return max(found, key=lambda measured: measured.named()[PRIMARY_METRIC])

@@ -14,18 +14,18 @@ from typing import Any, Final
 import optuna
 
 from common.logs import get_logger
-from recipes.evaluation.comparison import JUDGED_BY
-from recipes.evaluation.exam import Exam
+from recipes.evaluation.evaluator import Evaluator
 from recipes.evaluation.items import describe_items
-from recipes.evaluation.split import Split, hold_out_lowest
-from recipes.interface import FitProgress
+from recipes.evaluation.paired_tests import PRIMARY_METRIC
+from recipes.evaluation.splits import Split, hold_out_lowest
+from recipes.ports import FitProgress
 from recipes.registry import fitter as find_fitter
 from recipes.registry import recipe as find_recipe
-from trainer.training.favouring import favour
 from trainer.training.loading import LoadedData
-from trainer.training.measuring import model_scores
-from trainer.training.order import TrainingOrder, TunedRange, TuningOrder
-from trainer.training.stages import Part
+from trainer.training.objective_bias import apply_objective
+from trainer.training.offline_evaluation import model_scores
+from trainer.training.progress import SubProgress
+from trainer.training.spec import TrainingSpec, TunedRange, TuningSpec
 
 __all__ = ["best_values", "tune"]
 
@@ -41,7 +41,7 @@ _log = get_logger(__name__)
 
 
 def tune(
-    order: TrainingOrder, tuning: TuningOrder, *, split: Split, loaded: LoadedData, progress: FitProgress
+    order: TrainingSpec, tuning: TuningSpec, *, split: Split, loaded: LoadedData, progress: FitProgress
 ) -> tuple[dict[str, str], FitProgress]:
     """Search for better hyperparameters.
 
@@ -59,22 +59,24 @@ def tune(
         InvalidInput: The data are too few to learn and judge by.
     """
     declared, inner = find_recipe(order.recipe), hold_out_lowest(split.training, keys=loaded.users.keys())
-    exam = Exam(inner, describe_items(split.training, learnt=inner.training))
+    exam = Evaluator(inner, describe_items(split.training, learnt=inner.training))
 
     def measure(values: Mapping[str, str], listener: FitProgress) -> float:
         config = declared.config.from_hyperparameters({**order.hyperparameters, **values})
         made = find_fitter(declared)(config, seed=order.seed, progress=listener)
-        fitted, _ = favour(made.fit(inner.training), loaded, order)
-        return exam.measure(model_scores(fitted, inner, loaded)).served.named()[JUDGED_BY]
+        fitted, _ = apply_objective(made.fit(inner.training), loaded, order)
+        return exam.measure(model_scores(fitted, inner, loaded)).served.named()[PRIMARY_METRIC]
 
     done = tuning.trials / (tuning.trials + 1)  # the training itself is one more
     defaults = declared.config.from_hyperparameters(order.hyperparameters).model_dump()
-    part = Part(progress, (0.0, done))
-    return best_values(measure, tuning, defaults=defaults, seed=order.seed, progress=part), Part(progress, (done, 1.0))
+    part = SubProgress(progress, (0.0, done))
+    return best_values(measure, tuning, defaults=defaults, seed=order.seed, progress=part), SubProgress(
+        progress, (done, 1.0)
+    )
 
 
 def best_values(
-    measure: Measure, tuning: TuningOrder, *, defaults: Mapping[str, Any], seed: int, progress: FitProgress
+    measure: Measure, tuning: TuningSpec, *, defaults: Mapping[str, Any], seed: int, progress: FitProgress
 ) -> dict[str, str]:
     """Try values out, the defaults first, and return those that earned most, as strings by name.
 
@@ -97,7 +99,7 @@ def best_values(
         trial = study.ask()
         values = {item.name: _text(_suggest(trial, item)) for item in tuning.ranges}
         key = tuple(values.values())
-        part = Part(progress, (number / tuning.trials, (number + 1) / tuning.trials))
+        part = SubProgress(progress, (number / tuning.trials, (number + 1) / tuning.trials))
         try:
             if key not in found:
                 found[key] = measure(values, _Listener(trial, part, stage=f"trial {number + 1} of {tuning.trials}"))
@@ -107,7 +109,7 @@ def best_values(
         else:
             study.tell(trial, found[key])
             _log.info("trial", number=number + 1, value=round(found[key], 4), **values)
-    progress(fraction=1.0, stage="tuned", metrics={JUDGED_BY: study.best_value})
+    progress(fraction=1.0, stage="tuned", metrics={PRIMARY_METRIC: study.best_value})
     return {name: _text(value) for name, value in study.best_params.items()}
 
 

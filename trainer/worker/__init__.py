@@ -1,7 +1,7 @@
 """Taking jobs from the queue: leases, signs of life, results; what a job has to look like to be done here.
 
-Each room (`imports`, `training`, `removal`) does one kind of job. It is handed a `Watch`, through which it says how far
-it is and hears that it must end.
+Each room (`imports`, `training`, `removal`) does one kind of job. It is handed a `JobContext`, through which it says
+how far it is and hears that it must end.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import Any, Protocol
 
-__all__ = ["Ending", "JobEnded", "Room", "Unwatched", "Watch"]
+__all__ = ["CancelReason", "JobCancelled", "JobContext", "JobHandler", "NullJobContext"]
 
 
-class Ending(Enum):
+class CancelReason(Enum):
     """Why a job must end before it is done."""
 
     STOP = "its owner asked to stop it"
@@ -22,19 +22,19 @@ class Ending(Enum):
     CLOSING = "the trainer is stopping"
 
 
-class JobEnded(Exception):
+class JobCancelled(Exception):
     """Raised inside of a job that must end.
 
     Args:
         ending: Why.
     """
 
-    def __init__(self, ending: Ending) -> None:
+    def __init__(self, ending: CancelReason) -> None:
         super().__init__(ending.value)
         self.ending = ending
 
 
-class Watch(Protocol):
+class JobContext(Protocol):
     """A running job's line to whoever asked for it; safe to use from several threads."""
 
     def report(self, *, fraction: float, activity: str) -> None:
@@ -49,7 +49,7 @@ class Watch(Protocol):
         """Return if the job may go on.
 
         Raises:
-            JobEnded: It must end, leaving everything as it was.
+            JobCancelled: It must end, leaving everything as it was.
         """
 
     def confirm(self) -> None:
@@ -58,7 +58,7 @@ class Watch(Protocol):
         Waits for an answer: an answer that is late costs less than a training that is thrown away.
 
         Raises:
-            JobEnded: It must end.
+            JobCancelled: It must end.
         """
 
     @contextmanager
@@ -66,7 +66,7 @@ class Watch(Protocol):
         """Call `react` from another thread as soon as the job must end while the block runs."""
 
 
-class Unwatched:
+class NullJobContext:
     """The watch of a job that nobody asked for through the queue: it never ends it. For rooms used by hand."""
 
     def report(self, *, fraction: float, activity: str) -> None:
@@ -84,21 +84,21 @@ class Unwatched:
         yield
 
 
-class Room(Protocol):
+class JobHandler(Protocol):
     """Does the jobs of one kind."""
 
-    def do(self, payload: Any, watch: Watch) -> Any:
+    def do(self, payload: Any, watch: JobContext) -> Any:
         """Do one job.
 
         Args:
             payload: The job's payload message.
-            watch: See `Watch`.
+            watch: See `JobContext`.
 
         Returns:
             The result message of the kind.
 
         Raises:
-            JobEnded: The watch said so.
+            JobCancelled: The watch said so.
             Unavailable: Something needed cannot be reached; another attempt may succeed.
             TailorbirdError: Another attempt cannot succeed; the message says what to do.
         """

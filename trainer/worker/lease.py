@@ -13,8 +13,8 @@ from contextvars import copy_context
 from common.errors import LeaseLost, TailorbirdError
 from common.logs import get_logger
 from protos.tailorbird.internal.v1 import jobs_pb2
-from trainer.worker import Ending, JobEnded
-from trainer.worker.queue import JobQueue, is_passing
+from trainer.worker import CancelReason, JobCancelled
+from trainer.worker.queue import JobQueue, is_retryable
 
 __all__ = ["Lease"]
 
@@ -22,7 +22,7 @@ _log = get_logger(__name__)
 
 
 class Lease:
-    """See `trainer.worker.Watch`.
+    """See `trainer.worker.JobContext`.
 
     Args:
         queue: Where it is renewed.
@@ -35,14 +35,14 @@ class Lease:
         self._job = job
         self._every = every_seconds
         self._fraction, self._activity = 0.0, ""
-        self._ending: Ending | None = None
+        self._ending: CancelReason | None = None
         self._reactions: list[Callable[[], object]] = []
         self._lock = threading.Lock()
         self._over = threading.Event()  # must end, or has ended
         self._released = threading.Event()
 
     @property
-    def ending(self) -> Ending | None:
+    def ending(self) -> CancelReason | None:
         """Why the job must end, None while it may go on."""
         with self._lock:
             return self._ending
@@ -59,10 +59,10 @@ class Lease:
             self._released.set()
             thread.join()
 
-    def end(self, ending: Ending) -> None:
+    def end(self, ending: CancelReason) -> None:
         """Make the job end; a lost lease outweighs every other reason, otherwise the first one stays."""
         with self._lock:
-            if self._ending is None or ending is Ending.LOST:
+            if self._ending is None or ending is CancelReason.LOST:
                 self._ending = ending
             reactions, self._reactions = self._reactions, []
         self._over.set()
@@ -77,7 +77,7 @@ class Lease:
     def check(self) -> None:
         """Return if the job may go on."""
         if (ending := self.ending) is not None:
-            raise JobEnded(ending)
+            raise JobCancelled(ending)
 
     def confirm(self) -> None:
         """Ask the control plane whether the job may go on."""
@@ -87,7 +87,7 @@ class Lease:
                 self._renew()
             except TailorbirdError as error:
                 _log.warning("heartbeat_failed", reason=error.reason, message=error.message)
-                if not is_passing(error):
+                if not is_retryable(error):
                     raise
                 self._over.wait(self._every)
             else:
@@ -111,7 +111,7 @@ class Lease:
 
     def _beat(self) -> None:
         while not self._released.wait(self._every):
-            if self.ending is Ending.LOST:
+            if self.ending is CancelReason.LOST:
                 return
             try:
                 self._renew()
@@ -126,7 +126,7 @@ class Lease:
             stop = self._queue.heartbeat(self._job, progress=fraction, activity=activity)
         except LeaseLost as error:
             _log.warning("lease_lost", message=error.message)
-            self.end(Ending.LOST)
+            self.end(CancelReason.LOST)
             return
         if stop:
-            self.end(Ending.STOP)
+            self.end(CancelReason.STOP)

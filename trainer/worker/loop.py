@@ -15,9 +15,9 @@ from common.contact import PeerContact
 from common.errors import TailorbirdError
 from common.logs import get_logger, request_id
 from protos.tailorbird.internal.v1 import jobs_pb2
-from trainer.worker import Ending, JobEnded, Room
+from trainer.worker import CancelReason, JobCancelled, JobHandler
 from trainer.worker.lease import Lease
-from trainer.worker.queue import JobQueue, is_passing
+from trainer.worker.queue import JobQueue, is_retryable
 
 __all__ = ["Worker"]
 
@@ -40,7 +40,7 @@ class Worker:
     def __init__(
         self,
         queue: JobQueue,
-        rooms: Mapping[str, Room],
+        rooms: Mapping[str, JobHandler],
         *,
         lease_wait_seconds: float,
         heartbeat_seconds: float,
@@ -82,7 +82,7 @@ class Worker:
         self._queue.close()
         with self._lock:
             if self._running is not None:
-                self._running.end(Ending.CLOSING)
+                self._running.end(CancelReason.CLOSING)
 
     def _do(self, job: jobs_pb2.Job) -> None:
         token = request_id.set(job.request_id)
@@ -90,7 +90,7 @@ class Worker:
         with self._lock:
             self._running = lease
             if self._closing.is_set():
-                lease.end(Ending.CLOSING)
+                lease.end(CancelReason.CLOSING)
         facts = {"job_id": job.job_id, "resource_arn": job.resource_arn, "attempt": job.attempt}
         _log.info("job_begun", **facts, kind=job.WhichOneof("payload"))
         try:
@@ -113,10 +113,10 @@ class Worker:
                 raise TailorbirdError(f"`kind`: got {job.kind}, which this trainer is too old for; update it")
             lease.check()
             result = room.do(getattr(job, member), lease)
-        except JobEnded as ended:
+        except JobCancelled as ended:
             return self._ended(job, lease, ended.ending)
         except TailorbirdError as error:
-            return self._failed(job, lease, error.message, retryable=is_passing(error))
+            return self._failed(job, lease, error.message, retryable=is_retryable(error))
         except MemoryError:
             return self._failed(
                 job, lease, "memory ran out; give the trainer more, or let it do less at once", retryable=True
@@ -128,11 +128,11 @@ class Worker:
         self._deliver(lambda: self._queue.complete(job, result), lease)
         return "completed"
 
-    def _ended(self, job: jobs_pb2.Job, lease: Lease, ending: Ending) -> str:
-        if ending is Ending.STOP:
+    def _ended(self, job: jobs_pb2.Job, lease: Lease, ending: CancelReason) -> str:
+        if ending is CancelReason.STOP:
             self._deliver(lambda: self._queue.complete(job, jobs_pb2.StoppedResult()), lease)
             return "stopped"
-        if ending is Ending.CLOSING:
+        if ending is CancelReason.CLOSING:
             self._deliver(lambda: self._queue.release(job), lease)
             return "handed back"
         return "lost"
@@ -151,12 +151,12 @@ class Worker:
             TailorbirdError: The control plane does not want it.
         """
         failures = 0
-        while lease.ending is not Ending.LOST:
+        while lease.ending is not CancelReason.LOST:
             try:
                 send()
                 return
             except TailorbirdError as error:
-                if not is_passing(error):
+                if not is_retryable(error):
                     raise
                 failures += 1
                 _log.warning("answer_not_delivered", reason=error.reason, message=error.message)

@@ -14,7 +14,7 @@ from common.rpc import from_rpc_error
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.internal.v1.jobs_pb2_grpc import JobServiceStub
 
-__all__ = ["JobQueue", "is_passing"]
+__all__ = ["JobQueue", "is_retryable"]
 
 
 class JobQueue:
@@ -107,6 +107,6 @@ def _our_errors() -> Iterator[None]:
         raise from_rpc_error(error) from error
 
 
-def is_passing(error: TailorbirdError) -> bool:
+def is_retryable(error: TailorbirdError) -> bool:
     """Tell whether what failed may succeed at another time: outage or rush, a token being renewed, a fault of ours."""
     return isinstance(error, Throttled) or error.code in ("UNAVAILABLE", "UNAUTHENTICATED", "INTERNAL")

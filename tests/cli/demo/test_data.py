@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from cli.demo import generated, movielens
-from cli.demo.catalogue import DemoData, Item, User, Watch
+from cli.demo.items import DemoData, Item, User, Watch
 from common.avro import AvroSchema
 from common.errors import CorruptArtifact, InvalidInput, Unavailable
 
@@ -95,7 +95,7 @@ def test_generated_users_watch_nothing_twice():
 
 @pytest.mark.parametrize("kind", ["Interactions", "Items", "Users"])
 def test_files_have_the_columns_of_their_schema(tmp_path, kind):
-    from cli.demo.catalogue import SCHEMAS
+    from cli.demo.items import SCHEMAS
 
     path = generated.generate(users=30).write_csv(tmp_path)[kind]
     with path.open(newline="") as file:

@@ -12,8 +12,8 @@ from common.rpc import from_rpc_error
 from common.testing import serving
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceStub
-from recipes.context import ContextCodes, ContextTable
-from recipes.exploration import ItemAges
+from recipes.components.context import ContextCodes, ContextTable
+from recipes.components.exploration import ItemAges
 from runtime_service.history import LoggedEvent
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 from runtime_service.processes.pulse import Pulse

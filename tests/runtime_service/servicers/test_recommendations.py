@@ -10,7 +10,7 @@ import pytest
 from common.errors import InvalidInput, ResourceNotFound
 from common.rpc import from_rpc_error
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
-from runtime_service.history.answers import Answers
+from runtime_service.history.impression_log import Answers
 from tests.runtime_service.servicers.wire import as_role, ids
 from tests.runtime_service.world import GROUP, N_ITEMS, campaign, item, user
 

@@ -1,0 +1,158 @@
+"""What happens around every call: identity, request id, log line."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Hashable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import grpc
+
+from common.auth import ANY_ROLE, OPEN, Identity, TokenVerifier, admitted_roles
+from common.errors import PermissionDenied, TailorbirdError, Unauthenticated
+from common.logs import get_logger, request_id
+from common.rpc.status import to_status
+
+__all__ = ["REQUEST_ID_KEY", "CallPolicy", "Scope", "caller"]
+
+REQUEST_ID_KEY = "x-request-id"
+_MAX_REQUEST_ID = 128
+_MAX_FIELDS = 10
+_MAX_FIELD = 128
+#: Maps, whose keys are the caller's.
+_KEYED = ("context",)
+
+#: Who makes the call being served in this thread or task; None for open methods.
+caller: ContextVar[Identity | None] = ContextVar("caller", default=None)
+
+_log = get_logger(__name__)
+
+Metadata = Sequence[tuple[str, str | bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One call on its way."""
+
+    method: str
+    request_id: str
+    started: float
+
+
+class CallPolicy:
+    """Lets calls in and sees them out.
+
+    Args:
+        verifier: Checks bearer tokens.
+    """
+
+    def __init__(self, verifier: TokenVerifier) -> None:
+        self._verifier = verifier
+        self._debug = logging.getLogger(__name__)
+        self._lines = LineBudget()
+
+    def open(self, method: str, metadata: Metadata) -> Scope:
+        """Begin a call: take over or make a request id, bind it to the logs."""
+        found = ""
+        for key, value in metadata:
+            if key == REQUEST_ID_KEY and isinstance(value, str):
+                found = value[:_MAX_REQUEST_ID]
+        found = found or uuid.uuid4().hex
+        request_id.set(found)
+        return Scope(method, found, time.perf_counter())
+
+    def admit(self, method: str, metadata: Metadata) -> None:
+        """Check that the caller may call the method.
+
+        Raises:
+            Unauthenticated: No valid token.
+            PermissionDenied: The token's role is not admitted.
+        """
+        roles = admitted_roles(method)
+        if roles is OPEN:
+            caller.set(None)
+            return
+        token = ""
+        for key, value in metadata:
+            if key == "authorization" and isinstance(value, str):
+                token = value
+        if not token.startswith("Bearer "):
+            raise Unauthenticated("`authorization`: got no bearer token, want metadata `authorization: Bearer TOKEN`")
+        identity = self._verifier.verify(token[7:])
+        if roles is not ANY_ROLE and identity.role not in roles:
+            wanted = ", ".join(sorted(roles)) or "nobody"
+            raise PermissionDenied(f"`{method}`: got a caller of role {identity.role}, want {wanted}")
+        caller.set(identity)
+
+    def succeeded(self, scope: Scope) -> None:
+        """Note a call that went well (at DEBUG: there are thousands each second)."""
+        if self._debug.isEnabledFor(logging.DEBUG):
+            _log.debug("rpc", method=scope.method, code="OK", millis=_millis(scope))
+
+    def refused(self, scope: Scope, code: grpc.StatusCode) -> None:
+        """Note a call that its own method answered with another status than OK."""
+        if (left_out := self._lines.take((scope.method, code.name))) is not None:
+            _log.info("rpc", method=scope.method, code=code.name, millis=_millis(scope), **left_out)
+
+    def failed(self, scope: Scope, error: Exception) -> grpc.Status:
+        """Note a call that failed and return the status to send.
+
+        A client's mistake is an INFO line, and there are at most a few of a kind each second; a fault of ours is an
+        ERROR with its trace. What a message says of a client's mistake quotes what the client sent, and is written at
+        DEBUG alone.
+        """
+        status = to_status(error)
+        facts = {"method": scope.method, "code": status.code.name, "millis": _millis(scope)}
+        if not isinstance(error, TailorbirdError) or error.code in ("INTERNAL", "DATA_LOSS"):
+            _log.error("rpc", **facts, exc_info=error)
+            return status
+        facts["reason"] = error.reason
+        if error.code == "UNAVAILABLE":
+            facts["message"] = error.message  # of this service and what it needs, nothing of the caller
+        elif error.violations:
+            facts["fields"] = [_place(item.field) for item in error.violations[:_MAX_FIELDS]]
+        if (left_out := self._lines.take((scope.method, error.reason))) is not None:
+            _log.info("rpc", **facts, **left_out)
+        if self._debug.isEnabledFor(logging.DEBUG):
+            _log.debug("rpc_refused", method=scope.method, message=error.message)
+        return status
+
+
+class LineBudget:
+    """Bounds how many lines of a kind are written each second: whoever sends nonsense must not fill the disk.
+
+    Args:
+        per_second: Lines of one kind.
+        clock: Returns seconds.
+    """
+
+    def __init__(self, per_second: int = 10, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_second = per_second
+        self._clock = clock
+        self._taken: dict[Hashable, tuple[int, int]] = {}
+
+    def take(self, kind: Hashable) -> dict[str, int] | None:
+        """Return None if the line is to be left out, else what is to be added: how many were before it."""
+        second = int(self._clock())
+        begun, number = self._taken.get(kind, (second, 0))
+        left_out = 0 if begun == second else max(number - self._per_second, 0)
+        number = number + 1 if begun == second else 1
+        self._taken[kind] = (second, number)
+        if number > self._per_second:
+            return None
+        return {"left_out": left_out} if left_out else {}
+
+
+def _place(field: str) -> str:
+    """Return the name of a field without what the caller named itself."""
+    for keyed in _KEYED:
+        if field.startswith(f"{keyed}."):
+            return keyed
+    return field[:_MAX_FIELD]
+
+
+def _millis(scope: Scope) -> float:
+    return round((time.perf_counter() - scope.started) * 1000, 3)

@@ -1,0 +1,35 @@
+"""What the parts of the control plane are made with: the clock, fresh ids, the account's ARNs, the quotas."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from common.arn import ArnFactory
+from common.clock import Clock
+from control_plane.domain.quotas import Quotas
+
+__all__ = ["AppContext", "random_id"]
+
+
+def random_id() -> str:
+    """Return 32 random hexadecimal digits."""
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True, slots=True)
+class AppContext:
+    """Handed to every part.
+
+    Attributes:
+        clock: Tells the time.
+        arns: Makes the ARNs of the account.
+        quotas: Limits of creation.
+        new_id: Returns 32 hexadecimal digits that were never used before.
+    """
+
+    clock: Clock
+    arns: ArnFactory
+    quotas: Quotas = field(default_factory=Quotas)
+    new_id: Callable[[], str] = random_id

@@ -1,0 +1,93 @@
+"""The catalogue: what exists and how it stands. Interface here, implementation in `sql`.
+
+All access is by units of work: everything done in one is committed together or not at all. Writing units run one after
+another, so what is read in one still holds when it is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from sqlmodel import SQLModel
+
+from common.change_notifier import ChangeNotifier
+from control_plane.domain.paging import Position
+from control_plane.metadata_store.tables import AnyResource, Job
+
+__all__ = ["MetadataStore", "Unit"]
+
+Row = TypeVar("Row", bound=SQLModel)
+Listed = TypeVar("Listed", bound=AnyResource)
+
+
+class Unit(Protocol):
+    """Access to the tables within one unit of work.
+
+    Conditions are keywords: `column=value`, or `column={values}` for any of them.
+    """
+
+    def get(self, table: type[Row], key: object) -> Row | None:
+        """Return the row with a primary key, or None. Changes of its attributes are kept by a writing unit."""
+
+    def find(self, table: type[Row], *, order: Sequence[str] = (), **where: object) -> list[Row]:
+        """Return all rows that fulfil the conditions, ordered by columns; `-column` descends."""
+
+    def first(self, table: type[Row], *, order: Sequence[str] = (), **where: object) -> Row | None:
+        """Return the first row that fulfils the conditions, or None."""
+
+    def count(self, table: type[SQLModel], **where: object) -> int:
+        """Return the number of rows that fulfil the conditions."""
+
+    def page(self, table: type[Listed], *, after: Position | None, limit: int, **where: object) -> list[Listed]:
+        """Return up to `limit` rows behind a position, by creation and then by ARN."""
+
+    def add(self, row: SQLModel) -> None:
+        """Insert a row."""
+
+    def remove(self, row: SQLModel) -> None:
+        """Delete a row, and what depends on it where the tables say so."""
+
+    def flush(self) -> None:
+        """Send what was changed to the database, so that later conditions see it."""
+
+    def due_job(self, kinds: Collection[str], *, now: datetime) -> Job | None:
+        """Return the job that is next: of the dataset group that had its last turn longest ago, the oldest that waits.
+
+        A turn is an attempt at a job of one of these kinds. No other unit is given the same job.
+        """
+
+    def prunable_jobs(self, *, before: datetime, keep: int, limit: int) -> list[Job]:
+        """Return finished jobs that may be forgotten, oldest first: old ones, and all but the newest.
+
+        A failed job is none of them while the resource that it was for shows the failure.
+
+        Args:
+            before: Jobs that ended until then are old.
+            keep: How many of the newest are kept.
+            limit: Of the answer.
+        """
+
+    def expired_jobs(self, *, now: datetime) -> list[Job]:
+        """Return jobs whose leases have ended."""
+
+
+class MetadataStore(Protocol):
+    """The database.
+
+    Attributes:
+        changed: Rings after every commit of this process that changed something, signs of life apart.
+    """
+
+    changed: ChangeNotifier
+
+    def read(self) -> AbstractContextManager[Unit]:
+        """Begin a unit of work that sees one state of the catalogue throughout and changes nothing."""
+
+    def write(self) -> AbstractContextManager[Unit]:
+        """Begin a unit of work that is committed at its end, or undone by an exception."""
+
+    def close(self) -> None:
+        """Give up all connections."""

@@ -1,0 +1,1 @@
+"""Parts that several algorithms share; none of them is a recipe by itself."""

@@ -1,0 +1,204 @@
+"""Learning a blend: the weights under which what held-out users did next is most likely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from recipes.components.score_fusion.score import (
+    COUNT_BUCKETS,
+    POPULARITY_FEATURES,
+    RECENCY_BUCKETS,
+    ScoreFusion,
+    repeats,
+)
+from recipes.components.sequential_rules import PLACES, SequentialRules
+from recipes.data.histories import FloatArray, Histories, ItemIndexes
+
+__all__ = ["Observed", "learn_score_fusion"]
+
+#: Held-out steps that are enough for so few weights, and the scores that are held at once at most.
+_MAX_ROWS = 1024
+_MAX_SCORES = 24_000_000
+_MAX_STEPS = 60
+#: Variance of the normal priors: logarithms of factors keep near where they begin, repeats may go further.
+_FACTOR_VARIANCE = 1.0
+_REPEAT_VARIANCE = 9.0
+_FIRST_RULES = 0.3
+#: Logarithms of factors beyond this have no further effect that matters, and would overflow.
+_MAX_LOGARITHM = 12.0
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What some held-out users did next.
+
+    Attributes:
+        histories: Before.
+        targets: int32 [m], next.
+        queries: float32 [m, d], the network's vectors of the histories.
+        item_vectors: float32 [n_items, d], of the network.
+        popularity: float32 [POPULARITY_FEATURES, n_items], how popular items are and become.
+        repeat_bias: The best single bias of items that were used before.
+        weights: float32 [m], how much each counts; not all 0.
+    """
+
+    histories: Histories
+    targets: ItemIndexes
+    queries: FloatArray
+    item_vectors: FloatArray
+    popularity: FloatArray
+    repeat_bias: float
+    weights: FloatArray
+
+
+def learn_score_fusion(observed: Observed, followers: SequentialRules, *, n_event_types: int) -> ScoreFusion:
+    """Find the blend of greatest posterior probability, by L-BFGS.
+
+    The likelihood is the softmax over the catalogue. Factors have log-normal priors around 1, and around rules that
+    decay with 1 / place; repeats have normal ones around the single bias, which grows with the network's factor: what
+    is out of reach stays so.
+
+    Args:
+        observed: At least one row.
+        followers: Rules that do not know the targets.
+        n_event_types: Event types that the data name.
+    """
+    posterior = _Posterior(observed, followers, n_event_types=n_event_types)
+    bounds = [(-_MAX_LOGARITHM, _MAX_LOGARITHM)] * _FACTORS + [(None, None)] * (len(posterior.start) - _FACTORS)
+    found = minimize(
+        posterior.loss_and_gradient,
+        posterior.start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": _MAX_STEPS},
+    )
+    return posterior.blend(found.x)
+
+
+#: Weights in front of the repeats: network, rules, scale, those of places, and those of popularity.
+_LOGARITHMS = 3 + PLACES
+_FACTORS = _LOGARITHMS + POPULARITY_FEATURES
+
+
+class _Posterior:
+    """The function to be minimised; all weights but those of popularity and of repeats are logarithms."""
+
+    def __init__(self, observed: Observed, followers: SequentialRules, *, n_event_types: int) -> None:
+        n_items = len(observed.item_vectors)
+        total = len(observed.targets)
+        self._rows = max(1, min(total, _MAX_ROWS, _MAX_SCORES // n_items))
+        # Spread over all, as neighbours belong to one user.
+        chosen = np.arange(self._rows) * total // self._rows
+        self._n_event_types = n_event_types
+        mass = observed.weights[chosen].astype(np.float64)
+        # Those that are chosen may weigh nothing; they count alike then.
+        self._mass: Floats = mass / mass.mean() if mass.any() else np.ones(self._rows)
+        self._logits: FloatArray = observed.queries[chosen] @ observed.item_vectors.T
+        self._popularity = observed.popularity
+        self._repeat_bias = observed.repeat_bias
+        self._targets = np.arange(self._rows) * n_items + observed.targets[chosen]
+        self._collect(observed.histories.take(chosen), followers, n_items)
+        raw = self._raw(1.0 / np.arange(1.0, PLACES + 1))
+        # Where no rule applies, rules get no weight.
+        self._has_rules = len(raw) > 0
+        self.start: Floats = np.concatenate([
+            [0.0, np.log(_FIRST_RULES), np.log(np.median(raw)) if self._has_rules else 0.0],
+            -np.log(np.arange(1.0, PLACES + 1)),
+            np.zeros(POPULARITY_FEATURES),
+            np.zeros(RECENCY_BUCKETS * (n_event_types + 1)),
+            np.zeros(COUNT_BUCKETS),
+        ])  # fmt: skip
+        self._variances = np.full(len(self.start), _REPEAT_VARIANCE)
+        self._variances[:_FACTORS] = _FACTOR_VARIANCE
+
+    def loss_and_gradient(self, weights: Floats) -> tuple[float, Floats]:
+        """Return the weighted mean of the negative log posterior, and its slope in each weight."""
+        network, rules, scale = np.exp(weights[:3])
+        places = np.exp(weights[3:_LOGARITHMS])
+        recency = weights[_FACTORS:-COUNT_BUCKETS]
+        scores = self._logits * np.float32(network)
+        scores += weights[_LOGARITHMS:_FACTORS].astype(np.float32) @ self._popularity
+        flat = scores.reshape(-1)
+        raw = self._raw(places)
+        logs = np.log1p(raw / scale)
+        flat[self._pairs] += (rules * logs).astype(np.float32)
+        repeated = network * self._repeat_bias + recency[self._cell] + weights[-COUNT_BUCKETS:][self._uses]
+        flat[self._used] += repeated.astype(np.float32)
+        scores -= scores.max(axis=1, keepdims=True)
+        likelihood = flat[self._targets].astype(np.float64)
+        np.exp(scores, out=scores)
+        totals = scores.sum(axis=1, dtype=np.float64)
+        likelihood -= np.log(totals)
+        # From here on `scores` is the slope of the loss in each score.
+        scores *= (self._mass / (totals * self._rows)).astype(np.float32)[:, None]
+        flat[self._targets] -= (self._mass / self._rows).astype(np.float32)
+
+        of_pairs = flat[self._pairs].astype(np.float64)
+        of_raw = of_pairs * rules / (scale + raw)
+        of_used = flat[self._used].astype(np.float64)
+        of_places = np.bincount(self._place, weights=of_raw[self._pair] * self._strength, minlength=PLACES)
+        gradient = np.concatenate([
+            [
+                network * (float(np.vdot(scores, self._logits)) + self._repeat_bias * float(of_used.sum())),
+                rules * float(of_pairs @ logs),
+                -float(of_raw @ raw),
+            ],
+            of_places * places,
+            self._popularity @ scores.sum(axis=0, dtype=np.float64),
+            np.bincount(self._cell, weights=of_used, minlength=len(recency)),
+            np.bincount(self._uses, weights=of_used, minlength=COUNT_BUCKETS),
+        ])  # fmt: skip
+        distance = weights - self.start
+        gradient += distance / self._variances / self._rows
+        prior = 0.5 * float(np.square(distance) @ (1.0 / self._variances)) / self._rows
+        return prior - float((self._mass * likelihood).mean()), gradient
+
+    def blend(self, weights: Floats) -> ScoreFusion:
+        """Return the weights as they are applied."""
+        network, rules, scale = (float(value) for value in np.exp(weights[:3]))
+        recency = weights[_FACTORS:-COUNT_BUCKETS].reshape(RECENCY_BUCKETS, -1)
+        return ScoreFusion(
+            network=network,
+            popularity=weights[_LOGARITHMS:_FACTORS].astype(np.float32),
+            rules=rules if self._has_rules else 0.0,
+            scale=scale,
+            places=np.exp(weights[3:_LOGARITHMS]).astype(np.float32),
+            recency=(network * self._repeat_bias + recency).astype(np.float32),
+            count=weights[-COUNT_BUCKETS:].astype(np.float32),
+        )
+
+    def _raw(self, places: Floats) -> Floats:
+        """Add up the rules that lead to each pair of a row and an item."""
+        weights = self._strength * places[self._place]
+        sums: Floats = np.bincount(self._pair, weights=weights, minlength=len(self._pairs)).astype(np.float64)
+        return sums
+
+    def _collect(self, histories: Histories, followers: SequentialRules, n_items: int) -> None:
+        """Find rules and repeats of all rows, by their places in the flattened scores."""
+        pairs, place, strength, used, cell, uses = [], [], [], [], [], []
+        for row in range(self._rows):
+            history = histories.of(row)
+            items, places, strengths = followers.entries(history)
+            pairs.append(row * n_items + items.astype(np.int64))
+            place.append(places)
+            strength.append(strengths)
+            own = repeats(history)
+            used.append(row * n_items + own.items.astype(np.int64))
+            cell.append(own.recency * (self._n_event_types + 1) + own.actions)
+            uses.append(own.counts)
+        self._pairs: Places
+        self._pair: Places
+        self._pairs, self._pair = np.unique(np.concatenate(pairs), return_inverse=True)
+        self._place: Places = np.concatenate(place)
+        self._strength: FloatArray = np.concatenate(strength)
+        self._used: Places = np.concatenate(used)
+        self._cell: Places = np.concatenate(cell)
+        self._uses: Places = np.concatenate(uses)

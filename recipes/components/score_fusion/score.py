@@ -1,0 +1,174 @@
+"""Applying a learnt blend: the adjustment of a history's scores by sequence rules and by what was used before.
+
+The score of item i for a history h is
+
+    a * network(h, i) + g . popularity(i) + w * log(1 + rules(h, i) / e) + [i in h] * repeat(h, i)
+
+where popularity(i) are the features of `recipes.components.recency.popularity_features`, rules(h, i) adds up the
+strengths of the rules from the newest items of h to i, each place weighing as learnt, and repeat(h, i) depends on how
+long ago i was used last, what was done with it then, and how often it was used. The first two terms are part of the
+item vectors; the others are zero for all but a few items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import CorruptArtifact
+from recipes.components.sequential_rules import PLACES, SequentialRules
+from recipes.data.histories import FloatArray, History, ItemIndexes
+from recipes.ports import ScoreDelta
+
+__all__ = ["COUNT_BUCKETS", "POPULARITY_FEATURES", "RECENCY_BUCKETS", "Repeats", "ScoreFusion", "repeats"]
+
+#: Steps since the last use, up to which each bucket goes; the last bucket holds the rest.
+_RECENCY_ENDS = np.array([1, 2, 3, 5, 8, 16, 32, 64])
+RECENCY_BUCKETS = len(_RECENCY_ENDS) + 1
+#: Uses, up to which each bucket goes.
+_COUNT_ENDS = np.array([1, 2, 4])
+COUNT_BUCKETS = len(_COUNT_ENDS) + 1
+#: Numbers that tell how popular an item is.
+POPULARITY_FEATURES = 4
+_ARRAYS = (
+    "blend_network",
+    "blend_popularity",
+    "blend_rules",
+    "blend_scale",
+    "blend_places",
+    "blend_recency",
+    "blend_count",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """The distinct items of a history, with what decides whether they are used again.
+
+    Attributes:
+        items: int32 [k], ascending.
+        recency: int64 [k], buckets of the steps since the last use.
+        actions: uint8 [k], what was done at the last use.
+        counts: int64 [k], buckets of the number of uses.
+    """
+
+    items: ItemIndexes
+    recency: NDArray[np.int64]
+    actions: NDArray[np.uint8]
+    counts: NDArray[np.int64]
+
+
+def repeats(history: History) -> Repeats:
+    """Describe the distinct items of a history."""
+    backwards = history.items[::-1]
+    # The first place in the reversed history is the last use.
+    items, places, uses = np.unique(backwards, return_index=True, return_counts=True)
+    return Repeats(
+        items=items,
+        recency=np.searchsorted(_RECENCY_ENDS, places + 1),
+        actions=history.actions[::-1][places],
+        counts=np.searchsorted(_COUNT_ENDS, uses),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreFusion:
+    """Learnt weights; see the formula above.
+
+    Attributes:
+        network: a.
+        popularity: g, float32 [POPULARITY_FEATURES].
+        rules: w.
+        scale: e.
+        places: float32 [PLACES], weights of the newest items' rules, the newest first.
+        recency: float32 [RECENCY_BUCKETS, event types + 1], part of repeat.
+        count: float32 [COUNT_BUCKETS], the other part.
+    """
+
+    network: float
+    popularity: FloatArray
+    rules: float
+    scale: float
+    places: FloatArray
+    recency: FloatArray
+    count: FloatArray
+
+    @classmethod
+    def of_network(cls, *, n_event_types: int, repeat_bias: float = 0.0) -> Self:
+        """Return the blend that trusts the network alone, but for one bias of all repeats."""
+        recency = np.full((RECENCY_BUCKETS, n_event_types + 1), repeat_bias, np.float32)
+        places = (1.0 / np.arange(1, PLACES + 1)).astype(np.float32)
+        return cls(
+            1.0,
+            np.zeros(POPULARITY_FEATURES, np.float32),
+            0.0,
+            1.0,
+            places,
+            recency,
+            np.zeros(COUNT_BUCKETS, np.float32),
+        )
+
+    def item_vectors(self, embeddings: FloatArray, biases: FloatArray, popularity: FloatArray) -> FloatArray:
+        """Make item vectors whose product with (state, 1) is the first two terms of the formula.
+
+        Args:
+            embeddings: float32 [n_items, d], of the network.
+            biases: float32 [n_items], of the network.
+            popularity: float32 [POPULARITY_FEATURES, n_items].
+
+        Returns:
+            float32 [n_items, d + 1].
+        """
+        bias = self.network * biases + self.popularity @ popularity
+        return np.concatenate([self.network * embeddings, bias[:, None]], axis=1).astype(np.float32)
+
+    def adjust(self, followers: SequentialRules, history: History) -> ScoreDelta:
+        """Work out the last two terms of the formula.
+
+        Args:
+            followers: The rules.
+            history: All items known.
+        """
+        if not len(history):
+            return ScoreDelta.nothing()
+        used = repeats(history)
+        values = self.recency[used.recency, used.actions] + self.count[used.counts]
+        if self.rules == 0.0:
+            return ScoreDelta(used.items, values)
+        items, strengths = followers.strengths(history, weights=self.places)
+        boosts = np.float32(self.rules) * np.log1p(strengths / np.float32(self.scale))
+        # Both are ascending: used items that rules lead to are found by bisection, the others are appended.
+        at = np.minimum(np.searchsorted(items, used.items), len(items) - 1)
+        among = items[at] == used.items if len(items) else np.zeros(len(used.items), bool)
+        boosts[at[among]] += values[among]
+        return ScoreDelta(
+            np.concatenate([items, used.items[~among]]), np.concatenate([boosts, values[~among]]).astype(np.float32)
+        )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what is saved, by name."""
+        network, rules, scale = (np.array(value, np.float64) for value in (self.network, self.rules, self.scale))
+        values = (network, self.popularity, rules, scale, self.places, self.recency, self.count)
+        return dict(zip(_ARRAYS, values, strict=True))
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the names of the saved arrays."""
+        return _ARRAYS
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Make a blend of saved arrays.
+
+        Raises:
+            CorruptArtifact: They have other shapes.
+        """
+        places, recency, count = (arrays[name] for name in _ARRAYS[4:])
+        if places.shape != (PLACES,) or recency.shape[:1] != (RECENCY_BUCKETS,) or count.shape != (COUNT_BUCKETS,):
+            raise CorruptArtifact(f"`blend_recency.npy`: got shape {recency.shape}, want {RECENCY_BUCKETS} rows")
+        network, rules, scale = (float(arrays[name]) for name in (_ARRAYS[0], *_ARRAYS[2:4]))
+        return cls(network, arrays[_ARRAYS[1]], rules, scale, places, recency, count)

@@ -1,0 +1,1 @@
+"""The algorithms, a folder each: `config`, `fit` (which may use JAX) and `score` (NumPy alone)."""

@@ -1,0 +1,106 @@
+"""Fitting what is bought, or viewed, together: Similar-Items with one basket, or one session, in the place of a user.
+
+A basket is what one user bought without a long pause. How long depends on the shop: where most purchases would be alone
+in their basket, longer pauses are let pass, at last all that a user ever did. Items that nobody used together with
+others are followed by popular ones, as with Similar-Items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from recipes.components.item_neighbors import ItemNeighborsScorer
+from recipes.data.columns import Columns
+from recipes.data.training_data import TrainingData
+from recipes.models.baskets.config import BasketsConfig
+from recipes.models.ease.config import EASEConfig
+from recipes.models.ease.fit import EASEFitter
+from recipes.ports import FitProgress, ignore_progress
+
+__all__ = ["BoughtTogetherFitter", "ViewedTogetherFitter", "divide"]
+
+#: Seconds of a pause within a basket, from short to long; None lets every pause pass.
+_BASKET_PAUSES: Final = (3600, 86_400, 7 * 86_400, None)
+_SESSION_PAUSES: Final = (1800, 86_400, None)
+#: Share of the interactions that must have company for a pause to be short enough.
+_WITH_COMPANY: Final = 0.5
+
+
+class BoughtTogetherFitter:
+    """See `recipes.ports.Fitter`; nothing is random and nothing is held out.
+
+    Args:
+        config: No hyperparameters.
+        seed: Without effect.
+        progress: Told as of Similar-Items.
+    """
+
+    pauses: Sequence[int | None] = _BASKET_PAUSES
+
+    def __init__(self, config: BasketsConfig, *, seed: int, progress: FitProgress = ignore_progress) -> None:
+        self.report: Mapping[str, float] = {}
+        self._config = config
+        self._regression = EASEFitter(EASEConfig(), seed=seed, progress=progress)
+
+    def fit(self, data: TrainingData) -> ItemNeighborsScorer:
+        """Choose the pause, and relate the items of a basket."""
+        divided, pause = self._divide(data)
+        scorer = self._regression.fit(divided)
+        self.report = {
+            **self._regression.report,
+            "baskets": float(divided.n_users),
+            "pause_seconds": float(pause or -1),
+        }
+        return scorer
+
+    def extend(self, data: TrainingData) -> ItemNeighborsScorer:
+        """Relate once more."""
+        return self.fit(data)
+
+    def _divide(self, data: TrainingData) -> tuple[TrainingData, int | None]:
+        divided, pause = data, None
+        for pause in self.pauses:
+            divided = divide(data, pause_seconds=pause)
+            if _share_with_company(divided) >= _WITH_COMPANY:
+                break
+        return divided, pause
+
+
+class ViewedTogetherFitter(BoughtTogetherFitter):
+    """The same for views, in sessions that end with half an hour of silence."""
+
+    pauses = _SESSION_PAUSES
+
+
+def divide(data: TrainingData, *, pause_seconds: int | None) -> TrainingData:
+    """Make a user of every basket, in the order of users and time.
+
+    Args:
+        data: Of real users.
+        pause_seconds: Longest pause within a basket; None for none.
+
+    Returns:
+        The same interactions; what is known of users is left out.
+    """
+    rows = data.interactions
+    begins = np.diff(rows.user, prepend=-1) != 0
+    if pause_seconds is not None:
+        begins |= np.diff(rows.timestamp, prepend=rows.timestamp[:1]) > pause_seconds
+    baskets = (np.cumsum(begins) - 1).astype(np.int32)
+    return replace(data, interactions=replace(rows, user=baskets), n_users=int(begins.sum()), users=Columns())
+
+
+def _share_with_company(data: TrainingData) -> float:
+    """Return the share of interactions in baskets of two different items or more."""
+    if not len(data.interactions):
+        return 1.0
+    histories = data.histories()
+    # Within a basket of one item all items are alike.
+    alike = np.minimum.reduceat(histories.items, histories.offsets[:-1]) == np.maximum.reduceat(
+        histories.items, histories.offsets[:-1]
+    )
+    return float(histories.lengths()[~alike].sum() / len(histories.items))

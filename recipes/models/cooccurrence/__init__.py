@@ -1,0 +1,1 @@
+"""SIMS: items by the users that they have in common."""

@@ -1,0 +1,71 @@
+"""Fitting SIMS: counting the users that two items have in common.
+
+Linden, Smith and York, "Amazon.com Recommendations: Item-to-Item Collaborative Filtering" (IEEE Internet Computing
+2003), with the power of popularity as a parameter, as in Personalize: 0.5 is their cosine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from recipes.components.item_neighbors import ItemNeighborsScorer, popularity_vectors
+from recipes.data.cooccurrence import Cooccurrence
+from recipes.data.percentiles import within_percentiles
+from recipes.data.training_data import TrainingData
+from recipes.models.cooccurrence.config import CooccurrenceConfig
+from recipes.models.cooccurrence.gram_matrix import count_together, distinct_items, neighbours, users_of_items
+from recipes.ports import FitProgress, ignore_progress
+
+__all__ = ["CooccurrenceFitter"]
+
+
+class CooccurrenceFitter:
+    """See `recipes.ports.Fitter`; nothing is random and nothing is held out.
+
+    Args:
+        config: Hyperparameters.
+        seed: Without effect.
+        progress: Told when counting begins and ends.
+    """
+
+    def __init__(self, config: CooccurrenceConfig, *, seed: int, progress: FitProgress = ignore_progress) -> None:
+        self.report: Mapping[str, float] = {}
+        self._config = config
+        self._seed = seed
+        self._progress = progress
+
+    def fit(self, data: TrainingData) -> ItemNeighborsScorer:
+        """Count, divide popularity out, and keep the nearest."""
+        self._progress(fraction=0.1, stage="counting", metrics={})
+        counted = count_together(distinct_items(self._filtered(data)), n_items=data.n_items)
+        pairs = counted.pairs
+        # Even where none is asked for, items without a user in common are no neighbours.
+        enough = pairs.values >= self._config.min_cointeraction_count
+        rows, columns, values = pairs.rows()[enough], pairs.columns[enough], pairs.values[enough]
+        popularity = np.maximum(counted.alone, 1.0) ** np.float32(-self._config.popularity_discount_factor)
+        offsets = np.searchsorted(rows, np.arange(data.n_items + 1)).astype(np.int64)
+        near = neighbours(Cooccurrence(offsets, columns, values * popularity[rows] * popularity[columns]))
+        self.report = {"neighbours": float(len(near.columns))}
+        self._progress(fraction=1.0, stage="counted", metrics=self.report)
+        return ItemNeighborsScorer(popularity_vectors(users_of_items(data)), near)
+
+    def extend(self, data: TrainingData) -> ItemNeighborsScorer:
+        """Count again."""
+        return self.fit(data)
+
+    def _filtered(self, data: TrainingData) -> TrainingData:
+        """Leave out users and items whose numbers of interactions lie outside of the percentiles."""
+        rows, config = data.interactions, self._config
+        user_kept = within_percentiles(
+            np.bincount(rows.user, minlength=data.n_users),
+            low=config.min_user_history_length_percentile,
+            high=config.max_user_history_length_percentile,
+        )
+        item_kept = within_percentiles(
+            np.bincount(rows.item, minlength=data.n_items),
+            low=config.min_item_interaction_count_percentile,
+            high=config.max_item_interaction_count_percentile,
+        )
+        return data.where(user_kept[rows.user] & item_kept[rows.item])

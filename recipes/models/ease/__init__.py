@@ -1,0 +1,1 @@
+"""EASE: every item regressed on the others in closed form."""

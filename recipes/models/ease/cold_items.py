@@ -1,0 +1,152 @@
+"""Neighbours for items that few users used: what the weights of all items say of items of such content.
+
+The weights B that were learnt from interactions are regressed on content in both directions. With E the content of the
+items as vectors of length one, and D how far each item can be trusted as an example, count / (count + 20):
+
+    columns: m_i = argmin sum_j D_j (B_ij - m_i . e_j)^2 + penalty |m_i - a e_i|^2, and i says m_i . e_j of item j;
+    rows: r_j = argmin sum_i D_i (B_ij - r_j . e_i)^2 + penalty |r_j - b e_j|^2, and item i says r_j . e_i of j.
+
+`a` is the least-squares factor between content and weights, so where nothing else is known, items of like content are
+neighbours; `b` is four times that, as a list is made of the nearest few. With s the share that an item of few users
+lacks, from 1 without any to 0 with five: m_i and r_j are mixed with a e_i and b e_j by s, as they are regressions on
+zeros for want of users, and the weight of a pair gains s_j m_i . e_j + s_i r_j . e_i. Conditional means vary less than
+what they are means of, so they are stretched until scores of users vary between items as the learnt ones do; else no
+list would ever name a new item.
+
+Chosen on the newest tenth of MovieLens 1M's items as if nobody had used them. Adding content to the Gram matrix instead
+(Jeunen, Van Balen and Goethals, "Closed-Form Models for Collaborative Filtering with Side-Information", RecSys 2020)
+found less than half as many of them there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from recipes.data.cooccurrence import Cooccurrence
+from recipes.data.histories import FloatArray, Histories
+
+__all__ = ["with_content"]
+
+#: Users from which on an item speaks for itself; one with fewer is cold.
+_COLD = 5
+#: Users at which an item is half trusted as an example to learn from.
+_TRUSTED = 20.0
+#: Penalties of the two regressions, as shares of the trusted items.
+_COLUMN_PENALTY, _ROW_PENALTY = 0.01, 0.003
+#: How much likeness of content counts in each, by what least squares says.
+_COLUMN_LIKENESS, _ROW_LIKENESS = 1.0, 4.0
+#: Neighbours by content added to a row; small catalogues keep so many more that they have this many entries in all.
+_ADDED = 200
+_ENTRIES = 1 << 22
+#: Users whose scores are compared, and scores worked out at once, 64 MiB of them.
+_COMPARED = 64
+_SCORES = 1 << 24
+
+
+def with_content(
+    weights: Cooccurrence, vectors: FloatArray, *, users: NDArray[np.integer], histories: Histories, seed: int
+) -> Cooccurrence:
+    """Add content to the weights of items with few users.
+
+    Args:
+        weights: As learnt; row i, column j: how much item i speaks for item j.
+        vectors: float32 [n_items, c], the items' content; zero where nothing is known of an item.
+        users: int [n_items], different users of each item.
+        histories: Different items of each user.
+        seed: Of the draw of users whose scores are compared.
+
+    Returns:
+        The weights, with entries added in rows and columns of such items; the others are as they were.
+    """
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    content = (vectors / np.maximum(lengths, np.float32(1e-9))).astype(np.float32)
+    known = lengths[:, 0] > 0.0
+    cold = np.flatnonzero(known & (users < _COLD))
+    trust = np.where(known, users / (users + _TRUSTED), 0.0).astype(np.float32)
+    if not len(cold) or not trust.any():
+        return weights
+    share = np.where(known, np.maximum(1.0 - users / _COLD, 0.0), 0.0).astype(np.float32)
+    trusting: FloatArray = trust[:, None] * content
+    plain = sparse.csr_array((weights.values, weights.columns, weights.offsets), shape=(len(content), len(content)))
+    said_of, alike = _regress(plain @ trusting, content, trusting, penalty=_COLUMN_PENALTY, likeness=_COLUMN_LIKENESS)
+    said_of += share[:, None] * (alike * content - said_of)
+    says, alike = _regress(plain.T @ trusting, content, trusting, penalty=_ROW_PENALTY, likeness=_ROW_LIKENESS)
+    says += share[:, None] * (alike * content - says)
+    trusted = trust >= np.median(trust[trust > 0.0])
+    stretch = _stretch(plain, said_of, content, trusted=trusted, histories=histories, seed=seed)
+    by_row = np.hstack([stretch * share[:, None] * content, stretch * said_of])
+    by_column = np.hstack([says, share[:, None] * content])
+    everything = np.arange(len(content))
+    others = np.setdiff1d(everything, cold)
+    added = [
+        *_strongest(by_row, by_column, rows=others, columns=cold),
+        *_strongest(by_row, by_column, rows=cold, columns=everything),
+    ]
+    whole = sum(added, plain)
+    whole.sort_indices()
+    return Cooccurrence(whole.indptr.astype(np.int64), whole.indices.astype(np.int32), whole.data.astype(np.float32))
+
+
+def _regress(
+    products: FloatArray, content: FloatArray, trusting: FloatArray, *, penalty: float, likeness: float
+) -> tuple[FloatArray, np.float32]:
+    """Regress weights on content, shrunk to content itself.
+
+    Args:
+        products: float32 [n_items, c], of the weights with `trusting`.
+        content: float32 [n_items, c].
+        trusting: float32 [n_items, c], content times trust.
+        penalty: Of what differs from content, as a share of the trusts' sum.
+        likeness: What content counts, by what least squares over all pairs, weighted by both trusts, says.
+
+    Returns:
+        The coefficients, float32 [n_items, c], and what content counts.
+    """
+    gram: FloatArray = content.T @ trusting
+    factor = np.float32(likeness * float((products * trusting).sum()) / float(np.square(gram).sum()))
+    rest = products - factor * (content @ gram)
+    # Content is of length 1, so the trace is the sum of the trusts.
+    gram[np.diag_indices(len(gram))] += np.float32(penalty) * np.trace(gram)
+    solved: FloatArray = np.linalg.solve(gram, rest.T).T.astype(np.float32) + factor * content
+    return solved, factor
+
+
+def _stretch(
+    weights: sparse.csr_array,
+    said_of: FloatArray,
+    content: FloatArray,
+    *,
+    trusted: NDArray[np.bool_],
+    histories: Histories,
+    seed: int,
+) -> np.float32:
+    """Return by how much more the learnt scores of users vary between trusted items than those by content."""
+    chosen = np.random.default_rng(seed).permutation(np.flatnonzero(histories.lengths()))[:_COMPARED]
+    own = histories.take(chosen)
+    used = np.zeros((len(content), len(chosen)), np.float32)
+    used[own.items, own.owners()] = 1.0
+    learnt = (weights.T @ used)[trusted]
+    predicted = content[trusted] @ (said_of.T @ used)
+    return np.float32(max(1.0, float(learnt.std(axis=0).sum()) / max(1e-12, float(predicted.std(axis=0).sum()))))
+
+
+def _strongest(
+    by_row: FloatArray, by_column: FloatArray, *, rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> Iterator[sparse.csr_array]:
+    """Keep the largest products of some rows and columns, a few hundred of each row, as matrices of all items."""
+    n_items = len(by_row)
+    most = max(_ADDED, _ENTRIES // n_items)
+    size = max(1, _SCORES // max(1, len(columns)))
+    for begin in range(0, len(rows), size):
+        part = rows[begin : begin + size]
+        scores: FloatArray = by_row[part] @ by_column[columns].T
+        scores[part[:, None] == columns] = 0.0
+        if len(columns) > most:
+            bounds = np.partition(scores, -most, axis=1)[:, -most]
+            scores = np.where(scores >= bounds[:, None], scores, np.float32(0.0))
+        at, places = np.nonzero(scores)
+        yield sparse.csr_array((scores[at, places], (part[at], columns[places])), shape=(n_items, n_items))

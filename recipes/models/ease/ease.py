@@ -1,0 +1,135 @@
+"""Regressions of every item on all others, or on those that it is most used together with.
+
+Steck, "Embarrassingly Shallow Autoencoders for Sparse Data" (WWW 2019): with G the Gram matrix of users' items and P
+the inverse of G plus penalties, the weights with a zero diagonal that predict items from items with the least squared
+error are B = I - P / diag(P), column by column. Column j is the ridge regression of item j on all others, so for large
+catalogues it is solved on candidates alone, which is the sparse approximation of Steck, "Markov Random Fields for
+Collaborative Filtering" (NeurIPS 2019), with one neighbourhood for each item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recipes.data.cooccurrence import Cooccurrence
+from recipes.data.histories import FloatArray, ItemIndexes
+from recipes.models.cooccurrence.gram_matrix import GramMatrix, largest_of_rows
+
+__all__ = ["ease_weights", "sparse_ease_weights"]
+
+#: Items that are solved for from one dense block, and items that such a block may have.
+_SEEDED = 32
+_BLOCK = 2000
+
+
+def ease_weights(counted: GramMatrix, penalties: FloatArray) -> Cooccurrence:
+    """Solve exactly; needs a few arrays [n_items, n_items].
+
+    Args:
+        counted: The Gram matrix.
+        penalties: float32 [n_items], added to its diagonal, above 0.
+
+    Returns:
+        Row i, column j: how much item i adds to the prediction of item j.
+    """
+    n_items = len(penalties)
+    gram = np.zeros((n_items, n_items), np.float32)
+    gram[counted.pairs.rows(), counted.pairs.columns] = counted.pairs.values
+    gram[np.diag_indices(n_items)] = counted.alone + penalties
+    weights = np.linalg.inv(gram)
+    weights /= -np.diag(weights).copy()
+    weights[np.diag_indices(n_items)] = 0.0
+    rows, columns = np.nonzero(weights)
+    offsets = np.searchsorted(rows, np.arange(n_items + 1))
+    return Cooccurrence(offsets.astype(np.int64), columns.astype(np.int32), weights[rows, columns])
+
+
+def sparse_ease_weights(
+    counted: GramMatrix, penalties: FloatArray, *, candidates: int, progress: Callable[[float], None]
+) -> Cooccurrence:
+    """Solve for each item on its candidates, those with the highest cosine.
+
+    Args:
+        counted: The Gram matrix, perhaps with its rows cut.
+        penalties: float32 [n_items], above 0.
+        candidates: Items that the regression of an item may use.
+        progress: Told the share that is done.
+
+    Returns:
+        As `ease_weights`, zero for pairs that are no candidates.
+    """
+    n_items = len(penalties)
+    pairs = counted.pairs
+    roots = np.sqrt(np.maximum(counted.alone, 1e-9))
+    strengths = (pairs.values / roots[pairs.columns]).astype(np.float32)
+    kept, offsets = largest_of_rows(pairs.offsets, strengths, limit=candidates)
+    chosen = Cooccurrence(offsets, pairs.columns[kept], strengths[kept])
+    solved = np.zeros(n_items, bool)
+    values = np.zeros(len(chosen.columns), np.float32)
+    places = np.full(n_items, -1, np.int32)
+    # Popular items first: the others are most often found beside one of them.
+    for count, seed in enumerate(np.argsort(-counted.alone, kind="stable")):
+        if not solved[seed]:
+            members = _members(chosen, int(seed), solved)
+            solved[members] = True
+            _solve(counted, chosen, members, penalties=penalties, places=places, values=values)
+        if count % 1000 == 0:
+            progress(float(solved.mean()))
+    return Cooccurrence(chosen.offsets, chosen.columns, values).transposed(n_items)
+
+
+def _members(chosen: Cooccurrence, seed: int, solved: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Take an item, and those of its candidates that are left and nearest, as many as share a block."""
+    own = slice(int(chosen.offsets[seed]), int(chosen.offsets[seed + 1]))
+    near = chosen.columns[own][np.argsort(-chosen.values[own], kind="stable")]
+    found = [seed]
+    block = set(chosen.columns[own].tolist())
+    for item in near[~solved[near]].tolist():
+        if len(found) == _SEEDED:
+            break
+        wider = block | set(chosen.columns[chosen.offsets[item] : chosen.offsets[item + 1]].tolist())
+        if len(wider) <= _BLOCK:
+            found.append(item)
+            block = wider
+    return np.array(found)
+
+
+def _solve(
+    counted: GramMatrix,
+    chosen: Cooccurrence,
+    members: NDArray[np.int64],
+    *,
+    penalties: FloatArray,
+    places: ItemIndexes,
+    values: FloatArray,
+) -> None:
+    """Solve for the members, from one dense block of the Gram matrix; fill in the values of their rows of `chosen`."""
+    spans = [slice(int(chosen.offsets[item]), int(chosen.offsets[item + 1])) for item in members]
+    block = np.unique(np.concatenate([members.astype(np.int32), *(chosen.columns[own] for own in spans)]))
+    gram = _gram(counted, block, places)
+    diagonal = np.arange(len(block))
+    gram[diagonal, diagonal] += penalties[block]
+    for item, own in zip(members, spans, strict=True):
+        if own.stop > own.start:
+            inside = np.searchsorted(block, chosen.columns[own])
+            target = gram[inside, np.searchsorted(block, item)]
+            values[own] = np.linalg.solve(gram[np.ix_(inside, inside)], target[:, None])[:, 0]
+
+
+def _gram(counted: GramMatrix, block: ItemIndexes, places: ItemIndexes) -> FloatArray:
+    """Return the Gram matrix of some items; an entry that was cut from one row is taken from the other."""
+    pairs = counted.pairs
+    places[block] = np.arange(len(block))
+    begins, lengths = pairs.offsets[block], np.diff(pairs.offsets)[block]
+    at = np.arange(lengths.sum()) + np.repeat(begins - (np.cumsum(lengths) - lengths), lengths)
+    columns = places[pairs.columns[at]]
+    inside = columns >= 0
+    gram = np.zeros((len(block), len(block)), np.float32)
+    gram[np.repeat(np.arange(len(block)), lengths)[inside], columns[inside]] = pairs.values[at[inside]]
+    places[block] = -1
+    gram = np.maximum(gram, gram.T)
+    gram[np.arange(len(block)), np.arange(len(block))] = counted.alone[block]
+    return gram

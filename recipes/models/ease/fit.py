@@ -1,0 +1,122 @@
+"""Fitting Similar-Items: every item regressed on the others, in closed form, from which users used what near what.
+
+See `ridge` for the regression. Deviations from Steck (WWW 2019): users weigh less the more they used, an item's penalty
+grows with the root of its popularity, and where times are known, items that were used one after the other count more
+than those at the two ends of a long history. The constants below were chosen on held-out parts of training data.
+
+Items that few users used get neighbours by their columns; see `content`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from recipes.components.item_neighbors import ItemNeighborsScorer, popularity_vectors
+from recipes.data.cooccurrence import Cooccurrence
+from recipes.data.histories import FloatArray, Histories
+from recipes.data.training_data import TrainingData
+from recipes.models.cooccurrence.gram_matrix import (
+    GramMatrix,
+    count_together,
+    distinct_items,
+    neighbours,
+    users_of_items,
+)
+from recipes.models.ease.cold_items import with_content
+from recipes.models.ease.config import EASEConfig
+from recipes.models.ease.ease import ease_weights, sparse_ease_weights
+from recipes.models.lsa.decomposition import learn_vectors
+from recipes.ports import FitProgress, ignore_progress
+
+__all__ = ["EASEFitter"]
+
+#: Catalogues up to this size are solved exactly.
+MAX_DENSE_ITEMS = 6000
+
+#: Users weigh by their number of items to the power of minus this.
+_USER_POWER = 0.5
+#: Penalty of an item that is used as often as the mean, in users, and the power of its use that it grows with.
+_PENALTY = 120.0
+_PENALTY_POWER = 0.5
+#: Share of the weight of a pair that depends on how near the two were used, and places beyond which nothing is near.
+_NEARNESS = 0.6
+_WIDTH = 20
+#: Entries kept of each row of a Gram matrix that is too large to be solved at once.
+_ROW_LIMIT = 1000
+#: Candidates for each hidden dimension.
+_CANDIDATES = 2
+
+
+class EASEFitter:
+    """See `recipes.ports.Fitter`; nothing is held out.
+
+    Args:
+        config: Hyperparameters.
+        seed: Of the start of the search for what is common in items' columns; without columns nothing is random.
+        progress: Told how many items are solved.
+    """
+
+    def __init__(self, config: EASEConfig, *, seed: int, progress: FitProgress = ignore_progress) -> None:
+        self.report: Mapping[str, float] = {}
+        self._config = config
+        self._seed = seed
+        self._progress = progress
+        self._vectors: FloatArray | None = None
+
+    def fit(self, data: TrainingData) -> ItemNeighborsScorer:
+        """Count, solve, and keep the strongest weights."""
+        self._progress(fraction=0.01, stage="counting", metrics={})
+        dense = data.n_items <= MAX_DENSE_ITEMS
+        histories = distinct_items(data)
+        times = data.interactions.timestamp
+        timed = len(times) > 0 and bool(times.min() < times.max())
+        counted = count_together(
+            histories, n_items=data.n_items, user_weights=_user_weights(histories),
+            nearness=_NEARNESS if timed else 0.0, width=_WIDTH, row_limit=None if dense else _ROW_LIMIT,
+        )  # fmt: skip
+        popularity = users_of_items(data)
+        weights = self._solve(counted, dense=dense)
+        discount = np.maximum(popularity, 1).astype(np.float32) ** np.float32(-self._config.popularity_discount_factor)
+        values = weights.values * discount[weights.columns]
+        near = neighbours(Cooccurrence(weights.offsets, weights.columns, values))
+        if data.items:
+            near = with_content(near, self._content(data), users=popularity, histories=histories, seed=self._seed)
+        self.report = {"neighbours": float(len(near.columns))}
+        self._progress(fraction=1.0, stage="solved", metrics=self.report)
+        return ItemNeighborsScorer(popularity_vectors(popularity), near)
+
+    def extend(self, data: TrainingData) -> ItemNeighborsScorer:
+        """Solve again."""
+        return self.fit(data)
+
+    def _content(self, data: TrainingData) -> FloatArray:
+        """Return the items' content, which is the same in `fit` and `extend`: float32 [n_items, c]."""
+        if self._vectors is None:
+            size = self._config.item_metadata_hidden_dim
+            self._vectors = learn_vectors(data.items, n_rows=data.n_items, size=size, seed=self._seed)[1]
+        return self._vectors
+
+    def _solve(self, counted: GramMatrix, *, dense: bool) -> Cooccurrence:
+        used = counted.alone[counted.alone > 0.0]
+        mean = float(used.mean()) if len(used) else 1.0
+        # Items that nobody used get the penalty of one that is used a hundredth as much as the mean.
+        penalties = (_PENALTY * np.maximum(counted.alone / mean, 0.01) ** _PENALTY_POWER).astype(np.float32)
+        if dense:
+            return ease_weights(counted, penalties)
+        return sparse_ease_weights(
+            counted, penalties, candidates=_CANDIDATES * self._config.item_id_hidden_dim, progress=self._solved
+        )
+
+    def _solved(self, share: float) -> None:
+        self._progress(fraction=0.1 + 0.85 * share, stage=f"{share:.0%} of the items solved", metrics={})
+
+
+def _user_weights(histories: Histories) -> FloatArray:
+    """Weigh users, so that all interactions together weigh what they would alike: float32 [n_users]."""
+    lengths = np.maximum(histories.lengths(), 1)
+    weights = lengths**-_USER_POWER
+    return (weights * (len(histories.items) / max(1.0, float((weights * histories.lengths()).sum())))).astype(
+        np.float32
+    )

@@ -1,0 +1,148 @@
+"""The network of the HRNN recipes in JAX: a gated recurrent unit whose memory fades with the time that passes.
+
+The unit is Cho et al.'s ("Learning Phrase Representations using RNN Encoder-Decoder", EMNLP 2014), as a recommender in
+Hidasi et al., "Session-based Recommendations with Recurrent Neural Networks" (ICLR 2016). Quadrana et al.,
+"Personalizing Session-based Recommendations with Hierarchical Recurrent Neural Networks" (RecSys 2017), let a second
+unit carry what is known of a user from session to session; Ma et al., "Temporal-Contextual Recommendations in
+Real-Time" (KDD 2020), on whose model Personalize's HRNN recipes rest, put the time between events into the network.
+
+Our deviations: there is one unit, and no rule says where a session ends. Before each step every coordinate of the state
+goes back towards where it began, by a share learnt for each bucket of the time since the step before. So coordinates
+that fade within hours know the session, and those that last know the user. Embeddings begin where counting leads and
+are those that states are compared with; what was done with an item and the time since the step before are added to
+them.
+
+Shapes: B sequences, T places, d width, V items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from recipes.components.score_fusion.score import ScoreFusion
+from recipes.components.sequential_rules import SequentialRules
+from recipes.components.time_gaps import GAP_BUCKETS
+from recipes.data.histories import FloatArray
+from recipes.models.gru.config import GRUConfig
+from recipes.models.gru.score import GRUScorer
+from recipes.models.sequential.network import Parameters, Steps, begin_embeddings, drop
+
+__all__ = ["GRU"]
+
+#: Where the shares of the state that last begin: sigmoid(4) is 0.98.
+_LASTING = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class GRU:
+    """See `recipes.models.sequential.network.Network`.
+
+    Attributes:
+        width: d.
+        bptt: Steps that gradients flow back.
+        max_length: Newest items that are read.
+        dropout: Share of activations dropped while learning.
+    """
+
+    width: int
+    bptt: int
+    max_length: int
+    dropout: float
+
+    @classmethod
+    def of(cls, config: GRUConfig) -> Self:
+        """Make the network that a configuration asks for."""
+        return cls(config.hidden_dimension, config.bptt, config.max_length, dropout=0.0)
+
+    def dropping(self, share: float) -> Self:
+        """Return the same network with a share of activations dropped while learning."""
+        return replace(self, dropout=share)
+
+    def initial_parameters(
+        self, *, item_directions: FloatArray, item_biases: FloatArray, n_event_types: int, seed: int
+    ) -> dict[str, FloatArray]:
+        """Draw the parameters that a fit begins from."""
+        random = np.random.default_rng(seed)
+        width = self.width
+
+        def normal(*shape: int, scale: float) -> FloatArray:
+            return (scale * random.standard_normal(shape)).astype(np.float32)
+
+        def orthogonal() -> FloatArray:
+            return np.linalg.qr(random.standard_normal((width, width)))[0].astype(np.float32)
+
+        return {
+            "item_embeddings": begin_embeddings(item_directions, width=width, random=random),
+            "item_biases": np.asarray(item_biases, np.float32),
+            # Zero: where there is one event type, or no time, these stay without effect on what is learnt.
+            "actions": np.zeros((n_event_types + 1, width), np.float32),
+            "gaps": np.zeros((GAP_BUCKETS, width), np.float32),
+            "lasting": np.full((GAP_BUCKETS, width), _LASTING, np.float32),
+            "start": normal(width, scale=0.1),
+            "input_norm": np.ones(width, np.float32),
+            "input_norm_bias": np.zeros(width, np.float32),
+            "input": normal(width, 3 * width, scale=(1.0 / width) ** 0.5),
+            "input_bias": np.zeros(3 * width, np.float32),
+            "recurrent": np.concatenate([orthogonal() for _ in range(3)], axis=1),
+            "recurrent_bias": np.zeros(width, np.float32),
+            "output": normal(width, width, scale=(1.0 / width) ** 0.5),
+            "output_bias": np.zeros(width, np.float32),
+        }
+
+    def states(self, parameters: Parameters, steps: Steps, *, key: Array | None = None) -> Array:
+        """Read sequences: float32 [B, T, d]; place t has read the first t items."""
+        items, actions, gaps = steps
+        batch, places = items.shape[0], items.shape[1]
+        first, second = (None, None) if key is None else jax.random.split(key)
+        read = parameters["item_embeddings"][items] + parameters["actions"][actions] + parameters["gaps"][gaps]
+        read = drop(_norm(read) * parameters["input_norm"] + parameters["input_norm_bias"], self.dropout, first)
+        # All that does not hang on the state is worked out for all steps at once.
+        inputs = read @ parameters["input"] + parameters["input_bias"]  # [B, T - 1, 3d]
+        lasting = jax.nn.sigmoid(parameters["lasting"])[gaps]  # [B, T - 1, d]
+        start = parameters["start"]
+        cut = jnp.arange(places) % self.bptt == 0
+
+        def step(state: Array, of_step: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+            given, keep, cut_here = of_step
+            state = jnp.where(cut_here, jax.lax.stop_gradient(state), state)
+            state = start + keep * (state - start)
+            new = _step(parameters, state, given)
+            return new, new
+
+        begin = jnp.broadcast_to(start, (batch, self.width))
+        _, after = jax.lax.scan(step, begin, (inputs.swapaxes(0, 1), lasting.swapaxes(0, 1), cut))
+        hidden = jnp.concatenate([begin[:, None], after.swapaxes(0, 1)], axis=1)  # [B, T, d]
+        return drop(hidden, self.dropout, second) @ parameters["output"] + parameters["output_bias"]
+
+    def scorer(
+        self,
+        item_vectors: FloatArray,
+        parameters: Mapping[str, FloatArray],
+        *,
+        blend: ScoreFusion,
+        followers: SequentialRules,
+    ) -> GRUScorer:
+        """Make what serves."""
+        return GRUScorer(item_vectors, parameters, max_length=self.max_length, blend=blend, followers=followers)
+
+
+def _step(parameters: Parameters, state: Array, given: Array) -> Array:
+    """Take one step of the unit: z state + (1 - z) n, with r and z of state and input, and n of input and r state."""
+    width = state.shape[1]
+    recalled = state @ parameters["recurrent"]  # [B, 3d]
+    gates = jax.nn.sigmoid(given[:, : 2 * width] + recalled[:, : 2 * width])
+    reset, update = gates[:, :width], gates[:, width:]
+    new = jnp.tanh(given[:, 2 * width :] + reset * (recalled[:, 2 * width :] + parameters["recurrent_bias"]))
+    return new + update * (state - new)
+
+
+def _norm(values: Array) -> Array:
+    centred = values - values.mean(axis=-1, keepdims=True)
+    return centred * jax.lax.rsqrt(jnp.square(centred).mean(axis=-1, keepdims=True) + 1e-5)

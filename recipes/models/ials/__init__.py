@@ -1,0 +1,1 @@
+"""iALS: vectors of users and items by implicit alternating least squares."""

@@ -1,0 +1,201 @@
+"""Columns to sparse features: one block of features for each column, each block of an item at most of length one.
+
+Categories and terms weigh by how rare they are (Salton and Buckley, "Term-Weighting Approaches in Automatic Text
+Retrieval", 1988): idf = log(1 + n / df), term counts by 1 + log(count). Numbers are spread over knots at their
+quantiles, so that any smooth function of a number is a weighted sum of its features.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recipes.data.columns import CategoricalColumn, Columns
+from recipes.data.histories import FloatArray
+from recipes.data.sparse import SparseRows
+from recipes.models.lsa.tokens import terms
+
+__all__ = ["FeatureSpace"]
+
+#: Rows that a category or a term must occur in: what occurs once tells nothing of other items.
+_MIN_ROWS = 2
+#: Share of rows beyond which a term is a stop word.
+_MAX_SHARE = 0.5
+#: Categories of a column and terms of a text that are told apart, the most frequent ones.
+_MAX_CATEGORIES = 5_000
+_MAX_TERMS = 50_000
+#: Knots of a number.
+_KNOTS = 7
+#: Length of a number's block; one number says less than a text or a set of categories.
+_NUMBER_LENGTH = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Features of a column of categories or texts.
+
+    Attributes:
+        column: Its name.
+        places: Place of each word among the features; rare categories share the one of `None`.
+        weights: float32 [words], idf by place within the column.
+        first: Place of the column's first feature.
+    """
+
+    column: str
+    places: Mapping[str | None, int]
+    weights: FloatArray
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """Features of a column of numbers: one for each knot, and one for a missing value.
+
+    Attributes:
+        column: Its name.
+        knots: float64 [knots], ascending, all different.
+        first: Place of the column's first feature.
+    """
+
+    column: str
+    knots: NDArray[np.float64]
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSpace:
+    """What columns are turned into: learnt from some rows, applied to any.
+
+    Attributes:
+        categories: One for each categorical column.
+        texts: One for each textual column.
+        numbers: One for each numeric column.
+        size: Number of features.
+    """
+
+    categories: tuple[_Words, ...]
+    texts: tuple[_Words, ...]
+    numbers: tuple[_Numbers, ...]
+    size: int
+
+    @classmethod
+    def learn(cls, columns: Columns, *, n_rows: int) -> tuple[FeatureSpace, SparseRows]:
+        """Decide which features there are, and return those of the rows too: [n_rows, size]."""
+        size = 0
+        categories, texts, numbers, blocks = [], [], [], []
+        for name, column in sorted(columns.categorical.items()):
+            documents = list(_documents(column))
+            categories.append(_learn_words(name, documents, first=size, most=_MAX_CATEGORIES, fold=True))
+            blocks.append(_weigh(categories[-1], documents))
+            size += len(categories[-1].weights)
+        for name, values in sorted(columns.textual.items()):
+            documents = list(_tokenised(values))
+            texts.append(_learn_words(name, documents, first=size, most=_MAX_TERMS, fold=False))
+            blocks.append(_weigh(texts[-1], documents))
+            size += len(texts[-1].weights)
+        for name, array in sorted(columns.numeric.items()):
+            numbers.append(_learn_numbers(name, array, first=size))
+            blocks.append(_spread(numbers[-1], array))
+            size += len(numbers[-1].knots) + 1
+        space = cls(tuple(categories), tuple(texts), tuple(numbers), size)
+        return space, _side_by_side(blocks, n_rows=n_rows)
+
+    def features(self, columns: Columns, *, n_rows: int) -> SparseRows:
+        """Return the features of any rows: [n_rows, size]. Columns and words that were not learnt are passed over."""
+        categorical, textual, numeric = columns.categorical, columns.textual, columns.numeric
+        blocks = [
+            *(
+                _weigh(item, _documents(categorical[item.column]))
+                for item in self.categories
+                if item.column in categorical
+            ),
+            *(_weigh(item, _tokenised(textual[item.column])) for item in self.texts if item.column in textual),
+            *(_spread(item, numeric[item.column]) for item in self.numbers if item.column in numeric),
+        ]
+        return _side_by_side(blocks, n_rows=n_rows)
+
+
+#: Rows, features and values of a column.
+_Block = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+
+
+def _documents(column: CategoricalColumn) -> Iterable[Sequence[str]]:
+    names, codes, offsets = column.categories, column.codes.tolist(), column.offsets.tolist()
+    for begin, end in pairwise(offsets):
+        yield [names[code] for code in codes[begin:end]]
+
+
+def _tokenised(values: Sequence[str | None]) -> Iterable[Sequence[str]]:
+    return (terms(text) if text else () for text in values)
+
+
+def _learn_words(name: str, documents: Iterable[Sequence[str]], *, first: int, most: int, fold: bool) -> _Words:
+    """Keep the most frequent words; `fold` is for categories: the rare ones become one, and none is a stop word."""
+    counts: Counter[str] = Counter()
+    filled = 0
+    for document in documents:
+        counts.update(set(document))
+        filled += len(document) > 0
+    # Most frequent first, equally frequent ones by name.
+    ranked = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+    kept = [entry for entry in ranked if entry[1] >= _MIN_ROWS and (fold or entry[1] <= _MAX_SHARE * filled)][:most]
+    places: dict[str | None, int] = {word: place for place, (word, _) in enumerate(kept)}
+    rows = [count for _, count in kept]
+    if fold and len(kept) < len(ranked):
+        places[None] = len(rows)
+        rows.append(sum(count for _, count in ranked) - sum(rows))
+    weights = np.log1p(max(1, filled) / np.maximum(np.array(rows, np.float64), 1.0)).astype(np.float32)
+    return _Words(name, places, weights, first)
+
+
+def _learn_numbers(name: str, values: NDArray[np.float64], *, first: int) -> _Numbers:
+    known = values[np.isfinite(values)]
+    knots = np.unique(np.quantile(known, np.linspace(0.0, 1.0, _KNOTS))) if len(known) else np.zeros(1)
+    return _Numbers(name, knots, first)
+
+
+def _weigh(words: _Words, documents: Iterable[Sequence[str]]) -> _Block:
+    rows: list[int] = []
+    places: list[int] = []
+    counts: list[int] = []
+    other = words.places.get(None)
+    for row, document in enumerate(documents):
+        known = (words.places.get(word, other) for word in document)
+        found = Counter(place for place in known if place is not None)
+        rows += [row] * len(found)
+        places += found.keys()
+        counts += found.values()
+    at, owners = np.array(places, np.int64), np.array(rows, np.int64)
+    values = words.weights[at].astype(np.float64) * (1.0 + np.log(np.array(counts, np.float64)))
+    lengths = np.sqrt(np.bincount(owners, weights=values**2, minlength=1))
+    return owners, at + words.first, values / lengths[owners]
+
+
+def _spread(numbers: _Numbers, values: NDArray[np.float64]) -> _Block:
+    """Divide each value between the two knots around it, by nearness."""
+    knots, rows = numbers.knots, np.arange(len(values))
+    known = np.isfinite(values)
+    place = np.interp(values[known], knots, np.arange(len(knots)))
+    low = np.minimum(place.astype(np.int64), max(0, len(knots) - 2))
+    share = place - low
+    high = np.minimum(low + 1, len(knots) - 1)
+    length = _NUMBER_LENGTH / np.hypot(share, 1.0 - share)
+    missing = rows[~known]
+    return (
+        np.concatenate([rows[known], rows[known], missing]),
+        np.concatenate([low, high, np.full(len(missing), len(knots))]) + numbers.first,
+        np.concatenate([(1.0 - share) * length, share * length, np.full(len(missing), _NUMBER_LENGTH)]),
+    )
+
+
+def _side_by_side(blocks: Sequence[_Block], *, n_rows: int) -> SparseRows:
+    nothing = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float64))
+    rows, places, values = (np.concatenate(parts) for parts in zip(nothing, *blocks, strict=True))
+    order = np.lexsort((places, rows))
+    offsets = np.searchsorted(rows[order], np.arange(n_rows + 1))
+    return SparseRows(offsets.astype(np.int64), places[order].astype(np.int32), values[order].astype(np.float32))

@@ -1,0 +1,82 @@
+"""Serving Semantic-Similarity: the cosine of texts, and as much of freshness and popularity as the campaign asks for.
+
+The last two coordinates of an item's vector are its freshness and its popularity, so how much they count is said by
+the query: score = cosine + f * freshness + p * popularity, with f and p from 0 to 1.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import CorruptArtifact
+from recipes.data.arrays import map_arrays, save_arrays
+from recipes.data.histories import FloatArray, Histories, History
+from recipes.ports import ScoreDelta
+
+__all__ = ["EXTRA", "LSAScorer", "load"]
+
+#: Coordinates behind those of the text.
+EXTRA = 2
+#: Taken from what is asked about, which is no answer: more than any score.
+_LAST = 1e6
+#: What freshness counts where nothing is asked about and popularity decides.
+_TIE = 2.0**-10
+
+
+class LSAScorer:
+    """See `recipes.ports.Scorer`.
+
+    Args:
+        item_vectors: float32 [n_items, c + 2]: the text, of length 1 or 0; freshness and popularity, 0 to 1.
+        freshness: f, 0 to 1.
+        popularity: p, 0 to 1.
+    """
+
+    def __init__(self, item_vectors: FloatArray, *, freshness: float = 0.0, popularity: float = 0.0) -> None:
+        self.item_vectors = item_vectors
+        self._influence = np.array([freshness, popularity], np.float32)
+
+    def influenced(self, *, freshness: float, popularity: float) -> LSAScorer:
+        """Return the same items with other weights."""
+        return LSAScorer(self.item_vectors, freshness=freshness, popularity=popularity)
+
+    def query(self, history: History) -> FloatArray:
+        """Return the mean text of the history's different items: float32 [c + 2]; popular items for none."""
+        own = np.unique(history.known(len(self.item_vectors)).items)
+        query = np.zeros(self.item_vectors.shape[1], np.float32)
+        query[:-EXTRA] = self.item_vectors[own, :-EXTRA].sum(axis=0)
+        length = np.linalg.norm(query)
+        if length == 0.0:
+            query[-EXTRA:] = (_TIE, 1.0)
+            return query
+        query /= length
+        query[-EXTRA:] = self._influence
+        return query
+
+    def queries(self, histories: Histories) -> FloatArray:
+        """Return the query of each history: float32 [number of histories, c + 2]."""
+        found = [self.query(histories.of(row)) for row in range(len(histories))]
+        return np.array(found, np.float32).reshape(len(histories), self.item_vectors.shape[1])
+
+    def adjust(self, history: History) -> ScoreDelta:
+        """Put the items of the history last."""
+        own = np.unique(history.known(len(self.item_vectors)).items)
+        return ScoreDelta(own, np.full(len(own), -_LAST, np.float32))
+
+    def save(self, folder: Path) -> None:
+        """Write the vectors; influence belongs to campaigns, not to the model."""
+        save_arrays(folder, {"item_vectors": self.item_vectors})
+
+
+def load(folder: Path) -> LSAScorer:
+    """Open a saved scorer.
+
+    Raises:
+        CorruptArtifact: The file is missing, cannot be read or has another form.
+    """
+    vectors = map_arrays(folder, ("item_vectors",))["item_vectors"]
+    if vectors.ndim != 2 or vectors.shape[1] < EXTRA:
+        raise CorruptArtifact(f"`item_vectors.npy`: got shape {vectors.shape}, want at least {EXTRA} columns")
+    return LSAScorer(vectors)

@@ -1,0 +1,237 @@
+"""What the scorers of all networks share: blending, batching, and what is unknown to the model. NumPy only."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import CorruptArtifact
+from recipes.components.context import ContextTable
+from recipes.components.score_fusion.score import ScoreFusion
+from recipes.components.sequential_rules import SequentialRules
+from recipes.components.time_gaps import gap_buckets
+from recipes.components.user_features import UserFeatureTable
+from recipes.data.arrays import map_arrays, save_arrays
+from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
+from recipes.ports import ScoreDelta
+
+__all__ = ["SavedModel", "SequenceScorer", "StepArrays", "normalise", "open_model"]
+
+#: Places worked on at once by `queries`: their states fit into the cache.
+_BATCH_PLACES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class StepArrays:
+    """What a network reads, padded on the right: items, actions and gap buckets, each [B, T - 1]."""
+
+    items: ItemIndexes
+    actions: NDArray[np.uint8]
+    gaps: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class SavedModel:
+    """What a `SequenceScorer` saved, to make one of its family of.
+
+    Attributes:
+        item_vectors: float32 [n_items, d + 1].
+        parameters: Of the network, by name.
+        number: The one number that the family saves beside them.
+        blend: Learnt on top of the network.
+        followers: The rules that are blended in.
+        context: What is known of context.
+        people: What is known of users' columns.
+    """
+
+    item_vectors: FloatArray
+    parameters: Mapping[str, FloatArray]
+    number: int
+    blend: ScoreFusion
+    followers: SequentialRules
+    context: ContextTable | None
+    people: UserFeatureTable | None
+
+
+class SequenceScorer(ABC):
+    """Makes the vector of a history by one pass of a network; see `recipes.ports.Scorer`.
+
+    Args:
+        item_vectors: float32 [n_items, d + 1], as `ScoreFusion.item_vectors` makes them of the embeddings and biases.
+        arrays: Everything of the network that is saved; `actions` and `gaps` are added to the items' embeddings.
+        max_length: Newest items that the network reads.
+        blend: Learnt on top of the network.
+        followers: The rules that are blended in.
+
+    Attributes:
+        context: What is known of context; queries are made without, and it is added to them.
+        people: What is known of users' columns, likewise.
+    """
+
+    def __init__(
+        self,
+        item_vectors: FloatArray,
+        arrays: Mapping[str, NDArray[Any]],
+        *,
+        max_length: int,
+        blend: ScoreFusion,
+        followers: SequentialRules,
+    ) -> None:
+        self.item_vectors = item_vectors
+        self.blend = blend
+        self.context: ContextTable | None = None
+        self.people: UserFeatureTable | None = None
+        self._followers = followers
+        # The network reads the embeddings as they were learnt.
+        self._scale = np.float32(1.0 / blend.network)
+        self._arrays = dict(arrays)
+        self._width = item_vectors.shape[1] - 1
+        self._max_length = max_length
+        self._n_actions = len(arrays["actions"])
+
+    @abstractmethod
+    def _states(self, steps: StepArrays, lengths: NDArray[np.int64]) -> FloatArray:
+        """Read padded sequences, int64 [B] long, and return the states after the last step of each: [B, d]."""
+
+    def query(self, history: History) -> FloatArray:
+        """Make the vector of one history: float32 [d + 1]."""
+        known = history.known(len(self.item_vectors)).newest(self._max_length)
+        steps = StepArrays(known.items[None], self._actions(known.actions)[None], gap_buckets(known.times)[None])
+        vector: FloatArray = self._run(steps, np.array([len(known)]))[0]
+        return vector
+
+    def queries(self, histories: Histories) -> FloatArray:
+        """Make the vectors of many histories: float32 [number of histories, d + 1]."""
+        known = (histories.items >= 0) & (histories.items < len(self.item_vectors))
+        if not known.all():
+            histories = histories.where(known)
+        histories = histories.newest(self._max_length)
+        lengths = histories.lengths()
+        order = np.argsort(lengths, kind="stable")
+        found = np.empty((len(histories), self._width + 1), np.float32)
+        begin = 0
+        while begin < len(order):
+            end = begin + 1
+            while end < len(order) and (end + 1 - begin) * (lengths[order[end]] + 1) <= _BATCH_PLACES:
+                end += 1
+            rows = order[begin:end]
+            found[rows] = self._run(self._pad(histories.take(rows)), lengths[rows])
+            begin = end
+        return found
+
+    def adjust(self, history: History) -> ScoreDelta:
+        """Work out what rules and repeats change."""
+        known = history.known(len(self.item_vectors))
+        return self.blend.adjust(self._followers, History(known.items, self._actions(known.actions), known.times))
+
+    def favouring(self, biases: FloatArray) -> Self:
+        """Return the same model with float32 [n_items] added to every user's scores."""
+        changed = copy(self)
+        changed.item_vectors = self.item_vectors.copy()
+        changed.item_vectors[:, -1] += biases
+        return changed
+
+    def updated(self, before: NDArray[np.int64], histories: Histories) -> Self:
+        """Return the same model for another catalogue; see `recipes.ports.SupportsIncrementalUpdate`.
+
+        Rules are counted again. A new item begins where it says nothing: its embedding is zero, and its bias is the
+        median of the tenth of the known items that are used least, so that it scores like them.
+        """
+        known = before >= 0
+        vectors = np.zeros((len(before), self._width + 1), np.float32)
+        vectors[known] = self.item_vectors[before[known]]
+        if known.any():
+            uses = np.bincount(histories.items, minlength=len(before))[known]
+            least = np.argsort(uses, kind="stable")[: -(-len(uses) // 10)]
+            vectors[~known, -1] = np.median(vectors[known, -1][least])
+        changed = copy(self)
+        changed.item_vectors = vectors
+        shape = self._followers.shape
+        changed._followers = SequentialRules.count(histories, n_items=len(before), shape=shape)  # noqa: SLF001 - one's own copy
+        return changed
+
+    def save(self, folder: Path) -> None:
+        """Write the item vectors, the network, the blend and the rules."""
+        save_arrays(folder, {"item_vectors": self.item_vectors} | self._arrays | self.blend.arrays())
+        self._followers.save(folder)
+        if self.context is not None:
+            self.context.save(folder)
+        if self.people is not None:
+            self.people.save(folder)
+
+    def with_tables(self, *, context: ContextTable | None, people: UserFeatureTable | None) -> Self:
+        """Return the same model with what it knows of context and of users' columns."""
+        changed = copy(self)
+        changed.context, changed.people = context, people
+        return changed
+
+    def _read(self, steps: StepArrays, out: FloatArray) -> None:
+        """Write what the network reads of each step into `out`, float32 [B, T - 1, d]."""
+        out[:] = self.item_vectors[steps.items, : self._width]
+        if self._scale != 1.0:
+            out *= self._scale
+        out += self._arrays["actions"][steps.actions]
+        out += self._arrays["gaps"][steps.gaps]
+
+    def _run(self, steps: StepArrays, lengths: NDArray[np.int64]) -> FloatArray:
+        queries = np.ones((len(lengths), self._width + 1), np.float32)
+        queries[:, :-1] = self._states(steps, lengths)
+        return queries
+
+    def _actions(self, actions: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Take event types that are newer than the model for unknown ones."""
+        return np.where(actions < self._n_actions, actions, np.uint8(0))
+
+    def _pad(self, histories: Histories) -> StepArrays:
+        lengths = histories.lengths()
+        shape = (len(histories), int(lengths.max(initial=0)))
+        filled = np.arange(shape[1]) < lengths[:, None]
+        items, actions, times = np.zeros(shape, np.int32), np.zeros(shape, np.uint8), np.zeros(shape, np.int64)
+        items[filled], actions[filled], times[filled] = histories.items, histories.actions, histories.times
+        return StepArrays(items, self._actions(actions), gap_buckets(times) * filled)
+
+
+def open_model(folder: Path, names: Sequence[str], *, number: str) -> SavedModel:
+    """Map what a `SequenceScorer` saved.
+
+    Args:
+        folder: Of the files.
+        names: Parameters of the network; `start`, of the network's width, is among them.
+        number: Name of the one array that is a number of the family's own.
+
+    Raises:
+        CorruptArtifact: Files are missing, cannot be read or do not fit together.
+    """
+    arrays = map_arrays(folder, ("item_vectors", number, *names, *ScoreFusion.names()))
+    vectors, width = arrays["item_vectors"], arrays["start"].shape[-1]
+    if vectors.ndim != 2 or vectors.shape[1] != width + 1:
+        raise CorruptArtifact(
+            f"`item_vectors.npy`: got shape {vectors.shape}, want {width + 1} columns, as `start.npy` tells"
+        )
+    if arrays[number].shape != ():
+        raise CorruptArtifact(f"`{number}.npy`: got shape {arrays[number].shape}, want one number")
+    return SavedModel(
+        item_vectors=vectors,
+        parameters={name: arrays[name] for name in names},
+        number=int(arrays[number]),
+        blend=ScoreFusion.from_arrays(arrays),
+        followers=SequentialRules.load(folder, n_items=len(vectors)),
+        context=ContextTable.load(folder, width=width),
+        people=UserFeatureTable.load(folder, width=width),
+    )
+
+
+def normalise(values: FloatArray) -> FloatArray:
+    """Bring the last axis to mean 0 and variance 1; scale and shift are folded into the weights that follow."""
+    width = values.shape[-1]
+    centred: FloatArray = values - values.mean(axis=-1, keepdims=True)
+    variance = np.einsum("...d,...d->...", centred, centred)[..., None] / np.float32(width)
+    centred /= np.sqrt(variance + np.float32(1e-5))
+    return centred

@@ -1,0 +1,29 @@
+"""Hyperparameters of Trending-Now."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final, Literal
+
+from pydantic import Field
+
+from recipes.config import RecipeConfig
+
+__all__ = ["FREQUENCIES", "TrendingConfig"]
+
+#: Seconds of each length of interval that Personalize knows.
+FREQUENCIES: Final = {"30 minutes": 1800, "1 hour": 3600, "2 hours": 7200, "3 hours": 10_800, "1 day": 86_400}
+
+
+class TrendingConfig(RecipeConfig):
+    """What can be set on a solution."""
+
+    feature_transformation: ClassVar[frozenset[str]] = frozenset({"trend_discovery_frequency"})
+
+    trend_discovery_frequency: Literal["30 minutes", "1 hour", "2 hours", "3 hours", "1 day"] = Field(
+        "2 hours", description="Length of the intervals that are compared."
+    )
+
+    @property
+    def interval_seconds(self) -> int:
+        """Length of an interval."""
+        return FREQUENCIES[self.trend_discovery_frequency]

@@ -1,0 +1,127 @@
+"""Trend prediction accuracy: whether what was found rising is above its old level in an interval that was hidden.
+
+Personalize calls it the popularity increase of the recommended items in the test data, divided by that of the 25 items
+that increase most. The increase is measured from the interval before the newest one that is known: from there the trend
+was found to rise, and a trend that was luck is back there in the hidden interval. (Measured from the newest known
+interval instead, what has just risen falls in expectation, and every list of trends scores 0.)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recipes.data.columns import NO_TIME
+from recipes.data.histories import FloatArray
+from recipes.evaluation.metrics import LIST_LENGTH
+from recipes.models.trending.rates import DEPTH, trend_scores
+from recipes.retrieval.top_k import best
+
+__all__ = ["Accuracy", "Ages", "Cut", "Ranker", "by_trend", "cuts", "judge"]
+
+
+class Cut(NamedTuple):
+    """A moment at which a list is made.
+
+    Attributes:
+        known: float32 [DEPTH, n_items], the counts of the intervals before, the newest first.
+        exposure: float64 [DEPTH], 1 for each, 0 for those before the first interaction of all.
+        hidden: float32 [n_items], the counts of the interval that follows.
+    """
+
+    known: FloatArray
+    exposure: NDArray[np.float64]
+    hidden: FloatArray
+
+
+#: Scores all items at a cut: float32 [n_items].
+Ranker = Callable[[Cut], FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """What lists have reached.
+
+    Attributes:
+        increase: Of the recommended items, all lists together.
+        most: Of the items that increased most.
+        items: Different items in the lists.
+    """
+
+    increase: float
+    most: float
+    items: int
+
+    @property
+    def ratio(self) -> float:
+        """The trend prediction accuracy, 0 to 1; 0 also where nothing increased."""
+        return max(0.0, self.increase / self.most) if self.most > 0 else 0.0
+
+
+class Ages:
+    """Interactions by the age of their interval, counted back from the newest interaction: 0 is the newest.
+
+    Args:
+        item: int [n].
+        timestamp: int64 [n], seconds since 1970.
+        interval_seconds: Length of an interval.
+        n_items: Of the catalogue.
+    """
+
+    def __init__(
+        self, item: NDArray[np.integer], timestamp: NDArray[np.int64], *, interval_seconds: int, n_items: int
+    ) -> None:
+        age = (timestamp.max(initial=NO_TIME) - timestamp) // interval_seconds
+        order = np.argsort(age, kind="stable")
+        self._age, self._item = age[order], item[order]
+        self._n_items = n_items
+        self.intervals: Final = int(self._age[-1]) + 1 if len(age) else 0
+
+    def counts(self, age: int) -> FloatArray:
+        """Count the interactions of each item in one interval: float32 [n_items]."""
+        begin, end = np.searchsorted(self._age, [age, age + 1])
+        return np.bincount(self._item[begin:end], minlength=self._n_items).astype(np.float32)
+
+    def exposure(self, newest: int) -> NDArray[np.float64]:
+        """Return which of the DEPTH intervals from an age on hold data, as `rates` wants it."""
+        return (np.arange(newest, newest + DEPTH) < self.intervals).astype(np.float64)
+
+
+def cuts(ages: Ages, hidden: Iterable[int]) -> Iterator[Cut]:
+    """Cut before each of the hidden intervals; those with nothing to find or nothing to go by are passed over.
+
+    Args:
+        ages: The data.
+        hidden: Ages of the intervals to hide, one after another, falling by one.
+    """
+    window: deque[FloatArray] = deque(maxlen=DEPTH + 1)
+    for age in hidden:
+        if not window:
+            window.extend(ages.counts(older) for older in range(age + DEPTH, age, -1))
+        window.append(ages.counts(age))
+        *known, newest = window
+        if newest.any() and known[-1].any():
+            yield Cut(np.array(known[::-1]), ages.exposure(age + 1), newest)
+
+
+def by_trend(half_life: float) -> Ranker:
+    """Rank as Trending-Now does."""
+    return lambda cut: trend_scores(cut.known, exposure=cut.exposure, half_life=half_life)
+
+
+def judge(made: Iterable[Cut], rankers: dict[str, Ranker]) -> dict[str, Accuracy]:
+    """Measure ways to rank by the same cuts."""
+    increases, seen, most = dict.fromkeys(rankers, 0.0), {name: set[int]() for name in rankers}, 0.0
+    for cut in made:
+        increase = cut.hidden - cut.known[1]
+        most += float(np.clip(increase[best(increase, LIST_LENGTH)], 0, None).sum())
+        for name, ranker in rankers.items():
+            listed = best(ranker(cut), LIST_LENGTH)
+            increases[name] += float(increase[listed].sum())
+            seen[name].update(listed.tolist())
+    return {name: Accuracy(increases[name], most, len(seen[name])) for name in rankers}

@@ -1,0 +1,169 @@
+"""What a fitted model can do, and what fits it: the ports between the algorithms and those who train and serve them.
+
+Recipes of items are served in one way: the score of an item for a history is the inner product of the item's vector
+with the vector that the scorer makes of the history, plus score deltas of a few items. So one index, one runtime and
+one evaluation serve them all, and a bias of an item is a coordinate of its vector. Recipes that count events, and those
+that rank users or actions, do more or something else: see docs/adr/0008 and 0009.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recipes.components.context import ContextTable
+from recipes.components.user_features import UserFeatureTable
+from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
+from recipes.data.training_data import TrainingData
+
+__all__ = [
+    "AcceptsItemBias",
+    "AcceptsRankingInfluence",
+    "FitProgress",
+    "Fitter",
+    "FitterFactory",
+    "ScoreDelta",
+    "Scorer",
+    "SupportsIncrementalUpdate",
+    "UsesSideFeatures",
+    "ignore_progress",
+]
+
+
+class FitProgress(Protocol):
+    """Hears how a fit goes on; may raise to stop it (a lost lease, a stop asked for by the user)."""
+
+    def __call__(self, *, fraction: float, stage: str, metrics: Mapping[str, float]) -> None:
+        """Take one report.
+
+        Args:
+            fraction: Share of the work that is done at most, 0 to 1; early stopping may end sooner.
+            stage: What is going on, for a person, e.g. `epoch 3 of 100`.
+            metrics: What was measured so far, e.g. `{"validation_ndcg_at_10": 0.17}`.
+        """
+
+
+def ignore_progress(*, fraction: float, stage: str, metrics: Mapping[str, float]) -> None:
+    """Hear nothing: the default."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreDelta:
+    """What a history changes of the scores of a few items, beyond what vectors can tell.
+
+    Attributes:
+        items: int32 [k], all different.
+        values: float32 [k], to be added to their scores.
+    """
+
+    items: ItemIndexes
+    values: FloatArray
+
+    @classmethod
+    def nothing(cls) -> ScoreDelta:
+        """Return an adjustment of no item."""
+        return cls(np.empty(0, np.int32), np.empty(0, np.float32))
+
+
+class Scorer(Protocol):
+    """The serving side of a fitted recipe: NumPy only, immutable, safe to share between threads.
+
+    Attributes:
+        item_vectors: float32 [n_items, d].
+    """
+
+    item_vectors: FloatArray
+
+    def query(self, history: History) -> FloatArray:
+        """Make the vector of one history.
+
+        Args:
+            history: May be empty. Items that the model does not know (-1, or n_items and above) are passed over.
+
+        Returns:
+            float32 [d].
+        """
+
+    def queries(self, histories: Histories) -> FloatArray:
+        """Make the vectors of many histories at once: float32 [number of histories, d]."""
+
+    def adjust(self, history: History) -> ScoreDelta:
+        """Work out which scores to change for a history: of items that were used already, or that often follow."""
+
+    def save(self, folder: Path) -> None:
+        """Write `item_vectors.npy` and this recipe's own `.npy` files into an existing folder."""
+
+
+@runtime_checkable
+class SupportsIncrementalUpdate(Protocol):
+    """A scorer that takes up new items and new histories without being fitted again."""
+
+    def updated(self, before: NDArray[np.int64], histories: Histories) -> Scorer:
+        """Return the same model for the catalogue as it is now.
+
+        What was learnt stays as it is; what is merely counted is counted again.
+
+        Args:
+            before: int64 [n_items], the index that each item had when the model was fitted, -1 for new items.
+            histories: What users did, by the present indexes; actions are numbered as they were.
+        """
+
+
+@runtime_checkable
+class AcceptsItemBias(Protocol):
+    """A scorer that can be told to favour items."""
+
+    def favouring(self, biases: FloatArray) -> Scorer:
+        """Return the same model with float32 [n_items] added to every user's scores."""
+
+
+@runtime_checkable
+class UsesSideFeatures(Protocol):
+    """A scorer that knows what context and users' columns add.
+
+    Attributes:
+        context: Of requests; None where nothing is known.
+        people: Of users' columns; None where nothing is known. See `recipes.components.user_features`.
+    """
+
+    context: ContextTable | None
+    people: UserFeatureTable | None
+
+
+@runtime_checkable
+class AcceptsRankingInfluence(Protocol):
+    """A scorer that campaigns tell how much freshness and popularity count."""
+
+    def influenced(self, *, freshness: float, popularity: float) -> Scorer:
+        """Return the same model with these weights, 0 to 1, in place of those that it has."""
+
+
+class Fitter(Protocol):
+    """The learning side of a recipe, made for one training and used once.
+
+    Attributes:
+        report: What was measured on the way, e.g. `epochs`, `validation_ndcg_at_10`; filled by `fit`.
+    """
+
+    report: Mapping[str, float]
+
+    def fit(self, data: TrainingData) -> Scorer:
+        """Learn from the data; what validation needs is held out inside."""
+
+    def extend(self, data: TrainingData) -> Scorer:
+        """Continue from the fitted state on data that contain what was held out, for the model that is deployed.
+
+        Call it after `fit`, with the same numbers of users and items.
+        """
+
+
+class FitterFactory(Protocol):
+    """What a recipe's `fitter` path names."""
+
+    def __call__(self, config: Any, *, seed: int, progress: FitProgress = ...) -> Fitter:
+        """Make a fitter; the same seed, data, machine and versions give the same bytes."""

@@ -1,0 +1,168 @@
+"""Cutting histories into the windows of one epoch, and packing windows of like length into batches of few shapes.
+
+Every interaction is a target once in an epoch. A history longer than a window is cut at places drawn anew each epoch,
+so that an item is learnt with little and with much before it. Each shape of a batch is compiled once, so there are few.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recipes.components.time_gaps import gap_buckets
+from recipes.data.histories import FloatArray, Histories, ItemIndexes
+
+__all__ = ["Batch", "batch_shapes", "epoch_batches"]
+
+#: Quantiles of the lengths of histories that get a shape of their own, and the share of the longest window above which
+#: padding costs less than compiling a further shape.
+_QUANTILES = (0.4, 0.7, 0.9, 0.98)
+_NEAR = 0.8
+
+
+class Batch(NamedTuple):
+    """Windows as rows, padded on the right.
+
+    Attributes:
+        items: int32 [B, T].
+        actions: int32 [B, T].
+        gaps: int32 [B, T], buckets of the time since the step before.
+        weights: float32 [B, T], of each item as a target; 0 for padding.
+        context: int32 [B, T, columns], codes of each interaction's context.
+        people: int32 [B, k], codes of the columns of each window's user.
+    """
+
+    items: ItemIndexes
+    actions: ItemIndexes
+    gaps: ItemIndexes
+    weights: FloatArray
+    context: NDArray[np.int32]
+    people: NDArray[np.int32]
+
+
+class _Windows(NamedTuple):
+    """Windows, one after another.
+
+    Attributes:
+        begins: int64 [n], places of the first steps.
+        lengths: int64 [n].
+        first: bool [n], whether the history begins there.
+        owners: int64 [n], the users.
+    """
+
+    begins: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    first: NDArray[np.bool_]
+    owners: NDArray[np.int64]
+
+    def take(self, chosen: NDArray[Any]) -> _Windows:
+        return _Windows(*(part[chosen] for part in self))
+
+
+def batch_shapes(lengths: NDArray[np.integer], *, longest: int, batch_tokens: int) -> list[tuple[int, int]]:
+    """Choose the shapes of batches so that padding is a small part of them.
+
+    Args:
+        lengths: int [histories], steps of each.
+        longest: Places of the longest window.
+        batch_tokens: Places of a batch.
+
+    Returns:
+        (rows, places), shortest windows first: places are quantiles of the lengths, rounded up to multiples of 4, and
+        `longest`.
+    """
+    cut = np.clip(lengths[lengths > 0], 1, longest)
+    quantiles = np.quantile(cut, _QUANTILES, method="higher") if len(cut) else np.empty(0, np.int64)
+    rounded = -(-quantiles.astype(np.int64) // 4) * 4
+    places = sorted({int(value) for value in rounded if value < longest * _NEAR} | {longest})
+    return [(max(1, batch_tokens // count), count) for count in places]
+
+
+def epoch_batches(
+    histories: Histories,
+    weights: FloatArray,
+    *,
+    shapes: list[tuple[int, int]],
+    random: np.random.Generator,
+    context: NDArray[np.int32] | None = None,
+    people: NDArray[np.int32] | None = None,
+) -> list[Batch]:
+    """Cut and pack one epoch.
+
+    Args:
+        histories: To learn from.
+        weights: float32 [total], of each item as a target.
+        shapes: From `batch_shapes`.
+        random: Decides the cuts and the order.
+        context: int32 [total, columns], codes of each interaction's context; None without columns.
+        people: int32 [users, k], codes of each user's columns; None without columns.
+
+    Returns:
+        The batches in the order to learn them in.
+    """
+    if context is None:
+        context = np.empty((len(histories.items), 0), np.int32)
+    if people is None:
+        people = np.empty((len(histories), 0), np.int32)
+    windows = _windows(histories, longest=shapes[-1][1], random=random)
+    batches = []
+    waiting = np.empty(0, np.int64)
+    shorter = 0
+    for rows, places in shapes:
+        fitting = np.flatnonzero((windows.lengths > shorter) & (windows.lengths <= places))
+        shorter = places
+        waiting = random.permutation(np.concatenate([waiting, fitting]))
+        full = len(waiting) if places == shapes[-1][1] else len(waiting) // rows * rows
+        for begin in range(0, full, rows):
+            packed = windows.take(waiting[begin : begin + rows])
+            batches.append(_pack(histories, weights, (context, people), packed, (rows, places)))
+        # What fills no batch of short windows goes with the next longer ones.
+        waiting = waiting[full:]
+    return [batches[place] for place in random.permutation(len(batches))]
+
+
+def _windows(histories: Histories, *, longest: int, random: np.random.Generator) -> _Windows:
+    """Cut each history."""
+    totals = histories.lengths()
+    phases = random.integers(1, longest + 1, len(totals))
+    heads = np.where(totals <= longest, totals, phases)  # length of each history's first window
+    counts = np.where(totals > 0, 1 + -(-(totals - heads) // longest), 0)
+    owners = np.repeat(np.arange(len(totals)), counts)
+    numbers = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+    begins = np.where(numbers == 0, 0, heads[owners] + (numbers - 1) * longest)
+    ends = np.minimum(heads[owners] + numbers * longest, totals[owners])
+    # A single item in the middle of a history has nothing before it to be learnt from.
+    useful = (numbers == 0) | (ends - begins >= 2)
+    return _Windows(begins + histories.offsets[owners], ends - begins, numbers == 0, owners).take(useful)
+
+
+def _pack(
+    histories: Histories,
+    weights: FloatArray,
+    known: tuple[NDArray[np.int32], NDArray[np.int32]],
+    windows: _Windows,
+    shape: tuple[int, int],
+) -> Batch:
+    begins, lengths, first, owners = windows
+    context, people = known
+    items, mass = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
+    actions, times = np.zeros(shape, np.int32), np.zeros(shape, np.int64)
+    codes = np.zeros((*shape, context.shape[1]), np.int32)
+    of_users = np.zeros((shape[0], people.shape[1]), np.int32)
+    of_users[: len(begins)] = people[owners]
+    columns = np.arange(shape[1])
+    filled = columns < lengths[:, None]
+    places = (begins[:, None] + columns)[filled]
+    items[: len(begins)][filled] = histories.items[places]
+    actions[: len(begins)][filled] = histories.actions[places]
+    times[: len(begins)][filled] = histories.times[places]
+    mass[: len(begins)][filled] = weights[places]
+    codes[: len(begins)][filled] = context[places]
+    # The start token stands for the beginning of a history: it predicts nothing in the middle of one.
+    mass[: len(begins), 0][~first] = 0.0
+    gaps = gap_buckets(times)
+    # Before 1970, what is padded with 0 would seem to come after a pause.
+    gaps[: len(begins)] *= filled
+    return Batch(items, actions, gaps, mass, codes, of_users)

@@ -1,0 +1,114 @@
+"""What a fit keeps from the network: the newest steps of some users, to see how well it predicts them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import invalid
+from recipes.data.histories import FloatArray, Histories, ItemIndexes
+from recipes.evaluation.metrics import hit_rate, ndcg
+from recipes.evaluation.ranking import by_scorer, target_ranks
+from recipes.ports import Scorer
+
+__all__ = ["Validation", "hold_out"]
+
+#: Share of a user's steps that may be held out, beyond the last one.
+_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Held-out steps.
+
+    Attributes:
+        histories: What came before each.
+        targets: int32 [m], the items.
+        weights: float32 [m], how much each counts; not all 0.
+        places: int64 [m], of the steps among all.
+        owners: int64 [m], the users.
+    """
+
+    histories: Histories
+    targets: ItemIndexes
+    weights: FloatArray
+    places: NDArray[np.int64]
+    owners: NDArray[np.int64]
+
+    def sample(self, limit: int) -> Validation:
+        """Return at most `limit` of the steps, spread over all, as neighbours belong to one user."""
+        total = len(self.targets)
+        chosen = np.arange(min(total, limit)) * total // min(total, limit)
+        weights = self.weights[chosen] if self.weights[chosen].any() else np.ones(len(chosen), np.float32)
+        return Validation(
+            self.histories.take(chosen), self.targets[chosen], weights, self.places[chosen], self.owners[chosen]
+        )
+
+    def judge(self, scorer: Scorer, *, queries: FloatArray | None = None) -> tuple[float, float]:
+        """Return NDCG@10 and HR@10 of a scorer, by full ranking.
+
+        Args:
+            scorer: To be judged.
+            queries: Its vectors of `histories`, where they are at hand.
+        """
+        ranks = target_ranks(
+            by_scorer(scorer, self.histories, queries=queries),
+            n_items=len(scorer.item_vectors),
+            histories=self.histories,
+            targets=self.targets,
+        )
+        return ndcg(ranks, 10, weights=self.weights), hit_rate(ranks, 10, weights=self.weights)
+
+
+def hold_out(
+    histories: Histories, *, wanted: int, seed: int, weights: FloatArray | None = None
+) -> tuple[Validation, NDArray[np.bool_]]:
+    """Choose steps to hold out: the last one of each of `wanted` users; of fewer users, several each.
+
+    Half of the users are those whose last steps are newest, for what comes next is what counts; the others are drawn
+    among all, for most users who will be served come back after a while. Where there are too few users, up to a tenth
+    of a user's steps are held out.
+
+    Args:
+        histories: Everything that is known.
+        wanted: Steps to hold out.
+        seed: Decides which users.
+        weights: float32 [total], how much each step counts; None for 1. Held-out ones count alike where all of them
+            weigh nothing.
+
+    Returns:
+        The held-out steps, and which steps are left: bool [total].
+
+    Raises:
+        InvalidInput: No user has two steps.
+    """
+    lengths = histories.lengths()
+    eligible = np.flatnonzero(lengths >= 2)
+    if not len(eligible):
+        raise invalid("interactions", got="no user with two", want="users with at least 2 interactions")
+    users = np.sort(_choose_users(eligible, histories, wanted=wanted, random=np.random.default_rng(seed)))
+    each = -(-wanted // len(users))
+    counts = np.clip((lengths[users] * _SHARE).astype(np.int64), 1, each)
+    owners = np.repeat(users, counts)
+    # 1 for the newest step of a user, 2 for the one before it, and so on.
+    ages = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+    places = histories.offsets[owners + 1] - ages
+    kept = np.ones(len(histories.items), bool)
+    kept[places] = False
+    chosen = np.ones(len(places), np.float32)
+    if weights is not None and weights[places].any():
+        chosen = weights[places]
+    before = histories.before(owners, lengths[owners] - ages)
+    return Validation(before, histories.items[places], chosen, places, owners), kept
+
+
+def _choose_users(
+    eligible: NDArray[np.int64], histories: Histories, *, wanted: int, random: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return up to `wanted` users, the newest first; those of one time in an order drawn."""
+    drawn = random.permutation(eligible)
+    newest_first = drawn[np.argsort(-histories.times[histories.offsets[drawn + 1] - 1], kind="stable")]
+    newest, others = np.split(newest_first, [-(-min(wanted, len(drawn)) // 2)])
+    return np.concatenate([newest, random.permutation(others)])[:wanted]

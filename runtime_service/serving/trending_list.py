@@ -1,0 +1,173 @@
+"""The list of a campaign that ranks by what everybody did a moment ago: counted by the tail, put into order here.
+
+A request that finds the list older than a pause waits until it is made anew, in a thread: the counters that changed are
+read and all items are scored. The pause is long beside the work, whatever the size of the catalogue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.positions import Position
+from common.vocabulary import Vocabulary
+from recipes.data.histories import ItemIndexes
+from recipes.models.trending.score import TrendingScorer
+from recipes.retrieval.top_k import best
+from runtime_service.domain.requests import MAX_RESULTS
+from runtime_service.history import BucketCounts, Counted, HistoryReader
+from runtime_service.serving.ranked import ScoredItems
+
+__all__ = ["TrendingList"]
+
+#: Seconds that a list is good for at least, and how many times as long as making it took.
+_PAUSE_SECONDS, _PAUSE_FACTOR = 2.0, 20.0
+
+
+#: Items that the model does not know, of each quarter of an hour: those that were used most.
+_MAX_NEWER: Final = MAX_RESULTS
+
+
+class _Bucket(NamedTuple):
+    last: Position
+    items: ItemIndexes
+    counts: NDArray[np.int32]
+
+
+class _Made(NamedTuple):
+    ranked: ScoredItems | None
+    newer: list[str]  # ids of the items behind those of the catalogue
+
+
+class TrendingList:
+    """What trends now, to a campaign; used on one event loop. Only its thread, one at a time, touches the counts.
+
+    Args:
+        scorer: Of the artifact.
+        items: Ids and indexes of the catalogue; what was sent of other items gets indexes behind them.
+        item_ids: The same ids as a list.
+        dataset_group_arn: Whose events count.
+        event_type: The only type that counts; None for all.
+        now: Tells the present moment in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        scorer: TrendingScorer,
+        items: Vocabulary,
+        item_ids: list[str],
+        *,
+        dataset_group_arn: str,
+        event_type: str | None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.item_ids: Final = list(item_ids)
+        self._known = len(item_ids)
+        self._scorer = scorer
+        self._items = items
+        self._group = dataset_group_arn
+        self._event_type = event_type
+        self._now = now
+        # Of items that were counted: a look-up in the vocabulary takes fifty times as long, and a request waits for it.
+        self._indexes: dict[str, int] = {}
+        self._newer: dict[str, int] = {}
+        self._newer_ids: list[str] = []
+        self._buckets: dict[int, _Bucket] = {}
+        self._ranked: ScoredItems | None = None
+        self._good_until = 0.0
+        self._making: asyncio.Task[None] | None = None
+
+    async def find(self, reader: HistoryReader, *, limit: int) -> ScoredItems | None:
+        """Return the items that rise most, at most 500; None when nothing happened lately.
+
+        What is found is good with the `item_ids` of the same moment, until the next await.
+
+        Args:
+            reader: Has the counts; the same at each call.
+            limit: Items wanted.
+        """
+        if not self._now() < self._good_until:
+            if self._making is None:
+                self._making = asyncio.create_task(self._make(reader))
+            # Others wait for the same list when this caller goes away.
+            await asyncio.shield(self._making)
+        ranked = self._ranked
+        return None if ranked is None else ScoredItems(ranked.items[:limit], ranked.scores[:limit])
+
+    async def _make(self, reader: HistoryReader) -> None:
+        now, began = self._now(), time.perf_counter()
+        try:
+            made = await asyncio.to_thread(self._rank, reader, now)
+        finally:
+            self._making = None
+        self._ranked, self.item_ids[self._known :] = made
+        self._good_until = now + max(_PAUSE_SECONDS, _PAUSE_FACTOR * (time.perf_counter() - began))
+
+    def _rank(self, reader: HistoryReader, now: float) -> _Made:
+        known = {bucket: read.last for bucket, read in self._buckets.items()}
+        found = reader.counts(self._group, first_bucket=self._scorer.first_bucket(now), known=known)
+        self._buckets = {counts.bucket: self._to_bucket(counts) for counts in found}
+        self._forget_newer()
+        read = self._buckets.values()
+        scores = self._scorer.trend(
+            np.repeat(np.array(list(self._buckets), np.int64), [len(bucket.items) for bucket in read]),
+            np.concatenate([np.empty(0, np.int32), *(bucket.items for bucket in read)]),
+            np.concatenate([np.empty(0, np.int32), *(bucket.counts for bucket in read)]),
+            n_items=self._known + len(self._newer_ids),
+            now=now,
+        )
+        newer = list(self._newer_ids)
+        if scores is None:
+            return _Made(None, newer)
+        items = best(scores, MAX_RESULTS)
+        return _Made(ScoredItems(items, scores[items]), newer)
+
+    def _to_bucket(self, counts: BucketCounts) -> _Bucket:
+        if counts.counters is None:
+            return self._buckets[counts.bucket]
+        items: list[int] = []
+        times: list[int] = []
+        unknown: list[Counted] = []
+        for one in counts.counters:
+            if self._event_type not in (None, one.event_type):
+                continue
+            index = self._indexes.get(one.item_id)
+            if index is None and (index := self._items.index(one.item_id)) is not None:
+                self._indexes[one.item_id] = index
+            if index is None:
+                unknown.append(one)
+            else:
+                items.append(index)
+                times.append(one.count)
+        # What nobody else uses cannot be among the items that rise most, and there may be any number of it.
+        for one in heapq.nlargest(_MAX_NEWER, unknown, key=lambda one: one.count):
+            items.append(self._newer_index(one.item_id))
+            times.append(one.count)
+        return _Bucket(counts.last, np.array(items, np.int32), np.array(times, np.int32))
+
+    def _newer_index(self, item_id: str) -> int:
+        index = self._newer.get(item_id)
+        if index is None:
+            index = self._newer[item_id] = self._known + len(self._newer_ids)
+            self._newer_ids.append(item_id)
+        return index
+
+    def _forget_newer(self) -> None:
+        """Give the indexes of items free that are unknown to the model and in no bucket any more."""
+        known = self._known
+        used = np.unique(np.concatenate([np.empty(0, np.int32), *(read.items for read in self._buckets.values())]))
+        used = used[used >= known]
+        if len(used) == len(self._newer):
+            return
+        names = [self._newer_ids[index - known] for index in used.tolist()]
+        for bucket, read in self._buckets.items():
+            moved = np.where(read.items < known, read.items, known + np.searchsorted(used, read.items))
+            self._buckets[bucket] = read._replace(items=moved.astype(np.int32))
+        self._newer_ids = names
+        self._newer = {name: known + place for place, name in enumerate(names)}

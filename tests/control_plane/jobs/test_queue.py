@@ -1,0 +1,328 @@
+"""Leases, heartbeats, expiry, retries, stops: the life of jobs and what becomes of the resources they are for."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from common.errors import InvalidInput, LeaseLost
+from common.logs import request_id
+from control_plane.jobs.queue import MAX_ATTEMPTS
+from control_plane.jobs.states import JobKind, JobState
+from control_plane.metadata_store.tables import Job, SolutionVersion
+from control_plane.server import assemble
+from tests.control_plane.world import TIMING, World
+
+
+@pytest.fixture
+def version(world):
+    return world.version(world.solution(world.imported_group()))
+
+
+def fail(world, reason, *, retryable=True, worker="trainer-1"):
+    lease = world.lease(worker)
+    return world.queue.fail(lease.job.id, lease.token, reason=reason, retryable=retryable)
+
+
+def test_nothing_is_leased_while_nothing_waits(world):
+    assert world.lease() is None
+
+
+def test_lease_hands_out_the_work_and_shows_it_in_the_resource(world, version):
+    lease = world.lease("trainer-1", JobKind.SOLUTION_VERSION_TRAINING)
+
+    assert lease.job.subject == version
+    assert lease.job.attempt == 1
+    assert (lease.expires_at - world.clock.now()).total_seconds() == 60
+    assert lease.job.payload["recipe"] == "aws-popularity-count"
+    assert world.resources.versions.describe(version).status == "CREATE IN_PROGRESS"
+
+
+def test_worker_gets_only_the_kinds_it_can_do(world, version):
+    assert world.lease("trainer-1", JobKind.DATASET_IMPORT) is None
+    assert world.lease("trainer-1", JobKind.SOLUTION_VERSION_TRAINING) is not None
+
+
+def test_job_carries_the_request_that_asked_for_it(world):
+    dataset = world.dataset(world.group())
+    token = request_id.set("request-7")
+    world.import_job(dataset)
+    request_id.reset(token)
+
+    assert world.lease().job.request_id == "request-7"
+
+
+def test_result_makes_the_resource_active(world, version):
+    lease = world.lease()
+    result = {"training_hours": 0.25, "metrics": {"coverage": 0.5}, "artifact_bytes": 5_000_000_000}
+
+    world.queue.complete(lease.job.id, lease.token, kind=JobKind.SOLUTION_VERSION_TRAINING, result=result)
+
+    found = world.resources.versions.describe(version)
+    assert (found.status, found.training_hours, found.artifact_bytes) == ("ACTIVE", 0.25, 5_000_000_000)
+    assert world.resources.versions.metrics(version) == {"coverage": 0.5}
+
+
+def test_completing_twice_is_harmless(world, version):
+    lease = world.lease()
+    world.queue.complete(lease.job.id, lease.token, kind=JobKind.SOLUTION_VERSION_TRAINING, result={})
+
+    world.queue.complete(lease.job.id, lease.token, kind=JobKind.SOLUTION_VERSION_TRAINING, result={})
+
+    assert world.resources.versions.describe(version).status == "ACTIVE"
+
+
+@pytest.mark.parametrize("kind", [JobKind.DATASET_IMPORT, None])
+def test_result_of_another_kind_is_refused(world, version, kind):
+    lease = world.lease()
+
+    with pytest.raises(InvalidInput, match="`result`"):
+        world.queue.complete(lease.job.id, lease.token, kind=kind, result={})
+
+
+def test_heartbeat_renews_the_lease(world, version):
+    lease = world.lease()
+    world.clock.advance(seconds=50)
+    renewal = world.queue.heartbeat(lease.job.id, lease.token, progress=0.4, activity="epoch 2 of 5")
+    world.clock.advance(seconds=50)
+
+    assert world.lease("trainer-2") is None
+    assert (renewal.expires_at - world.clock.now()).total_seconds() == 10
+    assert not renewal.stop_requested
+
+
+def test_lost_lease_is_handed_out_again_at_once(world, version):
+    first = world.lease("trainer-1")
+    world.clock.advance(seconds=61)
+
+    second = world.lease("trainer-2")
+
+    assert second.job.id == first.job.id
+    assert second.job.attempt == 2
+    assert second.token != first.token
+    assert world.resources.versions.describe(version).status == "CREATE IN_PROGRESS"
+
+
+def test_outage_of_the_control_plane_costs_no_worker_its_lease(world, version):
+    lease = world.lease("trainer-1")
+    world.clock.advance(seconds=3600)
+    restarted = World(
+        world.catalogue, world.clock, world.environment, assemble(world.catalogue, world.environment, TIMING)
+    )
+
+    restarted.sweep()
+    assert restarted.lease("trainer-2") is None
+    restarted.queue.heartbeat(lease.job.id, lease.token, progress=0.5, activity=None)
+
+    world.clock.advance(seconds=61)
+    assert restarted.lease("trainer-2").job.id == lease.job.id
+
+
+def test_worker_whose_lease_was_lost_is_told_to_stop(world, version):
+    lost = world.lease("trainer-1")
+    world.clock.advance(seconds=61)
+    world.lease("trainer-2")
+
+    with pytest.raises(LeaseLost, match="publish nothing"):
+        world.queue.heartbeat(lost.job.id, lost.token, progress=None, activity=None)
+    with pytest.raises(LeaseLost):
+        world.queue.complete(lost.job.id, lost.token, kind=JobKind.SOLUTION_VERSION_TRAINING, result={})
+    with pytest.raises(LeaseLost):
+        world.queue.fail(lost.job.id, lost.token, reason="x", retryable=True)
+
+
+def test_invented_lease_is_refused(world, version):
+    lease = world.lease()
+
+    with pytest.raises(LeaseLost):
+        world.queue.heartbeat(lease.job.id, "0" * 32, progress=None, activity=None)
+    with pytest.raises(LeaseLost):
+        world.queue.heartbeat("another job", lease.token, progress=None, activity=None)
+
+
+def test_late_worker_keeps_a_lease_that_nobody_has_taken(world, version):
+    lease = world.lease()
+    world.clock.advance(seconds=61)
+
+    world.queue.heartbeat(lease.job.id, lease.token, progress=None, activity=None)
+
+    assert world.lease("trainer-2") is None
+
+
+def test_after_three_lost_leases_the_resource_fails_with_a_reason_for_each(world, version):
+    first = world.lease("trainer-1")
+    world.queue.heartbeat(first.job.id, first.token, progress=0.5, activity="epoch 4 of 30")
+    world.clock.advance(seconds=61)
+    world.lease("trainer-2")
+    world.clock.advance(seconds=61)
+    world.lease("trainer-3")
+    world.clock.advance(seconds=61)
+    world.sweep()
+
+    found = world.resources.versions.describe(version)
+    assert found.status == "CREATE FAILED"
+    assert "given up after 3 attempts" in found.failure_reason
+    assert (
+        "Attempt 1 (trainer-1): the worker sent no sign of life after 2026-01-01 00:00:00 UTC while at: epoch 4 of 30"
+        in found.failure_reason
+    )
+    assert "Attempt 3 (trainer-3)" in found.failure_reason
+    assert world.lease("trainer-4") is None
+
+
+def test_failure_of_the_moment_is_tried_again_after_a_growing_pause(world, version):
+    assert fail(world, "the store is away")
+    assert world.lease() is None
+    world.clock.advance(seconds=5)
+    assert fail(world, "the store is away")
+    world.clock.advance(seconds=5)
+    assert world.lease() is None
+    world.clock.advance(seconds=5)
+    assert not fail(world, "the store is still away")
+
+    found = world.resources.versions.describe(version)
+    assert found.status == "CREATE FAILED"
+    assert "Attempt 3 (trainer-1): the store is still away." in found.failure_reason
+
+
+def test_what_a_stopping_worker_hands_back_does_not_count(world, version):
+    for _ in range(MAX_ATTEMPTS + 1):
+        lease = world.lease("stopping")
+        world.queue.release(lease.job.id, lease.token)
+    fail(world, "the disk is full")
+    world.clock.advance(seconds=60)
+    lease = world.lease("lost")
+    world.clock.advance(seconds=61)
+    world.queue.expire()
+
+    assert world.lease("trainer-3").job.attempt == 3
+
+
+def test_a_failure_tells_of_the_attempts_that_counted(world, version):
+    lease = world.lease("stopping")
+    world.queue.release(lease.job.id, lease.token)
+    for worker in ("one", "two", "three"):
+        fail(world, "the disk is full", worker=worker)
+        world.clock.advance(seconds=60)
+
+    reason = world.resources.versions.describe(version).failure_reason
+    assert "was given up after 3 attempts. Attempt 1 (one): the disk is full. Attempt 2 (two)" in reason
+    assert "stopping" not in reason
+
+
+def test_a_repeated_release_changes_nothing_and_a_late_one_is_refused(world, version):
+    lease = world.lease("stopping")
+    world.queue.release(lease.job.id, lease.token)
+    other = world.lease("other")
+
+    world.queue.release(lease.job.id, lease.token)
+
+    assert world.queue.heartbeat(other.job.id, other.token, progress=None, activity=None).stop_requested is False
+    world.queue.fail(other.job.id, other.token, reason="bad", retryable=False)
+    with pytest.raises(LeaseLost):
+        world.queue.release(other.job.id, other.token)
+
+
+def test_bad_data_is_not_tried_again(world):
+    job = world.import_job(world.dataset(world.group()))
+
+    assert not fail(world, "films.csv, line 7: USER_ID is empty", retryable=False)
+
+    found = world.resources.imports.describe(job)
+    assert (found.status, found.failure_reason) == ("CREATE FAILED", "films.csv, line 7: USER_ID is empty")
+
+
+def test_repeated_failure_report_gets_the_same_answer(world, version):
+    lease = world.lease()
+    first = world.queue.fail(lease.job.id, lease.token, reason="x", retryable=True)
+
+    again = world.queue.fail(lease.job.id, lease.token, reason="x", retryable=True)
+
+    assert first is again is True
+
+
+def test_stop_before_the_start_ends_the_version_at_once(world, version):
+    world.resources.versions.stop(version)
+
+    assert world.resources.versions.describe(version).status == "CREATE STOPPED"
+    assert world.lease() is None
+
+
+def test_stop_of_a_running_version_reaches_the_worker(world, version):
+    lease = world.lease()
+    world.resources.versions.stop(version)
+    assert world.resources.versions.describe(version).status == "CREATE STOPPING"
+
+    assert world.queue.heartbeat(lease.job.id, lease.token, progress=None, activity=None).stop_requested
+    world.queue.complete(lease.job.id, lease.token, kind=None, result={})
+
+    assert world.resources.versions.describe(version).status == "CREATE STOPPED"
+
+
+@pytest.mark.parametrize("end", ["result", "failure", "release", "silence"])
+def test_however_a_stopping_attempt_ends_the_version_is_stopped(world, version, end):
+    lease = world.lease()
+    world.resources.versions.stop(version)
+
+    if end == "result":
+        world.queue.complete(lease.job.id, lease.token, kind=JobKind.SOLUTION_VERSION_TRAINING, result={})
+    elif end == "failure":
+        world.queue.fail(lease.job.id, lease.token, reason="x", retryable=True)
+    elif end == "release":
+        world.queue.release(lease.job.id, lease.token)
+    else:
+        world.clock.advance(seconds=61)
+        world.sweep()
+
+    assert world.resources.versions.describe(version).status == "CREATE STOPPED"
+    assert world.lease() is None
+
+
+def test_stop_between_two_attempts_ends_the_version_at_once(world, version):
+    fail(world, "the store is away")
+
+    world.resources.versions.stop(version)
+
+    assert world.resources.versions.describe(version).status == "CREATE STOPPED"
+    world.clock.advance(seconds=60)
+    assert world.lease() is None
+
+
+def test_threads_that_lease_at_once_get_each_job_once(world):
+    dataset = world.dataset(world.group())
+    jobs = [world.import_job(dataset) for _ in range(12)]
+    leased = []
+
+    def work(name: str) -> None:
+        while (lease := world.lease(name)) is not None:
+            leased.append(lease.job.subject)
+
+    threads = [threading.Thread(target=work, args=[f"trainer-{number}"]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(leased) == sorted(jobs)
+
+
+def test_progress_is_kept_within_its_range(world, version):
+    lease = world.lease()
+
+    world.queue.heartbeat(lease.job.id, lease.token, progress=7.0, activity=None)
+
+    with world.catalogue.read() as unit:
+        assert unit.get(Job, lease.job.id).progress == 1.0
+
+
+def test_nothing_of_a_transition_stays_when_its_resource_cannot_follow(world, version):
+    lease = world.lease()
+    with world.catalogue.write() as unit:
+        unit.remove(unit.get(SolutionVersion, version))
+
+    with pytest.raises(AssertionError):
+        world.queue.complete(lease.job.id, lease.token, kind=JobKind.SOLUTION_VERSION_TRAINING, result={})
+
+    with world.catalogue.read() as unit:
+        assert unit.get(Job, lease.job.id).state == JobState.LEASED

@@ -1,0 +1,73 @@
+"""Which operations are built, told by the code and by the page."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import OperationUnavailable
+from common.operations import State, operation_states, operations_page, unimplemented_methods
+from control_plane.servicers import CONTROL_PLANE_SERVICER
+from protos.tailorbird.internal.v1 import jobs_pb2, jobs_pb2_grpc
+
+JOBS = jobs_pb2.DESCRIPTOR.services_by_name["JobService"]
+PATH = {
+    "CreateDatasetGroup", "CreateSchema", "CreateDataset", "CreateDatasetImportJob", "CreateSolution",
+    "CreateSolutionVersion", "GetSolutionMetrics", "CreateCampaign", "UpdateCampaign", "CreateEventTracker",
+    "StopSolutionVersionCreation", "DescribeRecipe", "ListRecipes", "TagResource",
+}  # fmt: skip
+
+
+@unimplemented_methods(JOBS)
+class Half(jobs_pb2_grpc.JobServiceServicer):
+    def LeaseJob(self, request, context):
+        return jobs_pb2.LeaseJobResponse()
+
+
+def test_what_a_servicer_defines_is_built_and_what_it_inherits_is_not():
+    assert operation_states(Half) == {
+        "LeaseJob": State.BUILT,
+        "HeartbeatJob": State.UNBUILT,
+        "CompleteJob": State.UNBUILT,
+        "FailJob": State.UNBUILT,
+        "ReleaseJob": State.UNBUILT,
+    }
+
+
+def test_methods_of_a_part_count_as_defined():
+    class Part:
+        def FailJob(self, request, context): ...
+
+    @unimplemented_methods(JOBS)
+    class Whole(Part): ...
+
+    assert operation_states(Whole)["FailJob"] is State.BUILT
+
+
+def test_unbuilt_method_raises_with_its_name():
+    with pytest.raises(OperationUnavailable, match="`FailJob`"):
+        Half().FailJob(None, None)
+
+
+def test_page_counts_and_lists_every_operation():
+    page = operations_page([Half, CONTROL_PLANE_SERVICER])
+
+    assert page.startswith("# Operations\n")
+    assert "## JobService\n\n1 of 5." in page
+    assert "| `LeaseJob` | built |" in page
+    assert "| `FailJob` | not built yet |" in page
+    assert page.count("\n| `") == 5 + 71
+
+
+def test_all_71_operations_of_the_control_plane_are_known_and_those_of_the_path_are_built():
+    operations = operation_states(CONTROL_PLANE_SERVICER)
+
+    assert len(operations) == 71
+    assert {name for name in PATH if operations[name] is State.BUILT} == PATH
+
+
+def test_only_operations_that_would_make_or_change_something_refuse_beside_two_descriptions():
+    unbuilt = {name for name, state in operation_states(CONTROL_PLANE_SERVICER).items() if state is State.UNBUILT}
+
+    assert {name for name in unbuilt if not name.startswith("Create")} == {
+        "DescribeAlgorithm", "DescribeFeatureTransformation", "UpdateDataset", "UpdateSolution",
+    }  # fmt: skip

@@ -1,0 +1,275 @@
+"""What every implementation of the event log must do; each runs it as a subclass that makes one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import timedelta
+
+import pytest
+
+from common.errors import OffsetOutOfRange, Unavailable
+from events_service.log import Bounds, LogEntry, LogRemoval, TableLag
+from tests.events_service.samples import GROUP, TRACKING_ID, entries, event, table
+
+
+def offsets(log, start=1):
+    return [logged.offset for logged in log.read(start, max_events=10_000).events]
+
+
+async def begun(log, from_offset) -> asyncio.Task[None]:
+    """Begin to wait."""
+    task = asyncio.create_task(log.wait(from_offset, seconds=60))
+    await asyncio.sleep(0)
+    return task
+
+
+class EventLogSuite:
+    """Subclasses provide the fixtures `log`, empty, and `clock`, by which it tells the time."""
+
+    def test_offsets_begin_at_one_and_rise(self, log):
+        assert log.append(entries(1, 2), seconds=20) == (1, 2)
+        assert log.append(entries(3), seconds=20) == (3,)
+        assert log.bounds() == Bounds(1, 4)
+
+    def test_events_come_back_as_they_were_appended(self, log):
+        full = event(
+            1,
+            event_value=0.5,
+            properties_json='{"numRatings":12}',
+            recommendation_id="RID-1",
+            impression=("i1", "i2"),
+            attribution_source="front page",
+        )
+        bare = event(2, user_id=None, item_id=None)
+
+        log.append([LogEntry(TRACKING_ID, table(), full), LogEntry(TRACKING_ID, table(), bare)], seconds=20)
+
+        first, second = log.read(1, max_events=10).events
+        assert (first.event, second.event) == (full, bare)
+        assert (first.tracking_id, first.dataset_group_arn) == (TRACKING_ID, GROUP)
+
+    def test_repeated_event_is_kept_once_and_keeps_its_offset(self, log):
+        log.append(entries(1, 2), seconds=20)
+
+        assert log.append(entries(2, 3), seconds=20) == (2, 3)
+        assert offsets(log) == [1, 2, 3]
+
+    def test_event_that_is_sent_twice_in_one_call_is_kept_once(self, log):
+        assert log.append(entries(1, 1), seconds=20) == (1, 1)
+
+    def test_same_id_of_another_tracker_is_another_event(self, log):
+        log.append(entries(1), seconds=20)
+
+        assert log.append(entries(1, tracking_id="other"), seconds=20) == (2,)
+
+    def test_page_ends_where_it_was_told_to(self, log):
+        log.append(entries(1, 2, 3), seconds=20)
+
+        assert [logged.offset for logged in log.read(2, max_events=1).events] == [2]
+
+    def test_next_offset_can_be_read_and_is_empty(self, log):
+        log.append(entries(1), seconds=20)
+
+        assert log.read(2, max_events=10).events == []
+
+    def test_offset_beyond_the_next_one_is_out_of_range(self, log):
+        with pytest.raises(OffsetOutOfRange) as caught:
+            log.read(2, max_events=10)
+
+        assert caught.value.metadata == {"earliest_offset": "1", "next_offset": "1"}
+
+    def test_wait_returns_at_once_when_there_is_an_event(self, log):
+        log.append(entries(1), seconds=20)
+
+        asyncio.run(log.wait(1, seconds=3600))
+
+    def test_wait_ends_when_its_time_is_over(self, log):
+        asyncio.run(log.wait(1, seconds=0.01))
+        asyncio.run(log.wait(1, seconds=-1))
+
+    def test_append_wakes_all_who_wait(self, log):
+        async def scenario():
+            waiting = [await begun(log, 1) for _ in range(5)]
+            await asyncio.to_thread(log.append, entries(1), seconds=20)
+            await asyncio.wait_for(asyncio.gather(*waiting), 20)
+
+        asyncio.run(scenario())
+
+    def test_append_of_a_repeated_event_wakes_nobody(self, log):
+        log.append(entries(1), seconds=20)
+
+        async def scenario():
+            waiting = await begun(log, 2)
+            await asyncio.to_thread(log.append, entries(1), seconds=20)
+            early = waiting.done()
+            await asyncio.to_thread(log.append, entries(2), seconds=20)
+            await asyncio.wait_for(waiting, 20)
+            return early
+
+        assert not asyncio.run(scenario())
+
+    def test_one_who_leaves_takes_nobody_along(self, log):
+        async def scenario():
+            leaving, staying = await begun(log, 1), await begun(log, 1)
+            leaving.cancel()
+            await asyncio.wait({leaving})
+            early = staying.done()
+            log.release()
+            await asyncio.wait_for(staying, 20)
+            return early
+
+        assert not asyncio.run(scenario())
+
+    def test_release_ends_waits_and_later_ones_at_once(self, log):
+        async def scenario():
+            waiting = await begun(log, 1)
+            log.release()
+            await asyncio.wait_for(waiting, 20)
+            await log.wait(1, seconds=3600)
+
+        asyncio.run(scenario())
+
+        assert log.append(entries(1), seconds=20) == (1,)
+
+    def test_many_threads_append_without_gap_or_loss(self, log):
+        given = []
+
+        def send(thread) -> None:
+            for number in range(25):
+                given.extend(log.append(entries(1000 * thread + number), seconds=60))
+
+        threads = [threading.Thread(target=send, args=[thread]) for thread in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert sorted(given) == list(range(1, 401))
+        assert offsets(log) == list(range(1, 401))
+
+    def test_backlog_tells_what_is_not_sealed(self, log):
+        films, books = table("datasets/films"), table("datasets/books")
+        log.append(entries(1, to=films), seconds=20)
+        log.append(entries(2, to=books, tracking_id="books"), seconds=20)
+        log.append(entries(3, to=films, tracking_id="later"), seconds=20)
+
+        log.mark_sealed("datasets/films", 1)
+
+        assert log.backlogs() == [TableLag(films, "later", 1, 3), TableLag(books, "books", 0, 2)]
+
+    def test_sealed_table_has_no_backlog_until_its_next_event(self, log):
+        log.append(entries(1), seconds=20)
+        log.mark_sealed(table().location, 1)
+        assert log.backlogs() == []
+
+        log.append(entries(2), seconds=20)
+
+        assert [(item.sealed_offset, item.last_offset) for item in log.backlogs()] == [(1, 2)]
+
+    def test_table_events_are_those_of_one_table_after_an_offset(self, log):
+        films, books = table("datasets/films"), table("datasets/books")
+        for number, place in ((1, films), (2, books), (3, films), (4, films)):
+            log.append(entries(number, to=place), seconds=20)
+
+        assert [item.offset for item in log.table_events("datasets/films", after=1, max_events=10)] == [3, 4]
+        assert [item.offset for item in log.table_events("datasets/films", after=0, max_events=2)] == [1, 3]
+        assert log.table_events("datasets/none", after=0, max_events=2) == []
+
+    def test_removed_table_leaves_nothing_but_its_end_until_its_next_event(self, log):
+        log.append(entries(1, 2), seconds=20)
+
+        assert log.remove_table(table().location) == 2
+
+        assert (log.backlogs(), log.tables()) == ([], [])
+        page = log.read(1, max_events=10)
+        assert (page.events, page.removals, page.next_offset) == ([], [LogRemoval(3, GROUP, 2)], 4)
+        log.append(entries(3), seconds=20)
+        assert [(item.sealed_offset, item.last_offset) for item in log.backlogs()] == [(0, 4)]
+
+    def test_end_of_a_table_is_told_once(self, log):
+        log.append(entries(1), seconds=20)
+        log.remove_table(table().location)
+
+        assert log.remove_table(table().location) == 0
+        assert len(log.read(1, max_events=10).removals) == 1
+
+    def test_end_of_a_table_spares_the_events_of_the_one_that_followed_it(self, log):
+        log.append(entries(1, 2), seconds=20)
+        log.append(entries(3, 4, to=table("datasets/films/again")), seconds=20)
+
+        log.remove_table(table().location)
+
+        page = log.read(1, max_events=10)
+        assert [logged.offset for logged in page.events] == [3, 4]
+        assert page.removals == [LogRemoval(5, GROUP, 2)]
+
+    def test_end_of_a_table_wakes_those_who_wait(self, log):
+        log.append(entries(1), seconds=20)
+
+        async def scenario():
+            waiting = await begun(log, 2)
+            await asyncio.to_thread(log.remove_table, table().location)
+            await asyncio.wait_for(waiting, 20)
+
+        asyncio.run(scenario())
+
+    def test_page_that_is_full_ends_before_the_removals_behind_it(self, log):
+        log.append(entries(1, 2), seconds=20)
+        log.append(entries(3, to=table("datasets/books")), seconds=20)
+        log.remove_table("datasets/books")
+
+        first = log.read(1, max_events=2)
+        second = log.read(first.next_offset, max_events=2)
+
+        assert (first.removals, first.next_offset) == ([], 3)
+        assert ([item.offset for item in second.removals], second.next_offset) == ([4], 5)
+
+    def test_same_event_of_a_dataset_that_was_made_anew_is_another(self, log):
+        log.append(entries(1), seconds=20)
+
+        assert log.append(entries(1, to=table("datasets/films/again")), seconds=20) == (2,)
+
+    def test_old_sealed_events_are_removed_and_their_offsets_out_of_range(self, log, clock):
+        log.append(entries(1, 2), seconds=20)
+        clock.advance(seconds=100)
+        log.append(entries(3), seconds=20)
+        log.mark_sealed(table().location, 3)
+
+        assert log.remove_old(timedelta(seconds=50)) == 2
+
+        assert log.bounds() == Bounds(3, 4)
+        assert offsets(log, 3) == [3]
+        with pytest.raises(OffsetOutOfRange) as caught:
+            log.read(2, max_events=10)
+        assert caught.value.metadata == {"earliest_offset": "3", "next_offset": "4"}
+
+    def test_table_that_is_not_sealed_holds_up_no_other(self, log, clock):
+        log.append(entries(1, to=table("datasets/films")), seconds=20)
+        log.append(entries(2, to=table("datasets/books")), seconds=20)
+        log.append(entries(3, 4, to=table("datasets/films")), seconds=20)
+        log.mark_sealed("datasets/films", 3)
+        clock.advance(seconds=100)
+
+        assert log.remove_old(timedelta(0)) == 2
+
+        assert log.bounds() == Bounds(2, 5)
+        assert offsets(log, 2) == [2, 4]
+        assert log.read(3, max_events=10).next_offset == 5
+
+    def test_offsets_go_on_after_everything_was_removed(self, log, clock):
+        log.append(entries(1, 2), seconds=20)
+        log.mark_sealed(table().location, 2)
+        clock.advance(seconds=100)
+        log.remove_old(timedelta(0))
+
+        assert log.append(entries(3), seconds=20) == (3,)
+        assert log.bounds() == Bounds(3, 4)
+
+    def test_closed_log_refuses(self, log):
+        log.close()
+
+        with pytest.raises(Unavailable):
+            log.append(entries(1), seconds=20)
+        with pytest.raises(Unavailable):
+            log.read(1, max_events=10)

@@ -1,0 +1,485 @@
+"""Tracking ids: asked over the wire, and followed so that nothing deleted is gone while a call still uses it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from common.avro import AvroSchema
+from common.errors import ResourceNotFound, Unavailable
+from common.rpc import channel
+from common.testing import serving, wait_until
+from control_plane.metadata_store.tables import EventsService
+from control_plane.server import assemble
+from events_service.log import LogTable
+from events_service.trackers import KnownTrackers, Tracker
+from events_service.trackers.followed import FollowedTrackers
+from events_service.trackers.kept import TrackerFile
+from events_service.trackers.remote import RemoteTrackers
+from tests.control_plane.world import EVERYTHING, INTERACTIONS, TIMING, World, make_world
+from tests.events_service.samples import GROUP, TRACKING_ID, ListedTrackers, known_trackers, table, tracker
+
+PATIENCE = 60.0  # of tests: what is waited for comes in milliseconds, unless the machine is busy
+
+
+class Seconds:
+    """A clock that tests move."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def seconds():
+    return Seconds()
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = make_world(tmp_path)
+    yield made
+    made.catalogue.close()
+
+
+@pytest.fixture
+def plane(world):
+    with serving(world.plane.services) as server:
+        yield server
+
+
+@contextmanager
+def following(source, **more):
+    followed = FollowedTrackers(source, **{"patience_seconds": PATIENCE, "stale_seconds": 100.0, **more})
+    followed.start()
+    try:
+        yield followed
+    finally:
+        followed.stop()
+
+
+@pytest.fixture
+def followed(plane):
+    with plane.channel("events") as opened, following(RemoteTrackers(opened, service_id="events-1")) as made:
+        yield made
+
+
+@pytest.fixture
+def group(world):
+    return world.group()
+
+
+@pytest.fixture
+def tracking_id(world, group):
+    return world.resources.trackers.create("clicks", dataset_group_arn=group).tracking_id
+
+
+def found(followed, tracking_id):
+    with followed.use(tracking_id, seconds=PATIENCE) as tracker:
+        return tracker
+
+
+def is_gone(describe, arn) -> bool:
+    try:
+        describe(arn)
+    except ResourceNotFound:
+        return True
+    return False
+
+
+def removal(world):
+    """Return the next job of removing a table, once there is one."""
+    return wait_until(world.lease)
+
+
+def finish(world, lease):
+    world.queue.complete(lease.job.id, lease.token, kind="STORAGE_REMOVAL", result={"removed_objects": 1})
+
+
+def test_remote_answer_is_the_table_of_the_group(world, plane, group, tracking_id):
+    with plane.channel("events") as opened:
+        remote = RemoteTrackers(opened, service_id="x")
+        before = remote.ask(KnownTrackers(), wait_seconds=0).answer()
+        dataset = world.dataset(group)
+        after = remote.ask(KnownTrackers(), wait_seconds=0).answer()
+
+    location = world.resources.datasets.describe(dataset).location
+    known = Tracker(group, LogTable(location, group, INTERACTIONS), AvroSchema.parse(INTERACTIONS))
+    assert before.trackers == {tracking_id: Tracker(group)}
+    assert after.trackers == {tracking_id: known}
+
+
+def test_remote_tells_which_tables_are_datasets(world, plane, group):
+    arns = [world.dataset(one) for one in (group, world.group())]
+    kept, deleted = (world.resources.datasets.describe(arn).location for arn in arns)
+    world.resources.datasets.delete(arns[1])
+    with plane.channel("events") as opened:
+        remote = RemoteTrackers(opened, service_id="x")
+
+        assert remote.active([deleted, kept, *(f"datasets/other/{n}" for n in range(1500))]) == {kept}
+
+
+def test_control_plane_that_cannot_be_reached_is_unavailable():
+    opened = channel("127.0.0.1:1", token="t")
+    remote = RemoteTrackers(opened, service_id="x", patience_seconds=0.2)
+    with pytest.raises(Unavailable):
+        remote.active(["x"])
+    with pytest.raises(Unavailable):
+        remote.ask(KnownTrackers(), wait_seconds=0).answer()
+    opened.close()
+
+
+def test_refusal_of_our_own_token_is_not_the_senders_fault(plane):
+    with plane.channel("client") as opened, pytest.raises(Unavailable, match="tells no trackers"):
+        RemoteTrackers(opened, service_id="x").active(["x"])
+
+
+def test_tracker_and_dataset_are_known_as_soon_as_they_are_made(world, followed):
+    for _ in range(20):
+        group = world.group()
+        made = world.resources.trackers.create(world.name("clicks"), dataset_group_arn=group)
+        assert found(followed, made.tracking_id) == Tracker(group)
+
+        dataset = world.dataset(group)
+        assert found(followed, made.tracking_id).table.location == world.resources.datasets.describe(dataset).location
+
+
+def test_unknown_id_is_not_found(followed, tracking_id):
+    with pytest.raises(ResourceNotFound, match="`trackingId`: got 'unknown'"):
+        found(followed, "unknown")
+
+
+def test_table_of_a_deleted_dataset_is_removed_when_no_call_uses_it_any_more(world, followed, group, tracking_id):
+    dataset = world.dataset(group)
+    with followed.use(tracking_id, seconds=PATIENCE) as old:
+        world.resources.datasets.delete(dataset)
+        # From here on calls see that it is deleted.
+        wait_until(lambda: found(followed, tracking_id).table is None)
+        assert world.lease() is None
+        assert world.resources.datasets.describe(dataset).status == "DELETE PENDING"
+
+    lease = removal(world)
+    assert lease.job.payload["locations"] == [old.table.location]
+    finish(world, lease)
+    assert is_gone(world.resources.datasets.describe, dataset)
+
+
+def test_dataset_that_was_made_again_takes_events_at_once(world, followed, group, tracking_id):
+    locations = []
+    for _ in range(10):
+        dataset = world.dataset(group)
+        locations.append(found(followed, tracking_id).table.location)
+        assert locations[-1] == world.resources.datasets.describe(dataset).location
+        world.resources.datasets.delete(dataset)
+        finish(world, removal(world))
+        assert found(followed, tracking_id).table is None
+
+    assert len(set(locations)) == 10
+
+
+def test_deleted_tracker_is_gone_when_no_call_uses_it_any_more(world, followed, group, tracking_id):
+    (made,) = world.resources.trackers.list(EVERYTHING, dataset_group_arn=group).items
+    world.dataset(group)
+    with followed.use(tracking_id, seconds=PATIENCE):
+        world.resources.trackers.delete(made.arn)
+        assert world.resources.trackers.describe(made.arn).status == "DELETE PENDING"
+
+    wait_until(lambda: is_gone(world.resources.trackers.describe, made.arn))
+    with pytest.raises(ResourceNotFound):
+        found(followed, tracking_id)
+
+
+def test_deletion_does_not_wait_for_an_events_service_that_fell_silent(world, plane, group):
+    dataset = world.dataset(group)
+    with plane.channel("events") as opened:
+        RemoteTrackers(opened, service_id="silent").ask(KnownTrackers(), wait_seconds=0).answer()
+    world.resources.datasets.delete(dataset)
+    world.sweep()
+    assert world.lease() is None
+
+    world.clock.advance(seconds=31)
+    world.sweep()
+
+    assert world.lease() is not None
+
+
+@pytest.mark.parametrize("away_seconds", [60, 3600])
+def test_deletion_waits_for_events_services_that_a_new_control_plane_has_not_heard_of_yet(
+    world, plane, group, away_seconds
+):
+    dataset = world.dataset(group)
+    with plane.channel("events") as opened:
+        RemoteTrackers(opened, service_id="events-1").ask(KnownTrackers(), wait_seconds=0).answer()
+    world.clock.advance(seconds=away_seconds)
+    plane_again = assemble(world.catalogue, world.environment, TIMING)
+    restarted = World(world.catalogue, world.clock, world.environment, plane_again)
+
+    restarted.sweep()
+    restarted.resources.datasets.delete(dataset)
+    assert restarted.lease() is None
+
+    world.clock.advance(seconds=31)
+    restarted.sweep()
+    assert restarted.lease() is not None
+
+
+def test_events_service_that_just_started_holds_deletions_until_it_says_what_it_uses(world, plane, group, tracking_id):
+    dataset = world.dataset(group)
+    with plane.channel("events") as opened:
+        remote = RemoteTrackers(opened, service_id="new")
+        first = remote.ask(KnownTrackers(), wait_seconds=0).answer()
+        world.resources.datasets.delete(dataset)
+        assert world.lease() is None
+
+        second = remote.ask(KnownTrackers(first.revision, first.revision), wait_seconds=0).answer()
+        assert world.lease() is None
+
+        third = remote.ask(KnownTrackers(second.revision, second.revision), wait_seconds=0).answer()
+        assert world.lease() is not None
+
+    assert first.trackers[tracking_id].table is not None
+    assert second.trackers[tracking_id].table is None
+    assert third.trackers is None
+
+
+def test_events_service_that_is_gone_for_long_is_forgotten(world, plane):
+    with plane.channel("events") as opened:
+        RemoteTrackers(opened, service_id="old").ask(KnownTrackers(), wait_seconds=0).answer()
+        world.clock.advance(seconds=700)
+        world.sweep()
+
+        with world.catalogue.read() as unit:
+            assert unit.count(EventsService) == 0
+
+
+def test_questions_in_a_row_are_not_all_written_down(world, plane):
+    def last_seen():
+        with world.catalogue.read() as unit:
+            return unit.get(EventsService, "busy").last_seen_at
+
+    with plane.channel("events") as opened:
+        remote = RemoteTrackers(opened, service_id="busy")
+        revision = remote.ask(KnownTrackers(), wait_seconds=0).answer().revision
+        known = KnownTrackers(revision, revision)
+        remote.ask(known, wait_seconds=0).answer()
+        first = world.clock.now()
+
+        world.clock.advance(seconds=1)
+        remote.ask(known, wait_seconds=0).answer()
+        assert last_seen() == first
+
+        world.clock.advance(seconds=4)
+        remote.ask(known, wait_seconds=0).answer()
+        assert last_seen() == world.clock.now()
+
+
+@pytest.mark.parametrize("service_id", ["", "x" * 257])
+def test_events_service_has_a_name(plane, service_id):
+    with plane.channel("events") as opened, pytest.raises(Unavailable, match="service_id"):
+        RemoteTrackers(opened, service_id=service_id).ask(KnownTrackers(), wait_seconds=0).answer()
+
+
+def test_known_trackers_stay_good_while_nobody_can_be_asked(seconds):
+    source = known_trackers()
+    with following(source, monotonic=seconds) as followed:
+        assert found(followed, TRACKING_ID) == tracker()
+        source.trouble = Unavailable("away")
+        with pytest.raises(Unavailable, match="away"):
+            found(followed, "unknown")
+
+        seconds.now += 60 + 99  # the lease, and nearly all that comes after it
+        wait_until(lambda: followed._failure.asked_seconds == seconds.now)
+        assert found(followed, TRACKING_ID) == tracker()
+
+        seconds.now += 1
+        wait_until(lambda: followed._failure.asked_seconds == seconds.now)
+        with pytest.raises(Unavailable, match="away"):
+            found(followed, TRACKING_ID)
+
+
+def test_nobody_waits_while_nobody_can_be_asked(plane, world, group, tracking_id):
+    world.dataset(group)
+    with plane.channel("events") as opened, following(RemoteTrackers(opened, service_id="e")) as followed:
+        wait_until(lambda: found(followed, tracking_id))
+        plane.stop()
+        wait_until(lambda: followed._failure is not None)
+
+        # Whoever waited would run into the deadline, which is no time at all.
+        with followed.use(tracking_id, seconds=0) as known:
+            assert known.table is not None
+        with pytest.raises(Unavailable), followed.use("unknown", seconds=0):
+            pass
+
+
+def test_what_was_known_before_the_process_was_halted_is_asked_anew(seconds):
+    source = known_trackers()
+    with following(source, monotonic=seconds) as followed:
+        assert found(followed, TRACKING_ID) == tracker()
+        source.trackers[TRACKING_ID] = tracker(table("datasets/other"))
+
+        seconds.now += 61
+
+        assert found(followed, TRACKING_ID).table.location == "datasets/other"
+
+
+def test_caller_who_waits_for_an_answer_gives_up_in_time():
+    class SilentTrackers(ListedTrackers):
+        """Lets every question wait until the test is over."""
+
+        def ask(self, known, *, wait_seconds):
+            return super().ask(known, wait_seconds=PATIENCE)
+
+    with (
+        following(SilentTrackers()) as followed,
+        pytest.raises(Unavailable, match="no answer yet"),
+        followed.use(TRACKING_ID, seconds=0.01),
+    ):
+        pass
+
+
+def test_calls_at_the_same_time_share_a_question(seconds):
+    source = known_trackers()
+    with following(source, monotonic=seconds) as followed:
+        found(followed, TRACKING_ID)
+        source.trackers["new"] = tracker()
+        before = followed._begun
+        start = threading.Barrier(16)
+        answers = []
+
+        def call() -> None:
+            start.wait()
+            answers.append(found(followed, "new"))
+
+        threads = [threading.Thread(target=call) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert answers == [tracker()] * 16
+        # Each call waits for a question that began after it: at worst the one that runs and the next.
+        assert followed._begun - before <= 16
+
+
+def test_trouble_of_any_kind_does_not_end_the_following():
+    source = known_trackers()
+    source.trouble = RuntimeError("a bug")
+    with following(source) as followed:
+        with pytest.raises(Unavailable, match="internal error"):
+            found(followed, TRACKING_ID)
+        source.trouble = None
+
+        assert wait_until(lambda: followed._failure is None)
+        assert found(followed, TRACKING_ID) == tracker()
+
+
+def test_what_is_kept_is_found_at_the_next_start_while_nobody_can_be_asked(tmp_path):
+    file, source = TrackerFile(tmp_path / "trackers.json"), known_trackers()
+    source.trackers["no-dataset"] = Tracker(GROUP)
+    with following(source, file=file) as followed:
+        found(followed, TRACKING_ID)
+    source.trouble = Unavailable("away")
+
+    with following(source, file=file) as followed:
+        assert found(followed, TRACKING_ID) == tracker()
+        with pytest.raises(Unavailable, match="away"):
+            found(followed, "no-dataset")
+
+
+def test_what_is_kept_is_asked_anew_when_somebody_can_be_asked(tmp_path):
+    file, source = TrackerFile(tmp_path / "trackers.json"), known_trackers()
+    with following(source, file=file) as followed:
+        found(followed, TRACKING_ID)
+    source.trackers[TRACKING_ID] = tracker(table("datasets/other"))
+
+    with following(source, file=file) as followed:
+        assert found(followed, TRACKING_ID).table.location == "datasets/other"
+
+
+def test_what_is_kept_gives_way_to_another_control_plane_that_counts_alike(tmp_path):
+    file, source = TrackerFile(tmp_path / "trackers.json"), known_trackers()
+    file.keep(1, {"of-another": tracker(table("datasets/other"))})
+
+    with following(source, file=file) as followed:
+        assert found(followed, TRACKING_ID) == tracker()
+        with pytest.raises(ResourceNotFound):
+            found(followed, "of-another")
+
+    assert len(source.told) == 1
+
+
+def test_group_whose_schema_cannot_be_read_takes_none_of_the_others_along(tmp_path):
+    file = TrackerFile(tmp_path / "trackers.json")
+    kept = {TRACKING_ID: tracker(), "broken": Tracker(GROUP, LogTable("datasets/x", GROUP, "no schema"), None)}
+
+    file.keep(1, kept)
+
+    assert file.read().trackers == kept
+
+
+def test_what_is_kept_is_too_old_after_an_hour_of_silence(tmp_path):
+    file, source = TrackerFile(tmp_path / "trackers.json"), known_trackers()
+    with following(source, file=file) as followed:
+        found(followed, TRACKING_ID)
+    long_ago = time.time() - 101
+    os.utime(tmp_path / "trackers.json", (long_ago, long_ago))
+    source.trouble = Unavailable("away")
+
+    with following(source, file=file) as followed, pytest.raises(Unavailable, match="away"):
+        found(followed, TRACKING_ID)
+
+
+def test_a_set_is_kept_before_the_control_plane_is_told_that_it_is_there(tmp_path):
+    file = TrackerFile(tmp_path / "trackers.json")
+    told = []
+
+    class NotingTrackers(ListedTrackers):
+        def ask(self, known, *, wait_seconds):
+            told.append((known.revision, (kept := file.read()) and kept.revision))
+            return super().ask(known, wait_seconds=wait_seconds)
+
+    source = NotingTrackers(**{TRACKING_ID: tracker()})
+    with following(source, file=file) as followed:
+        for number in range(5):
+            source.trackers[f"t{number}"] = tracker()
+            found(followed, f"t{number}")
+
+    assert {known for known, _ in told} >= {None, 1, 2, 3, 4, 5}
+    assert [pair for pair in told if pair[0] != pair[1]] == []
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"format_version": 2}', '{"format_version": 1, "trackers": 7}'])
+def test_file_that_cannot_be_read_counts_as_none(tmp_path, damage):
+    path = tmp_path / "trackers.json"
+    path.write_text(damage)
+
+    assert TrackerFile(path).read() is None
+
+
+def test_set_that_cannot_be_kept_leaves_no_older_one(tmp_path, monkeypatch):
+    path = tmp_path / "trackers.json"
+    file = TrackerFile(path)
+    file.keep(1, {TRACKING_ID: tracker()})
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+
+    file.keep(2, {})
+    file.confirm()
+
+    assert file.read() is None
+
+
+def test_kept_file_is_its_owners_alone(tmp_path):
+    TrackerFile(tmp_path / "trackers.json").keep(1, {TRACKING_ID: tracker()})
+
+    assert (tmp_path / "trackers.json").stat().st_mode & 0o077 == 0

@@ -1,0 +1,46 @@
+"""Arrays come back from their files as they were, or not at all."""
+
+import numpy as np
+import pytest
+
+from common.errors import CorruptArtifact
+from recipes.data.arrays import map_arrays, save_arrays
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.array(3, np.int32), np.zeros((0, 4), np.float32), np.arange(6, dtype=np.float32).reshape(2, 3).T],
+    ids=["scalar", "empty", "transposed"],
+)
+def test_shape_type_and_values_are_kept(array, tmp_path):
+    save_arrays(tmp_path, {"found": array})
+    mapped = map_arrays(tmp_path, ["found"])["found"]
+    assert (mapped.shape, mapped.dtype) == (array.shape, array.dtype)
+    np.testing.assert_array_equal(mapped, array)
+
+
+def test_mapped_arrays_cannot_be_changed(tmp_path):
+    save_arrays(tmp_path, {"found": np.zeros(3)})
+    with pytest.raises(ValueError, match="read-only"):
+        map_arrays(tmp_path, ["found"])["found"][0] = 1.0
+
+
+def test_a_missing_file_is_corrupt(tmp_path):
+    with pytest.raises(CorruptArtifact, match=r"`lost\.npy`"):
+        map_arrays(tmp_path, ["lost"])
+
+
+def test_a_cut_file_is_corrupt(tmp_path):
+    save_arrays(tmp_path, {"cut": np.arange(1000.0)})
+    whole = (tmp_path / "cut.npy").read_bytes()
+    (tmp_path / "cut.npy").write_bytes(whole[:-8])
+    with pytest.raises(CorruptArtifact, match=r"`cut\.npy`"):
+        map_arrays(tmp_path, ["cut"])
+
+
+def test_objects_are_neither_written_nor_read(tmp_path):
+    with pytest.raises(ValueError, match="pickle"):
+        save_arrays(tmp_path, {"objects": np.array([{}], object)})
+    np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
+    with pytest.raises(CorruptArtifact, match=r"`objects\.npy`"):
+        map_arrays(tmp_path, ["objects"])

@@ -1,0 +1,118 @@
+"""Histories and interactions, cut and reordered."""
+
+import numpy as np
+import pytest
+
+from recipes.data.histories import Histories, History
+from recipes.data.interactions import Interactions
+from recipes.data.training_data import TrainingData
+
+
+@pytest.fixture
+def histories():
+    """Return three users' steps; actions and times follow from the item."""
+    items = np.array([7, 8, 9, 1, 2], np.int32)
+    return Histories(np.array([0, 3, 3, 5]), items, items.astype(np.uint8), 10 * items.astype(np.int64))
+
+
+def as_lists(histories):
+    return [history.items.tolist() for history in each(histories)]
+
+
+def each(histories):
+    return [histories.of(user) for user in range(len(histories))]
+
+
+def assert_whole(histories):
+    """Check that steps were never torn apart."""
+    assert histories.actions.tolist() == histories.items.tolist()
+    assert histories.times.tolist() == [10 * item for item in histories.items.tolist()]
+    assert (histories.actions.dtype, histories.times.dtype) == (np.uint8, np.int64)
+
+
+def test_every_user_owns_a_run(histories):
+    assert as_lists(histories) == [[7, 8, 9], [], [1, 2]]
+    assert histories.lengths().tolist() == [3, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("users", "expected"), [([2, 0], [[1, 2], [7, 8, 9]]), ([1], [[]]), ([], []), ([0, 0], [[7, 8, 9]] * 2)]
+)
+def test_users_are_taken_in_the_given_order(histories, users, expected):
+    found = histories.take(np.array(users, int))
+    assert as_lists(found) == expected
+    assert_whole(found)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(2, [[8, 9], [], [1, 2]]), (1, [[9], [], [2]]), (0, [[], [], []])])
+def test_the_newest_items_are_kept(histories, limit, expected):
+    found = histories.newest(limit)
+    assert as_lists(found) == expected
+    assert_whole(found)
+
+
+def test_beginnings_are_kept_of_any_user_any_number_of_times(histories):
+    found = histories.before(np.array([0, 2, 0]), np.array([2, 0, 1]))
+    assert as_lists(found) == [[7, 8], [], [7]]
+    assert_whole(found)
+
+
+def test_steps_are_kept_by_a_mask(histories):
+    found = histories.where(np.array([True, False, True, False, False]))
+    assert as_lists(found) == [[7, 9], [], []]
+    assert_whole(found)
+
+
+def test_single_histories_are_put_together_again(histories):
+    found = Histories.gather(each(histories))
+    assert as_lists(found) == as_lists(histories)
+    assert_whole(found)
+    assert len(Histories.gather([])) == 0
+
+
+def test_owners_are_the_users_of_the_steps(histories):
+    assert histories.owners().tolist() == [0, 0, 0, 2, 2]
+
+
+def test_one_history_is_cut_to_the_newest_and_to_known_items():
+    items = np.array([3, -1, 9, 4], np.int32)
+    history = History(items, np.array([1, 2, 3, 4], np.uint8), np.array([10, 20, 30, 40]))
+    newest, known = history.newest(2), history.known(9)
+    assert (newest.items.tolist(), newest.actions.tolist(), newest.times.tolist()) == ([9, 4], [3, 4], [30, 40])
+    assert (known.items.tolist(), known.actions.tolist(), known.times.tolist()) == ([3, 4], [1, 4], [10, 40])
+    assert len(history.newest(0)) == 0
+
+
+def test_interactions_are_sorted_by_user_and_time_and_stay_in_order_within_a_moment():
+    found = Interactions.sort(
+        np.array([1, 0, 1, 0, 1]),
+        item=np.array([10, 11, 12, 13, 14]),
+        timestamp=np.array([5, 9, 5, 3, 1]),
+        action=np.array([1, 2, 3, 4, 5]),
+    )
+    assert found.user.tolist() == [0, 0, 1, 1, 1]
+    assert found.item.tolist() == [13, 11, 14, 10, 12]
+    assert found.timestamp.tolist() == [3, 9, 1, 5, 5]
+    assert found.action.tolist() == [4, 2, 5, 1, 3]
+    columns = (found.user, found.item, found.timestamp, found.action)
+    assert [column.dtype for column in columns] == [np.int32, np.int32, np.int64, np.uint8]
+
+
+def test_users_without_interactions_have_an_empty_history():
+    interactions = Interactions.sort(np.array([2, 0]), item=np.array([5, 6]), timestamp=np.array([1, 1]))
+    assert as_lists(TrainingData(interactions, n_users=4, n_items=9).histories()) == [[6], [], [5], []]
+
+
+def test_rows_are_kept_by_a_mask():
+    interactions = Interactions.sort(np.array([0, 0]), item=np.array([5, 6]), timestamp=np.array([1, 2]))
+    assert interactions.where(np.array([False, True])).item.tolist() == [6]
+
+
+def test_a_part_of_the_data_keeps_users_items_and_event_types():
+    interactions = Interactions.sort(
+        np.array([0, 1]), item=np.array([5, 6]), timestamp=np.array([1, 2]), action=np.array([2, 1])
+    )
+    found = TrainingData(interactions, n_users=2, n_items=9, event_types=("view", "buy")).where(np.array([True, False]))
+    assert (found.n_users, found.n_items, found.event_types) == (2, 9, ("view", "buy"))
+    assert [history.actions.tolist() for history in each(found.histories())] == [[2], []]
+    assert [history.times.tolist() for history in each(found.histories())] == [[1], []]

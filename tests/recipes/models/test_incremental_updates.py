@@ -1,0 +1,128 @@
+"""An updated model is the same model for another catalogue: nothing is forgotten, and what is new begins small."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recipes.components.cold_start import predict_new_cold_vectors
+from recipes.components.sequential_rules import SequentialRules
+from recipes.data.columns import CategoricalColumn, Columns
+from recipes.data.histories import Histories, History
+from recipes.ports import SupportsIncrementalUpdate
+from recipes.registry import fitter, recipe
+from recipes.retrieval.top_k import best
+from tests.recipes.suite import N_ITEMS, RING, make_data, ring_walks, walk
+
+SMALL = {"embedding_size": "16", "layers": "1", "max_length": "8", "learning_rate": "0.01", "epochs": "5"}
+#: The catalogue afterwards: the first item is gone, two are new, and every other has another index.
+NEW, USED = 3, 7
+
+
+def moved(item):
+    """Return the present index of an item."""
+    return int(np.flatnonzero(item == BEFORE)[0])
+
+
+BEFORE = np.insert(np.arange(1, N_ITEMS), [NEW, USED - 1], -1)
+
+
+@pytest.fixture(scope="module")
+def scorer():
+    declared = recipe("aws-user-personalization-v2")
+    return fitter(declared)(declared.config.from_hyperparameters(SMALL), seed=1).fit(ring_walks())
+
+
+def histories():
+    """Let users do what they did, but that those at one item go on to one of the new ones."""
+    found = []
+    for items in ([item for item in walk(user * 5 % (4 * RING), 6) if item] for user in range(160)):
+        known = [moved(item) for item in items]
+        found.append(History.of_items([*known, USED] if items[-1] == RING else known))
+    return Histories.gather(found)
+
+
+@pytest.fixture(scope="module")
+def updated(scorer):
+    assert isinstance(scorer, SupportsIncrementalUpdate)
+    return scorer.updated(BEFORE, histories())
+
+
+def test_known_items_keep_what_was_learnt_under_their_new_indexes(scorer, updated):
+    known = BEFORE >= 0
+    assert updated.item_vectors[known].tobytes() == scorer.item_vectors[BEFORE[known]].tobytes()
+    steps = [walk(start, 4) for start in (RING, 2 * RING + 3)]
+    before = scorer.queries(Histories.gather([History.of_items(items) for items in steps]))
+    now = updated.queries(Histories.gather([History.of_items([moved(item) for item in items]) for items in steps]))
+    np.testing.assert_array_equal(before, now)
+
+
+def test_new_items_score_like_those_that_are_used_least(updated):
+    new = updated.item_vectors[[NEW, USED]]
+    assert not new[:, :-1].any()
+    biases = updated.item_vectors[BEFORE >= 0, -1]
+    assert biases.min() <= new[0, -1] == new[1, -1] <= np.median(biases)
+
+
+def test_rules_are_counted_again_by_the_shape_that_was_learnt(scorer, updated):
+    shape = scorer._followers.shape
+    again = SequentialRules.count(histories(), n_items=len(BEFORE), shape=shape)
+    assert updated._followers.shape == shape
+    assert updated._followers.rules.values.tobytes() == again.rules.values.tobytes()
+
+
+def test_rules_lead_to_new_items_at_once(updated):
+    history = History.of_items([moved(RING - 1), moved(RING)])
+    change = updated.adjust(history)
+    led = dict(zip(change.items.tolist(), change.values.tolist(), strict=True))
+    assert USED in led
+    assert led[USED] > 0.0
+    assert NEW not in led
+
+
+def test_histories_with_new_items_are_read(updated):
+    history = History.of_items([USED, NEW, moved(RING)])
+    assert np.isfinite(updated.query(history)).all()
+    assert len(best(updated.item_vectors @ updated.query(history), 5)) == 5
+
+
+def test_the_model_that_was_updated_stays_as_it_was(scorer, updated):
+    assert len(scorer.item_vectors) == N_ITEMS
+    assert updated is not scorer
+
+
+def test_updates_are_saved_like_any_other_model(updated, tmp_path):
+    from recipes.registry import scorer_loader
+
+    updated.save(tmp_path)
+    loaded = scorer_loader(recipe("aws-user-personalization-v2"))(tmp_path)
+    history = History.of_items([USED, moved(RING)])
+    np.testing.assert_array_equal(loaded.query(history), updated.query(history))
+
+
+def rings_of_items():
+    """Name the ring that each item stands on; the new item that nobody used is said to stand on the second."""
+    names = [(f"ring {item // RING}",) if item >= 0 else () for item in BEFORE]
+    names[NEW] = ("ring 1",)
+    return Columns(categorical={"RING": CategoricalColumn.of_values(names)})
+
+
+def now(items=None):
+    users = histories()
+    data = make_data([users.of(user).items for user in range(len(users))], len(BEFORE))
+    return data if items is None else replace(data, items=items)
+
+
+def test_columns_put_new_items_among_their_kind_and_leave_the_others(updated):
+    vectors = predict_new_cold_vectors(updated, now(rings_of_items()), BEFORE, seed=1)
+
+    assert vectors[BEFORE >= 0].tobytes() == updated.item_vectors[BEFORE >= 0].tobytes()
+    assert vectors[USED].tobytes() == updated.item_vectors[USED].tobytes()  # of which nothing is told
+    likeness = vectors[:, :-1] @ vectors[NEW, :-1]
+    own = [moved(item) for item in range(RING, 2 * RING)]
+    others = [moved(item) for item in range(1, N_ITEMS - 1) if not RING <= item < 2 * RING]
+    assert likeness[own].mean() > likeness[others].max()
+
+
+def test_without_columns_new_items_stay_as_they_are(updated):
+    assert predict_new_cold_vectors(updated, now(), BEFORE, seed=1) is updated.item_vectors

@@ -1,0 +1,128 @@
+"""Semantic-Similarity passes the contract suite and finds items of like texts, with and without interactions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from common.errors import CorruptArtifact, InvalidInput
+from recipes.data.columns import NO_TIME, Columns
+from recipes.data.histories import History
+from recipes.data.interactions import Interactions
+from recipes.data.training_data import TrainingData
+from recipes.models.lsa.config import LSAConfig
+from recipes.models.lsa.fit import LSAFitter
+from recipes.models.lsa.score import load
+from recipes.retrieval.top_k import best
+from tests.recipes.suite import NOISE_ITEMS, RING, RINGS, RecipeSuite, creatures_of_habit, noise, ring_walks
+
+WORDS = [
+    ["dragon", "sword", "magic", "castle"], ["engine", "rocket", "planet", "laser"],
+    ["murder", "detective", "clue", "alibi"], ["kitchen", "recipe", "butter", "oven"],
+]  # fmt: skip
+
+
+def texts(n_items):
+    """Name items, and write texts of words that those of one kind share."""
+    random = np.random.default_rng(7)
+    plots = [" ".join(random.choice(WORDS[item // RING % len(WORDS)], 3)) for item in range(n_items)]
+    return Columns(textual={"PLOT": tuple(plots)}, names=tuple(f"Film {item}" for item in range(n_items)))
+
+
+def described(data):
+    return replace(data, items=texts(data.n_items))
+
+
+def fit(data):
+    return LSAFitter(LSAConfig(), seed=1).fit(data)
+
+
+def related(scorer, item, limit):
+    history = History.of_items([item])
+    scores = scorer.item_vectors @ scorer.query(history)
+    change = scorer.adjust(history)
+    scores[change.items] += change.values
+    return best(scores, limit).tolist()
+
+
+class TestSemanticSimilarity(RecipeSuite):
+    name = "aws-semantic-similarity"
+    relates_items = True
+    quality_floor = 0.0  # texts say nothing of what is used next
+    uses_randomness = True
+
+    @classmethod
+    def ring_data(cls):
+        return described(ring_walks())
+
+    @pytest.fixture(autouse=True)
+    def texts_for_all(self, monkeypatch):
+        monkeypatch.setattr("tests.recipes.suite.noise", lambda: described(noise()))
+        monkeypatch.setattr("tests.recipes.suite.creatures_of_habit", lambda: described(creatures_of_habit()))
+
+    def test_the_history_counts_exactly_where_declared(self, scorer):
+        # What is asked about counts; `uses_history` is about users.
+        first, second = (scorer.query(History.of_items([item])) for item in (0, RING))
+        assert not np.array_equal(first, second)
+
+
+def nobody(n_items):
+    nothing = np.empty(0, np.int64)
+    return TrainingData(Interactions.sort(nothing, item=nothing, timestamp=nothing), 0, n_items)
+
+
+def test_items_of_like_texts_are_found_without_any_interaction():
+    scorer = fit(described(nobody(RINGS * RING)))
+    assert {item // RING for item in related(scorer, 3, RING - 1)} == {0}
+    assert 3 not in related(scorer, 3, RING - 1)
+
+
+def test_names_count_beside_texts():
+    plots = ("a story of the sea", "a tale of the wood", "a story of the wood", "a tale of the sea")
+    columns = Columns(textual={"PLOT": plots}, names=("Moby Dick", "Robin Hood", "Moby Dick II", "Robin Hood II"))
+    scorer = fit(replace(nobody(4), items=columns))
+    assert related(scorer, 0, 1) == [2]
+
+
+def test_campaigns_may_ask_for_new_and_for_popular_items():
+    columns = Columns(
+        textual={"PLOT": ("red car",) * 3 + ("blue ship",) * 3 + ("fast train",) * 3},
+        names=("car",) * 3 + ("ship",) * 3 + ("train",) * 3,
+        created=np.array([0, 50, 100, 100, 0, 0, 0, 0, 0]),
+    )
+    users, items = np.arange(6), np.array([1, 1, 1, 2, 3, 3])
+    data = TrainingData(Interactions.sort(users, item=items, timestamp=users), 6, 9, items=columns)
+    scorer = fit(data)
+
+    assert related(scorer.influenced(freshness=0.5, popularity=0.0), 0, 2) == [2, 1]
+    assert related(scorer.influenced(freshness=0.0, popularity=0.5), 0, 2) == [1, 2]
+    np.testing.assert_allclose(scorer.item_vectors[:, -2], [0, 0.5, 1, 1, 0, 0, 0, 0, 0])
+    np.testing.assert_allclose(scorer.item_vectors[:, -1], np.log([1, 4, 2, 3, 1, 1, 1, 1, 1]) / np.log(4), rtol=1e-6)
+
+
+def test_items_without_a_time_of_creation_are_as_old_as_their_first_use():
+    columns = replace(texts(4), created=np.array([10, NO_TIME, NO_TIME, 30]))
+    interactions = Interactions.sort(np.zeros(2, np.int64), item=np.array([1, 1]), timestamp=np.array([20, 25]))
+    scorer = fit(TrainingData(interactions, 1, 4, items=columns))
+    np.testing.assert_allclose(scorer.item_vectors[:, -2], [0, 0.5, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [(Columns(textual={"PLOT": ("a", "b")}), "itemName"), (Columns(names=("a", "b")), "textual field")],
+)
+def test_names_and_texts_are_needed(columns, told):
+    with pytest.raises(InvalidInput, match=told):
+        fit(replace(nobody(2), items=columns))
+
+
+def test_a_file_of_another_form_is_corrupt(tmp_path):
+    np.save(tmp_path / "item_vectors.npy", np.zeros((3, 1), np.float32))
+    with pytest.raises(CorruptArtifact, match="at least 2 columns"):
+        load(tmp_path)
+
+
+def test_the_suite_has_texts_for_all_of_its_items():
+    assert len(texts(NOISE_ITEMS).names) == NOISE_ITEMS

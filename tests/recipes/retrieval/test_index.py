@@ -1,0 +1,177 @@
+"""Indexes find the largest inner products; calibration takes the cheapest that finds enough."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from common.errors import CorruptArtifact
+from recipes.data.histories import History
+from recipes.ports import ScoreDelta
+from recipes.retrieval import AnnoyIndex, ExactIndex, build_annoy, calibrate, recommend, search_adjusted
+from recipes.retrieval.annoy import with_extra_coordinate
+
+N_ITEMS, WIDTH = 3000, 16
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    random = np.random.default_rng(1)
+    centres = random.standard_normal((30, WIDTH))
+    # Clustered and of very different lengths, as trained vectors are.
+    drawn = centres[random.integers(0, 30, N_ITEMS)] + 0.4 * random.standard_normal((N_ITEMS, WIDTH))
+    return (drawn * random.lognormal(0, 0.5, (N_ITEMS, 1))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def queries():
+    return np.random.default_rng(2).standard_normal((60, WIDTH), np.float32)
+
+
+@pytest.fixture(scope="module")
+def forest(vectors, tmp_path_factory):
+    path = tmp_path_factory.mktemp("index") / "index.ann"
+    build_annoy(vectors, path, seed=1)
+    return path
+
+
+class OneVector:
+    """A scorer whose query is given, and which adds one value to what was used."""
+
+    def __init__(self, item_vectors, query, value):
+        self.item_vectors, self._query, self._value = item_vectors, query, value
+
+    def query(self, history):
+        return self._query
+
+    def adjust(self, history):
+        used = np.unique(history.known(len(self.item_vectors)).items)
+        return ScoreDelta(used, np.full(len(used), self._value, np.float32))
+
+
+def test_exact_search_is_a_full_sort(vectors, queries):
+    items, scores = ExactIndex(vectors).search(queries[0], 25)
+    products = vectors @ queries[0]
+    assert items.tolist() == np.argsort(-products, kind="stable")[:25].tolist()
+    np.testing.assert_array_equal(scores, products[items])
+    assert (items.dtype, scores.dtype) == (np.int32, np.float32)
+
+
+def test_annoy_finds_nearly_all_of_it_and_scores_it_exactly(vectors, queries, forest):
+    exact, annoy = ExactIndex(vectors), AnnoyIndex(forest, vectors, search_k=20_000)
+    found = 0
+    for query in queries:
+        items, scores = annoy.search(query, 25)
+        np.testing.assert_allclose(scores, vectors[items] @ query, rtol=1e-5)
+        assert (np.diff(scores) <= 0).all()
+        found += len(np.intersect1d(items, exact.search(query, 25)[0]))
+    assert found / (25 * len(queries)) >= 0.95
+
+
+def test_more_inspected_nodes_find_more(vectors, queries, forest):
+    exact = [ExactIndex(vectors).search(query, 25)[0] for query in queries]
+
+    def recall(search_k):
+        annoy = AnnoyIndex(forest, vectors, search_k=search_k)
+        found = [annoy.search(query, 25)[0] for query in queries]
+        return np.mean([np.isin(one, right).mean() for one, right in zip(found, exact, strict=True)])
+
+    assert recall(200) < recall(20_000)
+
+
+def test_the_extra_coordinate_gives_one_length_and_leaves_products_alone(vectors, queries):
+    extended = with_extra_coordinate(vectors)
+    lengths = np.linalg.norm(extended, axis=1)
+    np.testing.assert_allclose(lengths, lengths.max(), rtol=1e-5)
+    np.testing.assert_allclose(extended @ np.append(queries[0], 0), vectors @ queries[0], rtol=1e-4, atol=1e-4)
+
+
+def test_the_same_vectors_and_seed_build_the_same_bytes(vectors, forest, tmp_path):
+    build_annoy(vectors, tmp_path / "again.ann", seed=1)
+    assert (tmp_path / "again.ann").read_bytes() == forest.read_bytes()
+
+
+def test_the_forest_of_another_catalogue_is_corrupt(vectors, forest):
+    with pytest.raises(CorruptArtifact, match=r"index\.ann: got 3000 items, want 2999"):
+        AnnoyIndex(forest, vectors[1:], search_k=100)
+
+
+def test_a_missing_forest_is_corrupt(vectors, tmp_path):
+    with pytest.raises(CorruptArtifact, match=r"none\.ann"):
+        AnnoyIndex(tmp_path / "none.ann", vectors, search_k=100)
+
+
+@pytest.mark.parametrize("n_items", [1, 3])
+def test_small_catalogues_are_found_whole(n_items, tmp_path):
+    vectors = np.eye(3, dtype=np.float32)[:n_items]
+    build_annoy(vectors, tmp_path / "small.ann", seed=1)
+    query = np.array([1, 2, 3], np.float32)
+    exact = ExactIndex(vectors).search(query, 25)[0].tolist()
+    assert AnnoyIndex(tmp_path / "small.ann", vectors, search_k=1000).search(query, 25)[0].tolist() == exact
+
+
+def clock(*, exact_micros, annoy_micros, queries):
+    """Return a timer under which searches take given times: first the exact ones, then those of each setting."""
+    steps = itertools.chain([exact_micros] * queries, *(itertools.repeat(micros, queries) for micros in annoy_micros))
+    now = 0.0
+    for step in steps:
+        yield now
+        now += step / 1e6
+        yield now
+
+
+def calibrated(vectors, queries, forest, *, exact_micros, annoy_micros, **options):
+    times = clock(exact_micros=exact_micros, annoy_micros=annoy_micros, queries=len(queries))
+    return calibrate(vectors, queries, path=forest, timer=lambda: next(times), **options)
+
+
+def test_exact_search_is_chosen_where_it_is_as_cheap(vectors, queries, forest):
+    found = calibrated(vectors, queries, forest, exact_micros=100, annoy_micros=[90], search_k=[50_000])
+    assert found.measurements[1].recall_at_25 >= 0.98
+    assert found.chosen.index == "exact"
+
+
+def test_annoy_is_chosen_where_it_finds_enough_and_is_clearly_cheaper(vectors, queries, forest):
+    found = calibrated(
+        vectors, queries, forest, exact_micros=1000, annoy_micros=[10, 20], search_k=[100, 50_000, 60_000]
+    )
+    assert (found.chosen.index, found.chosen.search_k) == ("annoy", 50_000)
+    assert found.chosen.micros == pytest.approx(20)
+    # Nothing is tried beyond the first setting that finds enough.
+    assert [measured.search_k for measured in found.measurements] == [None, 100, 50_000]
+
+
+def test_an_index_that_never_finds_enough_is_not_chosen(vectors, queries, forest):
+    found = calibrated(vectors, queries, forest, exact_micros=1000, annoy_micros=[10], search_k=[100], recall_floor=1.0)
+    assert found.measurements[1].recall_at_25 < 1.0
+    assert found.chosen.index == "exact"
+
+
+def test_measuring_ends_where_annoy_is_no_cheaper(vectors, queries, forest):
+    found = calibrated(
+        vectors, queries, forest, exact_micros=10, annoy_micros=[20], search_k=[100, 200], recall_floor=1.0
+    )
+    assert len(found.measurements) == 2
+
+
+@pytest.mark.parametrize("value", [-30.0, -0.5, 0.0, 0.5, 30.0])
+def test_recommending_through_an_index_is_scoring_everything(vectors, queries, value):
+    history = History.of_items([5, 17, 5, 2999, -1, 3000])
+    scores = vectors @ queries[0]
+    scores[[5, 17, 2999]] += np.float32(value)
+    items, found = recommend(ExactIndex(vectors), OneVector(vectors, queries[0], value), history=history, limit=25)
+    assert items.tolist() == np.lexsort((np.arange(N_ITEMS), -scores))[:25].tolist()
+    np.testing.assert_allclose(found, scores[items], rtol=1e-5)
+
+
+def test_the_best_items_may_all_be_lowered_and_the_worst_raised(vectors, queries):
+    scores = vectors @ queries[0]
+    order = np.argsort(-scores, kind="stable")
+    items = np.concatenate([order[:40], order[-3:]]).astype(np.int32)
+    change = ScoreDelta(items, np.repeat([-100.0, 200.0], [40, 3]).astype(np.float32))
+    scores[items] += change.values
+
+    found, _ = search_adjusted(ExactIndex(vectors), vectors, query=queries[0], change=change, limit=25)
+
+    assert found.tolist() == np.lexsort((np.arange(N_ITEMS), -scores))[:25].tolist()
+    assert set(found[:3].tolist()) == set(order[-3:].tolist())

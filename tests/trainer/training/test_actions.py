@@ -1,0 +1,108 @@
+"""A training of Next-Best-Action in a real child process, from imported files to what a runtime opens."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from common.artifacts import open_artifact
+from common.errors import InvalidInput
+from common.vocabulary import Vocabulary
+from protos.tailorbird.internal.v1 import jobs_pb2
+from runtime_service.serving.deployments import Deployment
+from runtime_service.serving.model import ModelLoader
+from tests.control_plane.world import avro, column
+from tests.runtime_service.world import assignment
+from tests.trainer import place as places
+from tests.trainer.place import walks
+from trainer.worker import NullJobContext
+
+START = 1_700_000_000
+ACTIONS = avro(
+    "Actions",
+    column("ACTION_ID"),
+    column("KIND", categorical=True),
+    column("VALUE", ["long", "null"]),
+    column("EXPIRATION_TIMESTAMP", ["long", "null"]),
+    column("REPEAT_FREQUENCY", ["long", "null"]),
+)
+EVENTS = avro(
+    "ActionInteractions", column("USER_ID"), column("ACTION_ID"), column("EVENT_TYPE"), column("TIMESTAMP", "long")
+)
+
+
+@pytest.fixture
+def filled(place, monkeypatch):
+    monkeypatch.setitem(places.SCHEMAS, "ACTIONS", ACTIONS)
+    monkeypatch.setitem(places.SCHEMAS, "ACTION_INTERACTIONS", EVENTS)
+    place.write("a.csv", *walks())
+    place.bring("s3://films/a.csv")
+    place.write(
+        "actions.csv", "join,club,7,,30", "renew,club,,1600000000,", "phone,call,3,,",
+        header="ACTION_ID,KIND,VALUE,EXPIRATION_TIMESTAMP,REPEAT_FREQUENCY",
+    )  # fmt: skip
+    place.bring("s3://films/actions.csv", kind="ACTIONS")
+    return place
+
+
+def bring_events(place):
+    """Let every other user take what is shown, in the spellings of the documentation; `guest` has no items."""
+    lines = []
+    for user in range(60):
+        for action in ("join", "phone"):
+            for step in range(2):
+                word = "TAKEN" if user % 2 else ("Not taken", "Viewed")[step]
+                lines.append(f"u{user:03},{action},{word},{START + 90_000 + user * 100 + step}")
+    lines.append(f"guest,phone,taken,{START + 99_000}")
+    place.write("events.csv", *lines, header="USER_ID,ACTION_ID,EVENT_TYPE,TIMESTAMP")
+    place.bring("s3://films/events.csv", kind="ACTION_INTERACTIONS")
+
+
+def train(place):
+    payload = jobs_pb2.SolutionVersionTrainingPayload(
+        solution_version_arn="arn:aws:personalize:eu-west-1:123456789012:solution/acts/1",
+        artifact_location="artifacts/acts-1",
+        recipe="aws-next-best-action",
+        training_mode="FULL",
+        tables=place.tables("INTERACTIONS", "ACTIONS", "ACTION_INTERACTIONS"),
+    )
+    return place.training_room().do(payload, NullJobContext())
+
+
+def test_actions_are_trained_measured_and_recommended(filled):
+    bring_events(filled)
+
+    result = train(filled)
+
+    assert set(result.metrics) == {"coverage", "precision", "recall", "auc"}
+    assert result.metrics["coverage"] == round(2 / 3, 4)
+    artifact = open_artifact(filled.store, "artifacts/acts-1", cache=filled.root / "cache")
+    assert [item.name for item in artifact.manifest.baselines] == ["base-rates"]
+    assert result.evaluation == artifact.manifest.evaluation
+    assert result.evaluation.test_users == 6  # a tenth of those with action interactions
+    for model in (result.evaluation.model, *result.evaluation.baselines):
+        assert [item.name for item in model.metrics] == ["coverage", "precision", "recall", "auc"]
+        assert not model.metrics[0].HasField("low")
+        assert all(item.low <= item.value <= item.high and item.users == 6 for item in model.metrics[1:])
+    assert {item.name: round(item.value, 4) for item in result.evaluation.model.metrics} == dict(result.metrics)
+    assert result.evaluation.baselines[0].name == "base-rates"
+    users = Vocabulary.load(artifact.folder, "users")
+    assert len(users) == 61
+    model = ModelLoader(filled.store, cache=filled.root / "cache", index="annoy").load("artifacts/acts-1")
+    assert model.action_ids == ["join", "phone", "renew"]
+    np.testing.assert_allclose(
+        model.user_vectors[users.index("u003")], model.scorer.query(model.histories.of(users.index("u003")))
+    )
+    deployment = Deployment.make(assignment(), model, cache_users=2)
+    later = START + 90_000 + 32 * 86_400
+    taker, other = (dict(deployment.act(user, None, limit=5, now=later)) for user in ("u003", "u004"))
+    # `renew` has expired; the others are known to be taken by those who took before.
+    assert set(taker) == set(other) == {"join", "phone"}
+    assert taker["phone"] > 0.5 > other["phone"]
+    soon = dict(deployment.act("u003", None, limit=5, now=later - 10 * 86_400))
+    assert set(soon) == {"phone"}
+
+
+def test_actions_without_a_dataset_of_interactions_are_refused(filled):
+    with pytest.raises(InvalidInput, match="aws-next-best-action needs Action_Interactions"):
+        train(filled)

@@ -1,0 +1,109 @@
+"""Before a training the events service is asked to put into the dataset what it has acknowledged."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from common.errors import InvalidInput, OperationUnavailable, PermissionDenied, Throttled, Unavailable
+from common.rpc import Service, channel
+from common.testing import make_keys, serving
+from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
+from trainer.training.flushing import RemoteFlusher
+from trainer.worker import CancelReason, JobCancelled, NullJobContext
+
+LOCATION = "datasets/group/INTERACTIONS"
+
+
+class Sealing(event_log_pb2_grpc.SealingServiceServicer):
+    """A service that keeps the contract: it can be away, refuse, or take its time."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.trouble: list[Exception] = []
+        self.held = threading.Event()
+        self.held.set()
+
+    def FlushTable(self, request, context):
+        self.asked.append(request.location)
+        self.held.wait(60)
+        if self.trouble:
+            raise self.trouble.pop(0)
+        return event_log_pb2.FlushTableResponse(epoch=7, offset=3)
+
+
+class EndedWatch(NullJobContext):
+    """The watch of a job that its owner stops as soon as it waits for something."""
+
+    def __init__(self) -> None:
+        self.ended = False
+
+    def check(self) -> None:
+        if self.ended:
+            raise JobCancelled(CancelReason.STOP)
+
+    @contextmanager
+    def ending_calls(self, react):
+        self.ended = True
+        react()
+        yield
+
+
+@pytest.fixture
+def sealing():
+    return Sealing()
+
+
+@pytest.fixture
+def server(sealing):
+    service = Service(
+        event_log_pb2.DESCRIPTOR.services_by_name["SealingService"],
+        event_log_pb2_grpc.add_SealingServiceServicer_to_server,
+        sealing,
+    )
+    with serving([service], keys=make_keys()) as running:
+        yield running
+        sealing.held.set()
+
+
+def test_table_is_flushed_once(sealing, server):
+    with server.channel("trainer") as opened:
+        RemoteFlusher(opened).flush(LOCATION, NullJobContext())
+
+    assert sealing.asked == [LOCATION]
+
+
+@pytest.mark.parametrize(
+    "error", [Unavailable("the store is away"), Throttled("too many calls"), OperationUnavailable("an older version")]
+)
+def test_service_that_cannot_do_it_now_is_asked_again(sealing, server, error):
+    sealing.trouble = [error, error]
+    with server.channel("trainer") as opened:
+        RemoteFlusher(opened).flush(LOCATION, NullJobContext())
+
+    assert len(sealing.asked) == 3
+
+
+def test_service_that_stays_away_gives_the_job_back_instead_of_training_without_its_events():
+    with (
+        channel("127.0.0.1:1", token="none") as nobody,
+        pytest.raises(Unavailable, match="the latest events cannot be had"),
+    ):
+        RemoteFlusher(nobody, patience_seconds=1.0).flush(LOCATION, NullJobContext())
+
+
+@pytest.mark.parametrize("error", [InvalidInput("`location`: bad"), PermissionDenied("not you")])
+def test_refusal_is_final(sealing, server, error):
+    sealing.trouble = [error]
+    with server.channel("trainer") as opened, pytest.raises(type(error)):
+        RemoteFlusher(opened).flush(LOCATION, NullJobContext())
+
+    assert len(sealing.asked) == 1
+
+
+def test_job_that_must_end_waits_for_nobody(sealing, server):
+    sealing.held.clear()
+    with server.channel("trainer") as opened, pytest.raises(JobCancelled):
+        RemoteFlusher(opened).flush(LOCATION, EndedWatch())

@@ -1,0 +1,132 @@
+"""What models may learn of items and users: which columns, and what they hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from common import columns as reserved
+from common.avro import AvroSchema
+from recipes.data.columns import NO_TIME
+from tests.control_plane.world import avro, column
+from tests.trainer.place import HEADERS, walks
+from trainer.training.loading import load
+from trainer.training.metadata import MetadataTable, clean_text
+from trainer.training.snapshot import freeze
+from trainer.training.spec import TrainingSpec
+
+SCHEMA = AvroSchema.parse(
+    avro(
+        "Items",
+        column("ITEM_ID"),
+        column("GENRES", ["null", "string"], categorical=True),
+        column("PRICE", ["null", "float"]),
+        column("PLOT", ["null", "string"], textual=True),
+        column("TITLE", ["null", "string"], itemName=True),
+        column("SHELF", ["null", "string"]),
+        column("NEW", ["null", "boolean"]),
+        column("CREATION_TIMESTAMP", ["null", "long"]),
+    )
+)
+TYPES = {
+    "ITEM_ID": pl.String, "GENRES": pl.String, "PRICE": pl.Float32, "PLOT": pl.String, "TITLE": pl.String,
+    "SHELF": pl.String, "NEW": pl.Boolean, "CREATION_TIMESTAMP": pl.Int64, reserved.SOURCE: pl.String,
+}  # fmt: skip
+
+
+def columns_of(*rows: dict[str, object], ids=None, learns_from=lambda column: True):
+    plain = {"ITEM_ID": "i1", reserved.SOURCE: "bulk"}
+    frame = pl.DataFrame([plain | row for row in rows], schema=TYPES)
+    wanted = pl.Series(ids or [row["ITEM_ID"] for row in frame.to_dicts()])
+    return MetadataTable.of(frame, SCHEMA, learns_from=learns_from).columns(wanted)
+
+
+def test_the_schema_says_what_a_column_is():
+    found = columns_of(
+        {"GENRES": "War| Drama|War|", "PRICE": 2.5, "PLOT": "A <b>plot</b>", "TITLE": "One", "SHELF": "x", "NEW": True,
+         "CREATION_TIMESTAMP": 7},
+        {"ITEM_ID": "i2", "PLOT": "Another", "TITLE": "Two"},
+    )  # fmt: skip
+    genres = found.categorical["GENRES"]
+    assert (genres.categories, genres.offsets.tolist(), genres.codes.tolist()) == (("Drama", "War"), [0, 2, 2], [1, 0])
+    assert (found.numeric["PRICE"][0], np.isnan(found.numeric["PRICE"][1])) == (2.5, True)
+    assert found.textual == {"PLOT": ("A plot", "Another")}
+    assert (found.names, found.created.tolist()) == (("One", "Two"), [7, NO_TIME])
+    assert (list(found.categorical), list(found.numeric)) == (["GENRES"], ["PRICE"])
+
+
+def test_ids_without_a_row_are_empty_and_the_order_is_the_askers():
+    found = columns_of({"ITEM_ID": "i2", "GENRES": "War", "PLOT": "A plot"}, ids=["i1", "i2"])
+    assert found.categorical["GENRES"].offsets.tolist() == [0, 0, 1]
+    assert found.textual["PLOT"] == (None, "A plot")
+    assert found.created.tolist() == [NO_TIME, NO_TIME]
+
+
+def test_a_time_of_creation_may_lie_before_1970():
+    assert columns_of({"CREATION_TIMESTAMP": -1}).created.tolist() == [-1]
+
+
+@pytest.mark.parametrize(("empty", "used"), [(3, True), (4, False)])
+def test_a_text_that_too_few_items_have_is_not_used(empty, used):
+    rows = [{"ITEM_ID": f"i{number:02}", "PLOT": None if number < empty else "A plot"} for number in range(20)]
+    assert ("PLOT" in columns_of(*rows).textual) is used
+
+
+def test_what_was_put_holds_over_what_was_imported():
+    found = columns_of({"PRICE": 1.0, reserved.SOURCE: "put"}, {"PRICE": 2.0}, ids=["i1"])
+    assert found.numeric["PRICE"].tolist() == [1.0]
+
+
+def test_columns_that_the_solution_leaves_out_are_not_there():
+    row = {"GENRES": "War", "PRICE": 1.0, "TITLE": "One", "CREATION_TIMESTAMP": 7}
+    found = columns_of(row, learns_from=lambda column: column == "PRICE")
+    assert (list(found.numeric), list(found.categorical), found.names, found.created) == (["PRICE"], [], None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("<p>Fast&nbsp;&amp; <br/>loud\n\tcar</p>", "Fast & loud car"),
+        ("1 < 2 and 3 > 2", "1 < 2 and 3 > 2"),
+        ("&lt;b&gt; is bold<!-- aside -->", "<b> is bold"),
+    ],
+)
+def test_texts_lose_what_is_not_text(text, plain):
+    assert clean_text(text) == plain
+
+
+@pytest.fixture
+def order(place):
+    place.write("a.csv", *walks())
+    place.bring("s3://films/a.csv")
+    place.write("items.csv", "i000,One,War|Drama,1990,true", "i999,Two,Drama,,", header=HEADERS["ITEMS"])
+    place.bring("s3://films/items.csv", kind="ITEMS")
+    place.write("users.csv", "u001,30", "u999,40", header=HEADERS["USERS"])
+    place.bring("s3://films/users.csv", kind="USERS")
+
+    def make(**more) -> TrainingSpec:
+        snapshot = freeze(place.store, place.tables("INTERACTIONS", "ITEMS", "USERS"))
+        return TrainingSpec(
+            store=place.settings.model_dump(), tables=snapshot.tables, recipe="aws-user-personalization-v2",
+            hyperparameters={}, event_type=None, event_value_threshold=None, seed=1, recall_floor=0.98, index_trees=5,
+            **more,
+        )  # fmt: skip
+
+    return make
+
+
+def test_metadata_stand_at_the_indexes_of_their_ids(place, order):
+    loaded = load(place.store, order())
+
+    items, users = loaded.data.items, loaded.data.users
+    assert items.categorical["GENRES"].rows().tolist() == [0, 0, 40]
+    assert items.numeric["YEAR"][[0, 40]].tolist()[0] == 1990
+    assert (len(items.numeric["YEAR"]), len(users.numeric["AGE"])) == (41, 61)
+    assert users.numeric["AGE"][loaded.users.index("u001")] == 30
+
+
+def test_the_order_says_what_is_learnt_from(place, order):
+    data = load(place.store, order(excluded_columns={"ITEMS": ("GENRES",)}, included_columns={"USERS": ()})).data
+    assert (list(data.items.categorical), list(data.items.numeric)) == ([], ["YEAR"])
+    assert not data.users

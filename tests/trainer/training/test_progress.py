@@ -1,0 +1,52 @@
+"""What a training says while it goes on: true activities, and shares that never fall."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.trainer.place import walks
+from tests.trainer.training.test_training import QUICK, train
+from trainer.worker import NullJobContext
+
+
+class Listening(NullJobContext):
+    def __init__(self):
+        self.told = []
+
+    def report(self, *, fraction, activity):
+        self.told.append((fraction, activity))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "config", "activities"),
+    [
+        (
+            "aws-user-personalization-v2",
+            QUICK,
+            [
+                "freezing the data", "loading data", "fitting", "counting what follows what", "epoch 1 of at most 2",
+                "epoch 2 of at most 2", "weighing network and counts", "evaluating", "learning from everybody",
+                "extension, epoch 1 of 3", "extension, epoch 2 of 3", "extension, epoch 3 of 3", "indexing",
+                "publishing",
+            ],
+        ),
+        (
+            "aws-sims",
+            "{}",
+            [
+                "freezing the data", "loading data", "fitting", "counting", "counted", "evaluating",
+                "learning from everybody", "counting", "counted", "indexing", "publishing",
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_a_training_says_what_it_does(place, recipe, config, activities):
+    place.write("a.csv", *walks())
+    place.bring("s3://films/a.csv")
+    watch = Listening()
+
+    train(place, recipe, solution_config_json=config, watch=watch)
+
+    told = [activity for _, activity in watch.told]
+    assert [now for now, before in zip(told, [None, *told], strict=False) if now != before] == activities
+    assert [share for share, _ in watch.told] == sorted(share for share, _ in watch.told)

@@ -1,0 +1,156 @@
+"""Tuning in real training processes: what is tried, what is chosen, and that test users have no say in it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from common.artifacts import open_artifact, read_manifest
+from protos.tailorbird.internal.v1 import jobs_pb2
+from tests.trainer.place import walks
+from tests.trainer.training.test_training import train
+from trainer.training.spec import TunedRange, TuningSpec
+from trainer.training.tuning import best_values
+from trainer.worker import NullJobContext
+
+Range = jobs_pb2.HyperParameterRange
+DISCOUNT = Range(name="popularity_discount_factor", kind="float", low=0.0, high=1.0)
+COMMON = Range(name="min_cointeraction_count", kind="integer", low=0, high=10)
+
+
+class Listening(NullJobContext):
+    def __init__(self):
+        self.told = []
+
+    def report(self, *, fraction, activity):
+        self.told.append((fraction, activity))
+
+
+@pytest.fixture
+def filled(place):
+    place.write("a.csv", *walks(users=400))
+    place.bring("s3://films/a.csv")
+    return place
+
+
+def search(place, name="aws-sims", *ranges, trials=4, config="{}", **more):
+    tuning = jobs_pb2.HyperParameterTuning(trials=trials, ranges=ranges)
+    return train(place, name, tuning=tuning, solution_config_json=config, **more)
+
+
+def test_the_best_of_the_trials_is_trained_and_told(filled):
+    watch = Listening()
+    result = search(filled, "aws-sims", DISCOUNT, COMMON, trials=6, watch=watch)
+
+    chosen = dict(result.tuned_hyper_parameters)
+    assert set(chosen) == {"popularity_discount_factor", "min_cointeraction_count"}
+    assert 0.0 <= float(chosen["popularity_discount_factor"]) <= 1.0
+    assert 0 <= int(chosen["min_cointeraction_count"]) <= 10
+    manifest = read_manifest(filled.store, "artifacts/films-1")
+    assert dict(manifest.tuned_hyper_parameters) == chosen
+    config = json.loads(manifest.recipe_config_json)
+    assert {name: str(config[name]) for name in chosen} == chosen
+    assert manifest.stage_seconds["tune"] > 0
+    stages = [stage for _, stage in watch.told]
+    assert any("trial 6 of 6" in stage for stage in stages)
+    assert [fraction for fraction, _ in watch.told] == sorted(fraction for fraction, _ in watch.told)
+
+
+def test_a_version_is_trained_as_if_what_was_chosen_had_been_given(filled):
+    found = search(filled, "aws-sims", DISCOUNT, trials=3, location="artifacts/tuned")
+    given = {"algorithmHyperParameters": dict(found.tuned_hyper_parameters)}
+    train(filled, "aws-sims", location="artifacts/given", solution_config_json=json.dumps(given))
+
+    one, other = (
+        open_artifact(filled.store, f"artifacts/{name}", cache=filled.root / "cache") for name in ("tuned", "given")
+    )
+    assert dict(one.manifest.metrics) == dict(other.manifest.metrics)
+    for file in one.manifest.files:
+        if file.path.endswith(".npy"):
+            np.testing.assert_array_equal(np.load(one.folder / file.path), np.load(other.folder / file.path))
+
+
+def test_networks_are_tuned_within_the_ranges_beside_what_is_given(filled):
+    result = search(
+        filled, "aws-hrnn",
+        Range(name="hidden_dimension", kind="integer", low=32, high=40),
+        Range(name="recency_mask", kind="choice", values=["False"]),
+        trials=2, config='{"algorithmHyperParameters": {"epochs": "1", "bptt": "8"}}',
+    )  # fmt: skip
+
+    chosen = dict(result.tuned_hyper_parameters)
+    assert 32 <= int(chosen["hidden_dimension"]) <= 40
+    assert chosen["recency_mask"] == "False"
+    config = json.loads(read_manifest(filled.store, "artifacts/films-1").recipe_config_json)
+    assert (config["recency_mask"], config["bptt"], config["epochs"]) == (False, 8, 1)
+
+
+def sought(measure, *, low=0.0, trials=30):
+    ranges = (TunedRange(name="discount", kind="float", low=low, high=1.0),)
+    told = []
+
+    def progress(*, fraction, stage, metrics):
+        told.append(stage)
+
+    found = best_values(
+        measure, TuningSpec(trials=trials, ranges=ranges), defaults={"discount": 0.5}, seed=1, progress=progress
+    )
+    return float(found["discount"]), told
+
+
+def test_the_search_begins_with_the_default_and_comes_near_the_best():
+    tried = []
+
+    def measure(values, listener):
+        tried.append(float(values["discount"]))
+        return -((tried[-1] - 0.8) ** 2)
+
+    found, _ = sought(measure)
+
+    assert tried[0] == 0.5
+    assert found == pytest.approx(0.8, abs=0.05)
+    assert len(tried) == 30
+    assert found == sought(measure)[0]
+
+
+def test_the_default_is_moved_into_the_range():
+    assert sought(lambda values, listener: 1.0, low=0.6, trials=1)[0] == 0.6
+
+
+def test_equal_values_are_tried_once():
+    tried = []
+
+    def measure(values, listener):
+        tried.append(values)
+        return 0.1
+
+    ranges = (TunedRange(name="recency_mask", kind="choice", values=("true", "false")),)
+    found = best_values(
+        measure, TuningSpec(trials=9, ranges=ranges), defaults={"recency_mask": False}, seed=1,
+        progress=lambda **_: None,
+    )  # fmt: skip
+
+    assert tried == [{"recency_mask": "false"}, {"recency_mask": "true"}]
+    assert found == {"recency_mask": "false"}
+
+
+def test_trials_that_lag_behind_are_cut_short():
+    passes = {}
+
+    def measure(values, listener):
+        value = float(values["discount"])
+        for number in range(20):
+            passes[value] = number + 1
+            listener(fraction=number / 20, stage="learning", metrics={"validation_ndcg_at_10": value})
+        return value
+
+    found, told = sought(measure)
+
+    assert found == max(passes)
+    assert 10 <= sum(count < 20 for count in passes.values()) < 27
+    assert min(passes.values()) >= 4
+    assert passes[found] == 20
+    assert told[0] == "trial 1 of 30: learning"
+    assert told[-1] == "tuned"

@@ -1,0 +1,222 @@
+"""Users' columns from the Users dataset to what a runtime recommends: by a real training, without and with events."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from common.artifacts import open_artifact
+from common.errors import CorruptArtifact
+from protos.tailorbird.internal.v1 import jobs_pb2
+from recipes.data.histories import History
+from runtime_service.domain.histories import RecentEvent, known_steps
+from runtime_service.history.records import StoredHistory, encode
+from runtime_service.serving.deployments import Deployment
+from runtime_service.serving.model import ModelLoader
+from tests.control_plane.world import avro, column
+from tests.runtime_service.world import assignment
+from tests.trainer import place as places
+from trainer.training.loading import load
+from trainer.training.pipeline import train
+from trainer.training.snapshot import freeze
+from trainer.training.spec import ChampionSpec, TrainingResult, TrainingSpec
+from trainer.worker import NullJobContext
+
+USERS = avro(
+    "Users",
+    column("USER_ID"),
+    column("CLUB", ["null", "string"], categorical=True),
+    column("AGE", ["null", "int"]),
+    column("NAME", ["null", "string"]),
+)
+HEADER = "USER_ID,CLUB,AGE,NAME"
+MEMBERS, SHELF, STEPS = 120, 20, 9
+SMALL = {
+    "embedding_size": "16", "layers": "1", "max_length": "8", "learning_rate": "0.03", "epochs": "10",
+    "patience": "10", "validation_targets": "60",
+}  # fmt: skip
+RECIPE = "aws-user-personalization-v2"
+
+
+def club(user: int) -> str:
+    return ("even", "odd")[user % 2]
+
+
+@pytest.fixture
+def filled(place, monkeypatch):
+    """Let members of two clubs use two shelves, and enlist `new-even` and `new-odd`, who have done nothing yet."""
+    monkeypatch.setitem(places.SCHEMAS, "USERS", USERS)
+    random = np.random.default_rng(1)
+    lines = [
+        f"u{user:03},{club(user)}-{film:02},{1_700_000_000 + user * 100 + step},watch,"
+        for user in range(MEMBERS)
+        for step, film in enumerate(random.permutation(SHELF)[:STEPS])
+    ]
+    place.write("a.csv", *lines)
+    place.bring("s3://films/a.csv")
+    bring_users(place, "new-even,even|late,30,Ann", "new-odd,odd,30,Bob")
+    return place
+
+
+def bring_users(place, *more: str) -> None:
+    known = [f"u{user:03},{club(user)},{20 + user},Name {user}" for user in range(MEMBERS)]
+    place.write("users.csv", *known, "silent,,,Cid", *more, header=HEADER)
+    place.bring("s3://films/users.csv", kind="USERS")
+
+
+def order(place, recipe: str = RECIPE, **more) -> TrainingSpec:
+    return TrainingSpec(
+        store=place.settings.model_dump(), tables=freeze(place.store, place.tables("INTERACTIONS", "USERS")).tables,
+        recipe=recipe, hyperparameters=SMALL, event_type=None, event_value_threshold=None, seed=1, recall_floor=0.98,
+        index_trees=5, **more,
+    )  # fmt: skip
+
+
+def publish(place, version: int) -> Deployment:
+    """Train in a child process and serve the result."""
+    location = f"artifacts/version-{version}"
+    payload = jobs_pb2.SolutionVersionTrainingPayload(
+        solution_version_arn=f"arn:aws:personalize:eu-west-1:123456789012:solution/people/{version}",
+        artifact_location=location,
+        recipe=RECIPE,
+        training_mode="FULL",
+        tables=place.tables("INTERACTIONS", "USERS"),
+        solution_config_json=json.dumps({"algorithmHyperParameters": SMALL}),
+    )
+    place.training_room().do(payload, NullJobContext())
+    model = ModelLoader(place.store, cache=place.root / "cache", index="exact").load(location)
+    return Deployment.make(assignment(), model, cache_users=5)
+
+
+def share_of(club_name: str, deployment: Deployment, user: str, recent=None) -> float:
+    """Return the share of the first ten recommendations that is on a club's shelf."""
+    found = deployment.recommend(user, recent, limit=10).items.tolist()
+    return float(np.mean([deployment.model.item_ids[item].startswith(club_name) for item in found]))
+
+
+def as_history(model, event: RecentEvent) -> History:
+    return History(*known_steps([event], index_of=model.items.index, actions=model.actions))
+
+
+def test_users_with_columns_are_known_without_interactions_and_those_that_tell_nothing_are_not(filled):
+    loaded = load(filled.store, order(filled))
+    known = loaded.users.ids(range(len(loaded.users)))
+    assert known == ["new-even", "new-odd", *(f"u{user:03}" for user in range(MEMBERS))]
+    users = loaded.data.users
+    assert users.categorical["CLUB"].categories == ("even", "late", "odd")
+    assert users.numeric["AGE"][:3].tolist() == [30, 30, 20]
+    assert loaded.data.histories().lengths()[:3].tolist() == [0, 0, STEPS]
+
+
+@pytest.mark.parametrize(
+    ("configuration", "learnt"),
+    [
+        ({"excluded_columns": {"USERS": ("CLUB",)}}, ["AGE"]),
+        ({"included_columns": {"USERS": ("CLUB",)}}, ["CLUB"]),
+        ({"included_columns": {"USERS": ()}}, []),
+    ],
+)
+def test_columns_that_a_solution_leaves_out_are_not_learnt_from(filled, configuration, learnt):
+    data = load(filled.store, order(filled, **configuration)).data
+    assert [*data.users.categorical, *data.users.numeric] == learnt
+    assert data.n_users == MEMBERS + 2 * bool(learnt)
+
+
+@pytest.mark.parametrize("recipe", ["aws-popularity-count", "aws-hrnn", "aws-similar-items"])
+def test_recipes_that_do_not_learn_from_users_are_given_none(filled, recipe):
+    data = load(filled.store, order(filled, recipe)).data
+    assert not data.users
+    assert data.n_users == MEMBERS
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "aws-user-personalization-v2", "aws-user-personalization", "aws-personalized-ranking-v2",
+        "aws-personalized-ranking", "aws-hrnn-metadata", "aws-hrnn-coldstart", "aws-next-best-action",
+        "aws-ecomm-recommended-for-you", "aws-vod-top-picks",
+    ],
+)  # fmt: skip
+def test_recipes_that_learn_from_users_are_given_their_columns(filled, recipe):
+    assert load(filled.store, order(filled, recipe)).data.users
+
+
+def test_columns_decide_what_users_get_who_have_done_nothing_or_little(filled):
+    deployment = publish(filled, 1)
+
+    assert share_of("even", deployment, "new-even") >= 0.9
+    assert share_of("odd", deployment, "new-odd") >= 0.9
+    # An event with an item of the other shelf makes the vector anew, and the columns still count.
+    model = deployment.model
+    user, step = model.users.index("new-even"), model.items.index("odd-03")
+    history = History.of_items([step])
+    added = model.scorer.people.of_codes(model.user_codes[user : user + 1], np.ones(1, int))[0]
+    np.testing.assert_allclose(model.query(user, history)[:-1], model.scorer.query(history)[:-1] + added, atol=1e-5)
+    assert model.query(None, history).tolist() == model.scorer.query(history).tolist()
+    event = RecentEvent(offset=5, millis=1_800_000_000_000, event_type="watch", item_id="odd-03", fingerprint=1)
+    recent = StoredHistory(encode([event]))
+    query = deployment._query("new-even", recent).vector
+    np.testing.assert_allclose(query, model.query(user, model.continued_history(None, as_history(model, event))))
+    assert not np.allclose(query, deployment._query("unknown", recent).vector)
+
+
+def test_a_context_cannot_stand_for_a_column(filled):
+    deployment = publish(filled, 1)
+    plain = deployment.recommend("unknown", None, limit=10)
+    claiming = deployment.recommend("unknown", None, limit=10, context={"CLUB": "odd"})
+    assert claiming.items.tolist() == plain.items.tolist()
+
+
+def test_columns_of_users_who_are_deleted_are_gone_with_the_next_training(filled):
+    before = publish(filled, 1)
+    assert before.model.users.index("new-even") is not None
+    bring_users(filled, "new-odd,odd,30,Bob")
+
+    after = publish(filled, 2)
+
+    assert after.model.users.index("new-even") is None
+    unknown = after.recommend("unknown", None, limit=10).items.tolist()
+    assert after.recommend("new-even", None, limit=10).items.tolist() == unknown
+    assert share_of("odd", after, "new-odd") >= 0.9
+
+
+def test_test_users_are_measured_with_their_columns(filled, tmp_path):
+    """Everybody begins with one film and goes on to that of the own club: only the column tells which."""
+    lines = [
+        f"u{user:03},{film},{1_700_000_000 + user * 100 + step},watch,"
+        for user in range(500)
+        for step, film in enumerate(("door", f"{club(user)}-film"))
+    ]
+    filled.write("a.csv", *lines)
+    filled.bring("s3://films/a.csv")
+    bring_users(filled, *(f"u{user:03},{club(user)},," for user in range(MEMBERS, 500)))
+
+    def measured(name: str, **more) -> TrainingResult:
+        (tmp_path / name).mkdir()
+        return train(order(filled, **more), tmp_path / name, progress=lambda **report: None)
+
+    knowing = measured("knowing")
+    ignorant = measured("ignorant", excluded_columns={"USERS": ("CLUB",)})
+    assert knowing.metrics["mean_reciprocal_rank_at_25"] > 0.95
+    assert ignorant.metrics["mean_reciprocal_rank_at_25"] < 0.9
+
+
+def test_the_version_before_is_asked_with_the_columns_too(filled, tmp_path):
+    publish(filled, 1)
+    before = ChampionSpec(solution_version_arn="before", artifact_location="artifacts/version-1")
+    again = train(order(filled, predecessor=before), tmp_path, progress=lambda **report: None)
+    found = again.evaluation["comparison"]["differences"]
+    assert found
+    assert all(item["value"] == item["predecessor"] for item in found)
+
+
+def test_codes_of_another_model_are_corrupt(filled):
+    publish(filled, 1)
+    folder = open_artifact(filled.store, "artifacts/version-1", cache=filled.root / "cache").folder
+    codes = np.load(folder / "user_codes.npy")
+    assert codes.shape[0] == MEMBERS + 2
+    np.save(folder / "user_codes.npy", np.full_like(codes, 99))
+    with pytest.raises(CorruptArtifact, match=r"user_codes\.npy"):
+        ModelLoader(filled.store, cache=filled.root / "cache", index="exact").load("artifacts/version-1")

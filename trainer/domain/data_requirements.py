@@ -1,0 +1,158 @@
+"""How much data a training needs at least and may hold at most, and Personalize's words when it is otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from common.errors import InvalidInput
+from trainer.domain.configuration import EventParameters
+from trainer.domain.spelling import plain
+
+__all__ = [
+    "MAX_EVENT_TYPES",
+    "check_event_types",
+    "check_sufficient",
+    "check_times",
+    "describe_filters",
+    "told_near_spellings",
+]
+
+_MIN_INTERACTIONS: Final = 1000
+_MIN_USERS: Final = 25
+_MIN_SHARE: Final = 0.01
+MAX_EVENT_TYPES: Final = 10
+_SHOWN: Final = 10
+#: Names that Personalize keeps for columns, so that no value may be one of them.
+_RESERVED: Final = frozenset(
+    {
+        "USER_ID", "ITEM_ID", "TIMESTAMP", "EVENT_TYPE", "EVENT_VALUE", "IMPRESSION", "RECOMMENDATION_ID",
+        "EVENT_ATTRIBUTION_SOURCE",
+    }
+)  # fmt: skip
+
+
+def describe_filters(*, event_type: str | None, threshold: float | None, events: Sequence[EventParameters] = ()) -> str:
+    """Say by what interactions were chosen; empty when all were taken.
+
+    Args:
+        event_type: The only type that counts, None for all.
+        threshold: Least event value, None for all.
+        events: Settings by type; the only types that count where there are any.
+    """
+    types = event_type
+    if events:
+        types = ", ".join(
+            item.event_type + ("" if item.threshold is None else f" (event value: {item.threshold:g} or more)")
+            for item in events
+        )
+    told = "" if types is None else f" after filtering by event type: {types}"
+    if threshold is not None:
+        told += f"{' and' if told else ' after filtering'} by event value: {threshold:g} or more"
+    return told
+
+
+def told_near_spellings(present: Mapping[str, int], *, wanted: Sequence[str]) -> str:
+    """Name the event types that a filter leaves out though they are spelled nearly as one that it names.
+
+    Args:
+        present: How many interactions have each type, before any are chosen.
+        wanted: The types that the solution names, spelled as they must be found; none for all.
+
+    Returns:
+        A sentence; empty where there are none.
+    """
+    named = {plain(name): name for name in wanted}
+    near = [(name, named[plain(name)]) for name in present if name not in wanted and plain(name) in named]
+    if not near:
+        return ""
+    near.sort(key=lambda pair: (-present[pair[0]], pair))
+    told = [f"{present[name]:,} of {name!r}, which is not {meant!r}" for name, meant in near]
+    return f"Interactions are left out because event types are compared exactly: {_listed(told, between='; ')}."
+
+
+def check_sufficient(
+    *, interactions: int, users: int, users_with_two: int, filters: str = "", left_out: str = ""
+) -> None:
+    """Check what is left after the filters of the solution.
+
+    Args:
+        interactions: Different interactions.
+        users: Users with at least one of them.
+        users_with_two: Users with at least two.
+        filters: From `describe_filters`.
+        left_out: From `told_near_spellings`.
+
+    Raises:
+        InvalidInput: It is too little to learn from.
+    """
+    more = f" {left_out}" if left_out else ""
+    if interactions < _MIN_INTERACTIONS:
+        raise InvalidInput(
+            f"Create failed. Dataset has fewer than {_MIN_INTERACTIONS} interactions{filters}. It has {interactions:,}."
+            f"{more}"
+        )
+    if users_with_two < _MIN_USERS:
+        raise InvalidInput(
+            f"Create failed. Dataset has fewer than {_MIN_USERS} users with at least 2 interactions each{filters}. "
+            f"It has {users_with_two:,}.{more}"
+        )
+    if users_with_two < _MIN_SHARE * users:
+        raise InvalidInput(
+            f"Create failed. Dataset has {users_with_two:,} users with at least 2 interactions each{filters}, which is "
+            f"less than {_MIN_SHARE:.0%} of its {users:,} users.{more}"
+        )
+
+
+def check_event_types(present: Sequence[str], *, wanted: Sequence[str]) -> None:
+    """Check the types of the events that a solution chooses from.
+
+    Args:
+        present: The different types that interactions have, the most frequent first, before any are chosen.
+        wanted: The types that the solution names, spelled as they must be found; none for all.
+
+    Raises:
+        InvalidInput: There are too many to learn from, or none that could be chosen.
+    """
+    if not wanted:
+        if len(present) > MAX_EVENT_TYPES:
+            raise InvalidInput(
+                f"Create failed. Dataset has more than {MAX_EVENT_TYPES} event types: {_listed(present)}. Choose some "
+                "with eventType or eventsConfig of the solution."
+            )
+        return
+    if all(name.upper() in _RESERVED for name in present):
+        raise InvalidInput(
+            "Create failed. All values in the event_type column are either reserved keywords or null, so none is "
+            f"{_listed(wanted)}."
+        )
+    spelled = {plain(name): name for name in reversed(present) if name not in wanted}
+    for name in wanted:
+        other = spelled.get(plain(name))
+        if name not in present and other is not None:
+            raise InvalidInput(
+                f"Create failed. Dataset has no interactions of event type {name}, but of {other!r}: a solution's "
+                "event types are compared exactly."
+            )
+
+
+def check_times(*, first: int, last: int, recipe_type: str) -> None:
+    """Check that there is a before and an after where a recipe cannot do without.
+
+    Args:
+        first: The earliest timestamp.
+        last: The latest.
+        recipe_type: Personalize's type of the recipe.
+
+    Raises:
+        InvalidInput: Users are to be segmented, and all interactions have one timestamp.
+    """
+    if recipe_type == "USER_SEGMENTATION" and first == last:
+        raise InvalidInput(
+            f"Create failed. All interactions have the same timestamp, {first}: recipes of type USER_SEGMENTATION "
+            "learn from what users did before and after."
+        )
+
+
+def _listed(names: Sequence[str], *, between: str = ", ") -> str:
+    return between.join(names[:_SHOWN]) + (f"{between}..." if len(names) > _SHOWN else "")

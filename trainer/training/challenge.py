@@ -1,0 +1,104 @@
+"""A version beside the one before it.
+
+What is served has learnt from everybody, the test users included, and would seem better than it is. So every version
+keeps a second artifact, the model without what it was measured on, and this is what is compared; see ADR 0006.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from common.artifacts import Artifact, open_artifact, read_manifest
+from common.errors import CorruptArtifact, ResourceNotFound
+from common.logs import get_logger
+from common.storage import Store
+from protos.tailorbird.storage.v1 import evaluation_pb2
+from recipes.evaluation.paired_tests import MIN_USERS, Pair, differences, judge
+from trainer.training.spec import ChampionSpec
+
+__all__ = ["compare"]
+
+_VERDICTS = {
+    "BETTER": (evaluation_pb2.VERDICT_BETTER, "significantly better than"),
+    "WORSE": (evaluation_pb2.VERDICT_WORSE, "significantly worse than"),
+    "UNDECIDED": (evaluation_pb2.VERDICT_UNDECIDED, "not significantly different from"),
+}
+
+_log = get_logger(__name__)
+
+
+def compare(
+    store: Store,
+    order: ChampionSpec | None,
+    measure: Callable[[Artifact], Pair],
+    *,
+    cache: Path,
+    seed: int,
+) -> evaluation_pb2.Comparison | None:
+    """Compare a version with its predecessor.
+
+    Args:
+        store: With the predecessor's artifacts.
+        order: Which it is; None for a first version.
+        measure: Lets the predecessor's model, as it was measured then, answer what the new one has been asked, and
+            tells what both earned.
+        cache: Folder for files from a store that is not local.
+        seed: Of the draws of users.
+
+    Returns:
+        The comparison; None for a first version.
+
+    Raises:
+        Unavailable: The store cannot be reached.
+    """
+    if order is None:
+        return None
+    arn = order.solution_version_arn
+    try:
+        manifest = read_manifest(store, order.artifact_location)
+        if not manifest.measured_model:
+            return _not_compared(arn, f"{arn} kept no model to be compared with")
+        pair = measure(open_artifact(store, f"{order.artifact_location}/{manifest.measured_model}", cache=cache))
+    except (ResourceNotFound, CorruptArtifact) as error:
+        # Its own damage is no reason to have no successor.
+        _log.warning("predecessor_unusable", solution_version_arn=arn, reason=error.message)
+        return _not_compared(arn, f"{arn} cannot be measured: {error.message}")
+    if not len(pair.new):
+        return _not_compared(arn, f"{arn} was trained on all of the test users")
+    return _told(arn, pair, seed=seed)
+
+
+def _told(arn: str, pair: Pair, *, seed: int) -> evaluation_pb2.Comparison:
+    found = differences(pair, seed=seed)
+    verdict, words = _VERDICTS[judge(pair, found)]
+    reason = f"{words} {arn}"
+    decided = next((item for item in found if item.name == pair.judged_by), None)
+    if decided is None:
+        reason += f": nobody counts in {pair.judged_by}"
+    else:
+        reason += (
+            f": {pair.judged_by} {decided.value:.4f} instead of {decided.predecessor:.4f}, 95 % interval of the "
+            f"difference {decided.low:+.4f} to {decided.high:+.4f}, on {len(pair.new)} users"
+        )
+    if len(pair.new) < MIN_USERS:
+        reason += f"; fewer than {MIN_USERS} users decide nothing"
+    return evaluation_pb2.Comparison(
+        solution_version_arn=arn,
+        verdict=verdict,
+        judged_by=pair.judged_by,
+        users=len(pair.new),
+        reason=reason,
+        differences=[
+            evaluation_pb2.MetricDifference(
+                name=item.name, value=item.value, predecessor=item.predecessor, low=item.low, high=item.high
+            )
+            for item in found
+        ],
+    )
+
+
+def _not_compared(arn: str, reason: str) -> evaluation_pb2.Comparison:
+    return evaluation_pb2.Comparison(
+        solution_version_arn=arn, verdict=evaluation_pb2.VERDICT_NOT_COMPARED, users=0, reason=reason
+    )

@@ -1,0 +1,66 @@
+"""Metadata columns of interactions to the context that models learn from."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from common import columns
+from common.avro import AvroField, AvroSchema
+from recipes.components.context import Context, ContextCodes
+from recipes.data.training_data import TrainingData
+from recipes.evaluation.splits import Split
+
+__all__ = ["context_fields", "first_hidden", "read_context"]
+
+_RESERVED = frozenset(
+    {
+        columns.USER_ID, columns.ITEM_ID, columns.TIMESTAMP, columns.EVENT_TYPE, columns.EVENT_VALUE,
+        columns.IMPRESSION, columns.RECOMMENDATION_ID, columns.EVENT_ATTRIBUTION_SOURCE,
+    }
+)  # fmt: skip
+_NUMERIC = frozenset({"int", "long", "float", "double"})
+
+
+def context_fields(schema: AvroSchema) -> list[AvroField]:
+    """Return the columns of an Interactions schema that tell of the situation: categorical and numeric ones."""
+    return [
+        field
+        for field in schema.fields
+        if field.name not in _RESERVED and (field.categorical or field.type in _NUMERIC)
+    ]
+
+
+def read_context(rows: pl.DataFrame, fields: list[AvroField], *, order: NDArray[np.int64]) -> Context | None:
+    """Return the context of interactions, None where no column tells any.
+
+    Several categories in one value count as one category of their own.
+
+    Args:
+        rows: With the columns.
+        fields: From `context_fields`.
+        order: int64 [n], places of the rows in the order of the interactions.
+    """
+    if not fields:
+        return None
+    values = {
+        field.name: rows[field.name].to_list()
+        if field.categorical
+        else rows[field.name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        for field in fields
+    }
+    meaning = ContextCodes.of(values)
+    return Context(meaning, meaning.encode(values)[order]) if len(meaning) > 1 else None
+
+
+def first_hidden(data: TrainingData, split: Split) -> NDArray[np.int32] | None:
+    """Return the context of the first hidden interaction of each test user: int32 [m, columns]; None without any.
+
+    A request is made in the situation of what comes next, so that is what a model is asked with.
+    """
+    if data.context is None:
+        return None
+    ends = data.histories().offsets[split.users + 1]
+    codes: NDArray[np.int32] = data.context.codes[ends - split.relevant.lengths()]
+    return codes

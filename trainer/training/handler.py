@@ -1,0 +1,269 @@
+"""Does solution version trainings: freeze, fit in a child process, publish manifest-last."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from pathlib import Path
+from typing import Protocol
+
+from google.protobuf import json_format, timestamp_pb2
+
+from common.artifacts import publish_artifact, read_manifest
+from common.errors import ResourceAlreadyExists, ResourceNotFound
+from common.logs import get_logger
+from common.settings import StoreSettings
+from common.storage import Store
+from protos.tailorbird.internal.v1 import jobs_pb2
+from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
+from protos.tailorbird.storage.v1 import evaluation_pb2
+from recipes.registry import RECIPES
+from trainer.domain.configuration import SolutionConfiguration
+from trainer.domain.data_requirements import describe_filters
+from trainer.training.process import run_training
+from trainer.training.snapshot import INTERACTIONS, Snapshot, freeze
+from trainer.training.spec import (
+    ARTIFACT,
+    MEASURED_MODEL,
+    ChampionSpec,
+    TrainingOptions,
+    TrainingResult,
+    TrainingSpec,
+    TuningSpec,
+)
+from trainer.worker import JobContext
+from trainer.workspace import Workspace
+
+__all__ = ["Flusher", "TrainingJobHandler"]
+
+_log = get_logger(__name__)
+
+
+class Flusher(Protocol):
+    """Moves acknowledged events.
+
+    Its client is a module apart, because training processes load this one and hold no channel.
+    """
+
+    def flush(self, location: str, watch: JobContext) -> None:
+        """Return when an interactions table has all events that were acknowledged before the call.
+
+        Args:
+            location: Of the table.
+            watch: Of the job that waits.
+
+        Raises:
+            Unavailable: The events service cannot be reached, or cannot write to the table.
+            JobCancelled: The watch said so.
+        """
+        ...
+
+
+class TrainingJobHandler:
+    """See `trainer.worker.JobHandler`.
+
+    Args:
+        store: The shared store.
+        workspace: Makes folders for the files of trainings.
+        store_settings: From which a training process opens the store for itself.
+        options: The trainer's own part of every training.
+        flusher: Moves acknowledged events into the interactions.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        workspace: Workspace,
+        *,
+        store_settings: StoreSettings,
+        options: TrainingOptions,
+        flusher: Flusher,
+    ) -> None:
+        self._store = store
+        self._workspace = workspace
+        self._store_settings = store_settings
+        self._options = options
+        self._flusher = flusher
+
+    def do(
+        self, payload: jobs_pb2.SolutionVersionTrainingPayload, watch: JobContext
+    ) -> jobs_pb2.SolutionVersionTrainingResult:
+        """Train one solution version.
+
+        Raises:
+            InvalidInput: Too little data, or a bad configuration; the message becomes the version's failureReason.
+            Unavailable: The store or the events service cannot be reached, or the training process died.
+            JobCancelled: The watch said so; nothing was published.
+        """
+        published = self._published(payload)
+        if published is not None:
+            return published
+        began = time.monotonic()
+        configuration = SolutionConfiguration.parse(payload.solution_config_json)
+        event_type = payload.event_type or None
+        watch.report(fraction=0.0, activity="freezing the data")
+        for table in payload.tables:
+            if table.dataset_type == INTERACTIONS:
+                self._flusher.flush(table.location, watch)
+        # A recipe that does not exist is the training process's to refuse.
+        declared = RECIPES.get(payload.recipe)
+        filters = describe_filters(
+            event_type=event_type or (None if declared is None else declared.event_type),
+            threshold=configuration.event_value_threshold,
+            events=configuration.events,
+        )
+        learns_from = "interactions" if declared is None else declared.learns_from
+        snapshot = freeze(self._store, payload.tables, filters=filters, learns_from=learns_from)
+        order = TrainingSpec(
+            store=self._store_settings.model_dump(),
+            tables=snapshot.tables,
+            recipe=payload.recipe,
+            hyperparameters=dict(configuration.hyperparameters),
+            event_type=event_type,
+            event_value_threshold=configuration.event_value_threshold,
+            events=configuration.events,
+            objective=configuration.objective,
+            excluded_columns=dict(configuration.excluded_columns),
+            included_columns=dict(configuration.included_columns),
+            seed=self._options.seed,
+            recall_floor=self._options.recall_floor,
+            index_trees=self._options.index_trees,
+            predecessor=_predecessor(payload),
+            tuning=_tuning(payload),
+            base=payload.base_artifact_location or None,
+        )
+        with self._workspace.folder() as folder:
+            result = run_training(order, folder, watch)
+            hours = math.ceil((time.monotonic() - began) / 3.6) / 1000
+            watch.report(fraction=0.98, activity="publishing")
+            watch.confirm()
+            manifest = _manifest(payload, order, snapshot=snapshot, result=result)
+            return self._publish(payload, manifest, folder=folder, result=result, hours=hours)
+
+    def _publish(
+        self,
+        payload: jobs_pb2.SolutionVersionTrainingPayload,
+        manifest: manifest_pb2.ArtifactManifest,
+        *,
+        folder: Path,
+        result: TrainingResult,
+        hours: float,
+    ) -> jobs_pb2.SolutionVersionTrainingResult:
+        location = payload.artifact_location
+        if (folder / MEASURED_MODEL).is_dir():
+            # A folder of this attempt, and first: whoever finds the artifact finds the model as it was measured.
+            manifest.measured_model = f"measured-{secrets.token_hex(8)}"
+            kept = _measured_manifest(manifest, highest_test_key=result.highest_test_key)
+            place = f"{location}/{manifest.measured_model}"
+            publish_artifact(self._store, place, files=folder / MEASURED_MODEL, manifest=kept)
+        try:
+            manifest = publish_artifact(self._store, location, files=folder / ARTIFACT, manifest=manifest)
+        except ResourceAlreadyExists:
+            # An attempt that was thought dead was faster; what it published is what is there.
+            if manifest.measured_model:
+                self._store.delete_folder(f"{location}/{manifest.measured_model}")
+            published = self._published(payload)
+            assert published is not None, "the store has just said so"
+            return published
+        _log.info("artifact_published", location=payload.artifact_location, metrics=dict(manifest.metrics))
+        return _answer(manifest, hours=hours)
+
+    def _published(
+        self, payload: jobs_pb2.SolutionVersionTrainingPayload
+    ) -> jobs_pb2.SolutionVersionTrainingResult | None:
+        """Return the result of an attempt that published and could not say so, None when there was none."""
+        try:
+            manifest = read_manifest(self._store, payload.artifact_location)
+        except ResourceNotFound:
+            return None
+        _log.info("artifact_published_before", location=payload.artifact_location)
+        return _answer(manifest, hours=math.ceil(sum(manifest.stage_seconds.values()) / 3.6) / 1000)
+
+
+def _answer(manifest: manifest_pb2.ArtifactManifest, *, hours: float) -> jobs_pb2.SolutionVersionTrainingResult:
+    return jobs_pb2.SolutionVersionTrainingResult(
+        training_hours=hours,
+        metrics=dict(manifest.metrics),
+        artifact_bytes=sum(file.bytes for file in manifest.files),
+        tuned_hyper_parameters=dict(manifest.tuned_hyper_parameters),
+        evaluation=manifest.evaluation if manifest.HasField("evaluation") else None,
+    )
+
+
+def _predecessor(payload: jobs_pb2.SolutionVersionTrainingPayload) -> ChampionSpec | None:
+    if not payload.HasField("predecessor"):
+        return None
+    before = payload.predecessor
+    return ChampionSpec(solution_version_arn=before.solution_version_arn, artifact_location=before.artifact_location)
+
+
+def _tuning(payload: jobs_pb2.SolutionVersionTrainingPayload) -> TuningSpec | None:
+    if not payload.HasField("tuning"):
+        return None
+    return TuningSpec.model_validate(json_format.MessageToDict(payload.tuning, preserving_proto_field_name=True))
+
+
+def _measured_manifest(
+    manifest: manifest_pb2.ArtifactManifest, *, highest_test_key: int | None
+) -> manifest_pb2.ArtifactManifest:
+    """Say what is needed to let the model recommend once more."""
+    return manifest_pb2.ArtifactManifest(
+        solution_version_arn=manifest.solution_version_arn,
+        recipe=manifest.recipe,
+        recipe_config_json=manifest.recipe_config_json,
+        created_at=manifest.created_at,
+        snapshot=manifest.snapshot,
+        n_items=manifest.n_items,
+        event_types=manifest.event_types,
+        highest_test_key=highest_test_key,
+    )
+
+
+def _manifest(
+    payload: jobs_pb2.SolutionVersionTrainingPayload,
+    order: TrainingSpec,
+    *,
+    snapshot: Snapshot,
+    result: TrainingResult,
+) -> manifest_pb2.ArtifactManifest:
+    """Say everything about an artifact but its files."""
+    created_at = timestamp_pb2.Timestamp()
+    created_at.GetCurrentTime()
+    return manifest_pb2.ArtifactManifest(
+        solution_version_arn=payload.solution_version_arn,
+        recipe=payload.recipe,
+        recipe_config_json=result.recipe_config_json,
+        created_at=created_at,
+        snapshot=manifest_pb2.TrainingSnapshot(
+            tables=[
+                manifest_pb2.TableVersion(
+                    dataset_type=table.dataset_type, location=table.location, version=table.version
+                )
+                for table in snapshot.tables
+            ],
+            event_watermark=snapshot.event_watermark.offset,
+            event_epoch=snapshot.event_watermark.epoch,
+        ),
+        n_items=result.n_items,
+        n_users=result.n_users,
+        event_types=result.event_types,
+        dimensions=result.dimensions,
+        metrics=result.metrics,
+        baselines=[
+            manifest_pb2.BaselineMetrics(name=name, metrics=metrics) for name, metrics in result.baselines.items()
+        ],
+        index=manifest_pb2.IndexCalibration(
+            chosen=result.chosen_index,
+            recall_floor=order.recall_floor,
+            trees=order.index_trees,
+            measurements=[
+                manifest_pb2.IndexMeasurement(**item.model_dump(exclude_none=True)) for item in result.measurements
+            ],
+        ),
+        stage_seconds=result.stage_seconds,
+        tuned_hyper_parameters=result.tuned_hyper_parameters,
+        evaluation=None
+        if result.evaluation is None
+        else json_format.ParseDict(result.evaluation, evaluation_pb2.Evaluation()),
+    )

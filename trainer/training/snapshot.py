@@ -1,0 +1,76 @@
+"""Freezing data: the versions of the tables, and up to which event of the log they reach.
+
+Version and watermark must belong together, so both are read from one look at the table. A watermark that is too high
+would have runtimes miss events, one that is too low would have them count events twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from common.errors import InvalidInput
+from common.positions import START, Position
+from common.storage import Store
+from common.tables import Table
+from protos.tailorbird.internal.v1 import jobs_pb2
+from trainer.domain.data_requirements import check_sufficient
+from trainer.training.spec import TableVersion
+
+__all__ = ["INTERACTIONS", "Snapshot", "freeze"]
+
+INTERACTIONS = "INTERACTIONS"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A frozen state.
+
+    Attributes:
+        tables: Those that hold data.
+        event_watermark: Place in the log of the last event in the interactions.
+    """
+
+    tables: tuple[TableVersion, ...]
+    event_watermark: Position
+
+
+def freeze(
+    store: Store,
+    tables: Iterable[jobs_pb2.DatasetTable],
+    *,
+    filters: str = "",
+    learns_from: Literal["interactions", "items"] = "interactions",
+) -> Snapshot:
+    """Freeze the tables of a dataset group as they are now.
+
+    Args:
+        store: The shared store.
+        tables: Of the group; those that nothing was ever written to are left out.
+        filters: Of the solution, in words, for the error.
+        learns_from: What the recipe cannot do without.
+
+    Raises:
+        InvalidInput: There is nothing of what the recipe learns from.
+        Unavailable: The store cannot be reached.
+    """
+    frozen, watermark = [], START
+    for item in tables:
+        table = Table(store, item.location)
+        if not table.exists():
+            continue
+        version, position = table.version_and_position()
+        frozen.append(
+            TableVersion(
+                dataset_type=item.dataset_type, location=item.location, avro_schema=item.schema, version=version
+            )
+        )
+        if item.dataset_type == INTERACTIONS:
+            watermark = position
+    found = {item.dataset_type for item in frozen}
+    if learns_from == "items" and "ITEMS" not in found:
+        raise InvalidInput("Create failed. There are no items: import an Items dataset with names and texts.")
+    if learns_from == "interactions" and INTERACTIONS not in found:
+        check_sufficient(interactions=0, users=0, users_with_two=0, filters=filters)
+    return Snapshot(tuple(frozen), watermark)

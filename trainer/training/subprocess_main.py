@@ -1,0 +1,77 @@
+"""A training process: `python -m trainer.training.subprocess_main ORDER`.
+
+A fresh interpreter, because libraries that compute in threads do not survive a fork and a crash must not take the
+trainer along. It holds no channel: it is told everything by its order, answers by files beside it, and says how far it
+is by one JSON object a line on standard output. It ends when its standard input does, so it cannot outlive the trainer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+from common.errors import TailorbirdError
+from trainer.training.spec import REFUSED, TrainingSpec
+
+__all__ = ["main"]
+
+
+def main(order_file: Path) -> int:
+    """Train as ordered and return the exit status."""
+    # A Ctrl-C at the terminal is for the trainer, which decides what becomes of this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    lines = _claim_output()
+    threading.Thread(target=_end_with_input, name="lifeline", daemon=True).start()
+    # After the lifeline is tied, because these take a while to load.
+    from recipes.registry import recipe
+    from trainer.training.incremental_update import update
+    from trainer.training.item_catalog import train_catalogue
+    from trainer.training.pipeline import train
+
+    def progress(*, fraction: float, stage: str, metrics: Mapping[str, float]) -> None:
+        _say(lines, {"fraction": fraction, "stage": stage, "metrics": dict(metrics)})
+
+    try:
+        order = TrainingSpec.read(order_file)
+        from_items = recipe(order.recipe).learns_from == "items"
+        work = update if order.base is not None else train_catalogue if from_items else train
+        work(order, order_file.parent, progress=progress).write(order_file.parent)
+    except TailorbirdError as error:
+        _say(lines, {"failure": error.message, "code": error.code})
+        return REFUSED
+    except ImportError as error:
+        told = f"the trainer lacks what this recipe is fitted with ({error}); install tailorbird[train]"
+        _say(lines, {"failure": told, "code": "FAILED_PRECONDITION"})
+        return REFUSED
+    except MemoryError:
+        told = "memory ran out; give the trainer more, or train on fewer interactions"
+        _say(lines, {"failure": told, "code": "UNAVAILABLE"})
+        return REFUSED
+    return 0
+
+
+def _claim_output() -> IO[str]:
+    """Return standard output; what libraries print goes to standard error from now on."""
+    lines = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    return lines
+
+
+def _say(lines: IO[str], document: Mapping[str, object]) -> None:
+    lines.write(json.dumps(document) + "\n")
+
+
+def _end_with_input() -> None:
+    while os.read(0, 64):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
