@@ -16,8 +16,8 @@ NOT_INSTALLED = {"tests", "benchmarks", "docs", "build"}
 
 
 def requirement(requirements, name):
-    (found,) = [entry for entry in requirements if re.split(r"[<>=\[;]", entry)[0] == name]
-    return found
+    (requirement,) = [entry for entry in requirements if re.split(r"[<>=\[;]", entry)[0] == name]
+    return requirement
 
 
 def pinned(name):
@@ -49,17 +49,17 @@ def test_no_version_is_pinned_twice():
 
 
 def test_every_dependency_is_pinned():
-    wanted = {re.split(r"[<>=\[;]", entry)[0].lower() for entry in PROJECT["project"]["dependencies"]}
-    have = {line.partition("==")[0].lower().replace("_", "-") for line in CONSTRAINTS}
-    assert wanted - have == set()
+    required = {re.split(r"[<>=\[;]", entry)[0].lower() for entry in PROJECT["project"]["dependencies"]}
+    pinned = {line.partition("==")[0].lower().replace("_", "-") for line in CONSTRAINTS}
+    assert required - pinned == set()
 
 
 def test_every_folder_of_code_is_installed_and_nothing_else():
-    found = {
+    installed = {
         name.partition(".")[0] for name in find_packages(ROOT, **PROJECT["tool"]["setuptools"]["packages"]["find"])
     }
     folders = {path.parent.name for path in ROOT.glob("*/__init__.py")} - NOT_INSTALLED
-    assert found == folders
+    assert installed == folders
 
 
 def test_every_folder_with_modules_is_a_package():

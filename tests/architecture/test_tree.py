@@ -84,21 +84,21 @@ def test_constraints_are_exact_and_name_no_address():
 @pytest.mark.parametrize("extra", ["train", "cluster", "dev", "demo"])
 def test_every_extra_is_pinned(extra):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = {normalise_key(item) for item in project["optional-dependencies"][extra]}
-    pinned = {normalise_key(line) for line in (ROOT / "constraints.txt").read_text().splitlines()}
-    assert wanted - pinned == set()
+    required = {distribution_name(item) for item in project["optional-dependencies"][extra]}
+    pinned = {distribution_name(line) for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    assert required - pinned == set()
 
 
-def normalise_key(requirement):
+def distribution_name(requirement):
     return re.split(r"[<>=\[]", requirement)[0].lower().replace("_", "-")
 
 
 def test_no_file_names_a_path_of_somebodys_machine():
     pattern = re.compile(r"(?<![\w.])/(work|home/\w+|Users/\w+|root)/")
-    found = [
+    naming_paths = [
         str(path.relative_to(ROOT))
         for path in tracked()
         if path.suffix in {".py", ".md", ".toml", ".yml", ".proto", ".json", ".txt", ""} and path != Path(__file__)
         if pattern.search(path.read_text(errors="ignore"))
     ]
-    assert found == []
+    assert naming_paths == []

@@ -133,7 +133,7 @@ def doctored(change):
 
 
 @pytest.mark.parametrize(
-    ("change", "found"),
+    ("edit", "deviation"),
     [
         (lambda s: s["Campaign"]["members"].update(colour={"shape": "Name"}), "colour: on one side only"),
         (lambda s: s["Campaign"]["members"].pop("name"), "name: on one side only"),
@@ -147,19 +147,19 @@ def doctored(change):
         (lambda s: s["Date"].update(type="string"), "does not fit"),
     ],
 )
-def test_a_deviation_is_found(change, found):
-    assert any(found in item for item in doctored(change))
+def test_a_deviation_is_reported(edit, deviation):
+    assert any(deviation in line for line in doctored(edit))
 
 
 def configurations(method):
     """Yield the messages inside of a request or answer whose names say that they configure something."""
-    waiting, seen = [method.input_type, method.output_type], set()
-    while waiting:
-        message = waiting.pop()
+    queue, seen = [method.input_type, method.output_type], set()
+    while queue:
+        message = queue.pop()
         if message.full_name in seen:
             continue
         seen.add(message.full_name)
-        waiting += [field.message_type for field in message.fields if field.message_type is not None]
+        queue += [field.message_type for field in message.fields if field.message_type is not None]
         # Defaults are a recipe's own and sent by nobody.
         sent = message.name.endswith(("Config", "Ranges", "Range")) and not message.name.startswith("Default")
         if sent and any(field.is_repeated for field in message.fields):
@@ -167,14 +167,14 @@ def configurations(method):
 
 
 def test_every_configuration_with_lists_or_maps_can_tell_empty_from_absent():
-    found = {
+    has_empty_members = {
         message.full_name: "empty_members" in message.fields_by_name
         for method in service_of("personalize").methods
         for message in configurations(method)
     }
 
-    assert len(found) >= 9
-    assert [name for name, tells in found.items() if not tells] == []
+    assert len(has_empty_members) >= 9
+    assert [name for name, has in has_empty_members.items() if not has] == []
 
 
 def test_an_operation_without_contract_is_found():
