@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from common.process.long_poll import LongPolls
 from common.rpc import Service
 from control_plane.app_context import AppContext
 from control_plane.jobs.queue import JobQueue
 from control_plane.jobs.states import JobKind
-from control_plane.long_poll import LongPolls
 from control_plane.maintenance import Maintenance
 from control_plane.metadata_store import MetadataStore
 from control_plane.pruning import Pruner
@@ -45,6 +45,8 @@ from protos.tailorbird.internal.v1 import (
 __all__ = ["ControlPlane", "Timing", "assemble"]
 
 _SIGNS_PER_LIVENESS = 3
+#: How often calls that wait look for what another control plane on the same database has changed.
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def assemble(
         timing: What parts wait by.
         refuse_worse_versions: Campaigns take no versions by themselves that are significantly worse.
     """
-    polls = LongPolls(catalogue.changed, max_waiting=timing.max_waiting)
+    polls = LongPolls(catalogue.changed, max_waiting=timing.max_waiting, look_seconds=_LOOK_SECONDS)
     following = LatestVersionSync(environment, refuse_worse_versions=refuse_worse_versions)
     settlement = ServingReconciler(
         environment,

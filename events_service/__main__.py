@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
 
 from common.clock import SystemClock
 from common.errors import TailorbirdError
@@ -37,17 +36,17 @@ def main() -> None:
     kept = TrackerFile(settings.data_dir / "trackers.json")
     events_service = assemble(log, store, trackers, timing=settings.timing(), tracker_file=kept)
     try:
-        run(serve(settings, events_service, on_stop=log.release))
+        run(serve(settings, events_service))
     finally:
         log.close()
         control_plane.close()
 
 
-async def serve(settings: EventsSettings, events_service: EventsService, *, on_stop: Callable[[], None]) -> None:
+async def serve(settings: EventsSettings, events_service: EventsService) -> None:
     """Answer calls until a signal comes."""
     server = make_server(events_service.services, settings, address=settings.listen, threads=settings.max_workers)
     events_service.start()
-    await serve_until_signal(server, grace=settings.grace_seconds, on_stop=on_stop)
+    await serve_until_signal(server, grace=settings.grace_seconds, on_stop=events_service.polls.close)
     await asyncio.to_thread(events_service.stop)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from common.process.long_poll import LongPolls
 from common.rpc import Service
 from common.storage import Store
 from events_service.dataset_sink import DatasetSink
@@ -46,9 +47,10 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class EventsService:
-    """The parts that somebody outside handles: what is served, and the threads beside it."""
+    """The parts that somebody outside handles: what is served, those who wait, and the threads beside it."""
 
     services: tuple[Service, ...]
+    polls: LongPolls
     trackers: FollowedTrackers
     housekeeper: Maintenance
 
@@ -97,6 +99,7 @@ def assemble(
         alarm_seconds=timing.seal_alarm_seconds,
         monotonic=monotonic,
     )
+    polls = LongPolls(log.appended, max_waiting=timing.max_waiting)
     services = (
         Service(
             EVENTS_SERVICE,
@@ -106,7 +109,7 @@ def assemble(
         Service(
             EVENT_LOG_SERVICE,
             event_log_pb2_grpc.add_EventLogServiceServicer_to_server,
-            EventLogServicer(log, max_waiting=timing.max_waiting),
+            EventLogServicer(log, polls),
         ),
         Service(SEALING_SERVICE, event_log_pb2_grpc.add_SealingServiceServicer_to_server, DatasetSinkServicer(sealer)),
     )
@@ -118,4 +121,4 @@ def assemble(
         deletion_seconds=timing.deletion_seconds,
         monotonic=monotonic,
     )
-    return EventsService(services, followed, housekeeper)
+    return EventsService(services, polls, followed, housekeeper)

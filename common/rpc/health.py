@@ -12,13 +12,13 @@ from typing import Any, Final
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from common.change_notifier import ChangeNotifier
 from common.errors import ResourceNotFound, Unavailable
+from common.process.long_poll import ChangeNotifier
 
 __all__ = ["Health"]
 
 _State = health_pb2.HealthCheckResponse
-#: Watchers are woken by changes; this only bounds what a lost ring would cost.
+#: Watchers are woken by changes; this only bounds what a lost notification would cost.
 _LOOK_SECONDS: Final = 60.0
 
 
@@ -34,17 +34,17 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # no stubs
         self._parts: dict[str, bool] = {}
         self._serving = False
         self._stopping = False
-        self._bell = ChangeNotifier()
+        self._changed = ChangeNotifier()
 
     def set(self, *, serving: bool) -> None:
         """Change the state, from any thread; without effect once the server stops."""
         self._serving = serving and not self._stopping
-        self._bell.ring()
+        self._changed.notify()
 
     def tell(self, name: str, *, serving: bool) -> None:
         """Change the state of one part, from any thread."""
         self._parts[name] = serving
-        self._bell.ring()
+        self._changed.notify()
 
     def stop(self) -> None:
         """Say NOT_SERVING from now on, and let watchers go after that."""
@@ -78,7 +78,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # no stubs
         """
         last = None
         while True:
-            rings = self._bell.rings
+            changes = self._changed.changes
             state = self._state(request.service)
             if state != last:
                 yield _State(status=state)
@@ -86,7 +86,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # no stubs
             elif self._stopping:
                 raise Unavailable("service: it is stopping, want another process or a later attempt")
             else:
-                await self._bell.wait(rings, seconds=_LOOK_SECONDS)
+                await self._changed.wait(changes, seconds=_LOOK_SECONDS)
 
     def _state(self, name: str) -> health_pb2.HealthCheckResponse.ServingStatus.ValueType:
         if name not in self._names and name not in self._parts:

@@ -7,6 +7,7 @@ What a stopping worker hands back does not count: restarts of trainers are no fa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from typing import Any, Final, Protocol
 
 from common.errors import LeaseLost, invalid
 from common.logs import get_logger
+from common.process.backoff import BackoffPolicy
 from control_plane.app_context import AppContext
 from control_plane.domain.failures import Attempt, failure_reason, lost_lease
 from control_plane.jobs.states import JobKind, JobState, Outcome
@@ -91,7 +93,8 @@ class JobQueue:
         self._owners = owners
         self._lease = timedelta(seconds=lease_seconds)
         self._began = environment.clock.now()
-        self._retry_seconds = retry_seconds
+        # Attempts are counted, so that the pauses need no bound of their own.
+        self._backoff = BackoffPolicy(first_seconds=retry_seconds, longest_seconds=math.inf)
 
     def lease(self, worker_id: str, kinds: Collection[JobKind]) -> Lease | None:
         """Hand the next job to a worker, None when none waits: dataset groups take turns, each with its oldest first.
@@ -194,7 +197,7 @@ class JobQueue:
                 known = unit.get(Job, job_id)
                 return known is not None and known.state in (JobState.WAITING, JobState.LEASED)
             job, attempt = self._running(unit, job_id, token)
-            pause = timedelta(seconds=self._retry_seconds * 2 ** (job.attempt - 1))
+            pause = timedelta(seconds=self._backoff.pause_seconds(job.attempt))
             self._unsuccessful(unit, job, attempt, Outcome.FAILED, reason, retryable=retryable, pause=pause)
         # The reason may quote what stands in a caller's files; the resource's description has it.
         _log.info("job_attempt_failed", **_facts(job), state=job.state)

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from sqlmodel import SQLModel
 
-from common.change_notifier import ChangeNotifier
+from common.process.long_poll import ChangeNotifier
 from control_plane.domain.paging import Position
 from control_plane.metadata_store.tables import AnyResource, Job
 

@@ -23,8 +23,8 @@ from sqlalchemy.orm import Session as OrmSession
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, select
 
-from common.change_notifier import ChangeNotifier
 from common.errors import Unavailable, invalid
+from common.process.long_poll import ChangeNotifier
 from control_plane.domain.paging import Position
 from control_plane.domain.states import Status
 from control_plane.jobs.states import FINISHED, JobState
@@ -152,7 +152,7 @@ class SqlMetadataStore:
                 event.listen(session, "after_flush", flushed)
                 yield SqlUnit(session)
         if changed:
-            self.changed.ring()
+            self.changed.notify()
 
     def close(self) -> None:
         """Give up all connections."""

@@ -13,10 +13,10 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from common.errors import invalid
+from common.process.long_poll import LongPolls
 from control_plane.domain.fields import required
 from control_plane.jobs.queue import JobQueue, Lease
 from control_plane.jobs.states import JobKind
-from control_plane.long_poll import LongPolls
 from protos.tailorbird.internal.v1 import jobs_pb2, jobs_pb2_grpc
 
 __all__ = ["JobServicer", "wait_seconds"]

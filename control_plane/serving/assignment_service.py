@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from common.process.long_poll import LongPolls
 from control_plane.app_context import AppContext
-from control_plane.long_poll import LongPolls
 from control_plane.metadata_store import MetadataStore, Unit
 from control_plane.metadata_store.tables import RuntimeWorker, ServingReport
 from control_plane.serving.assignments import AssignmentSet, assignments

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from common.process.long_poll import LongPolls
 from control_plane.app_context import AppContext
-from control_plane.long_poll import LongPolls
 from control_plane.metadata_store import MetadataStore
 from control_plane.metadata_store.tables import EventsService
 from control_plane.serving.revisions import current_revision

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 import polars as pl
 
@@ -21,6 +22,7 @@ from common.avro import AvroSchema
 from common.errors import TailorbirdError, Unavailable
 from common.logs import get_logger
 from common.positions import Position
+from common.process.backoff import Backoff, BackoffPolicy
 from common.storage import Store
 from common.tables import Table
 from events_service.dataset_sink.frames import events_frame
@@ -32,8 +34,7 @@ __all__ = ["DatasetSink"]
 
 _log = get_logger(__name__)
 _BATCH_EVENTS = 20_000
-_FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 60.0
+_BACKOFF: Final = BackoffPolicy(first_seconds=1.0, longest_seconds=60.0)
 _ALARM_EVERY_SECONDS = 3600.0
 #: Rows of another log that are compared at most, the newest: repetitions come from senders who were cut off lately.
 _MAX_DIVERGED = 1_000_000
@@ -45,7 +46,7 @@ class _Progress:
 
     Attributes:
         version: Of the table after the last commit of ours; None before.
-        failures: Attempts in a row that failed.
+        backoff: Counts the attempts in a row that failed.
         failing_since_seconds: When the first of them was made.
         alarm_at_seconds: When somebody is to be told next.
         not_before_seconds: When the next attempt may be made.
@@ -55,7 +56,7 @@ class _Progress:
     allowance: TokenBucket
     lock: threading.Lock = field(default_factory=threading.Lock)
     version: int | None = None
-    failures: int = 0
+    backoff: Backoff = field(default_factory=lambda: Backoff(_BACKOFF))
     failing_since_seconds: float = 0.0
     alarm_at_seconds: float = 0.0
     not_before_seconds: float = 0.0
@@ -249,7 +250,7 @@ class DatasetSink:
 
     def _failed(self, backlog: TableLag, progress: _Progress, error: Exception) -> None:
         now, location = self._monotonic(), backlog.table.location
-        if progress.failures == 0:
+        if progress.backoff.failures == 0:
             known = isinstance(error, TailorbirdError)
             _log.warning("sealing_failed", location=location, message=str(error), exc_info=None if known else error)
             progress.failing_since_seconds, progress.alarm_at_seconds = now, now + self._alarm_seconds
@@ -262,14 +263,12 @@ class DatasetSink:
                 unsealed_from=backlog.sealed_offset + 1,
                 message=str(error),
             )
-        pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(progress.failures, 20))
-        progress.failures += 1
-        progress.not_before_seconds = now + pause
+        progress.not_before_seconds = now + progress.backoff.failed()
 
     def _succeeded(self, backlog: TableLag, progress: _Progress) -> None:
-        if progress.failures:
-            _log.info("sealing_resumed", location=backlog.table.location, failures=progress.failures)
-        progress.failures = 0
+        if progress.backoff.failures:
+            _log.info("sealing_resumed", location=backlog.table.location, failures=progress.backoff.failures)
+        progress.backoff.succeeded()
 
 
 def _without_repetitions(rows: pl.DataFrame, table: Table, divergence: Divergence | None) -> pl.DataFrame:

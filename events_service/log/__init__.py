@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from common.positions import Lineage
+from common.process.long_poll import ChangeNotifier
 from events_service.domain import Event
 
 __all__ = [
@@ -133,8 +134,13 @@ class EventLog(Protocol):
     """Keeps events in the order of their offsets, which begin at 1, rise, and are never used twice.
 
     A log that is restored from a backup gives offsets again that another gave before; `lineage` tells the two apart.
-    Safe to share between threads; all calls block but `wait`. One process owns a log.
+    Safe to share between threads; all calls block. One process owns a log.
+
+    Attributes:
+        appended: Notified whenever there are more events, or removals, to read.
     """
+
+    appended: ChangeNotifier
 
     def append(self, entries: Sequence[LogEntry], *, seconds: float) -> tuple[int, ...]:
         """Add events, all or none, and return when they are on disk.
@@ -161,19 +167,6 @@ class EventLog(Protocol):
             OffsetOutOfRange: The offset was removed already, or lies beyond the next one to be given; the metadata
                 `earliest_offset` and `next_offset` say what can be asked for.
         """
-        ...
-
-    async def wait(self, from_offset: int, *, seconds: float) -> None:
-        """Return as soon as an event at or after an offset can be read, at the latest after `seconds`.
-
-        Args:
-            from_offset: As for `read`.
-            seconds: How long to wait.
-        """
-        ...
-
-    def release(self) -> None:
-        """End all waits, and all later ones at once: the process is about to stop."""
         ...
 
     def bounds(self) -> Bounds:

@@ -19,11 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from common.change_notifier import ChangeNotifier
 from common.clock import Clock
 from common.errors import CorruptArtifact, OffsetOutOfRange, Unavailable
 from common.positions import Lineage
 from common.private_files import private_file, private_folder
+from common.process.long_poll import ChangeNotifier
 from events_service.log import Bounds, Divergence, LogEntry, LoggedEvent, LogPage, TableLag
 from events_service.log import _statements as statements
 from events_service.log._clock import LogClock
@@ -70,8 +70,7 @@ class SqliteEventLog:
         self._path = folder / DATABASE
         # Begun by the first write, so that starts without any leave no trace.
         self._epoch = secrets.randbelow(2**63 - 1) + 1
-        self._committed = ChangeNotifier()
-        self._released = False
+        self.appended = ChangeNotifier()
         self._idle: list[sqlite3.Connection] = []
         self._idle_lock = threading.Lock()
         self._closed = False
@@ -109,19 +108,6 @@ class SqliteEventLog:
                     metadata={"earliest_offset": str(bounds.first), "next_offset": str(bounds.end)},
                 )
             return statements.page(connection, from_offset, max_events=max_events)
-
-    async def wait(self, from_offset: int, *, seconds: float) -> None:
-        """Return when there is an event to read; see `EventLog`."""
-        deadline = time.monotonic() + seconds
-        rings = self._committed.rings
-        while self._end <= from_offset and not self._released and (left := deadline - time.monotonic()) > 0:
-            await self._committed.wait(rings, seconds=left)
-            rings = self._committed.rings
-
-    def release(self) -> None:
-        """End all waits, and all later ones at once."""
-        self._released = True
-        self._committed.ring()
 
     def bounds(self) -> Bounds:
         """Return which offsets can be read."""
@@ -181,7 +167,6 @@ class SqliteEventLog:
 
     def close(self) -> None:
         """Finish what waits to be written and let go of the files."""
-        self.release()
         with self._idle_lock:
             if self._closed:
                 return
@@ -213,8 +198,10 @@ class SqliteEventLog:
             self._unshed = bool(busy)
 
     def _on_commit(self, connection: sqlite3.Connection) -> None:
-        self._end = statements.end(connection)
-        self._committed.ring()
+        end = statements.end(connection)
+        if end > self._end:
+            self._end = end
+            self.appended.notify()
 
     @contextmanager
     def _look(self) -> Iterator[sqlite3.Connection]:

@@ -10,6 +10,7 @@ import grpc.aio
 
 from common.errors import OffsetOutOfRange, invalid
 from common.positions import Lineage
+from common.process.long_poll import LongPolls
 from events_service.log import EventLog, LoggedEvent, LogPage
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
 
@@ -26,22 +27,14 @@ _MAX_PAGE_BYTES = 3 * 1024 * 1024
 class EventLogServicer(event_log_pb2_grpc.EventLogServiceServicer):
     """Reads the log for others.
 
-    A call that waits holds no thread; a caller who leaves ends its wait, because gRPC cancels the task that serves it.
-
     Args:
         log: What is read.
-        max_waiting: Calls that may wait at a time; one more is answered as if its wait were 0.
+        polls: Where readers wait for events that are appended to the log.
     """
 
-    def __init__(self, log: EventLog, *, max_waiting: int) -> None:
+    def __init__(self, log: EventLog, polls: LongPolls) -> None:
         self._log = log
-        self._max_waiting = max_waiting
-        self._waiting = 0
-
-    @property
-    def waiting(self) -> int:
-        """How many calls wait."""
-        return self._waiting
+        self._polls = polls
 
     async def ReadEvents(
         self,
@@ -53,10 +46,16 @@ class EventLogServicer(event_log_pb2_grpc.EventLogServiceServicer):
         max_events = _max_events(request)
         seconds = _wait_seconds(request)
         known = request.known_epoch if request.HasField("known_epoch") else None
+        page: LogPage | None = None
+
+        def read() -> LogPage | None:
+            nonlocal page
+            page = self._log.read(from_offset, max_events=max_events)
+            return page if page.next_offset > from_offset else None
+
         try:
-            page = await asyncio.to_thread(self._log.read, from_offset, max_events=max_events)
-            if page.next_offset == from_offset and seconds > 0 and await self._wait(from_offset, seconds):
-                page = await asyncio.to_thread(self._log.read, from_offset, max_events=max_events)
+            await self._polls.until(read, seconds=seconds)
+            assert page is not None
         except OffsetOutOfRange:
             end, lineage = await asyncio.to_thread(self._present)
             if from_offset <= end and known in (None, lineage.current):
@@ -67,17 +66,6 @@ class EventLogServicer(event_log_pb2_grpc.EventLogServiceServicer):
 
     def _present(self) -> tuple[int, Lineage]:
         return self._log.bounds().end, self._log.lineage()
-
-    async def _wait(self, from_offset: int, seconds: float) -> bool:
-        """Wait for an event, if there is a place; return whether it is worth to look again."""
-        if self._waiting >= self._max_waiting:
-            return False
-        self._waiting += 1
-        try:
-            await self._log.wait(from_offset, seconds=seconds)
-        finally:
-            self._waiting -= 1
-        return True
 
 
 def _answer(page: LogPage, *, known_epoch: int | None) -> event_log_pb2.ReadEventsResponse:

@@ -12,24 +12,22 @@ within milliseconds. Three rules make acknowledgements agree with Describe (docs
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
-from common.contact import PeerContact
 from common.errors import ResourceNotFound, TailorbirdError, Unavailable
-from common.logs import get_logger
+from common.process.backoff import BackoffPolicy
+from common.process.contact import PeerContact
 from events_service.trackers import KnownTrackers, Question, Tracker, TrackerAnswer, TrackerSource
 from events_service.trackers.kept import TrackerFile
 
 __all__ = ["FollowedTrackers"]
 
-_log = get_logger(__name__)
-_FIRST_PAUSE_SECONDS = 0.05
-_LONGEST_PAUSE_SECONDS = 1.0
+_BACKOFF: Final = BackoffPolicy(first_seconds=0.1, longest_seconds=1.0, jitter=0.5)
 #: A control plane where too many wait answers at once that nothing changed; such questions are so many seconds apart.
 _UNCHANGED_SECONDS = 0.5
 #: Questions that end within a lease, so that one may fail without ending it; control_plane lets none wait for longer.
@@ -86,8 +84,7 @@ class FollowedTrackers:
         self._confirmed_seconds = 0.0
         self._lease_seconds = 0.0
         self._failure: _Failure | None = None
-        self._failures = 0
-        self._contact = PeerContact()
+        self._contact = PeerContact(backoff=_BACKOFF)
         # Questions are counted: the last that began, the last that ended, the first that somebody waits for.
         self._begun = self._ended = self._wanted = 0
         # The question on its way, and whether it waits for a change.
@@ -243,7 +240,7 @@ class FollowedTrackers:
 
     def _succeeded(self, answer: TrackerAnswer, asked: float) -> None:
         self._contact.succeeded("control_plane_reached")
-        self._failure, self._failures = None, 0
+        self._failure = None
         self._confirmed_seconds, self._lease_seconds = asked, answer.lease_seconds
         if answer.trackers is not None:
             if self._set is not None and self._set.users:
@@ -253,19 +250,14 @@ class FollowedTrackers:
         self._changed.notify_all()
 
     def _failed(self, error: Exception, asked: float) -> None:
-        known = error if isinstance(error, TailorbirdError) else None
-        if known is not None:
-            self._contact.failed("control_plane_unreachable", known)
-        elif not self._failures:
-            _log.error("trackers_not_followed", exc_info=error)
+        away = isinstance(error, TailorbirdError)
+        pause = self._contact.failed("control_plane_unreachable" if away else "trackers_not_followed", error)
         with self._changed:
-            self._failures += 1
-            self._failure = _Failure(asked, "internal error" if known is None else known.message)
+            self._failure = _Failure(asked, error.message if isinstance(error, TailorbirdError) else "internal error")
             self._question = None
             self._ended = self._begun
             self._changed.notify_all()
-            pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures, 20))
-            self._pause(pause * random.uniform(0.5, 1.0))
+            self._pause(pause)
 
     def _pause(self, seconds: float) -> None:
         """Wait before the next question, unless somebody wants its answer."""

@@ -7,13 +7,12 @@ import math
 
 import grpc.aio
 
-from common.contact import START_SECONDS
 from common.errors import OffsetOutOfRange, TailorbirdError
 from common.logs import get_logger
 from common.positions import Epoch, Lineage
+from common.process.contact import PeerContact
 from common.rpc import from_rpc_error
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
-from runtime_service.backoff import Backoff
 from runtime_service.history import HistoryWriter, LoggedEvent
 
 __all__ = ["LogTail"]
@@ -44,18 +43,18 @@ class LogTail:
 
     async def run(self) -> None:
         """Follow the log until cancelled; a log that cannot be reached is asked again."""
-        backoff, clock = Backoff(quiet_seconds=START_SECONDS), asyncio.get_running_loop().time
+        contact, clock = PeerContact(), asyncio.get_running_loop().time
         while True:
             asked = clock()
             try:
                 moved = await self._step()
             except OffsetOutOfRange as error:
                 if not self._skip_to_kept(error):
-                    await backoff.pause("event_log_gap", error)
+                    await asyncio.sleep(contact.failed("event_log_gap", error))
             except TailorbirdError as error:
-                await backoff.pause("event_log_unreachable", error)
+                await asyncio.sleep(contact.failed("event_log_unreachable", error))
             else:
-                backoff.succeeded("event_log_reached")
+                contact.succeeded("event_log_reached")
                 if not moved:
                     await asyncio.sleep(asked + _EMPTY_SECONDS - clock())
 

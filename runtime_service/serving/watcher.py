@@ -13,12 +13,12 @@ from typing import Final
 
 import grpc.aio
 
-from common.contact import START_SECONDS
 from common.errors import CorruptArtifact, TailorbirdError, Unavailable
 from common.logs import get_logger
+from common.process.backoff import BackoffPolicy
+from common.process.contact import PeerContact
 from common.rpc import from_rpc_error
 from protos.tailorbird.internal.v1 import serving_pb2, serving_pb2_grpc
-from runtime_service.backoff import Backoff
 from runtime_service.serving.deployments import Assignment, Deployment, DeploymentTable
 from runtime_service.serving.goals import FAILED, LOADING, READY, Goal, is_active, to_assignment
 from runtime_service.serving.kept import AssignmentFile
@@ -28,8 +28,8 @@ __all__ = ["ServingWatcher"]
 
 #: How long a store that cannot be reached is asked before a deployment counts as failed.
 _PATIENCE_SECONDS: Final = 4.0
-#: Pauses between attempts to load: the first, and the longest.
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
+#: Pauses between attempts to load.
+_LOAD_BACKOFF: Final = BackoffPolicy(first_seconds=0.5, longest_seconds=30.0, jitter=0.5)
 #: How long the control plane is waited for before a worker begins with what was kept.
 _CONFIRM_SECONDS: Final = 0.5
 #: A control plane where too many wait answers at once that nothing changed; such questions are so many seconds apart.
@@ -80,7 +80,7 @@ class ServingWatcher:
             group.create_task(self._keep())
 
     async def _watch(self, group: asyncio.TaskGroup) -> None:
-        backoff, revision, clock = Backoff(quiet_seconds=START_SECONDS), None, asyncio.get_running_loop().time
+        contact, revision, clock = PeerContact(), None, asyncio.get_running_loop().time
         known: _Messages | None = None
         away = False
         while True:
@@ -93,9 +93,9 @@ class ServingWatcher:
             except (grpc.aio.AioRpcError, TailorbirdError) as error:
                 self._tried.set()
                 away = True
-                await backoff.pause("control_plane_unreachable", _known(error))
+                await asyncio.sleep(contact.failed("control_plane_unreachable", _known(error)))
                 continue
-            backoff.succeeded("control_plane_reached")
+            contact.succeeded("control_plane_reached")
             if away:
                 away = False
                 # It forgets workers that it did not hear of for long, with what they said.
@@ -162,7 +162,7 @@ class ServingWatcher:
     async def _pursue(self, goal: Goal) -> None:
         """Load what a campaign is to serve, again and again until it is there; cancelled when it is not wanted."""
         began, clock = asyncio.get_running_loop().time(), asyncio.get_running_loop().time
-        backoff = Backoff(first_seconds=_FIRST_PAUSE_SECONDS, longest_seconds=_LONGEST_PAUSE_SECONDS)
+        contact = PeerContact(backoff=_LOAD_BACKOFF, quiet_seconds=0.0)
         await self._serve_before(goal, newer_only=True)
         while True:
             try:
@@ -176,7 +176,7 @@ class ServingWatcher:
             if slow or not isinstance(failure, Unavailable) or clock() - began >= _PATIENCE_SECONDS:
                 self._fail(goal, failure)
             if not slow:
-                await backoff.pause("deployment_not_loaded", failure)
+                await asyncio.sleep(contact.failed("deployment_not_loaded", failure))
         # The control plane may have changed its mind about the rest meanwhile.
         self._table.serve(deployment.reassigned(goal.assignment))
         goal.phase, goal.failure_reason, goal.load = READY, "", None
@@ -239,7 +239,7 @@ class ServingWatcher:
             return
 
     async def _report(self) -> None:
-        backoff = Backoff()
+        contact = PeerContact(quiet_seconds=0.0)
         while True:
             await self._to_report.wait()
             self._to_report.clear()
@@ -250,13 +250,13 @@ class ServingWatcher:
                 )
             except (grpc.aio.AioRpcError, TailorbirdError) as error:
                 self._to_report.set()
-                await backoff.pause("report_failed", _known(error))
+                await asyncio.sleep(contact.failed("report_failed", _known(error)))
             else:
-                backoff.succeeded("report_taken")
+                contact.succeeded("report_taken")
 
     async def _keep(self) -> None:
         """Keep what is assigned and served on the disk, whenever it changes."""
-        backoff = Backoff()
+        contact = PeerContact(quiet_seconds=0.0)
         while True:
             await self._to_keep.wait()
             self._to_keep.clear()
@@ -271,9 +271,9 @@ class ServingWatcher:
                 await self._loads.forget_others(named | now)
             except OSError as error:
                 self._to_keep.set()
-                await backoff.pause("assignments_not_kept", Unavailable(str(error)))
+                await asyncio.sleep(contact.failed("assignments_not_kept", Unavailable(str(error))))
             else:
-                backoff.succeeded("assignments_kept")
+                contact.succeeded("assignments_kept")
 
     def _note(self) -> None:
         """Say that something changed: to the control plane, and to whoever waits until all was tried."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Final
 
 import grpc
 
 from common.errors import OperationUnavailable, TailorbirdError, Unavailable
 from common.logs import get_logger
+from common.process.backoff import Backoff, BackoffPolicy
 from common.rpc import from_rpc_error
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
 from trainer.worker import JobContext
@@ -18,8 +20,7 @@ __all__ = ["RemoteFlusher"]
 
 _log = get_logger(__name__)
 _CALL_SECONDS = 60.0
-_FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 10.0
+_BACKOFF: Final = BackoffPolicy(first_seconds=0.5, longest_seconds=10.0)
 
 
 class RemoteFlusher:
@@ -37,7 +38,7 @@ class RemoteFlusher:
     def flush(self, location: str, watch: JobContext) -> None:
         """Return when all acknowledged events are in the table; see `trainer.training.handler.Flusher`."""
         until = time.monotonic() + self._patience_seconds
-        pause, ending = _FIRST_PAUSE_SECONDS, threading.Event()
+        backoff, ending = Backoff(_BACKOFF), threading.Event()
         while True:
             try:
                 return self._ask(location, watch)
@@ -46,13 +47,13 @@ class RemoteFlusher:
                 # An events service that does not know the call is of an older version, and about to be replaced.
                 if not is_retryable(error) and not isinstance(error, OperationUnavailable):
                     raise
+                pause = backoff.failed()
                 if time.monotonic() + pause > until:
                     raise Unavailable(f"events_service: the latest events cannot be had: {error.message}") from error
                 _log.warning("flush_delayed", location=location, message=error.message)
             with watch.ending_calls(ending.set):
                 ending.wait(pause)
             watch.check()
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def _ask(self, location: str, watch: JobContext) -> None:
         call = self._stub.FlushTable.future(event_log_pb2.FlushTableRequest(location=location), timeout=_CALL_SECONDS)

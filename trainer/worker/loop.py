@@ -6,14 +6,14 @@ who asked, or silence when the lease is somebody else's by now.
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
-from common.contact import PeerContact
 from common.errors import TailorbirdError
 from common.logs import get_logger, request_id
+from common.process.backoff import Backoff, BackoffPolicy
+from common.process.contact import PeerContact
 from protos.tailorbird.internal.v1 import jobs_pb2
 from trainer.worker import CancelReason, JobCancelled, JobHandler
 from trainer.worker.lease import Lease
@@ -21,8 +21,8 @@ from trainer.worker.queue import JobQueue, is_retryable
 
 __all__ = ["Worker"]
 
-_FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 5.0
+#: Pauses between calls to a control plane that cannot be reached.
+_BACKOFF: Final = BackoffPolicy(first_seconds=0.2, longest_seconds=5.0, jitter=0.5)
 _log = get_logger(__name__)
 
 
@@ -57,20 +57,20 @@ class Worker:
 
     def run(self) -> None:
         """Work until `close`."""
-        reached, failures, contact = False, 0, PeerContact()
+        reached, contact = False, PeerContact(backoff=_BACKOFF)
         while not self._closing.is_set():
             try:
                 # The first question does not wait: its answer is what makes the process ready.
                 job = self._queue.lease(wait_seconds=self._lease_wait if reached else 0.0)
             except TailorbirdError as error:
-                contact.failed("control_plane_unreachable", error)
-                if not failures:
+                pause = contact.failed("control_plane_unreachable", error)
+                if contact.failures == 1:
                     self._on_contact(False)
-                reached, failures = False, failures + 1
-                self._pause(failures)
+                reached = False
+                self._closing.wait(pause)
                 continue
             if not reached and not self._closing.is_set():
-                reached, failures = True, 0
+                reached = True
                 contact.succeeded("control_plane_reached")
                 self._on_contact(True)
             if job is not None:
@@ -150,7 +150,7 @@ class Worker:
         Raises:
             TailorbirdError: The control plane does not want it.
         """
-        failures = 0
+        backoff = Backoff(_BACKOFF)
         while lease.ending is not CancelReason.LOST:
             try:
                 send()
@@ -158,13 +158,7 @@ class Worker:
             except TailorbirdError as error:
                 if not is_retryable(error):
                     raise
-                failures += 1
                 _log.warning("answer_not_delivered", reason=error.reason, message=error.message)
-                self._pause(failures)
-                if self._closing.is_set() and failures > 1:
+                self._closing.wait(backoff.failed())
+                if self._closing.is_set() and backoff.failures > 1:
                     return  # the lease will run out instead
-
-    def _pause(self, failures: int) -> None:
-        seconds = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 10))
-        # Many workers that lost one control plane must not come back in the same moment.
-        self._closing.wait(seconds * random.uniform(0.5, 1.0))

@@ -172,23 +172,23 @@ class MetadataStoreSuite:
         with catalogue.read() as later:
             assert later.count(DatasetGroup) == 1
 
-    def test_bell_rings_after_changes_only(self, catalogue):
-        rings = catalogue.changed.rings
+    def test_changes_only_are_notified(self, catalogue):
+        changes = catalogue.changed.changes
         with catalogue.write() as unit:
             unit.count(DatasetGroup)
-        assert catalogue.changed.rings == rings
+        assert catalogue.changed.changes == changes
 
         with catalogue.write() as unit:
             unit.add(group(1))
-        assert catalogue.changed.rings == rings + 1
+        assert catalogue.changed.changes == changes + 1
 
-    def test_signs_of_life_alone_ring_no_bell(self, catalogue):
+    def test_signs_of_life_alone_are_no_change(self, catalogue):
         with catalogue.write() as unit:
             unit.add(job(1, state=JobState.LEASED))
             unit.add(attempt("job-1", second=1))
             unit.add(RuntimeWorker(runtime_id="worker", last_seen_at=MOMENT))
             unit.add(EventsService(service_id="service", last_seen_at=MOMENT))
-        rings, later = catalogue.changed.rings, MOMENT + timedelta(seconds=9)
+        changes, later = catalogue.changed.changes, MOMENT + timedelta(seconds=9)
 
         with catalogue.write() as unit:
             row = unit.get(Job, "job-1")
@@ -196,14 +196,14 @@ class MetadataStoreSuite:
             unit.get(JobAttempt, "token-job-1").last_sign_at = later
             unit.get(RuntimeWorker, "worker").last_seen_at = later
             unit.get(EventsService, "service").last_seen_at = later
-        assert catalogue.changed.rings == rings
+        assert catalogue.changed.changes == changes
         with catalogue.read() as unit:
             assert unit.get(RuntimeWorker, "worker").last_seen_at == later
 
         with catalogue.write() as unit:
             worker = unit.get(RuntimeWorker, "worker")
             worker.last_seen_at, worker.known_revision = MOMENT, 7
-        assert catalogue.changed.rings == rings + 1
+        assert catalogue.changed.changes == changes + 1
 
     def test_due_job_is_the_oldest_of_the_wanted_kinds(self, catalogue):
         with catalogue.write() as unit:

@@ -337,7 +337,7 @@ def test_campaigns_of_a_group_have_a_quota(tmp_path):
 def test_workers_that_ask_again_wake_nobody_and_are_not_written_down_each_time(world):
     revision = world.watch("worker")
     world.watch("worker", revision)
-    rings, noted = world.catalogue.changed.rings, last_seen(world)
+    changes, noted = world.catalogue.changed.changes, last_seen(world)
 
     world.clock.advance(seconds=1)
     world.watch("worker", revision)
@@ -345,10 +345,10 @@ def test_workers_that_ask_again_wake_nobody_and_are_not_written_down_each_time(w
     world.clock.advance(seconds=9)
     world.watch("worker", revision)
     assert last_seen(world) == world.clock.now()
-    assert world.catalogue.changed.rings == rings
+    assert world.catalogue.changed.changes == changes
 
     world.watch("worker", revision - 1)
-    assert world.catalogue.changed.rings == rings + 1
+    assert world.catalogue.changed.changes == changes + 1
 
 
 def last_seen(world):

@@ -17,13 +17,6 @@ def offsets(log, start=1):
     return [logged.offset for logged in log.read(start, max_events=10_000).events]
 
 
-async def begun(log, from_offset) -> asyncio.Task[None]:
-    """Begin to wait."""
-    task = asyncio.create_task(log.wait(from_offset, seconds=60))
-    await asyncio.sleep(0)
-    return task
-
-
 class EventLogSuite:
     """Subclasses provide the fixtures `log`, empty, and `clock`, by which it tells the time."""
 
@@ -79,58 +72,22 @@ class EventLogSuite:
 
         assert caught.value.metadata == {"earliest_offset": "1", "next_offset": "1"}
 
-    def test_wait_returns_at_once_when_there_is_an_event(self, log):
+    def test_append_notifies_once_the_event_can_be_read(self, log):
+        before = log.appended.changes
+
         log.append(entries(1), seconds=20)
+        asyncio.run(log.appended.wait(before, seconds=3600))
 
-        asyncio.run(log.wait(1, seconds=3600))
+        assert (log.appended.changes, offsets(log)) == (before + 1, [1])
 
-    def test_wait_ends_when_its_time_is_over(self, log):
-        asyncio.run(log.wait(1, seconds=0.01))
-        asyncio.run(log.wait(1, seconds=-1))
-
-    def test_append_wakes_all_who_wait(self, log):
-        async def scenario():
-            waiting = [await begun(log, 1) for _ in range(5)]
-            await asyncio.to_thread(log.append, entries(1), seconds=20)
-            await asyncio.wait_for(asyncio.gather(*waiting), 20)
-
-        asyncio.run(scenario())
-
-    def test_append_of_a_repeated_event_wakes_nobody(self, log):
+    def test_append_of_a_repeated_event_and_bookkeeping_notify_nobody(self, log):
         log.append(entries(1), seconds=20)
+        before = log.appended.changes
 
-        async def scenario():
-            waiting = await begun(log, 2)
-            await asyncio.to_thread(log.append, entries(1), seconds=20)
-            early = waiting.done()
-            await asyncio.to_thread(log.append, entries(2), seconds=20)
-            await asyncio.wait_for(waiting, 20)
-            return early
+        log.append(entries(1), seconds=20)
+        log.mark_sealed(table().location, 1)
 
-        assert not asyncio.run(scenario())
-
-    def test_one_who_leaves_takes_nobody_along(self, log):
-        async def scenario():
-            leaving, staying = await begun(log, 1), await begun(log, 1)
-            leaving.cancel()
-            await asyncio.wait({leaving})
-            early = staying.done()
-            log.release()
-            await asyncio.wait_for(staying, 20)
-            return early
-
-        assert not asyncio.run(scenario())
-
-    def test_release_ends_waits_and_later_ones_at_once(self, log):
-        async def scenario():
-            waiting = await begun(log, 1)
-            log.release()
-            await asyncio.wait_for(waiting, 20)
-            await log.wait(1, seconds=3600)
-
-        asyncio.run(scenario())
-
-        assert log.append(entries(1), seconds=20) == (1,)
+        assert log.appended.changes == before
 
     def test_many_threads_append_without_gap_or_loss(self, log):
         given = []
@@ -204,15 +161,13 @@ class EventLogSuite:
         assert [logged.offset for logged in page.events] == [3, 4]
         assert page.removals == [LogRemoval(5, GROUP, 2)]
 
-    def test_end_of_a_table_wakes_those_who_wait(self, log):
+    def test_end_of_a_table_is_notified(self, log):
         log.append(entries(1), seconds=20)
+        before = log.appended.changes
 
-        async def scenario():
-            waiting = await begun(log, 2)
-            await asyncio.to_thread(log.remove_table, table().location)
-            await asyncio.wait_for(waiting, 20)
+        log.remove_table(table().location)
 
-        asyncio.run(scenario())
+        assert log.appended.changes == before + 1
 
     def test_page_that_is_full_ends_before_the_removals_behind_it(self, log):
         log.append(entries(1, 2), seconds=20)

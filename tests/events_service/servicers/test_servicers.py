@@ -48,7 +48,7 @@ def service(tmp_path_factory):
     store = open_store(StoreSettings(store_url=str(folder / "store")))
     made = assemble(log, store, trackers, timing=Timing(max_waiting=MAX_WAITING))
     made.trackers.start()
-    yield SimpleNamespace(services=made.services, log=log, store=store, reading=made.services[1].servicer)
+    yield SimpleNamespace(services=made.services, log=log, store=store, polls=made.polls)
     made.trackers.stop()
     log.close()
 
@@ -310,22 +310,22 @@ def test_offset_of_a_longer_log_is_answered_with_the_end_of_this_one(service, gr
 
 def test_events_are_taken_while_more_readers_wait_than_there_are_places(service, grpc_stub):
     readers = [Reader(grpc_stub, service) for _ in range(24)]
-    wait_until(lambda: service.reading.waiting == MAX_WAITING)
+    wait_until(lambda: service.polls.n_waiting == MAX_WAITING)
     wait_until(lambda: sum(reader.call.done() for reader in readers) == 24 - MAX_WAITING)
 
     grpc_stub.events.PutEvents(put())
 
     found = [reader.events() for reader in readers]
     assert sorted(found) == [0] * (24 - MAX_WAITING) + [1] * MAX_WAITING
-    wait_until(lambda: service.reading.waiting == 0)
+    wait_until(lambda: service.polls.n_waiting == 0)
 
 
 def test_reader_that_leaves_gives_its_place_back_at_once(service, grpc_stub):
     readers = [Reader(grpc_stub, service) for _ in range(3)]
-    wait_until(lambda: service.reading.waiting == 3)
+    wait_until(lambda: service.polls.n_waiting == 3)
 
     readers[0].call.cancel()
-    wait_until(lambda: service.reading.waiting == 2)
+    wait_until(lambda: service.polls.n_waiting == 2)
 
     grpc_stub.events.PutEvents(put())
     assert [reader.events() for reader in readers[1:]] == [1, 1]

@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from common.contact import PeerContact
 from common.errors import Unavailable
 from common.logs import configure_logging
+from common.process.backoff import BackoffPolicy
+from common.process.contact import PeerContact
 
 AWAY = Unavailable("connection refused")
 
@@ -55,3 +56,21 @@ def test_a_peer_that_goes_is_missed_at_once_each_time(seconds, warnings):
         contact.failed("unreachable", AWAY)
         contact.succeeded("reached")
     assert warnings() == ["warning", "info", "warning", "info"]
+
+
+def test_pauses_grow_until_the_peer_is_reached(seconds):
+    contact = PeerContact(backoff=BackoffPolicy(first_seconds=1.0, longest_seconds=3.0), monotonic=seconds)
+    pauses = [contact.failed("unreachable", AWAY) for _ in range(3)]
+    contact.succeeded("reached")
+    assert (pauses, contact.failed("unreachable", AWAY)) == ([1.0, 2.0, 3.0], 1.0)
+
+
+def test_a_fault_of_ours_is_told_at_once_with_its_trace_and_not_again(seconds):
+    stream = io.StringIO()
+    configure_logging("test", stream=stream)
+    contact = PeerContact(quiet_seconds=10, monotonic=seconds)
+    for _ in range(2):
+        contact.failed("not_followed", KeyError("revision"))
+    (line,) = map(json.loads, stream.getvalue().splitlines())
+    assert (line["event"], line["level"]) == ("not_followed", "error")
+    assert "KeyError" in line["exception"]
