@@ -9,9 +9,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,6 +18,7 @@ from pathlib import Path
 from cli.key_folder import TOKEN_ROLES, KeyFolder, TokenKeeper
 from common.access_keys import AccessKey, AccessKeys
 from common.errors import InvalidInput, TailorbirdError
+from common.process.file_lock import FileLock, LockTaken, read_holder
 from common.settings import TlsFiles
 
 __all__ = ["AlreadyRunning", "Installation", "Running"]
@@ -130,36 +129,26 @@ class Installation:
         Raises:
             AlreadyRunning: Another process holds it.
         """
-        descriptor = os.open(self.root / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                other = self.running()
-                known = f" (process {other.process_id}, {other.endpoint})" if other else ""
-                raise AlreadyRunning(
-                    f"`data-dir`: got {self.root}, in which another `tailorbird up` runs{known}, want one of its own: "
-                    "stop the other, or name another directory and --port-base"
-                ) from error
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(asdict(running)).encode(), 0)
+            lock = FileLock(self.root / "up.lock", holder=json.dumps(asdict(running)))
+        except LockTaken as error:
+            other = _to_running(error.holder)
+            other_text = f" (process {other.process_id}, {other.endpoint})" if other else ""
+            raise AlreadyRunning(
+                f"`data-dir`: got {self.root}, in which another `tailorbird up` runs{other_text}, want one of its own: "
+                "stop the other, or name another directory and --port-base"
+            ) from error
+        with lock:
             yield
-        finally:
-            os.close(descriptor)
 
     def running(self) -> Running | None:
         """Return what runs in this directory, None when nothing does."""
-        path = self.root / "up.lock"
-        if not path.exists():
-            return None
-        with path.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                # Between locking and writing the file is empty for a moment.
-                text = file.read()
-                if not text:
-                    return None
-                told = json.loads(text)
-                return Running(**{**told, "certificates": tuple(told["certificates"])})
+        return _to_running(read_holder(self.root / "up.lock"))
+
+
+def _to_running(text: str | None) -> Running | None:
+    # Between locking and writing the file is empty for a moment.
+    if not text:
         return None
+    document = json.loads(text)
+    return Running(**{**document, "certificates": tuple(document["certificates"])})

@@ -18,7 +18,8 @@ from typing import Any, Final
 from common.auth import Identity, Revocations, TokenIssuer, TokenVerifier, generate_key_pair
 from common.clock import Clock, SystemClock
 from common.errors import InvalidInput, Unauthenticated, Unavailable
-from common.private_files import exclusively, replace_private
+from common.private_files import replace_private
+from common.process.file_lock import hold_writer_lock
 
 __all__ = ["PROCESS_TOKEN_LIFETIME", "TOKEN_ROLES", "IssuedToken", "KeyFolder", "TokenKeeper", "for_all"]
 
@@ -115,7 +116,7 @@ class KeyFolder:
         made = IssuedToken(identity.token_id, role, subject, identity.issued_at, identity.expires_at)
         path = self.folder / "issued.json"
         try:
-            with exclusively(path):
+            with hold_writer_lock(path):
                 replace_private(path, json.dumps([asdict(item) for item in [*self.issued(), made]], indent=2))
         except OSError as error:
             raise Unavailable(f"keys: {path} cannot be written: {error.strerror}") from error

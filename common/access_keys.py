@@ -19,7 +19,8 @@ from typing import Any, Final
 
 from common.clock import Clock, SystemClock
 from common.errors import InvalidInput, ResourceNotFound, Unavailable, invalid
-from common.private_files import exclusively, replace_private
+from common.private_files import replace_private
+from common.process.file_lock import hold_writer_lock
 
 __all__ = ["AccessKey", "AccessKeys"]
 
@@ -177,7 +178,7 @@ class AccessKeys:
         """Hold off every other writer, in this process and in others."""
         with ExitStack() as held:
             try:
-                held.enter_context(exclusively(self._path))
+                held.enter_context(hold_writer_lock(self._path))
             except OSError as error:
                 raise _unwritable(self._path, error) from error
             yield

@@ -1,16 +1,13 @@
-"""Files and folders that only their owner can read, replaced as a whole, with writers that wait for each other."""
+"""Files and folders that only their owner can read, replaced as a whole."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-__all__ = ["FILE_MODE", "FOLDER_MODE", "exclusively", "private_file", "private_folder", "replace_private"]
+__all__ = ["FILE_MODE", "FOLDER_MODE", "private_file", "private_folder", "replace_private"]
 
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
@@ -61,19 +58,3 @@ def replace_private(path: Path, text: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-@contextmanager
-def exclusively(path: Path) -> Iterator[None]:
-    """Hold off every other writer of a file that does the same, in this process and in others.
-
-    Raises:
-        OSError: The lock beside the file cannot be made.
-    """
-    path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, FILE_MODE)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -17,7 +17,8 @@ from typing import Any, ClassVar, Final
 from common.clock import Clock, SystemClock
 from common.errors import InvalidInput, Unavailable, invalid
 from common.logs import get_logger
-from common.private_files import exclusively, replace_private
+from common.private_files import replace_private
+from common.process.file_lock import hold_writer_lock
 
 __all__ = ["Revocations", "Revoked"]
 
@@ -119,7 +120,7 @@ class Revocations:
     def _change(self, change: Callable[[Revoked], Revoked]) -> None:
         now = self._clock.now().timestamp()
         try:
-            with exclusively(self._path):
+            with hold_writer_lock(self._path):
                 changed = change(_read(self._path))
                 document = {
                     "version": _FORMAT_VERSION,

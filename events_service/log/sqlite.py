@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from common.clock import Clock
-from common.errors import CorruptArtifact, OffsetOutOfRange, Unavailable
+from common.errors import CorruptArtifact, OffsetOutOfRange, ResourceInUse, Unavailable
 from common.positions import Lineage
 from common.private_files import private_file, private_folder
+from common.process.file_lock import FileLock, LockTaken
 from common.process.long_poll import ChangeNotifier
 from events_service.log import Bounds, Divergence, LogEntry, LoggedEvent, LogPage, TableLag
 from events_service.log import _statements as statements
 from events_service.log._clock import LogClock
-from events_service.log._lock import FolderLock
 from events_service.log._schema import open_database, prepare
 from events_service.log._writer import GroupWriter
 
@@ -66,7 +66,7 @@ class SqliteEventLog:
         max_waiting: int = 4096,
         checkpoint_pages: int = 1000,
     ) -> None:
-        self._lock = FolderLock(private_folder(folder))
+        self._lock = _lock_folder(private_folder(folder))
         self._path = folder / DATABASE
         # Begun by the first write, so that starts without any leave no trace.
         self._epoch = secrets.randbelow(2**63 - 1) + 1
@@ -85,7 +85,7 @@ class SqliteEventLog:
                 raise
             _sync_folders(folder)
         except BaseException:
-            self._lock.release()
+            self._lock.close()
             raise
         self._clock = LogClock(clock, monotonic, newest_millis=statements.newest_millis(connection))
         self._end = statements.end(connection)
@@ -175,7 +175,7 @@ class SqliteEventLog:
         for connection in idle:
             connection.close()
         self._writer.close()
-        self._lock.release()
+        self._lock.close()
 
     def _note(self, statement: str, *values: object) -> None:
         _result(self._writer.submit(lambda connection: connection.execute(statement, values).rowcount))
@@ -245,6 +245,16 @@ def _result(future: Future[T], seconds: float = _PATIENCE_SECONDS) -> T:
         raise Unavailable(
             f"event log: got no answer from the disk within {seconds:g} s; events may or may not be kept, so repeat "
             "the call: what is kept already is not added again"
+        ) from error
+
+
+def _lock_folder(folder: Path) -> FileLock:
+    try:
+        return FileLock(folder / "lock", holder=str(os.getpid()))
+    except LockTaken as error:
+        raise ResourceInUse(
+            f"`data_dir`: got {folder}, whose event log process {error.holder or 'unknown'} holds, want a folder of "
+            "its own for each process"
         ) from error
 
 

@@ -15,7 +15,8 @@ from typing import Any, Final
 from google.protobuf import json_format
 
 from common.logs import get_logger
-from common.private_files import exclusively, private_folder, replace_private
+from common.private_files import private_folder, replace_private
+from common.process.file_lock import hold_writer_lock
 from protos.tailorbird.internal.v1.serving_pb2 import ServingAssignment
 from runtime_service.serving.goals import to_assignment
 
@@ -85,7 +86,7 @@ class AssignmentFile:
             OSError: The file cannot be written; the one before is still there.
         """
         private_folder(self._path.parent)
-        with exclusively(self._path):
+        with hold_writer_lock(self._path):
             known = self.read()
             kept = {item.serving_arn: known.served.get(item.serving_arn, ()) for item in assignments}
             for now in served:

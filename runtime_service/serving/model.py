@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from common.errors import CorruptArtifact, OperationUnavailable
 from common.logs import get_logger
 from common.positions import Position
 from common.private_files import private_folder
+from common.process.file_lock import hold_lock
 from common.storage import Store
 from common.vocabulary import Vocabulary
 from recipes.catalog import Recipe
@@ -187,12 +186,8 @@ class ModelLoader:
             return
         private_folder(self._cache)
         name = hashlib.sha256(location.encode()).hexdigest()[:32]
-        descriptor = os.open(self._cache / f".{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with hold_lock(self._cache / f".{name}.lock"):
             yield
-        finally:
-            os.close(descriptor)
 
 
 def _user_features(scorer: ItemScorer) -> UserFeatureTable | None:
