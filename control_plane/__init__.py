@@ -1,1 +1,1 @@
-"""The control plane: resources, their rules, and the queue of long work. It calls nobody; everybody asks it."""
+"""The control plane: resources, their rules, and the job queue. The other services call it; it calls none of them."""

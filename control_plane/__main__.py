@@ -17,26 +17,26 @@ from control_plane.settings import ControlPlaneSettings
 
 
 def main() -> None:
-    """Serve until a signal comes."""
+    """Read the settings, open the database and serve until a signal comes."""
     settings = ControlPlaneSettings()
     configure_logging("control_plane", level=settings.log_level, form=settings.log_form)
-    environment = AppContext(SystemClock(), ArnFactory(settings.region, settings.account_id), settings.quotas())
-    catalogue = open_metadata_store(settings.database_url)
+    app_context = AppContext(SystemClock(), ArnFactory(settings.region, settings.account_id), settings.quotas())
+    metadata_store = open_metadata_store(settings.database_url)
     control_plane = assemble(
-        catalogue, environment, settings.timing(), refuse_worse_versions=settings.refuse_worse_versions
+        metadata_store, app_context, settings.timing(), refuse_worse_versions=settings.refuse_worse_versions
     )
     try:
         run(serve(settings, control_plane))
     finally:
-        catalogue.close()
+        metadata_store.close()
 
 
 async def serve(settings: ControlPlaneSettings, control_plane: ControlPlane) -> None:
-    """Answer calls until a signal comes."""
+    """Run the gRPC server and the maintenance thread until a signal comes."""
     server = make_server(control_plane.services, settings, address=settings.listen, threads=settings.max_workers)
-    control_plane.housekeeper.start()
-    await serve_until_signal(server, grace=settings.grace_seconds, on_stop=control_plane.polls.close)
-    await asyncio.to_thread(control_plane.housekeeper.stop)
+    control_plane.maintenance.start()
+    await serve_until_signal(server, grace=settings.grace_seconds, on_stop=control_plane.long_polls.close)
+    await asyncio.to_thread(control_plane.maintenance.stop)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the parts of the control plane are made with: the clock, fresh ids, the account's ARNs, the quotas."""
+"""What all parts of the control plane need from outside: the clock, new ids, the account's ARNs, the quotas."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def random_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
-    """Handed to every part.
+    """The clock, ids, ARNs and quotas, given to every part.
 
     Attributes:
-        clock: Tells the time.
+        clock: Returns the current time.
         arns: Makes the ARNs of the account.
-        quotas: Limits of creation.
-        new_id: Returns 32 hexadecimal digits that were never used before.
+        quotas: How many resources of each kind there may be.
+        new_id: Returns 32 hexadecimal digits, different ones in every call.
     """
 
     clock: Clock

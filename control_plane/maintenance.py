@@ -56,7 +56,7 @@ class Maintenance:
         """Look once."""
         self._queue.expire()
         with self._catalogue.write() as unit:
-            self._settlement.settle(unit)
+            self._settlement.reconcile(unit)
             self._settlement.forget_silent_workers(unit)
             self._deletions.reconcile(unit)
             self._deletions.forget_silent_services(unit)

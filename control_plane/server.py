@@ -1,14 +1,15 @@
-"""Puts the control plane together from its parts, all of them given by the caller."""
+"""Builds the control plane from a database, a clock and limits, which are all given by the caller."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from common.process.long_poll import LongPolls
 from common.rpc import Service
 from control_plane.app_context import AppContext
+from control_plane.domain.jobs import JobKind
 from control_plane.jobs.queue import JobQueue
-from control_plane.jobs.states import JobKind
 from control_plane.maintenance import Maintenance
 from control_plane.metadata_store import MetadataStore
 from control_plane.pruning import Pruner
@@ -21,37 +22,31 @@ from control_plane.resources.solutions import Solutions
 from control_plane.resources.tags import Tags
 from control_plane.resources.trackers import EventTrackers
 from control_plane.resources.versions import SolutionVersions, TrainingListener
-from control_plane.servicers.control import SERVICE, ControlPlaneServicer
+from control_plane.servicers.control import CONTROL_PLANE_SERVICE, ControlPlaneServicer
 from control_plane.servicers.evaluations import EVALUATION_SERVICE, EvaluationServicer
-from control_plane.servicers.jobs import JobServicer
+from control_plane.servicers.jobs import JOB_SERVICE, JobServicer
 from control_plane.servicers.operations import Resources
-from control_plane.servicers.serving import ServingServicer
-from control_plane.servicers.trackers import TrackerServicer
+from control_plane.servicers.serving import SERVING_SERVICE, ServingServicer
+from control_plane.servicers.trackers import TRACKER_SERVICE, TrackerServicer
 from control_plane.serving.assignment_service import AssignmentService
 from control_plane.serving.latest_version_sync import LatestVersionSync
 from control_plane.serving.reconciler import ServingReconciler
 from control_plane.tracking.deletions import DeletionReconciler
 from control_plane.tracking.watch import TrackerWatch
 from protos.tailorbird.control.v1 import control_plane_service_pb2_grpc, evaluation_service_pb2_grpc
-from protos.tailorbird.internal.v1 import (
-    jobs_pb2,
-    jobs_pb2_grpc,
-    serving_pb2,
-    serving_pb2_grpc,
-    trackers_pb2,
-    trackers_pb2_grpc,
-)
+from protos.tailorbird.internal.v1 import jobs_pb2_grpc, serving_pb2_grpc, trackers_pb2_grpc
 
 __all__ = ["ControlPlane", "Timing", "assemble"]
 
-_SIGNS_PER_LIVENESS = 3
-#: How often calls that wait look for what another control plane on the same database has changed.
-_LOOK_SECONDS = 0.5
+#: Heartbeats of a waiting runtime worker that are written down within its liveness limit.
+_HEARTBEATS_PER_LIVENESS: Final = 3
+#: How often waiting calls look for changes by another control plane on the same database.
+_LOOK_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds and numbers that parts wait by; the settings of the same names say what each means."""
+    """Durations and limits of the parts; the settings of the same names say what each means."""
 
     lease_seconds: float = 60.0
     retry_seconds: float = 5.0
@@ -66,88 +61,112 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class ControlPlane:
-    """The parts that somebody outside handles: what is served, the thread beside it, and those who wait."""
+    """The parts that `__main__` and tests handle.
+
+    Attributes:
+        services: What the gRPC server serves.
+        queue: The job queue.
+        assignment_service: Assignments and reports of runtimes.
+        maintenance: The background thread, not yet started.
+        long_polls: The waiting calls; to be closed when the process stops.
+    """
 
     services: tuple[Service, ...]
     queue: JobQueue
-    board: AssignmentService
-    housekeeper: Maintenance
-    polls: LongPolls
+    assignment_service: AssignmentService
+    maintenance: Maintenance
+    long_polls: LongPolls
 
 
 def assemble(
-    catalogue: MetadataStore, environment: AppContext, timing: Timing, *, refuse_worse_versions: bool = True
+    metadata_store: MetadataStore, app_context: AppContext, timing: Timing, *, refuse_worse_versions: bool = True
 ) -> ControlPlane:
     """Make a control plane.
 
     Args:
-        catalogue: Open, with its tables up to date.
-        environment: Clock, ids, ARNs, quotas.
-        timing: What parts wait by.
-        refuse_worse_versions: Campaigns take no versions by themselves that are significantly worse.
+        metadata_store: An open database whose tables are up to date.
+        app_context: Clock, ids, ARNs, quotas.
+        timing: Durations and limits.
+        refuse_worse_versions: Whether campaigns that follow their solution skip versions that are significantly worse.
     """
-    polls = LongPolls(catalogue.changed, max_waiting=timing.max_waiting, look_seconds=_LOOK_SECONDS)
-    following = LatestVersionSync(environment, refuse_worse_versions=refuse_worse_versions)
-    settlement = ServingReconciler(
-        environment,
-        following=following,
+    long_polls = LongPolls(metadata_store.changed, max_waiting=timing.max_waiting, look_seconds=_LOOK_SECONDS)
+    latest_version_sync = LatestVersionSync(app_context, refuse_worse_versions=refuse_worse_versions)
+    reconciler = ServingReconciler(
+        app_context,
+        latest_version_sync=latest_version_sync,
         liveness_seconds=timing.runtime_liveness_seconds,
         loading_seconds=timing.runtime_loading_seconds,
     )
-    board = AssignmentService(
-        catalogue,
-        environment,
-        settlement=settlement,
-        polls=polls,
-        sign_seconds=timing.runtime_liveness_seconds / _SIGNS_PER_LIVENESS,
+    assignment_service = AssignmentService(
+        metadata_store,
+        app_context,
+        reconciler=reconciler,
+        long_polls=long_polls,
+        heartbeat_seconds=timing.runtime_liveness_seconds / _HEARTBEATS_PER_LIVENESS,
     )
-    queue = _queue(catalogue, environment, timing)
-    deletions = DeletionReconciler(environment, liveness_seconds=timing.events_liveness_seconds)
-    resources = Resources(
-        dataset_groups=DatasetGroups(catalogue, environment),
-        schemas=Schemas(catalogue, environment),
-        datasets=Datasets(catalogue, environment, deletions=deletions),
-        imports=ImportJobs(catalogue, environment),
-        solutions=Solutions(catalogue, environment),
-        versions=SolutionVersions(catalogue, environment),
-        campaigns=Campaigns(catalogue, environment, following=following),
-        trackers=EventTrackers(catalogue, environment, deletions=deletions),
-        tags=Tags(catalogue, environment),
-    )
-    evaluations = Evaluations(catalogue, environment)
-    watch = TrackerWatch(
-        catalogue,
-        environment,
+    queue = _job_queue(metadata_store, app_context, timing)
+    deletions = DeletionReconciler(app_context, liveness_seconds=timing.events_liveness_seconds)
+    tracker_watch = TrackerWatch(
+        metadata_store,
+        app_context,
         deletions=deletions,
-        polls=polls,
+        long_polls=long_polls,
         liveness_seconds=timing.events_liveness_seconds,
     )
-    services = _services(resources, evaluations, queue=queue, board=board, polls=polls, watch=watch)
-    pruner = Pruner(
-        catalogue,
-        environment,
-        finished_job_hours=timing.finished_job_hours,
-        max_finished_jobs=timing.max_finished_jobs,
-    )
-    housekeeper = Maintenance(
-        catalogue,
+    resources = _resources(metadata_store, app_context, latest_version_sync=latest_version_sync, deletions=deletions)
+    maintenance = Maintenance(
+        metadata_store,
         queue=queue,
-        settlement=settlement,
+        settlement=reconciler,
         deletions=deletions,
-        pruner=pruner,
+        pruner=Pruner(
+            metadata_store,
+            app_context,
+            finished_job_hours=timing.finished_job_hours,
+            max_finished_jobs=timing.max_finished_jobs,
+        ),
         every_seconds=timing.sweep_seconds,
     )
-    return ControlPlane(services, queue, board, housekeeper, polls)
+    services = _services(
+        resources,
+        Evaluations(metadata_store, app_context),
+        queue=queue,
+        assignment_service=assignment_service,
+        tracker_watch=tracker_watch,
+        long_polls=long_polls,
+    )
+    return ControlPlane(services, queue, assignment_service, maintenance, long_polls)
 
 
-def _queue(catalogue: MetadataStore, environment: AppContext, timing: Timing) -> JobQueue:
-    """Return the queue, with those who follow what becomes of each kind of job."""
+def _resources(
+    metadata_store: MetadataStore,
+    app_context: AppContext,
+    *,
+    latest_version_sync: LatestVersionSync,
+    deletions: DeletionReconciler,
+) -> Resources:
+    """Return the operations on each kind of resource."""
+    return Resources(
+        dataset_groups=DatasetGroups(metadata_store, app_context),
+        schemas=Schemas(metadata_store, app_context),
+        datasets=Datasets(metadata_store, app_context, deletions=deletions),
+        imports=ImportJobs(metadata_store, app_context),
+        solutions=Solutions(metadata_store, app_context),
+        versions=SolutionVersions(metadata_store, app_context),
+        campaigns=Campaigns(metadata_store, app_context, latest_version_sync=latest_version_sync),
+        trackers=EventTrackers(metadata_store, app_context, deletions=deletions),
+        tags=Tags(metadata_store, app_context),
+    )
+
+
+def _job_queue(metadata_store: MetadataStore, app_context: AppContext, timing: Timing) -> JobQueue:
+    """Return the queue, with the listener of each kind of job."""
     return JobQueue(
-        catalogue,
-        environment,
-        owners={
-            JobKind.DATASET_IMPORT: ImportListener(environment),
-            JobKind.SOLUTION_VERSION_TRAINING: TrainingListener(environment),
+        metadata_store,
+        app_context,
+        listeners={
+            JobKind.DATASET_IMPORT: ImportListener(app_context),
+            JobKind.SOLUTION_VERSION_TRAINING: TrainingListener(app_context),
             JobKind.STORAGE_REMOVAL: RemovalListener(),
         },
         lease_seconds=timing.lease_seconds,
@@ -160,14 +179,14 @@ def _services(
     evaluations: Evaluations,
     *,
     queue: JobQueue,
-    board: AssignmentService,
-    polls: LongPolls,
-    watch: TrackerWatch,
+    assignment_service: AssignmentService,
+    tracker_watch: TrackerWatch,
+    long_polls: LongPolls,
 ) -> tuple[Service, ...]:
-    """Return what is served."""
+    """Return every service with its servicer."""
     return (
         Service(
-            SERVICE,
+            CONTROL_PLANE_SERVICE,
             control_plane_service_pb2_grpc.add_ControlPlaneServiceServicer_to_server,
             ControlPlaneServicer(resources),
         ),
@@ -176,19 +195,15 @@ def _services(
             evaluation_service_pb2_grpc.add_EvaluationServiceServicer_to_server,
             EvaluationServicer(evaluations),
         ),
+        Service(JOB_SERVICE, jobs_pb2_grpc.add_JobServiceServicer_to_server, JobServicer(queue, long_polls)),
         Service(
-            jobs_pb2.DESCRIPTOR.services_by_name["JobService"],
-            jobs_pb2_grpc.add_JobServiceServicer_to_server,
-            JobServicer(queue, polls),
-        ),
-        Service(
-            serving_pb2.DESCRIPTOR.services_by_name["ServingService"],
+            SERVING_SERVICE,
             serving_pb2_grpc.add_ServingServiceServicer_to_server,
-            ServingServicer(board),
+            ServingServicer(assignment_service),
         ),
         Service(
-            trackers_pb2.DESCRIPTOR.services_by_name["TrackerService"],
+            TRACKER_SERVICE,
             trackers_pb2_grpc.add_TrackerServiceServicer_to_server,
-            TrackerServicer(resources.trackers, watch),
+            TrackerServicer(resources.trackers, tracker_watch),
         ),
     )

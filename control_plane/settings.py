@@ -12,11 +12,11 @@ __all__ = ["ControlPlaneSettings"]
 
 
 class ControlPlaneSettings(ServerSettings, AccountSettings):
-    """Environment variables `TAILORBIRD_<NAME>`."""
+    """Each attribute is the environment variable `TAILORBIRD_<NAME>`."""
 
     listen: str = Field("127.0.0.1:7401", description="HOST:PORT that calls are taken on.")
     database_url: str = Field(
-        "sqlite:///tailorbird-data/catalogue.db", description="The catalogue: sqlite:///PATH of a database file."
+        "sqlite:///tailorbird-data/catalogue.db", description="The metadata store: sqlite:///PATH of a database file."
     )
     max_workers: int = Field(64, ge=4, description="Threads that do the work of calls; more calls wait for one.")
     max_waiting: int = Field(
@@ -40,7 +40,9 @@ class ControlPlaneSettings(ServerSettings, AccountSettings):
         description="An events service that was not heard of for so long no longer holds the deletion of datasets and "
         "event trackers up.",
     )
-    sweep_seconds: float = Field(2.0, gt=0, description="How often expired leases and silent runtimes are looked for.")
+    sweep_seconds: float = Field(
+        2.0, gt=0, description="How often expired leases, silent runtimes and silent events services are looked for."
+    )
     finished_job_hours: float = Field(
         720.0, gt=0, description="Finished jobs are kept for so long; those whose failure is still shown stay."
     )
@@ -58,7 +60,7 @@ class ControlPlaneSettings(ServerSettings, AccountSettings):
     max_campaigns_per_group: PositiveInt = Field(5, description="Campaigns of one dataset group.")
 
     def quotas(self) -> Quotas:
-        """Return the limits of creation."""
+        """Return the quotas of resources."""
         return Quotas(
             dataset_groups=self.max_dataset_groups,
             schemas=self.max_schemas,
@@ -69,7 +71,7 @@ class ControlPlaneSettings(ServerSettings, AccountSettings):
         )
 
     def timing(self) -> Timing:
-        """Return what parts wait by."""
+        """Return the durations and limits of the parts."""
         return Timing(
             lease_seconds=self.lease_seconds,
             retry_seconds=self.retry_seconds,

@@ -17,7 +17,8 @@ from pydantic_settings import BaseSettings
 
 from common import errors
 from common.operations import operations_page
-from control_plane.servicers import CONTROL_PLANE_SERVICER, EVALUATION_SERVICE
+from control_plane.servicers.control import ControlPlaneServicer
+from control_plane.servicers.evaluations import EVALUATION_SERVICE
 from events_service.servicers import EVENTS_SERVICER
 from runtime_service.servicers import RUNTIME_SERVICER
 
@@ -83,7 +84,7 @@ def _subclasses(root: type[errors.TailorbirdError]) -> Iterator[type[errors.Tail
 
 def pages() -> dict[str, str]:
     """Return the text of each page by its file name."""
-    operations = operations_page([CONTROL_PLANE_SERVICER, EVENTS_SERVICER, RUNTIME_SERVICER], own=[EVALUATION_SERVICE])
+    operations = operations_page([ControlPlaneServicer, EVENTS_SERVICER, RUNTIME_SERVICER], own=[EVALUATION_SERVICE])
     return {
         "operations.md": BANNER + operations,
         "settings.md": BANNER + settings_page(),

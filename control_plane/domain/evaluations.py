@@ -1,4 +1,4 @@
-"""What an evaluation means for what is served."""
+"""The verdict of an evaluation, and why campaigns reject versions for it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Verdict", "refusal", "verdict_of"]
+__all__ = ["Verdict", "rejection_reason", "verdict_of"]
 
 _PREFIX = "VERDICT_"
 
 
 class Verdict(StrEnum):
-    """A version beside its predecessor; the values of the contract's enum without their prefix."""
+    """How a version compares with the one before it; the names of the contract's enum without their prefix."""
 
     BETTER = "BETTER"
     WORSE = "WORSE"
@@ -22,16 +22,16 @@ class Verdict(StrEnum):
 
 def verdict_of(evaluation: Mapping[str, Any] | None) -> Verdict | None:
     """Return the verdict in an evaluation, keyed like the contract's message; None without a comparison."""
-    compared = (evaluation or {}).get("comparison")
-    return None if compared is None else Verdict(compared["verdict"].removeprefix(_PREFIX))
+    comparison = (evaluation or {}).get("comparison")
+    return None if comparison is None else Verdict(comparison["verdict"].removeprefix(_PREFIX))
 
 
-def refusal(version_arn: str, evaluation: Mapping[str, Any], *, serving_arn: str, solution_arn: str) -> str:
-    """Say why a campaign does not take a version by itself, and how it can be made to serve it nevertheless.
+def rejection_reason(version_arn: str, evaluation: Mapping[str, Any], *, serving_arn: str, solution_arn: str) -> str:
+    """Return why a campaign does not move to a version by itself, and how a person can make it.
 
     Args:
-        version_arn: The version, which is significantly worse than its predecessor.
-        evaluation: What was measured of it.
+        version_arn: The version, which is significantly worse than the one before it.
+        evaluation: Its evaluation, with a comparison; keyed like the contract's message.
         serving_arn: The version that the campaign serves instead.
         solution_arn: The solution of both.
     """

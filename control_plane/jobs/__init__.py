@@ -1,1 +1,1 @@
-"""The queue of long work, kept in the catalogue: leases, heartbeats, expiry, retries."""
+"""The job queue, kept in the metadata store: leases, heartbeats, expiry, retries."""

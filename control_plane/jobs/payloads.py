@@ -1,4 +1,7 @@
-"""What jobs consist of; keyed like the messages of the contract, into which they are turned by name."""
+"""Payloads of jobs: what a worker has to do.
+
+Their attributes have the names of the fields of the contract's messages, into which they are turned by name.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,13 @@ __all__ = ["DatasetImport", "DatasetTable", "Payload", "SolutionVersionTraining"
 
 @dataclass(frozen=True, slots=True)
 class DatasetTable:
-    """A table of the dataset store, and the schema of its rows."""
+    """A table of the dataset store.
+
+    Attributes:
+        dataset_type: A `domain.schemas.DatasetType`.
+        location: Folder of the table in the store.
+        schema: Avro schema of its rows, as JSON.
+    """
 
     dataset_type: str
     location: str
@@ -21,7 +30,14 @@ class DatasetTable:
 
 @dataclass(frozen=True, slots=True)
 class DatasetImport:
-    """Read files into a table."""
+    """Read CSV files into a table.
+
+    Attributes:
+        table: Where the rows go.
+        data_location: A file or folder, `s3://BUCKET/KEY` or `file:///PATH`.
+        replace: Whether the rows replace those of earlier imports.
+        import_id: Marks the rows of this import, so that a second attempt does not add them twice.
+    """
 
     table: DatasetTable
     data_location: str
@@ -31,7 +47,19 @@ class DatasetImport:
 
 @dataclass(frozen=True, slots=True)
 class SolutionVersionTraining:
-    """Fit, evaluate and publish a version."""
+    """Fit and evaluate a solution version, and publish its artifact.
+
+    Attributes:
+        solution_version_arn: The version.
+        artifact_location: Folder in the store that the artifact is published to.
+        recipe: Name of the recipe.
+        solution_config_json: `solutionConfig` as JSON.
+        event_type: Event type to learn from; None for all.
+        training_mode: FULL or UPDATE.
+        tables: The active datasets of the dataset group.
+        base_artifact_location: The artifact that an update begins from; None in mode FULL.
+        tuning: How hyperparameters are tuned; None for not at all.
+    """
 
     solution_version_arn: str
     artifact_location: str
@@ -46,7 +74,11 @@ class SolutionVersionTraining:
 
 @dataclass(frozen=True, slots=True)
 class StorageRemoval:
-    """Remove folders of deleted resources."""
+    """Remove what deleted resources kept in the store.
+
+    Attributes:
+        locations: Folders to remove.
+    """
 
     locations: tuple[str, ...]
 
@@ -55,5 +87,5 @@ Payload = DatasetImport | SolutionVersionTraining | StorageRemoval
 
 
 def as_document(payload: Payload) -> dict[str, Any]:
-    """Return a payload as JSON, without what is absent."""
+    """Return a payload as a JSON document, without the members that are None."""
     return asdict(payload, dict_factory=lambda entries: {key: value for key, value in entries if value is not None})

@@ -1,8 +1,8 @@
-"""The queue: hands out work under leases, and follows each attempt to its end.
+"""The job queue: leases jobs to workers and records how each attempt ends.
 
-Every transition of a job and of the resource it is for happens in one unit of work, so a crash between the two cannot
-be. A worker that falls silent loses its lease; the job is then handed out again at once, three times in all.
-What a stopping worker hands back does not count: restarts of trainers are no failures.
+Every transition of a job and of its resource happens in one unit of work, so no crash can come between the two. A
+worker that sends no heartbeats loses its lease, and the job can be leased again at once, three times in all. Attempts
+that a stopping worker releases do not count: restarts of trainers are no failures.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from common.errors import LeaseLost, invalid
 from common.logs import get_logger
 from common.process.backoff import BackoffPolicy
 from control_plane.app_context import AppContext
-from control_plane.domain.failures import Attempt, failure_reason, lost_lease
-from control_plane.jobs.states import JobKind, JobState, Outcome
+from control_plane.domain.jobs import FailedAttempt, JobKind, JobState, Outcome, failure_reason, lost_lease_reason
 from control_plane.metadata_store import MetadataStore, Unit
 from control_plane.metadata_store.tables import Job, JobAttempt
 
@@ -30,30 +29,36 @@ _log = get_logger(__name__)
 
 
 class JobListener(Protocol):
-    """What becomes of a resource as its job goes on; called within the unit of work that moves the job.
+    """Keeps the resources of one kind of job in step with it; called within the unit of work that changes the job.
 
     Attributes:
-        work: What the job does, for failure reasons, e.g. `training`.
+        work: Name of the work, for failure reasons, e.g. `training`.
     """
 
     work: str
 
     def started(self, unit: Unit, job: Job) -> None:
-        """An attempt begins."""
+        """Handle the beginning of an attempt."""
 
     def succeeded(self, unit: Unit, job: Job, result: Mapping[str, Any]) -> None:
-        """The work is done."""
+        """Handle the end of a job that succeeded, with its result keyed like the contract's message."""
 
     def failed(self, unit: Unit, job: Job, reason: str) -> None:
-        """The work is given up."""
+        """Handle the end of a job that failed for good."""
 
     def stopped(self, unit: Unit, job: Job) -> None:
-        """The work ended on request."""
+        """Handle the end of a job that was stopped on request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One attempt, handed to one worker."""
+    """The right of one worker to one attempt at a job.
+
+    Attributes:
+        job: The job.
+        token: Identifies the lease in the worker's further calls.
+        expires_at: When the lease ends unless a heartbeat renews it.
+    """
 
     job: Job
     token: str
@@ -62,58 +67,66 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """Answer to a heartbeat."""
+    """The result of a heartbeat.
+
+    Attributes:
+        expires_at: When the lease now ends unless another heartbeat renews it.
+        stop_requested: Whether the worker is to stop the job.
+    """
 
     expires_at: datetime
     stop_requested: bool
 
 
 class JobQueue:
-    """Leases, heartbeats, results.
+    """Leases jobs, and takes heartbeats and results.
 
     Args:
-        catalogue: Keeps the jobs.
-        environment: Clock and ids.
-        owners: Who is told of each kind of job.
+        metadata_store: Keeps the jobs.
+        app_context: Clock and ids.
+        listeners: The listener of each kind of job.
         lease_seconds: How long a lease holds without a heartbeat.
         retry_seconds: Pause after a first failure; doubled after the second.
     """
 
     def __init__(
         self,
-        catalogue: MetadataStore,
-        environment: AppContext,
+        metadata_store: MetadataStore,
+        app_context: AppContext,
         *,
-        owners: Mapping[JobKind, JobListener],
+        listeners: Mapping[JobKind, JobListener],
         lease_seconds: float,
         retry_seconds: float,
     ) -> None:
-        self._catalogue = catalogue
-        self._environment = environment
-        self._owners = owners
+        self._metadata_store = metadata_store
+        self._app_context = app_context
+        self._listeners = listeners
         self._lease = timedelta(seconds=lease_seconds)
-        self._began = environment.clock.now()
-        # Attempts are counted, so that the pauses need no bound of their own.
+        self._started_at = app_context.clock.now()
+        # The number of attempts is bounded, so that the pauses need no bound of their own.
         self._backoff = BackoffPolicy(first_seconds=retry_seconds, longest_seconds=math.inf)
 
     def lease(self, worker_id: str, kinds: Collection[JobKind]) -> Lease | None:
-        """Hand the next job to a worker, None when none waits: dataset groups take turns, each with its oldest first.
+        """Lease the next due job to a worker: dataset groups take turns, each with its oldest job first.
 
         Args:
             worker_id: Name of the worker.
-            kinds: What it can do; nothing means everything.
+            kinds: Kinds of jobs that it can do; empty for all.
+
+        Returns:
+            The lease; None when no job is due.
         """
-        wanted = frozenset(kinds or JobKind)
+        job_kinds = frozenset(kinds or JobKind)
         now = self._now()
-        with self._catalogue.read() as unit:
-            if unit.due_job(wanted, now=now) is None and not self._expired(unit, now):
+        with self._metadata_store.read() as unit:
+            if unit.due_job(job_kinds, now=now) is None and not self._expired(unit, now):
                 return None
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             self._expire(unit, now)
-            job = unit.due_job(wanted, now=now)
+            job = unit.due_job(job_kinds, now=now)
             if job is None:
                 return None
-            token = self._environment.new_id()
+            token = self._app_context.new_id()
             job.state = JobState.LEASED
             job.attempt += 1
             job.progress = 0.0
@@ -131,18 +144,18 @@ class JobQueue:
                     last_sign_at=now,
                 )
             )
-            self._owner(job).started(unit, job)
-        _log.info("job_leased", **_facts(job), worker_id=worker_id)
+            self._listener(job).started(unit, job)
+        _log.info("job_leased", **_log_fields(job), worker_id=worker_id)
         return Lease(job, token, expires_at)
 
     def heartbeat(self, job_id: str, token: str, *, progress: float | None, activity: str | None) -> Renewal:
         """Renew a lease.
 
         Raises:
-            LeaseLost: It is no longer the worker's.
+            LeaseLost: The lease is no longer the worker's.
         """
         now = self._now()
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             job, attempt = self._running(unit, job_id, token)
             job.lease_expires_at = now + self._lease
             attempt.last_sign_at = now
@@ -165,7 +178,7 @@ class JobQueue:
             LeaseLost: The lease is no longer the worker's.
             InvalidInput: The result is of another kind than the job.
         """
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             attempt = self._attempt(unit, job_id, token)
             if attempt.outcome in (Outcome.SUCCEEDED, Outcome.STOPPED):
                 return
@@ -174,79 +187,82 @@ class JobQueue:
                 got = "stopped" if kind is None else kind.lower()
                 raise invalid("result", got=got, want=f"the result of a {job.kind.lower()} job")
             if job.stop_requested:
-                # The owner asked first: a result that comes nevertheless is not used.
-                self._owner(job).stopped(unit, job)
-                self._end(job, attempt, Outcome.STOPPED, JobState.STOPPED)
+                # The caller's request to stop came first: the result is not used.
+                self._listener(job).stopped(unit, job)
+                self._end_attempt(job, attempt, Outcome.STOPPED, JobState.STOPPED)
             else:
-                self._owner(job).succeeded(unit, job, result)
-                self._end(job, attempt, Outcome.SUCCEEDED, JobState.SUCCEEDED)
-        _log.info("job_ended", **_facts(job), state=job.state)
+                self._listener(job).succeeded(unit, job, result)
+                self._end_attempt(job, attempt, Outcome.SUCCEEDED, JobState.SUCCEEDED)
+        _log.info("job_ended", **_log_fields(job), state=job.state)
 
     def fail(self, job_id: str, token: str, *, reason: str, retryable: bool) -> bool:
         """End an attempt that did not succeed.
 
         Returns:
-            Whether the job will be handed out again.
+            Whether there will be another attempt.
 
         Raises:
             LeaseLost: The lease is no longer the worker's.
         """
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             attempt = self._attempt(unit, job_id, token)
             if attempt.outcome == Outcome.FAILED:
-                known = unit.get(Job, job_id)
-                return known is not None and known.state in (JobState.WAITING, JobState.LEASED)
+                failed_job = unit.get(Job, job_id)
+                return failed_job is not None and failed_job.state in (JobState.WAITING, JobState.LEASED)
             job, attempt = self._running(unit, job_id, token)
             pause = timedelta(seconds=self._backoff.pause_seconds(job.attempt))
-            self._unsuccessful(unit, job, attempt, Outcome.FAILED, reason, retryable=retryable, pause=pause)
-        # The reason may quote what stands in a caller's files; the resource's description has it.
-        _log.info("job_attempt_failed", **_facts(job), state=job.state)
+            self._end_unsuccessful(unit, job, attempt, Outcome.FAILED, reason, retryable=retryable, pause=pause)
+        # The reason may quote a caller's files, so it is logged at DEBUG only; Describe calls show it.
+        _log.info("job_attempt_failed", **_log_fields(job), state=job.state)
         _log.debug("job_attempt_failed", job_id=job_id, reason=reason)
         return job.state == JobState.WAITING
 
     def release(self, job_id: str, token: str) -> None:
-        """Take back a job whose worker is stopping: as if the attempt had never begun.
+        """Return a job to the queue because its worker is stopping, as if the attempt had never begun.
 
         Raises:
             LeaseLost: The lease is no longer the worker's.
         """
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             if self._attempt(unit, job_id, token).outcome == Outcome.RELEASED:
                 return
             job, attempt = self._running(unit, job_id, token)
             if job.stop_requested:
-                self._end(job, attempt, Outcome.RELEASED, JobState.STOPPED)
-                self._owner(job).stopped(unit, job)
+                self._end_attempt(job, attempt, Outcome.RELEASED, JobState.STOPPED)
+                self._listener(job).stopped(unit, job)
             else:
-                self._end(job, attempt, Outcome.RELEASED, JobState.WAITING)
+                self._end_attempt(job, attempt, Outcome.RELEASED, JobState.WAITING)
                 job.available_at = self._now()
-                # The next attempt has this number.
+                # The next attempt gets the same number.
                 job.attempt -= 1
-        _log.info("job_released", **_facts(job), state=job.state, worker_id=attempt.worker_id)
+        _log.info("job_released", **_log_fields(job), state=job.state, worker_id=attempt.worker_id)
 
     def expire(self) -> None:
-        """Take back leases whose workers have fallen silent."""
+        """End the leases whose workers have sent no heartbeat in time."""
         now = self._now()
-        with self._catalogue.read() as unit:
+        with self._metadata_store.read() as unit:
             if not self._expired(unit, now):
                 return
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             self._expire(unit, now)
 
     def _expired(self, unit: Unit, now: datetime) -> list[Job]:
-        """Return jobs whose workers have been silent for a lease; while no queue was there none could be heard."""
-        return unit.expired_jobs(now=now) if now > self._began + self._lease else []
+        """Return the jobs whose leases have expired.
+
+        For one lease time after the start there are none: no heartbeat could be sent while no queue was running.
+        """
+        return unit.expired_jobs(now=now) if now > self._started_at + self._lease else []
 
     def _expire(self, unit: Unit, now: datetime) -> None:
         for job in self._expired(unit, now):
             attempt = unit.first(JobAttempt, job_id=job.id, outcome=Outcome.RUNNING)
             assert attempt is not None, "a leased job has a running attempt"
-            reason = lost_lease(last_sign=attempt.last_sign_at, activity=job.activity)
-            self._unsuccessful(unit, job, attempt, Outcome.LOST, reason, retryable=True, pause=timedelta())
-            _log.warning("job_lease_lost", **_facts(job), state=job.state, worker_id=attempt.worker_id)
+            reason = lost_lease_reason(last_heartbeat=attempt.last_sign_at, activity=job.activity)
+            self._end_unsuccessful(unit, job, attempt, Outcome.LOST, reason, retryable=True, pause=timedelta())
+            _log.warning("job_lease_lost", **_log_fields(job), state=job.state, worker_id=attempt.worker_id)
         unit.flush()
 
-    def _unsuccessful(
+    def _end_unsuccessful(
         self,
         unit: Unit,
         job: Job,
@@ -257,31 +273,32 @@ class JobQueue:
         retryable: bool,
         pause: timedelta,
     ) -> None:
+        """End an attempt that failed or was lost: the job waits for the next one, or ends too."""
         attempt.reason = reason[:_MAX_REASON]
         if job.stop_requested:
-            self._owner(job).stopped(unit, job)
-            self._end(job, attempt, outcome, JobState.STOPPED)
+            self._listener(job).stopped(unit, job)
+            self._end_attempt(job, attempt, outcome, JobState.STOPPED)
         elif retryable and job.attempt < MAX_ATTEMPTS:
-            self._end(job, attempt, outcome, JobState.WAITING)
+            self._end_attempt(job, attempt, outcome, JobState.WAITING)
             job.available_at = self._now() + pause
         else:
-            owner = self._owner(job)
+            listener = self._listener(job)
             attempts = [
-                Attempt(item.number, item.worker_id, item.reason or "")
+                FailedAttempt(item.number, item.worker_id, item.reason or "")
                 for item in unit.find(JobAttempt, job_id=job.id, order=["number"])
                 if item.outcome != Outcome.RELEASED
             ]
-            told = failure_reason(owner.work, attempts, retryable=retryable, request_id=job.request_id)
-            owner.failed(unit, job, told)
-            self._end(job, attempt, outcome, JobState.FAILED)
+            shown_reason = failure_reason(listener.work, attempts, retryable=retryable, request_id=job.request_id)
+            listener.failed(unit, job, shown_reason)
+            self._end_attempt(job, attempt, outcome, JobState.FAILED)
 
-    def _end(self, job: Job, attempt: JobAttempt, outcome: Outcome, state: JobState) -> None:
+    def _end_attempt(self, job: Job, attempt: JobAttempt, outcome: Outcome, state: JobState) -> None:
         attempt.outcome = outcome
         job.state = state
         job.lease_expires_at = None
         if state is not JobState.WAITING:
             job.finished_at = self._now()
-            # It holds the schemas of all tables, and nobody reads it any more.
+            # It holds the schemas of all tables, and is not read any more.
             job.payload = {}
 
     def _attempt(self, unit: Unit, job_id: str, token: str) -> JobAttempt:
@@ -300,14 +317,14 @@ class JobQueue:
             )
         return job, attempt
 
-    def _owner(self, job: Job) -> JobListener:
-        return self._owners[JobKind(job.kind)]
+    def _listener(self, job: Job) -> JobListener:
+        return self._listeners[JobKind(job.kind)]
 
     def _now(self) -> datetime:
-        return self._environment.clock.now()
+        return self._app_context.clock.now()
 
 
-def _facts(job: Job) -> dict[str, Any]:
+def _log_fields(job: Job) -> dict[str, Any]:
     return {
         "job_id": job.id,
         "kind": job.kind,

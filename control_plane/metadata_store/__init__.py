@@ -1,4 +1,4 @@
-"""The catalogue: what exists and how it stands. Interface here, implementation in `sql`.
+"""The metadata store: the database of resources, jobs and reports. The interface is here, the implementation in `sql`.
 
 All access is by units of work: everything done in one is committed together or not at all. Writing units run one after
 another, so what is read in one still holds when it is committed.
@@ -42,7 +42,7 @@ class Unit(Protocol):
         """Return the number of rows that fulfil the conditions."""
 
     def page(self, table: type[Listed], *, after: Position | None, limit: int, **where: object) -> list[Listed]:
-        """Return up to `limit` rows behind a position, by creation and then by ARN."""
+        """Return up to `limit` rows after a position, ordered by creation and then by ARN."""
 
     def add(self, row: SQLModel) -> None:
         """Insert a row."""
@@ -54,40 +54,40 @@ class Unit(Protocol):
         """Send what was changed to the database, so that later conditions see it."""
 
     def due_job(self, kinds: Collection[str], *, now: datetime) -> Job | None:
-        """Return the job that is next: of the dataset group that had its last turn longest ago, the oldest that waits.
+        """Return the job to lease next: the oldest waiting one of the dataset group whose last turn was longest ago.
 
-        A turn is an attempt at a job of one of these kinds. No other unit is given the same job.
+        A turn is an attempt at a job of one of these kinds. No other unit gets the same job. None when no job is due.
         """
 
     def prunable_jobs(self, *, before: datetime, keep: int, limit: int) -> list[Job]:
-        """Return finished jobs that may be forgotten, oldest first: old ones, and all but the newest.
+        """Return finished jobs that may be removed, oldest first: old ones, and all but the newest.
 
-        A failed job is none of them while the resource that it was for shows the failure.
+        A failed job may not be removed while its resource shows the failure.
 
         Args:
             before: Jobs that ended until then are old.
             keep: How many of the newest are kept.
-            limit: Of the answer.
+            limit: How many jobs are returned at most.
         """
 
     def expired_jobs(self, *, now: datetime) -> list[Job]:
-        """Return jobs whose leases have ended."""
+        """Return leased jobs whose leases have expired."""
 
 
 class MetadataStore(Protocol):
-    """The database.
+    """The database of the control plane.
 
     Attributes:
-        changed: Rings after every commit of this process that changed something, signs of life apart.
+        changed: Notified after every commit of this process that changed more than heartbeats.
     """
 
     changed: ChangeNotifier
 
     def read(self) -> AbstractContextManager[Unit]:
-        """Begin a unit of work that sees one state of the catalogue throughout and changes nothing."""
+        """Begin a unit of work that sees one state of the database throughout and changes nothing."""
 
     def write(self) -> AbstractContextManager[Unit]:
         """Begin a unit of work that is committed at its end, or undone by an exception."""
 
     def close(self) -> None:
-        """Give up all connections."""
+        """Close all connections."""

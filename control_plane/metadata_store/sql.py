@@ -1,7 +1,7 @@
-"""The catalogue in a SQL database: SQLite in WAL mode.
+"""The metadata store in a SQL database: SQLite in WAL mode.
 
 Writing units take SQLite's write lock before their first statement (`BEGIN IMMEDIATE`), so none ever fails half-way
-because another was faster. Within one process they queue on a mutex first: SQLite's own waiting is by polling.
+because another was faster. Within one process they queue on a mutex first, because SQLite itself waits by polling.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from sqlmodel import Session, SQLModel, col, select
 
 from common.errors import Unavailable, invalid
 from common.process.long_poll import ChangeNotifier
+from control_plane.domain.jobs import FINISHED, JobState
 from control_plane.domain.paging import Position
 from control_plane.domain.states import Status
-from control_plane.jobs.states import FINISHED, JobState
 from control_plane.metadata_store.tables import (
-    SIGNS_OF_LIFE,
+    HEARTBEAT_COLUMNS,
     AnyResource,
     DatasetImportJob,
     Job,
@@ -45,7 +45,7 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def open_metadata_store(url: str, *, busy_seconds: float = 30.0) -> SqlMetadataStore:
-    """Open the catalogue, creating it or bringing its tables up to date first.
+    """Open the metadata store, after creating it or bringing its tables up to date.
 
     Args:
         url: `sqlite:///PATH`.
@@ -73,8 +73,8 @@ def open_metadata_store(url: str, *, busy_seconds: float = 30.0) -> SqlMetadataS
 
 def _prepare_sqlite(engine: Engine, busy_seconds: float) -> None:
     @event.listens_for(engine, "connect")
-    def connected(connection: Any, _: Any) -> None:
-        # The driver must not begin transactions by itself: `began` does, in the right mode.
+    def on_connect(connection: Any, _: Any) -> None:
+        # The driver must not begin transactions by itself: `on_begin` does, in the right mode.
         connection.isolation_level = None
         cursor = connection.cursor()
         _use_write_ahead_log(cursor, busy_seconds)
@@ -84,7 +84,7 @@ def _prepare_sqlite(engine: Engine, busy_seconds: float) -> None:
         cursor.close()
 
     @event.listens_for(engine, "begin")
-    def began(connection: Connection) -> None:
+    def on_begin(connection: Connection) -> None:
         immediate = connection.get_execution_options().get("immediate", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
@@ -133,8 +133,8 @@ class SqlMetadataStore:
 
     @contextmanager
     def read(self) -> Iterator[SqlUnit]:
-        """Begin a unit of work that sees one state of the catalogue throughout and changes nothing."""
-        with _available(), Session(self._engine, expire_on_commit=False, autoflush=False) as session:
+        """Begin a unit of work that sees one state of the database throughout and changes nothing."""
+        with _database_errors(), Session(self._engine, expire_on_commit=False, autoflush=False) as session:
             yield SqlUnit(session)
 
     @contextmanager
@@ -142,37 +142,37 @@ class SqlMetadataStore:
         """Begin a unit of work that is committed at its end, or undone by an exception."""
         changed = False
 
-        def flushed(flushing: OrmSession, _: object) -> None:
+        def on_flush(flushing: OrmSession, _: object) -> None:
             nonlocal changed
-            changed = changed or _says_something(flushing)
+            changed = changed or _changes_more_than_heartbeats(flushing)
 
-        with self._writing, _available():
+        with self._writing, _database_errors():
             engine = self._engine.execution_options(immediate=True)
             with Session(engine, expire_on_commit=False) as session, session.begin():
-                event.listen(session, "after_flush", flushed)
+                event.listen(session, "after_flush", on_flush)
                 yield SqlUnit(session)
         if changed:
             self.changed.notify()
 
     def close(self) -> None:
-        """Give up all connections."""
+        """Close all connections."""
         self._engine.dispose()
 
 
-def _says_something(session: OrmSession) -> bool:
-    """Whether what is flushed is more than that somebody is still there: each sign of life would wake all who wait."""
+def _changes_more_than_heartbeats(session: OrmSession) -> bool:
+    """Return whether a flush changes more than heartbeats, which would wake all waiting calls for nothing."""
     if session.new or session.deleted:
         return True
     return any(
-        attribute.history.has_changes() and attribute.key not in SIGNS_OF_LIFE.get(type(row), ())
+        attribute.history.has_changes() and attribute.key not in HEARTBEAT_COLUMNS.get(type(row), ())
         for row in session.dirty
         for attribute in inspect(row).attrs
     )
 
 
 @contextmanager
-def _available() -> Iterator[None]:
-    """Tell trouble with the database (locked for too long, disk full) as what it is: worth another try later."""
+def _database_errors() -> Iterator[None]:
+    """Turn errors of the database (locked for too long, disk full) into `Unavailable`: a later try may succeed."""
     try:
         yield
     except OperationalError as error:
@@ -202,7 +202,7 @@ class SqlUnit:
         return self._session.exec(select(func.count()).select_from(table).where(*_conditions(table, where))).one()
 
     def page(self, table: type[Listed], *, after: Position | None, limit: int, **where: object) -> list[Listed]:
-        """Return up to `limit` rows behind a position, by creation and then by ARN."""
+        """Return up to `limit` rows after a position, ordered by creation and then by ARN."""
         statement = self._select(table, ("creation_date_time", "arn"), where).limit(limit)
         if after is not None:
             created, arn = col(table.creation_date_time), col(table.arn)
@@ -224,7 +224,7 @@ class SqlUnit:
         self._session.flush()
 
     def due_job(self, kinds: Collection[str], *, now: datetime) -> Job | None:
-        """Return the oldest job of the dataset group that had its last turn longest ago."""
+        """Return the oldest waiting job of the dataset group whose last turn was longest ago."""
         earlier = aliased(Job)
         last_turn = (
             select(func.max(earlier.leased_at))
@@ -243,7 +243,7 @@ class SqlUnit:
         return self._session.exec(statement).first()
 
     def prunable_jobs(self, *, before: datetime, keep: int, limit: int) -> list[Job]:
-        """Return finished jobs that may be forgotten, oldest first: old ones, and all but the newest."""
+        """Return finished jobs that may be removed, oldest first: old ones, and all but the newest."""
         ended = col(Job.finished_at)
         finished = [ended.is_not(None), col(Job.state).in_(sorted(FINISHED))]
         newest_left_out = select(Job.finished_at).where(*finished).order_by(ended.desc()).offset(keep).limit(1)
@@ -263,7 +263,7 @@ class SqlUnit:
         return list(self._session.exec(statement).all())
 
     def expired_jobs(self, *, now: datetime) -> list[Job]:
-        """Return jobs whose leases have ended."""
+        """Return leased jobs whose leases have expired."""
         statement = select(Job).where(col(Job.state) == JobState.LEASED, col(Job.lease_expires_at) < now)
         return list(self._session.exec(statement.with_for_update(skip_locked=True)).all())
 

@@ -1,7 +1,7 @@
-"""The tables of the catalogue: every resource, the queue of long work, and what the runtimes report.
+"""The tables of the metadata store: every resource, the job queue, and what runtimes and events services report.
 
-Columns carry Personalize's member names in snake_case wherever a caller sees them, so that rows are turned into answers
-by name. Child modules implement access; nothing outside of the catalogue writes SQL.
+Columns have Personalize's member names in snake_case wherever a caller sees them, so that rows are turned into
+responses by name. Nothing outside of `metadata_store` writes SQL.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlmodel import Field, SQLModel
 from control_plane.domain.states import Status
 
 __all__ = [
-    "SIGNS_OF_LIFE",
+    "HEARTBEAT_COLUMNS",
     "AnyResource",
     "Campaign",
     "Dataset",
@@ -39,7 +39,7 @@ __all__ = [
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """Moments in UTC, read back with their time zone also where the database keeps none."""
+    """Times in UTC, read back with their time zone also where the database keeps none."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -49,7 +49,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Put the time zone back."""
+        """Add the time zone where the database keeps none."""
         if value is None:
             return None
         moment: datetime = value
@@ -81,7 +81,7 @@ def _text(*, nullable: bool = False) -> Any:
 
 
 class AnyResource(SQLModel):
-    """What all resources have."""
+    """The columns that all resources have."""
 
     arn: str
     creation_date_time: datetime
@@ -119,11 +119,11 @@ class DatasetSchema(AnyResource, table=True):
 
 
 class Dataset(AnyResource, table=True):
-    """A table of rows of one type; the rows themselves are in the store at `location`.
+    """A dataset; its rows are in the store at `location`.
 
     Attributes:
-        deleted_revision: Revision from which on events services take no events for it; None before DeleteDataset, and
-            again once they all know, when its table may be removed.
+        deleted_revision: Serving revision from which on events services take no events for it; None before
+            DeleteDataset, and again once they all know and its table may be removed.
     """
 
     __tablename__ = "dataset"
@@ -141,7 +141,7 @@ class Dataset(AnyResource, table=True):
 
 
 class DatasetImportJob(AnyResource, table=True):
-    """One bulk import; it goes with its dataset."""
+    """One bulk import; deleted with its dataset."""
 
     __tablename__ = "dataset_import_job"
 
@@ -159,7 +159,7 @@ class DatasetImportJob(AnyResource, table=True):
 
 
 class Solution(AnyResource, table=True):
-    """How models are trained."""
+    """A recipe and a configuration by which models of a dataset group are trained."""
 
     __tablename__ = "solution"
 
@@ -176,12 +176,12 @@ class Solution(AnyResource, table=True):
 
 
 class SolutionVersion(AnyResource, table=True):
-    """One training of a solution and, when ACTIVE, the artifact that came of it.
+    """One training of a solution and, when ACTIVE, its artifact.
 
     Attributes:
-        evaluation: Everything that was measured, keyed like the contract's message.
-        verdict: A `domain.evaluations.Verdict`; None for versions without a predecessor.
-        tuned_hyper_parameters: What tuning chose; None without tuning.
+        evaluation: The evaluation, keyed like the contract's message; None when there is none.
+        verdict: A `domain.evaluations.Verdict`; None for versions that were compared with none before them.
+        tuned_hyper_parameters: The hyperparameters that tuning chose, by name; None without tuning.
     """
 
     __tablename__ = "solution_version"
@@ -209,11 +209,11 @@ class SolutionVersion(AnyResource, table=True):
 
 
 class Campaign(AnyResource, table=True):
-    """A solution version in service.
+    """A campaign, which serves a version of its solution.
 
     Attributes:
-        serving_id: The deployment that answers requests; None until the first is ACTIVE.
-        deleted_revision: Revision of the assignments from which on it is no longer served; set by DeleteCampaign.
+        serving_id: Id of the deployment that answers requests; None until the first is ACTIVE.
+        deleted_revision: Serving revision from which on it is not served; None before DeleteCampaign.
     """
 
     __tablename__ = "campaign"
@@ -233,7 +233,7 @@ class Deployment(SQLModel, table=True):
     """One configuration of a campaign: number 1 is its creation, each update adds one.
 
     Attributes:
-        refused: It is of a version that the campaign did not take by itself, and was never given to runtimes.
+        refused: Whether it only records a version that the campaign refused, and was never assigned to runtimes.
     """
 
     __tablename__ = "deployment"
@@ -252,10 +252,11 @@ class Deployment(SQLModel, table=True):
 
 
 class EventTracker(AnyResource, table=True):
-    """Gives a dataset group the tracking id that events are sent with.
+    """An event tracker: the tracking id that events of a dataset group are sent with.
 
     Attributes:
-        deleted_revision: Revision from which on events services take no events by it; set by DeleteEventTracker.
+        deleted_revision: Serving revision from which on events services take no events with its tracking id; None
+            before DeleteEventTracker.
     """
 
     __tablename__ = "event_tracker"
@@ -284,22 +285,22 @@ class Tag(SQLModel, table=True):
 
 
 class Job(SQLModel, table=True):
-    """One piece of long work.
+    """One job of the queue.
 
     Attributes:
-        kind: A `jobs.JobKind`.
-        state: A `jobs.JobState`.
-        subject: What the work is for, e.g. the ARN of a solution version.
-        dataset_group_arn: The group that it belongs to; None for work that was asked for before groups took turns.
-        payload: The work itself, keyed like the contract's message; empty once the job is finished.
+        kind: A `domain.jobs.JobKind`.
+        state: A `domain.jobs.JobState`.
+        subject: ARN of the resource that the job is for.
+        dataset_group_arn: The group that it belongs to; None for jobs from before groups took turns.
+        payload: What is to be done, keyed like the contract's message; empty once the job is finished.
         attempt: Number of the attempt that runs or ran last; 0 before the first.
-        available_at: The job waits until then.
+        available_at: The job is not leased before.
         leased_at: Beginning of the attempt that runs or ran last.
-        lease_expires_at: End of the running attempt's lease.
+        lease_expires_at: When the lease of the running attempt expires; None when none runs.
     """
 
     __tablename__ = "job"
-    # Whose turn it was last.
+    # Finds the last turn of each dataset group.
     __table_args__ = (Index("ix_job_turn", "dataset_group_arn", "kind", "leased_at"),)
 
     id: str = Field(primary_key=True, max_length=32)
@@ -324,7 +325,8 @@ class JobAttempt(SQLModel, table=True):
     """One attempt at a job, under one lease.
 
     Attributes:
-        outcome: A `jobs.Outcome`.
+        outcome: A `domain.jobs.Outcome`.
+        last_sign_at: When the worker last sent a heartbeat.
     """
 
     __tablename__ = "job_attempt"
@@ -342,10 +344,10 @@ class JobAttempt(SQLModel, table=True):
 
 
 class RuntimeWorker(SQLModel, table=True):
-    """A runtime process that has been heard of.
+    """A runtime worker process that has called.
 
     Attributes:
-        known_revision: The set of assignments that it said it has.
+        known_revision: Revision of the assignments that it has by its last call; None for none.
     """
 
     __tablename__ = "runtime_worker"
@@ -359,7 +361,7 @@ class ServingReport(SQLModel, table=True):
     """How far one worker is with one deployment.
 
     Attributes:
-        phase: A `serving.Phase`.
+        phase: A `serving.reconciler.Phase`.
     """
 
     __tablename__ = "serving_report"
@@ -373,10 +375,10 @@ class ServingReport(SQLModel, table=True):
 
 
 class EventsService(SQLModel, table=True):
-    """An events service that has been heard of.
+    """An events service that has called.
 
     Attributes:
-        in_use_revision: The oldest set of trackers that it said its running calls use; None before it had one.
+        in_use_revision: Revision of the oldest set of trackers that its running calls use; None before it had one.
     """
 
     __tablename__ = "events_service"
@@ -387,7 +389,7 @@ class EventsService(SQLModel, table=True):
 
 
 class ServingRevision(SQLModel, table=True):
-    """One row: the number of the present state of what runtimes and events services follow."""
+    """The one row with the revision of the assignments and trackers that runtimes and events services watch."""
 
     __tablename__ = "serving_revision"
 
@@ -395,8 +397,8 @@ class ServingRevision(SQLModel, table=True):
     revision: int = Field(sa_type=BigInteger)
 
 
-#: Columns that only say that somebody is still there, and how far: nobody waits for them to change.
-SIGNS_OF_LIFE: Final[Mapping[type[SQLModel], frozenset[str]]] = {
+#: Columns that heartbeats change; no waiting call is interested in them.
+HEARTBEAT_COLUMNS: Final[Mapping[type[SQLModel], frozenset[str]]] = {
     EventsService: frozenset({"last_seen_at"}),
     Job: frozenset({"lease_expires_at", "progress", "activity"}),
     JobAttempt: frozenset({"last_sign_at"}),

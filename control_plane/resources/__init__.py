@@ -1,1 +1,1 @@
-"""The operations on resources: what each create, describe, list, update and delete does, in plain values and rows."""
+"""The operations on resources: create, describe, list, update and delete of each kind, on plain values and rows."""

@@ -1,4 +1,4 @@
-"""What the operations on all kinds of resources share: finding, inserting, removing, listing by pages."""
+"""What the operations on all kinds of resources share: fetch, insert, remove, list by pages."""
 
 from __future__ import annotations
 
@@ -18,22 +18,32 @@ from control_plane.metadata_store.tables import AnyResource, Tag
 
 __all__ = ["Page", "PageRequest", "ResourceOperations", "fetch", "insert", "list_page", "remove", "require_active"]
 
-Found = TypeVar("Found", bound=AnyResource)
+Resource = TypeVar("Resource", bound=AnyResource)
 
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Which page of a list is wanted."""
+    """Which page of a list to return.
+
+    Attributes:
+        next_token: Token of the page; None for the first.
+        max_results: Entries of the page, 1 to 100; None for 100.
+    """
 
     next_token: str | None = None
     max_results: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[Found]):
-    """A page of a list; no token on the last one."""
+class Page(Generic[Resource]):
+    """A page of a list.
 
-    items: list[Found]
+    Attributes:
+        items: Its entries.
+        next_token: Token of the next page; None on the last one.
+    """
+
+    items: list[Resource]
     next_token: str | None
 
 
@@ -41,40 +51,40 @@ class ResourceOperations:
     """Base of the operations on one kind of resource.
 
     Args:
-        catalogue: Keeps the resources.
-        environment: Clock, ids, ARNs and quotas.
+        metadata_store: The database of the resources.
+        app_context: Clock, ids, ARNs and quotas.
     """
 
-    def __init__(self, catalogue: MetadataStore, environment: AppContext) -> None:
-        self._catalogue = catalogue
-        self._environment = environment
+    def __init__(self, metadata_store: MetadataStore, app_context: AppContext) -> None:
+        self._metadata_store = metadata_store
+        self._app_context = app_context
 
     def _now(self) -> datetime:
-        return self._environment.clock.now()
+        return self._app_context.clock.now()
 
     def _arn(self, kind: str, name: str) -> str:
-        return self._environment.arns.make(kind, name)
+        return self._app_context.arns.make(kind, name)
 
     def _short_id(self) -> str:
-        return self._environment.new_id()[:8]
+        return self._app_context.new_id()[:8]
 
 
-def fetch(unit: Unit, table: type[Found], arn: str, *, field: str, kind: str) -> Found:
+def fetch(unit: Unit, table: type[Resource], arn: str, *, field: str, kind: str) -> Resource:
     """Return the resource with an ARN.
 
     Raises:
         InvalidInput: The text is no ARN of such a resource.
-        ResourceNotFound: There is none with it.
+        ResourceNotFound: No resource has it.
     """
     Arn.parse(arn, field=field, kind=kind)
-    found = unit.get(table, arn)
-    if found is None:
+    resource = unit.get(table, arn)
+    if resource is None:
         raise does_not_exist(arn, field=field)
-    return found
+    return resource
 
 
 def require_active(status: str, arn: str, *, field: str) -> None:
-    """Make sure that a resource can be built upon.
+    """Make sure that a resource can be used by another.
 
     Raises:
         ResourceInUse: It is not ACTIVE.
@@ -104,15 +114,19 @@ def remove(unit: Unit, row: AnyResource) -> None:
 
 
 def list_page(
-    catalogue: MetadataStore, table: type[Found], request: PageRequest, *, filters: Mapping[str, Any] | None = None
-) -> Page[Found]:
+    metadata_store: MetadataStore,
+    table: type[Resource],
+    request: PageRequest,
+    *,
+    filters: Mapping[str, Any] | None = None,
+) -> Page[Resource]:
     """Return one page of the resources of a kind, oldest first.
 
     Args:
-        catalogue: Keeps the resources.
-        table: The kind.
+        metadata_store: The database of the resources.
+        table: Table of the kind.
         request: Which page.
-        filters: Parents whose resources are wanted, by column; those that are None are left out.
+        filters: ARNs of parents to list the resources of, by column; those that are None do not filter.
 
     Raises:
         InvalidInput: `maxResults` is out of range, or a parent is no ARN of its kind.
@@ -125,7 +139,7 @@ def list_page(
     scope = f"{table.__name__}:{sorted(where.items())}"
     size = check_page_size(request.max_results)
     after = read_token(request.next_token, scope=scope) if request.next_token else None
-    with catalogue.read() as unit:
+    with metadata_store.read() as unit:
         rows = unit.page(table, after=after, limit=size + 1, **where)
     page, rest = rows[:size], rows[size:]
     last = Position(page[-1].creation_date_time, page[-1].arn) if rest else None

@@ -1,4 +1,4 @@
-"""Campaigns: solution versions in service."""
+"""Operations on campaigns, which serve solution versions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,13 @@ Config = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class CampaignView:
-    """A campaign with what it serves and its latest update, if it was ever updated."""
+    """A campaign with its deployments, as DescribeCampaign shows it.
+
+    Attributes:
+        campaign: The campaign.
+        serving: The deployment that it serves, or the first one while it serves none.
+        latest_update: The deployment of its latest update; None when it was never updated.
+    """
 
     campaign: Campaign
     serving: Deployment
@@ -51,14 +57,16 @@ class Campaigns(ResourceOperations):
     """Operations on campaigns.
 
     Args:
-        catalogue: Keeps them.
-        environment: Clock, ids, ARNs and quotas.
-        following: Chooses the version where the request does not.
+        metadata_store: The database of the resources.
+        app_context: Clock, ids, ARNs and quotas.
+        latest_version_sync: Chooses the version where the request does not.
     """
 
-    def __init__(self, catalogue: MetadataStore, environment: AppContext, *, following: LatestVersionSync) -> None:
-        super().__init__(catalogue, environment)
-        self._following = following
+    def __init__(
+        self, metadata_store: MetadataStore, app_context: AppContext, *, latest_version_sync: LatestVersionSync
+    ) -> None:
+        super().__init__(metadata_store, app_context)
+        self._latest_version_sync = latest_version_sync
 
     def create(
         self,
@@ -69,10 +77,10 @@ class Campaigns(ResourceOperations):
         campaign_config: Config | None = None,
         tags: Sequence[tuple[str, str]] = (),
     ) -> Campaign:
-        """Ask the runtimes to serve a solution version; the campaign is ACTIVE when all live ones do.
+        """Create a campaign, which becomes ACTIVE when all live runtimes serve the solution version.
 
-        `SOLUTION_ARN/$LATEST` begins with the newest ACTIVE version that is not refused as significantly worse. What is
-        refused is kept, as where a campaign follows.
+        `SOLUTION_ARN/$LATEST` begins with the newest ACTIVE version that is not refused as significantly worse. The
+        refused versions are recorded, as they are for campaigns that follow their solution.
 
         Raises:
             InvalidInput: Something in the request is wrong, or not built yet.
@@ -85,8 +93,8 @@ class Campaigns(ResourceOperations):
         tps = check_min_provisioned_tps(min_provisioned_tps)
         checked_tags = check_tags(tags)
         now = self._now()
-        with self._catalogue.write() as unit:
-            version, refused = self._for_new(unit, solution_version_arn)
+        with self._metadata_store.write() as unit:
+            version, refused = self._first_version(unit, solution_version_arn)
             self._check(unit, version, campaign_config, latest=split_version_arn(solution_version_arn)[1])
             campaign = Campaign(
                 arn=self._arn("campaign", name),
@@ -98,14 +106,14 @@ class Campaigns(ResourceOperations):
             insert(unit, campaign, tags=checked_tags)
             solutions = unit.find(Solution, dataset_group_arn=version.dataset_group_arn)
             used = unit.count(Campaign, solution_arn=frozenset(solution.arn for solution in solutions)) - 1
-            self._environment.quotas.check("campaigns_per_group", used=used)
-            first = self._deploy(unit, campaign, version, tps=tps, config=campaign_config, number=1)
-            self._following.record(unit, first, refused, number=2)
+            self._app_context.quotas.check("campaigns_per_group", used=used)
+            first = self._add_deployment(unit, campaign, version, tps=tps, config=campaign_config, number=1)
+            self._latest_version_sync.record_refused(unit, first, refused, number=2)
         return campaign
 
     def describe(self, arn: str) -> CampaignView:
         """Return a campaign; errors as of `fetch`."""
-        with self._catalogue.read() as unit:
+        with self._metadata_store.read() as unit:
             campaign = fetch(unit, Campaign, arn, field="campaignArn", kind="campaign")
             deployments = unit.find(Deployment, campaign_arn=arn, order=["number"])
             serving = next((item for item in deployments if item.id == campaign.serving_id), deployments[0])
@@ -114,7 +122,7 @@ class Campaigns(ResourceOperations):
 
     def list(self, request: PageRequest, *, solution_arn: str | None) -> Page[Campaign]:
         """Return a page of the campaigns of a solution, or of all."""
-        return list_page(self._catalogue, Campaign, request, filters={"solution_arn": solution_arn})
+        return list_page(self._metadata_store, Campaign, request, filters={"solution_arn": solution_arn})
 
     def update(
         self,
@@ -124,15 +132,16 @@ class Campaigns(ResourceOperations):
         min_provisioned_tps: int | None = None,
         campaign_config: Config | None = None,
     ) -> Campaign:
-        """Ask the runtimes to serve another version or configuration; what is left out stays as it is.
+        """Deploy another version or configuration; what is left out stays as it is.
 
-        `SOLUTION_ARN/$LATEST` means the newest ACTIVE version, whatever was measured of it: this is how a person serves
-        one that is refused. A campaign that begins to follow and names no version takes the newest that is not refused.
+        `SOLUTION_ARN/$LATEST` means the newest ACTIVE version, whatever its evaluation: this is how a person serves one
+        that was refused. An update that makes a campaign follow its solution and names no version deploys the newest
+        that is not refused.
 
-        The campaign goes on answering as before until the update is ACTIVE, and when the update fails.
+        The campaign answers as before until the update is ACTIVE, and when the update fails.
 
         Raises:
-            InvalidInput: Nothing is to be changed, or something is wrong or not built yet.
+            InvalidInput: The request changes nothing, or something in it is wrong or not built yet.
             ResourceNotFound: Campaign or version do not exist.
             ResourceInUse: The campaign is neither ACTIVE nor CREATE FAILED, or an update is in progress, or the version
                 is not ACTIVE.
@@ -141,7 +150,7 @@ class Campaigns(ResourceOperations):
             raise InvalidInput(
                 "`campaignArn`: got it alone, want solutionVersionArn, minProvisionedTPS or campaignConfig beside it"
             )
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             campaign = fetch(unit, Campaign, arn, field="campaignArn", kind="campaign")
             if campaign.status not in (Status.ACTIVE, Status.CREATE_FAILED):
                 raise ResourceInUse(
@@ -149,32 +158,33 @@ class Campaigns(ResourceOperations):
                 )
             self._require_no_update(unit, campaign)
             newest = unit.first(Deployment, campaign_arn=arn, order=["-number"])
-            tried = unit.first(Deployment, campaign_arn=arn, refused=False, order=["-number"])
-            before = unit.get(Deployment, campaign.serving_id) if campaign.serving_id else tried
+            newest_tried = unit.first(Deployment, campaign_arn=arn, refused=False, order=["-number"])
+            current = unit.get(Deployment, campaign.serving_id) if campaign.serving_id else newest_tried
             assert newest is not None
-            assert before is not None, "every campaign has a deployment"
-            config = before.campaign_config if campaign_config is None else campaign_config
+            assert current is not None, "every campaign has a deployment"
+            config = current.campaign_config if campaign_config is None else campaign_config
             if solution_version_arn is None:
-                version, latest = self._unnamed(unit, before, config), True
+                version, latest = self._default_version(unit, current, config), True
             else:
-                version, latest = _asked_for(unit, solution_version_arn)[0], split_version_arn(solution_version_arn)[1]
+                version = _candidate_versions(unit, solution_version_arn)[0]
+                latest = split_version_arn(solution_version_arn)[1]
             self._check(unit, version, config, latest=latest)
-            tps = before.min_provisioned_tps if min_provisioned_tps is None else min_provisioned_tps
+            tps = current.min_provisioned_tps if min_provisioned_tps is None else min_provisioned_tps
             tps = check_min_provisioned_tps(tps)
             if version.solution_arn != campaign.solution_arn:
                 raise invalid(
                     "solutionVersionArn", got=solution_version_arn, want=f"a version of {campaign.solution_arn}"
                 )
-            self._deploy(unit, campaign, version, tps=tps, config=config, number=newest.number + 1)
+            self._add_deployment(unit, campaign, version, tps=tps, config=config, number=newest.number + 1)
         return campaign
 
     def delete(self, arn: str) -> None:
-        """Begin to delete a campaign; it is gone when no live runtime serves it any more.
+        """Begin to delete a campaign; its row is removed when no live runtime serves it any more.
 
         Raises:
             ResourceInUse: An update is in progress, or it is being deleted already.
         """
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             campaign = fetch(unit, Campaign, arn, field="campaignArn", kind="campaign")
             if campaign.status in DELETING:
                 raise ResourceInUse(f"`campaignArn`: got {arn}, which is {campaign.status} already")
@@ -191,29 +201,29 @@ class Campaigns(ResourceOperations):
         if running is not None and running.number > 1:
             raise ResourceInUse(f"`campaignArn`: got {campaign.arn}, whose update is {running.status}; await its end")
 
-    def _for_new(self, unit: Unit, arn: str) -> tuple[SolutionVersion, tuple[SolutionVersion, ...]]:
-        """Return the version that a new campaign begins with, and what it refuses for it."""
-        versions = _asked_for(unit, arn)
+    def _first_version(self, unit: Unit, arn: str) -> tuple[SolutionVersion, tuple[SolutionVersion, ...]]:
+        """Return the version that a new campaign begins with, and the newer ones that it refuses."""
+        versions = _candidate_versions(unit, arn)
         if split_version_arn(arn)[1]:
-            chosen, refused = self._following.choose(versions)
+            chosen, refused = self._latest_version_sync.choose(versions)
             if chosen is not None:
                 return chosen, refused
-        # It is named, or all are worse than something that is gone.
+        # The request names the version, or all are worse than one that no longer exists.
         return versions[0], ()
 
-    def _unnamed(self, unit: Unit, before: Deployment, config: Config | None) -> SolutionVersion:
-        """Return the version of an update that names none: the one before, or a newer one when it begins to follow."""
-        if follows_latest(config) and not follows_latest(before.campaign_config):
-            newer = self._following.choose_newer(unit, before).version
+    def _default_version(self, unit: Unit, current: Deployment, config: Config | None) -> SolutionVersion:
+        """Return the version of an update that names none: the current one, or a newer one if it begins to follow."""
+        if follows_latest(config) and not follows_latest(current.campaign_config):
+            newer = self._latest_version_sync.choose_newer(unit, current).version
             if newer is not None:
                 return newer
-        version = unit.get(SolutionVersion, before.solution_version_arn)
+        version = unit.get(SolutionVersion, current.solution_version_arn)
         assert version is not None, "a foreign key holds it"
         return version
 
     @staticmethod
     def _check(unit: Unit, version: SolutionVersion, config: Config | None, *, latest: bool) -> None:
-        """Refuse a version or a configuration that is not fit to be served; `latest` as of `check_campaign_config`."""
+        """Raise an error if a version or a configuration cannot be served; `latest` as in `check_campaign_config`."""
         require_active(version.status, version.arn, field="solutionVersionArn")
         solution = unit.get(Solution, version.solution_arn)
         assert solution is not None, "a foreign key holds it"
@@ -221,12 +231,12 @@ class Campaigns(ResourceOperations):
         recipe = RECIPES[Arn.parse(version.recipe_arn, field="recipeArn").name]
         check_campaign_config(config or {}, recipe, latest=latest)
 
-    def _deploy(
+    def _add_deployment(
         self, unit: Unit, campaign: Campaign, version: SolutionVersion, *, tps: int, config: Config | None, number: int
     ) -> Deployment:
         now = self._now()
         deployment = Deployment(
-            id=self._environment.new_id(),
+            id=self._app_context.new_id(),
             campaign_arn=campaign.arn,
             number=number,
             solution_version_arn=version.arn,
@@ -241,18 +251,19 @@ class Campaigns(ResourceOperations):
         return deployment
 
 
-def _asked_for(unit: Unit, arn: str) -> list[SolutionVersion]:
-    """Return the version of an ARN alone, or, for `SOLUTION_ARN/$LATEST`, all that are ACTIVE, newest first.
+def _candidate_versions(unit: Unit, arn: str) -> list[SolutionVersion]:
+    """Return the version with an ARN, or, for `SOLUTION_ARN/$LATEST`, all ACTIVE versions, newest first.
 
     Raises:
-        InvalidInput: No ARN of a solution version.
-        ResourceNotFound: There is none.
+        InvalidInput: The text is no ARN of a solution version.
+        ResourceNotFound: There is no such version.
     """
     target, latest = split_version_arn(arn)
     if not latest:
         return [fetch(unit, SolutionVersion, target, field="solutionVersionArn", kind="solution")]
     fetch(unit, Solution, target, field="solutionVersionArn", kind="solution")
-    found = unit.find(SolutionVersion, solution_arn=target, status=Status.ACTIVE, order=["-creation_date_time", "-arn"])
-    if not found:
+    newest_first = ["-creation_date_time", "-arn"]
+    versions = unit.find(SolutionVersion, solution_arn=target, status=Status.ACTIVE, order=newest_first)
+    if not versions:
         raise ResourceNotFound(f"`solutionVersionArn`: got {arn}, a solution without an ACTIVE version")
-    return found
+    return versions

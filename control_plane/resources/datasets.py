@@ -1,4 +1,4 @@
-"""Dataset groups, schemas and datasets."""
+"""Operations on dataset groups, schemas and datasets."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ Tags = Sequence[tuple[str, str]]
 
 
 def dataset_table(unit: Unit, dataset: Dataset) -> DatasetTable:
-    """Return where a dataset's rows are and what they look like."""
+    """Return the table of a dataset with its schema."""
     schema = unit.get(DatasetSchema, dataset.schema_arn)
     assert schema is not None, "a foreign key holds it"
     return DatasetTable(dataset.dataset_type, dataset.location, schema.schema_text)
 
 
 def dataset_schemas(unit: Unit, group_arn: str) -> dict[str, str]:
-    """Return the schemas of a group's active datasets by their types."""
+    """Return the Avro schemas (JSON) of a group's ACTIVE datasets, by dataset type."""
     datasets = unit.find(Dataset, dataset_group_arn=group_arn, status=Status.ACTIVE)
     return {dataset.dataset_type: dataset_table(unit, dataset).schema for dataset in datasets}
 
@@ -88,19 +88,19 @@ class DatasetGroups(ResourceOperations):
             last_updated_date_time=now,
         )
         checked_tags = check_tags(tags)
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             insert(unit, group, tags=checked_tags)
-            self._environment.quotas.check("dataset_groups", used=unit.count(DatasetGroup) - 1)
+            self._app_context.quotas.check("dataset_groups", used=unit.count(DatasetGroup) - 1)
         return group
 
     def describe(self, arn: str) -> DatasetGroup:
         """Return a dataset group; errors as of `fetch`."""
-        with self._catalogue.read() as unit:
+        with self._metadata_store.read() as unit:
             return fetch(unit, DatasetGroup, arn, field="datasetGroupArn", kind="dataset-group")
 
     def list(self, request: PageRequest) -> Page[DatasetGroup]:
         """Return a page of all dataset groups."""
-        return list_page(self._catalogue, DatasetGroup, request)
+        return list_page(self._metadata_store, DatasetGroup, request)
 
     def delete(self, arn: str) -> None:
         """Delete an empty dataset group.
@@ -108,7 +108,7 @@ class DatasetGroups(ResourceOperations):
         Raises:
             ResourceInUse: It still has datasets, solutions or an event tracker.
         """
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             group = fetch(unit, DatasetGroup, arn, field="datasetGroupArn", kind="dataset-group")
             for table, word in ((EventTracker, "event trackers"), (Solution, "solutions"), (Dataset, "datasets")):
                 if count := unit.count(table, dataset_group_arn=arn):
@@ -139,19 +139,19 @@ class Schemas(ResourceOperations):
             creation_date_time=now,
             last_updated_date_time=now,
         )
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             insert(unit, row)
-            self._environment.quotas.check("schemas", used=unit.count(DatasetSchema) - 1)
+            self._app_context.quotas.check("schemas", used=unit.count(DatasetSchema) - 1)
         return row
 
     def describe(self, arn: str) -> DatasetSchema:
         """Return a schema; errors as of `fetch`."""
-        with self._catalogue.read() as unit:
+        with self._metadata_store.read() as unit:
             return fetch(unit, DatasetSchema, arn, field="schemaArn", kind="schema")
 
     def list(self, request: PageRequest) -> Page[DatasetSchema]:
         """Return a page of all schemas."""
-        return list_page(self._catalogue, DatasetSchema, request)
+        return list_page(self._metadata_store, DatasetSchema, request)
 
     def delete(self, arn: str) -> None:
         """Delete a schema.
@@ -159,7 +159,7 @@ class Schemas(ResourceOperations):
         Raises:
             ResourceInUse: A dataset has it.
         """
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             schema = fetch(unit, DatasetSchema, arn, field="schemaArn", kind="schema")
             if (dataset := unit.first(Dataset, schema_arn=arn)) is not None:
                 raise ResourceInUse(f"`schemaArn`: got {arn}, which dataset {dataset.arn} has; delete that first")
@@ -170,13 +170,15 @@ class Datasets(ResourceOperations):
     """Operations on datasets.
 
     Args:
-        catalogue: Keeps the resources.
-        environment: Clock, ids, ARNs and quotas.
-        deletions: Wait for events services.
+        metadata_store: The database of the resources.
+        app_context: Clock, ids, ARNs and quotas.
+        deletions: Delays deletions until no events service takes events for the dataset.
     """
 
-    def __init__(self, catalogue: MetadataStore, environment: AppContext, *, deletions: DeletionReconciler) -> None:
-        super().__init__(catalogue, environment)
+    def __init__(
+        self, metadata_store: MetadataStore, app_context: AppContext, *, deletions: DeletionReconciler
+    ) -> None:
+        super().__init__(metadata_store, app_context)
         self._deletions = deletions
 
     def create(
@@ -194,7 +196,7 @@ class Datasets(ResourceOperations):
         kind = check_dataset_type(dataset_type)
         checked_tags = check_tags(tags)
         now = self._now()
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             group = fetch(unit, DatasetGroup, dataset_group_arn, field="datasetGroupArn", kind="dataset-group")
             require_active(group.status, group.arn, field="datasetGroupArn")
             schema = fetch(unit, DatasetSchema, schema_arn, field="schemaArn", kind="schema")
@@ -212,37 +214,37 @@ class Datasets(ResourceOperations):
                 dataset_group_arn=group.arn,
                 schema_arn=schema.arn,
                 dataset_type=kind,
-                # The digits keep the rows of a deleted dataset apart from those of its successor.
+                # The id keeps the rows of a deleted dataset apart from those of the next one of this type.
                 location=f"datasets/{group.name}/{kind}-{self._short_id()}",
                 creation_date_time=now,
                 last_updated_date_time=now,
             )
             insert(unit, dataset, tags=checked_tags)
-            # Events services follow which table the group's events go to.
+            # Events services watch which table the group's events go to.
             next_revision(unit)
         return dataset
 
     def describe(self, arn: str) -> Dataset:
         """Return a dataset; errors as of `fetch`."""
-        with self._catalogue.read() as unit:
+        with self._metadata_store.read() as unit:
             return fetch(unit, Dataset, arn, field="datasetArn", kind="dataset")
 
     def list(self, request: PageRequest, *, dataset_group_arn: str | None) -> Page[Dataset]:
         """Return a page of the datasets of a group, or of all."""
-        return list_page(self._catalogue, Dataset, request, filters={"dataset_group_arn": dataset_group_arn})
+        return list_page(self._metadata_store, Dataset, request, filters={"dataset_group_arn": dataset_group_arn})
 
     def delete(self, arn: str) -> None:
-        """Begin to delete a dataset; it is gone when no events service takes events for it and its table is removed.
+        """Begin to delete a dataset; its row is removed after its table, once no events service takes events for it.
 
         Raises:
-            ResourceInUse: It is being read or written, or deleted already.
+            ResourceInUse: A job reads or writes it, or it is being deleted already.
         """
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             dataset = fetch(unit, Dataset, arn, field="datasetArn", kind="dataset")
             require_active(dataset.status, arn, field="datasetArn")
-            users: list[DatasetImportJob] | list[SolutionVersion] = unit.find(
+            running: list[DatasetImportJob] | list[SolutionVersion] = unit.find(
                 DatasetImportJob, dataset_arn=arn, status=BLOCKING
             ) or unit.find(SolutionVersion, dataset_group_arn=dataset.dataset_group_arn, status=BLOCKING)
-            if users:
-                raise ResourceInUse(f"`datasetArn`: got {arn}, which {users[0].arn} is using; wait for its end")
+            if running:
+                raise ResourceInUse(f"`datasetArn`: got {arn}, which {running[0].arn} is using; wait for its end")
             self._deletions.begin(unit, dataset)

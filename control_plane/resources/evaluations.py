@@ -1,4 +1,4 @@
-"""Evaluations of solution versions: what was measured, and which campaigns refused a version for it."""
+"""Reads and compares evaluations of solution versions, with the campaigns that refused a version for its own."""
 
 from __future__ import annotations
 
@@ -14,38 +14,43 @@ from control_plane.resources.base import ResourceOperations, fetch, require_acti
 __all__ = ["EvaluatedVersion", "Evaluations"]
 
 _FIELD = "solutionVersionArn"
-#: Versions that are compared when none are named.
-_NEWEST = 5
+#: How many versions are compared when the request names none.
+_DEFAULT_VERSIONS = 5
 _MAX_VERSIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedVersion:
-    """A version with its evaluation, and the deployments by which campaigns refused it."""
+    """A solution version with its evaluation.
+
+    Attributes:
+        version: The version; its row holds the evaluation.
+        rejections: The deployments that record that a campaign refused the version.
+    """
 
     version: SolutionVersion
-    refusals: tuple[Deployment, ...]
+    rejections: tuple[Deployment, ...]
 
 
 class Evaluations(ResourceOperations):
     """Operations on evaluations."""
 
     def get(self, arn: str) -> EvaluatedVersion:
-        """Return what was measured of a version.
+        """Return the evaluation of a version.
 
         Raises:
             ResourceNotFound: There is no such version.
-            ResourceInUse: It is not ACTIVE, so nothing was measured.
+            ResourceInUse: It is not ACTIVE, so it has no evaluation.
         """
-        with self._catalogue.read() as unit:
+        with self._metadata_store.read() as unit:
             return _evaluated(unit, _version(unit, arn))
 
     def compare(self, solution_arn: str, arns: Sequence[str]) -> list[EvaluatedVersion]:
-        """Return what was measured of versions of one solution, newest first.
+        """Return the evaluations of versions of one solution, newest first.
 
         Args:
             solution_arn: The solution.
-            arns: Of the versions; none means the newest five that are ACTIVE.
+            arns: ARNs of the versions, at most 20; empty for the newest five that are ACTIVE.
 
         Raises:
             InvalidInput: Too many versions, or one of another solution.
@@ -54,7 +59,7 @@ class Evaluations(ResourceOperations):
         """
         if len(arns) > _MAX_VERSIONS:
             raise invalid("solutionVersionArns", got=f"{len(arns)} ARNs", want=f"at most {_MAX_VERSIONS}")
-        with self._catalogue.read() as unit:
+        with self._metadata_store.read() as unit:
             fetch(unit, Solution, solution_arn, field="solutionArn", kind="solution")
             versions = [_version(unit, arn) for arn in dict.fromkeys(arns)]
             if not arns:
@@ -65,8 +70,8 @@ class Evaluations(ResourceOperations):
                 if version.solution_arn != solution_arn:
                     raise invalid("solutionVersionArns", got=version.arn, want=f"versions of {solution_arn}")
             versions.sort(key=lambda version: (version.creation_date_time, version.arn), reverse=True)
-            wanted = versions if arns else versions[:_NEWEST]
-            return [_evaluated(unit, version) for version in wanted]
+            compared = versions if arns else versions[:_DEFAULT_VERSIONS]
+            return [_evaluated(unit, version) for version in compared]
 
 
 def _version(unit: Unit, arn: str) -> SolutionVersion:

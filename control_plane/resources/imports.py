@@ -1,4 +1,4 @@
-"""Dataset import jobs."""
+"""Operations on dataset import jobs, and the listener that keeps them in step with their jobs in the queue."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from control_plane.app_context import AppContext
 from control_plane.domain.fields import check_name, check_role, check_tags, not_built
 from control_plane.domain.imports import ImportMode, check_data_location, check_import_mode
 from control_plane.domain.states import CREATING, Status
-from control_plane.jobs.orders import enqueue
 from control_plane.jobs.payloads import DatasetImport
+from control_plane.jobs.submit import enqueue
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Dataset, DatasetImportJob, Job
 from control_plane.resources.base import (
@@ -44,14 +44,14 @@ class ImportJobs(ResourceOperations):
         publish_attribution_metrics: bool = False,
         tags: Sequence[tuple[str, str]] = (),
     ) -> DatasetImportJob:
-        """Ask for files to be imported into a dataset.
+        """Submit a job that imports files into a dataset.
 
         Raises:
-            InvalidInput: A field is malformed, or INCREMENTAL comes before any FULL import.
+            InvalidInput: A field is malformed, or the first import into the dataset is INCREMENTAL.
             ResourceNotFound: The dataset does not exist.
             ResourceAlreadyExists: The name is taken.
             ResourceInUse: The dataset is not ACTIVE.
-            LimitExceeded: As many imports wait or run as there may be.
+            LimitExceeded: As many imports wait or run as the quota allows.
         """
         check_name("jobName", job_name)
         check_data_location(data_location)
@@ -61,11 +61,11 @@ class ImportJobs(ResourceOperations):
             raise not_built("publishAttributionMetricsToS3", got=True, want="false")
         checked_tags = check_tags(tags)
         now = self._now()
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             dataset = fetch(unit, Dataset, dataset_arn, field="datasetArn", kind="dataset")
             require_active(dataset.status, dataset_arn, field="datasetArn")
-            done = unit.count(DatasetImportJob, dataset_arn=dataset_arn, status=Status.ACTIVE)
-            mode = check_import_mode(import_mode, imported_before=done > 0)
+            completed_imports = unit.count(DatasetImportJob, dataset_arn=dataset_arn, status=Status.ACTIVE)
+            mode = check_import_mode(import_mode, imported_before=completed_imports > 0)
             row = DatasetImportJob(
                 arn=self._arn(_KIND, job_name),
                 job_name=job_name,
@@ -78,52 +78,56 @@ class ImportJobs(ResourceOperations):
             )
             insert(unit, row, tags=checked_tags)
             pending = unit.count(DatasetImportJob, status=CREATING)
-            self._environment.quotas.check("pending_imports", used=pending - 1)
+            self._app_context.quotas.check("pending_imports", used=pending - 1)
             payload = DatasetImport(
                 table=dataset_table(unit, dataset),
                 data_location=data_location,
                 replace=mode is ImportMode.FULL,
-                import_id=self._environment.new_id(),
+                import_id=self._app_context.new_id(),
             )
-            enqueue(unit, self._environment, payload, subject=row.arn, group_arn=dataset.dataset_group_arn)
+            enqueue(unit, self._app_context, payload, subject=row.arn, group_arn=dataset.dataset_group_arn)
         return row
 
     def describe(self, arn: str) -> DatasetImportJob:
         """Return an import job; errors as of `fetch`."""
-        with self._catalogue.read() as unit:
+        with self._metadata_store.read() as unit:
             return fetch(unit, DatasetImportJob, arn, field="datasetImportJobArn", kind=_KIND)
 
     def list(self, request: PageRequest, *, dataset_arn: str | None) -> Page[DatasetImportJob]:
         """Return a page of the import jobs of a dataset, or of all."""
-        return list_page(self._catalogue, DatasetImportJob, request, filters={"dataset_arn": dataset_arn})
+        return list_page(self._metadata_store, DatasetImportJob, request, filters={"dataset_arn": dataset_arn})
 
 
 class ImportListener:
-    """Keeps import jobs in step with their work."""
+    """Updates the status of import jobs as their jobs in the queue go on.
+
+    Args:
+        app_context: The clock.
+    """
 
     work = "import"
 
-    def __init__(self, environment: AppContext) -> None:
-        self._clock = environment.clock
+    def __init__(self, app_context: AppContext) -> None:
+        self._clock = app_context.clock
 
     def started(self, unit: Unit, job: Job) -> None:
-        """Show that it runs."""
-        self._move(unit, job, Status.CREATE_IN_PROGRESS)
+        """Set the status to CREATE IN_PROGRESS."""
+        self._update(unit, job, Status.CREATE_IN_PROGRESS)
 
     def succeeded(self, unit: Unit, job: Job, result: Mapping[str, Any]) -> None:
-        """Show that it is done."""
-        row = self._move(unit, job, Status.ACTIVE)
+        """Set the status to ACTIVE, and record the number of imported rows."""
+        row = self._update(unit, job, Status.ACTIVE)
         row.imported_rows = result.get("imported_rows")
 
     def failed(self, unit: Unit, job: Job, reason: str) -> None:
-        """Show why it was given up."""
-        self._move(unit, job, Status.CREATE_FAILED).failure_reason = reason
+        """Set the status to CREATE FAILED, with the reason."""
+        self._update(unit, job, Status.CREATE_FAILED).failure_reason = reason
 
     def stopped(self, unit: Unit, job: Job) -> None:  # noqa: ARG002 - the port's signature
-        """Nobody can ask for it: the API has no operation that stops an import."""
+        """Raise InvalidInput: the API has no operation that stops an import."""
         raise invalid("job", got=job.id, want="a job that can be stopped")
 
-    def _move(self, unit: Unit, job: Job, status: Status) -> DatasetImportJob:
+    def _update(self, unit: Unit, job: Job, status: Status) -> DatasetImportJob:
         row = unit.get(DatasetImportJob, job.subject)
         assert row is not None, "an import in progress keeps its dataset, and with it itself, from being deleted"
         row.status = status

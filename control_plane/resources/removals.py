@@ -1,4 +1,4 @@
-"""The end of datasets and solutions: they are gone when a trainer has removed what they kept in the store."""
+"""Finishes the deletion of datasets and solutions, when a trainer has removed what they kept in the store."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _log = get_logger(__name__)
 
 
 class RemovalListener:
-    """Follows the removal of deleted datasets and solutions from the store."""
+    """Removes the rows of deleted datasets and solutions, after their folders in the store."""
 
     work = "removal of stored data"
 
     def started(self, unit: Unit, job: Job) -> None:
-        """Show that the deletion goes on."""
+        """Set the status to DELETE IN_PROGRESS."""
         if (row := self._resource(unit, job)) is not None:
             row.status = Status.DELETE_IN_PROGRESS
 
     def succeeded(self, unit: Unit, job: Job, result: Mapping[str, Any]) -> None:  # noqa: ARG002 - the port's signature
-        """Let the resource go."""
+        """Remove the resource, and the versions or import jobs that belong to it."""
         row = self._resource(unit, job)
         if isinstance(row, Solution):
             for version in unit.find(SolutionVersion, solution_arn=row.arn):
@@ -40,12 +40,12 @@ class RemovalListener:
             remove(unit, row)
 
     def failed(self, unit: Unit, job: Job, reason: str) -> None:
-        """Let the resource go although folders may be left: its owner has no use for it, the operator has the log."""
+        """Remove the resource although folders may be left in the store; the log names them for the operator."""
         _log.error("storage_left_behind", resource_arn=job.subject, folders=job.payload["locations"], reason=reason)
         self.succeeded(unit, job, {})
 
     def stopped(self, unit: Unit, job: Job) -> None:  # noqa: ARG002 - the port's signature
-        """Nobody can ask for it."""
+        """Raise InvalidInput: the API has no operation that stops a deletion."""
         raise invalid("job", got=job.id, want="a job that can be stopped")
 
     @staticmethod

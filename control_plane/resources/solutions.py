@@ -1,4 +1,4 @@
-"""Solutions."""
+"""Operations on solutions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from control_plane.domain.recipes import trainable_recipe
 from control_plane.domain.solutions import check_solution
 from control_plane.domain.states import BLOCKING, Status
 from control_plane.domain.training_columns import check_columns_exist
-from control_plane.jobs.orders import enqueue
 from control_plane.jobs.payloads import StorageRemoval
+from control_plane.jobs.submit import enqueue
 from control_plane.metadata_store.tables import Campaign, DatasetGroup, Solution, SolutionVersion
 from control_plane.resources.base import (
     Page,
@@ -33,7 +33,7 @@ __all__ = ["SolutionRequest", "Solutions"]
 
 @dataclass(frozen=True, slots=True)
 class SolutionRequest:
-    """What CreateSolution was asked for; absent members are None."""
+    """The members of a CreateSolution request; those that it leaves out are None or False."""
 
     name: str
     dataset_group_arn: str
@@ -53,8 +53,8 @@ class Solutions(ResourceOperations):
     def create(self, request: SolutionRequest) -> Solution:
         """Create a solution.
 
-        A solution is trained when a version is asked for: automatic training, Personalize's default, is not built yet.
-        Leaving `performAutoTraining` out therefore means false here, and asking for it is refused.
+        A solution is trained by CreateSolutionVersion only: automatic training, Personalize's default, is not built
+        yet. A request without `performAutoTraining` therefore means false here, and true is an error.
 
         Raises:
             InvalidInput: Something in the request is wrong, or not built yet.
@@ -91,33 +91,33 @@ class Solutions(ResourceOperations):
             creation_date_time=now,
             last_updated_date_time=now,
         )
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             group = fetch(unit, DatasetGroup, request.dataset_group_arn, field="datasetGroupArn", kind="dataset-group")
             require_active(group.status, group.arn, field="datasetGroupArn")
             check_columns_exist(config.get("trainingDataConfig") or {}, dataset_schemas(unit, group.arn))
             insert(unit, solution, tags=tags)
             used = unit.count(Solution, dataset_group_arn=group.arn) - 1
-            self._environment.quotas.check("solutions_per_group", used=used)
+            self._app_context.quotas.check("solutions_per_group", used=used)
         return solution
 
     def describe(self, arn: str) -> tuple[Solution, SolutionVersion | None]:
         """Return a solution and its newest version; errors as of `fetch`."""
-        with self._catalogue.read() as unit:
+        with self._metadata_store.read() as unit:
             solution = fetch(unit, Solution, arn, field="solutionArn", kind="solution")
             newest = unit.first(SolutionVersion, solution_arn=arn, order=["-creation_date_time", "-arn"])
             return solution, newest
 
     def list(self, request: PageRequest, *, dataset_group_arn: str | None) -> Page[Solution]:
         """Return a page of the solutions of a group, or of all."""
-        return list_page(self._catalogue, Solution, request, filters={"dataset_group_arn": dataset_group_arn})
+        return list_page(self._metadata_store, Solution, request, filters={"dataset_group_arn": dataset_group_arn})
 
     def delete(self, arn: str) -> None:
-        """Begin to delete a solution and its versions; it is gone when a trainer has removed their artifacts.
+        """Begin to delete a solution and its versions; the rows are removed when a trainer has removed the artifacts.
 
         Raises:
             ResourceInUse: A campaign is based on it, a version is being made, or it is being deleted already.
         """
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             solution = fetch(unit, Solution, arn, field="solutionArn", kind="solution")
             require_active(solution.status, arn, field="solutionArn")
             if (campaign := unit.first(Campaign, solution_arn=arn)) is not None:
@@ -135,4 +135,4 @@ class Solutions(ResourceOperations):
             solution.status = Status.DELETE_PENDING
             solution.last_updated_date_time = self._now()
             folders = tuple(version.artifact_location for version in versions)
-            enqueue(unit, self._environment, StorageRemoval(folders), subject=arn, group_arn=solution.dataset_group_arn)
+            enqueue(unit, self._app_context, StorageRemoval(folders), subject=arn, group_arn=solution.dataset_group_arn)

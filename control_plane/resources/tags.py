@@ -1,4 +1,4 @@
-"""Tags of resources."""
+"""Operations on the tags of resources."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 
 from common.arn import Arn
 from common.errors import invalid
-from control_plane.domain.absent import ABSENT_KINDS
 from control_plane.domain.fields import check_tag_keys, check_tags, does_not_exist, merge_tags
+from control_plane.domain.unsupported_kinds import UNSUPPORTED_KINDS
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import (
     AnyResource,
@@ -45,20 +45,20 @@ class Tags(ResourceOperations):
             InvalidInput: Resources of this kind carry no tags.
             ResourceNotFound: There is no such resource.
         """
-        with self._catalogue.read() as unit:
+        with self._metadata_store.read() as unit:
             self._require(unit, arn)
             return unit.find(Tag, resource_arn=arn, order=["tag_key"])
 
     def add(self, arn: str, tags: Sequence[tuple[str, str]]) -> None:
-        """Add tags to a resource; those with a key that it has already get the new value.
+        """Add tags to a resource; a tag whose key it has already gets the new value.
 
         Raises:
             InvalidInput: A tag is malformed, or resources of this kind carry none.
             ResourceNotFound: There is no such resource.
-            TooManyTags: It would carry more than it may.
+            TooManyTags: The resource would have more than 50.
         """
         checked = check_tags(tags)
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             self._require(unit, arn)
             rows = {tag.tag_key: tag for tag in unit.find(Tag, resource_arn=arn)}
             merge_tags({key: row.tag_value for key, row in rows.items()}, checked)
@@ -69,7 +69,7 @@ class Tags(ResourceOperations):
                     unit.add(Tag(resource_arn=arn, tag_key=key, tag_value=value))
 
     def remove(self, arn: str, keys: Sequence[str]) -> None:
-        """Remove tags from a resource; keys that it does not have are passed over.
+        """Remove tags from a resource; keys that it does not have are ignored.
 
         Raises:
             InvalidInput: A key is malformed, or resources of this kind carry no tags.
@@ -77,16 +77,17 @@ class Tags(ResourceOperations):
             TooManyTagKeys: More keys than one call may name.
         """
         checked = check_tag_keys(keys)
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             self._require(unit, arn)
             for tag in unit.find(Tag, resource_arn=arn, tag_key=frozenset(checked)):
                 unit.remove(tag)
 
     @staticmethod
     def _require(unit: Unit, arn: str) -> None:
+        """Make sure that a resource exists and can have tags."""
         parsed = Arn.parse(arn, field="resourceArn")
         table = _TABLES.get(parsed.kind)
-        if parsed.kind in ABSENT_KINDS - {"metric-attribution"}:
+        if parsed.kind in UNSUPPORTED_KINDS - {"metric-attribution"}:
             raise does_not_exist(arn, field="resourceArn")
         if table is None:
             raise invalid("resourceArn", got=arn, want=f"the ARN of a {', '.join(_TABLES)} or solution version")

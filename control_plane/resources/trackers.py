@@ -1,4 +1,4 @@
-"""Event trackers, and what a tracking id stands for."""
+"""Operations on event trackers, and the look-up of tracking ids."""
 
 from __future__ import annotations
 
@@ -31,13 +31,15 @@ class EventTrackers(ResourceOperations):
     """Operations on event trackers.
 
     Args:
-        catalogue: Keeps the resources.
-        environment: Clock, ids, ARNs and quotas.
-        deletions: Wait for events services.
+        metadata_store: The database of the resources.
+        app_context: Clock, ids, ARNs and quotas.
+        deletions: Delays deletions until no events service takes events for the tracker.
     """
 
-    def __init__(self, catalogue: MetadataStore, environment: AppContext, *, deletions: DeletionReconciler) -> None:
-        super().__init__(catalogue, environment)
+    def __init__(
+        self, metadata_store: MetadataStore, app_context: AppContext, *, deletions: DeletionReconciler
+    ) -> None:
+        super().__init__(metadata_store, app_context)
         self._deletions = deletions
 
     def create(self, name: str, *, dataset_group_arn: str, tags: Sequence[tuple[str, str]] = ()) -> EventTracker:
@@ -52,56 +54,56 @@ class EventTrackers(ResourceOperations):
         check_name("name", name)
         checked_tags = check_tags(tags)
         now = self._now()
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             group = fetch(unit, DatasetGroup, dataset_group_arn, field="datasetGroupArn", kind="dataset-group")
             require_active(group.status, group.arn, field="datasetGroupArn")
-            twin = unit.first(EventTracker, dataset_group_arn=group.arn)
-            if twin is not None:
-                told = f"Dataset group {group.arn} has the event tracker {twin.name} already, and may have one."
-                raise already_exists(twin.arn, told)
+            existing = unit.first(EventTracker, dataset_group_arn=group.arn)
+            if existing is not None:
+                extra = f"Dataset group {group.arn} has the event tracker {existing.name} already, and may have one."
+                raise already_exists(existing.arn, extra)
             tracker = EventTracker(
                 arn=self._arn("event-tracker", self._short_id()),
                 name=name,
                 dataset_group_arn=group.arn,
-                tracking_id=str(uuid.UUID(hex=self._environment.new_id())),
-                account_id=self._environment.arns.account,
+                tracking_id=str(uuid.UUID(hex=self._app_context.new_id())),
+                account_id=self._app_context.arns.account,
                 creation_date_time=now,
                 last_updated_date_time=now,
             )
             insert(unit, tracker, tags=checked_tags)
-            # Runtimes follow the events of the trackers that their assignments name.
+            # Runtimes read the events of the trackers that their assignments name.
             next_revision(unit)
         return tracker
 
     def describe(self, arn: str) -> EventTracker:
         """Return an event tracker; errors as of `fetch`."""
-        with self._catalogue.read() as unit:
+        with self._metadata_store.read() as unit:
             return fetch(unit, EventTracker, arn, field="eventTrackerArn", kind="event-tracker")
 
     def list(self, request: PageRequest, *, dataset_group_arn: str | None) -> Page[EventTracker]:
         """Return a page of the event trackers of a group, or of all."""
-        return list_page(self._catalogue, EventTracker, request, filters={"dataset_group_arn": dataset_group_arn})
+        return list_page(self._metadata_store, EventTracker, request, filters={"dataset_group_arn": dataset_group_arn})
 
     def delete(self, arn: str) -> None:
-        """Begin to delete an event tracker; it is gone when no events service takes events by it any more.
+        """Begin to delete an event tracker; its row is removed when no events service takes events for it any more.
 
         The dataset and the events in it stay.
 
         Raises:
             ResourceInUse: It is being deleted already.
         """
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             tracker = fetch(unit, EventTracker, arn, field="eventTrackerArn", kind="event-tracker")
             require_active(tracker.status, arn, field="eventTrackerArn")
             self._deletions.begin(unit, tracker)
 
     def resolve(self, tracking_id: str) -> TrackedGroup:
-        """Return what a tracking id stands for.
+        """Return the tracker of a tracking id, with its dataset group and table.
 
         Raises:
-            ResourceNotFound: No ACTIVE tracker carries it.
+            ResourceNotFound: No ACTIVE tracker has the id.
         """
-        with self._catalogue.read() as unit:
+        with self._metadata_store.read() as unit:
             tracker = unit.first(EventTracker, tracking_id=tracking_id, status=Status.ACTIVE)
             if tracker is None:
                 raise ResourceNotFound(f"`trackingId`: got {tracking_id[:64]!r}, want that of an ACTIVE event tracker")
@@ -109,5 +111,5 @@ class EventTrackers(ResourceOperations):
 
     def active_tables(self) -> frozenset[str]:
         """Return the locations of the tables of all ACTIVE datasets."""
-        with self._catalogue.read() as unit:
+        with self._metadata_store.read() as unit:
             return frozenset(dataset.location for dataset in unit.find(Dataset, status=Status.ACTIVE))

@@ -1,4 +1,4 @@
-"""Solution versions: asking for a training, stopping it, and what came of it."""
+"""Operations on solution versions, and the listener that keeps them in step with their training jobs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from control_plane.domain.schemas import DatasetType, check_describes_items
 from control_plane.domain.solutions import check_training_mode
 from control_plane.domain.states import BLOCKING, STOPPABLE, Status
 from control_plane.domain.training_columns import check_columns_exist
-from control_plane.domain.tuning import Tuning, check_tuning
-from control_plane.jobs.orders import Stop, enqueue, request_stop
-from control_plane.jobs.payloads import SolutionVersionTraining
+from control_plane.domain.tuning import check_tuning
+from control_plane.jobs.payloads import DatasetTable, SolutionVersionTraining
+from control_plane.jobs.submit import StopResult, enqueue, request_stop
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Dataset, DatasetImportJob, EventTracker, Job, Solution, SolutionVersion
 from control_plane.resources.base import (
@@ -48,66 +48,60 @@ class SolutionVersions(ResourceOperations):
         training_mode: str | None = None,
         tags: Sequence[tuple[str, str]] = (),
     ) -> SolutionVersion:
-        """Ask for a training of a solution on what its dataset group holds.
+        """Submit a training of a solution on the current data of its dataset group.
 
-        The mode UPDATE brings the newest ACTIVE version that was trained in full up to date, without learning anew.
+        Mode UPDATE brings the newest ACTIVE version of mode FULL up to date without training it again.
 
         Raises:
-            InvalidInput: A field is malformed, the group has nothing of what the recipe learns from, or nothing
-                that an update could begin from.
+            InvalidInput: A field is malformed, the group has no data of the type that the recipe learns from, or
+                there is no version that an update could begin from.
             ResourceNotFound: The solution does not exist.
             ResourceAlreadyExists: The solution has a version of this name.
             ResourceInUse: The solution is not ACTIVE.
-            LimitExceeded: As many trainings wait or run as there may be.
+            LimitExceeded: As many trainings wait or run as the quota allows.
         """
         if name is not None:
             check_name("name", name)
         checked_tags = check_tags(tags)
-        version_id = self._short_id()
-        now = self._now()
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             solution = fetch(unit, Solution, solution_arn, field="solutionArn", kind="solution")
             require_active(solution.status, solution_arn, field="solutionArn")
-            recipe = RECIPES[Arn.parse(solution.recipe_arn, field="recipeArn").name]
+            recipe = _recipe(solution)
             mode = check_training_mode(training_mode, recipe)
-            base = self._base(unit, solution) if mode == "UPDATE" else None
-            twin = unit.first(SolutionVersion, solution_arn=solution_arn, name=name) if name else None
-            if twin is not None:
-                raise already_exists(twin.arn)
-            datasets = self._datasets(unit, solution)
-            version = SolutionVersion(
-                arn=self._arn("solution", f"{solution.name}/{version_id}"),
-                name=name or f"{solution.name}/{version_id}",
-                solution_arn=solution_arn,
-                dataset_group_arn=solution.dataset_group_arn,
-                recipe_arn=solution.recipe_arn,
-                event_type=solution.event_type,
-                solution_config=solution.solution_config,
-                perform_hpo=solution.perform_hpo,
-                training_mode=mode,
-                artifact_location=f"artifacts/{solution.name}-{version_id}",
-                creation_date_time=now,
-                last_updated_date_time=now,
-            )
+            base = self._base_version(unit, solution) if mode == "UPDATE" else None
+            existing = unit.first(SolutionVersion, solution_arn=solution_arn, name=name) if name else None
+            if existing is not None:
+                raise already_exists(existing.arn)
+            datasets = self._training_datasets(unit, solution, recipe)
+            version = self._new_version(solution, name=name, mode=mode)
             insert(unit, version, tags=checked_tags)
             used = unit.count(SolutionVersion, status=BLOCKING) - 1
-            self._environment.quotas.check("pending_solution_versions", used=used)
-            payload = SolutionVersionTraining(
-                solution_version_arn=version.arn,
-                artifact_location=version.artifact_location,
-                recipe=recipe.name,
-                solution_config_json=json.dumps(solution.solution_config or {}),
-                event_type=solution.event_type,
-                training_mode=mode,
-                tables=tuple(dataset_table(unit, dataset) for dataset in datasets),
-                base_artifact_location=None if base is None else base.artifact_location,
-                tuning=_tuning(recipe, solution, mode),
-            )
-            enqueue(unit, self._environment, payload, subject=version.arn, group_arn=version.dataset_group_arn)
+            self._app_context.quotas.check("pending_solution_versions", used=used)
+            tables = [dataset_table(unit, dataset) for dataset in datasets]
+            payload = _training_payload(version, recipe, tables=tables, base=base)
+            enqueue(unit, self._app_context, payload, subject=version.arn, group_arn=version.dataset_group_arn)
         return version
 
+    def _new_version(self, solution: Solution, *, name: str | None, mode: str) -> SolutionVersion:
+        version_id = self._short_id()
+        now = self._now()
+        return SolutionVersion(
+            arn=self._arn("solution", f"{solution.name}/{version_id}"),
+            name=name or f"{solution.name}/{version_id}",
+            solution_arn=solution.arn,
+            dataset_group_arn=solution.dataset_group_arn,
+            recipe_arn=solution.recipe_arn,
+            event_type=solution.event_type,
+            solution_config=solution.solution_config,
+            perform_hpo=solution.perform_hpo,
+            training_mode=mode,
+            artifact_location=f"artifacts/{solution.name}-{version_id}",
+            creation_date_time=now,
+            last_updated_date_time=now,
+        )
+
     @staticmethod
-    def _base(unit: Unit, solution: Solution) -> SolutionVersion:
+    def _base_version(unit: Unit, solution: Solution) -> SolutionVersion:
         """Return the version that an update begins from."""
         base = unit.first(
             SolutionVersion, solution_arn=solution.arn, status=Status.ACTIVE, training_mode="FULL",
@@ -118,12 +112,13 @@ class SolutionVersions(ResourceOperations):
         return base
 
     @classmethod
-    def _datasets(cls, unit: Unit, solution: Solution) -> list[Dataset]:
+    def _training_datasets(cls, unit: Unit, solution: Solution, recipe: RecipeSpec) -> list[Dataset]:
+        """Return the ACTIVE datasets of a solution's group, after checking that the solution can be trained on them."""
         group = solution.dataset_group_arn
         datasets = unit.find(Dataset, dataset_group_arn=group, status=Status.ACTIVE, order=["dataset_type"])
         by_type = {dataset.dataset_type: dataset for dataset in datasets}
         interactions = by_type.get(DatasetType.INTERACTIONS)
-        if RECIPES[Arn.parse(solution.recipe_arn, field="recipeArn").name].learns_from == "items":
+        if recipe.learns_from == "items":
             cls._require_items(unit, solution, by_type.get(DatasetType.ITEMS))
         else:
             cls._require_interactions(unit, solution, interactions)
@@ -159,7 +154,7 @@ class SolutionVersions(ResourceOperations):
 
     def describe(self, arn: str) -> SolutionVersion:
         """Return a version; errors as of `fetch`."""
-        with self._catalogue.read() as unit:
+        with self._metadata_store.read() as unit:
             return fetch(unit, SolutionVersion, arn, field="solutionVersionArn", kind="solution")
 
     def list(self, request: PageRequest, *, solution_arn: str | None) -> Page[SolutionVersion]:
@@ -169,9 +164,9 @@ class SolutionVersions(ResourceOperations):
             ResourceNotFound: The solution does not exist.
         """
         if solution_arn:
-            with self._catalogue.read() as unit:
+            with self._metadata_store.read() as unit:
                 fetch(unit, Solution, solution_arn, field="solutionArn", kind="solution")
-        return list_page(self._catalogue, SolutionVersion, request, filters={"solution_arn": solution_arn})
+        return list_page(self._metadata_store, SolutionVersion, request, filters={"solution_arn": solution_arn})
 
     def metrics(self, arn: str) -> Mapping[str, float]:
         """Return the metrics of a version.
@@ -184,40 +179,44 @@ class SolutionVersions(ResourceOperations):
         return version.metrics or {}
 
     def stop(self, arn: str) -> None:
-        """Stop a training: at once when it waits, otherwise as soon as its worker hears of it.
+        """Stop a training: at once when it waits, otherwise after the next heartbeat of its worker.
 
         Raises:
             ResourceInUse: It neither waits nor runs.
         """
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             version = fetch(unit, SolutionVersion, arn, field="solutionVersionArn", kind="solution")
             if version.status not in STOPPABLE:
                 raise ResourceInUse(
                     f"`solutionVersionArn`: got {arn}, which is {version.status}, want {' or '.join(sorted(STOPPABLE))}"
                 )
             now = self._now()
-            stop = request_stop(unit, arn, now=now)
-            version.status = Status.CREATE_STOPPED if stop is Stop.DONE else Status.CREATE_STOPPING
+            result = request_stop(unit, arn, now=now)
+            version.status = Status.CREATE_STOPPED if result is StopResult.STOPPED else Status.CREATE_STOPPING
             version.last_updated_date_time = now
 
 
 class TrainingListener:
-    """Keeps solution versions in step with their training."""
+    """Updates solution versions as their training jobs go on.
+
+    Args:
+        app_context: The clock.
+    """
 
     work = "training"
 
-    def __init__(self, environment: AppContext) -> None:
-        self._clock = environment.clock
+    def __init__(self, app_context: AppContext) -> None:
+        self._clock = app_context.clock
 
     def started(self, unit: Unit, job: Job) -> None:
-        """Show that it runs, and name the version that it is to be compared with: now is known which are ACTIVE."""
-        version = self._move(unit, job, Status.CREATE_IN_PROGRESS)
-        rest = {key: value for key, value in job.payload.items() if key != "predecessor"}
-        job.payload = rest | _predecessor(unit, version)
+        """Set the status, and add to the payload the version to compare with: which is decided when training begins."""
+        version = self._update(unit, job, Status.CREATE_IN_PROGRESS)
+        others = {key: value for key, value in job.payload.items() if key != "predecessor"}
+        job.payload = others | _predecessor_member(unit, version)
 
     def succeeded(self, unit: Unit, job: Job, result: Mapping[str, Any]) -> None:
-        """Show that it is done, and what was measured."""
-        version = self._move(unit, job, Status.ACTIVE)
+        """Set the status to ACTIVE, and record metrics, evaluation and verdict."""
+        version = self._update(unit, job, Status.ACTIVE)
         version.training_hours = result.get("training_hours")
         version.metrics = dict(result.get("metrics", {}))
         version.artifact_bytes = result.get("artifact_bytes")
@@ -226,14 +225,14 @@ class TrainingListener:
         version.verdict = verdict_of(version.evaluation)
 
     def failed(self, unit: Unit, job: Job, reason: str) -> None:
-        """Show why it was given up."""
-        self._move(unit, job, Status.CREATE_FAILED).failure_reason = reason
+        """Set the status to CREATE FAILED, with the reason."""
+        self._update(unit, job, Status.CREATE_FAILED).failure_reason = reason
 
     def stopped(self, unit: Unit, job: Job) -> None:
-        """Show that it ended on request; what an attempt may have left goes with the solution."""
-        self._move(unit, job, Status.CREATE_STOPPED)
+        """Set the status to CREATE STOPPED; what an attempt left in the store is removed with the solution."""
+        self._update(unit, job, Status.CREATE_STOPPED)
 
-    def _move(self, unit: Unit, job: Job, status: Status) -> SolutionVersion:
+    def _update(self, unit: Unit, job: Job, status: Status) -> SolutionVersion:
         version = unit.get(SolutionVersion, job.subject)
         assert version is not None, "a version in progress keeps its solution from being deleted"
         version.status = status
@@ -241,18 +240,35 @@ class TrainingListener:
         return version
 
 
-def _tuning(recipe: RecipeSpec, solution: Solution, mode: str) -> Tuning | None:
-    """Return how a version is tuned; an update keeps the hyperparameters of what it begins from."""
-    if mode == "UPDATE":
-        return None
-    return check_tuning(recipe, solution.solution_config or {}, perform_hpo=solution.perform_hpo)
+def _recipe(solution: Solution) -> RecipeSpec:
+    return RECIPES[Arn.parse(solution.recipe_arn, field="recipeArn").name]
 
 
-def _predecessor(unit: Unit, version: SolutionVersion) -> dict[str, dict[str, str]]:
-    """Return the member of the payload that names the predecessor; nothing for a solution's first version.
+def _training_payload(
+    version: SolutionVersion, recipe: RecipeSpec, *, tables: Sequence[DatasetTable], base: SolutionVersion | None
+) -> SolutionVersionTraining:
+    """Return the payload of a version's training job; `base` is the version that an update begins from."""
+    config = version.solution_config or {}
+    # An update keeps the hyperparameters of the version that it begins from.
+    tuning = check_tuning(recipe, config, perform_hpo=version.perform_hpo) if base is None else None
+    return SolutionVersionTraining(
+        solution_version_arn=version.arn,
+        artifact_location=version.artifact_location,
+        recipe=recipe.name,
+        solution_config_json=json.dumps(config),
+        event_type=version.event_type,
+        training_mode=version.training_mode,
+        tables=tuple(tables),
+        base_artifact_location=None if base is None else base.artifact_location,
+        tuning=tuning,
+    )
 
-    It is the newest ACTIVE version, trained in full, that was not significantly worse than its own predecessor: a bad
-    version must not lower the bar for the next.
+
+def _predecessor_member(unit: Unit, version: SolutionVersion) -> dict[str, dict[str, str]]:
+    """Return the payload's member `predecessor`, the version that a new one is compared with; empty without one.
+
+    It is the newest ACTIVE version of mode FULL whose own verdict is not WORSE: otherwise a bad version would lower the
+    bar for the next.
     """
     for other in unit.find(
         SolutionVersion,

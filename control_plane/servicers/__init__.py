@@ -1,9 +1,1 @@
-"""Contracts to rows and back; every decision is made elsewhere."""
-
-from control_plane.servicers.control import ControlPlaneServicer
-from control_plane.servicers.evaluations import EVALUATION_SERVICE
-
-__all__ = ["CONTROL_PLANE_SERVICER", "EVALUATION_SERVICE"]
-
-#: For the page of operations.
-CONTROL_PLANE_SERVICER = ControlPlaneServicer
+"""The gRPC side: turns messages into calls of the resources, the queue and the assignments, and results back."""

@@ -1,4 +1,4 @@
-"""EvaluationService: Tailorbird's own operations on what was measured."""
+"""EvaluationService: Tailorbird's own operations on the evaluations of solution versions."""
 
 # ruff: noqa: ARG002 - gRPC passes a context to every method
 
@@ -17,7 +17,11 @@ EVALUATION_SERVICE = evaluation_service_pb2.DESCRIPTOR.services_by_name["Evaluat
 
 
 class EvaluationServicer(evaluation_service_pb2_grpc.EvaluationServiceServicer):
-    """Evaluations on the wire."""
+    """Turns calls of clients into calls of the evaluations.
+
+    Args:
+        evaluations: Reads and compares evaluations.
+    """
 
     def __init__(self, evaluations: Evaluations) -> None:
         self._evaluations = evaluations
@@ -25,24 +29,26 @@ class EvaluationServicer(evaluation_service_pb2_grpc.EvaluationServiceServicer):
     def GetSolutionVersionEvaluation(
         self, request: evaluation_service_pb2.GetSolutionVersionEvaluationRequest, context: grpc.ServicerContext
     ) -> evaluation_service_pb2.GetSolutionVersionEvaluationResponse:
-        """Return what was measured of one version."""
-        found = self._evaluations.get(required("solutionVersionArn", request.solution_version_arn))
-        return evaluation_service_pb2.GetSolutionVersionEvaluationResponse(solution_version_evaluation=_message(found))
+        """Return the evaluation of one version."""
+        evaluated = self._evaluations.get(required("solutionVersionArn", request.solution_version_arn))
+        return evaluation_service_pb2.GetSolutionVersionEvaluationResponse(
+            solution_version_evaluation=_message(evaluated)
+        )
 
     def CompareSolutionVersions(
         self, request: evaluation_service_pb2.CompareSolutionVersionsRequest, context: grpc.ServicerContext
     ) -> evaluation_service_pb2.CompareSolutionVersionsResponse:
-        """Return what was measured of several versions."""
-        found = self._evaluations.compare(
+        """Return the evaluations of several versions of a solution."""
+        versions = self._evaluations.compare(
             required("solutionArn", request.solution_arn), list(request.solution_version_arns)
         )
         return evaluation_service_pb2.CompareSolutionVersionsResponse(
-            solution_version_evaluations=[_message(item) for item in found]
+            solution_version_evaluations=[_message(evaluated) for evaluated in versions]
         )
 
 
-def _message(found: EvaluatedVersion) -> evaluation_service_pb2.SolutionVersionEvaluation:
-    version = found.version
+def _message(evaluated: EvaluatedVersion) -> evaluation_service_pb2.SolutionVersionEvaluation:
+    version = evaluated.version
     message = evaluation_service_pb2.SolutionVersionEvaluation(
         solution_version_arn=version.arn,
         name=version.name,
@@ -53,7 +59,7 @@ def _message(found: EvaluatedVersion) -> evaluation_service_pb2.SolutionVersionE
     message.creation_date_time.FromDatetime(version.creation_date_time)
     if version.evaluation is not None:
         json_format.ParseDict(version.evaluation, message.evaluation)
-    for deployment in found.refusals:
-        refusal = message.refusals.add(campaign_arn=deployment.campaign_arn, reason=deployment.failure_reason)
-        refusal.creation_date_time.FromDatetime(deployment.creation_date_time)
+    for deployment in evaluated.rejections:
+        rejection = message.refusals.add(campaign_arn=deployment.campaign_arn, reason=deployment.failure_reason)
+        rejection.creation_date_time.FromDatetime(deployment.creation_date_time)
     return message

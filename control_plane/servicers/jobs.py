@@ -15,11 +15,13 @@ from google.protobuf.message import Message
 from common.errors import invalid
 from common.process.long_poll import LongPolls
 from control_plane.domain.fields import required
+from control_plane.domain.jobs import JobKind
 from control_plane.jobs.queue import JobQueue, Lease
-from control_plane.jobs.states import JobKind
 from protos.tailorbird.internal.v1 import jobs_pb2, jobs_pb2_grpc
 
-__all__ = ["JobServicer", "wait_seconds"]
+__all__ = ["JOB_SERVICE", "JobServicer", "wait_seconds"]
+
+JOB_SERVICE = jobs_pb2.DESCRIPTOR.services_by_name["JobService"]
 
 _KINDS = {
     jobs_pb2.JOB_KIND_DATASET_IMPORT: JobKind.DATASET_IMPORT,
@@ -42,29 +44,29 @@ def wait_seconds(value: float) -> float:
 
 
 class JobServicer(jobs_pb2_grpc.JobServiceServicer):
-    """The queue on the wire.
+    """Turns calls of trainers into calls of the job queue.
 
     Args:
-        queue: The queue.
-        polls: Where idle workers wait.
+        queue: The job queue.
+        long_polls: Hold the calls of idle trainers.
     """
 
-    def __init__(self, queue: JobQueue, polls: LongPolls) -> None:
+    def __init__(self, queue: JobQueue, long_polls: LongPolls) -> None:
         self._queue = queue
-        self._polls = polls
+        self._long_polls = long_polls
 
     async def LeaseJob(
         self, request: jobs_pb2.LeaseJobRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> jobs_pb2.LeaseJobResponse:
-        """Hand out a job."""
-        worker = required("worker_id", request.worker_id)[:256]
+        """Lease a job to a trainer; the response has none when none came in time."""
+        worker_id = required("worker_id", request.worker_id)[:256]
         kinds = []
         for number in request.kinds:
             if number not in _KINDS:
                 raise invalid("kinds", got=number, want=f"some of {', '.join(JobKind)}")
             kinds.append(_KINDS[number])
         seconds = wait_seconds(request.wait_seconds)
-        lease = await self._polls.until(lambda: self._queue.lease(worker, kinds), seconds=seconds)
+        lease = await self._long_polls.until(lambda: self._queue.lease(worker_id, kinds), seconds=seconds)
         return jobs_pb2.LeaseJobResponse(job=_job(lease) if lease is not None else None)
 
     def HeartbeatJob(
@@ -85,27 +87,27 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         self, request: jobs_pb2.CompleteJobRequest, context: grpc.ServicerContext
     ) -> jobs_pb2.CompleteJobResponse:
         """End a job with its result."""
-        which = request.WhichOneof("result")
-        if which is None:
+        member = request.WhichOneof("result")
+        if member is None:
             raise invalid("result", got=None, want="the result of the job, or `stopped`")
-        kind = None if which == "stopped" else JobKind(which.upper())
-        self._queue.complete(request.job_id, request.lease_token, kind=kind, result=_result(getattr(request, which)))
+        kind = None if member == "stopped" else JobKind(member.upper())
+        self._queue.complete(request.job_id, request.lease_token, kind=kind, result=_result(getattr(request, member)))
         return jobs_pb2.CompleteJobResponse()
 
     def FailJob(self, request: jobs_pb2.FailJobRequest, context: grpc.ServicerContext) -> jobs_pb2.FailJobResponse:
         """End an attempt that did not succeed."""
-        again = self._queue.fail(
+        will_retry = self._queue.fail(
             request.job_id,
             request.lease_token,
             reason=required("failure_reason", request.failure_reason),
             retryable=request.retryable,
         )
-        return jobs_pb2.FailJobResponse(will_retry=again)
+        return jobs_pb2.FailJobResponse(will_retry=will_retry)
 
     def ReleaseJob(
         self, request: jobs_pb2.ReleaseJobRequest, context: grpc.ServicerContext
     ) -> jobs_pb2.ReleaseJobResponse:
-        """Take back a job whose worker is stopping."""
+        """Return a job to the queue, because its trainer is stopping."""
         self._queue.release(request.job_id, request.lease_token)
         return jobs_pb2.ReleaseJobResponse()
 

@@ -8,7 +8,14 @@ from control_plane.domain.recipes import RECIPES, RecipeSpec, described_recipe
 from control_plane.domain.states import Status
 from control_plane.metadata_store.tables import Campaign, Deployment, Solution, SolutionVersion
 from control_plane.resources.solutions import SolutionRequest
-from control_plane.servicers.operations import Document, Operations, asked_page, asked_tags, show, show_page
+from control_plane.servicers.operations import (
+    Document,
+    Operations,
+    page_request,
+    tags_of,
+    to_page_response,
+    to_response,
+)
 
 __all__ = ["CampaignOperations", "RecipeOperations", "SolutionOperations"]
 
@@ -16,25 +23,25 @@ __all__ = ["CampaignOperations", "RecipeOperations", "SolutionOperations"]
 class RecipeOperations(Operations):
     """Recipes: those that are built."""
 
-    def describe_recipe(self, asked: Document) -> Document:
+    def describe_recipe(self, request: Document) -> Document:
         """Describe a recipe."""
-        recipe = described_recipe(required("recipeArn", asked.get("recipeArn", "")))
-        more = {
+        recipe = described_recipe(required("recipeArn", request.get("recipeArn", "")))
+        extra = {
             "algorithmArn": recipe.algorithm_arn,
             "featureTransformationArn": recipe.feature_transformation_arn,
             "description": recipe.description,
             "recipeType": recipe.recipe_type,
         }
-        return {"recipe": {**_recipe(recipe), **more}}
+        return {"recipe": {**_recipe(recipe), **extra}}
 
-    def list_recipes(self, asked: Document) -> Document:
+    def list_recipes(self, request: Document) -> Document:
         """List recipes, oldest first."""
-        size = check_page_size(asked.get("maxResults"))
-        domain = asked.get("domain")
+        size = check_page_size(request.get("maxResults"))
+        domain = request.get("domain")
         scope = f"recipes:{domain}"
         listed = [recipe for recipe in RECIPES.values() if domain in (None, recipe.domain)]
         listed.sort(key=lambda recipe: (recipe.published, recipe.arn))
-        if token := asked.get("nextToken"):
+        if token := request.get("nextToken"):
             after = read_token(token, scope=scope)
             listed = [recipe for recipe in listed if (recipe.published, recipe.arn) > (after.created, after.arn)]
         page, rest = listed[:size], listed[size:]
@@ -48,28 +55,28 @@ class RecipeOperations(Operations):
 class SolutionOperations(Operations):
     """Solutions and their versions."""
 
-    def create_solution(self, asked: Document) -> Document:
+    def create_solution(self, request: Document) -> Document:
         """Create a solution."""
         solution = self._resources.solutions.create(
             SolutionRequest(
-                name=required("name", asked.get("name", "")),
-                dataset_group_arn=required("datasetGroupArn", asked.get("datasetGroupArn", "")),
-                recipe_arn=asked.get("recipeArn"),
-                event_type=asked.get("eventType"),
-                solution_config=asked.get("solutionConfig"),
-                perform_hpo=asked.get("performHPO", False),
-                perform_auto_ml=asked.get("performAutoML", False),
-                perform_auto_training=asked.get("performAutoTraining", False),
-                perform_incremental_update=asked.get("performIncrementalUpdate", False),
-                tags=asked_tags(asked),
+                name=required("name", request.get("name", "")),
+                dataset_group_arn=required("datasetGroupArn", request.get("datasetGroupArn", "")),
+                recipe_arn=request.get("recipeArn"),
+                event_type=request.get("eventType"),
+                solution_config=request.get("solutionConfig"),
+                perform_hpo=request.get("performHPO", False),
+                perform_auto_ml=request.get("performAutoML", False),
+                perform_auto_training=request.get("performAutoTraining", False),
+                perform_incremental_update=request.get("performIncrementalUpdate", False),
+                tags=tags_of(request),
             )
         )
         return {"solutionArn": solution.arn}
 
-    def describe_solution(self, asked: Document) -> Document:
+    def describe_solution(self, request: Document) -> Document:
         """Describe a solution with its newest version."""
-        solution, newest = self._resources.solutions.describe(required("solutionArn", asked.get("solutionArn", "")))
-        more = {
+        solution, newest = self._resources.solutions.describe(required("solutionArn", request.get("solutionArn", "")))
+        extra = {
             "performHPO": solution.perform_hpo,
             "performAutoML": False,
             "performAutoTraining": False,
@@ -79,33 +86,33 @@ class SolutionOperations(Operations):
             "solutionConfig": solution.solution_config,
             "latestSolutionVersion": None if newest is None else _version(newest),
         }
-        return {"solution": {**_solution(solution), **more}}
+        return {"solution": {**_solution(solution), **extra}}
 
-    def list_solutions(self, asked: Document) -> Document:
+    def list_solutions(self, request: Document) -> Document:
         """List solutions."""
-        page = self._resources.solutions.list(asked_page(asked), dataset_group_arn=asked.get("datasetGroupArn"))
-        return show_page("solutions", page, _solution)
+        page = self._resources.solutions.list(page_request(request), dataset_group_arn=request.get("datasetGroupArn"))
+        return to_page_response("solutions", page, _solution)
 
-    def delete_solution(self, asked: Document) -> Document:
+    def delete_solution(self, request: Document) -> Document:
         """Delete a solution with all of its versions."""
-        self._resources.solutions.delete(required("solutionArn", asked.get("solutionArn", "")))
+        self._resources.solutions.delete(required("solutionArn", request.get("solutionArn", "")))
         return {}
 
-    def create_solution_version(self, asked: Document) -> Document:
+    def create_solution_version(self, request: Document) -> Document:
         """Ask for a training."""
         version = self._resources.versions.create(
-            required("solutionArn", asked.get("solutionArn", "")),
-            name=asked.get("name"),
-            training_mode=asked.get("trainingMode"),
-            tags=asked_tags(asked),
+            required("solutionArn", request.get("solutionArn", "")),
+            name=request.get("name"),
+            training_mode=request.get("trainingMode"),
+            tags=tags_of(request),
         )
         return {"solutionVersionArn": version.arn}
 
-    def describe_solution_version(self, asked: Document) -> Document:
+    def describe_solution_version(self, request: Document) -> Document:
         """Describe a solution version."""
-        arn = required("solutionVersionArn", asked.get("solutionVersionArn", ""))
+        arn = required("solutionVersionArn", request.get("solutionVersionArn", ""))
         version = self._resources.versions.describe(arn)
-        more = {
+        extra = {
             "name": version.name,
             "solutionArn": version.solution_arn,
             "performHPO": version.perform_hpo,
@@ -118,64 +125,64 @@ class SolutionOperations(Operations):
             "trainingHours": version.training_hours,
             "tunedHPOParams": _tuned(version),
         }
-        return {"solutionVersion": {**_version(version), **more}}
+        return {"solutionVersion": {**_version(version), **extra}}
 
-    def list_solution_versions(self, asked: Document) -> Document:
+    def list_solution_versions(self, request: Document) -> Document:
         """List solution versions."""
-        page = self._resources.versions.list(asked_page(asked), solution_arn=asked.get("solutionArn"))
-        return show_page("solutionVersions", page, _version)
+        page = self._resources.versions.list(page_request(request), solution_arn=request.get("solutionArn"))
+        return to_page_response("solutionVersions", page, _version)
 
-    def stop_solution_version_creation(self, asked: Document) -> Document:
+    def stop_solution_version_creation(self, request: Document) -> Document:
         """Stop a training."""
-        self._resources.versions.stop(required("solutionVersionArn", asked.get("solutionVersionArn", "")))
+        self._resources.versions.stop(required("solutionVersionArn", request.get("solutionVersionArn", "")))
         return {}
 
-    def get_solution_metrics(self, asked: Document) -> Document:
+    def get_solution_metrics(self, request: Document) -> Document:
         """Return what was measured of a version."""
-        arn = required("solutionVersionArn", asked.get("solutionVersionArn", ""))
+        arn = required("solutionVersionArn", request.get("solutionVersionArn", ""))
         return {"solutionVersionArn": arn, "metrics": self._resources.versions.metrics(arn)}
 
 
 class CampaignOperations(Operations):
     """Campaigns."""
 
-    def create_campaign(self, asked: Document) -> Document:
+    def create_campaign(self, request: Document) -> Document:
         """Ask for a version to be served."""
         campaign = self._resources.campaigns.create(
-            required("name", asked.get("name", "")),
-            solution_version_arn=required("solutionVersionArn", asked.get("solutionVersionArn", "")),
-            min_provisioned_tps=asked.get("minProvisionedTPS"),
-            campaign_config=asked.get("campaignConfig"),
-            tags=asked_tags(asked),
+            required("name", request.get("name", "")),
+            solution_version_arn=required("solutionVersionArn", request.get("solutionVersionArn", "")),
+            min_provisioned_tps=request.get("minProvisionedTPS"),
+            campaign_config=request.get("campaignConfig"),
+            tags=tags_of(request),
         )
         return {"campaignArn": campaign.arn}
 
-    def describe_campaign(self, asked: Document) -> Document:
+    def describe_campaign(self, request: Document) -> Document:
         """Describe a campaign and its latest update."""
-        view = self._resources.campaigns.describe(required("campaignArn", asked.get("campaignArn", "")))
+        view = self._resources.campaigns.describe(required("campaignArn", request.get("campaignArn", "")))
         update = view.latest_update
-        latest = None if update is None else {**_deployment(update), **show(update, "status", "failureReason")}
-        more = {**_deployment(view.serving), "latestCampaignUpdate": latest}
-        return {"campaign": {**_campaign(view.campaign), **more}}
+        latest = None if update is None else {**_deployment(update), **to_response(update, "status", "failureReason")}
+        extra = {**_deployment(view.serving), "latestCampaignUpdate": latest}
+        return {"campaign": {**_campaign(view.campaign), **extra}}
 
-    def list_campaigns(self, asked: Document) -> Document:
+    def list_campaigns(self, request: Document) -> Document:
         """List campaigns."""
-        page = self._resources.campaigns.list(asked_page(asked), solution_arn=asked.get("solutionArn"))
-        return show_page("campaigns", page, _campaign)
+        page = self._resources.campaigns.list(page_request(request), solution_arn=request.get("solutionArn"))
+        return to_page_response("campaigns", page, _campaign)
 
-    def update_campaign(self, asked: Document) -> Document:
+    def update_campaign(self, request: Document) -> Document:
         """Ask for another version or configuration to be served."""
         campaign = self._resources.campaigns.update(
-            required("campaignArn", asked.get("campaignArn", "")),
-            solution_version_arn=asked.get("solutionVersionArn"),
-            min_provisioned_tps=asked.get("minProvisionedTPS"),
-            campaign_config=asked.get("campaignConfig"),
+            required("campaignArn", request.get("campaignArn", "")),
+            solution_version_arn=request.get("solutionVersionArn"),
+            min_provisioned_tps=request.get("minProvisionedTPS"),
+            campaign_config=request.get("campaignConfig"),
         )
         return {"campaignArn": campaign.arn}
 
-    def delete_campaign(self, asked: Document) -> Document:
+    def delete_campaign(self, request: Document) -> Document:
         """End the service of a campaign."""
-        self._resources.campaigns.delete(required("campaignArn", asked.get("campaignArn", "")))
+        self._resources.campaigns.delete(required("campaignArn", request.get("campaignArn", "")))
         return {}
 
 
@@ -190,11 +197,11 @@ def _recipe(recipe: RecipeSpec) -> Document:
 
 
 def _solution(solution: Solution) -> Document:
-    return show(solution, "name", "status", "recipeArn", solutionArn=solution.arn)
+    return to_response(solution, "name", "status", "recipeArn", solutionArn=solution.arn)
 
 
 def _version(version: SolutionVersion) -> Document:
-    return show(
+    return to_response(
         version, "status", "failureReason", "trainingMode", trainingType="MANUAL", solutionVersionArn=version.arn
     )
 
@@ -205,7 +212,7 @@ def _tuned(version: SolutionVersion) -> Document | None:
 
 
 def _campaign(campaign: Campaign) -> Document:
-    return show(campaign, "name", "status", "failureReason", campaignArn=campaign.arn)
+    return to_response(campaign, "name", "status", "failureReason", campaignArn=campaign.arn)
 
 
 def _deployment(deployment: Deployment) -> Document:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import grpc.aio
@@ -17,7 +17,10 @@ from control_plane.serving.assignment_service import AssignmentService, Reported
 from control_plane.serving.reconciler import Phase
 from protos.tailorbird.internal.v1 import serving_pb2, serving_pb2_grpc
 
-__all__ = ["ServingServicer"]
+__all__ = ["SERVING_SERVICE", "ServingServicer"]
+
+SERVING_SERVICE = serving_pb2.DESCRIPTOR.services_by_name["ServingService"]
+_MAX_RUNTIME_ID: Final = 256
 
 _PHASES = {
     serving_pb2.SERVING_PHASE_LOADING: Phase.LOADING,
@@ -27,40 +30,44 @@ _PHASES = {
 
 
 class ServingServicer(serving_pb2_grpc.ServingServiceServicer):
-    """Assignments and reports on the wire."""
+    """Turns calls of runtime workers into calls of the assignment service.
 
-    def __init__(self, board: AssignmentService) -> None:
-        self._board = board
+    Args:
+        assignment_service: The assignments, and what workers report of them.
+    """
+
+    def __init__(self, assignment_service: AssignmentService) -> None:
+        self._assignment_service = assignment_service
 
     async def WatchServingAssignments(
         self, request: serving_pb2.WatchServingAssignmentsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> serving_pb2.WatchServingAssignmentsResponse:
-        """Return the set of assignments."""
-        found = await self._board.watch(
+        """Return the set of assignments, as soon as it is not the known one or the wait is over."""
+        assignment_set = await self._assignment_service.watch(
             _runtime_id(request.runtime_id),
             request.known_revision if request.HasField("known_revision") else None,
             wait_seconds=wait_seconds(request.wait_seconds),
         )
         return serving_pb2.WatchServingAssignmentsResponse(
-            revision=found.revision,
-            assignments=[serving_pb2.ServingAssignment(**asdict(item)) for item in found.assignments],
+            revision=assignment_set.revision,
+            assignments=[serving_pb2.ServingAssignment(**asdict(item)) for item in assignment_set.assignments],
         )
 
     def ReportServing(
         self, request: serving_pb2.ReportServingRequest, context: grpc.ServicerContext
     ) -> serving_pb2.ReportServingResponse:
-        """Take what a worker serves."""
+        """Record how far a worker is with each deployment."""
         states = []
         for state in request.states:
             if state.phase not in _PHASES:
                 raise invalid("phase", got=state.phase, want="LOADING, READY or FAILED")
             reason = state.failure_reason if state.HasField("failure_reason") else None
             states.append(ReportedState(required("deployment_id", state.deployment_id), _PHASES[state.phase], reason))
-        self._board.report(_runtime_id(request.runtime_id), states)
+        self._assignment_service.report(_runtime_id(request.runtime_id), states)
         return serving_pb2.ReportServingResponse()
 
 
 def _runtime_id(value: str) -> str:
-    if len(required("runtime_id", value)) > 256:
-        raise invalid("runtime_id", got=value, want="at most 256 characters")
+    if len(required("runtime_id", value)) > _MAX_RUNTIME_ID:
+        raise invalid("runtime_id", got=value, want=f"at most {_MAX_RUNTIME_ID} characters")
     return value

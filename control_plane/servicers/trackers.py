@@ -15,71 +15,72 @@ from control_plane.domain.fields import required
 from control_plane.jobs.payloads import DatasetTable
 from control_plane.resources.trackers import EventTrackers
 from control_plane.servicers.jobs import wait_seconds
-from control_plane.tracking.watch import KnownTrackers, TrackerWatch
+from control_plane.tracking.watch import TrackerSubscriber, TrackerWatch
 from protos.tailorbird.internal.v1 import jobs_pb2, trackers_pb2, trackers_pb2_grpc
 
-__all__ = ["TrackerServicer"]
+__all__ = ["TRACKER_SERVICE", "TrackerServicer"]
 
+TRACKER_SERVICE = trackers_pb2.DESCRIPTOR.services_by_name["TrackerService"]
 _MAX_SERVICE_ID = 256
 _MAX_LOCATIONS = 1000
 
 
 class TrackerServicer(trackers_pb2_grpc.TrackerServiceServicer):
-    """Tracking ids on the wire.
+    """Turns calls of events services into calls of the resources and of the tracker watch.
 
     Args:
-        trackers: Resolve single ids.
-        watch: Shows all.
+        trackers: Resolves single tracking ids.
+        tracker_watch: Returns the set of all trackers when it changes.
     """
 
-    def __init__(self, trackers: EventTrackers, watch: TrackerWatch) -> None:
+    def __init__(self, trackers: EventTrackers, tracker_watch: TrackerWatch) -> None:
         self._trackers = trackers
-        self._watch = watch
+        self._tracker_watch = tracker_watch
 
     async def WatchEventTrackers(
         self, request: trackers_pb2.WatchEventTrackersRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> trackers_pb2.WatchEventTrackersResponse:
-        """Return the set of trackers."""
+        """Return the set of trackers, as soon as it is not the known one; no set when the wait is over before that."""
         service_id = required("service_id", request.service_id)
         if len(service_id) > _MAX_SERVICE_ID:
             raise invalid("service_id", got=service_id, want=f"at most {_MAX_SERVICE_ID} characters")
-        known = KnownTrackers(
+        subscriber = TrackerSubscriber(
             service_id,
             request.known_revision if request.HasField("known_revision") else None,
             request.in_use_revision if request.HasField("in_use_revision") else None,
         )
-        found = await self._watch.watch(known, wait_seconds=wait_seconds(request.wait_seconds))
+        tracker_set = await self._tracker_watch.watch(subscriber, wait_seconds=wait_seconds(request.wait_seconds))
         return trackers_pb2.WatchEventTrackersResponse(
-            revision=known.revision if found is None else found.revision,
-            lease_seconds=self._watch.lease_seconds,
+            revision=subscriber.revision if tracker_set is None else tracker_set.revision,
+            lease_seconds=self._tracker_watch.lease_seconds,
             trackers=[
                 trackers_pb2.TrackedGroup(
                     tracking_id=group.tracking_id,
                     dataset_group_arn=group.dataset_group_arn,
                     interactions=_table(group.interactions),
                 )
-                for group in (() if found is None else found.groups)
+                for group in (() if tracker_set is None else tracker_set.groups)
             ],
         )
 
     def FindTables(
         self, request: trackers_pb2.FindTablesRequest, context: grpc.ServicerContext
     ) -> trackers_pb2.FindTablesResponse:
-        """Return those of some tables that are of ACTIVE datasets."""
+        """Return which of the tables in the request belong to ACTIVE datasets."""
         if len(request.locations) > _MAX_LOCATIONS:
             raise invalid("locations", got=f"{len(request.locations)} locations", want=f"at most {_MAX_LOCATIONS}")
-        active = self._trackers.active_tables()
-        return trackers_pb2.FindTablesResponse(locations=[item for item in request.locations if item in active])
+        active_tables = self._trackers.active_tables()
+        return trackers_pb2.FindTablesResponse(locations=[item for item in request.locations if item in active_tables])
 
     def ResolveEventTracker(
         self, request: trackers_pb2.ResolveEventTrackerRequest, context: grpc.ServicerContext
     ) -> trackers_pb2.ResolveEventTrackerResponse:
-        """Return what a tracking id stands for."""
-        found = self._trackers.resolve(required("tracking_id", request.tracking_id))
+        """Return the dataset group and the table that the events of a tracking id belong to."""
+        group = self._trackers.resolve(required("tracking_id", request.tracking_id))
         return trackers_pb2.ResolveEventTrackerResponse(
-            event_tracker_arn=found.event_tracker_arn,
-            dataset_group_arn=found.dataset_group_arn,
-            interactions=_table(found.interactions),
+            event_tracker_arn=group.event_tracker_arn,
+            dataset_group_arn=group.dataset_group_arn,
+            interactions=_table(group.interactions),
         )
 
 

@@ -1,4 +1,4 @@
-"""What runtimes call: watching the set of assignments, reporting what they serve."""
+"""What runtime workers call: they watch the assignments and report how far they are with each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from common.process.long_poll import LongPolls
 from control_plane.app_context import AppContext
 from control_plane.metadata_store import MetadataStore, Unit
 from control_plane.metadata_store.tables import RuntimeWorker, ServingReport
-from control_plane.serving.assignments import AssignmentSet, assignments
+from control_plane.serving.assignments import AssignmentSet, assignment_set
 from control_plane.serving.reconciler import Phase, ServingReconciler
 from control_plane.serving.revisions import current_revision
 
@@ -20,7 +20,13 @@ __all__ = ["AssignmentService", "ReportedState"]
 
 @dataclass(frozen=True, slots=True)
 class ReportedState:
-    """How far a worker is with one deployment."""
+    """How far a worker is with one deployment.
+
+    Attributes:
+        deployment_id: The deployment.
+        phase: LOADING, READY or FAILED.
+        failure_reason: Why it failed; None otherwise, and when the worker gives no reason.
+    """
 
     deployment_id: str
     phase: Phase
@@ -28,61 +34,61 @@ class ReportedState:
 
 
 class AssignmentService:
-    """Shows assignments to workers and takes their reports.
+    """Returns assignments to runtime workers and records their reports.
 
     Args:
-        catalogue: Keeps both.
-        environment: The clock.
-        settlement: Draws the consequences.
-        polls: Where watchers wait.
-        sign_seconds: How often a waiting watcher is noted as alive.
+        metadata_store: Keeps assignments and reports.
+        app_context: The clock.
+        reconciler: Moves campaigns on after each report.
+        long_polls: Hold the calls of watching workers.
+        heartbeat_seconds: How often a waiting worker is recorded as alive.
     """
 
     def __init__(
         self,
-        catalogue: MetadataStore,
-        environment: AppContext,
+        metadata_store: MetadataStore,
+        app_context: AppContext,
         *,
-        settlement: ServingReconciler,
-        polls: LongPolls,
-        sign_seconds: float,
+        reconciler: ServingReconciler,
+        long_polls: LongPolls,
+        heartbeat_seconds: float,
     ) -> None:
-        self._catalogue = catalogue
-        self._clock = environment.clock
-        self._settlement = settlement
-        self._polls = polls
-        self._sign_seconds = sign_seconds
+        self._metadata_store = metadata_store
+        self._clock = app_context.clock
+        self._reconciler = reconciler
+        self._long_polls = long_polls
+        self._heartbeat_seconds = heartbeat_seconds
 
     async def watch(self, runtime_id: str, known_revision: int | None, *, wait_seconds: float) -> AssignmentSet:
-        """Return the set of assignments, when it differs from the known one or the time is over.
+        """Return the set of assignments as soon as it differs from the known one, or when the time is over.
 
         Args:
             runtime_id: The worker.
-            known_revision: The set that it has; None for none.
+            known_revision: Revision of the set that it has; None for none.
             wait_seconds: How long to wait for a change at most.
         """
-        signed = await asyncio.to_thread(self._sign, runtime_id, known_revision)
+        recorded_at = await asyncio.to_thread(self._record_heartbeat, runtime_id, known_revision)
 
-        def look() -> AssignmentSet | None:
-            nonlocal signed
-            if (self._clock.now() - signed).total_seconds() >= self._sign_seconds:
-                signed = self._sign(runtime_id, known_revision)
-            with self._catalogue.read() as unit:
+        def read_if_changed() -> AssignmentSet | None:
+            nonlocal recorded_at
+            if (self._clock.now() - recorded_at).total_seconds() >= self._heartbeat_seconds:
+                recorded_at = self._record_heartbeat(runtime_id, known_revision)
+            with self._metadata_store.read() as unit:
                 if current_revision(unit) == known_revision:
                     return None
-                return assignments(unit)
+                return assignment_set(unit)
 
-        changed = await self._polls.until(look, seconds=wait_seconds)
-        return changed if changed is not None else await asyncio.to_thread(self._present)
+        changed = await self._long_polls.until(read_if_changed, seconds=wait_seconds)
+        return changed if changed is not None else await asyncio.to_thread(self._current)
 
-    def _present(self) -> AssignmentSet:
-        with self._catalogue.read() as unit:
-            return assignments(unit)
+    def _current(self) -> AssignmentSet:
+        with self._metadata_store.read() as unit:
+            return assignment_set(unit)
 
     def report(self, runtime_id: str, states: Iterable[ReportedState]) -> None:
-        """Take what a worker serves; it replaces what it said before."""
+        """Record how far a worker is with all of its deployments; this replaces its previous report."""
         now = self._clock.now()
-        with self._catalogue.write() as unit:
+        with self._metadata_store.write() as unit:
             self._worker(unit, runtime_id, now)
             reported = {state.deployment_id: state for state in states}
             for row in unit.find(ServingReport, runtime_id=runtime_id):
@@ -100,21 +106,22 @@ class AssignmentService:
                         failure_reason=state.failure_reason,
                     )
                 )
-            self._settlement.settle(unit)
+            self._reconciler.reconcile(unit)
 
-    def _sign(self, runtime_id: str, known_revision: int | None) -> datetime:
+    def _record_heartbeat(self, runtime_id: str, known_revision: int | None) -> datetime:
+        """Record that a worker is alive and which revision it has; return when it was last recorded as alive."""
         now = self._clock.now()
-        with self._catalogue.read() as unit:
-            known = unit.get(RuntimeWorker, runtime_id)
-        # A worker that asks often is not written down each time: every commit waits for the disk.
-        fresh = known is not None and (now - known.last_seen_at).total_seconds() < self._sign_seconds / 2
-        if known is not None and fresh and known.known_revision == known_revision:
-            return known.last_seen_at
-        with self._catalogue.write() as unit:
+        with self._metadata_store.read() as unit:
+            stored = unit.get(RuntimeWorker, runtime_id)
+        # Workers that call often are not written each time: every commit waits for the disk.
+        is_recent = stored is not None and (now - stored.last_seen_at).total_seconds() < self._heartbeat_seconds / 2
+        if stored is not None and is_recent and stored.known_revision == known_revision:
+            return stored.last_seen_at
+        with self._metadata_store.write() as unit:
             worker = self._worker(unit, runtime_id, now)
             if worker.known_revision != known_revision:
                 worker.known_revision = known_revision
-                self._settlement.settle(unit)
+                self._reconciler.reconcile(unit)
         return now
 
     @staticmethod

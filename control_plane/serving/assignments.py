@@ -1,4 +1,4 @@
-"""The set of assignments: for every campaign the deployment that runtimes are to load and serve."""
+"""The assignments: for every campaign the deployment that runtime workers have to load and serve."""
 
 from __future__ import annotations
 
@@ -11,12 +11,25 @@ from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Campaign, Deployment, EventTracker, SolutionVersion
 from control_plane.serving.revisions import current_revision
 
-__all__ = ["Assignment", "AssignmentSet", "assignments", "deployment_in_progress"]
+__all__ = ["Assignment", "AssignmentSet", "assignment_set", "deployment_in_progress"]
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One campaign to serve; keyed like the message of the contract."""
+    """One campaign to serve; its attributes have the names of the fields of the contract's message.
+
+    Attributes:
+        serving_arn: ARN of the campaign.
+        deployment_id: The deployment of it to load.
+        solution_version_arn: The version that the deployment serves.
+        artifact_location: Folder of the version's artifact in the store.
+        config_json: `campaignConfig` as JSON; None without one.
+        tracking_ids: Ids of the trackers whose events belong to the dataset group.
+        dataset_group_arn: Dataset group of the version.
+        event_type: Event type that the version was trained on; None for all.
+        event_rules: Which streamed events count for a user's history.
+        active: Whether the campaign answers requests already, with this deployment or the one before.
+    """
 
     serving_arn: str
     deployment_id: str
@@ -32,24 +45,24 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class AssignmentSet:
-    """Everything to be served now."""
+    """All assignments at one revision."""
 
     revision: int
     assignments: tuple[Assignment, ...]
 
 
 def deployment_in_progress(unit: Unit, campaign: Campaign) -> Deployment | None:
-    """Return the creation or update of a campaign that is being loaded."""
+    """Return the deployment that the creation or an update of a campaign waits for; None when there is none."""
     return unit.first(Deployment, campaign_arn=campaign.arn, status=frozenset(CREATING))
 
 
-def assignments(unit: Unit) -> AssignmentSet:
-    """Return the present set.
+def assignment_set(unit: Unit) -> AssignmentSet:
+    """Return the current set of assignments.
 
-    A campaign that is being updated is assigned its new deployment: runtimes go on answering with the one they have
-    until the new one is ready. An update that failed leaves the set, and the one before it comes back.
+    A campaign that is being updated is assigned its new deployment: runtimes answer with the old one until the new one
+    is ready. When an update fails, the set has the deployment before it again.
     """
-    found = []
+    assignments = []
     for campaign in unit.find(Campaign, order=["arn"]):
         if campaign.status in DELETING:
             continue
@@ -57,8 +70,8 @@ def assignments(unit: Unit) -> AssignmentSet:
         if deployment is None and campaign.serving_id is not None:
             deployment = unit.get(Deployment, campaign.serving_id)
         if deployment is not None:
-            found.append(_assignment(unit, campaign, deployment))
-    return AssignmentSet(current_revision(unit), tuple(found))
+            assignments.append(_assignment(unit, campaign, deployment))
+    return AssignmentSet(current_revision(unit), tuple(assignments))
 
 
 def _assignment(unit: Unit, campaign: Campaign, deployment: Deployment) -> Assignment:

@@ -1,4 +1,4 @@
-"""The newest version that campaigns take by themselves: none that is significantly worse than the one before it."""
+"""Moves campaigns with `syncWithLatestSolutionVersion` to new versions, except to significantly worse ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from common.logs import get_logger
 from control_plane.app_context import AppContext
 from control_plane.domain.campaigns import follows_latest
-from control_plane.domain.evaluations import Verdict, refusal
+from control_plane.domain.evaluations import Verdict, rejection_reason
 from control_plane.domain.paging import Position
 from control_plane.domain.states import Status
 from control_plane.metadata_store import Unit
@@ -20,16 +20,16 @@ from control_plane.serving.revisions import next_revision
 __all__ = ["Choice", "LatestVersionSync"]
 
 _log = get_logger(__name__)
-#: New versions that are looked at once; the others have their turn when the campaign has moved on.
-_LOOKED_AT = 100
+#: New versions that are considered at once; the others follow when the campaign has moved on.
+_MAX_VERSIONS = 100
 
 
 class Choice(NamedTuple):
-    """What is taken of some versions.
+    """The version chosen among several.
 
     Attributes:
-        version: The newest that is not refused; None where all are.
-        refused: Those that are newer, newest first.
+        version: The newest that is not refused; None when all are refused.
+        refused: The refused versions that are newer than it, newest first.
     """
 
     version: SolutionVersion | None
@@ -37,22 +37,22 @@ class Choice(NamedTuple):
 
 
 class LatestVersionSync:
-    """Chooses versions, and moves campaigns that follow their solution to new ones.
+    """Chooses the version that a campaign serves where the caller leaves it open.
 
     Args:
-        environment: Clock and ids.
-        refuse_worse_versions: Leave out versions that are significantly worse than the one before them.
+        app_context: Clock and ids.
+        refuse_worse_versions: Refuse versions that are significantly worse than the one before them.
     """
 
-    def __init__(self, environment: AppContext, *, refuse_worse_versions: bool) -> None:
-        self._environment = environment
+    def __init__(self, app_context: AppContext, *, refuse_worse_versions: bool) -> None:
+        self._app_context = app_context
         self._refuse = refuse_worse_versions
 
-    def follow(self, unit: Unit, campaign: Campaign) -> None:
-        """Move an ACTIVE campaign on, within a writing unit, if it follows and there is something new to serve.
+    def sync(self, unit: Unit, campaign: Campaign) -> None:
+        """Deploy a newer version of an ACTIVE campaign, within a writing unit, if it follows and there is one.
 
-        Of the versions that are newer than the one it serves the newest is taken that was not tried before: one that
-        could not be loaded, or was refused, is not tried again by itself.
+        This is the newest version that was not tried before: one that could not be loaded, or was refused, is not
+        tried again without a call of UpdateCampaign.
         """
         serving = unit.get(Deployment, campaign.serving_id)
         assert serving is not None, "an ACTIVE campaign has a deployment"
@@ -60,14 +60,14 @@ class LatestVersionSync:
             return
         deployments = unit.find(Deployment, campaign_arn=campaign.arn, order=["number"])
         tried = {deployment.solution_version_arn for deployment in deployments}
-        choice = self.choose(version for version in self._newer(unit, serving) if version.arn not in tried)
-        number = self.record(unit, serving, choice.refused, number=deployments[-1].number + 1)
+        choice = self.choose(version for version in self._newer_versions(unit, serving) if version.arn not in tried)
+        number = self.record_refused(unit, serving, choice.refused, number=deployments[-1].number + 1)
         if choice.version is not None:
             unit.add(self._deployment(serving, choice.version, number=number))
             next_revision(unit)
 
     def choose(self, versions: Iterable[SolutionVersion]) -> Choice:
-        """Choose of ACTIVE versions of a solution, given newest first."""
+        """Return the first version that is not refused, of ACTIVE versions of a solution given newest first."""
         refused: list[SolutionVersion] = []
         for version in versions:
             if not (self._refuse and version.verdict == Verdict.WORSE):
@@ -76,20 +76,22 @@ class LatestVersionSync:
         return Choice(None, tuple(refused))
 
     def choose_newer(self, unit: Unit, serving: Deployment) -> Choice:
-        """Choose of the versions that are newer than the one of a deployment."""
-        return self.choose(self._newer(unit, serving))
+        """Return the choice among the versions that are newer than that of a deployment."""
+        return self.choose(self._newer_versions(unit, serving))
 
-    def record(self, unit: Unit, serving: Deployment, refused: Iterable[SolutionVersion], *, number: int) -> int:
-        """Keep, within a writing unit, that a campaign refused versions, and why.
+    def record_refused(
+        self, unit: Unit, serving: Deployment, refused: Iterable[SolutionVersion], *, number: int
+    ) -> int:
+        """Add a failed deployment for each version that a campaign refused, with the reason.
 
         Args:
-            unit: To write in.
-            serving: What the campaign serves instead.
-            refused: The versions.
-            number: The next that is free among the campaign's deployments.
+            unit: A writing unit of work.
+            serving: The deployment that the campaign serves instead.
+            refused: The refused versions.
+            number: The next free number of the campaign's deployments.
 
         Returns:
-            The next number that is free then.
+            The next free number after that.
         """
         for version in refused:
             deployment = self._deployment(serving, version, number=number)
@@ -99,15 +101,15 @@ class LatestVersionSync:
         return number
 
     @staticmethod
-    def _newer(unit: Unit, serving: Deployment) -> list[SolutionVersion]:
-        """Return the ACTIVE versions that are newer than the one that is served, newest first."""
+    def _newer_versions(unit: Unit, serving: Deployment) -> list[SolutionVersion]:
+        """Return the ACTIVE versions of the solution that are newer than the served one, newest first."""
         served = unit.get(SolutionVersion, serving.solution_version_arn)
         assert served is not None, "a foreign key holds it"
         after = Position(served.creation_date_time, served.arn)
         newer = unit.page(
             SolutionVersion,
             after=after,
-            limit=_LOOKED_AT,
+            limit=_MAX_VERSIONS,
             solution_arn=served.solution_arn,
             status=Status.ACTIVE,
         )
@@ -116,7 +118,7 @@ class LatestVersionSync:
     def _deployment(self, serving: Deployment, version: SolutionVersion, *, number: int) -> Deployment:
         now = self._now()
         return Deployment(
-            id=self._environment.new_id(),
+            id=self._app_context.new_id(),
             campaign_arn=serving.campaign_arn,
             number=number,
             solution_version_arn=version.arn,
@@ -130,7 +132,7 @@ class LatestVersionSync:
     def _mark_refused(deployment: Deployment, version: SolutionVersion, serving: Deployment) -> None:
         deployment.refused = True
         deployment.status = Status.CREATE_FAILED
-        deployment.failure_reason = refusal(
+        deployment.failure_reason = rejection_reason(
             version.arn,
             version.evaluation or {},
             serving_arn=serving.solution_version_arn,
@@ -144,4 +146,4 @@ class LatestVersionSync:
         )
 
     def _now(self) -> datetime:
-        return self._environment.clock.now()
+        return self._app_context.clock.now()

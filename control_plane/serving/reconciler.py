@@ -1,6 +1,6 @@
-"""Draws the consequences of what runtimes report: campaigns become ACTIVE, fail, follow new versions, or are gone.
+"""Brings campaigns in line with what runtime workers report: they become ACTIVE, fail, move to new versions or end.
 
-Run whenever something was reported and every few seconds besides, since a worker's silence says something too.
+Runs after every report and every few seconds besides, because a worker that stops reporting counts too.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from control_plane.serving.revisions import next_revision
 __all__ = ["Phase", "ServingReconciler"]
 
 _log = get_logger(__name__)
-#: Workers that have been silent for so many times the liveness limit are forgotten.
-_FORGET_AFTER: Final = 20
+#: Workers are removed when they have been silent for so many times the liveness limit.
+_REMOVE_AFTER: Final = 20
 
 
 class Phase(StrEnum):
@@ -37,57 +37,66 @@ class ServingReconciler:
     """Moves campaigns by the reports of the live workers.
 
     Args:
-        environment: The clock.
-        following: Moves campaigns on to new versions.
-        liveness_seconds: A worker that was not heard of for so long counts no more.
-        loading_seconds: A deployment waits no longer for workers that neither loaded it nor failed.
+        app_context: The clock.
+        latest_version_sync: Moves campaigns to new versions.
+        liveness_seconds: Workers without a call for so long do not count.
+        loading_seconds: How long a deployment waits for workers that neither loaded it nor failed.
     """
 
     def __init__(
-        self, environment: AppContext, *, following: LatestVersionSync, liveness_seconds: float, loading_seconds: float
+        self,
+        app_context: AppContext,
+        *,
+        latest_version_sync: LatestVersionSync,
+        liveness_seconds: float,
+        loading_seconds: float,
     ) -> None:
-        self._environment = environment
-        self._following = following
+        self._app_context = app_context
+        self._latest_version_sync = latest_version_sync
         self._liveness = timedelta(seconds=liveness_seconds)
         self._loading = timedelta(seconds=loading_seconds)
 
-    def settle(self, unit: Unit) -> None:
-        """Move every campaign that waits for workers, within a writing unit."""
+    def reconcile(self, unit: Unit) -> None:
+        """Update every campaign and deployment by the reports of the live workers, within a writing unit."""
         unit.flush()
-        now = self._environment.clock.now()
+        now = self._app_context.clock.now()
         live = [worker for worker in unit.find(RuntimeWorker) if worker.last_seen_at >= now - self._liveness]
         for deployment in unit.find(Deployment, status=frozenset(CREATING)):
-            self._deploy(unit, deployment, live, now)
+            self._reconcile_deployment(unit, deployment, live, now)
         for campaign in unit.find(Campaign, status=frozenset(DELETING)):
-            self._delete(unit, campaign, live, now)
-        troubles = _troubles(unit, live)
+            self._reconcile_deletion(unit, campaign, live, now)
+        failure_reasons = _failure_reasons(unit, live)
         for campaign in unit.find(Campaign, status=Status.ACTIVE):
-            self._tell_trouble(campaign, troubles.get(campaign.serving_id or ""))
-            self._following.follow(unit, campaign)
+            self._set_failure_reason(campaign, failure_reasons.get(campaign.serving_id or ""))
+            self._latest_version_sync.sync(unit, campaign)
 
     def forget_silent_workers(self, unit: Unit) -> None:
-        """Remove workers that have been gone for long, with their reports."""
-        limit = self._environment.clock.now() - self._liveness * _FORGET_AFTER
+        """Remove workers that have been silent for long, with their reports."""
+        limit = self._app_context.clock.now() - self._liveness * _REMOVE_AFTER
         for worker in unit.find(RuntimeWorker):
             if worker.last_seen_at < limit:
                 for report in unit.find(ServingReport, runtime_id=worker.runtime_id):
                     unit.remove(report)
                 unit.remove(worker)
 
-    def _deploy(self, unit: Unit, deployment: Deployment, live: list[RuntimeWorker], now: datetime) -> None:
+    def _reconcile_deployment(
+        self, unit: Unit, deployment: Deployment, live: list[RuntimeWorker], now: datetime
+    ) -> None:
         reports = {report.runtime_id: report for report in unit.find(ServingReport, deployment_id=deployment.id)}
-        heard = [reports[worker.runtime_id] for worker in live if worker.runtime_id in reports]
+        live_reports = [reports[worker.runtime_id] for worker in live if worker.runtime_id in reports]
         campaign = unit.get(Campaign, deployment.campaign_arn)
         assert campaign is not None, "a foreign key holds it"
-        if heard and deployment.status == Status.CREATE_PENDING:
+        if live_reports and deployment.status == Status.CREATE_PENDING:
             self._mark(campaign, deployment, Status.CREATE_IN_PROGRESS, now)
-        ended = [report for report in heard if report.phase != Phase.LOADING]
-        if not heard or (len(ended) < len(live) and now - deployment.last_updated_date_time < self._loading):
+        final_reports = [report for report in live_reports if report.phase != Phase.LOADING]
+        if not live_reports or (
+            len(final_reports) < len(live) and now - deployment.last_updated_date_time < self._loading
+        ):
             return
-        failed = [report for report in ended if report.phase == Phase.FAILED]
+        failed = [report for report in final_reports if report.phase == Phase.FAILED]
         if failed:
-            deployment.failure_reason = _told(failed, workers=len(live))
-        elif not ended:
+            deployment.failure_reason = _describe_failures(failed, workers=len(live))
+        elif not final_reports:
             seconds = self._loading.total_seconds()
             deployment.failure_reason = f"none of {len(live)} runtime workers loaded it within {seconds:g} seconds"
         if deployment.failure_reason is not None:
@@ -97,16 +106,16 @@ class ServingReconciler:
             self._mark(campaign, deployment, Status.ACTIVE, now)
             campaign.serving_id = deployment.id
         _log.info(
-            "deployment_settled",
+            "deployment_reconciled",
             campaign_arn=campaign.arn,
             status=deployment.status,
-            workers=len(ended),
-            not_waited_for=len(live) - len(ended),
+            workers=len(final_reports),
+            not_waited_for=len(live) - len(final_reports),
         )
 
     @staticmethod
-    def _tell_trouble(campaign: Campaign, reason: str | None) -> None:
-        """Show with an ACTIVE campaign that workers cannot serve it, for as long as they say so."""
+    def _set_failure_reason(campaign: Campaign, reason: str | None) -> None:
+        """Keep the failure reason of an ACTIVE campaign equal to what its workers report now; None for no failure."""
         if campaign.failure_reason == reason:
             return
         campaign.failure_reason = reason
@@ -119,14 +128,14 @@ class ServingReconciler:
     def _mark(campaign: Campaign, deployment: Deployment, status: Status, now: datetime) -> None:
         deployment.status = status
         deployment.last_updated_date_time = now
-        # An update that fails, or goes on, leaves the state of the campaign as it was.
+        # The status of the campaign does not change while an update runs, nor when it fails.
         if deployment.number == 1 or status is Status.ACTIVE:
             campaign.status = status
             campaign.failure_reason = deployment.failure_reason
             campaign.last_updated_date_time = now
 
     @staticmethod
-    def _delete(unit: Unit, campaign: Campaign, live: list[RuntimeWorker], now: datetime) -> None:
+    def _reconcile_deletion(unit: Unit, campaign: Campaign, live: list[RuntimeWorker], now: datetime) -> None:
         gone_from = campaign.deleted_revision or 0
         if all((worker.known_revision or 0) >= gone_from for worker in live):
             for deployment in unit.find(Deployment, campaign_arn=campaign.arn):
@@ -137,16 +146,16 @@ class ServingReconciler:
             campaign.last_updated_date_time = now
 
 
-def _troubles(unit: Unit, live: list[RuntimeWorker]) -> dict[str, str]:
-    """Return what live workers say of deployments that they cannot load, by deployment."""
-    known = {worker.runtime_id for worker in live}
+def _failure_reasons(unit: Unit, live: list[RuntimeWorker]) -> dict[str, str]:
+    """Return, by deployment id, why live workers could not load the deployments that failed."""
+    live_ids = {worker.runtime_id for worker in live}
     failed: dict[str, list[ServingReport]] = {}
     for report in unit.find(ServingReport, phase=Phase.FAILED):
-        if report.runtime_id in known:
+        if report.runtime_id in live_ids:
             failed.setdefault(report.deployment_id, []).append(report)
-    return {deployment_id: _told(reports, workers=len(live)) for deployment_id, reports in failed.items()}
+    return {deployment_id: _describe_failures(reports, workers=len(live)) for deployment_id, reports in failed.items()}
 
 
-def _told(failed: list[ServingReport], *, workers: int) -> str:
+def _describe_failures(failed: list[ServingReport], *, workers: int) -> str:
     reasons = "; ".join(sorted({report.failure_reason or "no reason given" for report in failed}))
     return f"{len(failed)} of {workers} runtime workers could not load it: {reasons}"

@@ -1,6 +1,6 @@
-"""The number of the present state of what others follow: assignments and trackers.
+"""The revision of the serving state, i.e. of the assignments and the trackers that other services watch.
 
-It grows with every change, so that watchers notice; one number for both, since both change seldom.
+It grows by one with every change of either; one number for both is enough, since both change seldom.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ _ROW = 1
 
 
 def current_revision(unit: Unit) -> int:
-    """Return the number of the present state; 1 before any change."""
+    """Return the current revision; 1 before any change."""
     row = unit.get(ServingRevision, _ROW)
     return 1 if row is None else row.revision
 
 
 def next_revision(unit: Unit) -> int:
-    """Say that this unit of work changes the state; return its new number."""
+    """Increase the revision, because this unit of work changes the serving state, and return it."""
     row = unit.get(ServingRevision, _ROW)
     if row is None:
         row = ServingRevision(id=_ROW, revision=1)

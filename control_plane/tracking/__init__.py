@@ -1,1 +1,1 @@
-"""What tracking ids stand for, who follows that, and which deletions wait for those who do."""
+"""The set of event trackers, the events services that watch it, and the deletions that wait for these."""

@@ -1,9 +1,9 @@
-"""Deletions that wait until no events service takes events for what is deleted.
+"""Deletions of datasets and event trackers, which wait until no events service takes events for them.
 
-DeleteDataset and DeleteEventTracker make tracking ids stand for something else at once, but events services learn of it
-a moment later, and have calls on their way. So a dataset's table is removed, and a tracker is gone, only when every
-live events service has said that it uses no older set of trackers. Run whenever an events service says so and every few
-seconds besides, since one that falls silent is waited for no more.
+DeleteDataset and DeleteEventTracker change the set of trackers at once, but events services learn of it a moment later
+and have calls in progress. So a dataset's table is removed, and a tracker's row deleted, only when every live events
+service has reported that it uses no older set. Runs after every such report and every few seconds besides, because
+deletions do not wait for events services that have become silent.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Final
 from common.logs import get_logger
 from control_plane.app_context import AppContext
 from control_plane.domain.states import Status
-from control_plane.jobs.orders import enqueue
 from control_plane.jobs.payloads import StorageRemoval
+from control_plane.jobs.submit import enqueue
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Dataset, EventsService, EventTracker
 from control_plane.resources.base import remove
@@ -25,54 +25,57 @@ from control_plane.serving.revisions import next_revision
 __all__ = ["DeletionReconciler"]
 
 _log = get_logger(__name__)
-#: Events services that have been silent for so many times the liveness limit are forgotten.
-_FORGET_AFTER: Final = 20
+#: Events services are removed when they have been silent for so many times the liveness limit.
+_REMOVE_AFTER: Final = 20
 
 
 class DeletionReconciler:
-    """Begins deletions, and lets them go on once all events services know.
+    """Begins deletions, and finishes them when all live events services know of them.
 
     Args:
-        environment: The clock.
-        liveness_seconds: An events service that was not heard of for so long counts no more.
+        app_context: Clock and ids.
+        liveness_seconds: Events services without a call for so long do not count.
     """
 
-    def __init__(self, environment: AppContext, *, liveness_seconds: float) -> None:
-        self._environment = environment
+    def __init__(self, app_context: AppContext, *, liveness_seconds: float) -> None:
+        self._app_context = app_context
         self._liveness = timedelta(seconds=liveness_seconds)
-        self._began = environment.clock.now()
+        self._started_at = app_context.clock.now()
 
     def begin(self, unit: Unit, resource: Dataset | EventTracker) -> None:
-        """Take an ACTIVE resource out of the set of trackers; it goes on at once where nobody follows the set."""
+        """Begin to delete an ACTIVE resource, which takes it out of the set of trackers.
+
+        Without live events services the deletion goes on at once.
+        """
         resource.status = Status.DELETE_PENDING
-        resource.last_updated_date_time = self._environment.clock.now()
+        resource.last_updated_date_time = self._app_context.clock.now()
         resource.deleted_revision = next_revision(unit)
         self.reconcile(unit)
 
     def reconcile(self, unit: Unit) -> None:
-        """Let every deletion go on that all live events services know of, within a writing unit."""
+        """Continue every deletion that all live events services know of, within a writing unit."""
         unit.flush()
-        live = self._environment.clock.now() - self._liveness
+        live_since = self._app_context.clock.now() - self._liveness
         services = unit.find(EventsService)
-        used = [service.in_use_revision or 0 for service in services if self._silent_since(service) >= live]
-        oldest = min(used, default=math.inf)
+        in_use = [service.in_use_revision or 0 for service in services if self._silent_since(service) >= live_since]
+        oldest_in_use = min(in_use, default=math.inf)
         for dataset in unit.find(Dataset, status=Status.DELETE_PENDING):
-            if dataset.deleted_revision is not None and dataset.deleted_revision <= oldest:
+            if dataset.deleted_revision is not None and dataset.deleted_revision <= oldest_in_use:
                 dataset.deleted_revision = None
                 removal = StorageRemoval((dataset.location,))
-                enqueue(unit, self._environment, removal, subject=dataset.arn, group_arn=dataset.dataset_group_arn)
+                enqueue(unit, self._app_context, removal, subject=dataset.arn, group_arn=dataset.dataset_group_arn)
         for tracker in unit.find(EventTracker, status=Status.DELETE_PENDING):
-            if (tracker.deleted_revision or 0) <= oldest:
+            if (tracker.deleted_revision or 0) <= oldest_in_use:
                 remove(unit, tracker)
 
     def forget_silent_services(self, unit: Unit) -> None:
-        """Remove events services that have been gone for long."""
-        limit = self._environment.clock.now() - self._liveness * _FORGET_AFTER
+        """Remove events services that have been silent for long."""
+        limit = self._app_context.clock.now() - self._liveness * _REMOVE_AFTER
         for service in unit.find(EventsService):
             if self._silent_since(service) < limit:
                 _log.info("events_service_forgotten", service_id=service.service_id)
                 unit.remove(service)
 
     def _silent_since(self, service: EventsService) -> datetime:
-        """Return since when a service has been silent; while nobody could hear it, it may have gone on."""
-        return max(service.last_seen_at, self._began)
+        """Return when a service was last known to be alive: not before this process, which it could not call."""
+        return max(service.last_seen_at, self._started_at)

@@ -1,4 +1,4 @@
-"""Where the events of tracking ids belong: all of them, or one."""
+"""The dataset group and table that the events of each tracking id belong to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ __all__ = ["TrackedGroup", "TrackerSet", "tracked_group", "tracker_set"]
 
 @dataclass(frozen=True, slots=True)
 class TrackedGroup:
-    """Where the events of a tracking id belong; no table while the group has no ACTIVE Interactions dataset."""
+    """An event tracker with its dataset group.
+
+    Attributes:
+        tracking_id: The id that events are sent with.
+        event_tracker_arn: ARN of the tracker.
+        dataset_group_arn: ARN of its dataset group.
+        interactions: Table of the group's ACTIVE Interactions dataset; None while it has none.
+    """
 
     tracking_id: str
     event_tracker_arn: str
@@ -27,20 +34,20 @@ class TrackedGroup:
 
 @dataclass(frozen=True, slots=True)
 class TrackerSet:
-    """What all ACTIVE trackers stand for at one revision."""
+    """All ACTIVE trackers at one revision."""
 
     revision: int
     groups: tuple[TrackedGroup, ...]
 
 
 def tracker_set(unit: Unit) -> TrackerSet:
-    """Return the present set."""
+    """Return the current set of trackers."""
     trackers = unit.find(EventTracker, status=Status.ACTIVE, order=["arn"])
     return TrackerSet(current_revision(unit), tuple(tracked_group(unit, tracker) for tracker in trackers))
 
 
 def tracked_group(unit: Unit, tracker: EventTracker) -> TrackedGroup:
-    """Return what a tracker stands for."""
+    """Return a tracker with its dataset group and table."""
     dataset = unit.first(
         Dataset,
         dataset_group_arn=tracker.dataset_group_arn,

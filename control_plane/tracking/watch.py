@@ -1,4 +1,4 @@
-"""What events services call: watching the set of trackers."""
+"""What events services call: they watch the set of trackers, and say which revisions of it they use."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from control_plane.serving.revisions import current_revision
 from control_plane.tracking.deletions import DeletionReconciler
 from control_plane.tracking.trackers import TrackerSet, tracker_set
 
-__all__ = ["KnownTrackers", "TrackerWatch"]
+__all__ = ["TrackerSubscriber", "TrackerWatch"]
 
 _LEASES_PER_LIVENESS = 2
-_SIGNS_PER_LEASE = 3
+_HEARTBEATS_PER_LEASE = 3
 
 
 @dataclass(frozen=True, slots=True)
-class KnownTrackers:
-    """What an events service says of itself.
+class TrackerSubscriber:
+    """An events service that watches the trackers.
 
     Attributes:
         service_id: Its name.
-        revision: The set that it has; None for none.
-        in_use_revision: The oldest set that its running calls use; None for none.
+        revision: Revision of the set that it has; None for none.
+        in_use_revision: Revision of the oldest set that its running calls use; None for none.
     """
 
     service_id: str
@@ -35,62 +35,62 @@ class KnownTrackers:
 
 
 class TrackerWatch:
-    """Shows the set of trackers to events services, and takes note of which they use.
+    """Returns the set of trackers to events services, and records which revisions they use.
 
     Args:
-        catalogue: Keeps both.
-        environment: The clock.
-        deletions: Go on when services know of them.
-        polls: Where watchers wait.
-        liveness_seconds: An events service that was not heard of for so long counts no more. It may rely on an answer
-            for half of that; the rest covers signs that are not noted, and calls that have begun.
+        metadata_store: Keeps the trackers and the events services.
+        app_context: The clock.
+        deletions: Continued when a service has learnt of them.
+        long_polls: Hold the calls of watching services.
+        liveness_seconds: Events services without a call for so long do not count. A service may rely on a response for
+            half of that time (`lease_seconds`); the rest covers heartbeats that are not written, and calls in progress.
     """
 
     def __init__(
         self,
-        catalogue: MetadataStore,
-        environment: AppContext,
+        metadata_store: MetadataStore,
+        app_context: AppContext,
         *,
         deletions: DeletionReconciler,
-        polls: LongPolls,
+        long_polls: LongPolls,
         liveness_seconds: float,
     ) -> None:
-        self._catalogue = catalogue
-        self._clock = environment.clock
+        self._metadata_store = metadata_store
+        self._clock = app_context.clock
         self._deletions = deletions
-        self._polls = polls
+        self._long_polls = long_polls
         self.lease_seconds = liveness_seconds / _LEASES_PER_LIVENESS
-        self._sign_seconds = self.lease_seconds / _SIGNS_PER_LEASE
+        self._heartbeat_seconds = self.lease_seconds / _HEARTBEATS_PER_LEASE
 
-    async def watch(self, known: KnownTrackers, *, wait_seconds: float) -> TrackerSet | None:
-        """Return the set of trackers as soon as it differs from the known one; None when it does not in that time.
+    async def watch(self, subscriber: TrackerSubscriber, *, wait_seconds: float) -> TrackerSet | None:
+        """Return the set of trackers as soon as it differs from that of the subscriber; None when the time is over.
 
         Args:
-            known: Who asks.
+            subscriber: The events service.
             wait_seconds: How long to wait for a change at most.
         """
-        await asyncio.to_thread(self._note, known)
+        await asyncio.to_thread(self._record_heartbeat, subscriber)
 
-        def look() -> TrackerSet | None:
-            with self._catalogue.read() as unit:
-                return None if current_revision(unit) == known.revision else tracker_set(unit)
+        def read_if_changed() -> TrackerSet | None:
+            with self._metadata_store.read() as unit:
+                return None if current_revision(unit) == subscriber.revision else tracker_set(unit)
 
-        return await self._polls.until(look, seconds=wait_seconds)
+        return await self._long_polls.until(read_if_changed, seconds=wait_seconds)
 
-    def _note(self, known: KnownTrackers) -> None:
-        """Take note of a sign of life, unless it says nothing new: services ask as often as their callers make them."""
+    def _record_heartbeat(self, subscriber: TrackerSubscriber) -> None:
+        """Record that a service is alive and what it uses; not more often than needed, since commits are slow."""
         now = self._clock.now()
-        with self._catalogue.read() as unit:
-            if (service := unit.get(EventsService, known.service_id)) is not None:
+        with self._metadata_store.read() as unit:
+            if (service := unit.get(EventsService, subscriber.service_id)) is not None:
                 age = (now - service.last_seen_at).total_seconds()
-                if service.in_use_revision == known.in_use_revision and age < self._sign_seconds:
+                if service.in_use_revision == subscriber.in_use_revision and age < self._heartbeat_seconds:
                     return
-        with self._catalogue.write() as unit:
-            service = unit.get(EventsService, known.service_id)
+        with self._metadata_store.write() as unit:
+            service = unit.get(EventsService, subscriber.service_id)
             if service is None:
-                service = EventsService(service_id=known.service_id, last_seen_at=now)
+                service = EventsService(service_id=subscriber.service_id, last_seen_at=now)
                 unit.add(service)
             service.last_seen_at = now
-            if service.in_use_revision != known.in_use_revision:
-                service.in_use_revision = known.in_use_revision
+            if service.in_use_revision != subscriber.in_use_revision:
+                service.in_use_revision = subscriber.in_use_revision
                 self._deletions.reconcile(unit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recipes.data.histories import FloatArray, ItemIndexes
-from recipes.retrieval.top_k import top_k
+from recipes.retrieval.top_k import best
 
 __all__ = ["ExactIndex"]
 
@@ -21,5 +21,5 @@ class ExactIndex:
     def search(self, query: FloatArray, limit: int) -> tuple[ItemIndexes, FloatArray]:
         """Find the items of the largest inner products."""
         scores: FloatArray = self._item_vectors @ query
-        items = top_k(scores, limit)
+        items = best(scores, limit)
         return items, scores[items]

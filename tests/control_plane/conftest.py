@@ -13,7 +13,7 @@ from tests.control_plane.world import make_world
 def world(tmp_path):
     made = make_world(tmp_path)
     yield made
-    made.catalogue.close()
+    made.metadata_store.close()
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ def world(tmp_path):
     timing = replace(TIMING, finished_job_hours=48, max_finished_jobs=5)
     made = make_world(tmp_path, timing=timing)
     yield made
-    made.catalogue.close()
+    made.metadata_store.close()
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def dataset(world):
 
 
 def subjects(world):
-    with world.catalogue.read() as unit:
+    with world.metadata_store.read() as unit:
         return {job.subject for job in unit.find(Job)}
 
 
@@ -55,7 +55,7 @@ def test_finished_jobs_are_forgotten_by_age_with_their_attempts(world, dataset):
     world.sweep()
 
     assert subjects(world) == {young}
-    with world.catalogue.read() as unit:
+    with world.metadata_store.read() as unit:
         assert unit.count(JobAttempt) == 1
     assert world.resources.imports.describe(old).status == "ACTIVE"
 
@@ -109,7 +109,7 @@ def test_a_finished_job_keeps_no_payload(world, dataset):
     version = world.version(world.solution(world.imported_group()))
     world.resources.versions.stop(version)
 
-    with world.catalogue.read() as unit:
+    with world.metadata_store.read() as unit:
         assert [job.payload for job in unit.find(Job)] == [{}] * 4
 
 
@@ -123,20 +123,20 @@ def test_reasons_of_any_length_are_kept_in_part(world, dataset):
 
 def test_a_campaign_keeps_its_newest_configurations_and_what_it_serves(world):
     campaign = world.active_campaign()
-    with world.catalogue.read() as unit:
+    with world.metadata_store.read() as unit:
         (served,) = unit.find(Deployment, campaign_arn=campaign)
     for _ in range(KEPT_DEPLOYMENTS + 20):
         world.resources.campaigns.update(campaign, min_provisioned_tps=2)
-        with world.catalogue.write() as unit:
+        with world.metadata_store.write() as unit:
             unit.first(Deployment, campaign_arn=campaign, order=["-number"]).status = "CREATE FAILED"
-    with world.catalogue.write() as unit:
+    with world.metadata_store.write() as unit:
         tried = unit.first(Deployment, campaign_arn=campaign, number=5)
         unit.add(ServingReport(runtime_id="worker", deployment_id=tried.id, phase="FAILED"))
 
     world.clock.advance(seconds=60)
-    world.plane.housekeeper._pruner.prune()
+    world.plane.maintenance._pruner.prune()
 
-    with world.catalogue.read() as unit:
+    with world.metadata_store.read() as unit:
         kept = unit.find(Deployment, campaign_arn=campaign, order=["number"])
         assert unit.count(ServingReport, deployment_id=tried.id) == 0
     assert [kept[0].id, len(kept)] == [served.id, KEPT_DEPLOYMENTS + 1]

@@ -35,4 +35,4 @@ def personalize(plane: ControlPlane, folder: Path) -> Iterator[Any]:
             )
             yield client
             client.close()
-        plane.polls.close()
+        plane.long_polls.close()

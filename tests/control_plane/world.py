@@ -11,9 +11,9 @@ from pathlib import Path
 from common.arn import ArnFactory
 from common.clock import ManualClock
 from control_plane.app_context import AppContext
+from control_plane.domain.jobs import JobKind
 from control_plane.domain.quotas import Quotas
 from control_plane.jobs.queue import Lease
-from control_plane.jobs.states import JobKind
 from control_plane.metadata_store.sql import SqlMetadataStore, open_metadata_store
 from control_plane.resources.base import PageRequest
 from control_plane.resources.solutions import SolutionRequest
@@ -47,9 +47,9 @@ ITEMS = avro("Items", column("ITEM_ID"), column("GENRES", ["null", "string"], ca
 class World:
     """One control plane, called as its servicers call it."""
 
-    catalogue: SqlMetadataStore
+    metadata_store: SqlMetadataStore
     clock: ManualClock
-    environment: AppContext
+    app_context: AppContext
     plane: ControlPlane
     numbers: itertools.count = field(default_factory=itertools.count)
 
@@ -57,7 +57,7 @@ class World:
         self.resources = self.plane.services[0].servicer._resources
         self.evaluations = self.plane.services[1].servicer._evaluations
         self.queue = self.plane.queue
-        self.board = self.plane.board
+        self.assignment_service = self.plane.assignment_service
 
     def name(self, word: str) -> str:
         return f"{word}-{next(self.numbers)}"
@@ -111,24 +111,26 @@ class World:
         self.queue.complete(lease.job.id, lease.token, kind=JobKind(lease.job.kind), result=result)
 
     def watch(self, worker: str, known: int | None = None) -> int:
-        return asyncio.run(self.board.watch(worker, known, wait_seconds=0)).revision
+        return asyncio.run(self.assignment_service.watch(worker, known, wait_seconds=0)).revision
 
     def assigned(self, worker: str = "observer") -> dict[str, object]:
-        found = asyncio.run(self.board.watch(worker, None, wait_seconds=0))
+        found = asyncio.run(self.assignment_service.watch(worker, None, wait_seconds=0))
         return {item.serving_arn: item for item in found.assignments}
 
     def serve(self, worker: str, phase: Phase = Phase.READY, reason: str | None = None) -> None:
         """Let a worker take the present set and report this phase for all of it."""
-        found = asyncio.run(self.board.watch(worker, None, wait_seconds=0))
+        found = asyncio.run(self.assignment_service.watch(worker, None, wait_seconds=0))
         self.watch(worker, found.revision)
-        self.board.report(worker, [ReportedState(item.deployment_id, phase, reason) for item in found.assignments])
+        self.assignment_service.report(
+            worker, [ReportedState(item.deployment_id, phase, reason) for item in found.assignments]
+        )
 
     def sweep(self) -> None:
-        self.plane.housekeeper.sweep()
+        self.plane.maintenance.sweep()
 
 
 def make_world(folder: Path, *, quotas: Quotas = MANY, timing: Timing = TIMING, **options: bool) -> World:
-    catalogue = open_metadata_store(f"sqlite:///{folder / 'catalogue.db'}")
+    metadata_store = open_metadata_store(f"sqlite:///{folder / 'metadata_store.db'}")
     clock = ManualClock()
-    environment = AppContext(clock, ArnFactory("eu-west-1", ACCOUNT), quotas)
-    return World(catalogue, clock, environment, assemble(catalogue, environment, timing, **options))
+    app_context = AppContext(clock, ArnFactory("eu-west-1", ACCOUNT), quotas)
+    return World(metadata_store, clock, app_context, assemble(metadata_store, app_context, timing, **options))

@@ -33,8 +33,8 @@ class GRUScorer(SequenceScorer):
         item_vectors: float32 [n_items, d + 1].
         parameters: The arrays named in `PARAMETERS`.
         max_length: Newest items that the network reads.
-        score_fusion: Learnt on top of the network.
-        sequential_rules: The rules that are blended in.
+        blend: Learnt on top of the network.
+        followers: The rules that are blended in.
     """
 
     def __init__(
@@ -43,13 +43,11 @@ class GRUScorer(SequenceScorer):
         parameters: Mapping[str, FloatArray],
         *,
         max_length: int,
-        score_fusion: ScoreFusion,
-        sequential_rules: SequentialRules,
+        blend: ScoreFusion,
+        followers: SequentialRules,
     ) -> None:
         arrays = {**parameters, "max_length": np.array(max_length, np.int32)}
-        super().__init__(
-            item_vectors, arrays, max_length=max_length, score_fusion=score_fusion, sequential_rules=sequential_rules
-        )
+        super().__init__(item_vectors, arrays, max_length=max_length, blend=blend, followers=followers)
         self._input = parameters["input_norm"][:, None] * parameters["input"]
         self._input_bias = parameters["input_norm_bias"] @ parameters["input"] + parameters["input_bias"]
         self._lasting = _sigmoid(np.array(parameters["lasting"]))
@@ -101,9 +99,9 @@ def load(folder: Path) -> GRUScorer:
         saved.item_vectors,
         saved.parameters,
         max_length=saved.number,
-        score_fusion=saved.score_fusion,
-        sequential_rules=saved.sequential_rules,
-    ).with_tables(context=saved.context, user_features=saved.user_features)
+        blend=saved.blend,
+        followers=saved.followers,
+    ).with_tables(context=saved.context, people=saved.people)
 
 
 def _sigmoid(values: FloatArray) -> FloatArray:

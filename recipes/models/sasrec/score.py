@@ -49,8 +49,8 @@ class SASRecScorer(SequenceScorer):
         item_vectors: float32 [n_items, d + 1].
         parameters: The arrays named in `PARAMETERS`.
         heads: Attention heads.
-        score_fusion: Learnt on top of the network.
-        sequential_rules: The rules that are blended in.
+        blend: Learnt on top of the network.
+        followers: The rules that are blended in.
     """
 
     def __init__(
@@ -59,14 +59,12 @@ class SASRecScorer(SequenceScorer):
         parameters: Mapping[str, FloatArray],
         *,
         heads: int,
-        score_fusion: ScoreFusion,
-        sequential_rules: SequentialRules,
+        blend: ScoreFusion,
+        followers: SequentialRules,
     ) -> None:
         places = len(parameters["positions"])
         arrays = {**parameters, "heads": np.array(heads, np.int32)}
-        super().__init__(
-            item_vectors, arrays, max_length=places - 1, score_fusion=score_fusion, sequential_rules=sequential_rules
-        )
+        super().__init__(item_vectors, arrays, max_length=places - 1, blend=blend, followers=followers)
         self._heads = heads
         self._positions = parameters["positions"]
         self._blocks = [self._fold(layer) for layer in range(len(parameters["attention_in"]))]
@@ -151,9 +149,9 @@ def load(folder: Path) -> SASRecScorer:
         saved.item_vectors,
         saved.parameters,
         heads=heads,
-        score_fusion=saved.score_fusion,
-        sequential_rules=saved.sequential_rules,
-    ).with_tables(context=saved.context, user_features=saved.user_features)
+        blend=saved.blend,
+        followers=saved.followers,
+    ).with_tables(context=saved.context, people=saved.people)
 
 
 def _forward(block: _Block, hidden: FloatArray) -> FloatArray:

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidInput, InvalidNextToken, LimitExceeded, TooManyTagKeys, TooManyTags
-from control_plane.domain.failures import Attempt, failure_reason
 from control_plane.domain.fields import (
     check_kms_key,
     check_name,
@@ -20,6 +19,7 @@ from control_plane.domain.fields import (
     merge_tags,
 )
 from control_plane.domain.imports import ImportMode, check_data_location, check_import_mode
+from control_plane.domain.jobs import FailedAttempt, failure_reason
 from control_plane.domain.paging import Position, read_token, write_token
 from control_plane.domain.quotas import Quotas
 
@@ -156,13 +156,17 @@ def test_first_import_must_be_full():
 
 
 def test_reason_of_bad_data_is_told_as_it_is():
-    told = failure_reason("import", [Attempt(1, "w", "line 7 has no USER_ID")], retryable=False, request_id="r")
+    told = failure_reason("import", [FailedAttempt(1, "w", "line 7 has no USER_ID")], retryable=False, request_id="r")
 
     assert told == "line 7 has no USER_ID"
 
 
 def test_reason_after_several_attempts_tells_each_and_what_to_do():
-    attempts = [Attempt(1, "w-1", "out of memory."), Attempt(2, "w-2", "silent"), Attempt(3, "w-1", "disk full")]
+    attempts = [
+        FailedAttempt(1, "w-1", "out of memory."),
+        FailedAttempt(2, "w-2", "silent"),
+        FailedAttempt(3, "w-1", "disk full"),
+    ]
 
     told = failure_reason("training", attempts, retryable=True, request_id="req-9")
 
@@ -174,7 +178,7 @@ def test_reason_after_several_attempts_tells_each_and_what_to_do():
 
 
 def test_reason_of_a_hopeless_later_attempt_says_so():
-    attempts = [Attempt(1, "w", "silent"), Attempt(2, "w", "no rows")]
+    attempts = [FailedAttempt(1, "w", "silent"), FailedAttempt(2, "w", "no rows")]
 
     told = failure_reason("import", attempts, retryable=False, request_id="")
 

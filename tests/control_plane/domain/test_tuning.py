@@ -131,8 +131,8 @@ def test_the_ends_of_every_range_are_values_that_the_recipe_takes(name):
 def world(tmp_path_factory):
     made = make_world(tmp_path_factory.mktemp("wire"))
     yield made
-    made.plane.polls.close()
-    made.catalogue.close()
+    made.plane.long_polls.close()
+    made.metadata_store.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pytest
 
 from common.errors import InvalidInput, LeaseLost
 from common.logs import request_id
+from control_plane.domain.jobs import JobKind, JobState
 from control_plane.jobs.queue import MAX_ATTEMPTS
-from control_plane.jobs.states import JobKind, JobState
 from control_plane.metadata_store.tables import Job, SolutionVersion
 from control_plane.server import assemble
 from tests.control_plane.world import TIMING, World
@@ -108,7 +108,7 @@ def test_outage_of_the_control_plane_costs_no_worker_its_lease(world, version):
     lease = world.lease("trainer-1")
     world.clock.advance(seconds=3600)
     restarted = World(
-        world.catalogue, world.clock, world.environment, assemble(world.catalogue, world.environment, TIMING)
+        world.metadata_store, world.clock, world.app_context, assemble(world.metadata_store, world.app_context, TIMING)
     )
 
     restarted.sweep()
@@ -312,17 +312,17 @@ def test_progress_is_kept_within_its_range(world, version):
 
     world.queue.heartbeat(lease.job.id, lease.token, progress=7.0, activity=None)
 
-    with world.catalogue.read() as unit:
+    with world.metadata_store.read() as unit:
         assert unit.get(Job, lease.job.id).progress == 1.0
 
 
 def test_nothing_of_a_transition_stays_when_its_resource_cannot_follow(world, version):
     lease = world.lease()
-    with world.catalogue.write() as unit:
+    with world.metadata_store.write() as unit:
         unit.remove(unit.get(SolutionVersion, version))
 
     with pytest.raises(AssertionError):
         world.queue.complete(lease.job.id, lease.token, kind=JobKind.SOLUTION_VERSION_TRAINING, result={})
 
-    with world.catalogue.read() as unit:
+    with world.metadata_store.read() as unit:
         assert unit.get(Job, lease.job.id).state == JobState.LEASED

@@ -23,11 +23,11 @@ from tests.control_plane.metadata_store.suite import MOMENT, MetadataStoreSuite,
 
 @pytest.fixture
 def url(tmp_path):
-    return f"sqlite:///{tmp_path / 'data' / 'catalogue.db'}"
+    return f"sqlite:///{tmp_path / 'data' / 'metadata_store.db'}"
 
 
 @pytest.fixture
-def catalogue(url):
+def metadata_store(url):
     opened = open_metadata_store(url)
     yield opened
     opened.close()
@@ -37,37 +37,37 @@ class TestSqliteCatalogue(MetadataStoreSuite):
     """The suite on SQLite."""
 
 
-def test_migrations_make_the_tables_that_the_code_has(catalogue):
-    with catalogue._engine.connect() as connection:
+def test_migrations_make_the_tables_that_the_code_has(metadata_store):
+    with metadata_store._engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
 
 
 def test_contents_survive_the_newest_migrations(url):
-    catalogue = open_metadata_store(url)
+    metadata_store = open_metadata_store(url)
     moments = {"creation_date_time": MOMENT, "last_updated_date_time": MOMENT}
-    with catalogue.write() as unit:
+    with metadata_store.write() as unit:
         for number in (1, 2):
             unit.add(group(number))
         unit.add(job(1))
         unit.add(attempt("job-1", second=1))
         unit.add(tracker(1, name="films", **moments))
-    downgrade(catalogue, "0003")
-    catalogue.close()
+    downgrade(metadata_store, "0003")
+    metadata_store.close()
 
-    catalogue = open_metadata_store(url)
-    with catalogue.write() as unit:
+    metadata_store = open_metadata_store(url)
+    with metadata_store.write() as unit:
         unit.add(tracker(2, name="films", **moments))
         assert unit.count(JobAttempt) == unit.count(Job) == 1
         assert [row.arn for row in unit.find(EventTracker, name="films", order=["arn"])] == ["tracker-1", "tracker-2"]
-    with pytest.raises(IntegrityError), catalogue.write() as unit:
+    with pytest.raises(IntegrityError), metadata_store.write() as unit:
         unit.add(tracker(2, arn="other", **moments))
-    catalogue.close()
+    metadata_store.close()
 
 
-def downgrade(catalogue, revision: str) -> None:
+def downgrade(metadata_store, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
-    with catalogue._engine.connect().execution_options(immediate=True) as connection:
+    with metadata_store._engine.connect().execution_options(immediate=True) as connection:
         connection.connection.driver_connection.execute("PRAGMA foreign_keys = OFF")
         with connection.begin():
             config.attributes["connection"] = connection
@@ -95,10 +95,10 @@ def test_two_processes_may_start_on_a_new_database_at_once(url):
     with ThreadPoolExecutor(3) as threads:
         opened = list(threads.map(open_metadata_store, [url] * 3))
 
-    for catalogue in opened:
-        with catalogue.read() as unit:
+    for metadata_store in opened:
+        with metadata_store.read() as unit:
             assert unit.count(DatasetGroup) == 0
-        catalogue.close()
+        metadata_store.close()
 
 
 def test_connections_that_change_the_journal_mode_together_wait_for_each_other(tmp_path):
@@ -130,12 +130,12 @@ def test_two_catalogues_on_one_database_lose_nothing(url):
     with both[0].write() as unit:
         unit.add(job(1))
 
-    def count_up(catalogue) -> None:
+    def count_up(metadata_store) -> None:
         for _ in range(20):
-            with catalogue.write() as unit:
+            with metadata_store.write() as unit:
                 unit.get(Job, "job-1").attempt += 1
 
-    threads = [threading.Thread(target=count_up, args=[catalogue]) for catalogue in both]
+    threads = [threading.Thread(target=count_up, args=[metadata_store]) for metadata_store in both]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -143,19 +143,19 @@ def test_two_catalogues_on_one_database_lose_nothing(url):
 
     with both[0].read() as unit:
         assert unit.get(Job, "job-1").attempt == 40
-    for catalogue in both:
-        catalogue.close()
+    for metadata_store in both:
+        metadata_store.close()
 
 
 def test_database_that_another_process_holds_for_too_long_is_unavailable(url):
-    catalogue = open_metadata_store(url, busy_seconds=0.01)
+    metadata_store = open_metadata_store(url, busy_seconds=0.01)
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
 
-        with pytest.raises(Unavailable, match="database is locked"), catalogue.write() as unit:
+        with pytest.raises(Unavailable, match="database is locked"), metadata_store.write() as unit:
             unit.count(Job)
 
-    catalogue.close()
+    metadata_store.close()
 
 
 @pytest.mark.parametrize("bad", ["postgresql://host/tailorbird", "sqlite://", "sqlite:///:memory:", "catalogue.db"])

@@ -15,8 +15,8 @@ from common.errors import (
     ResourceNotFound,
     TooManyTags,
 )
+from control_plane.domain.jobs import JobKind
 from control_plane.domain.quotas import Quotas
-from control_plane.jobs.states import JobKind
 from control_plane.resources.base import PageRequest
 from control_plane.resources.solutions import SolutionRequest
 from tests.control_plane.world import (
@@ -363,7 +363,7 @@ def test_quota_refuses_one_too_many_and_leaves_nothing_behind(tmp_path, quota, m
         make(world, group)
 
     assert len(world.resources.dataset_groups.list(EVERYTHING).items) == 1 or quota == "schemas"
-    world.catalogue.close()
+    world.metadata_store.close()
 
 
 def test_pending_imports_and_versions_have_quotas(tmp_path):
@@ -378,7 +378,7 @@ def test_pending_imports_and_versions_have_quotas(tmp_path):
         world.import_job(dataset.arn)
     with pytest.raises(LimitExceeded, match="pending_solution_versions"):
         world.version(solution)
-    world.catalogue.close()
+    world.metadata_store.close()
 
 
 def test_tags_given_at_creation_are_listed_changed_and_removed(world):

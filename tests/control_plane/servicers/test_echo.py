@@ -46,7 +46,7 @@ CAMPAIGN_CONFIGS = [
 def world(tmp_path_factory):
     made = make_world(tmp_path_factory.mktemp("echo"))
     yield made
-    made.catalogue.close()
+    made.metadata_store.close()
 
 
 @pytest.fixture(scope="module")

@@ -41,8 +41,8 @@ EVALUATION = evaluation_pb2.Evaluation(
 def world(tmp_path_factory):
     made = make_world(tmp_path_factory.mktemp("wire"))
     yield made
-    made.plane.polls.close()
-    made.catalogue.close()
+    made.plane.long_polls.close()
+    made.metadata_store.close()
 
 
 @pytest.fixture(scope="module")

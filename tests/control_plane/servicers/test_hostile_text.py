@@ -53,7 +53,7 @@ def client(tmp_path_factory):
     world = make_world(folder)
     with personalize(world.plane, folder) as made:
         yield made
-    world.catalogue.close()
+    world.metadata_store.close()
 
 
 def code_and_message(call, **arguments):

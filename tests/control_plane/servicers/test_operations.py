@@ -6,7 +6,7 @@ import pytest
 
 from common.errors import OperationUnavailable
 from common.operations import State, operation_states, operations_page, unimplemented_methods
-from control_plane.servicers import CONTROL_PLANE_SERVICER
+from control_plane.servicers.control import ControlPlaneServicer
 from protos.tailorbird.internal.v1 import jobs_pb2, jobs_pb2_grpc
 
 JOBS = jobs_pb2.DESCRIPTOR.services_by_name["JobService"]
@@ -49,7 +49,7 @@ def test_unbuilt_method_raises_with_its_name():
 
 
 def test_page_counts_and_lists_every_operation():
-    page = operations_page([Half, CONTROL_PLANE_SERVICER])
+    page = operations_page([Half, ControlPlaneServicer])
 
     assert page.startswith("# Operations\n")
     assert "## JobService\n\n1 of 5." in page
@@ -59,14 +59,14 @@ def test_page_counts_and_lists_every_operation():
 
 
 def test_all_71_operations_of_the_control_plane_are_known_and_those_of_the_path_are_built():
-    operations = operation_states(CONTROL_PLANE_SERVICER)
+    operations = operation_states(ControlPlaneServicer)
 
     assert len(operations) == 71
     assert {name for name in PATH if operations[name] is State.BUILT} == PATH
 
 
 def test_only_operations_that_would_make_or_change_something_refuse_beside_two_descriptions():
-    unbuilt = {name for name, state in operation_states(CONTROL_PLANE_SERVICER).items() if state is State.UNBUILT}
+    unbuilt = {name for name, state in operation_states(ControlPlaneServicer).items() if state is State.UNBUILT}
 
     assert {name for name in unbuilt if not name.startswith("Create")} == {
         "DescribeAlgorithm", "DescribeFeatureTransformation", "UpdateDataset", "UpdateSolution",

@@ -20,8 +20,8 @@ LONG = MARK * 3000
 def grpc_servicer(tmp_path_factory):
     made = make_world(tmp_path_factory.mktemp("wire"))
     yield made.plane
-    made.plane.polls.close()
-    made.catalogue.close()
+    made.plane.long_polls.close()
+    made.metadata_store.close()
 
 
 @pytest.fixture(scope="module")

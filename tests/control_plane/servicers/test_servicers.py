@@ -14,7 +14,7 @@ from common import errors
 from common.operations import State, operation_states
 from common.rpc import from_rpc_error
 from control_plane.domain.recipes import RECIPES
-from control_plane.servicers.control import SERVICE, ControlPlaneServicer
+from control_plane.servicers.control import CONTROL_PLANE_SERVICE, ControlPlaneServicer
 from protos.tailorbird.control.v1 import (
     campaign_pb2,
     common_pb2,
@@ -47,8 +47,8 @@ _numbers = itertools.count()
 def world(tmp_path_factory):
     made = make_world(tmp_path_factory.mktemp("wire"))
     yield made
-    made.plane.polls.close()
-    made.catalogue.close()
+    made.plane.long_polls.close()
+    made.metadata_store.close()
 
 
 @pytest.fixture(scope="module")
@@ -425,7 +425,7 @@ def test_bad_requests_get_the_error_that_personalize_has_for_them(grpc_stub, met
     "name", [name for name, state in operation_states(ControlPlaneServicer).items() if state is State.UNBUILT]
 )
 def test_operation_that_is_not_built_says_so_by_name(grpc_stub, name):
-    service: ServiceDescriptor = SERVICE
+    service: ServiceDescriptor = CONTROL_PLANE_SERVICE
     request = GetMessageClass(service.methods_by_name[name].input_type)()
 
     error = refused(getattr(grpc_stub.control, name), request)

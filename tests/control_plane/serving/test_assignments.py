@@ -331,13 +331,13 @@ def test_campaigns_of_a_group_have_a_quota(tmp_path):
 
     with pytest.raises(LimitExceeded, match="campaigns_per_group"):
         world.campaign(version)
-    world.catalogue.close()
+    world.metadata_store.close()
 
 
 def test_workers_that_ask_again_wake_nobody_and_are_not_written_down_each_time(world):
     revision = world.watch("worker")
     world.watch("worker", revision)
-    changes, noted = world.catalogue.changed.changes, last_seen(world)
+    changes, noted = world.metadata_store.changed.changes, last_seen(world)
 
     world.clock.advance(seconds=1)
     world.watch("worker", revision)
@@ -345,14 +345,14 @@ def test_workers_that_ask_again_wake_nobody_and_are_not_written_down_each_time(w
     world.clock.advance(seconds=9)
     world.watch("worker", revision)
     assert last_seen(world) == world.clock.now()
-    assert world.catalogue.changed.changes == changes
+    assert world.metadata_store.changed.changes == changes
 
     world.watch("worker", revision - 1)
-    assert world.catalogue.changed.changes == changes + 1
+    assert world.metadata_store.changed.changes == changes + 1
 
 
 def last_seen(world):
-    with world.catalogue.read() as unit:
+    with world.metadata_store.read() as unit:
         return unit.get(RuntimeWorker, "worker").last_seen_at
 
 

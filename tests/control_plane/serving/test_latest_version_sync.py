@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.errors import InvalidInput, ResourceInUse, ResourceNotFound
-from control_plane.jobs.states import JobKind
+from control_plane.domain.jobs import JobKind
 from control_plane.serving.reconciler import Phase
 from tests.control_plane.world import make_world
 
@@ -208,7 +208,7 @@ def test_a_new_campaign_begins_with_the_newest_version_that_is_not_worse(world, 
     assert view(world, campaign).campaign.status == "CREATE PENDING"
     assert serving(world, campaign) == good
     for number, version in enumerate(worse, 1):
-        (refused,) = world.evaluations.get(version).refusals
+        (refused,) = world.evaluations.get(version).rejections
         assert (refused.campaign_arn, refused.status) == (campaign, "CREATE FAILED")
         assert refused.failure_reason == (
             f"refused: {version} is worse in the way {number}. The campaign serves {good}. To serve the version "
@@ -238,7 +238,7 @@ def test_a_new_campaign_takes_the_only_version_whatever_it_is_like(world, soluti
     only = train(world, solution, "WORSE")
     campaign = world.campaign(f"{solution}/$LATEST")
     assert serving(world, campaign) == only
-    assert world.evaluations.get(only).refusals == ()
+    assert world.evaluations.get(only).rejections == ()
 
 
 def test_a_new_campaign_that_failed_is_mended_with_the_version_that_it_tried(world, solution, first):
@@ -273,7 +273,7 @@ def test_the_refusal_can_be_switched_off(tmp_path):
 
     assert serving(world, campaign) == worse
     assert serving(world, world.campaign(f"{solution}/$LATEST")) == worse
-    world.catalogue.close()
+    world.metadata_store.close()
 
 
 def arns(found):
@@ -311,7 +311,7 @@ def test_refusals_are_shown_with_the_version(world, solution, campaign):
     worse = train(world, solution, "WORSE")
     world.sweep()
 
-    (refused,) = world.evaluations.get(worse).refusals
+    (refused,) = world.evaluations.get(worse).rejections
 
     assert refused.campaign_arn == campaign
     assert refused.failure_reason.startswith(f"refused: {worse}")

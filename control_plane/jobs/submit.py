@@ -1,4 +1,4 @@
-"""Asking for long work, and asking to stop it, inside of the unit of work that changes the resource."""
+"""Submits jobs and requests their stop, within the unit of work that changes the resource."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from enum import Enum
 
 from common.logs import request_id
 from control_plane.app_context import AppContext
+from control_plane.domain.jobs import JobKind, JobState
 from control_plane.jobs.payloads import DatasetImport, Payload, SolutionVersionTraining, as_document
-from control_plane.jobs.states import JobKind, JobState
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Job
 
-__all__ = ["Stop", "enqueue", "request_stop"]
+__all__ = ["StopResult", "enqueue", "request_stop"]
 
 
-class Stop(Enum):
-    """What a request to stop came to."""
+class StopResult(Enum):
+    """What a request to stop a job leads to."""
 
-    DONE = "no attempt was running: it is over"
-    ASKED = "the worker is told at its next heartbeat"
+    STOPPED = "no attempt was running: the job is over"
+    REQUESTED = "an attempt runs: its worker learns of the request with its next heartbeat"
 
 
-def enqueue(unit: Unit, environment: AppContext, payload: Payload, *, subject: str, group_arn: str) -> Job:
-    """Put work into the queue; it begins when the unit of work is committed.
+def enqueue(unit: Unit, app_context: AppContext, payload: Payload, *, subject: str, group_arn: str) -> Job:
+    """Add a job to the queue; it can be leased once the unit of work is committed.
 
     Args:
         unit: The unit of work that creates or deletes the resource.
-        environment: Clock and ids.
-        payload: The work.
-        subject: ARN of the resource that the work is for.
-        group_arn: Of the dataset group that it belongs to: groups take turns.
+        app_context: Clock and ids.
+        payload: What is to be done; its class decides the kind of the job.
+        subject: ARN of the resource that the job is for.
+        group_arn: ARN of the dataset group that the resource belongs to; groups take turns.
     """
     kind = JobKind.STORAGE_REMOVAL
     if isinstance(payload, DatasetImport):
         kind = JobKind.DATASET_IMPORT
     elif isinstance(payload, SolutionVersionTraining):
         kind = JobKind.SOLUTION_VERSION_TRAINING
-    now = environment.clock.now()
+    now = app_context.clock.now()
     job = Job(
-        id=environment.new_id(),
+        id=app_context.new_id(),
         kind=kind,
         state=JobState.WAITING,
         subject=subject,
@@ -53,14 +53,17 @@ def enqueue(unit: Unit, environment: AppContext, payload: Payload, *, subject: s
     return job
 
 
-def request_stop(unit: Unit, subject: str, *, now: datetime) -> Stop:
-    """End the job of a resource: at once when it waits, with the worker's help when it runs."""
+def request_stop(unit: Unit, subject: str, *, now: datetime) -> StopResult:
+    """Stop the unfinished job of a resource, if there is one.
+
+    A job that waits is stopped at once; one that runs is marked, and its worker ends it.
+    """
     job = unit.first(Job, subject=subject, state={JobState.WAITING, JobState.LEASED})
     if job is not None and job.state == JobState.LEASED:
         job.stop_requested = True
-        return Stop.ASKED
+        return StopResult.REQUESTED
     if job is not None:
         job.state = JobState.STOPPED
         job.finished_at = now
         job.payload = {}
-    return Stop.DONE
+    return StopResult.STOPPED

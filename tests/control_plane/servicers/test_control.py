@@ -7,7 +7,7 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 
 from common.arn import Arn
-from control_plane.domain.absent import ABSENT_KINDS, ABSENT_LISTS, ABSENT_LOOKS
+from control_plane.domain.unsupported_kinds import UNSUPPORTED_KINDS, UNSUPPORTED_LISTS, UNSUPPORTED_LOOKUPS
 from tests.control_plane.through_boto3 import personalize
 from tests.control_plane.world import ACCOUNT, make_world
 from tests.gateway import samples
@@ -33,84 +33,84 @@ def client(tmp_path_factory):
     world = make_world(folder)
     with personalize(world.plane, folder) as made:
         yield made
-    world.catalogue.close()
+    world.metadata_store.close()
 
 
 def call(client, operation, **arguments):
     return getattr(client, xform_name(operation))(**arguments)
 
 
-def refusal(client, operation, **arguments):
+def rejection(client, operation, **arguments):
     with pytest.raises(ClientError) as caught:
         call(client, operation, **arguments)
     error = caught.value.response["Error"]
     return error["Code"], error["Message"]
 
 
-def needed(operation):
+def required_arguments(operation):
     shape = samples.model("personalize").operation_model(operation).input_shape
     return {name: samples.request_value(shape.members[name]) for name in shape.required_members}
 
 
-@pytest.mark.parametrize("operation", ABSENT_LISTS)
+@pytest.mark.parametrize("operation", UNSUPPORTED_LISTS)
 def test_their_lists_are_empty(client, operation):
-    what = ABSENT_LISTS[operation]
-    parent = {what.parent: f"{ARN}:{what.parent_kind}/films"}
+    spec = UNSUPPORTED_LISTS[operation]
+    parent = {spec.parent: f"{ARN}:{spec.parent_kind}/films"}
 
     for asked in ({}, {"maxResults": 5}, parent):
         answer = call(client, operation, **asked)
-        assert answer[what.member] == []
+        assert answer[spec.member] == []
         assert "nextToken" not in answer
 
 
-@pytest.mark.parametrize("operation", ABSENT_LISTS)
+@pytest.mark.parametrize("operation", UNSUPPORTED_LISTS)
 def test_their_lists_are_asked_for_like_other_lists(client, operation):
-    what = ABSENT_LISTS[operation]
+    spec = UNSUPPORTED_LISTS[operation]
 
-    assert refusal(client, operation, nextToken="made-up")[0] == "InvalidNextTokenException"
-    assert refusal(client, operation, maxResults=101)[0] == "InvalidInputException"
-    assert refusal(client, operation, **{what.parent: f"{ARN}:schema/films"})[0] == "InvalidInputException"
+    assert rejection(client, operation, nextToken="made-up")[0] == "InvalidNextTokenException"
+    assert rejection(client, operation, maxResults=101)[0] == "InvalidInputException"
+    assert rejection(client, operation, **{spec.parent: f"{ARN}:schema/films"})[0] == "InvalidInputException"
 
 
 @pytest.mark.parametrize("operation", OTHER_LISTS)
 def test_parents_of_other_lists_are_of_their_kind(client, operation):
-    code, message = refusal(client, operation, **{OTHER_LISTS[operation]: f"{ARN}:schema/films"})
+    code, message = rejection(client, operation, **{OTHER_LISTS[operation]: f"{ARN}:schema/films"})
 
     assert (code, f"`{OTHER_LISTS[operation]}`" in message) == ("InvalidInputException", True)
 
 
-@pytest.mark.parametrize("operation", ABSENT_LOOKS)
+@pytest.mark.parametrize("operation", UNSUPPORTED_LOOKUPS)
 def test_what_is_named_of_them_does_not_exist(client, operation):
-    what = ABSENT_LOOKS[operation]
-    arn = f"{ARN}:{what.kind}/films"
+    spec = UNSUPPORTED_LOOKUPS[operation]
+    arn = f"{ARN}:{spec.kind}/films"
 
-    assert refusal(client, operation, **{**needed(operation), what.member: arn}) == (
+    assert rejection(client, operation, **{**required_arguments(operation), spec.member: arn}) == (
         "ResourceNotFoundException",
         f"Resource Arn {arn} does not exist.",
     )
-    wrong = {**needed(operation), what.member: f"{ARN}:schema/films"}
-    assert refusal(client, operation, **wrong)[0] == "InvalidInputException"
+    wrong = {**required_arguments(operation), spec.member: f"{ARN}:schema/films"}
+    assert rejection(client, operation, **wrong)[0] == "InvalidInputException"
 
 
 @pytest.mark.parametrize("operation", UNBUILT_CREATES)
 def test_to_make_one_is_refused_by_name(client, operation):
-    code, message = refusal(client, operation, **needed(operation))
+    code, message = rejection(client, operation, **required_arguments(operation))
 
     assert (code, f"`{operation}`" in message) == ("NotImplementedException", True)
 
 
-@pytest.mark.parametrize("kind", sorted(ABSENT_KINDS - {"metric-attribution"}))
+@pytest.mark.parametrize("kind", sorted(UNSUPPORTED_KINDS - {"metric-attribution"}))
 def test_their_tags_are_those_of_nothing(client, kind):
     arn = f"{ARN}:{kind}/films"
 
-    assert refusal(client, "ListTagsForResource", resourceArn=arn) == (
+    assert rejection(client, "ListTagsForResource", resourceArn=arn) == (
         "ResourceNotFoundException",
         f"Resource Arn {arn} does not exist.",
     )
 
 
 def test_every_kind_has_its_operations():
-    looked_at = {what.kind for what in ABSENT_LOOKS.values()}
+    described_kinds = {spec.kind for spec in UNSUPPORTED_LOOKUPS.values()}
 
-    assert looked_at == ABSENT_KINDS
-    assert all(Arn.parse(f"{ARN}:{kind}/x", field="arn", kind=kind) for kind in ABSENT_KINDS)
+    assert described_kinds == UNSUPPORTED_KINDS
+    assert all(Arn.parse(f"{ARN}:{kind}/x", field="arn", kind=kind) for kind in UNSUPPORTED_KINDS)

@@ -1,0 +1,88 @@
+"""Kinds of resources that cannot be created yet: their other operations answer as if none existed.
+
+Code that cleans up or takes stock walks through the lists of all kinds. As long as no resource of a kind can exist, an
+empty page and "does not exist" are right answers; only Create operations have to say that they are not built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["UNSUPPORTED_KINDS", "UNSUPPORTED_LISTS", "UNSUPPORTED_LOOKUPS", "UnsupportedList", "UnsupportedLookup"]
+
+#: The kinds, spelt as in ARNs.
+UNSUPPORTED_KINDS: Final = frozenset(
+    {
+        "batch-inference-job",
+        "batch-segment-job",
+        "data-deletion-job",
+        "dataset-export-job",
+        "filter",
+        "metric-attribution",
+        "recommender",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UnsupportedList:
+    """A list operation of an unsupported kind.
+
+    Attributes:
+        member: Member of the response that holds the list.
+        parent: Member of the request that narrows the list to one parent resource.
+        parent_kind: Kind of the parent, as in its ARN.
+    """
+
+    member: str
+    parent: str
+    parent_kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnsupportedLookup:
+    """An operation on one resource of an unsupported kind.
+
+    Attributes:
+        member: Member of the request that holds the ARN of the resource.
+        kind: Kind of the resource, as in its ARN.
+    """
+
+    member: str
+    kind: str
+
+
+_BY_GROUP: Final = ("datasetGroupArn", "dataset-group")
+_BY_VERSION: Final = ("solutionVersionArn", "solution")
+
+#: Operations that answer with an empty page, by name.
+UNSUPPORTED_LISTS: Final[Mapping[str, UnsupportedList]] = {
+    "ListBatchInferenceJobs": UnsupportedList("batchInferenceJobs", *_BY_VERSION),
+    "ListBatchSegmentJobs": UnsupportedList("batchSegmentJobs", *_BY_VERSION),
+    "ListDataDeletionJobs": UnsupportedList("dataDeletionJobs", *_BY_GROUP),
+    "ListDatasetExportJobs": UnsupportedList("datasetExportJobs", "datasetArn", "dataset"),
+    "ListFilters": UnsupportedList("Filters", *_BY_GROUP),
+    "ListMetricAttributionMetrics": UnsupportedList("metrics", "metricAttributionArn", "metric-attribution"),
+    "ListMetricAttributions": UnsupportedList("metricAttributions", *_BY_GROUP),
+    "ListRecommenders": UnsupportedList("recommenders", *_BY_GROUP),
+}
+
+#: Operations that answer that the resource does not exist, by name.
+UNSUPPORTED_LOOKUPS: Final[Mapping[str, UnsupportedLookup]] = {
+    "DeleteFilter": UnsupportedLookup("filterArn", "filter"),
+    "DeleteMetricAttribution": UnsupportedLookup("metricAttributionArn", "metric-attribution"),
+    "DeleteRecommender": UnsupportedLookup("recommenderArn", "recommender"),
+    "DescribeBatchInferenceJob": UnsupportedLookup("batchInferenceJobArn", "batch-inference-job"),
+    "DescribeBatchSegmentJob": UnsupportedLookup("batchSegmentJobArn", "batch-segment-job"),
+    "DescribeDataDeletionJob": UnsupportedLookup("dataDeletionJobArn", "data-deletion-job"),
+    "DescribeDatasetExportJob": UnsupportedLookup("datasetExportJobArn", "dataset-export-job"),
+    "DescribeFilter": UnsupportedLookup("filterArn", "filter"),
+    "DescribeMetricAttribution": UnsupportedLookup("metricAttributionArn", "metric-attribution"),
+    "DescribeRecommender": UnsupportedLookup("recommenderArn", "recommender"),
+    "StartRecommender": UnsupportedLookup("recommenderArn", "recommender"),
+    "StopRecommender": UnsupportedLookup("recommenderArn", "recommender"),
+    "UpdateMetricAttribution": UnsupportedLookup("metricAttributionArn", "metric-attribution"),
+    "UpdateRecommender": UnsupportedLookup("recommenderArn", "recommender"),
+}
