@@ -27,8 +27,8 @@ __all__ = [
     "FitProgress",
     "Fitter",
     "FitterFactory",
+    "ItemScorer",
     "ScoreDelta",
-    "Scorer",
     "SupportsIncrementalUpdate",
     "UsesSideFeatures",
     "ignore_progress",
@@ -70,7 +70,7 @@ class ScoreDelta:
         return cls(np.empty(0, np.int32), np.empty(0, np.float32))
 
 
-class Scorer(Protocol):
+class ItemScorer(Protocol):
     """The serving side of a fitted recipe: NumPy only, immutable, safe to share between threads.
 
     Attributes:
@@ -79,7 +79,7 @@ class Scorer(Protocol):
 
     item_vectors: FloatArray
 
-    def query(self, history: History) -> FloatArray:
+    def embed_history(self, history: History) -> FloatArray:
         """Make the vector of one history.
 
         Args:
@@ -89,10 +89,10 @@ class Scorer(Protocol):
             float32 [d].
         """
 
-    def queries(self, histories: Histories) -> FloatArray:
+    def embed_histories(self, histories: Histories) -> FloatArray:
         """Make the vectors of many histories at once: float32 [number of histories, d]."""
 
-    def adjust(self, history: History) -> ScoreDelta:
+    def score_deltas(self, history: History) -> ScoreDelta:
         """Work out which scores to change for a history: of items that were used already, or that often follow."""
 
     def save(self, folder: Path) -> None:
@@ -103,7 +103,7 @@ class Scorer(Protocol):
 class SupportsIncrementalUpdate(Protocol):
     """A scorer that takes up new items and new histories without being fitted again."""
 
-    def updated(self, before: NDArray[np.int64], histories: Histories) -> Scorer:
+    def updated(self, before: NDArray[np.int64], histories: Histories) -> ItemScorer:
         """Return the same model for the catalogue as it is now.
 
         What was learnt stays as it is; what is merely counted is counted again.
@@ -118,7 +118,7 @@ class SupportsIncrementalUpdate(Protocol):
 class AcceptsItemBias(Protocol):
     """A scorer that can be told to favour items."""
 
-    def favouring(self, biases: FloatArray) -> Scorer:
+    def favouring(self, biases: FloatArray) -> ItemScorer:
         """Return the same model with float32 [n_items] added to every user's scores."""
 
 
@@ -128,18 +128,18 @@ class UsesSideFeatures(Protocol):
 
     Attributes:
         context: Of requests; None where nothing is known.
-        people: Of users' columns; None where nothing is known. See `recipes.components.user_features`.
+        user_features: Of users' columns; None where nothing is known. See `recipes.components.user_features`.
     """
 
     context: ContextTable | None
-    people: UserFeatureTable | None
+    user_features: UserFeatureTable | None
 
 
 @runtime_checkable
 class AcceptsRankingInfluence(Protocol):
     """A scorer that campaigns tell how much freshness and popularity count."""
 
-    def influenced(self, *, freshness: float, popularity: float) -> Scorer:
+    def influenced(self, *, freshness: float, popularity: float) -> ItemScorer:
         """Return the same model with these weights, 0 to 1, in place of those that it has."""
 
 
@@ -152,10 +152,10 @@ class Fitter(Protocol):
 
     report: Mapping[str, float]
 
-    def fit(self, data: TrainingData) -> Scorer:
+    def fit(self, data: TrainingData) -> ItemScorer:
         """Learn from the data; what validation needs is held out inside."""
 
-    def extend(self, data: TrainingData) -> Scorer:
+    def extend(self, data: TrainingData) -> ItemScorer:
         """Continue from the fitted state on data that contain what was held out, for the model that is deployed.
 
         Call it after `fit`, with the same numbers of users and items.

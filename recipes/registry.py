@@ -24,7 +24,7 @@ from recipes.models.popularity.config import PopularityConfig
 from recipes.models.sasrec.config import SASRecConfig
 from recipes.models.trending.config import TrendingConfig
 from recipes.models.user_segments.config import SegmentsConfig
-from recipes.ports import FitterFactory, Scorer
+from recipes.ports import FitterFactory, ItemScorer
 
 __all__ = ["RECIPES", "fitter", "recipe", "scorer_loader"]
 
@@ -170,12 +170,12 @@ def fitter(declared: Recipe) -> FitterFactory:
     return cast("FitterFactory", _resolve(declared.fitter))
 
 
-def scorer_loader(declared: Recipe) -> Callable[[Path], Scorer]:
+def scorer_loader(declared: Recipe) -> Callable[[Path], ItemScorer]:
     """Load the serving side of a recipe: a function that opens the folder a scorer was saved in.
 
     The returned function raises CorruptArtifact when files are missing or do not belong together.
     """
-    return cast("Callable[[Path], Scorer]", _resolve(declared.scorer))
+    return cast("Callable[[Path], ItemScorer]", _resolve(declared.scorer))
 
 
 def _resolve(path: str) -> Any:

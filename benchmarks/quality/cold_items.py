@@ -37,9 +37,9 @@ from recipes.data.training_data import TrainingData
 from recipes.evaluation.ranking import CatalogueScores, by_scorer, by_vectors
 from recipes.models.cooccurrence.gram_matrix import count_together, distinct_items
 from recipes.models.lsa.decomposition import learn_vectors
-from recipes.ports import Scorer
+from recipes.ports import ItemScorer
 from recipes.registry import fitter, recipe
-from recipes.retrieval.top_k import best
+from recipes.retrieval.top_k import top_k
 
 __all__ = ["ColdSplit", "hold_out_items", "measure", "read"]
 
@@ -174,7 +174,7 @@ def run_content(split: ColdSplit) -> dict[str, float]:
     np.add.at(queries, split.histories.owners(), vectors[split.histories.items])
     near: FloatArray = (vectors[split.asked] @ vectors.T).astype(np.float32)
     near[:, split.cold] = -np.inf
-    lists = [best(row, _NEIGHBOURS) for row in near]
+    lists = [top_k(row, _NEIGHBOURS) for row in near]
     return {**measure(by_vectors(vectors, queries), split, lists=lists), "fit_seconds": seconds}
 
 
@@ -239,7 +239,7 @@ def _known_neighbours(data: TrainingData, cold: NDArray[np.bool_]) -> tuple[NDAr
     for row, item in enumerate(asked):
         cosines: FloatArray = _row(counted.pairs, int(item), len(cold)) / roots
         cosines[cold] = -1.0
-        wanted[row] = best(cosines, _NEIGHBOURS)
+        wanted[row] = top_k(cosines, _NEIGHBOURS)
     return asked, wanted
 
 
@@ -250,14 +250,14 @@ def _row(matrix: Cooccurrence, row: int, n_items: int) -> FloatArray:
     return dense
 
 
-def _neighbours(scorer: Scorer, item: int, cold: NDArray[np.bool_]) -> NDArray[np.int32]:
+def _neighbours(scorer: ItemScorer, item: int, cold: NDArray[np.bool_]) -> NDArray[np.int32]:
     """List the warm items that a scorer relates to an item."""
     history = History.of_items([item])
-    scores: FloatArray = scorer.item_vectors @ scorer.query(history)
-    change = scorer.adjust(history)
+    scores: FloatArray = scorer.item_vectors @ scorer.embed_history(history)
+    change = scorer.score_deltas(history)
     scores[change.items] += change.values
     scores[cold] = -np.inf
-    return best(scores, _NEIGHBOURS)
+    return top_k(scores, _NEIGHBOURS)
 
 
 def _only(scores: CatalogueScores, kept: NDArray[np.bool_]) -> CatalogueScores:

@@ -162,8 +162,8 @@ def index(
     """
     user_ids, user = np.unique(np.array(users, dtype=str), return_inverse=True)
     item_ids, item = np.unique(np.array(items, dtype=str), return_inverse=True)
-    types, actions = ((), None) if event_types is None else number_event_types(event_types)
-    interactions = Interactions.sort(user, item=item, timestamp=timestamps, action=actions)
+    types, numbers = ((), None) if event_types is None else number_event_types(event_types)
+    interactions = Interactions.sort(user, item=item, timestamp=timestamps, event_type=numbers)
     data = TrainingData(interactions, len(user_ids), len(item_ids), types)
     return Dataset(name, data, tuple(user_ids.tolist()), tuple(item_ids.tolist()))
 

@@ -140,7 +140,7 @@ def _read_tables(name: str, training: Dataset, tested: Dataset) -> Sessions:
     number = {item: place for place, item in enumerate(training.items)}
     places = np.array([number.get(item, -1) for item in tested.items], np.int32)
     found = tested.data.histories()
-    moved = Histories(found.offsets, places[found.items], found.actions, found.times)
+    moved = Histories(found.offsets, places[found.items], found.event_types, found.times)
     return _prefixes(name, training.data, moved.where(moved.items >= 0))
 
 

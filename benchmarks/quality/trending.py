@@ -28,7 +28,7 @@ from recipes.models.popularity.fit import count_users
 from recipes.models.trending.config import FREQUENCIES, TrendingConfig
 from recipes.models.trending.evaluation import Ages, Cut, Ranker, by_trend, cuts, judge
 from recipes.models.trending.fit import TrendingFitter
-from recipes.retrieval.top_k import best
+from recipes.retrieval.top_k import top_k
 
 __all__ = ["measure", "read"]
 
@@ -85,9 +85,9 @@ def measure(data: TrainingData, *, frequency: str) -> dict[str, Any]:
 def _worth(made: Sequence[Cut], ranker: Ranker) -> dict[str, float]:
     increase = most = got = happened = 0.0
     for cut in made:
-        listed, grown = best(ranker(cut), LIST_LENGTH), cut.hidden - cut.known[0]
+        listed, grown = top_k(ranker(cut), LIST_LENGTH), cut.hidden - cut.known[0]
         increase += float(grown[listed].sum())
-        most += float(np.clip(grown[best(grown, LIST_LENGTH)], 0, None).sum())
+        most += float(np.clip(grown[top_k(grown, LIST_LENGTH)], 0, None).sum())
         got += float(cut.hidden[listed].sum())
         happened += float(cut.hidden.sum())
     return {"from_newest": max(0.0, increase / most) if most else 0.0, "share": got / happened}

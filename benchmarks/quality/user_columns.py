@@ -26,7 +26,7 @@ from recipes.data.histories import Histories, ItemIndexes
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.metrics import ndcg
 from recipes.evaluation.ranking import by_scorer, codes_of_users, situated_queries, target_ranks
-from recipes.ports import Scorer
+from recipes.ports import ItemScorer
 from recipes.registry import fitter, recipe
 
 __all__ = ["newcomers", "with_users"]
@@ -75,17 +75,17 @@ def newcomers(data: TrainingData, *, known: int, seed: int) -> tuple[TrainingDat
     return data.where(~cut | (place < known)), drawn, asked
 
 
-def _score(scorer: Scorer, data: TrainingData, users: np.ndarray[Any, Any], targets: ItemIndexes) -> float:
+def _score(scorer: ItemScorer, data: TrainingData, users: np.ndarray[Any, Any], targets: ItemIndexes) -> float:
     """Return NDCG@10 of targets, int32 [m], of users, int64 [m], whose histories are those of the data."""
     histories = data.histories().take(users)
-    people = codes_of_users(scorer, data.users, n_users=data.n_users)
-    queries = situated_queries(scorer, histories, people=None if people is None else people[users])
+    user_features = codes_of_users(scorer, data.users, n_users=data.n_users)
+    queries = situated_queries(scorer, histories, user_features=None if user_features is None else user_features[users])
     scores = by_scorer(scorer, histories, queries=queries)
     ranks = target_ranks(scores, n_items=data.n_items, histories=histories, targets=targets, exclude_seen=True)
     return ndcg(ranks, 10)
 
 
-def _fit(name: str, data: TrainingData, values: Mapping[str, str], *, seed: int) -> Scorer:
+def _fit(name: str, data: TrainingData, values: Mapping[str, str], *, seed: int) -> ItemScorer:
     declared = recipe(name)
     return fitter(declared)(declared.config.from_hyperparameters(values), seed=seed).fit(data)
 

@@ -19,7 +19,7 @@ from recipes.data.histories import FloatArray
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.ranking import by_scorer
 from recipes.models.lsa.decomposition import learn_vectors
-from recipes.ports import Scorer
+from recipes.ports import ItemScorer
 
 __all__ = ["learn_content", "predict_cold_vectors", "predict_cold_vectors_from", "predict_new_cold_vectors"]
 
@@ -40,7 +40,9 @@ def learn_content(data: TrainingData, *, seed: int) -> FloatArray:
     return learn_vectors(data.items, n_rows=data.n_items, size=_CONTENT_SIZE, seed=seed)[1]
 
 
-def predict_new_cold_vectors(scorer: Scorer, data: TrainingData, before: NDArray[np.int64], *, seed: int) -> FloatArray:
+def predict_new_cold_vectors(
+    scorer: ItemScorer, data: TrainingData, before: NDArray[np.int64], *, seed: int
+) -> FloatArray:
     """Return an updated model's vectors of items with those of new items predicted, and every other as it is.
 
     Args:
@@ -58,7 +60,7 @@ def predict_new_cold_vectors(scorer: Scorer, data: TrainingData, before: NDArray
 
 
 def predict_cold_vectors_from(
-    scorer: Scorer, data: TrainingData, content: FloatArray, *, uses: NDArray[np.integer], seed: int
+    scorer: ItemScorer, data: TrainingData, content: FloatArray, *, uses: NDArray[np.integer], seed: int
 ) -> FloatArray:
     """Return the items' vectors of a model with those of cold items moved to what their content predicts.
 
@@ -75,7 +77,7 @@ def predict_cold_vectors_from(
     histories = data.histories()
     some = np.random.default_rng(seed).permutation(np.flatnonzero(histories.lengths()))[:_COMPARED]
     compared = histories.take(some)
-    queries = scorer.queries(compared)
+    queries = scorer.embed_histories(compared)
     scores = by_scorer(scorer, compared, queries=queries)(slice(0, len(compared)))
     scores[compared.owners(), compared.items] = np.nan
     return predict_cold_vectors(scorer.item_vectors, content, uses=uses, queries=queries, scores=scores)

@@ -31,7 +31,7 @@ _ARRAYS = ("item_vectors", "neighbour_offsets", "neighbour_items", "neighbour_we
 
 
 class ItemNeighborsScorer:
-    """See `recipes.ports.Scorer`.
+    """See `recipes.ports.ItemScorer`.
 
     Args:
         item_vectors: float32 [n_items, 1], from `popularity_vectors`.
@@ -42,15 +42,15 @@ class ItemNeighborsScorer:
         self.item_vectors = item_vectors
         self.neighbours = neighbours
 
-    def query(self, history: History) -> FloatArray:  # noqa: ARG002 -- the port's signature
+    def embed_history(self, history: History) -> FloatArray:  # noqa: ARG002 -- the port's signature
         """Return the one query: float32 [1]."""
         return np.ones(1, np.float32)
 
-    def queries(self, histories: Histories) -> FloatArray:
+    def embed_histories(self, histories: Histories) -> FloatArray:
         """Return the one query for each history: float32 [number of histories, 1]."""
         return np.ones((len(histories), 1), np.float32)
 
-    def adjust(self, history: History) -> ScoreDelta:
+    def score_deltas(self, history: History) -> ScoreDelta:
         """Score the neighbours of the history's different items by the sum of their weights."""
         own = np.unique(history.known(len(self.item_vectors)).items)
         if not len(own):

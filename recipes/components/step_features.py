@@ -20,18 +20,18 @@ class Known(NamedTuple):
 
     Attributes:
         context: int32 [interactions, columns], codes of each one's context; None without columns.
-        people: int32 [users, k], codes of each one's columns; None without columns.
+        user_features: int32 [users, k], codes of each one's columns; None without columns.
     """
 
     context: NDArray[np.int32] | None
-    people: NDArray[np.int32] | None
+    user_features: NDArray[np.int32] | None
 
     def where(self, kept: NDArray[np.bool_]) -> Known:
         """Return what is known of the steps where `kept`, bool [interactions], is true."""
         return self if self.context is None else self._replace(context=self.context[kept])
 
-    def queries(self, scorer: SequenceScorer, asked: Validation) -> FloatArray:
+    def embed_histories(self, scorer: SequenceScorer, asked: Validation) -> FloatArray:
         """Make the vectors of held-out steps in their situations: float32 [m, d]."""
         context = None if self.context is None else self.context[asked.places]
-        people = None if self.people is None else self.people[asked.owners]
-        return situated_queries(scorer, asked.histories, context, people=people)
+        user_features = None if self.user_features is None else self.user_features[asked.owners]
+        return situated_queries(scorer, asked.histories, context, user_features=user_features)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Actions", "FloatArray", "Histories", "History", "ItemIndexes", "Offsets", "Timestamps", "offsets_of"]
+__all__ = ["EventTypes", "FloatArray", "Histories", "History", "ItemIndexes", "Offsets", "Timestamps", "offsets_of"]
 
 FloatArray = NDArray[np.float32]
 ItemIndexes = NDArray[np.int32]
 Offsets = NDArray[np.int64]
-Actions = NDArray[np.uint8]
+EventTypes = NDArray[np.uint8]
 Timestamps = NDArray[np.int64]
 
 
@@ -24,13 +24,13 @@ class History:
 
     Attributes:
         items: int32 [m], item indexes.
-        actions: uint8 [m], what was done with each item: places in `TrainingData.event_types`, counted from 1; 0 for
-            types that the model does not know.
+        event_types: uint8 [m], what was done with each item: places in `TrainingData.event_types`, counted from 1; 0
+            for types that the model does not know.
         times: int64 [m], seconds since 1970; all 0 where time is unknown.
     """
 
     items: ItemIndexes
-    actions: Actions
+    event_types: EventTypes
     times: Timestamps
 
     @classmethod
@@ -52,7 +52,7 @@ class History:
         return self if inside.all() else self._at(inside)
 
     def _at(self, places: Any) -> History:
-        return History(self.items[places], self.actions[places], self.times[places])
+        return History(self.items[places], self.event_types[places], self.times[places])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +62,20 @@ class Histories:
     Attributes:
         offsets: int64 [n_users + 1]; user u owns the steps `offsets[u]` to `offsets[u + 1] - 1`.
         items: int32 [total]; see `History`.
-        actions: uint8 [total].
+        event_types: uint8 [total].
         times: int64 [total].
     """
 
     offsets: Offsets
     items: ItemIndexes
-    actions: Actions
+    event_types: EventTypes
     times: Timestamps
 
     @classmethod
     def of_items(cls, offsets: Offsets, items: NDArray[np.integer[Any]]) -> Histories:
         """Return histories of which the items alone are known."""
         plain = History.of_items(items)
-        return cls(offsets, plain.items, plain.actions, plain.times)
+        return cls(offsets, plain.items, plain.event_types, plain.times)
 
     @classmethod
     def gather(cls, histories: Sequence[History]) -> Histories:
@@ -86,7 +86,7 @@ class Histories:
         return cls(
             offsets,
             np.concatenate([history.items for history in histories]),
-            np.concatenate([history.actions for history in histories]),
+            np.concatenate([history.event_types for history in histories]),
             np.concatenate([history.times for history in histories]),
         )
 
@@ -96,7 +96,7 @@ class Histories:
     def of(self, user: int) -> History:
         """Return one user's history."""
         own = slice(int(self.offsets[user]), int(self.offsets[user + 1]))
-        return History(self.items[own], self.actions[own], self.times[own])
+        return History(self.items[own], self.event_types[own], self.times[own])
 
     def lengths(self) -> NDArray[np.int64]:
         """Return the number of steps of each user: int64 [n_users]."""
@@ -123,13 +123,13 @@ class Histories:
     def where(self, kept: NDArray[np.bool_]) -> Histories:
         """Return the same histories with only the steps where `kept`, bool [total], is true."""
         counts = np.concatenate([[0], np.cumsum(kept)])
-        return Histories(counts[self.offsets], self.items[kept], self.actions[kept], self.times[kept])
+        return Histories(counts[self.offsets], self.items[kept], self.event_types[kept], self.times[kept])
 
     def _spans(self, begins: NDArray[np.integer[Any]], lengths: NDArray[np.integer[Any]]) -> Histories:
         offsets = offsets_of(lengths)
         # Each wanted step is its place within its span plus where that span begins.
         places = np.repeat(begins - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return Histories(offsets, self.items[places], self.actions[places], self.times[places])
+        return Histories(offsets, self.items[places], self.event_types[places], self.times[places])
 
 
 def offsets_of(lengths: NDArray[np.integer[Any]]) -> Offsets:

@@ -23,7 +23,7 @@ class TrainingData:
         interactions: Sorted interactions.
         n_users: Users are 0 .. n_users - 1, some perhaps without interactions.
         n_items: Items are 0 .. n_items - 1, some perhaps without interactions.
-        event_types: What `Interactions.action` stands for, from 1 on.
+        event_types: What `Interactions.event_type` stands for, from 1 on.
         items: Metadata of the items, n_items rows.
         users: Metadata of the users, n_users rows.
         event_weights: float32 [len(event_types) + 1], how much an interaction counts as something to be predicted, by
@@ -44,7 +44,7 @@ class TrainingData:
         """Return how much each interaction counts as something to be predicted: float32 [interactions]."""
         if self.event_weights is None:
             return np.ones(len(self.interactions), np.float32)
-        return self.event_weights[self.interactions.action]
+        return self.event_weights[self.interactions.event_type]
 
     def histories(self) -> Histories:
         """Return what every user did, oldest first."""

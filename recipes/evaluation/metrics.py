@@ -229,7 +229,7 @@ def _rewards(recommended: ItemIndexes, relevant: Histories, event_weights: Float
     for row, items in enumerate(recommended):
         hidden = relevant.of(row)
         worth: dict[int, float] = {}
-        for item, weight in zip(hidden.items.tolist(), event_weights[hidden.actions].tolist(), strict=True):
+        for item, weight in zip(hidden.items.tolist(), event_weights[hidden.event_types].tolist(), strict=True):
             worth[item] = max(weight, worth.get(item, 0.0))
         rewards[row, : len(items)] = [worth.get(item, 0.0) for item in items.tolist()]
     return rewards

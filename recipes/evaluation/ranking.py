@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from recipes.data.columns import Columns
 from recipes.data.histories import FloatArray, Histories, ItemIndexes
-from recipes.ports import Scorer, UsesSideFeatures
-from recipes.retrieval.top_k import best
+from recipes.ports import ItemScorer, UsesSideFeatures
+from recipes.retrieval.top_k import top_k
 
 __all__ = [
     "CatalogueScores", "batches", "both_lists", "by_scorer", "by_vectors", "codes_of_users", "situated_queries",
@@ -51,11 +51,11 @@ def by_vectors(item_vectors: FloatArray, queries: FloatArray) -> CatalogueScores
 
 
 def situated_queries(
-    scorer: Scorer,
+    scorer: ItemScorer,
     histories: Histories,
     codes: NDArray[np.int32] | None = None,
     *,
-    people: NDArray[np.int32] | None = None,
+    user_features: NDArray[np.int32] | None = None,
 ) -> FloatArray:
     """Make the vectors of histories, each in its situation and of its user.
 
@@ -63,29 +63,31 @@ def situated_queries(
         scorer: Of a fitted recipe.
         histories: Of m users.
         codes: int32 [m, columns], of each one's context; None without any.
-        people: int32 [m, k], of each one's columns; None without any.
+        user_features: int32 [m, k], of each one's columns; None without any.
 
     Returns:
         float32 [m, d].
     """
-    queries = scorer.queries(histories)
+    queries = scorer.embed_histories(histories)
     if isinstance(scorer, UsesSideFeatures):
         for added in (
             None if scorer.context is None or codes is None else scorer.context.of_codes(codes),
-            None if scorer.people is None or people is None else scorer.people.of_codes(people, histories.lengths()),
+            None
+            if scorer.user_features is None or user_features is None
+            else scorer.user_features.of_codes(user_features, histories.lengths()),
         ):
             if added is not None:
                 queries[:, : added.shape[1]] += added
     return queries
 
 
-def codes_of_users(scorer: Scorer, columns: Columns, *, n_users: int) -> NDArray[np.int32] | None:
+def codes_of_users(scorer: ItemScorer, columns: Columns, *, n_users: int) -> NDArray[np.int32] | None:
     """Return the codes that users' columns have with a scorer, int32 [n_users, k]; None where it knows of none."""
-    table = scorer.people if isinstance(scorer, UsesSideFeatures) else None
+    table = scorer.user_features if isinstance(scorer, UsesSideFeatures) else None
     return None if table is None else table.encode(columns, n_users=n_users)
 
 
-def by_scorer(scorer: Scorer, histories: Histories, *, queries: FloatArray | None = None) -> CatalogueScores:
+def by_scorer(scorer: ItemScorer, histories: Histories, *, queries: FloatArray | None = None) -> CatalogueScores:
     """Score as serving does: inner products, and the adjustment of each history.
 
     Args:
@@ -93,12 +95,12 @@ def by_scorer(scorer: Scorer, histories: Histories, *, queries: FloatArray | Non
         histories: Of the users to score.
         queries: float32 [m, d], the scorer's vectors of the same histories where they are at hand.
     """
-    vectors = scorer.queries(histories) if queries is None else queries
+    vectors = scorer.embed_histories(histories) if queries is None else queries
 
     def scores(rows: slice) -> FloatArray:
         products: FloatArray = vectors[rows] @ scorer.item_vectors.T
         for row in range(rows.start, rows.stop):
-            change = scorer.adjust(histories.of(row))
+            change = scorer.score_deltas(histories.of(row))
             products[row - rows.start, change.items] += change.values
         return products
 
@@ -150,7 +152,7 @@ def top_items(
     for part in batches(len(histories), n_items=n_items):
         values = _cleaned(scores, part, histories=histories, exclude_seen=exclude_seen)
         for row, of_user in enumerate(values, start=part.start):
-            lists[row] = best(of_user, limit)
+            lists[row] = top_k(of_user, limit)
     return lists
 
 
@@ -163,10 +165,10 @@ def both_lists(
     for part in batches(len(histories), n_items=n_items):
         values = _cleaned(scores, part, histories=histories, exclude_seen=False)
         for row, of_user in enumerate(values, start=part.start):
-            with_seen[row] = best(of_user, limit)
+            with_seen[row] = top_k(of_user, limit)
         _exclude_seen(values, part, histories)
         for row, of_user in enumerate(values, start=part.start):
-            without_seen[row] = best(of_user, limit)
+            without_seen[row] = top_k(of_user, limit)
     return with_seen, without_seen
 
 

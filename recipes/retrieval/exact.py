@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recipes.data.histories import FloatArray, ItemIndexes
-from recipes.retrieval.top_k import best
+from recipes.retrieval.top_k import top_k
 
 __all__ = ["ExactIndex"]
 
@@ -21,5 +21,5 @@ class ExactIndex:
     def search(self, query: FloatArray, limit: int) -> tuple[ItemIndexes, FloatArray]:
         """Find the items of the largest inner products."""
         scores: FloatArray = self._item_vectors @ query
-        items = best(scores, limit)
+        items = top_k(scores, limit)
         return items, scores[items]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from recipes.data.histories import FloatArray, History, ItemIndexes
-from recipes.ports import ScoreDelta, Scorer
+from recipes.ports import ItemScorer, ScoreDelta
 from recipes.retrieval.interface import ItemIndex
 
 __all__ = ["recommend", "search_adjusted"]
 
 
 def recommend(
-    index: ItemIndex, scorer: Scorer, *, history: History, limit: int, query: FloatArray | None = None
+    index: ItemIndex, scorer: ItemScorer, *, history: History, limit: int, query: FloatArray | None = None
 ) -> tuple[ItemIndexes, FloatArray]:
     """Find the best items for a history, adjustments included.
 
@@ -29,8 +29,8 @@ def recommend(
         item: int32 [k] and score: float32 [k], best first, equal scores by item.
     """
     if query is None:
-        query = scorer.query(history)
-    return search_adjusted(index, scorer.item_vectors, query=query, change=scorer.adjust(history), limit=limit)
+        query = scorer.embed_history(history)
+    return search_adjusted(index, scorer.item_vectors, query=query, change=scorer.score_deltas(history), limit=limit)
 
 
 def search_adjusted(

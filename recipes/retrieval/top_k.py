@@ -11,13 +11,13 @@ import numpy as np
 
 from recipes.data.histories import FloatArray, ItemIndexes
 
-__all__ = ["best"]
+__all__ = ["top_k"]
 
 #: Columns for each result wanted: with more, fewer scores reach the bound, but there are more columns to look at.
 _COLUMNS = 8
 
 
-def best(scores: FloatArray, limit: int) -> ItemIndexes:
+def top_k(scores: FloatArray, limit: int) -> ItemIndexes:
     """Find the places of the highest scores.
 
     Args:

@@ -27,19 +27,19 @@ class Batch(NamedTuple):
 
     Attributes:
         items: int32 [B, T].
-        actions: int32 [B, T].
+        event_types: int32 [B, T].
         gaps: int32 [B, T], buckets of the time since the step before.
         weights: float32 [B, T], of each item as a target; 0 for padding.
         context: int32 [B, T, columns], codes of each interaction's context.
-        people: int32 [B, k], codes of the columns of each window's user.
+        user_features: int32 [B, k], codes of the columns of each window's user.
     """
 
     items: ItemIndexes
-    actions: ItemIndexes
+    event_types: ItemIndexes
     gaps: ItemIndexes
     weights: FloatArray
     context: NDArray[np.int32]
-    people: NDArray[np.int32]
+    user_features: NDArray[np.int32]
 
 
 class _Windows(NamedTuple):
@@ -87,7 +87,7 @@ def epoch_batches(
     shapes: list[tuple[int, int]],
     random: np.random.Generator,
     context: NDArray[np.int32] | None = None,
-    people: NDArray[np.int32] | None = None,
+    user_features: NDArray[np.int32] | None = None,
 ) -> list[Batch]:
     """Cut and pack one epoch.
 
@@ -97,15 +97,15 @@ def epoch_batches(
         shapes: From `batch_shapes`.
         random: Decides the cuts and the order.
         context: int32 [total, columns], codes of each interaction's context; None without columns.
-        people: int32 [users, k], codes of each user's columns; None without columns.
+        user_features: int32 [users, k], codes of each user's columns; None without columns.
 
     Returns:
         The batches in the order to learn them in.
     """
     if context is None:
         context = np.empty((len(histories.items), 0), np.int32)
-    if people is None:
-        people = np.empty((len(histories), 0), np.int32)
+    if user_features is None:
+        user_features = np.empty((len(histories), 0), np.int32)
     windows = _windows(histories, longest=shapes[-1][1], random=random)
     batches = []
     waiting = np.empty(0, np.int64)
@@ -117,7 +117,7 @@ def epoch_batches(
         full = len(waiting) if places == shapes[-1][1] else len(waiting) // rows * rows
         for begin in range(0, full, rows):
             packed = windows.take(waiting[begin : begin + rows])
-            batches.append(_pack(histories, weights, (context, people), packed, (rows, places)))
+            batches.append(_pack(histories, weights, (context, user_features), packed, (rows, places)))
         # What fills no batch of short windows goes with the next longer ones.
         waiting = waiting[full:]
     return [batches[place] for place in random.permutation(len(batches))]
@@ -146,17 +146,17 @@ def _pack(
     shape: tuple[int, int],
 ) -> Batch:
     begins, lengths, first, owners = windows
-    context, people = known
+    context, user_features = known
     items, mass = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
-    actions, times = np.zeros(shape, np.int32), np.zeros(shape, np.int64)
+    event_types, times = np.zeros(shape, np.int32), np.zeros(shape, np.int64)
     codes = np.zeros((*shape, context.shape[1]), np.int32)
-    of_users = np.zeros((shape[0], people.shape[1]), np.int32)
-    of_users[: len(begins)] = people[owners]
+    of_users = np.zeros((shape[0], user_features.shape[1]), np.int32)
+    of_users[: len(begins)] = user_features[owners]
     columns = np.arange(shape[1])
     filled = columns < lengths[:, None]
     places = (begins[:, None] + columns)[filled]
     items[: len(begins)][filled] = histories.items[places]
-    actions[: len(begins)][filled] = histories.actions[places]
+    event_types[: len(begins)][filled] = histories.event_types[places]
     times[: len(begins)][filled] = histories.times[places]
     mass[: len(begins)][filled] = weights[places]
     codes[: len(begins)][filled] = context[places]
@@ -165,4 +165,4 @@ def _pack(
     gaps = gap_buckets(times)
     # Before 1970, what is padded with 0 would seem to come after a pause.
     gaps[: len(begins)] *= filled
-    return Batch(items, actions, gaps, mass, codes, of_users)
+    return Batch(items, event_types, gaps, mass, codes, of_users)

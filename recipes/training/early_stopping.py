@@ -11,7 +11,7 @@ from common.errors import invalid
 from recipes.data.histories import FloatArray, Histories, ItemIndexes
 from recipes.evaluation.metrics import hit_rate, ndcg
 from recipes.evaluation.ranking import by_scorer, target_ranks
-from recipes.ports import Scorer
+from recipes.ports import ItemScorer
 
 __all__ = ["Validation", "hold_out"]
 
@@ -46,7 +46,7 @@ class Validation:
             self.histories.take(chosen), self.targets[chosen], weights, self.places[chosen], self.owners[chosen]
         )
 
-    def judge(self, scorer: Scorer, *, queries: FloatArray | None = None) -> tuple[float, float]:
+    def judge(self, scorer: ItemScorer, *, queries: FloatArray | None = None) -> tuple[float, float]:
         """Return NDCG@10 and HR@10 of a scorer, by full ranking.
 
         Args:

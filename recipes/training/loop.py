@@ -110,7 +110,7 @@ class Learner:
         pace: Pace,
         rates: tuple[float, float] = (1.0, 1.0),
         context: NDArray[np.int32] | None = None,
-        people: NDArray[np.int32] | None = None,
+        user_features: NDArray[np.int32] | None = None,
     ) -> tuple[LearnerState, float]:
         """Learn every window once.
 
@@ -122,13 +122,15 @@ class Learner:
             pace: Hears how far it is.
             rates: Shares of the learning rate at the beginning and at the end.
             context: int32 [interactions, columns], codes of each one's context; None without columns.
-            people: int32 [users, k], codes of each one's columns; None without columns.
+            user_features: int32 [users, k], codes of each one's columns; None without columns.
 
         Returns:
             The new state, and the mean loss of a target.
         """
         random = np.random.default_rng([self._seed, number])
-        batches = epoch_batches(training, weights, shapes=self._shapes, random=random, context=context, people=people)
+        batches = epoch_batches(
+            training, weights, shapes=self._shapes, random=random, context=context, user_features=user_features
+        )
         mass = sum(float(batch.weights.sum()) for batch in batches)
         scale = np.float32(len(batches) / mass)
         key = jax.random.key(int(random.integers(2**31)))
@@ -178,19 +180,19 @@ def _step(
         items: What is known of items beside their use.
         network: To be learnt.
     """
-    read, actions, gaps, weights, context, people = (jnp.asarray(part) for part in batch)
+    read, event_types, gaps, weights, context, user_features = (jnp.asarray(part) for part in batch)
     targets, mass = read.reshape(-1), weights.reshape(-1)
     if items is not None:
         mass = mass * (1.0 - items.cold[targets])
-    steps = (read[:, :-1], actions[:, :-1], gaps[:, :-1])
+    steps = (read[:, :-1], event_types[:, :-1], gaps[:, :-1])
 
     def loss(learnt: Parameters) -> Array:
         values = embed(learnt, items)
         hidden = network.states(values, steps, key=key)
         if context.shape[-1]:
             hidden = hidden + _kept(hidden, key, _CONTEXT) * _sums(values["context"], context)
-        if people.shape[-1]:
-            hidden = hidden + _kept(hidden, key, _PEOPLE) * _people(values, people, hidden.shape[1])
+        if user_features.shape[-1]:
+            hidden = hidden + _kept(hidden, key, _PEOPLE) * _user_features(values, user_features, hidden.shape[1])
         flat = hidden.reshape(-1, hidden.shape[-1])
         vectors, biases = values["item_embeddings"], values["item_biases"]
         if items is not None:
@@ -216,7 +218,7 @@ def _sums(vectors: Array, codes: Array) -> Array:
     return (vectors[codes] * (codes > 0)[..., None]).sum(axis=-2)
 
 
-def _people(values: Parameters, codes: Array, places: int) -> Array:
+def _user_features(values: Parameters, codes: Array, places: int) -> Array:
     """Return what the columns of users, int32 [B, k], add to each place of their windows: float32 [B, T, d]."""
     gates = values["people_gates"][gate_buckets(np.arange(places))]
     return gates[None, :, None] * _sums(values["people"], codes)[:, None]

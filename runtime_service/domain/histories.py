@@ -79,32 +79,32 @@ class Steps(NamedTuple):
 
     Attributes:
         items: int32 [m], item indexes.
-        actions: uint8 [m], numbers of event types; 0 for those that the model does not know.
+        event_types: uint8 [m], numbers of event types; 0 for those that the model does not know.
         times: int64 [m], seconds since 1970.
     """
 
     items: NDArray[np.int32]
-    actions: NDArray[np.uint8]
+    event_types: NDArray[np.uint8]
     times: NDArray[np.int64]
 
 
 def known_steps(
-    events: Iterable[RecentEvent], *, index_of: Callable[[str], int | None], actions: Mapping[str, int]
+    events: Iterable[RecentEvent], *, index_of: Callable[[str], int | None], event_types: Mapping[str, int]
 ) -> Steps:
     """Translate events for a model.
 
     Args:
         events: Oldest first.
         index_of: Gives an item's index, None for items that the model does not know; those are left out.
-        actions: Numbers of the event types that the model knows, from 1 on.
+        event_types: Numbers of the event types that the model knows, from 1 on.
     """
     found = [
-        (index, actions.get(event.event_type, 0), event.millis // 1000)
+        (index, event_types.get(event.event_type, 0), event.millis // 1000)
         for event in events
         if (index := index_of(event.item_id)) is not None
     ]
     return Steps(
         np.array([item for item, _, _ in found], np.int32),
-        np.array([action for _, action, _ in found], np.uint8),
+        np.array([event_type for _, event_type, _ in found], np.uint8),
         np.array([seconds for _, _, seconds in found], np.int64),
     )

@@ -141,7 +141,7 @@ class Deployment:
         """Put a model to work for a campaign."""
         model = assignment.influence.on(model)
         nothing = model.snapshot_history(None)
-        newcomer = Query(model.scorer.query(nothing), model.scorer.adjust(nothing))
+        newcomer = Query(model.scorer.embed_history(nothing), model.scorer.score_deltas(nothing))
         return cls(
             assignment,
             model,
@@ -203,8 +203,8 @@ class Deployment:
         """
         model, scorer = self.model, cast("ActionPropensityScorer", self.model.scorer)
         state, user = self._query(user_id, recent).vector, model.users.index(user_id)
-        actions, scores = scorer.recommend(state, user=user, now=now, limit=limit)
-        found = zip(actions.tolist(), scores.astype(float).round(7).tolist(), strict=True)
+        event_types, scores = scorer.recommend(state, user=user, now=now, limit=limit)
+        found = zip(event_types.tolist(), scores.astype(float).round(7).tolist(), strict=True)
         return [(model.action_ids[action], score) for action, score in found]
 
     async def trending(self, histories: HistoryReader, *, limit: int) -> ScoredItems:
@@ -253,7 +253,7 @@ class Deployment:
         if item is None:
             return model.retrieval.find(self.newcomer.vector, change=self.newcomer.change, limit=limit)
         history = History.of_items([item])
-        query, change = model.scorer.query(history), model.scorer.adjust(history)
+        query, change = model.scorer.embed_history(history), model.scorer.score_deltas(history)
         found = model.retrieval.find(query, change=change, limit=limit + 1)
         others = found.items != item
         return ScoredItems(found.items[others][:limit], found.scores[others][:limit])
@@ -280,7 +280,7 @@ class Deployment:
         if user is None:
             return self.newcomer
         # Vectors were made at training. Adjustments are made here: they would take more room than the histories.
-        return Query(model.user_vectors[user], model.scorer.adjust(model.histories.of(user)))
+        return Query(model.user_vectors[user], model.scorer.score_deltas(model.histories.of(user)))
 
     def _continued(self, user_id: str, recent: RecentHistory, state: _State) -> Query:
         model = self.model
@@ -288,10 +288,10 @@ class Deployment:
         newer = newer_events(
             recent.events(), watermark=state.contained, event_type=wanted.event_type, rules=wanted.event_rules
         )
-        steps = known_steps(newer, index_of=model.items.index, actions=model.actions)
+        steps = known_steps(newer, index_of=model.items.index, event_types=model.event_types)
         user = model.users.index(user_id)
         history = model.continued_history(user, History(*steps))
-        query = Query(model.query(user, history), model.scorer.adjust(history))
+        query = Query(model.embed_history(user, history), model.scorer.score_deltas(history))
         self.cache.put(user_id, state, query)
         return query
 

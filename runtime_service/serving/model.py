@@ -26,7 +26,7 @@ from recipes.components.user_features import UserFeatureTable
 from recipes.data.arrays import map_arrays
 from recipes.data.histories import FloatArray, Histories, History
 from recipes.models.action_propensity.score import ActionPropensityScorer
-from recipes.ports import Scorer, UsesSideFeatures
+from recipes.ports import ItemScorer, UsesSideFeatures
 from recipes.registry import recipe as find_recipe
 from recipes.registry import scorer_loader
 from runtime_service.domain.requests import OPERATIONS
@@ -51,7 +51,7 @@ class Model:
         users: Ids and indexes of the users known at the snapshot.
         user_vectors: float32 [n_users, d], the query of each user at the snapshot, with what the user's columns add.
         histories: Of the same users.
-        actions: Numbers of the event types that the model knows, as the histories carry them.
+        event_types: Numbers of the event types that the model knows, as the histories carry them.
         watermark: Place in the event log of the last event that the snapshot contains.
         user_codes: int32 [n_users, k], the codes of each user's columns; None where the scorer knows none.
         ages: Of the items; None where the recipe explores nothing.
@@ -59,14 +59,14 @@ class Model:
     """
 
     recipe: Recipe
-    scorer: Scorer
+    scorer: ItemScorer
     retrieval: Retrieval
     items: Vocabulary
     item_ids: list[str]
     users: Vocabulary
     user_vectors: FloatArray
     histories: Histories
-    actions: Mapping[str, int]
+    event_types: Mapping[str, int]
     watermark: Position
     user_codes: NDArray[np.int32] | None = None
     ages: ItemAges | None = None
@@ -84,17 +84,17 @@ class Model:
     def scores_of(self, user: int) -> FloatArray:
         """Return the catalogue's scores for a user of the snapshot, as they are ranked: float32 [n_items]."""
         scores: FloatArray = self.scorer.item_vectors @ self.user_vectors[user]
-        change = self.scorer.adjust(self.histories.of(user))
+        change = self.scorer.score_deltas(self.histories.of(user))
         scores[change.items] += change.values
         return scores
 
-    def query(self, user: int | None, history: History) -> FloatArray:
+    def embed_history(self, user: int | None, history: History) -> FloatArray:
         """Make the vector of a user with a history, with what the user's columns add: float32 [d]."""
-        vector = self.scorer.query(history)
-        people = _people(self.scorer)
-        if user is None or self.user_codes is None or people is None:
+        vector = self.scorer.embed_history(history)
+        user_features = _user_features(self.scorer)
+        if user is None or self.user_codes is None or user_features is None:
             return vector
-        added = people.of_codes(self.user_codes[user : user + 1], np.array([len(history)]))[0]
+        added = user_features.of_codes(self.user_codes[user : user + 1], np.array([len(history)]))[0]
         situated = vector.copy()
         situated[: len(added)] += added
         return situated
@@ -102,7 +102,7 @@ class Model:
     def continued_history(self, user: int | None, newer: History) -> History:
         """Return what a user did until the snapshot and since, as far as the recipe can make use of it."""
         whole = Histories.gather([self.snapshot_history(user), newer])
-        return History(whole.items, whole.actions, whole.times).newest(self.recipe.max_history)
+        return History(whole.items, whole.event_types, whole.times).newest(self.recipe.max_history)
 
 
 class ModelLoader:
@@ -153,14 +153,14 @@ class ModelLoader:
         arrays = map_arrays(
             folder, ("user_vectors", "history_offsets", "history_items", "history_actions", "history_times")
         )
-        items, actions = Vocabulary.load(folder, "items"), list[str]()
+        items, event_types = Vocabulary.load(folder, "items"), list[str]()
         if recipe.recipe_type == "PERSONALIZED_ACTIONS":
             named = Vocabulary.load(folder, "actions")
-            actions = named.ids(range(len(named)))
+            event_types = named.ids(range(len(named)))
         return Model(
             recipe=recipe,
             scorer=scorer,
-            retrieval=open_retrieval(folder, manifest, scorer=scorer, mode="exact" if actions else self._index),
+            retrieval=open_retrieval(folder, manifest, scorer=scorer, mode="exact" if event_types else self._index),
             items=items,
             item_ids=items.ids(range(len(items))),
             users=Vocabulary.load(folder, "users"),
@@ -168,14 +168,14 @@ class ModelLoader:
             histories=Histories(
                 arrays["history_offsets"],
                 items=arrays["history_items"],
-                actions=arrays["history_actions"],
+                event_types=arrays["history_actions"],
                 times=arrays["history_times"],
             ),
-            actions={name: number for number, name in enumerate(manifest.event_types, start=1)},
+            event_types={name: number for number, name in enumerate(manifest.event_types, start=1)},
             watermark=Position(manifest.snapshot.event_epoch, manifest.snapshot.event_watermark),
-            user_codes=None if _people(scorer) is None else map_arrays(folder, ("user_codes",))["user_codes"],
+            user_codes=None if _user_features(scorer) is None else map_arrays(folder, ("user_codes",))["user_codes"],
             ages=None if recipe.exploration == "none" else ItemAges.load(folder, n_items=len(items)),
-            action_ids=actions,
+            action_ids=event_types,
         )
 
     @contextmanager
@@ -190,8 +190,8 @@ class ModelLoader:
             yield
 
 
-def _people(scorer: Scorer) -> UserFeatureTable | None:
-    return scorer.people if isinstance(scorer, UsesSideFeatures) else None
+def _user_features(scorer: ItemScorer) -> UserFeatureTable | None:
+    return scorer.user_features if isinstance(scorer, UsesSideFeatures) else None
 
 
 def _check(model: Model, artifact: Artifact) -> None:
@@ -205,10 +205,10 @@ def _check(model: Model, artifact: Artifact) -> None:
         "user_vectors.npy": (model.user_vectors.shape, (manifest.n_users, dimensions)),
         "history_offsets.npy": (model.histories.offsets.shape, (manifest.n_users + 1,)),
         "history_items.npy": (len(model.histories.items), total),
-        "history_actions.npy": (len(model.histories.actions), total),
+        "history_actions.npy": (len(model.histories.event_types), total),
         "history_times.npy": (len(model.histories.times), total),
     }
-    codes, people = model.user_codes, _people(model.scorer)
+    codes, user_features = model.user_codes, _user_features(model.scorer)
     if codes is not None:
         facts["user_codes.npy"] = (codes.shape[:1], (manifest.n_users,))
     if isinstance(model.scorer, ActionPropensityScorer):
@@ -219,10 +219,17 @@ def _check(model: Model, artifact: Artifact) -> None:
             raise CorruptArtifact(f"`{name}`: got {got}, want {want}, as the other files tell")
     if n_items == 0:
         raise CorruptArtifact("`items.*.npy`: got no items, want at least one to recommend")
-    if total and int(model.histories.actions.max()) > len(model.actions):
-        raise CorruptArtifact(f"`history_actions.npy`: got types out of range, want 0 to {len(model.actions)}")
-    if people is not None and codes is not None and codes.size and not _within(codes, len(people.table.meaning)):
-        raise CorruptArtifact(f"`user_codes.npy`: got codes out of range, want 0 to {len(people.table.meaning) - 1}")
+    if total and int(model.histories.event_types.max()) > len(model.event_types):
+        raise CorruptArtifact(f"`history_actions.npy`: got types out of range, want 0 to {len(model.event_types)}")
+    if (
+        user_features is not None
+        and codes is not None
+        and codes.size
+        and not _within(codes, len(user_features.table.meaning))
+    ):
+        raise CorruptArtifact(
+            f"`user_codes.npy`: got codes out of range, want 0 to {len(user_features.table.meaning) - 1}"
+        )
     if total and not _within(model.histories.items, n_items):
         raise CorruptArtifact(f"`history_items.npy`: got indexes out of range, want 0 to {n_items - 1}")
 
@@ -233,6 +240,6 @@ def _within(indexes: NDArray[np.int32], count: int) -> bool:
 
 def _warm(model: Model) -> None:
     """Answer for nobody and for a known user, so that the first caller does not wait for the disk."""
-    model.retrieval.find(model.scorer.query(_NOTHING), change=model.scorer.adjust(_NOTHING), limit=1)
+    model.retrieval.find(model.scorer.embed_history(_NOTHING), change=model.scorer.score_deltas(_NOTHING), limit=1)
     if len(model.users):
-        model.retrieval.find(model.user_vectors[0], change=model.scorer.adjust(model.histories.of(0)), limit=1)
+        model.retrieval.find(model.user_vectors[0], change=model.scorer.score_deltas(model.histories.of(0)), limit=1)

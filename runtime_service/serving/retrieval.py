@@ -10,9 +10,9 @@ import numpy as np
 from common.errors import CorruptArtifact
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.data.histories import FloatArray
-from recipes.ports import ScoreDelta, Scorer
+from recipes.ports import ItemScorer, ScoreDelta
 from recipes.retrieval import AnnoyIndex, search_adjusted
-from recipes.retrieval.top_k import best
+from recipes.retrieval.top_k import top_k
 from runtime_service.serving.ranked import ScoredItems
 
 __all__ = ["ANNOY_FILE", "AnnoyRetrieval", "ExactRetrieval", "IndexMode", "Retrieval", "open_retrieval"]
@@ -44,7 +44,7 @@ class Retrieval(Protocol):
 class ExactRetrieval:
     """Scores the whole catalogue by one matrix product; the softmax runs over the whole catalogue too."""
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: ItemScorer) -> None:
         self._vectors = scorer.item_vectors
 
     def find(
@@ -56,7 +56,7 @@ class ExactRetrieval:
             scores[change.items] += change.values
         if bonus is not None:
             scores[bonus.items] += bonus.values
-        items = best(scores, limit)
+        items = top_k(scores, limit)
         top = scores[items]
         highest = top[0]
         scores -= highest
@@ -67,7 +67,7 @@ class ExactRetrieval:
 class AnnoyRetrieval:
     """Scores what Annoy finds, and what is adjusted; the softmax runs over these candidates."""
 
-    def __init__(self, scorer: Scorer, index: AnnoyIndex) -> None:
+    def __init__(self, scorer: ItemScorer, index: AnnoyIndex) -> None:
         self._vectors = scorer.item_vectors
         self._index = index
 
@@ -90,7 +90,7 @@ def _together(first: ScoreDelta, second: ScoreDelta) -> ScoreDelta:
     return ScoreDelta(items, values.astype(np.float32))
 
 
-def open_retrieval(folder: Path, manifest: ArtifactManifest, *, scorer: Scorer, mode: IndexMode) -> Retrieval:
+def open_retrieval(folder: Path, manifest: ArtifactManifest, *, scorer: ItemScorer, mode: IndexMode) -> Retrieval:
     """Open the index of an artifact.
 
     Args:

@@ -19,7 +19,7 @@ from common.positions import Position
 from common.vocabulary import Vocabulary
 from recipes.data.histories import ItemIndexes
 from recipes.models.trending.score import TrendingScorer
-from recipes.retrieval.top_k import best
+from recipes.retrieval.top_k import top_k
 from runtime_service.domain.requests import MAX_RESULTS
 from runtime_service.history import BucketCounts, Counted, HistoryReader
 from runtime_service.serving.ranked import ScoredItems
@@ -125,7 +125,7 @@ class TrendingList:
         newer = list(self._newer_ids)
         if scores is None:
             return _Made(None, newer)
-        items = best(scores, MAX_RESULTS)
+        items = top_k(scores, MAX_RESULTS)
         return _Made(ScoredItems(items, scores[items]), newer)
 
     def _to_bucket(self, counts: BucketCounts) -> _Bucket:

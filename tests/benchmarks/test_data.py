@@ -42,8 +42,8 @@ def test_event_types_are_numbered_where_there_are_any(tmp_path):
     (tmp_path / "rows.csv").write_text("timestamp,eventType,contentId,personId\n1,LIKE,a,p\n2,VIEW,b,p\n3,VIEW,c,p\n")
     (tmp_path / "plain.csv").write_text("timestamp,item,user\n1,a,p\n")
     found, plain = load(str(tmp_path / "rows.csv")).data, load(str(tmp_path / "plain.csv")).data
-    assert (found.event_types, found.interactions.action.tolist()) == (("VIEW", "LIKE"), [2, 1, 1])
-    assert (plain.event_types, plain.interactions.action.tolist()) == ((), [0])
+    assert (found.event_types, found.interactions.event_type.tolist()) == (("VIEW", "LIKE"), [2, 1, 1])
+    assert (plain.event_types, plain.interactions.event_type.tolist()) == ((), [0])
 
 
 def test_atomic_files_carry_types_behind_names(tmp_path):

@@ -49,14 +49,16 @@ def served(network, arrays):
     """Return parameters, network and its scorer."""
     rest = {name: value for name, value in arrays.items() if name not in ("item_embeddings", "item_biases")}
     # A network that counts for more than it learnt, as a blend may decide.
-    blend = replace(ScoreFusion.of_network(n_event_types=2, repeat_bias=-1.0), network=1.7)
-    vectors = blend.item_vectors(arrays["item_embeddings"], arrays["item_biases"], np.zeros((4, N_ITEMS), np.float32))
-    followers = SequentialRules.count(Histories.gather([draw_history(200)]), n_items=N_ITEMS)
-    return arrays, network, network.scorer(vectors, rest, blend=blend, followers=followers)
+    score_fusion = replace(ScoreFusion.of_network(n_event_types=2, repeat_bias=-1.0), network=1.7)
+    vectors = score_fusion.item_vectors(
+        arrays["item_embeddings"], arrays["item_biases"], np.zeros((4, N_ITEMS), np.float32)
+    )
+    sequential_rules = SequentialRules.count(Histories.gather([draw_history(200)]), n_items=N_ITEMS)
+    return arrays, network, network.scorer(vectors, rest, score_fusion=score_fusion, sequential_rules=sequential_rules)
 
 
 def as_steps(history):
-    return history.items[None], history.actions[None].astype(np.int32), gap_buckets(history.times)[None]
+    return history.items[None], history.event_types[None].astype(np.int32), gap_buckets(history.times)[None]
 
 
 class NetworkSuite:
@@ -71,38 +73,38 @@ class NetworkSuite:
         arrays, network, scorer = both
         history = draw_history(length)
         expected = network.states({name: jnp.asarray(value) for name, value in arrays.items()}, as_steps(history))
-        found = scorer.query(history)
+        found = scorer.embed_history(history)
         np.testing.assert_allclose(found[:-1], np.asarray(expected)[0, -1], atol=1e-4)
         assert found[-1] == 1.0
 
     def test_only_the_newest_items_are_read(self, both):
         history = draw_history(60)
-        np.testing.assert_array_equal(both[2].query(history), both[2].query(history.newest(MAX_LENGTH)))
+        np.testing.assert_array_equal(both[2].embed_history(history), both[2].embed_history(history.newest(MAX_LENGTH)))
 
     def test_what_was_done_and_when_changes_the_vector(self, both):
         history = draw_history(7)
-        other = replace(history, actions=(history.actions + 1) % 3)
+        other = replace(history, event_types=(history.event_types + 1) % 3)
         later = replace(history, times=np.append(history.times[:-1], history.times[-1] + 2**24))
-        plain = both[2].query(history)
-        assert not np.allclose(both[2].query(other), plain)
-        assert not np.allclose(both[2].query(later), plain)
+        plain = both[2].embed_history(history)
+        assert not np.allclose(both[2].embed_history(other), plain)
+        assert not np.allclose(both[2].embed_history(later), plain)
 
     def test_event_types_that_the_model_does_not_know_are_as_unknown(self, both):
         history = draw_history(7)
-        unknown = replace(history, actions=np.zeros(7, np.uint8))
-        newer = replace(history, actions=np.full(7, 3, np.uint8))
-        np.testing.assert_array_equal(both[2].query(newer), both[2].query(unknown))
-        assert both[2].adjust(newer).values.tolist() == both[2].adjust(unknown).values.tolist()
+        unknown = replace(history, event_types=np.zeros(7, np.uint8))
+        newer = replace(history, event_types=np.full(7, 3, np.uint8))
+        np.testing.assert_array_equal(both[2].embed_history(newer), both[2].embed_history(unknown))
+        assert both[2].score_deltas(newer).values.tolist() == both[2].score_deltas(unknown).values.tolist()
 
     def test_many_histories_of_different_lengths_and_one_agree(self, both):
         histories = Histories.gather([draw_history(length) for length in (0, 5, 1, 60, MAX_LENGTH)])
-        alone = [both[2].query(histories.of(row)) for row in range(5)]
-        np.testing.assert_allclose(both[2].queries(histories), alone, atol=1e-4)
+        alone = [both[2].embed_history(histories.of(row)) for row in range(5)]
+        np.testing.assert_allclose(both[2].embed_histories(histories), alone, atol=1e-4)
 
     def test_saved_and_opened_scorers_are_the_same(self, both, tmp_path):
         both[2].save(tmp_path)
         history = draw_history(60)
-        np.testing.assert_array_equal(type(self).load(tmp_path).query(history), both[2].query(history))
+        np.testing.assert_array_equal(type(self).load(tmp_path).embed_history(history), both[2].embed_history(history))
 
     def test_files_of_different_models_are_corrupt(self, both, tmp_path):
         load = type(self).load

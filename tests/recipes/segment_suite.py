@@ -154,7 +154,7 @@ class SegmentSuite:
     def test_one_moment_for_everything_is_refused(self):
         data = tastes()
         rows = data.interactions
-        frozen = Interactions(rows.user, rows.item, np.zeros_like(rows.timestamp), rows.action)
+        frozen = Interactions(rows.user, rows.item, np.zeros_like(rows.timestamp), rows.event_type)
         with pytest.raises(InvalidInput, match="one timestamp everywhere"):
             self.make_fitter().fit(TrainingData(frozen, USERS, N_ITEMS, items=metadata()))
 

@@ -19,7 +19,7 @@ from recipes.evaluation.metrics import hit_rate
 from recipes.evaluation.ranking import by_scorer, target_ranks, top_items
 from recipes.evaluation.splits import hold_out_last
 from recipes.registry import fitter, recipe, scorer_loader
-from recipes.retrieval.top_k import best
+from recipes.retrieval.top_k import top_k
 
 RINGS, RING, USERS, WALK = 4, 8, 160, 6
 N_ITEMS = RINGS * RING + 1
@@ -70,7 +70,7 @@ def creatures_of_habit():
 
 def adjustments(scorer, histories):
     """Return what a scorer adds for each history, as bytes."""
-    changes = [scorer.adjust(histories.of(row)) for row in range(len(histories))]
+    changes = [scorer.score_deltas(histories.of(row)) for row in range(len(histories))]
     return [(change.items.tobytes(), change.values.tobytes()) for change in changes]
 
 
@@ -84,7 +84,7 @@ def same_scorer(first, second, histories):
     return (
         first.item_vectors.tobytes() == second.item_vectors.tobytes()
         and adjustments(first, histories) == adjustments(second, histories)
-        and first.queries(histories).tobytes() == second.queries(histories).tobytes()
+        and first.embed_histories(histories).tobytes() == second.embed_histories(histories).tobytes()
     )
 
 
@@ -149,7 +149,7 @@ class RecipeSuite:
         assert self.hit_rate_at(scorer, split, 10) <= self.noise_ceiling
 
     def test_arrays_are_float32_and_finite(self, scorer, rings):
-        queries = scorer.queries(rings.histories)
+        queries = scorer.embed_histories(rings.histories)
         assert scorer.item_vectors.shape == (N_ITEMS, queries.shape[1])
         assert queries.shape[0] == len(rings.histories)
         assert scorer.item_vectors.dtype == queries.dtype == np.float32
@@ -172,17 +172,17 @@ class RecipeSuite:
         assert (tmp_path / "item_vectors.npy").is_file()
 
     def test_one_history_and_many_agree(self, scorer, rings):
-        together = scorer.queries(rings.histories)
-        alone = [scorer.query(rings.histories.of(row)) for row in range(len(rings.histories))]
+        together = scorer.embed_histories(rings.histories)
+        alone = [scorer.embed_history(rings.histories.of(row)) for row in range(len(rings.histories))]
         np.testing.assert_allclose(together, alone, atol=1e-5)
 
     def test_a_new_user_gets_what_users_begin_with(self, scorer):
         nothing = History.of_items([])
-        assert len(scorer.adjust(nothing).items) == 0
-        assert best(scorer.item_vectors @ scorer.query(nothing), 1).tolist() == [FRONT_DOOR]
+        assert len(scorer.score_deltas(nothing).items) == 0
+        assert top_k(scorer.item_vectors @ scorer.embed_history(nothing), 1).tolist() == [FRONT_DOOR]
 
     def test_adjustments_name_each_item_once(self, scorer, rings):
-        changes = [scorer.adjust(rings.histories.of(row)) for row in range(len(rings.histories))]
+        changes = [scorer.score_deltas(rings.histories.of(row)) for row in range(len(rings.histories))]
         assert {(change.items.dtype.name, change.values.dtype.name) for change in changes} == {("int32", "float32")}
         assert all(len(np.unique(change.items)) == len(change.items) == len(change.values) for change in changes)
         assert all(np.isfinite(change.values).all() for change in changes)
@@ -190,29 +190,29 @@ class RecipeSuite:
     def test_event_types_and_times_beyond_the_model_are_taken(self, scorer):
         items = np.array(walk(3, 4), np.int32)
         far = History(items, np.full(4, 255, np.uint8), np.array([0, 5, 2, 2**40]))
-        assert np.isfinite(scorer.query(far)).all()
-        assert np.isfinite(scorer.adjust(far).values).all()
+        assert np.isfinite(scorer.embed_history(far)).all()
+        assert np.isfinite(scorer.score_deltas(far).values).all()
 
     def test_no_users_are_no_error(self, scorer):
         nobody = Histories.of_items(np.zeros(1, np.int64), np.empty(0, np.int32))
-        assert scorer.queries(nobody).shape == (0, scorer.item_vectors.shape[1])
+        assert scorer.embed_histories(nobody).shape == (0, scorer.item_vectors.shape[1])
 
     def test_unknown_items_are_passed_over(self, scorer):
         known = History.of_items(walk(3, 4))
         mixed = History.of_items(np.insert(known.items, [0, 2, 4], [-1, N_ITEMS, 2**31 - 1]))
-        np.testing.assert_array_equal(scorer.query(mixed), scorer.query(known))
+        np.testing.assert_array_equal(scorer.embed_history(mixed), scorer.embed_history(known))
         of_both = Histories.gather([mixed, known])
         assert len(set(adjustments(scorer, of_both))) == 1
-        np.testing.assert_allclose(*scorer.queries(of_both), atol=1e-5)
+        np.testing.assert_allclose(*scorer.embed_histories(of_both), atol=1e-5)
 
     def test_a_history_of_any_length_is_taken(self, scorer):
         limit = recipe(self.name).max_history
         history = History.of_items(np.resize(walk(0, RING), limit + 50))
-        assert np.isfinite(scorer.query(history)).all()
-        assert np.isfinite(scorer.adjust(history).values).all()
+        assert np.isfinite(scorer.embed_history(history)).all()
+        assert np.isfinite(scorer.score_deltas(history).values).all()
 
     def test_the_history_counts_exactly_where_declared(self, scorer):
-        first, second = (scorer.query(History.of_items(walk(start, 3))) for start in (0, RING))
+        first, second = (scorer.embed_history(History.of_items(walk(start, 3))) for start in (0, RING))
         assert np.array_equal(first, second) is not recipe(self.name).uses_history
 
     def test_learns_whether_users_come_back(self):
@@ -225,7 +225,7 @@ class RecipeSuite:
         elif self.relates_items:
             assert repeated == 0.0
         else:
-            assert not any(len(scorer.adjust(split.histories.of(row)).items) for row in range(len(lists)))
+            assert not any(len(scorer.score_deltas(split.histories.of(row)).items) for row in range(len(lists)))
 
     def test_learns_that_users_never_come_back(self, scorer, rings):
         lists = top_items(by_scorer(scorer, rings.histories), n_items=N_ITEMS, histories=rings.histories, limit=5)
@@ -248,7 +248,7 @@ class RecipeSuite:
         before = replace(histories, times=histories.times - EARLIER)
         assert fitted.item_vectors.tobytes() == scorer.item_vectors.tobytes()
         assert adjustments(fitted, before) == adjustments(scorer, histories)
-        assert fitted.queries(before).tobytes() == scorer.queries(histories).tobytes()
+        assert fitted.embed_histories(before).tobytes() == scorer.embed_histories(histories).tobytes()
 
     def test_progress_is_told_and_may_stop_the_fit(self, rings):
         told = []

@@ -11,7 +11,7 @@ from recipes.data.training_data import TrainingData
 from recipes.models.baskets.config import BasketsConfig
 from recipes.models.baskets.fit import BoughtTogetherFitter, ViewedTogetherFitter, divide
 from recipes.registry import RECIPES
-from recipes.retrieval.top_k import best
+from recipes.retrieval.top_k import top_k
 from tests.recipes.suite import RecipeSuite
 
 HOUR, DAY = 3600, 86_400
@@ -86,10 +86,10 @@ def test_baskets_end_with_a_pause_and_with_their_user():
 
 def nearest(scorer, item, limit=1):
     history = History.of_items([item])
-    values = scorer.item_vectors @ scorer.query(history)
-    change = scorer.adjust(history)
+    values = scorer.item_vectors @ scorer.embed_history(history)
+    change = scorer.score_deltas(history)
     values[change.items] += change.values
-    return best(values, limit).tolist()
+    return top_k(values, limit).tolist()
 
 
 @pytest.mark.parametrize("fitter", [BoughtTogetherFitter, ViewedTogetherFitter])

@@ -23,7 +23,7 @@ from recipes.models.action_propensity.config import ActionPropensityConfig
 from recipes.models.action_propensity.data import ActionData, ActionEvents
 from recipes.models.action_propensity.data import Actions as DataActions
 from recipes.models.action_propensity.fit import ActionPropensityFitter
-from recipes.ports import Scorer
+from recipes.ports import ItemScorer
 from recipes.registry import fitter, recipe
 from recipes.retrieval import build_annoy, calibrate
 from runtime_service.serving.deployments import Assignment
@@ -63,7 +63,7 @@ def two_tastes() -> TrainingData:
     items = (users // 2 * 3 + steps) % half + half * (users % 2)
     # Every third thing is bought.
     actions = np.where((users + steps) % 3 == 0, WATCH + 1, WATCH)
-    interactions = Interactions.sort(users, item=items, timestamp=steps, action=actions)
+    interactions = Interactions.sort(users, item=items, timestamp=steps, event_type=actions)
     return TrainingData(interactions, N_USERS, N_ITEMS, EVENT_TYPES)
 
 
@@ -72,7 +72,7 @@ class Fitted:
     """A fitted recipe with its data."""
 
     name: str
-    scorer: Scorer
+    scorer: ItemScorer
     data: TrainingData
     actions: tuple[str, ...] = ()
 
@@ -109,14 +109,14 @@ def write_files(folder: Path, fitted: Fitted) -> ArtifactManifest:
     Vocabulary.build([user(index) for index in range(N_USERS)]).save(folder, "users")
     if fitted.actions:
         Vocabulary.build(fitted.actions).save(folder, "actions")
-    queries = scorer.queries(histories)
+    queries = scorer.embed_histories(histories)
     save_arrays(
         folder,
         {
             "user_vectors": queries,
             "history_offsets": histories.offsets,
             "history_items": histories.items,
-            "history_actions": histories.actions,
+            "history_actions": histories.event_types,
             "history_times": histories.times,
         },
     )

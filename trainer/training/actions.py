@@ -27,7 +27,7 @@ from recipes.models.action_propensity.evaluation import Judged, judge
 from recipes.models.action_propensity.evaluation import compare as compare_propensities
 from recipes.models.action_propensity.samples import Samples
 from recipes.models.action_propensity.score import ActionPropensityScorer
-from recipes.ports import FitProgress, Scorer
+from recipes.ports import FitProgress, ItemScorer
 from recipes.registry import fitter as find_fitter
 from recipes.registry import recipe as find_recipe
 from trainer.training.artifact_writer import pack
@@ -138,7 +138,7 @@ def train_actions(
     with stages.stage("pack"):
         artifact = folder / ARTIFACT
         artifact.mkdir()
-        pack(cast("Scorer", scorer), declared, read.loaded, artifact)
+        pack(cast("ItemScorer", scorer), declared, read.loaded, artifact)
         read.actions.save(artifact, "actions")
     return TrainingResult(
         recipe_config_json=config.model_dump_json(),
@@ -227,7 +227,7 @@ def _with_users(loaded: LoadedData, users: Vocabulary) -> LoadedData:
     old = users.indexes(loaded.users.ids(range(len(loaded.users))))
     rows = loaded.data.interactions
     moved = Interactions.sort(
-        old[rows.user], item=rows.item, timestamp=rows.timestamp, action=rows.action, streamed=rows.streamed
+        old[rows.user], item=rows.item, timestamp=rows.timestamp, event_type=rows.event_type, streamed=rows.streamed
     )
     told = loaded.data.users.moved(old, n_rows=len(users))
     return replace(loaded, users=users, data=replace(loaded.data, interactions=moved, n_users=len(users), users=told))

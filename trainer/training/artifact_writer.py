@@ -8,19 +8,19 @@ from recipes.catalog import Recipe
 from recipes.components.exploration import ItemAges
 from recipes.data.arrays import save_arrays
 from recipes.evaluation.ranking import codes_of_users, situated_queries
-from recipes.ports import Scorer
+from recipes.ports import ItemScorer
 from trainer.training.loading import LoadedData
 
 __all__ = ["pack"]
 
 
-def pack(scorer: Scorer, declared: Recipe, loaded: LoadedData, folder: Path) -> None:
+def pack(scorer: ItemScorer, declared: Recipe, loaded: LoadedData, folder: Path) -> None:
     """Write a model with the histories of its users, and the vectors that it makes of them, into an existing folder.
 
     Of a model that knows users' columns the vectors contain them, and each user's codes are written too.
     """
     histories = loaded.data.histories().newest(declared.max_history)
-    people = codes_of_users(scorer, loaded.data.users, n_users=loaded.data.n_users)
+    user_features = codes_of_users(scorer, loaded.data.users, n_users=loaded.data.n_users)
     scorer.save(folder)
     if declared.exploration != "none":
         ItemAges.of(loaded.data, loaded.shown).save(folder)
@@ -29,11 +29,11 @@ def pack(scorer: Scorer, declared: Recipe, loaded: LoadedData, folder: Path) -> 
     save_arrays(
         folder,
         {
-            "user_vectors": situated_queries(scorer, histories, people=people),
+            "user_vectors": situated_queries(scorer, histories, user_features=user_features),
             "history_offsets": histories.offsets,
             "history_items": histories.items,
-            "history_actions": histories.actions,
+            "history_actions": histories.event_types,
             "history_times": histories.times,
-            **({} if people is None else {"user_codes": people}),
+            **({} if user_features is None else {"user_codes": user_features}),
         },
     )

@@ -23,7 +23,7 @@ from recipes.models.action_propensity.samples import make_samples
 from recipes.models.action_propensity.score import load as load_actions_scorer
 from recipes.models.user_segments.evaluation import Question, Ranker
 from recipes.models.user_segments.score import open_scorer
-from recipes.ports import Scorer, UsesSideFeatures
+from recipes.ports import ItemScorer, UsesSideFeatures
 from recipes.registry import recipe as find_recipe
 from recipes.registry import scorer_loader
 from trainer.training.loading import LoadedData
@@ -69,15 +69,17 @@ def _lists(
         raise CorruptArtifact(f"`items.*.npy`: got {len(items)} items, want {len(scorer.item_vectors)}")
     known = _translated(split.histories, items=items, types=tuple(manifest.event_types), loaded=loaded)
     codes = _codes(scorer, loaded, situations)
-    people = codes_of_users(scorer, loaded.data.users, n_users=loaded.data.n_users)
-    queries = situated_queries(scorer, known, codes, people=None if people is None else people[split.users])
+    user_features = codes_of_users(scorer, loaded.data.users, n_users=loaded.data.n_users)
+    queries = situated_queries(
+        scorer, known, codes, user_features=None if user_features is None else user_features[split.users]
+    )
     scores = by_scorer(scorer, known, queries=queries)
     both = both_lists(scores, n_items=len(items), histories=known, limit=LIST_LENGTH)
     back = loaded.items.indexes(items.ids(range(len(items))))
     return back[both[0]], back[both[1]]
 
 
-def _codes(scorer: Scorer, loaded: LoadedData, situations: NDArray[np.int32] | None) -> NDArray[np.int32] | None:
+def _codes(scorer: ItemScorer, loaded: LoadedData, situations: NDArray[np.int32] | None) -> NDArray[np.int32] | None:
     """Return situations in the predecessor's codes; None where it knows of none."""
     table = scorer.context if isinstance(scorer, UsesSideFeatures) else None
     if situations is None or table is None or loaded.data.context is None:
@@ -91,7 +93,7 @@ def _translated(histories: Histories, *, items: Vocabulary, types: tuple[str, ..
     forth = items.indexes(loaded.items.ids(range(len(loaded.items))))
     places = {name: number for number, name in enumerate(types, start=1)}
     actions = np.array([0, *(places.get(name, 0) for name in loaded.data.event_types)], np.uint8)
-    renamed = Histories(histories.offsets, forth[histories.items], actions[histories.actions], histories.times)
+    renamed = Histories(histories.offsets, forth[histories.items], actions[histories.event_types], histories.times)
     return renamed.where(renamed.items >= 0)
 
 
@@ -120,15 +122,15 @@ def predecessor_propensities(
     for name, size in sizes.items():
         if len(own[name]) != size:
             raise CorruptArtifact(f"`{name}.*.npy`: got {len(own[name])} {name}, want {size}, as the other files tell")
-    forth, places, people = (
+    forth, places, user_features = (
         own[name].indexes(now.ids(range(len(now))))
         for name, now in (("items", loaded.items), ("actions", actions), ("users", loaded.users))
     )
     rows = data.items.interactions
     known = data.items.where(forth[rows.item] >= 0)
     renamed = replace(known.interactions, item=forth[known.interactions.item])
-    content = np.zeros((len(people), scorer.user_content.shape[1]), np.float32)
-    content[people >= 0] = scorer.user_content[people[people >= 0]]
+    content = np.zeros((len(user_features), scorer.user_content.shape[1]), np.float32)
+    content[user_features >= 0] = scorer.user_content[user_features[user_features >= 0]]
     seen = replace(data, items=replace(known, interactions=renamed, n_items=sizes["items"]))
     samples = make_samples(seen, scorer.item_vectors[:, :-2], content, period_days=period_days)
     action = places[samples.action]

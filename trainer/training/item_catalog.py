@@ -15,7 +15,7 @@ from recipes.data.histories import Histories
 from recipes.evaluation.metrics import LIST_LENGTH
 from recipes.evaluation.ranking import by_scorer, top_items
 from recipes.models.lsa.score import EXTRA
-from recipes.ports import FitProgress, Scorer
+from recipes.ports import FitProgress, ItemScorer
 from recipes.registry import fitter as find_fitter
 from recipes.registry import recipe as find_recipe
 from trainer.training.artifact_writer import pack
@@ -73,7 +73,7 @@ def train_catalogue(order: TrainingSpec, folder: Path, *, progress: FitProgress)
     )
 
 
-def catalogue_metrics(scorer: Scorer, asked: Histories) -> dict[str, float]:
+def catalogue_metrics(scorer: ItemScorer, asked: Histories) -> dict[str, float]:
     """Measure what is answered for single items, without the influence that campaigns may ask for.
 
     Args:

@@ -22,7 +22,7 @@ from common.tables import Table
 from common.vocabulary import Vocabulary
 from recipes.catalog import Recipe
 from recipes.data.columns import Columns
-from recipes.data.histories import Actions, FloatArray
+from recipes.data.histories import EventTypes, FloatArray
 from recipes.data.interactions import Interactions
 from recipes.data.training_data import TrainingData
 from recipes.registry import recipe as find_recipe
@@ -88,18 +88,18 @@ def load(store: Store, order: TrainingSpec, *, event_types: Sequence[str] | None
     left_out = _left_out(stored, order)
     rows = _chosen(stored, schema, order, declared, left_out=left_out, extra=[field.name for field in situation])
     catalogue = _metadata(store, order, "ITEMS")
-    people = _metadata(store, order, "USERS") if declared.uses_users else None
+    user_features = _metadata(store, order, "USERS") if declared.uses_users else None
     listed = [catalogue.rows[columns.ITEM_ID]] if catalogue is not None else []
     items = pl.concat([rows[columns.ITEM_ID], *listed]).drop_nulls().unique().sort()
-    described = [people.described()] if people is not None else []
+    described = [user_features.described()] if user_features is not None else []
     users = pl.concat([rows[columns.USER_ID], *described]).unique().sort()
-    event_types, actions = number_event_types(rows[columns.EVENT_TYPE], known=event_types)
+    event_types, numbers = number_event_types(rows[columns.EVENT_TYPE], known=event_types)
     owners, times = _indexes(rows[columns.USER_ID], users), rows[columns.TIMESTAMP].to_numpy()
     interactions = Interactions.sort(
         owners,
         item=_indexes(rows[columns.ITEM_ID], items),
         timestamp=times,
-        action=actions,
+        event_type=numbers,
         streamed=rows[columns.LOG_OFFSET].is_not_null().to_numpy(),
     )
     data = TrainingData(
@@ -108,7 +108,7 @@ def load(store: Store, order: TrainingSpec, *, event_types: Sequence[str] | None
         n_items=len(items),
         event_types=event_types,
         items=Columns() if catalogue is None else catalogue.columns(items),
-        users=Columns() if people is None else people.columns(users),
+        users=Columns() if user_features is None else user_features.columns(users),
         event_weights=_event_weights(order.events, event_types),
         context=read_context(rows, situation, order=np.lexsort((times, owners))),
     )
@@ -156,7 +156,7 @@ def _chosen(
     return rows
 
 
-def number_event_types(values: pl.Series, *, known: Sequence[str] | None = None) -> tuple[tuple[str, ...], Actions]:
+def number_event_types(values: pl.Series, *, known: Sequence[str] | None = None) -> tuple[tuple[str, ...], EventTypes]:
     """Number the types of events, the most frequent first, equally frequent ones by name.
 
     Args:

@@ -10,7 +10,7 @@ from common.errors import invalid
 from recipes.components.objective import objective_biases, spread
 from recipes.data.arrays import map_arrays, save_arrays
 from recipes.data.histories import FloatArray
-from recipes.ports import AcceptsItemBias, Scorer
+from recipes.ports import AcceptsItemBias, ItemScorer
 from trainer.training.loading import LoadedData
 from trainer.training.spec import TrainingSpec
 
@@ -21,7 +21,9 @@ _USERS = 256
 _NAME = "objective_biases"
 
 
-def apply_objective(scorer: Scorer, loaded: LoadedData, order: TrainingSpec) -> tuple[Scorer, FloatArray | None]:
+def apply_objective(
+    scorer: ItemScorer, loaded: LoadedData, order: TrainingSpec
+) -> tuple[ItemScorer, FloatArray | None]:
     """Return a model that favours items as the order says, and by what: float32 [n_items], None for nothing.
 
     Raises:
@@ -36,14 +38,14 @@ def apply_objective(scorer: Scorer, loaded: LoadedData, order: TrainingSpec) -> 
     assert loaded.rewards is not None, "an objective has a column"
     histories = loaded.data.histories()
     chosen = np.random.default_rng(order.seed).permutation(len(histories))[:_USERS]
-    queries = scorer.queries(histories.take(chosen))
+    queries = scorer.embed_histories(histories.take(chosen))
     biases = objective_biases(
         loaded.rewards, sensitivity=order.objective.sensitivity, spread=spread(scorer.item_vectors, queries)
     )
     return scorer.favouring(biases), biases
 
 
-def remove_objective(scorer: Scorer, folder: Path) -> Scorer:
+def remove_objective(scorer: ItemScorer, folder: Path) -> ItemScorer:
     """Return a model as it was before it favoured items, if it does; `folder` has its files."""
     if not (folder / f"{_NAME}.npy").is_file():
         return scorer

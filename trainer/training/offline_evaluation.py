@@ -20,7 +20,7 @@ from recipes.evaluation.ranking import CatalogueScores, by_scorer, codes_of_user
 from recipes.evaluation.splits import Split
 from recipes.models.popularity.config import PopularityConfig
 from recipes.models.popularity.fit import PopularityFitter
-from recipes.ports import Scorer
+from recipes.ports import ItemScorer
 from trainer.training.context_features import first_hidden
 from trainer.training.loading import LoadedData
 
@@ -51,12 +51,12 @@ class MetricValues(Protocol):
         """Every other metric."""
 
 
-def model_scores(fitted: Scorer, split: Split, loaded: LoadedData) -> CatalogueScores:
+def model_scores(fitted: ItemScorer, split: Split, loaded: LoadedData) -> CatalogueScores:
     """Score the test users of a split as they would be served: each in the situation of what is hidden first."""
     situations = first_hidden(loaded.data, split)
-    people = codes_of_users(fitted, loaded.data.users, n_users=loaded.data.n_users)
-    of_tested = None if people is None else people[split.users]
-    queries = situated_queries(fitted, split.histories, situations, people=of_tested)
+    user_features = codes_of_users(fitted, loaded.data.users, n_users=loaded.data.n_users)
+    of_tested = None if user_features is None else user_features[split.users]
+    queries = situated_queries(fitted, split.histories, situations, user_features=of_tested)
     return by_scorer(fitted, split.histories, queries=queries)
 
 

@@ -20,7 +20,7 @@ from recipes.evaluation.evaluator import Evaluator
 from recipes.evaluation.items import describe_items
 from recipes.evaluation.paired_tests import Pair
 from recipes.evaluation.splits import Split, hold_out_lowest
-from recipes.ports import FitProgress, Scorer
+from recipes.ports import FitProgress, ItemScorer
 from recipes.registry import fitter as find_fitter
 from recipes.registry import recipe as find_recipe
 from recipes.retrieval import IndexCalibration, build_annoy, calibrate
@@ -127,7 +127,7 @@ class _Evaluation:
 
 
 def _evaluate(
-    fitted: Scorer, split: Split, *, store: Store, loaded: LoadedData, order: TrainingSpec, folder: Path
+    fitted: ItemScorer, split: Split, *, store: Store, loaded: LoadedData, order: TrainingSpec, folder: Path
 ) -> _Evaluation:
     """Measure the model as it would be served, the baselines, and the model beside its predecessor."""
     exam = Evaluator(split, describe_items(loaded.data, learnt=split.training))
@@ -152,18 +152,18 @@ def _evaluate(
     )
 
 
-def _keep(fitted: Scorer, loaded: LoadedData, folder: Path) -> None:
+def _keep(fitted: ItemScorer, loaded: LoadedData, folder: Path) -> None:
     """Write the model as it was measured."""
     folder.mkdir()
     fitted.save(folder)
     loaded.items.save(folder, "items")
 
 
-def index_model(scorer: Scorer, histories: Histories, path: Path, order: TrainingSpec) -> IndexCalibration:
+def index_model(scorer: ItemScorer, histories: Histories, path: Path, order: TrainingSpec) -> IndexCalibration:
     """Build the index and measure it on some users, at best such as the model does not know."""
     build_annoy(scorer.item_vectors, path, seed=order.seed, trees=order.index_trees)
     chosen = np.random.default_rng(order.seed).permutation(len(histories))[:_CALIBRATION_USERS]
-    queries = scorer.queries(histories.take(chosen))
+    queries = scorer.embed_histories(histories.take(chosen))
     return calibrate(scorer.item_vectors, queries, path=path, trees=order.index_trees, recall_floor=order.recall_floor)
 
 

@@ -58,7 +58,7 @@ class Observed:
     weights: FloatArray
 
 
-def learn_score_fusion(observed: Observed, followers: SequentialRules, *, n_event_types: int) -> ScoreFusion:
+def learn_score_fusion(observed: Observed, sequential_rules: SequentialRules, *, n_event_types: int) -> ScoreFusion:
     """Find the blend of greatest posterior probability, by L-BFGS.
 
     The likelihood is the softmax over the catalogue. Factors have log-normal priors around 1, and around rules that
@@ -67,10 +67,10 @@ def learn_score_fusion(observed: Observed, followers: SequentialRules, *, n_even
 
     Args:
         observed: At least one row.
-        followers: Rules that do not know the targets.
+        sequential_rules: Rules that do not know the targets.
         n_event_types: Event types that the data name.
     """
-    posterior = _Posterior(observed, followers, n_event_types=n_event_types)
+    posterior = _Posterior(observed, sequential_rules, n_event_types=n_event_types)
     bounds = [(-_MAX_LOGARITHM, _MAX_LOGARITHM)] * _FACTORS + [(None, None)] * (len(posterior.start) - _FACTORS)
     found = minimize(
         posterior.loss_and_gradient,
@@ -80,7 +80,7 @@ def learn_score_fusion(observed: Observed, followers: SequentialRules, *, n_even
         bounds=bounds,
         options={"maxiter": _MAX_STEPS},
     )
-    return posterior.blend(found.x)
+    return posterior.score_fusion(found.x)
 
 
 #: Weights in front of the repeats: network, rules, scale, those of places, and those of popularity.
@@ -91,7 +91,7 @@ _FACTORS = _LOGARITHMS + POPULARITY_FEATURES
 class _Posterior:
     """The function to be minimised; all weights but those of popularity and of repeats are logarithms."""
 
-    def __init__(self, observed: Observed, followers: SequentialRules, *, n_event_types: int) -> None:
+    def __init__(self, observed: Observed, sequential_rules: SequentialRules, *, n_event_types: int) -> None:
         n_items = len(observed.item_vectors)
         total = len(observed.targets)
         self._rows = max(1, min(total, _MAX_ROWS, _MAX_SCORES // n_items))
@@ -105,7 +105,7 @@ class _Posterior:
         self._popularity = observed.popularity
         self._repeat_bias = observed.repeat_bias
         self._targets = np.arange(self._rows) * n_items + observed.targets[chosen]
-        self._collect(observed.histories.take(chosen), followers, n_items)
+        self._collect(observed.histories.take(chosen), sequential_rules, n_items)
         raw = self._raw(1.0 / np.arange(1.0, PLACES + 1))
         # Where no rule applies, rules get no weight.
         self._has_rules = len(raw) > 0
@@ -161,7 +161,7 @@ class _Posterior:
         prior = 0.5 * float(np.square(distance) @ (1.0 / self._variances)) / self._rows
         return prior - float((self._mass * likelihood).mean()), gradient
 
-    def blend(self, weights: Floats) -> ScoreFusion:
+    def score_fusion(self, weights: Floats) -> ScoreFusion:
         """Return the weights as they are applied."""
         network, rules, scale = (float(value) for value in np.exp(weights[:3]))
         recency = weights[_FACTORS:-COUNT_BUCKETS].reshape(RECENCY_BUCKETS, -1)
@@ -181,18 +181,18 @@ class _Posterior:
         sums: Floats = np.bincount(self._pair, weights=weights, minlength=len(self._pairs)).astype(np.float64)
         return sums
 
-    def _collect(self, histories: Histories, followers: SequentialRules, n_items: int) -> None:
+    def _collect(self, histories: Histories, sequential_rules: SequentialRules, n_items: int) -> None:
         """Find rules and repeats of all rows, by their places in the flattened scores."""
         pairs, place, strength, used, cell, uses = [], [], [], [], [], []
         for row in range(self._rows):
             history = histories.of(row)
-            items, places, strengths = followers.entries(history)
+            items, places, strengths = sequential_rules.entries(history)
             pairs.append(row * n_items + items.astype(np.int64))
             place.append(places)
             strength.append(strengths)
             own = repeats(history)
             used.append(row * n_items + own.items.astype(np.int64))
-            cell.append(own.recency * (self._n_event_types + 1) + own.actions)
+            cell.append(own.recency * (self._n_event_types + 1) + own.event_types)
             uses.append(own.counts)
         self._pairs: Places
         self._pair: Places

@@ -52,13 +52,13 @@ class Repeats:
     Attributes:
         items: int32 [k], ascending.
         recency: int64 [k], buckets of the steps since the last use.
-        actions: uint8 [k], what was done at the last use.
+        event_types: uint8 [k], what was done at the last use.
         counts: int64 [k], buckets of the number of uses.
     """
 
     items: ItemIndexes
     recency: NDArray[np.int64]
-    actions: NDArray[np.uint8]
+    event_types: NDArray[np.uint8]
     counts: NDArray[np.int64]
 
 
@@ -70,7 +70,7 @@ def repeats(history: History) -> Repeats:
     return Repeats(
         items=items,
         recency=np.searchsorted(_RECENCY_ENDS, places + 1),
-        actions=history.actions[::-1][places],
+        event_types=history.event_types[::-1][places],
         counts=np.searchsorted(_COUNT_ENDS, uses),
     )
 
@@ -126,20 +126,20 @@ class ScoreFusion:
         bias = self.network * biases + self.popularity @ popularity
         return np.concatenate([self.network * embeddings, bias[:, None]], axis=1).astype(np.float32)
 
-    def adjust(self, followers: SequentialRules, history: History) -> ScoreDelta:
+    def score_deltas(self, sequential_rules: SequentialRules, history: History) -> ScoreDelta:
         """Work out the last two terms of the formula.
 
         Args:
-            followers: The rules.
+            sequential_rules: The rules.
             history: All items known.
         """
         if not len(history):
             return ScoreDelta.nothing()
         used = repeats(history)
-        values = self.recency[used.recency, used.actions] + self.count[used.counts]
+        values = self.recency[used.recency, used.event_types] + self.count[used.counts]
         if self.rules == 0.0:
             return ScoreDelta(used.items, values)
-        items, strengths = followers.strengths(history, weights=self.places)
+        items, strengths = sequential_rules.strengths(history, weights=self.places)
         boosts = np.float32(self.rules) * np.log1p(strengths / np.float32(self.scale))
         # Both are ascending: used items that rules lead to are found by bisection, the others are appended.
         at = np.minimum(np.searchsorted(items, used.items), len(items) - 1)

@@ -136,19 +136,19 @@ class SequentialRules:
         Returns:
             item: int32 [k], ascending and all different; strength: float32 [k].
         """
-        followers, places, values = self.entries(history)
-        if not len(followers):
-            return followers, values
+        sequential_rules, places, values = self.entries(history)
+        if not len(sequential_rules):
+            return sequential_rules, values
         strengths, n_items = values * weights[places], len(self.rules.offsets) - 1
         if n_items <= _DENSE:
-            sums = np.bincount(followers, weights=strengths, minlength=n_items)
+            sums = np.bincount(sequential_rules, weights=strengths, minlength=n_items)
             present = np.zeros(n_items, bool)
-            present[followers] = True
+            present[sequential_rules] = True
             items = present.nonzero()[0]
             return items.astype(np.int32), sums[items].astype(np.float32)
         # Followers of one leader ascend: a stable sort merges such runs, at less than half the cost of `np.unique`.
-        order = followers.argsort(kind="stable")
-        ascending = followers[order]
+        order = sequential_rules.argsort(kind="stable")
+        ascending = sequential_rules[order]
         firsts = np.ones(len(order), bool)
         np.not_equal(ascending[1:], ascending[:-1], out=firsts[1:])
         return ascending[firsts], np.bincount(firsts.cumsum() - 1, weights=strengths[order]).astype(np.float32)

@@ -92,18 +92,18 @@ def features(states: FloatArray, past: Past, *, now: NDArray[np.float64]) -> NDA
     )  # fmt: skip
 
 
-def past_of(events: ActionEvents, *, n_actions: int, people: FloatArray) -> Past:
+def past_of(events: ActionEvents, *, n_actions: int, user_features: FloatArray) -> Past:
     """Return what each event's user had done before it with actions and with its action.
 
     Args:
         events: Of the users.
         n_actions: How many there are.
-        people: float32 [n_users, c], the content of the users' columns.
+        user_features: float32 [n_users, c], the content of the users' columns.
     """
     pair = events.user.astype(np.int64) * n_actions + events.action
     own_taken, own_others, own_last = _before(pair, events)
     taken, others, _ = _before(events.user.astype(np.int64), events)
-    return Past(taken, others, own_taken, own_others, own_last, people[events.user])
+    return Past(taken, others, own_taken, own_others, own_last, user_features[events.user])
 
 
 def past_of_all(events: ActionEvents, *, n_users: int, n_actions: int) -> tuple[FloatArray, ActionEvents, FloatArray]:

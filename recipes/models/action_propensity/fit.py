@@ -58,7 +58,7 @@ class ActionPropensityFitter:
         self._seed = seed
         self._progress = progress
         self._vectors: FloatArray | None = None
-        self._people: ContentVectors | None = None
+        self._user_features: ContentVectors | None = None
         self._strength: float | None = None
 
     def fit(self, data: ActionData) -> ActionPropensityScorer:
@@ -71,7 +71,7 @@ class ActionPropensityFitter:
             raise InvalidInput("`Action_Interactions`: got none, want events of users with actions")
         self._vectors = _item_vectors(data.items, seed=self._seed)
         users = data.items
-        self._people, _ = learn_vectors(users.users, n_rows=users.n_users, size=_WIDTH, seed=self._seed)
+        self._user_features, _ = learn_vectors(users.users, n_rows=users.n_users, size=_WIDTH, seed=self._seed)
         self._progress(fraction=0.3, stage="items placed", metrics={})
         samples, trained = self._samples(data)
         self._strength = _choose_strength(samples, trained)
@@ -96,8 +96,8 @@ class ActionPropensityFitter:
 
     def _content(self, data: ActionData) -> FloatArray:
         """Return the content of the users' columns: float32 [n_users, c]."""
-        assert self._people is not None, "`fit` comes first"
-        return self._people.of(data.items.users, n_rows=data.items.n_users)
+        assert self._user_features is not None, "`fit` comes first"
+        return self._user_features.of(data.items.users, n_rows=data.items.n_users)
 
     def _samples(self, data: ActionData) -> tuple[Samples, NDArray[np.bool_]]:
         trained = trainable_actions(data.events, n_actions=len(data.actions))

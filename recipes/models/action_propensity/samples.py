@@ -37,7 +37,7 @@ class Samples(NamedTuple):
         return Samples(self.rows[kept], self.taken[kept], self.action[kept], self.user[kept])
 
 
-def make_samples(data: ActionData, item_vectors: FloatArray, people: FloatArray, *, period_days: int) -> Samples:
+def make_samples(data: ActionData, item_vectors: FloatArray, user_features: FloatArray, *, period_days: int) -> Samples:
     """Make a sample of each event.
 
     An action that was shown and taken within the period is one sample, the taking; the showing before is left out.
@@ -45,11 +45,11 @@ def make_samples(data: ActionData, item_vectors: FloatArray, people: FloatArray,
     Args:
         data: Everything.
         item_vectors: float32 [n_items, d].
-        people: float32 [n_users, c], the content of the users' columns.
+        user_features: float32 [n_users, c], the content of the users' columns.
         period_days: The optimization period.
     """
     events, n_actions = data.events, len(data.actions)
-    past = past_of(events, n_actions=n_actions, people=people)
+    past = past_of(events, n_actions=n_actions, user_features=user_features)
     rows = features(_states_before(data, item_vectors), past, now=events.timestamp.astype(float))
     samples = Samples(rows, events.taken, events.action, events.user)
     return samples.where(events.taken | ~_taken_soon(events, n_actions=n_actions, seconds=period_days * DAY))

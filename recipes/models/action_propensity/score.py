@@ -28,7 +28,7 @@ _ARRAYS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ActionPropensityScorer:
-    """See `recipes.ports.Scorer`: a history's vector is the user's state as far as it follows from items.
+    """See `recipes.ports.ItemScorer`: a history's vector is the user's state as far as it follows from items.
 
     Attributes:
         item_vectors: float32 [n_items, d + 2]; the last two coordinates are 0, as they describe histories.
@@ -56,18 +56,18 @@ class ActionPropensityScorer:
     own_last: Timestamps
     user_content: FloatArray
 
-    def query(self, history: History) -> FloatArray:
+    def embed_history(self, history: History) -> FloatArray:
         """Make the state of one history: float32 [d + 2]."""
-        state: FloatArray = self.queries(Histories.gather([history]))[0]
+        state: FloatArray = self.embed_histories(Histories.gather([history]))[0]
         return state
 
-    def queries(self, histories: Histories) -> FloatArray:
+    def embed_histories(self, histories: Histories) -> FloatArray:
         """Make the states of many histories: float32 [number of histories, d + 2]."""
         known = (histories.items >= 0) & (histories.items < len(self.item_vectors))
         inside = histories if known.all() else histories.where(known)
         return item_states(inside, self.item_vectors[:, :-2])
 
-    def adjust(self, history: History) -> ScoreDelta:  # noqa: ARG002 -- the port's signature
+    def score_deltas(self, history: History) -> ScoreDelta:  # noqa: ARG002 -- the port's signature
         """Change nothing."""
         return ScoreDelta.nothing()
 
@@ -75,7 +75,7 @@ class ActionPropensityScorer:
         """Return how likely a user takes each action.
 
         Args:
-            state: float32 [d + 2], from `query`.
+            state: float32 [d + 2], from `embed_history`.
             user: Index of the user; None for one who was not known at the training.
             now: Seconds since 1970.
 
@@ -150,10 +150,22 @@ def load(folder: Path) -> ActionPropensityScorer:
         CorruptArtifact: A file is missing, cannot be read or does not fit the others.
     """
     arrays = map_arrays(folder, _ARRAYS).values()
-    vectors, coefficients, bounds, trained, value, expiration, repeat, totals, offsets, own, counts, last, people = (
-        arrays
-    )
-    width = vectors.shape[1] - 1 + people.shape[-1] + ACTION_FEATURES
+    (
+        vectors,
+        coefficients,
+        bounds,
+        trained,
+        value,
+        expiration,
+        repeat,
+        totals,
+        offsets,
+        own,
+        counts,
+        last,
+        user_features,
+    ) = arrays
+    width = vectors.shape[1] - 1 + user_features.shape[-1] + ACTION_FEATURES
     entries = int(offsets[-1]) if len(offsets) else -1
     facts = {
         "coefficients.npy": (coefficients.shape, (len(value), width)),
@@ -165,12 +177,12 @@ def load(folder: Path) -> ActionPropensityScorer:
         "own_actions.npy": (own.shape, (entries,)),
         "own_counts.npy": (counts.shape, (entries, 2)),
         "own_last.npy": (last.shape, (entries,)),
-        "user_content.npy": (people.shape[:1], (len(offsets) - 1,)),
+        "user_content.npy": (user_features.shape[:1], (len(offsets) - 1,)),
     }
     for name, (got, want) in facts.items():
         if got != want:
             raise CorruptArtifact(f"`{name}`: got {got}, want {want}, as the other files tell")
     return ActionPropensityScorer(
         vectors, coefficients, bounds, trained, Actions(value, expiration, repeat), totals, offsets, own, counts, last,
-        people,
+        user_features,
     )  # fmt: skip

@@ -98,10 +98,10 @@ class GRU:
 
     def states(self, parameters: Parameters, steps: Steps, *, key: Array | None = None) -> Array:
         """Read sequences: float32 [B, T, d]; place t has read the first t items."""
-        items, actions, gaps = steps
+        items, event_types, gaps = steps
         batch, places = items.shape[0], items.shape[1]
         first, second = (None, None) if key is None else jax.random.split(key)
-        read = parameters["item_embeddings"][items] + parameters["actions"][actions] + parameters["gaps"][gaps]
+        read = parameters["item_embeddings"][items] + parameters["actions"][event_types] + parameters["gaps"][gaps]
         read = drop(_norm(read) * parameters["input_norm"] + parameters["input_norm_bias"], self.dropout, first)
         # All that does not hang on the state is worked out for all steps at once.
         inputs = read @ parameters["input"] + parameters["input_bias"]  # [B, T - 1, 3d]
@@ -126,11 +126,17 @@ class GRU:
         item_vectors: FloatArray,
         parameters: Mapping[str, FloatArray],
         *,
-        blend: ScoreFusion,
-        followers: SequentialRules,
+        score_fusion: ScoreFusion,
+        sequential_rules: SequentialRules,
     ) -> GRUScorer:
         """Make what serves."""
-        return GRUScorer(item_vectors, parameters, max_length=self.max_length, blend=blend, followers=followers)
+        return GRUScorer(
+            item_vectors,
+            parameters,
+            max_length=self.max_length,
+            score_fusion=score_fusion,
+            sequential_rules=sequential_rules,
+        )
 
 
 def _step(parameters: Parameters, state: Array, given: Array) -> Array:

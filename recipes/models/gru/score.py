@@ -33,8 +33,8 @@ class GRUScorer(SequenceScorer):
         item_vectors: float32 [n_items, d + 1].
         parameters: The arrays named in `PARAMETERS`.
         max_length: Newest items that the network reads.
-        blend: Learnt on top of the network.
-        followers: The rules that are blended in.
+        score_fusion: Learnt on top of the network.
+        sequential_rules: The rules that are blended in.
     """
 
     def __init__(
@@ -43,11 +43,13 @@ class GRUScorer(SequenceScorer):
         parameters: Mapping[str, FloatArray],
         *,
         max_length: int,
-        blend: ScoreFusion,
-        followers: SequentialRules,
+        score_fusion: ScoreFusion,
+        sequential_rules: SequentialRules,
     ) -> None:
         arrays = {**parameters, "max_length": np.array(max_length, np.int32)}
-        super().__init__(item_vectors, arrays, max_length=max_length, blend=blend, followers=followers)
+        super().__init__(
+            item_vectors, arrays, max_length=max_length, score_fusion=score_fusion, sequential_rules=sequential_rules
+        )
         self._input = parameters["input_norm"][:, None] * parameters["input"]
         self._input_bias = parameters["input_norm_bias"] @ parameters["input"] + parameters["input_bias"]
         self._lasting = _sigmoid(np.array(parameters["lasting"]))
@@ -99,9 +101,9 @@ def load(folder: Path) -> GRUScorer:
         saved.item_vectors,
         saved.parameters,
         max_length=saved.number,
-        blend=saved.blend,
-        followers=saved.followers,
-    ).with_tables(context=saved.context, people=saved.people)
+        score_fusion=saved.score_fusion,
+        sequential_rules=saved.sequential_rules,
+    ).with_tables(context=saved.context, user_features=saved.user_features)
 
 
 def _sigmoid(values: FloatArray) -> FloatArray:

@@ -26,7 +26,7 @@ _TIE = 2.0**-10
 
 
 class LSAScorer:
-    """See `recipes.ports.Scorer`.
+    """See `recipes.ports.ItemScorer`.
 
     Args:
         item_vectors: float32 [n_items, c + 2]: the text, of length 1 or 0; freshness and popularity, 0 to 1.
@@ -42,7 +42,7 @@ class LSAScorer:
         """Return the same items with other weights."""
         return LSAScorer(self.item_vectors, freshness=freshness, popularity=popularity)
 
-    def query(self, history: History) -> FloatArray:
+    def embed_history(self, history: History) -> FloatArray:
         """Return the mean text of the history's different items: float32 [c + 2]; popular items for none."""
         own = np.unique(history.known(len(self.item_vectors)).items)
         query = np.zeros(self.item_vectors.shape[1], np.float32)
@@ -55,12 +55,12 @@ class LSAScorer:
         query[-EXTRA:] = self._influence
         return query
 
-    def queries(self, histories: Histories) -> FloatArray:
+    def embed_histories(self, histories: Histories) -> FloatArray:
         """Return the query of each history: float32 [number of histories, c + 2]."""
-        found = [self.query(histories.of(row)) for row in range(len(histories))]
+        found = [self.embed_history(histories.of(row)) for row in range(len(histories))]
         return np.array(found, np.float32).reshape(len(histories), self.item_vectors.shape[1])
 
-    def adjust(self, history: History) -> ScoreDelta:
+    def score_deltas(self, history: History) -> ScoreDelta:
         """Put the items of the history last."""
         own = np.unique(history.known(len(self.item_vectors)).items)
         return ScoreDelta(own, np.full(len(own), -_LAST, np.float32))

@@ -15,7 +15,7 @@ __all__ = ["PopularityScorer", "load"]
 
 
 class PopularityScorer:
-    """See `recipes.ports.Scorer`.
+    """See `recipes.ports.ItemScorer`.
 
     Repeats are as welcome as anything else: the list is the same for everyone, as in Personalize.
 
@@ -26,15 +26,15 @@ class PopularityScorer:
     def __init__(self, item_vectors: FloatArray) -> None:
         self.item_vectors = item_vectors
 
-    def query(self, history: History) -> FloatArray:  # noqa: ARG002 -- the port's signature
+    def embed_history(self, history: History) -> FloatArray:  # noqa: ARG002 -- the port's signature
         """Return the one query: float32 [1]."""
         return np.ones(1, np.float32)
 
-    def queries(self, histories: Histories) -> FloatArray:
+    def embed_histories(self, histories: Histories) -> FloatArray:
         """Return the one query for each history: float32 [number of histories, 1]."""
         return np.ones((len(histories), 1), np.float32)
 
-    def adjust(self, history: History) -> ScoreDelta:  # noqa: ARG002 -- the port's signature
+    def score_deltas(self, history: History) -> ScoreDelta:  # noqa: ARG002 -- the port's signature
         """Change nothing."""
         return ScoreDelta.nothing()
 

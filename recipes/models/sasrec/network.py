@@ -100,10 +100,10 @@ class SASRec:
 
     def states(self, parameters: Parameters, steps: Steps, *, key: Array | None = None) -> Array:
         """Read sequences: float32 [B, T, d]; place t has read the start token and the first t items."""
-        items, actions, gaps = steps
+        items, event_types, gaps = steps
         places = items.shape[1] + 1
         start = jnp.broadcast_to(parameters["start"], (items.shape[0], 1, self.width))
-        inputs = parameters["item_embeddings"][items] + parameters["actions"][actions] + parameters["gaps"][gaps]
+        inputs = parameters["item_embeddings"][items] + parameters["actions"][event_types] + parameters["gaps"][gaps]
         hidden = jnp.concatenate([start, inputs], axis=1)  # [B, T, d]
         hidden = drop(
             hidden + parameters["positions"][:places],
@@ -130,11 +130,13 @@ class SASRec:
         item_vectors: FloatArray,
         parameters: Mapping[str, FloatArray],
         *,
-        blend: ScoreFusion,
-        followers: SequentialRules,
+        score_fusion: ScoreFusion,
+        sequential_rules: SequentialRules,
     ) -> SASRecScorer:
         """Make what serves."""
-        return SASRecScorer(item_vectors, parameters, heads=self.heads, blend=blend, followers=followers)
+        return SASRecScorer(
+            item_vectors, parameters, heads=self.heads, score_fusion=score_fusion, sequential_rules=sequential_rules
+        )
 
 
 def _attention(block: Parameters, hidden: Array, *, heads: int, allowed: Array) -> Array:

@@ -49,8 +49,8 @@ class SASRecScorer(SequenceScorer):
         item_vectors: float32 [n_items, d + 1].
         parameters: The arrays named in `PARAMETERS`.
         heads: Attention heads.
-        blend: Learnt on top of the network.
-        followers: The rules that are blended in.
+        score_fusion: Learnt on top of the network.
+        sequential_rules: The rules that are blended in.
     """
 
     def __init__(
@@ -59,12 +59,14 @@ class SASRecScorer(SequenceScorer):
         parameters: Mapping[str, FloatArray],
         *,
         heads: int,
-        blend: ScoreFusion,
-        followers: SequentialRules,
+        score_fusion: ScoreFusion,
+        sequential_rules: SequentialRules,
     ) -> None:
         places = len(parameters["positions"])
         arrays = {**parameters, "heads": np.array(heads, np.int32)}
-        super().__init__(item_vectors, arrays, max_length=places - 1, blend=blend, followers=followers)
+        super().__init__(
+            item_vectors, arrays, max_length=places - 1, score_fusion=score_fusion, sequential_rules=sequential_rules
+        )
         self._heads = heads
         self._positions = parameters["positions"]
         self._blocks = [self._fold(layer) for layer in range(len(parameters["attention_in"]))]
@@ -149,9 +151,9 @@ def load(folder: Path) -> SASRecScorer:
         saved.item_vectors,
         saved.parameters,
         heads=heads,
-        blend=saved.blend,
-        followers=saved.followers,
-    ).with_tables(context=saved.context, people=saved.people)
+        score_fusion=saved.score_fusion,
+        sequential_rules=saved.sequential_rules,
+    ).with_tables(context=saved.context, user_features=saved.user_features)
 
 
 def _forward(block: _Block, hidden: FloatArray) -> FloatArray:

@@ -88,12 +88,12 @@ class SequenceFitter:
         self._report_seconds = report_seconds
         self._learner: Learner | None = None
         self._parameters: dict[str, FloatArray] | None = None
-        self._blend = ScoreFusion.of_network(n_event_types=0)
-        self._followers: SequentialRules | None = None
+        self._score_fusion = ScoreFusion.of_network(n_event_types=0)
+        self._sequential_rules: SequentialRules | None = None
         self._popularity: FloatArray | None = None
         self._rule_shape = RuleShape()
         self._meaning: ContextCodes | None = None
-        self._people: ContextCodes | None = None
+        self._user_features: ContextCodes | None = None
         self._items: ItemSide | None = None
 
     def fit(self, data: TrainingData) -> SequenceScorer:
@@ -105,7 +105,7 @@ class SequenceFitter:
         config = self._config
         self._progress(fraction=_BEGUN, stage="counting what follows what", metrics={})
         histories, worth, weights = data.histories(), data.target_weights(), self._weights(data)
-        self._people = learn_user_codes(data.users)
+        self._user_features = learn_user_codes(data.users)
         known = self._known(data)
         validation, kept = hold_out(histories, wanted=config.validation_targets, seed=self._seed, weights=worth)
         training = histories.where(kept)
@@ -120,7 +120,7 @@ class SequenceFitter:
             weights=worth[kept],
             target_weights=validation.weights,
         )
-        self._followers = SequentialRules.count(
+        self._sequential_rules = SequentialRules.count(
             training, n_items=data.n_items, shape=self._rule_shape, weights=worth[kept]
         )
         shown, watched = known.where(kept), validation.sample(max(_WATCHED, _WATCHED_SCORES // data.n_items))
@@ -138,7 +138,7 @@ class SequenceFitter:
         for epoch in range(1, config.epochs + 1):
             self._tell_epoch(0.0, epoch=epoch)
             state, loss = learner.epoch(
-                state, training, weights[kept], number=epoch, context=shown.context, people=shown.people,
+                state, training, weights[kept], number=epoch, context=shown.context, user_features=shown.user_features,
                 pace=Pace(partial(self._tell_epoch, epoch=epoch), seconds=self._report_seconds),
             )  # fmt: skip
             arrays = _to_numpy(state.average)
@@ -178,12 +178,14 @@ class SequenceFitter:
             falling = (_EXTENSION_RATE * (1.0 - done), _EXTENSION_RATE * (1.0 - done - 1.0 / _EXTENSION_EPOCHS))
             state, loss = self._learner.epoch(
                 state, histories, weights, number=self._config.epochs + 1 + epoch, rates=falling,
-                context=known.context, people=known.people,
+                context=known.context, user_features=known.user_features,
                 pace=Pace(partial(self._tell_extension, done=done, stage=part), seconds=self._report_seconds),
             )  # fmt: skip
             self._progress(fraction=(epoch + 1) / _EXTENSION_EPOCHS, stage=part, metrics={"training_loss": loss})
         self._parameters = _to_numpy(state.parameters)
-        self._followers = SequentialRules.count(histories, n_items=data.n_items, shape=self._rule_shape, weights=worth)
+        self._sequential_rules = SequentialRules.count(
+            histories, n_items=data.n_items, shape=self._rule_shape, weights=worth
+        )
         self._popularity = popularity_features(histories, self._uses(histories, worth, n_items=data.n_items))
         return self._finished()
 
@@ -233,10 +235,10 @@ class SequenceFitter:
         begun = self._network.initial_parameters(
             item_directions=directions, item_biases=_log_shares(uses), n_event_types=n_event_types, seed=self._seed
         )
-        for name, meaning in ((_CONTEXT, self._meaning), (_PEOPLE, self._people)):
+        for name, meaning in ((_CONTEXT, self._meaning), (_PEOPLE, self._user_features)):
             if meaning is not None:
                 begun[name] = np.zeros((len(meaning), self._network.width), np.float32)
-        if self._people is not None:
+        if self._user_features is not None:
             begun[_GATES] = first_gates(self._config.max_length)
         return begun if self._items is None else begin_projection(begun, self._items.features)
 
@@ -245,7 +247,9 @@ class SequenceFitter:
         self._meaning = None if data.context is None else data.context.meaning
         return Known(
             None if data.context is None else data.context.codes,
-            None if self._people is None else encode_users(self._people, data.users, n_users=data.n_users),
+            None
+            if self._user_features is None
+            else encode_users(self._user_features, data.users, n_users=data.n_users),
         )
 
     def _weights(self, data: TrainingData) -> FloatArray:
@@ -261,8 +265,8 @@ class SequenceFitter:
     def _judge(self, arrays: dict[str, FloatArray], validation: Validation, known: Known) -> tuple[float, float]:
         """Return the repeat bias that the held-out steps ask for, and the network's NDCG@10 with it."""
         n_event_types = len(arrays["actions"]) - 1
-        plain = self._scorer(arrays, blend=ScoreFusion.of_network(n_event_types=n_event_types))
-        queries = known.queries(plain, validation)
+        plain = self._scorer(arrays, score_fusion=ScoreFusion.of_network(n_event_types=n_event_types))
+        queries = known.embed_histories(plain, validation)
         bias = learn_repeat_bias(
             plain.item_vectors,
             queries,
@@ -270,54 +274,56 @@ class SequenceFitter:
             targets=validation.targets,
             weights=validation.weights,
         )
-        plain.blend = ScoreFusion.of_network(n_event_types=n_event_types, repeat_bias=bias)
+        plain.score_fusion = ScoreFusion.of_network(n_event_types=n_event_types, repeat_bias=bias)
         return bias, validation.judge(plain, queries=queries)[0]
 
     def _learn_blend(self, validation: Validation, known: Known, *, n_event_types: int) -> None:
         assert self._parameters is not None
-        assert self._followers is not None
+        assert self._sequential_rules is not None
         assert self._popularity is not None
-        plain = self._scorer(self._parameters, blend=ScoreFusion.of_network(n_event_types=n_event_types))
+        plain = self._scorer(self._parameters, score_fusion=ScoreFusion.of_network(n_event_types=n_event_types))
         observed = Observed(
             validation.histories,
             validation.targets,
             weights=validation.weights,
-            queries=known.queries(plain, validation),
+            queries=known.embed_histories(plain, validation),
             item_vectors=plain.item_vectors,
             popularity=self._popularity,
             repeat_bias=self.report["repeat_bias"],
         )
-        self._blend = learn_score_fusion(observed, self._followers, n_event_types=n_event_types)
+        self._score_fusion = learn_score_fusion(observed, self._sequential_rules, n_event_types=n_event_types)
         finished = self._finished()
-        queries = known.queries(finished, validation)
+        queries = known.embed_histories(finished, validation)
         reached, hits = validation.judge(finished, queries=queries)
         self.report = {
             **self.report, "validation_ndcg_at_10": reached, "validation_hit_rate_at_10": hits,
-            "blend_network": self._blend.network, "blend_rules": self._blend.rules,
+            "blend_network": self._score_fusion.network, "blend_rules": self._score_fusion.rules,
             "rules_backward": self._rule_shape.backward, "rules_follower_power": self._rule_shape.follower_power,
         }  # fmt: skip
 
     def _scorer(
-        self, arrays: Mapping[str, FloatArray], *, blend: ScoreFusion, popularity: FloatArray | None = None
+        self, arrays: Mapping[str, FloatArray], *, score_fusion: ScoreFusion, popularity: FloatArray | None = None
     ) -> SequenceScorer:
-        assert self._followers is not None
+        assert self._sequential_rules is not None
         rest: dict[str, FloatArray] = embed(arrays, self._items)
         tables = {name: rest.pop(name, None) for name in (_CONTEXT, _PEOPLE, _GATES)}
         embeddings, biases = (rest.pop(name, None) for name in ("item_embeddings", "item_biases"))
         assert embeddings is not None
         assert biases is not None
-        features = np.zeros((len(blend.popularity), len(biases)), np.float32) if popularity is None else popularity
-        vectors = blend.item_vectors(embeddings, biases, features)
-        scorer = self._network.scorer(vectors, rest, blend=blend, followers=self._followers)
-        people, gates = _table(self._people, tables[_PEOPLE]), tables[_GATES]
+        features = (
+            np.zeros((len(score_fusion.popularity), len(biases)), np.float32) if popularity is None else popularity
+        )
+        vectors = score_fusion.item_vectors(embeddings, biases, features)
+        scorer = self._network.scorer(vectors, rest, score_fusion=score_fusion, sequential_rules=self._sequential_rules)
+        user_features, gates = _table(self._user_features, tables[_PEOPLE]), tables[_GATES]
         return scorer.with_tables(
             context=_table(self._meaning, tables[_CONTEXT]),
-            people=None if people is None or gates is None else UserFeatureTable(people, gates),
+            user_features=None if user_features is None or gates is None else UserFeatureTable(user_features, gates),
         )
 
     def _finished(self) -> SequenceScorer:
         assert self._parameters is not None
-        return self._scorer(self._parameters, blend=self._blend, popularity=self._popularity)
+        return self._scorer(self._parameters, score_fusion=self._score_fusion, popularity=self._popularity)
 
 
 def _table(meaning: ContextCodes | None, vectors: FloatArray | None) -> ContextTable | None:

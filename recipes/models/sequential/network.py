@@ -47,7 +47,7 @@ class Network(Protocol):
         Args:
             item_directions: float32 [V, up to d], in which like items point alike; the embeddings begin there.
             item_biases: float32 [V], the scores before anything is known of a user.
-            n_event_types: Event types that the data name; the parameter `actions` has one row more.
+            n_event_types: Event types that the data name; the parameter `event_types` has one row more.
             seed: Of the random numbers.
         """
 
@@ -69,16 +69,16 @@ class Network(Protocol):
         item_vectors: FloatArray,
         parameters: Mapping[str, FloatArray],
         *,
-        blend: ScoreFusion,
-        followers: SequentialRules,
+        score_fusion: ScoreFusion,
+        sequential_rules: SequentialRules,
     ) -> SequenceScorer:
         """Make what serves.
 
         Args:
             item_vectors: float32 [V, d + 1], as `ScoreFusion.item_vectors` makes them of embeddings and biases.
             parameters: The others.
-            blend: Learnt on top of the network.
-            followers: The rules that are blended in.
+            score_fusion: Learnt on top of the network.
+            sequential_rules: The rules that are blended in.
         """
 
 

@@ -24,7 +24,7 @@ from recipes.ports import ScoreDelta
 
 __all__ = ["SavedModel", "SequenceScorer", "StepArrays", "normalise", "open_model"]
 
-#: Places worked on at once by `queries`: their states fit into the cache.
+#: Places worked on at once by `embed_histories`: their states fit into the cache.
 _BATCH_PLACES = 4096
 
 
@@ -33,7 +33,7 @@ class StepArrays:
     """What a network reads, padded on the right: items, actions and gap buckets, each [B, T - 1]."""
 
     items: ItemIndexes
-    actions: NDArray[np.uint8]
+    event_types: NDArray[np.uint8]
     gaps: NDArray[np.int32]
 
 
@@ -45,34 +45,34 @@ class SavedModel:
         item_vectors: float32 [n_items, d + 1].
         parameters: Of the network, by name.
         number: The one number that the family saves beside them.
-        blend: Learnt on top of the network.
-        followers: The rules that are blended in.
+        score_fusion: Learnt on top of the network.
+        sequential_rules: The rules that are blended in.
         context: What is known of context.
-        people: What is known of users' columns.
+        user_features: What is known of users' columns.
     """
 
     item_vectors: FloatArray
     parameters: Mapping[str, FloatArray]
     number: int
-    blend: ScoreFusion
-    followers: SequentialRules
+    score_fusion: ScoreFusion
+    sequential_rules: SequentialRules
     context: ContextTable | None
-    people: UserFeatureTable | None
+    user_features: UserFeatureTable | None
 
 
 class SequenceScorer(ABC):
-    """Makes the vector of a history by one pass of a network; see `recipes.ports.Scorer`.
+    """Makes the vector of a history by one pass of a network; see `recipes.ports.ItemScorer`.
 
     Args:
         item_vectors: float32 [n_items, d + 1], as `ScoreFusion.item_vectors` makes them of the embeddings and biases.
-        arrays: Everything of the network that is saved; `actions` and `gaps` are added to the items' embeddings.
+        arrays: Everything of the network that is saved; `event_types` and `gaps` are added to the items' embeddings.
         max_length: Newest items that the network reads.
-        blend: Learnt on top of the network.
-        followers: The rules that are blended in.
+        score_fusion: Learnt on top of the network.
+        sequential_rules: The rules that are blended in.
 
     Attributes:
         context: What is known of context; queries are made without, and it is added to them.
-        people: What is known of users' columns, likewise.
+        user_features: What is known of users' columns, likewise.
     """
 
     def __init__(
@@ -81,33 +81,35 @@ class SequenceScorer(ABC):
         arrays: Mapping[str, NDArray[Any]],
         *,
         max_length: int,
-        blend: ScoreFusion,
-        followers: SequentialRules,
+        score_fusion: ScoreFusion,
+        sequential_rules: SequentialRules,
     ) -> None:
         self.item_vectors = item_vectors
-        self.blend = blend
+        self.score_fusion = score_fusion
         self.context: ContextTable | None = None
-        self.people: UserFeatureTable | None = None
-        self._followers = followers
+        self.user_features: UserFeatureTable | None = None
+        self._sequential_rules = sequential_rules
         # The network reads the embeddings as they were learnt.
-        self._scale = np.float32(1.0 / blend.network)
+        self._scale = np.float32(1.0 / score_fusion.network)
         self._arrays = dict(arrays)
         self._width = item_vectors.shape[1] - 1
         self._max_length = max_length
-        self._n_actions = len(arrays["actions"])
+        self._n_event_types = len(arrays["actions"])
 
     @abstractmethod
     def _states(self, steps: StepArrays, lengths: NDArray[np.int64]) -> FloatArray:
         """Read padded sequences, int64 [B] long, and return the states after the last step of each: [B, d]."""
 
-    def query(self, history: History) -> FloatArray:
+    def embed_history(self, history: History) -> FloatArray:
         """Make the vector of one history: float32 [d + 1]."""
         known = history.known(len(self.item_vectors)).newest(self._max_length)
-        steps = StepArrays(known.items[None], self._actions(known.actions)[None], gap_buckets(known.times)[None])
+        steps = StepArrays(
+            known.items[None], self._known_event_types(known.event_types)[None], gap_buckets(known.times)[None]
+        )
         vector: FloatArray = self._run(steps, np.array([len(known)]))[0]
         return vector
 
-    def queries(self, histories: Histories) -> FloatArray:
+    def embed_histories(self, histories: Histories) -> FloatArray:
         """Make the vectors of many histories: float32 [number of histories, d + 1]."""
         known = (histories.items >= 0) & (histories.items < len(self.item_vectors))
         if not known.all():
@@ -126,10 +128,12 @@ class SequenceScorer(ABC):
             begin = end
         return found
 
-    def adjust(self, history: History) -> ScoreDelta:
+    def score_deltas(self, history: History) -> ScoreDelta:
         """Work out what rules and repeats change."""
         known = history.known(len(self.item_vectors))
-        return self.blend.adjust(self._followers, History(known.items, self._actions(known.actions), known.times))
+        return self.score_fusion.score_deltas(
+            self._sequential_rules, History(known.items, self._known_event_types(known.event_types), known.times)
+        )
 
     def favouring(self, biases: FloatArray) -> Self:
         """Return the same model with float32 [n_items] added to every user's scores."""
@@ -153,23 +157,23 @@ class SequenceScorer(ABC):
             vectors[~known, -1] = np.median(vectors[known, -1][least])
         changed = copy(self)
         changed.item_vectors = vectors
-        shape = self._followers.shape
-        changed._followers = SequentialRules.count(histories, n_items=len(before), shape=shape)  # noqa: SLF001 - one's own copy
+        shape = self._sequential_rules.shape
+        changed._sequential_rules = SequentialRules.count(histories, n_items=len(before), shape=shape)  # noqa: SLF001 - one's own copy
         return changed
 
     def save(self, folder: Path) -> None:
         """Write the item vectors, the network, the blend and the rules."""
-        save_arrays(folder, {"item_vectors": self.item_vectors} | self._arrays | self.blend.arrays())
-        self._followers.save(folder)
+        save_arrays(folder, {"item_vectors": self.item_vectors} | self._arrays | self.score_fusion.arrays())
+        self._sequential_rules.save(folder)
         if self.context is not None:
             self.context.save(folder)
-        if self.people is not None:
-            self.people.save(folder)
+        if self.user_features is not None:
+            self.user_features.save(folder)
 
-    def with_tables(self, *, context: ContextTable | None, people: UserFeatureTable | None) -> Self:
+    def with_tables(self, *, context: ContextTable | None, user_features: UserFeatureTable | None) -> Self:
         """Return the same model with what it knows of context and of users' columns."""
         changed = copy(self)
-        changed.context, changed.people = context, people
+        changed.context, changed.user_features = context, user_features
         return changed
 
     def _read(self, steps: StepArrays, out: FloatArray) -> None:
@@ -177,7 +181,7 @@ class SequenceScorer(ABC):
         out[:] = self.item_vectors[steps.items, : self._width]
         if self._scale != 1.0:
             out *= self._scale
-        out += self._arrays["actions"][steps.actions]
+        out += self._arrays["actions"][steps.event_types]
         out += self._arrays["gaps"][steps.gaps]
 
     def _run(self, steps: StepArrays, lengths: NDArray[np.int64]) -> FloatArray:
@@ -185,17 +189,17 @@ class SequenceScorer(ABC):
         queries[:, :-1] = self._states(steps, lengths)
         return queries
 
-    def _actions(self, actions: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _known_event_types(self, event_types: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Take event types that are newer than the model for unknown ones."""
-        return np.where(actions < self._n_actions, actions, np.uint8(0))
+        return np.where(event_types < self._n_event_types, event_types, np.uint8(0))
 
     def _pad(self, histories: Histories) -> StepArrays:
         lengths = histories.lengths()
         shape = (len(histories), int(lengths.max(initial=0)))
         filled = np.arange(shape[1]) < lengths[:, None]
-        items, actions, times = np.zeros(shape, np.int32), np.zeros(shape, np.uint8), np.zeros(shape, np.int64)
-        items[filled], actions[filled], times[filled] = histories.items, histories.actions, histories.times
-        return StepArrays(items, self._actions(actions), gap_buckets(times) * filled)
+        items, event_types, times = np.zeros(shape, np.int32), np.zeros(shape, np.uint8), np.zeros(shape, np.int64)
+        items[filled], event_types[filled], times[filled] = histories.items, histories.event_types, histories.times
+        return StepArrays(items, self._known_event_types(event_types), gap_buckets(times) * filled)
 
 
 def open_model(folder: Path, names: Sequence[str], *, number: str) -> SavedModel:
@@ -221,10 +225,10 @@ def open_model(folder: Path, names: Sequence[str], *, number: str) -> SavedModel
         item_vectors=vectors,
         parameters={name: arrays[name] for name in names},
         number=int(arrays[number]),
-        blend=ScoreFusion.from_arrays(arrays),
-        followers=SequentialRules.load(folder, n_items=len(vectors)),
+        score_fusion=ScoreFusion.from_arrays(arrays),
+        sequential_rules=SequentialRules.load(folder, n_items=len(vectors)),
         context=ContextTable.load(folder, width=width),
-        people=UserFeatureTable.load(folder, width=width),
+        user_features=UserFeatureTable.load(folder, width=width),
     )
 
 

@@ -20,7 +20,7 @@ from recipes.data.columns import NO_TIME
 from recipes.data.histories import FloatArray
 from recipes.evaluation.metrics import LIST_LENGTH
 from recipes.models.trending.rates import DEPTH, trend_scores
-from recipes.retrieval.top_k import best
+from recipes.retrieval.top_k import top_k
 
 __all__ = ["Accuracy", "Ages", "Cut", "Ranker", "by_trend", "cuts", "judge"]
 
@@ -119,9 +119,9 @@ def judge(made: Iterable[Cut], rankers: dict[str, Ranker]) -> dict[str, Accuracy
     increases, seen, most = dict.fromkeys(rankers, 0.0), {name: set[int]() for name in rankers}, 0.0
     for cut in made:
         increase = cut.hidden - cut.known[1]
-        most += float(np.clip(increase[best(increase, LIST_LENGTH)], 0, None).sum())
+        most += float(np.clip(increase[top_k(increase, LIST_LENGTH)], 0, None).sum())
         for name, ranker in rankers.items():
-            listed = best(ranker(cut), LIST_LENGTH)
+            listed = top_k(ranker(cut), LIST_LENGTH)
             increases[name] += float(increase[listed].sum())
             seen[name].update(listed.tolist())
     return {name: Accuracy(increases[name], most, len(seen[name])) for name in rankers}

@@ -43,7 +43,7 @@ class BulkCounts:
 
 @dataclass(frozen=True, slots=True)
 class TrendingScorer:
-    """See `recipes.ports.Scorer`.
+    """See `recipes.ports.ItemScorer`.
 
     Attributes:
         item_vectors: float32 [n_items, 2], the trend at the snapshot and the number of distinct users.
@@ -59,7 +59,7 @@ class TrendingScorer:
     half_life: float
     began: int
 
-    def query(self, history: History) -> FloatArray:  # noqa: ARG002 -- the port's signature
+    def embed_history(self, history: History) -> FloatArray:  # noqa: ARG002 -- the port's signature
         """Return the query of the trend at the snapshot: float32 [2]."""
         return np.array([1.0, 0.0], np.float32)
 
@@ -67,11 +67,11 @@ class TrendingScorer:
         """Return the query of popularity: float32 [2]."""
         return np.array([0.0, 1.0], np.float32)
 
-    def queries(self, histories: Histories) -> FloatArray:
+    def embed_histories(self, histories: Histories) -> FloatArray:
         """Return the one query for each history: float32 [number of histories, 2]."""
-        return np.tile(self.query(History.of_items([])), (len(histories), 1))
+        return np.tile(self.embed_history(History.of_items([])), (len(histories), 1))
 
-    def adjust(self, history: History) -> ScoreDelta:  # noqa: ARG002 -- the port's signature
+    def score_deltas(self, history: History) -> ScoreDelta:  # noqa: ARG002 -- the port's signature
         """Change nothing."""
         return ScoreDelta.nothing()
 

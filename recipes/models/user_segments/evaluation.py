@@ -21,7 +21,7 @@ from recipes.evaluation.metrics import UserValues
 from recipes.evaluation.paired_tests import Pair
 from recipes.models.ials.als import Pairs
 from recipes.models.user_segments.attributes import Attributes
-from recipes.retrieval.top_k import best
+from recipes.retrieval.top_k import top_k
 
 __all__ = [
     "PRIMARY_METRIC", "Question", "Ranker", "SegmentSplit", "ask_for_attributes", "ask_for_items", "compare",
@@ -157,7 +157,7 @@ def _earned(questions: Sequence[Question], scores: Ranker, *, left_out: NDArray[
             continue
         asked += 1
         of_users = np.where(left_out, -np.inf, scores(question))
-        chosen = best(of_users, size)
+        chosen = top_k(of_users, size)
         chosen = chosen[np.isfinite(of_users[chosen])]
         worth = np.array([1.0, 1.0 / len(right)])
         gains[chosen] += np.isin(chosen, right)[:, None] * worth

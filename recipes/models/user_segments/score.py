@@ -18,7 +18,7 @@ from common.vocabulary import Vocabulary
 from recipes.data.arrays import map_arrays, save_arrays
 from recipes.data.histories import FloatArray, ItemIndexes, Offsets, Timestamps
 from recipes.models.user_segments.attributes import Attributes
-from recipes.retrieval.top_k import best
+from recipes.retrieval.top_k import top_k
 
 __all__ = [
     "AttributeSegments", "ItemSegments", "SegmentScorer", "Weights", "load_attribute_segments", "load_segments",
@@ -265,5 +265,5 @@ def open_scorer(folder: Path) -> tuple[SegmentScorer, Vocabulary, Vocabulary]:
 
 def _named(scores: FloatArray, size: int, users: Vocabulary) -> list[str]:
     """Return the ids of the users with the highest scores; those that are left out are never among them."""
-    chosen: NDArray[np.int32] = best(scores, size)
+    chosen: NDArray[np.int32] = top_k(scores, size)
     return users.ids(chosen[np.isfinite(scores[chosen])])

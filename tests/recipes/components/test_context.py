@@ -118,12 +118,12 @@ def extended():
 def leads(scorer, **context):
     """Return by how much what is seen by phone scores above what is seen by TV, for somebody at the door."""
     history = History.of_items([DOOR])
-    vector = scorer.query(history)
+    vector = scorer.embed_history(history)
     added = scorer.context.of_request(context)
     if added is not None:
         vector[: len(added)] += added
     scores = scorer.item_vectors @ vector
-    change = scorer.adjust(history)
+    change = scorer.score_deltas(history)
     scores[change.items] += change.values
     return float(scores[BY_PHONE] - scores[BY_TV])
 

@@ -8,7 +8,7 @@ from recipes.components.objective import average_rewards, normal_scores, objecti
 from recipes.data.histories import History
 from recipes.ports import AcceptsItemBias
 from recipes.registry import fitter, recipe, scorer_loader
-from recipes.retrieval.top_k import best
+from recipes.retrieval.top_k import top_k
 from tests.recipes.suite import N_ITEMS, ring_walks, walk
 
 
@@ -72,19 +72,19 @@ def test_favoured_items_gain_what_they_are_given_for_every_user(scorer, tmp_path
     favouring.save(tmp_path)
     loaded = scorer_loader(recipe("aws-user-personalization-v2"))(tmp_path)
     for history in (History.of_items([]), History.of_items(walk(3, 4))):
-        before = scorer.item_vectors @ scorer.query(history)
+        before = scorer.item_vectors @ scorer.embed_history(history)
         for made in (favouring, loaded):
-            gained = made.item_vectors @ made.query(history) - before
+            gained = made.item_vectors @ made.embed_history(history) - before
             np.testing.assert_allclose(gained, biases, atol=1e-5)
 
 
 def test_the_more_sensitive_the_more_valuable_is_what_comes_first(scorer):
     values = np.arange(N_ITEMS, dtype=np.float64)
     history = History.of_items(walk(3, 4))
-    width = spread(scorer.item_vectors, scorer.query(history)[None])
+    width = spread(scorer.item_vectors, scorer.embed_history(history)[None])
     means = []
     for sensitivity in ("OFF", "LOW", "MEDIUM", "HIGH"):
         made = scorer.favouring(objective_biases(values, sensitivity=sensitivity, spread=width))
-        means.append(values[best(made.item_vectors @ made.query(history), 8)].mean())
+        means.append(values[top_k(made.item_vectors @ made.embed_history(history), 8)].mean())
     assert means == sorted(means)
     assert means[-1] > means[0] + 5

@@ -10,7 +10,7 @@ from recipes.training.early_stopping import hold_out
 
 def histories(items, times):
     plain = Histories.of_items(np.array([0, len(items)]), np.array(items, np.int32))
-    return Histories(plain.offsets, plain.items, plain.actions, np.array(times, np.int64))
+    return Histories(plain.offsets, plain.items, plain.event_types, np.array(times, np.int64))
 
 
 def test_rows_of_one_time_are_newer_than_the_same_share():
@@ -44,7 +44,7 @@ def test_without_times_nothing_rises():
 def test_half_of_the_held_out_users_are_the_newest():
     users = 40
     data = Histories.of_items(np.arange(users + 1) * 2, np.zeros(2 * users, np.int32))
-    timed = Histories(data.offsets, data.items, data.actions, np.repeat(np.arange(users), 2))
+    timed = Histories(data.offsets, data.items, data.event_types, np.repeat(np.arange(users), 2))
     validation, _ = hold_out(timed, wanted=10, seed=3)
     newest = validation.histories.times[validation.histories.offsets[:-1]]
     assert set(range(35, 40)) <= set(newest.tolist())

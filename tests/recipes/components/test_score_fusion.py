@@ -25,7 +25,7 @@ def history(*steps):
 
 
 @pytest.fixture
-def blend():
+def score_fusion():
     """Weigh places 1, 1/2, 1/3 ..., rules 0.5 at scale 4; repeats by 10 x recency + action, and 100 x uses."""
     recency = 10.0 * np.arange(RECENCY_BUCKETS)[:, None] + np.arange(3)
     return replace(
@@ -39,32 +39,32 @@ def blend():
     )
 
 
-def changes(blend, steps):
-    found = blend.adjust(FOLLOWERS, steps)
+def changes(score_fusion, steps):
+    found = score_fusion.score_deltas(FOLLOWERS, steps)
     assert (found.items.dtype, found.values.dtype) == (np.int32, np.float32)
     assert len(set(found.items.tolist())) == len(found.items)
     return dict(zip(found.items.tolist(), found.values.tolist(), strict=True))
 
 
-def test_nothing_is_adjusted_for_an_empty_history(blend):
-    assert changes(blend, History.of_items([])) == {}
+def test_nothing_is_adjusted_for_an_empty_history(score_fusion):
+    assert changes(score_fusion, History.of_items([])) == {}
 
 
-def test_rules_and_repeats_are_added_for_each_item(blend):
-    found = changes(blend, history((0, 2), (1, 1)))
+def test_rules_and_repeats_are_added_for_each_item(score_fusion):
+    found = changes(score_fusion, history((0, 2), (1, 1)))
     # 1 was used last (bucket 0) by action 1, 0 before it (bucket 1) by action 2. 2 follows 1 by 6 and, at half the
     # weight, 0 by 4; 1 follows 0 by 2 at half the weight.
     assert found == pytest.approx({0: 12.0, 1: 1.0 + 0.5 * np.log1p(1 / 4), 2: 0.5 * np.log1p(8 / 4)})
 
 
-def test_an_item_used_again_is_as_recent_as_its_last_use_and_has_its_number_of_uses(blend):
-    found = changes(blend, history((3, 1), (3, 2), (2, 0), (3, 0), (3, 0), (3, 2)))
+def test_an_item_used_again_is_as_recent_as_its_last_use_and_has_its_number_of_uses(score_fusion):
+    found = changes(score_fusion, history((3, 1), (3, 2), (2, 0), (3, 0), (3, 0), (3, 2)))
     # 3 was used five times (bucket 3), last in the last step by action 2; 2 three steps before (bucket 3), once.
     assert found == pytest.approx({3: 2.0 + 300.0, 2: 30.0})
 
 
-def test_without_rules_only_repeats_are_adjusted(blend):
-    assert changes(replace(blend, rules=0.0), history((0, 0))) == {0: 0.0}
+def test_without_rules_only_repeats_are_adjusted(score_fusion):
+    assert changes(replace(score_fusion, rules=0.0), history((0, 0))) == {0: 0.0}
 
 
 def test_a_network_alone_has_one_bias_for_all_repeats():
@@ -86,25 +86,25 @@ def test_buckets_of_uses(uses, bucket):
     assert repeats(History.of_items([3] * uses)).counts.tolist() == [bucket]
 
 
-def test_item_vectors_carry_the_weights_of_network_and_popularity(blend):
+def test_item_vectors_carry_the_weights_of_network_and_popularity(score_fusion):
     embeddings, popularity = np.array([[1, 2], [3, 4]], np.float32), np.zeros((4, 2), np.float32)
     popularity[[0, 2]] = [[-1, -2], [0, 4]]
-    found = blend.item_vectors(embeddings, np.array([10, 20], np.float32), popularity)
+    found = score_fusion.item_vectors(embeddings, np.array([10, 20], np.float32), popularity)
     assert found.tolist() == [[2, 4, 19.5], [6, 8, 40]]
     assert found.dtype == np.float32
 
 
-def test_saved_and_loaded_blends_are_the_same(blend, tmp_path):
-    save_arrays(tmp_path, blend.arrays())
+def test_saved_and_loaded_blends_are_the_same(score_fusion, tmp_path):
+    save_arrays(tmp_path, score_fusion.arrays())
     loaded = ScoreFusion.from_arrays(map_arrays(tmp_path, ScoreFusion.names()))
     steps = history((0, 2), (1, 1), (0, 0))
-    assert changes(loaded, steps) == changes(blend, steps)
+    assert changes(loaded, steps) == changes(score_fusion, steps)
     assert (loaded.network, loaded.popularity.tolist()) == (2.0, [0.5, 0.0, 0.25, 0.0])
 
 
 @pytest.mark.parametrize(
     ("name", "shape"), [("blend_places", PLACES + 1), ("blend_recency", RECENCY_BUCKETS - 1), ("blend_count", 1)]
 )
-def test_arrays_of_other_shapes_are_corrupt(blend, name, shape):
+def test_arrays_of_other_shapes_are_corrupt(score_fusion, name, shape):
     with pytest.raises(CorruptArtifact, match=r"blend_recency\.npy"):
-        ScoreFusion.from_arrays(blend.arrays() | {name: np.zeros(shape, np.float32)})
+        ScoreFusion.from_arrays(score_fusion.arrays() | {name: np.zeros(shape, np.float32)})

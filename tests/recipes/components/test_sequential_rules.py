@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact
-from recipes.components.sequential_rules import PLACES, SequentialRules, rules
+from recipes.components.sequential_rules import PLACES, SequentialRules
+from recipes.components.sequential_rules import rules as rules_module
 from recipes.data.cooccurrence import Cooccurrence
 from recipes.data.histories import Histories, History
 
@@ -34,7 +35,7 @@ def strengths(rules, *items, weights=HALVES):
 
 @pytest.fixture(params=[0, 50_000], ids=["sorted", "in one array"])
 def either_way(request, monkeypatch):
-    monkeypatch.setattr(rules, "_DENSE", request.param)
+    monkeypatch.setattr(rules_module, "_DENSE", request.param)
 
 
 def test_a_rule_is_a_count_with_both_popularities_divided_out():
@@ -82,7 +83,7 @@ def test_both_ways_give_the_same_bytes(monkeypatch):
         return [array.tobytes() for array in rules.strengths(history, weights=HALVES)]
 
     dense = found()
-    monkeypatch.setattr(rules, "_DENSE", 0)
+    monkeypatch.setattr(rules_module, "_DENSE", 0)
     assert found() == dense
 
 

@@ -108,10 +108,10 @@ def right_shares(scorer, data, users):
     """Return which share of each user's first ten items is on the shelf of the user's group."""
     histories = data.histories().take(users)
     codes = codes_of_users(scorer, data.users, n_users=data.n_users)
-    queries = situated_queries(scorer, histories, people=None if codes is None else codes[users])
+    queries = situated_queries(scorer, histories, user_features=None if codes is None else codes[users])
     scores = queries @ scorer.item_vectors.T
     for row in range(len(users)):
-        change = scorer.adjust(histories.of(row))
+        change = scorer.score_deltas(histories.of(row))
         scores[row, change.items] += change.values
     scores[:, [0, SHELF]] = -np.inf
     best = np.argsort(-scores, axis=1)[:, :10]
@@ -136,12 +136,12 @@ def test_columns_tell_what_short_histories_do_not(name, knowing, begin):
     assert right_shares(knowing, data, users).min() > 0.9
     blind = shoppers(with_columns=False)
     ignorant = fit(name, blind)
-    assert ignorant.people is None
+    assert ignorant.user_features is None
     assert right_shares(ignorant, blind, users).mean() == pytest.approx(0.5)
 
 
 def test_users_who_are_not_known_get_something_between(knowing):
-    scores = knowing.item_vectors @ knowing.query(History.of_items([]))
+    scores = knowing.item_vectors @ knowing.embed_history(History.of_items([]))
     best = np.argsort(-scores)[:20] // SHELF
     assert 3 <= best.sum() <= 17
 
@@ -165,5 +165,7 @@ def test_context_and_columns_of_one_name_are_two_things():
     histories = Histories.gather([History.of_items([])] * 2)
     by_request = situated_queries(scorer, histories, meaning.encode({"GROUP": ["even", "odd"]}))
     moved = np.linalg.norm(by_request[0] - by_request[1])
-    by_column = situated_queries(scorer, histories, people=codes_of_users(scorer, data.users, n_users=data.n_users)[:2])
+    by_column = situated_queries(
+        scorer, histories, user_features=codes_of_users(scorer, data.users, n_users=data.n_users)[:2]
+    )
     assert moved < 0.5 * np.linalg.norm(by_column[0] - by_column[1])

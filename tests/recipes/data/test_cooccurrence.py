@@ -7,7 +7,7 @@ from recipes.data.cooccurrence import Cooccurrence, count_followers, leading_dir
 from tests.recipes.suite import make_data
 
 
-def followers(sequences, n_items, window, **options):
+def sequential_rules(sequences, n_items, window, **options):
     return count_followers(make_data(sequences, n_items).histories(), n_items=n_items, window=window, **options)
 
 
@@ -31,35 +31,39 @@ def random_symmetric(n_items=30, seed=0):
 
 
 def test_closer_pairs_weigh_more():
-    found = dense(followers([[0, 1, 2]], n_items=4, window=2))
+    found = dense(sequential_rules([[0, 1, 2]], n_items=4, window=2))
     assert found.tolist() == [[0, 1, 0.5, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
 
 
 def test_pairs_beyond_the_window_and_of_two_users_do_not_count():
-    found = dense(followers([[0, 1, 2], [3, 0]], n_items=4, window=1))
+    found = dense(sequential_rules([[0, 1, 2], [3, 0]], n_items=4, window=1))
     assert found.tolist() == [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
 
 
 def test_counts_of_one_pair_are_summed():
-    assert dense(followers([[0, 1], [0, 1, 0, 1]], n_items=2, window=1)).tolist() == [[0, 3], [1, 0]]
+    assert dense(sequential_rules([[0, 1], [0, 1, 0, 1]], n_items=2, window=1)).tolist() == [[0, 3], [1, 0]]
 
 
 def test_the_weight_of_a_distance_can_be_chosen():
-    assert dense(followers([[0, 1, 2]], n_items=3, window=2, weight=lambda gap: 10.0 * gap))[0].tolist() == [0, 10, 20]
+    assert dense(sequential_rules([[0, 1, 2]], n_items=3, window=2, weight=lambda gap: 10.0 * gap))[0].tolist() == [
+        0,
+        10,
+        20,
+    ]
 
 
 def test_histories_without_pairs_give_an_empty_matrix():
-    found = followers([[0], [1]], n_items=3, window=5)
+    found = sequential_rules([[0], [1]], n_items=3, window=5)
     assert (found.offsets.tolist(), len(found.columns)) == ([0, 0, 0, 0], 0)
 
 
 def test_the_transpose_is_added_with_its_share():
-    matrix = followers([[0, 1, 2, 0, 3]], n_items=5, window=3)
+    matrix = sequential_rules([[0, 1, 2, 0, 3]], n_items=5, window=3)
     np.testing.assert_allclose(dense(matrix.with_transpose(0.5)), dense(matrix) + 0.5 * dense(matrix).T)
 
 
 def test_scaling_multiplies_by_both_items():
-    matrix = followers([[0, 1, 2]], n_items=3, window=2)
+    matrix = sequential_rules([[0, 1, 2]], n_items=3, window=2)
     scale = np.array([2, 3, 5], np.float32)
     np.testing.assert_allclose(dense(matrix.scaled(scale)), dense(matrix) * np.outer(scale, scale))
 

@@ -25,9 +25,9 @@ def each(histories):
 
 def assert_whole(histories):
     """Check that steps were never torn apart."""
-    assert histories.actions.tolist() == histories.items.tolist()
+    assert histories.event_types.tolist() == histories.items.tolist()
     assert histories.times.tolist() == [10 * item for item in histories.items.tolist()]
-    assert (histories.actions.dtype, histories.times.dtype) == (np.uint8, np.int64)
+    assert (histories.event_types.dtype, histories.times.dtype) == (np.uint8, np.int64)
 
 
 def test_every_user_owns_a_run(histories):
@@ -78,8 +78,8 @@ def test_one_history_is_cut_to_the_newest_and_to_known_items():
     items = np.array([3, -1, 9, 4], np.int32)
     history = History(items, np.array([1, 2, 3, 4], np.uint8), np.array([10, 20, 30, 40]))
     newest, known = history.newest(2), history.known(9)
-    assert (newest.items.tolist(), newest.actions.tolist(), newest.times.tolist()) == ([9, 4], [3, 4], [30, 40])
-    assert (known.items.tolist(), known.actions.tolist(), known.times.tolist()) == ([3, 4], [1, 4], [10, 40])
+    assert (newest.items.tolist(), newest.event_types.tolist(), newest.times.tolist()) == ([9, 4], [3, 4], [30, 40])
+    assert (known.items.tolist(), known.event_types.tolist(), known.times.tolist()) == ([3, 4], [1, 4], [10, 40])
     assert len(history.newest(0)) == 0
 
 
@@ -88,13 +88,13 @@ def test_interactions_are_sorted_by_user_and_time_and_stay_in_order_within_a_mom
         np.array([1, 0, 1, 0, 1]),
         item=np.array([10, 11, 12, 13, 14]),
         timestamp=np.array([5, 9, 5, 3, 1]),
-        action=np.array([1, 2, 3, 4, 5]),
+        event_type=np.array([1, 2, 3, 4, 5]),
     )
     assert found.user.tolist() == [0, 0, 1, 1, 1]
     assert found.item.tolist() == [13, 11, 14, 10, 12]
     assert found.timestamp.tolist() == [3, 9, 1, 5, 5]
-    assert found.action.tolist() == [4, 2, 5, 1, 3]
-    columns = (found.user, found.item, found.timestamp, found.action)
+    assert found.event_type.tolist() == [4, 2, 5, 1, 3]
+    columns = (found.user, found.item, found.timestamp, found.event_type)
     assert [column.dtype for column in columns] == [np.int32, np.int32, np.int64, np.uint8]
 
 
@@ -110,9 +110,9 @@ def test_rows_are_kept_by_a_mask():
 
 def test_a_part_of_the_data_keeps_users_items_and_event_types():
     interactions = Interactions.sort(
-        np.array([0, 1]), item=np.array([5, 6]), timestamp=np.array([1, 2]), action=np.array([2, 1])
+        np.array([0, 1]), item=np.array([5, 6]), timestamp=np.array([1, 2]), event_type=np.array([2, 1])
     )
     found = TrainingData(interactions, n_users=2, n_items=9, event_types=("view", "buy")).where(np.array([True, False]))
     assert (found.n_users, found.n_items, found.event_types) == (2, 9, ("view", "buy"))
-    assert [history.actions.tolist() for history in each(found.histories())] == [[2], []]
+    assert [history.event_types.tolist() for history in each(found.histories())] == [[2], []]
     assert [history.times.tolist() for history in each(found.histories())] == [[1], []]

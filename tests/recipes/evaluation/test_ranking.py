@@ -7,7 +7,7 @@ from recipes.data.histories import Histories
 from recipes.evaluation import ranking
 from recipes.evaluation.ranking import both_lists, by_scorer, by_vectors, target_ranks, top_items
 from recipes.ports import ScoreDelta
-from recipes.retrieval.top_k import best
+from recipes.retrieval.top_k import top_k
 
 
 def histories(*users):
@@ -66,10 +66,10 @@ class Repeats:
         self.item_vectors = np.array(item_scores, np.float32)[:, None]
         self._value = value
 
-    def queries(self, histories):
+    def embed_histories(self, histories):
         return np.ones((len(histories), 1), np.float32)
 
-    def adjust(self, history):
+    def score_deltas(self, history):
         used = np.unique(history.items)
         return ScoreDelta(used, np.full(len(used), self._value, np.float32))
 
@@ -126,9 +126,9 @@ def test_batches_change_nothing(monkeypatch):
 
 @pytest.mark.parametrize(("limit", "expected"), [(0, []), (-1, []), (2, [3, 0]), (9, [3, 0, 1, 2])])
 def test_the_best_of_some_scores(limit, expected):
-    assert best(np.array([2, 1, 1, 5], np.float32), limit).tolist() == expected
+    assert top_k(np.array([2, 1, 1, 5], np.float32), limit).tolist() == expected
 
 
 def test_the_best_are_those_of_a_full_sort():
     scores = np.random.default_rng(4).integers(0, 20, 300).astype(np.float32)
-    assert best(scores, 60).tolist() == np.lexsort((np.arange(300), -scores))[:60].tolist()
+    assert top_k(scores, 60).tolist() == np.lexsort((np.arange(300), -scores))[:60].tolist()

@@ -66,7 +66,9 @@ def fan(of_upper, count=8):
 
 def test_fans_of_some_items_take_the_action_that_fits(model):
     _, scorer = model
-    lower, upper = (scorer.propensities(scorer.query(fan(of_upper)), user=None, now=NOW) for of_upper in (False, True))
+    lower, upper = (
+        scorer.propensities(scorer.embed_history(fan(of_upper)), user=None, now=NOW) for of_upper in (False, True)
+    )
     assert lower[0] > 0.7 > 0.3 > lower[1]
     assert upper[1] > 0.7 > 0.3 > upper[0]
     assert 0.15 < lower[2] < 0.55
@@ -84,8 +86,8 @@ def test_times_before_1970_are_times_like_all_others(model):
     history = fan(of_upper=False)
     asked = replace(history, times=history.times - earlier)
     np.testing.assert_allclose(
-        scorer.propensities(scorer.query(asked), user=3, now=NOW - earlier),
-        model[1].propensities(model[1].query(history), user=3, now=NOW),
+        scorer.propensities(scorer.embed_history(asked), user=3, now=NOW - earlier),
+        model[1].propensities(model[1].embed_history(history), user=3, now=NOW),
         rtol=1e-3,
     )
 
@@ -105,12 +107,12 @@ def test_what_users_are_tells_who_takes_what(tmp_path):
 
     def gap(scorer):
         first, second = (
-            scorer.propensities(scorer.query(nothing), user=user, now=NOW) for user in (USERS - 2, USERS - 1)
+            scorer.propensities(scorer.embed_history(nothing), user=user, now=NOW) for user in (USERS - 2, USERS - 1)
         )
         return min(first[0] - second[0], second[1] - first[1])
 
     assert gap(knowing) > gap(ignorant) + 0.2
-    stranger = knowing.propensities(knowing.query(nothing), user=None, now=NOW)
+    stranger = knowing.propensities(knowing.embed_history(nothing), user=None, now=NOW)
     assert (stranger[:3] > 0.05).all()
     assert (stranger[:3] < 0.95).all()
     knowing.save(tmp_path)
@@ -143,7 +145,7 @@ def test_noise_is_not_predicted():
 def test_actions_with_too_few_events_have_propensity_0_and_come_last(model):
     _, scorer = model
     assert scorer.trained.tolist() == [True, True, True, False]
-    chosen, scores = scorer.recommend(scorer.query(fan(of_upper=False)), user=None, now=NOW, limit=9)
+    chosen, scores = scorer.recommend(scorer.embed_history(fan(of_upper=False)), user=None, now=NOW, limit=9)
     assert chosen.tolist()[0] == 0
     assert chosen.tolist()[-1] == 3
     assert scores[-1] == 0.0
@@ -168,7 +170,7 @@ def test_equal_propensities_are_ordered_by_value():
     data = planted()
     few = replace(data, events=data.events.where(np.arange(len(data.events)) < 30))
     _, scorer = fitted(replace(few, actions=plain_actions(value=np.array([1, 10, 0, 5], np.float32))))
-    chosen, scores = scorer.recommend(scorer.query(History.of_items([])), user=None, now=NOW, limit=3)
+    chosen, scores = scorer.recommend(scorer.embed_history(History.of_items([])), user=None, now=NOW, limit=3)
     assert chosen.tolist() == [1, 3, 0]
     assert scores.tolist() == [0.0, 0.0, 0.0]
 
@@ -176,7 +178,7 @@ def test_equal_propensities_are_ordered_by_value():
 def test_expired_actions_vanish(model):
     _, scorer = model
     rules = plain_actions(expiration=[NOW - 1, NOW + 1, -1, NOW])
-    chosen, _ = replace(scorer, actions=rules).recommend(scorer.query(fan(False)), user=None, now=NOW, limit=9)
+    chosen, _ = replace(scorer, actions=rules).recommend(scorer.embed_history(fan(False)), user=None, now=NOW, limit=9)
     assert sorted(chosen.tolist()) == [1, 2]
 
 
@@ -185,7 +187,9 @@ def test_actions_are_not_repeated_too_soon(model):
     again = replace(scorer, actions=plain_actions(repeat_days=[30, 30, 0, 0]))
     seen = START + 11 * DAY + 6  # user 6 had to do with action 0 then, and with action 1 a day later
     later = {
-        days: sorted(again.recommend(scorer.query(fan(False)), user=6, now=seen + days * DAY, limit=9)[0].tolist())
+        days: sorted(
+            again.recommend(scorer.embed_history(fan(False)), user=6, now=seen + days * DAY, limit=9)[0].tolist()
+        )
         for days in (29, 30, 31)
     }
     assert later == {29: [2, 3], 30: [0, 2, 3], 31: [0, 1, 2, 3]}
@@ -193,16 +197,18 @@ def test_actions_are_not_repeated_too_soon(model):
 
 def test_a_longer_pause_than_any_seen_counts_as_the_longest(model):
     _, scorer = model
-    month, year = (scorer.propensities(scorer.query(fan(False)), user=6, now=NOW + days * DAY) for days in (60, 365))
+    month, year = (
+        scorer.propensities(scorer.embed_history(fan(False)), user=6, now=NOW + days * DAY) for days in (60, 365)
+    )
     np.testing.assert_array_equal(month, year)
 
 
 def test_new_users_and_unknown_items_are_no_error(model):
     _, scorer = model
-    nobody = scorer.propensities(scorer.query(History.of_items([])), user=None, now=NOW)
+    nobody = scorer.propensities(scorer.embed_history(History.of_items([])), user=None, now=NOW)
     assert np.isfinite(nobody).all()
     np.testing.assert_array_equal(
-        scorer.query(History.of_items([-1, N_ITEMS, 3])), scorer.query(History.of_items([3])) + 0.0
+        scorer.embed_history(History.of_items([-1, N_ITEMS, 3])), scorer.embed_history(History.of_items([3])) + 0.0
     )
 
 
@@ -213,7 +219,7 @@ def test_same_seed_same_bytes_and_saved_is_opened(model, tmp_path):
     assert scorer.item_vectors.tobytes() == again.item_vectors.tobytes()
     scorer.save(tmp_path)
     opened = load(tmp_path)
-    state = scorer.query(fan(True))
+    state = scorer.embed_history(fan(True))
     np.testing.assert_array_equal(
         opened.propensities(state, user=4, now=NOW), scorer.propensities(state, user=4, now=NOW)
     )
@@ -252,7 +258,7 @@ SOME = events((0, 0, 0, 1), (0, 0, 1, 9), (0, 1, 0, 10), (1, 0, 1, 2), (0, 0, 0,
 
 
 def test_only_what_came_before_an_event_is_known_at_it():
-    past = past_of(SOME, n_actions=2, people=np.arange(10, dtype=np.float32)[:, None])
+    past = past_of(SOME, n_actions=2, user_features=np.arange(10, dtype=np.float32)[:, None])
     # In the order of time: user 0 sees 0, user 1 takes 0, user 0 takes 0, user 0 leaves 1, user 0 leaves 0.
     assert past.own_others.tolist() == [0, 0, 1, 0, 1]
     assert past.own_taken.tolist() == [0, 0, 0, 0, 1]

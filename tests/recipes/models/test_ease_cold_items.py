@@ -14,7 +14,7 @@ from recipes.evaluation.ranking import by_scorer, top_items
 from recipes.models.ease.cold_items import with_content
 from recipes.models.ease.config import EASEConfig
 from recipes.models.ease.fit import EASEFitter
-from recipes.retrieval.top_k import best
+from recipes.retrieval.top_k import top_k
 from tests.recipes.models.test_item_neighbors import ItemToItemSuite
 from tests.recipes.suite import N_ITEMS, RING, make_data, ring_walks
 
@@ -42,10 +42,10 @@ def fit(data, **config):
 
 def related(scorer, items, limit):
     history = History.of_items(items)
-    scores = scorer.item_vectors @ scorer.query(history)
-    change = scorer.adjust(history)
+    scores = scorer.item_vectors @ scorer.embed_history(history)
+    change = scorer.score_deltas(history)
     scores[change.items] += change.values
-    return best(scores, limit)
+    return top_k(scores, limit)
 
 
 class TestSimilarItemsWithColumns(ItemToItemSuite):

@@ -64,7 +64,7 @@ def test_the_unit_is_that_of_the_formula(both):
     """One step, written out by the formulas of Cho et al. in the form of cuDNN."""
     arrays = both[0]
     history = draw_history(1)
-    read = arrays["item_embeddings"][history.items[0]] + arrays["actions"][history.actions[0]] + arrays["gaps"][0]
+    read = arrays["item_embeddings"][history.items[0]] + arrays["actions"][history.event_types[0]] + arrays["gaps"][0]
     read = (read - read.mean()) / np.sqrt(read.var() + 1e-5) * arrays["input_norm"] + arrays["input_norm_bias"]
     reset, update, new = np.split(read @ arrays["input"] + arrays["input_bias"], 3)
     of_reset, of_update, of_new = np.split(arrays["start"] @ arrays["recurrent"], 3)
@@ -72,7 +72,7 @@ def test_the_unit_is_that_of_the_formula(both):
     new = np.tanh(new + reset * (of_new + arrays["recurrent_bias"]))
     state = update * arrays["start"] + (1.0 - update) * new
     expected = state @ arrays["output"] + arrays["output_bias"]
-    np.testing.assert_allclose(both[2].query(history)[:-1], expected, atol=1e-4)
+    np.testing.assert_allclose(both[2].embed_history(history)[:-1], expected, atol=1e-4)
 
 
 def test_what_does_not_last_is_forgotten_after_a_long_time(both):
@@ -90,7 +90,7 @@ def test_what_does_not_last_is_forgotten_after_a_long_time(both):
 
 
 def _parts(history):
-    return history.items, history.actions, history.times
+    return history.items, history.event_types, history.times
 
 
 @pytest.mark.parametrize(("bptt", "reached"), [(4, {8}), (5, {5, 6, 7, 8})])
@@ -118,8 +118,8 @@ def test_users_with_unusual_histories_are_left_out():
     data = make_data([*usual, [0, 9] * 6], n_items=10)
     kept = GRUFitter(small(GRUConfig, max_user_history_length_percentile=1.0, epochs=1), seed=0)
     left_out = GRUFitter(small(GRUConfig, max_user_history_length_percentile=0.9, epochs=1), seed=0)
-    followers = [made.fit(data).adjust(History.of_items([0])).items.tolist() for made in (kept, left_out)]
-    assert [9 in items for items in followers] == [True, False]
+    sequential_rules = [made.fit(data).score_deltas(History.of_items([0])).items.tolist() for made in (kept, left_out)]
+    assert [9 in items for items in sequential_rules] == [True, False]
 
 
 def test_recent_popularity_counts_where_it_is_asked_for():
@@ -159,13 +159,13 @@ def test_cold_items_are_recommended_by_their_columns_alone():
     scorer = made.fit(data)
     new = np.arange(data.n_items - RINGS, data.n_items)
     for ring in range(RINGS):
-        scores = scorer.item_vectors[new] @ scorer.query(History.of_items(walk(ring * RING, 4)))
+        scores = scorer.item_vectors[new] @ scorer.embed_history(History.of_items(walk(ring * RING, 4)))
         assert scores.argmax() == ring
     plain = GRUMetadataFitter(small(LargeGRUConfig), seed=0).fit(data)
     history = History.of_items(walk(0, 4))
 
     def rank(of):
-        scores = of.item_vectors @ of.query(history)
+        scores = of.item_vectors @ of.embed_history(history)
         return int((scores > scores[new[0]]).sum())
 
     assert rank(scorer) < rank(plain)
@@ -174,7 +174,7 @@ def test_cold_items_are_recommended_by_their_columns_alone():
 def rank_of_new_item(made, data):
     """Return how many items score above the new one of the first ring, for somebody on that ring."""
     scorer = made.fit(data)
-    scores = scorer.item_vectors @ scorer.query(History.of_items(walk(0, 4)))
+    scores = scorer.item_vectors @ scorer.embed_history(History.of_items(walk(0, 4)))
     return int((scores > scores[data.n_items - RINGS]).sum())
 
 

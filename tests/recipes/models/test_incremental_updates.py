@@ -11,7 +11,7 @@ from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.histories import Histories, History
 from recipes.ports import SupportsIncrementalUpdate
 from recipes.registry import fitter, recipe
-from recipes.retrieval.top_k import best
+from recipes.retrieval.top_k import top_k
 from tests.recipes.suite import N_ITEMS, RING, make_data, ring_walks, walk
 
 SMALL = {"embedding_size": "16", "layers": "1", "max_length": "8", "learning_rate": "0.01", "epochs": "5"}
@@ -52,8 +52,10 @@ def test_known_items_keep_what_was_learnt_under_their_new_indexes(scorer, update
     known = BEFORE >= 0
     assert updated.item_vectors[known].tobytes() == scorer.item_vectors[BEFORE[known]].tobytes()
     steps = [walk(start, 4) for start in (RING, 2 * RING + 3)]
-    before = scorer.queries(Histories.gather([History.of_items(items) for items in steps]))
-    now = updated.queries(Histories.gather([History.of_items([moved(item) for item in items]) for items in steps]))
+    before = scorer.embed_histories(Histories.gather([History.of_items(items) for items in steps]))
+    now = updated.embed_histories(
+        Histories.gather([History.of_items([moved(item) for item in items]) for items in steps])
+    )
     np.testing.assert_array_equal(before, now)
 
 
@@ -65,15 +67,15 @@ def test_new_items_score_like_those_that_are_used_least(updated):
 
 
 def test_rules_are_counted_again_by_the_shape_that_was_learnt(scorer, updated):
-    shape = scorer._followers.shape
+    shape = scorer._sequential_rules.shape
     again = SequentialRules.count(histories(), n_items=len(BEFORE), shape=shape)
-    assert updated._followers.shape == shape
-    assert updated._followers.rules.values.tobytes() == again.rules.values.tobytes()
+    assert updated._sequential_rules.shape == shape
+    assert updated._sequential_rules.rules.values.tobytes() == again.rules.values.tobytes()
 
 
 def test_rules_lead_to_new_items_at_once(updated):
     history = History.of_items([moved(RING - 1), moved(RING)])
-    change = updated.adjust(history)
+    change = updated.score_deltas(history)
     led = dict(zip(change.items.tolist(), change.values.tolist(), strict=True))
     assert USED in led
     assert led[USED] > 0.0
@@ -82,8 +84,8 @@ def test_rules_lead_to_new_items_at_once(updated):
 
 def test_histories_with_new_items_are_read(updated):
     history = History.of_items([USED, NEW, moved(RING)])
-    assert np.isfinite(updated.query(history)).all()
-    assert len(best(updated.item_vectors @ updated.query(history), 5)) == 5
+    assert np.isfinite(updated.embed_history(history)).all()
+    assert len(top_k(updated.item_vectors @ updated.embed_history(history), 5)) == 5
 
 
 def test_the_model_that_was_updated_stays_as_it_was(scorer, updated):
@@ -97,7 +99,7 @@ def test_updates_are_saved_like_any_other_model(updated, tmp_path):
     updated.save(tmp_path)
     loaded = scorer_loader(recipe("aws-user-personalization-v2"))(tmp_path)
     history = History.of_items([USED, moved(RING)])
-    np.testing.assert_array_equal(loaded.query(history), updated.query(history))
+    np.testing.assert_array_equal(loaded.embed_history(history), updated.embed_history(history))
 
 
 def rings_of_items():

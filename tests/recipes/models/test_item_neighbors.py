@@ -23,7 +23,7 @@ from recipes.models.ease import fit as ease_fit
 from recipes.models.ease.config import EASEConfig
 from recipes.models.ease.ease import ease_weights, sparse_ease_weights
 from recipes.models.ease.fit import EASEFitter
-from recipes.retrieval.top_k import best
+from recipes.retrieval.top_k import top_k
 from tests.recipes.suite import RecipeSuite, make_data
 
 #: Two groups of items that nobody mixes; item 6 is used by everybody, 7 by nobody.
@@ -61,8 +61,8 @@ def fit_similar(data, **config):
 
 def scores_of(scorer, items):
     history = History.of_items(items)
-    values = scorer.item_vectors @ scorer.query(history)
-    change = scorer.adjust(history)
+    values = scorer.item_vectors @ scorer.embed_history(history)
+    change = scorer.score_deltas(history)
     values[change.items] += change.values
     return values
 
@@ -110,7 +110,7 @@ def test_sims_leave_out_the_shortest_histories_and_the_least_used_items():
 
 @pytest.mark.parametrize("fit", [fit_sims, fit_similar])
 def test_neighbours_come_first_then_what_is_popular_and_the_item_itself_last(fit):
-    ranked = best(scores_of(fit(make_data(GROUPS, n_items=8)), [0]), 8).tolist()
+    ranked = top_k(scores_of(fit(make_data(GROUPS, n_items=8)), [0]), 8).tolist()
     assert set(ranked[:3]) >= {2}
     assert ranked.index(2) < ranked.index(3)
     assert ranked[-1] == 0
@@ -119,8 +119,8 @@ def test_neighbours_come_first_then_what_is_popular_and_the_item_itself_last(fit
 @pytest.mark.parametrize("fit", [fit_sims, fit_similar])
 def test_an_unknown_item_and_nothing_get_what_is_popular(fit):
     scorer = fit(make_data(GROUPS, n_items=8))
-    assert best(scores_of(scorer, []), 1).tolist() == best(scores_of(scorer, [99]), 1).tolist() == [6]
-    assert best(scores_of(scorer, [7]), 1).tolist() == [6]
+    assert top_k(scores_of(scorer, []), 1).tolist() == top_k(scores_of(scorer, [99]), 1).tolist() == [6]
+    assert top_k(scores_of(scorer, [7]), 1).tolist() == [6]
 
 
 def test_a_whole_history_adds_up_and_uses_count_once():
@@ -130,7 +130,7 @@ def test_a_whole_history_adds_up_and_uses_count_once():
     scorer = ItemNeighborsScorer(popularity_vectors(np.array([1, 4, 2, 2])), near)
     found = scores_of(scorer, [0, 1, 1, 0])
     np.testing.assert_allclose(found[[2, 3]], [5 + 2**-10, -1], rtol=1e-6)
-    assert best(found, 4).tolist() == [2, 3, 0, 1]
+    assert top_k(found, 4).tolist() == [2, 3, 0, 1]
 
 
 def test_large_catalogues_add_up_alike(monkeypatch):
@@ -202,7 +202,7 @@ def test_what_was_used_near_counts_more_only_where_times_are_known():
     sequences = [[0, 1, *range(2, 40), 40]] * 3
     timed = make_data(sequences, n_items=41)
     rows = timed.interactions
-    without = Interactions(rows.user, rows.item, np.zeros_like(rows.timestamp), rows.action)
+    without = Interactions(rows.user, rows.item, np.zeros_like(rows.timestamp), rows.event_type)
     untimed = weights_of(fit_similar(TrainingData(without, 3, 41)), 41)
     found = weights_of(fit_similar(timed), 41)
     assert found[0, 1] > found[0, 40]

@@ -15,7 +15,7 @@ from recipes.data.training_data import TrainingData
 from recipes.models.lsa.config import LSAConfig
 from recipes.models.lsa.fit import LSAFitter
 from recipes.models.lsa.score import load
-from recipes.retrieval.top_k import best
+from recipes.retrieval.top_k import top_k
 from tests.recipes.suite import NOISE_ITEMS, RING, RINGS, RecipeSuite, creatures_of_habit, noise, ring_walks
 
 WORDS = [
@@ -41,10 +41,10 @@ def fit(data):
 
 def related(scorer, item, limit):
     history = History.of_items([item])
-    scores = scorer.item_vectors @ scorer.query(history)
-    change = scorer.adjust(history)
+    scores = scorer.item_vectors @ scorer.embed_history(history)
+    change = scorer.score_deltas(history)
     scores[change.items] += change.values
-    return best(scores, limit).tolist()
+    return top_k(scores, limit).tolist()
 
 
 class TestSemanticSimilarity(RecipeSuite):
@@ -64,7 +64,7 @@ class TestSemanticSimilarity(RecipeSuite):
 
     def test_the_history_counts_exactly_where_declared(self, scorer):
         # What is asked about counts; `uses_history` is about users.
-        first, second = (scorer.query(History.of_items([item])) for item in (0, RING))
+        first, second = (scorer.embed_history(History.of_items([item])) for item in (0, RING))
         assert not np.array_equal(first, second)
 
 

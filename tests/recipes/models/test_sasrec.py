@@ -59,7 +59,7 @@ def test_what_was_done_with_an_item_tells_the_next():
         np.repeat(np.arange(400), 2),
         item=np.stack([np.zeros(400, np.int64), 1 + doors], axis=1).ravel(),
         timestamp=np.tile([0, 1], 400),
-        action=np.stack([1 + doors, np.ones(400, np.int64)], axis=1).ravel(),
+        event_type=np.stack([1 + doors, np.ones(400, np.int64)], axis=1).ravel(),
     )
     data = TrainingData(interactions, n_users=400, n_items=3, event_types=("view", "buy"))
     config = SASRecConfig.from_hyperparameters(SMALL | {"validation_targets": "40"})
@@ -67,8 +67,8 @@ def test_what_was_done_with_an_item_tells_the_next():
 
     def ranked(action):
         history = History(np.zeros(1, np.int32), np.array([action], np.uint8), np.zeros(1, np.int64))
-        change = scorer.adjust(history)
-        scores = scorer.item_vectors @ scorer.query(history)
+        change = scorer.score_deltas(history)
+        scores = scorer.item_vectors @ scorer.embed_history(history)
         scores[change.items] += change.values
         return int(scores.argmax())
 

@@ -24,7 +24,7 @@ def vectors():
 
 
 @pytest.fixture(scope="module")
-def queries():
+def embed_histories():
     return np.random.default_rng(2).standard_normal((60, WIDTH), np.float32)
 
 
@@ -41,10 +41,10 @@ class OneVector:
     def __init__(self, item_vectors, query, value):
         self.item_vectors, self._query, self._value = item_vectors, query, value
 
-    def query(self, history):
+    def embed_history(self, history):
         return self._query
 
-    def adjust(self, history):
+    def score_deltas(self, history):
         used = np.unique(history.known(len(self.item_vectors)).items)
         return ScoreDelta(used, np.full(len(used), self._value, np.float32))
 

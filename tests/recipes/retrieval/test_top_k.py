@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recipes.retrieval.top_k import best
+from recipes.retrieval.top_k import top_k
 
 
 def sorted_best(scores, limit):
@@ -16,7 +16,7 @@ def sorted_best(scores, limit):
 def test_best_are_what_sorting_gives(size, limit, decimals):
     scores = np.random.default_rng(size + limit).standard_normal(size).round(decimals).astype(np.float32)
 
-    found = best(scores, limit)
+    found = top_k(scores, limit)
 
     assert found.dtype == np.int32
     assert found.tolist() == sorted_best(scores, limit).tolist()
@@ -25,18 +25,18 @@ def test_best_are_what_sorting_gives(size, limit, decimals):
 def test_best_of_scores_in_order_and_of_equal_ones():
     rising, equal = np.arange(5000, dtype=np.float32), np.zeros(5000, np.float32)
 
-    assert best(rising, 3).tolist() == [4999, 4998, 4997]
-    assert best(rising[::-1], 3).tolist() == [0, 1, 2]
-    assert best(equal, 3).tolist() == [0, 1, 2]
+    assert top_k(rising, 3).tolist() == [4999, 4998, 4997]
+    assert top_k(rising[::-1], 3).tolist() == [0, 1, 2]
+    assert top_k(equal, 3).tolist() == [0, 1, 2]
 
 
 def test_minus_infinity_comes_last():
     scores = np.full(1000, -np.inf, np.float32)
     scores[700] = 0.0
 
-    assert best(scores, 2).tolist() == [700, 0]
+    assert top_k(scores, 2).tolist() == [700, 0]
 
 
 @pytest.mark.parametrize("limit", [0, -1])
 def test_nothing_wanted_is_nothing_found(limit):
-    assert len(best(np.ones(10, np.float32), limit)) == 0
+    assert len(top_k(np.ones(10, np.float32), limit)) == 0

@@ -32,7 +32,7 @@ def test_the_last_step_of_every_user_with_two_is_held_out():
 def test_shown_steps_keep_what_was_done_and_when():
     _, validation, _ = held_out([3, 1, 2], wanted=2)
     shown = validation.histories
-    assert shown.actions.tolist() == (shown.items % 7).tolist()
+    assert shown.event_types.tolist() == (shown.items % 7).tolist()
     assert shown.times.tolist() == (60 * shown.items).tolist()
 
 
@@ -68,10 +68,10 @@ class Next:
         self.item_vectors = np.arange(4, dtype=np.float32)[:, None]
         self._value = value
 
-    def queries(self, histories):
+    def embed_histories(self, histories):
         return np.ones((len(histories), 1), np.float32)
 
-    def adjust(self, history):
+    def score_deltas(self, history):
         used = np.unique(history.items)
         return ScoreDelta(used, np.full(len(used), self._value, np.float32))
 

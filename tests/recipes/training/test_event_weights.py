@@ -28,7 +28,7 @@ def shoppers(users=160):
         np.repeat(np.arange(users), 2),
         item=items.ravel(),
         timestamp=np.tile(np.arange(2), users),
-        action=actions.ravel(),
+        event_type=actions.ravel(),
     )
     return TrainingData(interactions, users, N_ITEMS, ("click", "buy"))
 
@@ -62,7 +62,7 @@ def test_equal_weights_change_no_byte():
     plain, equal = fit(shoppers(), extended=True), fit(weighed(1.0, 1.0), extended=True)
     histories = shoppers().histories()
     assert plain.item_vectors.tobytes() == equal.item_vectors.tobytes()
-    assert plain.queries(histories).tobytes() == equal.queries(histories).tobytes()
+    assert plain.embed_histories(histories).tobytes() == equal.embed_histories(histories).tobytes()
 
 
 def test_events_that_all_weigh_nothing_cannot_be_learnt_from():

@@ -101,7 +101,7 @@ def test_batches_carry_what_was_done_and_the_time_since_the_step_before():
     (batch,) = epoch_batches(histories, np.ones(5, np.float32), shapes=[(2, 4)], random=np.random.default_rng(0))
     rows = np.argsort(batch.items[:, 0])
     assert batch.items[rows].tolist() == [[0, 1, 0, 0], [2, 3, 4, 0]]
-    assert batch.actions[rows].tolist() == [[0, 1, 0, 0], [2, 3, 4, 0]]
+    assert batch.event_types[rows].tolist() == [[0, 1, 0, 0], [2, 3, 4, 0]]
     assert batch.gaps[rows, :3].tolist() == [[0, 1, 0], [0, 3, 1]]
 
 

@@ -134,16 +134,16 @@ def test_events_become_steps_with_known_items_their_types_and_seconds():
         event(4, item_id="a", millis=1_700_000_003_500, event_type="like"),
     ]
 
-    found = known_steps(events, index_of={"a": 7, "b": 8}.get, actions={"watch": 1, "buy": 2})
+    found = known_steps(events, index_of={"a": 7, "b": 8}.get, event_types={"watch": 1, "buy": 2})
 
     assert found.items.tolist() == [7, 8, 7]
-    assert found.actions.tolist() == [1, 2, 0]
+    assert found.event_types.tolist() == [1, 2, 0]
     assert found.times.tolist() == [1_700_000_000, 1_700_000_002, 1_700_000_003]
     assert [column.dtype for column in found] == [np.int32, np.uint8, np.int64]
 
 
 def test_no_events_are_no_steps():
-    found = known_steps([], index_of={}.get, actions={})
+    found = known_steps([], index_of={}.get, event_types={})
 
     assert [len(column) for column in found] == [0, 0, 0]
     assert [column.dtype for column in found] == [np.int32, np.uint8, np.int64]

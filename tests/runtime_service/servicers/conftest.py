@@ -79,7 +79,9 @@ def serve_situated(table, name, situated):
     wanted = model.scorer.item_vectors[TV_ITEM, :-1]
     vectors[1] = 50.0 * wanted / np.square(wanted).sum()
     meaning = ContextCodes(("DEVICE",), np.array([-1, 0], np.int32), ("", "tv"), np.full(2, np.nan))
-    knowing = replace(model, scorer=model.scorer.with_tables(context=ContextTable(meaning, vectors), people=None))
+    knowing = replace(
+        model, scorer=model.scorer.with_tables(context=ContextTable(meaning, vectors), user_features=None)
+    )
     table.serve(Deployment.make(assignment(situated), knowing, cache_users=10))
 
 

@@ -334,7 +334,7 @@ def test_type_of_an_event_changes_what_a_user_gets(model):
 def test_users_of_the_snapshot_are_scored_with_their_adjustment(deployment, model):
     found = deployment.recommend(user(4), None, limit=10)
 
-    change = model.scorer.adjust(model.histories.of(4))
+    change = model.scorer.score_deltas(model.histories.of(4))
     scores = model.scorer.item_vectors @ model.user_vectors[4]
     scores[change.items] += change.values
     assert found.items.tolist() == np.argsort(-scores, kind="stable")[:10].tolist()
@@ -383,7 +383,7 @@ def test_history_that_goes_on_keeps_the_newest_steps(model):
     known = model.histories.of(3)
     assert len(whole) == longest
     assert whole.items[:2].tolist() == known.items[-2:].tolist()
-    assert whole.actions[:3].tolist() == [*known.actions[-2:].tolist(), 0]
+    assert whole.event_types[:3].tolist() == [*known.event_types[-2:].tolist(), 0]
     assert whole.times[:3].tolist() == [*known.times[-2:].tolist(), 0]
 
 
@@ -393,11 +393,11 @@ def test_history_that_goes_on_is_scored_as_the_recipe_scores_it(deployment, mode
     known = model.histories.of(4)
     history = History(
         np.append(known.items, np.int32(30)),
-        np.append(known.actions, np.uint8(WATCH)),
+        np.append(known.event_types, np.uint8(WATCH)),
         np.append(known.times, WATERMARK + 1),
     )
-    change = model.scorer.adjust(history)
-    scores = model.scorer.item_vectors @ model.scorer.query(history)
+    change = model.scorer.score_deltas(history)
+    scores = model.scorer.item_vectors @ model.scorer.embed_history(history)
     scores[change.items] += change.values
     assert found.items.tolist() == np.argsort(-scores, kind="stable")[:10].tolist()
 

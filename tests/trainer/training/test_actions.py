@@ -91,7 +91,7 @@ def test_actions_are_trained_measured_and_recommended(filled):
     model = ModelLoader(filled.store, cache=filled.root / "cache", index="annoy").load("artifacts/acts-1")
     assert model.action_ids == ["join", "phone", "renew"]
     np.testing.assert_allclose(
-        model.user_vectors[users.index("u003")], model.scorer.query(model.histories.of(users.index("u003")))
+        model.user_vectors[users.index("u003")], model.scorer.embed_history(model.histories.of(users.index("u003")))
     )
     deployment = Deployment.make(assignment(), model, cache_users=2)
     later = START + 90_000 + 32 * 86_400

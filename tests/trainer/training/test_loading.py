@@ -137,7 +137,7 @@ def test_histories_carry_what_was_done_and_when(place, order):
 
     history = loaded.data.histories().of(loaded.users.index("u005"))
     assert loaded.data.event_types == ("watch",)
-    assert history.actions.tolist() == [1] * 20
+    assert history.event_types.tolist() == [1] * 20
     assert history.times.tolist() == [1_700_005_000 + step for step in range(20)]
 
 
@@ -148,7 +148,7 @@ def test_event_types_are_numbered_by_how_often_they_occur(place, order):
     data = load(place.store, order("INTERACTIONS")).data
 
     assert data.event_types == ("watch", "click", "buy", "rate")
-    assert data.histories().of(0).actions.tolist()[:5] == [4, 2, 2, 3, 1]
+    assert data.histories().of(0).event_types.tolist()[:5] == [4, 2, 2, 3, 1]
 
 
 def test_weights_are_numbered_like_the_types_and_have_a_mean_of_one(place, order):

@@ -102,7 +102,7 @@ def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, confi
     # A runtime opens it, and finds the stored vectors to be those of the stored histories.
     model = ModelLoader(filled.store, cache=filled.root / "cache", index="annoy").load("artifacts/films-1")
     np.testing.assert_allclose(
-        model.user_vectors[user], model.scorer.query(model.histories.of(user)), rtol=1e-4, atol=1e-5
+        model.user_vectors[user], model.scorer.embed_history(model.histories.of(user)), rtol=1e-4, atol=1e-5
     )
 
 
@@ -370,9 +370,9 @@ def test_an_update_takes_up_new_items_and_histories_and_learns_nothing(filled):
     model = ModelLoader(filled.store, cache=filled.root / "cache", index="exact").load("artifacts/films-2")
     user = model.users.index("u003")
     assert model.items.ids(model.histories.of(user).items)[-1] == "a-new"
-    assert model.histories.of(user).actions.tolist()[-2:] == [1, 0]
+    assert model.histories.of(user).event_types.tolist()[-2:] == [1, 0]
     np.testing.assert_allclose(
-        model.user_vectors[user], model.scorer.query(model.histories.of(user)), rtol=1e-4, atol=1e-5
+        model.user_vectors[user], model.scorer.embed_history(model.histories.of(user)), rtol=1e-4, atol=1e-5
     )
 
 

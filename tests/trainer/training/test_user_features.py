@@ -97,7 +97,7 @@ def share_of(club_name: str, deployment: Deployment, user: str, recent=None) -> 
 
 
 def as_history(model, event: RecentEvent) -> History:
-    return History(*known_steps([event], index_of=model.items.index, actions=model.actions))
+    return History(*known_steps([event], index_of=model.items.index, actions=model.event_types))
 
 
 def test_users_with_columns_are_known_without_interactions_and_those_that_tell_nothing_are_not(filled):
@@ -152,13 +152,17 @@ def test_columns_decide_what_users_get_who_have_done_nothing_or_little(filled):
     model = deployment.model
     user, step = model.users.index("new-even"), model.items.index("odd-03")
     history = History.of_items([step])
-    added = model.scorer.people.of_codes(model.user_codes[user : user + 1], np.ones(1, int))[0]
-    np.testing.assert_allclose(model.query(user, history)[:-1], model.scorer.query(history)[:-1] + added, atol=1e-5)
-    assert model.query(None, history).tolist() == model.scorer.query(history).tolist()
+    added = model.scorer.user_features.of_codes(model.user_codes[user : user + 1], np.ones(1, int))[0]
+    np.testing.assert_allclose(
+        model.embed_history(user, history)[:-1], model.scorer.embed_history(history)[:-1] + added, atol=1e-5
+    )
+    assert model.embed_history(None, history).tolist() == model.scorer.embed_history(history).tolist()
     event = RecentEvent(offset=5, millis=1_800_000_000_000, event_type="watch", item_id="odd-03", fingerprint=1)
     recent = StoredHistory(encode([event]))
     query = deployment._query("new-even", recent).vector
-    np.testing.assert_allclose(query, model.query(user, model.continued_history(None, as_history(model, event))))
+    np.testing.assert_allclose(
+        query, model.embed_history(user, model.continued_history(None, as_history(model, event)))
+    )
     assert not np.allclose(query, deployment._query("unknown", recent).vector)
 
 
