@@ -1,17 +1,31 @@
-"""Hyperparameters of recipes as they travel in the API: strings to checked values."""
+"""Hyperparameters of recipes as they travel in the API: strings to checked values, by the ranges of the catalog."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.errors import FieldViolation, InvalidInput
+from recipes.spec import HyperParameter
 
-__all__ = ["RecipeConfig"]
+__all__ = ["RecipeConfig", "hyperparameter"]
 
 _ALGORITHM = "algorithmHyperParameters"
+
+
+def hyperparameter(parameter: HyperParameter) -> Any:
+    """Return the pydantic field of a hyperparameter: its default, range and description stand in the catalog alone."""
+    above = parameter.low if parameter.above else None
+    return Field(
+        default=parameter.default,
+        description=parameter.description,
+        ge=None if parameter.above else parameter.low,
+        gt=above,
+        le=parameter.high,
+        multiple_of=parameter.step if parameter.step > 1 else None,
+    )
 
 
 class RecipeConfig(BaseModel):
@@ -38,12 +52,13 @@ class RecipeConfig(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            known = ", ".join(cls.model_fields) or "no hyperparameters"
+            names = ", ".join(cls.model_fields) or "no hyperparameters"
             violations = []
-            for found in error.errors(include_url=False):
-                name = ".".join(str(part) for part in found["loc"])
-                want = f"one of {known}" if found["type"] == "extra_forbidden" else found["msg"]
-                got = name if found["type"] == "extra_forbidden" else found["input"]
+            for problem in error.errors(include_url=False):
+                name = ".".join(str(part) for part in problem["loc"])
+                is_unknown = problem["type"] == "extra_forbidden"
+                want = f"one of {names}" if is_unknown else problem["msg"]
+                got = name if is_unknown else problem["input"]
                 member = "featureTransformationParameters" if name in cls.feature_transformation else _ALGORITHM
                 violations.append(FieldViolation(f"{member}.{name}", f"got {got!r}, want {want}"))
             message = "; ".join(f"`{violation.field}`: {violation.description}" for violation in violations)

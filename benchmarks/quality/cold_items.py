@@ -30,6 +30,7 @@ from benchmarks.quality.data import DATA_ROOT, Dataset, load, read_sequences
 from benchmarks.quality.sets import HiddenSets, find_folder, ranked_hits, recall_at
 from benchmarks.report import markdown_table, publish
 from common.errors import invalid
+from recipes.catalog import get_recipe
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.cooccurrence import Cooccurrence
 from recipes.data.histories import FloatArray, Histories, History
@@ -38,7 +39,7 @@ from recipes.evaluation.ranking import CatalogueScores, by_scorer, by_vectors
 from recipes.models.cooccurrence.gram_matrix import count_together, distinct_items
 from recipes.models.lsa.decomposition import learn_vectors
 from recipes.ports import ItemScorer
-from recipes.registry import fitter, recipe
+from recipes.registry import make_fitter
 from recipes.retrieval.top_k import top_k
 
 __all__ = ["ColdSplit", "hold_out_items", "measure", "read"]
@@ -154,10 +155,10 @@ def measure(scores: CatalogueScores, split: ColdSplit, *, lists: Sequence[NDArra
 
 def run_recipe(name: str, split: ColdSplit, *, columns: bool, hyperparameters: Mapping[str, str]) -> dict[str, float]:
     """Fit a recipe with or without the items' columns, and measure it."""
-    declared = recipe(name)
+    declared = get_recipe(name)
     training = split.training if columns else replace(split.training, items=Columns())
     started = time.perf_counter()
-    scorer = fitter(declared)(declared.config.from_hyperparameters(hyperparameters), seed=0).fit(training)
+    scorer = make_fitter(declared, hyperparameters, seed=0).fit(training)
     seconds = round(time.perf_counter() - started, 1)
     lists = [_neighbours(scorer, int(item), split.cold) for item in split.asked]
     return {**measure(by_scorer(scorer, split.histories), split, lists=lists), "fit_seconds": seconds}

@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 
 from benchmarks.quality.data import DATA_ROOT, DEMO, load
 from benchmarks.report import markdown_table, publish, spread
+from recipes.catalog import get_recipe
 from recipes.components.sequential_rules import SequentialRulesBaseline
 from recipes.data.histories import Histories, ItemIndexes
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.metrics import hit_rate, ndcg
 from recipes.evaluation.ranking import CatalogueScores, by_scorer, target_ranks
-from recipes.registry import fitter, recipe
+from recipes.registry import make_fitter
 
 __all__ = ["LeaveOneOut", "count_held_out", "leave_one_out", "metrics", "run_recipe", "run_rules"]
 
@@ -97,13 +98,13 @@ def run_recipe(
     Returns:
         Metrics, what the fit reports, and its seconds.
     """
-    declared = recipe(name)
+    declared = get_recipe(name)
     values = dict(hyperparameters)
     # A recipe that holds out on its own is given what it is to hold out: the second newest of every tested user.
-    holds_out = "validation_targets" in declared.config.model_fields
+    holds_out = "validation_targets" in declared.hyper_parameters
     if holds_out:
         values.setdefault("validation_targets", str(count_held_out(split)))
-    made = fitter(declared)(declared.config.from_hyperparameters(values), seed=seed)
+    made = make_fitter(declared, values, seed=seed)
     started = time.perf_counter()
     scorer = made.fit(split.shown if holds_out else split.learnt)
     if extend:

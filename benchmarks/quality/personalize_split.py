@@ -17,13 +17,14 @@ import numpy as np
 
 from benchmarks.quality.data import DATA_ROOT, DEMO, load
 from benchmarks.report import markdown_table, publish, spread
+from recipes.catalog import get_recipe
 from recipes.components.sequential_rules import SequentialRulesBaseline
 from recipes.data.histories import FloatArray, Histories
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.metrics import LIST_LENGTH, personalize_metrics
 from recipes.evaluation.ranking import CatalogueScores, by_scorer, top_items
 from recipes.evaluation.splits import Split, hold_out_users
-from recipes.registry import fitter, recipe
+from recipes.registry import make_fitter
 
 __all__ = ["measure", "newest_first", "run_draw"]
 
@@ -76,9 +77,9 @@ def run_draw(
     split = hold_out_users(data, seed=draw)
     found = {}
     for model, values in ((_POPULARITY, {}), (name, hyperparameters)):
-        declared = recipe(model)
+        declared = get_recipe(model)
         started = time.perf_counter()
-        made = fitter(declared)(declared.config.from_hyperparameters(values), seed=draw)
+        made = make_fitter(declared, values, seed=draw)
         scorer = made.fit(split.training)
         fitted = {f"{model}, fitted": scorer, model: made.extend(split.training)} if made.report else {model: scorer}
         seconds = time.perf_counter() - started

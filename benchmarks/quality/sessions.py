@@ -29,12 +29,13 @@ from benchmarks.quality.data import DATA_ROOT, DEMO, Dataset, find_file, index, 
 from benchmarks.quality.sets import find_folder
 from benchmarks.report import markdown_table, publish, spread
 from common.errors import InvalidInput, invalid
+from recipes.catalog import get_recipe
 from recipes.components.sequential_rules import SequentialRulesBaseline
 from recipes.data.histories import Histories, History, ItemIndexes
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.metrics import hit_rate
 from recipes.evaluation.ranking import CatalogueScores, by_scorer, target_ranks
-from recipes.registry import fitter, recipe
+from recipes.registry import make_fitter
 
 __all__ = ["Sessions", "metrics", "read", "split_newest"]
 
@@ -187,8 +188,8 @@ def main() -> None:
 
 def _run(name: str, split: Sessions, *, hyperparameters: Mapping[str, str], seed: int) -> dict[str, float]:
     """Fit a recipe as it is deployed, held-out steps learnt in the end, and measure it."""
-    declared = recipe(name)
-    made = fitter(declared)(declared.config.from_hyperparameters(hyperparameters), seed=seed)
+    declared = get_recipe(name)
+    made = make_fitter(declared, hyperparameters, seed=seed)
     started = time.perf_counter()
     scorer = made.fit(split.training)
     if made.report:

@@ -29,10 +29,11 @@ from numpy.typing import NDArray
 from benchmarks.quality.data import DATA_ROOT, load
 from benchmarks.quality.leave_one_out import LeaveOneOut, count_held_out, leave_one_out, metrics
 from benchmarks.report import markdown_table, publish
+from recipes.catalog import get_recipe
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.metrics import hit_rate, ndcg
 from recipes.evaluation.ranking import by_scorer
-from recipes.registry import fitter, recipe
+from recipes.registry import make_fitter
 
 __all__ = ["Point", "list_ranks", "seconds_to", "write_data"]
 
@@ -116,7 +117,7 @@ def _run_other(
 
 
 def _run_ours(split: LeaveOneOut, *, width: int, seed: int) -> tuple[list[Point], dict[str, float]]:
-    declared = recipe(_MODEL)
+    declared = get_recipe(_MODEL)
     points: list[Point] = []
     began, began_cpu = time.perf_counter(), time.process_time()
 
@@ -127,7 +128,7 @@ def _run_ours(split: LeaveOneOut, *, width: int, seed: int) -> tuple[list[Point]
             _tell("ours", len(points), points[-1])
 
     values = {"validation_targets": str(count_held_out(split)), "embedding_size": str(width)}
-    made = fitter(declared)(declared.config.from_hyperparameters(values), seed=seed, progress=progress)
+    made = make_fitter(declared, values, seed=seed, progress=progress)
     scorer = made.fit(split.shown)
     # The blend with rules is learnt after the last epoch.
     blended = made.report["validation_ndcg_at_10"]

@@ -21,13 +21,14 @@ import polars as pl
 from benchmarks.quality.data import DATA_ROOT, Dataset, find_file, load
 from benchmarks.quality.leave_one_out import count_held_out, leave_one_out
 from benchmarks.report import markdown_table, publish, spread
+from recipes.catalog import get_recipe
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.histories import Histories, ItemIndexes
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.metrics import ndcg
 from recipes.evaluation.ranking import by_scorer, codes_of_users, situated_queries, target_ranks
 from recipes.ports import ItemScorer
-from recipes.registry import fitter, recipe
+from recipes.registry import make_fitter
 
 __all__ = ["newcomers", "with_users"]
 
@@ -86,8 +87,8 @@ def _score(scorer: ItemScorer, data: TrainingData, users: np.ndarray[Any, Any], 
 
 
 def _fit(name: str, data: TrainingData, values: Mapping[str, str], *, seed: int) -> ItemScorer:
-    declared = recipe(name)
-    return fitter(declared)(declared.config.from_hyperparameters(values), seed=seed).fit(data)
+    declared = get_recipe(name)
+    return make_fitter(declared, values, seed=seed).fit(data)
 
 
 def main() -> None:

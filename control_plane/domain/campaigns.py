@@ -8,14 +8,14 @@ from typing import Any, Final
 from common.arn import Arn
 from common.errors import ResourceNotFound, invalid
 from control_plane.domain.fields import not_built
-from control_plane.domain.recipes import HyperParameter, RecipeSpec
+from recipes.spec import HyperParameter, RecipeKind, RecipeSpec
 
 __all__ = ["LATEST", "check_campaign_config", "check_min_provisioned_tps", "follows_latest", "split_version_arn"]
 
 LATEST: Final = "$LATEST"
 _EXPLORATION: Final = {
-    "explorationWeight": HyperParameter("float", 0, 1),
-    "explorationItemAgeCutOff": HyperParameter("float", 0, above=True),  # days
+    "explorationWeight": HyperParameter("float", 0.3, "How often unlikely new items are tried.", low=0, high=1),
+    "explorationItemAgeCutOff": HyperParameter("float", 30.0, "Days for which an item is new.", low=0, above=True),
 }
 _INFLUENCES: Final = ("FRESHNESS", "POPULARITY")
 
@@ -70,7 +70,7 @@ def check_campaign_config(config: Mapping[str, Any], recipe: RecipeSpec, *, late
         InvalidInput: Something in it is wrong, does not fit the recipe, or is not built yet; or the recipe has no
             campaigns.
     """
-    if recipe.recipe_type == "USER_SEGMENTATION":
+    if recipe.kind.operation is None:
         raise invalid(
             "solutionVersionArn",
             got=f"a version of {recipe.name}",
@@ -90,7 +90,7 @@ def check_campaign_config(config: Mapping[str, Any], recipe: RecipeSpec, *, late
 
 def _check_influence(values: Mapping[str, float], recipe: RecipeSpec) -> None:
     field = "campaignConfig.rankingInfluence"
-    if values and not recipe.ranking_influence:
+    if values and recipe.kind is not RecipeKind.SIMILAR_CONTENT:
         raise invalid(field, got=values, want=f"none with {recipe.name}")
     for key, value in values.items():
         if key not in _INFLUENCES:
@@ -101,7 +101,7 @@ def _check_influence(values: Mapping[str, float], recipe: RecipeSpec) -> None:
 
 def _check_exploration(values: Mapping[str, str], recipe: RecipeSpec) -> None:
     field = "campaignConfig.itemExplorationConfig"
-    if values and not recipe.configurable_exploration:
+    if values and recipe.exploration != "configured":
         raise invalid(field, got=values, want=f"none: exploration cannot be configured with {recipe.name}")
     for key, text in values.items():
         if key not in _EXPLORATION:

@@ -13,9 +13,10 @@ from common.errors import invalid
 from control_plane.domain.events import check_events, event_rules
 from control_plane.domain.fields import not_built
 from control_plane.domain.objectives import check_objective
-from control_plane.domain.recipes import RecipeSpec
+from control_plane.domain.recipes import check_feature_parameters, check_hyper_parameters
 from control_plane.domain.training_columns import check_training_columns
 from control_plane.domain.tuning import check_tuning
+from recipes.spec import RecipeKind, RecipeSpec
 
 __all__ = ["check_solution", "check_training_mode"]
 
@@ -40,26 +41,29 @@ def check_solution(
     Raises:
         InvalidInput: Something in it is wrong, or not built yet.
     """
-    check_events(config, event_type=event_type, weighs_events=recipe.weighs_events, recipe=recipe.name)
-    if recipe.counts_events and any(rule.least_value is not None for rule in event_rules(config)):
+    check_events(
+        config, event_type=event_type, weighs_events="eventsConfig" in recipe.solution_options, recipe=recipe.name
+    )
+    if recipe.kind is RecipeKind.TRENDING_ITEMS and any(rule.least_value is not None for rule in event_rules(config)):
         want = f"none: {recipe.name} counts events as they come, whatever their values"
         raise invalid("solutionConfig.eventValueThreshold", got=config.get("eventValueThreshold"), want=want)
     if "optimizationObjective" in config:
-        check_objective(config["optimizationObjective"], takes_objective=recipe.takes_objective, recipe=recipe.name)
+        takes_objective = "optimizationObjective" in recipe.solution_options
+        check_objective(config["optimizationObjective"], takes_objective=takes_objective, recipe=recipe.name)
     if "trainingDataConfig" in config:
         check_training_columns(config["trainingDataConfig"])
     for key, value in config.items():
         if key in _CHECKED:
             continue
         check = {
-            "algorithmHyperParameters": recipe.check_hyper_parameters,
-            "featureTransformationParameters": recipe.check_feature_parameters,
+            "algorithmHyperParameters": check_hyper_parameters,
+            "featureTransformationParameters": check_feature_parameters,
         }.get(key)
         if check is None:
             raise not_built(f"solutionConfig.{key}", got=value, want="parameters and trainingDataConfig only")
         if len(value) > _MAX_PARAMETERS:
             raise invalid(f"solutionConfig.{key}", got=f"{len(value)} entries", want=f"at most {_MAX_PARAMETERS}")
-        check(value)
+        check(recipe, value)
     check_tuning(recipe, config, perform_hpo=perform_hpo)
 
 
@@ -70,7 +74,7 @@ def check_training_mode(value: str | None, recipe: RecipeSpec) -> str:
         InvalidInput: The recipe cannot do it.
     """
     mode = value or "FULL"
-    if mode == "UPDATE" and not recipe.updatable:
+    if mode == "UPDATE" and "UPDATE" not in recipe.solution_options:
         raise invalid("trainingMode", got=value, want=f"FULL: {recipe.name} knows no other")
     if mode not in ("FULL", "UPDATE"):
         raise invalid("trainingMode", got=value, want="FULL or UPDATE")

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from common.errors import InvalidInput, invalid
 from control_plane.domain.fields import not_built
-from control_plane.domain.recipes import HyperParameter, RecipeSpec
+from recipes.spec import HyperParameter, RecipeSpec
 
 __all__ = ["Tuning", "TuningRange", "check_tuning"]
 

@@ -16,7 +16,6 @@ from control_plane.domain.campaigns import (
     split_version_arn,
 )
 from control_plane.domain.fields import check_name, check_tags
-from control_plane.domain.recipes import RECIPES
 from control_plane.domain.states import CREATING, DELETING, Status
 from control_plane.metadata_store import MetadataStore, Unit
 from control_plane.metadata_store.tables import Campaign, Deployment, Solution, SolutionVersion
@@ -32,6 +31,7 @@ from control_plane.resources.base import (
 from control_plane.serving.assignments import deployment_in_progress
 from control_plane.serving.latest_version_sync import LatestVersionSync
 from control_plane.serving.revisions import next_revision
+from recipes.catalog import RECIPES
 
 __all__ = ["CampaignView", "Campaigns"]
 

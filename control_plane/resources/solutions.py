@@ -9,7 +9,7 @@ from typing import Any
 from common.errors import ResourceInUse, invalid
 from control_plane.domain.events import check_event_type
 from control_plane.domain.fields import check_name, check_tags, not_built
-from control_plane.domain.recipes import trainable_recipe
+from control_plane.domain.recipes import recipe_arn, trainable_recipe
 from control_plane.domain.solutions import check_solution
 from control_plane.domain.states import BLOCKING, Status
 from control_plane.domain.training_columns import check_columns_exist
@@ -27,6 +27,7 @@ from control_plane.resources.base import (
     require_active,
 )
 from control_plane.resources.datasets import dataset_schemas
+from recipes.spec import RecipeKind
 
 __all__ = ["SolutionRequest", "Solutions"]
 
@@ -72,7 +73,7 @@ class Solutions(ResourceOperations):
         if not request.recipe_arn:
             raise invalid("recipeArn", got=request.recipe_arn, want="the ARN of a recipe")
         recipe = trainable_recipe(request.recipe_arn)
-        if request.perform_incremental_update and recipe.learns_from == "items":
+        if request.perform_incremental_update and recipe.kind is RecipeKind.SIMILAR_CONTENT:
             raise not_built("performIncrementalUpdate", got=True, want="false, and a new version for new items")
         if request.perform_incremental_update:
             raise invalid("performIncrementalUpdate", got=True, want=f"false: {recipe.name} has no incremental updates")
@@ -84,7 +85,7 @@ class Solutions(ResourceOperations):
             arn=self._arn("solution", request.name),
             name=request.name,
             dataset_group_arn=request.dataset_group_arn,
-            recipe_arn=recipe.arn,
+            recipe_arn=recipe_arn(recipe),
             event_type=event_type,
             solution_config=config,
             perform_hpo=request.perform_hpo,

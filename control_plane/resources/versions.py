@@ -13,7 +13,6 @@ from control_plane.domain.evaluations import Verdict, verdict_of
 from control_plane.domain.events import check_event_columns
 from control_plane.domain.fields import already_exists, check_name, check_tags
 from control_plane.domain.objectives import check_objective_column
-from control_plane.domain.recipes import RECIPES, RecipeSpec
 from control_plane.domain.schemas import DatasetType, check_describes_items
 from control_plane.domain.solutions import check_training_mode
 from control_plane.domain.states import BLOCKING, STOPPABLE, Status
@@ -33,6 +32,8 @@ from control_plane.resources.base import (
     require_active,
 )
 from control_plane.resources.datasets import dataset_schemas, dataset_table
+from recipes.catalog import RECIPES
+from recipes.spec import RecipeSpec
 
 __all__ = ["SolutionVersions", "TrainingListener"]
 
@@ -118,10 +119,10 @@ class SolutionVersions(ResourceOperations):
         datasets = unit.find(Dataset, dataset_group_arn=group, status=Status.ACTIVE, order=["dataset_type"])
         by_type = {dataset.dataset_type: dataset for dataset in datasets}
         interactions = by_type.get(DatasetType.INTERACTIONS)
-        if recipe.learns_from == "items":
-            cls._require_items(unit, solution, by_type.get(DatasetType.ITEMS))
-        else:
+        if DatasetType.INTERACTIONS in recipe.required_datasets:
             cls._require_interactions(unit, solution, interactions)
+        else:
+            cls._require_items(unit, solution, by_type.get(DatasetType.ITEMS))
         schemas, config = dataset_schemas(unit, group), solution.solution_config or {}
         if interactions is not None:
             check_event_columns(solution.event_type, config, schema=schemas[DatasetType.INTERACTIONS])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from control_plane.domain.fields import check_page_size, required
 from control_plane.domain.paging import Position, read_token, write_token
-from control_plane.domain.recipes import RECIPES, RecipeSpec, described_recipe
+from control_plane.domain.recipes import algorithm_arn, described_recipe, feature_transformation_arn, recipe_arn
 from control_plane.domain.states import Status
 from control_plane.metadata_store.tables import Campaign, Deployment, Solution, SolutionVersion
 from control_plane.resources.solutions import SolutionRequest
@@ -16,6 +16,8 @@ from control_plane.servicers.operations import (
     to_page_response,
     to_response,
 )
+from recipes.catalog import RECIPES
+from recipes.spec import RecipeSpec
 
 __all__ = ["CampaignOperations", "RecipeOperations", "SolutionOperations"]
 
@@ -27,8 +29,8 @@ class RecipeOperations(Operations):
         """Describe a recipe."""
         recipe = described_recipe(required("recipeArn", request.get("recipeArn", "")))
         extra = {
-            "algorithmArn": recipe.algorithm_arn,
-            "featureTransformationArn": recipe.feature_transformation_arn,
+            "algorithmArn": algorithm_arn(recipe),
+            "featureTransformationArn": feature_transformation_arn(recipe),
             "description": recipe.description,
             "recipeType": recipe.recipe_type,
         }
@@ -40,12 +42,14 @@ class RecipeOperations(Operations):
         domain = request.get("domain")
         scope = f"recipes:{domain}"
         listed = [recipe for recipe in RECIPES.values() if domain in (None, recipe.domain)]
-        listed.sort(key=lambda recipe: (recipe.published, recipe.arn))
+        listed.sort(key=lambda recipe: (recipe.published, recipe_arn(recipe)))
         if token := request.get("nextToken"):
             after = read_token(token, scope=scope)
-            listed = [recipe for recipe in listed if (recipe.published, recipe.arn) > (after.created, after.arn)]
+            listed = [
+                recipe for recipe in listed if (recipe.published, recipe_arn(recipe)) > (after.created, after.arn)
+            ]
         page, rest = listed[:size], listed[size:]
-        last = Position(page[-1].published, page[-1].arn) if rest else None
+        last = Position(page[-1].published, recipe_arn(page[-1])) if rest else None
         return {
             "recipes": [{**_recipe(recipe), "domain": recipe.domain} for recipe in page],
             "nextToken": write_token(last, scope=scope) if last else None,
@@ -189,7 +193,7 @@ class CampaignOperations(Operations):
 def _recipe(recipe: RecipeSpec) -> Document:
     return {
         "name": recipe.name,
-        "recipeArn": recipe.arn,
+        "recipeArn": recipe_arn(recipe),
         "status": Status.ACTIVE,
         "creationDateTime": recipe.published,
         "lastUpdatedDateTime": recipe.published,

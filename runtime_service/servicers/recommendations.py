@@ -10,6 +10,7 @@ from typing import Any
 from common.errors import invalid
 from common.operations import unimplemented_methods
 from protos.tailorbird.runtime.v1 import runtime_service_pb2
+from recipes.spec import RecipeKind
 from runtime_service.domain.requests import (
     DEFAULT_ACTIONS,
     EXPLORED,
@@ -96,7 +97,7 @@ class RuntimeServicer:
         answer = _Ranking(recommendation_id=_new_id())
         context = check_context(
             request.context,
-            uses_context=deployment.model.recipe.uses_context,
+            uses_context="context" in deployment.model.recipe.side_data,
             columns=deployment.context_columns,
         )
         model, add = deployment.model, answer.personalized_ranking.add
@@ -119,15 +120,17 @@ class RuntimeServicer:
         deployment = self._find(request, "GetRecommendations")
         recipe = deployment.model.recipe
         count = results_wanted(request.num_results if request.HasField("num_results") else None)
-        user_id = check_user(request.user_id, required=recipe.uses_history)
+        user_id = check_user(request.user_id, required=recipe.kind.is_personalized)
         item_id = check_item(request.item_id) if recipe.recipe_type == "RELATED_ITEMS" else None
-        context = check_context(request.context, uses_context=recipe.uses_context, columns=deployment.context_columns)
+        context = check_context(
+            request.context, uses_context="context" in recipe.side_data, columns=deployment.context_columns
+        )
         answer = _Recommendations(recommendation_id=_new_id())
         if count == 0:
             return answer
         if item_id is not None:
             ranked = deployment.relate(item_id, limit=count)
-        elif recipe.counts_events:
+        elif recipe.kind is RecipeKind.TRENDING_ITEMS:
             ranked = await deployment.trending(self._histories, limit=count)
         else:
             recent = self._recent(deployment, user_id)

@@ -16,6 +16,7 @@ from recipes.data.histories import FloatArray, History, ItemIndexes
 from recipes.models.action_propensity.score import ActionPropensityScorer
 from recipes.models.trending.score import TrendingScorer
 from recipes.ports import ScoreDelta, UsesSideFeatures
+from recipes.spec import RecipeKind
 from runtime_service.domain.histories import EventRule, known_steps, newer_events
 from runtime_service.history import HistoryReader, RecentHistory
 from runtime_service.serving.exploration import ExplorationSettings, Explorer, make_explorer
@@ -270,7 +271,7 @@ class Deployment:
 
     def _query(self, user_id: str, recent: RecentHistory | None) -> Query:
         model = self.model
-        if not user_id or not model.recipe.uses_history:
+        if not user_id or not model.recipe.kind.is_personalized:
             return self.newcomer
         if recent is not None:
             state = _State.of(recent, model.watermark)
@@ -309,7 +310,7 @@ def _explorer(assignment: Assignment, model: Model) -> Explorer | None:
 
 
 def _live_trend(assignment: Assignment, model: Model) -> TrendingList | None:
-    if not model.recipe.counts_events:
+    if model.recipe.kind is not RecipeKind.TRENDING_ITEMS:
         return None
     return TrendingList(
         cast("TrendingScorer", model.scorer),

@@ -20,15 +20,15 @@ from common.private_files import private_folder
 from common.process.file_lock import hold_lock
 from common.storage import Store
 from common.vocabulary import Vocabulary
-from recipes.catalog import Recipe
+from recipes.catalog import get_recipe
 from recipes.components.exploration import ItemAges
 from recipes.components.user_features import UserFeatureTable
 from recipes.data.arrays import map_arrays
 from recipes.data.histories import FloatArray, Histories, History
 from recipes.models.action_propensity.score import ActionPropensityScorer
 from recipes.ports import ItemScorer, UsesSideFeatures
-from recipes.registry import recipe as find_recipe
-from recipes.registry import scorer_loader
+from recipes.registry import open_scorer
+from recipes.spec import RecipeSpec
 from runtime_service.domain.requests import OPERATIONS
 from runtime_service.serving.retrieval import IndexMode, Retrieval, open_retrieval
 
@@ -58,7 +58,7 @@ class Model:
         action_ids: Ids of the actions, where the recipe recommends such.
     """
 
-    recipe: Recipe
+    recipe: RecipeSpec
     scorer: ItemScorer
     retrieval: Retrieval
     items: Vocabulary
@@ -143,13 +143,13 @@ class ModelLoader:
 
     def _open(self, artifact: Artifact) -> Model:
         folder, manifest = artifact.folder, artifact.manifest
-        recipe = find_recipe(manifest.recipe)
+        recipe = get_recipe(manifest.recipe)
         if recipe.recipe_type not in OPERATIONS:
             served = " or ".join(OPERATIONS)
             raise OperationUnavailable(
                 f"`recipe`: got {recipe.name} of type {recipe.recipe_type}, want one of type {served}"
             )
-        scorer = scorer_loader(recipe)(folder)
+        scorer = open_scorer(recipe, folder)
         arrays = map_arrays(
             folder, ("user_vectors", "history_offsets", "history_items", "history_actions", "history_times")
         )

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.leave_one_out import count_held_out, leave_one_out, metrics, run_recipe, run_rules
-from recipes.registry import RECIPES
+from recipes.catalog import RECIPES
+from recipes.registry import config_class
 from recipes.training.early_stopping import hold_out
 from tests.recipes.suite import make_data, noise, ring_walks
 
@@ -52,7 +53,7 @@ ITEM_RECIPES = [
     name
     for name, declared in RECIPES.items()
     if declared.domain is None
-    and declared.learns_from == "interactions"
+    and "INTERACTIONS" in declared.required_datasets
     and declared.recipe_type not in ("USER_SEGMENTATION", "PERSONALIZED_ACTIONS")
 ]
 
@@ -60,7 +61,7 @@ ITEM_RECIPES = [
 @pytest.mark.parametrize("name", ITEM_RECIPES)
 def test_nobody_finds_anything_in_noise(name):
     # As small as each recipe can be made; a GRU is at least 32 wide.
-    known = RECIPES[name].config.model_fields
+    known = config_class(RECIPES[name]).model_fields
     hyperparameters = {key: value for key, value in ({"hidden_dimension": "32"} | QUICK).items() if key in known}
     found = run_recipe(name, leave_one_out(noise()), hyperparameters=hyperparameters, seed=1)
     assert found["hit_rate_at_10"] <= 0.2

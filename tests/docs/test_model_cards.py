@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.domain.recipes import RECIPES as FACTS
-from recipes.registry import RECIPES
+from recipes.catalog import RECIPES
 
 CARDS = Path(__file__).resolve().parents[2] / "docs" / "recipes"
 WITH_TABLE = [
@@ -17,11 +16,9 @@ WITH_TABLE = [
 
 def rows(name):
     """Return the table that the recipe's declarations come to."""
-    fields = RECIPES[name].config.model_fields
-    for key, rule in {**FACTS[name].hyper_parameters, **(FACTS[name].feature_parameters or {})}.items():
-        field = fields[key]
-        default = "none" if field.default is None else f"`{_shown(field.default)}`"
-        yield f"| `{key}` | {default} | {rule.want} | {field.description} |"
+    for key, parameter in {**RECIPES[name].hyper_parameters, **RECIPES[name].feature_parameters}.items():
+        default = "none" if parameter.default is None else f"`{_shown(parameter.default)}`"
+        yield f"| `{key}` | {default} | {parameter.want} | {parameter.description} |"
 
 
 def _shown(default):
@@ -46,8 +43,8 @@ def test_the_index_names_every_recipe():
 
 def test_the_page_on_tuning_lists_what_is_tuned():
     known = {}
-    for name, facts in FACTS.items():
-        for key, rule in facts.tunable_parameters.items():
+    for name, spec in RECIPES.items():
+        for key, rule in spec.tunable_parameters.items():
             known.setdefault((key, rule.want), []).append(f"`{name}`")
     page = (CARDS.parent / "tuning.md").read_text()
 

@@ -13,13 +13,14 @@ import pytest
 
 from common.errors import InvalidInput
 from common.vocabulary import Vocabulary
+from recipes.catalog import get_recipe
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.interactions import Interactions
 from recipes.data.training_data import TrainingData
 from recipes.models.user_segments.attributes import Attributes
 from recipes.models.user_segments.evaluation import hold_out_newest, judge
 from recipes.models.user_segments.score import SegmentScorer
-from recipes.registry import fitter, recipe, scorer_loader
+from recipes.registry import make_fitter, open_scorer
 
 TASTES, ITEMS_OF_TASTE, USERS = 4, 12, 200
 N_ITEMS = TASTES * ITEMS_OF_TASTE
@@ -74,8 +75,8 @@ class SegmentSuite:
 
     @classmethod
     def make_fitter(cls, seed=1, **options):
-        declared = recipe(cls.name)
-        return fitter(declared)(declared.config.from_hyperparameters(cls.hyperparameters), seed=seed, **options)
+        declared = get_recipe(cls.name)
+        return make_fitter(declared, cls.hyperparameters, seed=seed, **options)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -95,7 +96,7 @@ class SegmentSuite:
         Vocabulary.build([f"i{item}" for item in range(N_ITEMS)]).save(tmp_path, "items")
         Vocabulary.build([f"u{user}" for user in range(USERS)]).save(tmp_path, "users")
         Attributes.of_columns(metadata(), n_items=N_ITEMS).save(tmp_path)
-        return scorer_loader(recipe(self.name))(tmp_path)
+        return open_scorer(get_recipe(self.name), tmp_path)
 
     @staticmethod
     def measured(made, scorer, split):

@@ -12,13 +12,14 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from recipes.catalog import get_recipe
 from recipes.data.histories import Histories, History
 from recipes.data.interactions import Interactions
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.metrics import hit_rate
 from recipes.evaluation.ranking import by_scorer, target_ranks, top_items
 from recipes.evaluation.splits import hold_out_last
-from recipes.registry import fitter, recipe, scorer_loader
+from recipes.registry import make_fitter, open_scorer
 from recipes.retrieval.top_k import top_k
 
 RINGS, RING, USERS, WALK = 4, 8, 160, 6
@@ -105,9 +106,8 @@ class RecipeSuite:
 
     @classmethod
     def make_fitter(cls, seed=1, **options):
-        declared = recipe(cls.name)
-        config = declared.config.from_hyperparameters(cls.hyperparameters)
-        return fitter(declared)(config, seed=seed, **options)
+        declared = get_recipe(cls.name)
+        return make_fitter(declared, cls.hyperparameters, seed=seed, **options)
 
     @classmethod
     def hit_rate_at(cls, scorer, split, limit):
@@ -166,7 +166,7 @@ class RecipeSuite:
 
     def test_saved_and_loaded_scores_are_the_same(self, scorer, rings, tmp_path):
         scorer.save(tmp_path)
-        loaded = scorer_loader(recipe(self.name))(tmp_path)
+        loaded = open_scorer(get_recipe(self.name), tmp_path)
         assert same_scorer(scorer, loaded, rings.histories)
         assert {path.suffix for path in tmp_path.iterdir()} == {".npy"}
         assert (tmp_path / "item_vectors.npy").is_file()
@@ -206,21 +206,21 @@ class RecipeSuite:
         np.testing.assert_allclose(*scorer.embed_histories(of_both), atol=1e-5)
 
     def test_a_history_of_any_length_is_taken(self, scorer):
-        limit = recipe(self.name).max_history
+        limit = get_recipe(self.name).max_history
         history = History.of_items(np.resize(walk(0, RING), limit + 50))
         assert np.isfinite(scorer.embed_history(history)).all()
         assert np.isfinite(scorer.score_deltas(history).values).all()
 
     def test_the_history_counts_exactly_where_declared(self, scorer):
         first, second = (scorer.embed_history(History.of_items(walk(start, 3))) for start in (0, RING))
-        assert np.array_equal(first, second) is not recipe(self.name).uses_history
+        assert np.array_equal(first, second) is not get_recipe(self.name).kind.is_personalized
 
     def test_learns_whether_users_come_back(self):
         split = hold_out_last(creatures_of_habit())
         scorer = self.make_fitter().fit(split.training)
         lists = top_items(by_scorer(scorer, split.histories), n_items=NOISE_ITEMS, histories=split.histories, limit=1)
         repeated = np.mean([lists[row, 0] in split.histories.of(row).items for row in range(len(lists))])
-        if recipe(self.name).uses_history:
+        if get_recipe(self.name).kind.is_personalized:
             assert repeated >= 0.9
         elif self.relates_items:
             assert repeated == 0.0
@@ -230,7 +230,7 @@ class RecipeSuite:
     def test_learns_that_users_never_come_back(self, scorer, rings):
         lists = top_items(by_scorer(scorer, rings.histories), n_items=N_ITEMS, histories=rings.histories, limit=5)
         repeated = [np.isin(lists[row], rings.histories.of(row).items).any() for row in range(len(lists))]
-        if recipe(self.name).uses_history or self.relates_items:
+        if get_recipe(self.name).kind.is_personalized or self.relates_items:
             assert not any(repeated)
 
     def test_extending_keeps_what_was_learnt_and_is_repeatable(self, rings):

@@ -5,12 +5,13 @@ import sys
 
 import pytest
 
-from recipes.registry import RECIPES
+from recipes.catalog import RECIPES
 
 PROGRAM = """
+import importlib
 import sys
-from recipes.registry import recipe, scorer_loader
-scorer_loader(recipe(sys.argv[1]))
+from recipes.catalog import get_recipe
+importlib.import_module(get_recipe(sys.argv[1]).scorer.partition(":")[0])
 print(*sorted({"jax", "optax", "scipy", "polars", "deltalake"} & set(sys.modules)))
 """
 

@@ -15,6 +15,7 @@ from common.settings import StoreSettings
 from common.storage import Store, open_store
 from common.vocabulary import Vocabulary
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
+from recipes.catalog import get_recipe
 from recipes.components.exploration import ItemAges
 from recipes.data.arrays import save_arrays
 from recipes.data.interactions import Interactions
@@ -24,7 +25,7 @@ from recipes.models.action_propensity.data import ActionData, ActionEvents
 from recipes.models.action_propensity.data import Actions as DataActions
 from recipes.models.action_propensity.fit import ActionPropensityFitter
 from recipes.ports import ItemScorer
-from recipes.registry import fitter, recipe
+from recipes.registry import make_fitter
 from recipes.retrieval import build_annoy, calibrate
 from runtime_service.serving.deployments import Assignment
 
@@ -78,11 +79,11 @@ class Fitted:
 
 
 def fit(name: str) -> Fitted:
-    declared, data = recipe(name), two_tastes()
+    declared, data = get_recipe(name), two_tastes()
     # Few users and items: nobody is left out.
     everything = {"min_user_history_length_percentile": "0", "max_item_interaction_count_percentile": "1"}
-    config = declared.config.from_hyperparameters({PERSONAL: SMALL, RELATED: everything}.get(name, {}))
-    return Fitted(name, fitter(declared)(config, seed=5).fit(data), data)
+    values = {PERSONAL: SMALL, RELATED: everything}.get(name, {})
+    return Fitted(name, make_fitter(declared, values, seed=5).fit(data), data)
 
 
 def fit_actions() -> Fitted:
@@ -103,7 +104,7 @@ def write_files(folder: Path, fitted: Fitted) -> ArtifactManifest:
     """Write all files of an artifact, and return its manifest for publication."""
     scorer, histories = fitted.scorer, fitted.data.histories()
     scorer.save(folder)
-    if recipe(fitted.name).exploration != "none":
+    if get_recipe(fitted.name).exploration != "none":
         ItemAges.of(fitted.data, np.zeros(N_ITEMS, np.int64)).save(folder)
     Vocabulary.build([item(index) for index in range(N_ITEMS)]).save(folder, "items")
     Vocabulary.build([user(index) for index in range(N_USERS)]).save(folder, "users")

@@ -18,6 +18,7 @@ from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
 from protos.tailorbird.storage.v1 import evaluation_pb2
+from recipes.catalog import get_recipe
 from recipes.data.columns import NO_TIME
 from recipes.data.interactions import Interactions
 from recipes.evaluation.metrics import published
@@ -28,8 +29,7 @@ from recipes.models.action_propensity.evaluation import compare as compare_prope
 from recipes.models.action_propensity.samples import Samples
 from recipes.models.action_propensity.score import ActionPropensityScorer
 from recipes.ports import FitProgress, ItemScorer
-from recipes.registry import fitter as find_fitter
-from recipes.registry import recipe as find_recipe
+from recipes.registry import make_fitter, read_config
 from trainer.training.artifact_writer import pack
 from trainer.training.challenge import compare
 from trainer.training.champion import predecessor_propensities
@@ -115,12 +115,12 @@ def train_actions(
         ResourceNotFound: A table has been deleted meanwhile.
         Unavailable: The store cannot be reached.
     """
-    part, declared = SubProgress(progress), find_recipe(order.recipe)
-    config = declared.config.from_hyperparameters(order.hyperparameters)
+    part, declared = SubProgress(progress), get_recipe(order.recipe)
+    config = read_config(declared, order.hyperparameters)
     with stages.stage("load_actions"):
         read = load_actions(store, order, loaded)
     # The registry names fitters by one type; this recipe's learns from more.
-    model: Any = find_fitter(declared)(config, seed=order.seed, progress=part)
+    model: Any = make_fitter(declared, order.hyperparameters, seed=order.seed, progress=part)
     tested = _test_users(read)
     progress(fraction=FIT[0], stage="fitting", metrics={})
     with stages.stage("fit"):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recipes.catalog import Recipe
 from recipes.components.exploration import ItemAges
 from recipes.data.arrays import save_arrays
 from recipes.evaluation.ranking import codes_of_users, situated_queries
 from recipes.ports import ItemScorer
+from recipes.spec import RecipeSpec
 from trainer.training.loading import LoadedData
 
 __all__ = ["pack"]
 
 
-def pack(scorer: ItemScorer, declared: Recipe, loaded: LoadedData, folder: Path) -> None:
+def pack(scorer: ItemScorer, declared: RecipeSpec, loaded: LoadedData, folder: Path) -> None:
     """Write a model with the histories of its users, and the vectors that it makes of them, into an existing folder.
 
     Of a model that knows users' columns the vectors contain them, and each user's codes are written too.

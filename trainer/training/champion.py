@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from common.artifacts import Artifact
 from common.errors import CorruptArtifact
 from common.vocabulary import Vocabulary
+from recipes.catalog import get_recipe
 from recipes.data.histories import FloatArray, Histories, ItemIndexes
 from recipes.evaluation.evaluator import Evaluator
 from recipes.evaluation.metrics import LIST_LENGTH, UserValues
@@ -22,10 +23,9 @@ from recipes.models.action_propensity.data import ActionData
 from recipes.models.action_propensity.samples import make_samples
 from recipes.models.action_propensity.score import load as load_actions_scorer
 from recipes.models.user_segments.evaluation import Question, Ranker
-from recipes.models.user_segments.score import open_scorer
+from recipes.models.user_segments.score import open_segments
 from recipes.ports import ItemScorer, UsesSideFeatures
-from recipes.registry import recipe as find_recipe
-from recipes.registry import scorer_loader
+from recipes.registry import open_scorer
 from trainer.training.loading import LoadedData
 
 __all__ = ["PredecessorSegments", "measure_predecessor", "predecessor_propensities"]
@@ -63,7 +63,7 @@ def _lists(
 ) -> tuple[ItemIndexes, ItemIndexes]:
     """Let the predecessor recommend; its items are named by the new version's indexes, -1 for those that are gone."""
     manifest = artifact.manifest
-    scorer = scorer_loader(find_recipe(manifest.recipe))(artifact.folder)
+    scorer = open_scorer(get_recipe(manifest.recipe), artifact.folder)
     items = Vocabulary.load(artifact.folder, "items")
     if len(items) != len(scorer.item_vectors):
         raise CorruptArtifact(f"`items.*.npy`: got {len(items)} items, want {len(scorer.item_vectors)}")
@@ -152,7 +152,7 @@ class PredecessorSegments:
     """
 
     def __init__(self, artifact: Artifact, fitter: Any, questions: Sequence[Question], *, loaded: LoadedData) -> None:
-        self._scorer, items, users = open_scorer(artifact.folder)
+        self._scorer, items, users = open_segments(artifact.folder)
         # Its users among those of now; -1 for those that are gone.
         self._places = loaded.users.indexes(users.ids(range(len(users))))
         self._n_users = loaded.data.n_users

@@ -18,7 +18,7 @@ from common.storage import Store
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from protos.tailorbird.storage.v1 import evaluation_pb2
-from recipes.registry import RECIPES
+from recipes.catalog import RECIPES
 from trainer.domain.configuration import SolutionConfiguration
 from trainer.domain.data_requirements import describe_filters
 from trainer.training.process import run_training
@@ -113,8 +113,8 @@ class TrainingJobHandler:
             threshold=configuration.event_value_threshold,
             events=configuration.events,
         )
-        learns_from = "interactions" if declared is None else declared.learns_from
-        snapshot = freeze(self._store, payload.tables, filters=filters, learns_from=learns_from)
+        required = (INTERACTIONS,) if declared is None else declared.required_datasets
+        snapshot = freeze(self._store, payload.tables, filters=filters, required_datasets=required)
         order = TrainingSpec(
             store=self._store_settings.model_dump(),
             tables=snapshot.tables,

@@ -16,10 +16,10 @@ from common.artifacts import open_artifact
 from common.errors import invalid
 from common.storage import open_store
 from common.vocabulary import Vocabulary
+from recipes.catalog import get_recipe
 from recipes.components.cold_start import predict_new_cold_vectors
 from recipes.ports import FitProgress, SupportsIncrementalUpdate
-from recipes.registry import recipe as find_recipe
-from recipes.registry import scorer_loader
+from recipes.registry import open_scorer
 from trainer.training.artifact_writer import pack
 from trainer.training.loading import load
 from trainer.training.objective_bias import apply_objective, remove_objective, save_biases
@@ -40,13 +40,13 @@ def update(order: TrainingSpec, folder: Path, *, progress: FitProgress) -> Train
         Unavailable: The store cannot be reached.
     """
     assert order.base is not None, "it is what makes an order one for an update"
-    stages, declared = Stages(), find_recipe(order.recipe)
+    stages, declared = Stages(), get_recipe(order.recipe)
     progress(fraction=0.0, stage="loading data", metrics={})
     store = open_store(order.store_settings())
     with stages.stage("load"):
         base = open_artifact(store, order.base, cache=folder / "base")
         loaded = load(store, order, event_types=list(base.manifest.event_types))
-        scorer = remove_objective(scorer_loader(declared)(base.folder), base.folder)
+        scorer = remove_objective(open_scorer(declared, base.folder), base.folder)
     if base.manifest.recipe != declared.name or not isinstance(scorer, SupportsIncrementalUpdate):
         raise invalid("trainingMode", got="UPDATE", want=f"FULL: {base.manifest.recipe} knows no other")
     progress(fraction=0.4, stage="taking up what is new", metrics={})

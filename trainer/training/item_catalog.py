@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from common.storage import open_store
+from recipes.catalog import get_recipe
 from recipes.data.histories import Histories
 from recipes.evaluation.metrics import LIST_LENGTH
 from recipes.evaluation.ranking import by_scorer, top_items
 from recipes.models.lsa.score import EXTRA
 from recipes.ports import FitProgress, ItemScorer
-from recipes.registry import fitter as find_fitter
-from recipes.registry import recipe as find_recipe
+from recipes.registry import make_fitter, read_config
 from trainer.training.artifact_writer import pack
 from trainer.training.loading import load
 from trainer.training.pipeline import INDEX_FILE, index_model, told_measurements
@@ -40,14 +40,14 @@ def train_catalogue(order: TrainingSpec, folder: Path, *, progress: FitProgress)
         ResourceNotFound: A table was deleted.
         Unavailable: The store cannot be reached.
     """
-    stages, declared = Stages(), find_recipe(order.recipe)
-    config = declared.config.from_hyperparameters(order.hyperparameters)
+    stages, declared = Stages(), get_recipe(order.recipe)
+    config = read_config(declared, order.hyperparameters)
     progress(fraction=0.0, stage="loading data", metrics={})
     with stages.stage("load"):
         loaded = load(open_store(order.store_settings()), order)
     part = SubProgress(progress, _FIT)
     with stages.stage("fit"):
-        scorer = find_fitter(declared)(config, seed=order.seed, progress=part).fit(loaded.data)
+        scorer = make_fitter(declared, order.hyperparameters, seed=order.seed, progress=part).fit(loaded.data)
     progress(fraction=_FIT[1], stage="evaluating", metrics={})
     asked = _single_items(len(scorer.item_vectors), seed=order.seed)
     with stages.stage("evaluate"):

@@ -20,12 +20,12 @@ from common.errors import InvalidInput, invalid
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
-from recipes.catalog import Recipe
+from recipes.catalog import get_recipe
 from recipes.data.columns import Columns
 from recipes.data.histories import EventTypes, FloatArray
 from recipes.data.interactions import Interactions
 from recipes.data.training_data import TrainingData
-from recipes.registry import recipe as find_recipe
+from recipes.spec import RecipeSpec
 from trainer.domain.configuration import EventParameters
 from trainer.domain.data_requirements import check_event_types, check_sufficient, describe_filters, told_near_spellings
 from trainer.training.context_features import context_fields, read_context
@@ -79,8 +79,8 @@ def load(store: Store, order: TrainingSpec, *, event_types: Sequence[str] | None
         Unavailable: The store cannot be reached.
     """
     table = order.table("INTERACTIONS")
-    declared = find_recipe(order.recipe)
-    if declared.needs_items and order.table("ITEMS") is None:
+    declared = get_recipe(order.recipe)
+    if "ITEMS" in declared.required_datasets and order.table("ITEMS") is None:
         raise InvalidInput(f"Create failed. {declared.name} needs items: import an Items dataset.")
     schema = _NO_INTERACTIONS if table is None else AvroSchema.parse(table.avro_schema)
     stored = pl.DataFrame(schema=interactions_frame_schema(schema)) if table is None else _read(store, table)
@@ -88,7 +88,7 @@ def load(store: Store, order: TrainingSpec, *, event_types: Sequence[str] | None
     left_out = _left_out(stored, order)
     rows = _chosen(stored, schema, order, declared, left_out=left_out, extra=[field.name for field in situation])
     catalogue = _metadata(store, order, "ITEMS")
-    user_features = _metadata(store, order, "USERS") if declared.uses_users else None
+    user_features = _metadata(store, order, "USERS") if "users" in declared.side_data else None
     listed = [catalogue.rows[columns.ITEM_ID]] if catalogue is not None else []
     items = pl.concat([rows[columns.ITEM_ID], *listed]).drop_nulls().unique().sort()
     described = [user_features.described()] if user_features is not None else []
@@ -122,9 +122,9 @@ def load(store: Store, order: TrainingSpec, *, event_types: Sequence[str] | None
     )
 
 
-def _context_fields(schema: AvroSchema, order: TrainingSpec, declared: Recipe) -> list[AvroField]:
+def _context_fields(schema: AvroSchema, order: TrainingSpec, declared: RecipeSpec) -> list[AvroField]:
     """Return the columns that tell of the situation, where the recipe and the solution let them be learnt from."""
-    if not declared.uses_context:
+    if "context" not in declared.side_data:
         return []
     return [field for field in context_fields(schema) if order.learns_from("INTERACTIONS", field.name)]
 
@@ -133,7 +133,7 @@ def _chosen(
     stored: pl.DataFrame,
     schema: AvroSchema,
     order: TrainingSpec,
-    declared: Recipe,
+    declared: RecipeSpec,
     *,
     left_out: str,
     extra: Sequence[str],
@@ -151,7 +151,7 @@ def _chosen(
     )
     if declared.event_type is not None:
         rows = rows.filter(pl.col(columns.EVENT_TYPE).str.to_lowercase() == declared.event_type.lower())
-    if declared.learns_from == "interactions":
+    if "INTERACTIONS" in declared.required_datasets:
         _check_sufficient(rows, order, declared, left_out=left_out)
     return rows
 
@@ -297,7 +297,7 @@ def _with_users(rows: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(pl.coalesce(user, pl.col("_OWNER")).alias(columns.USER_ID)).drop("_OWNER")
 
 
-def _check_sufficient(rows: pl.DataFrame, order: TrainingSpec, declared: Recipe, *, left_out: str) -> None:
+def _check_sufficient(rows: pl.DataFrame, order: TrainingSpec, declared: RecipeSpec, *, left_out: str) -> None:
     per_user = rows.group_by(columns.USER_ID).len()["len"]
     filters = describe_filters(
         event_type=order.event_type or declared.event_type,

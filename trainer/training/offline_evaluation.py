@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protos.tailorbird.storage.v1 import evaluation_pb2
-from recipes.catalog import Recipe
 from recipes.components.objective import average_rewards
 from recipes.components.sequential_rules import SequentialRulesBaseline
 from recipes.evaluation.bootstrap import CONFIDENCE, SAMPLES, Resampled, interval
@@ -21,6 +20,7 @@ from recipes.evaluation.splits import Split
 from recipes.models.popularity.config import PopularityConfig
 from recipes.models.popularity.fit import PopularityFitter
 from recipes.ports import ItemScorer
+from recipes.spec import RecipeKind, RecipeSpec
 from trainer.training.context_features import first_hidden
 from trainer.training.loading import LoadedData
 
@@ -37,6 +37,9 @@ __all__ = [
 
 #: Recommendations among which the most rewarding are looked for: as many as one request can ask for.
 _LONG_LIST = 500
+#: Metrics that the fitters of a kind measure on newest data that they hide themselves, by their names in the report;
+#: those of the popularity baseline stand beside them with `popularity_` in front.
+_FIT_METRICS = {RecipeKind.TRENDING_ITEMS: ("trend_prediction_accuracy",)}
 
 
 class MetricValues(Protocol):
@@ -94,15 +97,16 @@ def rewards_metric(scores: CatalogueScores, split: Split, rewards: NDArray[np.fl
 
 
 def add_fit_metrics(
-    declared: Recipe,
+    declared: RecipeSpec,
     report: Mapping[str, float],
     *,
     metrics: dict[str, float],
     baselines: Mapping[str, dict[str, float]],
 ) -> None:
     """Add what the fitter has measured itself on data that it hid: to the metrics, and to those of popularity."""
-    metrics |= published({name: report[name] for name in declared.fit_metrics})
-    baselines["popularity"].update(published({name: report[f"popularity_{name}"] for name in declared.fit_metrics}))
+    names = _FIT_METRICS.get(declared.kind, ())
+    metrics |= published({name: report[name] for name in names})
+    baselines["popularity"].update(published({name: report[f"popularity_{name}"] for name in names}))
 
 
 def evaluation(

@@ -15,14 +15,14 @@ from google.protobuf import json_format
 
 from common.artifacts import Artifact
 from common.storage import Store, open_store
+from recipes.catalog import get_recipe
 from recipes.data.histories import Histories
 from recipes.evaluation.evaluator import Evaluator
 from recipes.evaluation.items import describe_items
 from recipes.evaluation.paired_tests import Pair
 from recipes.evaluation.splits import Split, hold_out_lowest
 from recipes.ports import FitProgress, ItemScorer
-from recipes.registry import fitter as find_fitter
-from recipes.registry import recipe as find_recipe
+from recipes.registry import make_fitter, read_config
 from recipes.retrieval import IndexCalibration, build_annoy, calibrate
 from trainer.domain.data_requirements import check_times
 from trainer.training.actions import train_actions
@@ -61,8 +61,8 @@ def train(order: TrainingSpec, folder: Path, *, progress: FitProgress) -> Traini
         Unavailable: The store cannot be reached.
     """
     stages = Stages()
-    declared = find_recipe(order.recipe)
-    declared.config.from_hyperparameters(order.hyperparameters)  # refused before anything is read
+    declared = get_recipe(order.recipe)
+    read_config(declared, order.hyperparameters)  # refused before anything is read
     progress(fraction=0.0, stage="loading data", metrics={})
     store = open_store(order.store_settings())
     with stages.stage("load"):
@@ -81,8 +81,8 @@ def train(order: TrainingSpec, folder: Path, *, progress: FitProgress) -> Traini
         with stages.stage("tune"):
             tuned, progress = tune(order, order.tuning, split=split, loaded=loaded, progress=progress)
     progress(fraction=FIT[0], stage="fitting", metrics={})
-    config, part = declared.config.from_hyperparameters({**order.hyperparameters, **tuned}), SubProgress(progress)
-    model = find_fitter(declared)(config, seed=order.seed, progress=part)
+    hyperparameters, part = {**order.hyperparameters, **tuned}, SubProgress(progress)
+    model = make_fitter(declared, hyperparameters, seed=order.seed, progress=part)
     with stages.stage("fit"):
         fitted, _ = apply_objective(model.fit(split.training), loaded, order)
     progress(fraction=FIT[1], stage="evaluating", metrics=model.report)
@@ -103,7 +103,7 @@ def train(order: TrainingSpec, folder: Path, *, progress: FitProgress) -> Traini
         pack(scorer, declared, loaded, artifact)
         save_biases(biases, artifact)
     return TrainingResult(
-        recipe_config_json=config.model_dump_json(),
+        recipe_config_json=read_config(declared, hyperparameters).model_dump_json(),
         n_items=loaded.data.n_items,
         n_users=loaded.data.n_users,
         event_types=loaded.data.event_types,

@@ -13,6 +13,7 @@ from google.protobuf import json_format
 from common.artifacts import Artifact
 from common.errors import InvalidInput
 from common.storage import Store
+from recipes.catalog import get_recipe
 from recipes.data.histories import FloatArray
 from recipes.evaluation.evaluator import Measurement
 from recipes.evaluation.metrics import published
@@ -22,8 +23,7 @@ from recipes.models.user_segments.evaluation import PRIMARY_METRIC, Question, Ra
 from recipes.models.user_segments.evaluation import compare as compare_ways
 from recipes.models.user_segments.score import SegmentScorer, Weights
 from recipes.ports import FitProgress
-from recipes.registry import fitter as find_fitter
-from recipes.registry import recipe as find_recipe
+from recipes.registry import make_fitter, read_config
 from trainer.training.challenge import compare
 from trainer.training.champion import PredecessorSegments
 from trainer.training.loading import LoadedData
@@ -54,10 +54,10 @@ def train_segments(
         InvalidInput: The data have no order in time, nothing to measure by, or no attributes where some are needed.
         Unavailable: The store cannot be reached.
     """
-    part, declared, data = SubProgress(progress), find_recipe(order.recipe), loaded.data
-    config = declared.config.from_hyperparameters(order.hyperparameters)
+    part, declared, data = SubProgress(progress), get_recipe(order.recipe), loaded.data
+    config = read_config(declared, order.hyperparameters)
     # The registry names fitters of items and of users by one type; this recipe's type says which it is.
-    model: Any = find_fitter(declared)(config, seed=order.seed, progress=part)
+    model: Any = make_fitter(declared, order.hyperparameters, seed=order.seed, progress=part)
     progress(fraction=FIT[0], stage="fitting", metrics={})
     split = hold_out_newest(data)
     with stages.stage("fit"):

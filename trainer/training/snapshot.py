@@ -6,9 +6,8 @@ would have runtimes miss events, one that is too low would have them count event
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from common.errors import InvalidInput
 from common.positions import START, Position
@@ -41,7 +40,7 @@ def freeze(
     tables: Iterable[jobs_pb2.DatasetTable],
     *,
     filters: str = "",
-    learns_from: Literal["interactions", "items"] = "interactions",
+    required_datasets: Collection[str] = (INTERACTIONS,),
 ) -> Snapshot:
     """Freeze the tables of a dataset group as they are now.
 
@@ -49,7 +48,7 @@ def freeze(
         store: The shared store.
         tables: Of the group; those that nothing was ever written to are left out.
         filters: Of the solution, in words, for the error.
-        learns_from: What the recipe cannot do without.
+        required_datasets: Types of datasets that the recipe cannot do without.
 
     Raises:
         InvalidInput: There is nothing of what the recipe learns from.
@@ -69,8 +68,8 @@ def freeze(
         if item.dataset_type == INTERACTIONS:
             watermark = position
     found = {item.dataset_type for item in frozen}
-    if learns_from == "items" and "ITEMS" not in found:
+    if INTERACTIONS not in required_datasets and "ITEMS" not in found:
         raise InvalidInput("Create failed. There are no items: import an Items dataset with names and texts.")
-    if learns_from == "interactions" and INTERACTIONS not in found:
+    if INTERACTIONS in required_datasets and INTERACTIONS not in found:
         check_sufficient(interactions=0, users=0, users_with_two=0, filters=filters)
     return Snapshot(tuple(frozen), watermark)

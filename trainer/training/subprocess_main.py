@@ -29,7 +29,8 @@ def main(order_file: Path) -> int:
     lines = _claim_output()
     threading.Thread(target=_end_with_input, name="lifeline", daemon=True).start()
     # After the lifeline is tied, because these take a while to load.
-    from recipes.registry import recipe
+    from recipes.catalog import get_recipe
+    from recipes.spec import RecipeKind
     from trainer.training.incremental_update import update
     from trainer.training.item_catalog import train_catalogue
     from trainer.training.pipeline import train
@@ -39,7 +40,7 @@ def main(order_file: Path) -> int:
 
     try:
         order = TrainingSpec.read(order_file)
-        from_items = recipe(order.recipe).learns_from == "items"
+        from_items = get_recipe(order.recipe).kind is RecipeKind.SIMILAR_CONTENT
         work = update if order.base is not None else train_catalogue if from_items else train
         work(order, order_file.parent, progress=progress).write(order_file.parent)
     except TailorbirdError as error:

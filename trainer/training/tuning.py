@@ -14,13 +14,13 @@ from typing import Any, Final
 import optuna
 
 from common.logs import get_logger
+from recipes.catalog import get_recipe
 from recipes.evaluation.evaluator import Evaluator
 from recipes.evaluation.items import describe_items
 from recipes.evaluation.paired_tests import PRIMARY_METRIC
 from recipes.evaluation.splits import Split, hold_out_lowest
 from recipes.ports import FitProgress
-from recipes.registry import fitter as find_fitter
-from recipes.registry import recipe as find_recipe
+from recipes.registry import make_fitter, read_config
 from trainer.training.loading import LoadedData
 from trainer.training.objective_bias import apply_objective
 from trainer.training.offline_evaluation import model_scores
@@ -58,17 +58,16 @@ def tune(
     Raises:
         InvalidInput: The data are too few to learn and judge by.
     """
-    declared, inner = find_recipe(order.recipe), hold_out_lowest(split.training, keys=loaded.users.keys())
+    declared, inner = get_recipe(order.recipe), hold_out_lowest(split.training, keys=loaded.users.keys())
     exam = Evaluator(inner, describe_items(split.training, learnt=inner.training))
 
     def measure(values: Mapping[str, str], listener: FitProgress) -> float:
-        config = declared.config.from_hyperparameters({**order.hyperparameters, **values})
-        made = find_fitter(declared)(config, seed=order.seed, progress=listener)
+        made = make_fitter(declared, {**order.hyperparameters, **values}, seed=order.seed, progress=listener)
         fitted, _ = apply_objective(made.fit(inner.training), loaded, order)
         return exam.measure(model_scores(fitted, inner, loaded)).served.named()[PRIMARY_METRIC]
 
     done = tuning.trials / (tuning.trials + 1)  # the training itself is one more
-    defaults = declared.config.from_hyperparameters(order.hyperparameters).model_dump()
+    defaults = read_config(declared, order.hyperparameters).model_dump()
     part = SubProgress(progress, (0.0, done))
     return best_values(measure, tuning, defaults=defaults, seed=order.seed, progress=part), SubProgress(
         progress, (done, 1.0)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
-
-from recipes.config import RecipeConfig
+from recipes.catalog import ACTION_PROPENSITY
+from recipes.config import RecipeConfig, hyperparameter
 
 __all__ = ["ActionPropensityConfig"]
 
 
 class ActionPropensityConfig(RecipeConfig):
-    """What can be set on a solution."""
+    """When an action counts as taken; see `recipes.catalog.ACTION_PROPENSITY`."""
 
-    feature_transformation: ClassVar[frozenset[str]] = frozenset({"action_optimization_period"})
+    feature_transformation: ClassVar[frozenset[str]] = frozenset(ACTION_PROPENSITY)
 
-    action_optimization_period: int = Field(
-        14, ge=7, le=28, description="Days within which an action that was shown must be taken to count as taken."
-    )
+    action_optimization_period: int = hyperparameter(ACTION_PROPENSITY["action_optimization_period"])

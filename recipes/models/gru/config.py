@@ -1,53 +1,41 @@
-"""Hyperparameters of the HRNN recipes: Personalize's names, ranges and defaults, then those of every network."""
+"""Hyperparameters of the HRNN recipes."""
 
 from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, PositiveInt
-
+from recipes.catalog import GRU, GRU_COLDSTART_FEATURES, GRU_FEATURES, LARGE_GRU
+from recipes.config import hyperparameter
 from recipes.training.config import SequenceConfig
 
 __all__ = ["GRUColdstartConfig", "GRUConfig", "LargeGRUConfig"]
 
 
 class GRUConfig(SequenceConfig):
-    """What can be set on a solution."""
+    """What the network reads and how wide it is; see `recipes.catalog.GRU`."""
 
-    feature_transformation: ClassVar[frozenset[str]] = frozenset(
-        {"min_user_history_length_percentile", "max_user_history_length_percentile"}
-    )
+    feature_transformation: ClassVar[frozenset[str]] = frozenset(GRU_FEATURES)
 
-    hidden_dimension: int = Field(43, ge=32, le=256, description="Width of the network.")
-    bptt: int = Field(32, ge=2, le=32, description="Steps that gradients flow back in time.")
-    recency_mask: bool = Field(
-        True, description="Weigh the newest interactions more, in what is learnt and in what is popular."
-    )
-    min_user_history_length_percentile: float = Field(
-        0.0, ge=0.0, le=1.0, description="Users with shorter histories are left out of the training; 0: nobody."
-    )
-    max_user_history_length_percentile: float = Field(
-        0.99, ge=0.0, le=1.0, description="Users with longer histories are left out of the training; 1: nobody."
-    )
+    hidden_dimension: int = hyperparameter(GRU["hidden_dimension"])
+    bptt: int = hyperparameter(GRU["bptt"])
+    recency_mask: bool = hyperparameter(GRU["recency_mask"])
+    min_user_history_length_percentile: float = hyperparameter(GRU_FEATURES["min_user_history_length_percentile"])
+    max_user_history_length_percentile: float = hyperparameter(GRU_FEATURES["max_user_history_length_percentile"])
 
 
 class LargeGRUConfig(GRUConfig):
     """The same, wider by default."""
 
-    hidden_dimension: int = Field(149, ge=32, le=256, description="Width of the network.")
+    hidden_dimension: int = hyperparameter(LARGE_GRU["hidden_dimension"])
 
 
 class GRUColdstartConfig(LargeGRUConfig):
     """The same, with what a cold item is."""
 
-    feature_transformation: ClassVar[frozenset[str]] = GRUConfig.feature_transformation | {
-        "cold_start_max_interactions",
-        "cold_start_max_duration",
-        "cold_start_relative_from",
-    }
+    feature_transformation: ClassVar[frozenset[str]] = frozenset(GRU_COLDSTART_FEATURES)
 
-    cold_start_max_interactions: PositiveInt = Field(15, description="Interactions of a cold item at most.")
-    cold_start_max_duration: float = Field(5.0, gt=0.0, description="Age of a cold item at most, in days.")
-    cold_start_relative_from: Literal["latestItem", "currentTime"] = Field(
-        "latestItem", description="When a cold item's age ends: when the newest item was created, or now."
+    cold_start_max_interactions: int = hyperparameter(GRU_COLDSTART_FEATURES["cold_start_max_interactions"])
+    cold_start_max_duration: float = hyperparameter(GRU_COLDSTART_FEATURES["cold_start_max_duration"])
+    cold_start_relative_from: Literal["latestItem", "currentTime"] = hyperparameter(
+        GRU_COLDSTART_FEATURES["cold_start_relative_from"]
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from recipes.catalog import SASREC
+from recipes.config import hyperparameter
 from recipes.training.config import SequenceConfig
 
 __all__ = ["SASRecConfig"]
@@ -17,12 +19,10 @@ class SASRecConfig(SequenceConfig):
     Personalize itself knows `apply_recency_bias` only.
     """
 
-    apply_recency_bias: bool = Field(
-        True, description="Weigh the newest interactions up to twice as much as the oldest when learning."
-    )
-    embedding_size: int = Field(64, ge=8, le=512, multiple_of=8, description="Width of the network.")
-    layers: int = Field(2, ge=1, le=8, description="Transformer blocks.")
-    heads: int = Field(1, ge=1, le=16, description="Attention heads; must divide `embedding_size`.")
+    apply_recency_bias: bool = hyperparameter(SASREC["apply_recency_bias"])
+    embedding_size: int = hyperparameter(SASREC["embedding_size"])
+    layers: int = hyperparameter(SASREC["layers"])
+    heads: int = hyperparameter(SASREC["heads"])
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:

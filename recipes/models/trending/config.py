@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Literal
 
-from pydantic import Field
-
-from recipes.config import RecipeConfig
+from recipes.catalog import TRENDING
+from recipes.config import RecipeConfig, hyperparameter
 
 __all__ = ["FREQUENCIES", "TrendingConfig"]
 
@@ -15,12 +14,12 @@ FREQUENCIES: Final = {"30 minutes": 1800, "1 hour": 3600, "2 hours": 7200, "3 ho
 
 
 class TrendingConfig(RecipeConfig):
-    """What can be set on a solution."""
+    """How long the intervals are that are compared; see `recipes.catalog.TRENDING`."""
 
-    feature_transformation: ClassVar[frozenset[str]] = frozenset({"trend_discovery_frequency"})
+    feature_transformation: ClassVar[frozenset[str]] = frozenset(TRENDING)
 
-    trend_discovery_frequency: Literal["30 minutes", "1 hour", "2 hours", "3 hours", "1 day"] = Field(
-        "2 hours", description="Length of the intervals that are compared."
+    trend_discovery_frequency: Literal["30 minutes", "1 hour", "2 hours", "3 hours", "1 day"] = hyperparameter(
+        TRENDING["trend_discovery_frequency"]
     )
 
     @property

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from recipes.config import RecipeConfig
+from recipes.catalog import USER_SEGMENTS
+from recipes.config import RecipeConfig, hyperparameter
 
 __all__ = ["SegmentsConfig"]
 
 
 class SegmentsConfig(RecipeConfig):
-    """What can be set on a solution."""
+    """How wide the vectors are; see `recipes.catalog.USER_SEGMENTS`."""
 
-    hidden_dimension: int = Field(149, ge=32, le=256, description="Width of the vectors of users and items.")
+    hidden_dimension: int = hyperparameter(USER_SEGMENTS["hidden_dimension"])

@@ -22,7 +22,7 @@ from recipes.retrieval.top_k import top_k
 
 __all__ = [
     "AttributeSegments", "ItemSegments", "SegmentScorer", "Weights", "load_attribute_segments", "load_segments",
-    "open_scorer",
+    "open_segments",
 ]  # fmt: skip
 
 _ARRAYS: Final = (
@@ -237,7 +237,7 @@ def load_segments(folder: Path) -> ItemSegments:
     Raises:
         CorruptArtifact: A file is missing, cannot be read or does not fit the others.
     """
-    scorer, items, users = open_scorer(folder)
+    scorer, items, users = open_segments(folder)
     return ItemSegments(scorer, items=items, users=users)
 
 
@@ -247,11 +247,11 @@ def load_attribute_segments(folder: Path) -> AttributeSegments:
     Raises:
         CorruptArtifact: A file is missing, cannot be read or does not fit the others.
     """
-    scorer, _, users = open_scorer(folder)
+    scorer, _, users = open_segments(folder)
     return AttributeSegments(scorer, attributes=Attributes.load(folder, n_items=scorer.n_items), users=users)
 
 
-def open_scorer(folder: Path) -> tuple[SegmentScorer, Vocabulary, Vocabulary]:
+def open_segments(folder: Path) -> tuple[SegmentScorer, Vocabulary, Vocabulary]:
     """Open a saved scorer with the ids of its items and users; the error of `load_segments`."""
     scorer = SegmentScorer.load(folder)
     items, users = Vocabulary.load(folder, "items"), Vocabulary.load(folder, "users")

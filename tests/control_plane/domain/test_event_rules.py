@@ -6,9 +6,9 @@ import pytest
 
 from common.errors import InvalidInput
 from control_plane.domain.events import EventRule, check_event_columns, check_event_type, event_rules
-from control_plane.domain.recipes import RECIPES
 from control_plane.domain.solutions import check_solution
 from control_plane.resources.solutions import SolutionRequest
+from recipes.catalog import RECIPES
 from tests.control_plane.world import INTERACTIONS, PERSONALIZATION, avro, column
 
 V2 = RECIPES["aws-user-personalization-v2"]

@@ -11,12 +11,13 @@ from control_plane.domain.campaigns import (
     follows_latest,
     split_version_arn,
 )
-from control_plane.domain.recipes import RECIPES, described_recipe, trainable_recipe
+from control_plane.domain.recipes import check_hyper_parameters, described_recipe, recipe_arn, trainable_recipe
 from control_plane.domain.solutions import (
     check_solution,
     check_training_mode,
 )
-from recipes.registry import RECIPES as DECLARED
+from recipes.catalog import RECIPES
+from recipes.registry import read_config
 from tests.control_plane.world import PERSONALIZATION
 
 V2 = RECIPES["aws-user-personalization-v2"]
@@ -32,34 +33,18 @@ NOT_BUILT_CONFIGS = [
 ]
 
 
-def test_recipes_that_can_be_trained_are_those_that_are_declared():
-    assert {name for name, recipe in RECIPES.items() if recipe.domain is None} == {
-        name for name, declared in DECLARED.items() if declared.domain is None
-    }
-
-
-@pytest.mark.parametrize("name", sorted(name for name, facts in RECIPES.items() if facts.domain is None))
-def test_type_and_hyperparameters_are_those_of_the_declaration(name):
-    declared, facts = DECLARED[name], RECIPES[name]
-
-    assert facts.recipe_type == declared.recipe_type
-    assert {*(facts.hyper_parameters or {}), *(facts.feature_parameters or {})} == set(declared.config.model_fields)
-
-
 @pytest.mark.parametrize("value", PROBES)
-@pytest.mark.parametrize("key", sorted(set(V2.hyper_parameters or {}) - {"heads"}))
+@pytest.mark.parametrize("key", sorted(set(V2.hyper_parameters) - {"heads"}))
 def test_no_value_is_accepted_that_the_recipe_refuses(key, value):
     # Heads must divide the width, which only the recipe checks: with one head every width fits.
     values = {"heads": "1", key: value}
 
-    assert not _accepted(V2.check_hyper_parameters, values) or _accepted(
-        DECLARED[V2.name].config.from_hyperparameters, values
-    )
+    assert not _accepted(check_hyper_parameters, V2, values) or _accepted(read_config, V2, values)
 
 
-def _accepted(check, values):
+def _accepted(check, spec, values):
     try:
-        check(values)
+        check(spec, values)
     except InvalidInput:
         return False
     return True
@@ -202,7 +187,7 @@ def test_recipes_of_segments_have_no_campaigns():
 
 
 def test_use_cases_of_domains_are_for_recommenders_only():
-    arn = RECIPES["aws-vod-top-picks"].arn
+    arn = recipe_arn(RECIPES["aws-vod-top-picks"])
 
     assert described_recipe(arn).domain == "VIDEO_ON_DEMAND"
     with pytest.raises(InvalidInput, match="is for recommenders of VIDEO_ON_DEMAND only"):

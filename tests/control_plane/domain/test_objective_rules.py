@@ -6,8 +6,8 @@ import pytest
 
 from common.errors import InvalidInput
 from control_plane.domain.objectives import check_objective_column
-from control_plane.domain.recipes import RECIPES
 from control_plane.domain.solutions import check_solution
+from recipes.catalog import RECIPES
 from tests.control_plane.world import avro, column
 
 ITEMS = avro("Items", column("ITEM_ID"), column("PRICE", "float"), column("MINUTES", ["null", "int"]), column("TITLE"))

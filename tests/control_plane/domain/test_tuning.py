@@ -6,12 +6,13 @@ import pytest
 from google.protobuf import json_format
 
 from common.errors import InvalidInput
-from control_plane.domain.recipes import RECIPES
+from control_plane.domain.recipes import recipe_arn
 from control_plane.domain.tuning import Tuning, TuningRange, check_tuning
 from control_plane.resources.solutions import SolutionRequest
 from protos.tailorbird.control.v1 import solution_pb2, solution_version_pb2
 from protos.tailorbird.internal.v1 import jobs_pb2
-from recipes.registry import RECIPES as DECLARED
+from recipes.catalog import RECIPES
+from recipes.registry import read_config
 from tests.control_plane import wire
 from tests.control_plane.world import make_world
 
@@ -124,7 +125,7 @@ def test_the_ends_of_every_range_are_values_that_the_recipe_takes(name):
     for item in check_tuning(RECIPES[name], {}, perform_hpo=True).ranges:
         ends = item.values or tuple(f"{end:g}" for end in (item.low, item.high))
         for value in ends:
-            DECLARED[name].config.from_hyperparameters({item.name: value})
+            read_config(RECIPES[name], {item.name: value})
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,7 @@ def tuned_solution(world) -> str:
         SolutionRequest(
             name=world.name("solution"),
             dataset_group_arn=world.imported_group(),
-            recipe_arn=RECIPES["aws-hrnn-coldstart"].arn,
+            recipe_arn=recipe_arn(RECIPES["aws-hrnn-coldstart"]),
             perform_hpo=True,
             solution_config=asked(integer=[between("bptt", 8, 16)], hpoResourceConfig={"maxNumberOfTrainingJobs": "3"}),
         )

@@ -17,10 +17,11 @@ from control_plane.domain import paging
 from control_plane.domain.campaigns import check_campaign_config
 from control_plane.domain.fields import check_kms_key, check_role, check_tag_keys, check_tags
 from control_plane.domain.imports import check_data_location
-from control_plane.domain.recipes import RECIPES, HyperParameter
 from control_plane.domain.schemas import check_dataset_type, check_schema
 from control_plane.domain.solutions import check_solution
 from control_plane.domain.tuning import check_tuning
+from recipes.catalog import RECIPES
+from recipes.spec import HyperParameter
 from tests.control_plane.through_boto3 import personalize
 from tests.control_plane.world import ITEMS, make_world
 

@@ -13,7 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 from common import errors
 from common.operations import State, operation_states
 from common.rpc import from_rpc_error
-from control_plane.domain.recipes import RECIPES
+from control_plane.domain.recipes import recipe_arn
 from control_plane.servicers.control import CONTROL_PLANE_SERVICE, ControlPlaneServicer
 from protos.tailorbird.control.v1 import (
     campaign_pb2,
@@ -34,6 +34,7 @@ from protos.tailorbird.internal.v1 import jobs_pb2, serving_pb2, trackers_pb2
 from protos.tailorbird.internal.v1.jobs_pb2_grpc import JobServiceStub
 from protos.tailorbird.internal.v1.serving_pb2_grpc import ServingServiceStub
 from protos.tailorbird.internal.v1.trackers_pb2_grpc import TrackerServiceStub
+from recipes.catalog import RECIPES
 from tests.control_plane import wire
 from tests.control_plane.world import INTERACTIONS, POPULARITY, make_world
 
@@ -329,7 +330,7 @@ def test_parameters_of_both_kinds_are_shown_as_they_were_given(grpc_stub):
     )
     solution = grpc_stub.control.CreateSolution(
         solution_pb2.CreateSolutionRequest(
-            name=fresh("solution"), dataset_group_arn=group, recipe_arn=RECIPES["aws-hrnn"].arn,
+            name=fresh("solution"), dataset_group_arn=group, recipe_arn=recipe_arn(RECIPES["aws-hrnn"]),
             solution_config=config, perform_auto_training=False,
         )
     ).solution_arn  # fmt: skip

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from recipes.catalog import get_recipe
 from recipes.components.cold_start import predict_cold_vectors
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.evaluation.ranking import by_scorer, top_items
-from recipes.registry import fitter, recipe
+from recipes.registry import make_fitter
 from tests.recipes.models.test_sasrec import SMALL
 from tests.recipes.suite import N_ITEMS, RING, RINGS, RecipeSuite, ring_walks
 
@@ -83,8 +84,8 @@ class TestUserPersonalizationWithColumns(RecipeSuite):
 
 
 def fit(data):
-    declared = recipe("aws-user-personalization-v2")
-    return fitter(declared)(declared.config.from_hyperparameters({**SMALL, "epochs": "6"}), seed=1).fit(data)
+    declared = get_recipe("aws-user-personalization-v2")
+    return make_fitter(declared, {**SMALL, "epochs": "6"}, seed=1).fit(data)
 
 
 def test_columns_change_nothing_where_no_item_is_cold():

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact
+from recipes.catalog import get_recipe
 from recipes.components.context import Context, ContextCodes, ContextTable
 from recipes.data.histories import Histories, History
 from recipes.data.interactions import Interactions
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.ranking import situated_queries
 from recipes.ports import UsesSideFeatures
-from recipes.registry import fitter, recipe, scorer_loader
+from recipes.registry import make_fitter, open_scorer
 
 COLUMNS = {
     "DEVICE": ["tv", "phone", "phone", None, "tv", "phone", "fridge"],
@@ -104,8 +105,8 @@ def viewers(users=200, *, with_context=True):
 
 
 def fit(data, *, extended=False):
-    declared = recipe("aws-user-personalization-v2")
-    made = fitter(declared)(declared.config.from_hyperparameters(SMALL), seed=1)
+    declared = get_recipe("aws-user-personalization-v2")
+    made = make_fitter(declared, SMALL, seed=1)
     scorer = made.fit(data)
     return made.extend(data) if extended else scorer
 
@@ -141,7 +142,7 @@ def test_unknown_values_are_no_context(extended):
 
 def test_context_is_saved_with_the_model(extended, tmp_path):
     extended.save(tmp_path)
-    loaded = scorer_loader(recipe("aws-user-personalization-v2"))(tmp_path)
+    loaded = open_scorer(get_recipe("aws-user-personalization-v2"), tmp_path)
     assert leads(loaded, DEVICE="phone") == pytest.approx(leads(extended, DEVICE="phone"))
 
 

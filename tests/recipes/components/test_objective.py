@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
+from recipes.catalog import get_recipe
 from recipes.components.objective import average_rewards, normal_scores, objective_biases, spread
 from recipes.data.histories import History
 from recipes.ports import AcceptsItemBias
-from recipes.registry import fitter, recipe, scorer_loader
+from recipes.registry import make_fitter, open_scorer
 from recipes.retrieval.top_k import top_k
 from tests.recipes.suite import N_ITEMS, ring_walks, walk
 
@@ -60,9 +61,9 @@ def test_users_who_used_nothing_that_rewards_are_left_out():
 
 @pytest.fixture(scope="module")
 def scorer():
-    declared = recipe("aws-user-personalization-v2")
+    declared = get_recipe("aws-user-personalization-v2")
     small = {"embedding_size": "8", "layers": "1", "max_length": "8", "epochs": "2"}
-    return fitter(declared)(declared.config.from_hyperparameters(small), seed=1).fit(ring_walks())
+    return make_fitter(declared, small, seed=1).fit(ring_walks())
 
 
 def test_favoured_items_gain_what_they_are_given_for_every_user(scorer, tmp_path):
@@ -70,7 +71,7 @@ def test_favoured_items_gain_what_they_are_given_for_every_user(scorer, tmp_path
     biases = np.linspace(-1, 1, N_ITEMS).astype(np.float32)
     favouring = scorer.favouring(biases)
     favouring.save(tmp_path)
-    loaded = scorer_loader(recipe("aws-user-personalization-v2"))(tmp_path)
+    loaded = open_scorer(get_recipe("aws-user-personalization-v2"), tmp_path)
     for history in (History.of_items([]), History.of_items(walk(3, 4))):
         before = scorer.item_vectors @ scorer.embed_history(history)
         for made in (favouring, loaded):

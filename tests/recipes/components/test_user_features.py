@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from recipes.catalog import get_recipe
 from recipes.components.context import Context, ContextCodes, ContextTable
 from recipes.components.user_features import UserFeatureTable, encode_users, first_gates, gate_buckets, learn_user_codes
 from recipes.data.columns import CategoricalColumn, Columns
@@ -13,7 +14,7 @@ from recipes.data.interactions import Interactions
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.ranking import codes_of_users, situated_queries
 from recipes.ports import UsesSideFeatures
-from recipes.registry import fitter, recipe, scorer_loader
+from recipes.registry import make_fitter, open_scorer
 
 CLUBS = [["red", "old"]] * 6 + [["blue"]] * 8 + [["rare"]] * 4 + [[]]
 PEOPLE = Columns(
@@ -88,8 +89,8 @@ def shoppers(*, with_columns=True):
 
 
 def fit(name, data):
-    declared = recipe(name)
-    made = fitter(declared)(declared.config.from_hyperparameters(SMALL[name] | COMMON), seed=1)
+    declared = get_recipe(name)
+    made = make_fitter(declared, SMALL[name] | COMMON, seed=1)
     made.fit(data)
     return made.extend(data)
 
@@ -148,7 +149,7 @@ def test_users_who_are_not_known_get_something_between(knowing):
 
 def test_what_was_learnt_of_users_is_saved_with_the_model(name, knowing, tmp_path):
     knowing.save(tmp_path)
-    loaded = scorer_loader(recipe(name))(tmp_path)
+    loaded = open_scorer(get_recipe(name), tmp_path)
     data, users = shoppers(), np.arange(KNOWN, KNOWN + 2 * SHORT)
     assert loaded.context is None
     assert right_shares(loaded, data, users).tolist() == right_shares(knowing, data, users).tolist()

@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from recipes.catalog import get_recipe
 from recipes.components.cold_start import predict_new_cold_vectors
 from recipes.components.sequential_rules import SequentialRules
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.histories import Histories, History
 from recipes.ports import SupportsIncrementalUpdate
-from recipes.registry import fitter, recipe
+from recipes.registry import make_fitter
 from recipes.retrieval.top_k import top_k
 from tests.recipes.suite import N_ITEMS, RING, make_data, ring_walks, walk
 
@@ -29,8 +30,8 @@ BEFORE = np.insert(np.arange(1, N_ITEMS), [NEW, USED - 1], -1)
 
 @pytest.fixture(scope="module")
 def scorer():
-    declared = recipe("aws-user-personalization-v2")
-    return fitter(declared)(declared.config.from_hyperparameters(SMALL), seed=1).fit(ring_walks())
+    declared = get_recipe("aws-user-personalization-v2")
+    return make_fitter(declared, SMALL, seed=1).fit(ring_walks())
 
 
 def histories():
@@ -94,10 +95,10 @@ def test_the_model_that_was_updated_stays_as_it_was(scorer, updated):
 
 
 def test_updates_are_saved_like_any_other_model(updated, tmp_path):
-    from recipes.registry import scorer_loader
+    from recipes.registry import open_scorer
 
     updated.save(tmp_path)
-    loaded = scorer_loader(recipe("aws-user-personalization-v2"))(tmp_path)
+    loaded = open_scorer(get_recipe("aws-user-personalization-v2"), tmp_path)
     history = History.of_items([USED, moved(RING)])
     np.testing.assert_array_equal(loaded.embed_history(history), updated.embed_history(history))
 

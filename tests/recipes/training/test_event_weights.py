@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from common.errors import InvalidInput
+from recipes.catalog import get_recipe
 from recipes.data.histories import Histories, History
 from recipes.data.interactions import Interactions
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.ranking import by_scorer
-from recipes.registry import fitter, recipe
+from recipes.registry import make_fitter
 
 CLICK, BUY = 1, 2
 DOOR, CLICKED, BOUGHT, N_ITEMS = 0, 1, 2, 5
@@ -34,8 +35,8 @@ def shoppers(users=160):
 
 
 def fit(data, *, extended=False, hyperparameters=SMALL):
-    declared = recipe("aws-user-personalization-v2")
-    made = fitter(declared)(declared.config.from_hyperparameters(hyperparameters), seed=1)
+    declared = get_recipe("aws-user-personalization-v2")
+    made = make_fitter(declared, hyperparameters, seed=1)
     scorer = made.fit(data)
     return made.extend(data) if extended else scorer
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.errors import InvalidInput, ResourceNotFound
-from recipes.registry import RECIPES
+from recipes.catalog import RECIPES
 from runtime_service.domain.histories import EventRule, RecentEvent, known_steps, newer_events
 from runtime_service.domain.requests import (
     check_item,

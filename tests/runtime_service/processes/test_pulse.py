@@ -19,7 +19,7 @@ FAMILY = """
 import os, signal, threading
 from functools import partial
 from common.logs import configure_logging
-from runtime_service.processes import Family, Member, Patience
+from runtime_service.processes import WorkerPool, WorkerSpec, Patience
 
 def live(beat):
     stopped = threading.Event()
@@ -35,8 +35,8 @@ def never_begin(beat):
     threading.Event().wait()
 
 configure_logging("family", level="INFO", form="json")
-members = [Member(run.__name__, run) for run in (live, block, never_begin)]
-Family(members, Patience(grace_seconds=1, silent_seconds=3)).run_until_signal()
+members = [WorkerSpec(run.__name__, run) for run in (live, block, never_begin)]
+WorkerPool(members, Patience(grace_seconds=1, silent_seconds=3)).run_until_signal()
 """
 
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from recipes.catalog import get_recipe
 from recipes.data.columns import Columns
-from recipes.registry import fitter, recipe
+from recipes.registry import make_fitter
 from runtime_service.serving.deployments import Deployment
 from runtime_service.serving.influence import RankingInfluence
 from runtime_service.serving.model import ModelLoader
@@ -35,8 +36,8 @@ def model(tmp_path_factory):
     store = local_store(folder / "store")
     columns = Columns(textual={"PLOT": PLOTS}, names=PLOTS, created=np.arange(N_ITEMS, dtype=np.int64))
     data = replace(two_tastes(), items=columns)
-    declared = recipe(SEMANTIC)
-    scorer = fitter(declared)(declared.config(), seed=1).fit(data)
+    declared = get_recipe(SEMANTIC)
+    scorer = make_fitter(declared, {}, seed=1).fit(data)
     publish(store, "artifacts/one", Fitted(SEMANTIC, scorer, data))
     return ModelLoader(store, cache=folder / "cache", index="auto").load("artifacts/one")
 

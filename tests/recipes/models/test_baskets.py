@@ -1,4 +1,4 @@
-"""The use cases of domains: what each learns from, what it is like, and what is bought or viewed together."""
+"""What is bought or viewed together."""
 
 from __future__ import annotations
 
@@ -10,56 +10,24 @@ from recipes.data.interactions import Interactions
 from recipes.data.training_data import TrainingData
 from recipes.models.baskets.config import BasketsConfig
 from recipes.models.baskets.fit import BoughtTogetherFitter, ViewedTogetherFitter, divide
-from recipes.registry import RECIPES
 from recipes.retrieval.top_k import top_k
 from tests.recipes.suite import RecipeSuite
 
 HOUR, DAY = 3600, 86_400
 
 
-class TogetherSuite(RecipeSuite):
+class BasketsSuite(RecipeSuite):
     relates_items = True
     quality_floor = 0.0  # what is used together has no order; what is found is tested below
     uses_randomness = False
 
 
-class TestFrequentlyBoughtTogether(TogetherSuite):
+class TestFrequentlyBoughtTogether(BasketsSuite):
     name = "aws-ecomm-frequently-bought-together"
 
 
-class TestCustomersWhoViewed(TogetherSuite):
+class TestCustomersWhoViewed(BasketsSuite):
     name = "aws-ecomm-customers-who-viewed-x-also-viewed"
-
-
-#: Use case: domain, the recipe whose code it has, the event type, whether items are needed.
-USE_CASES = {
-    "aws-ecomm-popular-items-by-views": ("ECOMMERCE", "aws-popularity-count", "View", False),
-    "aws-ecomm-popular-items-by-purchases": ("ECOMMERCE", "aws-popularity-count", "Purchase", False),
-    "aws-ecomm-frequently-bought-together": ("ECOMMERCE", None, "Purchase", False),
-    "aws-ecomm-customers-who-viewed-x-also-viewed": ("ECOMMERCE", None, "View", False),
-    "aws-ecomm-recommended-for-you": ("ECOMMERCE", "aws-user-personalization-v2", None, False),
-    "aws-vod-because-you-watched-x": ("VIDEO_ON_DEMAND", "aws-similar-items", "Watch", False),
-    "aws-vod-more-like-x": ("VIDEO_ON_DEMAND", "aws-similar-items", None, True),
-    "aws-vod-most-popular": ("VIDEO_ON_DEMAND", "aws-popularity-count", "Watch", False),
-    "aws-vod-trending-now": ("VIDEO_ON_DEMAND", "aws-trending-now", None, False),
-    "aws-vod-top-picks": ("VIDEO_ON_DEMAND", "aws-user-personalization-v2", None, False),
-}
-
-
-def test_there_are_ten_use_cases():
-    assert {name for name, declared in RECIPES.items() if declared.domain is not None} == set(USE_CASES)
-
-
-@pytest.mark.parametrize(
-    ("name", "domain", "like", "event_type", "needs_items"), [(k, *v) for k, v in USE_CASES.items()]
-)
-def test_use_cases_are_declared_as_personalize_describes_them(name, domain, like, event_type, needs_items):
-    declared = RECIPES[name]
-    assert (declared.domain, declared.event_type, declared.needs_items) == (domain, event_type, needs_items)
-    assert not declared.returns_scores
-    if like is not None:
-        same = ("family", "recipe_type", "config", "fitter", "scorer", "uses_history", "counts_events", "fit_metrics")
-        assert all(getattr(declared, part) == getattr(RECIPES[like], part) for part in same)
 
 
 def visits(*users, gap=2 * HOUR):
