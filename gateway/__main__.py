@@ -40,7 +40,7 @@ def main() -> None:
             tolerance=timedelta(seconds=settings.clock_tolerance_seconds),
             region=settings.signing_region,
         ),
-        connect=lambda: BackendClients(settings.peers(), operations=operations, token=token, tls=settings.tls()),
+        connect=lambda: BackendClients(settings.backends(), operations=operations, token=token, tls=settings.tls()),
         limits=settings.call_limits(),
         stop=(stop := settings.stop()),
         allowed_origins=settings.origins(),
@@ -48,7 +48,7 @@ def main() -> None:
     server = HttpServer(
         app, address=settings.listen, limits=settings.connection_limits(), stop=stop, tls=settings.tls()
     )
-    gc.freeze()  # what was compiled above lives as long as the process; no collection need look at it
+    gc.freeze()  # what was compiled above lives as long as the process: collections can skip it
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.run_until_signal())
 

@@ -1,7 +1,7 @@
-"""How much the gateway works on at a time: calls in flight, bytes of bodies.
+"""Bounds what the gateway works on at a time: calls in flight, bytes of bodies.
 
-Beyond these a request is refused at once. Queued instead, every caller would wait for all before, give up, and come
-again: the work done for those who left is what keeps an overloaded service from recovering.
+Beyond these a request is rejected at once. Queued instead, every caller would wait for all before it, give up, and
+retry: work done for callers who left is what keeps an overloaded service from recovering.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from gateway.errors import RequestTooLarge
 
 __all__ = ["Admission", "CallLimits"]
 
-_TELL_SECONDS: Final = 1.0
+_LOG_SECONDS: Final = 1.0
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """What requests may cost.
+    """Bounds of the resources that requests use.
 
     Attributes:
-        max_calls_in_flight: Calls worked on at a time for each service, so that one that hangs takes no other's place.
+        max_calls_in_flight: Calls worked on at a time for each service; one that hangs uses up no other's share.
         max_body_bytes: Size of one body.
         max_buffered_bytes: Size of all bodies that are being received or worked on, together.
     """
@@ -43,24 +43,24 @@ class CallLimits:
 
 
 class Admission:
-    """Counts what is going on; used from one event loop.
+    """Counts calls and bytes; used from one event loop.
 
     Args:
-        limits: How much may.
+        limits: The bounds.
     """
 
     def __init__(self, limits: CallLimits) -> None:
         self._limits = limits
         self._calls: Counter[str] = Counter()
         self._bytes = 0
-        self._refused = 0
-        self._told_at = -inf
+        self._rejected = 0
+        self._logged_at = -inf
 
     def check(self, service: str) -> None:
-        """Refuse a call that would find no place, before anything was done for it.
+        """Reject a call that is beyond the limit, before anything was done for it.
 
         Raises:
-            Throttled: There are too many.
+            Throttled: Too many calls are in flight.
         """
         if self._calls[service] >= self._limits.max_calls_in_flight:
             raise self._throttled(service)
@@ -70,7 +70,7 @@ class Admission:
         """Count a call while it is worked on.
 
         Raises:
-            Throttled: There are too many.
+            Throttled: Too many calls are in flight.
         """
         self.check(service)
         self._calls[service] += 1
@@ -80,10 +80,10 @@ class Admission:
             self._calls[service] -= 1
 
     async def receive(self, request: Request) -> bytes:
-        """Return a request's body, whose bytes count until `release`; how long it may take is the server's to say.
+        """Return a request's body, whose bytes count until `release`; the server bounds how long that takes.
 
         Raises:
-            RequestTooLarge: It is too large.
+            RequestTooLarge: The body is too large.
             Throttled: All bodies together are too large.
             ClientDisconnect: The client left, or took too long.
         """
@@ -111,15 +111,15 @@ class Admission:
                 raise self._throttled("bodies")
 
     def _too_large(self) -> RequestTooLarge:
-        most = self._limits.max_body_bytes
-        return RequestTooLarge(f"body: got more than {most} bytes, want at most that many")
+        limit = self._limits.max_body_bytes
+        return RequestTooLarge(f"body: got more than {limit} bytes, want at most that many")
 
     def _throttled(self, what: str) -> Throttled:
-        """Return the refusal; the log has a line of them each second, for a line each would be work for nothing."""
-        self._refused += 1
+        """Return the error, and log at most one line a second: one for each would add to the load."""
+        self._rejected += 1
         now = asyncio.get_running_loop().time()
-        if now - self._told_at > _TELL_SECONDS:
-            _log.warning("throttled", of=what, refused=self._refused)
-            self._told_at = now
-            self._refused = 0
+        if now - self._logged_at > _LOG_SECONDS:
+            _log.warning("throttled", of=what, rejected=self._rejected)
+            self._logged_at = now
+            self._rejected = 0
         return Throttled("Rate exceeded")  # AWS's words

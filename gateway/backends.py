@@ -1,4 +1,4 @@
-"""The three services behind the gateway: one channel each, one ready-made call per operation, their health."""
+"""Clients of the three services behind the gateway: a channel each, a stub per operation, their health."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from common.rpc import aio_channel, from_rpc_error
 from common.settings import TlsFiles
 from gateway.protocol import CONTRACTS, Operation
 
-__all__ = ["PEERS", "BackendClients"]
+__all__ = ["BACKENDS", "BackendClients", "is_healthy"]
 
-#: botocore's name of a service, and the process that answers it.
-PEERS: Final[Mapping[str, str]] = {
+#: The process that serves each of botocore's services.
+BACKENDS: Final[Mapping[str, str]] = {
     "personalize": "control_plane",
     "personalize-events": "events_service",
     "personalize-runtime": "runtime_service",
@@ -33,11 +33,11 @@ _log = get_logger(__name__)
 
 
 class BackendClients:
-    """Open connections to the services; to be made inside of the event loop, and closed.
+    """Open channels to the services; constructed inside the event loop, and to be closed.
 
     Args:
-        targets: `host:port` by the peer's name, see `PEERS`.
-        operations: What will be called.
+        targets: `host:port` of each process in `BACKENDS`.
+        operations: The operations that can be called.
         token: The gateway's own bearer token, or a function that returns the current one.
         tls: Certificates; None speaks plain text.
     """
@@ -50,12 +50,12 @@ class BackendClients:
         token: Callable[[], str] | str,
         tls: TlsFiles | None = None,
     ) -> None:
-        self._channels = {peer: aio_channel(targets[peer], token=token, tls=tls) for peer in PEERS.values()}
+        self._channels = {backend: aio_channel(targets[backend], token=token, tls=tls) for backend in BACKENDS.values()}
         self._calls: dict[tuple[str, str], Any] = {}
         for operation in operations:
             request: Any = GetMessageClass(operation.method.input_type)
             response: Any = GetMessageClass(operation.method.output_type)
-            self._calls[operation.service, operation.name] = self._channels[PEERS[operation.service]].unary_unary(
+            self._calls[operation.service, operation.name] = self._channels[BACKENDS[operation.service]].unary_unary(
                 f"/{CONTRACTS[operation.service].full_name}/{operation.name}",
                 request_serializer=request.SerializeToString,
                 response_deserializer=response.FromString,
@@ -65,52 +65,52 @@ class BackendClients:
         """Perform an operation; its deadline is in the services' common configuration.
 
         Raises:
-            TailorbirdError: What the service answered; `Unavailable` when it could not be reached in time.
+            TailorbirdError: The service's error; `Unavailable` when it could not be reached in time.
         """
         try:
             return await self._calls[operation.service, operation.name](request)
         except (grpc.RpcError, Unauthenticated) as error:
-            raise _translate(error, PEERS[operation.service]) from error
+            raise _translate(error, BACKENDS[operation.service]) from error
 
     async def health(self) -> dict[str, str]:
-        """Return each peer's state: SERVING, or why not."""
-        states = await asyncio.gather(*(self._check(peer) for peer in self._channels))
+        """Return each process's state: SERVING, or the health status or status code that it has instead."""
+        states = await asyncio.gather(*(self._check(backend) for backend in self._channels))
         return dict(zip(self._channels, states, strict=True))
 
     async def close(self, *, grace: float) -> None:
         """Close the channels after running calls had `grace` seconds."""
         await asyncio.gather(*(channel.close(grace) for channel in self._channels.values()))
 
-    async def _check(self, peer: str) -> str:
-        stub = health_pb2_grpc.HealthStub(self._channels[peer])
+    async def _check(self, backend: str) -> str:
+        stub = health_pb2_grpc.HealthStub(self._channels[backend])
         try:
-            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_HEALTH_TIMEOUT_SECONDS)
+            response = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_HEALTH_TIMEOUT_SECONDS)
         except grpc.RpcError as error:
             code: grpc.StatusCode = getattr(error, "code", lambda: grpc.StatusCode.UNKNOWN)()
             return code.name
         except Unauthenticated:
-            return "NO_TOKEN"  # the gateway has none to show: its token file is gone
-        state: str = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+            return "NO_TOKEN"  # the gateway's own token file is gone
+        state: str = health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)
         return state
 
 
-def healthy(states: Mapping[str, str]) -> bool:
-    """Tell whether every peer serves."""
+def is_healthy(states: Mapping[str, str]) -> bool:
+    """Return whether every process serves."""
     return all(state == _SERVING for state in states.values())
 
 
-def _translate(error: grpc.RpcError | Unauthenticated, peer: str) -> TailorbirdError:
-    known = error if isinstance(error, Unauthenticated) else from_rpc_error(error)
-    if isinstance(known, Unauthenticated | PermissionDenied):
-        # The caller has shown a good key; it is the gateway's own token that is missing or refused.
-        return TailorbirdError(f"{peer} cannot be called with this gateway's token: {known.message}")
-    if isinstance(known, Unavailable) and not _from_service(error):
-        _log.warning("peer_unavailable", peer=peer, detail=known.message)
-        return Unavailable(f"{peer} cannot be reached in time; try again")
-    return known
+def _translate(error: grpc.RpcError | Unauthenticated, backend: str) -> TailorbirdError:
+    translated = error if isinstance(error, Unauthenticated) else from_rpc_error(error)
+    if isinstance(translated, Unauthenticated | PermissionDenied):
+        # The caller's key is valid; it is the gateway's own token that is missing or rejected.
+        return TailorbirdError(f"{backend} cannot be called with this gateway's token: {translated.message}")
+    if isinstance(translated, Unavailable) and not _from_service(error):
+        _log.warning("backend_unavailable", backend=backend, detail=translated.message)
+        return Unavailable(f"{backend} cannot be reached in time; try again")
+    return translated
 
 
 def _from_service(error: Any) -> bool:
-    """Tell whether the service itself said so, and not the transport, whose text names addresses."""
+    """Return whether the error comes from the service itself, not from the transport, whose text names addresses."""
     metadata = error.trailing_metadata() if hasattr(error, "trailing_metadata") else None
     return any(key == "grpc-status-details-bin" for key, _ in metadata or ())

@@ -1,16 +1,17 @@
-"""What one HTTP connection may cost: uvicorn's protocol with limits on its head, its idleness and its pipelining.
+"""Bounds what one HTTP connection may use: uvicorn's protocol with limits on heads, idle time and pipelining.
 
 uvicorn parses, calls the application and writes. It has no limit on the time or the size of a request's head, on
 clients that do not read, or on pipelined requests, and its one limit on connections counts idle ones against everybody.
-So connections are kept here in the order in which they began to wait: where there are too many, the one that has waited
-longest for a request makes room, and a new client is refused only when every connection is at work.
+So idle connections are kept here in the order in which they became idle: where there are too many connections, the one
+that has been idle longest is closed, and a new client is rejected only when every connection is busy.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final
 
@@ -21,22 +22,38 @@ from uvicorn.server import ServerState
 from common.errors import TailorbirdError, Unavailable
 from gateway.errors import HeadTooLarge, Malformed, RequestTimeout
 from gateway.protocol import REST_JSON, fault
-from gateway.stopping import Stop
 
-__all__ = ["Connection", "ConnectionLimits", "Connections"]
+__all__ = ["Connection", "ConnectionLimits", "Connections", "Stop"]
 
-#: Connections beyond the limit that are kept a moment, to be told so. Without this they would see a reset only.
-_REFUSED_CONNECTIONS: Final = 64
-#: How long a body is read and thrown away that nobody wants any more. A connection closed at once is reset, and the
-#: reset overtakes the answer.
+#: Connections beyond the limit that are kept until their error is sent. Without this they would see a reset only.
+_REJECTED_CONNECTIONS: Final = 64
+#: How long a body that is not needed any more is read and discarded. A connection closed at once is reset, and the
+#: reset overtakes the response.
 _LINGER_SECONDS: Final = 2.0
-#: Requests that wait on one connection for the one before. SDKs send none ahead.
+#: Requests queued on one connection behind the one before. SDKs do not pipeline.
 _MAX_PIPELINED: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """The orderly stop of one process: health reports it first, calls in progress end, then connections close.
+
+    The server begins it; health and connections read it.
+
+    Attributes:
+        grace_seconds: Time that running calls get.
+        drain_seconds: Time before it, in which new calls are served still, so that proxies can go elsewhere.
+        begun: Set when it has begun.
+    """
+
+    grace_seconds: float
+    drain_seconds: float = 0.0
+    begun: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What connections may cost.
+    """Bounds of the resources that connections use.
 
     Attributes:
         max_connections: Open at a time.
@@ -61,40 +78,40 @@ class Connections:
     """All connections of a server; used from its event loop.
 
     Args:
-        limits: What they may cost.
-        stop: Once begun, each connection is closed with its next answer.
+        limits: Bounds of the resources they use.
+        stop: Once begun, each connection is closed with its next response.
     """
 
     def __init__(self, limits: ConnectionLimits, *, stop: Stop) -> None:
         self.limits = limits
         self.stop = stop
-        # Dictionaries keep the order, and take out of the middle at no cost.
+        # Dictionaries: ordered, with removal from the middle in constant time.
         self._open: dict[Connection, None] = {}
-        self._waiting: dict[Connection, None] = {}
-        self._refused: dict[Connection, None] = {}
+        self._idle: dict[Connection, None] = {}
+        self._rejected: dict[Connection, None] = {}
 
     def add(self, connection: Connection) -> None:
-        """Count a new connection, and let another go when there are too many."""
+        """Count a new connection; beyond the limit close the longest idle one, or reject the new one."""
         self._open[connection] = None
         excess = len(self._open) - self.limits.max_connections
         if excess <= 0:
             return
-        if self._waiting:
-            next(iter(self._waiting)).drop()
+        if self._idle:
+            next(iter(self._idle)).drop()
             return
-        connection.refuse_all()
-        self._refused[connection] = None
-        if excess > _REFUSED_CONNECTIONS:
-            next(iter(self._refused)).drop()
+        connection.reject_all()
+        self._rejected[connection] = None
+        if excess > _REJECTED_CONNECTIONS:
+            next(iter(self._rejected)).drop()
 
     def remove(self, connection: Connection) -> None:
         """Forget a connection that ended, or is about to."""
         self._open.pop(connection, None)
-        self._waiting.pop(connection, None)
-        self._refused.pop(connection, None)
+        self._idle.pop(connection, None)
+        self._rejected.pop(connection, None)
 
     def expire(self, now: float) -> None:
-        """End what has taken too long; called again and again.
+        """End what has taken too long; called periodically.
 
         Args:
             now: Time of the event loop, in seconds.
@@ -102,15 +119,15 @@ class Connections:
         for connection in list(self._open):
             connection.expire(now)
 
-    def begin_waiting(self, connection: Connection) -> None:
+    def mark_idle(self, connection: Connection) -> None:
         """Note that a connection waits for a request from now on."""
-        if connection not in self._refused:
-            self._waiting.pop(connection, None)
-            self._waiting[connection] = None
+        if connection not in self._rejected:
+            self._idle.pop(connection, None)
+            self._idle[connection] = None
 
-    def end_waiting(self, connection: Connection) -> None:
+    def mark_busy(self, connection: Connection) -> None:
         """Note that a request has come."""
-        self._waiting.pop(connection, None)
+        self._idle.pop(connection, None)
 
 
 class Connection(HttpToolsProtocol):
@@ -129,7 +146,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, asyncio.get_running_loop())
         self._all = connections
         self._limits = connections.limits
-        self._idle = True  # no request is being answered
+        self._is_idle = True  # no request is being served
         self._receiving = False  # a request's body
         self._head_bytes = 0  # of a request's head that is not complete
         self._head_began = 0.0
@@ -138,33 +155,33 @@ class Connection(HttpToolsProtocol):
         self._close_ends = inf
 
     def expire(self, now: float) -> None:
-        """End the connection, or what is expected of it, if it has taken too long.
+        """End the connection if its request, its response or its client has taken too long.
 
         Args:
             now: Time of the event loop, in seconds.
         """
         if self.transport.is_closing():
-            # What is left to be sent waits for a client that may never read.
+            # The rest of the response is buffered for a client that may never read.
             self._close_ends = min(self._close_ends, now + self._limits.send_seconds)
             if now > self._close_ends:
                 self.transport.abort()
         elif now > self._send_ends:
             self.drop()
         elif now > self._wait_ends:
-            if not self._idle:
-                self._answer(RequestTimeout(f"body: got none complete in {self._limits.body_seconds:g} s"))
+            if not self._is_idle:
+                self._respond(RequestTimeout(f"body: got none complete in {self._limits.body_seconds:g} s"))
             elif self._head_bytes:
-                self._answer(RequestTimeout(f"headers: got none complete in {self._limits.header_seconds:g} s"))
+                self._respond(RequestTimeout(f"headers: got none complete in {self._limits.header_seconds:g} s"))
             else:
                 self.drop()
 
     def drop(self) -> None:
-        """Cut the connection, whatever waits to be sent."""
+        """Abort the connection, whatever is left to be sent."""
         self._all.remove(self)
         self.transport.abort()
 
-    def refuse_all(self) -> None:
-        """Answer that there are too many connections, whatever is asked."""
+    def reject_all(self) -> None:
+        """Respond to every request that there are too many connections."""
         self.app = _too_many_connections
 
     # What the transport calls
@@ -181,7 +198,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came; a head is not waited for without end, and not of any size."""
+        """Parse what came; the time and the size of a head are bounded."""
         if self.transport.is_closing():
             return
         if not self._receiving:
@@ -191,8 +208,8 @@ class Connection(HttpToolsProtocol):
         if self._receiving or self.transport.is_closing():
             return
         if self._head_bytes > self._limits.max_header_bytes:
-            self._refuse_head()
-        elif self._idle and self._head_bytes:
+            self._reject_head()
+        elif self._is_idle and self._head_bytes:
             self._wait_ends = min(self._wait_ends, self._head_began + self._limits.header_seconds)
 
     def pause_writing(self) -> None:
@@ -206,13 +223,13 @@ class Connection(HttpToolsProtocol):
         self._send_ends = inf
 
     def timeout_keep_alive_handler(self) -> None:
-        """Cut an idle connection; one whose client does not read would never close by itself."""
+        """Abort an idle connection; one whose client does not read would never close by itself."""
         self.drop()
 
     # What the parser calls
 
     def on_headers_complete(self) -> None:
-        """Hand a request on, unless it is too large or too many wait for an answer."""
+        """Hand a request on, unless its head is too large or too many are queued."""
         if len(self.pipeline) >= _MAX_PIPELINED:
             self.drop()
             raise Malformed("connection: got too many requests ahead of their answers")
@@ -220,56 +237,56 @@ class Connection(HttpToolsProtocol):
             # Those bytes may be of the body that came along.
             size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
             if size > self._limits.max_header_bytes:
-                self._refuse_head()
+                self._reject_head()
                 raise Malformed("headers: got too many")
         super().on_headers_complete()
-        self._idle = False
+        self._is_idle = False
         self._receiving = True
         self._head_bytes = 0
         self._wait_ends = self.loop.time() + self._limits.body_seconds
-        self._all.end_waiting(self)
+        self._all.mark_busy(self)
         if self._all.stop.begun.is_set():
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
-        """Note that a request has come whole; the next may, when it is answered already."""
+        """Note that a request is complete; wait for the next one if it has its response already."""
         super().on_message_complete()
         self._receiving = False
         self._head_bytes = 0
         self._wait_ends = inf
-        if self._idle:
+        if self._is_idle:
             self._wait(self._limits.keep_alive_seconds)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, or for the rest of one that was answered before it had come."""
-        more = bool(self.pipeline)
+        """Wait for the next request, or for the rest of one whose response came before its body."""
+        has_queued = bool(self.pipeline)
         super().on_response_complete()
-        if not more and not self.transport.is_closing():
+        if not has_queued and not self.transport.is_closing():
             self._wait(_LINGER_SECONDS if self._receiving else self._limits.keep_alive_seconds)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP."""
-        self._answer(Malformed(f"request: got no HTTP/1.1 that can be read ({msg.rstrip('.')})"))
+        """Respond to what is not HTTP."""
+        self._respond(Malformed(f"request: got no HTTP/1.1 that can be read ({msg.rstrip('.')})"))
 
     def _wait(self, seconds: float) -> None:
-        self._idle = True
+        self._is_idle = True
         self._wait_ends = self.loop.time() + seconds
         if self._head_bytes:
             self._wait_ends = min(self._wait_ends, self._head_began + self._limits.header_seconds)
-        self._all.begin_waiting(self)
+        self._all.mark_idle(self)
 
-    def _refuse_head(self) -> None:
-        self._answer(HeadTooLarge(f"headers: got more than {self._limits.max_header_bytes} bytes, want fewer"))
+    def _reject_head(self) -> None:
+        self._respond(HeadTooLarge(f"headers: got more than {self._limits.max_header_bytes} bytes, want fewer"))
 
-    def _answer(self, error: TailorbirdError) -> None:
-        """Send an error and close; when another answer is on its way, only close."""
+    def _respond(self, error: TailorbirdError) -> None:
+        """Send an error and close; when another response is being sent, only close."""
         if self.transport.is_closing():
             return
-        if not self._idle:
+        if not self._is_idle:
             if self.pipeline or not self._receiving or self.cycle.response_started:
                 self.drop()
                 return
-            self.cycle.disconnected = True  # it is this request, whose body cannot be read, that is answered here
+            self.cycle.disconnected = True  # this response is for the request whose body cannot be read
             self.cycle.message_event.set()
         status, headers, body = _on_the_wire(error)
         head = b"".join(b"%s: %s\r\n" % pair for pair in headers)
@@ -278,14 +295,14 @@ class Connection(HttpToolsProtocol):
 
 
 def _on_the_wire(error: TailorbirdError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    answer = fault(error, protocol=REST_JSON, modelled={})
+    response = fault(error, protocol=REST_JSON, modelled={})
     headers = {
-        **answer.headers,
+        **response.headers,
         "x-amzn-requestid": str(uuid.uuid4()),
-        "content-length": str(len(answer.body)),
+        "content-length": str(len(response.body)),
         "connection": "close",
     }
-    return answer.status, [(name.encode(), value.encode()) for name, value in headers.items()], answer.body
+    return response.status, [(name.encode(), value.encode()) for name, value in headers.items()], response.body
 
 
 async def _too_many_connections(_scope: Any, _receive: Any, send: Any) -> None:

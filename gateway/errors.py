@@ -1,4 +1,4 @@
-"""What only the gateway refuses: requests that are no requests, and callers who cannot prove who they are.
+"""Errors of the gateway alone: malformed requests, and callers who cannot prove who they are.
 
     TailorbirdError
     ├── InvalidInput

@@ -1,7 +1,7 @@
 """Accepts connections that speak TLS, and bounds those that have not shaken hands yet.
 
-An event loop's own server tells of such a connection only after the handshake: until then nobody would count it, and
-clients that never begin one would use up the open files.
+An event loop's own server hands over such a connection only after the handshake: until then nobody would count it, and
+clients that never begin one would use up the file descriptors.
 """
 
 from __future__ import annotations
@@ -21,43 +21,43 @@ _PAUSE_SECONDS: Final = 0.1
 
 
 class TlsListener:
-    """Accepts on one socket, from when it is made until `close`; to be made inside of the event loop.
+    """Accepts on one socket, from construction until `close`; constructed inside the event loop.
 
     Args:
         listener: Listens already; not closed here.
-        make: Returns the protocol for a new connection.
+        make_protocol: Returns the protocol for a new connection.
         context: Certificate and key.
         seconds: Time that a handshake may take.
-        most: Handshakes at a time; beyond them the oldest gives way, so that a client that shakes hands finds a place.
+        max_handshakes: Handshakes at a time; beyond them the oldest is ended in favour of the newest.
     """
 
     def __init__(
         self,
         listener: socket.socket,
-        make: Callable[[], asyncio.Protocol],
+        make_protocol: Callable[[], asyncio.Protocol],
         *,
         context: ssl.SSLContext,
         seconds: float,
-        most: int,
+        max_handshakes: int,
     ) -> None:
         self._listener = listener
-        self._make = make
+        self._make_protocol = make_protocol
         self._context = context
         self._seconds = seconds
-        self._most = most
-        # A dictionary keeps the order.
+        self._max_handshakes = max_handshakes
+        # A dictionary, for its order.
         self._handshakes: dict[asyncio.Task[None], None] = {}
         listener.setblocking(False)
         self._accepting = asyncio.create_task(self._accept())
 
     def close(self) -> None:
-        """Accept no more, and give up handshakes; connections that were made stay."""
+        """Stop accepting, and end handshakes; established connections stay."""
         self._accepting.cancel()
         for task in self._handshakes:
             task.cancel()
 
     async def wait_closed(self) -> None:
-        """Return when that is done."""
+        """Return when accepting and all handshakes have ended."""
         await asyncio.gather(self._accepting, *self._handshakes, return_exceptions=True)
 
     async def _accept(self) -> None:
@@ -72,14 +72,14 @@ class TlsListener:
                 continue
             task = asyncio.create_task(self._shake_hands(accepted))
             self._handshakes[task] = None
-            # Here and not in the task: one that is given up before its first step takes none.
+            # Not in the task itself: one that is cancelled before its first step runs none of its code.
             task.add_done_callback(partial(self._ended, accepted))
-            if len(self._handshakes) > self._most:
+            if len(self._handshakes) > self._max_handshakes:
                 self._end_oldest()
 
     async def _shake_hands(self, accepted: socket.socket) -> None:
         await asyncio.get_running_loop().connect_accepted_socket(
-            self._make, accepted, ssl=self._context, ssl_handshake_timeout=self._seconds
+            self._make_protocol, accepted, ssl=self._context, ssl_handshake_timeout=self._seconds
         )
 
     def _end_oldest(self) -> None:
@@ -89,7 +89,7 @@ class TlsListener:
 
     def _ended(self, accepted: socket.socket, task: asyncio.Task[None]) -> None:
         self._handshakes.pop(task, None)
-        # A client that speaks no TLS, leaves or takes too long is no matter for the log.
+        # Clients without TLS, or that leave or take too long, are not logged.
         with suppress(asyncio.CancelledError, OSError):
             task.result()
             return

@@ -1,4 +1,4 @@
-"""The HTTP server under the gateway: uvicorn, told to bind, to become ready and to stop the way our processes do."""
+"""The gateway's HTTP server: uvicorn, with the binding, readiness and stop of our processes."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from common.errors import InvalidInput, Unavailable
 from common.logs import get_logger
 from common.rpc import wait_for_signal
 from common.settings import TlsFiles
-from gateway.connections import Connection, ConnectionLimits, Connections
+from gateway.connections import Connection, ConnectionLimits, Connections, Stop
 from gateway.handshakes import TlsListener
-from gateway.stopping import Stop
 
 __all__ = ["HttpServer"]
 
 _BACKLOG = 2048
-#: Files that are open for other things than connections: libraries, logs, channels to the services, those refused.
+#: File descriptors for other things than connections: libraries, logs, channels to backends, rejected connections.
 _OTHER_FILES: Final = 256
-#: How often connections are looked through for those that take too long, in tenths of a second.
+#: How often connections are checked for expiry, in tenths of a second.
 _SWEEP_TICKS: Final = 5
 
 _log = get_logger(__name__)
@@ -38,8 +37,8 @@ class HttpServer:
     Args:
         app: The ASGI application.
         address: `host:port`; port 0 picks a free one, read it back from `port`.
-        limits: What connections may cost.
-        stop: How it stops.
+        limits: Bounds of the resources that connections use.
+        stop: The process's stop.
         tls: Certificate and key make it HTTPS; without both it is plain text.
 
     Raises:
@@ -91,7 +90,7 @@ class HttpServer:
         return self._server.started
 
     async def run(self) -> None:
-        """Serve until `stop` is called; returns when running requests are over."""
+        """Serve until `stop` is called, and running requests are over."""
         await self._server.serve(sockets=[self._socket])
 
     def stop(self) -> None:
@@ -102,7 +101,7 @@ class HttpServer:
         """Serve until SIGTERM or SIGINT.
 
         Raises:
-            Unavailable: The application did not start; its error stands in the log.
+            Unavailable: The application did not start; its error is in the log.
         """
         serving = asyncio.create_task(self.run())
         signalled = asyncio.create_task(wait_for_signal())
@@ -117,7 +116,7 @@ class HttpServer:
         _log.info("stopped")
 
     async def _drain(self) -> None:
-        """Say that this server stops, and serve on until nobody sends it new clients any more."""
+        """Begin the stop, and serve on until proxies had time to see it in the health check."""
         _log.info("stopping", drain_seconds=self._stop.drain_seconds)
         self._stop.begun.set()
         await asyncio.sleep(self._stop.drain_seconds)
@@ -130,7 +129,7 @@ class _Server(uvicorn.Server):
         self._connections = connections
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, then take connections, and say so."""
+        """Start the application, then accept connections."""
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             self.should_exit = True
@@ -149,16 +148,16 @@ class _Server(uvicorn.Server):
                     self._connection,
                     context=context,
                     seconds=limits.header_seconds,
-                    most=limits.max_connections,
+                    max_handshakes=limits.max_connections,
                 )
                 for listener in sockets or []
             ]
-            self.servers = listeners  # what uvicorn asks of them is to close
+            self.servers = listeners  # uvicorn only closes them
         self.started = True
         _log.info("serving", port=self._port, max_connections=limits.max_connections)
 
     async def on_tick(self, counter: int) -> bool:
-        """Do what is due every tenth of a second."""
+        """Expire connections; uvicorn calls this every tenth of a second."""
         if counter % _SWEEP_TICKS == 0:
             self._connections.expire(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
@@ -168,7 +167,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the process, which ends with status 0 at a stop that was asked for."""
+        """Leave signals to the process, which exits with status 0 after a stop by signal."""
         yield
 
 
@@ -176,17 +175,17 @@ def _within_file_limit(limits: ConnectionLimits, *, handshakes: bool) -> Connect
     """Raise this process's limit of open files as far as it may, and return limits that fit into it.
 
     Args:
-        limits: What is wanted.
-        handshakes: Whether as many connections may be in their handshakes besides.
+        limits: As in the settings.
+        handshakes: Whether as many connections may be in their handshakes at the same time.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    each = 2 if handshakes else 1
-    wanted = each * limits.max_connections + _OTHER_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    files_each = 2 if handshakes else 1
+    n_files = files_each * limits.max_connections + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < n_files:
+        soft = n_files if hard == resource.RLIM_INFINITY else min(n_files, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    if soft == resource.RLIM_INFINITY or wanted <= soft:
+    if soft == resource.RLIM_INFINITY or n_files <= soft:
         return limits
-    possible = max(1, (soft - _OTHER_FILES) // each)
-    _log.warning("few_open_files", open_files=soft, max_connections=possible, wanted=limits.max_connections)
+    possible = max(1, (soft - _OTHER_FILES) // files_each)
+    _log.warning("few_open_files", open_files=soft, max_connections=possible, configured=limits.max_connections)
     return replace(limits, max_connections=possible)

@@ -1,9 +1,9 @@
-"""The HTTP endpoint: one way for every request, from bytes to a gRPC call and back.
+"""The HTTP endpoint: the one path of every request, from bytes to a gRPC call and back.
 
-    request id → signature's headers → body → place among the calls → signature → operation → decode → call → encode
+    request id → signature's headers → body → admission → signature → operation → decode → call → encode
 
-Each step raises from the tree of errors; one place answers them, in the protocol that the caller speaks. What costs
-least comes first: a caller without a key has no body read.
+Each step raises from the tree of errors; one place turns them into responses, in the caller's protocol. The cheapest
+check comes first: the body of a caller without a key is not read.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from common.logs import get_logger, request_id
 from gateway.admission import Admission, CallLimits
 from gateway.auth import Admitted, SignatureVerifier, SignedRequest
 from gateway.backends import BackendClients
+from gateway.connections import Stop
 from gateway.errors import UnknownOperation
 from gateway.health import HealthCheck
 from gateway.protocol import CONTENT_TYPES, REST_JSON, Operation, fault
-from gateway.stopping import Stop
 
 __all__ = ["create_app"]
 
 _REQUEST_ID = "x-amzn-requestid"
-#: For callers who left before their answer: a status is needed, though nobody reads it.
+#: For callers who left before their response: a status is needed, though nobody reads it.
 _GONE = 499
-#: Bodies beyond this size are checked and decoded in a thread; smaller ones take less than the way there.
+#: Bodies beyond this size are checked and decoded in a thread; smaller ones take less than the switch.
 _SMALL_BODY_BYTES: Final = 64 * 1024
-#: What scripts in browsers may read of an answer beside its body.
+#: Headers of a response that scripts in browsers may read.
 _EXPOSED_HEADERS: Final = (_REQUEST_ID, "x-amzn-errortype", "retry-after", "date")
 
 _log = get_logger(__name__)
-#: Tells cheaply whether a line would be written: there are thousands of requests each second.
-_plain_log = logging.getLogger(__name__)
+#: For a cheap look at the level: there are thousands of requests each second.
+_std_log = logging.getLogger(__name__)
 
 
 class _Endpoint:
@@ -60,7 +60,7 @@ class _Endpoint:
         operations: Sequence[Operation],
         *,
         verifier: SignatureVerifier,
-        peers: Callable[[], BackendClients],
+        backends: Callable[[], BackendClients],
         admission: Admission,
         decoder: ThreadPoolExecutor,
     ) -> None:
@@ -70,12 +70,12 @@ class _Endpoint:
         self._by_target = {operation.target: operation for operation in operations}
         self._only = operations[0] if self._protocol == REST_JSON else None
         self._verifier = verifier
-        self._peers = peers
+        self._backends = backends
         self._admission = admission
         self._decoder = decoder
 
     async def serve(self, request: Request) -> Response:
-        """Answer one request."""
+        """Serve one request; every error becomes a response."""
         identifier = str(uuid.uuid4())
         request_id.set(identifier)
         started = perf_counter()
@@ -88,22 +88,22 @@ class _Endpoint:
             try:
                 with self._admission.call(self._service):
                     checked, message = await self._check(operation, replace(head, body=body), admitted)
-                    answer = await self._peers().call(checked, message)
+                    message_out = await self._backends().call(checked, message)
             finally:
                 self._admission.release(body)
-            response = Response(checked.encode(answer), headers=_headers(self._protocol, identifier))
-            if _plain_log.isEnabledFor(logging.DEBUG):
+            response = Response(checked.encode(message_out), headers=_headers(self._protocol, identifier))
+            if _std_log.isEnabledFor(logging.DEBUG):
                 access_key_id = admitted.key.access_key_id
                 _log.debug("request", operation=checked.name, access_key_id=access_key_id, millis=_millis(started))
             return response
         except ClientDisconnect:
             return Response(status_code=_GONE)
         except asyncio.CancelledError:
-            # The server's grace is over. Whoever waits is told what is true, and the task ends with this answer.
+            # The server's grace is over; the task ends with this response.
             failure: Exception = Unavailable("the gateway is stopping; try again")
-        except Exception as error:  # noqa: BLE001 - the single mapper: everything becomes an answer here
+        except Exception as error:  # noqa: BLE001 - the single mapper: everything becomes a response here
             failure = error
-        return self._refuse(failure, operation=operation, identifier=identifier, started=started)
+        return self._error_response(failure, operation=operation, identifier=identifier, started=started)
 
     async def _check(
         self, operation: Operation | None, request: SignedRequest, admitted: Admitted
@@ -121,18 +121,20 @@ class _Endpoint:
             return check()
         return await asyncio.get_running_loop().run_in_executor(self._decoder, check)
 
-    def _refuse(self, error: Exception, *, operation: Operation | None, identifier: str, started: float) -> Response:
-        answer = fault(error, protocol=self._protocol, modelled=self._errors)
+    def _error_response(
+        self, error: Exception, *, operation: Operation | None, identifier: str, started: float
+    ) -> Response:
+        response = fault(error, protocol=self._protocol, modelled=self._errors)
         name = operation.name if operation else None
-        with suppress(Exception):  # a log that cannot be written takes no answer from a caller
-            if answer.status == 500:
+        with suppress(Exception):  # a log that cannot be written must not cost a caller the response
+            if response.status == 500:
                 _log.error("request", operation=name, status=500, millis=_millis(started), exc_info=error)
             elif not isinstance(error, Throttled):
                 # Without the message: it may quote the request, hence personal data.
                 _log.info(
-                    "request", operation=name, status=answer.status, reason=answer.reason, millis=_millis(started)
+                    "request", operation=name, status=response.status, reason=response.reason, millis=_millis(started)
                 )
-        return Response(answer.body, answer.status, headers={**answer.headers, _REQUEST_ID: identifier})
+        return Response(response.body, response.status, headers={**response.headers, _REQUEST_ID: identifier})
 
 
 def create_app(
@@ -147,16 +149,16 @@ def create_app(
     """Build the ASGI application.
 
     Args:
-        operations: What is served.
-        verifier: Checks who calls.
-        connect: Opens the connections to the services; called in the event loop at start-up.
-        limits: What requests may cost.
-        stop: How the gateway stops; its health tells so.
+        operations: All that are served.
+        verifier: Authenticates callers.
+        connect: Opens the clients of the backends; called in the event loop at start-up.
+        limits: Bounds of the resources that requests use.
+        stop: The process's stop, which the health check reports.
         allowed_origins: Origins whose pages may call from a browser, as `https://shop.example`; `*` allows all.
     """
     opened: list[BackendClients] = []
     admission = Admission(limits)
-    # One: what it does holds the interpreter's lock for most of the time, so that more would only hold it longer.
+    # One thread: decoding holds the interpreter's lock for most of the time, so that more would gain nothing.
     decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
 
     @asynccontextmanager
@@ -168,14 +170,14 @@ def create_app(
             await opened.pop().close(grace=stop.grace_seconds)
             decoder.shutdown(wait=False)
 
-    def peers() -> BackendClients:
+    def backends() -> BackendClients:
         return opened[0]
 
     routes = []
     for (method, path), group in _by_address(operations).items():
-        endpoint = _Endpoint(group, verifier=verifier, peers=peers, admission=admission, decoder=decoder)
+        endpoint = _Endpoint(group, verifier=verifier, backends=backends, admission=admission, decoder=decoder)
         routes.append(Route(path, endpoint.serve, methods=[method]))
-    health = HealthCheck(peers, stop=stop)
+    health = HealthCheck(backends, stop=stop)
     routes += [Route(path, health.serve, methods=["GET"]) for path in ("/health", "/ping")]
     app = Starlette(
         routes=routes,
@@ -183,7 +185,7 @@ def create_app(
         middleware=_for_browsers(allowed_origins),
         exception_handlers={HTTPException: _no_operation, Exception: _broken},
     )
-    app.router.redirect_slashes = False  # an address that no operation has is none, and a redirect is not signed
+    app.router.redirect_slashes = False  # a redirect would not be signed
     return app
 
 
@@ -210,19 +212,21 @@ def _by_address(operations: Iterable[Operation]) -> Mapping[tuple[str, str], lis
 
 
 async def _no_operation(request: Request, error: Exception) -> Response:
-    """Answer requests for addresses and methods that no operation has."""
+    """Respond to requests for addresses and methods that no operation has."""
     unknown = UnknownOperation(f"{request.method} {request.scope['path'][:128]}: got an address that no operation has")
     return _bare(unknown, status=error.status_code if isinstance(error, HTTPException) else None)
 
 
 async def _broken(_: Request, error: Exception) -> Response:
-    """Answer what failed outside of an operation; the server logs the error."""
+    """Respond to what failed outside of an operation; the server logs the error."""
     return _bare(error)
 
 
 def _bare(error: Exception, *, status: int | None = None) -> Response:
-    answer = fault(error, protocol=REST_JSON, modelled={})
-    return Response(answer.body, status or answer.status, headers={**answer.headers, _REQUEST_ID: str(uuid.uuid4())})
+    response = fault(error, protocol=REST_JSON, modelled={})
+    return Response(
+        response.body, status or response.status, headers={**response.headers, _REQUEST_ID: str(uuid.uuid4())}
+    )
 
 
 def _head(request: Request) -> SignedRequest:

@@ -1,4 +1,4 @@
-"""What the gateway is told from outside."""
+"""Settings of the gateway, read once by its `__main__`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pydantic_settings import SettingsConfigDict
 
 from common.settings import ProcessSettings
 from gateway.admission import CallLimits
-from gateway.backends import PEERS
-from gateway.connections import ConnectionLimits
-from gateway.stopping import Stop
+from gateway.backends import BACKENDS
+from gateway.connections import ConnectionLimits, Stop
 
 __all__ = ["GatewaySettings"]
 
@@ -66,16 +65,16 @@ class GatewaySettings(ProcessSettings):
         """Return the origins whose pages may call from a browser."""
         return [origin.strip().rstrip("/") for origin in self.allowed_origins.split(",") if origin.strip()]
 
-    def peers(self) -> dict[str, str]:
+    def backends(self) -> dict[str, str]:
         """Return the services' addresses by their names."""
-        return {name: getattr(self, name) for name in PEERS.values()}
+        return {name: getattr(self, name) for name in BACKENDS.values()}
 
     def stop(self) -> Stop:
         """Return how the process stops."""
         return Stop(self.grace_seconds, self.drain_seconds)
 
     def call_limits(self) -> CallLimits:
-        """Return what requests may cost."""
+        """Return the bounds of the resources that requests use."""
         return CallLimits(
             max_calls_in_flight=self.max_calls_in_flight,
             max_body_bytes=self.max_body_bytes,
@@ -83,7 +82,7 @@ class GatewaySettings(ProcessSettings):
         )
 
     def connection_limits(self) -> ConnectionLimits:
-        """Return what connections may cost."""
+        """Return the bounds of the resources that connections use."""
         return ConnectionLimits(
             max_connections=self.max_connections,
             max_header_bytes=self.max_header_bytes,

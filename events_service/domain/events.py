@@ -1,4 +1,4 @@
-"""Events as they are sent, and as they are kept once they were checked."""
+"""Events as callers send them (`RawEvent`), and as the log keeps them (`Event`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Event", "RawEvent", "SentCall"]
+__all__ = ["Event", "RawCall", "RawEvent"]
 
 _NAMESPACE: Final = uuid.UUID("6ab3f1d2-0f4e-4d55-9c11-6a8f0f2a7c1e")
 
@@ -34,8 +34,8 @@ class RawEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class SentCall:
-    """A whole PutEvents, unchecked."""
+class RawCall:
+    """A whole PutEvents, unchecked; None where the sender left something out."""
 
     tracking_id: str | None
     session_id: str | None
@@ -45,13 +45,13 @@ class SentCall:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A checked event.
+    """A validated event.
 
     Attributes:
-        event_id: The sender's, or made from the content (see `content_id`).
+        event_id: The sender's, or derived from the content (see `content_id`).
         user_id: None before log-in.
-        properties_json: A JSON object with keys as sent; None when there are none. The item and the value, which old
-            clients send in here, are moved to their own attributes.
+        properties_json: A JSON object with keys as sent; None when there are none. Item and value, which old clients
+            send in here, are moved to `item_id` and `event_value`.
     """
 
     event_id: str

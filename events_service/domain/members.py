@@ -1,7 +1,7 @@
-"""The one table of what schema columns and members of PutEvents have to do with each other.
+"""The table that maps members of PutEvents to columns of an Interactions schema.
 
 Validation on arrival, the rows that events become and the page docs/events.md all follow it: which column a member
-fills, whether an event can come without it, and what becomes of a property of that name.
+fills, whether it is required, and what becomes of a property of that name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["MEMBERS", "InProperties", "Member", "member_of"]
 
 
 class InProperties(Enum):
-    """What becomes of a property that reads like the member's column."""
+    """What becomes of a property whose normalised key is that of the member's column."""
 
     REFUSED = "refused"
     MOVED = "taken for the member, as old clients send it there"
@@ -31,14 +31,14 @@ class Member:
     """A member of PutEvents with a column of its own.
 
     Attributes:
-        column: The reserved name; a schema's column is meant whatever its case and underscores.
-        name: As callers write it; that of an event, unless it is the call's.
-        attribute: Of `Event`, `RawEvent` and `SentCall`.
-        of_call: It is said once for all events of a call.
-        required: No event comes without it, whatever the schema says. All others may be left out, whatever the schema
+        column: The reserved name; a schema's column matches by its normalised key.
+        name: As callers write it: a member of the event, or of the call if `of_call`.
+        attribute: Its name in `Event`, `RawEvent` and `RawCall`.
+        of_call: Sent once for all events of a call.
+        required: Every event must have it, whatever the schema says. All others may be left out, whatever the schema
             says: their column is then null.
         in_properties: What becomes of a property of this name.
-        to_column: Makes the column's value of the attribute's.
+        to_column: Converts the attribute's value to the column's.
     """
 
     column: str
@@ -75,9 +75,9 @@ MEMBERS: Final = (
         in_properties=InProperties.KEPT,
     ),
 )
-_BY_PLAIN_NAME: Final[Mapping[str, Member]] = MappingProxyType({normalise_key(item.column): item for item in MEMBERS})
+_BY_NORMALISED_KEY: Final[Mapping[str, Member]] = MappingProxyType({normalise_key(member.column): member for member in MEMBERS})
 
 
 def member_of(name: str) -> Member | None:
-    """Return the member that a column or a property's key reads like, whatever its case and underscores."""
-    return _BY_PLAIN_NAME.get(normalise_key(name))
+    """Return the member whose column has the same normalised key as a column or a property; None for none."""
+    return _BY_NORMALISED_KEY.get(normalise_key(name))

@@ -15,10 +15,10 @@ from common.errors import invalid
 __all__ = [
     "MAX_PROPERTIES",
     "MAX_VALUE",
-    "converted",
+    "convert",
+    "describe_values",
     "is_text",
     "parse_properties",
-    "wanted",
     "write_properties",
 ]
 
@@ -38,12 +38,12 @@ _WANTS: Final = {
 
 
 def parse_properties(text: str, *, field: str) -> dict[str, Any]:
-    """Read the JSON object.
+    """Parse the JSON object.
 
     An object that was encoded twice is unwrapped: some SDKs encode what the caller has encoded already.
 
     Raises:
-        InvalidInput: It is too long, no JSON, no object, or holds halves of characters.
+        InvalidInput: It is too long, not JSON, not an object, or holds unpaired surrogates.
     """
     if not 1 <= len(text) <= MAX_PROPERTIES:
         raise invalid(field, got=text, want=f"a JSON object of 1 to {MAX_PROPERTIES} characters")
@@ -64,8 +64,8 @@ def write_properties(properties: Mapping[str, Any]) -> str | None:
     return json.dumps(properties, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def converted(value: Any, column: AvroField) -> Any:
-    """Return a JSON value as the column's type wants it; None when it is of another type or out of range.
+def convert(value: Any, column: AvroField) -> Any:
+    """Return a JSON value converted to the column's type; None when it is of another type or out of range.
 
     Numbers and booleans may also come as text, which is how Personalize's own examples write them.
 
@@ -76,13 +76,13 @@ def converted(value: Any, column: AvroField) -> Any:
     return _CONVERTERS[column.type](value)
 
 
-def wanted(column: AvroField) -> str:
-    """Return what a column's values are, for errors."""
+def describe_values(column: AvroField) -> str:
+    """Return what values a column takes, for errors."""
     return _WANTS[column.type]
 
 
 def is_text(value: str) -> bool:
-    """Tell whether a string can be written as UTF-8: JSON escapes can make halves of characters."""
+    """Return whether a string can be encoded as UTF-8: JSON escapes can make unpaired surrogates."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -116,14 +116,14 @@ def _boolean(value: Any) -> bool | None:
     return {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else None
 
 
-def _whole(value: Any, *, bits: int) -> int | None:
+def _integer(value: Any, *, bits: int) -> int | None:
     number = _number(value)
     if number is None or number != number // 1:
         return None
     digits = isinstance(value, str) and value.removeprefix("-").isdecimal()
-    # Not by way of a float where it can be helped: it holds 53 bits only.
-    whole = int(value) if isinstance(value, int) or digits else int(number)
-    return whole if -(2 ** (bits - 1)) <= whole < 2 ** (bits - 1) else None
+    # Not through a float where possible: it holds 53 bits only.
+    integer = int(value) if isinstance(value, int) or digits else int(number)
+    return integer if -(2 ** (bits - 1)) <= integer < 2 ** (bits - 1) else None
 
 
 def _number(value: Any) -> float | None:
@@ -145,8 +145,8 @@ _CONVERTERS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
     {
         "string": _string,
         "boolean": _boolean,
-        "int": partial(_whole, bits=32),
-        "long": partial(_whole, bits=64),
+        "int": partial(_integer, bits=32),
+        "long": partial(_integer, bits=64),
         "float": _single,
         "double": _number,
     }

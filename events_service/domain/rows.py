@@ -1,7 +1,7 @@
-"""What an event says in the columns of the Interactions schema.
+"""The columns of the Interactions schema that an event fills.
 
-On arrival `check_columns` refuses, by name, what has no place in the schema; sealing writes what was accepted. Both
-read an event's columns in one way (`_read`), so that whatever was acknowledged can be sealed.
+On arrival `check_columns` rejects, by name, what does not fit the schema; the dataset sink writes what was accepted.
+Both read an event's columns in one way (`_read`), so that whatever was acknowledged can be written.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from common.columns import normalise_key
 from common.errors import CorruptArtifact, invalid
 from events_service.domain.events import Event
 from events_service.domain.members import member_of
-from events_service.domain.properties import MAX_VALUE, converted, wanted
+from events_service.domain.properties import MAX_VALUE, convert, describe_values
 
 __all__ = ["check_columns", "interaction_values"]
 
 
 def check_columns(event: Event, schema: AvroSchema, *, field: str = "event") -> None:
-    """Make sure that an event fits the schema.
+    """Check that an event fits the schema.
 
-    Columns of members may always be empty (which members an event must have is for `members`); all others must have a
-    property where the schema has no null and no default. Properties without a column fit: they stay in the log.
+    Columns of members may always be empty (`members` says which members are required); all others must have a
+    property where the schema has no null and no default. Properties without a column are allowed: they stay in the log.
 
     Args:
-        event: All its members checked.
-        schema: Of the Interactions dataset.
+        event: Its members are validated already.
+        schema: The Interactions dataset's.
         field: Name of the event, for errors.
 
     Raises:
@@ -41,8 +41,8 @@ def check_columns(event: Event, schema: AvroSchema, *, field: str = "event") -> 
         if column.name == columns.IMPRESSION and value is not None and len(value) > MAX_VALUE:
             want = f"ids of at most {MAX_VALUE} characters together, one more for each `|`"
             raise invalid(name, got=value, want=want)
-        if value is not None and converted(value, column) is None:
-            raise invalid(name, got=value, want=f"{wanted(column)}, as the schema's {column.name}")
+        if value is not None and convert(value, column) is None:
+            raise invalid(name, got=value, want=f"{describe_values(column)}, as the schema's {column.name}")
         if value is None and member is None and not column.nullable:
             raise invalid(name, got=None, want=f"a value: the schema's {column.name} has no null")
 
@@ -52,29 +52,29 @@ def interaction_values(event: Event, schema: AvroSchema) -> dict[str, Any]:
 
     Args:
         event: From the log.
-        schema: The one that it was accepted by.
+        schema: The one that the event was accepted by.
 
     Raises:
-        CorruptArtifact: It was not accepted by this schema. The message tells the column, never the value.
+        CorruptArtifact: The event was not accepted by this schema. The message names the column, never the value.
     """
     row = {}
     for column, _, value in _read(event, schema):
-        row[column.name] = None if value is None else converted(value, column)
+        row[column.name] = None if value is None else convert(value, column)
         if value is not None and row[column.name] is None:
-            raise CorruptArtifact(f"event log: got a value of {column.name} that is not {wanted(column)}")
+            raise CorruptArtifact(f"event log: got a value of {column.name} that is not {describe_values(column)}")
     return row
 
 
 def _read(event: Event, schema: AvroSchema) -> Iterator[tuple[AvroField, str | None, Any]]:
     """Return, for each column, the property that it was taken from (None for members and defaults) and its value."""
-    # Not checked again: the canonical text may be longer than the one that was sent.
+    # Not validated again: the canonical text may be longer than the one that was sent.
     properties: dict[str, Any] = json.loads(event.properties_json) if event.properties_json else {}
     names = {normalise_key(key): key for key in properties}
     for column in schema.fields:
         if (member := member_of(column.name)) is not None:
             yield column, None, member.value(event)
             continue
-        # An exact spelling wins over one that merely reads alike.
+        # An exact spelling wins over one that merely has the same normalised key.
         key = column.name if column.name in properties else names.get(normalise_key(column.name))
         yield column, key, column.default if key is None else properties[key]
 

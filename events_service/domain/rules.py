@@ -11,13 +11,13 @@ from common import columns
 from common.avro import AvroField, AvroSchema
 from common.columns import normalise_key
 from common.errors import InvalidInput, invalid
-from events_service.domain.events import Event, RawEvent, SentCall
+from events_service.domain.events import Event, RawCall, RawEvent
 from events_service.domain.members import MEMBERS, InProperties, member_of
 from events_service.domain.properties import (
-    converted,
+    convert,
+    describe_values,
     is_text,
     parse_properties,
-    wanted,
     write_properties,
 )
 from events_service.domain.rows import check_columns
@@ -45,12 +45,12 @@ def check_tracking_id(tracking_id: str | None) -> str:
     return _required_text("trackingId", tracking_id)
 
 
-def check_events(call: SentCall, schema: AvroSchema) -> tuple[Event, ...]:
-    """Return the events of a call, ready to be kept.
+def check_events(call: RawCall, schema: AvroSchema) -> tuple[Event, ...]:
+    """Return the events of a call, validated.
 
     Args:
         call: As sent.
-        schema: Of the Interactions dataset that the events go to.
+        schema: That of the Interactions dataset that the events go to.
 
     Raises:
         InvalidInput: Anything at all is wrong with the call; then none of its events is kept.
@@ -65,8 +65,8 @@ def check_events(call: SentCall, schema: AvroSchema) -> tuple[Event, ...]:
     )
 
 
-def _require(sent: SentCall | RawEvent, *, of_call: bool, event: str = "") -> None:
-    """Make sure that members without which no event comes were sent."""
+def _require(sent: RawCall | RawEvent, *, of_call: bool, event: str = "") -> None:
+    """Check that all required members were sent."""
     for member in MEMBERS:
         if member.required and member.of_call is of_call and getattr(sent, member.attribute) is None:
             raise invalid(member.path(event), got=None, want="a value: no event comes without it")
@@ -80,7 +80,7 @@ def _event(sent: RawEvent, *, session_id: str, user_id: str | None, schema: Avro
         session_id=session_id,
         user_id=user_id,
         event_type=cast("str", _text(f"{field}.eventType", sent.event_type)),
-        sent_at_millis=_moment(f"{field}.sentAt", cast("int", sent.sent_at_millis)),
+        sent_at_millis=_millis(f"{field}.sentAt", cast("int", sent.sent_at_millis)),
         event_value=_value(sent.event_value, moved.get("event_value"), field=field),
         item_id=_item(sent.item_id, moved.get("item_id"), field=field),
         properties_json=write_properties(properties),
@@ -96,15 +96,15 @@ def _event(sent: RawEvent, *, session_id: str, user_id: str | None, schema: Avro
 
 
 def _properties(text: str | None, *, field: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the properties that are kept, and those that are taken for a member, by its attribute."""
+    """Return the properties that are kept, and those that are values of members, by the member's attribute."""
     if text is None:
         return {}, {}
     kept, moved = {}, {}
     seen: set[str] = set()
     for key, value in parse_properties(text, field=field).items():
-        if (plain := normalise_key(key)) in seen:
+        if (normalised := normalise_key(key)) in seen:
             raise InvalidInput(f"`{field}`: got {key!r} in two spellings, want each property once")
-        seen.add(plain)
+        seen.add(normalised)
         member = member_of(key)
         if member is None or member.in_properties is InProperties.KEPT:
             kept[key] = value
@@ -115,24 +115,24 @@ def _properties(text: str | None, *, field: str) -> tuple[dict[str, Any], dict[s
     return kept, moved
 
 
-def _item(own: str | None, legacy: Any, *, field: str) -> str | None:
-    if own is not None or legacy is None:
-        return _text(f"{field}.itemId", own)
-    return _text(f"{field}.properties.itemId", legacy)
+def _item(member: str | None, in_properties: Any, *, field: str) -> str | None:
+    if member is not None or in_properties is None:
+        return _text(f"{field}.itemId", member)
+    return _text(f"{field}.properties.itemId", in_properties)
 
 
-def _value(own: float | None, legacy: Any, *, field: str) -> float | None:
-    if own is None:
-        value: float | None = None if legacy is None else converted(legacy, _NUMBER)
-        if value is None and legacy is not None:
-            raise invalid(f"{field}.properties.eventValue", got=legacy, want=wanted(_NUMBER))
+def _value(member: float | None, in_properties: Any, *, field: str) -> float | None:
+    if member is None:
+        value: float | None = None if in_properties is None else convert(in_properties, _NUMBER)
+        if value is None and in_properties is not None:
+            raise invalid(f"{field}.properties.eventValue", got=in_properties, want=describe_values(_NUMBER))
         return value
-    if not math.isfinite(own):
-        raise invalid(f"{field}.eventValue", got=own, want="a finite number")
-    return own
+    if not math.isfinite(member):
+        raise invalid(f"{field}.eventValue", got=member, want="a finite number")
+    return member
 
 
-def _moment(field: str, millis: int) -> int:
+def _millis(field: str, millis: int) -> int:
     if _MIN_MILLIS <= millis <= _MAX_MILLIS:
         return millis
     seconds, want = millis // 1000, "seconds since 1970-01-01 UTC, of the years 1 to 9999"

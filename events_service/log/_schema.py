@@ -1,4 +1,4 @@
-"""The log's database: its tables, and how rows become events."""
+"""The log's database: its tables, its migrations, and the mapping between rows and events."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ CREATE TABLE state (
 ) STRICT;
 INSERT INTO state VALUES (1, 1);
 """
-#: What version 2 has and version 1 had not.
+#: What version 2 added to version 1.
 _ADDED: Final = """
 -- One table's repetitions only: a dataset that is made anew has seen nothing yet.
 CREATE UNIQUE INDEX events_by_id ON events (table_id, tracking_id, event_id);
@@ -84,7 +84,7 @@ _EVENT: Final = (
     "event_id, session_id, event_type, sent_at_millis, user_id, event_value, item_id, properties_json, "
     "recommendation_id, impression_json, attribution_source"
 )
-#: For SELECT, from `events e JOIN tables t`; in the order that `logged_event` wants.
+#: For SELECT, from `events e JOIN tables t`; in the order that `logged_event` expects.
 EVENT_COLUMNS: Final = f'e."offset", e.tracking_id, t.dataset_group_arn, {_EVENT}'
 INSERT_EVENT: Final = (
     f"INSERT INTO events (table_id, appended_at_millis, tracking_id, {_EVENT}) "  # noqa: S608 - constants only
@@ -93,7 +93,7 @@ INSERT_EVENT: Final = (
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open a connection in autocommit mode; transactions are written out."""
+    """Open a connection in autocommit mode: every transaction begins with an explicit BEGIN."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     # Other connections of this process may be checkpointing or recovering.
     connection.execute("PRAGMA busy_timeout = 5000")
@@ -101,34 +101,34 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 def prepare(connection: sqlite3.Connection, *, checkpoint_pages: int) -> None:
-    """Make the connection the writer's, and the database ours.
+    """Configure the writer's connection, and create or migrate the database.
 
     Args:
-        connection: Of a new database, or one that this function has prepared before.
+        connection: To a new database, or to one of a known version.
         checkpoint_pages: Size of the write-ahead log at which it is copied into the database.
 
     Raises:
-        CorruptArtifact: The file is no database, or of a version that this program does not know.
+        CorruptArtifact: The file is not a database, or has a version that this program does not know.
     """
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         # Each commit syncs the write-ahead log: what is acknowledged survives a power cut.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages:d}")
-        # What is removed is written over, so that no file has it any longer.
+        # What is removed is overwritten, so that no file holds it any longer.
         connection.execute("PRAGMA secure_delete = ON")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        change = {0: _SCHEMA + _ADDED, 1: _FROM_VERSION_1}.get(version)
-        if change is not None:
-            connection.executescript(f"BEGIN IMMEDIATE; {change} PRAGMA user_version = {_VERSION}; COMMIT;")
+        migration = {0: _SCHEMA + _ADDED, 1: _FROM_VERSION_1}.get(version)
+        if migration is not None:
+            connection.executescript(f"BEGIN IMMEDIATE; {migration} PRAGMA user_version = {_VERSION}; COMMIT;")
     except sqlite3.DatabaseError as error:
         raise CorruptArtifact(f"event log: cannot be opened: {error}") from error
-    if change is None and version != _VERSION:
+    if migration is None and version != _VERSION:
         raise CorruptArtifact(f"event log: got a database of version {version}, want {_VERSION}; use a newer program")
 
 
 def event_values(entry: LogEntry, *, table_id: int, appended_at_millis: int) -> tuple[Any, ...]:
-    """Return the values of `INSERT_EVENT`."""
+    """Return the parameters of `INSERT_EVENT` for one entry."""
     event = entry.event
     return (
         table_id, appended_at_millis, entry.tracking_id,
@@ -139,12 +139,12 @@ def event_values(entry: LogEntry, *, table_id: int, appended_at_millis: int) -> 
 
 
 def logged_event(row: tuple[Any, ...]) -> LoggedEvent:
-    """Return the event of a row of `EVENT_COLUMNS`."""
+    """Return the event that a row of `EVENT_COLUMNS` stands for."""
     offset, tracking_id, dataset_group_arn, *values, impression, attribution_source = row
-    shown = tuple(json.loads(impression)) if impression else ()
+    item_ids = tuple(json.loads(impression)) if impression else ()
     return LoggedEvent(
         offset=offset,
         tracking_id=tracking_id,
         dataset_group_arn=dataset_group_arn,
-        event=Event(*[*values, shown, attribution_source]),
+        event=Event(*[*values, item_ids, attribution_source]),
     )

@@ -1,4 +1,4 @@
-"""What the log's transactions do to its database. Each function runs inside of a transaction of its caller."""
+"""The SQL of the log. Each function runs inside a transaction of its caller."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from events_service.log import Bounds, Divergence, LogEntry, LoggedEvent, LogPag
 from events_service.log._schema import EVENT_COLUMNS, INSERT_EVENT, event_values, logged_event
 
 __all__ = [
-    "append", "backlogs", "bounds", "diverge", "end", "end_table", "lineage", "newest_millis", "page",
-    "remove_of_table", "remove_sealed", "table_events", "tidy",
+    "append", "bounds", "end", "end_table", "lineage", "mark_diverged", "newest_millis", "page",
+    "remove_committed", "remove_table_events", "table_events", "table_lags", "tidy",
 ]  # fmt: skip
 
-#: Epochs kept although the log has no event of theirs any more: artifacts may have been trained on such.
+#: Epochs that are kept although the log has no event of theirs any more: artifacts may have been trained on them.
 _KEPT_EPOCHS: Final = 1000
 _KEPT_REMOVALS: Final = 10_000
 
@@ -28,26 +28,26 @@ def append(
     ids = {table: _table_id(connection, table) for table in {entry.table for entry in entries}}
     offsets = []
     for entry in entries:
-        # Looked for first: an insertion that meets its twin would use up an offset.
-        found = connection.execute(
+        # Looked up first: an insertion that violates the unique index would use up an offset.
+        offset_rows = connection.execute(
             'SELECT "offset" FROM events WHERE table_id = ? AND tracking_id = ? AND event_id = ?',
             (ids[entry.table], entry.tracking_id, entry.event.event_id),
         ).fetchall()
-        if not found:
+        if not offset_rows:
             values = event_values(entry, table_id=ids[entry.table], appended_at_millis=now_millis)
-            found = connection.execute(INSERT_EVENT, values).fetchall()
-        offsets.append(int(found[0][0]))
+            offset_rows = connection.execute(INSERT_EVENT, values).fetchall()
+        offsets.append(int(offset_rows[0][0]))
     return tuple(offsets)
 
 
 def page(connection: sqlite3.Connection, from_offset: int, *, max_events: int) -> LogPage:
-    """Return a page of the log from an offset on, at which there may be nothing."""
+    """Return a page of the log from an offset on, which may be empty."""
     events = _events(connection, 'e."offset" >= ?', (from_offset,), max_events)
-    following = events[-1].offset + 1 if len(events) == max_events else end(connection)
+    next_offset = events[-1].offset + 1 if len(events) == max_events else end(connection)
     removals = connection.execute(
-        'SELECT * FROM removals WHERE "offset" >= ? AND "offset" < ? ORDER BY "offset"', (from_offset, following)
+        'SELECT * FROM removals WHERE "offset" >= ? AND "offset" < ? ORDER BY "offset"', (from_offset, next_offset)
     )
-    return LogPage(events, [LogRemoval(*row) for row in removals], following, lineage(connection))
+    return LogPage(events, [LogRemoval(*row) for row in removals], next_offset, lineage(connection))
 
 
 def table_events(connection: sqlite3.Connection, location: str, *, after: int, max_events: int) -> list[LoggedEvent]:
@@ -68,20 +68,20 @@ def bounds(connection: sqlite3.Connection) -> Bounds:
 
 
 def end(connection: sqlite3.Connection) -> int:
-    """Return the next offset that is given."""
-    found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-    return 1 + (int(found[0]) if found else 0)
+    """Return the next offset that will be given."""
+    sequence = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+    return 1 + (int(sequence[0]) if sequence else 0)
 
 
 def newest_millis(connection: sqlite3.Connection) -> int | None:
-    """Return what the log's clock is known to have said; None for a new log."""
+    """Return the newest time that the log's clock is known to have given; None for a new log."""
     kept = connection.execute("SELECT clock_millis FROM state").fetchone()
     newest = connection.execute('SELECT appended_at_millis FROM events ORDER BY "offset" DESC LIMIT 1').fetchone()
     return max((int(row[0]) for row in (kept, newest) if row and row[0] is not None), default=None)
 
 
-def backlogs(connection: sqlite3.Connection, *, location: str | None = None) -> list[TableLag]:
-    """Return the tables that have unsealed events, or the one at a location if it has."""
+def table_lags(connection: sqlite3.Connection, *, location: str | None = None) -> list[TableLag]:
+    """Return the tables with events that are not committed yet, all of them or the one at a location."""
     rows = connection.execute(
         'SELECT t.location, t.dataset_group_arn, t.schema, e.tracking_id, t.sealed_offset, e."offset", '
         "t.diverged_after, t.diverged_until "
@@ -89,20 +89,20 @@ def backlogs(connection: sqlite3.Connection, *, location: str | None = None) -> 
         'WHERE e."offset" > t.sealed_offset AND coalesce(t.location = ?, 1) ORDER BY t.id',
         (location,),
     )
-    return [_backlog(*row) for row in rows]
+    return [_table_lag(*row) for row in rows]
 
 
-def diverge(connection: sqlite3.Connection, *, location: str, found: Divergence, now_millis: int) -> None:
+def mark_diverged(connection: sqlite3.Connection, *, location: str, divergence: Divergence, now_millis: int) -> None:
     """Note rows of another log in a table, together with those that were noted before."""
     connection.execute(
         "UPDATE tables SET diverged_after = min(coalesce(diverged_after, ?1), ?1), "
         "diverged_until = max(coalesce(diverged_until, ?2), ?2), diverged_at_millis = ?3 WHERE location = ?4",
-        (found.after, found.until, now_millis, location),
+        (divergence.after, divergence.until, now_millis, location),
     )
 
 
-def remove_of_table(connection: sqlite3.Connection, *, location: str, limit: int) -> int:
-    """Remove events of a table, at most `limit`; return how many."""
+def remove_table_events(connection: sqlite3.Connection, *, location: str, limit: int) -> int:
+    """Remove at most `limit` events of a table; return how many."""
     return connection.execute(
         'DELETE FROM events WHERE "offset" IN (SELECT "offset" FROM events WHERE table_id = '
         "(SELECT id FROM tables WHERE location = ?) LIMIT ?)",
@@ -111,45 +111,45 @@ def remove_of_table(connection: sqlite3.Connection, *, location: str, limit: int
 
 
 def end_table(connection: sqlite3.Connection, *, location: str, epoch: int) -> bool:
-    """Put the end of a table into the log, unless there is none or it has events again; return whether it was put."""
-    found = connection.execute(
+    """Log the end of a table, unless it does not exist or has events again; return whether it was logged."""
+    row = connection.execute(
         "SELECT id, dataset_group_arn FROM tables t WHERE location = ? "
         "AND NOT EXISTS (SELECT 1 FROM events WHERE table_id = t.id)",
         (location,),
     ).fetchone()
-    if found is None:
+    if row is None:
         return False
-    identifier, dataset_group_arn = found
+    identifier, dataset_group_arn = row
     _begin_epoch(connection, epoch)
-    place = end(connection)
-    others = connection.execute(
+    offset = end(connection)
+    first_of_group = connection.execute(
         'SELECT min((SELECT min("offset") FROM events WHERE table_id = t.id)) FROM tables t '
         "WHERE dataset_group_arn = ?",
         (dataset_group_arn,),
     ).fetchone()[0]
     connection.execute(
-        "INSERT INTO removals VALUES (?, ?, ?)", (place, dataset_group_arn, place - 1 if others is None else others - 1)
+        "INSERT INTO removals VALUES (?, ?, ?)", (offset, dataset_group_arn, offset - 1 if first_of_group is None else first_of_group - 1)
     )
-    connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'events'", (place,))
+    connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'events'", (offset,))
     connection.execute("DELETE FROM tables WHERE id = ?", (identifier,))
     return True
 
 
-def remove_sealed(connection: sqlite3.Connection, *, before_millis: int, limit: int) -> int:
-    """Remove sealed events that were appended before a moment, about `limit` at most; return how many."""
+def remove_committed(connection: sqlite3.Connection, *, before_millis: int, limit: int) -> int:
+    """Remove committed events that were appended before a time, at most `limit`; return how many."""
     removed = 0
-    for identifier, sealed in connection.execute("SELECT id, sealed_offset FROM tables").fetchall():
+    for identifier, committed_offset in connection.execute("SELECT id, sealed_offset FROM tables").fetchall():
         if removed < limit:
             removed += connection.execute(
                 'DELETE FROM events WHERE "offset" IN (SELECT "offset" FROM events '
                 'WHERE table_id = ? AND appended_at_millis < ? AND "offset" <= ? LIMIT ?)',
-                (identifier, before_millis, sealed, limit - removed),
+                (identifier, before_millis, committed_offset, limit - removed),
             ).rowcount
     return removed
 
 
 def tidy(connection: sqlite3.Connection, *, before_millis: int, now_millis: int) -> None:
-    """Note what the removal of old events left, and forget what belonged to them."""
+    """Store the log's first offset and time after a removal of old events, and drop what belonged to those events."""
     first = connection.execute('SELECT min("offset") FROM events').fetchone()[0]
     first = end(connection) if first is None else int(first)
     connection.execute("UPDATE state SET first_offset = max(first_offset, ?), clock_millis = ?", (first, now_millis))
@@ -172,14 +172,14 @@ def tidy(connection: sqlite3.Connection, *, before_millis: int, now_millis: int)
 def _begin_epoch(connection: sqlite3.Connection, epoch: int) -> None:
     newest = connection.execute("SELECT epoch FROM epochs ORDER BY first_offset DESC LIMIT 1").fetchone()
     if newest is None or newest[0] != epoch:
-        # An epoch in which nothing was kept gives its place to this one.
+        # An epoch in which nothing was appended is replaced by this one.
         connection.execute("INSERT OR REPLACE INTO epochs VALUES (?, ?)", (end(connection), epoch))
 
 
 def _table_id(connection: sqlite3.Connection, table: LogTable) -> int:
-    found = connection.execute("SELECT id FROM tables WHERE location = ?", (table.location,)).fetchone()
-    if found is not None:
-        return int(found[0])
+    row = connection.execute("SELECT id FROM tables WHERE location = ?", (table.location,)).fetchone()
+    if row is not None:
+        return int(row[0])
     insert = "INSERT INTO tables (location, dataset_group_arn, schema) VALUES (?, ?, ?) RETURNING id"
     values = (table.location, table.dataset_group_arn, table.schema)
     return int(connection.execute(insert, values).fetchall()[0][0])
@@ -193,15 +193,15 @@ def _events(connection: sqlite3.Connection, where: str, values: tuple[Any, ...],
     return [logged_event(row) for row in connection.execute(statement, (*values, limit))]
 
 
-def _backlog(
+def _table_lag(
     location: str,
     dataset_group_arn: str,
     schema: str,
     tracking_id: str,
-    sealed_offset: int,
+    committed_offset: int,
     last_offset: int,
     after: int | None,
     until: int | None,
 ) -> TableLag:
     divergence = None if after is None or until is None else Divergence(after, until)
-    return TableLag(LogTable(location, dataset_group_arn, schema), tracking_id, sealed_offset, last_offset, divergence)
+    return TableLag(LogTable(location, dataset_group_arn, schema), tracking_id, committed_offset, last_offset, divergence)

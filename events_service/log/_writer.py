@@ -1,7 +1,7 @@
-"""The one thread that writes to the database: whatever waits is written in one transaction, with one sync.
+"""Group commit: one thread writes to the database, all that is queued in one transaction with one sync.
 
-While the disk syncs one group the next one gathers, so that the number of syncs does not grow with the number of
-callers. Within a group each piece of work has its own savepoint: one that fails takes none of its neighbours along.
+While the disk syncs one group the next one is queued, so that the number of syncs does not grow with the number of
+callers. Within a group each write has its own savepoint: one that fails does not fail the others.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from common.logs import get_logger
 __all__ = ["GroupWriter"]
 
 _log = get_logger(__name__)
-#: What no neighbour in a group survives either, with the names under which it is logged.
-_DISK_TROUBLE: Final = {
+#: SQLite's errors that fail the whole group, with the names under which they are logged.
+_DISK_ERRORS: Final = {
     sqlite3.SQLITE_FULL: "disk_full",
     sqlite3.SQLITE_IOERR: "disk_failed",
     sqlite3.SQLITE_READONLY: "disk_read_only",
@@ -31,19 +31,19 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Work(Generic[T]):
+class _Write(Generic[T]):
     run: Callable[[sqlite3.Connection], T]
     future: Future[T]
 
 
 class GroupWriter:
-    """Runs pieces of work on one connection, in the order they come.
+    """Runs writes on one connection, in the order of `submit`.
 
     Args:
         connection: In autocommit mode; used by the writer's thread only, from now on.
-        max_waiting: Pieces of work that may wait; more are refused.
-        max_group: Pieces of work in one transaction.
-        committed: Called after each commit, before the callers of `submit` know of it.
+        max_waiting: Writes that may be queued; more are rejected.
+        max_group: Writes in one transaction.
+        on_commit: Called after each commit, before the futures of `submit` are done.
     """
 
     def __init__(
@@ -52,13 +52,13 @@ class GroupWriter:
         *,
         max_waiting: int,
         max_group: int,
-        committed: Callable[[sqlite3.Connection], None],
+        on_commit: Callable[[sqlite3.Connection], None],
     ) -> None:
         self._connection = connection
         self._max_waiting = max_waiting
         self._max_group = max_group
-        self._committed = committed
-        self._waiting: deque[_Work[Any]] = deque()
+        self._on_commit = on_commit
+        self._queue: deque[_Write[Any]] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._failing = False
@@ -66,32 +66,32 @@ class GroupWriter:
         self._thread.start()
 
     def submit(self, run: Callable[[sqlite3.Connection], T]) -> Future[T]:
-        """Queue a piece of work.
+        """Queue a write.
 
         Args:
-            run: What to do inside of the transaction.
+            run: Runs inside the transaction.
 
         Returns:
-            Its result, once the transaction is synced.
+            The result of `run`, once the transaction is synced.
 
         Raises:
-            LimitExceeded: Too much waits.
+            LimitExceeded: Too many writes are queued.
             Unavailable: The log is closed.
         """
         future: Future[T] = Future()
         with self._changed:
             if self._closed:
                 raise Unavailable("event log: it is being closed, want another process or a later attempt")
-            if len(self._waiting) >= self._max_waiting:
+            if len(self._queue) >= self._max_waiting:
                 raise LimitExceeded(
-                    f"event log: got {len(self._waiting)} writes that wait for the disk, want fewer; try again later"
+                    f"event log: got {len(self._queue)} writes that wait for the disk, want fewer; try again later"
                 )
-            self._waiting.append(_Work(run, future))
+            self._queue.append(_Write(run, future))
             self._changed.notify()
         return future
 
     def close(self) -> None:
-        """Write what waits, then stop; the connection is closed."""
+        """Write what is queued, then stop the thread and close the connection."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -102,57 +102,57 @@ class GroupWriter:
             self._write(group)
         self._connection.close()
 
-    def _gather(self) -> list[_Work[Any]]:
+    def _gather(self) -> list[_Write[Any]]:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            group = list(islice(self._waiting, self._max_group))
+            self._changed.wait_for(lambda: self._queue or self._closed)
+            group = list(islice(self._queue, self._max_group))
             for _ in group:
-                self._waiting.popleft()
+                self._queue.popleft()
         return group
 
-    def _write(self, group: list[_Work[Any]]) -> None:
+    def _write(self, group: list[_Write[Any]]) -> None:
         connection = self._connection
         results: list[Any] = []
         try:
             connection.execute("BEGIN IMMEDIATE")
-            results += [self._attempt(work) for work in group]
+            results += [self._attempt(write) for write in group]
             connection.execute("COMMIT")
-            self._committed(connection)
+            self._on_commit(connection)
         except Exception as error:  # noqa: BLE001 - the callers get it; this thread must go on for the next ones
             self._failed(error)
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            for work in group:
-                # One each: an exception that several threads raise gathers the traces of all.
+            for write in group:
+                # One each: an exception that several threads raise collects the tracebacks of all.
                 failure = Unavailable(f"event log: cannot be written: {error}")
                 failure.__cause__ = error
-                work.future.set_exception(failure)
+                write.future.set_exception(failure)
             return
         self._succeeded()
-        for work, result in zip(group, results, strict=True):
+        for write, result in zip(group, results, strict=True):
             if isinstance(result, _Failed):
-                work.future.set_exception(result.error)
+                write.future.set_exception(result.error)
             else:
-                work.future.set_result(result)
+                write.future.set_result(result)
 
-    def _attempt(self, work: _Work[Any]) -> Any:
+    def _attempt(self, write: _Write[Any]) -> Any:
         connection = self._connection
-        connection.execute("SAVEPOINT work")
+        connection.execute("SAVEPOINT one")
         try:
-            result = work.run(connection)
-        except Exception as error:  # the waiting caller raises it
-            if not connection.in_transaction or _disk_trouble(error):
-                # Often SQLite itself has rolled everything back, as when the disk is full: the whole group failed.
+            result = write.run(connection)
+        except Exception as error:  # the caller of `submit` raises it
+            if not connection.in_transaction or _disk_error(error):
+                # SQLite itself often rolls everything back, as when the disk is full: the whole group failed.
                 raise
-            connection.execute("ROLLBACK TO work")
+            connection.execute("ROLLBACK TO one")
             result = _Failed(error)
-        connection.execute("RELEASE work")
+        connection.execute("RELEASE one")
         return result
 
     def _failed(self, error: Exception) -> None:
-        """Tell of the first failure in a row: nothing is acknowledged until somebody helps."""
+        """Log the first failure in a row: nothing is acknowledged until the disk is mended."""
         if not self._failing:
-            _log.error(_disk_trouble(error) or "event_log_unwritable", message=str(error))
+            _log.error(_disk_error(error) or "event_log_unwritable", message=str(error))
         self._failing = True
 
     def _succeeded(self) -> None:
@@ -161,10 +161,10 @@ class GroupWriter:
         self._failing = False
 
 
-def _disk_trouble(error: Exception) -> str | None:
-    """Return the name of a failure of the disk; None for other errors."""
+def _disk_error(error: Exception) -> str | None:
+    """Return the name under which an error of the disk is logged; None for other errors."""
     # The lowest byte is the kind, the others say more exactly what happened.
-    return _DISK_TROUBLE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+    return _DISK_ERRORS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""EventsService: PutEvents; operations that are not built yet are refused by name."""
+"""EventsService: PutEvents; operations that are not built yet are rejected by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import grpc
 
 from common.errors import CorruptArtifact, ResourceNotFound
 from common.operations import unimplemented_methods
-from events_service.domain import RawEvent, SentCall, check_events
+from events_service.domain import RawCall, RawEvent, check_events
 from events_service.domain.rules import check_tracking_id
 from events_service.log import EventLog, LogEntry
 from events_service.trackers.followed import FollowedTrackers
@@ -19,12 +19,12 @@ SERVICE = events_service_pb2.DESCRIPTOR.services_by_name["EventsService"]
 
 @unimplemented_methods(SERVICE)
 class EventsServicer:
-    """Takes events.
+    """Appends events to the log.
 
-    The generated base is left out: the decorator gives the class every method of the contract.
+    It does not inherit the generated base: the decorator gives the class every method of the contract.
 
     Args:
-        trackers: Tell what tracking ids stand for.
+        trackers: Resolve tracking ids to datasets.
         log: Keeps the events.
         append_seconds: How long one call waits for the disk.
     """
@@ -37,9 +37,9 @@ class EventsServicer:
     def PutEvents(
         self, request: events_service_pb2.PutEventsRequest, context: grpc.ServicerContext
     ) -> events_service_pb2.PutEventsResponse:
-        """Keep the events of a call, all or none; the answer means that they are on disk."""
+        """Append the events of a call, all or none; a response means that they are on disk."""
         tracking_id = check_tracking_id(request.tracking_id if request.HasField("tracking_id") else None)
-        # What the id stands for holds until the events are on disk: a deletion waits for that.
+        # The tracker holds until the events are on disk: a deletion waits for that.
         with self._trackers.use(tracking_id, seconds=context.time_remaining()) as tracker:
             if tracker.table is None:
                 raise ResourceNotFound(
@@ -49,7 +49,7 @@ class EventsServicer:
             if tracker.schema is None:
                 raise CorruptArtifact(f"dataset {tracker.table.location}: its schema cannot be read")
             table = tracker.table
-            events = check_events(_sent_call(request), tracker.schema)
+            events = check_events(_raw_call(request), tracker.schema)
             self._log.append(
                 [LogEntry(tracking_id, table, event) for event in events],
                 seconds=min(self._append_seconds, context.time_remaining()),
@@ -57,16 +57,16 @@ class EventsServicer:
         return events_service_pb2.PutEventsResponse()
 
 
-def _sent_call(request: events_service_pb2.PutEventsRequest) -> SentCall:
-    return SentCall(
+def _raw_call(request: events_service_pb2.PutEventsRequest) -> RawCall:
+    return RawCall(
         tracking_id=request.tracking_id,
         session_id=request.session_id if request.HasField("session_id") else None,
         user_id=request.user_id if request.HasField("user_id") else None,
-        events=tuple(_sent_event(event) for event in request.event_list),
+        events=tuple(_raw_event(event) for event in request.event_list),
     )
 
 
-def _sent_event(event: events_service_pb2.Event) -> RawEvent:
+def _raw_event(event: events_service_pb2.Event) -> RawEvent:
     source = event.metric_attribution
     return RawEvent(
         event_type=event.event_type if event.HasField("event_type") else None,

@@ -1,7 +1,7 @@
-"""The set of trackers on disk: an events service that is started while the control plane is away takes events by it.
+"""The set of trackers on disk, for an events service that is started while the control plane is away.
 
-The file is replaced whole, so that a reader finds one set or the other; its time of change tells when the control plane
-last said that the set holds. One that cannot be read, or was written by another version, counts as none.
+The file is replaced atomically, so that a reader finds one set or the other; its time of modification is when the
+control plane last confirmed the set. One that cannot be read, or was written by another version, counts as none.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class KeptTrackers:
-    """What the file says.
+    """The content of the file.
 
     Attributes:
-        revision: Of the set.
+        revision: The set's revision at the control plane.
         trackers: By tracking id.
-        age_seconds: Since the control plane last said that the set holds.
+        age_seconds: Time since the control plane last confirmed the set.
     """
 
     revision: int
@@ -42,24 +42,24 @@ class KeptTrackers:
 
 
 class TrackerFile:
-    """The file of the one process that owns its folder.
+    """The file; one process owns its folder.
 
     Args:
-        path: Of the file; its folder exists when something is kept.
+        path: The file's path; its folder has to exist when `keep` is called.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> KeptTrackers | None:
-        """Return what was kept; None where there is no file, or none that can be read."""
+        """Return what was kept; None when there is no file, or one that cannot be read."""
         try:
             age = time.time() - self._path.stat().st_mtime
-            found = json.loads(self._path.read_bytes())
-            if found["format_version"] != _FORMAT:
-                raise ValueError(f"`format_version`: got {found['format_version']!r}, want {_FORMAT}")
-            trackers = {tracking_id: _tracker(**item) for tracking_id, item in found["trackers"].items()}
-            return KeptTrackers(int(found["revision"]), trackers, max(age, 0.0))
+            document = json.loads(self._path.read_bytes())
+            if document["format_version"] != _FORMAT:
+                raise ValueError(f"`format_version`: got {document['format_version']!r}, want {_FORMAT}")
+            trackers = {tracking_id: _tracker(**item) for tracking_id, item in document["trackers"].items()}
+            return KeptTrackers(int(document["revision"]), trackers, max(age, 0.0))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -67,12 +67,12 @@ class TrackerFile:
             return None
 
     def keep(self, revision: int, trackers: Mapping[str, Tracker]) -> None:
-        """Replace what is kept; where that is impossible, nothing is kept: an older set must not come back."""
+        """Replace the file; where that is impossible, remove it: an older set must not come back."""
         text = json.dumps(
             {
                 "format_version": _FORMAT,
                 "revision": revision,
-                "trackers": {key: _plain(trackers[key]) for key in trackers},
+                "trackers": {key: _to_json(trackers[key]) for key in trackers},
             }
         )
         try:
@@ -83,15 +83,15 @@ class TrackerFile:
             _log.warning("trackers_not_kept", file=str(self._path), cause=str(error))
 
     def confirm(self) -> None:
-        """Note that the control plane says that the set holds; without a note it is merely taken for older."""
+        """Record that the control plane has confirmed the set now; a failure only makes the set look older."""
         with suppress(OSError):
             os.utime(self._path)
 
 
-def _plain(tracker: Tracker) -> dict[str, Any]:
+def _to_json(tracker: Tracker) -> dict[str, Any]:
     table = tracker.table
-    shown = {"dataset_group_arn": tracker.dataset_group_arn}
-    return shown if table is None else {**shown, "location": table.location, "schema": table.schema}
+    document = {"dataset_group_arn": tracker.dataset_group_arn}
+    return document if table is None else {**document, "location": table.location, "schema": table.schema}
 
 
 def _tracker(dataset_group_arn: str, location: str | None = None, schema: str | None = None) -> Tracker:

@@ -1,4 +1,4 @@
-"""Reads the `Authorization` header of Signature Version 4: which key, which scope, which headers, which signature."""
+"""Parses the `Authorization` header of Signature Version 4: key, scope, signed headers, signature."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """What a caller claims.
+    """The parts of the header; nothing in them is proven.
 
     Attributes:
-        access_key_id: Whose key.
+        access_key_id: The key that the caller claims to have signed with.
         date: Day of the scope, `YYYYMMDD`.
         region: Region of the scope.
         service: Service of the scope.
@@ -41,7 +41,7 @@ class Authorization:
 
 
 def parse_authorization(header: str | None) -> Authorization:
-    """Take an `Authorization` header apart.
+    """Parse an `Authorization` header.
 
     Raises:
         Unauthenticated: There is no header.

@@ -1,8 +1,8 @@
-"""Checks AWS Signature Version 4: recomputes the signature with the caller's secret and compares.
+"""Verifies AWS Signature Version 4: recomputes the signature with the caller's secret and compares.
 
-The canonical form and the derivation of keys are botocore's, the same code that signs on the other side; what is here
-is what a server must insist on: that everything that matters was signed, that it is recent, and that the body is the
-one that was sent.
+The canonical form and the derivation of keys are botocore's, the code that signs on the client's side; this module adds
+what a server must check: that all relevant headers are signed, that the time is recent, and that the body is the one
+that was signed.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class SignedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What a request's headers claim, and fits: the key is known, the time is ours, everything that matters is signed.
+    """A request whose headers are valid: known key, recent time, all relevant headers signed; not yet authenticated.
 
     Attributes:
         claim: The `Authorization` header.
-        key: The key that it names; that its owner signed is not proven yet.
+        key: The key that it names.
         timestamp: `X-Amz-Date`.
     """
 
@@ -69,7 +69,7 @@ class Admitted:
 
 
 class SignatureVerifier:
-    """Tells who signed a request, in two steps: by its headers, before its body is received, and by the signature.
+    """Authenticates a request in two steps: its headers before its body is received, then the signature.
 
     Args:
         keys: The access keys that are accepted.
@@ -92,12 +92,12 @@ class SignatureVerifier:
         self._region = region
 
     def admit(self, request: SignedRequest) -> Admitted:
-        """Return what a request's headers claim; its body is not looked at.
+        """Check a request's headers; its body is not read.
 
         Raises:
-            Unauthenticated: The request is not signed, or one of its subclasses tells what is wrong with the headers.
+            Unauthenticated: The request is not signed; subclasses name what is wrong with the headers.
         """
-        _refuse_presigned(request)
+        _reject_presigned(request)
         claim = parse_authorization(request.headers.get("authorization"))
         _check_signed_headers(claim, request.headers)
         self._check_scope(claim)
@@ -110,7 +110,7 @@ class SignatureVerifier:
         return Admitted(claim, self._find(claim.access_key_id), timestamp)
 
     def verify(self, request: SignedRequest, admitted: Admitted) -> AccessKey:
-        """Return the key that signed the request, whole as it is now.
+        """Return the key that signed the complete request.
 
         Raises:
             InvalidSignature: The signature was made for something else, or with another secret.
@@ -151,7 +151,7 @@ class SignatureVerifier:
         try:
             key = self._keys.find(access_key_id)
         except (InvalidInput, Unavailable) as error:
-            # The file's state is the operator's business: the caller is told nothing, the log everything.
+            # The file's state is for the operator: it goes into the log, and not to the caller.
             raise TailorbirdError(error.message) from error
         if key is None or not key.active:
             raise UnrecognizedClient(
@@ -167,11 +167,11 @@ def _parse_date(text: str) -> datetime:
         try:
             return datetime.fromisoformat(text)
         except ValueError:
-            pass  # digits that are no date
+            pass  # digits that are not a date
     raise IncompleteSignature(f"`X-Amz-Date`: got {text[:64]!r}, want YYYYMMDDTHHMMSSZ")
 
 
-def _refuse_presigned(request: SignedRequest) -> None:
+def _reject_presigned(request: SignedRequest) -> None:
     if "authorization" not in request.headers and "X-Amz-Signature" in parse_qs(request.query, keep_blank_values=True):
         raise IncompleteSignature("`X-Amz-Signature`: got a presigned address, want the signature as a header")
 
@@ -180,16 +180,16 @@ def _check_signed_headers(claim: Authorization, headers: Mapping[str, str]) -> N
     signed = set(claim.signed_headers)
     if absent := sorted(signed - headers.keys()):
         raise IncompleteSignature(f"`SignedHeaders`: got {', '.join(absent)}, which the request does not carry")
-    # What a header of this family says must be the caller's own word: it names the operation, the time, the body.
-    wanted = {"host", "x-amz-date", *(name for name in headers if name.startswith("x-amz-"))}
-    if unsigned := sorted(wanted - signed):
+    # Headers x-amz-* name the operation, the time and the body, so the caller has to have signed them.
+    required = {"host", "x-amz-date", *(name for name in headers if name.startswith("x-amz-"))}
+    if unsigned := sorted(required - signed):
         raise IncompleteSignature(f"`SignedHeaders`: got none of {', '.join(unsigned)}, want them signed")
 
 
 def _check_body(request: SignedRequest) -> None:
     claimed = request.headers.get("x-amz-content-sha256")
     if claimed is None:
-        return  # then the signature itself is made over the hash of the body
+        return  # then the signature itself covers the hash of the body
     if not hmac.compare_digest(claimed.encode(), hashlib.sha256(request.body).hexdigest().encode()):
         raise InvalidSignature(
             f"`X-Amz-Content-SHA256`: got {claimed[:64]!r}, want the SHA-256 of the body in hexadecimal digits (an "
@@ -215,5 +215,5 @@ def _signature(request: SignedRequest, claim: Authorization, *, key: AccessKey, 
 
 class _Signer(SigV4Auth):  # type: ignore[misc]  # botocore ships no types
     def headers_to_sign(self, request: Any) -> Any:
-        """Take the headers that the caller signed, also those that botocore itself would leave out."""
+        """Return the headers that the caller signed, including those that botocore itself would leave out."""
         return request.headers

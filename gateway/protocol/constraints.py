@@ -1,10 +1,10 @@
 """The constraints that AWS's service models put on values: lengths, ranges, patterns, enumerations.
 
-Checked here once for all operations, with the texts that AWS's own front ends answer with, since applications and
-their tests match on them. The services behind check what the models cannot say.
+Checked here once for all operations, with the texts of AWS's own front ends, since applications and their tests match
+on them. The services check what the models cannot express.
 
-Whoever has an access key chooses the values, so the work is bounded: the length comes before the pattern, patterns are
-matched in linear time (RE2), of a value only the first broken constraint is told, and of a request at most ten.
+Callers choose the values, so the work is bounded: the length is checked before the pattern, patterns are matched in
+linear time (RE2), and at most one broken constraint is reported per value and ten per request.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from common.errors import FieldViolation, InvalidInput
 
 __all__ = ["MAX_PROBLEMS", "Path", "Problems", "constraint_check", "path_text", "report", "require_enum"]
 
-#: Where a value stands: the way from the request's root, as linked pairs, so that it costs nothing while all is well.
+#: The path of a value from the request's root, as linked pairs, so that it costs nothing while all is valid.
 Path: TypeAlias = "tuple[Path, str | int] | None"
-#: What was found so far: (where, what).
+#: The broken constraints so far: (path, text).
 Problems: TypeAlias = "list[tuple[str, str]]"
 #: Returns the constraint that a value breaks, or None.
 Check: TypeAlias = Callable[[Any], str | None]
 
-#: Broken constraints that one request is told of; the search ends there.
+#: Broken constraints that are reported for one request; the search ends there.
 MAX_PROBLEMS: Final = 10
 
 _MAX_SHOWN = 256
-#: Keys of maps are the caller's, of any length, and stand in paths.
+#: Keys of maps come from callers, have any length, and are parts of paths.
 _MAX_KEY_SHOWN = 64
-#: Patterns that are not matched by RE2, and what stands for them.
-_OTHERWISE: Final[dict[str, Callable[[str], bool]]] = {
+#: Patterns that RE2 does not match, and what is checked instead.
+_REPLACEMENTS: Final[dict[str, Callable[[str], bool]]] = {
     # RE2 counts to 1,000.
     r"\p{ASCII}{0,1500}": lambda text: len(text) <= 1500 and text.isascii(),
-    # Places of files: imports read `file:///PATH` too, and the control plane tells the rule that is broken in words.
+    # Places of files: imports read `file:///PATH` too, and the control plane explains a broken rule in words.
     r"(s3|http|https)://.+": lambda _: True,
 }
 
@@ -52,7 +52,7 @@ def path_text(path: Path) -> str:
 
 
 def constraint_check(shape: Shape) -> Check:
-    """Return what a value of this shape must pass; it stops at the first constraint that is broken."""
+    """Return the check of a shape's values; it returns the first constraint that is broken."""
     checks = _checks(shape)
 
     def first_broken(value: Any) -> str | None:
@@ -80,7 +80,7 @@ def _checks(shape: Shape) -> list[Check]:
         allowed, outside = frozenset(values), require_enum(values)
         checks.append(lambda value: None if value in allowed else outside)
     if (pattern := shape.metadata.get("pattern")) is not None:
-        # Most values are ARNs that come again and again; the lengths above bound what is kept.
+        # Most values are ARNs that repeat; the lengths above bound what is cached.
         matches = lru_cache(maxsize=256)(compile_pattern(pattern))
         mismatch = f"Member must satisfy regular expression pattern: {pattern}"
         checks.append(lambda value: None if matches(value) else mismatch)
@@ -95,7 +95,7 @@ def compile_pattern(pattern: str) -> Callable[[str], object]:
     Raises:
         re2.error: The pattern uses what RE2 does not know.
     """
-    if (matches := _OTHERWISE.get(pattern)) is not None:
+    if (matches := _REPLACEMENTS.get(pattern)) is not None:
         return matches
     options = re2.Options()
     options.never_capture = True
@@ -113,9 +113,9 @@ def note(problems: Problems, path: Path, *, value: Any, constraint: str, sensiti
     """Add a broken constraint; sensitive values (personal data, mostly) are not repeated.
 
     Raises:
-        InvalidInput: It is the last that a request is told of.
+        InvalidInput: The request has as many broken constraints as are reported.
     """
-    shown = "'***'" if sensitive else f"'{_show(value)}'"
+    shown = "'***'" if sensitive else f"'{_quote(value)}'"
     where = path_text(path)
     _add(problems, where, f"Value {shown} at '{where}' failed to satisfy constraint: {constraint}")
 
@@ -124,7 +124,7 @@ def note_missing(problems: Problems, path: Path) -> None:
     """Add a required member that is absent.
 
     Raises:
-        InvalidInput: It is the last that a request is told of.
+        InvalidInput: The request has as many broken constraints as are reported.
     """
     where = path_text(path)
     _add(problems, where, f"Value null at '{where}' failed to satisfy constraint: Member must not be null")
@@ -137,7 +137,7 @@ def _add(problems: Problems, where: str, text: str) -> None:
 
 
 def report(problems: Problems) -> InvalidInput:
-    """Return the error that tells the broken constraints of a request."""
+    """Return the error that lists the broken constraints of a request."""
     count = len(problems)
     noun = "validation error" if count == 1 else "validation errors"
     texts = "; ".join(text for _, text in problems)
@@ -150,8 +150,8 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _show(value: Any) -> str:
-    # Of a collection its size: its members may be personal data, and of any length.
+def _quote(value: Any) -> str:
+    # Of a collection only the size: its members may be personal data, of any length.
     if isinstance(value, list | dict):
         return f"[{len(value)} members]"
     return _shorten(value if isinstance(value, str) else str(value), most=_MAX_SHOWN)

@@ -1,4 +1,4 @@
-"""What the gateway reads off the contracts: which field a member is, which string an enum value is."""
+"""Reads the contracts: which field a member of the API is, which string an enum value is."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from protos.tailorbird.options.v1 import options_pb2
 
 __all__ = [
     "field_of",
+    "has_empty_members",
     "list_inside",
     "map_value",
     "message_inside",
     "names_by_number",
     "numbers_by_name",
-    "tells_empty",
 ]
 
 
@@ -23,8 +23,8 @@ def field_of(descriptor: Descriptor, member: str) -> FieldDescriptor | None:
     return next((field for field in descriptor.fields if field.json_name == member), None)
 
 
-def tells_empty(descriptor: Descriptor) -> bool:
-    """Whether messages of this type say which of their lists and maps were sent empty (`empty_members`)."""
+def has_empty_members(descriptor: Descriptor) -> bool:
+    """Return whether messages of this type record which of their lists and maps were sent empty (`empty_members`)."""
     return "empty_members" in descriptor.fields_by_name
 
 

@@ -1,4 +1,4 @@
-"""How errors look on the wire: name, HTTP status and body, in the way of each of the two protocols."""
+"""Errors on the wire: name, HTTP status and body, in each of the two protocols."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AWS_JSON: Final = "json"
 REST_JSON: Final = "rest-json"
 CONTENT_TYPES: Final[Mapping[str, str]] = {AWS_JSON: "application/x-amz-json-1.1", REST_JSON: "application/json"}
 
-#: What a caller may know of our own faults: nothing. The log has the rest, under the request's id.
+#: Internal errors reach a caller without details; the log has those, under the request's id.
 _INTERNAL_REASON = "InternalServerError"
 _INTERNAL_MESSAGE = "The request failed for a reason inside of the service; its log has details under this request id."
 
@@ -37,7 +37,7 @@ _BY_CODE = {
     "DEADLINE_EXCEEDED": 503,
 }
 _BY_KIND: Mapping[type[Exception], int] = {RequestTooLarge: 413, HeadTooLarge: 431, RequestTimeout: 408}
-#: After how long a caller who was refused for the work of others should come again.
+#: When a throttled caller should retry.
 _RETRY_SECONDS = 1
 
 
@@ -52,14 +52,14 @@ class Fault:
 
 
 def fault(error: Exception, *, protocol: str, modelled: Mapping[str, int]) -> Fault:
-    """Return how an error is answered; it cannot fail, whatever the error is.
+    """Return the response to an error; cannot fail, whatever the error is.
 
     Args:
-        error: What was raised; whatever is not of our tree is answered without details.
+        error: What was raised; what is not a `TailorbirdError` becomes an internal error without details.
         protocol: `AWS_JSON` or `REST_JSON`.
         modelled: HTTP statuses of the errors in the service's model, by name.
     """
-    with suppress(Exception):  # an error that cannot be told is one of ours
+    with suppress(Exception):  # an error that cannot be rendered becomes an internal one
         if isinstance(error, TailorbirdError) and error.code in _BY_CODE:
             return _fault(error.reason, error.message, _status(error, protocol, modelled), protocol=protocol)
     return _fault(_INTERNAL_REASON, _INTERNAL_MESSAGE, 500, protocol=protocol)
@@ -77,7 +77,7 @@ def _fault(reason: str, message: str, status: int, *, protocol: str) -> Fault:
 
 
 def _shorten(message: str) -> str:
-    """Return what can be encoded of a message, at most 4 kB: it may quote what a caller sent, whatever that was."""
+    """Return a message that can be encoded, of at most 4 kB: it may quote anything that a caller sent."""
     encoded = message.encode("utf-8", "backslashreplace")
     if len(encoded) <= _MAX_MESSAGE_BYTES:
         return encoded.decode()

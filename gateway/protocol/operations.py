@@ -1,4 +1,4 @@
-"""The operations of Personalize's three services, each with its compiled way in and out.
+"""The operations of Personalize's three services, each with its compiled decoder and encoder.
 
 What exists is read from botocore's service models and from the contracts; nothing is listed by hand.
 """
@@ -22,7 +22,7 @@ from protos.tailorbird.runtime.v1 import runtime_service_pb2
 
 __all__ = ["CONTRACTS", "Operation", "load_operations", "service_model"]
 
-#: botocore's name of a service, and the contract that answers it.
+#: The contract of each of botocore's services.
 CONTRACTS: Final[Mapping[str, ServiceDescriptor]] = {
     "personalize": control_plane_service_pb2.DESCRIPTOR.services_by_name["ControlPlaneService"],
     "personalize-events": events_service_pb2.DESCRIPTOR.services_by_name["EventsService"],

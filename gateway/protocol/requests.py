@@ -3,8 +3,8 @@
 A decoder walks the botocore shape and the message descriptor side by side, so that no operation is written by hand.
 It returns keyword arguments for the message's constructor, which protobuf fills in natively.
 
-JSON is read by orjson, which is strict where the standard library is not: halves of surrogate pairs, NaN and numbers
-beyond a double are no JSON there, and whole numbers of any length take linear time.
+JSON is parsed by orjson, which is strict where the standard library is not: it rejects unpaired surrogates, NaN and
+numbers beyond a double, and takes linear time for integers of any length.
 """
 
 from __future__ import annotations
@@ -31,7 +31,14 @@ from gateway.protocol.constraints import (
     report,
     require_enum,
 )
-from gateway.protocol.contract import field_of, list_inside, map_value, message_inside, numbers_by_name, tells_empty
+from gateway.protocol.contract import (
+    field_of,
+    has_empty_members,
+    list_inside,
+    map_value,
+    message_inside,
+    numbers_by_name,
+)
 
 __all__ = ["request_decoder"]
 
@@ -43,7 +50,7 @@ _EARLIEST = -62135596800  # 0001-01-01
 _MAX_FLOAT = 3.4028234663852886e38  # single precision
 _MAX_DOUBLE = sys.float_info.max
 #: Values in one body. The largest request that the models allow has some 2,000; the rest is room for text that looks
-#: like structure. A parser that is given more holds everybody up while it makes objects of them.
+#: like structure. Parsing more would block the event loop for too long.
 _MAX_VALUES: Final = 400_000
 _JSON_NAMES = {
     dict: "an object",
@@ -62,7 +69,7 @@ _INTEGERS = {
 
 
 def request_decoder(shape: StructureShape | None, descriptor: Descriptor) -> Callable[[bytes], Message]:
-    """Return what turns an operation's request body into its gRPC request.
+    """Return the decoder of an operation's request body into its gRPC request.
 
     The result raises `Malformed` when the body is no JSON object or a value has the wrong type, and `InvalidInput` with
     the first ten broken constraints otherwise. Members that the model does not know are ignored, as AWS does.
@@ -114,7 +121,7 @@ def _structure(shape: StructureShape, descriptor: Descriptor) -> Decoder:
             members[name] = (field.name, _member(member, field))
     required = tuple(name for name in shape.required_members if name in members)
     collections = {name for name in members if shape.members[name].type_name in ("list", "map")}
-    told = collections if tells_empty(descriptor) else frozenset()
+    tracked = collections if has_empty_members(descriptor) else frozenset()
 
     def decode(value: Any, path: Path, problems: Problems) -> dict[str, Any]:
         if type(value) is not dict:
@@ -126,7 +133,7 @@ def _structure(shape: StructureShape, descriptor: Descriptor) -> Decoder:
         for name in required:
             if value.get(name) is None:
                 note_missing(problems, (path, name))
-        if empty := [name for name in told & value.keys() if arguments.get(members[name][0]) in ([], {})]:
+        if empty := [name for name in tracked & value.keys() if arguments.get(members[name][0]) in ([], {})]:
             arguments["empty_members"] = sorted(empty)
         return arguments
 
@@ -157,7 +164,7 @@ def _list(shape: Shape, element: Decoder) -> Decoder:
             raise _wrong(path, value, "a list")
         if (constraint := check(value)) is not None:
             note(problems, path, value=value, constraint=constraint, sensitive=sensitive)
-            return []  # the elements of a list of the wrong length are not looked at
+            return []  # the elements of a list of the wrong length are not checked
         items = []
         for index, item in enumerate(value):
             if item is None:
@@ -172,15 +179,15 @@ def _list(shape: Shape, element: Decoder) -> Decoder:
 def _map(shape: Shape, *, key: Decoder, value: Decoder) -> Decoder:
     check = constraint_check(shape)
 
-    def decode(given: Any, path: Path, problems: Problems) -> dict[Any, Any]:
-        if type(given) is not dict:
-            raise _wrong(path, given, "an object")
-        if (constraint := check(given)) is not None:
+    def decode(mapping: Any, path: Path, problems: Problems) -> dict[Any, Any]:
+        if type(mapping) is not dict:
+            raise _wrong(path, mapping, "an object")
+        if (constraint := check(mapping)) is not None:
             note(problems, path, value="", constraint=constraint, sensitive=True)
             return {}
         return {
             key(name, (path, "key"), problems): value(item, (path, name), problems)
-            for name, item in given.items()
+            for name, item in mapping.items()
             if item is not None
         }
 

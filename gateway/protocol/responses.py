@@ -1,7 +1,7 @@
 """Turns gRPC responses into JSON: one encoder per operation, compiled once from the service model and the contract.
 
-AWS leaves absent members out, but always writes the lists that a response is about, empty ones too; clients rely on
-both. Times are seconds since 1970 with milliseconds, and whole numbers are numbers, not text as in protobuf's own JSON.
+AWS leaves absent members out, but always writes the lists of a response's top level, empty ones too; clients rely on
+both. Times are seconds since 1970 with milliseconds, and integers are numbers, not text as in protobuf's own JSON.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ from botocore.model import Shape, StructureShape
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from common.errors import TailorbirdError
-from gateway.protocol.contract import field_of, list_inside, map_value, message_inside, names_by_number, tells_empty
+from gateway.protocol.contract import (
+    field_of,
+    has_empty_members,
+    list_inside,
+    map_value,
+    message_inside,
+    names_by_number,
+)
 
 __all__ = ["response_encoder"]
 
@@ -22,7 +29,7 @@ Encoder: TypeAlias = Callable[[Any], Any]
 
 
 def response_encoder(shape: StructureShape | None, descriptor: Descriptor) -> Callable[[Any], bytes]:
-    """Return what turns an operation's gRPC response into its body, which is empty for operations without output.
+    """Return the encoder of an operation's gRPC response, whose result is empty for operations without output.
 
     Args:
         shape: The operation's output; None when it has none.
@@ -54,7 +61,7 @@ def _structure(shape: StructureShape, descriptor: Descriptor, *, keep_empty: boo
         else:
             converted.append((name, field.name, encoder))
 
-    tells = tells_empty(descriptor)
+    has_empty = has_empty_members(descriptor)
 
     def encode(message: Any) -> dict[str, Any]:
         has = message.HasField
@@ -64,7 +71,7 @@ def _structure(shape: StructureShape, descriptor: Descriptor, *, keep_empty: boo
                 out[name] = value
         for name, field, convert in collections:
             items = getattr(message, field)
-            if items or keep_empty or (tells and name in message.empty_members):
+            if items or keep_empty or (has_empty and name in message.empty_members):
                 out[name] = convert(items)
         return out
 
@@ -109,7 +116,7 @@ def _single(shape: Shape, field: FieldDescriptor) -> Encoder | None:
 def _enum_name(field: str, names: Mapping[int, str]) -> Encoder:
     def encode(number: int) -> str | None:
         if number == 0:
-            return None  # every enum's zero means that nothing is said
+            return None  # every enum's zero means that it is not set
         name = names.get(number)
         if name is None:
             raise TailorbirdError(f"`{field}`: got the value {number}, which this gateway does not know")
