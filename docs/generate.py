@@ -19,8 +19,8 @@ from common import errors
 from common.operations import operations_page
 from control_plane.servicers.control import ControlPlaneServicer
 from control_plane.servicers.evaluations import EVALUATION_SERVICE
-from events_service.servicers import EVENTS_SERVICER
-from runtime_service.servicers import RUNTIME_SERVICER
+from events_service.servicers.events import EventsServicer
+from runtime_service.servicers.recommendations import RuntimeServicer
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 SETTINGS = REFERENCE.parents[1] / "cli" / "settings.json"
@@ -84,7 +84,7 @@ def _subclasses(root: type[errors.TailorbirdError]) -> Iterator[type[errors.Tail
 
 def pages() -> dict[str, str]:
     """Return the text of each page by its file name."""
-    operations = operations_page([ControlPlaneServicer, EVENTS_SERVICER, RUNTIME_SERVICER], own=[EVALUATION_SERVICE])
+    operations = operations_page([ControlPlaneServicer, EventsServicer, RuntimeServicer], own=[EVALUATION_SERVICE])
     return {
         "operations.md": BANNER + operations,
         "settings.md": BANNER + settings_page(),

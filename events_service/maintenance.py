@@ -1,4 +1,4 @@
-"""The one thread that does what no call waits for: it seals events, and lets old ones and those of deleted data go."""
+"""The thread for the work that no call waits for: flushing tables, removing old events and those of deleted data."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _REMOVAL_EVERY_SECONDS = 600.0
 
 
 class Maintenance:
-    """Sweeps every moment.
+    """Runs the periodic work in a thread.
 
     Args:
-        log: Whose old events are removed.
-        sealer: Moves events into tables.
-        every_seconds: Pause between two sweeps.
-        retention: Age at which sealed events leave the log.
-        deletion_seconds: Pause between two looks for tables that are gone.
+        log: The log that old events are removed from.
+        sink: Appends events to tables.
+        every_seconds: Pause between two rounds.
+        retention: Age at which committed events are removed from the log.
+        deletion_seconds: Pause between two searches for deleted tables.
         monotonic: Returns seconds on a clock that nobody sets.
     """
 
     def __init__(
         self,
         log: EventLog,
-        sealer: DatasetSink,
+        sink: DatasetSink,
         *,
         every_seconds: float,
         retention: timedelta,
@@ -41,18 +41,18 @@ class Maintenance:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log = log
-        self._sealer = sealer
+        self._sink = sink
         self._monotonic = monotonic
         self._every_seconds = every_seconds
         self._retention = retention
         self._deletion_seconds = deletion_seconds
         self._next_removal = self._next_deletion = monotonic()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
 
     def sweep(self) -> None:
         """Look once."""
-        self._sealer.seal_due(stopping=self._stopping.is_set)
+        self._sink.flush_due(stopping=self._stopping.is_set)
         now = self._monotonic()
         if now >= self._next_removal:
             self._next_removal = now + _REMOVAL_EVERY_SECONDS
@@ -61,16 +61,16 @@ class Maintenance:
         if now >= self._next_deletion:
             self._next_deletion = now + self._deletion_seconds
             try:
-                self._sealer.forget_gone()
+                self._sink.remove_deleted()
             except Unavailable as error:
-                _log.debug("deletions_unknown", message=error.message)  # events stay for as long as nobody can be asked
+                _log.debug("deletions_unknown", message=error.message)  # events stay until control_plane can be reached
 
     def start(self) -> None:
         """Begin to sweep."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Return when the last sweep is over; what is not sealed yet waits in the log for the next start."""
+        """Return when the last sweep is over; what is not committed yet stays in the log for the next start."""
         self._stopping.set()
         self._thread.join()
 

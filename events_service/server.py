@@ -11,10 +11,10 @@ from common.process.long_poll import LongPolls
 from common.rpc import Service
 from common.storage import Store
 from events_service.dataset_sink import DatasetSink
-from events_service.domain.rate_limit import Pace
+from events_service.domain.rate_limit import CommitRateLimit
 from events_service.log import EventLog
 from events_service.maintenance import Maintenance
-from events_service.servicers.dataset_sink import SERVICE as SEALING_SERVICE
+from events_service.servicers.dataset_sink import SERVICE as DATASET_SINK_SERVICE
 from events_service.servicers.dataset_sink import DatasetSinkServicer
 from events_service.servicers.event_log import SERVICE as EVENT_LOG_SERVICE
 from events_service.servicers.event_log import EventLogServicer
@@ -31,37 +31,39 @@ __all__ = ["EventsService", "Timing", "assemble"]
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What parts wait by; the settings of the same names say what each means."""
+    """Times and rates of the parts; `EventsSettings` says what each means (`flush_*` there is `seal_*`)."""
 
     append_seconds: float = 4.0
     max_waiting: int = 200
     tracker_patience_seconds: float = 3.0
     tracker_stale_seconds: float = 3600.0
-    seal_seconds: float = 1.0
-    pace: Pace = field(default_factory=lambda: Pace(burst=60, steady_seconds=15.0, large_events=5000))
+    flush_seconds: float = 1.0
+    commit_rate: CommitRateLimit = field(
+        default_factory=lambda: CommitRateLimit(burst=60, steady_seconds=15.0, large_events=5000)
+    )
     compact_commits: int = 200
     log_retention: timedelta = timedelta(days=30)
-    seal_alarm_seconds: float = 600.0
+    flush_alarm_seconds: float = 600.0
     deletion_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class EventsService:
-    """The parts that somebody outside handles: what is served, those who wait, and the threads beside it."""
+    """The parts that the process handles: services, long polls, and background threads."""
 
     services: tuple[Service, ...]
     polls: LongPolls
     trackers: FollowedTrackers
-    housekeeper: Maintenance
+    maintenance: Maintenance
 
     def start(self) -> None:
-        """Begin what goes on beside the calls."""
+        """Start the background threads."""
         self.trackers.start()
-        self.housekeeper.start()
+        self.maintenance.start()
 
     def stop(self) -> None:
-        """Return when that is over."""
-        self.housekeeper.stop()
+        """Stop the background threads, and return when they have ended."""
+        self.maintenance.stop()
         self.trackers.stop()
 
 
@@ -77,12 +79,12 @@ def assemble(
     """Make an events service.
 
     Args:
-        log: Open.
-        store: Where the interactions tables are.
-        trackers: Know what tracking ids stand for; followed for those who send events.
-        timing: What parts wait by.
+        log: The open log.
+        store: Holds the interactions tables.
+        trackers: Where the set of trackers is watched.
+        timing: Times and rates of the parts.
         monotonic: Returns seconds on a clock that nobody sets.
-        tracker_file: Keeps what tracking ids stand for until the next start; None keeps nothing.
+        tracker_file: Keeps the set of trackers for the next start; None keeps nothing.
     """
     followed = FollowedTrackers(
         trackers,
@@ -90,13 +92,13 @@ def assemble(
         stale_seconds=timing.tracker_stale_seconds,
         file=tracker_file,
     )
-    sealer = DatasetSink(
+    sink = DatasetSink(
         log,
         store,
         trackers,
-        pace=timing.pace,
+        commit_rate=timing.commit_rate,
         compact_commits=timing.compact_commits,
-        alarm_seconds=timing.seal_alarm_seconds,
+        alarm_seconds=timing.flush_alarm_seconds,
         monotonic=monotonic,
     )
     polls = LongPolls(log.appended, max_waiting=timing.max_waiting)
@@ -111,14 +113,16 @@ def assemble(
             event_log_pb2_grpc.add_EventLogServiceServicer_to_server,
             EventLogServicer(log, polls),
         ),
-        Service(SEALING_SERVICE, event_log_pb2_grpc.add_SealingServiceServicer_to_server, DatasetSinkServicer(sealer)),
+        Service(
+            DATASET_SINK_SERVICE, event_log_pb2_grpc.add_SealingServiceServicer_to_server, DatasetSinkServicer(sink)
+        ),
     )
-    housekeeper = Maintenance(
+    maintenance = Maintenance(
         log,
-        sealer,
-        every_seconds=timing.seal_seconds,
+        sink,
+        every_seconds=timing.flush_seconds,
         retention=timing.log_retention,
         deletion_seconds=timing.deletion_seconds,
         monotonic=monotonic,
     )
-    return EventsService(services, polls, followed, housekeeper)
+    return EventsService(services, polls, followed, maintenance)

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from common.settings import ServerSettings, StoreSettings
-from events_service.domain.rate_limit import Pace
+from events_service.domain.rate_limit import CommitRateLimit
 from events_service.server import Timing
 
 __all__ = ["EventsSettings"]
@@ -52,19 +52,21 @@ class EventsSettings(ServerSettings, StoreSettings):
         10.0, gt=0, description="How often events of deleted datasets are looked for, to be removed from the log."
     )
     log_retention_hours: float = Field(
-        720.0, gt=0, description="How long sealed events stay in the log, for runtimes and for repeated event ids."
+        720.0,
+        gt=0,
+        description="How long events that are in their table stay in the log, for runtimes and for repeated event ids.",
     )
 
     def timing(self) -> Timing:
-        """Return what parts wait by."""
+        """Return the times and rates of the parts."""
         return Timing(
             append_seconds=self.append_seconds,
             max_waiting=self.max_waiting,
             tracker_stale_seconds=self.tracker_stale_seconds,
-            seal_seconds=self.seal_seconds,
-            pace=Pace(self.seal_burst_commits, self.seal_steady_seconds, self.seal_large_events),
+            flush_seconds=self.seal_seconds,
+            commit_rate=CommitRateLimit(self.seal_burst_commits, self.seal_steady_seconds, self.seal_large_events),
             compact_commits=self.compact_commits,
             log_retention=timedelta(hours=self.log_retention_hours),
-            seal_alarm_seconds=self.seal_alarm_seconds,
+            flush_alarm_seconds=self.seal_alarm_seconds,
             deletion_seconds=self.deletion_seconds,
         )

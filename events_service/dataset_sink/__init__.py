@@ -1,6 +1,5 @@
-"""Moves acknowledged events into the interactions tables, each exactly once."""
+"""Appends acknowledged events to the interactions tables, each exactly once."""
 
-from events_service.dataset_sink.frames import events_frame
-from events_service.dataset_sink.sink import DatasetSink
+from events_service.dataset_sink.sink import DatasetSink, events_frame
 
 __all__ = ["DatasetSink", "events_frame"]

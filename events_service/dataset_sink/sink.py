@@ -1,23 +1,24 @@
-"""Seals: appends a table's events from the log, with their place in the log in the same commit.
+"""The consumer of the log that appends events to the interactions tables, each exactly once.
 
-What the table's own history says about that place counts, not the log's note of it: after a crash between the commit
-and the note, and after a commit whose answer got lost, nothing is appended twice. A table that another log wrote to,
-for this one was restored or begun anew, goes on from where the two parted; rows of the other log that are of the same
-events are found by the events' ids.
+Each commit carries the offset of its last event (the committed offset). The one in the table's own history decides, not
+the log's copy of it: after a crash between the commit and the copy, and after a commit whose response got lost, nothing
+is appended twice. A table that another log wrote to, because this one was restored or replaced, continues from where
+the two logs diverged; rows that the other log wrote for the same events are recognised by the events' ids.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
 from common import columns
+from common.arrow_schema import interactions_frame_schema
 from common.avro import AvroSchema
 from common.errors import TailorbirdError, Unavailable
 from common.logs import get_logger
@@ -25,35 +26,36 @@ from common.positions import Position
 from common.process.backoff import Backoff, BackoffPolicy
 from common.storage import Store
 from common.tables import Table
-from events_service.dataset_sink.frames import events_frame
-from events_service.domain.rate_limit import Pace, TokenBucket
-from events_service.log import Divergence, EventLog, TableLag
+from events_service.domain import interaction_values
+from events_service.domain.rate_limit import CommitRateLimit, TokenBucket
+from events_service.log import Divergence, EventLog, LoggedEvent, TableLag
 from events_service.trackers import Tables
 
-__all__ = ["DatasetSink"]
+__all__ = ["DatasetSink", "events_frame"]
 
 _log = get_logger(__name__)
 _BATCH_EVENTS = 20_000
 _BACKOFF: Final = BackoffPolicy(first_seconds=1.0, longest_seconds=60.0)
 _ALARM_EVERY_SECONDS = 3600.0
-#: Rows of another log that are compared at most, the newest: repetitions come from senders who were cut off lately.
+#: How many of the newest rows of another log are compared: those who repeat a call lost their connection lately.
 _MAX_DIVERGED = 1_000_000
 
 
 @dataclass(slots=True)
 class _Progress:
-    """What is remembered of a table between two rounds.
+    """The state of a table between two flushes.
 
     Attributes:
-        version: Of the table after the last commit of ours; None before.
-        backoff: Counts the attempts in a row that failed.
-        failing_since_seconds: When the first of them was made.
-        alarm_at_seconds: When somebody is to be told next.
+        token_bucket: Limits the commits.
+        lock: Held during a flush.
+        version: The table's version after our last commit; None before the first.
+        backoff: Counts consecutive failures.
+        failing_since_seconds: When the first of those was.
+        alarm_at_seconds: When the next ERROR is logged if failures go on.
         not_before_seconds: When the next attempt may be made.
-        lock: Held by whoever seals the table.
     """
 
-    allowance: TokenBucket
+    token_bucket: TokenBucket
     lock: threading.Lock = field(default_factory=threading.Lock)
     version: int | None = None
     backoff: Backoff = field(default_factory=lambda: Backoff(_BACKOFF))
@@ -65,17 +67,17 @@ class _Progress:
 class DatasetSink:
     """Moves events from the log to the tables; safe to share between threads.
 
-    The number of small files of a table is bounded twice: `pace` limits how many commits there are, and after every
-    `compact_commits` of its versions the table's small files are joined, so that a reader never meets more than about
-    that many. A table's whole history is read from a checkpoint that Delta Lake writes every 100 commits.
+    The number of small files of a table is bounded twice: `commit_rate` limits how many commits there are, and
+    after every `compact_commits` versions the table's small files are joined, so that a reader opens at most about that
+    many. A table's history is read from a checkpoint that Delta Lake writes every 100 commits.
 
     Args:
-        log: Where events come from.
-        store: Where tables are.
-        tables: Tell whether a table's dataset still exists; asked before each sealing, so not through a cache.
-        pace: Limits the commits of a table.
+        log: The source of events.
+        store: Holds the tables.
+        tables: Says whether a table's dataset still exists; called before each flush, so not through a cache.
+        commit_rate: Limits the commits of a table.
         compact_commits: Versions of a table between two compactions.
-        alarm_seconds: A table that cannot be sealed for so long is told as an ERROR, and again every hour.
+        alarm_seconds: A table whose flushes fail for so long is logged as an ERROR, and again every hour.
         monotonic: Returns seconds on a clock that never goes back.
     """
 
@@ -85,7 +87,7 @@ class DatasetSink:
         store: Store,
         tables: Tables,
         *,
-        pace: Pace,
+        commit_rate: CommitRateLimit,
         compact_commits: int,
         alarm_seconds: float = 600.0,
         monotonic: Callable[[], float] = time.monotonic,
@@ -93,144 +95,146 @@ class DatasetSink:
         self._log = log
         self._store = store
         self._tables = tables
-        self._pace = pace
+        self._commit_rate = commit_rate
         self._compact_commits = compact_commits
         self._alarm_seconds = alarm_seconds
         self._monotonic = monotonic
         self._progress: dict[str, _Progress] = {}
         self._progress_lock = threading.Lock()
 
-    def seal_due(self, *, stopping: Callable[[], bool] = lambda: False) -> int:
-        """Seal each table whose turn it is; a table that cannot be sealed now holds up no other.
+    def flush_due(self, *, stopping: Callable[[], bool] = lambda: False) -> int:
+        """Flush each table that its rate limit permits; a failure of one table does not delay the others.
 
         Args:
-            stopping: Asked between commits; true ends the round.
+            stopping: Called between commits; true ends the round.
 
         Returns:
             How many events were appended.
         """
-        sealed = 0
-        for backlog in self._log.backlogs():
+        appended = 0
+        for lag in self._log.table_lags():
             if stopping():
                 break
-            progress = self._progress_of(backlog.table.location)
+            progress = self._progress_of(lag.table.location)
             # Other tables' events may lie between the two offsets: then a commit comes early, which does no harm.
-            waiting = backlog.last_offset - backlog.sealed_offset
+            pending = lag.last_offset - lag.committed_offset
             now = self._monotonic()
-            if now < progress.not_before_seconds or not progress.allowance.permits(waiting, now):
+            if now < progress.not_before_seconds or not progress.token_bucket.permits(pending, now):
                 continue
             if not progress.lock.acquire(blocking=False):
-                continue  # somebody flushes it
+                continue  # a call flushes it
             try:
-                if self._is_wanted(backlog.table.location):
-                    sealed += self._seal(backlog, progress, stopping)[0]
+                if self._dataset_exists(lag.table.location):
+                    appended += self._append_events(lag, progress, stopping)[0]
             except Exception as error:  # noqa: BLE001 - the log keeps the events, and a later attempt may succeed
-                self._failed(backlog, progress, error)
+                self._failed(lag, progress, error)
             else:
-                self._succeeded(backlog, progress)
+                self._succeeded(lag, progress)
             finally:
                 progress.lock.release()
-        return sealed
+        return appended
 
     def flush(self, location: str, *, seconds: float) -> Position:
-        """Seal all events that a table has in the log at this moment, whatever the pace; return how far it reaches.
+        """Append all events that the log has for a table now, whatever the rate limit; return the committed position.
 
         Args:
-            location: Of the table; one that the log has nothing of has nothing to be sealed.
+            location: The table's; if the log has nothing for it, nothing is appended.
             seconds: How long this may take.
 
         Raises:
-            Unavailable: The table cannot be sealed now, or not all of it in that time; what is sealed stays sealed.
+            Unavailable: The table cannot be written now, or not all events in that time; what is committed stays.
         """
         until = self._monotonic() + seconds
-        backlog = self._log.backlog(location)
-        if backlog is None:
+        lag = self._log.table_lag(location)
+        if lag is None:
             return Table(self._store, location).event_position()
         progress = self._progress_of(location)
         with self._held(progress.lock, location, seconds):
-            if self._is_wanted(location):
-                _, done = self._seal(backlog, progress, lambda: self._monotonic() >= until)
-                if done < backlog.last_offset:
+            if self._dataset_exists(location):
+                _, committed = self._append_events(lag, progress, lambda: self._monotonic() >= until)
+                if committed < lag.last_offset:
                     raise Unavailable(
-                        f"dataset {location}: got events up to {done} sealed within {seconds:g} s, want those up to "
-                        f"{backlog.last_offset}; repeat the call"
+                        f"dataset {location}: got events up to {committed} written within {seconds:g} s, want those up "
+                        f"to {lag.last_offset}; repeat the call"
                     )
             return Table(self._store, location).event_position()
 
-    def _is_wanted(self, location: str) -> bool:
-        """Return whether a table is still a dataset's; one that is gone is forgotten."""
+    def _dataset_exists(self, location: str) -> bool:
+        """Return whether a table still belongs to a dataset; if not, remove it from the log."""
         if location in self._tables.active([location]):
             return True
-        self._forget(location)
+        self._remove_if_deleted(location)
         return False
 
-    def _seal(self, backlog: TableLag, progress: _Progress, stopping: Callable[[], bool]) -> tuple[int, int]:
-        """Append a table's events; return how many those were, and the offset that the table reaches to."""
-        location = backlog.table.location
+    def _append_events(self, lag: TableLag, progress: _Progress, stopping: Callable[[], bool]) -> tuple[int, int]:
+        """Append a table's events; return how many those were, and the table's committed offset."""
+        location = lag.table.location
         table = Table(self._store, location)
-        schema = AvroSchema.parse(backlog.table.schema)
-        done, divergence = self._begin(backlog, table)
-        sealed = 0
-        # Up to the events that were there at the beginning: a stream that never ends must not make commit after commit.
-        while done < backlog.last_offset and not stopping():
-            events = self._log.table_events(location, after=done, max_events=_BATCH_EVENTS)
+        schema = AvroSchema.parse(lag.table.schema)
+        committed, divergence = self._committed_offset(lag, table)
+        appended = 0
+        # Up to the last event at the beginning: an endless stream must not keep this call in commit after commit.
+        while committed < lag.last_offset and not stopping():
+            events = self._log.table_events(location, after=committed, max_events=_BATCH_EVENTS)
             if not events:
                 break  # the table was removed meanwhile
-            done = events[-1].offset
-            rows = _without_repetitions(events_frame(events, schema), table, divergence)
-            version = table.append_events(rows, self._log.lineage().at(done))
-            self._log.mark_sealed(location, done)
-            progress.allowance.spend(self._monotonic())
-            sealed += rows.height
-            _log.debug("events_sealed", location=location, events=rows.height, offset=done, version=version)
+            committed = events[-1].offset
+            rows = _drop_repetitions(events_frame(events, schema), table, divergence)
+            version = table.append_events(rows, self._log.lineage().at(committed))
+            self._log.mark_committed(location, committed)
+            progress.token_bucket.spend(self._monotonic())
+            appended += rows.height
+            _log.debug("events_flushed", location=location, events=rows.height, offset=committed, version=version)
             self._compact(table, progress, version)
-        if not sealed and done > backlog.sealed_offset:
-            # Not beyond our own events: the table may be ahead of a log that was restored and has yet to part from it.
-            self._log.mark_sealed(location, min(done, backlog.last_offset))
-        return sealed, done
+        if not appended and committed > lag.committed_offset:
+            # Not beyond our own events: the table may be ahead of a restored log that has not diverged from it yet.
+            self._log.mark_committed(location, min(committed, lag.last_offset))
+        return appended, committed
 
-    def forget_gone(self) -> int:
-        """Remove from the log what it has of tables that are gone; return how many tables that were.
+    def remove_deleted(self) -> int:
+        """Remove from the log the events of deleted tables; return how many tables that were.
 
         Raises:
-            Unavailable: The control plane or the store cannot be asked now.
+            Unavailable: The control plane or the store cannot be reached now.
         """
-        known = self._log.tables()
-        active = self._tables.active(known)
-        return sum(self._forget(location) for location in known if location not in active)
+        locations = self._log.tables()
+        active = self._tables.active(locations)
+        return sum(self._remove_if_deleted(location) for location in locations if location not in active)
 
-    def _forget(self, location: str) -> bool:
-        """Remove what the log has of a table whose dataset is gone, once the store has nothing of it either.
+    def _remove_if_deleted(self, location: str) -> bool:
+        """Remove from the log the events of a table whose dataset is deleted, if the store has no files of it either.
 
-        Both have to say so: a control plane that has lost its database must not empty the log.
+        Both conditions are needed: a control plane that has lost its database must not empty the log.
         """
         if Table(self._store, location).exists():
             return False
         events = self._log.remove_table(location)
         with self._progress_lock:
             self._progress.pop(location, None)
-        _log.info("table_gone", location=location, events=events)
+        _log.info("table_removed", location=location, events=events)
         return True
 
-    def _begin(self, backlog: TableLag, table: Table) -> tuple[int, Divergence | None]:
-        """Return the offset up to which a table has its events, and what of it another log wrote."""
+    def _committed_offset(self, lag: TableLag, table: Table) -> tuple[int, Divergence | None]:
+        """Return the offset up to which a table has its events, and which of its rows another log wrote."""
         position, lineage = table.event_position(), self._log.lineage()
         if lineage.has(position):
-            return position.offset, backlog.divergence
-        # What this log notes is true of its own events, also where the table says nothing that it understands.
+            return position.offset, lag.divergence
+        # This log's own copy is true of its own events, also where the table's position is of an unknown log.
         shared = lineage.shared(position)
-        done = max(shared, backlog.sealed_offset)
-        # Logs may have followed one another: the last of them need not have come as far as one before.
+        committed = max(shared, lag.committed_offset)
+        # Several logs may have written one after another: the last need not have come as far as one before.
         until = max(position.offset, table.last_streamed_offset())
-        found = Divergence(max(shared, until - _MAX_DIVERGED), until)
-        _log.warning("event_log_replaced", location=table.location, sealed_offset=done, other_offset=position.offset)
-        self._log.mark_diverged(table.location, found)
-        before = backlog.divergence or found
-        return done, Divergence(min(before.after, found.after), max(before.until, found.until))
+        divergence = Divergence(max(shared, until - _MAX_DIVERGED), until)
+        _log.warning(
+            "event_log_replaced", location=table.location, committed_offset=committed, other_offset=position.offset
+        )
+        self._log.mark_diverged(table.location, divergence)
+        before = lag.divergence or divergence
+        return committed, Divergence(min(before.after, divergence.after), max(before.until, divergence.until))
 
     def _progress_of(self, location: str) -> _Progress:
         with self._progress_lock:
-            return self._progress.setdefault(location, _Progress(TokenBucket(self._pace, self._monotonic())))
+            return self._progress.setdefault(location, _Progress(TokenBucket(self._commit_rate, self._monotonic())))
 
     @contextmanager
     def _held(self, lock: threading.Lock, location: str, seconds: float) -> Iterator[None]:
@@ -248,33 +252,63 @@ class DatasetSink:
             _log.info("table_compacted", location=table.location, version=version)
         progress.version = version
 
-    def _failed(self, backlog: TableLag, progress: _Progress, error: Exception) -> None:
-        now, location = self._monotonic(), backlog.table.location
+    def _failed(self, lag: TableLag, progress: _Progress, error: Exception) -> None:
+        now, location = self._monotonic(), lag.table.location
         if progress.backoff.failures == 0:
-            known = isinstance(error, TailorbirdError)
-            _log.warning("sealing_failed", location=location, message=str(error), exc_info=None if known else error)
+            trace = None if isinstance(error, TailorbirdError) else error
+            _log.warning("flush_failed", location=location, message=str(error), exc_info=trace)
             progress.failing_since_seconds, progress.alarm_at_seconds = now, now + self._alarm_seconds
         elif now >= progress.alarm_at_seconds:
             progress.alarm_at_seconds = now + _ALARM_EVERY_SECONDS
             _log.error(
-                "sealing_stuck",
+                "flush_stuck",
                 location=location,
                 seconds=round(now - progress.failing_since_seconds),
-                unsealed_from=backlog.sealed_offset + 1,
+                uncommitted_from=lag.committed_offset + 1,
                 message=str(error),
             )
         progress.not_before_seconds = now + progress.backoff.failed()
 
-    def _succeeded(self, backlog: TableLag, progress: _Progress) -> None:
+    def _succeeded(self, lag: TableLag, progress: _Progress) -> None:
         if progress.backoff.failures:
-            _log.info("sealing_resumed", location=backlog.table.location, failures=progress.backoff.failures)
+            _log.info("flush_resumed", location=lag.table.location, failures=progress.backoff.failures)
         progress.backoff.succeeded()
 
 
-def _without_repetitions(rows: pl.DataFrame, table: Table, divergence: Divergence | None) -> pl.DataFrame:
-    """Leave out the events that another log had put into the table."""
+def _drop_repetitions(rows: pl.DataFrame, table: Table, divergence: Divergence | None) -> pl.DataFrame:
+    """Drop the events that another log has written to the table already."""
     if divergence is None:
         return rows
     for ids in table.streamed_ids(after=divergence.after, up_to=divergence.until):
         rows = rows.filter(~pl.col(columns.EVENT_ID).is_in(ids.implode()))
     return rows
+
+
+def events_frame(events: Sequence[LoggedEvent], schema: AvroSchema) -> pl.DataFrame:
+    """Return the rows of an interactions table: one for each event id, in the order of the log.
+
+    Within a tracker the log holds every id once. Two consecutive trackers of a group may both have received an event;
+    then the first is kept.
+
+    Args:
+        events: Events of one table, in the order of offsets.
+        schema: The Interactions dataset's.
+
+    Raises:
+        CorruptArtifact: An event does not fit the schema, which it did when it was accepted.
+    """
+    first: dict[str, LoggedEvent] = {}
+    for logged in events:
+        first.setdefault(logged.event.event_id, logged)
+    rows = [_row(logged, schema) for logged in first.values()]
+    return pl.DataFrame(rows, schema=interactions_frame_schema(schema))
+
+
+def _row(logged: LoggedEvent, schema: AvroSchema) -> dict[str, Any]:
+    return {
+        **interaction_values(logged.event, schema),
+        columns.SOURCE: columns.SOURCE_PUT,
+        columns.EVENT_ID: logged.event.event_id,
+        columns.LOG_OFFSET: logged.offset,
+        columns.SESSION_ID: logged.event.session_id,
+    }

@@ -75,7 +75,9 @@ MEMBERS: Final = (
         in_properties=InProperties.KEPT,
     ),
 )
-_BY_NORMALISED_KEY: Final[Mapping[str, Member]] = MappingProxyType({normalise_key(member.column): member for member in MEMBERS})
+_BY_NORMALISED_KEY: Final[Mapping[str, Member]] = MappingProxyType(
+    {normalise_key(member.column): member for member in MEMBERS}
+)
 
 
 def member_of(name: str) -> Member | None:

@@ -1,4 +1,4 @@
-"""The durable log of events: the interface and its values; `sqlite` is the implementation for one machine."""
+"""The durable event log: its interface and values; `sqlite` is the implementation for one machine."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class LogTable:
     """The interactions table that an event goes to.
 
     Attributes:
-        location: Folder relative to the store's root; never given to another dataset.
-        dataset_group_arn: Whose table it is.
+        location: Folder relative to the store's root; never reused for another dataset.
+        dataset_group_arn: The group that the table belongs to.
         schema: The Avro schema as JSON text.
     """
 
@@ -60,12 +60,12 @@ class LoggedEvent:
 
 @dataclass(frozen=True, slots=True)
 class LogRemoval:
-    """The end of a table.
+    """The removal of a table, as an entry of the log.
 
     Attributes:
-        offset: Its own place in the log.
-        dataset_group_arn: Whose interactions are gone.
-        up_to_offset: The group's events up to here were in the table; later ones are of another.
+        offset: The entry's own offset.
+        dataset_group_arn: The group whose interactions were removed.
+        up_to_offset: The group's events up to here were in the table; later ones are in another.
     """
 
     offset: int
@@ -75,13 +75,13 @@ class LogRemoval:
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """A stretch of the log, as it was at one moment.
+    """Consecutive entries of the log, read in one transaction.
 
     Attributes:
-        events: In the order of offsets; some may be missing between them that the log no longer keeps.
-        removals: Likewise.
-        next_offset: Where the next page begins.
-        lineage: The log's.
+        events: In the order of offsets; gaps are events that the log no longer keeps.
+        removals: In the order of offsets.
+        next_offset: The first offset of the next page.
+        lineage: The log's epochs.
     """
 
     events: list[LoggedEvent]
@@ -92,7 +92,7 @@ class LogPage:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What the log holds: offsets from `first` to `end` - 1, as far as they were not removed in between."""
+    """Which offsets the log holds: `first` to `end` - 1, except those that were removed in between."""
 
     first: int
     end: int
@@ -100,11 +100,11 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """Rows of a table that other logs may have put there: all between two offsets.
+    """Rows of a table that other logs may have written: all between two offsets.
 
     Attributes:
-        after: Up to here the log that wrote last had the same events as this one.
-        until: The largest offset that any log gave to an event in the table.
+        after: Up to this offset the log that wrote last had the same events as this one.
+        until: The largest offset of an event in the table, in any log.
     """
 
     after: int
@@ -113,19 +113,19 @@ class Divergence:
 
 @dataclass(frozen=True, slots=True)
 class TableLag:
-    """A table with events that are not sealed yet.
+    """A table with logged events that are not in the table yet.
 
     Attributes:
-        table: Where they go.
-        tracking_id: The tracker that took the last of them.
-        sealed_offset: All events of the table up to here are sealed, by the log's own note.
-        last_offset: The last of the table's events.
-        divergence: Rows that may be of the same events again; None for none.
+        table: The table.
+        tracking_id: The tracker that received the last event.
+        committed_offset: All of the table's events up to here are in it, by the log's copy of that offset.
+        last_offset: The offset of the table's last event.
+        divergence: Rows of the table that may be of events which the log holds again; None for none.
     """
 
     table: LogTable
     tracking_id: str
-    sealed_offset: int
+    committed_offset: int
     last_offset: int
     divergence: Divergence | None = None
 
@@ -133,7 +133,7 @@ class TableLag:
 class EventLog(Protocol):
     """Keeps events in the order of their offsets, which begin at 1, rise, and are never used twice.
 
-    A log that is restored from a backup gives offsets again that another gave before; `lineage` tells the two apart.
+    A log that is restored from a backup uses offsets again that another has used; `lineage` distinguishes the two.
     Safe to share between threads; all calls block. One process owns a log.
 
     Attributes:
@@ -143,20 +143,20 @@ class EventLog(Protocol):
     appended: ChangeNotifier
 
     def append(self, entries: Sequence[LogEntry], *, seconds: float) -> tuple[int, ...]:
-        """Add events, all or none, and return when they are on disk.
+        """Append events, all or none, and return when they are on disk.
 
-        An event whose id the same tracker has given before for the same table is not added again.
+        An event whose id the same tracker has sent before for the same table is not appended again.
 
         Args:
-            entries: At least one.
+            entries: One or more events.
             seconds: How long to wait for the disk.
 
         Returns:
             The offset of each event; that of the first one for a repeated event.
 
         Raises:
-            LimitExceeded: Too many appends wait already; nothing was added.
-            Unavailable: The disk refused, or was too slow: the events may or may not be kept, so repeat the call.
+            LimitExceeded: Too many appends are queued; nothing was appended.
+            Unavailable: The disk failed, or was too slow: the events may or may not be kept, so repeat the call.
         """
         ...
 
@@ -164,8 +164,8 @@ class EventLog(Protocol):
         """Return a page from an offset on; an empty one when there is nothing yet.
 
         Raises:
-            OffsetOutOfRange: The offset was removed already, or lies beyond the next one to be given; the metadata
-                `earliest_offset` and `next_offset` say what can be asked for.
+            OffsetOutOfRange: The offset was removed already, or is larger than the next one; the metadata
+                `earliest_offset` and `next_offset` say what can be read.
         """
         ...
 
@@ -178,33 +178,33 @@ class EventLog(Protocol):
         ...
 
     def tables(self) -> list[str]:
-        """Return the locations of all tables that the log has something of."""
+        """Return the locations of all tables that the log has events of."""
         ...
 
-    def backlogs(self) -> list[TableLag]:
-        """Return the tables that have unsealed events."""
+    def table_lags(self) -> list[TableLag]:
+        """Return the tables that lag behind the log."""
         ...
 
-    def backlog(self, location: str) -> TableLag | None:
-        """Return what a table has unsealed; None for nothing."""
+    def table_lag(self, location: str) -> TableLag | None:
+        """Return how far a table lags behind the log; None when it does not."""
         ...
 
     def table_events(self, location: str, *, after: int, max_events: int) -> list[LoggedEvent]:
         """Return a table's events after an offset, in the order of offsets."""
         ...
 
-    def mark_sealed(self, location: str, offset: int) -> None:
-        """Note that a table has all its events up to an offset, and none of this log's after it."""
+    def mark_committed(self, location: str, offset: int) -> None:
+        """Store that a table has all its events up to an offset, and none of this log's after it."""
         ...
 
     def mark_diverged(self, location: str, divergence: Divergence) -> None:
-        """Note rows of another log in a table, for as long as the retention of events."""
+        """Store which rows of a table another log wrote, for as long as the retention of events."""
         ...
 
     def remove_table(self, location: str) -> int:
-        """Remove all that the log has of a table which is gone, so that nothing of it is left in the log's files.
+        """Remove all events of a deleted table, so that nothing of it is left in the log's files.
 
-        Readers find a `LogRemoval` in its place. A later event for the table begins it anew.
+        Readers get a `LogRemoval` instead. A later event for the table begins it anew.
 
         Returns:
             How many events were removed.
@@ -212,7 +212,7 @@ class EventLog(Protocol):
         ...
 
     def remove_old(self, retention: timedelta) -> int:
-        """Remove sealed events that are older than `retention`; those of a table that is not sealed hold up no other.
+        """Remove committed events that are older than `retention`; a table that lags does not delay the others.
 
         Returns:
             How many were removed.
@@ -220,5 +220,5 @@ class EventLog(Protocol):
         ...
 
     def close(self) -> None:
-        """Finish what waits to be written and let go of the files."""
+        """Write what is queued and close the files."""
         ...

@@ -128,7 +128,8 @@ def end_table(connection: sqlite3.Connection, *, location: str, epoch: int) -> b
         (dataset_group_arn,),
     ).fetchone()[0]
     connection.execute(
-        "INSERT INTO removals VALUES (?, ?, ?)", (offset, dataset_group_arn, offset - 1 if first_of_group is None else first_of_group - 1)
+        "INSERT INTO removals VALUES (?, ?, ?)",
+        (offset, dataset_group_arn, offset - 1 if first_of_group is None else first_of_group - 1),
     )
     connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'events'", (offset,))
     connection.execute("DELETE FROM tables WHERE id = ?", (identifier,))
@@ -204,4 +205,6 @@ def _table_lag(
     until: int | None,
 ) -> TableLag:
     divergence = None if after is None or until is None else Divergence(after, until)
-    return TableLag(LogTable(location, dataset_group_arn, schema), tracking_id, committed_offset, last_offset, divergence)
+    return TableLag(
+        LogTable(location, dataset_group_arn, schema), tracking_id, committed_offset, last_offset, divergence
+    )

@@ -1,6 +1,6 @@
 """The event log in one SQLite file with a write-ahead log: acknowledged means synced.
 
-One thread writes, in groups (`_writer`); readers have connections of their own and never wait for it. Statements are in
+One thread writes, in groups (`_writer`); readers have connections of their own and never wait for it. The SQL is in
 `_statements`.
 """
 
@@ -27,19 +27,20 @@ from common.process.file_lock import FileLock, LockTaken
 from common.process.long_poll import ChangeNotifier
 from events_service.log import Bounds, Divergence, LogEntry, LoggedEvent, LogPage, TableLag
 from events_service.log import _statements as statements
-from events_service.log._clock import LogClock
 from events_service.log._schema import open_database, prepare
 from events_service.log._writer import GroupWriter
 
-__all__ = ["DATABASE", "SqliteEventLog"]
+__all__ = ["DATABASE", "LogClock", "SqliteEventLog"]
 
 T = TypeVar("T")
 DATABASE: Final = "events.db"
 _MAX_GROUP: Final = 1024
 #: Removals are cut into pieces, so that appends in between wait for milliseconds only.
 _REMOVAL_STEP: Final = 5000
-#: For the log's own bookkeeping, which no caller waits for.
+#: Limit of the log's own bookkeeping, which no caller waits for.
 _PATIENCE_SECONDS: Final = 60.0
+#: How fast the log's clock may advance, as a multiple of the time that passes.
+_MAX_CLOCK_RATE: Final = 2.0
 
 
 class SqliteEventLog:
@@ -49,12 +50,12 @@ class SqliteEventLog:
         folder: Made when it does not exist.
         clock: Source of the present time.
         monotonic: Returns seconds on a clock that nobody sets.
-        max_waiting: Appends that may wait for the disk; more are refused.
+        max_waiting: Appends that may wait for the disk; more are rejected.
         checkpoint_pages: Pages of 4096 bytes at which the write-ahead log is copied into the database.
 
     Raises:
         ResourceInUse: Another process owns the folder.
-        CorruptArtifact: What is there is no event log of a known version.
+        CorruptArtifact: The file is not an event log of a known version.
     """
 
     def __init__(
@@ -68,13 +69,13 @@ class SqliteEventLog:
     ) -> None:
         self._lock = _lock_folder(private_folder(folder))
         self._path = folder / DATABASE
-        # Begun by the first write, so that starts without any leave no trace.
+        # The epoch begins with the first write, so that a start without any leaves no trace.
         self._epoch = secrets.randbelow(2**63 - 1) + 1
         self.appended = ChangeNotifier()
         self._idle: list[sqlite3.Connection] = []
         self._idle_lock = threading.Lock()
         self._closed = False
-        self._unshed = False
+        self._wal_holds_removed = False
         try:
             _make_private(self._path)
             connection = open_database(self._path)
@@ -89,18 +90,18 @@ class SqliteEventLog:
             raise
         self._clock = LogClock(clock, monotonic, newest_millis=statements.newest_millis(connection))
         self._end = statements.end(connection)
-        self._writer = GroupWriter(connection, max_waiting=max_waiting, max_group=_MAX_GROUP, committed=self._on_commit)
+        self._writer = GroupWriter(connection, max_waiting=max_waiting, max_group=_MAX_GROUP, on_commit=self._on_commit)
 
     def append(self, entries: Sequence[LogEntry], *, seconds: float) -> tuple[int, ...]:
-        """Add events and return when they are on disk; see `EventLog`."""
+        """Append events and return when they are on disk; see `EventLog`."""
         now = self._clock.now_millis()
         write = partial(statements.append, entries=entries, epoch=self._epoch, now_millis=now)
         return _result(self._writer.submit(write), seconds)
 
     def read(self, from_offset: int, *, max_events: int) -> LogPage:
         """Return a page from an offset on; see `EventLog`."""
-        # One look, so that a removal in between cannot look like a gap.
-        with self._look() as connection:
+        # One transaction, so that a removal in between cannot look like a gap.
+        with self._snapshot() as connection:
             bounds = statements.bounds(connection)
             if not bounds.first <= from_offset <= bounds.end:
                 raise OffsetOutOfRange(
@@ -111,62 +112,64 @@ class SqliteEventLog:
 
     def bounds(self) -> Bounds:
         """Return which offsets can be read."""
-        with self._look() as connection:
+        with self._snapshot() as connection:
             return statements.bounds(connection)
 
     def lineage(self) -> Lineage:
         """Return the epochs of the log."""
-        with self._look() as connection:
+        with self._snapshot() as connection:
             return statements.lineage(connection)
 
     def tables(self) -> list[str]:
-        """Return the locations of all tables that the log has something of."""
-        with self._look() as connection:
+        """Return the locations of all tables that the log has events of."""
+        with self._snapshot() as connection:
             return [location for (location,) in connection.execute("SELECT location FROM tables ORDER BY id")]
 
-    def backlogs(self) -> list[TableLag]:
-        """Return the tables that have unsealed events."""
-        with self._look() as connection:
-            return statements.backlogs(connection)
+    def table_lags(self) -> list[TableLag]:
+        """Return the tables that lag behind the log."""
+        with self._snapshot() as connection:
+            return statements.table_lags(connection)
 
-    def backlog(self, location: str) -> TableLag | None:
-        """Return what a table has unsealed."""
-        with self._look() as connection:
-            return next(iter(statements.backlogs(connection, location=location)), None)
+    def table_lag(self, location: str) -> TableLag | None:
+        """Return how far a table lags behind the log."""
+        with self._snapshot() as connection:
+            return next(iter(statements.table_lags(connection, location=location)), None)
 
     def table_events(self, location: str, *, after: int, max_events: int) -> list[LoggedEvent]:
         """Return a table's events after an offset."""
-        with self._look() as connection:
+        with self._snapshot() as connection:
             return statements.table_events(connection, location, after=after, max_events=max_events)
 
-    def mark_sealed(self, location: str, offset: int) -> None:
-        """Note that a table has all its events up to an offset; see `EventLog`."""
-        self._note("UPDATE tables SET sealed_offset = ? WHERE location = ?", offset, location)
+    def mark_committed(self, location: str, offset: int) -> None:
+        """Store that a table has all its events up to an offset; see `EventLog`."""
+        statement = "UPDATE tables SET sealed_offset = ? WHERE location = ?"
+        _result(self._writer.submit(lambda connection: connection.execute(statement, (offset, location)).rowcount))
 
     def mark_diverged(self, location: str, divergence: Divergence) -> None:
-        """Note rows of another log in a table; see `EventLog`."""
+        """Store which rows of a table another log wrote; see `EventLog`."""
         now = self._clock.now_millis()
-        _result(self._writer.submit(partial(statements.diverge, location=location, found=divergence, now_millis=now)))
+        mark = partial(statements.mark_diverged, location=location, divergence=divergence, now_millis=now)
+        _result(self._writer.submit(mark))
 
     def remove_table(self, location: str) -> int:
-        """Remove all that the log has of a table which is gone; see `EventLog`."""
-        removed = self._in_steps(partial(statements.remove_of_table, location=location, limit=_REMOVAL_STEP))
+        """Remove all events of a deleted table; see `EventLog`."""
+        removed = self._in_steps(partial(statements.remove_table_events, location=location, limit=_REMOVAL_STEP))
         end = partial(statements.end_table, location=location, epoch=self._epoch)
-        self._unshed |= _result(self._writer.submit(end)) or removed > 0
-        self._shed()
+        self._wal_holds_removed |= _result(self._writer.submit(end)) or removed > 0
+        self._truncate_wal()
         return removed
 
     def remove_old(self, retention: timedelta) -> int:
-        """Remove sealed events that are older than `retention`; see `EventLog`."""
+        """Remove committed events that are older than `retention`; see `EventLog`."""
         now = self._clock.now_millis()
         before = now - int(retention.total_seconds() * 1000)
-        removed = self._in_steps(partial(statements.remove_sealed, before_millis=before, limit=_REMOVAL_STEP))
+        removed = self._in_steps(partial(statements.remove_committed, before_millis=before, limit=_REMOVAL_STEP))
         _result(self._writer.submit(partial(statements.tidy, before_millis=before, now_millis=now)))
-        self._shed()
+        self._truncate_wal()
         return removed
 
     def close(self) -> None:
-        """Finish what waits to be written and let go of the files."""
+        """Write what is queued and close the files."""
         with self._idle_lock:
             if self._closed:
                 return
@@ -177,25 +180,22 @@ class SqliteEventLog:
         self._writer.close()
         self._lock.close()
 
-    def _note(self, statement: str, *values: object) -> None:
-        _result(self._writer.submit(lambda connection: connection.execute(statement, values).rowcount))
-
     def _in_steps(self, remove: Callable[[sqlite3.Connection], int]) -> int:
-        """Remove until nothing is left to be removed, a piece at a time."""
+        """Call `remove`, one transaction each, until it removes nothing; return the sum."""
         total = 0
         while removed := _result(self._writer.submit(remove)):
             total += removed
         return total
 
-    def _shed(self) -> None:
-        """Let the write-ahead log begin anew after a removal, for it still has the pages as they were before.
+    def _truncate_wal(self) -> None:
+        """Truncate the write-ahead log after a removal, because it still has the pages as they were before.
 
-        While others read what was there before it cannot; the next removal tries again.
+        While readers have snapshots from before, it cannot be truncated; the next removal tries again.
         """
-        if self._unshed:
+        if self._wal_holds_removed:
             with self._reader() as connection:
                 (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            self._unshed = bool(busy)
+            self._wal_holds_removed = bool(busy)
 
     def _on_commit(self, connection: sqlite3.Connection) -> None:
         end = statements.end(connection)
@@ -204,8 +204,8 @@ class SqliteEventLog:
             self.appended.notify()
 
     @contextmanager
-    def _look(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection that sees one state of the log."""
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection in a read transaction, which sees one state of the log."""
         with self._reader() as connection:
             connection.execute("BEGIN")
             try:
@@ -236,6 +236,35 @@ class SqliteEventLog:
         connection.close()
 
 
+class LogClock:
+    """The time by which events age, in milliseconds since 1970; safe to share between threads.
+
+    It follows the wall clock, but never goes back, and advances at most twice as fast as time passes: a wall clock that
+    is set thirty days ahead would otherwise have the whole log removed at once. After a pause of the process it catches
+    up at that rate, so an event that is stamped with it is kept for at least half of its retention.
+
+    Args:
+        wall: The machine's clock.
+        monotonic: Returns seconds on a clock that nobody sets.
+        newest_millis: The newest time that this clock is known to have given; None for a new log, which starts with the
+            wall clock.
+    """
+
+    def __init__(self, wall: Clock, monotonic: Callable[[], float], *, newest_millis: int | None) -> None:
+        self._wall = wall
+        self._monotonic = monotonic
+        self._began = monotonic()
+        self._base = self._wall_millis() if newest_millis is None else newest_millis
+
+    def now_millis(self) -> int:
+        """Return the present time."""
+        fastest = self._base + int(_MAX_CLOCK_RATE * 1000 * (self._monotonic() - self._began))
+        return max(self._base, min(self._wall_millis(), fastest))
+
+    def _wall_millis(self) -> int:
+        return int(self._wall.now().timestamp() * 1000)
+
+
 def _result(future: Future[T], seconds: float = _PATIENCE_SECONDS) -> T:
     try:
         return future.result(seconds)
@@ -260,15 +289,15 @@ def _lock_folder(folder: Path) -> FileLock:
 
 def _make_private(database: Path) -> None:
     private_file(database)
-    # SQLite gives new ones the rights of the database.
-    for beside in database.parent.glob(f"{database.name}-*"):
-        private_file(beside)
+    # SQLite gives new side files the mode of the database.
+    for side_file in database.parent.glob(f"{database.name}-*"):
+        private_file(side_file)
 
 
 def _sync_folders(folder: Path) -> None:
     # A file survives a power cut only when the folder that names it was synced too.
-    for place in (folder, folder.parent):
-        descriptor = os.open(place, os.O_RDONLY)
+    for directory in (folder, folder.parent):
+        descriptor = os.open(directory, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

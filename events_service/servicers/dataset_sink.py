@@ -1,4 +1,4 @@
-"""SealingService: what trainers call before they read a dataset."""
+"""SealingService: the flush that trainers call before they read a dataset."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ __all__ = ["SERVICE", "DatasetSinkServicer"]
 
 SERVICE = event_log_pb2.DESCRIPTOR.services_by_name["SealingService"]
 _LONGEST_SECONDS = 60.0
-#: What is left of a call's time for its answer.
-_ANSWER_SECONDS = 0.5
+#: Part of a call's time that is kept for its response.
+_RESPONSE_SECONDS = 0.5
 
 
 class DatasetSinkServicer(event_log_pb2_grpc.SealingServiceServicer):
-    """Has events sealed at once.
+    """Flushes tables at once.
 
     Args:
-        sealer: Does it, and beside it goes on as it does without these calls.
+        sink: Flushes the table; its periodic flushes go on as without these calls.
     """
 
-    def __init__(self, sealer: DatasetSink) -> None:
-        self._sealer = sealer
+    def __init__(self, sink: DatasetSink) -> None:
+        self._sink = sink
 
     def FlushTable(
         self, request: event_log_pb2.FlushTableRequest, context: grpc.ServicerContext
     ) -> event_log_pb2.FlushTableResponse:
-        """Put all events that were acknowledged before the call into a table."""
+        """Append all events that were acknowledged before the call to their table."""
         if not request.location:
             raise invalid("location", got=request.location, want="the folder of an interactions table")
-        seconds = min(_LONGEST_SECONDS, context.time_remaining() - _ANSWER_SECONDS)
-        position = self._sealer.flush(request.location, seconds=seconds)
+        seconds = min(_LONGEST_SECONDS, context.time_remaining() - _RESPONSE_SECONDS)
+        position = self._sink.flush(request.location, seconds=seconds)
         return event_log_pb2.FlushTableResponse(epoch=position.epoch, offset=position.offset)

@@ -1,4 +1,4 @@
-"""EventLogService: what runtimes tail the log by."""
+"""EventLogService: lets runtimes tail the log."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _MAX_PAGE_BYTES = 3 * 1024 * 1024
 
 
 class EventLogServicer(event_log_pb2_grpc.EventLogServiceServicer):
-    """Reads the log for others.
+    """Serves pages of the log.
 
     Args:
-        log: What is read.
+        log: The log.
         polls: Where readers wait for events that are appended to the log.
     """
 
@@ -45,7 +45,7 @@ class EventLogServicer(event_log_pb2_grpc.EventLogServiceServicer):
         from_offset = _from_offset(request)
         max_events = _max_events(request)
         seconds = _wait_seconds(request)
-        known = request.known_epoch if request.HasField("known_epoch") else None
+        known_epoch = request.known_epoch if request.HasField("known_epoch") else None
         page: LogPage | None = None
 
         def read() -> LogPage | None:
@@ -58,38 +58,38 @@ class EventLogServicer(event_log_pb2_grpc.EventLogServiceServicer):
             assert page is not None
         except OffsetOutOfRange:
             end, lineage = await asyncio.to_thread(self._present)
-            if from_offset <= end and known in (None, lineage.current):
+            if from_offset <= end and known_epoch in (None, lineage.current):
                 raise
-            # The reader may know another log: first it compares. A lower offset tells one that knows no epochs.
+            # The reader may know another log: the epochs let it compare. Readers without epochs see a lower offset.
             page = LogPage([], [], min(from_offset, end), lineage)
-        return await asyncio.to_thread(_answer, page, known_epoch=known)
+        return await asyncio.to_thread(_response, page, known_epoch=known_epoch)
 
     def _present(self) -> tuple[int, Lineage]:
         return self._log.bounds().end, self._log.lineage()
 
 
-def _answer(page: LogPage, *, known_epoch: int | None) -> event_log_pb2.ReadEventsResponse:
-    answer = event_log_pb2.ReadEventsResponse(next_offset=page.next_offset)
+def _response(page: LogPage, *, known_epoch: int | None) -> event_log_pb2.ReadEventsResponse:
+    response = event_log_pb2.ReadEventsResponse(next_offset=page.next_offset)
     size = 0
     for logged in page.events:
         message = _message(logged)
         size += message.ByteSize()
         if size > _MAX_PAGE_BYTES:
-            answer.next_offset = logged.offset
+            response.next_offset = logged.offset
             break
-        answer.events.append(message)
-    answer.removals.extend(
+        response.events.append(message)
+    response.removals.extend(
         event_log_pb2.LogRemoval(
             offset=item.offset, dataset_group_arn=item.dataset_group_arn, up_to_offset=item.up_to_offset
         )
         for item in page.removals
-        if item.offset < answer.next_offset
+        if item.offset < response.next_offset
     )
     if known_epoch not in (None, page.lineage.current):
-        answer.epochs.extend(
+        response.epochs.extend(
             event_log_pb2.LogEpoch(epoch=item.epoch, first_offset=item.first_offset) for item in page.lineage
         )
-    return answer
+    return response
 
 
 def _message(logged: LoggedEvent) -> event_log_pb2.LoggedEvent:
@@ -118,10 +118,10 @@ def _from_offset(request: event_log_pb2.ReadEventsRequest) -> int:
 
 
 def _max_events(request: event_log_pb2.ReadEventsRequest) -> int:
-    wanted = request.max_events if request.HasField("max_events") else _DEFAULT_EVENTS
-    if not 1 <= wanted <= _MAX_EVENTS:
-        raise invalid("max_events", got=wanted, want=f"1 to {_MAX_EVENTS}")
-    return wanted
+    max_events = request.max_events if request.HasField("max_events") else _DEFAULT_EVENTS
+    if not 1 <= max_events <= _MAX_EVENTS:
+        raise invalid("max_events", got=max_events, want=f"1 to {_MAX_EVENTS}")
+    return max_events
 
 
 def _wait_seconds(request: event_log_pb2.ReadEventsRequest) -> float:

@@ -1,4 +1,4 @@
-"""What a tracking id stands for: the interface, one implementation that asks control_plane, one that follows it."""
+"""Resolves tracking ids to datasets: the interface; children watch control_plane and keep its set of trackers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from common.errors import InvalidInput
 from common.logs import get_logger
 from events_service.log import LogTable
 
-__all__ = ["KnownTrackers", "Question", "Tables", "Tracker", "TrackerAnswer", "TrackerSource", "read_schema"]
+__all__ = ["KnownRevisions", "Tables", "Tracker", "TrackerFetch", "TrackerSource", "TrackerUpdate", "read_schema"]
 
 _log = get_logger(__name__)
 
@@ -24,7 +24,7 @@ class Tracker:
     Attributes:
         dataset_group_arn: The group that its events belong to.
         table: The group's interactions table; None while the group has no Interactions dataset.
-        schema: What `table.schema` says; None without a table, or when it cannot be read here.
+        schema: `table.schema`, parsed; None without a table, or when it cannot be parsed.
     """
 
     dataset_group_arn: str
@@ -33,24 +33,24 @@ class Tracker:
 
 
 class Tables(Protocol):
-    """Knows the tables of datasets."""
+    """The tables of datasets."""
 
     def active(self, locations: Sequence[str]) -> frozenset[str]:
-        """Return those of some tables that are of ACTIVE datasets; the others are gone, or about to be.
+        """Return the locations whose datasets are ACTIVE; the others are deleted, or being deleted.
 
         Raises:
-            Unavailable: Nobody can be asked now.
+            Unavailable: The control plane cannot be reached now.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class KnownTrackers:
-    """What is known when a question is asked.
+class KnownRevisions:
+    """The revisions of the set of trackers that a service has.
 
     Attributes:
-        revision: Of the set that is there; None for none.
-        in_use_revision: The oldest set that running calls use; None for none.
+        revision: The newest; None for none.
+        in_use_revision: The oldest that running calls use; None for none.
     """
 
     revision: int | None = None
@@ -58,13 +58,13 @@ class KnownTrackers:
 
 
 @dataclass(frozen=True, slots=True)
-class TrackerAnswer:
-    """What all tracking ids stand for.
+class TrackerUpdate:
+    """The set of trackers at control_plane.
 
     Attributes:
         revision: Grows with every change.
         trackers: By tracking id; None when the revision is the known one.
-        lease_seconds: How long, from the question on, nothing is deleted without asking us.
+        lease_seconds: How long after the request no deletion completes before this service has confirmed it.
     """
 
     revision: int
@@ -72,38 +72,38 @@ class TrackerAnswer:
     lease_seconds: float
 
 
-class Question(Protocol):
-    """A question on its way."""
+class TrackerFetch(Protocol):
+    """A request on its way."""
 
-    def answer(self) -> TrackerAnswer | None:
-        """Wait for the answer and return it; None when the question was cancelled.
+    def result(self) -> TrackerUpdate | None:
+        """Wait for the response and return it; None when the request was cancelled.
 
         Raises:
-            Unavailable: There is none in time.
+            Unavailable: There is no response in time.
         """
         ...
 
     def cancel(self) -> None:
-        """Let whoever waits for the answer go on without it."""
+        """Cancel the request; `result` returns None."""
         ...
 
 
 class TrackerSource(Tables, Protocol):
-    """Tells of all tracking ids together, and of tables."""
+    """Where the set of trackers, and tables, are looked up."""
 
-    def ask(self, known: KnownTrackers, *, wait_seconds: float) -> Question:
-        """Begin to ask for the set of trackers.
+    def fetch(self, revisions: KnownRevisions, *, wait_seconds: float) -> TrackerFetch:
+        """Send a request for the set of trackers.
 
         Args:
-            known: What is there already.
-            wait_seconds: How long the answer may wait for a change; 0 asks for the present state.
+            revisions: What this service has already.
+            wait_seconds: How long the response may wait for a change; 0 requests the present state.
         """
         ...
 
 
 @lru_cache(maxsize=1024)
 def read_schema(text: str) -> AvroSchema | None:
-    """Read a schema; None when it is none, so that one group's trouble is no other's."""
+    """Parse a schema; None when that fails, so that one group's broken schema does not affect the others."""
     try:
         return AvroSchema.parse(text)
     except InvalidInput as error:

@@ -1,4 +1,4 @@
-"""Asks control_plane."""
+"""Looks trackers and tables up at control_plane."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import grpc
 from common.errors import Unavailable
 from common.rpc import from_rpc_error
 from events_service.log import LogTable
-from events_service.trackers import KnownTrackers, Tracker, TrackerAnswer, read_schema
+from events_service.trackers import KnownRevisions, Tracker, TrackerUpdate, read_schema
 from protos.tailorbird.internal.v1 import trackers_pb2
 from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable
 from protos.tailorbird.internal.v1.trackers_pb2_grpc import TrackerServiceStub
 
-__all__ = ["RemoteQuestion", "RemoteTrackers", "service_id"]
+__all__ = ["RemoteTrackerFetch", "RemoteTrackers", "service_id"]
 
 _MAX_LOCATIONS = 1000
 
 
 def service_id(listen: str) -> str:
-    """Return the name of the events service that listens there on this host.
+    """Return the name of the events service that listens on an address of this host.
 
-    It is the same after a restart, so that deletions need not wait for the process that was there before.
+    It is the same after a restart, so that deletions need not wait for the process before it.
     """
     return f"{socket.gethostname()}:{listen}"[:256]
 
 
 class RemoteTrackers:
-    """Asks by calls to `TrackerService`.
+    """A `TrackerSource` that calls `TrackerService`.
 
     Args:
-        channel: To control_plane.
+        channel: Connects to control_plane.
         service_id: Name of this events service, the same for all processes that open its log one after another.
         patience_seconds: How long one call may take beyond what it waits for, retries included; less than callers of
             PutEvents wait.
@@ -44,42 +44,44 @@ class RemoteTrackers:
         self._patience_seconds = patience_seconds
 
     def active(self, locations: Sequence[str]) -> frozenset[str]:
-        """Return those of some tables that are of ACTIVE datasets; see `Tables`."""
-        found: set[str] = set()
+        """Return the locations whose datasets are ACTIVE; see `Tables`."""
+        active: set[str] = set()
         for start in range(0, len(locations), _MAX_LOCATIONS):
             request = trackers_pb2.FindTablesRequest(locations=locations[start : start + _MAX_LOCATIONS])
             try:
-                found.update(self._stub.FindTables(request, timeout=self._patience_seconds).locations)
+                active.update(self._stub.FindTables(request, timeout=self._patience_seconds).locations)
             except grpc.RpcError as error:
                 raise _unavailable(error) from error
-        return frozenset(found)
+        return frozenset(active)
 
-    def ask(self, known: KnownTrackers, *, wait_seconds: float) -> RemoteQuestion:
-        """Begin to ask for the set of trackers; see `TrackerSource`."""
+    def fetch(self, revisions: KnownRevisions, *, wait_seconds: float) -> RemoteTrackerFetch:
+        """Send a request for the set of trackers; see `TrackerSource`."""
         request = trackers_pb2.WatchEventTrackersRequest(
             service_id=self._service_id,
-            known_revision=known.revision,
-            in_use_revision=known.in_use_revision,
+            known_revision=revisions.revision,
+            in_use_revision=revisions.in_use_revision,
             wait_seconds=wait_seconds,
         )
         call = self._stub.WatchEventTrackers.future(request, timeout=wait_seconds + self._patience_seconds)
-        return RemoteQuestion(call, known)
+        return RemoteTrackerFetch(call, revisions.revision)
 
 
-class RemoteQuestion:
-    """A `Question` on the wire.
+class RemoteTrackerFetch:
+    """A `TrackerFetch` that is a gRPC call.
 
     Args:
-        call: On its way.
-        known: What the asker knows.
+        call: The running call.
+        known_revision: The newest revision that the caller has; None for none.
     """
 
-    def __init__(self, call: grpc.CallFuture[trackers_pb2.WatchEventTrackersResponse], known: KnownTrackers) -> None:
+    def __init__(
+        self, call: grpc.CallFuture[trackers_pb2.WatchEventTrackersResponse], known_revision: int | None
+    ) -> None:
         self._call = call
-        self._known = known
+        self._known_revision = known_revision
 
-    def answer(self) -> TrackerAnswer | None:
-        """Wait for the answer; see `Question`."""
+    def result(self) -> TrackerUpdate | None:
+        """Wait for the response; see `TrackerFetch`."""
         try:
             response = self._call.result()
         except grpc.FutureCancelledError:
@@ -92,20 +94,20 @@ class RemoteQuestion:
             )
             for group in response.trackers
         }
-        changed = response.revision != self._known.revision
-        return TrackerAnswer(response.revision, trackers if changed else None, response.lease_seconds)
+        changed = response.revision != self._known_revision
+        return TrackerUpdate(response.revision, trackers if changed else None, response.lease_seconds)
 
     def cancel(self) -> None:
-        """Let go of the call."""
+        """Cancel the call."""
         self._call.cancel()  # type: ignore[no-untyped-call]  # the stubs give it no types
 
 
 def _unavailable(error: grpc.RpcError) -> Unavailable:
-    known = from_rpc_error(error)
-    if isinstance(known, Unavailable):
-        return known
-    # Whoever sent the events did nothing wrong: it is we who are refused.
-    return Unavailable(f"control_plane: tells no trackers: {known.message}")
+    translated = from_rpc_error(error)
+    if isinstance(translated, Unavailable):
+        return translated
+    # Not the caller's mistake: it is this service whose call was rejected.
+    return Unavailable(f"control_plane: tells no trackers: {translated.message}")
 
 
 def _tracker(dataset_group_arn: str, interactions: DatasetTable | None) -> Tracker:

@@ -1,8 +1,1 @@
-"""Contracts on one side, rules on the other."""
-
-from runtime_service.servicers.recommendations import RuntimeServicer
-
-__all__ = ["RUNTIME_SERVICER"]
-
-#: For the page of operations.
-RUNTIME_SERVICER = RuntimeServicer
+"""The gRPC services of the runtime: messages in, calls of the parts, messages out."""

@@ -1,4 +1,4 @@
-"""Schemas, tables and events that most tests here begin with."""
+"""Schemas, tables, events and a source of trackers that most tests here begin with."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import threading
 from collections.abc import Sequence
 
 from common.avro import AvroSchema
-from events_service.domain import Event, RawEvent, SentCall
+from events_service.domain import Event, RawCall, RawEvent
 from events_service.log import LogEntry, LogTable
-from events_service.trackers import KnownTrackers, Tracker, TrackerAnswer
+from events_service.trackers import KnownRevisions, Tracker, TrackerUpdate
 
 GROUP = "arn:aws:personalize:eu-west-1:123456789012:dataset-group/films"
 TRACKING_ID = "0d3f6f1a-7e1c-4a4e-9d0e-6f2b8f1f5c11"
@@ -38,69 +38,70 @@ def table(location: str = "datasets/films/interactions", schema: str = SCHEMA_TE
     return LogTable(location, GROUP, schema)
 
 
-def event(number: int, **more: object) -> Event:
+def event(number: int, **fields: object) -> Event:
     values = {"session_id": "s", "event_type": "watch", "sent_at_millis": NOW_MILLIS + 1000 * number}
-    return Event(**{"event_id": f"e{number}", "user_id": "u", "item_id": f"i{number}", **values, **more})
+    return Event(**{"event_id": f"e{number}", "user_id": "u", "item_id": f"i{number}", **values, **fields})
 
 
 def entries(*numbers: int, to: LogTable | None = None, tracking_id: str = TRACKING_ID) -> list[LogEntry]:
     return [LogEntry(tracking_id, to or table(), event(number)) for number in numbers]
 
 
-def sent(**more: object) -> RawEvent:
-    return RawEvent(**{"event_type": "watch", "sent_at_millis": NOW_MILLIS, "item_id": "i", **more})
+def sent(**fields: object) -> RawEvent:
+    return RawEvent(**{"event_type": "watch", "sent_at_millis": NOW_MILLIS, "item_id": "i", **fields})
 
 
-def call(*events: RawEvent, session_id: str | None = "s", user_id: str | None = "u") -> SentCall:
-    return SentCall(TRACKING_ID, session_id, user_id, events)
+def call(*events: RawEvent, session_id: str | None = "s", user_id: str | None = "u") -> RawCall:
+    return RawCall(TRACKING_ID, session_id, user_id, events)
 
 
 class ListedTrackers:
-    """A source of trackers in memory, for tests of other parts; can be out of reach."""
+    """A source of trackers in memory, for tests of other parts; can fail."""
 
     def __init__(self, **trackers: Tracker) -> None:
         self.trackers = dict(trackers)
-        self.told: list[dict[str, Tracker]] = []
+        #: The sets so far; the revision is their number.
+        self.sets: list[dict[str, Tracker]] = []
         #: Tables of datasets whose trackers were deleted.
         self.untracked: set[str] = set()
-        self.asked = 0
-        self.trouble: Exception | None = None
+        self.lookups = 0
+        self.error: Exception | None = None
 
     def active(self, locations: Sequence[str]) -> frozenset[str]:
-        self.asked += 1
-        if self.trouble is not None:
-            raise self.trouble
+        self.lookups += 1
+        if self.error is not None:
+            raise self.error
         tables = {item.table.location for item in self.trackers.values() if item.table is not None}
         return frozenset((tables | self.untracked) & set(locations))
 
-    def ask(self, known: KnownTrackers, *, wait_seconds: float) -> ListedQuestion:
-        return ListedQuestion(self, known, wait_seconds)
+    def fetch(self, revisions: KnownRevisions, *, wait_seconds: float) -> ListedFetch:
+        return ListedFetch(self, revisions.revision, wait_seconds)
 
 
-class ListedQuestion:
+class ListedFetch:
     """Waits for its whole time, unless it is cancelled."""
 
-    def __init__(self, source: ListedTrackers, known: KnownTrackers, wait_seconds: float) -> None:
-        self.source, self.known, self.wait_seconds = source, known, wait_seconds
+    def __init__(self, source: ListedTrackers, known_revision: int | None, wait_seconds: float) -> None:
+        self.source, self.known_revision, self.wait_seconds = source, known_revision, wait_seconds
         self.cancelled = threading.Event()
 
-    def answer(self) -> TrackerAnswer | None:
+    def result(self) -> TrackerUpdate | None:
         if self.cancelled.wait(self.wait_seconds):
             return None
-        if self.source.trouble is not None:
-            raise self.source.trouble
-        present, told = dict(self.source.trackers), self.source.told
-        if not told or told[-1] != present:
-            told.append(present)
-        return TrackerAnswer(len(told), None if self.known.revision == len(told) else present, 60.0)
+        if self.source.error is not None:
+            raise self.source.error
+        present, sets = dict(self.source.trackers), self.source.sets
+        if not sets or sets[-1] != present:
+            sets.append(present)
+        return TrackerUpdate(len(sets), None if self.known_revision == len(sets) else present, 60.0)
 
     def cancel(self) -> None:
         self.cancelled.set()
 
 
 def tracker(to: LogTable | None = None) -> Tracker:
-    place = to or table()
-    return Tracker(place.dataset_group_arn, place, AvroSchema.parse(place.schema))
+    target = to or table()
+    return Tracker(target.dataset_group_arn, target, AvroSchema.parse(target.schema))
 
 
 def known_trackers(to: LogTable | None = None) -> ListedTrackers:

@@ -1,4 +1,4 @@
-"""The thread beside the calls: it seals soon, lets old events go, and survives trouble."""
+"""The background thread: it flushes soon, removes old events, and survives failures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from common.tables import Table
 from common.testing import wait_until
 from events_service.dataset_sink import DatasetSink
-from events_service.domain.rate_limit import Pace
+from events_service.domain.rate_limit import CommitRateLimit
 from events_service.log import Bounds
 from events_service.log.sqlite import DATABASE
 from events_service.maintenance import Maintenance
@@ -20,62 +20,62 @@ from tests.events_service.samples import entries, known_trackers, table
 
 
 @pytest.fixture
-def sealer(log, store):
-    return DatasetSink(log, store, known_trackers(), pace=Pace(100, 1, 1), compact_commits=1000)
+def sink(log, store):
+    return DatasetSink(log, store, known_trackers(), commit_rate=CommitRateLimit(100, 1, 1), compact_commits=1000)
 
 
 @pytest.fixture
-def housekeeper(log, sealer, clock):
+def maintenance(log, sink, clock):
     return Maintenance(
         log,
-        sealer,
+        sink,
         every_seconds=0.01,
         retention=timedelta(days=1),
         monotonic=lambda: clock.now().timestamp(),
     )
 
 
-def test_sweep_seals_and_removes_what_is_old(log, housekeeper, clock):
+def test_sweep_seals_and_removes_what_is_old(log, maintenance, clock):
     log.append(entries(1), seconds=20)
-    housekeeper.sweep()
+    maintenance.sweep()
     clock.advance(seconds=86_400)
     log.append(entries(2), seconds=20)
     clock.advance(seconds=1)
 
-    housekeeper.sweep()
+    maintenance.sweep()
 
     assert log.bounds() == Bounds(2, 3)
 
 
-def test_sealed_events_stay_for_their_retention(log, housekeeper, clock):
+def test_sealed_events_stay_for_their_retention(log, maintenance, clock):
     log.append(entries(1), seconds=20)
     clock.advance(seconds=86_399)
 
-    housekeeper.sweep()
+    maintenance.sweep()
 
-    assert log.backlogs() == []
+    assert log.table_lags() == []
     assert log.bounds() == Bounds(1, 2)
 
 
-def test_thread_seals_by_itself_until_it_is_stopped(log, store, housekeeper):
-    housekeeper.start()
+def test_thread_seals_by_itself_until_it_is_stopped(log, store, maintenance):
+    maintenance.start()
     log.append(entries(1), seconds=20)
 
-    wait_until(lambda: not log.backlogs())
-    housekeeper.stop()
+    wait_until(lambda: not log.table_lags())
+    maintenance.stop()
     log.append(entries(2), seconds=20)
 
     assert Table(store, table().location).read().height == 1
 
 
-def test_thread_survives_sweeps_that_fail_and_tells_of_the_first(tmp_path, log, housekeeper):
+def test_thread_survives_sweeps_that_fail_and_tells_of_the_first(tmp_path, log, maintenance):
     log.append(entries(1), seconds=20)
     with closing(sqlite3.connect(tmp_path / "log" / DATABASE)) as other, capture_logs() as logs:
         other.execute("ALTER TABLE tables RENAME TO elsewhere")
-        housekeeper.start()
+        maintenance.start()
         wait_until(lambda: logs)
         other.execute("ALTER TABLE elsewhere RENAME TO tables")
-        wait_until(lambda: not log.backlogs())
-        housekeeper.stop()
+        wait_until(lambda: not log.table_lags())
+        maintenance.stop()
 
     assert [line["event"] for line in logs if line["log_level"] == "error"] == ["sweep_failed"]

@@ -1,5 +1,5 @@
-"""The events service as a process: starts from its environment, is ready when its log is, stops cleanly, and what it
-acknowledged is sealed once even if it is killed again and again."""
+"""The events service as a process: starts from its environment, is ready when its log is, stops cleanly, and writes
+what it acknowledged to the table once even if it is killed again and again."""
 
 from __future__ import annotations
 
@@ -107,11 +107,11 @@ def test_stop_answers_readers_at_once(environment, keys):
             reading.result(timeout=0.5)
 
         process.send_signal(signal.SIGTERM)
-        answer = reading.result(timeout=10)
+        page = reading.result(timeout=10)
         process.communicate(timeout=10)
     opened.close()
 
-    assert answer.next_offset == 1
+    assert page.next_offset == 1
     assert process.returncode == 0
 
 
@@ -164,17 +164,17 @@ def test_events_are_sealed_once_although_the_process_is_killed_again_and_again(t
             opened = channel(environment["TAILORBIRD_LISTEN"], token=keys.token("client"))
             stub, stop = EventsServiceStub(opened), threading.Event()
             with ready(environment) as process:
-                wanted = len(acknowledged) + dice.randint(50, 400)
+                n_acknowledged = len(acknowledged) + dice.randint(50, 400)
                 threads = [
                     threading.Thread(target=send_until, args=[stop, stub, tracking_id, f"{number}-{t}", acknowledged])
                     for t in range(4)
                 ]
                 for thread in threads:
                     thread.start()
-                wait_until(lambda least=wanted: len(acknowledged) >= least, every=0.001, seconds=60)
-                # Right after a commit of the table, most likely before the log has a note of it.
-                known = commits(tmp_path, location)
-                wait_until(lambda least=known: commits(tmp_path, location) > least, every=0.0002)
+                wait_until(lambda least=n_acknowledged: len(acknowledged) >= least, every=0.001, seconds=60)
+                # Right after a commit of the table, most likely before the log has stored its offset.
+                n_commits = commits(tmp_path, location)
+                wait_until(lambda least=n_commits: commits(tmp_path, location) > least, every=0.0002)
                 process.kill()
                 stop.set()
                 for thread in threads:

@@ -1,4 +1,4 @@
-"""A log as the program before epochs left it: two events, of which one is sealed."""
+"""A log as the program before epochs left it: two events, of which one is in the table."""
 
 from tests.events_service.samples import GROUP, NOW_MILLIS, SCHEMA_TEXT, TRACKING_ID, table
 

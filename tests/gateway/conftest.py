@@ -23,11 +23,10 @@ from common.testing import Keys, Serving, make_keys, serving, wait_until
 from gateway.admission import CallLimits
 from gateway.auth import SignatureVerifier
 from gateway.backends import PEERS, BackendClients
-from gateway.connections import ConnectionLimits
+from gateway.connections import ConnectionLimits, Stop
 from gateway.http import HttpServer
 from gateway.protocol import CONTRACTS, load_operations
 from gateway.server import create_app
-from gateway.stopping import Stop
 from protos.tailorbird.control.v1.control_plane_service_pb2_grpc import add_ControlPlaneServiceServicer_to_server
 from protos.tailorbird.events.v1.events_service_pb2_grpc import add_EventsServiceServicer_to_server
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import add_RuntimeServiceServicer_to_server

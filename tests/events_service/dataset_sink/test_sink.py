@@ -1,4 +1,4 @@
-"""Sealing: every acknowledged event ends up in its table, once."""
+"""The dataset sink: every acknowledged event ends up in its table, once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from common.errors import Unavailable
 from common.positions import START, Position
 from common.tables import Table
 from events_service.dataset_sink import DatasetSink, events_frame
-from events_service.domain.rate_limit import Pace
+from events_service.domain.rate_limit import CommitRateLimit
 from events_service.log import LogEntry
 from events_service.log.sqlite import SqliteEventLog
 from events_service.trackers import Tracker
@@ -32,7 +32,7 @@ from tests.events_service.samples import (
     tracker,
 )
 
-EAGER = Pace(burst=1_000_000, steady_seconds=1, large_events=1)
+EAGER = CommitRateLimit(burst=1_000_000, steady_seconds=1, large_events=1)
 
 
 class Seconds:
@@ -56,16 +56,18 @@ def trackers():
 
 
 @pytest.fixture
-def make_sealer(log, store, trackers, seconds):
-    def make(*, pace=EAGER, compact_commits=1000, log=log):
-        return DatasetSink(log, store, trackers, pace=pace, compact_commits=compact_commits, monotonic=seconds)
+def make_sink(log, store, trackers, seconds):
+    def make(*, commit_rate=EAGER, compact_commits=1000, log=log):
+        return DatasetSink(
+            log, store, trackers, commit_rate=commit_rate, compact_commits=compact_commits, monotonic=seconds
+        )
 
     return make
 
 
 @pytest.fixture
-def sealer(make_sealer):
-    return make_sealer()
+def sink(make_sink):
+    return make_sink()
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ def films(store):
     return Table(store, table().location)
 
 
-def sealed_ids(films) -> list[str]:
+def ids_in_table(films) -> list[str]:
     return films.read().sort(columns.LOG_OFFSET)[columns.EVENT_ID].to_list()
 
 
@@ -84,11 +86,11 @@ def bulk_rows(*users: str) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=interactions_frame_schema(SCHEMA))
 
 
-def test_events_become_rows_with_their_offsets(log, sealer, films):
+def test_events_become_rows_with_their_offsets(log, sink, films):
     full = event(1, event_value=0.5, impression=("a", "b"), properties_json='{"numRatings":3}')
     log.append([LogEntry(TRACKING_ID, table(), full)], seconds=20)
 
-    assert sealer.seal_due() == 1
+    assert sink.flush_due() == 1
 
     assert films.read().to_dicts() == [
         {
@@ -109,77 +111,77 @@ def test_events_become_rows_with_their_offsets(log, sealer, films):
     assert films.read().schema == pl.Schema(interactions_frame_schema(SCHEMA))
 
 
-def test_watermark_of_the_table_is_the_last_offset(log, sealer, films):
+def test_watermark_of_the_table_is_the_last_offset(log, sink, films):
     log.append(entries(1, 2, to=table("datasets/books")), seconds=20)
     log.append(entries(3), seconds=20)
 
-    sealer.seal_due()
+    sink.flush_due()
 
     assert films.transaction(EVENTS_APP_ID) == 3
-    assert log.backlogs() == []
+    assert log.table_lags() == []
 
 
-def test_nothing_to_seal_commits_nothing(log, sealer, films):
+def test_nothing_to_seal_commits_nothing(log, sink, films):
     log.append(entries(1), seconds=20)
-    sealer.seal_due()
+    sink.flush_due()
     version = films.version()
 
-    assert sealer.seal_due() == 0
+    assert sink.flush_due() == 0
     assert films.version() == version
 
 
-def test_events_join_imported_rows_and_survive_a_full_import(log, sealer, films):
+def test_events_join_imported_rows_and_survive_a_full_import(log, sink, films):
     films.append(bulk_rows("old"), app_id="import-1", number=1)
     log.append(entries(1), seconds=20)
-    sealer.seal_due()
+    sink.flush_due()
 
     films.replace_bulk(bulk_rows("new"), app_id="import-2", number=1)
     log.append(entries(2), seconds=20)
-    sealer.seal_due()
+    sink.flush_due()
 
     assert films.read().sort("_SOURCE", "_OFFSET")["USER_ID"].to_list() == ["new", "u", "u"]
     assert films.transaction(EVENTS_APP_ID) == 2
 
 
-def test_crash_between_commit_and_note_seals_nothing_twice(log, make_sealer, films):
+def test_crash_between_commit_and_note_seals_nothing_twice(log, make_sink, films):
     log.append(entries(1, 2), seconds=20)
-    # As a process leaves it that dies right after its commit.
+    # The state that a process leaves which dies right after its commit.
     films.append_events(
         events_frame(log.table_events(table().location, after=0, max_events=10), SCHEMA),
         log.lineage().at(2),
     )
     log.append(entries(3), seconds=20)
 
-    make_sealer().seal_due()
+    make_sink().flush_due()
 
-    assert sealed_ids(films) == ["e1", "e2", "e3"]
-    assert log.backlogs() == []
+    assert ids_in_table(films) == ["e1", "e2", "e3"]
+    assert log.table_lags() == []
 
 
-def test_crash_after_the_last_commit_leaves_only_the_note_to_be_made(log, make_sealer, films):
+def test_crash_after_the_last_commit_leaves_only_the_note_to_be_made(log, make_sink, films):
     log.append(entries(1), seconds=20)
     films.append_events(events_frame(log.read(1, max_events=10).events, SCHEMA), log.lineage().at(1))
     version = films.version()
 
-    make_sealer().seal_due()
+    make_sink().flush_due()
 
     assert films.version() == version
-    assert log.backlogs() == []
+    assert log.table_lags() == []
 
 
-def test_crash_before_the_commit_loses_nothing(tmp_path, clock, make_sealer, films):
+def test_crash_before_the_commit_loses_nothing(tmp_path, clock, make_sink, films):
     first = SqliteEventLog(tmp_path / "other", clock=clock)
     first.append(entries(1, 2), seconds=20)
     first.close()
 
     second = SqliteEventLog(tmp_path / "other", clock=clock)
-    make_sealer(log=second).seal_due()
+    make_sink(log=second).flush_due()
     second.close()
 
-    assert sealed_ids(films) == ["e1", "e2"]
+    assert ids_in_table(films) == ["e1", "e2"]
 
 
-def test_sealing_while_events_arrive_loses_and_doubles_nothing(log, sealer, films):
+def test_sealing_while_events_arrive_loses_and_doubles_nothing(log, sink, films):
     threads = [
         threading.Thread(
             target=lambda thread: [log.append(entries(100 * thread + n), seconds=60) for n in range(30)], args=[thread]
@@ -189,127 +191,127 @@ def test_sealing_while_events_arrive_loses_and_doubles_nothing(log, sealer, film
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        sealer.seal_due()
-    sealer.seal_due()
+        sink.flush_due()
+    sink.flush_due()
 
-    assert sorted(sealed_ids(films)) == sorted(f"e{100 * thread + n}" for thread in range(4) for n in range(30))
+    assert sorted(ids_in_table(films)) == sorted(f"e{100 * thread + n}" for thread in range(4) for n in range(30))
 
 
-def test_same_event_of_two_trackers_becomes_one_row(log, sealer, films):
+def test_same_event_of_two_trackers_becomes_one_row(log, sink, films):
     log.append(entries(1), seconds=20)
     log.append(entries(1, 2, tracking_id="later"), seconds=20)
-    sealer._tables.trackers["later"] = tracker()
+    sink._tables.trackers["later"] = tracker()
 
-    sealer.seal_due()
+    sink.flush_due()
 
-    assert sealed_ids(films) == ["e1", "e2"]
+    assert ids_in_table(films) == ["e1", "e2"]
     assert films.transaction(EVENTS_APP_ID) == 3
 
 
-def test_table_of_a_deleted_dataset_is_not_made_again(log, sealer, trackers, films):
+def test_table_of_a_deleted_dataset_is_not_made_again(log, sink, trackers, films):
     log.append(entries(1), seconds=20)
     trackers.trackers[TRACKING_ID] = Tracker(GROUP)
 
-    assert sealer.seal_due() == 0
+    assert sink.flush_due() == 0
 
     assert not films.exists()
-    assert log.backlogs() == []
+    assert log.table_lags() == []
 
 
-def test_events_of_a_dataset_made_anew_go_to_the_new_table(log, sealer, store, trackers, films):
+def test_events_of_a_dataset_made_anew_go_to_the_new_table(log, sink, store, trackers, films):
     log.append(entries(1), seconds=20)
     other = table("datasets/films/again")
     trackers.trackers[TRACKING_ID] = tracker(other)
     log.append(entries(2, to=other), seconds=20)
 
-    assert sealer.seal_due() == 1
+    assert sink.flush_due() == 1
 
     assert not films.exists()
-    assert sealed_ids(Table(store, other.location)) == ["e2"]
+    assert ids_in_table(Table(store, other.location)) == ["e2"]
 
 
-def test_events_of_a_deleted_tracker_are_sealed(log, sealer, trackers, films):
+def test_events_of_a_deleted_tracker_are_sealed(log, sink, trackers, films):
     log.append(entries(1), seconds=20)
     trackers.trackers.clear()
     trackers.untracked.add(table().location)
 
-    sealer.seal_due()
+    sink.flush_due()
     log.append(entries(2), seconds=20)
-    sealer.seal_due()
+    sink.flush_due()
 
-    assert sealed_ids(films) == ["e1", "e2"]
+    assert ids_in_table(films) == ["e1", "e2"]
 
 
-def test_table_that_is_being_removed_gets_no_more_rows_and_then_leaves_the_log(log, sealer, store, trackers, films):
+def test_table_that_is_being_removed_gets_no_more_rows_and_then_leaves_the_log(log, sink, store, trackers, films):
     log.append(entries(1), seconds=20)
-    sealer.seal_due()
+    sink.flush_due()
     log.append(entries(2), seconds=20)
     trackers.trackers.clear()
 
-    assert (sealer.seal_due(), sealer.forget_gone()) == (0, 0)
-    assert sealer.flush(table().location, seconds=20) == films.event_position()
+    assert (sink.flush_due(), sink.remove_deleted()) == (0, 0)
+    assert sink.flush(table().location, seconds=20) == films.event_position()
     shutil.rmtree(store.root / table().location)
 
-    assert sealer.forget_gone() == 1
+    assert sink.remove_deleted() == 1
     assert not films.exists()
     assert (log.tables(), log.read(1, max_events=10).events) == ([], [])
 
 
-def test_table_that_only_the_control_plane_has_lost_stays_in_the_log(log, sealer, trackers):
+def test_table_that_only_the_control_plane_has_lost_stays_in_the_log(log, sink, trackers):
     log.append(entries(1), seconds=20)
-    sealer.seal_due()
+    sink.flush_due()
     trackers.trackers.clear()
 
-    assert sealer.forget_gone() == 0
+    assert sink.remove_deleted() == 0
     assert len(log.read(1, max_events=10).events) == 1
 
 
-def test_nothing_is_forgotten_while_nobody_can_be_asked(log, sealer, trackers):
+def test_nothing_is_forgotten_while_nobody_can_be_asked(log, sink, trackers):
     log.append(entries(1), seconds=20)
-    trackers.trouble = Unavailable("control plane is away")
+    trackers.error = Unavailable("control plane is away")
 
     with pytest.raises(Unavailable):
-        sealer.forget_gone()
+        sink.remove_deleted()
 
     assert log.tables() == [table().location]
 
 
-def test_table_that_stays_unsealed_is_an_error_in_the_log(log, make_sealer, trackers, seconds):
+def test_table_that_stays_unsealed_is_an_error_in_the_log(log, make_sink, trackers, seconds):
     log.append(entries(1), seconds=20)
-    trackers.trouble = Unavailable("control plane is away")
-    sealer = make_sealer()
+    trackers.error = Unavailable("control plane is away")
+    sink = make_sink()
 
     with capture_logs() as logs:
         for moment in range(0, 5000, 10):
             seconds.now = moment
-            sealer.seal_due()
+            sink.flush_due()
 
     alarms = [line for line in logs if line["log_level"] == "error"]
-    assert [(line["event"], line["location"]) for line in alarms] == [("sealing_stuck", table().location)] * 2
+    assert [(line["event"], line["location"]) for line in alarms] == [("flush_stuck", table().location)] * 2
     assert [line["seconds"] // 60 for line in alarms] == [10, 70]
 
 
-def test_trouble_is_logged_once_tried_again_ever_later_and_its_end_is_logged(log, sealer, trackers, films, seconds):
+def test_trouble_is_logged_once_tried_again_ever_later_and_its_end_is_logged(log, sink, trackers, films, seconds):
     log.append(entries(1), seconds=20)
-    trackers.trouble = Unavailable("control plane is away")
-    tried = []
+    trackers.error = Unavailable("control plane is away")
+    attempts = []
 
     with capture_logs() as logs:
         for moment in range(16):
             seconds.now = moment
-            before = trackers.asked
-            sealer.seal_due()
-            tried += [moment] * (trackers.asked - before)
-        trackers.trouble = None
+            before = trackers.lookups
+            sink.flush_due()
+            attempts += [moment] * (trackers.lookups - before)
+        trackers.error = None
         seconds.now = 31
-        sealer.seal_due()
+        sink.flush_due()
 
-    assert tried == [0, 1, 3, 7, 15]
-    assert [line["event"] for line in logs if line["log_level"] != "debug"] == ["sealing_failed", "sealing_resumed"]
-    assert sealed_ids(films) == ["e1"]
+    assert attempts == [0, 1, 3, 7, 15]
+    assert [line["event"] for line in logs if line["log_level"] != "debug"] == ["flush_failed", "flush_resumed"]
+    assert ids_in_table(films) == ["e1"]
 
 
-def test_store_that_cannot_be_written_holds_up_no_other_table(log, sealer, store, trackers, seconds):
+def test_store_that_cannot_be_written_holds_up_no_other_table(log, sink, store, trackers, seconds):
     books = table("datasets/books")
     trackers.trackers["books"] = tracker(books)
     log.append(entries(1), seconds=20)
@@ -319,22 +321,22 @@ def test_store_that_cannot_be_written_holds_up_no_other_table(log, sealer, store
     blocked.parent.mkdir(parents=True)
     blocked.write_text("in the way")
 
-    sealer.seal_due()
-    assert sealed_ids(Table(store, "datasets/books")) == ["e2"]
-    assert [item.table.location for item in log.backlogs()] == [table().location]
+    sink.flush_due()
+    assert ids_in_table(Table(store, "datasets/books")) == ["e2"]
+    assert [lag.table.location for lag in log.table_lags()] == [table().location]
 
     blocked.unlink()
     seconds.now = 1
-    sealer.seal_due()
-    assert sealed_ids(Table(store, table().location)) == ["e1"]
+    sink.flush_due()
+    assert ids_in_table(Table(store, table().location)) == ["e1"]
 
 
-def test_quiet_table_is_sealed_at_once_and_a_busy_one_in_larger_commits(log, make_sealer, films, seconds):
-    sealer = make_sealer(pace=Pace(burst=2, steady_seconds=10, large_events=1000))
+def test_quiet_table_is_sealed_at_once_and_a_busy_one_in_larger_commits(log, make_sink, films, seconds):
+    sink = make_sink(commit_rate=CommitRateLimit(burst=2, steady_seconds=10, large_events=1000))
     for second in range(21):
         seconds.now = second
         log.append(entries(second), seconds=20)
-        sealer.seal_due()
+        sink.flush_due()
 
     offsets = films.read()[columns.LOG_OFFSET]
     # Versions: 0 and 1 from the burst, then one at second 10 and one at second 20.
@@ -342,27 +344,27 @@ def test_quiet_table_is_sealed_at_once_and_a_busy_one_in_larger_commits(log, mak
     assert sorted(offsets) == list(range(1, 22))
 
 
-def test_large_backlog_is_sealed_whatever_the_pace(log, make_sealer, films):
-    sealer = make_sealer(pace=Pace(burst=1, steady_seconds=3600, large_events=50))
+def test_large_backlog_is_sealed_whatever_the_pace(log, make_sink, films):
+    sink = make_sink(commit_rate=CommitRateLimit(burst=1, steady_seconds=3600, large_events=50))
     log.append(entries(0), seconds=20)
-    sealer.seal_due()
+    sink.flush_due()
     log.append(entries(*range(1, 50)), seconds=20)
-    assert sealer.seal_due() == 0
+    assert sink.flush_due() == 0
 
     log.append(entries(50), seconds=20)
 
-    assert sealer.seal_due() == 50
+    assert sink.flush_due() == 50
 
 
-def test_small_files_are_joined_and_the_rows_stay(log, make_sealer, store, films):
-    sealer = make_sealer(compact_commits=10)
+def test_small_files_are_joined_and_the_rows_stay(log, make_sink, store, films):
+    sink = make_sink(compact_commits=10)
     for number in range(12):
         log.append(entries(number), seconds=20)
-        sealer.seal_due()
+        sink.flush_due()
 
     # The eleventh commit is version 10; its small files became one, to which the twelfth added another.
     assert len(files_in_use(store)) == 2
-    assert sealed_ids(films) == [f"e{number}" for number in range(12)]
+    assert ids_in_table(films) == [f"e{number}" for number in range(12)]
     assert films.transaction(EVENTS_APP_ID) == 12
 
 
@@ -386,142 +388,142 @@ def open_log(tmp_path, clock):
         item.close()
 
 
-def test_log_that_was_lost_begins_again_beside_what_is_sealed(open_log, log, make_sealer, films):
+def test_log_that_was_lost_begins_again_beside_what_is_sealed(open_log, log, make_sink, films):
     log.append(entries(1, 2, 3), seconds=20)
-    make_sealer().seal_due()
+    make_sink().flush_due()
     fresh = open_log("fresh")
     fresh.append(entries(7), seconds=20)
 
-    make_sealer(log=fresh).seal_due()
+    make_sink(log=fresh).flush_due()
 
     assert sorted(films.read()[columns.EVENT_ID]) == ["e1", "e2", "e3", "e7"]
     assert films.event_position() == fresh.lineage().at(1)
 
 
-def test_lost_log_that_has_outgrown_the_old_one_loses_no_event(open_log, log, make_sealer, films):
+def test_lost_log_that_has_outgrown_the_old_one_loses_no_event(open_log, log, make_sink, films):
     log.append(entries(1, 2, 3), seconds=20)
-    make_sealer().seal_due()
+    make_sink().flush_due()
     fresh = open_log("fresh")
     fresh.append(entries(*range(10, 20)), seconds=20)
 
-    make_sealer(log=fresh).seal_due()
+    make_sink(log=fresh).flush_due()
 
     assert sorted(films.read()[columns.EVENT_ID]) == sorted(f"e{n}" for n in (1, 2, 3, *range(10, 20)))
 
 
-def test_restored_log_loses_no_event_and_doubles_none(tmp_path, open_log, make_sealer, films):
+def test_restored_log_loses_no_event_and_doubles_none(tmp_path, open_log, make_sink, films):
     first = open_log("first")
     first.append(entries(1, 2), seconds=20)
-    make_sealer(log=first).seal_due()
+    make_sink(log=first).flush_due()
     first.close()
     shutil.copytree(tmp_path / "first", tmp_path / "backup")
     first = open_log("first")
     first.append(entries(3, 4), seconds=20)
-    make_sealer(log=first).seal_due()
+    make_sink(log=first).flush_due()
     restored = open_log("backup")
-    # More than the lost log ever had; one of them is sent again by somebody who got no answer.
+    # More than the lost log ever had; one of them is sent again after a lost response.
     restored.append(entries(4, 5, 6, 7, 8), seconds=20)
 
     with capture_logs() as logs:
-        make_sealer(log=restored).seal_due()
+        make_sink(log=restored).flush_due()
 
     assert sorted(films.read()[columns.EVENT_ID]) == [f"e{n}" for n in range(1, 9)]
     assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["event_log_replaced"]
 
 
-def test_log_restored_from_a_snapshot_of_a_running_one_loses_no_event(tmp_path, open_log, make_sealer, films):
+def test_log_restored_from_a_snapshot_of_a_running_one_loses_no_event(tmp_path, open_log, make_sink, films):
     first = open_log("first")
     first.append(entries(1, 2), seconds=20)
-    # Nothing was sealed by its own note, and the same opening went on: its last epoch has no end there.
+    # The backup has no committed offset yet, and its last epoch has no end there: the same opening continued.
     shutil.copytree(tmp_path / "first", tmp_path / "backup")
     first.append(entries(3, 4), seconds=20)
-    make_sealer(log=first).seal_due()
+    make_sink(log=first).flush_due()
     restored = open_log("backup")
-    sealer = make_sealer(log=restored)
-    sealer.seal_due()
+    sink = make_sink(log=restored)
+    sink.flush_due()
     restored.append(entries(5, 6, 7), seconds=20)
 
-    sealer.seal_due()
+    sink.flush_due()
 
     assert sorted(films.read()[columns.EVENT_ID]) == [f"e{n}" for n in range(1, 8)]
     assert films.event_position() == restored.lineage().at(5)
 
 
-def test_backup_that_is_restored_after_a_log_was_begun_anew_doubles_nothing(tmp_path, open_log, make_sealer, films):
+def test_backup_that_is_restored_after_a_log_was_begun_anew_doubles_nothing(tmp_path, open_log, make_sink, films):
     first = open_log("first")
     first.append(entries(1, 2, 3), seconds=20)
     shutil.copytree(tmp_path / "first", tmp_path / "backup")
-    make_sealer(log=first).seal_due()
+    make_sink(log=first).flush_due()
     films.append(bulk_rows("imported"))
     fresh = open_log("fresh")
     fresh.append(entries(9), seconds=20)
-    make_sealer(log=fresh).seal_due()
+    make_sink(log=fresh).flush_due()
     restored = open_log("backup")
     restored.append(entries(4, 9), seconds=20)
 
-    make_sealer(log=restored).seal_due()
+    make_sink(log=restored).flush_due()
 
     assert sorted(films.read()[columns.EVENT_ID].drop_nulls()) == ["e1", "e2", "e3", "e4", "e9"]
 
 
-def test_event_that_is_sent_again_long_after_the_log_was_restored_is_not_doubled(open_log, log, make_sealer, films):
+def test_event_that_is_sent_again_long_after_the_log_was_restored_is_not_doubled(open_log, log, make_sink, films):
     log.append(entries(1, 2, 3), seconds=20)
-    make_sealer().seal_due()
+    make_sink().flush_due()
     fresh = open_log("fresh")
     fresh.append(entries(7), seconds=20)
-    sealer = make_sealer(log=fresh)
-    sealer.seal_due()
+    sink = make_sink(log=fresh)
+    sink.flush_due()
 
     fresh.append(entries(2, 8), seconds=20)
-    sealer.seal_due()
+    sink.flush_due()
 
     assert sorted(films.read()[columns.EVENT_ID]) == ["e1", "e2", "e3", "e7", "e8"]
 
 
-def test_note_of_a_log_counts_where_the_table_speaks_of_another(open_log, log, make_sealer, films):
+def test_note_of_a_log_counts_where_the_table_speaks_of_another(open_log, log, make_sink, films):
     log.append(entries(1, 2), seconds=20)
-    make_sealer().seal_due()
-    # A newer log has sealed into the same table what this one never had.
+    make_sink().flush_due()
+    # A newer log has committed to the same table what this one never had.
     films.append_events(events_frame(log.read(1, max_events=1).events, SCHEMA).clear(), Position(77, 9))
     log.append(entries(3), seconds=20)
 
-    make_sealer().seal_due()
+    make_sink().flush_due()
 
-    assert sealed_ids(films) == ["e1", "e2", "e3"]
+    assert ids_in_table(films) == ["e1", "e2", "e3"]
 
 
-def test_flush_seals_what_is_there_whatever_the_pace(log, make_sealer, films):
-    sealer = make_sealer(pace=Pace(burst=1, steady_seconds=3600, large_events=1000))
+def test_flush_seals_what_is_there_whatever_the_pace(log, make_sink, films):
+    sink = make_sink(commit_rate=CommitRateLimit(burst=1, steady_seconds=3600, large_events=1000))
     log.append(entries(1), seconds=20)
-    sealer.seal_due()
+    sink.flush_due()
     log.append(entries(2, 3), seconds=20)
-    assert sealer.seal_due() == 0
+    assert sink.flush_due() == 0
 
-    position = sealer.flush(table().location, seconds=20)
+    position = sink.flush(table().location, seconds=20)
 
     assert position == films.event_position() == log.lineage().at(3)
-    assert sealed_ids(films) == ["e1", "e2", "e3"]
+    assert ids_in_table(films) == ["e1", "e2", "e3"]
 
 
-def test_flush_of_a_table_without_events_changes_nothing(log, sealer, films):
-    assert sealer.flush(table().location, seconds=20) == START
+def test_flush_of_a_table_without_events_changes_nothing(log, sink, films):
+    assert sink.flush(table().location, seconds=20) == START
     log.append(entries(1), seconds=20)
-    sealer.seal_due()
+    sink.flush_due()
     version = films.version()
 
-    assert sealer.flush(table().location, seconds=20) == log.lineage().at(1)
+    assert sink.flush(table().location, seconds=20) == log.lineage().at(1)
     assert films.version() == version
 
 
-def test_flush_that_has_no_time_is_told(log, sealer):
+def test_flush_that_has_no_time_is_told(log, sink):
     log.append(entries(1), seconds=20)
 
     with pytest.raises(Unavailable, match="repeat the call"):
-        sealer.flush(table().location, seconds=0)
+        sink.flush(table().location, seconds=0)
 
 
-def test_round_ends_when_the_process_is_stopping(log, sealer, films):
+def test_round_ends_when_the_process_is_stopping(log, sink, films):
     log.append(entries(1), seconds=20)
 
-    assert sealer.seal_due(stopping=lambda: True) == 0
+    assert sink.flush_due(stopping=lambda: True) == 0
     assert not films.exists()

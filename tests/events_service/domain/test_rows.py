@@ -12,7 +12,7 @@ from common.errors import CorruptArtifact, InvalidInput
 from common.tables import Table
 from events_service.dataset_sink import events_frame
 from events_service.domain import interaction_values
-from events_service.domain.properties import converted
+from events_service.domain.properties import convert
 from events_service.domain.rows import check_columns
 from events_service.log import LoggedEvent
 from tests.events_service.samples import NOW_MILLIS, SCHEMA, avro, event
@@ -109,12 +109,12 @@ def test_session_column_of_another_type_refuses_what_is_not_of_it():
 def test_rows_of_imports_and_of_events_without_members_share_a_table(store):
     schema = AvroSchema.parse(avro(("USER_ID", "string"), ("IMPRESSION", "string"), ("EVENT_VALUE", "float")))
     imported = [{"USER_ID": "u", "IMPRESSION": "a|b", "EVENT_VALUE": 1.0, columns.SOURCE: columns.SOURCE_BULK}]
-    place = Table(store, "datasets/required")
-    place.append(pl.DataFrame(imported, schema=interactions_frame_schema(schema)))
+    interactions = Table(store, "datasets/required")
+    interactions.append(pl.DataFrame(imported, schema=interactions_frame_schema(schema)))
 
-    place.append(events_frame([LoggedEvent(1, "t", "g", event(0))], schema))
+    interactions.append(events_frame([LoggedEvent(1, "t", "g", event(0))], schema))
 
-    rows = place.read().sort("EVENT_VALUE", nulls_last=True)
+    rows = interactions.read().sort("EVENT_VALUE", nulls_last=True)
     assert rows["IMPRESSION"].to_list() == ["a|b", None]
     assert rows["EVENT_VALUE"].to_list() == [1.0, None]
 
@@ -136,10 +136,10 @@ def test_rows_of_imports_and_of_events_without_members_share_a_table(store):
     ],
 )
 def test_values_are_converted_to_the_type_of_their_column(kind, value, result):
-    found = converted(value, AvroField("X", kind))
+    value_in_column = convert(value, AvroField("X", kind))
 
-    assert found == result
-    assert type(found) is type(result)
+    assert value_in_column == result
+    assert type(value_in_column) is type(result)
 
 
 @pytest.mark.parametrize(
@@ -162,4 +162,4 @@ def test_values_are_converted_to_the_type_of_their_column(kind, value, result):
     ],
 )
 def test_values_of_other_types_are_refused(kind, value):
-    assert converted(value, AvroField("X", kind)) is None
+    assert convert(value, AvroField("X", kind)) is None

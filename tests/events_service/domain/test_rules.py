@@ -231,18 +231,18 @@ def test_members_may_be_left_out_although_the_schema_requires_their_columns():
 @pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.name)
 def test_event_without_a_member_is_refused_as_the_table_says(member):
     full = sent(event_value=1.0, impression=("a",), recommendation_id="RID-1", attribution_source="page")
-    bare, whole = full, call(full)
+    bare, request = full, call(full)
     if member.of_call:
-        whole = replace(whole, **{member.attribute: None})
+        request = replace(request, **{member.attribute: None})
     else:
         bare = replace(full, **{member.attribute: () if member.attribute == "impression" else None})
-        whole = call(bare)
+        request = call(bare)
 
     if member.required:
         with pytest.raises(InvalidInput, match=f"`{member.path(r'eventList.0.')}`: got None"):
-            check_events(whole, REQUIRED_BY_THE_SCHEMA)
+            check_events(request, REQUIRED_BY_THE_SCHEMA)
     else:
-        (checked,) = check_events(whole, REQUIRED_BY_THE_SCHEMA)
+        (checked,) = check_events(request, REQUIRED_BY_THE_SCHEMA)
         assert member.value(checked) is None
 
 

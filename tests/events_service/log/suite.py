@@ -1,4 +1,4 @@
-"""What every implementation of the event log must do; each runs it as a subclass that makes one."""
+"""The contract suite of the event log; each implementation runs it as a subclass."""
 
 from __future__ import annotations
 
@@ -85,16 +85,16 @@ class EventLogSuite:
         before = log.appended.changes
 
         log.append(entries(1), seconds=20)
-        log.mark_sealed(table().location, 1)
+        log.mark_committed(table().location, 1)
 
         assert log.appended.changes == before
 
     def test_many_threads_append_without_gap_or_loss(self, log):
-        given = []
+        offsets_given = []
 
         def send(thread) -> None:
             for number in range(25):
-                given.extend(log.append(entries(1000 * thread + number), seconds=60))
+                offsets_given.extend(log.append(entries(1000 * thread + number), seconds=60))
 
         threads = [threading.Thread(target=send, args=[thread]) for thread in range(16)]
         for thread in threads:
@@ -102,7 +102,7 @@ class EventLogSuite:
         for thread in threads:
             thread.join()
 
-        assert sorted(given) == list(range(1, 401))
+        assert sorted(offsets_given) == list(range(1, 401))
         assert offsets(log) == list(range(1, 401))
 
     def test_backlog_tells_what_is_not_sealed(self, log):
@@ -111,23 +111,23 @@ class EventLogSuite:
         log.append(entries(2, to=books, tracking_id="books"), seconds=20)
         log.append(entries(3, to=films, tracking_id="later"), seconds=20)
 
-        log.mark_sealed("datasets/films", 1)
+        log.mark_committed("datasets/films", 1)
 
-        assert log.backlogs() == [TableLag(films, "later", 1, 3), TableLag(books, "books", 0, 2)]
+        assert log.table_lags() == [TableLag(films, "later", 1, 3), TableLag(books, "books", 0, 2)]
 
     def test_sealed_table_has_no_backlog_until_its_next_event(self, log):
         log.append(entries(1), seconds=20)
-        log.mark_sealed(table().location, 1)
-        assert log.backlogs() == []
+        log.mark_committed(table().location, 1)
+        assert log.table_lags() == []
 
         log.append(entries(2), seconds=20)
 
-        assert [(item.sealed_offset, item.last_offset) for item in log.backlogs()] == [(1, 2)]
+        assert [(lag.committed_offset, lag.last_offset) for lag in log.table_lags()] == [(1, 2)]
 
     def test_table_events_are_those_of_one_table_after_an_offset(self, log):
         films, books = table("datasets/films"), table("datasets/books")
-        for number, place in ((1, films), (2, books), (3, films), (4, films)):
-            log.append(entries(number, to=place), seconds=20)
+        for number, target in ((1, films), (2, books), (3, films), (4, films)):
+            log.append(entries(number, to=target), seconds=20)
 
         assert [item.offset for item in log.table_events("datasets/films", after=1, max_events=10)] == [3, 4]
         assert [item.offset for item in log.table_events("datasets/films", after=0, max_events=2)] == [1, 3]
@@ -138,11 +138,11 @@ class EventLogSuite:
 
         assert log.remove_table(table().location) == 2
 
-        assert (log.backlogs(), log.tables()) == ([], [])
+        assert (log.table_lags(), log.tables()) == ([], [])
         page = log.read(1, max_events=10)
         assert (page.events, page.removals, page.next_offset) == ([], [LogRemoval(3, GROUP, 2)], 4)
         log.append(entries(3), seconds=20)
-        assert [(item.sealed_offset, item.last_offset) for item in log.backlogs()] == [(0, 4)]
+        assert [(lag.committed_offset, lag.last_offset) for lag in log.table_lags()] == [(0, 4)]
 
     def test_end_of_a_table_is_told_once(self, log):
         log.append(entries(1), seconds=20)
@@ -189,7 +189,7 @@ class EventLogSuite:
         log.append(entries(1, 2), seconds=20)
         clock.advance(seconds=100)
         log.append(entries(3), seconds=20)
-        log.mark_sealed(table().location, 3)
+        log.mark_committed(table().location, 3)
 
         assert log.remove_old(timedelta(seconds=50)) == 2
 
@@ -203,7 +203,7 @@ class EventLogSuite:
         log.append(entries(1, to=table("datasets/films")), seconds=20)
         log.append(entries(2, to=table("datasets/books")), seconds=20)
         log.append(entries(3, 4, to=table("datasets/films")), seconds=20)
-        log.mark_sealed("datasets/films", 3)
+        log.mark_committed("datasets/films", 3)
         clock.advance(seconds=100)
 
         assert log.remove_old(timedelta(0)) == 2
@@ -214,7 +214,7 @@ class EventLogSuite:
 
     def test_offsets_go_on_after_everything_was_removed(self, log, clock):
         log.append(entries(1, 2), seconds=20)
-        log.mark_sealed(table().location, 2)
+        log.mark_committed(table().location, 2)
         clock.advance(seconds=100)
         log.remove_old(timedelta(0))
 

@@ -65,29 +65,29 @@ def recovered(database: bytes, wal: bytes) -> tuple[list[str], list[str], list[i
     """Open a log on these files and send all calls again.
 
     Returns:
-        The ids that were found, those after the repetition, and the offsets of the latter.
+        The ids that were recovered, those after the repetition, and the offsets of the latter.
     """
     with TemporaryDirectory() as folder:
         Path(folder, DATABASE).write_bytes(database)
         Path(folder, f"{DATABASE}-wal").write_bytes(wal)
         log = SqliteEventLog(Path(folder), clock=SystemClock())
         try:
-            found = [item.event.event_id for item in log.read(1, max_events=1000).events]
+            recovered_ids = [item.event.event_id for item in log.read(1, max_events=1000).events]
             for call in CALLS:
                 log.append(call, seconds=20)
             after = log.read(1, max_events=1000).events
         finally:
             log.close()
-    return found, [item.event.event_id for item in after], [item.offset for item in after]
+    return recovered_ids, [item.event.event_id for item in after], [item.offset for item in after]
 
 
-def assert_whole(history: History, cut: int, outcome: tuple[list[str], list[str], list[int]]) -> None:
-    found, after, offsets = outcome
+def assert_complete(history: History, cut: int, outcome: tuple[list[str], list[str], list[int]]) -> None:
+    recovered_ids, after, offsets = outcome
     safe = sum(len(call) for call, size in zip(CALLS, history.acknowledged, strict=True) if size <= cut)
-    whole_calls = {sum(len(call) for call in CALLS[:number]) for number in range(len(CALLS) + 1)}
-    assert found == SENT[: len(found)]
-    assert len(found) >= safe
-    assert len(found) in whole_calls
+    complete_calls = {sum(len(call) for call in CALLS[:number]) for number in range(len(CALLS) + 1)}
+    assert recovered_ids == SENT[: len(recovered_ids)]
+    assert len(recovered_ids) >= safe
+    assert len(recovered_ids) in complete_calls
     assert after == SENT
     assert offsets == list(range(1, len(SENT) + 1))
 
@@ -97,7 +97,7 @@ def assert_whole(history: History, cut: int, outcome: tuple[list[str], list[str]
 def test_log_that_is_cut_at_any_byte_keeps_what_was_acknowledged_before(history, data):
     cut = data.draw(st.integers(0, len(history.wal)))
 
-    assert_whole(history, cut, recovered(history.database, history.wal[:cut]))
+    assert_complete(history, cut, recovered(history.database, history.wal[:cut]))
 
 
 @settings(max_examples=40, deadline=None)
@@ -106,7 +106,7 @@ def test_torn_write_after_any_byte_takes_nothing_acknowledged_along(history, dat
     cut = data.draw(st.integers(0, len(history.wal)))
     torn = data.draw(st.binary(max_size=2 * 4096))
 
-    assert_whole(history, cut, recovered(history.database, history.wal[:cut] + torn))
+    assert_complete(history, cut, recovered(history.database, history.wal[:cut] + torn))
 
 
 @settings(max_examples=40, deadline=None)
@@ -115,11 +115,11 @@ def test_copying_into_the_database_may_be_cut_at_any_byte(history, data):
     cut = data.draw(st.integers(0, len(history.checkpointed)))
     database = history.checkpointed[:cut] + history.database[cut:]
 
-    assert_whole(history, len(history.wal), recovered(database, history.wal))
+    assert_complete(history, len(history.wal), recovered(database, history.wal))
 
 
 def test_database_alone_is_whole_after_the_copying(history):
-    assert_whole(history, len(history.wal), recovered(history.checkpointed, b""))
+    assert_complete(history, len(history.wal), recovered(history.checkpointed, b""))
 
 
 def test_process_that_is_killed_at_random_moments_loses_and_doubles_nothing(tmp_path):

@@ -41,12 +41,12 @@ def held_disk(tmp_path, log):
 def test_contents_and_marks_survive_a_restart(tmp_path, clock):
     first = SqliteEventLog(tmp_path / "x", clock=clock)
     first.append(entries(1, 2), seconds=20)
-    first.mark_sealed(table().location, 1)
+    first.mark_committed(table().location, 1)
     first.close()
 
     second = SqliteEventLog(tmp_path / "x", clock=clock)
     assert offsets(second) == [1, 2]
-    assert second.backlogs()[0].sealed_offset == 1
+    assert second.table_lags()[0].committed_offset == 1
     assert second.append(entries(1), seconds=20) == (1,)
     second.close()
 
@@ -113,7 +113,7 @@ def test_log_of_version_one_goes_on_as_an_epoch_of_its_own(tmp_path, clock):
 
     assert offsets(log) == [1, 2]
     assert log.append(entries(1, 3), seconds=20) == (1, 3)
-    assert log.backlogs() == [TableLag(table(), TRACKING_ID, 1, 3)]
+    assert log.table_lags() == [TableLag(table(), TRACKING_ID, 1, 3)]
     assert log.lineage().at(2) == Position(LEGACY_EPOCH, 2)
     assert log.lineage().at(3).epoch != LEGACY_EPOCH
     log.close()
@@ -123,7 +123,7 @@ def test_clock_that_runs_ahead_removes_nothing_before_its_time(tmp_path, clock):
     passed = 0.0
     log = SqliteEventLog(tmp_path / "x", clock=clock, monotonic=lambda: passed)
     log.append(entries(1), seconds=20)
-    log.mark_sealed(table().location, 1)
+    log.mark_committed(table().location, 1)
     clock.advance(seconds=60 * 86_400)
     passed = 3600.0
 
@@ -131,7 +131,7 @@ def test_clock_that_runs_ahead_removes_nothing_before_its_time(tmp_path, clock):
     log.append(entries(2), seconds=20)
     log.close()
     again = SqliteEventLog(tmp_path / "x", clock=clock, monotonic=lambda: passed)
-    again.mark_sealed(table().location, 2)
+    again.mark_committed(table().location, 2)
 
     assert removed + again.remove_old(timedelta(hours=720)) == 0
     assert offsets(again) == [1, 2]
@@ -144,7 +144,7 @@ def test_clock_that_was_behind_makes_no_event_older_than_it_is(tmp_path, clock):
     log.append(entries(1), seconds=20)
     clock.advance(seconds=-60 * 86_400)
     log.append(entries(2), seconds=20)
-    log.mark_sealed(table().location, 2)
+    log.mark_committed(table().location, 2)
     clock.advance(seconds=60 * 86_400)
 
     assert log.remove_old(timedelta(hours=720)) == 0
@@ -241,15 +241,15 @@ def test_every_commit_is_synced(log):
 
 def test_appends_that_wait_together_share_a_commit(tmp_path, log, held_disk):
     commits = []
-    log._writer._committed = commits.append
+    log._writer._on_commit = commits.append
     threads = [
         threading.Thread(target=log.append, args=[entries(number)], kwargs={"seconds": 60}) for number in range(40)
     ]
     threads[0].start()
-    wait_until(lambda: not log._writer._waiting)
+    wait_until(lambda: not log._writer._queue)
     for thread in threads[1:]:
         thread.start()
-    wait_until(lambda: len(log._writer._waiting) == 39)
+    wait_until(lambda: len(log._writer._queue) == 39)
 
     held_disk.execute("COMMIT")
     for thread in threads:
@@ -274,7 +274,7 @@ def test_too_many_waiting_appends_are_refused(tmp_path, clock):
     with closing(sqlite3.connect(tmp_path / "x" / DATABASE, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         log._writer.submit(lambda connection: None)
-        wait_until(lambda: not log._writer._waiting)
+        wait_until(lambda: not log._writer._queue)
         log._writer.submit(lambda connection: None)
 
         with pytest.raises(LimitExceeded):
@@ -286,15 +286,15 @@ def test_too_many_waiting_appends_are_refused(tmp_path, clock):
 def test_failed_work_takes_none_of_its_neighbours_along(tmp_path):
     connection = sqlite3.connect(tmp_path / "x", isolation_level=None, check_same_thread=False)
     connection.execute("CREATE TABLE t (x UNIQUE)")
-    gate = threading.Event()
-    writer = GroupWriter(connection, max_waiting=10, max_group=10, committed=lambda _: None)
-    writer.submit(lambda _: gate.wait(20))
+    may_commit = threading.Event()
+    writer = GroupWriter(connection, max_waiting=10, max_group=10, on_commit=lambda _: None)
+    writer.submit(lambda _: may_commit.wait(20))
 
     def insert(value):
         return writer.submit(lambda held: held.execute("INSERT INTO t VALUES (?)", (value,)).rowcount)
 
     good, bad, other = insert(1), insert(1), insert(2)
-    gate.set()
+    may_commit.set()
 
     assert good.result(20) == 1
     assert isinstance(bad.exception(20), sqlite3.IntegrityError)
@@ -315,12 +315,12 @@ def test_large_removal_is_cut_into_pieces(tmp_path, clock):
     log = SqliteEventLog(tmp_path / "x", clock=clock)
     for start in range(0, 12_000, 1000):
         log.append(entries(*range(start, start + 1000)), seconds=60)
-    log.mark_sealed(table().location, 12_000)
+    log.mark_committed(table().location, 12_000)
     clock.advance(seconds=10)
     commits = []
-    log._writer._committed = commits.append
+    log._writer._on_commit = commits.append
 
     assert log.remove_old(timedelta(0)) == 12_000
-    # Three pieces, one that finds nothing more, and the note of what is left.
+    # Three pieces, one that removes nothing, and the one that stores the first offset.
     assert len(commits) == 5
     log.close()

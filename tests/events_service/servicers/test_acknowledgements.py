@@ -1,5 +1,5 @@
-"""What is acknowledged is what the control plane shows, whatever happens to it: datasets and trackers that are deleted
-and made again while clients send, and a control plane that hangs or is dead.
+"""Acknowledgements agree with what the control plane shows: while datasets and trackers are deleted and created again,
+and while the control plane hangs or is dead.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Clients:
             thread.join()
         self._channel.close()
 
-    def more(self) -> float:
+    def keep_calling(self) -> float:
         """Return when some more calls have begun and ended; what the moment was before."""
         moment = time.monotonic()
         wait_until(lambda: sum(call.began > moment for call in list(self.calls)) >= CALLS, seconds=120)
@@ -80,8 +80,8 @@ class Clients:
             try:
                 request = put(an_event(event_id=event_id), tracking_id=self.tracking_id)
                 self._stub.PutEvents(request, timeout=20)
-            except grpc.RpcError as refusal:
-                error = from_rpc_error(refusal)
+            except grpc.RpcError as status:
+                error = from_rpc_error(status)
             self.calls.append(Call(event_id, began, time.monotonic(), error))
 
 
@@ -113,8 +113,8 @@ def environment(tmp_path, keys):
 
 
 @contextmanager
-def running(module, environment, **more):
-    environment = {**environment, **more}
+def running(module, environment, **overrides):
+    environment = {**environment, **overrides}
     with subprocess.Popen([sys.executable, "-m", module], env=environment, stderr=subprocess.DEVNULL) as process:
         try:
             wait_until(lambda: is_serving(environment["TAILORBIRD_LISTEN"]), seconds=60)
@@ -144,12 +144,12 @@ def sending(world, keys, environment, tracking_id):
 
 def logged(folder) -> dict[str, list[str]]:
     """Return the ids of the events in the log by table."""
-    found: dict[str, list[str]] = {}
+    ids: dict[str, list[str]] = {}
     with closing(sqlite3.connect(folder / "events" / DATABASE)) as connection:
         rows = connection.execute("SELECT t.location, e.event_id FROM events e JOIN tables t ON t.id = e.table_id")
         for location, event_id in rows:
-            found.setdefault(location, []).append(event_id)
-    return found
+            ids.setdefault(location, []).append(event_id)
+    return ids
 
 
 def wait_gone(describe, arn) -> float:
@@ -173,18 +173,18 @@ def test_events_are_where_describe_says_while_their_dataset_is_deleted_and_made_
     active: list[tuple[str, float, float]] = []  # location, ACTIVE from, until
     missing: list[tuple[float, float]] = []  # not found from, until
     with sending(world, keys, environment, tracking_id) as clients:
-        gone = clients.more()
+        gone = clients.keep_calling()
         for _ in range(4):
             missing.append((gone, time.monotonic()))
             dataset = world.dataset(group)
             made, location = time.monotonic(), datasets.describe(dataset).location
-            clients.more()
+            clients.keep_calling()
             active.append((location, made, time.monotonic()))
             datasets.delete(dataset)
             lease = wait_until(world.lease, every=0.001, seconds=60)
             world.queue.complete(lease.job.id, lease.token, kind="STORAGE_REMOVAL", result={"removed_objects": 1})
             gone = wait_gone(datasets.describe, dataset)
-            clients.more()
+            clients.keep_calling()
         missing.append((gone, time.monotonic()))
     calls, tables = clients.calls, logged(tmp_path)
 
@@ -208,10 +208,10 @@ def test_no_event_is_acknowledged_by_a_tracker_that_is_gone(tmp_path, world, key
     world.dataset(group)
     tracker = world.resources.trackers.create("clicks", dataset_group_arn=group)
     with sending(world, keys, environment, tracker.tracking_id) as clients:
-        clients.more()
+        clients.keep_calling()
         world.resources.trackers.delete(tracker.arn)
         gone = wait_gone(world.resources.trackers.describe, tracker.arn)
-        clients.more()
+        clients.keep_calling()
 
     acknowledged = [call for call in clients.calls if call.error is None]
     assert acknowledged
@@ -245,13 +245,13 @@ def test_every_event_is_taken_while_the_control_plane_hangs_or_is_dead_and_after
         with channel(target, token=keys.token("client")) as opened:
             tracking_id = make_tracker(ControlPlaneServiceStub(opened))
         with Clients(environment["TAILORBIRD_LISTEN"], keys.token("client"), tracking_id) as clients:
-            clients.more()
-            away = clients.more()
+            clients.keep_calling()
+            away = clients.keep_calling()
             control_plane.send_signal(signal.SIGSTOP)
             wait_until(lambda: clients.calls[-1].began > away + 0.75 * liveness, seconds=120)
-            clients.more()
+            clients.keep_calling()
             control_plane.kill()
-            clients.more()
+            clients.keep_calling()
 
         assert [call for call in clients.calls if call.error is not None] == []
         events_service.kill()
@@ -260,7 +260,7 @@ def test_every_event_is_taken_while_the_control_plane_hangs_or_is_dead_and_after
             running("events_service", environment),
             Clients(environment["TAILORBIRD_LISTEN"], keys.token("client"), tracking_id) as clients,
         ):
-            clients.more()
+            clients.keep_calling()
 
     assert [call for call in clients.calls if call.error is not None] == []
 

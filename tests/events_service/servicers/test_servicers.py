@@ -1,4 +1,4 @@
-"""The servicers on a real server (pytest-grpc in real mode): PutEvents, reading the log, waiting, refusals, roles."""
+"""The servicers on a real server (pytest-grpc in real mode): PutEvents, reading the log, waiting, rejections, roles."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ from common.testing import serving, wait_until
 from events_service.log import LogTable
 from events_service.log.sqlite import SqliteEventLog
 from events_service.server import Timing, assemble
-from events_service.servicers import EVENTS_SERVICER
-from events_service.servicers.events import SERVICE
+from events_service.servicers.events import SERVICE, EventsServicer
 from events_service.trackers import Tracker
 from protos.tailorbird.events.v1 import events_service_pb2
 from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStub
@@ -63,7 +62,7 @@ def grpc_stub_cls():
     return lambda channel: SimpleNamespace(
         events=As(EventsServiceStub(channel), "client"),
         log=As(EventLogServiceStub(channel), "runtime"),
-        sealing=As(SealingServiceStub(channel), "trainer"),
+        sink=As(SealingServiceStub(channel), "trainer"),
         raw_log=EventLogServiceStub(channel),
         with_role=lambda stub, role: As(stub(channel), role),
     )
@@ -122,8 +121,8 @@ def test_events_are_in_the_log_when_the_call_is_answered(service, grpc_stub):
 
     grpc_stub.events.PutEvents(put(full, an_event(item_id="other")))
 
-    answer = grpc_stub.log.ReadEvents(read(start))
-    first, second = answer.events
+    response = grpc_stub.log.ReadEvents(read(start))
+    first, second = response.events
     assert first == event_log_pb2.LoggedEvent(
         offset=start,
         tracking_id=TRACKING_ID,
@@ -140,7 +139,7 @@ def test_events_are_in_the_log_when_the_call_is_answered(service, grpc_stub):
         recommendation_id="RID-1",
     )
     assert (second.offset, second.item_id, second.HasField("event_value")) == (start + 1, "other", False)
-    assert answer.next_offset == start + 2
+    assert response.next_offset == start + 2
     assert service.log.read(start, max_events=1).events[0].event.attribution_source == "front page"
 
 
@@ -177,7 +176,7 @@ def test_call_with_one_bad_event_adds_nothing(service, grpc_stub):
 
 
 @pytest.mark.parametrize(
-    ("more", "kind", "told"),
+    ("fields", "kind", "text"),
     [
         ({"tracking_id": None}, errors.InvalidInput, "`trackingId`"),
         ({"tracking_id": "unknown"}, errors.ResourceNotFound, "`trackingId`"),
@@ -190,15 +189,15 @@ def test_call_with_one_bad_event_adds_nothing(service, grpc_stub):
         ({"event_list": [events_service_pb2.Event(sent_at=Timestamp())]}, errors.InvalidInput, "[0].eventType`"),
     ],
 )
-def test_bad_calls_are_refused_by_name(grpc_stub, more, kind, told):
-    error = refused(grpc_stub.events.PutEvents, put(**more))
+def test_bad_calls_are_refused_by_name(grpc_stub, fields, kind, text):
+    error = refused(grpc_stub.events.PutEvents, put(**fields))
 
     assert type(error) is kind
-    assert told in error.message
+    assert text in error.message
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, state in operation_states(EVENTS_SERVICER).items() if state is State.UNBUILT]
+    "name", [name for name, state in operation_states(EventsServicer).items() if state is State.UNBUILT]
 )
 def test_operation_that_is_not_built_says_so_by_name(grpc_stub, name):
     request = GetMessageClass(SERVICE.methods_by_name[name].input_type)()
@@ -210,7 +209,7 @@ def test_operation_that_is_not_built_says_so_by_name(grpc_stub, name):
 
 
 def test_put_events_is_built():
-    assert operation_states(EVENTS_SERVICER)["PutEvents"] is State.BUILT
+    assert operation_states(EventsServicer)["PutEvents"] is State.BUILT
 
 
 @pytest.mark.parametrize(
@@ -287,25 +286,25 @@ def test_page_of_large_events_is_cut_below_the_size_of_a_message(service, grpc_s
 def test_read_without_a_wait_is_answered_at_once(service, grpc_stub):
     end = service.log.bounds().end
 
-    answer = grpc_stub.log.ReadEvents(read(end))
+    response = grpc_stub.log.ReadEvents(read(end))
 
-    assert (list(answer.events), answer.next_offset) == ([], end)
+    assert (list(response.events), response.next_offset) == ([], end)
 
 
 def test_wait_without_an_event_ends_empty(service, grpc_stub):
     end = service.log.bounds().end
 
-    answer = grpc_stub.log.ReadEvents(read(end, wait_seconds=0.05))
+    response = grpc_stub.log.ReadEvents(read(end, wait_seconds=0.05))
 
-    assert (list(answer.events), answer.next_offset) == ([], end)
+    assert (list(response.events), response.next_offset) == ([], end)
 
 
 def test_offset_of_a_longer_log_is_answered_with_the_end_of_this_one(service, grpc_stub):
     end = service.log.bounds().end
 
-    answer = grpc_stub.log.ReadEvents(read(end + 100, wait_seconds=60))
+    response = grpc_stub.log.ReadEvents(read(end + 100, wait_seconds=60))
 
-    assert (list(answer.events), answer.next_offset) == ([], end)
+    assert (list(response.events), response.next_offset) == ([], end)
 
 
 def test_events_are_taken_while_more_readers_wait_than_there_are_places(service, grpc_stub):
@@ -315,8 +314,8 @@ def test_events_are_taken_while_more_readers_wait_than_there_are_places(service,
 
     grpc_stub.events.PutEvents(put())
 
-    found = [reader.events() for reader in readers]
-    assert sorted(found) == [0] * (24 - MAX_WAITING) + [1] * MAX_WAITING
+    counts = [reader.events() for reader in readers]
+    assert sorted(counts) == [0] * (24 - MAX_WAITING) + [1] * MAX_WAITING
     wait_until(lambda: service.polls.n_waiting == 0)
 
 
@@ -347,12 +346,12 @@ def test_many_senders_at_once_are_all_kept(service, grpc_stub):
 def test_reader_that_knows_another_epoch_is_told_the_lineage(service, grpc_stub):
     grpc_stub.events.PutEvents(put())
     lineage = service.log.lineage()
-    known = grpc_stub.log.ReadEvents(read(1, max_events=1, known_epoch=lineage.current))
+    same = grpc_stub.log.ReadEvents(read(1, max_events=1, known_epoch=lineage.current))
     other = grpc_stub.log.ReadEvents(read(1, max_events=1, known_epoch=1))
     unaware = grpc_stub.log.ReadEvents(read(1, max_events=1))
 
     assert [(item.epoch, item.first_offset) for item in other.epochs] == [(lineage.current, 1)]
-    assert not known.epochs
+    assert not same.epochs
     assert not unaware.epochs
 
 
@@ -360,14 +359,14 @@ def test_flushed_table_has_every_event_that_was_acknowledged_before(service, grp
     grpc_stub.events.PutEvents(put(an_event(), an_event()))
     last = service.log.bounds().end - 1
 
-    answer = grpc_stub.sealing.FlushTable(event_log_pb2.FlushTableRequest(location=table().location))
+    response = grpc_stub.sink.FlushTable(event_log_pb2.FlushTableRequest(location=table().location))
 
-    assert (answer.epoch, answer.offset) == (service.log.lineage().current, last)
+    assert (response.epoch, response.offset) == (service.log.lineage().current, last)
     assert Table(service.store, table().location).event_position().offset == last
 
 
 def test_flush_without_a_location_is_refused(grpc_stub):
-    error = refused(grpc_stub.sealing.FlushTable, event_log_pb2.FlushTableRequest())
+    error = refused(grpc_stub.sink.FlushTable, event_log_pb2.FlushTableRequest())
 
     assert [item.field for item in error.violations] == ["location"]
 
@@ -383,9 +382,9 @@ def test_offset_that_was_removed_is_out_of_range_and_tells_what_is_kept(tmp_path
     made.trackers.start()
     with serving(made.services) as server, server.channel("client") as sender, server.channel("runtime") as reader:
         EventsServiceStub(sender).PutEvents(put(an_event(), an_event()), timeout=20)
-        made.housekeeper.sweep()
+        made.maintenance.sweep()
         clock.advance(seconds=86_400 * 365)
-        made.housekeeper.sweep()
+        made.maintenance.sweep()
         error = refused(EventLogServiceStub(reader).ReadEvents, read(1))
         at_the_end = EventLogServiceStub(reader).ReadEvents(read(3), timeout=20)
     made.trackers.stop()

@@ -1,4 +1,4 @@
-"""Tracking ids: asked over the wire, and followed so that nothing deleted is gone while a call still uses it."""
+"""Tracking ids: fetched by a call, and watched so that no deletion completes while a call uses its tracker."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from common.testing import serving, wait_until
 from control_plane.metadata_store.tables import EventsService
 from control_plane.server import assemble
 from events_service.log import LogTable
-from events_service.trackers import KnownTrackers, Tracker
+from events_service.trackers import KnownRevisions, Tracker
 from events_service.trackers.followed import FollowedTrackers
 from events_service.trackers.kept import TrackerFile
 from events_service.trackers.remote import RemoteTrackers
 from tests.control_plane.world import EVERYTHING, INTERACTIONS, TIMING, World, make_world
 from tests.events_service.samples import GROUP, TRACKING_ID, ListedTrackers, known_trackers, table, tracker
 
-PATIENCE = 60.0  # of tests: what is waited for comes in milliseconds, unless the machine is busy
+PATIENCE = 60.0  # what tests wait for comes in milliseconds, unless the machine is busy
 
 
 class Seconds:
@@ -56,8 +56,8 @@ def plane(world):
 
 
 @contextmanager
-def following(source, **more):
-    followed = FollowedTrackers(source, **{"patience_seconds": PATIENCE, "stale_seconds": 100.0, **more})
+def watching(source, **options):
+    followed = FollowedTrackers(source, **{"patience_seconds": PATIENCE, "stale_seconds": 100.0, **options})
     followed.start()
     try:
         yield followed
@@ -67,7 +67,7 @@ def following(source, **more):
 
 @pytest.fixture
 def followed(plane):
-    with plane.channel("events") as opened, following(RemoteTrackers(opened, service_id="events-1")) as made:
+    with plane.channel("events") as opened, watching(RemoteTrackers(opened, service_id="events-1")) as made:
         yield made
 
 
@@ -81,7 +81,7 @@ def tracking_id(world, group):
     return world.resources.trackers.create("clicks", dataset_group_arn=group).tracking_id
 
 
-def found(followed, tracking_id):
+def resolve(followed, tracking_id):
     with followed.use(tracking_id, seconds=PATIENCE) as tracker:
         return tracker
 
@@ -106,14 +106,14 @@ def finish(world, lease):
 def test_remote_answer_is_the_table_of_the_group(world, plane, group, tracking_id):
     with plane.channel("events") as opened:
         remote = RemoteTrackers(opened, service_id="x")
-        before = remote.ask(KnownTrackers(), wait_seconds=0).answer()
+        before = remote.fetch(KnownRevisions(), wait_seconds=0).result()
         dataset = world.dataset(group)
-        after = remote.ask(KnownTrackers(), wait_seconds=0).answer()
+        after = remote.fetch(KnownRevisions(), wait_seconds=0).result()
 
     location = world.resources.datasets.describe(dataset).location
-    known = Tracker(group, LogTable(location, group, INTERACTIONS), AvroSchema.parse(INTERACTIONS))
+    expected = Tracker(group, LogTable(location, group, INTERACTIONS), AvroSchema.parse(INTERACTIONS))
     assert before.trackers == {tracking_id: Tracker(group)}
-    assert after.trackers == {tracking_id: known}
+    assert after.trackers == {tracking_id: expected}
 
 
 def test_remote_tells_which_tables_are_datasets(world, plane, group):
@@ -132,7 +132,7 @@ def test_control_plane_that_cannot_be_reached_is_unavailable():
     with pytest.raises(Unavailable):
         remote.active(["x"])
     with pytest.raises(Unavailable):
-        remote.ask(KnownTrackers(), wait_seconds=0).answer()
+        remote.fetch(KnownRevisions(), wait_seconds=0).result()
     opened.close()
 
 
@@ -145,15 +145,15 @@ def test_tracker_and_dataset_are_known_as_soon_as_they_are_made(world, followed)
     for _ in range(20):
         group = world.group()
         made = world.resources.trackers.create(world.name("clicks"), dataset_group_arn=group)
-        assert found(followed, made.tracking_id) == Tracker(group)
+        assert resolve(followed, made.tracking_id) == Tracker(group)
 
         dataset = world.dataset(group)
-        assert found(followed, made.tracking_id).table.location == world.resources.datasets.describe(dataset).location
+        assert resolve(followed, made.tracking_id).table.location == world.resources.datasets.describe(dataset).location
 
 
-def test_unknown_id_is_not_found(followed, tracking_id):
+def test_unknown_id_is_not_resolve(followed, tracking_id):
     with pytest.raises(ResourceNotFound, match="`trackingId`: got 'unknown'"):
-        found(followed, "unknown")
+        resolve(followed, "unknown")
 
 
 def test_table_of_a_deleted_dataset_is_removed_when_no_call_uses_it_any_more(world, followed, group, tracking_id):
@@ -161,7 +161,7 @@ def test_table_of_a_deleted_dataset_is_removed_when_no_call_uses_it_any_more(wor
     with followed.use(tracking_id, seconds=PATIENCE) as old:
         world.resources.datasets.delete(dataset)
         # From here on calls see that it is deleted.
-        wait_until(lambda: found(followed, tracking_id).table is None)
+        wait_until(lambda: resolve(followed, tracking_id).table is None)
         assert world.lease() is None
         assert world.resources.datasets.describe(dataset).status == "DELETE PENDING"
 
@@ -175,11 +175,11 @@ def test_dataset_that_was_made_again_takes_events_at_once(world, followed, group
     locations = []
     for _ in range(10):
         dataset = world.dataset(group)
-        locations.append(found(followed, tracking_id).table.location)
+        locations.append(resolve(followed, tracking_id).table.location)
         assert locations[-1] == world.resources.datasets.describe(dataset).location
         world.resources.datasets.delete(dataset)
         finish(world, removal(world))
-        assert found(followed, tracking_id).table is None
+        assert resolve(followed, tracking_id).table is None
 
     assert len(set(locations)) == 10
 
@@ -193,13 +193,13 @@ def test_deleted_tracker_is_gone_when_no_call_uses_it_any_more(world, followed, 
 
     wait_until(lambda: is_gone(world.resources.trackers.describe, made.arn))
     with pytest.raises(ResourceNotFound):
-        found(followed, tracking_id)
+        resolve(followed, tracking_id)
 
 
 def test_deletion_does_not_wait_for_an_events_service_that_fell_silent(world, plane, group):
     dataset = world.dataset(group)
     with plane.channel("events") as opened:
-        RemoteTrackers(opened, service_id="silent").ask(KnownTrackers(), wait_seconds=0).answer()
+        RemoteTrackers(opened, service_id="silent").fetch(KnownRevisions(), wait_seconds=0).result()
     world.resources.datasets.delete(dataset)
     world.sweep()
     assert world.lease() is None
@@ -216,7 +216,7 @@ def test_deletion_waits_for_events_services_that_a_new_control_plane_has_not_hea
 ):
     dataset = world.dataset(group)
     with plane.channel("events") as opened:
-        RemoteTrackers(opened, service_id="events-1").ask(KnownTrackers(), wait_seconds=0).answer()
+        RemoteTrackers(opened, service_id="events-1").fetch(KnownRevisions(), wait_seconds=0).result()
     world.clock.advance(seconds=away_seconds)
     plane_again = assemble(world.catalogue, world.environment, TIMING)
     restarted = World(world.catalogue, world.clock, world.environment, plane_again)
@@ -234,14 +234,14 @@ def test_events_service_that_just_started_holds_deletions_until_it_says_what_it_
     dataset = world.dataset(group)
     with plane.channel("events") as opened:
         remote = RemoteTrackers(opened, service_id="new")
-        first = remote.ask(KnownTrackers(), wait_seconds=0).answer()
+        first = remote.fetch(KnownRevisions(), wait_seconds=0).result()
         world.resources.datasets.delete(dataset)
         assert world.lease() is None
 
-        second = remote.ask(KnownTrackers(first.revision, first.revision), wait_seconds=0).answer()
+        second = remote.fetch(KnownRevisions(first.revision, first.revision), wait_seconds=0).result()
         assert world.lease() is None
 
-        third = remote.ask(KnownTrackers(second.revision, second.revision), wait_seconds=0).answer()
+        third = remote.fetch(KnownRevisions(second.revision, second.revision), wait_seconds=0).result()
         assert world.lease() is not None
 
     assert first.trackers[tracking_id].table is not None
@@ -251,7 +251,7 @@ def test_events_service_that_just_started_holds_deletions_until_it_says_what_it_
 
 def test_events_service_that_is_gone_for_long_is_forgotten(world, plane):
     with plane.channel("events") as opened:
-        RemoteTrackers(opened, service_id="old").ask(KnownTrackers(), wait_seconds=0).answer()
+        RemoteTrackers(opened, service_id="old").fetch(KnownRevisions(), wait_seconds=0).result()
         world.clock.advance(seconds=700)
         world.sweep()
 
@@ -266,78 +266,78 @@ def test_questions_in_a_row_are_not_all_written_down(world, plane):
 
     with plane.channel("events") as opened:
         remote = RemoteTrackers(opened, service_id="busy")
-        revision = remote.ask(KnownTrackers(), wait_seconds=0).answer().revision
-        known = KnownTrackers(revision, revision)
-        remote.ask(known, wait_seconds=0).answer()
+        revision = remote.fetch(KnownRevisions(), wait_seconds=0).result().revision
+        revisions = KnownRevisions(revision, revision)
+        remote.fetch(revisions, wait_seconds=0).result()
         first = world.clock.now()
 
         world.clock.advance(seconds=1)
-        remote.ask(known, wait_seconds=0).answer()
+        remote.fetch(revisions, wait_seconds=0).result()
         assert last_seen() == first
 
         world.clock.advance(seconds=4)
-        remote.ask(known, wait_seconds=0).answer()
+        remote.fetch(revisions, wait_seconds=0).result()
         assert last_seen() == world.clock.now()
 
 
 @pytest.mark.parametrize("service_id", ["", "x" * 257])
 def test_events_service_has_a_name(plane, service_id):
     with plane.channel("events") as opened, pytest.raises(Unavailable, match="service_id"):
-        RemoteTrackers(opened, service_id=service_id).ask(KnownTrackers(), wait_seconds=0).answer()
+        RemoteTrackers(opened, service_id=service_id).fetch(KnownRevisions(), wait_seconds=0).result()
 
 
 def test_known_trackers_stay_good_while_nobody_can_be_asked(seconds):
     source = known_trackers()
-    with following(source, monotonic=seconds) as followed:
-        assert found(followed, TRACKING_ID) == tracker()
-        source.trouble = Unavailable("away")
+    with watching(source, monotonic=seconds) as followed:
+        assert resolve(followed, TRACKING_ID) == tracker()
+        source.error = Unavailable("away")
         with pytest.raises(Unavailable, match="away"):
-            found(followed, "unknown")
+            resolve(followed, "unknown")
 
         seconds.now += 60 + 99  # the lease, and nearly all that comes after it
-        wait_until(lambda: followed._failure.asked_seconds == seconds.now)
-        assert found(followed, TRACKING_ID) == tracker()
+        wait_until(lambda: followed._failure.sent_seconds == seconds.now)
+        assert resolve(followed, TRACKING_ID) == tracker()
 
         seconds.now += 1
-        wait_until(lambda: followed._failure.asked_seconds == seconds.now)
+        wait_until(lambda: followed._failure.sent_seconds == seconds.now)
         with pytest.raises(Unavailable, match="away"):
-            found(followed, TRACKING_ID)
+            resolve(followed, TRACKING_ID)
 
 
 def test_nobody_waits_while_nobody_can_be_asked(plane, world, group, tracking_id):
     world.dataset(group)
-    with plane.channel("events") as opened, following(RemoteTrackers(opened, service_id="e")) as followed:
-        wait_until(lambda: found(followed, tracking_id))
+    with plane.channel("events") as opened, watching(RemoteTrackers(opened, service_id="e")) as followed:
+        wait_until(lambda: resolve(followed, tracking_id))
         plane.stop()
         wait_until(lambda: followed._failure is not None)
 
-        # Whoever waited would run into the deadline, which is no time at all.
-        with followed.use(tracking_id, seconds=0) as known:
-            assert known.table is not None
+        # A call that waited would exceed its deadline, which is now.
+        with followed.use(tracking_id, seconds=0) as resolved:
+            assert resolved.table is not None
         with pytest.raises(Unavailable), followed.use("unknown", seconds=0):
             pass
 
 
 def test_what_was_known_before_the_process_was_halted_is_asked_anew(seconds):
     source = known_trackers()
-    with following(source, monotonic=seconds) as followed:
-        assert found(followed, TRACKING_ID) == tracker()
+    with watching(source, monotonic=seconds) as followed:
+        assert resolve(followed, TRACKING_ID) == tracker()
         source.trackers[TRACKING_ID] = tracker(table("datasets/other"))
 
         seconds.now += 61
 
-        assert found(followed, TRACKING_ID).table.location == "datasets/other"
+        assert resolve(followed, TRACKING_ID).table.location == "datasets/other"
 
 
 def test_caller_who_waits_for_an_answer_gives_up_in_time():
     class SilentTrackers(ListedTrackers):
-        """Lets every question wait until the test is over."""
+        """Every fetch waits until the test is over."""
 
-        def ask(self, known, *, wait_seconds):
-            return super().ask(known, wait_seconds=PATIENCE)
+        def fetch(self, revisions, *, wait_seconds):
+            return super().fetch(revisions, wait_seconds=PATIENCE)
 
     with (
-        following(SilentTrackers()) as followed,
+        watching(SilentTrackers()) as followed,
         pytest.raises(Unavailable, match="no answer yet"),
         followed.use(TRACKING_ID, seconds=0.01),
     ):
@@ -346,16 +346,16 @@ def test_caller_who_waits_for_an_answer_gives_up_in_time():
 
 def test_calls_at_the_same_time_share_a_question(seconds):
     source = known_trackers()
-    with following(source, monotonic=seconds) as followed:
-        found(followed, TRACKING_ID)
+    with watching(source, monotonic=seconds) as followed:
+        resolve(followed, TRACKING_ID)
         source.trackers["new"] = tracker()
         before = followed._begun
         start = threading.Barrier(16)
-        answers = []
+        results = []
 
         def call() -> None:
             start.wait()
-            answers.append(found(followed, "new"))
+            results.append(resolve(followed, "new"))
 
         threads = [threading.Thread(target=call) for _ in range(16)]
         for thread in threads:
@@ -363,56 +363,56 @@ def test_calls_at_the_same_time_share_a_question(seconds):
         for thread in threads:
             thread.join()
 
-        assert answers == [tracker()] * 16
-        # Each call waits for a question that began after it: at worst the one that runs and the next.
+        assert results == [tracker()] * 16
+        # Each call waits for a fetch that began after it: at worst the one that runs and the next.
         assert followed._begun - before <= 16
 
 
-def test_trouble_of_any_kind_does_not_end_the_following():
+def test_trouble_of_any_kind_does_not_end_the_watching():
     source = known_trackers()
-    source.trouble = RuntimeError("a bug")
-    with following(source) as followed:
+    source.error = RuntimeError("a bug")
+    with watching(source) as followed:
         with pytest.raises(Unavailable, match="internal error"):
-            found(followed, TRACKING_ID)
-        source.trouble = None
+            resolve(followed, TRACKING_ID)
+        source.error = None
 
         assert wait_until(lambda: followed._failure is None)
-        assert found(followed, TRACKING_ID) == tracker()
+        assert resolve(followed, TRACKING_ID) == tracker()
 
 
 def test_what_is_kept_is_found_at_the_next_start_while_nobody_can_be_asked(tmp_path):
     file, source = TrackerFile(tmp_path / "trackers.json"), known_trackers()
     source.trackers["no-dataset"] = Tracker(GROUP)
-    with following(source, file=file) as followed:
-        found(followed, TRACKING_ID)
-    source.trouble = Unavailable("away")
+    with watching(source, file=file) as followed:
+        resolve(followed, TRACKING_ID)
+    source.error = Unavailable("away")
 
-    with following(source, file=file) as followed:
-        assert found(followed, TRACKING_ID) == tracker()
+    with watching(source, file=file) as followed:
+        assert resolve(followed, TRACKING_ID) == tracker()
         with pytest.raises(Unavailable, match="away"):
-            found(followed, "no-dataset")
+            resolve(followed, "no-dataset")
 
 
 def test_what_is_kept_is_asked_anew_when_somebody_can_be_asked(tmp_path):
     file, source = TrackerFile(tmp_path / "trackers.json"), known_trackers()
-    with following(source, file=file) as followed:
-        found(followed, TRACKING_ID)
+    with watching(source, file=file) as followed:
+        resolve(followed, TRACKING_ID)
     source.trackers[TRACKING_ID] = tracker(table("datasets/other"))
 
-    with following(source, file=file) as followed:
-        assert found(followed, TRACKING_ID).table.location == "datasets/other"
+    with watching(source, file=file) as followed:
+        assert resolve(followed, TRACKING_ID).table.location == "datasets/other"
 
 
 def test_what_is_kept_gives_way_to_another_control_plane_that_counts_alike(tmp_path):
     file, source = TrackerFile(tmp_path / "trackers.json"), known_trackers()
     file.keep(1, {"of-another": tracker(table("datasets/other"))})
 
-    with following(source, file=file) as followed:
-        assert found(followed, TRACKING_ID) == tracker()
+    with watching(source, file=file) as followed:
+        assert resolve(followed, TRACKING_ID) == tracker()
         with pytest.raises(ResourceNotFound):
-            found(followed, "of-another")
+            resolve(followed, "of-another")
 
-    assert len(source.told) == 1
+    assert len(source.sets) == 1
 
 
 def test_group_whose_schema_cannot_be_read_takes_none_of_the_others_along(tmp_path):
@@ -426,33 +426,33 @@ def test_group_whose_schema_cannot_be_read_takes_none_of_the_others_along(tmp_pa
 
 def test_what_is_kept_is_too_old_after_an_hour_of_silence(tmp_path):
     file, source = TrackerFile(tmp_path / "trackers.json"), known_trackers()
-    with following(source, file=file) as followed:
-        found(followed, TRACKING_ID)
+    with watching(source, file=file) as followed:
+        resolve(followed, TRACKING_ID)
     long_ago = time.time() - 101
     os.utime(tmp_path / "trackers.json", (long_ago, long_ago))
-    source.trouble = Unavailable("away")
+    source.error = Unavailable("away")
 
-    with following(source, file=file) as followed, pytest.raises(Unavailable, match="away"):
-        found(followed, TRACKING_ID)
+    with watching(source, file=file) as followed, pytest.raises(Unavailable, match="away"):
+        resolve(followed, TRACKING_ID)
 
 
 def test_a_set_is_kept_before_the_control_plane_is_told_that_it_is_there(tmp_path):
     file = TrackerFile(tmp_path / "trackers.json")
-    told = []
+    pairs = []  # revision in a request, revision in the file at that moment
 
     class NotingTrackers(ListedTrackers):
-        def ask(self, known, *, wait_seconds):
-            told.append((known.revision, (kept := file.read()) and kept.revision))
-            return super().ask(known, wait_seconds=wait_seconds)
+        def fetch(self, revisions, *, wait_seconds):
+            pairs.append((revisions.revision, (kept := file.read()) and kept.revision))
+            return super().fetch(revisions, wait_seconds=wait_seconds)
 
     source = NotingTrackers(**{TRACKING_ID: tracker()})
-    with following(source, file=file) as followed:
+    with watching(source, file=file) as followed:
         for number in range(5):
             source.trackers[f"t{number}"] = tracker()
-            found(followed, f"t{number}")
+            resolve(followed, f"t{number}")
 
-    assert {known for known, _ in told} >= {None, 1, 2, 3, 4, 5}
-    assert [pair for pair in told if pair[0] != pair[1]] == []
+    assert {revision for revision, _ in pairs} >= {None, 1, 2, 3, 4, 5}
+    assert [pair for pair in pairs if pair[0] != pair[1]] == []
 
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"format_version": 2}', '{"format_version": 1, "trackers": 7}'])

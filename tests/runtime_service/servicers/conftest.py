@@ -18,7 +18,7 @@ from runtime_service.history import LoggedEvent
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 from runtime_service.processes.pulse import Pulse
 from runtime_service.server import runtime_service
-from runtime_service.servicers import RUNTIME_SERVICER
+from runtime_service.servicers.recommendations import RuntimeServicer
 from runtime_service.serving.deployments import Deployment, DeploymentTable
 from runtime_service.serving.model import ModelLoader
 from tests.runtime_service.servicers.wire import KEYS, TV_ITEM, as_role
@@ -69,7 +69,7 @@ def grpc_servicer(shelf, histories, pulse, tmp_path_factory):
     table.serve(deployment)
     serve_situated(table, "films", "situated-films")
     serve_situated(table, "ranked", "situated-ranked")
-    return RUNTIME_SERVICER(table, histories, beat=pulse.beat)
+    return RuntimeServicer(table, histories, beat=pulse.beat)
 
 
 def serve_situated(table, name, situated):

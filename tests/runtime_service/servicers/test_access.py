@@ -9,12 +9,12 @@ from common.errors import PermissionDenied, Unauthenticated
 from common.operations import State, operation_states
 from common.rpc import from_rpc_error
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
-from runtime_service.servicers import RUNTIME_SERVICER
+from runtime_service.servicers.recommendations import RuntimeServicer
 from tests.runtime_service.world import user
 
 
 def test_all_operations_are_built():
-    assert set(operation_states(RUNTIME_SERVICER).values()) == {State.BUILT}
+    assert set(operation_states(RuntimeServicer).values()) == {State.BUILT}
 
 
 @pytest.mark.parametrize("role", ["client", "gateway", "operator"])
