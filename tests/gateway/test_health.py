@@ -1,4 +1,4 @@
-"""The gateway's health: whom it names, and how little it costs the services behind."""
+"""The gateway's health: the states of its backends, checked rarely."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,28 +10,28 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from common.testing import wait_until
-from gateway.backends import PEERS
+from gateway.backends import BACKENDS
 from tests.gateway.conftest import running_gateway
 
 
 class CountingHealth(health_pb2_grpc.HealthServicer):
-    """A service's health that counts who asks, and answers when it may."""
+    """A health service that counts its calls, and responds once a test lets it."""
 
     def __init__(self):
-        self.asked = 0
+        self.n_checks = 0
         self.open = threading.Event()
         self._lock = threading.Lock()
 
     def Check(self, request, context):
         with self._lock:
-            self.asked += 1
+            self.n_checks += 1
         assert self.open.wait(60)
         return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
 
 
 @pytest.fixture
-def counting():
-    """Run one server that plays all three services."""
+def counting_health():
+    """Run one server that stands for all three backends."""
     servicer = CountingHealth()
     server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
@@ -61,45 +61,45 @@ def test_health_names_the_service_that_is_not_ready(endpoint):
     backend.not_ready()
     try:
         wait_until(lambda: health_of(endpoint.url).status_code == 503)
-        peers = health_of(endpoint.url).json()["peers"]
+        states = health_of(endpoint.url).json()["peers"]
     finally:
         backend.ready()
 
-    assert peers == {
+    assert states == {
         "control_plane": "SERVING", "events_service": "NOT_SERVING", "runtime_service": "SERVING",
     }  # fmt: skip
     wait_until(lambda: health_of(endpoint.url).status_code == 200)
 
 
-def test_health_tells_that_no_service_can_be_reached(endpoint, rpc_keys, unused_target):
-    targets = dict.fromkeys(PEERS.values(), unused_target)
+def test_health_reports_that_no_backend_can_be_reached(endpoint, rpc_keys, unused_target):
+    targets = dict.fromkeys(BACKENDS.values(), unused_target)
     with running_gateway(endpoint.access_keys, targets, token=rpc_keys.token("gateway")) as url:
-        answer = health_of(url)
+        response = health_of(url)
 
-    assert answer.status_code == 503
-    assert set(answer.json()["peers"].values()) == {"UNAVAILABLE"}
+    assert response.status_code == 503
+    assert set(response.json()["peers"].values()) == {"UNAVAILABLE"}
 
 
-def test_however_many_ask_the_services_are_asked_once_at_a_time(endpoint, rpc_keys, counting):
-    servicer, target = counting
-    targets = dict.fromkeys(PEERS.values(), target)
+def test_many_callers_share_one_check_of_the_backends(endpoint, rpc_keys, counting_health):
+    servicer, target = counting_health
+    targets = dict.fromkeys(BACKENDS.values(), target)
     with ExitStack() as stack:
         url = stack.enter_context(running_gateway(endpoint.access_keys, targets, token=rpc_keys.token("gateway")))
         pool = stack.enter_context(ThreadPoolExecutor(30))
-        answers = [pool.submit(health_of, url) for _ in range(30)]
-        wait_until(lambda: servicer.asked == len(PEERS))
+        responses = [pool.submit(health_of, url) for _ in range(30)]
+        wait_until(lambda: servicer.n_checks == len(BACKENDS))
         servicer.open.set()
 
-        assert {answer.result().status_code for answer in answers} == {200}
-    # Some of the thirty may have come so late that an answer was old.
-    assert servicer.asked <= 10 * len(PEERS)
+        assert {response.result().status_code for response in responses} == {200}
+    # Some of the thirty may have come so late that the result had expired.
+    assert servicer.n_checks <= 10 * len(BACKENDS)
 
 
-def test_whoever_asks_is_not_kept_waiting_by_a_service_that_does_not_answer(endpoint, rpc_keys, counting):
-    _, target = counting
-    targets = dict.fromkeys(PEERS.values(), target)
+def test_health_does_not_wait_for_a_backend_that_does_not_respond(endpoint, rpc_keys, counting_health):
+    _, target = counting_health
+    targets = dict.fromkeys(BACKENDS.values(), target)
     with running_gateway(endpoint.access_keys, targets, token=rpc_keys.token("gateway")) as url:
-        answer = health_of(url)
+        response = health_of(url)
 
-    assert answer.status_code == 503
-    assert set(answer.json()["peers"].values()) == {"DEADLINE_EXCEEDED"}
+    assert response.status_code == 503
+    assert set(response.json()["peers"].values()) == {"DEADLINE_EXCEEDED"}

@@ -36,7 +36,7 @@ def test_refusals_of_the_gateway_are_logged_without_what_was_sent(endpoint, path
 
 
 def test_refusal_of_a_service_is_logged_without_what_was_sent(endpoint):
-    endpoint.servicers["personalize-events"].answers["PutEvents"] = invalid("userId", got=MARK, want="another")
+    endpoint.servicers["personalize-events"].responses["PutEvents"] = invalid("userId", got=MARK, want="another")
 
     with capture_logs() as logs:
         answer = post(endpoint, "/events", {"trackingId": MARK, "sessionId": MARK, "eventList": [EVENT]})

@@ -42,10 +42,10 @@ def serving_port(process):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_serves_until_it_is_told_to_stop(tmp_path, unused_target, number):
+def test_it_serves_until_a_signal(tmp_path, unused_target, number):
     AccessKeys(tmp_path / "access_keys.json").create("test")
-    peers = dict.fromkeys(("CONTROL_PLANE", "EVENTS_SERVICE", "RUNTIME_SERVICE"), unused_target)
-    process = start(tmp_path, **peers)
+    targets = dict.fromkeys(("CONTROL_PLANE", "EVENTS_SERVICE", "RUNTIME_SERVICE"), unused_target)
+    process = start(tmp_path, **targets)
     try:
         response = httpx.get(f"http://127.0.0.1:{serving_port(process)}/health", timeout=30)
         process.send_signal(number)

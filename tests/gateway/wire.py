@@ -14,8 +14,8 @@ RECOMMENDATIONS = b'{"campaignArn":"%s"}' % CAMPAIGN.encode()
 
 
 @dataclass
-class Answer:
-    """What came back before the connection ended, or was left."""
+class Response:
+    """One HTTP response."""
 
     status: int
     headers: dict[str, str]
@@ -55,8 +55,8 @@ def received(connection):
     return b"".join(chunks)
 
 
-def answer(connection):
-    """Read one answer."""
+def read_response(connection):
+    """Read one response."""
     text = b""
     while b"\r\n\r\n" not in text:
         chunk = connection.recv(65536)
@@ -67,4 +67,4 @@ def answer(connection):
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
     while len(body) < int(headers["content-length"]):
         body += connection.recv(65536)
-    return Answer(int(status.split()[1]), headers, body)
+    return Response(int(status.split()[1]), headers, body)

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from common import errors
 from common.access_keys import AccessKeys
-from tests.gateway.conftest import MAX_BODY_BYTES, answer_class, running_gateway
+from tests.gateway.conftest import MAX_BODY_BYTES, response_class, running_gateway
 
 CAMPAIGN = "arn:aws:personalize:us-east-1:000000000000:campaign/films"
 EVENT = {"trackingId": "t", "sessionId": "s", "eventList": [{"eventType": "View", "sentAt": 1700000000}]}
@@ -49,7 +49,7 @@ MODELLED = [
 @pytest.mark.parametrize(("error", "name"), MODELLED, ids=[name for _, name in MODELLED])
 def test_the_control_plane_answers_its_errors_with_400(endpoint, error, name):
     client = endpoint.client("personalize")
-    endpoint.servicers["personalize"].answers["DescribeCampaign"] = error
+    endpoint.servicers["personalize"].responses["DescribeCampaign"] = error
 
     with pytest.raises(getattr(client.exceptions, name)) as caught:
         client.describe_campaign(campaignArn=CAMPAIGN)
@@ -68,7 +68,7 @@ def test_the_control_plane_answers_its_errors_with_400(endpoint, error, name):
 )
 def test_the_events_service_answers_its_errors_with_their_statuses(endpoint, error, name, status):
     client = endpoint.client("personalize-events")
-    endpoint.servicers["personalize-events"].answers["PutEvents"] = error
+    endpoint.servicers["personalize-events"].responses["PutEvents"] = error
 
     with pytest.raises(getattr(client.exceptions, name)) as caught:
         client.put_events(**EVENT)
@@ -79,7 +79,7 @@ def test_the_events_service_answers_its_errors_with_their_statuses(endpoint, err
 
 def test_the_runtime_answers_an_unknown_campaign_with_404(endpoint):
     client = endpoint.client("personalize-runtime")
-    endpoint.servicers["personalize-runtime"].answers["GetRecommendations"] = errors.ResourceNotFound("none")
+    endpoint.servicers["personalize-runtime"].responses["GetRecommendations"] = errors.ResourceNotFound("none")
 
     with pytest.raises(client.exceptions.ResourceNotFoundException) as caught:
         client.get_recommendations(campaignArn=CAMPAIGN)
@@ -99,7 +99,7 @@ UNMODELLED = [
 )
 def test_what_no_model_names_has_a_clear_name_too(endpoint, service, operation, error, name, status):
     client = endpoint.client(service)
-    endpoint.servicers[service].answers[operation] = error
+    endpoint.servicers[service].responses[operation] = error
     ask = client.describe_campaign if service == "personalize" else client.get_recommendations
 
     with pytest.raises(ClientError) as caught:
@@ -121,7 +121,7 @@ def test_what_no_model_names_has_a_clear_name_too(endpoint, service, operation, 
 )
 def test_a_fault_of_ours_shows_nothing_of_itself(endpoint, error):
     client = endpoint.client("personalize")
-    endpoint.servicers["personalize"].answers["DescribeCampaign"] = error
+    endpoint.servicers["personalize"].responses["DescribeCampaign"] = error
 
     with pytest.raises(ClientError) as caught:
         client.describe_campaign(campaignArn=CAMPAIGN)
@@ -173,11 +173,11 @@ def test_an_operation_without_output_answers_an_empty_body(endpoint):
 
 
 def test_whole_numbers_and_times_are_numbers(endpoint):
-    answer = answer_class("personalize", "DescribeCampaign")()
+    answer = response_class("personalize", "DescribeCampaign")()
     answer.campaign.creation_date_time.FromMilliseconds(1700000000123)
     answer.campaign.last_updated_date_time.FromSeconds(1700000000)
     answer.campaign.min_provisioned_tps = 5
-    endpoint.servicers["personalize"].answers["DescribeCampaign"] = answer
+    endpoint.servicers["personalize"].responses["DescribeCampaign"] = answer
 
     campaign = describe(endpoint, campaignArn=CAMPAIGN).json()["campaign"]
 
@@ -189,10 +189,10 @@ def test_whole_numbers_and_times_are_numbers(endpoint):
 
 
 def test_an_enumeration_that_says_nothing_is_left_out(endpoint):
-    answer = answer_class("personalize", "DescribeDatasetGroup")()
+    answer = response_class("personalize", "DescribeDatasetGroup")()
     answer.dataset_group.name = "films"
     answer.dataset_group.domain = 0
-    endpoint.servicers["personalize"].answers["DescribeDatasetGroup"] = answer
+    endpoint.servicers["personalize"].responses["DescribeDatasetGroup"] = answer
 
     body = {"datasetGroupArn": CAMPAIGN}
     response = post(endpoint, "/", body, target="AmazonPersonalize.DescribeDatasetGroup")
@@ -201,9 +201,9 @@ def test_an_enumeration_that_says_nothing_is_left_out(endpoint):
 
 
 def test_a_value_that_this_gateway_does_not_know_is_our_fault(endpoint):
-    answer = answer_class("personalize", "DescribeDatasetGroup")()
+    answer = response_class("personalize", "DescribeDatasetGroup")()
     answer.dataset_group.domain = 99
-    endpoint.servicers["personalize"].answers["DescribeDatasetGroup"] = answer
+    endpoint.servicers["personalize"].responses["DescribeDatasetGroup"] = answer
 
     body = {"datasetGroupArn": CAMPAIGN}
     response = post(endpoint, "/", body, target="AmazonPersonalize.DescribeDatasetGroup")

@@ -69,7 +69,7 @@ def test_matching_grows_as_the_value_does_for_every_pattern_of_the_models(patter
         assert_linear(matching)
 
 
-def refusal(operation, body):
+def rejection(operation, body):
     with pytest.raises(InvalidInput) as caught:
         BY_NAME[operation].decode(body)
     return caught.value
@@ -91,7 +91,7 @@ def test_long_lists_are_refused_with_work_that_grows_as_the_body_does(kind):
         body = HOSTILE_LISTS[kind] % (ELEMENTS[kind] * (size // len(ELEMENTS[kind])))
 
         def decode():
-            assert len(fault(refusal("PutEvents", body), protocol=REST_JSON, modelled={}).body) < LARGEST_ANSWER_BYTES
+            assert len(fault(rejection("PutEvents", body), protocol=REST_JSON, modelled={}).body) < LARGEST_ANSWER_BYTES
 
         return decode
 
@@ -111,7 +111,7 @@ def test_long_lists_are_refused_with_work_that_grows_as_the_body_does(kind):
     ids=["holes", "keys", "key", "element", "arn", "controls"],
 )
 def test_a_refusal_is_small_however_much_is_wrong(body):
-    error = refusal("GetPersonalizedRanking", body)
+    error = rejection("GetPersonalizedRanking", body)
 
     assert len(fault(error, protocol=REST_JSON, modelled={}).body) < LARGEST_ANSWER_BYTES
     assert len(error.violations) <= 10
@@ -120,7 +120,7 @@ def test_a_refusal_is_small_however_much_is_wrong(body):
 def test_at_most_ten_problems_are_told():
     tags = [{"tagKey": "!", "tagValue": "!"}] * 50
 
-    error = refusal("TagResource", json.dumps({"resourceArn": "x", "tags": tags}).encode())
+    error = rejection("TagResource", json.dumps({"resourceArn": "x", "tags": tags}).encode())
 
     assert error.message.startswith("10 validation errors detected: ")
     assert len(error.violations) == 10
@@ -129,7 +129,7 @@ def test_at_most_ten_problems_are_told():
 def test_members_of_a_list_of_the_wrong_length_are_not_looked_at():
     body = {"trackingId": "t", "sessionId": "s", "eventList": [{"eventType": "x" * 300}] * 11}
 
-    error = refusal("PutEvents", json.dumps(body).encode())
+    error = rejection("PutEvents", json.dumps(body).encode())
 
     assert [item.field for item in error.violations] == ["eventList"]
     assert "Value '***' at 'eventList'" in error.message
@@ -138,13 +138,13 @@ def test_members_of_a_list_of_the_wrong_length_are_not_looked_at():
 def test_of_a_collection_its_size_is_told():
     body = {"resourceArn": ARN, "tags": [{"tagKey": "k", "tagValue": "v"}] * 201}
 
-    error = refusal("TagResource", json.dumps(body).encode())
+    error = rejection("TagResource", json.dumps(body).encode())
 
     assert "Value '[201 members]' at 'tags'" in error.message
 
 
 def test_more_values_than_any_request_has_are_refused_before_they_are_made():
-    error = refusal("PutEvents", b'{"x":[' + b"[],[]," * 500_000 + b"1]}")
+    error = rejection("PutEvents", b'{"x":[' + b"[],[]," * 500_000 + b"1]}")
 
     assert isinstance(error, Malformed)
     assert "got more than 400000 values" in error.message

@@ -27,7 +27,7 @@ def event(**members):
     return {"trackingId": "t", "sessionId": "s", "eventList": [{"eventType": "View", "sentAt": 1, **members}]}
 
 
-def refusal(operation, **members):
+def rejection(operation, **members):
     with pytest.raises(InvalidInput) as caught:
         decode(operation, **members)
     return caught.value
@@ -49,7 +49,7 @@ def refusal(operation, **members):
     ],
 )
 def test_a_value_of_another_type_is_a_serialization_error(members, text):
-    error = refusal("GetRecommendations", **members)
+    error = rejection("GetRecommendations", **members)
 
     assert isinstance(error, Malformed)
     assert error.message.startswith(text)
@@ -60,7 +60,7 @@ def test_a_whole_number_may_be_written_with_a_point():
 
 
 def test_all_broken_constraints_are_told_at_once():
-    error = refusal("CreateCampaign", name="-films", minProvisionedTPS=0)
+    error = rejection("CreateCampaign", name="-films", minProvisionedTPS=0)
 
     assert error.reason == "InvalidInputException"
     assert error.message == (
@@ -73,7 +73,7 @@ def test_all_broken_constraints_are_told_at_once():
 
 
 def test_a_string_outside_of_an_enumeration_is_told_what_there_is():
-    error = refusal("CreateSolutionVersion", solutionArn=SOLUTION_VERSION, trainingMode="full")
+    error = rejection("CreateSolutionVersion", solutionArn=SOLUTION_VERSION, trainingMode="full")
 
     assert "Value 'full' at 'trainingMode' failed to satisfy constraint: Member must satisfy enum value set: [" in (
         error.message
@@ -82,7 +82,7 @@ def test_a_string_outside_of_an_enumeration_is_told_what_there_is():
 
 def test_eleven_events_are_one_too_many():
     body = event()
-    error = refusal("PutEvents", **{**body, "eventList": body["eventList"] * 11})
+    error = rejection("PutEvents", **{**body, "eventList": body["eventList"] * 11})
 
     assert (
         "at 'eventList' failed to satisfy constraint: Member must have length less than or equal to 10" in error.message
@@ -90,13 +90,13 @@ def test_eleven_events_are_one_too_many():
 
 
 def test_a_member_deep_inside_is_named_with_its_way():
-    error = refusal("PutEvents", **event(impression=["a", ""]))
+    error = rejection("PutEvents", **event(impression=["a", ""]))
 
     assert "at 'eventList.1.member.impression.2.member' failed to satisfy constraint" in error.message
 
 
 def test_a_hole_in_a_list_is_missing():
-    error = refusal("PutEvents", **event(impression=["a", None]))
+    error = rejection("PutEvents", **event(impression=["a", None]))
 
     assert "Value null at 'eventList.1.member.impression.2.member'" in error.message
 
@@ -120,11 +120,11 @@ def test_times_are_seconds_since_1970(sent, seconds, nanos):
 
 @pytest.mark.parametrize("sent", ["2023-11-14T22:13:20Z", True, 253402300800, -62135596801, 1e300, 10**400])
 def test_what_is_no_time_is_a_serialization_error(sent):
-    assert isinstance(refusal("PutEvents", **event(sentAt=sent)), Malformed)
+    assert isinstance(rejection("PutEvents", **event(sentAt=sent)), Malformed)
 
 
 def test_milliseconds_are_called_so():
-    error = refusal("PutEvents", **event(sentAt=1_700_000_000_000))
+    error = rejection("PutEvents", **event(sentAt=1_700_000_000_000))
 
     assert error.message == (
         "`eventList.1.member.sentAt`: got a time outside of the years 1 to 9999, want seconds since 1970-01-01 UTC; "
@@ -198,7 +198,7 @@ def test_times_keep_their_microseconds(seconds):
 
 @pytest.mark.parametrize("value", [1e39, -1e39, 10**400])
 def test_a_value_beyond_single_precision_does_not_become_infinite(value):
-    assert isinstance(refusal("PutEvents", **event(eventValue=value)), Malformed)
+    assert isinstance(rejection("PutEvents", **event(eventValue=value)), Malformed)
 
 
 def test_boto3_sees_a_refusal_as_the_modelled_exception(endpoint):
@@ -217,7 +217,7 @@ def test_boto3_sees_a_refusal_as_the_modelled_exception(endpoint):
 def test_places_of_files_arrive_whatever_their_form_and_the_services_words_about_them_come_back(endpoint, location):
     client = endpoint.client("personalize")
     words = f"`dataLocation`: got '{location}', want another"
-    endpoint.servicers["personalize"].answers["CreateDatasetImportJob"] = InvalidInput(words)
+    endpoint.servicers["personalize"].responses["CreateDatasetImportJob"] = InvalidInput(words)
 
     with pytest.raises(client.exceptions.InvalidInputException) as caught:
         client.create_dataset_import_job(

@@ -5,7 +5,7 @@ from botocore import xform_name
 
 from gateway.protocol import load_operations
 from tests.gateway import samples
-from tests.gateway.conftest import answer_class
+from tests.gateway.conftest import response_class
 
 ALL = samples.all_operations()
 
@@ -36,8 +36,8 @@ def test_every_member_of_a_request_arrives(endpoint, service, operation):
 @pytest.mark.parametrize(("service", "operation"), ALL)
 def test_every_member_of_an_answer_comes_back(endpoint, service, operation):
     model = samples.model(service).operation_model(operation)
-    answer = samples.fill(answer_class(service, operation)())
-    endpoint.servicers[service].answers[operation] = answer
+    answer = samples.fill(response_class(service, operation)())
+    endpoint.servicers[service].responses[operation] = answer
 
     assert call(endpoint, service, operation, samples.request_value(model.input_shape)) == samples.as_aws(answer)
 
