@@ -121,11 +121,11 @@ def test_at_most_ten_event_types_can_be_learnt_from():
 
 
 def test_a_chosen_type_that_is_spelled_otherwise_is_told():
-    check_event_types(["JobContext", "watch"], wanted=["watch"])
-    check_event_types(["JobContext"], wanted=["click"])
+    check_event_types(["Watch", "watch"], wanted=["watch"])
+    check_event_types(["Watch"], wanted=["click"])
     with pytest.raises(InvalidInput, match="no interactions of event type watch, but of 'Watch'"):
-        check_event_types(["JobContext"], wanted=["watch"])
-    check_event_types(["JobContext"], wanted=["watch", "JobContext"])
+        check_event_types(["Watch"], wanted=["watch"])
+    check_event_types(["Watch"], wanted=["watch", "Watch"])
 
 
 def test_types_that_a_filter_leaves_out_for_their_spelling_are_named():

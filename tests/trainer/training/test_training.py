@@ -113,7 +113,7 @@ def spelled(lines, *types):
 
 
 def test_a_version_says_which_events_were_left_out_for_their_spelling(place):
-    place.write("a.csv", *spelled(walks(users=120), "JobContext", "watch", "watch", "watch "))
+    place.write("a.csv", *spelled(walks(users=120), "Watch", "watch", "watch", "watch "))
     place.bring("s3://films/a.csv")
 
     result = train(place, event_type="watch")
