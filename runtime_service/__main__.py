@@ -11,11 +11,11 @@ from common.errors import TailorbirdError
 from common.logs import configure_logging
 from common.rpc import aio_channel, file_token, make_server
 from common.storage import open_store
+from inference.model import ModelLoader
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 from runtime_service.processes import Beat, WorkerPool, WorkerSpec, shared_port
 from runtime_service.server import Worker, follow_log, run_until_signal
 from runtime_service.serving.kept import AssignmentFile
-from runtime_service.serving.model import ModelLoader
 from runtime_service.settings import RuntimeSettings
 
 

@@ -17,6 +17,7 @@ import grpc.aio
 from common.logs import get_logger
 from common.rpc import AioRpcServer, Service, run, wait_for_signal
 from common.settings import TlsFiles
+from inference.model import ModelLoader
 from protos.tailorbird.internal.v1 import event_log_pb2_grpc, serving_pb2_grpc
 from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
 from runtime_service.history import HistoryReader, HistoryWriter
@@ -27,7 +28,6 @@ from runtime_service.serving.deployments import DeploymentTable
 from runtime_service.serving.impressions import follow_impressions
 from runtime_service.serving.kept import AssignmentFile
 from runtime_service.serving.loads import Loads
-from runtime_service.serving.model import ModelLoader
 from runtime_service.serving.readiness import follow_health, wait_while_others_answer
 from runtime_service.serving.watcher import ServingWatcher
 

@@ -9,6 +9,7 @@ from typing import Final
 from common.arn import Arn
 from common.columns import normalise_key
 from common.errors import InvalidInput, ResourceNotFound, Unavailable, invalid
+from recipes.spec import RecipeSpec
 
 __all__ = [
     "DEFAULT_ACTIONS",
@@ -16,7 +17,6 @@ __all__ = [
     "EXPLORED",
     "MAX_ACTIONS",
     "MAX_RESULTS",
-    "OPERATIONS",
     "check_context",
     "check_item",
     "check_items",
@@ -40,15 +40,6 @@ _MAX_CONTEXT_NAME = 150
 _MAX_CONTEXT_VALUE = 1000
 _CONTEXT_NAME = re.compile(r"[A-Za-z\d_]+")
 _MAX_RANKED = 500
-
-#: Which operation answers for campaigns of each type of recipe that is served.
-OPERATIONS: Final = {
-    "USER_PERSONALIZATION": "GetRecommendations",
-    "POPULAR_ITEMS": "GetRecommendations",
-    "RELATED_ITEMS": "GetRecommendations",
-    "PERSONALIZED_RANKING": "GetPersonalizedRanking",
-    "PERSONALIZED_ACTIONS": "GetActionRecommendations",
-}
 
 
 def results_wanted(count: int | None, *, default: int = DEFAULT_RESULTS, most: int = MAX_RESULTS) -> int:
@@ -145,18 +136,23 @@ def check_items(item_ids: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(item_ids))
 
 
-def check_operation(operation: str, *, campaign_arn: str, recipe: str, recipe_type: str) -> None:
-    """Check that a campaign is asked by the operation that answers for its recipe.
+def check_operation(operation: str, *, campaign_arn: str, recipe: RecipeSpec) -> None:
+    """Check that a campaign is called by the operation that serves its recipe.
+
+    Args:
+        operation: Of the call.
+        campaign_arn: The campaign.
+        recipe: Its recipe.
 
     Raises:
         InvalidInput: Another operation does.
     """
-    right = OPERATIONS[recipe_type]
+    right = recipe.kind.operation
     if right != operation:
         raise invalid(
             "campaignArn",
             got=campaign_arn,
-            want=f"a campaign that {operation} answers for; this one's recipe is {recipe}: call {right}",
+            want=f"a campaign that {operation} answers for; this one's recipe is {recipe.name}: call {right}",
         )
 
 

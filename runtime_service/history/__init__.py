@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from common.positions import Lineage, Position
-from runtime_service.domain.histories import RecentEvent
+from inference.recent_events import RecentHistory
 
-__all__ = ["BucketCounts", "Counted", "HistoryReader", "HistoryWriter", "LoggedEvent", "RecentHistory"]
+__all__ = ["BucketCounts", "Counted", "HistoryReader", "HistoryWriter", "LoggedEvent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +77,6 @@ class BucketCounts:
     bucket: int
     last: Position
     counters: tuple[Counted, ...] | None
-
-
-class RecentHistory(Protocol):
-    """What is known of one user."""
-
-    @property
-    def last_offset(self) -> int:
-        """Offset of the newest event; grows with every change."""
-
-    @property
-    def lineage(self) -> Lineage:
-        """Of the log that the offsets are of."""
-
-    def events(self) -> list[RecentEvent]:
-        """Return the events in the order of their arrival."""
 
 
 class HistoryReader(Protocol):

@@ -21,7 +21,7 @@ import lmdb
 from common.logs import get_logger
 from common.positions import Lineage, Position
 from common.private_files import FILE_MODE, private_file, private_folder
-from runtime_service.domain.histories import RecentEvent
+from inference.recent_events import RecentEvent
 from runtime_service.history import BucketCounts, LoggedEvent
 from runtime_service.history.bounds import Bound
 from runtime_service.history.counts import CountStore

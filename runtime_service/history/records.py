@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.positions import Epoch, Lineage
-from runtime_service.domain.histories import RecentEvent
+from inference.recent_events import RecentEvent
 
 __all__ = [
     "StoredHistory",

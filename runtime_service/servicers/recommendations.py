@@ -9,6 +9,8 @@ from typing import Any
 
 from common.errors import invalid
 from common.operations import unimplemented_methods
+from inference.recent_events import RecentHistory
+from inference.result import ScoredItems
 from protos.tailorbird.runtime.v1 import runtime_service_pb2
 from recipes.spec import RecipeKind
 from runtime_service.domain.requests import (
@@ -25,9 +27,8 @@ from runtime_service.domain.requests import (
     unknown_campaign,
     unserved_campaign,
 )
-from runtime_service.history import HistoryReader, RecentHistory
+from runtime_service.history import HistoryReader
 from runtime_service.serving.deployments import Deployment, DeploymentTable
-from runtime_service.serving.ranked import ScoredItems
 
 __all__ = ["RuntimeServicer"]
 
@@ -172,10 +173,7 @@ class RuntimeServicer:
             if self._table.lacks(request.campaign_arn):
                 raise unserved_campaign(request.campaign_arn)
             raise unknown_campaign(request.campaign_arn)
-        recipe = deployment.model.recipe
-        check_operation(
-            operation, campaign_arn=request.campaign_arn, recipe=recipe.name, recipe_type=recipe.recipe_type
-        )
+        check_operation(operation, campaign_arn=request.campaign_arn, recipe=deployment.model.recipe)
         return deployment
 
     def _recent(self, deployment: Deployment, user_id: str) -> RecentHistory | None:

@@ -12,17 +12,17 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from common.positions import Position
+from inference.model import Model
+from inference.recent_events import EventRule, RecentHistory, known_steps, newer_events
+from inference.result import ScoredItems, rank
+from inference.stages.explore import ExplorationSettings, Explorer, make_explorer
 from recipes.data.histories import FloatArray, History, ItemIndexes
 from recipes.models.action_propensity.score import ActionPropensityScorer
 from recipes.models.trending.score import TrendingScorer
 from recipes.ports import ScoreDelta, UsesSideFeatures
 from recipes.spec import RecipeKind
-from runtime_service.domain.histories import EventRule, known_steps, newer_events
-from runtime_service.history import HistoryReader, RecentHistory
-from runtime_service.serving.exploration import ExplorationSettings, Explorer, make_explorer
+from runtime_service.history import HistoryReader
 from runtime_service.serving.influence import RankingInfluence
-from runtime_service.serving.model import Model
-from runtime_service.serving.ranked import ScoredItems, rank
 from runtime_service.serving.trending_list import TrendingList
 
 __all__ = ["Assignment", "Deployment", "DeploymentTable", "Query", "QueryCache"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from inference.recent_events import EventRule
+from inference.stages.explore import read_settings
 from protos.tailorbird.internal.v1 import serving_pb2
-from runtime_service.domain.histories import EventRule
 from runtime_service.serving.deployments import Assignment
-from runtime_service.serving.exploration import read_settings
 from runtime_service.serving.influence import RankingInfluence
 
 __all__ = ["FAILED", "LOADING", "READY", "Goal", "is_active", "to_assignment"]

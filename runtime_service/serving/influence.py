@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 
+from inference.model import Model
 from recipes.ports import AcceptsRankingInfluence
-from runtime_service.serving.model import Model
 
 __all__ = ["RankingInfluence"]
 

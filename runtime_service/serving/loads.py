@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
 from common.errors import Unavailable
+from inference.model import Model
 from runtime_service.serving.deployments import Assignment, Deployment
-from runtime_service.serving.model import Model
 
 __all__ = ["Loads", "Opener", "StillLoading"]
 

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from common.positions import Position
 from common.vocabulary import Vocabulary
+from inference.result import ScoredItems
 from recipes.data.histories import ItemIndexes
 from recipes.models.trending.score import TrendingScorer
 from recipes.retrieval.top_k import top_k
 from runtime_service.domain.requests import MAX_RESULTS
 from runtime_service.history import BucketCounts, Counted, HistoryReader
-from runtime_service.serving.ranked import ScoredItems
 
 __all__ = ["TrendingList"]
 

@@ -10,7 +10,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-PACKAGES = ("common", "recipes", "control_plane", "events_service", "runtime_service", "trainer", "gateway")
+PACKAGES = (
+    "common",
+    "recipes",
+    "inference",
+    "control_plane",
+    "events_service",
+    "runtime_service",
+    "trainer",
+    "gateway",
+)
 
 
 def tracked(*patterns):

@@ -15,7 +15,7 @@ import lmdb
 import pytest
 
 from common.positions import LEGACY_EPOCH, Epoch, Lineage, Position
-from runtime_service.domain.histories import RecentEvent
+from inference.recent_events import RecentEvent
 from runtime_service.history import LoggedEvent
 from runtime_service.history import lmdb as lmdb_history
 from runtime_service.history.bounds import Bound
@@ -345,7 +345,7 @@ def test_store_that_cannot_be_read_is_made_anew(history_folder):
 WRITE = """
 import sys
 from pathlib import Path
-from runtime_service.domain.histories import RecentEvent
+from inference.recent_events import RecentEvent
 from runtime_service.history import LoggedEvent
 from runtime_service.history import lmdb as lmdb_history
 from runtime_service.history.lmdb import LmdbHistoryWriter

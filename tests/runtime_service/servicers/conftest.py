@@ -10,6 +10,7 @@ import pytest
 
 from common.rpc import from_rpc_error
 from common.testing import serving
+from inference.model import ModelLoader
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceStub
 from recipes.components.context import ContextCodes, ContextTable
@@ -20,7 +21,6 @@ from runtime_service.processes.pulse import Pulse
 from runtime_service.server import runtime_service
 from runtime_service.servicers.recommendations import RuntimeServicer
 from runtime_service.serving.deployments import Deployment, DeploymentTable
-from runtime_service.serving.model import ModelLoader
 from tests.runtime_service.servicers.wire import KEYS, TV_ITEM, as_role
 from tests.runtime_service.world import GROUP, N_ITEMS, WATERMARK, assignment, campaign, item, user
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from inference.model import ModelLoader
 from recipes.catalog import get_recipe
 from recipes.data.columns import Columns
 from recipes.registry import make_fitter
 from runtime_service.serving.deployments import Deployment
 from runtime_service.serving.influence import RankingInfluence
-from runtime_service.serving.model import ModelLoader
 from tests.runtime_service.world import (
     N_ITEMS,
     RELATED,

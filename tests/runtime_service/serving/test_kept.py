@@ -15,12 +15,12 @@ from common.errors import TailorbirdError
 from common.rpc import aio_channel
 from common.storage import Store
 from common.testing import loop_in_thread, wait_until
+from inference.model import ModelLoader
 from protos.tailorbird.internal.v1 import serving_pb2_grpc
 from protos.tailorbird.internal.v1.serving_pb2 import EventRule, ServingAssignment
 from runtime_service.serving.deployments import DeploymentTable
 from runtime_service.serving.kept import AssignmentFile, KeptAssignments
 from runtime_service.serving.loads import Loads
-from runtime_service.serving.model import ModelLoader
 from runtime_service.serving.watcher import ServingWatcher
 from tests.runtime_service.peers import FAILED, READY, running_peers
 from tests.runtime_service.world import GROUP, assignment, campaign, publish

@@ -13,15 +13,15 @@ from common.errors import CorruptArtifact, ResourceNotFound
 from common.positions import LEGACY_EPOCH, Epoch, Lineage
 from common.rpc import aio_channel
 from common.testing import loop_in_thread, wait_until
+from inference.model import ModelLoader
+from inference.recent_events import EventRule, RecentEvent
 from protos.tailorbird.internal.v1 import serving_pb2_grpc
 from recipes.data.histories import History
 from recipes.ports import ScoreDelta
-from runtime_service.domain.histories import EventRule, RecentEvent
 from runtime_service.history.records import StoredHistory, encode
 from runtime_service.serving.deployments import Deployment, DeploymentTable, Query, QueryCache
 from runtime_service.serving.kept import AssignmentFile
 from runtime_service.serving.loads import Loads
-from runtime_service.serving.model import ModelLoader
 from runtime_service.serving.watcher import ServingWatcher
 from tests.runtime_service.peers import FAILED, READY, running_peers
 from tests.runtime_service.world import N_ITEMS, WATCH, WATERMARK, assignment, campaign, item, publish, user

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from common.positions import LEGACY_EPOCH, Position
+from inference.model import ModelLoader
 from recipes.data.interactions import Interactions
 from recipes.data.training_data import TrainingData
 from recipes.models.trending.config import TrendingConfig
@@ -18,7 +19,6 @@ from recipes.models.trending.score import BUCKET_SECONDS
 from runtime_service.history import LoggedEvent
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter
 from runtime_service.serving.deployments import Deployment
-from runtime_service.serving.model import ModelLoader
 from runtime_service.serving.trending_list import TrendingList
 from tests.runtime_service.world import GROUP, assignment, fit, item, publish
 

@@ -8,9 +8,9 @@ import pytest
 from common.artifacts import open_artifact
 from common.errors import InvalidInput
 from common.vocabulary import Vocabulary
+from inference.model import ModelLoader
 from protos.tailorbird.internal.v1 import jobs_pb2
 from runtime_service.serving.deployments import Deployment
-from runtime_service.serving.model import ModelLoader
 from tests.control_plane.world import avro, column
 from tests.runtime_service.world import assignment
 from tests.trainer import place as places

@@ -15,11 +15,11 @@ from common.artifacts import open_artifact
 from common.errors import InvalidInput, OperationUnavailable, ResourceNotFound, Unavailable
 from common.testing import wait_until
 from common.vocabulary import Vocabulary
+from inference.model import ModelLoader
 from protos.tailorbird.internal.v1 import jobs_pb2
 from recipes.catalog import get_recipe
 from recipes.models.user_segments.score import load_attribute_segments, load_segments
 from recipes.spec import RecipeKind
-from runtime_service.serving.model import ModelLoader
 from tests.trainer.place import HEADERS, Place, walks
 from trainer.worker import NullJobContext
 

@@ -9,12 +9,12 @@ import pytest
 
 from common.artifacts import open_artifact
 from common.errors import CorruptArtifact
+from inference.model import ModelLoader
+from inference.recent_events import RecentEvent, known_steps
 from protos.tailorbird.internal.v1 import jobs_pb2
 from recipes.data.histories import History
-from runtime_service.domain.histories import RecentEvent, known_steps
 from runtime_service.history.records import StoredHistory, encode
 from runtime_service.serving.deployments import Deployment
-from runtime_service.serving.model import ModelLoader
 from tests.control_plane.world import avro, column
 from tests.runtime_service.world import assignment
 from tests.trainer import place as places

@@ -20,6 +20,7 @@ from common.private_files import private_folder
 from common.process.file_lock import hold_lock
 from common.storage import Store
 from common.vocabulary import Vocabulary
+from inference.stages.retrieve import IndexMode, Retrieval, open_retrieval
 from recipes.catalog import get_recipe
 from recipes.components.exploration import ItemAges
 from recipes.components.user_features import UserFeatureTable
@@ -28,9 +29,7 @@ from recipes.data.histories import FloatArray, Histories, History
 from recipes.models.action_propensity.score import ActionPropensityScorer
 from recipes.ports import ItemScorer, UsesSideFeatures
 from recipes.registry import open_scorer
-from recipes.spec import RecipeSpec
-from runtime_service.domain.requests import OPERATIONS
-from runtime_service.serving.retrieval import IndexMode, Retrieval, open_retrieval
+from recipes.spec import RecipeKind, RecipeSpec
 
 __all__ = ["Model", "ModelLoader"]
 
@@ -144,8 +143,8 @@ class ModelLoader:
     def _open(self, artifact: Artifact) -> Model:
         folder, manifest = artifact.folder, artifact.manifest
         recipe = get_recipe(manifest.recipe)
-        if recipe.recipe_type not in OPERATIONS:
-            served = " or ".join(OPERATIONS)
+        if recipe.kind.operation is None:
+            served = " or ".join(dict.fromkeys(kind.recipe_type for kind in RecipeKind if kind.operation))
             raise OperationUnavailable(
                 f"`recipe`: got {recipe.name} of type {recipe.recipe_type}, want one of type {served}"
             )
@@ -154,7 +153,7 @@ class ModelLoader:
             folder, ("user_vectors", "history_offsets", "history_items", "history_actions", "history_times")
         )
         items, event_types = Vocabulary.load(folder, "items"), list[str]()
-        if recipe.recipe_type == "PERSONALIZED_ACTIONS":
+        if recipe.kind is RecipeKind.PERSONALIZED_ACTIONS:
             named = Vocabulary.load(folder, "actions")
             event_types = named.ids(range(len(named)))
         return Model(

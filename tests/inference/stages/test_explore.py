@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 
 from common.positions import LEGACY_EPOCH, Position
-from recipes.components.exploration import ItemAges
-from runtime_service.history import LoggedEvent
-from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
-from runtime_service.serving.deployments import Deployment
-from runtime_service.serving.exploration import (
+from inference.model import ModelLoader
+from inference.stages.explore import (
     ExplorationSettings,
     RandomExploration,
     UcbExploration,
     make_explorer,
     read_settings,
 )
+from recipes.components.exploration import ItemAges
+from runtime_service.history import LoggedEvent
+from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
+from runtime_service.serving.deployments import Deployment
 from runtime_service.serving.impressions import count_impressions
-from runtime_service.serving.model import ModelLoader
 from tests.runtime_service.world import GROUP, N_ITEMS, WATERMARK, assignment, item, user
 
 DAY = 86_400

@@ -1,16 +1,18 @@
-"""One user's history at this moment: the snapshot that the artifact was trained on, then what happened since."""
+"""What happened since the snapshot that a model was trained on: events, which of them count, and their steps."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EventRule", "RecentEvent", "Steps", "known_steps", "newer_events"]
+from common.positions import Lineage
+
+__all__ = ["EventRule", "RecentEvent", "RecentHistory", "Steps", "known_steps", "newer_events"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,21 @@ class RecentEvent:
     item_id: str
     fingerprint: int
     value: float = math.nan
+
+
+class RecentHistory(Protocol):
+    """The recent events of one user, or of one session."""
+
+    @property
+    def last_offset(self) -> int:
+        """Offset of the newest event; grows with every change."""
+
+    @property
+    def lineage(self) -> Lineage:
+        """Of the log that the offsets are of."""
+
+    def events(self) -> list[RecentEvent]:
+        """Return the events in the order of their arrival."""
 
 
 @dataclass(frozen=True, slots=True)

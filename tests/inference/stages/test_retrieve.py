@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact
+from inference.stages.retrieve import AnnoyRetrieval, ExactRetrieval, open_retrieval
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.ports import ScoreDelta
 from recipes.retrieval import AnnoyIndex, build_annoy
-from runtime_service.serving.retrieval import AnnoyRetrieval, ExactRetrieval, open_retrieval
 
 N_ITEMS, DIMENSIONS = 3000, 16
 NOTHING = ScoreDelta.nothing()

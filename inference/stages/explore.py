@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.result import ScoredItems
 from recipes.components.exploration import ItemAges, bonuses, reach
 from recipes.data.histories import FloatArray, ItemIndexes
 from recipes.ports import ScoreDelta
-from runtime_service.serving.ranked import ScoredItems
 
 __all__ = [
     "MANAGED_SHARE",

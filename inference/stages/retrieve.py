@@ -8,12 +8,12 @@ from typing import Literal, Protocol
 import numpy as np
 
 from common.errors import CorruptArtifact
+from inference.result import ScoredItems
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.data.histories import FloatArray
 from recipes.ports import ItemScorer, ScoreDelta
 from recipes.retrieval import AnnoyIndex, search_adjusted
 from recipes.retrieval.top_k import top_k
-from runtime_service.serving.ranked import ScoredItems
 
 __all__ = ["ANNOY_FILE", "AnnoyRetrieval", "ExactRetrieval", "IndexMode", "Retrieval", "open_retrieval"]
 

@@ -1,0 +1,1 @@
+"""From a request to ranked items, for the runtime, batch jobs and evaluation alike: NumPy only, no service, no gRPC."""
