@@ -75,6 +75,16 @@ def test_jax_is_imported_by_fits_networks_and_training_only():
     assert importers == []
 
 
+def test_inference_reads_messages_of_artifacts_only():
+    imported = {
+        name
+        for path in (ROOT / "inference").rglob("*.py")
+        for name in re.findall(r"^\s*(?:import|from) (protos\S*)", path.read_text(), re.MULTILINE)
+    }
+    assert imported
+    assert {name for name in imported if not name.startswith("protos.tailorbird.storage.")} == set()
+
+
 def test_generated_code_and_runtime_are_of_one_version():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     build = next(item for item in project["build-system"]["requires"] if item.startswith("grpcio-tools"))
