@@ -20,7 +20,7 @@ import grpc.aio
 import uvloop
 
 from common.errors import Unavailable
-from common.rpc.server import wait_for_signal
+from common.process.lifecycle import wait_for_signal
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as runtime
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import (
     RuntimeServiceServicer,

@@ -14,6 +14,7 @@ from cli.supervisor import GuardedOutput, LivenessPolicy, Output, Supervisor
 from cli.system import Ports, check_ports, process_specs
 from cli.tls import check_certificates, tls_files
 from common.errors import TailorbirdError
+from common.process.lifecycle import STOP_SIGNALS, stop_event
 
 __all__ = ["handle_signals", "running_system"]
 
@@ -70,14 +71,4 @@ async def _keep_tokens(keeper: TokenKeeper, output: Output) -> None:
 
 def handle_signals(supervisor: Supervisor) -> asyncio.Event:
     """Return an event that SIGINT, SIGTERM or SIGHUP sets; a second such signal kills all processes at once."""
-    stop = asyncio.Event()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            supervisor.kill()
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, on_signal)
-    return stop
+    return stop_event((*STOP_SIGNALS, signal.SIGHUP), on_repeat=supervisor.kill)

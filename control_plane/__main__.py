@@ -9,7 +9,8 @@ from common.arn import ArnFactory
 from common.clock import SystemClock
 from common.errors import TailorbirdError
 from common.logs import configure_logging
-from common.rpc import make_server, run, serve_until_signal
+from common.process.lifecycle import run
+from common.rpc import make_server, serve_until_signal
 from control_plane.app_context import AppContext
 from control_plane.metadata_store.sql import open_metadata_store
 from control_plane.server import ControlPlane, assemble

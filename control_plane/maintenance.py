@@ -7,9 +7,7 @@ nothing left to do when another was faster.
 
 from __future__ import annotations
 
-import threading
-
-from common.logs import get_logger
+from common.process.periodic import PeriodicThread
 from control_plane.jobs.queue import JobQueue
 from control_plane.metadata_store import MetadataStore
 from control_plane.pruning import Pruner
@@ -17,8 +15,6 @@ from control_plane.serving.reconciler import ServingReconciler
 from control_plane.tracking.deletions import DeletionReconciler
 
 __all__ = ["Maintenance"]
-
-_log = get_logger(__name__)
 
 
 class Maintenance:
@@ -48,9 +44,9 @@ class Maintenance:
         self._settlement = settlement
         self._deletions = deletions
         self._pruner = pruner
-        self._every_seconds = every_seconds
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
+        self._thread = PeriodicThread(
+            self.sweep, name="maintenance", every_seconds=every_seconds, failure_event="sweep_failed"
+        )
 
     def sweep(self) -> None:
         """Look once."""
@@ -68,12 +64,4 @@ class Maintenance:
 
     def stop(self) -> None:
         """Return when the last sweep is over."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._every_seconds):
-            try:
-                self.sweep()
-            except Exception:  # noqa: BLE001 - the next sweep may succeed; without the thread a lost job stays lost
-                _log.exception("sweep_failed")
+        self._thread.stop()

@@ -8,7 +8,8 @@ import sys
 from common.clock import SystemClock
 from common.errors import TailorbirdError
 from common.logs import configure_logging
-from common.rpc import channel, file_token, make_server, run, serve_until_signal
+from common.process.lifecycle import run
+from common.rpc import channel, file_token, make_server, serve_until_signal
 from common.storage import open_store
 from events_service.log.sqlite import SqliteEventLog
 from events_service.server import EventsService, assemble

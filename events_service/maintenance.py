@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
 
 from common.errors import Unavailable
 from common.logs import get_logger
+from common.process.periodic import PeriodicThread
 from events_service.dataset_sink import DatasetSink
 from events_service.log import EventLog
 
@@ -43,16 +43,16 @@ class Maintenance:
         self._log = log
         self._sink = sink
         self._monotonic = monotonic
-        self._every_seconds = every_seconds
         self._retention = retention
         self._deletion_seconds = deletion_seconds
         self._next_removal = self._next_deletion = monotonic()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
+        self._thread = PeriodicThread(
+            self.sweep, name="maintenance", every_seconds=every_seconds, failure_event="sweep_failed"
+        )
 
     def sweep(self) -> None:
         """Look once."""
-        self._sink.flush_due(stopping=self._stopping.is_set)
+        self._sink.flush_due(stopping=lambda: self._thread.stopping)
         now = self._monotonic()
         if now >= self._next_removal:
             self._next_removal = now + _REMOVAL_EVERY_SECONDS
@@ -71,17 +71,4 @@ class Maintenance:
 
     def stop(self) -> None:
         """Return when the last sweep is over; what is not committed yet stays in the log for the next start."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        failing = False
-        while not self._stopping.wait(self._every_seconds):
-            try:
-                self.sweep()
-            except Exception:  # noqa: BLE001 - the next sweep may succeed; without the thread nothing is sealed again
-                if not failing:
-                    _log.exception("sweep_failed")
-                failing = True
-            else:
-                failing = False
+        self._thread.stop()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import sys
 from datetime import timedelta
-
-import uvloop
 
 from common.access_keys import AccessKeys
 from common.clock import SystemClock
 from common.errors import TailorbirdError
 from common.logs import configure_logging
+from common.process.lifecycle import run
 from common.rpc import file_token
 from gateway.auth import SignatureVerifier
 from gateway.backends import BackendClients
@@ -49,8 +47,7 @@ def main() -> None:
         app, address=settings.listen, limits=settings.connection_limits(), stop=stop, tls=settings.tls()
     )
     gc.freeze()  # what was compiled above lives as long as the process: collections can skip it
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(server.run_until_signal())
+    run(server.run_until_signal())
 
 
 if __name__ == "__main__":

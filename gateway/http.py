@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from starlette.types import ASGIApp
 
 from common.errors import InvalidInput, Unavailable
 from common.logs import get_logger
-from common.rpc import wait_for_signal
+from common.process.lifecycle import raise_open_files, signalled_before
 from common.settings import TlsFiles
 from gateway.connections import Connection, ConnectionLimits, Connections, Stop
 from gateway.handshakes import TlsListener
@@ -104,10 +103,7 @@ class HttpServer:
             Unavailable: The application did not start; its error is in the log.
         """
         serving = asyncio.create_task(self.run())
-        signalled = asyncio.create_task(wait_for_signal())
-        await asyncio.wait({serving, signalled}, return_when=asyncio.FIRST_COMPLETED)
-        signalled.cancel()
-        if not serving.done():
+        if await signalled_before(serving):
             await self._drain()
         self.stop()
         await serving
@@ -178,14 +174,11 @@ def _within_file_limit(limits: ConnectionLimits, *, handshakes: bool) -> Connect
         limits: As in the settings.
         handshakes: Whether as many connections may be in their handshakes at the same time.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files_each = 2 if handshakes else 1
     n_files = files_each * limits.max_connections + _OTHER_FILES
-    if soft != resource.RLIM_INFINITY and soft < n_files:
-        soft = n_files if hard == resource.RLIM_INFINITY else min(n_files, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    if soft == resource.RLIM_INFINITY or n_files <= soft:
+    open_files = raise_open_files(n_files)
+    if n_files <= open_files:
         return limits
-    possible = max(1, (soft - _OTHER_FILES) // files_each)
-    _log.warning("few_open_files", open_files=soft, max_connections=possible, configured=limits.max_connections)
+    possible = max(1, (open_files - _OTHER_FILES) // files_each)
+    _log.warning("few_open_files", open_files=open_files, max_connections=possible, configured=limits.max_connections)
     return replace(limits, max_connections=possible)

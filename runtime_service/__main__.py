@@ -9,12 +9,14 @@ os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL
 
 from common.errors import TailorbirdError
 from common.logs import configure_logging
+from common.process.heartbeat import Beat
+from common.process.lifecycle import run_until_signal
 from common.rpc import aio_channel, file_token, make_server
 from common.storage import open_store
 from inference.model import ModelLoader
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
-from runtime_service.processes import Beat, WorkerPool, WorkerSpec, shared_port
-from runtime_service.server import Worker, follow_log, run_until_signal
+from runtime_service.processes import WorkerPool, WorkerSpec, shared_port
+from runtime_service.server import Worker, follow_log
 from runtime_service.serving.kept import AssignmentFile
 from runtime_service.settings import RuntimeSettings
 

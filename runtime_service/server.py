@@ -7,22 +7,21 @@ not know yet what is served, and a health check finds the whole runtime ready, o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 import grpc.aio
 
 from common.logs import get_logger
-from common.rpc import AioRpcServer, Service, run, wait_for_signal
+from common.process.heartbeat import Beat
+from common.rpc import AioRpcServer, Service
 from common.settings import TlsFiles
 from inference.model import ModelLoader
 from protos.tailorbird.internal.v1 import event_log_pb2_grpc, serving_pb2_grpc
 from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
 from runtime_service.history import HistoryReader, HistoryWriter
 from runtime_service.history.tail import LogTail
-from runtime_service.processes import BEAT_SECONDS, Beat
 from runtime_service.servicers.recommendations import RuntimeServicer
 from runtime_service.serving.deployments import DeploymentTable
 from runtime_service.serving.impressions import follow_impressions
@@ -31,7 +30,7 @@ from runtime_service.serving.loads import Loads
 from runtime_service.serving.readiness import follow_health, wait_while_others_answer
 from runtime_service.serving.watcher import ServingWatcher
 
-__all__ = ["Worker", "WorkerLimits", "follow_log", "run_until_signal"]
+__all__ = ["Worker", "WorkerLimits", "follow_log"]
 
 #: Time between two counts of what was shown, for exploration; Personalize takes two hours.
 _IMPRESSION_SECONDS = 60.0
@@ -137,34 +136,3 @@ def runtime_service(servicer: RuntimeServicer) -> Service:
         runtime_service_pb2_grpc.add_RuntimeServiceServicer_to_server,
         servicer,
     )
-
-
-def run_until_signal(work: Coroutine[Any, Any, None], *, beat: Beat) -> None:
-    """Run work that has no end of its own, on an event loop of its own, and cancel it at SIGTERM or SIGINT.
-
-    Args:
-        work: What to run.
-        beat: Called every `BEAT_SECONDS` for as long as the event loop goes on.
-
-    Raises:
-        Exception: What the work raised, if it ended by itself.
-    """
-    run(_until_signal(work, beat))
-
-
-async def _until_signal(work: Coroutine[Any, Any, None], beat: Beat) -> None:
-    beating = asyncio.create_task(_go_on(beat))
-    working, signalled = asyncio.create_task(work), asyncio.create_task(wait_for_signal())
-    await asyncio.wait({working, signalled}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (working, signalled):
-        task.cancel()
-    await asyncio.wait({working, signalled})
-    beating.cancel()
-    if not working.cancelled() and (error := working.exception()) is not None:
-        raise error
-
-
-async def _go_on(beat: Beat) -> None:
-    while True:
-        beat()
-        await asyncio.sleep(BEAT_SECONDS)

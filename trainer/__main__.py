@@ -15,7 +15,8 @@ os.environ.update(
 
 from common.errors import TailorbirdError
 from common.logs import configure_logging
-from common.rpc import channel, file_token, make_server, run
+from common.process.lifecycle import run
+from common.rpc import channel, file_token, make_server
 from common.settings import forget_settings
 from common.storage import open_store
 from trainer.server import Readiness, lanes, make_handlers, work_until_signal, worker_id

@@ -17,7 +17,8 @@ from typing import Final
 import grpc
 
 from common.logs import get_logger
-from common.rpc import AioRpcServer, wait_for_signal
+from common.process.lifecycle import wait_for_signal
+from common.rpc import AioRpcServer
 from common.storage import Store
 from trainer.imports import ImportJobHandler
 from trainer.imports.sources import Sources

@@ -7,7 +7,7 @@ checks tokens, and ties request ids to logs.
 from common.rpc.call_policy import CallPolicy, caller
 from common.rpc.channels import aio_channel, channel
 from common.rpc.credentials import file_token
-from common.rpc.server import AioRpcServer, Service, make_server, run, serve_until_signal, wait_for_signal
+from common.rpc.server import AioRpcServer, Service, make_server, serve_until_signal
 from common.rpc.status import from_rpc_error, to_status
 
 __all__ = [
@@ -20,8 +20,6 @@ __all__ = [
     "file_token",
     "from_rpc_error",
     "make_server",
-    "run",
     "serve_until_signal",
     "to_status",
-    "wait_for_signal",
 ]

@@ -7,16 +7,13 @@ really works; at a stop it says NOT_SERVING again, then running calls get their 
 from __future__ import annotations
 
 import asyncio
-import resource
-import signal
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
 import grpc.aio
-import uvloop
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -24,13 +21,14 @@ from grpc_reflection.v1alpha import reflection
 from common.auth import TokenVerifier
 from common.errors import InvalidInput
 from common.logs import get_logger
+from common.process.lifecycle import wait_for_signal
 from common.rpc.call_policy import CallPolicy
 from common.rpc.health import Health
 from common.rpc.interceptors import CallPolicyInterceptor
 from common.rpc.limits import Calls
 from common.settings import CallLimits, ServerSettings, TlsFiles
 
-__all__ = ["AioRpcServer", "Service", "make_server", "run", "serve_until_signal", "wait_for_signal"]
+__all__ = ["AioRpcServer", "Service", "make_server", "serve_until_signal"]
 
 _log = get_logger(__name__)
 #: As gRPC's default; nothing that is asked of us is larger.
@@ -41,8 +39,6 @@ _PING_ANSWER_SECONDS: Final = 10.0
 _UNSENT_PROBES: Final = 32
 #: Longer than the longest call, a long poll of 60 s with a deadline of 75 s.
 _AGE_GRACE_SECONDS: Final = 90.0
-#: Each connection costs one; the usual limit of 1024 is soon used up by callers who leave theirs open.
-_OPEN_FILES: Final = 65_536
 _HANDSHAKE_SECONDS: Final = 10.0
 #: How long new calls are turned away at most before connections are told to close.
 _TURN_AWAY_SECONDS: Final = 2.0
@@ -236,22 +232,3 @@ async def serve_until_signal(server: AioRpcServer, *, grace: float, on_stop: Cal
     on_stop()
     await server.stop(grace=grace)
     _log.info("stopped")
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    """Run a process's work on an event loop of its own, with as many open files as the system lets it have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work)
-
-
-async def wait_for_signal() -> None:
-    """Return at SIGTERM or SIGINT; for aio processes."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()

@@ -5,7 +5,6 @@ can be forked again at any time.
 """
 
 from runtime_service.processes.port import shared_port
-from runtime_service.processes.pulse import BEAT_SECONDS, Beat
 from runtime_service.processes.worker_pool import Patience, WorkerPool, WorkerSpec
 
-__all__ = ["BEAT_SECONDS", "Beat", "Patience", "WorkerPool", "WorkerSpec", "shared_port"]
+__all__ = ["Patience", "WorkerPool", "WorkerSpec", "shared_port"]

@@ -9,40 +9,19 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import threading
 from collections.abc import Callable
 from typing import NoReturn
 
 from common.errors import TailorbirdError
 from common.logs import get_logger
+from common.process.lifeline import Lifeline
 
-__all__ = ["HANDLED", "Lifeline", "fork"]
+__all__ = ["HANDLED", "fork"]
 
 #: Signals that the parent handles itself and its children must begin without.
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 _FAILED = 1
 _log = get_logger(__name__)
-
-
-class Lifeline:
-    """The pipe between a parent and all its children; made by the parent before the first fork."""
-
-    def __init__(self) -> None:
-        self._read_end, self._write_end = os.pipe()
-
-    def hold(self) -> None:
-        """End this process, a child, as soon as the parent is gone."""
-        os.close(self._write_end)
-        threading.Thread(target=self._wait, name="lifeline", daemon=True).start()
-
-    def close(self) -> None:
-        """Give the pipe free, in the parent: children that still run end now."""
-        os.close(self._write_end)
-        os.close(self._read_end)
-
-    def _wait(self) -> None:
-        os.read(self._read_end, 1)
-        os._exit(_FAILED)
 
 
 def fork(run: Callable[[], None], *, lifeline: Lifeline) -> int:

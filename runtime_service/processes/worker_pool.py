@@ -15,8 +15,9 @@ from functools import partial
 from types import FrameType
 
 from common.logs import get_logger
-from runtime_service.processes.fork import HANDLED, Lifeline, fork
-from runtime_service.processes.pulse import BEAT_SECONDS, Beat, Pulse
+from common.process.heartbeat import BEAT_SECONDS, Beat, Heartbeat
+from common.process.lifeline import Lifeline
+from runtime_service.processes.fork import HANDLED, fork
 
 __all__ = ["Patience", "WorkerPool", "WorkerSpec"]
 
@@ -58,7 +59,7 @@ class Patience:
 class _Child:
     """A member and the process that is it now."""
 
-    def __init__(self, member: WorkerSpec, pulse: Pulse) -> None:
+    def __init__(self, member: WorkerSpec, pulse: Heartbeat) -> None:
         self.member = member
         self.pid: int | None = None
         self.due = 0.0  # when it is to be forked, while it does not run
@@ -86,7 +87,7 @@ class _Child:
 
     def kill_if_it_hangs(self) -> None:
         """Look at the pulse, and end a process without one; `reap` finds it then."""
-        if self.pid is None or self._killed or not self._pulse.hangs():
+        if self.pid is None or self._killed or not self._pulse.is_silent():
             return
         _log.error("process_silent", process=self.member.name, pid=self.pid)
         self.signal(signal.SIGKILL)
@@ -117,7 +118,7 @@ class WorkerPool:
     """
 
     def __init__(self, members: Sequence[WorkerSpec], patience: Patience) -> None:
-        self._children = [_Child(member, Pulse(silent_seconds=patience.silent_seconds)) for member in members]
+        self._children = [_Child(member, Heartbeat(silent_seconds=patience.silent_seconds)) for member in members]
         self._next_look = 0.0
         self._grace_seconds = patience.grace_seconds
         self._stopping = False

@@ -11,12 +11,12 @@ import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
 from common.errors import TailorbirdError
+from common.process.lifeline import end_with_input
 from trainer.training.spec import REFUSED, TrainingSpec
 
 __all__ = ["main"]
@@ -27,7 +27,7 @@ def main(order_file: Path) -> int:
     # A Ctrl-C at the terminal is for the trainer, which decides what becomes of this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     lines = _claim_output()
-    threading.Thread(target=_end_with_input, name="lifeline", daemon=True).start()
+    end_with_input()
     # After the lifeline is tied, because these take a while to load.
     from recipes.catalog import get_recipe
     from recipes.spec import RecipeKind
@@ -66,12 +66,6 @@ def _claim_output() -> IO[str]:
 
 def _say(lines: IO[str], document: Mapping[str, object]) -> None:
     lines.write(json.dumps(document) + "\n")
-
-
-def _end_with_input() -> None:
-    while os.read(0, 64):
-        pass
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import copy_context
 
 from common.errors import LeaseLost, TailorbirdError
 from common.logs import get_logger
+from common.process.periodic import PeriodicThread
 from protos.tailorbird.internal.v1 import jobs_pb2
 from trainer.worker import CancelReason, JobCancelled
 from trainer.worker.queue import JobQueue, is_retryable
@@ -39,7 +39,6 @@ class Lease:
         self._reactions: list[Callable[[], object]] = []
         self._lock = threading.Lock()
         self._over = threading.Event()  # must end, or has ended
-        self._released = threading.Event()
 
     @property
     def ending(self) -> CancelReason | None:
@@ -50,14 +49,12 @@ class Lease:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Renew the lease for as long as the block runs."""
-        # The thread's log lines carry the request id of the job.
-        thread = threading.Thread(target=copy_context().run, args=(self._beat,), name="heartbeat", daemon=True)
-        thread.start()
+        heartbeat = PeriodicThread(self._beat, name="heartbeat", every_seconds=self._every)
+        heartbeat.start()
         try:
             yield
         finally:
-            self._released.set()
-            thread.join()
+            heartbeat.stop()
 
     def end(self, ending: CancelReason) -> None:
         """Make the job end; a lost lease outweighs every other reason, otherwise the first one stays."""
@@ -110,14 +107,13 @@ class Lease:
                 self._reactions = [item for item in self._reactions if item is not react]
 
     def _beat(self) -> None:
-        while not self._released.wait(self._every):
-            if self.ending is CancelReason.LOST:
-                return
-            try:
-                self._renew()
-            except TailorbirdError as error:
-                # The control plane may be restarting; it alone decides when the lease is over.
-                _log.warning("heartbeat_failed", reason=error.reason, message=error.message)
+        if self.ending is CancelReason.LOST:
+            return
+        try:
+            self._renew()
+        except TailorbirdError as error:
+            # The control plane may be restarting; it alone decides when the lease is over.
+            _log.warning("heartbeat_failed", reason=error.reason, message=error.message)
 
     def _renew(self) -> None:
         with self._lock:

@@ -8,6 +8,7 @@ import grpc
 import numpy as np
 import pytest
 
+from common.process.heartbeat import Heartbeat
 from common.rpc import from_rpc_error
 from common.testing import serving
 from inference.model import ModelLoader
@@ -17,7 +18,6 @@ from recipes.components.context import ContextCodes, ContextTable
 from recipes.components.exploration import ItemAges
 from runtime_service.history import LoggedEvent
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
-from runtime_service.processes.pulse import Pulse
 from runtime_service.server import runtime_service
 from runtime_service.servicers.recommendations import RuntimeServicer
 from runtime_service.serving.deployments import Deployment, DeploymentTable
@@ -52,7 +52,7 @@ def histories(history_files):
 
 @pytest.fixture(scope="module")
 def pulse():
-    return Pulse(silent_seconds=10)
+    return Heartbeat(silent_seconds=10)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import mmap
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["BEAT_SECONDS", "Beat", "Pulse"]
+__all__ = ["BEAT_SECONDS", "Beat", "Heartbeat"]
 
 #: What a process calls to show that it lives.
 Beat = Callable[[], None]
@@ -21,8 +21,8 @@ BEAT_SECONDS: Final = 1.0
 _START_FACTOR: Final = 4.0
 
 
-class Pulse:
-    """The pulse of one process and of those that replace it; made by the parent before it forks.
+class Heartbeat:
+    """The counter of one process and of those that replace it; made by the parent before it forks.
 
     Args:
         silent_seconds: A process that was silent for so long hangs.
@@ -43,7 +43,12 @@ class Pulse:
         self._begun = False
         self._silent_looks = 0
 
-    def hangs(self) -> bool:
+    @property
+    def silence_seconds(self) -> float:
+        """How long the process has been silent, by the looks of the parent."""
+        return self._silent_looks * BEAT_SECONDS
+
+    def is_silent(self) -> bool:
         """Look whether the process moved, and return whether it was silent for too long; once per `BEAT_SECONDS`."""
         count = self._counter[0]
         if count != self._seen:
@@ -51,4 +56,4 @@ class Pulse:
             return False
         self._silent_looks += 1
         allowed = self._silent_seconds if self._begun else self._silent_seconds * _START_FACTOR
-        return self._silent_looks * BEAT_SECONDS >= allowed
+        return self.silence_seconds >= allowed

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from common.process.heartbeat import BEAT_SECONDS, Heartbeat
 from common.testing import wait_until
-from runtime_service.processes.pulse import BEAT_SECONDS, Pulse
 
 #: Two processes that hang, one of them before it has begun, beside one that does not; each says which process it is.
-FAMILY = """
+POOL = """
 import os, signal, threading
 from functools import partial
 from common.logs import configure_logging
@@ -34,19 +34,19 @@ def block(beat):
 def never_begin(beat):
     threading.Event().wait()
 
-configure_logging("family", level="INFO", form="json")
-members = [WorkerSpec(run.__name__, run) for run in (live, block, never_begin)]
-WorkerPool(members, Patience(grace_seconds=1, silent_seconds=3)).run_until_signal()
+configure_logging("pool", level="INFO", form="json")
+specs = [WorkerSpec(run.__name__, run) for run in (live, block, never_begin)]
+WorkerPool(specs, Patience(grace_seconds=1, silent_seconds=3)).run_until_signal()
 """
 
 
 @pytest.fixture
 def pulse():
-    return Pulse(silent_seconds=3 * BEAT_SECONDS)
+    return Heartbeat(silent_seconds=3 * BEAT_SECONDS)
 
 
 def looks(pulse, count):
-    return [pulse.hangs() for _ in range(count)]
+    return [pulse.is_silent() for _ in range(count)]
 
 
 def test_a_process_that_beats_lives_and_one_that_stops_hangs(pulse):
@@ -69,17 +69,17 @@ def test_a_process_that_follows_another_begins_anew(pulse):
 
 def test_beats_of_a_forked_process_reach_its_parent():
     script = (
-        "import os; from runtime_service.processes.pulse import Pulse; pulse = Pulse(silent_seconds=1)\n"
+        "import os; from common.process.heartbeat import Heartbeat; pulse = Heartbeat(silent_seconds=1)\n"
         "if not os.fork(): pulse.beat(); os._exit(0)\n"
-        "os.wait(); print(pulse.hangs(), pulse.hangs())"
+        "os.wait(); print(pulse.is_silent(), pulse.is_silent())"
     )
     assert subprocess.check_output([sys.executable, "-c", script], text=True, timeout=60) == "False True\n"
 
 
 @contextmanager
-def family(log_file):
+def running_pool(log_file):
     with log_file.open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-c", FAMILY], stderr=log)
+        process = subprocess.Popen([sys.executable, "-c", POOL], stderr=log)
     try:
         yield process
     finally:
@@ -88,9 +88,9 @@ def family(log_file):
             process.wait(timeout=20)
 
 
-def test_members_that_hang_are_killed_and_forked_again_and_others_are_left_alone(tmp_path):
-    log = tmp_path / "family.log"
-    with family(log) as process:
+def test_workers_that_hang_are_killed_and_forked_again_and_others_are_left_alone(tmp_path):
+    log = tmp_path / "pool.log"
+    with running_pool(log) as process:
         told = re.compile(r'"process": "(\w+)", "pid": \d+, "event": "process_silent"')
 
         wait_until(lambda: "never_begin" in told.findall(log.read_text()), seconds=120)

@@ -1,0 +1,89 @@
+"""Work that is repeated in a thread."""
+
+import io
+import json
+import threading
+
+import pytest
+
+from common.errors import Unavailable
+from common.logs import configure_logging, request_id
+from common.process.periodic import PeriodicThread
+from common.testing import wait_until
+
+
+@pytest.fixture
+def lines():
+    stream = io.StringIO()
+    configure_logging("test", stream=stream)
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_rounds_follow_one_another_until_it_is_stopped():
+    rounds = []
+    thread = PeriodicThread(lambda: rounds.append(threading.current_thread().name), name="sweeper", every_seconds=0.001)
+
+    thread.start()
+    wait_until(lambda: len(rounds) >= 3)
+    thread.stop()
+    after = len(rounds)
+
+    assert set(rounds) == {"sweeper"}
+    assert thread.stopping
+    assert "sweeper" not in {one.name for one in threading.enumerate()}
+    assert len(rounds) == after
+
+
+def test_a_stop_waits_for_the_round_that_runs_and_that_round_can_see_it():
+    entered, seen = threading.Event(), []
+
+    def work():
+        entered.set()
+        wait_until(lambda: thread.stopping)
+        seen.append("ended by itself")
+
+    thread = PeriodicThread(work, name="sweeper", every_seconds=0.001)
+    thread.start()
+    entered.wait(20)
+    thread.stop()
+
+    assert seen == ["ended by itself"]
+
+
+def test_failures_in_a_row_are_told_once_and_end_nothing(lines):
+    outcomes = iter([Unavailable("away"), Unavailable("away"), None, KeyError("defect")])
+    done = threading.Event()
+
+    def work():
+        outcome = next(outcomes, "over")
+        if isinstance(outcome, Exception):
+            raise outcome
+        if outcome == "over":
+            done.set()
+
+    thread = PeriodicThread(work, name="sweeper", every_seconds=0.001, failure_event="sweep_failed")
+    thread.start()
+    assert done.wait(20)
+    thread.stop()
+
+    known, defect = [line for line in lines() if line["event"] == "sweep_failed"]
+    assert (known["message"], "exception" in known) == ("away", False)
+    assert "KeyError" in defect["exception"]
+
+
+def test_log_lines_carry_the_request_of_whoever_started_it():
+    seen = []
+    token = request_id.set("request-7")
+    try:
+        thread = PeriodicThread(lambda: seen.append(request_id.get()), name="sweeper", every_seconds=0.001)
+        thread.start()
+    finally:
+        request_id.reset(token)
+    wait_until(lambda: seen)
+    thread.stop()
+
+    assert set(seen) == {"request-7"}
+
+
+def test_one_that_was_never_started_can_be_stopped():
+    PeriodicThread(lambda: None, name="sweeper", every_seconds=1.0).stop()
