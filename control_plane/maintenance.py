@@ -1,6 +1,6 @@
 """The one thread that does what no call triggers: silence is an event too.
 
-It takes back leases of trainers that fell silent, settles campaigns whose runtimes did, and lets deletions go on that
+It takes back leases of trainers that fell silent, reconciles campaigns whose runtimes did, and lets deletions go on that
 waited for events services which did. Several control planes may each run one: every step is a unit of work that finds
 nothing left to do when another was faster.
 """
@@ -18,30 +18,30 @@ __all__ = ["Maintenance"]
 
 
 class Maintenance:
-    """Sweeps every few seconds.
+    """Repeats its round every few seconds.
 
     Args:
-        catalogue: Keeps everything.
-        queue: Whose leases expire.
-        settlement: Of campaigns.
-        deletions: Of datasets and event trackers.
-        pruner: Forgets what is long over.
-        every_seconds: Pause between two sweeps.
+        metadata_store: Where resources, leases and signs of life are kept.
+        queue: Takes back the leases of trainers that fell silent.
+        reconciler: Brings campaigns in line with what the runtimes report.
+        deletions: Goes on with deletions of datasets and event trackers.
+        pruner: Removes finished jobs and old deployments.
+        every_seconds: Pause between two rounds.
     """
 
     def __init__(
         self,
-        catalogue: MetadataStore,
+        metadata_store: MetadataStore,
         *,
         queue: JobQueue,
-        settlement: ServingReconciler,
+        reconciler: ServingReconciler,
         deletions: DeletionReconciler,
         pruner: Pruner,
         every_seconds: float,
     ) -> None:
-        self._catalogue = catalogue
+        self._metadata_store = metadata_store
         self._queue = queue
-        self._settlement = settlement
+        self._reconciler = reconciler
         self._deletions = deletions
         self._pruner = pruner
         self._thread = PeriodicThread(
@@ -49,19 +49,19 @@ class Maintenance:
         )
 
     def sweep(self) -> None:
-        """Look once."""
+        """Do one round."""
         self._queue.expire()
-        with self._catalogue.write() as unit:
-            self._settlement.reconcile(unit)
-            self._settlement.forget_silent_workers(unit)
+        with self._metadata_store.write() as unit:
+            self._reconciler.reconcile(unit)
+            self._reconciler.forget_silent_workers(unit)
             self._deletions.reconcile(unit)
             self._deletions.forget_silent_services(unit)
         self._pruner.prune()
 
     def start(self) -> None:
-        """Begin to sweep."""
+        """Begin the rounds."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Return when the last sweep is over."""
+        """Return when the last round is over."""
         self._thread.stop()

@@ -117,7 +117,7 @@ def assemble(
     maintenance = Maintenance(
         metadata_store,
         queue=queue,
-        settlement=reconciler,
+        reconciler=reconciler,
         deletions=deletions,
         pruner=Pruner(
             metadata_store,
