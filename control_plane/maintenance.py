@@ -1,8 +1,8 @@
 """The one thread that does what no call triggers: silence is an event too.
 
-It takes back leases of trainers that fell silent, reconciles campaigns whose runtimes did, and lets deletions go on that
-waited for events services which did. Several control planes may each run one: every step is a unit of work that finds
-nothing left to do when another was faster.
+It takes back leases of trainers that fell silent, reconciles campaigns whose runtimes did, and goes on with deletions
+that waited for events services which did. Several control planes may each run one: every step is a unit of work that
+finds nothing left to do when another was faster.
 """
 
 from __future__ import annotations

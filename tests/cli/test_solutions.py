@@ -55,8 +55,8 @@ def evaluation(value=0.25, verdict=None):
 def world(tmp_path):
     made = make_world(tmp_path)
     yield made
-    made.plane.polls.close()
-    made.catalogue.close()
+    made.plane.long_polls.close()
+    made.metadata_store.close()
 
 
 @pytest.fixture

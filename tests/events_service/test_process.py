@@ -59,7 +59,7 @@ def environment(tmp_path, keys):
 def world(tmp_path):
     made = make_world(tmp_path)
     yield made
-    made.catalogue.close()
+    made.metadata_store.close()
 
 
 def run(environment):

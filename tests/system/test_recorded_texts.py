@@ -19,7 +19,7 @@ MISSING = f"{ARN}:dataset-group/films"
 def world(tmp_path):
     made = make_world(tmp_path, quotas=FEW)
     yield made
-    made.catalogue.close()
+    made.metadata_store.close()
 
 
 @pytest.fixture

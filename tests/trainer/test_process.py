@@ -60,8 +60,8 @@ def environment(tmp_path, keys):
 def world(tmp_path):
     made = make_world(tmp_path, timing=Timing(retry_seconds=0, sweep_seconds=3600, max_waiting=4))
     yield made
-    made.plane.polls.close()
-    made.catalogue.close()
+    made.plane.long_polls.close()
+    made.metadata_store.close()
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def plane(world, events, keys, environment):
         environment["TAILORBIRD_CONTROL_PLANE"] = target.target
         environment["TAILORBIRD_EVENTS_SERVICE"] = events_target.target
         yield target
-        world.plane.polls.close()
+        world.plane.long_polls.close()
 
 
 @contextmanager

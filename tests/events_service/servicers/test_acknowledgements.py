@@ -127,7 +127,7 @@ def running(module, environment, **overrides):
 def world(tmp_path):
     made = make_world(tmp_path)
     yield made
-    made.catalogue.close()
+    made.metadata_store.close()
 
 
 @contextmanager

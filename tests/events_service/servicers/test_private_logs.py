@@ -97,7 +97,7 @@ def test_refusals_are_logged_without_what_was_sent(environment, keys, world, tra
                 is_refused(EventLogServiceStub(reader).ReadEvents, event_log_pb2.ReadEventsRequest(from_offset=0)),
                 is_refused(opened.unary_unary("/tailorbird.events.v1.EventsService/PutEvents"), MARK.encode()),
             ]
-            world.plane.polls.close()
+            world.plane.long_polls.close()
             process.send_signal(signal.SIGTERM)
             _, log = process.communicate(timeout=60)
         opened.close()

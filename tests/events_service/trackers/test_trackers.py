@@ -46,7 +46,7 @@ def seconds():
 def world(tmp_path):
     made = make_world(tmp_path)
     yield made
-    made.catalogue.close()
+    made.metadata_store.close()
 
 
 @pytest.fixture
@@ -218,8 +218,8 @@ def test_deletion_waits_for_events_services_that_a_new_control_plane_has_not_hea
     with plane.channel("events") as opened:
         RemoteTrackers(opened, service_id="events-1").fetch(KnownRevisions(), wait_seconds=0).result()
     world.clock.advance(seconds=away_seconds)
-    plane_again = assemble(world.catalogue, world.environment, TIMING)
-    restarted = World(world.catalogue, world.clock, world.environment, plane_again)
+    plane_again = assemble(world.metadata_store, world.app_context, TIMING)
+    restarted = World(world.metadata_store, world.clock, world.app_context, plane_again)
 
     restarted.sweep()
     restarted.resources.datasets.delete(dataset)
@@ -255,13 +255,13 @@ def test_events_service_that_is_gone_for_long_is_forgotten(world, plane):
         world.clock.advance(seconds=700)
         world.sweep()
 
-        with world.catalogue.read() as unit:
+        with world.metadata_store.read() as unit:
             assert unit.count(EventsService) == 0
 
 
 def test_questions_in_a_row_are_not_all_written_down(world, plane):
     def last_seen():
-        with world.catalogue.read() as unit:
+        with world.metadata_store.read() as unit:
             return unit.get(EventsService, "busy").last_seen_at
 
     with plane.channel("events") as opened:

@@ -99,8 +99,8 @@ def bench(tmp_path):
     world = make_world(tmp_path, timing=timing)
     with serving(world.plane.services) as target:
         yield Bench(world, Place(tmp_path / "data"), target)
-        world.plane.polls.close()
-    world.catalogue.close()
+        world.plane.long_polls.close()
+    world.metadata_store.close()
 
 
 def training_process() -> psutil.Process | None:
