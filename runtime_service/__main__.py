@@ -9,13 +9,12 @@ os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL
 
 from common.errors import TailorbirdError
 from common.logs import configure_logging
-from common.process.heartbeat import Beat
 from common.process.lifecycle import run_until_signal
 from common.rpc import aio_channel, file_token, make_server
 from common.storage import open_store
 from inference.model import ModelLoader
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
-from runtime_service.processes import WorkerPool, WorkerSpec, shared_port
+from runtime_service.processes import Beat, WorkerPool, WorkerSpec, shared_port
 from runtime_service.server import Worker, follow_log
 from runtime_service.serving.kept import AssignmentFile
 from runtime_service.settings import RuntimeSettings
@@ -46,8 +45,7 @@ def main() -> None:
 
     def follow(beat: Beat) -> None:
         connect = partial(aio_channel, settings.events_service, token=token, tls=tls)
-        folder, events, users = settings.history_dir, settings.history_events, settings.history_users
-        history = LmdbHistoryWriter(folder, max_events=events, max_users=users)
+        history = LmdbHistoryWriter(settings.history_dir, **settings.history_bounds())
         run_until_signal(follow_log(connect, history, wait_seconds=settings.watch_seconds), beat=beat)
 
     with shared_port(settings.listen) as address:

@@ -79,6 +79,10 @@ class RuntimeSettings(ServerSettings, StoreSettings):
         """Return how long processes are waited for."""
         return Patience(grace_seconds=self.grace_seconds, silent_seconds=self.silent_seconds)
 
+    def history_bounds(self) -> dict[str, int]:
+        """Return how many events are kept for a user, and for how many users, as the histories' writer names them."""
+        return {"max_events": self.history_events, "max_users": self.history_users}
+
     def assignments_file(self) -> Path:
         """Return where the last assignments are kept."""
         return self.history_dir.with_name("assignments.json")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from functools import partial
 
 # One thread of BLAS, here and in trainings: JAX has its own, and those of BLAS wait by spinning. MALLOC, which glibc
@@ -58,4 +57,4 @@ if __name__ == "__main__":
     try:
         main()
     except (TailorbirdError, OSError) as error:
-        sys.exit(f"trainer: {error}")
+        raise SystemExit(f"trainer: {error}") from error

@@ -4,7 +4,8 @@ gRPC does not survive a fork, so the parent never has a channel, a server or a t
 can be forked again at any time.
 """
 
+from common.process.heartbeat import Beat
 from runtime_service.processes.port import shared_port
 from runtime_service.processes.worker_pool import Patience, WorkerPool, WorkerSpec
 
-__all__ = ["Patience", "WorkerPool", "WorkerSpec", "shared_port"]
+__all__ = ["Beat", "Patience", "WorkerPool", "WorkerSpec", "shared_port"]
