@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
 
 from pydantic import Field
 
@@ -16,6 +16,18 @@ from runtime_service.server import WorkerLimits
 __all__ = ["RuntimeSettings"]
 
 _DEFAULT_WORKERS = 4
+
+
+class HistoryBounds(TypedDict):
+    """Bounds of the histories, by the names of their writer's arguments.
+
+    Attributes:
+        max_events: Events of a user.
+        max_users: Users and sessions.
+    """
+
+    max_events: int
+    max_users: int
 
 
 class RuntimeSettings(ServerSettings, StoreSettings):
@@ -79,8 +91,8 @@ class RuntimeSettings(ServerSettings, StoreSettings):
         """Return how long processes are waited for."""
         return Patience(grace_seconds=self.grace_seconds, silent_seconds=self.silent_seconds)
 
-    def history_bounds(self) -> dict[str, int]:
-        """Return how many events are kept for a user, and for how many users, as the histories' writer names them."""
+    def history_bounds(self) -> HistoryBounds:
+        """Return what bounds the histories."""
         return {"max_events": self.history_events, "max_users": self.history_users}
 
     def assignments_file(self) -> Path:
