@@ -50,7 +50,7 @@ def milliseconds(path: Way, users: Sequence[str], data: DemoData) -> list[float]
         Unavailable: A list stayed the same.
     """
     used: dict[str, set[str]] = {}
-    for watch in data.watches:
+    for watch in data.interactions:
         used.setdefault(watch.user, set()).add(watch.item)
     items = sorted(data.items)
     taken = []
@@ -131,7 +131,7 @@ def main() -> None:
         version = journey.train(solution)
         campaign = journey.create_campaign("films", version)
         tracking_id = journey.create_event_tracker()
-        users = sorted({watch.user for watch in data.watches})
+        users = sorted({watch.user for watch in data.interactions})
         rows = {}
         for make, begin in ((grpc_path, 0), (boto3_path, arguments.events)):
             path = make(system, campaign, tracking_id)

@@ -32,7 +32,7 @@ from benchmarks.system import System, running_system
 from cli.demo.generated import generate
 from cli.demo.items import SCHEMAS, DemoData
 from cli.demo.journey import Journey
-from cli.demo.run_demo import find_data
+from cli.demo.run_demo import load_data
 from cli.env import Env
 from common.errors import InvalidInput, Unavailable
 from common.rpc import channel
@@ -133,8 +133,8 @@ def main() -> None:
     arguments = parser.parse_args()
     h2load_path()  # missing tools are told before minutes of preparation
     load = Load(arguments.lanes, arguments.streams, arguments.repeats)
-    data = generate() if arguments.generated else find_data(Env(os.environ).cache_dir, console=Console())
-    users = sorted({watch.user for watch in data.watches})
+    data = generate() if arguments.generated else load_data(Env(os.environ).cache_dir, console=Console())
+    users = sorted({watch.user for watch in data.interactions})
     wanted = arguments.rounds * arguments.users
     if wanted > len(users):
         raise InvalidInput(f"`users`: got {wanted} in all rounds, want at most {len(users)}, those of the data")

@@ -1,1 +1,1 @@
-"""`tailorbird`: start the whole system, show it at work, check a machine, make keys."""
+"""The command `tailorbird`: starts the whole system, demonstrates it, checks a machine, makes keys."""

@@ -40,18 +40,18 @@ def version() -> None:
     typer.echo(installed_version("tailorbird"))
 
 
-def run(commands: typer.Typer, surroundings: Env, arguments: list[str] | None = None) -> int:
+def run(commands: typer.Typer, env: Env, arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 1 failed, 2 called wrongly, 130 interrupted.
 
     Args:
         commands: The application.
-        surroundings: Handed to every command.
-        arguments: None takes those of the process.
+        env: What the commands may read of the environment.
+        arguments: The command line; None for that of the process.
     """
     try:
-        code = commands(arguments, obj=surroundings, prog_name="tailorbird", standalone_mode=True)
-    except SystemExit as exit_:
-        code = exit_.code
+        code = commands(arguments, obj=env, prog_name="tailorbird", standalone_mode=True)
+    except SystemExit as exit_request:
+        code = exit_request.code
     except TailorbirdError as error:
         Console(stderr=True).print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True, highlight=False)
         return 1

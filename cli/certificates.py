@@ -1,6 +1,6 @@
-"""An authority and a certificate for a trial: real ones, made in a second, not meant to be kept.
+"""Makes a certificate authority and a certificate, to try TLS with.
 
-Where there is an authority already, such as that of a service mesh or a company, its certificates are the ones to use.
+They are not meant for production: there, use certificates of the authority of your service mesh or company.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ HOSTS = (
 
 
 def make_certificates(folder: Path, *, hosts: Sequence[str] = HOSTS, lifetime: timedelta) -> TlsFiles:
-    """Write an authority and one certificate of it, for servers and clients alike.
+    """Write the certificate of a new authority, and one certificate signed by it, for servers and clients alike.
 
-    The authority's key is used once and thrown away: nobody can make another certificate that it vouches for.
+    The authority's private key is never written, so that no further certificate can be signed with it.
 
     Args:
-        folder: Gets `ca.pem`, `cert.pem` and `key.pem`.
+        folder: Where `ca.pem`, `cert.pem` and `key.pem` are written.
         hosts: Names and addresses that the certificate is valid for.
         lifetime: How long both are valid.
 
     Raises:
-        InvalidInput: There are certificates already; they are never overwritten.
+        InvalidInput: The folder has a certificate already, which is never overwritten.
         OSError: The folder cannot be written.
     """
     files = TlsFiles(folder / "cert.pem", folder / "key.pem", folder / "ca.pem")
@@ -84,7 +84,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        # Clocks of other machines may be a little behind.
+        # The clocks of other machines may be a little slow.
         .not_valid_before(now - timedelta(minutes=10))
         .not_valid_after(now + lifetime)
     )

@@ -1,6 +1,6 @@
-"""What `tailorbird doctor` looks at: each check finds one thing that would break the system, and says how to mend it.
+"""The checks of `tailorbird doctor`: each finds one thing that would break the system, and says how to mend it.
 
-Checks take the facts as arguments where that lets a test state them, and never change anything.
+Checks never change anything. Their arguments are what they check, so that tests can pass any values.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ _MIN_FREE_BYTES: Final = 1 << 30
 _LOW_FREE_BYTES: Final = 5 << 30
 _MIN_OPEN_FILES: Final = 1024
 _CLOCK_TOLERANCE_SECONDS: Final = 2.0
-#: No clock that is right shows a year before the one this program was written in.
+#: This program was written then, so an earlier year shows that the clock is wrong.
 _EARLIEST_YEAR: Final = 2025
 _LATEST_YEAR: Final = 2100
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The outcome of one check.
+    """The result of one check.
 
     Attributes:
-        check: What was looked at.
-        verdict: `warning` does not keep the system from working.
-        found: What was seen.
-        hint: What to do; empty when all is well.
+        check: Name of the check.
+        verdict: `ok`, `warning` or `failed`; with a warning the system works.
+        detail: What the check found.
+        hint: What to do; empty when nothing has to be done.
     """
 
     check: str
     verdict: Verdict
-    found: str
+    detail: str
     hint: str = ""
 
 
@@ -61,13 +61,13 @@ def all_checks(data_dir: Path, ports: Ports, *, endpoint_in_use: bool, environ: 
     """Run every check.
 
     Args:
-        data_dir: Where data is or will be kept.
-        ports: Ports that `up` would take.
-        endpoint_in_use: The system already runs from this data directory, so its ports are rightly taken.
+        data_dir: The data directory, which need not exist.
+        ports: Ports that `up` would use.
+        endpoint_in_use: Whether the system already runs in this data directory, so that its ports may be taken.
         environ: The environment that `up` would be started with.
     """
     yield check_python(sys.version_info[:3])
-    yield check_packages(_installed(), _wanted())
+    yield check_packages(_installed_versions(), _pinned_versions())
     yield check_compiler()
     yield check_protobuf()
     yield check_jax()
@@ -79,31 +79,31 @@ def all_checks(data_dir: Path, ports: Ports, *, endpoint_in_use: bool, environ: 
 
 
 def check_python(version: tuple[int, ...]) -> Finding:
-    """The interpreter is new enough."""
+    """Check that the interpreter is new enough."""
     shown = ".".join(map(str, version))
     if version[:2] >= _MIN_PYTHON:
         return Finding("Python", "ok", shown)
     return Finding("Python", "failed", shown, "install Python 3.11 or newer and make a new virtual environment with it")
 
 
-def check_packages(installed: Mapping[str, str], wanted: Mapping[str, str]) -> Finding:
-    """What is installed is what the constraints pin.
+def check_packages(installed: Mapping[str, str], pinned: Mapping[str, str]) -> Finding:
+    """Check that the installed packages have the versions that the constraints pin.
 
     Args:
-        installed: Version by normalised name.
-        wanted: Pinned version by normalised name.
+        installed: Installed version by normalised name.
+        pinned: Pinned version by normalised name; empty when there are no constraints.
     """
-    if not wanted:
+    if not pinned:
         return Finding("packages", "ok", f"{len(installed)} installed; no constraints.txt beside this installation")
-    different = {name: version for name, version in installed.items() if wanted.get(name, version) != version}
+    different = {name: version for name, version in installed.items() if pinned.get(name, version) != version}
     if not different:
-        return Finding("packages", "ok", f"{len(installed.keys() & wanted.keys())} are as pinned")
-    shown = ", ".join(f"{name} {version} (pinned {wanted[name]})" for name, version in sorted(different.items()))
+        return Finding("packages", "ok", f"{len(installed.keys() & pinned.keys())} are as pinned")
+    shown = ", ".join(f"{name} {version} (pinned {pinned[name]})" for name, version in sorted(different.items()))
     return Finding("packages", "warning", shown, "pip install -c constraints.txt -e '.[train,demo]'")
 
 
 def check_compiler(which: Callable[[str], str | None] = shutil.which, *, headers: Path | None = None) -> Finding:
-    """Annoy is there, or can be built."""
+    """Check that Annoy is installed, or can be built."""
     compiler = next((path for name in ("c++", "g++", "clang++") if (path := which(name))), None)
     include = headers if headers is not None else Path(sysconfig.get_path("include")) / "Python.h"
     missing = [
@@ -113,12 +113,12 @@ def check_compiler(which: Callable[[str], str | None] = shutil.which, *, headers
         return Finding("C++ compiler", "ok", str(compiler))
     hint = "Debian or Ubuntu: apt-get install g++ python3-dev; macOS: xcode-select --install"
     built = importlib.util.find_spec("annoy") is not None
-    found = f"{' and '.join(missing)} not found" + ("; Annoy is already built" if built else "; Annoy cannot be built")
-    return Finding("C++ compiler", "warning" if built else "failed", found, hint)
+    detail = f"{' and '.join(missing)} not found" + ("; Annoy is already built" if built else "; Annoy cannot be built")
+    return Finding("C++ compiler", "warning" if built else "failed", detail, hint)
 
 
 def check_protobuf() -> Finding:
-    """Protobuf messages are handled by its C library: the pure Python one is many times slower."""
+    """Check that protobuf uses its C library: the pure Python implementation is many times slower."""
     from google.protobuf.internal import api_implementation
 
     kind = api_implementation.Type()
@@ -128,15 +128,15 @@ def check_protobuf() -> Finding:
 
 
 def check_jax() -> Finding:
-    """JAX is installed where models are trained."""
+    """Check that JAX is installed, which trainings need."""
     if importlib.util.find_spec("jax") is None:
         return Finding("JAX", "warning", "not installed: no training here", "pip install -c constraints.txt '.[train]'")
-    # Importing it would take seconds and memory; starting a computation proves more than is asked here.
+    # It is not imported, which would take seconds and memory.
     return Finding("JAX", "ok", metadata.version("jax"))
 
 
 def check_ports_free(ports: Ports, *, expected_busy: bool) -> Finding:
-    """`up` could listen."""
+    """Check that the ports of `up` are free, or held by the running system."""
     shown = f"{ports.base} to {ports.base + len(PROCESSES) - 1}"
     taken = [str(ports.port(process)) for process in PROCESSES if not is_free(ports.port(process))]
     if not taken:
@@ -147,7 +147,7 @@ def check_ports_free(ports: Ports, *, expected_busy: bool) -> Finding:
 
 
 def check_disk(data_dir: Path, *, usage: Callable[[Path], tuple[int, int, int]] = shutil.disk_usage) -> Finding:
-    """There is room for data, and it may be written."""
+    """Check that the disk of the data directory has space and can be written."""
     folder = next(path for path in [data_dir.resolve(), *data_dir.resolve().parents] if path.exists())
     try:
         with tempfile.TemporaryFile(dir=folder):
@@ -169,12 +169,12 @@ def check_clock(
     steady: Callable[[], float] = time.monotonic,
     synchronised: Callable[[], bool | None] | None = None,
 ) -> Finding:
-    """The clock is plausible and does not jump: signatures and tokens are refused when it is minutes off.
+    """Check that the clock is plausible and does not jump: signatures and tokens fail when it is minutes off.
 
     Args:
-        wall: Seconds since 1970.
-        steady: Seconds of a clock that never jumps.
-        synchronised: Whether the system keeps the clock by a time server; None when it cannot tell.
+        wall: Returns seconds since 1970.
+        steady: Returns the seconds of a monotonic clock.
+        synchronised: Returns whether a time server keeps the clock right; None when that is unknown.
     """
     first_wall, first_steady = wall(), steady()
     with tempfile.NamedTemporaryFile() as file:
@@ -193,7 +193,7 @@ def check_clock(
 
 
 def check_tls(environ: Mapping[str, str]) -> Finding:
-    """The certificates that processes would be told work between them."""
+    """Check that the processes accept the certificates that the environment names."""
     try:
         tls = tls_files(environ)
         if tls is None:
@@ -205,7 +205,7 @@ def check_tls(environ: Mapping[str, str]) -> Finding:
 
 
 def check_open_files(limit: int) -> Finding:
-    """Enough files and connections may be open at once."""
+    """Check that enough files and connections may be open at once."""
     if limit == resource.RLIM_INFINITY or limit >= _MIN_OPEN_FILES:
         return Finding("open files", "ok", "no limit" if limit == resource.RLIM_INFINITY else f"up to {limit}")
     return Finding("open files", "failed", f"up to {limit}", f"ulimit -n {_MIN_OPEN_FILES * 8}")
@@ -215,27 +215,27 @@ def _synchronised() -> bool | None:
     if shutil.which("timedatectl") is None:
         return None
     try:
-        answer = run(
+        completed = run(
             ["timedatectl", "show", "--property=NTPSynchronized", "--value"],
             capture_output=True, text=True, timeout=5, check=False,
         )  # fmt: skip
     except TimeoutExpired:
-        return None  # where there is no service that it asks
-    return {"yes": True, "no": False}.get(answer.stdout.strip())
+        return None  # the service that it asks does not run
+    return {"yes": True, "no": False}.get(completed.stdout.strip())
 
 
-def _installed() -> dict[str, str]:
-    # A broken installation may lack its name.
-    return {normalised(item.name): item.version for item in metadata.distributions() if item.name}
+def _installed_versions() -> dict[str, str]:
+    # Broken installations have no name.
+    return {normalise_name(item.name): item.version for item in metadata.distributions() if item.name}
 
 
-def _wanted() -> dict[str, str]:
+def _pinned_versions() -> dict[str, str]:
     if not _CONSTRAINTS.exists():
         return {}
     pins = (line.split("==") for line in _CONSTRAINTS.read_text().splitlines() if "==" in line)
-    return {normalised(name): version for name, version in pins}
+    return {normalise_name(name): version for name, version in pins}
 
 
-def normalised(name: str) -> str:
-    """Return a package's name as indexes compare it."""
+def normalise_name(name: str) -> str:
+    """Return a package's name as package indexes compare it, e.g. `typing-extensions` for `typing_extensions`."""
     return re.sub(r"[-_.]+", "-", name).lower()

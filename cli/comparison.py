@@ -1,4 +1,4 @@
-"""What `tailorbird solutions compare` shows: metrics with intervals, baselines, verdicts."""
+"""Tables of `tailorbird solutions compare`: metrics with confidence intervals, baselines, verdicts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from protos.tailorbird.control.v1.evaluation_service_pb2 import SolutionVersionE
 from protos.tailorbird.storage.v1 import evaluation_pb2
 from protos.tailorbird.storage.v1.evaluation_pb2 import MeasuredMetric, ModelEvaluation
 
-__all__ = ["label", "show_comparison"]
+__all__ = ["comparison_view", "metric_label"]
 
 _STYLES = {
     evaluation_pb2.VERDICT_BETTER: "green",
@@ -22,7 +22,7 @@ _STYLES = {
     evaluation_pb2.VERDICT_UNDECIDED: "",
     evaluation_pb2.VERDICT_NOT_COMPARED: "yellow",
 }
-_SHORT = (
+_SHORT_NAMES = (
     (r"^mean_reciprocal_rank_at_(\d+)$", r"MRR@\1"),
     (r"^normalized_discounted_cumulative_gain_at_(\d+)$", r"NDCG@\1, Personalize's"),
     (r"^standard_normalized_discounted_cumulative_gain_at_(\d+)$", r"NDCG@\1, standard"),
@@ -31,20 +31,20 @@ _SHORT = (
 )
 
 
-def label(name: str) -> str:
-    """Return a short name of a metric, for tables."""
-    for pattern, short in _SHORT:
+def metric_label(name: str) -> str:
+    """Return the short name of a metric for table rows, e.g. `MRR@25`."""
+    for pattern, short in _SHORT_NAMES:
         if re.match(pattern, name):
             return re.sub(pattern, short, name)
     return name.replace("_", " ")
 
 
-def show_comparison(versions: Sequence[SolutionVersionEvaluation], *, without_repeats: bool = False) -> RenderableType:
-    """Return tables and verdicts.
+def comparison_view(versions: Sequence[SolutionVersionEvaluation], *, without_repeats: bool = False) -> RenderableType:
+    """Return the tables and verdicts of several versions.
 
     Args:
-        versions: Newest first; at least one.
-        without_repeats: Show lists without what users have used already.
+        versions: Evaluated versions, newest first; at least one.
+        without_repeats: Whether to show the metrics of lists without items that the user has interacted with before.
     """
     newest = versions[0]
     parts: list[RenderableType] = [_metrics_table(versions, without_repeats=without_repeats)]
@@ -55,7 +55,7 @@ def show_comparison(versions: Sequence[SolutionVersionEvaluation], *, without_re
 
 
 def _metrics_table(versions: Sequence[SolutionVersionEvaluation], *, without_repeats: bool) -> Table:
-    """Make a row for each metric; the versions are columns, and the baselines of the newest."""
+    """Return a table with a row for each metric, and columns for the versions and the newest one's baselines."""
     columns = [(_short_arn(version), version.evaluation.model) for version in versions]
     columns += [(item.name.replace("-", " "), item) for item in versions[0].evaluation.baselines]
     lists = "without repeats" if without_repeats else "as served"
@@ -64,20 +64,20 @@ def _metrics_table(versions: Sequence[SolutionVersionEvaluation], *, without_rep
         table.add_column(escape(heading), justify="right")
     cells = [_metrics(model, without_repeats=without_repeats) for _, model in columns]
     for name in dict.fromkeys(name for column in cells for name in column):
-        table.add_row(label(name), *(_cell(column.get(name)) for column in cells))
+        table.add_row(metric_label(name), *(_cell(column.get(name)) for column in cells))
     return table
 
 
 def _differences_table(version: SolutionVersionEvaluation) -> Table:
-    compared = version.evaluation.comparison
-    before = compared.solution_version_arn.rpartition("/")[2]
-    title = f"{_short_arn(version)} beside {before}, on {compared.users} users that neither has seen"
+    comparison = version.evaluation.comparison
+    previous = comparison.solution_version_arn.rpartition("/")[2]
+    title = f"{_short_arn(version)} beside {previous}, on {comparison.users} users that neither has seen"
     table = Table("metric", title=escape(title), title_justify="left")
-    for heading in (_short_arn(version), before, "difference and 95 % interval"):
+    for heading in (_short_arn(version), previous, "difference and 95 % interval"):
         table.add_column(escape(heading), justify="right")
-    for item in compared.differences:
-        change = f"{item.value - item.predecessor:+.4f} ({item.low:+.4f} to {item.high:+.4f})"
-        table.add_row(label(item.name), f"{item.value:.4f}", f"{item.predecessor:.4f}", change)
+    for item in comparison.differences:
+        difference = f"{item.value - item.predecessor:+.4f} ({item.low:+.4f} to {item.high:+.4f})"
+        table.add_row(metric_label(item.name), f"{item.value:.4f}", f"{item.predecessor:.4f}", difference)
     return table
 
 
@@ -88,12 +88,12 @@ def _verdicts(version: SolutionVersionEvaluation) -> Iterator[Text]:
     elif not version.evaluation.HasField("comparison"):
         yield Text(f"{name}: had no version to be compared with")
     else:
-        compared = version.evaluation.comparison
-        yield Text(f"{name}: {compared.reason}", style=_STYLES.get(compared.verdict, ""))
+        comparison = version.evaluation.comparison
+        yield Text(f"{name}: {comparison.reason}", style=_STYLES.get(comparison.verdict, ""))
     for warning in version.evaluation.warnings:
         yield Text(f"{name}: {warning}", style="yellow")
-    for refusal in version.refusals:
-        yield Text(f"{name}: {refusal.campaign_arn} {refusal.reason}", style="yellow")
+    for rejection in version.refusals:
+        yield Text(f"{name}: {rejection.campaign_arn} {rejection.reason}", style="yellow")
 
 
 def _metrics(model: ModelEvaluation, *, without_repeats: bool) -> dict[str, MeasuredMetric]:

@@ -1,7 +1,7 @@
-"""How commands reach a running control plane: the one of a data directory, or one that is named.
+"""Connections of commands to a control plane: the one that runs in a data directory, or one with a given address.
 
-A token goes over the wire with every call, so plain text is spoken with this machine alone; elsewhere the authority of
-the control plane's certificate has to be named.
+Every call carries a token, so plain text is allowed to loopback addresses only; for other hosts the authority of the
+control plane's certificate is required.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from common.errors import InvalidInput, invalid
 from common.rpc import channel, from_rpc_error
 from common.settings import TlsFiles
 
-__all__ = ["CaFile", "CertFile", "ControlPlaneAddress", "KeyFile", "Reach", "TokenFile", "reach"]
+__all__ = ["CaFile", "CertFile", "Connection", "ControlPlaneAddress", "KeyFile", "TokenFile", "resolve_connection"]
 
-#: A command is over long before.
+#: Longer than any command takes.
 _TOKEN_LIFETIME = timedelta(minutes=5)
 
 ControlPlaneAddress = Annotated[
@@ -49,13 +49,13 @@ KeyFile = Annotated[Path | None, typer.Option("--tls-key-file", help="Private ke
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """Where the control plane is, and what to show it.
+class Connection:
+    """How to connect to a control plane.
 
     Attributes:
         target: HOST:PORT.
         token: Bearer token.
-        tls: The authority; None speaks plain text.
+        tls: The authority of its certificate, and an own one if needed; None for plain text.
     """
 
     target: str
@@ -67,26 +67,26 @@ class Reach:
         """Open a channel for the calls of a block.
 
         Raises:
-            TailorbirdError: What a call in the block was answered.
+            TailorbirdError: A call in the block failed.
         """
-        with channel(self.target, token=self.token, tls=self.tls) as opened:
+        with channel(self.target, token=self.token, tls=self.tls) as open_channel:
             try:
-                yield opened
+                yield open_channel
             except grpc.RpcError as error:
                 raise from_rpc_error(error) from error
 
 
-def reach(data_dir: Path, *, target: str | None, token_file: Path | None, tls: TlsFiles) -> Reach:
-    """Find out how to reach the control plane.
+def resolve_connection(data_dir: Path, *, target: str | None, token_file: Path | None, tls: TlsFiles) -> Connection:
+    """Return how to connect to the control plane that the options name.
 
     Args:
-        data_dir: Data directory of a system on this machine; its key makes a token of five minutes.
-        target: HOST:PORT of another control plane; its token must be in a file.
-        token_file: That file.
-        tls: For another control plane: the authority of its certificate, and our own where it asks for one.
+        data_dir: Data directory of a system on this machine; its key signs a token of five minutes.
+        target: HOST:PORT of another control plane; None for that of the data directory.
+        token_file: File with a token for the other control plane.
+        tls: The authority of the other control plane's certificate, and an own certificate where it requires one.
 
     Raises:
-        InvalidInput: Nothing runs in the data directory, or something is missing for another control plane.
+        InvalidInput: No system runs in the data directory, or an option is missing for another control plane.
     """
     if target is None:
         installation = Installation(data_dir)
@@ -97,27 +97,27 @@ def reach(data_dir: Path, *, target: str | None, token_file: Path | None, tls: T
             )
         ports = Ports(urlsplit(running.endpoint).port or DEFAULT_PORT_BASE)
         token = installation.keys.issuer().issue("operator", subject="command-line", lifetime=_TOKEN_LIFETIME)
-        return Reach(ports.address("control_plane"), token, running.tls)
+        return Connection(ports.address("control_plane"), token, running.tls)
     if token_file is None:
         raise invalid("token-file", got=None, want="a file with a token for --control-plane")
-    if tls.ca_file is None and not _loopback(target):
+    if tls.ca_file is None and not _is_loopback(target):
         raise invalid("tls-ca-file", got=None, want=f"a PEM file: a token is not sent to {target} in plain text")
     if (tls.cert_file is None) != (tls.key_file is None):
         raise invalid("tls-key-file", got=None, want="--tls-cert-file and --tls-key-file, or neither")
     for name, path in (("ca", tls.ca_file), ("cert", tls.cert_file), ("key", tls.key_file)):
         if path is not None and not path.is_file():
             raise invalid(f"tls-{name}-file", got=str(path), want="a PEM file")
-    return Reach(target, _read(token_file), None if tls.ca_file is None else tls)
+    return Connection(target, _read_token(token_file), None if tls.ca_file is None else tls)
 
 
-def _read(path: Path) -> str:
+def _read_token(path: Path) -> str:
     try:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"`token-file`: got {path}, which cannot be read ({error}), want a bearer token") from error
 
 
-def _loopback(target: str) -> bool:
+def _is_loopback(target: str) -> bool:
     host = target.rpartition(":")[0].strip("[]")
     try:
         return host == "localhost" or ip_address(host).is_loopback

@@ -1,9 +1,9 @@
-"""The secrets of a deployment in containers: one folder for each process, so that each can be given its own alone.
+"""The secrets of a deployment in containers: a folder for each process, so that no process sees those of another.
 
-- `issuer/`: what signs tokens, see `cli.key_folder`; for the process that runs this, and nobody else
-- `PROCESS/public.pem`, `PROCESS/revoked.json`: check tokens
-- `PROCESS/token`: the process's own
-- `gateway/access_keys.json`: what applications sign their requests with, once `tailorbird keys create` made it
+- `issuer/`: the signing key, see `cli.key_folder`; only the process that runs this may read it
+- `PROCESS/public.pem`, `PROCESS/revoked.json`: for checking tokens
+- `PROCESS/token`: the token of the process
+- `gateway/access_keys.json`: the access keys of applications, written by `tailorbird keys create`
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ __all__ = ["Deployment"]
 
 
 class Deployment:
-    """The secrets in one folder, with a key pair that is made if there is none.
+    """The secrets of one deployment; creates the key pair if there is none.
 
     Args:
-        folder: Made if needed.
+        folder: Folder of the secrets; created if needed.
 
     Raises:
         OSError: The folder cannot be written.
@@ -33,30 +33,33 @@ class Deployment:
         self.keys.ensure()
         self._keeper = TokenKeeper(self.keys, {process: folder / process / "token" for process in TOKEN_ROLES})
 
-    def keep(self) -> list[str]:
-        """Hand on what checks tokens, and renew the tokens that are due; returns the processes whose token is new.
+    def refresh(self) -> list[str]:
+        """Copy public key and revocations to the processes, and renew the tokens that are due.
 
-        To be called every second or so: it is also what makes a revocation known to the processes. What fails for one
-        process, or for revocations, is done for the others, and tokens are renewed.
+        To be called about once a second, since it also passes revocations on to the processes. A failure for one
+        process, or of the revocations, does not keep it from doing the rest.
+
+        Returns:
+            The processes whose token is new.
 
         Raises:
             OSError: Something cannot be written.
-            InvalidInput: The revocations cannot be understood.
-            Unavailable: They cannot be read.
+            InvalidInput: The file of revocations is malformed.
+            Unavailable: It cannot be read.
         """
         try:
-            # Those that nobody understands are not handed on: no process would start with them.
+            # A malformed file is not copied: no process would start with it.
             self.keys.revocations()
-            for_all(PROCESSES, self._hand_on)
+            for_all(PROCESSES, self._publish)
         finally:
             renewed = self._keeper.renew()
         return renewed
 
     def healthy(self) -> bool:
-        """Tell whether every process has a token that is good for a while."""
+        """Return whether the token of every process is valid for at least a quarter of its lifetime."""
         return min(self._keeper.remaining().values()) > PROCESS_TOKEN_LIFETIME / 4
 
-    def _hand_on(self, process: str) -> None:
+    def _publish(self, process: str) -> None:
         (self._folder / process).mkdir(mode=0o700, exist_ok=True)
         for path in (self.keys.public_key, self.keys.revoked_file):
             if path.exists():

@@ -1,4 +1,4 @@
-"""What commands know of the world around them, handed down by the composition root."""
+"""What commands may read of the environment; the composition root passes it to all of them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import typer
 
-__all__ = ["Env", "surroundings"]
+__all__ = ["Env", "get_env"]
 
 
 @dataclass(frozen=True, slots=True)
 class Env:
-    """The environment of the command.
+    """The environment of a command.
 
     Attributes:
         environ: Environment variables.
@@ -23,13 +23,13 @@ class Env:
 
     @property
     def cache_dir(self) -> Path:
-        """Folder for downloads that can be made again, by the XDG convention."""
+        """Folder for downloads that can be repeated, by the XDG convention."""
         base = self.environ.get("XDG_CACHE_HOME")
         return (Path(base) if base else Path.home() / ".cache") / "tailorbird"
 
 
-def surroundings(context: typer.Context) -> Env:
-    """Return what the composition root handed down."""
-    found = context.find_object(Env)
-    assert found is not None
-    return found
+def get_env(context: typer.Context) -> Env:
+    """Return the environment of the running command."""
+    env = context.find_object(Env)
+    assert env is not None, "`run` passes it to every command"
+    return env

@@ -1,10 +1,10 @@
-"""The data directory of one machine: its layout, and the secrets that are made in it.
+"""The data directory of one machine: its layout, and the secrets in it.
 
-- `keys/`: what signs and checks tokens, see `cli.key_folder`
-- `keys/tokens/NAME.token`: one per process, good for an hour and renewed while `up` runs
-- `keys/access_keys.json`: what applications sign their requests with
+- `keys/`: the keys that sign and check tokens, see `cli.key_folder`
+- `keys/tokens/NAME.token`: the token of a process, valid for an hour and renewed while `up` runs
+- `keys/access_keys.json`: the access keys of applications
 - `store/`: datasets, artifacts, outputs
-- `s3/BUCKET/`: what `s3://BUCKET/...` stands for where no S3-compatible service is set
+- `s3/BUCKET/`: where `s3://BUCKET/...` is read from when no S3-compatible service is set
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class AlreadyRunning(TailorbirdError):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What a running system tells about itself, for commands that come later.
+    """A running system, as it describes itself for other commands.
 
     Attributes:
-        process_id: Of `tailorbird up`.
+        process_id: Process id of `tailorbird up`.
         endpoint: URL of the gateway.
-        certificates: Paths of its certificate, key and authority, absolute; empty when it speaks plain text.
+        certificates: Absolute paths of its certificate, key and authority; empty when it speaks plain text.
     """
 
     process_id: int
@@ -47,12 +47,12 @@ class Running:
 
     @staticmethod
     def paths(tls: TlsFiles | None) -> tuple[str, ...]:
-        """Return what `certificates` holds."""
+        """Return TLS files as the value of `certificates`."""
         return () if tls is None else tuple(str(path) for path in (tls.cert_file, tls.key_file, tls.ca_file))
 
     @property
     def tls(self) -> TlsFiles | None:
-        """The certificates to reach it with; None for plain text."""
+        """The TLS files to connect with; None for plain text."""
         return TlsFiles(*map(Path, self.certificates)) if self.certificates else None
 
 
@@ -68,7 +68,7 @@ class Installation:
 
     @property
     def keys(self) -> KeyFolder:
-        """What signs and checks tokens."""
+        """The folder of the keys that sign and check tokens."""
         return KeyFolder(self.root / "keys")
 
     @property
@@ -83,18 +83,18 @@ class Installation:
 
     @property
     def buckets(self) -> Path:
-        """Folder whose folders are buckets."""
+        """Folder with a subfolder for each bucket."""
         return self.root / "s3"
 
     def token_file(self, process: str) -> Path:
-        """The token of a process."""
+        """Return the file of a process's token."""
         return self.root / "keys" / "tokens" / f"{process}.token"
 
     def prepare(self) -> None:
-        """Make what is missing: folders that only the owner can enter, the key pair, a token for each process.
+        """Create what is missing: the folders, readable by the owner only, the key pair, a token for each process.
 
         Raises:
-            InvalidInput: The directory cannot be made or written.
+            InvalidInput: The directory cannot be created or written.
         """
         try:
             for folder in (self.root, self.root / "keys", self.root / "keys" / "tokens", self.store, self.buckets):
@@ -108,7 +108,7 @@ class Installation:
             ) from error
 
     def token_keeper(self) -> TokenKeeper:
-        """Return what keeps the tokens of the processes good."""
+        """Return an object that renews the tokens of the processes."""
         return TokenKeeper(self.keys, {process: self.token_file(process) for process in TOKEN_ROLES})
 
     def access_keys(self) -> AccessKeys:
@@ -116,18 +116,18 @@ class Installation:
         return AccessKeys(self.access_keys_file)
 
     def first_access_key(self) -> AccessKey | None:
-        """Make an access key if there is no valid one; None when there is."""
+        """Create an access key if there is no valid one; return it, or None when there was one."""
         keys = self.access_keys()
         return None if any(key.active for key in keys.list()) else keys.create("first")
 
     @contextmanager
     def lock(self, running: Running) -> Iterator[None]:
-        """Hold the directory, and tell others how to reach the system, until the block ends.
+        """Lock the directory until the block ends, and write into the lock file how to connect to the system.
 
-        The kernel lets go of the lock of a process that dies, so no stale one can be left behind.
+        The kernel releases the lock of a process that dies, so that no stale lock can remain.
 
         Raises:
-            AlreadyRunning: Another process holds it.
+            AlreadyRunning: Another process has locked it.
         """
         try:
             lock = FileLock(self.root / "up.lock", holder=json.dumps(asdict(running)))
@@ -142,12 +142,12 @@ class Installation:
             yield
 
     def running(self) -> Running | None:
-        """Return what runs in this directory, None when nothing does."""
+        """Return the system that runs in this directory; None when none does."""
         return _to_running(read_holder(self.root / "up.lock"))
 
 
 def _to_running(text: str | None) -> Running | None:
-    # Between locking and writing the file is empty for a moment.
+    # The file is empty for a moment between locking and writing.
     if not text:
         return None
     document = json.loads(text)

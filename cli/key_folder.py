@@ -1,9 +1,9 @@
-"""The folder that tokens are made in: the key pair, what was issued to people, and what was revoked.
+"""The folder of the key pair that tokens are signed with, of the list of issued tokens, and of revocations.
 
-- `private.pem`: signs tokens; read by `up` and `keys` only, never handed to a process
+- `private.pem`: signs tokens; read by `up` and `keys` only, never given to a process
 - `public.pem`: checks tokens
-- `issued.json`: the tokens that people were given, without the tokens themselves
-- `revoked.json`: tokens that are refused before they end; lies beside every public key that processes check with
+- `issued.json`: the tokens that `keys token` issued, without the tokens themselves
+- `revoked.json`: the revocations; lies in the same folder as the public key wherever tokens are checked
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from common.process.file_lock import hold_writer_lock
 
 __all__ = ["PROCESS_TOKEN_LIFETIME", "TOKEN_ROLES", "IssuedToken", "KeyFolder", "TokenKeeper", "for_all"]
 
-#: The role of each process that calls others. The control plane calls nobody and gets no token.
+#: The role of each process that calls others. The control plane calls none of them and gets no token.
 TOKEN_ROLES: Final = {
     "events_service": "events",
     "runtime_service": "runtime",
     "trainer": "trainer",
     "gateway": "gateway",
 }
-#: A token that leaks is worth little after an hour; renewed at half of it, long before its end.
+#: Short, so that a leaked token is soon useless; tokens are renewed after half of it.
 PROCESS_TOKEN_LIFETIME: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """What is known of a token that a person was given; `issued_at` and `ends_at` are seconds since 1970-01-01 UTC."""
+    """An issued token as `keys tokens` lists it; `issued_at` and `ends_at` are seconds since 1970-01-01 UTC."""
 
     token_id: str
     role: str
@@ -46,11 +46,11 @@ class IssuedToken:
 
 
 class KeyFolder:
-    """One folder of keys.
+    """A folder of keys.
 
     Args:
-        folder: Need not exist; see `ensure`.
-        clock: Source of the present time.
+        folder: The folder; need not exist before `ensure`.
+        clock: Source of the current time.
     """
 
     def __init__(self, folder: Path, *, clock: Clock | None = None) -> None:
@@ -73,17 +73,17 @@ class KeyFolder:
         return self.folder / Revocations.FILE_NAME
 
     def ensure(self) -> None:
-        """Make the folder and the key pair if there is none.
+        """Create the folder and the key pair if there is none.
 
         Raises:
-            OSError: They cannot be made.
+            OSError: They cannot be created.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self.private_key.exists():
             generate_key_pair(self.private_key, self.public_key)
 
     def issuer(self) -> TokenIssuer:
-        """Return what makes tokens.
+        """Return an issuer of tokens.
 
         Raises:
             InvalidInput: There is no key, or it cannot be read.
@@ -97,41 +97,41 @@ class KeyFolder:
             ) from error
 
     def verifier(self) -> TokenVerifier:
-        """Return what checks tokens, the revoked ones included."""
+        """Return a verifier of tokens, which refuses revoked ones."""
         return TokenVerifier.of_file(self.public_key, clock=self.clock)
 
     def revocations(self) -> Revocations:
-        """Return what is revoked."""
+        """Return the revocations."""
         return Revocations(self.revoked_file, clock=self.clock)
 
     def issue(self, role: str, *, subject: str, lifetime: timedelta) -> str:
-        """Make a token for a person or an application, and remember that it was made.
+        """Issue a token to a person or an application, and add it to the list of issued tokens.
 
         Raises:
-            InvalidInput: There is no key, or the role is none.
+            InvalidInput: There is no key, or no such role.
             Unavailable: The list of tokens cannot be written.
         """
         token = self.issuer().issue(role, subject=subject, lifetime=lifetime)
         identity = self.verifier().verify(token)
-        made = IssuedToken(identity.token_id, role, subject, identity.issued_at, identity.expires_at)
+        issued_token = IssuedToken(identity.token_id, role, subject, identity.issued_at, identity.expires_at)
         path = self.folder / "issued.json"
         try:
             with hold_writer_lock(path):
-                replace_private(path, json.dumps([asdict(item) for item in [*self.issued(), made]], indent=2))
+                replace_private(path, json.dumps([asdict(item) for item in [*self.issued(), issued_token]], indent=2))
         except OSError as error:
             raise Unavailable(f"keys: {path} cannot be written: {error.strerror}") from error
         return token
 
     def issued(self) -> list[IssuedToken]:
-        """Return the tokens that people were given and that have not ended, oldest first.
+        """Return the issued tokens that have not expired, oldest first.
 
         Raises:
-            InvalidInput: Their list cannot be understood.
+            InvalidInput: The list is malformed or cannot be read.
         """
         path = self.folder / "issued.json"
         try:
-            found: Any = json.loads(path.read_text())
-            known = [IssuedToken(**item) for item in found]
+            entries: Any = json.loads(path.read_text())
+            issued = [IssuedToken(**entry) for entry in entries]
         except FileNotFoundError:
             return []
         except (OSError, ValueError, TypeError) as error:
@@ -140,15 +140,15 @@ class KeyFolder:
                 "`tailorbird keys token`"
             ) from error
         now = self.clock.now().timestamp()
-        return [item for item in known if item.ends_at > now]
+        return [item for item in issued if item.ends_at > now]
 
 
 class TokenKeeper:
-    """Keeps the tokens of processes good: each is renewed long before its end, and at once when it is refused.
+    """Renews the tokens of processes: after half of their lifetime, and at once when one is not valid.
 
     Args:
-        keys: What signs them.
-        files: Where each process reads its token, by process.
+        keys: The signing key.
+        files: The file of each process's token, by process.
     """
 
     def __init__(self, keys: KeyFolder, files: Mapping[str, Path]) -> None:
@@ -158,22 +158,22 @@ class TokenKeeper:
         self._verifier = keys.verifier()
 
     def renew(self) -> list[str]:
-        """Renew what has to be, and return the processes whose token is new; cheap when there is nothing to do.
+        """Renew the tokens that are due, and return their processes; cheap when none is due.
 
         Raises:
-            OSError: A token cannot be written; the others are.
+            OSError: A token cannot be written; the other ones are.
         """
         due = [process for process, path in self._files.items() if self._is_due(process, path)]
         for_all(due, self._renew)
         return due
 
     def remaining(self) -> dict[str, timedelta]:
-        """Return for how long each process's token is good; zero for one that is not."""
+        """Return for how long each process's token is still valid; zero for one that is not."""
         now = self._keys.clock.now()
-        found = {process: self._identity(path) for process, path in self._files.items()}
+        identities = {process: self._identity(path) for process, path in self._files.items()}
         return {
             process: datetime.fromtimestamp(identity.expires_at, UTC) - now if identity is not None else timedelta()
-            for process, identity in found.items()
+            for process, identity in identities.items()
         }
 
     def _renew(self, process: str) -> None:
@@ -195,10 +195,10 @@ class TokenKeeper:
 
 
 def for_all(names: Iterable[str], action: Callable[[str], None]) -> None:
-    """Do something for every name, also after it failed for one.
+    """Call an action for every name, also after it failed for one.
 
     Raises:
-        OSError: The first that was raised.
+        OSError: The first error of the action.
     """
     errors = []
     for name in names:

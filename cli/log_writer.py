@@ -1,7 +1,7 @@
-"""Writes a log from a thread of its own, for a caller that must neither wait nor fail.
+"""Writes a log from a separate thread, for callers that must neither wait nor fail.
 
-A disk can be full, a reader of a pipe gone, a terminal halted with Ctrl-S. What cannot be written is counted, and told
-as soon as something can be; nothing is kept in a buffer that would stand in the way of what comes later.
+A disk can be full, a pipe without a reader, a terminal halted by Ctrl-S. Lines that cannot be written are dropped and
+counted, and a line with their number is written as soon as writing succeeds again.
 """
 
 from __future__ import annotations
@@ -18,58 +18,58 @@ __all__ = ["LogWriter"]
 
 _MAX_LINES: Final = 20_000
 _MAX_BYTES: Final = 16 * 1024 * 1024
-#: Longest wait for a stream that was set not to block, before it is tried again.
+#: Longest wait for a non-blocking stream to become writable, before it is tried again.
 _RETRY_SECONDS: Final = 1.0
-#: How long an end waits for a stream that is slow.
+#: How long flush and close wait for a slow stream.
 _CLOSE_SECONDS: Final = 2.0
 
 
 class LogWriter:
-    """Writes to a stream, past the stream's own buffers where it is a file.
+    """Writes lines to a stream, without the stream's own buffer where it is a file.
 
     Args:
-        stream: Where to.
-        loss: Returns the line that tells of this many lost lines, and why they were.
+        stream: Where the lines go.
+        render_loss: Returns the line that reports lost lines, from their number and the reason.
     """
 
-    def __init__(self, stream: IO[str], *, loss: Callable[[int, str], bytes]) -> None:
+    def __init__(self, stream: IO[str], *, render_loss: Callable[[int, str], bytes]) -> None:
         self._stream = stream
-        self._loss = loss
+        self._render_loss = render_loss
         self._descriptor = _descriptor(stream)
         self._changed = threading.Condition()
-        self._waiting: deque[bytes] = deque()
-        self._waiting_bytes = 0
+        self._queue: deque[bytes] = deque()
+        self._queue_bytes = 0
         self._idle = True
         self._closed = False
         self._lost = 0
-        self._why = ""
-        self._cut = False  # the last thing written is the beginning of a line
+        self._reason = ""
+        self._line_unfinished = False  # the last thing written is the beginning of a line
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
     @property
     def lost(self) -> int:
-        """Lines that are lost and were not told of yet."""
+        """Lost lines that are not reported yet."""
         return self._lost
 
     def write(self, line: bytes) -> None:
-        """Take a line, with its end; returns at once."""
+        """Queue a line, which ends with a line feed; return at once."""
         with self._changed:
-            if self._closed or len(self._waiting) >= _MAX_LINES or self._waiting_bytes + len(line) > _MAX_BYTES:
+            if self._closed or len(self._queue) >= _MAX_LINES or self._queue_bytes + len(line) > _MAX_BYTES:
                 self._lost += 1
-                self._why = self._why or "written too slowly"
+                self._reason = self._reason or "written too slowly"
                 return
-            self._waiting.append(line)
-            self._waiting_bytes += len(line)
+            self._queue.append(line)
+            self._queue_bytes += len(line)
             self._changed.notify_all()
 
     def flush(self, *, seconds: float = _CLOSE_SECONDS) -> bool:
-        """Wait until everything that was taken is written or lost; False when it is not by then."""
+        """Wait until all queued lines are written or lost; return whether that happened in time."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._idle and not self._waiting, seconds)
+            return self._changed.wait_for(lambda: self._idle and not self._queue, seconds)
 
     def close(self, *, seconds: float = _CLOSE_SECONDS) -> None:
-        """Take nothing more, and wait for what was taken, unless that takes long."""
+        """Accept no more lines, and wait until those in the queue are written, unless that takes too long."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -78,30 +78,30 @@ class LogWriter:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._idle = not self._waiting
+                self._idle = not self._queue
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._waiting or self._closed)
-                if not self._waiting:
+                self._changed.wait_for(lambda: self._queue or self._closed)
+                if not self._queue:
                     return
                 self._idle = False
-                line = self._waiting.popleft()
-                self._waiting_bytes -= len(line)
-                lost, why = self._lost, self._why
-            self._deliver(line, lost, why)
+                line = self._queue.popleft()
+                self._queue_bytes -= len(line)
+                lost, reason = self._lost, self._reason
+            self._write_line(line, lost, reason)
 
-    def _deliver(self, line: bytes, lost: int, why: str) -> None:
-        end = b"\n" if self._cut else b""
-        told = self._loss(lost, why) if lost else b""
+    def _write_line(self, line: bytes, lost: int, reason: str) -> None:
+        end = b"\n" if self._line_unfinished else b""
+        loss_line = self._render_loss(lost, reason) if lost else b""
         try:
-            self._write(end + told + line)
+            self._write(end + loss_line + line)
         except (OSError, ValueError) as error:  # ValueError: a closed stream
             with self._changed:
                 self._lost += 1
-                self._why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+                self._reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         else:
             with self._changed:
                 self._lost -= lost
-                self._why = self._why if self._lost else ""
+                self._reason = self._reason if self._lost else ""
 
     def _write(self, data: bytes) -> None:
         if self._descriptor is None:
@@ -113,15 +113,15 @@ class LogWriter:
             try:
                 written = os.write(self._descriptor, view)
             except BlockingIOError:
-                # Something else that holds the stream, such as a program of the same pipeline, set it not to block.
+                # Another program that shares the stream, e.g. one of the same pipeline, made it non-blocking.
                 select.select([], [self._descriptor], [], _RETRY_SECONDS)
                 continue
             view = view[written:]
-            self._cut = data[len(data) - len(view) - 1 : len(data) - len(view)] != b"\n"
+            self._line_unfinished = data[len(data) - len(view) - 1 : len(data) - len(view)] != b"\n"
 
 
 def _descriptor(stream: IO[str]) -> int | None:
-    with suppress(OSError, ValueError):  # what lives in memory has none
+    with suppress(OSError, ValueError):  # a stream in memory has none
         stream.flush()
         return stream.fileno()
     return None

@@ -1,7 +1,7 @@
-"""The merged log of all processes: one aligned line of text for each of theirs.
+"""Renders the log lines of all processes as aligned text.
 
-Processes write JSON lines; what is no JSON, such as a library's cry on standard error, is passed through as it is.
-Lines are text of anybody's making: what a terminal would obey, and halves of characters, are shown as escapes.
+Processes write JSON lines; other lines, such as a library's message on standard error, are passed through unchanged.
+Lines may contain text from callers, so control characters and broken Unicode are shown as escapes.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ __all__ = ["MergedLog"]
 
 _COLOURS: Final = ("cyan", "green", "magenta", "yellow", "blue")
 _LEVELS: Final = {"debug": "dim", "info": "", "warning": "bold yellow", "error": "bold red", "critical": "bold red"}
-#: Shown in a place of their own, or the same on every line of a process.
+#: Fields that have a place of their own in the line, or are the same on every line of a process.
 _CONSUMED: Final = frozenset({"event", "level", "timestamp", "service", "exception"})
-#: What a terminal obeys, or would break a line: shown as escapes.
+#: Characters that control a terminal or break a line, with the escapes that are shown instead.
 _ESCAPES: Final = {code: f"\\x{code:02x}" for code in (*range(0x09), *range(0x0A, 0x20), *range(0x7F, 0xA0))}
 
 
 class MergedLog:
-    """Renders lines to a console; an `Output` of the supervisor. Nothing that happens to the console is raised.
+    """Renders lines to a console; an `Output` of the supervisor. Errors of the console are never raised.
 
     Args:
         processes: Names of all processes, for colours and the width of the column.
-        console: Where lines go, and how: they are rendered as it would, but written past it.
-        quiet: Leave out lines and remarks.
-        own_name: Whose name the supervisor's remarks carry.
-        clock: Source of the present time, for lines that carry none.
+        console: Decides how lines are rendered; they are written to its file, but not through it.
+        quiet: Whether to leave out lines and notes.
+        own_name: Process name of the supervisor's notes.
+        clock: Source of the current time, for lines without a timestamp.
     """
 
     def __init__(
@@ -57,35 +57,35 @@ class MergedLog:
         self._colours = {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(names)}
         self._to_person = console.file.isatty()
         self._renderer = _Renderer(console)
-        self._writer = LogWriter(console.file, loss=self._loss)
+        self._writer = LogWriter(console.file, render_loss=self._render_loss)
 
     @property
     def to_person(self) -> bool:
-        """Whether it goes to a terminal; what goes elsewhere is kept."""
+        """Whether the console is a terminal."""
         return self._to_person
 
     def move_to(self, console: Console) -> None:
-        """Send what comes from now on to another console."""
+        """Write everything that follows to another console."""
         self.close()
         self._to_person = console.file.isatty()
         self._renderer = _Renderer(console)
-        self._writer = LogWriter(console.file, loss=self._loss)
+        self._writer = LogWriter(console.file, render_loss=self._render_loss)
 
-    def show(self, renderable: RenderableType) -> None:
-        """Show something to the person in front, also when lines are left out."""
+    def print(self, renderable: RenderableType) -> None:
+        """Print a Rich renderable, also when `quiet`."""
         self._writer.write(self._renderer.render(renderable))
 
     def flush(self, *, seconds: float) -> bool:
-        """Wait until all that came is written or lost; False when it is not by then."""
+        """Wait until everything is written or lost; return whether that happened in time."""
         return self._writer.flush(seconds=seconds)
 
     def close(self) -> None:
-        """Write what came, unless that takes long, and nothing more."""
+        """Write what is queued, unless that takes long, and accept nothing more."""
         self._writer.close()
 
     @staticmethod
     def file_console(stream: TextIO) -> Console:
-        """Return a console that writes plain text of any width."""
+        """Return a console that writes plain text without wrapping lines."""
         return Console(file=stream, force_terminal=False, color_system=None, width=10_000)
 
     def line(self, process: str, text: str) -> None:
@@ -94,33 +94,35 @@ class MergedLog:
             return
         fields = _parse(text)
         if fields is None:
-            self._print(self._head(process, self._clock.now(), "info").append(_clean(text)))
+            self._write_text(self._head(process, self._clock.now(), "info").append(_escape_controls(text)))
             return
         level = str(fields.get("level", "info")).lower()
         rendered = self._head(process, self._time(fields.get("timestamp")), level)
-        rendered.append(_clean(str(fields["event"])), style=_LEVELS.get(level, ""))
+        rendered.append(_escape_controls(str(fields["event"])), style=_LEVELS.get(level, ""))
         for name, value in fields.items():
             if name not in _CONSUMED and value is not None:
-                rendered.append(f"  {_clean(name)}=", style="dim").append(_show(value))
+                rendered.append(f"  {_escape_controls(name)}=", style="dim").append(_format_value(value))
         if trace := fields.get("exception"):
             indent = "\n" + " " * (self._width + 12)
-            rendered.append(indent + indent.join(_clean(line) for line in str(trace).splitlines()), style="dim")
-        self._print(rendered)
+            rendered.append(
+                indent + indent.join(_escape_controls(line) for line in str(trace).splitlines()), style="dim"
+            )
+        self._write_text(rendered)
 
     def note(self, event: str, *, level: str = "info", **fields: object) -> None:
-        """Render a remark of the supervisor."""
+        """Render a note of the supervisor."""
         if not self._quiet:
-            self._print(self._remark(event, level, fields))
+            self._write_text(self._render_note(event, level, fields))
 
-    def _remark(self, event: str, level: str, fields: Mapping[str, object]) -> Text:
+    def _render_note(self, event: str, level: str, fields: Mapping[str, object]) -> Text:
         rendered = self._head(self._own_name, self._clock.now(), level).append(event, style=_LEVELS.get(level, ""))
         for name, value in fields.items():
-            rendered.append(f"  {name}=", style="dim").append(_show(value))
+            rendered.append(f"  {name}=", style="dim").append(_format_value(value))
         return rendered
 
-    def _loss(self, lost: int, why: str) -> bytes:
-        fields = {"lost": lost, "why": why}
-        return self._renderer.render(self._remark("lines of this log could not be written", "warning", fields))
+    def _render_loss(self, lost: int, reason: str) -> bytes:
+        fields = {"lost": lost, "why": reason}
+        return self._renderer.render(self._render_note("lines of this log could not be written", "warning", fields))
 
     def _head(self, process: str, when: datetime, level: str) -> Text:
         head = Text()
@@ -134,18 +136,18 @@ class MergedLog:
         if isinstance(stamp, str):
             try:
                 parsed = datetime.fromisoformat(stamp)
-                # Also finds out whether this machine's time zone can show it, at the ends of the calendar.
+                # Raises OverflowError where this machine's time zone cannot show it, at the ends of the calendar.
                 return (parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)).astimezone()
             except (ValueError, OverflowError):
                 return self._clock.now()
         return self._clock.now()
 
-    def _print(self, rendered: Text) -> None:
+    def _write_text(self, rendered: Text) -> None:
         self._writer.write(self._renderer.render(rendered))
 
 
 class _Renderer:
-    """Turns what Rich shows into the bytes that a console would write; for several threads."""
+    """Renders Rich renderables to the bytes that a console would write; thread-safe."""
 
     def __init__(self, console: Console) -> None:
         self._lock = threading.Lock()
@@ -180,13 +182,13 @@ def _parse(text: str) -> Mapping[str, Any] | None:
     return fields if isinstance(fields, dict) and "event" in fields else None
 
 
-def _show(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, str):
-        return _clean(value if value and " " not in value else repr(value))
+        return _escape_controls(value if value and " " not in value else repr(value))
     if isinstance(value, float):
         return f"{value:g}"
-    return _clean(json.dumps(value, default=str, ensure_ascii=False))
+    return _escape_controls(json.dumps(value, default=str, ensure_ascii=False))
 
 
-def _clean(text: str) -> str:
+def _escape_controls(text: str) -> str:
     return text.translate(_ESCAPES)

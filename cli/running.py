@@ -1,4 +1,4 @@
-"""The system as a running thing: locked data directory, checked ports, supervised processes, signals."""
+"""Runs the whole system: locks the data directory, checks the ports, supervises the processes, handles signals."""
 
 from __future__ import annotations
 
@@ -30,10 +30,17 @@ async def running_system(
     output: Output,
     liveness: LivenessPolicy | None = None,
 ) -> AsyncIterator[Supervisor]:
-    """Hold the data directory and yield a supervisor that is not started yet; stop everything afterwards.
+    """Lock the data directory and yield a supervisor that is not started yet; stop everything afterwards.
+
+    Args:
+        installation: The data directory, prepared.
+        ports: Ports of the processes.
+        environ: The environment of the command.
+        output: Where the lines of the processes go.
+        liveness: When a process counts as hanging; None for the defaults.
 
     Raises:
-        AlreadyRunning: Another process holds the directory.
+        AlreadyRunning: Another process has locked the directory.
         InvalidInput: A port is taken, or the certificates that `environ` names do not work.
     """
     tls = tls_files(environ)
@@ -43,22 +50,22 @@ async def running_system(
         check_ports(ports)
         specs = process_specs(installation, ports, environ=environ)
         guarded = GuardedOutput(output)
-        keeping = asyncio.create_task(_keep_tokens(installation.token_keeper(), guarded))
+        renewing = asyncio.create_task(_renew_tokens(installation.token_keeper(), guarded))
         try:
             async with Supervisor(specs, output=guarded, liveness=liveness) as supervisor:
                 yield supervisor
         finally:
-            keeping.cancel()
+            renewing.cancel()
 
 
-async def _keep_tokens(keeper: TokenKeeper, output: Output) -> None:
-    """Renew the tokens of the processes before they end, and at once when they are revoked; never ends by itself."""
+async def _renew_tokens(keeper: TokenKeeper, output: Output) -> None:
+    """Renew the tokens of the processes before they expire, and at once when they are revoked, until cancelled."""
     failed = False
     while True:
         try:
             renewed = await asyncio.to_thread(keeper.renew)
         except (OSError, TailorbirdError) as error:
-            # A full disk passes; tokens are renewed long before their end.
+            # The next attempts may succeed: tokens are renewed long before they expire.
             if not failed:
                 output.note("tokens not renewed", level="error", error=str(error))
             failed = True

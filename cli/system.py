@@ -1,8 +1,7 @@
-"""The five processes of one machine: their addresses, their settings, and what each may know.
+"""The five processes of one machine: their addresses and their environment variables.
 
-A process is told its own token, the public key, the addresses of those it calls and its own settings, and nothing else:
-no process sees the private key, the secrets of the surrounding shell stay there, and those of an S3-compatible service
-reach the trainer alone.
+A process gets its own token, the public key, the addresses of the processes it calls and its own settings, and nothing
+else: no process sees the private key or secrets of the shell, and only the trainer those of an S3-compatible service.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ __all__ = [
 ]
 
 DEFAULT_PORT_BASE: Final = 7400
-#: In the order of dependence; also the order of the ports, from the gateway's on.
+#: In the order in which they are started.
 PROCESSES: Final = ("control_plane", "events_service", "runtime_service", "trainer", "gateway")
 _HOST = "127.0.0.1"
 _OFFSETS: Final = {"gateway": 0, "control_plane": 1, "events_service": 2, "runtime_service": 3, "trainer": 4}
 
-#: What processes need of the surrounding environment beside their own settings: where programs, libraries and temporary
-#: files are, and how many threads numerics may use.
+#: Variables that processes inherit beside their own settings: where programs, libraries and temporary files are, and
+#: how many threads numerical libraries may use.
 _INHERITED: Final = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"}
 )
@@ -49,8 +48,8 @@ _INHERITED_PREFIXES: Final = (
     "LC_", "PYTHON", "SSL_CERT_", "JAX_", "XLA_", "CUDA_", "NVIDIA_", "OMP_", "OPENBLAS_", "MKL_",
     "POLARS_", "GRPC_",
 )  # fmt: skip
-#: The store of `up` is a folder: only the trainer, which imports, has something to show an S3-compatible service.
-_OF_IMPORTS: Final = "TAILORBIRD_S3_"
+#: Settings of an S3-compatible service: the store of `up` is a folder, so only imports, in the trainer, need them.
+_S3_PREFIX: Final = "TAILORBIRD_S3_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,8 @@ class Ports:
     """Five ports in a row, the gateway's first.
 
     Attributes:
-        base: The first.
-        secure: Whether TLS is spoken.
+        base: The first port.
+        secure: Whether the processes speak TLS.
     """
 
     base: int = DEFAULT_PORT_BASE
@@ -79,39 +78,39 @@ class Ports:
 
     @property
     def endpoint(self) -> str:
-        """What AWS SDKs take as `endpoint_url`."""
+        """URL of the gateway, which AWS SDKs take as `endpoint_url`."""
         return f"http{'s' if self.secure else ''}://{self.address('gateway')}"
 
 
 def endpoint_variables(endpoint: str) -> list[str]:
-    """Return the lines of a shell that point AWS SDKs and the AWS CLI here, for the services of Personalize only."""
+    """Return the shell commands that point AWS SDKs and the AWS CLI here, for the services of Personalize only."""
     services = ("PERSONALIZE", "PERSONALIZE_EVENTS", "PERSONALIZE_RUNTIME")
     return [f"export AWS_ENDPOINT_URL_{service}={endpoint}" for service in services]
 
 
 def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[str, str]) -> list[ProcessSpec]:
-    """Return what to run.
+    """Return how each process is started.
 
     Args:
         installation: A prepared data directory.
-        ports: Where they listen.
+        ports: Ports of the processes.
         environ: The environment of this command.
 
     Raises:
-        InvalidInput: It names some certificates and not all.
+        InvalidInput: The environment names some TLS files and not all.
     """
     tls = tls_files(environ)
     root = installation.root.resolve()
-    here = Installation(root)
+    absolute = Installation(root)
     shared = {
-        "TAILORBIRD_PUBLIC_KEY_FILE": str(here.keys.public_key),
+        "TAILORBIRD_PUBLIC_KEY_FILE": str(absolute.keys.public_key),
         "TAILORBIRD_LOG_FORM": "json",
-        "TAILORBIRD_STORE_URL": str(here.store),
+        "TAILORBIRD_STORE_URL": str(absolute.store),
         "TAILORBIRD_CONTROL_PLANE": ports.address("control_plane"),
         "TAILORBIRD_EVENTS_SERVICE": ports.address("events_service"),
         "TAILORBIRD_RUNTIME_SERVICE": ports.address("runtime_service"),
     }
-    own = {
+    own_settings = {
         "control_plane": {"TAILORBIRD_DATABASE_URL": f"sqlite:///{root / 'catalogue.db'}"},
         "events_service": {"TAILORBIRD_DATA_DIR": str(root / "events")},
         "runtime_service": {
@@ -120,8 +119,8 @@ def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[
         },
         "trainer": {"TAILORBIRD_DATA_DIR": str(root)},
         "gateway": {
-            "TAILORBIRD_ACCESS_KEYS_FILE": str(here.access_keys_file),
-            # It is the only one, so that nobody could go elsewhere meanwhile.
+            "TAILORBIRD_ACCESS_KEYS_FILE": str(absolute.access_keys_file),
+            # It is the only gateway: clients could not go to another one while it drains.
             "TAILORBIRD_DRAIN_SECONDS": environ.get("TAILORBIRD_DRAIN_SECONDS", "0"),
         },
     }
@@ -129,14 +128,14 @@ def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[
     for process in PROCESSES:
         environment = {
             **inherited_environment(environ, process),
-            **{name: value for name, value in shared.items() if name in _settings()[process]},
+            **{name: value for name, value in shared.items() if name in _settings_by_process()[process]},
             "TAILORBIRD_LISTEN": ports.address(process),
-            # Output that is held back is lost when a process is killed.
+            # Buffered output would be lost when a process is killed.
             "PYTHONUNBUFFERED": "1",
-            **own[process],
+            **own_settings[process],
         }
         if process != "control_plane":
-            environment["TAILORBIRD_TOKEN_FILE"] = str(here.token_file(process))
+            environment["TAILORBIRD_TOKEN_FILE"] = str(absolute.token_file(process))
         address = ports.address(process)
         specs.append(
             ProcessSpec(
@@ -151,27 +150,29 @@ def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[
 
 
 def inherited_environment(environ: Mapping[str, str], process: str) -> dict[str, str]:
-    """Return the part of an environment that a process gets: what programs need, and its own settings."""
-    own = {name for name in _settings()[process] if process == "trainer" or not name.startswith(_OF_IMPORTS)}
+    """Return the variables of an environment that a process gets: those that any program needs, and its settings."""
+    settings = {
+        name for name in _settings_by_process()[process] if process == "trainer" or not name.startswith(_S3_PREFIX)
+    }
     return {
         name: value
         for name, value in environ.items()
-        if name in _INHERITED or name in own or name.startswith(_INHERITED_PREFIXES)
+        if name in _INHERITED or name in settings or name.startswith(_INHERITED_PREFIXES)
     }
 
 
 @lru_cache(maxsize=1)
-def _settings() -> dict[str, list[str]]:
-    # Written from the settings classes by docs/generate.py: services are not imported here, only started.
-    found: dict[str, list[str]] = json.loads(resources.files("cli").joinpath("settings.json").read_text())
-    return found
+def _settings_by_process() -> dict[str, list[str]]:
+    # docs/generate.py writes the file from the settings classes, because the CLI does not import the services.
+    settings: dict[str, list[str]] = json.loads(resources.files("cli").joinpath("settings.json").read_text())
+    return settings
 
 
 def check_ports(ports: Ports) -> None:
-    """Check that all ports are free, before anything is started.
+    """Check that all ports are free.
 
     Raises:
-        InvalidInput: One is not.
+        InvalidInput: A port is taken.
     """
     taken = [process for process in PROCESSES if not is_free(ports.port(process))]
     if taken:
@@ -185,7 +186,7 @@ def check_ports(ports: Ports) -> None:
 def is_free(port: int) -> bool:
     """Return whether a loopback port can be bound."""
     with socket.socket() as probe:
-        # As servers do: connections of a predecessor that still wind down do not count.
+        # As servers do: closing connections of an earlier process do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((_HOST, port))
@@ -197,10 +198,11 @@ def is_free(port: int) -> bool:
 
 
 def _holder(port: int) -> str:
+    """Return which process listens on a port, as the rest of a message; empty when that cannot be found out."""
     try:
         holders = [item.pid for item in psutil.net_connections("tcp") if item.laddr and item.laddr.port == port]
         names = {f"process {pid}, {psutil.Process(pid).name()}" for pid in holders if pid}
     except psutil.Error:
-        # Only the owner of a process, or root, may see its ports; the message does without.
+        # Only the owner of a process, or root, may see its ports.
         return ""
     return f": {', '.join(sorted(names))}" if names else ""

@@ -131,9 +131,9 @@ def _demo() -> Dataset:
     films = movielens.load(Env(os.environ).cache_dir)
     dataset = index(
         "MovieLens 100K",
-        users=[watch.user for watch in films.watches],
-        items=[watch.item for watch in films.watches],
-        timestamps=np.array([watch.timestamp for watch in films.watches], np.int64),
+        users=[watch.user for watch in films.interactions],
+        items=[watch.item for watch in films.interactions],
+        timestamps=np.array([watch.timestamp for watch in films.interactions], np.int64),
     )
     known = [films.items[item] for item in dataset.items]
     columns = Columns(

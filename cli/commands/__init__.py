@@ -1,1 +1,1 @@
-"""The commands, one module each: options, output and exit codes; the work is done elsewhere."""
+"""The commands, one module each: their options, output and exit codes. The work is done in the modules of `cli`."""

@@ -1,4 +1,4 @@
-"""`tailorbird demo`: the main job on real data, from an empty directory to a list that changes with an event."""
+"""`tailorbird demo`: the whole workflow on real data, from an empty directory to recommendations that events change."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from rich.console import Console
 
 from cli.commands.options import DEFAULT_DATA_DIR, DataDir, PortBase
 from cli.demo.journey import Interrupted, Journey, connect
-from cli.demo.run_demo import Outcome, find_data, tell
-from cli.demo.show import next_commands
-from cli.demo.stages import Stages
-from cli.env import Env, surroundings
+from cli.demo.output import StageTimer, next_commands
+from cli.demo.run_demo import Outcome, load_data, run_demo
+from cli.env import Env, get_env
 from cli.installation import Installation
 from cli.merged_log import MergedLog
 from cli.output import access_key_variables
@@ -51,33 +50,40 @@ def demo(
     A system that already runs in the data directory is used and left running.
     """
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
-    around = surroundings(context)
-    tls = tls_files(around.environ)
+    env = get_env(context)
+    tls = tls_files(env.environ)
     ports = Ports(port_base, secure=tls is not None)
-    runner = _Demo(Installation(data_dir), ports, surroundings=around, output=output)
+    runner = _DemoRunner(Installation(data_dir), ports, env=env, output=output)
     if (running := runner.installation.running()) is not None:
         runner.console.print(f"Using the system that runs at {running.endpoint}.", highlight=False)
-        runner.perform(running.endpoint, running.tls)
+        runner.run_steps(running.endpoint, running.tls)
         return
-    asyncio.run(runner.with_own_system(stay=keep or (interactive and not non_interactive)))
+    asyncio.run(runner.run_with_system(stay=keep or (interactive and not non_interactive)))
 
 
-class _Demo:
-    """One run of the demo."""
+class _DemoRunner:
+    """Runs the demo once.
 
-    def __init__(self, installation: Installation, ports: Ports, *, surroundings: Env, output: Path | None) -> None:
+    Args:
+        installation: The data directory.
+        ports: Ports of the system, if the demo starts it.
+        env: The environment of the command.
+        output: File for the figures; None for none.
+    """
+
+    def __init__(self, installation: Installation, ports: Ports, *, env: Env, output: Path | None) -> None:
         self.console = Console()
         self.installation = installation
         self._ports = ports
-        self._surroundings = surroundings
+        self._env = env
         self._output = output
-        self._stages = Stages(self.console)
+        self._timer = StageTimer(self.console)
         self._journey: Journey | None = None
 
-    async def with_own_system(self, *, stay: bool) -> None:
-        """Start the system, perform, and stop it, at once or when the person says so."""
+    async def run_with_system(self, *, stay: bool) -> None:
+        """Start the system, run the steps and stop it: at once, or with `stay` when the person interrupts it."""
         self.installation.prepare()
-        tls = tls_files(self._surroundings.environ)
+        tls = tls_files(self._env.environ)
         path = self.installation.root / "demo.log"
         with (
             path.open("w", encoding="utf-8") as file,
@@ -85,32 +91,32 @@ class _Demo:
         ):
             started = time.perf_counter()
             async with running_system(
-                self.installation, self._ports, environ=self._surroundings.environ, output=log
+                self.installation, self._ports, environ=self._env.environ, output=log
             ) as supervisor:
                 stop = handle_signals(supervisor)
-                with self._stages.stage("start", f"Start of {len(PROCESSES)} processes; their log: {path}"):
+                with self._timer.stage("start", f"Start of {len(PROCESSES)} processes; their log: {path}"):
                     await supervisor.start(stop=stop)
                 if stop.is_set():
                     raise typer.Exit(130)
-                performing = asyncio.create_task(asyncio.to_thread(self.perform, self._ports.endpoint, tls))
-                watching = asyncio.create_task(supervisor.watch(stop))
-                await asyncio.wait([performing, watching], return_when=asyncio.FIRST_COMPLETED)
-                if not performing.done():
+                running_steps = asyncio.create_task(asyncio.to_thread(self.run_steps, self._ports.endpoint, tls))
+                supervising = asyncio.create_task(supervisor.watch(stop))
+                await asyncio.wait([running_steps, supervising], return_when=asyncio.FIRST_COMPLETED)
+                if not running_steps.done():
                     self._interrupt()
                 try:
-                    await performing
+                    await running_steps
                 except Interrupted:
                     raise typer.Exit(130) from None
                 self.console.print(f"[dim]{time.perf_counter() - started:.0f} s in all.[/]", highlight=False)
                 if stay:
                     self.console.print("The system keeps running; its log follows. Ctrl-C stops everything.")
                     log.move_to(self.console)
-                    await watching
-                watching.cancel()
+                    await supervising
+                supervising.cancel()
         self.console.print("Everything is stopped.")
 
-    def perform(self, endpoint: str, tls: TlsFiles | None) -> None:
-        """Do the main job against a running system, and write down what was measured."""
+    def run_steps(self, endpoint: str, tls: TlsFiles | None) -> None:
+        """Run the steps of the demo against a running system, and print and write the results."""
         key = self._access_key()
         journey = Journey(
             connect(
@@ -122,38 +128,38 @@ class _Demo:
             suffix=f"{datetime.now(UTC):%Y%m%d-%H%M%S}",
         )
         self._journey = journey
-        with self._stages.stage("data", "MovieLens 100K from the package index, or its cache"):
-            data = find_data(self._surroundings.cache_dir, console=self.console)
-        outcome = tell(journey, data, buckets=self.installation.buckets, console=self.console, stages=self._stages)
-        self._finish(outcome, endpoint=endpoint, key=key, tls=tls)
+        with self._timer.stage("data", "MovieLens 100K from the package index, or its cache"):
+            data = load_data(self._env.cache_dir, console=self.console)
+        outcome = run_demo(journey, data, buckets=self.installation.buckets, console=self.console, timer=self._timer)
+        self._print_outcome(outcome, endpoint=endpoint, key=key, tls=tls)
 
-    def _finish(self, outcome: Outcome, *, endpoint: str, key: AccessKey, tls: TlsFiles | None) -> None:
-        seconds = "  ".join(f"{name} {taken:.1f}" for name, taken in self._stages.seconds.items())
+    def _print_outcome(self, outcome: Outcome, *, endpoint: str, key: AccessKey, tls: TlsFiles | None) -> None:
+        seconds = "  ".join(f"{name} {taken:.1f}" for name, taken in self._timer.seconds.items())
         self.console.print(f"Seconds: {seconds}", highlight=False)
         if self._output is not None:
             self._output.write_text(json.dumps(outcome.record, indent=2) + "\n")
-        where = f" --data-dir {shlex.quote(str(self.installation.root.resolve()))}"
+        data_dir_option = f" --data-dir {shlex.quote(str(self.installation.root.resolve()))}"
         self.console.print(
             next_commands(
                 endpoint=endpoint,
                 control_plane=Ports(urlsplit(endpoint).port or DEFAULT_PORT_BASE).address("control_plane"),
-                access_key=self._shown(key),
+                access_key=self._key_lines(key),
                 campaign_arn=outcome.campaign_arn,
                 user=outcome.user,
-                where=where,
+                data_dir_option=data_dir_option,
                 tls=tls,
             )
         )
 
-    def _shown(self, key: AccessKey) -> list[str]:
-        """Return the lines that say what to sign with; a secret is for a terminal, everything else is kept."""
+    def _key_lines(self, key: AccessKey) -> list[str]:
+        """Return the shell commands that set the access key; without its secret where the output is no terminal."""
         if self.console.file.isatty():
             return access_key_variables(key)
-        kept = self.installation.access_keys_file.resolve()
-        return [f"# an access key: {key.access_key_id}, its secret is kept in {kept}"]
+        path = self.installation.access_keys_file.resolve()
+        return [f"# an access key: {key.access_key_id}, its secret is kept in {path}"]
 
     def _access_key(self) -> AccessKey:
-        """Make a key; those of earlier demos, whose secrets scrolled by on a screen, end here."""
+        """Create an access key, and revoke those of earlier demos, whose secrets were shown on a screen."""
         keys = self.installation.access_keys()
         for key in keys.list():
             if key.name == _KEY_NAME and key.active:

@@ -35,7 +35,7 @@ KeysFolder = Annotated[
     typer.Option("--keys", help="Folder of the signing key, where it is not `keys` in a data directory."),
 ]
 _LONGEST_LIFETIME = timedelta(days=366)
-_KEEP_SECONDS = 1.0
+_RENEWAL_SECONDS = 1.0
 
 
 def _access_keys(data_dir: Path, keys_file: Path | None) -> AccessKeys:
@@ -99,15 +99,20 @@ def tokens(data_dir: DataDir = DEFAULT_DATA_DIR, keys: KeysFolder = None) -> Non
     revoked = folder.revocations().current()
     table = Table("token id", "role", "subject", "issued", "ends", "state")
     for item in folder.issued():
-        refused = item.token_id in revoked.tokens or item.issued_at <= revoked.subjects.get(item.subject, 0.0)
-        state = "revoked" if refused else "valid"
+        is_revoked = item.token_id in revoked.tokens or item.issued_at <= revoked.subjects.get(item.subject, 0.0)
+        state = "revoked" if is_revoked else "valid"
         table.add_row(
-            item.token_id, item.role, escape(item.subject), _shown(item.issued_at), _shown(item.ends_at), state
+            item.token_id,
+            item.role,
+            escape(item.subject),
+            _format_time(item.issued_at),
+            _format_time(item.ends_at),
+            state,
         )
     console = Console()
     console.print(table)
     for subject, moment in sorted(revoked.subjects.items()):
-        console.print(f"Tokens of {subject} from {_shown(moment)} or before are revoked.", markup=False)
+        console.print(f"Tokens of {subject} from {_format_time(moment)} or before are revoked.", markup=False)
 
 
 @app.command("revoke-token")
@@ -132,10 +137,12 @@ def revoke_token(
         folder.revocations().revoke_subject(subject)
         typer.echo(f"all tokens of {subject} that were issued until now are revoked")
     elif token_id is not None:
-        known = next((item for item in folder.issued() if item.token_id == token_id), None)
-        ends_at = known.ends_at if known else (datetime.now(UTC) + _LONGEST_LIFETIME).timestamp()
+        issued_token = next((item for item in folder.issued() if item.token_id == token_id), None)
+        ends_at = issued_token.ends_at if issued_token else (datetime.now(UTC) + _LONGEST_LIFETIME).timestamp()
         folder.revocations().revoke_token(token_id, ends_at=ends_at)
-        typer.echo(f"{token_id} ({known.subject if known else 'not in the list of printed tokens'}) is revoked")
+        typer.echo(
+            f"{token_id} ({issued_token.subject if issued_token else 'not in the list of printed tokens'}) is revoked"
+        )
 
 
 @app.command("serve")
@@ -153,14 +160,14 @@ def serve(folder: Annotated[Path, typer.Argument(help="Where to write.")]) -> No
     failed = False
     while not stop.is_set():
         try:
-            if renewed := deployment.keep():
+            if renewed := deployment.refresh():
                 log.info("tokens_renewed", processes=renewed)
             failed = False
         except (OSError, TailorbirdError) as error:
             if not failed:
                 log.warning("tokens_not_renewed", message=str(error))
             failed = True
-        stop.wait(_KEEP_SECONDS)
+        stop.wait(_RENEWAL_SECONDS)
     log.info("stopped")
 
 
@@ -188,5 +195,5 @@ def _key_folder(data_dir: Path, keys: Path | None) -> KeyFolder:
     return KeyFolder(keys) if keys is not None else Installation(data_dir).keys
 
 
-def _shown(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"

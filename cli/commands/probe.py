@@ -1,4 +1,4 @@
-"""`tailorbird probe`: is a process healthy? For the health checks of containers."""
+"""`tailorbird probe`: checks whether a process is healthy, for the health checks of containers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from cli.env import surroundings
+from cli.env import get_env
 from cli.supervisor import grpc_probe, http_probe
 from cli.tls import tls_files
 from common.errors import invalid
@@ -31,7 +31,7 @@ def probe(
 
     Where `TAILORBIRD_TLS_*` are set, TLS is spoken to HOST:PORT and //HOST:PORT/PATH, as the process itself does.
     """
-    tls = tls_files(surroundings(context).environ)
+    tls = tls_files(get_env(context).environ)
     parts = urlsplit(target)
     if target.startswith(("http://", "https://", "//")) and parts.port is not None:
         secure = {"http": None, "https": tls or TlsFiles(), "": tls}[parts.scheme]

@@ -1,4 +1,4 @@
-"""`tailorbird solutions`: what was measured of solution versions."""
+"""`tailorbird solutions`: compares the evaluations of solution versions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from google.protobuf import json_format
 from rich.console import Console
 
 from cli.commands.options import DEFAULT_DATA_DIR, DataDir
-from cli.comparison import show_comparison
-from cli.connection import CaFile, CertFile, ControlPlaneAddress, KeyFile, TokenFile, reach
+from cli.comparison import comparison_view
+from cli.connection import CaFile, CertFile, ControlPlaneAddress, KeyFile, TokenFile, resolve_connection
 from common.settings import TlsFiles
 from protos.tailorbird.control.v1 import evaluation_service_pb2 as api
 from protos.tailorbird.control.v1 import evaluation_service_pb2_grpc as grpc_api
@@ -48,15 +48,15 @@ def compare(
 ) -> None:
     """Show versions of a solution beside each other, beside baselines and beside their predecessors."""
     tls = TlsFiles(tls_cert_file, tls_key_file, tls_ca_file)
-    where = reach(data_dir, target=control_plane, token_file=token_file, tls=tls)
-    with where.open() as channel:
+    connection = resolve_connection(data_dir, target=control_plane, token_file=token_file, tls=tls)
+    with connection.open() as channel:
         request = api.CompareSolutionVersionsRequest(
             solution_arn=solution_arn, solution_version_arns=version_arns or []
         )
-        answer = grpc_api.EvaluationServiceStub(channel).CompareSolutionVersions(request)
-    found = answer.solution_version_evaluations
+        response = grpc_api.EvaluationServiceStub(channel).CompareSolutionVersions(request)
+    versions = response.solution_version_evaluations
     if output is Output.JSON:
-        documents = [json_format.MessageToDict(item, preserving_proto_field_name=True) for item in found]
+        documents = [json_format.MessageToDict(item, preserving_proto_field_name=True) for item in versions]
         typer.echo(json.dumps(documents, indent=2))
         return
-    Console().print(show_comparison(list(found), without_repeats=without_repeats))
+    Console().print(comparison_view(list(versions), without_repeats=without_repeats))

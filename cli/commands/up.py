@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from cli.commands.options import DEFAULT_DATA_DIR, DataDir, PortBase
-from cli.env import surroundings
+from cli.env import get_env
 from cli.installation import Installation
 from cli.merged_log import MergedLog
 from cli.output import how_to_use
@@ -36,7 +36,7 @@ def up(
     """Start everything, restart what crashes or hangs, stop all in order at Ctrl-C or SIGTERM."""
     liveness = LivenessPolicy(silent_seconds=silent_seconds)
     with closing(MergedLog(PROCESSES, console=Console(), quiet=quiet)) as log:
-        environ = surroundings(context).environ
+        environ = get_env(context).environ
         ports = Ports(port_base, secure=tls_files(environ) is not None)
         asyncio.run(_up(data_dir, ports, environ=environ, log=log, liveness=liveness))
 
@@ -52,5 +52,5 @@ async def _up(
         if not stop.is_set():
             first_key = installation.first_access_key()
             tls = tls_files(environ)
-            log.show(how_to_use(installation, ports, first_key=first_key, to_person=log.to_person, tls=tls))
+            log.print(how_to_use(installation, ports, first_key=first_key, to_person=log.to_person, tls=tls))
             await supervisor.watch(stop)

@@ -1,7 +1,7 @@
-"""A made-up catalogue with planted tastes, for machines that cannot reach the package index, and for tests.
+"""Generated data with known tastes, for machines that cannot reach the package index, and for tests.
 
-Each film belongs to one genre and one series; a user has a favourite genre and mostly watches along its series. So
-there is something to learn that popularity does not know: who likes which genre, and what comes next.
+Each film belongs to one genre and one series; a user has a favourite genre and mostly watches its series in order. So
+models can learn what popularity does not show: who likes which genre, and which film comes next.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from typing import Final
 
-from cli.demo.items import DemoData, Item, User, Watch
+from cli.demo.items import DemoData, Interaction, Item, User
 
 __all__ = ["generate"]
 
@@ -20,26 +20,26 @@ _FIRST: Final = ("Amber", "Broken", "Crimson", "Distant", "Endless", "Frozen", "
 _SECOND: Final = ("Harbour", "Orchard", "Signal", "Bridge", "Mirror", "Canyon", "Garden", "Voyage", "Lantern", "Tower")
 _OCCUPATIONS: Final = ("artist", "doctor", "engineer", "farmer", "student", "teacher")
 _SERIES_LENGTH: Final = 5
-#: Share of a user's watches that come from their favourite genre.
-_LOYALTY: Final = 0.8
+#: Share of a user's choices that fall on the favourite genre.
+_FAVOURITE_SHARE: Final = 0.8
 _START: Final = 1_700_000_000
 _DAY: Final = 86_400
 
 
 def generate(*, users: int = 600, genres: int = 10, series: int = 8, seed: int = 1) -> DemoData:
-    """Return a catalogue; the same arguments give the same data.
+    """Return a data set; the same arguments give the same data.
 
     Args:
-        users: How many.
-        genres: How many tastes, up to 10.
-        series: Series per genre, of five films each, up to 10.
-        seed: Of the random numbers.
+        users: Number of users.
+        genres: Number of genres, up to 10.
+        series: Series of each genre, up to 10; each has five films.
+        seed: Seed of the random numbers.
     """
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     items: dict[str, Item] = {}
-    shelves: dict[str, list[list[str]]] = {}
+    series_by_genre: dict[str, list[list[str]]] = {}
     for place, genre in enumerate(_GENRES[:genres]):
-        shelves[genre] = []
+        series_by_genre[genre] = []
         for number in range(series):
             name = f"{_FIRST[(place + number) % len(_FIRST)]} {_SECOND[number % len(_SECOND)]}"
             parts = []
@@ -47,31 +47,40 @@ def generate(*, users: int = 600, genres: int = 10, series: int = 8, seed: int =
                 item_id = f"film-{len(items) + 1:04d}"
                 items[item_id] = Item(f"The {name}, part {part}", (genre,), 1990 + (place * 7 + number * 3 + part) % 35)
                 parts.append(item_id)
-            shelves[genre].append(parts)
-    people: dict[str, User] = {}
-    watches: list[Watch] = []
+            series_by_genre[genre].append(parts)
+    users_by_id: dict[str, User] = {}
+    interactions: list[Interaction] = []
     for number in range(1, users + 1):
         user_id = f"user-{number:04d}"
-        people[user_id] = User(chance.randint(16, 75), chance.choice("FM"), chance.choice(_OCCUPATIONS))
-        watches += _evenings(user_id, list(shelves)[number % genres], shelves=shelves, chance=chance)
+        users_by_id[user_id] = User(rng.randint(16, 75), rng.choice("FM"), rng.choice(_OCCUPATIONS))
+        interactions += _interactions(
+            user_id, list(series_by_genre)[number % genres], series_by_genre=series_by_genre, rng=rng
+        )
     notice = "A generated catalogue with planted tastes: the films do not exist."
-    return DemoData(name="generated", notice=notice, items=items, users=people, watches=watches)
+    return DemoData(name="generated", notice=notice, items=items, users=users_by_id, interactions=interactions)
 
 
-def _evenings(user: str, favourite: str, *, shelves: dict[str, list[list[str]]], chance: random.Random) -> list[Watch]:
-    wanted = chance.randint(20, 45)
-    when = _START + chance.randint(0, 100) * _DAY
+def _interactions(
+    user: str, favourite: str, *, series_by_genre: dict[str, list[list[str]]], rng: random.Random
+) -> list[Interaction]:
+    item_count = rng.randint(20, 45)
+    timestamp = _START + rng.randint(0, 100) * _DAY
     seen: dict[str, int] = {}
-    while len(seen) < wanted:
-        loyal = chance.random() < _LOYALTY
-        shelf = shelves[favourite] if loyal else shelves[chance.choice(list(shelves))]
-        # Early series of a shelf are the famous ones.
-        parts = shelf[min(chance.randrange(len(shelf)), chance.randrange(len(shelf)))]
-        fresh = [item for item in parts if item not in seen]
-        if not fresh and loyal and all(item in seen for series in shelf for item in series):
+    while len(seen) < item_count:
+        in_favourite_genre = rng.random() < _FAVOURITE_SHARE
+        genre_series = (
+            series_by_genre[favourite] if in_favourite_genre else series_by_genre[rng.choice(list(series_by_genre))]
+        )
+        # The least of two random numbers: the first series of a genre are the most popular ones.
+        parts = genre_series[min(rng.randrange(len(genre_series)), rng.randrange(len(genre_series)))]
+        unseen = [item for item in parts if item not in seen]
+        if not unseen and in_favourite_genre and all(item in seen for series in genre_series for item in series):
             break
-        for item in fresh[: chance.randint(1, _SERIES_LENGTH)]:
-            when += chance.randint(1, 3) * 3600
-            seen[item] = when
-        when += _DAY
-    return [Watch(user, item, timestamp=moment, value=float(chance.choice((4, 5)))) for item, moment in seen.items()]
+        for item in unseen[: rng.randint(1, _SERIES_LENGTH)]:
+            timestamp += rng.randint(1, 3) * 3600
+            seen[item] = timestamp
+        timestamp += _DAY
+    return [
+        Interaction(user, item, timestamp=timestamp, value=float(rng.choice((4, 5))))
+        for item, timestamp in seen.items()
+    ]

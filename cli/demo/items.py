@@ -1,4 +1,4 @@
-"""The data of the demo: who watched what, with titles to show, and the CSV files it is imported from."""
+"""The data of the demo: films, users and interactions, and the CSV files that they are imported from."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from typing import Final
 from common.columns import EVENT_TYPE, EVENT_VALUE, ITEM_ID, TIMESTAMP, USER_ID
 from common.errors import invalid
 
-__all__ = ["EVENT", "SCHEMAS", "DemoData", "Item", "Showcase", "User", "Watch"]
+__all__ = ["EVENT", "SCHEMAS", "DemoData", "Interaction", "Item", "TasteProfile", "User"]
 
-#: The one type of event there is.
+#: The event type of all interactions.
 EVENT: Final = "watch"
-#: What "liked" means on the screen; training takes every watch.
-LIKED_VALUE: Final = 4.0
+#: Least value of an interaction that is shown as liked; trainings learn from all interactions.
+_LIKED_VALUE: Final = 4.0
 _NAMESPACE: Final = "com.amazonaws.personalize.schema"
-#: Users with fewer liked items show no taste, users with far more take too long to read.
-_SHOWN_HISTORY: Final = range(20, 151)
+#: How many liked items the shown users have: fewer show no taste, far more take too long to read.
+_LIKED_ITEMS_RANGE: Final = range(20, 151)
 _MIN_GENRE_ITEMS: Final = 20
-_MIN_LIKED_OF_TASTE: Final = 8
+_MIN_LIKED_ITEMS_OF_GENRE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person."""
+    """What the data knows of a user; `age` in years."""
 
     age: int
     gender: str
@@ -46,7 +46,7 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class Interaction:
     """An interaction; `value` is a rating from 1 to 5, `timestamp` seconds since 1970."""
 
     user: str
@@ -56,8 +56,13 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Showcase:
-    """A user worth showing, and the genre that sets them apart."""
+class TasteProfile:
+    """A user with a strong taste.
+
+    Attributes:
+        user: Id of the user.
+        genre: The genre that the user likes much more than others do.
+    """
 
     user: str
     genre: str
@@ -98,45 +103,48 @@ SCHEMAS: Final = {
 
 @dataclass(frozen=True)
 class DemoData:
-    """Everything the demo needs to know of its data.
+    """A data set for the demo.
 
     Attributes:
         name: Short name, for file names and records.
-        notice: Where it comes from and what must be said about it.
-        items: By id.
-        users: By id.
-        watches: In any order.
+        notice: Its source, and its licence's terms.
+        items: Films by item id.
+        users: Users by user id.
+        interactions: All interactions, in any order.
     """
 
     name: str
     notice: str
     items: Mapping[str, Item]
     users: Mapping[str, User]
-    watches: Sequence[Watch]
+    interactions: Sequence[Interaction]
 
     @cached_property
     def liked(self) -> Mapping[str, tuple[str, ...]]:
-        """Liked items by user, newest first."""
+        """Ids of the liked items by user id, newest first."""
         by_user: dict[str, list[tuple[int, str]]] = defaultdict(list)
-        for watch in self.watches:
-            if watch.value >= LIKED_VALUE:
-                by_user[watch.user].append((watch.timestamp, watch.item))
+        for interaction in self.interactions:
+            if interaction.value >= _LIKED_VALUE:
+                by_user[interaction.user].append((interaction.timestamp, interaction.item))
         return {user: tuple(item for _, item in sorted(entries, reverse=True)) for user, entries in by_user.items()}
 
     @cached_property
     def popularity(self) -> Counter[str]:
-        """Watches by item."""
-        return Counter(watch.item for watch in self.watches)
+        """Number of interactions by item id."""
+        return Counter(interaction.item for interaction in self.interactions)
 
     def write_csv(self, folder: Path) -> dict[str, Path]:
-        """Write one CSV per dataset type.
+        """Write a CSV file for each dataset type.
 
         Returns:
-            The file by dataset type.
+            The files by dataset type.
         """
         folder.mkdir(parents=True, exist_ok=True)
         rows: dict[str, Iterable[Sequence[object]]] = {
-            "Interactions": ((watch.user, watch.item, watch.timestamp, EVENT, watch.value) for watch in self.watches),
+            "Interactions": (
+                (interaction.user, interaction.item, interaction.timestamp, EVENT, interaction.value)
+                for interaction in self.interactions
+            ),
             "Items": (
                 (item_id, item.title, "|".join(item.genres), "" if item.year is None else item.year)
                 for item_id, item in self.items.items()
@@ -152,45 +160,45 @@ class DemoData:
                 writer.writerows(lines)
         return written
 
-    def showcases(self, count: int) -> list[Showcase]:
-        """Choose users with the strongest tastes, one for each of `count` genres.
+    def strongest_tastes(self, count: int) -> list[TasteProfile]:
+        """Return the `count` users with the strongest tastes, each for another genre.
 
-        A taste is strong when the genre's share of what the user liked is many times its share of everything liked.
+        The strength of a taste is the genre's share of what the user liked, over its share of what all users liked.
 
         Raises:
-            InvalidInput: The data holds fewer tastes.
+            InvalidInput: The data has fewer such users.
         """
         overall = self._genre_counts(item for items in self.liked.values() for item in items)
         total = sum(overall.values())
         ranked = []
         for user, items in self.liked.items():
-            if len(items) not in _SHOWN_HISTORY:
+            if len(items) not in _LIKED_ITEMS_RANGE:
                 continue
-            own = self._genre_counts(items)
-            for genre, times in own.items():
-                if times >= _MIN_LIKED_OF_TASTE:
-                    lift = (times / sum(own.values())) / (overall[genre] / total)
+            user_genres = self._genre_counts(items)
+            for genre, times in user_genres.items():
+                if times >= _MIN_LIKED_ITEMS_OF_GENRE:
+                    lift = (times / sum(user_genres.values())) / (overall[genre] / total)
                     ranked.append((-lift, user, genre))
-        chosen: list[Showcase] = []
+        chosen: list[TasteProfile] = []
         for _, user, genre in sorted(ranked):
             if user not in {entry.user for entry in chosen} and genre not in {entry.genre for entry in chosen}:
-                chosen.append(Showcase(user, genre))
+                chosen.append(TasteProfile(user, genre))
             if len(chosen) == count:
                 return chosen
         raise invalid("count", got=count, want=f"at most {len(chosen)}: the tastes in this data")
 
-    def other_taste(self, user: str, *, count: int) -> tuple[str, list[str]]:
-        """Choose what the user will watch: the most popular items, not seen yet, of the genre they liked least.
+    def unfamiliar_genre(self, user: str, *, count: int) -> tuple[str, list[str]]:
+        """Choose popular items that a user does not know, of the genre that the user likes least.
 
         Returns:
-            The genre and `count` items.
+            The genre, and the ids of `count` items of it, most popular first.
 
         Raises:
             InvalidInput: No genre has that many unseen items.
         """
-        own = self._genre_counts(self.liked.get(user, ()))
-        seen = {watch.item for watch in self.watches if watch.user == user}
-        # The rarest of the genres of an item is what sets it apart: three dramas are no taste of their own.
+        user_genres = self._genre_counts(self.liked.get(user, ()))
+        seen = {interaction.item for interaction in self.interactions if interaction.user == user}
+        # An item counts for the rarest of its genres, which says most about it: nearly every film is a drama.
         sizes = self._genre_counts(self.items)
         by_genre: dict[str, list[str]] = defaultdict(list)
         for item_id, item in self.items.items():
@@ -203,9 +211,11 @@ class DemoData:
         }
         if not large:
             raise invalid("user", got=user, want=f"one who has not seen {count} items of some genre")
-        # How much others watch it says how much the model knows of it.
-        reach = {genre: sum(sorted(self.popularity[item] for item in items)[-count:]) for genre, items in large.items()}
-        genre = min(large, key=lambda name: (own[name] / sizes[name] / (1 + reach[name]), name))
+        # The model has learnt more about items with more interactions.
+        popularity_sums = {
+            genre: sum(sorted(self.popularity[item] for item in items)[-count:]) for genre, items in large.items()
+        }
+        genre = min(large, key=lambda name: (user_genres[name] / sizes[name] / (1 + popularity_sums[name]), name))
         newest = sorted(large[genre], key=lambda item: (-self.popularity[item], item))
         return genre, newest[:count]
 

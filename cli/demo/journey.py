@@ -1,6 +1,6 @@
-"""The main job, step by step, through boto3: the demo shows it, whole-system tests check it.
+"""The steps of Personalize's workflow through boto3, for the demo and for tests of the whole system.
 
-Every step uses the clients that any user of Personalize has, so the same steps run against Tailorbird and, with
+Every step uses the clients that any user of Personalize has, so that the same steps run against Tailorbird and, with
 other clients, against Personalize itself.
 """
 
@@ -25,30 +25,30 @@ __all__ = [
     "connect",
 ]
 
-#: Personalize demands a role; here nothing is read with it.
+#: Personalize requires a role; Tailorbird does not use it.
 ROLE_ARN: Final = "arn:aws:iam::000000000000:role/personalize"
 RECIPE_ARN: Final = "arn:aws:personalize:::recipe/"
 _POLL_SECONDS: Final = 0.2
 _GROUP: Final = "tailorbird-demo"
-#: Marks groups that the demo may delete.
+#: Tag of the dataset groups that a later demo may delete.
 _TAG: Final = {"tagKey": "tailorbird:demo", "tagValue": "true"}
 
 
 class JourneyFailed(TailorbirdError):
-    """A resource was not created; the message holds its failureReason."""
+    """A step did not succeed; the message has the resource's failureReason, if there is one."""
 
     reason = "JourneyFailed"
 
 
 class Interrupted(TailorbirdError):
-    """The person at the screen stopped it."""
+    """The person interrupted the journey."""
 
     reason = "Interrupted"
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """The three clients of a user of Personalize."""
+    """The boto3 clients of `personalize`, `personalize-events` and `personalize-runtime`."""
 
     personalize: Any
     events: Any
@@ -57,12 +57,12 @@ class Clients:
 
 @dataclass(frozen=True, slots=True)
 class Recommendations:
-    """An answer of GetRecommendations.
+    """A response of GetRecommendations.
 
     Attributes:
         items: Item ids, best first.
-        scores: Score by item id; empty for recipes that return none.
-        recommendation_id: Its id.
+        scores: Scores by item id; empty for recipes that return none.
+        recommendation_id: The id of the response; empty when it has none.
     """
 
     items: tuple[str, ...]
@@ -78,14 +78,14 @@ def connect(
     region: str = "us-east-1",
     ca_file: Path | None = None,
 ) -> Clients:
-    """Make the clients.
+    """Return clients of a gateway.
 
     Args:
         endpoint: URL of the gateway.
-        access_key_id: Of an access key.
-        secret_access_key: Of an access key.
-        region: Goes into the signature.
-        ca_file: Authority of the gateway's certificate; None takes those that boto3 knows.
+        access_key_id: Id of the access key that requests are signed with.
+        secret_access_key: Its secret.
+        region: Region in the signatures.
+        ca_file: Authority of the gateway's certificate; None for those that boto3 trusts.
 
     Raises:
         InvalidInput: boto3 is not installed.
@@ -95,7 +95,7 @@ def connect(
         from botocore.config import Config
     except ImportError as error:
         raise InvalidInput("`boto3`: got no such package, want it installed: pip install 'tailorbird[demo]'") from error
-    # Attempts are for throttled cloud services; a demo that hides failed calls would lie.
+    # No retries, which would hide failed calls.
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30)
     session = boto3.session.Session(
         aws_access_key_id=access_key_id, aws_secret_access_key=secret_access_key, region_name=region
@@ -107,13 +107,18 @@ def connect(
 
 @dataclass(slots=True)
 class Journey:
-    """The steps, in the order in which they are called.
+    """The steps of one run of the workflow, in the order in which they are called.
 
     Args:
-        clients: Made by `connect`.
-        suffix: Ends every name, so that journeys in one system do not meet.
-        patience_seconds: Longest time for one resource to become ACTIVE.
-        interrupted: Set by another thread to end the waiting.
+        clients: The clients, from `connect`.
+        suffix: End of the names of all resources, which keeps several runs in one system apart.
+        patience_seconds: How long one resource may take to become ACTIVE.
+        interrupted: Set by another thread to interrupt a step that waits.
+
+    Attributes:
+        dataset_group_arn: ARN of the dataset group; empty before `create_datasets`.
+        schemas: ARNs of the schemas by dataset type.
+        datasets: ARNs of the datasets by dataset type.
     """
 
     clients: Clients
@@ -135,26 +140,26 @@ class Journey:
             lambda: personalize.describe_dataset_group(datasetGroupArn=self.dataset_group_arn)["datasetGroup"],
         )
         for kind, schema in schemas.items():
-            answer = personalize.create_schema(name=self._name(kind.lower()), schema=schema)
-            self.schemas[kind] = answer["schemaArn"]
-            answer = personalize.create_dataset(
+            response = personalize.create_schema(name=self._name(kind.lower()), schema=schema)
+            self.schemas[kind] = response["schemaArn"]
+            response = personalize.create_dataset(
                 name=self._name(kind.lower()),
                 schemaArn=self.schemas[kind],
                 datasetGroupArn=self.dataset_group_arn,
                 datasetType=kind,
             )
-            self.datasets[kind] = answer["datasetArn"]
+            self.datasets[kind] = response["datasetArn"]
         for arn in self.datasets.values():
-            self.wait("dataset", partial(_described, personalize.describe_dataset, "dataset", datasetArn=arn))
+            self.wait("dataset", partial(_member, personalize.describe_dataset, "dataset", datasetArn=arn))
 
     def import_csv(self, locations: Mapping[str, str]) -> None:
-        """Import one location per dataset type, all at once, and wait.
+        """Import files into the datasets, all at the same time, and wait until all are imported.
 
         Args:
-            locations: `s3://` or `file://` by dataset type.
+            locations: `s3://` or `file://` location by dataset type.
 
         Raises:
-            JourneyFailed: An import failed; the reason names the bad rows.
+            JourneyFailed: An import failed; the message names the bad rows.
         """
         personalize = self.clients.personalize
         jobs = {
@@ -168,7 +173,7 @@ class Journey:
         }
         for kind, arn in jobs.items():
             describe = personalize.describe_dataset_import_job
-            self.wait(f"import of {kind}", partial(_described, describe, "datasetImportJob", datasetImportJobArn=arn))
+            self.wait(f"import of {kind}", partial(_member, describe, "datasetImportJob", datasetImportJobArn=arn))
 
     def create_solution(self, name: str, recipe: str, *, hyperparameters: Mapping[str, object] | None = None) -> str:
         """Create a solution without automatic training, wait, and return its ARN."""
@@ -196,8 +201,8 @@ class Journey:
 
     def metrics(self, solution_version_arn: str) -> dict[str, float]:
         """Return the offline metrics of a version."""
-        answer = self.clients.personalize.get_solution_metrics(solutionVersionArn=solution_version_arn)
-        return {name: float(value) for name, value in answer["metrics"].items()}
+        response = self.clients.personalize.get_solution_metrics(solutionVersionArn=solution_version_arn)
+        return {name: float(value) for name, value in response["metrics"].items()}
 
     def create_campaign(self, name: str, solution_version_arn: str) -> str:
         """Create a campaign, wait until it serves, and return its ARN."""
@@ -211,18 +216,18 @@ class Journey:
     def create_event_tracker(self) -> str:
         """Create the event tracker, wait, and return its tracking id."""
         personalize = self.clients.personalize
-        answer = personalize.create_event_tracker(name=self._name("tracker"), datasetGroupArn=self.dataset_group_arn)
-        arn = answer["eventTrackerArn"]
+        response = personalize.create_event_tracker(name=self._name("tracker"), datasetGroupArn=self.dataset_group_arn)
+        arn = response["eventTrackerArn"]
         self.wait("event tracker", lambda: personalize.describe_event_tracker(eventTrackerArn=arn)["eventTracker"])
-        return str(answer["trackingId"])
+        return str(response["trackingId"])
 
     def recommend(self, campaign_arn: str, user: str, *, count: int = 10) -> Recommendations:
         """Return recommendations for a user."""
-        answer = self.clients.runtime.get_recommendations(campaignArn=campaign_arn, userId=user, numResults=count)
+        response = self.clients.runtime.get_recommendations(campaignArn=campaign_arn, userId=user, numResults=count)
         return Recommendations(
-            items=tuple(item["itemId"] for item in answer["itemList"]),
-            scores={item["itemId"]: item["score"] for item in answer["itemList"] if "score" in item},
-            recommendation_id=answer.get("recommendationId", ""),
+            items=tuple(item["itemId"] for item in response["itemList"]),
+            scores={item["itemId"]: item["score"] for item in response["itemList"] if "score" in item},
+            recommendation_id=response.get("recommendationId", ""),
         )
 
     def put_events(self, tracking_id: str, user: str, items: Sequence[str], *, event_type: str) -> None:
@@ -241,19 +246,20 @@ class Journey:
     def changed_recommendations(
         self, campaign_arn: str, user: str, *, before: Recommendations, acknowledged_at: float
     ) -> tuple[Recommendations, float]:
-        """Ask again and again, without a pause, until the list is another.
+        """Get recommendations again and again, without a pause, until they have changed.
 
         Args:
-            campaign_arn: Of the campaign.
-            user: Of the user.
-            before: The list from before the event.
+            campaign_arn: ARN of the campaign.
+            user: Id of the user.
+            before: The recommendations from before the event.
             acknowledged_at: `time.perf_counter()` when PutEvents had returned.
 
         Returns:
-            The changed list, and the milliseconds from the acknowledged event to its arrival.
+            The changed recommendations, and the milliseconds from the acknowledged event to their arrival.
 
         Raises:
-            JourneyFailed: It stayed the same.
+            JourneyFailed: They did not change in time.
+            Interrupted: The person interrupted the journey.
         """
         while True:
             after = self.recommend(campaign_arn, user, count=len(before.items))
@@ -266,26 +272,28 @@ class Journey:
                 raise JourneyFailed(f"recommendations: got the same list for {elapsed:.1f} s after the event")
 
     def delete_group(self, dataset_group_arn: str) -> None:
-        """Delete a dataset group with all that belongs to it, in the order that dependence demands, and wait."""
+        """Delete a dataset group and everything in it, dependent resources first, and wait until all is deleted."""
         personalize = self.clients.personalize
-        solutions = _listed(personalize, "list_solutions", "solutions", datasetGroupArn=dataset_group_arn)
+        solutions = _list_all(personalize, "list_solutions", "solutions", datasetGroupArn=dataset_group_arn)
         for solution in solutions:
             arn = solution["solutionArn"]
-            for campaign in _listed(personalize, "list_campaigns", "campaigns", solutionArn=arn):
+            for campaign in _list_all(personalize, "list_campaigns", "campaigns", solutionArn=arn):
                 self._delete("campaign", campaign["campaignArn"])
             self._delete("solution", arn)
-        for tracker in _listed(personalize, "list_event_trackers", "eventTrackers", datasetGroupArn=dataset_group_arn):
+        for tracker in _list_all(
+            personalize, "list_event_trackers", "eventTrackers", datasetGroupArn=dataset_group_arn
+        ):
             self._delete("event_tracker", tracker["eventTrackerArn"])
-        for dataset in _listed(personalize, "list_datasets", "datasets", datasetGroupArn=dataset_group_arn):
+        for dataset in _list_all(personalize, "list_datasets", "datasets", datasetGroupArn=dataset_group_arn):
             schema = personalize.describe_dataset(datasetArn=dataset["datasetArn"])["dataset"]["schemaArn"]
             self._delete("dataset", dataset["datasetArn"])
             personalize.delete_schema(schemaArn=schema)
         self._delete("dataset_group", dataset_group_arn)
 
-    def delete_groups_of_journeys(self) -> int:
-        """Delete the dataset groups that earlier journeys made and tagged; return how many."""
+    def delete_earlier_groups(self) -> int:
+        """Delete the dataset groups that earlier journeys created and tagged; return their number."""
         personalize = self.clients.personalize
-        groups = _listed(personalize, "list_dataset_groups", "datasetGroups")
+        groups = _list_all(personalize, "list_dataset_groups", "datasetGroups")
         earlier = [
             group["datasetGroupArn"]
             for group in groups
@@ -297,11 +305,15 @@ class Journey:
         return len(earlier)
 
     def wait(self, what: str, describe: Callable[[], Mapping[str, Any]]) -> None:
-        """Return when a resource is ACTIVE.
+        """Wait until a resource is ACTIVE.
+
+        Args:
+            what: Name of the resource, for messages.
+            describe: Returns the description of the resource, with its status.
 
         Raises:
             JourneyFailed: It failed, or took too long.
-            Interrupted: The person stopped it.
+            Interrupted: The person interrupted the journey.
         """
         deadline = time.monotonic() + self.patience_seconds
         while (state := describe())["status"] != "ACTIVE":
@@ -312,7 +324,7 @@ class Journey:
             self._pause()
 
     def _delete(self, kind: str, arn: str) -> None:
-        """Delete a resource and wait until describing it says that there is none: so deletion shows in Personalize."""
+        """Delete a resource and wait until its Describe operation answers that it does not exist."""
         personalize = self.clients.personalize
         parameter = f"{kind.replace('_', ' ').title().replace(' ', '')}Arn"
         arguments = {parameter[0].lower() + parameter[1:]: arn}
@@ -327,7 +339,7 @@ class Journey:
         raise JourneyFailed(f"{arn}: got no deletion within {self.patience_seconds:g} s")
 
     def _pause(self) -> None:
-        # Polling is what Personalize's interface offers; waiting on the event makes the pause end with an interruption.
+        # Personalize's API can only be polled; waiting on the event ends the pause when it is set.
         if self.interrupted.wait(_POLL_SECONDS):
             raise Interrupted("interrupted")
 
@@ -335,11 +347,11 @@ class Journey:
         return f"{name}-{self.suffix}"
 
 
-def _described(describe: Callable[..., Mapping[str, Any]], member: str, **arguments: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = describe(**arguments)[member]
-    return found
+def _member(describe: Callable[..., Mapping[str, Any]], member: str, **arguments: str) -> Mapping[str, Any]:
+    document: Mapping[str, Any] = describe(**arguments)[member]
+    return document
 
 
-def _listed(personalize: Any, operation: str, member: str, **arguments: str) -> list[Mapping[str, Any]]:
+def _list_all(personalize: Any, operation: str, member: str, **arguments: str) -> list[Mapping[str, Any]]:
     pages = personalize.get_paginator(operation).paginate(**arguments)
     return [entry for page in pages for entry in page[member]]

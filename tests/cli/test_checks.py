@@ -12,12 +12,12 @@ from cli.system import Ports
 
 def test_an_old_python_is_found():
     finding = checks.check_python((3, 10, 4))
-    assert (finding.verdict, finding.found) == ("failed", "3.10.4")
+    assert (finding.verdict, finding.detail) == ("failed", "3.10.4")
 
 
 def test_a_package_of_another_version_is_named_with_both_versions():
     finding = checks.check_packages({"numpy": "1.0", "rich": "2.0"}, {"numpy": "2.0", "rich": "2.0"})
-    assert (finding.verdict, finding.found) == ("warning", "numpy 1.0 (pinned 2.0)")
+    assert (finding.verdict, finding.detail) == ("warning", "numpy 1.0 (pinned 2.0)")
 
 
 def test_packages_that_are_not_pinned_are_no_matter():
@@ -31,7 +31,7 @@ def test_a_missing_compiler_is_found_with_the_command_that_installs_one():
 
 
 def test_missing_headers_are_found(tmp_path):
-    assert "Python's headers" in checks.check_compiler(headers=tmp_path / "Python.h").found
+    assert "Python's headers" in checks.check_compiler(headers=tmp_path / "Python.h").detail
 
 
 def test_a_taken_port_fails():
@@ -54,7 +54,7 @@ def test_room_on_the_disk_is_judged(tmp_path, free_gib, verdict):
 
 def test_a_clock_of_another_century_fails():
     finding = checks.check_clock(wall=lambda: 0.0, synchronised=lambda: True)
-    assert (finding.verdict, finding.found) == ("failed", "it shows 1970-01-01 00:00:00 UTC")
+    assert (finding.verdict, finding.detail) == ("failed", "it shows 1970-01-01 00:00:00 UTC")
 
 
 def test_a_clock_that_disagrees_with_the_file_system_fails():
@@ -77,4 +77,4 @@ def test_the_limit_of_open_files_is_judged(limit, verdict):
 def test_the_pins_of_this_checkout_are_read():
     findings = list(checks.all_checks(Path(), Ports(41_000), endpoint_in_use=False, environ={}))
     packages = next(finding for finding in findings if finding.check == "packages")
-    assert "no constraints.txt" not in packages.found
+    assert "no constraints.txt" not in packages.detail

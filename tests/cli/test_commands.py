@@ -189,7 +189,7 @@ def test_the_variables_that_are_shown_are_the_ones_that_sdks_read(monkeypatch, s
 
 
 def test_a_deployment_gives_each_process_its_own_folder(tmp_path):
-    Deployment(tmp_path).keep()
+    Deployment(tmp_path).refresh()
     assert {path.name for path in tmp_path.iterdir()} == {
         "issuer", "control_plane", "events_service", "runtime_service", "trainer", "gateway",
     }  # fmt: skip
@@ -197,32 +197,32 @@ def test_a_deployment_gives_each_process_its_own_folder(tmp_path):
 
 
 def test_a_deployment_keeps_its_keys_and_renews_what_is_no_good_token(tmp_path):
-    Deployment(tmp_path).keep()
+    Deployment(tmp_path).refresh()
     public = (tmp_path / "gateway" / "public.pem").read_bytes()
     (tmp_path / "gateway" / "token").write_text("expired")
-    assert Deployment(tmp_path).keep() == ["gateway"]
+    assert Deployment(tmp_path).refresh() == ["gateway"]
     assert (tmp_path / "gateway" / "public.pem").read_bytes() == public
     assert TokenVerifier(public).verify((tmp_path / "gateway" / "token").read_text()).role == "gateway"
 
 
 def test_a_deployment_hands_revocations_on_and_replaces_the_tokens_of_processes(tmp_path):
     deployment = Deployment(tmp_path)
-    deployment.keep()
+    deployment.refresh()
     verifier = TokenVerifier.of_file(tmp_path / "control_plane" / "public.pem")
     before = (tmp_path / "trainer" / "token").read_text()
     deployment.keys.revocations().revoke_subject("trainer")
-    wait_until(lambda: deployment.keep() == ["trainer"])
+    wait_until(lambda: deployment.refresh() == ["trainer"])
     wait_until(lambda: refused(verifier, before))
     assert verifier.verify((tmp_path / "trainer" / "token").read_text()).role == "trainer"
 
 
 def test_revocations_that_nobody_understands_are_not_handed_on_and_tokens_renewed(tmp_path):
     deployment = Deployment(tmp_path)
-    deployment.keep()
+    deployment.refresh()
     (tmp_path / "issuer" / "revoked.json").write_bytes(b"{\xff")
     (tmp_path / "trainer" / "token").unlink()
     with pytest.raises(InvalidInput, match="revoke-token"):
-        deployment.keep()
+        deployment.refresh()
     verifier = TokenVerifier.of_file(tmp_path / "gateway" / "public.pem")
     assert verifier.verify((tmp_path / "trainer" / "token").read_text()).role == "trainer"
 
@@ -231,13 +231,13 @@ def test_a_folder_that_cannot_be_written_costs_the_other_processes_nothing(tmp_p
     (tmp_path / "control_plane").write_text("in the way")
     (tmp_path / "events_service").write_text("in the way")
     with pytest.raises(OSError):  # noqa: PT011 - which one is the system's choice
-        Deployment(tmp_path).keep()
+        Deployment(tmp_path).refresh()
     assert {path.name for path in (tmp_path / "gateway").iterdir()} == {"public.pem", "token"}
 
 
 def test_a_deployment_is_healthy_when_every_process_has_a_token(tailorbird, tmp_path):
     codes = [tailorbird("keys", "check", str(tmp_path))]
-    Deployment(tmp_path).keep()
+    Deployment(tmp_path).refresh()
     codes.append(tailorbird("keys", "check", str(tmp_path)))
     (tmp_path / "trainer" / "token").unlink()
     codes.append(tailorbird("keys", "check", str(tmp_path)))
@@ -245,13 +245,13 @@ def test_a_deployment_is_healthy_when_every_process_has_a_token(tailorbird, tmp_
 
 
 def test_secrets_of_a_deployment_can_be_read_by_their_owner_only(tmp_path):
-    Deployment(tmp_path).keep()
+    Deployment(tmp_path).refresh()
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "public.pem"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 
 def test_keys_of_a_deployment_are_managed_by_their_file(tailorbird, tmp_path):
-    Deployment(tmp_path).keep()
+    Deployment(tmp_path).refresh()
     path = tmp_path / "gateway" / "access_keys.json"
     assert tailorbird("keys", "create", "shop", "--access-keys-file", str(path)) == 0
     assert [key.name for key in AccessKeys(path).list()] == ["shop"]

@@ -10,7 +10,7 @@ from cli.log_writer import LogWriter
 from common.testing import wait_until
 
 
-def loss(lost, why):
+def render_loss(lost, why):
     return f"lost {lost}: {why}\n".encode()
 
 
@@ -24,7 +24,7 @@ def pipe():
 
 
 def test_lines_are_written_in_their_order(tmp_path):
-    with (tmp_path / "log").open("w") as stream, closing(LogWriter(stream, loss=loss)) as writer:
+    with (tmp_path / "log").open("w") as stream, closing(LogWriter(stream, render_loss=render_loss)) as writer:
         for place in range(1000):
             writer.write(b"%d\n" % place)
         assert writer.flush(seconds=20)
@@ -33,7 +33,7 @@ def test_lines_are_written_in_their_order(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
 def test_a_full_disk_costs_lines_and_nothing_else():
-    with Path("/dev/full").open("w") as stream, closing(LogWriter(stream, loss=loss)) as writer:
+    with Path("/dev/full").open("w") as stream, closing(LogWriter(stream, render_loss=render_loss)) as writer:
         writer.write(b"one\n")
         writer.write(b"two\n")
         assert writer.flush(seconds=20)
@@ -43,7 +43,7 @@ def test_a_full_disk_costs_lines_and_nothing_else():
 def test_a_reader_that_is_gone_costs_lines_and_nothing_else(pipe):
     read_end, stream = pipe
     os.close(read_end)
-    with closing(LogWriter(stream, loss=loss)) as writer:
+    with closing(LogWriter(stream, render_loss=render_loss)) as writer:
         writer.write(b"one\n")
         assert writer.flush(seconds=20)
         assert writer.lost == 1
@@ -59,7 +59,7 @@ def test_a_reader_that_does_not_read_is_not_waited_for_and_told_what_it_missed(p
     read_end, stream = pipe
     os.set_blocking(read_end, False)
     seen = bytearray()
-    with closing(LogWriter(stream, loss=loss)) as writer:
+    with closing(LogWriter(stream, render_loss=render_loss)) as writer:
         for _ in range(40):
             writer.write(b"x" * 1024 * 1024 + b"\n")
         missed = writer.lost
@@ -77,7 +77,7 @@ def test_a_stream_that_was_set_not_to_block_loses_nothing(pipe):
     os.set_blocking(stream.fileno(), False)
     os.set_blocking(read_end, False)
     seen = bytearray()
-    with closing(LogWriter(stream, loss=loss)) as writer:
+    with closing(LogWriter(stream, render_loss=render_loss)) as writer:
         writer.write(b"x" * 300_000 + b"\n")
         wait_until(lambda: drained(read_end, seen, writer), seconds=60, every=0.01)
     drained(read_end, seen, writer)

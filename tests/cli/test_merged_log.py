@@ -104,7 +104,7 @@ def test_half_a_character_is_shown_as_an_escape_and_spoils_no_later_line(tmp_pat
 def test_a_console_of_few_characters_gets_escapes(tmp_path):
     with (tmp_path / "log").open("w", encoding="ascii") as file, closing(merged(file)) as log:
         log.line("gateway", '{"event": "Käse"}')
-        log.show(Panel("box"))
+        log.print(Panel("box"))
     assert "K\\xe4se" in (tmp_path / "log").read_text(encoding="ascii")
 
 
@@ -138,5 +138,5 @@ def test_quiet_leaves_out_lines_and_remarks_but_shows_what_is_for_the_person(str
     with closing(merged(stream, quiet=True)) as stream.log:
         stream.log.line("gateway", '{"event": "a"}')
         stream.log.note("b")
-        stream.log.show("how to use it")
+        stream.log.print("how to use it")
         assert stream.getvalue() == "how to use it\n"

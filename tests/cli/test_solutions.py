@@ -10,8 +10,8 @@ from google.protobuf import json_format
 from rich.console import Console
 
 from cli.app import Env, app, run
-from cli.comparison import label, show_comparison
-from cli.connection import reach
+from cli.comparison import comparison_view, metric_label
+from cli.connection import resolve_connection
 from cli.installation import Installation, Running
 from common.auth import TokenIssuer, TokenVerifier
 from common.errors import InvalidInput, Unauthenticated
@@ -139,7 +139,7 @@ def test_a_key_of_another_installation_opens_nothing(served, tmp_path, versions)
     (tmp_path / "token").write_text(
         other.keys.issuer().issue("operator", subject="test", lifetime=timedelta(minutes=1))
     )
-    where = reach(tmp_path, target=served, token_file=tmp_path / "token", tls=TlsFiles())
+    where = resolve_connection(tmp_path, target=served, token_file=tmp_path / "token", tls=TlsFiles())
     with pytest.raises(Unauthenticated), where.open() as channel:
         channel.unary_unary("/tailorbird.control.v1.EvaluationService/CompareSolutionVersions")(b"")
 
@@ -151,27 +151,30 @@ def test_nothing_runs_in_the_data_directory(tailorbird, installation, capsys):
 
 def test_another_control_plane_wants_a_token(tmp_path):
     with pytest.raises(InvalidInput, match="`token-file`"):
-        reach(tmp_path, target="127.0.0.1:7401", token_file=None, tls=TlsFiles())
+        resolve_connection(tmp_path, target="127.0.0.1:7401", token_file=None, tls=TlsFiles())
     with pytest.raises(InvalidInput, match="cannot be read"):
-        reach(tmp_path, target="127.0.0.1:7401", token_file=tmp_path / "none", tls=TlsFiles())
+        resolve_connection(tmp_path, target="127.0.0.1:7401", token_file=tmp_path / "none", tls=TlsFiles())
 
 
 @pytest.mark.parametrize("host", ["control-plane", "10.0.0.7", "[2001:db8::1]"])
 def test_no_token_goes_to_another_host_in_plain_text(tmp_path, host):
     (tmp_path / "token").write_text("secret")
     with pytest.raises(InvalidInput, match="`tls-ca-file`"):
-        reach(tmp_path, target=f"{host}:7401", token_file=tmp_path / "token", tls=TlsFiles())
+        resolve_connection(tmp_path, target=f"{host}:7401", token_file=tmp_path / "token", tls=TlsFiles())
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
 def test_plain_text_is_spoken_with_this_machine(tmp_path, host):
     (tmp_path / "token").write_text("secret\n")
-    assert reach(tmp_path, target=f"{host}:7401", token_file=tmp_path / "token", tls=TlsFiles()).token == "secret"
+    assert (
+        resolve_connection(tmp_path, target=f"{host}:7401", token_file=tmp_path / "token", tls=TlsFiles()).token
+        == "secret"
+    )
 
 
 def shown(*versions, **options):
     file = io.StringIO()
-    Console(file=file, width=200).print(show_comparison(versions, **options))
+    Console(file=file, width=200).print(comparison_view(versions, **options))
     return file.getvalue()
 
 
@@ -231,4 +234,4 @@ def test_verdict_differences_and_refusals_are_told():
     ],
 )
 def test_names_are_short_in_tables(name, short):
-    assert label(name) == short
+    assert metric_label(name) == short

@@ -170,7 +170,7 @@ def test_the_main_job_works_with_the_commands_and_settings_of_the_file(system):
     campaign = journey.create_campaign("films", version)
     tracking_id = journey.create_event_tracker()
     before = journey.recommend(campaign, "user-0001")
-    _, watched = data.other_taste("user-0001", count=3)
+    _, watched = data.unfamiliar_genre("user-0001", count=3)
     journey.put_events(tracking_id, "user-0001", watched, event_type=EVENT)
     after, _ = journey.changed_recommendations(
         campaign, "user-0001", before=before, acknowledged_at=time.perf_counter()

@@ -44,8 +44,8 @@ def broken(data):
     items = list(data.items)
     return replace(
         data,
-        watches=[
-            watch if watch.user in tested else replace(watch, item=chance.choice(items)) for watch in data.watches
+        interactions=[
+            watch if watch.user in tested else replace(watch, item=chance.choice(items)) for watch in data.interactions
         ],
     )
 

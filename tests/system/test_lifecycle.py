@@ -88,7 +88,7 @@ def put_events_and_kill_the_log(system, journey, campaign, data):
     """See the list change by events, and both list and table keep them when the events service dies."""
     tracking_id = journey.create_event_tracker()
     before = journey.recommend(campaign, "user-0003", count=10)
-    _, watched = data.other_taste("user-0003", count=3)
+    _, watched = data.unfamiliar_genre("user-0003", count=3)
     journey.put_events(tracking_id, "user-0003", watched, event_type=EVENT)
     after, _ = journey.changed_recommendations(
         campaign, "user-0003", before=before, acknowledged_at=time.perf_counter()
@@ -183,7 +183,7 @@ def test_the_demo_deletes_only_groups_that_it_made(system, journey):
     own = personalize.create_dataset_group(name="tailorbird-demo-precious")["datasetGroupArn"]
     journey.create_datasets({})
 
-    deleted = journey.delete_groups_of_journeys()
+    deleted = journey.delete_earlier_groups()
 
     left = [group["datasetGroupArn"] for group in personalize.list_dataset_groups()["datasetGroups"]]
     assert (deleted, left) == (1, [own])

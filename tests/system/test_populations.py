@@ -35,7 +35,7 @@ def journey(system):
     data, bucket = generate(users=150, genres=4, series=4), system.installation.buckets / "films"
     files = data.write_csv(bucket)
     lines = ["USER_ID,ACTION_ID,EVENT_TYPE,TIMESTAMP"]
-    for number, user in enumerate(sorted({watch.user for watch in data.watches})):
+    for number, user in enumerate(sorted({watch.user for watch in data.interactions})):
         kind = ("Taken", "Not taken")[number % 2]
         lines += [f"{user},join,{kind},{START + number}", f"{user},leave,Viewed,{START + number}"]
     (bucket / "acts.csv").write_text("\n".join(lines) + "\n")

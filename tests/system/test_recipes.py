@@ -66,7 +66,7 @@ def test_given_items_are_ranked_for_each_user_and_anew_after_events(journey, dat
 def test_items_are_related_within_their_genre(journey, data, recipe):
     version = journey.train(journey.create_solution(recipe, recipe))
     campaign = journey.create_campaign(recipe, version)
-    film = data.watches[0].item
+    film = data.interactions[0].item
 
     answer = journey.clients.runtime.get_recommendations(campaignArn=campaign, itemId=film, numResults=500)
 

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from cli.demo import generated, movielens
-from cli.demo.items import DemoData, Item, User, Watch
+from cli.demo.items import DemoData, Interaction, Item, User
 from common.avro import AvroSchema
 from common.errors import CorruptArtifact, InvalidInput, Unavailable
 
@@ -48,7 +48,7 @@ def unreachable(folder):
 
 def test_the_archive_is_read(archive, tmp_path):
     data = movielens.load(tmp_path / "cache", download=fetcher(archive), sha256=digest(archive))
-    assert data.watches == [Watch("7", "1", 881250949, 5.0), Watch("7", "2", 881250950, 2.0)]
+    assert data.interactions == [Interaction("7", "1", 881250949, 5.0), Interaction("7", "2", 881250950, 2.0)]
     assert data.users == {"7": User(24, "M", "technician")}
     assert data.items == {
         "1": Item("The Godfather", ("Crime", "Drama"), 1972),
@@ -83,14 +83,16 @@ def test_generated_users_watch_mostly_one_genre():
     data = generated.generate(users=100)
     shares = []
     for user in data.users:
-        genres = [data.items[watch.item].genres[0] for watch in data.watches if watch.user == user]
+        genres = [
+            data.items[interaction.item].genres[0] for interaction in data.interactions if interaction.user == user
+        ]
         shares.append(max(genres.count(genre) for genre in set(genres)) / len(genres))
     assert sum(shares) / len(shares) > 0.7
 
 
 def test_generated_users_watch_nothing_twice():
     data = generated.generate(users=100)
-    assert len({(watch.user, watch.item) for watch in data.watches}) == len(data.watches)
+    assert len({(interaction.user, interaction.item) for interaction in data.interactions}) == len(data.interactions)
 
 
 @pytest.mark.parametrize("kind", ["Interactions", "Items", "Users"])
@@ -111,22 +113,24 @@ def test_titles_with_commas_survive_the_file(tmp_path):
 
 
 def test_showcases_are_different_users_of_different_tastes():
-    chosen = generated.generate().showcases(3)
+    chosen = generated.generate().strongest_tastes(3)
     assert len({entry.user for entry in chosen}) == len({entry.genre for entry in chosen}) == 3
 
 
 def test_showcases_that_the_data_does_not_hold_are_refused():
-    data = DemoData("tiny", "", items={"1": Item("A", ("War",))}, users={}, watches=[Watch("1", "1", 1, 5.0)])
+    data = DemoData(
+        "tiny", "", items={"1": Item("A", ("War",))}, users={}, interactions=[Interaction("1", "1", 1, 5.0)]
+    )
     with pytest.raises(InvalidInput, match="count"):
-        data.showcases(3)
+        data.strongest_tastes(3)
 
 
 def test_the_other_taste_is_unseen_and_of_another_genre():
     data = generated.generate()
-    showcase = data.showcases(1)[0]
-    genre, items = data.other_taste(showcase.user, count=3)
-    seen = {watch.item for watch in data.watches if watch.user == showcase.user}
-    assert genre != showcase.genre
+    profile = data.strongest_tastes(1)[0]
+    genre, items = data.unfamiliar_genre(profile.user, count=3)
+    seen = {interaction.item for interaction in data.interactions if interaction.user == profile.user}
+    assert genre != profile.genre
     assert len(items) == 3
     assert seen.isdisjoint(items)
     assert {data.items[item].genres[0] for item in items} == {genre}
