@@ -1,7 +1,7 @@
 """Recent events by user, and counts of them by item: written by one process per host, read by all its workers.
 
-Everything here can be rebuilt from the event log; the place in the log up to which all of it is complete is kept with
-it, and changes in the same transaction.
+Everything here can be rebuilt from the event log; the offset up to which all of it is complete is stored with it, and
+changes in the same transaction.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from typing import Protocol
 from common.positions import Lineage, Position
 from inference.recent_events import RecentHistory
 
-__all__ = ["BucketCounts", "Counted", "HistoryReader", "HistoryWriter", "LoggedEvent"]
+__all__ = ["BucketCounts", "HistoryEvent", "HistoryReader", "HistoryWriter", "ItemCount"]
 
 
 @dataclass(frozen=True, slots=True)
-class LoggedEvent:
-    """One event as the log gives it, with what matters for histories.
+class HistoryEvent:
+    """An event of the log, with the fields that histories need.
 
     Attributes:
-        offset: Place in the log, rising.
-        dataset_group_arn: Whose users and items these are.
-        session_id: Session it was sent in; empty for none.
+        offset: Its offset in the log.
+        dataset_group_arn: The group of its user and item.
+        session_id: The session it was sent in; empty for none.
         user_id: The user; empty before log-in.
         item_id: The item; empty for events without one.
         event_type: E.g. `watch`.
-        event_id: Equal for an event that is sent again.
-        millis: When it happened, milliseconds since 1970-01-01 UTC.
+        event_id: Equal for repetitions of an event.
+        millis: When it happened, in milliseconds since 1970-01-01 UTC.
         value: The event's value; NaN for none.
-        shown: Items that were shown to the user when it happened, as the event itself says.
-        recommendation_id: The answer that the event refers to, which tells the same where the event does not; empty for
-            none.
+        impression: Ids of the items that were shown to the user, as the event itself lists them.
+        recommendation_id: The recommendation that the event refers to, whose items were shown if the event lists none;
+            empty for none.
     """
 
     offset: int
@@ -45,18 +45,18 @@ class LoggedEvent:
     event_id: str
     millis: int
     value: float = math.nan
-    shown: tuple[str, ...] = ()
+    impression: tuple[str, ...] = ()
     recommendation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """One counter.
+class ItemCount:
+    """How often an item was used.
 
     Attributes:
         event_type: E.g. `watch`.
         item_id: The item.
-        count: Events of that type with that item.
+        count: Number of events of that type with that item.
     """
 
     event_type: str
@@ -66,76 +66,78 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class BucketCounts:
-    """One quarter of an hour.
+    """The counters of a quarter of an hour.
 
     Attributes:
-        bucket: Seconds since 1970 by 900.
-        last: Place of the event that was counted last.
+        bucket: Seconds since 1970, divided by 900.
+        last: Position of the last counted event.
         counters: By event type and item; None where nothing changed.
     """
 
     bucket: int
     last: Position
-    counters: tuple[Counted, ...] | None
+    counters: tuple[ItemCount, ...] | None
 
 
 class HistoryReader(Protocol):
-    """Looks up what was written."""
+    """Reads what the writer of this host has stored."""
 
     def find(self, dataset_group_arn: str, user_id: str) -> RecentHistory | None:
         """Return the recent events of a user, or of the session that has this id; None for none."""
 
     def shown(self, dataset_group_arn: str, item_ids: Sequence[str], *, after: Position) -> list[int]:
-        """Return how often each item was shown; many times are not told from more.
+        """Return how often each item was shown; the counts are bounded.
 
-        Events that list what they showed count behind a place, those that refer to an answer always: no training
-        counts them.
+        Events that list their impression count after a position, those that refer to a recommendation always: no
+        training counts the latter.
         """
 
-    def note_answer(self, recommendation_id: str, dataset_group_arn: str, item_ids: Sequence[str]) -> None:
-        """Keep which items an answer shows, for events that will refer to it."""
+    def log_impressions(self, recommendation_id: str, dataset_group_arn: str, item_ids: Sequence[str]) -> None:
+        """Store which items a recommendation shows, for events that will refer to it."""
 
-    def counts(self, dataset_group_arn: str, *, first_bucket: int, known: Mapping[int, Position]) -> list[BucketCounts]:
-        """Return how often everybody used each item, by quarter of an hour; also from another thread, one at a time.
+    def counts(
+        self, dataset_group_arn: str, *, first_bucket: int, read_positions: Mapping[int, Position]
+    ) -> list[BucketCounts]:
+        """Return how often all users together used each item, by quarter of an hour; one other thread may call this.
 
         Args:
-            dataset_group_arn: Whose items.
-            first_bucket: The oldest that is wanted.
-            known: The last place of each bucket that was read before; what is the same is not read again.
+            dataset_group_arn: The group of the items.
+            first_bucket: The oldest bucket to return.
+            read_positions: `BucketCounts.last` of each bucket that was read before; unchanged ones are not read again.
         """
 
     def close(self) -> None:
-        """Give the files free."""
+        """Close the files."""
 
 
 class HistoryWriter(Protocol):
-    """Follows the log; there is one per host."""
+    """Stores the events of the log; there is one writer per host."""
 
     def next_offset(self) -> int:
-        """Return the place in the log to go on from; 1 at first."""
+        """Return the offset to continue from; 1 at first."""
 
     def lineage(self) -> Lineage:
-        """Return the epochs of the log that everything here is of."""
+        """Return the epochs of the log that the stored events are from."""
 
-    def append(self, events: Sequence[LoggedEvent], *, next_offset: int, lineage: Lineage | None = None) -> None:
-        """Add events and move on, all or nothing; events before the present place are known and passed over.
+    def append(self, events: Sequence[HistoryEvent], *, next_offset: int, lineage: Lineage | None = None) -> None:
+        """Store events and the next offset in one transaction; events before the present offset are skipped.
 
-        An event that carries a session and a user gives the user what the session did before.
+        An event with a session and a user moves the session's earlier events to the user.
 
         Args:
             events: In the order of the log.
-            next_offset: The new place.
-            lineage: Of the log, when it is not the known one any more; what is here is on it.
+            next_offset: The offset to continue from.
+            lineage: The log's epochs if they have changed; the stored events are on it.
         """
 
     def forget(self, dataset_group_arn: str, *, up_to: int) -> Iterator[None]:
-        """Remove what is known of a group's events up to an offset, in steps that the caller goes through."""
+        """Remove a group's events up to an offset, in steps that the caller iterates over."""
 
     def skip(self, next_offset: int) -> None:
-        """Forget everything and move on to a later place: the log no longer has what lies between."""
+        """Remove everything and continue from a later offset: the log no longer has what lies between."""
 
     def clear(self) -> None:
-        """Forget everything, to begin with a log at 1."""
+        """Remove everything, and continue from offset 1."""
 
     def close(self) -> None:
-        """Give the files free."""
+        """Close the files."""

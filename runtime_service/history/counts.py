@@ -1,7 +1,7 @@
-"""How often everybody used each item lately, by quarter of an hour: what recipes rank by that need no training.
+"""How often all users together used each item lately, by quarter of an hour: what trending recipes rank by.
 
-Counters lie beside the histories and change in the same transaction, so each event of the log counts exactly once. A
-reader keeps what it has read: each bucket carries the offset of the last event that changed it, and only those that
+Counters are stored with the histories and change in the same transaction, so each event of the log counts exactly once.
+Readers cache what they have read: each bucket has the offset of the last event that changed it, and only buckets that
 changed are read again.
 """
 
@@ -17,13 +17,13 @@ from common.positions import Lineage, Position
 from recipes.models.trending.config import FREQUENCIES
 from recipes.models.trending.rates import DEPTH
 from recipes.models.trending.score import BUCKET_SECONDS
-from runtime_service.history import BucketCounts, Counted, LoggedEvent
+from runtime_service.history import BucketCounts, HistoryEvent, ItemCount
 
 __all__ = ["CountStore", "bucket_of"]
 
-#: What the longest intervals need, in buckets.
+#: Buckets that are kept: those that the longest intervals need.
 _KEPT: Final = DEPTH * max(FREQUENCIES.values()) // BUCKET_SECONDS
-#: Clocks that run ahead by more, in buckets, are not believed.
+#: Events that are further ahead of this host's clock, in buckets, are not counted.
 _AHEAD: Final = 86_400 // BUCKET_SECONDS
 _GROUP_BYTES, _BUCKET = 8, struct.Struct(">I")
 #: The count and the length of the event type in bytes; type and item follow.
@@ -32,7 +32,7 @@ _OFFSET = struct.Struct("<q")
 
 
 def bucket_of(seconds: float) -> int:
-    """Return the quarter of an hour that a moment lies in."""
+    """Return the bucket, a quarter of an hour, of a time in seconds since 1970."""
     return int(seconds // BUCKET_SECONDS)
 
 
@@ -40,23 +40,23 @@ class CountStore:
     """The counters in two databases of an LMDB environment; transactions are the caller's.
 
     Args:
-        counters: By group, bucket and a digest of event type and item.
-        buckets: By group and bucket: the offset of the last event.
-        most: Counters at most; beyond, those of the oldest buckets are forgotten.
+        counters: Keys are group, bucket and a digest of event type and item; values the count, event type and item.
+        buckets: Keys are group and bucket; values the offset of the last event.
+        max_counters: Beyond it, counters of the oldest buckets are removed; None for readers.
     """
 
-    def __init__(self, counters: Any, buckets: Any, *, most: int | None = None) -> None:
+    def __init__(self, counters: Any, buckets: Any, *, max_counters: int | None = None) -> None:
         self._counters = counters
         self._buckets = buckets
-        self._most = most
+        self._max_counters = max_counters
 
-    def add(self, transaction: Any, events: list[tuple[bytes, LoggedEvent]], *, now: float) -> None:
+    def add(self, transaction: Any, events: list[tuple[bytes, HistoryEvent]], *, now: float) -> None:
         """Count events.
 
         Args:
-            transaction: That writes.
-            events: With the key of the group of each; those that are too old to matter are passed over.
-            now: Seconds since 1970.
+            transaction: A write transaction.
+            events: Each with the key of its group; those that are too old are skipped.
+            now: The present time in seconds since 1970.
         """
         present = bucket_of(now)
         counts: Counter[tuple[bytes, str, str]] = Counter()
@@ -64,87 +64,93 @@ class CountStore:
         for group, event in events:
             bucket = bucket_of(event.millis / 1000)
             if present - _KEPT < bucket <= present + _AHEAD:
-                place = group + _BUCKET.pack(bucket)
-                counts[place, event.event_type, event.item_id] += 1
-                offsets[place] = max(event.offset, offsets.get(place, 0))
-        for (place, event_type, item_id), count in counts.items():
-            self._increase(transaction, place, event_type, item_id, count)
-        for place, offset in offsets.items():
-            if transaction.get(place, db=self._buckets) is None:
-                self._forget_old(transaction, place[:_GROUP_BYTES], oldest=present - _KEPT)
-            transaction.put(place, _OFFSET.pack(offset), db=self._buckets)
-        if self._most is not None:
-            self._keep(transaction, self._most)
+                bucket_key = group + _BUCKET.pack(bucket)
+                counts[bucket_key, event.event_type, event.item_id] += 1
+                offsets[bucket_key] = max(event.offset, offsets.get(bucket_key, 0))
+        for (bucket_key, event_type, item_id), count in counts.items():
+            self._increase(transaction, bucket_key, event_type, item_id, count)
+        for bucket_key, offset in offsets.items():
+            if transaction.get(bucket_key, db=self._buckets) is None:
+                self._remove_old(transaction, bucket_key[:_GROUP_BYTES], oldest=present - _KEPT)
+            transaction.put(bucket_key, _OFFSET.pack(offset), db=self._buckets)
+        if self._max_counters is not None:
+            self._evict(transaction, self._max_counters)
 
     def read(
-        self, transaction: Any, group: bytes, *, first: int, known: Mapping[int, Position], lineage: Lineage
+        self, transaction: Any, group: bytes, *, first: int, read_positions: Mapping[int, Position], lineage: Lineage
     ) -> Iterator[BucketCounts]:
         """Read the buckets of a group from a first one on.
 
         Args:
-            transaction: That reads.
+            transaction: A read transaction.
             group: Key of the group.
-            first: Bucket.
-            known: The last place of each bucket that was read before.
-            lineage: Of the log that was counted.
+            first: The oldest bucket to read.
+            read_positions: The last position of each bucket that was read before.
+            lineage: Epochs of the log that was counted.
         """
         with transaction.cursor(self._buckets) as cursor:
-            for place, value in _from(cursor, group + _BUCKET.pack(max(0, first)), prefix=group):
-                (bucket,), (offset,) = _BUCKET.unpack(place[_GROUP_BYTES:]), _OFFSET.unpack(value)
+            for bucket_key, value in _from(cursor, group + _BUCKET.pack(max(0, first)), prefix=group):
+                (bucket,), (offset,) = _BUCKET.unpack(bucket_key[_GROUP_BYTES:]), _OFFSET.unpack(value)
                 last = lineage.at(offset)
-                same = known.get(bucket) == last
-                yield BucketCounts(bucket, last, None if same else tuple(self._counted(transaction, place)))
+                is_unchanged = read_positions.get(bucket) == last
+                yield BucketCounts(
+                    bucket, last, None if is_unchanged else tuple(self._counted(transaction, bucket_key))
+                )
 
-    def forget(self, transaction: Any, group: bytes, *, up_to: int) -> None:
-        """Remove the buckets of a group in which nothing was counted behind an offset."""
+    def remove(self, transaction: Any, group: bytes, *, up_to: int) -> None:
+        """Remove the buckets of a group in which nothing was counted after an offset."""
         with transaction.cursor(self._buckets) as cursor:
-            places = [place for place, value in _from(cursor, group, prefix=group) if _OFFSET.unpack(value)[0] <= up_to]
-        for place in places:
-            transaction.delete(place, db=self._buckets)
+            bucket_keys = [
+                bucket_key
+                for bucket_key, value in _from(cursor, group, prefix=group)
+                if _OFFSET.unpack(value)[0] <= up_to
+            ]
+        for bucket_key in bucket_keys:
+            transaction.delete(bucket_key, db=self._buckets)
             with transaction.cursor(self._counters) as cursor:
-                found = cursor.set_range(place)
-                while found and cursor.key().startswith(place):
-                    found = cursor.delete()
+                has_entry = cursor.set_range(bucket_key)
+                while has_entry and cursor.key().startswith(bucket_key):
+                    has_entry = cursor.delete()
 
-    def _increase(self, transaction: Any, place: bytes, event_type: str, item_id: str, count: int) -> None:
+    def _increase(self, transaction: Any, bucket_key: bytes, event_type: str, item_id: str, count: int) -> None:
         name = event_type.encode()
         text = name + item_id.encode()
-        key = place + hashlib.blake2b(_ENTRY.pack(0, len(name)) + text, digest_size=16).digest()
+        key = bucket_key + hashlib.blake2b(_ENTRY.pack(0, len(name)) + text, digest_size=16).digest()
         before = transaction.get(key, db=self._counters)
         total = count if before is None else count + _ENTRY.unpack_from(before)[0]
         transaction.put(key, _ENTRY.pack(total, len(name)) + text, db=self._counters)
 
-    def _counted(self, transaction: Any, place: bytes) -> Iterator[Counted]:
+    def _counted(self, transaction: Any, bucket_key: bytes) -> Iterator[ItemCount]:
         with transaction.cursor(self._counters) as cursor:
-            for _, value in _from(cursor, place, prefix=place):
+            for _, value in _from(cursor, bucket_key, prefix=bucket_key):
                 count, length = _ENTRY.unpack_from(value)
                 text = value[_ENTRY.size :]
-                yield Counted(text[:length].decode(), text[length:].decode(), count)
+                yield ItemCount(text[:length].decode(), text[length:].decode(), count)
 
-    def _keep(self, transaction: Any, most: int) -> None:
+    def _evict(self, transaction: Any, max_counters: int) -> None:
         """Remove counters of the oldest buckets, whichever group's, while there are too many."""
-        while (beyond := transaction.stat(self._counters)["entries"] - most) > 0:
+        while (excess := transaction.stat(self._counters)["entries"] - max_counters) > 0:
             with transaction.cursor(self._buckets) as cursor:
-                places = [place for place, _ in cursor]
-            if not places:
+                bucket_keys = [bucket_key for bucket_key, _ in cursor]
+            if not bucket_keys:
                 return
-            oldest = min(places, key=lambda place: place[_GROUP_BYTES:])
+            oldest = min(bucket_keys, key=lambda bucket_key: bucket_key[_GROUP_BYTES:])
             with transaction.cursor(self._counters) as cursor:
-                found = cursor.set_range(oldest) and cursor.key().startswith(oldest)
-                while found and beyond:
-                    beyond -= 1
-                    found = cursor.delete() and cursor.key().startswith(oldest)
-            if not found:
+                has_entry = cursor.set_range(oldest) and cursor.key().startswith(oldest)
+                while has_entry and excess:
+                    excess -= 1
+                    has_entry = cursor.delete() and cursor.key().startswith(oldest)
+            if not has_entry:
                 transaction.delete(oldest, db=self._buckets)
 
-    def _forget_old(self, transaction: Any, group: bytes, *, oldest: int) -> None:
-        """Remove what no interval reaches any more; called when a group's next bucket begins."""
+    def _remove_old(self, transaction: Any, group: bytes, *, oldest: int) -> None:
+        """Remove buckets that no interval needs any more; called when a group's next bucket begins."""
         end = group + _BUCKET.pack(max(0, oldest))
         for database in (self._counters, self._buckets):
             with transaction.cursor(database) as cursor:
-                found = cursor.set_range(group)
-                while found and cursor.key() < end:
-                    found = cursor.delete()
+                has_entry = cursor.set_range(group)
+                while has_entry and cursor.key() < end:
+                    has_entry = cursor.delete()
 
 
 def _from(cursor: Any, start: bytes, *, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:

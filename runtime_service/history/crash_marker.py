@@ -1,8 +1,8 @@
-"""Whether files that are not synced as they are written can be trusted: only while the machine keeps running.
+"""Detects a crash of the machine while files were written without syncing them.
 
-Syncing each batch of events would let a busy disk decide how soon an event shows its effect. Unsynced writes survive
-the death of every process, as the kernel has them, but after a crash of the machine any page may be an old one. So a
-mark beside the files says during which run of the machine they are written, or that they were synced and closed.
+Syncing each batch of events would make a busy disk delay the effect of an event. Unsynced writes survive the death of
+any process, since the kernel has them, but after a crash of the machine any page may be an old one. So a marker file
+says during which boot of the machine the files are written, or that they were synced and closed.
 """
 
 from __future__ import annotations
@@ -17,42 +17,42 @@ from common.private_files import private_file
 
 __all__ = ["is_clean", "mark_closed", "mark_open"]
 
-_MARK: Final = "written-during"
+_MARKER: Final = "written-during"
 _CLOSED: Final = "closed"
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 def is_clean(folder: Path) -> bool:
-    """Return whether the files of a folder are as they were last written; False where nothing is known of them."""
-    mark = folder / _MARK
-    return mark.is_file() and mark.read_text() in (_CLOSED, _this_run())
+    """Return whether the files of a folder are as they were last written; False without a marker."""
+    marker = folder / _MARKER
+    return marker.is_file() and marker.read_text() in (_CLOSED, _boot_id())
 
 
 def mark_open(folder: Path) -> None:
-    """Note, before the first write, that the files are trusted during this run of the machine only."""
-    _write(folder, _this_run())
+    """Record, before the first write, that the files are valid during this boot of the machine only."""
+    _write(folder, _boot_id())
 
 
 def mark_closed(folder: Path) -> None:
-    """Note that the files were synced and nobody writes any more."""
+    """Record that the files were synced and are not written any more."""
     _write(folder, _CLOSED)
 
 
 def _write(folder: Path, text: str) -> None:
-    partial = private_file(folder / f"{_MARK}.part")
+    partial = private_file(folder / f"{_MARKER}.part")
     with partial.open("w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(folder / _MARK)
+    partial.replace(folder / _MARKER)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)  # the new name must not be younger than what is written next
+        os.fsync(descriptor)  # the marker has to be on disk before what is written next
     finally:
         os.close(descriptor)
 
 
-def _this_run() -> str:
-    if _BOOT_ID.is_file():
-        return _BOOT_ID.read_text().strip()
+def _boot_id() -> str:
+    if _BOOT_ID_FILE.is_file():
+        return _BOOT_ID_FILE.read_text().strip()
     return f"{psutil.boot_time():.0f}"

@@ -1,8 +1,9 @@
-"""What was recommended a moment ago, so that an event that names a recommendation tells which new items were shown.
+"""The items of recent recommendations, so that an event that names a recommendation says which new items were shown.
 
-Each worker appends its answers, as far as they hold new items, to a file of its own; the process that follows the log
-reads these files when an event asks. So answers wait for no lock, and an answer is known on the host that gave it, for
-as long as the files hold it: they are small, and begun anew when they are full or their worker starts again.
+Each worker appends its recommendations, as far as they hold new items, to a file of its own; the process that tails the
+event log reads these files when an event refers to one. So responses wait for no lock, and a recommendation is known on
+the host that made it, for as long as the files hold it: they are small, and started anew when they are full or their
+worker restarts.
 """
 
 from __future__ import annotations
@@ -19,23 +20,23 @@ from typing import Final
 
 from common.private_files import private_folder
 
-__all__ = ["Answers", "ImpressionLog"]
+__all__ = ["ImpressionLog", "ImpressionReader"]
 
 _ID: Final = "RID-"
 _HEAD: Final = struct.Struct("<16sH")
-#: Bytes of a file after which the next one is begun; the one before is kept beside it.
+#: Bytes of a file after which the next one is begun; the one before is kept too.
 _MAX_BYTES: Final = 8 << 20
-#: Bytes of keys kept in memory, in a hundred thousand answers with twenty new items each.
+#: Bytes of keys kept in memory: a hundred thousand recommendations with twenty new items each.
 _MAX_KEPT_BYTES: Final = 64 << 20
 
 
 class ImpressionLog:
-    """Written by one worker.
+    """Writes the impressions of one worker.
 
     Args:
-        folder: Of all workers' files; made when it is missing.
-        name: Of the worker, the same when it starts again.
-        max_bytes: Of one file.
+        folder: Holds all workers' files; created when it is missing.
+        name: The worker's, the same after a restart.
+        max_bytes: Size of one file.
     """
 
     def __init__(self, folder: Path, name: str, *, max_bytes: int = _MAX_BYTES) -> None:
@@ -49,12 +50,12 @@ class ImpressionLog:
         self._descriptor = self._begin()
         self._size = 0
 
-    def note(self, recommendation_id: str, keys: Sequence[bytes]) -> None:
-        """Append an answer.
+    def append(self, recommendation_id: str, keys: Sequence[bytes]) -> None:
+        """Append the items of a recommendation.
 
         Args:
-            recommendation_id: Of the answer.
-            keys: What the items are counted by, all of one length.
+            recommendation_id: The recommendation's id.
+            keys: The keys that the items are counted by, all of one length.
         """
         record = _HEAD.pack(uuid.UUID(recommendation_id.removeprefix(_ID)).bytes, len(keys)) + b"".join(keys)
         if self._size + len(record) > self._max_bytes:
@@ -64,7 +65,7 @@ class ImpressionLog:
         self._size += len(record)
 
     def close(self) -> None:
-        """Give the file free."""
+        """Close the file."""
         os.close(self._descriptor)
 
     def _begin(self) -> int:
@@ -75,60 +76,61 @@ class ImpressionLog:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
 
 
-class Answers:
-    """Reads what all workers of this host wrote.
+class ImpressionReader:
+    """Reads the impressions of all workers of this host.
 
     Args:
-        folder: Of their files.
+        folder: Holds their files.
         key_bytes: Length of a key.
-        max_bytes: Of keys kept in memory; the oldest answers are forgotten beyond.
+        max_bytes: Size of the keys in memory; beyond it, the oldest recommendations are dropped.
     """
 
     def __init__(self, folder: Path, *, key_bytes: int, max_bytes: int = _MAX_KEPT_BYTES) -> None:
         self._folder = folder
         self._key_bytes = key_bytes
         self._max_bytes = max_bytes
-        self._read: dict[str, int] = {}
-        self._known: OrderedDict[bytes, bytes] = OrderedDict()
+        self._read_bytes: dict[str, int] = {}
+        self._keys: OrderedDict[bytes, bytes] = OrderedDict()
         self._bytes = 0
 
     def take(self, recommendation_ids: Iterable[str]) -> dict[str, list[bytes]]:
-        """Return the keys of answers, of each once; what is not known, or no more, is left out.
+        """Return the keys of recommendations, each only once; those that are not known, or not any more, are left out.
 
-        However many are asked for, the files are looked at once: an answer is noted before anybody can refer to it.
+        The files are read at most once, however many ids there are: a recommendation is logged before an event can
+        refer to it.
         """
         names = {text: name for text in recommendation_ids if (name := _name(text)) is not None}
-        if any(name not in self._known for name in names.values()):
-            self._look()
-        found, size = {}, self._key_bytes
+        if any(name not in self._keys for name in names.values()):
+            self._read_files()
+        keys_by_id, size = {}, self._key_bytes
         for text, name in names.items():
-            keys = self._known.pop(name, b"")
+            keys = self._keys.pop(name, b"")
             self._bytes -= len(keys)
             if keys:
-                found[text] = [keys[begin : begin + size] for begin in range(0, len(keys), size)]
-        return found
+                keys_by_id[text] = [keys[begin : begin + size] for begin in range(0, len(keys), size)]
+        return keys_by_id
 
-    def _look(self) -> None:
-        """Take in what is new in the files; one that has not grown is not opened."""
+    def _read_files(self) -> None:
+        """Read what is new in the files; one that has not grown is not opened."""
         sizes: dict[str, int] = {}
         try:
             with os.scandir(self._folder) as entries:
                 for entry in entries:
-                    with suppress(FileNotFoundError):  # its worker began another one meanwhile
+                    with suppress(FileNotFoundError):  # its worker has begun another one meanwhile
                         sizes[entry.path] = entry.stat().st_size
         except FileNotFoundError:
             return
-        self._read = {path: self._read.get(path, 0) for path in sizes}
+        self._read_bytes = {path: self._read_bytes.get(path, 0) for path in sizes}
         for path, size in sorted(sizes.items()):
-            if size > self._read[path]:
+            if size > self._read_bytes[path]:
                 with suppress(FileNotFoundError), Path(path).open("rb") as file:
-                    file.seek(self._read[path])
-                    self._read[path] += self._parse(file.read(size - self._read[path]))
+                    file.seek(self._read_bytes[path])
+                    self._read_bytes[path] += self._parse(file.read(size - self._read_bytes[path]))
         while self._bytes > self._max_bytes:
-            self._bytes -= len(self._known.popitem(last=False)[1])
+            self._bytes -= len(self._keys.popitem(last=False)[1])
 
     def _parse(self, data: bytes) -> int:
-        """Take whole records in; returns how many bytes they have."""
+        """Parse complete records; return how many bytes they have."""
         position = 0
         while position + _HEAD.size <= len(data):
             name, count = _HEAD.unpack_from(data, position)
@@ -136,8 +138,8 @@ class Answers:
             if end > len(data):
                 break
             keys = data[position + _HEAD.size : end]
-            self._bytes += len(keys) - len(self._known.get(name, b""))
-            self._known[name] = keys
+            self._bytes += len(keys) - len(self._keys.get(name, b""))
+            self._keys[name] = keys
             position = end
         return position
 

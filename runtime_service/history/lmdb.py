@@ -1,7 +1,7 @@
 """Histories in LMDB: memory-mapped, so that a look-up costs microseconds and all workers share the pages.
 
-The writer does not sync: see `trust` for what that means after a crash of the machine. The place in the log is written
-with the histories, so a store that is made anew gets everything again.
+The writer does not sync: see `crash_marker` for what that means after a crash of the machine. The next offset is stored
+with the histories, so a store that is created anew gets everything again.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from common.logs import get_logger
 from common.positions import Lineage, Position
 from common.private_files import FILE_MODE, private_file, private_folder
 from inference.recent_events import RecentEvent
-from runtime_service.history import BucketCounts, LoggedEvent
-from runtime_service.history.bounds import Bound
+from runtime_service.history import BucketCounts, HistoryEvent
 from runtime_service.history.counts import CountStore
 from runtime_service.history.crash_marker import is_clean, mark_closed, mark_open
-from runtime_service.history.impression_log import Answers, ImpressionLog
+from runtime_service.history.eviction import ClockEviction
+from runtime_service.history.impression_log import ImpressionLog, ImpressionReader
 from runtime_service.history.records import (
     StoredHistory,
     count_after,
@@ -46,28 +46,28 @@ _FORMAT_KEY, _OFFSET_KEY, _LINEAGE_KEY = b"format", b"next_offset", b"lineage"
 _HISTORIES, _SHOWN, _COUNTERS, _BUCKETS = b"histories", b"shown", b"counters", b"buckets"
 _STATE: Final = b"state"
 _DATABASES: Final = 5
-_ANSWERS: Final = "answers"
-#: Digests of a group and of an id, and a letter between them.
+#: Folder of the impression logs.
+_IMPRESSIONS: Final = "answers"
+#: A key is the digest of a group, a letter, and the digest of an id.
 _KEY_BYTES: Final = 8 + 1 + 16
 _MAX_READERS: Final = 1024
-#: Users and sessions, items that were shown, and counters, that are kept on a host unless told otherwise.
+#: Defaults of how many users and sessions, shown items, and counters are kept on a host.
 MAX_USERS: Final = 2_000_000
 _MAX_SHOWN: Final = 1_000_000
 _MAX_COUNTERS: Final = 5_000_000
-#: Keys that are looked at in one transaction when a group is forgotten.
-_FORGET_STEP: Final = 2000
-_Found = TypeVar("_Found")
+_REMOVAL_STEP: Final = 2000
+_Result = TypeVar("_Result")
 _log = get_logger(__name__)
 
 
 def prepare_history(folder: Path, *, map_bytes: int) -> None:
-    """Make the store, so that readers can open it; one that is damaged is made anew, as the log has it all.
+    """Create the store, so that readers can open it; a damaged one is created anew, since the log has everything.
 
     Called once, before any other process of this host opens the store.
 
     Args:
-        folder: Of the store.
-        map_bytes: Size of the map to begin with; doubled whenever it is full.
+        folder: The store's folder.
+        map_bytes: Initial size of the map; doubled whenever it is full.
     """
     try:
         if folder.is_dir() and any(folder.iterdir()) and not is_clean(folder):
@@ -81,104 +81,111 @@ def prepare_history(folder: Path, *, map_bytes: int) -> None:
 
 
 class LmdbHistoryReader:
-    """Looks histories up; see `HistoryReader`. One thread may read counts beside the one that does all else.
+    """A `HistoryReader` of one worker. One thread may read counts while another does all else.
 
     Args:
-        folder: Of a store that was prepared.
-        name: Of this reader, under which it notes answers; the same when it starts again.
+        folder: The folder of a store that was prepared.
+        name: This reader's name for its impression log; the same after a restart.
     """
 
     def __init__(self, folder: Path, *, name: str = "reader") -> None:
-        self._answers = ImpressionLog(folder / _ANSWERS, name)
+        self._impressions = ImpressionLog(folder / _IMPRESSIONS, name)
         self._environment = lmdb.open(
             str(folder), readonly=True, create=False, max_dbs=_DATABASES, max_readers=_MAX_READERS
         )
-        # Places of readers that were killed would keep old pages alive.
+        # Slots of readers that were killed would keep old pages alive.
         self._environment.reader_check()
         self._histories, self._shown, counters, buckets, self._state = (
             self._environment.open_db(name, create=False) for name in (_HISTORIES, _SHOWN, _COUNTERS, _BUCKETS, _STATE)
         )
         self._counts = CountStore(counters, buckets)
         # LMDB's map must not change its size while a transaction of this process is open: each holds its thread's lock.
-        self._reading, self._counting = threading.Lock(), threading.Lock()
-        self._known_lineage: tuple[bytes | None, Lineage] = (None, lineage_of(None))
+        self._read_lock, self._counts_lock = threading.Lock(), threading.Lock()
+        self._cached_lineage: tuple[bytes | None, Lineage] = (None, lineage_of(None))
 
     def find(self, dataset_group_arn: str, user_id: str) -> StoredHistory | None:
         """Return the recent events of a user, or of the session that has this id; None for none."""
         group = _digest(dataset_group_arn, size=8)
         user, session = _key(group, b"u", user_id), _key(group, b"s", user_id)
 
-        def look(transaction: Any) -> StoredHistory | None:
+        def read(transaction: Any) -> StoredHistory | None:
             payload = transaction.get(user) or transaction.get(session)
             return None if payload is None else StoredHistory(payload, self._lineage(transaction))
 
-        return self._read(look, self._reading)
+        return self._read(read, self._read_lock)
 
     def shown(self, dataset_group_arn: str, item_ids: Sequence[str], *, after: Position) -> list[int]:
-        """Return how often each item was shown; many times are not told from more."""
+        """Return how often each item was shown; see `HistoryReader`."""
         group = _digest(dataset_group_arn, size=8)
         keys = [(_key(group, b"i", item_id), _key(group, b"r", item_id)) for item_id in item_ids]
 
-        def look(transaction: Any) -> list[int]:
+        def read(transaction: Any) -> list[int]:
             contained = self._lineage(transaction).shared(after)
             return [
                 count_after(transaction.get(listed, b"", db=self._shown), contained)
-                + count_after(transaction.get(answered, b"", db=self._shown), -1)
-                for listed, answered in keys
+                + count_after(transaction.get(logged, b"", db=self._shown), -1)
+                for listed, logged in keys
             ]
 
-        return self._read(look, self._reading)
+        return self._read(read, self._read_lock)
 
-    def note_answer(self, recommendation_id: str, dataset_group_arn: str, item_ids: Sequence[str]) -> None:
-        """Keep which items an answer shows, for events that will refer to it."""
+    def log_impressions(self, recommendation_id: str, dataset_group_arn: str, item_ids: Sequence[str]) -> None:
+        """Store which items a recommendation shows, for events that will refer to it."""
         group = _digest(dataset_group_arn, size=8)
-        self._answers.note(recommendation_id, [_key(group, b"r", item_id) for item_id in item_ids])
+        self._impressions.append(recommendation_id, [_key(group, b"r", item_id) for item_id in item_ids])
 
-    def counts(self, dataset_group_arn: str, *, first_bucket: int, known: Mapping[int, Position]) -> list[BucketCounts]:
-        """Return how often everybody used each item, by quarter of an hour; see `HistoryReader`."""
+    def counts(
+        self, dataset_group_arn: str, *, first_bucket: int, read_positions: Mapping[int, Position]
+    ) -> list[BucketCounts]:
+        """Return how often all users together used each item, by quarter of an hour; see `HistoryReader`."""
         group = _digest(dataset_group_arn, size=8)
         return self._read(
             lambda transaction: list(
                 self._counts.read(
-                    transaction, group, first=first_bucket, known=known, lineage=self._lineage(transaction)
+                    transaction,
+                    group,
+                    first=first_bucket,
+                    read_positions=read_positions,
+                    lineage=self._lineage(transaction),
                 )
             ),
-            self._counting,
+            self._counts_lock,
         )
 
     def close(self) -> None:
-        """Give the files free, once nothing is read from them."""
-        self._answers.close()
-        with self._counting, self._reading:
+        """Close the files, once nothing is read from them."""
+        self._impressions.close()
+        with self._counts_lock, self._read_lock:
             self._environment.close()
 
     def _lineage(self, transaction: Any) -> Lineage:
         payload = transaction.get(_LINEAGE_KEY, db=self._state)
-        known = self._known_lineage
-        if payload != known[0]:
-            known = self._known_lineage = (payload, lineage_of(payload))
-        return known[1]
+        cached = self._cached_lineage
+        if payload != cached[0]:
+            cached = self._cached_lineage = (payload, lineage_of(payload))
+        return cached[1]
 
-    def _read(self, look: Callable[[Any], _Found], lock: threading.Lock) -> _Found:
+    def _read(self, read: Callable[[Any], _Result], lock: threading.Lock) -> _Result:
         while True:
             try:
                 with lock, self._environment.begin(self._histories) as transaction:
-                    return look(transaction)
+                    return read(transaction)
             except lmdb.MapResizedError:
-                with self._counting, self._reading:
-                    self._environment.set_mapsize(0)  # takes over the size that the writer gave the map
+                with self._counts_lock, self._read_lock:
+                    self._environment.set_mapsize(0)  # adopts the size that the writer gave the map
 
 
 class LmdbHistoryWriter:
-    """Follows the log; see `HistoryWriter`.
+    """The `HistoryWriter` of a host.
 
     Args:
-        folder: Of a store that was prepared.
+        folder: The folder of a store that was prepared.
         max_events: Newest events kept for each user or session.
-        max_users: Users and sessions that are kept; beyond, those go whose last event is oldest.
-        max_shown: Items whose showings are kept; beyond, those go that were shown longest ago.
-        max_counters: Counters that are kept; beyond, the oldest quarters of an hour go.
-        now: Tells the present moment in seconds since 1970.
+        max_users: Users and sessions that are kept; beyond, those with the oldest last event are evicted.
+        max_shown: Items whose impressions are kept; beyond, those that were shown longest ago are evicted.
+        max_counters: Counters that are kept; beyond, those of the oldest quarters of an hour are evicted.
+        removal_step: Keys that one transaction handles when a group is removed.
+        now: Returns the present time in seconds since 1970.
     """
 
     def __init__(
@@ -189,44 +196,46 @@ class LmdbHistoryWriter:
         max_users: int = MAX_USERS,
         max_shown: int = _MAX_SHOWN,
         max_counters: int = _MAX_COUNTERS,
+        removal_step: int = _REMOVAL_STEP,
         now: Callable[[], float] = time.time,
     ) -> None:
         mark_open(folder)
         self._folder = folder
         self._environment = _open(folder, sync=False)
-        self._environment.reader_check()  # as a reader does
+        self._environment.reader_check()  # as in the reader
         self._histories = self._environment.open_db(_HISTORIES)
         self._shown = self._environment.open_db(_SHOWN)
         self._state = self._environment.open_db(_STATE)
         self._count_databases = [self._environment.open_db(name) for name in (_COUNTERS, _BUCKETS)]
-        self._counts = CountStore(*self._count_databases, most=max_counters)
-        self._bounds = (
-            Bound(self._histories, most=max_users, touched=last_offset),
-            Bound(self._shown, most=max_shown, touched=last_shown),
+        self._counts = CountStore(*self._count_databases, max_counters=max_counters)
+        self._evictions = (
+            ClockEviction(self._histories, max_entries=max_users, last_used=last_offset),
+            ClockEviction(self._shown, max_entries=max_shown, last_used=last_shown),
         )
         self._max_events = max_events
-        self._answers = Answers(folder / _ANSWERS, key_bytes=_KEY_BYTES)
+        self._removal_step = removal_step
+        self._impressions = ImpressionReader(folder / _IMPRESSIONS, key_bytes=_KEY_BYTES)
         self._now = now
 
     def next_offset(self) -> int:
-        """Return the place in the log to go on from; 1 at first."""
+        """Return the offset to continue from; 1 at first."""
         with self._environment.begin() as transaction:
             return int(transaction.get(_OFFSET_KEY, b"1", db=self._state))
 
     def lineage(self) -> Lineage:
-        """Return the epochs of the log that everything here is of."""
+        """Return the epochs of the log that the stored events are from."""
         with self._environment.begin() as transaction:
             return lineage_of(transaction.get(_LINEAGE_KEY, db=self._state))
 
-    def append(self, events: Sequence[LoggedEvent], *, next_offset: int, lineage: Lineage | None = None) -> None:
-        """Add events and move on, all or nothing."""
-        shown = self._take_shown(events)
+    def append(self, events: Sequence[HistoryEvent], *, next_offset: int, lineage: Lineage | None = None) -> None:
+        """Store events and the next offset in one transaction; see `HistoryWriter`."""
+        shown = self._take_impressions(events)
 
         def write(transaction: Any) -> None:
-            known = int(transaction.get(_OFFSET_KEY, b"1", db=self._state))
+            stored_offset = int(transaction.get(_OFFSET_KEY, b"1", db=self._state))
             changes = _Changes(lambda key: transaction.get(key, db=self._histories), self._max_events)
             for event in events:
-                if event.offset >= known:
+                if event.offset >= stored_offset:
                     changes.add(event)
             for key, offset in shown:
                 offsets = with_offset(transaction.get(key, b"", db=self._shown), offset)
@@ -236,55 +245,53 @@ class LmdbHistoryWriter:
                     transaction.put(key, encode(history), db=self._histories)
                 else:
                     transaction.delete(key, db=self._histories)
-            self._counts.add(transaction, changes.counted, now=self._now())
-            for bound in self._bounds:
-                bound.keep(transaction)
-            transaction.put(_OFFSET_KEY, str(max(next_offset, known)).encode(), db=self._state)
+            self._counts.add(transaction, changes.new_events, now=self._now())
+            for eviction in self._evictions:
+                eviction.evict(transaction)
+            transaction.put(_OFFSET_KEY, str(max(next_offset, stored_offset)).encode(), db=self._state)
             if lineage is not None:
                 transaction.put(_LINEAGE_KEY, encode_lineage(lineage), db=self._state)
 
         self._write(write)
 
     def forget(self, dataset_group_arn: str, *, up_to: int) -> Iterator[None]:
-        """Remove what is known of a group's events up to an offset, in steps."""
+        """Remove a group's events up to an offset, in steps; see `HistoryWriter`."""
         group = _digest(dataset_group_arn, size=8)
-        for database, shorten in ((self._histories, _events_after), (self._shown, offsets_after)):
+        for database, cut in ((self._histories, _events_after), (self._shown, offsets_after)):
             start: bytes | None = group
             while start is not None:
-                start = self._forget_some(database, group, start, partial(shorten, offset=up_to))
+                start = self._remove_some(database, group, start, partial(cut, offset=up_to))
                 yield
-        self._write(lambda transaction: self._counts.forget(transaction, group, up_to=up_to))
+        self._write(lambda transaction: self._counts.remove(transaction, group, up_to=up_to))
 
-    def _forget_some(
-        self, database: Any, group: bytes, start: bytes, shorten: Callable[[bytes], bytes]
-    ) -> bytes | None:
-        """Shorten what lies at the next keys of a group; return where to go on, None at the end."""
-        following: bytes | None = None
+    def _remove_some(self, database: Any, group: bytes, start: bytes, cut: Callable[[bytes], bytes]) -> bytes | None:
+        """Apply `cut` to the values of a group's next keys; return the key to continue from, None at the end."""
+        next_key: bytes | None = None
 
         def write(transaction: Any) -> None:
-            nonlocal following
-            following = None
+            nonlocal next_key
+            next_key = None
             with transaction.cursor(database) as cursor:
-                found = cursor.set_range(start)
-                for _ in range(_FORGET_STEP):
-                    if not found or not cursor.key().startswith(group):
+                has_entry = cursor.set_range(start)
+                for _ in range(self._removal_step):
+                    if not has_entry or not cursor.key().startswith(group):
                         return
-                    if left := shorten(cursor.value()):
-                        transaction.put(cursor.key(), left, db=database)
-                        found = cursor.next()
+                    if rest := cut(cursor.value()):
+                        transaction.put(cursor.key(), rest, db=database)
+                        has_entry = cursor.next()
                     else:
-                        found = cursor.delete()
-                following = cursor.key() if found and cursor.key().startswith(group) else None
+                        has_entry = cursor.delete()
+                next_key = cursor.key() if has_entry and cursor.key().startswith(group) else None
 
         self._write(write)
-        return following
+        return next_key
 
     def skip(self, next_offset: int) -> None:
-        """Forget everything and move on to a later place of the same log."""
+        """Remove everything and continue from a later offset of the same log."""
         self._write(partial(self._drop, next_offset=next_offset))
 
     def clear(self) -> None:
-        """Forget everything, to begin with a log at 1."""
+        """Remove everything, and continue from offset 1."""
 
         def write(transaction: Any) -> None:
             self._drop(transaction, next_offset=1)
@@ -298,38 +305,39 @@ class LmdbHistoryWriter:
         transaction.put(_OFFSET_KEY, str(next_offset).encode(), db=self._state)
 
     def close(self) -> None:
-        """Bring everything to the disk and give the files free."""
+        """Sync and close the files."""
         self._environment.sync(True)
         self._environment.close()
         mark_closed(self._folder)
 
-    def _take_shown(self, events: Sequence[LoggedEvent]) -> list[tuple[bytes, int]]:
-        """Return the keys of what events showed, each with the event's offset; answers that they refer to are used up.
+    def _take_impressions(self, events: Sequence[HistoryEvent]) -> list[tuple[bytes, int]]:
+        """Return the keys of the items that events showed, each with the event's offset.
 
-        Called before the transaction, which may be run again.
+        Impressions of recommendations are read only once, so this is called before the transaction, which may be run
+        again.
         """
-        known = self.next_offset()
-        new = [event for event in events if event.offset >= known]
-        answers = self._answers.take({event.recommendation_id for event in new if not event.shown} - {""})
-        found = []
+        next_offset = self.next_offset()
+        new = [event for event in events if event.offset >= next_offset]
+        logged = self._impressions.take({event.recommendation_id for event in new if not event.impression} - {""})
+        shown = []
         for event in new:
             group = _digest(event.dataset_group_arn, size=8)
-            keys = [_key(group, b"i", item_id) for item_id in event.shown]
+            keys = [_key(group, b"i", item_id) for item_id in event.impression]
             if not keys:
-                keys = answers.pop(event.recommendation_id, [])
-            found += [(key, event.offset) for key in keys]
-        return found
+                keys = logged.pop(event.recommendation_id, [])
+            shown += [(key, event.offset) for key in keys]
+        return shown
 
-    def _write(self, change: Callable[[Any], object]) -> None:
+    def _write(self, write: Callable[[Any], object]) -> None:
         while True:
             try:
                 with self._environment.begin(write=True) as transaction:
-                    change(transaction)
+                    write(transaction)
                     return
             except lmdb.MapFullError:
-                grown = 2 * self._environment.info()["map_size"]
-                _log.info("history_map_grown", bytes=grown)
-                self._environment.set_mapsize(grown)
+                map_bytes = 2 * self._environment.info()["map_size"]
+                _log.info("history_map_grown", bytes=map_bytes)
+                self._environment.set_mapsize(map_bytes)
 
 
 class _Changes:
@@ -339,9 +347,9 @@ class _Changes:
         self._read = read
         self._max_events = max_events
         self.histories: dict[bytes, list[RecentEvent]] = {}
-        self.counted: list[tuple[bytes, LoggedEvent]] = []
+        self.new_events: list[tuple[bytes, HistoryEvent]] = []
 
-    def add(self, event: LoggedEvent) -> None:
+    def add(self, event: HistoryEvent) -> None:
         group = _digest(event.dataset_group_arn, size=8)
         session = _key(group, b"s", event.session_id)
         if not event.user_id:
@@ -352,20 +360,22 @@ class _Changes:
                 self._move(session, key, event.offset)
         if event.item_id and (event.user_id or event.session_id):
             fingerprint = int.from_bytes(_digest(event.event_id or str(event.offset), size=8), "little")
-            recent = RecentEvent(event.offset, event.millis, event.event_type, event.item_id, fingerprint, event.value)
-            if self._append(key, recent):
-                self.counted.append((group, event))
+            recent_event = RecentEvent(
+                event.offset, event.millis, event.event_type, event.item_id, fingerprint, event.value
+            )
+            if self._append(key, recent_event):
+                self.new_events.append((group, event))
 
     def _move(self, session: bytes, user: bytes, offset: int) -> None:
-        """Give a user what a session did before; it counts from the event on that tied the two."""
+        """Move a session's events to its user; they get the offset of the event that tied the two."""
         for event in self._history(session):
             self._append(user, replace(event, offset=offset))
         self.histories[session] = []
 
     def _append(self, key: bytes, event: RecentEvent) -> bool:
-        """Add an event unless it is known; return whether it was new."""
+        """Add an event unless it is in the history; return whether it was new."""
         history = self._history(key)
-        if any(known.fingerprint == event.fingerprint for known in history):
+        if any(earlier.fingerprint == event.fingerprint for earlier in history):
             return False
         history.append(event)
         del history[: -self._max_events]
@@ -380,9 +390,9 @@ class _Changes:
 
 
 def _events_after(payload: bytes, offset: int) -> bytes:
-    """Return the stored form of those events of a history that lie behind an offset; empty for none."""
-    left = [event for event in StoredHistory(payload).events() if event.offset > offset]
-    return encode(left) if left else b""
+    """Return the stored form of a history's events after an offset; empty for none."""
+    events = [event for event in StoredHistory(payload).events() if event.offset > offset]
+    return encode(events) if events else b""
 
 
 def _prepare(folder: Path, map_bytes: int) -> None:
@@ -404,7 +414,7 @@ def _prepare(folder: Path, map_bytes: int) -> None:
 
 
 def _open(folder: Path, *, map_bytes: int = 0, sync: bool = True) -> Any:
-    # Without a size LMDB takes the one that it finds, and a map smaller than what lies in the file it makes larger.
+    # With size 0 LMDB takes that of the file; a map that is smaller than the file's data is enlarged.
     return lmdb.open(
         str(folder), map_size=map_bytes, max_dbs=_DATABASES, max_readers=_MAX_READERS, sync=sync, mode=FILE_MODE
     )

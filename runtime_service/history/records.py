@@ -1,7 +1,7 @@
-"""How one user's recent events lie in the store: the newest offset, then the events one after another.
+"""The binary format of one user's recent events: the newest offset, then the events one after another.
 
-The newest offset stands in front, so that a reader who has seen it need not read on. Of an item that was shown the
-store has the offsets of the newest events that said so.
+The newest offset comes first, so that a reader who has seen it need not read on. For an item that was shown, the store
+has the offsets of the newest events that showed it.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _EPOCH = struct.Struct("<qq")
 _HEAD = struct.Struct("<q")
 # Offset, milliseconds, fingerprint, value, lengths of the event type and of the item id in bytes.
 _EVENT = struct.Struct("<qqQdHH")
-#: Offsets kept for an item: whoever was shown more often without effect is hardly explored any more.
+#: Offsets kept for an item: one that was shown more often without effect is hardly explored any more.
 _MAX_OFFSETS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class StoredHistory:
-    """A history as it was stored; the events are taken apart when they are asked for."""
+    """A history as it is stored; `events` parses it."""
 
     payload: bytes
     lineage: Lineage = _LEGACY
@@ -51,15 +51,15 @@ class StoredHistory:
 
     def events(self) -> list[RecentEvent]:
         """Return the events in the order of their arrival."""
-        payload, position, found = self.payload, _HEAD.size, []
+        payload, position, events = self.payload, _HEAD.size, []
         while position < len(payload):
             offset, millis, fingerprint, value, type_bytes, item_bytes = _EVENT.unpack_from(payload, position)
             text = position + _EVENT.size
             position = text + type_bytes + item_bytes
             event_type = payload[text : text + type_bytes].decode()
             item_id = payload[text + type_bytes : position].decode()
-            found.append(RecentEvent(offset, millis, event_type, item_id, fingerprint, value))
-        return found
+            events.append(RecentEvent(offset, millis, event_type, item_id, fingerprint, value))
+        return events
 
 
 def last_offset(payload: bytes) -> int:
@@ -69,13 +69,13 @@ def last_offset(payload: bytes) -> int:
 
 
 def last_shown(payload: bytes) -> int:
-    """Return the newest of the offsets of an item that was shown."""
+    """Return the newest offset at which an item was shown."""
     (offset,) = _HEAD.unpack_from(payload, len(payload) - _HEAD.size)
     return int(offset)
 
 
 def encode(events: Sequence[RecentEvent]) -> bytes:
-    """Return the stored form of events in the order of their arrival; at least one."""
+    """Return the stored form of one or more events in the order of their arrival."""
     parts = [_HEAD.pack(events[-1].offset)]
     for event in events:
         event_type, item_id = event.event_type.encode(), event.item_id.encode()
@@ -86,7 +86,7 @@ def encode(events: Sequence[RecentEvent]) -> bytes:
 
 
 def with_offset(payload: bytes, offset: int) -> bytes:
-    """Add an event that showed an item to the offsets of those before it, which are not larger."""
+    """Append an offset to the stored offsets of an item, which are not larger."""
     return payload[-(_MAX_OFFSETS - 1) * _HEAD.size :] + _HEAD.pack(offset)
 
 
@@ -97,7 +97,7 @@ def count_after(payload: bytes, offset: int) -> int:
 
 def offsets_after(payload: bytes, offset: int) -> bytes:
     """Return the stored form of those offsets that are larger than the given one."""
-    offsets = np.frombuffer(payload, "<i8")  # ascending, and looked up by the thousand
+    offsets = np.frombuffer(payload, "<i8")  # ascending, and read for thousands of items
     return payload[_HEAD.size * int(offsets.searchsorted(offset, side="right")) :]
 
 
@@ -107,5 +107,5 @@ def encode_lineage(lineage: Lineage) -> bytes:
 
 
 def lineage_of(payload: bytes | None) -> Lineage:
-    """Return the epochs of a log by their stored form; None is that of a store from before there were epochs."""
+    """Parse the epochs of a log; None is the value in a store from before there were epochs."""
     return _LEGACY if payload is None else Lineage(Epoch(*item) for item in _EPOCH.iter_unpack(payload))

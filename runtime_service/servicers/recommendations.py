@@ -137,7 +137,7 @@ class RuntimeServicer:
             recent = self._recent(deployment, user_id)
             ranked = deployment.recommend(user_id, recent, limit=count, context=context)
         if new := deployment.explorable(ranked):
-            self._histories.note_answer(answer.recommendation_id, deployment.assignment.dataset_group_arn, new)
+            self._histories.log_impressions(answer.recommendation_id, deployment.assignment.dataset_group_arn, new)
         ids, add = deployment.item_ids, answer.item_list.add  # adding costs less than making a list first
         items = ranked.items.tolist()
         if not recipe.returns_scores:

@@ -22,7 +22,7 @@ from recipes.data.histories import ItemIndexes
 from recipes.models.trending.score import TrendingScorer
 from recipes.retrieval.top_k import top_k
 from runtime_service.domain.requests import MAX_RESULTS
-from runtime_service.history import BucketCounts, Counted, HistoryReader
+from runtime_service.history import BucketCounts, HistoryReader, ItemCount
 
 __all__ = ["TrendingList"]
 
@@ -111,7 +111,7 @@ class TrendingList:
 
     def _rank(self, reader: HistoryReader, now: float) -> _Made:
         known = {bucket: read.last for bucket, read in self._buckets.items()}
-        found = reader.counts(self._group, first_bucket=self._scorer.first_bucket(now), known=known)
+        found = reader.counts(self._group, first_bucket=self._scorer.first_bucket(now), read_positions=known)
         self._buckets = {counts.bucket: self._to_bucket(counts) for counts in found}
         self._forget_newer()
         read = self._buckets.values()
@@ -133,7 +133,7 @@ class TrendingList:
             return self._buckets[counts.bucket]
         items: list[int] = []
         times: list[int] = []
-        unknown: list[Counted] = []
+        unknown: list[ItemCount] = []
         for one in counts.counters:
             if self._event_type not in (None, one.event_type):
                 continue

@@ -18,7 +18,7 @@ from inference.stages.explore import (
     read_settings,
 )
 from recipes.components.exploration import ItemAges
-from runtime_service.history import LoggedEvent
+from runtime_service.history import HistoryEvent
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 from runtime_service.serving.deployments import Deployment
 from runtime_service.serving.impressions import count_impressions
@@ -133,7 +133,10 @@ def test_impressions_of_events_behind_the_snapshot_are_counted(plain, tmp_path):
     writer = LmdbHistoryWriter(tmp_path / "history", max_events=5)
     shown = [(WATERMARK, NEW[0]), (WATERMARK + 1, NEW[0]), (WATERMARK + 2, NEW[0]), (WATERMARK + 3, NEW[2])]
     writer.append(
-        [LoggedEvent(offset, GROUP, "", "u", "i", "watch", "", 1, shown=(item(at), "gone")) for offset, at in shown],
+        [
+            HistoryEvent(offset, GROUP, "", "u", "i", "watch", "", 1, impression=(item(at), "gone"))
+            for offset, at in shown
+        ],
         next_offset=WATERMARK + 4,
     )
     writer.close()
@@ -151,7 +154,7 @@ def test_an_item_that_was_shown_very_often_needs_no_more_room(tmp_path):
     prepare_history(tmp_path / "history", map_bytes=1 << 20)
     writer = LmdbHistoryWriter(tmp_path / "history", max_events=5)
     writer.append(
-        [LoggedEvent(offset, GROUP, "", "u", "i", "watch", "", 1, shown=("a",)) for offset in range(1, 601)],
+        [HistoryEvent(offset, GROUP, "", "u", "i", "watch", "", 1, impression=("a",)) for offset in range(1, 601)],
         next_offset=601,
     )
     writer.close()

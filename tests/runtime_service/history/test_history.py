@@ -1,4 +1,4 @@
-"""Histories in LMDB: complete up to a place of the log, each event once, readable from other processes, rebuilt."""
+"""Histories in LMDB: complete up to an offset of the log, each event once, readable from other processes, rebuilt."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ import pytest
 
 from common.positions import LEGACY_EPOCH, Epoch, Lineage, Position
 from inference.recent_events import RecentEvent
-from runtime_service.history import LoggedEvent
-from runtime_service.history import lmdb as lmdb_history
-from runtime_service.history.bounds import Bound
+from runtime_service.history import HistoryEvent
+from runtime_service.history.eviction import ClockEviction
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 from runtime_service.history.records import StoredHistory, encode
 
@@ -28,7 +27,7 @@ GROUP = "arn:aws:personalize:us-east-1:000000000000:dataset-group/films"
 
 
 def event(offset, *, user="u", item="i", session="", event_id=None, group=GROUP, millis=None):
-    return LoggedEvent(
+    return HistoryEvent(
         offset=offset,
         dataset_group_arn=group,
         session_id=session,
@@ -48,12 +47,12 @@ def writer(history_folder):
 
 
 def write(folder, events):
-    """Append events by a writer that is closed afterwards."""
+    """Append events with a writer that is closed afterwards."""
     with closing(LmdbHistoryWriter(folder, max_events=5)) as made:
         made.append(events, next_offset=events[-1].offset + 1)
 
 
-# LMDB opens a store once in a process, so reading is done where workers do it: in another one.
+# LMDB opens a store once in a process, so another process reads, as workers do.
 READ = """
 import json, sys
 from pathlib import Path
@@ -62,15 +61,15 @@ readers = {}
 for line in sys.stdin:
     folder, group, user = json.loads(line)
     reader = readers.get(folder) or readers.setdefault(folder, LmdbHistoryReader(Path(folder)))
-    found = reader.find(group, user)
-    known = found.events() if found else []
-    events = [[event.offset, event.millis, event.event_type, event.item_id] for event in known]
-    print(json.dumps({"last_offset": found.last_offset, "events": events} if found else None), flush=True)
+    history = reader.find(group, user)
+    events = history.events() if history else []
+    rows = [[event.offset, event.millis, event.event_type, event.item_id] for event in events]
+    print(json.dumps({"last_offset": history.last_offset, "events": rows} if history else None), flush=True)
 """
 
 
-class Elsewhere:
-    """Readers in a process of their own; each store that it was asked for stays open there."""
+class ReaderProcess:
+    """Readers in a process of their own; each store that was read stays open there."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -88,27 +87,27 @@ class Elsewhere:
 
 
 @pytest.fixture(scope="module")
-def elsewhere():
-    made = Elsewhere()
+def reader_process():
+    made = ReaderProcess()
     yield made
     made.close()
 
 
 @pytest.fixture
-def find(elsewhere, history_folder):
-    def ask(user="u", group=GROUP):
-        return elsewhere.find(history_folder, user, group)
+def find(reader_process, history_folder):
+    def read(user="u", group=GROUP):
+        return reader_process.find(history_folder, user, group)
 
-    return ask
+    return read
 
 
 @pytest.fixture
 def items(find):
-    def ask(user="u", group=GROUP):
-        found = find(user, group)
-        return found and [item for _, _, _, item in found["events"]]
+    def read(user="u", group=GROUP):
+        history = find(user, group)
+        return history and [item for _, _, _, item in history["events"]]
 
-    return ask
+    return read
 
 
 def test_new_store_begins_with_the_log(writer, items):
@@ -145,7 +144,7 @@ def test_events_without_ids_are_all_different(writer, items):
     assert items() == ["a", "a"]
 
 
-def test_place_never_falls(writer):
+def test_next_offset_never_falls(writer):
     writer.append([event(1)], next_offset=9)
 
     writer.append([], next_offset=4)
@@ -190,7 +189,7 @@ def test_login_without_an_item_ties_the_session_all_the_same(writer, items):
     assert items("u") == ["a"]
 
 
-def test_event_of_nobody_is_passed_over(writer, items):
+def test_event_without_user_and_session_is_skipped(writer, items):
     writer.append([event(1, user="", session="", item="a")], next_offset=2)
 
     assert items("") is None
@@ -207,12 +206,13 @@ def test_skipping_begins_anew_at_a_later_place_of_the_same_log(writer, items):
     assert (writer.next_offset(), writer.lineage()) == (100, lineage)
 
 
-def test_group_is_forgotten_up_to_an_offset_and_no_other_group_is(writer, items, monkeypatch):
-    monkeypatch.setattr(lmdb_history, "_FORGET_STEP", 3)  # so that there is more than one step
+def test_group_is_removed_up_to_an_offset_and_no_other_group_is(history_folder, items):
     films = [event(offset, user=f"u{offset}", item="a") for offset in range(1, 11)]
-    writer.append([*films, event(11, item="song", group=OTHER_GROUP), event(12, user="u1", item="b")], next_offset=13)
+    others = [event(11, item="song", group=OTHER_GROUP), event(12, user="u1", item="b")]
+    with closing(LmdbHistoryWriter(history_folder, max_events=5, removal_step=3)) as writer:
+        writer.append([*films, *others], next_offset=13)
 
-    steps = sum(1 for _ in writer.forget(GROUP, up_to=9))
+        steps = sum(1 for _ in writer.forget(GROUP, up_to=9))
 
     assert steps > 3
     assert [items(f"u{number}") for number in range(1, 11)] == [["b"], *[None] * 8, ["a"]]
@@ -227,9 +227,9 @@ def test_files_are_their_owners_whatever_the_umask(tmp_path):
     finally:
         os.umask(before)
 
-    found = list((tmp_path / "runtime").rglob("*"))
-    assert {path.stat().st_mode & 0o777 for path in found if path.is_file()} == {0o600}
-    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "runtime", *found) if path.is_dir()} == {0o700}
+    paths = list((tmp_path / "runtime").rglob("*"))
+    assert {path.stat().st_mode & 0o777 for path in paths if path.is_file()} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "runtime", *paths) if path.is_dir()} == {0o700}
 
 
 def test_clearing_forgets_everything(writer, items):
@@ -241,7 +241,7 @@ def test_clearing_forgets_everything(writer, items):
     assert writer.next_offset() == 1
 
 
-def test_no_more_users_are_kept_than_may_be_and_those_go_that_did_nothing_for_long(history_folder, items):
+def test_users_are_bounded_and_the_longest_inactive_are_evicted(history_folder, items):
     with closing(LmdbHistoryWriter(history_folder, max_events=5, max_users=100)) as made:
         for first in range(1, 2001, 101):
             batch = [event(offset, user=f"user-{offset}") for offset in range(first, first + 100)]
@@ -250,25 +250,25 @@ def test_no_more_users_are_kept_than_may_be_and_those_go_that_did_nothing_for_lo
     kept = [offset for offset in range(1, 2021) if items(f"user-{offset}")]
     assert items("regular")
     assert len(kept) == 99
-    # Of a few neighbours the oldest goes, so among those that are left hardly anybody is old.
+    # Of a few neighbours the oldest is evicted, so hardly any of those that are left is old.
     assert sum(offset > 1500 for offset in kept) > 80
 
 
 def test_a_bound_that_was_lowered_by_far_is_reached_in_steps(tmp_path):
     with lmdb.open(str(tmp_path), max_dbs=1, map_size=1 << 28, sync=False) as environment:
         database = environment.open_db(b"entries")
-        bound = Bound(database, most=10, touched=int)
+        eviction = ClockEviction(database, max_entries=10, last_used=int)
         with environment.begin(write=True) as transaction:
             for number in range(60_010):
                 transaction.put(b"%08d" % number, b"%d" % number, db=database)
 
-            assert [bound.keep(transaction) for _ in range(3)] == [50_000, 10_000, 0]
+            assert [eviction.evict(transaction) for _ in range(3)] == [50_000, 10_000, 0]
 
 
 def test_no_more_items_are_kept_as_shown_than_may_be(history_folder):
     with closing(LmdbHistoryWriter(history_folder, max_events=5, max_shown=50)) as made:
         for offset in range(1, 501):
-            made.append([replace(event(offset), shown=(f"item-{offset}",))], next_offset=offset + 1)
+            made.append([replace(event(offset), impression=(f"item-{offset}",))], next_offset=offset + 1)
 
     with closing(LmdbHistoryReader(history_folder)) as reader:
         names = [f"item-{offset}" for offset in range(1, 501)]
@@ -329,10 +329,10 @@ def test_store_that_was_closed_outlives_the_machine(history_folder):
 
 
 def test_store_whose_writer_was_killed_is_kept_while_the_machine_runs(history_folder):
-    told = written_until_killed(history_folder, 3)
+    next_offset = written_until_killed(history_folder, 3)
 
     assert (history_folder / "written-during").read_text() != "closed"
-    assert prepared_again(history_folder) >= told
+    assert prepared_again(history_folder) >= next_offset
 
 
 def test_store_that_cannot_be_read_is_made_anew(history_folder):
@@ -346,14 +346,13 @@ WRITE = """
 import sys
 from pathlib import Path
 from inference.recent_events import RecentEvent
-from runtime_service.history import LoggedEvent
-from runtime_service.history import lmdb as lmdb_history
+from runtime_service.history import HistoryEvent
 from runtime_service.history.lmdb import LmdbHistoryWriter
 writer = LmdbHistoryWriter(Path(sys.argv[1]), max_events=1000)
 offset = writer.next_offset()
 while True:
     places = range(offset, offset + 7)
-    batch = [LoggedEvent(n, sys.argv[2], "", f"u{n % 3}", f"i{n}", "watch", f"e{n}", n) for n in places]
+    batch = [HistoryEvent(n, sys.argv[2], "", f"u{n % 3}", f"i{n}", "watch", f"e{n}", n) for n in places]
     offset += 7
     writer.append(batch, next_offset=offset)
     print(offset, flush=True)
@@ -363,22 +362,22 @@ while True:
 def written_until_killed(folder, after_lines):
     command = [sys.executable, "-c", WRITE, str(folder), GROUP]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        told = [int(process.stdout.readline()) for _ in range(after_lines)][-1]
+        next_offset = [int(process.stdout.readline()) for _ in range(after_lines)][-1]
         os.kill(process.pid, signal.SIGKILL)
         process.stdout.read()
-    return told
+    return next_offset
 
 
-def test_killed_writer_loses_nothing_that_it_told_and_doubles_nothing(history_folder, find):
-    told = [written_until_killed(history_folder, lines) for lines in (1, 9, 20)]
+def test_killed_writer_loses_nothing_that_it_reported_and_doubles_nothing(history_folder, find):
+    next_offsets = [written_until_killed(history_folder, lines) for lines in (1, 9, 20)]
 
     writer = LmdbHistoryWriter(history_folder, max_events=1000)
     end = writer.next_offset()
     writer.close()
-    found = sorted(offset for user in ("u0", "u1", "u2") for offset, _, _, _ in find(user)["events"])
-    assert told == sorted(told)
-    assert end >= told[-1]
-    assert found == list(range(1, end))
+    offsets = sorted(offset for user in ("u0", "u1", "u2") for offset, _, _, _ in find(user)["events"])
+    assert next_offsets == sorted(next_offsets)
+    assert end >= next_offsets[-1]
+    assert offsets == list(range(1, end))
 
 
 READING = """
@@ -398,7 +397,7 @@ def test_reader_that_was_killed_while_reading_gives_its_place_free(history_folde
         taken = writer._environment.readers()
         process.kill()
 
-    find()  # opens the store, as the worker does that comes after the killed one
+    find()  # opens the store, as the successor of the killed worker does
 
     assert str(process.pid) in taken
     assert str(process.pid) not in writer._environment.readers()

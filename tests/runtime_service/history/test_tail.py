@@ -1,4 +1,4 @@
-"""The tail follows the log: in its order, across gaps, outages and replaced logs, and soon."""
+"""The tail of the log: in order, across gaps, outages and replaced logs, and soon."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from common.positions import LEGACY_EPOCH, Epoch, Lineage
 from common.rpc import aio_channel
 from common.testing import loop_in_thread, wait_until
-from runtime_service.history import LoggedEvent
+from runtime_service.history import HistoryEvent
 from runtime_service.history.lmdb import LmdbHistoryWriter, _digest, _key
 from runtime_service.history.records import StoredHistory
 from runtime_service.server import follow_log
@@ -19,12 +19,12 @@ from tests.runtime_service.peers import Log, running_peers
 from tests.runtime_service.world import GROUP, item, user
 
 
-class Noting(LmdbHistoryWriter):
-    """A history that also notes what is appended to it: a store is opened once in a process."""
+class RecordingWriter(LmdbHistoryWriter):
+    """A writer that also records what is appended to it: a store is opened once in a process."""
 
     def __init__(self, folder) -> None:
         super().__init__(folder, max_events=10)
-        self.appended: list[LoggedEvent] = []
+        self.appended: list[HistoryEvent] = []
         self.cleared = 0
 
     def append(self, events, *, next_offset, lineage=None):
@@ -52,7 +52,7 @@ def follow(history_folder):
 
     @contextmanager
     def run(peers):
-        history = Noting(history_folder)
+        history = RecordingWriter(history_folder)
 
         def connect():
             return aio_channel(peers.server.target, token=peers.keys.token("runtime"))
@@ -69,7 +69,7 @@ def test_events_arrive_whole_and_in_order(follow):
             peers.log.send(user(place), item(place), session_id=f"s{place}", millis=1000 + place)
         wait_until(lambda: len(history.appended) == 5)
 
-        assert history.appended[2] == LoggedEvent(3, GROUP, "s2", user(2), item(2), "watch", "e-3", 1002)
+        assert history.appended[2] == HistoryEvent(3, GROUP, "s2", user(2), item(2), "watch", "e-3", 1002)
         assert [event.offset for event in history.appended] == [1, 2, 3, 4, 5]
         assert history.next_offset() == 6
 
@@ -198,9 +198,9 @@ def test_values_and_what_was_shown_come_along(follow):
 
         first, second = history.appended
         assert (first.recommendation_id, second.recommendation_id) == ("", "RID-1")
-        assert (first.value, first.shown) == (2.5, (item(1), item(2)))
+        assert (first.value, first.impression) == (2.5, (item(1), item(2)))
         assert math.isnan(second.value)
-        assert second.shown == ()
+        assert second.impression == ()
 
 
 def test_log_that_is_away_is_asked_again(follow):

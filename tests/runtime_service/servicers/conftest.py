@@ -16,7 +16,7 @@ from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceStub
 from recipes.components.context import ContextCodes, ContextTable
 from recipes.components.exploration import ItemAges
-from runtime_service.history import LoggedEvent
+from runtime_service.history import HistoryEvent
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 from runtime_service.server import runtime_service
 from runtime_service.servicers.recommendations import RuntimeServicer
@@ -39,7 +39,7 @@ def histories(history_files):
     who = [(user(7), "", "watch"), ("new-user", "", "watch"), ("", "session-1", "watch"), ("buyer", "", "buy")]
     writer.append(
         [
-            LoggedEvent(WATERMARK + place, GROUP, session, name, item(N_ITEMS - 2), kind, "", place)
+            HistoryEvent(WATERMARK + place, GROUP, session, name, item(N_ITEMS - 2), kind, "", place)
             for place, (name, session, kind) in enumerate(who, 1)
         ],
         next_offset=WATERMARK + 5,

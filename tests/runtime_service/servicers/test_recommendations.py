@@ -10,7 +10,7 @@ import pytest
 from common.errors import InvalidInput, ResourceNotFound
 from common.rpc import from_rpc_error
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
-from runtime_service.history.impression_log import Answers
+from runtime_service.history.impression_log import ImpressionReader
 from tests.runtime_service.servicers.wire import as_role, ids
 from tests.runtime_service.world import GROUP, N_ITEMS, campaign, item, user
 
@@ -146,6 +146,6 @@ def test_an_answer_that_shows_new_items_is_kept_for_events_that_refer_to_it(reco
     answer = recommend("explored", user_id=user(1), num_results=8)
     plain = recommend("films", user_id=user(1), num_results=8)
 
-    found = Answers(history_files / "answers", key_bytes=25)
+    found = ImpressionReader(history_files / "answers", key_bytes=25)
     assert [len(keys) for keys in found.take([answer.recommendation_id]).values()] == [3]
     assert found.take([plain.recommendation_id]) == {}

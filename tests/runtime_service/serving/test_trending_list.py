@@ -16,7 +16,7 @@ from recipes.data.training_data import TrainingData
 from recipes.models.trending.config import TrendingConfig
 from recipes.models.trending.fit import TrendingFitter
 from recipes.models.trending.score import BUCKET_SECONDS
-from runtime_service.history import LoggedEvent
+from runtime_service.history import HistoryEvent
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter
 from runtime_service.serving.deployments import Deployment
 from runtime_service.serving.trending_list import TrendingList
@@ -28,7 +28,7 @@ DAY = 86_400.0
 
 
 def event(offset, item_id="a", *, ago=0.0, event_type="watch", event_id="", group=GROUP, user="u", session=""):
-    return LoggedEvent(
+    return HistoryEvent(
         offset=offset,
         dataset_group_arn=group,
         session_id=session,
@@ -55,9 +55,9 @@ def write(history_folder):
 def read(history_folder):
     """Read the counts by bucket; those that did not change are None."""
 
-    def counts(*, first_bucket=0, known=None, group=GROUP):
+    def counts(*, first_bucket=0, read_positions=None, group=GROUP):
         with closing(LmdbHistoryReader(history_folder)) as reader:
-            found = reader.counts(group, first_bucket=first_bucket, known=known or {})
+            found = reader.counts(group, first_bucket=first_bucket, read_positions=read_positions or {})
         return {
             counts.bucket: counts.counters and {(one.event_type, one.item_id): one.count for one in counts.counters}
             for counts in found
@@ -105,7 +105,7 @@ def test_other_groups_are_apart(write, read):
 def test_what_is_known_is_not_read_again(write, read):
     write(event(1), event(2, ago=BUCKET_SECONDS))
 
-    assert read(known={BUCKET: Position(LEGACY_EPOCH, 1), BUCKET - 1: Position(LEGACY_EPOCH, 1)}) == {
+    assert read(read_positions={BUCKET: Position(LEGACY_EPOCH, 1), BUCKET - 1: Position(LEGACY_EPOCH, 1)}) == {
         BUCKET: None,
         BUCKET - 1: {("watch", "a"): 1},
     }
