@@ -20,7 +20,7 @@ from common.rpc.channels import channel_credentials
 from common.settings import TlsFiles
 from protos.tailorbird.runtime.v1.runtime_service_pb2 import GetRecommendationsRequest
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceStub
-from tests.runtime_service.peers import READY
+from tests.runtime_service.backends import READY
 from tests.runtime_service.world import campaign
 
 WORKERS = 2
@@ -85,8 +85,8 @@ class Runtime:
         return self.process.wait(timeout=20)
 
 
-def all_ready(peers, deployment: str) -> bool:
-    state = peers.board.state(deployment, runtimes=WORKERS)
+def all_ready(backends, deployment: str) -> bool:
+    state = backends.board.state(deployment, runtimes=WORKERS)
     return state is not None and state.phase == READY
 
 
@@ -96,16 +96,16 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def environment(folder: Path, peers, store, **more: str) -> dict[str, str]:
-    (folder / "public.pem").write_bytes(peers.keys.public_pem)
-    (folder / "token").write_text(peers.keys.token("runtime"))
+def environment(folder: Path, backends, store, **more: str) -> dict[str, str]:
+    (folder / "public.pem").write_bytes(backends.keys.public_pem)
+    (folder / "token").write_text(backends.keys.token("runtime"))
     return {
         **{key: value for key, value in os.environ.items() if not key.startswith("TAILORBIRD_")},
         "TAILORBIRD_PUBLIC_KEY_FILE": str(folder / "public.pem"),
         "TAILORBIRD_TOKEN_FILE": str(folder / "token"),
         "TAILORBIRD_LISTEN": f"127.0.0.1:{free_port()}",
-        "TAILORBIRD_CONTROL_PLANE": peers.server.target,
-        "TAILORBIRD_EVENTS_SERVICE": peers.server.target,
+        "TAILORBIRD_CONTROL_PLANE": backends.server.target,
+        "TAILORBIRD_EVENTS_SERVICE": backends.server.target,
         "TAILORBIRD_STORE_URL": str(store.root),
         "TAILORBIRD_CACHE_DIR": str(folder / "cache"),
         "TAILORBIRD_HISTORY_DIR": str(folder / "history"),
@@ -118,12 +118,12 @@ def environment(folder: Path, peers, store, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(variables: dict[str, str], peers, folder: Path, *, tls: TlsFiles | None = None):
+def running(variables: dict[str, str], backends, folder: Path, *, tls: TlsFiles | None = None):
     log_file = folder / "runtime.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen([sys.executable, "-m", "runtime_service"], env=variables, stderr=log)
     try:
-        yield Runtime(process, variables["TAILORBIRD_LISTEN"], peers.keys.token("client"), log_file, tls)
+        yield Runtime(process, variables["TAILORBIRD_LISTEN"], backends.keys.token("client"), log_file, tls)
     finally:
         if process.poll() is None:
             process.kill()

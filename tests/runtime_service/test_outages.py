@@ -13,7 +13,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from cli.certificates import make_certificates
 from common.rpc import from_rpc_error
 from common.testing import wait_until
-from tests.runtime_service.peers import FAILED, running_peers
+from tests.runtime_service.backends import FAILED, running_backends
 from tests.runtime_service.running import WORKERS, all_ready, environment, running
 from tests.runtime_service.world import assignment, campaign, publish, user
 
@@ -29,12 +29,12 @@ def started(tmp_path, store, personal, popular):
     publish(store, "artifacts/popular", popular)
 
     @contextmanager
-    def start(peers, *, tls=None, **more):
-        peers.board.assign(
+    def start(backends, *, tls=None, **more):
+        backends.board.assign(
             assignment("films", deployment="d-1", location="artifacts/one"),
             assignment("hits", deployment="d-2", location="artifacts/popular"),
         )
-        with running(environment(tmp_path, peers, store, **more), peers, tmp_path, tls=tls) as runtime:
+        with running(environment(tmp_path, backends, store, **more), backends, tmp_path, tls=tls) as runtime:
             wait_until(lambda: len(runtime.serving_workers()) == WORKERS, seconds=60)
             yield runtime
 
@@ -74,7 +74,7 @@ def error(runtime, name="films"):
 
 
 def test_worker_that_cannot_load_an_artifact_leaves_callers_to_the_other_until_it_is_mended(started, store):
-    with running_peers() as peers, started(peers) as runtime:
+    with running_backends() as backends, started(backends) as runtime:
         mend = flip_a_byte_in_each_file(store, "artifacts/one")
 
         runtime.kill("worker-0")
@@ -92,8 +92,8 @@ def test_worker_that_cannot_load_an_artifact_leaves_callers_to_the_other_until_i
 
 def test_worker_that_lacks_a_campaign_leaves_callers_to_the_other_over_tls(started, store, tmp_path):
     files = make_certificates(tmp_path / "tls", hosts=["localhost"], lifetime=timedelta(hours=1))
-    with running_peers(tls=files) as peers:
-        by_name = peers.server.target.replace("127.0.0.1", "localhost")
+    with running_backends(tls=files) as backends:
+        by_name = backends.server.target.replace("127.0.0.1", "localhost")
         variables = {
             "TAILORBIRD_TLS_CERT_FILE": str(files.cert_file),
             "TAILORBIRD_TLS_KEY_FILE": str(files.key_file),
@@ -101,7 +101,7 @@ def test_worker_that_lacks_a_campaign_leaves_callers_to_the_other_over_tls(start
             "TAILORBIRD_CONTROL_PLANE": by_name,
             "TAILORBIRD_EVENTS_SERVICE": by_name,
         }
-        with started(peers, tls=files, **variables) as runtime:
+        with started(backends, tls=files, **variables) as runtime:
             mend = flip_a_byte_in_each_file(store, "artifacts/one")
 
             runtime.kill("worker-0")
@@ -117,7 +117,7 @@ def test_worker_that_lacks_a_campaign_leaves_callers_to_the_other_over_tls(start
 
 
 def test_campaign_that_no_worker_can_load_is_unavailable_beside_others_until_it_is_mended(started, store):
-    with running_peers() as peers, started(peers) as runtime:
+    with running_backends() as backends, started(backends) as runtime:
         mend = flip_a_byte_in_each_file(store, "artifacts/one")
 
         runtime.kill()
@@ -127,7 +127,9 @@ def test_campaign_that_no_worker_can_load_is_unavailable_beside_others_until_it_
         wait_until(lambda: answers(runtime, "hits"), seconds=60)
         assert runtime.health(campaign("films")) == NOT_SERVING
         assert (runtime.health(campaign("hits")), runtime.health("")) == (SERVING, SERVING)
-        state = wait_until(lambda: (found := peers.board.state("d-1", runtimes=2)) and found.phase == FAILED and found)
+        state = wait_until(
+            lambda: (found := backends.board.state("d-1", runtimes=2)) and found.phase == FAILED and found
+        )
         assert "artifacts/one" in state.failure_reason
         assert '"event": "deployment_failed"' in runtime.log()
 
@@ -139,27 +141,29 @@ def test_campaign_that_no_worker_can_load_is_unavailable_beside_others_until_it_
 
 
 def test_version_before_a_damaged_one_serves_after_a_restart(started, store):
-    with running_peers() as peers, started(peers) as runtime:
-        peers.board.assign(assignment("films", deployment="d-3", location="artifacts/two"))
-        wait_until(lambda: all_ready(peers, "d-3"))
+    with running_backends() as backends, started(backends) as runtime:
+        backends.board.assign(assignment("films", deployment="d-3", location="artifacts/two"))
+        wait_until(lambda: all_ready(backends, "d-3"))
         mend = flip_a_byte_in_each_file(store, "artifacts/two")
 
         runtime.kill()
 
         wait_until(lambda: answers(runtime), seconds=60)
-        state = wait_until(lambda: (found := peers.board.state("d-3", runtimes=2)) and found.phase == FAILED and found)
+        state = wait_until(
+            lambda: (found := backends.board.state("d-3", runtimes=2)) and found.phase == FAILED and found
+        )
         assert state.failure_reason.endswith("; the version before it answers meanwhile")
 
         mend()
 
-        wait_until(lambda: all_ready(peers, "d-3"), seconds=60)
+        wait_until(lambda: all_ready(backends, "d-3"), seconds=60)
         assert answers(runtime)
 
 
 def test_killed_workers_serve_again_while_the_control_plane_is_away(started):
-    with running_peers() as peers, started(peers) as runtime:
+    with running_backends() as backends, started(backends) as runtime:
         wait_until(lambda: runtime.health("assignments") == SERVING)
-        peers.server.stop()
+        backends.server.stop()
 
         runtime.kill()
 

@@ -14,24 +14,24 @@ import pytest
 
 from common.rpc.probe import is_serving
 from common.testing import wait_until
-from tests.runtime_service.peers import running_peers
+from tests.runtime_service.backends import running_backends
 from tests.runtime_service.running import WORKERS, all_ready, environment, running
 from tests.runtime_service.world import N_ITEMS, assignment, fit, item, publish, user
 
 
 @pytest.fixture
-def peers():
-    with running_peers() as made:
+def backends():
+    with running_backends() as made:
         yield made
 
 
 @pytest.fixture
-def runtime(tmp_path, peers, shelf):
-    peers.board.assign(
+def runtime(tmp_path, backends, shelf):
+    backends.board.assign(
         assignment("films", deployment="d-1", location="artifacts/personal"),
         assignment("hits", deployment="d-2", location="artifacts/popular"),
     )
-    with running(environment(tmp_path, peers, shelf), peers, tmp_path) as made:
+    with running(environment(tmp_path, backends, shelf), backends, tmp_path) as made:
         wait_until(lambda: len(made.serving_workers()) == WORKERS, seconds=60)
         yield made
 
@@ -42,13 +42,13 @@ def trending_shelf(shelf):
     return shelf
 
 
-def test_both_workers_answer_an_event_changes_the_list_and_sigterm_ends_all(runtime, peers):
-    wait_until(lambda: all_ready(peers, "d-1"))
+def test_both_workers_answer_an_event_changes_the_list_and_sigterm_ends_all(runtime, backends):
+    wait_until(lambda: all_ready(backends, "d-1"))
     before = [runtime.recommend(user(0)) for _ in range(20)]
     assert all(answer == before[0] for answer in before)
     assert len(runtime.recommend(None, "hits")) == 5
 
-    peers.log.send(user(0), item(N_ITEMS - 1))
+    backends.log.send(user(0), item(N_ITEMS - 1))
     # Both workers see it: twenty new connections reach both but for one chance in half a million.
     wait_until(lambda: all(runtime.recommend(user(0)) != before[0] for _ in range(20)))
 
@@ -59,13 +59,13 @@ def test_both_workers_answer_an_event_changes_the_list_and_sigterm_ends_all(runt
     assert '"event": "stopped"' in runtime.log()
 
 
-def test_events_trend_at_every_worker_within_seconds(runtime, peers, trending_shelf):
-    peers.board.assign(assignment("trends", deployment="d-3", location="artifacts/trending"))
-    wait_until(lambda: all_ready(peers, "d-3"))
+def test_events_trend_at_every_worker_within_seconds(runtime, backends, trending_shelf):
+    backends.board.assign(assignment("trends", deployment="d-3", location="artifacts/trending"))
+    wait_until(lambda: all_ready(backends, "d-3"))
     assert "brand-new" not in runtime.recommend(None, "trends")
 
     for number in range(30):
-        peers.log.send(f"visitor-{number}", "brand-new", millis=int(time.time() * 1000))
+        backends.log.send(f"visitor-{number}", "brand-new", millis=int(time.time() * 1000))
 
     wait_until(lambda: all(runtime.recommend(None, "trends")[0] == "brand-new" for _ in range(20)))
 
@@ -87,21 +87,21 @@ def test_killed_worker_comes_back_while_the_other_answers(runtime):
     assert runtime.stop() == 0
 
 
-def test_killed_tail_comes_back_and_goes_on(runtime, peers):
+def test_killed_tail_comes_back_and_goes_on(runtime, backends):
     before = runtime.recommend(user(2))
-    peers.log.send(user(3), item(0))
+    backends.log.send(user(3), item(0))
 
     os.kill(runtime.worker_pid("tail"), signal.SIGKILL)
-    peers.log.send(user(2), item(N_ITEMS - 1))
+    backends.log.send(user(2), item(N_ITEMS - 1))
 
     wait_until(lambda: runtime.recommend(user(2)) != before, seconds=60)
 
 
 @pytest.mark.parametrize("hanging", ["worker-0", "tail"])
-def test_process_that_hangs_is_replaced_while_the_others_answer(tmp_path, peers, shelf, hanging):
-    peers.board.assign(assignment("films", deployment="d-1", location="artifacts/personal"))
-    variables = environment(tmp_path, peers, shelf, TAILORBIRD_SILENT_SECONDS="5")
-    with running(variables, peers, tmp_path) as runtime:
+def test_process_that_hangs_is_replaced_while_the_others_answer(tmp_path, backends, shelf, hanging):
+    backends.board.assign(assignment("films", deployment="d-1", location="artifacts/personal"))
+    variables = environment(tmp_path, backends, shelf, TAILORBIRD_SILENT_SECONDS="5")
+    with running(variables, backends, tmp_path) as runtime:
         wait_until(lambda: len(runtime.serving_workers()) == WORKERS, seconds=60)
         before = runtime.recommend(user(2))
         hung = runtime.worker_pid(hanging)
@@ -115,7 +115,7 @@ def test_process_that_hangs_is_replaced_while_the_others_answer(tmp_path, peers,
         assert runtime.log().count('"event": "process_silent"') == 1
         serving = WORKERS + (hanging != "tail")
         wait_until(lambda: runtime.log().count('"event": "serving"') == serving, seconds=60)
-        peers.log.send(user(2), item(N_ITEMS - 1))
+        backends.log.send(user(2), item(N_ITEMS - 1))
         wait_until(lambda: all(runtime.recommend(user(2)) != before for _ in range(20)), seconds=60)
         assert runtime.stop() == 0
 
@@ -138,13 +138,13 @@ def test_children_die_with_a_killed_parent(runtime):
     wait_until(lambda: not any(child.is_running() for child in children))
 
 
-def test_runtime_waits_for_its_peers_before_it_says_that_it_serves(tmp_path, shelf):
+def test_runtime_waits_for_its_backends_before_it_reports_ready(tmp_path, shelf):
     # An address that is held, so that nobody else gets it, and where nobody listens.
-    with running_peers() as peers, socket.socket() as nobody:
+    with running_backends() as backends, socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         away = f"127.0.0.1:{nobody.getsockname()[1]}"
-        variables = environment(tmp_path, peers, shelf, TAILORBIRD_CONTROL_PLANE=away)
-        with running(variables, peers, tmp_path) as runtime:
+        variables = environment(tmp_path, backends, shelf, TAILORBIRD_CONTROL_PLANE=away)
+        with running(variables, backends, tmp_path) as runtime:
             wait_until(lambda: runtime.log().count("control_plane_unreachable") == WORKERS, seconds=60)
             assert not is_serving(runtime.address, seconds=0.5)
             assert runtime.stop() == 0
@@ -155,24 +155,26 @@ def test_process_is_healthy_once_it_serves(runtime):
 
 
 def test_taken_port_is_told_in_one_line(tmp_path, shelf):
-    with running_peers() as peers, socket.create_server(("127.0.0.1", 0)) as taken:
+    with running_backends() as backends, socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with running(environment(tmp_path, peers, shelf, TAILORBIRD_LISTEN=address), peers, tmp_path) as runtime:
+        with running(environment(tmp_path, backends, shelf, TAILORBIRD_LISTEN=address), backends, tmp_path) as runtime:
             assert runtime.process.wait(timeout=30) == 1
             assert runtime.log().startswith(f"runtime_service: `listen`: got {address}, which cannot be bound")
             assert runtime.log().count("\n") == 1
 
 
-def test_second_runtime_is_kept_off_the_port_of_the_first(runtime, tmp_path, peers, shelf):
+def test_second_runtime_is_kept_off_the_port_of_the_first(runtime, tmp_path, backends, shelf):
     folder = tmp_path / "second"
     folder.mkdir()
-    with running(environment(folder, peers, shelf, TAILORBIRD_LISTEN=runtime.address), peers, folder) as second:
+    with running(environment(folder, backends, shelf, TAILORBIRD_LISTEN=runtime.address), backends, folder) as second:
         assert second.process.wait(timeout=30) == 1
         assert "cannot be bound" in second.log()
 
 
-def test_port_0_picks_a_free_one_for_all_workers(tmp_path, peers, shelf):
-    with running(environment(tmp_path, peers, shelf, TAILORBIRD_LISTEN="127.0.0.1:0"), peers, tmp_path) as runtime:
+def test_port_0_picks_a_free_one_for_all_workers(tmp_path, backends, shelf):
+    with running(
+        environment(tmp_path, backends, shelf, TAILORBIRD_LISTEN="127.0.0.1:0"), backends, tmp_path
+    ) as runtime:
         wait_until(lambda: len(runtime.serving_workers()) == WORKERS, seconds=60)
         ports = set(re.findall(r'"port": (\d+)', runtime.log()))
         assert len(ports) == 1

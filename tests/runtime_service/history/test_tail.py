@@ -15,7 +15,7 @@ from runtime_service.history import HistoryEvent
 from runtime_service.history.lmdb import LmdbHistoryWriter, _digest, _key
 from runtime_service.history.records import StoredHistory
 from runtime_service.server import follow_log
-from tests.runtime_service.peers import Log, running_peers
+from tests.runtime_service.backends import Log, running_backends
 from tests.runtime_service.world import GROUP, item, user
 
 
@@ -51,11 +51,11 @@ def follow(history_folder):
     """Follow a log, and give the history that is written."""
 
     @contextmanager
-    def run(peers):
+    def run(backends):
         history = RecordingWriter(history_folder)
 
         def connect():
-            return aio_channel(peers.server.target, token=peers.keys.token("runtime"))
+            return aio_channel(backends.server.target, token=backends.keys.token("runtime"))
 
         with loop_in_thread() as loop, loop.running(follow_log(connect, history, wait_seconds=5.0)):
             yield history
@@ -64,9 +64,9 @@ def follow(history_folder):
 
 
 def test_events_arrive_whole_and_in_order(follow):
-    with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
+    with running_backends(log=Log(first=1)) as backends, follow(backends) as history:
         for place in range(5):
-            peers.log.send(user(place), item(place), session_id=f"s{place}", millis=1000 + place)
+            backends.log.send(user(place), item(place), session_id=f"s{place}", millis=1000 + place)
         wait_until(lambda: len(history.appended) == 5)
 
         assert history.appended[2] == HistoryEvent(3, GROUP, "s2", user(2), item(2), "watch", "e-3", 1002)
@@ -75,11 +75,11 @@ def test_events_arrive_whole_and_in_order(follow):
 
 
 def test_event_that_comes_while_the_tail_waits_is_written_soon(follow):
-    with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
+    with running_backends(log=Log(first=1)) as backends, follow(backends) as history:
         taken = []
         for place in range(20):
             began = time.monotonic()
-            peers.log.send(user(0), item(place))
+            backends.log.send(user(0), item(place))
             wait_until(lambda: len(history.appended) > place, every=0.001)  # noqa: B023 - called before the next place
             taken.append(time.monotonic() - began)
 
@@ -90,7 +90,7 @@ def test_more_events_than_one_answer_takes_are_all_written(follow):
     log = Log(first=1)
     for place in range(2500):
         log.send(user(place), item(0))
-    with running_peers(log=log) as peers, follow(peers) as history:
+    with running_backends(log=log) as backends, follow(backends) as history:
         wait_until(lambda: history.next_offset() == 2501)
 
         assert [event.offset for event in history.appended] == list(range(1, 2501))
@@ -99,32 +99,32 @@ def test_more_events_than_one_answer_takes_are_all_written(follow):
 def test_events_that_the_log_no_longer_keeps_are_skipped(follow):
     log = Log(first=100)
     log.send(user(0), item(0))
-    with running_peers(log=log) as peers, follow(peers) as history:
+    with running_backends(log=log) as backends, follow(backends) as history:
         wait_until(lambda: history.next_offset() == 101)
 
         assert [event.offset for event in history.appended] == [100]
 
 
 def test_another_log_makes_the_history_forget(follow):
-    with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
-        peers.log.send(user(0), item(0))
-        peers.log.send(user(0), item(1))
+    with running_backends(log=Log(first=1)) as backends, follow(backends) as history:
+        backends.log.send(user(0), item(0))
+        backends.log.send(user(0), item(1))
         wait_until(lambda: history.next_offset() == 3)
 
-        peers.log.replace()
+        backends.log.replace()
 
         wait_until(lambda: history.cleared == 1)
-        peers.log.send(user(0), item(2))
+        backends.log.send(user(0), item(2))
         wait_until(lambda: history.next_offset() == 2)
         assert history.appended[-1].item_id == item(2)
 
 
 def test_another_log_that_is_longer_makes_the_history_forget(follow):
-    with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
-        peers.log.send(user(0), item(0))
+    with running_backends(log=Log(first=1)) as backends, follow(backends) as history:
+        backends.log.send(user(0), item(0))
         wait_until(lambda: history.next_offset() == 2)
 
-        peers.log.replace((user(1), item(1)), (user(1), item(2)), (user(1), item(3)))
+        backends.log.replace((user(1), item(1)), (user(1), item(2)), (user(1), item(3)))
 
         wait_until(lambda: history.cleared == 1)
         wait_until(lambda: history.next_offset() == 4)
@@ -133,12 +133,12 @@ def test_another_log_that_is_longer_makes_the_history_forget(follow):
 
 
 def test_log_that_goes_on_in_a_new_epoch_is_followed_without_a_gap(follow):
-    with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
-        peers.log.send(user(0), item(0))
+    with running_backends(log=Log(first=1)) as backends, follow(backends) as history:
+        backends.log.send(user(0), item(0))
         wait_until(lambda: history.next_offset() == 2)
 
-        peers.log.restore(2, epoch=77)
-        peers.log.send(user(0), item(1))
+        backends.log.restore(2, epoch=77)
+        backends.log.send(user(0), item(1))
 
         wait_until(lambda: history.next_offset() == 3)
         assert history.lineage() == Lineage([Epoch(LEGACY_EPOCH, 1), Epoch(77, 2)])
@@ -146,14 +146,14 @@ def test_log_that_goes_on_in_a_new_epoch_is_followed_without_a_gap(follow):
 
 
 def test_log_that_is_restored_from_before_the_end_makes_the_history_forget_what_is_gone(follow):
-    with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
+    with running_backends(log=Log(first=1)) as backends, follow(backends) as history:
         for place in range(4):
-            peers.log.send(user(0), item(place))
+            backends.log.send(user(0), item(place))
         wait_until(lambda: history.next_offset() == 5)
 
-        peers.log.restore(3, epoch=77)
+        backends.log.restore(3, epoch=77)
         for place in range(10, 15):
-            peers.log.send(user(0), item(place))
+            backends.log.send(user(0), item(place))
 
         wait_until(lambda: history.cleared == 1)
         wait_until(lambda: history.next_offset() == 8)
@@ -162,15 +162,15 @@ def test_log_that_is_restored_from_before_the_end_makes_the_history_forget_what_
 
 
 def test_deleted_dataset_is_forgotten_and_the_one_that_followed_it_is_not(follow):
-    with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
-        peers.log.send(user(0), item(0), impression=[item(5)])
-        peers.log.send(user(0), item(1))
-        peers.log.send(user(0), item(2))
-        peers.log.send(user(1), item(3))
+    with running_backends(log=Log(first=1)) as backends, follow(backends) as history:
+        backends.log.send(user(0), item(0), impression=[item(5)])
+        backends.log.send(user(0), item(1))
+        backends.log.send(user(0), item(2))
+        backends.log.send(user(1), item(3))
         wait_until(lambda: history.next_offset() == 5)
 
-        peers.log.remove(up_to=2)
-        peers.log.send(user(1), item(4))
+        backends.log.remove(up_to=2)
+        backends.log.send(user(1), item(4))
         wait_until(lambda: history.next_offset() == 7)
 
         assert history.items(user(0)) == [item(2)]
@@ -179,21 +179,21 @@ def test_deleted_dataset_is_forgotten_and_the_one_that_followed_it_is_not(follow
 
 
 def test_tail_goes_on_where_it_ended(follow, history_folder):
-    with running_peers(log=Log(first=1)) as peers:
-        peers.log.send(user(0), item(0))
-        with follow(peers) as history:
+    with running_backends(log=Log(first=1)) as backends:
+        backends.log.send(user(0), item(0))
+        with follow(backends) as history:
             wait_until(lambda: history.next_offset() == 2)
-        peers.log.send(user(0), item(1))
-        with follow(peers) as again:
+        backends.log.send(user(0), item(1))
+        with follow(backends) as again:
             wait_until(lambda: again.next_offset() == 3)
 
             assert [event.item_id for event in again.appended] == [item(1)]
 
 
 def test_values_and_what_was_shown_come_along(follow):
-    with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
-        peers.log.send(user(0), item(0), event_value=2.5, impression=[item(1), item(2)])
-        peers.log.send(user(0), item(1), recommendation_id="RID-1")
+    with running_backends(log=Log(first=1)) as backends, follow(backends) as history:
+        backends.log.send(user(0), item(0), event_value=2.5, impression=[item(1), item(2)])
+        backends.log.send(user(0), item(1), recommendation_id="RID-1")
         wait_until(lambda: history.next_offset() == 3)
 
         first, second = history.appended
@@ -204,12 +204,12 @@ def test_values_and_what_was_shown_come_along(follow):
 
 
 def test_log_that_is_away_is_asked_again(follow):
-    with running_peers(log=Log(first=1)) as peers, follow(peers) as history:
-        peers.log.send(user(0), item(0))
+    with running_backends(log=Log(first=1)) as backends, follow(backends) as history:
+        backends.log.send(user(0), item(0))
         wait_until(lambda: history.next_offset() == 2)
 
-        peers.log.refuse(3)
-        peers.log.send(user(0), item(1))
-        peers.log.send(user(0), item(2))
+        backends.log.refuse(3)
+        backends.log.send(user(0), item(1))
+        backends.log.send(user(0), item(2))
 
         wait_until(lambda: history.next_offset() == 4)

@@ -22,7 +22,7 @@ from runtime_service.serving.deployments import DeploymentTable
 from runtime_service.serving.kept import AssignmentFile, KeptAssignments
 from runtime_service.serving.loads import Loads
 from runtime_service.serving.watcher import ServingWatcher
-from tests.runtime_service.peers import FAILED, READY, running_peers
+from tests.runtime_service.backends import FAILED, READY, running_backends
 from tests.runtime_service.world import GROUP, assignment, campaign, publish
 
 
@@ -124,8 +124,8 @@ def test_members_of_a_newer_version_are_passed_over(file, tmp_path):
 
 
 @pytest.fixture
-def peers():
-    with running_peers() as made:
+def backends():
+    with running_backends() as made:
         yield made
 
 
@@ -147,7 +147,7 @@ class Gate:
 
 
 @pytest.fixture
-def working(peers, file, tmp_path):
+def working(backends, file, tmp_path):
     """Run a watcher with what was kept, and give the table that it keeps."""
 
     @contextmanager
@@ -155,7 +155,7 @@ def working(peers, file, tmp_path):
         table, opener = DeploymentTable(), ModelLoader(store, cache=tmp_path / "cache", index="exact")
 
         async def watch():
-            async with aio_channel(peers.server.target, token=peers.keys.token("runtime")) as channel:
+            async with aio_channel(backends.server.target, token=backends.keys.token("runtime")) as channel:
                 opener_here = opener if event is None else Gate(opener, location=hanging, event=event)
                 await ServingWatcher(
                     serving_pb2_grpc.ServingServiceStub(channel),
@@ -177,16 +177,16 @@ def serves(table, name="films"):
     return None if found is None else found.assignment.deployment_id
 
 
-def test_what_was_kept_is_served_until_the_control_plane_says_otherwise(peers, working, file, shelf):
+def test_what_was_kept_is_served_until_the_control_plane_says_otherwise(backends, working, file, shelf):
     file.keep([told(deployment="d-1"), told("gone")], served=[])
-    peers.board.assign(assignment(deployment="d-2", location="artifacts/popular"))
-    peers.board.refuse(10_000)
+    backends.board.assign(assignment(deployment="d-2", location="artifacts/popular"))
+    backends.board.refuse(10_000)
     with working(shelf) as table:
         wait_until(lambda: serves(table) == "d-1" and serves(table, "gone"))
         assert not table.confirmed
         assert file.read().assignments == (told(deployment="d-1"), told("gone"))
 
-        peers.board.refuse(0)
+        backends.board.refuse(0)
 
         wait_until(lambda: serves(table) == "d-2")
         assert table.confirmed
@@ -195,9 +195,9 @@ def test_what_was_kept_is_served_until_the_control_plane_says_otherwise(peers, w
         assert [found.deployment_id for found in kept.assignments] == ["d-2"]
 
 
-def test_control_plane_that_answers_is_believed_and_not_the_disk(peers, working, file, shelf):
+def test_control_plane_that_answers_is_believed_and_not_the_disk(backends, working, file, shelf):
     file.keep([told("gone")], served=[])
-    peers.board.assign(assignment(location="artifacts/personal"))
+    backends.board.assign(assignment(location="artifacts/personal"))
     with working(shelf) as table:
         wait_until(lambda: serves(table) == "d-1")
 
@@ -205,9 +205,9 @@ def test_control_plane_that_answers_is_believed_and_not_the_disk(peers, working,
         assert table.confirmed
 
 
-def test_version_before_serves_while_an_update_is_loaded_by_a_new_worker(peers, working, file, shelf):
+def test_version_before_serves_while_an_update_is_loaded_by_a_new_worker(backends, working, file, shelf):
     file.keep([told(deployment="d-1")], served=[told(deployment="d-1")])
-    peers.board.assign(assignment(deployment="d-2", location="artifacts/popular"))
+    backends.board.assign(assignment(deployment="d-2", location="artifacts/popular"))
     let = Event()
     with working(shelf, hanging="artifacts/popular", event=let) as table:
         wait_until(lambda: serves(table) == "d-1")
@@ -219,74 +219,76 @@ def test_version_before_serves_while_an_update_is_loaded_by_a_new_worker(peers, 
 
 
 @pytest.mark.parametrize(("group", "active"), [(GROUP, False), (f"{GROUP}-of-before", True)])
-def test_new_campaign_is_not_answered_from_a_deleted_one_of_its_name(peers, working, file, shelf, group, active):
+def test_new_campaign_is_not_answered_from_a_deleted_one_of_its_name(backends, working, file, shelf, group, active):
     file.keep([told(group=group)], served=[told(group=group)])
-    peers.board.assign(assignment(deployment="d-2", location="artifacts/none"), active=active)
+    backends.board.assign(assignment(deployment="d-2", location="artifacts/none"), active=active)
     with working(shelf) as table:
-        assert wait_until(lambda: (found := peers.board.state("d-2")) and found.phase == FAILED and found)
+        assert wait_until(lambda: (found := backends.board.state("d-2")) and found.phase == FAILED and found)
         assert serves(table) is None
 
 
-def test_new_campaign_is_not_answered_by_a_worker_that_missed_the_end_of_one_of_its_name(peers, working, shelf):
-    peers.board.assign(assignment(location="artifacts/personal"), active=True)
+def test_new_campaign_is_not_answered_by_a_worker_that_missed_the_end_of_one_of_its_name(backends, working, shelf):
+    backends.board.assign(assignment(location="artifacts/personal"), active=True)
     with working(shelf) as table:
         wait_until(lambda: serves(table) == "d-1")
 
-        peers.board.assign(assignment(deployment="d-2", location="artifacts/none"), active=False)
+        backends.board.assign(assignment(deployment="d-2", location="artifacts/none"), active=False)
 
-        assert wait_until(lambda: (found := peers.board.state("d-2")) and found.phase == FAILED and found)
+        assert wait_until(lambda: (found := backends.board.state("d-2")) and found.phase == FAILED and found)
         assert serves(table) is None
 
 
-def test_new_campaign_stays_served_while_it_becomes_active(peers, working, shelf):
-    peers.board.assign(assignment(location="artifacts/personal"), active=False)
+def test_new_campaign_stays_served_while_it_becomes_active(backends, working, shelf):
+    backends.board.assign(assignment(location="artifacts/personal"), active=False)
     with working(shelf) as table:
-        wait_until(lambda: serves(table) == "d-1" and peers.board.state("d-1"))
+        wait_until(lambda: serves(table) == "d-1" and backends.board.state("d-1"))
         served = table.find(campaign())
 
-        peers.board.assign(assignment(location="artifacts/personal"), active=True)
+        backends.board.assign(assignment(location="artifacts/personal"), active=True)
 
         wait_until(lambda: campaign() in table.expected)
         assert table.find(campaign()) is served
 
 
-def test_load_that_hangs_counts_as_failed_and_keeps_no_other_from_being_served(peers, working, shelf):
-    peers.board.assign(
+def test_load_that_hangs_counts_as_failed_and_keeps_no_other_from_being_served(backends, working, shelf):
+    backends.board.assign(
         assignment("hangs", deployment="d-1", location="artifacts/personal"),
         assignment("films", deployment="d-2", location="artifacts/popular"),
     )
     let = Event()
     with working(shelf, hanging="artifacts/personal", event=let, load_seconds=0.2) as table:
         wait_until(lambda: serves(table) == "d-2")
-        state = wait_until(lambda: (found := peers.board.state("d-1")) and found.phase == FAILED and found)
+        state = wait_until(lambda: (found := backends.board.state("d-1")) and found.phase == FAILED and found)
         assert "got no end of its loading within 0.2 seconds" in state.failure_reason
         assert table.known.is_set()
         assert table.lacks(campaign("hangs"))
 
         let.set()
 
-        wait_until(lambda: (found := peers.board.state("d-1")) and found.phase == READY)
+        wait_until(lambda: (found := backends.board.state("d-1")) and found.phase == READY)
         assert not table.lacks(campaign("hangs"))
 
 
-def test_artifact_that_comes_late_is_served_without_a_restart(peers, working, store, popular):
-    peers.board.assign(assignment(location="artifacts/late"))
+def test_artifact_that_comes_late_is_served_without_a_restart(backends, working, store, popular):
+    backends.board.assign(assignment(location="artifacts/late"))
     with working(store) as table:
-        wait_until(lambda: (found := peers.board.state("d-1")) and found.phase == FAILED)
+        wait_until(lambda: (found := backends.board.state("d-1")) and found.phase == FAILED)
 
         publish(store, "artifacts/late", popular)
 
         wait_until(lambda: serves(table) == "d-1", seconds=60)
-        wait_until(lambda: (found := peers.board.state("d-1")) and found.phase == READY)
+        wait_until(lambda: (found := backends.board.state("d-1")) and found.phase == READY)
 
 
-def test_copies_of_what_is_served_no_more_are_removed_but_the_version_before(peers, working, file, popular, tmp_path):
+def test_copies_of_what_is_served_no_more_are_removed_but_the_version_before(
+    backends, working, file, popular, tmp_path
+):
     store = Store(MemoryStore())
     for name in ("one", "two", "three"):
         publish(store, f"artifacts/{name}", popular)
     with working(store) as table:
         for number, name in enumerate(("one", "two", "three"), 1):
-            peers.board.assign(assignment(deployment=f"d-{number}", location=f"artifacts/{name}"))
+            backends.board.assign(assignment(deployment=f"d-{number}", location=f"artifacts/{name}"))
             wait_until(lambda number=number: serves(table) == f"d-{number}")
             wait_until(lambda number=number: newest_kept(file) == f"d-{number}")
 

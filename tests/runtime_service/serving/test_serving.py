@@ -23,7 +23,7 @@ from runtime_service.serving.deployments import Deployment, DeploymentTable, Que
 from runtime_service.serving.kept import AssignmentFile
 from runtime_service.serving.loads import Loads
 from runtime_service.serving.watcher import ServingWatcher
-from tests.runtime_service.peers import FAILED, READY, running_peers
+from tests.runtime_service.backends import FAILED, READY, running_backends
 from tests.runtime_service.world import N_ITEMS, WATCH, WATERMARK, assignment, campaign, item, publish, user
 
 
@@ -32,13 +32,13 @@ def loader(store, folder):
 
 
 @pytest.fixture
-def peers():
-    with running_peers() as made:
+def backends():
+    with running_backends() as made:
         yield made
 
 
 @pytest.fixture
-def watching(peers, tmp_path):
+def watching(backends, tmp_path):
     """Run a watcher, and give the table that it keeps."""
 
     @contextmanager
@@ -46,7 +46,7 @@ def watching(peers, tmp_path):
         table = DeploymentTable()
 
         async def watch():
-            async with aio_channel(peers.server.target, token=peers.keys.token("runtime")) as channel:
+            async with aio_channel(backends.server.target, token=backends.keys.token("runtime")) as channel:
                 watcher = ServingWatcher(
                     serving_pb2_grpc.ServingServiceStub(channel),
                     Loads(opener, limit_seconds=load_seconds, cache_users=10),
@@ -78,35 +78,35 @@ class Gate:
         self._opener.forget_others(locations)
 
 
-def test_nothing_assigned_is_known_at_once(peers, watching, store, tmp_path):
+def test_nothing_assigned_is_known_at_once(backends, watching, store, tmp_path):
     with watching(loader(store, tmp_path)) as table:
         wait_until(table.known.is_set)
 
         assert table.find(campaign()) is None
 
 
-def test_assigned_campaign_is_loaded_and_reported(peers, watching, shelf, tmp_path):
-    peers.board.assign(assignment(location="artifacts/personal"))
+def test_assigned_campaign_is_loaded_and_reported(backends, watching, shelf, tmp_path):
+    backends.board.assign(assignment(location="artifacts/personal"))
     with watching(loader(shelf, tmp_path)) as table:
-        state = wait_until(lambda: (found := peers.board.state("d-1")) and found.phase == READY and found)
+        state = wait_until(lambda: (found := backends.board.state("d-1")) and found.phase == READY and found)
 
         assert state.serving_arn == campaign()
         assert table.known.is_set()
         assert table.find(campaign()).assignment.deployment_id == "d-1"
 
 
-def test_old_deployment_answers_until_the_new_one_is_loaded(peers, watching, shelf, tmp_path):
+def test_old_deployment_answers_until_the_new_one_is_loaded(backends, watching, shelf, tmp_path):
     let = Event()
     let.set()
-    peers.board.assign(assignment(deployment="d-1", location="artifacts/personal"))
+    backends.board.assign(assignment(deployment="d-1", location="artifacts/personal"))
     with watching(Gate(loader(shelf, tmp_path), let)) as table:
         wait_until(lambda: table.find(campaign()))
         let.clear()
-        peers.board.assign(assignment(deployment="d-2", location="artifacts/popular"))
-        loading = wait_until(lambda: peers.board.state("d-2"))
+        backends.board.assign(assignment(deployment="d-2", location="artifacts/popular"))
+        loading = wait_until(lambda: backends.board.state("d-2"))
         during = table.find(campaign())
         let.set()
-        wait_until(lambda: (found := peers.board.state("d-2")) and found.phase == READY)
+        wait_until(lambda: (found := backends.board.state("d-2")) and found.phase == READY)
 
         assert loading.phase not in (READY, FAILED)
         assert during.assignment.deployment_id == "d-1"
@@ -115,63 +115,65 @@ def test_old_deployment_answers_until_the_new_one_is_loaded(peers, watching, she
         assert len(during.recommend(user(0), None, limit=5).items) == 5
 
 
-def test_dropped_campaign_is_no_longer_served(peers, watching, shelf, tmp_path):
-    peers.board.assign(assignment(location="artifacts/popular"))
+def test_dropped_campaign_is_no_longer_served(backends, watching, shelf, tmp_path):
+    backends.board.assign(assignment(location="artifacts/popular"))
     with watching(loader(shelf, tmp_path)) as table:
         wait_until(lambda: table.find(campaign()))
 
-        peers.board.assign()
+        backends.board.assign()
 
         wait_until(lambda: table.find(campaign()) is None)
 
 
-def test_event_type_of_a_running_deployment_can_change(peers, watching, shelf, tmp_path):
-    peers.board.assign(assignment(location="artifacts/personal"))
+def test_event_type_of_a_running_deployment_can_change(backends, watching, shelf, tmp_path):
+    backends.board.assign(assignment(location="artifacts/personal"))
     with watching(loader(shelf, tmp_path)) as table:
         model = wait_until(lambda: table.find(campaign())).model
 
-        peers.board.assign(assignment(location="artifacts/personal", event_type="watch"))
+        backends.board.assign(assignment(location="artifacts/personal", event_type="watch"))
 
         wait_until(lambda: table.find(campaign()).assignment.event_type == "watch")
         assert table.find(campaign()).model is model
 
 
-def test_rules_of_events_come_with_the_assignment(peers, watching, shelf, tmp_path):
+def test_rules_of_events_come_with_the_assignment(backends, watching, shelf, tmp_path):
     rules = (EventRule("buy", 0.0), EventRule(None, 2.5), EventRule("watch", None))
-    peers.board.assign(assignment(location="artifacts/personal", event_rules=rules))
+    backends.board.assign(assignment(location="artifacts/personal", event_rules=rules))
     with watching(loader(shelf, tmp_path)) as table:
         assert wait_until(lambda: table.find(campaign())).assignment.event_rules == rules
 
 
-def test_artifact_that_is_served_already_is_not_loaded_twice(peers, watching, shelf, tmp_path):
-    peers.board.assign(assignment("a", location="artifacts/popular"), assignment("b", location="artifacts/popular"))
+def test_artifact_that_is_served_already_is_not_loaded_twice(backends, watching, shelf, tmp_path):
+    backends.board.assign(assignment("a", location="artifacts/popular"), assignment("b", location="artifacts/popular"))
     with watching(loader(shelf, tmp_path)) as table:
         wait_until(lambda: table.find(campaign("a")) and table.find(campaign("b")))
 
         assert table.find(campaign("a")).model is table.find(campaign("b")).model
 
 
-def test_corrupt_artifact_fails_with_its_reason_and_the_old_one_goes_on(peers, watching, store, tmp_path, popular):
+def test_corrupt_artifact_fails_with_its_reason_and_the_old_one_goes_on(backends, watching, store, tmp_path, popular):
     publish(store, "artifacts/good", popular)
     publish(store, "artifacts/bad", popular)
     (vectors,) = store.local_folder("artifacts/bad").rglob("item_vectors.npy")
     changed = bytearray(vectors.read_bytes())
     changed[-1] ^= 1
     vectors.write_bytes(changed)
-    peers.board.assign(assignment(deployment="d-1", location="artifacts/good"))
+    backends.board.assign(assignment(deployment="d-1", location="artifacts/good"))
     with watching(loader(store, tmp_path)) as table:
         wait_until(lambda: table.find(campaign()))
 
-        peers.board.assign(assignment(deployment="d-2", location="artifacts/bad"))
-        state = wait_until(lambda: (found := peers.board.state("d-2")) and found.phase == FAILED and found)
+        backends.board.assign(assignment(deployment="d-2", location="artifacts/bad"))
+        state = wait_until(lambda: (found := backends.board.state("d-2")) and found.phase == FAILED and found)
 
         assert "artifacts/bad: `item_vectors.npy`: got sha256" in state.failure_reason
         assert table.find(campaign()).assignment.deployment_id == "d-1"
         assert table.known.is_set()
 
 
-def test_failed_campaign_does_not_keep_the_worker_from_being_ready(peers, watching, shelf, tmp_path):
-    peers.board.assign(assignment("good", location="artifacts/popular"), assignment("bad", location="artifacts/none"))
+def test_failed_campaign_does_not_keep_the_worker_from_being_ready(backends, watching, shelf, tmp_path):
+    backends.board.assign(
+        assignment("good", location="artifacts/popular"), assignment("bad", location="artifacts/none")
+    )
     with watching(loader(shelf, tmp_path)) as table:
         wait_until(table.known.is_set)
 
@@ -179,26 +181,26 @@ def test_failed_campaign_does_not_keep_the_worker_from_being_ready(peers, watchi
         assert table.find(campaign("bad")) is None
 
 
-def test_watcher_goes_on_when_the_control_plane_comes_back(peers, watching, shelf, tmp_path):
-    peers.board.assign(assignment("one", location="artifacts/popular"))
+def test_watcher_goes_on_when_the_control_plane_comes_back(backends, watching, shelf, tmp_path):
+    backends.board.assign(assignment("one", location="artifacts/popular"))
     with watching(loader(shelf, tmp_path)) as table:
         wait_until(lambda: table.find(campaign("one")))
 
-        peers.board.refuse(3)
-        peers.board.assign(assignment("two", location="artifacts/popular"))
+        backends.board.refuse(3)
+        backends.board.assign(assignment("two", location="artifacts/popular"))
 
         wait_until(lambda: table.find(campaign("two")))
 
 
-def test_control_plane_that_comes_back_is_told_again_what_is_served(peers, watching, shelf, tmp_path):
-    peers.board.assign(assignment(location="artifacts/popular"))
+def test_control_plane_that_comes_back_is_told_again_what_is_served(backends, watching, shelf, tmp_path):
+    backends.board.assign(assignment(location="artifacts/popular"))
     with watching(loader(shelf, tmp_path)) as table:
-        wait_until(lambda: table.find(campaign()) and peers.board.state("d-1"))
+        wait_until(lambda: table.find(campaign()) and backends.board.state("d-1"))
 
-        peers.board.refuse(2)
-        peers.board.reports.clear()  # it forgets workers that were silent for long
+        backends.board.refuse(2)
+        backends.board.reports.clear()  # it forgets workers that were silent for long
 
-        assert wait_until(lambda: peers.board.state("d-1")).phase == READY
+        assert wait_until(lambda: backends.board.state("d-1")).phase == READY
 
 
 def test_artifact_without_manifest_is_not_found(store, tmp_path, popular):

@@ -1,4 +1,4 @@
-"""The runtime's two peers as real servers that keep the contracts: what is to be served, and a log of events."""
+"""The two services that a runtime calls, as real gRPC servers with state in memory: assignments and an event log."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ READY = serving_pb2.SERVING_PHASE_READY
 FAILED = serving_pb2.SERVING_PHASE_FAILED
 
 
-class Board(serving_pb2_grpc.ServingServiceServicer):
-    """Tells runtimes what to serve and takes their reports."""
+class Assignments(serving_pb2_grpc.ServingServiceServicer):
+    """Sends assignments to runtimes and records their reports."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -43,8 +43,8 @@ class Board(serving_pb2_grpc.ServingServiceServicer):
 
     def state(self, deployment_id: str, *, runtimes: int = 1):
         """Return a deployment's state once so many runtimes have reported one and the same phase, else None."""
-        found = [states[deployment_id] for states in self.reports.values() if deployment_id in states]
-        return found[0] if len(found) >= runtimes and len({state.phase for state in found}) == 1 else None
+        reported = [states[deployment_id] for states in self.reports.values() if deployment_id in states]
+        return reported[0] if len(reported) >= runtimes and len({state.phase for state in reported}) == 1 else None
 
     def WatchServingAssignments(self, request, context):
         if self._refusals:
@@ -156,41 +156,41 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
             self._refusals -= 1
             raise Unavailable("this log is away")
         with self._changed:
-            known = request.known_epoch == self._epochs[-1].epoch if self._epochs else request.known_epoch == 0
-            if request.from_offset < self._first and known:
+            same_epoch = request.known_epoch == self._epochs[-1].epoch if self._epochs else request.known_epoch == 0
+            if request.from_offset < self._first and same_epoch:
                 raise OffsetOutOfRange(
                     f"`from_offset`: got {request.from_offset}, want at least {self._first}",
                     metadata={"earliest_offset": str(self._first)},
                 )
-            if request.from_offset == self._end() and known:
+            if request.from_offset == self._end() and same_epoch:
                 self._changed.wait_for(lambda: self._end() != request.from_offset, request.wait_seconds)
-            answer = event_log_pb2.ReadEventsResponse(next_offset=min(request.from_offset, self._end()))
+            page = event_log_pb2.ReadEventsResponse(next_offset=min(request.from_offset, self._end()))
             if request.from_offset >= self._first:
                 later = [event for event in self._events if event.offset >= request.from_offset]
-                answer.events.extend(later[: request.max_events])
+                page.events.extend(later[: request.max_events])
                 full = len(later) > request.max_events
-                answer.next_offset = answer.events[-1].offset + 1 if full else self._end()
-                answer.removals.extend(
-                    item for item in self._removals if request.from_offset <= item.offset < answer.next_offset
+                page.next_offset = page.events[-1].offset + 1 if full else self._end()
+                page.removals.extend(
+                    item for item in self._removals if request.from_offset <= item.offset < page.next_offset
                 )
             if not self._epochs or request.known_epoch != self._epochs[-1].epoch:
-                answer.epochs.extend(self._epochs)
-            return answer
+                page.epochs.extend(self._epochs)
+            return page
 
 
 @dataclass
-class BackendClients:
-    """Both, on one server."""
+class Backends:
+    """Both services, on one server."""
 
-    board: Board
+    board: Assignments
     log: Log
     server: Serving
     keys: Keys = field(repr=False)
 
 
 @contextmanager
-def running_peers(*, keys: Keys | None = None, log: Log | None = None, tls: TlsFiles | None = None):
-    board, log, keys = Board(), log or Log(), keys or make_keys()
+def running_backends(*, keys: Keys | None = None, log: Log | None = None, tls: TlsFiles | None = None):
+    board, log, keys = Assignments(), log or Log(), keys or make_keys()
     services = [
         Service(
             serving_pb2.DESCRIPTOR.services_by_name["ServingService"],
@@ -204,4 +204,4 @@ def running_peers(*, keys: Keys | None = None, log: Log | None = None, tls: TlsF
         ),
     ]
     with serving(services, keys=keys, tls=tls) as server:
-        yield BackendClients(board, log, server, keys)
+        yield Backends(board, log, server, keys)
