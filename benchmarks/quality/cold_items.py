@@ -32,11 +32,11 @@ from benchmarks.report import markdown_table, publish
 from common.errors import invalid
 from recipes.catalog import get_recipe
 from recipes.data.columns import CategoricalColumn, Columns
-from recipes.data.cooccurrence import Cooccurrence
 from recipes.data.histories import FloatArray, Histories, History
+from recipes.data.sparse import SparseRows
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.ranking import CatalogueScores, by_scorer, by_vectors
-from recipes.models.cooccurrence.gram_matrix import count_together, distinct_items
+from recipes.models.cooccurrence.gram_matrix import build_gram_matrix, distinct_items
 from recipes.models.lsa.decomposition import learn_vectors
 from recipes.ports import ItemScorer
 from recipes.registry import make_fitter
@@ -233,18 +233,18 @@ def _table(figures: Mapping[str, Any], runs: Mapping[str, Mapping[str, float]]) 
 
 def _known_neighbours(data: TrainingData, cold: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Find the warm items that most often share users with cold ones that have users enough, by cosine."""
-    counted = count_together(distinct_items(data), n_items=data.n_items)
-    asked = np.flatnonzero(cold & (counted.alone >= _USERS))
-    roots: FloatArray = np.sqrt(np.maximum(counted.alone, np.float32(1.0)))
+    gram = build_gram_matrix(distinct_items(data), n_items=data.n_items)
+    asked = np.flatnonzero(cold & (gram.diagonal >= _USERS))
+    roots: FloatArray = np.sqrt(np.maximum(gram.diagonal, np.float32(1.0)))
     wanted = np.empty((len(asked), _NEIGHBOURS), np.int32)
     for row, item in enumerate(asked):
-        cosines: FloatArray = _row(counted.pairs, int(item), len(cold)) / roots
+        cosines: FloatArray = _row(gram.off_diagonal, int(item), len(cold)) / roots
         cosines[cold] = -1.0
         wanted[row] = top_k(cosines, _NEIGHBOURS)
     return asked, wanted
 
 
-def _row(matrix: Cooccurrence, row: int, n_items: int) -> FloatArray:
+def _row(matrix: SparseRows, row: int, n_items: int) -> FloatArray:
     own = slice(int(matrix.offsets[row]), int(matrix.offsets[row + 1]))
     dense = np.zeros(n_items, np.float32)
     dense[matrix.columns[own]] = matrix.values[own]

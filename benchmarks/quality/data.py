@@ -22,8 +22,7 @@ from cli.demo import movielens
 from cli.env import Env
 from common.errors import InvalidInput, invalid
 from recipes.data.columns import CategoricalColumn, Columns
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 from trainer.training.loading import number_event_types
 
 __all__ = [

@@ -26,7 +26,7 @@ from recipes.catalog import get_recipe
 from recipes.components.sequential_rules import SequentialRulesBaseline
 from recipes.data.histories import Histories, ItemIndexes
 from recipes.data.training_data import TrainingData
-from recipes.evaluation.metrics import hit_rate, ndcg
+from recipes.evaluation.rank_metrics import hit_rate, ndcg
 from recipes.evaluation.ranking import CatalogueScores, by_scorer, target_ranks
 from recipes.registry import make_fitter
 

@@ -22,7 +22,7 @@ from benchmarks.report import markdown_table, publish
 from recipes.data.histories import FloatArray
 from recipes.data.training_data import TrainingData
 from recipes.models.user_segments.config import SegmentsConfig
-from recipes.models.user_segments.evaluation import Question, hold_out_newest, judge
+from recipes.models.user_segments.evaluation import Question, evaluate, hold_out_newest
 from recipes.models.user_segments.fit import ItemAffinityFitter
 from recipes.models.user_segments.score import SegmentScorer, Weights
 
@@ -39,20 +39,22 @@ def measure(data: TrainingData, *, hidden_dimension: int, seed: int) -> dict[str
     questions = fitter.questions(split)
     ways = {
         "aws-item-affinity": fitter.prepare(scorer, questions)(scorer.weights),
-        "most active users": _most_active(scorer, split.training, known=0.0),
-        "most active users, new to the item": _most_active(scorer, split.training, known=-np.inf),
+        "most active users": _most_active(scorer, split.training, earlier_use=0.0),
+        "most active users, new to the item": _most_active(scorer, split.training, earlier_use=-np.inf),
     }
     return {
         "questions": len(questions),
         "settings": dict(fitter.report),
         "fit_seconds": round(seconds, 1),
-        "runs": {name: judge(questions, way, n_users=data.n_users).named() for name, way in ways.items()},
+        "runs": {name: evaluate(questions, way, n_users=data.n_users).named() for name, way in ways.items()},
     }
 
 
-def _most_active(scorer: SegmentScorer, training: TrainingData, *, known: float) -> Callable[[Question], FloatArray]:
+def _most_active(
+    scorer: SegmentScorer, training: TrainingData, *, earlier_use: float
+) -> Callable[[Question], FloatArray]:
     interactions = training.histories().lengths().astype(np.float32)
-    plain = replace(scorer, activity=interactions, weights=Weights(activity=1.0, known=known, period=0.0))
+    plain = replace(scorer, activity=interactions, weights=Weights(activity=1.0, earlier_use=earlier_use, period=0.0))
     nothing = np.zeros(scorer.n_users, np.float32)
     return lambda question: plain.of_item(int(question.items[0]), affinity=nothing)
 

@@ -33,7 +33,7 @@ from recipes.catalog import get_recipe
 from recipes.components.sequential_rules import SequentialRulesBaseline
 from recipes.data.histories import Histories, History, ItemIndexes
 from recipes.data.training_data import TrainingData
-from recipes.evaluation.metrics import hit_rate
+from recipes.evaluation.rank_metrics import hit_rate
 from recipes.evaluation.ranking import CatalogueScores, by_scorer, target_ranks
 from recipes.registry import make_fitter
 
@@ -116,7 +116,7 @@ def _read_prefixes(name: str, lines: Path, prefixes: Path) -> Sessions:
             continue
         items = np.array([number.get(item, -1) for item in prefix.split()], np.int32)
         now = np.full(len(items), len(sessions), np.int64)
-        histories.append(History(items, np.zeros(len(items), np.uint8), now).known(len(number)))
+        histories.append(History(items, np.zeros(len(items), np.uint8), now).in_catalogue(len(number)))
         targets.append(number[target])
     return Sessions(name, known.data, Histories.gather(histories), np.array(targets, np.int32))
 

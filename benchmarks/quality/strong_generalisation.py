@@ -26,8 +26,7 @@ from benchmarks.quality.data import DATA_ROOT
 from benchmarks.quality.sets import HiddenSets, ease, find_folder, fit_recipe, ndcg_at, ranked_hits, recall_at
 from benchmarks.report import markdown_table, publish
 from common.errors import InvalidInput, invalid
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.evaluation.ranking import CatalogueScores
 
 __all__ = ["measure", "read_ratings", "strong_generalisation"]

@@ -31,7 +31,7 @@ from benchmarks.quality.leave_one_out import LeaveOneOut, count_held_out, leave_
 from benchmarks.report import markdown_table, publish
 from recipes.catalog import get_recipe
 from recipes.data.training_data import TrainingData
-from recipes.evaluation.metrics import hit_rate, ndcg
+from recipes.evaluation.rank_metrics import hit_rate, ndcg
 from recipes.evaluation.ranking import by_scorer
 from recipes.registry import make_fitter
 

@@ -21,12 +21,11 @@ import numpy as np
 from benchmarks.quality.data import DATA_ROOT, load
 from benchmarks.report import markdown_table, publish
 from common.errors import invalid
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.counts import users_per_item
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.evaluation.metrics import LIST_LENGTH
-from recipes.models.popularity.fit import count_users
 from recipes.models.trending.config import FREQUENCIES, TrendingConfig
-from recipes.models.trending.evaluation import Ages, Cut, Ranker, by_trend, cuts, judge
+from recipes.models.trending.evaluation import Ages, Cut, Ranker, by_trend, cuts, evaluate
 from recipes.models.trending.fit import TrendingFitter
 from recipes.retrieval.top_k import top_k
 
@@ -64,28 +63,30 @@ def measure(data: TrainingData, *, frequency: str) -> dict[str, Any]:
     learnt = data.where(rows.timestamp.max() - rows.timestamp >= tested * seconds)
     fitter = TrendingFitter(config, seed=0)
     half_life = fitter.fit(learnt).half_life
-    popular = count_users(learnt)
+    popularity = users_per_item(learnt).astype(np.float32)
     rankers: dict[str, Ranker] = {
         "aws-trending-now": by_trend(half_life),
         "difference of the two counts": by_trend(0.0),
-        "newest interval's counts": lambda cut: cut.known[0],
-        "aws-popularity-count": lambda _: popular,
+        "newest interval's counts": lambda cut: cut.past[0],
+        "aws-popularity-count": lambda _: popularity,
     }
     made = list(cuts(ages, range(tested - 1, -1, -1)))
-    found = judge(made, rankers)
+    accuracies = evaluate(made, rankers)
     return {
         "frequency": frequency,
         "half_life": half_life,
         "lists": len(made),
         "interactions_an_interval": round(float(np.mean([cut.hidden.sum() for cut in made])), 1),
-        "runs": {name: {"accuracy": found[name].ratio, **_worth(made, ranker)} for name, ranker in rankers.items()},
+        "runs": {
+            name: {"accuracy": accuracies[name].ratio, **_worth(made, ranker)} for name, ranker in rankers.items()
+        },
     }
 
 
 def _worth(made: Sequence[Cut], ranker: Ranker) -> dict[str, float]:
     increase = most = got = happened = 0.0
     for cut in made:
-        listed, grown = top_k(ranker(cut), LIST_LENGTH), cut.hidden - cut.known[0]
+        listed, grown = top_k(ranker(cut), LIST_LENGTH), cut.hidden - cut.past[0]
         increase += float(grown[listed].sum())
         most += float(np.clip(grown[top_k(grown, LIST_LENGTH)], 0, None).sum())
         got += float(cut.hidden[listed].sum())

@@ -25,7 +25,7 @@ from recipes.catalog import get_recipe
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.histories import Histories, ItemIndexes
 from recipes.data.training_data import TrainingData
-from recipes.evaluation.metrics import ndcg
+from recipes.evaluation.rank_metrics import ndcg
 from recipes.evaluation.ranking import by_scorer, codes_of_users, situated_queries, target_ranks
 from recipes.ports import ItemScorer
 from recipes.registry import make_fitter

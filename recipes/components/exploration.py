@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import CorruptArtifact
+from recipes.components.item_age import creation_times
 from recipes.data.arrays import map_arrays, save_arrays
-from recipes.data.columns import NO_TIME
 from recipes.data.histories import FloatArray, ItemIndexes
 from recipes.data.training_data import TrainingData
 
@@ -56,10 +56,7 @@ class ItemAges:
         """
         items, times = data.interactions.item, data.interactions.timestamp
         latest = int(times.max())
-        created = np.full(data.n_items, latest, np.int64)
-        np.minimum.at(created, items, times)
-        if data.items.created is not None:
-            created = np.where(data.items.created != NO_TIME, data.items.created, created)
+        created = creation_times(data, unused=latest)
         return cls(created, np.bincount(items, minlength=data.n_items) + shown, latest)
 
     def new_items(self, days: float) -> ItemIndexes:

@@ -1,27 +1,28 @@
-"""Sparse matrices, row by row, with what fitting and serving need of them, in NumPy alone."""
+"""Sparse matrices by rows, with what fitting and serving need of them, in NumPy alone; and their leading subspaces."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recipes.data.histories import FloatArray, ItemIndexes, Offsets
 
-__all__ = ["SparseRows"]
+__all__ = ["SparseRows", "leading_eigenvectors", "leading_subspace"]
 
-#: Values gathered at once by a product, 64 MiB of them.
-_CHUNK_VALUES = 1 << 24
+#: Directions beyond those that are wanted, which make the others more exact.
+_OVERSAMPLING = 10
 
 
 @dataclass(frozen=True, slots=True)
 class SparseRows:
-    """A sparse matrix [n, m].
+    """A sparse matrix [n, m] in compressed rows.
 
     Attributes:
-        offsets: int64 [n + 1]; row i owns the entries `offsets[i]` to `offsets[i + 1]`.
+        offsets: int64 [n + 1]; row i owns the entries `offsets[i]` to `offsets[i + 1] - 1`.
         columns: int32 [entries], 0 to m - 1.
         values: float32 [entries].
     """
@@ -30,20 +31,98 @@ class SparseRows:
     columns: ItemIndexes
     values: FloatArray
 
+    @classmethod
+    def summed(
+        cls,
+        rows: NDArray[np.integer[Any]],
+        columns: NDArray[np.integer[Any]],
+        values: FloatArray,
+        *,
+        shape: tuple[int, int],
+    ) -> SparseRows:
+        """Make a matrix of entries in any order: values of one place are added up, columns ascend within a row.
+
+        Args:
+            rows: int [entries], 0 to n - 1.
+            columns: int [entries], 0 to m - 1.
+            values: float32 [entries].
+            shape: n and m.
+        """
+        n_rows, n_columns = shape
+        keys = rows.astype(np.int64) * n_columns + columns
+        order = np.argsort(keys, kind="stable")
+        keys, values = keys[order], values[order]
+        firsts = np.flatnonzero(np.diff(keys, prepend=-1))
+        sums = np.add.reduceat(values, firsts) if len(firsts) else values
+        places = keys[firsts]
+        offsets = np.searchsorted(places, np.arange(n_rows + 1) * n_columns)
+        return cls(offsets.astype(np.int64), (places % n_columns).astype(np.int32), sums.astype(np.float32))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def lengths(self) -> NDArray[np.int64]:
+        """Return the number of entries of each row: int64 [n]."""
+        return np.diff(self.offsets)
+
     def rows(self) -> NDArray[np.int64]:
         """Return the row of each entry: int64 [entries]."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+        return np.repeat(np.arange(len(self)), self.lengths())
 
-    def transposed(self, n_columns: int) -> Self:
-        """Return the transpose, [m, n]."""
+    def span(self, row: int | np.integer[Any]) -> slice:
+        """Return where the entries of a row lie."""
+        return slice(int(self.offsets[row]), int(self.offsets[row + 1]))
+
+    def entries_of(self, rows: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """Return the places of the entries of some rows, row after row in the given order: int64 [k]."""
+        lengths = self.lengths()[rows]
+        ends = np.cumsum(lengths)
+        return np.repeat(self.offsets[rows] - (ends - lengths), lengths) + np.arange(ends[-1] if len(ends) else 0)
+
+    def transposed(self, n_columns: int) -> SparseRows:
+        """Return the transpose, [m, n]; the entries of its rows keep the order of the rows here."""
         order = np.argsort(self.columns, kind="stable")
         offsets = np.searchsorted(self.columns[order], np.arange(n_columns + 1))
-        return type(self)(offsets.astype(np.int64), self.rows()[order].astype(np.int32), self.values[order])
+        return SparseRows(offsets.astype(np.int64), self.rows()[order].astype(np.int32), self.values[order])
+
+    def with_transpose(self, share: float) -> SparseRows:
+        """Return the sum of this square matrix and `share` times its transpose."""
+        if share == 0.0:
+            return self
+        rows, columns = self.rows(), self.columns.astype(np.int64)
+        return SparseRows.summed(
+            np.concatenate([rows, columns]),
+            np.concatenate([columns, rows]),
+            np.concatenate([self.values, np.float32(share) * self.values]),
+            shape=(len(self), len(self)),
+        )
+
+    def scaled(self, scale: FloatArray) -> SparseRows:
+        """Return this square matrix with entry (i, j) multiplied by `scale[i] * scale[j]`, scale: float32 [n]."""
+        values = self.values * scale[self.rows()] * scale[self.columns]
+        return SparseRows(self.offsets, self.columns, values.astype(np.float32))
+
+    def strongest(self, count: int) -> SparseRows:
+        """Return this matrix with only the `count` largest values of each row, in the order of their columns."""
+        order = np.lexsort((self.columns, -self.values, self.rows()))
+        lengths = self.lengths()
+        ranks = np.arange(len(order)) - np.repeat(self.offsets[:-1], lengths)
+        kept = np.sort(order[ranks < count])
+        offsets = np.concatenate([[0], np.cumsum(np.minimum(lengths, count))]).astype(np.int64)
+        return SparseRows(offsets, self.columns[kept], self.values[kept])
 
     def __matmul__(self, dense: FloatArray) -> FloatArray:
         """Multiply by float32 [m, k]."""
-        product = np.zeros((len(self.offsets) - 1, dense.shape[1]), np.float32)
-        size = max(1, _CHUNK_VALUES // max(1, dense.shape[1]))
+        return self.product(dense)
+
+    def product(self, dense: FloatArray, *, values_at_once: int = 1 << 24) -> FloatArray:
+        """Multiply by float32 [m, k], as many whole rows at once as gather `values_at_once` values: 64 MiB by default.
+
+        Returns:
+            float32 [n, k].
+        """
+        product = np.zeros((len(self), dense.shape[1]), np.float32)
+        size = max(1, values_at_once // max(1, dense.shape[1]))
         begin = 0
         while begin < len(product):
             # As many whole rows as fit, at least one.
@@ -56,3 +135,53 @@ class SparseRows:
                 product[filled] = np.add.reduceat(gathered, self.offsets[filled] - self.offsets[begin], axis=0)
             begin = end
         return product
+
+
+def leading_subspace(
+    multiply: Callable[[FloatArray], FloatArray],
+    *,
+    size: int,
+    count: int,
+    passes: int,
+    seed: int,
+    project: Callable[[FloatArray], FloatArray] | None = None,
+    rank: int | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """Find the eigenvectors of the largest eigenvalues (by size) of a symmetric matrix, approximately.
+
+    Subspace iteration from a random start: Halko, Martinsson and Tropp, "Finding Structure with Randomness" (SIAM
+    Review 2011), algorithms 4.4 and 5.3.
+
+    Args:
+        multiply: The matrix [size, size] times float32 [size, k].
+        size: Rows of the matrix.
+        count: Eigenvectors wanted.
+        passes: Multiplications before the last one; more are more exact.
+        seed: Decides the random start.
+        project: basis^T M basis, float32 [k, k], of a basis [size, k], where that is cheaper than by `multiply`.
+        rank: Highest rank that the matrix may have; `size` if left out.
+
+    Returns:
+        Eigenvalues, float32 [c], the largest by size first, and eigenvectors, float32 [size, c]; c is at most `count`.
+    """
+    width = min(size, size if rank is None else rank, count + _OVERSAMPLING)
+    basis = np.random.default_rng(seed).standard_normal((size, width)).astype(np.float32)
+    for _ in range(passes):
+        basis = np.linalg.qr(multiply(basis))[0]
+    values, vectors = np.linalg.eigh(basis.T @ multiply(basis) if project is None else project(basis))
+    chosen = np.argsort(-np.abs(values), kind="stable")[:count]
+    return values[chosen], basis @ vectors[:, chosen]
+
+
+def leading_eigenvectors(matrix: SparseRows, *, count: int, seed: int) -> FloatArray:
+    """Return eigenvectors of a symmetric matrix [n, n], each scaled by the root of its eigenvalue's size.
+
+    Returns:
+        float32 [n, min(count, n)], the largest eigenvalue first; their outer product approximates the matrix.
+    """
+    size = len(matrix)
+    values, vectors = leading_subspace(
+        lambda dense: matrix @ dense, size=size, count=min(count, size), passes=4, seed=seed
+    )
+    directions: FloatArray = vectors * np.sqrt(np.abs(values))
+    return directions.astype(np.float32, copy=False)

@@ -1,8 +1,8 @@
-"""How certain metrics are: users are drawn anew many times, and the metrics worked out each time.
+"""How certain metrics are: users are resampled many times, and the metrics computed each time.
 
 The percentile bootstrap over users (Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 13; for
-rankings Sakai, "Evaluating evaluation metrics based on the bootstrap", SIGIR 2006). It tells how much the test users
-happen to matter, and nothing of how a model varies with its seed. Coverage has no interval: users drawn with repeats
+rankings Sakai, "Evaluating evaluation metrics based on the bootstrap", SIGIR 2006). It measures how much the choice of
+test users matters, and nothing of how a model varies with its seed. Coverage has no interval: users drawn with repeats
 are fewer different ones, so their lists always cover less.
 """
 
@@ -23,10 +23,10 @@ _BATCH_DRAWS = 1 << 22
 
 
 class Resampled(Protocol):
-    """Metrics of m users who may be drawn anew: `metrics.UserValues`, or others that are no means over users.
+    """Metrics of m users who may be resampled: `metrics.UserValues`, or others that are no means over users.
 
     Attributes:
-        names: Of the k metrics.
+        names: The k metrics' names.
     """
 
     @property
@@ -35,18 +35,18 @@ class Resampled(Protocol):
     def __len__(self) -> int: ...
 
     def values(self, counts: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        """Work out the metrics, float64 [k] or [b, k]; see `metrics.UserValues.values`."""
+        """Return the metrics, float64 [k] or [b, k]; see `metrics.UserValues.values`."""
 
     def counted(self) -> NDArray[np.int64]:
         """Return how many users count in each metric: int64 [k]."""
 
 
 def interval(users: Resampled, *, seed: int, samples: int = SAMPLES) -> NDArray[np.float64]:
-    """Work out the 95 % intervals of all metrics.
+    """Return the 95 % intervals of all metrics.
 
     Args:
-        users: The m users.
-        seed: Of the draws; the same for the same number of users gives the same draws.
+        users: Metrics of m users.
+        seed: Decides which users are drawn: the same seed and number of users give the same draws.
         samples: How often to draw.
 
     Returns:
@@ -58,7 +58,7 @@ def interval(users: Resampled, *, seed: int, samples: int = SAMPLES) -> NDArray[
 def difference_interval(
     first: Resampled, second: Resampled, *, seed: int, samples: int = SAMPLES
 ) -> NDArray[np.float64]:
-    """Work out the 95 % intervals of `first` minus `second`, two models on the same users, who are drawn together.
+    """Return the 95 % intervals of `first` minus `second`, two models on the same users, who are drawn together.
 
     Drawing both by the same users takes out what is common to them: some users are easy for every model.
 
@@ -85,8 +85,9 @@ def _draws(m: int, *, seed: int, samples: int) -> Iterator[NDArray[np.float64]]:
 
 
 def _percentiles(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the ends of the intervals of drawn metrics, float64 [samples, k]: float64 [2, k], low and high."""
     tails = [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)]
-    found = np.full((2, drawn.shape[1]), np.nan)
-    told = ~np.isnan(drawn).all(axis=0)
-    found[:, told] = np.nanpercentile(drawn[:, told], tails, axis=0)
-    return found
+    ends = np.full((2, drawn.shape[1]), np.nan)
+    defined = ~np.isnan(drawn).all(axis=0)
+    ends[:, defined] = np.nanpercentile(drawn[:, defined], tails, axis=0)
+    return ends

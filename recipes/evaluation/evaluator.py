@@ -26,10 +26,10 @@ __all__ = ["Evaluator", "Measured", "Measurement"]
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What one kind of lists of a model earned.
+    """Metrics of one kind of lists of a model.
 
     Attributes:
-        coverage: Share of the catalogue in the lists.
+        coverage: Share of the catalogue in the lists, 0 to 1.
         users: Every other metric, user by user.
     """
 
@@ -42,19 +42,19 @@ class Measurement:
 
     def personalize(self) -> dict[str, float]:
         """Return Personalize's eight keys, as it shows them; 0 where no user counts."""
-        found = self.users.named()
+        values = self.users.named()
         keys = [name for name in self.users.names if name.startswith(("mean_", "normalized_", "precision_"))]
-        return published({"coverage": self.coverage, **{name: found.get(name, 0.0) for name in keys}})
+        return published({"coverage": self.coverage, **{name: values.get(name, 0.0) for name in keys}})
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a model earned.
+    """Metrics of a model.
 
     Attributes:
-        served: By lists in which everything may occur, as they are served.
-        without_repeats: By lists without what the user has used already, where only items that are new to the user are
-            relevant. Users without any such item count in no metric but coverage.
+        served: Metrics of lists in which everything may occur, as they are served.
+        without_repeats: Metrics of lists without what the user has used already, where only items that are new to the
+            user are relevant. Users without any such item count in no metric but coverage.
     """
 
     served: Measurement
@@ -63,11 +63,11 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Evaluator:
-    """The test users, and what is asked of models.
+    """Measures models on the test users of a split.
 
     Attributes:
-        split: By users.
-        facts: Of the items.
+        split: The test users: their histories, and the items that they used next.
+        facts: Popularity and novelty of the items, for the metrics that need them.
     """
 
     split: Split
@@ -87,16 +87,16 @@ class Evaluator:
 
     def relevant_without_repeats(self) -> Histories:
         """Return the hidden items that the users had not used before."""
-        known, hidden = (
+        seen, hidden = (
             each.owners() * len(self.facts) + each.items for each in (self.split.histories, self.split.relevant)
         )
-        return self.split.relevant.where(~np.isin(hidden, known))
+        return self.split.relevant.where(~np.isin(hidden, seen))
 
     def _measure(self, lists: ItemIndexes, relevant: Histories) -> Measurement:
         hits = find_hits(lists, relevant=relevant, strata=self.facts.strata)
         further = further_values(hits, recommended=lists, facts=self.facts)
-        values = personalize_values(hits).beside(further)
+        values = personalize_values(hits).joined(further)
         weights = self.split.training.event_weights
         if weights is not None:
-            values = values.beside(weighted_values(lists, relevant=relevant, event_weights=weights))
+            values = values.joined(weighted_values(lists, relevant=relevant, event_weights=weights))
         return Measurement(coverage(lists, n_items=len(self.facts)), values)

@@ -1,4 +1,4 @@
-"""What metrics beyond Personalize's ask of the items: how popular each is, and which are new."""
+"""What metrics beyond Personalize's need of the items: how popular each is, and which are new."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.components.item_age import creation_times
 from recipes.data.columns import NO_TIME
 from recipes.data.training_data import TrainingData
 
 __all__ = ["STRATA", "ItemFacts", "describe_items", "new_items", "popularity_strata"]
 
-#: Strata of popularity, by their numbers.
+#: Names of the strata of popularity, by number.
 STRATA = ("head", "mid", "tail")
-#: Share of the interactions that are lately.
+#: Share of the interactions that count as recent.
 _NEWEST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class ItemFacts:
-    """Of the items of one catalogue.
+    """Popularity and novelty of the items of one catalogue.
 
     Attributes:
         strata: int8 [n_items], places in `STRATA`.
-        new: bool [n_items].
+        new: bool [n_items], see `new_items`.
     """
 
     strata: NDArray[np.int8]
@@ -38,7 +39,7 @@ def describe_items(data: TrainingData, *, learnt: TrainingData) -> ItemFacts:
     """Describe the items.
 
     Args:
-        data: Everything that is known.
+        data: All data, the hidden interactions included.
         learnt: The part that models were fitted to; popularity is what they saw of it.
     """
     counts = np.bincount(learnt.interactions.item, minlength=data.n_items)
@@ -70,9 +71,9 @@ def popularity_strata(counts: NDArray[np.int64]) -> NDArray[np.int8]:
 
 
 def new_items(data: TrainingData) -> NDArray[np.bool_]:
-    """Tell which items appeared lately.
+    """Return which items appeared recently.
 
-    Lately is after the moment that nine tenths of the interactions lie before. An item appeared at its
+    Recently is after the moment that nine tenths of the interactions lie before. An item appeared at its
     CREATION_TIMESTAMP or, where there is none, when it was first used; an item with neither is not new.
 
     Returns:
@@ -81,11 +82,6 @@ def new_items(data: TrainingData) -> NDArray[np.bool_]:
     times = data.interactions.timestamp
     if not len(times):
         return np.zeros(data.n_items, bool)
-    appeared = np.full(data.n_items, np.iinfo(np.int64).max)
-    np.minimum.at(appeared, data.interactions.item, times)
-    appeared[appeared == np.iinfo(np.int64).max] = NO_TIME
-    if data.items.created is not None:
-        appeared = np.where(data.items.created != NO_TIME, data.items.created, appeared)
     moment = np.quantile(times, 1.0 - _NEWEST, method="lower")
-    found: NDArray[np.bool_] = appeared > moment
-    return found
+    is_new: NDArray[np.bool_] = creation_times(data, unused=NO_TIME) > moment
+    return is_new

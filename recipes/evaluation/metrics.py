@@ -3,7 +3,7 @@
 Personalize's NDCG differs from the literature's: the ideal list that a user's gain is divided by holds the hits that
 were made, not all relevant items, so a list with one hit at the top earns 1 however many items it missed. Both are
 worked out; `docs/evaluation.md` says what each is good for. All metrics but coverage are kept user by user, so that
-users can be drawn anew (`bootstrap`) and models compared on the same users (`comparison`).
+users can be resampled (`bootstrap`) and models compared on the same users (`paired_tests`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from recipes.data.histories import FloatArray, Histories, ItemIndexes
 from recipes.evaluation.items import STRATA, ItemFacts
 
 __all__ = [
-    "LIST_LENGTH", "Hits", "UserValues", "coverage", "find_hits", "further_values", "hit_rate", "ndcg",
-    "personalize_metrics", "personalize_values", "published", "weighted_values",
+    "LIST_LENGTH", "Hits", "UserValues", "coverage", "find_hits", "further_values", "personalize_metrics",
+    "personalize_values", "published", "weighted_values",
 ]  # fmt: skip
 
 #: Length of the lists that Personalize evaluates.
@@ -35,9 +35,9 @@ class UserValues:
     """Metrics user by user: each is the sum of its gains over the sum of its weights.
 
     Attributes:
-        names: Of the k metrics.
-        gains: float64 [m, k].
-        weights: float64 [m, k]; 1 where a user counts, 0 where a metric says nothing of the user.
+        names: The k metrics' names, in the order of the columns.
+        gains: float64 [m, k], what each of m users adds to each metric.
+        weights: float64 [m, k]; 1 where a user counts, 0 where a metric is not defined for the user.
     """
 
     names: tuple[str, ...]
@@ -48,7 +48,7 @@ class UserValues:
         return len(self.gains)
 
     def values(self, counts: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        """Work out the metrics.
+        """Return the metrics of all users together, or of resampled users.
 
         Args:
             counts: float64 [b, m], how often each user counts; None counts each once.
@@ -76,8 +76,8 @@ class UserValues:
         """Return the users where `kept`, bool [m], is true."""
         return UserValues(self.names, self.gains[kept], self.weights[kept])
 
-    def beside(self, other: UserValues) -> UserValues:
-        """Return these and further metrics of the same users."""
+    def joined(self, other: UserValues) -> UserValues:
+        """Return these metrics and, after them, those of `other` for the same m users."""
         return UserValues(
             (*self.names, *other.names),
             np.hstack([self.gains, other.gains]),
@@ -90,7 +90,7 @@ class Hits:
     """Which places of the lists hold a relevant item.
 
     Attributes:
-        made: bool [m, LIST_LENGTH].
+        made: bool [m, LIST_LENGTH], by user and place in the list.
         relevant: int64 [m], distinct relevant items of each user.
         of_strata: int64 [m, 3], hits by stratum of the item; see `items.STRATA`.
         relevant_of_strata: int64 [m, 3], distinct relevant items by stratum.
@@ -127,26 +127,26 @@ def find_hits(recommended: ItemIndexes, *, relevant: Histories, strata: NDArray[
 
 
 def personalize_values(hits: Hits) -> UserValues:
-    """Work out Personalize's metrics of item recipes, without coverage; see its guide, "Evaluating a solution version".
+    """Return Personalize's metrics of item recipes, without coverage; see its guide, "Evaluating a solution version".
 
     With h_p = 1 for a hit at place p: `mean_reciprocal_rank_at_25` is 1 / p of the first hit, `precision_at_k` the hits
     up to k over k, and `normalized_discounted_cumulative_gain_at_k` the sum of h_p / log2(1 + p) up to k over the same
     sum for a list that begins with as many hits.
     """
     made = hits.made
-    found: dict[str, NDArray[np.float64]] = {
+    metrics: dict[str, NDArray[np.float64]] = {
         "mean_reciprocal_rank_at_25": np.where(made.any(axis=1), 1.0 / (made.argmax(axis=1) + 1), 0.0)
     }
     for cut in _CUTS:
         gains = made[:, :cut] @ _DISCOUNTS[:cut]
-        found[f"normalized_discounted_cumulative_gain_at_{cut}"] = gains / _IDEALS[made[:, :cut].sum(axis=1)]
+        metrics[f"normalized_discounted_cumulative_gain_at_{cut}"] = gains / _IDEALS[made[:, :cut].sum(axis=1)]
     for cut in _CUTS:
-        found[f"precision_at_{cut}"] = made[:, :cut].sum(axis=1) / cut
-    return _means(found, counted=hits.relevant > 0)
+        metrics[f"precision_at_{cut}"] = made[:, :cut].sum(axis=1) / cut
+    return _means(metrics, counted=hits.relevant > 0)
 
 
 def further_values(hits: Hits, *, recommended: ItemIndexes, facts: ItemFacts) -> UserValues:
-    """Work out what Personalize does not tell.
+    """Return the metrics that Personalize does not publish.
 
     - `standard_normalized_discounted_cumulative_gain_at_k`: the gain over that of a list that begins with
       min(k, relevant) hits (Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", TOIS 2002).
@@ -157,21 +157,21 @@ def further_values(hits: Hits, *, recommended: ItemIndexes, facts: ItemFacts) ->
     """
     counted = hits.relevant > 0
     relevant = np.maximum(hits.relevant, 1)
-    found: dict[str, NDArray[np.float64]] = {}
+    metrics: dict[str, NDArray[np.float64]] = {}
     for cut in _CUTS:
         gains = hits.made[:, :cut] @ _DISCOUNTS[:cut]
-        found[f"standard_normalized_discounted_cumulative_gain_at_{cut}"] = gains / _IDEALS[np.minimum(relevant, cut)]
+        metrics[f"standard_normalized_discounted_cumulative_gain_at_{cut}"] = gains / _IDEALS[np.minimum(relevant, cut)]
     for cut in _CUTS:
-        found[f"recall_at_{cut}"] = hits.made[:, :cut].sum(axis=1) / relevant
-    values = _means(found, counted=counted)
-    told = hits.relevant_of_strata > 0
-    by_strata = np.where(told, hits.of_strata / np.maximum(hits.relevant_of_strata, 1), 0.0)
-    values = values.beside(
-        UserValues(tuple(f"recall_at_25_of_{name}_items" for name in STRATA), by_strata, told.astype(np.float64))
+        metrics[f"recall_at_{cut}"] = hits.made[:, :cut].sum(axis=1) / relevant
+    values = _means(metrics, counted=counted)
+    defined = hits.relevant_of_strata > 0
+    by_strata = np.where(defined, hits.of_strata / np.maximum(hits.relevant_of_strata, 1), 0.0)
+    values = values.joined(
+        UserValues(tuple(f"recall_at_25_of_{name}_items" for name in STRATA), by_strata, defined.astype(np.float64))
     )
-    known = recommended >= 0
-    share = (facts.new[recommended] & known).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    return values.beside(_means({"new_item_share": share}, counted=counted))
+    filled = recommended >= 0
+    share = (facts.new[recommended] & filled).sum(axis=1) / np.maximum(filled.sum(axis=1), 1)
+    return values.joined(_means({"new_item_share": share}, counted=counted))
 
 
 def coverage(recommended: ItemIndexes, *, n_items: int) -> float:
@@ -182,14 +182,14 @@ def coverage(recommended: ItemIndexes, *, n_items: int) -> float:
 def personalize_metrics(
     recommended: ItemIndexes, *, relevant: Histories, n_items: int, event_weights: FloatArray | None = None
 ) -> dict[str, float]:
-    """Work out Personalize's metrics of item recipes.
+    """Return Personalize's metrics of item recipes by name.
 
     Args:
         recommended: int32 [m, up to 25], the list of each test user, best first.
         relevant: The hidden items of the same users; an item counts once.
         n_items: Items of the catalogue.
-        event_weights: float32 [event types + 1], what a hit is worth by the action of the hidden interaction, the best
-            where an item has several; configured weights with a mean of 1. None for solutions without them.
+        event_weights: float32 [event types + 1], what a hit is worth by the event type of the hidden interaction, the
+            best where an item has several; configured weights with a mean of 1. None for solutions without them.
 
     Returns:
         `coverage`, `mean_reciprocal_rank_at_25`, and `normalized_discounted_cumulative_gain_at_` and `precision_at_`
@@ -198,12 +198,12 @@ def personalize_metrics(
     hits = find_hits(recommended, relevant=relevant, strata=np.zeros(n_items, np.int8))
     values = personalize_values(hits)
     if event_weights is not None:
-        values = values.beside(weighted_values(recommended, relevant=relevant, event_weights=event_weights))
+        values = values.joined(weighted_values(recommended, relevant=relevant, event_weights=event_weights))
     return {"coverage": coverage(recommended, n_items=n_items), **values.named()}
 
 
 def weighted_values(recommended: ItemIndexes, *, relevant: Histories, event_weights: FloatArray) -> UserValues:
-    """Work out Personalize's gain where a hit is worth what its event weighs.
+    """Return Personalize's gain where a hit is worth what its event weighs.
 
     `normalized_discounted_cumulative_gain_with_event_weights_at_k` is the discounted sum of the hits' worth up to k,
     over that of a list that begins with the same hits, those that are worth most first.
@@ -211,16 +211,16 @@ def weighted_values(recommended: ItemIndexes, *, relevant: Histories, event_weig
     Args:
         recommended: int32 [m, up to LIST_LENGTH], the list of each user; -1 is no item.
         relevant: Of the same users; an item is worth the best of its hidden interactions.
-        event_weights: float32 [event types + 1], by action; configured weights with a mean of 1.
+        event_weights: float32 [event types + 1], by event type; configured weights with a mean of 1.
     """
     rewards = _rewards(recommended, relevant, event_weights)
-    found = {}
+    metrics = {}
     for cut in _CUTS:
         made = rewards[:, :cut]
-        best = -np.sort(-made, axis=1) @ _DISCOUNTS[:cut]
-        gains = np.divide(made @ _DISCOUNTS[:cut], best, out=np.zeros(len(made)), where=best > 0.0)
-        found[f"normalized_discounted_cumulative_gain_with_event_weights_at_{cut}"] = gains
-    return _means(found, counted=relevant.lengths() > 0)
+        ideal = -np.sort(-made, axis=1) @ _DISCOUNTS[:cut]
+        gains = np.divide(made @ _DISCOUNTS[:cut], ideal, out=np.zeros(len(made)), where=ideal > 0.0)
+        metrics[f"normalized_discounted_cumulative_gain_with_event_weights_at_{cut}"] = gains
+    return _means(metrics, counted=relevant.lengths() > 0)
 
 
 def _rewards(recommended: ItemIndexes, relevant: Histories, event_weights: FloatArray) -> NDArray[np.float64]:
@@ -240,35 +240,8 @@ def published(values: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in values.items()}
 
 
-def hit_rate(ranks: NDArray[np.int64], limit: int, *, weights: FloatArray | None = None) -> float:
-    """Share of targets ranked 1 to `limit`: HR@k, which is recall@k when every user has one target.
-
-    Args:
-        ranks: int64 [m], from 1.
-        limit: k.
-        weights: float32 [m], how much each counts, not all 0; None for 1.
-    """
-    return _mean((ranks <= limit).astype(np.float64), weights)
-
-
-def _means(found: Mapping[str, NDArray[np.float64]], *, counted: NDArray[np.bool_]) -> UserValues:
-    """Make metrics that are means over the users where `counted`."""
-    gains = np.stack(list(found.values()), axis=1)
+def _means(metrics: Mapping[str, NDArray[np.float64]], *, counted: NDArray[np.bool_]) -> UserValues:
+    """Make metrics, each float64 [m], that are means over the users where `counted`, bool [m]."""
+    gains = np.stack(list(metrics.values()), axis=1)
     weights = np.repeat(counted[:, None].astype(np.float64), gains.shape[1], axis=1)
-    return UserValues(tuple(found), gains * weights, weights)
-
-
-def ndcg(ranks: NDArray[np.int64], limit: int, *, weights: FloatArray | None = None) -> float:
-    """Normalised discounted cumulative gain of one target a user; the arguments of `hit_rate`.
-
-    Returns:
-        The mean of 1 / log2(1 + rank) up to `limit`.
-    """
-    return _mean(np.where(ranks <= limit, 1.0 / np.log2(1.0 + ranks), 0.0), weights)
-
-
-def _mean(values: NDArray[np.float64], weights: FloatArray | None) -> float:
-    if weights is None:
-        return float(values.mean())
-    mass = weights.astype(np.float64)
-    return float((values * mass).sum() / mass.sum())
+    return UserValues(tuple(metrics), gains * weights, weights)

@@ -1,6 +1,6 @@
-"""Whether one model is better than another, on users that neither has seen.
+"""Whether a challenger is better than the champion, on users that neither has seen.
 
-One metric decides, so that nothing is found by looking at many; the differences of the others are told beside it.
+One primary metric decides: of many metrics one differs by chance. The differences of the others are reported too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from recipes.evaluation.bootstrap import Resampled, difference_interval
 from recipes.evaluation.metrics import UserValues
 
-__all__ = ["MIN_DIFFERING", "MIN_USERS", "PRIMARY_METRIC", "Difference", "Pair", "Verdict", "differences", "judge"]
+__all__ = ["MIN_DIFFERING", "MIN_USERS", "PRIMARY_METRIC", "Difference", "Pair", "Verdict", "differences", "verdict"]
 
 #: The metric of lists of items that decides. Personalize's own NDCG cannot: it falls when a list gains a further hit
 #: far down.
@@ -29,26 +29,26 @@ Verdict = Literal["BETTER", "WORSE", "UNDECIDED"]
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What a model and the one before earned of the same users, whom neither has learnt from.
+    """Metrics of two models on the same users, whom neither has learnt from.
 
     Attributes:
-        new: Of the new model.
-        predecessor: Of the one before.
-        judged_by: The metric that decides, one of both's names.
-        differing: Users whose gain differs in it.
+        challenger: Metrics of the new model.
+        champion: Metrics of the model before it, with the same names.
+        primary_metric: The name of the metric that decides.
+        differing: Number of users whose gain differs in the primary metric.
     """
 
-    new: Resampled
-    predecessor: Resampled
-    judged_by: str
+    challenger: Resampled
+    champion: Resampled
+    primary_metric: str
     differing: int
 
     @classmethod
-    def of_users(cls, new: UserValues, predecessor: UserValues, *, judged_by: str = PRIMARY_METRIC) -> Pair:
-        """Pair what is told user by user."""
-        place = new.names.index(judged_by)
-        differing = new.gains[:, place] != predecessor.gains[:, place]
-        return cls(new, predecessor, judged_by, int(differing.sum()))
+    def of_users(cls, challenger: UserValues, champion: UserValues, *, primary_metric: str = PRIMARY_METRIC) -> Pair:
+        """Pair metrics that are kept user by user, of the same users in the same order."""
+        place = challenger.names.index(primary_metric)
+        differing = challenger.gains[:, place] != champion.gains[:, place]
+        return cls(challenger, champion, primary_metric, int(differing.sum()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,38 +56,43 @@ class Difference:
     """One metric of two models on the same users.
 
     Attributes:
-        name: Of the metric.
-        value: Of the new model.
-        predecessor: Of the one before.
-        low: Lower end of the 95 % interval of `value` minus `predecessor`.
-        high: Upper end.
+        name: The metric's name.
+        challenger: Its value for the new model.
+        champion: Its value for the model before.
+        low: Lower end of the 95 % interval of `challenger` minus `champion`.
+        high: Upper end of it.
     """
 
     name: str
-    value: float
-    predecessor: float
+    challenger: float
+    champion: float
     low: float
     high: float
 
 
 def differences(pair: Pair, *, seed: int) -> tuple[Difference, ...]:
-    """Compare all metrics that users count in.
+    """Compare all metrics that users count in, in the order of their names in the pair.
 
     Args:
-        pair: Of models.
-        seed: Of the draws.
+        pair: Metrics of both models.
+        seed: Decides which users the bootstrap draws.
     """
-    ends = difference_interval(pair.new, pair.predecessor, seed=seed)
-    values = (each.values().tolist() for each in (pair.new, pair.predecessor))
-    columns = zip(pair.new.names, *values, *ends.tolist(), strict=True)
+    ends = difference_interval(pair.challenger, pair.champion, seed=seed)
+    values = (each.values().tolist() for each in (pair.challenger, pair.champion))
+    columns = zip(pair.challenger.names, *values, *ends.tolist(), strict=True)
     return tuple(Difference(*column) for column in columns if not np.isnan(column[1:]).any())
 
 
-def judge(pair: Pair, found: tuple[Difference, ...]) -> Verdict:
-    """Say whether the difference of the deciding metric is significant at 5 %, two-sided."""
-    decided = next((item for item in found if item.name == pair.judged_by), None)
-    if decided is None or len(pair.new) < MIN_USERS or pair.differing < MIN_DIFFERING:
+def verdict(pair: Pair, measured: tuple[Difference, ...]) -> Verdict:
+    """Say whether the difference of the primary metric is significant at 5 %, two-sided.
+
+    Args:
+        pair: Metrics of both models.
+        measured: Their `differences`.
+    """
+    primary = next((item for item in measured if item.name == pair.primary_metric), None)
+    if primary is None or len(pair.challenger) < MIN_USERS or pair.differing < MIN_DIFFERING:
         return "UNDECIDED"
-    if decided.low > 0.0:
+    if primary.low > 0.0:
         return "BETTER"
-    return "WORSE" if decided.high < 0.0 else "UNDECIDED"
+    return "WORSE" if primary.high < 0.0 else "UNDECIDED"

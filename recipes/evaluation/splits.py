@@ -16,13 +16,13 @@ __all__ = ["Split", "hold_out_last", "hold_out_lowest", "hold_out_users"]
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Data to learn from, and what to ask of the result.
+    """Data to learn from, and test users with what they did next.
 
     Attributes:
         training: What may be learnt from; users and items keep their indexes.
         users: int64 [m], the test users.
-        histories: Of the test users: what is known when they are asked about.
-        relevant: Of the test users: what they did next.
+        histories: What each test user did before, which a model may look at to recommend.
+        relevant: What each test user did next, which is hidden from the model.
     """
 
     training: TrainingData
@@ -43,7 +43,7 @@ def hold_out_users(data: TrainingData, *, seed: int, share: float = 0.1) -> Spli
     histories = data.histories()
     lengths = histories.lengths()
     eligible = _eligible(lengths)
-    users = np.sort(np.random.default_rng(seed).permutation(eligible)[: _wanted(lengths, share)])
+    users = np.sort(np.random.default_rng(seed).permutation(eligible)[: _count_test_users(lengths, share)])
     return _hold_out(data, histories, users, share=share)
 
 
@@ -55,9 +55,9 @@ def hold_out_lowest(data: TrainingData, *, keys: NDArray[np.uint64], share: floa
     more interactions, so two versions can be compared on users that neither has seen.
 
     Args:
-        data: Everything.
-        keys: uint64 [n_users].
-        share: Of the users, and of the interactions of a test user.
+        data: All users and interactions.
+        keys: uint64 [n_users], e.g. hashes of the users' ids.
+        share: Share of the users that are test users, and of a test user's interactions that are hidden, 0 to 1.
 
     Raises:
         InvalidInput: No user has two interactions.
@@ -65,7 +65,7 @@ def hold_out_lowest(data: TrainingData, *, keys: NDArray[np.uint64], share: floa
     histories = data.histories()
     lengths = histories.lengths()
     eligible = _eligible(lengths)
-    lowest = eligible[np.argsort(keys[eligible], kind="stable")[: _wanted(lengths, share)]]
+    lowest = eligible[np.argsort(keys[eligible], kind="stable")[: _count_test_users(lengths, share)]]
     return _hold_out(data, histories, np.sort(lowest), share=share)
 
 
@@ -76,28 +76,29 @@ def hold_out_last(data: TrainingData) -> Split:
     users = np.flatnonzero(lengths >= 2)
     kept = np.ones(len(data.interactions), bool)
     kept[histories.offsets[users + 1] - 1] = False
-    asked, relevant = _cut(histories.take(users), np.ones(len(users), np.int64))
-    return Split(data.where(kept), users, asked, relevant)
+    shown, relevant = _cut(histories.take(users), np.ones(len(users), np.int64))
+    return Split(data.where(kept), users, shown, relevant)
 
 
 def _eligible(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    found = np.flatnonzero(lengths >= 2)
-    if not len(found):
+    """Return the users with at least two interactions: int64 [k], ascending."""
+    users = np.flatnonzero(lengths >= 2)
+    if not len(users):
         raise invalid("interactions", got="no user with two", want="users with at least 2 interactions")
-    return found
+    return users
 
 
-def _wanted(lengths: NDArray[np.int64], share: float) -> int:
-    """Return how many test users there are to be, of all users with interactions."""
+def _count_test_users(lengths: NDArray[np.int64], share: float) -> int:
+    """Return the number of test users: a share of the users with interactions, at least one."""
     return max(1, round(share * int((lengths > 0).sum())))
 
 
 def _hold_out(data: TrainingData, histories: Histories, users: NDArray[np.int64], *, share: float) -> Split:
     hidden = np.maximum(1, np.floor(histories.lengths()[users] * share).astype(np.int64))
-    known = np.ones(data.n_users, bool)
-    known[users] = False
-    asked, relevant = _cut(histories.take(users), hidden)
-    return Split(data.where(known[data.interactions.user]), users, asked, relevant)
+    learnt_from = np.ones(data.n_users, bool)
+    learnt_from[users] = False
+    shown, relevant = _cut(histories.take(users), hidden)
+    return Split(data.where(learnt_from[data.interactions.user]), users, shown, relevant)
 
 
 def _cut(histories: Histories, hidden: NDArray[np.int64]) -> tuple[Histories, Histories]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from common.errors import invalid
 from recipes.data.histories import FloatArray, Histories, ItemIndexes
-from recipes.evaluation.metrics import hit_rate, ndcg
+from recipes.evaluation.rank_metrics import hit_rate, ndcg
 from recipes.evaluation.ranking import by_scorer, target_ranks
 from recipes.ports import ItemScorer
 

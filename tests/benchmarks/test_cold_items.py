@@ -10,8 +10,7 @@ import pytest
 
 from benchmarks.quality.cold_items import hold_out_items, measure, read, run_content, run_recipe
 from common.errors import InvalidInput
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 
 
 def data_of(rows):

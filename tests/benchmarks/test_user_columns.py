@@ -4,8 +4,7 @@ import numpy as np
 
 from benchmarks.quality.data import Dataset
 from benchmarks.quality.user_columns import newcomers, with_users
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 
 
 def plain(users=8, length=15):

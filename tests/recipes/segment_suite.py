@@ -15,10 +15,9 @@ from common.errors import InvalidInput
 from common.vocabulary import Vocabulary
 from recipes.catalog import get_recipe
 from recipes.data.columns import CategoricalColumn, Columns
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.models.user_segments.attributes import Attributes
-from recipes.models.user_segments.evaluation import hold_out_newest, judge
+from recipes.models.user_segments.evaluation import evaluate, hold_out_newest
 from recipes.models.user_segments.score import SegmentScorer
 from recipes.registry import make_fitter, open_scorer
 
@@ -53,11 +52,10 @@ def tastes(*, seed=0, noise=False):
 
 
 def same(first: SegmentScorer, second: SegmentScorer):
-    pairs = [
-        (getattr(first, name).tobytes(), getattr(second, name).tobytes())
-        for name in ("user_factors", "item_factors", "activity", "user_times", "item_times", "known_weights")
-    ]
-    return all(one == other for one, other in pairs) and first.weights == second.weights
+    names = ("user_factors", "item_factors", "activity", "user_times", "item_times")
+    pairs = [(getattr(first, name), getattr(second, name)) for name in names]
+    pairs.append((first.users_of_items.values, second.users_of_items.values))
+    return all(one.tobytes() == other.tobytes() for one, other in pairs) and first.weights == second.weights
 
 
 class SegmentSuite:
@@ -101,7 +99,7 @@ class SegmentSuite:
     @staticmethod
     def measured(made, scorer, split):
         questions = made.questions(split)
-        return judge(questions, made.prepare(scorer, questions)(scorer.weights), n_users=USERS).named()
+        return evaluate(questions, made.prepare(scorer, questions)(scorer.weights), n_users=USERS).named()
 
     def test_finds_the_users_that_were_planted(self, fitted, split):
         assert self.measured(*fitted, split)["recall_at_1_percent"] >= self.recall_floor
@@ -109,7 +107,7 @@ class SegmentSuite:
     def test_beats_the_most_active_users(self, fitted, split):
         made, scorer = fitted
         lengths = split.training.histories().lengths().astype(np.float32)
-        baseline = judge(made.questions(split), lambda _: lengths, n_users=USERS).named()
+        baseline = evaluate(made.questions(split), lambda _: lengths, n_users=USERS).named()
         reached = self.measured(made, scorer, split)
         assert reached["recall_at_1_percent"] > 1.5 * baseline["recall_at_1_percent"]
         assert reached["hits_at_1_percent"] > 1.5 * baseline["hits_at_1_percent"]
@@ -150,7 +148,7 @@ class SegmentSuite:
             made.fit(split.training)
             extended.append(made.extend(tastes()))
         assert same(*extended)
-        assert extended[0].known_offsets[-1] > len(split.training.interactions)
+        assert extended[0].users_of_items.offsets[-1] > len(split.training.interactions)
 
     def test_one_moment_for_everything_is_refused(self):
         data = tastes()

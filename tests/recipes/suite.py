@@ -14,9 +14,8 @@ import pytest
 
 from recipes.catalog import get_recipe
 from recipes.data.histories import Histories, History
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
-from recipes.evaluation.metrics import hit_rate
+from recipes.data.training_data import Interactions, TrainingData
+from recipes.evaluation.rank_metrics import hit_rate
 from recipes.evaluation.ranking import by_scorer, target_ranks, top_items
 from recipes.evaluation.splits import hold_out_last
 from recipes.registry import make_fitter, open_scorer

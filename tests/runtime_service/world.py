@@ -18,8 +18,7 @@ from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.catalog import get_recipe
 from recipes.components.exploration import ItemAges
 from recipes.data.arrays import save_arrays
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.models.action_propensity.config import ActionPropensityConfig
 from recipes.models.action_propensity.data import ActionData, ActionEvents
 from recipes.models.action_propensity.data import Actions as DataActions

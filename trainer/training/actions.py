@@ -20,11 +20,11 @@ from common.vocabulary import Vocabulary
 from protos.tailorbird.storage.v1 import evaluation_pb2
 from recipes.catalog import get_recipe
 from recipes.data.columns import NO_TIME
-from recipes.data.interactions import Interactions
+from recipes.data.training_data import Interactions
 from recipes.evaluation.metrics import published
 from recipes.evaluation.paired_tests import Pair
 from recipes.models.action_propensity.data import ActionData, ActionEvents, Actions
-from recipes.models.action_propensity.evaluation import Judged, judge
+from recipes.models.action_propensity.evaluation import ActionMetrics, evaluate
 from recipes.models.action_propensity.evaluation import compare as compare_propensities
 from recipes.models.action_propensity.samples import Samples
 from recipes.models.action_propensity.score import ActionPropensityScorer
@@ -175,14 +175,14 @@ def _evaluate(
     order: TrainingSpec,
     store: Store,
     folder: Path,
-) -> tuple[Judged, dict[str, Judged], evaluation_pb2.Evaluation]:
+) -> tuple[ActionMetrics, dict[str, ActionMetrics], evaluation_pb2.Evaluation]:
     """Measure the model, the base rates as propensities for everybody, and the model beside its predecessor."""
     samples = model.samples(read.data)
     of_tested = tested[samples.user]
     asked, shares = samples.where(of_tested), fitted.shares(samples.rows[of_tested], samples.action[of_tested])
-    measured = judge(shares, asked, trained=fitted.trained)
+    measured = evaluate(shares, asked, trained=fitted.trained)
     rates = _base_rates(samples.where(~of_tested), n_actions=len(read.actions))
-    baselines = {"base-rates": judge(rates[asked.action], asked, trained=fitted.trained)}
+    baselines = {"base-rates": evaluate(rates[asked.action], asked, trained=fitted.trained)}
 
     def beside(before: Artifact) -> Pair:
         theirs, learnt = predecessor_propensities(

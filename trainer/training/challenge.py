@@ -14,7 +14,7 @@ from common.errors import CorruptArtifact, ResourceNotFound
 from common.logs import get_logger
 from common.storage import Store
 from protos.tailorbird.storage.v1 import evaluation_pb2
-from recipes.evaluation.paired_tests import MIN_USERS, Pair, differences, judge
+from recipes.evaluation.paired_tests import MIN_USERS, Pair, differences, verdict
 from trainer.training.spec import ChampionSpec
 
 __all__ = ["compare"]
@@ -64,34 +64,34 @@ def compare(
         # Its own damage is no reason to have no successor.
         _log.warning("predecessor_unusable", solution_version_arn=arn, reason=error.message)
         return _not_compared(arn, f"{arn} cannot be measured: {error.message}")
-    if not len(pair.new):
+    if not len(pair.challenger):
         return _not_compared(arn, f"{arn} was trained on all of the test users")
     return _told(arn, pair, seed=seed)
 
 
 def _told(arn: str, pair: Pair, *, seed: int) -> evaluation_pb2.Comparison:
     found = differences(pair, seed=seed)
-    verdict, words = _VERDICTS[judge(pair, found)]
+    enum, words = _VERDICTS[verdict(pair, found)]
     reason = f"{words} {arn}"
-    decided = next((item for item in found if item.name == pair.judged_by), None)
+    decided = next((item for item in found if item.name == pair.primary_metric), None)
     if decided is None:
-        reason += f": nobody counts in {pair.judged_by}"
+        reason += f": nobody counts in {pair.primary_metric}"
     else:
         reason += (
-            f": {pair.judged_by} {decided.value:.4f} instead of {decided.predecessor:.4f}, 95 % interval of the "
-            f"difference {decided.low:+.4f} to {decided.high:+.4f}, on {len(pair.new)} users"
+            f": {pair.primary_metric} {decided.challenger:.4f} instead of {decided.champion:.4f}, 95 % interval of the "
+            f"difference {decided.low:+.4f} to {decided.high:+.4f}, on {len(pair.challenger)} users"
         )
-    if len(pair.new) < MIN_USERS:
+    if len(pair.challenger) < MIN_USERS:
         reason += f"; fewer than {MIN_USERS} users decide nothing"
     return evaluation_pb2.Comparison(
         solution_version_arn=arn,
-        verdict=verdict,
-        judged_by=pair.judged_by,
-        users=len(pair.new),
+        verdict=enum,
+        judged_by=pair.primary_metric,
+        users=len(pair.challenger),
         reason=reason,
         differences=[
             evaluation_pb2.MetricDifference(
-                name=item.name, value=item.value, predecessor=item.predecessor, low=item.low, high=item.high
+                name=item.name, value=item.challenger, predecessor=item.champion, low=item.low, high=item.high
             )
             for item in found
         ],

@@ -23,8 +23,7 @@ from common.vocabulary import Vocabulary
 from recipes.catalog import get_recipe
 from recipes.data.columns import Columns
 from recipes.data.histories import EventTypes, FloatArray
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.spec import RecipeSpec
 from trainer.domain.configuration import EventParameters
 from trainer.domain.data_requirements import check_event_types, check_sufficient, describe_filters, told_near_spellings

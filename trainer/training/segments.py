@@ -19,7 +19,7 @@ from recipes.evaluation.evaluator import Measurement
 from recipes.evaluation.metrics import published
 from recipes.evaluation.paired_tests import Pair
 from recipes.models.user_segments.attributes import Attributes
-from recipes.models.user_segments.evaluation import PRIMARY_METRIC, Question, Ranker, hold_out_newest, judge, sample
+from recipes.models.user_segments.evaluation import PRIMARY_METRIC, Question, Ranker, evaluate, hold_out_newest, sample
 from recipes.models.user_segments.evaluation import compare as compare_ways
 from recipes.models.user_segments.score import SegmentScorer, Weights
 from recipes.ports import FitProgress
@@ -68,7 +68,7 @@ def train_segments(
         if not questions:
             raise InvalidInput("`interactions`: got none to measure by, want users with five or more interactions")
         rank = model.prepare(fitted, questions)(fitted.weights)
-        measured = judge(questions, rank, n_users=data.n_users)
+        measured = evaluate(questions, rank, n_users=data.n_users)
 
         def beside(artifact: Artifact) -> Pair:
             ranker = PredecessorSegments(artifact, model, questions, loaded=loaded)
@@ -125,12 +125,12 @@ def _most_active(
     For single items the baseline is given the benefit of the doubt: with users who know the item, or without.
     """
     scores, n_users = interactions.astype(np.float32), fitted.n_users
-    plain = replace(fitted, activity=scores, weights=Weights(activity=1.0, known=-np.inf, period=0.0))
+    plain = replace(fitted, activity=scores, weights=Weights(activity=1.0, earlier_use=-np.inf, period=0.0))
     nothing = np.zeros(n_users, np.float32)
 
     def without_known(question: Question) -> FloatArray:
         return plain.of_item(int(question.items[0]), affinity=nothing) if len(question.items) == 1 else scores
 
     ways: list[Ranker] = [lambda _: scores, without_known]
-    found = [judge(questions, way, n_users=n_users) for way in ways]
+    found = [evaluate(questions, way, n_users=n_users) for way in ways]
     return max(found, key=lambda measured: measured.named()[PRIMARY_METRIC])

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from recipes.data.cooccurrence import Cooccurrence, count_followers
+from recipes.data.counts import count_successors
 from recipes.data.histories import FloatArray, Histories
+from recipes.data.sparse import SparseRows
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.ranking import CatalogueScores
 
@@ -25,7 +26,7 @@ class SequentialRulesBaseline:
         window: Newest items of a history that rules are applied to.
     """
 
-    def __init__(self, rules: Cooccurrence, *, window: int) -> None:
+    def __init__(self, rules: SparseRows, *, window: int) -> None:
         self._rules = rules
         self._window = window
         self._n_items = len(rules.offsets) - 1
@@ -34,7 +35,7 @@ class SequentialRulesBaseline:
     def fit(cls, data: TrainingData, *, window: int = 10) -> SequentialRulesBaseline:
         """Count followers up to `window` places on, each 1 / distance, over the root of both items' popularity."""
         counts = np.bincount(data.interactions.item, minlength=data.n_items)
-        rules = count_followers(data.histories(), n_items=data.n_items, window=window)
+        rules = count_successors(data.histories(), n_items=data.n_items, window=window)
         return cls(rules.scaled((1.0 / np.sqrt(np.maximum(counts, 1))).astype(np.float32)), window=window)
 
     def scores(self, histories: Histories) -> CatalogueScores:

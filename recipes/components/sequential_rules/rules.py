@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from common.errors import CorruptArtifact
 from recipes.data.arrays import map_arrays, save_arrays
-from recipes.data.cooccurrence import Cooccurrence, count_followers
+from recipes.data.counts import count_successors
 from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
+from recipes.data.sparse import SparseRows
 
 __all__ = ["PLACES", "RuleShape", "SequentialRules", "count_pairs", "strengths_of"]
 
@@ -52,7 +53,7 @@ class RuleShape:
 
 def count_pairs(
     histories: Histories, *, n_items: int, weights: FloatArray | None = None
-) -> tuple[Cooccurrence, FloatArray]:
+) -> tuple[SparseRows, FloatArray]:
     """Count followers up to `WINDOW` places on, each 1 / distance.
 
     Args:
@@ -65,14 +66,14 @@ def count_pairs(
     """
     uses = np.bincount(histories.items, weights=weights, minlength=n_items)
     popularity = np.maximum(uses, 1).astype(np.float32)
-    return count_followers(histories, n_items=n_items, window=WINDOW, weights=weights), popularity
+    return count_successors(histories, n_items=n_items, window=WINDOW, weights=weights), popularity
 
 
-def strengths_of(counted: Cooccurrence, popularity: FloatArray, *, follower_power: float) -> Cooccurrence:
+def strengths_of(counted: SparseRows, popularity: FloatArray, *, follower_power: float) -> SparseRows:
     """Divide powers of the popularity of both items out of counts: the root of the leader's, and the follower's."""
     values = counted.values / (popularity**_LEADER_POWER)[counted.rows()]
     values /= (popularity**follower_power)[counted.columns]
-    return Cooccurrence(counted.offsets, counted.columns, values.astype(np.float32))
+    return SparseRows(counted.offsets, counted.columns, values.astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class SequentialRules:
         shape: What they were counted by.
     """
 
-    rules: Cooccurrence
+    rules: SparseRows
     shape: RuleShape = field(default_factory=RuleShape)
 
     @classmethod
@@ -172,4 +173,4 @@ class SequentialRules:
             raise CorruptArtifact(f"`rule_offsets.npy`: got shape {offsets.shape}, want {n_items + 1} rising places")
         if shape.shape != (2,):
             raise CorruptArtifact(f"`rule_shape.npy`: got shape {shape.shape}, want 2 values")
-        return cls(Cooccurrence(offsets, columns, values), RuleShape(float(shape[0]), float(shape[1])))
+        return cls(SparseRows(offsets, columns, values), RuleShape(float(shape[0]), float(shape[1])))

@@ -6,7 +6,7 @@ import numpy as np
 
 from recipes.components.sequential_rules.rules import PLACES, RuleShape, SequentialRules, count_pairs, strengths_of
 from recipes.data.histories import FloatArray, Histories, ItemIndexes
-from recipes.evaluation.metrics import ndcg
+from recipes.evaluation.rank_metrics import ndcg
 
 __all__ = ["learn_shape"]
 

@@ -11,23 +11,23 @@ from numpy.typing import NDArray
 from recipes.evaluation.paired_tests import Pair
 from recipes.models.action_propensity.samples import Samples
 
-__all__ = ["Judged", "TakenValues", "compare", "judge"]
+__all__ = ["PRIMARY_METRIC", "ActionMetrics", "TakenValues", "compare", "evaluate"]
 
 #: Decides which of two versions is better: unlike the others it does not depend on where the propensities lie.
-_JUDGED_BY: Final = "auc"
+PRIMARY_METRIC: Final = "auc"
 #: An action counts as recommended from this propensity on.
 _RECOMMENDED: Final = 0.5
-#: Events of drawn users worked on at once: they fit into the cache.
+#: Events of resampled users worked on at once: they fit into the cache.
 _BATCH_EVENTS: Final = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """What propensities earned.
+class ActionMetrics:
+    """Metrics of propensities.
 
     Attributes:
         coverage: Share of all actions that may be recommended.
-        users: Every other metric.
+        users: Every other metric, which depends on users.
     """
 
     coverage: float
@@ -39,40 +39,41 @@ class Judged:
         return {"coverage": self.coverage, **dict(values)}
 
 
-def judge(scores: NDArray[np.float64], asked: Samples, *, trained: NDArray[np.bool_]) -> Judged:
+def evaluate(scores: NDArray[np.float64], events: Samples, *, trained: NDArray[np.bool_]) -> ActionMetrics:
     """Measure propensities of events that were not learnt from.
 
     Args:
         scores: float64 [n], 0 to 1.
-        asked: The n events.
+        events: The n events.
         trained: bool [n_actions], the actions that count.
     """
     n_actions = len(trained)
-    takers, all_events = (np.bincount(of, minlength=n_actions) for of in (asked.action[asked.taken], asked.action))
-    told = trained & (takers > 0) & (takers < all_events)
-    kept = told[asked.action]
+    takers, all_events = (np.bincount(of, minlength=n_actions) for of in (events.action[events.taken], events.action))
+    defined = trained & (takers > 0) & (takers < all_events)
+    kept = defined[events.action]
     coverage = float(trained.mean()) if n_actions else 0.0
-    return Judged(coverage, TakenValues(scores[kept], asked.taken[kept], asked.action[kept], asked.user[kept]))
+    values = TakenValues(scores[kept], events.taken[kept], events.action[kept], events.user[kept])
+    return ActionMetrics(coverage, values)
 
 
 def compare(
-    scores: NDArray[np.float64], predecessor: NDArray[np.float64], asked: Samples, *, trained: NDArray[np.bool_]
+    challenger: NDArray[np.float64], champion: NDArray[np.float64], events: Samples, *, trained: NDArray[np.bool_]
 ) -> Pair:
-    """Pair what two models' propensities of the same events earn.
+    """Pair the metrics of two models' propensities of the same events.
 
     Args:
-        scores: float64 [n], of the new model.
-        predecessor: float64 [n], of the one before.
-        asked: The n events.
+        challenger: float64 [n], propensities of the new model.
+        champion: float64 [n], propensities of the model before.
+        events: The n events.
         trained: bool [n_actions], the actions that either has learnt.
     """
-    new, old = (judge(each, asked, trained=trained).users for each in (scores, predecessor))
-    differing = np.unique(asked.user[scores != predecessor])
-    return Pair(new, old, _JUDGED_BY, len(differing))
+    new, old = (evaluate(scores, events, trained=trained).users for scores in (challenger, champion))
+    differing = np.unique(events.user[challenger != champion])
+    return Pair(new, old, PRIMARY_METRIC, len(differing))
 
 
 class TakenValues:
-    """Metrics of propensities whose users can be drawn anew; see `recipes.evaluation.bootstrap.Resampled`.
+    """Metrics of propensities whose users can be resampled; see `recipes.evaluation.bootstrap.Resampled`.
 
     Means over the actions that some took and some did not, in each draw: `precision`, the share of takers among those
     that the action is recommended to, 0 where it is to nobody; `recall`, the share of the takers that it is recommended
@@ -114,7 +115,7 @@ class TakenValues:
         return np.full(len(self.names), self._m)
 
     def values(self, counts: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        """Work out the metrics.
+        """Return the metrics of all users together, or of resampled users.
 
         Args:
             counts: float64 [b, m], how often each user counts; None counts each once.
@@ -137,13 +138,13 @@ class TakenValues:
             for each in (takers * self._recommended, events * self._recommended, takers, others)
         )  # [b, actions]
         area = self._area(takers, others)
-        told = (taken > 0) & (left > 0)
-        found = [right / np.maximum(recommended, 1.0), right / np.maximum(taken, 1.0), area]
-        actions = told.sum(axis=1)
-        means = np.full((len(counts), len(found)), np.nan)
+        defined = (taken > 0) & (left > 0)
+        by_action = [right / np.maximum(recommended, 1.0), right / np.maximum(taken, 1.0), area]
+        actions = defined.sum(axis=1)
+        means = np.full((len(counts), len(by_action)), np.nan)
         some = actions > 0
-        for place, each in enumerate(found):
-            means[some, place] = np.where(told, each, 0.0).sum(axis=1)[some] / actions[some]
+        for place, values in enumerate(by_action):
+            means[some, place] = np.where(defined, values, 0.0).sum(axis=1)[some] / actions[some]
         return means
 
     def _area(self, takers: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

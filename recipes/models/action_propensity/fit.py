@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import InvalidInput
-from recipes.data.cooccurrence import count_followers, leading_directions
+from recipes.data.counts import count_successors
 from recipes.data.histories import FloatArray
+from recipes.data.sparse import leading_eigenvectors
 from recipes.data.training_data import TrainingData
 from recipes.models.action_propensity.config import ActionPropensityConfig
 from recipes.models.action_propensity.data import ActionData, trainable_actions
@@ -22,8 +23,7 @@ from recipes.models.action_propensity.features import ACTION_FEATURES, past_of_a
 from recipes.models.action_propensity.logistic_regression import fit_logistic, sigmoid
 from recipes.models.action_propensity.samples import Samples, make_samples
 from recipes.models.action_propensity.score import ActionPropensityScorer
-from recipes.models.lsa.decomposition import learn_vectors
-from recipes.models.lsa.vectors import ContentVectors
+from recipes.models.lsa.decomposition import ContentVectors, learn_vectors
 from recipes.ports import FitProgress, ignore_progress
 
 __all__ = ["ActionPropensityFitter"]
@@ -130,10 +130,10 @@ def _item_vectors(data: TrainingData, *, seed: int) -> FloatArray:
     """Place items by what is used near them: float32 [n_items, 16], of length 1 or 0."""
     if not len(data.interactions):
         return np.zeros((data.n_items, _WIDTH), np.float32)
-    together = count_followers(data.histories(), n_items=data.n_items, window=_WINDOW).with_transpose(1.0)
+    together = count_successors(data.histories(), n_items=data.n_items, window=_WINDOW).with_transpose(1.0)
     uses = np.bincount(data.interactions.item, minlength=data.n_items)
     scale = (1.0 / np.sqrt(np.maximum(uses, 1))).astype(np.float32)
-    found = leading_directions(together.scaled(scale), count=_WIDTH, seed=seed)
+    found = leading_eigenvectors(together.scaled(scale), count=_WIDTH, seed=seed)
     vectors = np.zeros((data.n_items, _WIDTH), np.float32)
     vectors[:, : found.shape[1]] = found
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)

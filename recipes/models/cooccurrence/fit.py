@@ -1,7 +1,12 @@
 """Fitting SIMS: counting the users that two items have in common.
 
 Linden, Smith and York, "Amazon.com Recommendations: Item-to-Item Collaborative Filtering" (IEEE Internet Computing
-2003), with the power of popularity as a parameter, as in Personalize: 0.5 is their cosine.
+2003). With n_ij the users who used both items and n_i those who used item i, item j's weight as a neighbour of i is
+
+    n_ij / (n_i n_j)^p
+
+with the power p as a parameter, as in Personalize: 0.5 is the paper's cosine. Deviations: users and items of unusually
+little or much use are left out by percentiles, and of a long history the newest thousand different items count.
 """
 
 from __future__ import annotations
@@ -11,11 +16,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from recipes.components.item_neighbors import ItemNeighborsScorer, popularity_vectors
-from recipes.data.cooccurrence import Cooccurrence
-from recipes.data.percentiles import within_percentiles
+from recipes.data.counts import users_per_item, within_percentiles
+from recipes.data.sparse import SparseRows
 from recipes.data.training_data import TrainingData
 from recipes.models.cooccurrence.config import CooccurrenceConfig
-from recipes.models.cooccurrence.gram_matrix import count_together, distinct_items, neighbours, users_of_items
+from recipes.models.cooccurrence.gram_matrix import build_gram_matrix, distinct_items, neighbours
 from recipes.ports import FitProgress, ignore_progress
 
 __all__ = ["CooccurrenceFitter"]
@@ -25,9 +30,9 @@ class CooccurrenceFitter:
     """See `recipes.ports.Fitter`; nothing is random and nothing is held out.
 
     Args:
-        config: Hyperparameters.
+        config: What is left out, and how much popularity is divided out.
         seed: Without effect.
-        progress: Told when counting begins and ends.
+        progress: Called when counting begins and ends.
     """
 
     def __init__(self, config: CooccurrenceConfig, *, seed: int, progress: FitProgress = ignore_progress) -> None:
@@ -39,17 +44,17 @@ class CooccurrenceFitter:
     def fit(self, data: TrainingData) -> ItemNeighborsScorer:
         """Count, divide popularity out, and keep the nearest."""
         self._progress(fraction=0.1, stage="counting", metrics={})
-        counted = count_together(distinct_items(self._filtered(data)), n_items=data.n_items)
-        pairs = counted.pairs
-        # Even where none is asked for, items without a user in common are no neighbours.
+        gram = build_gram_matrix(distinct_items(self._filtered(data)), n_items=data.n_items)
+        pairs = gram.off_diagonal
+        # Even where the minimum is 0, items without a user in common are no neighbours.
         enough = pairs.values >= self._config.min_cointeraction_count
         rows, columns, values = pairs.rows()[enough], pairs.columns[enough], pairs.values[enough]
-        popularity = np.maximum(counted.alone, 1.0) ** np.float32(-self._config.popularity_discount_factor)
+        popularity = np.maximum(gram.diagonal, 1.0) ** np.float32(-self._config.popularity_discount_factor)
         offsets = np.searchsorted(rows, np.arange(data.n_items + 1)).astype(np.int64)
-        near = neighbours(Cooccurrence(offsets, columns, values * popularity[rows] * popularity[columns]))
+        near = neighbours(SparseRows(offsets, columns, values * popularity[rows] * popularity[columns]))
         self.report = {"neighbours": float(len(near.columns))}
         self._progress(fraction=1.0, stage="counted", metrics=self.report)
-        return ItemNeighborsScorer(popularity_vectors(users_of_items(data)), near)
+        return ItemNeighborsScorer(popularity_vectors(users_per_item(data)), near)
 
     def extend(self, data: TrainingData) -> ItemNeighborsScorer:
         """Count again."""

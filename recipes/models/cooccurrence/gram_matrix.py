@@ -1,6 +1,8 @@
-"""How often items are used by the same users, with users weighted and, where times are known, nearness counting more.
+"""The Gram matrix of users' items: how often two items are used by the same users, who may be weighted.
 
-Rows are worked out a few at a time, so that memory is bounded by the result, and the result by a limit to each row.
+With X the matrix [n_users, n_items] of who used what and W the users' weights it is X^T W X; where times are known, the
+pairs that were used near each other may count more. Rows are built a few at a time, so that memory is bounded by the
+result, and the result by a limit to each row.
 """
 
 from __future__ import annotations
@@ -10,21 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.data.cooccurrence import Cooccurrence
 from recipes.data.histories import FloatArray, Histories, ItemIndexes
+from recipes.data.sparse import SparseRows
 from recipes.data.training_data import TrainingData
 
-__all__ = ["GramMatrix", "count_together", "distinct_items", "largest_of_rows", "neighbours", "users_of_items"]
-
-#: Newest different items of a user that count; the work grows with their square.
-MAX_ITEMS = 1000
-#: Neighbours kept for an item; small catalogues keep so many more that they have this many entries in all.
-NEIGHBOURS = 500
-_ENTRIES = 1 << 22
-
-#: Pairs looked at at once, and cells of a dense block of rows that may be filled instead of sorting the pairs.
-_PAIRS = 1 << 22
-_CELLS = 1 << 24
+__all__ = ["GramMatrix", "build_gram_matrix", "distinct_items", "largest_of_rows", "neighbours"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +24,29 @@ class GramMatrix:
     """Sums over the users of two items, a matrix that is symmetric unless rows were cut.
 
     Attributes:
-        pairs: Row i, column j, i and j different.
-        alone: float32 [n_items], the diagonal: the summed weights of each item's users.
+        off_diagonal: [n_items, n_items], row i, column j, i and j different.
+        diagonal: float32 [n_items], the summed weights of each item's users.
     """
 
-    pairs: Cooccurrence
-    alone: FloatArray
+    off_diagonal: SparseRows
+    diagonal: FloatArray
 
 
-def distinct_items(data: TrainingData) -> Histories:
-    """Return the newest `MAX_ITEMS` different items of each user, in the order of their first use."""
+def distinct_items(data: TrainingData, *, limit: int = 1000) -> Histories:
+    """Return the newest different items of each user, in the order of their first use.
+
+    Args:
+        data: With interactions.
+        limit: Items of a user at most; the work of a Gram matrix grows with their square.
+    """
     histories = data.histories()
     keys = histories.owners() * max(1, data.n_items) + histories.items
     firsts = np.zeros(len(keys), bool)
     firsts[np.unique(keys, return_index=True)[1]] = True
-    return histories.where(firsts).newest(MAX_ITEMS)
+    return histories.where(firsts).newest(limit)
 
 
-def count_together(
+def build_gram_matrix(
     histories: Histories,
     *,
     n_items: int,
@@ -57,6 +54,8 @@ def count_together(
     nearness: float = 0.0,
     width: int = 1,
     row_limit: int | None = None,
+    pairs_at_once: int = 1 << 22,
+    dense_cells: int = 1 << 24,
 ) -> GramMatrix:
     """Sum over users, for each two of their items, the user's weight times how near to each other they are.
 
@@ -71,10 +70,12 @@ def count_together(
         nearness: Share of the weight that depends on places, 0 to 1.
         width: Places beyond which nothing is near.
         row_limit: Entries kept of a row at most, the largest after division by the root of the column's diagonal.
+        pairs_at_once: Pairs of steps that are held in memory at once.
+        dense_cells: Cells of a dense block of rows that are filled at most; where there are more, pairs are sorted.
     """
     owners = histories.owners()
     weights = np.ones(len(histories), np.float32) if user_weights is None else user_weights
-    alone = np.bincount(histories.items, weights=weights[owners], minlength=n_items).astype(np.float32)
+    diagonal = np.bincount(histories.items, weights=weights[owners], minlength=n_items).astype(np.float32)
     order = np.argsort(histories.items, kind="stable")
     begins = np.searchsorted(histories.items[order], np.arange(n_items + 1))
     work = np.concatenate([[0], np.cumsum(histories.lengths()[owners[order]])])[begins]
@@ -82,24 +83,24 @@ def count_together(
     offsets, columns, values = [np.zeros(1, np.int64)], [], []
     first = 0
     while first < n_items:
-        last = int(np.searchsorted(work, work[first] + _PAIRS, side="right")) - 1
+        last = int(np.searchsorted(work, work[first] + pairs_at_once, side="right")) - 1
         last = min(max(last, first + 1), n_items)
         steps = order[begins[first] : begins[last]]
         keys, summed = _sum_rows(
             histories, steps, owners[steps], first=first, n_rows=last - first, n_items=n_items,
-            weights=weights, nearness=nearness, width=width,
+            weights=weights, nearness=nearness, width=width, dense_cells=dense_cells,
         )  # fmt: skip
-        rows, found = np.divmod(keys, n_items)
+        rows, cells = np.divmod(keys, n_items)
         ends = np.searchsorted(rows, np.arange(1, last - first + 1))
         if row_limit is not None:
-            strengths = (summed / np.sqrt(alone[found])).astype(np.float32)
+            strengths = (summed / np.sqrt(diagonal[cells])).astype(np.float32)
             kept, ends = largest_of_rows(np.concatenate([[0], ends]), strengths, limit=row_limit)
-            found, summed, ends = found[kept], summed[kept], ends[1:]
+            cells, summed, ends = cells[kept], summed[kept], ends[1:]
         offsets.append(offsets[-1][-1] + ends)
-        columns.append(found.astype(np.int32))
+        columns.append(cells.astype(np.int32))
         values.append(summed)
         first = last
-    return GramMatrix(_joined(offsets, columns, values), alone)
+    return GramMatrix(_joined(offsets, columns, values), diagonal)
 
 
 def largest_of_rows(
@@ -117,9 +118,9 @@ def largest_of_rows(
     """
     kept = np.ones(len(strengths), bool)
     for row in np.flatnonzero(np.diff(offsets) > limit):
-        own = slice(int(offsets[row]), int(offsets[row + 1]))
-        kept[own] = False
-        kept[own.start + np.argpartition(-strengths[own], limit - 1)[:limit]] = True
+        span = slice(int(offsets[row]), int(offsets[row + 1]))
+        kept[span] = False
+        kept[span.start + np.argpartition(-strengths[span], limit - 1)[:limit]] = True
     return np.flatnonzero(kept), np.concatenate([[0], np.cumsum(kept)])[offsets]
 
 
@@ -134,6 +135,7 @@ def _sum_rows(
     weights: FloatArray,
     nearness: float,
     width: int,
+    dense_cells: int,
 ) -> tuple[NDArray[np.int64], FloatArray]:
     """Sum the pairs that begin with the items of some steps: keys, row times n_items plus column, and their sums."""
     lengths = histories.lengths()[users]
@@ -148,7 +150,7 @@ def _sum_rows(
     different = columns != rows + first
     keys = (rows * n_items + columns)[different]
     values = values[different]
-    if n_rows * n_items <= _CELLS:
+    if n_rows * n_items <= dense_cells:
         sums = np.bincount(keys, weights=values, minlength=n_rows * n_items)
         places = np.flatnonzero(sums)
         return places, sums[places].astype(np.float32)
@@ -159,20 +161,21 @@ def _sum_rows(
     return keys[starts], totals.astype(np.float32)
 
 
-def _joined(offsets: list[NDArray[np.int64]], columns: list[ItemIndexes], values: list[FloatArray]) -> Cooccurrence:
+def _joined(offsets: list[NDArray[np.int64]], columns: list[ItemIndexes], values: list[FloatArray]) -> SparseRows:
+    """Put blocks of rows one after another; `offsets` begins with [0]."""
     if not columns:
-        return Cooccurrence(offsets[0], np.empty(0, np.int32), np.empty(0, np.float32))
-    return Cooccurrence(np.concatenate(offsets), np.concatenate(columns), np.concatenate(values))
+        return SparseRows(offsets[0], np.empty(0, np.int32), np.empty(0, np.float32))
+    return SparseRows(np.concatenate(offsets), np.concatenate(columns), np.concatenate(values))
 
 
-def users_of_items(data: TrainingData) -> NDArray[np.int64]:
-    """Count the different users of each item: int64 [n_items]."""
-    pairs = np.unique(data.interactions.user.astype(np.int64) * max(1, data.n_items) + data.interactions.item)
-    return np.bincount(pairs % max(1, data.n_items), minlength=data.n_items)
+def neighbours(weights: SparseRows, *, least: int = 500, entries: int = 1 << 22) -> SparseRows:
+    """Keep the weights of each row that are furthest from 0.
 
-
-def neighbours(weights: Cooccurrence) -> Cooccurrence:
-    """Keep the weights of each row that are furthest from 0: `NEIGHBOURS`, and more in small catalogues."""
-    limit = max(NEIGHBOURS, _ENTRIES // max(1, len(weights.offsets) - 1))
+    Args:
+        weights: [n_items, n_items].
+        least: Neighbours kept of an item in any catalogue.
+        entries: Small catalogues keep so many more that they have this many entries in all.
+    """
+    limit = max(least, entries // max(1, len(weights)))
     kept, offsets = largest_of_rows(weights.offsets, np.abs(weights.values), limit=limit)
-    return Cooccurrence(offsets.astype(np.int64), weights.columns[kept], weights.values[kept].astype(np.float32))
+    return SparseRows(offsets.astype(np.int64), weights.columns[kept], weights.values[kept].astype(np.float32))

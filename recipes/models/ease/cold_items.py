@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from recipes.data.cooccurrence import Cooccurrence
 from recipes.data.histories import FloatArray, Histories
+from recipes.data.sparse import SparseRows
 
 __all__ = ["with_content"]
 
@@ -48,8 +48,8 @@ _SCORES = 1 << 24
 
 
 def with_content(
-    weights: Cooccurrence, vectors: FloatArray, *, users: NDArray[np.integer], histories: Histories, seed: int
-) -> Cooccurrence:
+    weights: SparseRows, vectors: FloatArray, *, users: NDArray[np.integer], histories: Histories, seed: int
+) -> SparseRows:
     """Add content to the weights of items with few users.
 
     Args:
@@ -88,7 +88,7 @@ def with_content(
     ]
     whole = sum(added, plain)
     whole.sort_indices()
-    return Cooccurrence(whole.indptr.astype(np.int64), whole.indices.astype(np.int32), whole.data.astype(np.float32))
+    return SparseRows(whole.indptr.astype(np.int64), whole.indices.astype(np.int32), whole.data.astype(np.float32))
 
 
 def _regress(

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.data.cooccurrence import Cooccurrence
 from recipes.data.histories import FloatArray, ItemIndexes
+from recipes.data.sparse import SparseRows
 from recipes.models.cooccurrence.gram_matrix import GramMatrix, largest_of_rows
 
 __all__ = ["ease_weights", "sparse_ease_weights"]
@@ -25,11 +25,11 @@ _SEEDED = 32
 _BLOCK = 2000
 
 
-def ease_weights(counted: GramMatrix, penalties: FloatArray) -> Cooccurrence:
+def ease_weights(gram_matrix: GramMatrix, penalties: FloatArray) -> SparseRows:
     """Solve exactly; needs a few arrays [n_items, n_items].
 
     Args:
-        counted: The Gram matrix.
+        gram_matrix: The Gram matrix.
         penalties: float32 [n_items], added to its diagonal, above 0.
 
     Returns:
@@ -37,69 +37,69 @@ def ease_weights(counted: GramMatrix, penalties: FloatArray) -> Cooccurrence:
     """
     n_items = len(penalties)
     gram = np.zeros((n_items, n_items), np.float32)
-    gram[counted.pairs.rows(), counted.pairs.columns] = counted.pairs.values
-    gram[np.diag_indices(n_items)] = counted.alone + penalties
+    gram[gram_matrix.off_diagonal.rows(), gram_matrix.off_diagonal.columns] = gram_matrix.off_diagonal.values
+    gram[np.diag_indices(n_items)] = gram_matrix.diagonal + penalties
     weights = np.linalg.inv(gram)
     weights /= -np.diag(weights).copy()
     weights[np.diag_indices(n_items)] = 0.0
     rows, columns = np.nonzero(weights)
     offsets = np.searchsorted(rows, np.arange(n_items + 1))
-    return Cooccurrence(offsets.astype(np.int64), columns.astype(np.int32), weights[rows, columns])
+    return SparseRows(offsets.astype(np.int64), columns.astype(np.int32), weights[rows, columns])
 
 
 def sparse_ease_weights(
-    counted: GramMatrix, penalties: FloatArray, *, candidates: int, progress: Callable[[float], None]
-) -> Cooccurrence:
+    gram_matrix: GramMatrix, penalties: FloatArray, *, candidates: int, progress: Callable[[float], None]
+) -> SparseRows:
     """Solve for each item on its candidates, those with the highest cosine.
 
     Args:
-        counted: The Gram matrix, perhaps with its rows cut.
+        gram_matrix: The Gram matrix, perhaps with its rows cut.
         penalties: float32 [n_items], above 0.
         candidates: Items that the regression of an item may use.
-        progress: Told the share that is done.
+        progress: Called with the share of the items that are solved, 0 to 1.
 
     Returns:
         As `ease_weights`, zero for pairs that are no candidates.
     """
     n_items = len(penalties)
-    pairs = counted.pairs
-    roots = np.sqrt(np.maximum(counted.alone, 1e-9))
+    pairs = gram_matrix.off_diagonal
+    roots = np.sqrt(np.maximum(gram_matrix.diagonal, 1e-9))
     strengths = (pairs.values / roots[pairs.columns]).astype(np.float32)
     kept, offsets = largest_of_rows(pairs.offsets, strengths, limit=candidates)
-    chosen = Cooccurrence(offsets, pairs.columns[kept], strengths[kept])
+    chosen = SparseRows(offsets, pairs.columns[kept], strengths[kept])
     solved = np.zeros(n_items, bool)
     values = np.zeros(len(chosen.columns), np.float32)
     places = np.full(n_items, -1, np.int32)
     # Popular items first: the others are most often found beside one of them.
-    for count, seed in enumerate(np.argsort(-counted.alone, kind="stable")):
+    for count, seed in enumerate(np.argsort(-gram_matrix.diagonal, kind="stable")):
         if not solved[seed]:
             members = _members(chosen, int(seed), solved)
             solved[members] = True
-            _solve(counted, chosen, members, penalties=penalties, places=places, values=values)
+            _solve(gram_matrix, chosen, members, penalties=penalties, places=places, values=values)
         if count % 1000 == 0:
             progress(float(solved.mean()))
-    return Cooccurrence(chosen.offsets, chosen.columns, values).transposed(n_items)
+    return SparseRows(chosen.offsets, chosen.columns, values).transposed(n_items)
 
 
-def _members(chosen: Cooccurrence, seed: int, solved: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _members(chosen: SparseRows, seed: int, solved: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Take an item, and those of its candidates that are left and nearest, as many as share a block."""
-    own = slice(int(chosen.offsets[seed]), int(chosen.offsets[seed + 1]))
-    near = chosen.columns[own][np.argsort(-chosen.values[own], kind="stable")]
-    found = [seed]
-    block = set(chosen.columns[own].tolist())
+    span = chosen.span(seed)
+    near = chosen.columns[span][np.argsort(-chosen.values[span], kind="stable")]
+    members = [seed]
+    block = set(chosen.columns[span].tolist())
     for item in near[~solved[near]].tolist():
-        if len(found) == _SEEDED:
+        if len(members) == _SEEDED:
             break
-        wider = block | set(chosen.columns[chosen.offsets[item] : chosen.offsets[item + 1]].tolist())
+        wider = block | set(chosen.columns[chosen.span(item)].tolist())
         if len(wider) <= _BLOCK:
-            found.append(item)
+            members.append(item)
             block = wider
-    return np.array(found)
+    return np.array(members)
 
 
 def _solve(
-    counted: GramMatrix,
-    chosen: Cooccurrence,
+    gram_matrix: GramMatrix,
+    chosen: SparseRows,
     members: NDArray[np.int64],
     *,
     penalties: FloatArray,
@@ -107,29 +107,28 @@ def _solve(
     values: FloatArray,
 ) -> None:
     """Solve for the members, from one dense block of the Gram matrix; fill in the values of their rows of `chosen`."""
-    spans = [slice(int(chosen.offsets[item]), int(chosen.offsets[item + 1])) for item in members]
-    block = np.unique(np.concatenate([members.astype(np.int32), *(chosen.columns[own] for own in spans)]))
-    gram = _gram(counted, block, places)
+    spans = [chosen.span(int(item)) for item in members]
+    block = np.unique(np.concatenate([members.astype(np.int32), *(chosen.columns[span] for span in spans)]))
+    gram = _gram(gram_matrix, block, places)
     diagonal = np.arange(len(block))
     gram[diagonal, diagonal] += penalties[block]
-    for item, own in zip(members, spans, strict=True):
-        if own.stop > own.start:
-            inside = np.searchsorted(block, chosen.columns[own])
+    for item, span in zip(members, spans, strict=True):
+        if span.stop > span.start:
+            inside = np.searchsorted(block, chosen.columns[span])
             target = gram[inside, np.searchsorted(block, item)]
-            values[own] = np.linalg.solve(gram[np.ix_(inside, inside)], target[:, None])[:, 0]
+            values[span] = np.linalg.solve(gram[np.ix_(inside, inside)], target[:, None])[:, 0]
 
 
-def _gram(counted: GramMatrix, block: ItemIndexes, places: ItemIndexes) -> FloatArray:
+def _gram(gram_matrix: GramMatrix, block: ItemIndexes, places: ItemIndexes) -> FloatArray:
     """Return the Gram matrix of some items; an entry that was cut from one row is taken from the other."""
-    pairs = counted.pairs
+    pairs = gram_matrix.off_diagonal
     places[block] = np.arange(len(block))
-    begins, lengths = pairs.offsets[block], np.diff(pairs.offsets)[block]
-    at = np.arange(lengths.sum()) + np.repeat(begins - (np.cumsum(lengths) - lengths), lengths)
+    at, lengths = pairs.entries_of(block), pairs.lengths()[block]
     columns = places[pairs.columns[at]]
     inside = columns >= 0
     gram = np.zeros((len(block), len(block)), np.float32)
     gram[np.repeat(np.arange(len(block)), lengths)[inside], columns[inside]] = pairs.values[at[inside]]
     places[block] = -1
     gram = np.maximum(gram, gram.T)
-    gram[np.arange(len(block)), np.arange(len(block))] = counted.alone[block]
+    gram[np.arange(len(block)), np.arange(len(block))] = gram_matrix.diagonal[block]
     return gram

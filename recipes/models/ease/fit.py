@@ -1,10 +1,11 @@
 """Fitting Similar-Items: every item regressed on the others, in closed form, from which users used what near what.
 
-See `ridge` for the regression. Deviations from Steck (WWW 2019): users weigh less the more they used, an item's penalty
-grows with the root of its popularity, and where times are known, items that were used one after the other count more
-than those at the two ends of a long history. The constants below were chosen on held-out parts of training data.
+See `recipes.models.ease.ease` for the regression. Deviations from Steck (WWW 2019): users weigh less the more they
+used, an item's penalty grows with the root of its popularity, and where times are known, items that were used one after
+the other count more than those at the two ends of a long history. The constants below were chosen on held-out parts of
+training data.
 
-Items that few users used get neighbours by their columns; see `content`.
+Items that few users used get neighbours by their columns; see `recipes.models.ease.cold_items`.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from recipes.components.item_neighbors import ItemNeighborsScorer, popularity_vectors
-from recipes.data.cooccurrence import Cooccurrence
+from recipes.data.counts import users_per_item
 from recipes.data.histories import FloatArray, Histories
+from recipes.data.sparse import SparseRows
 from recipes.data.training_data import TrainingData
 from recipes.models.cooccurrence.gram_matrix import (
     GramMatrix,
-    count_together,
+    build_gram_matrix,
     distinct_items,
     neighbours,
-    users_of_items,
 )
 from recipes.models.ease.cold_items import with_content
 from recipes.models.ease.config import EASEConfig
@@ -31,9 +32,6 @@ from recipes.models.lsa.decomposition import learn_vectors
 from recipes.ports import FitProgress, ignore_progress
 
 __all__ = ["EASEFitter"]
-
-#: Catalogues up to this size are solved exactly.
-MAX_DENSE_ITEMS = 6000
 
 #: Users weigh by their number of items to the power of minus this.
 _USER_POWER = 0.5
@@ -53,36 +51,47 @@ class EASEFitter:
     """See `recipes.ports.Fitter`; nothing is held out.
 
     Args:
-        config: Hyperparameters.
-        seed: Of the start of the search for what is common in items' columns; without columns nothing is random.
-        progress: Told how many items are solved.
+        config: How much popularity is divided out, and how wide the model is.
+        seed: Decides where the search for what is common in items' columns starts; without columns nothing is random.
+        progress: Called with the share of the items that are solved.
+        max_dense_items: Catalogues up to this size are solved exactly.
     """
 
-    def __init__(self, config: EASEConfig, *, seed: int, progress: FitProgress = ignore_progress) -> None:
+    def __init__(
+        self,
+        config: EASEConfig,
+        *,
+        seed: int,
+        progress: FitProgress = ignore_progress,
+        max_dense_items: int = 6000,
+    ) -> None:
         self.report: Mapping[str, float] = {}
         self._config = config
         self._seed = seed
         self._progress = progress
+        self._max_dense_items = max_dense_items
         self._vectors: FloatArray | None = None
 
     def fit(self, data: TrainingData) -> ItemNeighborsScorer:
         """Count, solve, and keep the strongest weights."""
         self._progress(fraction=0.01, stage="counting", metrics={})
-        dense = data.n_items <= MAX_DENSE_ITEMS
+        dense = data.n_items <= self._max_dense_items
         histories = distinct_items(data)
         times = data.interactions.timestamp
         timed = len(times) > 0 and bool(times.min() < times.max())
-        counted = count_together(
+        gram = build_gram_matrix(
             histories, n_items=data.n_items, user_weights=_user_weights(histories),
             nearness=_NEARNESS if timed else 0.0, width=_WIDTH, row_limit=None if dense else _ROW_LIMIT,
         )  # fmt: skip
-        popularity = users_of_items(data)
-        weights = self._solve(counted, dense=dense)
+        popularity = users_per_item(data)
+        weights = self._solve(gram, dense=dense)
         discount = np.maximum(popularity, 1).astype(np.float32) ** np.float32(-self._config.popularity_discount_factor)
         values = weights.values * discount[weights.columns]
-        near = neighbours(Cooccurrence(weights.offsets, weights.columns, values))
+        near = neighbours(SparseRows(weights.offsets, weights.columns, values))
         if data.items:
-            near = with_content(near, self._content(data), users=popularity, histories=histories, seed=self._seed)
+            near = with_content(
+                near, self.content_vectors(data), users=popularity, histories=histories, seed=self._seed
+            )
         self.report = {"neighbours": float(len(near.columns))}
         self._progress(fraction=1.0, stage="solved", metrics=self.report)
         return ItemNeighborsScorer(popularity_vectors(popularity), near)
@@ -91,22 +100,25 @@ class EASEFitter:
         """Solve again."""
         return self.fit(data)
 
-    def _content(self, data: TrainingData) -> FloatArray:
-        """Return the items' content, which is the same in `fit` and `extend`: float32 [n_items, c]."""
+    def content_vectors(self, data: TrainingData) -> FloatArray:
+        """Return vectors of the items' columns, the same in `fit` and `extend`: float32 [n_items, c].
+
+        c is the hyperparameter `item_metadata_hidden_dim`, or less where there are fewer features.
+        """
         if self._vectors is None:
             size = self._config.item_metadata_hidden_dim
             self._vectors = learn_vectors(data.items, n_rows=data.n_items, size=size, seed=self._seed)[1]
         return self._vectors
 
-    def _solve(self, counted: GramMatrix, *, dense: bool) -> Cooccurrence:
-        used = counted.alone[counted.alone > 0.0]
+    def _solve(self, gram: GramMatrix, *, dense: bool) -> SparseRows:
+        used = gram.diagonal[gram.diagonal > 0.0]
         mean = float(used.mean()) if len(used) else 1.0
         # Items that nobody used get the penalty of one that is used a hundredth as much as the mean.
-        penalties = (_PENALTY * np.maximum(counted.alone / mean, 0.01) ** _PENALTY_POWER).astype(np.float32)
+        penalties = (_PENALTY * np.maximum(gram.diagonal / mean, 0.01) ** _PENALTY_POWER).astype(np.float32)
         if dense:
-            return ease_weights(counted, penalties)
+            return ease_weights(gram, penalties)
         return sparse_ease_weights(
-            counted, penalties, candidates=_CANDIDATES * self._config.item_id_hidden_dim, progress=self._solved
+            gram, penalties, candidates=_CANDIDATES * self._config.item_id_hidden_dim, progress=self._solved
         )
 
     def _solved(self, share: float) -> None:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from recipes.components.item_features import ItemSide
 from recipes.components.recency import choose_half_life, recent_uses
 from recipes.data.columns import Columns
+from recipes.data.counts import within_percentiles
 from recipes.data.histories import FloatArray, Histories
-from recipes.data.percentiles import within_percentiles
 from recipes.data.training_data import TrainingData
 from recipes.models.gru.cold_items import cold_items
 from recipes.models.gru.config import GRUColdstartConfig, GRUConfig

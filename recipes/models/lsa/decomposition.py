@@ -1,4 +1,4 @@
-"""Learning dense vectors: the leading directions of all items' features.
+"""From columns to dense vectors: the leading directions of all rows' features, a map that applies to any rows.
 
 Latent semantic analysis (Deerwester et al., "Indexing by Latent Semantic Analysis", 1990), by the randomised singular
 value decomposition of Halko, Martinsson and Tropp, "Finding Structure with Randomness" (SIAM Review 2011).
@@ -6,30 +6,54 @@ value decomposition of Halko, Martinsson and Tropp, "Finding Structure with Rand
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import sparse
 
 from recipes.data.columns import Columns
 from recipes.data.histories import FloatArray
-from recipes.data.sparse import SparseRows
+from recipes.data.sparse import SparseRows, leading_subspace
 from recipes.models.lsa.features import FeatureSpace
-from recipes.models.lsa.vectors import ContentVectors
 
-__all__ = ["learn_vectors"]
+__all__ = ["ContentVectors", "learn_vectors"]
 
-#: Directions beyond those that are wanted, and passes over the features.
-_EXTRA = 10
+#: Passes over the features.
 _PASSES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ContentVectors:
+    """A map from columns to vectors.
+
+    Attributes:
+        space: Turns columns into features.
+        projection: float32 [features, c].
+        centre: float32 [c], the mean of the rows that it was learnt from.
+    """
+
+    space: FeatureSpace
+    projection: FloatArray
+    centre: FloatArray
+
+    def of(self, columns: Columns, *, n_rows: int) -> FloatArray:
+        """Return the vectors of any rows: float32 [n_rows, c]; zero where nothing is known of a row."""
+        return self.centred(self.space.features(columns, n_rows=n_rows))
+
+    def centred(self, features: SparseRows) -> FloatArray:
+        """Project features: float32 [n_rows, c]."""
+        described = (np.diff(features.offsets) > 0)[:, None]
+        return np.where(described, features @ self.projection - self.centre, np.float32(0.0)).astype(np.float32)
 
 
 def learn_vectors(columns: Columns, *, n_rows: int, size: int, seed: int) -> tuple[ContentVectors, FloatArray]:
     """Learn from some rows.
 
     Args:
-        columns: Of the rows.
-        n_rows: How many there are.
+        columns: The rows' columns.
+        n_rows: Number of rows.
         size: Coordinates wanted; there are fewer where rows or features are, and none without features.
-        seed: Of the random start.
+        seed: Decides the random start.
 
     Returns:
         The map, and the vectors of the rows: float32 [n_rows, c], their mean 0; zero where nothing is known of a row.
@@ -38,21 +62,23 @@ def learn_vectors(columns: Columns, *, n_rows: int, size: int, seed: int) -> tup
     projection = _right_directions(features, n_columns=space.size, count=size, seed=seed)
     filled = max(1, int((np.diff(features.offsets) > 0).sum()))
     centre = (features @ projection).sum(axis=0) / filled
-    found = ContentVectors(space, projection, centre.astype(np.float32))
-    return found, found.centred(features)
+    content = ContentVectors(space, projection, centre.astype(np.float32))
+    return content, content.centred(features)
 
 
 def _right_directions(features: SparseRows, *, n_columns: int, count: int, seed: int) -> FloatArray:
     """Find the right singular vectors of the largest singular values: float32 [n_columns, at most `count`]."""
-    n_rows = len(features.offsets) - 1
+    n_rows = len(features)
     matrix = sparse.csr_array((features.values, features.columns, features.offsets), shape=(n_rows, n_columns))
     across = matrix.T.tocsr()
-    width = min(n_columns, n_rows, count + _EXTRA)
-    basis = np.random.default_rng(seed).standard_normal((n_columns, width)).astype(np.float32)
-    for _ in range(_PASSES):
-        basis = np.linalg.qr(across @ (matrix @ basis))[0]
-    seen = matrix @ basis
-    values, turned = np.linalg.eigh(seen.T @ seen)
-    chosen = np.argsort(-values, kind="stable")[:count]
-    directions: FloatArray = (basis @ turned[:, chosen]).astype(np.float32)
-    return directions
+
+    def project(basis: FloatArray) -> FloatArray:
+        seen = matrix @ basis
+        gram: FloatArray = seen.T @ seen
+        return gram
+
+    _, directions = leading_subspace(
+        lambda basis: across @ (matrix @ basis),
+        size=n_columns, count=count, passes=_PASSES, seed=seed, project=project, rank=n_rows,
+    )  # fmt: skip
+    return directions.astype(np.float32)

@@ -1,5 +1,10 @@
 """Columns to sparse features: one block of features for each column, each block of an item at most of length one.
 
+Texts become terms for the languages that Personalize names: Chinese, Japanese, and those that put blanks between words.
+Chinese and Japanese have no blanks, so each two neighbouring signs are a term there: pairs of signs find most of what a
+dictionary would, without one (Nie, Gao, Zhang and Zhou, "On the Use of Words and N-grams for Chinese Information
+Retrieval", IRAL 2000).
+
 Categories and terms weigh by how rare they are (Salton and Buckley, "Term-Weighting Approaches in Automatic Text
 Retrieval", 1988): idf = log(1 + n / df), term counts by 1 + log(count). Numbers are spread over knots at their
 quantiles, so that any smooth function of a number is a weighted sum of its features.
@@ -7,6 +12,8 @@ quantiles, so that any smooth function of a number is a weighted sum of its feat
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,21 +25,25 @@ from numpy.typing import NDArray
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.histories import FloatArray
 from recipes.data.sparse import SparseRows
-from recipes.models.lsa.tokens import terms
 
-__all__ = ["FeatureSpace"]
+__all__ = ["FeatureSpace", "split_terms"]
 
 #: Rows that a category or a term must occur in: what occurs once tells nothing of other items.
 _MIN_ROWS = 2
 #: Share of rows beyond which a term is a stop word.
 _MAX_SHARE = 0.5
-#: Categories of a column and terms of a text that are told apart, the most frequent ones.
+#: Categories of a column and terms of a text that get a feature each, the most frequent ones.
 _MAX_CATEGORIES = 5_000
 _MAX_TERMS = 50_000
-#: Knots of a number.
+#: Knots of a numeric column, at most.
 _KNOTS = 7
 #: Length of a number's block; one number says less than a text or a set of categories.
 _NUMBER_LENGTH = 0.5
+#: Han, Hiragana and Katakana, with the sign of repetition and the long vowel.
+_UNSPACED = "\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+#: Not the marks of voiced kana, which are combining signs too but change the word.
+_ACCENTS = re.compile("[\u0300-\u036f]")
+_PARTS = re.compile(rf"([{_UNSPACED}]+)|([^\W_{_UNSPACED}]{{2,}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +136,15 @@ _Block = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 
 def _documents(column: CategoricalColumn) -> Iterable[Sequence[str]]:
+    """Return the categories of each row as words of a document."""
     names, codes, offsets = column.categories, column.codes.tolist(), column.offsets.tolist()
     for begin, end in pairwise(offsets):
         yield [names[code] for code in codes[begin:end]]
 
 
 def _tokenised(values: Sequence[str | None]) -> Iterable[Sequence[str]]:
-    return (terms(text) if text else () for text in values)
+    """Return the terms of each text; none for a missing one."""
+    return (split_terms(text) if text else () for text in values)
 
 
 def _learn_words(name: str, documents: Iterable[Sequence[str]], *, first: int, most: int, fold: bool) -> _Words:
@@ -154,22 +167,24 @@ def _learn_words(name: str, documents: Iterable[Sequence[str]], *, first: int, m
 
 
 def _learn_numbers(name: str, values: NDArray[np.float64], *, first: int) -> _Numbers:
-    known = values[np.isfinite(values)]
-    knots = np.unique(np.quantile(known, np.linspace(0.0, 1.0, _KNOTS))) if len(known) else np.zeros(1)
+    """Place knots at the quantiles of float64 [n] that are numbers; one at 0 where none is."""
+    finite = values[np.isfinite(values)]
+    knots = np.unique(np.quantile(finite, np.linspace(0.0, 1.0, _KNOTS))) if len(finite) else np.zeros(1)
     return _Numbers(name, knots, first)
 
 
 def _weigh(words: _Words, documents: Iterable[Sequence[str]]) -> _Block:
+    """Weigh the words of each document by idf and their number, each document to length one."""
     rows: list[int] = []
     places: list[int] = []
     counts: list[int] = []
     other = words.places.get(None)
     for row, document in enumerate(documents):
-        known = (words.places.get(word, other) for word in document)
-        found = Counter(place for place in known if place is not None)
-        rows += [row] * len(found)
-        places += found.keys()
-        counts += found.values()
+        learnt = (words.places.get(word, other) for word in document)
+        occurrences = Counter(place for place in learnt if place is not None)
+        rows += [row] * len(occurrences)
+        places += occurrences.keys()
+        counts += occurrences.values()
     at, owners = np.array(places, np.int64), np.array(rows, np.int64)
     values = words.weights[at].astype(np.float64) * (1.0 + np.log(np.array(counts, np.float64)))
     lengths = np.sqrt(np.bincount(owners, weights=values**2, minlength=1))
@@ -179,23 +194,43 @@ def _weigh(words: _Words, documents: Iterable[Sequence[str]]) -> _Block:
 def _spread(numbers: _Numbers, values: NDArray[np.float64]) -> _Block:
     """Divide each value between the two knots around it, by nearness."""
     knots, rows = numbers.knots, np.arange(len(values))
-    known = np.isfinite(values)
-    place = np.interp(values[known], knots, np.arange(len(knots)))
+    finite = np.isfinite(values)
+    place = np.interp(values[finite], knots, np.arange(len(knots)))
     low = np.minimum(place.astype(np.int64), max(0, len(knots) - 2))
     share = place - low
     high = np.minimum(low + 1, len(knots) - 1)
     length = _NUMBER_LENGTH / np.hypot(share, 1.0 - share)
-    missing = rows[~known]
+    missing = rows[~finite]
     return (
-        np.concatenate([rows[known], rows[known], missing]),
+        np.concatenate([rows[finite], rows[finite], missing]),
         np.concatenate([low, high, np.full(len(missing), len(knots))]) + numbers.first,
         np.concatenate([(1.0 - share) * length, share * length, np.full(len(missing), _NUMBER_LENGTH)]),
     )
 
 
 def _side_by_side(blocks: Sequence[_Block], *, n_rows: int) -> SparseRows:
+    """Put blocks of columns together to [n_rows, features], columns ascending within a row."""
     nothing = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float64))
     rows, places, values = (np.concatenate(parts) for parts in zip(nothing, *blocks, strict=True))
     order = np.lexsort((places, rows))
     offsets = np.searchsorted(rows[order], np.arange(n_rows + 1))
     return SparseRows(offsets.astype(np.int64), places[order].astype(np.int32), values[order].astype(np.float32))
+
+
+def split_terms(text: str) -> list[str]:
+    """Return the terms of a text in their order, repetitions included.
+
+    Case, accents and width of letters make no difference; words of one letter say nothing and are left out.
+    """
+    terms: list[str] = []
+    for signs, word in _PARTS.findall(_fold(text)):
+        terms += [word] if word else [signs[place : place + 2] for place in range(max(1, len(signs) - 1))]
+    return terms
+
+
+def _fold(text: str) -> str:
+    """Return a text without case, accents and differences of width."""
+    if text.isascii():
+        return text.lower()
+    # Compatibility forms first, then accents as signs of their own, which are dropped.
+    return unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFKD", text.casefold())))

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from common.errors import invalid
+from recipes.components.item_age import creation_times
 from recipes.data.columns import NO_TIME, Columns
+from recipes.data.counts import users_per_item
 from recipes.data.histories import FloatArray
 from recipes.data.training_data import TrainingData
-from recipes.models.cooccurrence.gram_matrix import users_of_items
 from recipes.models.lsa.config import LSAConfig
 from recipes.models.lsa.decomposition import learn_vectors
 from recipes.models.lsa.score import LSAScorer
@@ -80,7 +81,7 @@ class LSAFitter:
 
 def _popularity(data: TrainingData) -> FloatArray:
     """Return log(1 + users) by that of the most popular item: float32 [n_items], 0 to 1."""
-    users = np.log1p(users_of_items(data))
+    users = np.log1p(users_per_item(data))
     return (users / max(1.0, float(users.max(initial=0.0)))).astype(np.float32)
 
 
@@ -89,14 +90,9 @@ def _freshness(data: TrainingData) -> FloatArray:
 
     An item without a time of creation is as old as its oldest interaction, or new when it has none.
     """
-    rows = data.interactions
-    created = np.full(data.n_items, NO_TIME) if data.items.created is None else data.items.created.copy()
-    first = np.full(data.n_items, np.iinfo(np.int64).max)
-    np.minimum.at(first, rows.item, rows.timestamp)
-    used = (created == NO_TIME) & (first < np.iinfo(np.int64).max)
-    created[used] = first[used]
+    created = creation_times(data, unused=NO_TIME)
     # Where nothing has a time, all are equally new.
-    newest = max(int(rows.timestamp.max(initial=NO_TIME)), int(created.max(initial=NO_TIME)))
+    newest = max(int(data.interactions.timestamp.max(initial=NO_TIME)), int(created.max(initial=NO_TIME)))
     created[created == NO_TIME] = newest
     oldest = int(created.min(initial=newest))
     return ((created - oldest) / max(1, newest - oldest)).astype(np.float32)

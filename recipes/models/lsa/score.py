@@ -44,7 +44,7 @@ class LSAScorer:
 
     def embed_history(self, history: History) -> FloatArray:
         """Return the mean text of the history's different items: float32 [c + 2]; popular items for none."""
-        own = np.unique(history.known(len(self.item_vectors)).items)
+        own = np.unique(history.in_catalogue(len(self.item_vectors)).items)
         query = np.zeros(self.item_vectors.shape[1], np.float32)
         query[:-EXTRA] = self.item_vectors[own, :-EXTRA].sum(axis=0)
         length = np.linalg.norm(query)
@@ -62,7 +62,7 @@ class LSAScorer:
 
     def score_deltas(self, history: History) -> ScoreDelta:
         """Put the items of the history last."""
-        own = np.unique(history.known(len(self.item_vectors)).items)
+        own = np.unique(history.in_catalogue(len(self.item_vectors)).items)
         return ScoreDelta(own, np.full(len(own), -_LAST, np.float32))
 
     def save(self, folder: Path) -> None:

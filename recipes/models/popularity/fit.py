@@ -1,4 +1,4 @@
-"""Fitting Popularity-Count: counting."""
+"""Fitting Popularity-Count: the number of distinct users of each item, who count once however often they came back."""
 
 from __future__ import annotations
 
@@ -6,29 +6,22 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from recipes.data.histories import FloatArray
+from recipes.data.counts import users_per_item
 from recipes.data.training_data import TrainingData
 from recipes.models.popularity.config import PopularityConfig
 from recipes.models.popularity.score import PopularityScorer
 from recipes.ports import FitProgress, ignore_progress
 
-__all__ = ["PopularityFitter", "count_users"]
-
-
-def count_users(data: TrainingData) -> FloatArray:
-    """Count the distinct users of each item: float32 [n_items]."""
-    pairs = np.unique(data.interactions.user.astype(np.int64) * data.n_items + data.interactions.item)
-    users = np.bincount(pairs % data.n_items, minlength=data.n_items) if data.n_items else np.empty(0)
-    return users.astype(np.float32)
+__all__ = ["PopularityFitter"]
 
 
 class PopularityFitter:
     """See `recipes.ports.Fitter`; nothing is random and nothing is held out.
 
     Args:
-        config: No hyperparameters.
+        config: Without hyperparameters.
         seed: Without effect.
-        progress: Told once.
+        progress: Called once, at the end.
     """
 
     def __init__(self, config: PopularityConfig, *, seed: int, progress: FitProgress = ignore_progress) -> None:
@@ -39,7 +32,7 @@ class PopularityFitter:
 
     def fit(self, data: TrainingData) -> PopularityScorer:
         """Count the distinct users of each item."""
-        users = count_users(data)
+        users = users_per_item(data).astype(np.float32)
         self._progress(fraction=1.0, stage="counted", metrics={})
         return PopularityScorer(users[:, None])
 

@@ -26,8 +26,9 @@ from recipes.components.score_fusion.score import ScoreFusion
 from recipes.components.sequential_rules import RuleShape, SequentialRules, learn_shape
 from recipes.components.step_features import Known
 from recipes.components.user_features import UserFeatureTable, encode_users, first_gates, learn_user_codes
-from recipes.data.cooccurrence import count_followers, leading_directions
+from recipes.data.counts import count_successors
 from recipes.data.histories import FloatArray, Histories
+from recipes.data.sparse import leading_eigenvectors
 from recipes.data.training_data import TrainingData
 from recipes.models.sequential.network import Network, Parameters
 from recipes.models.sequential.score import SequenceScorer
@@ -226,10 +227,10 @@ class SequenceFitter:
 
     def _begin(self, training: Histories, uses: NDArray[np.float64], *, n_event_types: int) -> dict[str, FloatArray]:
         """Begin where counting leads: embeddings from what occurs together, biases from popularity."""
-        together = count_followers(training, n_items=len(uses), window=_WINDOW).with_transpose(1.0)
+        together = count_successors(training, n_items=len(uses), window=_WINDOW).with_transpose(1.0)
         strength = np.zeros(len(uses), np.float32)
         np.add.at(strength, together.rows(), together.values)
-        directions = leading_directions(
+        directions = leading_eigenvectors(
             together.scaled(1.0 / np.sqrt(strength + 1.0)), count=self._network.width, seed=self._seed
         )
         begun = self._network.initial_parameters(

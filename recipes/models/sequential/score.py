@@ -102,7 +102,7 @@ class SequenceScorer(ABC):
 
     def embed_history(self, history: History) -> FloatArray:
         """Make the vector of one history: float32 [d + 1]."""
-        known = history.known(len(self.item_vectors)).newest(self._max_length)
+        known = history.in_catalogue(len(self.item_vectors)).newest(self._max_length)
         steps = StepArrays(
             known.items[None], self._known_event_types(known.event_types)[None], gap_buckets(known.times)[None]
         )
@@ -130,7 +130,7 @@ class SequenceScorer(ABC):
 
     def score_deltas(self, history: History) -> ScoreDelta:
         """Work out what rules and repeats change."""
-        known = history.known(len(self.item_vectors))
+        known = history.in_catalogue(len(self.item_vectors))
         return self.score_fusion.score_deltas(
             self._sequential_rules, History(known.items, self._known_event_types(known.event_types), known.times)
         )

@@ -1,9 +1,9 @@
-"""Trend prediction accuracy: whether what was found rising is above its old level in an interval that was hidden.
+"""Trend prediction accuracy: whether items that rise are above their earlier level in an interval that was hidden.
 
 Personalize calls it the popularity increase of the recommended items in the test data, divided by that of the 25 items
-that increase most. The increase is measured from the interval before the newest one that is known: from there the trend
-was found to rise, and a trend that was luck is back there in the hidden interval. (Measured from the newest known
-interval instead, what has just risen falls in expectation, and every list of trends scores 0.)
+that increase most. The increase is measured from the interval before the newest one that is shown: it is from
+there that the trend rose, and a trend that was luck is back there in the hidden interval. (Measured from the newest
+shown interval instead, what has just risen falls in expectation, and every list of trends scores 0.)
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from recipes.evaluation.metrics import LIST_LENGTH
 from recipes.models.trending.rates import DEPTH, trend_scores
 from recipes.retrieval.top_k import top_k
 
-__all__ = ["Accuracy", "Ages", "Cut", "Ranker", "by_trend", "cuts", "judge"]
+__all__ = ["Accuracy", "Ages", "Cut", "Ranker", "by_trend", "cuts", "evaluate"]
 
 
 class Cut(NamedTuple):
     """A moment at which a list is made.
 
     Attributes:
-        known: float32 [DEPTH, n_items], the counts of the intervals before, the newest first.
-        exposure: float64 [DEPTH], 1 for each, 0 for those before the first interaction of all.
-        hidden: float32 [n_items], the counts of the interval that follows.
+        past: float32 [DEPTH, n_items], the counts of the intervals before, the newest first.
+        exposure: float64 [DEPTH], 1 for each interval, 0 for those before the first interaction of all.
+        hidden: float32 [n_items], the counts of the interval that follows, which a ranker must not look at.
     """
 
-    known: FloatArray
+    past: FloatArray
     exposure: NDArray[np.float64]
     hidden: FloatArray
 
@@ -45,12 +45,12 @@ Ranker = Callable[[Cut], FloatArray]
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """What lists have reached.
+    """How much of the possible increase lists of trending items caught.
 
     Attributes:
-        increase: Of the recommended items, all lists together.
-        most: Of the items that increased most.
-        items: Different items in the lists.
+        increase: Increase of the recommended items in interactions, all lists together.
+        most: Increase of the items that increased most, as many at each cut.
+        items: Number of different items in the lists.
     """
 
     increase: float
@@ -70,7 +70,7 @@ class Ages:
         item: int [n].
         timestamp: int64 [n], seconds since 1970.
         interval_seconds: Length of an interval.
-        n_items: Of the catalogue.
+        n_items: Items of the catalogue.
     """
 
     def __init__(
@@ -93,10 +93,10 @@ class Ages:
 
 
 def cuts(ages: Ages, hidden: Iterable[int]) -> Iterator[Cut]:
-    """Cut before each of the hidden intervals; those with nothing to find or nothing to go by are passed over.
+    """Cut before each of the hidden intervals; intervals without interactions, or after such a one, are passed over.
 
     Args:
-        ages: The data.
+        ages: The interactions.
         hidden: Ages of the intervals to hide, one after another, falling by one.
     """
     window: deque[FloatArray] = deque(maxlen=DEPTH + 1)
@@ -104,21 +104,21 @@ def cuts(ages: Ages, hidden: Iterable[int]) -> Iterator[Cut]:
         if not window:
             window.extend(ages.counts(older) for older in range(age + DEPTH, age, -1))
         window.append(ages.counts(age))
-        *known, newest = window
-        if newest.any() and known[-1].any():
-            yield Cut(np.array(known[::-1]), ages.exposure(age + 1), newest)
+        *past, newest = window
+        if newest.any() and past[-1].any():
+            yield Cut(np.array(past[::-1]), ages.exposure(age + 1), newest)
 
 
 def by_trend(half_life: float) -> Ranker:
-    """Rank as Trending-Now does."""
-    return lambda cut: trend_scores(cut.known, exposure=cut.exposure, half_life=half_life)
+    """Return the ranker of Trending-Now; `half_life` as in `rates.discounts`."""
+    return lambda cut: trend_scores(cut.past, exposure=cut.exposure, half_life=half_life)
 
 
-def judge(made: Iterable[Cut], rankers: dict[str, Ranker]) -> dict[str, Accuracy]:
-    """Measure ways to rank by the same cuts."""
+def evaluate(at_cuts: Iterable[Cut], rankers: dict[str, Ranker]) -> dict[str, Accuracy]:
+    """Measure each ranker, by its name, at the same cuts."""
     increases, seen, most = dict.fromkeys(rankers, 0.0), {name: set[int]() for name in rankers}, 0.0
-    for cut in made:
-        increase = cut.hidden - cut.known[1]
+    for cut in at_cuts:
+        increase = cut.hidden - cut.past[1]
         most += float(np.clip(increase[top_k(increase, LIST_LENGTH)], 0, None).sum())
         for name, ranker in rankers.items():
             listed = top_k(ranker(cut), LIST_LENGTH)

@@ -13,20 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recipes.data.columns import NO_TIME
+from recipes.data.counts import users_per_item
 from recipes.data.histories import FloatArray
 from recipes.data.training_data import TrainingData
-from recipes.models.popularity.fit import count_users
 from recipes.models.trending.config import TrendingConfig
-from recipes.models.trending.evaluation import Ages, by_trend, cuts, judge
+from recipes.models.trending.evaluation import Ages, by_trend, cuts, evaluate
 from recipes.models.trending.rates import DEPTH, trend_scores
 from recipes.models.trending.score import BUCKET_SECONDS, BulkCounts, TrendingScorer
 from recipes.ports import FitProgress, ignore_progress
 
 __all__ = ["TrendingFitter"]
 
-#: In intervals; 0 compares the two counts as they are.
+#: Half-lives to choose from, in intervals; 0 compares the two counts as they are.
 _HALF_LIVES: Final = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-#: Where the data have no two intervals to learn from.
+#: The half-life where the data have no two intervals to learn from.
 _DEFAULT_HALF_LIFE: Final = 2.0
 #: Share of the intervals that are hidden for the measurement, and how many at most.
 _HIDDEN_SHARE, _MOST_HIDDEN = 0.1, 24
@@ -38,9 +38,9 @@ class TrendingFitter:
     """See `recipes.ports.Fitter`; nothing is random.
 
     Args:
-        config: Length of the intervals.
+        config: The length of the intervals.
         seed: Without effect.
-        progress: Told twice.
+        progress: Called twice.
     """
 
     def __init__(self, config: TrendingConfig, *, seed: int, progress: FitProgress = ignore_progress) -> None:
@@ -56,18 +56,18 @@ class TrendingFitter:
         ages = self._ages(data)
         hidden = min(_MOST_HIDDEN, max(1, int(_HIDDEN_SHARE * ages.intervals)))
         self._half_life = _choose_half_life(ages, hidden)
-        self._progress(fraction=0.5, stage="chosen how far to look back", metrics={"half_life": self._half_life})
+        self._progress(fraction=0.5, stage="half-life chosen", metrics={"half_life": self._half_life})
         before = rows.timestamp.max(initial=NO_TIME) - rows.timestamp >= hidden * self._config.interval_seconds
-        popular = count_users(data.where(before))
-        found = judge(
+        popularity = users_per_item(data.where(before)).astype(np.float32)
+        accuracies = evaluate(
             cuts(ages, range(hidden - 1, -1, -1)),
-            {"trend": by_trend(self._half_life), "popularity": lambda _: popular},
+            {"trend": by_trend(self._half_life), "popularity": lambda _: popularity},
         )
         self.report = {
             "half_life": self._half_life,
             "hidden_intervals": float(hidden),
-            "trend_prediction_accuracy": found["trend"].ratio,
-            "popularity_trend_prediction_accuracy": found["popularity"].ratio,
+            "trend_prediction_accuracy": accuracies["trend"].ratio,
+            "popularity_trend_prediction_accuracy": accuracies["popularity"].ratio,
         }
         return self._scorer(data, ages)
 
@@ -83,7 +83,7 @@ class TrendingFitter:
         rows = data.interactions
         trend = _trend(ages, half_life=self._half_life, n_items=data.n_items)
         scorer = TrendingScorer(
-            item_vectors=np.stack([trend, count_users(data)], axis=1),
+            item_vectors=np.stack([trend, users_per_item(data).astype(np.float32)], axis=1),
             bulk=_bulk_counts(data, seconds=DEPTH * self._config.interval_seconds),
             interval_seconds=self._config.interval_seconds,
             half_life=self._half_life,
@@ -98,12 +98,13 @@ def _choose_half_life(ages: Ages, hidden: int) -> float:
     # The oldest interval to decide by has two before it.
     oldest = min(hidden + _DECIDING, ages.intervals - 2)
     rankers = {str(candidate): by_trend(candidate) for candidate in _HALF_LIVES}
-    found = judge(cuts(ages, range(oldest - 1, hidden - 1, -1)), rankers)
-    reached = [found[name].increase for name in rankers]
-    return _HALF_LIVES[int(np.argmax(reached))] if any(reached) else _DEFAULT_HALF_LIFE
+    accuracies = evaluate(cuts(ages, range(oldest - 1, hidden - 1, -1)), rankers)
+    increases = [accuracies[name].increase for name in rankers]
+    return _HALF_LIVES[int(np.argmax(increases))] if any(increases) else _DEFAULT_HALF_LIFE
 
 
 def _trend(ages: Ages, *, half_life: float, n_items: int) -> FloatArray:
+    """Return the trend of each item at the newest interaction: float32 [n_items]."""
     if not ages.intervals:
         return np.zeros(n_items, np.float32)
     counts = np.array([ages.counts(age) for age in range(DEPTH)])

@@ -76,7 +76,7 @@ class TrendingScorer:
         return ScoreDelta.nothing()
 
     def first_bucket(self, now: float) -> int:
-        """Return the oldest bucket that matters at a moment."""
+        """Return the oldest bucket that matters at a moment, given in seconds since 1970."""
         return int(now // BUCKET_SECONDS) + 1 - DEPTH * (self.interval_seconds // BUCKET_SECONDS)
 
     def trend(
@@ -87,27 +87,27 @@ class TrendingScorer:
         The newest interval ends with the present bucket, which has been seen in part.
 
         Args:
-            buckets: int64 [k], of what was streamed.
-            items: int32 [k]; items beyond those of the model are new since.
-            counts: int32 [k].
-            n_items: Items, new ones included.
+            buckets: int64 [k], when something was streamed; see `BulkCounts`.
+            items: int32 [k], what; items beyond those of the model are new since the training.
+            counts: int32 [k], how often.
+            n_items: Number of items, new ones included.
             now: Seconds since 1970.
 
         Returns:
             float32 [n_items]; None when nothing happened in the last two intervals.
         """
         present, wide = now / BUCKET_SECONDS, self.interval_seconds // BUCKET_SECONDS
-        found = np.zeros((DEPTH, n_items), np.float32)
+        interval_counts = np.zeros((DEPTH, n_items), np.float32)
         for when, which, times in ((buckets, items, counts), (self.bulk.buckets, self.bulk.items, self.bulk.counts)):
             age = (int(present) - when) // wide
             inside = (age >= 0) & (age < DEPTH)
-            np.add.at(found, (age[inside], which[inside]), times[inside])
-        if not found[:2].any():
+            np.add.at(interval_counts, (age[inside], which[inside]), times[inside])
+        if not interval_counts[:2].any():
             return None
         ends = int(present) + 1 - wide * np.arange(DEPTH)
         exposure = (ends > self.began / BUCKET_SECONDS).astype(np.float64)
         exposure[0] = (wide - 1 + present % 1.0) / wide or 1.0
-        return trend_scores(found, exposure=exposure, half_life=self.half_life)
+        return trend_scores(interval_counts, exposure=exposure, half_life=self.half_life)
 
     def save(self, folder: Path) -> None:
         """Write the vectors, the counts and the settings."""

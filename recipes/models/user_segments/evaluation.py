@@ -19,13 +19,13 @@ from recipes.data.training_data import TrainingData
 from recipes.evaluation.evaluator import Measurement
 from recipes.evaluation.metrics import UserValues
 from recipes.evaluation.paired_tests import Pair
-from recipes.models.ials.als import Pairs
+from recipes.models.ials.als import newest_uses
 from recipes.models.user_segments.attributes import Attributes
 from recipes.retrieval.top_k import top_k
 
 __all__ = [
-    "PRIMARY_METRIC", "Question", "Ranker", "SegmentSplit", "ask_for_attributes", "ask_for_items", "compare",
-    "hold_out_newest", "judge", "sample",
+    "PRIMARY_METRIC", "Question", "Ranker", "SegmentSplit", "attribute_questions", "compare", "evaluate",
+    "hold_out_newest", "item_questions", "sample",
 ]  # fmt: skip
 
 #: Decides which of two versions is better. Hits are made with few popular items.
@@ -80,25 +80,25 @@ def hold_out_newest(data: TrainingData) -> SegmentSplit:
     return SegmentSplit(data.where(~newest), histories.where(newest))
 
 
-def ask_for_items(split: SegmentSplit) -> list[Question]:
-    """Ask for each item that was used in the hidden interactions."""
-    by_item = Pairs.of_histories(split.hidden, n_items=split.training.n_items).transposed()
+def item_questions(split: SegmentSplit) -> list[Question]:
+    """Return a question for each item that was used in the hidden interactions."""
+    by_item = newest_uses(split.hidden, n_items=split.training.n_items).transposed(split.training.n_items)
     return [
-        Question(np.array([item], np.int32), by_item.columns[by_item.offsets[item] : by_item.offsets[item + 1]])
+        Question(np.array([item], np.int32), by_item.columns[by_item.span(item)])
         for item in np.flatnonzero(by_item.lengths())
     ]
 
 
-def ask_for_attributes(split: SegmentSplit, attributes: Attributes) -> list[Question]:
-    """Ask for each category of which an item was used in the hidden interactions."""
-    by_item = Pairs.of_histories(split.hidden, n_items=split.training.n_items).transposed()
-    found = []
+def attribute_questions(split: SegmentSplit, attributes: Attributes) -> list[Question]:
+    """Return a question for each category of which an item was used in the hidden interactions."""
+    by_item = newest_uses(split.hidden, n_items=split.training.n_items).transposed(split.training.n_items)
+    questions = []
     for items in attributes.all():
-        spans = [by_item.columns[by_item.offsets[item] : by_item.offsets[item + 1]] for item in items]
+        spans = [by_item.columns[by_item.span(item)] for item in items]
         users = np.unique(np.concatenate([np.empty(0, np.int32), *spans]))
         if len(users):
-            found.append(Question(items, users))
-    return found
+            questions.append(Question(items, users))
+    return questions
 
 
 def sample(questions: Sequence[Question], limit: int, *, seed: int) -> list[Question]:
@@ -109,53 +109,55 @@ def sample(questions: Sequence[Question], limit: int, *, seed: int) -> list[Ques
     return [questions[place] for place in chosen]
 
 
-def judge(questions: Sequence[Question], scores: Ranker, *, n_users: int) -> Measurement:
+def evaluate(questions: Sequence[Question], scores: Ranker, *, n_users: int) -> Measurement:
     """Measure a way to score users.
 
-    Both metrics are means over the questions. They are told user by user, so that users can be drawn anew: a user earns
+    Both metrics are means over the questions. They are kept user by user, so that users can be resampled: a user earns
     what the places that are given to the user earn, and weighs as much as these. So as many places are given in every
     draw, as there will be in every segment. The questions are not drawn: they are about the same users, and what they
     earn rises and falls together.
 
     Args:
         questions: At least one.
-        scores: The way.
-        n_users: Of the data.
+        scores: Scores all users for a question.
+        n_users: Users of the data.
 
     Returns:
         `coverage`, and of the users in any segment `hits_at_1_percent` and `recall_at_1_percent`.
     """
-    earned = _earned(questions, scores, left_out=np.zeros(n_users, bool))
-    listed = earned.weights[:, 0] > 0
+    values = _user_values(questions, scores, left_out=np.zeros(n_users, bool))
+    listed = values.weights[:, 0] > 0
     if not listed.any():
-        return Measurement(0.0, UserValues(_METRICS, earned.gains, np.ones_like(earned.weights)))
-    return Measurement(float(listed.mean()), earned.where(listed))
+        return Measurement(0.0, UserValues(_METRICS, values.gains, np.ones_like(values.weights)))
+    return Measurement(float(listed.mean()), values.where(listed))
 
 
-def compare(questions: Sequence[Question], scores: Ranker, predecessor: Ranker, *, left_out: NDArray[np.bool_]) -> Pair:
-    """Pair what two ways to score users earn, of the users in any segment of either.
+def compare(
+    questions: Sequence[Question], challenger: Ranker, champion: Ranker, *, left_out: NDArray[np.bool_]
+) -> Pair:
+    """Pair the metrics of two ways to score users, on the users in any segment of either.
 
     Args:
         questions: At least one.
-        scores: Of the new model.
-        predecessor: Of the one before.
+        challenger: Scores users as the new model does.
+        champion: Scores users as the model before does.
         left_out: bool [n_users], users who are neither listed nor looked for.
     """
-    new, old = (_earned(questions, each, left_out=left_out) for each in (scores, predecessor))
+    new, old = (_user_values(questions, each, left_out=left_out) for each in (challenger, champion))
     listed = (new.weights[:, 0] > 0) | (old.weights[:, 0] > 0)
-    return Pair.of_users(new.where(listed), old.where(listed), judged_by=PRIMARY_METRIC)
+    return Pair.of_users(new.where(listed), old.where(listed), primary_metric=PRIMARY_METRIC)
 
 
-def _earned(questions: Sequence[Question], scores: Ranker, *, left_out: NDArray[np.bool_]) -> UserValues:
+def _user_values(questions: Sequence[Question], scores: Ranker, *, left_out: NDArray[np.bool_]) -> UserValues:
     """Measure all users; those in no segment weigh nothing. A question without anybody to look for does not count."""
-    n_users, asked = len(left_out), 0
+    n_users, answerable = len(left_out), 0
     size = max(1, round(n_users / 100))
     gains, weights = np.zeros((n_users, len(_METRICS))), np.zeros((n_users, len(_METRICS)))
     for question in questions:
         right = question.users[~left_out[question.users]]
         if not len(right):
             continue
-        asked += 1
+        answerable += 1
         of_users = np.where(left_out, -np.inf, scores(question))
         chosen = top_k(of_users, size)
         chosen = chosen[np.isfinite(of_users[chosen])]
@@ -163,5 +165,5 @@ def _earned(questions: Sequence[Question], scores: Ranker, *, left_out: NDArray[
         gains[chosen] += np.isin(chosen, right)[:, None] * worth
         weights[chosen] += worth
     if weights.any():
-        weights *= asked / weights.sum(axis=0)
+        weights *= answerable / weights.sum(axis=0)
     return UserValues(_METRICS, gains, weights)

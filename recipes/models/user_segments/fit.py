@@ -16,18 +16,19 @@ import numpy as np
 
 from common.errors import InvalidInput
 from recipes.data.histories import FloatArray, Timestamps
+from recipes.data.sparse import SparseRows
 from recipes.data.training_data import TrainingData
-from recipes.models.ials.als import Factors, Pairs, factorise, solve
+from recipes.models.ials.als import Factors, factorise, newest_uses, solve
 from recipes.models.user_segments.attributes import Attributes
 from recipes.models.user_segments.config import SegmentsConfig
 from recipes.models.user_segments.evaluation import (
     Question,
     Ranker,
     SegmentSplit,
-    ask_for_attributes,
-    ask_for_items,
+    attribute_questions,
+    evaluate,
     hold_out_newest,
-    judge,
+    item_questions,
     sample,
 )
 from recipes.models.user_segments.score import SegmentScorer, Weights
@@ -66,7 +67,7 @@ class _SegmentsFitter:
 
     #: Values of `Weights` to try.
     activities: tuple[float, ...]
-    knowns: tuple[float, ...]
+    earlier_uses: tuple[float, ...]
     periods: tuple[float, ...] = (0.0,)
 
     def __init__(self, config: SegmentsConfig, *, seed: int, progress: FitProgress = ignore_progress) -> None:
@@ -88,7 +89,7 @@ class _SegmentsFitter:
             raise InvalidInput("`interactions`: got one timestamp everywhere, want times: segments need an order")
         choice = self._choice = self._choose(data)
         begin = self._begin(data, choice.regularization)
-        factors = self._factors = factorise(_pairs(data), begin, sweeps=_SWEEPS)
+        factors = self._factors = factorise(_uses(data), begin, sweeps=_SWEEPS)
         self._progress(fraction=1.0, stage="fitted", metrics=self.report)
         return _make(data, factors, choice)
 
@@ -96,7 +97,7 @@ class _SegmentsFitter:
         """Continue from the fitted vectors on data with the same users and items."""
         assert self._factors is not None, "`fit` comes first"
         assert self._choice is not None, "`fit` comes first"
-        factors = factorise(_pairs(data), self._factors, sweeps=_EXTENSION_SWEEPS)
+        factors = factorise(_uses(data), self._factors, sweeps=_EXTENSION_SWEEPS)
         self._progress(fraction=1.0, stage="fitted on", metrics=self.report)
         return _make(data, factors, self._choice)
 
@@ -112,21 +113,21 @@ class _SegmentsFitter:
         split = hold_out_newest(data)
         limit = max(_DECIDING_QUESTIONS, _DECIDING_SCORES // max(1, data.n_users))
         questions = sample(self.questions(split), limit, seed=self._seed)
-        grid = [Weights(*values) for values in product(self.activities, self.knowns, self.periods)]
+        grid = [Weights(*values) for values in product(self.activities, self.earlier_uses, self.periods)]
 
         value, chosen = -1.0, _Choice(_REGULARIZATIONS[0], _FADINGS[0], grid[0])
         for number, regularization in enumerate(_REGULARIZATIONS, start=1):
             begin = self._begin(split.training, regularization)
-            factors = factorise(_pairs(split.training), begin, sweeps=_SWEEPS)
+            factors = factorise(_uses(split.training), begin, sweeps=_SWEEPS)
             for fading in _FADINGS:
                 candidate = _Choice(regularization, fading, grid[0])
                 prepared = self.prepare(_make(split.training, factors, candidate), questions)
                 for weights in grid:
-                    reached = judge(questions, prepared(weights), n_users=data.n_users).named()
+                    metrics = evaluate(questions, prepared(weights), n_users=data.n_users).named()
                     # Hits reward popular items, recall rewards rare ones: the product wants both.
-                    found = reached["hits_at_1_percent"] * reached["recall_at_1_percent"]
-                    if found > value:
-                        value, chosen = found, replace(candidate, weights=weights)
+                    product_of_both = metrics["hits_at_1_percent"] * metrics["recall_at_1_percent"]
+                    if product_of_both > value:
+                        value, chosen = product_of_both, replace(candidate, weights=weights)
             self._progress(
                 fraction=number / (len(_REGULARIZATIONS) + 1),
                 stage=f"tried {number} of {len(_REGULARIZATIONS)}",
@@ -134,7 +135,7 @@ class _SegmentsFitter:
             )
         self.report = {
             "regularization": chosen.regularization, "fading": chosen.fading[1], "activity": chosen.weights.activity,
-            "known": chosen.weights.known, "period": chosen.weights.period, "hits_times_recall": value,
+            "known": chosen.weights.earlier_use, "period": chosen.weights.period, "hits_times_recall": value,
         }  # fmt: skip
         return chosen
 
@@ -147,19 +148,19 @@ class ItemAffinityFitter(_SegmentsFitter):
     """Fits Item-Affinity; see `recipes.ports.Fitter`, whose scorer is a `SegmentScorer` here."""
 
     activities = (0.0, 0.05, 0.1, 0.2)
-    knowns = (-np.inf, 0.0, 0.2)
+    earlier_uses = (-np.inf, 0.0, 0.2)
     periods = (0.0, 0.05, 0.1)
 
     def questions(self, split: SegmentSplit) -> list[Question]:
         """Ask for items."""
-        return ask_for_items(split)
+        return item_questions(split)
 
     def prepare(self, scorer: SegmentScorer, questions: Sequence[Question]) -> Callable[[Weights], Ranker]:
         """Work out the inner products."""
         affinities = {int(question.items[0]): scorer.affinity(question.items) for question in questions}
 
         def rank(weights: Weights) -> Ranker:
-            weighed = scorer.weighed(weights)
+            weighed = scorer.with_weights(weights)
             return lambda question: weighed.of_item(int(question.items[0]), affinity=affinities[int(question.items[0])])
 
         return rank
@@ -169,7 +170,7 @@ class AttributeAffinityFitter(_SegmentsFitter):
     """Fits Item-Attribute-Affinity; see `ItemAffinityFitter`."""
 
     activities = (0.0, 0.25, 0.5, 1.0)
-    knowns = (0.0, 0.5, 1.0, 2.0)
+    earlier_uses = (0.0, 0.5, 1.0, 2.0)
 
     def __init__(self, config: SegmentsConfig, *, seed: int, progress: FitProgress = ignore_progress) -> None:
         super().__init__(config, seed=seed, progress=progress)
@@ -185,45 +186,42 @@ class AttributeAffinityFitter(_SegmentsFitter):
     def questions(self, split: SegmentSplit) -> list[Question]:
         """Ask for categories; where there are only numbers, for items, each of which stands for its numbers."""
         assert self._attributes is not None, "`fit` sets it"
-        return ask_for_attributes(split, self._attributes) or ask_for_items(split)
+        return attribute_questions(split, self._attributes) or item_questions(split)
 
     def prepare(self, scorer: SegmentScorer, questions: Sequence[Question]) -> Callable[[Weights], Ranker]:
         """Work out the summed inner products, and what users used."""
         parts = {
-            id(question): (scorer.affinity(question.items), scorer.known(question.items)) for question in questions
+            id(question): (scorer.affinity(question.items), scorer.count_uses(question.items)) for question in questions
         }
 
         def rank(weights: Weights) -> Ranker:
-            weighed = scorer.weighed(weights)
+            weighed = scorer.with_weights(weights)
 
             def scores(question: Question) -> FloatArray:
-                affinity, known = parts[id(question)]
-                return weighed.of_items(question.items, affinity=affinity, known=known)
+                affinity, uses = parts[id(question)]
+                return weighed.of_items(question.items, affinity=affinity, earlier_uses=uses)
 
             return scores
 
         return rank
 
 
-def _pairs(data: TrainingData) -> Pairs:
-    return Pairs.of_histories(data.histories(), n_items=data.n_items)
+def _uses(data: TrainingData) -> SparseRows:
+    """Return which items each user used: [n_users, n_items], 1 each, a row in the order of use."""
+    return newest_uses(data.histories(), n_items=data.n_items)
 
 
 def _make(data: TrainingData, factors: Factors, choice: _Choice) -> SegmentScorer:
     """Put a scorer together: vectors of users that follow what they did last, and everything beside the vectors."""
-    pairs = _pairs(data)
-    weights = _fade(pairs, choice.fading)
-    by_item = pairs.transposed()
+    uses = _fade(_uses(data), choice.fading)
     user_times, item_times = _times(data)
     return SegmentScorer(
-        user_factors=solve(pairs, factors.items, regularization=factors.regularization, weights=weights),
+        user_factors=solve(uses, factors.items, regularization=factors.regularization),
         item_factors=factors.items,
-        activity=np.log1p(pairs.lengths()).astype(np.float32),
+        activity=np.log1p(uses.lengths()).astype(np.float32),
         user_times=user_times,
         item_times=item_times,
-        known_offsets=by_item.offsets,
-        known_users=by_item.columns,
-        known_weights=weights[pairs.order_by_column()],
+        users_of_items=uses.transposed(data.n_items),
         weights=choice.weights,
     )
 
@@ -244,11 +242,12 @@ def _times(data: TrainingData) -> tuple[Timestamps, Timestamps]:
     return users, items
 
 
-def _fade(pairs: Pairs, fading: tuple[str, float]) -> FloatArray:
-    """Return how much each entry counts: float32 [entries], 1 for the newest of each user."""
+def _fade(uses: SparseRows, fading: tuple[str, float]) -> SparseRows:
+    """Return the matrix with how much each entry counts: 1 for the newest of each user, less for older ones."""
     unit, half_life = fading
     if unit == "all":
-        return np.ones(len(pairs.columns), np.float32)
-    lengths = np.repeat(pairs.lengths(), pairs.lengths())
-    ages = pairs.ages() / (half_life * lengths if unit == "share" else half_life)
-    return (0.5**ages).astype(np.float32)
+        return uses
+    lengths = np.repeat(uses.lengths(), uses.lengths())
+    newer_uses = np.repeat(uses.offsets[1:], uses.lengths()) - 1 - np.arange(len(uses.columns))
+    ages = newer_uses / (half_life * lengths if unit == "share" else half_life)
+    return replace(uses, values=(0.5**ages).astype(np.float32))

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from common.errors import CorruptArtifact, invalid
 from common.vocabulary import Vocabulary
 from recipes.data.arrays import map_arrays, save_arrays
-from recipes.data.histories import FloatArray, ItemIndexes, Offsets, Timestamps
+from recipes.data.histories import FloatArray, ItemIndexes, Timestamps
+from recipes.data.sparse import SparseRows
 from recipes.models.user_segments.attributes import Attributes
 from recipes.retrieval.top_k import top_k
 
@@ -25,27 +26,27 @@ __all__ = [
     "open_segments",
 ]  # fmt: skip
 
+_USERS_OF_ITEMS: Final = ("known_offsets", "known_users", "known_weights")
 _ARRAYS: Final = (
-    "user_factors", "item_factors", "activity", "user_times", "item_times", "known_offsets", "known_users",
-    "known_weights", "segment_weights",
+    "user_factors", "item_factors", "activity", "user_times", "item_times", *_USERS_OF_ITEMS, "segment_weights",
 )  # fmt: skip
 _DAY: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What counts beside the vectors; learnt from held-out interactions.
+    """What counts besides the vectors; learnt from held-out interactions.
 
     Attributes:
-        activity: Of the logarithm of 1 + the number of items that a user used.
-        known: For an item: added for users who used it before, -inf to leave them out. For attributes: of the logarithm
-            of 1 + the number of matching items that a user used, newer ones counting more.
-        period: For an item: of the logarithm of 1 + the days between the user's last interaction and the middle one
-            with the item, which is taken off: users of the same time as an item are likelier to find it.
+        activity: Weight of the logarithm of 1 + the number of items that a user used.
+        earlier_use: For an item: added for users who used it before, -inf to leave them out. For attributes: weight of
+            the logarithm of 1 + the number of matching items that a user used, newer ones counting more.
+        period: For an item: weight of the logarithm of 1 + the days between the user's last interaction and the middle
+            one with the item, which is subtracted: users of the same time as an item are likelier to find it.
     """
 
     activity: float
-    known: float
+    earlier_use: float
     period: float
 
 
@@ -58,11 +59,10 @@ class SegmentScorer:
         item_factors: float32 [n_items, d].
         activity: float32 [n_users], see `Weights.activity`.
         user_times: int64 [n_users], seconds since 1970 of each user's last interaction.
-        item_times: int64 [n_items], of the middle interaction with each item.
-        known_offsets: int64 [n_items + 1]; item i owns the entries `known_offsets[i]` to `known_offsets[i + 1] - 1`.
-        known_users: int32 [entries], who used the item.
-        known_weights: float32 [entries], how much that counts: less the more the user used since.
-        weights: What counts beside the vectors.
+        item_times: int64 [n_items], seconds since 1970 of the middle interaction with each item.
+        users_of_items: [n_items, n_users], who used each item, and how much that counts: less the more the user used
+            since.
+        weights: What counts besides the vectors.
     """
 
     user_factors: FloatArray
@@ -70,9 +70,7 @@ class SegmentScorer:
     activity: FloatArray
     user_times: Timestamps
     item_times: Timestamps
-    known_offsets: Offsets
-    known_users: ItemIndexes
-    known_weights: FloatArray
+    users_of_items: SparseRows
     weights: Weights
 
     @property
@@ -102,47 +100,42 @@ class SegmentScorer:
         if self.weights.period:
             days = np.abs(self.user_times - self.item_times[item]) / _DAY
             scores -= (self.weights.period * np.log1p(days)).astype(np.float32)
-        known = self.known_users[self.known_offsets[item] : self.known_offsets[item + 1]]
-        scores[known] += np.float32(self.weights.known)
+        earlier_users = self.users_of_items.columns[self.users_of_items.span(item)]
+        scores[earlier_users] += np.float32(self.weights.earlier_use)
         return scores
 
     def of_items(
-        self, items: ItemIndexes, *, affinity: FloatArray | None = None, known: FloatArray | None = None
+        self, items: ItemIndexes, *, affinity: FloatArray | None = None, earlier_uses: FloatArray | None = None
     ) -> FloatArray:
         """Score the users for what many items have in common: float32 [n_users].
 
         Args:
             items: Their indexes.
             affinity: float32 [n_users], `affinity` of the items, where it is at hand.
-            known: float32 [n_users], `known` of the items, where it is at hand.
+            earlier_uses: float32 [n_users], `count_uses` of the items, where it is at hand.
         """
         expected = np.log1p(np.clip(self.affinity(items) if affinity is None else affinity, 0.0, None))
-        used = np.log1p(self.known(items) if known is None else known)
+        used = np.log1p(self.count_uses(items) if earlier_uses is None else earlier_uses)
         scores: FloatArray = (
-            expected + np.float32(self.weights.known) * used + np.float32(self.weights.activity) * self.activity
+            expected + np.float32(self.weights.earlier_use) * used + np.float32(self.weights.activity) * self.activity
         )
         return scores
 
-    def known(self, items: ItemIndexes) -> FloatArray:
+    def count_uses(self, items: ItemIndexes) -> FloatArray:
         """Return how many of some items each user used, newer ones counting more: float32 [n_users]."""
-        lengths = self.known_offsets[items + 1] - self.known_offsets[items]
-        ends = np.cumsum(lengths)
-        places = np.repeat(self.known_offsets[items] - (ends - lengths), lengths) + np.arange(
-            ends[-1] if len(ends) else 0
-        )
-        counts = np.bincount(self.known_users[places], self.known_weights[places], minlength=self.n_users)
-        return counts.astype(np.float32)
+        entries, matrix = self.users_of_items.entries_of(items), self.users_of_items
+        return np.bincount(matrix.columns[entries], matrix.values[entries], minlength=self.n_users).astype(np.float32)
 
-    def weighed(self, weights: Weights) -> SegmentScorer:
+    def with_weights(self, weights: Weights) -> SegmentScorer:
         """Return the same scorer with other weights."""
         return replace(self, weights=weights)
 
     def save(self, folder: Path) -> None:
         """Write the arrays into an existing folder."""
-        numbers = np.array([self.weights.activity, self.weights.known, self.weights.period], np.float64)
+        numbers = np.array([self.weights.activity, self.weights.earlier_use, self.weights.period], np.float64)
         arrays = (
-            self.user_factors, self.item_factors, self.activity, self.user_times, self.item_times, self.known_offsets,
-            self.known_users, self.known_weights, numbers,
+            self.user_factors, self.item_factors, self.activity, self.user_times, self.item_times,
+            self.users_of_items.offsets, self.users_of_items.columns, self.users_of_items.values, numbers,
         )  # fmt: skip
         save_arrays(folder, dict(zip(_ARRAYS, arrays, strict=True)))
 
@@ -157,18 +150,19 @@ class SegmentScorer:
         numbers = arrays.pop("segment_weights")
         if numbers.shape != (3,):
             raise CorruptArtifact(f"`segment_weights.npy`: got shape {numbers.shape}, want three numbers")
-        made = cls(**arrays, weights=Weights(*numbers.tolist()))
-        entries = len(made.known_users)
-        facts = {
+        users_of_items = SparseRows(*(arrays.pop(name) for name in _USERS_OF_ITEMS))
+        made = cls(**arrays, users_of_items=users_of_items, weights=Weights(*numbers.tolist()))
+        offsets, entries = users_of_items.offsets, len(users_of_items.columns)
+        shapes = {
             "item_factors.npy": (made.item_factors.shape[1:], made.user_factors.shape[1:]),
             "activity.npy": (made.activity.shape, (made.n_users,)),
             "user_times.npy": (made.user_times.shape, (made.n_users,)),
             "item_times.npy": (made.item_times.shape, (made.n_items,)),
-            "known_offsets.npy": (made.known_offsets.shape, (made.n_items + 1,)),
-            "known_users.npy": (entries, int(made.known_offsets[-1]) if len(made.known_offsets) else 0),
-            "known_weights.npy": (len(made.known_weights), entries),
+            "known_offsets.npy": (offsets.shape, (made.n_items + 1,)),
+            "known_users.npy": (entries, int(offsets[-1]) if len(offsets) else 0),
+            "known_weights.npy": (len(users_of_items.values), entries),
         }
-        for name, (got, want) in facts.items():
+        for name, (got, want) in shapes.items():
             if got != want:
                 raise CorruptArtifact(f"`{name}`: got {got}, want {want}, as the other files tell")
         return made
@@ -178,9 +172,9 @@ class ItemSegments:
     """Segments of users for items, by their ids.
 
     Args:
-        scorer: Of the artifact.
-        items: Its vocabulary of items.
-        users: Its vocabulary of users.
+        scorer: Scores users by index.
+        items: The ids of its items.
+        users: The ids of its users.
     """
 
     def __init__(self, scorer: SegmentScorer, *, items: Vocabulary, users: Vocabulary) -> None:
@@ -196,7 +190,7 @@ class ItemSegments:
             size: Users wanted, at least 1.
 
         Raises:
-            InvalidInput: The item was not known at the training.
+            InvalidInput: No such item was there at the training.
         """
         item = self._items.index(query)
         if item is None:
@@ -208,9 +202,9 @@ class AttributeSegments:
     """Segments of users for attributes of items.
 
     Args:
-        scorer: Of the artifact.
-        attributes: Of its items.
-        users: Its vocabulary of users.
+        scorer: Scores users by index.
+        attributes: The attributes of its items.
+        users: The ids of its users.
     """
 
     def __init__(self, scorer: SegmentScorer, *, attributes: Attributes, users: Vocabulary) -> None:

@@ -7,8 +7,7 @@ from common.errors import CorruptArtifact
 from recipes.catalog import get_recipe
 from recipes.components.context import Context, ContextCodes, ContextTable
 from recipes.data.histories import Histories, History
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.evaluation.ranking import situated_queries
 from recipes.ports import UsesSideFeatures
 from recipes.registry import make_fitter, open_scorer

@@ -6,8 +6,7 @@ import pytest
 from common.errors import CorruptArtifact
 from recipes.components.exploration import ItemAges, bonuses, reach
 from recipes.data.columns import NO_TIME, Columns
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 
 DAY = 86_400
 

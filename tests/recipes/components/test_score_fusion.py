@@ -9,12 +9,12 @@ from common.errors import CorruptArtifact
 from recipes.components.score_fusion.score import COUNT_BUCKETS, RECENCY_BUCKETS, ScoreFusion, repeats
 from recipes.components.sequential_rules import PLACES, SequentialRules
 from recipes.data.arrays import map_arrays, save_arrays
-from recipes.data.cooccurrence import Cooccurrence
 from recipes.data.histories import History
+from recipes.data.sparse import SparseRows
 
 #: Item 0 leads to 1 and 2, item 1 to 2; items 2 and 3 lead nowhere.
 FOLLOWERS = SequentialRules(
-    Cooccurrence(np.array([0, 2, 3, 3, 3]), np.array([1, 2, 2], np.int32), np.array([2.0, 4.0, 6.0], np.float32))
+    SparseRows(np.array([0, 2, 3, 3, 3]), np.array([1, 2, 2], np.int32), np.array([2.0, 4.0, 6.0], np.float32))
 )
 
 

@@ -6,8 +6,8 @@ import pytest
 from common.errors import CorruptArtifact
 from recipes.components.sequential_rules import PLACES, SequentialRules
 from recipes.components.sequential_rules import rules as rules_module
-from recipes.data.cooccurrence import Cooccurrence
 from recipes.data.histories import Histories, History
+from recipes.data.sparse import SparseRows
 
 #: Weights of the newest items, the newest first: 1, 1/2, 1/4 and so on.
 HALVES = (0.5 ** np.arange(PLACES)).astype(np.float32)
@@ -24,7 +24,7 @@ def matrix(rows):
     offsets = np.cumsum([0, *(len(row) for row in rows)])
     columns = np.array([column for row in rows for column in sorted(row)], np.int32)
     values = np.array([row[column] for row in rows for column in sorted(row)], np.float32)
-    return SequentialRules(Cooccurrence(offsets, columns, values))
+    return SequentialRules(SparseRows(offsets, columns, values))
 
 
 def strengths(rules, *items, weights=HALVES):

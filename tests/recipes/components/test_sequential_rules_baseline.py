@@ -5,7 +5,7 @@ import pytest
 
 from recipes.components.sequential_rules import SequentialRulesBaseline
 from recipes.data.histories import Histories
-from recipes.evaluation.metrics import hit_rate
+from recipes.evaluation.rank_metrics import hit_rate
 from recipes.evaluation.ranking import target_ranks
 from recipes.evaluation.splits import hold_out_last
 from tests.recipes.suite import N_ITEMS, NOISE_ITEMS, make_data, noise, ring_walks

@@ -10,8 +10,7 @@ from recipes.components.context import Context, ContextCodes, ContextTable
 from recipes.components.user_features import UserFeatureTable, encode_users, first_gates, gate_buckets, learn_user_codes
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.histories import Histories, History
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.evaluation.ranking import codes_of_users, situated_queries
 from recipes.ports import UsesSideFeatures
 from recipes.registry import make_fitter, open_scorer

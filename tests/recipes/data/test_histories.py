@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from recipes.data.histories import Histories, History
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 
 
 @pytest.fixture
@@ -77,7 +76,7 @@ def test_owners_are_the_users_of_the_steps(histories):
 def test_one_history_is_cut_to_the_newest_and_to_known_items():
     items = np.array([3, -1, 9, 4], np.int32)
     history = History(items, np.array([1, 2, 3, 4], np.uint8), np.array([10, 20, 30, 40]))
-    newest, known = history.newest(2), history.known(9)
+    newest, known = history.newest(2), history.in_catalogue(9)
     assert (newest.items.tolist(), newest.event_types.tolist(), newest.times.tolist()) == ([9, 4], [3, 4], [30, 40])
     assert (known.items.tolist(), known.event_types.tolist(), known.times.tolist()) == ([3, 4], [1, 4], [10, 40])
     assert len(history.newest(0)) == 0

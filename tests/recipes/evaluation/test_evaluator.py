@@ -7,13 +7,12 @@ import pytest
 
 from recipes.data.columns import NO_TIME, Columns
 from recipes.data.histories import Histories
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.evaluation.bootstrap import difference_interval, interval
 from recipes.evaluation.evaluator import Evaluator
 from recipes.evaluation.items import ItemFacts, describe_items, new_items, popularity_strata
 from recipes.evaluation.metrics import UserValues, find_hits, further_values, personalize_values
-from recipes.evaluation.paired_tests import MIN_USERS, PRIMARY_METRIC, Pair, differences, judge
+from recipes.evaluation.paired_tests import MIN_USERS, PRIMARY_METRIC, Pair, differences, verdict
 from recipes.evaluation.splits import Split
 from tests.recipes.suite import make_data
 
@@ -201,7 +200,7 @@ def test_a_planted_difference_is_found(new, old, expected):
     random = np.random.default_rng(6)
     first, second = (one_metric(sparse_gains(random, 150, chance)) for chance in (new, old))
     pair = Pair.of_users(first, second)
-    assert judge(pair, differences(pair, seed=1)) == expected
+    assert verdict(pair, differences(pair, seed=1)) == expected
 
 
 def test_noise_is_rarely_taken_for_a_difference():
@@ -210,7 +209,7 @@ def test_noise_is_rarely_taken_for_a_difference():
     for seed in range(300):
         first, second = (one_metric(sparse_gains(random, 100, 0.3)) for _ in range(2))
         pair = Pair.of_users(first, second)
-        found += judge(pair, differences(pair, seed=seed)) != "UNDECIDED"
+        found += verdict(pair, differences(pair, seed=seed)) != "UNDECIDED"
     assert found <= 27  # 15 expected, standard deviation 4
 
 
@@ -219,7 +218,7 @@ def test_a_model_is_no_better_than_itself():
     pair = Pair.of_users(gains, gains)
     (found,) = differences(pair, seed=1)
     assert (found.low, found.high) == (0.0, 0.0)
-    assert judge(pair, (found,)) == "UNDECIDED"
+    assert verdict(pair, (found,)) == "UNDECIDED"
 
 
 @pytest.mark.parametrize(("users", "differing"), [(MIN_USERS - 1, MIN_USERS - 1), (1000, 9)])
@@ -229,7 +228,7 @@ def test_too_few_users_decide_nothing(users, differing):
     pair = Pair.of_users(one_metric(worse), one_metric(np.ones(users)))
     found = differences(pair, seed=1)
     assert found[0].high < 0.0
-    assert judge(pair, found) == "UNDECIDED"
+    assert verdict(pair, found) == "UNDECIDED"
 
 
 def _columns(values):

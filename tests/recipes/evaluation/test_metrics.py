@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from recipes.data.histories import Histories
-from recipes.evaluation.metrics import hit_rate, ndcg, personalize_metrics, published
+from recipes.evaluation.metrics import personalize_metrics, published
+from recipes.evaluation.rank_metrics import hit_rate, ndcg
 
 KEYS = {
     "coverage",

@@ -10,12 +10,11 @@ import pytest
 from common.errors import CorruptArtifact, InvalidInput
 from recipes.data.columns import NO_TIME, CategoricalColumn, Columns
 from recipes.data.histories import History
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.evaluation.bootstrap import interval
 from recipes.models.action_propensity.config import ActionPropensityConfig
 from recipes.models.action_propensity.data import DAY, ActionData, ActionEvents, Actions, trainable_actions
-from recipes.models.action_propensity.evaluation import judge
+from recipes.models.action_propensity.evaluation import evaluate
 from recipes.models.action_propensity.features import past_of, past_of_all
 from recipes.models.action_propensity.fit import ActionPropensityFitter
 from recipes.models.action_propensity.logistic_regression import fit_logistic, sigmoid
@@ -124,7 +123,7 @@ def test_users_who_were_not_learnt_from_are_predicted(model):
     other = planted(seed=7)
     samples = made.samples(other)
     shares = scorer.shares(samples.rows, samples.action)
-    found = judge(shares, samples, trained=scorer.trained).named()
+    found = evaluate(shares, samples, trained=scorer.trained).named()
     assert found["coverage"] == 0.75
     assert found["auc"] > 0.75  # two actions of three can be known, with nine in ten right
     assert 0.5 < found["precision"] <= 1.0
@@ -139,7 +138,7 @@ def test_noise_is_not_predicted():
     fresh = replace(data.events, taken=np.random.default_rng(6).permutation(data.events.taken))
     samples = made.samples(replace(data, events=fresh))
     shares = scorer.shares(samples.rows, samples.action)
-    assert abs(judge(shares, samples, trained=scorer.trained).named()["auc"] - 0.5) < 0.12
+    assert abs(evaluate(shares, samples, trained=scorer.trained).named()["auc"] - 0.5) < 0.12
 
 
 def test_actions_with_too_few_events_have_propensity_0_and_come_last(model):
@@ -319,19 +318,19 @@ def asked(scores, taken, action, user=None):
 
 def test_metrics_are_means_over_actions():
     events = asked([0.9, 0.8, 0.2, 0.6, 0.1, 0.4], [1, 0, 1, 0, 1, 0], [0, 0, 0, 1, 1, 2])
-    found = judge(*events, trained=np.array([True, True, True, False])).named()
+    found = evaluate(*events, trained=np.array([True, True, True, False])).named()
     # Action 0: one of two recommended is right, one of two takers is found; action 1: nothing is right; 2 has no taker.
     assert found == {"coverage": 0.75, "precision": 0.25, "recall": 0.25, "auc": 0.25}
 
 
 def test_the_area_counts_ties_half():
     events = asked([0.5, 0.5, 0.7, 0.1], [1, 0, 1, 0], [0, 0, 0, 0])
-    assert judge(*events, trained=np.array([True])).named()["auc"] == 0.875
+    assert evaluate(*events, trained=np.array([True])).named()["auc"] == 0.875
 
 
 def test_actions_without_takers_or_without_others_earn_nothing():
     events = asked([0.9, 0.8], [1, 0], [0, 1])
-    found = judge(*events, trained=np.array([True, True]))
+    found = evaluate(*events, trained=np.array([True, True]))
     assert found.named() == {"coverage": 1.0, "precision": 0.0, "recall": 0.0, "auc": 0.0}
     assert (len(found.users), found.users.counted().tolist()) == (0, [0, 0, 0])
 
@@ -345,17 +344,17 @@ THREE_USERS = ([0.9, 0.8, 0.2, 0.6, 0.1], [1, 0, 1, 0, 1], [0, 0, 0, 1, 1], [7, 
 )
 def test_users_are_drawn_with_all_of_their_events(counts, places):
     scores, events = asked(*THREE_USERS)
-    users = judge(scores, events, trained=np.array([True, True])).users
+    users = evaluate(scores, events, trained=np.array([True, True])).users
     # The same as with every event of a drawn user written down as often.
     written = Samples(*(part[places] for part in events))
-    expected = judge(scores[places], written, trained=np.array([True, True])).named()
+    expected = evaluate(scores[places], written, trained=np.array([True, True])).named()
     assert (len(users), users.counted().tolist()) == (3, [3, 3, 3])
     (found,) = users.values(np.array([counts], float))
     assert found.tolist() == pytest.approx([expected[name] for name in users.names])
 
 
 def test_draws_without_others_than_takers_tell_nothing():
-    users = judge(*asked(*THREE_USERS), trained=np.array([True, True])).users
+    users = evaluate(*asked(*THREE_USERS), trained=np.array([True, True])).users
     assert np.isnan(users.values(np.array([[2.0, 0.0, 1.0]]))).all()
 
 
@@ -367,7 +366,7 @@ def test_intervals_of_actions_hold_what_other_users_give():
         chance = random.random(200)
         user, action = np.repeat(np.arange(200), 4), np.tile([0, 0, 1, 1], 200)
         scores = np.clip(chance[user] + random.normal(0.0, 0.3, 800), 0.0, 1.0)
-        return judge(*asked(scores, random.random(800) < chance[user], action, user), trained=np.ones(2, bool)).users
+        return evaluate(*asked(scores, random.random(800) < chance[user], action, user), trained=np.ones(2, bool)).users
 
     made = [measured(seed) for seed in range(80)]
     true = np.mean([users.values() for users in made], axis=0)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from recipes.data.histories import History
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.models.baskets.config import BasketsConfig
 from recipes.models.baskets.fit import BoughtTogetherFitter, ViewedTogetherFitter, divide
 from recipes.retrieval.top_k import top_k

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from recipes.data.columns import CategoricalColumn, Columns
-from recipes.data.cooccurrence import Cooccurrence
 from recipes.data.histories import History
+from recipes.data.sparse import SparseRows
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.ranking import by_scorer, top_items
 from recipes.models.ease.cold_items import with_content
@@ -69,7 +69,7 @@ def test_an_item_that_nobody_used_is_found_by_those_who_like_its_kind():
 
 
 def test_items_with_many_users_keep_their_weights():
-    weights = Cooccurrence(np.array([0, 1, 2, 2]), np.array([1, 0], np.int32), np.array([0.5, 0.25], np.float32))
+    weights = SparseRows(np.array([0, 1, 2, 2]), np.array([1, 0], np.int32), np.array([0.5, 0.25], np.float32))
     vectors = np.array([[1.0, 0.0], [0.9, 0.1], [1.0, 0.1]], np.float32)
     data = make_data([[0, 1], [1, 0]], 3)
     found = with_content(weights, vectors, users=np.array([90, 90, 0]), histories=data.histories(), seed=0)
@@ -81,23 +81,23 @@ def test_items_with_many_users_keep_their_weights():
 
 
 def test_without_content_nothing_changes():
-    weights = Cooccurrence(np.array([0, 1, 2]), np.array([1, 0], np.int32), np.array([0.5, 0.25], np.float32))
+    weights = SparseRows(np.array([0, 1, 2]), np.array([1, 0], np.int32), np.array([0.5, 0.25], np.float32))
     nothing = make_data([[0, 1]], 2).histories()
     vectors = np.zeros((2, 3), np.float32)
     assert with_content(weights, vectors, users=np.array([1, 1]), histories=nothing, seed=0) is weights
 
 
-def test_the_width_of_content_is_the_hyperparameters(monkeypatch):
-    asked = []
-    real = EASEFitter._content
-    monkeypatch.setattr(EASEFitter, "_content", lambda self, data: asked.append(vectors := real(self, data)) or vectors)
+def test_the_width_of_content_is_the_hyperparameters():
     rows = [(f"c{item % 40}", f"d{item % 56}") for item in range(400)]
     wide = replace(
         make_data([[0, 1], [1, 2]] * 5, 400), items=Columns(categorical={"C": CategoricalColumn.of_values(rows)})
     )
-    fit(wide, item_metadata_hidden_dim=30)
-    fit(wide, item_metadata_hidden_dim=60)
-    assert [vectors.shape[1] for vectors in asked] == [30, 60]
+    widths = []
+    for width in (30, 60):
+        made = EASEFitter(EASEConfig(item_metadata_hidden_dim=width), seed=0)
+        made.fit(wide)
+        widths.append(made.content_vectors(wide).shape[1])
+    assert widths == [30, 60]
 
 
 def test_a_catalogue_without_cold_items_is_solved_as_without_columns():

@@ -11,8 +11,7 @@ import pytest
 from common.errors import InvalidInput
 from recipes.data.columns import NO_TIME, CategoricalColumn, Columns
 from recipes.data.histories import History
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.models.gru.cold_items import cold_items
 from recipes.models.gru.config import GRUColdstartConfig, GRUConfig, LargeGRUConfig
 from recipes.models.gru.fit import GRUColdstartFitter, GRUFitter, GRUMetadataFitter, GRUTextFitter

@@ -5,21 +5,19 @@ import pytest
 
 from common.errors import CorruptArtifact, InvalidInput
 from recipes.components.item_neighbors import ItemNeighborsScorer, load, popularity_vectors
-from recipes.data.cooccurrence import Cooccurrence
 from recipes.data.histories import History
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.sparse import SparseRows
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.evaluation.ranking import by_scorer
 from recipes.models.cooccurrence.config import CooccurrenceConfig
 from recipes.models.cooccurrence.fit import CooccurrenceFitter
 from recipes.models.cooccurrence.gram_matrix import (
     GramMatrix,
-    count_together,
+    build_gram_matrix,
     distinct_items,
     largest_of_rows,
     neighbours,
 )
-from recipes.models.ease import fit as ease_fit
 from recipes.models.ease.config import EASEConfig
 from recipes.models.ease.ease import ease_weights, sparse_ease_weights
 from recipes.models.ease.fit import EASEFitter
@@ -86,7 +84,7 @@ def test_sims_are_common_users_by_a_power_of_popularity(factor, expected):
     np.testing.assert_array_equal(found, found.T)
 
 
-def test_sims_need_as_many_common_users_as_told():
+def test_sims_need_the_minimum_of_common_users():
     data = make_data([[0, 1, 2], [1, 0], [0]], n_items=3)
     found = weights_of(fit_sims(data, min_cointeraction_count=2), 3)
     assert np.argwhere(found).tolist() == [[0, 1], [1, 0]]
@@ -124,38 +122,35 @@ def test_an_unknown_item_and_nothing_get_what_is_popular(fit):
 
 
 def test_a_whole_history_adds_up_and_uses_count_once():
-    near = Cooccurrence(
-        np.array([0, 2, 4, 4, 4]), np.array([2, 3, 2, 3], np.int32), np.array([1, 2, 4, -3], np.float32)
-    )
+    near = SparseRows(np.array([0, 2, 4, 4, 4]), np.array([2, 3, 2, 3], np.int32), np.array([1, 2, 4, -3], np.float32))
     scorer = ItemNeighborsScorer(popularity_vectors(np.array([1, 4, 2, 2])), near)
     found = scores_of(scorer, [0, 1, 1, 0])
     np.testing.assert_allclose(found[[2, 3]], [5 + 2**-10, -1], rtol=1e-6)
     assert top_k(found, 4).tolist() == [2, 3, 0, 1]
 
 
-def test_large_catalogues_add_up_alike(monkeypatch):
+def test_large_catalogues_add_up_alike():
     scorer = fit_sims(make_data(GROUPS, n_items=8))
-    expected = scores_of(scorer, [0, 3, 5])
-    monkeypatch.setattr("recipes.components.item_neighbors._DENSE", 0)
-    np.testing.assert_allclose(scores_of(scorer, [0, 3, 5]), expected, rtol=1e-6)
+    large = ItemNeighborsScorer(scorer.item_vectors, scorer.neighbours, max_dense_items=0)
+    np.testing.assert_allclose(scores_of(large, [0, 3, 5]), scores_of(scorer, [0, 3, 5]), rtol=1e-6)
 
 
 def test_the_exact_solution_is_each_items_ridge_regression_on_the_others():
     random = np.random.default_rng(3)
     used = (random.random((40, 6)) < 0.4).astype(np.float32)
     gram, penalties = used.T @ used, np.array([1, 2, 3, 4, 5, 6], np.float32)
-    found = ease_weights(together(gram), penalties)
+    found = ease_weights(gram_matrix_of(gram), penalties)
     for item in range(6):
         others = np.delete(np.arange(6), item)
         by_hand = np.linalg.solve((gram + np.diag(penalties))[np.ix_(others, others)], gram[others, item])
         np.testing.assert_allclose(as_dense(found)[others, item], by_hand, atol=1e-5)
 
 
-def together(gram):
+def gram_matrix_of(gram):
     pairs = gram * (1 - np.eye(len(gram)))
     rows, columns = np.nonzero(pairs)
     offsets = np.searchsorted(rows, np.arange(len(gram) + 1))
-    counted = Cooccurrence(offsets, columns.astype(np.int32), pairs[rows, columns].astype(np.float32))
+    counted = SparseRows(offsets, columns.astype(np.int32), pairs[rows, columns].astype(np.float32))
     return GramMatrix(counted, np.diag(gram).astype(np.float32))
 
 
@@ -169,27 +164,26 @@ def as_dense(matrix):
 def test_with_all_other_items_as_candidates_the_approximation_is_exact():
     random = np.random.default_rng(4)
     used = (random.random((200, 50)) < 0.2 + random.random(50) * 0.4).astype(np.float32)
-    counted, penalties = together(used.T @ used), np.full(50, 3.0, np.float32)
-    told = []
-    found = sparse_ease_weights(counted, penalties, candidates=50, progress=told.append)
+    counted, penalties = gram_matrix_of(used.T @ used), np.full(50, 3.0, np.float32)
+    shares = []
+    found = sparse_ease_weights(counted, penalties, candidates=50, progress=shares.append)
     np.testing.assert_allclose(as_dense(found), as_dense(ease_weights(counted, penalties)), atol=1e-4)
-    assert told
+    assert shares
 
 
 def test_candidates_are_the_items_of_highest_cosine():
     gram = np.array([[4, 3, 3, 1], [3, 9, 0, 0], [3, 0, 4, 0], [1, 0, 0, 1]], np.float32)
     found = as_dense(
-        sparse_ease_weights(together(gram), np.ones(4, np.float32), candidates=1, progress=lambda share: None)
+        sparse_ease_weights(gram_matrix_of(gram), np.ones(4, np.float32), candidates=1, progress=lambda share: None)
     )
     # Of item 0's companions, 2 has cosine 3 / 4, 1 has 3 / 6 and 3 has 1 / 2: its only weight is 3 / (4 + 1).
     np.testing.assert_allclose(found[:, 0], [0, 0, 0.6, 0], rtol=1e-6)
 
 
-def test_a_catalogue_too_large_for_the_exact_solution_is_approximated(monkeypatch):
+def test_a_catalogue_too_large_for_the_exact_solution_is_approximated():
     data = make_data([*GROUPS, [0, 1, 2, 3, 4, 5, 6]], n_items=8)
-    exact = weights_of(fit_similar(data), 8)
-    monkeypatch.setattr(ease_fit, "MAX_DENSE_ITEMS", 0)
-    np.testing.assert_allclose(weights_of(fit_similar(data), 8), exact, atol=1e-4)
+    approximated = EASEFitter(EASEConfig(), seed=0, max_dense_items=0).fit(data)
+    np.testing.assert_allclose(weights_of(approximated, 8), weights_of(fit_similar(data), 8), atol=1e-4)
 
 
 def test_the_discount_divides_by_the_neighbours_popularity():
@@ -211,35 +205,34 @@ def test_what_was_used_near_counts_more_only_where_times_are_known():
 
 def test_nearness_falls_in_a_straight_line():
     histories = make_data([[0, 1, 2, 3]], n_items=4).histories()
-    found = count_together(histories, n_items=4, nearness=0.5, width=2)
-    np.testing.assert_allclose(as_dense(found.pairs)[0], [0, 0.75, 0.5, 0.5])
-    assert found.alone.tolist() == [1, 1, 1, 1]
+    gram = build_gram_matrix(histories, n_items=4, nearness=0.5, width=2)
+    np.testing.assert_allclose(as_dense(gram.off_diagonal)[0], [0, 0.75, 0.5, 0.5])
+    assert gram.diagonal.tolist() == [1, 1, 1, 1]
 
 
-def test_counting_a_few_rows_at_a_time_changes_nothing(monkeypatch):
+def test_counting_a_few_rows_at_a_time_changes_nothing():
     random = np.random.default_rng(5)
     data = make_data([random.permutation(30)[: random.integers(1, 20)] for _ in range(60)], n_items=30)
     weights = random.random(60).astype(np.float32)
-    counted = count_together(data.histories(), n_items=30, user_weights=weights, nearness=0.3, width=5)
-    monkeypatch.setattr("recipes.models.cooccurrence.gram_matrix._PAIRS", 50)
-    monkeypatch.setattr("recipes.models.cooccurrence.gram_matrix._CELLS", 0)
-    again = count_together(data.histories(), n_items=30, user_weights=weights, nearness=0.3, width=5)
-    np.testing.assert_allclose(as_dense(again.pairs), as_dense(counted.pairs), rtol=1e-5)
-    np.testing.assert_array_equal(again.pairs.offsets, counted.pairs.offsets)
+    counted, again = (
+        build_gram_matrix(data.histories(), n_items=30, user_weights=weights, nearness=0.3, width=5, **sizes)
+        for sizes in ({}, {"pairs_at_once": 50, "dense_cells": 0})
+    )
+    np.testing.assert_allclose(as_dense(again.off_diagonal), as_dense(counted.off_diagonal), rtol=1e-5)
+    np.testing.assert_array_equal(again.off_diagonal.offsets, counted.off_diagonal.offsets)
 
 
 def test_rows_are_cut_to_their_strongest():
     data = make_data([[0, 1, 2], [0, 1], [0, 1], [2], [0, 3]], n_items=4)
-    found = as_dense(count_together(data.histories(), n_items=4, row_limit=1).pairs)
+    found = as_dense(build_gram_matrix(data.histories(), n_items=4, row_limit=1).off_diagonal)
     # By common users over the root of the companion's: 3 / sqrt(3) for 1, 1 / sqrt(2) for 2, 1 / sqrt(1) for 3.
     assert found[0].tolist() == [0, 3, 0, 0]
 
 
-def test_different_items_are_in_the_order_of_first_use_and_the_newest_of_long_histories(monkeypatch):
-    monkeypatch.setattr("recipes.models.cooccurrence.gram_matrix.MAX_ITEMS", 3)
+def test_different_items_are_in_the_order_of_first_use_and_the_newest_of_long_histories():
     data = make_data([[3, 1, 3, 1, 2], [0, 1, 2, 3]], n_items=4)
-    found = distinct_items(data)
-    assert [found.of(user).items.tolist() for user in range(2)] == [[3, 1, 2], [1, 2, 3]]
+    distinct = distinct_items(data, limit=3)
+    assert [distinct.of(user).items.tolist() for user in range(2)] == [[3, 1, 2], [1, 2, 3]]
 
 
 def test_the_largest_of_each_row():
@@ -247,11 +240,9 @@ def test_the_largest_of_each_row():
     assert (kept.tolist(), offsets.tolist()) == ([1, 2, 3, 4], [0, 2, 2, 4])
 
 
-def test_neighbours_that_speak_against_an_item_are_kept_too(monkeypatch):
-    monkeypatch.setattr("recipes.models.cooccurrence.gram_matrix.NEIGHBOURS", 2)
-    monkeypatch.setattr("recipes.models.cooccurrence.gram_matrix._ENTRIES", 0)
-    weights = Cooccurrence(np.array([0, 3]), np.array([0, 1, 2], np.int32), np.array([0.1, -0.5, 0.3], np.float32))
-    assert neighbours(weights).columns.tolist() == [1, 2]
+def test_neighbours_that_speak_against_an_item_are_kept_too():
+    weights = SparseRows(np.array([0, 3]), np.array([0, 1, 2], np.int32), np.array([0.1, -0.5, 0.3], np.float32))
+    assert neighbours(weights, least=2, entries=0).columns.tolist() == [1, 2]
 
 
 def test_nobody_and_nothing_are_no_error():
@@ -311,5 +302,5 @@ def test_errors_name_the_place_that_a_solution_gives_a_value_at():
 def test_catalogue_scores_are_those_of_single_histories():
     data = make_data(GROUPS, n_items=8)
     scorer = fit_similar(data)
-    together_scored = by_scorer(scorer, data.histories())(slice(0, 2))
-    np.testing.assert_allclose(together_scored[1], scores_of(scorer, [1, 2, 0, 6]), rtol=1e-6)
+    scores = by_scorer(scorer, data.histories())(slice(0, 2))
+    np.testing.assert_allclose(scores[1], scores_of(scorer, [1, 2, 0, 6]), rtol=1e-6)

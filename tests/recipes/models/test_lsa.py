@@ -10,8 +10,7 @@ import pytest
 from common.errors import CorruptArtifact, InvalidInput
 from recipes.data.columns import NO_TIME, Columns
 from recipes.data.histories import History
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.models.lsa.config import LSAConfig
 from recipes.models.lsa.fit import LSAFitter
 from recipes.models.lsa.score import load

@@ -7,12 +7,11 @@ import pytest
 
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.models.lsa.decomposition import learn_vectors
-from recipes.models.lsa.features import FeatureSpace
-from recipes.models.lsa.tokens import terms
+from recipes.models.lsa.features import FeatureSpace, split_terms
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "terms"),
     [
         ("The QUICK fox's 2 tails, x_ray", ["the", "quick", "fox", "tails", "ray"]),
         ("L'été à Málaga, weiß", ["ete", "malaga", "weiss"]),
@@ -21,8 +20,8 @@ from recipes.models.lsa.tokens import terms
         ("", []),
     ],
 )
-def test_terms_are_words_and_pairs_of_signs(text, found):
-    assert terms(text) == found
+def test_terms_are_words_and_pairs_of_signs(text, terms):
+    assert split_terms(text) == terms
 
 
 def features_of(columns, n_rows):

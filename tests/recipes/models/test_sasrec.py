@@ -7,8 +7,7 @@ import pytest
 
 from common.errors import CorruptArtifact, InvalidInput
 from recipes.data.histories import History
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.models.sasrec.config import SASRecConfig
 from recipes.models.sasrec.fit import SASRecFitter
 from recipes.models.sasrec.network import SASRec

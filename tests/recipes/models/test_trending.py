@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.models.trending.config import FREQUENCIES, TrendingConfig
-from recipes.models.trending.evaluation import Ages, by_trend, cuts, judge
+from recipes.models.trending.evaluation import Ages, by_trend, cuts, evaluate
 from recipes.models.trending.fit import TrendingFitter
 from recipes.models.trending.rates import DEPTH, trend_scores
 from recipes.models.trending.score import BUCKET_SECONDS, load
@@ -92,16 +91,16 @@ def test_intervals_before_the_data_are_no_evidence_of_zero():
     assert short[0] > long[0]
 
 
-def test_lists_are_judged_by_the_interval_that_was_hidden():
+def test_lists_are_measured_on_the_interval_that_was_hidden():
     # Item 0 rises and stays, item 1 rises by luck, item 2 is popular throughout.
     data = counted([[8, 0, 20], [8, 6, 20], [0, 0, 20], [0, 0, 20]])
     ages = Ages(data.interactions.item, data.interactions.timestamp, interval_seconds=2 * HOUR, n_items=3)
     (cut,) = cuts(ages, [0])
 
-    assert cut.known[0].tolist() == [8, 6, 20]
+    assert cut.past[0].tolist() == [8, 6, 20]
     assert cut.hidden.tolist() == [8, 0, 20]
-    found = judge([cut], {"trend": by_trend(0.0)})["trend"]
-    assert (found.increase, found.most, found.ratio, found.items) == (8.0, 8.0, 1.0, 3)
+    accuracy = evaluate([cut], {"trend": by_trend(0.0)})["trend"]
+    assert (accuracy.increase, accuracy.most, accuracy.ratio, accuracy.items) == (8.0, 8.0, 1.0, 3)
 
 
 def test_a_list_that_misses_what_rises_has_no_accuracy():
@@ -112,10 +111,10 @@ def test_a_list_that_misses_what_rises_has_no_accuracy():
     ages = Ages(data.interactions.item, data.interactions.timestamp, interval_seconds=2 * HOUR, n_items=40)
     popular = np.array(quiet, np.float32)
 
-    found = judge(cuts(ages, [0]), {"trend": by_trend(0.0), "popularity": lambda _: popular})
+    accuracies = evaluate(cuts(ages, [0]), {"trend": by_trend(0.0), "popularity": lambda _: popular})
 
-    assert found["trend"].ratio == 1.0
-    assert found["popularity"].ratio == 0.0
+    assert accuracies["trend"].ratio == 1.0
+    assert accuracies["popularity"].ratio == 0.0
 
 
 def planted(seed=3):

@@ -7,13 +7,17 @@ import pytest
 
 from common.errors import CorruptArtifact, InvalidInput
 from recipes.data.columns import CategoricalColumn, Columns
-from recipes.data.histories import Histories
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.sparse import SparseRows
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.evaluation.bootstrap import interval
-from recipes.models.ials.als import Factors, Pairs, factorise, solve
 from recipes.models.user_segments.attributes import Attributes
-from recipes.models.user_segments.evaluation import Question, ask_for_attributes, ask_for_items, hold_out_newest, judge
+from recipes.models.user_segments.evaluation import (
+    Question,
+    attribute_questions,
+    evaluate,
+    hold_out_newest,
+    item_questions,
+)
 from recipes.models.user_segments.expressions import Condition, parse_expression
 from recipes.models.user_segments.score import SegmentScorer, Weights
 from tests.recipes.segment_suite import N_ITEMS, SegmentSuite, metadata, tastes
@@ -42,43 +46,6 @@ class TestItemAttributeAffinity(SegmentSuite):
         assert [int(user[1:]) % 4 for user in both] == [1] * 10
 
 
-def pairs(*rows, n_items):
-    lengths = np.array([len(row) for row in rows])
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return Pairs.of_histories(Histories.of_items(offsets, np.concatenate(rows)), n_items=n_items)
-
-
-def test_pairs_keep_the_newest_step_with_each_item():
-    made = pairs([3, 1, 3, 2], [0], n_items=4)
-    assert made.columns.tolist() == [1, 3, 2, 0]
-    assert made.ages().tolist() == [2, 1, 0, 0]
-    assert made.transposed().columns.tolist() == [1, 0, 0, 0]
-    assert made.transposed().offsets.tolist() == [0, 1, 2, 3, 4]
-
-
-def test_vectors_of_users_are_the_ones_with_the_least_loss():
-    random = np.random.default_rng(1)
-    items = random.standard_normal((6, 3)).astype(np.float32)
-    weights, regularization = np.array([1.0, 0.5], np.float32), 0.2
-    (found,) = solve(pairs([4, 2], n_items=6), items, regularization=regularization, weights=weights)
-
-    def loss(vector):
-        products = items @ vector
-        used = weights @ (1 - products[[4, 2]]) ** 2
-        return used + 0.1 * products @ products + regularization * (1.5 + 0.1 * 6) * vector @ vector
-
-    worse = [loss(found + step) for step in random.standard_normal((50, 3)) * 0.05]
-    assert loss(found) < min(worse)
-
-
-def test_factors_tell_two_groups_apart():
-    used = pairs(*([0, 1, 2], [1, 2, 0]) * 5, *([3, 4, 5], [5, 3, 4]) * 5, n_items=6)
-    made = factorise(used, Factors.random(20, 6, width=4, regularization=0.01, seed=2), sweeps=5)
-    products = made.users @ made.items.T
-    assert products[0, :3].min() > 0.7
-    assert abs(products[0, 3:]).max() < 0.2
-
-
 def scorer(*, weights):
     """Make a scorer of three users and two items; user 0 used item 0 long ago, user 1 item 1 now and 0 before."""
     return SegmentScorer(
@@ -87,15 +54,15 @@ def scorer(*, weights):
         activity=np.log1p([1.0, 2.0, 0.0]).astype(np.float32),
         user_times=np.array([0, 86_400, 0]),
         item_times=np.array([0, 86_400]),
-        known_offsets=np.array([0, 2, 3]),
-        known_users=np.array([0, 1, 1], np.int32),
-        known_weights=np.array([1.0, 0.5, 1.0], np.float32),
+        users_of_items=SparseRows(
+            np.array([0, 2, 3]), np.array([0, 1, 1], np.int32), np.array([1.0, 0.5, 1.0], np.float32)
+        ),
         weights=weights,
     )
 
 
 def test_scores_for_an_item_add_up():
-    made = scorer(weights=Weights(activity=0.1, known=0.25, period=0.5))
+    made = scorer(weights=Weights(activity=0.1, earlier_use=0.25, period=0.5))
     expected = [
         2.0 + 0.1 * np.log(2) - 0.5 * np.log(2),
         1.0 + 0.1 * np.log(3) + 0.25,
@@ -105,7 +72,7 @@ def test_scores_for_an_item_add_up():
 
 
 def test_scores_for_attributes_add_up():
-    made = scorer(weights=Weights(activity=0.1, known=2.0, period=0.0))
+    made = scorer(weights=Weights(activity=0.1, earlier_use=2.0, period=0.0))
     expected = [
         np.log(4) + 0.1 * np.log(2) + 2.0 * np.log(2),
         np.log(2.5) + 0.1 * np.log(3) + 2.0 * np.log(2.5),
@@ -115,7 +82,7 @@ def test_scores_for_attributes_add_up():
 
 
 def test_users_who_are_left_out_are_in_no_segment():
-    made = scorer(weights=Weights(activity=0.0, known=-np.inf, period=0.0))
+    made = scorer(weights=Weights(activity=0.0, earlier_use=-np.inf, period=0.0))
     assert made.of_item(0).tolist() == [-np.inf, -np.inf, 0.0]
 
 
@@ -134,7 +101,7 @@ def test_the_newest_fifth_of_each_user_is_hidden():
     assert split.hidden.lengths().tolist() == [2, 0, 1]
     assert split.hidden.items.tolist() == [1, 2, 4]
     assert len(split.training.interactions) == 16
-    assert [(question.items.tolist(), question.users.tolist()) for question in ask_for_items(split)] == [
+    assert [(question.items.tolist(), question.users.tolist()) for question in item_questions(split)] == [
         ([1], [0]),
         ([2], [0]),
         ([4], [2]),
@@ -155,13 +122,13 @@ def test_hits_and_recall_are_counted_in_the_first_hundredth():
     data = TrainingData(
         Interactions.sort(users, item=np.tile(np.arange(5), 200), timestamp=np.tile(np.arange(5), 200)), 200, 5
     )
-    (question,) = ask_for_items(hold_out_newest(data))
+    (question,) = item_questions(hold_out_newest(data))
     scores = np.arange(200, 0, -1).astype(np.float32)
-    assert judge([question], lambda _: scores, n_users=200).named() == pytest.approx(
+    assert evaluate([question], lambda _: scores, n_users=200).named() == pytest.approx(
         {"coverage": 0.01, "hits_at_1_percent": 2.0, "recall_at_1_percent": 0.01}
     )
     wrong = question._replace(users=np.array([0, 150], np.int32))
-    assert judge([question, wrong], lambda _: scores, n_users=200).named() == pytest.approx(
+    assert evaluate([question, wrong], lambda _: scores, n_users=200).named() == pytest.approx(
         {"coverage": 0.01, "hits_at_1_percent": 1.5, "recall_at_1_percent": (0.01 + 0.5) / 2}
     )
 
@@ -177,7 +144,7 @@ def test_users_in_segments_earn_what_their_places_earn():
         of_users[ranked[int(question.items[0])]] = [2.0, 1.0]
         return of_users
 
-    users = judge([first, second], scores, n_users=200).users
+    users = evaluate([first, second], scores, n_users=200).users
 
     # Two places of four are right; user 0 has both, and the segments of the first question count twice in recall.
     assert users.values().tolist() == pytest.approx([1.0, 0.75])
@@ -189,7 +156,7 @@ def test_users_in_segments_earn_what_their_places_earn():
 
 def test_segments_of_nobody_find_nobody():
     question = Question(np.array([0], np.int32), np.array([1], np.int32))
-    nobody = judge([question], lambda _: np.full(200, -np.inf, np.float32), n_users=200)
+    nobody = evaluate([question], lambda _: np.full(200, -np.inf, np.float32), n_users=200)
     assert nobody.named() == {"coverage": 0.0, "hits_at_1_percent": 0.0, "recall_at_1_percent": 0.0}
 
 
@@ -204,7 +171,7 @@ def test_intervals_of_segments_hold_what_other_users_give():
         used = random.random((size, groups)) < 1 - np.exp(-likely * (random.random(size) < 0.33)[:, None])
         questions = [Question(np.array([item], np.int32), np.flatnonzero(used[:, item])) for item in range(groups)]
         ranked = likely.astype(np.float32)
-        return judge(questions, lambda question: ranked[:, question.items[0]], n_users=size).users
+        return evaluate(questions, lambda question: ranked[:, question.items[0]], n_users=size).users
 
     made = [measured(seed) for seed in range(150)]
     true = np.mean([users.values() for users in made], axis=0)
@@ -213,9 +180,9 @@ def test_intervals_of_segments_hold_what_other_users_give():
     assert ((held > 0.88) & (held < 0.99)).all(), held
 
 
-def test_attributes_are_asked_for_by_their_users():
+def test_questions_of_attributes_are_answered_by_their_users():
     split = hold_out_newest(tastes())
-    questions = ask_for_attributes(split, Attributes.of_columns(metadata(), n_items=N_ITEMS))
+    questions = attribute_questions(split, Attributes.of_columns(metadata(), n_items=N_ITEMS))
     assert len(questions) == 5  # four tastes and `Even`
     assert {user % 4 for user in questions[1].users.tolist()} == {1}
 

@@ -45,7 +45,7 @@ class OneVector:
         return self._query
 
     def score_deltas(self, history):
-        used = np.unique(history.known(len(self.item_vectors)).items)
+        used = np.unique(history.in_catalogue(len(self.item_vectors)).items)
         return ScoreDelta(used, np.full(len(used), self._value, np.float32))
 
 

@@ -8,8 +8,7 @@ import pytest
 from common.errors import InvalidInput
 from recipes.catalog import get_recipe
 from recipes.data.histories import Histories, History
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.evaluation.ranking import by_scorer
 from recipes.registry import make_fitter
 

@@ -11,8 +11,7 @@ import pytest
 
 from common.positions import LEGACY_EPOCH, Position
 from inference.model import ModelLoader
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.models.trending.config import TrendingConfig
 from recipes.models.trending.fit import TrendingFitter
 from recipes.models.trending.score import BUCKET_SECONDS

@@ -1,14 +1,15 @@
-"""Counts of what follows what, and the directions that sum them up."""
+"""Sparse matrices: products, transposes, counts of what follows what, and the eigenvectors that sum them up."""
 
 import numpy as np
 import pytest
 
-from recipes.data.cooccurrence import Cooccurrence, count_followers, leading_directions
+from recipes.data.counts import count_successors
+from recipes.data.sparse import SparseRows, leading_eigenvectors
 from tests.recipes.suite import make_data
 
 
-def sequential_rules(sequences, n_items, window, **options):
-    return count_followers(make_data(sequences, n_items).histories(), n_items=n_items, window=window, **options)
+def successors(sequences, n_items, window, **options):
+    return count_successors(make_data(sequences, n_items).histories(), n_items=n_items, window=window, **options)
 
 
 def dense(matrix):
@@ -21,7 +22,7 @@ def dense(matrix):
 def sparse(matrix):
     rows, columns = np.nonzero(matrix)
     offsets = np.searchsorted(rows, np.arange(len(matrix) + 1))
-    return Cooccurrence(offsets, columns.astype(np.int32), matrix[rows, columns].astype(np.float32))
+    return SparseRows(offsets, columns.astype(np.int32), matrix[rows, columns].astype(np.float32))
 
 
 def random_symmetric(n_items=30, seed=0):
@@ -31,21 +32,21 @@ def random_symmetric(n_items=30, seed=0):
 
 
 def test_closer_pairs_weigh_more():
-    found = dense(sequential_rules([[0, 1, 2]], n_items=4, window=2))
+    found = dense(successors([[0, 1, 2]], n_items=4, window=2))
     assert found.tolist() == [[0, 1, 0.5, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
 
 
 def test_pairs_beyond_the_window_and_of_two_users_do_not_count():
-    found = dense(sequential_rules([[0, 1, 2], [3, 0]], n_items=4, window=1))
+    found = dense(successors([[0, 1, 2], [3, 0]], n_items=4, window=1))
     assert found.tolist() == [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
 
 
 def test_counts_of_one_pair_are_summed():
-    assert dense(sequential_rules([[0, 1], [0, 1, 0, 1]], n_items=2, window=1)).tolist() == [[0, 3], [1, 0]]
+    assert dense(successors([[0, 1], [0, 1, 0, 1]], n_items=2, window=1)).tolist() == [[0, 3], [1, 0]]
 
 
 def test_the_weight_of_a_distance_can_be_chosen():
-    assert dense(sequential_rules([[0, 1, 2]], n_items=3, window=2, weight=lambda gap: 10.0 * gap))[0].tolist() == [
+    assert dense(successors([[0, 1, 2]], n_items=3, window=2, weight=lambda gap: 10.0 * gap))[0].tolist() == [
         0,
         10,
         20,
@@ -53,43 +54,43 @@ def test_the_weight_of_a_distance_can_be_chosen():
 
 
 def test_histories_without_pairs_give_an_empty_matrix():
-    found = sequential_rules([[0], [1]], n_items=3, window=5)
+    found = successors([[0], [1]], n_items=3, window=5)
     assert (found.offsets.tolist(), len(found.columns)) == ([0, 0, 0, 0], 0)
 
 
 def test_the_transpose_is_added_with_its_share():
-    matrix = sequential_rules([[0, 1, 2, 0, 3]], n_items=5, window=3)
+    matrix = successors([[0, 1, 2, 0, 3]], n_items=5, window=3)
     np.testing.assert_allclose(dense(matrix.with_transpose(0.5)), dense(matrix) + 0.5 * dense(matrix).T)
 
 
 def test_scaling_multiplies_by_both_items():
-    matrix = sequential_rules([[0, 1, 2]], n_items=3, window=2)
+    matrix = successors([[0, 1, 2]], n_items=3, window=2)
     scale = np.array([2, 3, 5], np.float32)
     np.testing.assert_allclose(dense(matrix.scaled(scale)), dense(matrix) * np.outer(scale, scale))
 
 
 @pytest.mark.parametrize("values_at_once", [1, 7, 1 << 24])
-def test_products_are_those_of_the_dense_matrix(values_at_once, monkeypatch):
-    monkeypatch.setattr("recipes.data.sparse._CHUNK_VALUES", values_at_once)
+def test_products_are_those_of_the_dense_matrix(values_at_once):
     matrix = random_symmetric()
     matrix[[3, 4, 29]] = 0.0  # rows without entries, the last one among them
     right = np.random.default_rng(1).standard_normal((30, 4), np.float32)
-    np.testing.assert_allclose(sparse(matrix) @ right, matrix @ right, rtol=1e-4, atol=1e-5)
+    product = sparse(matrix).product(right, values_at_once=values_at_once)
+    np.testing.assert_allclose(product, matrix @ right, rtol=1e-4, atol=1e-5)
 
 
-def test_leading_directions_rebuild_the_matrix_as_well_as_can_be():
+def test_leading_eigenvectors_rebuild_the_matrix_as_well_as_can_be():
     matrix = np.zeros((12, 12), np.float32)
     matrix[:6, :6], matrix[6:, 6:] = 3.0, 1.0  # two blocks: eigenvalues 18 and 6, all others 0
-    found = leading_directions(sparse(matrix), count=2, seed=0)
+    found = leading_eigenvectors(sparse(matrix), count=2, seed=0)
     np.testing.assert_allclose(found @ found.T, matrix, atol=1e-3)
     assert np.linalg.norm(found, axis=0) ** 2 == pytest.approx([18, 6], rel=1e-3)
 
 
 def test_no_more_directions_than_items():
-    assert leading_directions(sparse(random_symmetric(5)), count=64, seed=0).shape == (5, 5)
+    assert leading_eigenvectors(sparse(random_symmetric(5)), count=64, seed=0).shape == (5, 5)
 
 
 def test_the_same_seed_gives_the_same_directions():
     matrix = sparse(random_symmetric())
-    first, second = (leading_directions(matrix, count=4, seed=3).tobytes() for _ in range(2))
+    first, second = (leading_eigenvectors(matrix, count=4, seed=3).tobytes() for _ in range(2))
     assert first == second
