@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager
 
 from cli.installation import Installation, Running
 from cli.key_folder import TokenKeeper
-from cli.supervisor import GuardedOutput, LivenessPolicy, Output, Supervisor
+from cli.supervisor import GuardedOutput, Output, Supervisor
 from cli.system import Ports, check_ports, process_specs
 from cli.tls import check_certificates, tls_files
 from common.errors import TailorbirdError
 from common.process.lifecycle import STOP_SIGNALS, stop_event
+from common.process.probing import LivenessPolicy
 
 __all__ = ["handle_signals", "running_system"]
 

@@ -19,9 +19,10 @@ from typing import Final
 import psutil
 
 from cli.installation import Installation
-from cli.supervisor import ProcessSpec, grpc_probe, http_probe
+from cli.supervisor import grpc_probe, http_probe
 from cli.tls import tls_files
 from common.errors import InvalidInput, invalid
+from common.process.executed import ProcessSpec
 
 __all__ = [
     "DEFAULT_PORT_BASE",

@@ -9,15 +9,16 @@ os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL
 
 from common.errors import TailorbirdError
 from common.logs import configure_logging
+from common.process.forked import Beat, WorkerSpec, run_workers_until_signal
 from common.process.lifecycle import run_until_signal
 from common.rpc import aio_channel, file_token, make_server
 from common.storage import open_store
 from inference.model import ModelLoader
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
-from runtime_service.processes import Beat, WorkerPool, WorkerSpec, shared_port
 from runtime_service.server import Worker, follow_log
 from runtime_service.serving.kept import AssignmentFile
 from runtime_service.settings import RuntimeSettings
+from runtime_service.shared_port import shared_port
 
 
 def main() -> None:
@@ -50,7 +51,7 @@ def main() -> None:
 
     with shared_port(settings.listen) as address:
         workers = [WorkerSpec(f"worker-{n}", partial(answer, address, n)) for n in range(settings.worker_count())]
-        WorkerPool([WorkerSpec("tail", follow), *workers], settings.patience()).run_until_signal()
+        run_workers_until_signal([WorkerSpec("tail", follow), *workers], settings.patience())
 
 
 if __name__ == "__main__":

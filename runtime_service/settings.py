@@ -8,9 +8,9 @@ from typing import Literal, TypedDict
 
 from pydantic import Field
 
+from common.process.forked import Patience
 from common.settings import ServerSettings, StoreSettings
 from runtime_service.history.lmdb import MAX_USERS
-from runtime_service.processes import Patience
 from runtime_service.server import WorkerLimits
 
 __all__ = ["RuntimeSettings"]

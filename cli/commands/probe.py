@@ -11,7 +11,7 @@ from cli.env import get_env
 from cli.supervisor import grpc_probe, http_probe
 from cli.tls import tls_files
 from common.errors import invalid
-from common.rpc.probe import Health
+from common.process.probing import Health
 from common.settings import TlsFiles
 
 __all__ = ["probe"]

@@ -17,9 +17,9 @@ from cli.installation import Installation
 from cli.merged_log import MergedLog
 from cli.output import how_to_use
 from cli.running import handle_signals, running_system
-from cli.supervisor import LivenessPolicy
 from cli.system import DEFAULT_PORT_BASE, PROCESSES, Ports
 from cli.tls import tls_files
+from common.process.probing import LivenessPolicy
 
 __all__ = ["up"]
 

@@ -5,10 +5,12 @@ The processes are what matters, and their log only tells of them: an output that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
-__all__ = ["GuardedOutput", "Output"]
+from common.process.worker_pool import Exit, Worker
+
+__all__ = ["GuardedOutput", "Output", "OutputListener"]
 
 
 class Output(Protocol):
@@ -52,3 +54,58 @@ class GuardedOutput:
                 self.lost = 0
         except Exception:  # noqa: BLE001 - whatever an output does, the processes are supervised on; the loss is told
             self.lost += 1
+
+
+class OutputListener:
+    """Puts in words for people what happens to processes; see `common.process.worker_pool.PoolListener`.
+
+    Args:
+        output: Where the remarks go; must not raise.
+        addresses: Where processes listen, by their names, as far as they do.
+    """
+
+    def __init__(self, output: GuardedOutput, *, addresses: Mapping[str, str]) -> None:
+        self._output = output
+        self._addresses = addresses
+
+    def started(self, worker: Worker, pid: int) -> None:
+        """Nothing is said: that it is ready is what people wait for."""
+
+    def ready(self, worker: Worker, seconds: float) -> None:
+        """Say where it can be reached."""
+        name = worker.program.name
+        fields = {"address": self._addresses[name]} if name in self._addresses else {}
+        self._output.note("ready", process=name, seconds=round(seconds, 1), **fields)
+
+    def silent(self, worker: Worker, pid: int, seconds: float) -> None:  # noqa: ARG002 - of no use to people
+        """Say that it hangs."""
+        self._output.note(
+            "does not answer, killing it",
+            level="error",
+            process=worker.program.name,
+            silent_seconds=round(seconds, 1),
+        )
+
+    def ended(self, worker: Worker, how: Exit, restart_in_seconds: float) -> None:
+        """Say how it ended."""
+        self._output.note(
+            "process ended, will be restarted",
+            level="error",
+            process=worker.program.name,
+            ended_by=how.reason,
+            in_a_row=worker.ends,
+            restart_in_seconds=restart_in_seconds,
+        )
+
+    def stopping(self, worker: Worker) -> None:
+        """Say whose turn to stop it is."""
+        self._output.note("stopping", process=worker.program.name)
+
+    def not_stopped(self, worker: Worker, pid: int, grace_seconds: float) -> None:  # noqa: ARG002 - of no use to people
+        """Say that it is killed."""
+        self._output.note(
+            "did not stop in time, killing it",
+            level="warning",
+            process=worker.program.name,
+            grace_seconds=grace_seconds,
+        )

@@ -6,16 +6,13 @@ import http.client
 import socket
 import ssl
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 
-from common.rpc.probe import Health, ask
+from common.process.probing import Health, Probe
+from common.rpc.probe import ask
 from common.settings import TlsFiles
 
-__all__ = ["Probe", "grpc_probe", "http_probe"]
-
-#: Called from a worker thread; is over within a few seconds whatever the process does, and never raises.
-Probe = Callable[[], Health]
+__all__ = ["grpc_probe", "http_probe"]
 
 
 def grpc_probe(target: str, *, seconds: float = 2.0, tls: TlsFiles | None = None) -> Probe:

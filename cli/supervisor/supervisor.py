@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
-from cli.supervisor.output import GuardedOutput, Output
-from cli.supervisor.policies import LivenessPolicy, RestartPolicy
-from cli.supervisor.process import ManagedProcess, ProcessSpec
+from cli.supervisor.output import GuardedOutput, Output, OutputListener
 from common.errors import TailorbirdError
+from common.process.backoff import BackoffPolicy
+from common.process.executed import ExecutedProgram, ProcessSpec
+from common.process.probing import LivenessPolicy
+from common.process.worker_pool import RestartPolicy, Worker, WorkerPool
 
-__all__ = ["StartFailed", "Supervisor"]
+__all__ = ["RESTARTS", "StartFailed", "Supervisor"]
 
-#: Crashes of a process that was never ready after which the start as a whole is given up.
-_START_CRASHES = 3
+#: When processes that ended are started again: never later than ten seconds after.
+RESTARTS: Final = RestartPolicy(BackoffPolicy(first_seconds=0.5, longest_seconds=10.0), steady_seconds=60.0)
+#: Ends of a process that was never ready after which the start as a whole is given up.
+_START_ENDS: Final = 3
 
 
 class StartFailed(TailorbirdError):
@@ -33,7 +38,7 @@ class Supervisor:
     Args:
         specs: What to run, in the order of dependence: they are stopped last to first.
         output: Where lines and remarks go; what it raises costs lines and nothing else.
-        policy: When crashed processes are started again.
+        restarts: When processes that ended are started again.
         liveness: When processes that run are taken for hung.
         start_seconds: Time for all to become ready at the first start.
         grace_seconds: Time for each to stop.
@@ -44,24 +49,29 @@ class Supervisor:
         specs: Sequence[ProcessSpec],
         *,
         output: Output,
-        policy: RestartPolicy | None = None,
+        restarts: RestartPolicy = RESTARTS,
         liveness: LivenessPolicy | None = None,
         start_seconds: float = 60.0,
         grace_seconds: float = 12.0,
     ) -> None:
-        self._output = GuardedOutput(output)
+        guarded = GuardedOutput(output)
         self._start_seconds = start_seconds
-        self.processes = tuple(
-            ManagedProcess(
-                spec,
-                output=self._output,
-                policy=policy or RestartPolicy(),
-                liveness=liveness or LivenessPolicy(),
-                grace_seconds=grace_seconds,
-            )
+        self._programs = [
+            ExecutedProgram(spec, on_line=partial(guarded.line, spec.name), liveness=liveness or LivenessPolicy())
             for spec in specs
+        ]
+        self._pool = WorkerPool(
+            self._programs,
+            listener=OutputListener(guarded, addresses={spec.name: spec.address for spec in specs if spec.address}),
+            policy=restarts,
+            grace_seconds=grace_seconds,
+            one_by_one=True,
         )
-        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def workers(self) -> tuple[Worker, ...]:
+        """One for each process, in the order of the specs."""
+        return self._pool.workers
 
     async def __aenter__(self) -> Self:
         """Do nothing yet: `start` tells about its progress and may fail."""
@@ -71,51 +81,31 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop."""
-        await self.stop()
+        await self._pool.stop()
 
     async def start(self, *, stop: asyncio.Event | None = None) -> None:
         """Start all, and return when all are ready or `stop` is set.
 
         Raises:
-            StartFailed: One crashed again and again before it was ready, or was not ready in time.
+            StartFailed: One ended again and again before it was ready, or was not ready in time.
         """
-        self._tasks = [asyncio.create_task(process.keep_running()) for process in self.processes]
+        self._pool.start()
         deadline = time.monotonic() + self._start_seconds
-        while not all(process.ready.is_set() for process in self.processes):
+        while not all(worker.ready.is_set() for worker in self.workers):
             if stop is not None and stop.is_set():
                 return
-            self._raise_broken()
-            for process in self.processes:
-                late = time.monotonic() > deadline and not process.ready.is_set()
-                if process.crashes >= _START_CRASHES or late:
+            self._pool.raise_defects()
+            for worker, program in zip(self.workers, self._programs, strict=True):
+                late = time.monotonic() > deadline and not worker.ready.is_set()
+                if worker.ends >= _START_ENDS or late:
                     why = f"was not ready within {self._start_seconds:g} s" if late else "ended again and again"
-                    raise StartFailed(f"{process.spec.name} {why}; its last lines:\n" + "\n".join(process.tail))
+                    raise StartFailed(f"{program.name} {why}; its last lines:\n" + "\n".join(program.tail))
             await asyncio.sleep(0.05)
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Return when `stop` is set; crashed processes are restarted meanwhile."""
-        waiting = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait([waiting, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-        self._raise_broken()
-
-    async def stop(self) -> None:
-        """Stop all, last to first; those that do not stop in time are killed."""
-        for process in reversed(self.processes):
-            if process.pid is not None:
-                self._output.note("stopping", process=process.spec.name)
-            await process.stop()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Return when `stop` is set; processes that end or hang are started again meanwhile."""
+        await self._pool.wait(stop)
 
     def kill(self) -> None:
         """Kill all at once: what a second Ctrl-C asks for."""
-        for process in self.processes:
-            process.kill()
-
-    def _raise_broken(self) -> None:
-        for task in self._tasks:
-            # Only a defect of the supervisor ends such a task early.
-            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-                raise error
+        self._pool.kill()

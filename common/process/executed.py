@@ -1,36 +1,32 @@
-"""One supervised process: started, probed, started again when it ends or answers no more, stopped for good.
+"""Programs that are executed by a parent that reads their output and probes them, and cannot outlive it.
 
-Each start is a session and process group of its own, so a Ctrl-C at the terminal reaches only the supervisor, which
-stops everything in order, and whatever a dead process leaves behind is killed with its group.
+Each start is a session and process group of its own, so a Ctrl-C at the terminal reaches only the parent, which stops
+everything in order, and whatever a dead process leaves behind is killed with its group.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
 import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
-from cli.supervisor.output import Output
-from cli.supervisor.policies import LivenessPolicy, RestartPolicy
-from cli.supervisor.probes import Probe
-from common.rpc.probe import Health
+from common.process.probing import LivenessPolicy, Probe, probe_until_silent
 
-__all__ = ["ManagedProcess", "ProcessSpec", "State"]
+__all__ = ["ExecutedProgram", "ProcessSpec"]
 
-_LAUNCHER = Path(__file__).with_name("launch.py")
-_CHUNK_BYTES = 64 * 1024
-_MAX_LINE_BYTES = 1024 * 1024
-_TAIL_LINES = 15
+_LAUNCHER: Final = Path(__file__).with_name("launch.py")
+_CHUNK_BYTES: Final = 64 * 1024
+_MAX_LINE_BYTES: Final = 1024 * 1024
+_TAIL_LINES: Final = 15
 #: Time for the output of a dead process to end, once its group is killed.
-_DRAIN_SECONDS = 2.0
+_DRAIN_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,136 +48,44 @@ class ProcessSpec:
     address: str = ""
 
 
-class State(enum.Enum):
-    """Where a process is in its life."""
-
-    STARTING = "starting"
-    READY = "ready"
-    WAITING = "waiting to be restarted"
-    STOPPED = "stopped"
-
-
-class ManagedProcess:
-    """Keeps one process running.
+class ExecutedProgram:
+    """A program with its probe and its output; see `worker_pool.Program`.
 
     Args:
         spec: What to run.
-        output: Where its lines go; must not raise.
-        policy: When to start it again.
+        on_line: Called with each line that it writes; must not raise.
         liveness: When to take it for hung.
-        grace_seconds: Time between the request to stop and the kill.
     """
 
-    def __init__(
-        self,
-        spec: ProcessSpec,
-        *,
-        output: Output,
-        policy: RestartPolicy,
-        liveness: LivenessPolicy,
-        grace_seconds: float,
-    ) -> None:
+    def __init__(self, spec: ProcessSpec, *, on_line: Callable[[str], None], liveness: LivenessPolicy) -> None:
         self.spec = spec
-        self.state = State.STOPPED
-        self.ready = asyncio.Event()
-        #: Crashes in a row.
-        self.crashes = 0
-        #: The newest lines, for the report when it cannot be started.
+        #: The newest lines of all its processes, for the report when it cannot be started.
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
-        self._output = output
-        self._policy = policy
+        self._on_line = on_line
         self._liveness = liveness
-        self._grace_seconds = grace_seconds
-        self._stopping = asyncio.Event()
-        self._process: asyncio.subprocess.Process | None = None
 
     @property
-    def pid(self) -> int | None:
-        """Process id, None while it does not run."""
-        return self._process.pid if self._process is not None and self._process.returncode is None else None
+    def name(self) -> str:
+        """Of the process."""
+        return self.spec.name
 
-    async def keep_running(self) -> None:
-        """Start, and start again after every end, until `stop` is called."""
-        loop = asyncio.get_running_loop()
-        while not self._stopping.is_set():
-            self.state = State.STARTING
-            started = loop.time()
-            try:
-                ended_by = describe_exit(await self._run_once())
-            except OSError as error:
-                # Out of processes or files: that passes, and the others need their supervisor meanwhile.
-                ended_by = f"no start: {error.strerror}"
-                self.tail.append(ended_by)
-            self.ready.clear()
-            if self._stopping.is_set():
-                break
-            self.crashes = 1 if loop.time() - started >= self._policy.steady_seconds else self.crashes + 1
-            pause = self._policy.pause(self.crashes)
-            self.state = State.WAITING
-            self._output.note(
-                "process ended, will be restarted",
-                level="error",
-                process=self.spec.name,
-                ended_by=ended_by,
-                in_a_row=self.crashes,
-                restart_in_seconds=pause,
-            )
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
-        self.state = State.STOPPED
-
-    async def stop(self) -> None:
-        """Ask it to stop, kill it when it does not within the grace."""
-        self._stopping.set()
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        # Between the look and the signal it may have ended by itself.
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
+    async def start(self) -> _ExecutedChild:
+        """Start a process; its output is read until it ends."""
         try:
-            await asyncio.wait_for(process.wait(), self._grace_seconds)
-        except TimeoutError:
-            self._output.note(
-                "did not stop in time, killing it",
-                level="warning",
-                process=self.spec.name,
-                grace_seconds=self._grace_seconds,
-            )
-            self.kill()
-            await process.wait()
-
-    def kill(self) -> None:
-        """Kill it with its whole process group, now."""
-        self._stopping.set()
-        self._kill_group()
-
-    def _kill_group(self) -> None:
-        if (pid := self.pid) is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
-
-    async def _run_once(self) -> int:
-        lifeline, held = os.pipe()
-        try:
-            process, lines = await self._spawn(lifeline)
-            self._process = process
-            if self._stopping.is_set():
-                # `stop` came while it was being started and saw nothing to stop.
-                self.kill()
-            reader = asyncio.create_task(self._read(lines))
-            prober = asyncio.create_task(self._watch_health())
+            read_end, held_end = os.pipe()
             try:
-                code = await process.wait()
-            finally:
-                prober.cancel()
-        finally:
-            # Letting go makes the guard kill what is left of the group.
-            os.close(held)
-        await asyncio.wait([reader], timeout=_DRAIN_SECONDS)
-        reader.cancel()
-        await asyncio.wait([reader])
-        return code
+                process, output = await self._spawn(read_end)
+            except BaseException:
+                os.close(held_end)
+                raise
+        except OSError as error:
+            self.tail.append(f"no start: {error.strerror}")
+            raise
+        return _ExecutedChild(process, lifeline=held_end, reader=asyncio.create_task(self._read(output)))
+
+    async def watch(self, on_ready: Callable[[], None]) -> float:
+        """Probe it until it answers no more."""
+        return await probe_until_silent(self.spec.probe, self._liveness, on_ready=on_ready)
 
     async def _spawn(self, lifeline: int) -> tuple[asyncio.subprocess.Process, IO[bytes]]:
         # A pipe of our own: asyncio's would have `wait` last until workers that inherited it are gone, too.
@@ -213,36 +117,6 @@ class ManagedProcess:
             os.close(write_end)
         return process, os.fdopen(read_end, "rb", buffering=0)
 
-    async def _watch_health(self) -> None:
-        """Tell when it is ready, and kill it when it answers nothing for too long, before or after that."""
-        loop = asyncio.get_running_loop()
-        started = answered = loop.time()
-        failed = 0
-        while True:
-            health = await asyncio.to_thread(self.spec.probe)
-            now = loop.time()
-            if health is Health.SILENT:
-                failed += 1
-            else:
-                failed, answered = 0, now
-            if health is Health.SERVING and self.state is State.STARTING:
-                self.state = State.READY
-                self.ready.set()
-                fields = {"address": self.spec.address} if self.spec.address else {}
-                self._output.note("ready", process=self.spec.name, seconds=round(now - started, 1), **fields)
-            starting = self.state is State.STARTING
-            patience = self._liveness.starting_seconds if starting else self._liveness.silent_seconds
-            if failed >= self._liveness.least_probes and now - answered >= patience and not self._stopping.is_set():
-                self._output.note(
-                    "does not answer, killing it",
-                    level="error",
-                    process=self.spec.name,
-                    silent_seconds=round(now - answered, 1),
-                )
-                self._kill_group()
-                return
-            await asyncio.sleep(self._liveness.starting_every_seconds if starting else self._liveness.every_seconds)
-
     async def _read(self, file: IO[bytes]) -> None:
         stream = asyncio.StreamReader()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
@@ -266,14 +140,41 @@ class ManagedProcess:
         text = raw.decode(errors="replace").rstrip()
         if text:
             self.tail.append(text)
-            self._output.line(self.spec.name, text)
+            self._on_line(text)
 
 
-def describe_exit(code: int) -> str:
-    """Return an exit status in words: `exit status 1` or `SIGKILL`."""
-    if code >= 0:
-        return f"exit status {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"
+class _ExecutedChild:
+    """A process of the launcher, and then of the command; see `worker_pool.Child`."""
+
+    def __init__(self, process: asyncio.subprocess.Process, *, lifeline: int, reader: asyncio.Task[None]) -> None:
+        self._process = process
+        self._lifeline = lifeline
+        self._reader = reader
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.returncode is None
+
+    async def wait(self) -> int:
+        return await self._process.wait()
+
+    def terminate(self) -> None:
+        # Between the look and the signal it may have ended by itself.
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        if self.running:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    async def close(self) -> None:
+        # Letting go makes the guard kill what is left of the group.
+        os.close(self._lifeline)
+        await asyncio.wait([self._reader], timeout=_DRAIN_SECONDS)
+        self._reader.cancel()
+        await asyncio.wait([self._reader])

@@ -1,30 +1,208 @@
-"""Forking a process that runs one function and cannot outlive its parent.
+"""Workers that are forked from their parent: functions that run in processes of their own and cannot outlive it.
 
-A parent that is killed can clean nothing up. Each child therefore waits for the end of a pipe whose other end only the
-parent holds, and ends with it.
+gRPC does not survive a fork, so the parent never has a channel, a server or a thread: a worker that died can be forked
+again at any time. The parent's event loop is left behind in the child, which makes one of its own.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import signal
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, NoReturn
 
 from common.errors import TailorbirdError
 from common.logs import get_logger
+from common.process.backoff import BackoffPolicy
+from common.process.heartbeat import BEAT_SECONDS, Beat, Heartbeat
+from common.process.lifecycle import STOP_SIGNALS, stop_event
 from common.process.lifeline import Lifeline
+from common.process.worker_pool import Exit, RestartPolicy, Worker, WorkerPool
 
-__all__ = ["HANDLED", "fork"]
+__all__ = ["Beat", "Patience", "WorkerSpec", "run_workers_until_signal"]
 
 #: Signals that the parent handles itself and its children must begin without.
-HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-_FAILED = 1
+_HANDLED: Final = (*STOP_SIGNALS, signal.SIGCHLD)
+_RESTARTS: Final = RestartPolicy(BackoffPolicy(0.1, 10.0), steady_seconds=30.0, first_at_once=True)
+#: Time beyond the workers' own grace before they are killed.
+_MARGIN_SECONDS: Final = 1.0
+_FAILED: Final = 1
 _log = get_logger(__name__)
 
 
-def fork(run: Callable[[], None], *, lifeline: Lifeline) -> int:
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """One worker.
+
+    Attributes:
+        name: In the log.
+        run: What it does until SIGTERM. It calls what it is given every `BEAT_SECONDS`, from where it would hang.
+    """
+
+    name: str
+    run: Callable[[Beat], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long workers are waited for.
+
+    Attributes:
+        grace_seconds: Time that they take to stop at most; they are killed a second later.
+        silent_seconds: One that shows no sign of life for so long is killed and forked again.
+    """
+
+    grace_seconds: float
+    silent_seconds: float
+
+
+def run_workers_until_signal(specs: Sequence[WorkerSpec], patience: Patience) -> None:
+    """Fork all workers, keep them running, and return when all have ended after SIGTERM or SIGINT.
+
+    To be called on the main thread of a process without other threads. A worker that ends is forked again, at once the
+    first time, then after growing pauses. One that hangs would keep its share of a port, and its callers, for good: it
+    is killed, and has ended.
+    """
+    asyncio.run(_run_workers(specs, patience))
+
+
+async def _run_workers(specs: Sequence[WorkerSpec], patience: Patience) -> None:
+    stop, parent = stop_event(), _Parent()
+    programs = [_ForkedProgram(spec, parent, silent_seconds=patience.silent_seconds) for spec in specs]
+    grace_seconds = patience.grace_seconds + _MARGIN_SECONDS
+    pool = WorkerPool(programs, listener=_LogListener(), policy=_RESTARTS, grace_seconds=grace_seconds)
+    try:
+        pool.start()
+        await pool.wait(stop)
+        _log.info("stopping", grace_seconds=patience.grace_seconds)
+        await pool.stop()
+        _log.info("stopped")
+    finally:
+        parent.close()
+
+
+class _Parent:
+    """What all children of this process have in common: the pipe that they end with, and the news of their ends."""
+
+    def __init__(self) -> None:
+        self.lifeline = Lifeline()
+        self._children: list[_ForkedChild] = []
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
+
+    def add(self, child: _ForkedChild) -> None:
+        """Wait for the end of a child."""
+        self._children.append(child)
+
+    def close(self) -> None:
+        """Give the pipe free: children that still run end now."""
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGCHLD)
+        self.lifeline.close()
+
+    def _reap(self) -> None:
+        # Several ends may come as one signal.
+        self._children = [child for child in self._children if not child.reap()]
+
+
+class _ForkedChild:
+    """A process that was forked; see `worker_pool.Child`."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    @property
+    def running(self) -> bool:
+        # Only `reap` frees the process id, so until then it is still this child's, ended or not.
+        return not self._status.done()
+
+    def reap(self) -> bool:
+        """Take note of its end, if it has ended; return whether it has."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid:
+            self._status.set_result(os.waitstatus_to_exitcode(status))
+        return bool(pid)
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self._status)
+
+    def terminate(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    async def close(self) -> None:
+        self.kill()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.running:
+            os.kill(self.pid, number)
+
+
+class _ForkedProgram:
+    """A worker's function and its heartbeat; see `worker_pool.Program`."""
+
+    def __init__(self, spec: WorkerSpec, parent: _Parent, *, silent_seconds: float) -> None:
+        self.name = spec.name
+        self._run = partial(spec.run, (heartbeat := Heartbeat(silent_seconds=silent_seconds)).beat)
+        self._heartbeat = heartbeat
+        self._parent = parent
+
+    async def start(self) -> _ForkedChild:
+        loop = asyncio.get_running_loop()
+        forked: asyncio.Future[_ForkedChild] = loop.create_future()
+        self._heartbeat.begin()
+        # Between two steps of all tasks: the child must not be inside of one, for it begins a loop of its own.
+        loop.call_soon(self._fork, forked)
+        return await forked
+
+    def _fork(self, forked: asyncio.Future[_ForkedChild]) -> None:
+        try:
+            child = _ForkedChild(_fork(self._run, lifeline=self._parent.lifeline))
+        except OSError as error:
+            forked.set_exception(error)
+            return
+        # At once: the news of its end is for children that are waited for.
+        self._parent.add(child)
+        forked.set_result(child)
+
+    async def watch(self, on_ready: Callable[[], None]) -> float:
+        on_ready()
+        while not self._heartbeat.is_silent():
+            await asyncio.sleep(BEAT_SECONDS)
+        return self._heartbeat.silence_seconds
+
+
+class _LogListener:
+    """Writes what happens to the log; see `worker_pool.PoolListener`."""
+
+    def started(self, worker: Worker, pid: int) -> None:
+        _log.info("process_started", process=worker.program.name, pid=pid)
+
+    def ready(self, worker: Worker, seconds: float) -> None:
+        """Forked workers say themselves when they serve."""
+
+    def silent(self, worker: Worker, pid: int, seconds: float) -> None:  # noqa: ARG002 - the seconds are the setting's
+        _log.error("process_silent", process=worker.program.name, pid=pid)
+
+    def ended(self, worker: Worker, how: Exit, restart_in_seconds: float) -> None:
+        fields: dict[str, object] = {"exit_code": how.status, "restart_in_seconds": restart_in_seconds}
+        if how.status is None:
+            fields["reason"] = how.reason
+        _log.error("process_ended", process=worker.program.name, pid=how.pid, **fields)
+
+    def stopping(self, worker: Worker) -> None:
+        """All are stopped at once, which is one line."""
+
+    def not_stopped(self, worker: Worker, pid: int, grace_seconds: float) -> None:  # noqa: ARG002 - the setting's
+        _log.warning("process_killed", process=worker.program.name, pid=pid)
+
+
+def _fork(run: Callable[[], None], *, lifeline: Lifeline) -> int:
     """Fork a child.
 
     Args:
@@ -37,7 +215,7 @@ def fork(run: Callable[[], None], *, lifeline: Lifeline) -> int:
     # What exists now will not be collected: the children's collectors need not touch, hence copy, the shared pages.
     gc.freeze()
     # A signal between the fork and the reset of its handlers would be lost: the child would handle it as the parent.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     try:
         child = os.fork()
         if child == 0:
@@ -51,9 +229,9 @@ def _become(run: Callable[[], None], lifeline: Lifeline) -> NoReturn:
     status = _FAILED
     try:
         signal.set_wakeup_fd(-1)
-        for number in HANDLED:
+        for number in _HANDLED:
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         lifeline.hold()
         run()
         status = 0

@@ -1,32 +1,25 @@
-"""When a process is started again, and when one that runs is taken for hung."""
+"""Asking a process from outside whether it is ready, and whether it answers at all."""
 
 from __future__ import annotations
 
+import asyncio
+import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["LivenessPolicy", "RestartPolicy"]
+__all__ = ["Health", "LivenessPolicy", "Probe", "probe_until_silent"]
 
 
-@dataclass(frozen=True, slots=True)
-class RestartPolicy:
-    """Exponential back-off that never gives up.
+class Health(enum.Enum):
+    """What a probe found. A process that answers is alive, also when it says that it is not ready."""
 
-    Attributes:
-        first_seconds: Pause after the first crash.
-        factor: What each further crash in a row multiplies the pause with.
-        longest_seconds: The longest pause.
-        steady_seconds: A process that lived this long counts its next crash as the first.
-    """
+    SERVING = "serving"
+    NOT_SERVING = "answers, but does not serve"
+    SILENT = "does not answer"
 
-    first_seconds: float = 0.5
-    factor: float = 2.0
-    longest_seconds: float = 10.0
-    steady_seconds: float = 60.0
 
-    def pause(self, crashes: int) -> float:
-        """Return the seconds to wait after that many crashes in a row."""
-        # The exponent is bounded, since a float is.
-        return min(self.first_seconds * self.factor ** min(crashes - 1, 64), self.longest_seconds)
+#: Called from a worker thread; is over within a few seconds whatever the process does, and never raises.
+Probe = Callable[[], Health]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +31,8 @@ class LivenessPolicy:
         every_seconds: Pause between two probes afterwards.
         silent_seconds: How long a process that was ready may answer nothing.
         starting_seconds: The same before it was ready: it may have a database to recover.
-        least_probes: So many probes in a row must have failed besides, so that a supervisor that was itself stopped
-            for a while kills nothing when it goes on.
+        least_probes: So many probes in a row must have failed besides, so that a parent that was itself stopped for a
+            while kills nothing when it goes on.
     """
 
     starting_every_seconds: float = 0.1
@@ -47,3 +40,32 @@ class LivenessPolicy:
     silent_seconds: float = 30.0
     starting_seconds: float = 300.0
     least_probes: int = 3
+
+
+async def probe_until_silent(probe: Probe, policy: LivenessPolicy, *, on_ready: Callable[[], None]) -> float:
+    """Probe a process that was just started, again and again.
+
+    Args:
+        probe: Asks it.
+        policy: How often, and when it counts as hung.
+        on_ready: Called once, when it serves for the first time.
+
+    Returns:
+        How many seconds it has answered nothing, once it counts as hung.
+    """
+    loop = asyncio.get_running_loop()
+    answered_at, failures, starting = loop.time(), 0, True
+    while True:
+        health = await asyncio.to_thread(probe)
+        now = loop.time()
+        if health is Health.SILENT:
+            failures += 1
+        else:
+            failures, answered_at = 0, now
+        if health is Health.SERVING and starting:
+            starting = False
+            on_ready()
+        allowed = policy.starting_seconds if starting else policy.silent_seconds
+        if failures >= policy.least_probes and now - answered_at >= allowed:
+            return now - answered_at
+        await asyncio.sleep(policy.starting_every_seconds if starting else policy.every_seconds)

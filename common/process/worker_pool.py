@@ -1,195 +1,327 @@
-"""Keeps forked processes running: one that ends is forked again, at once the first time, then after growing pauses.
+"""Keeps child processes running: starts them, watches them, starts again what ended or hangs, stops all.
 
-One that hangs would keep its share of the port, and its callers, for good; it is killed, and has ended.
+How a child is started and how it shows that it lives is its program's business: `forked` runs functions of the parent,
+`executed` other programs. What happens then is the same for both, and told here.
 """
 
 from __future__ import annotations
 
-import os
-import select
+import asyncio
+import enum
 import signal
-import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from types import FrameType
+from typing import Protocol
 
-from common.logs import get_logger
-from common.process.heartbeat import BEAT_SECONDS, Beat, Heartbeat
-from common.process.lifeline import Lifeline
-from runtime_service.processes.fork import HANDLED, fork
+from common.process.backoff import BackoffPolicy
 
-__all__ = ["Patience", "WorkerPool", "WorkerSpec"]
+__all__ = ["Child", "Exit", "PoolListener", "Program", "RestartPolicy", "State", "Worker", "WorkerPool"]
 
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 10.0
-#: A process that lived so long counts its next end as the first.
-_STEADY_SECONDS = 30.0
-#: Time beyond the children's own grace before they are killed.
-_MARGIN_SECONDS = 1.0
-_log = get_logger(__name__)
+
+class Child(Protocol):
+    """One running process."""
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        ...
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended, as far as the parent knows: as long as that is so, the id is its own."""
+        ...
+
+    async def wait(self) -> int:
+        """Return the exit status once it has ended, negative for a signal; may be called by several at a time."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to stop; without effect once it has ended."""
+        ...
+
+    def kill(self) -> None:
+        """Kill it with everything that it started; without effect once it has ended."""
+        ...
+
+    async def close(self) -> None:
+        """Clean up what it left, after its end or instead of it."""
+        ...
+
+
+class Program(Protocol):
+    """What a worker runs, again and again."""
+
+    @property
+    def name(self) -> str:
+        """Unique in the pool; shown in the log."""
+        ...
+
+    async def start(self) -> Child:
+        """Start a process.
+
+        Raises:
+            OSError: That is not possible now.
+        """
+        ...
+
+    async def watch(self, on_ready: Callable[[], None]) -> float:
+        """Watch the process that was started last, until cancelled or it hangs.
+
+        Args:
+            on_ready: To be called once, when it is ready.
+
+        Returns:
+            How many seconds it has shown no sign of life.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerSpec:
-    """One process.
+class RestartPolicy:
+    """When a process that ended is started again.
 
     Attributes:
-        name: In the log.
-        run: What it does until SIGTERM. It calls what it is given every `BEAT_SECONDS`, from where it would hang.
+        backoff: Pauses before it is, by the ends in a row.
+        steady_seconds: A process that lived this long counts its next end as the first.
+        first_at_once: The first end in a row costs no pause, and the back-off begins with the second.
     """
 
-    name: str
-    run: Callable[[Beat], None]
+    backoff: BackoffPolicy
+    steady_seconds: float
+    first_at_once: bool = False
+
+    def pause_seconds(self, ends: int) -> float:
+        """Return how long to pause after so many ends in a row, at least 1."""
+        if not self.first_at_once:
+            return self.backoff.pause_seconds(ends)
+        return 0.0 if ends == 1 else self.backoff.pause_seconds(ends - 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long members are waited for.
+class Exit:
+    """How a process ended.
 
     Attributes:
-        grace_seconds: Time that they take to stop at most; they are killed a second later.
-        silent_seconds: One that shows no sign of life for so long is killed and forked again.
+        pid: Process id; None when it could not be started.
+        status: Exit status, negative for a signal; None when it could not be started.
+        reason: The same in words.
     """
 
-    grace_seconds: float
-    silent_seconds: float
+    pid: int | None
+    status: int | None
+    reason: str
 
 
-class _Child:
-    """A member and the process that is it now."""
+class State(enum.Enum):
+    """Where a worker is in its life."""
 
-    def __init__(self, member: WorkerSpec, pulse: Heartbeat) -> None:
-        self.member = member
-        self.pid: int | None = None
-        self.due = 0.0  # when it is to be forked, while it does not run
-        self._pulse = pulse
-        self._killed = False
-        self._began = 0.0
-        self._ends = 0
+    STARTING = "starting"
+    READY = "ready"
+    WAITING = "waiting to be restarted"
+    STOPPED = "stopped"
 
-    def start(self, lifeline: Lifeline) -> None:
-        self._began = time.monotonic()
-        self._killed = False
-        self._pulse.begin()
-        self.pid = fork(partial(self.member.run, self._pulse.beat), lifeline=lifeline)
-        _log.info("process_started", process=self.member.name, pid=self.pid)
 
-    def reap(self) -> int | None:
-        """Return the exit code if the process has ended since the last look: negative for a signal."""
-        if self.pid is None:
-            return None
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        if pid == 0:
-            return None
-        self.pid = None
-        return os.waitstatus_to_exitcode(status)
+class PoolListener(Protocol):
+    """What a pool reports; its methods must not raise."""
 
-    def kill_if_it_hangs(self) -> None:
-        """Look at the pulse, and end a process without one; `reap` finds it then."""
-        if self.pid is None or self._killed or not self._pulse.is_silent():
+    def started(self, worker: Worker, pid: int) -> None:
+        """A process was started."""
+        ...
+
+    def ready(self, worker: Worker, seconds: float) -> None:
+        """A process became ready, so long after its start."""
+        ...
+
+    def silent(self, worker: Worker, pid: int, seconds: float) -> None:
+        """A process has shown no sign of life for so long, and is killed."""
+        ...
+
+    def ended(self, worker: Worker, how: Exit, restart_in_seconds: float) -> None:
+        """A process ended that nobody asked to, and will be started again."""
+        ...
+
+    def stopping(self, worker: Worker) -> None:
+        """A process is asked to stop."""
+        ...
+
+    def not_stopped(self, worker: Worker, pid: int, grace_seconds: float) -> None:
+        """A process did not stop in time, and is killed."""
+        ...
+
+
+class Worker:
+    """Keeps one process running.
+
+    Args:
+        program: What to run.
+        listener: Is told what happens.
+        policy: When to start it again.
+        grace_seconds: Time between the request to stop and the kill.
+    """
+
+    def __init__(
+        self, program: Program, *, listener: PoolListener, policy: RestartPolicy, grace_seconds: float
+    ) -> None:
+        self.program = program
+        self.state = State.STOPPED
+        self.ready = asyncio.Event()
+        #: Ends in a row.
+        self.ends = 0
+        self._listener = listener
+        self._policy = policy
+        self._grace_seconds = grace_seconds
+        self._stopping = asyncio.Event()
+        self._child: Child | None = None
+        self._started_at = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, None while it does not run."""
+        return self._child.pid if self._child is not None and self._child.running else None
+
+    async def keep_running(self) -> None:
+        """Start, and start again after every end, until `stop` is called."""
+        loop = asyncio.get_running_loop()
+        while not self._stopping.is_set():
+            self.state = State.STARTING
+            self._started_at = loop.time()
+            try:
+                how = await self._run_once()
+            except OSError as error:
+                # Out of processes or files: that passes, and the others need their parent meanwhile.
+                how = Exit(None, None, f"no start: {error.strerror}")
+            self.ready.clear()
+            if self._stopping.is_set():
+                break
+            self.ends = 1 if loop.time() - self._started_at >= self._policy.steady_seconds else self.ends + 1
+            pause = self._policy.pause_seconds(self.ends)
+            self.state = State.WAITING
+            self._listener.ended(self, how, pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+        self.state = State.STOPPED
+
+    async def stop(self) -> None:
+        """Ask it to stop, kill it when it does not within the grace; return when it is gone."""
+        self._stopping.set()
+        child = self._child
+        if child is None or not child.running:
             return
-        _log.error("process_silent", process=self.member.name, pid=self.pid)
-        self.signal(signal.SIGKILL)
-        self._killed = True
+        self._listener.stopping(self)
+        child.terminate()
+        try:
+            await asyncio.wait_for(child.wait(), self._grace_seconds)
+        except TimeoutError:
+            self._listener.not_stopped(self, child.pid, self._grace_seconds)
+            child.kill()
+            await child.wait()
 
-    def postpone(self) -> float:
-        """Set when to fork again, and return the pause until then in seconds: none after a first end."""
-        now = time.monotonic()
-        self._ends = 1 if now - self._began >= _STEADY_SECONDS else self._ends + 1
-        pause = min(_FIRST_PAUSE_SECONDS * 2.0 ** min(self._ends - 2, 20), _LONGEST_PAUSE_SECONDS)
-        if self._ends == 1:
-            pause = 0.0
-        self.due = now + pause
-        return pause
+    def kill(self) -> None:
+        """Kill it now, and start it no more."""
+        self._stopping.set()
+        if self._child is not None:
+            self._child.kill()
 
-    def signal(self, number: signal.Signals) -> None:
-        # Only `reap` frees the process id, so it is still this child's, ended or not.
-        if self.pid is not None:
-            os.kill(self.pid, number)
+    async def _run_once(self) -> Exit:
+        self._child = child = await self.program.start()
+        self._listener.started(self, child.pid)
+        if self._stopping.is_set():
+            # `stop` came while it was being started and saw nothing to stop.
+            child.kill()
+        ending, watching = asyncio.create_task(child.wait()), asyncio.create_task(self._watch(child))
+        try:
+            await asyncio.wait([ending, watching], return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                watching.result()
+            status = await ending
+        finally:
+            ending.cancel()
+            watching.cancel()
+            await child.close()
+        return Exit(child.pid, status, _in_words(status))
+
+    async def _watch(self, child: Child) -> None:
+        silent_seconds = await self.program.watch(self._note_ready)
+        if not self._stopping.is_set():
+            self._listener.silent(self, child.pid, silent_seconds)
+            child.kill()
+
+    def _note_ready(self) -> None:
+        self.state = State.READY
+        self.ready.set()
+        self._listener.ready(self, asyncio.get_running_loop().time() - self._started_at)
+
+
+def _in_words(status: int) -> str:
+    """Return an exit status as `exit status 1` or `SIGKILL`."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return signal.Signals(-status).name
+    except ValueError:
+        return f"signal {-status}"
 
 
 class WorkerPool:
-    """Runs members until SIGTERM or SIGINT; to be used once, on the main thread of a process without other threads.
+    """Runs programs side by side; to be used on the main thread, whose event loop is told of children that end.
 
     Args:
-        members: What to run side by side.
-        patience: With them.
+        programs: What to run, in the order of dependence.
+        listener: Is told what happens.
+        policy: When processes that ended are started again.
+        grace_seconds: Time for each to stop.
+        one_by_one: Stop them last to first, each when the one after it is gone; else all at once.
     """
 
-    def __init__(self, members: Sequence[WorkerSpec], patience: Patience) -> None:
-        self._children = [_Child(member, Heartbeat(silent_seconds=patience.silent_seconds)) for member in members]
-        self._next_look = 0.0
-        self._grace_seconds = patience.grace_seconds
-        self._stopping = False
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        *,
+        listener: PoolListener,
+        policy: RestartPolicy,
+        grace_seconds: float,
+        one_by_one: bool = False,
+    ) -> None:
+        self.workers = tuple(
+            Worker(program, listener=listener, policy=policy, grace_seconds=grace_seconds) for program in programs
+        )
+        self._one_by_one = one_by_one
+        self._tasks: list[asyncio.Task[None]] = []
 
-    def run_until_signal(self) -> None:
-        """Fork all members, keep them running, and return when all have ended after a signal."""
-        lifeline = Lifeline()
-        # Handlers of signals write here, so that the waits below end at once.
-        wake, woken = os.pipe()
-        for end in (wake, woken):
-            os.set_blocking(end, False)
-        signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
-        for number in HANDLED:
-            signal.signal(number, self._note)
+    def start(self) -> None:
+        """Begin to run all."""
+        self._tasks = [asyncio.create_task(worker.keep_running()) for worker in self.workers]
+
+    async def wait(self, stop: asyncio.Event) -> None:
+        """Return when `stop` is set; processes that end or hang are started again meanwhile.
+
+        Raises:
+            Exception: A defect of a program or of the pool, which would leave a process without its parent's care.
+        """
+        stopping = asyncio.create_task(stop.wait())
         try:
-            while not self._stopping:
-                self._care(lifeline)
-                self._wait(wake, min([self._next_look, *(one.due for one in self._children if one.pid is None)]))
-            self._stop(wake)
+            await asyncio.wait([stopping, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            signal.set_wakeup_fd(-1)
-            lifeline.close()
-            os.close(wake)
-            os.close(woken)
+            stopping.cancel()
+        self.raise_defects()
 
-    def _note(self, number: int, _: FrameType | None) -> None:
-        if number != signal.SIGCHLD:
-            self._stopping = True
+    def raise_defects(self) -> None:
+        """Raise what ended the care for a process early, if anything did."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise error
 
-    def _care(self, lifeline: Lifeline) -> None:
-        """Take note of those that ended, end those that hang, and fork those that are due."""
-        self._look()
-        for child in self._children:
-            pid, code = child.pid, child.reap()
-            if code is not None:
-                pause = child.postpone()
-                _log.error(
-                    "process_ended", process=child.member.name, pid=pid, exit_code=code, restart_in_seconds=pause
-                )
-            if child.pid is None and child.due <= time.monotonic() and not self._stopping:
-                child.start(lifeline)
+    async def stop(self) -> None:
+        """Stop all, and return when they are gone; those that do not stop in time are killed."""
+        if self._one_by_one:
+            for worker in reversed(self.workers):
+                await worker.stop()
+        else:
+            await asyncio.gather(*(worker.stop() for worker in self.workers))
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _look(self) -> None:
-        # Signals wake the parent at any time: without the pause each of them would count as a second of silence.
-        if time.monotonic() < self._next_look:
-            return
-        for child in self._children:
-            child.kill_if_it_hangs()
-        self._next_look = time.monotonic() + BEAT_SECONDS
-
-    def _stop(self, wake: int) -> None:
-        _log.info("stopping", grace_seconds=self._grace_seconds)
-        for child in self._children:
-            child.signal(signal.SIGTERM)
-        deadline = time.monotonic() + self._grace_seconds + _MARGIN_SECONDS
-        while self._alive() and time.monotonic() < deadline:
-            self._wait(wake, deadline)
-        for child in self._alive():
-            _log.warning("process_killed", process=child.member.name, pid=child.pid)
-            child.signal(signal.SIGKILL)
-        while self._alive():
-            self._wait(wake, None)
-        _log.info("stopped")
-
-    def _alive(self) -> list[_Child]:
-        for child in self._children:
-            child.reap()
-        return [child for child in self._children if child.pid is not None]
-
-    def _wait(self, wake: int, until: float | None) -> None:
-        """Wait for a signal, at most until a moment of the monotonic clock."""
-        timeout = None if until is None else max(0.0, until - time.monotonic())
-        if select.select([wake], [], [], timeout)[0]:
-            os.read(wake, 4096)
+    def kill(self) -> None:
+        """Kill all at once."""
+        for worker in self.workers:
+            worker.kill()

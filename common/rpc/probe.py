@@ -6,28 +6,20 @@ does: both read `TAILORBIRD_TLS_*`.
 
 from __future__ import annotations
 
-import enum
 import sys
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from common.errors import InvalidInput
+from common.process.probing import Health
 from common.rpc.channels import channel_credentials
 from common.settings import TlsFiles, TlsSettings
 
-__all__ = ["Health", "ask", "is_serving"]
+__all__ = ["ask", "is_serving"]
 
 #: What says that nobody answered; every other status comes from a server that does.
 _SILENT = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED})
-
-
-class Health(enum.Enum):
-    """What a probe found. A process that answers is alive, also when it says that it is not ready."""
-
-    SERVING = "serving"
-    NOT_SERVING = "answers, but does not serve"
-    SILENT = "does not answer"
 
 
 def ask(target: str, *, seconds: float = 2.0, tls: TlsFiles | None = None) -> Health:

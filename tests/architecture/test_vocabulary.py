@@ -21,7 +21,6 @@ NOT_CLEAN = (
     "recipes",
     "runtime_service/domain",
     "runtime_service/history",
-    "runtime_service/processes",
     "runtime_service/server.py",
     "runtime_service/servicers",
     "runtime_service/serving",

@@ -22,8 +22,9 @@ from cli.installation import Installation
 from cli.output import access_key_variables
 from cli.system import PROCESSES, Ports
 from common.access_keys import AccessKeys
+from common.process.probing import Health
 from common.rpc import channel
-from common.rpc.probe import Health, ask
+from common.rpc.probe import ask
 from common.settings import TlsFiles
 from common.testing import wait_until
 from protos.tailorbird.control.v1.control_plane_service_pb2_grpc import ControlPlaneServiceStub

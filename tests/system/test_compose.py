@@ -25,8 +25,8 @@ from cli.certificates import make_certificates
 from cli.demo.generated import generate
 from cli.demo.items import EVENT, SCHEMAS
 from cli.demo.journey import Journey, connect
-from cli.supervisor import launch
 from common.access_keys import AccessKeys
+from common.process import launch
 from common.rpc import channel
 from common.testing import wait_until
 from protos.tailorbird.control.v1.control_plane_service_pb2_grpc import ControlPlaneServiceStub

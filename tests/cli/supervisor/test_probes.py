@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from cli.supervisor import grpc_probe, http_probe
+from common.process.probing import Health
 from common.rpc import probe
-from common.rpc.probe import Health
 from common.testing import serving
 
 

@@ -11,12 +11,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cli.supervisor import LivenessPolicy, ProcessSpec, RestartPolicy, StartFailed, State, Supervisor
-from common.rpc.probe import Health
+from cli.supervisor import StartFailed, Supervisor
+from cli.supervisor.supervisor import RESTARTS
+from common.process.backoff import BackoffPolicy
+from common.process.executed import ProcessSpec
+from common.process.probing import Health, LivenessPolicy
+from common.process.worker_pool import RestartPolicy, State
 from common.testing import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
-POLICY = RestartPolicy(first_seconds=0.05, factor=2.0, longest_seconds=0.4)
+QUICK = RestartPolicy(BackoffPolicy(first_seconds=0.05, longest_seconds=0.4), steady_seconds=60.0)
 
 
 class Recorded:
@@ -94,7 +98,7 @@ def test_all_processes_are_ready_after_the_start_and_gone_after_the_end(tmp_path
     async def scenario():
         async with Supervisor([script(tmp_path, "a", SERVE), script(tmp_path, "b", SERVE)], output=output) as running:
             await running.start()
-            return [process.state for process in running.processes], [process.pid for process in running.processes]
+            return [worker.state for worker in running.workers], [worker.pid for worker in running.workers]
 
     states, pids = asyncio.run(scenario())
     assert states == [State.READY, State.READY]
@@ -123,12 +127,12 @@ def test_processes_stop_in_reverse_order(tmp_path):
 
 def test_a_process_that_is_killed_is_started_again(tmp_path):
     async def scenario():
-        async with Supervisor([script(tmp_path, "a", SERVE)], output=Recorded(), policy=POLICY) as running:
+        async with Supervisor([script(tmp_path, "a", SERVE)], output=Recorded(), restarts=QUICK) as running:
             await running.start()
             first = pid_of(tmp_path, "a")
             os.kill(first, signal.SIGKILL)
             await until(lambda: pid_of(tmp_path, "a") != first)
-            await running.processes[0].ready.wait()
+            await running.workers[0].ready.wait()
 
     asyncio.run(scenario())
     assert (tmp_path / "starts").read_text().split() == ["a", "a"]
@@ -142,7 +146,7 @@ def test_pauses_between_restarts_grow_and_are_told(tmp_path):
     """
 
     async def scenario():
-        async with Supervisor([script(tmp_path, "a", body)], output=output, policy=POLICY) as running:
+        async with Supervisor([script(tmp_path, "a", body)], output=output, restarts=QUICK) as running:
             starting = asyncio.create_task(running.start())
             await until(lambda: len(output.events("process ended, will be restarted")) == 5)
             starting.cancel()
@@ -155,10 +159,10 @@ def test_pauses_between_restarts_grow_and_are_told(tmp_path):
 
 def test_a_process_that_lived_long_is_restarted_as_fast_as_the_first_time(tmp_path):
     output = Recorded()
-    policy = RestartPolicy(first_seconds=0.05, steady_seconds=0.0)
+    restarts = RestartPolicy(BackoffPolicy(first_seconds=0.05, longest_seconds=1.0), steady_seconds=0.0)
 
     async def scenario():
-        async with Supervisor([script(tmp_path, "a", "ready()")], output=output, policy=policy) as running:
+        async with Supervisor([script(tmp_path, "a", "ready()")], output=output, restarts=restarts) as running:
             starting = asyncio.create_task(running.start())
             await until(lambda: len(output.events("process ended, will be restarted")) == 3)
             starting.cancel()
@@ -169,7 +173,7 @@ def test_a_process_that_lived_long_is_restarted_as_fast_as_the_first_time(tmp_pa
 
 
 def test_however_often_a_process_ends_it_is_back_within_ten_seconds():
-    assert max(RestartPolicy().pause(crashes) for crashes in range(1, 200)) <= 10
+    assert max(RESTARTS.pause_seconds(ends) for ends in range(1, 200)) <= 10
 
 
 class Broken(Recorded):
@@ -202,7 +206,7 @@ def test_an_output_that_fails_costs_lines_and_no_process(tmp_path):
 
     async def scenario():
         spec = script(tmp_path, "a", body)
-        async with Supervisor([spec, script(tmp_path, "b", SERVE)], output=output, policy=POLICY) as running:
+        async with Supervisor([spec, script(tmp_path, "b", SERVE)], output=output, restarts=QUICK) as running:
             await running.start()
             first, other = pid_of(tmp_path, "a"), pid_of(tmp_path, "b")
             # More than a pipe holds: somebody still reads.
@@ -230,12 +234,12 @@ def test_a_process_that_hangs_is_killed_and_started_again(tmp_path):
 
     async def scenario():
         specs = [script(tmp_path, name, SERVE) for name in ("a", "b")]
-        async with Supervisor(specs, output=output, policy=POLICY, liveness=LIVENESS) as running:
+        async with Supervisor(specs, output=output, restarts=QUICK, liveness=LIVENESS) as running:
             await running.start()
             first, other = pid_of(tmp_path, "a"), pid_of(tmp_path, "b")
             os.kill(first, signal.SIGSTOP)
             await until(lambda: pid_of(tmp_path, "a") != first)
-            await running.processes[0].ready.wait()
+            await running.workers[0].ready.wait()
             return gone(first), pid_of(tmp_path, "b") == other
 
     assert asyncio.run(scenario()) == (True, True)
@@ -273,7 +277,7 @@ def test_a_process_that_hangs_before_it_is_ready_is_killed_as_well(tmp_path):
     liveness = LivenessPolicy(starting_every_seconds=0.01, starting_seconds=0.2)
 
     async def scenario():
-        async with Supervisor([spec], output=output, policy=POLICY, liveness=liveness) as running:
+        async with Supervisor([spec], output=output, restarts=QUICK, liveness=liveness) as running:
             starting = asyncio.create_task(running.start())
             await until(lambda: len(output.events("does not answer, killing it")) == 2)
             starting.cancel()
@@ -287,12 +291,12 @@ def test_a_machine_out_of_processes_is_waited_for(tmp_path):
     broken = ProcessSpec("b", ("x" * 200_000,) * 40, spec.environment, probe=lambda: Health.SILENT)
 
     async def scenario():
-        async with Supervisor([spec, broken], output=output, policy=POLICY) as running:
+        async with Supervisor([spec, broken], output=output, restarts=QUICK) as running:
             starting = asyncio.create_task(running.start())
-            await running.processes[0].ready.wait()
+            await running.workers[0].ready.wait()
             await until(lambda: len(output.events("process ended, will be restarted")) >= 2)
             starting.cancel()
-            return running.processes[0].state
+            return running.workers[0].state
 
     assert asyncio.run(scenario()) is State.READY
     told = output.events("process ended, will be restarted")
@@ -303,7 +307,7 @@ def test_the_start_fails_with_the_last_lines_of_a_process_that_cannot_run(tmp_pa
     spec = script(tmp_path, "a", 'sys.exit("`listen`: got no sense")')
 
     async def scenario():
-        async with Supervisor([spec, script(tmp_path, "b", SERVE)], output=Recorded(), policy=POLICY) as running:
+        async with Supervisor([spec, script(tmp_path, "b", SERVE)], output=Recorded(), restarts=QUICK) as running:
             await running.start()
 
     with pytest.raises(StartFailed, match=r"a ended again and again[\s\S]*got no sense"):
@@ -350,7 +354,7 @@ def test_workers_of_a_process_that_is_killed_die_with_it(tmp_path):
     """
 
     async def scenario():
-        async with Supervisor([script(tmp_path, "a", body)], output=Recorded(), policy=POLICY) as running:
+        async with Supervisor([script(tmp_path, "a", body)], output=Recorded(), restarts=QUICK) as running:
             await running.start()
             worker = pid_of(tmp_path, "worker")
             os.kill(pid_of(tmp_path, "a"), signal.SIGKILL)
@@ -390,7 +394,9 @@ def test_a_killed_supervisor_leaves_no_process_behind(tmp_path):
     program = f"""
         import asyncio, os, sys
         from pathlib import Path
-        from cli.supervisor import LivenessPolicy, ProcessSpec, Supervisor
+        from cli.supervisor import Supervisor
+        from common.process.executed import ProcessSpec
+        from common.process.probing import Health
         class Quiet:
             def line(self, process, text): pass
             def note(self, event, **fields): pass

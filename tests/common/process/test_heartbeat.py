@@ -19,7 +19,7 @@ POOL = """
 import os, signal, threading
 from functools import partial
 from common.logs import configure_logging
-from runtime_service.processes import WorkerPool, WorkerSpec, Patience
+from common.process.forked import Patience, WorkerSpec, run_workers_until_signal
 
 def live(beat):
     stopped = threading.Event()
@@ -36,7 +36,7 @@ def never_begin(beat):
 
 configure_logging("pool", level="INFO", form="json")
 specs = [WorkerSpec(run.__name__, run) for run in (live, block, never_begin)]
-WorkerPool(specs, Patience(grace_seconds=1, silent_seconds=3)).run_until_signal()
+run_workers_until_signal(specs, Patience(grace_seconds=1, silent_seconds=3))
 """
 
 

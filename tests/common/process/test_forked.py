@@ -1,0 +1,150 @@
+"""Workers that are forked: kept running, ended in order, never left behind."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from common.testing import wait_until
+
+#: A parent with the workers whose names it is given. All but `serve` and `ignore` end by themselves.
+PARENT = """
+import asyncio, os, signal, sys
+from common.errors import InvalidInput
+from common.logs import configure_logging
+from common.process.forked import Patience, WorkerSpec, run_workers_until_signal
+from common.process.lifecycle import run_until_signal
+
+def say(text):
+    os.write(1, f"{text}\\n".encode())
+
+def serve(beat):
+    async def work():
+        say("serving")
+        await asyncio.Event().wait()
+    run_until_signal(work(), beat=beat)
+    say("stopped in order")
+
+def ignore(beat):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    say("ignoring")
+    while True:
+        beat()
+        signal.sigtimedwait([], 0.1)
+
+def end(beat):
+    beat()
+
+def refuse(beat):
+    raise InvalidInput("`listen`: got nonsense")
+
+configure_logging("pool", level="INFO", form="json")
+specs = [WorkerSpec(f"{name}-{number}", globals()[name]) for number, name in enumerate(sys.argv[1:])]
+run_workers_until_signal(specs, Patience(grace_seconds=1, silent_seconds=60))
+"""
+
+
+class Pool:
+    def __init__(self, process, log_file):
+        self.process = process
+        self._log_file = log_file
+
+    def lines(self, event):
+        complete = self._log_file.read_text().rpartition("\n")[0].splitlines()
+        return [line for line in map(json.loads, complete) if line["event"] == event]
+
+    def children(self):
+        return psutil.Process(self.process.pid).children()
+
+    def read(self):
+        return self.process.stdout.readline().strip()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=60)
+
+
+@contextmanager
+def running(folder, *names):
+    log_file = folder / "pool.log"
+    command = [sys.executable, "-c", PARENT, *names]
+    with (
+        log_file.open("wb") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        try:
+            yield Pool(process, log_file)
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_all_workers_end_in_order_at_a_signal(tmp_path, number):
+    with running(tmp_path, "serve", "serve") as pool:
+        assert [pool.read(), pool.read()] == ["serving", "serving"]
+        pool.process.send_signal(number)
+        assert [pool.read(), pool.read()] == ["stopped in order", "stopped in order"]
+        assert pool.process.wait(timeout=60) == 0
+        assert [len(pool.lines(event)) for event in ("process_ended", "process_killed", "stopped")] == [0, 0, 1]
+
+
+def test_a_worker_that_is_killed_is_forked_again_and_the_other_left_alone(tmp_path):
+    with running(tmp_path, "serve", "serve") as pool:
+        assert [pool.read(), pool.read()] == ["serving", "serving"]
+        killed, other = (line["pid"] for line in pool.lines("process_started"))
+        os.kill(killed, signal.SIGKILL)
+        assert pool.read() == "serving"
+        (end,) = pool.lines("process_ended")
+        assert (end["process"], end["pid"], end["exit_code"]) == ("serve-0", killed, -9)
+        assert other in {child.pid for child in pool.children()}
+        assert len(pool.children()) == 2
+        assert pool.stop() == 0
+
+
+def test_one_that_ends_again_and_again_is_forked_at_once_and_then_after_growing_pauses(tmp_path):
+    with running(tmp_path, "end") as pool:
+        wait_until(lambda: len(pool.lines("process_ended")) >= 4, seconds=60)
+        ends = pool.lines("process_ended")[:4]
+        assert [end["restart_in_seconds"] for end in ends] == [0.0, 0.1, 0.2, 0.4]
+        assert {end["exit_code"] for end in ends} == {0}
+        assert pool.stop() == 0
+
+
+def test_what_a_worker_raises_is_told_and_ends_that_worker_alone(tmp_path):
+    with running(tmp_path, "refuse", "serve") as pool:
+        assert pool.read() == "serving"
+        wait_until(lambda: pool.lines("process_ended"), seconds=60)
+        (end, *_) = pool.lines("process_ended")
+        assert (end["process"], end["exit_code"]) == ("refuse-0", 1)
+        assert re.search("got nonsense", pool.lines("process_failed")[0]["message"])
+        assert pool.stop() == 0
+
+
+def test_a_worker_that_ignores_the_stop_is_killed(tmp_path):
+    with running(tmp_path, "ignore", "serve") as pool:
+        assert sorted([pool.read(), pool.read()]) == ["ignoring", "serving"]
+        assert pool.stop() == 0
+        assert [line["process"] for line in pool.lines("process_killed")] == ["ignore-0"]
+
+
+def test_workers_die_with_a_parent_that_is_killed(tmp_path):
+    with running(tmp_path, "serve", "ignore") as pool:
+        assert sorted([pool.read(), pool.read()]) == ["ignoring", "serving"]
+        children = pool.children()
+        pool.process.kill()
+        pool.process.wait(timeout=20)
+        assert len(children) == 2
+        wait_until(lambda: not any(child.is_running() for child in children))
+
+
+def test_the_parent_has_one_thread(tmp_path):
+    with running(tmp_path, "serve") as pool:
+        assert pool.read() == "serving"
+        assert psutil.Process(pool.process.pid).num_threads() == 1
+        assert pool.stop() == 0
