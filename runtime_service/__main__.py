@@ -9,8 +9,7 @@ os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL
 
 from common.errors import TailorbirdError
 from common.logs import configure_logging
-from common.process.forked import Beat, WorkerSpec, run_workers_until_signal
-from common.process.lifecycle import run_until_signal
+from common.process.forked import Beat, Endless, WorkerSpec, run_workers_until_signal
 from common.rpc import aio_channel, file_token, make_server
 from common.storage import open_store
 from inference.model import ModelLoader
@@ -29,7 +28,7 @@ def main() -> None:
     token(), settings.public_key_file.read_bytes()  # a missing one ends the runtime here, and not at its first question
     prepare_history(settings.history_dir, map_bytes=settings.history_map_bytes)
 
-    def answer(address: str, number: int, beat: Beat) -> None:
+    def answer(address: str, number: int, beat: Beat) -> Endless:
         worker = Worker(
             connect=partial(aio_channel, settings.control_plane, token=token, tls=tls),
             listen=partial(make_server, settings=settings, address=address, reuse_port=True),
@@ -42,12 +41,12 @@ def main() -> None:
             beat=beat,
             tls=tls,
         )
-        run_until_signal(worker.run(), beat=beat)
+        return worker.run()
 
-    def follow(beat: Beat) -> None:
+    def follow(_: Beat) -> Endless:
         connect = partial(aio_channel, settings.events_service, token=token, tls=tls)
         history = LmdbHistoryWriter(settings.history_dir, **settings.history_bounds())
-        run_until_signal(follow_log(connect, history, wait_seconds=settings.watch_seconds), beat=beat)
+        return follow_log(connect, history, wait_seconds=settings.watch_seconds)
 
     with shared_port(settings.listen) as address:
         workers = [WorkerSpec(f"worker-{n}", partial(answer, address, n)) for n in range(settings.worker_count())]

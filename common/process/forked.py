@@ -10,20 +10,22 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from common.errors import TailorbirdError
 from common.logs import get_logger
 from common.process.backoff import BackoffPolicy
 from common.process.heartbeat import BEAT_SECONDS, Beat, Heartbeat
-from common.process.lifecycle import STOP_SIGNALS, stop_event
+from common.process.lifecycle import STOP_SIGNALS, run_until_signal, stop_event
 from common.process.lifeline import Lifeline
 from common.process.worker_pool import Exit, RestartPolicy, Worker, WorkerPool
 
-__all__ = ["Beat", "Patience", "WorkerSpec", "run_workers_until_signal"]
+__all__ = ["Beat", "Endless", "Patience", "WorkerSpec", "run_workers_until_signal"]
+
+#: Work that has no end of its own and is cancelled.
+Endless = Coroutine[Any, Any, None]
 
 #: Signals that the parent handles itself and its children must begin without.
 _HANDLED: Final = (*STOP_SIGNALS, signal.SIGCHLD)
@@ -40,11 +42,13 @@ class WorkerSpec:
 
     Attributes:
         name: In the log.
-        run: What it does until SIGTERM. It calls what it is given every `BEAT_SECONDS`, from where it would hang.
+        run: Called in the worker's process; returns what runs on its event loop and is cancelled at SIGTERM. The loop
+            beats every `BEAT_SECONDS`. Work that may keep the loop busy for longer, in many short steps, calls what it
+            is given as well.
     """
 
     name: str
-    run: Callable[[Beat], None]
+    run: Callable[[Beat], Endless]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +152,8 @@ class _ForkedProgram:
 
     def __init__(self, spec: WorkerSpec, parent: _Parent, *, silent_seconds: float) -> None:
         self.name = spec.name
-        self._run = partial(spec.run, (heartbeat := Heartbeat(silent_seconds=silent_seconds)).beat)
-        self._heartbeat = heartbeat
+        self._work = spec.run
+        self._heartbeat = Heartbeat(silent_seconds=silent_seconds)
         self._parent = parent
 
     async def start(self) -> _ForkedChild:
@@ -169,6 +173,10 @@ class _ForkedProgram:
         # At once: the news of its end is for children that are waited for.
         self._parent.add(child)
         forked.set_result(child)
+
+    def _run(self) -> None:
+        beat = self._heartbeat.beat
+        run_until_signal(self._work(beat), beat=beat)
 
     async def watch(self, on_ready: Callable[[], None]) -> float:
         on_ready()

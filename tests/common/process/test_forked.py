@@ -15,31 +15,31 @@ from common.testing import wait_until
 
 #: A parent with the workers whose names it is given. All but `serve` and `ignore` end by themselves.
 PARENT = """
-import asyncio, os, signal, sys
+import asyncio, os, sys
 from common.errors import InvalidInput
 from common.logs import configure_logging
 from common.process.forked import Patience, WorkerSpec, run_workers_until_signal
-from common.process.lifecycle import run_until_signal
 
 def say(text):
     os.write(1, f"{text}\\n".encode())
 
-def serve(beat):
-    async def work():
-        say("serving")
+async def serve(beat):
+    say("serving")
+    try:
         await asyncio.Event().wait()
-    run_until_signal(work(), beat=beat)
-    say("stopped in order")
+    finally:
+        say("stopped in order")
 
-def ignore(beat):
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+async def ignore(beat):
     say("ignoring")
     while True:
-        beat()
-        signal.sigtimedwait([], 0.1)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            say("asked to stop")
 
-def end(beat):
-    beat()
+async def end(beat):
+    pass
 
 def refuse(beat):
     raise InvalidInput("`listen`: got nonsense")
@@ -130,6 +130,7 @@ def test_a_worker_that_ignores_the_stop_is_killed(tmp_path):
     with running(tmp_path, "ignore", "serve") as pool:
         assert sorted([pool.read(), pool.read()]) == ["ignoring", "serving"]
         assert pool.stop() == 0
+        assert sorted([pool.read(), pool.read()]) == ["asked to stop", "stopped in order"]
         assert [line["process"] for line in pool.lines("process_killed")] == ["ignore-0"]
 
 

@@ -16,19 +16,14 @@ from common.testing import wait_until
 
 #: Two processes that hang, one of them before it has begun, beside one that does not; each says which process it is.
 POOL = """
-import os, signal, threading
-from functools import partial
+import asyncio, threading
 from common.logs import configure_logging
 from common.process.forked import Patience, WorkerSpec, run_workers_until_signal
 
-def live(beat):
-    stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    while not stopped.wait(0.1):
-        beat()
+async def live(beat):
+    await asyncio.Event().wait()
 
-def block(beat):
-    beat()
+async def block(beat):
     threading.Event().wait()
 
 def never_begin(beat):
@@ -41,37 +36,37 @@ run_workers_until_signal(specs, Patience(grace_seconds=1, silent_seconds=3))
 
 
 @pytest.fixture
-def pulse():
+def heartbeat():
     return Heartbeat(silent_seconds=3 * BEAT_SECONDS)
 
 
-def looks(pulse, count):
-    return [pulse.is_silent() for _ in range(count)]
+def looks(heartbeat, count):
+    return [heartbeat.is_silent() for _ in range(count)]
 
 
-def test_a_process_that_beats_lives_and_one_that_stops_hangs(pulse):
+def test_a_process_that_beats_lives_and_one_that_stops_hangs(heartbeat):
     for _ in range(10):
-        pulse.beat()
-        assert looks(pulse, 2) == [False, False]
-    assert looks(pulse, 2) == [False, True]
+        heartbeat.beat()
+        assert looks(heartbeat, 2) == [False, False]
+    assert looks(heartbeat, 2) == [False, True]
 
 
-def test_a_process_that_has_not_begun_gets_longer(pulse):
-    assert looks(pulse, 12) == [False] * 11 + [True]
+def test_a_process_that_has_not_begun_gets_longer(heartbeat):
+    assert looks(heartbeat, 12) == [False] * 11 + [True]
 
 
-def test_a_process_that_follows_another_begins_anew(pulse):
-    pulse.beat()
-    assert looks(pulse, 4)[-1]
-    pulse.begin()
-    assert looks(pulse, 12) == [False] * 11 + [True]
+def test_a_process_that_follows_another_begins_anew(heartbeat):
+    heartbeat.beat()
+    assert looks(heartbeat, 4)[-1]
+    heartbeat.begin()
+    assert looks(heartbeat, 12) == [False] * 11 + [True]
 
 
 def test_beats_of_a_forked_process_reach_its_parent():
     script = (
-        "import os; from common.process.heartbeat import Heartbeat; pulse = Heartbeat(silent_seconds=1)\n"
-        "if not os.fork(): pulse.beat(); os._exit(0)\n"
-        "os.wait(); print(pulse.is_silent(), pulse.is_silent())"
+        "import os; from common.process.heartbeat import Heartbeat; heartbeat = Heartbeat(silent_seconds=1)\n"
+        "if not os.fork(): heartbeat.beat(); os._exit(0)\n"
+        "os.wait(); print(heartbeat.is_silent(), heartbeat.is_silent())"
     )
     assert subprocess.check_output([sys.executable, "-c", script], text=True, timeout=60) == "False True\n"
 
@@ -91,11 +86,11 @@ def running_pool(log_file):
 def test_workers_that_hang_are_killed_and_forked_again_and_others_are_left_alone(tmp_path):
     log = tmp_path / "pool.log"
     with running_pool(log) as process:
-        told = re.compile(r'"process": "(\w+)", "pid": \d+, "event": "process_silent"')
+        silent_process = re.compile(r'"process": "(\w+)", "pid": \d+, "event": "process_silent"')
 
-        wait_until(lambda: "never_begin" in told.findall(log.read_text()), seconds=120)
+        wait_until(lambda: "never_begin" in silent_process.findall(log.read_text()), seconds=120)
 
-        silent = told.findall(log.read_text())
+        silent = silent_process.findall(log.read_text())
         assert silent[0] == "block"
         assert silent.count("block") >= silent.count("never_begin") == 1
         assert "live" not in silent
