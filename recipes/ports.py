@@ -73,11 +73,12 @@ class ScoreDelta:
 class ItemScorer(Protocol):
     """The serving side of a fitted recipe: NumPy only, immutable, safe to share between threads.
 
-    Attributes:
-        item_vectors: float32 [n_items, d].
+    Its scores for a history are the inner products of `item_vectors` and the history's embedding, plus score deltas.
     """
 
-    item_vectors: FloatArray
+    @property
+    def item_vectors(self) -> FloatArray:
+        """The vectors of the items: float32 [n_items, d]."""
 
     def embed_history(self, history: History) -> FloatArray:
         """Make the vector of one history.
@@ -103,22 +104,24 @@ class ItemScorer(Protocol):
 class SupportsIncrementalUpdate(Protocol):
     """A scorer that takes up new items and new histories without being fitted again."""
 
-    def updated(self, before: NDArray[np.int64], histories: Histories) -> ItemScorer:
+    def updated(self, before: NDArray[np.int64], data: TrainingData, *, seed: int) -> ItemScorer:
         """Return the same model for the catalogue as it is now.
 
-        What was learnt stays as it is; what is merely counted is counted again.
+        What was learnt stays as it is; what is merely counted is counted again, and what can be predicted of new items
+        by their columns is predicted.
 
         Args:
             before: int64 [n_items], the index that each item had when the model was fitted, -1 for new items.
-            histories: What users did, by the present indexes; actions are numbered as they were.
+            data: All that there is now, by the present indexes; event types are numbered as they were.
+            seed: Of the draws of what is compared.
         """
 
 
 @runtime_checkable
 class AcceptsItemBias(Protocol):
-    """A scorer that can be told to favour items."""
+    """A scorer whose scores of items can be shifted for all users alike."""
 
-    def favouring(self, biases: FloatArray) -> ItemScorer:
+    def with_item_bias(self, biases: FloatArray) -> ItemScorer:
         """Return the same model with float32 [n_items] added to every user's scores."""
 
 

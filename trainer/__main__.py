@@ -39,16 +39,16 @@ async def work(settings: TrainerSettings) -> None:
     token()  # one that is missing stops the trainer here and not at its first question
     connect = partial(channel, token=token, tls=settings.tls())
     with connect(settings.control_plane) as control_plane, connect(settings.events_service) as events_service:
-        rooms = make_handlers(settings, open_store(settings), events_service)
+        handlers = make_handlers(settings, open_store(settings), events_service)
         workers = [
             Worker(
                 JobQueue(control_plane, worker_id=worker_id(), kinds=kinds),
-                rooms,
+                handlers,
                 lease_wait_seconds=settings.lease_wait_seconds,
                 heartbeat_seconds=settings.heartbeat_seconds,
                 on_contact=Readiness(server).contact,
             )
-            for kinds in lanes(rooms, settings)
+            for kinds in lanes(handlers, settings)
         ]
         await work_until_signal(server, workers, grace_seconds=settings.grace_seconds)
 

@@ -1,4 +1,4 @@
-"""A data directory with a store and buckets, and the rooms of a trainer that work in it."""
+"""A data directory with a store and buckets, and the handlers of a trainer that work in it."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ HEADERS = {
 class NoEvents:
     """Of a place where nothing is streamed: every table has all there is."""
 
-    def flush(self, location, watch) -> None:
-        watch.check()
+    def flush(self, location, context) -> None:
+        context.check()
 
 
 @dataclass
@@ -99,9 +99,9 @@ class Place:
             replace=replace,
             import_id=import_id or f"import-{number}",
         )
-        return ImportJobHandler(self.store, self.sources(), self.workspace).do(payload, NullJobContext())
+        return ImportJobHandler(self.store, self.sources(), self.workspace).run(payload, NullJobContext())
 
-    def training_room(self) -> TrainingJobHandler:
+    def training_handler(self) -> TrainingJobHandler:
         return TrainingJobHandler(
             self.store,
             self.workspace,

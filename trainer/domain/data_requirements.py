@@ -136,18 +136,17 @@ def check_event_types(present: Sequence[str], *, wanted: Sequence[str]) -> None:
             )
 
 
-def check_times(*, first: int, last: int, recipe_type: str) -> None:
-    """Check that there is a before and an after where a recipe cannot do without.
+def check_times(*, first: int, last: int) -> None:
+    """Check that there is a before and an after to segment users by.
 
     Args:
         first: The earliest timestamp.
         last: The latest.
-        recipe_type: Personalize's type of the recipe.
 
     Raises:
-        InvalidInput: Users are to be segmented, and all interactions have one timestamp.
+        InvalidInput: All interactions have one timestamp.
     """
-    if recipe_type == "USER_SEGMENTATION" and first == last:
+    if first == last:
         raise InvalidInput(
             f"Create failed. All interactions have the same timestamp, {first}: recipes of type USER_SEGMENTATION "
             "learn from what users did before and after."

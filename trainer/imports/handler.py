@@ -34,13 +34,13 @@ class ImportJobHandler:
         self._sources = sources
         self._workspace = workspace
 
-    def do(self, payload: jobs_pb2.DatasetImportPayload, watch: JobContext) -> jobs_pb2.DatasetImportResult:
+    def run(self, payload: jobs_pb2.DatasetImportPayload, context: JobContext) -> jobs_pb2.DatasetImportResult:
         """Import one location.
 
         Raises:
             InvalidInput: Location or files are wrong; the message becomes the job's failureReason.
             Unavailable: Source or store cannot be reached.
-            JobCancelled: The watch said so; nothing was written.
+            JobCancelled: The job must end; nothing was written.
         """
         kind = payload.table.dataset_type
         table = Table(self._store, payload.table.location)
@@ -50,20 +50,20 @@ class ImportJobHandler:
             return jobs_pb2.DatasetImportResult(imported_rows=done)
         schema = AvroSchema.parse(payload.table.schema)
         with self._workspace.folder() as folder:
-            watch.report(fraction=0.0, activity="fetching files")
+            context.report(fraction=0.0, activity="fetching files")
             try:
                 files = self._sources.fetch(payload.data_location, folder=folder)
             except InvalidInput as error:
                 raise import_failed(kind, error.message) from error
 
             def progress(share: float) -> None:
-                watch.report(fraction=0.9 * share, activity="reading files")
-                watch.check()
+                context.report(fraction=0.9 * share, activity="reading files")
+                context.check()
 
             rows = read_rows(files, schema, dataset_type=kind, progress=progress)
         rows = without_duplicates(rows, schema, dataset_type=kind)
-        watch.report(fraction=0.9, activity=f"writing {len(rows):,} rows")
-        watch.confirm()
+        context.report(fraction=0.9, activity=f"writing {len(rows):,} rows")
+        context.confirm()
         commit(table, rows, dataset_type=kind, replace=payload.replace, import_id=payload.import_id)
         _log.info("imported", dataset_type=kind, rows=len(rows), files=len(files))
         return jobs_pb2.DatasetImportResult(imported_rows=len(rows), files=len(files))

@@ -24,7 +24,7 @@ class RemovalJobHandler:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def do(self, payload: jobs_pb2.StorageRemovalPayload, watch: JobContext) -> jobs_pb2.StorageRemovalResult:
+    def run(self, payload: jobs_pb2.StorageRemovalPayload, context: JobContext) -> jobs_pb2.StorageRemovalResult:
         """Remove every folder of the payload.
 
         Raises:
@@ -35,8 +35,8 @@ class RemovalJobHandler:
             _check(location)
         removed = 0
         for place, location in enumerate(payload.locations):
-            watch.report(fraction=place / len(payload.locations), activity=f"removing {location}")
-            watch.check()
+            context.report(fraction=place / len(payload.locations), activity=f"removing {location}")
+            context.check()
             try:
                 removed += self._store.delete_folder(location)
             except OSError as error:

@@ -1,188 +1,98 @@
-"""Predecessors, as they were measured, asked what the new version has been asked; all is matched by name."""
+"""A version against its champion, the version before: is it better on users whom neither has learnt from?
+
+What is served has learnt from everybody, the test users included, and would seem better than it is. So every version
+keeps a second artifact, the model without what it was measured on, and this is what is compared; see ADR 0006.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+from common.artifacts import Artifact, open_artifact, read_manifest
+from common.errors import CorruptArtifact, ResourceNotFound
+from common.logs import get_logger
+from common.storage import Store
+from protos.tailorbird.storage.v1 import evaluation_pb2
+from recipes.evaluation.paired_tests import MIN_USERS, Pair, differences, verdict
+from trainer.training.spec import ChampionSpec
 
-from common.artifacts import Artifact
-from common.errors import CorruptArtifact
-from common.vocabulary import Vocabulary
-from recipes.catalog import get_recipe
-from recipes.data.histories import FloatArray, Histories, ItemIndexes
-from recipes.evaluation.evaluator import Evaluator
-from recipes.evaluation.metrics import LIST_LENGTH, UserValues
-from recipes.evaluation.paired_tests import Pair
-from recipes.evaluation.ranking import both_lists, by_scorer, codes_of_users, situated_queries
-from recipes.evaluation.splits import Split
-from recipes.models.action_propensity.data import ActionData
-from recipes.models.action_propensity.samples import make_samples
-from recipes.models.action_propensity.score import load as load_actions_scorer
-from recipes.models.user_segments.evaluation import Question, Ranker
-from recipes.models.user_segments.score import open_segments
-from recipes.ports import ItemScorer, UsesSideFeatures
-from recipes.registry import open_scorer
-from trainer.training.loading import LoadedData
+__all__ = ["compare_with_champion"]
 
-__all__ = ["PredecessorSegments", "measure_predecessor", "predecessor_propensities"]
+_VERDICTS = {
+    "BETTER": (evaluation_pb2.VERDICT_BETTER, "significantly better than"),
+    "WORSE": (evaluation_pb2.VERDICT_WORSE, "significantly worse than"),
+    "UNDECIDED": (evaluation_pb2.VERDICT_UNDECIDED, "not significantly different from"),
+}
+
+_log = get_logger(__name__)
 
 
-def measure_predecessor(
-    artifact: Artifact,
-    model: UserValues,
+def compare_with_champion(
+    store: Store,
+    champion: ChampionSpec,
+    pair_with: Callable[[Artifact], Pair],
     *,
-    exam: Evaluator,
-    loaded: LoadedData,
-    keys: NDArray[np.uint64],
-    situations: NDArray[np.int32] | None = None,
-) -> Pair:
-    """Measure a predecessor on the test users whom it has not learnt from either.
+    cache: Path,
+    seed: int,
+) -> evaluation_pb2.Comparison:
+    """Compare a version with its champion.
 
     Args:
-        artifact: Its model as it was measured.
-        model: What the new model earned of all test users, lists as they are served.
-        exam: Of the new version.
-        loaded: Items and event types of the new version.
-        keys: uint64 [n_users], see `recipes.evaluation.splits.hold_out_lowest`.
-        situations: int32 [test users, columns], the context that each is asked about in, in the new version's codes.
+        store: With the champion's artifacts.
+        champion: Which version it is.
+        pair_with: Measures the champion's model, as it was measured then, by what the new one was measured by.
+        cache: Folder for files from a store that is not local.
+        seed: Of the draws of users.
 
     Raises:
-        CorruptArtifact: Its files do not fit each other.
+        Unavailable: The store cannot be reached.
     """
-    users = exam.measure_lists(*_lists(artifact, exam.split, loaded, situations)).served.users
-    held_out = keys[exam.split.users] <= np.uint64(artifact.manifest.highest_test_key)
-    return Pair.of_users(model.where(held_out), users.where(held_out))
+    arn = champion.solution_version_arn
+    try:
+        manifest = read_manifest(store, champion.artifact_location)
+        if not manifest.measured_model:
+            return _not_compared(arn, f"{arn} kept no model to be compared with")
+        pair = pair_with(open_artifact(store, f"{champion.artifact_location}/{manifest.measured_model}", cache=cache))
+    except (ResourceNotFound, CorruptArtifact) as error:
+        # Its own damage is no reason to have no successor.
+        _log.warning("predecessor_unusable", solution_version_arn=arn, reason=error.message)
+        return _not_compared(arn, f"{arn} cannot be measured: {error.message}")
+    if not len(pair.challenger):
+        return _not_compared(arn, f"{arn} was trained on all of the test users")
+    return _comparison(arn, pair, seed=seed)
 
 
-def _lists(
-    artifact: Artifact, split: Split, loaded: LoadedData, situations: NDArray[np.int32] | None
-) -> tuple[ItemIndexes, ItemIndexes]:
-    """Let the predecessor recommend; its items are named by the new version's indexes, -1 for those that are gone."""
-    manifest = artifact.manifest
-    scorer = open_scorer(get_recipe(manifest.recipe), artifact.folder)
-    items = Vocabulary.load(artifact.folder, "items")
-    if len(items) != len(scorer.item_vectors):
-        raise CorruptArtifact(f"`items.*.npy`: got {len(items)} items, want {len(scorer.item_vectors)}")
-    known = _translated(split.histories, items=items, types=tuple(manifest.event_types), loaded=loaded)
-    codes = _codes(scorer, loaded, situations)
-    user_features = codes_of_users(scorer, loaded.data.users, n_users=loaded.data.n_users)
-    queries = situated_queries(
-        scorer, known, codes, user_features=None if user_features is None else user_features[split.users]
+def _comparison(arn: str, pair: Pair, *, seed: int) -> evaluation_pb2.Comparison:
+    compared = differences(pair, seed=seed)
+    enum, words = _VERDICTS[verdict(pair, compared)]
+    reason = f"{words} {arn}"
+    decided = next((item for item in compared if item.name == pair.primary_metric), None)
+    if decided is None:
+        reason += f": nobody counts in {pair.primary_metric}"
+    else:
+        reason += (
+            f": {pair.primary_metric} {decided.challenger:.4f} instead of {decided.champion:.4f}, 95 % interval of the "
+            f"difference {decided.low:+.4f} to {decided.high:+.4f}, on {len(pair.challenger)} users"
+        )
+    if len(pair.challenger) < MIN_USERS:
+        reason += f"; fewer than {MIN_USERS} users decide nothing"
+    return evaluation_pb2.Comparison(
+        solution_version_arn=arn,
+        verdict=enum,
+        judged_by=pair.primary_metric,
+        users=len(pair.challenger),
+        reason=reason,
+        differences=[
+            evaluation_pb2.MetricDifference(
+                name=item.name, value=item.challenger, predecessor=item.champion, low=item.low, high=item.high
+            )
+            for item in compared
+        ],
     )
-    scores = by_scorer(scorer, known, queries=queries)
-    both = both_lists(scores, n_items=len(items), histories=known, limit=LIST_LENGTH)
-    back = loaded.items.indexes(items.ids(range(len(items))))
-    return back[both[0]], back[both[1]]
 
 
-def _codes(scorer: ItemScorer, loaded: LoadedData, situations: NDArray[np.int32] | None) -> NDArray[np.int32] | None:
-    """Return situations in the predecessor's codes; None where it knows of none."""
-    table = scorer.context if isinstance(scorer, UsesSideFeatures) else None
-    if situations is None or table is None or loaded.data.context is None:
-        return None
-    meaning = loaded.data.context.meaning
-    return np.array([table.meaning.encode_row(meaning.describe(row)) for row in situations], np.int32)
-
-
-def _translated(histories: Histories, *, items: Vocabulary, types: tuple[str, ...], loaded: LoadedData) -> Histories:
-    """Return histories by the predecessor's numbers, without the steps with items that it does not know."""
-    forth = items.indexes(loaded.items.ids(range(len(loaded.items))))
-    places = {name: number for number, name in enumerate(types, start=1)}
-    actions = np.array([0, *(places.get(name, 0) for name in loaded.data.event_types)], np.uint8)
-    renamed = Histories(histories.offsets, forth[histories.items], actions[histories.event_types], histories.times)
-    return renamed.where(renamed.items >= 0)
-
-
-def predecessor_propensities(
-    artifact: Artifact, data: ActionData, *, actions: Vocabulary, loaded: LoadedData, period_days: int
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Let a predecessor say how likely actions are taken, at the events that the new version has been asked about.
-
-    Args:
-        artifact: Its model as it was measured.
-        data: Of the new version.
-        actions: Of the new version.
-        loaded: Items and users of the new version.
-        period_days: The optimization period of the new version.
-
-    Returns:
-        float64 [samples], in the order of the new version's samples, 0 for actions that it does not know; and whether
-        it has learnt each action, bool [n_actions].
-
-    Raises:
-        CorruptArtifact: Its files do not fit each other.
-    """
-    scorer = load_actions_scorer(artifact.folder)
-    own = {name: Vocabulary.load(artifact.folder, name) for name in ("actions", "items", "users")}
-    sizes = {"actions": len(scorer.actions), "items": len(scorer.item_vectors), "users": len(scorer.totals)}
-    for name, size in sizes.items():
-        if len(own[name]) != size:
-            raise CorruptArtifact(f"`{name}.*.npy`: got {len(own[name])} {name}, want {size}, as the other files tell")
-    forth, places, user_features = (
-        own[name].indexes(now.ids(range(len(now))))
-        for name, now in (("items", loaded.items), ("actions", actions), ("users", loaded.users))
+def _not_compared(arn: str, reason: str) -> evaluation_pb2.Comparison:
+    return evaluation_pb2.Comparison(
+        solution_version_arn=arn, verdict=evaluation_pb2.VERDICT_NOT_COMPARED, users=0, reason=reason
     )
-    rows = data.items.interactions
-    known = data.items.where(forth[rows.item] >= 0)
-    renamed = replace(known.interactions, item=forth[known.interactions.item])
-    content = np.zeros((len(user_features), scorer.user_content.shape[1]), np.float32)
-    content[user_features >= 0] = scorer.user_content[user_features[user_features >= 0]]
-    seen = replace(data, items=replace(known, interactions=renamed, n_items=sizes["items"]))
-    samples = make_samples(seen, scorer.item_vectors[:, :-2], content, period_days=period_days)
-    action = places[samples.action]
-    shares = np.where(action >= 0, scorer.shares(samples.rows, action), 0.0)
-    return shares, (places >= 0) & scorer.trained[places]
-
-
-class PredecessorSegments:
-    """A predecessor that ranks users.
-
-    Args:
-        artifact: Its model as it was measured.
-        fitter: Of the new version, which prepares the questions.
-        questions: That will be asked.
-        loaded: Items and users of the new version.
-
-    Raises:
-        CorruptArtifact: Its files do not fit each other.
-    """
-
-    def __init__(self, artifact: Artifact, fitter: Any, questions: Sequence[Question], *, loaded: LoadedData) -> None:
-        self._scorer, items, users = open_segments(artifact.folder)
-        # Its users among those of now; -1 for those that are gone.
-        self._places = loaded.users.indexes(users.ids(range(len(users))))
-        self._n_users = loaded.data.n_users
-        known = items.indexes(loaded.items.ids(range(len(loaded.items))))
-        # The fitter tells questions apart by their identity.
-        self._asked = {
-            id(question): Question(known[question.items][known[question.items] >= 0], question.users)
-            for question in questions
-        }
-        answerable = [question for question in self._asked.values() if len(question.items)]
-        self._rank: Ranker = fitter.prepare(self._scorer, answerable)(self._scorer.weights)
-
-    def scores(self, question: Question) -> FloatArray:
-        """Score the users of now: float32 [n_users], -inf for those that it does not know, and for unknown items."""
-        scores = np.full(self._n_users, -np.inf, np.float32)
-        asked, told = self._asked[id(question)], self._places >= 0
-        if len(asked.items):
-            scores[self._places[told]] = self._rank(asked)[told]
-        return scores
-
-    def knows_of(self, hidden: Histories) -> NDArray[np.bool_]:
-        """Say of whom it has learnt from what is hidden now: bool [n_users].
-
-        The newest fifth of a history is hidden, so what is hidden now was hidden or had not happened then, unless older
-        interactions have been imported since.
-        """
-        began = np.full(self._n_users, np.iinfo(np.int64).max)
-        asked = np.flatnonzero(hidden.lengths())
-        began[asked] = hidden.times[hidden.offsets[asked]]
-        told = self._places >= 0
-        found = np.zeros(self._n_users, bool)
-        found[self._places[told]] = self._scorer.user_times[told] > began[self._places[told]]
-        return found

@@ -24,7 +24,7 @@ _NUMERIC = frozenset({"int", "long", "float", "double"})
 
 
 def context_fields(schema: AvroSchema) -> list[AvroField]:
-    """Return the columns of an Interactions schema that tell of the situation: categorical and numeric ones."""
+    """Return the columns of an Interactions schema that are context: categorical and numeric ones."""
     return [
         field
         for field in schema.fields
@@ -33,7 +33,7 @@ def context_fields(schema: AvroSchema) -> list[AvroField]:
 
 
 def read_context(rows: pl.DataFrame, fields: list[AvroField], *, order: NDArray[np.int64]) -> Context | None:
-    """Return the context of interactions, None where no column tells any.
+    """Return the context of interactions, None where no column has any.
 
     Several categories in one value count as one category of their own.
 
@@ -57,7 +57,7 @@ def read_context(rows: pl.DataFrame, fields: list[AvroField], *, order: NDArray[
 def first_hidden(data: TrainingData, split: Split) -> NDArray[np.int32] | None:
     """Return the context of the first hidden interaction of each test user: int32 [m, columns]; None without any.
 
-    A request is made in the situation of what comes next, so that is what a model is asked with.
+    A request is made in the context of what comes next, so that is what a model is measured with.
     """
     if data.context is None:
         return None

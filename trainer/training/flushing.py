@@ -35,15 +35,15 @@ class RemoteFlusher:
         self._stub = event_log_pb2_grpc.SealingServiceStub(channel)
         self._patience_seconds = patience_seconds
 
-    def flush(self, location: str, watch: JobContext) -> None:
+    def flush(self, location: str, context: JobContext) -> None:
         """Return when all acknowledged events are in the table; see `trainer.training.handler.Flusher`."""
         until = time.monotonic() + self._patience_seconds
         backoff, ending = Backoff(_BACKOFF), threading.Event()
         while True:
             try:
-                return self._ask(location, watch)
+                return self._flush(location, context)
             except TailorbirdError as error:
-                watch.check()
+                context.check()
                 # An events service that does not know the call is of an older version, and about to be replaced.
                 if not is_retryable(error) and not isinstance(error, OperationUnavailable):
                     raise
@@ -51,14 +51,14 @@ class RemoteFlusher:
                 if time.monotonic() + pause > until:
                     raise Unavailable(f"events_service: the latest events cannot be had: {error.message}") from error
                 _log.warning("flush_delayed", location=location, message=error.message)
-            with watch.ending_calls(ending.set):
+            with context.on_cancel(ending.set):
                 ending.wait(pause)
-            watch.check()
+            context.check()
 
-    def _ask(self, location: str, watch: JobContext) -> None:
+    def _flush(self, location: str, context: JobContext) -> None:
         call = self._stub.FlushTable.future(event_log_pb2.FlushTableRequest(location=location), timeout=_CALL_SECONDS)
         try:
-            with watch.ending_calls(call.cancel):
+            with context.on_cancel(call.cancel):
                 call.result()
         except grpc.FutureCancelledError as error:
             raise Unavailable("the call was cancelled") from error

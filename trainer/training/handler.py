@@ -1,4 +1,4 @@
-"""Does solution version trainings: freeze, fit in a child process, publish manifest-last."""
+"""Does the jobs that train solution versions: snapshot, training process, publication, manifest last."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from google.protobuf import json_format, timestamp_pb2
+from google.protobuf import json_format
 
 from common.artifacts import publish_artifact, read_manifest
 from common.errors import ResourceAlreadyExists, ResourceNotFound
@@ -17,18 +17,16 @@ from common.settings import StoreSettings
 from common.storage import Store
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
-from protos.tailorbird.storage.v1 import evaluation_pb2
 from recipes.catalog import RECIPES
 from trainer.domain.configuration import SolutionConfiguration
 from trainer.domain.data_requirements import describe_filters
 from trainer.training.process import run_training
-from trainer.training.snapshot import INTERACTIONS, Snapshot, freeze
+from trainer.training.snapshot import INTERACTIONS, Snapshot, take_snapshot
 from trainer.training.spec import (
     ARTIFACT,
     MEASURED_MODEL,
     ChampionSpec,
     TrainingOptions,
-    TrainingResult,
     TrainingSpec,
     TuningSpec,
 )
@@ -46,16 +44,16 @@ class Flusher(Protocol):
     Its client is a module apart, because training processes load this one and hold no channel.
     """
 
-    def flush(self, location: str, watch: JobContext) -> None:
+    def flush(self, location: str, context: JobContext) -> None:
         """Return when an interactions table has all events that were acknowledged before the call.
 
         Args:
             location: Of the table.
-            watch: Of the job that waits.
+            context: Of the job that waits.
 
         Raises:
             Unavailable: The events service cannot be reached, or cannot write to the table.
-            JobCancelled: The watch said so.
+            JobCancelled: The job must end.
         """
         ...
 
@@ -86,41 +84,65 @@ class TrainingJobHandler:
         self._options = options
         self._flusher = flusher
 
-    def do(
-        self, payload: jobs_pb2.SolutionVersionTrainingPayload, watch: JobContext
+    def run(
+        self, payload: jobs_pb2.SolutionVersionTrainingPayload, context: JobContext
     ) -> jobs_pb2.SolutionVersionTrainingResult:
         """Train one solution version.
 
         Raises:
             InvalidInput: Too little data, or a bad configuration; the message becomes the version's failureReason.
             Unavailable: The store or the events service cannot be reached, or the training process died.
-            JobCancelled: The watch said so; nothing was published.
+            JobCancelled: The job must end; nothing was published.
         """
         published = self._published(payload)
         if published is not None:
             return published
         began = time.monotonic()
         configuration = SolutionConfiguration.parse(payload.solution_config_json)
-        event_type = payload.event_type or None
-        watch.report(fraction=0.0, activity="freezing the data")
+        context.report(fraction=0.0, activity="freezing the data")
+        snapshot = self._snapshot(payload, configuration, context)
+        spec = self._spec(payload, configuration, snapshot)
+        with self._workspace.folder() as folder:
+            manifest = run_training(spec, folder, context)
+            hours = _hours(time.monotonic() - began)
+            context.report(fraction=0.98, activity="publishing")
+            context.confirm()
+            _complete(manifest, payload, snapshot)
+            return self._publish(payload, manifest, folder=folder, hours=hours)
+
+    def _snapshot(
+        self,
+        payload: jobs_pb2.SolutionVersionTrainingPayload,
+        configuration: SolutionConfiguration,
+        context: JobContext,
+    ) -> Snapshot:
+        """Take the snapshot, once the interactions hold all events that were acknowledged."""
         for table in payload.tables:
             if table.dataset_type == INTERACTIONS:
-                self._flusher.flush(table.location, watch)
+                self._flusher.flush(table.location, context)
         # A recipe that does not exist is the training process's to refuse.
-        declared = RECIPES.get(payload.recipe)
+        recipe = RECIPES.get(payload.recipe)
         filters = describe_filters(
-            event_type=event_type or (None if declared is None else declared.event_type),
+            event_type=payload.event_type or (None if recipe is None else recipe.event_type),
             threshold=configuration.event_value_threshold,
             events=configuration.events,
         )
-        required = (INTERACTIONS,) if declared is None else declared.required_datasets
-        snapshot = freeze(self._store, payload.tables, filters=filters, required_datasets=required)
-        order = TrainingSpec(
+        required = (INTERACTIONS,) if recipe is None else recipe.required_datasets
+        return take_snapshot(self._store, payload.tables, filters=filters, required_datasets=required)
+
+    def _spec(
+        self,
+        payload: jobs_pb2.SolutionVersionTrainingPayload,
+        configuration: SolutionConfiguration,
+        snapshot: Snapshot,
+    ) -> TrainingSpec:
+        """Say what the training process is to do."""
+        return TrainingSpec(
             store=self._store_settings.model_dump(),
             tables=snapshot.tables,
             recipe=payload.recipe,
             hyperparameters=dict(configuration.hyperparameters),
-            event_type=event_type,
+            event_type=payload.event_type or None,
             event_value_threshold=configuration.event_value_threshold,
             events=configuration.events,
             objective=configuration.objective,
@@ -129,17 +151,10 @@ class TrainingJobHandler:
             seed=self._options.seed,
             recall_floor=self._options.recall_floor,
             index_trees=self._options.index_trees,
-            predecessor=_predecessor(payload),
+            champion=_champion(payload),
             tuning=_tuning(payload),
             base=payload.base_artifact_location or None,
         )
-        with self._workspace.folder() as folder:
-            result = run_training(order, folder, watch)
-            hours = math.ceil((time.monotonic() - began) / 3.6) / 1000
-            watch.report(fraction=0.98, activity="publishing")
-            watch.confirm()
-            manifest = _manifest(payload, order, snapshot=snapshot, result=result)
-            return self._publish(payload, manifest, folder=folder, result=result, hours=hours)
 
     def _publish(
         self,
@@ -147,16 +162,17 @@ class TrainingJobHandler:
         manifest: manifest_pb2.ArtifactManifest,
         *,
         folder: Path,
-        result: TrainingResult,
         hours: float,
     ) -> jobs_pb2.SolutionVersionTrainingResult:
         location = payload.artifact_location
         if (folder / MEASURED_MODEL).is_dir():
             # A folder of this attempt, and first: whoever finds the artifact finds the model as it was measured.
             manifest.measured_model = f"measured-{secrets.token_hex(8)}"
-            kept = _measured_manifest(manifest, highest_test_key=result.highest_test_key)
-            place = f"{location}/{manifest.measured_model}"
-            publish_artifact(self._store, place, files=folder / MEASURED_MODEL, manifest=kept)
+            measured_location = f"{location}/{manifest.measured_model}"
+            publish_artifact(
+                self._store, measured_location, files=folder / MEASURED_MODEL, manifest=_measured_manifest(manifest)
+            )
+        manifest.ClearField("highest_test_key")  # which is the measured model's
         try:
             manifest = publish_artifact(self._store, location, files=folder / ARTIFACT, manifest=manifest)
         except ResourceAlreadyExists:
@@ -167,7 +183,7 @@ class TrainingJobHandler:
             assert published is not None, "the store has just said so"
             return published
         _log.info("artifact_published", location=payload.artifact_location, metrics=dict(manifest.metrics))
-        return _answer(manifest, hours=hours)
+        return _result(manifest, hours=hours)
 
     def _published(
         self, payload: jobs_pb2.SolutionVersionTrainingPayload
@@ -178,10 +194,15 @@ class TrainingJobHandler:
         except ResourceNotFound:
             return None
         _log.info("artifact_published_before", location=payload.artifact_location)
-        return _answer(manifest, hours=math.ceil(sum(manifest.stage_seconds.values()) / 3.6) / 1000)
+        return _result(manifest, hours=_hours(sum(manifest.stage_seconds.values())))
 
 
-def _answer(manifest: manifest_pb2.ArtifactManifest, *, hours: float) -> jobs_pb2.SolutionVersionTrainingResult:
+def _hours(seconds: float) -> float:
+    """Return hours, rounded up to the thousandth: no training takes none."""
+    return math.ceil(seconds / 3.6) / 1000
+
+
+def _result(manifest: manifest_pb2.ArtifactManifest, *, hours: float) -> jobs_pb2.SolutionVersionTrainingResult:
     return jobs_pb2.SolutionVersionTrainingResult(
         training_hours=hours,
         metrics=dict(manifest.metrics),
@@ -191,11 +212,13 @@ def _answer(manifest: manifest_pb2.ArtifactManifest, *, hours: float) -> jobs_pb
     )
 
 
-def _predecessor(payload: jobs_pb2.SolutionVersionTrainingPayload) -> ChampionSpec | None:
+def _champion(payload: jobs_pb2.SolutionVersionTrainingPayload) -> ChampionSpec | None:
     if not payload.HasField("predecessor"):
         return None
-    before = payload.predecessor
-    return ChampionSpec(solution_version_arn=before.solution_version_arn, artifact_location=before.artifact_location)
+    champion = payload.predecessor
+    return ChampionSpec(
+        solution_version_arn=champion.solution_version_arn, artifact_location=champion.artifact_location
+    )
 
 
 def _tuning(payload: jobs_pb2.SolutionVersionTrainingPayload) -> TuningSpec | None:
@@ -204,10 +227,8 @@ def _tuning(payload: jobs_pb2.SolutionVersionTrainingPayload) -> TuningSpec | No
     return TuningSpec.model_validate(json_format.MessageToDict(payload.tuning, preserving_proto_field_name=True))
 
 
-def _measured_manifest(
-    manifest: manifest_pb2.ArtifactManifest, *, highest_test_key: int | None
-) -> manifest_pb2.ArtifactManifest:
-    """Say what is needed to let the model recommend once more."""
+def _measured_manifest(manifest: manifest_pb2.ArtifactManifest) -> manifest_pb2.ArtifactManifest:
+    """Return what is needed to let the model recommend once more."""
     return manifest_pb2.ArtifactManifest(
         solution_version_arn=manifest.solution_version_arn,
         recipe=manifest.recipe,
@@ -216,54 +237,17 @@ def _measured_manifest(
         snapshot=manifest.snapshot,
         n_items=manifest.n_items,
         event_types=manifest.event_types,
-        highest_test_key=highest_test_key,
+        highest_test_key=manifest.highest_test_key if manifest.HasField("highest_test_key") else None,
     )
 
 
-def _manifest(
-    payload: jobs_pb2.SolutionVersionTrainingPayload,
-    order: TrainingSpec,
-    *,
-    snapshot: Snapshot,
-    result: TrainingResult,
-) -> manifest_pb2.ArtifactManifest:
-    """Say everything about an artifact but its files."""
-    created_at = timestamp_pb2.Timestamp()
-    created_at.GetCurrentTime()
-    return manifest_pb2.ArtifactManifest(
-        solution_version_arn=payload.solution_version_arn,
-        recipe=payload.recipe,
-        recipe_config_json=result.recipe_config_json,
-        created_at=created_at,
-        snapshot=manifest_pb2.TrainingSnapshot(
-            tables=[
-                manifest_pb2.TableVersion(
-                    dataset_type=table.dataset_type, location=table.location, version=table.version
-                )
-                for table in snapshot.tables
-            ],
-            event_watermark=snapshot.event_watermark.offset,
-            event_epoch=snapshot.event_watermark.epoch,
-        ),
-        n_items=result.n_items,
-        n_users=result.n_users,
-        event_types=result.event_types,
-        dimensions=result.dimensions,
-        metrics=result.metrics,
-        baselines=[
-            manifest_pb2.BaselineMetrics(name=name, metrics=metrics) for name, metrics in result.baselines.items()
-        ],
-        index=manifest_pb2.IndexCalibration(
-            chosen=result.chosen_index,
-            recall_floor=order.recall_floor,
-            trees=order.index_trees,
-            measurements=[
-                manifest_pb2.IndexMeasurement(**item.model_dump(exclude_none=True)) for item in result.measurements
-            ],
-        ),
-        stage_seconds=result.stage_seconds,
-        tuned_hyper_parameters=result.tuned_hyper_parameters,
-        evaluation=None
-        if result.evaluation is None
-        else json_format.ParseDict(result.evaluation, evaluation_pb2.Evaluation()),
-    )
+def _complete(
+    manifest: manifest_pb2.ArtifactManifest, payload: jobs_pb2.SolutionVersionTrainingPayload, snapshot: Snapshot
+) -> None:
+    """Add to what the training knows of its artifact whose it is, when it was made, and of which snapshot."""
+    manifest.solution_version_arn = payload.solution_version_arn
+    manifest.created_at.GetCurrentTime()
+    for table in snapshot.tables:
+        manifest.snapshot.tables.add(dataset_type=table.dataset_type, location=table.location, version=table.version)
+    manifest.snapshot.event_watermark = snapshot.event_watermark.offset
+    manifest.snapshot.event_epoch = snapshot.event_watermark.epoch

@@ -1,4 +1,4 @@
-"""Frozen tables to arrays: which interactions count, of whom, and in which order.
+"""Tables of a snapshot to arrays: which interactions count, of whom, and in which order.
 
 Everything here is decided by the rows alone, never by the order in which the store yields them, so that one snapshot
 always gives the same model.
@@ -64,12 +64,12 @@ class LoadedData:
     warnings: tuple[str, ...] = ()
 
 
-def load(store: Store, order: TrainingSpec, *, event_types: Sequence[str] | None = None) -> LoadedData:
-    """Read the snapshot of an order.
+def load(store: Store, spec: TrainingSpec, *, event_types: Sequence[str] | None = None) -> LoadedData:
+    """Read the snapshot of a training.
 
     Args:
         store: The shared store.
-        order: Names the snapshot.
+        spec: Names the snapshot.
         event_types: What numbers stand for; None numbers the types anew.
 
     Raises:
@@ -77,17 +77,17 @@ def load(store: Store, order: TrainingSpec, *, event_types: Sequence[str] | None
         ResourceNotFound: A table has been deleted meanwhile.
         Unavailable: The store cannot be reached.
     """
-    table = order.table("INTERACTIONS")
-    declared = get_recipe(order.recipe)
-    if "ITEMS" in declared.required_datasets and order.table("ITEMS") is None:
-        raise InvalidInput(f"Create failed. {declared.name} needs items: import an Items dataset.")
+    table = spec.table("INTERACTIONS")
+    recipe = get_recipe(spec.recipe)
+    if "ITEMS" in recipe.required_datasets and spec.table("ITEMS") is None:
+        raise InvalidInput(f"Create failed. {recipe.name} needs items: import an Items dataset.")
     schema = _NO_INTERACTIONS if table is None else AvroSchema.parse(table.avro_schema)
     stored = pl.DataFrame(schema=interactions_frame_schema(schema)) if table is None else _read(store, table)
-    situation = _context_fields(schema, order, declared)
-    left_out = _left_out(stored, order)
-    rows = _chosen(stored, schema, order, declared, left_out=left_out, extra=[field.name for field in situation])
-    catalogue = _metadata(store, order, "ITEMS")
-    user_features = _metadata(store, order, "USERS") if "users" in declared.side_data else None
+    situation = _context_fields(schema, spec, recipe)
+    left_out = _left_out(stored, spec)
+    rows = _chosen(stored, schema, spec, recipe, left_out=left_out, extra=[field.name for field in situation])
+    catalogue = _metadata(store, spec, "ITEMS")
+    user_features = _metadata(store, spec, "USERS") if "users" in recipe.side_data else None
     listed = [catalogue.rows[columns.ITEM_ID]] if catalogue is not None else []
     items = pl.concat([rows[columns.ITEM_ID], *listed]).drop_nulls().unique().sort()
     described = [user_features.described()] if user_features is not None else []
@@ -108,7 +108,7 @@ def load(store: Store, order: TrainingSpec, *, event_types: Sequence[str] | None
         event_types=event_types,
         items=Columns() if catalogue is None else catalogue.columns(items),
         users=Columns() if user_features is None else user_features.columns(users),
-        event_weights=_event_weights(order.events, event_types),
+        event_weights=_event_weights(spec.events, event_types),
         context=read_context(rows, situation, order=np.lexsort((times, owners))),
     )
     return LoadedData(
@@ -116,42 +116,42 @@ def load(store: Store, order: TrainingSpec, *, event_types: Sequence[str] | None
         items=Vocabulary.build(items.to_list()),
         users=Vocabulary.build(users.to_list()),
         shown=count_shown(stored, items),
-        rewards=_rewards(store, order, items),
+        rewards=_rewards(store, spec, items),
         warnings=(left_out,) if left_out else (),
     )
 
 
-def _context_fields(schema: AvroSchema, order: TrainingSpec, declared: RecipeSpec) -> list[AvroField]:
+def _context_fields(schema: AvroSchema, spec: TrainingSpec, recipe: RecipeSpec) -> list[AvroField]:
     """Return the columns that tell of the situation, where the recipe and the solution let them be learnt from."""
-    if "context" not in declared.side_data:
+    if "context" not in recipe.side_data:
         return []
-    return [field for field in context_fields(schema) if order.learns_from("INTERACTIONS", field.name)]
+    return [field for field in context_fields(schema) if spec.learns_from("INTERACTIONS", field.name)]
 
 
 def _chosen(
     stored: pl.DataFrame,
     schema: AvroSchema,
-    order: TrainingSpec,
-    declared: RecipeSpec,
+    spec: TrainingSpec,
+    recipe: RecipeSpec,
     *,
     left_out: str,
     extra: Sequence[str],
 ) -> pl.DataFrame:
     """Return the interactions that count, by the solution and by the recipe; too few are refused."""
-    if declared.event_type is None:
-        _check_event_types(stored, order)
+    if recipe.event_type is None:
+        _check_event_types(stored, spec)
     rows = select_interactions(
         stored,
         schema,
-        event_type=order.event_type,
-        threshold=order.event_value_threshold,
-        events=order.events,
+        event_type=spec.event_type,
+        threshold=spec.event_value_threshold,
+        events=spec.events,
         extra=extra,
     )
-    if declared.event_type is not None:
-        rows = rows.filter(pl.col(columns.EVENT_TYPE).str.to_lowercase() == declared.event_type.lower())
-    if "INTERACTIONS" in declared.required_datasets:
-        _check_sufficient(rows, order, declared, left_out=left_out)
+    if recipe.event_type is not None:
+        rows = rows.filter(pl.col(columns.EVENT_TYPE).str.to_lowercase() == recipe.event_type.lower())
+    if "INTERACTIONS" in recipe.required_datasets:
+        _check_sufficient(rows, spec, recipe, left_out=left_out)
     return rows
 
 
@@ -237,17 +237,17 @@ def count_shown(rows: pl.DataFrame, items: pl.Series) -> NDArray[np.int64]:
     return np.bincount(found, minlength=len(items)).astype(np.int64)
 
 
-def _rewards(store: Store, order: TrainingSpec, items: pl.Series) -> NDArray[np.float64] | None:
-    if order.objective is None:
+def _rewards(store: Store, spec: TrainingSpec, items: pl.Series) -> NDArray[np.float64] | None:
+    if spec.objective is None:
         return None
-    table = order.table("ITEMS")
+    table = spec.table("ITEMS")
     if table is None:
         raise invalid(
-            "solutionConfig.optimizationObjective.itemAttribute", got=order.objective.attribute, want="imported items"
+            "solutionConfig.optimizationObjective.itemAttribute", got=spec.objective.attribute, want="imported items"
         )
     # Where an item was both imported and put, what was put holds.
     rows = _read(store, table).sort(columns.SOURCE, maintain_order=True).unique(columns.ITEM_ID, keep="last")
-    values = rows[order.objective.attribute].cast(pl.Float64)
+    values = rows[spec.objective.attribute].cast(pl.Float64)
     found: NDArray[np.float64] = values.gather(places(items, rows[columns.ITEM_ID])).fill_null(float("nan")).to_numpy()
     return found
 
@@ -266,21 +266,21 @@ def _event_weights(events: Sequence[EventParameters], event_types: Sequence[str]
     return np.array([1.0, *(weights[name] for name in event_types)], np.float32)
 
 
-def _check_event_types(rows: pl.DataFrame, order: TrainingSpec) -> None:
+def _check_event_types(rows: pl.DataFrame, spec: TrainingSpec) -> None:
     if len(rows) and columns.EVENT_TYPE in rows.columns:
-        check_event_types(number_event_types(rows[columns.EVENT_TYPE])[0], wanted=_wanted(order))
+        check_event_types(number_event_types(rows[columns.EVENT_TYPE])[0], wanted=_chosen_types(spec))
 
 
-def _left_out(rows: pl.DataFrame, order: TrainingSpec) -> str:
+def _left_out(rows: pl.DataFrame, spec: TrainingSpec) -> str:
     """Name the types that the solution's filters leave out for their spelling alone; empty where there are none."""
     if columns.EVENT_TYPE not in rows.columns:
         return ""
     counts = rows[columns.EVENT_TYPE].drop_nulls().rename("type").value_counts(name="uses")
-    return told_near_spellings(dict(counts.iter_rows()), wanted=_wanted(order))
+    return told_near_spellings(dict(counts.iter_rows()), wanted=_chosen_types(spec))
 
 
-def _wanted(order: TrainingSpec) -> list[str]:
-    return [item.event_type for item in order.events] or ([order.event_type] if order.event_type else [])
+def _chosen_types(spec: TrainingSpec) -> list[str]:
+    return [item.event_type for item in spec.events] or ([spec.event_type] if spec.event_type else [])
 
 
 def _with_users(rows: pl.DataFrame) -> pl.DataFrame:
@@ -296,12 +296,12 @@ def _with_users(rows: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(pl.coalesce(user, pl.col("_OWNER")).alias(columns.USER_ID)).drop("_OWNER")
 
 
-def _check_sufficient(rows: pl.DataFrame, order: TrainingSpec, declared: RecipeSpec, *, left_out: str) -> None:
+def _check_sufficient(rows: pl.DataFrame, spec: TrainingSpec, recipe: RecipeSpec, *, left_out: str) -> None:
     per_user = rows.group_by(columns.USER_ID).len()["len"]
     filters = describe_filters(
-        event_type=order.event_type or declared.event_type,
-        threshold=order.event_value_threshold,
-        events=order.events,
+        event_type=spec.event_type or recipe.event_type,
+        threshold=spec.event_value_threshold,
+        events=spec.events,
     )
     check_sufficient(
         interactions=len(rows),
@@ -312,14 +312,14 @@ def _check_sufficient(rows: pl.DataFrame, order: TrainingSpec, declared: RecipeS
     )
 
 
-def _metadata(store: Store, order: TrainingSpec, dataset_type: str) -> MetadataTable | None:
+def _metadata(store: Store, spec: TrainingSpec, dataset_type: str) -> MetadataTable | None:
     """Return the metadata of items or users, None without any."""
-    table = order.table(dataset_type)
+    table = spec.table(dataset_type)
     if table is None:
         return None
     schema = AvroSchema.parse(table.avro_schema)
     return MetadataTable.of(
-        _read(store, table), schema, learns_from=lambda column: order.learns_from(dataset_type, column)
+        _read(store, table), schema, learns_from=lambda column: spec.learns_from(dataset_type, column)
     )
 
 

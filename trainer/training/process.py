@@ -1,4 +1,4 @@
-"""Running a training process: started, listened to, ended when its job must end, and understood when it dies."""
+"""Runs a training process: starts it, passes its progress on, kills it when its job must end, explains its death."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 
 from common import errors
 from common.logs import get_logger
-from trainer.training.spec import REFUSED, TrainingResult, TrainingSpec
+from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
+from trainer.training.spec import REFUSED, RESULT, TrainingSpec
 from trainer.worker import JobContext
 
 __all__ = ["run_training"]
@@ -22,26 +23,29 @@ _DONE = 0.97
 _log = get_logger(__name__)
 
 
-def run_training(order: TrainingSpec, folder: Path, watch: JobContext) -> TrainingResult:
+def run_training(spec: TrainingSpec, folder: Path, context: JobContext) -> ArtifactManifest:
     """Train in a process of its own.
 
     Args:
-        order: What to do.
+        spec: What to train.
         folder: Empty; the artifact's files are in it afterwards.
-        watch: Hears of progress, and ends the process.
+        context: Of the job; takes progress, and ends the process.
+
+    Returns:
+        What the training knows of its artifact.
 
     Raises:
-        JobCancelled: The watch said so; the process is gone.
+        JobCancelled: The job must end; the process is gone.
         Unavailable: The process died, or something that it needs cannot be reached.
         TailorbirdError: It says that another attempt cannot succeed, and why.
     """
-    order_file = folder / "order.json"
-    order.write(order_file)
+    spec_file = folder / "spec.json"
+    spec.write(spec_file)
     output = folder / "output.log"
     with (
         output.open("wb") as log,
         subprocess.Popen(
-            [sys.executable, "-m", "trainer.training.subprocess_main", str(order_file)],
+            [sys.executable, "-m", "trainer.training.subprocess_main", str(spec_file)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -49,41 +53,41 @@ def run_training(order: TrainingSpec, folder: Path, watch: JobContext) -> Traini
     ):
         _log.info("training_process_started", process_id=process.pid)
         try:
-            with watch.ending_calls(process.kill):
-                refusal = _listen(process, watch)
+            with context.on_cancel(process.kill):
+                failure = _pass_progress_on(process, context)
                 code = process.wait()
         except BaseException:
             process.kill()
             raise
-    watch.check()
+    context.check()
     if code == 0:
-        return TrainingResult.read(folder)
-    if code == REFUSED and refusal is not None:
-        raise _refused(refusal)
+        return ArtifactManifest.FromString((folder / RESULT).read_bytes())
+    if code == REFUSED and failure is not None:
+        raise _error(failure)
     _log.error("training_process_died", status=code, output=_tail(output))
     raise errors.Unavailable(_death(code))
 
 
-def _listen(process: subprocess.Popen[bytes], watch: JobContext) -> dict[str, Any] | None:
-    """Pass on what the process says until it says no more; returns its refusal, if that is its last word."""
+def _pass_progress_on(process: subprocess.Popen[bytes], context: JobContext) -> dict[str, Any] | None:
+    """Report what the process writes until it writes no more; returns its failure, if that is the last line."""
     assert process.stdout is not None
-    refusal = None
+    failure = None
     for line in process.stdout:
         try:
-            said = json.loads(line)
+            message = json.loads(line)
         except json.JSONDecodeError:
             continue  # cut off by the end of the process
-        if "failure" in said:
-            refusal = said
+        if "failure" in message:
+            failure = message
         else:
-            watch.report(fraction=_DONE * said["fraction"], activity=said["stage"])
-            _log.debug("training_progress", **said)
-    return refusal
+            context.report(fraction=_DONE * message["fraction"], activity=message["stage"])
+            _log.debug("training_progress", **message)
+    return failure
 
 
-def _refused(said: dict[str, Any]) -> errors.TailorbirdError:
-    passing = said["code"] in ("UNAVAILABLE", "INTERNAL")
-    return errors.Unavailable(said["failure"]) if passing else errors.InvalidInput(said["failure"])
+def _error(failure: dict[str, Any]) -> errors.TailorbirdError:
+    retryable = failure["code"] in ("UNAVAILABLE", "INTERNAL")
+    return errors.Unavailable(failure["failure"]) if retryable else errors.InvalidInput(failure["failure"])
 
 
 def _death(code: int) -> str:

@@ -1,41 +1,103 @@
-"""How far a training is and how long its stages take."""
+"""The stages of a training: what share of the whole each takes, what a person reads meanwhile, how long each took.
+
+A training process reports a fraction and an activity; both come from the table below and from what a fit reports of
+itself, which is placed into the span of the stage that runs.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
+from typing import Final, NamedTuple
 
 from recipes.ports import FitProgress
 
-__all__ = ["EXTEND", "FIT", "Stages", "SubProgress"]
-
-#: Shares of the whole that the parts of a training take, roughly.
-FIT, EXTEND = (0.05, 0.75), (0.8, 0.95)
+__all__ = ["STAGES", "Stage", "StageProgress", "SubProgress"]
 
 
-class Stages:
-    """Times the stages."""
+class Stage(NamedTuple):
+    """One stage.
 
-    def __init__(self) -> None:
+    Attributes:
+        activity: What a person reads while it runs; empty for one that is not worth a word or has words of its own.
+        weight: Its share of the whole, in percent of a training without tuning, roughly.
+    """
+
+    activity: str
+    weight: float
+
+
+#: By the names under which a manifest's `stage_seconds` has them.
+STAGES: Final[Mapping[str, Stage]] = {
+    "load": Stage("loading data", 5),
+    "split": Stage("", 0),
+    "tune": Stage("", 100),  # for each trial
+    "fit": Stage("fitting", 70),
+    "evaluate": Stage("evaluating", 3),
+    "compare": Stage("comparing with the version before", 2),
+    "extend": Stage("learning from everybody", 15),
+    "update": Stage("taking up what is new", 15),
+    "index": Stage("indexing", 3),
+    "pack": Stage("writing the artifact", 2),
+}
+
+
+class StageProgress:
+    """Measures the stages of one training and reports where it is; see `recipes.ports.FitProgress`.
+
+    Args:
+        names: The stages of this training in their order, from `STAGES`. One that is not named passes unreported.
+        progress: Is told how far the whole is.
+        trials: Trainings that tuning may try.
+    """
+
+    def __init__(self, names: Sequence[str], progress: FitProgress, *, trials: int = 0) -> None:
+        weights = [STAGES[name].weight * (trials if name == "tune" else 1) for name in names]
+        begins = [sum(weights[:place]) / sum(weights) for place in range(len(weights) + 1)]
+        self._spans = dict(zip(names, pairwise(begins), strict=True))
+        self._progress = progress
+        self._current = SubProgress(progress, (0.0, 0.0))
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a block."""
-        began = time.perf_counter()
+    def stage(self, name: str, *, metrics: Mapping[str, float] | None = None) -> Iterator[None]:
+        """Time a block as a stage, and place what is reported meanwhile into its span.
+
+        Args:
+            name: Of the stage.
+            metrics: What is known of the model by then.
+        """
+        if name not in self._spans:
+            yield
+            return
+        begin, _ = self._spans[name]
+        self._current = SubProgress(self._progress, self._spans[name])
+        if STAGES[name].activity:
+            self._progress(fraction=begin, stage=STAGES[name].activity, metrics=metrics or {})
+        started = time.perf_counter()
         yield
-        self.seconds[name] = round(time.perf_counter() - began, 3)
+        self.seconds[name] = round(time.perf_counter() - started, 3)
+
+    def __call__(self, *, fraction: float, stage: str, metrics: Mapping[str, float]) -> None:
+        """Take a report of the stage that runs, `fraction` of which is done."""
+        self._current(fraction=fraction, stage=stage, metrics=metrics)
 
 
 class SubProgress:
-    """Reports of a part as reports of the whole; `span` says which part of the whole it is."""
+    """Reports of a part as reports of the whole.
 
-    def __init__(self, progress: FitProgress, span: tuple[float, float] = FIT) -> None:
+    Args:
+        progress: Is told how far the whole is.
+        span: Fractions of the whole between which the part lies.
+    """
+
+    def __init__(self, progress: FitProgress, span: tuple[float, float]) -> None:
         self._progress = progress
-        self.span = span
+        self._span = span
 
     def __call__(self, *, fraction: float, stage: str, metrics: Mapping[str, float]) -> None:
         """Take a report of the part."""
-        begin, end = self.span
+        begin, end = self._span
         self._progress(fraction=begin + (end - begin) * fraction, stage=stage, metrics=metrics)

@@ -1,6 +1,7 @@
-"""What a training process is told and what it answers: two files in the folder that both processes share.
+"""What a training process is to do: a file in the folder that it shares with the trainer, and the names of its answers.
 
-The order holds the credentials of the store, so it is readable by its owner only and gone with its folder.
+The spec holds the credentials of the store, so it is readable by its owner only and gone with its folder. The answer is
+an `ArtifactManifest` as bytes, see `trainer.training.program`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,28 +18,28 @@ from trainer.domain.configuration import EventParameters, Objective
 
 __all__ = [
     "ARTIFACT",
+    "CHAMPION",
     "MEASURED_MODEL",
-    "PREDECESSOR",
     "REFUSED",
+    "RESULT",
     "ChampionSpec",
-    "Measurement",
     "TableVersion",
     "TrainingOptions",
-    "TrainingResult",
     "TrainingSpec",
     "TunedRange",
     "TuningSpec",
-]  # fmt: skip
+]
 
-#: Folder of the artifact's files, below that of the order.
+#: Folder of the artifact's files, below that of the spec.
 ARTIFACT = "artifact"
 #: Folder of the model as it was measured, beside that.
 MEASURED_MODEL = "measured-model"
-#: Folder of the predecessor's files, where the store is not local.
-PREDECESSOR = "predecessor"
+#: Folder of the champion's files, where the store is not local.
+CHAMPION = "champion"
+#: File of the answer: an `ArtifactManifest` in protobuf's binary form.
+RESULT = "result.binpb"
 #: Exit status of a process whose last line says why there is no model.
 REFUSED = 3
-_RESULT = "result.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,9 @@ class TableVersion(_Message):
 
     Attributes:
         dataset_type: E.g. `INTERACTIONS`.
-        location: Folder relative to the store's root.
-        avro_schema: The Avro schema.
-        version: Of the Delta table.
+        location: Folder of the table, relative to the store's root.
+        avro_schema: The schema of its dataset, as JSON.
+        version: Number of the version of the Delta table.
     """
 
     dataset_type: str
@@ -71,7 +72,7 @@ class TableVersion(_Message):
 
 
 class ChampionSpec(_Message):
-    """The version to compare with.
+    """The version that a new one is compared with.
 
     Attributes:
         solution_version_arn: Its ARN.
@@ -117,19 +118,19 @@ class TrainingSpec(_Message):
 
     Attributes:
         store: Settings of the store, by name.
-        tables: Those with data, Interactions among them.
+        tables: The snapshot: the tables that have data.
         recipe: Name of the recipe.
         hyperparameters: As strings.
         event_type: The only type to learn from.
         event_value_threshold: Least event value to learn from.
         events: Settings by type; the only types to learn from where there are any.
-        objective: What is favoured beside relevance.
+        objective: A column of the items that recommendations shall favour beside relevance.
         excluded_columns: Columns not to learn from, by type of dataset.
         included_columns: The only columns to learn from, by type of dataset; datasets that are not named keep all.
         seed: Of every random number.
         recall_floor: Of an approximate index.
         index_trees: Of the Annoy index.
-        predecessor: To compare with; None for a solution's first version.
+        champion: The version to compare with; None for a solution's first version.
         tuning: How hyperparameters are tuned first; None when they are not.
         base: Folder of the artifact to be brought up to date, relative to the store's root; None to learn anew.
     """
@@ -147,7 +148,7 @@ class TrainingSpec(_Message):
     seed: int
     recall_floor: float
     index_trees: int
-    predecessor: ChampionSpec | None = None
+    champion: ChampionSpec | None = None
     tuning: TuningSpec | None = None
     base: str | None = None
 
@@ -166,65 +167,12 @@ class TrainingSpec(_Message):
         return StoreSettings.model_validate(self.store)
 
     def write(self, path: Path) -> None:
-        """Write the order into a new file that only its owner can read."""
+        """Write the spec into a new file that only its owner can read."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(self.model_dump_json())
 
     @classmethod
     def read(cls, path: Path) -> TrainingSpec:
-        """Read an order."""
+        """Read a spec."""
         return cls.model_validate_json(path.read_bytes())
-
-
-class Measurement(_Message):
-    """One measured setting of an index; see `recipes.retrieval.IndexMeasurement`."""
-
-    index: str
-    search_k: int | None
-    recall_at_25: float
-    micros: float
-
-
-class TrainingResult(_Message):
-    """What a training process found out, beside the artifact's files.
-
-    Attributes:
-        recipe_config_json: Hyperparameters with every default.
-        n_items: Of the catalogue.
-        n_users: With a history, or with columns that are learnt from.
-        event_types: That the model tells apart, as the stored histories number them.
-        dimensions: Of the vectors.
-        metrics: Under Personalize's keys.
-        baselines: The same metrics by name of the baseline.
-        evaluation: Everything that was measured, as the JSON of the contract's `Evaluation`; None where nothing was.
-        highest_test_key: Highest key among the test users, see `recipes.evaluation.splits.hold_out_lowest`; None where
-            no users were held out.
-        chosen_index: `exact` or `annoy`.
-        measurements: Of the index.
-        stage_seconds: By name of the stage.
-        tuned_hyper_parameters: What tuning chose, as strings.
-    """
-
-    recipe_config_json: str
-    n_items: int
-    n_users: int
-    event_types: tuple[str, ...]
-    dimensions: int
-    metrics: dict[str, float]
-    baselines: dict[str, dict[str, float]]
-    chosen_index: str
-    measurements: tuple[Measurement, ...]
-    stage_seconds: dict[str, float]
-    evaluation: dict[str, Any] | None = None
-    highest_test_key: int | None = None
-    tuned_hyper_parameters: dict[str, str] = {}
-
-    def write(self, folder: Path) -> None:
-        """Write the result into the folder of the order."""
-        (folder / _RESULT).write_text(self.model_dump_json())
-
-    @classmethod
-    def read(cls, folder: Path) -> TrainingResult:
-        """Read the result of a process that ended well."""
-        return cls.model_validate_json((folder / _RESULT).read_bytes())

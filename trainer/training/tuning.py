@@ -14,20 +14,12 @@ from typing import Any, Final
 import optuna
 
 from common.logs import get_logger
-from recipes.catalog import get_recipe
-from recipes.evaluation.evaluator import Evaluator
-from recipes.evaluation.items import describe_items
 from recipes.evaluation.paired_tests import PRIMARY_METRIC
-from recipes.evaluation.splits import Split, hold_out_lowest
 from recipes.ports import FitProgress
-from recipes.registry import make_fitter, read_config
-from trainer.training.loading import LoadedData
-from trainer.training.objective_bias import apply_objective
-from trainer.training.offline_evaluation import model_scores
 from trainer.training.progress import SubProgress
-from trainer.training.spec import TrainingSpec, TunedRange, TuningSpec
+from trainer.training.spec import TunedRange, TuningSpec
 
-__all__ = ["best_values", "tune"]
+__all__ = ["tune"]
 
 #: What a training reports after each pass, where it validates.
 _REPORTED: Final = "validation_ndcg_at_10"
@@ -41,40 +33,6 @@ _log = get_logger(__name__)
 
 
 def tune(
-    order: TrainingSpec, tuning: TuningSpec, *, split: Split, loaded: LoadedData, progress: FitProgress
-) -> tuple[dict[str, str], FitProgress]:
-    """Search for better hyperparameters.
-
-    Args:
-        order: The training, whose hyperparameters hold for every trial but for those that are tuned.
-        tuning: What to search.
-        split: Of the version; its test users are left alone.
-        loaded: Its data.
-        progress: Hears how it goes on.
-
-    Returns:
-        The best values found, as strings by name, and who is to hear of the rest of the training.
-
-    Raises:
-        InvalidInput: The data are too few to learn and judge by.
-    """
-    declared, inner = get_recipe(order.recipe), hold_out_lowest(split.training, keys=loaded.users.keys())
-    exam = Evaluator(inner, describe_items(split.training, learnt=inner.training))
-
-    def measure(values: Mapping[str, str], listener: FitProgress) -> float:
-        made = make_fitter(declared, {**order.hyperparameters, **values}, seed=order.seed, progress=listener)
-        fitted, _ = apply_objective(made.fit(inner.training), loaded, order)
-        return exam.measure(model_scores(fitted, inner, loaded)).served.named()[PRIMARY_METRIC]
-
-    done = tuning.trials / (tuning.trials + 1)  # the training itself is one more
-    defaults = read_config(declared, order.hyperparameters).model_dump()
-    part = SubProgress(progress, (0.0, done))
-    return best_values(measure, tuning, defaults=defaults, seed=order.seed, progress=part), SubProgress(
-        progress, (done, 1.0)
-    )
-
-
-def best_values(
     measure: Measure, tuning: TuningSpec, *, defaults: Mapping[str, Any], seed: int, progress: FitProgress
 ) -> dict[str, str]:
     """Try values out, the defaults first, and return those that earned most, as strings by name.

@@ -1,7 +1,6 @@
-"""Taking jobs from the queue: leases, signs of life, results; what a job has to look like to be done here.
+"""Jobs from the queue: what does a job of one kind, and what it is given to report progress and to be cancelled by.
 
-Each room (`imports`, `training`, `removal`) does one kind of job. It is handed a `JobContext`, through which it says
-how far it is and hears that it must end.
+Each handler (in `imports`, `training`, `removal`) does one kind of job.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ class JobCancelled(Exception):
     """Raised inside of a job that must end.
 
     Args:
-        ending: Why.
+        reason: Why.
     """
 
-    def __init__(self, ending: CancelReason) -> None:
-        super().__init__(ending.value)
-        self.ending = ending
+    def __init__(self, reason: CancelReason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
 
 
 class JobContext(Protocol):
-    """A running job's line to whoever asked for it; safe to use from several threads."""
+    """Progress and cancellation of one running job; safe to use from several threads."""
 
     def report(self, *, fraction: float, activity: str) -> None:
-        """Say how far the job is; the next sign of life carries it.
+        """Say how far the job is; the next heartbeat carries it.
 
         Args:
             fraction: Share of the work that is done, 0 to 1.
@@ -62,15 +61,15 @@ class JobContext(Protocol):
         """
 
     @contextmanager
-    def ending_calls(self, react: Callable[[], object]) -> Iterator[None]:
-        """Call `react` from another thread as soon as the job must end while the block runs."""
+    def on_cancel(self, callback: Callable[[], object]) -> Iterator[None]:
+        """Call `callback` from another thread as soon as the job must end while the block runs."""
 
 
 class NullJobContext:
-    """The watch of a job that nobody asked for through the queue: it never ends it. For rooms used by hand."""
+    """Of a job that is in no queue: nobody reads its progress and nobody cancels it. For handlers used by hand."""
 
     def report(self, *, fraction: float, activity: str) -> None:
-        """Tell nobody."""
+        """Drop the report."""
 
     def check(self) -> None:
         """Go on."""
@@ -79,26 +78,26 @@ class NullJobContext:
         """Go on."""
 
     @contextmanager
-    def ending_calls(self, react: Callable[[], object]) -> Iterator[None]:  # noqa: ARG002 - the port's signature
-        """Run the block; nothing ends it."""
+    def on_cancel(self, callback: Callable[[], object]) -> Iterator[None]:  # noqa: ARG002 - the port's signature
+        """Run the block; nothing cancels it."""
         yield
 
 
 class JobHandler(Protocol):
     """Does the jobs of one kind."""
 
-    def do(self, payload: Any, watch: JobContext) -> Any:
+    def run(self, payload: Any, context: JobContext) -> Any:
         """Do one job.
 
         Args:
             payload: The job's payload message.
-            watch: See `JobContext`.
+            context: Progress and cancellation of the job.
 
         Returns:
             The result message of the kind.
 
         Raises:
-            JobCancelled: The watch said so.
+            JobCancelled: The job must end.
             Unavailable: Something needed cannot be reached; another attempt may succeed.
             TailorbirdError: Another attempt cannot succeed; the message says what to do.
         """

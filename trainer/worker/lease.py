@@ -1,4 +1,4 @@
-"""A lease that is held by a thread of its own: it renews, carries progress, and hears of the end.
+"""A lease that is held by a thread of its own, which renews it, reports progress and learns of a cancellation.
 
 The job's own thread may be deep inside of a library for minutes; the lease must not depend on it.
 """
@@ -27,7 +27,7 @@ class Lease:
     Args:
         queue: Where it is renewed.
         job: What is leased.
-        every_seconds: Pause between two signs of life.
+        every_seconds: Pause between two heartbeats.
     """
 
     def __init__(self, queue: JobQueue, job: jobs_pb2.Job, *, every_seconds: float) -> None:
@@ -35,16 +35,16 @@ class Lease:
         self._job = job
         self._every = every_seconds
         self._fraction, self._activity = 0.0, ""
-        self._ending: CancelReason | None = None
-        self._reactions: list[Callable[[], object]] = []
+        self._cancel_reason: CancelReason | None = None
+        self._callbacks: list[Callable[[], object]] = []
         self._lock = threading.Lock()
         self._over = threading.Event()  # must end, or has ended
 
     @property
-    def ending(self) -> CancelReason | None:
+    def cancel_reason(self) -> CancelReason | None:
         """Why the job must end, None while it may go on."""
         with self._lock:
-            return self._ending
+            return self._cancel_reason
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -56,15 +56,15 @@ class Lease:
         finally:
             heartbeat.stop()
 
-    def end(self, ending: CancelReason) -> None:
+    def cancel(self, reason: CancelReason) -> None:
         """Make the job end; a lost lease outweighs every other reason, otherwise the first one stays."""
         with self._lock:
-            if self._ending is None or ending is CancelReason.LOST:
-                self._ending = ending
-            reactions, self._reactions = self._reactions, []
+            if self._cancel_reason is None or reason is CancelReason.LOST:
+                self._cancel_reason = reason
+            callbacks, self._callbacks = self._callbacks, []
         self._over.set()
-        for react in reactions:
-            react()
+        for callback in callbacks:
+            callback()
 
     def report(self, *, fraction: float, activity: str) -> None:
         """Say how far the job is."""
@@ -73,8 +73,8 @@ class Lease:
 
     def check(self) -> None:
         """Return if the job may go on."""
-        if (ending := self.ending) is not None:
-            raise JobCancelled(ending)
+        if (reason := self.cancel_reason) is not None:
+            raise JobCancelled(reason)
 
     def confirm(self) -> None:
         """Ask the control plane whether the job may go on."""
@@ -92,22 +92,22 @@ class Lease:
                 return
 
     @contextmanager
-    def ending_calls(self, react: Callable[[], object]) -> Iterator[None]:
-        """Call `react` from another thread as soon as the job must end while the block runs."""
+    def on_cancel(self, callback: Callable[[], object]) -> Iterator[None]:
+        """Call `callback` from another thread as soon as the job must end while the block runs."""
         with self._lock:
-            known = self._ending
-            if known is None:
-                self._reactions.append(react)
-        if known is not None:
-            react()
+            cancelled = self._cancel_reason is not None
+            if not cancelled:
+                self._callbacks.append(callback)
+        if cancelled:
+            callback()
         try:
             yield
         finally:
             with self._lock:
-                self._reactions = [item for item in self._reactions if item is not react]
+                self._callbacks = [item for item in self._callbacks if item is not callback]
 
     def _beat(self) -> None:
-        if self.ending is CancelReason.LOST:
+        if self.cancel_reason is CancelReason.LOST:
             return
         try:
             self._renew()
@@ -122,7 +122,7 @@ class Lease:
             stop = self._queue.heartbeat(self._job, progress=fraction, activity=activity)
         except LeaseLost as error:
             _log.warning("lease_lost", message=error.message)
-            self.end(CancelReason.LOST)
+            self.cancel(CancelReason.LOST)
             return
         if stop:
-            self.end(CancelReason.STOP)
+            self.cancel(CancelReason.STOP)

@@ -31,23 +31,23 @@ class Worker:
 
     Args:
         queue: Where jobs come from.
-        rooms: Who does them, by member of the job's `payload`.
+        handlers: What does them, by member of the job's `payload`.
         lease_wait_seconds: How long one question for a job waits.
-        heartbeat_seconds: Pause between two signs of life.
+        heartbeat_seconds: Pause between two heartbeats.
         on_contact: Told whether the control plane can be reached, at each change.
     """
 
     def __init__(
         self,
         queue: JobQueue,
-        rooms: Mapping[str, JobHandler],
+        handlers: Mapping[str, JobHandler],
         *,
         lease_wait_seconds: float,
         heartbeat_seconds: float,
         on_contact: Callable[[bool], None],
     ) -> None:
         self._queue = queue
-        self._rooms = rooms
+        self._handlers = handlers
         self._lease_wait = lease_wait_seconds
         self._heartbeat = heartbeat_seconds
         self._on_contact = on_contact
@@ -74,7 +74,7 @@ class Worker:
                 contact.succeeded("control_plane_reached")
                 self._on_contact(True)
             if job is not None:
-                self._do(job)
+                self._run_job(job)
 
     def close(self) -> None:
         """Take no more jobs and hand the running one back; `run` returns soon after."""
@@ -82,21 +82,21 @@ class Worker:
         self._queue.close()
         with self._lock:
             if self._running is not None:
-                self._running.end(CancelReason.CLOSING)
+                self._running.cancel(CancelReason.CLOSING)
 
-    def _do(self, job: jobs_pb2.Job) -> None:
+    def _run_job(self, job: jobs_pb2.Job) -> None:
         token = request_id.set(job.request_id)
         lease = Lease(self._queue, job, every_seconds=self._heartbeat)
         with self._lock:
             self._running = lease
             if self._closing.is_set():
-                lease.end(CancelReason.CLOSING)
+                lease.cancel(CancelReason.CLOSING)
         facts = {"job_id": job.job_id, "resource_arn": job.resource_arn, "attempt": job.attempt}
         _log.info("job_begun", **facts, kind=job.WhichOneof("payload"))
         try:
             with lease.held():
-                answer = self._answer(job, lease)
-            _log.info("job_over", **facts, answer=answer)
+                outcome = self._run_handler(job, lease)
+            _log.info("job_over", **facts, answer=outcome)
         except TailorbirdError as error:
             # The lease is lost, or the control plane thinks otherwise of the job; it is no longer ours.
             _log.warning("answer_refused", **facts, reason=error.reason, message=error.message)
@@ -105,16 +105,16 @@ class Worker:
                 self._running = None
             request_id.reset(token)
 
-    def _answer(self, job: jobs_pb2.Job, lease: Lease) -> str:
+    def _run_handler(self, job: jobs_pb2.Job, lease: Lease) -> str:
         member = job.WhichOneof("payload")
-        room = self._rooms.get(member or "")
+        handler = self._handlers.get(member or "")
         try:
-            if room is None or member is None:
+            if handler is None or member is None:
                 raise TailorbirdError(f"`kind`: got {job.kind}, which this trainer is too old for; update it")
             lease.check()
-            result = room.do(getattr(job, member), lease)
-        except JobCancelled as ended:
-            return self._ended(job, lease, ended.ending)
+            result = handler.run(getattr(job, member), lease)
+        except JobCancelled as cancelled:
+            return self._cancelled(job, lease, cancelled.reason)
         except TailorbirdError as error:
             return self._failed(job, lease, error.message, retryable=is_retryable(error))
         except MemoryError:
@@ -128,11 +128,11 @@ class Worker:
         self._deliver(lambda: self._queue.complete(job, result), lease)
         return "completed"
 
-    def _ended(self, job: jobs_pb2.Job, lease: Lease, ending: CancelReason) -> str:
-        if ending is CancelReason.STOP:
+    def _cancelled(self, job: jobs_pb2.Job, lease: Lease, reason: CancelReason) -> str:
+        if reason is CancelReason.STOP:
             self._deliver(lambda: self._queue.complete(job, jobs_pb2.StoppedResult()), lease)
             return "stopped"
-        if ending is CancelReason.CLOSING:
+        if reason is CancelReason.CLOSING:
             self._deliver(lambda: self._queue.release(job), lease)
             return "handed back"
         return "lost"
@@ -151,7 +151,7 @@ class Worker:
             TailorbirdError: The control plane does not want it.
         """
         backoff = Backoff(_BACKOFF)
-        while lease.ending is not CancelReason.LOST:
+        while lease.cancel_reason is not CancelReason.LOST:
             try:
                 send()
                 return

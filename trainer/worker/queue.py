@@ -30,7 +30,7 @@ class JobQueue:
         self._stub = JobServiceStub(channel)
         self._worker_id = worker_id
         self._kinds = [jobs_pb2.JobKind.Value(f"JOB_KIND_{kind.upper()}") for kind in kinds]
-        self._waiting: set[Any] = set()
+        self._pending: set[Any] = set()
         self._closed = threading.Event()
         self._lock = threading.Lock()
 
@@ -41,7 +41,7 @@ class JobQueue:
             if self._closed.is_set():
                 return None
             call = self._stub.LeaseJob.future(request)
-            self._waiting.add(call)
+            self._pending.add(call)
         try:
             answer: jobs_pb2.LeaseJobResponse = call.result()
         except grpc.FutureCancelledError:
@@ -52,7 +52,7 @@ class JobQueue:
             raise from_rpc_error(error) from error
         finally:
             with self._lock:
-                self._waiting.discard(call)
+                self._pending.discard(call)
         return answer.job if answer.HasField("job") else None
 
     def heartbeat(self, job: jobs_pb2.Job, *, progress: float, activity: str) -> bool:
@@ -78,9 +78,9 @@ class JobQueue:
     def fail(self, job: jobs_pb2.Job, *, reason: str, retryable: bool) -> bool:
         """End an attempt without success; return whether there will be another."""
         # A reason may quote the name of a file, which need not be Unicode; messages hold nothing else.
-        told = reason.encode(errors="backslashreplace").decode()
+        text = reason.encode(errors="backslashreplace").decode()
         request = jobs_pb2.FailJobRequest(
-            job_id=job.job_id, lease_token=job.lease_token, failure_reason=told, retryable=retryable
+            job_id=job.job_id, lease_token=job.lease_token, failure_reason=text, retryable=retryable
         )
         with _our_errors():
             return bool(self._stub.FailJob(request).will_retry)
@@ -94,8 +94,8 @@ class JobQueue:
         """Let `lease` return; other calls still work."""
         with self._lock:
             self._closed.set()
-            waiting = list(self._waiting)
-        for call in waiting:
+            calls = list(self._pending)
+        for call in calls:
             call.cancel()
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import CorruptArtifact
+from recipes.components.cold_start import predict_new_cold_vectors
 from recipes.components.context import ContextTable
 from recipes.components.score_fusion.score import ScoreFusion
 from recipes.components.sequential_rules import SequentialRules
@@ -20,6 +21,7 @@ from recipes.components.time_gaps import gap_buckets
 from recipes.components.user_features import UserFeatureTable
 from recipes.data.arrays import map_arrays, save_arrays
 from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
+from recipes.data.training_data import TrainingData
 from recipes.ports import ScoreDelta
 
 __all__ = ["SavedModel", "SequenceScorer", "StepArrays", "normalise", "open_model"]
@@ -135,19 +137,21 @@ class SequenceScorer(ABC):
             self._sequential_rules, History(known.items, self._known_event_types(known.event_types), known.times)
         )
 
-    def favouring(self, biases: FloatArray) -> Self:
+    def with_item_bias(self, biases: FloatArray) -> Self:
         """Return the same model with float32 [n_items] added to every user's scores."""
         changed = copy(self)
         changed.item_vectors = self.item_vectors.copy()
         changed.item_vectors[:, -1] += biases
         return changed
 
-    def updated(self, before: NDArray[np.int64], histories: Histories) -> Self:
+    def updated(self, before: NDArray[np.int64], data: TrainingData, *, seed: int) -> Self:
         """Return the same model for another catalogue; see `recipes.ports.SupportsIncrementalUpdate`.
 
         Rules are counted again. A new item begins where it says nothing: its embedding is zero, and its bias is the
-        median of the tenth of the known items that are used least, so that it scores like them.
+        median of the tenth of the known items that are used least, so that it scores like them. Then it is moved to
+        what its columns predict, see `recipes.components.cold_start`.
         """
+        histories = data.histories()
         known = before >= 0
         vectors = np.zeros((len(before), self._width + 1), np.float32)
         vectors[known] = self.item_vectors[before[known]]
@@ -159,6 +163,7 @@ class SequenceScorer(ABC):
         changed.item_vectors = vectors
         shape = self._sequential_rules.shape
         changed._sequential_rules = SequentialRules.count(histories, n_items=len(before), shape=shape)  # noqa: SLF001 - one's own copy
+        changed.item_vectors = predict_new_cold_vectors(changed, data, before, seed=seed)
         return changed
 
     def save(self, folder: Path) -> None:

@@ -69,12 +69,12 @@ def scorer():
 def test_favoured_items_gain_what_they_are_given_for_every_user(scorer, tmp_path):
     assert isinstance(scorer, AcceptsItemBias)
     biases = np.linspace(-1, 1, N_ITEMS).astype(np.float32)
-    favouring = scorer.favouring(biases)
-    favouring.save(tmp_path)
+    biased = scorer.with_item_bias(biases)
+    biased.save(tmp_path)
     loaded = open_scorer(get_recipe("aws-user-personalization-v2"), tmp_path)
     for history in (History.of_items([]), History.of_items(walk(3, 4))):
         before = scorer.item_vectors @ scorer.embed_history(history)
-        for made in (favouring, loaded):
+        for made in (biased, loaded):
             gained = made.item_vectors @ made.embed_history(history) - before
             np.testing.assert_allclose(gained, biases, atol=1e-5)
 
@@ -85,7 +85,7 @@ def test_the_more_sensitive_the_more_valuable_is_what_comes_first(scorer):
     width = spread(scorer.item_vectors, scorer.embed_history(history)[None])
     means = []
     for sensitivity in ("OFF", "LOW", "MEDIUM", "HIGH"):
-        made = scorer.favouring(objective_biases(values, sensitivity=sensitivity, spread=width))
+        made = scorer.with_item_bias(objective_biases(values, sensitivity=sensitivity, spread=width))
         means.append(values[top_k(made.item_vectors @ made.embed_history(history), 8)].mean())
     assert means == sorted(means)
     assert means[-1] > means[0] + 5

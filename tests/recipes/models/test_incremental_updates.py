@@ -46,7 +46,7 @@ def histories():
 @pytest.fixture(scope="module")
 def updated(scorer):
     assert isinstance(scorer, SupportsIncrementalUpdate)
-    return scorer.updated(BEFORE, histories())
+    return scorer.updated(BEFORE, now(), seed=1)
 
 
 def test_known_items_keep_what_was_learnt_under_their_new_indexes(scorer, updated):
@@ -116,8 +116,8 @@ def now(items=None):
     return data if items is None else replace(data, items=items)
 
 
-def test_columns_put_new_items_among_their_kind_and_leave_the_others(updated):
-    vectors = predict_new_cold_vectors(updated, now(rings_of_items()), BEFORE, seed=1)
+def test_columns_put_new_items_among_their_kind_and_leave_the_others(scorer, updated):
+    vectors = scorer.updated(BEFORE, now(rings_of_items()), seed=1).item_vectors
 
     assert vectors[BEFORE >= 0].tobytes() == updated.item_vectors[BEFORE >= 0].tobytes()
     assert vectors[USED].tobytes() == updated.item_vectors[USED].tobytes()  # of which nothing is told

@@ -12,7 +12,7 @@ from trainer.worker import NullJobContext
 
 def remove(place, *locations: str) -> int:
     payload = jobs_pb2.StorageRemovalPayload(locations=locations)
-    return RemovalJobHandler(place.store).do(payload, NullJobContext()).removed_objects
+    return RemovalJobHandler(place.store).run(payload, NullJobContext()).removed_objects
 
 
 def test_folders_are_removed_and_their_neighbours_stay(place):

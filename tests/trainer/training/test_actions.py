@@ -66,7 +66,7 @@ def train(place):
         training_mode="FULL",
         tables=place.tables("INTERACTIONS", "ACTIONS", "ACTION_INTERACTIONS"),
     )
-    return place.training_room().do(payload, NullJobContext())
+    return place.training_handler().run(payload, NullJobContext())
 
 
 def test_actions_are_trained_measured_and_recommended(filled):

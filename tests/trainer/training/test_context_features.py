@@ -17,7 +17,7 @@ from tests.control_plane.world import avro, column
 from tests.trainer.place import SCHEMAS
 from trainer.training.context_features import context_fields, first_hidden
 from trainer.training.loading import load
-from trainer.training.pipeline import train
+from trainer.training.programs import run_program
 from trainer.training.spec import TableVersion, TrainingSpec
 
 SCHEMA = avro(
@@ -102,7 +102,7 @@ def test_columns_that_a_solution_leaves_out_are_no_context(place, order):
 
 
 def test_what_was_learnt_of_context_is_part_of_the_artifact(tmp_path, order):
-    train(order(**SMALL), tmp_path, progress=lambda **report: None)
+    run_program(order(**SMALL), tmp_path, progress=lambda **report: None)
     assert np.load(tmp_path / "artifact" / "context_names.npy").tolist() == ["DEVICE", "HOUR"]
     vectors = np.load(tmp_path / "artifact" / "context_vectors.npy")
     assert np.abs(vectors[1:]).max(axis=1).min() > 0.0

@@ -13,7 +13,7 @@ from protos.tailorbird.internal.v1 import jobs_pb2
 from runtime_service.serving.deployments import Assignment, Deployment
 from tests.control_plane.world import avro, column
 from tests.trainer.place import SCHEMAS, Place, walks
-from trainer.training.item_catalog import catalogue_metrics
+from trainer.training.programs.similar_content import content_metrics
 from trainer.worker import NullJobContext
 
 WORDS = ("dragon sword castle", "rocket planet laser", "murder clue alibi")
@@ -46,7 +46,7 @@ def train(place: Place) -> jobs_pb2.SolutionVersionTrainingResult:
         training_mode="FULL",
         tables=place.tables("INTERACTIONS", "ITEMS"),
     )
-    return place.training_room().do(payload, NullJobContext())
+    return place.training_handler().run(payload, NullJobContext())
 
 
 def related(place: Place, item: str) -> list[str]:
@@ -93,5 +93,5 @@ def test_metrics_are_means_over_what_is_answered():
     # Two items with one text, one of another; coordinates: text, text, freshness, popularity.
     vectors = np.array([[1, 0, 0.0, 1.0], [1, 0, 0.5, 0.0], [0, 1, 1.0, 0.5]], np.float32)
     asked = Histories.of_items(np.array([0, 1]), np.array([0]))
-    found = catalogue_metrics(LSAScorer(vectors), asked)
+    found = content_metrics(LSAScorer(vectors), asked)
     assert found == {"coverage": 0.6667, "item_similarity": 0.5, "item_freshness": 0.75, "item_popularity": 0.25}

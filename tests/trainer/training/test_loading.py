@@ -14,7 +14,7 @@ from tests.control_plane.world import avro, column
 from tests.trainer.place import HEADERS, SCHEMAS, walks
 from trainer.domain.configuration import EventParameters
 from trainer.training.loading import count_shown, load, number_event_types, select_interactions
-from trainer.training.snapshot import freeze
+from trainer.training.snapshot import take_snapshot
 from trainer.training.spec import TrainingSpec
 
 SCHEMA = AvroSchema.parse(SCHEMAS["INTERACTIONS"])
@@ -114,7 +114,7 @@ def order(place):
     place.bring("s3://films/a.csv")
 
     def make(*kinds: str) -> TrainingSpec:
-        snapshot = freeze(place.store, place.tables(*kinds))
+        snapshot = take_snapshot(place.store, place.tables(*kinds))
         return TrainingSpec(
             store=place.settings.model_dump(), tables=snapshot.tables, recipe="aws-popularity-count",
             hyperparameters={}, event_type=None, event_value_threshold=None, seed=1, recall_floor=0.98, index_trees=5,
@@ -235,9 +235,9 @@ def test_what_comes_after_the_freeze_is_not_loaded(place, order):
 
 
 def test_a_snapshot_knows_the_last_event_that_it_contains(place, order):
-    assert freeze(place.store, place.tables("INTERACTIONS")).event_watermark == START
+    assert take_snapshot(place.store, place.tables("INTERACTIONS")).event_watermark == START
     place.table().append_events(interactions(event(41, "u1", "i1")), Position(7, 41))
-    snapshot = freeze(place.store, place.tables("INTERACTIONS", "USERS"))
+    snapshot = take_snapshot(place.store, place.tables("INTERACTIONS", "USERS"))
     assert (snapshot.event_watermark, [table.version for table in snapshot.tables]) == (Position(7, 41), [1])
 
 

@@ -13,7 +13,7 @@ from tests.control_plane.world import avro, column
 from tests.trainer.place import HEADERS, walks
 from trainer.training.loading import load
 from trainer.training.metadata import MetadataTable, clean_text
-from trainer.training.snapshot import freeze
+from trainer.training.snapshot import take_snapshot
 from trainer.training.spec import TrainingSpec
 
 SCHEMA = AvroSchema.parse(
@@ -106,7 +106,7 @@ def order(place):
     place.bring("s3://films/users.csv", kind="USERS")
 
     def make(**more) -> TrainingSpec:
-        snapshot = freeze(place.store, place.tables("INTERACTIONS", "ITEMS", "USERS"))
+        snapshot = take_snapshot(place.store, place.tables("INTERACTIONS", "ITEMS", "USERS"))
         return TrainingSpec(
             store=place.settings.model_dump(), tables=snapshot.tables, recipe="aws-user-personalization-v2",
             hyperparameters={}, event_type=None, event_value_threshold=None, seed=1, recall_floor=0.98, index_trees=5,

@@ -94,7 +94,7 @@ class Overtaken(NullJobContext):
 
 
 def test_an_attempt_that_comes_too_late_leaves_nothing_behind(filled):
-    result = train(filled, "aws-popularity-count", location="artifacts/v1", watch=Overtaken(filled))
+    result = train(filled, "aws-popularity-count", location="artifacts/v1", context=Overtaken(filled))
 
     assert dict(result.metrics) == {"coverage": 0.125}
     left = [item.path.rpartition("/")[2] for item in filled.store.list("artifacts/v1")]

@@ -27,7 +27,7 @@ class Listening(NullJobContext):
                 "freezing the data", "loading data", "fitting", "counting what follows what", "epoch 1 of at most 2",
                 "epoch 2 of at most 2", "weighing network and counts", "evaluating", "learning from everybody",
                 "extension, epoch 1 of 3", "extension, epoch 2 of 3", "extension, epoch 3 of 3", "indexing",
-                "publishing",
+                "writing the artifact", "publishing",
             ],
         ),
         (
@@ -35,7 +35,7 @@ class Listening(NullJobContext):
             "{}",
             [
                 "freezing the data", "loading data", "fitting", "counting", "counted", "evaluating",
-                "learning from everybody", "counting", "counted", "indexing", "publishing",
+                "learning from everybody", "counting", "counted", "indexing", "writing the artifact", "publishing",
             ],
         ),
     ],
@@ -43,10 +43,10 @@ class Listening(NullJobContext):
 def test_a_training_says_what_it_does(place, recipe, config, activities):
     place.write("a.csv", *walks())
     place.bring("s3://films/a.csv")
-    watch = Listening()
+    context = Listening()
 
-    train(place, recipe, solution_config_json=config, watch=watch)
+    train(place, recipe, solution_config_json=config, context=context)
 
-    told = [activity for _, activity in watch.told]
+    told = [activity for _, activity in context.told]
     assert [now for now, before in zip(told, [None, *told], strict=False) if now != before] == activities
-    assert [share for share, _ in watch.told] == sorted(share for share, _ in watch.told)
+    assert [share for share, _ in context.told] == sorted(share for share, _ in context.told)

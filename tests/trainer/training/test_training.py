@@ -39,7 +39,7 @@ WEIGHED_KEYS = {f"normalized_discounted_cumulative_gain_with_event_weights_at_{c
 
 
 def train(
-    place: Place, recipe: str = "aws-popularity-count", *, watch=None, location: str = "artifacts/films-1", **more
+    place: Place, recipe: str = "aws-popularity-count", *, context=None, location: str = "artifacts/films-1", **more
 ):
     payload = jobs_pb2.SolutionVersionTrainingPayload(
         solution_version_arn="arn:aws:personalize:eu-west-1:123456789012:solution/films/1",
@@ -47,7 +47,7 @@ def train(
         recipe=recipe,
         **{"tables": place.tables("INTERACTIONS", "ITEMS", "USERS"), "training_mode": "FULL", **more},
     )
-    return place.training_room().do(payload, watch or NullJobContext())
+    return place.training_handler().run(payload, context or NullJobContext())
 
 
 def opened(place: Place):
@@ -330,7 +330,7 @@ def test_parameters_of_the_feature_transformation_reach_the_recipe(filled):
 
 
 def test_a_training_process_loads_no_grpc():
-    loaded = "import sys, trainer.training.subprocess_main, trainer.training.pipeline; sys.exit('grpc' in sys.modules)"
+    loaded = "import sys, trainer.training.subprocess_main, trainer.training.programs; sys.exit('grpc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
 
 

@@ -12,7 +12,7 @@ from protos.tailorbird.internal.v1 import jobs_pb2
 from tests.trainer.place import walks
 from tests.trainer.training.test_training import train
 from trainer.training.spec import TunedRange, TuningSpec
-from trainer.training.tuning import best_values
+from trainer.training.tuning import tune
 from trainer.worker import NullJobContext
 
 Range = jobs_pb2.HyperParameterRange
@@ -41,8 +41,8 @@ def search(place, name="aws-sims", *ranges, trials=4, config="{}", **more):
 
 
 def test_the_best_of_the_trials_is_trained_and_told(filled):
-    watch = Listening()
-    result = search(filled, "aws-sims", DISCOUNT, COMMON, trials=6, watch=watch)
+    context = Listening()
+    result = search(filled, "aws-sims", DISCOUNT, COMMON, trials=6, context=context)
 
     chosen = dict(result.tuned_hyper_parameters)
     assert set(chosen) == {"popularity_discount_factor", "min_cointeraction_count"}
@@ -53,9 +53,9 @@ def test_the_best_of_the_trials_is_trained_and_told(filled):
     config = json.loads(manifest.recipe_config_json)
     assert {name: str(config[name]) for name in chosen} == chosen
     assert manifest.stage_seconds["tune"] > 0
-    stages = [stage for _, stage in watch.told]
+    stages = [stage for _, stage in context.told]
     assert any("trial 6 of 6" in stage for stage in stages)
-    assert [fraction for fraction, _ in watch.told] == sorted(fraction for fraction, _ in watch.told)
+    assert [fraction for fraction, _ in context.told] == sorted(fraction for fraction, _ in context.told)
 
 
 def test_a_version_is_trained_as_if_what_was_chosen_had_been_given(filled):
@@ -94,7 +94,7 @@ def sought(measure, *, low=0.0, trials=30):
     def progress(*, fraction, stage, metrics):
         told.append(stage)
 
-    found = best_values(
+    found = tune(
         measure, TuningSpec(trials=trials, ranges=ranges), defaults={"discount": 0.5}, seed=1, progress=progress
     )
     return float(found["discount"]), told
@@ -127,7 +127,7 @@ def test_equal_values_are_tried_once():
         return 0.1
 
     ranges = (TunedRange(name="recency_mask", kind="choice", values=("true", "false")),)
-    found = best_values(
+    found = tune(
         measure, TuningSpec(trials=9, ranges=ranges), defaults={"recency_mask": False}, seed=1,
         progress=lambda **_: None,
     )  # fmt: skip

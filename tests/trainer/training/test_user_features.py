@@ -12,6 +12,7 @@ from common.errors import CorruptArtifact
 from inference.model import ModelLoader
 from inference.recent_events import RecentEvent, known_steps
 from protos.tailorbird.internal.v1 import jobs_pb2
+from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.data.histories import History
 from runtime_service.history.records import StoredHistory, encode
 from runtime_service.serving.deployments import Deployment
@@ -19,9 +20,9 @@ from tests.control_plane.world import avro, column
 from tests.runtime_service.world import assignment
 from tests.trainer import place as places
 from trainer.training.loading import load
-from trainer.training.pipeline import train
-from trainer.training.snapshot import freeze
-from trainer.training.spec import ChampionSpec, TrainingResult, TrainingSpec
+from trainer.training.programs import run_program
+from trainer.training.snapshot import take_snapshot
+from trainer.training.spec import ChampionSpec, TrainingSpec
 from trainer.worker import NullJobContext
 
 USERS = avro(
@@ -68,7 +69,8 @@ def bring_users(place, *more: str) -> None:
 
 def order(place, recipe: str = RECIPE, **more) -> TrainingSpec:
     return TrainingSpec(
-        store=place.settings.model_dump(), tables=freeze(place.store, place.tables("INTERACTIONS", "USERS")).tables,
+        store=place.settings.model_dump(),
+        tables=take_snapshot(place.store, place.tables("INTERACTIONS", "USERS")).tables,
         recipe=recipe, hyperparameters=SMALL, event_type=None, event_value_threshold=None, seed=1, recall_floor=0.98,
         index_trees=5, **more,
     )  # fmt: skip
@@ -85,7 +87,7 @@ def publish(place, version: int) -> Deployment:
         tables=place.tables("INTERACTIONS", "USERS"),
         solution_config_json=json.dumps({"algorithmHyperParameters": SMALL}),
     )
-    place.training_room().do(payload, NullJobContext())
+    place.training_handler().run(payload, NullJobContext())
     model = ModelLoader(place.store, cache=place.root / "cache", index="exact").load(location)
     return Deployment.make(assignment(), model, cache_users=5)
 
@@ -197,9 +199,9 @@ def test_test_users_are_measured_with_their_columns(filled, tmp_path):
     filled.bring("s3://films/a.csv")
     bring_users(filled, *(f"u{user:03},{club(user)},," for user in range(MEMBERS, 500)))
 
-    def measured(name: str, **more) -> TrainingResult:
+    def measured(name: str, **more) -> ArtifactManifest:
         (tmp_path / name).mkdir()
-        return train(order(filled, **more), tmp_path / name, progress=lambda **report: None)
+        return run_program(order(filled, **more), tmp_path / name, progress=lambda **report: None)
 
     knowing = measured("knowing")
     ignorant = measured("ignorant", excluded_columns={"USERS": ("CLUB",)})
@@ -210,10 +212,10 @@ def test_test_users_are_measured_with_their_columns(filled, tmp_path):
 def test_the_version_before_is_asked_with_the_columns_too(filled, tmp_path):
     publish(filled, 1)
     before = ChampionSpec(solution_version_arn="before", artifact_location="artifacts/version-1")
-    again = train(order(filled, predecessor=before), tmp_path, progress=lambda **report: None)
-    found = again.evaluation["comparison"]["differences"]
+    again = run_program(order(filled, champion=before), tmp_path, progress=lambda **report: None)
+    found = again.evaluation.comparison.differences
     assert found
-    assert all(item["value"] == item["predecessor"] for item in found)
+    assert all(item.value == item.predecessor for item in found)
 
 
 def test_codes_of_another_model_are_corrupt(filled):

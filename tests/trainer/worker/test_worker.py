@@ -34,13 +34,13 @@ class Bench:
     target: object
 
     @contextmanager
-    def worker(self, name: str = "trainer-1", rooms=None):
+    def worker(self, name: str = "trainer-1", handlers=None):
         """Run a worker beside the test."""
         with self.target.channel("trainer") as channel:
             contacts: list[bool] = []
             made = Worker(
                 JobQueue(channel, worker_id=name),
-                rooms if rooms is not None else self.rooms(),
+                handlers if handlers is not None else self.handlers(),
                 lease_wait_seconds=20,
                 heartbeat_seconds=0.05,
                 on_contact=contacts.append,
@@ -55,11 +55,11 @@ class Bench:
                 thread.join(timeout=30)
                 assert not thread.is_alive()
 
-    def rooms(self):
+    def handlers(self):
         place = self.place
         return {
             "dataset_import": ImportJobHandler(place.store, place.sources(), place.workspace),
-            "solution_version_training": place.training_room(),
+            "solution_version_training": place.training_handler(),
             "storage_removal": RemovalJobHandler(place.store),
         }
 
@@ -205,12 +205,12 @@ def test_after_three_deaths_the_version_fails_with_a_reason_to_act_on(bench):
 
 def test_a_fault_in_a_room_fails_the_job_and_not_the_worker(bench):
     class Faulty:
-        def do(self, payload, watch):
+        def run(self, payload, context):
             raise ZeroDivisionError
 
     bench.write("u1,i1,5,watch")
     job = bench.asked_import()
-    with bench.worker(rooms={"dataset_import": Faulty()}):
+    with bench.worker(handlers={"dataset_import": Faulty()}):
         wait_until(lambda: bench.import_status(job) == "CREATE FAILED")
         other = bench.asked_import()
         wait_until(lambda: bench.import_status(other) == "CREATE FAILED")
@@ -232,12 +232,12 @@ class Panic(BaseException):
 )
 def test_whatever_a_room_throws_is_told_and_the_worker_goes_on(bench, fault, told):
     class Faulty:
-        def do(self, payload, watch):
+        def run(self, payload, context):
             raise fault
 
     bench.write("u1,i1,5,watch")
     jobs = [bench.asked_import(), bench.asked_import()]
-    with bench.worker(rooms={"dataset_import": Faulty()}):
+    with bench.worker(handlers={"dataset_import": Faulty()}):
         wait_until(lambda: [bench.import_status(job) for job in jobs] == ["CREATE FAILED"] * 2)
     assert told in bench.world.resources.imports.describe(jobs[1]).failure_reason
 

@@ -1,0 +1,283 @@
+"""One training from its spec to the files of an artifact, the same for every kind of recipe; runs in the child process.
+
+`train` is the program, from top to bottom. What differs between the kinds is supplied by their steps, see
+`trainer.training.programs`. A model is fitted twice in effect: once without the data of the test users, to be measured
+on them, and then on with everybody's data, to be served. The first is kept too, beside the artifact, for later versions
+to be compared with. `update` is the same program without fit and evaluation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from common.storage import Store, open_store
+from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
+from recipes.catalog import get_recipe
+from recipes.data.histories import Histories
+from recipes.ports import FitProgress
+from recipes.registry import make_fitter, read_config
+from recipes.spec import RecipeSpec
+from trainer.training.champion import compare_with_champion
+from trainer.training.loading import LoadedData
+from trainer.training.offline_evaluation import OfflineEvaluation
+from trainer.training.progress import StageProgress
+from trainer.training.spec import ARTIFACT, CHAMPION, MEASURED_MODEL, TrainingSpec, TuningSpec
+
+__all__ = ["Base", "LearningSteps", "ServingSteps", "Training", "UpdateSteps", "train", "update"]
+
+LoadedT = TypeVar("LoadedT", bound=LoadedData)
+SplitT = TypeVar("SplitT")
+ModelT = TypeVar("ModelT")
+# What a step only takes.
+LoadedT_contra = TypeVar("LoadedT_contra", bound=LoadedData, contravariant=True)
+SplitT_contra = TypeVar("SplitT_contra", contravariant=True)
+ModelT_contra = TypeVar("ModelT_contra", contravariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What the steps of a training work with.
+
+    Attributes:
+        spec: What to train.
+        recipe: By which recipe.
+        store: The shared store.
+        folder: For files; `folder`/artifact is for the artifact's.
+    """
+
+    spec: TrainingSpec
+    recipe: RecipeSpec
+    store: Store
+    folder: Path
+
+    @classmethod
+    def open(cls, spec: TrainingSpec, folder: Path) -> Training:
+        """Find the recipe and open the store.
+
+        Raises:
+            ResourceNotFound: No recipe that is built has the name.
+        """
+        return cls(spec, get_recipe(spec.recipe), open_store(spec.store_settings()), folder)
+
+
+class ServingSteps(Protocol[LoadedT_contra, SplitT_contra, ModelT_contra]):
+    """How a kind's model becomes an artifact."""
+
+    def index(self, model: ModelT_contra, split: SplitT_contra, folder: Path, /) -> manifest_pb2.IndexCalibration:
+        """Write the index into the artifact's folder, measured by what was held out; or say that there is none."""
+
+    def export(self, model: ModelT_contra, loaded: LoadedT_contra, folder: Path, /) -> None:
+        """Write all other files of the artifact into its folder."""
+
+    def dimensions(self, model: ModelT_contra, /) -> int:
+        """Return the length of the model's vectors."""
+
+
+class LearningSteps(ServingSteps[LoadedT, SplitT, ModelT], Protocol[LoadedT, SplitT, ModelT]):
+    """The steps of one kind of recipes, made for one training.
+
+    Attributes:
+        stages: Names of the stages that it has, in order; see `trainer.training.progress`. The program goes through all
+            of them: for one that a kind does not have, its step hands on what it is given.
+    """
+
+    stages: tuple[str, ...]
+
+    def load(self) -> LoadedT:
+        """Read the snapshot.
+
+        Raises:
+            InvalidInput: It is too little, or not what the recipe learns from.
+            ResourceNotFound: A table has been deleted meanwhile.
+            Unavailable: The store cannot be reached.
+        """
+
+    def split(self, loaded: LoadedT, /) -> SplitT:
+        """Divide what is learnt from first from what the model is measured by.
+
+        Raises:
+            InvalidInput: Nothing can be held out.
+        """
+
+    def tune(self, tuning: TuningSpec, split: SplitT, loaded: LoadedT, progress: FitProgress, /) -> dict[str, str]:
+        """Return the hyperparameters that tuning chose, as strings by name; nothing for kinds without any to tune."""
+
+    def fit(self, fitter: Any, split: SplitT, loaded: LoadedT, /) -> ModelT:
+        """Learn from what is not held out; `fitter` is the recipe's own."""
+
+    def evaluate(self, fitter: Any, model: ModelT, split: SplitT, loaded: LoadedT, /) -> OfflineEvaluation:
+        """Measure the model, and the baselines that it has to beat, on what was held out.
+
+        Raises:
+            InvalidInput: There is nothing to measure by.
+        """
+
+    def keep_measured(self, model: ModelT, split: SplitT, loaded: LoadedT, folder: Path, /) -> int | None:
+        """Write the model as it was measured into a new folder, where later versions can be compared with it.
+
+        Returns:
+            The highest key of the test users, see `recipes.evaluation.splits.hold_out_lowest`; None where users are not
+            what is held out.
+        """
+
+    def refit(self, fitter: Any, model: ModelT, loaded: LoadedT, /) -> ModelT:
+        """Learn on from everything, for the model that is served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What an update begins from.
+
+    Attributes:
+        folder: Files of the artifact.
+        manifest: Of the artifact.
+    """
+
+    folder: Path
+    manifest: manifest_pb2.ArtifactManifest
+
+
+class UpdateSteps(ServingSteps[LoadedT, Histories, ModelT], Protocol[LoadedT, ModelT]):
+    """The steps of an incremental update: nothing is fitted, nothing is measured.
+
+    Attributes:
+        stages: As of `LearningSteps`.
+    """
+
+    stages: tuple[str, ...]
+
+    def load_base(self) -> Base:
+        """Open the artifact to begin from.
+
+        Raises:
+            InvalidInput: The recipe cannot be updated, or the artifact is another recipe's.
+            ResourceNotFound: It was deleted.
+            CorruptArtifact: It is damaged.
+            Unavailable: The store cannot be reached.
+        """
+
+    def load(self, base: Base, /) -> LoadedT:
+        """Read the snapshot; raises as `LearningSteps.load` does."""
+
+    def update(self, base: Base, loaded: LoadedT, /) -> ModelT:
+        """Return the base's model for the data as they are now.
+
+        Raises:
+            InvalidInput: The model cannot be updated.
+            CorruptArtifact: Its files do not fit each other.
+        """
+
+
+def train(
+    training: Training, steps: LearningSteps[LoadedT, SplitT, ModelT], *, progress: FitProgress
+) -> manifest_pb2.ArtifactManifest:
+    """Load, split, tune, fit, evaluate, compare, refit, index and export.
+
+    Args:
+        training: What to train.
+        steps: Of the recipe's kind.
+        progress: Is told how far the training is.
+
+    Returns:
+        What the training knows of its artifact: everything but who published it when and of which snapshot.
+
+    Raises:
+        InvalidInput: Too little data, or bad hyperparameters.
+        ResourceNotFound: A table was deleted.
+        Unavailable: The store cannot be reached.
+    """
+    spec, recipe = training.spec, training.recipe
+    read_config(recipe, spec.hyperparameters)  # refused before anything is read
+    stages = StageProgress(steps.stages, progress, trials=0 if spec.tuning is None else spec.tuning.trials)
+    with stages.stage("load"):
+        loaded = steps.load()
+    with stages.stage("split"):
+        split = steps.split(loaded)
+    tuned: dict[str, str] = {}
+    if spec.tuning is not None:
+        with stages.stage("tune"):
+            tuned = steps.tune(spec.tuning, split, loaded, stages)
+    hyperparameters = {**spec.hyperparameters, **tuned}
+    # The registry names fitters by one type; the steps know what their kind's learn from.
+    fitter: Any = make_fitter(recipe, hyperparameters, seed=spec.seed, progress=stages)
+    with stages.stage("fit"):
+        measured_model = steps.fit(fitter, split, loaded)
+    with stages.stage("evaluate", metrics=fitter.report):
+        evaluation = steps.evaluate(fitter, measured_model, split, loaded)
+        highest_test_key = steps.keep_measured(measured_model, split, loaded, training.folder / MEASURED_MODEL)
+    if spec.champion is not None and evaluation.pair_with is not None:
+        with stages.stage("compare"):
+            cache = training.folder / CHAMPION
+            evaluation.add_comparison(
+                compare_with_champion(training.store, spec.champion, evaluation.pair_with, cache=cache, seed=spec.seed)
+            )
+    with stages.stage("extend"):
+        model = steps.refit(fitter, measured_model, loaded)
+    manifest = _write_artifact(training, steps, model, loaded, split, stages=stages)
+    manifest.recipe_config_json = read_config(recipe, hyperparameters).model_dump_json()
+    evaluation.describe(manifest, warnings=loaded.warnings)
+    manifest.tuned_hyper_parameters.update(tuned)
+    if highest_test_key is not None:
+        manifest.highest_test_key = highest_test_key
+    return manifest
+
+
+def update(
+    training: Training, steps: UpdateSteps[LoadedT, ModelT], *, progress: FitProgress
+) -> manifest_pb2.ArtifactManifest:
+    """Load, update, index and export.
+
+    Args:
+        training: What to train; its spec names the artifact to begin from.
+        steps: Of the update.
+        progress: Is told how far the training is.
+
+    Returns:
+        As `train`. Metrics are those of the base, whose weights they tell of.
+
+    Raises:
+        InvalidInput: Too little data, or the recipe cannot be updated.
+        ResourceNotFound: The artifact to begin from, or a table, was deleted.
+        CorruptArtifact: The artifact to begin from is damaged.
+        Unavailable: The store cannot be reached.
+    """
+    stages = StageProgress(steps.stages, progress)
+    with stages.stage("load"):
+        base = steps.load_base()
+        loaded = steps.load(base)
+    with stages.stage("update"):
+        model = steps.update(base, loaded)
+    manifest = _write_artifact(training, steps, model, loaded, loaded.data.histories(), stages=stages)
+    manifest.recipe_config_json = base.manifest.recipe_config_json
+    manifest.metrics.update(base.manifest.metrics)
+    manifest.baselines.extend(base.manifest.baselines)
+    return manifest
+
+
+def _write_artifact(
+    training: Training,
+    steps: ServingSteps[LoadedT, SplitT, ModelT],
+    model: ModelT,
+    loaded: LoadedT,
+    split: SplitT,
+    *,
+    stages: StageProgress,
+) -> manifest_pb2.ArtifactManifest:
+    """Write the artifact's files, and begin its manifest with what they hold."""
+    folder = training.folder / ARTIFACT
+    folder.mkdir()
+    with stages.stage("index"):
+        calibration = steps.index(model, split, folder)
+    with stages.stage("pack"):
+        steps.export(model, loaded, folder)
+    return manifest_pb2.ArtifactManifest(
+        recipe=training.recipe.name,
+        n_items=loaded.data.n_items,
+        n_users=loaded.data.n_users,
+        event_types=loaded.data.event_types,
+        dimensions=steps.dimensions(model),
+        index=calibration,
+        stage_seconds=stages.seconds,
+    )

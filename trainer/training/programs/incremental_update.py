@@ -1,0 +1,64 @@
+"""Bringing a model up to date: the data as they are now around weights that stay as they were learnt.
+
+New items and users, and everything that users did since, are taken up; vectors of users and the index are made anew.
+The model is not fitted and nothing is measured. What the columns of new items predict of them is learnt from the items
+that were there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from common.artifacts import open_artifact
+from common.errors import InvalidInput, invalid
+from common.vocabulary import Vocabulary
+from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
+from recipes.data.histories import Histories
+from recipes.ports import SupportsIncrementalUpdate
+from recipes.registry import open_scorer
+from trainer.training.artifact_writer import write_index
+from trainer.training.loading import LoadedData, load
+from trainer.training.objective_bias import ItemModel, apply_objective, remove_objective
+from trainer.training.program import Base
+from trainer.training.programs.item_recommendation import ItemExport
+
+__all__ = ["IncrementalUpdateSteps"]
+
+
+class IncrementalUpdateSteps(ItemExport):
+    """See `trainer.training.program.UpdateSteps`."""
+
+    stages: tuple[str, ...] = ("load", "update", "index", "pack")
+
+    def load_base(self) -> Base:
+        """Open the artifact that the spec names."""
+        training = self._training
+        assert training.spec.base is not None, "it is what makes a training an update"
+        artifact = open_artifact(training.store, training.spec.base, cache=training.folder / "base")
+        if artifact.manifest.recipe != training.recipe.name:
+            raise _not_updatable(artifact.manifest)
+        return Base(artifact.folder, artifact.manifest)
+
+    def load(self, base: Base) -> LoadedData:
+        """Read the snapshot, with the types of events numbered as the base has them."""
+        return load(self._training.store, self._training.spec, event_types=list(base.manifest.event_types))
+
+    def update(self, base: Base, loaded: LoadedData) -> ItemModel:
+        """Let the model take up what is new, and apply the objective to the items that there are now."""
+        spec = self._training.spec
+        scorer = remove_objective(open_scorer(self._training.recipe, base.folder), base.folder)
+        if not isinstance(scorer, SupportsIncrementalUpdate):
+            raise _not_updatable(base.manifest)
+        old_indexes = Vocabulary.load(base.folder, "items").indexes(loaded.items.ids(range(len(loaded.items))))
+        updated = scorer.updated(old_indexes.astype(np.int64), loaded.data, seed=spec.seed)
+        return apply_objective(updated, loaded, spec)
+
+    def index(self, model: ItemModel, split: Histories, folder: Path) -> manifest_pb2.IndexCalibration:
+        """Measure the index by everybody: nobody is held out."""
+        return write_index(model.scorer, split, folder, self._training.spec)
+
+
+def _not_updatable(base: manifest_pb2.ArtifactManifest) -> InvalidInput:
+    return invalid("trainingMode", got="UPDATE", want=f"FULL: {base.recipe} knows no other")
