@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import threading
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -19,8 +18,10 @@ from cli.deployment import Deployment
 from cli.installation import Installation
 from cli.key_folder import TOKEN_ROLES, KeyFolder
 from common.access_keys import AccessKeys
-from common.errors import TailorbirdError, invalid
+from common.errors import invalid
 from common.logs import configure_logging, get_logger
+from common.process.lifecycle import wait_for_signal
+from common.process.periodic import PeriodicThread
 
 __all__ = ["app"]
 
@@ -151,23 +152,20 @@ def serve(folder: Annotated[Path, typer.Argument(help="Where to write.")]) -> No
 
     Makes the key pair once, renews tokens before they end, and hands revocations on.
     """
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     configure_logging("keys")
     log = get_logger(__name__)
     deployment = Deployment(folder)
-    failed = False
-    while not stop.is_set():
-        try:
-            if renewed := deployment.refresh():
-                log.info("tokens_renewed", processes=renewed)
-            failed = False
-        except (OSError, TailorbirdError) as error:
-            if not failed:
-                log.warning("tokens_not_renewed", message=str(error))
-            failed = True
-        stop.wait(_RENEWAL_SECONDS)
+
+    def refresh() -> None:
+        if renewed := deployment.refresh():
+            log.info("tokens_renewed", processes=renewed)
+
+    refreshing = PeriodicThread(
+        refresh, name="tokens", every_seconds=_RENEWAL_SECONDS, first_at_once=True, failure_event="tokens_not_renewed"
+    )
+    refreshing.start()
+    asyncio.run(wait_for_signal())
+    refreshing.stop()
     log.info("stopped")
 
 

@@ -21,15 +21,23 @@ class PeriodicThread:
         work: One round. Whatever it raises, the next round comes as usual: without the thread nothing is done again.
         name: Of the thread.
         every_seconds: Pause before each round.
+        first_at_once: Begin with a round instead of a pause.
         failure_event: Name of the line in the log for the first of rounds in a row that fail.
     """
 
     def __init__(
-        self, work: Callable[[], object], *, name: str, every_seconds: float, failure_event: str = "round_failed"
+        self,
+        work: Callable[[], object],
+        *,
+        name: str,
+        every_seconds: float,
+        first_at_once: bool = False,
+        failure_event: str = "round_failed",
     ) -> None:
         self._work = work
         self._name = name
         self._every_seconds = every_seconds
+        self._first_seconds = 0.0 if first_at_once else every_seconds
         self._failure_event = failure_event
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -40,7 +48,7 @@ class PeriodicThread:
         return self._stopping.is_set()
 
     def start(self) -> None:
-        """Begin; the first round comes after a pause."""
+        """Begin."""
         self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name=self._name, daemon=True)
         self._thread.start()
 
@@ -51,13 +59,14 @@ class PeriodicThread:
             self._thread.join()
 
     def _run(self) -> None:
-        failing = False
-        while not self._stopping.wait(self._every_seconds):
+        failing, pause = False, self._first_seconds
+        while not self._stopping.wait(pause):
+            pause = self._every_seconds
             try:
                 self._work()
             except Exception as error:  # noqa: BLE001 - the next round may succeed
                 if not failing:
-                    trace = None if isinstance(error, TailorbirdError) else error
+                    trace = None if isinstance(error, TailorbirdError | OSError) else error
                     _log.error(self._failure_event, message=str(error), exc_info=trace)
                 failing = True
             else:

@@ -1,8 +1,11 @@
 """Commands as a person calls them."""
 
 import io
+import signal
 import socket
 import stat
+import subprocess
+import sys
 from datetime import timedelta
 
 import boto3
@@ -242,6 +245,21 @@ def test_a_deployment_is_healthy_when_every_process_has_a_token(tailorbird, tmp_
     (tmp_path / "trainer" / "token").unlink()
     codes.append(tailorbird("keys", "check", str(tmp_path)))
     assert codes == [1, 0, 1]
+
+
+def test_the_process_of_the_keys_renews_a_token_that_is_gone_and_ends_at_sigterm(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-m", "cli", "keys", "serve", str(tmp_path)], stderr=subprocess.PIPE
+    ) as keys:
+        try:
+            token = tmp_path / "trainer" / "token"
+            wait_until(lambda: Deployment(tmp_path).healthy(), seconds=60)
+            token.unlink()
+            wait_until(token.exists, seconds=60)
+            keys.send_signal(signal.SIGTERM)
+            assert keys.wait(timeout=60) == 0
+        finally:
+            keys.kill()
 
 
 def test_secrets_of_a_deployment_can_be_read_by_their_owner_only(tmp_path):

@@ -66,8 +66,8 @@ def test_failures_in_a_row_are_told_once_and_end_nothing(lines):
     assert done.wait(20)
     thread.stop()
 
-    known, defect = [line for line in lines() if line["event"] == "sweep_failed"]
-    assert (known["message"], "exception" in known) == ("away", False)
+    away, defect = [line for line in lines() if line["event"] == "sweep_failed"]
+    assert (away["message"], "exception" in away) == ("away", False)
     assert "KeyError" in defect["exception"]
 
 
@@ -87,3 +87,11 @@ def test_log_lines_carry_the_request_of_whoever_started_it():
 
 def test_one_that_was_never_started_can_be_stopped():
     PeriodicThread(lambda: None, name="sweeper", every_seconds=1.0).stop()
+
+
+def test_the_first_round_can_come_at_once():
+    done = threading.Event()
+    thread = PeriodicThread(done.set, name="sweeper", every_seconds=3600.0, first_at_once=True)
+    thread.start()
+    assert done.wait(20)
+    thread.stop()
