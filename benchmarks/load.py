@@ -108,10 +108,10 @@ def h2load_path() -> str:
     Raises:
         InvalidInput: It is not installed.
     """
-    found = shutil.which("h2load")
-    if found is None:
+    path = shutil.which("h2load")
+    if path is None:
         raise InvalidInput("`h2load`: got none on PATH, want it: apt-get install nghttp2-client")
-    return found
+    return path
 
 
 def frame_bytes(message: Message) -> bytes:
@@ -162,9 +162,12 @@ def _cpu_seconds(address: str) -> float:
     """Sum up the processor time of all processes that listen on a port of this machine."""
     port = int(address.rpartition(":")[2])
     listeners = {
-        found.pid
-        for found in psutil.net_connections("tcp")
-        if found.status == psutil.CONN_LISTEN and found.laddr and found.laddr.port == port and found.pid
+        connection.pid
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+        and connection.laddr
+        and connection.laddr.port == port
+        and connection.pid
     }
     times = [psutil.Process(pid).cpu_times() for pid in listeners]
     return sum(taken.user + taken.system for taken in times)
@@ -187,8 +190,8 @@ def _run(command: Sequence[str], call: Call, log: Path) -> _Run:
         raise Unavailable(f"h2load: got no answer from {command[-1]}, want a server that listens there")
     size = call.answer_bytes + _FRAME_HEADER_BYTES
     less, more = call.slack
-    beside = int(data[1]) - succeeded * size
-    missing = max(0, -beside - less, beside - more)
+    surplus = int(data[1]) - succeeded * size
+    missing = max(0, -surplus - less, surplus - more)
     # Columns: microseconds since 1970 at the start, HTTP's status, microseconds until the end of the answer.
     latencies = [int(line.split("\t")[2]) / 1000 for line in log.read_text().splitlines()]
     return _Run(latencies, sum(failures) + -(-missing // size))

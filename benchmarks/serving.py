@@ -69,25 +69,25 @@ def checked_answers(
         Unavailable: An answer is not a full list of different items, each with a score or explored, or there is an
             explored item in every answer.
     """
-    answers = []
+    responses = []
     with channel(address, token=token) as opened:
         stub = runtime_service_pb2_grpc.RuntimeServiceStub(opened)
         for request in requests:
             for _ in range(_TRIES):
-                answer = stub.GetRecommendations(request)
-                scored = {item.item_id for item in answer.item_list if item.HasField("score")}
-                explored = {item.item_id for item in answer.item_list if EXPLORED in item.reason}
+                response = stub.GetRecommendations(request)
+                scored = {item.item_id for item in response.item_list if item.HasField("score")}
+                explored = {item.item_id for item in response.item_list if EXPLORED in item.reason}
                 if len(scored | explored) != _RESULTS or scored & explored:
                     raise Unavailable(
                         f"answer for {request.user_id}: got {len(scored)} scored and {len(explored)} explored items, "
                         f"want {_RESULTS} different ones"
                     )
                 if not explored:
-                    answers.append(answer)
+                    responses.append(response)
                     break
             else:
                 raise Unavailable(f"answers for {request.user_id}: got explored items in {_TRIES}, want one without")
-    return answers
+    return responses
 
 
 def explored_bytes(item_ids: Collection[str], *, repeats: int) -> tuple[int, int]:
@@ -135,20 +135,23 @@ def main() -> None:
     load = Load(arguments.lanes, arguments.streams, arguments.repeats)
     data = generate() if arguments.generated else load_data(Env(os.environ).cache_dir, console=Console())
     users = sorted({watch.user for watch in data.interactions})
-    wanted = arguments.rounds * arguments.users
-    if wanted > len(users):
-        raise InvalidInput(f"`users`: got {wanted} in all rounds, want at most {len(users)}, those of the data")
+    n_users = arguments.rounds * arguments.users
+    if n_users > len(users):
+        raise InvalidInput(f"`users`: got {n_users} in all rounds, want at most {len(users)}, those of the data")
     settings = {"TAILORBIRD_WORKERS": str(arguments.processes)}
     with tempfile.TemporaryDirectory() as folder, running_system(Path(folder), settings=settings) as system:
         campaign, token = deploy(system, data), system.token()
         requests = [
             runtime.GetRecommendationsRequest(campaign_arn=campaign, user_id=user, num_results=_RESULTS)
-            for user in users[:wanted]
+            for user in users[:n_users]
         ]
         address = system.ports.address("runtime_service")
-        answers = checked_answers(address, requests, token=token)
-        with echo_server(answers[0], processes=arguments.processes, folder=Path(folder)) as echo:
-            sizes = {address: [answer.ByteSize() for answer in answers], echo: [answers[0].ByteSize()] * len(answers)}
+        responses = checked_answers(address, requests, token=token)
+        with echo_server(responses[0], processes=arguments.processes, folder=Path(folder)) as echo:
+            sizes = {
+                address: [response.ByteSize() for response in responses],
+                echo: [responses[0].ByteSize()] * len(responses),
+            }
             calls = {
                 server: [Call(request, size, slack) for request, size in zip(requests, sizes[server], strict=True)]
                 for server, slack in ((address, explored_bytes(data.items, repeats=load.repeats)), (echo, (0, 0)))

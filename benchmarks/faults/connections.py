@@ -319,10 +319,10 @@ async def measure(
         clients: Numbers of honest clients that come at a time.
         seconds: Length of each part.
     """
-    found: dict[str, dict[str, float | None]] = {}
+    figures: dict[str, dict[str, float | None]] = {}
 
     def note(name: str, seen: Seen, memory: float) -> None:
-        found[name] = {**seen.figures(seconds), "memory_mb": round(memory)}
+        figures[name] = {**seen.figures(seconds), "memory_mb": round(memory)}
 
     await recovered(gateway)
     note("nobody else", *await honest(gateway, seconds))
@@ -330,10 +330,10 @@ async def measure(
         with attack.running():
             await asyncio.sleep(0.2)
             note(name, *await honest(gateway, seconds))
-        found[name]["recovered_ms"] = await recovered(gateway)
+        figures[name]["recovered_ms"] = await recovered(gateway)
     for count in clients:
         note(f"{count} clients at a time", *await crowd(gateway, count, seconds))
-    return found
+    return figures
 
 
 def main() -> None:
@@ -349,7 +349,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        found = uvloop.run(
+        figures = uvloop.run(
             measure(
                 stack.enter_context(running_gateway(folder)),
                 connections=given.connections,
@@ -358,8 +358,8 @@ def main() -> None:
                 seconds=given.seconds,
             )
         )
-    rows = [[name, *(_shown(figures.get(key)) for key in _COLUMNS)] for name, figures in found.items()]
-    publish({"parts": found}, table=markdown_table(["meanwhile", *_COLUMNS], rows), output=given.output)
+    rows = [[name, *(_shown(figures.get(key)) for key in _COLUMNS)] for name, figures in figures.items()]
+    publish({"parts": figures}, table=markdown_table(["meanwhile", *_COLUMNS], rows), output=given.output)
 
 
 def _shown(figure: float | None) -> str:

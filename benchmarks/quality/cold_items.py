@@ -46,7 +46,7 @@ __all__ = ["ColdSplit", "hold_out_items", "measure", "read"]
 
 _CUTS = (10, 20, 50)
 _SHARE = 0.1
-#: Neighbours that a cold item is asked for, and users that it must have to be asked about.
+#: Neighbours of a cold item that are looked for, and users that it must have for that.
 _NEIGHBOURS, _USERS = 20, 10
 _BASELINE = "aws-popularity-count"
 _RECIPES = ("aws-similar-items",)
@@ -62,8 +62,8 @@ class ColdSplit:
         histories: Of the tested users: what is shown.
         hidden_cold: Of the same users: their cold items, at least one each.
         hidden_warm: Of the same users: the others that are hidden and were not shown.
-        asked: int64 [m], cold items whose neighbours are known.
-        wanted: int32 [m, 20], these neighbours.
+        query_items: int64 [m], cold items with users enough to have neighbours.
+        neighbours: int32 [m, 20], the warm neighbours of each.
     """
 
     training: TrainingData
@@ -71,8 +71,8 @@ class ColdSplit:
     histories: Histories
     hidden_cold: Histories
     hidden_warm: Histories
-    asked: NDArray[np.int64]
-    wanted: NDArray[np.int32]
+    query_items: NDArray[np.int64]
+    neighbours: NDArray[np.int32]
 
 
 def read(folder: Path) -> tuple[TrainingData, bool]:
@@ -87,8 +87,8 @@ def read(folder: Path) -> tuple[TrainingData, bool]:
     attributes = folder / f"{folder.name.removeprefix('s3rec-')}_item2attributes.json.gz"
     if attributes.is_file():
         dataset = read_sequences(attributes.with_name(attributes.name.replace("_item2attributes.json", ".txt")))
-        known = json.loads(gzip.decompress(attributes.read_bytes()))
-        rows = [tuple(str(value) for value in known.get(item, ())) for item in dataset.items]
+        attributes_of_items = json.loads(gzip.decompress(attributes.read_bytes()))
+        rows = [tuple(str(value) for value in attributes_of_items.get(item, ())) for item in dataset.items]
         return replace(dataset.data, items=Columns({"ATTRIBUTES": CategoricalColumn.of_values(rows)})), False
     raise invalid("data", got=folder.name, want="ml-1m, or a folder of sequences with item2attributes")
 
@@ -112,17 +112,17 @@ def hold_out_items(data: TrainingData, *, timed: bool, seed: int) -> ColdSplit:
     hidden = so_far[1:] > np.repeat(so_far[histories.offsets[:-1]], histories.lengths())
     shown = histories.where(~hidden)
     tested = np.flatnonzero((shown.lengths() > 0) & (histories.where(is_cold).lengths() > 0))
-    known, later = shown.take(tested), histories.where(hidden).take(tested)
-    keys, seen = (part.owners() * data.n_items + part.items for part in (later, known))
-    asked, wanted = _known_neighbours(data, cold)
+    earlier, later = shown.take(tested), histories.where(hidden).take(tested)
+    keys, seen = (part.owners() * data.n_items + part.items for part in (later, earlier))
+    query_items, neighbours = _nearest_warm_items(data, cold)
     return ColdSplit(
         data.where(~hidden),
         cold=cold,
-        histories=known,
+        histories=earlier,
         hidden_cold=later.where(cold[later.items]),
         hidden_warm=later.where(~cold[later.items] & ~np.isin(keys, seen)),
-        asked=asked,
-        wanted=wanted,
+        query_items=query_items,
+        neighbours=neighbours,
     )
 
 
@@ -132,25 +132,25 @@ def measure(scores: CatalogueScores, split: ColdSplit, *, lists: Sequence[NDArra
     Args:
         scores: Of the tested users.
         split: The data.
-        lists: The warm neighbours of each asked item.
+        lists: The warm neighbours of each query item.
     """
-    found = {}
+    metrics = {}
     questions = {
         "cold_among_cold": (_only(scores, split.cold), split.hidden_cold),
         "cold_among_all": (scores, split.hidden_cold),
         "warm_among_all": (scores, split.hidden_warm),
     }
-    for name, (asked, relevant) in questions.items():
+    for name, (model_scores, relevant) in questions.items():
         users = np.flatnonzero(relevant.lengths() > 0)
         sets = HiddenSets(split.training, split.histories.take(users), relevant.take(users))
-        hits = ranked_hits(_of(asked, users), sets, limit=max(_CUTS))
+        hits = ranked_hits(_of(model_scores, users), sets, limit=max(_CUTS))
         hidden = np.array([len(np.unique(sets.relevant.of(row).items)) for row in range(len(users))])
         for cut in _CUTS:
-            found[f"{name}_recall_at_{cut}"] = recall_at(cut, hits, hidden, divisor="reachable")
-    shares = [np.isin(named, wanted).mean() for named, wanted in zip(lists, split.wanted, strict=True)]
+            metrics[f"{name}_recall_at_{cut}"] = recall_at(cut, hits, hidden, divisor="reachable")
+    shares = [np.isin(named, expected).mean() for named, expected in zip(lists, split.neighbours, strict=True)]
     if shares:
-        found["neighbours_found"] = float(np.mean(shares))
-    return found
+        metrics["neighbours_found"] = float(np.mean(shares))
+    return metrics
 
 
 def run_recipe(name: str, split: ColdSplit, *, columns: bool, hyperparameters: Mapping[str, str]) -> dict[str, float]:
@@ -160,7 +160,7 @@ def run_recipe(name: str, split: ColdSplit, *, columns: bool, hyperparameters: M
     started = time.perf_counter()
     scorer = make_fitter(declared, hyperparameters, seed=0).fit(training)
     seconds = round(time.perf_counter() - started, 1)
-    lists = [_neighbours(scorer, int(item), split.cold) for item in split.asked]
+    lists = [_neighbours(scorer, int(item), split.cold) for item in split.query_items]
     return {**measure(by_scorer(scorer, split.histories), split, lists=lists), "fit_seconds": seconds}
 
 
@@ -173,7 +173,7 @@ def run_content(split: ColdSplit) -> dict[str, float]:
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-9))
     queries = np.zeros((len(split.histories), vectors.shape[1]), np.float32)
     np.add.at(queries, split.histories.owners(), vectors[split.histories.items])
-    near: FloatArray = (vectors[split.asked] @ vectors.T).astype(np.float32)
+    near: FloatArray = (vectors[split.query_items] @ vectors.T).astype(np.float32)
     near[:, split.cold] = -np.inf
     lists = [top_k(row, _NEIGHBOURS) for row in near]
     return {**measure(by_vectors(vectors, queries), split, lists=lists), "fit_seconds": seconds}
@@ -204,7 +204,7 @@ def main() -> None:
         "users": len(split.histories),
         "items": int((~split.cold).sum()),
         "cold_items": int(split.cold.sum()),
-        "asked_items": len(split.asked),
+        "asked_items": len(split.query_items),
         "interactions": len(split.training.interactions),
         "hyperparameters": hyperparameters,
         "runs": runs,
@@ -213,12 +213,17 @@ def main() -> None:
 
 
 def _table(figures: Mapping[str, Any], runs: Mapping[str, Mapping[str, float]]) -> str:
-    asked = ("cold_among_cold", "cold_among_all", "warm_among_all")
-    header = ("model", *(f"{name.replace('_', ' ')}, R@10 / 20 / 50" for name in asked), "neighbours", "seconds to fit")
+    questions = ("cold_among_cold", "cold_among_all", "warm_among_all")
+    header = (
+        "model",
+        *(f"{name.replace('_', ' ')}, R@10 / 20 / 50" for name in questions),
+        "neighbours",
+        "seconds to fit",
+    )
     rows = [
         (
             name,
-            *(" / ".join(f"{run[f'{part}_recall_at_{cut}']:.4f}" for cut in _CUTS) for part in asked),
+            *(" / ".join(f"{run[f'{part}_recall_at_{cut}']:.4f}" for cut in _CUTS) for part in questions),
             f"{run['neighbours_found']:.4f}" if "neighbours_found" in run else "none asked",
             run["fit_seconds"],
         )
@@ -231,23 +236,23 @@ def _table(figures: Mapping[str, Any], runs: Mapping[str, Mapping[str, float]]) 
     return about.format(**figures) + markdown_table(header, rows)
 
 
-def _known_neighbours(data: TrainingData, cold: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def _nearest_warm_items(data: TrainingData, cold: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Find the warm items that most often share users with cold ones that have users enough, by cosine."""
     gram = build_gram_matrix(distinct_items(data), n_items=data.n_items)
-    asked = np.flatnonzero(cold & (gram.diagonal >= _USERS))
+    items = np.flatnonzero(cold & (gram.diagonal >= _USERS))
     roots: FloatArray = np.sqrt(np.maximum(gram.diagonal, np.float32(1.0)))
-    wanted = np.empty((len(asked), _NEIGHBOURS), np.int32)
-    for row, item in enumerate(asked):
+    neighbours = np.empty((len(items), _NEIGHBOURS), np.int32)
+    for row, item in enumerate(items):
         cosines: FloatArray = _row(gram.off_diagonal, int(item), len(cold)) / roots
         cosines[cold] = -1.0
-        wanted[row] = top_k(cosines, _NEIGHBOURS)
-    return asked, wanted
+        neighbours[row] = top_k(cosines, _NEIGHBOURS)
+    return items, neighbours
 
 
 def _row(matrix: SparseRows, row: int, n_items: int) -> FloatArray:
-    own = slice(int(matrix.offsets[row]), int(matrix.offsets[row + 1]))
+    span = slice(int(matrix.offsets[row]), int(matrix.offsets[row + 1]))
     dense = np.zeros(n_items, np.float32)
-    dense[matrix.columns[own]] = matrix.values[own]
+    dense[matrix.columns[span]] = matrix.values[span]
     return dense
 
 
@@ -255,8 +260,8 @@ def _neighbours(scorer: ItemScorer, item: int, cold: NDArray[np.bool_]) -> NDArr
     """List the warm items that a scorer relates to an item."""
     history = History.of_items([item])
     scores: FloatArray = scorer.item_vectors @ scorer.embed_history(history)
-    change = scorer.score_deltas(history)
-    scores[change.items] += change.values
+    delta = scorer.score_deltas(history)
+    scores[delta.items] += delta.values
     scores[cold] = -np.inf
     return top_k(scores, _NEIGHBOURS)
 
@@ -274,8 +279,12 @@ def _of(scores: CatalogueScores, users: NDArray[np.int64]) -> CatalogueScores:
     """Return the scores of some users by their places among these; users are ascending."""
 
     def chosen(rows: slice) -> FloatArray:
-        own = users[rows]
-        return scores(slice(int(own[0]), int(own[-1]) + 1))[own - own[0]] if len(own) else scores(slice(0, 0))
+        places = users[rows]
+        return (
+            scores(slice(int(places[0]), int(places[-1]) + 1))[places - places[0]]
+            if len(places)
+            else scores(slice(0, 0))
+        )
 
     return chosen
 

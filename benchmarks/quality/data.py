@@ -134,10 +134,10 @@ def _demo() -> Dataset:
         items=[watch.item for watch in films.interactions],
         timestamps=np.array([watch.timestamp for watch in films.interactions], np.int64),
     )
-    known = [films.items[item] for item in dataset.items]
+    films_in_order = [films.items[item] for item in dataset.items]
     columns = Columns(
-        categorical={"GENRES": CategoricalColumn.of_values([film.genres for film in known])},
-        numeric={"YEAR": np.array([film.year or np.nan for film in known], np.float64)},
+        categorical={"GENRES": CategoricalColumn.of_values([film.genres for film in films_in_order])},
+        numeric={"YEAR": np.array([film.year or np.nan for film in films_in_order], np.float64)},
     )
     return replace(dataset, data=replace(dataset.data, items=columns))
 

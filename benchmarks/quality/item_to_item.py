@@ -98,13 +98,13 @@ def _table(figures: Mapping[str, Any], runs: Mapping[str, Mapping[str, float]]) 
 
 
 def _read(folder: Path, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    found = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
-    if not found:
+    files = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
+    if not files:
         raise InvalidInput(f"`data`: got {folder}, which has no {name}, want a folder of train.txt and test.txt")
-    raw = found[0].read_bytes()
+    raw = files[0].read_bytes()
     users: list[int] = []
     items: list[int] = []
-    for number, line in enumerate((gzip.decompress(raw) if found[0].suffix == ".gz" else raw).splitlines(), start=1):
+    for number, line in enumerate((gzip.decompress(raw) if files[0].suffix == ".gz" else raw).splitlines(), start=1):
         fields = _numbers(line, at=f"{name}:{number}")
         users += fields[:1] * (len(fields) - 1)
         items += fields[1:]

@@ -110,8 +110,8 @@ def run_recipe(
     if extend:
         scorer = made.extend(split.shown)
     seconds = time.perf_counter() - started
-    found = metrics(by_scorer(scorer, split.histories), split)
-    return {**found, "seconds": round(seconds, 1), **made.report}
+    measured = metrics(by_scorer(scorer, split.histories), split)
+    return {**measured, "seconds": round(seconds, 1), **made.report}
 
 
 def run_rules(split: LeaveOneOut) -> dict[str, float]:

@@ -51,11 +51,11 @@ def newest_first(histories: Histories, *, n_items: int) -> CatalogueScores:
     """Score items by how lately a user has used them: the baseline that repeats what was done."""
 
     def scores(rows: slice) -> FloatArray:
-        found = np.zeros((rows.stop - rows.start, n_items), np.float32)
+        values = np.zeros((rows.stop - rows.start, n_items), np.float32)
         for row in range(rows.start, rows.stop):
             items = histories.of(row).items
-            found[row - rows.start, items] = np.arange(1, len(items) + 1)
-        return found
+            values[row - rows.start, items] = np.arange(1, len(items) + 1)
+        return values
 
     return scores
 
@@ -75,7 +75,7 @@ def run_draw(
         Metrics and seconds, by model.
     """
     split = hold_out_users(data, seed=draw)
-    found = {}
+    metrics = {}
     for model, values in ((_POPULARITY, {}), (name, hyperparameters)):
         declared = get_recipe(model)
         started = time.perf_counter()
@@ -84,10 +84,10 @@ def run_draw(
         fitted = {f"{model}, fitted": scorer, model: made.extend(split.training)} if made.report else {model: scorer}
         seconds = time.perf_counter() - started
         for label, served in fitted.items():
-            found[label] = {**measure(by_scorer(served, split.histories), split), "seconds": round(seconds, 1)}
+            metrics[label] = {**measure(by_scorer(served, split.histories), split), "seconds": round(seconds, 1)}
     rules = SequentialRulesBaseline.fit(split.training).scores(split.histories)
     repeated = newest_first(split.histories, n_items=data.n_items)
-    return {**found, "sequence rules": measure(rules, split), "newest first": measure(repeated, split)}
+    return {**metrics, "sequence rules": measure(rules, split), "newest first": measure(repeated, split)}
 
 
 def main() -> None:

@@ -73,10 +73,10 @@ def _read(path: Path) -> Any:
 
 def _lists(model: Any, data: Any, tested: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return the best items of tested users, none of them seen: int64 [users, 10], -1 where there are fewer."""
-    found = model.recommend(users=tested, dataset=data, k=_LISTED, filter_viewed=True)
-    rows = np.searchsorted(tested, found[Columns.User].to_numpy())
+    recommended = model.recommend(users=tested, dataset=data, k=_LISTED, filter_viewed=True)
+    rows = np.searchsorted(tested, recommended[Columns.User].to_numpy())
     lists = np.full((len(tested), _LISTED), -1)
-    lists[rows, found[Columns.Rank].to_numpy() - 1] = found[Columns.Item].to_numpy()
+    lists[rows, recommended[Columns.Rank].to_numpy() - 1] = recommended[Columns.Item].to_numpy()
     return lists
 
 

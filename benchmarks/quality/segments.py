@@ -37,7 +37,7 @@ def measure(data: TrainingData, *, hidden_dimension: int, seed: int) -> dict[str
     scorer = fitter.fit(split.training)
     seconds = time.perf_counter() - began
     questions = fitter.questions(split)
-    ways = {
+    rankers = {
         "aws-item-affinity": fitter.prepare(scorer, questions)(scorer.weights),
         "most active users": _most_active(scorer, split.training, earlier_use=0.0),
         "most active users, new to the item": _most_active(scorer, split.training, earlier_use=-np.inf),
@@ -46,7 +46,7 @@ def measure(data: TrainingData, *, hidden_dimension: int, seed: int) -> dict[str
         "questions": len(questions),
         "settings": dict(fitter.report),
         "fit_seconds": round(seconds, 1),
-        "runs": {name: evaluate(questions, way, n_users=data.n_users).named() for name, way in ways.items()},
+        "runs": {name: evaluate(questions, ranker, n_users=data.n_users).named() for name, ranker in rankers.items()},
     }
 
 

@@ -80,9 +80,9 @@ def read(name: str) -> Sessions:
     if prefixes and lines:
         return _read_prefixes(folder.name, lines[0], prefixes[0])
     tables = [[path for path in files if part in path.name] for part in ("train_full", "test")]
-    if [len(found) for found in tables] != [1, 1]:
+    if [len(paths) for paths in tables] != [1, 1]:
         raise InvalidInput(f"`data`: got {folder}, want test_prefix_target.txt and train_sessions.txt, or two tables")
-    return _read_tables(folder.name, *(load(str(found[0])) for found in tables))
+    return _read_tables(folder.name, *(load(str(paths[0])) for paths in tables))
 
 
 def split_newest(dataset: Dataset) -> Sessions:
@@ -105,8 +105,8 @@ def metrics(scores: CatalogueScores, split: Sessions) -> dict[str, float]:
 
 def _read_prefixes(name: str, lines: Path, prefixes: Path) -> Sessions:
     sessions = [line.split() for line in read_text(lines).splitlines()]
-    known = _index_lines(name, sessions)
-    number = {item: place for place, item in enumerate(known.items)}
+    dataset = _index_lines(name, sessions)
+    number = {item: place for place, item in enumerate(dataset.items)}
     histories, targets = [], []
     for place, line in enumerate(read_text(prefixes).splitlines(), start=1):
         prefix, tab, target = line.partition("\t")
@@ -118,7 +118,7 @@ def _read_prefixes(name: str, lines: Path, prefixes: Path) -> Sessions:
         now = np.full(len(items), len(sessions), np.int64)
         histories.append(History(items, np.zeros(len(items), np.uint8), now).in_catalogue(len(number)))
         targets.append(number[target])
-    return Sessions(name, known.data, Histories.gather(histories), np.array(targets, np.int32))
+    return Sessions(name, dataset.data, Histories.gather(histories), np.array(targets, np.int32))
 
 
 def _sequences(path: Path) -> list[list[str]]:
@@ -140,19 +140,21 @@ def _index_lines(name: str, sessions: Sequence[Sequence[str]]) -> Dataset:
 def _read_tables(name: str, training: Dataset, tested: Dataset) -> Sessions:
     number = {item: place for place, item in enumerate(training.items)}
     places = np.array([number.get(item, -1) for item in tested.items], np.int32)
-    found = tested.data.histories()
-    moved = Histories(found.offsets, places[found.items], found.event_types, found.times)
+    sessions = tested.data.histories()
+    moved = Histories(sessions.offsets, places[sessions.items], sessions.event_types, sessions.times)
     return _prefixes(name, training.data, moved.where(moved.items >= 0))
 
 
 def _prefixes(name: str, training: TrainingData, sessions: Histories) -> Sessions:
     """Ask for every item of the test sessions but the first; items that training does not know are passed over."""
-    known = np.zeros(training.n_items, bool)
-    known[training.interactions.item] = True
-    sessions = sessions.where(known[sessions.items])
+    in_training = np.zeros(training.n_items, bool)
+    in_training[training.interactions.item] = True
+    sessions = sessions.where(in_training[sessions.items])
     places = np.arange(len(sessions.items)) - np.repeat(sessions.offsets[:-1], sessions.lengths())
-    asked = places > 0
-    return Sessions(name, training, sessions.before(sessions.owners()[asked], places[asked]), sessions.items[asked])
+    is_target = places > 0
+    return Sessions(
+        name, training, sessions.before(sessions.owners()[is_target], places[is_target]), sessions.items[is_target]
+    )
 
 
 def main() -> None:

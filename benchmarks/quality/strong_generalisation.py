@@ -47,17 +47,17 @@ def read_ratings(folder: Path) -> pl.DataFrame:
     Raises:
         InvalidInput: There is not just one such file, or it lacks a column.
     """
-    found = [path for path in sorted(folder.glob("ratings*")) if path.name.endswith((".csv", ".csv.gz"))]
-    if len(found) != 1:
-        raise InvalidInput(f"`data`: got {folder} with {len(found)} files ratings*.csv, want a folder with one")
-    raw = found[0].read_bytes()
-    table = pl.read_csv(io.BytesIO(gzip.decompress(raw) if found[0].suffix == ".gz" else raw))
+    files = [path for path in sorted(folder.glob("ratings*")) if path.name.endswith((".csv", ".csv.gz"))]
+    if len(files) != 1:
+        raise InvalidInput(f"`data`: got {folder} with {len(files)} files ratings*.csv, want a folder with one")
+    raw = files[0].read_bytes()
+    table = pl.read_csv(io.BytesIO(gzip.decompress(raw) if files[0].suffix == ".gz" else raw))
     chosen = {}
-    for wanted, names in _COLUMNS.items():
+    for column, names in _COLUMNS.items():
         present = [name for name in names if name in table.columns]
         if not present:
-            raise invalid(found[0].name, got=f"columns {', '.join(table.columns)}", want=f"one called {names[0]}")
-        chosen[wanted] = pl.col(present[0])
+            raise invalid(files[0].name, got=f"columns {', '.join(table.columns)}", want=f"one called {names[0]}")
+        chosen[column] = pl.col(present[0])
     return table.select(**chosen)
 
 
@@ -76,7 +76,7 @@ def strong_generalisation(ratings: pl.DataFrame, *, held_out: int, validation: b
     tested = order[-2 * held_out : -held_out] if validation else order[-held_out:]
     learnt = np.isin(user, order[: -2 * held_out])
     item_ids = np.unique(kept["item"].to_numpy()[learnt])
-    known = np.isin(kept["item"].to_numpy(), item_ids)
+    is_learnt = np.isin(kept["item"].to_numpy(), item_ids)
     item = np.searchsorted(item_ids, kept["item"].to_numpy())
     times = kept["timestamp"].cast(pl.Int64).to_numpy()
 
@@ -84,9 +84,9 @@ def strong_generalisation(ratings: pl.DataFrame, *, held_out: int, validation: b
         interactions = Interactions.sort(user[mask], item=item[mask], timestamp=times[mask])
         return TrainingData(interactions, len(user_ids), len(item_ids))
 
-    asked = rows(np.isin(user, tested) & known)
-    hidden = _draw_hidden(asked)
-    shown, relevant = asked.where(~hidden).histories(), asked.where(hidden).histories()
+    of_tested = rows(np.isin(user, tested) & is_learnt)
+    hidden = _draw_hidden(of_tested)
+    shown, relevant = of_tested.where(~hidden).histories(), of_tested.where(hidden).histories()
     users = np.flatnonzero(relevant.lengths() > 0)
     return HiddenSets(rows(learnt), shown.take(users), relevant.take(users))
 
@@ -146,11 +146,11 @@ def _tenth(ratings: pl.DataFrame) -> int:
     return max(1, kept.filter(pl.col("len") >= _LEAST_ITEMS).height // 10)
 
 
-def _draw_hidden(asked: TrainingData) -> NDArray[np.bool_]:
+def _draw_hidden(of_tested: TrainingData) -> NDArray[np.bool_]:
     """Draw a fifth of each user's items, of users with enough of them: bool [interactions]."""
     draw = np.random.RandomState(_SEED)
-    hidden = np.zeros(len(asked.interactions), bool)
-    offsets = asked.histories().offsets
+    hidden = np.zeros(len(of_tested.interactions), bool)
+    offsets = of_tested.histories().offsets
     for begin, end in itertools.pairwise(offsets):
         if end - begin >= _LEAST_ITEMS:
             hidden[begin + draw.choice(end - begin, int(_SHARE * (end - begin)), replace=False)] = True

@@ -64,9 +64,9 @@ def list_ranks(lists: NDArray[np.int64], targets: NDArray[np.integer]) -> NDArra
     return ranks
 
 
-def seconds_to(points: Sequence[Point], wanted: float) -> Point | None:
+def seconds_to(points: Sequence[Point], level: float) -> Point | None:
     """Return the first point that reaches an NDCG; None if none does."""
-    return next((point for point in points if point.ndcg >= wanted), None)
+    return next((point for point in points if point.ndcg >= level), None)
 
 
 def write_data(split: LeaveOneOut, tested: NDArray[np.int64], folder: Path) -> None:
@@ -103,11 +103,11 @@ def _run_other(
             for line in child.stdout:
                 if not line.startswith("{"):
                     continue
-                told = json.loads(line)
-                lists = np.load(folder / f"epoch-{told['epoch']}.npz")
-                point = Point(told["seconds"], told["cpu_seconds"], ndcg(list_ranks(lists["learnt"], second), 10))
+                figures = json.loads(line)
+                lists = np.load(folder / f"epoch-{figures['epoch']}.npz")
+                point = Point(figures["seconds"], figures["cpu_seconds"], ndcg(list_ranks(lists["learnt"], second), 10))
                 points.append(point)
-                _tell("RecTools", told["epoch"], point)
+                _tell("RecTools", figures["epoch"], point)
                 if point.ndcg > best:
                     ranks = list_ranks(lists["shown"], split.targets)
                     best, final = point.ndcg, {"ndcg_at_10": ndcg(ranks, 10), "hit_rate_at_10": hit_rate(ranks, 10)}
@@ -122,9 +122,9 @@ def _run_ours(split: LeaveOneOut, *, width: int, seed: int) -> tuple[list[Point]
     began, began_cpu = time.perf_counter(), time.process_time()
 
     def progress(*, fraction: float, stage: str, metrics: Mapping[str, float]) -> None:  # noqa: ARG001 -- its interface
-        reached = metrics.get("validation_ndcg_at_10")
-        if reached is not None:
-            points.append(Point(time.perf_counter() - began, time.process_time() - began_cpu, reached))
+        gain = metrics.get("validation_ndcg_at_10")
+        if gain is not None:
+            points.append(Point(time.perf_counter() - began, time.process_time() - began_cpu, gain))
             _tell("ours", len(points), points[-1])
 
     values = {"validation_targets": str(count_held_out(split)), "embedding_size": str(width)}
@@ -171,11 +171,11 @@ def _table(runs: Mapping[str, tuple[Sequence[Point], Mapping[str, float]]]) -> s
     others = max(point.ndcg for point in runs[_OTHER_NAME][0]) if _OTHER_NAME in runs else None
     rows = []
     for name, (points, final) in runs.items():
-        own = max(point.ndcg for point in points)
-        arrived = seconds_to(points, _ARRIVED * own)
+        highest = max(point.ndcg for point in points)
+        arrived = seconds_to(points, _ARRIVED * highest)
         level = None if others is None else seconds_to(points, others)
         newest = [f"{final[key]:.4f}" for key in ("ndcg_at_10", "hit_rate_at_10")]
-        rows.append((name, len(points), f"{own:.4f}", _time(arrived), _time(level), *newest))
+        rows.append((name, len(points), f"{highest:.4f}", _time(arrived), _time(level), *newest))
     header = (
         "model", "points", "best NDCG@10, second newest", "seconds (CPU) to 99 % of its best",
         "seconds (CPU) to RecTools' best", "NDCG@10, newest", "HR@10, newest",

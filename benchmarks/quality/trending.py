@@ -115,16 +115,16 @@ def _table(figures: Mapping[str, Any]) -> str:
     header = ("frequency", "lists", "half-life", "list", "accuracy", "from newest", "share")
     rows = [
         (
-            found["frequency"],
-            found["lists"],
-            f"{found['half_life']:g}",
+            of_frequency["frequency"],
+            of_frequency["lists"],
+            f"{of_frequency['half_life']:g}",
             name,
             f"{run['accuracy']:.3f}",
             f"{run['from_newest']:.3f}",
             f"{run['share']:.3f}",
         )
-        for found in figures["frequencies"]
-        for name, run in found["runs"].items()
+        for of_frequency in figures["frequencies"]
+        for name, run in of_frequency["runs"].items()
     ]
     return "{data}: {items:,} items, {interactions:,} interactions\n\n".format(**figures) + markdown_table(header, rows)
 

@@ -59,21 +59,21 @@ def with_users(dataset: Dataset, path: Path, *, categories: Sequence[str], numbe
     return replace(dataset.data, users=columns)
 
 
-def newcomers(data: TrainingData, *, known: int, seed: int) -> tuple[TrainingData, np.ndarray[Any, Any], Histories]:
-    """Cut half of the users to their first `known` interactions.
+def newcomers(data: TrainingData, *, n_shown: int, seed: int) -> tuple[TrainingData, np.ndarray[Any, Any], Histories]:
+    """Cut half of the users to their first `n_shown` interactions.
 
     Returns:
         What is learnt from, the newcomers, int64 [m], and what they did next.
     """
     histories = data.histories()
-    enough = np.flatnonzero(histories.lengths() >= known + _ASKED)
+    enough = np.flatnonzero(histories.lengths() >= n_shown + _ASKED)
     drawn = np.sort(np.random.default_rng(seed).permutation(enough)[: len(enough) // 2])
     place = np.arange(len(histories.items)) - histories.offsets[histories.owners()]
     new = np.zeros(data.n_users, bool)
     new[drawn] = True
     cut = new[histories.owners()]
-    asked = histories.where(cut & (place >= known) & (place < known + _ASKED)).take(drawn)
-    return data.where(~cut | (place < known)), drawn, asked
+    next_steps = histories.where(cut & (place >= n_shown) & (place < n_shown + _ASKED)).take(drawn)
+    return data.where(~cut | (place < n_shown)), drawn, next_steps
 
 
 def _score(scorer: ItemScorer, data: TrainingData, users: np.ndarray[Any, Any], targets: ItemIndexes) -> float:
@@ -113,21 +113,23 @@ def main() -> None:
     for seed in arguments.seeds:
         for way, users in (("without", Columns()), ("with", described.users)):
             began = time.perf_counter()
-            found = runs.setdefault(way, {})
+            metrics = runs.setdefault(way, {})
             shown = replace(split.shown, users=users)
             scorer = _fit(
                 arguments.recipe, shown, {"validation_targets": str(count_held_out(split)), **values}, seed=seed
             )
-            found.setdefault("leave one out", []).append(_score(scorer, shown, tested, split.targets))
-            for known in arguments.known:
-                learnt, new, asked = newcomers(replace(described, users=users), known=known, seed=seed)
+            metrics.setdefault("leave one out", []).append(_score(scorer, shown, tested, split.targets))
+            for n_shown in arguments.known:
+                learnt, new, next_steps = newcomers(replace(described, users=users), n_shown=n_shown, seed=seed)
                 scorer = _fit(arguments.recipe, learnt, values, seed=seed)
-                found.setdefault(f"{known} known", []).append(_score(scorer, learnt, new[asked.owners()], asked.items))
-            found.setdefault("seconds", []).append(round(time.perf_counter() - began, 1))
+                metrics.setdefault(f"{n_shown} known", []).append(
+                    _score(scorer, learnt, new[next_steps.owners()], next_steps.items)
+                )
+            metrics.setdefault("seconds", []).append(round(time.perf_counter() - began, 1))
     columns = [*arguments.categories, *arguments.numbers]
     figures = {"data": path.name, "columns": columns, "hyperparameters": values, "runs": runs}
     header = ("users' columns", *runs["with"])
-    rows = [(way, *(spread(of_seeds) for of_seeds in found.values())) for way, found in runs.items()]
+    rows = [(way, *(spread(of_seeds) for of_seeds in metrics.values())) for way, metrics in runs.items()]
     publish(figures, table=markdown_table(header, rows), output=arguments.output)
 
 

@@ -35,11 +35,11 @@ def normal_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
     Args:
         values: float64 [n]; NaN where there is none, which scores 0.
     """
-    known = np.flatnonzero(~np.isnan(values))
-    _, inverse, counts = np.unique(values[known], return_inverse=True, return_counts=True)
+    given = np.flatnonzero(~np.isnan(values))
+    _, inverse, counts = np.unique(values[given], return_inverse=True, return_counts=True)
     ranks = np.cumsum(counts) - (counts - 1) / 2.0
     scores = np.zeros(len(values))
-    scores[known] = ndtri((ranks[inverse] - 0.375) / (len(known) + 0.25))
+    scores[given] = ndtri((ranks[inverse] - 0.375) / (len(given) + 0.25))
     return scores
 
 

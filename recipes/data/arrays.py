@@ -26,12 +26,12 @@ def map_arrays(folder: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     Raises:
         CorruptArtifact: A file is missing or cannot be read.
     """
-    found = {}
+    arrays = {}
     for name in names:
         try:
             mapped: NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise CorruptArtifact(f"array `{name}.npy`: {error}") from error
         # A plain view: indexing a memmap object itself costs several times as much.
-        found[name] = mapped.view(np.ndarray)
-    return found
+        arrays[name] = mapped.view(np.ndarray)
+    return arrays

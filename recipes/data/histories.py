@@ -95,8 +95,8 @@ class Histories:
 
     def of(self, user: int) -> History:
         """Return one user's history."""
-        own = slice(int(self.offsets[user]), int(self.offsets[user + 1]))
-        return History(self.items[own], self.event_types[own], self.times[own])
+        span = slice(int(self.offsets[user]), int(self.offsets[user + 1]))
+        return History(self.items[span], self.event_types[span], self.times[span])
 
     def lengths(self) -> NDArray[np.int64]:
         """Return the number of steps of each user: int64 [n_users]."""

@@ -46,12 +46,12 @@ def test_figures_are_those_of_a_list_by_hand():
     split = hold_out_items(data_of(ROWS), timed=True, seed=0)
     scores = np.array([np.arange(10), np.arange(10)[::-1]], np.float32)
 
-    found = measure(lambda rows: scores[rows].copy(), split, lists=[])
+    metrics_by_name = measure(lambda rows: scores[rows].copy(), split, lists=[])
 
-    assert found["cold_among_cold_recall_at_10"] == 1.0
-    assert found["cold_among_all_recall_at_10"] == 1.0
-    assert found["warm_among_all_recall_at_10"] == 1.0
-    assert "neighbours_found" not in found, "no cold item has ten users"
+    assert metrics_by_name["cold_among_cold_recall_at_10"] == 1.0
+    assert metrics_by_name["cold_among_all_recall_at_10"] == 1.0
+    assert metrics_by_name["warm_among_all_recall_at_10"] == 1.0
+    assert "neighbours_found" not in metrics_by_name, "no cold item has ten users"
 
 
 @pytest.fixture

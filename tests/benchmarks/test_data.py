@@ -10,15 +10,15 @@ from common.errors import InvalidInput
 
 
 def histories(dataset):
-    found = dataset.data.histories()
-    return {user: [dataset.items[item] for item in found.of(row).items] for row, user in enumerate(dataset.users)}
+    steps = dataset.data.histories()
+    return {user: [dataset.items[item] for item in steps.of(row).items] for row, user in enumerate(dataset.users)}
 
 
 def test_sequences_of_one_line_a_user(tmp_path):
     (tmp_path / "Beauty.txt").write_text("1 5 9 5\n2 9\n")
-    found = load(str(tmp_path / "Beauty.txt"))
-    assert histories(found) == {"1": ["5", "9", "5"], "2": ["9"]}
-    assert (found.data.n_users, found.data.n_items, found.name) == (2, 2, "Beauty.txt")
+    dataset = load(str(tmp_path / "Beauty.txt"))
+    assert histories(dataset) == {"1": ["5", "9", "5"], "2": ["9"]}
+    assert (dataset.data.n_users, dataset.data.n_items, dataset.name) == (2, 2, "Beauty.txt")
 
 
 def test_pairs_of_one_line_an_interaction(tmp_path):
@@ -41,17 +41,17 @@ def test_tables_are_ordered_by_time_and_ids_stay_text(tmp_path):
 def test_event_types_are_numbered_where_there_are_any(tmp_path):
     (tmp_path / "rows.csv").write_text("timestamp,eventType,contentId,personId\n1,LIKE,a,p\n2,VIEW,b,p\n3,VIEW,c,p\n")
     (tmp_path / "plain.csv").write_text("timestamp,item,user\n1,a,p\n")
-    found, plain = load(str(tmp_path / "rows.csv")).data, load(str(tmp_path / "plain.csv")).data
-    assert (found.event_types, found.interactions.event_type.tolist()) == (("VIEW", "LIKE"), [2, 1, 1])
+    dataset, plain = load(str(tmp_path / "rows.csv")).data, load(str(tmp_path / "plain.csv")).data
+    assert (dataset.event_types, dataset.interactions.event_type.tolist()) == (("VIEW", "LIKE"), [2, 1, 1])
     assert (plain.event_types, plain.interactions.event_type.tolist()) == ((), [0])
 
 
 def test_atomic_files_carry_types_behind_names(tmp_path):
     with gzip.open(tmp_path / "set.inter.gz", "wt") as file:
         file.write("user_id:token\titem_id:token\trating:float\ttimestamp:float\n1\t2\t3\t881250949.0\n")
-    found = load(str(tmp_path / "set.inter.gz"))
-    assert histories(found) == {"1": ["2"]}
-    assert found.data.interactions.timestamp.tolist() == [881250949]
+    dataset = load(str(tmp_path / "set.inter.gz"))
+    assert histories(dataset) == {"1": ["2"]}
+    assert dataset.data.interactions.timestamp.tolist() == [881250949]
 
 
 def test_a_zipped_table_is_read(tmp_path):

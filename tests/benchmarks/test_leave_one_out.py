@@ -35,8 +35,8 @@ def test_a_recipe_holds_out_the_second_newest_of_every_tested_user():
 
 def test_the_target_is_ranked_among_the_items_that_were_not_seen():
     split = leave_one_out(make_data([[0, 1, 2]], n_items=15))
-    found = metrics(lambda rows: np.arange(15, 0, -1, dtype=np.float32)[None, :], split)
-    assert found == {"ndcg_at_10": 1.0, "hit_rate_at_10": 1.0}
+    figures = metrics(lambda rows: np.arange(15, 0, -1, dtype=np.float32)[None, :], split)
+    assert figures == {"ndcg_at_10": 1.0, "hit_rate_at_10": 1.0}
 
 
 @pytest.mark.parametrize("extend", [False, True])
@@ -61,7 +61,7 @@ ITEM_RECIPES = [
 @pytest.mark.parametrize("name", ITEM_RECIPES)
 def test_nobody_finds_anything_in_noise(name):
     # As small as each recipe can be made; a GRU is at least 32 wide.
-    known = config_class(RECIPES[name]).model_fields
-    hyperparameters = {key: value for key, value in ({"hidden_dimension": "32"} | QUICK).items() if key in known}
-    found = run_recipe(name, leave_one_out(noise()), hyperparameters=hyperparameters, seed=1)
-    assert found["hit_rate_at_10"] <= 0.2
+    fields = config_class(RECIPES[name]).model_fields
+    hyperparameters = {key: value for key, value in ({"hidden_dimension": "32"} | QUICK).items() if key in fields}
+    figures = run_recipe(name, leave_one_out(noise()), hyperparameters=hyperparameters, seed=1)
+    assert figures["hit_rate_at_10"] <= 0.2

@@ -42,40 +42,40 @@ def test_the_echo_answers_stubs(echo):
 @needs_h2load
 def test_every_call_is_counted_and_timed(echo):
     calls = [Call(REQUEST, ANSWER.ByteSize())] * 5
-    found = press(echo, f"{SERVICE}/GetRecommendations", calls, load=Load(2, 3, 20), token="none")
-    assert (found.requests, found.wrong) == (100, 0)
-    assert found.server_cpu_seconds > 0
-    assert 0 < found.latencies_ms[0] <= found.latencies_ms[-1] <= 1000 * found.seconds
-    assert found.per_second == pytest.approx(100 / found.seconds)
+    outcome = press(echo, f"{SERVICE}/GetRecommendations", calls, load=Load(2, 3, 20), token="none")
+    assert (outcome.requests, outcome.wrong) == (100, 0)
+    assert outcome.server_cpu_seconds > 0
+    assert 0 < outcome.latencies_ms[0] <= outcome.latencies_ms[-1] <= 1000 * outcome.seconds
+    assert outcome.per_second == pytest.approx(100 / outcome.seconds)
 
 
 @needs_h2load
 def test_failed_calls_are_wrong_though_http_says_200(echo):
     calls = [Call(REQUEST, ANSWER.ByteSize())]
-    found = press(echo, f"{SERVICE}/GetNothing", calls, load=Load(1, 1, 10), token="none")
-    assert found.wrong == 10
+    outcome = press(echo, f"{SERVICE}/GetNothing", calls, load=Load(1, 1, 10), token="none")
+    assert outcome.wrong == 10
 
 
 @needs_h2load
 def test_answers_of_another_size_are_wrong(echo):
     calls = [Call(REQUEST, ANSWER.ByteSize() + 1)]
-    found = press(echo, f"{SERVICE}/GetRecommendations", calls, load=Load(1, 1, 10), token="none")
-    assert found.wrong > 0
+    outcome = press(echo, f"{SERVICE}/GetRecommendations", calls, load=Load(1, 1, 10), token="none")
+    assert outcome.wrong > 0
 
 
 @needs_h2load
 @pytest.mark.parametrize(("difference", "wrong"), [(-5, True), (-4, False), (0, False), (6, False), (7, True)])
 def test_answers_may_differ_within_what_chance_comes_to(echo, difference, wrong):
     calls = [Call(REQUEST, ANSWER.ByteSize() - difference, slack=(40, 60))]
-    found = press(echo, f"{SERVICE}/GetRecommendations", calls, load=Load(1, 1, 10), token="none")
-    assert (found.wrong > 0) == wrong
+    outcome = press(echo, f"{SERVICE}/GetRecommendations", calls, load=Load(1, 1, 10), token="none")
+    assert (outcome.wrong > 0) == wrong
 
 
 @needs_h2load
 def test_one_failed_call_is_wrong_within_any_slack(echo):
     calls = [Call(REQUEST, ANSWER.ByteSize(), slack=(200, 200))]
-    found = press(echo, f"{SERVICE}/GetNothing", calls, load=Load(1, 1, 1), token="none")
-    assert found.wrong == 1
+    outcome = press(echo, f"{SERVICE}/GetNothing", calls, load=Load(1, 1, 1), token="none")
+    assert outcome.wrong == 1
 
 
 def test_slack_that_could_hide_a_failed_call_is_refused():

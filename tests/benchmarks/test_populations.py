@@ -12,10 +12,10 @@ from tests.recipes.segment_suite import tastes
 
 
 def test_trends_are_worth_more_than_popularity():
-    found = trending.measure(planted(), frequency="2 hours")
+    figures = trending.measure(planted(), frequency="2 hours")
 
-    assert found["lists"] == 16
-    runs = found["runs"]
+    assert figures["lists"] == 16
+    runs = figures["runs"]
     assert runs["aws-trending-now"]["accuracy"] > 0.4
     assert runs["aws-trending-now"]["accuracy"] >= runs["difference of the two counts"]["accuracy"] - 0.05
     assert runs["aws-popularity-count"]["accuracy"] < 0.2
@@ -40,10 +40,10 @@ def test_trends_want_times(tmp_path):
 
 
 def test_segments_beat_active_users():
-    found = segments.measure(tastes(), hidden_dimension=32, seed=0)
+    figures = segments.measure(tastes(), hidden_dimension=32, seed=0)
 
-    runs = found["runs"]
+    runs = figures["runs"]
     best = max(run["recall_at_1_percent"] for name, run in runs.items() if name != "aws-item-affinity")
     assert runs["aws-item-affinity"]["recall_at_1_percent"] > 1.5 * best
-    assert found["questions"] >= 40
-    assert np.isfinite(found["fit_seconds"])
+    assert figures["questions"] >= 40
+    assert np.isfinite(figures["fit_seconds"])

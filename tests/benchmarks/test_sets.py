@@ -96,8 +96,8 @@ def test_ease_finds_what_belongs_together():
 @pytest.mark.parametrize("name", ["aws-sims", "aws-similar-items"])
 def test_recipes_find_what_belongs_together(name):
     hyperparameters = {"max_item_interaction_count_percentile": "1"} if name == "aws-sims" else {}
-    found = item_to_item.measure(name, grouped(), hyperparameters=hyperparameters, seed=0)
-    assert (found["recall_at_20"], found["ndcg_at_20"]) == (1.0, 1.0)
+    figures = item_to_item.measure(name, grouped(), hyperparameters=hyperparameters, seed=0)
+    assert (figures["recall_at_20"], figures["ndcg_at_20"]) == (1.0, 1.0)
 
 
 def ratings(users=20, items=10):

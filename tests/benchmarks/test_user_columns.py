@@ -14,12 +14,12 @@ def plain(users=8, length=15):
 
 
 def test_half_of_the_users_are_cut_to_their_first_interactions_and_asked_for_the_next_ten():
-    learnt, new, asked = newcomers(plain(), known=3, seed=1)
+    learnt, new, next_steps = newcomers(plain(), n_shown=3, seed=1)
     assert len(new) == 4
     lengths = learnt.histories().lengths()
     assert lengths[new].tolist() == [3] * 4
     assert np.delete(lengths, new).tolist() == [15] * 4
-    assert asked.items.tolist() == list(range(3, 13)) * 4
+    assert next_steps.items.tolist() == list(range(3, 13)) * 4
 
 
 def test_columns_stand_at_the_indexes_of_their_users(tmp_path):

@@ -42,9 +42,9 @@ def tastes(*, seed=0, noise=False):
     random = np.random.default_rng(seed)
     rows = []
     for user in range(USERS):
-        own = np.arange(N_ITEMS) if noise else taste(user) * ITEMS_OF_TASTE + np.arange(ITEMS_OF_TASTE)
+        candidates = np.arange(N_ITEMS) if noise else taste(user) * ITEMS_OF_TASTE + np.arange(ITEMS_OF_TASTE)
         count = 10 if user // TASTES % 2 else 5
-        rows += [(user, item, when) for when, item in enumerate(random.permutation(own)[:count])]
+        rows += [(user, item, when) for when, item in enumerate(random.permutation(candidates)[:count])]
     users, items, times = np.array(rows).T
     return TrainingData(
         Interactions.sort(users, item=items, timestamp=times), n_users=USERS, n_items=N_ITEMS, items=metadata()
@@ -108,10 +108,10 @@ class SegmentSuite:
         made, scorer = fitted
         lengths = split.training.histories().lengths().astype(np.float32)
         baseline = evaluate(made.questions(split), lambda _: lengths, n_users=USERS).named()
-        reached = self.measured(made, scorer, split)
-        assert reached["recall_at_1_percent"] > 1.5 * baseline["recall_at_1_percent"]
-        assert reached["hits_at_1_percent"] > 1.5 * baseline["hits_at_1_percent"]
-        assert reached["coverage"] > baseline["coverage"]
+        metrics = self.measured(made, scorer, split)
+        assert metrics["recall_at_1_percent"] > 1.5 * baseline["recall_at_1_percent"]
+        assert metrics["hits_at_1_percent"] > 1.5 * baseline["hits_at_1_percent"]
+        assert metrics["coverage"] > baseline["coverage"]
 
     def test_finds_nothing_in_noise(self):
         split = hold_out_newest(tastes(seed=3, noise=True))
@@ -122,10 +122,10 @@ class SegmentSuite:
         assert same(self.make_fitter().fit(split.training), fitted[1])
 
     def test_a_segment_is_of_users_with_the_right_taste(self, opened):
-        text, wanted = self.query
-        found = opened.segment(text, 20)
-        assert len(set(found)) == 20
-        assert np.mean([taste(int(user[1:])) == wanted for user in found]) >= 0.9
+        text, expected = self.query
+        users = opened.segment(text, 20)
+        assert len(set(users)) == 20
+        assert np.mean([taste(int(user[1:])) == expected for user in users]) >= 0.9
 
     def test_segments_begin_alike_whatever_their_size(self, opened):
         text, _ = self.query
@@ -137,7 +137,7 @@ class SegmentSuite:
     def test_saved_and_opened_scorers_are_the_same(self, opened, fitted):
         assert same(opened.scorer, fitted[1])
 
-    def test_what_was_not_known_at_the_training_is_refused(self, opened):
+    def test_an_item_that_the_training_did_not_have_is_refused(self, opened):
         with pytest.raises(InvalidInput, match=r"at the training|a value of that column"):
             opened.segment(self.unknown, 5)
 
@@ -157,11 +157,11 @@ class SegmentSuite:
         with pytest.raises(InvalidInput, match="one timestamp everywhere"):
             self.make_fitter().fit(TrainingData(frozen, USERS, N_ITEMS, items=metadata()))
 
-    def test_progress_is_told_and_may_stop_the_fit(self, split):
-        told = []
-        self.make_fitter(progress=lambda **report: told.append(report)).fit(split.training)
-        assert [report["fraction"] for report in told] == sorted(report["fraction"] for report in told)
-        assert told[-1]["fraction"] == 1.0
+    def test_progress_is_reported_and_may_stop_the_fit(self, split):
+        reports = []
+        self.make_fitter(progress=lambda **report: reports.append(report)).fit(split.training)
+        assert [report["fraction"] for report in reports] == sorted(report["fraction"] for report in reports)
+        assert reports[-1]["fraction"] == 1.0
 
         def stop(**report):
             raise KeyboardInterrupt

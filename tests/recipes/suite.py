@@ -41,7 +41,7 @@ def make_data(sequences, n_items):
 
 
 def walk(start, length):
-    """Walk along the ring of an item."""
+    """Return items along the ring of an item, from this one on."""
     ring, place = divmod(start, RING)
     return [ring * RING + (place + step) % RING for step in range(length)]
 
@@ -62,16 +62,16 @@ def noise():
 
 
 def creatures_of_habit():
-    """Let every user use three items of their own over and over, in any order."""
+    """Let every user use three items again and again, in any order."""
     random = np.random.default_rng(12)
-    own = [random.permutation(NOISE_ITEMS)[:3] for _ in range(120)]
-    return make_data([random.choice(items, 9) for items in own], NOISE_ITEMS)
+    items_of_users = [random.permutation(NOISE_ITEMS)[:3] for _ in range(120)]
+    return make_data([random.choice(items, 9) for items in items_of_users], NOISE_ITEMS)
 
 
-def adjustments(scorer, histories):
-    """Return what a scorer adds for each history, as bytes."""
+def deltas(scorer, histories):
+    """Return the score deltas of each history, as bytes."""
     changes = [scorer.score_deltas(histories.of(row)) for row in range(len(histories))]
-    return [(change.items.tobytes(), change.values.tobytes()) for change in changes]
+    return [(delta.items.tobytes(), delta.values.tobytes()) for delta in changes]
 
 
 def moved(data, seconds):
@@ -83,7 +83,7 @@ def moved(data, seconds):
 def same_scorer(first, second, histories):
     return (
         first.item_vectors.tobytes() == second.item_vectors.tobytes()
-        and adjustments(first, histories) == adjustments(second, histories)
+        and deltas(first, histories) == deltas(second, histories)
         and first.embed_histories(histories).tobytes() == second.embed_histories(histories).tobytes()
     )
 
@@ -171,20 +171,20 @@ class RecipeSuite:
         assert (tmp_path / "item_vectors.npy").is_file()
 
     def test_one_history_and_many_agree(self, scorer, rings):
-        together = scorer.embed_histories(rings.histories)
+        embeddings = scorer.embed_histories(rings.histories)
         alone = [scorer.embed_history(rings.histories.of(row)) for row in range(len(rings.histories))]
-        np.testing.assert_allclose(together, alone, atol=1e-5)
+        np.testing.assert_allclose(embeddings, alone, atol=1e-5)
 
     def test_a_new_user_gets_what_users_begin_with(self, scorer):
         nothing = History.of_items([])
         assert len(scorer.score_deltas(nothing).items) == 0
         assert top_k(scorer.item_vectors @ scorer.embed_history(nothing), 1).tolist() == [FRONT_DOOR]
 
-    def test_adjustments_name_each_item_once(self, scorer, rings):
+    def test_score_deltas_name_each_item_once(self, scorer, rings):
         changes = [scorer.score_deltas(rings.histories.of(row)) for row in range(len(rings.histories))]
-        assert {(change.items.dtype.name, change.values.dtype.name) for change in changes} == {("int32", "float32")}
-        assert all(len(np.unique(change.items)) == len(change.items) == len(change.values) for change in changes)
-        assert all(np.isfinite(change.values).all() for change in changes)
+        assert {(delta.items.dtype.name, delta.values.dtype.name) for delta in changes} == {("int32", "float32")}
+        assert all(len(np.unique(delta.items)) == len(delta.items) == len(delta.values) for delta in changes)
+        assert all(np.isfinite(delta.values).all() for delta in changes)
 
     def test_event_types_and_times_beyond_the_model_are_taken(self, scorer):
         items = np.array(walk(3, 4), np.int32)
@@ -197,11 +197,11 @@ class RecipeSuite:
         assert scorer.embed_histories(nobody).shape == (0, scorer.item_vectors.shape[1])
 
     def test_unknown_items_are_passed_over(self, scorer):
-        known = History.of_items(walk(3, 4))
-        mixed = History.of_items(np.insert(known.items, [0, 2, 4], [-1, N_ITEMS, 2**31 - 1]))
-        np.testing.assert_array_equal(scorer.embed_history(mixed), scorer.embed_history(known))
-        of_both = Histories.gather([mixed, known])
-        assert len(set(adjustments(scorer, of_both))) == 1
+        of_catalogue = History.of_items(walk(3, 4))
+        mixed = History.of_items(np.insert(of_catalogue.items, [0, 2, 4], [-1, N_ITEMS, 2**31 - 1]))
+        np.testing.assert_array_equal(scorer.embed_history(mixed), scorer.embed_history(of_catalogue))
+        of_both = Histories.gather([mixed, of_catalogue])
+        assert len(set(deltas(scorer, of_both))) == 1
         np.testing.assert_allclose(*scorer.embed_histories(of_both), atol=1e-5)
 
     def test_a_history_of_any_length_is_taken(self, scorer):
@@ -246,14 +246,14 @@ class RecipeSuite:
         fitted = self.make_fitter().fit(earlier)
         before = replace(histories, times=histories.times - EARLIER)
         assert fitted.item_vectors.tobytes() == scorer.item_vectors.tobytes()
-        assert adjustments(fitted, before) == adjustments(scorer, histories)
+        assert deltas(fitted, before) == deltas(scorer, histories)
         assert fitted.embed_histories(before).tobytes() == scorer.embed_histories(histories).tobytes()
 
-    def test_progress_is_told_and_may_stop_the_fit(self, rings):
-        told = []
-        self.make_fitter(progress=lambda **report: told.append(report)).fit(rings.training)
-        assert all(0.0 < report["fraction"] <= 1.0 and report["stage"] for report in told)
-        assert told
+    def test_progress_is_reported_and_may_stop_the_fit(self, rings):
+        reports = []
+        self.make_fitter(progress=lambda **report: reports.append(report)).fit(rings.training)
+        assert all(0.0 < report["fraction"] <= 1.0 and report["stage"] for report in reports)
+        assert reports
 
         def stop(**report):
             raise KeyboardInterrupt

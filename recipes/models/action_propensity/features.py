@@ -82,12 +82,12 @@ def features(states: FloatArray, past: Past, *, now: NDArray[np.float64]) -> NDA
     # By the number of steps: the day is 0 also for those of the first of January 1970.
     seen = states[:, -2] > 0
     silence = np.where(seen, np.log1p(np.clip(days - states[:, -1], 0, None)), 0.0)
-    known = past.own_last != NO_TIME
-    pause = np.where(known, np.log1p(np.clip(days - past.own_last / DAY, 0, None)), 0.0)
+    had_contact = past.own_last != NO_TIME
+    pause = np.where(had_contact, np.log1p(np.clip(days - past.own_last / DAY, 0, None)), 0.0)
     return np.column_stack(
         [
             states[:, :-1], past.person, np.ones(len(states)), silence, np.log1p(past.taken), np.log1p(past.others),
-            np.log1p(past.own_taken), np.log1p(past.own_others), known, pause,
+            np.log1p(past.own_taken), np.log1p(past.own_others), had_contact, pause,
         ]
     )  # fmt: skip
 
@@ -143,8 +143,8 @@ def _before(key: NDArray[np.int64], events: ActionEvents) -> tuple[FloatArray, F
     earlier = np.arange(len(order)) - first
     shifted = np.concatenate([[NO_TIME], events.timestamp[order][:-1]]) if len(order) else NO_TIME
     last = np.where(begins, NO_TIME, shifted)
-    found = [np.empty(len(order), np.float32), np.empty(len(order), np.float32)]
-    found[0][order], found[1][order] = earlier_taken, earlier - earlier_taken
+    counts = [np.empty(len(order), np.float32), np.empty(len(order), np.float32)]
+    counts[0][order], counts[1][order] = earlier_taken, earlier - earlier_taken
     times = np.empty(len(order), np.int64)
     times[order] = last
-    return found[0], found[1], times
+    return counts[0], counts[1], times

@@ -130,12 +130,12 @@ def _item_vectors(data: TrainingData, *, seed: int) -> FloatArray:
     """Place items by what is used near them: float32 [n_items, 16], of length 1 or 0."""
     if not len(data.interactions):
         return np.zeros((data.n_items, _WIDTH), np.float32)
-    together = count_successors(data.histories(), n_items=data.n_items, window=_WINDOW).with_transpose(1.0)
+    cooccurrence = count_successors(data.histories(), n_items=data.n_items, window=_WINDOW).with_transpose(1.0)
     uses = np.bincount(data.interactions.item, minlength=data.n_items)
     scale = (1.0 / np.sqrt(np.maximum(uses, 1))).astype(np.float32)
-    found = leading_eigenvectors(together.scaled(scale), count=_WIDTH, seed=seed)
+    directions = leading_eigenvectors(cooccurrence.scaled(scale), count=_WIDTH, seed=seed)
     vectors = np.zeros((data.n_items, _WIDTH), np.float32)
-    vectors[:, : found.shape[1]] = found
+    vectors[:, : directions.shape[1]] = directions
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     lengths[lengths < _NOWHERE] = np.inf
     placed: FloatArray = vectors / lengths
@@ -154,10 +154,12 @@ def _learn(samples: Samples, trained: NDArray[np.bool_], *, strength: float) -> 
     intercept = width - ACTION_FEATURES
     rows = samples.rows / scale
     shared = fit_logistic(rows, samples.taken, prior=np.zeros(width), strength=_strengths(width, intercept, _SHARED))
-    own = _strengths(width, intercept, strength)
+    strengths = _strengths(width, intercept, strength)
     for action in np.flatnonzero(trained):
-        mine = samples.action == action
-        weights[action] = fit_logistic(rows[mine], samples.taken[mine], prior=shared, strength=own) / scale
+        of_action = samples.action == action
+        weights[action] = (
+            fit_logistic(rows[of_action], samples.taken[of_action], prior=shared, strength=strengths) / scale
+        )
     return weights
 
 

@@ -51,9 +51,9 @@ def fit_logistic(rows: Matrix, labels: NDArray[np.bool_], *, prior: Matrix, stre
         step = np.linalg.solve(curvature, gradient)
         size = 1.0
         # The loss is convex, so a step that is halved often enough gets down.
-        while (reached := loss(weights - size * step)) > current and size > _ENOUGH:
+        while (loss_after := loss(weights - size * step)) > current and size > _ENOUGH:
             size *= 0.5
-        if current - reached <= _ENOUGH * max(1.0, abs(current)):
+        if current - loss_after <= _ENOUGH * max(1.0, abs(current)):
             break
-        weights, current = weights - size * step, reached
+        weights, current = weights - size * step, loss_after
     return weights

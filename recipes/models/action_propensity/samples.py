@@ -74,8 +74,8 @@ def _steps_before(events: ActionEvents, histories: Histories) -> NDArray[np.int6
     first, span = int(times.min()), int(np.ptp(times)) + 1
     # Steps are sorted by user and then time, so one number orders them, and events are looked up in it.
     keys = histories.owners() * span + (histories.times - first)
-    found = np.searchsorted(keys, events.user.astype(np.int64) * span + (events.timestamp - first))
-    return found - histories.offsets[events.user]
+    places = np.searchsorted(keys, events.user.astype(np.int64) * span + (events.timestamp - first))
+    return places - histories.offsets[events.user]
 
 
 def _taken_soon(events: ActionEvents, *, n_actions: int, seconds: int) -> NDArray[np.bool_]:
@@ -92,6 +92,6 @@ def _taken_soon(events: ActionEvents, *, n_actions: int, seconds: int) -> NDArra
         later[place] = nearest.get(group, never)
         if time != never:
             nearest[group] = time
-    found = np.empty(len(order), bool)
-    found[order] = (later[::-1] != never) & (later[::-1] - events.timestamp[order] <= seconds)
-    return found
+    soon = np.empty(len(order), bool)
+    soon[order] = (later[::-1] != never) & (later[::-1] - events.timestamp[order] <= seconds)
+    return soon

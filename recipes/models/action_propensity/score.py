@@ -63,8 +63,8 @@ class ActionPropensityScorer:
 
     def embed_histories(self, histories: Histories) -> FloatArray:
         """Make the states of many histories: float32 [number of histories, d + 2]."""
-        known = (histories.items >= 0) & (histories.items < len(self.item_vectors))
-        inside = histories if known.all() else histories.where(known)
+        in_catalogue = (histories.items >= 0) & (histories.items < len(self.item_vectors))
+        inside = histories if in_catalogue.all() else histories.where(in_catalogue)
         return item_states(inside, self.item_vectors[:, :-2])
 
     def score_deltas(self, history: History) -> ScoreDelta:  # noqa: ARG002 -- the port's signature
@@ -124,8 +124,8 @@ class ActionPropensityScorer:
         taken, others = np.float32(0.0), np.float32(0.0)
         person = np.zeros(self.user_content.shape[1], np.float32)
         if user is not None:
-            own = slice(int(self.own_offsets[user]), int(self.own_offsets[user + 1]))
-            counts[self.own_actions[own]], last[self.own_actions[own]] = self.own_counts[own], self.own_last[own]
+            span = slice(int(self.own_offsets[user]), int(self.own_offsets[user + 1]))
+            counts[self.own_actions[span]], last[self.own_actions[span]] = self.own_counts[span], self.own_last[span]
             (taken, others), person = self.totals[user], self.user_content[user]
         return Past(
             np.full(n_actions, taken, np.float32), np.full(n_actions, others, np.float32), counts[:, 0], counts[:, 1],
@@ -160,9 +160,9 @@ def load(folder: Path) -> ActionPropensityScorer:
         repeat,
         totals,
         offsets,
-        own,
-        counts,
-        last,
+        user_actions,
+        user_counts,
+        last_contact,
         user_features,
     ) = arrays
     width = vectors.shape[1] - 1 + user_features.shape[-1] + ACTION_FEATURES
@@ -174,15 +174,15 @@ def load(folder: Path) -> ActionPropensityScorer:
         "action_expiration.npy": (expiration.shape, value.shape),
         "action_repeat_days.npy": (repeat.shape, value.shape),
         "action_totals.npy": (totals.shape, (len(offsets) - 1, 2)),
-        "own_actions.npy": (own.shape, (entries,)),
-        "own_counts.npy": (counts.shape, (entries, 2)),
-        "own_last.npy": (last.shape, (entries,)),
+        "own_actions.npy": (user_actions.shape, (entries,)),
+        "own_counts.npy": (user_counts.shape, (entries, 2)),
+        "own_last.npy": (last_contact.shape, (entries,)),
         "user_content.npy": (user_features.shape[:1], (len(offsets) - 1,)),
     }
     for name, (got, want) in facts.items():
         if got != want:
             raise CorruptArtifact(f"`{name}`: got {got}, want {want}, as the other files tell")
     return ActionPropensityScorer(
-        vectors, coefficients, bounds, trained, Actions(value, expiration, repeat), totals, offsets, own, counts, last,
-        user_features,
+        vectors, coefficients, bounds, trained, Actions(value, expiration, repeat), totals, offsets, user_actions,
+        user_counts, last_contact, user_features,
     )  # fmt: skip

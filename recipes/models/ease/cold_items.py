@@ -86,9 +86,11 @@ def with_content(
         *_strongest(by_row, by_column, rows=others, columns=cold),
         *_strongest(by_row, by_column, rows=cold, columns=everything),
     ]
-    whole = sum(added, plain)
-    whole.sort_indices()
-    return SparseRows(whole.indptr.astype(np.int64), whole.indices.astype(np.int32), whole.data.astype(np.float32))
+    completed = sum(added, plain)
+    completed.sort_indices()
+    return SparseRows(
+        completed.indptr.astype(np.int64), completed.indices.astype(np.int32), completed.data.astype(np.float32)
+    )
 
 
 def _regress(
@@ -126,9 +128,9 @@ def _stretch(
 ) -> np.float32:
     """Return by how much more the learnt scores of users vary between trusted items than those by content."""
     chosen = np.random.default_rng(seed).permutation(np.flatnonzero(histories.lengths()))[:_COMPARED]
-    own = histories.take(chosen)
+    compared = histories.take(chosen)
     used = np.zeros((len(content), len(chosen)), np.float32)
-    used[own.items, own.owners()] = 1.0
+    used[compared.items, compared.owners()] = 1.0
     learnt = (weights.T @ used)[trusted]
     predicted = content[trusted] @ (said_of.T @ used)
     return np.float32(max(1.0, float(learnt.std(axis=0).sum()) / max(1e-12, float(predicted.std(axis=0).sum()))))

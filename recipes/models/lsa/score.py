@@ -44,9 +44,9 @@ class LSAScorer:
 
     def embed_history(self, history: History) -> FloatArray:
         """Return the mean text of the history's different items: float32 [c + 2]; popular items for none."""
-        own = np.unique(history.in_catalogue(len(self.item_vectors)).items)
+        items = np.unique(history.in_catalogue(len(self.item_vectors)).items)
         query = np.zeros(self.item_vectors.shape[1], np.float32)
-        query[:-EXTRA] = self.item_vectors[own, :-EXTRA].sum(axis=0)
+        query[:-EXTRA] = self.item_vectors[items, :-EXTRA].sum(axis=0)
         length = np.linalg.norm(query)
         if length == 0.0:
             query[-EXTRA:] = (_TIE, 1.0)
@@ -57,13 +57,13 @@ class LSAScorer:
 
     def embed_histories(self, histories: Histories) -> FloatArray:
         """Return the query of each history: float32 [number of histories, c + 2]."""
-        found = [self.embed_history(histories.of(row)) for row in range(len(histories))]
-        return np.array(found, np.float32).reshape(len(histories), self.item_vectors.shape[1])
+        embeddings = [self.embed_history(histories.of(row)) for row in range(len(histories))]
+        return np.array(embeddings, np.float32).reshape(len(histories), self.item_vectors.shape[1])
 
     def score_deltas(self, history: History) -> ScoreDelta:
         """Put the items of the history last."""
-        own = np.unique(history.in_catalogue(len(self.item_vectors)).items)
-        return ScoreDelta(own, np.full(len(own), -_LAST, np.float32))
+        items = np.unique(history.in_catalogue(len(self.item_vectors)).items)
+        return ScoreDelta(items, np.full(len(items), -_LAST, np.float32))
 
     def save(self, folder: Path) -> None:
         """Write the vectors; influence belongs to campaigns, not to the model."""

@@ -43,19 +43,19 @@ class Attributes:
     @classmethod
     def of_columns(cls, columns: Columns, *, n_items: int) -> Attributes:
         """Turn columns around."""
-        names, keys, found, lengths = [], list[str](), [np.empty(0, np.int64)], list[int]()
+        names, keys, items_of_categories, lengths = [], list[str](), [np.empty(0, np.int64)], list[int]()
         for name, column in columns.categorical.items():
             names.append(name.upper())
             rows = column.rows()
             order = np.lexsort((rows, column.codes))
             counts = np.bincount(column.codes, minlength=len(column.categories))
             keys += [f"{name.upper()}={category}" for category in column.categories]
-            found.append(rows[order])
+            items_of_categories.append(rows[order])
             lengths += counts.tolist()
         names += [name.upper() for name in columns.numeric]
         numbers = np.array(list(columns.numeric.values()), np.float64).reshape(len(columns.numeric), n_items)
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.array(lengths, np.int64))])
-        items = np.concatenate(found).astype(np.int32)
+        items = np.concatenate(items_of_categories).astype(np.int32)
         return cls(Vocabulary.build(names), Vocabulary.build(keys), offsets, items, numbers)
 
     def __len__(self) -> int:
@@ -77,28 +77,28 @@ class Attributes:
                 matches all of it.
         """
         conditions = parse_expression(expression)
-        found = self._of_condition(conditions[0])
+        items = self._of_condition(conditions[0])
         for condition in conditions[1:]:
-            found = np.intersect1d(found, self._of_condition(condition), assume_unique=True)
-        if not len(found):
+            items = np.intersect1d(items, self._of_condition(condition), assume_unique=True)
+        if not len(items):
             raise invalid("itemAttributes", got=expression, want="attributes that an item had at the training")
-        return found
+        return items
 
     def _of_condition(self, condition: Condition) -> ItemIndexes:
         name, value = condition.column.upper(), condition.value
         column, categorical = self.columns.index(name), len(self.columns) - len(self.numbers)
         if column is None:
-            known = ", ".join(self.columns.ids(range(len(self.columns))))
-            raise invalid("itemAttributes", got=condition.column, want=f"a column of Items: one of {known}")
+            names = ", ".join(self.columns.ids(range(len(self.columns))))
+            raise invalid("itemAttributes", got=condition.column, want=f"a column of Items: one of {names}")
         if column < categorical:
             category = self.categories.index(f"{name}={value}") if isinstance(value, str) else None
-            found = np.empty(0, np.int32) if category is None else self.of_category(category)
+            items = np.empty(0, np.int32) if category is None else self.of_category(category)
         else:
             number = value if isinstance(value, float) else np.nan
-            found = np.flatnonzero(self.numbers[column - categorical] == number).astype(np.int32)
-        if not len(found):
+            items = np.flatnonzero(self.numbers[column - categorical] == number).astype(np.int32)
+        if not len(items):
             raise invalid("itemAttributes", got=f"{condition.column} = {value!r}", want="a value of that column")
-        return found
+        return items
 
     def save(self, folder: Path) -> None:
         """Write the attributes into an existing folder."""

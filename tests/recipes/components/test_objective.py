@@ -14,16 +14,16 @@ from tests.recipes.suite import N_ITEMS, ring_walks, walk
 
 
 def test_values_become_normal_scores_by_rank_alone():
-    found = normal_scores(np.array([5.0, 1e9, -3.0, np.nan]))
+    scores = normal_scores(np.array([5.0, 1e9, -3.0, np.nan]))
     middle, high = ndtri((2 - 0.375) / 3.25), ndtri((3 - 0.375) / 3.25)
-    assert found.tolist() == pytest.approx([middle, high, -high, 0.0])
+    assert scores.tolist() == pytest.approx([middle, high, -high, 0.0])
     assert middle == pytest.approx(0.0)
 
 
 def test_equal_values_score_alike():
     assert normal_scores(np.array([7.0, 7.0, 7.0])).tolist() == pytest.approx([0.0] * 3)
-    found = normal_scores(np.array([1.0, 2.0, 2.0, 3.0]))
-    assert found[1] == found[2] == pytest.approx(0.0)
+    scores = normal_scores(np.array([1.0, 2.0, 2.0, 3.0]))
+    assert scores[1] == scores[2] == pytest.approx(0.0)
 
 
 def test_medium_gives_the_objective_the_spread_of_relevance():

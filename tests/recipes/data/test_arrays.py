@@ -32,8 +32,8 @@ def test_a_missing_file_is_corrupt(tmp_path):
 
 def test_a_cut_file_is_corrupt(tmp_path):
     save_arrays(tmp_path, {"cut": np.arange(1000.0)})
-    whole = (tmp_path / "cut.npy").read_bytes()
-    (tmp_path / "cut.npy").write_bytes(whole[:-8])
+    content = (tmp_path / "cut.npy").read_bytes()
+    (tmp_path / "cut.npy").write_bytes(content[:-8])
     with pytest.raises(CorruptArtifact, match=r"`cut\.npy`"):
         map_arrays(tmp_path, ["cut"])
 

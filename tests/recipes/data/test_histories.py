@@ -22,8 +22,8 @@ def each(histories):
     return [histories.of(user) for user in range(len(histories))]
 
 
-def assert_whole(histories):
-    """Check that steps were never torn apart."""
+def assert_steps_match(histories):
+    """Check that each step has its own event type and time."""
     assert histories.event_types.tolist() == histories.items.tolist()
     assert histories.times.tolist() == [10 * item for item in histories.items.tolist()]
     assert (histories.event_types.dtype, histories.times.dtype) == (np.uint8, np.int64)
@@ -38,34 +38,34 @@ def test_every_user_owns_a_run(histories):
     ("users", "expected"), [([2, 0], [[1, 2], [7, 8, 9]]), ([1], [[]]), ([], []), ([0, 0], [[7, 8, 9]] * 2)]
 )
 def test_users_are_taken_in_the_given_order(histories, users, expected):
-    found = histories.take(np.array(users, int))
-    assert as_lists(found) == expected
-    assert_whole(found)
+    selected = histories.take(np.array(users, int))
+    assert as_lists(selected) == expected
+    assert_steps_match(selected)
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(2, [[8, 9], [], [1, 2]]), (1, [[9], [], [2]]), (0, [[], [], []])])
 def test_the_newest_items_are_kept(histories, limit, expected):
-    found = histories.newest(limit)
-    assert as_lists(found) == expected
-    assert_whole(found)
+    selected = histories.newest(limit)
+    assert as_lists(selected) == expected
+    assert_steps_match(selected)
 
 
 def test_beginnings_are_kept_of_any_user_any_number_of_times(histories):
-    found = histories.before(np.array([0, 2, 0]), np.array([2, 0, 1]))
-    assert as_lists(found) == [[7, 8], [], [7]]
-    assert_whole(found)
+    selected = histories.before(np.array([0, 2, 0]), np.array([2, 0, 1]))
+    assert as_lists(selected) == [[7, 8], [], [7]]
+    assert_steps_match(selected)
 
 
 def test_steps_are_kept_by_a_mask(histories):
-    found = histories.where(np.array([True, False, True, False, False]))
-    assert as_lists(found) == [[7, 9], [], []]
-    assert_whole(found)
+    selected = histories.where(np.array([True, False, True, False, False]))
+    assert as_lists(selected) == [[7, 9], [], []]
+    assert_steps_match(selected)
 
 
 def test_single_histories_are_put_together_again(histories):
-    found = Histories.gather(each(histories))
-    assert as_lists(found) == as_lists(histories)
-    assert_whole(found)
+    selected = Histories.gather(each(histories))
+    assert as_lists(selected) == as_lists(histories)
+    assert_steps_match(selected)
     assert len(Histories.gather([])) == 0
 
 
@@ -76,24 +76,24 @@ def test_owners_are_the_users_of_the_steps(histories):
 def test_one_history_is_cut_to_the_newest_and_to_known_items():
     items = np.array([3, -1, 9, 4], np.int32)
     history = History(items, np.array([1, 2, 3, 4], np.uint8), np.array([10, 20, 30, 40]))
-    newest, known = history.newest(2), history.in_catalogue(9)
+    newest, inside = history.newest(2), history.in_catalogue(9)
     assert (newest.items.tolist(), newest.event_types.tolist(), newest.times.tolist()) == ([9, 4], [3, 4], [30, 40])
-    assert (known.items.tolist(), known.event_types.tolist(), known.times.tolist()) == ([3, 4], [1, 4], [10, 40])
+    assert (inside.items.tolist(), inside.event_types.tolist(), inside.times.tolist()) == ([3, 4], [1, 4], [10, 40])
     assert len(history.newest(0)) == 0
 
 
 def test_interactions_are_sorted_by_user_and_time_and_stay_in_order_within_a_moment():
-    found = Interactions.sort(
+    rows = Interactions.sort(
         np.array([1, 0, 1, 0, 1]),
         item=np.array([10, 11, 12, 13, 14]),
         timestamp=np.array([5, 9, 5, 3, 1]),
         event_type=np.array([1, 2, 3, 4, 5]),
     )
-    assert found.user.tolist() == [0, 0, 1, 1, 1]
-    assert found.item.tolist() == [13, 11, 14, 10, 12]
-    assert found.timestamp.tolist() == [3, 9, 1, 5, 5]
-    assert found.event_type.tolist() == [4, 2, 5, 1, 3]
-    columns = (found.user, found.item, found.timestamp, found.event_type)
+    assert rows.user.tolist() == [0, 0, 1, 1, 1]
+    assert rows.item.tolist() == [13, 11, 14, 10, 12]
+    assert rows.timestamp.tolist() == [3, 9, 1, 5, 5]
+    assert rows.event_type.tolist() == [4, 2, 5, 1, 3]
+    columns = (rows.user, rows.item, rows.timestamp, rows.event_type)
     assert [column.dtype for column in columns] == [np.int32, np.int32, np.int64, np.uint8]
 
 
@@ -111,7 +111,7 @@ def test_a_part_of_the_data_keeps_users_items_and_event_types():
     interactions = Interactions.sort(
         np.array([0, 1]), item=np.array([5, 6]), timestamp=np.array([1, 2]), event_type=np.array([2, 1])
     )
-    found = TrainingData(interactions, n_users=2, n_items=9, event_types=("view", "buy")).where(np.array([True, False]))
-    assert (found.n_users, found.n_items, found.event_types) == (2, 9, ("view", "buy"))
-    assert [history.event_types.tolist() for history in each(found.histories())] == [[2], []]
-    assert [history.times.tolist() for history in each(found.histories())] == [[1], []]
+    part = TrainingData(interactions, n_users=2, n_items=9, event_types=("view", "buy")).where(np.array([True, False]))
+    assert (part.n_users, part.n_items, part.event_types) == (2, 9, ("view", "buy"))
+    assert [history.event_types.tolist() for history in each(part.histories())] == [[2], []]
+    assert [history.times.tolist() for history in each(part.histories())] == [[1], []]

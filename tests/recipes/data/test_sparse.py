@@ -14,9 +14,9 @@ def successors(sequences, n_items, window, **options):
 
 def dense(matrix):
     n_items = len(matrix.offsets) - 1
-    found = np.zeros((n_items, n_items), np.float32)
-    found[matrix.rows(), matrix.columns] = matrix.values
-    return found
+    values = np.zeros((n_items, n_items), np.float32)
+    values[matrix.rows(), matrix.columns] = matrix.values
+    return values
 
 
 def sparse(matrix):
@@ -32,13 +32,13 @@ def random_symmetric(n_items=30, seed=0):
 
 
 def test_closer_pairs_weigh_more():
-    found = dense(successors([[0, 1, 2]], n_items=4, window=2))
-    assert found.tolist() == [[0, 1, 0.5, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    counts = dense(successors([[0, 1, 2]], n_items=4, window=2))
+    assert counts.tolist() == [[0, 1, 0.5, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
 
 
 def test_pairs_beyond_the_window_and_of_two_users_do_not_count():
-    found = dense(successors([[0, 1, 2], [3, 0]], n_items=4, window=1))
-    assert found.tolist() == [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
+    counts = dense(successors([[0, 1, 2], [3, 0]], n_items=4, window=1))
+    assert counts.tolist() == [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
 
 
 def test_counts_of_one_pair_are_summed():
@@ -54,8 +54,8 @@ def test_the_weight_of_a_distance_can_be_chosen():
 
 
 def test_histories_without_pairs_give_an_empty_matrix():
-    found = successors([[0], [1]], n_items=3, window=5)
-    assert (found.offsets.tolist(), len(found.columns)) == ([0, 0, 0, 0], 0)
+    counts = successors([[0], [1]], n_items=3, window=5)
+    assert (counts.offsets.tolist(), len(counts.columns)) == ([0, 0, 0, 0], 0)
 
 
 def test_the_transpose_is_added_with_its_share():
@@ -81,9 +81,9 @@ def test_products_are_those_of_the_dense_matrix(values_at_once):
 def test_leading_eigenvectors_rebuild_the_matrix_as_well_as_can_be():
     matrix = np.zeros((12, 12), np.float32)
     matrix[:6, :6], matrix[6:, 6:] = 3.0, 1.0  # two blocks: eigenvalues 18 and 6, all others 0
-    found = leading_eigenvectors(sparse(matrix), count=2, seed=0)
-    np.testing.assert_allclose(found @ found.T, matrix, atol=1e-3)
-    assert np.linalg.norm(found, axis=0) ** 2 == pytest.approx([18, 6], rel=1e-3)
+    directions = leading_eigenvectors(sparse(matrix), count=2, seed=0)
+    np.testing.assert_allclose(directions @ directions.T, matrix, atol=1e-3)
+    assert np.linalg.norm(directions, axis=0) ** 2 == pytest.approx([18, 6], rel=1e-3)
 
 
 def test_no_more_directions_than_items():

@@ -42,14 +42,14 @@ def one_metric(values):
 
 
 def test_standard_gain_is_divided_by_all_that_could_have_been_found():
-    found = further([list(range(25))], [0, 50, 51]).named()
+    metrics = further([list(range(25))], [0, 50, 51]).named()
     expected = 1 / (1 + 1 / math.log2(3) + 1 / math.log2(4))
-    assert found["standard_normalized_discounted_cumulative_gain_at_25"] == pytest.approx(expected)
+    assert metrics["standard_normalized_discounted_cumulative_gain_at_25"] == pytest.approx(expected)
 
 
 def test_standard_gain_wants_no_more_hits_than_fit_into_the_list():
-    found = further([list(range(25))], range(8)).named()
-    assert found["standard_normalized_discounted_cumulative_gain_at_5"] == pytest.approx(1.0)
+    metrics = further([list(range(25))], range(8)).named()
+    assert metrics["standard_normalized_discounted_cumulative_gain_at_5"] == pytest.approx(1.0)
 
 
 def test_a_further_hit_never_lowers_the_standard_gain_as_it_lowers_personalizes():
@@ -66,8 +66,8 @@ def test_a_further_hit_never_lowers_the_standard_gain_as_it_lowers_personalizes(
 
 
 def test_recall_is_of_the_users_own_items():
-    found = further([list(range(25)), list(range(25))], [0, 7, 50, 51], [3]).named()
-    assert [found[f"recall_at_{cut}"] for cut in (5, 10, 25)] == pytest.approx(
+    metrics = further([list(range(25)), list(range(25))], [0, 7, 50, 51], [3]).named()
+    assert [metrics[f"recall_at_{cut}"] for cut in (5, 10, 25)] == pytest.approx(
         [(1 / 4 + 1) / 2, (2 / 4 + 1) / 2, (2 / 4 + 1) / 2]
     )
 
@@ -75,25 +75,25 @@ def test_recall_is_of_the_users_own_items():
 def test_recall_of_a_stratum_is_averaged_over_users_who_have_some_of_it():
     about = facts(6, strata=[0, 0, 1, 1, 2, 2])
     values = further([[0, 2, 4], [0, 2, 4]], [0, 1, 2], [2, 5], about=about)
-    found = values.named()
-    assert found["recall_at_25_of_head_items"] == pytest.approx(1 / 2)  # the first user alone
-    assert found["recall_at_25_of_mid_items"] == pytest.approx(1.0)
-    assert found["recall_at_25_of_tail_items"] == pytest.approx(0.0)  # the second user alone
+    metrics = values.named()
+    assert metrics["recall_at_25_of_head_items"] == pytest.approx(1 / 2)  # the first user alone
+    assert metrics["recall_at_25_of_mid_items"] == pytest.approx(1.0)
+    assert metrics["recall_at_25_of_tail_items"] == pytest.approx(0.0)  # the second user alone
 
 
-def test_a_stratum_that_nobody_looks_for_is_not_told():
+def test_a_stratum_without_relevant_items_has_no_metric():
     assert "recall_at_25_of_tail_items" not in further([[0]], [0]).named()
 
 
 def test_new_item_share_is_of_the_places_that_are_filled():
-    found = further([[0, 1, 2, NO_ITEM], [3, 4, 5, 6]], [9], [9], about=facts(10, new=[1, 5, 9])).named()
-    assert found["new_item_share"] == pytest.approx((1 / 3 + 1 / 4) / 2)
+    metrics = further([[0, 1, 2, NO_ITEM], [3, 4, 5, 6]], [9], [9], about=facts(10, new=[1, 5, 9])).named()
+    assert metrics["new_item_share"] == pytest.approx((1 / 3 + 1 / 4) / 2)
 
 
 def test_no_item_is_no_hit_of_the_user_before():
     # -1 of the second user must not be taken for the last item of the first one's.
-    found = further([[0], [NO_ITEM]], [9], [0], about=facts(10)).named()
-    assert found["recall_at_25"] == 0.0
+    metrics = further([[0], [NO_ITEM]], [9], [0], about=facts(10)).named()
+    assert metrics["recall_at_25"] == 0.0
 
 
 def test_strata_hold_a_third_of_the_interactions_each():
@@ -127,23 +127,27 @@ def test_without_times_nothing_is_new():
     assert not new_items(TrainingData(timeless, 1, 2)).any()
 
 
-def exam(known, hidden, n_items=4):
-    data = make_data([[*a, *b] for a, b in zip(known, hidden, strict=True)], n_items)
-    split = Split(data, np.arange(len(known)), histories(*known), histories(*hidden))
+def evaluator(shown, hidden, n_items=4):
+    data = make_data([[*a, *b] for a, b in zip(shown, hidden, strict=True)], n_items)
+    split = Split(data, np.arange(len(shown)), histories(*shown), histories(*hidden))
     return Evaluator(split, describe_items(data, learnt=data))
 
 
 def test_without_repeats_only_what_is_new_to_the_user_counts():
     # The first user repeats, the second goes on to item 3; all scores are highest for item 0.
-    measured = exam([[0, 1], [0, 1]], [[0], [3]]).measure(lambda rows: np.tile(np.float32([4, 3, 2, 1]), (2, 1))[rows])
+    measured = evaluator([[0, 1], [0, 1]], [[0], [3]]).measure(
+        lambda rows: np.tile(np.float32([4, 3, 2, 1]), (2, 1))[rows]
+    )
     assert measured.served.users.named()["mean_reciprocal_rank_at_25"] == pytest.approx((1 + 1 / 4) / 2)
-    told = measured.without_repeats.users
-    assert told.named()["mean_reciprocal_rank_at_25"] == pytest.approx(1 / 2)  # behind item 2, the second user alone
-    assert told.weights[:, 0].tolist() == [0.0, 1.0]
+    without_repeats = measured.without_repeats.users
+    assert without_repeats.named()["mean_reciprocal_rank_at_25"] == pytest.approx(
+        1 / 2
+    )  # behind item 2, the second user alone
+    assert without_repeats.weights[:, 0].tolist() == [0.0, 1.0]
 
 
 def test_users_who_only_repeat_leave_nothing_to_measure_without_repeats():
-    measured = exam([[0, 1]], [[0]]).measure(lambda rows: np.float32([[4, 3, 2, 1]])[rows])
+    measured = evaluator([[0, 1]], [[0]]).measure(lambda rows: np.float32([[4, 3, 2, 1]])[rows])
     assert set(measured.without_repeats.users.named()) == set()
     assert measured.without_repeats.personalize()["precision_at_5"] == 0.0
     assert len(measured.served.personalize()) == 8
@@ -177,9 +181,9 @@ def test_a_metric_without_users_has_no_interval():
 
 def test_the_same_seed_gives_the_same_interval_every_time():
     values = one_metric(np.arange(50))
-    whole = interval(values, seed=1)
-    assert np.array_equal(whole, interval(values, seed=1))
-    assert not np.array_equal(whole, interval(values, seed=2))
+    ends = interval(values, seed=1)
+    assert np.array_equal(ends, interval(values, seed=1))
+    assert not np.array_equal(ends, interval(values, seed=2))
 
 
 def test_pairing_takes_out_what_users_have_in_common():
@@ -205,20 +209,20 @@ def test_a_planted_difference_is_found(new, old, expected):
 
 def test_noise_is_rarely_taken_for_a_difference():
     random = np.random.default_rng(7)
-    found = 0
+    decided = 0
     for seed in range(300):
         first, second = (one_metric(sparse_gains(random, 100, 0.3)) for _ in range(2))
         pair = Pair.of_users(first, second)
-        found += verdict(pair, differences(pair, seed=seed)) != "UNDECIDED"
-    assert found <= 27  # 15 expected, standard deviation 4
+        decided += verdict(pair, differences(pair, seed=seed)) != "UNDECIDED"
+    assert decided <= 27  # 15 expected, standard deviation 4
 
 
 def test_a_model_is_no_better_than_itself():
     gains = one_metric(sparse_gains(np.random.default_rng(8), 100, 0.5))
     pair = Pair.of_users(gains, gains)
-    (found,) = differences(pair, seed=1)
-    assert (found.low, found.high) == (0.0, 0.0)
-    assert verdict(pair, (found,)) == "UNDECIDED"
+    (difference,) = differences(pair, seed=1)
+    assert (difference.low, difference.high) == (0.0, 0.0)
+    assert verdict(pair, (difference,)) == "UNDECIDED"
 
 
 @pytest.mark.parametrize(("users", "differing"), [(MIN_USERS - 1, MIN_USERS - 1), (1000, 9)])
@@ -226,9 +230,9 @@ def test_too_few_users_decide_nothing(users, differing):
     worse = np.ones(users)
     worse[:differing] = 0.0
     pair = Pair.of_users(one_metric(worse), one_metric(np.ones(users)))
-    found = differences(pair, seed=1)
-    assert found[0].high < 0.0
-    assert verdict(pair, found) == "UNDECIDED"
+    measured = differences(pair, seed=1)
+    assert measured[0].high < 0.0
+    assert verdict(pair, measured) == "UNDECIDED"
 
 
 def _columns(values):

@@ -32,27 +32,27 @@ def test_exactly_the_eight_keys_of_item_recipes():
 
 def test_the_documented_example_of_gain():
     # Five recommendations, of which the second and the fifth are relevant.
-    found = measure([[10, 11, 12, 13, 14]], [11, 14])
+    metrics = measure([[10, 11, 12, 13, 14]], [11, 14])
     expected = (1 / math.log(3) + 1 / math.log(6)) / (1 / math.log(2) + 1 / math.log(3))
-    assert found["normalized_discounted_cumulative_gain_at_5"] == pytest.approx(expected)
+    assert metrics["normalized_discounted_cumulative_gain_at_5"] == pytest.approx(expected)
     assert round(expected, 4) == 0.6241
 
 
 def test_gain_is_divided_by_the_hits_that_were_made():
-    found = measure([list(range(25))], [0, 50, 51, 52])
-    assert found["normalized_discounted_cumulative_gain_at_25"] == pytest.approx(1.0)
+    metrics = measure([list(range(25))], [0, 50, 51, 52])
+    assert metrics["normalized_discounted_cumulative_gain_at_25"] == pytest.approx(1.0)
 
 
 def test_gain_counts_hits_within_the_cut_only():
-    found = measure([list(range(25))], [0, 5])
-    assert found["normalized_discounted_cumulative_gain_at_5"] == pytest.approx(1.0)
+    metrics = measure([list(range(25))], [0, 5])
+    assert metrics["normalized_discounted_cumulative_gain_at_5"] == pytest.approx(1.0)
     ten = (1 + 1 / math.log2(7)) / (1 + 1 / math.log2(3))
-    assert found["normalized_discounted_cumulative_gain_at_10"] == pytest.approx(ten)
+    assert metrics["normalized_discounted_cumulative_gain_at_10"] == pytest.approx(ten)
 
 
 def test_precision_divides_by_the_length_of_the_list_always():
-    found = measure([list(range(25))], [0, 1, 7, 20])
-    assert [found[f"precision_at_{cut}"] for cut in (5, 10, 25)] == pytest.approx([2 / 5, 3 / 10, 4 / 25])
+    metrics = measure([list(range(25))], [0, 1, 7, 20])
+    assert [metrics[f"precision_at_{cut}"] for cut in (5, 10, 25)] == pytest.approx([2 / 5, 3 / 10, 4 / 25])
 
 
 def test_a_catalogue_smaller_than_the_list_still_divides_by_the_cut():
@@ -61,13 +61,13 @@ def test_a_catalogue_smaller_than_the_list_still_divides_by_the_cut():
 
 def test_reciprocal_rank_is_of_the_first_hit_and_nothing_without():
     lists = [list(range(25)), list(range(25)), list(range(25))]
-    found = measure(lists, [3, 4], [24], [99])
-    assert found["mean_reciprocal_rank_at_25"] == pytest.approx((1 / 4 + 1 / 25 + 0) / 3)
+    metrics = measure(lists, [3, 4], [24], [99])
+    assert metrics["mean_reciprocal_rank_at_25"] == pytest.approx((1 / 4 + 1 / 25 + 0) / 3)
 
 
 def test_users_without_hits_count_as_nothing():
-    found = measure([[0, 1, 2, 3, 4], [0, 1, 2, 3, 4]], [0], [9])
-    assert found["normalized_discounted_cumulative_gain_at_5"] == pytest.approx(0.5)
+    metrics = measure([[0, 1, 2, 3, 4], [0, 1, 2, 3, 4]], [0], [9])
+    assert metrics["normalized_discounted_cumulative_gain_at_5"] == pytest.approx(0.5)
 
 
 def test_coverage_is_the_share_of_the_catalogue_that_anybody_is_shown():
@@ -103,22 +103,22 @@ def weighed(lists, *users, weights):
 
 def test_with_weights_a_hit_is_worth_what_its_event_weighs():
     # A click first and a purchase second; the purchase first would have been best.
-    found = weighed([[10, 11, 12, 13, 14]], [(10, 2), (11, 1)], weights=[1.0, 1.5, 0.5])
+    metrics = weighed([[10, 11, 12, 13, 14]], [(10, 2), (11, 1)], weights=[1.0, 1.5, 0.5])
     expected = (0.5 + 1.5 / math.log2(3)) / (1.5 + 0.5 / math.log2(3))
-    assert [found[f"{WEIGHED}{cut}"] for cut in (5, 10, 25)] == pytest.approx([expected] * 3)
-    assert found["normalized_discounted_cumulative_gain_at_5"] == pytest.approx(1.0)
+    assert [metrics[f"{WEIGHED}{cut}"] for cut in (5, 10, 25)] == pytest.approx([expected] * 3)
+    assert metrics["normalized_discounted_cumulative_gain_at_5"] == pytest.approx(1.0)
 
 
 def test_an_item_is_worth_its_best_hidden_event_and_a_miss_nothing():
-    found = weighed([[10, 11]], [(11, 2), (11, 1), (11, 2)], weights=[1.0, 1.5, 0.5])
-    assert found[f"{WEIGHED}5"] == pytest.approx(1 / math.log2(3) / 1.0)
+    metrics = weighed([[10, 11]], [(11, 2), (11, 1), (11, 2)], weights=[1.0, 1.5, 0.5])
+    assert metrics[f"{WEIGHED}5"] == pytest.approx(1 / math.log2(3) / 1.0)
     assert weighed([[10, 11]], [(50, 1)], weights=[1.0, 1.0])[f"{WEIGHED}25"] == 0.0
 
 
 def test_equal_weights_give_the_plain_gain():
-    found = weighed([list(range(25))], [(3, 1), (7, 2), (24, 1)], weights=[1.0, 1.0, 1.0])
+    metrics = weighed([list(range(25))], [(3, 1), (7, 2), (24, 1)], weights=[1.0, 1.0, 1.0])
     for cut in (5, 10, 25):
-        assert found[f"{WEIGHED}{cut}"] == pytest.approx(found[f"normalized_discounted_cumulative_gain_at_{cut}"])
+        assert metrics[f"{WEIGHED}{cut}"] == pytest.approx(metrics[f"normalized_discounted_cumulative_gain_at_{cut}"])
 
 
 def test_targets_count_by_their_weights():

@@ -24,9 +24,9 @@ def test_the_newest_tenth_of_a_test_user_is_hidden():
     data = hundred_users()
     split = hold_out_users(data, seed=1)
     for row, user in enumerate(split.users):
-        whole = data.histories().of(user).items.tolist()
-        assert split.histories.of(row).items.tolist() == whole[:18]
-        assert split.relevant.of(row).items.tolist() == whole[18:]
+        kept = data.histories().of(user).items.tolist()
+        assert split.histories.of(row).items.tolist() == kept[:18]
+        assert split.relevant.of(row).items.tolist() == kept[18:]
 
 
 @pytest.mark.parametrize(("length", "hidden"), [(2, 1), (9, 1), (19, 1), (20, 2), (35, 3)])

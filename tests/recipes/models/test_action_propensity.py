@@ -83,9 +83,9 @@ def test_times_before_1970_are_times_like_all_others(model):
     )
     _, scorer = fitted(before)
     history = fan(of_upper=False)
-    asked = replace(history, times=history.times - earlier)
+    shifted = replace(history, times=history.times - earlier)
     np.testing.assert_allclose(
-        scorer.propensities(scorer.embed_history(asked), user=3, now=NOW - earlier),
+        scorer.propensities(scorer.embed_history(shifted), user=3, now=NOW - earlier),
         model[1].propensities(model[1].embed_history(history), user=3, now=NOW),
         rtol=1e-3,
     )
@@ -123,11 +123,11 @@ def test_users_who_were_not_learnt_from_are_predicted(model):
     other = planted(seed=7)
     samples = made.samples(other)
     shares = scorer.shares(samples.rows, samples.action)
-    found = evaluate(shares, samples, trained=scorer.trained).named()
-    assert found["coverage"] == 0.75
-    assert found["auc"] > 0.75  # two actions of three can be known, with nine in ten right
-    assert 0.5 < found["precision"] <= 1.0
-    assert 0.5 < found["recall"] <= 1.0
+    metrics = evaluate(shares, samples, trained=scorer.trained).named()
+    assert metrics["coverage"] == 0.75
+    assert metrics["auc"] > 0.75  # two actions of three can be known, with nine in ten right
+    assert 0.5 < metrics["precision"] <= 1.0
+    assert 0.5 < metrics["recall"] <= 1.0
 
 
 def test_noise_is_not_predicted():
@@ -301,13 +301,13 @@ def test_the_regression_finds_the_weights_and_keeps_to_its_prior():
     rows = np.column_stack([random.standard_normal((4000, 2)), np.ones(4000)])
     truth = np.array([1.5, -0.5, -1.0])
     labels = random.random(4000) < sigmoid(rows @ truth)
-    found = fit_logistic(rows, labels, prior=np.zeros(3), strength=np.full(3, 1e-6))
-    np.testing.assert_allclose(found, truth, atol=0.15)
+    weights = fit_logistic(rows, labels, prior=np.zeros(3), strength=np.full(3, 1e-6))
+    np.testing.assert_allclose(weights, truth, atol=0.15)
     held = fit_logistic(rows, labels, prior=np.array([5.0, 5.0, 5.0]), strength=np.full(3, 1e9))
     np.testing.assert_allclose(held, 5.0, atol=1e-3)
 
 
-def asked(scores, taken, action, user=None):
+def measured_events(scores, taken, action, user=None):
     """Return propensities, and the events that they are of; each of another user unless said."""
     user = np.arange(len(scores)) if user is None else np.array(user)
     labels = np.array(taken, bool)
@@ -317,22 +317,22 @@ def asked(scores, taken, action, user=None):
 
 
 def test_metrics_are_means_over_actions():
-    events = asked([0.9, 0.8, 0.2, 0.6, 0.1, 0.4], [1, 0, 1, 0, 1, 0], [0, 0, 0, 1, 1, 2])
-    found = evaluate(*events, trained=np.array([True, True, True, False])).named()
+    events = measured_events([0.9, 0.8, 0.2, 0.6, 0.1, 0.4], [1, 0, 1, 0, 1, 0], [0, 0, 0, 1, 1, 2])
+    metrics = evaluate(*events, trained=np.array([True, True, True, False])).named()
     # Action 0: one of two recommended is right, one of two takers is found; action 1: nothing is right; 2 has no taker.
-    assert found == {"coverage": 0.75, "precision": 0.25, "recall": 0.25, "auc": 0.25}
+    assert metrics == {"coverage": 0.75, "precision": 0.25, "recall": 0.25, "auc": 0.25}
 
 
 def test_the_area_counts_ties_half():
-    events = asked([0.5, 0.5, 0.7, 0.1], [1, 0, 1, 0], [0, 0, 0, 0])
+    events = measured_events([0.5, 0.5, 0.7, 0.1], [1, 0, 1, 0], [0, 0, 0, 0])
     assert evaluate(*events, trained=np.array([True])).named()["auc"] == 0.875
 
 
 def test_actions_without_takers_or_without_others_earn_nothing():
-    events = asked([0.9, 0.8], [1, 0], [0, 1])
-    found = evaluate(*events, trained=np.array([True, True]))
-    assert found.named() == {"coverage": 1.0, "precision": 0.0, "recall": 0.0, "auc": 0.0}
-    assert (len(found.users), found.users.counted().tolist()) == (0, [0, 0, 0])
+    events = measured_events([0.9, 0.8], [1, 0], [0, 1])
+    metrics = evaluate(*events, trained=np.array([True, True]))
+    assert metrics.named() == {"coverage": 1.0, "precision": 0.0, "recall": 0.0, "auc": 0.0}
+    assert (len(metrics.users), metrics.users.counted().tolist()) == (0, [0, 0, 0])
 
 
 THREE_USERS = ([0.9, 0.8, 0.2, 0.6, 0.1], [1, 0, 1, 0, 1], [0, 0, 0, 1, 1], [7, 8, 9, 8, 9])
@@ -343,18 +343,18 @@ THREE_USERS = ([0.9, 0.8, 0.2, 0.6, 0.1], [1, 0, 1, 0, 1], [0, 0, 0, 1, 1], [7, 
     [([1, 1, 1], [0, 1, 2, 3, 4]), ([0, 3, 2], [1, 1, 1, 2, 2, 3, 3, 3, 4, 4]), ([2, 1, 0], [0, 0, 1, 3])],
 )
 def test_users_are_drawn_with_all_of_their_events(counts, places):
-    scores, events = asked(*THREE_USERS)
+    scores, events = measured_events(*THREE_USERS)
     users = evaluate(scores, events, trained=np.array([True, True])).users
     # The same as with every event of a drawn user written down as often.
     written = Samples(*(part[places] for part in events))
     expected = evaluate(scores[places], written, trained=np.array([True, True])).named()
     assert (len(users), users.counted().tolist()) == (3, [3, 3, 3])
-    (found,) = users.values(np.array([counts], float))
-    assert found.tolist() == pytest.approx([expected[name] for name in users.names])
+    (metrics,) = users.values(np.array([counts], float))
+    assert metrics.tolist() == pytest.approx([expected[name] for name in users.names])
 
 
 def test_draws_without_others_than_takers_tell_nothing():
-    users = evaluate(*asked(*THREE_USERS), trained=np.array([True, True])).users
+    users = evaluate(*measured_events(*THREE_USERS), trained=np.array([True, True])).users
     assert np.isnan(users.values(np.array([[2.0, 0.0, 1.0]]))).all()
 
 
@@ -366,7 +366,9 @@ def test_intervals_of_actions_hold_what_other_users_give():
         chance = random.random(200)
         user, action = np.repeat(np.arange(200), 4), np.tile([0, 0, 1, 1], 200)
         scores = np.clip(chance[user] + random.normal(0.0, 0.3, 800), 0.0, 1.0)
-        return evaluate(*asked(scores, random.random(800) < chance[user], action, user), trained=np.ones(2, bool)).users
+        return evaluate(
+            *measured_events(scores, random.random(800) < chance[user], action, user), trained=np.ones(2, bool)
+        ).users
 
     made = [measured(seed) for seed in range(80)]
     true = np.mean([users.values() for users in made], axis=0)

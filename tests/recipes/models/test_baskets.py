@@ -54,8 +54,8 @@ def test_baskets_end_with_a_pause_and_with_their_user():
 def nearest(scorer, item, limit=1):
     history = History.of_items([item])
     values = scorer.item_vectors @ scorer.embed_history(history)
-    change = scorer.score_deltas(history)
-    values[change.items] += change.values
+    delta = scorer.score_deltas(history)
+    values[delta.items] += delta.values
     return top_k(values, limit).tolist()
 
 

@@ -43,8 +43,8 @@ def fit(data, **config):
 def related(scorer, items, limit):
     history = History.of_items(items)
     scores = scorer.item_vectors @ scorer.embed_history(history)
-    change = scorer.score_deltas(history)
-    scores[change.items] += change.values
+    delta = scorer.score_deltas(history)
+    scores[delta.items] += delta.values
     return top_k(scores, limit)
 
 
@@ -72,9 +72,9 @@ def test_items_with_many_users_keep_their_weights():
     weights = SparseRows(np.array([0, 1, 2, 2]), np.array([1, 0], np.int32), np.array([0.5, 0.25], np.float32))
     vectors = np.array([[1.0, 0.0], [0.9, 0.1], [1.0, 0.1]], np.float32)
     data = make_data([[0, 1], [1, 0]], 3)
-    found = with_content(weights, vectors, users=np.array([90, 90, 0]), histories=data.histories(), seed=0)
+    completed = with_content(weights, vectors, users=np.array([90, 90, 0]), histories=data.histories(), seed=0)
     dense = np.zeros((3, 3), np.float32)
-    dense[found.rows(), found.columns] = found.values
+    dense[completed.rows(), completed.columns] = completed.values
     assert (dense[0, 1], dense[1, 0]) == (0.5, 0.25)
     assert dense[0, 2] > 0 < dense[2, 0]
     assert np.diag(dense).tolist() == [0, 0, 0]

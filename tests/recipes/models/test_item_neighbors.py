@@ -60,8 +60,8 @@ def fit_similar(data, **config):
 def scores_of(scorer, items):
     history = History.of_items(items)
     values = scorer.item_vectors @ scorer.embed_history(history)
-    change = scorer.score_deltas(history)
-    values[change.items] += change.values
+    delta = scorer.score_deltas(history)
+    values[delta.items] += delta.values
     return values
 
 
@@ -79,15 +79,15 @@ def weights_of(scorer, n_items):
 )
 def test_sims_are_common_users_by_a_power_of_popularity(factor, expected):
     data = make_data([[0, 1, 2], [1, 0, 0], [0]], n_items=3)
-    found = weights_of(fit_sims(data, popularity_discount_factor=factor), 3)
-    np.testing.assert_allclose(found[0], expected, rtol=1e-6)
-    np.testing.assert_array_equal(found, found.T)
+    weights = weights_of(fit_sims(data, popularity_discount_factor=factor), 3)
+    np.testing.assert_allclose(weights[0], expected, rtol=1e-6)
+    np.testing.assert_array_equal(weights, weights.T)
 
 
 def test_sims_need_the_minimum_of_common_users():
     data = make_data([[0, 1, 2], [1, 0], [0]], n_items=3)
-    found = weights_of(fit_sims(data, min_cointeraction_count=2), 3)
-    assert np.argwhere(found).tolist() == [[0, 1], [1, 0]]
+    weights = weights_of(fit_sims(data, min_cointeraction_count=2), 3)
+    assert np.argwhere(weights).tolist() == [[0, 1], [1, 0]]
 
 
 def test_sims_leave_out_the_longest_histories_and_the_most_used_items():
@@ -124,9 +124,9 @@ def test_an_unknown_item_and_nothing_get_what_is_popular(fit):
 def test_a_whole_history_adds_up_and_uses_count_once():
     near = SparseRows(np.array([0, 2, 4, 4, 4]), np.array([2, 3, 2, 3], np.int32), np.array([1, 2, 4, -3], np.float32))
     scorer = ItemNeighborsScorer(popularity_vectors(np.array([1, 4, 2, 2])), near)
-    found = scores_of(scorer, [0, 1, 1, 0])
-    np.testing.assert_allclose(found[[2, 3]], [5 + 2**-10, -1], rtol=1e-6)
-    assert top_k(found, 4).tolist() == [2, 3, 0, 1]
+    scores = scores_of(scorer, [0, 1, 1, 0])
+    np.testing.assert_allclose(scores[[2, 3]], [5 + 2**-10, -1], rtol=1e-6)
+    assert top_k(scores, 4).tolist() == [2, 3, 0, 1]
 
 
 def test_large_catalogues_add_up_alike():
@@ -139,11 +139,11 @@ def test_the_exact_solution_is_each_items_ridge_regression_on_the_others():
     random = np.random.default_rng(3)
     used = (random.random((40, 6)) < 0.4).astype(np.float32)
     gram, penalties = used.T @ used, np.array([1, 2, 3, 4, 5, 6], np.float32)
-    found = ease_weights(gram_matrix_of(gram), penalties)
+    weights = ease_weights(gram_matrix_of(gram), penalties)
     for item in range(6):
         others = np.delete(np.arange(6), item)
         by_hand = np.linalg.solve((gram + np.diag(penalties))[np.ix_(others, others)], gram[others, item])
-        np.testing.assert_allclose(as_dense(found)[others, item], by_hand, atol=1e-5)
+        np.testing.assert_allclose(as_dense(weights)[others, item], by_hand, atol=1e-5)
 
 
 def gram_matrix_of(gram):
@@ -166,18 +166,18 @@ def test_with_all_other_items_as_candidates_the_approximation_is_exact():
     used = (random.random((200, 50)) < 0.2 + random.random(50) * 0.4).astype(np.float32)
     counted, penalties = gram_matrix_of(used.T @ used), np.full(50, 3.0, np.float32)
     shares = []
-    found = sparse_ease_weights(counted, penalties, candidates=50, progress=shares.append)
-    np.testing.assert_allclose(as_dense(found), as_dense(ease_weights(counted, penalties)), atol=1e-4)
+    weights = sparse_ease_weights(counted, penalties, candidates=50, progress=shares.append)
+    np.testing.assert_allclose(as_dense(weights), as_dense(ease_weights(counted, penalties)), atol=1e-4)
     assert shares
 
 
 def test_candidates_are_the_items_of_highest_cosine():
     gram = np.array([[4, 3, 3, 1], [3, 9, 0, 0], [3, 0, 4, 0], [1, 0, 0, 1]], np.float32)
-    found = as_dense(
+    weights = as_dense(
         sparse_ease_weights(gram_matrix_of(gram), np.ones(4, np.float32), candidates=1, progress=lambda share: None)
     )
     # Of item 0's companions, 2 has cosine 3 / 4, 1 has 3 / 6 and 3 has 1 / 2: its only weight is 3 / (4 + 1).
-    np.testing.assert_allclose(found[:, 0], [0, 0, 0.6, 0], rtol=1e-6)
+    np.testing.assert_allclose(weights[:, 0], [0, 0, 0.6, 0], rtol=1e-6)
 
 
 def test_a_catalogue_too_large_for_the_exact_solution_is_approximated():
@@ -198,8 +198,8 @@ def test_what_was_used_near_counts_more_only_where_times_are_known():
     rows = timed.interactions
     without = Interactions(rows.user, rows.item, np.zeros_like(rows.timestamp), rows.event_type)
     untimed = weights_of(fit_similar(TrainingData(without, 3, 41)), 41)
-    found = weights_of(fit_similar(timed), 41)
-    assert found[0, 1] > found[0, 40]
+    weights = weights_of(fit_similar(timed), 41)
+    assert weights[0, 1] > weights[0, 40]
     assert untimed[0, 1] == pytest.approx(untimed[0, 40], rel=1e-3)
 
 
@@ -224,9 +224,9 @@ def test_counting_a_few_rows_at_a_time_changes_nothing():
 
 def test_rows_are_cut_to_their_strongest():
     data = make_data([[0, 1, 2], [0, 1], [0, 1], [2], [0, 3]], n_items=4)
-    found = as_dense(build_gram_matrix(data.histories(), n_items=4, row_limit=1).off_diagonal)
+    weights = as_dense(build_gram_matrix(data.histories(), n_items=4, row_limit=1).off_diagonal)
     # By common users over the root of the companion's: 3 / sqrt(3) for 1, 1 / sqrt(2) for 2, 1 / sqrt(1) for 3.
-    assert found[0].tolist() == [0, 3, 0, 0]
+    assert weights[0].tolist() == [0, 3, 0, 0]
 
 
 def test_different_items_are_in_the_order_of_first_use_and_the_newest_of_long_histories():

@@ -41,8 +41,8 @@ def fit(data):
 def related(scorer, item, limit):
     history = History.of_items([item])
     scores = scorer.item_vectors @ scorer.embed_history(history)
-    change = scorer.score_deltas(history)
-    scores[change.items] += change.values
+    delta = scorer.score_deltas(history)
+    scores[delta.items] += delta.values
     return top_k(scores, limit).tolist()
 
 
@@ -109,11 +109,11 @@ def test_items_without_a_time_of_creation_are_as_old_as_their_first_use():
 
 
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "message"),
     [(Columns(textual={"PLOT": ("a", "b")}), "itemName"), (Columns(names=("a", "b")), "textual field")],
 )
-def test_names_and_texts_are_needed(columns, told):
-    with pytest.raises(InvalidInput, match=told):
+def test_names_and_texts_are_needed(columns, message):
+    with pytest.raises(InvalidInput, match=message):
         fit(replace(nobody(2), items=columns))
 
 

@@ -101,10 +101,10 @@ def test_items_that_come_later_are_put_beside_those_like_them():
     map_, vectors = learn_vectors(shelves(), n_rows=40, size=8, seed=0)
     later = Columns(textual={"PLOT": ("a dragon with a sword and a drill", None)})
 
-    found = map_.of(later, n_rows=2)
+    later_vectors = map_.of(later, n_rows=2)
 
-    assert found[0] @ vectors[0] > 0 > found[0] @ vectors[1]
-    assert (found[1] == 0).all()
+    assert later_vectors[0] @ vectors[0] > 0 > later_vectors[0] @ vectors[1]
+    assert (later_vectors[1] == 0).all()
 
 
 def test_same_seed_same_bytes():
