@@ -1,1 +1,1 @@
-"""Pure rules: what a request may say, and how resources move between states. No I/O, no SQL, no gRPC."""
+"""The rules of requests and of states of resources. Pure functions and values: no I/O, no SQL, no gRPC."""

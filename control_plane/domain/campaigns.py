@@ -1,4 +1,4 @@
-"""What a campaign may ask for."""
+"""Checks of campaigns: the solution version, `campaignConfig` and `minProvisionedTPS`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _INFLUENCES: Final = ("FRESHNESS", "POPULARITY")
 
 
 def check_min_provisioned_tps(value: int | None) -> int:
-    """Return the promised requests per second, 1 when the caller does not say.
+    """Return the provisioned requests per second, 1 when the request has none.
 
-    The number is kept and shown. How much the runtimes can answer depends on their number, not on it.
+    The number is only stored and shown: throughput depends on how many runtimes there are.
 
     Raises:
-        InvalidInput: Not positive.
+        InvalidInput: It is not positive.
     """
     if value is not None and value < 1:
         raise invalid("minProvisionedTPS", got=value, want="an integer from 1")
@@ -34,19 +34,19 @@ def check_min_provisioned_tps(value: int | None) -> int:
 
 
 def follows_latest(config: Mapping[str, Any] | None) -> bool:
-    """Whether a campaign is to move on to each new version of its solution."""
+    """Return whether a campaign moves to each new version of its solution."""
     return bool((config or {}).get("syncWithLatestSolutionVersion", False))
 
 
 def split_version_arn(arn: str) -> tuple[str, bool]:
-    """Read the version that a campaign asks for.
+    """Parse the `solutionVersionArn` of a campaign.
 
     Returns:
         The ARN of a solution and True for `SOLUTION_ARN/$LATEST`; the ARN of a version and False otherwise.
 
     Raises:
-        InvalidInput: No ARN of a solution version.
-        ResourceNotFound: The ARN of a solution without a version, which names no version.
+        InvalidInput: The text is no ARN of a solution version.
+        ResourceNotFound: It is the ARN of a solution and names no version.
     """
     name = Arn.parse(arn, field="solutionVersionArn", kind="solution").name
     if "/" not in name:
@@ -64,7 +64,7 @@ def check_campaign_config(config: Mapping[str, Any], recipe: RecipeSpec, *, late
     Args:
         config: `campaignConfig` as Personalize's JSON.
         recipe: The recipe of the solution.
-        latest: The version was asked for as `$LATEST`, or an update names none.
+        latest: Whether the request names the version as `$LATEST`, or is an update that names none.
 
     Raises:
         InvalidInput: Something in it is wrong, does not fit the recipe, or is not built yet; or the recipe has no

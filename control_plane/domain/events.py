@@ -1,6 +1,6 @@
-"""Which events a solution is trained on: its event type, its thresholds, and the settings of single types.
+"""Which events a solution is trained on: its event type, its threshold, and the settings for single event types.
 
-The same rules say which streamed events count for a user's history when a version of the solution is served.
+The same rules decide which streamed events belong to a user's history when a version of the solution is served.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Config = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class EventRule:
-    """Events that count.
+    """A rule that accepts events.
 
     Attributes:
-        event_type: Their type, exactly; None for any.
-        least_value: Their value at least, so that events without one do not count; None for any.
+        event_type: Event type of accepted events; None for any.
+        least_value: Least value of accepted events, which excludes events without a value; None for any or none.
     """
 
     event_type: str | None
@@ -41,7 +41,7 @@ def check_event_type(value: str | None) -> str | None:
     """Return the event type to train on, None for all.
 
     Raises:
-        InvalidInput: Too long, or empty.
+        InvalidInput: It is too long, or empty.
     """
     if value is not None and not 1 <= len(value) <= _MAX_EVENT_TYPE:
         raise invalid("eventType", got=value, want=f"1 to {_MAX_EVENT_TYPE} characters, or none for all types")
@@ -53,15 +53,15 @@ def check_events(config: Config, *, event_type: str | None, weighs_events: bool,
 
     Args:
         config: `solutionConfig` as Personalize's JSON.
-        event_type: Of the solution.
-        weighs_events: Whether the recipe takes settings of single types.
+        event_type: Event type of the solution; None for all.
+        weighs_events: Whether the recipe supports settings for single event types.
         recipe: Name of the recipe.
 
     Raises:
-        InvalidInput: One of them is malformed, or does not fit the recipe or the rest.
+        InvalidInput: One of them is malformed, or does not fit the recipe or the other settings.
     """
     threshold = config.get("eventValueThreshold")
-    if threshold is not None and _number(threshold) is None:
+    if threshold is not None and _parse_threshold(threshold) is None:
         want = f"a number as text, at most {_MAX_THRESHOLD} characters"
         raise invalid("solutionConfig.eventValueThreshold", got=threshold, want=want)
     if "eventsConfig" not in config:
@@ -77,9 +77,9 @@ def check_events(config: Config, *, event_type: str | None, weighs_events: bool,
 
 
 def event_rules(config: Config) -> tuple[EventRule, ...]:
-    """Return which events a checked configuration takes beside the solution's event type.
+    """Return the rules of a checked configuration, which hold beside the solution's event type.
 
-    An event that one rule takes counts, and without rules every event does.
+    An event is accepted if one of the rules accepts it, or if there are no rules.
     """
     threshold = config.get("eventValueThreshold")
     if threshold is not None:
@@ -88,12 +88,12 @@ def event_rules(config: Config) -> tuple[EventRule, ...]:
 
 
 def check_event_columns(event_type: str | None, config: Config, *, schema: str) -> None:
-    """Make sure that interactions have the columns that events are chosen by.
+    """Check that the Interactions dataset has the columns that the event type and the rules need.
 
     Args:
-        event_type: Of the solution.
-        config: `solutionConfig`, checked.
-        schema: Of the Interactions dataset.
+        event_type: Event type of the solution; None for all.
+        config: `solutionConfig`, already checked.
+        schema: Avro schema of the Interactions dataset, as JSON.
 
     Raises:
         InvalidInput: A column is missing.
@@ -109,8 +109,8 @@ def check_event_columns(event_type: str | None, config: Config, *, schema: str) 
 
 
 def _parameters(config: Config) -> Sequence[Config]:
-    found: Sequence[Config] = config.get("eventsConfig", {}).get("eventParametersList", ())
-    return found
+    entries: Sequence[Config] = config.get("eventsConfig", {}).get("eventParametersList", ())
+    return entries
 
 
 def _check_parameters(entries: Sequence[Config]) -> None:
@@ -130,7 +130,7 @@ def _check_parameters(entries: Sequence[Config]) -> None:
         raise invalid(f"{_LIST}.weight", got="0 for every type", want="at least one above 0")
 
 
-def _number(text: str) -> float | None:
+def _parse_threshold(text: str) -> float | None:
     try:
         number = float(text) if len(text) <= _MAX_THRESHOLD else math.nan
     except ValueError:

@@ -66,7 +66,7 @@ def check_name(field: str, value: str) -> str:
 
 
 def check_role(field: str, value: str) -> str:
-    """Return the ARN of an IAM role; it is kept and shown, local storage has no use for it.
+    """Return the ARN of an IAM role, which is stored and shown but not used.
 
     Raises:
         InvalidInput: It does not look like one.
@@ -88,7 +88,7 @@ def check_kms_key(field: str, value: str) -> str:
 
 
 def check_page_size(value: int | None) -> int:
-    """Return how many entries a page holds: 1 to 100, 100 when the caller does not say.
+    """Return the number of entries of a page: 1 to 100, and 100 when the request has none.
 
     Raises:
         InvalidInput: Out of range.
@@ -148,32 +148,32 @@ def merge_tags(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]
 
 
 def not_built(field: str, *, got: object, want: str) -> InvalidInput:
-    """Build the error for a request that Personalize would take and Tailorbird cannot do yet."""
+    """Build the error for a request that Personalize accepts and Tailorbird does not support yet."""
     return invalid(field, got=got, want=f"{want}; anything else is part of the API but not built yet")
 
 
-def already_exists(arn: str, more: str = "") -> ResourceAlreadyExists:
+def already_exists(arn: str, extra: str = "") -> ResourceAlreadyExists:
     """Build the error for a name that is taken; Personalize's own wording, which callers match.
 
     Args:
-        arn: Of what is in the way.
-        more: A sentence that says where the ARN alone does not tell.
+        arn: ARN of the existing resource.
+        extra: A sentence for cases that the ARN alone does not explain.
     """
     message = f"Another resource with Arn {arn} already exists."
-    return ResourceAlreadyExists(f"{message} {more}" if more else message, metadata={"arn": arn})
+    return ResourceAlreadyExists(f"{message} {extra}" if extra else message, metadata={"arn": arn})
 
 
-def does_not_exist(arn: str, *, field: str, more: str = "") -> ResourceNotFound:
-    """Build the error for a resource that there is not; Personalize's own wording, which callers match.
+def does_not_exist(arn: str, *, field: str, extra: str = "") -> ResourceNotFound:
+    """Build the error for a resource that does not exist; Personalize's own wording, which callers match.
 
     Args:
-        arn: What was asked for.
-        field: Name of the request's member.
-        more: A sentence that says what there is.
+        arn: The ARN in the request.
+        field: Member of the request that holds it.
+        extra: A sentence that names existing resources.
     """
     message = f"Resource Arn {arn} does not exist."
     return ResourceNotFound(
-        f"{message} {more}" if more else message,
+        f"{message} {extra}" if extra else message,
         violations=[FieldViolation(field, "want the ARN of a resource that exists")],
         metadata={"arn": arn},
     )

@@ -1,4 +1,4 @@
-"""What an import job may ask for."""
+"""Checks of import jobs: the location of the files and the import mode."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _MAX_FILE = 4096
 
 
 class ImportMode(StrEnum):
-    """How new rows meet those of earlier bulk imports."""
+    """Whether new rows replace those of earlier bulk imports (FULL) or are added to them (INCREMENTAL)."""
 
     FULL = "FULL"
     INCREMENTAL = "INCREMENTAL"
 
 
 def check_data_location(value: str) -> str:
-    """Return where the CSV files are.
+    """Return the location of the CSV files.
 
     Raises:
-        InvalidInput: It is no `s3://BUCKET/KEY` and no `file:///PATH`.
+        InvalidInput: It is neither `s3://BUCKET/KEY` nor `file:///PATH`, or too long.
     """
     field = "dataSource.dataLocation"
     want = "s3://BUCKET/KEY or file:///PATH: a CSV file, or a folder of them, whose name ends in `/`"
@@ -54,10 +54,10 @@ def check_data_location(value: str) -> str:
 
 
 def check_import_mode(value: str | None, *, imported_before: bool) -> ImportMode:
-    """Return the mode of an import, FULL when the caller does not say.
+    """Return the mode of an import, FULL when the request has none.
 
     Raises:
-        InvalidInput: Rows are to be added to a dataset that no bulk import has filled yet.
+        InvalidInput: INCREMENTAL for the first bulk import into a dataset.
     """
     mode = ImportMode(value) if value else ImportMode.FULL
     if mode is ImportMode.INCREMENTAL and not imported_before:

@@ -1,8 +1,8 @@
-"""Page tokens: opaque to callers, bound to the request they came from.
+"""Page tokens, opaque to callers and valid for one list operation with the same filters.
 
 A token is a position in a stable order, so that entries created or deleted between two pages neither repeat nor hide
-others. It grants nothing: whoever forges one reads what the list shows anyway. The digest only finds tokens that were
-cut, edited, or brought to another list.
+others. It gives no access: a forged token shows only what the list shows anyway. The digest detects tokens that were
+truncated, edited, or made for another list.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from common.json_text import is_unicode
 __all__ = ["Position", "read_token", "write_token"]
 
 _DIGEST_BYTES = 9
-#: As long as Personalize's may be.
+#: The limit of Personalize's tokens.
 _MAX_LENGTH = 1500
 
 
@@ -36,7 +36,7 @@ def write_token(position: Position, *, scope: str) -> str:
 
     Args:
         position: The last entry of this page.
-        scope: The operation and its filters; the token is good for the same scope only.
+        scope: The operation and its filters; the token is valid for the same scope only.
     """
     body = json.dumps([position.created.isoformat(), position.arn]).encode()
     return base64.urlsafe_b64encode(_digest(body, scope) + body).decode()
@@ -49,22 +49,22 @@ def read_token(token: str, *, scope: str) -> Position:
         InvalidNextToken: This service did not make it, or made it for a list with other filters.
     """
     if len(token) > _MAX_LENGTH:
-        raise _bad(token)
+        raise _invalid_token(token)
     try:
         raw = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
     except ValueError as error:  # not base64, or not even Unicode
-        raise _bad(token) from error
+        raise _invalid_token(token) from error
     digest, body = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
     if digest != _digest(body, scope):
-        raise _bad(token)
+        raise _invalid_token(token)
     try:
         created, arn = json.loads(body)
         position = Position(datetime.fromisoformat(created).astimezone(UTC), arn)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        # The digest is right, so somebody has computed it for a body of their own.
-        raise _bad(token) from error
+        # The digest is right, so a caller has computed it for a body of its own.
+        raise _invalid_token(token) from error
     if not isinstance(arn, str) or not is_unicode(arn):
-        raise _bad(token)
+        raise _invalid_token(token)
     return position
 
 
@@ -72,7 +72,7 @@ def _digest(body: bytes, scope: str) -> bytes:
     return hashlib.sha256(scope.encode() + b"\0" + body).digest()[:_DIGEST_BYTES]
 
 
-def _bad(token: str) -> InvalidNextToken:
+def _invalid_token(token: str) -> InvalidNextToken:
     return InvalidNextToken(
         f"`nextToken`: got {token[:40]!r}, want the token of the previous answer to the same request"
     )

@@ -1,4 +1,4 @@
-"""How many resources of each kind there may be; Personalize's defaults, each of them a setting."""
+"""Quotas: how many resources of each kind there may be. The defaults are Personalize's, and each is a setting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from common.errors import LimitExceeded
 __all__ = ["Quotas"]
 
 _PENDING: Final = "More than {limit} resources with PENDING or IN_PROGRESS status. "
-#: Personalize's own wording where it is known, which callers match.
+#: Personalize's own wording by quota, which callers match.
 _RECORDED: Final = {
     "pending_imports": _PENDING,
     "pending_solution_versions": _PENDING,
@@ -22,7 +22,7 @@ _RECORDED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """Upper limits, checked at creation."""
+    """Limits on the number of resources, checked when one is created."""
 
     dataset_groups: int = 5
     schemas: int = 500
@@ -32,11 +32,11 @@ class Quotas:
     campaigns_per_group: int = 5
 
     def check(self, quota: str, *, used: int) -> None:
-        """Make sure that one more fits.
+        """Check that one more resource is allowed.
 
         Args:
-            quota: Name of one of the fields.
-            used: How many there are now.
+            quota: Name of one of the attributes.
+            used: Number of existing resources.
 
         Raises:
             LimitExceeded: The quota is used up.

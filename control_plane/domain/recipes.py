@@ -1,4 +1,4 @@
-"""What the control plane asks of recipes: which there are for a caller, their ARNs, and checks of hyperparameters."""
+"""Recipes as callers see them: their ARNs, which of them exist, and checks of hyperparameters."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def algorithm_arn(spec: RecipeSpec) -> str:
 
 
 def feature_transformation_arn(spec: RecipeSpec) -> str | None:
-    """Return the ARN of a recipe's feature transformation, None where it has none."""
+    """Return the ARN of a recipe's feature transformation; None when it has none."""
     name = spec.feature_transformation
     return ArnFactory.make_global("feature-transformation", name) if name else None
 
@@ -72,7 +72,7 @@ def _check_parameters(
 
 
 def described_recipe(arn: str) -> RecipeSpec:
-    """Return a recipe, of solutions or of recommenders.
+    """Return the recipe with an ARN, for solutions or for recommenders.
 
     Raises:
         InvalidInput: Not the ARN of a recipe.
@@ -81,12 +81,12 @@ def described_recipe(arn: str) -> RecipeSpec:
     name = Arn.parse(arn, field="recipeArn", kind="recipe").name
     recipe = RECIPES.get(name)
     if recipe is None or recipe_arn(recipe) != arn:
-        raise does_not_exist(arn, field="recipeArn", more=f"Recipes of solutions are {_trainable()}.")
+        raise does_not_exist(arn, field="recipeArn", extra=f"Recipes of solutions are {_trainable()}.")
     return recipe
 
 
 def trainable_recipe(arn: str) -> RecipeSpec:
-    """Return the recipe that a solution asks for.
+    """Return the recipe of a solution, from its ARN.
 
     Raises:
         InvalidInput: Not the ARN of a recipe, or of one that serves recommenders only.

@@ -1,7 +1,7 @@
-"""Which columns each type of dataset must and may have, in custom and in domain dataset groups.
+"""The columns that each type of dataset must and may have, in custom and in domain dataset groups.
 
-A schema says by the name of its record which type of dataset it is for; everything is checked when it is created, so a
-dataset only has to compare types.
+The name of a schema's record says which type of dataset it is for. Schemas are checked when they are created, so that
+creating a dataset only has to compare types.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NUMERIC: Final = frozenset({"int", "long", "float", "double"})
 
 
 class DatasetType(StrEnum):
-    """The five types of datasets, as answers and ARNs show them."""
+    """The five types of datasets, spelt as in responses and ARNs."""
 
     INTERACTIONS = "INTERACTIONS"
     ITEMS = "ITEMS"
@@ -40,20 +40,20 @@ class Domain(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Column:
-    """What a reserved column must be."""
+class _ColumnRule:
+    """The types and attributes that a reserved column may have."""
 
     types: frozenset[str]
     categorical: bool = False
     textual: bool = False
     nullable: bool = True
 
-    def accepts(self, found: AvroField) -> bool:
+    def accepts(self, field_schema: AvroField) -> bool:
         return (
-            found.type in self.types
-            and found.categorical == self.categorical
-            and found.textual == self.textual
-            and (self.nullable or not found.nullable)
+            field_schema.type in self.types
+            and field_schema.categorical == self.categorical
+            and field_schema.textual == self.textual
+            and (self.nullable or not field_schema.nullable)
         )
 
     @property
@@ -64,28 +64,35 @@ class _Column:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
-    """Columns of one type of dataset."""
+class _SchemaRule:
+    """The columns of one type of dataset.
 
-    required: Mapping[str, _Column]
-    reserved: Mapping[str, _Column] = field(default_factory=dict)
+    Attributes:
+        required: Columns that the schema must have.
+        reserved: Columns that it may have, in this form only.
+        max_metadata: How many other columns it may have.
+        needs_metadata: Whether it must have one that recipes can use.
+    """
+
+    required: Mapping[str, _ColumnRule]
+    reserved: Mapping[str, _ColumnRule] = field(default_factory=dict)
     max_metadata: int = 0
     needs_metadata: bool = False
 
 
-def _of(*types: str, categorical: bool = False, textual: bool = False) -> _Column:
-    return _Column(frozenset(types), categorical=categorical, textual=textual)
+def _optional(*types: str, categorical: bool = False, textual: bool = False) -> _ColumnRule:
+    return _ColumnRule(frozenset(types), categorical=categorical, textual=textual)
 
 
-def _must(*types: str, categorical: bool = False) -> _Column:
-    return _Column(frozenset(types), categorical=categorical, nullable=False)
+def _required(*types: str, categorical: bool = False) -> _ColumnRule:
+    return _ColumnRule(frozenset(types), categorical=categorical, nullable=False)
 
 
-_TEXT: Final = _of("string")
-_CATEGORY: Final = _of("string", categorical=True)
-_IDENTIFIER: Final = _must("string")
-_SECONDS: Final = _must("long")
-_NUMBER: Final = _of("float", "double")
+_TEXT: Final = _optional("string")
+_CATEGORY: Final = _optional("string", categorical=True)
+_IDENTIFIER: Final = _required("string")
+_SECONDS: Final = _required("long")
+_NUMBER: Final = _optional("float", "double")
 
 _INTERACTION_RESERVED: Final = {
     "EVENT_TYPE": _TEXT,
@@ -95,43 +102,45 @@ _INTERACTION_RESERVED: Final = {
     "EVENT_ATTRIBUTION_SOURCE": _TEXT,
 }
 _INTERACTION: Final = {"USER_ID": _IDENTIFIER, "ITEM_ID": _IDENTIFIER, "TIMESTAMP": _SECONDS}
-_USERS: Final = _Rule({"USER_ID": _IDENTIFIER}, max_metadata=25, needs_metadata=True)
-_DOMAIN_INTERACTIONS: Final = _Rule({**_INTERACTION, "EVENT_TYPE": _IDENTIFIER}, _INTERACTION_RESERVED, max_metadata=5)
+_USERS: Final = _SchemaRule({"USER_ID": _IDENTIFIER}, max_metadata=25, needs_metadata=True)
+_DOMAIN_INTERACTIONS: Final = _SchemaRule(
+    {**_INTERACTION, "EVENT_TYPE": _IDENTIFIER}, _INTERACTION_RESERVED, max_metadata=5
+)
 
-_RULES: Final[Mapping[tuple[Domain | None, DatasetType], _Rule]] = {
-    (None, DatasetType.INTERACTIONS): _Rule(_INTERACTION, _INTERACTION_RESERVED, max_metadata=5),
+_RULES: Final[Mapping[tuple[Domain | None, DatasetType], _SchemaRule]] = {
+    (None, DatasetType.INTERACTIONS): _SchemaRule(_INTERACTION, _INTERACTION_RESERVED, max_metadata=5),
     (None, DatasetType.USERS): _USERS,
-    (None, DatasetType.ITEMS): _Rule(
-        {"ITEM_ID": _IDENTIFIER}, {"CREATION_TIMESTAMP": _of("long")}, max_metadata=100, needs_metadata=True
+    (None, DatasetType.ITEMS): _SchemaRule(
+        {"ITEM_ID": _IDENTIFIER}, {"CREATION_TIMESTAMP": _optional("long")}, max_metadata=100, needs_metadata=True
     ),
-    (None, DatasetType.ACTIONS): _Rule(
+    (None, DatasetType.ACTIONS): _SchemaRule(
         {"ACTION_ID": _IDENTIFIER},
         {
-            "CREATION_TIMESTAMP": _of("long"),
-            "VALUE": _of("long"),
+            "CREATION_TIMESTAMP": _optional("long"),
+            "VALUE": _optional("long"),
             "TYPE": _TEXT,
-            # The service's own documentation uses both names.
-            "EXPIRATION_TIMESTAMP": _of("long"),
-            "ACTION_EXPIRATION_TIMESTAMP": _of("long"),
-            "REPEAT_FREQUENCY": _of("long"),
+            # Personalize's documentation uses both names.
+            "EXPIRATION_TIMESTAMP": _optional("long"),
+            "ACTION_EXPIRATION_TIMESTAMP": _optional("long"),
+            "REPEAT_FREQUENCY": _optional("long"),
         },
         max_metadata=10,
         needs_metadata=True,
     ),
-    (None, DatasetType.ACTION_INTERACTIONS): _Rule(
+    (None, DatasetType.ACTION_INTERACTIONS): _SchemaRule(
         {"USER_ID": _IDENTIFIER, "ACTION_ID": _IDENTIFIER, "EVENT_TYPE": _IDENTIFIER, "TIMESTAMP": _SECONDS},
         {"IMPRESSION": _TEXT, "RECOMMENDATION_ID": _TEXT},
         max_metadata=5,
     ),
     (Domain.ECOMMERCE, DatasetType.INTERACTIONS): _DOMAIN_INTERACTIONS,
     (Domain.ECOMMERCE, DatasetType.USERS): _USERS,
-    (Domain.ECOMMERCE, DatasetType.ITEMS): _Rule(
-        {"ITEM_ID": _IDENTIFIER, "PRICE": _must("float"), "CATEGORY_L1": _CATEGORY},
+    (Domain.ECOMMERCE, DatasetType.ITEMS): _SchemaRule(
+        {"ITEM_ID": _IDENTIFIER, "PRICE": _required("float"), "CATEGORY_L1": _CATEGORY},
         {
             "CATEGORY_L2": _CATEGORY,
             "CATEGORY_L3": _CATEGORY,
-            "PRODUCT_DESCRIPTION": _of("string", textual=True),
-            "CREATION_TIMESTAMP": _of("long", "float"),
+            "PRODUCT_DESCRIPTION": _optional("string", textual=True),
+            "CREATION_TIMESTAMP": _optional("long", "float"),
             "AGE_GROUP": _CATEGORY,
             "ADULT": _CATEGORY,
             "GENDER": _CATEGORY,
@@ -140,7 +149,7 @@ _RULES: Final[Mapping[tuple[Domain | None, DatasetType], _Rule]] = {
     ),
     (Domain.VIDEO_ON_DEMAND, DatasetType.INTERACTIONS): _DOMAIN_INTERACTIONS,
     (Domain.VIDEO_ON_DEMAND, DatasetType.USERS): _USERS,
-    (Domain.VIDEO_ON_DEMAND, DatasetType.ITEMS): _Rule(
+    (Domain.VIDEO_ON_DEMAND, DatasetType.ITEMS): _SchemaRule(
         {"ITEM_ID": _IDENTIFIER, "GENRES": _CATEGORY, "CREATION_TIMESTAMP": _SECONDS},
         {
             "PRICE": _NUMBER,
@@ -150,7 +159,7 @@ _RULES: Final[Mapping[tuple[Domain | None, DatasetType], _Rule]] = {
             "GENRE_L3": _CATEGORY,
             "CONTENT_OWNER": _CATEGORY,
             "CONTENT_CLASSIFICATION": _CATEGORY,
-            "PRODUCT_DESCRIPTION": _of("string", textual=True),
+            "PRODUCT_DESCRIPTION": _optional("string", textual=True),
         },
         max_metadata=100,
     ),
@@ -158,7 +167,7 @@ _RULES: Final[Mapping[tuple[Domain | None, DatasetType], _Rule]] = {
 
 
 def check_dataset_type(value: str) -> DatasetType:
-    """Return a type of dataset; upper and lower case are the same.
+    """Return a type of dataset from its name, in upper or lower case.
 
     Raises:
         InvalidInput: There is no such type.
@@ -185,22 +194,22 @@ def check_schema(text: str, domain: Domain | None) -> DatasetType:
         raise invalid("domain", got=domain, want=f"none: {kind} datasets exist in custom dataset groups only")
     _check_names(schema)
     for name, column in rule.required.items():
-        found = schema.field(name)
-        if found is None:
+        field_schema = schema.field(name)
+        if field_schema is None:
             raise invalid("schema", got=[item.name for item in schema.fields], want=f"a field {name} ({column.want})")
-        _check_column(found, column)
+        _check_column(field_schema, column)
     for name, column in rule.reserved.items():
-        if (found := schema.field(name)) is not None and name not in rule.required:
-            _check_column(found, column)
+        if (field_schema := schema.field(name)) is not None and name not in rule.required:
+            _check_column(field_schema, column)
     _check_metadata(schema, kind, rule)
     return kind
 
 
 def check_describes_items(text: str, *, field: str) -> None:
-    """Make sure that a schema of items has a name and a text, for recipes that learn from these.
+    """Check that a schema of items has an itemName column and a textual column, for recipes that learn from them.
 
     Raises:
-        InvalidInput: It has not.
+        InvalidInput: It lacks one of them.
     """
     fields = AvroSchema.parse(text).fields
     if not any(item.item_name for item in fields) or not any(item.textual for item in fields):
@@ -218,30 +227,30 @@ def _type_of(schema: AvroSchema) -> DatasetType:
 
 
 def _check_names(schema: AvroSchema) -> None:
-    seen: dict[str, str] = {}
+    normalised_names: dict[str, str] = {}
     for item in schema.fields:
         if not _COLUMN.fullmatch(item.name):
             raise invalid("schema.fields", got=item.name, want="names of letters, digits and _, at most 150")
         if item.name.upper() in INTERNAL:
             raise invalid("schema.fields", got=item.name, want="another name: this one is used internally")
-        plain = item.name.replace("_", "").lower()
-        if plain in seen:
+        normalised = item.name.replace("_", "").lower()
+        if normalised in normalised_names:
             raise invalid(
                 "schema.fields",
-                got=[seen[plain], item.name],
+                got=[normalised_names[normalised], item.name],
                 want="names that differ in more than case and underscores",
             )
-        seen[plain] = item.name
+        normalised_names[normalised] = item.name
 
 
-def _check_column(found: AvroField, column: _Column) -> None:
-    if not column.accepts(found):
-        flags = "categorical " * found.categorical + "textual " * found.textual
-        got = f"{flags}{found.type}{' or null' if found.nullable else ''}"
-        raise invalid(f"schema.{found.name}", got=got, want=column.want)
+def _check_column(field_schema: AvroField, column: _ColumnRule) -> None:
+    if not column.accepts(field_schema):
+        flags = "categorical " * field_schema.categorical + "textual " * field_schema.textual
+        got = f"{flags}{field_schema.type}{' or null' if field_schema.nullable else ''}"
+        raise invalid(f"schema.{field_schema.name}", got=got, want=column.want)
 
 
-def _check_metadata(schema: AvroSchema, kind: DatasetType, rule: _Rule) -> None:
+def _check_metadata(schema: AvroSchema, kind: DatasetType, rule: _SchemaRule) -> None:
     metadata = [item for item in schema.fields if item.name not in rule.required and item.name not in rule.reserved]
     for item in schema.fields:
         if (item.categorical or item.textual) and item.type != "string":

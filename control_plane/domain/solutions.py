@@ -1,27 +1,38 @@
-"""What a solution and a solution version may ask for.
+"""Checks of `solutionConfig` and of the training mode.
 
-Everything that Personalize knows and Tailorbird cannot do yet is refused by name: a setting that is taken and then
-ignored would be a wrong answer that looks right.
+Settings of Personalize that are not built yet are refused by name: accepting and then ignoring one would silently train
+something else than the caller wants.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from common.avro import AvroSchema
+from common.columns import EVENT_TYPE
 from common.errors import invalid
 from control_plane.domain.events import check_events, event_rules
 from control_plane.domain.fields import not_built
-from control_plane.domain.objectives import check_objective
 from control_plane.domain.recipes import check_feature_parameters, check_hyper_parameters
-from control_plane.domain.training_columns import check_training_columns
+from control_plane.domain.schemas import DatasetType, check_dataset_type
 from control_plane.domain.tuning import check_tuning
 from recipes.spec import RecipeKind, RecipeSpec
 
-__all__ = ["check_solution", "check_training_mode"]
+__all__ = ["check_columns_exist", "check_objective_column", "check_solution", "check_training_mode"]
 
 _MAX_PARAMETERS: Final = 100
-#: Members that have a check of their own.
+_MAX_DATASETS: Final = 3
+_MAX_COLUMNS: Final = 50
+_MAX_COLUMN_NAME: Final = 150
+_OBJECTIVE_FIELD: Final = "solutionConfig.optimizationObjective"
+_COLUMNS_FIELD: Final = "solutionConfig.trainingDataConfig"
+_EXCLUDED: Final = "excludedDatasetColumns"
+_INCLUDED: Final = "includedDatasetColumns"
+_NUMERIC: Final = frozenset({"int", "long", "float", "double"})
+#: Columns that identify interactions, items and users: they are no features, and cannot be left out.
+_ALWAYS_INCLUDED: Final = frozenset({"USER_ID", "ITEM_ID", "TIMESTAMP", "ACTION_ID", EVENT_TYPE})
+#: Members that are checked before the loop over the others.
 _CHECKED: Final = frozenset(
     {"eventValueThreshold", "eventsConfig", "hpoConfig", "optimizationObjective", "trainingDataConfig"}
 )
@@ -30,16 +41,16 @@ _CHECKED: Final = frozenset(
 def check_solution(
     recipe: RecipeSpec, config: Mapping[str, Any], *, perform_hpo: bool, event_type: str | None = None
 ) -> None:
-    """Check what a solution asks for beside its recipe.
+    """Check the configuration of a solution.
 
     Args:
-        recipe: The recipe, which can be trained.
+        recipe: The recipe of the solution.
         config: `solutionConfig` as Personalize's JSON.
-        perform_hpo: Choose hyperparameters by trial.
-        event_type: The only type to train on, checked; None for all.
+        perform_hpo: Whether hyperparameters are tuned.
+        event_type: The event type to train on, already checked; None for all.
 
     Raises:
-        InvalidInput: Something in it is wrong, or not built yet.
+        InvalidInput: A setting is wrong, does not fit the recipe, or is not built yet.
     """
     check_events(
         config, event_type=event_type, weighs_events="eventsConfig" in recipe.solution_options, recipe=recipe.name
@@ -49,9 +60,9 @@ def check_solution(
         raise invalid("solutionConfig.eventValueThreshold", got=config.get("eventValueThreshold"), want=want)
     if "optimizationObjective" in config:
         takes_objective = "optimizationObjective" in recipe.solution_options
-        check_objective(config["optimizationObjective"], takes_objective=takes_objective, recipe=recipe.name)
+        _check_objective(config["optimizationObjective"], takes_objective=takes_objective, recipe=recipe.name)
     if "trainingDataConfig" in config:
-        check_training_columns(config["trainingDataConfig"])
+        _check_training_columns(config["trainingDataConfig"])
     for key, value in config.items():
         if key in _CHECKED:
             continue
@@ -68,10 +79,10 @@ def check_solution(
 
 
 def check_training_mode(value: str | None, recipe: RecipeSpec) -> str:
-    """Return how a version is trained, FULL when the caller does not say.
+    """Return the training mode of a solution version: FULL, also when the request has none, or UPDATE.
 
     Raises:
-        InvalidInput: The recipe cannot do it.
+        InvalidInput: There is no such mode, or the recipe does not support it.
     """
     mode = value or "FULL"
     if mode == "UPDATE" and "UPDATE" not in recipe.solution_options:
@@ -79,3 +90,92 @@ def check_training_mode(value: str | None, recipe: RecipeSpec) -> str:
     if mode not in ("FULL", "UPDATE"):
         raise invalid("trainingMode", got=value, want="FULL or UPDATE")
     return mode
+
+
+def check_objective_column(objective: Mapping[str, Any], *, items: str | None) -> None:
+    """Check that the Items dataset has the column of an objective, numeric and never null.
+
+    Args:
+        objective: `optimizationObjective`, which `check_solution` has accepted.
+        items: Avro schema of the Items dataset; None without one.
+
+    Raises:
+        InvalidInput: It does not have such a column.
+    """
+    name = objective["itemAttribute"]
+    column = None if items is None else AvroSchema.parse(items).field(name)
+    if column is None or column.type not in _NUMERIC or column.nullable:
+        actual = "no such column" if column is None else f"{column.type}{' or null' if column.nullable else ''}"
+        want = f"a numeric column without null of the Items dataset, which has {actual}"
+        raise invalid(f"{_OBJECTIVE_FIELD}.itemAttribute", got=name, want=want)
+
+
+def check_columns_exist(config: Mapping[str, Any], schemas: Mapping[str, str]) -> None:
+    """Check that the datasets have the columns that `trainingDataConfig` names.
+
+    Args:
+        config: `trainingDataConfig`, which `check_solution` has accepted.
+        schemas: Avro schemas of the existing datasets, by type; columns of other types are not checked.
+
+    Raises:
+        InvalidInput: A schema does not have a column.
+    """
+    for part in (_EXCLUDED, _INCLUDED):
+        for kind, names in _by_type(part, config.get(part) or {}).items():
+            if kind not in schemas:
+                continue
+            columns = [field.name for field in AvroSchema.parse(schemas[kind]).fields]
+            for name in names:
+                if name not in columns:
+                    raise invalid(f"{_COLUMNS_FIELD}.{part}.{kind}", got=name, want=f"one of {', '.join(columns)}")
+
+
+def _check_objective(objective: Mapping[str, Any], *, takes_objective: bool, recipe: str) -> None:
+    """Check `optimizationObjective`; its sensitivity is an enum of the contract, and OFF when it is left out."""
+    if not takes_objective:
+        want = f"none: {recipe} takes no objective; aws-user-personalization and aws-personalized-ranking do"
+        raise invalid(_OBJECTIVE_FIELD, got=objective, want=want)
+    name = objective.get("itemAttribute") or ""
+    if not 1 <= len(name) <= _MAX_COLUMN_NAME:
+        raise invalid(
+            f"{_OBJECTIVE_FIELD}.itemAttribute",
+            got=name,
+            want=f"a column of the items, 1 to {_MAX_COLUMN_NAME} characters",
+        )
+
+
+def _check_training_columns(config: Mapping[str, Any]) -> None:
+    """Check `trainingDataConfig` without the schemas of the datasets."""
+    names_by_part = {part: _by_type(part, config.get(part) or {}) for part in (_EXCLUDED, _INCLUDED)}
+    for kind in sorted(names_by_part[_EXCLUDED].keys() & names_by_part[_INCLUDED].keys()):
+        raise invalid(
+            f"{_COLUMNS_FIELD}.{_INCLUDED}.{kind}", got=kind, want=f"a dataset that is not in {_EXCLUDED} too"
+        )
+    for kind, names in names_by_part[_EXCLUDED].items():
+        if required_names := sorted(_ALWAYS_INCLUDED.intersection(names)):
+            raise invalid(
+                f"{_COLUMNS_FIELD}.{_EXCLUDED}.{kind}", got=required_names, want="columns that can be left out"
+            )
+
+
+def _by_type(part: str, value: Mapping[str, Sequence[str]]) -> dict[DatasetType, Sequence[str]]:
+    """Return the column names in one part of `trainingDataConfig` by type of dataset, after checking it."""
+    if len(value) > _MAX_DATASETS:
+        raise invalid(f"{_COLUMNS_FIELD}.{part}", got=f"{len(value)} datasets", want=f"at most {_MAX_DATASETS}")
+    names_by_type: dict[DatasetType, Sequence[str]] = {}
+    for key, names in value.items():
+        kind = check_dataset_type(key)
+        if kind in names_by_type:
+            raise invalid(f"{_COLUMNS_FIELD}.{part}", got=sorted(value), want="every dataset once")
+        if len(names) > _MAX_COLUMNS:
+            raise invalid(
+                f"{_COLUMNS_FIELD}.{part}.{kind}", got=f"{len(names)} columns", want=f"at most {_MAX_COLUMNS}"
+            )
+        if too_long := [name for name in names if len(name) > _MAX_COLUMN_NAME]:
+            raise invalid(
+                f"{_COLUMNS_FIELD}.{part}.{kind}",
+                got=too_long[0],
+                want=f"names of at most {_MAX_COLUMN_NAME} characters",
+            )
+        names_by_type[kind] = names
+    return names_by_type

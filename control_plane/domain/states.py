@@ -1,8 +1,7 @@
 """The states of resources, spelt as Personalize spells them.
 
-Resources without long work (dataset groups, schemas, datasets, solutions, event trackers) are complete when their
-create call has committed, so they are stored ACTIVE at once and the first look at them finds them ACTIVE. Import jobs,
-solution versions and campaigns go through the whole chain.
+Dataset groups, schemas, datasets, solutions and event trackers are complete when their Create call has committed, so
+they are ACTIVE from the beginning. Import jobs, solution versions and campaigns begin as CREATE PENDING.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ __all__ = ["BLOCKING", "CREATING", "DELETING", "STOPPABLE", "Status"]
 
 
 class Status(StrEnum):
-    """A state, as callers read it."""
+    """A state, spelt as in responses."""
 
     CREATE_PENDING = "CREATE PENDING"
     CREATE_IN_PROGRESS = "CREATE IN_PROGRESS"
@@ -26,11 +25,11 @@ class Status(StrEnum):
     DELETE_IN_PROGRESS = "DELETE IN_PROGRESS"
 
 
-#: Work for the resource waits or runs.
+#: States of resources whose job, or loading by the runtimes, waits or is in progress.
 CREATING: Final = frozenset({Status.CREATE_PENDING, Status.CREATE_IN_PROGRESS})
-#: States in which a solution version or import job keeps what it reads from being deleted.
+#: States in which a solution version or import job keeps the datasets that it uses from being deleted.
 BLOCKING: Final = CREATING | {Status.CREATE_STOPPING}
 #: States in which StopSolutionVersionCreation is allowed.
 STOPPABLE: Final = CREATING
-#: The resource is on its way out.
+#: States of resources whose deletion has begun.
 DELETING: Final = frozenset({Status.DELETE_PENDING, Status.DELETE_IN_PROGRESS})

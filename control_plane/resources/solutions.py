@@ -10,9 +10,8 @@ from common.errors import ResourceInUse, invalid
 from control_plane.domain.events import check_event_type
 from control_plane.domain.fields import check_name, check_tags, not_built
 from control_plane.domain.recipes import recipe_arn, trainable_recipe
-from control_plane.domain.solutions import check_solution
+from control_plane.domain.solutions import check_columns_exist, check_solution
 from control_plane.domain.states import BLOCKING, Status
-from control_plane.domain.training_columns import check_columns_exist
 from control_plane.jobs.payloads import StorageRemoval
 from control_plane.jobs.submit import enqueue
 from control_plane.metadata_store.tables import Campaign, DatasetGroup, Solution, SolutionVersion

@@ -12,11 +12,9 @@ from control_plane.app_context import AppContext
 from control_plane.domain.evaluations import Verdict, verdict_of
 from control_plane.domain.events import check_event_columns
 from control_plane.domain.fields import already_exists, check_name, check_tags
-from control_plane.domain.objectives import check_objective_column
 from control_plane.domain.schemas import DatasetType, check_describes_items
-from control_plane.domain.solutions import check_training_mode
+from control_plane.domain.solutions import check_columns_exist, check_objective_column, check_training_mode
 from control_plane.domain.states import BLOCKING, STOPPABLE, Status
-from control_plane.domain.training_columns import check_columns_exist
 from control_plane.domain.tuning import check_tuning
 from control_plane.jobs.payloads import DatasetTable, SolutionVersionTraining
 from control_plane.jobs.submit import StopResult, enqueue, request_stop

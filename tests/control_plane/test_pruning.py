@@ -44,7 +44,7 @@ def failed_import(world, dataset):
     return job
 
 
-def test_finished_jobs_are_forgotten_by_age_with_their_attempts(world, dataset):
+def test_old_finished_jobs_are_removed_with_their_attempts(world, dataset):
     old = finished_import(world, dataset)
     world.clock.advance(seconds=DAY)
     young = finished_import(world, dataset)
@@ -70,7 +70,7 @@ def test_no_more_than_the_newest_are_kept(world, dataset):
     assert subjects(world) == set(jobs[-5:])
 
 
-def test_a_failure_that_is_shown_keeps_its_job_and_holds_no_other_up(world, dataset):
+def test_failed_job_is_kept_while_its_failure_is_shown_and_delays_no_other(world, dataset):
     failed = failed_import(world, dataset)
     done = finished_import(world, dataset)
     world.clock.advance(seconds=3 * DAY)
@@ -81,7 +81,7 @@ def test_a_failure_that_is_shown_keeps_its_job_and_holds_no_other_up(world, data
     assert world.resources.imports.describe(done).status == "ACTIVE"
 
 
-def test_a_failure_that_nobody_can_see_any_more_is_forgotten(world, dataset):
+def test_failed_job_is_removed_when_its_failure_is_no_longer_shown(world, dataset):
     failed_import(world, dataset)
     world.resources.datasets.delete(dataset)
     world.sweep()
@@ -95,12 +95,12 @@ def test_a_failure_that_nobody_can_see_any_more_is_forgotten(world, dataset):
 
 
 def test_jobs_that_wait_or_run_stay_however_old_they_are(world, dataset):
-    running, waiting = world.import_job(dataset), world.import_job(dataset)
+    running, waiting_job = world.import_job(dataset), world.import_job(dataset)
     world.lease()
     world.clock.advance(seconds=10 * DAY)
     world.sweep()
 
-    assert subjects(world) == {running, waiting}
+    assert subjects(world) == {running, waiting_job}
 
 
 def test_a_finished_job_keeps_no_payload(world, dataset):

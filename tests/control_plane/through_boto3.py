@@ -13,7 +13,7 @@ from botocore.config import Config
 from common.access_keys import AccessKeys
 from common.testing import make_keys, serving
 from control_plane.server import ControlPlane
-from gateway.backends import PEERS
+from gateway.backends import BACKENDS
 from tests.gateway.conftest import running_gateway
 
 
@@ -23,7 +23,7 @@ def personalize(plane: ControlPlane, folder: Path) -> Iterator[Any]:
     rpc_keys, access_keys = make_keys(), AccessKeys(folder / "access_keys.json")
     key = access_keys.create("tests")
     with serving(plane.services, keys=rpc_keys) as served:
-        targets = dict.fromkeys(PEERS.values(), served.target)
+        targets = dict.fromkeys(BACKENDS.values(), served.target)
         with running_gateway(access_keys, targets, token=rpc_keys.token("gateway")) as url:
             client = boto3.session.Session().client(
                 "personalize",

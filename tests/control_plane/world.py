@@ -15,6 +15,7 @@ from control_plane.domain.jobs import JobKind
 from control_plane.domain.quotas import Quotas
 from control_plane.jobs.queue import Lease
 from control_plane.metadata_store.sql import SqlMetadataStore, open_metadata_store
+from control_plane.metadata_store.tables import Deployment
 from control_plane.resources.base import PageRequest
 from control_plane.resources.solutions import SolutionRequest
 from control_plane.server import ControlPlane, Timing, assemble
@@ -94,8 +95,21 @@ class World:
         self.finish_next({"training_hours": 0.01, "metrics": {"coverage": 0.5}})
         return version
 
-    def campaign(self, version: str, **more: object) -> str:
-        return self.resources.campaigns.create(self.name("campaign"), solution_version_arn=version, **more).arn
+    def campaign(self, version: str, **arguments: object) -> str:
+        return self.resources.campaigns.create(self.name("campaign"), solution_version_arn=version, **arguments).arn
+
+    def status(self, campaign: str) -> str:
+        return self.resources.campaigns.describe(campaign).campaign.status
+
+    def latest_update(self, campaign: str) -> Deployment | None:
+        return self.resources.campaigns.describe(campaign).latest_update
+
+    def next_version(self, campaign: str) -> str:
+        """Train one more version of a campaign's solution."""
+        self.clock.advance(seconds=1)
+        version = self.version(self.resources.campaigns.describe(campaign).campaign.solution_arn)
+        self.finish_next({"metrics": {}})
+        return version
 
     def active_campaign(self) -> str:
         campaign = self.campaign(self.active_version())
@@ -110,19 +124,19 @@ class World:
         assert lease is not None
         self.queue.complete(lease.job.id, lease.token, kind=JobKind(lease.job.kind), result=result)
 
-    def watch(self, worker: str, known: int | None = None) -> int:
-        return asyncio.run(self.assignment_service.watch(worker, known, wait_seconds=0)).revision
+    def watch(self, worker: str, known_revision: int | None = None) -> int:
+        return asyncio.run(self.assignment_service.watch(worker, known_revision, wait_seconds=0)).revision
 
     def assigned(self, worker: str = "observer") -> dict[str, object]:
-        found = asyncio.run(self.assignment_service.watch(worker, None, wait_seconds=0))
-        return {item.serving_arn: item for item in found.assignments}
+        assignment_set = asyncio.run(self.assignment_service.watch(worker, None, wait_seconds=0))
+        return {item.serving_arn: item for item in assignment_set.assignments}
 
     def serve(self, worker: str, phase: Phase = Phase.READY, reason: str | None = None) -> None:
         """Let a worker take the present set and report this phase for all of it."""
-        found = asyncio.run(self.assignment_service.watch(worker, None, wait_seconds=0))
-        self.watch(worker, found.revision)
+        assignment_set = asyncio.run(self.assignment_service.watch(worker, None, wait_seconds=0))
+        self.watch(worker, assignment_set.revision)
         self.assignment_service.report(
-            worker, [ReportedState(item.deployment_id, phase, reason) for item in found.assignments]
+            worker, [ReportedState(item.deployment_id, phase, reason) for item in assignment_set.assignments]
         )
 
     def sweep(self) -> None:

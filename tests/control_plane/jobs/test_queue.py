@@ -29,7 +29,7 @@ def test_nothing_is_leased_while_nothing_waits(world):
     assert world.lease() is None
 
 
-def test_lease_hands_out_the_work_and_shows_it_in_the_resource(world, version):
+def test_lease_has_the_payload_and_is_shown_in_the_resource(world, version):
     lease = world.lease("trainer-1", JobKind.SOLUTION_VERSION_TRAINING)
 
     assert lease.job.subject == version
@@ -44,7 +44,7 @@ def test_worker_gets_only_the_kinds_it_can_do(world, version):
     assert world.lease("trainer-1", JobKind.SOLUTION_VERSION_TRAINING) is not None
 
 
-def test_job_carries_the_request_that_asked_for_it(world):
+def test_job_has_the_id_of_the_request_that_created_it(world):
     dataset = world.dataset(world.group())
     token = request_id.set("request-7")
     world.import_job(dataset)
@@ -59,8 +59,12 @@ def test_result_makes_the_resource_active(world, version):
 
     world.queue.complete(lease.job.id, lease.token, kind=JobKind.SOLUTION_VERSION_TRAINING, result=result)
 
-    found = world.resources.versions.describe(version)
-    assert (found.status, found.training_hours, found.artifact_bytes) == ("ACTIVE", 0.25, 5_000_000_000)
+    version_row = world.resources.versions.describe(version)
+    assert (version_row.status, version_row.training_hours, version_row.artifact_bytes) == (
+        "ACTIVE",
+        0.25,
+        5_000_000_000,
+    )
     assert world.resources.versions.metrics(version) == {"coverage": 0.5}
 
 
@@ -92,7 +96,7 @@ def test_heartbeat_renews_the_lease(world, version):
     assert not renewal.stop_requested
 
 
-def test_lost_lease_is_handed_out_again_at_once(world, version):
+def test_job_of_an_expired_lease_can_be_leased_again_at_once(world, version):
     first = world.lease("trainer-1")
     world.clock.advance(seconds=61)
 
@@ -119,7 +123,7 @@ def test_outage_of_the_control_plane_costs_no_worker_its_lease(world, version):
     assert restarted.lease("trainer-2").job.id == lease.job.id
 
 
-def test_worker_whose_lease_was_lost_is_told_to_stop(world, version):
+def test_worker_whose_lease_has_expired_gets_lease_lost(world, version):
     lost = world.lease("trainer-1")
     world.clock.advance(seconds=61)
     world.lease("trainer-2")
@@ -141,7 +145,7 @@ def test_invented_lease_is_refused(world, version):
         world.queue.heartbeat("another job", lease.token, progress=None, activity=None)
 
 
-def test_late_worker_keeps_a_lease_that_nobody_has_taken(world, version):
+def test_late_heartbeat_renews_a_lease_that_was_not_given_away(world, version):
     lease = world.lease()
     world.clock.advance(seconds=61)
 
@@ -160,18 +164,18 @@ def test_after_three_lost_leases_the_resource_fails_with_a_reason_for_each(world
     world.clock.advance(seconds=61)
     world.sweep()
 
-    found = world.resources.versions.describe(version)
-    assert found.status == "CREATE FAILED"
-    assert "given up after 3 attempts" in found.failure_reason
+    version_row = world.resources.versions.describe(version)
+    assert version_row.status == "CREATE FAILED"
+    assert "given up after 3 attempts" in version_row.failure_reason
     assert (
         "Attempt 1 (trainer-1): the worker sent no sign of life after 2026-01-01 00:00:00 UTC while at: epoch 4 of 30"
-        in found.failure_reason
+        in version_row.failure_reason
     )
-    assert "Attempt 3 (trainer-3)" in found.failure_reason
+    assert "Attempt 3 (trainer-3)" in version_row.failure_reason
     assert world.lease("trainer-4") is None
 
 
-def test_failure_of_the_moment_is_tried_again_after_a_growing_pause(world, version):
+def test_retryable_failure_is_tried_again_after_a_growing_pause(world, version):
     assert fail(world, "the store is away")
     assert world.lease() is None
     world.clock.advance(seconds=5)
@@ -181,12 +185,12 @@ def test_failure_of_the_moment_is_tried_again_after_a_growing_pause(world, versi
     world.clock.advance(seconds=5)
     assert not fail(world, "the store is still away")
 
-    found = world.resources.versions.describe(version)
-    assert found.status == "CREATE FAILED"
-    assert "Attempt 3 (trainer-1): the store is still away." in found.failure_reason
+    version_row = world.resources.versions.describe(version)
+    assert version_row.status == "CREATE FAILED"
+    assert "Attempt 3 (trainer-1): the store is still away." in version_row.failure_reason
 
 
-def test_what_a_stopping_worker_hands_back_does_not_count(world, version):
+def test_attempt_that_a_stopping_worker_releases_does_not_count(world, version):
     for _ in range(MAX_ATTEMPTS + 1):
         lease = world.lease("stopping")
         world.queue.release(lease.job.id, lease.token)
@@ -199,7 +203,7 @@ def test_what_a_stopping_worker_hands_back_does_not_count(world, version):
     assert world.lease("trainer-3").job.attempt == 3
 
 
-def test_a_failure_tells_of_the_attempts_that_counted(world, version):
+def test_failure_reason_lists_only_the_attempts_that_counted(world, version):
     lease = world.lease("stopping")
     world.queue.release(lease.job.id, lease.token)
     for worker in ("one", "two", "three"):
@@ -229,8 +233,8 @@ def test_bad_data_is_not_tried_again(world):
 
     assert not fail(world, "films.csv, line 7: USER_ID is empty", retryable=False)
 
-    found = world.resources.imports.describe(job)
-    assert (found.status, found.failure_reason) == ("CREATE FAILED", "films.csv, line 7: USER_ID is empty")
+    import_row = world.resources.imports.describe(job)
+    assert (import_row.status, import_row.failure_reason) == ("CREATE FAILED", "films.csv, line 7: USER_ID is empty")
 
 
 def test_repeated_failure_report_gets_the_same_answer(world, version):
@@ -316,7 +320,7 @@ def test_progress_is_kept_within_its_range(world, version):
         assert unit.get(Job, lease.job.id).progress == 1.0
 
 
-def test_nothing_of_a_transition_stays_when_its_resource_cannot_follow(world, version):
+def test_transition_is_undone_when_its_resource_cannot_be_updated(world, version):
     lease = world.lease()
     with world.metadata_store.write() as unit:
         unit.remove(unit.get(SolutionVersion, version))

@@ -31,7 +31,7 @@ def group(number: int, *, second: int = 0) -> DatasetGroup:
     )
 
 
-def job(number: int, *, state: JobState = JobState.WAITING, kind: JobKind = JobKind.DATASET_IMPORT, **more) -> Job:
+def job(number: int, *, state: JobState = JobState.WAITING, kind: JobKind = JobKind.DATASET_IMPORT, **extra) -> Job:
     moment = MOMENT + timedelta(seconds=number)
     return Job(
         id=f"job-{number}",
@@ -40,7 +40,7 @@ def job(number: int, *, state: JobState = JobState.WAITING, kind: JobKind = JobK
         subject=f"subject-{number}",
         request_id="",
         payload={"number": number},
-        **{"available_at": moment, "created_at": moment, **more},
+        **{"available_at": moment, "created_at": moment, **extra},
     )
 
 
@@ -65,10 +65,10 @@ class MetadataStoreSuite:
             unit.add(group(1))
 
         with metadata_store.read() as unit:
-            found = unit.get(DatasetGroup, "arn-001")
-        assert found.name == "group-1"
-        assert found.creation_date_time == MOMENT
-        assert found.creation_date_time.tzinfo is not None
+            row = unit.get(DatasetGroup, "arn-001")
+        assert row.name == "group-1"
+        assert row.creation_date_time == MOMENT
+        assert row.creation_date_time.tzinfo is not None
 
     def test_missing_row_is_none(self, metadata_store):
         with metadata_store.read() as unit:
@@ -114,9 +114,9 @@ class MetadataStoreSuite:
                 unit.add(group(number, second=second))
 
         with metadata_store.read() as unit:
-            found = unit.find(DatasetGroup, order=["-creation_date_time", "arn"])
+            rows = unit.find(DatasetGroup, order=["-creation_date_time", "arn"])
             first = unit.first(DatasetGroup, order=["creation_date_time"])
-        assert [row.arn for row in found] == ["arn-001", "arn-002", "arn-003"]
+        assert [row.arn for row in rows] == ["arn-001", "arn-002", "arn-003"]
         assert first.arn == "arn-003"
 
     def test_pages_join_without_gap_or_repeat_also_at_equal_times(self, metadata_store):
@@ -182,7 +182,7 @@ class MetadataStoreSuite:
             unit.add(group(1))
         assert metadata_store.changed.changes == changes + 1
 
-    def test_signs_of_life_alone_are_no_change(self, metadata_store):
+    def test_heartbeats_alone_are_no_change(self, metadata_store):
         with metadata_store.write() as unit:
             unit.add(job(1, state=JobState.LEASED))
             unit.add(attempt("job-1", second=1))
@@ -205,7 +205,7 @@ class MetadataStoreSuite:
             worker.last_seen_at, worker.known_revision = MOMENT, 7
         assert metadata_store.changed.changes == changes + 1
 
-    def test_due_job_is_the_oldest_of_the_wanted_kinds(self, metadata_store):
+    def test_due_job_is_the_oldest_of_the_requested_kinds(self, metadata_store):
         with metadata_store.write() as unit:
             unit.add(job(3))
             unit.add(job(2))
@@ -213,10 +213,10 @@ class MetadataStoreSuite:
             unit.add(job(0, state=JobState.LEASED))
 
         with metadata_store.read() as unit:
-            found = unit.due_job({JobKind.DATASET_IMPORT}, now=MOMENT + timedelta(minutes=1))
+            due_job = unit.due_job({JobKind.DATASET_IMPORT}, now=MOMENT + timedelta(minutes=1))
             nothing_yet = unit.due_job(set(JobKind), now=MOMENT)
-        assert found.id == "job-2"
-        assert found.payload == {"number": 2}
+        assert due_job.id == "job-2"
+        assert due_job.payload == {"number": 2}
         assert nothing_yet is None
 
     def test_due_jobs_come_from_dataset_groups_in_turn(self, metadata_store):

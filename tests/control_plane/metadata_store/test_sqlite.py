@@ -33,7 +33,7 @@ def metadata_store(url):
     opened.close()
 
 
-class TestSqliteCatalogue(MetadataStoreSuite):
+class TestSqliteMetadataStore(MetadataStoreSuite):
     """The suite on SQLite."""
 
 
@@ -74,9 +74,11 @@ def downgrade(metadata_store, revision: str) -> None:
             command.downgrade(config, revision)
 
 
-def tracker(number: int, **more) -> EventTracker:
-    facts = {"arn": f"tracker-{number}", "name": f"tracker-{number}", **more}
-    return EventTracker(dataset_group_arn=f"arn-{number:03}", tracking_id=f"{facts['arn']}-id", account_id="1", **facts)
+def tracker(number: int, **extra) -> EventTracker:
+    columns = {"arn": f"tracker-{number}", "name": f"tracker-{number}", **extra}
+    return EventTracker(
+        dataset_group_arn=f"arn-{number:03}", tracking_id=f"{columns['arn']}-id", account_id="1", **columns
+    )
 
 
 def test_contents_survive_a_restart(url):
@@ -102,20 +104,20 @@ def test_two_processes_may_start_on_a_new_database_at_once(url):
 
 
 def test_connections_that_change_the_journal_mode_together_wait_for_each_other(tmp_path):
-    together = threading.Barrier(3)
+    barrier = threading.Barrier(3)
 
-    def change(path) -> str:
+    def change_mode(path) -> str:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            together.wait()
+            barrier.wait()
             _use_write_ahead_log(connection.cursor(), busy_seconds=30)
             return connection.execute("PRAGMA journal_mode").fetchone()[0]
 
     with ThreadPoolExecutor(3) as threads:
         for number in range(30):  # without the wait, one in eight is refused
-            assert list(threads.map(change, [tmp_path / f"{number}.db"] * 3)) == ["wal"] * 3
+            assert list(threads.map(change_mode, [tmp_path / f"{number}.db"] * 3)) == ["wal"] * 3
 
 
-def test_a_journal_mode_that_stays_locked_is_told_after_the_wait(tmp_path):
+def test_a_journal_mode_that_stays_locked_is_an_error_after_the_wait(tmp_path):
     with closing(sqlite3.connect(tmp_path / "c.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with (
@@ -125,7 +127,7 @@ def test_a_journal_mode_that_stays_locked_is_told_after_the_wait(tmp_path):
             _use_write_ahead_log(connection.cursor(), busy_seconds=0.05)
 
 
-def test_two_catalogues_on_one_database_lose_nothing(url):
+def test_two_metadata_stores_on_one_database_lose_nothing(url):
     both = [open_metadata_store(url), open_metadata_store(url)]
     with both[0].write() as unit:
         unit.add(job(1))
@@ -164,7 +166,7 @@ def test_other_databases_are_refused(bad):
         open_metadata_store(bad)
 
 
-def test_file_that_is_no_database_is_told(tmp_path):
+def test_file_that_is_no_database_is_refused(tmp_path):
     (tmp_path / "folder").mkdir()
 
     with pytest.raises(Unavailable, match="cannot be opened"):

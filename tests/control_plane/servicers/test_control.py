@@ -53,18 +53,18 @@ def required_arguments(operation):
 
 
 @pytest.mark.parametrize("operation", UNSUPPORTED_LISTS)
-def test_their_lists_are_empty(client, operation):
+def test_lists_of_unsupported_kinds_are_empty(client, operation):
     spec = UNSUPPORTED_LISTS[operation]
     parent = {spec.parent: f"{ARN}:{spec.parent_kind}/films"}
 
-    for asked in ({}, {"maxResults": 5}, parent):
-        answer = call(client, operation, **asked)
+    for arguments in ({}, {"maxResults": 5}, parent):
+        answer = call(client, operation, **arguments)
         assert answer[spec.member] == []
         assert "nextToken" not in answer
 
 
 @pytest.mark.parametrize("operation", UNSUPPORTED_LISTS)
-def test_their_lists_are_asked_for_like_other_lists(client, operation):
+def test_lists_of_unsupported_kinds_check_their_requests_like_other_lists(client, operation):
     spec = UNSUPPORTED_LISTS[operation]
 
     assert rejection(client, operation, nextToken="made-up")[0] == "InvalidNextTokenException"
@@ -80,7 +80,7 @@ def test_parents_of_other_lists_are_of_their_kind(client, operation):
 
 
 @pytest.mark.parametrize("operation", UNSUPPORTED_LOOKUPS)
-def test_what_is_named_of_them_does_not_exist(client, operation):
+def test_resources_of_unsupported_kinds_do_not_exist(client, operation):
     spec = UNSUPPORTED_LOOKUPS[operation]
     arn = f"{ARN}:{spec.kind}/films"
 
@@ -93,14 +93,14 @@ def test_what_is_named_of_them_does_not_exist(client, operation):
 
 
 @pytest.mark.parametrize("operation", UNBUILT_CREATES)
-def test_to_make_one_is_refused_by_name(client, operation):
+def test_creating_a_resource_of_an_unsupported_kind_is_refused_by_name(client, operation):
     code, message = rejection(client, operation, **required_arguments(operation))
 
     assert (code, f"`{operation}`" in message) == ("NotImplementedException", True)
 
 
 @pytest.mark.parametrize("kind", sorted(UNSUPPORTED_KINDS - {"metric-attribution"}))
-def test_their_tags_are_those_of_nothing(client, kind):
+def test_tags_of_unsupported_kinds_are_those_of_missing_resources(client, kind):
     arn = f"{ARN}:{kind}/films"
 
     assert rejection(client, "ListTagsForResource", resourceArn=arn) == (
@@ -109,7 +109,7 @@ def test_their_tags_are_those_of_nothing(client, kind):
     )
 
 
-def test_every_kind_has_its_operations():
+def test_every_unsupported_kind_has_its_operations():
     described_kinds = {spec.kind for spec in UNSUPPORTED_LOOKUPS.values()}
 
     assert described_kinds == UNSUPPORTED_KINDS

@@ -12,8 +12,6 @@ from protos.tailorbird.control.v1 import evaluation_service_pb2 as api
 from protos.tailorbird.control.v1.evaluation_service_pb2_grpc import EvaluationServiceStub
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1 import evaluation_pb2
-from tests.control_plane import wire
-from tests.control_plane.world import make_world
 
 EVALUATION = evaluation_pb2.Evaluation(
     test_users=40,
@@ -35,24 +33,6 @@ EVALUATION = evaluation_pb2.Evaluation(
         reason="significantly worse than arn:before",
     ),
 )
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    made = make_world(tmp_path_factory.mktemp("wire"))
-    yield made
-    made.plane.long_polls.close()
-    made.metadata_store.close()
-
-
-@pytest.fixture(scope="module")
-def grpc_servicer(world):
-    return world.plane
-
-
-@pytest.fixture(scope="module")
-def grpc_stub_cls():
-    return wire.stubs
 
 
 def train(world, stubs, solution, **result):
@@ -85,11 +65,11 @@ def test_an_evaluation_comes_out_as_it_went_in(world, grpc_stub, trained):
     _, _, second, _ = trained
     request = api.GetSolutionVersionEvaluationRequest(solution_version_arn=second)
 
-    found = grpc_stub.evaluations.GetSolutionVersionEvaluation(request).solution_version_evaluation
+    shown = grpc_stub.evaluations.GetSolutionVersionEvaluation(request).solution_version_evaluation
 
-    assert found.evaluation == EVALUATION
-    assert (found.solution_version_arn, found.training_hours, dict(found.metrics)) == (second, 0.25, {"coverage": 0.5})
-    assert found.creation_date_time.ToDatetime().replace(tzinfo=None) == world.clock.now().replace(tzinfo=None)
+    assert shown.evaluation == EVALUATION
+    assert (shown.solution_version_arn, shown.training_hours, dict(shown.metrics)) == (second, 0.25, {"coverage": 0.5})
+    assert shown.creation_date_time.ToDatetime().replace(tzinfo=None) == world.clock.now().replace(tzinfo=None)
 
 
 def test_a_training_is_told_its_predecessor(grpc_stub, trained):
@@ -106,7 +86,7 @@ def test_versions_of_a_solution_are_compared(grpc_stub, trained):
     assert [item.HasField("evaluation") for item in answer.solution_version_evaluations] == [True, False]
 
 
-def test_a_refusal_is_shown(world, grpc_stub, trained):
+def test_a_rejection_is_shown(world, grpc_stub, trained):
     solution, first, *_ = trained
     campaign = world.campaign(first)
     world.serve("worker")
@@ -118,12 +98,12 @@ def test_a_refusal_is_shown(world, grpc_stub, trained):
     world.sweep()
 
     request = api.CompareSolutionVersionsRequest(solution_arn=solution, solution_version_arns=[worse])
-    (found,) = grpc_stub.evaluations.CompareSolutionVersions(request).solution_version_evaluations
+    (shown,) = grpc_stub.evaluations.CompareSolutionVersions(request).solution_version_evaluations
 
-    (refusal,) = found.refusals
-    assert refusal.campaign_arn == campaign
-    assert f"refused: {worse} is significantly worse than arn:before" in refusal.reason
-    assert refusal.HasField("creation_date_time")
+    (rejection,) = shown.refusals
+    assert rejection.campaign_arn == campaign
+    assert f"refused: {worse} is significantly worse than arn:before" in rejection.reason
+    assert rejection.HasField("creation_date_time")
 
 
 def test_a_new_campaign_refuses_a_worse_version_until_it_is_updated_by_hand(world, grpc_stub, trained):
@@ -137,10 +117,10 @@ def test_a_new_campaign_refuses_a_worse_version_until_it_is_updated_by_hand(worl
         return grpc_stub.control.DescribeCampaign(request).campaign
 
     assert described().solution_version_arn == first
-    refusal = described().latest_campaign_update
-    assert (refusal.solution_version_arn, refusal.status) == (worse, common_pb2.RESOURCE_STATUS_CREATE_FAILED)
-    assert f"refused: {worse} is significantly worse than arn:before" in refusal.failure_reason
-    assert f"call UpdateCampaign with the solutionVersionArn {solution}/$LATEST" in refusal.failure_reason
+    rejection = described().latest_campaign_update
+    assert (rejection.solution_version_arn, rejection.status) == (worse, common_pb2.RESOURCE_STATUS_CREATE_FAILED)
+    assert f"refused: {worse} is significantly worse than arn:before" in rejection.failure_reason
+    assert f"call UpdateCampaign with the solutionVersionArn {solution}/$LATEST" in rejection.failure_reason
 
     update = campaign_pb2.UpdateCampaignRequest(campaign_arn=arn, solution_version_arn=f"{solution}/$LATEST")
     grpc_stub.control.UpdateCampaign(update)
@@ -148,7 +128,7 @@ def test_a_new_campaign_refuses_a_worse_version_until_it_is_updated_by_hand(worl
     assert described().solution_version_arn == worse
 
 
-def test_personalizes_metrics_stay_personalizes(grpc_stub, trained):
+def test_metrics_of_personalize_stay_unchanged(grpc_stub, trained):
     request = solution_version_pb2.GetSolutionMetricsRequest(solution_version_arn=trained[2])
     assert dict(grpc_stub.control.GetSolutionMetrics(request).metrics) == {"coverage": 0.5}
 
@@ -168,13 +148,13 @@ def test_an_arn_is_needed(grpc_stub):
         ("gateway", errors.PermissionDenied),
     ],
 )
-def test_only_applications_and_people_may_look(grpc_stub, role, kind):
+def test_only_applications_and_people_may_read_evaluations(grpc_stub, role, kind):
     stub = grpc_stub.with_role(EvaluationServiceStub, role)
     request = api.GetSolutionVersionEvaluationRequest(solution_version_arn="arn")
     assert isinstance(refused(stub.GetSolutionVersionEvaluation, request), kind)
 
 
-def test_an_operator_may_look(grpc_stub, trained):
+def test_an_operator_may_read_evaluations(grpc_stub, trained):
     stub = grpc_stub.with_role(EvaluationServiceStub, "operator")
     answer = stub.CompareSolutionVersions(api.CompareSolutionVersionsRequest(solution_arn=trained[0]))
     assert len(answer.solution_version_evaluations) == 2

@@ -17,6 +17,7 @@ from control_plane.domain import paging
 from control_plane.domain.campaigns import check_campaign_config
 from control_plane.domain.fields import check_kms_key, check_role, check_tag_keys, check_tags
 from control_plane.domain.imports import check_data_location
+from control_plane.domain.recipes import recipe_arn
 from control_plane.domain.schemas import check_dataset_type, check_schema
 from control_plane.domain.solutions import check_solution
 from control_plane.domain.tuning import check_tuning
@@ -65,25 +66,25 @@ def code_and_message(call, **arguments):
 
 
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
-def test_clients_are_told_what_is_wrong_with_their_schema(client, schema):
+def test_a_malformed_schema_is_refused_with_the_reason(client, schema):
     code, message = code_and_message(client.create_schema, name="films", schema=schema)
 
     assert (code, message[:7]) == ("InvalidInputException", "`schema")
 
 
 @pytest.mark.parametrize("digits", [309, 500, 1000])
-def test_clients_are_told_of_numbers_of_any_length(client, digits):
+def test_a_number_of_any_length_is_refused_with_the_reason(client, digits):
     group = client.create_dataset_group(name=f"films-{digits}")["datasetGroupArn"]
     config = {"algorithmHyperParameters": {"bptt": "9" * digits}}
 
     code, message = code_and_message(
-        client.create_solution, name="films", datasetGroupArn=group, recipeArn=RECIPE.arn, solutionConfig=config
+        client.create_solution, name="films", datasetGroupArn=group, recipeArn=recipe_arn(RECIPE), solutionConfig=config
     )
 
     assert (code, "algorithmHyperParameters.bptt" in message) == ("InvalidInputException", True)
 
 
-def judged(call, *arguments, **options):
+def accepted_or_refused(call, *arguments, **options):
     """Return whether a call took its arguments; a refusal has a message that can be sent."""
     try:
         call(*arguments, **options)
@@ -95,43 +96,45 @@ def judged(call, *arguments, **options):
 
 @given(KINDS, NUMBERLIKE | TEXT)
 def test_hyperparameters_are_in_range_or_not(kind, text):
-    rule = HyperParameter(kind, 1, 100, choices=("adam",))
+    rule = HyperParameter(kind, None, "A test's.", low=1, high=100, choices=("adam",))
 
     assert rule.accepts(text) in (True, False)
 
 
 @pytest.mark.parametrize("digits", [309, 500, 5000])
 def test_numbers_of_any_number_of_digits_are_out_of_range(digits):
-    assert not HyperParameter("integer", 1).accepts("9" * digits)
-    assert not HyperParameter("float", 1).accepts("9" * digits)
+    assert not HyperParameter("integer", None, "A test's.", low=1).accepts("9" * digits)
+    assert not HyperParameter("float", None, "A test's.", low=1).accepts("9" * digits)
 
 
 @given(st.dictionaries(TEXT | st.sampled_from(list(RECIPE.hyper_parameters)), NUMBERLIKE | TEXT, max_size=3))
-def test_solutions_with_any_parameters_are_judged(values):
+def test_solutions_with_any_parameters_are_accepted_or_refused(values):
     config = {"algorithmHyperParameters": values, "eventValueThreshold": next(iter(values.values()), "1")}
 
-    assert judged(check_solution, RECIPE, config, perform_hpo=False) in (True, False)
+    assert accepted_or_refused(check_solution, RECIPE, config, perform_hpo=False) in (True, False)
 
 
 @given(NUMBERLIKE | TEXT, st.floats(), st.floats(), TEXT)
-def test_tuning_with_any_numbers_is_judged(count, low, high, name):
+def test_tuning_with_any_numbers_is_accepted_or_refused(count, low, high, name):
     ranges = {"continuousHyperParameterRanges": [{"name": name, "minValue": low, "maxValue": high}]}
-    whole = {"integerHyperParameterRanges": [{"name": "hidden_dimension", "minValue": -(2**31), "maxValue": 2**31 - 1}]}
-    for asked in (ranges, whole, {}):
+    widest = {
+        "integerHyperParameterRanges": [{"name": "hidden_dimension", "minValue": -(2**31), "maxValue": 2**31 - 1}]
+    }
+    for wanted_ranges in (ranges, widest, {}):
         config = {
             "hpoConfig": {
                 "hpoResourceConfig": {"maxNumberOfTrainingJobs": count},
-                "algorithmHyperParameterRanges": asked,
+                "algorithmHyperParameterRanges": wanted_ranges,
             }
         }
-        assert judged(check_tuning, RECIPE, config, perform_hpo=True) in (True, False)
+        assert accepted_or_refused(check_tuning, RECIPE, config, perform_hpo=True) in (True, False)
 
 
 @given(NUMBERLIKE | TEXT, st.floats())
-def test_campaigns_with_any_configuration_are_judged(text, share):
+def test_campaigns_with_any_configuration_are_accepted_or_refused(text, share):
     config = {"itemExplorationConfig": {"explorationWeight": text}, "rankingInfluence": {"FRESHNESS": share}}
 
-    assert judged(check_campaign_config, config, RECIPE, latest=False) in (True, False)
+    assert accepted_or_refused(check_campaign_config, config, RECIPE, latest=False) in (True, False)
 
 
 @given(TEXT | st.text("arn:aws:personalize:us-east-1:0123456789/campaign\n", max_size=300))
@@ -139,7 +142,7 @@ def test_any_text_is_an_arn_that_reads_back_or_refused(text):
     def read() -> None:
         assert str(Arn.parse(text, field="campaignArn")) == text
 
-    assert judged(read) in (True, False)
+    assert accepted_or_refused(read) in (True, False)
 
 
 def test_an_arn_with_a_line_break_behind_it_is_none():
@@ -148,14 +151,14 @@ def test_an_arn_with_a_line_break_behind_it_is_none():
 
 
 @given(TEXT, TEXT)
-def test_other_texts_of_requests_are_judged(text, other):
+def test_other_texts_of_requests_are_accepted_or_refused(text, other):
     for check in (check_dataset_type, check_data_location):
-        assert judged(check, text) in (True, False)
-    assert judged(check_schema, text, None) in (True, False)
+        assert accepted_or_refused(check, text) in (True, False)
+    assert accepted_or_refused(check_schema, text, None) in (True, False)
     for field_check in (check_role, check_kms_key):
-        assert judged(field_check, "field", text) in (True, False)
-    assert judged(check_tags, [(text, other), (other, text)]) in (True, False)
-    assert judged(check_tag_keys, [text, other]) in (True, False)
+        assert accepted_or_refused(field_check, "field", text) in (True, False)
+    assert accepted_or_refused(check_tags, [(text, other), (other, text)]) in (True, False)
+    assert accepted_or_refused(check_tag_keys, [text, other]) in (True, False)
 
 
 def forged(body: bytes, scope: str = "datasets") -> str:
@@ -188,7 +191,7 @@ def test_any_body_behind_a_right_digest_is_a_position_or_refused(body):
     ],
     ids=repr,
 )
-def test_tokens_of_somebody_elses_making_are_refused(body):
+def test_forged_tokens_are_refused(body):
     with pytest.raises(InvalidNextToken):
         paging.read_token(forged(body), scope="datasets")
 

@@ -20,7 +20,7 @@ CAMPAIGN = {
 }
 
 
-def test_document_and_message_say_the_same():
+def test_document_and_message_are_converted_both_ways():
     message = as_message(campaign_pb2.DescribeCampaignResponse, {"campaign": CAMPAIGN})
 
     assert message.campaign.status == common_pb2.RESOURCE_STATUS_CREATE_IN_PROGRESS
@@ -28,21 +28,21 @@ def test_document_and_message_say_the_same():
     assert as_document(message) == {"campaign": CAMPAIGN}
 
 
-def test_absent_members_are_left_out_both_ways():
+def test_missing_members_are_left_out_both_ways():
     message = as_message(dataset_group_pb2.DatasetGroup, {"name": "films", "failureReason": None})
 
     assert not message.HasField("failure_reason")
     assert as_document(message) == {"name": "films"}
 
 
-def test_false_and_empty_that_were_said_are_kept():
+def test_false_and_empty_values_that_were_sent_are_kept():
     request = solution_pb2.CreateSolutionRequest(name="", perform_hpo=False)
     request.solution_config.SetInParent()
 
     assert as_document(request) == {"name": "", "performHPO": False, "solutionConfig": {}}
 
 
-def test_empty_lists_and_maps_that_were_said_are_kept():
+def test_empty_lists_and_maps_that_were_sent_are_kept():
     config = {
         "algorithmHyperParameters": {},
         "featureTransformationParameters": {"a": "1"},
@@ -56,7 +56,7 @@ def test_empty_lists_and_maps_that_were_said_are_kept():
     assert as_document(message) == {"solutionConfig": config}
 
 
-def test_a_member_that_is_said_to_be_empty_and_is_not_keeps_its_value():
+def test_a_member_that_is_wrongly_called_empty_keeps_its_value():
     config = solution_config_pb2.SolutionConfig(
         algorithm_hyper_parameters={"a": "1"}, empty_members=["algorithmHyperParameters"]
     )
@@ -72,7 +72,15 @@ def test_members_that_cannot_be_empty_are_refused(name):
         as_document(config)
 
 
-def test_unspecified_enum_says_nothing_and_an_unknown_one_is_refused():
+def test_unspecified_enum_is_left_out_and_an_unknown_one_is_refused():
     assert as_document(dataset_group_pb2.CreateDatasetGroupRequest(domain=0)) == {}
     with pytest.raises(InvalidInput, match="`domain`: got 77, want one of ECOMMERCE, VIDEO_ON_DEMAND"):
         as_document(dataset_group_pb2.CreateDatasetGroupRequest(domain=77))
+
+
+WITHOUT_GENRES = {"trainingDataConfig": {"excludedDatasetColumns": {"Items": ["GENRES"]}}}
+
+
+def test_maps_of_lists_are_converted_both_ways():
+    document = {"name": "films", "solutionConfig": WITHOUT_GENRES}
+    assert as_document(as_message(solution_pb2.CreateSolutionRequest, document)) == document

@@ -33,7 +33,7 @@ def test_what_a_servicer_defines_is_built_and_what_it_inherits_is_not():
     }
 
 
-def test_methods_of_a_part_count_as_defined():
+def test_methods_of_a_base_class_count_as_defined():
     class Part:
         def FailJob(self, request, context): ...
 
@@ -58,14 +58,14 @@ def test_page_counts_and_lists_every_operation():
     assert page.count("\n| `") == 5 + 71
 
 
-def test_all_71_operations_of_the_control_plane_are_known_and_those_of_the_path_are_built():
+def test_all_71_operations_of_the_control_plane_are_listed_and_those_of_the_path_are_built():
     operations = operation_states(ControlPlaneServicer)
 
     assert len(operations) == 71
     assert {name for name in PATH if operations[name] is State.BUILT} == PATH
 
 
-def test_only_operations_that_would_make_or_change_something_refuse_beside_two_descriptions():
+def test_only_creating_and_updating_operations_and_two_descriptions_are_unbuilt():
     unbuilt = {name for name, state in operation_states(ControlPlaneServicer).items() if state is State.UNBUILT}
 
     assert {name for name in unbuilt if not name.startswith("Create")} == {

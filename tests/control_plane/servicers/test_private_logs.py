@@ -9,24 +9,9 @@ from structlog.testing import capture_logs
 from protos.tailorbird.control.v1 import dataset_group_pb2, dataset_import_job_pb2, schema_pb2, solution_pb2, tag_pb2
 from protos.tailorbird.control.v1.common_pb2 import DataSource
 from protos.tailorbird.internal.v1 import jobs_pb2, trackers_pb2
-from tests.control_plane import wire
-from tests.control_plane.world import make_world
 
 MARK = "MARKED"
 LONG = MARK * 3000
-
-
-@pytest.fixture(scope="module")
-def grpc_servicer(tmp_path_factory):
-    made = make_world(tmp_path_factory.mktemp("wire"))
-    yield made.plane
-    made.plane.long_polls.close()
-    made.metadata_store.close()
-
-
-@pytest.fixture(scope="module")
-def grpc_stub_cls():
-    return wire.stubs
 
 
 @pytest.mark.parametrize(
@@ -54,7 +39,7 @@ def grpc_stub_cls():
         ("trackers", "ResolveEventTracker", trackers_pb2.ResolveEventTrackerRequest(tracking_id=MARK)),
     ],
 )
-def test_refusals_are_logged_without_what_was_sent(grpc_stub, service, method, request_):
+def test_rejections_are_logged_without_the_content_of_the_request(grpc_stub, service, method, request_):
     with capture_logs() as logs, pytest.raises(grpc.RpcError):
         getattr(getattr(grpc_stub, service), method)(request_)
 

@@ -111,10 +111,10 @@ def test_a_worse_version_is_refused_and_the_reason_is_shown(world, solution, fir
 
     assert serving(world, campaign) == first
 
-    found = view(world, campaign)
-    assert found.campaign.status == "ACTIVE"
-    assert (found.latest_update.status, found.latest_update.solution_version_arn) == ("CREATE FAILED", worse)
-    assert found.latest_update.failure_reason == (
+    shown = view(world, campaign)
+    assert shown.campaign.status == "ACTIVE"
+    assert (shown.latest_update.status, shown.latest_update.solution_version_arn) == ("CREATE FAILED", worse)
+    assert shown.latest_update.failure_reason == (
         f"refused: {worse} is significantly worse than the first. The campaign serves {first}. "
         f"To serve the version nevertheless, call UpdateCampaign with the solutionVersionArn {solution}/$LATEST"
     )
@@ -215,8 +215,8 @@ def test_a_new_campaign_begins_with_the_newest_version_that_is_not_worse(world, 
             f"nevertheless, call UpdateCampaign with the solutionVersionArn {solution}/$LATEST"
         )
     world.sweep()
-    found = view(world, campaign)
-    assert (found.campaign.status, found.latest_update.refused, found.latest_update.number) == ("ACTIVE", True, 3)
+    shown = view(world, campaign)
+    assert (shown.campaign.status, shown.latest_update.refused, shown.latest_update.number) == ("ACTIVE", True, 3)
 
 
 def test_a_version_that_a_new_campaign_refused_can_be_served_by_hand(world, solution, first):
@@ -276,8 +276,8 @@ def test_the_refusal_can_be_switched_off(tmp_path):
     world.metadata_store.close()
 
 
-def arns(found):
-    return [item.version.arn for item in found]
+def arns(evaluated):
+    return [item.version.arn for item in evaluated]
 
 
 def test_versions_are_compared_newest_first(world, solution, first):
@@ -316,3 +316,37 @@ def test_refusals_are_shown_with_the_version(world, solution, campaign):
     assert refused.campaign_arn == campaign
     assert refused.failure_reason.startswith(f"refused: {worse}")
     assert world.evaluations.get(worse).version.evaluation == evaluation("WORSE")
+
+
+def test_campaign_that_follows_its_solution_moves_on_to_a_new_version(world):
+    solution = world.resources.versions.describe(world.active_version()).solution_arn
+    campaign = world.campaign(f"{solution}/$LATEST", campaign_config={"syncWithLatestSolutionVersion": True})
+    world.serve("worker")
+    version = world.next_version(campaign)
+
+    world.sweep()
+
+    assert world.assigned()[campaign].solution_version_arn == version
+    assert world.latest_update(campaign).solution_version_arn == version
+
+
+def test_version_that_could_not_be_loaded_is_not_tried_again_by_itself(world):
+    solution = world.resources.versions.describe(world.active_version()).solution_arn
+    campaign = world.campaign(f"{solution}/$LATEST", campaign_config={"syncWithLatestSolutionVersion": True})
+    world.serve("worker")
+    world.next_version(campaign)
+    world.sweep()
+    world.serve("worker", Phase.FAILED, "no memory")
+
+    world.sweep()
+
+    assert world.latest_update(campaign).status == "CREATE FAILED"
+
+
+def test_campaign_that_does_not_follow_stays_with_its_version(world):
+    campaign = world.active_campaign()
+    world.next_version(campaign)
+
+    world.sweep()
+
+    assert world.latest_update(campaign) is None

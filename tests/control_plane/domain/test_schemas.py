@@ -93,12 +93,12 @@ def test_schema_that_follows_the_rules_is_for_the_dataset_its_record_names(domai
     assert check_schema(schema, domain) is kind
 
 
-@pytest.mark.parametrize(("domain", "schema", "told"), [row[1:] for row in INVALID], ids=[row[0] for row in INVALID])
-def test_schema_that_breaks_a_rule_is_refused_with_the_field_named(domain, schema, told):
+@pytest.mark.parametrize(("domain", "schema", "message"), [row[1:] for row in INVALID], ids=[row[0] for row in INVALID])
+def test_schema_that_breaks_a_rule_is_refused_with_the_field_named(domain, schema, message):
     with pytest.raises(InvalidInput, match="got") as caught:
         check_schema(schema, domain)
 
-    assert told in caught.value.message
+    assert message in caught.value.message
 
 
 @pytest.mark.parametrize("text", ["Interactions", "interactions", "INTERACTIONS"])

@@ -1,4 +1,4 @@
-"""Which events a solution may ask for, and what runtimes are told of it."""
+"""Which events a solution is trained on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import pytest
 from common.errors import InvalidInput
 from control_plane.domain.events import EventRule, check_event_columns, check_event_type, event_rules
 from control_plane.domain.solutions import check_solution
-from control_plane.resources.solutions import SolutionRequest
 from recipes.catalog import RECIPES
-from tests.control_plane.world import INTERACTIONS, PERSONALIZATION, avro, column
+from tests.control_plane.world import INTERACTIONS, avro, column
 
 V2 = RECIPES["aws-user-personalization-v2"]
 POPULARITY = RECIPES["aws-popularity-count"]
@@ -17,7 +16,7 @@ TRENDING = RECIPES["aws-trending-now"]
 VALUED = avro("Interactions", column("EVENT_TYPE"), column("EVENT_VALUE", ["null", "float"]))
 
 
-def listed(*entries: dict[str, object]) -> dict[str, object]:
+def events_config(*entries: dict[str, object]) -> dict[str, object]:
     return {"eventsConfig": {"eventParametersList": list(entries)}}
 
 
@@ -45,7 +44,7 @@ def test_recipes_that_count_events_take_no_threshold():
     with pytest.raises(InvalidInput, match=r"eventValueThreshold`: got '2.5', want none: aws-trending-now counts"):
         check_solution(TRENDING, {"eventValueThreshold": "2.5"}, perform_hpo=False)
     with pytest.raises(InvalidInput, match=r"eventsConfig`.*want none"):
-        check_solution(TRENDING, listed(BUY), perform_hpo=False)
+        check_solution(TRENDING, events_config(BUY), perform_hpo=False)
 
 
 @pytest.mark.parametrize("value", ["much", "", "nan", "inf", "1" * 257])
@@ -55,13 +54,13 @@ def test_thresholds_are_numbers(value):
 
 
 def test_recipes_of_version_2_take_settings_of_single_types():
-    check_solution(V2, listed(BUY, CLICK, {"eventType": "watch"}), perform_hpo=False)
+    check_solution(V2, events_config(BUY, CLICK, {"eventType": "watch"}), perform_hpo=False)
     with pytest.raises(InvalidInput, match=r"`solutionConfig\.eventsConfig`.*recipes of version 2"):
-        check_solution(POPULARITY, listed(BUY), perform_hpo=False)
+        check_solution(POPULARITY, events_config(BUY), perform_hpo=False)
 
 
 @pytest.mark.parametrize(
-    ("entries", "told"),
+    ("entries", "message"),
     [
         ([], "eventParametersList`: got '0 entries', want 1 to 10"),
         ([{"eventType": f"t{number}"} for number in range(11)], "got '11 entries', want 1 to 10"),
@@ -77,53 +76,35 @@ def test_recipes_of_version_2_take_settings_of_single_types():
         ([{"eventType": "a", "weight": 0.0}], "want at least one above 0"),
     ],
 )
-def test_malformed_settings_are_refused(entries, told):
-    with pytest.raises(InvalidInput, match=told):
-        check_solution(V2, listed(*entries), perform_hpo=False)
+def test_malformed_settings_are_refused(entries, message):
+    with pytest.raises(InvalidInput, match=message):
+        check_solution(V2, events_config(*entries), perform_hpo=False)
 
 
-def test_settings_of_single_types_stand_alone():
+def test_settings_of_single_types_exclude_other_event_settings():
     with pytest.raises(InvalidInput, match="`eventType`: got 'buy', want none beside eventsConfig"):
-        check_solution(V2, listed(BUY), perform_hpo=False, event_type="buy")
+        check_solution(V2, events_config(BUY), perform_hpo=False, event_type="buy")
     with pytest.raises(InvalidInput, match=r"eventValueThreshold`: got '3', want none beside eventsConfig"):
-        check_solution(V2, {**listed(BUY), "eventValueThreshold": "3"}, perform_hpo=False)
+        check_solution(V2, {**events_config(BUY), "eventValueThreshold": "3"}, perform_hpo=False)
 
 
-def test_rules_are_what_the_configuration_says():
+def test_event_rules_follow_the_configuration():
     assert event_rules({}) == ()
     assert event_rules({"eventValueThreshold": "2.5"}) == (EventRule(None, 2.5),)
-    assert event_rules(listed(BUY, CLICK)) == (EventRule("buy", 3.0), EventRule("click", None))
+    assert event_rules(events_config(BUY, CLICK)) == (EventRule("buy", 3.0), EventRule("click", None))
 
 
-def test_events_are_chosen_by_columns_that_are_there():
+def test_events_can_only_be_selected_by_existing_columns():
     plain = avro("Interactions", column("USER_ID"))
     check_event_columns("watch", {}, schema=INTERACTIONS)
     check_event_columns(None, {}, schema=plain)
-    check_event_columns(None, listed(BUY), schema=VALUED)
+    check_event_columns(None, events_config(BUY), schema=VALUED)
     check_event_columns(None, {"eventValueThreshold": "0"}, schema=VALUED)
     with pytest.raises(InvalidInput, match=r"`eventType`: got 'watch', want none.* no EVENT_TYPE"):
         check_event_columns("watch", {}, schema=plain)
     with pytest.raises(InvalidInput, match=r"eventParametersList`.* no EVENT_TYPE"):
-        check_event_columns(None, listed(CLICK), schema=plain)
+        check_event_columns(None, events_config(CLICK), schema=plain)
     with pytest.raises(InvalidInput, match=r"eventParametersList`.* no EVENT_VALUE"):
-        check_event_columns(None, listed(BUY), schema=INTERACTIONS)
+        check_event_columns(None, events_config(BUY), schema=INTERACTIONS)
     with pytest.raises(InvalidInput, match=r"`solutionConfig.eventValueThreshold`.* no EVENT_VALUE"):
         check_event_columns(None, {"eventValueThreshold": "0"}, schema=INTERACTIONS)
-
-
-def test_settings_reach_the_trainer_and_the_runtimes(world):
-    config = listed({"eventType": "watch", "weight": 0.5}, {"eventType": "buy"})
-    request = SolutionRequest(
-        name=world.name("solution"), dataset_group_arn=world.imported_group(), recipe_arn=PERSONALIZATION,
-        solution_config=config,
-    )  # fmt: skip
-    solution = world.resources.solutions.create(request).arn
-    assert world.resources.solutions.describe(solution)[0].solution_config == config
-
-    version = world.version(solution)
-    lease = world.lease()
-    assert '"eventParametersList": [{"eventType": "watch", "weight": 0.5}' in lease.job.payload["solution_config_json"]
-    world.queue.complete(lease.job.id, lease.token, kind=lease.job.kind, result={"training_hours": 0.1})
-    campaign = world.campaign(version)
-
-    assert world.assigned()[campaign].event_rules == (EventRule("watch", None), EventRule("buy", None))

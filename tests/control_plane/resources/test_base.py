@@ -1,0 +1,84 @@
+"""What holds for all kinds of resources: filters, pages, quotas."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import (
+    InvalidNextToken,
+    LimitExceeded,
+)
+from control_plane.domain.quotas import Quotas
+from control_plane.resources.base import PageRequest
+from tests.control_plane.world import (
+    EVERYTHING,
+    ITEMS,
+    make_world,
+)
+
+
+def test_lists_are_filtered_by_their_parent(world):
+    first, second = world.group(), world.group()
+    mine = world.dataset(first)
+    world.dataset(second)
+
+    page = world.resources.datasets.list(EVERYTHING, dataset_group_arn=first)
+
+    assert [row.arn for row in page.items] == [mine]
+    assert len(world.resources.datasets.list(EVERYTHING, dataset_group_arn=None).items) == 2
+
+
+def test_pages_join_to_the_whole_list(world):
+    made = [world.group() for _ in range(5)]
+
+    first = world.resources.dataset_groups.list(PageRequest(max_results=2))
+    second = world.resources.dataset_groups.list(PageRequest(first.next_token, 2))
+    third = world.resources.dataset_groups.list(PageRequest(second.next_token, 2))
+
+    assert [row.arn for page in (first, second, third) for row in page.items] == made
+    assert third.next_token is None
+
+
+def test_page_token_is_good_for_the_same_filter_only(world):
+    first, second = world.group(), world.group()
+    world.dataset(first)
+    world.dataset(first, "Items", ITEMS)
+    page = world.resources.datasets.list(PageRequest(max_results=1), dataset_group_arn=first)
+
+    with pytest.raises(InvalidNextToken):
+        world.resources.datasets.list(PageRequest(page.next_token, 1), dataset_group_arn=second)
+
+
+@pytest.mark.parametrize(
+    ("quota", "make"),
+    [
+        ("dataset_groups", lambda world, group: world.group()),
+        ("schemas", lambda world, group: world.resources.schemas.create(world.name("s"), ITEMS)),
+        ("solutions_per_group", lambda world, group: world.solution(group)),
+    ],
+)
+def test_quota_refuses_one_too_many_and_leaves_nothing_behind(tmp_path, quota, make):
+    world = make_world(tmp_path, quotas=Quotas(**{quota: 1}))
+    group = world.group() if quota != "dataset_groups" else None
+    make(world, group)
+
+    with pytest.raises(LimitExceeded, match=f"`{quota}`: got 2, want at most 1"):
+        make(world, group)
+
+    assert len(world.resources.dataset_groups.list(EVERYTHING).items) == 1 or quota == "schemas"
+    world.metadata_store.close()
+
+
+def test_pending_imports_and_versions_have_quotas(tmp_path):
+    world = make_world(tmp_path, quotas=Quotas(pending_imports=1, pending_solution_versions=1))
+    group = world.imported_group()
+    (dataset,) = world.resources.datasets.list(EVERYTHING, dataset_group_arn=group).items
+    world.import_job(dataset.arn)
+    solution = world.solution(group)
+    world.version(solution)
+
+    with pytest.raises(LimitExceeded, match="pending_imports"):
+        world.import_job(dataset.arn)
+    with pytest.raises(LimitExceeded, match="pending_solution_versions"):
+        world.version(solution)
+    world.metadata_store.close()

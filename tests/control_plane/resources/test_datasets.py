@@ -1,0 +1,115 @@
+"""Dataset groups, schemas and datasets: ARNs, parents, uniqueness, tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import (
+    InvalidInput,
+    ResourceAlreadyExists,
+    ResourceNotFound,
+)
+from control_plane.domain.jobs import JobKind
+from control_plane.resources.solutions import SolutionRequest
+from tests.control_plane.world import (
+    ACCOUNT,
+    ITEMS,
+    POPULARITY,
+    avro,
+    column,
+)
+
+ARN = f"arn:aws:personalize:eu-west-1:{ACCOUNT}"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/Personalize"
+KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1"
+
+
+def test_arns_are_made_of_names(world):
+    group = world.resources.dataset_groups.create("films").arn
+    schema = world.resources.schemas.create("films", ITEMS).arn
+    dataset = world.resources.datasets.create(
+        "films", schema_arn=schema, dataset_group_arn=group, dataset_type="items"
+    ).arn
+    solution = world.resources.solutions.create(
+        SolutionRequest(name="films", dataset_group_arn=group, recipe_arn=POPULARITY)
+    ).arn
+
+    assert group == f"{ARN}:dataset-group/films"
+    assert schema == f"{ARN}:schema/films"
+    assert dataset == f"{ARN}:dataset/films/ITEMS"
+    assert solution == f"{ARN}:solution/films"
+
+
+def test_a_taken_name_is_refused_in_the_words_of_personalize(world):
+    world.resources.dataset_groups.create("films")
+
+    with pytest.raises(ResourceAlreadyExists) as caught:
+        world.resources.dataset_groups.create("films")
+
+    assert caught.value.message == f"Another resource with Arn {ARN}:dataset-group/films already exists."
+
+
+def test_resources_without_a_job_are_active_at_once(world):
+    group = world.group()
+    dataset = world.dataset(group)
+
+    assert world.resources.dataset_groups.describe(group).status == "ACTIVE"
+    assert world.resources.datasets.describe(dataset).status == "ACTIVE"
+
+
+def test_role_of_a_group_needs_a_key(world):
+    world.resources.dataset_groups.create("both", role_arn=ROLE, kms_key_arn=KEY)
+    with pytest.raises(InvalidInput, match="kmsKeyArn"):
+        world.resources.dataset_groups.create("films", role_arn=ROLE)
+
+
+@pytest.mark.parametrize(
+    ("arn", "error"),
+    [("films", InvalidInput), (f"{ARN}:schema/films", InvalidInput), (f"{ARN}:dataset-group/x", ResourceNotFound)],
+)
+def test_a_wrong_arn_is_distinguished_from_a_missing_resource(world, arn, error):
+    message = "`datasetGroupArn`: got" if error is InvalidInput else f"Resource Arn {arn} does not exist"
+    with pytest.raises(error, match=message):
+        world.resources.dataset_groups.describe(arn)
+
+
+def test_group_has_one_dataset_of_each_type(world):
+    group = world.group()
+    world.dataset(group)
+
+    with pytest.raises(ResourceAlreadyExists, match="INTERACTIONS"):
+        world.dataset(group)
+
+
+def test_dataset_and_schema_must_be_for_the_same_type_and_domain(world):
+    plain = world.resources.schemas.create("plain", ITEMS).arn
+    shop_items = avro("Items", column("ITEM_ID"), column("PRICE", "float"), column("CATEGORY_L1", categorical=True))
+    shop = world.resources.schemas.create("shop", shop_items, domain="ECOMMERCE").arn
+    group = world.group()
+
+    with pytest.raises(InvalidInput, match="a schema for ITEMS"):
+        world.resources.datasets.create("x", schema_arn=plain, dataset_group_arn=group, dataset_type="Users")
+    with pytest.raises(InvalidInput, match="ECOMMERCE"):
+        world.resources.datasets.create("x", schema_arn=shop, dataset_group_arn=group, dataset_type="Items")
+
+
+def test_each_dataset_has_its_own_table_also_after_a_deletion(world):
+    group = world.group()
+    dataset = world.dataset(group)
+    before = world.resources.datasets.describe(dataset).location
+    world.resources.datasets.delete(dataset)
+    world.finish_next({"removed_objects": 0})
+
+    after = world.resources.datasets.describe(world.dataset(group)).location
+
+    assert before.startswith("datasets/group-0/INTERACTIONS-")
+    assert before != after
+
+
+def test_removal_job_names_the_folders(world):
+    dataset = world.dataset(world.group())
+    world.resources.datasets.delete(dataset)
+
+    lease = world.lease("trainer-1", JobKind.STORAGE_REMOVAL)
+
+    assert lease.job.payload["locations"] == [world.resources.datasets.describe(dataset).location]

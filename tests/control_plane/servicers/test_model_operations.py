@@ -1,0 +1,135 @@
+"""Solutions, versions and recipes on a real server."""
+
+from __future__ import annotations
+
+from google.protobuf import json_format
+
+from control_plane.domain.recipes import recipe_arn
+from control_plane.resources.solutions import SolutionRequest
+from protos.tailorbird.control.v1 import (
+    common_pb2,
+    dataset_group_pb2,
+    recipe_pb2,
+    solution_config_pb2,
+    solution_pb2,
+    solution_version_pb2,
+)
+from protos.tailorbird.internal.v1 import jobs_pb2
+from recipes.catalog import RECIPES
+from tests.control_plane.wire import unique_name
+from tests.control_plane.world import POPULARITY
+
+
+def hpo_config(*, integer=(), continuous=(), categorical=(), **extra):
+    ranges = {
+        "integerHyperParameterRanges": list(integer),
+        "continuousHyperParameterRanges": list(continuous),
+        "categoricalHyperParameterRanges": list(categorical),
+    }
+    return {"hpoConfig": {"algorithmHyperParameterRanges": ranges, **extra}}
+
+
+def number_range(name, low, high):
+    return {"name": name, "minValue": low, "maxValue": high}
+
+
+def tuned_solution(world) -> str:
+    return world.resources.solutions.create(
+        SolutionRequest(
+            name=world.name("solution"),
+            dataset_group_arn=world.imported_group(),
+            recipe_arn=recipe_arn(RECIPES["aws-hrnn-coldstart"]),
+            perform_hpo=True,
+            solution_config=hpo_config(
+                integer=[number_range("bptt", 8, 16)], hpoResourceConfig={"maxNumberOfTrainingJobs": "3"}
+            ),
+        )
+    ).arn
+
+
+def test_tuning_reaches_the_trainer_and_its_choice_is_shown(world, grpc_stub):
+    solution = tuned_solution(world)
+    solution_shown = grpc_stub.control.DescribeSolution(
+        solution_pb2.DescribeSolutionRequest(solution_arn=solution)
+    ).solution
+    assert solution_shown.perform_hpo
+    version = world.version(solution)
+    describe = solution_version_pb2.DescribeSolutionVersionRequest(solution_version_arn=version)
+    pending_version = grpc_stub.control.DescribeSolutionVersion(describe).solution_version
+    assert pending_version.perform_hpo
+    assert not pending_version.HasField("tuned_hpo_params")
+
+    job = grpc_stub.jobs.LeaseJob(jobs_pb2.LeaseJobRequest(worker_id="trainer-1", wait_seconds=20)).job
+    tuning = json_format.MessageToDict(job.solution_version_training.tuning)
+    assert tuning == {"trials": 3, "ranges": [{"name": "bptt", "kind": "integer", "low": 8.0, "high": 16.0}]}
+    done = jobs_pb2.SolutionVersionTrainingResult(training_hours=0.25, tuned_hyper_parameters={"bptt": "12"})
+    grpc_stub.jobs.CompleteJob(
+        jobs_pb2.CompleteJobRequest(job_id=job.job_id, lease_token=job.lease_token, solution_version_training=done)
+    )
+
+    tuned_version = grpc_stub.control.DescribeSolutionVersion(describe).solution_version
+    assert dict(tuned_version.tuned_hpo_params.algorithm_hyper_parameters) == {"bptt": "12"}
+
+
+def test_an_update_is_not_tuned_again(world, grpc_stub):
+    solution = tuned_solution(world)
+    world.version(solution)
+    world.finish_next({"training_hours": 0.1, "tuned_hyper_parameters": {"bptt": "12"}})
+
+    world.resources.versions.create(solution, training_mode="UPDATE")
+
+    job = grpc_stub.jobs.LeaseJob(jobs_pb2.LeaseJobRequest(worker_id="trainer-1", wait_seconds=20)).job
+    assert job.solution_version_training.training_mode == "UPDATE"
+    assert not job.solution_version_training.HasField("tuning")
+
+
+def test_parameters_of_both_kinds_are_shown_as_they_were_given(grpc_stub):
+    group = grpc_stub.control.CreateDatasetGroup(
+        dataset_group_pb2.CreateDatasetGroupRequest(name=unique_name("group"))
+    ).dataset_group_arn
+    config = solution_config_pb2.SolutionConfig(
+        algorithm_hyper_parameters={"bptt": "16"},
+        feature_transformation_parameters={"max_user_history_length_percentile": "0.9"},
+    )
+    solution = grpc_stub.control.CreateSolution(
+        solution_pb2.CreateSolutionRequest(
+            name=unique_name("solution"), dataset_group_arn=group, recipe_arn=recipe_arn(RECIPES["aws-hrnn"]),
+            solution_config=config, perform_auto_training=False,
+        )
+    ).solution_arn  # fmt: skip
+
+    described = grpc_stub.control.DescribeSolution(solution_pb2.DescribeSolutionRequest(solution_arn=solution)).solution
+
+    assert described.solution_config == config
+
+
+def test_recipes_that_can_be_trained_are_listed_and_described(grpc_stub):
+    listed = grpc_stub.control.ListRecipes(recipe_pb2.ListRecipesRequest()).recipes
+    first = grpc_stub.control.ListRecipes(recipe_pb2.ListRecipesRequest(max_results=1))
+    second = grpc_stub.control.ListRecipes(recipe_pb2.ListRecipesRequest(next_token=first.next_token))
+    described = grpc_stub.control.DescribeRecipe(recipe_pb2.DescribeRecipeRequest(recipe_arn=POPULARITY)).recipe
+
+    names = [recipe.name for recipe in listed]
+    assert sorted(names) == sorted(RECIPES)
+    assert [recipe.creation_date_time.seconds for recipe in listed] == sorted(
+        recipe.creation_date_time.seconds for recipe in listed
+    )
+    assert [*first.recipes, *second.recipes] == list(listed)
+    assert not second.HasField("next_token")
+    assert not listed[0].HasField("domain")
+    assert described.feature_transformation_arn == "arn:aws:personalize:::feature-transformation/sims"
+    assert described.recipe_type == "POPULAR_ITEMS"
+
+
+def test_recipes_of_a_domain_are_listed_alone_and_described(grpc_stub):
+    request = recipe_pb2.ListRecipesRequest(domain=common_pb2.DOMAIN_VIDEO_ON_DEMAND)
+
+    listed = grpc_stub.control.ListRecipes(request).recipes
+
+    assert [recipe.name for recipe in listed] == [
+        "aws-vod-because-you-watched-x", "aws-vod-more-like-x", "aws-vod-most-popular", "aws-vod-top-picks",
+        "aws-vod-trending-now",
+    ]  # fmt: skip
+    assert {recipe.domain for recipe in listed} == {common_pb2.DOMAIN_VIDEO_ON_DEMAND}
+    described = grpc_stub.control.DescribeRecipe(recipe_pb2.DescribeRecipeRequest(recipe_arn=listed[0].recipe_arn))
+    assert described.recipe.recipe_type == "RELATED_ITEMS"
