@@ -48,9 +48,9 @@ class Readiness:
     def __init__(self, server: AioRpcServer) -> None:
         self._server = server
 
-    def contact(self, reached: bool) -> None:
-        """Take the news."""
-        if reached:
+    def contact(self, is_reachable: bool) -> None:
+        """Switch to SERVING while the control plane can be reached, and to NOT_SERVING while it cannot."""
+        if is_reachable:
             self._server.ready()
         else:
             self._server.not_ready()

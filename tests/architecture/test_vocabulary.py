@@ -32,8 +32,6 @@ NOT_CLEAN = (
     "tests/recipes",
     "tests/runtime_service",
     "tests/system",
-    "tests/trainer",
-    "trainer",
 )
 
 

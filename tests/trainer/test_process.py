@@ -123,8 +123,8 @@ def datasets(world):
 
 def training_process(process) -> psutil.Process | None:
     """Return the child once it runs its own program: until then it has the command and environment of its parent."""
-    found = psutil.Process(process.pid).children()
-    return next((child for child in found if "trainer.training.subprocess_main" in child.cmdline()), None)
+    children = psutil.Process(process.pid).children()
+    return next((child for child in children if "trainer.training.subprocess_main" in child.cmdline()), None)
 
 
 def test_ready_when_it_can_lease_and_stops_at_sigterm(plane, environment, tmp_path):

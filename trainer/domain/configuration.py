@@ -33,10 +33,10 @@ class EventParameters:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What is favoured beside relevance.
+    """What recommendations shall favour beside relevance.
 
     Attributes:
-        attribute: A numeric column of the items; higher values are favoured.
+        attribute: A numeric column of the items; items with higher values are recommended more.
         sensitivity: OFF, LOW, MEDIUM or HIGH.
     """
 
@@ -52,7 +52,7 @@ class SolutionConfiguration:
         hyperparameters: Strings by name, those of the feature transformation too, whose names are others.
         event_value_threshold: Interactions of a smaller EVENT_VALUE, or without one, are left out; None takes all.
         events: Settings by type; where there are any, interactions of other types are left out.
-        objective: What is favoured beside relevance, None for nothing.
+        objective: What recommendations shall favour beside relevance, None for nothing.
         excluded_columns: Columns that are not learnt from.
         included_columns: The only columns of a dataset that are learnt from; datasets that are not named keep all.
     """
@@ -108,13 +108,13 @@ def _objective(value: Mapping[str, str]) -> Objective:
 
 
 def _events(entries: Sequence[Mapping[str, Any]]) -> tuple[EventParameters, ...]:
-    found = tuple(
+    settings = tuple(
         EventParameters(entry["eventType"], entry.get("eventValueThreshold"), entry.get("weight", 1.0))
         for entry in entries
     )
-    if found and not any(item.weight for item in found):
+    if settings and not any(item.weight for item in settings):
         raise invalid("solutionConfig.eventsConfig", got="weights of 0 alone", want="at least one above 0")
-    return found
+    return settings
 
 
 def _names(value: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:

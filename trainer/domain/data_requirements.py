@@ -7,7 +7,7 @@ from typing import Final
 
 from common.errors import InvalidInput
 from trainer.domain.configuration import EventParameters
-from trainer.domain.spelling import plain
+from trainer.domain.spelling import normalise_spelling
 
 __all__ = [
     "MAX_EVENT_TYPES",
@@ -15,7 +15,7 @@ __all__ = [
     "check_sufficient",
     "check_times",
     "describe_filters",
-    "told_near_spellings",
+    "near_spellings_warning",
 ]
 
 _MIN_INTERACTIONS: Final = 1000
@@ -46,29 +46,33 @@ def describe_filters(*, event_type: str | None, threshold: float | None, events:
             item.event_type + ("" if item.threshold is None else f" (event value: {item.threshold:g} or more)")
             for item in events
         )
-    told = "" if types is None else f" after filtering by event type: {types}"
+    text = "" if types is None else f" after filtering by event type: {types}"
     if threshold is not None:
-        told += f"{' and' if told else ' after filtering'} by event value: {threshold:g} or more"
-    return told
+        text += f"{' and' if text else ' after filtering'} by event value: {threshold:g} or more"
+    return text
 
 
-def told_near_spellings(present: Mapping[str, int], *, wanted: Sequence[str]) -> str:
+def near_spellings_warning(present: Mapping[str, int], *, chosen: Sequence[str]) -> str:
     """Name the event types that a filter leaves out though they are spelled nearly as one that it names.
 
     Args:
         present: How many interactions have each type, before any are chosen.
-        wanted: The types that the solution names, spelled as they must be found; none for all.
+        chosen: The types that the solution names, spelled as they must be found; none for all.
 
     Returns:
         A sentence; empty where there are none.
     """
-    named = {plain(name): name for name in wanted}
-    near = [(name, named[plain(name)]) for name in present if name not in wanted and plain(name) in named]
+    named = {normalise_spelling(name): name for name in chosen}
+    near = [
+        (name, named[normalise_spelling(name)])
+        for name in present
+        if name not in chosen and normalise_spelling(name) in named
+    ]
     if not near:
         return ""
     near.sort(key=lambda pair: (-present[pair[0]], pair))
-    told = [f"{present[name]:,} of {name!r}, which is not {meant!r}" for name, meant in near]
-    return f"Interactions are left out because event types are compared exactly: {_listed(told, between='; ')}."
+    sentences = [f"{present[name]:,} of {name!r}, which is not {meant!r}" for name, meant in near]
+    return f"Interactions are left out because event types are compared exactly: {_listed(sentences, between='; ')}."
 
 
 def check_sufficient(
@@ -81,7 +85,7 @@ def check_sufficient(
         users: Users with at least one of them.
         users_with_two: Users with at least two.
         filters: From `describe_filters`.
-        left_out: From `told_near_spellings`.
+        left_out: From `near_spellings_warning`.
 
     Raises:
         InvalidInput: It is too little to learn from.
@@ -104,17 +108,17 @@ def check_sufficient(
         )
 
 
-def check_event_types(present: Sequence[str], *, wanted: Sequence[str]) -> None:
+def check_event_types(present: Sequence[str], *, chosen: Sequence[str]) -> None:
     """Check the types of the events that a solution chooses from.
 
     Args:
         present: The different types that interactions have, the most frequent first, before any are chosen.
-        wanted: The types that the solution names, spelled as they must be found; none for all.
+        chosen: The types that the solution names, spelled as they must be found; none for all.
 
     Raises:
         InvalidInput: There are too many to learn from, or none that could be chosen.
     """
-    if not wanted:
+    if not chosen:
         if len(present) > MAX_EVENT_TYPES:
             raise InvalidInput(
                 f"Create failed. Dataset has more than {MAX_EVENT_TYPES} event types: {_listed(present)}. Choose some "
@@ -124,11 +128,11 @@ def check_event_types(present: Sequence[str], *, wanted: Sequence[str]) -> None:
     if all(name.upper() in _RESERVED for name in present):
         raise InvalidInput(
             "Create failed. All values in the event_type column are either reserved keywords or null, so none is "
-            f"{_listed(wanted)}."
+            f"{_listed(chosen)}."
         )
-    spelled = {plain(name): name for name in reversed(present) if name not in wanted}
-    for name in wanted:
-        other = spelled.get(plain(name))
+    spelled = {normalise_spelling(name): name for name in reversed(present) if name not in chosen}
+    for name in chosen:
+        other = spelled.get(normalise_spelling(name))
         if name not in present and other is not None:
             raise InvalidInput(
                 f"Create failed. Dataset has no interactions of event type {name}, but of {other!r}: a solution's "

@@ -47,13 +47,13 @@ def parse_line(line: str) -> list[str]:
 
 def _quoted(line: str, place: int) -> tuple[str, int]:
     """Return the value whose quote opens at a place, and where the next comma, or the end of the line, must be."""
-    found = _QUOTED.match(line, place)
-    if found is None:
+    match = _QUOTED.match(line, place)
+    if match is None:
         raise ValueError(
             f"got a quote at character {place + 1} that is not closed on its line, want values without line breaks, "
             r"and \\ for a backslash before a quote"
         )
-    value, end = found[1], found.end()
+    value, end = match[1], match.end()
     if end < len(line) and line[end] != ",":
         raise ValueError(
             f"got {line[end]!r} at character {end + 1}, after a closing quote, want a comma, or "

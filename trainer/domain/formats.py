@@ -41,13 +41,13 @@ def foreign_format(head: bytes) -> str | None:
     for beginning, name, advice in _BEGINNINGS:
         # Text may begin with these letters; nothing but text goes on without control characters.
         if head.startswith(beginning) and (not beginning.isalnum() or _binary(head)):
-            return _told(name, advice)
+            return _advise(name, advice)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         workbook = b"[Content_Types].xml" in head or b"xl/" in head
-        return _told("an Excel workbook (.xlsx)", _EXPORT) if workbook else _told("a zip file", _UNPACK)
+        return _advise("an Excel workbook (.xlsx)", _EXPORT) if workbook else _advise("a zip file", _UNPACK)
     # Without a mark, Latin text in UTF-16 has a zero byte in every character.
     if len(head) >= 2 and max(head[0::2].count(0), head[1::2].count(0)) > len(head) // 4:
-        return _told("text in UTF-16", _CONVERT)
+        return _advise("text in UTF-16", _CONVERT)
     return None
 
 
@@ -55,5 +55,5 @@ def _binary(head: bytes) -> bool:
     return any(byte < 9 for byte in head)
 
 
-def _told(name: str, advice: str) -> str:
+def _advise(name: str, advice: str) -> str:
     return f"got {name}, want CSV as text in UTF-8: {advice}"

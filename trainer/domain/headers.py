@@ -8,7 +8,7 @@ from typing import Final
 
 from trainer.domain.dialect import parse_line
 from trainer.domain.import_report import missing_columns
-from trainer.domain.spelling import plain
+from trainer.domain.spelling import normalise_spelling
 
 __all__ = ["header_problem", "read_header"]
 
@@ -36,16 +36,16 @@ def read_header(line: str) -> list[str]:
     return names
 
 
-def header_problem(line: str, header: Sequence[str], *, wanted: Sequence[str]) -> str | None:
+def header_problem(line: str, header: Sequence[str], *, schema_columns: Sequence[str]) -> str | None:
     """Say what is wrong with a header; None when it has each column that is wanted, and no name twice.
 
     Args:
         line: The first line.
         header: Its names.
-        wanted: Names of the schema's columns.
+        schema_columns: Names of the schema's columns.
     """
     present = Counter(header)
-    if missing := [name for name in wanted if name not in present]:
+    if missing := [name for name in schema_columns if name not in present]:
         reasons = _reasons(line, header, missing)
         return " ".join([missing_columns(missing), f"The header has {_listed(header)}.", *reasons])
     if twice := sorted(name for name, times in present.items() if times > 1):
@@ -57,12 +57,14 @@ def _reasons(line: str, header: Sequence[str], missing: Sequence[str]) -> list[s
     """Say why columns that are meant to be there are not found."""
     if line.casefold().startswith("sep=") and len(line) <= len("sep=,") + 1:
         return ["A line `sep=` is for Excel alone, want the names of the columns in the first line: remove it."]
-    wanted = {plain(name) for name in missing}
-    for separator, told in _SEPARATORS.items():
-        if len(header) == 1 and any(plain(cell) in wanted for cell in line.split(separator)[:-1]):
-            return [f"Names are separated by {told}, want commas."]
-    found = {plain(cell): cell for cell in reversed(header)}
-    near = [(found[plain(name)], name) for name in missing if plain(name) in found]
+    missing_spellings = {normalise_spelling(name) for name in missing}
+    for separator, name_of_separator in _SEPARATORS.items():
+        if len(header) == 1 and any(
+            normalise_spelling(cell) in missing_spellings for cell in line.split(separator)[:-1]
+        ):
+            return [f"Names are separated by {name_of_separator}, want commas."]
+    present = {normalise_spelling(cell): cell for cell in reversed(header)}
+    near = [(present[normalise_spelling(name)], name) for name in missing if normalise_spelling(name) in present]
     return [f"{_shortened(cell)} is not {name} ({_difference(cell, name)})." for cell, name in near[:_SHOWN]]
 
 
@@ -76,7 +78,7 @@ def _difference(cell: str, name: str) -> str:
         "characters that are not seen": not inner.isprintable(),
         "upper and lower case": inner != name and inner.casefold() == name.casefold(),
     }
-    return ", ".join(told for told, holds in differences.items() if holds) or "another spelling"
+    return ", ".join(difference for difference, holds in differences.items() if holds) or "another spelling"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""What is wrong with imported rows, counted and told: the first few by file, line and column."""
+"""What is wrong with imported rows: how many are, and the first few by file, line and column."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class Report:
         """
         self.rows += rows
         self.bad_rows += bad_rows
-        room = _SHOWN - len(self._shown)
-        self._shown += [(file, problem) for problem in sorted(problems)[:room]]
+        free = _SHOWN - len(self._shown)
+        self._shown += [(file, problem) for problem in sorted(problems)[:free]]
 
     @property
     def clean(self) -> bool:
@@ -66,12 +66,12 @@ class Report:
     @property
     def detail(self) -> str:
         """The report in words."""
-        told = "; ".join(
+        text = "; ".join(
             f"{file}, line {item.line}{f', {item.column}' if item.column else ''}: {item.problem}"
             for file, item in self._shown
         )
         more = "; ..." if self.bad_rows > len({(file, item.line) for file, item in self._shown}) else ""
-        return f"{self.bad_rows:,} of {self.rows:,} rows cannot be imported, so none was. {told}{more}"
+        return f"{self.bad_rows:,} of {self.rows:,} rows cannot be imported, so none was. {text}{more}"
 
 
 def import_failed(dataset_type: str, detail: str) -> InvalidInput:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["plain"]
+__all__ = ["normalise_spelling"]
 
 
-def plain(name: str) -> str:
+def normalise_spelling(name: str) -> str:
     """Return a name without what is easily overlooked or written in another way: case, spaces, signs.
 
     A name of signs alone stays as it is.

@@ -1,7 +1,17 @@
-"""Does dataset import jobs: fetch, read, check everything, and only then one commit."""
+"""Does dataset import jobs: fetch, read, check everything, and only then one commit.
+
+The commit carries the id of the import as an application transaction whose number is the number of rows, so that an
+attempt after a success changes nothing and still knows the result.
+"""
 
 from __future__ import annotations
 
+from typing import Final
+
+import polars as pl
+
+from common import columns
+from common.arrow_schema import INTERNAL_TYPES
 from common.avro import AvroSchema
 from common.errors import InvalidInput
 from common.logs import get_logger
@@ -9,14 +19,15 @@ from common.storage import Store
 from common.tables import Table
 from protos.tailorbird.internal.v1 import jobs_pb2
 from trainer.domain.import_report import import_failed
-from trainer.imports.reading import read_rows
+from trainer.imports.csv_reader import read_rows
 from trainer.imports.sources import Sources
-from trainer.imports.writing import commit, committed_rows, without_duplicates
+from trainer.imports.values import id_columns
 from trainer.worker import JobContext
 from trainer.workspace import Workspace
 
 __all__ = ["ImportJobHandler"]
 
+_EVENTS: Final = frozenset({"INTERACTIONS", "ACTION_INTERACTIONS"})
 _log = get_logger(__name__)
 
 
@@ -44,7 +55,7 @@ class ImportJobHandler:
         """
         kind = payload.table.dataset_type
         table = Table(self._store, payload.table.location)
-        done = committed_rows(table, payload.import_id)
+        done = _committed_rows(table, payload.import_id)
         if done is not None:
             _log.info("import_committed_before", rows=done)
             return jobs_pb2.DatasetImportResult(imported_rows=done)
@@ -61,9 +72,55 @@ class ImportJobHandler:
                 context.check()
 
             rows = read_rows(files, schema, dataset_type=kind, progress=progress)
-        rows = without_duplicates(rows, schema, dataset_type=kind)
+        rows = _without_duplicates(rows, schema, dataset_type=kind)
         context.report(fraction=0.9, activity=f"writing {len(rows):,} rows")
         context.confirm()
-        commit(table, rows, dataset_type=kind, replace=payload.replace, import_id=payload.import_id)
+        _commit(table, rows, dataset_type=kind, replace=payload.replace, import_id=payload.import_id)
         _log.info("imported", dataset_type=kind, rows=len(rows), files=len(files))
         return jobs_pb2.DatasetImportResult(imported_rows=len(rows), files=len(files))
+
+
+def _committed_rows(table: Table, import_id: str) -> int | None:
+    """Return how many rows an import wrote, None when it did not commit yet."""
+    return table.transaction(import_id)
+
+
+def _without_duplicates(rows: pl.DataFrame, schema: AvroSchema, *, dataset_type: str) -> pl.DataFrame:
+    """Drop what says nothing new: identical interactions, and all but the last row of an item or a user."""
+    if dataset_type in _EVENTS:
+        return rows.unique([field.name for field in schema.fields], keep="first", maintain_order=True)
+    return rows.unique(list(id_columns(dataset_type)), keep="last", maintain_order=True)
+
+
+def _commit(table: Table, rows: pl.DataFrame, *, dataset_type: str, replace: bool, import_id: str) -> None:
+    """Write rows.
+
+    A FULL import takes the place of all rows of earlier bulk imports and leaves streamed ones. An incremental one adds
+    interactions, and replaces items and users of the same id.
+
+    Args:
+        table: Of the dataset.
+        rows: The schema's columns, without duplicates.
+        dataset_type: E.g. `INTERACTIONS`.
+        replace: FULL, not incremental.
+        import_id: Recorded in the commit.
+
+    Raises:
+        Unavailable: The store cannot be reached, or others committed in between again and again.
+    """
+    marked = _marked(rows, dataset_type)
+    if replace:
+        table.replace_bulk(marked, app_id=import_id, number=len(rows))
+    elif dataset_type in _EVENTS:
+        table.append(marked, app_id=import_id, number=len(rows))
+    else:
+        table.upsert(marked, keys=id_columns(dataset_type), app_id=import_id, number=len(rows))
+
+
+def _marked(rows: pl.DataFrame, dataset_type: str) -> pl.DataFrame:
+    """Add the internal columns; only events have all of them."""
+    marked = rows.with_columns(pl.lit(columns.SOURCE_BULK, pl.String()).alias(columns.SOURCE))
+    if dataset_type in _EVENTS:
+        empty = {name: kind for name, kind in INTERNAL_TYPES.items() if name != columns.SOURCE}
+        marked = marked.with_columns(pl.lit(None, kind).alias(name) for name, kind in empty.items())
+    return marked

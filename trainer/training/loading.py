@@ -26,7 +26,12 @@ from recipes.data.histories import EventTypes, FloatArray
 from recipes.data.training_data import Interactions, TrainingData
 from recipes.spec import RecipeSpec
 from trainer.domain.configuration import EventParameters
-from trainer.domain.data_requirements import check_event_types, check_sufficient, describe_filters, told_near_spellings
+from trainer.domain.data_requirements import (
+    check_event_types,
+    check_sufficient,
+    describe_filters,
+    near_spellings_warning,
+)
 from trainer.training.context_features import context_fields, read_context
 from trainer.training.metadata import MetadataTable, places
 from trainer.training.spec import TableVersion, TrainingSpec
@@ -53,7 +58,7 @@ class LoadedData:
         shown: int64 [n_items], how often each item was in the IMPRESSION of an interaction of whatever type.
         rewards: float64 [n_items], the column of the solution's objective, NaN where there is no value; None without an
             objective.
-        warnings: What whoever asked for the training should know of the data, in sentences.
+        warnings: Sentences for whoever asked for the training, on what the data lack.
     """
 
     data: TrainingData
@@ -83,16 +88,16 @@ def load(store: Store, spec: TrainingSpec, *, event_types: Sequence[str] | None 
         raise InvalidInput(f"Create failed. {recipe.name} needs items: import an Items dataset.")
     schema = _NO_INTERACTIONS if table is None else AvroSchema.parse(table.avro_schema)
     stored = pl.DataFrame(schema=interactions_frame_schema(schema)) if table is None else _read(store, table)
-    situation = _context_fields(schema, spec, recipe)
+    context_columns = _context_fields(schema, spec, recipe)
     left_out = _left_out(stored, spec)
-    rows = _chosen(stored, schema, spec, recipe, left_out=left_out, extra=[field.name for field in situation])
-    catalogue = _metadata(store, spec, "ITEMS")
+    rows = _chosen(stored, schema, spec, recipe, left_out=left_out, extra=[field.name for field in context_columns])
+    item_features = _metadata(store, spec, "ITEMS")
     user_features = _metadata(store, spec, "USERS") if "users" in recipe.side_data else None
-    listed = [catalogue.rows[columns.ITEM_ID]] if catalogue is not None else []
+    listed = [item_features.rows[columns.ITEM_ID]] if item_features is not None else []
     items = pl.concat([rows[columns.ITEM_ID], *listed]).drop_nulls().unique().sort()
     described = [user_features.described()] if user_features is not None else []
     users = pl.concat([rows[columns.USER_ID], *described]).unique().sort()
-    event_types, numbers = number_event_types(rows[columns.EVENT_TYPE], known=event_types)
+    event_types, numbers = number_event_types(rows[columns.EVENT_TYPE], numbered=event_types)
     owners, times = _indexes(rows[columns.USER_ID], users), rows[columns.TIMESTAMP].to_numpy()
     interactions = Interactions.sort(
         owners,
@@ -106,10 +111,10 @@ def load(store: Store, spec: TrainingSpec, *, event_types: Sequence[str] | None 
         n_users=len(users),
         n_items=len(items),
         event_types=event_types,
-        items=Columns() if catalogue is None else catalogue.columns(items),
+        items=Columns() if item_features is None else item_features.columns(items),
         users=Columns() if user_features is None else user_features.columns(users),
         event_weights=_event_weights(spec.events, event_types),
-        context=read_context(rows, situation, order=np.lexsort((times, owners))),
+        context=read_context(rows, context_columns, order=np.lexsort((times, owners))),
     )
     return LoadedData(
         data,
@@ -122,7 +127,7 @@ def load(store: Store, spec: TrainingSpec, *, event_types: Sequence[str] | None 
 
 
 def _context_fields(schema: AvroSchema, spec: TrainingSpec, recipe: RecipeSpec) -> list[AvroField]:
-    """Return the columns that tell of the situation, where the recipe and the solution let them be learnt from."""
+    """Return the columns that are context, where the recipe and the solution let them be learnt from."""
     if "context" not in recipe.side_data:
         return []
     return [field for field in context_fields(schema) if spec.learns_from("INTERACTIONS", field.name)]
@@ -155,12 +160,14 @@ def _chosen(
     return rows
 
 
-def number_event_types(values: pl.Series, *, known: Sequence[str] | None = None) -> tuple[tuple[str, ...], EventTypes]:
+def number_event_types(
+    values: pl.Series, *, numbered: Sequence[str] | None = None
+) -> tuple[tuple[str, ...], EventTypes]:
     """Number the types of events, the most frequent first, equally frequent ones by name.
 
     Args:
         values: The type of each interaction; null where there is none.
-        known: The types in the order of their numbers, where they have some already.
+        numbered: The types in the order of their numbers, where they have some already.
 
     Returns:
         The types, at most 254, and the number of each interaction's type, counted from 1: uint8 [n], 0 for null and for
@@ -168,8 +175,8 @@ def number_event_types(values: pl.Series, *, known: Sequence[str] | None = None)
     """
     counts = values.drop_nulls().rename("type").value_counts(name="uses")
     kept = counts.sort("uses", "type", descending=[True, False]).head(_MAX_EVENT_TYPES)["type"]
-    if known is not None:
-        kept = pl.Series("type", known, pl.String)
+    if numbered is not None:
+        kept = pl.Series("type", numbered, pl.String)
     return tuple(kept.to_list()), (places(values, kept).fill_null(-1) + 1).to_numpy().astype(np.uint8)
 
 
@@ -201,17 +208,19 @@ def select_interactions(
     """
     if columns.EVENT_TYPE not in rows.columns:
         rows = rows.with_columns(pl.lit(None, pl.String).alias(columns.EVENT_TYPE))
-    known = _with_users(rows).filter(pl.col(columns.USER_ID).is_not_null() & pl.col(columns.ITEM_ID).is_not_null())
+    chosen = _with_users(rows).filter(pl.col(columns.USER_ID).is_not_null() & pl.col(columns.ITEM_ID).is_not_null())
     if event_type is not None:
-        known = known.filter(pl.col(columns.EVENT_TYPE) == event_type)
+        chosen = chosen.filter(pl.col(columns.EVENT_TYPE) == event_type)
     if threshold is not None:
-        known = known.filter(pl.col(columns.EVENT_VALUE) >= threshold)
+        chosen = chosen.filter(pl.col(columns.EVENT_VALUE) >= threshold)
     if events:
-        known = known.filter(pl.any_horizontal(*(_taken(item) for item in events)))
-    own = [field.name for field in schema.fields]
-    ordered = known.sort(columns.LOG_OFFSET, *own, nulls_last=False)
+        chosen = chosen.filter(pl.any_horizontal(*(_counts_as(item) for item in events)))
+    schema_columns = [field.name for field in schema.fields]
+    ordered = chosen.sort(columns.LOG_OFFSET, *schema_columns, nulls_last=False)
     sent = pl.col(columns.EVENT_ID)
-    counted = ordered.filter(sent.is_null() | sent.is_first_distinct()).unique(own, keep="first", maintain_order=True)
+    counted = ordered.filter(sent.is_null() | sent.is_first_distinct()).unique(
+        schema_columns, keep="first", maintain_order=True
+    )
     # What happened in one second has no order of its own. Offsets give streamed events one; all others are shuffled by
     # a hash, because any order of the ids would be a pattern that models learn and evaluations reward.
     shuffled = pl.struct(columns.USER_ID, columns.ITEM_ID, columns.EVENT_TYPE).hash(seed=1)
@@ -233,8 +242,8 @@ def count_shown(rows: pl.DataFrame, items: pl.Series) -> NDArray[np.int64]:
     if columns.IMPRESSION not in rows.columns:
         return np.zeros(len(items), np.int64)
     listed = rows[columns.IMPRESSION].drop_nulls().str.split("|").explode()
-    found = places(listed, items).drop_nulls().to_numpy()
-    return np.bincount(found, minlength=len(items)).astype(np.int64)
+    shown = places(listed, items).drop_nulls().to_numpy()
+    return np.bincount(shown, minlength=len(items)).astype(np.int64)
 
 
 def _rewards(store: Store, spec: TrainingSpec, items: pl.Series) -> NDArray[np.float64] | None:
@@ -248,11 +257,13 @@ def _rewards(store: Store, spec: TrainingSpec, items: pl.Series) -> NDArray[np.f
     # Where an item was both imported and put, what was put holds.
     rows = _read(store, table).sort(columns.SOURCE, maintain_order=True).unique(columns.ITEM_ID, keep="last")
     values = rows[spec.objective.attribute].cast(pl.Float64)
-    found: NDArray[np.float64] = values.gather(places(items, rows[columns.ITEM_ID])).fill_null(float("nan")).to_numpy()
-    return found
+    rewards: NDArray[np.float64] = (
+        values.gather(places(items, rows[columns.ITEM_ID])).fill_null(float("nan")).to_numpy()
+    )
+    return rewards
 
 
-def _taken(settings: EventParameters) -> pl.Expr:
+def _counts_as(settings: EventParameters) -> pl.Expr:
     right = pl.col(columns.EVENT_TYPE) == settings.event_type
     return right if settings.threshold is None else right & (pl.col(columns.EVENT_VALUE) >= settings.threshold)
 
@@ -268,7 +279,7 @@ def _event_weights(events: Sequence[EventParameters], event_types: Sequence[str]
 
 def _check_event_types(rows: pl.DataFrame, spec: TrainingSpec) -> None:
     if len(rows) and columns.EVENT_TYPE in rows.columns:
-        check_event_types(number_event_types(rows[columns.EVENT_TYPE])[0], wanted=_chosen_types(spec))
+        check_event_types(number_event_types(rows[columns.EVENT_TYPE])[0], chosen=_chosen_types(spec))
 
 
 def _left_out(rows: pl.DataFrame, spec: TrainingSpec) -> str:
@@ -276,7 +287,7 @@ def _left_out(rows: pl.DataFrame, spec: TrainingSpec) -> str:
     if columns.EVENT_TYPE not in rows.columns:
         return ""
     counts = rows[columns.EVENT_TYPE].drop_nulls().rename("type").value_counts(name="uses")
-    return told_near_spellings(dict(counts.iter_rows()), wanted=_chosen_types(spec))
+    return near_spellings_warning(dict(counts.iter_rows()), chosen=_chosen_types(spec))
 
 
 def _chosen_types(spec: TrainingSpec) -> list[str]:

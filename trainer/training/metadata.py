@@ -54,9 +54,9 @@ class MetadataTable:
             learns_from: Whether the solution lets a column be learnt from.
         """
         key = reserved.ITEM_ID if schema.field(reserved.ITEM_ID) is not None else reserved.USER_ID
-        wanted = tuple(field for field in schema.fields if field.name != key and learns_from(field.name))
-        created = any(field.name == reserved.CREATION_TIMESTAMP for field in wanted)
-        fields = tuple(field for field in wanted if field.name != reserved.CREATION_TIMESTAMP)
+        learnt = tuple(field for field in schema.fields if field.name != key and learns_from(field.name))
+        created = any(field.name == reserved.CREATION_TIMESTAMP for field in learnt)
+        fields = tuple(field for field in learnt if field.name != reserved.CREATION_TIMESTAMP)
         kept = rows.sort(reserved.SOURCE, maintain_order=True).unique(key, keep="last", maintain_order=True)
         return cls(key, kept, fields, created)
 
@@ -111,11 +111,11 @@ def _categories(values: pl.Series) -> CategoricalColumn:
         .filter(pl.col("category").is_not_null() & (pl.col("category") != ""))
         .unique(maintain_order=True)
     )
-    known = flat["category"].unique().sort()
+    categories = flat["category"].unique().sort()
     lengths = np.bincount(flat["row"].to_numpy(), minlength=len(values))
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    codes = places(flat["category"], known).to_numpy().astype(np.int32)
-    return CategoricalColumn(tuple(known.to_list()), offsets.astype(np.int64), codes)
+    codes = places(flat["category"], categories).to_numpy().astype(np.int32)
+    return CategoricalColumn(tuple(categories.to_list()), offsets.astype(np.int64), codes)
 
 
 def _numbers(values: pl.Series) -> NDArray[np.float64]:

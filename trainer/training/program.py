@@ -79,11 +79,11 @@ class LearningSteps(ServingSteps[LoadedT, SplitT, ModelT], Protocol[LoadedT, Spl
     """The steps of one kind of recipes, made for one training.
 
     Attributes:
-        stages: Names of the stages that it has, in order; see `trainer.training.progress`. The program goes through all
+        stage_names: The stages that it has, in order; see `trainer.training.progress`. The program goes through all
             of them: for one that a kind does not have, its step hands on what it is given.
     """
 
-    stages: tuple[str, ...]
+    stage_names: tuple[str, ...]
 
     def load(self) -> LoadedT:
         """Read the snapshot.
@@ -143,10 +143,10 @@ class UpdateSteps(ServingSteps[LoadedT, Histories, ModelT], Protocol[LoadedT, Mo
     """The steps of an incremental update: nothing is fitted, nothing is measured.
 
     Attributes:
-        stages: As of `LearningSteps`.
+        stage_names: As of `LearningSteps`.
     """
 
-    stages: tuple[str, ...]
+    stage_names: tuple[str, ...]
 
     def load_base(self) -> Base:
         """Open the artifact to begin from.
@@ -190,32 +190,32 @@ def train(
     """
     spec, recipe = training.spec, training.recipe
     read_config(recipe, spec.hyperparameters)  # refused before anything is read
-    stages = StageProgress(steps.stages, progress, trials=0 if spec.tuning is None else spec.tuning.trials)
-    with stages.stage("load"):
+    stage_progress = StageProgress(steps.stage_names, progress, trials=0 if spec.tuning is None else spec.tuning.trials)
+    with stage_progress.stage("load"):
         loaded = steps.load()
-    with stages.stage("split"):
+    with stage_progress.stage("split"):
         split = steps.split(loaded)
     tuned: dict[str, str] = {}
     if spec.tuning is not None:
-        with stages.stage("tune"):
-            tuned = steps.tune(spec.tuning, split, loaded, stages)
+        with stage_progress.stage("tune"):
+            tuned = steps.tune(spec.tuning, split, loaded, stage_progress)
     hyperparameters = {**spec.hyperparameters, **tuned}
     # The registry names fitters by one type; the steps know what their kind's learn from.
-    fitter: Any = make_fitter(recipe, hyperparameters, seed=spec.seed, progress=stages)
-    with stages.stage("fit"):
+    fitter: Any = make_fitter(recipe, hyperparameters, seed=spec.seed, progress=stage_progress)
+    with stage_progress.stage("fit"):
         measured_model = steps.fit(fitter, split, loaded)
-    with stages.stage("evaluate", metrics=fitter.report):
+    with stage_progress.stage("evaluate", metrics=fitter.report):
         evaluation = steps.evaluate(fitter, measured_model, split, loaded)
         highest_test_key = steps.keep_measured(measured_model, split, loaded, training.folder / MEASURED_MODEL)
     if spec.champion is not None and evaluation.pair_with is not None:
-        with stages.stage("compare"):
+        with stage_progress.stage("compare"):
             cache = training.folder / CHAMPION
             evaluation.add_comparison(
                 compare_with_champion(training.store, spec.champion, evaluation.pair_with, cache=cache, seed=spec.seed)
             )
-    with stages.stage("extend"):
+    with stage_progress.stage("extend"):
         model = steps.refit(fitter, measured_model, loaded)
-    manifest = _write_artifact(training, steps, model, loaded, split, stages=stages)
+    manifest = _write_artifact(training, steps, model, loaded, split, stage_progress=stage_progress)
     manifest.recipe_config_json = read_config(recipe, hyperparameters).model_dump_json()
     evaluation.describe(manifest, warnings=loaded.warnings)
     manifest.tuned_hyper_parameters.update(tuned)
@@ -243,13 +243,13 @@ def update(
         CorruptArtifact: The artifact to begin from is damaged.
         Unavailable: The store cannot be reached.
     """
-    stages = StageProgress(steps.stages, progress)
-    with stages.stage("load"):
+    stage_progress = StageProgress(steps.stage_names, progress)
+    with stage_progress.stage("load"):
         base = steps.load_base()
         loaded = steps.load(base)
-    with stages.stage("update"):
+    with stage_progress.stage("update"):
         model = steps.update(base, loaded)
-    manifest = _write_artifact(training, steps, model, loaded, loaded.data.histories(), stages=stages)
+    manifest = _write_artifact(training, steps, model, loaded, loaded.data.histories(), stage_progress=stage_progress)
     manifest.recipe_config_json = base.manifest.recipe_config_json
     manifest.metrics.update(base.manifest.metrics)
     manifest.baselines.extend(base.manifest.baselines)
@@ -263,14 +263,14 @@ def _write_artifact(
     loaded: LoadedT,
     split: SplitT,
     *,
-    stages: StageProgress,
+    stage_progress: StageProgress,
 ) -> manifest_pb2.ArtifactManifest:
     """Write the artifact's files, and begin its manifest with what they hold."""
     folder = training.folder / ARTIFACT
     folder.mkdir()
-    with stages.stage("index"):
+    with stage_progress.stage("index"):
         calibration = steps.index(model, split, folder)
-    with stages.stage("pack"):
+    with stage_progress.stage("pack"):
         steps.export(model, loaded, folder)
     return manifest_pb2.ArtifactManifest(
         recipe=training.recipe.name,
@@ -279,5 +279,5 @@ def _write_artifact(
         event_types=loaded.data.event_types,
         dimensions=steps.dimensions(model),
         index=calibration,
-        stage_seconds=stages.seconds,
+        stage_seconds=stage_progress.seconds,
     )

@@ -1,6 +1,6 @@
 """Choosing hyperparameters by trial (`performHPO`).
 
-The trials are judged on users of their own: a tenth of those that the version itself may learn from, so the figures
+The trials are measured on users of their own: a tenth of those that the version itself may learn from, so the figures
 that are published later have nothing to do with the choice. The search is Optuna's tree-structured Parzen estimator
 (Bergstra et al., "Algorithms for hyper-parameter optimization", NIPS 2011), which begins with the defaults; a trial
 that lags behind the median of the others on the validation steps of its own training is cut short.
@@ -26,7 +26,7 @@ _REPORTED: Final = "validation_ndcg_at_10"
 #: Trials that are never cut short, the first ones, and reports of a trial before it may be.
 _UNCUT_TRIALS, _UNCUT_REPORTS = 3, 4
 
-#: Trains with some values, which it is given by name, tells a listener how that goes on, and says what it earned.
+#: Trains with some values, which it is given by name, reports how far it is, and returns the metric that decides.
 Measure = Callable[[Mapping[str, str], FitProgress], float]
 
 _log = get_logger(__name__)
@@ -35,14 +35,14 @@ _log = get_logger(__name__)
 def tune(
     measure: Measure, tuning: TuningSpec, *, defaults: Mapping[str, Any], seed: int, progress: FitProgress
 ) -> dict[str, str]:
-    """Try values out, the defaults first, and return those that earned most, as strings by name.
+    """Try values out, the defaults first, and return the best, as strings by name.
 
     Args:
         measure: Tries them out; equal values are tried once.
         tuning: What to search.
         defaults: Of all hyperparameters; they are moved into the ranges, and a choice without its default is open.
         seed: Of the search.
-        progress: Hears how it goes on.
+        progress: Is told how far the search is.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
@@ -51,26 +51,28 @@ def tune(
         pruner=optuna.pruners.MedianPruner(n_startup_trials=_UNCUT_TRIALS, n_warmup_steps=_UNCUT_REPORTS),
     )
     study.enqueue_trial(_within(tuning.ranges, defaults))
-    found: dict[tuple[str, ...], float] = {}
+    measured: dict[tuple[str, ...], float] = {}
     for number in range(tuning.trials):
         trial = study.ask()
         values = {item.name: _text(_suggest(trial, item)) for item in tuning.ranges}
         key = tuple(values.values())
-        part = SubProgress(progress, (number / tuning.trials, (number + 1) / tuning.trials))
+        trial_progress = SubProgress(progress, (number / tuning.trials, (number + 1) / tuning.trials))
         try:
-            if key not in found:
-                found[key] = measure(values, _Listener(trial, part, stage=f"trial {number + 1} of {tuning.trials}"))
+            if key not in measured:
+                measured[key] = measure(
+                    values, _TrialProgress(trial, trial_progress, stage=f"trial {number + 1} of {tuning.trials}")
+                )
         except optuna.TrialPruned:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
             _log.info("trial_cut_short", number=number + 1, **values)
         else:
-            study.tell(trial, found[key])
-            _log.info("trial", number=number + 1, value=round(found[key], 4), **values)
+            study.tell(trial, measured[key])
+            _log.info("trial", number=number + 1, value=round(measured[key], 4), **values)
     progress(fraction=1.0, stage="tuned", metrics={PRIMARY_METRIC: study.best_value})
     return {name: _text(value) for name, value in study.best_params.items()}
 
 
-class _Listener:
+class _TrialProgress:
     """Passes on what a trial reports, and ends it when it lags behind the others."""
 
     def __init__(self, trial: optuna.Trial, progress: FitProgress, *, stage: str) -> None:
@@ -98,17 +100,17 @@ def _suggest(trial: optuna.Trial, item: TunedRange) -> int | float | str:
 
 def _within(ranges: tuple[TunedRange, ...], defaults: Mapping[str, Any]) -> dict[str, int | float | str]:
     """Return the defaults of what is tuned, moved into the ranges; choices without the default are left open."""
-    found: dict[str, int | float | str] = {}
+    values: dict[str, int | float | str] = {}
     for item in ranges:
-        value = defaults[item.name]
+        default = defaults[item.name]
         if item.kind == "choice":
             for text in item.values:
-                if text.lower() == _text(value).lower():
-                    found[item.name] = text
+                if text.lower() == _text(default).lower():
+                    values[item.name] = text
         else:
-            inside = min(max(value, item.low), item.high)
-            found[item.name] = round(inside) if item.kind == "integer" else inside
-    return found
+            inside = min(max(default, item.low), item.high)
+            values[item.name] = round(inside) if item.kind == "integer" else inside
+    return values
 
 
 def _text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""The loop of a worker: ask for a job, do it, say what came of it.
+"""The loop of a worker: lease a job, run its handler, deliver the outcome.
 
 Whatever happens inside of a job becomes one of four answers: a result, a stop, a failure with a reason for the person
 who asked, or silence when the lease is somebody else's by now.
@@ -57,20 +57,20 @@ class Worker:
 
     def run(self) -> None:
         """Work until `close`."""
-        reached, contact = False, PeerContact(backoff=_BACKOFF)
+        is_reachable, contact = False, PeerContact(backoff=_BACKOFF)
         while not self._closing.is_set():
             try:
                 # The first question does not wait: its answer is what makes the process ready.
-                job = self._queue.lease(wait_seconds=self._lease_wait if reached else 0.0)
+                job = self._queue.lease(wait_seconds=self._lease_wait if is_reachable else 0.0)
             except TailorbirdError as error:
                 pause = contact.failed("control_plane_unreachable", error)
                 if contact.failures == 1:
                     self._on_contact(False)
-                reached = False
+                is_reachable = False
                 self._closing.wait(pause)
                 continue
-            if not reached and not self._closing.is_set():
-                reached = True
+            if not is_reachable and not self._closing.is_set():
+                is_reachable = True
                 contact.succeeded("control_plane_reached")
                 self._on_contact(True)
             if job is not None:

@@ -110,7 +110,7 @@ def test_a_bad_file_changes_nothing(place):
     assert (users(place), place.table().version()) == (["u1"], 0)
 
 
-def test_a_bad_location_is_told_as_a_failed_import(place):
+def test_a_bad_location_is_reported_as_a_failed_import(place):
     with pytest.raises(InvalidInput) as caught:
         place.bring("s3://films/none.csv", kind="USERS")
     assert caught.value.message.startswith(

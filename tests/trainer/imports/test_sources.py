@@ -14,7 +14,7 @@ import pytest
 from common.errors import InvalidInput, PermissionDenied, Unavailable
 from common.settings import StoreSettings
 from common.storage import open_store
-from trainer.imports.sources import Sources
+from trainer.imports.sources import BucketLocation, Sources, is_data_file, parse_location
 from trainer.settings import TrainerSettings
 
 
@@ -38,8 +38,8 @@ def refused(place, location) -> str:
 
 def test_a_bucket_is_a_folder_where_no_endpoint_is_set(place):
     path = place.write("2026/interactions.csv")
-    (found,) = place.sources().fetch("s3://films/2026/interactions.csv", folder=place.root)
-    assert (found.name, found.path) == ("interactions.csv", path)
+    (file,) = place.sources().fetch("s3://films/2026/interactions.csv", folder=place.root)
+    assert (file.name, file.path) == ("interactions.csv", path)
 
 
 def test_of_a_folder_the_first_level_is_read(place):
@@ -49,7 +49,7 @@ def test_of_a_folder_the_first_level_is_read(place):
     assert fetch(place, f"file://{place.bucket}/in/") == ["a", "b.csv"]
 
 
-def test_a_folder_must_be_asked_for_as_one(place):
+def test_a_folder_must_be_named_as_one(place):
     place.write("in/a.csv")
     assert "which is a folder; want its name to end in `/`" in refused(place, "s3://films/in")
 
@@ -62,9 +62,9 @@ def test_a_folder_must_be_asked_for_as_one(place):
     ],
 )  # fmt: skip
 def test_nothing_there_is_an_invalid_location_and_tells_where_was_looked(place, location, looked_into):
-    told = refused(place, location)
-    assert told.startswith("Invalid Data location. ")
-    assert told.endswith(f"looked into {place.root / 's3' / looked_into}")
+    message = refused(place, location)
+    assert message.startswith("Invalid Data location. ")
+    assert message.endswith(f"looked into {place.root / 's3' / looked_into}")
 
 
 def test_the_root_of_a_bucket_is_a_folder(place):
@@ -85,7 +85,7 @@ def test_a_loop_of_links_is_refused_at_once(place):
         assert "it is a loop of links" in refused(place, location)
 
 
-def test_a_loop_outside_of_the_roots_is_not_told(place, outside):
+def test_a_loop_outside_of_the_roots_is_not_reported(place, outside):
     loop = outside.with_name("loop.csv")
     loop.symlink_to(loop)
     assert "outside of the folders that the trainer may read" in refused(place, f"file://{loop}")
@@ -138,13 +138,13 @@ class Bucket(BaseHTTPRequestHandler):
         "/films/in/deep/c.csv": b"x",
         "/films/root.csv": b"A\n3\n",
     }
-    asked: ClassVar[list[str]] = []
+    requested_paths: ClassVar[list[str]] = []
 
     def do_GET(self):
         url = urlsplit(self.path)
         path, query = unquote(url.path), parse_qs(url.query)
         bucket = path.split("/")[1]
-        self.asked.append(path)
+        self.requested_paths.append(path)
         if "Credential=key/" not in self.headers.get("Authorization", ""):
             self.refuse(403, "InvalidAccessKeyId")
         elif bucket == "private":
@@ -210,7 +210,7 @@ class Service(ThreadingHTTPServer):
 @pytest.fixture
 def service():
     server = Service()
-    Bucket.asked.clear()
+    Bucket.requested_paths.clear()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield server
@@ -238,13 +238,13 @@ def remote(place, service):
 
 
 def test_files_of_a_service_are_copied(place, remote):
-    (found,) = remote.fetch("s3://films/in/a.csv", folder=place.root)
-    assert (found.name, found.path.read_text()) == ("a.csv", "A\n1\n")
+    (file,) = remote.fetch("s3://films/in/a.csv", folder=place.root)
+    assert (file.name, file.path.read_text()) == ("a.csv", "A\n1\n")
 
 
 def test_folders_of_a_service_are_read_on_their_first_level(place, remote):
-    found = remote.fetch("s3://films/in/", folder=place.root)
-    assert [(file.name, file.path.read_text()) for file in found] == [("a.csv", "A\n1\n"), ("b.csv", "A\n2\n")]
+    files = remote.fetch("s3://films/in/", folder=place.root)
+    assert [(file.name, file.path.read_text()) for file in files] == [("a.csv", "A\n1\n"), ("b.csv", "A\n2\n")]
 
 
 def test_the_root_of_a_bucket_of_a_service_is_a_folder(place, remote):
@@ -255,7 +255,7 @@ FORBIDDEN = "Insufficient privileges for accessing data in Amazon S3."
 
 
 @pytest.mark.parametrize(
-    ("location", "told"),
+    ("location", "problem"),
     [
         ("s3://films/none.csv", "where nothing is, want a CSV file in the bucket films of http://127.0.0.1:"),
         ("s3://films/none/", "where nothing is, want a CSV file or more in the bucket films of http://127.0.0.1:"),
@@ -266,8 +266,8 @@ FORBIDDEN = "Insufficient privileges for accessing data in Amazon S3."
         ("s3://expired/a.csv", FORBIDDEN),
     ],
 )
-def test_what_a_service_does_not_give_is_an_invalid_location(place, remote, location, told):
-    with pytest.raises(InvalidInput, match=told):
+def test_what_a_service_does_not_give_is_an_invalid_location(place, remote, location, problem):
+    with pytest.raises(InvalidInput, match=problem):
         remote.fetch(location, folder=place.root)
 
 
@@ -279,7 +279,7 @@ def test_wrong_credentials_are_an_invalid_location(place, service, location):
 
 @pytest.mark.parametrize("bucket", ["slow", "cut", "broken"])
 @pytest.mark.parametrize("key", ["sales-2024-0403.csv", "AccessDenied/Forbidden.csv", "404/"])
-def test_trouble_that_passes_is_told_as_such_whatever_the_key_says(place, remote, bucket, key):
+def test_trouble_that_passes_is_reported_as_such_whatever_the_key_says(place, remote, bucket, key):
     with pytest.raises(Unavailable, match="which cannot be read now"):
         remote.fetch(f"s3://{bucket}/{key}", folder=place.root)
 
@@ -291,10 +291,10 @@ def test_a_service_that_is_not_there_is_trouble_that_passes(place):
         sources_of(place, f"http://127.0.0.1:{port}").fetch("s3://films/sales-2024-0403.csv", folder=place.root)
 
 
-def test_the_service_is_not_asked_for_a_key_that_it_cannot_have(place, remote):
+def test_the_service_is_not_called_for_a_key_that_it_cannot_have(place, remote):
     with pytest.raises(InvalidInput, match="want a key without `//`"):
         remote.fetch("s3://films/in//a.csv", folder=place.root)
-    assert Bucket.asked == []
+    assert Bucket.requested_paths == []
 
 
 @pytest.mark.parametrize("bucket", ["private", "expired"])
@@ -316,3 +316,33 @@ def test_the_shared_store_tells_a_refusal_from_an_outage(service, bucket):
 def test_a_path_that_no_store_can_have_is_the_callers_mistake(place):
     with pytest.raises(InvalidInput, match="`path`: got 'a//b', want one that a store can have"):
         place.store.get("a//b")
+
+
+@pytest.mark.parametrize(
+    ("location", "folder"), [("s3://bucket/a/b.csv", False), ("s3://bucket/a/", True), ("s3://bucket/", True)]
+)
+def test_a_key_that_ends_in_a_slash_is_a_folder(location, folder):
+    assert parse_location(location).is_folder is folder
+
+
+def test_keys_are_taken_as_they_are_and_paths_are_urls():
+    assert parse_location("s3://bucket/a%20b.csv") == BucketLocation("bucket", "a%20b.csv")
+    assert str(parse_location("file:///data/a%20b.csv").path) == "/data/a b.csv"
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "s3://bucket/../secret.csv", "s3://../secret.csv", "s3://./secret.csv", "s3:///secret.csv",
+        "s3://bucket//etc/passwd", "file:///data/../etc/passwd", "file:///data/%2e%2e/etc/passwd", "file://host/x",
+        "http://bucket/x.csv", "/etc/passwd", "s3://bucket/a%00.csv\0", "file:///data/a%00b",
+    ],
+)  # fmt: skip
+def test_locations_that_climb_or_are_of_another_kind_are_refused(location):
+    with pytest.raises(InvalidInput, match=r"Invalid Data location\. "):
+        parse_location(location)
+
+
+@pytest.mark.parametrize(("name", "counts"), [("part-0", True), (".crc", False), ("_SUCCESS", False), ("", False)])
+def test_markers_of_folders_hold_no_rows(name, counts):
+    assert is_data_file(name) is counts

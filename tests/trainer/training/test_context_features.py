@@ -64,7 +64,7 @@ def order(place):
     return make
 
 
-def test_categorical_and_numeric_columns_tell_of_the_situation():
+def test_categorical_and_numeric_columns_are_context():
     assert [field.name for field in context_fields(AvroSchema.parse(SCHEMA))] == ["DEVICE", "HOUR"]
 
 
@@ -73,14 +73,14 @@ def test_every_step_has_its_own_context(place, order):
     context, histories = loaded.data.context, loaded.data.histories()
     meaning = context.meaning
     for user in (0, 31, 59):
-        own = slice(histories.offsets[user], histories.offsets[user + 1])
-        found = [meaning.values[code] or None for code in context.codes[own, 0]]
-        assert found == [device(user, step) for step in range(STEPS)]
-        hours = meaning.lower[context.codes[own, 1]]
+        rows = slice(histories.offsets[user], histories.offsets[user + 1])
+        devices = [meaning.values[code] or None for code in context.codes[rows, 0]]
+        assert devices == [device(user, step) for step in range(STEPS)]
+        hours = meaning.lower[context.codes[rows, 1]]
         assert (np.diff(hours[1:]) >= 0).all()
 
 
-def test_test_users_are_asked_in_the_situation_of_what_comes_next(place, order):
+def test_test_users_have_the_context_of_what_comes_next(place, order):
     data = load(place.store, order()).data
     split = hold_out_users(data, seed=1)
     codes = first_hidden(data, split)

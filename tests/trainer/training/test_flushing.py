@@ -21,13 +21,13 @@ class Sealing(event_log_pb2_grpc.SealingServiceServicer):
     """A service that keeps the contract: it can be away, refuse, or take its time."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.flushed_locations: list[str] = []
         self.trouble: list[Exception] = []
         self.held = threading.Event()
         self.held.set()
 
     def FlushTable(self, request, context):
-        self.asked.append(request.location)
+        self.flushed_locations.append(request.location)
         self.held.wait(60)
         if self.trouble:
             raise self.trouble.pop(0)
@@ -52,38 +52,38 @@ class EndedWatch(NullJobContext):
 
 
 @pytest.fixture
-def sealing():
+def service():
     return Sealing()
 
 
 @pytest.fixture
-def server(sealing):
+def server(service):
     service = Service(
         event_log_pb2.DESCRIPTOR.services_by_name["SealingService"],
         event_log_pb2_grpc.add_SealingServiceServicer_to_server,
-        sealing,
+        service,
     )
     with serving([service], keys=make_keys()) as running:
         yield running
-        sealing.held.set()
+        service.held.set()
 
 
-def test_table_is_flushed_once(sealing, server):
+def test_table_is_flushed_once(service, server):
     with server.channel("trainer") as opened:
         RemoteFlusher(opened).flush(LOCATION, NullJobContext())
 
-    assert sealing.asked == [LOCATION]
+    assert service.flushed_locations == [LOCATION]
 
 
 @pytest.mark.parametrize(
     "error", [Unavailable("the store is away"), Throttled("too many calls"), OperationUnavailable("an older version")]
 )
-def test_service_that_cannot_do_it_now_is_asked_again(sealing, server, error):
-    sealing.trouble = [error, error]
+def test_service_that_cannot_do_it_now_is_called_again(service, server, error):
+    service.trouble = [error, error]
     with server.channel("trainer") as opened:
         RemoteFlusher(opened).flush(LOCATION, NullJobContext())
 
-    assert len(sealing.asked) == 3
+    assert len(service.flushed_locations) == 3
 
 
 def test_service_that_stays_away_gives_the_job_back_instead_of_training_without_its_events():
@@ -95,15 +95,15 @@ def test_service_that_stays_away_gives_the_job_back_instead_of_training_without_
 
 
 @pytest.mark.parametrize("error", [InvalidInput("`location`: bad"), PermissionDenied("not you")])
-def test_refusal_is_final(sealing, server, error):
-    sealing.trouble = [error]
+def test_refusal_is_final(service, server, error):
+    service.trouble = [error]
     with server.channel("trainer") as opened, pytest.raises(type(error)):
         RemoteFlusher(opened).flush(LOCATION, NullJobContext())
 
-    assert len(sealing.asked) == 1
+    assert len(service.flushed_locations) == 1
 
 
-def test_job_that_must_end_waits_for_nobody(sealing, server):
-    sealing.held.clear()
+def test_job_that_must_end_waits_for_nobody(service, server):
+    service.held.clear()
     with server.channel("trainer") as opened, pytest.raises(JobCancelled):
         RemoteFlusher(opened).flush(LOCATION, EndedWatch())

@@ -63,8 +63,8 @@ def test_of_listed_types_each_has_its_own_threshold_and_no_other_counts():
         {"EVENT_TYPE": "click", "EVENT_VALUE": 9.0, "ITEM_ID": "i5"},
         {"EVENT_TYPE": None, "EVENT_VALUE": 9.0, "ITEM_ID": "i6"},
     )
-    wanted = [EventParameters("buy", threshold=3.0), EventParameters("watch")]
-    assert {item for _, item, _ in selected(rows, events=wanted)} == {"i2", "i4"}
+    events = [EventParameters("buy", threshold=3.0), EventParameters("watch")]
+    assert {item for _, item, _ in selected(rows, events=events)} == {"i2", "i4"}
 
 
 def test_identical_interactions_count_once_bulk_or_streamed():
@@ -241,7 +241,7 @@ def test_a_snapshot_knows_the_last_event_that_it_contains(place, order):
     assert (snapshot.event_watermark, [table.version for table in snapshot.tables]) == (Position(7, 41), [1])
 
 
-def test_streamed_interactions_are_told_from_imported_ones(place, order):
+def test_streamed_interactions_are_distinguished_from_imported_ones(place, order):
     place.write("a.csv", *walks())
     place.bring("s3://films/a.csv")
     sent = {**event(7, "u000", "i000"), "TIMESTAMP": 1}

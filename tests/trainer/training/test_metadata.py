@@ -38,29 +38,29 @@ TYPES = {
 def columns_of(*rows: dict[str, object], ids=None, learns_from=lambda column: True):
     plain = {"ITEM_ID": "i1", reserved.SOURCE: "bulk"}
     frame = pl.DataFrame([plain | row for row in rows], schema=TYPES)
-    wanted = pl.Series(ids or [row["ITEM_ID"] for row in frame.to_dicts()])
-    return MetadataTable.of(frame, SCHEMA, learns_from=learns_from).columns(wanted)
+    item_ids = pl.Series(ids or [row["ITEM_ID"] for row in frame.to_dicts()])
+    return MetadataTable.of(frame, SCHEMA, learns_from=learns_from).columns(item_ids)
 
 
 def test_the_schema_says_what_a_column_is():
-    found = columns_of(
+    columns = columns_of(
         {"GENRES": "War| Drama|War|", "PRICE": 2.5, "PLOT": "A <b>plot</b>", "TITLE": "One", "SHELF": "x", "NEW": True,
          "CREATION_TIMESTAMP": 7},
         {"ITEM_ID": "i2", "PLOT": "Another", "TITLE": "Two"},
     )  # fmt: skip
-    genres = found.categorical["GENRES"]
+    genres = columns.categorical["GENRES"]
     assert (genres.categories, genres.offsets.tolist(), genres.codes.tolist()) == (("Drama", "War"), [0, 2, 2], [1, 0])
-    assert (found.numeric["PRICE"][0], np.isnan(found.numeric["PRICE"][1])) == (2.5, True)
-    assert found.textual == {"PLOT": ("A plot", "Another")}
-    assert (found.names, found.created.tolist()) == (("One", "Two"), [7, NO_TIME])
-    assert (list(found.categorical), list(found.numeric)) == (["GENRES"], ["PRICE"])
+    assert (columns.numeric["PRICE"][0], np.isnan(columns.numeric["PRICE"][1])) == (2.5, True)
+    assert columns.textual == {"PLOT": ("A plot", "Another")}
+    assert (columns.names, columns.created.tolist()) == (("One", "Two"), [7, NO_TIME])
+    assert (list(columns.categorical), list(columns.numeric)) == (["GENRES"], ["PRICE"])
 
 
 def test_ids_without_a_row_are_empty_and_the_order_is_the_askers():
-    found = columns_of({"ITEM_ID": "i2", "GENRES": "War", "PLOT": "A plot"}, ids=["i1", "i2"])
-    assert found.categorical["GENRES"].offsets.tolist() == [0, 0, 1]
-    assert found.textual["PLOT"] == (None, "A plot")
-    assert found.created.tolist() == [NO_TIME, NO_TIME]
+    columns = columns_of({"ITEM_ID": "i2", "GENRES": "War", "PLOT": "A plot"}, ids=["i1", "i2"])
+    assert columns.categorical["GENRES"].offsets.tolist() == [0, 0, 1]
+    assert columns.textual["PLOT"] == (None, "A plot")
+    assert columns.created.tolist() == [NO_TIME, NO_TIME]
 
 
 def test_a_time_of_creation_may_lie_before_1970():
@@ -74,14 +74,19 @@ def test_a_text_that_too_few_items_have_is_not_used(empty, used):
 
 
 def test_what_was_put_holds_over_what_was_imported():
-    found = columns_of({"PRICE": 1.0, reserved.SOURCE: "put"}, {"PRICE": 2.0}, ids=["i1"])
-    assert found.numeric["PRICE"].tolist() == [1.0]
+    columns = columns_of({"PRICE": 1.0, reserved.SOURCE: "put"}, {"PRICE": 2.0}, ids=["i1"])
+    assert columns.numeric["PRICE"].tolist() == [1.0]
 
 
 def test_columns_that_the_solution_leaves_out_are_not_there():
     row = {"GENRES": "War", "PRICE": 1.0, "TITLE": "One", "CREATION_TIMESTAMP": 7}
-    found = columns_of(row, learns_from=lambda column: column == "PRICE")
-    assert (list(found.numeric), list(found.categorical), found.names, found.created) == (["PRICE"], [], None, None)
+    columns = columns_of(row, learns_from=lambda column: column == "PRICE")
+    assert (list(columns.numeric), list(columns.categorical), columns.names, columns.created) == (
+        ["PRICE"],
+        [],
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1 import evaluation_pb2
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from tests.trainer.place import walks
-from tests.trainer.training.test_training import KEYS, train
+from tests.trainer.training.test_handler import KEYS, train
 from trainer.worker import NullJobContext
 
 PRIMARY_METRIC = "standard_normalized_discounted_cumulative_gain_at_25"
@@ -50,20 +50,20 @@ def measured_model(place, number: int):
 
 
 def test_every_metric_has_an_interval_of_model_and_baselines(filled):
-    found = version(filled, 1, "aws-sims")
+    evaluation = version(filled, 1, "aws-sims")
 
     manifest = read_manifest(filled.store, "artifacts/v1")
-    assert manifest.evaluation == found
-    assert (found.test_users, found.hidden_items, found.confidence) == (40, 80, 0.95)
-    assert not found.HasField("comparison")
-    assert [item.name for item in found.baselines] == ["popularity", "sequence-rules"]
-    for model in (found.model, *found.baselines):
+    assert manifest.evaluation == evaluation
+    assert (evaluation.test_users, evaluation.hidden_items, evaluation.confidence) == (40, 80, 0.95)
+    assert not evaluation.HasField("comparison")
+    assert [item.name for item in evaluation.baselines] == ["popularity", "sequence-rules"]
+    for model in (evaluation.model, *evaluation.baselines):
         for metrics in (named(model.metrics), named(model.metrics_without_repeats)):
             assert set(metrics) - STRATA == KEYS | OWN
             assert not metrics.pop("coverage").HasField("low")
             assert all(item.low - 1e-9 <= item.value <= item.high + 1e-9 for item in metrics.values())
-    assert {name: round(named(found.model.metrics)[name].value, 4) for name in KEYS} == dict(manifest.metrics)
-    gain = {item.name: named(item.metrics)[PRIMARY_METRIC] for item in (found.model, *found.baselines)}
+    assert {name: round(named(evaluation.model.metrics)[name].value, 4) for name in KEYS} == dict(manifest.metrics)
+    gain = {item.name: named(item.metrics)[PRIMARY_METRIC] for item in (evaluation.model, *evaluation.baselines)}
     assert gain["popularity"].high < gain["model"].low  # who walks along a ring is no follower of fashion
 
 
@@ -104,12 +104,14 @@ def test_an_attempt_that_comes_too_late_leaves_nothing_behind(filled):
 def test_a_version_like_the_one_before_is_undecided(filled):
     version(filled, 1, "aws-sims")
 
-    found = version(filled, 2, "aws-sims", predecessor=after(1)).comparison
+    comparison = version(filled, 2, "aws-sims", predecessor=after(1)).comparison
 
-    assert (found.solution_version_arn, found.users, found.judged_by) == ("arn:v1", 40, PRIMARY_METRIC)
-    assert found.verdict == evaluation_pb2.VERDICT_UNDECIDED
-    assert {(item.low, item.high, item.value - item.predecessor) for item in found.differences} == {(0.0, 0.0, 0.0)}
-    assert "not significantly different from arn:v1" in found.reason
+    assert (comparison.solution_version_arn, comparison.users, comparison.judged_by) == ("arn:v1", 40, PRIMARY_METRIC)
+    assert comparison.verdict == evaluation_pb2.VERDICT_UNDECIDED
+    assert {(item.low, item.high, item.value - item.predecessor) for item in comparison.differences} == {
+        (0.0, 0.0, 0.0)
+    }
+    assert "not significantly different from arn:v1" in comparison.reason
 
 
 @pytest.mark.parametrize(
@@ -122,11 +124,11 @@ def test_a_version_like_the_one_before_is_undecided(filled):
 def test_a_planted_difference_is_found(filled, recipes, verdict, words):
     version(filled, 1, recipes[0])
 
-    found = version(filled, 2, recipes[1], predecessor=after(1)).comparison
+    comparison = version(filled, 2, recipes[1], predecessor=after(1)).comparison
 
-    assert (found.verdict, found.users) == (verdict, 40)
-    assert found.reason.startswith(words)
-    assert "on 40 users" in found.reason
+    assert (comparison.verdict, comparison.users) == (verdict, 40)
+    assert comparison.reason.startswith(words)
+    assert "on 40 users" in comparison.reason
 
 
 def test_items_and_event_types_are_matched_by_name_when_data_grow(filled):
@@ -136,29 +138,32 @@ def test_items_and_event_types_are_matched_by_name_when_data_grow(filled):
     filled.write("b.csv", *grown)
     filled.bring("s3://films/b.csv", replace=False)
 
-    found = version(filled, 2, "aws-sims", predecessor=after(1)).comparison
+    comparison = version(filled, 2, "aws-sims", predecessor=after(1)).comparison
 
-    (gain,) = (item for item in found.differences if item.name == PRIMARY_METRIC)
+    (gain,) = (item for item in comparison.differences if item.name == PRIMARY_METRIC)
     old = named(read_manifest(filled.store, "artifacts/v1").evaluation.model.metrics)[PRIMARY_METRIC].value
     kept = measured_model(filled, 1).manifest.highest_test_key
     users = Vocabulary.load(open_artifact(filled.store, "artifacts/v2", cache=filled.root).folder, "users")
     tested = np.sort(users.keys())[:90]
-    assert found.users == (tested <= kept).sum()
+    assert comparison.users == (tested <= kept).sum()
     # Old users are served as before; of the new ones' items the predecessor knows none.
-    known = sum(name.startswith("u") for name in users.ids(np.flatnonzero(users.keys() <= min(kept, tested[-1]))))
-    assert gain.predecessor == pytest.approx(old * known / found.users, rel=0.15)
+    in_both = sum(name.startswith("u") for name in users.ids(np.flatnonzero(users.keys() <= min(kept, tested[-1]))))
+    assert gain.predecessor == pytest.approx(old * in_both / comparison.users, rel=0.15)
     assert gain.value > gain.predecessor > 0.3 * old
-    assert found.verdict == evaluation_pb2.VERDICT_BETTER
+    assert comparison.verdict == evaluation_pb2.VERDICT_BETTER
 
 
-def test_segments_are_told_with_intervals_beside_the_most_active_users(filled):
-    found = version(filled, 1, "aws-item-affinity", solution_config_json=SMALL_SEGMENTS)
+def test_segments_are_measured_with_intervals_beside_the_most_active_users(filled):
+    evaluation = version(filled, 1, "aws-item-affinity", solution_config_json=SMALL_SEGMENTS)
 
     manifest = read_manifest(filled.store, "artifacts/v1")
-    assert manifest.evaluation == found
-    assert (found.test_users, found.confidence, found.bootstrap_samples) == (400, 0.95, 2000)
-    assert [item.name for item in found.baselines] == ["active-users"]
-    for model, shown in ((found.model, manifest.metrics), (found.baselines[0], manifest.baselines[0].metrics)):
+    assert manifest.evaluation == evaluation
+    assert (evaluation.test_users, evaluation.confidence, evaluation.bootstrap_samples) == (400, 0.95, 2000)
+    assert [item.name for item in evaluation.baselines] == ["active-users"]
+    for model, shown in (
+        (evaluation.model, manifest.metrics),
+        (evaluation.baselines[0], manifest.baselines[0].metrics),
+    ):
         metrics = named(model.metrics)
         assert {name: round(item.value, 4) for name, item in metrics.items()} == dict(shown)
         assert set(metrics) == {"coverage", "hits_at_1_percent", "recall_at_1_percent"}
@@ -166,8 +171,8 @@ def test_segments_are_told_with_intervals_beside_the_most_active_users(filled):
         assert {item.users for item in metrics.values()} == {listed}
         assert all(item.low - 1e-9 <= item.value <= item.high + 1e-9 for item in metrics.values())
     # Everybody walks along the ring: the next are known, and the most active are nobody in particular.
-    assert named(found.baselines[0].metrics)["recall_at_1_percent"].high < found.model.metrics[2].low
-    assert not found.HasField("comparison")
+    assert named(evaluation.baselines[0].metrics)["recall_at_1_percent"].high < evaluation.model.metrics[2].low
+    assert not evaluation.HasField("comparison")
 
 
 def test_a_predecessor_that_kept_no_model_cannot_be_compared(filled):
@@ -176,18 +181,18 @@ def test_a_predecessor_that_kept_no_model_cannot_be_compared(filled):
     del manifest["measured_model"]  # as in artifacts of earlier releases
     filled.store.put("artifacts/v1/manifest.json", json.dumps(manifest).encode())
 
-    found = version(filled, 2, "aws-sims", predecessor=after(1)).comparison
+    comparison = version(filled, 2, "aws-sims", predecessor=after(1)).comparison
 
-    assert (found.verdict, found.users) == (evaluation_pb2.VERDICT_NOT_COMPARED, 0)
-    assert found.reason == "arn:v1 kept no model to be compared with"
+    assert (comparison.verdict, comparison.users) == (evaluation_pb2.VERDICT_NOT_COMPARED, 0)
+    assert comparison.reason == "arn:v1 kept no model to be compared with"
 
 
 def test_a_damaged_predecessor_keeps_nobody_from_training(filled):
     version(filled, 1, "aws-sims")
     (measured_model(filled, 1).folder / "item_vectors.npy").unlink()
 
-    found = version(filled, 2, "aws-sims", predecessor=after(1)).comparison
+    comparison = version(filled, 2, "aws-sims", predecessor=after(1)).comparison
 
-    assert found.verdict == evaluation_pb2.VERDICT_NOT_COMPARED
-    assert "arn:v1 cannot be measured: " in found.reason
-    assert "item_vectors.npy` is missing" in found.reason
+    assert comparison.verdict == evaluation_pb2.VERDICT_NOT_COMPARED
+    assert "arn:v1 cannot be measured: " in comparison.reason
+    assert "item_vectors.npy` is missing" in comparison.reason

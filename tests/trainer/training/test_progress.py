@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tests.trainer.place import walks
-from tests.trainer.training.test_training import QUICK, train
+from tests.trainer.training.test_handler import QUICK, train
 from trainer.worker import NullJobContext
 
 
-class Listening(NullJobContext):
+class RecordingJobContext(NullJobContext):
     def __init__(self):
-        self.told = []
+        self.reports = []
 
     def report(self, *, fraction, activity):
-        self.told.append((fraction, activity))
+        self.reports.append((fraction, activity))
 
 
 @pytest.mark.parametrize(
@@ -43,10 +43,10 @@ class Listening(NullJobContext):
 def test_a_training_says_what_it_does(place, recipe, config, activities):
     place.write("a.csv", *walks())
     place.bring("s3://films/a.csv")
-    context = Listening()
+    context = RecordingJobContext()
 
     train(place, recipe, solution_config_json=config, context=context)
 
-    told = [activity for _, activity in context.told]
-    assert [now for now, before in zip(told, [None, *told], strict=False) if now != before] == activities
-    assert [share for share, _ in context.told] == sorted(share for share, _ in context.told)
+    reported = [activity for _, activity in context.reports]
+    assert [now for now, before in zip(reported, [None, *reported], strict=False) if now != before] == activities
+    assert [share for share, _ in context.reports] == sorted(share for share, _ in context.reports)

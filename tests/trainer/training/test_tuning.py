@@ -10,7 +10,7 @@ import pytest
 from common.artifacts import open_artifact, read_manifest
 from protos.tailorbird.internal.v1 import jobs_pb2
 from tests.trainer.place import walks
-from tests.trainer.training.test_training import train
+from tests.trainer.training.test_handler import train
 from trainer.training.spec import TunedRange, TuningSpec
 from trainer.training.tuning import tune
 from trainer.worker import NullJobContext
@@ -20,12 +20,12 @@ DISCOUNT = Range(name="popularity_discount_factor", kind="float", low=0.0, high=
 COMMON = Range(name="min_cointeraction_count", kind="integer", low=0, high=10)
 
 
-class Listening(NullJobContext):
+class RecordingJobContext(NullJobContext):
     def __init__(self):
-        self.told = []
+        self.reports = []
 
     def report(self, *, fraction, activity):
-        self.told.append((fraction, activity))
+        self.reports.append((fraction, activity))
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def search(place, name="aws-sims", *ranges, trials=4, config="{}", **more):
     return train(place, name, tuning=tuning, solution_config_json=config, **more)
 
 
-def test_the_best_of_the_trials_is_trained_and_told(filled):
-    context = Listening()
+def test_the_best_of_the_trials_is_trained_and_reported(filled):
+    context = RecordingJobContext()
     result = search(filled, "aws-sims", DISCOUNT, COMMON, trials=6, context=context)
 
     chosen = dict(result.tuned_hyper_parameters)
@@ -53,14 +53,14 @@ def test_the_best_of_the_trials_is_trained_and_told(filled):
     config = json.loads(manifest.recipe_config_json)
     assert {name: str(config[name]) for name in chosen} == chosen
     assert manifest.stage_seconds["tune"] > 0
-    stages = [stage for _, stage in context.told]
-    assert any("trial 6 of 6" in stage for stage in stages)
-    assert [fraction for fraction, _ in context.told] == sorted(fraction for fraction, _ in context.told)
+    activities = [stage for _, stage in context.reports]
+    assert any("trial 6 of 6" in stage for stage in activities)
+    assert [fraction for fraction, _ in context.reports] == sorted(fraction for fraction, _ in context.reports)
 
 
 def test_a_version_is_trained_as_if_what_was_chosen_had_been_given(filled):
-    found = search(filled, "aws-sims", DISCOUNT, trials=3, location="artifacts/tuned")
-    given = {"algorithmHyperParameters": dict(found.tuned_hyper_parameters)}
+    result = search(filled, "aws-sims", DISCOUNT, trials=3, location="artifacts/tuned")
+    given = {"algorithmHyperParameters": dict(result.tuned_hyper_parameters)}
     train(filled, "aws-sims", location="artifacts/given", solution_config_json=json.dumps(given))
 
     one, other = (
@@ -89,15 +89,15 @@ def test_networks_are_tuned_within_the_ranges_beside_what_is_given(filled):
 
 def sought(measure, *, low=0.0, trials=30):
     ranges = (TunedRange(name="discount", kind="float", low=low, high=1.0),)
-    told = []
+    activities = []
 
     def progress(*, fraction, stage, metrics):
-        told.append(stage)
+        activities.append(stage)
 
-    found = tune(
+    values = tune(
         measure, TuningSpec(trials=trials, ranges=ranges), defaults={"discount": 0.5}, seed=1, progress=progress
     )
-    return float(found["discount"]), told
+    return float(values["discount"]), activities
 
 
 def test_the_search_begins_with_the_default_and_comes_near_the_best():
@@ -107,12 +107,12 @@ def test_the_search_begins_with_the_default_and_comes_near_the_best():
         tried.append(float(values["discount"]))
         return -((tried[-1] - 0.8) ** 2)
 
-    found, _ = sought(measure)
+    discount, _ = sought(measure)
 
     assert tried[0] == 0.5
-    assert found == pytest.approx(0.8, abs=0.05)
+    assert discount == pytest.approx(0.8, abs=0.05)
     assert len(tried) == 30
-    assert found == sought(measure)[0]
+    assert discount == sought(measure)[0]
 
 
 def test_the_default_is_moved_into_the_range():
@@ -127,13 +127,13 @@ def test_equal_values_are_tried_once():
         return 0.1
 
     ranges = (TunedRange(name="recency_mask", kind="choice", values=("true", "false")),)
-    found = tune(
+    values = tune(
         measure, TuningSpec(trials=9, ranges=ranges), defaults={"recency_mask": False}, seed=1,
         progress=lambda **_: None,
     )  # fmt: skip
 
     assert tried == [{"recency_mask": "false"}, {"recency_mask": "true"}]
-    assert found == {"recency_mask": "false"}
+    assert values == {"recency_mask": "false"}
 
 
 def test_trials_that_lag_behind_are_cut_short():
@@ -146,11 +146,11 @@ def test_trials_that_lag_behind_are_cut_short():
             listener(fraction=number / 20, stage="learning", metrics={"validation_ndcg_at_10": value})
         return value
 
-    found, told = sought(measure)
+    discount, activities = sought(measure)
 
-    assert found == max(passes)
+    assert discount == max(passes)
     assert 10 <= sum(count < 20 for count in passes.values()) < 27
     assert min(passes.values()) >= 4
-    assert passes[found] == 20
-    assert told[0] == "trial 1 of 30: learning"
-    assert told[-1] == "tuned"
+    assert passes[discount] == 20
+    assert activities[0] == "trial 1 of 30: learning"
+    assert activities[-1] == "tuned"

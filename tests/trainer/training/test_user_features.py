@@ -62,8 +62,8 @@ def filled(place, monkeypatch):
 
 
 def bring_users(place, *more: str) -> None:
-    known = [f"u{user:03},{club(user)},{20 + user},Name {user}" for user in range(MEMBERS)]
-    place.write("users.csv", *known, "silent,,,Cid", *more, header=HEADER)
+    members = [f"u{user:03},{club(user)},{20 + user},Name {user}" for user in range(MEMBERS)]
+    place.write("users.csv", *members, "silent,,,Cid", *more, header=HEADER)
     place.bring("s3://films/users.csv", kind="USERS")
 
 
@@ -92,10 +92,10 @@ def publish(place, version: int) -> Deployment:
     return Deployment.make(assignment(), model, cache_users=5)
 
 
-def share_of(club_name: str, deployment: Deployment, user: str, recent=None) -> float:
+def share_of(club_name: str, deployment: Deployment, user: str, recent_history=None) -> float:
     """Return the share of the first ten recommendations that is on a club's shelf."""
-    found = deployment.recommend(user, recent, limit=10).items.tolist()
-    return float(np.mean([deployment.model.item_ids[item].startswith(club_name) for item in found]))
+    items = deployment.recommend(user, recent_history, limit=10).items.tolist()
+    return float(np.mean([deployment.model.item_ids[item].startswith(club_name) for item in items]))
 
 
 def as_history(model, event: RecentEvent) -> History:
@@ -104,8 +104,8 @@ def as_history(model, event: RecentEvent) -> History:
 
 def test_users_with_columns_are_known_without_interactions_and_those_that_tell_nothing_are_not(filled):
     loaded = load(filled.store, order(filled))
-    known = loaded.users.ids(range(len(loaded.users)))
-    assert known == ["new-even", "new-odd", *(f"u{user:03}" for user in range(MEMBERS))]
+    user_ids = loaded.users.ids(range(len(loaded.users)))
+    assert user_ids == ["new-even", "new-odd", *(f"u{user:03}" for user in range(MEMBERS))]
     users = loaded.data.users
     assert users.categorical["CLUB"].categories == ("even", "late", "odd")
     assert users.numeric["AGE"][:3].tolist() == [30, 30, 20]
@@ -160,12 +160,12 @@ def test_columns_decide_what_users_get_who_have_done_nothing_or_little(filled):
     )
     assert model.embed_history(None, history).tolist() == model.scorer.embed_history(history).tolist()
     event = RecentEvent(offset=5, millis=1_800_000_000_000, event_type="watch", item_id="odd-03", fingerprint=1)
-    recent = StoredHistory(encode([event]))
-    query = deployment._query("new-even", recent).vector
+    recent_history = StoredHistory(encode([event]))
+    query = deployment._query("new-even", recent_history).vector
     np.testing.assert_allclose(
         query, model.embed_history(user, model.continued_history(None, as_history(model, event)))
     )
-    assert not np.allclose(query, deployment._query("unknown", recent).vector)
+    assert not np.allclose(query, deployment._query("unknown", recent_history).vector)
 
 
 def test_a_context_cannot_stand_for_a_column(filled):
@@ -209,13 +209,13 @@ def test_test_users_are_measured_with_their_columns(filled, tmp_path):
     assert ignorant.metrics["mean_reciprocal_rank_at_25"] < 0.9
 
 
-def test_the_version_before_is_asked_with_the_columns_too(filled, tmp_path):
+def test_the_champion_is_measured_with_the_columns_too(filled, tmp_path):
     publish(filled, 1)
     before = ChampionSpec(solution_version_arn="before", artifact_location="artifacts/version-1")
     again = run_program(order(filled, champion=before), tmp_path, progress=lambda **report: None)
-    found = again.evaluation.comparison.differences
-    assert found
-    assert all(item.value == item.predecessor for item in found)
+    differences = again.evaluation.comparison.differences
+    assert differences
+    assert all(item.value == item.predecessor for item in differences)
 
 
 def test_codes_of_another_model_are_corrupt(filled):

@@ -104,8 +104,8 @@ def bench(tmp_path):
 
 
 def training_process() -> psutil.Process | None:
-    found = psutil.Process().children(recursive=True)
-    return next((child for child in found if "trainer.training.subprocess_main" in " ".join(child.cmdline())), None)
+    processes = psutil.Process().children(recursive=True)
+    return next((child for child in processes if "trainer.training.subprocess_main" in " ".join(child.cmdline())), None)
 
 
 def test_an_import_becomes_active_with_its_rows(bench):
@@ -203,7 +203,7 @@ def test_after_three_deaths_the_version_fails_with_a_reason_to_act_on(bench):
     assert reason.count("give the trainer more memory") == 3
 
 
-def test_a_fault_in_a_room_fails_the_job_and_not_the_worker(bench):
+def test_a_fault_in_a_handler_fails_the_job_and_not_the_worker(bench):
     class Faulty:
         def run(self, payload, context):
             raise ZeroDivisionError
@@ -222,7 +222,7 @@ class Panic(BaseException):
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "message"),
     [
         (InvalidInput("caf\udce9.csv: got no rows"), r"caf\udce9.csv: got no rows"),
         (Panic(), "internal error (Panic)"),
@@ -230,7 +230,7 @@ class Panic(BaseException):
     ],
     ids=["a name that is no Unicode", "a panic", "an exit"],
 )
-def test_whatever_a_room_throws_is_told_and_the_worker_goes_on(bench, fault, told):
+def test_whatever_a_handler_raises_is_reported_and_the_worker_goes_on(bench, fault, message):
     class Faulty:
         def run(self, payload, context):
             raise fault
@@ -239,7 +239,7 @@ def test_whatever_a_room_throws_is_told_and_the_worker_goes_on(bench, fault, tol
     jobs = [bench.asked_import(), bench.asked_import()]
     with bench.worker(handlers={"dataset_import": Faulty()}):
         wait_until(lambda: [bench.import_status(job) for job in jobs] == ["CREATE FAILED"] * 2)
-    assert told in bench.world.resources.imports.describe(jobs[1]).failure_reason
+    assert message in bench.world.resources.imports.describe(jobs[1]).failure_reason
 
 
 def test_deleted_datasets_leave_nothing_in_the_store(bench):

@@ -59,7 +59,7 @@ class LoadedActions(LoadedData):
 class ActionsSteps:
     """See `trainer.training.program.LearningSteps`. A tenth of the users with action interactions is held out."""
 
-    stages: tuple[str, ...] = ("load", "split", "fit", "evaluate", "compare", "extend", "pack")
+    stage_names: tuple[str, ...] = ("load", "split", "fit", "evaluate", "compare", "extend", "pack")
 
     def __init__(self, training: Training) -> None:
         self._training = training

@@ -30,7 +30,7 @@ __all__ = ["IncrementalUpdateSteps"]
 class IncrementalUpdateSteps(ItemExport):
     """See `trainer.training.program.UpdateSteps`."""
 
-    stages: tuple[str, ...] = ("load", "update", "index", "pack")
+    stage_names: tuple[str, ...] = ("load", "update", "index", "pack")
 
     def load_base(self) -> Base:
         """Open the artifact that the spec names."""

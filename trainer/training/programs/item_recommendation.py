@@ -72,7 +72,7 @@ class ItemExport:
 class ItemRecommendationSteps(ItemExport):
     """See `trainer.training.program.LearningSteps`. A tenth of the users is held out."""
 
-    stages: tuple[str, ...] = ("load", "split", "tune", "fit", "evaluate", "compare", "extend", "index", "pack")
+    stage_names: tuple[str, ...] = ("load", "split", "tune", "fit", "evaluate", "compare", "extend", "index", "pack")
 
     def load(self) -> LoadedData:
         """Read the snapshot."""

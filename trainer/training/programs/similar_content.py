@@ -32,7 +32,7 @@ _QUERY_ITEMS: Final = 2000
 class SimilarContentSteps(ItemExport):
     """See `trainer.training.program.LearningSteps`. What is "held out" are items to ask about, as histories of one."""
 
-    stages: tuple[str, ...] = ("load", "fit", "evaluate", "index", "pack")
+    stage_names: tuple[str, ...] = ("load", "fit", "evaluate", "index", "pack")
 
     def load(self) -> LoadedData:
         """Read the snapshot."""

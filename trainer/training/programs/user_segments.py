@@ -48,7 +48,7 @@ _MAX_QUESTIONS: Final = 5000
 class UserSegmentsSteps:
     """See `trainer.training.program.LearningSteps`. The newest fifth of everybody's interactions is held out."""
 
-    stages: tuple[str, ...] = ("load", "split", "fit", "evaluate", "compare", "extend", "pack")
+    stage_names: tuple[str, ...] = ("load", "split", "fit", "evaluate", "compare", "extend", "pack")
 
     def __init__(self, training: Training) -> None:
         self._training = training

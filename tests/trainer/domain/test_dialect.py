@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from common.avro import AvroSchema
 from tests.control_plane.world import avro, column
 from trainer.domain.dialect import parse_line
-from trainer.imports.lines import read_blocks, split_columns
-from trainer.imports.reading import read_rows
+from trainer.imports.csv_reader import read_blocks, read_rows, split_columns
 from trainer.imports.sources import SourceFile
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -48,7 +47,7 @@ def test_each_value_is_read_by_itself(line, values):
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "problem"),
     [
         ('a,"b', "got a quote at character 3 that is not closed on its line, want values without line breaks"),
         (r'a,"b\"', "character 3 that is not closed"),
@@ -57,8 +56,8 @@ def test_each_value_is_read_by_itself(line, values):
         (r"say \"hi\",x", r"got \" at character 5, in a value that is not quoted"),
     ],
 )
-def test_what_is_broken_is_told_by_its_character(line, told):
-    with pytest.raises(ValueError, match=re.escape(told)):
+def test_what_is_broken_is_reported_by_its_character(line, problem):
+    with pytest.raises(ValueError, match=re.escape(problem)):
         parse_line(line)
 
 

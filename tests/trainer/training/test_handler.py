@@ -75,13 +75,13 @@ def filled(place):
 )
 def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, config):
     result = train(filled, recipe, solution_config_json=config)
-    own = {"trend_prediction_accuracy"} if get_recipe(recipe).kind is RecipeKind.TRENDING_ITEMS else set()
+    extra = {"trend_prediction_accuracy"} if get_recipe(recipe).kind is RecipeKind.TRENDING_ITEMS else set()
 
     artifact = opened(filled)
     manifest = artifact.manifest
-    assert set(result.metrics) == set(manifest.metrics) == KEYS | own
+    assert set(result.metrics) == set(manifest.metrics) == KEYS | extra
     assert all(value == round(value, 4) for value in result.metrics.values())
-    baselines = {"popularity": KEYS | own, "sequence-rules": KEYS}
+    baselines = {"popularity": KEYS | extra, "sequence-rules": KEYS}
     assert {item.name: set(item.metrics) for item in manifest.baselines} == baselines
     assert result.artifact_bytes == sum(path.stat().st_size for path in artifact.folder.iterdir())
     assert 0 < result.training_hours < 0.2
@@ -93,11 +93,11 @@ def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, confi
         np.load(artifact.folder / f"history_{name}.npy") for name in ("offsets", "items", "actions", "times")
     )
     user = users.index("u003")
-    own = slice(offsets[user], offsets[user + 1])
-    assert items.ids(indexes[own]) == [f"i{(21 + step) % 40:03}" for step in range(20)]
+    steps = slice(offsets[user], offsets[user + 1])
+    assert items.ids(indexes[steps]) == [f"i{(21 + step) % 40:03}" for step in range(20)]
     assert list(manifest.event_types) == ["watch"]
-    assert (actions.dtype, actions[own].tolist()) == (np.uint8, [1] * 20)
-    assert (times.dtype, times[own].tolist()) == (np.int64, [1_700_003_000 + step for step in range(20)])
+    assert (actions.dtype, actions[steps].tolist()) == (np.uint8, [1] * 20)
+    assert (times.dtype, times[steps].tolist()) == (np.int64, [1_700_003_000 + step for step in range(20)])
     explores = {path.name for path in artifact.folder.glob("exploration_*")}
     assert len(explores) == (3 if recipe == "aws-user-personalization-v2" else 0)
     # A runtime opens it, and finds the stored vectors to be those of the stored histories.
@@ -118,12 +118,12 @@ def test_a_version_says_which_events_were_left_out_for_their_spelling(place):
 
     result = train(place, event_type="watch")
 
-    told = (
+    warning = (
         "Interactions are left out because event types are compared exactly: "
         "600 of 'Watch', which is not 'watch'; 600 of 'watch ', which is not 'watch'."
     )
-    assert list(result.evaluation.warnings) == [told]
-    assert list(opened(place).manifest.evaluation.warnings) == [told]
+    assert list(result.evaluation.warnings) == [warning]
+    assert list(opened(place).manifest.evaluation.warnings) == [warning]
     assert list(train(place, location="artifacts/all").evaluation.warnings) == []
 
 
@@ -146,10 +146,10 @@ def test_what_happened_before_1970_is_learnt_from_like_everything_else(place):
     for begin in (-428_716_800, 1_700_000_000):
         place.write("a.csv", *walks(begin=begin))
         place.bring("s3://films/a.csv")
-        found = train(
+        result = train(
             place, "aws-user-personalization-v2", solution_config_json=QUICK, location=f"artifacts/films{begin}"
         )
-        metrics.append(dict(found.metrics))
+        metrics.append(dict(result.metrics))
 
     assert metrics[0] == metrics[1]
     model = ModelLoader(place.store, cache=place.root / "cache", index="exact").load("artifacts/films-428716800")
@@ -248,9 +248,9 @@ def test_segments_by_attributes_are_made_of_the_columns_of_items(filled):
     train(filled, "aws-item-attribute-affinity", solution_config_json=config % "")
 
     segments = load_attribute_segments(opened(filled).folder)
-    found = segments.segment('ITEMS.GENRES = "War" AND ITEMS.YEAR = 1991', 10)
-    assert len(set(found)) == 10
-    assert set(found) <= {f"u{user:03}" for user in range(60)}
+    segment = segments.segment('ITEMS.GENRES = "War" AND ITEMS.YEAR = 1991', 10)
+    assert len(set(segment)) == 10
+    assert set(segment) <= {f"u{user:03}" for user in range(60)}
     with pytest.raises(InvalidInput, match="want a value of that column"):
         segments.segment('ITEMS.GENRES = "Drama|War"', 10)  # they are two
 
@@ -271,7 +271,7 @@ def test_an_attempt_after_a_publication_answers_with_it(filled):
     assert {path: path.stat().st_mtime_ns for path in opened(filled).folder.iterdir()} == before
 
 
-def test_too_little_data_is_told_by_the_process(place):
+def test_too_little_data_is_reported_by_the_process(place):
     place.write("a.csv", *walks(users=20))
     place.bring("s3://films/a.csv")
     with pytest.raises(InvalidInput, match=r"^Create failed\. Dataset has fewer than 1000 interactions\. It has 400"):
@@ -313,7 +313,7 @@ def test_without_any_interactions_nothing_is_started(place):
         train(place)
 
 
-def test_hyperparameters_out_of_range_are_told(filled):
+def test_hyperparameters_out_of_range_are_refused(filled):
     with pytest.raises(InvalidInput, match="layers"):
         train(
             filled, "aws-user-personalization-v2",
@@ -365,7 +365,7 @@ def test_an_update_takes_up_new_items_and_histories_and_learns_nothing(filled):
     assert {item.name for item in manifest.baselines} == {"popularity", "sequence-rules"}
     assert set(manifest.stage_seconds) == {"load", "update", "index", "pack"}
     assert (manifest.n_items, manifest.n_users, list(manifest.event_types)) == (41, 61, ["watch"])
-    old, new = (np.load(found.folder / "item_vectors.npy") for found in (base, artifact))
+    old, new = (np.load(opened_artifact.folder / "item_vectors.npy") for opened_artifact in (base, artifact))
     assert new[1:].tobytes() == old.tobytes()
     assert not new[0, :-1].any()  # nothing is told of it
     model = ModelLoader(filled.store, cache=filled.root / "cache", index="exact").load("artifacts/films-2")
@@ -377,7 +377,7 @@ def test_an_update_takes_up_new_items_and_histories_and_learns_nothing(filled):
     )
 
 
-def test_an_update_foretells_new_items_by_their_columns(filled):
+def test_an_update_predicts_new_items_by_their_columns(filled):
     genres = [f"i{place:03},,{'war' if place % 2 else 'love'},," for place in range(40)]
     filled.write("items.csv", *genres, header=HEADERS["ITEMS"])
     filled.bring("s3://films/items.csv", kind="ITEMS")
@@ -409,13 +409,13 @@ def test_an_objective_shifts_what_is_recommended_and_is_measured(filled):
 
     assert set(result.metrics) == KEYS | {"average_rewards_at_k"}
     assert 0.0 < result.metrics["average_rewards_at_k"] <= 1.0
-    plain, favouring = (
+    plain, biased = (
         open_artifact(filled.store, f"artifacts/{name}", cache=filled.root / "cache").folder
         for name in ("plain", "films-1")
     )
-    biases = np.load(favouring / "objective_biases.npy")
+    biases = np.load(biased / "objective_biases.npy")
     assert (np.diff(biases) > 0).all()
-    old, new = (np.load(folder / "item_vectors.npy") for folder in (plain, favouring))
+    old, new = (np.load(folder / "item_vectors.npy") for folder in (plain, biased))
     assert new[:, :-1].tobytes() == old[:, :-1].tobytes()
     np.testing.assert_allclose(new[:, -1] - old[:, -1], biases, atol=1e-5)
 
@@ -441,7 +441,7 @@ def test_an_objective_needs_items(filled):
         train(filled, solution_config_json=f"{{{FAVOUR_YEAR}}}")
 
 
-def test_a_model_that_cannot_be_updated_is_told(filled):
+def test_a_model_that_cannot_be_updated_is_refused(filled):
     train(filled)
     with pytest.raises(InvalidInput, match="`trainingMode`: got 'UPDATE', want FULL: aws-popularity-count knows no"):
         train(filled, location="artifacts/films-2", base_artifact_location="artifacts/films-1")
@@ -450,8 +450,8 @@ def test_a_model_that_cannot_be_updated_is_told(filled):
 
 
 def children() -> list[psutil.Process]:
-    found = psutil.Process().children(recursive=True)
-    return [child for child in found if "trainer.training.subprocess_main" in " ".join(child.cmdline())]
+    processes = psutil.Process().children(recursive=True)
+    return [child for child in processes if "trainer.training.subprocess_main" in " ".join(child.cmdline())]
 
 
 def test_a_process_that_is_killed_becomes_a_reason_to_act_on(filled):
@@ -467,7 +467,7 @@ def test_a_process_that_is_killed_becomes_a_reason_to_act_on(filled):
     assert list((filled.root / "work").iterdir()) == []
 
 
-def test_a_process_that_crashes_is_told_by_its_signal(filled):
+def test_a_process_that_crashes_is_reported_by_its_signal(filled):
     def crash():
         (child,) = wait_until(children)
         child.send_signal(signal.SIGABRT)

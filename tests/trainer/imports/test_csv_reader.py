@@ -13,8 +13,7 @@ from common.avro import AvroSchema
 from common.errors import InvalidInput
 from tests.trainer.place import HEADERS, SCHEMAS
 from trainer.domain.headers import header_problem
-from trainer.imports.lines import BrokenFile, read_blocks
-from trainer.imports.reading import read_rows
+from trainer.imports.csv_reader import BrokenFile, read_blocks, read_rows
 from trainer.imports.sources import SourceFile
 
 
@@ -93,8 +92,8 @@ def test_a_column_of_no_schema_may_have_any_name(file, extra):
 
 
 def test_missing_columns_are_named_and_what_is_there_instead(file):
-    told = refused(file("u1,5,watch", header="USER_ID,TIMESTAMP,EVENT_TYPE"))
-    assert told == (
+    message = refused(file("u1,5,watch", header="USER_ID,TIMESTAMP,EVENT_TYPE"))
+    assert message == (
         "Failed to create a data import job for Interactions dataset. "
         "Input CSV is missing the following columns:[ITEM_ID, EVENT_VALUE]. "
         "The header has ['USER_ID', 'TIMESTAMP', 'EVENT_TYPE']. (data.csv, line 1)"
@@ -102,7 +101,7 @@ def test_missing_columns_are_named_and_what_is_there_instead(file):
 
 
 @pytest.mark.parametrize(
-    ("header", "told"),
+    ("header", "problem"),
     [
         ("user_id,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE", "'user_id' is not USER_ID (upper and lower case)."),
         ("USER_ID,ITEM_ID, TIMESTAMP,EVENT_TYPE,EVENT_VALUE", "' TIMESTAMP' is not TIMESTAMP (spaces around it)."),
@@ -117,11 +116,11 @@ def test_missing_columns_are_named_and_what_is_there_instead(file):
         ("1,i1,1700000000,watch,", "The header has ['1', 'i1', '1700000000', 'watch', '']."),
     ],
 )  # fmt: skip
-def test_a_header_that_does_not_fit_is_told_with_the_reason(file, header, told):
+def test_a_header_that_does_not_fit_is_reported_with_the_reason(file, header, problem):
     path = file("u1,i1,5,watch,1", header=header)
     message = refused(path)
     assert "The header has [" in message
-    assert told in message
+    assert problem in message
 
 
 def test_a_column_that_comes_twice_is_refused(file):
@@ -148,12 +147,12 @@ def test_the_longest_header_is_checked_in_one_pass(file):
         __hash__ = str.__hash__
 
     header = [Name(f"C{place}") for place in range(10_000)]
-    assert header_problem(",".join(header), [*header, *header[:1]], wanted=header[:3]) is not None
+    assert header_problem(",".join(header), [*header, *header[:1]], schema_columns=header[:3]) is not None
     assert Name.compared < 10 * len(header)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "problem"),
     [
         (gzip.compress(b"USER_ID\n", mtime=0), "got a gzip file, want CSV as text in UTF-8: unpack it first"),
         (b"\x28\xb5\x2f\xfd\x04\x00", "got a Zstandard file"),
@@ -165,20 +164,20 @@ def test_the_longest_header_is_checked_in_one_pass(file):
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "got an Excel workbook (.xls)"),
     ],
 )
-def test_a_file_of_another_format_is_named(tmp_path, content, told):
+def test_a_file_of_another_format_is_named(tmp_path, content, problem):
     path = tmp_path / "data.csv"
     path.write_bytes(content)
-    assert f"data.csv: {told}" in refused(path)
+    assert f"data.csv: {problem}" in refused(path)
 
 
 @pytest.mark.parametrize(
-    ("entry", "told"), [("xl/workbook.xml", "got an Excel workbook (.xlsx)"), ("data.csv", "got a zip file")]
+    ("entry", "problem"), [("xl/workbook.xml", "got an Excel workbook (.xlsx)"), ("data.csv", "got a zip file")]
 )
-def test_archives_and_workbooks_are_told_apart(tmp_path, entry, told):
+def test_archives_and_workbooks_are_distinguished(tmp_path, entry, problem):
     path = tmp_path / "data.csv"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(entry, "USER_ID\n")
-    assert told in refused(path)
+    assert problem in refused(path)
 
 
 def test_names_of_columns_that_look_like_a_format_are_text(file):
@@ -194,7 +193,7 @@ def test_a_line_without_end_is_refused_before_memory_is_full(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "problem"),
     [
         (",i1,5,watch,1", "line 3, USER_ID: got nothing, want a value: the schema's USER_ID has no null"),
         ("u1,i1,15/03/2020,watch,1", "line 3, TIMESTAMP: got '15/03/2020', want an integer of 64 bits"),
@@ -218,12 +217,12 @@ def test_a_line_without_end_is_refused_before_memory_is_full(tmp_path):
         ("u1,i1,5," + "w" * 1001 + ",1", "Length cannot be more than 1000 characters for EVENT_TYPE"),
     ],
 )  # fmt: skip
-def test_a_bad_row_is_told_by_line_and_column(file, line, told):
+def test_a_bad_row_is_reported_by_line_and_column(file, line, problem):
     message = refused(file("u0,i0,1,watch,1", line, "u2,i2,2,watch,2"))
     assert message.startswith(
         "Failed to create a data import job for Interactions dataset. 1 of 3 rows cannot be imported, so none was. "
     )
-    assert f"data.csv, {told}" in message or told in message
+    assert f"data.csv, {problem}" in message or problem in message
 
 
 def test_booleans_are_in_lower_case(file):
@@ -245,7 +244,7 @@ def test_all_bad_rows_are_counted_whatever_is_wrong_with_them(file):
     assert "line 2, EVENT_VALUE: got 'y', want a number; data.csv, line 2, TIMESTAMP" in message
 
 
-def test_bytes_that_are_no_text_are_told_by_line(tmp_path):
+def test_bytes_that_are_no_text_are_reported_by_line(tmp_path):
     path = tmp_path / "latin.csv"
     path.write_bytes(HEADERS["INTERACTIONS"].encode() + b"\nu1,i1,5,watch,1\nJos\xe9,i1,5,watch,1\n")
     assert "latin.csv, line 3: got bytes that are not UTF-8" in refused(path)

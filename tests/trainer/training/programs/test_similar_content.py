@@ -92,6 +92,6 @@ def test_metrics_are_means_over_what_is_answered():
 
     # Two items with one text, one of another; coordinates: text, text, freshness, popularity.
     vectors = np.array([[1, 0, 0.0, 1.0], [1, 0, 0.5, 0.0], [0, 1, 1.0, 0.5]], np.float32)
-    asked = Histories.of_items(np.array([0, 1]), np.array([0]))
-    found = content_metrics(LSAScorer(vectors), asked)
-    assert found == {"coverage": 0.6667, "item_similarity": 0.5, "item_freshness": 0.75, "item_popularity": 0.25}
+    queries = Histories.of_items(np.array([0, 1]), np.array([0]))
+    metrics = content_metrics(LSAScorer(vectors), queries)
+    assert metrics == {"coverage": 0.6667, "item_similarity": 0.5, "item_freshness": 0.75, "item_popularity": 0.25}

@@ -8,9 +8,9 @@ from common.artifacts import read_manifest
 from protos.tailorbird.storage.v1 import evaluation_pb2
 from tests.trainer import place as places
 from tests.trainer.place import walks
-from tests.trainer.training.test_actions import ACTIONS, EVENTS, START
+from tests.trainer.training.programs.test_actions import ACTIONS, EVENTS, START
+from tests.trainer.training.test_handler import train
 from tests.trainer.training.test_offline_evaluation import SMALL_SEGMENTS, after, named
-from tests.trainer.training.test_training import train
 
 LISTED = "recall_at_1_percent"
 FILMS = [f"i{number:03},,{'Drama' if number % 2 else 'War'},," for number in range(40)]
@@ -32,18 +32,20 @@ def test_segments_like_those_before_are_undecided(place, recipe):
     place.bring("s3://films/items.csv", kind="ITEMS")
     segments(place, 1, recipe)
 
-    told = segments(place, 2, recipe, predecessor=after(1))
+    evaluation = segments(place, 2, recipe, predecessor=after(1))
 
-    found = told.comparison
-    assert (found.solution_version_arn, found.judged_by) == ("arn:v1", LISTED)
-    assert found.verdict == evaluation_pb2.VERDICT_UNDECIDED
-    assert [item.name for item in found.differences] == ["hits_at_1_percent", LISTED]
-    assert {(item.low, item.high, item.value - item.predecessor) for item in found.differences} == {(0.0, 0.0, 0.0)}
-    own = named(told.model.metrics)
-    assert {item.name: item.value for item in found.differences} == {
-        name: own[name].value for name in ("hits_at_1_percent", LISTED)
+    comparison = evaluation.comparison
+    assert (comparison.solution_version_arn, comparison.judged_by) == ("arn:v1", LISTED)
+    assert comparison.verdict == evaluation_pb2.VERDICT_UNDECIDED
+    assert [item.name for item in comparison.differences] == ["hits_at_1_percent", LISTED]
+    assert {(item.low, item.high, item.value - item.predecessor) for item in comparison.differences} == {
+        (0.0, 0.0, 0.0)
     }
-    assert found.users == own[LISTED].users
+    metrics = named(evaluation.model.metrics)
+    assert {item.name: item.value for item in comparison.differences} == {
+        name: metrics[name].value for name in ("hits_at_1_percent", LISTED)
+    }
+    assert comparison.users == metrics[LISTED].users
 
 
 def test_segments_that_know_newer_steps_are_better(place):
@@ -53,11 +55,11 @@ def test_segments_that_know_newer_steps_are_better(place):
     # New users and items come before the old ones in the alphabet.
     bring(place, *lines, *(line.replace("u", "a", 1).replace(",i", ",a") for line in walks(users=100)))
 
-    found = segments(place, 2, predecessor=after(1)).comparison
+    comparison = segments(place, 2, predecessor=after(1)).comparison
 
-    assert found.verdict == evaluation_pb2.VERDICT_BETTER
-    assert found.reason.startswith(f"significantly better than arn:v1: {LISTED} ")
-    by_name = {item.name: item for item in found.differences}
+    assert comparison.verdict == evaluation_pb2.VERDICT_BETTER
+    assert comparison.reason.startswith(f"significantly better than arn:v1: {LISTED} ")
+    by_name = {item.name: item for item in comparison.differences}
     assert by_name[LISTED].value > by_name[LISTED].predecessor
 
 
@@ -67,10 +69,10 @@ def test_users_whose_newest_steps_the_predecessor_knew_are_left_out(place):
     segments(place, 1)
     bring(place, *lines)  # with older steps, so that four of them are hidden now, of which only one was hidden then
 
-    found = segments(place, 2, predecessor=after(1)).comparison
+    comparison = segments(place, 2, predecessor=after(1)).comparison
 
-    assert (found.verdict, found.users) == (evaluation_pb2.VERDICT_NOT_COMPARED, 0)
-    assert found.reason == "arn:v1 was trained on all of the test users"
+    assert (comparison.verdict, comparison.users) == (evaluation_pb2.VERDICT_NOT_COMPARED, 0)
+    assert comparison.reason == "arn:v1 was trained on all of the test users"
 
 
 @pytest.fixture
@@ -116,14 +118,16 @@ def test_actions_like_those_before_are_undecided(active):
     bring_actions(active, likes=faithful)
     acts(active, 1)
 
-    told = acts(active, 2, predecessor=after(1))
+    evaluation = acts(active, 2, predecessor=after(1))
 
-    found = told.comparison
-    assert (found.solution_version_arn, found.judged_by, found.users) == ("arn:v1", "auc", 40)
-    assert found.verdict == evaluation_pb2.VERDICT_UNDECIDED
-    assert {(item.low, item.high, item.value - item.predecessor) for item in found.differences} == {(0.0, 0.0, 0.0)}
-    assert {item.name: item.value for item in found.differences} == {
-        name: item.value for name, item in named(told.model.metrics).items() if name != "coverage"
+    comparison = evaluation.comparison
+    assert (comparison.solution_version_arn, comparison.judged_by, comparison.users) == ("arn:v1", "auc", 40)
+    assert comparison.verdict == evaluation_pb2.VERDICT_UNDECIDED
+    assert {(item.low, item.high, item.value - item.predecessor) for item in comparison.differences} == {
+        (0.0, 0.0, 0.0)
+    }
+    assert {item.name: item.value for item in comparison.differences} == {
+        name: item.value for name, item in named(evaluation.model.metrics).items() if name != "coverage"
     }
     kept = read_manifest(active.store, f"artifacts/v1/{read_manifest(active.store, 'artifacts/v1').measured_model}")
     assert kept.highest_test_key > 0
@@ -134,10 +138,10 @@ def test_actions_that_follow_what_users_do_now_are_better(active):
     acts(active, 1)
     bring_actions(active, likes=faithful)
 
-    found = acts(active, 2, predecessor=after(1)).comparison
+    comparison = acts(active, 2, predecessor=after(1)).comparison
 
-    assert (found.verdict, found.users) == (evaluation_pb2.VERDICT_BETTER, 40)
-    area = next(item for item in found.differences if item.name == "auc")
+    assert (comparison.verdict, comparison.users) == (evaluation_pb2.VERDICT_BETTER, 40)
+    area = next(item for item in comparison.differences if item.name == "auc")
     assert area.predecessor < 0.5 < area.value
 
 
@@ -148,12 +152,12 @@ def test_actions_users_and_items_are_matched_by_name(active):
     bring(active, *walks(users=400), *(line.replace("u", "a", 1).replace(",i", ",a") for line in walks(users=100)))
     bring_actions(active, likes=faithful, actions=("join", "phone", "call"))
 
-    found = acts(active, 2, predecessor=after(1)).comparison
+    comparison = acts(active, 2, predecessor=after(1)).comparison
 
-    area = next(item for item in found.differences if item.name == "auc")
+    area = next(item for item in comparison.differences if item.name == "auc")
     # `call` is new, and a guess for the predecessor.
     assert area.predecessor == pytest.approx((2 * named(old.model.metrics)["auc"].value + 0.5) / 3)
-    assert found.users == 40
+    assert comparison.users == 40
 
 
 def test_a_damaged_predecessor_keeps_nobody_from_training_actions(active):
@@ -164,7 +168,7 @@ def test_a_damaged_predecessor_keeps_nobody_from_training_actions(active):
     name = next(file.path for file in kept.files if file.path.startswith("actions."))
     (active.root / "store" / "artifacts/v1" / manifest.measured_model / kept.files_folder / name).unlink()
 
-    found = acts(active, 2, predecessor=after(1)).comparison
+    comparison = acts(active, 2, predecessor=after(1)).comparison
 
-    assert found.verdict == evaluation_pb2.VERDICT_NOT_COMPARED
-    assert "arn:v1 cannot be measured: " in found.reason
+    assert comparison.verdict == evaluation_pb2.VERDICT_NOT_COMPARED
+    assert "arn:v1 cannot be measured: " in comparison.reason
