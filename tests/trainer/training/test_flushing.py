@@ -45,45 +45,45 @@ class EndedWatch(NullJobContext):
             raise JobCancelled(CancelReason.STOP)
 
     @contextmanager
-    def ending_calls(self, react):
+    def on_cancel(self, callback):
         self.ended = True
-        react()
+        callback()
         yield
 
 
 @pytest.fixture
-def service():
+def flush_service():
     return Sealing()
 
 
 @pytest.fixture
-def server(service):
+def server(flush_service):
     service = Service(
         event_log_pb2.DESCRIPTOR.services_by_name["SealingService"],
         event_log_pb2_grpc.add_SealingServiceServicer_to_server,
-        service,
+        flush_service,
     )
     with serving([service], keys=make_keys()) as running:
         yield running
-        service.held.set()
+        flush_service.held.set()
 
 
-def test_table_is_flushed_once(service, server):
+def test_table_is_flushed_once(flush_service, server):
     with server.channel("trainer") as opened:
         RemoteFlusher(opened).flush(LOCATION, NullJobContext())
 
-    assert service.flushed_locations == [LOCATION]
+    assert flush_service.flushed_locations == [LOCATION]
 
 
 @pytest.mark.parametrize(
     "error", [Unavailable("the store is away"), Throttled("too many calls"), OperationUnavailable("an older version")]
 )
-def test_service_that_cannot_do_it_now_is_called_again(service, server, error):
-    service.trouble = [error, error]
+def test_service_that_cannot_do_it_now_is_called_again(flush_service, server, error):
+    flush_service.trouble = [error, error]
     with server.channel("trainer") as opened:
         RemoteFlusher(opened).flush(LOCATION, NullJobContext())
 
-    assert len(service.flushed_locations) == 3
+    assert len(flush_service.flushed_locations) == 3
 
 
 def test_service_that_stays_away_gives_the_job_back_instead_of_training_without_its_events():
@@ -95,15 +95,15 @@ def test_service_that_stays_away_gives_the_job_back_instead_of_training_without_
 
 
 @pytest.mark.parametrize("error", [InvalidInput("`location`: bad"), PermissionDenied("not you")])
-def test_refusal_is_final(service, server, error):
-    service.trouble = [error]
+def test_refusal_is_final(flush_service, server, error):
+    flush_service.trouble = [error]
     with server.channel("trainer") as opened, pytest.raises(type(error)):
         RemoteFlusher(opened).flush(LOCATION, NullJobContext())
 
-    assert len(service.flushed_locations) == 1
+    assert len(flush_service.flushed_locations) == 1
 
 
-def test_job_that_must_end_waits_for_nobody(service, server):
-    service.held.clear()
+def test_job_that_must_end_waits_for_nobody(flush_service, server):
+    flush_service.held.clear()
     with server.channel("trainer") as opened, pytest.raises(JobCancelled):
         RemoteFlusher(opened).flush(LOCATION, EndedWatch())
