@@ -1,10 +1,10 @@
-"""An objective beside relevance: items of a higher value in some column are favoured, as strongly as the solution says.
+"""An objective besides relevance: items of a higher value in a column rank higher, by as much as the solution says.
 
 The score of an item becomes s + m * d * z. z is the item's value as a standard normal score by its rank in the
 catalogue, so that neither the unit nor a few outliers matter; d is the spread of relevance, the standard deviation of a
 typical user's scores over the catalogue. So relevance and objective are put on one scale (fusion of standardised
 scores), and m says how they share the emphasis: 1 gives both the same, 1/3 gives relevance three quarters of it, 3 the
-objective. Personalize tells no more than that MEDIUM is equal emphasis, and that higher values are favoured.
+objective. Personalize documents no more than that MEDIUM is equal emphasis, and that higher values rank higher.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ __all__ = ["EMPHASIS", "average_rewards", "normal_scores", "objective_biases", "
 
 #: m by `objectiveSensitivity`.
 EMPHASIS: Final[Mapping[str, float]] = {"OFF": 0.0, "LOW": 1.0 / 3.0, "MEDIUM": 1.0, "HIGH": 3.0}
-#: The most rewarding recommendations of a user.
-_BEST = 25
+#: How many of the most rewarding recommendations of a user count.
+_MOST_REWARDING = 25
 
 
 def normal_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -48,7 +48,7 @@ def spread(item_vectors: FloatArray, queries: FloatArray) -> float:
 
     Args:
         item_vectors: float32 [n_items, d].
-        queries: float32 [m, d], of some users, at least one.
+        queries: float32 [m, d], embeddings of some users, at least one.
     """
     return float(np.median([float((item_vectors @ query).std()) for query in queries]))
 
@@ -59,7 +59,7 @@ def objective_biases(values: NDArray[np.float64], *, sensitivity: str, spread: f
     Args:
         values: float64 [n_items], the column; NaN where there is none.
         sensitivity: OFF, LOW, MEDIUM or HIGH.
-        spread: Of relevance.
+        spread: The spread of relevance, see `spread`.
     """
     biases: FloatArray = (EMPHASIS[sensitivity] * spread * normal_scores(values)).astype(np.float32)
     return biases
@@ -68,7 +68,7 @@ def objective_biases(values: NDArray[np.float64], *, sensitivity: str, spread: f
 def average_rewards(
     recommended: NDArray[np.int32], hidden: list[NDArray[np.int32]], values: NDArray[np.float64]
 ) -> float:
-    """Work out Personalize's `average_rewards_at_k`.
+    """Return Personalize's `average_rewards_at_k`.
 
     For each user: the rewards of what the user did use among the 25 most rewarding recommendations, as a share of the
     rewards of everything that was both recommended and used. The mean is over users who used something recommended.
@@ -86,6 +86,6 @@ def average_rewards(
     for items, used in zip(recommended, hidden, strict=True):
         earned = np.where(np.isin(items, used), rewards[items], 0.0)
         if earned.sum() > 0.0:
-            best = np.argsort(-rewards[items], kind="stable")[:_BEST]
-            shares.append(float(earned[best].sum() / earned.sum()))
+            highest = np.argsort(-rewards[items], kind="stable")[:_MOST_REWARDING]
+            shares.append(float(earned[highest].sum() / earned.sum()))
     return float(np.mean(shares)) if shares else 0.0

@@ -107,7 +107,7 @@ def find_hits(recommended: ItemIndexes, *, relevant: Histories, strata: NDArray[
 
     Args:
         recommended: int32 [m, up to LIST_LENGTH], the list of each user, best first, no item twice; -1 is no item.
-        relevant: Of the same users; an item counts once.
+        relevant: The hidden items of the same users; an item counts once.
         strata: int8 [n_items], the stratum of each item.
     """
     n_items, m = len(strata), len(recommended)
@@ -210,7 +210,7 @@ def weighted_values(recommended: ItemIndexes, *, relevant: Histories, event_weig
 
     Args:
         recommended: int32 [m, up to LIST_LENGTH], the list of each user; -1 is no item.
-        relevant: Of the same users; an item is worth the best of its hidden interactions.
+        relevant: The hidden interactions of the same users; an item is worth the best of its hidden interactions.
         event_weights: float32 [event types + 1], by event type; configured weights with a mean of 1.
     """
     rewards = _rewards(recommended, relevant, event_weights)

@@ -1,4 +1,4 @@
-"""What Next-Best-Action learns from beside item interactions: actions, and who took or did not take them."""
+"""What Next-Best-Action learns from besides item interactions: actions, and who took or did not take them."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ class ActionEvents:
 
 @dataclass(frozen=True, slots=True)
 class ActionData:
-    """Everything.
+    """What users did with items and with actions.
 
     Attributes:
-        items: Interactions with items, of all users; some may have none.
-        actions: The actions.
-        events: What was done with them.
+        items: Interactions of all users with items; some users may have none.
+        actions: The actions' own rules.
+        events: What users did with actions.
     """
 
     items: TrainingData
@@ -96,7 +96,7 @@ class ActionData:
 
 
 def trainable_actions(events: ActionEvents, *, n_actions: int) -> NDArray[np.bool_]:
-    """Say which actions have enough events to learn from: bool [n_actions].
+    """Return which actions have enough events to learn from: bool [n_actions].
 
     Personalize's rule: 50 that were TAKEN and 50 that were not, within six weeks before the newest action event.
     """

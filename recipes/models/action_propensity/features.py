@@ -72,7 +72,7 @@ def features(states: FloatArray, past: Past, *, now: NDArray[np.float64]) -> NDA
 
     Args:
         states: float32 [n, s], from `item_states`.
-        past: Of the same rows.
+        past: What was done with actions before, of the same rows.
         now: float64 [n], seconds since 1970.
 
     Returns:
@@ -96,8 +96,8 @@ def past_of(events: ActionEvents, *, n_actions: int, user_features: FloatArray) 
     """Return what each event's user had done before it with actions and with its action.
 
     Args:
-        events: Of the users.
-        n_actions: How many there are.
+        events: What users did with actions, by time.
+        n_actions: Number of actions.
         user_features: float32 [n_users, c], the content of the users' columns.
     """
     pair = events.user.astype(np.int64) * n_actions + events.action

@@ -43,7 +43,7 @@ def make_samples(data: ActionData, item_vectors: FloatArray, user_features: Floa
     An action that was shown and taken within the period is one sample, the taking; the showing before is left out.
 
     Args:
-        data: Everything.
+        data: What users did with items and actions.
         item_vectors: float32 [n_items, d].
         user_features: float32 [n_users, c], the content of the users' columns.
         period_days: The optimization period.

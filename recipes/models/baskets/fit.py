@@ -1,8 +1,9 @@
-"""Fitting what is bought, or viewed, together: Similar-Items with one basket, or one session, in the place of a user.
+"""Fitting what is bought, or viewed, together: EASE with one basket, or one session, in the place of a user.
 
-A basket is what one user bought without a long pause. How long depends on the shop: where most purchases would be alone
-in their basket, longer pauses are let pass, at last all that a user ever did. Items that nobody used together with
-others are followed by popular ones, as with Similar-Items.
+The regression is that of `recipes.models.ease.ease` (Steck, WWW 2019). A basket is what one user bought without a long
+pause. How long depends on the shop: where most purchases would be alone in their basket, longer pauses are allowed, at
+last all that a user ever did. Items that nobody used together with others have popular ones as neighbours, as in
+Similar-Items.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ from recipes.ports import FitProgress, ignore_progress
 
 __all__ = ["BoughtTogetherFitter", "ViewedTogetherFitter", "divide"]
 
-#: Seconds of a pause within a basket, from short to long; None lets every pause pass.
+#: Seconds of a pause within a basket, from short to long; None allows every pause.
 _BASKET_PAUSES: Final = (3600, 86_400, 7 * 86_400, None)
 _SESSION_PAUSES: Final = (1800, 86_400, None)
-#: Share of the interactions that must have company for a pause to be short enough.
-_WITH_COMPANY: Final = 0.5
+#: Share of the interactions that must be in a basket of two items or more for a pause to be long enough.
+_SHARED_BASKETS: Final = 0.5
 
 
 class BoughtTogetherFitter:
     """See `recipes.ports.Fitter`; nothing is random and nothing is held out.
 
     Args:
-        config: No hyperparameters.
-        seed: Without effect.
-        progress: Told as of Similar-Items.
+        config: Without hyperparameters.
+        seed: As of `EASEFitter`.
+        progress: As of `EASEFitter`.
     """
 
     pauses: Sequence[int | None] = _BASKET_PAUSES
@@ -47,7 +48,7 @@ class BoughtTogetherFitter:
         self._regression = EASEFitter(EASEConfig(), seed=seed, progress=progress)
 
     def fit(self, data: TrainingData) -> ItemNeighborsScorer:
-        """Choose the pause, and relate the items of a basket."""
+        """Choose the pause, and regress items on those of the same baskets."""
         divided, pause = self._divide(data)
         scorer = self._regression.fit(divided)
         self.report = {
@@ -58,14 +59,14 @@ class BoughtTogetherFitter:
         return scorer
 
     def extend(self, data: TrainingData) -> ItemNeighborsScorer:
-        """Relate once more."""
+        """Choose and regress again."""
         return self.fit(data)
 
     def _divide(self, data: TrainingData) -> tuple[TrainingData, int | None]:
         divided, pause = data, None
         for pause in self.pauses:
             divided = divide(data, pause_seconds=pause)
-            if _share_with_company(divided) >= _WITH_COMPANY:
+            if _share_in_shared_baskets(divided) >= _SHARED_BASKETS:
                 break
         return divided, pause
 
@@ -77,14 +78,14 @@ class ViewedTogetherFitter(BoughtTogetherFitter):
 
 
 def divide(data: TrainingData, *, pause_seconds: int | None) -> TrainingData:
-    """Make a user of every basket, in the order of users and time.
+    """Turn every basket into a user, in the order of users and time.
 
     Args:
-        data: Of real users.
+        data: Interactions of real users.
         pause_seconds: Longest pause within a basket; None for none.
 
     Returns:
-        The same interactions; what is known of users is left out.
+        The same interactions; the users' columns are left out.
     """
     rows = data.interactions
     begins = np.diff(rows.user, prepend=-1) != 0
@@ -94,7 +95,7 @@ def divide(data: TrainingData, *, pause_seconds: int | None) -> TrainingData:
     return replace(data, interactions=replace(rows, user=baskets), n_users=int(begins.sum()), users=Columns())
 
 
-def _share_with_company(data: TrainingData) -> float:
+def _share_in_shared_baskets(data: TrainingData) -> float:
     """Return the share of interactions in baskets of two different items or more."""
     if not len(data.interactions):
         return 1.0

@@ -57,7 +57,7 @@ def with_content(
         vectors: float32 [n_items, c], the items' content; zero where nothing is known of an item.
         users: int [n_items], different users of each item.
         histories: Different items of each user.
-        seed: Of the draw of users whose scores are compared.
+        seed: Decides which users' scores are compared.
 
     Returns:
         The weights, with entries added in rows and columns of such items; the others are as they were.

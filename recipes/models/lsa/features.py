@@ -28,7 +28,7 @@ from recipes.data.sparse import SparseRows
 
 __all__ = ["FeatureSpace", "split_terms"]
 
-#: Rows that a category or a term must occur in: what occurs once tells nothing of other items.
+#: Rows that a category or a term must occur in: what occurs once says nothing of other items.
 _MIN_ROWS = 2
 #: Share of rows beyond which a term is a stop word.
 _MAX_SHARE = 0.5

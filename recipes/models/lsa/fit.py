@@ -31,9 +31,9 @@ class LSAFitter:
     """See `recipes.ports.Fitter`; interactions are not needed, and nothing is held out.
 
     Args:
-        config: Hyperparameters.
-        seed: Of the start of the search for what is common in texts.
-        progress: Told when texts are read and when vectors are made.
+        config: Without hyperparameters.
+        seed: Decides where the search for what is common in texts starts.
+        progress: Called when texts are read and when vectors are made.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class LSAFitter:
         self._vectors: FloatArray | None = None
 
     def fit(self, data: TrainingData) -> LSAScorer:
-        """Learn from the items' names and texts.
+        """Learn vectors from the items' names and texts.
 
         Raises:
             InvalidInput: There are no names, or no texts.

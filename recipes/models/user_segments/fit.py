@@ -1,4 +1,7 @@
-"""Fitting user segments: vectors by alternating least squares, and what counts beside them by held-out interactions.
+"""Fitting user segments: vectors by iALS, and what counts besides them by held-out interactions.
+
+The vectors are those of `recipes.models.ials.als`, which names the papers. The score of a user for an item is their
+inner product, plus activity, plus or minus earlier use, minus the distance in time; see `score.Weights`.
 
 A user who did much will do much, whatever it is, and what a user did last says most about what comes next. How strongly
 the vectors are regularised, how fast older interactions fade and how much activity and earlier use count is chosen by
@@ -49,7 +52,7 @@ _DECIDING_QUESTIONS: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """What was chosen."""
+    """Settings that were chosen by held-out interactions; `fading` is a unit and a half-life, see `_FADINGS`."""
 
     regularization: float
     fading: tuple[str, float]
@@ -60,9 +63,9 @@ class _SegmentsFitter:
     """What both recipes share; nothing is random but where the vectors begin.
 
     Args:
-        config: Width of the vectors.
-        seed: Of the vectors to begin with.
-        progress: Told after each factorisation.
+        config: The width of the vectors.
+        seed: Decides the first vectors, and the questions that settings are chosen by.
+        progress: Called after each factorisation.
     """
 
     #: Values of `Weights` to try.
@@ -102,11 +105,11 @@ class _SegmentsFitter:
         return _make(data, factors, self._choice)
 
     def questions(self, split: SegmentSplit) -> list[Question]:
-        """Return what the recipe is asked by a split."""
+        """Return the queries that a split answers, which the recipe is evaluated by."""
         raise NotImplementedError
 
     def prepare(self, scorer: SegmentScorer, questions: Sequence[Question]) -> Callable[[Weights], Ranker]:
-        """Work out what does not depend on weights, for questions that are asked with many."""
+        """Compute what does not depend on weights, for questions that are asked with many."""
         raise NotImplementedError
 
     def _choose(self, data: TrainingData) -> _Choice:
@@ -152,11 +155,11 @@ class ItemAffinityFitter(_SegmentsFitter):
     periods = (0.0, 0.05, 0.1)
 
     def questions(self, split: SegmentSplit) -> list[Question]:
-        """Ask for items."""
+        """Return a question for each item."""
         return item_questions(split)
 
     def prepare(self, scorer: SegmentScorer, questions: Sequence[Question]) -> Callable[[Weights], Ranker]:
-        """Work out the inner products."""
+        """Compute the inner products."""
         affinities = {int(question.items[0]): scorer.affinity(question.items) for question in questions}
 
         def rank(weights: Weights) -> Ranker:
@@ -184,12 +187,12 @@ class AttributeAffinityFitter(_SegmentsFitter):
         return super().fit(data)
 
     def questions(self, split: SegmentSplit) -> list[Question]:
-        """Ask for categories; where there are only numbers, for items, each of which stands for its numbers."""
+        """Return a question for each category; where there are only numbers, one for each item."""
         assert self._attributes is not None, "`fit` sets it"
         return attribute_questions(split, self._attributes) or item_questions(split)
 
     def prepare(self, scorer: SegmentScorer, questions: Sequence[Question]) -> Callable[[Weights], Ranker]:
-        """Work out the summed inner products, and what users used."""
+        """Compute the summed inner products, and what users used."""
         parts = {
             id(question): (scorer.affinity(question.items), scorer.count_uses(question.items)) for question in questions
         }
