@@ -36,10 +36,10 @@ from cli.demo.run_demo import load_data
 from cli.env import Env
 from common.errors import InvalidInput, Unavailable
 from common.rpc import channel
-from inference.stages.explore import MANAGED_SHARE
+from inference.result import EXPLORED
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as runtime
 from protos.tailorbird.runtime.v1 import runtime_service_pb2_grpc
-from runtime_service.domain.requests import EXPLORED
+from recipes.components.exploration import MANAGED_SHARE
 
 _METHOD = "/tailorbird.runtime.v1.RuntimeService/GetRecommendations"
 _RESULTS = 25

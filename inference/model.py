@@ -1,18 +1,18 @@
-"""A loaded artifact: everything that answers need, mapped, checked against each other and warm."""
+"""A loaded artifact: everything that answers need, mapped, checked against each other and read once."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from common.artifacts import Artifact, open_artifact, remove_copies
-from common.columns import normalise_key
 from common.errors import CorruptArtifact, OperationUnavailable
 from common.logs import get_logger
 from common.positions import Position
@@ -20,19 +20,23 @@ from common.private_files import private_folder
 from common.process.file_lock import hold_lock
 from common.storage import Store
 from common.vocabulary import Vocabulary
-from inference.stages.retrieve import IndexMode, Retrieval, open_retrieval
+from protos.tailorbird.storage.v1.artifact_manifest_pb2 import IndexCalibration
 from recipes.catalog import get_recipe
 from recipes.components.exploration import ItemAges
 from recipes.components.user_features import UserFeatureTable
 from recipes.data.arrays import map_arrays
 from recipes.data.histories import FloatArray, Histories, History
-from recipes.models.action_propensity.score import ActionPropensityScorer
-from recipes.ports import ItemScorer, UsesSideFeatures
+from recipes.ports import AcceptsRankingInfluence, ActionScorer, ItemScorer, UsesSideFeatures
 from recipes.registry import open_scorer
+from recipes.retrieval import AnnoyIndex, ItemIndex
 from recipes.spec import RecipeKind, RecipeSpec
 
-__all__ = ["Model", "ModelLoader"]
+__all__ = ["INDEX_FILE", "IndexMode", "Model", "ModelLoader", "RankingInfluence", "open_index"]
 
+INDEX_FILE: Final = "index.ann"
+IndexMode = Literal["auto", "annoy", "exact"]
+#: Nodes that Annoy inspects when it is forced upon an artifact whose calibration never measured it: all trees, deep.
+_UNMEASURED_SEARCH_K: Final = 16_000
 _NOTHING = History.of_items([])
 _log = get_logger(__name__)
 
@@ -43,12 +47,12 @@ class Model:
 
     Attributes:
         recipe: Of the artifact.
-        scorer: Makes vectors of histories.
-        retrieval: Finds items by vectors.
+        scorer: Makes embeddings of histories.
+        index: Finds items by embeddings; None where all items are scored, which is exact.
         items: Ids and indexes of the catalogue.
         item_ids: The same ids as a list: each answer reads many of them.
         users: Ids and indexes of the users known at the snapshot.
-        user_vectors: float32 [n_users, d], the query of each user at the snapshot, with what the user's columns add.
+        user_vectors: float32 [n_users, d], embeddings of the users at the snapshot, with what their columns add.
         histories: Of the same users.
         event_types: Numbers of the event types that the model knows, as the histories carry them.
         watermark: Place in the event log of the last event that the snapshot contains.
@@ -59,7 +63,7 @@ class Model:
 
     recipe: RecipeSpec
     scorer: ItemScorer
-    retrieval: Retrieval
+    index: ItemIndex | None
     items: Vocabulary
     item_ids: list[str]
     users: Vocabulary
@@ -71,37 +75,24 @@ class Model:
     ages: ItemAges | None = None
     action_ids: list[str] = field(default_factory=list)
 
-    def context_columns(self) -> Mapping[str, str]:
-        """Return the columns that the model has learnt context from, by their plain names."""
-        table = self.scorer.context if isinstance(self.scorer, UsesSideFeatures) else None
-        return {} if table is None else {normalise_key(name): name for name in table.meaning.names}
 
-    def snapshot_history(self, user: int | None) -> History:
-        """Return what a user did until the snapshot, oldest first; nothing for an unknown user."""
-        return _NOTHING if user is None else self.histories.of(user)
+@dataclass(frozen=True, slots=True)
+class RankingInfluence:
+    """How much freshness and popularity count, where the recipe leaves that to campaigns; nothing unless said.
 
-    def scores_of(self, user: int) -> FloatArray:
-        """Return the catalogue's scores for a user of the snapshot, as they are ranked: float32 [n_items]."""
-        scores: FloatArray = self.scorer.item_vectors @ self.user_vectors[user]
-        change = self.scorer.score_deltas(self.histories.of(user))
-        scores[change.items] += change.values
-        return scores
+    Attributes:
+        freshness: 0 to 1.
+        popularity: 0 to 1.
+    """
 
-    def embed_history(self, user: int | None, history: History) -> FloatArray:
-        """Make the vector of a user with a history, with what the user's columns add: float32 [d]."""
-        vector = self.scorer.embed_history(history)
-        user_features = _user_features(self.scorer)
-        if user is None or self.user_codes is None or user_features is None:
-            return vector
-        added = user_features.of_codes(self.user_codes[user : user + 1], np.array([len(history)]))[0]
-        situated = vector.copy()
-        situated[: len(added)] += added
-        return situated
+    freshness: float = 0.0
+    popularity: float = 0.0
 
-    def continued_history(self, user: int | None, newer: History) -> History:
-        """Return what a user did until the snapshot and since, as far as the recipe can make use of it."""
-        whole = Histories.gather([self.snapshot_history(user), newer])
-        return History(whole.items, whole.event_types, whole.times).newest(self.recipe.max_history)
+    def on(self, model: Model) -> Model:
+        """Return the model as the campaign configures it; it may be shared with campaigns that want it otherwise."""
+        if not isinstance(model.scorer, AcceptsRankingInfluence):
+            return model
+        return replace(model, scorer=model.scorer.influenced(freshness=self.freshness, popularity=self.popularity))
 
 
 class ModelLoader:
@@ -119,7 +110,7 @@ class ModelLoader:
         self._index: IndexMode = index
 
     def load(self, location: str) -> Model:
-        """Fetch an artifact, verify every byte, open it and answer one query with it.
+        """Fetch an artifact, verify every byte, open it and read what a first request would wait for.
 
         Raises:
             ResourceNotFound: Nothing is published there, or its recipe is unknown here.
@@ -152,14 +143,14 @@ class ModelLoader:
         arrays = map_arrays(
             folder, ("user_vectors", "history_offsets", "history_items", "history_actions", "history_times")
         )
-        items, event_types = Vocabulary.load(folder, "items"), list[str]()
+        items, action_ids, mode = Vocabulary.load(folder, "items"), list[str](), self._index
         if recipe.kind is RecipeKind.PERSONALIZED_ACTIONS:
-            named = Vocabulary.load(folder, "actions")
-            event_types = named.ids(range(len(named)))
+            actions, mode = Vocabulary.load(folder, "actions"), "exact"
+            action_ids = actions.ids(range(len(actions)))
         return Model(
             recipe=recipe,
             scorer=scorer,
-            retrieval=open_retrieval(folder, manifest, scorer=scorer, mode="exact" if event_types else self._index),
+            index=open_index(folder, manifest.index, item_vectors=scorer.item_vectors, mode=mode),
             items=items,
             item_ids=items.ids(range(len(items))),
             users=Vocabulary.load(folder, "users"),
@@ -174,7 +165,7 @@ class ModelLoader:
             watermark=Position(manifest.snapshot.event_epoch, manifest.snapshot.event_watermark),
             user_codes=None if _user_features(scorer) is None else map_arrays(folder, ("user_codes",))["user_codes"],
             ages=None if recipe.exploration == "none" else ItemAges.load(folder, n_items=len(items)),
-            action_ids=event_types,
+            action_ids=action_ids,
         )
 
     @contextmanager
@@ -210,7 +201,7 @@ def _check(model: Model, artifact: Artifact) -> None:
     codes, user_features = model.user_codes, _user_features(model.scorer)
     if codes is not None:
         facts["user_codes.npy"] = (codes.shape[:1], (manifest.n_users,))
-    if isinstance(model.scorer, ActionPropensityScorer):
+    if isinstance(model.scorer, ActionScorer):
         facts["actions.*.npy"] = (len(model.action_ids), len(model.scorer.actions))
         facts["action_totals.npy"] = (len(model.scorer.totals), manifest.n_users)
     for name, (got, want) in facts.items():
@@ -238,7 +229,39 @@ def _within(indexes: NDArray[np.int32], count: int) -> bool:
 
 
 def _warm(model: Model) -> None:
-    """Answer for nobody and for a known user, so that the first caller does not wait for the disk."""
-    model.retrieval.find(model.scorer.embed_history(_NOTHING), change=model.scorer.score_deltas(_NOTHING), limit=1)
+    """Score for nobody and for a known user, so that the first caller does not wait for the disk."""
+    scorer = model.scorer
+    embeddings = [scorer.embed_history(_NOTHING)]
+    scorer.score_deltas(_NOTHING)
     if len(model.users):
-        model.retrieval.find(model.user_vectors[0], change=model.scorer.score_deltas(model.histories.of(0)), limit=1)
+        embeddings.append(model.user_vectors[0])
+        scorer.score_deltas(model.histories.of(0))
+    for embedding in embeddings:
+        if model.index is None:
+            scorer.item_vectors @ embedding
+        else:
+            model.index.search(embedding, 1)
+
+
+def open_index(
+    folder: Path, calibration: IndexCalibration, *, item_vectors: FloatArray, mode: IndexMode
+) -> ItemIndex | None:
+    """Open the index of an artifact; None for none, so that all items are scored.
+
+    Args:
+        folder: Of the artifact.
+        calibration: Of its manifest.
+        item_vectors: float32 [n_items, d], those that it was built from.
+        mode: `auto` takes the calibration's choice.
+
+    Raises:
+        CorruptArtifact: The index file is missing, unreadable or of another catalogue, or the choice is unknown.
+    """
+    name = calibration.chosen if mode == "auto" else mode
+    if name == "exact":
+        return None
+    if name != "annoy":
+        raise CorruptArtifact(f"`index.chosen`: got {name!r}, want annoy or exact")
+    # Calibration tries more and more nodes and ends with the first setting that finds enough.
+    measured = [item.search_k for item in calibration.measurements if item.index == "annoy"]
+    return AnnoyIndex(folder / INDEX_FILE, item_vectors, search_k=measured[-1] if measured else _UNMEASURED_SEARCH_K)

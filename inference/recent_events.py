@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from common.positions import Lineage
+from recipes.data.histories import History
 
-__all__ = ["EventRule", "RecentEvent", "RecentHistory", "Steps", "known_steps", "newer_events"]
+__all__ = ["EventRule", "RecentEvent", "RecentHistory", "newer_events", "to_history"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,46 +82,32 @@ def newer_events(
         event_type: The only type that counts; None for all.
         rules: Events count that one of them takes; without rules all do.
     """
-    found = [
+    newer = [
         event for event in events if event.offset > watermark and (event_type is None or event.event_type == event_type)
     ]
     if rules:
-        found = [event for event in found if any(rule.takes(event) for rule in rules)]
-    found.sort(key=lambda event: event.millis)  # stable: events of one moment stay as they came
-    return found
+        newer = [event for event in newer if any(rule.takes(event) for rule in rules)]
+    newer.sort(key=lambda event: event.millis)  # stable: events of one moment stay as they came
+    return newer
 
 
-class Steps(NamedTuple):
-    """Events as models read them, oldest first.
-
-    Attributes:
-        items: int32 [m], item indexes.
-        event_types: uint8 [m], numbers of event types; 0 for those that the model does not know.
-        times: int64 [m], seconds since 1970.
-    """
-
-    items: NDArray[np.int32]
-    event_types: NDArray[np.uint8]
-    times: NDArray[np.int64]
-
-
-def known_steps(
+def to_history(
     events: Iterable[RecentEvent], *, index_of: Callable[[str], int | None], event_types: Mapping[str, int]
-) -> Steps:
+) -> History:
     """Translate events for a model.
 
     Args:
         events: Oldest first.
         index_of: Gives an item's index, None for items that the model does not know; those are left out.
-        event_types: Numbers of the event types that the model knows, from 1 on.
+        event_types: Numbers of the event types that the model knows, from 1 on; others become 0.
     """
-    found = [
+    steps = [
         (index, event_types.get(event.event_type, 0), event.millis // 1000)
         for event in events
         if (index := index_of(event.item_id)) is not None
     ]
-    return Steps(
-        np.array([item for item, _, _ in found], np.int32),
-        np.array([event_type for _, event_type, _ in found], np.uint8),
-        np.array([seconds for _, _, seconds in found], np.int64),
+    return History(
+        np.array([item for item, _, _ in steps], np.int32),
+        np.array([event_type for _, event_type, _ in steps], np.uint8),
+        np.array([seconds for _, _, seconds in steps], np.int64),
     )

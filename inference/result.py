@@ -1,46 +1,38 @@
-"""Lists of items with their scores, and the ranking of items that the caller gives."""
+"""What a pipeline returns: items with their scores, best first, and why and with which columns each is there."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
+from recipes.data.histories import ItemIndexes
 
-from recipes.data.histories import FloatArray, ItemIndexes
-from recipes.ports import ScoreDelta
+__all__ = ["EXPLORED", "PROMOTED", "ScoredItems"]
 
-__all__ = ["ScoredItems", "rank"]
+#: Personalize's reasons for an item that is in a list to be explored, and for one that was promoted.
+EXPLORED: Final = "Exploration"
+PROMOTED: Final = "Promoted item"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ScoredItems:
-    """The best items.
+    """The best items, or actions; what few items have is given by their places, counted from 0.
 
     Attributes:
-        items: int32 [k], best first.
-        scores: float32 [k], the share of each in the softmax over everything that was scored.
-        explored: bool [k], which items were put into the place of another to be explored, so that scores say nothing of
-            them; None for none.
+        items: int32 [k], indexes in the catalogue; items that came after the model have indexes behind it, and -1
+            stands for ids that were named and that nobody knows.
+        item_ids: Their ids, [k].
+        scores: With seven decimals, as Personalize sends them, [k]: the share of each in the softmax over what was
+            scored, or the propensity of each action; None for items without a score.
+        reasons: By place why an item is in the list; ordinary items have none.
+        promotions: By place the name of the promotion that put an item into the list.
+        columns: By name the values of the columns that were asked for, each [k]; an item without a value has "".
     """
 
     items: ItemIndexes
-    scores: FloatArray
-    explored: NDArray[np.bool_] | None = None
-
-
-def rank(item_vectors: FloatArray, items: ItemIndexes, *, query: FloatArray, change: ScoreDelta) -> ScoredItems:
-    """Put given items into order; the softmax runs over them alone.
-
-    Args:
-        item_vectors: float32 [n_items, d].
-        items: int32 [k], all different, at least one. Equal scores stay in the given order.
-        query: float32 [d], the scorer's vector of the history.
-        change: The scorer's adjustment for the history.
-    """
-    scores: FloatArray = item_vectors[items] @ query
-    _, own, changed = np.intersect1d(items, change.items, assume_unique=True, return_indices=True)
-    scores[own] += change.values[changed]
-    order = np.argsort(-scores, kind="stable")
-    shares = np.exp(scores[order] - scores[order[0]])
-    return ScoredItems(items[order], shares / shares.sum())
+    item_ids: Sequence[str]
+    scores: Sequence[float | None]
+    reasons: dict[int, str] = field(default_factory=dict)
+    promotions: dict[int, str] = field(default_factory=dict)
+    columns: dict[str, Sequence[str]] = field(default_factory=dict)

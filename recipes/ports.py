@@ -8,7 +8,7 @@ that rank users or actions, do more or something else: see docs/adr/0008 and 000
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -24,12 +24,14 @@ from recipes.data.training_data import TrainingData
 __all__ = [
     "AcceptsItemBias",
     "AcceptsRankingInfluence",
+    "ActionScorer",
     "FitProgress",
     "Fitter",
     "FitterFactory",
     "ItemScorer",
     "ScoreDelta",
     "SupportsIncrementalUpdate",
+    "TrendScorer",
     "UsesSideFeatures",
     "ignore_progress",
 ]
@@ -98,6 +100,63 @@ class ItemScorer(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write `item_vectors.npy` and this recipe's own `.npy` files into an existing folder."""
+
+
+@runtime_checkable
+class TrendScorer(ItemScorer, Protocol):
+    """A scorer of items by what everybody did a moment ago, counted by time buckets of 900 seconds."""
+
+    def popular(self) -> FloatArray:
+        """Return the embedding by which items are popular, for when nothing happened lately: float32 [d]."""
+
+    def first_bucket(self, now: float) -> int:
+        """Return the oldest time bucket, seconds since 1970 by 900, that matters at a moment in seconds since 1970."""
+
+    def trend(
+        self, buckets: NDArray[np.int64], items: ItemIndexes, counts: NDArray[np.int32], *, n_items: int, now: float
+    ) -> FloatArray | None:
+        """Score the items as they trend at a moment.
+
+        Args:
+            buckets: int64 [k], when.
+            items: int32 [k], what; items beyond those of the model are new since.
+            counts: int32 [k], how often.
+            n_items: Items, new ones included.
+            now: Seconds since 1970.
+
+        Returns:
+            float32 [n_items]; None when nothing happened lately.
+        """
+
+
+@runtime_checkable
+class ActionScorer(ItemScorer, Protocol):
+    """A scorer of Personalize's actions; a history's embedding is the user's state as far as it follows from items.
+
+    Attributes:
+        actions: As many as there are actions.
+        totals: float32 [n_users, 2], actions that each user took and did not take.
+    """
+
+    @property
+    def actions(self) -> Sized:
+        """As many as there are actions."""
+
+    @property
+    def totals(self) -> FloatArray:
+        """float32 [n_users, 2], actions that each user took and did not take."""
+
+    def recommend(
+        self, state: FloatArray, *, user: int | None, now: float, limit: int
+    ) -> tuple[NDArray[np.int64], FloatArray]:
+        """Return the actions to recommend, most likely first, and how likely each is taken, 0 to 1.
+
+        Args:
+            state: float32 [d], from `embed_history`.
+            user: Index of the user; None for one who was not known at the training.
+            now: Seconds since 1970.
+            limit: Actions at most.
+        """
 
 
 @runtime_checkable

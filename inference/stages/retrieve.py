@@ -1,115 +1,71 @@
-"""Finding the best items for a query and how they score, with either index."""
+"""Retrieval: which items are worth scoring, so that a request costs what it asks for and not what the catalogue has."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final
 
 import numpy as np
 
-from common.errors import CorruptArtifact
-from inference.result import ScoredItems
-from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
-from recipes.data.histories import FloatArray
-from recipes.ports import ItemScorer, ScoreDelta
-from recipes.retrieval import AnnoyIndex, search_adjusted
-from recipes.retrieval.top_k import top_k
+from inference.run import PipelineRun
+from recipes.data.histories import ItemIndexes
+from recipes.retrieval import ItemIndex
 
-__all__ = ["ANNOY_FILE", "AnnoyRetrieval", "ExactRetrieval", "IndexMode", "Retrieval", "open_retrieval"]
+__all__ = ["Retrieve", "retrieve"]
 
-ANNOY_FILE = "index.ann"
-IndexMode = Literal["auto", "annoy", "exact"]
-#: Items asked of Annoy at least: what calibration measured, and enough for the scores' sum to mean something.
-_CANDIDATES = 100
-#: Nodes that Annoy inspects when it is forced upon an artifact whose calibration never measured it: all trees, deep.
-_UNMEASURED_SEARCH_K = 16_000
+#: Items that shares are taken over where an index finds them, and that it is asked for at least: what calibration
+#: measured, and enough for a share to mean something.
+_SHARED: Final = 100
+#: What a filter lets pass may be so many times rarer among the best than everywhere.
+_OVER_FETCH: Final = 1.5
 
 
-class Retrieval(Protocol):
-    """Finds the best items; immutable."""
-
-    def find(
-        self, query: FloatArray, *, change: ScoreDelta, limit: int, bonus: ScoreDelta | None = None
-    ) -> ScoredItems:
-        """Return the best items for a user.
-
-        Args:
-            query: float32 [d], the scorer's vector of the history.
-            change: The scorer's adjustment for the history.
-            limit: Items wanted, at least 1.
-            bonus: A further adjustment, for exploration.
-        """
-
-
-class ExactRetrieval:
-    """Scores the whole catalogue by one matrix product; the softmax runs over the whole catalogue too."""
-
-    def __init__(self, scorer: ItemScorer) -> None:
-        self._vectors = scorer.item_vectors
-
-    def find(
-        self, query: FloatArray, *, change: ScoreDelta, limit: int, bonus: ScoreDelta | None = None
-    ) -> ScoredItems:
-        """Return the best items for a user."""
-        scores: FloatArray = self._vectors @ query
-        if len(change.items):
-            scores[change.items] += change.values
-        if bonus is not None:
-            scores[bonus.items] += bonus.values
-        items = top_k(scores, limit)
-        top = scores[items]
-        highest = top[0]
-        scores -= highest
-        np.exp(scores, out=scores)
-        return ScoredItems(items, np.exp(top - highest) / scores.sum())
-
-
-class AnnoyRetrieval:
-    """Scores what Annoy finds, and what is adjusted; the softmax runs over these candidates."""
-
-    def __init__(self, scorer: ItemScorer, index: AnnoyIndex) -> None:
-        self._vectors = scorer.item_vectors
-        self._index = index
-
-    def find(
-        self, query: FloatArray, *, change: ScoreDelta, limit: int, bonus: ScoreDelta | None = None
-    ) -> ScoredItems:
-        """Return the best items for a user."""
-        if bonus is not None:
-            change = _together(change, bonus)
-        items, scores = search_adjusted(
-            self._index, self._vectors, query=query, change=change, limit=max(limit, _CANDIDATES)
-        )
-        shares = np.exp(scores - scores[0])
-        return ScoredItems(items[:limit], shares[:limit] / shares.sum())
-
-
-def _together(first: ScoreDelta, second: ScoreDelta) -> ScoreDelta:
-    items, places = np.unique(np.concatenate([first.items, second.items]), return_inverse=True)
-    values = np.bincount(places, weights=np.concatenate([first.values, second.values]))
-    return ScoreDelta(items, values.astype(np.float32))
-
-
-def open_retrieval(folder: Path, manifest: ArtifactManifest, *, scorer: ItemScorer, mode: IndexMode) -> Retrieval:
-    """Open the index of an artifact.
+class Retrieve:
+    """Chooses the shortlist: all items without an index, few candidates as they are, else what the index finds.
 
     Args:
-        folder: Of the artifact.
-        manifest: Carries the calibration.
-        scorer: Of the artifact.
-        mode: `auto` takes the calibration's choice.
-
-    Raises:
-        CorruptArtifact: The index file is missing, unreadable or of another catalogue, or the choice is unknown.
+        few: With an index: candidates up to this number are scored one by one rather than searched for.
+        few_share: Without one: share of the catalogue up to which that costs less than one product with all items.
     """
-    chosen = manifest.index.chosen if mode == "auto" else mode
-    if chosen == "exact":
-        return ExactRetrieval(scorer)
-    if chosen != "annoy":
-        raise CorruptArtifact(f"`index.chosen`: got {chosen!r}, want annoy or exact")
-    # Calibration tries more and more nodes and ends with the first setting that finds enough.
-    measured = [found.search_k for found in manifest.index.measurements if found.index == "annoy"]
-    index = AnnoyIndex(
-        folder / ANNOY_FILE, scorer.item_vectors, search_k=measured[-1] if measured else _UNMEASURED_SEARCH_K
-    )
-    return AnnoyRetrieval(scorer, index)
+
+    def __init__(self, *, few: int = 20_000, few_share: float = 0.125) -> None:
+        self._few = few
+        self._few_share = few_share
+
+    def __call__(self, run: PipelineRun) -> None:
+        """Write the shortlist, and over how many items shares are taken."""
+        index, candidates, n_items = run.model.index, run.candidates, len(run.model.item_ids)
+        if index is not None and not candidates.ordered:
+            run.shared = max(run.limit, _SHARED)
+        if not candidates.restricts:
+            run.shortlist = None if index is None else _search(run, index, excluded=0, n_items=n_items)
+            return
+        count = candidates.count(n_items)
+        if candidates.ordered or count <= (self._few_share * n_items if index is None else self._few):
+            run.shortlist = candidates.items(n_items)
+        else:
+            run.shortlist = None if index is None else _search(run, index, excluded=n_items - count, n_items=n_items)
+
+
+retrieve: Final = Retrieve()
+
+
+def _search(run: PipelineRun, index: ItemIndex, *, excluded: int, n_items: int) -> ItemIndexes | None:
+    """Ask the index for enough that none of the best is missed; None where that is all there is.
+
+    Items with deltas are scored in any case. Of the others, those that are lowered or that may not be returned push
+    items out of the index's first places.
+
+    Returns:
+        int32, ascending.
+    """
+    deltas = run.state.score_deltas
+    limit = run.shared or run.limit
+    if excluded:
+        limit = min(limit + excluded, int(_OVER_FETCH * limit * n_items / (n_items - excluded)) + 1)
+    limit += int((deltas.values < 0).sum())
+    if limit >= n_items:
+        return None
+    parts = [index.nearest(run.state.embedding, limit), deltas.items]
+    if run.bonus is not None:
+        parts.append(run.bonus.items)
+    return np.unique(np.concatenate(parts))

@@ -77,10 +77,13 @@ class AnnoyIndex:
         self._item_vectors = item_vectors
         self._search_k = search_k
 
+    def nearest(self, query: FloatArray, limit: int) -> ItemIndexes:
+        """Find items of large inner products, without scoring them."""
+        return np.array(self._forest.get_nns_by_vector([*query.tolist(), 0.0], limit, self._search_k), np.int32)
+
     def search(self, query: FloatArray, limit: int) -> tuple[ItemIndexes, FloatArray]:
         """Find items of large inner products, most often the largest."""
-        found = self._forest.get_nns_by_vector([*query.tolist(), 0.0], limit, self._search_k)
-        items = np.array(found, np.int32)
+        items = self.nearest(query, limit)
         scores: FloatArray = self._item_vectors[items] @ query
         order = np.lexsort((items, -scores))
         return items[order], scores[order]

@@ -18,6 +18,10 @@ class ExactIndex:
     def __init__(self, item_vectors: FloatArray) -> None:
         self._item_vectors = item_vectors
 
+    def nearest(self, query: FloatArray, limit: int) -> ItemIndexes:
+        """Find the items of the largest inner products."""
+        return top_k(self._item_vectors @ query, limit)
+
     def search(self, query: FloatArray, limit: int) -> tuple[ItemIndexes, FloatArray]:
         """Find the items of the largest inner products."""
         scores: FloatArray = self._item_vectors @ query

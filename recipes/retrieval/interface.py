@@ -12,6 +12,17 @@ __all__ = ["ItemIndex"]
 class ItemIndex(Protocol):
     """Finds items by inner product. Immutable once open; safe to share between threads."""
 
+    def nearest(self, query: FloatArray, limit: int) -> ItemIndexes:
+        """Find the items of large inner products with a query, in no order.
+
+        Args:
+            query: float32 [d].
+            limit: Items wanted.
+
+        Returns:
+            int32 [k], all different; k is `limit` or all items, most often.
+        """
+
     def search(self, query: FloatArray, limit: int) -> tuple[ItemIndexes, FloatArray]:
         """Find the items whose vectors have the largest inner product with a query.
 

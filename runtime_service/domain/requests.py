@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from common.arn import Arn
 from common.columns import normalise_key
@@ -14,7 +13,6 @@ from recipes.spec import RecipeSpec
 __all__ = [
     "DEFAULT_ACTIONS",
     "DEFAULT_RESULTS",
-    "EXPLORED",
     "MAX_ACTIONS",
     "MAX_RESULTS",
     "check_context",
@@ -23,7 +21,7 @@ __all__ = [
     "check_operation",
     "check_user",
     "not_built",
-    "results_wanted",
+    "requested_results",
     "unknown_campaign",
     "unserved_campaign",
 ]
@@ -32,8 +30,6 @@ DEFAULT_RESULTS = 25
 MAX_RESULTS = 500
 DEFAULT_ACTIONS = 5
 MAX_ACTIONS = 100
-#: Personalize's reason for an item that is in a list to be explored.
-EXPLORED: Final = "Exploration"
 _MAX_ID = 256
 _MAX_CONTEXT = 150
 _MAX_CONTEXT_NAME = 150
@@ -42,7 +38,7 @@ _CONTEXT_NAME = re.compile(r"[A-Za-z\d_]+")
 _MAX_RANKED = 500
 
 
-def results_wanted(count: int | None, *, default: int = DEFAULT_RESULTS, most: int = MAX_RESULTS) -> int:
+def requested_results(count: int | None, *, default: int = DEFAULT_RESULTS, most: int = MAX_RESULTS) -> int:
     """Return how many results to give.
 
     Args:
@@ -93,7 +89,7 @@ def check_context(context: Mapping[str, str], *, uses_context: bool, columns: Ma
         raise invalid("context", got=dict(context), want="none: the campaign's recipe does not learn from context")
     if len(context) > _MAX_CONTEXT:
         raise invalid("context", got=f"{len(context)} entries", want=f"at most {_MAX_CONTEXT}")
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for name, value in context.items():
         if not (len(name) <= _MAX_CONTEXT_NAME and _CONTEXT_NAME.fullmatch(name)):
             raise invalid("context", got=name, want=f"names of 1 to {_MAX_CONTEXT_NAME} letters, digits and _")
@@ -101,12 +97,12 @@ def check_context(context: Mapping[str, str], *, uses_context: bool, columns: Ma
             raise invalid(f"context.{name}", got=value, want=f"at most {_MAX_CONTEXT_VALUE} characters")
         column = columns.get(normalise_key(name))
         if column is None:
-            known = f"one of {', '.join(sorted(columns.values()))}" if columns else "none"
-            raise invalid("context", got=name, want=f"{known}: what the campaign's model has learnt from")
-        if column in found:
+            names = f"one of {', '.join(sorted(columns.values()))}" if columns else "none"
+            raise invalid("context", got=name, want=f"{names}: what the campaign's model has learnt from")
+        if column in values:
             raise invalid("context", got=name, want=f"{column} once, in one spelling")
-        found[column] = value
-    return found
+        values[column] = value
+    return values
 
 
 def check_item(item_id: str) -> str:

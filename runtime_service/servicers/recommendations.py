@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from common.errors import invalid
 from common.operations import unimplemented_methods
-from inference.recent_events import RecentHistory
+from inference.candidates import ItemList
+from inference.pipelines import Pipeline
+from inference.request import RecommendationRequest
 from inference.result import ScoredItems
 from protos.tailorbird.runtime.v1 import runtime_service_pb2
-from recipes.spec import RecipeKind
 from runtime_service.domain.requests import (
     DEFAULT_ACTIONS,
-    EXPLORED,
     MAX_ACTIONS,
     check_context,
     check_item,
@@ -23,14 +23,15 @@ from runtime_service.domain.requests import (
     check_operation,
     check_user,
     not_built,
-    results_wanted,
+    requested_results,
     unknown_campaign,
     unserved_campaign,
 )
 from runtime_service.history import HistoryReader
 from runtime_service.serving.deployments import Deployment, DeploymentTable
+from runtime_service.serving.recommender import Recommender
 
-__all__ = ["RuntimeServicer"]
+__all__ = ["RuntimeServicer", "add_items"]
 
 _CONTRACT = runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"]
 #: Members that would change the answer, were they built; a request that carries one is refused, never half served.
@@ -48,7 +49,7 @@ _ActionList = runtime_service_pb2.GetActionRecommendationsResponse
 
 @unimplemented_methods(_CONTRACT)
 class RuntimeServicer:
-    """Answers from memory, on the event loop: nothing here waits, but for a list of what trends that is made anew.
+    """Turns messages into requests of pipelines, and their results into messages.
 
     The generated base is left out: the decorator gives the class every method of the contract.
 
@@ -68,7 +69,7 @@ class RuntimeServicer:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._table = table
-        self._histories = histories
+        self._recommender = Recommender(histories)
         self._beat = beat
         self._now = now
 
@@ -79,80 +80,57 @@ class RuntimeServicer:
     ) -> _ActionList:
         """Return the actions that a user is most likely to take, with how likely each is for itself."""
         deployment = self._find(request, "GetActionRecommendations")
-        asked = request.num_results if request.HasField("num_results") else None
-        count = results_wanted(asked, default=DEFAULT_ACTIONS, most=MAX_ACTIONS)
-        user_id = check_user(request.user_id, required=True)
-        answer = _ActionList(recommendation_id=_new_id())
-        recent = self._recent(deployment, user_id)
-        for action_id, score in deployment.act(user_id, recent, limit=count, now=self._now()):
-            answer.action_list.add(action_id=action_id, score=score)
-        return answer
+        count = request.num_results if request.HasField("num_results") else None
+        limit = requested_results(count, default=DEFAULT_ACTIONS, most=MAX_ACTIONS)
+        user_id = check_user(request.user_id, required=deployment.pipeline.needs_user)
+        response = _ActionList(recommendation_id=_new_id())
+        scored = await self._recommender.recommend(
+            deployment,
+            RecommendationRequest(limit, user_id=user_id, now=self._now()),
+            recommendation_id=response.recommendation_id,
+        )
+        for action_id, score in zip(scored.item_ids, scored.scores, strict=True):
+            response.action_list.add(action_id=action_id, score=score)
+        return response
 
     async def GetPersonalizedRanking(
-        self, request: runtime_service_pb2.GetPersonalizedRankingRequest, context: Any
+        self,
+        request: runtime_service_pb2.GetPersonalizedRankingRequest,
+        context: Any,  # noqa: ARG002 - gRPC passes it
     ) -> _Ranking:
         """Return the given items in the order that fits a user; items that the model does not know come last."""
         deployment = self._find(request, "GetPersonalizedRanking")
         item_ids = check_items(request.input_list)
-        user_id = check_user(request.user_id, required=True)
-        answer = _Ranking(recommendation_id=_new_id())
-        context = check_context(
-            request.context,
-            uses_context="context" in deployment.model.recipe.side_data,
-            columns=deployment.context_columns,
+        pipeline = deployment.pipeline
+        query = RecommendationRequest(
+            len(item_ids),
+            user_id=check_user(request.user_id, required=pipeline.needs_user),
+            context=_context(request.context, pipeline),
+            candidates=ItemList.of_ids(item_ids, pipeline.model.items),
         )
-        model, add = deployment.model, answer.personalized_ranking.add
-        indexes = model.items.indexes(item_ids)
-        known = indexes[indexes >= 0]
-        if len(known):
-            recent = self._recent(deployment, user_id)
-            ranked = deployment.rank(user_id, recent, items=known, context=context)
-            for item, score in zip(ranked.items.tolist(), _sent(ranked), strict=True):
-                add(item_id=model.item_ids[item], score=score)
-        for item_id, index in zip(item_ids, indexes.tolist(), strict=True):
-            if index < 0:
-                add(item_id=item_id)
-        return answer
+        response = _Ranking(recommendation_id=_new_id())
+        scored = await self._recommender.recommend(deployment, query, recommendation_id=response.recommendation_id)
+        add_items(response.personalized_ranking, scored)
+        return response
 
     async def GetRecommendations(
-        self, request: runtime_service_pb2.GetRecommendationsRequest, context: Any
+        self,
+        request: runtime_service_pb2.GetRecommendationsRequest,
+        context: Any,  # noqa: ARG002 - gRPC passes it
     ) -> _Recommendations:
-        """Return the items that fit a user, or that are related to an item, best first."""
+        """Return the items that fit a user, or that are similar to an item, best first."""
         deployment = self._find(request, "GetRecommendations")
-        recipe = deployment.model.recipe
-        count = results_wanted(request.num_results if request.HasField("num_results") else None)
-        user_id = check_user(request.user_id, required=recipe.kind.is_personalized)
-        item_id = check_item(request.item_id) if recipe.recipe_type == "RELATED_ITEMS" else None
-        context = check_context(
-            request.context, uses_context="context" in recipe.side_data, columns=deployment.context_columns
+        pipeline = deployment.pipeline
+        query = RecommendationRequest(
+            requested_results(request.num_results if request.HasField("num_results") else None),
+            user_id=check_user(request.user_id, required=pipeline.needs_user),
+            item_id=check_item(request.item_id) if pipeline.needs_item else "",
+            context=_context(request.context, pipeline),
         )
-        answer = _Recommendations(recommendation_id=_new_id())
-        if count == 0:
-            return answer
-        if item_id is not None:
-            ranked = deployment.relate(item_id, limit=count)
-        elif recipe.kind is RecipeKind.TRENDING_ITEMS:
-            ranked = await deployment.trending(self._histories, limit=count)
-        else:
-            recent = self._recent(deployment, user_id)
-            ranked = deployment.recommend(user_id, recent, limit=count, context=context)
-        if new := deployment.explorable(ranked):
-            self._histories.log_impressions(answer.recommendation_id, deployment.assignment.dataset_group_arn, new)
-        ids, add = deployment.item_ids, answer.item_list.add  # adding costs less than making a list first
-        items = ranked.items.tolist()
-        if not recipe.returns_scores:
-            for item in items:
-                add(item_id=ids[item])
-        elif ranked.explored is not None:
-            for item, score, explored in zip(items, _sent(ranked), ranked.explored.tolist(), strict=True):
-                if explored:
-                    add(item_id=ids[item], reason=[EXPLORED])
-                else:
-                    add(item_id=ids[item], score=score)
-        else:
-            for item, score in zip(items, _sent(ranked), strict=True):
-                add(item_id=ids[item], score=score)
-        return answer
+        response = _Recommendations(recommendation_id=_new_id())
+        scored = await self._recommender.recommend(deployment, query, recommendation_id=response.recommendation_id)
+        add_items(response.item_list, scored)
+        return response
 
     def _find(self, request: _Request, operation: str) -> Deployment:
         """Return what answers a request.
@@ -176,15 +154,25 @@ class RuntimeServicer:
         check_operation(operation, campaign_arn=request.campaign_arn, recipe=deployment.model.recipe)
         return deployment
 
-    def _recent(self, deployment: Deployment, user_id: str) -> RecentHistory | None:
-        return self._histories.find(deployment.assignment.dataset_group_arn, user_id) if user_id else None
+
+def add_items(predicted: Any, scored: ScoredItems) -> None:
+    """Write items to a repeated field of `PredictedItem`."""
+    add = predicted.add  # adding costs less than making a list first
+    for item_id, score in zip(scored.item_ids, scored.scores, strict=True):
+        add(item_id=item_id, score=score)
+    for place, reason in scored.reasons.items():
+        predicted[place].reason.append(reason)
+    for place, name in scored.promotions.items():
+        predicted[place].promotion_name = name
+    for name, values in scored.columns.items():
+        for item, value in zip(predicted, values, strict=True):
+            item.metadata[name] = value
+
+
+def _context(context: Mapping[str, str], pipeline: Pipeline) -> Mapping[str, str]:
+    uses_context = "context" in pipeline.model.recipe.side_data
+    return check_context(context, uses_context=uses_context, columns=pipeline.users.context_columns)
 
 
 def _new_id() -> str:
     return f"RID-{uuid.uuid4()}"
-
-
-def _sent(ranked: ScoredItems) -> list[float]:
-    """Return the scores with seven decimals, as Personalize sends them."""
-    scores: list[float] = ranked.scores.astype("float64").round(7).tolist()
-    return scores

@@ -6,10 +6,9 @@ import asyncio
 from dataclasses import dataclass
 
 from inference.recent_events import EventRule
-from inference.stages.explore import read_settings
 from protos.tailorbird.internal.v1 import serving_pb2
+from runtime_service.serving.campaign_config import read_exploration, read_influence
 from runtime_service.serving.deployments import Assignment
-from runtime_service.serving.influence import RankingInfluence
 
 __all__ = ["FAILED", "LOADING", "READY", "Goal", "is_active", "to_assignment"]
 
@@ -78,6 +77,6 @@ def to_assignment(item: serving_pb2.ServingAssignment) -> Assignment:
             EventRule(rule.event_type or None, rule.least_value if rule.HasField("least_value") else None)
             for rule in item.event_rules
         ),
-        exploration=read_settings(item.config_json),
-        influence=RankingInfluence.read(item.config_json),
+        exploration=read_exploration(item.config_json),
+        influence=read_influence(item.config_json),
     )

@@ -29,7 +29,7 @@ async def follow_impressions(table: DeploymentTable, histories: HistoryReader, *
 
 async def count_impressions(deployment: Deployment, histories: HistoryReader) -> None:
     """Tell the explorer of a deployment how often each new item was shown since the snapshot."""
-    explorer, model = deployment.explorer, deployment.model
+    explorer, model = deployment.pipeline.explorer, deployment.model
     if explorer is None:
         return
     ids = [model.item_ids[item] for item in explorer.items.tolist()]

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from common.positions import Position
 from common.vocabulary import Vocabulary
-from inference.result import ScoredItems
+from inference.request import Trend
 from recipes.data.histories import ItemIndexes
-from recipes.models.trending.score import TrendingScorer
+from recipes.ports import TrendScorer
 from recipes.retrieval.top_k import top_k
 from runtime_service.domain.requests import MAX_RESULTS
 from runtime_service.history import BucketCounts, HistoryReader, ItemCount
@@ -40,18 +40,13 @@ class _Bucket(NamedTuple):
     counts: NDArray[np.int32]
 
 
-class _Made(NamedTuple):
-    ranked: ScoredItems | None
-    newer: list[str]  # ids of the items behind those of the catalogue
-
-
 class TrendingList:
     """What trends now, to a campaign; used on one event loop. Only its thread, one at a time, touches the counts.
 
     Args:
         scorer: Of the artifact.
         items: Ids and indexes of the catalogue; what was sent of other items gets indexes behind them.
-        item_ids: The same ids as a list.
+        n_items: Size of the catalogue.
         dataset_group_arn: Whose events count.
         event_type: The only type that counts; None for all.
         now: Tells the present moment in seconds since 1970.
@@ -59,16 +54,15 @@ class TrendingList:
 
     def __init__(
         self,
-        scorer: TrendingScorer,
+        scorer: TrendScorer,
         items: Vocabulary,
-        item_ids: list[str],
         *,
+        n_items: int,
         dataset_group_arn: str,
         event_type: str | None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.item_ids: Final = list(item_ids)
-        self._known = len(item_ids)
+        self._n_items = n_items
         self._scorer = scorer
         self._items = items
         self._group = dataset_group_arn
@@ -79,54 +73,46 @@ class TrendingList:
         self._newer: dict[str, int] = {}
         self._newer_ids: list[str] = []
         self._buckets: dict[int, _Bucket] = {}
-        self._ranked: ScoredItems | None = None
+        self._trend: Trend | None = None
         self._good_until = 0.0
         self._making: asyncio.Task[None] | None = None
 
-    async def find(self, reader: HistoryReader, *, limit: int) -> ScoredItems | None:
-        """Return the items that rise most, at most 500; None when nothing happened lately.
-
-        What is found is good with the `item_ids` of the same moment, until the next await.
+    async def current(self, reader: HistoryReader) -> Trend | None:
+        """Return how items rise now; None when nothing happened lately.
 
         Args:
             reader: Has the counts; the same at each call.
-            limit: Items wanted.
         """
         if not self._now() < self._good_until:
             if self._making is None:
                 self._making = asyncio.create_task(self._make(reader))
             # Others wait for the same list when this caller goes away.
             await asyncio.shield(self._making)
-        ranked = self._ranked
-        return None if ranked is None else ScoredItems(ranked.items[:limit], ranked.scores[:limit])
+        return self._trend
 
     async def _make(self, reader: HistoryReader) -> None:
         now, began = self._now(), time.perf_counter()
         try:
-            made = await asyncio.to_thread(self._rank, reader, now)
+            trend = await asyncio.to_thread(self._score, reader, now)
         finally:
             self._making = None
-        self._ranked, self.item_ids[self._known :] = made
+        self._trend = trend
         self._good_until = now + max(_PAUSE_SECONDS, _PAUSE_FACTOR * (time.perf_counter() - began))
 
-    def _rank(self, reader: HistoryReader, now: float) -> _Made:
-        known = {bucket: read.last for bucket, read in self._buckets.items()}
-        found = reader.counts(self._group, first_bucket=self._scorer.first_bucket(now), read_positions=known)
-        self._buckets = {counts.bucket: self._to_bucket(counts) for counts in found}
+    def _score(self, reader: HistoryReader, now: float) -> Trend | None:
+        read_before = {bucket: read.last for bucket, read in self._buckets.items()}
+        counted = reader.counts(self._group, first_bucket=self._scorer.first_bucket(now), read_positions=read_before)
+        self._buckets = {counts.bucket: self._to_bucket(counts) for counts in counted}
         self._forget_newer()
         read = self._buckets.values()
         scores = self._scorer.trend(
             np.repeat(np.array(list(self._buckets), np.int64), [len(bucket.items) for bucket in read]),
             np.concatenate([np.empty(0, np.int32), *(bucket.items for bucket in read)]),
             np.concatenate([np.empty(0, np.int32), *(bucket.counts for bucket in read)]),
-            n_items=self._known + len(self._newer_ids),
+            n_items=self._n_items + len(self._newer_ids),
             now=now,
         )
-        newer = list(self._newer_ids)
-        if scores is None:
-            return _Made(None, newer)
-        items = top_k(scores, MAX_RESULTS)
-        return _Made(ScoredItems(items, scores[items]), newer)
+        return None if scores is None else Trend(scores, top_k(scores, MAX_RESULTS), tuple(self._newer_ids))
 
     def _to_bucket(self, counts: BucketCounts) -> _Bucket:
         if counts.counters is None:
@@ -154,20 +140,20 @@ class TrendingList:
     def _newer_index(self, item_id: str) -> int:
         index = self._newer.get(item_id)
         if index is None:
-            index = self._newer[item_id] = self._known + len(self._newer_ids)
+            index = self._newer[item_id] = self._n_items + len(self._newer_ids)
             self._newer_ids.append(item_id)
         return index
 
     def _forget_newer(self) -> None:
         """Give the indexes of items free that are unknown to the model and in no bucket any more."""
-        known = self._known
+        n_items = self._n_items
         used = np.unique(np.concatenate([np.empty(0, np.int32), *(read.items for read in self._buckets.values())]))
-        used = used[used >= known]
+        used = used[used >= n_items]
         if len(used) == len(self._newer):
             return
-        names = [self._newer_ids[index - known] for index in used.tolist()]
+        names = [self._newer_ids[index - n_items] for index in used.tolist()]
         for bucket, read in self._buckets.items():
-            moved = np.where(read.items < known, read.items, known + np.searchsorted(used, read.items))
+            moved = np.where(read.items < n_items, read.items, n_items + np.searchsorted(used, read.items))
             self._buckets[bucket] = read._replace(items=moved.astype(np.int32))
         self._newer_ids = names
-        self._newer = {name: known + place for place, name in enumerate(names)}
+        self._newer = {name: n_items + place for place, name in enumerate(names)}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.runtime_service.world import PERSONAL, fit, local_store, publish
+from recipes.retrieval import build_annoy
+from tests.inference.vectors import vectors
+from tests.runtime_service.world import PERSONAL, POPULAR, RELATED, fit, fit_actions, local_store, publish
 
 
 @pytest.fixture(scope="package")
@@ -13,8 +15,29 @@ def personal():
 
 
 @pytest.fixture(scope="package")
-def shelf(tmp_path_factory, personal):
+def popular():
+    return fit(POPULAR)
+
+
+@pytest.fixture(scope="package")
+def shelf(tmp_path_factory, personal, popular):
     """A store with good artifacts that no test changes."""
     store = local_store(tmp_path_factory.mktemp("shelf"))
     publish(store, "artifacts/personal", personal)
+    publish(store, "artifacts/popular", popular)
+    publish(store, "artifacts/related", fit(RELATED))
+    publish(store, "artifacts/actions", fit_actions())
     return store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return local_store(tmp_path / "store")
+
+
+@pytest.fixture(scope="package")
+def index_folder(tmp_path_factory):
+    """Where the index of the random vectors is."""
+    folder = tmp_path_factory.mktemp("index")
+    build_annoy(vectors(), folder / "index.ann", seed=1)
+    return folder

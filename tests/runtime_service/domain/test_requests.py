@@ -11,21 +11,21 @@ from runtime_service.domain.requests import (
     check_items,
     check_operation,
     check_user,
-    results_wanted,
+    requested_results,
     unknown_campaign,
 )
 from tests.runtime_service.world import campaign
 
 
 @pytest.mark.parametrize(("count", "wanted"), [(None, 25), (0, 0), (1, 1), (500, 500)])
-def test_results_wanted_are_given_within_the_range(count, wanted):
-    assert results_wanted(count) == wanted
+def test_requested_results_are_given_within_the_range(count, wanted):
+    assert requested_results(count) == wanted
 
 
 @pytest.mark.parametrize("count", [-1, 501])
 def test_results_beyond_the_range_are_refused(count):
     with pytest.raises(InvalidInput, match=f"`numResults`: got {count}, want an integer from 0 to 500"):
-        results_wanted(count)
+        requested_results(count)
 
 
 def test_longest_user_id_is_taken_and_a_longer_one_refused():

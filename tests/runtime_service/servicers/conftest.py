@@ -65,7 +65,7 @@ def grpc_servicer(shelf, histories, pulse, tmp_path_factory):
     new = ItemAges(np.where(np.arange(N_ITEMS) < 3, 0, -(10**8)), np.zeros(N_ITEMS, np.int64), 0)
     explored = replace(table.find(campaign()).model, ages=new)
     deployment = Deployment.make(assignment("explored"), explored, cache_users=10)
-    deployment.explorer.share = 1.0
+    deployment.pipeline.explorer.share = 1.0
     table.serve(deployment)
     serve_situated(table, "films", "situated-films")
     serve_situated(table, "ranked", "situated-ranked")

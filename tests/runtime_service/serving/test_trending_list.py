@@ -11,6 +11,7 @@ import pytest
 
 from common.positions import LEGACY_EPOCH, Position
 from inference.model import ModelLoader
+from inference.request import RecommendationRequest
 from recipes.data.training_data import Interactions, TrainingData
 from recipes.models.trending.config import TrendingConfig
 from recipes.models.trending.fit import TrendingFitter
@@ -18,6 +19,7 @@ from recipes.models.trending.score import BUCKET_SECONDS
 from runtime_service.history import HistoryEvent
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter
 from runtime_service.serving.deployments import Deployment
+from runtime_service.serving.recommender import Recommender
 from runtime_service.serving.trending_list import TrendingList
 from tests.runtime_service.world import GROUP, assignment, fit, item, publish
 
@@ -159,25 +161,28 @@ class Names:
         return {"a": 0, "b": 1}.get(item_id)
 
 
+def ids(trend):
+    return [["a", "b", *trend.new_item_ids][index] for index in trend.best]
+
+
 @pytest.fixture
 def listed(trend, history_folder):
     """Ask for the list at some moment; all questions are to one campaign."""
     moment = [NOW]
     lists = {
         event_type: TrendingList(
-            trend, Names(), ["a", "b"], dataset_group_arn=GROUP, event_type=event_type, now=lambda: moment[0]
+            trend, Names(), n_items=2, dataset_group_arn=GROUP, event_type=event_type, now=lambda: moment[0]
         )
         for event_type in (None, "buy")
     }
 
     def ask(*, later=0.0, limit=9, event_type=None):
         moment[0] = NOW + later
-        live = lists[event_type]
         with closing(LmdbHistoryReader(history_folder)) as reader:
-            found = asyncio.run(live.find(reader, limit=limit))
-        return found and [live.item_ids[index] for index in found.items]
+            made = asyncio.run(lists[event_type].current(reader))
+        return made and ids(made)[:limit]
 
-    ask.unknown = lambda: len(lists[None].item_ids) - 2
+    ask.unknown = lambda: len(lists[None]._newer)
     return ask
 
 
@@ -241,20 +246,20 @@ class HeldReader(LmdbHistoryReader):
 
 def test_a_list_is_made_once_for_all_who_wait_while_the_event_loop_goes_on(write, trend, history_folder):
     write(*(event(offset, "new", user=f"u{offset}") for offset in range(1, 10)))
-    live = TrendingList(trend, Names(), ["a", "b"], dataset_group_arn=GROUP, event_type=None, now=lambda: NOW)
+    live = TrendingList(trend, Names(), n_items=2, dataset_group_arn=GROUP, event_type=None, now=lambda: NOW)
 
     async def ask_at_once(reader):
-        impatient, *others = [asyncio.create_task(live.find(reader, limit=9)) for _ in range(3)]
+        impatient, *others = [asyncio.create_task(live.current(reader)) for _ in range(3)]
         await asyncio.to_thread(reader.reached.wait, 30)
         impatient.cancel()
         reader.go.set()  # reached only if the question does not hold the loop
         return await asyncio.gather(*others)
 
     with closing(HeldReader(history_folder)) as reader:
-        found = asyncio.run(ask_at_once(reader))
+        trends = asyncio.run(ask_at_once(reader))
         assert reader.asked == 1
 
-    assert [[live.item_ids[index] for index in ranked.items] for ranked in found] == [["new", "a", "b"]] * 2
+    assert [ids(made) for made in trends] == [["new", "a", "b"]] * 2
 
 
 def test_what_rose_an_interval_ago_falls(write, listed):
@@ -273,7 +278,8 @@ def test_a_campaign_without_recent_events_shows_popular_items(store, tmp_path, h
     np.add.at(users, fitted.data.interactions.item, 1)
 
     with closing(LmdbHistoryReader(history_folder)) as reader:
-        found = asyncio.run(deployment.trending(reader, limit=5))
+        question = RecommendationRequest(5)
+        scored = asyncio.run(Recommender(reader).recommend(deployment, question, recommendation_id="RID-1"))
 
-    assert deployment.item_ids[0] == item(0)
-    assert users[found.items].tolist() == sorted(users.tolist(), reverse=True)[:5]
+    assert scored.item_ids == [item(index) for index in scored.items]
+    assert users[scored.items].tolist() == sorted(users.tolist(), reverse=True)[:5]

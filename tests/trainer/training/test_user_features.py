@@ -10,14 +10,14 @@ import pytest
 from common.artifacts import open_artifact
 from common.errors import CorruptArtifact
 from inference.model import ModelLoader
-from inference.recent_events import RecentEvent, known_steps
+from inference.pipelines import Pipeline
+from inference.recent_events import RecentEvent, to_history
+from inference.request import RecommendationRequest
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.data.histories import History
 from runtime_service.history.records import StoredHistory, encode
-from runtime_service.serving.deployments import Deployment
 from tests.control_plane.world import avro, column
-from tests.runtime_service.world import assignment
 from tests.trainer import place as places
 from trainer.training.loading import load
 from trainer.training.programs import run_program
@@ -76,7 +76,7 @@ def order(place, recipe: str = RECIPE, **more) -> TrainingSpec:
     )  # fmt: skip
 
 
-def publish(place, version: int) -> Deployment:
+def publish(place, version: int) -> Pipeline:
     """Train in a child process and serve the result."""
     location = f"artifacts/version-{version}"
     payload = jobs_pb2.SolutionVersionTrainingPayload(
@@ -89,17 +89,20 @@ def publish(place, version: int) -> Deployment:
     )
     place.training_handler().run(payload, NullJobContext())
     model = ModelLoader(place.store, cache=place.root / "cache", index="exact").load(location)
-    return Deployment.make(assignment(), model, cache_users=5)
+    return Pipeline.make(model, cache_users=5)
 
 
-def share_of(club_name: str, deployment: Deployment, user: str, recent_history=None) -> float:
+def recommend(pipeline: Pipeline, user: str, **members) -> list[str]:
+    return list(pipeline.run(RecommendationRequest(10, user_id=user, **members)).item_ids)
+
+
+def share_of(club_name: str, pipeline: Pipeline, user: str) -> float:
     """Return the share of the first ten recommendations that is on a club's shelf."""
-    items = deployment.recommend(user, recent_history, limit=10).items.tolist()
-    return float(np.mean([deployment.model.item_ids[item].startswith(club_name) for item in items]))
+    return float(np.mean([item_id.startswith(club_name) for item_id in recommend(pipeline, user)]))
 
 
 def as_history(model, event: RecentEvent) -> History:
-    return History(*known_steps([event], index_of=model.items.index, actions=model.event_types))
+    return to_history([event], index_of=model.items.index, event_types=model.event_types)
 
 
 def test_users_with_columns_are_known_without_interactions_and_those_that_tell_nothing_are_not(filled):
@@ -146,33 +149,31 @@ def test_recipes_that_learn_from_users_are_given_their_columns(filled, recipe):
 
 
 def test_columns_decide_what_users_get_who_have_done_nothing_or_little(filled):
-    deployment = publish(filled, 1)
+    pipeline = publish(filled, 1)
 
-    assert share_of("even", deployment, "new-even") >= 0.9
-    assert share_of("odd", deployment, "new-odd") >= 0.9
+    assert share_of("even", pipeline, "new-even") >= 0.9
+    assert share_of("odd", pipeline, "new-odd") >= 0.9
     # An event with an item of the other shelf makes the vector anew, and the columns still count.
-    model = deployment.model
+    model, users = pipeline.model, pipeline.users
     user, step = model.users.index("new-even"), model.items.index("odd-03")
     history = History.of_items([step])
     added = model.scorer.user_features.of_codes(model.user_codes[user : user + 1], np.ones(1, int))[0]
     np.testing.assert_allclose(
-        model.embed_history(user, history)[:-1], model.scorer.embed_history(history)[:-1] + added, atol=1e-5
+        users.embed_history(user, history)[:-1], model.scorer.embed_history(history)[:-1] + added, atol=1e-5
     )
-    assert model.embed_history(None, history).tolist() == model.scorer.embed_history(history).tolist()
+    assert users.embed_history(None, history).tolist() == model.scorer.embed_history(history).tolist()
     event = RecentEvent(offset=5, millis=1_800_000_000_000, event_type="watch", item_id="odd-03", fingerprint=1)
     recent_history = StoredHistory(encode([event]))
-    query = deployment._query("new-even", recent_history).vector
+    embedding = users.user_state("new-even", recent_history).embedding
     np.testing.assert_allclose(
-        query, model.embed_history(user, model.continued_history(None, as_history(model, event)))
+        embedding, users.embed_history(user, users.whole_history(None, as_history(model, event)))
     )
-    assert not np.allclose(query, deployment._query("unknown", recent_history).vector)
+    assert not np.allclose(embedding, users.user_state("unknown", recent_history).embedding)
 
 
 def test_a_context_cannot_stand_for_a_column(filled):
-    deployment = publish(filled, 1)
-    plain = deployment.recommend("unknown", None, limit=10)
-    claiming = deployment.recommend("unknown", None, limit=10, context={"CLUB": "odd"})
-    assert claiming.items.tolist() == plain.items.tolist()
+    pipeline = publish(filled, 1)
+    assert recommend(pipeline, "unknown", context={"CLUB": "odd"}) == recommend(pipeline, "unknown")
 
 
 def test_columns_of_users_who_are_deleted_are_gone_with_the_next_training(filled):
@@ -183,8 +184,7 @@ def test_columns_of_users_who_are_deleted_are_gone_with_the_next_training(filled
     after = publish(filled, 2)
 
     assert after.model.users.index("new-even") is None
-    unknown = after.recommend("unknown", None, limit=10).items.tolist()
-    assert after.recommend("new-even", None, limit=10).items.tolist() == unknown
+    assert recommend(after, "new-even") == recommend(after, "unknown")
     assert share_of("odd", after, "new-odd") >= 0.9
 
 

@@ -9,10 +9,10 @@ from common.artifacts import open_artifact
 from common.errors import InvalidInput
 from common.vocabulary import Vocabulary
 from inference.model import ModelLoader
+from inference.pipelines import Pipeline
+from inference.request import RecommendationRequest
 from protos.tailorbird.internal.v1 import jobs_pb2
-from runtime_service.serving.deployments import Deployment
 from tests.control_plane.world import avro, column
-from tests.runtime_service.world import assignment
 from tests.trainer import place as places
 from tests.trainer.place import walks
 from trainer.worker import NullJobContext
@@ -69,6 +69,11 @@ def train(place):
     return place.training_handler().run(payload, NullJobContext())
 
 
+def actions(pipeline, user, *, now):
+    scored = pipeline.run(RecommendationRequest(5, user_id=user, now=now))
+    return dict(zip(scored.item_ids, scored.scores, strict=True))
+
+
 def test_actions_are_trained_measured_and_recommended(filled):
     bring_events(filled)
 
@@ -93,13 +98,13 @@ def test_actions_are_trained_measured_and_recommended(filled):
     np.testing.assert_allclose(
         model.user_vectors[users.index("u003")], model.scorer.embed_history(model.histories.of(users.index("u003")))
     )
-    deployment = Deployment.make(assignment(), model, cache_users=2)
+    pipeline = Pipeline.make(model)
     later = START + 90_000 + 32 * 86_400
-    taker, other = (dict(deployment.act(user, None, limit=5, now=later)) for user in ("u003", "u004"))
+    taker, other = (actions(pipeline, user, now=later) for user in ("u003", "u004"))
     # `renew` has expired; the others are known to be taken by those who took before.
     assert set(taker) == set(other) == {"join", "phone"}
     assert taker["phone"] > 0.5 > other["phone"]
-    soon = dict(deployment.act("u003", None, limit=5, now=later - 10 * 86_400))
+    soon = actions(pipeline, "u003", now=later - 10 * 86_400)
     assert set(soon) == {"phone"}
 
 

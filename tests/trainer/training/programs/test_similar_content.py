@@ -9,8 +9,9 @@ from common.artifacts import open_artifact
 from common.errors import InvalidInput
 from common.vocabulary import Vocabulary
 from inference.model import ModelLoader
+from inference.pipelines import Pipeline
+from inference.request import RecommendationRequest
 from protos.tailorbird.internal.v1 import jobs_pb2
-from runtime_service.serving.deployments import Assignment, Deployment
 from tests.control_plane.world import avro, column
 from tests.trainer.place import SCHEMAS, Place, walks
 from trainer.training.programs.similar_content import content_metrics
@@ -51,8 +52,7 @@ def train(place: Place) -> jobs_pb2.SolutionVersionTrainingResult:
 
 def related(place: Place, item: str) -> list[str]:
     model = ModelLoader(place.store, cache=place.root / "cache", index="auto").load("artifacts/films-1")
-    campaign = Assignment("campaign", "d-1", "artifacts/films-1", "group", None)
-    return model.items.ids(Deployment.make(campaign, model, cache_users=1).relate(item, limit=12).items)
+    return list(Pipeline.make(model).run(RecommendationRequest(12, item_id=item)).item_ids)
 
 
 def test_no_interactions_are_needed(place):

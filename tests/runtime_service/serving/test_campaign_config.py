@@ -1,4 +1,4 @@
-"""Campaigns say how much freshness and popularity count, each for itself."""
+"""Campaigns configure exploration, and how much freshness and popularity count, each for itself."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference.model import ModelLoader
+from inference.model import ModelLoader, RankingInfluence
 from recipes.catalog import get_recipe
+from recipes.components.exploration import ExplorationSettings
 from recipes.data.columns import Columns
 from recipes.registry import make_fitter
+from runtime_service.serving.campaign_config import read_exploration, read_influence
 from runtime_service.serving.deployments import Deployment
-from runtime_service.serving.influence import RankingInfluence
+from tests.inference.asking import similar_items
 from tests.runtime_service.world import (
     N_ITEMS,
     RELATED,
@@ -43,14 +45,13 @@ def model(tmp_path_factory):
 
 
 def related(model, influence):
-    wanted = replace(assignment(), influence=influence)
-    found = Deployment.make(wanted, model, cache_users=1).relate(item(0), limit=3)
-    return found.items.tolist()
+    deployment = Deployment.make(assignment(influence=influence), model, cache_users=1)
+    return similar_items(deployment.pipeline, item(0), limit=3).items.tolist()
 
 
 def test_nothing_counts_unless_said():
-    assert RankingInfluence.read("") == RankingInfluence.read("{}") == RankingInfluence(0.0, 0.0)
-    assert RankingInfluence.read('{"rankingInfluence": {"FRESHNESS": 0.5}}') == RankingInfluence(0.5, 0.0)
+    assert read_influence("") == read_influence("{}") == RankingInfluence(0.0, 0.0)
+    assert read_influence('{"rankingInfluence": {"FRESHNESS": 0.5}}') == RankingInfluence(0.5, 0.0)
 
 
 def test_two_campaigns_of_one_model_have_each_their_own(model):
@@ -67,3 +68,9 @@ def test_other_recipes_are_left_alone(tmp_path):
     publish(store, "artifacts/one", fit(RELATED))
     other = ModelLoader(store, cache=tmp_path / "cache", index="auto").load("artifacts/one")
     assert RankingInfluence(freshness=1.0).on(other) is other
+
+
+def test_settings_are_read_from_the_campaigns_own_json():
+    assert read_exploration("") == ExplorationSettings(0.3, 30.0)
+    config = '{"itemExplorationConfig": {"explorationWeight": "0.9", "explorationItemAgeCutOff": "7"}}'
+    assert read_exploration(config) == ExplorationSettings(0.9, 7.0)

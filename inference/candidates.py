@@ -1,0 +1,170 @@
+"""Which items a request may return: everything, a bitmap, a list, or one of these without an item.
+
+A set answers three questions: how many items it has, which they are, and whether given items are among them. Stages
+choose by the first what is cheapest, so that a filter is exact whether nearly all items pass it or hardly any.
+Indexes of `n_items` and above are items that came after the model; no set but everything has them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.vocabulary import Vocabulary
+from recipes.data.histories import ItemIndexes
+
+__all__ = ["EVERYTHING", "Bitmap", "CandidateSet", "Everything", "ItemList", "Without"]
+
+
+class CandidateSet(ABC):
+    """Items of one catalogue; immutable."""
+
+    #: Whether there are items that are not in the set.
+    restricts: ClassVar[bool] = True
+    #: Whether the order of the items means something: equal scores stay in it.
+    ordered: ClassVar[bool] = False
+    #: Ids that were named and that the model does not know, in the order in which they were named.
+    unknown_ids: Sequence[str] = ()
+
+    @abstractmethod
+    def count(self, n_items: int) -> int:
+        """Return how many items of a catalogue of `n_items` there are."""
+
+    @abstractmethod
+    def items(self, n_items: int) -> ItemIndexes:
+        """Return the items of a catalogue of `n_items`, int32, all different: as given, or ascending."""
+
+    @abstractmethod
+    def contains(self, items: ItemIndexes) -> NDArray[np.bool_]:
+        """Return which of some items, int32 [k], are in the set: bool [k]."""
+
+    def mask(self, size: int) -> NDArray[np.bool_]:
+        """Return which of the items 0 to `size` - 1 are in the set: bool [size]."""
+        return self.contains(np.arange(size, dtype=np.int32))
+
+    def without(self, item: int) -> CandidateSet:
+        """Return the same set without an item."""
+        return Without(self, item)
+
+
+@dataclass(frozen=True, slots=True)
+class Everything(CandidateSet):
+    """All items, also those that came after the model."""
+
+    restricts = False
+
+    def count(self, n_items: int) -> int:
+        """Return `n_items`."""
+        return n_items
+
+    def items(self, n_items: int) -> ItemIndexes:
+        """Return all items, ascending."""
+        return np.arange(n_items, dtype=np.int32)
+
+    def contains(self, items: ItemIndexes) -> NDArray[np.bool_]:
+        """Return true for each."""
+        return np.ones(len(items), bool)
+
+
+#: The set of a request that restricts nothing.
+EVERYTHING: Final = Everything()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bitmap(CandidateSet):
+    """The items for which a filter is true.
+
+    Attributes:
+        allowed: bool [n_items].
+    """
+
+    allowed: NDArray[np.bool_]
+
+    @classmethod
+    def unpack(cls, bits: NDArray[np.uint8], *, n_items: int) -> Bitmap:
+        """Make the set of packed bits, eight items a byte, the first item in the highest bit: as `np.packbits` does."""
+        return cls(np.unpackbits(bits, count=n_items).view(bool))
+
+    def count(self, n_items: int) -> int:  # noqa: ARG002 -- the bitmap is of the catalogue
+        """Return the number of bits that are set."""
+        return int(np.count_nonzero(self.allowed))
+
+    def items(self, n_items: int) -> ItemIndexes:  # noqa: ARG002 -- the bitmap is of the catalogue
+        """Return the items whose bits are set, ascending."""
+        return self.allowed.nonzero()[0].astype(np.int32)
+
+    def contains(self, items: ItemIndexes) -> NDArray[np.bool_]:
+        """Look the bits of items up."""
+        inside = items < len(self.allowed)
+        if inside.all():
+            return self.allowed[items]
+        inside[inside] = self.allowed[items[inside]]
+        return inside
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemList(CandidateSet):
+    """Items that the caller names; equal scores stay in this order.
+
+    Attributes:
+        listed: int32 [k], all different.
+        unknown_ids: Ids that were named beside them and that the model does not know.
+    """
+
+    ordered = True
+
+    listed: ItemIndexes
+    unknown_ids: Sequence[str] = ()
+
+    @classmethod
+    def of_ids(cls, item_ids: Sequence[str], vocabulary: Vocabulary) -> ItemList:
+        """Make the set of ids, all different, of which the model may not know some."""
+        indexes = vocabulary.indexes(item_ids)
+        is_known = indexes >= 0
+        unknown_ids = [item_ids[place] for place in np.flatnonzero(~is_known).tolist()]
+        return cls(indexes[is_known], unknown_ids)
+
+    def count(self, n_items: int) -> int:  # noqa: ARG002 -- all of them are in the catalogue
+        """Return the number of items that the model knows."""
+        return len(self.listed)
+
+    def items(self, n_items: int) -> ItemIndexes:  # noqa: ARG002 -- all of them are in the catalogue
+        """Return the items that the model knows, as they were named."""
+        return self.listed
+
+    def contains(self, items: ItemIndexes) -> NDArray[np.bool_]:
+        """Return which items were named."""
+        return np.isin(items, self.listed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Without(CandidateSet):
+    """Another set without one item.
+
+    Attributes:
+        base: The other set.
+        item: Index of the item, which need not be in it.
+    """
+
+    base: CandidateSet
+    item: int
+
+    def count(self, n_items: int) -> int:
+        """Return how many items are left."""
+        return self.base.count(n_items) - int(self.base.contains(np.array([self.item], np.int32))[0])
+
+    def items(self, n_items: int) -> ItemIndexes:
+        """Return the items that are left."""
+        items = self.base.items(n_items)
+        left: ItemIndexes = items[items != self.item]
+        return left
+
+    def contains(self, items: ItemIndexes) -> NDArray[np.bool_]:
+        """Return which items are left."""
+        inside: NDArray[np.bool_] = self.base.contains(items) & (items != self.item)
+        return inside

@@ -1,0 +1,163 @@
+"""From a request to ranked items: for each kind of recipe the stages that it goes through, from top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from inference.model import Model
+from inference.recent_events import EventRule
+from inference.request import RecommendationRequest
+from inference.result import ScoredItems
+from inference.run import NOTHING, PipelineRun, Stage
+from inference.stages.describe import describe, describe_actions
+from inference.stages.explore import lift_new_items, mix_new_items
+from inference.stages.filter import keep_best
+from inference.stages.promote import Promote
+from inference.stages.retrieve import retrieve
+from inference.stages.score import catalogue_scores, score, score_actions, score_trend
+from inference.user_state import UserStates
+from recipes.components.exploration import ExplorationSettings, Explorer, make_explorer
+from recipes.spec import RecipeKind
+
+__all__ = ["PIPELINES", "Pipeline"]
+
+
+def start_from_user(run: PipelineRun) -> None:
+    """Start from what the user did, in the situation of the request."""
+    run.state = run.users.user_state(run.request.user_id, run.request.recent)
+    if run.request.context:
+        run.state = run.users.with_context(run.state, run.request.context)
+
+
+def start_from_item(run: PipelineRun) -> None:
+    """Start from the item that is asked about, which is itself never returned; from nothing if it is not known."""
+    item = run.model.items.index(run.request.item_id)
+    if item is not None:
+        run.state = run.users.item_state(item)
+        run.candidates = run.candidates.without(item)
+
+
+_FIND: Final = (retrieve, score, keep_best)
+_FIND_TREND: Final = (score_trend, keep_best)
+
+#: What is not here is not served.
+PIPELINES: Final[Mapping[RecipeKind, Sequence[Stage]]] = {
+    RecipeKind.USER_PERSONALIZATION: (
+        start_from_user,
+        lift_new_items,
+        *_FIND,
+        mix_new_items,
+        Promote(_FIND),
+        describe,
+    ),
+    RecipeKind.POPULAR_ITEMS: (*_FIND, Promote(_FIND), describe),
+    RecipeKind.TRENDING_ITEMS: (*_FIND_TREND, Promote(_FIND_TREND), describe),
+    RecipeKind.RELATED_ITEMS: (start_from_item, *_FIND, Promote(_FIND), describe),
+    RecipeKind.SIMILAR_CONTENT: (start_from_item, *_FIND, Promote(_FIND), describe),
+    RecipeKind.PERSONALIZED_RANKING: (start_from_user, *_FIND, describe),
+    RecipeKind.PERSONALIZED_ACTIONS: (start_from_user, score_actions, describe_actions),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Answers requests from one model; used by one thread.
+
+    Attributes:
+        model: What answers.
+        users: Make states.
+        stages: What a request goes through.
+        explorer: Gives new items their chance; None where nothing is explored.
+        random: Of the places of promotions.
+    """
+
+    model: Model
+    users: UserStates
+    stages: Sequence[Stage]
+    explorer: Explorer | None = None
+    random: np.random.Generator = field(default_factory=np.random.default_rng, repr=False)
+
+    @classmethod
+    def make(
+        cls,
+        model: Model,
+        *,
+        cache_users: int = 0,
+        event_type: str | None = None,
+        event_rules: Sequence[EventRule] = (),
+        exploration: ExplorationSettings | None = None,
+        random: Callable[[], np.random.Generator] = np.random.default_rng,
+    ) -> Pipeline:
+        """Make the pipeline of a model's kind.
+
+        Args:
+            model: What answers; its kind is one that is served.
+            cache_users: Active users whose states are kept.
+            event_type: The only type of recent events that counts; None for all.
+            event_rules: Recent events count that one of them takes; without rules all do.
+            exploration: What the campaign says of new items; None for the defaults.
+            random: Makes sources of randomness.
+        """
+        users = UserStates(model, cache_users=cache_users, event_type=event_type, event_rules=event_rules)
+        explorer = _explorer(model, users, exploration or ExplorationSettings(), random)
+        return cls(model, users, PIPELINES[model.recipe.kind], explorer, random())
+
+    @property
+    def needs_user(self) -> bool:
+        """Whether requests must name a user."""
+        return self.model.recipe.kind.is_personalized
+
+    @property
+    def needs_item(self) -> bool:
+        """Whether requests must name an item."""
+        return start_from_item in self.stages
+
+    def counting(self, *, event_type: str | None, event_rules: Sequence[EventRule]) -> Pipeline:
+        """Return the same pipeline where other recent events count; no state is kept from before."""
+        users = UserStates(
+            self.model, cache_users=self.users.cache.size, event_type=event_type, event_rules=event_rules
+        )
+        return replace(self, users=users)
+
+    def run(self, request: RecommendationRequest) -> ScoredItems:
+        """Answer a request."""
+        if request.limit == 0:
+            return NOTHING
+        run = PipelineRun(
+            request=request,
+            model=self.model,
+            users=self.users,
+            explorer=self.explorer,
+            random=self.random,
+            state=self.users.cold_start_state,
+            candidates=request.candidates,
+            limit=request.limit,
+        )
+        for stage in self.stages:
+            stage(run)
+        return run.result
+
+    def explored_candidates(self, scored: ScoredItems) -> list[str]:
+        """Return the ids of the new items in a list, which are explored less the more often they are shown."""
+        if self.explorer is None:
+            return []
+        return [self.model.item_ids[item] for item in self.explorer.new_among(scored.items).tolist()]
+
+
+def _explorer(
+    model: Model, users: UserStates, settings: ExplorationSettings, random: Callable[[], np.random.Generator]
+) -> Explorer | None:
+    if model.ages is None:
+        return None
+    return make_explorer(
+        model.recipe.exploration,
+        model.ages,
+        settings,
+        scores_of=lambda user: catalogue_scores(model.scorer.item_vectors, users.snapshot_state(user)),
+        n_users=len(model.users),
+        random=random,
+    )

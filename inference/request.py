@@ -1,0 +1,71 @@
+"""What is asked of a pipeline: for whom or about what, what is known of this moment, and what may be returned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from inference.candidates import EVERYTHING, CandidateSet
+from inference.recent_events import RecentHistory
+from recipes.data.histories import FloatArray, ItemIndexes
+
+__all__ = ["Promotion", "RecommendationRequest", "Trend"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Promotion:
+    """Items that are put into the list by rule.
+
+    Attributes:
+        name: What the promoted items carry.
+        candidates: The items that may be promoted; the request's own candidates do not restrict them.
+        share: Of the places, above 0 and at most 1.
+    """
+
+    name: str
+    candidates: CandidateSet
+    share: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trend:
+    """How all items rise at a moment.
+
+    Attributes:
+        scores: float32 [n_items + new items], the newest items, which the model does not know, behind the others.
+        best: int32 [k], the items of the highest scores, best first.
+        new_item_ids: Ids of the items behind those of the model.
+    """
+
+    scores: FloatArray
+    best: ItemIndexes
+    new_item_ids: Sequence[str]
+
+
+@dataclass(slots=True)
+class RecommendationRequest:
+    """One question; what a kind of recipe does not read has no effect.
+
+    Attributes:
+        limit: Results at most; 0 gives none.
+        user_id: The user, known or not; empty for nobody.
+        item_id: The item that others are to be similar to.
+        recent: What the user did lately, as far as the caller knows it; None for nothing.
+        trend: How items rise now; None where nothing happened lately.
+        context: The situation, by columns of the interactions; a value that the model does not know adds nothing.
+        candidates: What may be returned.
+        promotions: What is put into the list beside it.
+        columns: Columns to be returned of each item: by name the value of each item of the catalogue, [n_items].
+        now: Seconds since 1970.
+    """
+
+    limit: int
+    user_id: str = ""
+    item_id: str = ""
+    recent: RecentHistory | None = None
+    trend: Trend | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
+    candidates: CandidateSet = EVERYTHING
+    promotions: Sequence[Promotion] = ()
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    now: float = 0.0

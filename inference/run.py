@@ -1,0 +1,78 @@
+"""One request on its way through a pipeline: each stage reads what earlier ones wrote, and adds its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from inference.candidates import CandidateSet
+from inference.model import Model
+from inference.request import RecommendationRequest
+from inference.result import ScoredItems
+from inference.user_state import UserState, UserStates
+from recipes.components.exploration import Explorer
+from recipes.data.histories import FloatArray, ItemIndexes
+from recipes.ports import ScoreDelta
+
+__all__ = ["NOTHING", "PipelineRun", "Stage"]
+
+_NO_ITEMS: Final = np.empty(0, np.int32)
+_NO_SCORES: Final = np.empty(0, np.float32)
+#: The answer to a request for no results.
+NOTHING: Final = ScoredItems(_NO_ITEMS, (), ())
+
+
+@dataclass(slots=True, eq=False)
+class PipelineRun:
+    """What is known of a request so far.
+
+    Attributes:
+        request: What is asked.
+        model: What answers.
+        users: Make states.
+        explorer: Gives new items their chance; None where nothing is explored.
+        random: Of the places of promotions.
+        state: Of the user, or of the item, that is asked about; that of nobody at first.
+        candidates: What may be returned.
+        limit: Results at most, at least 1.
+        bonus: What exploration adds to scores; None for nothing.
+        shared: Best items that shares are taken over; 0 for all that may be returned.
+        shortlist: int32 [m], the items that are scored, all different; None for all of the catalogue.
+        scores: float32 [m], of the shortlist, or of all items.
+        items: int32 [k], the best that may be returned, best first.
+        top_scores: float32 [k], their scores.
+        highest: The highest score of all that may be returned.
+        total: Sum of exp(score - highest) over all that were scored and may be returned.
+        shares: float32 [k], what is shown as the items' scores; NaN for none.
+        reasons: By item why it is in the list.
+        promoted: By item the name of its promotion.
+        result: What is returned.
+    """
+
+    request: RecommendationRequest
+    model: Model
+    users: UserStates
+    explorer: Explorer | None
+    random: np.random.Generator
+    state: UserState
+    candidates: CandidateSet
+    limit: int
+    bonus: ScoreDelta | None = None
+    shared: int = 0
+    shortlist: ItemIndexes | None = None
+    scores: FloatArray = field(default_factory=lambda: _NO_SCORES)
+    items: ItemIndexes = field(default_factory=lambda: _NO_ITEMS)
+    top_scores: FloatArray = field(default_factory=lambda: _NO_SCORES)
+    highest: np.float32 = np.float32(0.0)  # noqa: RUF009 -- a number that never changes
+    total: np.float32 = np.float32(1.0)  # noqa: RUF009 -- a number that never changes
+    shares: FloatArray = field(default_factory=lambda: _NO_SCORES)
+    reasons: dict[int, str] = field(default_factory=dict)
+    promoted: dict[int, str] = field(default_factory=dict)
+    result: ScoredItems = NOTHING
+
+
+#: One step of a pipeline.
+Stage = Callable[[PipelineRun], None]

@@ -1,0 +1,58 @@
+"""Promotions: a share of the places goes to the best of some items, whatever the others score.
+
+As Personalize does it, promoted items are chosen from all items that their own filter lets pass, stand at random places
+among the others, and keep their order among themselves; where there are too few of them, others take their places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from inference.request import Promotion
+from inference.result import PROMOTED
+from inference.run import PipelineRun, Stage
+
+__all__ = ["Promote"]
+
+
+class Promote:
+    """Puts promoted items into the list.
+
+    Args:
+        find: The stages that find the best of a candidate set.
+    """
+
+    def __init__(self, find: Sequence[Stage]) -> None:
+        self._find = find
+
+    def __call__(self, run: PipelineRun) -> None:
+        """Replace items by promoted ones."""
+        for promotion in run.request.promotions:
+            self._promote(run, promotion)
+
+    def _promote(self, run: PipelineRun, promotion: Promotion) -> None:
+        places = max(1, int(promotion.share * run.limit + 0.5))
+        promoted = replace(run, candidates=promotion.candidates, limit=places, bonus=None)
+        for stage in self._find:
+            stage(promoted)
+        # Of earlier promotions nothing is taken away.
+        fixed = np.isin(run.items, list(run.promoted))
+        new = ~np.isin(promoted.items, run.items[fixed])
+        items, scores = promoted.items[new], promoted.top_scores[new]
+        others = np.flatnonzero(~np.isin(run.items, items))
+        surplus = max(0, len(others) + len(items) - run.limit)
+        replaceable = others[~fixed[others]]
+        others = np.setdiff1d(others, replaceable[len(replaceable) - surplus :], assume_unique=True)
+        items, scores = items[: run.limit - len(others)], scores[: run.limit - len(others)]
+        size = len(others) + len(items)
+        at = np.zeros(size, bool)
+        at[run.random.choice(size, len(items), replace=False)] = True
+        merged, shares = np.empty(size, np.int32), np.empty(size, np.float32)
+        merged[at], merged[~at] = items, run.items[others]
+        shares[at], shares[~at] = np.exp(scores - run.highest) / run.total, run.shares[others]
+        run.items, run.shares = merged, shares
+        run.promoted.update(dict.fromkeys(items.tolist(), promotion.name))
+        run.reasons.update(dict.fromkeys(items.tolist(), PROMOTED))

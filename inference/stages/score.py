@@ -1,0 +1,83 @@
+"""Scoring: inner products of the embedding with item vectors, and the deltas of a few items."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from inference.run import PipelineRun
+from inference.user_state import UserState
+from recipes.data.histories import FloatArray, ItemIndexes
+from recipes.ports import ActionScorer, ScoreDelta, TrendScorer
+
+__all__ = ["catalogue_scores", "score", "score_actions", "score_trend"]
+
+
+def score(run: PipelineRun) -> None:
+    """Score the items of the shortlist, or all items."""
+    vectors, state = run.model.scorer.item_vectors, run.state
+    shortlist = run.shortlist
+    if shortlist is None:
+        scores = catalogue_scores(vectors, state)
+        if run.bonus is not None:
+            scores[run.bonus.items] += run.bonus.values
+    else:
+        scores = vectors[shortlist] @ state.embedding
+        _add(scores, shortlist, state.score_deltas)
+        if run.bonus is not None:
+            _add(scores, shortlist, run.bonus)
+    run.scores = scores
+
+
+def catalogue_scores(item_vectors: FloatArray, state: UserState) -> FloatArray:
+    """Score every item.
+
+    Args:
+        item_vectors: float32 [n_items, d].
+        state: Of the user.
+
+    Returns:
+        float32 [n_items], a new array.
+    """
+    scores: FloatArray = item_vectors @ state.embedding
+    deltas = state.score_deltas
+    if len(deltas.items):
+        scores[deltas.items] += deltas.values
+    return scores
+
+
+def score_trend(run: PipelineRun) -> None:
+    """Take the scores of this moment; where nothing happened lately, go on with what is popular."""
+    scorer, trend = run.model.scorer, run.request.trend
+    if trend is None:
+        assert isinstance(scorer, TrendScorer), "pipelines are chosen by the kind of recipe"
+        run.state = UserState(scorer.popular(), run.state.score_deltas)
+        run.shortlist = None
+        score(run)
+    elif run.candidates.restricts or run.limit > len(trend.best):
+        run.shortlist, run.scores = None, trend.scores.copy()
+    else:
+        run.shortlist, run.scores = trend.best, trend.scores[trend.best]
+
+
+def score_actions(run: PipelineRun) -> None:
+    """Choose the actions that the user is most likely to take, each by its own propensity."""
+    scorer, request = run.model.scorer, run.request
+    assert isinstance(scorer, ActionScorer), "pipelines are chosen by the kind of recipe"
+    user = run.model.users.index(request.user_id)
+    limit = len(run.model.action_ids) if run.candidates.restricts else run.limit
+    chosen, propensities = scorer.recommend(run.state.embedding, user=user, now=request.now, limit=limit)
+    actions = chosen.astype(np.int32)
+    if run.candidates.restricts:
+        allowed = run.candidates.contains(actions)
+        actions, propensities = actions[allowed][: run.limit], propensities[allowed][: run.limit]
+    run.items, run.shares = actions, propensities
+
+
+def _add(scores: FloatArray, shortlist: ItemIndexes, deltas: ScoreDelta) -> None:
+    """Add deltas to the scores of those items that are in the shortlist, which need not be in order."""
+    if not (len(deltas.items) and len(shortlist)):
+        return
+    order = shortlist.argsort(kind="stable")
+    places = order[np.minimum(shortlist.searchsorted(deltas.items, sorter=order), len(order) - 1)]
+    inside = shortlist[places] == deltas.items
+    scores[places[inside]] += deltas.values[inside]

@@ -1,0 +1,42 @@
+"""Answers requests from deployments with what this host knows of the moment, and notes what it let users explore."""
+
+from __future__ import annotations
+
+from inference.request import RecommendationRequest
+from inference.result import ScoredItems
+from runtime_service.history import HistoryReader
+from runtime_service.serving.deployments import Deployment
+
+__all__ = ["Recommender"]
+
+
+class Recommender:
+    """Runs pipelines on the event loop; waits only for a list of trending items that is made anew.
+
+    Args:
+        histories: What users did a moment ago.
+    """
+
+    def __init__(self, histories: HistoryReader) -> None:
+        self._histories = histories
+
+    async def recommend(
+        self, deployment: Deployment, request: RecommendationRequest, *, recommendation_id: str
+    ) -> ScoredItems:
+        """Answer a request.
+
+        Args:
+            deployment: What answers.
+            request: Its recent events and its trend are filled in here, where the recipe reads any.
+            recommendation_id: Of the answer; events that refer to it count what it lets users explore.
+        """
+        group = deployment.assignment.dataset_group_arn
+        if request.limit:
+            if deployment.trending_list is not None:
+                request.trend = await deployment.trending_list.current(self._histories)
+            elif deployment.pipeline.needs_user:
+                request.recent = self._histories.find(group, request.user_id)
+        scored = deployment.pipeline.run(request)
+        if item_ids := deployment.pipeline.explored_candidates(scored):
+            self._histories.log_impressions(recommendation_id, group, item_ids)
+        return scored

@@ -1,0 +1,60 @@
+"""What is said of each item: its id, its score as it is shown, its columns, and why it is there."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from inference.candidates import ItemList
+from inference.request import Trend
+from inference.stages.describe import describe
+from inference.user_state import UserState
+from recipes.ports import ScoreDelta
+from tests.inference.runs import make_run
+
+VECTORS = np.ones((4, 1), np.float32)
+STATE = UserState(np.ones(1, np.float32), ScoreDelta.nothing())
+
+
+def described(items, shares, reasons=None, promoted=None, **members):
+    run = make_run(VECTORS, STATE, **members)
+    run.items, run.shares = np.array(items, np.int32), np.array(shares, np.float32)
+    run.reasons.update(reasons or {})
+    run.promoted.update(promoted or {})
+    describe(run)
+    return run.result
+
+
+def test_scores_have_seven_decimals():
+    result = described([2, 0], [0.123456789, 0.1])
+    assert result.item_ids == ["item-0002", "item-0000"]
+    assert result.scores == [0.1234568, 0.1]
+
+
+def test_item_without_a_score_shows_none():
+    result = described([2, 0], [0.25, np.nan], {0: "Exploration"})
+    assert result.scores == [0.25, None]
+    assert result.reasons == {1: "Exploration"}
+
+
+def test_ids_that_nobody_knows_come_last_without_scores():
+    candidates = ItemList(np.array([1], np.int32), unknown_ids=["x", "y"])
+    result = described([1], [1.0], candidates=candidates, columns={"GENRE": ["a", "b", "c", "d"]})
+    assert result.item_ids == ["item-0001", "x", "y"]
+    assert result.scores == [1.0, None, None]
+    assert result.columns == {"GENRE": ["b", "", ""]}
+
+
+def test_columns_are_of_the_items_in_their_order():
+    result = described([3, 1], [0.5, 0.5], columns={"GENRE": ["a", "b", "c", "d"], "YEAR": ["1", "2", "3", "4"]})
+    assert result.columns == {"GENRE": ["d", "b"], "YEAR": ["4", "2"]}
+
+
+def test_items_that_came_after_the_model_have_names_and_no_columns():
+    trend = Trend(np.zeros(6, np.float32), np.array([5, 0], np.int32), ("new-1", "new-2"))
+    result = described([5, 0], [0.0, 0.0], trend=trend, columns={"GENRE": ["a", "b", "c", "d"]})
+    assert result.item_ids == ["new-2", "item-0000"]
+    assert result.columns == {"GENRE": ["", "a"]}
+
+
+def test_names_of_promotions_are_given_by_place():
+    assert described([3, 1], [0.5, 0.5], promoted={1: "spring"}).promotions == {1: "spring"}

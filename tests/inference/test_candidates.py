@@ -1,0 +1,62 @@
+"""Candidate sets agree with the plain sets of Python that they stand for."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.vocabulary import Vocabulary
+from inference.candidates import EVERYTHING, Bitmap, ItemList
+
+N_ITEMS = 40
+subsets = st.sets(st.integers(0, N_ITEMS - 1))
+
+
+def is_of(candidates, expected):
+    everything = np.arange(N_ITEMS, dtype=np.int32)
+    assert candidates.count(N_ITEMS) == len(expected)
+    assert sorted(candidates.items(N_ITEMS).tolist()) == sorted(expected)
+    assert everything[candidates.contains(everything)].tolist() == sorted(expected)
+    assert np.flatnonzero(candidates.mask(N_ITEMS)).tolist() == sorted(expected)
+
+
+def bitmap(items):
+    allowed = np.zeros(N_ITEMS, bool)
+    allowed[list(items)] = True
+    return Bitmap(allowed)
+
+
+@given(subsets, st.integers(0, N_ITEMS - 1))
+def test_sets_have_what_they_are_made_of_and_lose_what_is_taken_away(items, item):
+    for candidates in (bitmap(items), ItemList(np.array(sorted(items), np.int32))):
+        is_of(candidates, items)
+        is_of(candidates.without(item), items - {item})
+
+
+def test_everything_has_all_items_and_those_that_came_after_the_model():
+    is_of(EVERYTHING, set(range(N_ITEMS)))
+    is_of(EVERYTHING.without(7), set(range(N_ITEMS)) - {7})
+    assert EVERYTHING.without(7).contains(np.array([7, N_ITEMS + 5], np.int32)).tolist() == [False, True]
+
+
+def test_bitmap_has_nothing_that_came_after_the_model():
+    candidates = bitmap({1, 2})
+    assert candidates.contains(np.array([1, 3, N_ITEMS, N_ITEMS + 7], np.int32)).tolist() == [True, False, False, False]
+    assert candidates.mask(N_ITEMS + 2).sum() == 2
+
+
+@given(subsets)
+def test_packed_bits_are_the_same_set(items):
+    bits = np.packbits(bitmap(items).allowed)
+    is_of(Bitmap.unpack(bits, n_items=N_ITEMS), items)
+
+
+def test_list_keeps_the_order_and_tells_which_ids_nobody_knows():
+    candidates = ItemList.of_ids(["c", "new", "a", "older"], Vocabulary.build(["a", "b", "c"]))
+
+    assert candidates.items(3).tolist() == [2, 0]
+    assert list(candidates.unknown_ids) == ["new", "older"]
+    assert candidates.ordered
+    assert candidates.restricts
+    assert not EVERYTHING.restricts

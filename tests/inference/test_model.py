@@ -1,0 +1,104 @@
+"""Loading artifacts: what is damaged or does not belong together is refused with a sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.artifacts import MANIFEST
+from common.errors import CorruptArtifact, OperationUnavailable, ResourceNotFound
+from inference.model import ModelLoader, open_index
+from protos.tailorbird.storage.v1.artifact_manifest_pb2 import IndexCalibration
+from recipes.retrieval import AnnoyIndex
+from tests.inference.vectors import vectors
+from tests.runtime_service.world import publish
+
+
+def loader(store, folder):
+    return ModelLoader(store, cache=folder / "cache", index="auto")
+
+
+def test_artifact_without_manifest_is_not_found(store, tmp_path, popular):
+    publish(store, "artifacts/cut-off", popular)
+    (store.local_folder("artifacts/cut-off") / MANIFEST).unlink()
+
+    with pytest.raises(ResourceNotFound, match="where nothing is published"):
+        loader(store, tmp_path).load("artifacts/cut-off")
+
+
+def test_missing_file_is_a_corrupt_artifact(store, tmp_path, popular):
+    publish(store, "artifacts/one", popular)
+    (vectors,) = store.local_folder("artifacts/one").rglob("user_vectors.npy")
+    vectors.unlink()
+
+    with pytest.raises(CorruptArtifact, match=r"`user_vectors\.npy` is missing"):
+        loader(store, tmp_path).load("artifacts/one")
+
+
+@pytest.mark.parametrize(
+    ("changed", "file"),
+    [
+        ({"n_items": 41}, r"`items\.\*\.npy`"),
+        ({"n_users": 59}, r"`users\.\*\.npy`"),
+        ({"dimensions": 3}, "`item_vectors"),
+    ],
+)
+def test_files_that_do_not_belong_together_are_a_corrupt_artifact(store, tmp_path, popular, changed, file):
+    publish(store, "artifacts/one", popular, **changed)
+
+    with pytest.raises(CorruptArtifact, match=file):
+        loader(store, tmp_path).load("artifacts/one")
+
+
+@pytest.mark.parametrize("name", ["history_items", "history_actions", "history_times"])
+def test_histories_of_another_length_are_a_corrupt_artifact(store, tmp_path, popular, name):
+    publish(store, "artifacts/one", popular, shortened=name)
+
+    with pytest.raises(CorruptArtifact, match=rf"`{name}\.npy`: got 479, want 480"):
+        loader(store, tmp_path).load("artifacts/one")
+
+
+def test_event_types_that_the_manifest_does_not_name_are_a_corrupt_artifact(store, tmp_path, popular):
+    publish(store, "artifacts/one", popular, event_types=["watch"])
+
+    with pytest.raises(CorruptArtifact, match=r"`history_actions\.npy`: got types out of range, want 0 to 1"):
+        loader(store, tmp_path).load("artifacts/one")
+
+
+def test_unknown_recipe_is_refused(store, tmp_path, popular):
+    publish(store, "artifacts/one", popular, recipe="aws-miracle")
+
+    with pytest.raises(ResourceNotFound, match="`recipe`: got 'aws-miracle'"):
+        loader(store, tmp_path).load("artifacts/one")
+
+
+def test_recipe_that_only_batch_jobs_answer_is_refused(store, tmp_path, popular):
+    publish(store, "artifacts/one", popular, recipe="aws-item-affinity")
+
+    with pytest.raises(OperationUnavailable, match="got aws-item-affinity of type USER_SEGMENTATION, want one of type"):
+        loader(store, tmp_path).load("artifacts/one")
+
+
+def calibration(chosen):
+    made = IndexCalibration(chosen=chosen)
+    made.measurements.add(index="annoy", search_k=2000)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("mode", "chosen", "is_annoy"),
+    [("auto", "exact", False), ("auto", "annoy", True), ("annoy", "exact", True), ("exact", "annoy", False)],
+)
+def test_index_is_the_calibrations_choice_unless_forced(index_folder, mode, chosen, is_annoy):
+    index = open_index(index_folder, calibration(chosen), item_vectors=vectors(), mode=mode)
+
+    assert isinstance(index, AnnoyIndex) if is_annoy else index is None
+
+
+def test_unknown_choice_is_a_corrupt_artifact(index_folder):
+    with pytest.raises(CorruptArtifact, match=r"`index\.chosen`: got 'ivf', want annoy or exact"):
+        open_index(index_folder, calibration("ivf"), item_vectors=vectors(), mode="auto")
+
+
+def test_index_of_another_catalogue_is_a_corrupt_artifact(index_folder):
+    with pytest.raises(CorruptArtifact, match="got 3000 items, want 2999"):
+        open_index(index_folder, calibration("annoy"), item_vectors=vectors()[:-1], mode="auto")
