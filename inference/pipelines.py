@@ -116,7 +116,7 @@ class Pipeline:
         """Whether requests must name an item."""
         return start_from_item in self.stages
 
-    def counting(self, *, event_type: str | None, event_rules: Sequence[EventRule]) -> Pipeline:
+    def with_events(self, *, event_type: str | None, event_rules: Sequence[EventRule]) -> Pipeline:
         """Return the same pipeline where other recent events count; no state is kept from before."""
         users = UserStates(
             self.model, cache_users=self.users.cache.size, event_type=event_type, event_rules=event_rules

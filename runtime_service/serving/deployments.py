@@ -83,7 +83,7 @@ class Deployment:
         """
         if assignment == self.assignment:
             return self
-        pipeline = self.pipeline.counting(event_type=assignment.event_type, event_rules=assignment.event_rules)
+        pipeline = self.pipeline.with_events(event_type=assignment.event_type, event_rules=assignment.event_rules)
         return Deployment(assignment, self.model, pipeline, _trending_list(assignment, self.model))
 
 
