@@ -10,16 +10,16 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
 import uvloop
 
-from common.errors import Unavailable
+from benchmarks.processes import running_process
 from common.process.lifecycle import wait_for_signal
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as runtime
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import (
@@ -65,23 +65,20 @@ def echo_server(answer: runtime.GetRecommendationsResponse, *, processes: int, f
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
-        for _ in range(processes):
-            running.enter_context(_process(port, prepared))
+        for number in range(processes):
+            log = folder / f"echo-{number}.log"
+            process = running_process(
+                [sys.executable, "-m", "benchmarks.echo", str(port), str(prepared)],
+                log=log,
+                is_ready=partial(_is_ready, log),
+                stop_signal=signal.SIGTERM,
+            )
+            running.enter_context(process)
         yield f"127.0.0.1:{port}"
 
 
-@contextlib.contextmanager
-def _process(port: int, prepared: Path) -> Iterator[None]:
-    command = [sys.executable, "-m", "benchmarks.echo", str(port), str(prepared)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            said = process.stdout.readline().strip()
-            if said != _READY:
-                raise Unavailable(f"echo server: got {said!r}, want {_READY!r}")
-            yield
-        finally:
-            process.send_signal(signal.SIGTERM)
+def _is_ready(log: Path) -> bool:
+    return f"{_READY}\n" in log.read_text()
 
 
 async def _serve(port: int, prepared: Path) -> None:

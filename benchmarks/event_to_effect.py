@@ -35,15 +35,15 @@ Answer = tuple[tuple[str, float | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One way to talk to the system: how to send an event and how to get a list."""
+class ApiClient:
+    """One client of the system: how it sends an event, and how it gets a list."""
 
     name: str
     send: Callable[[str, str], None]
-    ask: Callable[[str], Answer]
+    recommend: Callable[[str], Answer]
 
 
-def milliseconds(path: Way, users: Sequence[str], data: DemoData) -> list[float]:
+def measure_milliseconds(client: ApiClient, users: Sequence[str], data: DemoData) -> list[float]:
     """Measure once per user.
 
     Raises:
@@ -56,40 +56,40 @@ def milliseconds(path: Way, users: Sequence[str], data: DemoData) -> list[float]
     taken = []
     for place, user in enumerate(users):
         fresh = [item for item in items if item not in used.get(user, set())]
-        before = _unexplored(path, user)
-        path.send(user, fresh[place % len(fresh)])
+        before = _unexplored(client, user)
+        client.send(user, fresh[place % len(fresh)])
         started = time.perf_counter()
-        while _unexplored(path, user) == before:
+        while _unexplored(client, user) == before:
             if time.perf_counter() - started > _PATIENCE_SECONDS:
                 raise Unavailable(f"recommendations of {user}: unchanged for {_PATIENCE_SECONDS:g} s after the event")
         taken.append(1000 * (time.perf_counter() - started))
     return taken
 
 
-def _unexplored(path: Way, user: str) -> Answer:
+def _unexplored(client: ApiClient, user: str) -> Answer:
     """Return a list without an explored item, which would be another one by chance: one list in forty has some."""
-    answer = path.ask(user)
+    answer = client.recommend(user)
     while any(score is None for _, score in answer):
-        answer = path.ask(user)
+        answer = client.recommend(user)
     return answer
 
 
-def boto3_path(system: System, campaign: str, tracking_id: str) -> Way:
+def boto3_client(system: System, campaign: str, tracking_id: str) -> ApiClient:
     """As an application with an AWS SDK."""
-    clients = system.clients()
+    boto3_clients = system.clients()
 
     def send(user: str, item: str) -> None:
         event = {"eventType": EVENT, "itemId": item, "sentAt": int(time.time())}
-        clients.events.put_events(trackingId=tracking_id, userId=user, sessionId=f"s-{user}", eventList=[event])
+        boto3_clients.events.put_events(trackingId=tracking_id, userId=user, sessionId=f"s-{user}", eventList=[event])
 
-    def ask(user: str) -> Answer:
-        answer = clients.runtime.get_recommendations(campaignArn=campaign, userId=user, numResults=_RESULTS)
+    def recommend(user: str) -> Answer:
+        answer = boto3_clients.runtime.get_recommendations(campaignArn=campaign, userId=user, numResults=_RESULTS)
         return tuple((item["itemId"], item.get("score")) for item in answer["itemList"])
 
-    return Way("boto3", send, ask)
+    return ApiClient("boto3", send, recommend)
 
 
-def grpc_path(system: System, campaign: str, tracking_id: str) -> Way:
+def grpc_client(system: System, campaign: str, tracking_id: str) -> ApiClient:
     """As a backend with the stubs."""
     token = system.token()
     events = events_service_pb2_grpc.EventsServiceStub(channel(system.ports.address("events_service"), token=token))
@@ -103,13 +103,13 @@ def grpc_path(system: System, campaign: str, tracking_id: str) -> Way:
             )
         )
 
-    def ask(user: str) -> Answer:
+    def recommend(user: str) -> Answer:
         answer = runtime.GetRecommendations(
             runtime_service_pb2.GetRecommendationsRequest(campaign_arn=campaign, user_id=user, num_results=_RESULTS)
         )
         return tuple((item.item_id, item.score if item.HasField("score") else None) for item in answer.item_list)
 
-    return Way("gRPC", send, ask)
+    return ApiClient("gRPC", send, recommend)
 
 
 def main() -> None:
@@ -133,10 +133,10 @@ def main() -> None:
         tracking_id = journey.create_event_tracker()
         users = sorted({watch.user for watch in data.interactions})
         rows = {}
-        for make, begin in ((grpc_path, 0), (boto3_path, arguments.events)):
-            path = make(system, campaign, tracking_id)
-            taken = sorted(milliseconds(path, users[begin : begin + arguments.events], data))
-            rows[path.name] = {
+        for make, begin in ((grpc_client, 0), (boto3_client, arguments.events)):
+            client = make(system, campaign, tracking_id)
+            taken = sorted(measure_milliseconds(client, users[begin : begin + arguments.events], data))
+            rows[client.name] = {
                 "events": len(taken),
                 "p50_ms": round(percentile(taken, 0.5), 2),
                 "p99_ms": round(percentile(taken, 0.99), 2),

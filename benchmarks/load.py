@@ -26,7 +26,7 @@ from google.protobuf.message import Message
 
 from common.errors import InvalidInput, Unavailable
 
-__all__ = ["Call", "Load", "Outcome", "frame_bytes", "h2load_path", "press"]
+__all__ = ["Call", "Load", "LoadResult", "frame_bytes", "h2load_path", "run_load"]
 
 _FRAME_HEADER_BYTES = 5
 _REQUESTS = re.compile(r"^requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", re.MULTILINE)
@@ -58,7 +58,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How hard to press.
+    """How many calls are made at a time.
 
     Attributes:
         lanes: Runs of h2load side by side, one connection each.
@@ -72,8 +72,8 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of it.
+class LoadResult:
+    """What the calls of one load came to.
 
     Attributes:
         requests: Answered calls.
@@ -120,14 +120,14 @@ def frame_bytes(message: Message) -> bytes:
     return b"\0" + len(body).to_bytes(4, "big") + body
 
 
-def press(address: str, method: str, calls: Sequence[Call], *, load: Load, token: str) -> Outcome:
+def run_load(address: str, method: str, calls: Sequence[Call], *, load: Load, token: str) -> LoadResult:
     """Make every call `load.repeats` times.
 
     Args:
         address: `host:port`.
         method: Full name as on the wire: `/package.Service/Method`.
         calls: Dealt out to the lanes in turn.
-        load: How hard.
+        load: How many at a time.
         token: Bearer token.
 
     Raises:
@@ -155,7 +155,7 @@ def press(address: str, method: str, calls: Sequence[Call], *, load: Load, token
             done = [run for runs in pool.map(lane, range(load.lanes)) for run in runs]
         seconds, taken = time.perf_counter() - started, _cpu_seconds(address) - before
     latencies = sorted(latency for run in done for latency in run.latencies_ms)
-    return Outcome(len(latencies), seconds, tuple(latencies), sum(run.wrong for run in done), taken)
+    return LoadResult(len(latencies), seconds, tuple(latencies), sum(run.wrong for run in done), taken)
 
 
 def _cpu_seconds(address: str) -> float:
@@ -190,8 +190,8 @@ def _run(command: Sequence[str], call: Call, log: Path) -> _Run:
         raise Unavailable(f"h2load: got no answer from {command[-1]}, want a server that listens there")
     size = call.answer_bytes + _FRAME_HEADER_BYTES
     less, more = call.slack
-    surplus = int(data[1]) - succeeded * size
-    missing = max(0, -surplus - less, surplus - more)
+    surplus_bytes = int(data[1]) - succeeded * size
+    unexplained_bytes = max(0, -surplus_bytes - less, surplus_bytes - more)
     # Columns: microseconds since 1970 at the start, HTTP's status, microseconds until the end of the answer.
     latencies = [int(line.split("\t")[2]) / 1000 for line in log.read_text().splitlines()]
-    return _Run(latencies, sum(failures) + -(-missing // size))
+    return _Run(latencies, sum(failures) + -(-unexplained_bytes // size))

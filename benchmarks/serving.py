@@ -1,7 +1,7 @@
-"""GetRecommendations beside an echo server of the same stack: `python -m benchmarks.serving`.
+"""GetRecommendations compared with an echo server of the same stack: `python -m benchmarks.serving`.
 
-Both are pressed by h2load in alternating rounds of one run: the whole system's runtime, which looks a user up, searches
-the catalogue and answers 25 items with scores, and a server that answers a message prepared from one of those answers.
+Both are put under load by h2load in alternating rounds of one run: the whole system's runtime, which looks a user up,
+searches the catalogue and answers 25 items with scores, and a server whose response was prepared from one of those.
 The ratio of the two throughputs is the share of the stack's own limit that is left for applications.
 
 One place in a thousand of an answer is given to a new item, which has no score (exploration). Checked answers are asked
@@ -26,7 +26,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.echo import echo_server
-from benchmarks.load import Call, Load, Outcome, h2load_path, press
+from benchmarks.load import Call, Load, LoadResult, h2load_path, run_load
 from benchmarks.report import markdown_table, percentile, publish
 from benchmarks.system import System, running_system
 from cli.demo.generated import generate
@@ -60,7 +60,7 @@ def deploy(system: System, data: DemoData) -> str:
     return journey.create_campaign("films", journey.train(solution))
 
 
-def checked_answers(
+def checked_responses(
     address: str, requests: Sequence[runtime.GetRecommendationsRequest], *, token: str
 ) -> list[runtime.GetRecommendationsResponse]:
     """Make each call with the generated stub, again while its answer holds an explored item.
@@ -86,7 +86,7 @@ def checked_answers(
                     responses.append(response)
                     break
             else:
-                raise Unavailable(f"answers for {request.user_id}: got explored items in {_TRIES}, want one without")
+                raise Unavailable(f"responses to {request.user_id}: got explored items in {_TRIES}, want one without")
     return responses
 
 
@@ -102,7 +102,7 @@ def explored_bytes(item_ids: Collection[str], *, repeats: int) -> tuple[int, int
     return count * max(0, scored[1] - explored[0]), count * max(0, explored[1] - scored[0])
 
 
-def summary(outcomes: Sequence[Outcome]) -> dict[str, float]:
+def summary(outcomes: Sequence[LoadResult]) -> dict[str, float]:
     """Work out the figures of one server from its rounds."""
     latencies = sorted(latency for outcome in outcomes for latency in outcome.latencies_ms)
     return {
@@ -146,7 +146,7 @@ def main() -> None:
             for user in users[:n_users]
         ]
         address = system.ports.address("runtime_service")
-        responses = checked_answers(address, requests, token=token)
+        responses = checked_responses(address, requests, token=token)
         with echo_server(responses[0], processes=arguments.processes, folder=Path(folder)) as echo:
             sizes = {
                 address: [response.ByteSize() for response in responses],
@@ -156,24 +156,24 @@ def main() -> None:
                 server: [Call(request, size, slack) for request, size in zip(requests, sizes[server], strict=True)]
                 for server, slack in ((address, explored_bytes(data.items, repeats=load.repeats)), (echo, (0, 0)))
             }
-            busy: dict[str, list[Outcome]] = {address: [], echo: []}
-            alone: dict[str, list[Outcome]] = {address: [], echo: []}
+            under_load: dict[str, list[LoadResult]] = {address: [], echo: []}
+            alone: dict[str, list[LoadResult]] = {address: [], echo: []}
             for server in calls:  # first calls of a process are slower
-                press(server, _METHOD, calls[server][: 2 * load.lanes], load=load, token=token)
+                run_load(server, _METHOD, calls[server][: 2 * load.lanes], load=load, token=token)
             for begin in range(0, len(requests), arguments.users):
                 for server in calls:
                     part = calls[server][begin : begin + arguments.users]
-                    busy[server].append(press(server, _METHOD, part, load=load, token=token))
-                    alone[server].append(press(server, _METHOD, part[:25], load=_ALONE, token=token))
-        checked_answers(address, requests, token=token)
-    report(busy[address], busy[echo], alone=(alone[address], alone[echo]), data=data, arguments=arguments)
+                    under_load[server].append(run_load(server, _METHOD, part, load=load, token=token))
+                    alone[server].append(run_load(server, _METHOD, part[:25], load=_ALONE, token=token))
+        checked_responses(address, requests, token=token)
+    report(under_load[address], under_load[echo], alone=(alone[address], alone[echo]), data=data, arguments=arguments)
 
 
 def report(
-    ours: Sequence[Outcome],
-    echo: Sequence[Outcome],
+    ours: Sequence[LoadResult],
+    echo: Sequence[LoadResult],
     *,
-    alone: tuple[Sequence[Outcome], Sequence[Outcome]],
+    alone: tuple[Sequence[LoadResult], Sequence[LoadResult]],
     data: DemoData,
     arguments: argparse.Namespace,
 ) -> None:

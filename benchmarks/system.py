@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import socket
-import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
+from benchmarks.processes import free_base, running_process
 from cli.demo.journey import Clients, connect
 from cli.installation import Installation
-from cli.system import PROCESSES, Ports
-from common.errors import Unavailable
+from cli.supervisor import http_probe
+from cli.system import Ports
+from common.process.probing import Health
 
-__all__ = ["System", "free_base", "running_system"]
+__all__ = ["System", "running_system"]
 
 _START_SECONDS = 120.0
-_BASES = range(21000, 30000, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,52 +53,14 @@ def running_system(folder: Path, *, settings: Mapping[str, str] | None = None, u
         Unavailable: It did not start; its log is `folder`/system.log.
     """
     ports = Ports(free_base())
-    log = folder / "system.log"
-    with log.open("wb") as output:
-        command = [sys.executable, "-m", "cli", "up", "--data-dir", str(folder), "--port-base", str(ports.base)]
-        environ = {**os.environ, **(settings or {})}
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environ, umask=umask)
-        try:
-            _wait_healthy(f"{ports.endpoint}/health", process, log)
-            yield System(Installation(folder), ports)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=60)
-
-
-def _wait_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    pause = threading.Event()
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            with urlopen(url, timeout=5):
-                return
-        except (URLError, OSError):
-            pause.wait(0.2)
-    raise Unavailable(f"the system: got no health within {_START_SECONDS:g} s, want it started; see {log}")
-
-
-def free_base() -> int:
-    """Return the first of as many free ports in a row as there are processes.
-
-    They lie below those that Linux gives to outgoing connections, and are drawn, so that systems that start at the same
-    time do not choose the same.
-
-    Raises:
-        Unavailable: None were found.
-    """
-    bases = list(_BASES)
-    random.shuffle(bases)
-    for base in bases:
-        sockets = [socket.socket() for _ in PROCESSES]
-        try:
-            for place, probe in enumerate(sockets):
-                probe.bind(("127.0.0.1", base + place))
-        except OSError:
-            continue
-        else:
-            return base
-        finally:
-            for probe in sockets:
-                probe.close()
-    raise Unavailable(f"ports: got none free, want five in a row between {_BASES.start} and {_BASES.stop}")
+    is_healthy = http_probe(ports.address("gateway"))
+    with running_process(
+        [sys.executable, "-m", "cli", "up", "--data-dir", str(folder), "--port-base", str(ports.base)],
+        log=folder / "system.log",
+        is_ready=lambda: is_healthy() is Health.SERVING,
+        start_seconds=_START_SECONDS,
+        environ={**os.environ, **(settings or {})},
+        umask=umask,
+        stop_signal=signal.SIGTERM,
+    ):
+        yield System(Installation(folder), ports)

@@ -14,7 +14,6 @@ import json
 import os
 import resource
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -31,12 +30,11 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from benchmarks.echo import echo_server
+from benchmarks.processes import running_process
 from benchmarks.report import markdown_table, percentile, publish
 from common.access_keys import AccessKey, AccessKeys
-from common.testing import wait_until
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as runtime
 
-_START_SECONDS = 60.0
 _CALL_SECONDS = 2.0
 _SOFT_FILES = 1024
 _BODY_BYTES = 4 * 1024 * 1024
@@ -49,8 +47,8 @@ _BODY = b'{"campaignArn":"arn:aws:personalize:us-east-1:000000000000:campaign/fi
 
 
 @dataclass(slots=True)
-class Seen:
-    """What clients met.
+class CallStats:
+    """How calls ended.
 
     Attributes:
         answered: Milliseconds of each call that got what it asked for.
@@ -62,8 +60,8 @@ class Seen:
     refused: list[float] = field(default_factory=list)
     failed: int = 0
 
-    def note(self, status: int, began: float) -> None:
-        """Add a call.
+    def add(self, status: int, began: float) -> None:
+        """Add a call that has just ended.
 
         Args:
             status: HTTP's; 0 for none.
@@ -120,7 +118,7 @@ def running_gateway(folder: Path) -> Iterator[Gateway]:
     for number in range(25):
         answer.item_list.add(item_id=f"item-{number}")
     log = folder / "gateway.log"
-    with echo_server(answer, processes=1, folder=folder) as target, log.open("wb") as output:
+    with echo_server(answer, processes=1, folder=folder) as target:
         environ = {
             **os.environ,
             "TAILORBIRD_LISTEN": "127.0.0.1:0",
@@ -131,14 +129,9 @@ def running_gateway(folder: Path) -> Iterator[Gateway]:
             "TAILORBIRD_RUNTIME_SERVICE": target,
         }
         limited = ["/bin/sh", "-c", f'ulimit -Sn {_SOFT_FILES}; exec "$@"', "sh", sys.executable, "-m", "gateway"]
-        process = subprocess.Popen(limited, env=environ, stdout=output, stderr=output)
-        try:
-            wait_until(lambda: _port(log), seconds=_START_SECONDS)
+        with running_process(limited, log=log, is_ready=lambda: _port(log) > 0, environ=environ) as process:
             port = _port(log)
             yield Gateway(port, psutil.Process(process.pid), _signed(key, port))
-        finally:
-            process.kill()
-            process.wait()
 
 
 def _port(log: Path) -> int:
@@ -161,7 +154,7 @@ class Client:
     """A client that sends one prepared request again and again.
 
     Args:
-        gateway: Whom it asks.
+        gateway: The server.
         keep: Whether it keeps its connection.
     """
 
@@ -170,7 +163,7 @@ class Client:
         self._keep = keep
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(self) -> int:
+    async def call(self) -> int:
         """Return the status of one call, 0 when there was none in time."""
         try:
             async with asyncio.timeout(_CALL_SECONDS):
@@ -199,34 +192,34 @@ class Client:
             self._streams = None
 
 
-async def honest(gateway: Gateway, seconds: float) -> tuple[Seen, float]:
+async def measure_honest_client(gateway: Gateway, seconds: float) -> tuple[CallStats, float]:
     """Ask for some seconds, over a new connection each time; also return the gateway's largest memory, in MB."""
-    seen, client = Seen(), Client(gateway, keep=False)
+    stats, client = CallStats(), Client(gateway, keep=False)
     ends = time.perf_counter() + seconds
     memory = 0.0
     while (began := time.perf_counter()) < ends:
-        seen.note(await client.ask(), began)
+        stats.add(await client.call(), began)
         memory = max(memory, gateway.process.memory_info().rss / 1e6)
         await asyncio.sleep(0.01)
-    return seen, memory
+    return stats, memory
 
 
-async def crowd(gateway: Gateway, clients: int, seconds: float) -> tuple[Seen, float]:
+async def measure_clients(gateway: Gateway, clients: int, seconds: float) -> tuple[CallStats, float]:
     """Let so many clients ask as fast as they can; one that is refused comes again after a moment, as SDKs do."""
-    seen = Seen()
+    stats = CallStats()
     ends = time.perf_counter() + seconds
 
     async def one() -> None:
         client = Client(gateway, keep=True)
         while (began := time.perf_counter()) < ends:
-            status = await client.ask()
-            seen.note(status, began)
+            status = await client.call()
+            stats.add(status, began)
             if status != 200:
                 await asyncio.sleep(0.5)
         client.close()
 
     await asyncio.gather(*(one() for _ in range(clients)))
-    return seen, gateway.process.memory_info().rss / 1e6
+    return stats, gateway.process.memory_info().rss / 1e6
 
 
 class Attack:
@@ -235,18 +228,24 @@ class Attack:
     Args:
         gateway: The victim.
         count: How many connections.
-        begin: Sent over each at once.
-        again: Sent over each again and again.
+        first_bytes: Sent over each at once.
+        repeated_bytes: Sent over each again and again.
         pause_seconds: Between two times; 0 sends as fast as it goes.
     """
 
     def __init__(
-        self, gateway: Gateway, *, count: int, begin: bytes = b"", again: bytes = b"", pause_seconds: float = 1.0
+        self,
+        gateway: Gateway,
+        *,
+        count: int,
+        first_bytes: bytes = b"",
+        repeated_bytes: bytes = b"",
+        pause_seconds: float = 1.0,
     ) -> None:
         self._address = ("127.0.0.1", gateway.port)
         self._count = count
-        self._begin = begin
-        self._again = again
+        self._first_bytes = first_bytes
+        self._repeated_bytes = repeated_bytes
         self._pause_seconds = pause_seconds
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -265,16 +264,16 @@ class Attack:
         with ExitStack() as stack:
             held = [opened for _ in range(self._count) if (opened := self._open(stack)) is not None]
             while not self._over.wait(self._pause_seconds):
-                for connection in held if self._again else ():
+                for connection in held if self._repeated_bytes else ():
                     with suppress(OSError):
-                        connection.sendall(self._again)
+                        connection.sendall(self._repeated_bytes)
 
     def _open(self, stack: ExitStack) -> socket.socket | None:
         if self._over.is_set():
             return None
         try:
             opened = stack.enter_context(socket.create_connection(self._address, timeout=0.5))
-            opened.sendall(self._begin)
+            opened.sendall(self._first_bytes)
         except OSError:
             return None  # refused, as it should be
         return opened
@@ -292,17 +291,19 @@ def attacks(gateway: Gateway, *, connections: int, bodies: int) -> dict[str, Att
     unfinished = gateway.head(_BODY_BYTES) + b" " * (_BODY_BYTES - 1)
     return {
         f"{connections} idle connections": Attack(gateway, count=connections),
-        f"{connections} slow headers": Attack(gateway, count=connections, begin=slow, again=b"x"),
-        "one header without end": Attack(gateway, count=1, begin=slow, again=b"x" * 65536, pause_seconds=0.0),
-        f"{bodies} unfinished bodies": Attack(gateway, count=bodies, begin=unfinished),
-        "20 that send ahead, never read": Attack(gateway, count=20, begin=gateway.request * 2000),
+        f"{connections} slow headers": Attack(gateway, count=connections, first_bytes=slow, repeated_bytes=b"x"),
+        "one header without end": Attack(
+            gateway, count=1, first_bytes=slow, repeated_bytes=b"x" * 65536, pause_seconds=0.0
+        ),
+        f"{bodies} unfinished bodies": Attack(gateway, count=bodies, first_bytes=unfinished),
+        "20 that send ahead, never read": Attack(gateway, count=20, first_bytes=gateway.request * 2000),
     }
 
 
-async def recovered(gateway: Gateway) -> float:
+async def measure_recovery(gateway: Gateway) -> float:
     """Return the milliseconds until a call is answered again."""
     began, client = time.perf_counter(), Client(gateway, keep=False)
-    while await client.ask() != 200:
+    while await client.call() != 200:
         await asyncio.sleep(0.01)
     return round(1000 * (time.perf_counter() - began), 1)
 
@@ -321,18 +322,18 @@ async def measure(
     """
     figures: dict[str, dict[str, float | None]] = {}
 
-    def note(name: str, seen: Seen, memory: float) -> None:
-        figures[name] = {**seen.figures(seconds), "memory_mb": round(memory)}
+    def note(name: str, stats: CallStats, memory: float) -> None:
+        figures[name] = {**stats.figures(seconds), "memory_mb": round(memory)}
 
-    await recovered(gateway)
-    note("nobody else", *await honest(gateway, seconds))
+    await measure_recovery(gateway)
+    note("nobody else", *await measure_honest_client(gateway, seconds))
     for name, attack in attacks(gateway, connections=connections, bodies=bodies).items():
         with attack.running():
             await asyncio.sleep(0.2)
-            note(name, *await honest(gateway, seconds))
-        figures[name]["recovered_ms"] = await recovered(gateway)
+            note(name, *await measure_honest_client(gateway, seconds))
+        figures[name]["recovered_ms"] = await measure_recovery(gateway)
     for count in clients:
-        note(f"{count} clients at a time", *await crowd(gateway, count, seconds))
+        note(f"{count} clients at a time", *await measure_clients(gateway, count, seconds))
     return figures
 
 
@@ -344,7 +345,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[20, 100, 300, 1000], help="at a time")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of each part")
     parser.add_argument("--output", type=Path, help="JSON file for the figures")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with ExitStack() as stack:
@@ -352,14 +353,14 @@ def main() -> None:
         figures = uvloop.run(
             measure(
                 stack.enter_context(running_gateway(folder)),
-                connections=given.connections,
-                bodies=given.bodies,
-                clients=given.clients,
-                seconds=given.seconds,
+                connections=arguments.connections,
+                bodies=arguments.bodies,
+                clients=arguments.clients,
+                seconds=arguments.seconds,
             )
         )
-    rows = [[name, *(_shown(figures.get(key)) for key in _COLUMNS)] for name, figures in figures.items()]
-    publish({"parts": figures}, table=markdown_table(["meanwhile", *_COLUMNS], rows), output=given.output)
+    rows = [[name, *(_shown(row.get(key)) for key in _COLUMNS)] for name, row in figures.items()]
+    publish({"parts": figures}, table=markdown_table(["meanwhile", *_COLUMNS], rows), output=arguments.output)
 
 
 def _shown(figure: float | None) -> str:

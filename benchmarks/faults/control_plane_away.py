@@ -10,34 +10,23 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import signal
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from benchmarks.processes import repeat_calls, running_both_services
 from benchmarks.report import markdown_table, percentile, publish
-from benchmarks.system import free_base
-from common.auth import TokenIssuer, generate_key_pair
 from common.rpc import channel
-from common.rpc.probe import is_serving
-from common.testing import wait_until
 from protos.tailorbird.control.v1 import dataset_group_pb2, dataset_pb2, event_tracker_pb2, schema_pb2
 from protos.tailorbird.control.v1.control_plane_service_pb2_grpc import ControlPlaneServiceStub
 from protos.tailorbird.events.v1 import events_service_pb2
 from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStub
 
-_START_SECONDS = 60.0
 _CALL_SECONDS = 5.0
 _SCHEMA = json.dumps(
     {
@@ -55,7 +44,7 @@ _SCHEMA = json.dumps(
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What clients met in one stretch of time.
+    """What clients measured in one stretch of time.
 
     Attributes:
         millis: How long each call took, ascending, answered or not.
@@ -74,19 +63,6 @@ class Phase:
             "p50_ms": round(percentile(self.millis, 0.5), 2),
             "p99_ms": round(percentile(self.millis, 0.99), 2),
         }
-
-
-@contextmanager
-def running(module: str, environ: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process until it serves; it is killed in the end."""
-    with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", module], env=environ, stdout=output, stderr=output)
-        try:
-            wait_until(lambda: is_serving(environ["TAILORBIRD_LISTEN"]), seconds=_START_SECONDS)
-            yield process
-        finally:
-            process.kill()
-            process.wait()
 
 
 def make_tracker(control_plane: ControlPlaneServiceStub) -> str:
@@ -125,22 +101,14 @@ class Clients:
         """Send for some seconds; calls that have begun by then are waited for."""
         millis: list[float] = []
         acknowledged: list[bool] = []
-        over = threading.Event()
 
-        def client() -> None:
-            while not over.wait(self._pause_seconds):
-                started = time.perf_counter()
-                answered = self._put()
-                millis.append(1000 * (time.perf_counter() - started))
-                acknowledged.append(answered)
+        def send_event() -> None:
+            started = time.perf_counter()
+            answered = self._put()
+            millis.append(1000 * (time.perf_counter() - started))
+            acknowledged.append(answered)
 
-        threads = [threading.Thread(target=client) for _ in range(self._count)]
-        for thread in threads:
-            thread.start()
-        over.wait(seconds)
-        over.set()
-        for thread in threads:
-            thread.join()
+        repeat_calls(send_event, clients=self._count, seconds=seconds, pause_seconds=self._pause_seconds)
         return Phase(name, tuple(sorted(millis)), sum(acknowledged))
 
     def close(self) -> None:
@@ -162,7 +130,7 @@ class Clients:
 
 
 def measure(folder: Path, *, clients: int, seconds: float, away_seconds: float, pause_seconds: float) -> list[Phase]:
-    """Run both processes and return what clients met.
+    """Run both services and return what clients measured.
 
     Args:
         folder: For everything that is written.
@@ -171,40 +139,19 @@ def measure(folder: Path, *, clients: int, seconds: float, away_seconds: float, 
         away_seconds: How long the control plane hangs before the second one.
         pause_seconds: Between two calls of a client.
     """
-    private, public = folder / "private.pem", folder / "public.pem"
-    generate_key_pair(private, public)
-    issuer = TokenIssuer(private.read_bytes())
-    tokens = {
-        role: issuer.issue(role, subject="benchmark", lifetime=timedelta(hours=1)) for role in ("events", "client")
-    }
-    (folder / "token").write_text(tokens["events"])
-    base = free_base()
-    addresses = {"control_plane": f"127.0.0.1:{base}", "events_service": f"127.0.0.1:{base + 1}"}
-    shared = {
-        **os.environ,
-        "TAILORBIRD_PUBLIC_KEY_FILE": str(public),
-        "TAILORBIRD_TOKEN_FILE": str(folder / "token"),
-        "TAILORBIRD_STORE_URL": str(folder / "store"),
-        "TAILORBIRD_DATA_DIR": str(folder / "events"),
-        "TAILORBIRD_DATABASE_URL": f"sqlite:///{folder / 'catalogue.db'}",
-        "TAILORBIRD_CONTROL_PLANE": addresses["control_plane"],
-    }
-    environs = {module: {**shared, "TAILORBIRD_LISTEN": address} for module, address in addresses.items()}
     with (
-        running("control_plane", environs["control_plane"], folder / "control_plane.log") as control_plane,
-        running("events_service", environs["events_service"], folder / "events_service.log"),
-        channel(addresses["control_plane"], token=tokens["client"]) as opened,
+        running_both_services(folder) as services,
+        channel(services.addresses["control_plane"], token=services.token("client")) as opened,
     ):
         tracking_id = make_tracker(ControlPlaneServiceStub(opened))
-        sender = Clients(
-            addresses["events_service"], tokens["client"], tracking_id, count=clients, pause_seconds=pause_seconds
-        )
+        address, token = services.addresses["events_service"], services.token("client")
+        sender = Clients(address, token, tracking_id, count=clients, pause_seconds=pause_seconds)
         try:
             phases = [sender.send("control plane there", seconds)]
-            control_plane.send_signal(signal.SIGSTOP)
+            services.control_plane.send_signal(signal.SIGSTOP)
             sender.send("not measured", away_seconds)
             phases.append(sender.send(f"stopped for {away_seconds:g} s", seconds))
-            control_plane.kill()
+            services.control_plane.kill()
             phases.append(sender.send("dead", seconds))
         finally:
             sender.close()

@@ -10,14 +10,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +21,13 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from benchmarks.processes import running_both_services
 from benchmarks.report import markdown_table, percentile, publish
-from benchmarks.system import free_base
-from common.auth import TokenIssuer, generate_key_pair
-from common.rpc.probe import is_serving
-from common.testing import wait_until
 from protos.tailorbird.control.v1.control_plane_service_pb2_grpc import ControlPlaneServiceStub
 from protos.tailorbird.control.v1.recipe_pb2 import ListRecipesRequest
 from protos.tailorbird.internal.v1.event_log_pb2 import ReadEventsRequest
 from protos.tailorbird.internal.v1.event_log_pb2_grpc import EventLogServiceStub
 
-_START_SECONDS = 60.0
 _WATCH = "/grpc.health.v1.Health/Watch"
 _REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 Metadata = tuple[tuple[str, str], ...]
@@ -56,8 +48,8 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
-    """What the honest client met while one kind of caller held calls.
+class Measurement:
+    """What the honest client measurements while one kind of caller held calls.
 
     Attributes:
         millis: How long each call took, ascending, answered or not.
@@ -83,50 +75,17 @@ class Met:
 
 
 @contextlib.contextmanager
-def running(module: str, environ: Mapping[str, str], log: Path) -> Iterator[None]:
-    """Run a process until it serves; it is killed in the end."""
-    with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-m", module], env=environ, stdout=output, stderr=output)
-        try:
-            wait_until(lambda: is_serving(environ["TAILORBIRD_LISTEN"]), seconds=_START_SECONDS)
-            yield
-        finally:
-            process.kill()
-            process.wait()
-
-
-@contextlib.contextmanager
-def both_processes(folder: Path) -> Iterator[tuple[Target, Target]]:
-    """Run the control plane and the events service."""
-    private, public = folder / "private.pem", folder / "public.pem"
-    generate_key_pair(private, public)
-    issuer = TokenIssuer(private.read_bytes())
-
-    def token(role: str) -> str:
-        return issuer.issue(role, subject="benchmark", lifetime=timedelta(hours=1))
-
-    (folder / "token").write_text(token("events"))
-    base = free_base()
-    common = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("TAILORBIRD_")},
-        "TAILORBIRD_PUBLIC_KEY_FILE": str(public),
-        "TAILORBIRD_TOKEN_FILE": str(folder / "token"),
-        "TAILORBIRD_STORE_URL": str(folder / "store"),
-        "TAILORBIRD_DATABASE_URL": f"sqlite:///{folder / 'catalogue.db'}",
-        "TAILORBIRD_DATA_DIR": str(folder / "events"),
-        "TAILORBIRD_CONTROL_PLANE": f"127.0.0.1:{base + 1}",
-    }
+def running_targets(folder: Path) -> Iterator[tuple[Target, ...]]:
+    """Run the control plane and the events service, and yield both as targets."""
     methods = {
         "control_plane": ("client", "/tailorbird.control.v1.ControlPlaneService/ListRecipes"),
         "events_service": ("runtime", "/tailorbird.internal.v1.EventLogService/ReadEvents"),
     }
-    with contextlib.ExitStack() as stack:
-        targets = []
-        for number, (name, (role, method)) in enumerate(methods.items(), 1):
-            address = f"127.0.0.1:{base + number}"
-            stack.enter_context(running(name, {**common, "TAILORBIRD_LISTEN": address}, folder / f"{name}.log"))
-            targets.append(Target(name, address, method, (("authorization", f"Bearer {token(role)}"),)))
-        yield targets[0], targets[1]
+    with running_both_services(folder) as services:
+        yield tuple(
+            Target(name, services.addresses[name], method, (("authorization", f"Bearer {services.token(role)}"),))
+            for name, (role, method) in methods.items()
+        )
 
 
 @contextlib.asynccontextmanager
@@ -152,7 +111,7 @@ async def holding(target: Target, method: str, metadata: Metadata, *, number: in
             call.cancel()
 
 
-async def honest(target: Target, *, seconds: float, patience: float) -> tuple[list[float], int]:
+async def measure_honest_client(target: Target, *, seconds: float, patience: float) -> tuple[list[float], int]:
     """Make small calls for a while; return their times in milliseconds, and how many were answered."""
     millis: list[float] = []
     answered = 0
@@ -181,7 +140,7 @@ def _work(channel: grpc.aio.Channel, target: Target, patience: float) -> Any:
     return log.ReadEvents(ReadEventsRequest(from_offset=1), metadata=target.authorization, timeout=patience)
 
 
-async def measure(target: Target, *, number: int, seconds: float, patience: float) -> list[Met]:
+async def measure(target: Target, *, number: int, seconds: float, patience: float) -> list[Measurement]:
     """Let each kind of idle caller hold its calls in turn."""
     kinds: dict[str, tuple[str, Metadata, int, bool]] = {
         "nobody": (target.method, (), 0, False),
@@ -190,18 +149,18 @@ async def measure(target: Target, *, number: int, seconds: float, patience: floa
         "health watches": (_WATCH, (), number, True),
         "streams of reflection": (_REFLECTION, target.authorization, number, False),
     }
-    met = []
+    measurements = []
     for name, (method, metadata, count, message) in kinds.items():
         async with holding(target, method, metadata, number=count, message=message) as calls:
-            millis, answered = await honest(target, seconds=seconds, patience=patience)
+            millis, answered = await measure_honest_client(target, seconds=seconds, patience=patience)
             held = sum(not call.done() for call in calls)
-        met.append(Met(target.name, name, tuple(sorted(millis)), answered, held))
-    return met
+        measurements.append(Measurement(target.name, name, tuple(sorted(millis)), answered, held))
+    return measurements
 
 
-async def measure_all(targets: tuple[Target, ...], **how: Any) -> list[Met]:
+async def measure_all(targets: tuple[Target, ...], **how: Any) -> list[Measurement]:
     """Measure one process after the other."""
-    return [met for target in targets for met in await measure(target, **how)]
+    return [measurement for target in targets for measurement in await measure(target, **how)]
 
 
 def main() -> None:
@@ -212,12 +171,12 @@ def main() -> None:
     parser.add_argument("--patience-seconds", type=float, default=2.0, help="deadline of an honest call")
     parser.add_argument("--output", type=Path, help="where to write the figures as JSON")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="tailorbird-idle-") as folder, both_processes(Path(folder)) as targets:
+    with tempfile.TemporaryDirectory(prefix="tailorbird-idle-") as folder, running_targets(Path(folder)) as targets:
         work = measure_all(targets, number=options.callers, seconds=options.seconds, patience=options.patience_seconds)
-        met = asyncio.run(work)
-    rows = [[one.process, one.idle, *one.figures().values()] for one in met]
+        measurements = asyncio.run(work)
+    rows = [[one.process, one.idle, *one.figures().values()] for one in measurements]
     header = ["process", "who holds calls", "held at the end", "honest calls", "answered %", "p50 ms", "p99 ms"]
-    figures = {f"{one.process}, {one.idle}": one.figures() for one in met}
+    figures = {f"{one.process}, {one.idle}": one.figures() for one in measurements}
     publish({"callers": options.callers, "met": figures}, table=markdown_table(header, rows), output=options.output)
 
 

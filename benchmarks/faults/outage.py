@@ -13,7 +13,6 @@ import argparse
 import os
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from typing import Any
 import grpc
 import psutil
 
+from benchmarks.processes import repeat_calls, running_process
 from benchmarks.report import markdown_table, publish
 from benchmarks.system import System, running_system
 from cli.demo.generated import generate
@@ -45,7 +45,7 @@ _OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What callers met after workers were killed.
+    """What calls came to after workers were killed.
 
     Attributes:
         calls: How many were made.
@@ -82,27 +82,24 @@ def prepare(folder: Path, *, workers: int) -> tuple[System, GetRecommendationsRe
 
 
 @contextmanager
-def alone(system: System, name: str, *, workers: int) -> Iterator[subprocess.Popen[bytes]]:
+def running_alone(system: System, name: str, *, workers: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run one process of a system without its supervisor, and kill it in the end."""
     (spec,) = (one for one in process_specs(system.installation, system.ports, environ=os.environ) if one.name == name)
     environment = {**spec.environment, "TAILORBIRD_WORKERS": str(workers)}
-    with (system.installation.root / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(spec.command, env=environment, stdout=log, stderr=log)
-        try:
-            wait_until(lambda: is_serving(spec.address), seconds=_START_SECONDS)
-            yield process
-        finally:
-            process.kill()
-            process.wait()
+    log = system.installation.root / f"{name}.log"
+    with running_process(
+        spec.command, log=log, is_ready=lambda: is_serving(spec.address), environ=environment
+    ) as process:
+        yield process
 
 
 class Callers:
-    """Clients that ask all the time while they run.
+    """Clients that call all the time while they run.
 
     Args:
         address: Of the runtime.
-        request: What they ask.
-        token: What they show.
+        request: Of every call.
+        token: Bearer token.
         count: How many there are.
     """
 
@@ -112,34 +109,26 @@ class Callers:
         self._token = token
         self._count = count
 
-    def meet(self, workers: Sequence[psutil.Process], *, seconds: float) -> Outcome:
-        """Kill workers, and tell what callers meet for some seconds from then on."""
+    def call_after_killing(self, workers: Sequence[psutil.Process], *, seconds: float) -> Outcome:
+        """Kill workers, call for some seconds from then on, and return what came of it."""
         ends: list[tuple[float, bool]] = []
-        over = threading.Event()
 
-        def client() -> None:
-            while not over.wait(_PAUSE_SECONDS):
-                answered = self.ask()
-                ends.append((time.monotonic(), answered))
+        def call() -> None:
+            answered = self.is_answered()
+            ends.append((time.monotonic(), answered))
 
-        threads = [threading.Thread(target=client) for _ in range(self._count)]
         for worker in workers:
             worker.kill()
         killed = time.monotonic()
-        for thread in threads:
-            thread.start()
-        over.wait(seconds)
-        over.set()
-        for thread in threads:
-            thread.join()
+        repeat_calls(call, clients=self._count, seconds=seconds, pause_seconds=_PAUSE_SECONDS)
         last_failure = max((end for end, answered in ends if not answered), default=killed)
         served = [end for end, answered in ends if answered and end >= last_failure]
         return Outcome(
             len(ends), sum(not answered for _, answered in ends), round(min(served) - killed, 2) if served else None
         )
 
-    def ask(self) -> bool:
-        """Ask once, over a new connection; return whether that was answered."""
+    def is_answered(self) -> bool:
+        """Call once, over a new connection; return whether that was answered."""
         with grpc.insecure_channel(self._address, options=_OPTIONS) as channel:
             try:
                 RuntimeServiceStub(channel).GetRecommendations(
@@ -162,12 +151,12 @@ def workers_of(runtime: subprocess.Popen[bytes], *, address: str) -> list[psutil
 
 
 def measure(folder: Path, *, workers: int, clients: int, seconds: float) -> dict[str, Outcome]:
-    """Run everything and return what callers met.
+    """Run everything and return what calls came to.
 
     Args:
         folder: For everything that is written.
         workers: Of the runtime.
-        clients: That ask at a time.
+        clients: That call at a time.
         seconds: Length of each measurement.
 
     Raises:
@@ -176,8 +165,8 @@ def measure(folder: Path, *, workers: int, clients: int, seconds: float) -> dict
     system, request = prepare(folder, workers=workers)
     address = system.ports.address("runtime_service")
     with (
-        alone(system, "control_plane", workers=workers) as control_plane,
-        alone(system, "runtime_service", workers=workers) as runtime,
+        running_alone(system, "control_plane", workers=workers) as control_plane,
+        running_alone(system, "runtime_service", workers=workers) as runtime,
     ):
         callers = Callers(address, request, token=system.token(), count=clients)
 
@@ -187,14 +176,14 @@ def measure(folder: Path, *, workers: int, clients: int, seconds: float) -> dict
             return workers_of(runtime, address=address)
 
         first = all_workers()
-        if not callers.ask():
+        if not callers.is_answered():
             raise Unavailable(f"{request.campaign_arn}: got no answer before anything was killed, want one")
-        outcomes = {"workers killed": callers.meet(first, seconds=seconds)}
+        outcomes = {"workers killed": callers.call_after_killing(first, seconds=seconds)}
         second = all_workers()
         control_plane.kill()
         control_plane.wait()
-        outcomes["control plane killed"] = callers.meet([], seconds=seconds)
-        outcomes["then workers killed"] = callers.meet(second, seconds=seconds)
+        outcomes["control plane killed"] = callers.call_after_killing([], seconds=seconds)
+        outcomes["then workers killed"] = callers.call_after_killing(second, seconds=seconds)
     return outcomes
 
 

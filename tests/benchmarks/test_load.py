@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from benchmarks.echo import echo_server
-from benchmarks.load import Call, Load, frame_bytes, h2load_path, press
+from benchmarks.load import Call, Load, frame_bytes, h2load_path, run_load
 from common.errors import InvalidInput, Unavailable
 from common.rpc import channel
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as runtime
@@ -42,7 +42,7 @@ def test_the_echo_answers_stubs(echo):
 @needs_h2load
 def test_every_call_is_counted_and_timed(echo):
     calls = [Call(REQUEST, ANSWER.ByteSize())] * 5
-    outcome = press(echo, f"{SERVICE}/GetRecommendations", calls, load=Load(2, 3, 20), token="none")
+    outcome = run_load(echo, f"{SERVICE}/GetRecommendations", calls, load=Load(2, 3, 20), token="none")
     assert (outcome.requests, outcome.wrong) == (100, 0)
     assert outcome.server_cpu_seconds > 0
     assert 0 < outcome.latencies_ms[0] <= outcome.latencies_ms[-1] <= 1000 * outcome.seconds
@@ -52,14 +52,14 @@ def test_every_call_is_counted_and_timed(echo):
 @needs_h2load
 def test_failed_calls_are_wrong_though_http_says_200(echo):
     calls = [Call(REQUEST, ANSWER.ByteSize())]
-    outcome = press(echo, f"{SERVICE}/GetNothing", calls, load=Load(1, 1, 10), token="none")
+    outcome = run_load(echo, f"{SERVICE}/GetNothing", calls, load=Load(1, 1, 10), token="none")
     assert outcome.wrong == 10
 
 
 @needs_h2load
 def test_answers_of_another_size_are_wrong(echo):
     calls = [Call(REQUEST, ANSWER.ByteSize() + 1)]
-    outcome = press(echo, f"{SERVICE}/GetRecommendations", calls, load=Load(1, 1, 10), token="none")
+    outcome = run_load(echo, f"{SERVICE}/GetRecommendations", calls, load=Load(1, 1, 10), token="none")
     assert outcome.wrong > 0
 
 
@@ -67,14 +67,14 @@ def test_answers_of_another_size_are_wrong(echo):
 @pytest.mark.parametrize(("difference", "wrong"), [(-5, True), (-4, False), (0, False), (6, False), (7, True)])
 def test_answers_may_differ_within_what_chance_comes_to(echo, difference, wrong):
     calls = [Call(REQUEST, ANSWER.ByteSize() - difference, slack=(40, 60))]
-    outcome = press(echo, f"{SERVICE}/GetRecommendations", calls, load=Load(1, 1, 10), token="none")
+    outcome = run_load(echo, f"{SERVICE}/GetRecommendations", calls, load=Load(1, 1, 10), token="none")
     assert (outcome.wrong > 0) == wrong
 
 
 @needs_h2load
 def test_one_failed_call_is_wrong_within_any_slack(echo):
     calls = [Call(REQUEST, ANSWER.ByteSize(), slack=(200, 200))]
-    outcome = press(echo, f"{SERVICE}/GetNothing", calls, load=Load(1, 1, 1), token="none")
+    outcome = run_load(echo, f"{SERVICE}/GetNothing", calls, load=Load(1, 1, 1), token="none")
     assert outcome.wrong == 1
 
 
@@ -86,7 +86,7 @@ def test_slack_that_could_hide_a_failed_call_is_refused():
 @needs_h2load
 def test_a_server_that_is_not_there_is_told():
     with pytest.raises(Unavailable, match="got no answer from http:"):
-        press("127.0.0.1:1", f"{SERVICE}/GetRecommendations", [Call(REQUEST, 1)], load=Load(1, 1, 1), token="none")
+        run_load("127.0.0.1:1", f"{SERVICE}/GetRecommendations", [Call(REQUEST, 1)], load=Load(1, 1, 1), token="none")
 
 
 def test_a_missing_generator_is_told_with_how_to_get_it(monkeypatch):

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from benchmarks.system import free_base
+from benchmarks.processes import free_base
 from cli.certificates import make_certificates
 from cli.demo.journey import connect
 from cli.installation import Installation

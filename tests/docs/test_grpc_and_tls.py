@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.system import free_base
+from benchmarks.processes import free_base
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "grpc-and-tls.md").read_text()

@@ -51,12 +51,12 @@ def histories(history_files):
 
 
 @pytest.fixture(scope="module")
-def pulse():
+def heartbeat():
     return Heartbeat(silent_seconds=10)
 
 
 @pytest.fixture(scope="module")
-def grpc_servicer(shelf, histories, pulse, tmp_path_factory):
+def grpc_servicer(shelf, histories, heartbeat, tmp_path_factory):
     loader, table = ModelLoader(shelf, cache=tmp_path_factory.mktemp("cache"), index="exact"), DeploymentTable()
     artifacts = {"films": "personal", "hits": "popular", "ranked": "ranking", "alike": "related", "acts": "actions"}
     for name, artifact in artifacts.items():
@@ -69,7 +69,7 @@ def grpc_servicer(shelf, histories, pulse, tmp_path_factory):
     table.serve(deployment)
     serve_situated(table, "films", "situated-films")
     serve_situated(table, "ranked", "situated-ranked")
-    return RuntimeServicer(table, histories, beat=pulse.beat)
+    return RuntimeServicer(table, histories, beat=heartbeat.beat)
 
 
 def serve_situated(table, name, situated):

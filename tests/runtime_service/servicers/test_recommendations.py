@@ -33,11 +33,11 @@ def test_each_answer_has_an_id_of_its_own(recommend):
     assert first.recommendation_id != second.recommendation_id
 
 
-def test_each_request_shows_that_the_worker_lives(recommend, pulse):
-    pulse.is_silent()
+def test_each_request_shows_that_the_worker_lives(recommend, heartbeat):
+    heartbeat.is_silent()
     for _ in range(20):
         recommend(user_id=user(0))
-        assert [pulse.is_silent() for _ in range(9)] == [False] * 9
+        assert [heartbeat.is_silent() for _ in range(9)] == [False] * 9
 
 
 def test_wanted_number_of_items_comes_as_far_as_there_are_any(recommend):
