@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import json
 import os
-import resource
 import socket
 import sys
 import tempfile
@@ -33,10 +32,13 @@ from benchmarks.echo import echo_server
 from benchmarks.processes import running_process
 from benchmarks.report import markdown_table, percentile, publish
 from common.access_keys import AccessKey, AccessKeys
+from common.process.lifecycle import raise_open_files
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as runtime
 
 _CALL_SECONDS = 2.0
 _SOFT_FILES = 1024
+#: As many as the clients may have open, as far as the system lets them.
+_CLIENT_FILES = 1_000_000
 _BODY_BYTES = 4 * 1024 * 1024
 _COLUMNS = (
     *("answered_percent", "answered_per_second", "p50_ms", "p99_ms", "refused_percent", "refused_p99_ms"),
@@ -346,8 +348,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="length of each part")
     parser.add_argument("--output", type=Path, help="JSON file for the figures")
     arguments = parser.parse_args()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    raise_open_files(_CLIENT_FILES)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         figures = uvloop.run(
