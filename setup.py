@@ -67,13 +67,13 @@ def _find_script(name: str) -> Path | None:
     import os
     import shutil
 
-    beside = Path(sys.executable).parent / name
-    if beside.exists():
-        return beside
+    script = Path(sys.executable).parent / name
+    if script.exists():
+        return script
     on_path = shutil.which(name)
     if on_path:
         return Path(on_path)
-    # In pip's isolated build environment the scripts lie beside its site-packages.
+    # In pip's isolated build environment the scripts are next to its site-packages.
     for entry in sys.path + os.environ.get("PYTHONPATH", "").split(os.pathsep):
         for parent in Path(entry).parents if entry else ():
             candidate = parent / "bin" / name

@@ -1,7 +1,7 @@
 """The access keys that applications sign their requests with, in one file that only its owner can read.
 
-Signatures are symmetric, so the secrets themselves must be kept. The file is replaced as a whole, never changed in
-place, and looked at on every use: a key that is revoked by another process stops working with the next request.
+Signatures are symmetric, so the secrets themselves must be stored. The file is replaced atomically and checked on every
+use: a key that is revoked by another process stops working with the next request.
 """
 
 from __future__ import annotations
@@ -86,13 +86,13 @@ class AccessKeys:
         """Return a key, revoked or not, or None.
 
         Raises:
-            InvalidInput: The file can be read by others, or is no file of keys.
+            InvalidInput: The file can be read by others, or is not a file of access keys.
             Unavailable: The file cannot be read.
         """
         return self._current().get(access_key_id)
 
     def create(self, name: str) -> AccessKey:
-        """Make a key, write it to the file and return it.
+        """Create a key, write it to the file and return it.
 
         Args:
             name: Who or what will use it, 1 to 63 characters; need not be unique.
@@ -114,7 +114,7 @@ class AccessKeys:
         return key
 
     def revoke(self, access_key_id: str) -> AccessKey:
-        """Make a key invalid for good and return it; one that is revoked already stays as it is.
+        """Revoke a key permanently and return it; one that is revoked already stays as it is.
 
         Raises:
             ResourceNotFound: There is no such key.
@@ -159,7 +159,7 @@ class AccessKeys:
         except OSError as error:
             raise _unreadable(self._path, error) from error
         except (ValueError, KeyError, TypeError) as error:
-            # The error's own text may quote what stands in the file.
+            # The error's own text may quote the file.
             raise InvalidInput(
                 f"`access_keys_file`: got {self._path}, which cannot be understood ({type(error).__name__}), want "
                 "a file written by `tailorbird keys`"
@@ -175,10 +175,10 @@ class AccessKeys:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """Hold off every other writer, in this process and in others."""
-        with ExitStack() as held:
+        """Exclude all other writers, in this process and in others."""
+        with ExitStack() as stack:
             try:
-                held.enter_context(hold_writer_lock(self._path))
+                stack.enter_context(hold_writer_lock(self._path))
             except OSError as error:
                 raise _unwritable(self._path, error) from error
             yield

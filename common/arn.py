@@ -31,20 +31,22 @@ class Arn:
 
     @classmethod
     def parse(cls, text: str, *, field: str, kind: str | None = None) -> Arn:
-        """Read an ARN.
+        """Parse an ARN.
 
         Args:
             text: What the caller sent.
             field: Name of the request's member, for the error.
-            kind: The kind of resource wanted, e.g. `campaign`; None accepts every kind.
+            kind: The expected kind of resource, e.g. `campaign`; None accepts every kind.
 
         Raises:
-            InvalidInput: It is no ARN of this service, or names another kind of resource.
+            InvalidInput: It is not an ARN of this service, or has another kind.
         """
         match = _PATTERN.fullmatch(text) if len(text) <= MAX_LENGTH else None
-        wanted = f"an ARN of a {kind}" if kind else "an ARN of this service"
+        kind_text = f"an ARN of a {kind}" if kind else "an ARN of this service"
         if match is None or (kind is not None and match[4] != kind):
-            raise invalid(field, got=text, want=f"{wanted} (arn:aws:personalize:REGION:ACCOUNT:{kind or 'KIND'}/NAME)")
+            raise invalid(
+                field, got=text, want=f"{kind_text} (arn:aws:personalize:REGION:ACCOUNT:{kind or 'KIND'}/NAME)"
+            )
         return cls(partition=match[1], region=match[2], account=match[3], kind=match[4], name=match[5])
 
 

@@ -1,6 +1,6 @@
-"""How an Avro schema becomes the columns of a table: the one mapping that imports and sealed events share.
+"""Maps an Avro schema to the column types of a table, for imports and for streamed events alike.
 
-Both write into the same Delta table, whose columns must not change their type between one commit and the next.
+Both write to the same Delta table, whose columns must not change their type between commits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TYPES: Final[Mapping[str, pl.DataType]] = MappingProxyType(
     }
 )
 
-#: Types of the columns that we add to Interactions.
+#: Types of the internal columns of Interactions.
 INTERNAL_TYPES: Final[Mapping[str, pl.DataType]] = MappingProxyType(
     {
         columns.SOURCE: pl.String(),
@@ -39,7 +39,7 @@ INTERNAL_TYPES: Final[Mapping[str, pl.DataType]] = MappingProxyType(
 
 
 def polars_type(field: AvroField) -> pl.DataType:
-    """Return the type of a field's column; whether it may be null is not part of it."""
+    """Return the type of a field's column; nullability is not part of it."""
     return _TYPES[field.type]
 
 

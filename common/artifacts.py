@@ -1,7 +1,7 @@
-"""Artifacts: folders of files that are published whole, never changed, and verified before use.
+"""Artifacts: folders of files that are published atomically, never changed, and verified before use.
 
-The manifest is written last and only if absent, the files into a folder of the attempt. Whoever finds it finds every
-file that it lists; whoever does not, finds no artifact, whatever else lies there from an attempt that was cut off.
+The files are written to a folder of the attempt, then the manifest, only if absent. A reader that finds the manifest
+finds every file that it lists; without a manifest there is no artifact, whatever an interrupted attempt has left.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FILES = "files-"
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A verified artifact: its files, on a local disk, and what it says about itself."""
+    """A verified artifact: the local folder of its files, and its manifest."""
 
     folder: Path
     manifest: ArtifactManifest
@@ -42,13 +42,13 @@ def publish_artifact(store: Store, location: str, *, files: Path, manifest: Arti
         store: The shared store.
         location: Folder of the artifact, relative to the store's root.
         files: Local folder; all files below it are published.
-        manifest: Everything but `format_version`, `files` and `files_folder`, which are filled in here.
+        manifest: All fields but `format_version`, `files` and `files_folder`, which are set here.
 
     Returns:
         The manifest as published.
 
     Raises:
-        InvalidInput: The folder holds a file named like the manifest, or nothing.
+        InvalidInput: The folder has no file, or one that is named like the manifest.
         ResourceAlreadyExists: An artifact is already published there.
         Unavailable: The store cannot be reached.
     """
@@ -60,7 +60,7 @@ def publish_artifact(store: Store, location: str, *, files: Path, manifest: Arti
     complete.CopyFrom(manifest)
     complete.format_version = FORMAT_VERSION
     del complete.files[:]
-    # A folder of this attempt: one that comes too late must not write over files that are served already.
+    # A folder of this attempt: an attempt that is late must not overwrite files that are served already.
     complete.files_folder = f"{_FILES}{secrets.token_hex(8)}"
     folder = f"{location}/{complete.files_folder}"
     for path, name in zip(paths, names, strict=True):
@@ -76,10 +76,10 @@ def publish_artifact(store: Store, location: str, *, files: Path, manifest: Arti
 
 
 def open_artifact(store: Store, location: str, *, cache: Path) -> Artifact:
-    """Bring an artifact to this machine's disk (a local store is used in place) and verify every byte.
+    """Copy an artifact to this machine's disk (a local store is used in place) and verify every byte.
 
-    A whole copy is used without asking the store, since artifacts never change; of a damaged one is fetched anew what
-    differs.
+    A complete copy is used without access to the store, since artifacts never change; of a damaged one, the files that
+    differ are downloaded again.
 
     Args:
         store: The shared store.
@@ -87,7 +87,7 @@ def open_artifact(store: Store, location: str, *, cache: Path) -> Artifact:
         cache: Local folder for copies from a store that is not local.
 
     Raises:
-        ResourceNotFound: Nothing is published there.
+        ResourceNotFound: No artifact is published there.
         CorruptArtifact: A file is missing or differs from the manifest, or the layout is of an unknown version.
         Unavailable: The store cannot be reached.
     """
@@ -101,13 +101,13 @@ def open_artifact(store: Store, location: str, *, cache: Path) -> Artifact:
             manifest = _parse_manifest(location, copy.read_bytes())
             return _verified(location, cache / location / manifest.files_folder, manifest)
         except (CorruptArtifact, OSError):
-            copy.unlink(missing_ok=True)  # it is the copy that is damaged: the store tells what is right
+            copy.unlink(missing_ok=True)  # the copy is damaged: the store has the right bytes
     text = _manifest_text(store, location)
     manifest = _parse_manifest(location, text)
     folder = cache / location / manifest.files_folder
     for file in manifest.files:
         target = folder / file.path
-        if not _is_right(target, file):
+        if not _is_intact(target, file):
             private_folder(target.parent)
             partial = private_file(target.with_name(target.name + ".part"))
             store.download(f"{location}/{manifest.files_folder}/{file.path}", partial)
@@ -119,20 +119,20 @@ def open_artifact(store: Store, location: str, *, cache: Path) -> Artifact:
     return artifact
 
 
-def remove_copies(cache: Path, *, but: Collection[str]) -> list[str]:
-    """Remove the local copies of artifacts, but those of some locations; return the locations of the others.
+def remove_copies(cache: Path, *, keep: Collection[str]) -> list[str]:
+    """Remove the local copies of artifacts except those of some locations; return the locations that were removed.
 
-    Whoever has mapped a file keeps it until it is closed.
+    A process that has mapped a file keeps it until it is closed.
     """
     folders = {folder.parent for folder in cache.rglob(f"{_FILES}*") if folder.is_dir()}
     copies = {folder.relative_to(cache).as_posix(): folder for folder in folders}
-    gone = sorted(copies.keys() - set(but))
-    for location in gone:
+    removed = sorted(copies.keys() - set(keep))
+    for location in removed:
         shutil.rmtree(copies[location], ignore_errors=True)
-    return gone
+    return removed
 
 
-def _is_right(path: Path, file: ArtifactFile) -> bool:
+def _is_intact(path: Path, file: ArtifactFile) -> bool:
     return path.is_file() and path.stat().st_size == file.bytes and _digest(path) == file.sha256
 
 
@@ -142,15 +142,15 @@ def _verified(location: str, folder: Path, manifest: ArtifactManifest) -> Artifa
         if not path.is_file():
             raise CorruptArtifact(f"artifact {location}: `{file.path}` is missing, want {file.bytes} bytes")
         if path.stat().st_size != file.bytes or (digest := _digest(path)) != file.sha256:
-            found = f"{path.stat().st_size} bytes" if path.stat().st_size != file.bytes else f"sha256 {digest}"
+            actual = f"{path.stat().st_size} bytes" if path.stat().st_size != file.bytes else f"sha256 {digest}"
             raise CorruptArtifact(
-                f"artifact {location}: `{file.path}`: got {found}, want {file.bytes} bytes, sha256 {file.sha256}"
+                f"artifact {location}: `{file.path}`: got {actual}, want {file.bytes} bytes, sha256 {file.sha256}"
             )
     return Artifact(folder, manifest)
 
 
 def read_manifest(store: Store, location: str) -> ArtifactManifest:
-    """Read what an artifact says about itself, without its files; the errors of `open_artifact`."""
+    """Return the manifest of an artifact, without its files; the errors of `open_artifact`."""
     return _parse_manifest(location, _manifest_text(store, location))
 
 

@@ -1,6 +1,6 @@
-"""Avro schemas of datasets: parsed by fastavro, reduced to what rows are checked and read by.
+"""Avro schemas of datasets: parsed by fastavro, reduced to what rows are validated and read by.
 
-Which columns each type of dataset must and may have is control_plane's business; here is only what a schema says.
+Which columns each type of dataset must and may have is decided in control_plane; this module only parses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_SCHEMA_LENGTH: Final = 20_000
 
 #: Primitive types that Personalize's schemas may use.
 PRIMITIVES = ("string", "int", "long", "float", "double", "boolean")
-#: Record, list of fields, field, union, long form of a type; some to spare for members that nobody reads.
+#: Record, list of fields, field, union, long form of a type; the rest is for members that are not read.
 _MAX_DEPTH: Final = 10
 _FLAGS: Final[Mapping[object, bool]] = {True: True, False: False, "true": True, "false": False}
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -40,9 +40,9 @@ class AvroField:
         type: One of `PRIMITIVES`.
         nullable: The type is a union with null.
         categorical: Values are category names, several joined by `|`.
-        textual: Values are text to be understood, not compared.
-        item_name: Values are the names of items, which Semantic-Similarity reads beside their text.
-        default: The schema's default value, None when there is none.
+        textual: Values are free text.
+        item_name: Values are names of items, which Semantic-Similarity reads in addition to their text.
+        default: The schema's default value; None for none.
     """
 
     name: str
@@ -67,10 +67,10 @@ class AvroSchema:
 
     @classmethod
     def parse(cls, text: str) -> AvroSchema:
-        """Read a schema: any text gives one, or an error that names the place.
+        """Parse a schema.
 
         Raises:
-            InvalidInput: It is no JSON, no Avro record, or uses a type that datasets cannot hold.
+            InvalidInput: It is not JSON, not an Avro record, or uses a type that datasets cannot have; names the place.
         """
         document = read_json(text, field="schema", max_length=MAX_SCHEMA_LENGTH, max_depth=_MAX_DEPTH)
         if not isinstance(document, dict) or document.get("type") != "record":
@@ -127,11 +127,11 @@ def _type(kind: Any, name: str) -> tuple[str, bool]:
 
 def _flag(document: Mapping[str, Any], key: str, name: str) -> bool:
     value = document.get(key)
-    # Some write booleans as text, and "false" must not count as true.
-    said = _FLAGS.get(value.lower() if isinstance(value, str) else value) if isinstance(value, str | bool) else None
-    if value is not None and said is None:
+    # Some clients write booleans as text, and "false" must not count as true.
+    flag = _FLAGS.get(value.lower() if isinstance(value, str) else value) if isinstance(value, str | bool) else None
+    if value is not None and flag is None:
         raise invalid(f"schema.{name}.{key}", got=value, want="true or false")
-    return bool(said)
+    return bool(flag)
 
 
 def _fits(value: Any, kind: str) -> bool:
@@ -144,7 +144,7 @@ def _fits(value: Any, kind: str) -> bool:
 
 
 def _check_unread(document: Mapping[str, Any]) -> None:
-    """Check what only Avro reads of a record: where its name belongs, and its other names."""
+    """Check the members that only Avro uses: the namespace and the aliases."""
     namespace = document.get("namespace") or ""
     if not isinstance(namespace, str):
         raise invalid("schema.namespace", got=namespace, want="text, e.g. com.amazonaws.personalize.schema")
@@ -154,10 +154,10 @@ def _check_unread(document: Mapping[str, Any]) -> None:
 
 
 def _check_by_avro(document: Mapping[str, Any]) -> None:
-    """Let the parser of Avro judge the rest.
+    """Validate the rest with the parser of Avro.
 
     Raises:
-        InvalidInput: It does not take the schema.
+        InvalidInput: It rejects the schema.
     """
     try:
         fastavro.parse_schema(dict(document), _write_hint=False)

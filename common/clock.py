@@ -1,4 +1,4 @@
-"""Time as a constructor argument, so that tests move it by hand."""
+"""The time of day as a constructor argument, so that tests control it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["Clock", "ManualClock", "SystemClock"]
 
 
 class Clock(Protocol):
-    """Tells the time of day."""
+    """A source of the time of day."""
 
     def now(self) -> datetime:
-        """Return the present moment, with time zone UTC."""
+        """Return the present time, in UTC."""
         ...
 
 
@@ -22,23 +22,23 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> datetime:
-        """Return the present moment, with time zone UTC."""
+        """Return the present time, in UTC."""
         return datetime.fromtimestamp(time.time(), tz=UTC)
 
 
 class ManualClock:
-    """A clock that stands still until it is moved; safe to share between threads."""
+    """A clock that only tests advance; safe to share between threads."""
 
     def __init__(self, start: datetime | None = None) -> None:
         self._now = start or datetime(2026, 1, 1, tzinfo=UTC)
         self._lock = threading.Lock()
 
     def now(self) -> datetime:
-        """Return the moment that was last set."""
+        """Return the time that was set."""
         with self._lock:
             return self._now
 
     def advance(self, *, seconds: float) -> None:
-        """Move forward by `seconds`."""
+        """Advance by `seconds`."""
         with self._lock:
             self._now += timedelta(seconds=seconds)

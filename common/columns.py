@@ -1,4 +1,4 @@
-"""The one list of column names: Personalize's reserved columns and our own internal ones."""
+"""The names of columns: those reserved by Personalize, and our internal ones."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ SESSION_ID: Final = "_SESSION_ID"
 #: Columns that no schema of a user can name.
 INTERNAL: Final = (SOURCE, EVENT_ID, LOG_OFFSET, SESSION_ID)
 
-#: Application of the table's transactions that carry streamed events: the number of the last one is the log offset up
-#: to which the table holds all its events, hence the watermark of a training on it.
+#: Application id of the table's transactions that carry streamed events: the number of the last one is the log offset
+#: up to which the table holds all its events (the committed offset), hence the watermark of a training on it.
 EVENTS_APP_ID: Final = "tailorbird.events"
-#: Beside it in the same commits: the epoch of the log that the offset is of; absent means `LEGACY_EPOCH`.
+#: In the same commits: the epoch of the log that the offset belongs to; absent means `LEGACY_EPOCH`.
 EVENTS_EPOCH_APP_ID: Final = "tailorbird.events.epoch"
 
 
 def normalise_key(name: str) -> str:
-    """Return what a column and a caller's key for it have in common: `fooBar` and `FOO_BAR` are both `foobar`.
+    """Return the key by which columns and callers' spellings are compared: `fooBar` and `FOO_BAR` give `foobar`.
 
-    Of keys in the `properties` of events and in the `context` of requests.
+    Used for keys in the `properties` of events and in the `context` of requests.
     """
     return name.replace("_", "").casefold()

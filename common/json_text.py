@@ -1,4 +1,4 @@
-"""JSON that callers send as text: read in one place, within bounds, whatever it holds."""
+"""Parses JSON that callers send as text, within bounds."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ _SHOWN: Final = 60
 
 
 def read_json(text: str, *, field: str, max_length: int, max_depth: int) -> Any:
-    """Read a JSON document whose parts are all of bounded size, so that no later step can trip over them.
+    """Parse a JSON document whose parts are all of bounded size, so that later steps cannot fail on them.
 
     Args:
         text: What the caller sent.
         field: Name of the request's member, for the error.
-        max_length: In characters.
-        max_depth: Objects and lists that may stand inside of one another.
+        max_length: Characters of the text.
+        max_depth: Levels of nested objects and lists.
 
     Returns:
         The document; its integers have at most 64 bits, its other numbers are finite, its strings are Unicode.
 
     Raises:
-        InvalidInput: It is too long, no JSON, nested too deeply, or holds what no column could; the message names the
-            place.
+        InvalidInput: It is too long, not JSON, nested too deeply, or has a value that no column can have; the message
+            names the place.
     """
     if len(text) > max_length:
         raise invalid(field, got=f"{len(text)} characters", want=f"at most {max_length}")
     try:
-        document = json.loads(text, parse_constant=_refuse)
+        document = json.loads(text, parse_constant=_reject)
     except json.JSONDecodeError as error:
         want = f"JSON; the text breaks off from it in line {error.lineno}, column {error.colno}"
         raise invalid(field, got=_around(text, error.pos), want=want) from error
@@ -47,24 +47,24 @@ def read_json(text: str, *, field: str, max_length: int, max_depth: int) -> Any:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether a string is text: JSON can write halves of surrogate pairs, which no text has."""
-    return not any("\ud800" <= sign <= "\udfff" for sign in text)
+    """Return whether a string is Unicode text: JSON escapes can make unpaired surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _check_parts(document: Any, field: str, max_depth: int) -> None:
-    """Look at every value, without recursion: the document may be nested as deeply as it is long."""
-    waiting: list[tuple[Any, str, int]] = [(document, field, 0)]
-    while waiting:
-        value, place, depth = waiting.pop()
+    """Check every value, without recursion: the document may be nested as deeply as it is long."""
+    queue: list[tuple[Any, str, int]] = [(document, field, 0)]
+    while queue:
+        value, place, depth = queue.pop()
         if isinstance(value, dict | list) and depth == max_depth:
             raise _too_deep(field, max_depth)
         if isinstance(value, dict):
             for key, item in value.items():
                 if not is_unicode(key):
                     raise invalid(place, got=key, want="names that are Unicode, without halves of surrogate pairs")
-                waiting.append((item, f"{place}.{key[:_SHOWN]}", depth + 1))
+                queue.append((item, f"{place}.{key[:_SHOWN]}", depth + 1))
         elif isinstance(value, list):
-            waiting.extend((item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value))
+            queue.extend((item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value))
         elif isinstance(value, str) and not is_unicode(value):
             raise invalid(place, got=value, want="Unicode, without halves of surrogate pairs")
         elif isinstance(value, float) and not math.isfinite(value):
@@ -77,7 +77,7 @@ def _too_deep(field: str, max_depth: int) -> InvalidInput:
     return invalid(field, got="deeper nesting", want=f"at most {max_depth} objects and lists inside of one another")
 
 
-def _refuse(name: str) -> None:
+def _reject(name: str) -> None:
     raise ValueError(name)
 
 

@@ -1,7 +1,7 @@
 """Structured logs: one event name and fields, with the id of the request that caused it.
 
 Every process calls `configure_logging` once, from its `__main__`. Lines go to standard error, as JSON or as
-aligned text for a person. User ids are personal data and stay out of INFO and above.
+aligned text. User ids are personal data and stay out of INFO and above.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Operations that are built and those that are not yet: one way to refuse the latter, and the page that lists all.
+"""Which operations are built: the others raise UNIMPLEMENTED, and a page lists all.
 
-A servicer defines the methods it has; the decorator here makes every other method of the contract answer UNIMPLEMENTED
-with a reason that names the operation. The page is generated from the same fact, so it cannot drift from the code.
+A servicer defines the methods that it has; the decorator here adds every other method of the contract, which raises
+UNIMPLEMENTED with the operation's name. The page is generated from the same state, so it cannot drift from the code.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SERVICE: Final = "_contract"
 
 
 class State(StrEnum):
-    """How far an operation is built, as the page says it."""
+    """How far an operation is built; the value is the text on the page."""
 
     BUILT = "built"
     EMPTY = "empty list"
@@ -38,7 +38,7 @@ def unimplemented_methods(
 
     Args:
         service: The contract's service.
-        partly: States of methods that are defined and yet not built: of kinds of which none can be made.
+        partly: States of methods that are defined but not built, because their resources cannot be created yet.
 
     Returns:
         A class decorator. What the class inherits from the generated base counts as not defined.
@@ -50,7 +50,7 @@ def unimplemented_methods(
             defined = any(method.name in part.__dict__ and not _generated(part, service) for part in kind.__mro__)
             states[method.name] = (partly or {}).get(method.name, State.BUILT) if defined else State.UNBUILT
             if not defined:
-                setattr(kind, method.name, _refusal(method.name))
+                setattr(kind, method.name, _unimplemented(method.name))
         setattr(kind, _STATES, states)
         setattr(kind, _SERVICE, service)
         return kind
@@ -64,12 +64,12 @@ def operation_states(servicer: type[Any]) -> Mapping[str, State]:
     return states
 
 
-def operations_page(servicers: Sequence[type[Any]], *, own: Sequence[ServiceDescriptor] = ()) -> str:
+def operations_page(servicers: Sequence[type[Any]], *, additional: Sequence[ServiceDescriptor] = ()) -> str:
     """Return `docs/reference/operations.md`.
 
     Args:
         servicers: The decorated servicer class of each public service.
-        own: Public services that Personalize has not, all of their operations built.
+        additional: Public services that Personalize does not have, all of their operations built.
     """
     services = {getattr(servicer, _SERVICE).name: operation_states(servicer) for servicer in servicers}
     counts = Counter(state for states in services.values() for state in states.values())
@@ -93,7 +93,7 @@ def operations_page(servicers: Sequence[type[Any]], *, own: Sequence[ServiceDesc
             "| --- | --- |",
             *(f"| `{name}` | {state} |" for name, state in sorted(states.items())),
         ]
-    for descriptor in own:
+    for descriptor in additional:
         lines += ["", f"## {descriptor.name}", "", "Tailorbird's own, on gRPC alone.", "", "| Operation | State |"]
         lines += ["| --- | --- |", *(f"| `{method.name}` | our own |" for method in descriptor.methods)]
     return "\n".join(lines) + "\n"
@@ -103,14 +103,14 @@ def _generated(part: type[Any], service: ServiceDescriptor) -> bool:
     return part.__name__ == f"{service.name}Servicer" and part.__module__.endswith("_pb2_grpc")
 
 
-def _refusal(operation: str) -> Callable[..., Any]:
-    def refuse(self: object, request: object, context: object) -> Any:  # noqa: ARG001 - the signature of every method
+def _unimplemented(operation: str) -> Callable[..., Any]:
+    def method(self: object, request: object, context: object) -> Any:  # noqa: ARG001 - the signature of every method
         raise OperationUnavailable(
             f"`{operation}`: this operation is part of the API but not built yet; "
             "docs/reference/operations.md lists those that are",
             metadata={"operation": operation},
         )
 
-    refuse.__name__ = operation
-    refuse.__doc__ = f"Refuse {operation}, which is not built yet."
-    return refuse
+    method.__name__ = operation
+    method.__doc__ = f"Raise OperationUnavailable: {operation} is not built yet."
+    return method

@@ -1,9 +1,9 @@
-"""Places in the event log, which can be compared even after the log was replaced, or restored from a backup.
+"""Positions in the event log, which can be compared even after the log was replaced, or restored from a backup.
 
-An offset alone says nothing about which log it is of: a log that was restored gives the offsets behind the backup a
-second time. So each opening of a log that is written to begins an epoch, whose number is random, and a place is an
-epoch and an offset. What a log knows of its own epochs is its lineage: a place is on it up to where the epoch ended
-there, and one of an epoch that the lineage does not have is not on it at all. (Kafka calls this a leader epoch.)
+An offset alone does not identify the log: a log that was restored uses the offsets after the backup a second time. So
+each opening of a log that is written to begins an epoch, whose number is random, and a position is an epoch and an
+offset. A log's lineage is the list of its epochs: a position is on it up to where its epoch ended, and one of an epoch
+that the lineage does not have is not on it at all. (Kafka calls this a leader epoch.)
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from typing import Final
 
 __all__ = ["LEGACY_EPOCH", "START", "Epoch", "Lineage", "Position"]
 
-#: Of everything that was written before there were epochs.
+#: The epoch of everything that was written before there were epochs.
 LEGACY_EPOCH: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in a log.
+    """A position in a log.
 
     Attributes:
-        epoch: In which the event at the offset was taken.
-        offset: From 1 on; 0 stands for the place before the first event.
+        epoch: The epoch in which the event at the offset was appended.
+        offset: From 1 on; 0 is the position before the first event.
     """
 
     epoch: int
     offset: int
 
 
-#: Before every event of every log.
+#: The position before every event of every log.
 START: Final = Position(LEGACY_EPOCH, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """A stretch of a log, which ends where the next one begins.
+    """Consecutive offsets of a log, which end where the next epoch begins.
 
     Attributes:
         epoch: Random; `LEGACY_EPOCH` for what is older than epochs.
-        first_offset: Where it begins.
+        first_offset: Its first offset.
     """
 
     epoch: int
@@ -65,19 +65,19 @@ class Lineage:
 
     @classmethod
     def legacy(cls) -> Lineage:
-        """Return that of a log which knows no epochs."""
+        """Return the lineage of a log without epochs."""
         return cls([Epoch(LEGACY_EPOCH, 1)])
 
     def __iter__(self) -> Iterator[Epoch]:
-        """Go through the epochs, oldest first."""
+        """Iterate over the epochs, oldest first."""
         return iter(self._epochs)
 
     def __eq__(self, other: object) -> bool:
-        """Tell whether two have the same epochs."""
+        """Return whether two lineages have the same epochs."""
         return isinstance(other, Lineage) and self._epochs == other._epochs
 
     def __hash__(self) -> int:
-        """Return a number that is the same for the same epochs."""
+        """Return a hash of the epochs."""
         return hash(self._epochs)
 
     @property
@@ -86,19 +86,19 @@ class Lineage:
         return self._epochs[-1].epoch if self._epochs else LEGACY_EPOCH
 
     def at(self, offset: int) -> Position:
-        """Return the place of an offset of this log."""
+        """Return the position of an offset of this log."""
         for item in reversed(self._epochs):
             if item.first_offset <= offset:
                 return Position(item.epoch, offset)
         return Position(LEGACY_EPOCH, offset)
 
     def shared(self, position: Position) -> int:
-        """Return up to which offset this log has the same events as the one that a place is of; 0 for none."""
+        """Return up to which offset this log has the same events as the log of a position; 0 for none."""
         if position.epoch not in self._ends:
             return 0
         end = self._ends[position.epoch]
         return position.offset if end is None else min(position.offset, end)
 
     def has(self, position: Position) -> bool:
-        """Tell whether everything up to a place is the same in this log."""
+        """Return whether all events up to a position are the same in this log."""
         return position.offset <= 0 or self.shared(position) == position.offset

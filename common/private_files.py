@@ -1,4 +1,4 @@
-"""Files and folders that only their owner can read, replaced as a whole."""
+"""Files and folders that only their owner can read, replaced atomically."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ FOLDER_MODE: Final = 0o700
 
 
 def private_folder(folder: Path) -> Path:
-    """Make a folder, and those above it, or take others' rights to the one that is there; return it."""
-    for missing in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
+    """Create a folder, and its parents, or restrict an existing one to its owner; return it."""
+    for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
         missing.mkdir(exist_ok=True, mode=FOLDER_MODE)
     if folder.stat().st_mode & 0o777 != FOLDER_MODE:
         folder.chmod(FOLDER_MODE)
@@ -23,9 +23,9 @@ def private_folder(folder: Path) -> Path:
 
 
 def private_file(path: Path) -> Path:
-    """Make an empty file, or take others' rights to the one that is there; return its path.
+    """Create an empty file, or restrict an existing one to its owner; return its path.
 
-    A file that is there is not opened: to close it again would give up the locks that SQLite has on it.
+    An existing file is not opened: closing it again would release the locks that SQLite has on it.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE))
@@ -36,12 +36,12 @@ def private_file(path: Path) -> Path:
 
 
 def replace_private(path: Path, text: str) -> None:
-    """Replace a file, which only its owner can read at any moment; readers see the old or the new one.
+    """Replace a file atomically; at no time can others than its owner read it.
 
-    After the return a power cut does not bring the old one back.
+    After the return the new content survives a power cut.
 
     Raises:
-        OSError: It cannot be written; the old one is still there, unless it was the folder that could not be synced.
+        OSError: It cannot be written; the old content is kept, unless only the sync of the folder failed.
     """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:

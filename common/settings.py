@@ -1,4 +1,4 @@
-"""Settings that several processes share. Only a `__main__` builds them; everybody else is handed values."""
+"""Settings that several processes share. Only a `__main__` constructs them, and passes values on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 class TlsFiles:
     """Certificates as PEM files.
 
-    A server wants `cert_file` and `key_file`; `ca_file` makes it demand client certificates.
+    A server needs `cert_file` and `key_file`; with `ca_file` it requires client certificates.
     """
 
     cert_file: Path | None = None
@@ -38,7 +38,7 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """What one gRPC server bears; the settings of the same names say what each means."""
+    """Limits of one gRPC server; the settings of the same names say what each means."""
 
     max_calls: int = 1000
     max_watches: int = 2000
@@ -51,7 +51,7 @@ class CallLimits:
 
 
 class TlsSettings(BaseSettings):
-    """Certificates of a process, and of what probes it."""
+    """Certificates of a process, and of its probes."""
 
     model_config = SettingsConfigDict(env_prefix="TAILORBIRD_", frozen=True, extra="ignore")
 
@@ -75,7 +75,7 @@ class TlsSettings(BaseSettings):
 
 
 class ProcessSettings(TlsSettings):
-    """What every process is told."""
+    """Settings of every process."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
     log_form: Literal["json", "text"] = Field("json", description="Form of the log lines on standard error.")
@@ -91,9 +91,9 @@ class ProcessSettings(TlsSettings):
 
 
 class ServerSettings(ProcessSettings):
-    """What a process with a gRPC server is told besides: what its server bears.
+    """Additional settings of processes with a gRPC server.
 
-    A call whose caller names no deadline gets the time that `protos/service_config.json` gives its method.
+    A call whose caller sends no deadline gets the one that `protos/service_config.json` gives its method.
     """
 
     max_calls: int = Field(
@@ -126,12 +126,12 @@ class ServerSettings(ProcessSettings):
     )
 
     def call_limits(self) -> CallLimits:
-        """Return what a server bears."""
+        """Return the server's limits."""
         return CallLimits(**{field.name: getattr(self, field.name) for field in fields(CallLimits)})
 
 
 class StoreSettings(BaseSettings):
-    """Where the shared store is."""
+    """Settings of the artifact store."""
 
     model_config = SettingsConfigDict(env_prefix="TAILORBIRD_", frozen=True, extra="ignore")
 
@@ -149,7 +149,7 @@ class StoreSettings(BaseSettings):
 
 
 class AccountSettings(BaseSettings):
-    """What appears in ARNs."""
+    """Settings that appear in ARNs."""
 
     model_config = SettingsConfigDict(env_prefix="TAILORBIRD_", frozen=True, extra="ignore")
 
@@ -158,6 +158,6 @@ class AccountSettings(BaseSettings):
 
 
 def forget_settings(environ: MutableMapping[str, str]) -> None:
-    """Remove all settings, hence all secrets, from an environment that children inherit: they are told theirs."""
+    """Remove all settings, hence all secrets, from an environment that children inherit; each is given its own."""
     for name in [name for name in environ if name.startswith("TAILORBIRD_")]:
         del environ[name]

@@ -1,7 +1,7 @@
 """Datasets as Delta Lake tables: appended, replaced in part, read at a version, each in one commit.
 
-A commit can carry an application transaction (an id and a number), which is how a repeated import and a repeated
-sealing of events are recognised and change nothing.
+A commit can carry an application transaction (an id and a number), by which a repeated import and a repeated flush of
+events are recognised, and change nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class Table:
-    """One dataset's table. It exists from its first commit on.
+    """One dataset's table, which exists from its first commit on.
 
     Args:
         store: The shared store, local or S3.
@@ -39,11 +39,11 @@ class Table:
     def __init__(self, store: Store, location: str) -> None:
         self._store = store
         self._uri = f"{store.table_uri}/{location}"
-        self._options = store.table_options or None
+        self._options = dict(store.table_options) or None
         self.location = location
 
     def exists(self) -> bool:
-        """Tell whether there was a first commit."""
+        """Return whether there was a first commit."""
         return DeltaTable.is_deltatable(self._uri, self._options)
 
     def version(self) -> int:
@@ -51,28 +51,28 @@ class Table:
         return self._open().version()
 
     def transaction(self, app_id: str) -> int | None:
-        """Return the number that the last commit of an application carried; None when it never wrote here."""
+        """Return the number of an application's last transaction; None when it never committed to the table."""
         if not self.exists():
             return None
         return self._open().transaction_version(app_id)
 
     def event_position(self) -> Position:
-        """Return the place in the event log up to which the table holds all its events; the start when it has none."""
+        """Return the position in the event log up to which the table holds all its events; `START` without events."""
         return self.version_and_position()[1] if self.exists() else START
 
     def version_and_position(self) -> tuple[int, Position]:
-        """Return the latest version and its `event_position`, which belong together; the errors of `read`."""
+        """Return the latest version and its `event_position`, read together; the errors of `read`."""
         table = self._open()
         offset = table.transaction_version(columns.EVENTS_APP_ID)
         epoch = table.transaction_version(columns.EVENTS_EPOCH_APP_ID)
         return table.version(), START if offset is None else Position(epoch or LEGACY_EPOCH, offset)
 
     def streamed_ids(self, *, after: int, up_to: int) -> Iterator[pl.Series]:
-        """Return the ids of the streamed events that lie between two offsets, part by part.
+        """Yield the ids of the streamed events between two offsets, in batches.
 
         Args:
-            after: Offset; later ones are wanted.
-            up_to: Offset; later ones are not wanted.
+            after: The offset before the first.
+            up_to: The last offset.
         """
         if not self.exists():
             return
@@ -81,17 +81,17 @@ class Table:
             yield pl.DataFrame(batch)[columns.EVENT_ID]
 
     def last_streamed_offset(self) -> int:
-        """Return the largest offset of all streamed events, of whichever log; 0 for none."""
+        """Return the largest offset of all streamed events, from any log; 0 for none."""
         batches = self._open().scan(columns=[columns.LOG_OFFSET]) if self.exists() else ()
         offsets = (pl.DataFrame(batch)[columns.LOG_OFFSET].drop_nulls().to_numpy() for batch in batches)
-        return max((int(part.max(initial=0)) for part in offsets), default=0)
+        return max((int(batch_offsets.max(initial=0)) for batch_offsets in offsets), default=0)
 
     def read(self, *, version: int | None = None) -> pl.DataFrame:
         """Return the rows at a version, the latest by default.
 
         Raises:
             ResourceNotFound: Nothing was ever written, or not that version.
-            CorruptArtifact: A file of the table is damaged or gone.
+            CorruptArtifact: A file of the table is damaged or missing.
             Unavailable: The store cannot be reached.
         """
         table = self._open(version)
@@ -99,33 +99,35 @@ class Table:
             # The Arrow stream needs neither pyarrow nor a second reader.
             return pl.DataFrame(table.scan())
         except BaseException as error:  # noqa: BLE001 - panics of Rust code are no Exception; all are raised again
-            self._explain(error, table)
+            self._raise_cause(error, table)
 
     def append(self, rows: pl.DataFrame, *, app_id: str | None = None, number: int = 0) -> int:
-        """Add rows, new columns included, and return the version; with `app_id`, in a transaction of that number.
+        """Append rows, which may have new columns, and return the version.
+
+        With `app_id` the commit carries an application transaction of that number.
 
         Raises:
-            Unavailable: The store cannot be reached, or others committed in between again and again.
+            Unavailable: The store cannot be reached, or every attempt conflicted with another commit.
         """
-        return self._commit(rows, "append", predicate=None, marks={} if app_id is None else {app_id: number})
+        return self._commit(rows, "append", predicate=None, transactions={} if app_id is None else {app_id: number})
 
     def append_events(self, rows: pl.DataFrame, position: Position) -> int:
-        """Add rows of streamed events and note the place in the log that they reach to; errors of `append`."""
-        marks = {columns.EVENTS_APP_ID: position.offset, columns.EVENTS_EPOCH_APP_ID: position.epoch}
-        return self._commit(rows, "append", predicate=None, marks=marks)
+        """Append rows of streamed events together with the position of the last one; errors of `append`."""
+        transactions = {columns.EVENTS_APP_ID: position.offset, columns.EVENTS_EPOCH_APP_ID: position.epoch}
+        return self._commit(rows, "append", predicate=None, transactions=transactions)
 
     def replace_bulk(self, rows: pl.DataFrame, *, app_id: str, number: int) -> int:
         """Replace the rows of earlier bulk imports, keep those of streamed events; errors of `append`."""
         if not self.exists():
             return self.append(rows, app_id=app_id, number=number)
         predicate = f"{columns.SOURCE} = '{columns.SOURCE_BULK}'"
-        return self._commit(rows, "overwrite", predicate=predicate, marks={app_id: number})
+        return self._commit(rows, "overwrite", predicate=predicate, transactions={app_id: number})
 
     def compact(self, *, target_bytes: int = _COMPACT_BYTES) -> int:
-        """Join small files into large ones, forget what no version of the last week needs, return the version.
+        """Join small files into large ones, delete files that no version of the last week needs, return the version.
 
-        Rows, and readers of earlier versions, notice nothing. A commit of somebody else in between that removes rows
-        makes the attempt void: it is left to the next one.
+        Rows, and readers of earlier versions, are not affected. If another commit removes rows in between, nothing is
+        compacted: the next call tries again.
 
         Raises:
             ResourceNotFound: Nothing was ever written.
@@ -142,10 +144,10 @@ class Table:
         return self.version()
 
     def upsert(self, rows: pl.DataFrame, *, keys: Sequence[str], app_id: str, number: int) -> int:
-        """Add rows, each in the place of those with the same keys if there are any; errors of `append`.
+        """Insert rows, each replacing those with the same keys; errors of `append`.
 
         Args:
-            rows: Each combination of keys once.
+            rows: Each combination of keys at most once.
             keys: Columns that identify a row.
             app_id: Id of the application transaction.
             number: Its number.
@@ -175,17 +177,17 @@ class Table:
                 f"`dataset`: got {self.location}, which holds no data yet; import some first"
             ) from error
         except DeltaError as error:
-            self._explain(error, None)
+            self._raise_cause(error, None)
 
-    def _explain(self, error: BaseException, table: DeltaTable | None) -> NoReturn:
-        """Raise what an error in reading means: damage, named by its file, or trouble that passes.
+    def _raise_cause(self, error: BaseException, table: DeltaTable | None) -> NoReturn:
+        """Raise the cause of a failed read: CorruptArtifact with the damaged file's name, or Unavailable.
 
-        Neither Delta Lake nor Polars tell the two apart by class, and what their inside throws need not even be an
-        Exception; so the files are looked at one by one.
+        Neither Delta Lake nor Polars distinguish the two by class, and what they raise need not even be an Exception;
+        so the files are read one by one.
 
         Args:
-            error: What was thrown.
-            table: As it was opened; None when it cannot be.
+            error: What was raised.
+            table: The opened table; None when it cannot be opened.
         """
         if isinstance(error, MemoryError) or type(error) in (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise error
@@ -198,11 +200,11 @@ class Table:
                     f"dataset {self.location}: the file {path} {damage}; restore it, or delete the dataset and import "
                     "its data again"
                 ) from error
-        told = str(error).split("\n", 1)[0]
-        raise Unavailable(f"dataset {self.location}: cannot be read: {told}") from error
+        first_line = str(error).split("\n", 1)[0]
+        raise Unavailable(f"dataset {self.location}: cannot be read: {first_line}") from error
 
     def _damage(self, path: str) -> str | None:
-        """Say what is wrong with a file of the table, None when it can be read.
+        """Return what is wrong with a file of the table; None when it can be read.
 
         Raises:
             Unavailable: The store cannot be reached.
@@ -219,19 +221,19 @@ class Table:
                 pl.read_parquet(io.BytesIO(content))
         except (MemoryError, KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # noqa: BLE001 - whatever a parser throws at it, the file is what is told
+        except BaseException as error:  # noqa: BLE001 - whatever the parser raises, the file is damaged
             return f"is damaged ({str(error).split(chr(10), 1)[0][:200]})"
         return None
 
-    def _commit(self, rows: pl.DataFrame, mode: Any, *, predicate: str | None, marks: Mapping[str, int]) -> int:
-        properties = CommitProperties(app_transactions=[Transaction(*mark) for mark in marks.items()] or None)
+    def _commit(self, rows: pl.DataFrame, mode: Any, *, predicate: str | None, transactions: Mapping[str, int]) -> int:
+        properties = CommitProperties(app_transactions=[Transaction(*mark) for mark in transactions.items()] or None)
         attempts = 0
 
         def write() -> int:
             nonlocal attempts
             attempts += 1
-            # A commit whose answer got lost looks like a conflict with ourselves.
-            if marks and attempts > 1 and self._transactions(marks) == marks:
+            # A commit whose response got lost looks like a conflict with itself.
+            if transactions and attempts > 1 and self._transactions(transactions) == transactions:
                 return self.version()
             write_deltalake(
                 self._uri, rows, mode=mode, predicate=predicate, schema_mode="merge",
@@ -250,9 +252,9 @@ class Table:
             try:
                 return write()
             except CommitFailedError:
-                continue  # somebody else committed in between: read the new state and try again
+                continue  # another commit came first: read the new state and try again
         try:
             return write()
         except DeltaError as error:
-            told = str(error).split("\n", 1)[0]
-            raise Unavailable(f"dataset {self.location}: cannot be written: {told}") from error
+            first_line = str(error).split("\n", 1)[0]
+            raise Unavailable(f"dataset {self.location}: cannot be written: {first_line}") from error

@@ -1,4 +1,4 @@
-"""Helpers for tests that start real servers: nothing here fakes anything.
+"""Helpers for tests that start real servers: no fakes.
 
 Part of the product, so that teams who build on the contracts can test against real services as we do.
 """
@@ -32,7 +32,7 @@ _PATIENCE_SECONDS: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A fresh key pair with what is made from it."""
+    """A new key pair with its issuer and verifier."""
 
     issuer: TokenIssuer
     verifier: TokenVerifier
@@ -45,7 +45,7 @@ class Keys:
 
 
 def make_keys() -> Keys:
-    """Make a key pair for one test."""
+    """Create a key pair for one test."""
     with TemporaryDirectory() as folder:
         private, public = Path(folder, "private.pem"), Path(folder, "public.pem")
         generate_key_pair(private, public)
@@ -54,7 +54,7 @@ def make_keys() -> Keys:
 
 
 class Loop:
-    """An event loop in a thread, beside a test that is no coroutine, as a process has one."""
+    """An event loop in a thread, for tests that are not coroutines."""
 
     def __init__(self) -> None:
         self._loop = uvloop.new_event_loop()
@@ -62,16 +62,16 @@ class Loop:
         self._thread.start()
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Begin something there."""
+        """Start a coroutine on the loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run something to its end there, and return its result."""
+        """Run a coroutine on the loop to its end, and return its result."""
         return self.start(work).result(_PATIENCE_SECONDS)
 
     @contextmanager
     def running(self, work: Coroutine[Any, Any, None]) -> Iterator[None]:
-        """Run something that has no end of its own, until the block ends; what it raises meanwhile is raised."""
+        """Run a coroutine that does not end by itself until the block ends; what it raises is raised here."""
         future = self.start(work)
         try:
             yield
@@ -81,7 +81,7 @@ class Loop:
                 raise error
 
     def close(self) -> None:
-        """End the loop and its threads."""
+        """Stop the loop and its threads."""
         self.run(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_PATIENCE_SECONDS)
@@ -119,7 +119,7 @@ class Serving:
         return f"127.0.0.1:{self.server.port}"
 
     def stop(self, *, grace: float = 0.0) -> None:
-        """Stop the server before its time."""
+        """Stop the server before the block of `serving` ends."""
         self.loop.run(self.server.stop(grace=grace))
 
     @contextmanager
@@ -145,8 +145,8 @@ def serving(
     made = keys or make_keys()
 
     async def start() -> AioRpcServer:
-        gate = CallPolicy(made.verifier)
-        server = AioRpcServer(services, gate=gate, address="127.0.0.1:0", threads=threads, limits=limits, tls=tls)
+        policy = CallPolicy(made.verifier)
+        server = AioRpcServer(services, policy=policy, address="127.0.0.1:0", threads=threads, limits=limits, tls=tls)
         await server.start()
         server.ready()
         return server

@@ -1,7 +1,7 @@
-"""String ids and the dense indexes that arrays are addressed by, readable straight from mapped files.
+"""Maps string ids to the dense indexes that arrays are addressed by, and back, in memory-mapped files.
 
-A look-up hashes the id, finds the hash by bisection in a sorted array and compares the real bytes, so that a process
-can open a vocabulary of millions of ids in no time, share its pages with its siblings and answer in microseconds.
+A look-up hashes the id, finds the hash by bisection in a sorted array and compares the actual bytes. So a process opens
+a vocabulary of millions of ids at once, shares its pages with other processes, and looks an id up in microseconds.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _PARTS = ("bytes", "offsets", "hashes", "order")
 class Vocabulary:
     """An immutable two-way map between unique string ids and the indexes 0 .. n - 1.
 
-    Build one with `Vocabulary.build`, or open a saved one with `Vocabulary.load`; the constructor takes the arrays that
-    both end with and trusts them.
+    Build one with `Vocabulary.build`, or open a saved one with `Vocabulary.load`; the constructor does not check
+    its arrays.
 
     Args:
         text: uint8 [total], the UTF-8 bytes of all ids, in index order.
@@ -49,7 +49,7 @@ class Vocabulary:
 
     @classmethod
     def build(cls, ids: Iterable[str]) -> Vocabulary:
-        """Give each id the index of its place in `ids`.
+        """Build a vocabulary in which each id has the index of its position in `ids`.
 
         Raises:
             InvalidInput: An id occurs twice, or is not valid Unicode.
@@ -62,7 +62,7 @@ class Vocabulary:
         order = np.argsort(unordered, kind="stable").astype(np.int32)
         hashes = unordered[order]
         for place in np.flatnonzero(hashes[1:] == hashes[:-1]):
-            # Equal neighbours are either one id twice or a collision; only the bytes tell.
+            # Equal hashes are either one id twice or a collision; the bytes decide.
             for other in range(int(place) + 1, len(hashes)):
                 if hashes[other] != hashes[place]:
                     break
@@ -89,12 +89,12 @@ class Vocabulary:
         keys = [identifier.encode(errors="surrogatepass") for identifier in ids]
         digests = np.fromiter((_hash(key) for key in keys), np.uint64, len(keys))
         places = self._hashes.searchsorted(digests)
-        found = np.full(len(keys), -1, np.int32)
+        indexes = np.full(len(keys), -1, np.int32)
         for row, (key, digest, place) in enumerate(zip(keys, digests, places.tolist(), strict=True)):
             index = self._resolve(key, digest, place)
             if index is not None:
-                found[row] = index
-        return found
+                indexes[row] = index
+        return indexes
 
     def id(self, index: int) -> str:
         """Return the id at an index.

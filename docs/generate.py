@@ -84,7 +84,9 @@ def _subclasses(root: type[errors.TailorbirdError]) -> Iterator[type[errors.Tail
 
 def pages() -> dict[str, str]:
     """Return the text of each page by its file name."""
-    operations = operations_page([ControlPlaneServicer, EventsServicer, RuntimeServicer], own=[EVALUATION_SERVICE])
+    operations = operations_page(
+        [ControlPlaneServicer, EventsServicer, RuntimeServicer], additional=[EVALUATION_SERVICE]
+    )
     return {
         "operations.md": BANNER + operations,
         "settings.md": BANNER + settings_page(),

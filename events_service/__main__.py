@@ -10,7 +10,7 @@ from common.errors import TailorbirdError
 from common.logs import configure_logging
 from common.process.lifecycle import run
 from common.rpc import channel, file_token, make_server, serve_until_signal
-from common.storage import open_store
+from common.storage.objects import open_store
 from events_service.log.sqlite import SqliteEventLog
 from events_service.server import EventsService, assemble
 from events_service.settings import EventsSettings

@@ -127,7 +127,7 @@ class ModelLoader:
 
     def forget_others(self, locations: Collection[str]) -> None:
         """Remove the local copies of all artifacts but these."""
-        gone = remove_copies(self._cache, but=locations)
+        gone = remove_copies(self._cache, keep=locations)
         if gone:
             _log.info("copies_removed", artifacts=gone)
 

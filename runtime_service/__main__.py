@@ -11,7 +11,7 @@ from common.errors import TailorbirdError
 from common.logs import configure_logging
 from common.process.forked import Beat, Endless, WorkerSpec, run_workers_until_signal
 from common.rpc import aio_channel, file_token, make_server
-from common.storage import open_store
+from common.storage.objects import open_store
 from inference.model import ModelLoader
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 from runtime_service.server import Worker, follow_log

@@ -17,7 +17,7 @@ from common.logs import configure_logging
 from common.process.lifecycle import run
 from common.rpc import channel, file_token, make_server
 from common.settings import forget_settings
-from common.storage import open_store
+from common.storage.objects import open_store
 from trainer.server import Readiness, lanes, make_handlers, work_until_signal, worker_id
 from trainer.settings import TrainerSettings
 from trainer.worker.loop import Worker

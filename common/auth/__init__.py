@@ -1,4 +1,4 @@
-"""Who calls: signed tokens that carry a role, and the roles each service of the contracts admits."""
+"""Authentication and authorisation of calls: signed tokens that carry a role, and the roles each service admits."""
 
 from common.auth.callers import ANY_ROLE, OPEN, admitted_roles
 from common.auth.revocations import Revocations, Revoked

@@ -1,4 +1,4 @@
-"""Who may call what: read from the contracts, where each service names the roles it admits."""
+"""The roles that may call a service, as the contracts name them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from protos.tailorbird.options.v1 import options_pb2
 
 __all__ = ["ANY_ROLE", "OPEN", "admitted_roles"]
 
-#: Anyone, without a token: a probe has none.
+#: Everyone, without a token: a probe has none.
 OPEN: Final = frozenset({"*open*"})
 #: Any valid token.
 ANY_ROLE: Final = frozenset({"*any*"})
 
-_OTHERS = {
+_LIBRARY_SERVICES = {
     "grpc.health.v1.Health": OPEN,
     "grpc.reflection.v1alpha.ServerReflection": ANY_ROLE,
     "grpc.reflection.v1.ServerReflection": ANY_ROLE,
@@ -31,8 +31,8 @@ def admitted_roles(method: str) -> frozenset[str]:
         method: Full name as on the wire, e.g. `/tailorbird.control.v1.ControlPlaneService/ListRecipes`.
     """
     service = method.removeprefix("/").rpartition("/")[0]
-    if service in _OTHERS:
-        return _OTHERS[service]
+    if service in _LIBRARY_SERVICES:
+        return _LIBRARY_SERVICES[service]
     try:
         descriptor = descriptor_pool.Default().FindServiceByName(service)
     except KeyError:

@@ -1,7 +1,7 @@
-"""Tokens that are refused before they end: named in one small file beside the public key.
+"""Tokens that are revoked before they expire: listed in one small file next to the public key.
 
-Whoever checks tokens looks at the file's state at most once a second and reads it when it was replaced, so that a token
-is refused everywhere within seconds, without a call to anybody.
+Verifiers check the file's state at most once a second and read it when it was replaced, so that a token is rejected
+everywhere within seconds, without a call.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from common.process.file_lock import hold_writer_lock
 __all__ = ["Revocations", "Revoked"]
 
 _FORMAT_VERSION = 1
-_LOOK_SECONDS: Final = 1.0
+_CHECK_SECONDS: Final = 1.0
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """What is refused.
+    """What is revoked.
 
     Attributes:
-        tokens: By id: when the token ends by itself, in seconds since 1970-01-01 UTC; then its entry is of no use.
-        subjects: By subject: tokens issued until then, in seconds since 1970-01-01 UTC, are refused.
+        tokens: By token id, when the token expires, in seconds since 1970-01-01 UTC; then its entry is not needed.
+        subjects: By subject, the time, in seconds since 1970-01-01 UTC, up to which issued tokens are revoked.
     """
 
     tokens: Mapping[str, float] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Revocations:
         monotonic: Seconds of a clock that never jumps.
 
     Raises:
-        InvalidInput: The file is there and cannot be understood.
+        InvalidInput: The file exists and cannot be parsed.
         Unavailable: It cannot be read.
     """
 
@@ -65,72 +65,72 @@ class Revocations:
         self._lock = threading.Lock()
         self._stamp: tuple[int, ...] | None = _stamp(path)
         self._revoked = _read(path)
-        self._looked = monotonic()
-        self._told = False
+        self._checked_seconds = monotonic()
+        self._is_failing = False
 
     def current(self) -> Revoked:
-        """Return what is refused, as of a second ago at most.
+        """Return what is revoked, at most a second old.
 
-        A file that went bad while the process runs changes nothing, and is told in the log: a request is no place to
-        fail for it, and forgetting what was revoked would be worse.
+        A file that becomes unreadable while the process runs changes nothing, and is logged: to fail requests, or to
+        accept revoked tokens, would be worse.
         """
         now = self._monotonic()
-        if now - self._looked >= _LOOK_SECONDS:
+        if now - self._checked_seconds >= _CHECK_SECONDS:
             with self._lock:
-                self._look(now)
+                self._reload(now)
         return self._revoked
 
     def revoke_token(self, token_id: str, *, ends_at: float) -> None:
-        """Refuse one token.
+        """Revoke one token.
 
         Args:
             token_id: Its `jti`.
-            ends_at: When it ends by itself, or later, in seconds since 1970-01-01 UTC.
+            ends_at: When it expires, or later, in seconds since 1970-01-01 UTC.
 
         Raises:
-            InvalidInput: The id is empty, or the file cannot be understood.
+            InvalidInput: The id is empty, or the file cannot be parsed.
             Unavailable: The file cannot be written.
         """
         if not token_id:
             raise invalid("token-id", got=token_id, want="the id of a token")
-        self._change(lambda revoked: Revoked({**revoked.tokens, token_id: ends_at}, revoked.subjects))
+        self._update(lambda revoked: Revoked({**revoked.tokens, token_id: ends_at}, revoked.subjects))
 
     def revoke_subject(self, subject: str) -> None:
-        """Refuse all tokens of a subject that were issued until now; later ones are good. Errors as `revoke_token`."""
+        """Revoke all tokens of a subject that were issued until now; later ones are valid. Errors as `revoke_token`."""
         if not subject:
             raise invalid("subject", got=subject, want="whose tokens to refuse")
         now = self._clock.now().timestamp()
-        self._change(lambda revoked: Revoked(revoked.tokens, {**revoked.subjects, subject: now}))
+        self._update(lambda revoked: Revoked(revoked.tokens, {**revoked.subjects, subject: now}))
 
-    def _look(self, now: float) -> None:
-        self._looked = now
+    def _reload(self, now: float) -> None:
+        self._checked_seconds = now
         try:
             stamp = _stamp(self._path)
             if stamp != self._stamp:
                 self._revoked = _read(self._path)
                 self._stamp = stamp
         except (InvalidInput, Unavailable) as error:
-            # Not taken for read: the next look tries again, for too many open files, say, pass without a new file.
-            if not self._told:
+            # The stamp is not updated, so the next check tries again: too many open files, say, is transient.
+            if not self._is_failing:
                 _log.error("revocations_unreadable", message=error.message)
-            self._told = True
+            self._is_failing = True
         else:
-            self._told = False
+            self._is_failing = False
 
-    def _change(self, change: Callable[[Revoked], Revoked]) -> None:
+    def _update(self, edit: Callable[[Revoked], Revoked]) -> None:
         now = self._clock.now().timestamp()
         try:
             with hold_writer_lock(self._path):
-                changed = change(_read(self._path))
+                updated = edit(_read(self._path))
                 document = {
                     "version": _FORMAT_VERSION,
-                    "tokens": {key: ends for key, ends in changed.tokens.items() if ends > now},
-                    "subjects": dict(changed.subjects),
+                    "tokens": {key: ends for key, ends in updated.tokens.items() if ends > now},
+                    "subjects": dict(updated.subjects),
                 }
                 replace_private(self._path, json.dumps(document, indent=2))
         except OSError as error:
             raise Unavailable(f"revocations: {self._path} cannot be written: {error.strerror}") from error
-        self._looked = float("-inf")
+        self._checked_seconds = float("-inf")
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:

@@ -1,8 +1,8 @@
 """Bearer tokens: JSON Web Tokens signed with Ed25519.
 
 The issuer (`tailorbird up`, `tailorbird keys`) holds the private key. Services hold the public key and one
-token each, for their own role, so that a service that is taken over can neither make tokens nor act as another. A token
-has an id, by which it can be revoked, and ends by itself.
+token each, for their own role, so that a compromised service can neither issue tokens nor act as another. A token has
+an id, by which it can be revoked, and expires.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _CACHE_SIZE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a token speaks for.
+    """The holder of a token.
 
     Attributes:
         role: One of `ROLES`.
         subject: Name of the holder, e.g. an access key id or a process name.
         expires_at: Seconds since 1970-01-01 UTC.
-        token_id: By which the token can be revoked.
+        token_id: The id by which the token can be revoked.
         issued_at: Seconds since 1970-01-01 UTC.
     """
 
@@ -105,7 +105,7 @@ class TokenIssuer:
             "sub": subject,
             "role": role,
             "jti": secrets.token_hex(8),
-            # With its fraction: a token that is made right after its predecessors were revoked is good.
+            # With its fraction: a token that is issued right after earlier ones were revoked is valid.
             "iat": now.timestamp(),
             "exp": (now + lifetime).timestamp(),
         }
@@ -113,11 +113,11 @@ class TokenIssuer:
 
 
 class TokenVerifier:
-    """Checks tokens; a token that was checked once costs a dictionary lookup until it expires.
+    """Verifies tokens; a token that was verified once costs a dictionary lookup until it expires.
 
     Args:
         public_pem: The public key as PEM.
-        revocations: Tokens that are refused before they end; None refuses none.
+        revocations: Tokens that are revoked before they expire; None for none.
         clock: Source of the present time.
 
     Raises:
@@ -141,18 +141,18 @@ class TokenVerifier:
 
     @classmethod
     def of_file(cls, public_key: Path, *, clock: Clock | None = None) -> Self:
-        """Return a verifier that checks with the key in a file, and knows the revocations beside it.
+        """Return a verifier with the key in a file, and the revocations in the same folder.
 
         Raises:
             OSError: The key cannot be read.
-            InvalidInput: It is none, or the revocations cannot be understood.
+            InvalidInput: It is not a key, or the revocations cannot be parsed.
             Unavailable: The revocations cannot be read.
         """
         revocations = Revocations(public_key.with_name(Revocations.FILE_NAME), clock=clock)
         return cls(public_key.read_bytes(), revocations=revocations, clock=clock)
 
     def verify(self, token: str) -> Identity:
-        """Return who the token speaks for.
+        """Return the token's holder.
 
         Raises:
             Unauthenticated: It is malformed, signed by another key, expired, or revoked.

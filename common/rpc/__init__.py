@@ -1,7 +1,7 @@
 """gRPC as this project uses it: servers with one set of interceptors, channels with deadlines.
 
-Servicers raise from `common.errors`; the interceptors here are the only place that turns errors into statuses,
-checks tokens, and ties request ids to logs.
+Servicers raise from `common.errors`; only the interceptors here turn errors into statuses, check tokens, and bind
+request ids to logs.
 """
 
 from common.rpc.call_policy import CallPolicy, caller

@@ -1,8 +1,7 @@
-"""The one bridge between the event loop and code that blocks: servicer methods that are plain functions run in threads.
+"""The bridge between the event loop and blocking code: servicer methods that are plain functions run in threads.
 
-The threads are the loop's default executor, whose number the server sets, so that `asyncio.to_thread` within an
-asynchronous method takes from the same bounded set. A call that waits for a thread and whose caller leaves is never
-begun.
+The threads are the loop's default executor, whose size the server sets, so that `asyncio.to_thread` in an asynchronous
+method uses the same bounded pool. A call that waits for a thread and whose caller leaves is never begun.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ __all__ = ["BlockingContext", "asynchronous"]
 
 
 class BlockingContext:
-    """What a blocking method may know of its call: the part of `grpc.ServicerContext` that is safe in a thread.
+    """The part of `grpc.ServicerContext` that is safe in a thread.
 
     Args:
-        context: Of the call.
-        ends: Moment of `time.monotonic` at which the call is over, where the caller named no time.
+        context: The call's.
+        ends: When the call is over if the caller sent no deadline, on `time.monotonic`.
     """
 
     __slots__ = ("_context", "_ends")
@@ -39,13 +38,13 @@ class BlockingContext:
         return self._context.invocation_metadata()
 
     def time_remaining(self) -> float:
-        """Return how many seconds the call may still take, also where the caller named no time."""
+        """Return how many seconds the call may still take, also without a deadline of the caller."""
         remaining: float | None = self._context.time_remaining()  # the stubs leave the None out
         return max(self._ends - time.monotonic(), 0.0) if remaining is None else remaining
 
 
 def asynchronous(method: str, behaviour: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    """Return a servicer's method as a coroutine function, which one that is a plain function becomes by a thread.
+    """Return a servicer's method as a coroutine function; a plain function runs in a thread.
 
     Args:
         method: Full name as on the wire.

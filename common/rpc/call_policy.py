@@ -1,4 +1,4 @@
-"""What happens around every call: identity, request id, log line."""
+"""The policy of every call: authentication, authorisation, request id, log line."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ REQUEST_ID_KEY = "x-request-id"
 _MAX_REQUEST_ID = 128
 _MAX_FIELDS = 10
 _MAX_FIELD = 128
-#: Maps, whose keys are the caller's.
-_KEYED = ("context",)
+#: Members that are maps, whose keys callers choose.
+_MAPS = ("context",)
 
 #: Who makes the call being served in this thread or task; None for open methods.
 caller: ContextVar[Identity | None] = ContextVar("caller", default=None)
@@ -35,7 +35,7 @@ Metadata = Sequence[tuple[str, str | bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One call on its way."""
+    """One call in progress."""
 
     method: str
     request_id: str
@@ -43,10 +43,10 @@ class Scope:
 
 
 class CallPolicy:
-    """Lets calls in and sees them out.
+    """Authenticates calls and logs their end.
 
     Args:
-        verifier: Checks bearer tokens.
+        verifier: Verifies bearer tokens.
     """
 
     def __init__(self, verifier: TokenVerifier) -> None:
@@ -55,14 +55,14 @@ class CallPolicy:
         self._lines = LineBudget()
 
     def open(self, method: str, metadata: Metadata) -> Scope:
-        """Begin a call: take over or make a request id, bind it to the logs."""
-        found = ""
+        """Begin a call: use the caller's request id or create one, and bind it to the logs."""
+        identifier = ""
         for key, value in metadata:
             if key == REQUEST_ID_KEY and isinstance(value, str):
-                found = value[:_MAX_REQUEST_ID]
-        found = found or uuid.uuid4().hex
-        request_id.set(found)
-        return Scope(method, found, time.perf_counter())
+                identifier = value[:_MAX_REQUEST_ID]
+        identifier = identifier or uuid.uuid4().hex
+        request_id.set(identifier)
+        return Scope(method, identifier, time.perf_counter())
 
     def admit(self, method: str, metadata: Metadata) -> None:
         """Check that the caller may call the method.
@@ -83,26 +83,25 @@ class CallPolicy:
             raise Unauthenticated("`authorization`: got no bearer token, want metadata `authorization: Bearer TOKEN`")
         identity = self._verifier.verify(token[7:])
         if roles is not ANY_ROLE and identity.role not in roles:
-            wanted = ", ".join(sorted(roles)) or "nobody"
-            raise PermissionDenied(f"`{method}`: got a caller of role {identity.role}, want {wanted}")
+            admitted = ", ".join(sorted(roles)) or "nobody"
+            raise PermissionDenied(f"`{method}`: got a caller of role {identity.role}, want {admitted}")
         caller.set(identity)
 
     def succeeded(self, scope: Scope) -> None:
-        """Note a call that went well (at DEBUG: there are thousands each second)."""
+        """Log a call that succeeded (at DEBUG: there are thousands each second)."""
         if self._debug.isEnabledFor(logging.DEBUG):
             _log.debug("rpc", method=scope.method, code="OK", millis=_millis(scope))
 
-    def refused(self, scope: Scope, code: grpc.StatusCode) -> None:
-        """Note a call that its own method answered with another status than OK."""
+    def aborted(self, scope: Scope, code: grpc.StatusCode) -> None:
+        """Log a call that its own method has aborted."""
         if (left_out := self._lines.take((scope.method, code.name))) is not None:
             _log.info("rpc", method=scope.method, code=code.name, millis=_millis(scope), **left_out)
 
     def failed(self, scope: Scope, error: Exception) -> grpc.Status:
-        """Note a call that failed and return the status to send.
+        """Log a call that failed and return the status to send.
 
-        A client's mistake is an INFO line, and there are at most a few of a kind each second; a fault of ours is an
-        ERROR with its trace. What a message says of a client's mistake quotes what the client sent, and is written at
-        DEBUG alone.
+        A client's mistake is an INFO line, at most a few of a kind each second; an internal error is an ERROR with its
+        traceback. The message about a client's mistake quotes what the client sent, and is logged at DEBUG only.
         """
         status = to_status(error)
         facts = {"method": scope.method, "code": status.code.name, "millis": _millis(scope)}
@@ -111,7 +110,7 @@ class CallPolicy:
             return status
         facts["reason"] = error.reason
         if error.code == "UNAVAILABLE":
-            facts["message"] = error.message  # of this service and what it needs, nothing of the caller
+            facts["message"] = error.message  # about this service and its backends, not about the caller
         elif error.violations:
             facts["fields"] = [_place(item.field) for item in error.violations[:_MAX_FIELDS]]
         if (left_out := self._lines.take((scope.method, error.reason))) is not None:
@@ -122,7 +121,7 @@ class CallPolicy:
 
 
 class LineBudget:
-    """Bounds how many lines of a kind are written each second: whoever sends nonsense must not fill the disk.
+    """Bounds how many lines of a kind are logged each second: invalid requests must not fill the disk.
 
     Args:
         per_second: Lines of one kind.
@@ -135,7 +134,7 @@ class LineBudget:
         self._taken: dict[Hashable, tuple[int, int]] = {}
 
     def take(self, kind: Hashable) -> dict[str, int] | None:
-        """Return None if the line is to be left out, else what is to be added: how many were before it."""
+        """Return None if the line is to be left out, else the fields to add: how many were left out before it."""
         second = int(self._clock())
         begun, number = self._taken.get(kind, (second, 0))
         left_out = 0 if begun == second else max(number - self._per_second, 0)
@@ -147,10 +146,10 @@ class LineBudget:
 
 
 def _place(field: str) -> str:
-    """Return the name of a field without what the caller named itself."""
-    for keyed in _KEYED:
-        if field.startswith(f"{keyed}."):
-            return keyed
+    """Return the name of a field without keys that the caller has chosen."""
+    for name in _MAPS:
+        if field.startswith(f"{name}."):
+            return name
     return field[:_MAX_FIELD]
 
 

@@ -1,9 +1,9 @@
 """Channels to other services: token, request id, deadlines and retries on every call.
 
 Deadlines and retry policy are data (`protos/service_config.json`). gRPC itself applies the policy; the deadlines are
-given with every call, because gRPC measures those of a service config from the processor's cycle counter, whose
-frequency it guesses when it is loaded: the guess's error grows with the time since the machine was started (gRPC 1.74
-to 1.85, x86 Linux: 2 s became 0.3 s after 100 minutes). A channel is made once per process and peer and re-used.
+set with every call, because gRPC measures those of a service config with the processor's cycle counter, whose
+frequency it estimates when it is loaded: the error grows with the time since the machine was started (gRPC 1.74
+to 1.85, x86 Linux: 2 s became 0.3 s after 100 minutes). A channel is opened once per process and backend and re-used.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ def _deadlines() -> dict[tuple[str, str], float]:
 
 @lru_cache(maxsize=1024)
 def deadline_seconds(method: str) -> float:
-    """Return how long a call may take in which the caller names no time.
+    """Return the deadline of calls without one of their own.
 
-    The most exact entry of the service config holds: the method's, else the service's, else the one for all.
+    The most specific entry of the service config applies: the method's, else the service's, else the default.
 
     Args:
         method: `/package.Service/Method`.
     """
     _, service, name = method.split("/")
-    known = _deadlines()
-    return next(known[key] for key in ((service, name), (service, ""), ("", "")) if key in known)
+    deadlines = _deadlines()
+    return next(deadlines[key] for key in ((service, name), (service, ""), ("", "")) if key in deadlines)
 
 
 def _options() -> list[tuple[str, Any]]:
@@ -71,14 +71,14 @@ def _options() -> list[tuple[str, Any]]:
         ("grpc.enable_http_proxy", 0),
         ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
-        # A peer that restarts is found again within a second, not after gRPC's default of up to two minutes.
+        # Reconnect to a restarted server within a second, not after gRPC's default of up to two minutes.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
     ]
 
 
 def channel_credentials(tls: TlsFiles | None) -> grpc.ChannelCredentials | None:
-    """Return what a channel proves and checks identities with; None, hence plain text, without an authority."""
+    """Return the TLS credentials of a channel; None, hence plain text, without an authority."""
     if tls is None or tls.ca_file is None:
         return None
     client = (tls.key_file.read_bytes(), tls.cert_file.read_bytes()) if tls.key_file and tls.cert_file else (None, None)
@@ -107,7 +107,7 @@ def aio_channel(target: str, *, token: Callable[[], str] | str, tls: TlsFiles | 
     """Open an aio channel; arguments as for `channel`."""
     _check(target)
     credentials = channel_credentials(tls)
-    # The stubs give aio interceptors a type that nothing can have.
+    # The type of aio interceptors in the stubs cannot be satisfied.
     interceptors: Any = [_AioMetadata(_source(token))]
     if credentials is None:
         return grpc.aio.insecure_channel(target, options=_options(), interceptors=interceptors)

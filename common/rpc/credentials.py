@@ -11,26 +11,25 @@ __all__ = ["file_token"]
 
 
 def file_token(path: Path | None) -> Callable[[], str]:
-    """Return a function that gives the token in a file.
+    """Return a function that returns the token in a file.
 
-    The file is looked at on each call (one stat) and read when it was replaced, so that tokens are renewed without
-    a restart.
+    Each call checks the file (one stat) and reads it when it was replaced, so that a new token needs no restart.
 
     Raises:
         Unauthenticated: No file was set, or it cannot be read; raised when the token is needed.
     """
-    known: tuple[int, str] = (-1, "")
+    cached: tuple[int, str] = (-1, "")
 
     def current() -> str:
-        nonlocal known
+        nonlocal cached
         if path is None:
             raise Unauthenticated("`token_file`: got none, want a file that holds this process's bearer token")
         try:
             stamp = path.stat().st_mtime_ns
-            if stamp != known[0]:
-                known = (stamp, path.read_text().strip())
+            if stamp != cached[0]:
+                cached = (stamp, path.read_text().strip())
         except OSError as error:
             raise Unauthenticated(f"`token_file`: got {path}, which cannot be read: {error.strerror}") from error
-        return known[1]
+        return cached[1]
 
     return current

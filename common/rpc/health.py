@@ -1,7 +1,7 @@
-"""The health of a server, as `grpc.health.v1` says it.
+"""The health service of a server (`grpc.health.v1`).
 
-Our own, because in the library's asynchronous servicer a change of the state waits until every watcher has read the
-last one: a single watcher who never reads would keep a process from becoming ready, or from stopping.
+Not the library's asynchronous servicer, because there a change of state waits until every watcher has read the last
+one: a single watcher that never reads would keep a process from becoming ready, or from stopping.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _LOOK_SECONDS: Final = 60.0
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # no stubs
-    """Answers for all services alike, since they are in one process, and for parts that tell their own state.
+    """One state for all services, since they are in one process, and one for each part that has set its own.
 
     Args:
-        names: Full names of the services; the empty name, for the whole server, is known as well.
+        names: Full names of the services; the empty name, for the server, is always there.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -41,13 +41,13 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # no stubs
         self._serving = serving and not self._stopping
         self._changed.notify()
 
-    def tell(self, name: str, *, serving: bool) -> None:
+    def set_part(self, name: str, *, serving: bool) -> None:
         """Change the state of one part, from any thread."""
         self._parts[name] = serving
         self._changed.notify()
 
     def stop(self) -> None:
-        """Say NOT_SERVING from now on, and let watchers go after that."""
+        """Set NOT_SERVING permanently, and end the watches after that."""
         self._stopping = True
         self.set(serving=False)
 
@@ -71,7 +71,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # no stubs
         request: health_pb2.HealthCheckRequest,
         context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002 - gRPC passes a context to every method
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
-        """Yield the state of a service whenever it changes; of an unknown one, that it is not known.
+        """Yield the state of a service whenever it changes; SERVICE_UNKNOWN for an unknown one.
 
         Raises:
             Unavailable: The server stops.

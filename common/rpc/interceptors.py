@@ -1,8 +1,8 @@
 """The server interceptor: a thin adapter of `CallPolicy` and `Calls` to grpc's aio stack.
 
-Every method is registered as one that takes a stream, which is the same on the wire: gRPC then hands a call over before
-its message has come. So the caller is known before anything is waited for, the wait has an end, and bytes that are no
-message are refused by us and not by gRPC, which would write a stack trace for them.
+Every method is registered as one with a request stream, which is the same on the wire: gRPC then hands a call over
+before its message has arrived. So the caller is authenticated first, the wait for the message is bounded, and bytes
+that are not a message are rejected here and not by gRPC, which would log a stack trace for them.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _WATCH: Final = "/grpc.health.v1.Health/Watch"
 
 
 class CallPolicyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
-    """Guards every call; wrapped handlers are kept, one per method.
+    """Applies the policy and the limits to every call; wrapped handlers are cached, one per method.
 
     Args:
-        gate: Lets callers in.
-        calls: Those with a token.
-        probes: Those of methods that need none.
+        policy: Authenticates callers and logs calls.
+        calls: Limits of calls with a token.
+        probes: Limits of calls of methods that need no token.
     """
 
-    def __init__(self, gate: CallPolicy, *, calls: Calls, probes: Calls) -> None:
-        self._gate = gate
+    def __init__(self, policy: CallPolicy, *, calls: Calls, probes: Calls) -> None:
+        self._policy = policy
         self._calls = calls
         self._probes = probes
         self._wrapped: dict[str, Any] = {}
@@ -56,8 +56,8 @@ class CallPolicyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-ar
     ) -> Any:
         """Wrap the handler that serves the call."""
         method = handler_call_details.method
-        if (known := self._wrapped.get(method)) is not None:
-            return known
+        if (cached := self._wrapped.get(method)) is not None:
+            return cached
         handler: Any = await continuation(handler_call_details)
         if handler is None:
             return None
@@ -71,11 +71,11 @@ class CallPolicyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-ar
         else:
             make, respond = grpc.stream_unary_rpc_method_handler, asynchronous(method, behaviour)
         guarded = self._guard(method, handler, respond)
-        # No deserializer: the message comes as bytes, and is read where a failure can be answered.
+        # No deserializer: the message comes as bytes, and is parsed where a failure can be turned into a status.
         return make(guarded, None, handler.response_serializer)
 
     def _guard(self, method: str, handler: Any, respond: Behaviour) -> Behaviour:
-        gate, limits = self._gate, self._calls.limits
+        policy, limits = self._policy, self._calls.limits
         parse, streams = handler.request_deserializer, handler.request_streaming
         lasting = streams or handler.response_streaming
         seconds = deadline_seconds(method)
@@ -85,35 +85,35 @@ class CallPolicyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-ar
 
         async def guarded(_: Any, context: Context) -> Any:
             metadata: Any = context.invocation_metadata() or ()
-            scope = gate.open(method, metadata)
+            scope = policy.open(method, metadata)
             context.set_trailing_metadata(((REQUEST_ID_KEY, scope.request_id),))
             task = None
             try:
-                gate.admit(method, metadata)
+                policy.admit(method, metadata)
                 if method == _WATCH and len(calls) >= limits.max_watches:
-                    # By gRPC's protocol of health checking such a client goes on without it: nobody is shut out.
+                    # By gRPC's protocol of health checking such a client goes on without watching.
                     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "health: too many watch it, want Check instead")
                 task = calls.enter(seconds=limits.receive_seconds)
                 request = _messages(context, parse) if streams else _parsed(parse, await context.read())
-                # A stream lasts no longer because its caller says so; the stubs leave the None out.
+                # A caller's deadline does not extend a stream; the stubs leave the None out.
                 remaining: float | None = None if lasting else context.time_remaining()
                 calls.proceed(task, seconds=seconds if remaining is None else remaining + limits.send_seconds)
                 response = await respond(request, context)
                 calls.proceed(task, seconds=limits.send_seconds)
             except grpc.aio.AbortError:
-                gate.refused(scope, context.code())
+                policy.aborted(scope, context.code())
                 raise
             except asyncio.CancelledError:
-                # By the caller, who left, unless it was ended here.
-                reason = None if task is None else calls.ended(task)
+                # Cancelled by a caller who left, unless it was ended here.
+                reason = None if task is None else calls.end_reason(task)
                 if task is None or reason is None:
                     raise
                 task.uncancel()
-                status = gate.failed(scope, reason)
+                status = policy.failed(scope, reason)
             except Exception as error:  # noqa: BLE001 - the single mapper: everything becomes a status here
-                status = gate.failed(scope, error)
+                status = policy.failed(scope, error)
             else:
-                gate.succeeded(scope)
+                policy.succeeded(scope)
                 return response
             await _abort(context, status, scope.request_id)
 
@@ -135,7 +135,7 @@ def _parsed(parse: Callable[[bytes], Any], raw: Any) -> Any:
 
 
 def _streaming(behaviour: Callable[..., Any]) -> Behaviour:
-    """Return a stream's method as one that writes: gRPC knows asynchronous generators, and coroutines that write."""
+    """Return a streaming method as a coroutine that writes: servicers may be that, or asynchronous generators."""
 
     async def respond(request: Any, context: Context) -> None:
         if not inspect.isasyncgenfunction(behaviour):

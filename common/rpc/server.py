@@ -1,7 +1,7 @@
-"""Servers: the same health, reflection, guard and stop for every process.
+"""gRPC servers: the same health, reflection, call policy and stop for every process.
 
-Health says NOT_SERVING until `ready()` is called, so that a load balancer or `tailorbird up` waits for a process that
-really works; at a stop it says NOT_SERVING again, then running calls get their grace.
+Health is NOT_SERVING until `ready()` is called, so that a load balancer or `tailorbird up` waits for a process that
+works; at a stop it is NOT_SERVING again, then running calls get their grace.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from common.settings import CallLimits, ServerSettings, TlsFiles
 __all__ = ["AioRpcServer", "Service", "make_server", "serve_until_signal"]
 
 _log = get_logger(__name__)
-#: As gRPC's default; nothing that is asked of us is larger.
+#: gRPC's default; no request is larger.
 _MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
 _MAX_RESPONSE_BYTES: Final = 16 * 1024 * 1024
-_PING_ANSWER_SECONDS: Final = 10.0
-#: Calls without a token whose messages are being received: each takes several times the largest size while it is read.
-_UNSENT_PROBES: Final = 32
+_PING_TIMEOUT_SECONDS: Final = 10.0
+#: Calls without a token whose messages are being received: each takes several times the largest size meanwhile.
+_MAX_RECEIVING_PROBES: Final = 32
 #: Longer than the longest call, a long poll of 60 s with a deadline of 75 s.
 _AGE_GRACE_SECONDS: Final = 90.0
 _HANDSHAKE_SECONDS: Final = 10.0
-#: How long new calls are turned away at most before connections are told to close.
-_TURN_AWAY_SECONDS: Final = 2.0
-#: For the answers that say that the server stops.
-_LAST_WORDS_SECONDS: Final = 2.0
+#: How long new calls are rejected at most before connections get GOAWAY.
+_REJECT_SECONDS: Final = 2.0
+#: Time for sending the responses that say that the server stops.
+_LAST_RESPONSES_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service of the contracts with what serves it.
+    """One service of the contracts with its servicer.
 
     Attributes:
         descriptor: From the generated module: `x_pb2.DESCRIPTOR.services_by_name["XService"]`.
@@ -63,17 +63,17 @@ class Service:
 
 def _options(limits: CallLimits, *, reuse_port: bool) -> list[tuple[str, Any]]:
     return [
-        # On by default in gRPC: a forgotten server on the port would answer a share of the calls.
+        # On by default in gRPC: a forgotten server on the port would get a share of the calls.
         ("grpc.so_reuseport", int(reuse_port)),
         ("grpc.max_receive_message_length", _MAX_REQUEST_BYTES),
         ("grpc.max_send_message_length", _MAX_RESPONSE_BYTES),
-        # With probes of the bandwidth whole messages are taken in before the call is looked at, from strangers as well.
+        # With bandwidth probes, complete messages are received before the call is authenticated.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.max_concurrent_streams", limits.max_calls),
         ("grpc.server_handshake_timeout_ms", _millis(_HANDSHAKE_SECONDS)),
-        # A peer that vanished is noticed, with and without calls; one that asks the same of us is not sent away for it.
+        # A client that vanished is detected, with and without calls; clients may ping as often.
         ("grpc.keepalive_time_ms", _millis(limits.keepalive_seconds)),
-        ("grpc.keepalive_timeout_ms", _millis(_PING_ANSWER_SECONDS)),
+        ("grpc.keepalive_timeout_ms", _millis(_PING_TIMEOUT_SECONDS)),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_ping_strikes", 0),
         ("grpc.max_connection_idle_ms", _millis(limits.max_idle_seconds)),
@@ -106,23 +106,23 @@ def _taken(address: str, error: Exception) -> InvalidInput:
 
 
 class AioRpcServer:
-    """A server; to be made inside of the event loop.
+    """A gRPC server; constructed inside the event loop.
 
     Args:
-        services: What it serves; methods that are plain functions run in threads.
-        gate: Guards the calls.
+        services: Served; methods that are plain functions run in threads.
+        policy: Authenticates and logs the calls.
         address: `host:port`; port 0 picks a free one, read it back from `port`.
         tls: Certificates; None speaks plain text, for loopback and service meshes.
         reuse_port: True where several worker processes listen on one port on purpose.
-        threads: For blocking work; None leaves the loop's own executor as it is.
-        limits: What it bears.
+        threads: Size of the pool for blocking work; None leaves the loop's own executor as it is.
+        limits: Of calls and connections.
     """
 
     def __init__(
         self,
         services: Sequence[Service],
         *,
-        gate: CallPolicy,
+        policy: CallPolicy,
         address: str,
         tls: TlsFiles | None = None,
         reuse_port: bool = False,
@@ -131,12 +131,12 @@ class AioRpcServer:
     ) -> None:
         bounds = limits or CallLimits()
         names = [service.descriptor.full_name for service in services]
-        self._calls = Calls(bounds, most=bounds.max_calls)
-        self._probes = Calls(bounds, most_receiving=_UNSENT_PROBES)
+        self._calls = Calls(bounds, max_calls=bounds.max_calls)
+        self._probes = Calls(bounds, max_receiving=_MAX_RECEIVING_PROBES)
         self._threads = threads
-        self._watching: list[asyncio.Task[None]] = []
+        self._expiring: list[asyncio.Task[None]] = []
         self._server = grpc.aio.server(
-            interceptors=[CallPolicyInterceptor(gate, calls=self._calls, probes=self._probes)],
+            interceptors=[CallPolicyInterceptor(policy, calls=self._calls, probes=self._probes)],
             options=_options(bounds, reuse_port=reuse_port),
         )
         self._health = Health(names)
@@ -155,42 +155,42 @@ class AioRpcServer:
             raise _taken(address, error) from error
 
     async def start(self) -> None:
-        """Take calls; health says NOT_SERVING."""
+        """Start to take calls; health is NOT_SERVING."""
         if self._threads is not None:
             executor = ThreadPoolExecutor(self._threads, thread_name_prefix="rpc")
             asyncio.get_running_loop().set_default_executor(executor)
-        self._watching = [asyncio.create_task(calls.watch_over()) for calls in (self._calls, self._probes)]
+        self._expiring = [asyncio.create_task(calls.expire()) for calls in (self._calls, self._probes)]
         await self._server.start()
 
     def ready(self) -> None:
-        """Let health say SERVING; from any thread."""
+        """Set health to SERVING; from any thread."""
         self._health.set(serving=True)
 
     def not_ready(self) -> None:
-        """Let health say NOT_SERVING while calls are still taken; from any thread."""
+        """Set health to NOT_SERVING while calls are still taken; from any thread."""
         self._health.set(serving=False)
 
-    def tell(self, name: str, *, serving: bool) -> None:
-        """Let health say how it stands with a part of this process, which is asked for by this name as a service."""
-        self._health.tell(name, serving=serving)
+    def set_part(self, name: str, *, serving: bool) -> None:
+        """Set the health of a part of this process, which clients check as a service of this name."""
+        self._health.set_part(name, serving=serving)
 
     async def stop(self, *, grace: float) -> None:
-        """Take no new calls, give running ones `grace` seconds, return when all are over.
+        """Reject new calls, give running ones `grace` seconds, return when all are over.
 
-        Those who watch its health hear first that it serves no more. Then new calls are answered UNAVAILABLE, for a
-        moment, before each connection is told to close (GOAWAY), on which clients connect to another process. A call
-        that is not over in time is answered UNAVAILABLE, never cut off.
+        First the health becomes NOT_SERVING. Then new calls get UNAVAILABLE, for a moment, before each connection gets
+        GOAWAY, on which clients connect to another process. A call that is not over in time gets UNAVAILABLE, and is
+        never just cut off.
         """
         self._health.stop()
-        # gRPC ends what it has not yet handed over, when it shuts down, as CANCELLED: let nothing be left there.
-        await self._calls.close(seconds=min(_TURN_AWAY_SECONDS, grace / 2))
-        stopping = asyncio.create_task(self._server.stop(grace + _LAST_WORDS_SECONDS))
+        # At shutdown gRPC ends calls that it has not handed over yet as CANCELLED: wait until there are none.
+        await self._calls.close(seconds=min(_REJECT_SECONDS, grace / 2))
+        stopping = asyncio.create_task(self._server.stop(grace + _LAST_RESPONSES_SECONDS))
         _, late = await asyncio.wait([stopping], timeout=grace)
         if late:
             self._calls.end_all()
             self._probes.end_all()
         await stopping
-        for task in self._watching:
+        for task in self._expiring:
             task.cancel()
 
 
@@ -202,11 +202,11 @@ def make_server(
     threads: int | None = None,
     reuse_port: bool = False,
 ) -> AioRpcServer:
-    """Make a process's server by its settings; the other arguments are those of `AioRpcServer`."""
-    gate = CallPolicy(TokenVerifier.of_file(settings.public_key_file))
+    """Create a process's server from its settings; the other arguments are those of `AioRpcServer`."""
+    policy = CallPolicy(TokenVerifier.of_file(settings.public_key_file))
     return AioRpcServer(
         services,
-        gate=gate,
+        policy=policy,
         address=address,
         tls=settings.tls(),
         reuse_port=reuse_port,

@@ -1,4 +1,4 @@
-"""The one mapping between the error tree and gRPC statuses, in both directions.
+"""Maps the error tree to gRPC statuses, and back.
 
 A status carries `google.rpc.ErrorInfo` (reason, domain, metadata) and `google.rpc.BadRequest` as its details.
 """
@@ -18,8 +18,8 @@ from common import errors
 __all__ = ["DOMAIN", "from_rpc_error", "to_status"]
 
 DOMAIN = "tailorbird"
-#: Of a message, and of all violations together. gRPC's clients take 8 KiB of trailers and answer RESOURCE_EXHAUSTED in
-#: place of an error with more; a message travels twice, and each byte of it that is not ASCII as three.
+#: Size of a message, and of all violations together. gRPC's clients accept 8 KiB of trailers, and report
+#: RESOURCE_EXHAUSTED for more; a message is sent twice, and each byte of it that is not ASCII as three.
 _MAX_TEXT_BYTES: Final = 1200
 
 
@@ -40,29 +40,29 @@ _BY_CODE: dict[str, type[errors.TailorbirdError]] = {
     "RESOURCE_EXHAUSTED": errors.LimitExceeded,
     "UNAVAILABLE": errors.Unavailable,
     "DEADLINE_EXCEEDED": errors.Unavailable,
-    # Of a call that its caller awaits: it was the peer who let go of it, as one that stops.
+    # Seen by a caller that still waits, so the server cancelled the call, as one that stops does.
     "CANCELLED": errors.Unavailable,
 }
 
 
 def to_status(error: BaseException) -> grpc.Status:
-    """Return the status for an error; whatever is not of our tree is INTERNAL and shows nothing of itself."""
-    known = error if isinstance(error, errors.TailorbirdError) else errors.TailorbirdError("internal error")
+    """Return the status for an error; an error outside of our tree is INTERNAL, without its text."""
+    translated = error if isinstance(error, errors.TailorbirdError) else errors.TailorbirdError("internal error")
     info = any_pb2.Any()
-    info.Pack(error_details_pb2.ErrorInfo(reason=known.reason, domain=DOMAIN, metadata=known.metadata))
+    info.Pack(error_details_pb2.ErrorInfo(reason=translated.reason, domain=DOMAIN, metadata=translated.metadata))
     details = [info]
-    if violations := _fitting(known.violations):
+    if violations := _fitting(translated.violations):
         bad = any_pb2.Any()
         bad.Pack(error_details_pb2.BadRequest(field_violations=violations))
         details.append(bad)
-    message = _shorten(known.message)
+    message = _shorten(translated.message)
     return rpc_status.to_status(
-        status_pb2.Status(code=code_pb2.Code.Value(known.code), message=message, details=details)
+        status_pb2.Status(code=code_pb2.Code.Value(translated.code), message=message, details=details)
     )
 
 
 def _fitting(violations: Sequence[errors.FieldViolation]) -> list[error_details_pb2.BadRequest.FieldViolation]:
-    """Return as many as have room."""
+    """Return the first violations that fit into a status."""
     fitting, left = [], _MAX_TEXT_BYTES
     for item in violations:
         field, description = _shorten(item.field), _shorten(item.description)
@@ -74,7 +74,7 @@ def _fitting(violations: Sequence[errors.FieldViolation]) -> list[error_details_
 
 
 def _shorten(text: str) -> str:
-    """Return what can be sent of a text, which may quote what a caller sent, whatever that was."""
+    """Return a text that can be encoded and is not too long; it may quote anything that a caller sent."""
     encoded = text.encode("utf-8", "backslashreplace")
     if len(encoded) <= _MAX_TEXT_BYTES:
         return encoded.decode()
@@ -82,7 +82,7 @@ def _shorten(text: str) -> str:
 
 
 def from_rpc_error(error: grpc.RpcError) -> errors.TailorbirdError:
-    """Return the error of our tree that a failed call stands for."""
+    """Return the error of our tree for a failed call."""
     # Sync calls raise an error that is also the call; aio raises one that merely looks like it.
     call: Any = error
     if not hasattr(call, "trailing_metadata"):

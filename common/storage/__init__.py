@@ -1,108 +1,71 @@
-"""The shared store: one small interface over a local folder, S3 and everything that speaks it.
-
-obstore is the implementation of all of them; this module adds our errors, atomic publication (put-if-absent) and
-the short cut that a local folder can be memory-mapped where it lies.
-"""
+"""The shared artifact store: the interface; `objects` implements it over a local folder, S3 and what speaks S3."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import timedelta
-from pathlib import Path, PurePosixPath
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
-import obstore
-from obstore.exceptions import (
-    AlreadyExistsError,
-    BaseError,
-    InvalidPathError,
-    NotFoundError,
-    PermissionDeniedError,
-    UnauthenticatedError,
-)
-from obstore.store import LocalStore, MemoryStore, S3Store
-
-from common.errors import PermissionDenied, ResourceAlreadyExists, ResourceNotFound, Unavailable, invalid
-from common.settings import StoreSettings
-
-__all__ = ["Store", "StoredObject", "open_store"]
+__all__ = ["Store", "StoredObject"]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """What a listing shows: the path relative to the store's root and the size in bytes."""
+    """An entry of a listing.
+
+    Attributes:
+        path: Relative to the store's root.
+        bytes: Size.
+    """
 
     path: str
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(Protocol):
     """Objects by path; paths are relative, with slashes.
 
-    Every method raises Unavailable when the store cannot be reached, PermissionDenied when it refuses the credentials,
+    Every method raises Unavailable when the store cannot be reached, PermissionDenied when it rejects the credentials,
     and InvalidInput for a path that no store can have.
-
-    Attributes:
-        objects: The obstore backend.
-        root: The folder when the store is local, else None.
-        table_uri: Root as Delta Lake wants it, e.g. `s3://bucket/prefix`.
-        table_options: Credentials and endpoint as Delta Lake wants them.
     """
 
-    objects: LocalStore | MemoryStore | S3Store
-    root: Path | None = None
-    table_uri: str = ""
-    table_options: dict[str, str] = field(default_factory=dict, repr=False)
+    @property
+    def root(self) -> Path | None:
+        """The folder of a local store, else None."""
+
+    @property
+    def table_uri(self) -> str:
+        """The root as Delta Lake expects it, e.g. `s3://bucket/prefix`."""
+
+    @property
+    def table_options(self) -> Mapping[str, str]:
+        """Credentials and endpoint as Delta Lake expects them."""
 
     def put(self, path: str, content: bytes | Path, *, if_absent: bool = False) -> None:
-        """Write an object whole; readers see all of it or nothing.
+        """Write an object atomically: readers see all of it or nothing.
 
         Args:
-            path: Where.
+            path: The object's path.
             content: Bytes, or a file to upload.
-            if_absent: Write only if nothing is there.
+            if_absent: Write only if there is no object at the path.
 
         Raises:
-            ResourceAlreadyExists: `if_absent`, and something is there.
+            ResourceAlreadyExists: `if_absent`, and there is one.
         """
-        try:
-            with _our_errors("writing", path):
-                obstore.put(
-                    self.objects, path, content, mode="create" if if_absent else "overwrite",
-                    use_multipart=False if if_absent else None,
-                )  # fmt: skip
-        except AlreadyExistsError as error:
-            raise ResourceAlreadyExists(f"`path`: got {path}, which is already published, want a new one") from error
 
     def get(self, path: str) -> bytes:
         """Return an object.
 
         Raises:
-            ResourceNotFound: Nothing is there.
+            ResourceNotFound: There is none at the path.
         """
-        with _our_errors("reading", path):
-            return obstore.get(self.objects, path).bytes().to_bytes()
 
     def download(self, path: str, target: Path) -> None:
         """Copy an object into a local file; the errors of `get`."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as file, _our_errors("reading", path):
-            for chunk in obstore.get(self.objects, path).stream(min_chunk_size=8 * 1024 * 1024):
-                file.write(chunk)
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yield all objects below a folder, in no order."""
-        try:
-            with _our_errors("listing", prefix):
-                for batch in obstore.list(self.objects, prefix):
-                    for item in batch:
-                        yield StoredObject(item["path"], item["size"])
-        except Unavailable:
-            self._answers(prefix)
-            raise
 
     def files(self, prefix: str) -> Sequence[StoredObject]:
         """Return the objects of a folder, not of the folders in it, by path.
@@ -111,135 +74,11 @@ class Store:
             prefix: The folder; empty for the root.
 
         Raises:
-            ResourceNotFound: The store answers and has no such bucket.
+            ResourceNotFound: The store responds and has no such bucket.
         """
-        try:
-            with _our_errors("listing", prefix):
-                # An empty folder is the root of the store, which has no name.
-                listed = obstore.list_with_delimiter(self.objects, prefix or None)["objects"]
-        except Unavailable as error:
-            if not self._answers(prefix):
-                raise
-            # What passes was tried again by the client for long enough; a service that answers everything else and
-            # does not list has no such bucket.
-            raise ResourceNotFound(f"`path`: got {prefix}, want a folder of a bucket that exists") from error
-        return sorted((StoredObject(str(item["path"]), item["size"]) for item in listed), key=lambda item: item.path)
-
-    def _answers(self, prefix: str) -> bool:
-        """Tell whether the store that failed to list a folder answers another question.
-
-        Raises:
-            PermissionDenied: It refuses the credentials; a refusal to list has no class of its own.
-        """
-        try:
-            self.get("_")
-        except ResourceNotFound:
-            return True
-        except PermissionDenied as error:
-            raise PermissionDenied(f"store: listing {prefix} was refused: {error.message}") from error
-        except Unavailable:
-            return False
-        return True
 
     def delete_folder(self, prefix: str) -> int:
         """Delete all objects below a folder and return how many there were."""
-        paths = [item.path for item in self.list(prefix)]
-        with _our_errors("deleting below", prefix):
-            if paths:
-                obstore.delete(self.objects, paths)
-        if self.root is not None:
-            _remove_empty(self.root / prefix)
-        return len(paths)
 
     def local_folder(self, prefix: str) -> Path | None:
-        """Return the folder itself when the store is local (to be mapped into memory), else None."""
-        return None if self.root is None else self.root / _checked(prefix)
-
-
-def open_store(settings: StoreSettings) -> Store:
-    """Open the store that the settings name, making the folder if it is local.
-
-    Raises:
-        InvalidInput: The URL is neither a folder nor `s3://BUCKET[/PREFIX]`.
-    """
-    url = settings.store_url
-    if url.startswith("s3://"):
-        return Store(
-            S3Store.from_url(
-                url,
-                config=_s3_config(settings),
-                client_options={
-                    "allow_http": _plain_endpoint(settings),
-                    "timeout": timedelta(seconds=settings.s3_timeout_seconds),
-                },
-                retry_config={"retry_timeout": timedelta(seconds=settings.s3_retry_seconds)},
-            ),
-            table_uri=url.rstrip("/"),
-            table_options=_delta_options(settings),
-        )
-    if "://" in url and not url.startswith("file://"):
-        raise invalid("store_url", got=url, want="a folder or s3://BUCKET/PREFIX")
-    root = Path(url.removeprefix("file://")).resolve()
-    return Store(LocalStore(root, mkdir=True), root=root, table_uri=str(root))
-
-
-def _s3_config(settings: StoreSettings) -> Any:
-    config: dict[str, Any] = {"aws_region": settings.s3_region}
-    if settings.s3_endpoint:
-        config["aws_endpoint"] = settings.s3_endpoint
-    if settings.s3_access_key_id and settings.s3_secret_access_key:
-        config["aws_access_key_id"] = settings.s3_access_key_id
-        config["aws_secret_access_key"] = settings.s3_secret_access_key
-    return config
-
-
-def _delta_options(settings: StoreSettings) -> dict[str, str]:
-    options = {key.upper(): str(value) for key, value in _s3_config(settings).items()}
-    if _plain_endpoint(settings):
-        options["AWS_ALLOW_HTTP"] = "true"
-    # Delta needs put-if-absent for safe commits without a lock service; S3 has it by now.
-    options["AWS_CONDITIONAL_PUT"] = "etag"
-    return options
-
-
-def _plain_endpoint(settings: StoreSettings) -> bool:
-    """Tell whether the service is reached without TLS, which its clients refuse unless told."""
-    return settings.s3_endpoint is not None and settings.s3_endpoint.startswith("http://")
-
-
-def _checked(path: str) -> str:
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts:
-        raise invalid("path", got=path, want="a path relative to the store's root, without `..`")
-    return path
-
-
-@contextmanager
-def _our_errors(doing: str, path: str) -> Iterator[None]:
-    """Check a path, and tell what the store says of it by the class of the error: its text quotes the path."""
-    _checked(path or "_")
-    try:
-        yield
-    except AlreadyExistsError:
-        raise
-    except (FileNotFoundError, NotFoundError) as error:
-        raise ResourceNotFound(f"`path`: got {path}, want an object that exists") from error
-    except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise PermissionDenied(f"store: {doing} {path} was refused: {_first_line(error)}") from error
-    except (ValueError, InvalidPathError) as error:
-        raise invalid("path", got=path, want=f"one that a store can have ({_first_line(error)})") from error
-    except BaseError as error:
-        raise Unavailable(f"store: {doing} {path} failed: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    """Return what the client says for people; below that it shows its own inside."""
-    return str(error).split("\n", 1)[0]
-
-
-def _remove_empty(folder: Path) -> None:
-    if not folder.is_dir():
-        return
-    for child in sorted((item for item in folder.rglob("*") if item.is_dir()), reverse=True):
-        child.rmdir()
-    folder.rmdir()
+        """Return the folder itself when the store is local, so that it can be mapped into memory; else None."""

@@ -65,10 +65,10 @@ async def follow_health(table: DeploymentTable, server: AioRpcServer) -> None:
         table.changed.clear()
         now = {arn: not table.lacks(arn) for arn in table.expected} | {ASSIGNMENTS: table.confirmed}
         for name in told.keys() - now.keys():
-            server.tell(name, serving=False)
+            server.set_part(name, serving=False)
         for name, serving in now.items():
             if told.get(name) != serving:
-                server.tell(name, serving=serving)
+                server.set_part(name, serving=serving)
         told = now
         await table.changed.wait()
 

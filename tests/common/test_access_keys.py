@@ -77,9 +77,9 @@ def test_a_revoked_key_is_seen_as_such_at_once_by_others(path):
     clock.advance(seconds=60)
     writer.revoke(key.access_key_id)
 
-    found = reader.find(key.access_key_id)
-    assert not found.active
-    assert found.revoked_at == clock.now()
+    revoked = reader.find(key.access_key_id)
+    assert not revoked.active
+    assert revoked.revoked_at == clock.now()
 
 
 def test_revoking_twice_keeps_the_first_time(path):

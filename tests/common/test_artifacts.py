@@ -6,7 +6,7 @@ from obstore.store import MemoryStore
 from common.artifacts import MANIFEST, open_artifact, publish_artifact, remove_copies
 from common.errors import CorruptArtifact, InvalidInput, ResourceAlreadyExists, ResourceNotFound
 from common.settings import StoreSettings
-from common.storage import Store, open_store
+from common.storage.objects import ObjectStore, open_store
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 
 
@@ -74,7 +74,7 @@ def test_an_empty_folder_is_no_artifact(store, tmp_path):
 @pytest.fixture
 def remote(tmp_path):
     """Give a store that is no folder, with one artifact in it, and the folder of its copies."""
-    store = Store(MemoryStore())
+    store = ObjectStore(MemoryStore())
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "vectors.npy").write_bytes(b"abc")
     publish_artifact(store, "artifacts/one", files=tmp_path / "files", manifest=ArtifactManifest(recipe="first"))
@@ -122,11 +122,11 @@ def test_copies_of_other_artifacts_are_removed(remote, tmp_path):
     for location in ("artifacts/one", "artifacts/deeper/two"):
         open_artifact(store, location, cache=cache)
 
-    assert remove_copies(cache, but={"artifacts/one", "artifacts/three"}) == ["artifacts/deeper/two"]
+    assert remove_copies(cache, keep={"artifacts/one", "artifacts/three"}) == ["artifacts/deeper/two"]
 
     assert {path.parent.name for path in cache.rglob(MANIFEST)} == {"one"}
     assert open_artifact(store, "artifacts/deeper/two", cache=cache).manifest.recipe == "second"
 
 
 def test_no_cache_has_no_copies(tmp_path):
-    assert remove_copies(tmp_path / "none", but=()) == []
+    assert remove_copies(tmp_path / "none", keep=()) == []

@@ -64,21 +64,21 @@ def changed(document, path, value, *, remove):
 
 
 def outcome(text):
-    """Return the schema of a text, or the message of its refusal."""
+    """Return the schema of a text, or the message of its error."""
     try:
         return AvroSchema.parse(text)
     except InvalidInput as error:
         return error.message
 
 
-def assert_schema_or_refusal(text):
-    found = outcome(text)
-    if isinstance(found, AvroSchema):
-        assert found.fields
+def assert_schema_or_error(text):
+    result = outcome(text)
+    if isinstance(result, AvroSchema):
+        assert result.fields
         return
-    assert found.startswith("`schema")
-    assert found.encode()  # it can be sent
-    assert not [word for word in PYTHON if word in found]
+    assert result.startswith("`schema")
+    assert result.encode()  # it can be sent
+    assert not [word for word in PYTHON if word in result]
 
 
 @pytest.mark.parametrize(
@@ -155,21 +155,21 @@ def test_flags_are_read_as_they_are_meant(value, meant):
 
 @given(st.text(st.characters()))
 def test_any_text_is_a_schema_or_refused(text):
-    assert_schema_or_refusal(text)
+    assert_schema_or_error(text)
 
 
 @given(JSON)
 def test_any_json_is_a_schema_or_refused(document):
-    assert_schema_or_refusal(json.dumps(document))
+    assert_schema_or_error(json.dumps(document))
 
 
 @given(st.sampled_from(list(places(VALID))), HOSTILE | JSON, st.booleans())
 def test_any_change_of_a_valid_schema_gives_a_schema_or_a_refusal(path, value, remove):
-    assert_schema_or_refusal(json.dumps(changed(VALID, path, value, remove=remove)))
+    assert_schema_or_error(json.dumps(changed(VALID, path, value, remove=remove)))
 
 
 @given(st.integers(0, len(json.dumps(VALID))), st.text(st.characters(), max_size=3), st.integers(0, 3))
 def test_any_damage_to_the_text_of_a_schema_gives_a_schema_or_a_refusal(position, inserted, removed):
     text = json.dumps(VALID)
 
-    assert_schema_or_refusal(text[:position] + inserted + text[position + removed :])
+    assert_schema_or_error(text[:position] + inserted + text[position + removed :])

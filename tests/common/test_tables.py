@@ -7,7 +7,7 @@ import pytest
 
 from common.errors import CorruptArtifact, ResourceNotFound
 from common.settings import StoreSettings
-from common.storage import open_store
+from common.storage.objects import open_store
 from common.tables import Table
 
 

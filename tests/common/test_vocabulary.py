@@ -1,4 +1,4 @@
-"""The vocabulary answers as a plain dictionary would, from memory and from mapped files."""
+"""The vocabulary maps like a dictionary, from memory and from mapped files."""
 
 import hashlib
 
@@ -14,15 +14,15 @@ from common.vocabulary import Vocabulary
 ids = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), unique=True, max_size=60)
 
 
-@given(known=ids, asked=ids)
-def test_answers_like_a_dictionary(known, asked):
-    expected = {identifier: place for place, identifier in enumerate(known)}
-    made = Vocabulary.build(known)
+@given(names=ids, lookups=ids)
+def test_maps_like_a_dictionary(names, lookups):
+    expected = {name: index for index, name in enumerate(names)}
+    made = Vocabulary.build(names)
 
-    assert len(made) == len(known)
-    assert [made.index(identifier) for identifier in asked + known] == [expected.get(i) for i in asked + known]
-    assert made.indexes(asked).tolist() == [expected.get(identifier, -1) for identifier in asked]
-    assert made.ids(range(len(known))) == known
+    assert len(made) == len(names)
+    assert [made.index(name) for name in lookups + names] == [expected.get(name) for name in lookups + names]
+    assert made.indexes(lookups).tolist() == [expected.get(name, -1) for name in lookups]
+    assert made.ids(range(len(names))) == names
 
 
 def test_keys_depend_on_the_id_alone():
@@ -33,14 +33,14 @@ def test_keys_depend_on_the_id_alone():
     assert few.keys()[1] == int.from_bytes(digest, "little")
 
 
-@pytest.mark.parametrize("known", [[], [""], ["b", "a", "ü", "日本", "a" * 256]])
-def test_saved_and_mapped_is_the_same(known, tmp_path):
-    Vocabulary.build(known).save(tmp_path, "items")
+@pytest.mark.parametrize("names", [[], [""], ["b", "a", "ü", "日本", "a" * 256]])
+def test_saved_and_mapped_is_the_same(names, tmp_path):
+    Vocabulary.build(names).save(tmp_path, "items")
 
     mapped = Vocabulary.load(tmp_path, "items")
 
-    assert mapped.ids(range(len(mapped))) == known
-    assert mapped.indexes([*known, "unknown"]).tolist() == [*range(len(known)), -1]
+    assert mapped.ids(range(len(mapped))) == names
+    assert mapped.indexes([*names, "unknown"]).tolist() == [*range(len(names)), -1]
 
 
 @pytest.fixture
@@ -49,11 +49,11 @@ def colliding(monkeypatch):
 
 
 def test_ids_with_one_hash_stay_apart(colliding):
-    known = [f"{number:0{width}}" for width in (1, 2, 3) for number in range(9)]
+    names = [f"{number:0{width}}" for width in (1, 2, 3) for number in range(9)]
 
-    made = Vocabulary.build(known)
+    made = Vocabulary.build(names)
 
-    assert made.indexes(known).tolist() == list(range(len(known)))
+    assert made.indexes(names).tolist() == list(range(len(names)))
     assert made.index("zz") is None
 
 

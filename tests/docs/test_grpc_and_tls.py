@@ -22,7 +22,7 @@ def script(base):
     """Return the page's blocks as one script for bash; each block's heading is printed before it."""
     lines = ["set -eu"]
     for place, (language, text) in enumerate(BLOCK.findall(PAGE)):
-        moved = re.sub(r"127\.0\.0\.1:740(\d)", lambda found: f"127.0.0.1:{base + int(found[1])}", text)
+        moved = re.sub(r"127\.0\.0\.1:740(\d)", lambda port: f"127.0.0.1:{base + int(port[1])}", text)
         moved = moved.replace("tailorbird up ", f"tailorbird up --port-base {base} ")
         lines.append(f"echo block {place}")
         lines.append(moved if language == "sh" else f"python - <<'PY'\n{moved}\nPY")
@@ -57,9 +57,9 @@ def output(tmp_path_factory):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)
-    found = (folder / "output").read_text()
-    assert code == 0, found + (folder / "up.log").read_text(errors="replace")[-3000:]
-    return found
+    text = (folder / "output").read_text()
+    assert code == 0, text + (folder / "up.log").read_text(errors="replace")[-3000:]
+    return text
 
 
 def test_every_block_is_run():

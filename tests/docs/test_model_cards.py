@@ -42,11 +42,11 @@ def test_the_index_names_every_recipe():
 
 
 def test_the_page_on_tuning_lists_what_is_tuned():
-    known = {}
+    expected = {}
     for name, spec in RECIPES.items():
         for key, rule in spec.tunable_parameters.items():
-            known.setdefault((key, rule.want), []).append(f"`{name}`")
+            expected.setdefault((key, rule.want), []).append(f"`{name}`")
     page = (CARDS.parent / "tuning.md").read_text()
 
-    found = re.findall(r"^\| `(.*)` \| (.*) \| (.*) \|$", page, re.MULTILINE)
-    assert {(key, want): recipes.split(", ") for key, want, recipes in found} == known
+    rows = re.findall(r"^\| `(.*)` \| (.*) \| (.*) \|$", page, re.MULTILINE)
+    assert {(key, want): recipes.split(", ") for key, want, recipes in rows} == expected

@@ -6,7 +6,7 @@ import pytest
 
 from common.clock import ManualClock
 from common.settings import StoreSettings
-from common.storage import open_store
+from common.storage.objects import open_store
 from common.testing import serving
 from events_service.log.sqlite import SqliteEventLog
 from tests.control_plane.wire import KEYS

@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from common import columns
 from common.rpc import channel
 from common.settings import StoreSettings
-from common.storage import open_store
+from common.storage.objects import open_store
 from common.tables import Table
 from common.testing import make_keys, serving, wait_until
 from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStub

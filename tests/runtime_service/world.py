@@ -12,7 +12,8 @@ import numpy as np
 
 from common.artifacts import publish_artifact
 from common.settings import StoreSettings
-from common.storage import Store, open_store
+from common.storage import Store
+from common.storage.objects import open_store
 from common.vocabulary import Vocabulary
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.catalog import get_recipe

@@ -16,7 +16,7 @@ from cli.demo.items import EVENT, SCHEMAS
 from cli.demo.journey import ROLE_ARN, Journey, JourneyFailed
 from common import columns
 from common.settings import StoreSettings
-from common.storage import open_store
+from common.storage.objects import open_store
 from common.tables import Table
 from common.testing import wait_until
 

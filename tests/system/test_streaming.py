@@ -16,7 +16,7 @@ from cli.demo.journey import Journey
 from common import columns
 from common.artifacts import read_manifest
 from common.settings import StoreSettings
-from common.storage import open_store
+from common.storage.objects import open_store
 from common.tables import Table
 from common.testing import wait_until
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from common.settings import StoreSettings
-from common.storage import Store, open_store
+from common.storage import Store
+from common.storage.objects import open_store
 from common.tables import Table
 from protos.tailorbird.internal.v1 import jobs_pb2
 from tests.control_plane.world import avro, column

@@ -14,7 +14,7 @@ import pytest
 
 from common.clock import SystemClock
 from common.settings import StoreSettings
-from common.storage import open_store
+from common.storage.objects import open_store
 from common.testing import make_keys, serving, wait_until
 from control_plane.jobs.queue import MAX_ATTEMPTS
 from control_plane.resources.solutions import SolutionRequest

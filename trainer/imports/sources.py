@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from common.errors import InvalidInput, PermissionDenied, ResourceNotFound, Unavailable
 from common.settings import StoreSettings
-from common.storage import open_store
+from common.storage.objects import open_store
 
 __all__ = [
     "BucketLocation",

@@ -60,8 +60,8 @@ def service(servicer):
 
 @pytest.fixture(scope="module")
 def running():
-    with serving([service(Trackers())]) as found:
-        yield found
+    with serving([service(Trackers())]) as made:
+        yield made
 
 
 def resolve(running, tracking_id, role="events"):
@@ -151,7 +151,7 @@ def test_health_needs_no_token_and_waits_for_ready():
     keys = make_keys()
 
     async def scenario():
-        server = AioRpcServer([service(Trackers())], gate=CallPolicy(keys.verifier), address="127.0.0.1:0")
+        server = AioRpcServer([service(Trackers())], policy=CallPolicy(keys.verifier), address="127.0.0.1:0")
         await server.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as opened:
             stub = health_pb2_grpc.HealthStub(opened)
@@ -168,7 +168,7 @@ def test_health_needs_no_token_and_waits_for_ready():
 
 def test_a_taken_port_is_a_clear_error(running):
     async def bind():
-        AioRpcServer([], gate=CallPolicy(running.keys.verifier), address=running.target)
+        AioRpcServer([], policy=CallPolicy(running.keys.verifier), address=running.target)
 
     with pytest.raises(InvalidInput, match="cannot be bound"):
         asyncio.run(bind())

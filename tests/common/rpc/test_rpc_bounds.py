@@ -68,15 +68,15 @@ def trackers():
 
 @contextlib.contextmanager
 def bounded(trackers, **limits):
-    with serving([tracker_service(trackers)], threads=4, limits=CallLimits(**limits)) as found:
-        yield found
+    with serving([tracker_service(trackers)], threads=4, limits=CallLimits(**limits)) as running:
+        yield running
         trackers.let_go.set()
 
 
 @pytest.fixture
 def running(trackers):
-    with bounded(trackers) as found:
-        yield found
+    with bounded(trackers) as made:
+        yield made
 
 
 def bearer(running, role="events"):
@@ -86,18 +86,18 @@ def bearer(running, role="events"):
 @contextlib.asynccontextmanager
 async def connected(running, **options):
     """Open a channel with a connection of its own, which adds nothing to calls."""
-    own = [("grpc.use_local_subchannel_pool", 1), *((f"grpc.{name}", value) for name, value in options.items())]
-    async with grpc.aio.insecure_channel(running.target, options=own) as channel:
+    arguments = [("grpc.use_local_subchannel_pool", 1), *((f"grpc.{name}", value) for name, value in options.items())]
+    async with grpc.aio.insecure_channel(running.target, options=arguments) as channel:
         yield channel
 
 
 def silent(channel, method, *, metadata=()):
-    """Begin a call that sends its headers and never a message."""
+    """Start a call that sends its headers and never a message."""
     return channel.stream_stream(method)(metadata=metadata, timeout=120)
 
 
 async def refused(call):
-    """Return the error of a call whose answer is waited for."""
+    """Return the error of a call that fails."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return from_rpc_error(caught.value)
@@ -111,13 +111,13 @@ async def ask(channel, running, tracking_id="a"):
 
 @pytest.fixture
 def written(caplog):
-    """Give the lines at INFO and above: our own as dictionaries, and those of gRPC's library as texts."""
-    with caplog.at_level(logging.INFO), capture_logs() as own:
-        yield lambda: [*(line for line in own if line["log_level"] != "debug"), *caplog.messages]
+    """Return the lines at INFO and above: our own as dictionaries, and those of gRPC's library as texts."""
+    with caplog.at_level(logging.INFO), capture_logs() as lines:
+        yield lambda: [*(line for line in lines if line["log_level"] != "debug"), *caplog.messages]
 
 
-def loud(written):
-    """Return lines above INFO, and all of gRPC's library: it writes of trouble only."""
+def above_info(written):
+    """Return lines above INFO, and all of gRPC's library: it logs problems only."""
     return [line for line in written() if isinstance(line, str) or line["log_level"] != "info"]
 
 
@@ -209,9 +209,9 @@ def test_strangers_who_hold_back_their_messages_make_room_for_those_who_send(tra
             calls = [silent(channel, CHECK) for _ in range(MANY)]
             stub = health_pb2_grpc.HealthStub(honest)
             states = [(await stub.Check(health_pb2.HealthCheckRequest(), timeout=60)).status for _ in range(5)]
-            # Which of them came first is the network's to say.
-            waiting = [asyncio.ensure_future(refused(call.read())) for call in calls]
-            ended, others = await asyncio.wait(waiting, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+            # Their order of arrival is not known.
+            pending = [asyncio.ensure_future(refused(call.read())) for call in calls]
+            ended, others = await asyncio.wait(pending, timeout=60, return_when=asyncio.FIRST_COMPLETED)
             for other in others:
                 other.cancel()
             await asyncio.gather(*others, return_exceptions=True)
@@ -234,8 +234,8 @@ def test_one_watcher_too_many_is_told_to_go_on_without(trackers):
             return states, caught.value.code(), checked.status
 
     with bounded(trackers, max_watches=4) as running:
-        found = asyncio.run(scenario(running))
-    assert found == ([SERVING] * 4, grpc.StatusCode.UNIMPLEMENTED, SERVING)
+        outcome = asyncio.run(scenario(running))
+    assert outcome == ([SERVING] * 4, grpc.StatusCode.UNIMPLEMENTED, SERVING)
 
 
 def test_service_that_is_not_there_is_told_without_a_trace(running, written):
@@ -247,10 +247,10 @@ def test_service_that_is_not_there_is_told_without_a_trace(running, written):
             watched = await stub.Watch(health_pb2.HealthCheckRequest(service="x"), timeout=60).read()
             return caught.value.code(), watched.status
 
-    found = asyncio.run(scenario())
+    codes = asyncio.run(scenario())
 
-    assert found == (grpc.StatusCode.NOT_FOUND, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
-    assert loud(written) == []
+    assert codes == (grpc.StatusCode.NOT_FOUND, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+    assert above_info(written) == []
 
 
 @pytest.mark.parametrize("method", [METHOD, CHECK])
@@ -260,10 +260,10 @@ def test_bytes_that_are_no_message_are_the_callers_mistake(running, written, met
             call = channel.unary_unary(method)
             return [await refused(call(b"\xff\xff\xff", metadata=bearer(running), timeout=60)) for _ in range(200)]
 
-    found = asyncio.run(scenario())
+    errors = asyncio.run(scenario())
 
-    assert {type(error) for error in found} == {InvalidInput}
-    assert loud(written) == []
+    assert {type(error) for error in errors} == {InvalidInput}
+    assert above_info(written) == []
     assert 0 < len(written()) < 200
 
 
@@ -338,8 +338,8 @@ def replaced_health(servicer):
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(STREAMS, handlers),))
 
     descriptor = health_pb2.DESCRIPTOR.services_by_name["Health"]
-    with serving([Service(descriptor, add, servicer)]) as found:
-        yield found
+    with serving([Service(descriptor, add, servicer)]) as running:
+        yield running
 
 
 @pytest.mark.parametrize("servicer", [Streaming(), Generating()])
@@ -378,7 +378,7 @@ def test_status_that_a_handler_aborts_with_reaches_the_caller(written, method, s
         error = asyncio.run(scenario(running))
     assert error.code() is code
     assert ("x-request-id", "r-1") in tuple(error.trailing_metadata())
-    assert loud(written) == []
+    assert above_info(written) == []
 
 
 def test_client_that_pings_an_idle_connection_is_not_sent_away(running):
@@ -424,8 +424,8 @@ def test_round_robin_with_health_checking_uses_those_that_are_ready():
         serving([tracker_service(Trackers("second"))], keys=keys) as second,
     ):
         second.server.not_ready()
-        found = asyncio.run(scenario(first, second))
-    assert found == ({"first"}, {"second"})
+        servers = asyncio.run(scenario(first, second))
+    assert servers == ({"first"}, {"second"})
 
 
 def test_stop_lets_running_calls_end_and_answers_the_others_unavailable(trackers):
@@ -454,9 +454,9 @@ def test_stop_waits_for_calls_that_end_in_time(trackers):
             await asyncio.to_thread(wait_until, lambda: trackers.begun == 4)
             stopping = asyncio.create_task(asyncio.to_thread(running.stop, grace=20))
             trackers.let_go.set()
-            answers = await asyncio.gather(*calls)
+            responses = await asyncio.gather(*calls)
             await stopping
-            return answers
+            return responses
 
     with bounded(trackers) as running:
         assert asyncio.run(scenario(running)) == ["here"] * 4

@@ -17,7 +17,7 @@ from common.clock import ManualClock
 from common.operations import State, operation_states
 from common.rpc import from_rpc_error
 from common.settings import StoreSettings
-from common.storage import open_store
+from common.storage.objects import open_store
 from common.tables import Table
 from common.testing import serving, wait_until
 from events_service.log import LogTable

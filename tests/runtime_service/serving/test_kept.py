@@ -13,7 +13,7 @@ from obstore.store import MemoryStore
 from common.artifacts import MANIFEST
 from common.errors import TailorbirdError
 from common.rpc import aio_channel
-from common.storage import Store
+from common.storage.objects import ObjectStore
 from common.testing import loop_in_thread, wait_until
 from inference.model import ModelLoader
 from protos.tailorbird.internal.v1 import serving_pb2_grpc
@@ -283,7 +283,7 @@ def test_artifact_that_comes_late_is_served_without_a_restart(backends, working,
 def test_copies_of_what_is_served_no_more_are_removed_but_the_version_before(
     backends, working, file, popular, tmp_path
 ):
-    store = Store(MemoryStore())
+    store = ObjectStore(MemoryStore())
     for name in ("one", "two", "three"):
         publish(store, f"artifacts/{name}", popular)
     with working(store) as table:

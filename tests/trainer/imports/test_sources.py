@@ -13,7 +13,7 @@ import pytest
 
 from common.errors import InvalidInput, PermissionDenied, Unavailable
 from common.settings import StoreSettings
-from common.storage import open_store
+from common.storage.objects import open_store
 from trainer.imports.sources import BucketLocation, Sources, is_data_file, parse_location
 from trainer.settings import TrainerSettings
 
