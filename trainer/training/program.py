@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from common.storage import Store, open_store
+from common.storage import Store
+from common.storage.objects import open_store
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from recipes.catalog import get_recipe
 from recipes.data.histories import Histories
