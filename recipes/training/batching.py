@@ -11,15 +11,38 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.components.time_gaps import gap_buckets
+from recipes.components.sequence_scorer import gap_buckets
 from recipes.data.histories import FloatArray, Histories, ItemIndexes
 
-__all__ = ["Batch", "batch_shapes", "epoch_batches"]
+__all__ = ["NO_SIDE_FEATURES", "Batch", "SideFeatures", "batch_shapes", "choose_shapes", "epoch_batches"]
 
 #: Quantiles of the lengths of histories that get a shape of their own, and the share of the longest window above which
 #: padding costs less than compiling a further shape.
 _QUANTILES = (0.4, 0.7, 0.9, 0.98)
 _NEAR = 0.8
+
+#: Steps of an epoch that batches are made small for, when the batch size is left open, and the least rows of one.
+_STEPS = 64
+_LEAST_ROWS = 8
+
+
+class SideFeatures(NamedTuple):
+    """What is known of steps besides the items before them.
+
+    Attributes:
+        context: int32 [interactions, columns], codes of each one's context; None without columns.
+        user_features: int32 [users, k], codes of each user's columns; None without columns.
+    """
+
+    context: NDArray[np.int32] | None
+    user_features: NDArray[np.int32] | None
+
+    def where(self, kept: NDArray[np.bool_]) -> SideFeatures:
+        """Return the features of the steps where `kept`, bool [interactions], is true."""
+        return self if self.context is None else self._replace(context=self.context[kept])
+
+
+NO_SIDE_FEATURES = SideFeatures(context=None, user_features=None)
 
 
 class Batch(NamedTuple):
@@ -61,6 +84,26 @@ class _Windows(NamedTuple):
         return _Windows(*(part[chosen] for part in self))
 
 
+def choose_shapes(
+    lengths: NDArray[np.integer], *, max_length: int, batch_size: int | None, max_rows: int
+) -> list[tuple[int, int]]:
+    """Choose the shapes of the batches that histories are learnt in.
+
+    Args:
+        lengths: int [histories], steps of each.
+        max_length: Steps that the network reads.
+        batch_size: Longest sequences in one batch; None for 8 to `max_rows`, as the data are large.
+        max_rows: At most so many when the size is left open.
+
+    Returns:
+        As `batch_shapes`.
+    """
+    longest = min(max_length + 1, max(2, int(lengths.max())))
+    fitting = round(int(lengths.sum()) / (_STEPS * longest))
+    rows = batch_size or min(max_rows, max(_LEAST_ROWS, fitting))
+    return batch_shapes(lengths, longest=longest, batch_tokens=rows * longest)
+
+
 def batch_shapes(lengths: NDArray[np.integer], *, longest: int, batch_tokens: int) -> list[tuple[int, int]]:
     """Choose the shapes of batches so that padding is a small part of them.
 
@@ -86,8 +129,7 @@ def epoch_batches(
     *,
     shapes: list[tuple[int, int]],
     random: np.random.Generator,
-    context: NDArray[np.int32] | None = None,
-    user_features: NDArray[np.int32] | None = None,
+    side: SideFeatures = NO_SIDE_FEATURES,
 ) -> list[Batch]:
     """Cut and pack one epoch.
 
@@ -96,30 +138,27 @@ def epoch_batches(
         weights: float32 [total], of each item as a target.
         shapes: From `batch_shapes`.
         random: Decides the cuts and the order.
-        context: int32 [total, columns], codes of each interaction's context; None without columns.
-        user_features: int32 [users, k], codes of each user's columns; None without columns.
+        side: Of these interactions and users.
 
     Returns:
         The batches in the order to learn them in.
     """
-    if context is None:
-        context = np.empty((len(histories.items), 0), np.int32)
-    if user_features is None:
-        user_features = np.empty((len(histories), 0), np.int32)
+    context = np.empty((len(histories.items), 0), np.int32) if side.context is None else side.context
+    user_features = np.empty((len(histories), 0), np.int32) if side.user_features is None else side.user_features
     windows = _windows(histories, longest=shapes[-1][1], random=random)
     batches = []
-    waiting = np.empty(0, np.int64)
+    unpacked = np.empty(0, np.int64)
     shorter = 0
     for rows, places in shapes:
         fitting = np.flatnonzero((windows.lengths > shorter) & (windows.lengths <= places))
         shorter = places
-        waiting = random.permutation(np.concatenate([waiting, fitting]))
-        full = len(waiting) if places == shapes[-1][1] else len(waiting) // rows * rows
+        unpacked = random.permutation(np.concatenate([unpacked, fitting]))
+        full = len(unpacked) if places == shapes[-1][1] else len(unpacked) // rows * rows
         for begin in range(0, full, rows):
-            packed = windows.take(waiting[begin : begin + rows])
+            packed = windows.take(unpacked[begin : begin + rows])
             batches.append(_pack(histories, weights, (context, user_features), packed, (rows, places)))
         # What fills no batch of short windows goes with the next longer ones.
-        waiting = waiting[full:]
+        unpacked = unpacked[full:]
     return [batches[place] for place in random.permutation(len(batches))]
 
 
@@ -141,12 +180,13 @@ def _windows(histories: Histories, *, longest: int, random: np.random.Generator)
 def _pack(
     histories: Histories,
     weights: FloatArray,
-    known: tuple[NDArray[np.int32], NDArray[np.int32]],
+    side: tuple[NDArray[np.int32], NDArray[np.int32]],
     windows: _Windows,
     shape: tuple[int, int],
 ) -> Batch:
+    """Fill one batch of a shape (rows, places) with at most so many windows."""
     begins, lengths, first, owners = windows
-    context, user_features = known
+    context, user_features = side
     items, mass = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
     event_types, times = np.zeros(shape, np.int32), np.zeros(shape, np.int64)
     codes = np.zeros((*shape, context.shape[1]), np.int32)

@@ -1,8 +1,14 @@
-"""What a fit keeps from the network: the newest steps of some users, to see how well it predicts them."""
+"""When to stop: steps that are held out of a fit, how well they are predicted, and the rule that ends the epochs.
+
+Another rule is one more class here with the method of `StoppingRule`; the loop knows the port alone.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +16,61 @@ from numpy.typing import NDArray
 from common.errors import invalid
 from recipes.data.histories import FloatArray, Histories, ItemIndexes
 from recipes.evaluation.rank_metrics import hit_rate, ndcg
-from recipes.evaluation.ranking import by_scorer, target_ranks
+from recipes.evaluation.ranking import by_scorer, situated_queries, target_ranks
 from recipes.ports import ItemScorer
+from recipes.training.batching import SideFeatures
 
-__all__ = ["Validation", "hold_out"]
+__all__ = ["Decision", "Patience", "StoppingRule", "Validation", "hold_out"]
 
 #: Share of a user's steps that may be held out, beyond the last one.
 _SHARE = 0.1
+
+
+class Decision(NamedTuple):
+    """What follows from the evaluation of an epoch.
+
+    Attributes:
+        is_best: Whether its parameters are the ones to keep.
+        stop: Whether no further epoch is to begin.
+    """
+
+    is_best: bool
+    stop: bool
+
+
+class StoppingRule(Protocol):
+    """Decides when a fit ends; made for one fit, just before its first epoch."""
+
+    def observe(self, value: float) -> Decision:
+        """Take the value of the next epoch, the higher the better."""
+
+
+class Patience:
+    """Stops after some epochs without a gain (Prechelt, "Early Stopping - But When?", 1998), or after some time.
+
+    Args:
+        epochs: Evaluations without a gain before stopping.
+        time_limit_seconds: Seconds after which no further epoch begins; None for no limit.
+        clock: Seconds of a clock that never goes back.
+    """
+
+    def __init__(
+        self, epochs: int, *, time_limit_seconds: float | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._patience = epochs
+        self._time_limit = time_limit_seconds
+        self._clock = clock
+        self._began = clock()
+        self._best = -1.0
+        self._without_gain = 0
+
+    def observe(self, value: float) -> Decision:
+        """Take the value of the next epoch, 0 to 1."""
+        is_best = value > self._best
+        self._best = max(self._best, value)
+        self._without_gain = 0 if is_best else self._without_gain + 1
+        is_late = self._time_limit is not None and self._clock() - self._began >= self._time_limit
+        return Decision(is_best, stop=self._without_gain >= self._patience or is_late)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +100,23 @@ class Validation:
             self.histories.take(chosen), self.targets[chosen], weights, self.places[chosen], self.owners[chosen]
         )
 
-    def judge(self, scorer: ItemScorer, *, queries: FloatArray | None = None) -> tuple[float, float]:
+    def embed(self, scorer: ItemScorer, side: SideFeatures) -> FloatArray:
+        """Make a scorer's vectors of the held-out steps: float32 [m, d].
+
+        Args:
+            scorer: Of a sequence model.
+            side: Context and users' columns of all steps, held-out ones included.
+        """
+        context = None if side.context is None else side.context[self.places]
+        user_features = None if side.user_features is None else side.user_features[self.owners]
+        return situated_queries(scorer, self.histories, context, user_features=user_features)
+
+    def evaluate(self, scorer: ItemScorer, *, queries: FloatArray | None = None) -> tuple[float, float]:
         """Return NDCG@10 and HR@10 of a scorer, by full ranking.
 
         Args:
-            scorer: To be judged.
-            queries: Its vectors of `histories`, where they are at hand.
+            scorer: To be evaluated.
+            queries: Its vectors of `histories`, float32 [m, d], where they are at hand.
         """
         ranks = target_ranks(
             by_scorer(scorer, self.histories, queries=queries),
@@ -63,17 +128,17 @@ class Validation:
 
 
 def hold_out(
-    histories: Histories, *, wanted: int, seed: int, weights: FloatArray | None = None
+    histories: Histories, *, count: int, seed: int, weights: FloatArray | None = None
 ) -> tuple[Validation, NDArray[np.bool_]]:
-    """Choose steps to hold out: the last one of each of `wanted` users; of fewer users, several each.
+    """Choose steps to hold out: the last one of each of `count` users; of fewer users, several each.
 
     Half of the users are those whose last steps are newest, for what comes next is what counts; the others are drawn
     among all, for most users who will be served come back after a while. Where there are too few users, up to a tenth
     of a user's steps are held out.
 
     Args:
-        histories: Everything that is known.
-        wanted: Steps to hold out.
+        histories: All steps.
+        count: Steps to hold out.
         seed: Decides which users.
         weights: float32 [total], how much each step counts; None for 1. Held-out ones count alike where all of them
             weigh nothing.
@@ -88,8 +153,8 @@ def hold_out(
     eligible = np.flatnonzero(lengths >= 2)
     if not len(eligible):
         raise invalid("interactions", got="no user with two", want="users with at least 2 interactions")
-    users = np.sort(_choose_users(eligible, histories, wanted=wanted, random=np.random.default_rng(seed)))
-    each = -(-wanted // len(users))
+    users = np.sort(_choose_users(eligible, histories, count=count, random=np.random.default_rng(seed)))
+    each = -(-count // len(users))
     counts = np.clip((lengths[users] * _SHARE).astype(np.int64), 1, each)
     owners = np.repeat(users, counts)
     # 1 for the newest step of a user, 2 for the one before it, and so on.
@@ -105,10 +170,10 @@ def hold_out(
 
 
 def _choose_users(
-    eligible: NDArray[np.int64], histories: Histories, *, wanted: int, random: np.random.Generator
+    eligible: NDArray[np.int64], histories: Histories, *, count: int, random: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Return up to `wanted` users, the newest first; those of one time in an order drawn."""
+    """Return up to `count` users, the newest first; those of one time in an order drawn."""
     drawn = random.permutation(eligible)
     newest_first = drawn[np.argsort(-histories.times[histories.offsets[drawn + 1] - 1], kind="stable")]
-    newest, others = np.split(newest_first, [-(-min(wanted, len(drawn)) // 2)])
-    return np.concatenate([newest, random.permutation(others)])[:wanted]
+    newest, others = np.split(newest_first, [-(-min(count, len(drawn)) // 2)])
+    return np.concatenate([newest, random.permutation(others)])[:count]

@@ -1,143 +1,146 @@
-"""Learning a network: Adam on the softmax loss, epoch by epoch, with a moving average of the parameters."""
+"""The training loop: batches, gradients, epochs, and the best state on held-out steps.
+
+It knows networks, losses, optimisers and stopping rules by their ports alone: `recipes.training.network.Network`,
+`losses.Loss`, `optimizer.Optimizer` and `early_stopping.StoppingRule`.
+
+Shapes: B sequences, T places, d width, V items.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array
 from numpy.typing import NDArray
 
-from recipes.components.item_features import ItemSide, embed
+from recipes.components.item_features import ItemFeatures, network_parameters
 from recipes.components.user_features import gate_buckets
-from recipes.data.histories import FloatArray, Histories, ItemIndexes
-from recipes.models.sequential.network import Network, Parameters
-from recipes.training.batching import Batch, batch_shapes, epoch_batches
-from recipes.training.config import SequenceConfig
-from recipes.training.losses import full_softmax_loss, sampled_softmax_loss
-from recipes.training.pace import Pace
+from recipes.data.histories import FloatArray, Histories
+from recipes.training.batching import Batch, SideFeatures, epoch_batches
+from recipes.training.early_stopping import StoppingRule
+from recipes.training.losses import Loss
+from recipes.training.network import Network, Parameters
+from recipes.training.optimizer import LinearSchedule, Optimizer, OptimizerState
+from recipes.training.progress import EpochProgress
 
-__all__ = ["Learner", "LearnerState", "choose_shapes"]
+__all__ = ["BestEpoch", "Trainer", "TrainingSteps", "to_numpy", "train"]
 
-#: Steps of an epoch that batches are made small for, when the batch size is left open, and the bounds of that size, the
-#: upper one without and with sampling. On validation steps of MovieLens 1M (full softmax), batches of 48 reached in 4
-#: epochs what those of 128 reached in 8, and ended about as high; those of 16 were faster at first, and slower from the
-#: tenth epoch on. On Diginetica (sampled) batches of 48 ended lower than those of 128: 53.9 against 54.4 % in P@20.
-_STEPS = 64
-_LEAST_ROWS, _MOST_ROWS, _MOST_ROWS_SAMPLED = 8, 48, 128
-
-#: Moments of the gradients; 0.98 forgets old sizes faster than the usual 0.999, as fits here are short.
-_ADAM = optax.scale_by_adam(b2=0.98)
-
-#: Share of targets that are learnt without their context, or without their user's columns, and what tells the random
-#: numbers of the two from the network's.
+#: Share of targets that are learnt without their context, or without their user's columns: not every request gives its
+#: context, and not every user has columns.
 _WITHOUT = 0.2
-_CONTEXT, _PEOPLE = 1 << 20, 1 << 21
 
-#: Share of the moving average that each step keeps in the end, and what delays it, so that the average spans a ninth of
-#: the steps at first. On validation steps of Amazon Beauty the best average was 1.8 % above that of a share of 0.98, on
-#: those of MovieLens 1M as good; spans of a quarter or half of all steps were worse on Beauty.
-_AVERAGING = 0.995
-_AVERAGING_DELAY = 9.0
+#: What the random numbers of the two are derived by, apart from those of the network's dropout.
+_CONTEXT, _USER_FEATURES = 1 << 20, 1 << 21
 
-#: Taken from the scores of cold items while learning.
-_OUT_OF_REACH = 1e6
+#: Measures a network's parameters on held-out steps: the value that decides, and what else is to be remembered of them.
+Evaluate = Callable[[dict[str, FloatArray]], tuple[float, Mapping[str, float]]]
 
 
-class LearnerState(NamedTuple):
-    """What changes with every step.
+class TrainingSteps(NamedTuple):
+    """What epochs run over.
 
     Attributes:
-        parameters: Of the network.
-        average: Moving average of the parameters, which is what is judged and kept: it generalises better than any one
-            step (Polyak and Juditsky, 1992), and its validation figures are less noisy.
-        adam: Moments of the gradients.
+        histories: The steps; each one is a target once in an epoch.
+        weights: float32 [interactions], how much each counts as a target.
+        side: Context and users' columns of the same steps.
     """
 
-    parameters: Parameters
-    average: Parameters
-    adam: optax.OptState
+    histories: Histories
+    weights: FloatArray
+    side: SideFeatures
 
 
-class Learner:
-    """Runs epochs.
+class BestEpoch(NamedTuple):
+    """The epoch whose average of the parameters was best on held-out steps.
+
+    Attributes:
+        parameters: The average, by name.
+        number: Of the epoch, from 1.
+        training_loss: Mean loss of a target in that epoch.
+        value: What was maximised.
+        details: What else the evaluation found.
+    """
+
+    parameters: dict[str, FloatArray]
+    number: int
+    training_loss: float
+    value: float
+    details: Mapping[str, float]
+
+
+class Trainer:
+    """Runs epochs of one network; every step of one shape is compiled once.
 
     Args:
         network: To be learnt.
-        config: How.
-        counts: int64 [n_items], interactions of each item, which decide how it is sampled.
-        shapes: Of batches, from `choose_shapes`.
-        items: What is known of items beside their use.
+        loss: To be minimised.
+        optimizer: How gradients change parameters.
+        learning_rate: Size of a step, before the schedule's share.
+        counts: int64 [V], interactions of each item in the training data, by which a loss may sample.
+        shapes: Of batches, from `batching.choose_shapes`.
+        items: Features of items; None where items are known by their use alone.
         seed: Of every random number.
     """
 
     def __init__(
         self,
         network: Network,
-        config: SequenceConfig,
         *,
+        loss: Loss,
+        optimizer: Optimizer,
+        learning_rate: float,
         counts: NDArray[np.int64],
         shapes: list[tuple[int, int]],
-        items: ItemSide | None = None,
+        items: ItemFeatures | None,
         seed: int,
     ) -> None:
         self._network = network
-        self._config = config
+        self._loss = loss
+        self._optimizer = optimizer
+        self._learning_rate = learning_rate
+        self._sample = loss.negative_sampler(counts)
         self._shapes = shapes
         self._items = jax.tree.map(jnp.asarray, items)
         self._seed = seed
-        self._sampled = config.samples(items=len(counts))
-        # Sampling by a power of the popularity keeps rare items in the sample (word2vec's choice).
-        chances = (counts + 1.0) ** 0.75
-        self._chances = chances / chances.sum()
 
-    def begin(self, arrays: dict[str, FloatArray]) -> LearnerState:
+    def begin(self, arrays: Mapping[str, FloatArray]) -> OptimizerState:
         """Make the state before the first step."""
-        parameters = jax.tree.map(jnp.array, arrays)
-        return LearnerState(parameters, jax.tree.map(jnp.array, arrays), _ADAM.init(parameters))
+        return self._optimizer.begin({name: jnp.array(value) for name, value in arrays.items()})
 
     def epoch(
         self,
-        state: LearnerState,
-        training: Histories,
-        weights: FloatArray,
+        state: OptimizerState,
+        steps: TrainingSteps,
         *,
         number: int,
-        pace: Pace,
-        rates: tuple[float, float] = (1.0, 1.0),
-        context: NDArray[np.int32] | None = None,
-        user_features: NDArray[np.int32] | None = None,
-    ) -> tuple[LearnerState, float]:
-        """Learn every window once.
+        progress: EpochProgress,
+        schedule: LinearSchedule,
+    ) -> tuple[OptimizerState, float]:
+        """Learn every window of the histories once.
 
         Args:
             state: Given up to the step.
-            training: What to learn.
-            weights: float32 [interactions], of each as a target.
+            steps: What to learn.
             number: Of the epoch; with the seed it decides every random number.
-            pace: Hears how far it is.
-            rates: Shares of the learning rate at the beginning and at the end.
-            context: int32 [interactions, columns], codes of each one's context; None without columns.
-            user_features: int32 [users, k], codes of each one's columns; None without columns.
+            progress: Receives the share of the epoch that is done.
+            schedule: Of the step size.
 
         Returns:
             The new state, and the mean loss of a target.
         """
         random = np.random.default_rng([self._seed, number])
-        batches = epoch_batches(
-            training, weights, shapes=self._shapes, random=random, context=context, user_features=user_features
-        )
+        batches = epoch_batches(steps.histories, steps.weights, shapes=self._shapes, random=random, side=steps.side)
         mass = sum(float(batch.weights.sum()) for batch in batches)
         scale = np.float32(len(batches) / mass)
         key = jax.random.key(int(random.integers(2**31)))
         losses = []
         for place, batch in enumerate(batches):
-            share = rates[0] + (rates[1] - rates[0]) * place / len(batches)
-            rate = np.float32(self._config.learning_rate * share)
+            rate = np.float32(self._learning_rate * schedule.share(place, steps=len(batches)))
             state, loss = _step(
                 state,
                 batch,
@@ -146,71 +149,107 @@ class Learner:
                 self._sample(random),
                 self._items,
                 network=self._network,
+                loss=self._loss,
+                optimizer=self._optimizer,
             )
             losses.append(loss)
-            pace.done((place + 1) / len(batches), wait=partial(jax.block_until_ready, loss))
+            progress.report_within((place + 1) / len(batches), wait=partial(jax.block_until_ready, loss))
         return state, float(np.mean(jax.device_get(losses)))
 
-    def _sample(self, random: np.random.Generator) -> tuple[ItemIndexes, FloatArray] | None:
-        if not self._sampled:
-            return None
-        drawn = random.choice(len(self._chances), self._config.sampled_items, p=self._chances)
-        return drawn.astype(np.int32), np.log(len(drawn) * self._chances[drawn]).astype(np.float32)
+
+def train(
+    trainer: Trainer,
+    begin: Mapping[str, FloatArray],
+    steps: TrainingSteps,
+    *,
+    epochs: int,
+    evaluate: Evaluate,
+    metric: str,
+    stopping: StoppingRule,
+    progress: EpochProgress,
+) -> BestEpoch:
+    """Run epochs until the rule stops them, and return the best one.
+
+    Args:
+        trainer: Of the network.
+        begin: Parameters before the first step.
+        steps: What to learn.
+        epochs: At most.
+        evaluate: Measures the average of the parameters after each epoch.
+        metric: Name of the value in reports.
+        stopping: Made for this fit.
+        progress: Receives a report at the beginning, within and at the end of every epoch.
+    """
+    state = trainer.begin(begin)
+    best = None
+    for epoch in range(1, epochs + 1):
+        progress.start(epoch)
+        progress.report(0.0)
+        state, loss = trainer.epoch(state, steps, number=epoch, progress=progress, schedule=LinearSchedule())
+        parameters = to_numpy(state.average)
+        value, details = evaluate(parameters)
+        decision = stopping.observe(value)
+        if best is None or decision.is_best:
+            best = BestEpoch(parameters, epoch, loss, value, details)
+        progress.report(1.0, metrics={"training_loss": loss, metric: value})
+        if decision.stop:
+            break
+    if best is None:
+        raise ValueError(f"`epochs`: got {epochs}, want at least 1")
+    return best
 
 
-@partial(jax.jit, static_argnames="network", donate_argnums=0)
+def to_numpy(parameters: Parameters) -> dict[str, FloatArray]:
+    """Copy parameters to NumPy: the arrays of JAX are donated to the next step."""
+    return {name: np.array(value) for name, value in parameters.items()}
+
+
+@partial(jax.jit, static_argnames=("network", "loss", "optimizer"), donate_argnums=0)
 def _step(
-    state: LearnerState,
+    state: OptimizerState,
     batch: Batch,
-    rates: tuple[Array, Array],
+    scales: tuple[Array, Array],
     key: Array,
-    sample: tuple[Array, Array] | None,
-    items: ItemSide | None,
+    drawn: tuple[Array, ...],
+    items: ItemFeatures | None,
     *,
     network: Network,
-) -> tuple[LearnerState, Array]:
-    """Take one step of Adam; compiled once for each shape of a batch.
+    loss: Loss,
+    optimizer: Optimizer,
+) -> tuple[OptimizerState, Array]:
+    """Take one step of the optimiser; compiled once for each shape of a batch.
 
     Args:
         state: Given up.
         batch: To be learnt.
-        rates: What the summed loss is multiplied by, and the learning rate.
+        scales: What the summed loss is multiplied by, and the learning rate.
         key: Of dropout.
-        sample: Sampled items and the logs of how often each is expected to be drawn; None for the full softmax.
-        items: What is known of items beside their use.
+        drawn: What the loss drew for this step.
+        items: Features of items.
         network: To be learnt.
+        loss: To be minimised.
+        optimizer: How gradients change parameters.
     """
     read, event_types, gaps, weights, context, user_features = (jnp.asarray(part) for part in batch)
-    targets, mass = read.reshape(-1), weights.reshape(-1)
+    targets, mass = read.reshape(-1), weights.reshape(-1)  # [B T]
     if items is not None:
-        mass = mass * (1.0 - items.cold[targets])
-    steps = (read[:, :-1], event_types[:, :-1], gaps[:, :-1])
+        mass = items.target_weights(mass, targets)
+    steps = (read[:, :-1], event_types[:, :-1], gaps[:, :-1])  # [B, T - 1] each
 
-    def loss(learnt: Parameters) -> Array:
-        values = embed(learnt, items)
-        hidden = network.states(values, steps, key=key)
+    def scaled_loss(learnt: Parameters) -> Array:
+        values = network_parameters(learnt, items)
+        hidden = network.states(values, steps, key=key)  # [B, T, d]
         if context.shape[-1]:
             hidden = hidden + _kept(hidden, key, _CONTEXT) * _sums(values["context"], context)
         if user_features.shape[-1]:
-            hidden = hidden + _kept(hidden, key, _PEOPLE) * _user_features(values, user_features, hidden.shape[1])
-        flat = hidden.reshape(-1, hidden.shape[-1])
-        vectors, biases = values["item_embeddings"], values["item_biases"]
-        if items is not None:
-            biases = biases - _OUT_OF_REACH * items.cold
-        if sample is None:
-            return rates[0] * full_softmax_loss(flat, vectors, biases, targets, mass)
-        drawn, log_draws = sample
-        estimated = sampled_softmax_loss(
-            flat, vectors[drawn], biases[drawn] - log_draws, vectors[targets], biases[targets], targets, mass, drawn
-        )
-        return rates[0] * estimated
+            of_users = _user_vectors(values, user_features, hidden.shape[1])
+            hidden = hidden + _kept(hidden, key, _USER_FEATURES) * of_users
+        flat = hidden.reshape(-1, hidden.shape[-1])  # [B T, d]
+        biases = values["item_biases"] if items is None else items.loss_biases(values["item_biases"])
+        return scales[0] * loss(flat, values["item_embeddings"], biases, targets, mass, drawn)
 
-    value, gradients = jax.value_and_grad(loss)(state.parameters)
-    directions, adam = _ADAM.update(gradients, state.adam)
-    parameters = jax.tree.map(lambda old, by: old - rates[1] * by, state.parameters, directions)
-    kept = jnp.minimum(_AVERAGING, 1.0 - _AVERAGING_DELAY / (_AVERAGING_DELAY + adam.count))
-    average = jax.tree.map(lambda old, new: kept * old + (1.0 - kept) * new, state.average, parameters)
-    return LearnerState(parameters, average, adam), value
+    value, gradients = jax.value_and_grad(scaled_loss)(state.parameters)
+    return optimizer.step(state, gradients, learning_rate=scales[1]), value
 
 
 def _sums(vectors: Array, codes: Array) -> Array:
@@ -218,25 +257,14 @@ def _sums(vectors: Array, codes: Array) -> Array:
     return (vectors[codes] * (codes > 0)[..., None]).sum(axis=-2)
 
 
-def _user_features(values: Parameters, codes: Array, places: int) -> Array:
+def _user_vectors(values: Mapping[str, Any], codes: Array, places: int) -> Array:
     """Return what the columns of users, int32 [B, k], add to each place of their windows: float32 [B, T, d]."""
-    gates = values["people_gates"][gate_buckets(np.arange(places))]
-    return gates[None, :, None] * _sums(values["people"], codes)[:, None]
+    gates = values["people_gates"][gate_buckets(np.arange(places))]  # [T]
+    added: Array = gates[None, :, None] * _sums(values["people"], codes)[:, None]
+    return added
 
 
 def _kept(hidden: Array, key: Array, purpose: int) -> Array:
-    """Draw which targets are learnt with what is known of them: 1 or 0, float32 [B, T, 1].
-
-    Not every request gives its context, and not every user is known.
-    """
+    """Draw which targets are learnt with what is known of them: 1 or 0, float32 [B, T, 1]."""
     without = jax.random.bernoulli(jax.random.fold_in(key, purpose), _WITHOUT, hidden.shape[:2])
     return jnp.where(without, 0.0, 1.0)[..., None]
-
-
-def choose_shapes(config: SequenceConfig, training: Histories, *, n_items: int) -> list[tuple[int, int]]:
-    """Choose the shapes of the batches that histories are learnt in."""
-    most = _MOST_ROWS_SAMPLED if config.samples(items=n_items) else _MOST_ROWS
-    longest = min(config.max_length + 1, max(2, int(training.lengths().max())))
-    fitting = round(len(training.items) / (_STEPS * longest))
-    rows = config.batch_size or min(most, max(_LEAST_ROWS, fitting))
-    return batch_shapes(training.lengths(), longest=longest, batch_tokens=rows * longest)

@@ -27,7 +27,7 @@ def test_the_newest_is_the_target_and_the_second_newest_is_shown_but_not_learnt(
 def test_a_recipe_holds_out_the_second_newest_of_every_tested_user():
     split = leave_one_out(make_data([list(range(user % 40 + 1)) for user in range(80)], n_items=40))
 
-    validation, _ = hold_out(split.shown.histories(), wanted=count_held_out(split), seed=1)
+    validation, _ = hold_out(split.shown.histories(), count=count_held_out(split), seed=1)
 
     newest = [history[-1] for history in as_lists(split.shown.histories()) if len(history) >= 2]
     assert validation.targets.tolist() == newest

@@ -16,10 +16,9 @@ import pytest
 
 from common.errors import CorruptArtifact
 from recipes.components.score_fusion.score import ScoreFusion
+from recipes.components.sequence_scorer import SequenceScorer, gap_buckets
 from recipes.components.sequential_rules import SequentialRules
-from recipes.components.time_gaps import gap_buckets
 from recipes.data.histories import Histories, History
-from recipes.models.sequential.score import SequenceScorer
 
 N_ITEMS, WIDTH, MAX_LENGTH = 50, 24, 20
 

@@ -18,7 +18,7 @@ from recipes.components.score_fusion.score import (
 from recipes.components.sequential_rules import PLACES, SequentialRules
 from recipes.data.histories import FloatArray, Histories, ItemIndexes
 
-__all__ = ["Observed", "learn_score_fusion"]
+__all__ = ["HeldOutSteps", "learn_score_fusion"]
 
 #: Held-out steps that are enough for so few weights, and the scores that are held at once at most.
 _MAX_ROWS = 1024
@@ -36,7 +36,7 @@ Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class HeldOutSteps:
     """What some held-out users did next.
 
     Attributes:
@@ -58,7 +58,7 @@ class Observed:
     weights: FloatArray
 
 
-def learn_score_fusion(observed: Observed, sequential_rules: SequentialRules, *, n_event_types: int) -> ScoreFusion:
+def learn_score_fusion(steps: HeldOutSteps, sequential_rules: SequentialRules, *, n_event_types: int) -> ScoreFusion:
     """Find the blend of greatest posterior probability, by L-BFGS.
 
     The likelihood is the softmax over the catalogue. Factors have log-normal priors around 1, and around rules that
@@ -66,11 +66,11 @@ def learn_score_fusion(observed: Observed, sequential_rules: SequentialRules, *,
     is out of reach stays so.
 
     Args:
-        observed: At least one row.
+        steps: At least one row.
         sequential_rules: Rules that do not know the targets.
         n_event_types: Event types that the data name.
     """
-    posterior = _Posterior(observed, sequential_rules, n_event_types=n_event_types)
+    posterior = _Posterior(steps, sequential_rules, n_event_types=n_event_types)
     bounds = [(-_MAX_LOGARITHM, _MAX_LOGARITHM)] * _FACTORS + [(None, None)] * (len(posterior.start) - _FACTORS)
     found = minimize(
         posterior.loss_and_gradient,
@@ -91,21 +91,21 @@ _FACTORS = _LOGARITHMS + POPULARITY_FEATURES
 class _Posterior:
     """The function to be minimised; all weights but those of popularity and of repeats are logarithms."""
 
-    def __init__(self, observed: Observed, sequential_rules: SequentialRules, *, n_event_types: int) -> None:
-        n_items = len(observed.item_vectors)
-        total = len(observed.targets)
+    def __init__(self, steps: HeldOutSteps, sequential_rules: SequentialRules, *, n_event_types: int) -> None:
+        n_items = len(steps.item_vectors)
+        total = len(steps.targets)
         self._rows = max(1, min(total, _MAX_ROWS, _MAX_SCORES // n_items))
         # Spread over all, as neighbours belong to one user.
         chosen = np.arange(self._rows) * total // self._rows
         self._n_event_types = n_event_types
-        mass = observed.weights[chosen].astype(np.float64)
+        mass = steps.weights[chosen].astype(np.float64)
         # Those that are chosen may weigh nothing; they count alike then.
         self._mass: Floats = mass / mass.mean() if mass.any() else np.ones(self._rows)
-        self._logits: FloatArray = observed.queries[chosen] @ observed.item_vectors.T
-        self._popularity = observed.popularity
-        self._repeat_bias = observed.repeat_bias
-        self._targets = np.arange(self._rows) * n_items + observed.targets[chosen]
-        self._collect(observed.histories.take(chosen), sequential_rules, n_items)
+        self._logits: FloatArray = steps.queries[chosen] @ steps.item_vectors.T
+        self._popularity = steps.popularity
+        self._repeat_bias = steps.repeat_bias
+        self._targets = np.arange(self._rows) * n_items + steps.targets[chosen]
+        self._collect(steps.histories.take(chosen), sequential_rules, n_items)
         raw = self._raw(1.0 / np.arange(1.0, PLACES + 1))
         # Where no rule applies, rules get no weight.
         self._has_rules = len(raw) > 0

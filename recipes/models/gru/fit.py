@@ -1,52 +1,68 @@
-"""Fitting the HRNN recipes by a GRU. Each class adds to the one before what its recipes learn."""
+"""Fitting the HRNN recipes by a GRU. They differ in which columns of items are learnt from, and in what is cold."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.components.item_features import ItemSide
-from recipes.components.recency import choose_half_life, recent_uses
+from recipes.components.item_age import creation_times
+from recipes.components.item_features import ItemFeatures
+from recipes.components.sequence_scorer import SequenceScorer
 from recipes.data.columns import Columns
 from recipes.data.counts import within_percentiles
-from recipes.data.histories import FloatArray, Histories
 from recipes.data.training_data import TrainingData
-from recipes.models.gru.cold_items import cold_items
 from recipes.models.gru.config import GRUColdstartConfig, GRUConfig
 from recipes.models.gru.network import GRU
 from recipes.models.lsa.decomposition import learn_vectors
-from recipes.models.sequential.fit import SequenceFitter
-from recipes.models.sequential.score import SequenceScorer
 from recipes.ports import FitProgress, ignore_progress
-from recipes.training.early_stopping import Validation
+from recipes.training.sequence_model import SequenceModel, SequenceState, extend_sequence_model, fit_sequence_model
 
-__all__ = ["GRUColdstartFitter", "GRUFitter", "GRUMetadataFitter", "GRUTextFitter"]
+__all__ = ["GRUFitter", "cold_items", "make_coldstart_fitter", "make_metadata_fitter", "make_text_fitter"]
 
 #: Coordinates of items' content.
 _CONTENT_SIZE = 64
 
+_DAY = 86_400.0
 
-class GRUFitter(SequenceFitter):
-    """Learns from interactions alone; see `recipes.ports.Fitter`.
+
+class GRUFitter:
+    """Fits a GRU; implements `recipes.ports.Fitter`. Without further arguments it learns from interactions alone.
 
     Args:
         config: Hyperparameters.
         seed: Of every random number.
-        progress: Hears of every epoch.
+        progress: Receives a report of every epoch.
+        item_columns: Chooses the columns of items to learn from; None for none.
+        cold_items: Says which items are cold, bool [n_items]: recommended by their columns alone, as if they were used
+            as much as others; None where none is.
     """
 
-    def __init__(self, config: GRUConfig, *, seed: int, progress: FitProgress = ignore_progress) -> None:
-        super().__init__(
+    def __init__(
+        self,
+        config: GRUConfig,
+        *,
+        seed: int,
+        progress: FitProgress = ignore_progress,
+        item_columns: Callable[[Columns], Columns] | None = None,
+        cold_items: Callable[[TrainingData], NDArray[np.bool_]] | None = None,
+    ) -> None:
+        self.report: Mapping[str, float] = {}
+        self._config = config
+        self._model = SequenceModel(
+            GRU.from_config(config),
             config,
-            network=GRU.of(config),
-            weigh_recency=config.recency_mask,
             seed=seed,
-            progress=progress,
+            weighs_recency=config.recency_mask,
+            counts_recent_uses=config.recency_mask,
         )
-        self._lengths = (config.min_user_history_length_percentile, config.max_user_history_length_percentile)
-        self._half_life: float | None = None
+        self._progress = progress
+        self._item_columns = item_columns
+        self._cold_items = cold_items
+        self._state: SequenceState | None = None
 
     def fit(self, data: TrainingData) -> SequenceScorer:
         """Learn from users whose histories are neither too short nor too long.
@@ -54,7 +70,11 @@ class GRUFitter(SequenceFitter):
         Raises:
             InvalidInput: None of them has two interactions.
         """
-        return super().fit(self._within_lengths(data))
+        learnt = self._within_lengths(data)
+        items = self._item_features(learnt)
+        self._state = fit_sequence_model(self._model, learnt, items=items, progress=self._progress)
+        self.report = self._state.report
+        return self._state.scorer
 
     def extend(self, data: TrainingData) -> SequenceScorer:
         """Continue on all of the data of such users.
@@ -62,63 +82,74 @@ class GRUFitter(SequenceFitter):
         Raises:
             InvalidInput: `fit` has not run, or on another catalogue.
         """
-        return super().extend(self._within_lengths(data))
+        learnt = self._within_lengths(data)
+        self._state = extend_sequence_model(self._model, self._state, learnt, progress=self._progress)
+        return self._state.scorer
 
     def _within_lengths(self, data: TrainingData) -> TrainingData:
-        low, high = self._lengths
-        kept = within_percentiles(data.histories().lengths(), low=low, high=high)
+        """Leave out the users with unusually short and long histories."""
+        kept = within_percentiles(
+            data.histories().lengths(),
+            low=self._config.min_user_history_length_percentile,
+            high=self._config.max_user_history_length_percentile,
+        )
         return data.where(kept[data.interactions.user])
 
-    def _uses(
-        self, histories: Histories, worth: FloatArray, *, n_items: int, validation: Validation | None = None
-    ) -> NDArray[np.float64]:
-        if not self._weigh_recency:
-            return super()._uses(histories, worth, n_items=n_items, validation=validation)
-        if validation is not None:
-            self._half_life = choose_half_life(histories, validation.targets, n_items=n_items)
-        assert self._half_life is not None, "`fit` comes before `extend`"
-        return recent_uses(histories, half_life=self._half_life, n_items=n_items)
-
-
-class GRUMetadataFitter(GRUFitter):
-    """Learns from the items' categories and numbers too."""
-
-    def _item_side(self, data: TrainingData) -> ItemSide | None:
-        columns = self._learnt_columns(data.items)
+    def _item_features(self, data: TrainingData) -> ItemFeatures | None:
+        """Return the vectors of the items' columns, and which items are cold; None where columns say nothing."""
+        if self._item_columns is None:
+            return None
+        columns = self._item_columns(data.items)
         if not columns:
             return None
-        _, content = learn_vectors(columns, n_rows=data.n_items, size=_CONTENT_SIZE, seed=self._seed)
-        return ItemSide(content, np.zeros(data.n_items, np.float32)) if content.shape[1] else None
-
-    def _learnt_columns(self, items: Columns) -> Columns:
-        """Return the columns of items to learn from."""
-        return replace(items, textual={})
-
-
-class GRUTextFitter(GRUMetadataFitter):
-    """Learns from the items' texts too."""
-
-    def _learnt_columns(self, items: Columns) -> Columns:
-        return items
+        _, content = learn_vectors(columns, n_rows=data.n_items, size=_CONTENT_SIZE, seed=self._model.seed)
+        if not content.shape[1]:
+            return None
+        cold = np.zeros(data.n_items, bool) if self._cold_items is None else self._cold_items(data)
+        return ItemFeatures(content, cold.astype(np.float32))
 
 
-class GRUColdstartFitter(GRUMetadataFitter):
-    """Recommends new items by their columns alone, as if they were used as much as others."""
+def make_metadata_fitter(config: GRUConfig, *, seed: int, progress: FitProgress = ignore_progress) -> GRUFitter:
+    """Make a fitter that learns from the items' categories and numbers too."""
+    return GRUFitter(config, seed=seed, progress=progress, item_columns=_without_texts)
 
-    def __init__(self, config: GRUColdstartConfig, *, seed: int, progress: FitProgress = ignore_progress) -> None:
-        super().__init__(config, seed=seed, progress=progress)
-        self._coldstart = config
 
-    def _item_side(self, data: TrainingData) -> ItemSide | None:
-        side = super()._item_side(data)
-        return None if side is None else side._replace(cold=cold_items(data, self._coldstart).astype(np.float32))
+def make_text_fitter(config: GRUConfig, *, seed: int, progress: FitProgress = ignore_progress) -> GRUFitter:
+    """Make a fitter that learns from the items' categories, numbers and texts too."""
+    return GRUFitter(config, seed=seed, progress=progress, item_columns=lambda columns: columns)
 
-    def _uses(
-        self, histories: Histories, worth: FloatArray, *, n_items: int, validation: Validation | None = None
-    ) -> NDArray[np.float64]:
-        uses = super()._uses(histories, worth, n_items=n_items, validation=validation)
-        if self._items is None:
-            return uses
-        cold = self._items.cold > 0
-        warm = uses[~cold & (uses > 0)]
-        return np.where(cold, np.median(warm), uses) if len(warm) else uses
+
+def make_coldstart_fitter(
+    config: GRUColdstartConfig, *, seed: int, progress: FitProgress = ignore_progress
+) -> GRUFitter:
+    """Make a fitter that learns from categories and numbers, and recommends cold items by them alone."""
+    return GRUFitter(
+        config,
+        seed=seed,
+        progress=progress,
+        item_columns=_without_texts,
+        cold_items=partial(cold_items, config=config),
+    )
+
+
+def cold_items(data: TrainingData, config: GRUColdstartConfig) -> NDArray[np.bool_]:
+    """Say which items are cold: bool [n_items].
+
+    A cold item has at most `cold_start_max_interactions`, and was created at most `cold_start_max_duration` days before
+    the newest item, or, with `currentTime`, before the newest interaction: what is trained on the same data again must
+    come out the same, so no clock is read.
+    """
+    interactions = data.interactions
+    if not len(interactions):
+        return np.zeros(data.n_items, bool)
+    latest = interactions.timestamp.max()
+    times = creation_times(data, unused=int(latest))
+    now = latest if config.cold_start_relative_from == "currentTime" else times.max()
+    is_young = now - times <= config.cold_start_max_duration * _DAY
+    is_little_used = np.bincount(interactions.item, minlength=data.n_items) <= config.cold_start_max_interactions
+    cold: NDArray[np.bool_] = is_young & is_little_used
+    return cold
+
+
+def _without_texts(columns: Columns) -> Columns:
+    return replace(columns, textual={})

@@ -27,12 +27,12 @@ import numpy as np
 from jax import Array
 
 from recipes.components.score_fusion.score import ScoreFusion
+from recipes.components.sequence_scorer import GAP_BUCKETS
 from recipes.components.sequential_rules import SequentialRules
-from recipes.components.time_gaps import GAP_BUCKETS
 from recipes.data.histories import FloatArray
 from recipes.models.gru.config import GRUConfig
 from recipes.models.gru.score import GRUScorer
-from recipes.models.sequential.network import Parameters, Steps, begin_embeddings, drop
+from recipes.training.network import Parameters, Steps, draw_normal, drop, initial_step_parameters, normalise
 
 __all__ = ["GRU"]
 
@@ -42,10 +42,10 @@ _LASTING = 4.0
 
 @dataclass(frozen=True, slots=True)
 class GRU:
-    """See `recipes.models.sequential.network.Network`.
+    """The network; implements `recipes.training.network.Network`.
 
     Attributes:
-        width: d.
+        width: d, of embeddings and states.
         bptt: Steps that gradients flow back.
         max_length: Newest items that are read.
         dropout: Share of activations dropped while learning.
@@ -57,12 +57,12 @@ class GRU:
     dropout: float
 
     @classmethod
-    def of(cls, config: GRUConfig) -> Self:
-        """Make the network that a configuration asks for."""
+    def from_config(cls, config: GRUConfig) -> Self:
+        """Make the network of a configuration, without dropout."""
         return cls(config.hidden_dimension, config.bptt, config.max_length, dropout=0.0)
 
-    def dropping(self, share: float) -> Self:
-        """Return the same network with a share of activations dropped while learning."""
+    def with_dropout(self, share: float) -> Self:
+        """Return the same network with a share of activations, 0 to 1, dropped while learning."""
         return replace(self, dropout=share)
 
     def initial_parameters(
@@ -72,27 +72,24 @@ class GRU:
         random = np.random.default_rng(seed)
         width = self.width
 
-        def normal(*shape: int, scale: float) -> FloatArray:
-            return (scale * random.standard_normal(shape)).astype(np.float32)
+        step_parameters = initial_step_parameters(
+            item_directions, item_biases, width=width, n_event_types=n_event_types, random=random
+        )
 
         def orthogonal() -> FloatArray:
             return np.linalg.qr(random.standard_normal((width, width)))[0].astype(np.float32)
 
         return {
-            "item_embeddings": begin_embeddings(item_directions, width=width, random=random),
-            "item_biases": np.asarray(item_biases, np.float32),
-            # Zero: where there is one event type, or no time, these stay without effect on what is learnt.
-            "actions": np.zeros((n_event_types + 1, width), np.float32),
-            "gaps": np.zeros((GAP_BUCKETS, width), np.float32),
+            **step_parameters,
             "lasting": np.full((GAP_BUCKETS, width), _LASTING, np.float32),
-            "start": normal(width, scale=0.1),
+            "start": draw_normal(random, (width,), scale=0.1),
             "input_norm": np.ones(width, np.float32),
             "input_norm_bias": np.zeros(width, np.float32),
-            "input": normal(width, 3 * width, scale=(1.0 / width) ** 0.5),
+            "input": draw_normal(random, (width, 3 * width), scale=(1.0 / width) ** 0.5),
             "input_bias": np.zeros(3 * width, np.float32),
             "recurrent": np.concatenate([orthogonal() for _ in range(3)], axis=1),
             "recurrent_bias": np.zeros(width, np.float32),
-            "output": normal(width, width, scale=(1.0 / width) ** 0.5),
+            "output": draw_normal(random, (width, width), scale=(1.0 / width) ** 0.5),
             "output_bias": np.zeros(width, np.float32),
         }
 
@@ -102,7 +99,7 @@ class GRU:
         batch, places = items.shape[0], items.shape[1]
         first, second = (None, None) if key is None else jax.random.split(key)
         read = parameters["item_embeddings"][items] + parameters["actions"][event_types] + parameters["gaps"][gaps]
-        read = drop(_norm(read) * parameters["input_norm"] + parameters["input_norm_bias"], self.dropout, first)
+        read = drop(normalise(read) * parameters["input_norm"] + parameters["input_norm_bias"], self.dropout, first)
         # All that does not hang on the state is worked out for all steps at once.
         inputs = read @ parameters["input"] + parameters["input_bias"]  # [B, T - 1, 3d]
         lasting = jax.nn.sigmoid(parameters["lasting"])[gaps]  # [B, T - 1, d]
@@ -129,7 +126,7 @@ class GRU:
         score_fusion: ScoreFusion,
         sequential_rules: SequentialRules,
     ) -> GRUScorer:
-        """Make what serves."""
+        """Make the scorer that serves these parameters; see `Network.scorer`."""
         return GRUScorer(
             item_vectors,
             parameters,
@@ -147,8 +144,3 @@ def _step(parameters: Parameters, state: Array, given: Array) -> Array:
     reset, update = gates[:, :width], gates[:, width:]
     new = jnp.tanh(given[:, 2 * width :] + reset * (recalled[:, 2 * width :] + parameters["recurrent_bias"]))
     return new + update * (state - new)
-
-
-def _norm(values: Array) -> Array:
-    centred = values - values.mean(axis=-1, keepdims=True)
-    return centred * jax.lax.rsqrt(jnp.square(centred).mean(axis=-1, keepdims=True) + 1e-5)

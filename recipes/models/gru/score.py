@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recipes.components.score_fusion.score import ScoreFusion
+from recipes.components.sequence_scorer import SequenceScorer, StepArrays, normalise, open_model
 from recipes.components.sequential_rules import SequentialRules
 from recipes.data.histories import FloatArray
-from recipes.models.sequential.score import SequenceScorer, StepArrays, normalise, open_model
 
 __all__ = ["PARAMETERS", "GRUScorer", "load"]
 
@@ -27,7 +27,7 @@ PARAMETERS = (
 
 
 class GRUScorer(SequenceScorer):
-    """See `recipes.models.sequential.score.SequenceScorer`.
+    """See `recipes.components.sequence_scorer.SequenceScorer`.
 
     Args:
         item_vectors: float32 [n_items, d + 1].

@@ -1,38 +1,39 @@
-"""Fitting SASRec for User-Personalization v2. Items that hardly anybody used are known by content."""
+"""Fitting SASRec for User-Personalization v2; items that hardly anybody used are known by their columns."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 
 from recipes.components.cold_start import learn_content, predict_cold_vectors_from
+from recipes.components.sequence_scorer import SequenceScorer
 from recipes.data.histories import FloatArray
 from recipes.data.training_data import TrainingData
 from recipes.models.sasrec.config import SASRecConfig
 from recipes.models.sasrec.network import SASRec
-from recipes.models.sequential.fit import SequenceFitter
-from recipes.models.sequential.score import SequenceScorer
 from recipes.ports import FitProgress, ignore_progress
+from recipes.training.sequence_model import SequenceModel, SequenceState, extend_sequence_model, fit_sequence_model
 
 __all__ = ["SASRecFitter"]
 
 
-class SASRecFitter(SequenceFitter):
-    """See `recipes.ports.Fitter`.
+class SASRecFitter:
+    """Fits a SASRec network; implements `recipes.ports.Fitter`.
 
     Args:
         config: Hyperparameters.
         seed: Of every random number.
-        progress: Hears of every epoch.
+        progress: Receives a report of every epoch.
     """
 
     def __init__(self, config: SASRecConfig, *, seed: int, progress: FitProgress = ignore_progress) -> None:
-        super().__init__(
-            config,
-            network=SASRec.of(config),
-            weigh_recency=config.apply_recency_bias,
-            seed=seed,
-            progress=progress,
+        self.report: Mapping[str, float] = {}
+        self._model = SequenceModel(
+            SASRec.from_config(config), config, seed=seed, weighs_recency=config.apply_recency_bias
         )
+        self._progress = progress
+        self._state: SequenceState | None = None
         self._content: FloatArray | None = None
 
     def fit(self, data: TrainingData) -> SequenceScorer:
@@ -41,7 +42,9 @@ class SASRecFitter(SequenceFitter):
         Raises:
             InvalidInput: No user has two interactions.
         """
-        return self._complete(super().fit(data), data)
+        self._state = fit_sequence_model(self._model, data, items=None, progress=self._progress)
+        self.report = self._state.report
+        return self._with_cold_items(self._state.scorer, data)
 
     def extend(self, data: TrainingData) -> SequenceScorer:
         """Continue on all of the data, nothing held out, for a fixed number of epochs.
@@ -49,14 +52,15 @@ class SASRecFitter(SequenceFitter):
         Raises:
             InvalidInput: `fit` has not run, or on another catalogue.
         """
-        return self._complete(super().extend(data), data)
+        self._state = extend_sequence_model(self._model, self._state, data, progress=self._progress)
+        return self._with_cold_items(self._state.scorer, data)
 
-    def _complete(self, scorer: SequenceScorer, data: TrainingData) -> SequenceScorer:
-        """Tell the scorer of items that hardly anybody used, where columns say something of them."""
+    def _with_cold_items(self, scorer: SequenceScorer, data: TrainingData) -> SequenceScorer:
+        """Give items that hardly anybody used the vectors that their columns predict; see `components.cold_start`."""
         if not data.items:
             return scorer
         if self._content is None:
-            self._content = learn_content(data, seed=self._seed)
+            self._content = learn_content(data, seed=self._model.seed)
         uses = np.bincount(data.interactions.item, minlength=data.n_items)
-        scorer.item_vectors = predict_cold_vectors_from(scorer, data, self._content, uses=uses, seed=self._seed)
+        scorer.item_vectors = predict_cold_vectors_from(scorer, data, self._content, uses=uses, seed=self._model.seed)
         return scorer

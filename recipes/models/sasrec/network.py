@@ -1,13 +1,13 @@
-"""The network of User-Personalization in JAX: a causal transformer.
+"""SASRec, the network of User-Personalization v2, in JAX: a causal transformer over a user's sequence of items.
 
 The architecture is SASRec's (Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018): items are
 embedded, self-attention blocks that cannot look ahead read them, and the state at each place scores every item by
-inner product with the same embeddings. `recipes.models.sequential` has the losses.
+inner product with the same embeddings. `recipes.training.losses` has the losses.
 
-Our deviations: layers normalise their input, not their output; a learnt start token stands before the first item, so
-that an empty history has a state too and predicts what users begin with; every item has a bias; what was done with an
-item and how much time passed since the step before are added to its embedding, as in HSTU (Zhai et al., "Actions Speak
-Louder than Words", ICML 2024), but as inputs instead of attention biases.
+Our deviations: the loss is a softmax over the catalogue; layers normalise their input, not their output; a learnt start
+token stands before the first item, so that an empty history has a state too and predicts what users begin with; every
+item has a bias; what was done with an item and how much time passed since the step before are added to its embedding,
+as in HSTU (Zhai et al., "Actions Speak Louder than Words", ICML 2024), but as inputs instead of attention biases.
 
 Shapes: B sequences, T places, d width, h heads, V items.
 """
@@ -25,21 +25,22 @@ from jax import Array
 
 from recipes.components.score_fusion.score import ScoreFusion
 from recipes.components.sequential_rules import SequentialRules
-from recipes.components.time_gaps import GAP_BUCKETS
 from recipes.data.histories import FloatArray
 from recipes.models.sasrec.config import SASRecConfig
 from recipes.models.sasrec.score import SASRecScorer
-from recipes.models.sequential.network import Parameters, Steps, begin_embeddings, drop
+from recipes.training.network import Parameters, Steps, draw_normal, drop, initial_step_parameters, normalise
 
 __all__ = ["SASRec"]
 
 
 @dataclass(frozen=True, slots=True)
 class SASRec:
-    """See `recipes.models.sequential.network.Network`. Arrays of the blocks are stacked along a first axis [layers].
+    """The network; implements `recipes.training.network.Network`.
+
+    Arrays of the blocks are stacked along a first axis [layers].
 
     Attributes:
-        width: d.
+        width: d, of embeddings and states.
         layers: Blocks.
         heads: Attention heads; divide the width.
         max_length: Newest items that are read.
@@ -53,12 +54,12 @@ class SASRec:
     dropout: float
 
     @classmethod
-    def of(cls, config: SASRecConfig) -> Self:
-        """Make the network that a configuration asks for."""
+    def from_config(cls, config: SASRecConfig) -> Self:
+        """Make the network of a configuration, without dropout."""
         return cls(config.embedding_size, config.layers, config.heads, config.max_length, dropout=0.0)
 
-    def dropping(self, share: float) -> Self:
-        """Return the same network with a share of activations dropped while learning."""
+    def with_dropout(self, share: float) -> Self:
+        """Return the same network with a share of activations, 0 to 1, dropped while learning."""
         return replace(self, dropout=share)
 
     def initial_parameters(
@@ -68,20 +69,18 @@ class SASRec:
         random = np.random.default_rng(seed)
         width, layers = self.width, self.layers
 
-        def normal(*shape: int, scale: float) -> FloatArray:
-            return (scale * random.standard_normal(shape)).astype(np.float32)
+        step_parameters = initial_step_parameters(
+            item_directions, item_biases, width=width, n_event_types=n_event_types, random=random
+        )
 
         def dense(fan_in: int, fan_out: int) -> FloatArray:
-            return normal(layers, fan_in, fan_out, scale=(2.0 / (fan_in + fan_out)) ** 0.5)
+            # Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
+            return draw_normal(random, (layers, fan_in, fan_out), scale=(2.0 / (fan_in + fan_out)) ** 0.5)
 
         return {
-            "item_embeddings": begin_embeddings(item_directions, width=width, random=random),
-            "item_biases": np.asarray(item_biases, np.float32),
-            # Zero: where there is one event type, or no time, these stay without effect on what is learnt.
-            "actions": np.zeros((n_event_types + 1, width), np.float32),
-            "gaps": np.zeros((GAP_BUCKETS, width), np.float32),
-            "start": normal(width, scale=width**-0.5 / 2),
-            "positions": normal(self.max_length + 1, width, scale=width**-0.5 / 2),
+            **step_parameters,
+            "start": draw_normal(random, (width,), scale=width**-0.5 / 2),
+            "positions": draw_normal(random, (self.max_length + 1, width), scale=width**-0.5 / 2),
             "attention_norm": np.ones((layers, width), np.float32),
             "attention_norm_bias": np.zeros((layers, width), np.float32),
             "attention_in": dense(width, 3 * width),
@@ -117,13 +116,13 @@ class SASRec:
             block, number = layer
             first, second = (None, None) if key is None else jax.random.split(jax.random.fold_in(key, number))
             hidden = hidden + drop(_attention(block, hidden, heads=self.heads, allowed=allowed), self.dropout, first)
-            normed = _norm(hidden, block["forward_norm"], block["forward_norm_bias"])
+            normed = normalise(hidden) * block["forward_norm"] + block["forward_norm_bias"]
             inner = jax.nn.relu(normed @ block["forward_in"] + block["forward_in_bias"])
             return hidden + drop(inner @ block["forward_out"] + block["forward_out_bias"], self.dropout, second), None
 
         # A loop that is compiled once for all layers.
         hidden, _ = jax.lax.scan(apply, hidden, (blocks, jnp.arange(self.layers)))
-        return _norm(hidden, parameters["final_norm"], parameters["final_norm_bias"])
+        return normalise(hidden) * parameters["final_norm"] + parameters["final_norm_bias"]
 
     def scorer(
         self,
@@ -133,24 +132,19 @@ class SASRec:
         score_fusion: ScoreFusion,
         sequential_rules: SequentialRules,
     ) -> SASRecScorer:
-        """Make what serves."""
+        """Make the scorer that serves these parameters; see `Network.scorer`."""
         return SASRecScorer(
             item_vectors, parameters, heads=self.heads, score_fusion=score_fusion, sequential_rules=sequential_rules
         )
 
 
 def _attention(block: Parameters, hidden: Array, *, heads: int, allowed: Array) -> Array:
+    """Mix the states of the allowed places, bool [T, T], by scaled dot-product attention: float32 [B, T, d]."""
     batch, places, width = hidden.shape
-    normed = _norm(hidden, block["attention_norm"], block["attention_norm_bias"])
+    normed = normalise(hidden) * block["attention_norm"] + block["attention_norm_bias"]
     projected = normed @ block["attention_in"] + block["attention_in_bias"]  # [B, T, 3d]
     query, key, value = jnp.split(projected.reshape(batch, places, 3 * heads, width // heads), 3, axis=2)
     scores = jnp.einsum("bthe,bshe->bhts", query, key) * (width // heads) ** -0.5
     shares = jax.nn.softmax(jnp.where(allowed, scores, -jnp.inf), axis=-1)  # [B, h, T, T]
     mixed = jnp.einsum("bhts,bshe->bthe", shares, value).reshape(batch, places, width)
     return mixed @ block["attention_out"] + block["attention_out_bias"]
-
-
-def _norm(values: Array, scale: Array, bias: Array) -> Array:
-    centred = values - values.mean(axis=-1, keepdims=True)
-    variance = jnp.square(centred).mean(axis=-1, keepdims=True)
-    return centred * jax.lax.rsqrt(variance + 1e-5) * scale + bias

@@ -12,6 +12,7 @@ from recipes.models.sasrec.config import SASRecConfig
 from recipes.models.sasrec.fit import SASRecFitter
 from recipes.models.sasrec.network import SASRec
 from recipes.models.sasrec.score import load
+from recipes.training.sequence_model import target_weights
 from tests.recipes.network_suite import MAX_LENGTH, WIDTH, NetworkSuite, draw_parameters, served
 from tests.recipes.suite import RecipeSuite, make_data, ring_walks
 
@@ -74,12 +75,10 @@ def test_what_was_done_with_an_item_tells_the_next():
     assert (ranked(1), ranked(2)) == (1, 2)
 
 
-def test_new_interactions_weigh_more_only_when_asked_for():
+def test_new_interactions_weigh_more_only_with_the_recency_bias():
     data = ring_walks()
-    biased = SASRecFitter(SASRecConfig(), seed=0)
-    plain = SASRecFitter(SASRecConfig(apply_recency_bias=False), seed=0)
-    weights, times = biased._weights(data), data.interactions.timestamp
-    assert (plain._weights(data) == 1.0).all()
+    weights, times = target_weights(data, weighs_recency=True), data.interactions.timestamp
+    assert (target_weights(data, weighs_recency=False) == 1.0).all()
     assert weights[times == times.max()].tolist() == [1.0] * int((times == times.max()).sum())
     assert 0.5 <= weights.min() < 0.7
     assert (np.diff(weights[np.argsort(times, kind="stable")]) >= 0).all()

@@ -1,9 +1,9 @@
-"""Gaps between steps fall into buckets of powers of two."""
+"""What networks read of steps: times between them fall into buckets of powers of two."""
 
 import numpy as np
 import pytest
 
-from recipes.components.time_gaps import GAP_BUCKETS, gap_buckets
+from recipes.components.sequence_scorer import GAP_BUCKETS, gap_buckets
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ def test_the_first_step_of_each_row_has_no_gap():
     assert gap_buckets(np.array([[50, 51, 55], [7, 7, 9]])).tolist() == [[0, 1, 3], [0, 0, 2]]
 
 
-def test_a_step_that_is_told_late_has_no_gap():
+def test_a_step_that_arrives_late_has_no_gap():
     assert gap_buckets(np.array([100, 40, 41])).tolist() == [0, 0, 1]
 
 
@@ -28,5 +28,5 @@ def test_unknown_times_have_no_gaps():
 
 
 def test_no_steps_have_no_gaps():
-    found = gap_buckets(np.empty((2, 0), np.int64))
-    assert (found.shape, found.dtype) == ((2, 0), np.int32)
+    buckets = gap_buckets(np.empty((2, 0), np.int64))
+    assert (buckets.shape, buckets.dtype) == ((2, 0), np.int32)

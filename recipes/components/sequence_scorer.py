@@ -1,4 +1,8 @@
-"""What the scorers of all networks share: blending, batching, and what is unknown to the model. NumPy only."""
+"""What the scorers of all sequence models share: what a network reads, score fusion, and batching. NumPy only.
+
+A model supplies the pass of its network (`SequenceScorer._states`); see `recipes.models.sasrec.score` and
+`recipes.models.gru.score`.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +21,35 @@ from recipes.components.cold_start import predict_new_cold_vectors
 from recipes.components.context import ContextTable
 from recipes.components.score_fusion.score import ScoreFusion
 from recipes.components.sequential_rules import SequentialRules
-from recipes.components.time_gaps import gap_buckets
 from recipes.components.user_features import UserFeatureTable
 from recipes.data.arrays import map_arrays, save_arrays
 from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
 from recipes.data.training_data import TrainingData
 from recipes.ports import ScoreDelta
 
-__all__ = ["SavedModel", "SequenceScorer", "StepArrays", "normalise", "open_model"]
+__all__ = ["GAP_BUCKETS", "SavedModel", "SequenceScorer", "StepArrays", "gap_buckets", "normalise", "open_model"]
 
 #: Places worked on at once by `embed_histories`: their states fit into the cache.
 _BATCH_PLACES = 4096
+
+
+#: Buckets of the time between two steps; the last one holds gaps of 2^22 seconds (49 days) and more.
+GAP_BUCKETS = 24
+
+
+def gap_buckets(times: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Sort the time since the step before into buckets, on a logarithmic scale.
+
+    Args:
+        times: int64 [..., T], seconds, each row oldest first.
+
+    Returns:
+        int32 [..., T]: 0 for the first step and where no time passed, else 1 + floor(log2(seconds)), at most
+        `GAP_BUCKETS` - 1.
+    """
+    gaps = np.maximum(np.diff(times, axis=-1, prepend=times[..., :1]), 0)
+    # The exponent of a float64 is the floor of the logarithm plus 1, exact up to 2^53.
+    return np.minimum(np.frexp(gaps.astype(np.float64))[1], GAP_BUCKETS - 1).astype(np.int32)
 
 
 @dataclass(frozen=True, slots=True)

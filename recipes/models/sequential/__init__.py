@@ -1,1 +1,0 @@
-"""What families of sequence recipes share: all but the configuration and the network, in JAX and in NumPy."""

@@ -1,0 +1,447 @@
+"""Fitting a sequence model: a network, stopped by what held-out users did next, and its fusion with rules and repeats.
+
+`fit_sequence_model` holds some of the newest steps of users out, ranks them among the whole catalogue after every
+epoch, keeps the best state and learns from the same steps how to fuse it with sequence rules and repeats.
+`extend_sequence_model` then runs a few epochs with a falling step size on data that contain everything: the deployed
+model must know each user's newest interactions, which the fitted one was kept from.
+
+What a model has of its own, it gives as values: a `SequenceModel`, and the features of its items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import invalid
+from recipes.components.context import ContextCodes, ContextTable
+from recipes.components.item_features import ItemFeatures, network_parameters, with_projection
+from recipes.components.recency import choose_half_life, popularity_features, recent_uses, share_newer
+from recipes.components.repeats import learn_repeat_bias
+from recipes.components.score_fusion.fit import HeldOutSteps, learn_score_fusion
+from recipes.components.score_fusion.score import ScoreFusion
+from recipes.components.sequence_scorer import SequenceScorer
+from recipes.components.sequential_rules import RuleShape, SequentialRules, learn_shape
+from recipes.components.user_features import UserFeatureTable, encode_users, first_gates, learn_user_codes
+from recipes.data.counts import count_successors
+from recipes.data.histories import FloatArray, Histories
+from recipes.data.sparse import leading_eigenvectors
+from recipes.data.training_data import TrainingData
+from recipes.ports import FitProgress
+from recipes.training.batching import SideFeatures, choose_shapes
+from recipes.training.config import SequenceConfig
+from recipes.training.early_stopping import Patience, Validation, hold_out
+from recipes.training.loop import BestEpoch, Trainer, TrainingSteps, to_numpy, train
+from recipes.training.losses import Loss, choose_loss
+from recipes.training.network import Network
+from recipes.training.optimizer import AveragedAdam, LinearSchedule, Optimizer
+from recipes.training.progress import EpochProgress
+
+__all__ = [
+    "SequenceModel", "SequenceState", "count_uses", "extend_sequence_model", "fit_sequence_model", "target_weights",
+]  # fmt: skip
+
+#: Parameters that hold the vectors of context, and those of users' columns and their gates, where there are any.
+_CONTEXT, _USER_FEATURES, _GATES = "context", "people", "people_gates"
+
+#: Places apart that items still count as occurring together.
+_WINDOW = 5
+
+#: Held-out steps that every epoch is evaluated by at least, and scores worked out for it where that makes more steps.
+_EVALUATED = 2048
+_EVALUATED_SCORES = 30_000_000
+
+#: Shares of the fit that are done before the first epoch and after the last one.
+_BEGIN, _END = 0.02, 0.97
+
+#: Epochs of the extension, and the share of the learning rate that they begin with.
+_EXTENSION_EPOCHS = 3
+_EXTENSION_RATE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceModel:
+    """What a model supplies to the shared fit.
+
+    Attributes:
+        network: To be learnt, without dropout.
+        config: How to learn.
+        seed: Of every random number.
+        weighs_recency: Whether the newest interactions weigh up to twice as much as the oldest as targets.
+        counts_recent_uses: Whether items are as popular as lately, by a half-life that held-out steps choose, or as
+            over all time.
+        choose_loss: Chooses the loss by the configuration and the size of the catalogue.
+        optimizer: How gradients change parameters.
+        report_seconds: Least time between two reports from within an epoch.
+    """
+
+    network: Network
+    config: SequenceConfig
+    seed: int
+    weighs_recency: bool
+    counts_recent_uses: bool = False
+    choose_loss: Callable[..., Loss] = choose_loss
+    optimizer: Optimizer = field(default_factory=AveragedAdam)
+    report_seconds: float = 1.0
+
+
+class _Split(NamedTuple):
+    """What a fit learns from, and what it is evaluated by.
+
+    Attributes:
+        training: Steps that are learnt.
+        worth: float32 [training interactions], what each counts by its event type alone.
+        validation: Held-out steps.
+        side: Context and users' columns of all steps.
+    """
+
+    training: TrainingSteps
+    worth: FloatArray
+    validation: Validation
+    side: SideFeatures
+
+
+class _Assembly(NamedTuple):
+    """What scorers are made of, besides what is learnt.
+
+    Attributes:
+        network: Of the model.
+        rules: Counted in the training data.
+        items: Features of the items; None where they are known by their use alone.
+        context_codes: What the codes of context mean; None without context.
+        user_codes: What the codes of users' columns mean; None without columns.
+    """
+
+    network: Network
+    rules: SequentialRules
+    items: ItemFeatures | None
+    context_codes: ContextCodes | None
+    user_codes: ContextCodes | None
+
+    def scorer(
+        self, parameters: Mapping[str, FloatArray], *, score_fusion: ScoreFusion, popularity: FloatArray | None = None
+    ) -> SequenceScorer:
+        """Make the scorer of some parameters; popularity: float32 [POPULARITY_FEATURES, n_items], None for none."""
+        rest: dict[str, FloatArray] = network_parameters(parameters, self.items)
+        embeddings, biases = rest.pop("item_embeddings"), rest.pop("item_biases")
+        context, of_users, gates = (rest.pop(name, None) for name in (_CONTEXT, _USER_FEATURES, _GATES))
+        if popularity is None:
+            popularity = np.zeros((len(score_fusion.popularity), len(biases)), np.float32)
+        vectors = score_fusion.item_vectors(embeddings, biases, popularity)
+        user_table = _table(self.user_codes, of_users)
+        return self.network.scorer(vectors, rest, score_fusion=score_fusion, sequential_rules=self.rules).with_tables(
+            context=_table(self.context_codes, context),
+            user_features=None if user_table is None or gates is None else UserFeatureTable(user_table, gates),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceState:
+    """What `fit_sequence_model` returns, and `extend_sequence_model` takes and returns.
+
+    Attributes:
+        scorer: The model as it serves.
+        report: What was measured on the way.
+        parameters: Of the network, as they are learnt.
+        trainer: With the compiled steps.
+        assembly: What scorers are made of, besides the parameters.
+        half_life: Of uses; None where all uses count alike.
+    """
+
+    scorer: SequenceScorer
+    report: Mapping[str, float]
+    parameters: dict[str, FloatArray]
+    trainer: Trainer
+    assembly: _Assembly
+    half_life: float | None
+
+
+def fit_sequence_model(
+    model: SequenceModel, data: TrainingData, *, items: ItemFeatures | None, progress: FitProgress
+) -> SequenceState:
+    """Learn from the data; the last items of the validation users are used to decide when to stop.
+
+    Args:
+        model: What to fit.
+        data: To learn from; what validation needs is held out inside.
+        items: Features of the items; None where they are known by their use alone.
+        progress: Receives a report of every epoch, and from within.
+
+    Raises:
+        InvalidInput: No user has two interactions, or all weigh nothing.
+    """
+    progress(fraction=_BEGIN, stage="counting what follows what", metrics={})
+    user_codes = learn_user_codes(data.users)
+    split = _hold_out(model, data, user_codes)
+    training, n_items = split.training.histories, data.n_items
+    rule_shape = _learn_rule_shape(split, n_items=n_items)
+    rules = SequentialRules.count(training, n_items=n_items, shape=rule_shape, weights=split.worth)
+    half_life = None
+    if model.counts_recent_uses:
+        half_life = choose_half_life(training, split.validation.targets, n_items=n_items)
+    uses = count_uses(training, split.worth, n_items=n_items, half_life=half_life, items=items)
+
+    dropout = model.config.dropout_for(interactions=len(training.items), items=n_items)
+    network = model.network.with_dropout(dropout)
+    assembly = _Assembly(network, rules, items, None if data.context is None else data.context.meaning, user_codes)
+    trainer = _make_trainer(model, network, data, training, items)
+    best = train(
+        trainer,
+        _initial_parameters(model, assembly, training, uses, n_event_types=len(data.event_types)),
+        split.training,
+        epochs=model.config.epochs,
+        evaluate=_network_evaluation(assembly, split, n_items=n_items),
+        metric="validation_ndcg_at_10",
+        stopping=Patience(model.config.patience, time_limit_seconds=model.config.time_limit_seconds),
+        progress=_fit_progress(model, progress),
+    )
+    progress(fraction=_END, stage="weighing network and counts", metrics={})
+    popularity = popularity_features(training, uses)
+    fusion = _learn_fusion(assembly, best, split, popularity)
+    scorer = assembly.scorer(best.parameters, score_fusion=fusion, popularity=popularity)
+    report = {
+        **_training_report(best, dropout=dropout),
+        **_fusion_report(scorer, split, rule_shape),
+    }
+    return SequenceState(scorer, report, best.parameters, trainer, assembly, half_life)
+
+
+def extend_sequence_model(
+    model: SequenceModel, state: SequenceState | None, data: TrainingData, *, progress: FitProgress
+) -> SequenceState:
+    """Continue on all of the data, nothing held out, for a fixed number of epochs.
+
+    Args:
+        model: As it was fitted.
+        state: From `fit_sequence_model`; None where that has not run.
+        data: With the same users and items, and what was held out.
+        progress: Receives a report of every epoch, and from within.
+
+    Raises:
+        InvalidInput: There is no state, or it is of another catalogue.
+    """
+    if state is None or len(state.parameters["item_biases"]) != data.n_items:
+        raise invalid("data", got=f"{data.n_items} items", want="the items of a `fit` before")
+    histories, worth = data.histories(), data.target_weights()
+    side = _side_features(data, state.assembly.user_codes)
+    steps = TrainingSteps(histories, target_weights(data, weighs_recency=model.weighs_recency), side)
+    stage = f"extension, epoch {{epoch}} of {_EXTENSION_EPOCHS}"
+    reports = EpochProgress(progress, stage=stage, epochs=_EXTENSION_EPOCHS, seconds=model.report_seconds)
+    learning = state.trainer.begin(state.parameters)
+    for epoch in range(1, _EXTENSION_EPOCHS + 1):
+        reports.start(epoch)
+        done = (epoch - 1) / _EXTENSION_EPOCHS
+        falling = LinearSchedule(
+            _EXTENSION_RATE * (1.0 - done), _EXTENSION_RATE * (1.0 - done - 1.0 / _EXTENSION_EPOCHS)
+        )
+        number = model.config.epochs + epoch
+        learning, loss = state.trainer.epoch(learning, steps, number=number, progress=reports, schedule=falling)
+        reports.report(1.0, metrics={"training_loss": loss})
+    parameters = to_numpy(learning.parameters)
+    shape = state.assembly.rules.shape
+    rules = SequentialRules.count(histories, n_items=data.n_items, shape=shape, weights=worth)
+    context_codes = None if data.context is None else data.context.meaning
+    assembly = state.assembly._replace(rules=rules, context_codes=context_codes)
+    uses = count_uses(histories, worth, n_items=data.n_items, half_life=state.half_life, items=state.assembly.items)
+    scorer = assembly.scorer(
+        parameters, score_fusion=state.scorer.score_fusion, popularity=popularity_features(histories, uses)
+    )
+    return replace(state, scorer=scorer, parameters=parameters, assembly=assembly)
+
+
+def target_weights(data: TrainingData, *, weighs_recency: bool) -> FloatArray:
+    """Weigh targets by what was done and how new they are: float32 [interactions].
+
+    Newness goes from 1/2 for the oldest to 1 for the newest, by rank among all times.
+    """
+    times, worth = data.interactions.timestamp, data.target_weights()
+    if not weighs_recency or not len(times):
+        return worth
+    return worth * (1.0 - 0.5 * share_newer(times)).astype(np.float32)
+
+
+def count_uses(
+    histories: Histories,
+    worth: FloatArray,
+    *,
+    n_items: int,
+    half_life: float | None,
+    items: ItemFeatures | None,
+) -> NDArray[np.float64]:
+    """Return how much each item is used: float64 [n_items], as numbers of interactions.
+
+    Cold items count as the median of the others that are used, so that they are recommended as if they were used as
+    much.
+
+    Args:
+        histories: To count in.
+        worth: float32 [interactions], how much each counts; with a half-life all count alike.
+        n_items: Items of the catalogue.
+        half_life: Share of all interactions after which older ones count half; None for no difference.
+        items: Features of the items; None where none is cold.
+    """
+    if half_life is None:
+        uses: NDArray[np.float64] = np.bincount(histories.items, weights=worth, minlength=n_items).astype(np.float64)
+    else:
+        uses = recent_uses(histories, half_life=half_life, n_items=n_items)
+    if items is None:
+        return uses
+    cold = items.cold > 0
+    warm = uses[~cold & (uses > 0)]
+    return np.where(cold, np.median(warm), uses) if len(warm) else uses
+
+
+def _hold_out(model: SequenceModel, data: TrainingData, user_codes: ContextCodes | None) -> _Split:
+    histories, worth, side = data.histories(), data.target_weights(), _side_features(data, user_codes)
+    validation, kept = hold_out(histories, count=model.config.validation_targets, seed=model.seed, weights=worth)
+    if not worth[kept].any():
+        raise invalid("eventsConfig", got="events of weight 0 alone", want="some of a type that weighs more")
+    weights = target_weights(data, weighs_recency=model.weighs_recency)[kept]
+    training = TrainingSteps(histories.where(kept), weights, side.where(kept))
+    return _Split(training, worth[kept], validation, side)
+
+
+def _side_features(data: TrainingData, user_codes: ContextCodes | None) -> SideFeatures:
+    """Return the codes of the context of all steps, and those of the columns of their users."""
+    return SideFeatures(
+        None if data.context is None else data.context.codes,
+        None if user_codes is None else encode_users(user_codes, data.users, n_users=data.n_users),
+    )
+
+
+def _learn_rule_shape(split: _Split, *, n_items: int) -> RuleShape:
+    return learn_shape(
+        split.training.histories,
+        shown=split.validation.histories,
+        targets=split.validation.targets,
+        n_items=n_items,
+        weights=split.worth,
+        target_weights=split.validation.weights,
+    )
+
+
+def _make_trainer(
+    model: SequenceModel, network: Network, data: TrainingData, training: Histories, items: ItemFeatures | None
+) -> Trainer:
+    """Make the trainer; its shapes hold for the extension too, whose steps are then compiled already."""
+    config, loss = model.config, model.choose_loss(model.config, n_items=data.n_items)
+    shapes = choose_shapes(
+        data.histories().lengths(),
+        max_length=config.max_length,
+        batch_size=config.batch_size,
+        max_rows=loss.max_batch_rows,
+    )
+    return Trainer(
+        network,
+        loss=loss,
+        optimizer=model.optimizer,
+        learning_rate=config.learning_rate,
+        counts=np.bincount(training.items, minlength=data.n_items),
+        shapes=shapes,
+        items=items,
+        seed=model.seed,
+    )
+
+
+def _fit_progress(model: SequenceModel, progress: FitProgress) -> EpochProgress:
+    epochs = model.config.epochs
+    return EpochProgress(
+        progress,
+        stage=f"epoch {{epoch}} of at most {epochs}",
+        epochs=epochs,
+        begin=_BEGIN,
+        end=_END,
+        seconds=model.report_seconds,
+    )
+
+
+def _initial_parameters(
+    model: SequenceModel, assembly: _Assembly, training: Histories, uses: NDArray[np.float64], *, n_event_types: int
+) -> dict[str, FloatArray]:
+    """Begin where counting leads: embeddings from what occurs together, biases from popularity.
+
+    The directions are the eigenvectors of the symmetric counts C of what occurs together, scaled to
+    C_ij / sqrt((c_i + 1) (c_j + 1)) with c the sums of the rows.
+    """
+    counts = count_successors(training, n_items=len(uses), window=_WINDOW).with_transpose(1.0)
+    strength = np.zeros(len(uses), np.float32)
+    np.add.at(strength, counts.rows(), counts.values)
+    width = assembly.network.width
+    directions = leading_eigenvectors(counts.scaled(1.0 / np.sqrt(strength + 1.0)), count=width, seed=model.seed)
+    parameters = assembly.network.initial_parameters(
+        item_directions=directions, item_biases=_log_shares(uses), n_event_types=n_event_types, seed=model.seed
+    )
+    for name, codes in ((_CONTEXT, assembly.context_codes), (_USER_FEATURES, assembly.user_codes)):
+        if codes is not None:
+            parameters[name] = np.zeros((len(codes), width), np.float32)
+    if assembly.user_codes is not None:
+        parameters[_GATES] = first_gates(model.config.max_length)
+    return parameters if assembly.items is None else with_projection(parameters, assembly.items.features)
+
+
+def _network_evaluation(
+    assembly: _Assembly, split: _Split, *, n_items: int
+) -> Callable[[dict[str, FloatArray]], tuple[float, Mapping[str, float]]]:
+    """Return what measures a network's parameters: NDCG@10, with the repeat bias that the held-out steps call for."""
+    sample = split.validation.sample(max(_EVALUATED, _EVALUATED_SCORES // n_items))
+
+    def evaluate(parameters: dict[str, FloatArray]) -> tuple[float, Mapping[str, float]]:
+        n_event_types = len(parameters["actions"]) - 1
+        scorer = assembly.scorer(parameters, score_fusion=ScoreFusion.of_network(n_event_types=n_event_types))
+        queries = sample.embed(scorer, split.side)
+        bias = learn_repeat_bias(
+            scorer.item_vectors,
+            queries,
+            histories=sample.histories,
+            targets=sample.targets,
+            weights=sample.weights,
+        )
+        scorer.score_fusion = ScoreFusion.of_network(n_event_types=n_event_types, repeat_bias=bias)
+        return sample.evaluate(scorer, queries=queries)[0], {"repeat_bias": bias}
+
+    return evaluate
+
+
+def _learn_fusion(assembly: _Assembly, best: BestEpoch, split: _Split, popularity: FloatArray) -> ScoreFusion:
+    n_event_types = len(best.parameters["actions"]) - 1
+    scorer = assembly.scorer(best.parameters, score_fusion=ScoreFusion.of_network(n_event_types=n_event_types))
+    held_out = HeldOutSteps(
+        split.validation.histories,
+        split.validation.targets,
+        weights=split.validation.weights,
+        queries=split.validation.embed(scorer, split.side),
+        item_vectors=scorer.item_vectors,
+        popularity=popularity,
+        repeat_bias=best.details["repeat_bias"],
+    )
+    return learn_score_fusion(held_out, assembly.rules, n_event_types=n_event_types)
+
+
+def _training_report(best: BestEpoch, *, dropout: float) -> dict[str, float]:
+    return {
+        "epochs": float(best.number), "dropout": dropout, "training_loss": best.training_loss, **best.details,
+        "network_validation_ndcg_at_10": best.value,
+    }  # fmt: skip
+
+
+def _fusion_report(scorer: SequenceScorer, split: _Split, shape: RuleShape) -> dict[str, float]:
+    ndcg, hit_rate = split.validation.evaluate(scorer, queries=split.validation.embed(scorer, split.side))
+    return {
+        "validation_ndcg_at_10": ndcg, "validation_hit_rate_at_10": hit_rate,
+        "blend_network": scorer.score_fusion.network, "blend_rules": scorer.score_fusion.rules,
+        "rules_backward": shape.backward, "rules_follower_power": shape.follower_power,
+    }  # fmt: skip
+
+
+def _table(codes: ContextCodes | None, vectors: FloatArray | None) -> ContextTable | None:
+    return None if codes is None or vectors is None else ContextTable(codes, vectors)
+
+
+def _log_shares(uses: NDArray[np.float64]) -> FloatArray:
+    """Return the logarithms of the items' shares of all interactions, smoothed: float32 [n_items]."""
+    shares: FloatArray = np.log((uses + 0.5) / (uses.sum() + 0.5 * len(uses))).astype(np.float32)
+    return shares

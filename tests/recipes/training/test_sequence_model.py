@@ -1,0 +1,179 @@
+"""The fit of sequence models: losses and optimisers are exchanged by value, event weights decide, progress moves."""
+
+from dataclasses import dataclass, replace
+
+import jax
+import numpy as np
+import pytest
+
+from common.errors import InvalidInput
+from recipes.data.histories import Histories, History
+from recipes.data.interactions import Interactions
+from recipes.data.training_data import TrainingData
+from recipes.evaluation.ranking import by_scorer
+from recipes.models.sasrec.config import SASRecConfig
+from recipes.models.sasrec.network import SASRec
+from recipes.ports import ignore_progress
+from recipes.registry import fitter, recipe
+from recipes.training.optimizer import OptimizerState
+from recipes.training.sequence_model import (
+    SequenceModel,
+    count_uses,
+    extend_sequence_model,
+    fit_sequence_model,
+)
+from tests.recipes.suite import ring_walks
+
+CLICK, BUY = 1, 2
+DOOR, CLICKED, BOUGHT, N_ITEMS = 0, 1, 2, 5
+SMALL = {"embedding_size": "8", "layers": "1", "max_length": "4", "learning_rate": "0.02", "epochs": "6"}
+#: Of the users' last steps only some are held out.
+SMALL["validation_targets"] = "40"
+
+
+def shoppers(users=160):
+    """Let everybody enter by one door; three in four then click on one thing, one in four buys another."""
+    bought = np.arange(users) % 4 == 0
+    items = np.stack([np.full(users, DOOR), np.where(bought, BOUGHT, CLICKED)], axis=1)
+    event_types = np.stack([np.full(users, CLICK), np.where(bought, BUY, CLICK)], axis=1)
+    interactions = Interactions.sort(
+        np.repeat(np.arange(users), 2),
+        item=items.ravel(),
+        timestamp=np.tile(np.arange(2), users),
+        event_type=event_types.ravel(),
+    )
+    return TrainingData(interactions, users, N_ITEMS, ("click", "buy"))
+
+
+def fit_shoppers(data, *, extended=False, hyperparameters=SMALL):
+    declared = recipe("aws-user-personalization-v2")
+    made = fitter(declared)(declared.config.from_hyperparameters(hyperparameters), seed=1)
+    scorer = made.fit(data)
+    return made.extend(data) if extended else scorer
+
+
+def weighed(click, buy):
+    return replace(shoppers(), event_weights=np.array([1.0, click, buy], np.float32))
+
+
+def lead(scorer):
+    """Return by how much what is bought scores above what is clicked on, for somebody at the door."""
+    history = History(np.array([DOOR], np.int32), np.array([CLICK], np.uint8), np.zeros(1, np.int64))
+    scores = by_scorer(scorer, Histories.gather([history]))(slice(0, 1))[0]
+    return float(scores[BOUGHT] - scores[CLICKED])
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_without_weights_the_more_frequent_event_leads_and_with_weights_the_one_worth_more(extended):
+    # Clicks are three times as frequent; weighed 1 : 10, purchases are worth more than three times as much.
+    assert lead(fit_shoppers(shoppers(), extended=extended)) < 0
+    assert lead(fit_shoppers(weighed(0.1, 1.0), extended=extended)) > 0
+
+
+def test_equal_weights_change_no_byte():
+    plain, equal = fit_shoppers(shoppers(), extended=True), fit_shoppers(weighed(1.0, 1.0), extended=True)
+    histories = shoppers().histories()
+    assert plain.item_vectors.tobytes() == equal.item_vectors.tobytes()
+    assert plain.embed_histories(histories).tobytes() == equal.embed_histories(histories).tobytes()
+
+
+def test_events_that_all_weigh_nothing_cannot_be_learnt_from():
+    with pytest.raises(InvalidInput, match="eventsConfig"):
+        fit_shoppers(weighed(0.0, 0.0))
+
+
+def reports(report_seconds):
+    received = []
+    config = SASRecConfig.from_hyperparameters(
+        {"embedding_size": "8", "layers": "1", "max_length": "4", "epochs": "2", "batch_size": "16"}
+    )
+    model = SequenceModel(
+        SASRec.from_config(config), config, seed=1, weighs_recency=False, report_seconds=report_seconds
+    )
+
+    def receive(**report):
+        received.append(report)
+
+    state = fit_sequence_model(model, ring_walks(), items=None, progress=receive)
+    extend_sequence_model(model, state, ring_walks(), progress=receive)
+    return received, state.scorer
+
+
+def test_progress_moves_within_an_epoch_and_says_what_is_done():
+    frequent, scorer = reports(0.0)
+    rare, same = reports(3600.0)
+
+    fitted = [report for report in frequent if not report["stage"].startswith("extension")]
+    fractions = [report["fraction"] for report in fitted]
+    first = [report["fraction"] for report in fitted if report["stage"] == "epoch 1 of at most 2"]
+    assert fitted[0]["stage"] == "counting what follows what"
+    assert fractions == sorted(fractions)
+    assert len(set(first)) > 5
+    # At a slower pace each epoch is reported at its beginning and at its end, and the model is the same.
+    assert sum(report["stage"] == "epoch 1 of at most 2" for report in rare) == 2
+    assert scorer.item_vectors.tobytes() == same.item_vectors.tobytes()
+
+
+def test_an_epoch_is_measured_once_however_often_it_is_reported():
+    frequent, _ = reports(0.0)
+    assert sum("validation_ndcg_at_10" in report["metrics"] for report in frequent) == 2
+
+
+@dataclass(frozen=True)
+class BPR:
+    """A loss of this test alone: Rendle et al., "Bayesian Personalized Ranking from Implicit Feedback", UAI 2009."""
+
+    negatives: int
+    max_batch_rows: int = 48
+
+    def negative_sampler(self, counts):
+        return lambda random: (random.integers(0, len(counts), self.negatives).astype(np.int32),)
+
+    def __call__(self, hidden, vectors, biases, targets, weights, drawn):
+        (negatives,) = drawn
+        of_targets = (hidden * vectors[targets]).sum(axis=1) + biases[targets]
+        of_negatives = hidden @ vectors[negatives].T + biases[negatives]
+        return (weights * jax.nn.softplus(of_negatives - of_targets[:, None]).mean(axis=1)).sum()
+
+
+@dataclass(frozen=True)
+class GradientDescent:
+    """Plain gradient descent: an optimiser of this test alone."""
+
+    def begin(self, parameters):
+        return OptimizerState(parameters, jax.tree.map(jax.numpy.array, parameters), ())
+
+    def step(self, state, gradients, *, learning_rate):
+        moved = jax.tree.map(lambda old, slope: old - learning_rate * slope, state.parameters, gradients)
+        return OptimizerState(moved, jax.tree.map(jax.numpy.array, moved), ())
+
+
+def fit_rings(**values):
+    config = SASRecConfig.from_hyperparameters({
+        "embedding_size": "16", "max_length": "8", "learning_rate": "0.01", "dropout": "0.1", "epochs": "15"
+    })  # fmt: skip
+    model = SequenceModel(SASRec.from_config(config), config, seed=1, weighs_recency=False, **values)
+    return fit_sequence_model(model, ring_walks(), items=None, progress=ignore_progress).report
+
+
+def test_a_loss_that_the_loop_has_never_seen_is_learnt():
+    report = fit_rings(choose_loss=lambda config, *, n_items: BPR(negatives=n_items))
+    assert report["training_loss"] < 0.2  # log 2 without learning
+    assert report["network_validation_ndcg_at_10"] > 0.9
+
+
+def test_an_optimiser_that_the_loop_has_never_seen_is_used():
+    slow, adam = fit_rings(optimizer=GradientDescent()), fit_rings()
+    assert adam["network_validation_ndcg_at_10"] > 0.9
+    assert adam["training_loss"] < slow["training_loss"] < np.log(33)
+
+
+def test_uses_are_counted_by_weight_or_by_age():
+    histories = shoppers().histories()
+    worth = np.where(histories.items == BOUGHT, np.float32(10.0), np.float32(1.0))
+    plain = count_uses(histories, worth, n_items=N_ITEMS, half_life=None, items=None)
+    assert plain.tolist() == [160.0, 120.0, 400.0, 0.0, 0.0]
+    # The second of two steps is twice the new: all of these are newer than those at the door.
+    recent = count_uses(histories, worth, n_items=N_ITEMS, half_life=0.25, items=None)
+    assert recent[DOOR] < recent[CLICKED] + recent[BOUGHT]
+    assert recent.sum() == pytest.approx(len(histories.items))
