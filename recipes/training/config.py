@@ -29,10 +29,6 @@ class SequenceConfig(RecipeConfig):
     validation_targets: int = hyperparameter(SEQUENCE["validation_targets"])
     time_limit_seconds: float | None = hyperparameter(SEQUENCE["time_limit_seconds"])
 
-    def samples(self, *, items: int) -> bool:
-        """Return whether the softmax over a catalogue of so many items is estimated from a sample."""
-        return items > self.full_softmax_items
-
     def dropout_for(self, *, interactions: int, items: int) -> float:
         """Return the share of activations to drop.
 

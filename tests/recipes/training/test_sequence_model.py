@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from common.errors import InvalidInput
+from recipes.catalog import get_recipe
 from recipes.data.histories import Histories, History
-from recipes.data.interactions import Interactions
-from recipes.data.training_data import TrainingData
+from recipes.data.training_data import Interactions, TrainingData
 from recipes.evaluation.ranking import by_scorer
 from recipes.models.sasrec.config import SASRecConfig
 from recipes.models.sasrec.network import SASRec
 from recipes.ports import ignore_progress
-from recipes.registry import fitter, recipe
+from recipes.registry import make_fitter
 from recipes.training.optimizer import OptimizerState
 from recipes.training.sequence_model import (
     SequenceModel,
@@ -46,8 +46,7 @@ def shoppers(users=160):
 
 
 def fit_shoppers(data, *, extended=False, hyperparameters=SMALL):
-    declared = recipe("aws-user-personalization-v2")
-    made = fitter(declared)(declared.config.from_hyperparameters(hyperparameters), seed=1)
+    made = make_fitter(get_recipe("aws-user-personalization-v2"), hyperparameters, seed=1)
     scorer = made.fit(data)
     return made.extend(data) if extended else scorer
 
