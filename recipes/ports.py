@@ -163,7 +163,9 @@ class ActionScorer(ItemScorer, Protocol):
 class SupportsIncrementalUpdate(Protocol):
     """A scorer that takes up new items and new histories without being fitted again."""
 
-    def updated(self, before: NDArray[np.int64], data: TrainingData, *, seed: int) -> ItemScorer:
+    def updated(
+        self, before: NDArray[np.int64], data: TrainingData, *, content: FloatArray | None, seed: int
+    ) -> ItemScorer:
         """Return the same model for the catalogue as it is now.
 
         What was learnt stays as it is; what is merely counted is counted again, and what can be predicted of new items
@@ -172,7 +174,9 @@ class SupportsIncrementalUpdate(Protocol):
         Args:
             before: int64 [n_items], the index that each item had when the model was fitted, -1 for new items.
             data: All that there is now, by the present indexes; event types are numbered as they were.
-            seed: Of the draws of what is compared.
+            content: float32 [n_items, c], what the items' columns say of them, zero where they say nothing; None
+                without columns.
+            seed: Decides the draws of what is compared.
         """
 
 

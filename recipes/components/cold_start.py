@@ -1,47 +1,108 @@
-"""Vectors for items that hardly anybody used, predicted from what a network learnt of items of such content.
+"""Cold items of fitted models: vectors that their content predicts, and what such predictions have in common.
 
 Learning a map from attributes to a model's vectors is Gantner et al.'s ("Learning Attribute-to-Feature Mappings for
-Cold-Start Recommendations", ICDM 2010). The map is a ridge regression of the items' vectors, biases included, on their
-content, each item trusted by count / (count + 20). An item with fewer than five interactions is moved towards what is
-predicted, all the way when it has none.
+Cold-Start Recommendations", ICDM 2010). Here the map is a ridge regression of the items' vectors, biases included, on
+their content, each item trusted by count / (count + 20). With Q the vectors less their trusted mean m, E the content as
+vectors of length one, D the trusts on a diagonal and t their sum, an item's prediction is
+
+    m + stretch * e (E'DE + 0.001 t I)^-1 E'DQ.
+
+An item with fewer than five interactions is moved towards what is predicted, all the way when it has none.
 
 A conditional mean varies less than what it is the mean of, and rules add to the scores of known items alone, so lists
 would hardly ever name a new item. What is predicted is therefore stretched around the mean until it makes scores vary
 between items as much as those that are served.
+
+SASRec is completed so, here; EASE's weights are regressed in `recipes.models.ease.cold_items`, by the same trusts and
+stretch (`ItemEvidence`, `stretch`). The cold items of the GRU recipes are another thing, a part of their fit: see
+`recipes.components.item_features`.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple, Self
+
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.data.histories import FloatArray
+from recipes.data.histories import FloatArray, Histories
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.ranking import by_scorer
-from recipes.models.lsa.decomposition import learn_vectors
 from recipes.ports import ItemScorer
 
-__all__ = ["learn_content", "predict_cold_vectors", "predict_cold_vectors_from", "predict_new_cold_vectors"]
+__all__ = [
+    "CONTENT_SIZE", "ItemEvidence", "draw_compared", "predict_cold_vectors", "predict_cold_vectors_of",
+    "predict_new_vectors", "stretch",
+]  # fmt: skip
 
-#: Coordinates of items' content, and users by whose scores it is scaled.
-_CONTENT_SIZE = 64
+#: Coordinates of items' content.
+CONTENT_SIZE = 64
+#: Users by whose scores predictions are stretched.
 _COMPARED = 64
 
-#: Interactions from which on an item speaks for itself.
+#: Uses from which on an item speaks for itself; one with fewer is cold.
 _COLD = 5
-#: Interactions at which an item is half trusted as an example.
-_TRUSTED = 20.0
-#: Penalty, as a share of the trusted items.
+#: Uses at which an item is half trusted as an example to learn from.
+_HALF_TRUSTED = 20.0
+#: Penalty of the regression, as a share of the trusted items.
 _PENALTY = 0.001
 
 
-def learn_content(data: TrainingData, *, seed: int) -> FloatArray:
-    """Return what the items' columns say of them: float32 [n_items, c], zero where they say nothing."""
-    return learn_vectors(data.items, n_rows=data.n_items, size=_CONTENT_SIZE, seed=seed)[1]
+class ItemEvidence(NamedTuple):
+    """What is known of items, by their content and by their use.
+
+    Attributes:
+        content: float32 [n_items, c], of length one; zero where nothing is known of an item's content.
+        trust: float32 [n_items], 0 to 1, how far each is trusted as an example: uses / (uses + 20); 0 without content.
+        lack: float32 [n_items], the share of evidence that an item lacks: 1 without uses to 0 with five; 0 without
+            content.
+    """
+
+    content: FloatArray
+    trust: FloatArray
+    lack: FloatArray
+
+    @classmethod
+    def of(cls, vectors: FloatArray, uses: NDArray[np.integer]) -> Self:
+        """Weigh up the evidence.
+
+        Args:
+            vectors: float32 [n_items, c], content; zero where nothing is known of an item.
+            uses: int [n_items], interactions or users of each.
+        """
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        is_described = lengths[:, 0] > 0.0
+        content = (vectors / np.maximum(lengths, np.float32(1e-9))).astype(np.float32)
+        trust = np.where(is_described, uses / (uses + _HALF_TRUSTED), 0.0).astype(np.float32)
+        lack = np.where(is_described, np.maximum(1.0 - uses / _COLD, 0.0), 0.0).astype(np.float32)
+        return cls(content, trust, lack)
+
+    def can_predict(self) -> bool:
+        """Return whether there are cold items, and others to learn from."""
+        return bool(self.lack.any() and self.trust.any())
+
+    def trusted(self) -> NDArray[np.bool_]:
+        """Return the more trusted half of the items that are trusted at all: bool [n_items]."""
+        return self.trust >= np.median(self.trust[self.trust > 0.0])
 
 
-def predict_new_cold_vectors(
-    scorer: ItemScorer, data: TrainingData, before: NDArray[np.int64], *, seed: int
+def draw_compared(histories: Histories, *, seed: int) -> NDArray[np.int64]:
+    """Draw the users by whose scores predictions are stretched: at most 64 of those with a history."""
+    return np.random.default_rng(seed).permutation(np.flatnonzero(histories.lengths()))[:_COMPARED]
+
+
+def stretch(actual: float, predicted: float) -> np.float32:
+    """Return the factor, at least 1, by which predicted scores must vary more to vary as the actual ones.
+
+    Args:
+        actual: Standard deviations of users' scores between trusted items, summed over users.
+        predicted: The same of the predicted scores.
+    """
+    return np.float32(max(1.0, actual / predicted) if predicted > 0.0 else 1.0)
+
+
+def predict_new_vectors(
+    scorer: ItemScorer, data: TrainingData, before: NDArray[np.int64], content: FloatArray, *, seed: int
 ) -> FloatArray:
     """Return an updated model's vectors of items with those of new items predicted, and every other as it is.
 
@@ -49,17 +110,19 @@ def predict_new_cold_vectors(
         scorer: The updated model.
         data: All that it was updated to.
         before: int64 [n_items], the index that each item had when the model was fitted, -1 for new items.
+        content: float32 [n_items, c], zero where nothing is known of an item.
         seed: Decides whose scores are compared.
+
+    Returns:
+        float32 [n_items, d].
     """
-    if not data.items or (before >= 0).all():
-        return scorer.item_vectors
     # What was learnt stays; what users did with new items since then, the model has not learnt from.
     uses = np.bincount(data.interactions.item, minlength=data.n_items)
     uses = np.where(before >= 0, np.maximum(uses, _COLD), 0)
-    return predict_cold_vectors_from(scorer, data, learn_content(data, seed=seed), uses=uses, seed=seed)
+    return predict_cold_vectors_of(scorer, data, content, uses=uses, seed=seed)
 
 
-def predict_cold_vectors_from(
+def predict_cold_vectors_of(
     scorer: ItemScorer, data: TrainingData, content: FloatArray, *, uses: NDArray[np.integer], seed: int
 ) -> FloatArray:
     """Return the items' vectors of a model with those of cold items moved to what their content predicts.
@@ -67,7 +130,7 @@ def predict_cold_vectors_from(
     Args:
         scorer: The model.
         data: What users did, to compare scores on.
-        content: From `learn_content`.
+        content: float32 [n_items, c], zero where nothing is known of an item.
         uses: int [n_items], interactions of each item that the model has learnt from.
         seed: Decides whose scores are compared.
 
@@ -75,8 +138,7 @@ def predict_cold_vectors_from(
         float32 [n_items, d].
     """
     histories = data.histories()
-    some = np.random.default_rng(seed).permutation(np.flatnonzero(histories.lengths()))[:_COMPARED]
-    compared = histories.take(some)
+    compared = histories.take(draw_compared(histories, seed=seed))
     queries = scorer.embed_histories(compared)
     scores = by_scorer(scorer, compared, queries=queries)(slice(0, len(compared)))
     scores[compared.owners(), compared.items] = np.nan
@@ -98,21 +160,18 @@ def predict_cold_vectors(
     Returns:
         float32 [n_items, d]; the same array where no item is cold.
     """
-    lengths = np.linalg.norm(content, axis=1, keepdims=True)
-    known = lengths[:, 0] > 0.0
-    share = np.where(known, np.maximum(1.0 - uses / _COLD, 0.0), 0.0).astype(np.float32)[:, None]
-    trust = np.where(known, uses / (uses + _TRUSTED), 0.0).astype(np.float32)[:, None]
-    if not share.any() or not trust.any():
+    evidence = ItemEvidence.of(content, uses)
+    if not evidence.can_predict():
         return vectors
-    scaled: FloatArray = content / np.maximum(lengths, np.float32(1e-9))
-    trusting: FloatArray = trust * scaled
+    trust, lack = evidence.trust[:, None], evidence.lack[:, None]
+    trusting: FloatArray = trust * evidence.content
     centre = (trust * vectors).sum(axis=0) / trust.sum()
-    gram: FloatArray = scaled.T @ trusting
+    gram: FloatArray = evidence.content.T @ trusting
     gram[np.diag_indices(len(gram))] += np.float32(_PENALTY) * trust.sum()
-    predicted: FloatArray = scaled @ np.linalg.solve(gram, trusting.T @ (vectors - centre)).astype(np.float32)
-    trusted = trust[:, 0] >= np.median(trust[trust > 0.0])
+    solved = np.linalg.solve(gram, trusting.T @ (vectors - centre)).astype(np.float32)
+    predicted: FloatArray = evidence.content @ solved
+    trusted = evidence.trusted()
     served = float(np.nanstd(scores[:, trusted], axis=1).sum())
-    plain = float((queries @ predicted[trusted].T).std(axis=1).sum())
-    stretch = np.float32(max(1.0, served / plain) if plain > 0.0 else 1.0)
-    completed: FloatArray = vectors + share * (centre + stretch * predicted - vectors)
+    factor = stretch(served, float((queries @ predicted[trusted].T).std(axis=1).sum()))
+    completed: FloatArray = vectors + lack * (centre + factor * predicted - vectors)
     return completed.astype(np.float32)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import CorruptArtifact
-from recipes.components.cold_start import predict_new_cold_vectors
+from recipes.components.cold_start import predict_new_vectors
 from recipes.components.context import ContextTable
 from recipes.components.score_fusion.score import ScoreFusion
 from recipes.components.sequential_rules import SequentialRules
@@ -166,7 +166,7 @@ class SequenceScorer(ABC):
         changed.item_vectors[:, -1] += biases
         return changed
 
-    def updated(self, before: NDArray[np.int64], data: TrainingData, *, seed: int) -> Self:
+    def updated(self, before: NDArray[np.int64], data: TrainingData, *, content: FloatArray | None, seed: int) -> Self:
         """Return the same model for another catalogue; see `recipes.ports.SupportsIncrementalUpdate`.
 
         Rules are counted again. A new item begins where it says nothing: its embedding is zero, and its bias is the
@@ -185,7 +185,8 @@ class SequenceScorer(ABC):
         changed.item_vectors = vectors
         shape = self._sequential_rules.shape
         changed._sequential_rules = SequentialRules.count(histories, n_items=len(before), shape=shape)  # noqa: SLF001 - one's own copy
-        changed.item_vectors = predict_new_cold_vectors(changed, data, before, seed=seed)
+        if content is not None and (before < 0).any():
+            changed.item_vectors = predict_new_vectors(changed, data, before, content, seed=seed)
         return changed
 
     def save(self, folder: Path) -> None:

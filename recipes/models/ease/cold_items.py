@@ -26,15 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from recipes.components.cold_start import ItemEvidence, draw_compared, stretch
 from recipes.data.histories import FloatArray, Histories
 from recipes.data.sparse import SparseRows
 
 __all__ = ["with_content"]
 
-#: Users from which on an item speaks for itself; one with fewer is cold.
-_COLD = 5
-#: Users at which an item is half trusted as an example to learn from.
-_TRUSTED = 20.0
 #: Penalties of the two regressions, as shares of the trusted items.
 _COLUMN_PENALTY, _ROW_PENALTY = 0.01, 0.003
 #: How much likeness of content counts in each, by what least squares says.
@@ -42,8 +39,7 @@ _COLUMN_LIKENESS, _ROW_LIKENESS = 1.0, 4.0
 #: Neighbours by content added to a row; small catalogues keep so many more that they have this many entries in all.
 _ADDED = 200
 _ENTRIES = 1 << 22
-#: Users whose scores are compared, and scores worked out at once, 64 MiB of them.
-_COMPARED = 64
+#: Scores worked out at once, 64 MiB of them.
 _SCORES = 1 << 24
 
 
@@ -62,23 +58,19 @@ def with_content(
     Returns:
         The weights, with entries added in rows and columns of such items; the others are as they were.
     """
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    content = (vectors / np.maximum(lengths, np.float32(1e-9))).astype(np.float32)
-    known = lengths[:, 0] > 0.0
-    cold = np.flatnonzero(known & (users < _COLD))
-    trust = np.where(known, users / (users + _TRUSTED), 0.0).astype(np.float32)
-    if not len(cold) or not trust.any():
+    evidence = ItemEvidence.of(vectors, users)
+    if not evidence.can_predict():
         return weights
-    share = np.where(known, np.maximum(1.0 - users / _COLD, 0.0), 0.0).astype(np.float32)
+    content, trust, share = evidence
+    cold = np.flatnonzero(share)
     trusting: FloatArray = trust[:, None] * content
     plain = sparse.csr_array((weights.values, weights.columns, weights.offsets), shape=(len(content), len(content)))
     said_of, alike = _regress(plain @ trusting, content, trusting, penalty=_COLUMN_PENALTY, likeness=_COLUMN_LIKENESS)
     said_of += share[:, None] * (alike * content - said_of)
     says, alike = _regress(plain.T @ trusting, content, trusting, penalty=_ROW_PENALTY, likeness=_ROW_LIKENESS)
     says += share[:, None] * (alike * content - says)
-    trusted = trust >= np.median(trust[trust > 0.0])
-    stretch = _stretch(plain, said_of, content, trusted=trusted, histories=histories, seed=seed)
-    by_row = np.hstack([stretch * share[:, None] * content, stretch * said_of])
+    factor = _stretch(plain, said_of, content, trusted=evidence.trusted(), histories=histories, seed=seed)
+    by_row = np.hstack([factor * share[:, None] * content, factor * said_of])
     by_column = np.hstack([says, share[:, None] * content])
     everything = np.arange(len(content))
     others = np.setdiff1d(everything, cold)
@@ -127,13 +119,13 @@ def _stretch(
     seed: int,
 ) -> np.float32:
     """Return by how much more the learnt scores of users vary between trusted items than those by content."""
-    chosen = np.random.default_rng(seed).permutation(np.flatnonzero(histories.lengths()))[:_COMPARED]
+    chosen = draw_compared(histories, seed=seed)
     compared = histories.take(chosen)
     used = np.zeros((len(content), len(chosen)), np.float32)
     used[compared.items, compared.owners()] = 1.0
     learnt = (weights.T @ used)[trusted]
     predicted = content[trusted] @ (said_of.T @ used)
-    return np.float32(max(1.0, float(learnt.std(axis=0).sum()) / max(1e-12, float(predicted.std(axis=0).sum()))))
+    return stretch(float(learnt.std(axis=0).sum()), float(predicted.std(axis=0).sum()))
 
 
 def _strongest(

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.components.cold_start import CONTENT_SIZE
 from recipes.components.item_age import creation_times
 from recipes.components.item_features import ItemFeatures
 from recipes.components.sequence_scorer import SequenceScorer
@@ -22,9 +23,6 @@ from recipes.ports import FitProgress, ignore_progress
 from recipes.training.sequence_model import SequenceModel, SequenceState, extend_sequence_model, fit_sequence_model
 
 __all__ = ["GRUFitter", "cold_items", "make_coldstart_fitter", "make_metadata_fitter", "make_text_fitter"]
-
-#: Coordinates of items' content.
-_CONTENT_SIZE = 64
 
 _DAY = 86_400.0
 
@@ -102,7 +100,7 @@ class GRUFitter:
         columns = self._item_columns(data.items)
         if not columns:
             return None
-        _, content = learn_vectors(columns, n_rows=data.n_items, size=_CONTENT_SIZE, seed=self._model.seed)
+        _, content = learn_vectors(columns, n_rows=data.n_items, size=CONTENT_SIZE, seed=self._model.seed)
         if not content.shape[1]:
             return None
         cold = np.zeros(data.n_items, bool) if self._cold_items is None else self._cold_items(data)

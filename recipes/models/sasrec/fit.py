@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from recipes.components.cold_start import learn_content, predict_cold_vectors_from
+from recipes.components.cold_start import CONTENT_SIZE, predict_cold_vectors_of
 from recipes.components.sequence_scorer import SequenceScorer
 from recipes.data.histories import FloatArray
 from recipes.data.training_data import TrainingData
+from recipes.models.lsa.decomposition import learn_vectors
 from recipes.models.sasrec.config import SASRecConfig
 from recipes.models.sasrec.network import SASRec
 from recipes.ports import FitProgress, ignore_progress
@@ -60,7 +61,7 @@ class SASRecFitter:
         if not data.items:
             return scorer
         if self._content is None:
-            self._content = learn_content(data, seed=self._model.seed)
+            _, self._content = learn_vectors(data.items, n_rows=data.n_items, size=CONTENT_SIZE, seed=self._model.seed)
         uses = np.bincount(data.interactions.item, minlength=data.n_items)
-        scorer.item_vectors = predict_cold_vectors_from(scorer, data, self._content, uses=uses, seed=self._model.seed)
+        scorer.item_vectors = predict_cold_vectors_of(scorer, data, self._content, uses=uses, seed=self._model.seed)
         return scorer

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from recipes.catalog import get_recipe
-from recipes.components.cold_start import predict_new_cold_vectors
+from recipes.components.cold_start import CONTENT_SIZE
 from recipes.components.sequential_rules import SequentialRules
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.histories import Histories, History
+from recipes.models.lsa.decomposition import learn_vectors
 from recipes.ports import SupportsIncrementalUpdate
-from recipes.registry import make_fitter
+from recipes.registry import make_fitter, open_scorer
 from recipes.retrieval.top_k import top_k
 from tests.recipes.suite import N_ITEMS, RING, make_data, ring_walks, walk
 
@@ -46,7 +47,7 @@ def histories():
 @pytest.fixture(scope="module")
 def updated(scorer):
     assert isinstance(scorer, SupportsIncrementalUpdate)
-    return scorer.updated(BEFORE, now(), seed=1)
+    return scorer.updated(BEFORE, now(), content=None, seed=1)
 
 
 def test_known_items_keep_what_was_learnt_under_their_new_indexes(scorer, updated):
@@ -95,8 +96,6 @@ def test_the_model_that_was_updated_stays_as_it_was(scorer, updated):
 
 
 def test_updates_are_saved_like_any_other_model(updated, tmp_path):
-    from recipes.registry import open_scorer
-
     updated.save(tmp_path)
     loaded = open_scorer(get_recipe("aws-user-personalization-v2"), tmp_path)
     history = History.of_items([USED, moved(RING)])
@@ -117,7 +116,9 @@ def now(items=None):
 
 
 def test_columns_put_new_items_among_their_kind_and_leave_the_others(scorer, updated):
-    vectors = scorer.updated(BEFORE, now(rings_of_items()), seed=1).item_vectors
+    data = now(rings_of_items())
+    _, content = learn_vectors(data.items, n_rows=data.n_items, size=CONTENT_SIZE, seed=1)
+    vectors = scorer.updated(BEFORE, data, content=content, seed=1).item_vectors
 
     assert vectors[BEFORE >= 0].tobytes() == updated.item_vectors[BEFORE >= 0].tobytes()
     assert vectors[USED].tobytes() == updated.item_vectors[USED].tobytes()  # of which nothing is told
@@ -127,5 +128,9 @@ def test_columns_put_new_items_among_their_kind_and_leave_the_others(scorer, upd
     assert likeness[own].mean() > likeness[others].max()
 
 
-def test_without_columns_new_items_stay_as_they_are(updated):
-    assert predict_new_cold_vectors(updated, now(), BEFORE, seed=1) is updated.item_vectors
+def test_contents_of_known_items_alone_change_nothing(scorer):
+    """Nothing is predicted where no item is new, however much the columns say."""
+    data = ring_walks()
+    content = np.eye(N_ITEMS, dtype=np.float32)
+    same = scorer.updated(np.arange(N_ITEMS), data, content=content, seed=1)
+    assert same.item_vectors.tobytes() == scorer.item_vectors.tobytes()

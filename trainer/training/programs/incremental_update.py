@@ -15,7 +15,9 @@ from common.artifacts import open_artifact
 from common.errors import InvalidInput, invalid
 from common.vocabulary import Vocabulary
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
+from recipes.components.cold_start import CONTENT_SIZE
 from recipes.data.histories import Histories
+from recipes.models.lsa.decomposition import learn_vectors
 from recipes.ports import SupportsIncrementalUpdate
 from recipes.registry import open_scorer
 from trainer.training.artifact_writer import write_index
@@ -52,7 +54,10 @@ class IncrementalUpdateSteps(ItemExport):
         if not isinstance(scorer, SupportsIncrementalUpdate):
             raise _not_updatable(base.manifest)
         old_indexes = Vocabulary.load(base.folder, "items").indexes(loaded.items.ids(range(len(loaded.items))))
-        updated = scorer.updated(old_indexes.astype(np.int64), loaded.data, seed=spec.seed)
+        data, content = loaded.data, None
+        if data.items and (old_indexes < 0).any():
+            _, content = learn_vectors(data.items, n_rows=data.n_items, size=CONTENT_SIZE, seed=spec.seed)
+        updated = scorer.updated(old_indexes.astype(np.int64), data, content=content, seed=spec.seed)
         return apply_objective(updated, loaded, spec)
 
     def index(self, model: ItemModel, split: Histories, folder: Path) -> manifest_pb2.IndexCalibration:
