@@ -90,6 +90,12 @@ class SolutionConfiguration:
             included_columns=_names(columns.get("includedDatasetColumns", {})),
         )
 
+    def learns_from(self, dataset_type: str, column: str) -> bool:
+        """Return whether a column of a dataset, e.g. of `ITEMS`, may be learnt from."""
+        included = self.included_columns.get(dataset_type)
+        excluded = self.excluded_columns.get(dataset_type, ())
+        return (included is None or column in included) and column not in excluded
+
 
 def _threshold(value: str | None) -> float | None:
     if value in (None, ""):

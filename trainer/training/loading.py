@@ -113,7 +113,7 @@ def load(store: Store, spec: TrainingSpec, *, event_types: Sequence[str] | None 
         event_types=event_types,
         items=Columns() if item_features is None else item_features.columns(items),
         users=Columns() if user_features is None else user_features.columns(users),
-        event_weights=_event_weights(spec.events, event_types),
+        event_weights=_event_weights(spec.configuration.events, event_types),
         context=read_context(rows, context_columns, order=np.lexsort((times, owners))),
     )
     return LoadedData(
@@ -130,7 +130,7 @@ def _context_fields(schema: AvroSchema, spec: TrainingSpec, recipe: RecipeSpec) 
     """Return the columns that are context, where the recipe and the solution let them be learnt from."""
     if "context" not in recipe.side_data:
         return []
-    return [field for field in context_fields(schema) if spec.learns_from("INTERACTIONS", field.name)]
+    return [field for field in context_fields(schema) if spec.configuration.learns_from("INTERACTIONS", field.name)]
 
 
 def _chosen(
@@ -149,8 +149,8 @@ def _chosen(
         stored,
         schema,
         event_type=spec.event_type,
-        threshold=spec.event_value_threshold,
-        events=spec.events,
+        threshold=spec.configuration.event_value_threshold,
+        events=spec.configuration.events,
         extra=extra,
     )
     if recipe.event_type is not None:
@@ -247,16 +247,17 @@ def count_shown(rows: pl.DataFrame, items: pl.Series) -> NDArray[np.int64]:
 
 
 def _rewards(store: Store, spec: TrainingSpec, items: pl.Series) -> NDArray[np.float64] | None:
-    if spec.objective is None:
+    objective = spec.configuration.objective
+    if objective is None:
         return None
     table = spec.table("ITEMS")
     if table is None:
         raise invalid(
-            "solutionConfig.optimizationObjective.itemAttribute", got=spec.objective.attribute, want="imported items"
+            "solutionConfig.optimizationObjective.itemAttribute", got=objective.attribute, want="imported items"
         )
     # Where an item was both imported and put, what was put holds.
     rows = _read(store, table).sort(columns.SOURCE, maintain_order=True).unique(columns.ITEM_ID, keep="last")
-    values = rows[spec.objective.attribute].cast(pl.Float64)
+    values = rows[objective.attribute].cast(pl.Float64)
     rewards: NDArray[np.float64] = (
         values.gather(places(items, rows[columns.ITEM_ID])).fill_null(float("nan")).to_numpy()
     )
@@ -291,7 +292,7 @@ def _left_out(rows: pl.DataFrame, spec: TrainingSpec) -> str:
 
 
 def _chosen_types(spec: TrainingSpec) -> list[str]:
-    return [item.event_type for item in spec.events] or ([spec.event_type] if spec.event_type else [])
+    return [item.event_type for item in spec.configuration.events] or ([spec.event_type] if spec.event_type else [])
 
 
 def _with_users(rows: pl.DataFrame) -> pl.DataFrame:
@@ -311,8 +312,8 @@ def _check_sufficient(rows: pl.DataFrame, spec: TrainingSpec, recipe: RecipeSpec
     per_user = rows.group_by(columns.USER_ID).len()["len"]
     filters = describe_filters(
         event_type=spec.event_type or recipe.event_type,
-        threshold=spec.event_value_threshold,
-        events=spec.events,
+        threshold=spec.configuration.event_value_threshold,
+        events=spec.configuration.events,
     )
     check_sufficient(
         interactions=len(rows),
@@ -330,7 +331,7 @@ def _metadata(store: Store, spec: TrainingSpec, dataset_type: str) -> MetadataTa
         return None
     schema = AvroSchema.parse(table.avro_schema)
     return MetadataTable.of(
-        _read(store, table), schema, learns_from=lambda column: spec.learns_from(dataset_type, column)
+        _read(store, table), schema, learns_from=lambda column: spec.configuration.learns_from(dataset_type, column)
     )
 
 

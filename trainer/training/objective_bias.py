@@ -48,18 +48,17 @@ def apply_objective(scorer: ItemScorer, loaded: LoadedData, spec: TrainingSpec) 
     Raises:
         InvalidInput: The recipe takes no objective.
     """
-    if spec.objective is None or spec.objective.sensitivity == "OFF":
+    objective = spec.configuration.objective
+    if objective is None or objective.sensitivity == "OFF":
         return ItemModel(scorer)
     if not isinstance(scorer, AcceptsItemBias):
-        raise invalid(
-            "solutionConfig.optimizationObjective", got=spec.objective, want=f"none: {spec.recipe} takes none"
-        )
+        raise invalid("solutionConfig.optimizationObjective", got=objective, want=f"none: {spec.recipe} takes none")
     assert loaded.rewards is not None, "an objective has a column"
     histories = loaded.data.histories()
     chosen = np.random.default_rng(spec.seed).permutation(len(histories))[:_USERS]
     queries = scorer.embed_histories(histories.take(chosen))
     biases = objective_biases(
-        loaded.rewards, sensitivity=spec.objective.sensitivity, spread=spread(scorer.item_vectors, queries)
+        loaded.rewards, sensitivity=objective.sensitivity, spread=spread(scorer.item_vectors, queries)
     )
     return ItemModel(scorer.with_item_bias(biases), biases)
 

@@ -190,7 +190,7 @@ def train(
         Unavailable: The store cannot be reached.
     """
     spec, recipe = training.spec, training.recipe
-    read_config(recipe, spec.hyperparameters)  # refused before anything is read
+    read_config(recipe, spec.configuration.hyperparameters)  # refused before anything is read
     stage_progress = StageProgress(steps.stage_names, progress, trials=0 if spec.tuning is None else spec.tuning.trials)
     with stage_progress.stage("load"):
         loaded = steps.load()
@@ -200,7 +200,7 @@ def train(
     if spec.tuning is not None:
         with stage_progress.stage("tune"):
             tuned = steps.tune(spec.tuning, split, loaded, stage_progress)
-    hyperparameters = {**spec.hyperparameters, **tuned}
+    hyperparameters = {**spec.configuration.hyperparameters, **tuned}
     # The registry names fitters by one type; the steps know what their kind's learn from.
     fitter: Any = make_fitter(recipe, hyperparameters, seed=spec.seed, progress=stage_progress)
     with stage_progress.stage("fit"):

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from common.settings import StoreSettings
-from trainer.domain.configuration import EventParameters, Objective
+from trainer.domain.configuration import SolutionConfiguration
 
 __all__ = [
     "ARTIFACT",
@@ -120,13 +120,8 @@ class TrainingSpec(_Message):
         store: Settings of the store, by name.
         tables: The snapshot: the tables that have data.
         recipe: Name of the recipe.
-        hyperparameters: As strings.
-        event_type: The only type to learn from.
-        event_value_threshold: Least event value to learn from.
-        events: Settings by type; the only types to learn from where there are any.
-        objective: A column of the items that recommendations shall favour beside relevance.
-        excluded_columns: Columns not to learn from, by type of dataset.
-        included_columns: The only columns to learn from, by type of dataset; datasets that are not named keep all.
+        configuration: Of the solution.
+        event_type: The only type of interactions to learn from; None for all.
         seed: Of every random number.
         recall_floor: Of an approximate index.
         index_trees: Of the Annoy index.
@@ -138,13 +133,8 @@ class TrainingSpec(_Message):
     store: dict[str, str | float | None]
     tables: tuple[TableVersion, ...]
     recipe: str
-    hyperparameters: dict[str, str]
-    event_type: str | None
-    event_value_threshold: float | None
-    events: tuple[EventParameters, ...] = ()
-    objective: Objective | None = None
-    excluded_columns: dict[str, tuple[str, ...]] = {}
-    included_columns: dict[str, tuple[str, ...]] = {}
+    configuration: SolutionConfiguration
+    event_type: str | None = None
     seed: int
     recall_floor: float
     index_trees: int
@@ -155,12 +145,6 @@ class TrainingSpec(_Message):
     def table(self, dataset_type: str) -> TableVersion | None:
         """Return the table of a type of dataset, None when it has no data."""
         return next((item for item in self.tables if item.dataset_type == dataset_type), None)
-
-    def learns_from(self, dataset_type: str, column: str) -> bool:
-        """Whether the solution lets a column be learnt from."""
-        included = self.included_columns.get(dataset_type)
-        excluded = self.excluded_columns.get(dataset_type, ())
-        return (included is None or column in included) and column not in excluded
 
     def store_settings(self) -> StoreSettings:
         """Return the settings of the store."""

@@ -15,6 +15,7 @@ from common.tables import Table
 from recipes.evaluation.splits import hold_out_users
 from tests.control_plane.world import avro, column
 from tests.trainer.place import SCHEMAS
+from trainer.domain.configuration import SolutionConfiguration
 from trainer.training.context_features import context_fields, first_hidden
 from trainer.training.loading import load
 from trainer.training.programs import run_program
@@ -38,8 +39,8 @@ def device(user: int, step: int) -> str | None:
 
 
 @pytest.fixture
-def order(place):
-    """Write walks whose device and hour follow from user and step, and return an order to train on them."""
+def make_spec(place):
+    """Write walks whose device and hour follow from user and step, and return a function that makes specs on them."""
     rows = [
         {
             "USER_ID": f"u{user:03}", "ITEM_ID": f"i{(user * 7 + step) % ITEMS:03}", "TIMESTAMP": 1000 + step,
@@ -57,8 +58,8 @@ def order(place):
             dataset_type="INTERACTIONS", location="datasets/group/SITUATED", avro_schema=SCHEMA, version=table.version()
         )
         return TrainingSpec(
-            store=place.settings.model_dump(), tables=(frozen,), recipe=recipe, hyperparameters=hyperparameters,
-            event_type=None, event_value_threshold=None, seed=1, recall_floor=0.98, index_trees=5,
+            store=place.settings.model_dump(), tables=(frozen,), recipe=recipe,
+            configuration=SolutionConfiguration(hyperparameters, None), seed=1, recall_floor=0.98, index_trees=5,
         )  # fmt: skip
 
     return make
@@ -68,8 +69,8 @@ def test_categorical_and_numeric_columns_are_context():
     assert [field.name for field in context_fields(AvroSchema.parse(SCHEMA))] == ["DEVICE", "HOUR"]
 
 
-def test_every_step_has_its_own_context(place, order):
-    loaded = load(place.store, order())
+def test_every_step_has_its_own_context(place, make_spec):
+    loaded = load(place.store, make_spec())
     context, histories = loaded.data.context, loaded.data.histories()
     meaning = context.meaning
     for user in (0, 31, 59):
@@ -80,8 +81,8 @@ def test_every_step_has_its_own_context(place, order):
         assert (np.diff(hours[1:]) >= 0).all()
 
 
-def test_test_users_have_the_context_of_what_comes_next(place, order):
-    data = load(place.store, order()).data
+def test_test_users_have_the_context_of_what_comes_next(place, make_spec):
+    data = load(place.store, make_spec()).data
     split = hold_out_users(data, seed=1)
     codes = first_hidden(data, split)
     assert [data.context.meaning.values[code] or None for code in codes[:, 0]] == [
@@ -89,20 +90,21 @@ def test_test_users_have_the_context_of_what_comes_next(place, order):
     ]
 
 
-def test_recipes_that_do_not_learn_from_context_are_given_none(place, order):
-    data = load(place.store, order("aws-popularity-count")).data
+def test_recipes_that_do_not_learn_from_context_are_given_none(place, make_spec):
+    data = load(place.store, make_spec("aws-popularity-count")).data
     assert data.context is None
     assert first_hidden(data, hold_out_users(data, seed=1)) is None
 
 
-def test_columns_that_a_solution_leaves_out_are_no_context(place, order):
-    left_out = order().model_copy(update={"excluded_columns": {"INTERACTIONS": ("DEVICE",)}})
+def test_columns_that_a_solution_leaves_out_are_no_context(place, make_spec):
+    configuration = SolutionConfiguration({}, None, excluded_columns={"INTERACTIONS": ("DEVICE",)})
+    left_out = make_spec().model_copy(update={"configuration": configuration})
     data = load(place.store, left_out).data
     assert data.context.meaning.names == ("HOUR",)
 
 
-def test_what_was_learnt_of_context_is_part_of_the_artifact(tmp_path, order):
-    run_program(order(**SMALL), tmp_path, progress=lambda **report: None)
+def test_what_was_learnt_of_context_is_part_of_the_artifact(tmp_path, make_spec):
+    run_program(make_spec(**SMALL), tmp_path, progress=lambda **report: None)
     assert np.load(tmp_path / "artifact" / "context_names.npy").tolist() == ["DEVICE", "HOUR"]
     vectors = np.load(tmp_path / "artifact" / "context_vectors.npy")
     assert np.abs(vectors[1:]).max(axis=1).min() > 0.0

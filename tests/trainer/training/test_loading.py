@@ -12,7 +12,7 @@ from common.errors import InvalidInput
 from common.positions import START, Position
 from tests.control_plane.world import avro, column
 from tests.trainer.place import HEADERS, SCHEMAS, walks
-from trainer.domain.configuration import EventParameters
+from trainer.domain.configuration import EventParameters, SolutionConfiguration
 from trainer.training.loading import count_shown, load, number_event_types, select_interactions
 from trainer.training.snapshot import take_snapshot
 from trainer.training.spec import TrainingSpec
@@ -108,8 +108,8 @@ def test_streamed_events_of_one_second_keep_the_order_of_the_log():
 
 
 @pytest.fixture
-def order(place):
-    """Import some walks and return a function that freezes tables into an order."""
+def make_spec(place):
+    """Import some walks and return a function that makes the spec of a training on tables as they are."""
     place.write("a.csv", *walks())
     place.bring("s3://films/a.csv")
 
@@ -117,14 +117,14 @@ def order(place):
         snapshot = take_snapshot(place.store, place.tables(*kinds))
         return TrainingSpec(
             store=place.settings.model_dump(), tables=snapshot.tables, recipe="aws-popularity-count",
-            hyperparameters={}, event_type=None, event_value_threshold=None, seed=1, recall_floor=0.98, index_trees=5,
+            configuration=SolutionConfiguration({}, None), seed=1, recall_floor=0.98, index_trees=5,
         )  # fmt: skip
 
     return make
 
 
-def test_arrays_and_vocabularies_agree_with_the_rows(place, order):
-    loaded = load(place.store, order("INTERACTIONS", "ITEMS", "USERS"))
+def test_arrays_and_vocabularies_agree_with_the_rows(place, make_spec):
+    loaded = load(place.store, make_spec("INTERACTIONS", "ITEMS", "USERS"))
 
     assert (len(loaded.users), len(loaded.items), len(loaded.data.interactions)) == (60, 40, 1200)
     user = loaded.users.index("u005")
@@ -132,8 +132,8 @@ def test_arrays_and_vocabularies_agree_with_the_rows(place, order):
     assert loaded.items.ids(history.items) == [f"i{(35 + step) % 40:03}" for step in range(20)]
 
 
-def test_histories_carry_what_was_done_and_when(place, order):
-    loaded = load(place.store, order("INTERACTIONS"))
+def test_histories_carry_what_was_done_and_when(place, make_spec):
+    loaded = load(place.store, make_spec("INTERACTIONS"))
 
     history = loaded.data.histories().of(loaded.users.index("u005"))
     assert loaded.data.event_types == ("watch",)
@@ -141,23 +141,26 @@ def test_histories_carry_what_was_done_and_when(place, order):
     assert history.times.tolist() == [1_700_005_000 + step for step in range(20)]
 
 
-def test_event_types_are_numbered_by_how_often_they_occur(place, order):
+def test_event_types_are_numbered_by_how_often_they_occur(place, make_spec):
     place.write("b.csv", "u000,i000,5,rate,1", "u000,i001,6,click,1", "u000,i002,7,click,1", "u000,i003,8,buy,1")
     place.bring("s3://films/b.csv", replace=False)
 
-    data = load(place.store, order("INTERACTIONS")).data
+    data = load(place.store, make_spec("INTERACTIONS")).data
 
     assert data.event_types == ("watch", "click", "buy", "rate")
     assert data.histories().of(0).event_types.tolist()[:5] == [4, 2, 2, 3, 1]
 
 
-def test_weights_are_numbered_like_the_types_and_have_a_mean_of_one(place, order):
+def test_weights_are_numbered_like_the_types_and_have_a_mean_of_one(place, make_spec):
     place.write("b.csv", *(f"u000,i{number:03},{number},buy,1" for number in range(20)))
     place.bring("s3://films/b.csv", replace=False)
     events = (EventParameters("buy", weight=0.3), EventParameters("watch", weight=0.1))
 
-    plain = load(place.store, order("INTERACTIONS")).data
-    data = load(place.store, order("INTERACTIONS").model_copy(update={"events": events})).data
+    plain = load(place.store, make_spec("INTERACTIONS")).data
+    data = load(
+        place.store,
+        make_spec("INTERACTIONS").model_copy(update={"configuration": SolutionConfiguration({}, None, events)}),
+    ).data
 
     assert plain.event_weights is None
     assert plain.target_weights().tolist() == [1.0] * 1220
@@ -174,13 +177,13 @@ def test_impressions_are_counted_for_items_of_the_catalogue_whatever_the_event()
     assert count_shown(interactions({}), pl.Series(["i000"])).tolist() == [0]
 
 
-def test_more_than_ten_event_types_are_refused_unless_some_are_chosen(place, order):
+def test_more_than_ten_event_types_are_refused_unless_some_are_chosen(place, make_spec):
     place.write("b.csv", *(f"u000,i000,{number},t{number},1" for number in range(10)))
     place.bring("s3://films/b.csv", replace=False)
     with pytest.raises(InvalidInput, match="more than 10 event types: watch, t0, t1"):
-        load(place.store, order("INTERACTIONS"))
+        load(place.store, make_spec("INTERACTIONS"))
 
-    assert load(place.store, order("INTERACTIONS").model_copy(update={"event_type": "watch"})).data.n_items == 40
+    assert load(place.store, make_spec("INTERACTIONS").model_copy(update={"event_type": "watch"})).data.n_items == 40
 
 
 def test_events_without_a_type_have_the_number_of_none():
@@ -220,34 +223,34 @@ def test_types_of_events_of_one_second_do_not_depend_on_the_order_of_rows():
     assert first != sorted(first)
 
 
-def test_items_without_interactions_are_part_of_the_catalogue(place, order):
+def test_items_without_interactions_are_part_of_the_catalogue(place, make_spec):
     place.write("items.csv", "i000,,,,", "i999,,,,", header=HEADERS["ITEMS"])
     place.bring("s3://films/items.csv", kind="ITEMS")
-    loaded = load(place.store, order("INTERACTIONS", "ITEMS"))
+    loaded = load(place.store, make_spec("INTERACTIONS", "ITEMS"))
     assert (loaded.data.n_items, loaded.items.index("i999")) == (41, 40)
 
 
-def test_what_comes_after_the_freeze_is_not_loaded(place, order):
-    frozen = order("INTERACTIONS")
+def test_what_comes_after_the_freeze_is_not_loaded(place, make_spec):
+    frozen = make_spec("INTERACTIONS")
     place.write("b.csv", "u999,i999,5,watch,1")
     place.bring("s3://films/b.csv", replace=False)
     assert load(place.store, frozen).users.index("u999") is None
 
 
-def test_a_snapshot_knows_the_last_event_that_it_contains(place, order):
+def test_a_snapshot_knows_the_last_event_that_it_contains(place, make_spec):
     assert take_snapshot(place.store, place.tables("INTERACTIONS")).event_watermark == START
     place.table().append_events(interactions(event(41, "u1", "i1")), Position(7, 41))
     snapshot = take_snapshot(place.store, place.tables("INTERACTIONS", "USERS"))
     assert (snapshot.event_watermark, [table.version for table in snapshot.tables]) == (Position(7, 41), [1])
 
 
-def test_streamed_interactions_are_distinguished_from_imported_ones(place, order):
+def test_streamed_interactions_are_distinguished_from_imported_ones(place, make_spec):
     place.write("a.csv", *walks())
     place.bring("s3://films/a.csv")
     sent = {**event(7, "u000", "i000"), "TIMESTAMP": 1}
     place.table().append(interactions(sent).select(place.rows().columns))
 
-    rows = load(place.store, order("INTERACTIONS")).data.interactions
+    rows = load(place.store, make_spec("INTERACTIONS")).data.interactions
 
     assert rows.streamed.nonzero()[0].tolist() == [0]
     assert rows.timestamp[0] == 1

@@ -11,6 +11,7 @@ from common.avro import AvroSchema
 from recipes.data.columns import NO_TIME
 from tests.control_plane.world import avro, column
 from tests.trainer.place import HEADERS, walks
+from trainer.domain.configuration import SolutionConfiguration
 from trainer.training.loading import load
 from trainer.training.metadata import MetadataTable, clean_text
 from trainer.training.snapshot import take_snapshot
@@ -102,7 +103,7 @@ def test_texts_lose_what_is_not_text(text, plain):
 
 
 @pytest.fixture
-def order(place):
+def make_spec(place):
     place.write("a.csv", *walks())
     place.bring("s3://films/a.csv")
     place.write("items.csv", "i000,One,War|Drama,1990,true", "i999,Two,Drama,,", header=HEADERS["ITEMS"])
@@ -110,19 +111,18 @@ def order(place):
     place.write("users.csv", "u001,30", "u999,40", header=HEADERS["USERS"])
     place.bring("s3://films/users.csv", kind="USERS")
 
-    def make(**more) -> TrainingSpec:
+    def make(**columns) -> TrainingSpec:
         snapshot = take_snapshot(place.store, place.tables("INTERACTIONS", "ITEMS", "USERS"))
         return TrainingSpec(
             store=place.settings.model_dump(), tables=snapshot.tables, recipe="aws-user-personalization-v2",
-            hyperparameters={}, event_type=None, event_value_threshold=None, seed=1, recall_floor=0.98, index_trees=5,
-            **more,
+            configuration=SolutionConfiguration({}, None, **columns), seed=1, recall_floor=0.98, index_trees=5,
         )  # fmt: skip
 
     return make
 
 
-def test_metadata_stand_at_the_indexes_of_their_ids(place, order):
-    loaded = load(place.store, order())
+def test_metadata_stand_at_the_indexes_of_their_ids(place, make_spec):
+    loaded = load(place.store, make_spec())
 
     items, users = loaded.data.items, loaded.data.users
     assert items.categorical["GENRES"].rows().tolist() == [0, 0, 40]
@@ -131,7 +131,7 @@ def test_metadata_stand_at_the_indexes_of_their_ids(place, order):
     assert users.numeric["AGE"][loaded.users.index("u001")] == 30
 
 
-def test_the_order_says_what_is_learnt_from(place, order):
-    data = load(place.store, order(excluded_columns={"ITEMS": ("GENRES",)}, included_columns={"USERS": ()})).data
+def test_the_order_says_what_is_learnt_from(place, make_spec):
+    data = load(place.store, make_spec(excluded_columns={"ITEMS": ("GENRES",)}, included_columns={"USERS": ()})).data
     assert (list(data.items.categorical), list(data.items.numeric)) == ([], ["YEAR"])
     assert not data.users

@@ -6,6 +6,7 @@ import pytest
 
 from tests.trainer.place import walks
 from tests.trainer.training.test_handler import QUICK, train
+from trainer.training.progress import STAGES, StageProgress
 from trainer.worker import NullJobContext
 
 
@@ -50,3 +51,57 @@ def test_a_training_says_what_it_does(place, recipe, config, activities):
     reported = [activity for _, activity in context.reports]
     assert [now for now, before in zip(reported, [None, *reported], strict=False) if now != before] == activities
     assert [share for share, _ in context.reports] == sorted(share for share, _ in context.reports)
+
+
+class Reports:
+    """Keeps what a training process would write."""
+
+    def __init__(self):
+        self.fractions: list[float] = []
+        self.activities: list[str] = []
+
+    def __call__(self, *, fraction, stage, metrics):
+        self.fractions.append(fraction)
+        self.activities.append(stage)
+
+
+def test_what_a_fit_reports_is_placed_into_the_stage_that_runs():
+    reports = Reports()
+    progress = StageProgress(("load", "fit", "index"), reports)
+
+    with progress.stage("load"):
+        pass
+    with progress.stage("fit"):
+        progress(fraction=0.5, stage="epoch 1 of 2", metrics={})
+    with progress.stage("index"):
+        pass
+
+    total = sum(STAGES[name].weight for name in ("load", "fit", "index"))
+    load, fit = (STAGES[name].weight / total for name in ("load", "fit"))
+    assert reports.fractions == pytest.approx([0.0, load, load + fit / 2, load + fit])
+    assert reports.activities == ["loading data", "fitting", "epoch 1 of 2", "indexing"]
+    assert list(progress.seconds) == ["load", "fit", "index"]
+
+
+def test_a_stage_that_a_kind_does_not_have_is_neither_reported_nor_measured():
+    reports = Reports()
+    progress = StageProgress(("load", "update"), reports)
+
+    with progress.stage("extend"):
+        pass
+
+    assert reports.activities == []
+    assert progress.seconds == {}
+
+
+def test_every_trial_of_tuning_takes_as_much_as_the_training():
+    reports = Reports()
+    names = ("load", "tune", "fit", "evaluate", "compare", "extend", "index", "pack")
+    progress = StageProgress(names, reports, trials=4)
+
+    with progress.stage("tune"):
+        progress(fraction=1.0, stage="tuned", metrics={})
+    with progress.stage("fit"):
+        pass
+
+    assert reports.fractions == pytest.approx([0.81, 0.81])

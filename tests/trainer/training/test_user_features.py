@@ -19,6 +19,7 @@ from recipes.data.histories import History
 from runtime_service.history.records import StoredHistory, encode
 from tests.control_plane.world import avro, column
 from tests.trainer import place as places
+from trainer.domain.configuration import SolutionConfiguration
 from trainer.training.loading import load
 from trainer.training.programs import run_program
 from trainer.training.snapshot import take_snapshot
@@ -67,12 +68,12 @@ def bring_users(place, *more: str) -> None:
     place.bring("s3://films/users.csv", kind="USERS")
 
 
-def order(place, recipe: str = RECIPE, **more) -> TrainingSpec:
+def make_spec(place, recipe: str = RECIPE, *, champion: ChampionSpec | None = None, **columns) -> TrainingSpec:
     return TrainingSpec(
         store=place.settings.model_dump(),
         tables=take_snapshot(place.store, place.tables("INTERACTIONS", "USERS")).tables,
-        recipe=recipe, hyperparameters=SMALL, event_type=None, event_value_threshold=None, seed=1, recall_floor=0.98,
-        index_trees=5, **more,
+        recipe=recipe, configuration=SolutionConfiguration(SMALL, None, **columns), seed=1, recall_floor=0.98,
+        index_trees=5, champion=champion,
     )  # fmt: skip
 
 
@@ -106,7 +107,7 @@ def as_history(model, event: RecentEvent) -> History:
 
 
 def test_users_with_columns_are_known_without_interactions_and_those_that_tell_nothing_are_not(filled):
-    loaded = load(filled.store, order(filled))
+    loaded = load(filled.store, make_spec(filled))
     user_ids = loaded.users.ids(range(len(loaded.users)))
     assert user_ids == ["new-even", "new-odd", *(f"u{user:03}" for user in range(MEMBERS))]
     users = loaded.data.users
@@ -124,14 +125,14 @@ def test_users_with_columns_are_known_without_interactions_and_those_that_tell_n
     ],
 )
 def test_columns_that_a_solution_leaves_out_are_not_learnt_from(filled, configuration, learnt):
-    data = load(filled.store, order(filled, **configuration)).data
+    data = load(filled.store, make_spec(filled, **configuration)).data
     assert [*data.users.categorical, *data.users.numeric] == learnt
     assert data.n_users == MEMBERS + 2 * bool(learnt)
 
 
 @pytest.mark.parametrize("recipe", ["aws-popularity-count", "aws-hrnn", "aws-similar-items"])
 def test_recipes_that_do_not_learn_from_users_are_given_none(filled, recipe):
-    data = load(filled.store, order(filled, recipe)).data
+    data = load(filled.store, make_spec(filled, recipe)).data
     assert not data.users
     assert data.n_users == MEMBERS
 
@@ -145,7 +146,7 @@ def test_recipes_that_do_not_learn_from_users_are_given_none(filled, recipe):
     ],
 )  # fmt: skip
 def test_recipes_that_learn_from_users_are_given_their_columns(filled, recipe):
-    assert load(filled.store, order(filled, recipe)).data.users
+    assert load(filled.store, make_spec(filled, recipe)).data.users
 
 
 def test_columns_decide_what_users_get_who_have_done_nothing_or_little(filled):
@@ -201,7 +202,7 @@ def test_test_users_are_measured_with_their_columns(filled, tmp_path):
 
     def measured(name: str, **more) -> ArtifactManifest:
         (tmp_path / name).mkdir()
-        return run_program(order(filled, **more), tmp_path / name, progress=lambda **report: None)
+        return run_program(make_spec(filled, **more), tmp_path / name, progress=lambda **report: None)
 
     knowing = measured("knowing")
     ignorant = measured("ignorant", excluded_columns={"USERS": ("CLUB",)})
@@ -212,7 +213,7 @@ def test_test_users_are_measured_with_their_columns(filled, tmp_path):
 def test_the_champion_is_measured_with_the_columns_too(filled, tmp_path):
     publish(filled, 1)
     before = ChampionSpec(solution_version_arn="before", artifact_location="artifacts/version-1")
-    again = run_program(order(filled, champion=before), tmp_path, progress=lambda **report: None)
+    again = run_program(make_spec(filled, champion=before), tmp_path, progress=lambda **report: None)
     differences = again.evaluation.comparison.differences
     assert differences
     assert all(item.value == item.predecessor for item in differences)

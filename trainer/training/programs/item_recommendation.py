@@ -89,12 +89,12 @@ class ItemRecommendationSteps(ItemExport):
         evaluator = Evaluator(inner, describe_items(split.training, learnt=inner.training))
 
         def measure(values: Mapping[str, str], listener: FitProgress) -> float:
-            hyperparameters = {**spec.hyperparameters, **values}
+            hyperparameters = {**spec.configuration.hyperparameters, **values}
             fitter = make_fitter(recipe, hyperparameters, seed=spec.seed, progress=listener)
             model = self.fit(fitter, inner, loaded)
             return evaluator.measure(_scores(model.scorer, inner, loaded)).served.named()[PRIMARY_METRIC]
 
-        defaults = read_config(recipe, spec.hyperparameters).model_dump()
+        defaults = read_config(recipe, spec.configuration.hyperparameters).model_dump()
         return tune(measure, tuning, defaults=defaults, seed=spec.seed, progress=progress)
 
     def fit(self, fitter: Fitter, split: Split, loaded: LoadedData) -> ItemModel:
