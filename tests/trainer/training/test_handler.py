@@ -447,7 +447,9 @@ def test_a_model_that_cannot_be_updated_is_refused(filled):
         train(filled, location="artifacts/films-2", base_artifact_location="artifacts/films-1")
     with pytest.raises(InvalidInput, match=r"artifacts/nothing, where nothing is published"):
         train(filled, location="artifacts/films-2", base_artifact_location="artifacts/nothing")
-    with pytest.raises(InvalidInput, match="want FULL: aws-popularity-count knows no"):
+    with pytest.raises(
+        InvalidInput, match="want FULL: the version to update is one of aws-popularity-count, not of aws-hrnn"
+    ):
         train(filled, "aws-hrnn", location="artifacts/films-2", base_artifact_location="artifacts/films-1")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from common.artifacts import open_artifact
-from common.errors import InvalidInput, invalid
+from common.errors import invalid
 from common.vocabulary import Vocabulary
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from recipes.components.cold_start import CONTENT_SIZE
@@ -40,7 +40,8 @@ class IncrementalUpdateSteps(ItemExport):
         assert training.spec.base is not None, "it is what makes a training an update"
         artifact = open_artifact(training.store, training.spec.base, cache=training.folder / "base")
         if artifact.manifest.recipe != training.recipe.name:
-            raise _not_updatable(artifact.manifest)
+            want = f"FULL: the version to update is one of {artifact.manifest.recipe}, not of {training.recipe.name}"
+            raise invalid("trainingMode", got="UPDATE", want=want)
         return Base(artifact.folder, artifact.manifest)
 
     def load(self, base: Base) -> LoadedData:
@@ -52,7 +53,7 @@ class IncrementalUpdateSteps(ItemExport):
         spec = self._training.spec
         scorer = remove_objective(open_scorer(self._training.recipe, base.folder), base.folder)
         if not isinstance(scorer, SupportsIncrementalUpdate):
-            raise _not_updatable(base.manifest)
+            raise invalid("trainingMode", got="UPDATE", want=f"FULL: {base.manifest.recipe} knows no other")
         old_indexes = Vocabulary.load(base.folder, "items").indexes(loaded.items.ids(range(len(loaded.items))))
         data, content = loaded.data, None
         if data.items and (old_indexes < 0).any():
@@ -63,7 +64,3 @@ class IncrementalUpdateSteps(ItemExport):
     def index(self, model: ItemModel, split: Histories, folder: Path) -> manifest_pb2.IndexCalibration:
         """Measure the index by everybody: nobody is held out."""
         return write_index(model.scorer, split, folder, self._training.spec)
-
-
-def _not_updatable(base: manifest_pb2.ArtifactManifest) -> InvalidInput:
-    return invalid("trainingMode", got="UPDATE", want=f"FULL: {base.recipe} knows no other")
