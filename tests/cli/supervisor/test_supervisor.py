@@ -8,7 +8,6 @@ import sys
 import textwrap
 from pathlib import Path
 
-import psutil
 import pytest
 
 from cli.supervisor import StartFailed, Supervisor
@@ -18,6 +17,7 @@ from common.process.executed import ProcessSpec
 from common.process.probing import Health, LivenessPolicy
 from common.process.worker_pool import RestartPolicy, State
 from common.testing import wait_until
+from tests.common.process.programs import SERVE, gone, pid_of, script, until
 
 ROOT = Path(__file__).resolve().parents[3]
 QUICK = RestartPolicy(BackoffPolicy(first_seconds=0.05, longest_seconds=0.4), steady_seconds=60.0)
@@ -38,58 +38,6 @@ class Recorded:
 
     def events(self, event):
         return [fields for name, fields in self.notes if name == event]
-
-
-def script(folder, name, body):
-    """Return the spec of a process that is ready once it wrote its process id to `NAME.pid`."""
-    pid_file = folder / f"{name}.pid"
-    head = f"""
-        import os, pathlib, signal, subprocess, sys, time
-        folder, name = pathlib.Path({str(folder)!r}), {name!r}
-        def ready():
-            (folder / "starts").open("a").write(name + "\\n")
-            (folder / f"{{name}}.part").write_text(str(os.getpid()))
-            (folder / f"{{name}}.part").rename(folder / f"{{name}}.pid")
-    """
-    path = folder / f"{name}.py"
-    path.write_text(textwrap.dedent(head) + textwrap.dedent(body))
-    return ProcessSpec(name, (sys.executable, str(path)), {"PATH": os.environ["PATH"]}, probe=lambda: health(pid_file))
-
-
-def health(pid_file):
-    """Serving once the file is there, unless the process is stopped: then nothing answers."""
-    if not pid_file.exists():
-        return Health.SILENT
-    try:
-        status = psutil.Process(int(pid_file.read_text())).status()
-    except psutil.NoSuchProcess:
-        return Health.SILENT
-    return Health.SILENT if status == psutil.STATUS_STOPPED else Health.SERVING
-
-
-def pid_of(folder, name):
-    return int((folder / f"{name}.pid").read_text())
-
-
-def gone(pid):
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-async def until(condition):
-    async with asyncio.timeout(20):
-        while not (value := condition()):
-            await asyncio.sleep(0.01)  # polls a condition; the test ends by it, not by the time
-    return value
-
-
-SERVE = """
-    ready()
-    while True:
-        signal.pause()
-"""
 
 
 def test_all_processes_are_ready_after_the_start_and_gone_after_the_end(tmp_path):
@@ -125,19 +73,6 @@ def test_processes_stop_in_reverse_order(tmp_path):
     assert (tmp_path / "stops").read_text().split() == ["third", "second", "first"]
 
 
-def test_a_process_that_is_killed_is_started_again(tmp_path):
-    async def scenario():
-        async with Supervisor([script(tmp_path, "a", SERVE)], output=Recorded(), restarts=QUICK) as running:
-            await running.start()
-            first = pid_of(tmp_path, "a")
-            os.kill(first, signal.SIGKILL)
-            await until(lambda: pid_of(tmp_path, "a") != first)
-            await running.workers[0].ready.wait()
-
-    asyncio.run(scenario())
-    assert (tmp_path / "starts").read_text().split() == ["a", "a"]
-
-
 def test_pauses_between_restarts_grow_and_are_told(tmp_path):
     output = Recorded()
     body = """
@@ -155,21 +90,6 @@ def test_pauses_between_restarts_grow_and_are_told(tmp_path):
     ends = output.events("process ended, will be restarted")
     assert [fields["restart_in_seconds"] for fields in ends] == [0.05, 0.1, 0.2, 0.4, 0.4]
     assert {fields["ended_by"] for fields in ends} == {"exit status 3"}
-
-
-def test_a_process_that_lived_long_is_restarted_as_fast_as_the_first_time(tmp_path):
-    output = Recorded()
-    restarts = RestartPolicy(BackoffPolicy(first_seconds=0.05, longest_seconds=1.0), steady_seconds=0.0)
-
-    async def scenario():
-        async with Supervisor([script(tmp_path, "a", "ready()")], output=output, restarts=restarts) as running:
-            starting = asyncio.create_task(running.start())
-            await until(lambda: len(output.events("process ended, will be restarted")) == 3)
-            starting.cancel()
-
-    asyncio.run(scenario())
-    pauses = [fields["restart_in_seconds"] for fields in output.events("process ended, will be restarted")]
-    assert pauses == [0.05, 0.05, 0.05]
 
 
 def test_however_often_a_process_ends_it_is_back_within_ten_seconds():
@@ -248,43 +168,6 @@ def test_a_process_that_hangs_is_killed_and_started_again(tmp_path):
     assert ended["ended_by"] == "SIGKILL"
 
 
-def test_a_process_that_answers_that_it_is_not_ready_is_left_alone(tmp_path):
-    output = Recorded()
-    spec = script(tmp_path, "a", SERVE)
-    answers = []
-
-    def probe():
-        if len(answers) > 0 and health(tmp_path / "a.pid") is Health.SERVING:
-            answers.append(Health.NOT_SERVING)
-        else:
-            answers.append(health(tmp_path / "a.pid"))
-        return answers[-1]
-
-    async def scenario():
-        replaced = ProcessSpec(spec.name, spec.command, spec.environment, probe=probe)
-        async with Supervisor([replaced], output=output, liveness=LivenessPolicy(0.01, 0.01, 0.0, 60.0)) as running:
-            starting = asyncio.create_task(running.start())
-            await until(lambda: answers.count(Health.NOT_SERVING) > 50)
-            starting.cancel()
-
-    asyncio.run(scenario())
-    assert output.notes == [("stopping", {"process": "a"})]
-
-
-def test_a_process_that_hangs_before_it_is_ready_is_killed_as_well(tmp_path):
-    output = Recorded()
-    spec = script(tmp_path, "a", "signal.pause()")
-    liveness = LivenessPolicy(starting_every_seconds=0.01, starting_seconds=0.2)
-
-    async def scenario():
-        async with Supervisor([spec], output=output, restarts=QUICK, liveness=liveness) as running:
-            starting = asyncio.create_task(running.start())
-            await until(lambda: len(output.events("does not answer, killing it")) == 2)
-            starting.cancel()
-
-    asyncio.run(scenario())
-
-
 def test_a_machine_out_of_processes_is_waited_for(tmp_path):
     output = Recorded()
     spec = script(tmp_path, "a", SERVE)
@@ -324,62 +207,6 @@ def test_the_start_fails_when_a_process_is_never_ready(tmp_path):
 
     with pytest.raises(StartFailed, match=r"not ready within 0\.3 s"):
         asyncio.run(scenario())
-
-
-def test_a_process_that_ignores_the_stop_is_killed(tmp_path):
-    output = Recorded()
-    body = """
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        ready()
-        while True:
-            signal.pause()
-    """
-
-    async def scenario():
-        async with Supervisor([script(tmp_path, "a", body)], output=output, grace_seconds=0.2) as running:
-            await running.start()
-
-    asyncio.run(scenario())
-    assert gone(pid_of(tmp_path, "a"))
-    assert len(output.events("did not stop in time, killing it")) == 1
-
-
-def test_workers_of_a_process_that_is_killed_die_with_it(tmp_path):
-    body = """
-        worker = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
-        (folder / "worker.pid").write_text(str(worker.pid))
-        ready()
-        while True:
-            signal.pause()
-    """
-
-    async def scenario():
-        async with Supervisor([script(tmp_path, "a", body)], output=Recorded(), restarts=QUICK) as running:
-            await running.start()
-            worker = pid_of(tmp_path, "worker")
-            os.kill(pid_of(tmp_path, "a"), signal.SIGKILL)
-            await until(lambda: gone(worker))
-
-    asyncio.run(scenario())
-
-
-def test_lines_of_all_processes_are_merged_whole(tmp_path):
-    output = Recorded()
-    body = """
-        print("x" * 300_000, flush=True)
-        sys.stderr.write("from standard error\\n")
-        sys.stdout.write("without an end")
-        sys.stdout.flush()
-        ready()
-        signal.pause()
-    """
-
-    async def scenario():
-        async with Supervisor([script(tmp_path, "a", body)], output=output) as running:
-            await running.start()
-
-    asyncio.run(scenario())
-    assert sorted(len(text) for _, text in output.lines) == [14, 19, 300_000]
 
 
 def test_a_killed_supervisor_leaves_no_process_behind(tmp_path):
