@@ -13,10 +13,8 @@ GLOSSARY = ROOT / "docs" / "glossary.md"
 
 #: Folders whose names are not changed yet. Take yours out; nothing is to be added.
 NOT_CLEAN = (
-    "benchmarks",
     "recipes",
     "runtime_service/serving",
-    "tests/benchmarks",
     "tests/cli",
     "tests/recipes",
     "tests/runtime_service",
