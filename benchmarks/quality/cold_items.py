@@ -2,7 +2,7 @@
 
 A tenth of the items is cold: models learn their columns but none of their interactions. On MovieLens 1M these are the
 newest by first interaction. Beauty has an order for each user but no common clock, so its cold items are drawn. What a
-user did from the first cold item on is hidden; users who did something before are tested. Three questions are asked:
+user did from the first cold item on is hidden; users who did something before are tested. Three things are measured:
 
 - how many of a user's hidden cold items are in the first k places among cold items, and among all items (Recall@k,
   divided by min(k, hidden); the history is left out), and how many of the hidden others, which is what it costs;
@@ -224,14 +224,14 @@ def _table(figures: Mapping[str, Any], runs: Mapping[str, Mapping[str, float]]) 
         (
             name,
             *(" / ".join(f"{run[f'{part}_recall_at_{cut}']:.4f}" for cut in _CUTS) for part in questions),
-            f"{run['neighbours_found']:.4f}" if "neighbours_found" in run else "none asked",
+            f"{run['neighbours_found']:.4f}" if "neighbours_found" in run else "none",
             run["fit_seconds"],
         )
         for name, run in runs.items()
     ]
     about = (
-        "{data}: {users:,} users tested, {items:,} warm and {cold_items:,} cold items, {asked_items:,} of which are "
-        "asked for neighbours, {interactions:,} interactions learnt from\n\n"
+        "{data}: {users:,} users tested, {items:,} warm and {cold_items:,} cold items, {asked_items:,} of which have "
+        "neighbours, {interactions:,} interactions learnt from\n\n"
     )
     return about.format(**figures) + markdown_table(header, rows)
 

@@ -1,4 +1,4 @@
-"""Personalize's own evaluation, beside its printed figures: `python -m benchmarks.quality.personalize_split DATA`.
+"""Personalize's own evaluation, to compare with its figures: `python -m benchmarks.quality.personalize_split DATA`.
 
 A tenth of the users is hidden from the model; of each the oldest nine tenths of the interactions are the history, the
 newest tenth are relevant. Lists are not cleared of what users have seen, as Personalize does not clear them. The users

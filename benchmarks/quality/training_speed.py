@@ -1,4 +1,4 @@
-"""Quality against time, beside RecTools' SASRec: `python -m benchmarks.quality.training_speed DATA --rectools PYTHON`.
+"""Quality against time, with RecTools' SASRec: `python -m benchmarks.quality.training_speed DATA --rectools PYTHON`.
 
 Both learn the same interactions, on the same processors, one after the other in one run: all but the two newest of
 each user. After each epoch both predict the second newest by full ranking, seen items left out. Ours does so anyway,

@@ -1,7 +1,7 @@
 """Trending items against popular ones on a split by time: `python -m benchmarks.quality.trending DATA [DATA ...]`.
 
 Everything is learnt from the oldest four fifths of the intervals. At each of the others a list of 25 is made of all
-items by what happened before it, as a runtime does that sees events; the interval itself then tells what it was worth:
+items by what happened before it, as a runtime does that sees events; the interval itself then shows what it was worth:
 
 - accuracy: `trend_prediction_accuracy`, the increase of the listed items in it over that of the 25 items that increased
   most, all lists together, 0 where it is negative; increases are counted from the interval before the newest known one;
@@ -21,12 +21,13 @@ import numpy as np
 from benchmarks.quality.data import DATA_ROOT, load
 from benchmarks.report import markdown_table, publish
 from common.errors import invalid
+from recipes.catalog import get_recipe
 from recipes.data.counts import users_per_item
 from recipes.data.training_data import Interactions, TrainingData
 from recipes.evaluation.metrics import LIST_LENGTH
-from recipes.models.trending.config import FREQUENCIES, TrendingConfig
+from recipes.models.trending.config import FREQUENCIES
 from recipes.models.trending.evaluation import Ages, Cut, Ranker, by_trend, cuts, evaluate
-from recipes.models.trending.fit import TrendingFitter
+from recipes.registry import make_fitter
 from recipes.retrieval.top_k import top_k
 
 __all__ = ["measure", "read"]
@@ -55,14 +56,14 @@ def read(names: Sequence[str]) -> TrainingData:
 
 def measure(data: TrainingData, *, frequency: str) -> dict[str, Any]:
     """Learn from the older intervals, make lists in the newer ones, and return what they were worth."""
-    rows, config = data.interactions, TrendingConfig.model_validate({"trend_discovery_frequency": frequency})
-    seconds = config.interval_seconds
+    rows, seconds = data.interactions, FREQUENCIES[frequency]
     ages = Ages(rows.item, rows.timestamp, interval_seconds=seconds, n_items=data.n_items)
     tested = max(1, int(_TESTED * ages.intervals))
     # Intervals are counted back from the newest interaction, so those learnt from end where the tested ones begin.
     learnt = data.where(rows.timestamp.max() - rows.timestamp >= tested * seconds)
-    fitter = TrendingFitter(config, seed=0)
-    half_life = fitter.fit(learnt).half_life
+    fitter = make_fitter(get_recipe("aws-trending-now"), {"trend_discovery_frequency": frequency}, seed=0)
+    fitter.fit(learnt)
+    half_life = fitter.report["half_life"]
     popularity = users_per_item(learnt).astype(np.float32)
     rankers: dict[str, Ranker] = {
         "aws-trending-now": by_trend(half_life),

@@ -1,9 +1,10 @@
-"""What users' columns tell beside histories: `python -m benchmarks.quality.user_columns DATA`.
+"""What users' columns add to histories: `python -m benchmarks.quality.user_columns DATA`.
 
-DATA is a table of interactions with one of users beside it, as RecBole publishes both: `NAME.inter` and `NAME.user`. A
-recipe is fitted with the users' columns and without: to leave-one-out (`benchmarks.quality.leave_one_out`), where
-histories are long; and with half of the users as newcomers, of whom only the first few interactions are known, to be
-asked for the ten that follow, each for itself, among all items that are not in the history.
+DATA is a table of interactions with a table of users in the same folder, as RecBole publishes both: `NAME.inter` and
+`NAME.user`. A recipe is fitted with the users' columns and without: to leave-one-out
+(`benchmarks.quality.leave_one_out`), where histories are long; and with half of the users as newcomers, of whom only
+the first few interactions are shown, to rank the ten that follow, each for itself, among all items that are not in the
+history.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from recipes.registry import make_fitter
 __all__ = ["newcomers", "with_users"]
 
 _MODEL = "aws-user-personalization-v2"
-#: Interactions of newcomers that are asked for.
-_ASKED = 10
+#: Interactions of newcomers that are to be found.
+_TARGETS = 10
 
 
 def with_users(dataset: Dataset, path: Path, *, categories: Sequence[str], numbers: Sequence[str]) -> TrainingData:
@@ -66,13 +67,13 @@ def newcomers(data: TrainingData, *, n_shown: int, seed: int) -> tuple[TrainingD
         What is learnt from, the newcomers, int64 [m], and what they did next.
     """
     histories = data.histories()
-    enough = np.flatnonzero(histories.lengths() >= n_shown + _ASKED)
+    enough = np.flatnonzero(histories.lengths() >= n_shown + _TARGETS)
     drawn = np.sort(np.random.default_rng(seed).permutation(enough)[: len(enough) // 2])
     place = np.arange(len(histories.items)) - histories.offsets[histories.owners()]
     new = np.zeros(data.n_users, bool)
     new[drawn] = True
     cut = new[histories.owners()]
-    next_steps = histories.where(cut & (place >= n_shown) & (place < n_shown + _ASKED)).take(drawn)
+    next_steps = histories.where(cut & (place >= n_shown) & (place < n_shown + _TARGETS)).take(drawn)
     return data.where(~cut | (place < n_shown)), drawn, next_steps
 
 

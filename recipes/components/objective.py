@@ -84,8 +84,8 @@ def average_rewards(
     rewards = np.maximum(np.nan_to_num(values), 0.0)
     shares = []
     for items, used in zip(recommended, hidden, strict=True):
-        earned = np.where(np.isin(items, used), rewards[items], 0.0)
-        if earned.sum() > 0.0:
+        hit_rewards = np.where(np.isin(items, used), rewards[items], 0.0)
+        if hit_rewards.sum() > 0.0:
             highest = np.argsort(-rewards[items], kind="stable")[:_MOST_REWARDING]
-            shares.append(float(earned[highest].sum() / earned.sum()))
+            shares.append(float(hit_rewards[highest].sum() / hit_rewards.sum()))
     return float(np.mean(shares)) if shares else 0.0

@@ -1,8 +1,8 @@
 """Metrics of ranked lists: Personalize's eight keys as Personalize defines them, and the literature's for comparison.
 
 Personalize's NDCG differs from the literature's: the ideal list that a user's gain is divided by holds the hits that
-were made, not all relevant items, so a list with one hit at the top earns 1 however many items it missed. Both are
-worked out; `docs/evaluation.md` says what each is good for. All metrics but coverage are kept user by user, so that
+were made, not all relevant items, so a list with one hit at the top gets 1 however many items it missed. Both are
+computed; `docs/evaluation.md` says what each is good for. All metrics but coverage are kept user by user, so that
 users can be resampled (`bootstrap`) and models compared on the same users (`paired_tests`).
 """
 
@@ -224,7 +224,7 @@ def weighted_values(recommended: ItemIndexes, *, relevant: Histories, event_weig
 
 
 def _rewards(recommended: ItemIndexes, relevant: Histories, event_weights: FloatArray) -> NDArray[np.float64]:
-    """Return what each place of each list earns: float64 [m, LIST_LENGTH], 0 for misses."""
+    """Return what the item at each place of each list is worth: float64 [m, LIST_LENGTH], 0 for misses."""
     rewards = np.zeros((len(recommended), LIST_LENGTH))
     for row, items in enumerate(recommended):
         hidden = relevant.of(row)

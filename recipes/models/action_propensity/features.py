@@ -20,7 +20,7 @@ __all__ = ["ACTION_FEATURES", "NEWEST", "Past", "features", "item_states", "past
 
 #: Newest items whose vectors are averaged.
 NEWEST: Final = 50
-#: Features beside those of the item state: the intercept, recency of items, of actions, and counts of actions.
+#: Features besides those of the item state: the intercept, recency of items, of actions, and counts of actions.
 ACTION_FEATURES: Final = 8
 
 

@@ -13,7 +13,7 @@ from recipes.models.action_propensity.features import features, item_states, pas
 
 __all__ = ["Samples", "make_samples"]
 
-#: States worked out at once; each needs a copy of its history.
+#: States computed at once; each needs a copy of its history.
 _CHUNK: Final = 4096
 
 

@@ -70,7 +70,7 @@ def sparse_ease_weights(
     solved = np.zeros(n_items, bool)
     values = np.zeros(len(chosen.columns), np.float32)
     places = np.full(n_items, -1, np.int32)
-    # Popular items first: the others are most often found beside one of them.
+    # Popular items first: most others are among the candidates of one of them.
     for count, seed in enumerate(np.argsort(-gram_matrix.diagonal, kind="stable")):
         if not solved[seed]:
             members = _members(chosen, int(seed), solved)

@@ -1,4 +1,4 @@
-"""Serving Semantic-Similarity: the cosine of texts, and as much of freshness and popularity as the campaign asks for.
+"""Serving Semantic-Similarity: the cosine of texts, and as much of freshness and popularity as the campaign configures.
 
 The last two coordinates of an item's vector are its freshness and its popularity, so how much they count is said by
 the query: score = cosine + f * freshness + p * popularity, with f and p from 0 to 1.
@@ -19,9 +19,9 @@ __all__ = ["EXTRA", "LSAScorer", "load"]
 
 #: Coordinates behind those of the text.
 EXTRA = 2
-#: Taken from what is asked about, which is no answer: more than any score.
+#: Subtracted from the scores of the history's items, which are no answer to themselves: more than any score.
 _LAST = 1e6
-#: What freshness counts where nothing is asked about and popularity decides.
+#: Weight of freshness where the history has no text and popularity decides.
 _TIE = 2.0**-10
 
 

@@ -112,8 +112,8 @@ def sample(questions: Sequence[Question], limit: int, *, seed: int) -> list[Ques
 def evaluate(questions: Sequence[Question], scores: Ranker, *, n_users: int) -> Measurement:
     """Measure a way to score users.
 
-    Both metrics are means over the questions. They are kept user by user, so that users can be resampled: a user earns
-    what the places that are given to the user earn, and weighs as much as these. So as many places are given in every
+    Both metrics are means over the questions. They are kept user by user, so that users can be resampled: a user gains
+    what the places that the user gets are worth, and weighs as much as these. So as many places are given in every
     draw, as there will be in every segment. The questions are not drawn: they are about the same users, and what they
     earn rises and falls together.
 

@@ -45,7 +45,7 @@ _FADINGS: Final = (("all", 0.0), ("share", 0.25), ("share", 1.0), ("steps", 10.0
 _SWEEPS: Final = 6
 #: Passes over all data for the deployed model, which begins with the fitted vectors.
 _EXTENSION_SWEEPS: Final = 2
-#: Scores worked out for the choice of one setting at most, and questions at least.
+#: Scores computed for the choice of one setting at most, and questions at least.
 _DECIDING_SCORES: Final = 2_000_000
 _DECIDING_QUESTIONS: Final = 50
 
@@ -215,7 +215,7 @@ def _uses(data: TrainingData) -> SparseRows:
 
 
 def _make(data: TrainingData, factors: Factors, choice: _Choice) -> SegmentScorer:
-    """Put a scorer together: vectors of users that follow what they did last, and everything beside the vectors."""
+    """Make a scorer: vectors of users that follow what they did last, and what counts besides the vectors."""
     uses = _fade(_uses(data), choice.fading)
     user_times, item_times = _times(data)
     return SegmentScorer(
