@@ -25,7 +25,7 @@ class TrainerSettings(ServerSettings, StoreSettings):
     file_roots: str | None = Field(
         None,
         description="Folders, separated by `:`, that `file://` imports may read below; by default `s3/` of the data "
-        "directory only, because everybody who may ask for an import can read what lies in them.",
+        "directory only, because everybody who may create an import can read what lies in them.",
     )
     work_dir: Path | None = Field(
         None,
@@ -36,9 +36,9 @@ class TrainerSettings(ServerSettings, StoreSettings):
     max_light_jobs: int = Field(
         2, ge=1, le=16, description="Imports and removals that are done at a time; they do not wait for trainings."
     )
-    lease_wait_seconds: float = Field(20.0, ge=0, le=60, description="How long one question for a job waits.")
+    lease_wait_seconds: float = Field(20.0, ge=0, le=60, description="How long one call for a job waits.")
     heartbeat_seconds: float = Field(
-        2.0, gt=0, description="How often a running job's lease is renewed; a request to stop is heard as late."
+        2.0, gt=0, description="How often a running job's lease is renewed; a request to stop arrives as late."
     )
     recall_floor: float = Field(
         0.98, gt=0, le=1, description="Recall of the first 25 results that an approximate index has to reach."

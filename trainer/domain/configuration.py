@@ -33,7 +33,7 @@ class EventParameters:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What recommendations shall favour beside relevance.
+    """What recommendations shall consider besides relevance.
 
     Attributes:
         attribute: A numeric column of the items; items with higher values are recommended more.
@@ -46,13 +46,13 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class SolutionConfiguration:
-    """The members of `solutionConfig` that are used.
+    """The members of `solutionConfig` that trainings use.
 
     Attributes:
         hyperparameters: Strings by name, those of the feature transformation too, whose names are others.
         event_value_threshold: Interactions of a smaller EVENT_VALUE, or without one, are left out; None takes all.
         events: Settings by type; where there are any, interactions of other types are left out.
-        objective: What recommendations shall favour beside relevance, None for nothing.
+        objective: What recommendations shall consider besides relevance, None for nothing.
         excluded_columns: Columns that are not learnt from.
         included_columns: The only columns of a dataset that are learnt from; datasets that are not named keep all.
     """

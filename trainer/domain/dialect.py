@@ -2,7 +2,7 @@ r"""The one dialect of CSV that is read: values between commas, a record a line,
 
 A value that begins with a double quote ends at the next quote that is not escaped. Inside, `\"`, `\\` and `""` stand
 for a quote, a backslash and a quote; any other backslash is itself. A value that does not begin with a quote is what
-stands there, backslashes and quotes included. Why it is so, and what no dialect can tell apart: `docs/adr/0018`.
+stands there, backslashes and quotes included. Why it is so, and what no dialect can distinguish: `docs/adr/0018`.
 """
 
 from __future__ import annotations

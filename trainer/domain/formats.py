@@ -6,7 +6,7 @@ from typing import Final
 
 __all__ = ["HEAD_BYTES", "foreign_format"]
 
-#: Bytes that are enough to tell.
+#: Bytes from the beginning of a file that are enough to recognise its format.
 HEAD_BYTES: Final = 4096
 _UNPACK: Final = "unpack it first"
 _EXPORT: Final = "export it as CSV first"

@@ -1,6 +1,6 @@
 """Where the files of an import come from: an S3-compatible service, folders that stand for buckets, local files.
 
-Whoever may ask for an import chooses the location, so local files are read below a few folders only, judged by where
+Whoever may create an import chooses the location, so local files are read below a few folders only, judged by where
 a path really leads once every symbolic link is followed.
 """
 
@@ -89,7 +89,7 @@ class SourceFile:
     """A local file to read.
 
     Attributes:
-        name: As the person who asked for the import knows it.
+        name: As the owner of the import knows it.
         path: Where it is now.
     """
 

@@ -1,4 +1,4 @@
-"""Training solution versions: data are frozen here, fitted in a child process, and published here."""
+"""Training of solution versions: the snapshot, the training process and what runs in it, the publication."""
 
 from trainer.training.handler import TrainingJobHandler
 

@@ -56,7 +56,7 @@ def compare_with_champion(
         pair = pair_with(open_artifact(store, f"{champion.artifact_location}/{manifest.measured_model}", cache=cache))
     except (ResourceNotFound, CorruptArtifact) as error:
         # Its own damage is no reason to have no successor.
-        _log.warning("predecessor_unusable", solution_version_arn=arn, reason=error.message)
+        _log.warning("champion_unusable", solution_version_arn=arn, reason=error.message)
         return _not_compared(arn, f"{arn} cannot be measured: {error.message}")
     if not len(pair.challenger):
         return _not_compared(arn, f"{arn} was trained on all of the test users")

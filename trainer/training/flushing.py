@@ -1,4 +1,4 @@
-"""Has the events service put into a dataset what it has acknowledged, so that a training misses nothing."""
+"""Flushes acknowledged events into a dataset before a training, so that it misses none."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RemoteFlusher:
 
     Args:
         channel: To the events service.
-        patience_seconds: For how long a service that is away is asked again before the job is given back.
+        patience_seconds: For how long a service that cannot be reached is called again before the job fails.
     """
 
     def __init__(self, channel: grpc.Channel, *, patience_seconds: float = 300.0) -> None:

@@ -99,7 +99,7 @@ class TrainingJobHandler:
             return published
         began = time.monotonic()
         configuration = SolutionConfiguration.parse(payload.solution_config_json)
-        context.report(fraction=0.0, activity="freezing the data")
+        context.report(fraction=0.0, activity="taking a snapshot")
         snapshot = self._snapshot(payload, configuration, context)
         spec = self._spec(payload, configuration, snapshot)
         with self._workspace.folder() as folder:

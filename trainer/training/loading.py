@@ -38,9 +38,9 @@ from trainer.training.spec import TableVersion, TrainingSpec
 
 __all__ = ["LoadedData", "count_shown", "load", "number_event_types", "select_interactions"]
 
-#: Types of events that models tell apart, so that their numbers and 0 fit into a byte.
+#: Types of events that models distinguish, so that their numbers and 0 fit into a byte.
 _MAX_EVENT_TYPES = 254
-#: Of a dataset that is not there, for recipes that do without.
+#: Schema of an Interactions dataset that is missing, for recipes that do without one.
 _NO_INTERACTIONS = AvroSchema(
     "Interactions",
     (AvroField(columns.USER_ID, "string"), AvroField(columns.ITEM_ID, "string"), AvroField(columns.TIMESTAMP, "long")),
@@ -49,16 +49,16 @@ _NO_INTERACTIONS = AvroSchema(
 
 @dataclass(frozen=True, slots=True)
 class LoadedData:
-    """What is learnt from.
+    """The snapshot of a training as arrays.
 
     Attributes:
-        data: By indexes.
+        data: Interactions and columns, by indexes of users and items.
         items: Ids of the items, those without interactions included.
         users: Ids of the users with interactions, and of those whose columns are learnt from.
         shown: int64 [n_items], how often each item was in the IMPRESSION of an interaction of whatever type.
         rewards: float64 [n_items], the column of the solution's objective, NaN where there is no value; None without an
             objective.
-        warnings: Sentences for whoever asked for the training, on what the data lack.
+        warnings: Sentences on what is wrong with the data, for the owner of the solution.
     """
 
     data: TrainingData
@@ -200,10 +200,10 @@ def select_interactions(
         event_type: The only type that counts.
         threshold: Least event value that counts; rows without a value do not.
         events: Settings by type; the only types that count where there are any.
-        extra: Further columns that are wanted.
+        extra: Further columns to return.
 
     Returns:
-        USER_ID, ITEM_ID, TIMESTAMP, EVENT_TYPE, LOG_OFFSET and those that are wanted, in an order that depends on
+        USER_ID, ITEM_ID, TIMESTAMP, EVENT_TYPE, LOG_OFFSET and the further ones, in an order that depends on
         nothing but the rows.
     """
     if columns.EVENT_TYPE not in rows.columns:

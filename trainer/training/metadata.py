@@ -1,4 +1,4 @@
-"""Tables of items and users to columns: what a model may learn of them beside who used what.
+"""Tables of items and users to columns: what a model may learn of them in addition to who used what.
 
 The schema says what a column is. Booleans, and strings that are neither categorical nor textual, are left out, as
 Personalize leaves them out of training.
@@ -81,7 +81,7 @@ class MetadataTable:
         )
 
     def described(self) -> pl.Series:
-        """Return the ids of which a column that may be learnt from says something."""
+        """Return the ids that have a value in a column that may be learnt from."""
         learnt = [field.name for field in self.fields if field.categorical or field.type in _NUMERIC]
         said = pl.any_horizontal(pl.lit(value=False), *(pl.col(name).is_not_null() for name in learnt))
         return self.rows.filter(said)[self.key]
@@ -103,7 +103,7 @@ def places(values: pl.Series, ids: pl.Series) -> pl.Series:
 
 
 def _categories(values: pl.Series) -> CategoricalColumn:
-    """Split at `|`; blanks around a category, empty ones and repetitions within a row say nothing."""
+    """Split at `|`; blanks around a category, empty ones and repetitions within a row are dropped."""
     parts = pl.DataFrame({"row": pl.arange(len(values), eager=True), "category": values.str.split("|")})
     flat = (
         parts.explode("category")

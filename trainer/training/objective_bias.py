@@ -18,7 +18,7 @@ from trainer.training.spec import TrainingSpec
 
 __all__ = ["ItemModel", "apply_objective", "remove_objective"]
 
-#: Users whose scores tell the spread of relevance.
+#: Users by whose scores the spread of relevance is measured.
 _USERS: Final = 256
 _BIASES: Final = "objective_biases"
 

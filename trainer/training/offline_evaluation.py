@@ -56,7 +56,7 @@ class OfflineEvaluation:
         self.message.comparison.CopyFrom(comparison)
 
     def describe(self, manifest: artifact_manifest_pb2.ArtifactManifest, *, warnings: Sequence[str]) -> None:
-        """Write everything into a manifest, and what whoever asked for the training should know of the data."""
+        """Write everything into a manifest, and warnings about the data."""
         manifest.metrics.update(self.metrics)
         for name, metrics in self.baselines.items():
             manifest.baselines.add(name=name, metrics=metrics)

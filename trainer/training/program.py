@@ -2,8 +2,8 @@
 
 `train` is the program, from top to bottom. What differs between the kinds is supplied by their steps, see
 `trainer.training.programs`. A model is fitted twice in effect: once without the data of the test users, to be measured
-on them, and then on with everybody's data, to be served. The first is kept too, beside the artifact, for later versions
-to be compared with. `update` is the same program without fit and evaluation.
+on them, and then on with everybody's data, to be served. The first is kept too, next to the artifact, so that later
+versions can be compared with it. `update` is the same program without fit and evaluation.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def train(
     Args:
         training: What to train.
         steps: Of the recipe's kind.
-        progress: Is told how far the training is.
+        progress: Takes how far the training is.
 
     Returns:
         What the training knows of its artifact: everything but who published it when and of which snapshot.
@@ -233,10 +233,10 @@ def update(
     Args:
         training: What to train; its spec names the artifact to begin from.
         steps: Of the update.
-        progress: Is told how far the training is.
+        progress: Takes how far the training is.
 
     Returns:
-        As `train`. Metrics are those of the base, whose weights they tell of.
+        As `train`. Metrics are those of the base, whose weights the model still has.
 
     Raises:
         InvalidInput: Too little data, or the recipe cannot be updated.

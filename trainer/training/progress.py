@@ -49,7 +49,7 @@ class StageProgress:
 
     Args:
         names: The stages of this training in their order, from `STAGES`. One that is not named passes unreported.
-        progress: Is told how far the whole is.
+        progress: Takes how far the whole is.
         trials: Trainings that tuning may try.
     """
 
@@ -89,7 +89,7 @@ class SubProgress:
     """Reports of a part as reports of the whole.
 
     Args:
-        progress: Is told how far the whole is.
+        progress: Takes how far the whole is.
         span: Fractions of the whole between which the part lies.
     """
 

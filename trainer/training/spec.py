@@ -32,7 +32,7 @@ __all__ = [
 
 #: Folder of the artifact's files, below that of the spec.
 ARTIFACT = "artifact"
-#: Folder of the model as it was measured, beside that.
+#: Folder of the model as it was measured, next to that.
 MEASURED_MODEL = "measured-model"
 #: Folder of the champion's files, where the store is not local.
 CHAMPION = "champion"

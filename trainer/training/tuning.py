@@ -42,7 +42,7 @@ def tune(
         tuning: What to search.
         defaults: Of all hyperparameters; they are moved into the ranges, and a choice without its default is open.
         seed: Of the search.
-        progress: Is told how far the search is.
+        progress: Takes how far the search is.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(

@@ -16,7 +16,7 @@ __all__ = ["CancelReason", "JobCancelled", "JobContext", "JobHandler", "NullJobC
 class CancelReason(Enum):
     """Why a job must end before it is done."""
 
-    STOP = "its owner asked to stop it"
+    STOP = "its owner stopped it"
     LOST = "its lease is another worker's"
     CLOSING = "the trainer is stopping"
 

@@ -1,7 +1,7 @@
 """The loop of a worker: lease a job, run its handler, deliver the outcome.
 
-Whatever happens inside of a job becomes one of four answers: a result, a stop, a failure with a reason for the person
-who asked, or silence when the lease is somebody else's by now.
+Whatever happens inside of a job becomes one of four outcomes: a result, a stop, a failure with a reason for its
+owner, or nothing when the lease is somebody else's by now.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Worker:
     Args:
         queue: Where jobs come from.
         handlers: What does them, by member of the job's `payload`.
-        lease_wait_seconds: How long one question for a job waits.
+        lease_wait_seconds: How long one call for a job waits.
         heartbeat_seconds: Pause between two heartbeats.
         on_contact: Told whether the control plane can be reached, at each change.
     """
@@ -60,7 +60,7 @@ class Worker:
         is_reachable, contact = False, PeerContact(backoff=_BACKOFF)
         while not self._closing.is_set():
             try:
-                # The first question does not wait: its answer is what makes the process ready.
+                # The first call does not wait: its response is what makes the process ready.
                 job = self._queue.lease(wait_seconds=self._lease_wait if is_reachable else 0.0)
             except TailorbirdError as error:
                 pause = contact.failed("control_plane_unreachable", error)
@@ -92,14 +92,14 @@ class Worker:
             if self._closing.is_set():
                 lease.cancel(CancelReason.CLOSING)
         facts = {"job_id": job.job_id, "resource_arn": job.resource_arn, "attempt": job.attempt}
-        _log.info("job_begun", **facts, kind=job.WhichOneof("payload"))
+        _log.info("job_started", **facts, kind=job.WhichOneof("payload"))
         try:
             with lease.held():
                 outcome = self._run_handler(job, lease)
-            _log.info("job_over", **facts, answer=outcome)
+            _log.info("job_ended", **facts, outcome=outcome)
         except TailorbirdError as error:
             # The lease is lost, or the control plane thinks otherwise of the job; it is no longer ours.
-            _log.warning("answer_refused", **facts, reason=error.reason, message=error.message)
+            _log.warning("outcome_rejected", **facts, reason=error.reason, message=error.message)
         finally:
             with self._lock:
                 self._running = None
@@ -122,7 +122,7 @@ class Worker:
                 job, lease, "memory ran out; give the trainer more, or let it do less at once", retryable=True
             )
         except BaseException as error:  # noqa: BLE001 - a fault in one job, panics of Rust code too, must not end the worker
-            _log.exception("job_tripped")
+            _log.exception("job_crashed")
             reason = f"internal error ({type(error).__name__}); the trainer's log has the details"
             return self._failed(job, lease, reason, retryable=True)
         self._deliver(lambda: self._queue.complete(job, result), lease)
@@ -145,7 +145,7 @@ class Worker:
         return "failed"
 
     def _deliver(self, send: Callable[[], Any], lease: Lease) -> None:
-        """Send an answer until it is taken: what was done must not be done again because a call failed.
+        """Send an outcome until it is taken: what was done must not be done again because a call failed.
 
         Raises:
             TailorbirdError: The control plane does not want it.
@@ -158,7 +158,7 @@ class Worker:
             except TailorbirdError as error:
                 if not is_retryable(error):
                     raise
-                _log.warning("answer_not_delivered", reason=error.reason, message=error.message)
+                _log.warning("outcome_not_delivered", reason=error.reason, message=error.message)
                 self._closing.wait(backoff.failed())
                 if self._closing.is_set() and backoff.failures > 1:
                     return  # the lease will run out instead

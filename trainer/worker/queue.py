@@ -1,4 +1,4 @@
-"""The queue as the trainer sees it: calls to the control plane, errors of our tree."""
+"""The trainer's client of the job queue: calls to the control plane, and errors of `common.errors`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class JobQueue:
     Args:
         channel: To the control plane, carrying the trainer's token.
         worker_id: Names this process in the queue.
-        kinds: Members of a job's `payload` that are asked for; nothing means every kind.
+        kinds: Members of a job's `payload` that are leased; nothing means every kind.
     """
 
     def __init__(self, channel: grpc.Channel, *, worker_id: str, kinds: Collection[str] = ()) -> None:
@@ -56,7 +56,7 @@ class JobQueue:
         return answer.job if answer.HasField("job") else None
 
     def heartbeat(self, job: jobs_pb2.Job, *, progress: float, activity: str) -> bool:
-        """Renew a lease; return whether the owner asked to stop."""
+        """Renew a lease; return whether the owner wants it to stop."""
         request = jobs_pb2.HeartbeatJobRequest(
             job_id=job.job_id, lease_token=job.lease_token, progress=progress, activity=activity or None
         )
@@ -108,5 +108,5 @@ def _our_errors() -> Iterator[None]:
 
 
 def is_retryable(error: TailorbirdError) -> bool:
-    """Tell whether what failed may succeed at another time: outage or rush, a token being renewed, a fault of ours."""
+    """Return whether what failed may succeed later: after an outage, a rush, a renewal of tokens or a fault."""
     return isinstance(error, Throttled) or error.code in ("UNAVAILABLE", "UNAUTHENTICATED", "INTERNAL")

@@ -34,8 +34,8 @@ class Sealing(event_log_pb2_grpc.SealingServiceServicer):
         return event_log_pb2.FlushTableResponse(epoch=7, offset=3)
 
 
-class EndedWatch(NullJobContext):
-    """The watch of a job that its owner stops as soon as it waits for something."""
+class StoppedJobContext(NullJobContext):
+    """Of a job that its owner stops as soon as it waits for something."""
 
     def __init__(self) -> None:
         self.ended = False
@@ -106,4 +106,4 @@ def test_refusal_is_final(flush_service, server, error):
 def test_job_that_must_end_waits_for_nobody(flush_service, server):
     flush_service.held.clear()
     with server.channel("trainer") as opened, pytest.raises(JobCancelled):
-        RemoteFlusher(opened).flush(LOCATION, EndedWatch())
+        RemoteFlusher(opened).flush(LOCATION, StoppedJobContext())

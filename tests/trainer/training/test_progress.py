@@ -25,7 +25,7 @@ class RecordingJobContext(NullJobContext):
             "aws-user-personalization-v2",
             QUICK,
             [
-                "freezing the data", "loading data", "fitting", "counting what follows what", "epoch 1 of at most 2",
+                "taking a snapshot", "loading data", "fitting", "counting what follows what", "epoch 1 of at most 2",
                 "epoch 2 of at most 2", "weighing network and counts", "evaluating", "learning from everybody",
                 "extension, epoch 1 of 3", "extension, epoch 2 of 3", "extension, epoch 3 of 3", "indexing",
                 "writing the artifact", "publishing",
@@ -35,7 +35,7 @@ class RecordingJobContext(NullJobContext):
             "aws-sims",
             "{}",
             [
-                "freezing the data", "loading data", "fitting", "counting", "counted", "evaluating",
+                "taking a snapshot", "loading data", "fitting", "counting", "counted", "evaluating",
                 "learning from everybody", "counting", "counted", "indexing", "writing the artifact", "publishing",
             ],
         ),

@@ -38,7 +38,7 @@ def run_program(spec: TrainingSpec, folder: Path, *, progress: FitProgress) -> A
     Args:
         spec: What to train.
         folder: For files; those of the artifact are in `folder`/artifact afterwards.
-        progress: Is told how far the training is.
+        progress: Takes how far the training is.
 
     Returns:
         What the training knows of its artifact.

@@ -1,4 +1,4 @@
-"""Training of Next-Best-Action: actions and what was done with them, beside the interactions with items."""
+"""Training of Next-Best-Action, from actions, action interactions and the interactions with items."""
 
 from __future__ import annotations
 
@@ -263,7 +263,7 @@ def _champion_propensities(
     sizes = {"actions": len(scorer.actions), "items": len(scorer.item_vectors), "users": len(scorer.totals)}
     for name, size in sizes.items():
         if len(ids[name]) != size:
-            raise CorruptArtifact(f"`{name}.*.npy`: got {len(ids[name])} {name}, want {size}, as the other files tell")
+            raise CorruptArtifact(f"`{name}.*.npy`: got {len(ids[name])} {name}, want {size}, as the other files have")
     items, actions, users = (
         ids[name].indexes(current.ids(range(len(current))))
         for name, current in (("items", loaded.items), ("actions", loaded.actions), ("users", loaded.users))

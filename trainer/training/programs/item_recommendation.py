@@ -1,7 +1,7 @@
 """Training of what recommends items for histories: to users, to what somebody looks at, or to everybody alike.
 
-Two tables of a manifest tell how good such a model is: the metrics of lists that everything may occur in, as they are
-served, and those of lists without what the user has used already.
+Models are measured by lists of two kinds: those in which everything may occur, as they are served, and those without
+what the user has used already.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from trainer.training.tuning import tune
 
 __all__ = ["ItemExport", "ItemRecommendationSteps", "TrendingItemsSteps", "champion_pair", "rewards_metric"]
 
-#: Recommendations among which the most rewarding are looked for: as many as one request can ask for.
+#: Recommendations among which the most rewarding are looked for: as many as one request may want.
 _LONG_LIST = 500
 
 
@@ -102,7 +102,7 @@ class ItemRecommendationSteps(ItemExport):
         return apply_objective(fitter.fit(split.training), loaded, self._training.spec)
 
     def evaluate(self, fitter: Fitter, model: ItemModel, split: Split, loaded: LoadedData) -> OfflineEvaluation:
-        """Measure the model as it would be served, and beside it popularity and rules of what follows what."""
+        """Measure the model as it would be served, and as baselines popularity and sequential rules."""
         seed = self._training.spec.seed
         evaluator = Evaluator(split, describe_items(loaded.data, learnt=split.training))
         scores = _scores(model.scorer, split, loaded)
@@ -154,7 +154,7 @@ class TrendingItemsSteps(ItemRecommendationSteps):
 
 
 def rewards_metric(scores: CatalogueScores, split: Split, rewards: NDArray[np.float64]) -> dict[str, float]:
-    """Measure what an objective earns: Personalize's `average_rewards_at_k`.
+    """Measure the rewards that an objective brings: Personalize's `average_rewards_at_k`.
 
     Args:
         scores: Of the test users, as they would be served.

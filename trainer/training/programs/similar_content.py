@@ -30,7 +30,7 @@ _QUERY_ITEMS: Final = 2000
 
 
 class SimilarContentSteps(ItemExport):
-    """See `trainer.training.program.LearningSteps`. What is "held out" are items to ask about, as histories of one."""
+    """See `trainer.training.program.LearningSteps`. What stands for a split are the items of queries."""
 
     stage_names: tuple[str, ...] = ("load", "fit", "evaluate", "index", "pack")
 
@@ -39,7 +39,7 @@ class SimilarContentSteps(ItemExport):
         return load(self._training.store, self._training.spec)
 
     def split(self, loaded: LoadedData) -> Histories:
-        """Draw items to ask about: histories of one item each."""
+        """Draw the items of queries: histories of one item each."""
         rng = np.random.default_rng(self._training.spec.seed)
         chosen = np.sort(rng.permutation(loaded.data.n_items)[:_QUERY_ITEMS])
         return Histories.of_items(np.arange(len(chosen) + 1), chosen)
@@ -69,15 +69,15 @@ class SimilarContentSteps(ItemExport):
 
 
 def content_metrics(scorer: ItemScorer, queries: Histories) -> dict[str, float]:
-    """Measure what is answered for single items, without the influence that campaigns may ask for.
+    """Measure what is answered for single items, without the influence that campaigns may configure.
 
     Args:
         scorer: Of Semantic-Similarity: the last coordinates of its vectors are freshness and popularity.
-        queries: Histories of one item each, the item that is asked about.
+        queries: Histories of one item each.
 
     Returns:
-        Means over the answers, rounded to four decimals: `item_similarity`, the cosine of the texts of what is asked
-        about and what is answered; `item_freshness` and `item_popularity`, 0 to 1; `coverage`, the share of the
+        Means over the answers, rounded to four decimals: `item_similarity`, the cosine of the texts of a query's
+        item and what is answered; `item_freshness` and `item_popularity`, 0 to 1; `coverage`, the share of the
         catalogue that is answered at all.
     """
     vectors = scorer.item_vectors

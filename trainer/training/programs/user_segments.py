@@ -163,7 +163,7 @@ class _Champion:
     def open(
         cls, artifact: Artifact, fitter: SegmentFitter, questions: Sequence[Question], *, loaded: LoadedData
     ) -> _Champion:
-        """Open a champion and translate the questions that it will be asked.
+        """Open a champion and translate the questions to its items.
 
         Args:
             artifact: Its model as it was measured.
@@ -176,7 +176,7 @@ class _Champion:
         """
         scorer, items, users = open_segments(artifact.folder)
         old_items = items.indexes(loaded.items.ids(range(len(loaded.items))))
-        # The fitter tells questions apart by their identity.
+        # The fitter distinguishes questions by their identity.
         translated = {
             id(question): Question(old_items[question.items][old_items[question.items] >= 0], question.users)
             for question in questions
