@@ -15,7 +15,6 @@ GLOSSARY = ROOT / "docs" / "glossary.md"
 NOT_CLEAN = (
     "recipes",
     "runtime_service/serving",
-    "tests/cli",
     "tests/recipes",
     "tests/runtime_service",
     "tests/system",

@@ -20,7 +20,7 @@ def test_a_package_of_another_version_is_named_with_both_versions():
     assert (finding.verdict, finding.detail) == ("warning", "numpy 1.0 (pinned 2.0)")
 
 
-def test_packages_that_are_not_pinned_are_no_matter():
+def test_packages_that_are_not_pinned_are_ignored():
     assert checks.check_packages({"mine": "1.0"}, {"numpy": "2.0"}).verdict == "ok"
 
 
@@ -40,14 +40,14 @@ def test_a_taken_port_fails():
         assert checks.check_ports_free(ports, expected_busy=False).verdict == "failed"
 
 
-def test_ports_of_the_running_system_are_in_order():
+def test_ports_of_the_running_system_are_accepted():
     with socket.create_server(("127.0.0.1", 0)) as holder:
         ports = Ports(holder.getsockname()[1])
         assert checks.check_ports_free(ports, expected_busy=True).verdict == "ok"
 
 
 @pytest.mark.parametrize(("free_gib", "verdict"), [(0.5, "failed"), (3, "warning"), (50, "ok")])
-def test_room_on_the_disk_is_judged(tmp_path, free_gib, verdict):
+def test_free_space_on_the_disk_is_checked(tmp_path, free_gib, verdict):
     usage = (0, 0, int(free_gib * (1 << 30)))
     assert checks.check_disk(tmp_path / "not-made-yet", usage=lambda _: usage).verdict == verdict
 
@@ -65,12 +65,12 @@ def test_a_clock_without_time_server_is_a_warning():
     assert checks.check_clock(synchronised=lambda: False).verdict == "warning"
 
 
-def test_an_unknown_synchronisation_is_no_matter():
+def test_an_unknown_synchronisation_is_accepted():
     assert checks.check_clock(synchronised=lambda: None).verdict == "ok"
 
 
 @pytest.mark.parametrize(("limit", "verdict"), [(256, "failed"), (4096, "ok"), (resource.RLIM_INFINITY, "ok")])
-def test_the_limit_of_open_files_is_judged(limit, verdict):
+def test_the_limit_of_open_files_is_checked(limit, verdict):
     assert checks.check_open_files(limit).verdict == verdict
 
 

@@ -66,7 +66,7 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
         Installation(tmp_path / "file" / "data").prepare()
 
 
-def test_a_second_holder_is_refused_and_told_of_the_first(installation):
+def test_a_second_lock_is_refused_with_the_holder_of_the_first(installation):
     with (
         installation.lock(Running(4711, "http://127.0.0.1:7400")),
         pytest.raises(AlreadyRunning, match="process 4711, http://127"),
@@ -75,7 +75,7 @@ def test_a_second_holder_is_refused_and_told_of_the_first(installation):
         pass
 
 
-def test_what_runs_is_known_only_while_it_runs(installation):
+def test_the_running_system_is_found_only_while_it_runs(installation):
     running = Running(4711, "http://127.0.0.1:7400")
     with installation.lock(running):
         during = Installation(installation.root).running()

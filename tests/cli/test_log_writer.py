@@ -40,7 +40,7 @@ def test_a_full_disk_costs_lines_and_nothing_else():
         assert writer.lost == 2
 
 
-def test_a_reader_that_is_gone_costs_lines_and_nothing_else(pipe):
+def test_a_missing_reader_costs_lines_and_nothing_else(pipe):
     read_end, stream = pipe
     os.close(read_end)
     with closing(LogWriter(stream, render_loss=render_loss)) as writer:
@@ -55,7 +55,7 @@ def drained(read_end, seen, writer):
     return writer.flush(seconds=0)
 
 
-def test_a_reader_that_does_not_read_is_not_waited_for_and_told_what_it_missed(pipe):
+def test_a_slow_reader_is_not_waited_for_and_sees_how_much_it_missed(pipe):
     read_end, stream = pipe
     os.set_blocking(read_end, False)
     seen = bytearray()
@@ -72,7 +72,7 @@ def test_a_reader_that_does_not_read_is_not_waited_for_and_told_what_it_missed(p
     assert seen.endswith(b"x\nthe next\n")
 
 
-def test_a_stream_that_was_set_not_to_block_loses_nothing(pipe):
+def test_a_non_blocking_stream_loses_nothing(pipe):
     read_end, stream = pipe
     os.set_blocking(stream.fileno(), False)
     os.set_blocking(read_end, False)

@@ -72,7 +72,7 @@ def test_json_that_is_no_event_is_passed_through(log, stream):
     assert stream.getvalue().endswith('  {"a": 1}\n')
 
 
-def test_errors_say_so(log, stream):
+def test_errors_are_marked(log, stream):
     log.line("gateway", '{"event": "it broke", "level": "error"}')
     assert "error: it broke" in stream.getvalue()
 
@@ -92,7 +92,7 @@ def test_markup_in_a_line_is_no_markup(log, stream):
     assert "[bold]not bold[/bold]" in stream.getvalue()
 
 
-def test_half_a_character_is_shown_as_an_escape_and_spoils_no_later_line(tmp_path):
+def test_half_a_character_is_escaped_and_later_lines_are_intact(tmp_path):
     with (tmp_path / "log").open("w", encoding="utf-8") as file, closing(merged(file)) as log:
         log.line("gateway", '{"event": "rpc", "message": "got \\ud800, want an ARN"}')
         log.line("control_plane", '{"event": "serving"}')
@@ -109,7 +109,7 @@ def test_a_console_of_few_characters_gets_escapes(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["\x1b[2J\x1b[1;1Hall is well", '{"event": "\\u001b[2J", "a\\u001b[1m": "x\\u0007"}'])
-def test_nothing_that_a_terminal_obeys_gets_through(log, stream, text):
+def test_control_characters_of_terminals_are_escaped(log, stream, text):
     log.line("gateway", text)
     assert "\x1b" not in stream.getvalue()
     assert "\\x1b[2J" in stream.getvalue()
@@ -134,7 +134,7 @@ def test_hostile_lines_are_shown_and_the_next_one_too(log, stream, text):
     assert len(stream.getvalue().splitlines()) == 2
 
 
-def test_quiet_leaves_out_lines_and_remarks_but_shows_what_is_for_the_person(stream):
+def test_quiet_leaves_out_lines_and_notes_but_prints_renderables(stream):
     with closing(merged(stream, quiet=True)) as stream.log:
         stream.log.line("gateway", '{"event": "a"}')
         stream.log.note("b")

@@ -4,10 +4,11 @@ import json
 import socket
 from pathlib import Path
 
+import boto3
 import pytest
 
 from cli.installation import Installation
-from cli.system import PROCESSES, Ports, check_ports, process_specs
+from cli.system import PROCESSES, Ports, check_ports, endpoint_variables, process_specs
 from common.errors import InvalidInput
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,41 +28,41 @@ def environments(tmp_path):
     return {spec.name: dict(spec.environment) for spec in specs}
 
 
-def test_no_process_is_told_where_the_private_key_is(environments):
+def test_no_process_gets_the_path_of_the_private_key(environments):
     assert [name for name, environment in environments.items() if "private" in str(environment)] == []
 
 
-def test_secrets_of_the_shell_stay_there(environments):
+def test_no_process_gets_secrets_of_the_shell(environments):
     assert [name for name, environment in environments.items() if "of-the-shell" in str(environment)] == []
 
 
-def test_settings_of_the_shell_are_handed_on(environments):
+def test_settings_of_the_shell_are_passed_on(environments):
     assert {environment["TAILORBIRD_LOG_LEVEL"] for environment in environments.values()} == {"DEBUG"}
 
 
-def test_the_secret_of_an_object_store_reaches_the_trainer_alone(environments):
+def test_only_the_trainer_gets_the_secret_of_an_object_store(environments):
     assert [name for name, environment in environments.items() if "of-imports" in str(environment)] == ["trainer"]
 
 
-def test_a_setting_reaches_the_processes_that_have_it(environments):
+def test_a_setting_is_passed_to_the_processes_that_have_it(environments):
     assert [name for name, item in environments.items() if "TAILORBIRD_WORKERS" in item] == ["runtime_service"]
     assert [name for name, environment in environments.items() if "of-nobody" in str(environment)] == []
 
 
 @pytest.mark.parametrize("process", PROCESSES)
-def test_a_process_is_told_nothing_that_is_no_setting_of_its_own(environments, process):
-    known = json.loads((ROOT / "cli" / "settings.json").read_text())[process]
-    told = [name for name in environments[process] if name.startswith("TAILORBIRD_")]
-    assert [name for name in told if name not in known] == []
+def test_a_process_gets_no_settings_of_other_processes(environments, process):
+    setting_names = json.loads((ROOT / "cli" / "settings.json").read_text())[process]
+    given_names = [name for name in environments[process] if name.startswith("TAILORBIRD_")]
+    assert [name for name in given_names if name not in setting_names] == []
 
 
-def test_each_process_is_told_its_own_token_only(environments):
+def test_each_process_gets_its_own_token_only(environments):
     files = {name: environment.get("TAILORBIRD_TOKEN_FILE", "") for name, environment in environments.items()}
     assert files.pop("control_plane") == ""
     assert all(path.endswith(f"/{name}.token") for name, path in files.items())
 
 
-def test_only_the_gateway_is_told_of_the_access_keys(environments):
+def test_only_the_gateway_gets_the_access_keys(environments):
     assert [name for name, item in environments.items() if "TAILORBIRD_ACCESS_KEYS_FILE" in item] == ["gateway"]
 
 
@@ -80,3 +81,11 @@ def test_a_taken_port_is_named_with_its_process():
 def test_ports_beyond_the_last_one_are_refused():
     with pytest.raises(InvalidInput, match="port-base"):
         Ports(65_535)
+
+
+@pytest.mark.parametrize("service", ["personalize", "personalize-events", "personalize-runtime"])
+def test_the_variables_that_are_shown_are_the_ones_that_sdks_read(monkeypatch, service):
+    for line in endpoint_variables("http://127.0.0.1:7499"):
+        monkeypatch.setenv(*line.removeprefix("export ").split("="))
+    client = boto3.client(service, region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
+    assert client.meta.endpoint_url == "http://127.0.0.1:7499"

@@ -73,10 +73,10 @@ def test_a_server_that_answers_a_byte_now_and_then_does_not_hold_a_probe():
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=trickle, args=[server])
         thread.start()
-        found = http_probe(f"127.0.0.1:{server.getsockname()[1]}", seconds=0.5)()
+        health = http_probe(f"127.0.0.1:{server.getsockname()[1]}", seconds=0.5)()
         ended.set()
         thread.join()
-    assert found is Health.SILENT
+    assert health is Health.SILENT
 
 
 def test_the_module_for_containers_exits_by_health(monkeypatch):

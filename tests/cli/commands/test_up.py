@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
@@ -30,7 +31,7 @@ from common.testing import wait_until
 from protos.tailorbird.control.v1.control_plane_service_pb2_grpc import ControlPlaneServiceStub
 from protos.tailorbird.control.v1.recipe_pb2 import ListRecipesRequest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 #: Seconds for five processes to be ready on a busy machine.
 PATIENCE = 90
 
@@ -80,8 +81,8 @@ def up(folder, *, base=None, data_dir=None, options=(), output=None, environ=Non
 
 
 @contextmanager
-def ready(folder, **how):
-    with up(folder, **how) as running:
+def ready(folder, **options):
+    with up(folder, **options) as running:
         wait_until(lambda: "Ctrl-C stops" in running.output() or running.process.poll() is not None, seconds=PATIENCE)
         assert running.process.poll() is None, running.output()
         yield running
@@ -115,10 +116,10 @@ def test_a_kill_leaves_nothing(tmp_path):
 def test_a_process_that_is_killed_comes_back(tmp_path, name):
     with ready(tmp_path) as running:
         victim = running.child(name)
-        family = victim.children(recursive=True)
+        descendants = victim.children(recursive=True)
         victim.kill()
         wait_until(lambda: running.count(rf"ready\s+process={name}\b") == 2, seconds=PATIENCE)
-        assert alive([victim, *family]) == []
+        assert alive([victim, *descendants]) == []
 
 
 def test_a_process_that_hangs_comes_back(tmp_path):
@@ -131,8 +132,8 @@ def test_a_process_that_hangs_comes_back(tmp_path):
 
 
 def serves(running):
-    with suppress(OSError), urlopen(f"{running.ports.endpoint}/health", timeout=5) as answer:
-        return answer.status == 200
+    with suppress(OSError), urlopen(f"{running.ports.endpoint}/health", timeout=5) as response:
+        return response.status == 200
 
 
 @pytest.mark.parametrize("broken", ["full disk", "reader that is gone"])
@@ -167,7 +168,7 @@ def test_the_secret_of_the_first_key_is_in_no_log(tmp_path):
     assert (key.secret_access_key in output, key.access_key_id in output) == (False, True)
 
 
-def answer(running, token):
+def status_code_for(running, token):
     """Return how the control plane answers the holder of a token."""
     with channel(running.ports.address("control_plane"), token=token) as opened:
         try:
@@ -188,15 +189,15 @@ def test_tokens_that_are_revoked_or_have_ended_are_refused_and_processes_get_new
         installation = Installation(tmp_path / "data")
         short, token = keys(running, "token", "--hours", "0.003"), keys(running, "token")
         before = installation.token_file("gateway").read_text()
-        answers = [answer(running, token)]
+        status_codes = [status_code_for(running, token)]
         keys(running, "revoke-token", installation.keys.verifier().verify(token).token_id)
         keys(running, "revoke-token", "--subject", "gateway")
-        wait_until(lambda: answer(running, token) is refused, seconds=PATIENCE, every=0.1)
-        wait_until(lambda: answer(running, short) is refused, seconds=PATIENCE, every=0.1)
+        wait_until(lambda: status_code_for(running, token) is refused, seconds=PATIENCE, every=0.1)
+        wait_until(lambda: status_code_for(running, short) is refused, seconds=PATIENCE, every=0.1)
         wait_until(lambda: installation.token_file("gateway").read_text() != before, seconds=PATIENCE)
         wait_until(lambda: serves(running) and lists_recipes(running), seconds=PATIENCE, every=0.2)
-        answers.append(answer(running, before))
-    assert answers == [grpc.StatusCode.OK, refused]
+        status_codes.append(status_code_for(running, before))
+    assert status_codes == [grpc.StatusCode.OK, refused]
 
 
 def lists_recipes(running):
@@ -208,7 +209,7 @@ def lists_recipes(running):
         return []
 
 
-def test_nobody_is_missed_while_a_system_starts(tmp_path):
+def test_a_start_logs_no_warning_and_no_error(tmp_path):
     with ready(tmp_path) as running:
         output = running.output()
     assert complaints(output) == []
@@ -218,17 +219,17 @@ def complaints(output):
     return re.findall(r"^.*(?:warning|error): .*$", output, flags=re.MULTILINE)
 
 
-def test_programs_that_use_personalize_come_here_by_the_variables_of_their_sdk(tmp_path):
+def test_programs_that_use_personalize_are_redirected_by_the_variables_of_their_sdk(tmp_path):
     program = "import boto3; print(len(boto3.client('personalize').list_recipes()['recipes']))"
     with ready(tmp_path) as running:
         key = AccessKeys(tmp_path / "data" / "keys" / "access_keys.json").create("test")
         shown = dict(re.findall(r"export (AWS_ENDPOINT_URL_\w+)=(\S+)", running.output()))
         signing = dict(line.removeprefix("export ").split("=") for line in access_key_variables(key))
-        done = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, "-c", program], env={**os.environ, **shown, **signing}, capture_output=True, check=False
         )
-    assert (len(shown), done.returncode) == (3, 0), done.stderr
-    assert int(done.stdout) > 0
+    assert (len(shown), completed.returncode) == (3, 0), completed.stderr
+    assert int(completed.stdout) > 0
 
 
 @pytest.fixture(scope="module")
@@ -257,12 +258,16 @@ def test_a_system_over_tls_becomes_ready_and_boto3_calls_it(secure):
 
 
 @pytest.mark.parametrize("process", PROCESSES[:4])
-def test_nobody_is_answered_without_a_certificate_of_the_same_authority(secure, tmp_path, process):
+def test_callers_without_a_certificate_of_the_same_authority_get_no_answer(secure, tmp_path, process):
     running, files, _ = secure
     address = running.ports.address(process)
     others = make_certificates(tmp_path, lifetime=timedelta(days=1))
-    asked = [None, TlsFiles(ca_file=files.ca_file), TlsFiles(others.cert_file, others.key_file, files.ca_file)]
-    assert [ask(address, tls=tls) for tls in asked] == [Health.SILENT] * 3
+    without_right_certificate = [
+        None,
+        TlsFiles(ca_file=files.ca_file),
+        TlsFiles(others.cert_file, others.key_file, files.ca_file),
+    ]
+    assert [ask(address, tls=tls) for tls in without_right_certificate] == [Health.SILENT] * 3
     assert ask(address, tls=files) is Health.SERVING
 
 
@@ -271,24 +276,31 @@ def test_commands_find_a_system_over_tls(secure):
     probes = [running.ports.address(name) for name in PROCESSES[:4]] + [f"//{running.ports.address('gateway')}/health"]
     commands = [["probe", target] for target in probes]
     commands += [["doctor", "--data-dir", str(running.folder / "data"), "--port-base", str(running.ports.base)]]
-    done = [
+    completed = [
         subprocess.run([sys.executable, "-m", "cli", *command], cwd=ROOT, env={**os.environ, **environ}, check=False)
         for command in commands
     ]
-    assert [item.returncode for item in done] == [0] * len(commands)
+    assert [item.returncode for item in completed] == [0] * len(commands)
     module = [sys.executable, "-m", "common.rpc.probe", probes[0]]
     assert subprocess.run(module, cwd=ROOT, env={**os.environ, **environ}, check=False).returncode == 0
 
 
-def test_comparing_solutions_reaches_the_control_plane_over_tls(secure):
+def test_solutions_are_compared_over_tls(secure):
     running, files, _ = secure
     arn = "arn:aws:personalize:us-east-1:000000000000:solution/none"
     token = running.folder / "operator.token"
     token.write_text(keys(running, "token", "--role", "operator"))
-    named = ["--control-plane", running.ports.address("control_plane"), "--token-file", str(token)]
-    trust = ["--tls-ca-file", str(files.ca_file), "--tls-cert-file", str(files.cert_file), "--tls-key-file"]
-    for how in (["--data-dir", str(running.folder / "data")], [*named, *trust, str(files.key_file)]):
-        command = [sys.executable, "-m", "cli", "solutions", "compare", arn, *how]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True)
+    target_options = ["--control-plane", running.ports.address("control_plane"), "--token-file", str(token)]
+    tls_options = ["--tls-ca-file", str(files.ca_file), "--tls-cert-file", str(files.cert_file), "--tls-key-file"]
+    for options in (["--data-dir", str(running.folder / "data")], [*target_options, *tls_options, str(files.key_file)]):
+        command = [sys.executable, "-m", "cli", "solutions", "compare", arn, *options]
+        completed = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True)
         # It was reached: it is the control plane that does not know the solution.
-        assert "does not exist" in " ".join(done.stderr.split())
+        assert "does not exist" in " ".join(completed.stderr.split())
+
+
+def test_up_on_a_taken_port_fails_before_anything_starts(tailorbird, tmp_path, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        assert tailorbird("up", "--data-dir", str(tmp_path), "--port-base", str(port)) == 1
+    assert f"{port} (gateway" in capsys.readouterr().err
