@@ -142,8 +142,8 @@ def test_an_output_that_fails_costs_lines_and_no_process(tmp_path):
             return running_on, pid_of(tmp_path, "b") == other
 
     assert asyncio.run(scenario()) == (True, True)
-    (told,) = output.events("lines of the log could not be shown")
-    assert told["lost"] >= 3000
+    (notes,) = output.events("lines of the log could not be shown")
+    assert notes["lost"] >= 3000
 
 
 LIVENESS = LivenessPolicy(every_seconds=0.05, silent_seconds=0.2)
@@ -182,8 +182,8 @@ def test_a_machine_out_of_processes_is_waited_for(tmp_path):
             return running.workers[0].state
 
     assert asyncio.run(scenario()) is State.READY
-    told = output.events("process ended, will be restarted")
-    assert {fields["ended_by"] for fields in told} == {"no start: Argument list too long"}
+    notes = output.events("process ended, will be restarted")
+    assert {fields["ended_by"] for fields in notes} == {"no start: Argument list too long"}
 
 
 def test_the_start_fails_with_the_last_lines_of_a_process_that_cannot_run(tmp_path):
