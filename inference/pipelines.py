@@ -18,7 +18,7 @@ from inference.stages.explore import lift_new_items, mix_new_items
 from inference.stages.filter import keep_best
 from inference.stages.promote import Promote
 from inference.stages.retrieve import retrieve
-from inference.stages.score import catalogue_scores, score, score_actions, score_trend
+from inference.stages.score import score, score_actions, score_all, score_trend
 from inference.user_state import UserStates
 from recipes.components.exploration import ExplorationSettings, Explorer, make_explorer
 from recipes.spec import RecipeKind
@@ -157,7 +157,7 @@ def _explorer(
         model.recipe.exploration,
         model.ages,
         settings,
-        scores_of=lambda user: catalogue_scores(model.scorer.item_vectors, users.snapshot_state(user)),
+        scores_of=lambda user: score_all(model.scorer.item_vectors, users.snapshot_state(user)),
         n_users=len(model.users),
         random=random,
     )

@@ -20,6 +20,7 @@ from inference.model import Model
 from inference.recent_events import EventRule, RecentHistory, newer_events, to_history
 from recipes.data.histories import FloatArray, Histories, History
 from recipes.ports import ScoreDelta, UsesSideFeatures
+from recipes.retrieval.scoring import add_features
 
 __all__ = ["StateCache", "UserState", "UserStates"]
 
@@ -185,7 +186,6 @@ class UserStates:
 
 
 def _plus(embedding: FloatArray, added: FloatArray) -> FloatArray:
-    """Add to the first coordinates; the last ones are those of the items' biases."""
     changed = embedding.copy()
-    changed[: len(added)] += added
+    add_features(changed, added)
     return changed

@@ -30,12 +30,13 @@ from benchmarks.quality.data import DATA_ROOT, Dataset, load, read_sequences
 from benchmarks.quality.sets import HiddenSets, find_folder, ranked_hits, recall_at
 from benchmarks.report import markdown_table, publish
 from common.errors import invalid
+from inference.batch import catalogue_scores
 from recipes.catalog import get_recipe
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.histories import FloatArray, Histories, History
 from recipes.data.sparse import SparseRows
 from recipes.data.training_data import TrainingData
-from recipes.evaluation.ranking import CatalogueScores, by_scorer, by_vectors
+from recipes.evaluation.ranking import CatalogueScores, by_vectors
 from recipes.models.cooccurrence.gram_matrix import build_gram_matrix, distinct_items
 from recipes.models.lsa.decomposition import learn_vectors
 from recipes.ports import ItemScorer
@@ -161,7 +162,7 @@ def run_recipe(name: str, split: ColdSplit, *, columns: bool, hyperparameters: M
     scorer = make_fitter(declared, hyperparameters, seed=0).fit(training)
     seconds = round(time.perf_counter() - started, 1)
     lists = [_neighbours(scorer, int(item), split.cold) for item in split.query_items]
-    return {**measure(by_scorer(scorer, split.histories), split, lists=lists), "fit_seconds": seconds}
+    return {**measure(catalogue_scores(scorer, split.histories), split, lists=lists), "fit_seconds": seconds}
 
 
 def run_content(split: ColdSplit) -> dict[str, float]:

@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 
 from benchmarks.quality.data import DATA_ROOT, DEMO, load
 from benchmarks.report import markdown_table, publish, spread
+from inference.batch import catalogue_scores
 from recipes.catalog import get_recipe
 from recipes.components.sequential_rules import SequentialRulesBaseline
 from recipes.data.histories import Histories, ItemIndexes
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.rank_metrics import hit_rate, ndcg
-from recipes.evaluation.ranking import CatalogueScores, by_scorer, target_ranks
+from recipes.evaluation.ranking import CatalogueScores, target_ranks
 from recipes.registry import make_fitter
 
 __all__ = ["LeaveOneOut", "count_held_out", "leave_one_out", "metrics", "run_recipe", "run_rules"]
@@ -110,7 +111,7 @@ def run_recipe(
     if extend:
         scorer = made.extend(split.shown)
     seconds = time.perf_counter() - started
-    measured = metrics(by_scorer(scorer, split.histories), split)
+    measured = metrics(catalogue_scores(scorer, split.histories), split)
     return {**measured, "seconds": round(seconds, 1), **made.report}
 
 

@@ -17,12 +17,13 @@ import numpy as np
 
 from benchmarks.quality.data import DATA_ROOT, DEMO, load
 from benchmarks.report import markdown_table, publish, spread
+from inference.batch import catalogue_scores
 from recipes.catalog import get_recipe
 from recipes.components.sequential_rules import SequentialRulesBaseline
 from recipes.data.histories import FloatArray, Histories
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.metrics import LIST_LENGTH, personalize_metrics
-from recipes.evaluation.ranking import CatalogueScores, by_scorer, top_items
+from recipes.evaluation.ranking import CatalogueScores, top_items
 from recipes.evaluation.splits import Split, hold_out_users
 from recipes.registry import make_fitter
 
@@ -84,7 +85,7 @@ def run_draw(
         fitted = {f"{model}, fitted": scorer, model: made.extend(split.training)} if made.report else {model: scorer}
         seconds = time.perf_counter() - started
         for label, served in fitted.items():
-            metrics[label] = {**measure(by_scorer(served, split.histories), split), "seconds": round(seconds, 1)}
+            metrics[label] = {**measure(catalogue_scores(served, split.histories), split), "seconds": round(seconds, 1)}
     rules = SequentialRulesBaseline.fit(split.training).scores(split.histories)
     repeated = newest_first(split.histories, n_items=data.n_items)
     return {**metrics, "sequence rules": measure(rules, split), "newest first": measure(repeated, split)}

@@ -29,12 +29,13 @@ from benchmarks.quality.data import DATA_ROOT, DEMO, Dataset, find_file, index, 
 from benchmarks.quality.sets import find_folder
 from benchmarks.report import markdown_table, publish, spread
 from common.errors import InvalidInput, invalid
+from inference.batch import catalogue_scores
 from recipes.catalog import get_recipe
 from recipes.components.sequential_rules import SequentialRulesBaseline
 from recipes.data.histories import Histories, History, ItemIndexes
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.rank_metrics import hit_rate
-from recipes.evaluation.ranking import CatalogueScores, by_scorer, target_ranks
+from recipes.evaluation.ranking import CatalogueScores, target_ranks
 from recipes.registry import make_fitter
 
 __all__ = ["Sessions", "metrics", "read", "split_newest"]
@@ -197,7 +198,7 @@ def _run(name: str, split: Sessions, *, hyperparameters: Mapping[str, str], seed
     if made.report:
         scorer = made.extend(split.training)
     seconds = time.perf_counter() - started
-    return {**metrics(by_scorer(scorer, split.histories), split), "seconds": round(seconds, 1), **made.report}
+    return {**metrics(catalogue_scores(scorer, split.histories), split), "seconds": round(seconds, 1), **made.report}
 
 
 def _run_rules(split: Sessions) -> dict[str, float]:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from benchmarks.quality.data import DATA_ROOT
 from common.errors import InvalidInput
+from inference.batch import catalogue_scores
 from recipes.catalog import get_recipe
 from recipes.data.histories import FloatArray, Histories
 from recipes.data.training_data import TrainingData
-from recipes.evaluation.ranking import CatalogueScores, by_scorer, top_items
+from recipes.evaluation.ranking import CatalogueScores, top_items
 from recipes.registry import make_fitter
 
 __all__ = ["HiddenSets", "ease", "find_folder", "fit_recipe", "ndcg_at", "ranked_hits", "recall_at"]
@@ -55,7 +56,7 @@ def fit_recipe(name: str, split: HiddenSets, *, hyperparameters: Mapping[str, st
     """Fit a recipe and score its users as serving would."""
     declared = get_recipe(name)
     made = make_fitter(declared, hyperparameters, seed=seed)
-    return by_scorer(made.fit(split.training), split.histories)
+    return catalogue_scores(made.fit(split.training), split.histories)
 
 
 def ease(split: HiddenSets, *, penalty: float) -> CatalogueScores:

@@ -29,10 +29,10 @@ from numpy.typing import NDArray
 from benchmarks.quality.data import DATA_ROOT, load
 from benchmarks.quality.leave_one_out import LeaveOneOut, count_held_out, leave_one_out, metrics
 from benchmarks.report import markdown_table, publish
+from inference.batch import catalogue_scores
 from recipes.catalog import get_recipe
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.rank_metrics import hit_rate, ndcg
-from recipes.evaluation.ranking import by_scorer
 from recipes.registry import make_fitter
 
 __all__ = ["Point", "list_ranks", "seconds_to", "write_data"]
@@ -133,7 +133,7 @@ def _run_ours(split: LeaveOneOut, *, width: int, seed: int) -> tuple[list[Point]
     # The blend with rules is learnt after the last epoch.
     blended = made.report["validation_ndcg_at_10"]
     points.append(Point(time.perf_counter() - began, time.process_time() - began_cpu, blended))
-    return points, metrics(by_scorer(scorer, split.histories), split)
+    return points, metrics(catalogue_scores(scorer, split.histories), split)
 
 
 def _tell(who: str, epoch: int, point: Point) -> None:

@@ -22,12 +22,13 @@ import polars as pl
 from benchmarks.quality.data import DATA_ROOT, Dataset, find_file, load
 from benchmarks.quality.leave_one_out import count_held_out, leave_one_out
 from benchmarks.report import markdown_table, publish, spread
+from inference.batch import catalogue_scores, user_codes_of
 from recipes.catalog import get_recipe
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.histories import Histories, ItemIndexes
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.rank_metrics import ndcg
-from recipes.evaluation.ranking import by_scorer, codes_of_users, situated_queries, target_ranks
+from recipes.evaluation.ranking import target_ranks
 from recipes.ports import ItemScorer
 from recipes.registry import make_fitter
 
@@ -80,9 +81,8 @@ def newcomers(data: TrainingData, *, n_shown: int, seed: int) -> tuple[TrainingD
 def _score(scorer: ItemScorer, data: TrainingData, users: np.ndarray[Any, Any], targets: ItemIndexes) -> float:
     """Return NDCG@10 of targets, int32 [m], of users, int64 [m], whose histories are those of the data."""
     histories = data.histories().take(users)
-    user_features = codes_of_users(scorer, data.users, n_users=data.n_users)
-    queries = situated_queries(scorer, histories, user_features=None if user_features is None else user_features[users])
-    scores = by_scorer(scorer, histories, queries=queries)
+    user_features = user_codes_of(scorer, data.users, n_users=data.n_users)
+    scores = catalogue_scores(scorer, histories, user_codes=None if user_features is None else user_features[users])
     ranks = target_ranks(scores, n_items=data.n_items, histories=histories, targets=targets, exclude_seen=True)
     return ndcg(ranks, 10)
 

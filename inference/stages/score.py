@@ -8,8 +8,9 @@ from inference.run import PipelineRun
 from inference.user_state import UserState
 from recipes.data.histories import FloatArray, ItemIndexes
 from recipes.ports import ActionScorer, ScoreDelta, TrendScorer
+from recipes.retrieval.scoring import add_deltas
 
-__all__ = ["catalogue_scores", "score", "score_actions", "score_trend"]
+__all__ = ["score", "score_actions", "score_all", "score_trend"]
 
 
 def score(run: PipelineRun) -> None:
@@ -17,9 +18,9 @@ def score(run: PipelineRun) -> None:
     vectors, state = run.model.scorer.item_vectors, run.state
     shortlist = run.shortlist
     if shortlist is None:
-        scores = catalogue_scores(vectors, state)
+        scores = score_all(vectors, state)
         if run.bonus is not None:
-            scores[run.bonus.items] += run.bonus.values
+            add_deltas(scores, run.bonus)
     else:
         scores = vectors[shortlist] @ state.embedding
         _add(scores, shortlist, state.score_deltas)
@@ -28,7 +29,7 @@ def score(run: PipelineRun) -> None:
     run.scores = scores
 
 
-def catalogue_scores(item_vectors: FloatArray, state: UserState) -> FloatArray:
+def score_all(item_vectors: FloatArray, state: UserState) -> FloatArray:
     """Score every item.
 
     Args:
@@ -39,9 +40,7 @@ def catalogue_scores(item_vectors: FloatArray, state: UserState) -> FloatArray:
         float32 [n_items], a new array.
     """
     scores: FloatArray = item_vectors @ state.embedding
-    deltas = state.score_deltas
-    if len(deltas.items):
-        scores[deltas.items] += deltas.values
+    add_deltas(scores, state.score_deltas)
     return scores
 
 

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from recipes.data.histories import FloatArray, Histories
 from recipes.data.training_data import TrainingData
-from recipes.evaluation.ranking import by_scorer
 from recipes.ports import ItemScorer
+from recipes.retrieval.scoring import catalogue_scores
 
 __all__ = [
     "CONTENT_SIZE", "ItemEvidence", "draw_compared", "predict_cold_vectors", "predict_cold_vectors_of",
@@ -140,7 +140,7 @@ def predict_cold_vectors_of(
     histories = data.histories()
     compared = histories.take(draw_compared(histories, seed=seed))
     queries = scorer.embed_histories(compared)
-    scores = by_scorer(scorer, compared, queries=queries)(slice(0, len(compared)))
+    scores = catalogue_scores(scorer, compared, embeddings=queries)(slice(0, len(compared)))
     scores[compared.owners(), compared.items] = np.nan
     return predict_cold_vectors(scorer.item_vectors, content, uses=uses, queries=queries, scores=scores)
 

@@ -7,7 +7,6 @@ from recipes.retrieval.annoy import AnnoyIndex, build_annoy
 from recipes.retrieval.calibration import IndexCalibration, IndexMeasurement, calibrate
 from recipes.retrieval.exact import ExactIndex
 from recipes.retrieval.interface import ItemIndex
-from recipes.retrieval.score_deltas import recommend, search_adjusted
 
 __all__ = [
     "AnnoyIndex",
@@ -17,6 +16,4 @@ __all__ = [
     "ItemIndex",
     "build_annoy",
     "calibrate",
-    "recommend",
-    "search_adjusted",
 ]

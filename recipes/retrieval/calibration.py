@@ -19,8 +19,8 @@ __all__ = ["RECALL_AT", "IndexCalibration", "IndexMeasurement", "calibrate"]
 
 #: Places of the exact list that have to be found, Personalize's default number of results.
 RECALL_AT = 25
-#: Items asked for in one search: serving asks for more than it shows, to have some left after filters and repeats.
-_ASKED = 100
+#: Items found in one search: serving finds more than it shows, to have some left after filters and repeats.
+_SEARCHED = 100
 #: An approximate index must be clearly cheaper than the exact one to be worth what it misses.
 _CLEARLY_CHEAPER = 0.8
 
@@ -86,11 +86,11 @@ def calibrate(
         timer: Seconds, monotonic.
     """
     exact = ExactIndex(item_vectors)
-    wanted = [exact.search(query, RECALL_AT)[0] for query in queries]
-    measured = [_measure("exact", None, exact, queries=queries, wanted=wanted, timer=timer)]
+    expected = [exact.search(query, RECALL_AT)[0] for query in queries]
+    measured = [_measure("exact", None, exact, queries=queries, expected=expected, timer=timer)]
     for nodes in search_k:
         index = AnnoyIndex(path, item_vectors, search_k=nodes)
-        measured.append(_measure("annoy", nodes, index, queries=queries, wanted=wanted, timer=timer))
+        measured.append(_measure("annoy", nodes, index, queries=queries, expected=expected, timer=timer))
         if measured[-1].recall_at_25 >= recall_floor or measured[-1].micros > measured[0].micros:
             break
     chosen = measured[0]
@@ -106,16 +106,16 @@ def _measure(
     index: ItemIndex,
     *,
     queries: FloatArray,
-    wanted: list[np.ndarray[tuple[int], np.dtype[np.int32]]],
+    expected: list[np.ndarray[tuple[int], np.dtype[np.int32]]],
     timer: Callable[[], float],
 ) -> IndexMeasurement:
-    index.search(queries[0], _ASKED)  # brings the pages into memory
-    seconds, found, total = [], 0, 0
-    for query, right in zip(queries, wanted, strict=True):
+    index.search(queries[0], _SEARCHED)  # brings the pages into memory
+    seconds, hits, total = [], 0, 0
+    for query, right in zip(queries, expected, strict=True):
         began = timer()
-        items, _ = index.search(query, _ASKED)
+        items, _ = index.search(query, _SEARCHED)
         seconds.append(timer() - began)
-        found += len(np.intersect1d(items[:RECALL_AT], right))
+        hits += len(np.intersect1d(items[:RECALL_AT], right))
         total += len(right)
-    recall = found / total if total else 1.0
+    recall = hits / total if total else 1.0
     return IndexMeasurement(name, search_k, recall, float(np.median(seconds)) * 1e6)

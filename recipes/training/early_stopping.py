@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from common.errors import invalid
 from recipes.data.histories import FloatArray, Histories, ItemIndexes
 from recipes.evaluation.rank_metrics import hit_rate, ndcg
-from recipes.evaluation.ranking import by_scorer, situated_queries, target_ranks
+from recipes.evaluation.ranking import target_ranks
 from recipes.ports import ItemScorer
+from recipes.retrieval.scoring import catalogue_scores, embed_users
 from recipes.training.batching import SideFeatures
 
 __all__ = ["Decision", "Patience", "StoppingRule", "Validation", "hold_out"]
@@ -109,7 +110,7 @@ class Validation:
         """
         context = None if side.context is None else side.context[self.places]
         user_features = None if side.user_features is None else side.user_features[self.owners]
-        return situated_queries(scorer, self.histories, context, user_features=user_features)
+        return embed_users(scorer, self.histories, context, user_codes=user_features)
 
     def evaluate(self, scorer: ItemScorer, *, queries: FloatArray | None = None) -> tuple[float, float]:
         """Return NDCG@10 and HR@10 of a scorer, by full ranking.
@@ -119,7 +120,7 @@ class Validation:
             queries: Its vectors of `histories`, float32 [m, d], where they are at hand.
         """
         ranks = target_ranks(
-            by_scorer(scorer, self.histories, queries=queries),
+            catalogue_scores(scorer, self.histories, embeddings=queries),
             n_items=len(scorer.item_vectors),
             histories=self.histories,
             targets=self.targets,

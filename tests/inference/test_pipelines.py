@@ -11,7 +11,7 @@ from common.positions import LEGACY_EPOCH, Epoch, Lineage
 from inference.model import ModelLoader
 from inference.pipelines import Pipeline
 from inference.recent_events import EventRule, RecentEvent
-from inference.stages.score import catalogue_scores
+from inference.stages.score import score_all
 from inference.user_state import UserStates
 from recipes.catalog import get_recipe
 from recipes.data.histories import History
@@ -177,7 +177,7 @@ def test_given_items_are_ranked_as_they_are_among_all(pipeline):
 
     among = np.isin(everything.items, given)
     assert scored.items.tolist() == everything.items[among].tolist()
-    scores = catalogue_scores(pipeline.model.scorer.item_vectors, pipeline.users.snapshot_state(4))[scored.items]
+    scores = score_all(pipeline.model.scorer.item_vectors, pipeline.users.snapshot_state(4))[scored.items]
     shares = np.exp(scores - scores.max())
     np.testing.assert_allclose(scored.scores, shares / shares.sum(), rtol=1e-4, atol=1e-7)
 

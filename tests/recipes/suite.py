@@ -16,9 +16,10 @@ from recipes.catalog import get_recipe
 from recipes.data.histories import Histories, History
 from recipes.data.training_data import Interactions, TrainingData
 from recipes.evaluation.rank_metrics import hit_rate
-from recipes.evaluation.ranking import by_scorer, target_ranks, top_items
+from recipes.evaluation.ranking import target_ranks, top_items
 from recipes.evaluation.splits import hold_out_last
 from recipes.registry import make_fitter, open_scorer
+from recipes.retrieval.scoring import catalogue_scores
 from recipes.retrieval.top_k import top_k
 
 RINGS, RING, USERS, WALK = 4, 8, 160, 6
@@ -111,7 +112,7 @@ class RecipeSuite:
     @classmethod
     def hit_rate_at(cls, scorer, split, limit):
         ranks = target_ranks(
-            by_scorer(scorer, split.histories),
+            catalogue_scores(scorer, split.histories),
             n_items=len(scorer.item_vectors),
             histories=split.histories,
             targets=split.relevant.items,
@@ -217,7 +218,9 @@ class RecipeSuite:
     def test_learns_whether_users_come_back(self):
         split = hold_out_last(creatures_of_habit())
         scorer = self.make_fitter().fit(split.training)
-        lists = top_items(by_scorer(scorer, split.histories), n_items=NOISE_ITEMS, histories=split.histories, limit=1)
+        lists = top_items(
+            catalogue_scores(scorer, split.histories), n_items=NOISE_ITEMS, histories=split.histories, limit=1
+        )
         repeated = np.mean([lists[row, 0] in split.histories.of(row).items for row in range(len(lists))])
         if get_recipe(self.name).kind.is_personalized:
             assert repeated >= 0.9
@@ -227,7 +230,9 @@ class RecipeSuite:
             assert not any(len(scorer.score_deltas(split.histories.of(row)).items) for row in range(len(lists)))
 
     def test_learns_that_users_never_come_back(self, scorer, rings):
-        lists = top_items(by_scorer(scorer, rings.histories), n_items=N_ITEMS, histories=rings.histories, limit=5)
+        lists = top_items(
+            catalogue_scores(scorer, rings.histories), n_items=N_ITEMS, histories=rings.histories, limit=5
+        )
         repeated = [np.isin(lists[row], rings.histories.of(row).items).any() for row in range(len(lists))]
         if get_recipe(self.name).kind.is_personalized or self.relates_items:
             assert not any(repeated)

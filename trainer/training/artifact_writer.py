@@ -7,11 +7,11 @@ from typing import Final
 
 import numpy as np
 
+from inference.batch import embed_users, user_codes_of
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from recipes.components.exploration import ItemAges
 from recipes.data.arrays import save_arrays
 from recipes.data.histories import Histories
-from recipes.evaluation.ranking import codes_of_users, situated_queries
 from recipes.ports import ItemScorer
 from recipes.retrieval import build_annoy, calibrate
 from recipes.spec import RecipeSpec
@@ -77,14 +77,14 @@ def write_users(scorer: ItemScorer, recipe: RecipeSpec, loaded: LoadedData, fold
     items are explored, their ages are written.
     """
     histories = loaded.data.histories().newest(recipe.max_history)
-    user_features = codes_of_users(scorer, loaded.data.users, n_users=loaded.data.n_users)
+    user_features = user_codes_of(scorer, loaded.data.users, n_users=loaded.data.n_users)
     if recipe.exploration != "none":
         ItemAges.of(loaded.data, loaded.shown).save(folder)
     write_vocabularies(loaded, folder)
     save_arrays(
         folder,
         {
-            "user_vectors": situated_queries(scorer, histories, user_features=user_features),
+            "user_vectors": embed_users(scorer, histories, user_codes=user_features),
             "history_offsets": histories.offsets,
             "history_items": histories.items,
             "history_actions": histories.event_types,

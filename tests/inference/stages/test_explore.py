@@ -10,7 +10,7 @@ import pytest
 from inference.candidates import Bitmap
 from inference.model import ModelLoader
 from inference.pipelines import Pipeline
-from inference.stages.score import catalogue_scores
+from inference.stages.score import score_all
 from inference.user_state import UserStates
 from recipes.components.exploration import (
     ExplorationSettings,
@@ -98,7 +98,7 @@ def test_noise_varies_the_order_of_items_that_are_equally_new(plain):
 
 
 def scores_of(model, user_index):
-    return catalogue_scores(model.scorer.item_vectors, UserStates(model, cache_users=0).snapshot_state(user_index))
+    return score_all(model.scorer.item_vectors, UserStates(model, cache_users=0).snapshot_state(user_index))
 
 
 def test_both_indexes_explore_alike(plain, annoy):

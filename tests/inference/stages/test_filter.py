@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from inference.candidates import EVERYTHING, Bitmap, ItemList
 from inference.stages.filter import keep_best
 from inference.stages.retrieve import Retrieve
-from inference.stages.score import catalogue_scores, score
+from inference.stages.score import score, score_all
 from inference.user_state import UserState
 from recipes.ports import ScoreDelta
 from recipes.retrieval import AnnoyIndex
@@ -23,7 +23,7 @@ VECTORS = vectors()
 
 def brute_force(state, allowed, limit):
     """Return the best items that are allowed, and their scores."""
-    scores = catalogue_scores(VECTORS, state)
+    scores = score_all(VECTORS, state)
     items = np.flatnonzero(allowed)
     order = np.lexsort((items, -scores[items]))[:limit]
     return items[order].tolist(), scores[items[order]]
@@ -65,7 +65,7 @@ def test_without_index_everything_is_what_looking_at_all_gives(state):
     run = find(state)
 
     items, scores = brute_force(state, np.ones(N_ITEMS, bool), 25)
-    shares = np.exp(catalogue_scores(VECTORS, state).astype(np.float64) - scores[0])
+    shares = np.exp(score_all(VECTORS, state).astype(np.float64) - scores[0])
     assert run.items.tolist() == items
     np.testing.assert_allclose(run.shares, shares[items] / shares.sum(), rtol=1e-4)
 
@@ -179,3 +179,14 @@ def test_bonus_counts_with_an_index_and_without(state, thorough_index):
     bonus = ScoreDelta(np.array([11, 1500, 2999], np.int32), np.array([50.0, 40.0, -60.0], np.float32))
     for index in (None, thorough_index):
         assert find(state, index=index, bonus=bonus).items[:2].tolist() == [11, 1500]
+
+
+def test_the_best_items_may_all_be_lowered_and_the_worst_raised(thorough_index):
+    order, _ = brute_force(UserState(embedding(4), NOTHING), np.ones(N_ITEMS, bool), N_ITEMS)
+    items = np.array([*order[:40], *order[-3:]], np.int32)
+    state = UserState(embedding(4), ScoreDelta(items, np.repeat([-100.0, 200.0], [40, 3]).astype(np.float32)))
+    for index in (None, thorough_index):
+        run = find(state, index=index)
+
+        assert run.items.tolist() == brute_force(state, np.ones(N_ITEMS, bool), 25)[0]
+        assert set(run.items[:3].tolist()) == set(order[-3:])

@@ -9,8 +9,9 @@ import numpy as np
 from recipes.catalog import get_recipe
 from recipes.components.cold_start import predict_cold_vectors
 from recipes.data.columns import CategoricalColumn, Columns
-from recipes.evaluation.ranking import by_scorer, top_items
+from recipes.evaluation.ranking import top_items
 from recipes.registry import make_fitter
+from recipes.retrieval.scoring import catalogue_scores
 from tests.recipes.models.test_sasrec import SMALL
 from tests.recipes.suite import N_ITEMS, RING, RINGS, RecipeSuite, ring_walks
 
@@ -97,7 +98,9 @@ def test_new_items_are_recommended_to_those_who_use_their_kind():
     data = shelved(ring_walks(), extra=RINGS)
     scorer = fit(data)
     histories = data.histories()
-    lists = top_items(by_scorer(scorer, histories), n_items=data.n_items, histories=histories, limit=data.n_items)
+    lists = top_items(
+        catalogue_scores(scorer, histories), n_items=data.n_items, histories=histories, limit=data.n_items
+    )
     new = np.arange(N_ITEMS, data.n_items)
     first_new = [next(item for item in items if item in new) - N_ITEMS for items in lists.tolist()]
     walked = [histories.of(user).items[-1] // RING for user in range(data.n_users)]

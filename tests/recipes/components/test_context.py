@@ -8,9 +8,9 @@ from recipes.catalog import get_recipe
 from recipes.components.context import Context, ContextCodes, ContextTable
 from recipes.data.histories import Histories, History
 from recipes.data.training_data import Interactions, TrainingData
-from recipes.evaluation.ranking import situated_queries
 from recipes.ports import UsesSideFeatures
 from recipes.registry import make_fitter, open_scorer
+from recipes.retrieval.scoring import embed_users
 
 COLUMNS = {
     "DEVICE": ["tv", "phone", "phone", None, "tv", "phone", "fridge"],
@@ -148,7 +148,7 @@ def test_context_is_saved_with_the_model(extended, tmp_path):
 def test_many_histories_are_situated_alike(extended):
     codes = extended.context.meaning.encode({"DEVICE": ["tv", None]})
     histories = Histories.gather([History.of_items([DOOR])] * 2)
-    situated, plain = (situated_queries(extended, histories, given) for given in (codes, None))
+    situated, plain = (embed_users(extended, histories, given) for given in (codes, None))
     added = extended.context.of_request({"DEVICE": "tv"})
     np.testing.assert_allclose(situated[0, :-1], plain[0, :-1] + added, atol=1e-6)
     assert situated[1].tolist() == plain[1].tolist()

@@ -11,9 +11,9 @@ from recipes.components.user_features import UserFeatureTable, encode_users, fir
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.histories import Histories, History
 from recipes.data.training_data import Interactions, TrainingData
-from recipes.evaluation.ranking import codes_of_users, situated_queries
 from recipes.ports import UsesSideFeatures
 from recipes.registry import make_fitter, open_scorer
+from recipes.retrieval.scoring import embed_users, user_codes_of
 
 CLUBS = [["red", "old"]] * 6 + [["blue"]] * 8 + [["rare"]] * 4 + [[]]
 PEOPLE = Columns(
@@ -107,8 +107,8 @@ def knowing(name):
 def right_shares(scorer, data, users):
     """Return which share of each user's first ten items is on the shelf of the user's group."""
     histories = data.histories().take(users)
-    codes = codes_of_users(scorer, data.users, n_users=data.n_users)
-    queries = situated_queries(scorer, histories, user_features=None if codes is None else codes[users])
+    codes = user_codes_of(scorer, data.users, n_users=data.n_users)
+    queries = embed_users(scorer, histories, user_codes=None if codes is None else codes[users])
     scores = queries @ scorer.item_vectors.T
     for row in range(len(users)):
         change = scorer.score_deltas(histories.of(row))
@@ -163,9 +163,7 @@ def test_context_and_columns_of_one_name_are_two_things():
     users = np.arange(KNOWN + SHORT, KNOWN + 2 * SHORT)
     assert right_shares(scorer, data, users).min() > 0.9
     histories = Histories.gather([History.of_items([])] * 2)
-    by_request = situated_queries(scorer, histories, meaning.encode({"GROUP": ["even", "odd"]}))
+    by_request = embed_users(scorer, histories, meaning.encode({"GROUP": ["even", "odd"]}))
     moved = np.linalg.norm(by_request[0] - by_request[1])
-    by_column = situated_queries(
-        scorer, histories, user_features=codes_of_users(scorer, data.users, n_users=data.n_users)[:2]
-    )
+    by_column = embed_users(scorer, histories, user_codes=user_codes_of(scorer, data.users, n_users=data.n_users)[:2])
     assert moved < 0.5 * np.linalg.norm(by_column[0] - by_column[1])

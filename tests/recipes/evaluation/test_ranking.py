@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from recipes.data.histories import Histories
-from recipes.evaluation import ranking
-from recipes.evaluation.ranking import both_lists, by_scorer, by_vectors, target_ranks, top_items
+from recipes.evaluation.ranking import both_lists, by_vectors, target_ranks, top_items
 from recipes.ports import ScoreDelta
+from recipes.retrieval.scoring import catalogue_scores
 from recipes.retrieval.top_k import top_k
 
 
@@ -76,22 +76,24 @@ class Repeats:
 
 def ranks_of_two(value):
     """Return the rank of item 0 for a user who used it twice, and for one who did not."""
-    scores = by_scorer(Repeats([5, 4, 0], value), own := histories([0, 0], [2]))
+    scores = catalogue_scores(Repeats([5, 4, 0], value), own := histories([0, 0], [2]))
     return target_ranks(scores, n_items=3, histories=own, targets=np.array([0, 0])).tolist()
 
 
 def test_a_scorer_scores_by_inner_products_and_the_adjustment_of_each_history():
-    assert by_scorer(Repeats([5, 4, 0], -1.5), histories([0, 0], [2]))(slice(0, 2)).tolist() == [
+    assert catalogue_scores(Repeats([5, 4, 0], -1.5), histories([0, 0], [2]))(slice(0, 2)).tolist() == [
         [3.5, 4, 0], [5, 4, -1.5],
     ]  # fmt: skip
-    assert by_scorer(Repeats([5, 4, 0], -1.5), histories([0, 0], [2]))(slice(1, 2)).tolist() == [[5, 4, -1.5]]
+    assert catalogue_scores(Repeats([5, 4, 0], -1.5), histories([0, 0], [2]))(slice(1, 2)).tolist() == [[5, 4, -1.5]]
     assert ranks_of_two(-1.5) == [2, 1]
     assert ranks_of_two(-0.5) == [1, 1]
 
 
 def test_queries_that_are_at_hand_are_used():
     twice = np.full((1, 1), 2, np.float32)
-    assert by_scorer(Repeats([5, 4, 0], 1), histories([2]), queries=twice)(slice(0, 1)).tolist() == [[10, 8, 1]]
+    assert catalogue_scores(Repeats([5, 4, 0], 1), histories([2]), embeddings=twice)(slice(0, 1)).tolist() == [
+        [10, 8, 1]
+    ]
 
 
 def test_unknown_items_of_a_history_are_passed_over():
@@ -108,20 +110,19 @@ def test_vectors_score_by_inner_products():
     assert by_vectors(items, queries)(slice(0, 1)).tolist() == [[3.0, 2.0]]
 
 
-def test_batches_change_nothing(monkeypatch):
+def test_batches_change_nothing():
     random = np.random.default_rng(0)
-    own = [random.integers(0, 40, 4) for _ in range(23)]
-    scorer = Repeats(random.standard_normal(40), 0.5)
+    used = [random.integers(0, 40, 4) for _ in range(23)]
+    scores = catalogue_scores(Repeats(random.standard_normal(40), 0.5), histories(*used))
 
-    def ask():
-        scores = by_scorer(scorer, histories(*own))
-        found = target_ranks(scores, n_items=40, histories=histories(*own), targets=np.arange(23))
-        shown = top_items(scores, n_items=40, histories=histories(*own), limit=7, exclude_seen=True)
-        return found.tolist(), shown.tolist()
+    def ask(**sizes):
+        options = {"n_items": 40, "histories": histories(*used), **sizes}
+        ranks_of_targets = target_ranks(scores, targets=np.arange(23), **options)
+        lists_of_items = top_items(scores, limit=7, exclude_seen=True, **options)
+        both = both_lists(scores, limit=7, **options)
+        return [values.tolist() for values in (ranks_of_targets, lists_of_items, *both)]
 
-    at_once = ask()
-    monkeypatch.setattr(ranking, "_BATCH_SCORES", 100)
-    assert ask() == at_once
+    assert ask(batch_scores=100) == ask()
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(0, []), (-1, []), (2, [3, 0]), (9, [3, 0, 1, 2])])

@@ -10,10 +10,11 @@ from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.histories import History
 from recipes.data.sparse import SparseRows
 from recipes.data.training_data import TrainingData
-from recipes.evaluation.ranking import by_scorer, top_items
+from recipes.evaluation.ranking import top_items
 from recipes.models.ease.cold_items import with_content
 from recipes.models.ease.config import EASEConfig
 from recipes.models.ease.fit import EASEFitter
+from recipes.retrieval.scoring import catalogue_scores
 from recipes.retrieval.top_k import top_k
 from tests.recipes.models.test_item_neighbors import ItemToItemSuite
 from tests.recipes.suite import N_ITEMS, RING, make_data, ring_walks
@@ -64,7 +65,7 @@ def test_an_item_that_nobody_used_has_neighbours_of_its_kind():
 
 def test_an_item_that_nobody_used_is_found_by_those_who_like_its_kind():
     scorer = fit(fans())
-    lists = top_items(by_scorer(scorer, fans().histories()), n_items=24, histories=fans().histories(), limit=7)
+    lists = top_items(catalogue_scores(scorer, fans().histories()), n_items=24, histories=fans().histories(), limit=7)
     assert all(COLD[user % GENRES] in items for user, items in enumerate(lists))
 
 

@@ -8,7 +8,6 @@ from recipes.components.item_neighbors import ItemNeighborsScorer, load, popular
 from recipes.data.histories import History
 from recipes.data.sparse import SparseRows
 from recipes.data.training_data import Interactions, TrainingData
-from recipes.evaluation.ranking import by_scorer
 from recipes.models.cooccurrence.config import CooccurrenceConfig
 from recipes.models.cooccurrence.fit import CooccurrenceFitter
 from recipes.models.cooccurrence.gram_matrix import (
@@ -21,6 +20,7 @@ from recipes.models.cooccurrence.gram_matrix import (
 from recipes.models.ease.config import EASEConfig
 from recipes.models.ease.ease import ease_weights, sparse_ease_weights
 from recipes.models.ease.fit import EASEFitter
+from recipes.retrieval.scoring import catalogue_scores
 from recipes.retrieval.top_k import top_k
 from tests.recipes.suite import RecipeSuite, make_data
 
@@ -302,5 +302,5 @@ def test_errors_name_the_place_that_a_solution_gives_a_value_at():
 def test_catalogue_scores_are_those_of_single_histories():
     data = make_data(GROUPS, n_items=8)
     scorer = fit_similar(data)
-    scores = by_scorer(scorer, data.histories())(slice(0, 2))
+    scores = catalogue_scores(scorer, data.histories())(slice(0, 2))
     np.testing.assert_allclose(scores[1], scores_of(scorer, [1, 2, 0, 6]), rtol=1e-6)

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact
-from recipes.data.histories import History
-from recipes.ports import ScoreDelta
-from recipes.retrieval import AnnoyIndex, ExactIndex, build_annoy, calibrate, recommend, search_adjusted
+from recipes.retrieval import AnnoyIndex, ExactIndex, build_annoy, calibrate
 from recipes.retrieval.annoy import with_extra_coordinate
 
 N_ITEMS, WIDTH = 3000, 16
@@ -24,7 +22,7 @@ def vectors():
 
 
 @pytest.fixture(scope="module")
-def embed_histories():
+def queries():
     return np.random.default_rng(2).standard_normal((60, WIDTH), np.float32)
 
 
@@ -33,20 +31,6 @@ def forest(vectors, tmp_path_factory):
     path = tmp_path_factory.mktemp("index") / "index.ann"
     build_annoy(vectors, path, seed=1)
     return path
-
-
-class OneVector:
-    """A scorer whose query is given, and which adds one value to what was used."""
-
-    def __init__(self, item_vectors, query, value):
-        self.item_vectors, self._query, self._value = item_vectors, query, value
-
-    def embed_history(self, history):
-        return self._query
-
-    def score_deltas(self, history):
-        used = np.unique(history.in_catalogue(len(self.item_vectors)).items)
-        return ScoreDelta(used, np.full(len(used), self._value, np.float32))
 
 
 def test_exact_search_is_a_full_sort(vectors, queries):
@@ -59,13 +43,13 @@ def test_exact_search_is_a_full_sort(vectors, queries):
 
 def test_annoy_finds_nearly_all_of_it_and_scores_it_exactly(vectors, queries, forest):
     exact, annoy = ExactIndex(vectors), AnnoyIndex(forest, vectors, search_k=20_000)
-    found = 0
+    hits = 0
     for query in queries:
         items, scores = annoy.search(query, 25)
         np.testing.assert_allclose(scores, vectors[items] @ query, rtol=1e-5)
         assert (np.diff(scores) <= 0).all()
-        found += len(np.intersect1d(items, exact.search(query, 25)[0]))
-    assert found / (25 * len(queries)) >= 0.95
+        hits += len(np.intersect1d(items, exact.search(query, 25)[0]))
+    assert hits / (25 * len(queries)) >= 0.95
 
 
 def test_more_inspected_nodes_find_more(vectors, queries, forest):
@@ -73,8 +57,8 @@ def test_more_inspected_nodes_find_more(vectors, queries, forest):
 
     def recall(search_k):
         annoy = AnnoyIndex(forest, vectors, search_k=search_k)
-        found = [annoy.search(query, 25)[0] for query in queries]
-        return np.mean([np.isin(one, right).mean() for one, right in zip(found, exact, strict=True)])
+        lists = [annoy.search(query, 25)[0] for query in queries]
+        return np.mean([np.isin(one, right).mean() for one, right in zip(lists, exact, strict=True)])
 
     assert recall(200) < recall(20_000)
 
@@ -126,52 +110,31 @@ def calibrated(vectors, queries, forest, *, exact_micros, annoy_micros, **option
 
 
 def test_exact_search_is_chosen_where_it_is_as_cheap(vectors, queries, forest):
-    found = calibrated(vectors, queries, forest, exact_micros=100, annoy_micros=[90], search_k=[50_000])
-    assert found.measurements[1].recall_at_25 >= 0.98
-    assert found.chosen.index == "exact"
+    calibration = calibrated(vectors, queries, forest, exact_micros=100, annoy_micros=[90], search_k=[50_000])
+    assert calibration.measurements[1].recall_at_25 >= 0.98
+    assert calibration.chosen.index == "exact"
 
 
 def test_annoy_is_chosen_where_it_finds_enough_and_is_clearly_cheaper(vectors, queries, forest):
-    found = calibrated(
+    calibration = calibrated(
         vectors, queries, forest, exact_micros=1000, annoy_micros=[10, 20], search_k=[100, 50_000, 60_000]
     )
-    assert (found.chosen.index, found.chosen.search_k) == ("annoy", 50_000)
-    assert found.chosen.micros == pytest.approx(20)
+    assert (calibration.chosen.index, calibration.chosen.search_k) == ("annoy", 50_000)
+    assert calibration.chosen.micros == pytest.approx(20)
     # Nothing is tried beyond the first setting that finds enough.
-    assert [measured.search_k for measured in found.measurements] == [None, 100, 50_000]
+    assert [measured.search_k for measured in calibration.measurements] == [None, 100, 50_000]
 
 
 def test_an_index_that_never_finds_enough_is_not_chosen(vectors, queries, forest):
-    found = calibrated(vectors, queries, forest, exact_micros=1000, annoy_micros=[10], search_k=[100], recall_floor=1.0)
-    assert found.measurements[1].recall_at_25 < 1.0
-    assert found.chosen.index == "exact"
+    calibration = calibrated(
+        vectors, queries, forest, exact_micros=1000, annoy_micros=[10], search_k=[100], recall_floor=1.0
+    )
+    assert calibration.measurements[1].recall_at_25 < 1.0
+    assert calibration.chosen.index == "exact"
 
 
 def test_measuring_ends_where_annoy_is_no_cheaper(vectors, queries, forest):
-    found = calibrated(
+    calibration = calibrated(
         vectors, queries, forest, exact_micros=10, annoy_micros=[20], search_k=[100, 200], recall_floor=1.0
     )
-    assert len(found.measurements) == 2
-
-
-@pytest.mark.parametrize("value", [-30.0, -0.5, 0.0, 0.5, 30.0])
-def test_recommending_through_an_index_is_scoring_everything(vectors, queries, value):
-    history = History.of_items([5, 17, 5, 2999, -1, 3000])
-    scores = vectors @ queries[0]
-    scores[[5, 17, 2999]] += np.float32(value)
-    items, found = recommend(ExactIndex(vectors), OneVector(vectors, queries[0], value), history=history, limit=25)
-    assert items.tolist() == np.lexsort((np.arange(N_ITEMS), -scores))[:25].tolist()
-    np.testing.assert_allclose(found, scores[items], rtol=1e-5)
-
-
-def test_the_best_items_may_all_be_lowered_and_the_worst_raised(vectors, queries):
-    scores = vectors @ queries[0]
-    order = np.argsort(-scores, kind="stable")
-    items = np.concatenate([order[:40], order[-3:]]).astype(np.int32)
-    change = ScoreDelta(items, np.repeat([-100.0, 200.0], [40, 3]).astype(np.float32))
-    scores[items] += change.values
-
-    found, _ = search_adjusted(ExactIndex(vectors), vectors, query=queries[0], change=change, limit=25)
-
-    assert found.tolist() == np.lexsort((np.arange(N_ITEMS), -scores))[:25].tolist()
-    assert set(found[:3].tolist()) == set(order[-3:].tolist())
+    assert len(calibration.measurements) == 2

@@ -10,11 +10,11 @@ from common.errors import InvalidInput
 from recipes.catalog import get_recipe
 from recipes.data.histories import Histories, History
 from recipes.data.training_data import Interactions, TrainingData
-from recipes.evaluation.ranking import by_scorer
 from recipes.models.sasrec.config import SASRecConfig
 from recipes.models.sasrec.network import SASRec
 from recipes.ports import ignore_progress
 from recipes.registry import make_fitter
+from recipes.retrieval.scoring import catalogue_scores
 from recipes.training.optimizer import OptimizerState
 from recipes.training.sequence_model import (
     SequenceModel,
@@ -58,7 +58,7 @@ def weighed(click, buy):
 def lead(scorer):
     """Return by how much what is bought scores above what is clicked on, for somebody at the door."""
     history = History(np.array([DOOR], np.int32), np.array([CLICK], np.uint8), np.zeros(1, np.int64))
-    scores = by_scorer(scorer, Histories.gather([history]))(slice(0, 1))[0]
+    scores = catalogue_scores(scorer, Histories.gather([history]))(slice(0, 1))[0]
     return float(scores[BOUGHT] - scores[CLICKED])
 
 

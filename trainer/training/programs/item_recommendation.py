@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from common.artifacts import Artifact
 from common.errors import CorruptArtifact
 from common.vocabulary import Vocabulary
+from inference.batch import catalogue_scores, user_codes_of
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from protos.tailorbird.storage.v1 import evaluation_pb2
 from recipes.catalog import get_recipe
@@ -25,14 +26,7 @@ from recipes.evaluation.evaluator import Evaluator, Measured
 from recipes.evaluation.items import describe_items
 from recipes.evaluation.metrics import LIST_LENGTH, UserValues, published
 from recipes.evaluation.paired_tests import PRIMARY_METRIC, Pair
-from recipes.evaluation.ranking import (
-    CatalogueScores,
-    both_lists,
-    by_scorer,
-    codes_of_users,
-    situated_queries,
-    top_items,
-)
+from recipes.evaluation.ranking import CatalogueScores, both_lists, top_items
 from recipes.evaluation.splits import Split, hold_out_lowest
 from recipes.models.popularity.config import PopularityConfig
 from recipes.models.popularity.fit import PopularityFitter
@@ -187,10 +181,9 @@ def champion_pair(artifact: Artifact, challenger: UserValues, *, evaluator: Eval
 def _scores(scorer: ItemScorer, split: Split, loaded: LoadedData) -> CatalogueScores:
     """Score the test users of a split as they would be served: each in the context of what is hidden first."""
     context_features = first_hidden(loaded.data, split)
-    user_features = codes_of_users(scorer, loaded.data.users, n_users=loaded.data.n_users)
+    user_features = user_codes_of(scorer, loaded.data.users, n_users=loaded.data.n_users)
     of_tested = None if user_features is None else user_features[split.users]
-    queries = situated_queries(scorer, split.histories, context_features, user_features=of_tested)
-    return by_scorer(scorer, split.histories, queries=queries)
+    return catalogue_scores(scorer, split.histories, context_features, user_codes=of_tested)
 
 
 def _measure_baselines(evaluator: Evaluator, *, seed: int) -> dict[str, Measured]:
@@ -198,7 +191,7 @@ def _measure_baselines(evaluator: Evaluator, *, seed: int) -> dict[str, Measured
     split = evaluator.split
     popular = PopularityFitter(PopularityConfig(), seed=seed).fit(split.training)
     return {
-        "popularity": evaluator.measure(by_scorer(popular, split.histories)),
+        "popularity": evaluator.measure(catalogue_scores(popular, split.histories)),
         "sequence-rules": evaluator.measure(SequentialRulesBaseline.fit(split.training).scores(split.histories)),
     }
 
@@ -250,10 +243,9 @@ def _champion_lists(artifact: Artifact, split: Split, loaded: LoadedData) -> tup
         raise CorruptArtifact(f"`items.*.npy`: got {len(items)} items, want {len(scorer.item_vectors)}")
     histories = _translated(split.histories, items=items, event_types=tuple(manifest.event_types), loaded=loaded)
     context_features = _champion_context(scorer, first_hidden(loaded.data, split), loaded)
-    user_features = codes_of_users(scorer, loaded.data.users, n_users=loaded.data.n_users)
+    user_features = user_codes_of(scorer, loaded.data.users, n_users=loaded.data.n_users)
     of_tested = None if user_features is None else user_features[split.users]
-    queries = situated_queries(scorer, histories, context_features, user_features=of_tested)
-    scores = by_scorer(scorer, histories, queries=queries)
+    scores = catalogue_scores(scorer, histories, context_features, user_codes=of_tested)
     served, without_repeats = both_lists(scores, n_items=len(items), histories=histories, limit=LIST_LENGTH)
     new_indexes = loaded.items.indexes(items.ids(range(len(items))))
     return new_indexes[served], new_indexes[without_repeats]

@@ -11,10 +11,11 @@ from typing import Final
 
 import numpy as np
 
+from inference.batch import catalogue_scores
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from recipes.data.histories import Histories
 from recipes.evaluation.metrics import LIST_LENGTH, published
-from recipes.evaluation.ranking import by_scorer, top_items
+from recipes.evaluation.ranking import top_items
 from recipes.models.lsa.score import EXTRA
 from recipes.ports import Fitter, ItemScorer
 from trainer.training.artifact_writer import write_index
@@ -81,7 +82,7 @@ def content_metrics(scorer: ItemScorer, queries: Histories) -> dict[str, float]:
         catalogue that is answered at all.
     """
     vectors = scorer.item_vectors
-    lists = top_items(by_scorer(scorer, queries), n_items=len(vectors), histories=queries, limit=LIST_LENGTH)
+    lists = top_items(catalogue_scores(scorer, queries), n_items=len(vectors), histories=queries, limit=LIST_LENGTH)
     # The item itself is last, so it is among the answers of small catalogues alone.
     others = lists != queries.items[:, None]
     owners, similar = np.nonzero(others)[0], lists[others]
