@@ -94,7 +94,7 @@ class BothServices:
 
 @contextmanager
 def running_both_services(folder: Path) -> Iterator[BothServices]:
-    """Run a control plane and an events service; both are killed in the end.
+    """Run a control plane and an events service; both are killed at the end.
 
     Args:
         folder: For everything that is written.

@@ -43,9 +43,9 @@ class WorkerLimits:
     """What bounds a worker.
 
     Attributes:
-        watch_seconds: How long one question for changed assignments waits.
-        load_seconds: How long a load is waited for.
-        cache_users: Vectors kept per campaign.
+        watch_seconds: How long one call of `WatchServingAssignments` waits for a change.
+        load_seconds: How long a deployment may take to load.
+        cache_users: Users per deployment whose state is cached.
         grace_seconds: Time that running calls get at a stop.
     """
 
@@ -57,19 +57,19 @@ class WorkerLimits:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One process that answers.
+    """One process that answers requests.
 
     Attributes:
         connect: Opens the channel to the control plane.
         listen: Makes the server of some services, bound and not started.
         address: `host:port` that it shares with others.
         loader: Opens artifacts.
-        kept: What this host was last told to serve.
-        histories: What users did a moment ago; closed at the end.
+        kept: File of the assignments that this host had last.
+        histories: Recent events of users; closed at the end.
         runtime_id: Name of this worker, unique among all.
-        limits: Of its work.
+        limits: Bounds of its work.
         beat: Called with each request: a loop that answers a thousand before it comes to its timers does not hang.
-        tls: Certificates with which others on the address are asked; None asks in plain text.
+        tls: Certificates to probe the other workers of the address with; None probes in plain text.
     """
 
     connect: Connect
@@ -122,7 +122,7 @@ async def follow_log(connect: Connect, history: HistoryWriter, *, wait_seconds: 
     Args:
         connect: Opens the channel to the events service.
         history: Written in the order of the log; closed at the end.
-        wait_seconds: How long one question for new events waits.
+        wait_seconds: How long one call of `ReadEvents` waits for new events.
     """
     with closing(history):
         async with connect() as channel:

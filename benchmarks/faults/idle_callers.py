@@ -49,7 +49,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What the honest client measurements while one kind of caller held calls.
+    """What the honest client measured while one kind of caller held calls.
 
     Attributes:
         millis: How long each call took, ascending, answered or not.
@@ -98,7 +98,7 @@ async def connected(target: Target) -> AsyncIterator[grpc.aio.Channel]:
 
 @contextlib.asynccontextmanager
 async def holding(target: Target, method: str, metadata: Metadata, *, number: int, message: bool) -> AsyncIterator[Any]:
-    """Hold so many calls, each without an end of its own, and give them."""
+    """Hold `number` calls, each without an end of its own, and yield them."""
     async with connected(target) as channel:
         # The stubs want serializers, and messages from the start; gRPC wants neither.
         begin: Any = channel.unary_stream if message else channel.stream_stream
@@ -118,15 +118,15 @@ async def measure_honest_client(target: Target, *, seconds: float, patience: flo
     end = time.monotonic() + seconds
     async with connected(target) as channel:
         health = health_pb2_grpc.HealthStub(channel)
-        asks: tuple[Callable[[], Any], ...] = (
+        calls: tuple[Callable[[], Any], ...] = (
             lambda: _work(channel, target, patience),
             lambda: health.Check(health_pb2.HealthCheckRequest(), timeout=patience),
         )
         while time.monotonic() < end:
-            for ask in asks:
+            for call in calls:
                 began = time.perf_counter()
                 with contextlib.suppress(grpc.aio.AioRpcError):
-                    await ask()
+                    await call()
                     answered += 1
                 millis.append((time.perf_counter() - began) * 1000)
     return millis, answered
@@ -142,7 +142,7 @@ def _work(channel: grpc.aio.Channel, target: Target, patience: float) -> Any:
 
 async def measure(target: Target, *, number: int, seconds: float, patience: float) -> list[Measurement]:
     """Let each kind of idle caller hold its calls in turn."""
-    kinds: dict[str, tuple[str, Metadata, int, bool]] = {
+    idle_kinds: dict[str, tuple[str, Metadata, int, bool]] = {
         "nobody": (target.method, (), 0, False),
         "headers only, no token": (target.method, (), number, False),
         "headers only, with a token": (target.method, target.authorization, number, False),
@@ -150,7 +150,7 @@ async def measure(target: Target, *, number: int, seconds: float, patience: floa
         "streams of reflection": (_REFLECTION, target.authorization, number, False),
     }
     measurements = []
-    for name, (method, metadata, count, message) in kinds.items():
+    for name, (method, metadata, count, message) in idle_kinds.items():
         async with holding(target, method, metadata, number=count, message=message) as calls:
             millis, answered = await measure_honest_client(target, seconds=seconds, patience=patience)
             held = sum(not call.done() for call in calls)

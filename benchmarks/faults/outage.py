@@ -45,7 +45,7 @@ _OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What calls came to after workers were killed.
+    """Results of the calls that were made after workers were killed.
 
     Attributes:
         calls: How many were made.
@@ -83,7 +83,7 @@ def prepare(folder: Path, *, workers: int) -> tuple[System, GetRecommendationsRe
 
 @contextmanager
 def running_alone(system: System, name: str, *, workers: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run one process of a system without its supervisor, and kill it in the end."""
+    """Run one process of a system without its supervisor, and kill it at the end."""
     (spec,) = (one for one in process_specs(system.installation, system.ports, environ=os.environ) if one.name == name)
     environment = {**spec.environment, "TAILORBIRD_WORKERS": str(workers)}
     log = system.installation.root / f"{name}.log"
@@ -110,7 +110,7 @@ class Callers:
         self._count = count
 
     def call_after_killing(self, workers: Sequence[psutil.Process], *, seconds: float) -> Outcome:
-        """Kill workers, call for some seconds from then on, and return what came of it."""
+        """Kill workers, call for some seconds from then on, and return the results."""
         ends: list[tuple[float, bool]] = []
 
         def call() -> None:
@@ -151,7 +151,7 @@ def workers_of(runtime: subprocess.Popen[bytes], *, address: str) -> list[psutil
 
 
 def measure(folder: Path, *, workers: int, clients: int, seconds: float) -> dict[str, Outcome]:
-    """Run everything and return what calls came to.
+    """Run everything and return the results of the calls.
 
     Args:
         folder: For everything that is written.
