@@ -101,7 +101,7 @@ class Worker:
         )
         watching = group.create_task(watcher.run())
         group.create_task(follow_impressions(table, self.histories, pause_seconds=_IMPRESSION_SECONDS))
-        await table.known.wait()
+        await table.loaded.wait()
         self.histories.find("", "")  # one that cannot be read ends the worker here, before anybody relies on it
         await wait_while_others_answer(table, self.address, tls=self.tls)
         server = self.listen([runtime_service(RuntimeServicer(table, self.histories, beat=self.beat))])

@@ -103,15 +103,15 @@ class DeploymentTable:
     """The deployments by campaign; replaced whole, so that a request sees one state from begin to end.
 
     Attributes:
-        known: Set once it is known what is to be served, and each of it is served or was tried.
-        changed: Set at each change of what is said below; whoever follows clears it.
-        confirmed: Whether the control plane said what is to be served, and not only the disk of this host.
+        loaded: Set once the assignments are known, and each of them is served or has failed to load.
+        changed: Set at each change of what follows; the task that waits for it clears it.
+        confirmed: Whether the assignments come from the control plane, and not only from the disk of this host.
     """
 
     def __init__(self) -> None:
         self._serving: Mapping[str, Deployment] = {}
         self._expected: frozenset[str] = frozenset()
-        self.known = asyncio.Event()
+        self.loaded = asyncio.Event()
         self.changed = asyncio.Event()
         self.confirmed = False
 

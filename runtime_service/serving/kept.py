@@ -54,13 +54,13 @@ class AssignmentFile:
     def read(self) -> KeptAssignments:
         """Return what was kept; nothing where there is no file, or none that can be read."""
         try:
-            found = json.loads(self._path.read_bytes())
-            if not isinstance(found, dict) or found.get("format_version") != _FORMAT:
+            document = json.loads(self._path.read_bytes())
+            if not isinstance(document, dict) or document.get("format_version") != _FORMAT:
                 raise ValueError(f"`format_version`: got another one, want {_FORMAT}")
             served: dict[str, tuple[ServingAssignment, ...]] = {}
-            for message in map(_parse, found["served"]):
+            for message in map(_parse, document["served"]):
                 served[message.serving_arn] = (*served.get(message.serving_arn, ()), message)
-            return KeptAssignments(tuple(map(_parse, found["assignments"])), served)
+            return KeptAssignments(tuple(map(_parse, document["assignments"])), served)
         except FileNotFoundError:
             return KeptAssignments()
         except (
@@ -87,13 +87,13 @@ class AssignmentFile:
         """
         private_folder(self._path.parent)
         with hold_writer_lock(self._path):
-            known = self.read()
-            kept = {item.serving_arn: known.served.get(item.serving_arn, ()) for item in assignments}
+            previous = self.read()
+            kept = {item.serving_arn: previous.served.get(item.serving_arn, ()) for item in assignments}
             for now in served:
                 if now.serving_arn in kept:
                     before = [one for one in kept[now.serving_arn] if one.deployment_id != now.deployment_id]
                     kept[now.serving_arn] = (now, *before)[:_KEPT_SERVED]
-            if (tuple(assignments), kept) != (known.assignments, known.served):
+            if (tuple(assignments), kept) != (previous.assignments, previous.served):
                 self._write(assignments, [one for each in kept.values() for one in each])
         return {item.artifact_location for item in (*assignments, *(one for each in kept.values() for one in each))}
 

@@ -38,15 +38,15 @@ async def wait_while_others_answer(table: DeploymentTable, address: str, *, tls:
     Raises:
         OSError: A certificate cannot be read.
     """
-    told: list[str] = []
+    logged: list[str] = []
     while lacking := sorted(filter(table.lacks, table.expected)):
         table.changed.clear()
         if not await _served_by_others(lacking, address, tls):
             _log.error("serving_without", campaigns=lacking)
             return
-        if lacking != told:
+        if lacking != logged:
             _log.warning("standing_back", campaigns=lacking, cause="other workers of this host serve them")
-            told = lacking
+            logged = lacking
         try:
             await asyncio.wait_for(table.changed.wait(), _LOOK_SECONDS)
         except TimeoutError:
@@ -54,27 +54,27 @@ async def wait_while_others_answer(table: DeploymentTable, address: str, *, tls:
 
 
 async def follow_health(table: DeploymentTable, server: AioRpcServer) -> None:
-    """Let health tell of each campaign, by its ARN, and of the assignments as a whole, until cancelled.
+    """Report the health of each campaign, by its ARN, and of the assignments as a whole, until cancelled.
 
     Args:
         table: What this worker serves.
         server: Has been started.
     """
-    told: dict[str, bool] = {}
+    reported: dict[str, bool] = {}
     while True:
         table.changed.clear()
         now = {arn: not table.lacks(arn) for arn in table.expected} | {ASSIGNMENTS: table.confirmed}
-        for name in told.keys() - now.keys():
+        for name in reported.keys() - now.keys():
             server.set_part(name, serving=False)
         for name, serving in now.items():
-            if told.get(name) != serving:
+            if reported.get(name) != serving:
                 server.set_part(name, serving=serving)
-        told = now
+        reported = now
         await table.changed.wait()
 
 
 async def _served_by_others(campaign_arns: list[str], address: str, tls: TlsFiles | None) -> bool:
-    """Ask whoever listens on the port; nobody, or one that cannot be trusted, counts as no."""
+    """Check the health of the server on the port; none, or one with another certificate, counts as no."""
     async with _channel(address, tls) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:

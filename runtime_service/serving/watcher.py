@@ -81,10 +81,10 @@ class ServingWatcher:
 
     async def _watch(self, group: asyncio.TaskGroup) -> None:
         contact, revision, clock = PeerContact(), None, asyncio.get_running_loop().time
-        known: _Messages | None = None
+        assignments: _Messages | None = None
         away = False
         while True:
-            asked = clock()
+            sent = clock()
             request = serving_pb2.WatchServingAssignmentsRequest(
                 runtime_id=self._runtime_id, known_revision=revision, wait_seconds=self._wait_seconds
             )
@@ -93,21 +93,21 @@ class ServingWatcher:
             except (grpc.aio.AioRpcError, TailorbirdError) as error:
                 self._tried.set()
                 away = True
-                await asyncio.sleep(contact.failed("control_plane_unreachable", _known(error)))
+                await asyncio.sleep(contact.failed("control_plane_unreachable", _to_error(error)))
                 continue
             contact.succeeded("control_plane_reached")
             if away:
                 away = False
-                # It forgets workers that it did not hear of for long, with what they said.
+                # It removes workers that have not reported for long, with their reports.
                 self._to_report.set()
-            # Some of what is told changes without a new revision.
-            if answer.revision != revision or list(answer.assignments) != known:
-                revision, known = answer.revision, list(answer.assignments)
+            # Some fields change without a new revision.
+            if answer.revision != revision or list(answer.assignments) != assignments:
+                revision, assignments = answer.revision, list(answer.assignments)
                 self._confirm()
-                self._apply(known, group)
+                self._apply(assignments, group)
                 self._to_keep.set()
             else:
-                await asyncio.sleep(asked + _UNCHANGED_SECONDS - clock())
+                await asyncio.sleep(sent + _UNCHANGED_SECONDS - clock())
             self._tried.set()
 
     async def _begin_unconfirmed(self, group: asyncio.TaskGroup) -> None:
@@ -129,12 +129,12 @@ class ServingWatcher:
         self._table.confirm()
 
     def _apply(self, messages: _Messages, group: asyncio.TaskGroup) -> None:
-        wanted = {message.serving_arn: message for message in messages}
-        self._table.keep([arn for arn, message in wanted.items() if is_active(message) or self._serves(message)])
-        for campaign_arn in self._goals.keys() - wanted.keys():
+        by_campaign = {message.serving_arn: message for message in messages}
+        self._table.keep([arn for arn, message in by_campaign.items() if is_active(message) or self._serves(message)])
+        for campaign_arn in self._goals.keys() - by_campaign.keys():
             _log.info("campaign_dropped", campaign_arn=campaign_arn)
             self._goals.pop(campaign_arn).give_up()
-        for campaign_arn, message in wanted.items():
+        for campaign_arn, message in by_campaign.items():
             assignment = to_assignment(message)
             serving, goal = self._table.find(campaign_arn), self._goals.get(campaign_arn)
             if serving is not None and self._serves(message):
@@ -250,7 +250,7 @@ class ServingWatcher:
                 )
             except (grpc.aio.AioRpcError, TailorbirdError) as error:
                 self._to_report.set()
-                await asyncio.sleep(contact.failed("report_failed", _known(error)))
+                await asyncio.sleep(contact.failed("report_failed", _to_error(error)))
             else:
                 contact.succeeded("report_taken")
 
@@ -278,10 +278,10 @@ class ServingWatcher:
     def _note(self) -> None:
         """Say that something changed: to the control plane, and to whoever waits until all was tried."""
         self._to_report.set()
-        waiting = [goal for goal in self._goals.values() if goal.active and goal.phase == LOADING]
-        if all(self._table.find(goal.campaign_arn) is not None for goal in waiting):
-            self._table.known.set()
+        loading = [goal for goal in self._goals.values() if goal.active and goal.phase == LOADING]
+        if all(self._table.find(goal.campaign_arn) is not None for goal in loading):
+            self._table.loaded.set()
 
 
-def _known(error: grpc.aio.AioRpcError | TailorbirdError) -> TailorbirdError:
+def _to_error(error: grpc.aio.AioRpcError | TailorbirdError) -> TailorbirdError:
     return error if isinstance(error, TailorbirdError) else from_rpc_error(error)

@@ -14,10 +14,7 @@ GLOSSARY = ROOT / "docs" / "glossary.md"
 #: Folders whose names are not changed yet. Take yours out; nothing is to be added.
 NOT_CLEAN = (
     "recipes",
-    "runtime_service/serving",
     "tests/recipes",
-    "tests/runtime_service",
-    "tests/system",
 )
 
 

@@ -57,7 +57,7 @@ class Runtime:
                 metadata=[("authorization", f"Bearer {self.token}")],
                 timeout=10,
             )
-        return [found.item_id for found in answer.item_list]
+        return [entry.item_id for entry in answer.item_list]
 
     def health(self, name: str):
         """Return what one of the workers says of a part of the runtime."""

@@ -55,8 +55,8 @@ def flip_a_byte_in_each_file(store, location):
     return mend
 
 
-def answers(runtime, name="films", calls=20):
-    """Whether that many calls over new connections are all answered."""
+def serves(runtime, name="films", calls=20):
+    """Return whether that many calls over new connections all succeed."""
     try:
         return all(len(runtime.recommend(user(0), name)) == 5 for _ in range(calls))
     except grpc.RpcError:
@@ -68,8 +68,8 @@ def error(runtime, name="films"):
     try:
         runtime.recommend(user(0), name)
     except grpc.RpcError as failed:
-        found = from_rpc_error(failed)
-        return found if "could not be loaded here" in found.message else None
+        translated = from_rpc_error(failed)
+        return translated if "could not be loaded here" in translated.message else None
     return None
 
 
@@ -80,14 +80,14 @@ def test_worker_that_cannot_load_an_artifact_leaves_callers_to_the_other_until_i
         runtime.kill("worker-0")
 
         wait_until(lambda: '"event": "standing_back"' in runtime.log(), seconds=60)
-        assert answers(runtime)
-        assert answers(runtime, "hits")
+        assert serves(runtime)
+        assert serves(runtime, "hits")
         assert runtime.log().count('"event": "serving"') == WORKERS
 
         mend()
 
         wait_until(lambda: runtime.log().count('"event": "serving"') == WORKERS + 1, seconds=60)
-        assert answers(runtime)
+        assert serves(runtime)
 
 
 def test_worker_that_lacks_a_campaign_leaves_callers_to_the_other_over_tls(started, store, tmp_path):
@@ -107,13 +107,13 @@ def test_worker_that_lacks_a_campaign_leaves_callers_to_the_other_over_tls(start
             runtime.kill("worker-0")
 
             wait_until(lambda: '"event": "standing_back"' in runtime.log(), seconds=60)
-            assert answers(runtime)
+            assert serves(runtime)
             assert '"event": "serving_without"' not in runtime.log()
 
             mend()
 
             wait_until(lambda: runtime.log().count('"event": "serving"') == WORKERS + 1, seconds=60)
-            assert answers(runtime)
+            assert serves(runtime)
 
 
 def test_campaign_that_no_worker_can_load_is_unavailable_beside_others_until_it_is_mended(started, store):
@@ -124,18 +124,18 @@ def test_campaign_that_no_worker_can_load_is_unavailable_beside_others_until_it_
 
         failed = wait_until(lambda: error(runtime), seconds=60)
         assert failed.code == "UNAVAILABLE"
-        wait_until(lambda: answers(runtime, "hits"), seconds=60)
+        wait_until(lambda: serves(runtime, "hits"), seconds=60)
         assert runtime.health(campaign("films")) == NOT_SERVING
         assert (runtime.health(campaign("hits")), runtime.health("")) == (SERVING, SERVING)
         state = wait_until(
-            lambda: (found := backends.board.state("d-1", runtimes=2)) and found.phase == FAILED and found
+            lambda: (state := backends.board.state("d-1", runtimes=2)) and state.phase == FAILED and state
         )
         assert "artifacts/one" in state.failure_reason
         assert '"event": "deployment_failed"' in runtime.log()
 
         mend()
 
-        wait_until(lambda: answers(runtime), seconds=60)
+        wait_until(lambda: serves(runtime), seconds=60)
         assert runtime.log().count('"event": "process_started"') == 2 * WORKERS + 1
         wait_until(lambda: runtime.health(campaign("films")) == SERVING)
 
@@ -148,16 +148,16 @@ def test_version_before_a_damaged_one_serves_after_a_restart(started, store):
 
         runtime.kill()
 
-        wait_until(lambda: answers(runtime), seconds=60)
+        wait_until(lambda: serves(runtime), seconds=60)
         state = wait_until(
-            lambda: (found := backends.board.state("d-3", runtimes=2)) and found.phase == FAILED and found
+            lambda: (state := backends.board.state("d-3", runtimes=2)) and state.phase == FAILED and state
         )
         assert state.failure_reason.endswith("; the version before it answers meanwhile")
 
         mend()
 
         wait_until(lambda: all_ready(backends, "d-3"), seconds=60)
-        assert answers(runtime)
+        assert serves(runtime)
 
 
 def test_killed_workers_serve_again_while_the_control_plane_is_away(started):
@@ -167,9 +167,9 @@ def test_killed_workers_serve_again_while_the_control_plane_is_away(started):
 
         runtime.kill()
 
-        wait_until(lambda: answers(runtime), seconds=60)
-        assert answers(runtime, "hits")
+        wait_until(lambda: serves(runtime), seconds=60)
+        assert serves(runtime, "hits")
         assert runtime.health("assignments") == NOT_SERVING
         assert runtime.health("") == SERVING
-        told = [entry for line in runtime.log().splitlines() if (entry := json.loads(line))["event"] == UNCONFIRMED]
-        assert [entry["level"] for entry in told] == ["info"] * WORKERS
+        entries = [entry for line in runtime.log().splitlines() if (entry := json.loads(line))["event"] == UNCONFIRMED]
+        assert [entry["level"] for entry in entries] == ["info"] * WORKERS

@@ -133,8 +133,10 @@ def write_files(folder: Path, fitted: Fitted) -> ArtifactManifest:
     manifest.snapshot.event_watermark = WATERMARK
     manifest.index.chosen = "exact"  # whatever this machine measured: what is served must be the same each time
     manifest.index.trees = calibration.trees
-    for found in calibration.measurements:
-        manifest.index.measurements.add(index=found.index, search_k=found.search_k, recall_at_25=found.recall_at_25)
+    for measured in calibration.measurements:
+        manifest.index.measurements.add(
+            index=measured.index, search_k=measured.search_k, recall_at_25=measured.recall_at_25
+        )
     return manifest
 
 

@@ -39,7 +39,7 @@ PROCESSES = {name: service for name, service in SERVICES.items() if name != "key
 OVER_TLS = yaml.safe_load((ROOT / "docker-compose.tls.yml").read_text())["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 #: Settings that say where another process is.
-PEERS = {f"TAILORBIRD_{name.upper().replace('-', '_')}" for name in PROCESSES}
+ADDRESSES = {f"TAILORBIRD_{name.upper().replace('-', '_')}" for name in PROCESSES}
 #: Seconds for a process to be healthy on a busy machine.
 PATIENCE = 90
 
@@ -101,8 +101,8 @@ class Local:
 
     def start(self, name):
         """Start a service once what it depends on is as the file demands."""
-        for other, wanted in self.services[name].get("depends_on", {}).items():
-            assert wanted["condition"] == "service_healthy"
+        for other, condition in self.services[name].get("depends_on", {}).items():
+            assert condition["condition"] == "service_healthy"
             self.start(other)
             wait_until(lambda other=other: self.healthy(other), seconds=PATIENCE, every=0.2)
         if name in self.running:
@@ -281,8 +281,8 @@ def test_the_base_of_the_images_is_named_to_its_patch_level():
 
 
 def test_only_the_keeper_of_keys_sees_the_key_that_signs_tokens():
-    whole = [name for name, service in SERVICES.items() if ("secrets", "/secrets") in mounts(service)]
-    assert whole == ["keys"]
+    holders = [name for name, service in SERVICES.items() if ("secrets", "/secrets") in mounts(service)]
+    assert holders == ["keys"]
 
 
 @pytest.mark.parametrize("name", PROCESSES)
@@ -293,11 +293,11 @@ def test_a_process_sees_its_own_secrets_only_and_cannot_change_them(name):
 
 @pytest.mark.parametrize("name", PROCESSES)
 def test_a_process_is_told_its_own_settings_only_and_no_secret(name):
-    known = json.loads((ROOT / "cli" / "settings.json").read_text())[name.replace("-", "_")]
-    told = SERVICES[name]["environment"]
-    assert [variable for variable in told if variable not in known or "SECRET" in variable] == []
+    settings = json.loads((ROOT / "cli" / "settings.json").read_text())[name.replace("-", "_")]
+    given = SERVICES[name]["environment"]
+    assert [variable for variable in given if variable not in settings or "SECRET" in variable] == []
     assert "env_file" not in SERVICES[name]
-    assert [variable for variable in known if variable in PEERS and variable not in told] == []
+    assert [variable for variable in settings if variable in ADDRESSES and variable not in given] == []
 
 
 def test_only_the_gateway_is_reachable_and_on_loopback_only():

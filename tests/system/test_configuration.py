@@ -82,8 +82,8 @@ def solution(journey, name, recipe, config):
         name=name, datasetGroupArn=journey.dataset_group_arn, recipeArn=RECIPE_ARN + recipe,
         performAutoTraining=False, solutionConfig=config,
     )["solutionArn"]  # fmt: skip
-    found = personalize.describe_solution(solutionArn=arn)["solution"]
-    assert found["solutionConfig"] == config
+    described = personalize.describe_solution(solutionArn=arn)["solution"]
+    assert described["solutionConfig"] == config
     return arn
 
 
@@ -96,7 +96,7 @@ def texts(values):
     return {key: str(value) for key, value in values.items()}
 
 
-def test_events_weigh_what_the_solution_says_and_the_situation_of_a_request_counts(journey):
+def test_event_weights_and_the_context_of_a_request_count(journey):
     config = {
         "algorithmHyperParameters": texts(QUICK | {"epochs": 12, "learning_rate": 0.01}),
         "eventsConfig": {
@@ -112,20 +112,20 @@ def test_events_weigh_what_the_solution_says_and_the_situation_of_a_request_coun
         for name, device in (("DEVICE", "tv"), ("device", "phone"))
     )
 
-    # The model alternates; what comes next by itself is drawn towards the device that is asked for.
-    def on_phone(found):
-        return sum(item.startswith("phone") for item in found)
+    # The model alternates; the context moves the next items towards the device of the request.
+    def on_phone(item_ids):
+        return sum(item_id.startswith("phone") for item_id in item_ids)
 
     assert on_phone(by_phone) > on_phone(by_tv)
 
 
-def test_version_1_favours_explores_and_is_updated(journey):
+def test_version_1_has_an_objective_explores_and_is_updated(journey):
     personalize = journey.clients.personalize
     config = {
         "algorithmHyperParameters": texts(QUICK_V1),
         "optimizationObjective": {"itemAttribute": "PRICE", "objectiveSensitivity": "LOW"},
     }
-    arn = solution(journey, "favouring", "aws-user-personalization", config)
+    arn = solution(journey, "objective", "aws-user-personalization", config)
     version = journey.train(arn)
     metrics = journey.metrics(version)
     assert set(metrics) == STANDARD_METRICS | {"average_rewards_at_k"}
@@ -136,11 +136,14 @@ def test_version_1_favours_explores_and_is_updated(journey):
     assert shown["trainingMode"] == "UPDATE"
     assert journey.metrics(updated) == metrics
 
-    campaign = journey.create_campaign("favouring", updated)
+    campaign = journey.create_campaign("objective", updated)
     exploring = {"itemExplorationConfig": {"explorationWeight": "1.0", "explorationItemAgeCutOff": "7"}}
     personalize.update_campaign(campaignArn=campaign, campaignConfig=exploring)
     wait_until(
         lambda: personalize.describe_campaign(campaignArn=campaign)["campaign"].get("campaignConfig") == exploring,
         seconds=60,
     )
-    assert set(wait_until(lambda: (found := recommended(journey, campaign)) and set(found) >= NEW and found)) >= NEW
+    assert (
+        set(wait_until(lambda: (item_ids := recommended(journey, campaign)) and set(item_ids) >= NEW and item_ids))
+        >= NEW
+    )

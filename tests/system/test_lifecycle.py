@@ -40,7 +40,7 @@ def journey(system, request):
     return Journey(system.clients(), suffix=request.node.name.replace("_", "-")[5:30].strip("-"))
 
 
-def refusal(call, **arguments):
+def rejection(call, **arguments):
     """Return the exception's name and message of a call that is refused."""
     with pytest.raises(ClientError) as caught:
         call(**arguments)
@@ -110,9 +110,9 @@ def delete_everything(system, journey, *, campaign, solution):
         (personalize.delete_solution, {"solutionArn": solution}),
         (personalize.delete_schema, {"schemaArn": journey.schemas["Items"]}),
     ):
-        assert refusal(call, **arguments)[0] == "ResourceInUseException"
+        assert rejection(call, **arguments)[0] == "ResourceInUseException"
     journey.delete_group(journey.dataset_group_arn)
-    code, message = refusal(journey.clients.runtime.get_recommendations, campaignArn=campaign, userId="user-0001")
+    code, message = rejection(journey.clients.runtime.get_recommendations, campaignArn=campaign, userId="user-0001")
     assert (code, campaign in message) == ("ResourceNotFoundException", True)
     assert journey.dataset_group_arn not in str(personalize.list_dataset_groups()["datasetGroups"])
     wait_until(lambda: not _rest(system), seconds=60, every=0.5)
@@ -126,7 +126,7 @@ def test_whole_life(system, journey):
     journey.create_datasets(SCHEMAS)
 
     # A name that is taken, and a file with a bad row: told by name and place, and nothing is left behind.
-    code, message = refusal(personalize.create_dataset_group, name=journey.dataset_group_arn.rpartition("/")[2])
+    code, message = rejection(personalize.create_dataset_group, name=journey.dataset_group_arn.rpartition("/")[2])
     assert (code, journey.dataset_group_arn in message) == ("ResourceAlreadyExistsException", True)
     with pytest.raises(JourneyFailed, match=r"(?s)CREATE FAILED.*18.*TIMESTAMP"):
         import_broken(journey, files["Interactions"])
@@ -180,20 +180,20 @@ def test_what_is_not_built_says_so(system):
 
 def test_the_demo_deletes_only_groups_that_it_made(system, journey):
     personalize = journey.clients.personalize
-    own = personalize.create_dataset_group(name="tailorbird-demo-precious")["datasetGroupArn"]
+    precious = personalize.create_dataset_group(name="tailorbird-demo-precious")["datasetGroupArn"]
     journey.create_datasets({})
 
     deleted = journey.delete_earlier_groups()
 
     left = [group["datasetGroupArn"] for group in personalize.list_dataset_groups()["datasetGroups"]]
-    assert (deleted, left) == (1, [own])
-    journey.delete_group(own)
+    assert (deleted, left) == (1, [precious])
+    journey.delete_group(precious)
 
 
 def test_no_key_no_entry(system):
     clients = system.clients()
     clients.personalize._request_signer._credentials.secret_key = "wrong"
-    assert refusal(clients.personalize.list_dataset_groups)[0] in {
+    assert rejection(clients.personalize.list_dataset_groups)[0] in {
         "InvalidSignatureException", "SignatureDoesNotMatch",
     }  # fmt: skip
 

@@ -71,10 +71,10 @@ def test_items_are_related_within_their_genre(journey, data, recipe):
     answer = journey.clients.runtime.get_recommendations(campaignArn=campaign, itemId=film, numResults=500)
 
     assert set(journey.metrics(version)) == STANDARD_METRICS
-    found = [entry["itemId"] for entry in answer["itemList"]]
-    assert sorted([film, *found]) == sorted(data.items)
+    related = [entry["itemId"] for entry in answer["itemList"]]
+    assert sorted([film, *related]) == sorted(data.items)
     assert all(entry.keys() == {"itemId"} for entry in answer["itemList"])
-    assert {data.items[other].genres for other in found[:3]} == {data.items[film].genres}
+    assert {data.items[other].genres for other in related[:3]} == {data.items[film].genres}
 
 
 def test_operation_of_another_recipe_is_named(journey, ranking):

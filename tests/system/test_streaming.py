@@ -65,8 +65,8 @@ def accepted(journey, tracking_id, user):
 def kill(system, name):
     """Kill one of the five processes; the supervisor brings it back."""
     for process in psutil.process_iter(["cmdline"]):
-        own = (process.info["cmdline"] or [])[1:] == ["-m", name]
-        if own and str(system.installation.root) in " ".join(process.environ().values()):
+        has_name = (process.info["cmdline"] or [])[1:] == ["-m", name]
+        if has_name and str(system.installation.root) in " ".join(process.environ().values()):
             process.send_signal(signal.SIGKILL)
 
 
@@ -138,14 +138,14 @@ def test_nothing_is_left_of_the_users_of_a_deleted_group(system):
 
 
 def test_files_of_the_services_are_their_owners_whatever_the_umask(system):
-    found = [
+    paths = [
         path
         for service in ("events", "runtime", "trainer")
         for path in (system.installation.root / service, *(system.installation.root / service).rglob("*"))
     ]
 
-    assert {path.stat().st_mode & 0o777 for path in found if path.is_dir()} == {0o700}
-    assert {path.stat().st_mode & 0o777 for path in found if path.is_file()} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in paths if path.is_dir()} == {0o700}
+    assert {path.stat().st_mode & 0o777 for path in paths if path.is_file()} == {0o600}
 
 
 def marked(system):

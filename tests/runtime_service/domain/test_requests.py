@@ -17,9 +17,9 @@ from runtime_service.domain.requests import (
 from tests.runtime_service.world import campaign
 
 
-@pytest.mark.parametrize(("count", "wanted"), [(None, 25), (0, 0), (1, 1), (500, 500)])
-def test_requested_results_are_given_within_the_range(count, wanted):
-    assert requested_results(count) == wanted
+@pytest.mark.parametrize(("count", "expected"), [(None, 25), (0, 0), (1, 1), (500, 500)])
+def test_requested_results_are_given_within_the_range(count, expected):
+    assert requested_results(count) == expected
 
 
 @pytest.mark.parametrize("count", [-1, 501])
@@ -68,7 +68,7 @@ def test_bad_id_among_the_items_to_rank_is_told_by_its_place(item_id):
     assert check_items(["i" * 256])
     with pytest.raises(InvalidInput, match=r"`inputList\[2\]`: got '.*want 1 to 256 characters") as caught:
         check_items(["a", "b", item_id, "c"])
-    assert [found.field for found in caught.value.violations] == ["inputList[2]"]
+    assert [violation.field for violation in caught.value.violations] == ["inputList[2]"]
 
 
 @pytest.mark.parametrize(

@@ -67,22 +67,22 @@ def grpc_servicer(shelf, histories, heartbeat, tmp_path_factory):
     deployment = Deployment.make(assignment("explored"), explored, cache_users=10)
     deployment.pipeline.explorer.share = 1.0
     table.serve(deployment)
-    serve_situated(table, "films", "situated-films")
-    serve_situated(table, "ranked", "situated-ranked")
+    serve_with_context(table, "films", "name_with_context-films")
+    serve_with_context(table, "ranked", "name_with_context-ranked")
     return RuntimeServicer(table, histories, beat=heartbeat.beat)
 
 
-def serve_situated(table, name, situated):
-    """Serve the model of a campaign once more, which has learnt that one item is for TVs."""
+def serve_with_context(table, name, name_with_context):
+    """Serve a campaign's model again under another name, with a context feature that makes one item for TVs."""
     model = table.find(campaign(name)).model
     vectors = np.zeros((2, model.scorer.item_vectors.shape[1] - 1), np.float32)
-    wanted = model.scorer.item_vectors[TV_ITEM, :-1]
-    vectors[1] = 50.0 * wanted / np.square(wanted).sum()
+    tv_vector = model.scorer.item_vectors[TV_ITEM, :-1]
+    vectors[1] = 50.0 * tv_vector / np.square(tv_vector).sum()
     meaning = ContextCodes(("DEVICE",), np.array([-1, 0], np.int32), ("", "tv"), np.full(2, np.nan))
     knowing = replace(
         model, scorer=model.scorer.with_tables(context=ContextTable(meaning, vectors), user_features=None)
     )
-    table.serve(Deployment.make(assignment(situated), knowing, cache_users=10))
+    table.serve(Deployment.make(assignment(name_with_context), knowing, cache_users=10))
 
 
 @pytest.fixture(scope="module")

@@ -11,40 +11,40 @@ from tests.runtime_service.world import item, user
 
 @pytest.mark.parametrize("key", ["DEVICE", "device", "Device", "de_vice"])
 def test_the_situation_of_a_request_counts_however_its_key_is_spelt(recommend, key):
-    plain = recommend("situated-films", user_id=user(0), num_results=10)
-    by_tv = recommend("situated-films", user_id=user(0), num_results=10, context={key: "tv"})
+    plain = recommend("films-with-context", user_id=user(0), num_results=10)
+    by_tv = recommend("films-with-context", user_id=user(0), num_results=10, context={key: "tv"})
 
-    assert item(TV_ITEM) not in [found.item_id for found in plain.item_list]
+    assert item(TV_ITEM) not in [entry.item_id for entry in plain.item_list]
     assert by_tv.item_list[0].item_id == item(TV_ITEM)
 
 
 def test_a_value_that_the_model_does_not_know_is_passed_over(recommend):
-    plain = recommend("situated-films", user_id=user(0), num_results=10)
-    by_car = recommend("situated-films", user_id=user(0), num_results=10, context={"DEVICE": "car"})
+    plain = recommend("films-with-context", user_id=user(0), num_results=10)
+    by_car = recommend("films-with-context", user_id=user(0), num_results=10, context={"DEVICE": "car"})
 
     assert list(by_car.item_list) == list(plain.item_list)
 
 
 def test_a_key_that_the_model_does_not_know_is_refused_with_those_that_it_knows(refused):
-    error = refused("situated-films", user_id=user(0), context={"DEVICE": "tv", "CITY": "Bonn"})
+    error = refused("films-with-context", user_id=user(0), context={"DEVICE": "tv", "CITY": "Bonn"})
     assert isinstance(error, InvalidInput)
     assert error.message == "`context`: got 'CITY', want one of DEVICE: what the campaign's model has learnt from"
 
 
 def test_a_column_in_two_spellings_is_refused(refused):
-    error = refused("situated-films", user_id=user(0), context={"DEVICE": "tv", "device": "tv"})
+    error = refused("films-with-context", user_id=user(0), context={"DEVICE": "tv", "device": "tv"})
     assert error.message.endswith("want DEVICE once, in one spelling")
 
 
 def test_unknown_keys_of_rankings_are_refused_too(ranking_refused):
-    error = ranking_refused(item(1), name="situated-ranked", user_id=user(0), context={"CITY": "Bonn"})
+    error = ranking_refused(item(1), name="ranked-with-context", user_id=user(0), context={"CITY": "Bonn"})
     assert error.message.startswith("`context`: got 'CITY', want one of DEVICE")
 
 
 def test_rankings_are_made_in_a_situation_too(rank):
     given = [item(place) for place in (8, 9, 10, TV_ITEM)]
-    assert ranked_ids(rank(*given, name="situated-ranked", user_id=user(0)))[0] != item(TV_ITEM)
-    by_tv = rank(*given, name="situated-ranked", user_id=user(0), context={"DEVICE": "tv"})
+    assert ranked_ids(rank(*given, name="ranked-with-context", user_id=user(0)))[0] != item(TV_ITEM)
+    by_tv = rank(*given, name="ranked-with-context", user_id=user(0), context={"DEVICE": "tv"})
     assert ranked_ids(by_tv)[0] == item(TV_ITEM)
 
 
@@ -62,7 +62,7 @@ def test_a_recipe_that_does_not_learn_from_context_takes_none(refused):
 
 
 @pytest.mark.parametrize(
-    ("context", "told"),
+    ("context", "text"),
     [
         ({"A-B": "tv"}, "`context`: got 'A-B', want names of 1 to 150 letters"),
         ({"A" * 151: "tv"}, "`context`: got"),
@@ -70,5 +70,5 @@ def test_a_recipe_that_does_not_learn_from_context_takes_none(refused):
         ({f"A{number}": "x" for number in range(151)}, "`context`: got '151 entries', want at most 150"),
     ],
 )
-def test_malformed_contexts_are_refused(refused, context, told):
-    assert refused(user_id=user(0), context=context).message.startswith(told)
+def test_malformed_contexts_are_refused(refused, context, text):
+    assert refused(user_id=user(0), context=context).message.startswith(text)

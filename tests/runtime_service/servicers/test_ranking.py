@@ -29,20 +29,20 @@ def test_members_of_a_ranking_that_are_not_built_are_refused_by_name(ranking_ref
 
 
 def test_all_items_of_the_catalogue_are_ranked_as_they_are_recommended(recommend, rank):
-    whole = recommend(user_id=user(4), num_results=N_ITEMS)
+    recommended = recommend(user_id=user(4), num_results=N_ITEMS)
 
     answer = rank(*map(item, range(N_ITEMS)), user_id=user(4))
 
-    assert ranked_ids(answer) == ids(whole)
-    scores = [found.score for found in answer.personalized_ranking]
-    assert scores == pytest.approx([found.score for found in whole.item_list], abs=1e-6)
+    assert ranked_ids(answer) == ids(recommended)
+    scores = [entry.score for entry in answer.personalized_ranking]
+    assert scores == pytest.approx([entry.score for entry in recommended.item_list], abs=1e-6)
     assert scores == [round(score, 7) for score in scores]
 
 
 def test_scores_of_a_ranking_are_shares_of_the_given_items(rank):
     answer = rank(item(30), item(2), item(11), user_id=user(0))
 
-    scores = [found.score for found in answer.personalized_ranking]
+    scores = [entry.score for entry in answer.personalized_ranking]
     assert scores == sorted(scores, reverse=True)
     assert sum(scores) == pytest.approx(1.0, abs=1e-6)
 
@@ -51,7 +51,7 @@ def test_unknown_items_come_last_as_they_were_given_without_scores(rank):
     answer = rank("z-new", item(30), "a-new", item(9), user_id=user(0))
 
     assert ranked_ids(answer) == [item(9), item(30), "z-new", "a-new"]
-    assert [found.HasField("score") for found in answer.personalized_ranking] == [True, True, False, False]
+    assert [entry.HasField("score") for entry in answer.personalized_ranking] == [True, True, False, False]
 
 
 def test_only_unknown_items_come_back_as_they_were_given(rank):

@@ -18,7 +18,7 @@ from tests.runtime_service.world import GROUP, N_ITEMS, campaign, item, user
 def test_25_items_come_best_first_with_scores(recommend):
     answer = recommend(user_id=user(0))
 
-    scores = [found.score for found in answer.item_list]
+    scores = [entry.score for entry in answer.item_list]
     assert len(set(ids(answer))) == 25
     assert scores == sorted(scores, reverse=True)
     assert 0.0 < sum(scores) <= 1.0
@@ -50,14 +50,14 @@ def test_number_of_items_beyond_the_range_is_refused(refused, count):
 
     assert isinstance(error, InvalidInput)
     assert error.message == f"`numResults`: got {count}, want an integer from 0 to 500"
-    assert [found.field for found in error.violations] == ["numResults"]
+    assert [violation.field for violation in error.violations] == ["numResults"]
 
 
 def test_popular_items_are_the_same_for_all_and_have_no_scores(recommend):
     somebody, nobody = recommend("hits", user_id=user(0)), recommend("hits")
 
     assert ids(somebody) == ids(nobody)
-    assert not any(found.HasField("score") for found in nobody.item_list)
+    assert not any(entry.HasField("score") for entry in nobody.item_list)
 
 
 def test_user_is_needed_where_recommendations_are_personal(refused):
@@ -133,19 +133,19 @@ def test_item_is_passed_over_where_recommendations_are_personal(recommend):
 
 
 def test_an_item_that_is_explored_says_so_and_has_no_score(recommend):
-    found = recommend("explored", user_id=user(1), num_results=8).item_list
+    items = recommend("explored", user_id=user(1), num_results=8).item_list
 
-    explored = [entry for entry in found if entry.reason]
+    explored = [entry for entry in items if entry.reason]
     assert {entry.item_id for entry in explored} == {item(0), item(1), item(2)}
     assert all(list(entry.reason) == ["Exploration"] and not entry.HasField("score") for entry in explored)
-    assert len(found) == 8
-    assert all(entry.HasField("score") for entry in found if not entry.reason)
+    assert len(items) == 8
+    assert all(entry.HasField("score") for entry in items if not entry.reason)
 
 
 def test_an_answer_that_shows_new_items_is_kept_for_events_that_refer_to_it(recommend, history_files):
     answer = recommend("explored", user_id=user(1), num_results=8)
     plain = recommend("films", user_id=user(1), num_results=8)
 
-    found = ImpressionReader(history_files / "answers", key_bytes=25)
-    assert [len(keys) for keys in found.take([answer.recommendation_id]).values()] == [3]
-    assert found.take([plain.recommendation_id]) == {}
+    reader = ImpressionReader(history_files / "answers", key_bytes=25)
+    assert [len(keys) for keys in reader.take([answer.recommendation_id]).values()] == [3]
+    assert reader.take([plain.recommendation_id]) == {}

@@ -15,7 +15,7 @@ def test_related_items_come_without_the_item_and_without_scores_whoever_asks(rec
 
     assert set(ids(answer)) == {item(index) for index in range(N_ITEMS) if index != 3}
     assert ids(answer) == ids(recommend("alike", item_id=item(3), num_results=500))
-    assert not any(found.HasField("score") for found in answer.item_list)
+    assert not any(entry.HasField("score") for entry in answer.item_list)
 
 
 def test_25_related_items_come_by_default(recommend):

@@ -1,11 +1,11 @@
-"""Who calls the runtime of these tests, and what is read of its answers."""
+"""Tokens of callers, and readers of responses."""
 
 from __future__ import annotations
 
 from common.testing import make_keys
 
 KEYS = make_keys()
-#: Of the upper half, which users with even numbers never use; the situated models have learnt that it is for TVs.
+#: An item of the upper half, which users with even numbers never use; in the models with context it is for TVs.
 TV_ITEM = 31
 
 
@@ -14,8 +14,8 @@ def as_role(role):
 
 
 def ids(answer):
-    return [found.item_id for found in answer.item_list]
+    return [entry.item_id for entry in answer.item_list]
 
 
 def ranked_ids(answer):
-    return [found.item_id for found in answer.personalized_ranking]
+    return [entry.item_id for entry in answer.personalized_ranking]

@@ -26,7 +26,7 @@ from tests.runtime_service.backends import FAILED, READY, running_backends
 from tests.runtime_service.world import GROUP, assignment, campaign, publish
 
 
-def told(name="films", *, deployment="d-1", location="artifacts/personal", group=GROUP):
+def serving_assignment(name="films", *, deployment="d-1", location="artifacts/personal", group=GROUP):
     return ServingAssignment(
         serving_arn=campaign(name),
         deployment_id=deployment,
@@ -51,17 +51,19 @@ def test_nothing_is_kept_at_first(file):
 
 
 def test_what_is_kept_is_read_back_whole(file):
-    file.keep([told(), told("hits", deployment="d-2")], served=[told()])
+    file.keep([serving_assignment(), serving_assignment("hits", deployment="d-2")], served=[serving_assignment()])
 
-    assert file.read() == KeptAssignments((told(), told("hits", deployment="d-2")), {campaign(): (told(),)})
+    assert file.read() == KeptAssignments(
+        (serving_assignment(), serving_assignment("hits", deployment="d-2")), {campaign(): (serving_assignment(),)}
+    )
 
 
 def test_only_its_owner_may_read_the_file(file, tmp_path):
-    file.keep([told()], served=[])
+    file.keep([serving_assignment()], served=[])
 
     assert stat.S_IMODE(path_of(tmp_path).stat().st_mode) == 0o600
     assert stat.S_IMODE(path_of(tmp_path).parent.stat().st_mode) == 0o700
-    assert sorted(found.name for found in path_of(tmp_path).parent.iterdir()) == [
+    assert sorted(path.name for path in path_of(tmp_path).parent.iterdir()) == [
         "assignments.json",
         "assignments.json.lock",
     ]
@@ -69,24 +71,24 @@ def test_only_its_owner_may_read_the_file(file, tmp_path):
 
 def test_the_two_newest_deployments_that_served_are_kept(file):
     for deployment in ("d-1", "d-2", "d-2", "d-3"):
-        file.keep([told(deployment=deployment)], served=[told(deployment=deployment)])
+        file.keep([serving_assignment(deployment=deployment)], served=[serving_assignment(deployment=deployment)])
 
-    assert [found.deployment_id for found in file.read().served[campaign()]] == ["d-3", "d-2"]
+    assert [kept.deployment_id for kept in file.read().served[campaign()]] == ["d-3", "d-2"]
 
 
 def test_a_worker_that_could_not_load_the_newest_leaves_what_others_served(file):
-    file.keep([told(deployment="d-1")], served=[told(deployment="d-1")])
-    file.keep([told(deployment="d-2")], served=[told(deployment="d-2")])
+    file.keep([serving_assignment(deployment="d-1")], served=[serving_assignment(deployment="d-1")])
+    file.keep([serving_assignment(deployment="d-2")], served=[serving_assignment(deployment="d-2")])
 
-    file.keep([told(deployment="d-2")], served=[])
+    file.keep([serving_assignment(deployment="d-2")], served=[])
 
-    assert [found.deployment_id for found in file.read().served[campaign()]] == ["d-2", "d-1"]
+    assert [kept.deployment_id for kept in file.read().served[campaign()]] == ["d-2", "d-1"]
 
 
 def test_campaigns_that_are_assigned_no_more_are_forgotten(file):
-    file.keep([told()], served=[told()])
+    file.keep([serving_assignment()], served=[serving_assignment()])
 
-    file.keep([], served=[told()])
+    file.keep([], served=[serving_assignment()])
 
     assert file.read() == KeptAssignments()
 
@@ -106,21 +108,21 @@ def test_campaigns_that_are_assigned_no_more_are_forgotten(file):
     ],
 )
 def test_a_file_that_cannot_be_understood_counts_as_none(file, tmp_path, text):
-    file.keep([told()], served=[told()])
+    file.keep([serving_assignment()], served=[serving_assignment()])
     path_of(tmp_path).write_bytes(text)
 
     assert file.read() == KeptAssignments()
-    file.keep([told()], served=[])
-    assert file.read().assignments == (told(),)
+    file.keep([serving_assignment()], served=[])
+    assert file.read().assignments == (serving_assignment(),)
 
 
 def test_members_of_a_newer_version_are_passed_over(file, tmp_path):
-    file.keep([told()], served=[told()])
-    found = json.loads(path_of(tmp_path).read_bytes())
-    found["assignments"][0]["colour"] = "green"
-    path_of(tmp_path).write_text(json.dumps(found))
+    file.keep([serving_assignment()], served=[serving_assignment()])
+    document = json.loads(path_of(tmp_path).read_bytes())
+    document["assignments"][0]["colour"] = "green"
+    path_of(tmp_path).write_text(json.dumps(document))
 
-    assert file.read().assignments == (told(),)
+    assert file.read().assignments == (serving_assignment(),)
 
 
 @pytest.fixture
@@ -129,8 +131,8 @@ def backends():
         yield made
 
 
-class Gate:
-    """A loader that does not come to an end with one artifact before it is let."""
+class BlockingLoader:
+    """A loader whose load of one artifact ends once a test lets it."""
 
     def __init__(self, opener, *, location, event) -> None:
         self._opener = opener
@@ -156,7 +158,7 @@ def working(backends, file, tmp_path):
 
         async def watch():
             async with aio_channel(backends.server.target, token=backends.keys.token("runtime")) as channel:
-                opener_here = opener if event is None else Gate(opener, location=hanging, event=event)
+                opener_here = opener if event is None else BlockingLoader(opener, location=hanging, event=event)
                 await ServingWatcher(
                     serving_pb2_grpc.ServingServiceStub(channel),
                     Loads(opener_here, limit_seconds=load_seconds, cache_users=10),
@@ -173,30 +175,30 @@ def working(backends, file, tmp_path):
 
 
 def serves(table, name="films"):
-    found = table.find(campaign(name))
-    return None if found is None else found.assignment.deployment_id
+    deployment = table.find(campaign(name))
+    return None if deployment is None else deployment.assignment.deployment_id
 
 
 def test_what_was_kept_is_served_until_the_control_plane_says_otherwise(backends, working, file, shelf):
-    file.keep([told(deployment="d-1"), told("gone")], served=[])
+    file.keep([serving_assignment(deployment="d-1"), serving_assignment("gone")], served=[])
     backends.board.assign(assignment(deployment="d-2", location="artifacts/popular"))
     backends.board.refuse(10_000)
     with working(shelf) as table:
         wait_until(lambda: serves(table) == "d-1" and serves(table, "gone"))
         assert not table.confirmed
-        assert file.read().assignments == (told(deployment="d-1"), told("gone"))
+        assert file.read().assignments == (serving_assignment(deployment="d-1"), serving_assignment("gone"))
 
         backends.board.refuse(0)
 
         wait_until(lambda: serves(table) == "d-2")
         assert table.confirmed
         assert serves(table, "gone") is None
-        kept = wait_until(lambda: (found := file.read()) and campaign() in found.served and found)
-        assert [found.deployment_id for found in kept.assignments] == ["d-2"]
+        kept = wait_until(lambda: (content := file.read()) and campaign() in content.served and content)
+        assert [one.deployment_id for one in kept.assignments] == ["d-2"]
 
 
 def test_control_plane_that_answers_is_believed_and_not_the_disk(backends, working, file, shelf):
-    file.keep([told("gone")], served=[])
+    file.keep([serving_assignment("gone")], served=[])
     backends.board.assign(assignment(location="artifacts/personal"))
     with working(shelf) as table:
         wait_until(lambda: serves(table) == "d-1")
@@ -206,12 +208,12 @@ def test_control_plane_that_answers_is_believed_and_not_the_disk(backends, worki
 
 
 def test_version_before_serves_while_an_update_is_loaded_by_a_new_worker(backends, working, file, shelf):
-    file.keep([told(deployment="d-1")], served=[told(deployment="d-1")])
+    file.keep([serving_assignment(deployment="d-1")], served=[serving_assignment(deployment="d-1")])
     backends.board.assign(assignment(deployment="d-2", location="artifacts/popular"))
     let = Event()
     with working(shelf, hanging="artifacts/popular", event=let) as table:
         wait_until(lambda: serves(table) == "d-1")
-        wait_until(table.known.is_set)
+        wait_until(table.loaded.is_set)
 
         let.set()
 
@@ -220,10 +222,10 @@ def test_version_before_serves_while_an_update_is_loaded_by_a_new_worker(backend
 
 @pytest.mark.parametrize(("group", "active"), [(GROUP, False), (f"{GROUP}-of-before", True)])
 def test_new_campaign_is_not_answered_from_a_deleted_one_of_its_name(backends, working, file, shelf, group, active):
-    file.keep([told(group=group)], served=[told(group=group)])
+    file.keep([serving_assignment(group=group)], served=[serving_assignment(group=group)])
     backends.board.assign(assignment(deployment="d-2", location="artifacts/none"), active=active)
     with working(shelf) as table:
-        assert wait_until(lambda: (found := backends.board.state("d-2")) and found.phase == FAILED and found)
+        assert wait_until(lambda: (state := backends.board.state("d-2")) and state.phase == FAILED and state)
         assert serves(table) is None
 
 
@@ -234,7 +236,7 @@ def test_new_campaign_is_not_answered_by_a_worker_that_missed_the_end_of_one_of_
 
         backends.board.assign(assignment(deployment="d-2", location="artifacts/none"), active=False)
 
-        assert wait_until(lambda: (found := backends.board.state("d-2")) and found.phase == FAILED and found)
+        assert wait_until(lambda: (state := backends.board.state("d-2")) and state.phase == FAILED and state)
         assert serves(table) is None
 
 
@@ -258,26 +260,26 @@ def test_load_that_hangs_counts_as_failed_and_keeps_no_other_from_being_served(b
     let = Event()
     with working(shelf, hanging="artifacts/personal", event=let, load_seconds=0.2) as table:
         wait_until(lambda: serves(table) == "d-2")
-        state = wait_until(lambda: (found := backends.board.state("d-1")) and found.phase == FAILED and found)
+        state = wait_until(lambda: (state := backends.board.state("d-1")) and state.phase == FAILED and state)
         assert "got no end of its loading within 0.2 seconds" in state.failure_reason
-        assert table.known.is_set()
+        assert table.loaded.is_set()
         assert table.lacks(campaign("hangs"))
 
         let.set()
 
-        wait_until(lambda: (found := backends.board.state("d-1")) and found.phase == READY)
+        wait_until(lambda: (state := backends.board.state("d-1")) and state.phase == READY)
         assert not table.lacks(campaign("hangs"))
 
 
 def test_artifact_that_comes_late_is_served_without_a_restart(backends, working, store, popular):
     backends.board.assign(assignment(location="artifacts/late"))
     with working(store) as table:
-        wait_until(lambda: (found := backends.board.state("d-1")) and found.phase == FAILED)
+        wait_until(lambda: (state := backends.board.state("d-1")) and state.phase == FAILED)
 
         publish(store, "artifacts/late", popular)
 
         wait_until(lambda: serves(table) == "d-1", seconds=60)
-        wait_until(lambda: (found := backends.board.state("d-1")) and found.phase == READY)
+        wait_until(lambda: (state := backends.board.state("d-1")) and state.phase == READY)
 
 
 def test_copies_of_what_is_served_no_more_are_removed_but_the_version_before(
@@ -296,14 +298,14 @@ def test_copies_of_what_is_served_no_more_are_removed_but_the_version_before(
 
 
 def newest_kept(file):
-    return next((found.deployment_id for found in file.read().served.get(campaign(), ())), None)
+    return next((kept.deployment_id for kept in file.read().served.get(campaign(), ())), None)
 
 
 def test_one_changed_byte_of_any_file_is_noticed(store, popular, tmp_path):
     publish(store, "artifacts/one", popular)
     opener = ModelLoader(store, cache=tmp_path / "cache", index="exact")
     opener.load("artifacts/one")
-    for path in [found for found in store.local_folder("artifacts/one").rglob("*") if found.is_file()]:
+    for path in [file for file in store.local_folder("artifacts/one").rglob("*") if file.is_file()]:
         content = path.read_bytes()
         path.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
         with pytest.raises(TailorbirdError):

@@ -57,8 +57,8 @@ def watching(backends, tmp_path):
     return run
 
 
-class Gate:
-    """A loader that opens nothing before it is let."""
+class BlockingLoader:
+    """A loader that loads once a test lets it."""
 
     def __init__(self, opener, event) -> None:
         self._opener = opener
@@ -74,7 +74,7 @@ class Gate:
 
 def test_nothing_assigned_is_known_at_once(backends, watching, store, tmp_path):
     with watching(loader(store, tmp_path)) as table:
-        wait_until(table.known.is_set)
+        wait_until(table.loaded.is_set)
 
         assert table.find(campaign()) is None
 
@@ -82,10 +82,10 @@ def test_nothing_assigned_is_known_at_once(backends, watching, store, tmp_path):
 def test_assigned_campaign_is_loaded_and_reported(backends, watching, shelf, tmp_path):
     backends.board.assign(assignment(location="artifacts/personal"))
     with watching(loader(shelf, tmp_path)) as table:
-        state = wait_until(lambda: (found := backends.board.state("d-1")) and found.phase == READY and found)
+        state = wait_until(lambda: (state := backends.board.state("d-1")) and state.phase == READY and state)
 
         assert state.serving_arn == campaign()
-        assert table.known.is_set()
+        assert table.loaded.is_set()
         assert table.find(campaign()).assignment.deployment_id == "d-1"
 
 
@@ -93,14 +93,14 @@ def test_old_deployment_answers_until_the_new_one_is_loaded(backends, watching, 
     let = Event()
     let.set()
     backends.board.assign(assignment(deployment="d-1", location="artifacts/personal"))
-    with watching(Gate(loader(shelf, tmp_path), let)) as table:
+    with watching(BlockingLoader(loader(shelf, tmp_path), let)) as table:
         wait_until(lambda: table.find(campaign()))
         let.clear()
         backends.board.assign(assignment(deployment="d-2", location="artifacts/popular"))
         loading = wait_until(lambda: backends.board.state("d-2"))
         during = table.find(campaign())
         let.set()
-        wait_until(lambda: (found := backends.board.state("d-2")) and found.phase == READY)
+        wait_until(lambda: (state := backends.board.state("d-2")) and state.phase == READY)
 
         assert loading.phase not in (READY, FAILED)
         assert during.assignment.deployment_id == "d-1"
@@ -157,11 +157,11 @@ def test_corrupt_artifact_fails_with_its_reason_and_the_old_one_goes_on(backends
         wait_until(lambda: table.find(campaign()))
 
         backends.board.assign(assignment(deployment="d-2", location="artifacts/bad"))
-        state = wait_until(lambda: (found := backends.board.state("d-2")) and found.phase == FAILED and found)
+        state = wait_until(lambda: (state := backends.board.state("d-2")) and state.phase == FAILED and state)
 
         assert "artifacts/bad: `item_vectors.npy`: got sha256" in state.failure_reason
         assert table.find(campaign()).assignment.deployment_id == "d-1"
-        assert table.known.is_set()
+        assert table.loaded.is_set()
 
 
 def test_failed_campaign_does_not_keep_the_worker_from_being_ready(backends, watching, shelf, tmp_path):
@@ -169,7 +169,7 @@ def test_failed_campaign_does_not_keep_the_worker_from_being_ready(backends, wat
         assignment("good", location="artifacts/popular"), assignment("bad", location="artifacts/none")
     )
     with watching(loader(shelf, tmp_path)) as table:
-        wait_until(table.known.is_set)
+        wait_until(table.loaded.is_set)
 
         assert table.find(campaign("good")) is not None
         assert table.find(campaign("bad")) is None

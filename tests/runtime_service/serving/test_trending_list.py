@@ -58,10 +58,10 @@ def read(history_folder):
 
     def counts(*, first_bucket=0, read_positions=None, group=GROUP):
         with closing(LmdbHistoryReader(history_folder)) as reader:
-            found = reader.counts(group, first_bucket=first_bucket, read_positions=read_positions or {})
+            buckets = reader.counts(group, first_bucket=first_bucket, read_positions=read_positions or {})
         return {
             counts.bucket: counts.counters and {(one.event_type, one.item_id): one.count for one in counts.counters}
-            for counts in found
+            for counts in buckets
         }
 
     return counts
@@ -231,16 +231,16 @@ def test_items_that_nobody_knows_keep_their_names_when_others_are_forgotten(writ
 
 
 class HeldReader(LmdbHistoryReader):
-    """Reads counts once it may, and tells how often it was asked to."""
+    """Reads counts once a test lets it, and counts the calls."""
 
     def __init__(self, folder):
         super().__init__(folder)
-        self.asked, self.reached, self.go = 0, threading.Event(), threading.Event()
+        self.n_calls, self.begun, self.may_read = 0, threading.Event(), threading.Event()
 
     def counts(self, *arguments, **options):
-        self.asked += 1
-        self.reached.set()
-        assert self.go.wait(30)
+        self.n_calls += 1
+        self.begun.set()
+        assert self.may_read.wait(30)
         return super().counts(*arguments, **options)
 
 
@@ -250,14 +250,14 @@ def test_a_list_is_made_once_for_all_who_wait_while_the_event_loop_goes_on(write
 
     async def ask_at_once(reader):
         impatient, *others = [asyncio.create_task(live.current(reader)) for _ in range(3)]
-        await asyncio.to_thread(reader.reached.wait, 30)
+        await asyncio.to_thread(reader.begun.wait, 30)
         impatient.cancel()
-        reader.go.set()  # reached only if the question does not hold the loop
+        reader.may_read.set()  # reached only if the question does not hold the loop
         return await asyncio.gather(*others)
 
     with closing(HeldReader(history_folder)) as reader:
         trends = asyncio.run(ask_at_once(reader))
-        assert reader.asked == 1
+        assert reader.n_calls == 1
 
     assert [ids(made) for made in trends] == [["new", "a", "b"]] * 2
 
