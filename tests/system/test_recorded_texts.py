@@ -110,7 +110,7 @@ OF_TRAININGS = [
     ),
     (
         "All values in the event_type column are either reserved keywords or null",
-        lambda: check_event_types([], wanted=["watch"]),
+        lambda: check_event_types([], chosen=["watch"]),
     ),
 ]
 

@@ -67,8 +67,8 @@ def grpc_servicer(shelf, histories, heartbeat, tmp_path_factory):
     deployment = Deployment.make(assignment("explored"), explored, cache_users=10)
     deployment.pipeline.explorer.share = 1.0
     table.serve(deployment)
-    serve_with_context(table, "films", "name_with_context-films")
-    serve_with_context(table, "ranked", "name_with_context-ranked")
+    serve_with_context(table, "films", "films-with-context")
+    serve_with_context(table, "ranked", "ranked-with-context")
     return RuntimeServicer(table, histories, beat=heartbeat.beat)
 
 

@@ -1,4 +1,4 @@
-"""The situation of a request: what it changes, and what of it is refused."""
+"""The context of a request: what it changes, and which is rejected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.runtime_service.world import item, user
 
 
 @pytest.mark.parametrize("key", ["DEVICE", "device", "Device", "de_vice"])
-def test_the_situation_of_a_request_counts_however_its_key_is_spelt(recommend, key):
+def test_context_counts_however_its_key_is_spelt(recommend, key):
     plain = recommend("films-with-context", user_id=user(0), num_results=10)
     by_tv = recommend("films-with-context", user_id=user(0), num_results=10, context={key: "tv"})
 
@@ -41,7 +41,7 @@ def test_unknown_keys_of_rankings_are_refused_too(ranking_refused):
     assert error.message.startswith("`context`: got 'CITY', want one of DEVICE")
 
 
-def test_rankings_are_made_in_a_situation_too(rank):
+def test_rankings_use_the_context_too(rank):
     given = [item(place) for place in (8, 9, 10, TV_ITEM)]
     assert ranked_ids(rank(*given, name="ranked-with-context", user_id=user(0)))[0] != item(TV_ITEM)
     by_tv = rank(*given, name="ranked-with-context", user_id=user(0), context={"DEVICE": "tv"})
