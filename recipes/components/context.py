@@ -1,9 +1,11 @@
-"""Context: what is known of the situation in which somebody interacts, e.g. the device, and what it adds to a query.
+"""Context: in which circumstances somebody interacts, e.g. by which device, and what that adds to a history's vector.
 
 Metadata columns of the interactions become codes: one for each category, one for each of a few ranges of a number. Code
 0 stands for everything that the model does not know, and adds nothing. A network learns a vector for each code; the sum
-of a situation's vectors is added to the state that a history ends with, so the context of the *next* interaction is
-known when that is predicted, as a request's context is.
+of the vectors of a context's codes is added to the state that a history ends with, so the context of the *next*
+interaction is known when that is predicted, as a request's context is. Beutel et al., "Latent Cross:
+Making Use of Context in Recurrent Recommender Systems" (WSDM 2018), multiply the state by 1 + such a sum; here it is
+added, so that a saved state serves every context.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ class ContextCodes:
     """What the codes of some columns stand for.
 
     Attributes:
-        names: Of the columns.
+        names: Names of the columns.
         columns: int32 [n_codes], the place of each code's column in `names`, ascending; -1 for code 0.
         values: The category of each code; empty for ranges and code 0.
         lower: float64 [n_codes], where the range of each code begins; NaN for categories and code 0.
@@ -75,9 +77,9 @@ class ContextCodes:
                 begins = _ranges(column, least=least_in_range)
                 values += [""] * len(begins)
             else:
-                found = _frequent(column, least=least)
-                values += found
-                begins = [math.nan] * len(found)
+                categories = _frequent(column, least=least)
+                values += categories
+                begins = [math.nan] * len(categories)
             lower += begins
             places += [place] * len(begins)
         return cls(tuple(columns), np.array(places, np.int32), tuple(values), np.array(lower))
@@ -95,15 +97,15 @@ class ContextCodes:
         return np.array([self._categories.get((place, value or ""), 0) for value in column], np.int32)
 
     def encode_request(self, values: Mapping[str, str]) -> list[int]:
-        """Return the codes of one situation, those of the values that are known; anything else is passed over."""
+        """Return the codes of one context, those of the values that have one; anything else is passed over."""
         return [code for code in self.encode_row(values) if code]
 
     def encode_row(self, values: Mapping[str, str]) -> list[int]:
-        """Return the code of each column in one situation, 0 for what is not known."""
+        """Return the code of each column in one context, 0 for values without a code."""
         return [self._encode_value(place, values.get(name)) for place, name in enumerate(self.names)]
 
     def describe(self, codes: NDArray[np.int32]) -> dict[str, str]:
-        """Return a situation, int32 [columns], as a request would give it; of a range where it begins."""
+        """Return the context of some codes, int32 [columns], as a request would give it; of a range where it begins."""
         return {
             self.names[self.columns[code]]: self.values[code] or str(self.lower[code])
             for code in codes.tolist()
@@ -121,11 +123,11 @@ class ContextCodes:
             return 0
 
     def _encode_numbers(self, place: int, numbers: NDArray[np.float64]) -> NDArray[np.int32]:
-        own = np.flatnonzero((self.columns == place) & ~np.isnan(self.lower))
-        if not len(own):
+        ranges = np.flatnonzero((self.columns == place) & ~np.isnan(self.lower))
+        if not len(ranges):
             return np.zeros(len(numbers), np.int32)
         # The first range begins at minus infinity, so every number lies in one.
-        codes = own[np.maximum(np.searchsorted(self.lower[own], numbers, side="right") - 1, 0)]
+        codes = ranges[np.maximum(np.searchsorted(self.lower[ranges], numbers, side="right") - 1, 0)]
         return np.where(np.isnan(numbers), 0, codes).astype(np.int32)
 
 
@@ -134,7 +136,7 @@ class Context:
     """The context of interactions.
 
     Attributes:
-        meaning: Of the codes.
+        meaning: What the codes stand for.
         codes: int32 [interactions, columns], in the order of the interactions.
     """
 
@@ -151,20 +153,20 @@ class ContextTable:
     """What a network has learnt of context, or of users' columns.
 
     Attributes:
-        meaning: Of the codes.
-        vectors: float32 [n_codes, d].
+        meaning: What the codes stand for.
+        vectors: float32 [n_codes, d], one for each code; that of code 0 adds nothing.
     """
 
     meaning: ContextCodes
     vectors: NDArray[np.float32]
 
     def of_codes(self, codes: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Add up the vectors of situations, int32 [m, columns]: float32 [m, d]."""
-        found: NDArray[np.float32] = (self.vectors[codes] * (codes > 0)[..., None]).sum(axis=1, dtype=np.float32)
-        return found
+        """Add up the vectors of m contexts, int32 [m, columns]: float32 [m, d]."""
+        sums: NDArray[np.float32] = (self.vectors[codes] * (codes > 0)[..., None]).sum(axis=1, dtype=np.float32)
+        return sums
 
     def of_request(self, values: Mapping[str, str]) -> NDArray[np.float32] | None:
-        """Return what a request's context adds to a state, float32 [d]; None for nothing that is known."""
+        """Return what a request's context adds to a state, float32 [d]; None where no value has a code."""
         codes = self.meaning.encode_request(values)
         return self.vectors[codes].sum(axis=0, dtype=np.float32) if codes else None
 
@@ -183,12 +185,12 @@ class ContextTable:
         Raises:
             CorruptArtifact: A file is missing, cannot be read or does not fit.
         """
-        wanted = _names(prefix)
-        if not (folder / f"{wanted[-1]}.npy").is_file():
+        array_names = _names(prefix)
+        if not (folder / f"{array_names[-1]}.npy").is_file():
             return None
-        names, columns, values, lower, vectors = map_arrays(folder, wanted).values()
+        names, columns, values, lower, vectors = map_arrays(folder, array_names).values()
         if vectors.shape != (len(columns), width) or not len(columns) == len(values) == len(lower):
-            raise CorruptArtifact(f"`{wanted[-1]}.npy`: got shape {vectors.shape}, want {len(columns)} x {width}")
+            raise CorruptArtifact(f"`{array_names[-1]}.npy`: got shape {vectors.shape}, want {len(columns)} x {width}")
         return cls(ContextCodes(tuple(names.tolist()), columns, tuple(values.tolist()), lower), vectors)
 
 
@@ -197,16 +199,18 @@ def _names(prefix: str) -> tuple[str, ...]:
 
 
 def _frequent(column: Sequence[str | None], *, least: int) -> list[str]:
+    """Return the categories that occur `least` times or more, the most frequent first."""
     names, uses = np.unique(np.array([value for value in column if value], dtype=str), return_counts=True)
     order = np.argsort(-uses, kind="stable")[:_MAX_CATEGORIES]
     return [str(names[place]) for place in order if uses[place] >= least]
 
 
 def _ranges(column: NDArray[np.float64], *, least: int) -> list[float]:
-    known = column[np.isfinite(column)]
-    if not len(known):
+    """Return where ranges with equally many numbers begin, ascending from minus infinity; none without numbers."""
+    numbers = column[np.isfinite(column)]
+    if not len(numbers):
         return []
-    count = min(_RANGES, max(1, len(known) // least))
-    begins = np.unique(np.quantile(known, np.arange(1, count) / count, method="higher"))
+    count = min(_RANGES, max(1, len(numbers) // least))
+    begins = np.unique(np.quantile(numbers, np.arange(1, count) / count, method="higher"))
     # A range that begins with the smallest number would leave nothing below it.
-    return [-math.inf, *begins[begins > known.min()].tolist()]
+    return [-math.inf, *begins[begins > numbers.min()].tolist()]

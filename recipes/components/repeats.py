@@ -2,7 +2,9 @@
 
 One number is learnt on top of a fitted model: how much an item's score changes because it is already in the history. It
 is the value under which the held-out next items are most likely, which the model's own softmax makes a problem of one
-dimension with one maximum.
+dimension with one maximum. Modes of repeating and exploring, with a probability each, are those of Ren et al.,
+"RepeatNet: A Repeat Aware Neural Recommendation Machine for Session-based Recommendation" (AAAI 2019); here the odds
+between them are one learnt number.
 """
 
 from __future__ import annotations
@@ -46,11 +48,11 @@ def learn_repeat_bias(
     repeated = np.empty(len(targets), bool)
     for part in batches(len(targets), n_items=len(item_vectors)):
         _measure(item_vectors, queries, histories=histories, targets=targets, part=part, out=(shares, repeated))
-    told = shares > 0.0  # a user without history says nothing about repeats
-    if not told.any():
+    has_history = shares > 0.0  # a user without history says nothing about repeats
+    if not has_history.any():
         return 0.0
-    shares, repeated = np.minimum(shares[told], 1.0 - 1e-9), repeated[told]
-    mass = np.ones(len(shares)) if weights is None else weights[told].astype(np.float64)
+    shares, repeated = np.minimum(shares[has_history], 1.0 - 1e-9), repeated[has_history]
+    mass = np.ones(len(shares)) if weights is None else weights[has_history].astype(np.float64)
     low, high = -LIMIT, LIMIT
     for _ in range(60):
         middle = (low + high) / 2
@@ -69,6 +71,7 @@ def _measure(
     part: slice,
     out: tuple[NDArray[np.float64], NDArray[np.bool_]],
 ) -> None:
+    """Write the softmax share of each user's history, and whether the user came back to it, into `out`."""
     logits = queries[part] @ item_vectors.T
     logits -= logits.max(axis=1, keepdims=True)
     exponentials = np.exp(logits, out=logits)

@@ -54,7 +54,7 @@ def gap_buckets(times: NDArray[np.int64]) -> NDArray[np.int32]:
 
 @dataclass(frozen=True, slots=True)
 class StepArrays:
-    """What a network reads, padded on the right: items, actions and gap buckets, each [B, T - 1]."""
+    """What a network reads, padded on the right: items, event types and gap buckets, each [B, T - 1]."""
 
     items: ItemIndexes
     event_types: NDArray[np.uint8]
@@ -63,16 +63,16 @@ class StepArrays:
 
 @dataclass(frozen=True, slots=True)
 class SavedModel:
-    """What a `SequenceScorer` saved, to make one of its family of.
+    """What a `SequenceScorer` saved, to make one of the same model of.
 
     Attributes:
         item_vectors: float32 [n_items, d + 1].
         parameters: Of the network, by name.
-        number: The one number that the family saves beside them.
+        number: The one number that the model saves besides.
         score_fusion: Learnt on top of the network.
-        sequential_rules: The rules that are blended in.
-        context: What is known of context.
-        user_features: What is known of users' columns.
+        sequential_rules: The rules that are fused with it.
+        context: What context adds; None without.
+        user_features: What users' columns add; None without.
     """
 
     item_vectors: FloatArray
@@ -92,11 +92,11 @@ class SequenceScorer(ABC):
         arrays: Everything of the network that is saved; `event_types` and `gaps` are added to the items' embeddings.
         max_length: Newest items that the network reads.
         score_fusion: Learnt on top of the network.
-        sequential_rules: The rules that are blended in.
+        sequential_rules: The rules that are fused with it.
 
     Attributes:
-        context: What is known of context; queries are made without, and it is added to them.
-        user_features: What is known of users' columns, likewise.
+        context: What context adds to a history's vector; None without. Vectors are made without it.
+        user_features: What users' columns add; None without. Vectors are made without it.
     """
 
     def __init__(
@@ -126,37 +126,37 @@ class SequenceScorer(ABC):
 
     def embed_history(self, history: History) -> FloatArray:
         """Make the vector of one history: float32 [d + 1]."""
-        known = history.in_catalogue(len(self.item_vectors)).newest(self._max_length)
+        read = history.in_catalogue(len(self.item_vectors)).newest(self._max_length)
         steps = StepArrays(
-            known.items[None], self._known_event_types(known.event_types)[None], gap_buckets(known.times)[None]
+            read.items[None], self._known_event_types(read.event_types)[None], gap_buckets(read.times)[None]
         )
-        vector: FloatArray = self._run(steps, np.array([len(known)]))[0]
+        vector: FloatArray = self._run(steps, np.array([len(read)]))[0]
         return vector
 
     def embed_histories(self, histories: Histories) -> FloatArray:
         """Make the vectors of many histories: float32 [number of histories, d + 1]."""
-        known = (histories.items >= 0) & (histories.items < len(self.item_vectors))
-        if not known.all():
-            histories = histories.where(known)
+        in_catalogue = (histories.items >= 0) & (histories.items < len(self.item_vectors))
+        if not in_catalogue.all():
+            histories = histories.where(in_catalogue)
         histories = histories.newest(self._max_length)
         lengths = histories.lengths()
         order = np.argsort(lengths, kind="stable")
-        found = np.empty((len(histories), self._width + 1), np.float32)
+        vectors = np.empty((len(histories), self._width + 1), np.float32)
         begin = 0
         while begin < len(order):
             end = begin + 1
             while end < len(order) and (end + 1 - begin) * (lengths[order[end]] + 1) <= _BATCH_PLACES:
                 end += 1
             rows = order[begin:end]
-            found[rows] = self._run(self._pad(histories.take(rows)), lengths[rows])
+            vectors[rows] = self._run(self._pad(histories.take(rows)), lengths[rows])
             begin = end
-        return found
+        return vectors
 
     def score_deltas(self, history: History) -> ScoreDelta:
-        """Work out what rules and repeats change."""
-        known = history.in_catalogue(len(self.item_vectors))
+        """Work out what rules and repeats change of the scores of a few items."""
+        used = history.in_catalogue(len(self.item_vectors))
         return self.score_fusion.score_deltas(
-            self._sequential_rules, History(known.items, self._known_event_types(known.event_types), known.times)
+            self._sequential_rules, History(used.items, self._known_event_types(used.event_types), used.times)
         )
 
     def with_item_bias(self, biases: FloatArray) -> Self:
@@ -170,17 +170,17 @@ class SequenceScorer(ABC):
         """Return the same model for another catalogue; see `recipes.ports.SupportsIncrementalUpdate`.
 
         Rules are counted again. A new item begins where it says nothing: its embedding is zero, and its bias is the
-        median of the tenth of the known items that are used least, so that it scores like them. Then it is moved to
+        median of the tenth of the old items that are used least, so that it scores like them. Then it is moved to
         what its columns predict, see `recipes.components.cold_start`.
         """
         histories = data.histories()
-        known = before >= 0
+        is_old = before >= 0
         vectors = np.zeros((len(before), self._width + 1), np.float32)
-        vectors[known] = self.item_vectors[before[known]]
-        if known.any():
-            uses = np.bincount(histories.items, minlength=len(before))[known]
+        vectors[is_old] = self.item_vectors[before[is_old]]
+        if is_old.any():
+            uses = np.bincount(histories.items, minlength=len(before))[is_old]
             least = np.argsort(uses, kind="stable")[: -(-len(uses) // 10)]
-            vectors[~known, -1] = np.median(vectors[known, -1][least])
+            vectors[~is_old, -1] = np.median(vectors[is_old, -1][least])
         changed = copy(self)
         changed.item_vectors = vectors
         shape = self._sequential_rules.shape
@@ -190,7 +190,7 @@ class SequenceScorer(ABC):
         return changed
 
     def save(self, folder: Path) -> None:
-        """Write the item vectors, the network, the blend and the rules."""
+        """Write the item vectors, the network, the score fusion, the rules and the tables of side features."""
         save_arrays(folder, {"item_vectors": self.item_vectors} | self._arrays | self.score_fusion.arrays())
         self._sequential_rules.save(folder)
         if self.context is not None:
@@ -199,7 +199,7 @@ class SequenceScorer(ABC):
             self.user_features.save(folder)
 
     def with_tables(self, *, context: ContextTable | None, user_features: UserFeatureTable | None) -> Self:
-        """Return the same model with what it knows of context and of users' columns."""
+        """Return the same model with what context and users' columns add."""
         changed = copy(self)
         changed.context, changed.user_features = context, user_features
         return changed
@@ -213,9 +213,9 @@ class SequenceScorer(ABC):
         out += self._arrays["gaps"][steps.gaps]
 
     def _run(self, steps: StepArrays, lengths: NDArray[np.int64]) -> FloatArray:
-        queries = np.ones((len(lengths), self._width + 1), np.float32)
-        queries[:, :-1] = self._states(steps, lengths)
-        return queries
+        vectors = np.ones((len(lengths), self._width + 1), np.float32)
+        vectors[:, :-1] = self._states(steps, lengths)
+        return vectors
 
     def _known_event_types(self, event_types: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Take event types that are newer than the model for unknown ones."""
@@ -236,7 +236,7 @@ def open_model(folder: Path, names: Sequence[str], *, number: str) -> SavedModel
     Args:
         folder: Of the files.
         names: Parameters of the network; `start`, of the network's width, is among them.
-        number: Name of the one array that is a number of the family's own.
+        number: Name of the one array that is a number.
 
     Raises:
         CorruptArtifact: Files are missing, cannot be read or do not fit together.
@@ -245,7 +245,7 @@ def open_model(folder: Path, names: Sequence[str], *, number: str) -> SavedModel
     vectors, width = arrays["item_vectors"], arrays["start"].shape[-1]
     if vectors.ndim != 2 or vectors.shape[1] != width + 1:
         raise CorruptArtifact(
-            f"`item_vectors.npy`: got shape {vectors.shape}, want {width + 1} columns, as `start.npy` tells"
+            f"`item_vectors.npy`: got shape {vectors.shape}, want {width + 1} columns, as `start.npy` has"
         )
     if arrays[number].shape != ():
         raise CorruptArtifact(f"`{number}.npy`: got shape {arrays[number].shape}, want one number")

@@ -1,11 +1,12 @@
-"""Users' columns as context that nobody has to give: what somebody is, beside what they did.
+"""User features: users' columns as context that no request has to give, besides what users did.
 
 A table of codes and vectors of their own (`recipes.components.context.ContextTable`) is learnt for them, so that no
 name of a request's context can stand for a user's column, nor the other way round. The codes of every user stand in the
 artifact. The sum of their vectors, times a gate, is added to the state that the user's history ends with, whether or
 not there is any history. A gate is learnt for each of a few lengths of histories, because a long history tells what the
-columns do, and better: without gates, the many steps of long histories would teach that columns hardly matter. Users
-without columns, and users who are not known, add nothing.
+columns do, and better: without gates, the many steps of long histories would teach that columns hardly matter. Scalar
+gates on a side input are those of mixture models (Jacobs et al., "Adaptive Mixtures of Local Experts", 1991), here by
+the length of the history alone. Users without columns, and users who are not known, add nothing.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def first_gates(longest: int) -> NDArray[np.float32]:
 
 
 def learn_user_codes(columns: Columns) -> ContextCodes | None:
-    """Choose codes for users' categories and ranges of numbers; None where there is nothing to tell users by."""
+    """Choose codes for users' categories and ranges of numbers; None where no column distinguishes users."""
     values: dict[str, list[str] | NDArray[np.float64]] = {
         name: [column.categories[code] for code in column.codes.tolist()]
         for name, column in sorted(columns.categorical.items())
@@ -108,10 +109,10 @@ def encode_users(meaning: ContextCodes, columns: Columns, *, n_users: int) -> ND
     Args:
         meaning: From `learn_user_codes`, of these columns or of those of another day.
         columns: Of the users; a column that is gone, or of another type than it was, tells nothing.
-        n_users: How many there are.
+        n_users: Number of users.
 
     Returns:
-        int32 [n_users, k], filled up with 0; k hangs on the data and may be 0.
+        int32 [n_users, k], filled up with 0; k depends on the data and may be 0.
     """
     parts = [np.empty((n_users, 0), np.int32)]
     for name in meaning.names:
@@ -123,14 +124,15 @@ def encode_users(meaning: ContextCodes, columns: Columns, *, n_users: int) -> ND
 
 
 def _encode_categories(meaning: ContextCodes, name: str, column: CategoricalColumn) -> NDArray[np.int32]:
-    found, rows = meaning.encode_column(name, column.categories)[column.codes], column.rows()
-    found, rows = found[found > 0], rows[found > 0]
+    """Return the codes of each user's categories in one column: int32 [n_users, up to 8], filled up with 0."""
+    coded, rows = meaning.encode_column(name, column.categories)[column.codes], column.rows()
+    coded, rows = coded[coded > 0], rows[coded > 0]
     # Within a column the more frequent categories have the lower codes.
-    order = np.lexsort((found, rows))
-    found, rows = found[order], rows[order]
+    order = np.lexsort((coded, rows))
+    coded, rows = coded[order], rows[order]
     counts = np.bincount(rows, minlength=len(column))
     places = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
     kept = places < _MAX_OF_USER
     codes = np.zeros((len(column), min(_MAX_OF_USER, int(counts.max(initial=0)))), np.int32)
-    codes[rows[kept], places[kept]] = found[kept]
+    codes[rows[kept], places[kept]] = coded[kept]
     return codes

@@ -1,1 +1,1 @@
-"""What is learnt on top of a network, how far to trust it, rules and repeats: `fit` learns it, `score` applies it."""
+"""Score fusion: a network's scores combined with rules, popularity and repeats; `fit` learns it, `score` applies it."""

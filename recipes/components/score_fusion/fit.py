@@ -1,4 +1,9 @@
-"""Learning a blend: the weights under which what held-out users did next is most likely."""
+"""Learning score fusion: the weights under which what held-out users did next is most likely.
+
+The fusion is a product of experts (Hinton, "Training Products of Experts by Minimizing Contrastive Divergence", 2002),
+also known as log-linear pooling: the experts' log-probabilities, here scores, are added up by weights and go through
+one softmax. The weights have the greatest posterior probability under the priors that `learn_score_fusion` names.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +64,7 @@ class HeldOutSteps:
 
 
 def learn_score_fusion(steps: HeldOutSteps, sequential_rules: SequentialRules, *, n_event_types: int) -> ScoreFusion:
-    """Find the blend of greatest posterior probability, by L-BFGS.
+    """Find the fusion of greatest posterior probability, by L-BFGS.
 
     The likelihood is the softmax over the catalogue. Factors have log-normal priors around 1, and around rules that
     decay with 1 / place; repeats have normal ones around the single bias, which grows with the network's factor: what
@@ -72,7 +77,7 @@ def learn_score_fusion(steps: HeldOutSteps, sequential_rules: SequentialRules, *
     """
     posterior = _Posterior(steps, sequential_rules, n_event_types=n_event_types)
     bounds = [(-_MAX_LOGARITHM, _MAX_LOGARITHM)] * _FACTORS + [(None, None)] * (len(posterior.start) - _FACTORS)
-    found = minimize(
+    optimum = minimize(
         posterior.loss_and_gradient,
         posterior.start,
         jac=True,
@@ -80,7 +85,7 @@ def learn_score_fusion(steps: HeldOutSteps, sequential_rules: SequentialRules, *
         bounds=bounds,
         options={"maxiter": _MAX_STEPS},
     )
-    return posterior.score_fusion(found.x)
+    return posterior.score_fusion(optimum.x)
 
 
 #: Weights in front of the repeats: network, rules, scale, those of places, and those of popularity.
@@ -190,10 +195,10 @@ class _Posterior:
             pairs.append(row * n_items + items.astype(np.int64))
             place.append(places)
             strength.append(strengths)
-            own = repeats(history)
-            used.append(row * n_items + own.items.astype(np.int64))
-            cell.append(own.recency * (self._n_event_types + 1) + own.event_types)
-            uses.append(own.counts)
+            repeated = repeats(history)
+            used.append(row * n_items + repeated.items.astype(np.int64))
+            cell.append(repeated.recency * (self._n_event_types + 1) + repeated.event_types)
+            uses.append(repeated.counts)
         self._pairs: Places
         self._pair: Places
         self._pairs, self._pair = np.unique(np.concatenate(pairs), return_inverse=True)

@@ -1,4 +1,4 @@
-"""Applying a learnt blend: the adjustment of a history's scores by sequence rules and by what was used before.
+"""Applying score fusion: how sequential rules and repeats change the scores that a network gives for a history.
 
 The score of item i for a history h is
 
@@ -7,7 +7,10 @@ The score of item i for a history h is
 where popularity(i) are the features of `recipes.components.recency.popularity_features`, rules(h, i) adds up the
 strengths of the rules from the newest items of h to i, each place weighing as learnt, and repeat(h, i) depends on how
 long ago i was used last, what was done with it then, and how often it was used. The first two terms are part of the
-item vectors; the others are zero for all but a few items.
+item vectors; the others are zero for all but a few items, the score deltas.
+
+A weighted sum of scores before one softmax is a product of experts (Hinton, 2002), or log-linear pooling of their
+probabilities; `fit` learns the weights.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ RECENCY_BUCKETS = len(_RECENCY_ENDS) + 1
 #: Uses, up to which each bucket goes.
 _COUNT_ENDS = np.array([1, 2, 4])
 COUNT_BUCKETS = len(_COUNT_ENDS) + 1
-#: Numbers that tell how popular an item is.
+#: Features of how popular an item is and becomes.
 POPULARITY_FEATURES = 4
 _ARRAYS = (
     "blend_network",
@@ -99,7 +102,7 @@ class ScoreFusion:
 
     @classmethod
     def of_network(cls, *, n_event_types: int, repeat_bias: float = 0.0) -> Self:
-        """Return the blend that trusts the network alone, but for one bias of all repeats."""
+        """Return the fusion of the network alone, but for one bias of all repeats."""
         recency = np.full((RECENCY_BUCKETS, n_event_types + 1), repeat_bias, np.float32)
         places = (1.0 / np.arange(1, PLACES + 1)).astype(np.float32)
         return cls(
@@ -131,7 +134,7 @@ class ScoreFusion:
 
         Args:
             sequential_rules: The rules.
-            history: All items known.
+            history: Items of the catalogue alone.
         """
         if not len(history):
             return ScoreDelta.nothing()
@@ -162,7 +165,7 @@ class ScoreFusion:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Make a blend of saved arrays.
+        """Make a fusion of saved arrays.
 
         Raises:
             CorruptArtifact: They have other shapes.

@@ -100,17 +100,17 @@ class GRU:
         first, second = (None, None) if key is None else jax.random.split(key)
         read = parameters["item_embeddings"][items] + parameters["actions"][event_types] + parameters["gaps"][gaps]
         read = drop(normalise(read) * parameters["input_norm"] + parameters["input_norm_bias"], self.dropout, first)
-        # All that does not hang on the state is worked out for all steps at once.
+        # All that does not depend on the state is worked out for all steps at once.
         inputs = read @ parameters["input"] + parameters["input_bias"]  # [B, T - 1, 3d]
         lasting = jax.nn.sigmoid(parameters["lasting"])[gaps]  # [B, T - 1, d]
         start = parameters["start"]
         cut = jnp.arange(places) % self.bptt == 0
 
         def step(state: Array, of_step: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-            given, keep, cut_here = of_step
+            inputs_of_step, keep, cut_here = of_step
             state = jnp.where(cut_here, jax.lax.stop_gradient(state), state)
             state = start + keep * (state - start)
-            new = _step(parameters, state, given)
+            new = _step(parameters, state, inputs_of_step)
             return new, new
 
         begin = jnp.broadcast_to(start, (batch, self.width))

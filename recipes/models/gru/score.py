@@ -1,6 +1,6 @@
-"""The network of the HRNN recipes in NumPy, as it serves: the same function as `network.states`.
+"""The GRU of the HRNN recipes in NumPy, as it serves: the same function as `network.GRU.states`.
 
-What hangs on inputs alone is worked out for all steps at once, with the scale and shift of the normalisation folded
+What depends on inputs alone is worked out for all steps at once, with the scale and shift of the normalisation folded
 into the weights; each step then costs one product.
 """
 
@@ -19,7 +19,7 @@ from recipes.data.histories import FloatArray
 
 __all__ = ["PARAMETERS", "GRUScorer", "load"]
 
-#: Arrays of the network beside the item vectors, in files of these names.
+#: Arrays of the network besides the item vectors, in files of these names.
 PARAMETERS = (
     "actions", "gaps", "lasting", "start", "input_norm", "input_norm_bias", "input", "input_bias", "recurrent",
     "recurrent_bias", "output", "output_bias",
@@ -27,14 +27,14 @@ PARAMETERS = (
 
 
 class GRUScorer(SequenceScorer):
-    """See `recipes.components.sequence_scorer.SequenceScorer`.
+    """Serves the GRU; see `recipes.components.sequence_scorer.SequenceScorer`.
 
     Args:
         item_vectors: float32 [n_items, d + 1].
         parameters: The arrays named in `PARAMETERS`.
         max_length: Newest items that the network reads.
         score_fusion: Learnt on top of the network.
-        sequential_rules: The rules that are blended in.
+        sequential_rules: The rules that are fused with it.
     """
 
     def __init__(

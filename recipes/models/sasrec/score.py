@@ -1,7 +1,7 @@
-"""The network of User-Personalization in NumPy, as it serves: the same function as `network.states`, and fast.
+"""SASRec in NumPy, as it serves: the same function as `network.SASRec.states`, and fast.
 
 What can be worked out once is: the scales and shifts of the normalisations and the scale of the attention are folded
-into the weights that follow them. In the last block only the newest place asks, so only its state is worked out.
+into the weights that follow them. In the last block only the state of the newest place is needed and worked out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from recipes.data.histories import FloatArray
 
 __all__ = ["PARAMETERS", "SASRecScorer", "load"]
 
-#: Arrays of the network beside the item vectors, in files of these names.
+#: Arrays of the network besides the item vectors, in files of these names.
 PARAMETERS = (
     "actions", "gaps", "start", "positions",
     "attention_norm", "attention_norm_bias", "attention_in", "attention_in_bias", "attention_out", "attention_out_bias",
@@ -32,25 +32,27 @@ PARAMETERS = (
 
 @dataclass(frozen=True, slots=True)
 class _Block:
+    """The folded weights of one transformer block, d wide; biases have the width of the product before them."""
+
     attention_in: FloatArray  # [d, 3d]
     attention_in_bias: FloatArray
-    attention_out: FloatArray
+    attention_out: FloatArray  # [d, d]
     attention_out_bias: FloatArray
-    forward_in: FloatArray
+    forward_in: FloatArray  # [d, d]
     forward_in_bias: FloatArray
-    forward_out: FloatArray
+    forward_out: FloatArray  # [d, d]
     forward_out_bias: FloatArray
 
 
 class SASRecScorer(SequenceScorer):
-    """See `recipes.components.sequence_scorer.SequenceScorer`.
+    """Serves SASRec; see `recipes.components.sequence_scorer.SequenceScorer`.
 
     Args:
         item_vectors: float32 [n_items, d + 1].
         parameters: The arrays named in `PARAMETERS`.
         heads: Attention heads.
         score_fusion: Learnt on top of the network.
-        sequential_rules: The rules that are blended in.
+        sequential_rules: The rules that are fused with it.
     """
 
     def __init__(
@@ -88,24 +90,25 @@ class SASRecScorer(SequenceScorer):
 
     def _fold(self, layer: int) -> _Block:
         """Fold the normalisation before each product, and the attention's scale, into the product's weights."""
-        own = {name: self._arrays[name][layer] for name in PARAMETERS if name.startswith(("attention", "forward"))}
-        attention_in = own["attention_norm"][:, None] * own["attention_in"]
-        attention_in_bias = own["attention_norm_bias"] @ own["attention_in"] + own["attention_in_bias"]
+        weights = {name: self._arrays[name][layer] for name in PARAMETERS if name.startswith(("attention", "forward"))}
+        attention_in = weights["attention_norm"][:, None] * weights["attention_in"]
+        attention_in_bias = weights["attention_norm_bias"] @ weights["attention_in"] + weights["attention_in_bias"]
         scale = np.float32((self._width // self._heads) ** -0.5)
         attention_in[:, : self._width] *= scale
         attention_in_bias[: self._width] *= scale
         return _Block(
             attention_in=attention_in,
             attention_in_bias=attention_in_bias,
-            attention_out=own["attention_out"].copy(),
-            attention_out_bias=own["attention_out_bias"].copy(),
-            forward_in=own["forward_norm"][:, None] * own["forward_in"],
-            forward_in_bias=own["forward_norm_bias"] @ own["forward_in"] + own["forward_in_bias"],
-            forward_out=own["forward_out"].copy(),
-            forward_out_bias=own["forward_out_bias"].copy(),
+            attention_out=weights["attention_out"].copy(),
+            attention_out_bias=weights["attention_out_bias"].copy(),
+            forward_in=weights["forward_norm"][:, None] * weights["forward_in"],
+            forward_in_bias=weights["forward_norm_bias"] @ weights["forward_in"] + weights["forward_in_bias"],
+            forward_out=weights["forward_out"].copy(),
+            forward_out_bias=weights["forward_out_bias"].copy(),
         )
 
     def _attend_all(self, block: _Block, normed: FloatArray) -> FloatArray:
+        """Work out the attention for every place: float32 [B, T, d]."""
         batch, places, width = normed.shape
         projected = normed @ block.attention_in  # [B, T, 3d]
         projected += block.attention_in_bias
@@ -157,6 +160,7 @@ def load(folder: Path) -> SASRecScorer:
 
 
 def _forward(block: _Block, hidden: FloatArray) -> FloatArray:
+    """Work out the feed-forward layer of a block: float32, of the shape of `hidden`, [..., d]."""
     inner: FloatArray = normalise(hidden) @ block.forward_in
     inner += block.forward_in_bias
     np.maximum(inner, np.float32(0.0), out=inner)
@@ -166,6 +170,7 @@ def _forward(block: _Block, hidden: FloatArray) -> FloatArray:
 
 
 def _softmax(scores: FloatArray) -> FloatArray:
+    """Turn scores into shares of 1 along the last axis, in place."""
     scores -= scores.max(axis=-1, keepdims=True)
     np.exp(scores, out=scores)
     scores /= scores.sum(axis=-1, keepdims=True)

@@ -1,13 +1,22 @@
-"""Rules that are cut, applied and kept give what can be worked out by hand, however they are added up."""
+"""Sequential rules give what can be worked out by hand, in the shape that held-out steps call for."""
 
 import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact
-from recipes.components.sequential_rules import PLACES, SequentialRules
-from recipes.components.sequential_rules import rules as rules_module
+from recipes.components.sequential_rules import (
+    PLACES,
+    RuleShape,
+    SequentialRules,
+    SequentialRulesBaseline,
+    learn_shape,
+)
 from recipes.data.histories import Histories, History
 from recipes.data.sparse import SparseRows
+from recipes.evaluation.rank_metrics import hit_rate
+from recipes.evaluation.ranking import target_ranks
+from recipes.evaluation.splits import hold_out_last
+from tests.recipes.suite import N_ITEMS, NOISE_ITEMS, make_data, noise, ring_walks
 
 #: Weights of the newest items, the newest first: 1, 1/2, 1/4 and so on.
 HALVES = (0.5 ** np.arange(PLACES)).astype(np.float32)
@@ -27,15 +36,13 @@ def matrix(rows):
     return SequentialRules(SparseRows(offsets, columns, values))
 
 
-def strengths(rules, *items, weights=HALVES):
-    found, values = rules.strengths(History.of_items(items), weights=weights)
-    assert (found.dtype, values.dtype) == (np.int32, np.float32)
-    return dict(zip(found.tolist(), values.tolist(), strict=True))
+def strengths(rules, *items, **options):
+    followers, values = rules.strengths(History.of_items(items), weights=HALVES, **options)
+    assert (followers.dtype, values.dtype) == (np.int32, np.float32)
+    return dict(zip(followers.tolist(), values.tolist(), strict=True))
 
 
-@pytest.fixture(params=[0, 50_000], ids=["sorted", "in one array"])
-def either_way(request, monkeypatch):
-    monkeypatch.setattr(rules_module, "_DENSE", request.param)
+either_way = pytest.mark.parametrize("size", [0, 50_000], ids=["sorted", "in one array"])
 
 
 def test_a_rule_is_a_count_with_both_popularities_divided_out():
@@ -53,38 +60,37 @@ def test_only_the_strongest_followers_of_an_item_are_kept():
     assert strengths(rules_of([0, 1, 2, 3, 4], n_items=5, kept=2), 0) == pytest.approx({1: 1.0, 2: 1 / 2})
 
 
-@pytest.mark.usefixtures("either_way")
-def test_strengths_of_the_newest_items_are_added_up_by_their_weights():
+@either_way
+def test_strengths_of_the_newest_items_are_added_up_by_their_weights(size):
     rules = matrix([{1: 2.0, 3: 4.0}, {0: 1.0, 3: 8.0}, {}, {}])
-    assert strengths(rules, 0, 1) == {0: 1.0, 1: 1.0, 3: 10.0}
-    assert strengths(rules, 1, 0) == {0: 0.5, 1: 2.0, 3: 8.0}
-    assert strengths(rules, 0, 0) == {1: 3.0, 3: 6.0}
+    assert strengths(rules, 0, 1, max_dense_items=size) == {0: 1.0, 1: 1.0, 3: 10.0}
+    assert strengths(rules, 1, 0, max_dense_items=size) == {0: 0.5, 1: 2.0, 3: 8.0}
+    assert strengths(rules, 0, 0, max_dense_items=size) == {1: 3.0, 3: 6.0}
 
 
-@pytest.mark.usefixtures("either_way")
-def test_items_before_the_last_places_lead_nowhere():
+@either_way
+def test_items_before_the_last_places_lead_nowhere(size):
     rules = matrix([{1: 1.0}, {}])
-    assert strengths(rules, 0, *[1] * (PLACES - 1)) == {1: HALVES[-1]}
-    assert strengths(rules, 0, *[1] * PLACES) == {}
+    assert strengths(rules, 0, *[1] * (PLACES - 1), max_dense_items=size) == {1: HALVES[-1]}
+    assert strengths(rules, 0, *[1] * PLACES, max_dense_items=size) == {}
 
 
-@pytest.mark.usefixtures("either_way")
-def test_nothing_leads_nowhere():
-    assert strengths(matrix([{1: 1.0}, {}])) == {}
-    assert strengths(matrix([{1: 1.0}, {}]), 1) == {}
+@either_way
+def test_nothing_leads_nowhere(size):
+    assert strengths(matrix([{1: 1.0}, {}]), max_dense_items=size) == {}
+    assert strengths(matrix([{1: 1.0}, {}]), 1, max_dense_items=size) == {}
 
 
-def test_both_ways_give_the_same_bytes(monkeypatch):
+def test_both_ways_give_the_same_bytes():
     random = np.random.default_rng(3)
     rules = rules_of(*(random.integers(0, 200, 40) for _ in range(100)), n_items=200)
     history = History.of_items(random.integers(0, 200, 30))
 
-    def found():
-        return [array.tobytes() for array in rules.strengths(history, weights=HALVES)]
-
-    dense = found()
-    monkeypatch.setattr(rules_module, "_DENSE", 0)
-    assert found() == dense
+    dense, by_sorting = (
+        [array.tobytes() for array in rules.strengths(history, weights=HALVES, max_dense_items=size)]
+        for size in (200, 0)
+    )
+    assert dense == by_sorting
 
 
 def test_saved_and_loaded_rules_are_the_same(tmp_path):
@@ -111,3 +117,92 @@ def test_steps_count_as_followers_by_their_weights():
     assert strengths(plain, 0) == pytest.approx({1: 2**-0.5, 2: 2**-0.5})
     # Item 1 follows by 4; it is used 4 times as much, which is divided out to the power 0.3.
     assert strengths(weighed, 0) == pytest.approx({1: 4 * 2**-0.5 * 4**-0.3, 2: 2**-0.5})
+
+
+def gather(sequences):
+    return Histories.gather([History.of_items(one) for one in sequences])
+
+
+def strength(rules, history, item):
+    items, strengths = rules.strengths(History.of_items(history), weights=np.ones(PLACES, np.float32))
+    return float(strengths[items == item].sum())
+
+
+def test_rules_lead_back_as_far_as_their_shape_says():
+    seen = gather([[0, 1]])
+    along, both = (SequentialRules.count(seen, n_items=2, shape=RuleShape(backward=share)) for share in (0.0, 0.25))
+    assert (strength(along, [1], 0), strength(both, [1], 0)) == (0.0, 0.25)
+    assert strength(along, [0], 1) == strength(both, [0], 1) == 1.0
+
+
+def test_the_followers_popularity_is_divided_out_by_its_power():
+    seen = gather([[0, 1], [1], [1], [1]])
+    plain, divided = (SequentialRules.count(seen, n_items=2, shape=RuleShape(0.0, power)) for power in (0.0, 0.5))
+    assert strength(plain, [0], 1) == 1.0
+    assert strength(divided, [0], 1) == 0.5
+
+
+def test_where_pairs_are_walked_in_both_directions_rules_lead_both_ways():
+    # In training each pair was walked from the even item to the odd one, held-out users walk back.
+    learnt = gather([[2 * pair, 2 * pair + 1] for pair in range(20)])
+    shown = gather([[2 * pair + 1] for pair in range(20)])
+    targets = np.arange(0, 40, 2, dtype=np.int32)
+    assert learn_shape(learnt, shown=shown, targets=targets, n_items=40).backward > 0.0
+
+
+@pytest.mark.parametrize(("target", "power"), [(2, 0.0), (1, 0.5)])
+def test_followers_are_as_popular_as_what_comes_next(target, power):
+    # Item 0 led once to item 1, which is seen nowhere else, and twice to item 2, which is seen four times more.
+    learnt = gather([[0, 1], [0, 2], [0, 2], [2], [2], [2], [2]])
+    shown, targets = gather([[0]] * 5), np.full(5, target, np.int32)
+    assert learn_shape(learnt, shown=shown, targets=targets, n_items=3).follower_power == power
+
+
+def test_steps_back_to_used_items_say_nothing_about_rules():
+    learnt = gather([[0, 1], [1, 0]])
+    shown, targets = gather([[0, 1]]), np.array([0], np.int32)
+    assert learn_shape(learnt, shown=shown, targets=targets, n_items=2) == learn_shape(
+        learnt, shown=gather([]), targets=np.empty(0, np.int32), n_items=2
+    )
+
+
+def score(rules, history):
+    histories = Histories.of_items(np.array([0, len(history)]), np.array(history, np.int32))
+    return rules.scores(histories)(slice(0, 1))[0]
+
+
+def test_a_rule_of_the_baseline_is_a_count_over_the_root_of_both_popularities():
+    rules = SequentialRulesBaseline.fit(make_data([[0, 1], [0, 1], [0, 2]], n_items=3))
+    assert score(rules, [0]) == pytest.approx([0, 2 / np.sqrt(3 * 2), 1 / np.sqrt(3 * 1)])
+
+
+def test_older_items_of_the_history_count_less():
+    rules = SequentialRulesBaseline.fit(make_data([[0, 1], [2, 3]], n_items=4))
+    assert score(rules, [2, 0]) == pytest.approx([0, 1, 0, 1 / 2])
+
+
+def test_only_the_newest_items_are_applied():
+    rules = SequentialRulesBaseline.fit(make_data([[0, 1], [2, 3]], n_items=4), window=1)
+    assert score(rules, [2, 0]) == pytest.approx([0, 1, 0, 0])
+
+
+def test_unknown_items_and_empty_histories_score_nothing():
+    rules = SequentialRulesBaseline.fit(make_data([[0, 1]], n_items=2))
+    assert score(rules, []).tolist() == [0, 0]
+    assert score(rules, [0, -1, 2]) == pytest.approx([0, 1])
+
+
+def hit_rate_at(split, limit, n_items):
+    scores = SequentialRulesBaseline.fit(split.training).scores(split.histories)
+    ranks = target_ranks(
+        scores, n_items=n_items, histories=split.histories, targets=split.relevant.items, exclude_seen=True
+    )
+    return hit_rate(ranks, limit)
+
+
+def test_the_baseline_finds_what_was_planted():
+    assert hit_rate_at(hold_out_last(ring_walks()), 1, N_ITEMS) == 1.0
+
+
+def test_the_baseline_finds_nothing_in_noise():
+    assert hit_rate_at(hold_out_last(noise()), 10, NOISE_ITEMS) <= 0.2

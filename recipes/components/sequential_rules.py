@@ -1,0 +1,300 @@
+"""Sequential rules "who used i goes on to j": counted, cut to the strongest, applied to a history's newest items.
+
+See Ludewig and Jannach, "Evaluation of session-based recommendation algorithms" (UMUAI 2018), where such rules are a
+baseline under the name SR, which many networks do not reach. Deviations: pairs within a window count, nearer ones more;
+both items' popularity is divided out; and what `RuleShape` holds, which `learn_shape` chooses on held-out steps.
+
+`SequentialRules` are a part of the sequence models; `SequentialRulesBaseline` scores the whole catalogue by them, for
+offline evaluation alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.errors import CorruptArtifact
+from recipes.data.arrays import map_arrays, save_arrays
+from recipes.data.counts import count_successors
+from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
+from recipes.data.sparse import SparseRows
+from recipes.data.training_data import TrainingData
+from recipes.evaluation.rank_metrics import ndcg
+from recipes.evaluation.ranking import CatalogueScores
+
+__all__ = ["PLACES", "RuleShape", "SequentialRules", "SequentialRulesBaseline", "learn_shape"]
+
+#: Newest items of a history that rules are applied to.
+PLACES = 10
+#: Places that a follower may come after an item.
+_WINDOW = 10
+#: Followers kept for an item.
+_KEPT = 256
+#: Power of the leader's popularity that is divided out.
+_LEADER_POWER = 0.5
+
+#: Shapes that are tried; between neighbours figures differ little.
+_BACKWARD = (0.0, 0.25, 1.0)
+_FOLLOWER_POWERS = (0.0, 0.15, 0.3, 0.5)
+#: Held-out steps that are enough to choose a shape by, and places that count.
+_MAX_ROWS = 1024
+_LIMIT = 10
+
+_ARRAYS = ("rule_offsets", "rule_items", "rule_values", "rule_shape")
+
+
+@dataclass(frozen=True, slots=True)
+class RuleShape:
+    """What rules are like in some data.
+
+    Attributes:
+        backward: What a pair counts for the rule against its order, as a share of what it counts for the rule along it:
+            near 0 where order tells what comes next, as with films; near 1 within sessions of a shop, where like items
+            are compared to and fro.
+        follower_power: Power of the follower's popularity that is divided out: 0 favours popular followers, 1/2 is the
+            cosine, which favours rare ones.
+    """
+
+    backward: float = 0.0
+    follower_power: float = 0.3
+
+
+def _count_pairs(
+    histories: Histories, *, n_items: int, weights: FloatArray | None = None
+) -> tuple[SparseRows, FloatArray]:
+    """Count followers up to `_WINDOW` places on, each 1 / distance.
+
+    Args:
+        histories: To count in.
+        n_items: Items of the catalogue.
+        weights: float32 [total], what each step counts as a follower and for popularity; None for 1.
+
+    Returns:
+        The counts, and the popularity of each item, at least 1: float32 [n_items].
+    """
+    uses = np.bincount(histories.items, weights=weights, minlength=n_items)
+    popularity = np.maximum(uses, 1).astype(np.float32)
+    return count_successors(histories, n_items=n_items, window=_WINDOW, weights=weights), popularity
+
+
+def _strengths_of(counted: SparseRows, popularity: FloatArray, *, follower_power: float) -> SparseRows:
+    """Divide powers of the popularity of both items out of counts: the root of the leader's, and the follower's."""
+    values = counted.values / (popularity**_LEADER_POWER)[counted.rows()]
+    values /= (popularity**follower_power)[counted.columns]
+    return SparseRows(counted.offsets, counted.columns, values.astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class SequentialRules:
+    """Strengths of rules, row by row; immutable.
+
+    Attributes:
+        rules: Row i, column j: how strongly i leads to j.
+        shape: What they were counted by.
+    """
+
+    rules: SparseRows
+    shape: RuleShape = field(default_factory=RuleShape)
+
+    @classmethod
+    def count(
+        cls,
+        histories: Histories,
+        *,
+        n_items: int,
+        shape: RuleShape | None = None,
+        kept: int = _KEPT,
+        weights: FloatArray | None = None,
+    ) -> Self:
+        """Count pairs, and keep the strongest rules of each item.
+
+        Args:
+            histories: To count in.
+            n_items: Items of the catalogue.
+            shape: Of the rules.
+            kept: Rules kept for an item.
+            weights: float32 [total], what each step counts as a follower and for popularity; None for 1.
+        """
+        shape = shape or RuleShape()
+        pairs, popularity = _count_pairs(histories, n_items=n_items, weights=weights)
+        counted = pairs.with_transpose(shape.backward)
+        return cls(_strengths_of(counted, popularity, follower_power=shape.follower_power).strongest(kept), shape)
+
+    def entries(self, history: History) -> tuple[ItemIndexes, NDArray[np.int64], FloatArray]:
+        """Collect the rules of the newest items of a history.
+
+        Returns:
+            follower: int32 [k], an item may occur for several leaders; place: int64 [k], of the leader, 0 for the
+            newest; strength: float32 [k].
+        """
+        offsets = self.rules.offsets
+        leaders = history.items[::-1][:PLACES].astype(np.int64)
+        begins, lengths = offsets[leaders], offsets[leaders + 1] - offsets[leaders]
+        places = np.repeat(np.arange(len(leaders)), lengths)
+        starts = np.cumsum(lengths) - lengths
+        at = np.arange(len(places)) + (begins - starts)[places]
+        return self.rules.columns[at], places, self.rules.values[at]
+
+    def strengths(
+        self, history: History, *, weights: FloatArray, max_dense_items: int = 50_000
+    ) -> tuple[ItemIndexes, FloatArray]:
+        """Add up how strongly the newest items lead to others.
+
+        Args:
+            history: Items of the catalogue alone.
+            weights: float32 [PLACES], of each place, the newest first.
+            max_dense_items: Catalogues up to this size are added up in one array of all items, which is faster than
+                sorting the followers.
+
+        Returns:
+            item: int32 [k], ascending and all different; strength: float32 [k].
+        """
+        followers, places, values = self.entries(history)
+        if not len(followers):
+            return followers, values
+        strengths, n_items = values * weights[places], len(self.rules.offsets) - 1
+        if n_items <= max_dense_items:
+            sums = np.bincount(followers, weights=strengths, minlength=n_items)
+            present = np.zeros(n_items, bool)
+            present[followers] = True
+            items = present.nonzero()[0]
+            return items.astype(np.int32), sums[items].astype(np.float32)
+        # Followers of one leader ascend: a stable sort merges such runs, at less than half the cost of `np.unique`.
+        order = followers.argsort(kind="stable")
+        ascending = followers[order]
+        firsts = np.ones(len(order), bool)
+        np.not_equal(ascending[1:], ascending[:-1], out=firsts[1:])
+        return ascending[firsts], np.bincount(firsts.cumsum() - 1, weights=strengths[order]).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays."""
+        shape = np.array([self.shape.backward, self.shape.follower_power])
+        arrays = (self.rules.offsets, self.rules.columns, self.rules.values, shape)
+        save_arrays(folder, dict(zip(_ARRAYS, arrays, strict=True)))
+
+    @classmethod
+    def load(cls, folder: Path, *, n_items: int) -> Self:
+        """Open what was saved.
+
+        Raises:
+            CorruptArtifact: A file is missing, cannot be read or does not fit.
+        """
+        arrays = map_arrays(folder, _ARRAYS)
+        offsets, columns, values, shape = (arrays[name] for name in _ARRAYS)
+        if offsets.shape != (n_items + 1,) or columns.shape != values.shape or int(offsets[-1]) != len(columns):
+            raise CorruptArtifact(f"`rule_offsets.npy`: got shape {offsets.shape}, want {n_items + 1} rising places")
+        if shape.shape != (2,):
+            raise CorruptArtifact(f"`rule_shape.npy`: got shape {shape.shape}, want 2 values")
+        return cls(SparseRows(offsets, columns, values), RuleShape(float(shape[0]), float(shape[1])))
+
+
+def learn_shape(
+    learnt: Histories,
+    *,
+    shown: Histories,
+    targets: ItemIndexes,
+    n_items: int,
+    weights: FloatArray | None = None,
+    target_weights: FloatArray | None = None,
+) -> RuleShape:
+    """Choose the shape of greatest NDCG@10 on held-out steps.
+
+    Steps back to an item of the history do not count: repeats are not predicted by rules. Older items of a history
+    weigh 1 / place.
+
+    Args:
+        learnt: Histories to count rules in.
+        shown: What came before each held-out step.
+        targets: int32 [m], the items of these steps.
+        n_items: Items of the catalogue.
+        weights: float32 [total], what each step counts as a follower and for popularity; None for 1.
+        target_weights: float32 [m], how much each held-out step counts; None for 1.
+    """
+    pairs, popularity = _count_pairs(learnt, n_items=n_items, weights=weights)
+    rows = _new_steps(shown, targets)
+    counts = None if target_weights is None or not target_weights[rows].any() else target_weights[rows]
+    best, best_ndcg = RuleShape(), -1.0
+    for backward in _BACKWARD:
+        counted = pairs.with_transpose(backward)
+        for power in _FOLLOWER_POWERS:
+            rules = SequentialRules(_strengths_of(counted, popularity, follower_power=power))
+            value = _ndcg_of_rules(rules, shown, targets, rows, counts)
+            if value > best_ndcg:
+                best, best_ndcg = RuleShape(backward, power), value
+    return best
+
+
+def _new_steps(shown: Histories, targets: ItemIndexes) -> NDArray[np.int64]:
+    """Return the steps to items that were not used before, spread over all: int64 [up to `_MAX_ROWS`]."""
+    repeated = np.zeros(len(targets), bool)
+    owners = shown.owners()
+    repeated[owners[shown.items == targets[owners]]] = True
+    new = np.flatnonzero(~repeated)
+    chosen = min(len(new), _MAX_ROWS)
+    return new[np.arange(chosen) * len(new) // max(chosen, 1)]
+
+
+def _ndcg_of_rules(
+    rules: SequentialRules,
+    shown: Histories,
+    targets: ItemIndexes,
+    rows: NDArray[np.int64],
+    counts: FloatArray | None,
+) -> float:
+    """Return the NDCG@10 of rules alone, 0 without rows; items that no rule leads to have no rank."""
+    weights = (1.0 / np.arange(1, PLACES + 1)).astype(np.float32)
+    ranks = np.full(len(rows), np.iinfo(np.int64).max)
+    for place, row in enumerate(rows):
+        history = shown.of(int(row))
+        items, strengths = rules.strengths(history, weights=weights)
+        of_target = strengths[items == targets[row]]
+        if len(of_target):
+            ranks[place] = int((strengths[~np.isin(items, history.items)] >= of_target[0]).sum())
+    return ndcg(ranks, _LIMIT, weights=counts) if len(rows) else 0.0
+
+
+class SequentialRulesBaseline:
+    """Counted rules over the whole catalogue, the cosine of both items' popularity divided out.
+
+    A baseline for offline evaluation: its scores come from a sparse matrix, not from vectors, so it is not served.
+
+    Args:
+        rules: Row i, column j: how strongly i leads to j.
+        window: Newest items of a history that rules are applied to.
+    """
+
+    def __init__(self, rules: SparseRows, *, window: int) -> None:
+        self._rules = rules
+        self._window = window
+        self._n_items = len(rules.offsets) - 1
+
+    @classmethod
+    def fit(cls, data: TrainingData, *, window: int = 10) -> SequentialRulesBaseline:
+        """Count followers up to `window` places on, each 1 / distance, over the root of both items' popularity."""
+        counts = np.bincount(data.interactions.item, minlength=data.n_items)
+        rules = count_successors(data.histories(), n_items=data.n_items, window=window)
+        return cls(rules.scaled((1.0 / np.sqrt(np.maximum(counts, 1))).astype(np.float32)), window=window)
+
+    def scores(self, histories: Histories) -> CatalogueScores:
+        """Score the catalogue for some users: the newest item's rules count 1, the next newest's 1/2, and so on."""
+        newest = histories.newest(self._window)
+
+        def of_rows(rows: slice) -> FloatArray:
+            scores = np.zeros((rows.stop - rows.start, self._n_items), np.float32)
+            for row in range(rows.start, rows.stop):
+                self._add_scores(newest.of(row).items, scores[row - rows.start])
+            return scores
+
+        return of_rows
+
+    def _add_scores(self, items: ItemIndexes, scores: FloatArray) -> None:
+        """Add the rules of one history's newest items, oldest first, to float32 [n_items]."""
+        leaders = items[::-1][(items[::-1] >= 0) & (items[::-1] < self._n_items)]
+        for place, item in enumerate(leaders.tolist(), start=1):
+            entries = slice(int(self._rules.offsets[item]), int(self._rules.offsets[item + 1]))
+            # Columns of one row differ, so nothing is added twice to one place.
+            scores[self._rules.columns[entries]] += self._rules.values[entries] / np.float32(place)
