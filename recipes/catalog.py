@@ -21,6 +21,7 @@ __all__ = [
     "GRU",
     "GRU_COLDSTART_FEATURES",
     "GRU_FEATURES",
+    "IALS",
     "LARGE_GRU",
     "RECIPES",
     "SASREC",
@@ -189,6 +190,23 @@ ACTION_PROPENSITY: Final = {
 USER_SEGMENTS: Final = {
     "hidden_dimension": HyperParameter("integer", 149, "Width of the vectors of users and items.", low=32, high=256)
 }
+#: Tailorbird's own, of an experiment.
+IALS: Final = {
+    "embedding_size": HyperParameter("integer", 64, "Width of the vectors of users and items.", low=8, high=512),
+    "regularization": HyperParameter(
+        "float", 0.01, "How strongly vectors are held to 0, by how often a user or an item occurs.", low=0, above=True
+    ),
+    "unobserved_weight": HyperParameter(
+        "float", 0.3, "How much a pair of a user and an item that was not used counts.", low=0, high=1, above=True
+    ),
+    "epochs": HyperParameter("integer", 16, "Passes over users and items.", low=1, high=1000),
+    "validation_targets": HyperParameter(
+        "integer",
+        2048,
+        "Newest steps of users that are held out, by which the scale of scores and repeats are learnt.",
+        low=1,
+    ),
+}
 
 _USER_PERSONALIZATION_V2: Final = RecipeSpec(
     "aws-user-personalization-v2",
@@ -353,6 +371,17 @@ _CUSTOM: Final = (
         scorer="recipes.models.user_segments.score:load_attribute_segments",
         feature_transformation="item-attribute-affinity",
         published=datetime(2021, 8, 25, tzinfo=UTC),
+    ),
+    RecipeSpec(
+        "tailorbird-ials",
+        RecipeKind.USER_PERSONALIZATION,
+        "An experiment, which Personalize does not have: vectors of users and items by alternating least squares; "
+        "events count at once.",
+        config="recipes.models.ials.config:IALSConfig",
+        fitter="recipes.models.ials.fit:IALSFitter",
+        scorer="recipes.models.ials.score:load",
+        hyper_parameters=IALS,
+        published=datetime(2026, 11, 28, tzinfo=UTC),
     ),
 )
 

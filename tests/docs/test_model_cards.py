@@ -10,7 +10,7 @@ from recipes.catalog import RECIPES
 CARDS = Path(__file__).resolve().parents[2] / "docs" / "recipes"
 WITH_TABLE = [
     "aws-hrnn", "aws-hrnn-coldstart", "aws-item-affinity", "aws-item-attribute-affinity", "aws-next-best-action",
-    "aws-trending-now", "aws-user-personalization", "aws-user-personalization-v2",
+    "aws-trending-now", "aws-user-personalization", "aws-user-personalization-v2", "tailorbird-ials",
 ]  # fmt: skip
 
 

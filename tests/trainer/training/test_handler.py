@@ -71,6 +71,7 @@ def filled(place):
         ("aws-sims", "{}"),
         ("aws-similar-items", "{}"),
         ("aws-trending-now", "{}"),
+        ("tailorbird-ials", "{}"),
     ],
 )
 def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, config):
