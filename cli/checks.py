@@ -220,7 +220,7 @@ def _synchronised() -> bool | None:
             capture_output=True, text=True, timeout=5, check=False,
         )  # fmt: skip
     except TimeoutExpired:
-        return None  # the service that it asks does not run
+        return None  # timedatectl's own service does not run
     return {"yes": True, "no": False}.get(completed.stdout.strip())
 
 

@@ -1,8 +1,7 @@
-"""The one thread that does what no call triggers: silence is an event too.
+"""The thread that does what no call triggers, every few seconds.
 
-It takes back leases of trainers that fell silent, reconciles campaigns whose runtimes did, and goes on with deletions
-that waited for events services which did. Several control planes may each run one: every step is a unit of work that
-finds nothing left to do when another was faster.
+It ends expired leases, reconciles campaigns, continues deletions and prunes old rows. Several control planes may run
+one each: every step is a unit of work that finds nothing left to do when another was faster.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ class Maintenance:
     """Repeats its round every few seconds.
 
     Args:
-        metadata_store: Where resources, leases and signs of life are kept.
-        queue: Takes back the leases of trainers that fell silent.
+        metadata_store: The database of resources, jobs and reports.
+        queue: Ends the leases of trainers that send no heartbeats.
         reconciler: Brings campaigns in line with what the runtimes report.
-        deletions: Goes on with deletions of datasets and event trackers.
+        deletions: Continues the deletions of datasets and event trackers.
         pruner: Removes finished jobs and old deployments.
         every_seconds: Pause between two rounds.
     """
@@ -53,9 +52,9 @@ class Maintenance:
         self._queue.expire()
         with self._metadata_store.write() as unit:
             self._reconciler.reconcile(unit)
-            self._reconciler.forget_silent_workers(unit)
+            self._reconciler.remove_silent_workers(unit)
             self._deletions.reconcile(unit)
-            self._deletions.forget_silent_services(unit)
+            self._deletions.remove_silent_services(unit)
         self._pruner.prune()
 
     def start(self) -> None:

@@ -18,9 +18,9 @@ class ControlPlaneSettings(ServerSettings, AccountSettings):
     database_url: str = Field(
         "sqlite:///tailorbird-data/catalogue.db", description="The metadata store: sqlite:///PATH of a database file."
     )
-    max_workers: int = Field(64, ge=4, description="Threads that do the work of calls; more calls wait for one.")
+    max_workers: int = Field(64, ge=4, description="Threads that calls run on; further calls wait for a free one.")
     max_waiting: int = Field(
-        200, ge=1, description="Calls that may wait for something to happen; one more is answered at once."
+        200, ge=1, description="Long polls that may wait at a time; further ones are answered at once."
     )
     lease_seconds: float = Field(
         60.0, gt=0, description="A trainer that sends no heartbeat for so long loses its job to another."
@@ -29,16 +29,16 @@ class ControlPlaneSettings(ServerSettings, AccountSettings):
         5.0, ge=0, description="Pause before a failed job is tried again; doubled for the third attempt."
     )
     runtime_liveness_seconds: float = Field(
-        30.0, gt=0, description="A runtime worker that was not heard of for so long no longer holds a campaign up."
+        30.0, gt=0, description="Campaigns do not wait for runtime workers that have made no call for so long."
     )
     runtime_loading_seconds: float = Field(
-        900.0, gt=0, description="A campaign waits so long for workers that load it, then goes on with the others."
+        900.0, gt=0, description="How long a campaign waits for workers that are loading it."
     )
     events_liveness_seconds: float = Field(
         30.0,
         ge=20,
-        description="An events service that was not heard of for so long no longer holds the deletion of datasets and "
-        "event trackers up.",
+        description="Deletions of datasets and event trackers do not wait for events services that have made no call "
+        "for so long.",
     )
     sweep_seconds: float = Field(
         2.0, gt=0, description="How often expired leases, silent runtimes and silent events services are looked for."

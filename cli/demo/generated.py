@@ -1,4 +1,4 @@
-"""Generated data with known tastes, for machines that cannot reach the package index, and for tests.
+"""Generated data with planted tastes, for machines that cannot reach the package index, and for tests.
 
 Each film belongs to one genre and one series; a user has a favourite genre and mostly watches its series in order. So
 models can learn what popularity does not show: who likes which genre, and which film comes next.

@@ -99,7 +99,7 @@ class ImportJobs(ResourceOperations):
 
 
 class ImportListener:
-    """Updates the status of import jobs as their jobs in the queue go on.
+    """Updates import jobs when their jobs in the queue start and end.
 
     Args:
         app_context: The clock.

@@ -196,7 +196,7 @@ class SolutionVersions(ResourceOperations):
 
 
 class TrainingListener:
-    """Updates solution versions as their training jobs go on.
+    """Updates solution versions when their training jobs start and end.
 
     Args:
         app_context: The clock.

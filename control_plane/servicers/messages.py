@@ -1,7 +1,6 @@
-"""Messages to plain documents and back, by descriptor: keys and enum strings are Personalize's own.
+"""Converts messages to plain documents and back, by descriptor: keys and enum strings are Personalize's own.
 
-So a servicer handles the same names as the sheet of Personalize's behaviour, and a new member of the contract needs no
-code here.
+So operations use Personalize's names, and a new member of the contract needs no code here.
 """
 
 from __future__ import annotations
@@ -21,42 +20,46 @@ from protos.tailorbird.options.v1 import options_pb2
 
 __all__ = ["as_document", "as_message"]
 
-#: The field that tells which lists and maps are empty, as the encoding cannot.
+#: The field that names the lists and maps that were sent empty, which protobuf's encoding cannot express.
 _EMPTY: Final = "empty_members"
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
 def as_document(message: Message) -> dict[str, Any]:
-    """Return what a message says, keyed by Personalize's member names; what is absent is left out.
+    """Return a message as a document keyed by Personalize's member names, without the members that are not set.
 
     Raises:
-        InvalidInput: An enum has a value that the contract does not know.
+        InvalidInput: An enum has a value that is not in the contract.
     """
     document: dict[str, Any] = {}
     for field, value in message.ListFields():
         if field.name == _EMPTY:
-            document.update(_sent_empty(message, value))
+            document.update(_empty_members(message, value))
         elif _is_map(field):
             # Protobuf has no map of lists: the value is a message that holds one.
             document[field.json_name] = {
                 key: list(item.values) if isinstance(item, StringList) else item for key, item in value.items()
             }
         elif field.is_repeated:
-            document[field.json_name] = [_plain(field, item) for item in value]
-        elif (plain := _plain(field, value)) is not None:
+            document[field.json_name] = [_to_plain(field, item) for item in value]
+        elif (plain := _to_plain(field, value)) is not None:
             document[field.json_name] = plain
     return document
 
 
 def as_message(kind: type[AnyMessage], document: Mapping[str, Any]) -> AnyMessage:
-    """Return a message that says what a document says; entries that are None are left out."""
+    """Return a document as a message of a class; entries that are None are left out."""
     message = kind()
     _fill(message, document)
     return message
 
 
-def _sent_empty(message: Message, names: Iterable[str]) -> dict[str, Any]:
-    """Return the lists and maps that a message says were sent empty, but for those that are not."""
+def _empty_members(message: Message, names: Iterable[str]) -> dict[str, Any]:
+    """Return the members that were sent as empty lists and maps, except those that are not empty after all.
+
+    Raises:
+        InvalidInput: A name is not that of a list or map of the message.
+    """
     fields = _fields(message.DESCRIPTOR)
     empty: dict[str, Any] = {}
     for name in names:
@@ -71,12 +74,12 @@ def _sent_empty(message: Message, names: Iterable[str]) -> dict[str, Any]:
 
 def _fill(message: Message, document: Mapping[str, Any]) -> None:
     fields = _fields(message.DESCRIPTOR)
-    tells = _EMPTY in message.DESCRIPTOR.fields_by_name
+    lists_empty_members = _EMPTY in message.DESCRIPTOR.fields_by_name
     for key, value in document.items():
         if value is None:
             continue
         field = fields[key]
-        if tells and field.is_repeated and not value:
+        if lists_empty_members and field.is_repeated and not value:
             getattr(message, _EMPTY).append(key)
         if _is_map(field):
             _fill_map(getattr(message, field.name), value)
@@ -89,7 +92,7 @@ def _fill(message: Message, document: Mapping[str, Any]) -> None:
             getattr(message, field.name).FromDatetime(value)
         elif field.message_type is not None:
             child = getattr(message, field.name)
-            # An empty document is something else than none.
+            # An empty document differs from a missing one.
             child.SetInParent()
             _fill(child, value)
         elif field.enum_type is not None:
@@ -106,7 +109,7 @@ def _fill_map(target: Any, value: Mapping[str, Any]) -> None:
             target[key] = item
 
 
-def _plain(field: FieldDescriptor, value: Any) -> Any:
+def _to_plain(field: FieldDescriptor, value: Any) -> Any:
     if isinstance(value, Timestamp):
         return value.ToDatetime(UTC)
     if isinstance(value, Message):

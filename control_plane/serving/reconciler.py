@@ -70,7 +70,7 @@ class ServingReconciler:
             self._set_failure_reason(campaign, failure_reasons.get(campaign.serving_id or ""))
             self._latest_version_sync.sync(unit, campaign)
 
-    def forget_silent_workers(self, unit: Unit) -> None:
+    def remove_silent_workers(self, unit: Unit) -> None:
         """Remove workers that have been silent for long, with their reports."""
         limit = self._app_context.clock.now() - self._liveness * _REMOVE_AFTER
         for worker in unit.find(RuntimeWorker):

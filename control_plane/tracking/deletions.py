@@ -45,7 +45,7 @@ class DeletionReconciler:
     def begin(self, unit: Unit, resource: Dataset | EventTracker) -> None:
         """Begin to delete an ACTIVE resource, which takes it out of the set of trackers.
 
-        Without live events services the deletion goes on at once.
+        Without live events services it continues at once.
         """
         resource.status = Status.DELETE_PENDING
         resource.last_updated_date_time = self._app_context.clock.now()
@@ -68,7 +68,7 @@ class DeletionReconciler:
             if (tracker.deleted_revision or 0) <= oldest_in_use:
                 remove(unit, tracker)
 
-    def forget_silent_services(self, unit: Unit) -> None:
+    def remove_silent_services(self, unit: Unit) -> None:
         """Remove events services that have been silent for long."""
         limit = self._app_context.clock.now() - self._liveness * _REMOVE_AFTER
         for service in unit.find(EventsService):

@@ -1,4 +1,4 @@
-"""What each process is told."""
+"""The environment variables of each process, and the ports."""
 
 import json
 import socket

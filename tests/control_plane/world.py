@@ -1,4 +1,4 @@
-"""A whole control plane on a fresh database, with hands on its clock; what most tests here begin with."""
+"""A complete control plane on a new database, with a clock that tests set; most tests here begin with it."""
 
 from __future__ import annotations
 

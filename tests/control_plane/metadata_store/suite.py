@@ -1,4 +1,4 @@
-"""What every implementation of the catalogue must do; each runs it as a subclass that makes one."""
+"""The contract of the metadata store; each implementation runs it as a subclass with a fixture that makes one."""
 
 from __future__ import annotations
 

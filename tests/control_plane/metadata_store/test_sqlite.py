@@ -1,4 +1,4 @@
-"""The catalogue in SQLite: the suite, and what is SQLite's own."""
+"""The metadata store in SQLite: the suite, and what is specific to SQLite."""
 
 from __future__ import annotations
 

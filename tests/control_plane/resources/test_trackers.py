@@ -1,4 +1,4 @@
-"""Event trackers: one for each group, and what tracking ids stand for."""
+"""Event trackers: one for each group, and the tables that their tracking ids resolve to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which operations are built, told by the code and by the page."""
+"""Which operations are built, in the code and on the reference page."""
 
 from __future__ import annotations
 

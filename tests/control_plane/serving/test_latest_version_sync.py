@@ -1,4 +1,4 @@
-"""Versions beside their predecessors: which is compared with which, and what campaigns that follow make of it."""
+"""Which versions are compared with which, and which of them a campaign that follows its solution serves."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.control_plane.world import make_world
 FOLLOWING = {"syncWithLatestSolutionVersion": True}
 
 
-def evaluation(verdict: str, reason: str = "told in words") -> dict[str, object]:
+def evaluation(verdict: str, reason: str = "significantly worse") -> dict[str, object]:
     return {"test_users": 40, "comparison": {"verdict": f"VERDICT_{verdict}", "reason": reason}}
 
 
-def train(world, solution, verdict=None, reason="told in words"):
+def train(world, solution, verdict=None, reason="significantly worse"):
     """Train one more version; a verdict comes with its evaluation."""
     world.clock.advance(seconds=1)
     version = world.version(solution)
@@ -72,7 +72,7 @@ def test_a_version_is_compared_with_the_newest_that_is_active_when_its_training_
     world.version(solution)
     world.finish_next({})
 
-    # The second was asked for before the first was done, and is begun after it.
+    # The second was created before the first was trained, and is trained after it.
     assert world.lease().job.payload["predecessor"]["solution_version_arn"] == first
 
 
@@ -118,7 +118,7 @@ def test_a_worse_version_is_refused_and_the_reason_is_shown(world, solution, fir
         f"refused: {worse} is significantly worse than the first. The campaign serves {first}. "
         f"To serve the version nevertheless, call UpdateCampaign with the solutionVersionArn {solution}/$LATEST"
     )
-    assert world.watch("worker") == revision  # runtimes hear nothing of it
+    assert world.watch("worker") == revision  # nothing changes for runtimes
 
 
 def test_a_version_is_refused_once(world, solution, campaign):
