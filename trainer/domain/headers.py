@@ -41,7 +41,7 @@ def header_problem(line: str, header: Sequence[str], *, schema_columns: Sequence
 
     Args:
         line: The first line.
-        header: Its names.
+        header: The names in that line.
         schema_columns: Names of the schema's columns.
     """
     present = Counter(header)

@@ -38,7 +38,7 @@ def read_rows(
 
     Args:
         files: At least one; all must have the same header.
-        schema: Of the dataset.
+        schema: The schema of the dataset.
         dataset_type: E.g. `INTERACTIONS`.
         progress: Is given the share that is read, after every block; may raise.
 

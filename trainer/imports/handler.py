@@ -32,7 +32,7 @@ _log = get_logger(__name__)
 
 
 class ImportJobHandler:
-    """See `trainer.worker.JobHandler`.
+    """Imports the files of a location into the table of a dataset; a `trainer.worker.JobHandler`.
 
     Args:
         store: The shared store.
@@ -99,7 +99,7 @@ def _commit(table: Table, rows: pl.DataFrame, *, dataset_type: str, replace: boo
     interactions, and replaces items and users of the same id.
 
     Args:
-        table: Of the dataset.
+        table: The table of the dataset.
         rows: The schema's columns, without duplicates.
         dataset_type: E.g. `INTERACTIONS`.
         replace: FULL, not incremental.

@@ -117,7 +117,7 @@ class Sources:
         Args:
             location: `s3://BUCKET/KEY` or `file:///PATH`; one that ends in `/` means the files of that folder, not of
                 the folders in it.
-            folder: For copies.
+            folder: Existing, for copies.
 
         Raises:
             InvalidInput: The location is malformed, forbidden, or there is nothing.

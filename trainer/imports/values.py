@@ -65,7 +65,7 @@ def check_values(text: pl.DataFrame, schema: AvroSchema, *, dataset_type: str) -
 
     Args:
         text: One String column for each field, null where the file has nothing, and the line numbers.
-        schema: Of the dataset.
+        schema: The schema of the dataset, whose columns are returned.
         dataset_type: E.g. `INTERACTIONS`.
     """
     typed, problems = [], []

@@ -15,7 +15,7 @@ _REMOVABLE = ("datasets", "artifacts")
 
 
 class RemovalJobHandler:
-    """See `trainer.worker.JobHandler`.
+    """Removes folders of the store; a `trainer.worker.JobHandler`.
 
     Args:
         store: The shared store.

@@ -33,7 +33,7 @@ def write_index(
     Args:
         scorer: The model.
         histories: Of users to measure by, at best such as the model does not know.
-        folder: Of the artifact.
+        folder: The artifact's, existing.
         spec: Has the trees of the index and the recall that is wanted of it.
 
     Returns:

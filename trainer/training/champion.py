@@ -43,7 +43,7 @@ def compare_with_champion(
         champion: Which version it is.
         pair_with: Measures the champion's model, as it was measured then, by what the new one was measured by.
         cache: Folder for files from a store that is not local.
-        seed: Of the draws of users.
+        seed: Where the draws of users begin.
 
     Raises:
         Unavailable: The store cannot be reached.

@@ -48,8 +48,8 @@ class Flusher(Protocol):
         """Return when an interactions table has all events that were acknowledged before the call.
 
         Args:
-            location: Of the table.
-            context: Of the job that waits.
+            location: Folder of the table in the store.
+            context: Cancels the wait when the job must end.
 
         Raises:
             Unavailable: The events service cannot be reached, or cannot write to the table.
@@ -59,7 +59,7 @@ class Flusher(Protocol):
 
 
 class TrainingJobHandler:
-    """See `trainer.worker.JobHandler`.
+    """Trains solution versions, each in a process of its own; a `trainer.worker.JobHandler`.
 
     Args:
         store: The shared store.

@@ -195,8 +195,8 @@ def select_interactions(
     were sent twice, and interactions that agree in everything, count once.
 
     Args:
-        rows: Of the Interactions table.
-        schema: Of the dataset.
+        rows: Rows of the Interactions table, internal columns included.
+        schema: The schema of the Interactions dataset.
         event_type: The only type that counts.
         threshold: Least event value that counts; rows without a value do not.
         events: Settings by type; the only types that count where there are any.
@@ -233,7 +233,7 @@ def count_shown(rows: pl.DataFrame, items: pl.Series) -> NDArray[np.int64]:
     """Count how often each item was shown, whatever became of it.
 
     Args:
-        rows: Of the Interactions table.
+        rows: Rows of the Interactions table.
         items: Ids of the catalogue; others are left out.
 
     Returns:

@@ -50,7 +50,7 @@ class MetadataTable:
 
         Args:
             rows: Of the table; where an id was both imported and put, what was put holds.
-            schema: Of the dataset.
+            schema: The schema of the dataset, which says what each column is.
             learns_from: Whether the solution lets a column be learnt from.
         """
         key = reserved.ITEM_ID if schema.field(reserved.ITEM_ID) is not None else reserved.USER_ID

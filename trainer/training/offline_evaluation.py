@@ -79,8 +79,8 @@ def evaluate_by(
         model: The metrics of the model.
         baselines: The metrics of the baselines, by name.
         test_users: Users of whom something was hidden.
-        pair_with: As `OfflineEvaluation` has it.
-        seed: Of the draws of users.
+        pair_with: Measures another version's model, see `OfflineEvaluation`.
+        seed: Where the draws of users begin.
     """
     message = evaluation_message(
         evaluation_pb2.ModelEvaluation(name="model", metrics=metric_messages(model, seed=seed)),
@@ -112,7 +112,7 @@ def metric_messages(values: MetricValues, *, seed: int) -> Iterator[evaluation_p
 
     Args:
         values: The metrics of a model.
-        seed: Of the draws of users.
+        seed: Where the draws of users begin.
     """
     users = values.users
     yield evaluation_pb2.MeasuredMetric(name="coverage", value=values.coverage, users=len(users))

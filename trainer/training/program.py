@@ -43,7 +43,7 @@ class Training:
 
     Attributes:
         spec: What to train.
-        recipe: By which recipe.
+        recipe: The declaration of the recipe that the spec names.
         store: The shared store.
         folder: For files; `folder`/artifact is for the artifact's.
     """
@@ -133,7 +133,7 @@ class Base:
 
     Attributes:
         folder: Files of the artifact.
-        manifest: Of the artifact.
+        manifest: What the artifact says of itself.
     """
 
     folder: Path
@@ -144,7 +144,7 @@ class UpdateSteps(ServingSteps[LoadedT, Histories, ModelT], Protocol[LoadedT, Mo
     """The steps of an incremental update: nothing is fitted, nothing is measured.
 
     Attributes:
-        stage_names: As of `LearningSteps`.
+        stage_names: The stages that it has, in order; see `trainer.training.progress`.
     """
 
     stage_names: tuple[str, ...]
@@ -178,7 +178,7 @@ def train(
 
     Args:
         training: What to train.
-        steps: Of the recipe's kind.
+        steps: What the recipe's kind does at each stage.
         progress: Takes how far the training is.
 
     Returns:
@@ -232,7 +232,7 @@ def update(
 
     Args:
         training: What to train; its spec names the artifact to begin from.
-        steps: Of the update.
+        steps: What an update does at each stage.
         progress: Takes how far the training is.
 
     Returns:

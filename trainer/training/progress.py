@@ -66,7 +66,7 @@ class StageProgress:
         """Time a block as a stage, and place what is reported meanwhile into its span.
 
         Args:
-            name: Of the stage.
+            name: The stage, from `STAGES`.
             metrics: What is known of the model by then.
         """
         if name not in self._spans:

@@ -47,7 +47,7 @@ def take_snapshot(
     Args:
         store: The shared store.
         tables: Of the group; those that nothing was ever written to are left out.
-        filters: Of the solution, in words, for the error.
+        filters: How the solution chooses interactions, in words for an error; see `describe_filters`.
         required_datasets: Types of datasets that the recipe cannot do without.
 
     Raises:

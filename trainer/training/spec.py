@@ -87,11 +87,11 @@ class TunedRange(_Message):
     """The values of a hyperparameter that may be tried.
 
     Attributes:
-        name: Of the hyperparameter.
+        name: The hyperparameter.
         kind: Which of the others say what may be tried.
         low: Least value.
         high: Greatest value.
-        values: Of a choice, as text.
+        values: What a choice is among, as text.
     """
 
     name: str
@@ -120,11 +120,11 @@ class TrainingSpec(_Message):
         store: Settings of the store, by name.
         tables: The snapshot: the tables that have data.
         recipe: Name of the recipe.
-        configuration: Of the solution.
+        configuration: What the solution configures.
         event_type: The only type of interactions to learn from; None for all.
-        seed: Of every random number.
-        recall_floor: Of an approximate index.
-        index_trees: Of the Annoy index.
+        seed: Where every random number of the training begins.
+        recall_floor: Recall of the first 25 results that an approximate index must reach, 0 to 1.
+        index_trees: Number of trees of the Annoy index.
         champion: The version to compare with; None for a solution's first version.
         tuning: How hyperparameters are tuned first; None when they are not.
         base: Folder of the artifact to be brought up to date, relative to the store's root; None to learn anew.

@@ -41,7 +41,7 @@ def tune(
         measure: Tries them out; equal values are tried once.
         tuning: What to search.
         defaults: Of all hyperparameters; they are moved into the ranges, and a choice without its default is open.
-        seed: Of the search.
+        seed: Where the random numbers of the search begin.
         progress: Takes how far the search is.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -22,7 +22,7 @@ _log = get_logger(__name__)
 
 
 class Lease:
-    """See `trainer.worker.JobContext`.
+    """Progress and cancellation of a leased job; a `trainer.worker.JobContext`.
 
     Args:
         queue: Where it is renewed.

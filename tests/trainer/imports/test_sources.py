@@ -97,7 +97,7 @@ def test_a_name_that_is_too_long_is_refused_at_once(place):
 
 def test_a_file_outside_of_the_roots_is_not_read(place, outside):
     assert "outside of the folders that the trainer may read" in refused(place, f"file://{outside}")
-    # Whether something is there is not told either.
+    # Whether something is there is not revealed either.
     assert refused(place, f"file://{outside}").replace("secret", "nosuch") == refused(
         place, f"file://{outside.with_name('nosuch.csv')}"
     )

@@ -155,7 +155,7 @@ def test_actions_users_and_items_are_matched_by_name(active):
     comparison = acts(active, 2, predecessor=after(1)).comparison
 
     area = next(item for item in comparison.differences if item.name == "auc")
-    # `call` is new, and a guess for the predecessor.
+    # `call` is new, and a guess for the champion.
     assert area.predecessor == pytest.approx((2 * named(old.model.metrics)["auc"].value + 0.5) / 3)
     assert comparison.users == 40
 

@@ -54,11 +54,11 @@ def make_spec(place):
     table.append(frame.sample(fraction=1.0, shuffle=True, seed=4), app_id=columns.EVENTS_APP_ID, number=1)
 
     def make(recipe: str = "aws-user-personalization-v2", **hyperparameters: str) -> TrainingSpec:
-        frozen = TableVersion(
+        version = TableVersion(
             dataset_type="INTERACTIONS", location="datasets/group/SITUATED", avro_schema=SCHEMA, version=table.version()
         )
         return TrainingSpec(
-            store=place.settings.model_dump(), tables=(frozen,), recipe=recipe,
+            store=place.settings.model_dump(), tables=(version,), recipe=recipe,
             configuration=SolutionConfiguration(hyperparameters, None), seed=1, recall_floor=0.98, index_trees=5,
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Before a training the events service is asked to put into the dataset what it has acknowledged."""
+"""Before a training the events service flushes acknowledged events into the dataset."""
 
 from __future__ import annotations
 

@@ -368,7 +368,7 @@ def test_an_update_takes_up_new_items_and_histories_and_learns_nothing(filled):
     assert (manifest.n_items, manifest.n_users, list(manifest.event_types)) == (41, 61, ["watch"])
     old, new = (np.load(opened_artifact.folder / "item_vectors.npy") for opened_artifact in (base, artifact))
     assert new[1:].tobytes() == old.tobytes()
-    assert not new[0, :-1].any()  # nothing is told of it
+    assert not new[0, :-1].any()  # no column describes it
     model = ModelLoader(filled.store, cache=filled.root / "cache", index="exact").load("artifacts/films-2")
     user = model.users.index("u003")
     assert model.items.ids(model.histories.of(user).items)[-1] == "a-new"
@@ -420,7 +420,7 @@ def test_an_objective_shifts_what_is_recommended_and_is_measured(filled):
     assert new[:, :-1].tobytes() == old[:, :-1].tobytes()
     np.testing.assert_allclose(new[:, -1] - old[:, -1], biases, atol=1e-5)
 
-    # An update favours the items that there are now, each once.
+    # An update applies the objective to the items that there are now, each once.
     updated = train(
         filled, "aws-user-personalization", solution_config_json=config, location="artifacts/films-2",
         training_mode="UPDATE", base_artifact_location="artifacts/films-1",

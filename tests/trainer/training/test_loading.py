@@ -231,10 +231,10 @@ def test_items_without_interactions_are_part_of_the_catalogue(place, make_spec):
 
 
 def test_what_comes_after_the_freeze_is_not_loaded(place, make_spec):
-    frozen = make_spec("INTERACTIONS")
+    spec = make_spec("INTERACTIONS")
     place.write("b.csv", "u999,i999,5,watch,1")
     place.bring("s3://films/b.csv", replace=False)
-    assert load(place.store, frozen).users.index("u999") is None
+    assert load(place.store, spec).users.index("u999") is None
 
 
 def test_a_snapshot_knows_the_last_event_that_it_contains(place, make_spec):

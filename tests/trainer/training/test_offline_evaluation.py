@@ -146,7 +146,7 @@ def test_items_and_event_types_are_matched_by_name_when_data_grow(filled):
     users = Vocabulary.load(open_artifact(filled.store, "artifacts/v2", cache=filled.root).folder, "users")
     tested = np.sort(users.keys())[:90]
     assert comparison.users == (tested <= kept).sum()
-    # Old users are served as before; of the new ones' items the predecessor knows none.
+    # Old users are served as before; of the new ones' items the champion knows none.
     in_both = sum(name.startswith("u") for name in users.ids(np.flatnonzero(users.keys() <= min(kept, tested[-1]))))
     assert gain.predecessor == pytest.approx(old * in_both / comparison.users, rel=0.15)
     assert gain.value > gain.predecessor > 0.3 * old

@@ -190,7 +190,7 @@ def test_columns_of_users_who_are_deleted_are_gone_with_the_next_training(filled
 
 
 def test_test_users_are_measured_with_their_columns(filled, tmp_path):
-    """Everybody begins with one film and goes on to that of the own club: only the column tells which."""
+    """Everybody begins with one film and goes on to that of the own club: only the column says which."""
     lines = [
         f"u{user:03},{film},{1_700_000_000 + user * 100 + step},watch,"
         for user in range(500)

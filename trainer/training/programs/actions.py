@@ -57,7 +57,7 @@ class LoadedActions(LoadedData):
 
 
 class ActionsSteps:
-    """See `trainer.training.program.LearningSteps`. A tenth of the users with action interactions is held out."""
+    """Trains models of actions, with a tenth of the acting users held out: the steps of `program.train`."""
 
     stage_names: tuple[str, ...] = ("load", "split", "fit", "evaluate", "compare", "extend", "pack")
 

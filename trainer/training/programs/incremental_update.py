@@ -30,7 +30,7 @@ __all__ = ["IncrementalUpdateSteps"]
 
 
 class IncrementalUpdateSteps(ItemExport):
-    """See `trainer.training.program.UpdateSteps`."""
+    """Updates models of items: the steps of `trainer.training.program.update`."""
 
     stage_names: tuple[str, ...] = ("load", "update", "index", "pack")
 

@@ -64,7 +64,7 @@ class ItemExport:
 
 
 class ItemRecommendationSteps(ItemExport):
-    """See `trainer.training.program.LearningSteps`. A tenth of the users is held out."""
+    """Trains models of items, with a tenth of the users held out: the steps of `trainer.training.program.train`."""
 
     stage_names: tuple[str, ...] = ("load", "split", "tune", "fit", "evaluate", "compare", "extend", "index", "pack")
 
@@ -151,8 +151,8 @@ def rewards_metric(scores: CatalogueScores, split: Split, rewards: NDArray[np.fl
     """Measure the rewards that an objective brings: Personalize's `average_rewards_at_k`.
 
     Args:
-        scores: Of the test users, as they would be served.
-        split: By users.
+        scores: Scores of all items for the test users, as they would be served.
+        split: Has what the test users did next.
         rewards: float64 [n_items], the column of the objective.
     """
     lists = top_items(scores, n_items=len(rewards), histories=split.histories, limit=_LONG_LIST)
@@ -166,7 +166,7 @@ def champion_pair(artifact: Artifact, challenger: UserValues, *, evaluator: Eval
     Args:
         artifact: The champion as it was measured.
         challenger: Metrics of the new model for all test users, of lists as they are served.
-        evaluator: Of the new version.
+        evaluator: Measures by the test users of the new version.
         loaded: Items, users and event types of the new version.
 
     Raises:

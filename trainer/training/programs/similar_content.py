@@ -31,7 +31,7 @@ _QUERY_ITEMS: Final = 2000
 
 
 class SimilarContentSteps(ItemExport):
-    """See `trainer.training.program.LearningSteps`. What stands for a split are the items of queries."""
+    """Trains models of texts: the steps of `trainer.training.program.train`. Its split are the items of queries."""
 
     stage_names: tuple[str, ...] = ("load", "fit", "evaluate", "index", "pack")
 

@@ -46,7 +46,7 @@ _MAX_QUESTIONS: Final = 5000
 
 
 class UserSegmentsSteps:
-    """See `trainer.training.program.LearningSteps`. The newest fifth of everybody's interactions is held out."""
+    """Trains models that rank users, with the newest fifth of all interactions held out: steps of `program.train`."""
 
     stage_names: tuple[str, ...] = ("load", "split", "fit", "evaluate", "compare", "extend", "pack")
 
@@ -146,11 +146,11 @@ class _Champion:
     """The version before, as it was measured; ranks the users of now.
 
     Attributes:
-        scorer: Its model.
+        scorer: Its model, by its own indexes of users and items.
         rank: Ranks its own users by questions about its own items.
         questions: Each question by its identity, about its own items; those it does not know are left out.
         indexes: int32 [its users], the index that each has now, -1 for those that are gone.
-        n_users: Of now.
+        n_users: Number of the users of now.
     """
 
     scorer: SegmentScorer
