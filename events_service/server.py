@@ -31,7 +31,7 @@ __all__ = ["EventsService", "Timing", "assemble"]
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Times and rates of the parts; `EventsSettings` says what each means (`flush_*` there is `seal_*`)."""
+    """Times and rates of the parts; `EventsSettings` says what each means (its `seal_*` are `flush_*` here)."""
 
     append_seconds: float = 4.0
     max_waiting: int = 200

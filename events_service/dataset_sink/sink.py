@@ -239,7 +239,7 @@ class DatasetSink:
     @contextmanager
     def _held(self, lock: threading.Lock, location: str, seconds: float) -> Iterator[None]:
         if not lock.acquire(timeout=max(seconds, 0.0)):
-            raise Unavailable(f"dataset {location}: it is being sealed for longer than {seconds:g} s; repeat the call")
+            raise Unavailable(f"dataset {location}: a flush takes longer than {seconds:g} s; repeat the call")
         try:
             yield
         finally:

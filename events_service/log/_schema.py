@@ -54,7 +54,7 @@ INSERT INTO state VALUES (1, 1);
 """
 #: What version 2 added to version 1.
 _ADDED: Final = """
--- One table's repetitions only: a dataset that is made anew has seen nothing yet.
+-- Unique within one table only: a dataset that is created anew has no events yet.
 CREATE UNIQUE INDEX events_by_id ON events (table_id, tracking_id, event_id);
 CREATE INDEX events_by_age ON events (table_id, appended_at_millis);
 CREATE TABLE epochs (

@@ -141,7 +141,7 @@ def test_texts_of_any_size_and_depth_are_refused_by_name(text):
         AvroSchema.parse(text)
 
 
-def test_text_that_is_no_json_is_told_with_line_and_column():
+def test_text_that_is_no_json_is_reported_with_line_and_column():
     with pytest.raises(InvalidInput, match="line 2, column 11"):
         AvroSchema.parse('{\n"fields": oops}')
 
@@ -164,12 +164,12 @@ def test_any_json_is_a_schema_or_refused(document):
 
 
 @given(st.sampled_from(list(places(VALID))), HOSTILE | JSON, st.booleans())
-def test_any_change_of_a_valid_schema_gives_a_schema_or_a_refusal(path, value, remove):
+def test_any_change_of_a_valid_schema_gives_a_schema_or_an_error(path, value, remove):
     assert_schema_or_error(json.dumps(changed(VALID, path, value, remove=remove)))
 
 
 @given(st.integers(0, len(json.dumps(VALID))), st.text(st.characters(), max_size=3), st.integers(0, 3))
-def test_any_damage_to_the_text_of_a_schema_gives_a_schema_or_a_refusal(position, inserted, removed):
+def test_any_damage_to_the_text_of_a_schema_gives_a_schema_or_an_error(position, inserted, removed):
     text = json.dumps(VALID)
 
     assert_schema_or_error(text[:position] + inserted + text[position + removed :])

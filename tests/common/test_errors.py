@@ -32,7 +32,7 @@ def test_long_values_are_shortened():
 
 
 @pytest.mark.parametrize("text", ["\ud800", "half of \udfff a pair"])
-def test_text_that_is_no_unicode_is_told_all_the_same(text):
+def test_error_text_that_is_no_unicode_is_encoded(text):
     status = to_status(InvalidInput(text, violations=[FieldViolation(text, text)]))
     assert status.code is grpc.StatusCode.INVALID_ARGUMENT
     assert "\\ud" in status.details

@@ -60,6 +60,6 @@ def test_a_damaged_log_is_named(table, tmp_path):
         table.read()
 
 
-def test_an_empty_table_is_told_as_one(tmp_path):
+def test_reading_an_empty_table_is_not_found(tmp_path):
     with pytest.raises(ResourceNotFound, match="holds no data yet"):
         Table(open_store(StoreSettings(store_url=str(tmp_path))), "films").read()

@@ -35,7 +35,7 @@ def maintenance(log, sink, clock):
     )
 
 
-def test_sweep_seals_and_removes_what_is_old(log, maintenance, clock):
+def test_sweep_flushes_and_removes_old_events(log, maintenance, clock):
     log.append(entries(1), seconds=20)
     maintenance.sweep()
     clock.advance(seconds=86_400)
@@ -47,7 +47,7 @@ def test_sweep_seals_and_removes_what_is_old(log, maintenance, clock):
     assert log.bounds() == Bounds(2, 3)
 
 
-def test_sealed_events_stay_for_their_retention(log, maintenance, clock):
+def test_committed_events_stay_for_their_retention(log, maintenance, clock):
     log.append(entries(1), seconds=20)
     clock.advance(seconds=86_399)
 
@@ -57,7 +57,7 @@ def test_sealed_events_stay_for_their_retention(log, maintenance, clock):
     assert log.bounds() == Bounds(1, 2)
 
 
-def test_thread_seals_by_itself_until_it_is_stopped(log, store, maintenance):
+def test_thread_flushes_by_itself_until_it_is_stopped(log, store, maintenance):
     maintenance.start()
     log.append(entries(1), seconds=20)
 
@@ -68,7 +68,7 @@ def test_thread_seals_by_itself_until_it_is_stopped(log, store, maintenance):
     assert Table(store, table().location).read().height == 1
 
 
-def test_thread_survives_sweeps_that_fail_and_tells_of_the_first(tmp_path, log, maintenance):
+def test_thread_survives_sweeps_that_fail_and_logs_the_first(tmp_path, log, maintenance):
     log.append(entries(1), seconds=20)
     with closing(sqlite3.connect(tmp_path / "log" / DATABASE)) as other, capture_logs() as logs:
         other.execute("ALTER TABLE tables RENAME TO elsewhere")

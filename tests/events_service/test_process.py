@@ -96,7 +96,7 @@ def test_process_gets_ready_without_the_control_plane_and_stops_at_sigterm(envir
     assert '"event": "stopped"' in log
 
 
-def test_stop_answers_readers_at_once(environment, keys):
+def test_stop_ends_the_waits_of_readers_at_once(environment, keys):
     # Far longer than the test's patience: readers must not be waited for.
     environment["TAILORBIRD_GRACE_SECONDS"] = "300"
     opened = channel(environment["TAILORBIRD_LISTEN"], token=keys.token("runtime"))
@@ -124,7 +124,7 @@ def test_process_that_cannot_start_says_why_in_one_line(environment):
     assert log.count("\n") == 1
 
 
-def test_missing_token_is_told_at_the_start(environment):
+def test_missing_token_stops_the_process_at_the_start(environment):
     environment["TAILORBIRD_TOKEN_FILE"] += ".missing"
 
     with run(environment) as process:
@@ -150,7 +150,7 @@ def commits(folder, location) -> int:
     return len(list((folder / "store" / location / "_delta_log").glob("*.json")))
 
 
-def test_events_are_sealed_once_although_the_process_is_killed_again_and_again(tmp_path, environment, world, keys):
+def test_events_are_flushed_once_although_the_process_is_killed_again_and_again(tmp_path, environment, world, keys):
     dice = random.Random(7)
     group = world.group()
     location = world.resources.datasets.describe(world.dataset(group)).location

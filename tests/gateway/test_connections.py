@@ -220,7 +220,7 @@ def test_a_request_of_an_unknown_key_is_refused_before_its_body_has_come(endpoin
         assert read_response(connection).headers["x-amzn-errortype"] == "UnrecognizedClientException"
 
 
-def test_a_connection_goes_on_after_a_refusal_when_the_body_has_come(endpoint, start):
+def test_a_connection_is_reused_after_a_rejection_when_the_body_has_come(endpoint, start):
     url = start()
     head, body = signed(endpoint.key, url, "/recommendations", RECOMMENDATIONS)
     with connected(url) as connection:
@@ -343,7 +343,7 @@ def test_a_service_that_hangs_takes_no_place_of_another_and_none_of_health(endpo
     assert httpx.get(f"{url}/health").status_code == 200
 
 
-def test_a_call_that_finds_no_place_is_refused_before_its_signature_is_looked_at(endpoint, full):
+def test_a_call_beyond_the_limit_is_refused_before_its_signature_is_verified(endpoint, full):
     url, _ = full("personalize-runtime")
 
     assert httpx.post(f"{url}/recommendations").headers["x-amzn-errortype"] == "ThrottlingException"

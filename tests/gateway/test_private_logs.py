@@ -26,7 +26,7 @@ EVENT = {"eventType": MARK, "sentAt": 1700000000, "itemId": MARK}
         ("/events", {"trackingId": MARK, "sessionId": MARK, "userId": MARK, "eventList": [EVENT] * 11}),
     ],
 )
-def test_refusals_of_the_gateway_are_logged_without_what_was_sent(endpoint, path, body):
+def test_rejections_of_the_gateway_are_logged_without_what_was_sent(endpoint, path, body):
     with capture_logs() as logs:
         answer = post(endpoint, path, body)
 
@@ -35,7 +35,7 @@ def test_refusals_of_the_gateway_are_logged_without_what_was_sent(endpoint, path
     assert MARK not in str([line for line in logs if line["log_level"] != "debug"])
 
 
-def test_refusal_of_a_service_is_logged_without_what_was_sent(endpoint):
+def test_rejection_of_a_service_is_logged_without_what_was_sent(endpoint):
     endpoint.servicers["personalize-events"].responses["PutEvents"] = invalid("userId", got=MARK, want="another")
 
     with capture_logs() as logs:

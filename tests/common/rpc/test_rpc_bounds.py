@@ -133,7 +133,7 @@ def test_callers_without_a_token_are_refused_before_they_send_anything(running, 
 @pytest.mark.parametrize(
     ("method", "role"), [(METHOD, "events"), (METHOD, None), (REFLECTION, "client"), (WATCH, None), (CHECK, None)]
 )
-def test_hundreds_who_send_nothing_hinder_nobody(running, method, role):
+def test_hundreds_of_calls_without_a_message_delay_no_other(running, method, role):
     async def scenario():
         async with connected(running) as channel, connected(running) as honest:
             metadata = bearer(running, role) if role else []
@@ -144,7 +144,7 @@ def test_hundreds_who_send_nothing_hinder_nobody(running, method, role):
     assert asyncio.run(scenario()) == ["here"] * 5
 
 
-def test_hundreds_who_watch_hinder_nobody_and_are_all_told(running):
+def test_hundreds_of_watches_delay_no_other_and_all_get_the_change(running):
     async def scenario():
         async with connected(running) as channel, connected(running) as honest:
             stub = health_pb2_grpc.HealthStub(channel)
@@ -181,7 +181,7 @@ def test_stream_of_reflection_has_a_limited_time(trackers, given):
     assert (listed, type(error)) == ("list_services_response", DeadlineExceeded)
 
 
-def test_caller_who_names_no_time_is_given_the_one_of_the_method(running):
+def test_caller_without_a_deadline_gets_that_of_the_method(running):
     async def scenario():
         async with connected(running) as channel:
             stub = trackers_pb2_grpc.TrackerServiceStub(channel)
@@ -203,7 +203,7 @@ def test_one_call_too_many_is_refused_at_once(trackers):
         assert type(asyncio.run(scenario(running))) is Throttled
 
 
-def test_strangers_who_hold_back_their_messages_make_room_for_those_who_send(trackers):
+def test_probes_without_a_message_are_ended_for_those_that_send(trackers):
     async def scenario(running):
         async with connected(running) as channel, connected(running) as honest:
             calls = [silent(channel, CHECK) for _ in range(MANY)]
@@ -222,7 +222,7 @@ def test_strangers_who_hold_back_their_messages_make_room_for_those_who_send(tra
     assert (errors, states) == ({Throttled}, [SERVING] * 5)
 
 
-def test_one_watcher_too_many_is_told_to_go_on_without(trackers):
+def test_one_watch_too_many_is_unimplemented(trackers):
     async def scenario(running):
         async with connected(running) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
@@ -238,7 +238,7 @@ def test_one_watcher_too_many_is_told_to_go_on_without(trackers):
     assert outcome == ([SERVING] * 4, grpc.StatusCode.UNIMPLEMENTED, SERVING)
 
 
-def test_service_that_is_not_there_is_told_without_a_trace(running, written):
+def test_unknown_service_is_an_error_without_a_trace(running, written):
     async def scenario():
         async with connected(running) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
@@ -267,7 +267,7 @@ def test_bytes_that_are_no_message_are_the_callers_mistake(running, written, met
     assert 0 < len(written()) < 200
 
 
-def test_bytes_that_are_no_message_are_not_looked_at_without_a_token(running):
+def test_bytes_that_are_no_message_are_not_parsed_without_a_token(running):
     async def scenario():
         async with connected(running) as channel:
             return await refused(channel.unary_unary(METHOD)(b"\xff\xff\xff", timeout=60))
@@ -285,7 +285,7 @@ def test_call_without_a_message_is_the_callers_mistake(running):
     assert type(asyncio.run(scenario())) is InvalidInput
 
 
-def test_message_beyond_the_largest_size_is_told_as_such(running):
+def test_message_beyond_the_largest_size_is_resource_exhausted(running):
     async def scenario():
         async with connected(running, max_send_message_length=-1) as channel:
             call = channel.unary_unary(METHOD)
@@ -428,7 +428,7 @@ def test_round_robin_with_health_checking_uses_those_that_are_ready():
     assert servers == ({"first"}, {"second"})
 
 
-def test_stop_lets_running_calls_end_and_answers_the_others_unavailable(trackers):
+def test_stop_lets_running_calls_end_and_the_others_are_unavailable(trackers):
     async def scenario(running):
         async with connected(running) as channel:
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=120)
@@ -480,7 +480,7 @@ def test_stop_under_load_is_unavailable_to_all_callers(running):
     assert asyncio.run(scenario()) == {"UNAVAILABLE"}
 
 
-def test_line_of_a_refusal_names_the_field_and_quotes_nothing(running, written):
+def test_log_line_of_a_rejection_names_the_field_and_quotes_nothing(running, written):
     async def scenario():
         async with connected(running) as channel:
             return await refused(ask(channel, running, "bad"))

@@ -121,7 +121,7 @@ def test_watermark_of_the_table_is_the_last_offset(log, sink, films):
     assert log.table_lags() == []
 
 
-def test_nothing_to_seal_commits_nothing(log, sink, films):
+def test_nothing_to_flush_commits_nothing(log, sink, films):
     log.append(entries(1), seconds=20)
     sink.flush_due()
     version = films.version()
@@ -143,7 +143,7 @@ def test_events_join_imported_rows_and_survive_a_full_import(log, sink, films):
     assert films.transaction(EVENTS_APP_ID) == 2
 
 
-def test_crash_between_commit_and_note_seals_nothing_twice(log, make_sink, films):
+def test_crash_between_commit_and_mark_appends_nothing_twice(log, make_sink, films):
     log.append(entries(1, 2), seconds=20)
     # The state that a process leaves which dies right after its commit.
     films.append_events(
@@ -158,7 +158,7 @@ def test_crash_between_commit_and_note_seals_nothing_twice(log, make_sink, films
     assert log.table_lags() == []
 
 
-def test_crash_after_the_last_commit_leaves_only_the_note_to_be_made(log, make_sink, films):
+def test_crash_after_the_last_commit_leaves_only_the_mark_to_be_set(log, make_sink, films):
     log.append(entries(1), seconds=20)
     films.append_events(events_frame(log.read(1, max_events=10).events, SCHEMA), log.lineage().at(1))
     version = films.version()
@@ -181,7 +181,7 @@ def test_crash_before_the_commit_loses_nothing(tmp_path, clock, make_sink, films
     assert ids_in_table(films) == ["e1", "e2"]
 
 
-def test_sealing_while_events_arrive_loses_and_doubles_nothing(log, sink, films):
+def test_flushes_while_events_arrive_lose_and_double_nothing(log, sink, films):
     threads = [
         threading.Thread(
             target=lambda thread: [log.append(entries(100 * thread + n), seconds=60) for n in range(30)], args=[thread]
@@ -230,7 +230,7 @@ def test_events_of_a_dataset_made_anew_go_to_the_new_table(log, sink, store, tra
     assert ids_in_table(Table(store, other.location)) == ["e2"]
 
 
-def test_events_of_a_deleted_tracker_are_sealed(log, sink, trackers, films):
+def test_events_of_a_deleted_tracker_are_flushed(log, sink, trackers, films):
     log.append(entries(1), seconds=20)
     trackers.trackers.clear()
     trackers.untracked.add(table().location)
@@ -266,7 +266,7 @@ def test_table_that_only_the_control_plane_has_lost_stays_in_the_log(log, sink, 
     assert len(log.read(1, max_events=10).events) == 1
 
 
-def test_nothing_is_forgotten_while_nobody_can_be_asked(log, sink, trackers):
+def test_nothing_is_removed_while_the_control_plane_is_unreachable(log, sink, trackers):
     log.append(entries(1), seconds=20)
     trackers.error = Unavailable("control plane is away")
 
@@ -276,7 +276,7 @@ def test_nothing_is_forgotten_while_nobody_can_be_asked(log, sink, trackers):
     assert log.tables() == [table().location]
 
 
-def test_table_that_stays_unsealed_is_an_error_in_the_log(log, make_sink, trackers, seconds):
+def test_table_whose_flushes_keep_failing_is_logged_as_an_error(log, make_sink, trackers, seconds):
     log.append(entries(1), seconds=20)
     trackers.error = Unavailable("control plane is away")
     sink = make_sink()
@@ -291,7 +291,7 @@ def test_table_that_stays_unsealed_is_an_error_in_the_log(log, make_sink, tracke
     assert [line["seconds"] // 60 for line in alarms] == [10, 70]
 
 
-def test_trouble_is_logged_once_tried_again_ever_later_and_its_end_is_logged(log, sink, trackers, films, seconds):
+def test_failures_are_logged_once_with_back_off_and_the_recovery_is_logged(log, sink, trackers, films, seconds):
     log.append(entries(1), seconds=20)
     trackers.error = Unavailable("control plane is away")
     attempts = []
@@ -311,7 +311,7 @@ def test_trouble_is_logged_once_tried_again_ever_later_and_its_end_is_logged(log
     assert ids_in_table(films) == ["e1"]
 
 
-def test_store_that_cannot_be_written_holds_up_no_other_table(log, sink, store, trackers, seconds):
+def test_table_that_cannot_be_written_does_not_delay_the_others(log, sink, store, trackers, seconds):
     books = table("datasets/books")
     trackers.trackers["books"] = tracker(books)
     log.append(entries(1), seconds=20)
@@ -331,7 +331,7 @@ def test_store_that_cannot_be_written_holds_up_no_other_table(log, sink, store, 
     assert ids_in_table(Table(store, table().location)) == ["e1"]
 
 
-def test_quiet_table_is_sealed_at_once_and_a_busy_one_in_larger_commits(log, make_sink, films, seconds):
+def test_quiet_table_is_flushed_at_once_and_a_busy_one_in_larger_commits(log, make_sink, films, seconds):
     sink = make_sink(commit_rate=CommitRateLimit(burst=2, steady_seconds=10, large_events=1000))
     for second in range(21):
         seconds.now = second
@@ -344,7 +344,7 @@ def test_quiet_table_is_sealed_at_once_and_a_busy_one_in_larger_commits(log, mak
     assert sorted(offsets) == list(range(1, 22))
 
 
-def test_large_backlog_is_sealed_whatever_the_pace(log, make_sink, films):
+def test_large_lag_is_flushed_whatever_the_rate_limit(log, make_sink, films):
     sink = make_sink(commit_rate=CommitRateLimit(burst=1, steady_seconds=3600, large_events=50))
     log.append(entries(0), seconds=20)
     sink.flush_due()
@@ -388,7 +388,7 @@ def open_log(tmp_path, clock):
         item.close()
 
 
-def test_log_that_was_lost_begins_again_beside_what_is_sealed(open_log, log, make_sink, films):
+def test_lost_log_begins_again_and_keeps_the_rows_of_the_table(open_log, log, make_sink, films):
     log.append(entries(1, 2, 3), seconds=20)
     make_sink().flush_due()
     fresh = open_log("fresh")
@@ -480,7 +480,7 @@ def test_event_that_is_sent_again_long_after_the_log_was_restored_is_not_doubled
     assert sorted(films.read()[columns.EVENT_ID]) == ["e1", "e2", "e3", "e7", "e8"]
 
 
-def test_note_of_a_log_counts_where_the_table_speaks_of_another(open_log, log, make_sink, films):
+def test_mark_of_a_log_counts_where_the_table_has_a_position_of_another(open_log, log, make_sink, films):
     log.append(entries(1, 2), seconds=20)
     make_sink().flush_due()
     # A newer log has committed to the same table what this one never had.
@@ -492,7 +492,7 @@ def test_note_of_a_log_counts_where_the_table_speaks_of_another(open_log, log, m
     assert ids_in_table(films) == ["e1", "e2", "e3"]
 
 
-def test_flush_seals_what_is_there_whatever_the_pace(log, make_sink, films):
+def test_flush_appends_everything_whatever_the_rate_limit(log, make_sink, films):
     sink = make_sink(commit_rate=CommitRateLimit(burst=1, steady_seconds=3600, large_events=1000))
     log.append(entries(1), seconds=20)
     sink.flush_due()
@@ -515,7 +515,7 @@ def test_flush_of_a_table_without_events_changes_nothing(log, sink, films):
     assert films.version() == version
 
 
-def test_flush_that_has_no_time_is_told(log, sink):
+def test_flush_without_time_is_unavailable(log, sink):
     log.append(entries(1), seconds=20)
 
     with pytest.raises(Unavailable, match="repeat the call"):

@@ -17,7 +17,7 @@ def commits(bucket: TokenBucket, *, seconds: int, pending_events: int = 1) -> li
     return times
 
 
-def test_quiet_table_gets_a_burst_and_then_a_steady_pace():
+def test_quiet_table_gets_a_burst_and_then_a_steady_rate():
     assert commits(TokenBucket(LIMIT, 0), seconds=31) == [0, 1, 2, 10, 20, 30]
 
 

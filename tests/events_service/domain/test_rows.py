@@ -64,7 +64,7 @@ def test_null_in_a_column_without_null_is_refused():
         check_columns(event(0, properties_json='{"device":null}'), schema)
 
 
-def test_event_that_never_fitted_its_schema_is_told_without_its_values():
+def test_event_that_never_fitted_its_schema_is_an_error_without_its_values():
     schema = AvroSchema.parse(avro(("DEVICE", "int")))
 
     with pytest.raises(CorruptArtifact, match="DEVICE") as caught:

@@ -56,7 +56,7 @@ class EventLogSuite:
 
         assert log.append(entries(1, tracking_id="other"), seconds=20) == (2,)
 
-    def test_page_ends_where_it_was_told_to(self, log):
+    def test_page_ends_at_max_events(self, log):
         log.append(entries(1, 2, 3), seconds=20)
 
         assert [logged.offset for logged in log.read(2, max_events=1).events] == [2]
@@ -80,7 +80,7 @@ class EventLogSuite:
 
         assert (log.appended.changes, offsets(log)) == (before + 1, [1])
 
-    def test_append_of_a_repeated_event_and_bookkeeping_notify_nobody(self, log):
+    def test_append_of_a_repeated_event_and_bookkeeping_do_not_notify(self, log):
         log.append(entries(1), seconds=20)
         before = log.appended.changes
 
@@ -105,7 +105,7 @@ class EventLogSuite:
         assert sorted(offsets_given) == list(range(1, 401))
         assert offsets(log) == list(range(1, 401))
 
-    def test_backlog_tells_what_is_not_sealed(self, log):
+    def test_table_lag_is_what_is_not_committed(self, log):
         films, books = table("datasets/films"), table("datasets/books")
         log.append(entries(1, to=films), seconds=20)
         log.append(entries(2, to=books, tracking_id="books"), seconds=20)
@@ -115,7 +115,7 @@ class EventLogSuite:
 
         assert log.table_lags() == [TableLag(films, "later", 1, 3), TableLag(books, "books", 0, 2)]
 
-    def test_sealed_table_has_no_backlog_until_its_next_event(self, log):
+    def test_committed_table_has_no_lag_until_its_next_event(self, log):
         log.append(entries(1), seconds=20)
         log.mark_committed(table().location, 1)
         assert log.table_lags() == []
@@ -144,7 +144,7 @@ class EventLogSuite:
         log.append(entries(3), seconds=20)
         assert [(lag.committed_offset, lag.last_offset) for lag in log.table_lags()] == [(0, 4)]
 
-    def test_end_of_a_table_is_told_once(self, log):
+    def test_end_of_a_table_is_logged_once(self, log):
         log.append(entries(1), seconds=20)
         log.remove_table(table().location)
 
@@ -185,7 +185,7 @@ class EventLogSuite:
 
         assert log.append(entries(1, to=table("datasets/films/again")), seconds=20) == (2,)
 
-    def test_old_sealed_events_are_removed_and_their_offsets_out_of_range(self, log, clock):
+    def test_old_committed_events_are_removed_and_their_offsets_out_of_range(self, log, clock):
         log.append(entries(1, 2), seconds=20)
         clock.advance(seconds=100)
         log.append(entries(3), seconds=20)
@@ -199,7 +199,7 @@ class EventLogSuite:
             log.read(2, max_events=10)
         assert caught.value.metadata == {"earliest_offset": "3", "next_offset": "4"}
 
-    def test_table_that_is_not_sealed_holds_up_no_other(self, log, clock):
+    def test_table_that_lags_does_not_delay_the_removal_of_others(self, log, clock):
         log.append(entries(1, to=table("datasets/films")), seconds=20)
         log.append(entries(2, to=table("datasets/books")), seconds=20)
         log.append(entries(3, 4, to=table("datasets/films")), seconds=20)

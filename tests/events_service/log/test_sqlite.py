@@ -214,7 +214,7 @@ def test_folder_belongs_to_one_process_at_a_time(tmp_path, log):
     assert "ResourceInUse" in ended.stderr
 
 
-def test_file_that_is_no_database_is_told_and_left_as_it_is(tmp_path, clock):
+def test_file_that_is_not_a_database_is_an_error_and_left_as_it_is(tmp_path, clock):
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / DATABASE).write_bytes(b"somebody's letters" * 100)
 
@@ -259,7 +259,7 @@ def test_appends_that_wait_together_share_a_commit(tmp_path, log, held_disk):
     assert offsets(log) == list(range(1, 41))
 
 
-def test_slow_disk_is_told_and_a_repeated_call_adds_nothing_twice(log, held_disk):
+def test_slow_disk_is_an_error_and_a_repeated_call_adds_nothing_twice(log, held_disk):
     with pytest.raises(Unavailable, match="repeat the call"):
         log.append(entries(1), seconds=0.05)
 
@@ -283,7 +283,7 @@ def test_too_many_waiting_appends_are_refused(tmp_path, clock):
     log.close()
 
 
-def test_failed_work_takes_none_of_its_neighbours_along(tmp_path):
+def test_failed_write_does_not_fail_the_others_of_its_group(tmp_path):
     connection = sqlite3.connect(tmp_path / "x", isolation_level=None, check_same_thread=False)
     connection.execute("CREATE TABLE t (x UNIQUE)")
     may_commit = threading.Event()
@@ -302,7 +302,7 @@ def test_failed_work_takes_none_of_its_neighbours_along(tmp_path):
     writer.close()
 
 
-def test_close_writes_what_waits(tmp_path, clock):
+def test_close_writes_what_is_queued(tmp_path, clock):
     log = SqliteEventLog(tmp_path / "x", clock=clock)
     futures = [log._writer.submit(lambda connection: connection.execute("SELECT 1").fetchone()) for _ in range(100)]
 

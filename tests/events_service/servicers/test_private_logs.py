@@ -81,7 +81,7 @@ def is_refused(call, request, *, number=0) -> bool:
     return False
 
 
-def test_refusals_are_logged_without_what_was_sent(environment, keys, world, tracking_id):
+def test_rejections_are_logged_without_what_was_sent(environment, keys, world, tracking_id):
     with serving(world.plane.services, keys=keys) as plane:
         environment["TAILORBIRD_CONTROL_PLANE"] = plane.target
         opened = channel(environment["TAILORBIRD_LISTEN"], token=keys.token("client"))

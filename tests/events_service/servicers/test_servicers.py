@@ -283,7 +283,7 @@ def test_page_of_large_events_is_cut_below_the_size_of_a_message(service, grpc_s
     assert second.events[0].offset == first.events[-1].offset + 1
 
 
-def test_read_without_a_wait_is_answered_at_once(service, grpc_stub):
+def test_read_without_a_wait_returns_at_once(service, grpc_stub):
     end = service.log.bounds().end
 
     response = grpc_stub.log.ReadEvents(read(end))
@@ -299,7 +299,7 @@ def test_wait_without_an_event_ends_empty(service, grpc_stub):
     assert (list(response.events), response.next_offset) == ([], end)
 
 
-def test_offset_of_a_longer_log_is_answered_with_the_end_of_this_one(service, grpc_stub):
+def test_offset_of_a_longer_log_returns_the_end_of_this_one(service, grpc_stub):
     end = service.log.bounds().end
 
     response = grpc_stub.log.ReadEvents(read(end + 100, wait_seconds=60))
@@ -343,7 +343,7 @@ def test_many_senders_at_once_are_all_kept(service, grpc_stub):
     assert len(service.log.read(start, max_events=1000).events) == 160
 
 
-def test_reader_that_knows_another_epoch_is_told_the_lineage(service, grpc_stub):
+def test_reader_with_another_epoch_gets_the_lineage(service, grpc_stub):
     grpc_stub.events.PutEvents(put())
     lineage = service.log.lineage()
     same = grpc_stub.log.ReadEvents(read(1, max_events=1, known_epoch=lineage.current))
@@ -371,7 +371,7 @@ def test_flush_without_a_location_is_refused(grpc_stub):
     assert [item.field for item in error.violations] == ["location"]
 
 
-def test_offset_that_was_removed_is_out_of_range_and_tells_what_is_kept(tmp_path, clock):
+def test_offset_that_was_removed_is_out_of_range_with_the_earliest_that_is_kept(tmp_path, clock):
     def seconds() -> float:
         return clock.now().timestamp()
 

@@ -103,7 +103,7 @@ def finish(world, lease):
     world.queue.complete(lease.job.id, lease.token, kind="STORAGE_REMOVAL", result={"removed_objects": 1})
 
 
-def test_remote_answer_is_the_table_of_the_group(world, plane, group, tracking_id):
+def test_remote_update_has_the_table_of_the_group(world, plane, group, tracking_id):
     with plane.channel("events") as opened:
         remote = RemoteTrackers(opened, service_id="x")
         before = remote.fetch(KnownRevisions(), wait_seconds=0).result()
@@ -116,7 +116,7 @@ def test_remote_answer_is_the_table_of_the_group(world, plane, group, tracking_i
     assert after.trackers == {tracking_id: expected}
 
 
-def test_remote_tells_which_tables_are_datasets(world, plane, group):
+def test_remote_returns_which_tables_are_datasets(world, plane, group):
     arns = [world.dataset(one) for one in (group, world.group())]
     kept, deleted = (world.resources.datasets.describe(arn).location for arn in arns)
     world.resources.datasets.delete(arns[1])
@@ -136,7 +136,7 @@ def test_control_plane_that_cannot_be_reached_is_unavailable():
     opened.close()
 
 
-def test_refusal_of_our_own_token_is_not_the_senders_fault(plane):
+def test_rejection_of_our_own_token_is_not_the_senders_fault(plane):
     with plane.channel("client") as opened, pytest.raises(Unavailable, match="tells no trackers"):
         RemoteTrackers(opened, service_id="x").active(["x"])
 
@@ -259,7 +259,7 @@ def test_events_service_that_is_gone_for_long_is_forgotten(world, plane):
             assert unit.count(EventsService) == 0
 
 
-def test_questions_in_a_row_are_not_all_written_down(world, plane):
+def test_not_every_fetch_writes_to_the_metadata_store(world, plane):
     def last_seen():
         with world.metadata_store.read() as unit:
             return unit.get(EventsService, "busy").last_seen_at
@@ -286,7 +286,7 @@ def test_events_service_has_a_name(plane, service_id):
         RemoteTrackers(opened, service_id=service_id).fetch(KnownRevisions(), wait_seconds=0).result()
 
 
-def test_known_trackers_stay_good_while_nobody_can_be_asked(seconds):
+def test_trackers_stay_valid_while_the_control_plane_is_unreachable(seconds):
     source = known_trackers()
     with watching(source, monotonic=seconds) as followed:
         assert resolve(followed, TRACKING_ID) == tracker()
@@ -304,7 +304,7 @@ def test_known_trackers_stay_good_while_nobody_can_be_asked(seconds):
             resolve(followed, TRACKING_ID)
 
 
-def test_nobody_waits_while_nobody_can_be_asked(plane, world, group, tracking_id):
+def test_calls_do_not_wait_while_the_control_plane_is_unreachable(plane, world, group, tracking_id):
     world.dataset(group)
     with plane.channel("events") as opened, watching(RemoteTrackers(opened, service_id="e")) as followed:
         wait_until(lambda: resolve(followed, tracking_id))
@@ -318,7 +318,7 @@ def test_nobody_waits_while_nobody_can_be_asked(plane, world, group, tracking_id
             pass
 
 
-def test_what_was_known_before_the_process_was_halted_is_asked_anew(seconds):
+def test_the_set_is_fetched_again_after_the_process_was_suspended(seconds):
     source = known_trackers()
     with watching(source, monotonic=seconds) as followed:
         assert resolve(followed, TRACKING_ID) == tracker()
@@ -329,7 +329,7 @@ def test_what_was_known_before_the_process_was_halted_is_asked_anew(seconds):
         assert resolve(followed, TRACKING_ID).table.location == "datasets/other"
 
 
-def test_caller_who_waits_for_an_answer_gives_up_in_time():
+def test_caller_who_waits_for_a_fetch_gives_up_in_time():
     class SilentTrackers(ListedTrackers):
         """Every fetch waits until the test is over."""
 
@@ -344,7 +344,7 @@ def test_caller_who_waits_for_an_answer_gives_up_in_time():
         pass
 
 
-def test_calls_at_the_same_time_share_a_question(seconds):
+def test_calls_at_the_same_time_share_a_fetch(seconds):
     source = known_trackers()
     with watching(source, monotonic=seconds) as followed:
         resolve(followed, TRACKING_ID)
@@ -368,7 +368,7 @@ def test_calls_at_the_same_time_share_a_question(seconds):
         assert followed._begun - before <= 16
 
 
-def test_trouble_of_any_kind_does_not_end_the_watching():
+def test_no_error_ends_the_watch():
     source = known_trackers()
     source.error = RuntimeError("a bug")
     with watching(source) as followed:
@@ -380,7 +380,7 @@ def test_trouble_of_any_kind_does_not_end_the_watching():
         assert resolve(followed, TRACKING_ID) == tracker()
 
 
-def test_what_is_kept_is_found_at_the_next_start_while_nobody_can_be_asked(tmp_path):
+def test_kept_set_is_used_at_the_next_start_while_the_control_plane_is_unreachable(tmp_path):
     file, source = TrackerFile(tmp_path / "trackers.json"), known_trackers()
     source.trackers["no-dataset"] = Tracker(GROUP)
     with watching(source, file=file) as followed:
@@ -393,7 +393,7 @@ def test_what_is_kept_is_found_at_the_next_start_while_nobody_can_be_asked(tmp_p
             resolve(followed, "no-dataset")
 
 
-def test_what_is_kept_is_asked_anew_when_somebody_can_be_asked(tmp_path):
+def test_kept_set_is_fetched_again_when_the_control_plane_is_reachable(tmp_path):
     file, source = TrackerFile(tmp_path / "trackers.json"), known_trackers()
     with watching(source, file=file) as followed:
         resolve(followed, TRACKING_ID)
@@ -403,7 +403,7 @@ def test_what_is_kept_is_asked_anew_when_somebody_can_be_asked(tmp_path):
         assert resolve(followed, TRACKING_ID).table.location == "datasets/other"
 
 
-def test_what_is_kept_gives_way_to_another_control_plane_that_counts_alike(tmp_path):
+def test_kept_set_is_replaced_by_that_of_another_control_plane_with_the_same_revision(tmp_path):
     file, source = TrackerFile(tmp_path / "trackers.json"), known_trackers()
     file.keep(1, {"of-another": tracker(table("datasets/other"))})
 
@@ -415,7 +415,7 @@ def test_what_is_kept_gives_way_to_another_control_plane_that_counts_alike(tmp_p
     assert len(source.sets) == 1
 
 
-def test_group_whose_schema_cannot_be_read_takes_none_of_the_others_along(tmp_path):
+def test_schema_that_cannot_be_parsed_does_not_affect_other_groups(tmp_path):
     file = TrackerFile(tmp_path / "trackers.json")
     kept = {TRACKING_ID: tracker(), "broken": Tracker(GROUP, LogTable("datasets/x", GROUP, "no schema"), None)}
 
@@ -424,7 +424,7 @@ def test_group_whose_schema_cannot_be_read_takes_none_of_the_others_along(tmp_pa
     assert file.read().trackers == kept
 
 
-def test_what_is_kept_is_too_old_after_an_hour_of_silence(tmp_path):
+def test_kept_set_expires_when_it_is_too_old(tmp_path):
     file, source = TrackerFile(tmp_path / "trackers.json"), known_trackers()
     with watching(source, file=file) as followed:
         resolve(followed, TRACKING_ID)
@@ -436,7 +436,7 @@ def test_what_is_kept_is_too_old_after_an_hour_of_silence(tmp_path):
         resolve(followed, TRACKING_ID)
 
 
-def test_a_set_is_kept_before_the_control_plane_is_told_that_it_is_there(tmp_path):
+def test_a_set_is_kept_before_its_revision_is_confirmed(tmp_path):
     file = TrackerFile(tmp_path / "trackers.json")
     pairs = []  # revision in a request, revision in the file at that moment
 

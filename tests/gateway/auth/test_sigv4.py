@@ -68,7 +68,7 @@ def with_header(request, name, value):
     return replace(request, headers={**request.headers, name: value})
 
 
-def test_a_good_signature_tells_whose_it_is(verifier, key):
+def test_a_valid_signature_returns_its_key(verifier, key):
     assert proven(verifier, sign(key)) == key
 
 

@@ -69,7 +69,7 @@ def test_an_unknown_class_of_characters_is_not_guessed():
         compile_pattern(r"\p{Klingon}+")
 
 
-def test_of_one_value_only_the_first_broken_constraint_is_told_and_the_length_comes_first():
+def test_only_the_first_broken_constraint_of_a_value_is_reported_and_the_length_comes_first():
     assert broken("!" * 5, type="string", max=4, pattern="[a-z]+") == (
         "Member must have length less than or equal to 4"
     )

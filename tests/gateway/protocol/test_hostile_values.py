@@ -110,14 +110,14 @@ def test_long_lists_are_refused_with_work_that_grows_as_the_body_does(kind):
     ],
     ids=["holes", "keys", "key", "element", "arn", "controls"],
 )
-def test_a_refusal_is_small_however_much_is_wrong(body):
+def test_an_error_is_small_however_much_is_wrong(body):
     error = rejection("GetPersonalizedRanking", body)
 
     assert len(fault(error, protocol=REST_JSON, modelled={}).body) < LARGEST_ANSWER_BYTES
     assert len(error.violations) <= 10
 
 
-def test_at_most_ten_problems_are_told():
+def test_at_most_ten_problems_are_reported():
     tags = [{"tagKey": "!", "tagValue": "!"}] * 50
 
     error = rejection("TagResource", json.dumps({"resourceArn": "x", "tags": tags}).encode())
@@ -126,7 +126,7 @@ def test_at_most_ten_problems_are_told():
     assert len(error.violations) == 10
 
 
-def test_members_of_a_list_of_the_wrong_length_are_not_looked_at():
+def test_members_of_a_list_of_the_wrong_length_are_not_checked():
     body = {"trackingId": "t", "sessionId": "s", "eventList": [{"eventType": "x" * 300}] * 11}
 
     error = rejection("PutEvents", json.dumps(body).encode())
@@ -135,7 +135,7 @@ def test_members_of_a_list_of_the_wrong_length_are_not_looked_at():
     assert "Value '***' at 'eventList'" in error.message
 
 
-def test_of_a_collection_its_size_is_told():
+def test_a_collection_is_reported_by_its_size():
     body = {"resourceArn": ARN, "tags": [{"tagKey": "k", "tagValue": "v"}] * 201}
 
     error = rejection("TagResource", json.dumps(body).encode())

@@ -59,7 +59,7 @@ def test_a_whole_number_may_be_written_with_a_point():
     assert decode("GetRecommendations", numResults=25.0).num_results == 25
 
 
-def test_all_broken_constraints_are_told_at_once():
+def test_all_broken_constraints_are_reported_at_once():
     error = rejection("CreateCampaign", name="-films", minProvisionedTPS=0)
 
     assert error.reason == "InvalidInputException"
@@ -72,7 +72,7 @@ def test_all_broken_constraints_are_told_at_once():
     assert [item.field for item in error.violations] == ["name", "minProvisionedTPS", "solutionVersionArn"]
 
 
-def test_a_string_outside_of_an_enumeration_is_told_what_there_is():
+def test_a_string_outside_of_an_enumeration_gets_the_valid_values():
     error = rejection("CreateSolutionVersion", solutionArn=SOLUTION_VERSION, trainingMode="full")
 
     assert "Value 'full' at 'trainingMode' failed to satisfy constraint: Member must satisfy enum value set: [" in (
@@ -201,7 +201,7 @@ def test_a_value_beyond_single_precision_does_not_become_infinite(value):
     assert isinstance(rejection("PutEvents", **event(eventValue=value)), Malformed)
 
 
-def test_boto3_sees_a_refusal_as_the_modelled_exception(endpoint):
+def test_boto3_sees_an_error_as_the_modelled_exception(endpoint):
     client = endpoint.client("personalize", parameter_validation=False)
 
     with pytest.raises(client.exceptions.InvalidInputException) as caught:

@@ -34,7 +34,7 @@ def test_every_member_of_a_request_arrives(endpoint, service, operation):
 
 
 @pytest.mark.parametrize(("service", "operation"), ALL)
-def test_every_member_of_an_answer_comes_back(endpoint, service, operation):
+def test_every_member_of_a_response_comes_back(endpoint, service, operation):
     model = samples.model(service).operation_model(operation)
     answer = samples.fill(response_class(service, operation)())
     endpoint.servicers[service].responses[operation] = answer
@@ -43,7 +43,7 @@ def test_every_member_of_an_answer_comes_back(endpoint, service, operation):
 
 
 @pytest.mark.parametrize(("service", "operation"), ALL)
-def test_an_empty_answer_has_its_lists_and_nothing_else(endpoint, service, operation):
+def test_an_empty_response_has_its_lists_and_nothing_else(endpoint, service, operation):
     model = samples.model(service).operation_model(operation)
     members = model.output_shape.members if model.output_shape else {}
     lists = {name: [] for name, member in members.items() if member.type_name == "list"}

@@ -86,7 +86,7 @@ def test_event_that_comes_while_the_tail_waits_is_written_soon(follow):
         assert sorted(taken)[-2] < 0.1
 
 
-def test_more_events_than_one_answer_takes_are_all_written(follow):
+def test_more_events_than_one_page_has_are_all_written(follow):
     log = Log(first=1)
     for place in range(2500):
         log.send(user(place), item(0))
@@ -203,7 +203,7 @@ def test_values_and_what_was_shown_come_along(follow):
         assert second.impression == ()
 
 
-def test_log_that_is_away_is_asked_again(follow):
+def test_log_that_is_unreachable_is_retried(follow):
     with running_backends(log=Log(first=1)) as backends, follow(backends) as history:
         backends.log.send(user(0), item(0))
         wait_until(lambda: history.next_offset() == 2)

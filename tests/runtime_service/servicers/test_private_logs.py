@@ -40,7 +40,7 @@ def ranking(**members):
         ranking(user_id=MARK, input_list=[MARK] * 600),
     ],
 )
-def test_refusals_are_logged_without_what_was_sent(grpc_stub, method, request_):
+def test_rejections_are_logged_without_what_was_sent(grpc_stub, method, request_):
     with capture_logs() as logs, pytest.raises(grpc.RpcError):
         getattr(grpc_stub, method)(request_, metadata=as_role("client"), timeout=20)
 

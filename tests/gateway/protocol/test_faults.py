@@ -47,7 +47,7 @@ MODELLED = [
 
 
 @pytest.mark.parametrize(("error", "name"), MODELLED, ids=[name for _, name in MODELLED])
-def test_the_control_plane_answers_its_errors_with_400(endpoint, error, name):
+def test_errors_of_the_control_plane_are_400(endpoint, error, name):
     client = endpoint.client("personalize")
     endpoint.servicers["personalize"].responses["DescribeCampaign"] = error
 
@@ -66,7 +66,7 @@ def test_the_control_plane_answers_its_errors_with_400(endpoint, error, name):
         (errors.ResourceInUse("busy"), "ResourceInUseException", 409),
     ],
 )
-def test_the_events_service_answers_its_errors_with_their_statuses(endpoint, error, name, status):
+def test_errors_of_the_events_service_have_their_statuses(endpoint, error, name, status):
     client = endpoint.client("personalize-events")
     endpoint.servicers["personalize-events"].responses["PutEvents"] = error
 
@@ -77,7 +77,7 @@ def test_the_events_service_answers_its_errors_with_their_statuses(endpoint, err
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
 
 
-def test_the_runtime_answers_an_unknown_campaign_with_404(endpoint):
+def test_an_unknown_campaign_is_404(endpoint):
     client = endpoint.client("personalize-runtime")
     endpoint.servicers["personalize-runtime"].responses["GetRecommendations"] = errors.ResourceNotFound("none")
 
@@ -162,11 +162,11 @@ def test_one_request_id_goes_to_the_caller_and_to_the_service(endpoint):
 
 
 @pytest.mark.parametrize("path", ["/", "/events", "/nothing", "/health"])
-def test_every_answer_has_a_request_id(endpoint, path):
+def test_every_response_has_a_request_id(endpoint, path):
     assert len(httpx.post(f"{endpoint.url}{path}", content=b"{}").headers["x-amzn-requestid"]) == 36
 
 
-def test_an_operation_without_output_answers_an_empty_body(endpoint):
+def test_an_operation_without_output_has_an_empty_body(endpoint):
     response = post(endpoint, "/events", EVENT)
 
     assert (response.status_code, response.content) == (200, b"")
