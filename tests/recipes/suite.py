@@ -124,6 +124,16 @@ class RecipeSuite:
         """Return the walks along the rings; subclasses may add columns that say nothing new."""
         return ring_walks()
 
+    @classmethod
+    def noise_data(cls):
+        """Return noise; subclasses may add columns that say nothing new."""
+        return noise()
+
+    @classmethod
+    def habit_data(cls):
+        """Return users who come back; subclasses may add columns that say nothing new."""
+        return creatures_of_habit()
+
     @pytest.fixture(scope="class")
     @classmethod
     def rings(cls):
@@ -144,7 +154,7 @@ class RecipeSuite:
         assert self.hit_rate_at(scorer, rings, 1) >= self.quality_floor
 
     def test_finds_nothing_in_noise(self):
-        split = hold_out_last(noise())
+        split = hold_out_last(self.noise_data())
         scorer = self.make_fitter().fit(split.training)
         assert self.hit_rate_at(scorer, split, 10) <= self.noise_ceiling
 
@@ -216,7 +226,7 @@ class RecipeSuite:
         assert np.array_equal(first, second) is not get_recipe(self.name).kind.is_personalized
 
     def test_learns_whether_users_come_back(self):
-        split = hold_out_last(creatures_of_habit())
+        split = hold_out_last(self.habit_data())
         scorer = self.make_fitter().fit(split.training)
         lists = top_items(
             catalogue_scores(scorer, split.histories), n_items=NOISE_ITEMS, histories=split.histories, limit=1

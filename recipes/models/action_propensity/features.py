@@ -28,12 +28,12 @@ class Past(NamedTuple):
     """What was done with actions before a moment, for each row.
 
     Attributes:
-        taken: float32 [n], actions that the user took.
-        others: float32 [n], that the user did not take.
+        taken: float32 [n], number of actions that the user took.
+        others: float32 [n], number of actions that the user saw and did not take.
         own_taken: float32 [n], how often the user took this action.
-        own_others: float32 [n], how often not.
-        own_last: int64 [n], when the user last had to do with this action; `NO_TIME` for never.
-        person: float32 [n, c], the content of the user's columns, which does not change; 0 where nothing is known.
+        own_others: float32 [n], how often the user saw it and did not take it.
+        own_last: int64 [n], when the user last saw or took this action, in seconds since 1970; `NO_TIME` for never.
+        content: float32 [n, c], the content of the user's columns, which does not change; 0 where nothing is known.
     """
 
     taken: FloatArray
@@ -41,7 +41,7 @@ class Past(NamedTuple):
     own_taken: FloatArray
     own_others: FloatArray
     own_last: Timestamps
-    person: FloatArray
+    content: FloatArray
 
 
 def item_states(histories: Histories, item_vectors: FloatArray) -> FloatArray:
@@ -86,7 +86,7 @@ def features(states: FloatArray, past: Past, *, now: NDArray[np.float64]) -> NDA
     pause = np.where(had_contact, np.log1p(np.clip(days - past.own_last / DAY, 0, None)), 0.0)
     return np.column_stack(
         [
-            states[:, :-1], past.person, np.ones(len(states)), silence, np.log1p(past.taken), np.log1p(past.others),
+            states[:, :-1], past.content, np.ones(len(states)), silence, np.log1p(past.taken), np.log1p(past.others),
             np.log1p(past.own_taken), np.log1p(past.own_others), had_contact, pause,
         ]
     )  # fmt: skip

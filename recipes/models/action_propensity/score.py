@@ -122,14 +122,14 @@ class ActionPropensityScorer:
         n_actions = len(self.actions)
         counts, last = np.zeros((n_actions, 2), np.float32), np.full(n_actions, NO_TIME)
         taken, others = np.float32(0.0), np.float32(0.0)
-        person = np.zeros(self.user_content.shape[1], np.float32)
+        content = np.zeros(self.user_content.shape[1], np.float32)
         if user is not None:
             span = slice(int(self.own_offsets[user]), int(self.own_offsets[user + 1]))
             counts[self.own_actions[span]], last[self.own_actions[span]] = self.own_counts[span], self.own_last[span]
-            (taken, others), person = self.totals[user], self.user_content[user]
+            (taken, others), content = self.totals[user], self.user_content[user]
         return Past(
             np.full(n_actions, taken, np.float32), np.full(n_actions, others, np.float32), counts[:, 0], counts[:, 1],
-            last, np.broadcast_to(person, (n_actions, len(person))),
+            last, np.broadcast_to(content, (n_actions, len(content))),
         )  # fmt: skip
 
     def save(self, folder: Path) -> None:

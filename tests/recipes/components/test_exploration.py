@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact
-from recipes.components.exploration import ItemAges, bonuses, reach
+from recipes.components.exploration import ItemAges, bonuses, score_gap
 from recipes.data.columns import NO_TIME, Columns
 from recipes.data.training_data import Interactions, TrainingData
 
@@ -34,8 +34,8 @@ def test_a_creation_timestamp_is_believed_and_a_missing_one_is_not():
 
 @pytest.mark.parametrize(("days", "new"), [(0.5, [2, 3]), (31.9, [2, 3]), (32.0, [1, 2, 3]), (39.9, [1, 2, 3])])
 def test_items_are_new_for_so_many_days_before_the_latest_interaction(days, new):
-    found = ItemAges.of(data(), np.zeros(4, np.int64)).new_items(days)
-    assert (found.tolist(), found.dtype.name) == (new, "int32")
+    items = ItemAges.of(data(), np.zeros(4, np.int64)).new_items(days)
+    assert (items.tolist(), items.dtype.name) == (new, "int32")
 
 
 def test_where_everything_is_new_nothing_is():
@@ -52,13 +52,13 @@ def test_saved_and_loaded_ages_are_the_same_and_others_are_corrupt(tmp_path):
         ItemAges.load(tmp_path, n_items=5)
 
 
-def test_the_reach_is_the_distance_of_typical_new_items_from_the_best():
+def test_the_score_gap_is_the_distance_of_typical_new_items_from_the_best():
     scores = np.array([10.0, 4.0, 1.0, 2.0], np.float32)
     # The new items' median is 2: distances of 8 and 24.
-    assert reach([scores, 3 * scores], np.array([1, 2, 3], np.int32)) == pytest.approx(16.0)
+    assert score_gap([scores, 3 * scores], np.array([1, 2, 3], np.int32)) == pytest.approx(16.0)
 
 
 def test_bonuses_fall_with_what_was_seen_and_scale_with_the_weight():
-    found = bonuses(np.array([0, 3, 99]), weight=0.5, reach=8.0)
-    assert (found.tolist(), found.dtype.name) == (pytest.approx([4.0, 2.0, 0.4]), "float32")
-    assert not bonuses(np.array([0, 3]), weight=0.0, reach=8.0).any()
+    bonus = bonuses(np.array([0, 3, 99]), weight=0.5, score_gap=8.0)
+    assert (bonus.tolist(), bonus.dtype.name) == (pytest.approx([4.0, 2.0, 0.4]), "float32")
+    assert not bonuses(np.array([0, 3]), weight=0.0, score_gap=8.0).any()

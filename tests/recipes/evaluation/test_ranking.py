@@ -19,15 +19,17 @@ def fixed(rows):
     return lambda part: np.array(rows, np.float32)[part]
 
 
-def ranks(scores, own, targets, **options):
-    found = target_ranks(
-        fixed(scores), n_items=len(scores[0]), histories=histories(*own), targets=np.array(targets), **options
+def ranks(scores, users, targets, **options):
+    places = target_ranks(
+        fixed(scores), n_items=len(scores[0]), histories=histories(*users), targets=np.array(targets), **options
     )
-    return found.tolist()
+    return places.tolist()
 
 
-def lists(scores, own, limit, **options):
-    return top_items(fixed(scores), n_items=len(scores[0]), histories=histories(*own), limit=limit, **options).tolist()
+def lists(scores, users, limit, **options):
+    return top_items(
+        fixed(scores), n_items=len(scores[0]), histories=histories(*users), limit=limit, **options
+    ).tolist()
 
 
 def test_ranks_are_places_from_one():
@@ -39,8 +41,8 @@ def test_ties_count_against_the_target():
 
 
 def test_both_lists_are_those_with_and_without_what_was_seen():
-    scores, own = [[4, 3, 2, np.nan], [1, 2, 3, 4]], histories([0], [7, 3, 3])
-    both = both_lists(fixed(scores), n_items=4, histories=own, limit=2)
+    scores, users = [[4, 3, 2, np.nan], [1, 2, 3, 4]], histories([0], [7, 3, 3])
+    both = both_lists(fixed(scores), n_items=4, histories=users, limit=2)
     assert [lists.tolist() for lists in both] == [[[0, 1], [3, 2]], [[1, 2], [2, 1]]]
 
 
@@ -76,8 +78,8 @@ class Repeats:
 
 def ranks_of_two(value):
     """Return the rank of item 0 for a user who used it twice, and for one who did not."""
-    scores = catalogue_scores(Repeats([5, 4, 0], value), own := histories([0, 0], [2]))
-    return target_ranks(scores, n_items=3, histories=own, targets=np.array([0, 0])).tolist()
+    scores = catalogue_scores(Repeats([5, 4, 0], value), users := histories([0, 0], [2]))
+    return target_ranks(scores, n_items=3, histories=users, targets=np.array([0, 0])).tolist()
 
 
 def test_a_scorer_scores_by_inner_products_and_the_adjustment_of_each_history():

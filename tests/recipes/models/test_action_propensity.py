@@ -264,7 +264,7 @@ def test_only_what_came_before_an_event_is_known_at_it():
     assert past.others.tolist() == [0, 0, 1, 1, 2]
     assert past.taken.tolist() == [0, 0, 0, 1, 1]
     assert past.own_last.tolist() == [NO_TIME, NO_TIME, DAY, NO_TIME, 9 * DAY]
-    assert past.person[:, 0].tolist() == [0, 1, 0, 0, 0]
+    assert past.content[:, 0].tolist() == [0, 1, 0, 0, 0]
 
 
 def test_what_users_did_is_summed_up_for_serving():

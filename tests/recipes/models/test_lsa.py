@@ -56,13 +56,16 @@ class TestSemanticSimilarity(RecipeSuite):
     def ring_data(cls):
         return described(ring_walks())
 
-    @pytest.fixture(autouse=True)
-    def texts_for_all(self, monkeypatch):
-        monkeypatch.setattr("tests.recipes.suite.noise", lambda: described(noise()))
-        monkeypatch.setattr("tests.recipes.suite.creatures_of_habit", lambda: described(creatures_of_habit()))
+    @classmethod
+    def noise_data(cls):
+        return described(noise())
+
+    @classmethod
+    def habit_data(cls):
+        return described(creatures_of_habit())
 
     def test_the_history_counts_exactly_where_declared(self, scorer):
-        # What is asked about counts; `uses_history` is about users.
+        # The item of the request counts; what is declared is about users.
         first, second = (scorer.embed_history(History.of_items([item])) for item in (0, RING))
         assert not np.array_equal(first, second)
 
