@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+import trainer
 from recipes.spec import RecipeKind
 from trainer.training.programs import PROGRAMS
 from trainer.training.programs.incremental_update import IncrementalUpdateSteps
@@ -17,3 +21,20 @@ def test_every_kind_of_recipe_has_a_program():
 @pytest.mark.parametrize("steps", [*PROGRAMS.values(), IncrementalUpdateSteps])
 def test_stages_are_named_in_the_order_of_the_table(steps):
     assert list(steps.stage_names) == [name for name in STAGES if name in steps.stage_names]
+
+
+def modules_that_match(pattern):
+    root = Path(trainer.__file__).parent
+    return {
+        str(path.relative_to(root)) for path in root.rglob("*.py") if re.search(pattern, path.read_text(), re.MULTILINE)
+    }
+
+
+def test_kinds_are_named_in_the_table_alone():
+    assert modules_that_match(r"RecipeKind\.|recipe_type") == {"training/programs/__init__.py"}
+
+
+def test_families_of_models_are_known_to_programs_alone():
+    importers = modules_that_match(r"^\s*(import|from) recipes\.models")
+    assert importers
+    assert {path for path in importers if not path.startswith("training/programs/")} == set()
