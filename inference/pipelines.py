@@ -73,6 +73,8 @@ class Pipeline:
         stages: What a request goes through.
         explorer: Gives new items their chance; None where nothing is explored.
         random: Of the places of promotions.
+        needs_user: Whether requests must name a user.
+        needs_item: Whether requests must name an item.
     """
 
     model: Model
@@ -80,6 +82,8 @@ class Pipeline:
     stages: Sequence[Stage]
     explorer: Explorer | None = None
     random: np.random.Generator = field(default_factory=np.random.default_rng, repr=False)
+    needs_user: bool = False
+    needs_item: bool = False
 
     @classmethod
     def make(
@@ -104,17 +108,16 @@ class Pipeline:
         """
         users = UserStates(model, cache_users=cache_users, event_type=event_type, event_rules=event_rules)
         explorer = _explorer(model, users, exploration or ExplorationSettings(), random)
-        return cls(model, users, PIPELINES[model.recipe.kind], explorer, random())
-
-    @property
-    def needs_user(self) -> bool:
-        """Whether requests must name a user."""
-        return self.model.recipe.kind.is_personalized
-
-    @property
-    def needs_item(self) -> bool:
-        """Whether requests must name an item."""
-        return start_from_item in self.stages
+        stages = PIPELINES[model.recipe.kind]
+        return cls(
+            model,
+            users,
+            stages,
+            explorer,
+            random(),
+            needs_user=model.recipe.kind.is_personalized,
+            needs_item=start_from_item in stages,
+        )
 
     def with_events(self, *, event_type: str | None, event_rules: Sequence[EventRule]) -> Pipeline:
         """Return the same pipeline where other recent events count; no state is kept from before."""

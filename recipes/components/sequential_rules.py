@@ -45,6 +45,7 @@ _MAX_ROWS = 1024
 _LIMIT = 10
 
 _ARRAYS = ("rule_offsets", "rule_items", "rule_values", "rule_shape")
+_NO_ITEMS = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,23 +141,29 @@ class SequentialRules:
         return self.rules.columns[at], places, self.rules.values[at]
 
     def strengths(
-        self, history: History, *, weights: FloatArray, max_dense_items: int = 50_000
+        self, history: History, *, weights: FloatArray, also: ItemIndexes | None = None, max_dense_items: int = 50_000
     ) -> tuple[ItemIndexes, FloatArray]:
         """Add up how strongly the newest items lead to others.
 
         Args:
             history: Items of the catalogue alone.
             weights: float32 [PLACES], of each place, the newest first.
+            also: int32, items that are in the result in any case, with 0 where no rule leads to them.
             max_dense_items: Catalogues up to this size are added up in one array of all items, which is faster than
                 sorting the followers.
 
         Returns:
             item: int32 [k], ascending and all different; strength: float32 [k].
         """
-        followers, places, values = self.entries(history)
-        if not len(followers):
-            return followers, values
-        strengths, n_items = values * weights[places], len(self.rules.offsets) - 1
+        offsets, n_items = self.rules.offsets, len(self.rules.offsets) - 1
+        leaders = history.items[::-1][:PLACES].astype(np.int64)
+        begins, ends = offsets[leaders], offsets[leaders + 1]
+        spans = [slice(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+        others = _NO_ITEMS if also is None else also
+        # Copies of spans cost less than picking their elements one by one.
+        followers = np.concatenate([others, *(self.rules.columns[span] for span in spans)])
+        strengths = np.concatenate([np.zeros(len(others), np.float32), *(self.rules.values[span] for span in spans)])
+        strengths[len(others) :] *= np.repeat(weights[: len(leaders)], ends - begins)
         if n_items <= max_dense_items:
             sums = np.bincount(followers, weights=strengths, minlength=n_items)
             present = np.zeros(n_items, bool)

@@ -93,6 +93,13 @@ def test_both_ways_give_the_same_bytes():
     assert dense == by_sorting
 
 
+@either_way
+def test_items_that_are_to_be_there_are_there_without_a_rule(size):
+    rules = matrix([{1: 1.0}, {}, {}])
+    assert strengths(rules, 0, also=np.array([1, 2], np.int32), max_dense_items=size) == {1: 1.0, 2: 0.0}
+    assert strengths(rules, also=np.array([2], np.int32), max_dense_items=size) == {2: 0.0}
+
+
 def test_saved_and_loaded_rules_are_the_same(tmp_path):
     rules = rules_of([0, 1, 2, 0], n_items=3)
     rules.save(tmp_path)
