@@ -124,6 +124,17 @@ def test_banned_names_are_seen(banned, exceptions, path, source, names):
     assert sorted(seen) == sorted(names)
 
 
+def test_terms_of_the_page_are_names_in_the_code():
+    meanings = GLOSSARY.read_text().split("## Banned identifiers")[0]
+    terms = [term for line in meanings.splitlines() if line.startswith("|") for term in spelled(line.split("|")[1])]
+    names = {
+        name for path in tracked("*.py") for _, name in identifiers(ast.parse(path.read_text(encoding="utf-8")))
+    } | {path.stem for path in tracked("*.py")}
+    assert len(terms) > 30
+    # Event types and names of recipes are data.
+    assert [term for term in terms if term.isidentifier() and term not in names] == []
+
+
 def test_an_exception_holds_only_where_it_is_made(banned, exceptions):
     source = "def Watch(self): pass"
     assert offences("common/rpc/health.py", source, banned, exceptions) == []
