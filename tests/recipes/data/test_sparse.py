@@ -1,4 +1,4 @@
-"""Sparse matrices: products, transposes, counts of what follows what, and the eigenvectors that sum them up."""
+"""Sparse matrices: products, transposes and the eigenvectors that sum them up."""
 
 import numpy as np
 import pytest
@@ -29,33 +29,6 @@ def random_symmetric(n_items=30, seed=0):
     random = np.random.default_rng(seed)
     drawn = np.triu(random.random((n_items, n_items)) * (random.random((n_items, n_items)) < 0.3))
     return (drawn + drawn.T).astype(np.float32)
-
-
-def test_closer_pairs_weigh_more():
-    counts = dense(successors([[0, 1, 2]], n_items=4, window=2))
-    assert counts.tolist() == [[0, 1, 0.5, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
-
-
-def test_pairs_beyond_the_window_and_of_two_users_do_not_count():
-    counts = dense(successors([[0, 1, 2], [3, 0]], n_items=4, window=1))
-    assert counts.tolist() == [[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
-
-
-def test_counts_of_one_pair_are_summed():
-    assert dense(successors([[0, 1], [0, 1, 0, 1]], n_items=2, window=1)).tolist() == [[0, 3], [1, 0]]
-
-
-def test_the_weight_of_a_distance_can_be_chosen():
-    assert dense(successors([[0, 1, 2]], n_items=3, window=2, weight=lambda gap: 10.0 * gap))[0].tolist() == [
-        0,
-        10,
-        20,
-    ]
-
-
-def test_histories_without_pairs_give_an_empty_matrix():
-    counts = successors([[0], [1]], n_items=3, window=5)
-    assert (counts.offsets.tolist(), len(counts.columns)) == ([0, 0, 0, 0], 0)
 
 
 def test_the_transpose_is_added_with_its_share():

@@ -7,7 +7,6 @@ import pytest
 
 from recipes.data.histories import Histories
 from recipes.evaluation.metrics import personalize_metrics, published
-from recipes.evaluation.rank_metrics import hit_rate, ndcg
 
 KEYS = {
     "coverage",
@@ -82,12 +81,6 @@ def test_values_are_shown_with_four_decimals():
     assert published({"coverage": 1 / 3}) == {"coverage": 0.3333}
 
 
-def test_hit_rate_and_gain_of_one_target():
-    ranks = np.array([1, 2, 10, 11])
-    assert hit_rate(ranks, 10) == pytest.approx(3 / 4)
-    assert ndcg(ranks, 10) == pytest.approx((1 + 1 / math.log2(3) + 1 / math.log2(11)) / 4)
-
-
 WEIGHED = "normalized_discounted_cumulative_gain_with_event_weights_at_"
 
 
@@ -119,9 +112,3 @@ def test_equal_weights_give_the_plain_gain():
     metrics = weighed([list(range(25))], [(3, 1), (7, 2), (24, 1)], weights=[1.0, 1.0, 1.0])
     for cut in (5, 10, 25):
         assert metrics[f"{WEIGHED}{cut}"] == pytest.approx(metrics[f"normalized_discounted_cumulative_gain_at_{cut}"])
-
-
-def test_targets_count_by_their_weights():
-    ranks, weights = np.array([1, 3, 50]), np.array([2, 1, 1], np.float32)
-    assert hit_rate(ranks, 10, weights=weights) == pytest.approx(3 / 4)
-    assert ndcg(ranks, 10, weights=weights) == pytest.approx((2 + 0.5) / 4)
