@@ -16,10 +16,10 @@ def sorted_best(scores, limit):
 def test_best_are_what_sorting_gives(size, limit, decimals):
     scores = np.random.default_rng(size + limit).standard_normal(size).round(decimals).astype(np.float32)
 
-    found = top_k(scores, limit)
+    items = top_k(scores, limit)
 
-    assert found.dtype == np.int32
-    assert found.tolist() == sorted_best(scores, limit).tolist()
+    assert items.dtype == np.int32
+    assert items.tolist() == sorted_best(scores, limit).tolist()
 
 
 def test_best_of_scores_in_order_and_of_equal_ones():
