@@ -5,8 +5,7 @@ request ids to logs.
 """
 
 from common.rpc.call_policy import CallPolicy, caller
-from common.rpc.channels import aio_channel, channel
-from common.rpc.credentials import file_token
+from common.rpc.channels import aio_channel, channel, file_token
 from common.rpc.server import AioRpcServer, Service, make_server, serve_until_signal
 from common.rpc.status import from_rpc_error, to_status
 

@@ -12,17 +12,18 @@ import json
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import resources
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
 import grpc.aio
 
-from common.errors import InvalidInput
+from common.errors import InvalidInput, Unauthenticated
 from common.logs import request_id
 from common.rpc.call_policy import REQUEST_ID_KEY
 from common.settings import TlsFiles
 
-__all__ = ["aio_channel", "channel", "channel_credentials", "deadline_seconds"]
+__all__ = ["aio_channel", "channel", "channel_credentials", "deadline_seconds", "file_token"]
 
 _TIMEOUT: Final = "timeout"
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # a page of 10 000 log events is larger than the default of 4 MiB
@@ -62,6 +63,31 @@ def deadline_seconds(method: str) -> float:
     _, service, name = method.split("/")
     deadlines = _deadlines()
     return next(deadlines[key] for key in ((service, name), (service, ""), ("", "")) if key in deadlines)
+
+
+def file_token(path: Path | None) -> Callable[[], str]:
+    """Return a function that returns the token in a file.
+
+    Each call checks the file (one stat) and reads it when it was replaced, so that a new token needs no restart.
+
+    Raises:
+        Unauthenticated: No file was set, or it cannot be read; raised when the token is needed.
+    """
+    cached: tuple[int, str] = (-1, "")
+
+    def current() -> str:
+        nonlocal cached
+        if path is None:
+            raise Unauthenticated("`token_file`: got none, want a file that holds this process's bearer token")
+        try:
+            stamp = path.stat().st_mtime_ns
+            if stamp != cached[0]:
+                cached = (stamp, path.read_text().strip())
+        except OSError as error:
+            raise Unauthenticated(f"`token_file`: got {path}, which cannot be read: {error.strerror}") from error
+        return cached[1]
+
+    return current
 
 
 def _options() -> list[tuple[str, Any]]:

@@ -1,0 +1,87 @@
+"""Tokens: their claims, expiry and signatures."""
+
+from datetime import timedelta
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from common.auth import TokenIssuer, TokenVerifier, generate_key_pair
+from common.clock import ManualClock
+from common.errors import InvalidInput, Unauthenticated
+from common.testing import make_keys
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def keys():
+    return make_keys()
+
+
+def test_a_token_says_who_it_speaks_for(keys, clock):
+    token = TokenIssuer(keys.private_pem, clock=clock).issue("trainer", subject="t-1", lifetime=HOUR)
+    identity = TokenVerifier(keys.public_pem, clock=clock).verify(token)
+    assert (identity.role, identity.subject) == ("trainer", "t-1")
+
+
+def test_a_token_that_was_accepted_before_still_expires(keys, clock):
+    token = TokenIssuer(keys.private_pem, clock=clock).issue("client", subject="c", lifetime=HOUR)
+    verifier = TokenVerifier(keys.public_pem, clock=clock)
+    verifier.verify(token)
+    clock.advance(seconds=3601)
+    with pytest.raises(Unauthenticated, match="expired"):
+        verifier.verify(token)
+
+
+def test_a_changed_token_is_refused(keys):
+    head, body, signature = keys.token("client").split(".")
+    other = keys.token("trainer").split(".")[1]
+    with pytest.raises(Unauthenticated):
+        keys.verifier.verify(f"{head}.{other}.{signature}")
+    assert keys.verifier.verify(f"{head}.{body}.{signature}").role == "client"
+
+
+def test_an_unsigned_token_is_refused(keys):
+    token = jwt.encode({"iss": "tailorbird", "sub": "x", "role": "client", "exp": 9e9}, key=None, algorithm="none")
+    with pytest.raises(Unauthenticated):
+        keys.verifier.verify(token)
+
+
+def test_a_token_signed_with_the_public_key_as_a_secret_is_refused(keys):
+    claims = {"iss": "tailorbird", "sub": "x", "role": "client", "exp": 9e9}
+    body = jwt.encode(claims, key="a" * 32, algorithm="HS256")
+    with pytest.raises(Unauthenticated):
+        keys.verifier.verify(body)
+
+
+def test_unknown_roles_are_never_signed(keys):
+    with pytest.raises(InvalidInput, match="`role`: got 'root'"):
+        keys.issuer.issue("root", subject="x", lifetime=HOUR)
+
+
+def test_keys_are_private_and_never_overwritten(tmp_path):
+    private = tmp_path / "private.pem"
+    generate_key_pair(private, tmp_path / "public.pem")
+    assert private.stat().st_mode & 0o077 == 0
+    with pytest.raises(FileExistsError):
+        generate_key_pair(private, tmp_path / "public.pem")
+
+
+def test_a_file_that_is_no_key_is_refused():
+    with pytest.raises(InvalidInput, match="private key"):
+        TokenIssuer(b"nonsense")
+    with pytest.raises(InvalidInput, match="public key"):
+        TokenVerifier(b"nonsense")
+
+
+def test_a_token_without_an_id_is_refused(keys):
+    claims = {"iss": "tailorbird", "sub": "x", "role": "client", "iat": 1, "exp": 9e9}
+    token = jwt.encode(claims, load_pem_private_key(keys.private_pem, password=None), algorithm="EdDSA")
+    with pytest.raises(Unauthenticated, match="jti"):
+        keys.verifier.verify(token)
