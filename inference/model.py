@@ -28,7 +28,8 @@ from recipes.data.arrays import map_arrays
 from recipes.data.histories import FloatArray, Histories, History
 from recipes.ports import AcceptsRankingInfluence, ActionScorer, ItemScorer, UsesSideFeatures
 from recipes.registry import open_scorer
-from recipes.retrieval import AnnoyIndex, ItemIndex
+from recipes.retrieval.annoy import AnnoyIndex
+from recipes.retrieval.interface import ItemIndex
 from recipes.spec import RecipeKind, RecipeSpec
 
 __all__ = ["INDEX_FILE", "IndexMode", "Model", "ModelLoader", "RankingInfluence", "open_index"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from inference.run import PipelineRun
 from recipes.data.histories import ItemIndexes
-from recipes.retrieval import ItemIndex
+from recipes.retrieval.interface import ItemIndex
 
 __all__ = ["Retrieve", "retrieve"]
 

@@ -1,19 +1,5 @@
 """Finding the items of the largest inner products: the port, and its exact and approximate implementations.
 
 Building and calibrating happen where a model is trained, searching where it is served; both need NumPy and Annoy only.
+A fit scores its held-out users by `scoring` and needs no index, so nothing is imported here.
 """
-
-from recipes.retrieval.annoy import AnnoyIndex, build_annoy
-from recipes.retrieval.calibration import IndexCalibration, IndexMeasurement, calibrate
-from recipes.retrieval.exact import ExactIndex
-from recipes.retrieval.interface import ItemIndex
-
-__all__ = [
-    "AnnoyIndex",
-    "ExactIndex",
-    "IndexCalibration",
-    "IndexMeasurement",
-    "ItemIndex",
-    "build_annoy",
-    "calibrate",
-]

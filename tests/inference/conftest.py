@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recipes.retrieval import build_annoy
+from recipes.retrieval.annoy import build_annoy
 from tests.inference.vectors import vectors
 from tests.runtime_service.world import PERSONAL, POPULAR, RELATED, fit, fit_actions, local_store, publish
 

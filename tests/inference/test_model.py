@@ -8,7 +8,7 @@ from common.artifacts import MANIFEST
 from common.errors import CorruptArtifact, OperationUnavailable, ResourceNotFound
 from inference.model import ModelLoader, open_index
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import IndexCalibration
-from recipes.retrieval import AnnoyIndex
+from recipes.retrieval.annoy import AnnoyIndex
 from tests.inference.vectors import vectors
 from tests.runtime_service.world import publish
 

@@ -72,9 +72,9 @@ class NetworkSuite:
         arrays, network, scorer = both
         history = draw_history(length)
         expected = network.states({name: jnp.asarray(value) for name, value in arrays.items()}, as_steps(history))
-        found = scorer.embed_history(history)
-        np.testing.assert_allclose(found[:-1], np.asarray(expected)[0, -1], atol=1e-4)
-        assert found[-1] == 1.0
+        vector = scorer.embed_history(history)
+        np.testing.assert_allclose(vector[:-1], np.asarray(expected)[0, -1], atol=1e-4)
+        assert vector[-1] == 1.0
 
     def test_only_the_newest_items_are_read(self, both):
         history = draw_history(60)

@@ -26,7 +26,8 @@ from recipes.models.action_propensity.data import Actions as DataActions
 from recipes.models.action_propensity.fit import ActionPropensityFitter
 from recipes.ports import ItemScorer
 from recipes.registry import make_fitter
-from recipes.retrieval import build_annoy, calibrate
+from recipes.retrieval.annoy import build_annoy
+from recipes.retrieval.calibration import calibrate
 from runtime_service.serving.deployments import Assignment
 
 PERSONAL = "aws-user-personalization-v2"

@@ -13,7 +13,8 @@ from recipes.components.exploration import ItemAges
 from recipes.data.arrays import save_arrays
 from recipes.data.histories import Histories
 from recipes.ports import ItemScorer
-from recipes.retrieval import build_annoy, calibrate
+from recipes.retrieval.annoy import build_annoy
+from recipes.retrieval.calibration import calibrate
 from recipes.spec import RecipeSpec
 from trainer.training.loading import LoadedData
 from trainer.training.spec import TrainingSpec

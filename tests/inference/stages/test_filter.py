@@ -13,7 +13,7 @@ from inference.stages.retrieve import Retrieve
 from inference.stages.score import score, score_all
 from inference.user_state import UserState
 from recipes.ports import ScoreDelta
-from recipes.retrieval import AnnoyIndex
+from recipes.retrieval.annoy import AnnoyIndex
 from tests.inference.runs import make_run
 from tests.inference.vectors import N_ITEMS, embedding, vectors
 

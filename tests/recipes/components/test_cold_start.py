@@ -26,9 +26,9 @@ def learnt():
 
 
 def content():
-    found = np.eye(4, dtype=np.float32)[KIND]
-    found[43] = 0.0
-    return found
+    vectors = np.eye(4, dtype=np.float32)[KIND]
+    vectors[43] = 0.0
+    return vectors
 
 
 def completed(vectors):
@@ -41,9 +41,9 @@ def completed(vectors):
 def test_items_without_uses_are_put_among_their_kind():
     vectors = learnt()
     vectors[40] = 7.0
-    found = completed(vectors)
+    actual = completed(vectors)
     means = np.array([vectors[:40][KIND[:40] == kind].mean(axis=0) for kind in range(4)])
-    distances = np.linalg.norm(means - found[40], axis=1)
+    distances = np.linalg.norm(means - actual[40], axis=1)
     assert distances.argmin() == KIND[40]
     assert distances.min() < 0.3 * np.sort(distances)[1]
 
@@ -52,18 +52,18 @@ def test_items_with_few_uses_are_moved_part_of_the_way_and_others_not_at_all():
     vectors = learnt()
     twins = vectors.copy()
     twins[41] += 1.0
-    found, other = completed(vectors), completed(twins)
-    np.testing.assert_allclose(other[41] - found[41], 0.4, atol=0.02)  # two of five uses speak for the item itself
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found[:40], vectors[:40])
-    np.testing.assert_array_equal(found[42:], vectors[42:])  # enough uses; nothing known of the content
+    actual, other = completed(vectors), completed(twins)
+    np.testing.assert_allclose(other[41] - actual[41], 0.4, atol=0.02)  # two of five uses speak for the item itself
+    assert actual.dtype == np.float32
+    np.testing.assert_array_equal(actual[:40], vectors[:40])
+    np.testing.assert_array_equal(actual[42:], vectors[42:])  # enough uses; nothing known of the content
 
 
 def test_without_cold_items_the_array_is_the_same():
     vectors = learnt()
-    asked = {"queries": np.ones((1, 8), np.float32), "scores": np.ones((1, 44), np.float32)}
-    assert predict_cold_vectors(vectors, content(), uses=np.full(44, 5), **asked) is vectors
-    assert predict_cold_vectors(vectors, np.zeros((44, 0), np.float32), uses=USES, **asked) is vectors
+    observed = {"queries": np.ones((1, 8), np.float32), "scores": np.ones((1, 44), np.float32)}
+    assert predict_cold_vectors(vectors, content(), uses=np.full(44, 5), **observed) is vectors
+    assert predict_cold_vectors(vectors, np.zeros((44, 0), np.float32), uses=USES, **observed) is vectors
 
 
 def shelved(data, extra=0):

@@ -39,8 +39,8 @@ def test_numbers_fall_into_ranges_and_missing_ones_into_none(codes):
 
 def test_many_numbers_are_cut_into_ranges_of_like_size():
     values = np.random.default_rng(1).lognormal(size=8000)
-    found = ContextCodes.of({"PRICE": values}).encode({"PRICE": values})[:, 0]
-    counts = np.bincount(found)[1:]
+    codes = ContextCodes.of({"PRICE": values}).encode({"PRICE": values})[:, 0]
+    counts = np.bincount(codes)[1:]
     assert len(counts) == 16
     assert counts.min() > 400
 
@@ -123,8 +123,8 @@ def leads(scorer, **context):
     if added is not None:
         vector[: len(added)] += added
     scores = scorer.item_vectors @ vector
-    change = scorer.score_deltas(history)
-    scores[change.items] += change.values
+    deltas = scorer.score_deltas(history)
+    scores[deltas.items] += deltas.values
     return float(scores[BY_PHONE] - scores[BY_TV])
 
 
@@ -148,10 +148,10 @@ def test_context_is_saved_with_the_model(extended, tmp_path):
 def test_many_histories_are_situated_alike(extended):
     codes = extended.context.meaning.encode({"DEVICE": ["tv", None]})
     histories = Histories.gather([History.of_items([DOOR])] * 2)
-    situated, plain = (embed_users(extended, histories, given) for given in (codes, None))
+    in_context, plain = (embed_users(extended, histories, given) for given in (codes, None))
     added = extended.context.of_request({"DEVICE": "tv"})
-    np.testing.assert_allclose(situated[0, :-1], plain[0, :-1] + added, atol=1e-6)
-    assert situated[1].tolist() == plain[1].tolist()
+    np.testing.assert_allclose(in_context[0, :-1], plain[0, :-1] + added, atol=1e-6)
+    assert in_context[1].tolist() == plain[1].tolist()
 
 
 def test_data_are_cut_with_their_context():

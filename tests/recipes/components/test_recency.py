@@ -1,4 +1,4 @@
-"""What is popular now is told from what was popular before, as can be worked out by hand."""
+"""What is popular now is counted by age, and features of it are those worked out by hand."""
 
 import numpy as np
 import pytest
@@ -18,27 +18,27 @@ def test_rows_of_one_time_are_newer_than_the_same_share():
 
 
 def test_the_first_feature_is_the_share_of_all_uses():
-    found = popularity_features(histories([0, 0, 0, 1], [1, 2, 3, 4]), np.array([3.0, 1.0]))
-    assert found[0] == pytest.approx(np.log([3.5 / 5, 1.5 / 5]))
+    features = popularity_features(histories([0, 0, 0, 1], [1, 2, 3, 4]), np.array([3.0, 1.0]))
+    assert features[0] == pytest.approx(np.log([3.5 / 5, 1.5 / 5]))
 
 
 def test_what_is_used_lately_rises_and_what_is_not_sinks():
-    found = popularity_features(histories([0] * 50 + [1] * 50, range(100)), np.array([50.0, 50.0]))
-    assert (found[1:, 1] > 0).all()
-    assert (found[1:, 0] < 0).all()
-    assert found[3, 1] > found[1, 1]  # the shorter the half-life, the more
+    features = popularity_features(histories([0] * 50 + [1] * 50, range(100)), np.array([50.0, 50.0]))
+    assert (features[1:, 1] > 0).all()
+    assert (features[1:, 0] < 0).all()
+    assert features[3, 1] > features[1, 1]  # the shorter the half-life, the more
 
 
 def test_a_share_of_recent_uses_is_worked_out_by_hand():
-    found = popularity_features(histories([0, 1], [1, 2]), np.array([1.0, 1.0]))
+    features = popularity_features(histories([0, 1], [1, 2]), np.array([1.0, 1.0]))
     old = 0.5 ** (0.5 / 0.2)
     share = old / (1 + old)
-    assert found[1] == pytest.approx(np.log([(share + 0.125) / (0.5 + 0.125), (1 - share + 0.125) / (0.5 + 0.125)]))
+    assert features[1] == pytest.approx(np.log([(share + 0.125) / (0.5 + 0.125), (1 - share + 0.125) / (0.5 + 0.125)]))
 
 
 def test_without_times_nothing_rises():
-    found = popularity_features(histories([0, 0, 1], [0, 0, 0]), np.array([2.0, 1.0]))
-    assert not found[1:].any()
+    features = popularity_features(histories([0, 0, 1], [0, 0, 0]), np.array([2.0, 1.0]))
+    assert not features[1:].any()
 
 
 def test_half_of_the_held_out_users_are_the_newest():

@@ -40,10 +40,10 @@ def score_fusion():
 
 
 def changes(score_fusion, steps):
-    found = score_fusion.score_deltas(FOLLOWERS, steps)
-    assert (found.items.dtype, found.values.dtype) == (np.int32, np.float32)
-    assert len(set(found.items.tolist())) == len(found.items)
-    return dict(zip(found.items.tolist(), found.values.tolist(), strict=True))
+    actual = score_fusion.score_deltas(FOLLOWERS, steps)
+    assert (actual.items.dtype, actual.values.dtype) == (np.int32, np.float32)
+    assert len(set(actual.items.tolist())) == len(actual.items)
+    return dict(zip(actual.items.tolist(), actual.values.tolist(), strict=True))
 
 
 def test_nothing_is_adjusted_for_an_empty_history(score_fusion):
@@ -51,16 +51,16 @@ def test_nothing_is_adjusted_for_an_empty_history(score_fusion):
 
 
 def test_rules_and_repeats_are_added_for_each_item(score_fusion):
-    found = changes(score_fusion, history((0, 2), (1, 1)))
+    actual = changes(score_fusion, history((0, 2), (1, 1)))
     # 1 was used last (bucket 0) by action 1, 0 before it (bucket 1) by action 2. 2 follows 1 by 6 and, at half the
     # weight, 0 by 4; 1 follows 0 by 2 at half the weight.
-    assert found == pytest.approx({0: 12.0, 1: 1.0 + 0.5 * np.log1p(1 / 4), 2: 0.5 * np.log1p(8 / 4)})
+    assert actual == pytest.approx({0: 12.0, 1: 1.0 + 0.5 * np.log1p(1 / 4), 2: 0.5 * np.log1p(8 / 4)})
 
 
 def test_an_item_used_again_is_as_recent_as_its_last_use_and_has_its_number_of_uses(score_fusion):
-    found = changes(score_fusion, history((3, 1), (3, 2), (2, 0), (3, 0), (3, 0), (3, 2)))
+    actual = changes(score_fusion, history((3, 1), (3, 2), (2, 0), (3, 0), (3, 0), (3, 2)))
     # 3 was used five times (bucket 3), last in the last step by action 2; 2 three steps before (bucket 3), once.
-    assert found == pytest.approx({3: 2.0 + 300.0, 2: 30.0})
+    assert actual == pytest.approx({3: 2.0 + 300.0, 2: 30.0})
 
 
 def test_without_rules_only_repeats_are_adjusted(score_fusion):
@@ -68,17 +68,17 @@ def test_without_rules_only_repeats_are_adjusted(score_fusion):
 
 
 def test_a_network_alone_has_one_bias_for_all_repeats():
-    found = changes(ScoreFusion.of_network(n_event_types=2, repeat_bias=-1.5), history((3, 1), (0, 2), (3, 0)))
-    assert found == {0: -1.5, 3: -1.5}
+    actual = changes(ScoreFusion.of_network(n_event_types=2, repeat_bias=-1.5), history((3, 1), (0, 2), (3, 0)))
+    assert actual == {0: -1.5, 3: -1.5}
 
 
 @pytest.mark.parametrize(
     ("steps_ago", "bucket"), [(1, 0), (2, 1), (3, 2), (4, 3), (5, 3), (6, 4), (64, 7), (65, 8), (1000, 8)]
 )
 def test_buckets_of_recency(steps_ago, bucket):
-    found = repeats(History.of_items([3] + [2] * (steps_ago - 1)))
-    assert found.items.tolist()[-1] == 3
-    assert found.recency.tolist()[-1] == bucket
+    actual = repeats(History.of_items([3] + [2] * (steps_ago - 1)))
+    assert actual.items.tolist()[-1] == 3
+    assert actual.recency.tolist()[-1] == bucket
 
 
 @pytest.mark.parametrize(("uses", "bucket"), [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (500, 3)])
@@ -89,9 +89,9 @@ def test_buckets_of_uses(uses, bucket):
 def test_item_vectors_carry_the_weights_of_network_and_popularity(score_fusion):
     embeddings, popularity = np.array([[1, 2], [3, 4]], np.float32), np.zeros((4, 2), np.float32)
     popularity[[0, 2]] = [[-1, -2], [0, 4]]
-    found = score_fusion.item_vectors(embeddings, np.array([10, 20], np.float32), popularity)
-    assert found.tolist() == [[2, 4, 19.5], [6, 8, 40]]
-    assert found.dtype == np.float32
+    actual = score_fusion.item_vectors(embeddings, np.array([10, 20], np.float32), popularity)
+    assert actual.tolist() == [[2, 4, 19.5], [6, 8, 40]]
+    assert actual.dtype == np.float32
 
 
 def test_saved_and_loaded_blends_are_the_same(score_fusion, tmp_path):

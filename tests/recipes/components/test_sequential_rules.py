@@ -36,10 +36,10 @@ def matrix(rows):
     return SequentialRules(SparseRows(offsets, columns, values))
 
 
-def strengths(rules, *items, **options):
-    followers, values = rules.strengths(History.of_items(items), weights=HALVES, **options)
-    assert (followers.dtype, values.dtype) == (np.int32, np.float32)
-    return dict(zip(followers.tolist(), values.tolist(), strict=True))
+def strengths(rules, *history, **options):
+    items, values = rules.strengths(History.of_items(history), weights=HALVES, **options)
+    assert (items.dtype, values.dtype) == (np.int32, np.float32)
+    return dict(zip(items.tolist(), values.tolist(), strict=True))
 
 
 either_way = pytest.mark.parametrize("size", [0, 50_000], ids=["sorted", "in one array"])

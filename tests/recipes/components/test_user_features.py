@@ -111,8 +111,8 @@ def right_shares(scorer, data, users):
     queries = embed_users(scorer, histories, user_codes=None if codes is None else codes[users])
     scores = queries @ scorer.item_vectors.T
     for row in range(len(users)):
-        change = scorer.score_deltas(histories.of(row))
-        scores[row, change.items] += change.values
+        deltas = scorer.score_deltas(histories.of(row))
+        scores[row, deltas.items] += deltas.values
     scores[:, [0, SHELF]] = -np.inf
     best = np.argsort(-scores, axis=1)[:, :10]
     return (best // SHELF == users[:, None] % 2).mean(axis=1)

@@ -1,4 +1,4 @@
-"""The HRNN recipes pass the contract suite; the NumPy pass, gradients, popularity and cold items are as told."""
+"""The HRNN recipes pass the contract suite; the NumPy pass, gradients, popularity and cold items are as documented."""
 
 from dataclasses import replace
 from typing import ClassVar
@@ -89,8 +89,8 @@ def test_what_does_not_last_is_forgotten_after_a_long_time(both):
     for before in (3, 9):
         first = draw_history(before)
         after = replace(newest, times=first.times[-1:] + 2**30)
-        whole = History(*(np.concatenate(pair) for pair in zip(_parts(first), _parts(after), strict=True)))
-        states.append(network.states({name: jnp.asarray(v) for name, v in fading.items()}, as_steps(whole))[0, -1])
+        both_parts = History(*(np.concatenate(pair) for pair in zip(_parts(first), _parts(after), strict=True)))
+        states.append(network.states({name: jnp.asarray(v) for name, v in fading.items()}, as_steps(both_parts))[0, -1])
     np.testing.assert_allclose(*states, atol=1e-6)
 
 
@@ -98,8 +98,8 @@ def _parts(history):
     return history.items, history.event_types, history.times
 
 
-@pytest.mark.parametrize(("bptt", "reached"), [(4, {8}), (5, {5, 6, 7, 8})])
-def test_gradients_flow_back_as_many_steps_as_are_asked_for(both, bptt, reached):
+@pytest.mark.parametrize(("bptt", "places"), [(4, {8}), (5, {5, 6, 7, 8})])
+def test_gradients_flow_back_as_many_steps_as_configured(both, bptt, places):
     arrays, network, _ = both
     network = replace(network, bptt=bptt)
     items = np.arange(9, dtype=np.int32)  # all different, so that each has a gradient of its own
@@ -110,7 +110,7 @@ def test_gradients_flow_back_as_many_steps_as_are_asked_for(both, bptt, reached)
         return network.states(values, steps)[0, -1].sum()
 
     gradient = np.asarray(jax.grad(newest)(jnp.asarray(arrays["item_embeddings"])))
-    assert set(np.flatnonzero(np.abs(gradient).sum(axis=1))) == reached
+    assert set(np.flatnonzero(np.abs(gradient).sum(axis=1))) == places
 
 
 def small(config, **changes):
@@ -186,10 +186,10 @@ def rank_of_new_item(made, data):
 
 def test_texts_are_learnt_from_where_the_recipe_reads_them():
     """Only a text says which ring the new items belong to."""
-    told = rings_with_new_item()
-    rings = told.items.categorical["RING"]
+    with_columns = rings_with_new_item()
+    rings = with_columns.items.categorical["RING"]
     texts = tuple(f"a walk along {rings.categories[code].replace('-', '')}" for code in rings.codes.tolist())
-    data = replace(told, items=Columns(textual={"STORY": texts}))
+    data = replace(with_columns, items=Columns(textual={"STORY": texts}))
     config = small(LargeGRUConfig)
     reading = rank_of_new_item(make_text_fitter(config, seed=0), data)
     others = [rank_of_new_item(made(config, seed=0), data) for made in (make_metadata_fitter, GRUFitter)]
@@ -217,12 +217,12 @@ def films(users=150, n_items=60, length=12):
 def test_columns_do_no_harm_to_what_histories_tell():
     """Items with histories enough are found as well as without columns."""
     data, columns = films()
-    found = []
+    values = []
     for items in (Columns(), columns):
         made = make_text_fitter(small(LargeGRUConfig, epochs=15), seed=0)
         made.fit(replace(data, items=items))
-        found.append(made.report["validation_ndcg_at_10"])
-    assert found[1] > found[0] - 0.02
+        values.append(made.report["validation_ndcg_at_10"])
+    assert values[1] > values[0] - 0.02
 
 
 def test_cold_items_are_young_and_hardly_used():
@@ -258,7 +258,7 @@ def test_defaults_are_those_of_personalize():
 
 
 @pytest.mark.parametrize(
-    ("config", "values", "told"),
+    ("config", "values", "message"),
     [
         (GRUConfig, {"hidden_dimension": "31"}, r"`algorithmHyperParameters\.hidden_dimension`: got '31'"),
         (GRUConfig, {"bptt": "33"}, r"`algorithmHyperParameters\.bptt`: got '33'"),
@@ -266,6 +266,6 @@ def test_defaults_are_those_of_personalize():
         (GRUColdstartConfig, {"cold_start_relative_from": "now"}, r"`featureTransformationParameters\.cold_start"),
     ],
 )
-def test_wrong_parameters_are_named(config, values, told):
-    with pytest.raises(InvalidInput, match=told):
+def test_wrong_parameters_are_named(config, values, message):
+    with pytest.raises(InvalidInput, match=message):
         config.from_hyperparameters(values)

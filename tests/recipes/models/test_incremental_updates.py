@@ -37,11 +37,11 @@ def scorer():
 
 def histories():
     """Let users do what they did, but that those at one item go on to one of the new ones."""
-    found = []
+    gathered = []
     for items in ([item for item in walk(user * 5 % (4 * RING), 6) if item] for user in range(160)):
-        known = [moved(item) for item in items]
-        found.append(History.of_items([*known, USED] if items[-1] == RING else known))
-    return Histories.gather(found)
+        present = [moved(item) for item in items]
+        gathered.append(History.of_items([*present, USED] if items[-1] == RING else present))
+    return Histories.gather(gathered)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def updated(scorer):
 
 
 def test_known_items_keep_what_was_learnt_under_their_new_indexes(scorer, updated):
-    known = BEFORE >= 0
-    assert updated.item_vectors[known].tobytes() == scorer.item_vectors[BEFORE[known]].tobytes()
+    is_old = BEFORE >= 0
+    assert updated.item_vectors[is_old].tobytes() == scorer.item_vectors[BEFORE[is_old]].tobytes()
     steps = [walk(start, 4) for start in (RING, 2 * RING + 3)]
     before = scorer.embed_histories(Histories.gather([History.of_items(items) for items in steps]))
     now = updated.embed_histories(
@@ -77,8 +77,8 @@ def test_rules_are_counted_again_by_the_shape_that_was_learnt(scorer, updated):
 
 def test_rules_lead_to_new_items_at_once(updated):
     history = History.of_items([moved(RING - 1), moved(RING)])
-    change = updated.score_deltas(history)
-    led = dict(zip(change.items.tolist(), change.values.tolist(), strict=True))
+    deltas = updated.score_deltas(history)
+    led = dict(zip(deltas.items.tolist(), deltas.values.tolist(), strict=True))
     assert USED in led
     assert led[USED] > 0.0
     assert NEW not in led
@@ -121,11 +121,11 @@ def test_columns_put_new_items_among_their_kind_and_leave_the_others(scorer, upd
     vectors = scorer.updated(BEFORE, data, content=content, seed=1).item_vectors
 
     assert vectors[BEFORE >= 0].tobytes() == updated.item_vectors[BEFORE >= 0].tobytes()
-    assert vectors[USED].tobytes() == updated.item_vectors[USED].tobytes()  # of which nothing is told
+    assert vectors[USED].tobytes() == updated.item_vectors[USED].tobytes()  # of which columns say nothing
     likeness = vectors[:, :-1] @ vectors[NEW, :-1]
-    own = [moved(item) for item in range(RING, 2 * RING)]
+    ring = [moved(item) for item in range(RING, 2 * RING)]
     others = [moved(item) for item in range(1, N_ITEMS - 1) if not RING <= item < 2 * RING]
-    assert likeness[own].mean() > likeness[others].max()
+    assert likeness[ring].mean() > likeness[others].max()
 
 
 def test_contents_of_known_items_alone_change_nothing(scorer):

@@ -67,9 +67,9 @@ def test_what_was_done_with_an_item_tells_the_next():
 
     def ranked(action):
         history = History(np.zeros(1, np.int32), np.array([action], np.uint8), np.zeros(1, np.int64))
-        change = scorer.score_deltas(history)
+        deltas = scorer.score_deltas(history)
         scores = scorer.item_vectors @ scorer.embed_history(history)
-        scores[change.items] += change.values
+        scores[deltas.items] += deltas.values
         return int(scores.argmax())
 
     assert (ranked(1), ranked(2)) == (1, 2)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from common.errors import CorruptArtifact
-from recipes.retrieval import AnnoyIndex, ExactIndex, build_annoy, calibrate
-from recipes.retrieval.annoy import with_extra_coordinate
+from recipes.retrieval.annoy import AnnoyIndex, build_annoy, with_extra_coordinate
+from recipes.retrieval.calibration import calibrate
+from recipes.retrieval.exact import ExactIndex
 
 N_ITEMS, WIDTH = 3000, 16
 
