@@ -161,18 +161,18 @@ class SequentialRules:
         spans = [slice(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
         others = _NO_ITEMS if also is None else also
         # Copies of spans cost less than picking their elements one by one.
-        followers = np.concatenate([others, *(self.rules.columns[span] for span in spans)])
+        rule_items = np.concatenate([others, *(self.rules.columns[span] for span in spans)])
         strengths = np.concatenate([np.zeros(len(others), np.float32), *(self.rules.values[span] for span in spans)])
         strengths[len(others) :] *= np.repeat(weights[: len(leaders)], ends - begins)
         if n_items <= max_dense_items:
-            sums = np.bincount(followers, weights=strengths, minlength=n_items)
+            sums = np.bincount(rule_items, weights=strengths, minlength=n_items)
             present = np.zeros(n_items, bool)
-            present[followers] = True
+            present[rule_items] = True
             items = present.nonzero()[0]
             return items.astype(np.int32), sums[items].astype(np.float32)
         # Followers of one leader ascend: a stable sort merges such runs, at less than half the cost of `np.unique`.
-        order = followers.argsort(kind="stable")
-        ascending = followers[order]
+        order = rule_items.argsort(kind="stable")
+        ascending = rule_items[order]
         firsts = np.ones(len(order), bool)
         np.not_equal(ascending[1:], ascending[:-1], out=firsts[1:])
         return ascending[firsts], np.bincount(firsts.cumsum() - 1, weights=strengths[order]).astype(np.float32)

@@ -11,12 +11,6 @@ from tests.architecture.test_tree import ROOT, tracked
 
 GLOSSARY = ROOT / "docs" / "glossary.md"
 
-#: Folders whose names are not changed yet. Take yours out; nothing is to be added.
-NOT_CLEAN = (
-    "recipes",
-    "tests/recipes",
-)
-
 
 def rows(heading):
     """Each row of the table below a heading, as the list of its cells."""
@@ -84,7 +78,6 @@ def test_identifiers_keep_to_the_glossary(banned, exceptions):
     listed = [
         offence
         for name, path in sorted(files.items())
-        if not is_below(name, NOT_CLEAN)
         for offence in offences(name, path.read_text(), banned, exceptions)
     ]
     assert not listed, "\n".join(["docs/glossary.md has better names than these:", *listed])
