@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 
+from inference.model import RankingInfluence
 from inference.recent_events import EventRule
 from protos.tailorbird.internal.v1 import serving_pb2
-from runtime_service.serving.campaign_config import read_exploration, read_influence
+from recipes.components.exploration import ExplorationSettings
 from runtime_service.serving.deployments import Assignment
 
-__all__ = ["FAILED", "LOADING", "READY", "Goal", "is_active", "to_assignment"]
+__all__ = [
+    "FAILED",
+    "LOADING",
+    "READY",
+    "Goal",
+    "is_active",
+    "read_exploration",
+    "read_influence",
+    "to_assignment",
+]
 
 LOADING = serving_pb2.SERVING_PHASE_LOADING
 READY = serving_pb2.SERVING_PHASE_READY
@@ -80,3 +91,19 @@ def to_assignment(item: serving_pb2.ServingAssignment) -> Assignment:
         exploration=read_exploration(item.config_json),
         influence=read_influence(item.config_json),
     )
+
+
+def read_exploration(config_json: str) -> ExplorationSettings:
+    """Read `itemExplorationConfig` of a configuration, which the control plane has checked; empty for none."""
+    values = json.loads(config_json or "{}").get("itemExplorationConfig", {})
+    default = ExplorationSettings()
+    return ExplorationSettings(
+        float(values.get("explorationWeight", default.weight)),
+        float(values.get("explorationItemAgeCutOff", default.days)),
+    )
+
+
+def read_influence(config_json: str) -> RankingInfluence:
+    """Read `rankingInfluence` of a configuration, which the control plane has checked; empty for none."""
+    values = json.loads(config_json or "{}").get("rankingInfluence") or {}
+    return RankingInfluence(freshness=values.get("FRESHNESS", 0.0), popularity=values.get("POPULARITY", 0.0))

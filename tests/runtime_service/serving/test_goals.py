@@ -12,8 +12,8 @@ from recipes.catalog import get_recipe
 from recipes.components.exploration import ExplorationSettings
 from recipes.data.columns import Columns
 from recipes.registry import make_fitter
-from runtime_service.serving.campaign_config import read_exploration, read_influence
 from runtime_service.serving.deployments import Deployment
+from runtime_service.serving.goals import read_exploration, read_influence
 from tests.inference.asking import similar_items
 from tests.runtime_service.world import (
     N_ITEMS,
