@@ -1,6 +1,6 @@
 """When to stop: steps that are held out of a fit, how well they are predicted, and the rule that ends the epochs.
 
-Another rule is one more class here with the method of `StoppingRule`; the loop knows the port alone.
+Another rule is one more class here that `make_stopping_rule` may return; the loop knows the port alone.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from recipes.evaluation.ranking import target_ranks
 from recipes.ports import ItemScorer
 from recipes.retrieval.scoring import catalogue_scores, embed_users
 from recipes.training.batching import SideFeatures
+from recipes.training.config import SequenceConfig
 
-__all__ = ["Decision", "Patience", "StoppingRule", "Validation", "hold_out"]
+__all__ = ["Decision", "Patience", "StoppingRule", "Validation", "hold_out", "make_stopping_rule"]
 
 #: Share of a user's steps that may be held out, beyond the last one.
 _SHARE = 0.1
@@ -72,6 +73,11 @@ class Patience:
         self._without_gain = 0 if is_best else self._without_gain + 1
         is_late = self._time_limit is not None and self._clock() - self._began >= self._time_limit
         return Decision(is_best, stop=self._without_gain >= self._patience or is_late)
+
+
+def make_stopping_rule(config: SequenceConfig) -> StoppingRule:
+    """Make the rule of one fit; its clock begins here."""
+    return Patience(config.patience, time_limit_seconds=config.time_limit_seconds)
 
 
 @dataclass(frozen=True, slots=True)

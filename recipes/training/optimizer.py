@@ -1,12 +1,12 @@
 """The optimiser that networks are fitted with: the port `Optimizer`, Adam with an average of the parameters, schedules.
 
-Another optimiser is one more class here, given to a fit as `SequenceModel.optimizer`; the loop knows the port alone.
+Another optimiser is one more class here, and `DEFAULT_OPTIMIZER`; the loop knows the port alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jax import Array
 
 from recipes.training.network import Parameters
 
-__all__ = ["AveragedAdam", "LinearSchedule", "Optimizer", "OptimizerState"]
+__all__ = ["DEFAULT_OPTIMIZER", "AveragedAdam", "LinearSchedule", "Optimizer", "OptimizerState"]
 
 
 class OptimizerState(NamedTuple):
@@ -86,6 +86,10 @@ class AveragedAdam:
 
     def _adam(self) -> optax.GradientTransformation:
         return optax.scale_by_adam(b2=self.second_moment_decay)
+
+
+#: What networks are fitted with where a model gives no other.
+DEFAULT_OPTIMIZER: Final[Optimizer] = AveragedAdam()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ What a model has of its own, it gives as values: a `SequenceModel`, and the feat
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -34,11 +34,11 @@ from recipes.data.training_data import TrainingData
 from recipes.ports import FitProgress
 from recipes.training.batching import SideFeatures, choose_shapes
 from recipes.training.config import SequenceConfig
-from recipes.training.early_stopping import Patience, Validation, hold_out
+from recipes.training.early_stopping import StoppingRule, Validation, hold_out, make_stopping_rule
 from recipes.training.loop import BestEpoch, Trainer, TrainingSteps, to_numpy, train
 from recipes.training.losses import Loss, choose_loss
 from recipes.training.network import Network
-from recipes.training.optimizer import AveragedAdam, LinearSchedule, Optimizer
+from recipes.training.optimizer import DEFAULT_OPTIMIZER, LinearSchedule, Optimizer
 from recipes.training.progress import EpochProgress
 
 __all__ = [
@@ -76,6 +76,7 @@ class SequenceModel:
             over all time.
         choose_loss: Chooses the loss by the configuration and the size of the catalogue.
         optimizer: How gradients change parameters.
+        make_stopping_rule: Makes the rule that ends the epochs, just before the first one.
         report_seconds: Least time between two reports from within an epoch.
     """
 
@@ -85,7 +86,8 @@ class SequenceModel:
     weighs_recency: bool
     counts_recent_uses: bool = False
     choose_loss: Callable[..., Loss] = choose_loss
-    optimizer: Optimizer = field(default_factory=AveragedAdam)
+    optimizer: Optimizer = DEFAULT_OPTIMIZER
+    make_stopping_rule: Callable[[SequenceConfig], StoppingRule] = make_stopping_rule
     report_seconds: float = 1.0
 
 
@@ -196,7 +198,7 @@ def fit_sequence_model(
         epochs=model.config.epochs,
         evaluate=_network_evaluation(assembly, split, n_items=n_items),
         metric="validation_ndcg_at_10",
-        stopping=Patience(model.config.patience, time_limit_seconds=model.config.time_limit_seconds),
+        stopping=model.make_stopping_rule(model.config),
         progress=_fit_progress(model, progress),
     )
     progress(fraction=_END, stage="weighing network and counts", metrics={})

@@ -1,4 +1,4 @@
-"""Item features: embeddings are divided into what columns explain and the rest, and cold items have the former alone."""
+"""Embeddings are divided into what items' columns explain and the rest; cold items have the former alone."""
 
 import numpy as np
 import pytest

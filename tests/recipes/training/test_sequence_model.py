@@ -15,6 +15,7 @@ from recipes.models.sasrec.network import SASRec
 from recipes.ports import ignore_progress
 from recipes.registry import make_fitter
 from recipes.retrieval.scoring import catalogue_scores
+from recipes.training.early_stopping import Decision
 from recipes.training.optimizer import OptimizerState
 from recipes.training.sequence_model import (
     SequenceModel,
@@ -165,6 +166,21 @@ def test_an_optimiser_that_the_loop_has_never_seen_is_used():
     slow, adam = fit_rings(optimizer=GradientDescent()), fit_rings()
     assert adam["network_validation_ndcg_at_10"] > 0.9
     assert adam["training_loss"] < slow["training_loss"] < np.log(33)
+
+
+class BestOfTwo:
+    """A stopping rule of this test alone: the second epoch is the last and, whatever its value, the best."""
+
+    def __init__(self, config):
+        self._epochs = 0
+
+    def observe(self, value):
+        self._epochs += 1
+        return Decision(is_best=self._epochs == 2, stop=self._epochs == 2)
+
+
+def test_a_stopping_rule_that_the_loop_has_never_seen_decides():
+    assert fit_rings(make_stopping_rule=BestOfTwo)["epochs"] == 2.0
 
 
 def test_uses_are_counted_by_weight_or_by_age():
