@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from common.errors import invalid
-from tests.gateway.protocol.test_answers import CAMPAIGN, post
+from tests.gateway.protocol.test_faults import CAMPAIGN, post
 
 MARK = "MARKED"
 EVENT = {"eventType": MARK, "sentAt": 1700000000, "itemId": MARK}
