@@ -62,6 +62,14 @@ def test_every_folder_of_code_is_installed_and_nothing_else():
     assert installed == folders
 
 
+def test_the_images_are_built_from_every_folder_that_is_installed():
+    ignored, *kept = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    packages = find_packages(ROOT, **PROJECT["tool"]["setuptools"]["packages"]["find"])
+    folders = {f"!{package}" for package in packages if "." not in package}
+    assert ignored == "*"
+    assert folders - set(kept) == set()
+
+
 def test_every_folder_with_modules_is_a_package():
     installed = find_packages(ROOT, **PROJECT["tool"]["setuptools"]["packages"]["find"])
     folders = {
