@@ -158,7 +158,8 @@ def leading_subspace(
         count: Eigenvectors wanted.
         passes: Multiplications before the last one; more are more exact.
         seed: Decides the random start.
-        project: basis^T M basis, float32 [k, k], of a basis [size, k], where that is cheaper than by `multiply`.
+        project: basis^T M basis, float32 [k, k], of a basis [size, k], for a Gram matrix M, where that is cheaper
+                than by `multiply`.
         rank: Highest rank that the matrix may have; `size` if left out.
 
     Returns:
@@ -169,7 +170,9 @@ def leading_subspace(
     for _ in range(passes):
         basis = np.linalg.qr(multiply(basis))[0]
     values, vectors = np.linalg.eigh(basis.T @ multiply(basis) if project is None else project(basis))
-    chosen = np.argsort(-np.abs(values), kind="stable")[:count]
+    # What is projected is a Gram matrix: a negative value is rounding, and no large one.
+    sizes = np.abs(values) if project is None else values
+    chosen = np.argsort(-sizes, kind="stable")[:count]
     return values[chosen], basis @ vectors[:, chosen]
 
 
