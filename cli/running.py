@@ -65,10 +65,11 @@ async def _renew_tokens(keeper: TokenKeeper, output: Output) -> None:
     while True:
         try:
             renewed = await asyncio.to_thread(keeper.renew)
-        except (OSError, TailorbirdError) as error:
+        except Exception as error:  # noqa: BLE001 - without this task all tokens end within the hour, whatever it was
             # The next attempts may succeed: tokens are renewed long before they expire.
             if not failed:
-                output.note("tokens not renewed", level="error", error=str(error))
+                is_expected = isinstance(error, OSError | TailorbirdError)
+                output.note("tokens not renewed", level="error", error=str(error) if is_expected else repr(error))
             failed = True
         else:
             failed = False

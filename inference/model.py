@@ -38,6 +38,8 @@ INDEX_FILE: Final = "index.ann"
 IndexMode = Literal["auto", "annoy", "exact"]
 #: Nodes that Annoy inspects when it is forced upon an artifact whose calibration never measured it: all trees, deep.
 _UNMEASURED_SEARCH_K: Final = 16_000
+#: How long a worker waits at most while another one of the host fetches the same artifact.
+_FETCH_SECONDS: Final = 600.0
 _NOTHING = History.of_items([])
 _log = get_logger(__name__)
 
@@ -118,6 +120,7 @@ class ModelLoader:
             CorruptArtifact: Its files differ from the manifest or do not belong together.
             OperationUnavailable: Its recipe answers another operation.
             Unavailable: The store cannot be reached.
+            TimeoutError: Another process has been fetching it for ten minutes.
         """
         with self._one_at_a_time(location):
             artifact = open_artifact(self._store, location, cache=self._cache)
@@ -177,7 +180,7 @@ class ModelLoader:
             return
         private_folder(self._cache)
         name = hashlib.sha256(location.encode()).hexdigest()[:32]
-        with hold_lock(self._cache / f".{name}.lock"):
+        with hold_lock(self._cache / f".{name}.lock", seconds=_FETCH_SECONDS):
             yield
 
 

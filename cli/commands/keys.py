@@ -20,7 +20,7 @@ from cli.key_folder import TOKEN_ROLES, KeyFolder
 from common.access_keys import AccessKeys
 from common.errors import invalid
 from common.logs import configure_logging, get_logger
-from common.process.lifecycle import wait_for_signal
+from common.process.lifecycle import stop_event
 from common.process.periodic import PeriodicThread
 
 __all__ = ["app"]
@@ -153,8 +153,12 @@ def serve(folder: Annotated[Path, typer.Argument(help="Where to write.")]) -> No
     Makes the key pair once, renews tokens before they end, and hands revocations on.
     """
     configure_logging("keys")
-    log = get_logger(__name__)
-    deployment = Deployment(folder)
+    asyncio.run(_refresh_until_signal(folder))
+
+
+async def _refresh_until_signal(folder: Path) -> None:
+    stop, log = stop_event(), get_logger(__name__)  # first of all: a signal at any moment ends it in order
+    deployment = await asyncio.to_thread(Deployment, folder)
 
     def refresh() -> None:
         if renewed := deployment.refresh():
@@ -164,8 +168,8 @@ def serve(folder: Annotated[Path, typer.Argument(help="Where to write.")]) -> No
         refresh, name="tokens", every_seconds=_RENEWAL_SECONDS, first_at_once=True, failure_event="tokens_not_renewed"
     )
     refreshing.start()
-    asyncio.run(wait_for_signal())
-    refreshing.stop()
+    await stop.wait()
+    await asyncio.to_thread(refreshing.stop)
     log.info("stopped")
 
 

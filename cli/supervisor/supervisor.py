@@ -82,6 +82,8 @@ class Supervisor:
     ) -> None:
         """Stop."""
         await self._pool.stop()
+        if error is None:
+            self._pool.raise_defects()
 
     async def start(self, *, stop: asyncio.Event | None = None) -> None:
         """Start all, and return when all are ready or `stop` is set.

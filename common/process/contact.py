@@ -41,7 +41,8 @@ class PeerContact:
         self._backoff = Backoff(backoff)
         self._monotonic = monotonic
         self._quiet_until = monotonic() + quiet_seconds
-        self._warned = False
+        #: Kinds of errors that were logged since the peer was reached.
+        self._logged: set[type[Exception]] = set()
 
     @property
     def failures(self) -> int:
@@ -58,7 +59,7 @@ class PeerContact:
         Returns:
             How many seconds to pause before the next attempt.
         """
-        if not self._warned:
+        if type(error) not in self._logged:
             self._log(event, error)
         return self._backoff.failed()
 
@@ -70,9 +71,9 @@ class PeerContact:
         """
         self._quiet_until = 0.0
         self._backoff.succeeded()
-        if self._warned:
+        if self._logged:
             _log.info(event)
-            self._warned = False
+            self._logged.clear()
 
     def _log(self, event: str, error: Exception) -> None:
         if not isinstance(error, TailorbirdError):
@@ -82,4 +83,4 @@ class PeerContact:
             return
         else:
             _log.warning(event, reason=error.reason, message=error.message)
-        self._warned = True
+        self._logged.add(type(error))

@@ -5,16 +5,24 @@ Nothing here leaves a stale lock behind, so nobody ever has to guess whether a h
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from common.private_files import FILE_MODE, FOLDER_MODE, private_file
 
 __all__ = ["FileLock", "LockTaken", "hold_lock", "hold_writer_lock", "read_holder"]
+
+#: For writers: they hold a lock for the moment in which a small file is replaced.
+_WAIT_SECONDS: Final = 30.0
+#: Pauses between two attempts: a lock that is held for a moment costs a moment.
+_FIRST_PAUSE_SECONDS: Final = 0.001
+_LONGEST_PAUSE_SECONDS: Final = 0.05
 
 
 class LockTaken(Exception):
@@ -66,19 +74,21 @@ class FileLock:
 
 
 @contextmanager
-def hold_lock(path: Path) -> Iterator[None]:
+def hold_lock(path: Path, *, seconds: float = _WAIT_SECONDS) -> Iterator[None]:
     """Wait until nobody else holds a lock, and hold it until the block ends.
 
     Args:
         path: The file, which is made with its folder if there is none; only its owner can read it.
+        seconds: How long to wait at most: a holder may be stopped, or wait for a disk that does not answer.
 
     Raises:
-        OSError: The file cannot be made.
+        TimeoutError: Somebody else held it for all that time.
+        OSError: The file cannot be made; a TimeoutError is one, too.
     """
     path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock_within(descriptor, path, seconds=seconds)
         yield
     finally:
         os.close(descriptor)
@@ -102,6 +112,16 @@ def read_holder(path: Path) -> str | None:
         return None if _lock_at_once(descriptor, fcntl.LOCK_SH) else _read(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _lock_within(descriptor: int, path: Path, *, seconds: float) -> None:
+    deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE_SECONDS
+    while not _lock_at_once(descriptor, fcntl.LOCK_EX):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(errno.ETIMEDOUT, f"{path} has been locked by another process for {seconds:g} s")
+        time.sleep(min(pause, left))
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 def _lock_at_once(descriptor: int, kind: int) -> bool:

@@ -84,6 +84,7 @@ async def _run_workers(specs: Sequence[WorkerSpec], patience: Patience) -> None:
         await pool.wait(stop)
         _log.info("stopping", grace_seconds=patience.grace_seconds)
         await pool.stop()
+        pool.raise_defects()
         _log.info("stopped")
     finally:
         parent.close()
@@ -245,7 +246,7 @@ def _become(run: Callable[[], None], lifeline: Lifeline) -> NoReturn:
         status = 0
     except TailorbirdError as error:
         _log.error("process_failed", reason=error.reason, message=error.message)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the child ends here and must not run on as the parent
+    except BaseException as error:  # noqa: BLE001 - panics of Rust code too: the child ends here, and must not run on as the parent
         _log.error("process_failed", exc_info=error)
     finally:
         # Nothing that the parent registered for its own end is this process's to do.

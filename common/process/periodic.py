@@ -18,11 +18,13 @@ class PeriodicThread:
     """Repeats work until it is stopped. Its log lines carry the request id of whoever started it.
 
     Args:
-        work: One round. Whatever it raises, the next round comes as usual: without the thread nothing is done again.
+        work: One round. Whatever it raises, a panic of Rust code included, the next round comes as usual: without the
+            thread nothing is done again.
         name: Of the thread.
         every_seconds: Pause before each round.
         first_at_once: Begin with a round instead of a pause.
-        failure_event: Name of the line in the log for the first of rounds in a row that fail.
+        failure_event: Name of the line in the log for rounds that fail; of those in a row each kind of error is
+            logged once.
     """
 
     def __init__(
@@ -59,15 +61,15 @@ class PeriodicThread:
             self._thread.join()
 
     def _run(self) -> None:
-        failing, pause = False, self._first_seconds
+        logged, pause = set[type[BaseException]](), self._first_seconds
         while not self._stopping.wait(pause):
             pause = self._every_seconds
             try:
                 self._work()
-            except Exception as error:  # noqa: BLE001 - the next round may succeed
-                if not failing:
+            except BaseException as error:  # noqa: BLE001 - the next round may succeed
+                if type(error) not in logged:
                     trace = None if isinstance(error, TailorbirdError | OSError) else error
                     _log.error(self._failure_event, message=str(error), exc_info=trace)
-                failing = True
+                logged.add(type(error))
             else:
-                failing = False
+                logged.clear()

@@ -313,7 +313,10 @@ class WorkerPool:
                 raise error
 
     async def stop(self) -> None:
-        """Stop all, and return when they are gone; those that do not stop in time are killed."""
+        """Stop all, and return when they are gone; those that do not stop in time are killed.
+
+        Defects are not raised, so that an error on whose account all are stopped is not replaced: see `raise_defects`.
+        """
         if self._one_by_one:
             for worker in reversed(self.workers):
                 await worker.stop()

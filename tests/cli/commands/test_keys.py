@@ -1,5 +1,6 @@
 """`tailorbird keys`."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -123,6 +124,22 @@ def test_the_process_of_the_keys_renews_a_token_that_is_gone_and_ends_at_sigterm
             token.unlink()
             wait_until(token.exists, seconds=60)
             keys.send_signal(signal.SIGTERM)
+            assert keys.wait(timeout=60) == 0
+        finally:
+            keys.kill()
+
+
+def test_a_stop_while_the_process_of_the_keys_starts_ends_it_in_order(tmp_path):
+    revoked = tmp_path / "issuer" / "revoked.json"
+    revoked.parent.mkdir(mode=0o700)
+    os.mkfifo(revoked)
+    command = [sys.executable, "-m", "cli", "keys", "serve", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as keys:
+        try:
+            with revoked.open("w") as pipe:  # returns when it has begun to read
+                revoked.unlink()
+                keys.send_signal(signal.SIGTERM)
+                pipe.write('{"version": 1, "tokens": {}, "subjects": {}}')
             assert keys.wait(timeout=60) == 0
         finally:
             keys.kill()

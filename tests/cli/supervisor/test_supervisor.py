@@ -168,6 +168,30 @@ def test_a_process_that_hangs_is_killed_and_started_again(tmp_path):
     assert ended["ended_by"] == "SIGKILL"
 
 
+def test_a_defect_during_the_stop_is_raised_and_leaves_nothing_behind(tmp_path):
+    body = """
+        signal.signal(signal.SIGTERM, lambda *_: (folder / "stops").touch())
+        ready()
+        while True:
+            signal.pause()
+    """
+    spec = script(tmp_path, "a", body)
+
+    def probe():
+        if (tmp_path / "stops").exists():
+            raise KeyError("no probe")
+        return spec.probe()
+
+    async def scenario():
+        broken = ProcessSpec(spec.name, spec.command, spec.environment, probe=probe)
+        async with Supervisor([broken], output=Recorded(), liveness=LIVENESS, grace_seconds=60) as running:
+            await running.start()
+
+    with pytest.raises(KeyError, match="no probe"):
+        asyncio.run(scenario())
+    assert gone(pid_of(tmp_path, "a"))
+
+
 def test_a_machine_out_of_processes_is_waited_for(tmp_path):
     output = Recorded()
     spec = script(tmp_path, "a", SERVE)

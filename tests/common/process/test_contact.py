@@ -65,6 +65,13 @@ def test_pauses_grow_until_the_peer_is_reached(seconds):
     assert (pauses, contact.failed("unreachable", AWAY)) == ([1.0, 2.0, 3.0], 1.0)
 
 
+def test_a_defect_is_logged_also_while_the_peer_is_missed(warnings):
+    contact = PeerContact(quiet_seconds=0.0)
+    for error in (AWAY, KeyError("revision"), AWAY, KeyError("revision")):
+        contact.failed("not_followed", error)
+    assert warnings() == ["warning", "error"]
+
+
 def test_a_fault_of_ours_is_told_at_once_with_its_trace_and_not_again(seconds):
     stream = io.StringIO()
     configure_logging("test", stream=stream)

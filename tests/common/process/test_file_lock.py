@@ -6,6 +6,7 @@ import sys
 import threading
 from contextlib import contextmanager
 
+import psutil
 import pytest
 
 from common.process.file_lock import FileLock, LockTaken, hold_lock, hold_writer_lock, read_holder
@@ -86,6 +87,23 @@ def test_one_who_waits_gets_the_lock_when_the_holder_is_killed(path):
         process.kill()
         waiter.join(timeout=20)
     assert (early, taken.is_set()) == (False, True)
+
+
+def test_one_who_waits_too_long_is_told_which_lock_is_held(path):
+    with (
+        held_by_another_process(path),
+        pytest.raises(TimeoutError, match=r"lock has been locked by another process for 0\.05 s"),
+        hold_lock(path, seconds=0.05),
+    ):
+        pass
+
+
+def test_one_who_waited_in_vain_leaves_nothing_open(path):
+    with FileLock(path, holder="me"):
+        before = psutil.Process().num_fds()
+        with pytest.raises(TimeoutError), hold_lock(path, seconds=0.0):
+            pass
+        assert psutil.Process().num_fds() == before
 
 
 def test_writers_of_one_file_exclude_each_other_and_lose_nothing(tmp_path):

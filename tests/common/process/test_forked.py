@@ -44,6 +44,9 @@ async def end(beat):
 def refuse(beat):
     raise InvalidInput("`listen`: got nonsense")
 
+async def panic(beat):
+    raise BaseException("panicked")  # as extensions in Rust do
+
 configure_logging("pool", level="INFO", form="json")
 specs = [WorkerSpec(f"{name}-{number}", globals()[name]) for number, name in enumerate(sys.argv[1:])]
 run_workers_until_signal(specs, Patience(grace_seconds=1, silent_seconds=60))
@@ -123,6 +126,14 @@ def test_what_a_worker_raises_is_told_and_ends_that_worker_alone(tmp_path):
         (end, *_) = pool.lines("process_ended")
         assert (end["process"], end["exit_code"]) == ("refuse-0", 1)
         assert re.search("got nonsense", pool.lines("process_failed")[0]["message"])
+        assert pool.stop() == 0
+
+
+def test_a_panic_of_a_worker_is_logged(tmp_path):
+    with running(tmp_path, "panic") as pool:
+        wait_until(lambda: pool.lines("process_ended"), seconds=60)
+        assert pool.lines("process_ended")[0]["exit_code"] == 1
+        assert "panicked" in pool.lines("process_failed")[0]["exception"]
         assert pool.stop() == 0
 
 

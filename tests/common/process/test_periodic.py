@@ -71,6 +71,30 @@ def test_failures_in_a_row_are_told_once_and_end_nothing(lines):
     assert "KeyError" in defect["exception"]
 
 
+def test_a_defect_is_logged_among_failures_of_another_kind_and_panics_end_nothing(lines):
+    class Panic(BaseException):
+        """What extensions in Rust raise."""
+
+    outcomes = iter([Unavailable("away"), KeyError("defect"), Panic("panicked"), Unavailable("away"), Panic("again")])
+    done = threading.Event()
+
+    def work():
+        outcome = next(outcomes, None)
+        if outcome is None:
+            done.set()
+            return
+        raise outcome
+
+    thread = PeriodicThread(work, name="sweeper", every_seconds=0.001, failure_event="sweep_failed")
+    thread.start()
+    assert done.wait(20)
+    thread.stop()
+
+    failures = [line for line in lines() if line["event"] == "sweep_failed"]
+    assert [line["message"] for line in failures] == ["away", "'defect'", "panicked"]
+    assert ["exception" in line for line in failures] == [False, True, True]
+
+
 def test_log_lines_carry_the_request_of_whoever_started_it():
     seen = []
     token = request_id.set("request-7")
