@@ -100,6 +100,7 @@ def test_all_workers_end_in_order_at_a_signal(tmp_path, number):
 def test_a_worker_that_is_killed_is_forked_again_and_the_other_left_alone(tmp_path):
     with running(tmp_path, "serve", "serve") as pool:
         assert [pool.read(), pool.read()] == ["serving", "serving"]
+        wait_until(lambda: len(pool.lines("process_started")) == 2)  # a child may be faster than its parent's log
         killed, other = (line["pid"] for line in pool.lines("process_started"))
         os.kill(killed, signal.SIGKILL)
         assert pool.read() == "serving"
