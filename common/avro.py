@@ -33,7 +33,7 @@ _FULL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*
 
 @dataclass(frozen=True, slots=True)
 class AvroField:
-    """One column.
+    """One column of a schema.
 
     Attributes:
         name: As in the CSV header.

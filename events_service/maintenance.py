@@ -51,7 +51,7 @@ class Maintenance:
         )
 
     def sweep(self) -> None:
-        """Look once."""
+        """Flush the tables that are due; remove old events, and those of deleted tables, when it is time to."""
         self._sink.flush_due(stopping=lambda: self._thread.stopping)
         now = self._monotonic()
         if now >= self._next_removal:
@@ -66,7 +66,7 @@ class Maintenance:
                 _log.debug("deletions_unknown", message=error.message)  # events stay until control_plane can be reached
 
     def start(self) -> None:
-        """Begin to sweep."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -131,7 +131,7 @@ class Connections:
 
 
 class Connection(HttpToolsProtocol):
-    """One connection.
+    """One connection of a client, bounded in time and in what it may send.
 
     Args:
         config: uvicorn's.

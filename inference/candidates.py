@@ -59,7 +59,7 @@ class Everything(CandidateSet):
     restricts = False
 
     def count(self, n_items: int) -> int:
-        """Return `n_items`."""
+        """Return the number of all items, as nothing is left out."""
         return n_items
 
     def items(self, n_items: int) -> ItemIndexes:

@@ -46,7 +46,7 @@ class RecentHistory(Protocol):
 
     @property
     def lineage(self) -> Lineage:
-        """Of the log that the offsets are of."""
+        """The epochs of the log whose offsets these are."""
 
     def events(self) -> list[RecentEvent]:
         """Return the events in the order of their arrival."""

@@ -140,7 +140,7 @@ class ActionScorer(ItemScorer, Protocol):
 
     @property
     def actions(self) -> Sized:
-        """As many as there are actions."""
+        """A collection whose length is the number of actions."""
 
     @property
     def totals(self) -> FloatArray:

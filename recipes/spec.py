@@ -65,7 +65,7 @@ class RecipeKind(StrEnum):
 
     @property
     def recipe_type(self) -> RecipeType:
-        """Personalize's type."""
+        """The type of recipe that Personalize's API shows, e.g. `USER_PERSONALIZATION`."""
         return _TYPES[self][0]
 
     @property
@@ -204,7 +204,7 @@ class RecipeSpec:
 
     @property
     def recipe_type(self) -> RecipeType:
-        """Personalize's type."""
+        """The type of recipe that Personalize's API shows, e.g. `USER_PERSONALIZATION`."""
         return self.kind.recipe_type
 
     @property

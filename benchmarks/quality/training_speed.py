@@ -107,7 +107,7 @@ def _run_other(
                 lists = np.load(folder / f"epoch-{figures['epoch']}.npz")
                 point = Point(figures["seconds"], figures["cpu_seconds"], ndcg(list_ranks(lists["learnt"], second), 10))
                 points.append(point)
-                _tell("RecTools", figures["epoch"], point)
+                _print_point("RecTools", figures["epoch"], point)
                 if point.ndcg > best:
                     ranks = list_ranks(lists["shown"], split.targets)
                     best, final = point.ndcg, {"ndcg_at_10": ndcg(ranks, 10), "hit_rate_at_10": hit_rate(ranks, 10)}
@@ -125,7 +125,7 @@ def _run_ours(split: LeaveOneOut, *, width: int, seed: int) -> tuple[list[Point]
         gain = metrics.get("validation_ndcg_at_10")
         if gain is not None:
             points.append(Point(time.perf_counter() - began, time.process_time() - began_cpu, gain))
-            _tell("ours", len(points), points[-1])
+            _print_point("ours", len(points), points[-1])
 
     values = {"validation_targets": str(count_held_out(split)), "embedding_size": str(width)}
     made = make_fitter(declared, values, seed=seed, progress=progress)
@@ -136,9 +136,9 @@ def _run_ours(split: LeaveOneOut, *, width: int, seed: int) -> tuple[list[Point]
     return points, metrics(catalogue_scores(scorer, split.histories), split)
 
 
-def _tell(who: str, epoch: int, point: Point) -> None:
+def _print_point(library: str, epoch: int, point: Point) -> None:
     sys.stderr.write(
-        f"{who}, epoch {epoch}: {point.ndcg:.4f} after {point.seconds:.0f} s, {point.cpu_seconds:.0f} CPU s\n"
+        f"{library}, epoch {epoch}: {point.ndcg:.4f} after {point.seconds:.0f} s, {point.cpu_seconds:.0f} CPU s\n"
     )
 
 

@@ -71,7 +71,7 @@ def generate_key_pair(private_path: Path, public_path: Path) -> None:
 
 
 class TokenIssuer:
-    """Signs tokens.
+    """Signs the tokens that calls between processes, and of applications, carry.
 
     Args:
         private_pem: The private key as PEM.

@@ -66,7 +66,7 @@ class ExecutedProgram:
 
     @property
     def name(self) -> str:
-        """Of the process."""
+        """The name of the spec."""
         return self.spec.name
 
     async def start(self) -> _ExecutedChild:

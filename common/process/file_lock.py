@@ -65,7 +65,7 @@ class FileLock:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close."""
+        """Release the lock."""
         self.close()
 
     def close(self) -> None:

@@ -38,10 +38,10 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """One worker.
+    """What one worker runs, in a process that is forked for it.
 
     Attributes:
-        name: In the log.
+        name: Unique; names it in the log.
         run: Called in the worker's process; returns what runs on its event loop and is cancelled at SIGTERM. The loop
             beats every `BEAT_SECONDS`. Work that may keep the loop busy for longer, in many short steps, calls what it
             is given as well.

@@ -50,7 +50,7 @@ class PeriodicThread:
         return self._stopping.is_set()
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread; once."""
         self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name=self._name, daemon=True)
         self._thread.start()
 

@@ -24,7 +24,7 @@ class Child(Protocol):
 
     @property
     def pid(self) -> int:
-        """Process id."""
+        """Id of the process."""
         ...
 
     @property

@@ -96,7 +96,7 @@ class DatasetOperations(Operations):
 
 
 class ImportOperations(Operations):
-    """Import jobs."""
+    """Creating, describing and listing import jobs."""
 
     def create_dataset_import_job(self, request: Document) -> Document:
         """Ask for files to be imported."""
@@ -130,7 +130,7 @@ class ImportOperations(Operations):
 
 
 class TrackerOperations(Operations):
-    """Event trackers."""
+    """Creating, describing, listing and deleting event trackers; tags of resources."""
 
     def create_event_tracker(self, request: Document) -> Document:
         """Create the event tracker of a dataset group."""

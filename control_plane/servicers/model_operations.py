@@ -148,7 +148,7 @@ class SolutionOperations(Operations):
 
 
 class CampaignOperations(Operations):
-    """Campaigns."""
+    """Creating, describing, listing, updating and deleting campaigns."""
 
     def create_campaign(self, request: Document) -> Document:
         """Ask for a version to be served."""

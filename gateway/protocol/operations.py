@@ -34,7 +34,7 @@ _DEFAULT_ERROR_STATUS = 400
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation.
+    """One operation of the API, with the contract's method that answers it.
 
     Attributes:
         name: As in the API, e.g. `PutEvents`.

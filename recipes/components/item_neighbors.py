@@ -29,7 +29,7 @@ _ARRAYS = ("item_vectors", "neighbour_offsets", "neighbour_items", "neighbour_we
 
 
 class ItemNeighborsScorer:
-    """See `recipes.ports.ItemScorer`.
+    """Scores the neighbours of an item, and all others by popularity; a `recipes.ports.ItemScorer`.
 
     Args:
         item_vectors: float32 [n_items, 1], from `popularity_vectors`.

@@ -82,7 +82,7 @@ def make_stopping_rule(config: SequenceConfig) -> StoppingRule:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Held-out steps.
+    """Held-out steps by which a fit decides when to stop.
 
     Attributes:
         histories: What came before each.

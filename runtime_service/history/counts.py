@@ -51,7 +51,7 @@ class CountStore:
         self._max_counters = max_counters
 
     def add(self, transaction: Any, events: list[tuple[bytes, HistoryEvent]], *, now: float) -> None:
-        """Count events.
+        """Count events by item and bucket of time.
 
         Args:
             transaction: A write transaction.

@@ -48,7 +48,7 @@ class Goal:
 
     @property
     def campaign_arn(self) -> str:
-        """The campaign."""
+        """ARN of the campaign that the goal is about."""
         return self.assignment.campaign_arn
 
     @property

@@ -82,7 +82,7 @@ class ServingWatcher:
     async def _watch(self, group: asyncio.TaskGroup) -> None:
         contact, revision, clock = PeerContact(), None, asyncio.get_running_loop().time
         assignments: _Messages | None = None
-        away = False
+        is_away = False
         while True:
             sent = clock()
             request = serving_pb2.WatchServingAssignmentsRequest(
@@ -92,12 +92,12 @@ class ServingWatcher:
                 answer = await self._control_plane.WatchServingAssignments(request)
             except (grpc.aio.AioRpcError, TailorbirdError) as error:
                 self._tried.set()
-                away = True
+                is_away = True
                 await asyncio.sleep(contact.failed("control_plane_unreachable", _to_error(error)))
                 continue
             contact.succeeded("control_plane_reached")
-            if away:
-                away = False
+            if is_away:
+                is_away = False
                 # It removes workers that have not reported for long, with their reports.
                 self._to_report.set()
             # Some fields change without a new revision.

@@ -93,7 +93,7 @@ def _without_duplicates(rows: pl.DataFrame, schema: AvroSchema, *, dataset_type:
 
 
 def _commit(table: Table, rows: pl.DataFrame, *, dataset_type: str, replace: bool, import_id: str) -> None:
-    """Write rows.
+    """Write imported rows into a dataset's table, as one commit.
 
     A FULL import takes the place of all rows of earlier bulk imports and leaves streamed ones. An incremental one adds
     interactions, and replaces items and users of the same id.

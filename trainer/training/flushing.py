@@ -24,7 +24,7 @@ _BACKOFF: Final = BackoffPolicy(first_seconds=0.5, longest_seconds=10.0)
 
 
 class RemoteFlusher:
-    """Calls `SealingService`.
+    """Asks the events service to flush a table, by the RPC `SealingService.FlushTable`.
 
     Args:
         channel: To the events service.

@@ -18,7 +18,7 @@ __all__ = ["STAGES", "Stage", "StageProgress", "SubProgress"]
 
 
 class Stage(NamedTuple):
-    """One stage.
+    """One stage of a training, as its progress shows it.
 
     Attributes:
         activity: What a person reads while it runs; empty for one that is not worth a word or has words of its own.

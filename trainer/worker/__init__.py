@@ -66,16 +66,16 @@ class JobContext(Protocol):
 
 
 class NullJobContext:
-    """Of a job that is in no queue: nobody reads its progress and nobody cancels it. For handlers used by hand."""
+    """The context of a job that is in no queue, for handlers used by hand: nobody reads progress, nobody cancels."""
 
     def report(self, *, fraction: float, activity: str) -> None:
         """Drop the report."""
 
     def check(self) -> None:
-        """Go on."""
+        """Return: nobody cancels it."""
 
     def confirm(self) -> None:
-        """Go on."""
+        """Return: nobody else works on it."""
 
     @contextmanager
     def on_cancel(self, callback: Callable[[], object]) -> Iterator[None]:  # noqa: ARG002 - the port's signature

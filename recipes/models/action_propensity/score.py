@@ -68,7 +68,7 @@ class ActionPropensityScorer:
         return item_states(inside, self.item_vectors[:, :-2])
 
     def score_deltas(self, history: History) -> ScoreDelta:  # noqa: ARG002 -- the port's signature
-        """Change nothing."""
+        """Return no deltas: a history changes no score here."""
         return ScoreDelta.nothing()
 
     def propensities(self, state: FloatArray, *, user: int | None, now: float) -> FloatArray:

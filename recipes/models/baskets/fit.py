@@ -32,7 +32,7 @@ _SHARED_BASKETS: Final = 0.5
 
 
 class BoughtTogetherFitter:
-    """See `recipes.ports.Fitter`; nothing is random and nothing is held out.
+    """Fits items bought in one basket; a `recipes.ports.Fitter`. Nothing is random and nothing is held out.
 
     Args:
         config: Without hyperparameters.
@@ -72,7 +72,7 @@ class BoughtTogetherFitter:
 
 
 class ViewedTogetherFitter(BoughtTogetherFitter):
-    """The same for views, in sessions that end with half an hour of silence."""
+    """Fits items viewed by one user in sessions that end with half an hour of silence."""
 
     pauses = _SESSION_PAUSES
 

@@ -27,7 +27,7 @@ __all__ = ["CooccurrenceFitter"]
 
 
 class CooccurrenceFitter:
-    """See `recipes.ports.Fitter`; nothing is random and nothing is held out.
+    """Counts common users of items, as SIMS; a `recipes.ports.Fitter`. Nothing is random and nothing is held out.
 
     Args:
         config: What is left out, and how much popularity is divided out.
@@ -57,7 +57,7 @@ class CooccurrenceFitter:
         return ItemNeighborsScorer(popularity_vectors(users_per_item(data)), near)
 
     def extend(self, data: TrainingData) -> ItemNeighborsScorer:
-        """Count again."""
+        """Count all interactions anew."""
         return self.fit(data)
 
     def _filtered(self, data: TrainingData) -> TrainingData:

@@ -65,13 +65,15 @@ def with_content(
     cold = np.flatnonzero(share)
     trusting: FloatArray = trust[:, None] * content
     plain = sparse.csr_array((weights.values, weights.columns, weights.offsets), shape=(len(content), len(content)))
-    said_of, alike = _regress(plain @ trusting, content, trusting, penalty=_COLUMN_PENALTY, likeness=_COLUMN_LIKENESS)
-    said_of += share[:, None] * (alike * content - said_of)
-    says, alike = _regress(plain.T @ trusting, content, trusting, penalty=_ROW_PENALTY, likeness=_ROW_LIKENESS)
-    says += share[:, None] * (alike * content - says)
-    factor = _stretch(plain, said_of, content, trusted=evidence.trusted(), histories=histories, seed=seed)
-    by_row = np.hstack([factor * share[:, None] * content, factor * said_of])
-    by_column = np.hstack([says, share[:, None] * content])
+    column_vectors, alike = _regress(
+        plain @ trusting, content, trusting, penalty=_COLUMN_PENALTY, likeness=_COLUMN_LIKENESS
+    )
+    column_vectors += share[:, None] * (alike * content - column_vectors)
+    row_vectors, alike = _regress(plain.T @ trusting, content, trusting, penalty=_ROW_PENALTY, likeness=_ROW_LIKENESS)
+    row_vectors += share[:, None] * (alike * content - row_vectors)
+    factor = _stretch(plain, column_vectors, content, trusted=evidence.trusted(), histories=histories, seed=seed)
+    by_row = np.hstack([factor * share[:, None] * content, factor * column_vectors])
+    by_column = np.hstack([row_vectors, share[:, None] * content])
     everything = np.arange(len(content))
     others = np.setdiff1d(everything, cold)
     added = [
@@ -111,7 +113,7 @@ def _regress(
 
 def _stretch(
     weights: sparse.csr_array,
-    said_of: FloatArray,
+    column_vectors: FloatArray,
     content: FloatArray,
     *,
     trusted: NDArray[np.bool_],
@@ -124,7 +126,7 @@ def _stretch(
     used = np.zeros((len(content), len(chosen)), np.float32)
     used[compared.items, compared.owners()] = 1.0
     learnt = (weights.T @ used)[trusted]
-    predicted = content[trusted] @ (said_of.T @ used)
+    predicted = content[trusted] @ (column_vectors.T @ used)
     return stretch(float(learnt.std(axis=0).sum()), float(predicted.std(axis=0).sum()))
 
 

@@ -48,7 +48,7 @@ _CANDIDATES = 2
 
 
 class EASEFitter:
-    """See `recipes.ports.Fitter`; nothing is held out.
+    """Fits EASE with the columns of items; a `recipes.ports.Fitter`. Nothing is held out.
 
     Args:
         config: How much popularity is divided out, and how wide the model is.
@@ -97,7 +97,7 @@ class EASEFitter:
         return ItemNeighborsScorer(popularity_vectors(popularity), near)
 
     def extend(self, data: TrainingData) -> ItemNeighborsScorer:
-        """Solve again."""
+        """Solve for all weights anew: the solution in closed form has no step to go on from."""
         return self.fit(data)
 
     def content_vectors(self, data: TrainingData) -> FloatArray:

@@ -24,13 +24,13 @@ class GRUConfig(SequenceConfig):
 
 
 class LargeGRUConfig(GRUConfig):
-    """The same, wider by default."""
+    """The hyperparameters of `GRUConfig`, with a wider network by default."""
 
     hidden_dimension: int = hyperparameter(LARGE_GRU["hidden_dimension"])
 
 
 class GRUColdstartConfig(LargeGRUConfig):
-    """The same, with what a cold item is."""
+    """Those of `LargeGRUConfig`, and what counts as a cold item."""
 
     feature_transformation: ClassVar[frozenset[str]] = frozenset(GRU_COLDSTART_FEATURES)
 

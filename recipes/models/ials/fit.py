@@ -36,7 +36,7 @@ _SCALE_USERS: Final = 256
 
 
 class IALSFitter:
-    """See `recipes.ports.Fitter`.
+    """Fits iALS, and stops by a held-out step; a `recipes.ports.Fitter`.
 
     Args:
         config: Width, regularisation and length of the fit.

@@ -26,7 +26,7 @@ _ARRAYS: Final = ("item_vectors", "gram", "ials_settings")
 
 
 class IALSScorer:
-    """See `recipes.ports.ItemScorer`.
+    """Scores items by vectors of users that are folded in; a `recipes.ports.ItemScorer`.
 
     Args:
         item_vectors: float32 [n_items, d + 1]: the factors, and log popularity.

@@ -28,7 +28,7 @@ _SIZE = 128
 
 
 class LSAFitter:
-    """See `recipes.ports.Fitter`; interactions are not needed, and nothing is held out.
+    """Fits vectors of names and texts; a `recipes.ports.Fitter`. Interactions are not needed, and nothing is held out.
 
     Args:
         config: Without hyperparameters.

@@ -26,7 +26,7 @@ _TIE = 2.0**-10
 
 
 class LSAScorer:
-    """See `recipes.ports.ItemScorer`.
+    """Scores items by likeness of their texts; a `recipes.ports.ItemScorer`.
 
     Args:
         item_vectors: float32 [n_items, c + 2]: the text, of length 1 or 0; freshness and popularity, 0 to 1.

@@ -16,7 +16,7 @@ __all__ = ["PopularityFitter"]
 
 
 class PopularityFitter:
-    """See `recipes.ports.Fitter`; nothing is random and nothing is held out.
+    """Counts the distinct users of each item; a `recipes.ports.Fitter`. Nothing is random and nothing is held out.
 
     Args:
         config: Without hyperparameters.
@@ -37,5 +37,5 @@ class PopularityFitter:
         return PopularityScorer(users[:, None])
 
     def extend(self, data: TrainingData) -> PopularityScorer:
-        """Count again."""
+        """Count the users of all items anew: that takes no longer than an update would."""
         return self.fit(data)

@@ -15,7 +15,7 @@ __all__ = ["PopularityScorer", "load"]
 
 
 class PopularityScorer:
-    """See `recipes.ports.ItemScorer`.
+    """Scores items by their number of users; a `recipes.ports.ItemScorer`.
 
     Repeats are as welcome as anything else: the list is the same for everyone, as in Personalize.
 
@@ -35,7 +35,7 @@ class PopularityScorer:
         return np.ones((len(histories), 1), np.float32)
 
     def score_deltas(self, history: History) -> ScoreDelta:  # noqa: ARG002 -- the port's signature
-        """Change nothing."""
+        """Return no deltas: a history changes no score here."""
         return ScoreDelta.nothing()
 
     def save(self, folder: Path) -> None:

@@ -35,7 +35,7 @@ _DECIDING: Final = 48
 
 
 class TrendingFitter:
-    """See `recipes.ports.Fitter`; nothing is random.
+    """Fits the rates at which items are used; a `recipes.ports.Fitter`. Nothing is random.
 
     Args:
         config: The length of the intervals.

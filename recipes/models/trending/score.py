@@ -43,7 +43,7 @@ class BulkCounts:
 
 @dataclass(frozen=True, slots=True)
 class TrendingScorer:
-    """See `recipes.ports.ItemScorer`.
+    """Scores items by the growth of their rates; a `recipes.ports.ItemScorer`.
 
     Attributes:
         item_vectors: float32 [n_items, 2], the trend at the snapshot and the number of distinct users.
@@ -72,7 +72,7 @@ class TrendingScorer:
         return np.tile(self.embed_history(History.of_items([])), (len(histories), 1))
 
     def score_deltas(self, history: History) -> ScoreDelta:  # noqa: ARG002 -- the port's signature
-        """Change nothing."""
+        """Return no deltas: a history changes no score here."""
         return ScoreDelta.nothing()
 
     def first_bucket(self, now: float) -> int:

@@ -33,7 +33,7 @@ _WANT: Final = 'conditions as ITEMS.COLUMN = "value", joined by AND'
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition.
+    """One condition on an item's column, e.g. `ITEMS.genres = "Comedy"`.
 
     Attributes:
         column: As it was written.
