@@ -72,7 +72,7 @@ class Pipeline:
         users: Make states.
         stages: What a request goes through.
         explorer: Gives new items their chance; None where nothing is explored.
-        random: Of the places of promotions.
+        random: Of the places of promoted items.
         needs_user: Whether requests must name a user.
         needs_item: Whether requests must name an item.
     """

@@ -54,7 +54,7 @@ class RecommendationRequest:
         trend: How items rise now; None where nothing happened lately.
         context: The situation, by columns of the interactions; a value that the model does not know adds nothing.
         candidates: What may be returned.
-        promotions: What is put into the list beside it.
+        promotion: What is put into the list beside it; None for nothing. Personalize takes one a request.
         columns: Columns to be returned of each item: by name the value of each item of the catalogue, [n_items].
         now: Seconds since 1970.
     """
@@ -66,6 +66,6 @@ class RecommendationRequest:
     trend: Trend | None = None
     context: Mapping[str, str] = field(default_factory=dict)
     candidates: CandidateSet = EVERYTHING
-    promotions: Sequence[Promotion] = ()
+    promotion: Promotion | None = None
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     now: float = 0.0

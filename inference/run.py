@@ -34,7 +34,7 @@ class PipelineRun:
         model: What answers.
         users: Make states.
         explorer: Gives new items their chance; None where nothing is explored.
-        random: Of the places of promotions.
+        random: Of the places of promoted items.
         state: Of the user, or of the item, that is asked about; that of nobody at first.
         candidates: What may be returned.
         limit: Results at most, at least 1.

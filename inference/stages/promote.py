@@ -1,4 +1,4 @@
-"""Promotions: a share of the places goes to the best of some items, whatever the others score.
+"""Promotion: a share of the places goes to the best of some items, whatever the others score.
 
 As Personalize does it, promoted items are chosen from all items that their own filter lets pass, stand at random places
 among the others, and keep their order among themselves; where there are too few of them, others take their places.
@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from inference.request import Promotion
 from inference.result import PROMOTED
 from inference.run import PipelineRun, Stage
 
@@ -29,30 +28,26 @@ class Promote:
         self._find = find
 
     def __call__(self, run: PipelineRun) -> None:
-        """Replace items by promoted ones."""
-        for promotion in run.request.promotions:
-            self._promote(run, promotion)
-
-    def _promote(self, run: PipelineRun, promotion: Promotion) -> None:
+        """Replace the last items by promoted ones, and place these at random."""
+        promotion = run.request.promotion
+        if promotion is None:
+            return
         places = max(1, int(promotion.share * run.limit + 0.5))
         promoted = replace(run, candidates=promotion.candidates, limit=places, bonus=None)
         for stage in self._find:
             stage(promoted)
-        # Of earlier promotions nothing is taken away.
-        fixed = np.isin(run.items, list(run.promoted))
-        new = ~np.isin(promoted.items, run.items[fixed])
-        items, scores = promoted.items[new], promoted.top_scores[new]
-        others = np.flatnonzero(~np.isin(run.items, items))
-        surplus = max(0, len(others) + len(items) - run.limit)
-        replaceable = others[~fixed[others]]
-        others = np.setdiff1d(others, replaceable[len(replaceable) - surplus :], assume_unique=True)
-        items, scores = items[: run.limit - len(others)], scores[: run.limit - len(others)]
+        items = promoted.items
+        others = np.flatnonzero(~np.isin(run.items, items))[: run.limit - len(items)]
+        # Where nothing else may be returned, shares are of what is promoted. What scores above everything that may be
+        # returned is shown as the best of that: shares are at most 1.
+        whole = run if len(run.items) else promoted
+        scores = np.minimum(promoted.top_scores, whole.highest)
         size = len(others) + len(items)
         at = np.zeros(size, bool)
         at[run.random.choice(size, len(items), replace=False)] = True
         merged, shares = np.empty(size, np.int32), np.empty(size, np.float32)
         merged[at], merged[~at] = items, run.items[others]
-        shares[at], shares[~at] = np.exp(scores - run.highest) / run.total, run.shares[others]
+        shares[at], shares[~at] = np.exp(scores - whole.highest) / whole.total, run.shares[others]
         run.items, run.shares = merged, shares
         run.promoted.update(dict.fromkeys(items.tolist(), promotion.name))
         run.reasons.update(dict.fromkeys(items.tolist(), PROMOTED))

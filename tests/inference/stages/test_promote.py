@@ -7,7 +7,7 @@ import pytest
 
 from inference.candidates import Bitmap, ItemList
 from inference.request import Promotion
-from inference.result import PROMOTED
+from inference.result import EXPLORED, PROMOTED
 from inference.stages.describe import describe
 from inference.stages.filter import keep_best
 from inference.stages.promote import Promote
@@ -24,12 +24,12 @@ VECTORS = np.arange(N_ITEMS, dtype=np.float32)[:, None] / N_ITEMS
 STATE = UserState(np.ones(1, np.float32), ScoreDelta.nothing())
 
 
-def promotion(items, share=0.2, name="new films"):
-    return Promotion(name, ItemList(np.array(items, np.int32)), share)
+def promotion(items, share=0.2):
+    return Promotion("new films", ItemList(np.array(items, np.int32)), share)
 
 
-def run(*promotions, limit=10, **members):
-    working = make_run(VECTORS, STATE, limit=limit, promotions=promotions, **members)
+def run(promoted=None, *, limit=10, **members):
+    working = make_run(VECTORS, STATE, limit=limit, promotion=promoted, **members)
     for stage in (*FIND, Promote(FIND), describe):
         stage(working)
     return working.result
@@ -48,7 +48,7 @@ def test_best_promoted_items_take_their_share_of_the_places_in_their_order():
 
 
 def test_places_of_promoted_items_are_random():
-    working = [make_run(VECTORS, STATE, limit=10, promotions=[promotion([3, 50])]) for _ in range(40)]
+    working = [make_run(VECTORS, STATE, limit=10, promotion=promotion([3, 50])) for _ in range(40)]
     places = set()
     for seed, one in enumerate(working):
         one.random = np.random.default_rng(seed)
@@ -88,13 +88,51 @@ def test_own_filter_of_a_promotion_counts_for_its_items_alone():
     assert sum(100 <= item < 120 for item in result.items.tolist()) == 8
 
 
-def test_second_promotion_takes_no_place_of_the_first():
-    result = run(promotion([3, 50], 0.5, "first"), promotion([3, 60, 61, 62, 63, 64, 65], 0.5, "second"))
+@pytest.mark.parametrize("share", [0.001, 0.04])
+def test_at_least_one_item_is_promoted(share):
+    assert len(run(promotion([3, 50], share)).promotions) == 1
 
-    names = {int(result.items[place]): name for place, name in result.promotions.items()}
-    assert names[3] == names[50] == "first"
-    assert sorted(item for item, name in names.items() if name == "second") == [61, 62, 63, 64, 65]
-    assert len(result.items) == 10
+
+def test_promotion_of_nothing_changes_nothing():
+    assert run(promotion([])).item_ids == run().item_ids
+
+
+def test_promoted_items_stand_alone_where_nothing_else_may_be_returned():
+    result = run(promotion([3, 50], share=1.0), candidates=Bitmap(np.zeros(N_ITEMS, bool)))
+
+    assert result.items.tolist() == [50, 3]
+    assert sum(result.scores) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("candidates", [Bitmap(np.zeros(N_ITEMS, bool)), Bitmap(np.arange(N_ITEMS) < 5)])
+def test_scores_of_promoted_items_far_above_all_candidates_are_shares_all_the_same(candidates):
+    working = make_run(VECTORS * 1000, STATE, limit=10, promotion=promotion([3, 199]), candidates=candidates)
+    for stage in (*FIND, Promote(FIND), describe):
+        stage(working)
+
+    scores = dict(zip(working.result.items.tolist(), working.result.scores, strict=True))
+    assert 0.0 < scores[199] <= 1.0
+    assert scores[3] <= scores[199]
+
+
+def test_explored_items_may_be_promoted_or_give_way():
+    working = make_run(VECTORS, STATE, limit=10, promotion=promotion([3, 4], share=0.5))
+    for stage in FIND:
+        stage(working)
+    working.items[:2], working.shares[:2] = [3, 9], np.nan
+    working.reasons.update({3: EXPLORED, 9: EXPLORED})
+    for stage in (Promote(FIND), describe):
+        stage(working)
+
+    result = working.result
+    by_item = {item: place for place, item in enumerate(result.items.tolist())}
+    assert {item: result.reasons[place] for item, place in by_item.items() if place in result.reasons} == {
+        3: PROMOTED,
+        4: PROMOTED,
+        9: EXPLORED,
+    }
+    assert result.scores[by_item[3]] is not None
+    assert result.scores[by_item[9]] is None
 
 
 def test_scores_of_promoted_items_are_shares_of_the_same_whole():
