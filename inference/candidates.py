@@ -80,7 +80,7 @@ class Bitmap(CandidateSet):
     """The items for which a filter is true.
 
     Attributes:
-        allowed: bool [n_items].
+        allowed: bool [n_items]. Items without a bit do not pass, and bits without an item mean nothing.
     """
 
     allowed: NDArray[np.bool_]
@@ -90,13 +90,13 @@ class Bitmap(CandidateSet):
         """Make the set of packed bits, eight items a byte, the first item in the highest bit: as `np.packbits` does."""
         return cls(np.unpackbits(bits, count=n_items).view(bool))
 
-    def count(self, n_items: int) -> int:  # noqa: ARG002 -- the bitmap is of the catalogue
-        """Return the number of bits that are set."""
-        return int(np.count_nonzero(self.allowed))
+    def count(self, n_items: int) -> int:
+        """Return the number of items whose bits are set."""
+        return int(np.count_nonzero(self.allowed[:n_items]))
 
-    def items(self, n_items: int) -> ItemIndexes:  # noqa: ARG002 -- the bitmap is of the catalogue
+    def items(self, n_items: int) -> ItemIndexes:
         """Return the items whose bits are set, ascending."""
-        return self.allowed.nonzero()[0].astype(np.int32)
+        return self.allowed[:n_items].nonzero()[0].astype(np.int32)
 
     def contains(self, items: ItemIndexes) -> NDArray[np.bool_]:
         """Look the bits of items up."""

@@ -25,11 +25,11 @@ def keep_best(run: PipelineRun) -> None:
         allowed = run.candidates.contains(items)
         if not allowed.all():
             items, scores = items[allowed], scores[allowed]
-        if len(items) < run.limit and run.candidates.count(len(run.model.item_ids)) > len(items):
-            run.shortlist = None
-            score(run)
-            _keep_of_all(run)
-            return
+    if len(items) < run.limit and run.candidates.count(len(run.model.item_ids)) > len(items):
+        run.shortlist = None
+        score(run)
+        _keep_of_all(run)
+        return
     places = top_k(scores, run.shared or len(items))
     _write(run, scores[places], of=scores[places])
     run.items = items[places[: run.limit]]

@@ -23,8 +23,9 @@ class Retrieve:
     """Chooses the shortlist: all items without an index, few candidates as they are, else what the index finds.
 
     Args:
-        few: With an index: candidates up to this number are scored one by one rather than searched for.
-        few_share: Without one: share of the catalogue up to which that costs less than one product with all items.
+        few: With an index, candidates up to this number at most are scored one by one rather than searched for.
+        few_share: Share of the catalogue up to which that is done, with an index or without: gathering the vectors of
+            more costs what a product with all of them does.
     """
 
     def __init__(self, *, few: int = 20_000, few_share: float = 0.125) -> None:
@@ -40,7 +41,8 @@ class Retrieve:
             run.shortlist = None if index is None else _search(run, index, excluded=0, n_items=n_items)
             return
         count = candidates.count(n_items)
-        if candidates.ordered or count <= (self._few_share * n_items if index is None else self._few):
+        few = self._few_share * n_items
+        if candidates.ordered or count <= (few if index is None else min(few, self._few)):
             run.shortlist = candidates.items(n_items)
         else:
             run.shortlist = None if index is None else _search(run, index, excluded=n_items - count, n_items=n_items)

@@ -46,6 +46,14 @@ def test_bitmap_has_nothing_that_came_after_the_model():
     assert candidates.mask(N_ITEMS + 2).sum() == 2
 
 
+@given(subsets, st.integers(0, N_ITEMS))
+def test_bits_beyond_the_catalogue_mean_nothing(items, n_items):
+    candidates = bitmap(items)
+    present = [item for item in sorted(items) if item < n_items]
+    assert candidates.count(n_items) == len(present)
+    assert candidates.items(n_items).tolist() == present
+
+
 @given(subsets)
 def test_packed_bits_are_the_same_set(items):
     bits = np.packbits(bitmap(items).allowed)

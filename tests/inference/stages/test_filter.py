@@ -148,6 +148,25 @@ def test_index_that_comes_back_short_of_what_passes_is_made_up_for(index):
     assert run.shortlist is None
 
 
+@pytest.mark.parametrize("candidates", [EVERYTHING, EVERYTHING.without(7)], ids=["everything", "one item less"])
+def test_index_that_finds_fewer_than_are_asked_for_is_made_up_for(index_folder, candidates):
+    hasty = AnnoyIndex(index_folder / "index.ann", VECTORS, search_k=1)
+    state = UserState(embedding(3), NOTHING)
+    assert len(hasty.nearest(state.embedding, 500)) < 500
+
+    run = find(state, index=hasty, candidates=candidates, limit=500)
+
+    assert run.items.tolist() == brute_force(state, candidates.mask(N_ITEMS), 500)[0]
+
+
+@pytest.mark.parametrize("passing", [N_ITEMS // 2, N_ITEMS - 1])
+def test_what_passes_is_searched_for_where_it_is_a_large_share_of_a_small_catalogue(index, passing):
+    run = find(UserState(embedding(3), NOTHING), index=index, candidates=Bitmap(np.arange(N_ITEMS) < passing))
+
+    assert run.shortlist is not None
+    assert len(run.shortlist) < 500
+
+
 def test_nothing_that_passes_gives_nothing(thorough_index):
     nothing = Bitmap(np.zeros(N_ITEMS, bool))
     for found_by in (None, thorough_index):
