@@ -148,7 +148,7 @@ class ModelLoader:
             folder, ("user_vectors", "history_offsets", "history_items", "history_actions", "history_times")
         )
         items, action_ids, mode = Vocabulary.load(folder, "items"), list[str](), self._index
-        if recipe.kind is RecipeKind.PERSONALIZED_ACTIONS:
+        if isinstance(scorer, ActionScorer):
             actions, mode = Vocabulary.load(folder, "actions"), "exact"
             action_ids = actions.ids(range(len(actions)))
         return Model(

@@ -20,14 +20,13 @@ class ScoredItems:
     """The best items, or actions; what few items have is given by their places, counted from 0.
 
     Attributes:
-        items: int32 [k], indexes in the catalogue; items that came after the model have indexes behind it, and -1
-            stands for ids that were named and that nobody knows.
-        item_ids: Their ids, [k].
-        scores: With seven decimals, as Personalize sends them, [k]: the share of each in the softmax over what was
-            scored, or the propensity of each action; None for items without a score.
+        items: int32 [k], indexes in the catalogue; items that came after the model have indexes behind it.
+        item_ids: Their ids, then those that were named and that the model does not know, [k + unknown].
+        scores: With seven decimals, as Personalize sends them, of each id: the share of its item in the softmax over
+            what was scored, or the propensity of its action; None without a score.
         reasons: By place why an item is in the list; ordinary items have none.
         promotions: By place the name of the promotion that put an item into the list.
-        columns: By name the values of the columns that were asked for, each [k]; an item without a value has "".
+        columns: By name the values of the columns that were asked for, of each id; "" without a value.
     """
 
     items: ItemIndexes

@@ -271,6 +271,7 @@ _TRENDING: Final = RecipeSpec(
     fitter="recipes.models.trending.fit:TrendingFitter",
     scorer="recipes.models.trending.score:load",
     feature_parameters=TRENDING,
+    reads_event_values=False,
 )
 _SIMILAR_ITEMS: Final = RecipeSpec(
     "aws-similar-items",
@@ -348,6 +349,8 @@ _CUSTOM: Final = (
         fitter="recipes.models.lsa.fit:LSAFitter",
         scorer="recipes.models.lsa.score:load",
         required_datasets=("ITEMS",),
+        solution_options=frozenset({"performIncrementalUpdate"}),
+        campaign_options=frozenset({"rankingInfluence"}),
         feature_transformation="aws-semantic-similarity",
         published=datetime(2025, 11, 30, tzinfo=UTC),
     ),
@@ -405,6 +408,7 @@ def _use_case(
         hyper_parameters={},
         feature_parameters={},
         solution_options=frozenset(),
+        campaign_options=frozenset(),
         feature_transformation=None,
         published=_DOMAINS_PUBLISHED,
     )

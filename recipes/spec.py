@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 __all__ = [
+    "CampaignOption",
     "Domain",
     "Exploration",
     "HyperParameter",
@@ -40,8 +41,11 @@ Exploration = Literal["none", "managed", "configured"]
 #: What is learnt from beside interactions: columns of the interactions, columns of the users.
 SideData = Literal["context", "users"]
 
-#: What solutions may configure: `eventsConfig`, `optimizationObjective`, and the training mode UPDATE.
-SolutionOption = Literal["eventsConfig", "optimizationObjective", "UPDATE"]
+#: What solutions may configure that not every recipe has: members of the API, and the training mode UPDATE.
+SolutionOption = Literal["eventsConfig", "optimizationObjective", "performIncrementalUpdate", "UPDATE"]
+
+#: What campaigns may configure that not every recipe has, beside exploration.
+CampaignOption = Literal["rankingInfluence"]
 
 #: Every number in range is shorter, and Python neither reads nor compares integers of any length.
 _MAX_DIGITS: Final = 100
@@ -179,6 +183,8 @@ class RecipeSpec:
             older items are known as repeats too; stored for every user.
         exploration: Who explores new items, if anybody.
         solution_options: What solutions may configure beside hyperparameters and columns.
+        campaign_options: What campaigns may configure beside exploration.
+        reads_event_values: Whether solutions may choose interactions by their values: counts hold none.
         domain: For recommenders of this domain only; None for custom solutions.
         feature_transformation: Last part of the ARN of its feature transformation, None where none is known.
         published: When Personalize first listed it.
@@ -198,6 +204,8 @@ class RecipeSpec:
     max_history: int = 1000
     exploration: Exploration = "none"
     solution_options: frozenset[SolutionOption] = frozenset()
+    campaign_options: frozenset[CampaignOption] = frozenset()
+    reads_event_values: bool = True
     domain: Domain | None = None
     feature_transformation: str | None = None
     published: datetime = datetime(2019, 6, 10, tzinfo=UTC)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from common.arn import Arn
 from common.errors import ResourceNotFound, invalid
 from control_plane.domain.fields import not_built
-from recipes.spec import HyperParameter, RecipeKind, RecipeSpec
+from recipes.spec import HyperParameter, RecipeSpec
 
 __all__ = ["LATEST", "check_campaign_config", "check_min_provisioned_tps", "follows_latest", "split_version_arn"]
 
@@ -90,7 +90,7 @@ def check_campaign_config(config: Mapping[str, Any], recipe: RecipeSpec, *, late
 
 def _check_influence(values: Mapping[str, float], recipe: RecipeSpec) -> None:
     field = "campaignConfig.rankingInfluence"
-    if values and recipe.kind is not RecipeKind.SIMILAR_CONTENT:
+    if values and "rankingInfluence" not in recipe.campaign_options:
         raise invalid(field, got=values, want=f"none with {recipe.name}")
     for key, value in values.items():
         if key not in _INFLUENCES:

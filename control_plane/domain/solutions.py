@@ -17,7 +17,7 @@ from control_plane.domain.fields import not_built
 from control_plane.domain.recipes import check_feature_parameters, check_hyper_parameters
 from control_plane.domain.schemas import DatasetType, check_dataset_type
 from control_plane.domain.tuning import check_tuning
-from recipes.spec import RecipeKind, RecipeSpec
+from recipes.spec import RecipeSpec
 
 __all__ = ["check_columns_exist", "check_objective_column", "check_solution", "check_training_mode"]
 
@@ -55,7 +55,7 @@ def check_solution(
     check_events(
         config, event_type=event_type, weighs_events="eventsConfig" in recipe.solution_options, recipe=recipe.name
     )
-    if recipe.kind is RecipeKind.TRENDING_ITEMS and any(rule.least_value is not None for rule in event_rules(config)):
+    if not recipe.reads_event_values and any(rule.least_value is not None for rule in event_rules(config)):
         want = f"none: {recipe.name} counts events as they come, whatever their values"
         raise invalid("solutionConfig.eventValueThreshold", got=config.get("eventValueThreshold"), want=want)
     if "optimizationObjective" in config:

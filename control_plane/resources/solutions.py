@@ -26,7 +26,6 @@ from control_plane.resources.base import (
     require_active,
 )
 from control_plane.resources.datasets import dataset_schemas
-from recipes.spec import RecipeKind
 
 __all__ = ["SolutionRequest", "Solutions"]
 
@@ -72,7 +71,7 @@ class Solutions(ResourceOperations):
         if not request.recipe_arn:
             raise invalid("recipeArn", got=request.recipe_arn, want="the ARN of a recipe")
         recipe = trainable_recipe(request.recipe_arn)
-        if request.perform_incremental_update and recipe.kind is RecipeKind.SIMILAR_CONTENT:
+        if request.perform_incremental_update and "performIncrementalUpdate" in recipe.solution_options:
             raise not_built("performIncrementalUpdate", got=True, want="false, and a new version for new items")
         if request.perform_incremental_update:
             raise invalid("performIncrementalUpdate", got=True, want=f"false: {recipe.name} has no incremental updates")

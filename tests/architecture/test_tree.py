@@ -64,6 +64,21 @@ def test_only_composition_roots_read_the_environment():
     assert readers == []
 
 
+def test_kinds_of_recipes_are_named_by_programs_and_pipelines_alone():
+    naming = {
+        str(path.relative_to(ROOT))
+        for package in (*PACKAGES, "cli")
+        for path in (ROOT / package).rglob("*.py")
+        if re.search(r"\bRecipeKind\.[A-Z]|\brecipe_type (==|!=|in|not in) ", path.read_text())
+    }
+    assert naming == {
+        "recipes/spec.py",
+        "recipes/catalog.py",
+        "inference/pipelines.py",
+        "trainer/training/programs/__init__.py",
+    }
+
+
 def test_jax_is_imported_by_fits_networks_and_training_only():
     importers = [
         str(path.relative_to(ROOT))

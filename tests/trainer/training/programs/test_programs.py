@@ -30,10 +30,6 @@ def modules_that_match(pattern):
     }
 
 
-def test_kinds_are_named_in_the_table_alone():
-    assert modules_that_match(r"RecipeKind\.|recipe_type") == {"training/programs/__init__.py"}
-
-
 def test_families_of_models_are_known_to_programs_alone():
     importers = modules_that_match(r"^\s*(import|from) recipes\.models")
     assert importers
