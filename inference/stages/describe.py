@@ -18,11 +18,13 @@ def describe(run: PipelineRun) -> None:
         item_ids = [names[item] if item < n_items else newer[item - n_items] for item in items]
     else:
         item_ids = [names[item] for item in items]
-    scores: Sequence[float | None] = _shown(run) if run.model.recipe.returns_scores else [None] * len(items)
+    returns_scores = run.model.recipe.returns_scores
+    scores: Sequence[float | None] = _shown(run) if returns_scores else [None] * len(items)
     if unknown_ids := run.candidates.unknown_ids:
         item_ids, scores = [*item_ids, *unknown_ids], [*scores, *[None] * len(unknown_ids)]
     run.result = ScoredItems(run.items, item_ids, scores)
-    if run.reasons:
+    # Personalize explains the items of those recipes alone whose scores it shows.
+    if run.reasons and returns_scores:
         run.result.reasons.update(_by_place(items, run.reasons))
     if run.promoted:
         run.result.promotions.update(_by_place(items, run.promoted))

@@ -40,14 +40,14 @@ class Promote:
         others = np.flatnonzero(~np.isin(run.items, items))[: run.limit - len(items)]
         # Where nothing else may be returned, shares are of what is promoted. What scores above everything that may be
         # returned is shown as the best of that: shares are at most 1.
-        whole = run if len(run.items) else promoted
-        scores = np.minimum(promoted.top_scores, whole.highest)
+        base = run if len(run.items) else promoted
+        scores = np.minimum(promoted.top_scores, base.highest)
         size = len(others) + len(items)
         at = np.zeros(size, bool)
         at[run.random.choice(size, len(items), replace=False)] = True
         merged, shares = np.empty(size, np.int32), np.empty(size, np.float32)
         merged[at], merged[~at] = items, run.items[others]
-        shares[at], shares[~at] = np.exp(scores - whole.highest) / whole.total, run.shares[others]
+        shares[at], shares[~at] = np.exp(scores - base.highest) / base.total, run.shares[others]
         run.items, run.shares = merged, shares
         run.promoted.update(dict.fromkeys(items.tolist(), promotion.name))
         run.reasons.update(dict.fromkeys(items.tolist(), PROMOTED))

@@ -16,7 +16,7 @@ from recipes.data.histories import Histories
 from recipes.models.popularity.score import PopularityScorer
 
 
-def make_model(vectors, *, index=None, recipe="aws-user-personalization-v2"):
+def make_model(vectors, *, index=None, recipe):
     """Make a model whose items have the given vectors, and which knows no user."""
     names = [f"item-{number:04}" for number in range(len(vectors))]
     no_histories = Histories.of_items(np.zeros(1, np.int64), np.empty(0, np.int32))
@@ -34,8 +34,10 @@ def make_model(vectors, *, index=None, recipe="aws-user-personalization-v2"):
     )
 
 
-def make_run(vectors, state, *, index=None, candidates=EVERYTHING, limit=25, **members):
-    model = make_model(vectors, index=index)
+def make_run(
+    vectors, state, *, index=None, recipe="aws-user-personalization-v2", candidates=EVERYTHING, limit=25, **members
+):
+    model = make_model(vectors, index=index, recipe=recipe)
     request = RecommendationRequest(limit, candidates=candidates, **members)
     return PipelineRun(
         request=request,

@@ -36,6 +36,13 @@ def test_item_without_a_score_shows_none():
     assert result.reasons == {1: "Exploration"}
 
 
+def test_recipes_without_scores_give_no_reasons():
+    result = described([2, 0], [0.25, np.nan], {0: "Exploration"}, recipe="aws-ecomm-recommended-for-you")
+    assert result.item_ids == ["item-0002", "item-0000"]
+    assert result.scores == [None, None]
+    assert result.reasons == {}
+
+
 def test_ids_that_nobody_knows_come_last_without_scores():
     candidates = ItemList(np.array([1], np.int32), unknown_ids=["x", "y"])
     result = described([1], [1.0], candidates=candidates, columns={"GENRE": ["a", "b", "c", "d"]})
