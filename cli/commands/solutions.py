@@ -46,7 +46,7 @@ def compare(
     tls_cert_file: CertFile = None,
     tls_key_file: KeyFile = None,
 ) -> None:
-    """Show versions of a solution beside each other, beside baselines and beside their predecessors."""
+    """Show versions of a solution beside each other, beside baselines and beside the versions before them."""
     tls = TlsFiles(tls_cert_file, tls_key_file, tls_ca_file)
     connection = resolve_connection(data_dir, target=control_plane, token_file=token_file, tls=tls)
     with connection.open() as channel:

@@ -7,7 +7,6 @@ How a child is started and how it shows that it lives is its program's business:
 from __future__ import annotations
 
 import asyncio
-import enum
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,7 +15,7 @@ from typing import Protocol
 
 from common.process.backoff import BackoffPolicy
 
-__all__ = ["Child", "Exit", "PoolListener", "Program", "RestartPolicy", "State", "Worker", "WorkerPool"]
+__all__ = ["Child", "Exit", "PoolListener", "Program", "RestartPolicy", "Worker", "WorkerPool"]
 
 
 class Child(Protocol):
@@ -113,15 +112,6 @@ class Exit:
     reason: str
 
 
-class State(enum.Enum):
-    """Where a worker is in its life."""
-
-    STARTING = "starting"
-    READY = "ready"
-    WAITING = "waiting to be restarted"
-    STOPPED = "stopped"
-
-
 class PoolListener(Protocol):
     """What a pool reports; its methods must not raise."""
 
@@ -164,7 +154,7 @@ class Worker:
         self, program: Program, *, listener: PoolListener, policy: RestartPolicy, grace_seconds: float
     ) -> None:
         self.program = program
-        self.state = State.STOPPED
+        #: Set while a process runs that has become ready.
         self.ready = asyncio.Event()
         #: Ends in a row.
         self.ends = 0
@@ -184,7 +174,6 @@ class Worker:
         """Start, and start again after every end, until `stop` is called."""
         loop = asyncio.get_running_loop()
         while not self._stopping.is_set():
-            self.state = State.STARTING
             self._started_at = loop.time()
             try:
                 how = await self._run_once()
@@ -196,11 +185,9 @@ class Worker:
                 break
             self.ends = 1 if loop.time() - self._started_at >= self._policy.steady_seconds else self.ends + 1
             pause = self._policy.pause_seconds(self.ends)
-            self.state = State.WAITING
             self._listener.ended(self, how, pause)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
-        self.state = State.STOPPED
 
     async def stop(self) -> None:
         """Ask it to stop, kill it when it does not within the grace; return when it is gone."""
@@ -248,7 +235,6 @@ class Worker:
             child.kill()
 
     def _note_ready(self) -> None:
-        self.state = State.READY
         self.ready.set()
         self._listener.ready(self, asyncio.get_running_loop().time() - self._started_at)
 

@@ -15,7 +15,7 @@ from cli.supervisor.supervisor import RESTARTS
 from common.process.backoff import BackoffPolicy
 from common.process.executed import ProcessSpec
 from common.process.probing import Health, LivenessPolicy
-from common.process.worker_pool import RestartPolicy, State
+from common.process.worker_pool import RestartPolicy
 from common.testing import wait_until
 from tests.common.process.programs import SERVE, gone, pid_of, script, until
 
@@ -46,10 +46,10 @@ def test_all_processes_are_ready_after_the_start_and_gone_after_the_end(tmp_path
     async def scenario():
         async with Supervisor([script(tmp_path, "a", SERVE), script(tmp_path, "b", SERVE)], output=output) as running:
             await running.start()
-            return [worker.state for worker in running.workers], [worker.pid for worker in running.workers]
+            return [worker.ready.is_set() for worker in running.workers], [worker.pid for worker in running.workers]
 
-    states, pids = asyncio.run(scenario())
-    assert states == [State.READY, State.READY]
+    are_ready, pids = asyncio.run(scenario())
+    assert are_ready == [True, True]
     assert [gone(pid) for pid in pids] == [True, True]
 
 
@@ -203,9 +203,9 @@ def test_a_machine_out_of_processes_is_waited_for(tmp_path):
             await running.workers[0].ready.wait()
             await until(lambda: len(output.events("process ended, will be restarted")) >= 2)
             starting.cancel()
-            return running.workers[0].state
+            return running.workers[0].ready.is_set()
 
-    assert asyncio.run(scenario()) is State.READY
+    assert asyncio.run(scenario())
     notes = output.events("process ended, will be restarted")
     assert {fields["ended_by"] for fields in notes} == {"no start: Argument list too long"}
 

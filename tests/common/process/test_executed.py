@@ -9,7 +9,7 @@ from functools import partial
 from common.process.backoff import BackoffPolicy
 from common.process.executed import ExecutedProgram, ProcessSpec
 from common.process.probing import Health, LivenessPolicy
-from common.process.worker_pool import RestartPolicy, State, WorkerPool
+from common.process.worker_pool import RestartPolicy, WorkerPool
 from tests.common.process.programs import SERVE, gone, health, pid_of, script, until
 
 QUICK = RestartPolicy(BackoffPolicy(first_seconds=0.05, longest_seconds=0.4), steady_seconds=60.0)
@@ -108,9 +108,9 @@ def test_a_process_that_answers_that_it_is_not_ready_is_left_alone(tmp_path):
         slow = ProcessSpec(spec.name, spec.command, spec.environment, probe=probe)
         async with running(slow, liveness=LivenessPolicy(0.01, 0.01, 0.0, 60.0)) as (pool, recorder):
             await until(lambda: healths.count(Health.NOT_SERVING) > 50)
-            return pool.workers[0].state, recorder.of("silent"), recorder.of("ready")
+            return pool.workers[0].ready.is_set(), recorder.of("silent"), recorder.of("ready")
 
-    assert asyncio.run(scenario()) == (State.STARTING, [], [])
+    assert asyncio.run(scenario()) == (False, [], [])
 
 
 def test_a_process_that_hangs_before_it_is_ready_is_killed_as_well(tmp_path):
@@ -211,7 +211,7 @@ def test_all_can_be_killed_at_once(tmp_path):
             for worker in pool.workers:
                 await worker.ready.wait()
             pool.kill()
-            await until(lambda: all(worker.state is State.STOPPED for worker in pool.workers))
+            await until(lambda: all(worker.pid is None for worker in pool.workers))
             return recorder.of("stopping"), recorder.of("ended")
 
     assert asyncio.run(scenario()) == ([], [])
