@@ -7,6 +7,7 @@ everything in order, and whatever a dead process leaves behind is killed with it
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from common.process.probing import LivenessPolicy, Probe, probe_until_silent
+from common.process.probing import LivenessPolicy, Probe, is_out_of_threads, probe_until_silent
 
 __all__ = ["ExecutedProgram", "ProcessSpec"]
 
@@ -75,8 +76,11 @@ class ExecutedProgram:
             read_end, held_end = os.pipe()
             try:
                 process, output = await self._spawn(read_end)
-            except BaseException:
+            except BaseException as error:
                 os.close(held_end)
+                if isinstance(error, RuntimeError) and is_out_of_threads(error):
+                    # Waiting for the end of a child takes a thread, too.
+                    raise OSError(errno.EAGAIN, str(error)) from error
                 raise
         except OSError as error:
             self.tail.append(f"no start: {error.strerror}")

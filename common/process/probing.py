@@ -7,7 +7,7 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Health", "LivenessPolicy", "Probe", "probe_until_silent"]
+__all__ = ["Health", "LivenessPolicy", "Probe", "is_out_of_threads", "probe_until_silent"]
 
 
 class Health(enum.Enum):
@@ -56,10 +56,12 @@ async def probe_until_silent(probe: Probe, policy: LivenessPolicy, *, on_ready: 
     loop = asyncio.get_running_loop()
     answered_at, failures, starting = loop.time(), 0, True
     while True:
-        health = await asyncio.to_thread(probe)
+        health = await _ask(probe)
         now = loop.time()
         if health is Health.SILENT:
             failures += 1
+        elif health is None:
+            pass  # nobody asked, so the process is not to blame
         else:
             failures, answered_at = 0, now
         if health is Health.SERVING and starting:
@@ -69,3 +71,18 @@ async def probe_until_silent(probe: Probe, policy: LivenessPolicy, *, on_ready: 
         if failures >= policy.least_probes and now - answered_at >= allowed:
             return now - answered_at
         await asyncio.sleep(policy.starting_every_seconds if starting else policy.every_seconds)
+
+
+async def _ask(probe: Probe) -> Health | None:
+    """Probe in a thread; None when the machine has none to spare, which passes."""
+    try:
+        return await asyncio.to_thread(probe)
+    except RuntimeError as error:
+        if not is_out_of_threads(error):
+            raise
+        return None
+
+
+def is_out_of_threads(error: RuntimeError) -> bool:
+    """Return whether Python could not start a thread: it has no error of its own for that."""
+    return "can't start new thread" in str(error)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -183,6 +184,29 @@ def test_lines_of_all_processes_are_read_whole(tmp_path):
         return recorder
 
     assert sorted(len(text) for _, text in asyncio.run(scenario()).lines) == [14, 19, 300_000]
+
+
+def test_a_parent_that_can_start_no_thread_goes_on_and_leaves_its_processes_alone(tmp_path, monkeypatch):
+    start, refused = threading.Thread.start, []
+
+    def refuse_first(thread):
+        # Watching for the end of a process takes a thread on some systems, and so does the first probe.
+        if len(refused) < 2:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse_first)
+
+    async def scenario():
+        async with running(script(tmp_path, "a", SERVE)) as (pool, recorder):
+            await asyncio.wait_for(pool.workers[0].ready.wait(), 20)
+            pool.raise_defects()
+            return recorder
+
+    recorder = asyncio.run(scenario())
+    assert len(refused) == 2
+    assert {how.reason for _, how, _ in recorder.of("ended")} <= {"no start: can't start new thread"}
 
 
 def test_a_defect_of_a_probe_is_raised_and_leaves_nothing_behind(tmp_path):
