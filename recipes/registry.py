@@ -18,31 +18,31 @@ from recipes.spec import RecipeSpec
 __all__ = ["config_class", "make_fitter", "open_scorer", "read_config"]
 
 
-def config_class(spec: RecipeSpec) -> type[RecipeConfig]:
+def config_class(recipe: RecipeSpec) -> type[RecipeConfig]:
     """Return the class of a recipe's hyperparameters."""
-    return cast("type[RecipeConfig]", _resolve(spec.config))
+    return cast("type[RecipeConfig]", _resolve(recipe.config))
 
 
-def read_config(spec: RecipeSpec, hyperparameters: Mapping[str, str]) -> RecipeConfig:
+def read_config(recipe: RecipeSpec, hyperparameters: Mapping[str, str]) -> RecipeConfig:
     """Read a recipe's hyperparameters, with every default.
 
     Args:
-        spec: The recipe.
+        recipe: Its declaration.
         hyperparameters: Strings by name, as they travel in the API.
 
     Raises:
         InvalidInput: A name is not one of this recipe's, or a value is out of its range.
     """
-    return config_class(spec).from_hyperparameters(hyperparameters)
+    return config_class(recipe).from_hyperparameters(hyperparameters)
 
 
 def make_fitter(
-    spec: RecipeSpec, hyperparameters: Mapping[str, str], *, seed: int, progress: FitProgress = ignore_progress
+    recipe: RecipeSpec, hyperparameters: Mapping[str, str], *, seed: int, progress: FitProgress = ignore_progress
 ) -> Fitter:
     """Load the learning side of a recipe, and with it JAX where the recipe needs it, for one training.
 
     Args:
-        spec: The recipe.
+        recipe: Its declaration.
         hyperparameters: Strings by name, as they travel in the API.
         seed: Of every random number of the fit.
         progress: Is told how far the fit is.
@@ -50,17 +50,17 @@ def make_fitter(
     Raises:
         InvalidInput: A name is not one of this recipe's, or a value is out of its range.
     """
-    factory = cast("FitterFactory", _resolve(spec.fitter))
-    return factory(read_config(spec, hyperparameters), seed=seed, progress=progress)
+    factory = cast("FitterFactory", _resolve(recipe.fitter))
+    return factory(read_config(recipe, hyperparameters), seed=seed, progress=progress)
 
 
-def open_scorer(spec: RecipeSpec, folder: Path) -> ItemScorer:
+def open_scorer(recipe: RecipeSpec, folder: Path) -> ItemScorer:
     """Open the serving side of a recipe from the folder that it was saved in.
 
     Raises:
         CorruptArtifact: Files are missing or do not belong together.
     """
-    return cast("Callable[[Path], ItemScorer]", _resolve(spec.scorer))(folder)
+    return cast("Callable[[Path], ItemScorer]", _resolve(recipe.scorer))(folder)
 
 
 def _resolve(path: str) -> Any:

@@ -21,41 +21,41 @@ __all__ = [
 ]
 
 
-def recipe_arn(spec: RecipeSpec) -> str:
+def recipe_arn(recipe: RecipeSpec) -> str:
     """Return the ARN of a recipe."""
-    return ArnFactory.make_global("recipe", spec.name)
+    return ArnFactory.make_global("recipe", recipe.name)
 
 
-def algorithm_arn(spec: RecipeSpec) -> str:
+def algorithm_arn(recipe: RecipeSpec) -> str:
     """Return the ARN of the algorithm behind a recipe."""
-    return ArnFactory.make_global("algorithm", spec.name)
+    return ArnFactory.make_global("algorithm", recipe.name)
 
 
-def feature_transformation_arn(spec: RecipeSpec) -> str | None:
+def feature_transformation_arn(recipe: RecipeSpec) -> str | None:
     """Return the ARN of a recipe's feature transformation; None when it has none."""
-    name = spec.feature_transformation
+    name = recipe.feature_transformation
     return ArnFactory.make_global("feature-transformation", name) if name else None
 
 
-def check_hyper_parameters(spec: RecipeSpec, values: Mapping[str, str]) -> None:
+def check_hyper_parameters(recipe: RecipeSpec, values: Mapping[str, str]) -> None:
     """Check `algorithmHyperParameters`.
 
     Raises:
         InvalidInput: A key that the recipe does not have, or a value out of range.
     """
     _check_parameters(
-        values, spec.hyper_parameters, member="algorithmHyperParameters", none="the recipe has no hyperparameters"
+        values, recipe.hyper_parameters, member="algorithmHyperParameters", none="the recipe has no hyperparameters"
     )
 
 
-def check_feature_parameters(spec: RecipeSpec, values: Mapping[str, str]) -> None:
+def check_feature_parameters(recipe: RecipeSpec, values: Mapping[str, str]) -> None:
     """Check `featureTransformationParameters`.
 
     Raises:
         InvalidInput: A key that the recipe does not have, or a value out of range.
     """
     _check_parameters(
-        values, spec.feature_parameters, member="featureTransformationParameters", none=f"{spec.name} has none"
+        values, recipe.feature_parameters, member="featureTransformationParameters", none=f"{recipe.name} has none"
     )
 
 
@@ -103,4 +103,4 @@ def trainable_recipe(arn: str) -> RecipeSpec:
 
 
 def _trainable() -> str:
-    return ", ".join(recipe_arn(spec) for spec in RECIPES.values() if spec.domain is None)
+    return ", ".join(recipe_arn(recipe) for recipe in RECIPES.values() if recipe.domain is None)
