@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import (
-    InvalidInput,
-)
+from common.errors import InvalidInput
 from control_plane.resources.solutions import SolutionRequest
-from tests.control_plane.world import (
-    PERSONALIZATION,
-)
+from tests.control_plane.world import PERSONALIZATION
 
 
 @pytest.mark.parametrize(
@@ -22,6 +18,25 @@ def test_solution_with_a_setting_that_is_not_built_is_refused(world, member):
     )
 
     with pytest.raises(InvalidInput, match="want false"):
+        world.resources.solutions.create(request)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "reason"),
+    [
+        ("aws-semantic-similarity", "want false, and a new version for new items"),
+        ("aws-user-personalization-v2", "want false: aws-user-personalization-v2 has no incremental updates"),
+    ],
+)
+def test_incremental_updates_are_refused_by_what_the_recipe_has_in_personalize(world, recipe, reason):
+    request = SolutionRequest(
+        name="films",
+        dataset_group_arn=world.group(),
+        recipe_arn=f"arn:aws:personalize:::recipe/{recipe}",
+        perform_incremental_update=True,
+    )
+
+    with pytest.raises(InvalidInput, match=f"`performIncrementalUpdate`: got True, {reason}"):
         world.resources.solutions.create(request)
 
 
