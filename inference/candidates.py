@@ -44,7 +44,7 @@ class CandidateSet(ABC):
         """Return which of some items, int32 [k], are in the set: bool [k]."""
 
     def mask(self, size: int) -> NDArray[np.bool_]:
-        """Return which of the items 0 to `size` - 1 are in the set: bool [size]."""
+        """Return which of the items 0 to `size` - 1 are in the set: bool [size], a new array."""
         return self.contains(np.arange(size, dtype=np.int32))
 
     def without(self, item: int) -> CandidateSet:
@@ -69,6 +69,10 @@ class Everything(CandidateSet):
     def contains(self, items: ItemIndexes) -> NDArray[np.bool_]:
         """Return true for each."""
         return np.ones(len(items), bool)
+
+    def mask(self, size: int) -> NDArray[np.bool_]:
+        """Return true for each."""
+        return np.ones(size, bool)
 
 
 #: The set of a request that restricts nothing.
@@ -168,3 +172,10 @@ class Without(CandidateSet):
         """Return which items are left."""
         inside: NDArray[np.bool_] = self.base.contains(items) & (items != self.item)
         return inside
+
+    def mask(self, size: int) -> NDArray[np.bool_]:
+        """Return which of the items 0 to `size` - 1 are left."""
+        left = self.base.mask(size)
+        if self.item < size:
+            left[self.item] = False
+        return left

@@ -55,7 +55,8 @@ def score_trend(run: PipelineRun) -> None:
     elif run.candidates.restricts or run.limit > len(trend.best):
         run.shortlist, run.scores = None, trend.scores.copy()
     else:
-        run.shortlist, run.scores = trend.best, trend.scores[trend.best]
+        run.shortlist = trend.best[: run.limit]
+        run.scores = trend.scores[run.shortlist]
 
 
 def score_actions(run: PipelineRun) -> None:
