@@ -17,7 +17,6 @@ from structlog.testing import capture_logs
 
 from common.errors import DeadlineExceeded, InvalidInput, Throttled, Unauthenticated, Unavailable, invalid
 from common.rpc import Service, from_rpc_error
-from common.rpc.call_policy import LineBudget
 from common.settings import CallLimits
 from common.testing import make_keys, serving, wait_until
 from protos.tailorbird.internal.v1 import trackers_pb2, trackers_pb2_grpc
@@ -490,15 +489,3 @@ def test_log_line_of_a_rejection_names_the_field_and_quotes_nothing(running, wri
     assert "MARKED" in error.message
     assert "MARKED" not in str(written())
     assert [line["fields"] for line in written()] == [["trackingId"]]
-
-
-def test_lines_of_a_kind_are_bounded_and_those_left_out_are_counted():
-    now = [0.0]
-    budget = LineBudget(2, clock=lambda: now[0])
-
-    taken = [budget.take("a") for _ in range(5)]
-    other = budget.take("b")
-    now[0] = 1.0
-
-    assert (taken, other) == ([{}, {}, None, None, None], {})
-    assert [budget.take("a"), budget.take("a")] == [{"left_out": 3}, {}]

@@ -13,13 +13,14 @@ from common import columns
 from common.arrow_schema import interactions_frame_schema
 from common.columns import EVENTS_APP_ID
 from common.errors import Unavailable
-from common.positions import START, Position
+from common.positions import START
 from common.tables import Table
-from events_service.dataset_sink import DatasetSink, events_frame
+from events_service.dataset_sink import events_frame
 from events_service.domain.rate_limit import CommitRateLimit
 from events_service.log import LogEntry
 from events_service.log.sqlite import SqliteEventLog
 from events_service.trackers import Tracker
+from tests.events_service.dataset_sink.rows import bulk_rows, ids_in_table
 from tests.events_service.samples import (
     GROUP,
     NOW_MILLIS,
@@ -27,63 +28,9 @@ from tests.events_service.samples import (
     TRACKING_ID,
     entries,
     event,
-    known_trackers,
     table,
     tracker,
 )
-
-EAGER = CommitRateLimit(burst=1_000_000, steady_seconds=1, large_events=1)
-
-
-class Seconds:
-    """A clock for pauses, moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def seconds():
-    return Seconds()
-
-
-@pytest.fixture
-def trackers():
-    return known_trackers()
-
-
-@pytest.fixture
-def make_sink(log, store, trackers, seconds):
-    def make(*, commit_rate=EAGER, compact_commits=1000, log=log):
-        return DatasetSink(
-            log, store, trackers, commit_rate=commit_rate, compact_commits=compact_commits, monotonic=seconds
-        )
-
-    return make
-
-
-@pytest.fixture
-def sink(make_sink):
-    return make_sink()
-
-
-@pytest.fixture
-def films(store):
-    return Table(store, table().location)
-
-
-def ids_in_table(films) -> list[str]:
-    return films.read().sort(columns.LOG_OFFSET)[columns.EVENT_ID].to_list()
-
-
-def bulk_rows(*users: str) -> pl.DataFrame:
-    rows = [
-        {"USER_ID": user, "ITEM_ID": "i", "TIMESTAMP": 1, "EVENT_TYPE": "watch", "_SOURCE": "bulk"} for user in users
-    ]
-    return pl.DataFrame(rows, schema=interactions_frame_schema(SCHEMA))
 
 
 def test_events_become_rows_with_their_offsets(log, sink, films):
@@ -372,124 +319,6 @@ def files_in_use(store) -> list[str]:
     from deltalake import DeltaTable
 
     return DeltaTable(f"{store.table_uri}/{table().location}").file_uris()
-
-
-@pytest.fixture
-def open_log(tmp_path, clock):
-    """Open logs in folders, by name."""
-    opened = []
-
-    def open_in(name):
-        opened.append(SqliteEventLog(tmp_path / name, clock=clock))
-        return opened[-1]
-
-    yield open_in
-    for item in opened:
-        item.close()
-
-
-def test_lost_log_begins_again_and_keeps_the_rows_of_the_table(open_log, log, make_sink, films):
-    log.append(entries(1, 2, 3), seconds=20)
-    make_sink().flush_due()
-    fresh = open_log("fresh")
-    fresh.append(entries(7), seconds=20)
-
-    make_sink(log=fresh).flush_due()
-
-    assert sorted(films.read()[columns.EVENT_ID]) == ["e1", "e2", "e3", "e7"]
-    assert films.event_position() == fresh.lineage().at(1)
-
-
-def test_lost_log_that_has_outgrown_the_old_one_loses_no_event(open_log, log, make_sink, films):
-    log.append(entries(1, 2, 3), seconds=20)
-    make_sink().flush_due()
-    fresh = open_log("fresh")
-    fresh.append(entries(*range(10, 20)), seconds=20)
-
-    make_sink(log=fresh).flush_due()
-
-    assert sorted(films.read()[columns.EVENT_ID]) == sorted(f"e{n}" for n in (1, 2, 3, *range(10, 20)))
-
-
-def test_restored_log_loses_no_event_and_doubles_none(tmp_path, open_log, make_sink, films):
-    first = open_log("first")
-    first.append(entries(1, 2), seconds=20)
-    make_sink(log=first).flush_due()
-    first.close()
-    shutil.copytree(tmp_path / "first", tmp_path / "backup")
-    first = open_log("first")
-    first.append(entries(3, 4), seconds=20)
-    make_sink(log=first).flush_due()
-    restored = open_log("backup")
-    # More than the lost log ever had; one of them is sent again after a lost response.
-    restored.append(entries(4, 5, 6, 7, 8), seconds=20)
-
-    with capture_logs() as logs:
-        make_sink(log=restored).flush_due()
-
-    assert sorted(films.read()[columns.EVENT_ID]) == [f"e{n}" for n in range(1, 9)]
-    assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["event_log_replaced"]
-
-
-def test_log_restored_from_a_snapshot_of_a_running_one_loses_no_event(tmp_path, open_log, make_sink, films):
-    first = open_log("first")
-    first.append(entries(1, 2), seconds=20)
-    # The backup has no committed offset yet, and its last epoch has no end there: the same opening continued.
-    shutil.copytree(tmp_path / "first", tmp_path / "backup")
-    first.append(entries(3, 4), seconds=20)
-    make_sink(log=first).flush_due()
-    restored = open_log("backup")
-    sink = make_sink(log=restored)
-    sink.flush_due()
-    restored.append(entries(5, 6, 7), seconds=20)
-
-    sink.flush_due()
-
-    assert sorted(films.read()[columns.EVENT_ID]) == [f"e{n}" for n in range(1, 8)]
-    assert films.event_position() == restored.lineage().at(5)
-
-
-def test_backup_that_is_restored_after_a_log_was_begun_anew_doubles_nothing(tmp_path, open_log, make_sink, films):
-    first = open_log("first")
-    first.append(entries(1, 2, 3), seconds=20)
-    shutil.copytree(tmp_path / "first", tmp_path / "backup")
-    make_sink(log=first).flush_due()
-    films.append(bulk_rows("imported"))
-    fresh = open_log("fresh")
-    fresh.append(entries(9), seconds=20)
-    make_sink(log=fresh).flush_due()
-    restored = open_log("backup")
-    restored.append(entries(4, 9), seconds=20)
-
-    make_sink(log=restored).flush_due()
-
-    assert sorted(films.read()[columns.EVENT_ID].drop_nulls()) == ["e1", "e2", "e3", "e4", "e9"]
-
-
-def test_event_that_is_sent_again_long_after_the_log_was_restored_is_not_doubled(open_log, log, make_sink, films):
-    log.append(entries(1, 2, 3), seconds=20)
-    make_sink().flush_due()
-    fresh = open_log("fresh")
-    fresh.append(entries(7), seconds=20)
-    sink = make_sink(log=fresh)
-    sink.flush_due()
-
-    fresh.append(entries(2, 8), seconds=20)
-    sink.flush_due()
-
-    assert sorted(films.read()[columns.EVENT_ID]) == ["e1", "e2", "e3", "e7", "e8"]
-
-
-def test_mark_of_a_log_counts_where_the_table_has_a_position_of_another(open_log, log, make_sink, films):
-    log.append(entries(1, 2), seconds=20)
-    make_sink().flush_due()
-    # A newer log has committed to the same table what this one never had.
-    films.append_events(events_frame(log.read(1, max_events=1).events, SCHEMA).clear(), Position(77, 9))
-    log.append(entries(3), seconds=20)
-
-    make_sink().flush_due()
-
-    assert ids_in_table(films) == ["e1", "e2", "e3"]
 
 
 def test_flush_appends_everything_whatever_the_rate_limit(log, make_sink, films):
