@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from contextvars import ContextVar
-from typing import Any, Literal, TextIO
+from typing import Any, Final, Literal, TextIO
 
 import structlog
 
@@ -18,6 +18,8 @@ __all__ = ["configure_logging", "get_logger", "request_id"]
 #: Id of the request being served in this thread or task; empty outside of one.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
+#: One list for the life of the process: loggers that have been used keep it, so a later configuration reaches them too.
+_PROCESSORS: Final[list[structlog.typing.Processor]] = []
 _REDACTED = frozenset(
     {"authorization", "token", "secret", "password", "secret_access_key", "lease_token", "private_key"}
 )
@@ -76,12 +78,13 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    _PROCESSORS[:] = [
+        structlog.stdlib.filter_by_level,
+        *shared,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ]
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

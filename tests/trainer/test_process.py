@@ -25,6 +25,7 @@ from events_service.server import assemble
 from tests.control_plane.test_process import healthy
 from tests.control_plane.world import EVERYTHING, PERSONALIZATION, make_world
 from tests.events_service.samples import known_trackers
+from tests.processes import descendants
 from tests.trainer.place import walks
 
 ENDLESS = {"algorithmHyperParameters": {"embedding_size": "16", "epochs": "10000", "patience": "10000"}}
@@ -123,8 +124,7 @@ def datasets(world):
 
 def training_process(process) -> psutil.Process | None:
     """Return the child once it runs its own program: until then it has the command and environment of its parent."""
-    children = psutil.Process(process.pid).children()
-    return next((child for child in children if "trainer.training.subprocess_main" in child.cmdline()), None)
+    return next(iter(descendants("trainer.training.subprocess_main", of=process.pid)), None)
 
 
 def test_ready_when_it_can_lease_and_stops_at_sigterm(plane, environment, tmp_path):

@@ -1,22 +1,11 @@
 """Work that is repeated in a thread."""
 
-import io
-import json
 import threading
 
-import pytest
-
 from common.errors import Unavailable
-from common.logs import configure_logging, request_id
+from common.logs import request_id
 from common.process.periodic import PeriodicThread
 from common.testing import wait_until
-
-
-@pytest.fixture
-def lines():
-    stream = io.StringIO()
-    configure_logging("test", stream=stream)
-    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 def test_rounds_follow_one_another_until_it_is_stopped():
@@ -50,7 +39,7 @@ def test_a_stop_waits_for_the_round_that_runs_and_that_round_can_see_it():
     assert seen == ["ended by itself"]
 
 
-def test_failures_in_a_row_are_told_once_and_end_nothing(lines):
+def test_failures_in_a_row_are_told_once_and_end_nothing(log_lines):
     outcomes = iter([Unavailable("away"), Unavailable("away"), None, KeyError("defect")])
     done = threading.Event()
 
@@ -66,12 +55,12 @@ def test_failures_in_a_row_are_told_once_and_end_nothing(lines):
     assert done.wait(20)
     thread.stop()
 
-    away, defect = [line for line in lines() if line["event"] == "sweep_failed"]
+    away, defect = [line for line in log_lines() if line["event"] == "sweep_failed"]
     assert (away["message"], "exception" in away) == ("away", False)
     assert "KeyError" in defect["exception"]
 
 
-def test_a_defect_is_logged_among_failures_of_another_kind_and_panics_end_nothing(lines):
+def test_a_defect_is_logged_among_failures_of_another_kind_and_panics_end_nothing(log_lines):
     class Panic(BaseException):
         """What extensions in Rust raise."""
 
@@ -90,7 +79,7 @@ def test_a_defect_is_logged_among_failures_of_another_kind_and_panics_end_nothin
     assert done.wait(20)
     thread.stop()
 
-    failures = [line for line in lines() if line["event"] == "sweep_failed"]
+    failures = [line for line in log_lines() if line["event"] == "sweep_failed"]
     assert [line["message"] for line in failures] == ["away", "'defect'", "panicked"]
     assert ["exception" in line for line in failures] == [False, True, True]
 

@@ -20,6 +20,7 @@ from protos.tailorbird.internal.v1 import jobs_pb2
 from recipes.catalog import get_recipe
 from recipes.models.user_segments.score import load_attribute_segments, load_segments
 from recipes.spec import RecipeKind
+from tests.processes import descendants
 from tests.trainer.place import HEADERS, Place, walks
 from trainer.worker import NullJobContext
 
@@ -455,8 +456,7 @@ def test_a_model_that_cannot_be_updated_is_refused(filled):
 
 
 def children() -> list[psutil.Process]:
-    processes = psutil.Process().children(recursive=True)
-    return [child for child in processes if "trainer.training.subprocess_main" in " ".join(child.cmdline())]
+    return descendants("trainer.training.subprocess_main")
 
 
 def test_a_process_that_is_killed_becomes_a_reason_to_act_on(filled):

@@ -15,6 +15,7 @@ from common.testing import serving, wait_until
 from control_plane.resources.solutions import SolutionRequest
 from control_plane.server import Timing
 from tests.control_plane.world import EVERYTHING, PERSONALIZATION, POPULARITY, World, make_world
+from tests.processes import descendants
 from tests.trainer.place import Place, walks
 from trainer.imports import ImportJobHandler
 from trainer.removal import RemovalJobHandler
@@ -104,8 +105,7 @@ def bench(tmp_path):
 
 
 def training_process() -> psutil.Process | None:
-    processes = psutil.Process().children(recursive=True)
-    return next((child for child in processes if "trainer.training.subprocess_main" in " ".join(child.cmdline())), None)
+    return next(iter(descendants("trainer.training.subprocess_main")), None)
 
 
 def test_an_import_becomes_active_with_its_rows(bench):
