@@ -39,9 +39,9 @@ class Keys:
     private_pem: bytes
     public_pem: bytes
 
-    def token(self, role: str) -> str:
-        """Return a token of one hour for a role."""
-        return self.issuer.issue(role, subject=f"test-{role}", lifetime=timedelta(hours=1))
+    def token(self, role: str, *, account: str | None = None) -> str:
+        """Return a token of one hour for a role, in an account or in the installation's own."""
+        return self.issuer.issue(role, subject=f"test-{role}", lifetime=timedelta(hours=1), account=account)
 
 
 def make_keys() -> Keys:
@@ -123,9 +123,9 @@ class Serving:
         self.loop.run(self.server.stop(grace=grace))
 
     @contextmanager
-    def channel(self, role: str) -> Iterator[grpc.Channel]:
-        """Open a channel whose calls carry a token of this role."""
-        opened = channel(self.target, token=self.keys.token(role))
+    def channel(self, role: str, *, account: str | None = None) -> Iterator[grpc.Channel]:
+        """Open a channel whose calls carry a token of this role, in an account or in the installation's own."""
+        opened = channel(self.target, token=self.keys.token(role, account=account))
         try:
             yield opened
         finally:

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from common.auth import Caller, forwarded
 from common.errors import PermissionDenied, TailorbirdError, Unauthenticated, Unavailable
 from common.logs import get_logger
 from common.rpc import aio_channel, from_rpc_error
@@ -61,14 +62,14 @@ class BackendClients:
                 response_deserializer=response.FromString,
             )
 
-    async def call(self, operation: Operation, request: Message) -> Any:
-        """Perform an operation; its deadline is in the services' common configuration.
+    async def call(self, operation: Operation, request: Message, *, caller: Caller) -> Any:
+        """Perform an operation on behalf of a caller; its deadline is in the services' common configuration.
 
         Raises:
             TailorbirdError: The service's error; `Unavailable` when it could not be reached in time.
         """
         try:
-            return await self._calls[operation.service, operation.name](request)
+            return await self._calls[operation.service, operation.name](request, metadata=forwarded(caller))
         except (grpc.RpcError, Unauthenticated) as error:
             raise _translate(error, BACKENDS[operation.service]) from error
 

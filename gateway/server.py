@@ -27,6 +27,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from common.auth import Caller
 from common.errors import Throttled, Unavailable
 from common.logs import get_logger, request_id
 from gateway.admission import Admission, CallLimits
@@ -88,7 +89,8 @@ class _Endpoint:
             try:
                 with self._admission.call(self._service):
                     checked, message = await self._check(operation, replace(head, body=body), admitted)
-                    message_out = await self._backends().call(checked, message)
+                    caller = Caller("gateway", admitted.key.access_key_id)
+                    message_out = await self._backends().call(checked, message, caller=caller)
             finally:
                 self._admission.release(body)
             response = Response(checked.encode(message_out), headers=_headers(self._protocol, identifier))

@@ -8,6 +8,7 @@ an id, by which it can be revoked, and expires.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import threading
 from collections import OrderedDict
@@ -25,13 +26,14 @@ from common.auth.revocations import Revocations
 from common.clock import Clock, SystemClock
 from common.errors import InvalidInput, Unauthenticated, invalid
 
-__all__ = ["ROLES", "Identity", "TokenIssuer", "TokenVerifier", "generate_key_pair"]
+__all__ = ["ROLES", "Identity", "TokenIssuer", "TokenVerifier", "generate_key_pair", "is_account"]
 
 #: Roles that a token can carry. `client` is an application, `operator` a person, the others are our processes.
 ROLES: Final = ("client", "operator", "gateway", "trainer", "runtime", "events")
 _ISSUER = "tailorbird"
 _ALGORITHM = "EdDSA"
 _CACHE_SIZE = 4096
+_ACCOUNT: Final = re.compile(r"[0-9]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Identity:
         expires_at: Seconds since 1970-01-01 UTC.
         token_id: The id by which the token can be revoked.
         issued_at: Seconds since 1970-01-01 UTC.
+        account: The account that the holder acts in, 12 digits; None is the installation's own.
     """
 
     role: str
@@ -51,6 +54,12 @@ class Identity:
     expires_at: float
     token_id: str
     issued_at: float
+    account: str | None = None
+
+
+def is_account(text: str) -> bool:
+    """Return whether a text is the number of an account."""
+    return _ACCOUNT.fullmatch(text) is not None
 
 
 def generate_key_pair(private_path: Path, public_path: Path) -> None:
@@ -91,14 +100,22 @@ class TokenIssuer:
         self._key = key
         self._clock = clock or SystemClock()
 
-    def issue(self, role: str, *, subject: str, lifetime: timedelta) -> str:
+    def issue(self, role: str, *, subject: str, lifetime: timedelta, account: str | None = None) -> str:
         """Return a signed token.
 
+        Args:
+            role: One of `ROLES`.
+            subject: Name of the holder.
+            lifetime: How long it is valid.
+            account: The account that the holder acts in; None is the installation's own.
+
         Raises:
-            InvalidInput: The role is not one of `ROLES`.
+            InvalidInput: The role is not one of `ROLES`, or the account does not have 12 digits.
         """
         if role not in ROLES:
             raise invalid("role", got=role, want=f"one of {', '.join(ROLES)}")
+        if account is not None and not is_account(account):
+            raise invalid("account", got=account, want="12 digits")
         now = self._clock.now()
         claims = {
             "iss": _ISSUER,
@@ -109,6 +126,8 @@ class TokenIssuer:
             "iat": now.timestamp(),
             "exp": (now + lifetime).timestamp(),
         }
+        if account is not None:
+            claims["account"] = account
         return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
 
 
@@ -195,10 +214,14 @@ class TokenVerifier:
             ) from error
         if claims["role"] not in ROLES:
             raise Unauthenticated(f"`authorization`: got role {claims['role']!r}, want one of {', '.join(ROLES)}")
+        account = claims.get("account")
+        if account is not None and not (isinstance(account, str) and is_account(account)):
+            raise Unauthenticated("`authorization`: got a token with a malformed account, want one of 12 digits")
         return Identity(
             role=claims["role"],
             subject=claims["sub"],
             expires_at=float(claims["exp"]),
             token_id=claims["jti"],
             issued_at=float(claims["iat"]),
+            account=account,
         )

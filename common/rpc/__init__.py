@@ -4,7 +4,7 @@ Servicers raise from `common.errors`; only the interceptors here turn errors int
 request ids to logs.
 """
 
-from common.rpc.call_policy import CallPolicy, caller
+from common.rpc.call_policy import CallPolicy
 from common.rpc.channels import aio_channel, channel, file_token
 from common.rpc.server import AioRpcServer, Service, make_server, serve_until_signal
 from common.rpc.status import from_rpc_error, to_status
@@ -14,7 +14,6 @@ __all__ = [
     "CallPolicy",
     "Service",
     "aio_channel",
-    "caller",
     "channel",
     "file_token",
     "from_rpc_error",

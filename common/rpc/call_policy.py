@@ -6,17 +6,16 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Hashable, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 
 import grpc
 
-from common.auth import ANY_ROLE, OPEN, Identity, TokenVerifier, admitted_roles
+from common.auth import ANY_ROLE, OPEN, TokenVerifier, admitted_roles, caller_of, set_caller
 from common.errors import PermissionDenied, TailorbirdError, Unauthenticated
 from common.logs import get_logger, request_id
 from common.rpc.status import to_status
 
-__all__ = ["REQUEST_ID_KEY", "CallPolicy", "Scope", "caller"]
+__all__ = ["REQUEST_ID_KEY", "CallPolicy", "Scope"]
 
 REQUEST_ID_KEY = "x-request-id"
 _MAX_REQUEST_ID = 128
@@ -24,9 +23,6 @@ _MAX_FIELDS = 10
 _MAX_FIELD = 128
 #: Members that are maps, whose keys callers choose.
 _MAPS = ("context",)
-
-#: Who makes the call being served in this thread or task; None for open methods.
-caller: ContextVar[Identity | None] = ContextVar("caller", default=None)
 
 _log = get_logger(__name__)
 
@@ -65,15 +61,15 @@ class CallPolicy:
         return Scope(method, identifier, time.perf_counter())
 
     def admit(self, method: str, metadata: Metadata) -> None:
-        """Check that the caller may call the method.
+        """Check that the caller may call the method, and let `current_caller` tell who it is.
 
         Raises:
             Unauthenticated: No valid token.
-            PermissionDenied: The token's role is not admitted.
+            PermissionDenied: The token's role is not admitted, or names another caller without being the gateway's.
         """
         roles = admitted_roles(method)
         if roles is OPEN:
-            caller.set(None)
+            set_caller(None)
             return
         token = ""
         for key, value in metadata:
@@ -85,7 +81,7 @@ class CallPolicy:
         if roles is not ANY_ROLE and identity.role not in roles:
             admitted = ", ".join(sorted(roles)) or "nobody"
             raise PermissionDenied(f"`{method}`: got a caller of role {identity.role}, want {admitted}")
-        caller.set(identity)
+        set_caller(caller_of(identity, metadata))
 
     def succeeded(self, scope: Scope) -> None:
         """Log a call that succeeded (at DEBUG: there are thousands each second)."""

@@ -85,3 +85,24 @@ def test_a_token_without_an_id_is_refused(keys):
     token = jwt.encode(claims, load_pem_private_key(keys.private_pem, password=None), algorithm="EdDSA")
     with pytest.raises(Unauthenticated, match="jti"):
         keys.verifier.verify(token)
+
+
+def test_a_token_may_hold_an_account(keys):
+    token = keys.issuer.issue("client", subject="shop", lifetime=HOUR, account="123456789012")
+
+    assert keys.verifier.verify(token).account == "123456789012"
+    assert keys.verifier.verify(keys.token("client")).account is None
+
+
+@pytest.mark.parametrize("account", ["", "12345678901", "1234567890123", "12345678901a", "\u0661" * 12])
+def test_an_account_has_twelve_digits(keys, account):
+    with pytest.raises(InvalidInput, match="`account`"):
+        keys.issuer.issue("client", subject="shop", lifetime=HOUR, account=account)
+
+
+@pytest.mark.parametrize("account", ["12", 123456789012, ["123456789012"]])
+def test_a_token_with_a_malformed_account_is_refused(keys, account):
+    claims = {"iss": "tailorbird", "sub": "x", "role": "client", "iat": 1, "exp": 9e9, "jti": "1", "account": account}
+    token = jwt.encode(claims, load_pem_private_key(keys.private_pem, password=None), algorithm="EdDSA")
+    with pytest.raises(Unauthenticated, match="account"):
+        keys.verifier.verify(token)
