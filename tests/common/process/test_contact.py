@@ -1,6 +1,5 @@
 """What is said of a peer that cannot be reached."""
 
-
 import pytest
 
 from common.errors import Unavailable
