@@ -67,8 +67,8 @@ def assert_matches(shape: Shape | None, document: Any, *, at: str = "") -> None:
 
 def assert_modelled_error(service: str, operation: str, code: str) -> None:
     """Assert that AWS's documentation of an operation has this error, or that it is one of those of all services."""
-    known = {shape.error_code for shape in operation_model(service, operation).error_shapes}
-    assert code in known | COMMON_ERRORS, f"{operation}: got {code}, want one of {sorted(known)}"
+    modelled = {shape.error_code for shape in operation_model(service, operation).error_shapes}
+    assert code in modelled | COMMON_ERRORS, f"{operation}: got {code}, want one of {sorted(modelled)}"
 
 
 @contextmanager
