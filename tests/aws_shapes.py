@@ -22,10 +22,10 @@ from botocore.model import OperationModel, Shape
 
 from tests.gateway import samples
 
-__all__ = ["assert_matches", "assert_modelled_error", "operation_model", "output_shape", "responses_checked"]
+__all__ = ["assert_matches", "assert_modelled_error", "fits", "operation_model", "output_shape", "responses_checked"]
 
 #: Members whose pattern is not Personalize's alone here: imports read `file:///PATH` too.
-_ANY_TEXT = frozenset({r"(s3|http|https)://.+"})
+ANY_TEXT = frozenset({r"(s3|http|https)://.+"})
 _TAG_SIGNS = frozenset("_.:/=+-@")
 #: Errors of all services of AWS, which no model lists.
 COMMON_ERRORS = frozenset(
@@ -136,7 +136,7 @@ def _string(shape: Shape, document: Any, at: str) -> None:
     if values := shape.metadata.get("enum"):
         assert document in values, f"{at}: got {document!r}, want one of {values}"
     if (pattern := shape.metadata.get("pattern")) is not None:
-        assert _fits(pattern, document), f"{at}: got {document!r}, which does not match {pattern}"
+        assert fits(pattern, document), f"{at}: got {document!r}, which does not match {pattern}"
 
 
 def _boolean(_: Shape, document: Any, at: str) -> None:
@@ -170,9 +170,9 @@ def _measured(shape: Shape, size: float, at: str) -> None:
     assert high is None or size <= high, f"{at}: got {size}, want at most {high}"
 
 
-def _fits(pattern: str, text: str) -> bool:
+def fits(pattern: str, text: str) -> bool:
     r"""Return whether a text matches a pattern of Java's dialect as a whole; Python's `re` has no `\p`."""
-    if pattern in _ANY_TEXT:
+    if pattern in ANY_TEXT:
         return True
     if pattern == r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$":
         return all(unicodedata.category(sign)[0] in "LZN" or sign in _TAG_SIGNS for sign in text)
