@@ -107,8 +107,8 @@ def test_every_fault_of_a_request_gets_the_documented_error_and_changes_nothing(
         assert not servicers["personalize-events"].requests
         assert not servicers["personalize-runtime"].requests
         # The same connection still serves what is right, so that what was counted above could have been counted.
-        asked = {"datasetGroupArn": group}
-        assert sent(connection, key, url, "personalize", "DescribeDatasetGroup", asked).status == 200
+        lookup = {"datasetGroupArn": group}
+        assert sent(connection, key, url, "personalize", "DescribeDatasetGroup", lookup).status == 200
         assert servicers["personalize"].calls == ["DescribeDatasetGroup"]
     assert digest(database) == before
     world.metadata_store.close()
