@@ -52,14 +52,13 @@ class Arn:
 
 @dataclass(frozen=True, slots=True)
 class ArnFactory:
-    """Makes the ARNs of one account in one region."""
+    """Makes the ARNs of one region."""
 
     region: str
-    account: str
 
-    def make(self, kind: str, name: str) -> str:
-        """Return the ARN of a resource of this account."""
-        return str(Arn(region=self.region, account=self.account, kind=kind, name=name))
+    def make(self, kind: str, name: str, *, account: str) -> str:
+        """Return the ARN of a resource of an account."""
+        return str(Arn(region=self.region, account=account, kind=kind, name=name))
 
     @staticmethod
     def make_global(kind: str, name: str) -> str:

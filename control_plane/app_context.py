@@ -1,4 +1,4 @@
-"""What all parts of the control plane need from outside: the clock, new ids, the account's ARNs, the quotas."""
+"""What all parts of the control plane need from outside: the clock, new ids, ARNs, the quotas."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ class AppContext:
 
     Attributes:
         clock: Returns the current time.
-        arns: Makes the ARNs of the account.
+        arns: Makes the ARNs of the region.
+        account: The installation's own account, to which callers without one belong.
         quotas: How many resources of each kind there may be.
         new_id: Returns 32 hexadecimal digits, different ones in every call.
     """
 
     clock: Clock
     arns: ArnFactory
+    account: str
     quotas: Quotas = field(default_factory=Quotas)
     new_id: Callable[[], str] = random_id

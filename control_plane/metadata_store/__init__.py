@@ -1,12 +1,13 @@
 """The metadata store: the database of resources, jobs and reports. The interface is here, the implementation in `sql`.
 
-All access is by units of work: everything done in one is committed together or not at all. Writing units run one after
-another, so what is read in one still holds when it is committed.
+All access is by units of work: everything done in one is committed together or not at all, and what is read in a
+writing one still holds when it is committed. Where several control planes write to one database, that may take several
+attempts, so a unit of work is a function.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -21,13 +22,20 @@ __all__ = ["MetadataStore", "Unit"]
 
 Row = TypeVar("Row", bound=SQLModel)
 Listed = TypeVar("Listed", bound=AnyResource)
+Result = TypeVar("Result")
 
 
 class Unit(Protocol):
     """Access to the tables within one unit of work.
 
     Conditions are keywords: `column=value`, or `column={values}` for any of them.
+
+    Attributes:
+        account: The account that the unit is bound to: it sees, counts and adds only resources and tags of this one,
+            and those of others do not exist for it. None for the machinery, which works for all accounts.
     """
+
+    account: str | None
 
     def get(self, table: type[Row], key: object) -> Row | None:
         """Return the row with a primary key, or None. Changes of its attributes are kept by a writing unit."""
@@ -45,7 +53,11 @@ class Unit(Protocol):
         """Return up to `limit` rows after a position, ordered by creation and then by ARN."""
 
     def add(self, row: SQLModel) -> None:
-        """Insert a row."""
+        """Insert a row.
+
+        Raises:
+            ValueError: It is of another account than the unit is bound to.
+        """
 
     def remove(self, row: SQLModel) -> None:
         """Delete a row, and what depends on it where the tables say so."""
@@ -82,6 +94,29 @@ class MetadataStore(Protocol):
     """
 
     changed: ChangeNotifier
+
+    def transact(self, work: Callable[[Unit], Result], *, account: str | None = None) -> Result:
+        """Run a unit of work that is committed at its end, or undone by an exception, and return its result.
+
+        Args:
+            work: May run several times, when other writers came first: it changes nothing but the unit, and what it
+                returns, logs or starts must be right for the attempt that is committed. Rows may be used afterwards.
+            account: The account that the unit is bound to; None for all.
+
+        Raises:
+            Unavailable: The database gives no answer, or there are too many other writers; a later call may succeed.
+        """
+
+    def view(self, work: Callable[[Unit], Result], *, account: str | None = None) -> Result:
+        """Run a unit of work that sees one state of the database throughout and changes nothing; return its result.
+
+        Args:
+            work: May run several times.
+            account: The account that the unit is bound to; None for all.
+
+        Raises:
+            Unavailable: The database gives no answer; a later call may succeed.
+        """
 
     def read(self) -> AbstractContextManager[Unit]:
         """Begin a unit of work that sees one state of the database throughout and changes nothing."""

@@ -9,37 +9,27 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, and_, create_engine, event, exists, func, inspect, make_url, not_, or_
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session as OrmSession
-from sqlalchemy.orm import aliased
-from sqlmodel import Session, SQLModel, col, select
+from sqlmodel import Session
 
 from common.errors import Unavailable, invalid
 from common.process.long_poll import ChangeNotifier
-from control_plane.domain.jobs import FINISHED, JobState
-from control_plane.domain.paging import Position
-from control_plane.domain.states import Status
-from control_plane.metadata_store.tables import (
-    HEARTBEAT_COLUMNS,
-    AnyResource,
-    DatasetImportJob,
-    Job,
-    SolutionVersion,
-)
+from control_plane.metadata_store import Unit
+from control_plane.metadata_store.tables import HEARTBEAT_COLUMNS
+from control_plane.metadata_store.unit import SqlUnit
 
-__all__ = ["SqlMetadataStore", "SqlUnit", "open_metadata_store"]
+__all__ = ["SqlMetadataStore", "open_metadata_store"]
 
-Row = TypeVar("Row", bound=SQLModel)
-Listed = TypeVar("Listed", bound=AnyResource)
+Result = TypeVar("Result")
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -131,15 +121,31 @@ class SqlMetadataStore:
         self._engine = engine
         self._writing = threading.Lock()
 
-    @contextmanager
-    def read(self) -> Iterator[SqlUnit]:
+    def transact(self, work: Callable[[Unit], Result], *, account: str | None = None) -> Result:
+        """Run a unit of work that is committed at its end, or undone by an exception, and return its result."""
+        with self._write(account) as unit:
+            return work(unit)
+
+    def view(self, work: Callable[[Unit], Result], *, account: str | None = None) -> Result:
+        """Run a unit of work that sees one state of the database throughout and changes nothing; return its result."""
+        with self._read(account) as unit:
+            return work(unit)
+
+    def read(self) -> AbstractContextManager[SqlUnit]:
         """Begin a unit of work that sees one state of the database throughout and changes nothing."""
-        with _database_errors(), Session(self._engine, expire_on_commit=False, autoflush=False) as session:
-            yield SqlUnit(session)
+        return self._read(None)
+
+    def write(self) -> AbstractContextManager[SqlUnit]:
+        """Begin a unit of work that is committed at its end, or undone by an exception."""
+        return self._write(None)
 
     @contextmanager
-    def write(self) -> Iterator[SqlUnit]:
-        """Begin a unit of work that is committed at its end, or undone by an exception."""
+    def _read(self, account: str | None) -> Iterator[SqlUnit]:
+        with _database_errors(), Session(self._engine, expire_on_commit=False, autoflush=False) as session:
+            yield SqlUnit(session, account=account)
+
+    @contextmanager
+    def _write(self, account: str | None) -> Iterator[SqlUnit]:
         changed = False
 
         def on_flush(flushing: OrmSession, _: object) -> None:
@@ -150,7 +156,7 @@ class SqlMetadataStore:
             engine = self._engine.execution_options(immediate=True)
             with Session(engine, expire_on_commit=False) as session, session.begin():
                 event.listen(session, "after_flush", on_flush)
-                yield SqlUnit(session)
+                yield SqlUnit(session, account=account)
         if changed:
             self.changed.notify()
 
@@ -177,112 +183,3 @@ def _database_errors() -> Iterator[None]:
         yield
     except OperationalError as error:
         raise Unavailable(f"`catalogue`: got no answer from the database ({error.orig}); try again later") from error
-
-
-class SqlUnit:
-    """A `Unit` within one session."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def get(self, table: type[Row], key: object) -> Row | None:
-        """Return the row with a primary key, or None."""
-        return cast("Row | None", self._session.get(table, key))
-
-    def find(self, table: type[Row], *, order: Sequence[str] = (), **where: object) -> list[Row]:
-        """Return all rows that fulfil the conditions, in order."""
-        return list(self._session.exec(self._select(table, order, where)).all())
-
-    def first(self, table: type[Row], *, order: Sequence[str] = (), **where: object) -> Row | None:
-        """Return the first row that fulfils the conditions, or None."""
-        return cast("Row | None", self._session.exec(self._select(table, order, where).limit(1)).first())
-
-    def count(self, table: type[SQLModel], **where: object) -> int:
-        """Return the number of rows that fulfil the conditions."""
-        return self._session.exec(select(func.count()).select_from(table).where(*_conditions(table, where))).one()
-
-    def page(self, table: type[Listed], *, after: Position | None, limit: int, **where: object) -> list[Listed]:
-        """Return up to `limit` rows after a position, ordered by creation and then by ARN."""
-        statement = self._select(table, ("creation_date_time", "arn"), where).limit(limit)
-        if after is not None:
-            created, arn = col(table.creation_date_time), col(table.arn)
-            statement = statement.where(or_(created > after.created, and_(created == after.created, arn > after.arn)))
-        return list(self._session.exec(statement).all())
-
-    def add(self, row: SQLModel) -> None:
-        """Insert a row."""
-        self._session.add(row)
-        self._session.flush()
-
-    def remove(self, row: SQLModel) -> None:
-        """Delete a row, and what depends on it where the tables say so."""
-        self._session.delete(row)
-        self._session.flush()
-
-    def flush(self) -> None:
-        """Send what was changed to the database, so that later conditions see it."""
-        self._session.flush()
-
-    def due_job(self, kinds: Collection[str], *, now: datetime) -> Job | None:
-        """Return the oldest waiting job of the dataset group whose last turn was longest ago."""
-        earlier = aliased(Job)
-        last_turn = (
-            select(func.max(earlier.leased_at))
-            .where(col(earlier.dataset_group_arn) == col(Job.dataset_group_arn), col(earlier.kind).in_(kinds))
-            .correlate(Job)
-            .scalar_subquery()
-        )
-        statement = (
-            select(Job)
-            .where(col(Job.state) == JobState.WAITING, col(Job.kind).in_(kinds), col(Job.available_at) <= now)
-            .order_by(last_turn.is_not(None), last_turn, col(Job.available_at), col(Job.created_at), col(Job.id))
-            .limit(1)
-            # Ignored by SQLite, where writing units run one after another.
-            .with_for_update(skip_locked=True)
-        )
-        return self._session.exec(statement).first()
-
-    def prunable_jobs(self, *, before: datetime, keep: int, limit: int) -> list[Job]:
-        """Return finished jobs that may be removed, oldest first: old ones, and all but the newest."""
-        ended = col(Job.finished_at)
-        finished = [ended.is_not(None), col(Job.state).in_(sorted(FINISHED))]
-        newest_left_out = select(Job.finished_at).where(*finished).order_by(ended.desc()).offset(keep).limit(1)
-        shown = or_(
-            *(
-                exists().where(col(table.arn) == col(Job.subject), col(table.status) == Status.CREATE_FAILED)
-                for table in (DatasetImportJob, SolutionVersion)
-            )
-        )
-        statement = (
-            select(Job)
-            .where(*finished, or_(ended <= before, ended <= newest_left_out.scalar_subquery()))
-            .where(not_(and_(col(Job.state) == JobState.FAILED, shown)))
-            .order_by(ended, col(Job.id))
-            .limit(limit)
-        )
-        return list(self._session.exec(statement).all())
-
-    def expired_jobs(self, *, now: datetime) -> list[Job]:
-        """Return leased jobs whose leases have expired."""
-        statement = select(Job).where(col(Job.state) == JobState.LEASED, col(Job.lease_expires_at) < now)
-        return list(self._session.exec(statement.with_for_update(skip_locked=True)).all())
-
-    @staticmethod
-    def _select(table: type[Row], order: Sequence[str], where: dict[str, object]) -> Any:
-        columns = [
-            col(getattr(table, name.removeprefix("-"))).desc() if name.startswith("-") else getattr(table, name)
-            for name in order
-        ]
-        return select(table).where(*_conditions(table, where)).order_by(*columns)
-
-
-def _conditions(table: type[SQLModel], where: dict[str, object]) -> list[Any]:
-    conditions: list[Any] = []
-    for name, value in where.items():
-        column = col(getattr(table, name))
-        if isinstance(value, set | frozenset):
-            # A fixed order lets the database's statement cache work.
-            conditions.append(column.in_(sorted(cast("frozenset[str]", value))))
-        else:
-            conditions.append(column.is_(None) if value is None else column == value)
-    return conditions

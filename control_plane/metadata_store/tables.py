@@ -10,9 +10,23 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, ForeignKey, Index, String, Text, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlmodel import Field, SQLModel
 
+from common.arn import Arn
 from control_plane.domain.states import Status
 
 __all__ = [
@@ -28,6 +42,7 @@ __all__ = [
     "EventsService",
     "Job",
     "JobAttempt",
+    "Owned",
     "RuntimeWorker",
     "ServingReport",
     "ServingRevision",
@@ -36,6 +51,12 @@ __all__ = [
     "Tag",
     "UtcDateTime",
 ]
+
+# Migrations drop constraints by their names, which databases would otherwise choose differently.
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+}
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -61,13 +82,34 @@ def _arn() -> Any:
 
 
 def _parent(target: str, *, cascade: bool = False) -> Any:
+    """Declare the ARN of a parent; every table lists it first in one of its indexes."""
     rule = "CASCADE" if cascade else "RESTRICT"
-    return Field(sa_column=Column(String(256), ForeignKey(target, ondelete=rule), index=True, nullable=False))
+    return Field(sa_column=Column(String(256), ForeignKey(target, ondelete=rule), nullable=False))
 
 
 def _moment(*, nullable: bool = False, index: bool = False) -> Any:
     default: Any = None if nullable else ...
     return Field(default=default, sa_column=Column(UtcDateTime(), nullable=nullable, index=index))
+
+
+def _account_in(column: str) -> Any:
+    """Declare the account, which a new row gets from the ARN in another column."""
+
+    def account(context: DefaultExecutionContext) -> str:
+        parameters = context.current_parameters
+        assert parameters is not None, "an insertion has some"
+        return Arn.parse(parameters[column], field=column).account
+
+    return Field(max_length=12, sa_column_kwargs={"default": account})
+
+
+def _list_indexes(table: str, *parents: str) -> tuple[Index, ...]:
+    """Return the indexes that pages of an account are read from in order: of all resources, and of one parent's."""
+    order = ("account", "creation_date_time", "arn")
+    return (
+        Index(f"ix_{table}_page", *order),
+        *(Index(f"ix_{table}_{parent.removesuffix('_arn')}_page", parent, *order) for parent in parents),
+    )
 
 
 def _json(*, nullable: bool = False) -> Any:
@@ -80,10 +122,21 @@ def _text(*, nullable: bool = False) -> Any:
     return Field(default=default, sa_column=Column(Text(), nullable=nullable))
 
 
-class AnyResource(SQLModel):
+class Owned(SQLModel):
+    """The column that all rows of accounts have.
+
+    Attributes:
+        account: The account in the row's ARN, which need not be given.
+    """
+
+    account: str
+
+
+class AnyResource(Owned):
     """The columns that all resources have."""
 
     arn: str
+    account: str = _account_in("arn")
     creation_date_time: datetime
     last_updated_date_time: datetime
 
@@ -92,15 +145,16 @@ class DatasetGroup(AnyResource, table=True):
     """A container of datasets, solutions and a tracker."""
 
     __tablename__ = "dataset_group"
+    __table_args__ = (UniqueConstraint("account", "name"), *_list_indexes("dataset_group"))
 
     arn: str = _arn()
-    name: str = Field(max_length=63, unique=True)
+    name: str = Field(max_length=63)
     status: str = Field(default=Status.ACTIVE, max_length=32)
     failure_reason: str | None = _text(nullable=True)
     domain: str | None = Field(default=None, max_length=32)
     role_arn: str | None = Field(default=None, max_length=256)
     kms_key_arn: str | None = _text(nullable=True)
-    creation_date_time: datetime = _moment(index=True)
+    creation_date_time: datetime = _moment()
     last_updated_date_time: datetime = _moment()
 
 
@@ -108,13 +162,14 @@ class DatasetSchema(AnyResource, table=True):
     """An Avro schema; never changed."""
 
     __tablename__ = "dataset_schema"
+    __table_args__ = (UniqueConstraint("account", "name"), *_list_indexes("dataset_schema"))
 
     arn: str = _arn()
-    name: str = Field(max_length=63, unique=True)
+    name: str = Field(max_length=63)
     schema_text: str = _text()
     dataset_type: str = Field(max_length=32)
     domain: str | None = Field(default=None, max_length=32)
-    creation_date_time: datetime = _moment(index=True)
+    creation_date_time: datetime = _moment()
     last_updated_date_time: datetime = _moment()
 
 
@@ -127,6 +182,10 @@ class Dataset(AnyResource, table=True):
     """
 
     __tablename__ = "dataset"
+    __table_args__ = (
+        Index("ix_dataset_schema_arn", "schema_arn", "account"),
+        *_list_indexes("dataset", "dataset_group_arn"),
+    )
 
     arn: str = _arn()
     name: str = Field(max_length=63)
@@ -136,7 +195,7 @@ class Dataset(AnyResource, table=True):
     location: str = Field(max_length=256, unique=True)
     status: str = Field(default=Status.ACTIVE, max_length=32)
     deleted_revision: int | None = Field(default=None, sa_type=BigInteger)
-    creation_date_time: datetime = _moment(index=True)
+    creation_date_time: datetime = _moment()
     last_updated_date_time: datetime = _moment()
 
 
@@ -144,17 +203,22 @@ class DatasetImportJob(AnyResource, table=True):
     """One bulk import; deleted with its dataset."""
 
     __tablename__ = "dataset_import_job"
+    __table_args__ = (
+        UniqueConstraint("account", "job_name"),
+        Index("ix_dataset_import_job_status", "status", "account"),
+        *_list_indexes("dataset_import_job", "dataset_arn"),
+    )
 
     arn: str = _arn()
-    job_name: str = Field(max_length=63, unique=True)
+    job_name: str = Field(max_length=63)
     dataset_arn: str = _parent("dataset.arn", cascade=True)
     data_location: str = _text()
     role_arn: str | None = Field(default=None, max_length=256)
     import_mode: str = Field(max_length=16)
-    status: str = Field(default=Status.CREATE_PENDING, max_length=32, index=True)
+    status: str = Field(default=Status.CREATE_PENDING, max_length=32)
     failure_reason: str | None = _text(nullable=True)
     imported_rows: int | None = Field(default=None, sa_type=BigInteger)
-    creation_date_time: datetime = _moment(index=True)
+    creation_date_time: datetime = _moment()
     last_updated_date_time: datetime = _moment()
 
 
@@ -162,16 +226,17 @@ class Solution(AnyResource, table=True):
     """A recipe and a configuration by which models of a dataset group are trained."""
 
     __tablename__ = "solution"
+    __table_args__ = (UniqueConstraint("account", "name"), *_list_indexes("solution", "dataset_group_arn"))
 
     arn: str = _arn()
-    name: str = Field(max_length=63, unique=True)
+    name: str = Field(max_length=63)
     dataset_group_arn: str = _parent("dataset_group.arn")
     recipe_arn: str = Field(max_length=256)
     event_type: str | None = Field(default=None, max_length=256)
     solution_config: dict[str, Any] | None = _json(nullable=True)
     perform_hpo: bool = False
     status: str = Field(default=Status.ACTIVE, max_length=32)
-    creation_date_time: datetime = _moment(index=True)
+    creation_date_time: datetime = _moment()
     last_updated_date_time: datetime = _moment()
 
 
@@ -185,6 +250,11 @@ class SolutionVersion(AnyResource, table=True):
     """
 
     __tablename__ = "solution_version"
+    __table_args__ = (
+        Index("ix_solution_version_status", "status", "account"),
+        Index("ix_solution_version_dataset_group_arn", "dataset_group_arn", "account", "status"),
+        *_list_indexes("solution_version", "solution_arn"),
+    )
 
     arn: str = _arn()
     name: str = Field(max_length=80)
@@ -202,9 +272,9 @@ class SolutionVersion(AnyResource, table=True):
     verdict: str | None = Field(default=None, max_length=16)
     tuned_hyper_parameters: dict[str, str] | None = _json(nullable=True)
     artifact_bytes: int | None = Field(default=None, sa_type=BigInteger)
-    status: str = Field(default=Status.CREATE_PENDING, max_length=32, index=True)
+    status: str = Field(default=Status.CREATE_PENDING, max_length=32)
     failure_reason: str | None = _text(nullable=True)
-    creation_date_time: datetime = _moment(index=True)
+    creation_date_time: datetime = _moment()
     last_updated_date_time: datetime = _moment()
 
 
@@ -217,15 +287,20 @@ class Campaign(AnyResource, table=True):
     """
 
     __tablename__ = "campaign"
+    __table_args__ = (
+        UniqueConstraint("account", "name"),
+        Index("ix_campaign_status", "status", "account"),
+        *_list_indexes("campaign", "solution_arn"),
+    )
 
     arn: str = _arn()
-    name: str = Field(max_length=63, unique=True)
+    name: str = Field(max_length=63)
     solution_arn: str = _parent("solution.arn")
-    status: str = Field(default=Status.CREATE_PENDING, max_length=32, index=True)
+    status: str = Field(default=Status.CREATE_PENDING, max_length=32)
     failure_reason: str | None = _text(nullable=True)
     serving_id: str | None = Field(default=None, max_length=32)
     deleted_revision: int | None = Field(default=None, sa_type=BigInteger)
-    creation_date_time: datetime = _moment(index=True)
+    creation_date_time: datetime = _moment()
     last_updated_date_time: datetime = _moment()
 
 
@@ -237,6 +312,10 @@ class Deployment(SQLModel, table=True):
     """
 
     __tablename__ = "deployment"
+    __table_args__ = (
+        Index("ix_deployment_number", "campaign_arn", "number"),
+        Index("ix_deployment_version", "solution_version_arn", "creation_date_time"),
+    )
 
     id: str = Field(primary_key=True, max_length=32)
     campaign_arn: str = _parent("campaign.arn", cascade=True)
@@ -260,6 +339,7 @@ class EventTracker(AnyResource, table=True):
     """
 
     __tablename__ = "event_tracker"
+    __table_args__ = _list_indexes("event_tracker")
 
     arn: str = _arn()
     name: str = Field(max_length=63)
@@ -267,18 +347,18 @@ class EventTracker(AnyResource, table=True):
         sa_column=Column(String(256), ForeignKey("dataset_group.arn", ondelete="RESTRICT"), unique=True, nullable=False)
     )
     tracking_id: str = Field(max_length=36, unique=True)
-    account_id: str = Field(max_length=12)
     status: str = Field(default=Status.ACTIVE, max_length=32)
     deleted_revision: int | None = Field(default=None, sa_type=BigInteger)
-    creation_date_time: datetime = _moment(index=True)
+    creation_date_time: datetime = _moment()
     last_updated_date_time: datetime = _moment()
 
 
-class Tag(SQLModel, table=True):
+class Tag(Owned, table=True):
     """One tag of one resource."""
 
     __tablename__ = "tag"
 
+    account: str = _account_in("resource_arn")
     resource_arn: str = Field(primary_key=True, max_length=256)
     tag_key: str = Field(primary_key=True, max_length=128)
     tag_value: str = Field(max_length=256)

@@ -63,7 +63,7 @@ class ResourceOperations:
         return self._app_context.clock.now()
 
     def _arn(self, kind: str, name: str) -> str:
-        return self._app_context.arns.make(kind, name)
+        return self._app_context.arns.make(kind, name, account=self._app_context.account)
 
     def _short_id(self) -> str:
         return self._app_context.new_id()[:8]

@@ -66,7 +66,6 @@ class EventTrackers(ResourceOperations):
                 name=name,
                 dataset_group_arn=group.arn,
                 tracking_id=str(uuid.UUID(hex=self._app_context.new_id())),
-                account_id=self._app_context.arns.account,
                 creation_date_time=now,
                 last_updated_date_time=now,
             )

@@ -145,7 +145,7 @@ class TrackerOperations(Operations):
         """Describe an event tracker."""
         tracker = self._resources.trackers.describe(required("eventTrackerArn", request.get("eventTrackerArn", "")))
         extra = {
-            "accountId": tracker.account_id,
+            "accountId": tracker.account,
             "trackingId": tracker.tracking_id,
             "datasetGroupArn": tracker.dataset_group_arn,
         }

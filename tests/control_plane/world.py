@@ -146,5 +146,5 @@ class World:
 def make_world(folder: Path, *, quotas: Quotas = MANY, timing: Timing = TIMING, **options: bool) -> World:
     metadata_store = open_metadata_store(f"sqlite:///{folder / 'metadata_store.db'}")
     clock = ManualClock()
-    app_context = AppContext(clock, ArnFactory("eu-west-1", ACCOUNT), quotas)
+    app_context = AppContext(clock, ArnFactory("eu-west-1"), ACCOUNT, quotas)
     return World(metadata_store, clock, app_context, assemble(metadata_store, app_context, timing, **options))

@@ -22,12 +22,49 @@ from control_plane.metadata_store.tables import (
 )
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+MINE, THEIRS = "111111111111", "222222222222"
 
 
-def group(number: int, *, second: int = 0) -> DatasetGroup:
+def arn(kind: str, name: object, *, account: str = MINE) -> str:
+    return f"arn:aws:personalize:eu-west-1:{account}:{kind}/{name}"
+
+
+def group(number: int, *, second: int = 0, account: str = MINE) -> DatasetGroup:
     moment = MOMENT + timedelta(seconds=second)
     return DatasetGroup(
-        arn=f"arn-{number:03}", name=f"group-{number}", creation_date_time=moment, last_updated_date_time=moment
+        arn=group_arn(number, account=account),
+        name=f"group-{number}",
+        creation_date_time=moment,
+        last_updated_date_time=moment,
+    )
+
+
+def group_arn(number: int, *, account: str = MINE) -> str:
+    return arn("dataset-group", f"group-{number}", account=account)
+
+
+def dataset(number: int) -> Dataset:
+    """Return a dataset of the group and of the schema of this number."""
+    return Dataset(
+        arn=arn("dataset", number),
+        name=f"dataset-{number}",
+        dataset_group_arn=group_arn(number),
+        schema_arn=arn("schema", number),
+        dataset_type="ITEMS",
+        location=f"datasets/{number}",
+        creation_date_time=MOMENT,
+        last_updated_date_time=MOMENT,
+    )
+
+
+def schema(number: int) -> DatasetSchema:
+    return DatasetSchema(
+        arn=arn("schema", number),
+        name=f"schema-{number}",
+        schema_text="{}",
+        dataset_type="ITEMS",
+        creation_date_time=MOMENT,
+        last_updated_date_time=MOMENT,
     )
 
 
@@ -61,199 +98,206 @@ class MetadataStoreSuite:
     """Subclasses provide the fixture `metadata_store`: empty, with its tables made."""
 
     def test_rows_come_back_as_they_were_added(self, metadata_store):
-        with metadata_store.write() as unit:
-            unit.add(group(1))
+        add(metadata_store, group(1))
 
-        with metadata_store.read() as unit:
-            row = unit.get(DatasetGroup, "arn-001")
+        row = metadata_store.view(lambda unit: unit.get(DatasetGroup, group_arn(1)))
         assert row.name == "group-1"
+        assert row.account == MINE
         assert row.creation_date_time == MOMENT
         assert row.creation_date_time.tzinfo is not None
 
     def test_missing_row_is_none(self, metadata_store):
-        with metadata_store.read() as unit:
-            assert unit.get(DatasetGroup, "arn-404") is None
-            assert unit.first(DatasetGroup, name="x") is None
+        assert metadata_store.view(lambda unit: unit.get(DatasetGroup, group_arn(404))) is None
+        assert metadata_store.view(lambda unit: unit.first(DatasetGroup, name="x")) is None
 
     def test_changed_attributes_are_kept(self, metadata_store):
-        with metadata_store.write() as unit:
-            unit.add(group(1))
-        with metadata_store.write() as unit:
-            unit.get(DatasetGroup, "arn-001").domain = "ECOMMERCE"
+        def change(unit) -> None:
+            unit.get(DatasetGroup, group_arn(1)).domain = "ECOMMERCE"
 
-        with metadata_store.read() as unit:
-            assert unit.get(DatasetGroup, "arn-001").domain == "ECOMMERCE"
+        add(metadata_store, group(1))
+        metadata_store.transact(change)
+
+        assert metadata_store.view(lambda unit: unit.get(DatasetGroup, group_arn(1)).domain) == "ECOMMERCE"
 
     def test_exception_undoes_the_whole_unit(self, metadata_store):
-        def add_and_fail() -> None:
-            with metadata_store.write() as unit:
-                unit.add(group(1))
-                raise RuntimeError
+        def add_and_fail(unit) -> None:
+            unit.add(group(1))
+            raise RuntimeError
 
         with pytest.raises(RuntimeError):
-            add_and_fail()
+            metadata_store.transact(add_and_fail)
 
-        with metadata_store.read() as unit:
-            assert unit.count(DatasetGroup) == 0
+        assert metadata_store.view(lambda unit: unit.count(DatasetGroup)) == 0
 
     def test_conditions_are_equality_membership_and_absence(self, metadata_store):
-        with metadata_store.write() as unit:
-            for number in range(4):
-                unit.add(group(number))
-            unit.get(DatasetGroup, "arn-003").domain = "ECOMMERCE"
+        shop = group(3)
+        shop.domain = "ECOMMERCE"
+        add(metadata_store, group(0), group(1), group(2), shop)
 
-        with metadata_store.read() as unit:
-            assert [row.arn for row in unit.find(DatasetGroup, name="group-2")] == ["arn-002"]
+        def look(unit) -> None:
+            assert [row.arn for row in unit.find(DatasetGroup, name="group-2")] == [group_arn(2)]
             assert unit.count(DatasetGroup, name={"group-0", "group-1", "other"}) == 2
             assert unit.count(DatasetGroup, name=frozenset()) == 0
             assert unit.count(DatasetGroup, domain=None) == 3
 
-    def test_order_ascends_and_descends(self, metadata_store):
-        with metadata_store.write() as unit:
-            for number, second in ((1, 5), (2, 5), (3, 1)):
-                unit.add(group(number, second=second))
+        metadata_store.view(look)
 
-        with metadata_store.read() as unit:
-            rows = unit.find(DatasetGroup, order=["-creation_date_time", "arn"])
-            first = unit.first(DatasetGroup, order=["creation_date_time"])
-        assert [row.arn for row in rows] == ["arn-001", "arn-002", "arn-003"]
-        assert first.arn == "arn-003"
+    def test_order_ascends_and_descends(self, metadata_store):
+        add(metadata_store, group(1, second=5), group(2, second=5), group(3, second=1))
+
+        rows = metadata_store.view(lambda unit: unit.find(DatasetGroup, order=["-creation_date_time", "arn"]))
+        first = metadata_store.view(lambda unit: unit.first(DatasetGroup, order=["creation_date_time"]))
+        assert [row.name for row in rows] == ["group-1", "group-2", "group-3"]
+        assert first.name == "group-3"
 
     def test_pages_join_without_gap_or_repeat_also_at_equal_times(self, metadata_store):
-        with metadata_store.write() as unit:
-            for number in range(7):
-                unit.add(group(number, second=number // 3))
+        add(metadata_store, *(group(number, second=number // 3) for number in range(7)))
 
         pages, after = [], None
-        while True:
-            with metadata_store.read() as unit:
-                page = unit.page(DatasetGroup, after=after, limit=2)
-            if not page:
-                break
-            pages.append([row.arn for row in page])
+        while page := metadata_store.view(
+            lambda unit, after=after: unit.page(DatasetGroup, after=after, limit=2), account=MINE
+        ):
+            pages.append([int(row.name.removeprefix("group-")) for row in page])
             after = Position(page[-1].creation_date_time, page[-1].arn)
-        assert pages == [["arn-000", "arn-001"], ["arn-002", "arn-003"], ["arn-004", "arn-005"], ["arn-006"]]
+        assert pages == [[0, 1], [2, 3], [4, 5], [6]]
+
+    def test_a_bound_unit_sees_one_account_only(self, metadata_store):
+        add(metadata_store, group(1), group(2), group(1, account=THEIRS))
+        add(
+            metadata_store,
+            *(Tag(resource_arn=group_arn(1, account=a), tag_key="k", tag_value=a) for a in (MINE, THEIRS)),
+        )
+
+        def look(unit) -> None:
+            assert unit.account == THEIRS
+            assert unit.get(DatasetGroup, group_arn(1)) is None
+            assert unit.get(Tag, (group_arn(1), "k")) is None
+            assert unit.get(DatasetGroup, group_arn(1, account=THEIRS)) is not None
+            assert [row.account for row in unit.find(DatasetGroup)] == [THEIRS]
+            assert unit.first(DatasetGroup, name="group-2") is None
+            assert unit.count(DatasetGroup) == 1
+            assert [row.tag_value for row in unit.find(Tag)] == [THEIRS]
+            assert len(unit.page(DatasetGroup, after=None, limit=9)) == 1
+
+        metadata_store.view(look, account=THEIRS)
+        metadata_store.transact(look, account=THEIRS)
+        assert metadata_store.view(lambda unit: unit.count(DatasetGroup)) == 3
+
+    def test_a_bound_unit_adds_no_row_of_another_account(self, metadata_store):
+        with pytest.raises(ValueError, match=f"`account`: got a row of {THEIRS}, want one of {MINE}"):
+            metadata_store.transact(lambda unit: unit.add(group(1, account=THEIRS)), account=MINE)
+
+        assert metadata_store.view(lambda unit: unit.count(DatasetGroup)) == 0
+
+    def test_names_are_unique_within_an_account(self, metadata_store):
+        add(metadata_store, group(1), group(1, account=THEIRS))
+        same_name = group(2)
+        same_name.name = "group-1"
+
+        with pytest.raises(IntegrityError):
+            add(metadata_store, same_name)
 
     def test_parents_are_held_by_their_children(self, metadata_store):
-        schema = {"schema_text": "{}", "dataset_type": "ITEMS"}
-        dates = {"creation_date_time": MOMENT, "last_updated_date_time": MOMENT}
-        with metadata_store.write() as unit:
-            unit.add(group(1))
-            unit.add(DatasetSchema(arn="schema", name="schema", **schema, **dates))
-            unit.add(
-                Dataset(
-                    arn="dataset",
-                    name="dataset",
-                    dataset_group_arn="arn-001",
-                    schema_arn="schema",
-                    dataset_type="ITEMS",
-                    location="datasets/x",
-                    **dates,
-                )
-            )
+        add(metadata_store, group(1), schema(1), dataset(1))
 
-        with pytest.raises(IntegrityError), metadata_store.write() as unit:
-            unit.remove(unit.get(DatasetGroup, "arn-001"))
+        with pytest.raises(IntegrityError):
+            metadata_store.transact(lambda unit: unit.remove(unit.get(DatasetGroup, group_arn(1))))
 
     def test_compound_keys_find_their_row(self, metadata_store):
-        with metadata_store.write() as unit:
-            unit.add(Tag(resource_arn="a", tag_key="k", tag_value="v"))
+        add(metadata_store, Tag(resource_arn=group_arn(1), tag_key="k", tag_value="v"))
 
-        with metadata_store.read() as unit:
-            assert unit.get(Tag, ("a", "k")).tag_value == "v"
+        assert metadata_store.view(lambda unit: unit.get(Tag, (group_arn(1), "k")).tag_value) == "v"
 
     def test_reading_unit_sees_one_state_throughout(self, metadata_store):
-        with metadata_store.read() as reading:
-            assert reading.count(DatasetGroup) == 0
-            with metadata_store.write() as writing:
-                writing.add(group(1))
-            assert reading.count(DatasetGroup) == 0
+        def look(unit) -> None:
+            assert unit.count(DatasetGroup) == 0
+            add(metadata_store, group(1))
+            assert unit.count(DatasetGroup) == 0
 
-        with metadata_store.read() as later:
-            assert later.count(DatasetGroup) == 1
+        metadata_store.view(look)
+        assert metadata_store.view(lambda unit: unit.count(DatasetGroup)) == 1
 
     def test_changes_only_are_notified(self, metadata_store):
         changes = metadata_store.changed.changes
-        with metadata_store.write() as unit:
-            unit.count(DatasetGroup)
+        metadata_store.transact(lambda unit: unit.count(DatasetGroup))
         assert metadata_store.changed.changes == changes
 
-        with metadata_store.write() as unit:
-            unit.add(group(1))
+        add(metadata_store, group(1))
         assert metadata_store.changed.changes == changes + 1
 
     def test_heartbeats_alone_are_no_change(self, metadata_store):
-        with metadata_store.write() as unit:
-            unit.add(job(1, state=JobState.LEASED))
-            unit.add(attempt("job-1", second=1))
-            unit.add(RuntimeWorker(runtime_id="worker", last_seen_at=MOMENT))
-            unit.add(EventsService(service_id="service", last_seen_at=MOMENT))
-        changes, later = metadata_store.changed.changes, MOMENT + timedelta(seconds=9)
+        later = MOMENT + timedelta(seconds=9)
 
-        with metadata_store.write() as unit:
+        def beat(unit) -> None:
             row = unit.get(Job, "job-1")
             row.lease_expires_at, row.progress, row.activity = later, 0.5, "epoch 4 of 30"
             unit.get(JobAttempt, "token-job-1").last_sign_at = later
             unit.get(RuntimeWorker, "worker").last_seen_at = later
             unit.get(EventsService, "service").last_seen_at = later
-        assert metadata_store.changed.changes == changes
-        with metadata_store.read() as unit:
-            assert unit.get(RuntimeWorker, "worker").last_seen_at == later
 
-        with metadata_store.write() as unit:
+        def learn(unit) -> None:
             worker = unit.get(RuntimeWorker, "worker")
             worker.last_seen_at, worker.known_revision = MOMENT, 7
+
+        add(
+            metadata_store,
+            job(1, state=JobState.LEASED),
+            attempt("job-1", second=1),
+            RuntimeWorker(runtime_id="worker", last_seen_at=MOMENT),
+            EventsService(service_id="service", last_seen_at=MOMENT),
+        )
+        changes = metadata_store.changed.changes
+
+        metadata_store.transact(beat)
+        assert metadata_store.changed.changes == changes
+        assert metadata_store.view(lambda unit: unit.get(RuntimeWorker, "worker").last_seen_at) == later
+
+        metadata_store.transact(learn)
         assert metadata_store.changed.changes == changes + 1
 
     def test_due_job_is_the_oldest_of_the_requested_kinds(self, metadata_store):
-        with metadata_store.write() as unit:
-            unit.add(job(3))
-            unit.add(job(2))
-            unit.add(job(1, kind=JobKind.STORAGE_REMOVAL))
-            unit.add(job(0, state=JobState.LEASED))
+        others = [job(1, kind=JobKind.STORAGE_REMOVAL), job(0, state=JobState.LEASED)]
+        add(metadata_store, job(3), job(2), *others)
+        kinds, later = {JobKind.DATASET_IMPORT}, MOMENT + timedelta(minutes=1)
 
-        with metadata_store.read() as unit:
-            due_job = unit.due_job({JobKind.DATASET_IMPORT}, now=MOMENT + timedelta(minutes=1))
-            nothing_yet = unit.due_job(set(JobKind), now=MOMENT)
+        due_job = metadata_store.view(lambda unit: unit.due_job(kinds, now=later))
         assert due_job.id == "job-2"
         assert due_job.payload == {"number": 2}
-        assert nothing_yet is None
+        assert metadata_store.view(lambda unit: unit.due_job(set(JobKind), now=MOMENT)) is None
 
     def test_due_jobs_come_from_dataset_groups_in_turn(self, metadata_store):
-        kinds = {JobKind.DATASET_IMPORT}
-        with metadata_store.write() as unit:
-            for number, owner in enumerate(["a", "a", "a", "b", "b", "c"]):
-                unit.add(job(number, dataset_group_arn=owner))
-            # A turn in another lane is none in this one.
-            other = {"kind": JobKind.SOLUTION_VERSION_TRAINING, "state": JobState.LEASED}
-            unit.add(job(9, dataset_group_arn="c", leased_at=MOMENT + timedelta(seconds=50), **other))
+        # A turn in another lane is none in this one.
+        other = {"kind": JobKind.SOLUTION_VERSION_TRAINING, "state": JobState.LEASED}
+        elsewhere = job(9, dataset_group_arn="c", leased_at=MOMENT + timedelta(seconds=50), **other)
+        owners = enumerate(["a", "a", "a", "b", "b", "c"])
+        add(metadata_store, elsewhere, *(job(number, dataset_group_arn=owner) for number, owner in owners))
 
-        order = []
-        for second in range(6):
-            with metadata_store.write() as unit:
-                due = unit.due_job(kinds, now=MOMENT + timedelta(minutes=1))
-                order.append(due.dataset_group_arn)
-                due.state, due.leased_at = JobState.LEASED, MOMENT + timedelta(seconds=second)
+        def take(unit, second: int) -> str:
+            due = unit.due_job({JobKind.DATASET_IMPORT}, now=MOMENT + timedelta(minutes=1))
+            due.state, due.leased_at = JobState.LEASED, MOMENT + timedelta(seconds=second)
+            return due.dataset_group_arn
+
+        order = [metadata_store.transact(lambda unit, second=second: take(unit, second)) for second in range(6)]
 
         assert order == ["a", "b", "c", "a", "b", "a"]
 
     def test_expired_jobs_are_leased_ones_past_their_end(self, metadata_store):
-        with metadata_store.write() as unit:
-            unit.add(job(1, state=JobState.LEASED, lease_expires_at=MOMENT))
-            unit.add(job(2, state=JobState.LEASED, lease_expires_at=MOMENT + timedelta(seconds=2)))
-            unit.add(job(3, state=JobState.FAILED))
+        add(
+            metadata_store,
+            job(1, state=JobState.LEASED, lease_expires_at=MOMENT),
+            job(2, state=JobState.LEASED, lease_expires_at=MOMENT + timedelta(seconds=2)),
+            job(3, state=JobState.FAILED),
+        )
 
-        with metadata_store.read() as unit:
-            assert [row.id for row in unit.expired_jobs(now=MOMENT + timedelta(seconds=1))] == ["job-1"]
+        expired = metadata_store.view(lambda unit: unit.expired_jobs(now=MOMENT + timedelta(seconds=1)))
+        assert [row.id for row in expired] == ["job-1"]
 
     def test_writing_units_of_many_threads_lose_nothing(self, metadata_store):
-        with metadata_store.write() as unit:
-            unit.add(job(1))
+        add(metadata_store, job(1))
 
         def count_up() -> None:
             for _ in range(10):
-                with metadata_store.write() as unit:
-                    unit.get(Job, "job-1").attempt += 1
+                metadata_store.transact(next_attempt)
 
         threads = [threading.Thread(target=count_up) for _ in range(4)]
         for thread in threads:
@@ -261,5 +305,18 @@ class MetadataStoreSuite:
         for thread in threads:
             thread.join()
 
-        with metadata_store.read() as unit:
-            assert unit.get(Job, "job-1").attempt == 40
+        assert metadata_store.view(lambda unit: unit.get(Job, "job-1").attempt) == 40
+
+
+def add(metadata_store, *rows) -> None:
+    """Add rows in one unit of work."""
+
+    def add_all(unit) -> None:
+        for row in rows:
+            unit.add(row)
+
+    metadata_store.transact(add_all)
+
+
+def next_attempt(unit) -> None:
+    unit.get(Job, "job-1").attempt += 1

@@ -17,8 +17,19 @@ from sqlmodel import SQLModel
 
 from common.errors import InvalidInput, Unavailable
 from control_plane.metadata_store.sql import _MIGRATIONS, _use_write_ahead_log, open_metadata_store
-from control_plane.metadata_store.tables import DatasetGroup, EventTracker, Job, JobAttempt
-from tests.control_plane.metadata_store.suite import MOMENT, MetadataStoreSuite, attempt, group, job
+from control_plane.metadata_store.tables import DatasetGroup, EventTracker, Job, JobAttempt, Tag
+from tests.control_plane.metadata_store.suite import (
+    MINE,
+    MOMENT,
+    MetadataStoreSuite,
+    add,
+    arn,
+    attempt,
+    group,
+    group_arn,
+    job,
+    next_attempt,
+)
 
 
 @pytest.fixture
@@ -45,22 +56,24 @@ def test_migrations_make_the_tables_that_the_code_has(metadata_store):
 def test_contents_survive_the_newest_migrations(url):
     metadata_store = open_metadata_store(url)
     moments = {"creation_date_time": MOMENT, "last_updated_date_time": MOMENT}
-    with metadata_store.write() as unit:
-        for number in (1, 2):
-            unit.add(group(number))
-        unit.add(job(1))
-        unit.add(attempt("job-1", second=1))
-        unit.add(tracker(1, name="films", **moments))
+    rows = [group(1), group(2), job(1), attempt("job-1", second=1), tracker(1, name="films", **moments)]
+    add(metadata_store, *rows, Tag(resource_arn=group_arn(1), tag_key="k", tag_value="v"))
     downgrade(metadata_store, "0003")
     metadata_store.close()
 
-    metadata_store = open_metadata_store(url)
-    with metadata_store.write() as unit:
-        unit.add(tracker(2, name="films", **moments))
+    def look(unit) -> None:
         assert unit.count(JobAttempt) == unit.count(Job) == 1
-        assert [row.arn for row in unit.find(EventTracker, name="films", order=["arn"])] == ["tracker-1", "tracker-2"]
-    with pytest.raises(IntegrityError), metadata_store.write() as unit:
-        unit.add(tracker(2, arn="other", **moments))
+        assert {row.account for row in unit.find(DatasetGroup)} == {row.account for row in unit.find(Tag)} == {MINE}
+        assert [row.arn for row in unit.find(EventTracker, name="films", order=["arn"])] == [
+            arn("event-tracker", "1"),
+            arn("event-tracker", "2"),
+        ]
+
+    metadata_store = open_metadata_store(url)
+    add(metadata_store, tracker(2, name="films", **moments))
+    metadata_store.view(look)
+    with pytest.raises(IntegrityError):
+        add(metadata_store, tracker(2, arn=arn("event-tracker", "other"), **moments))
     metadata_store.close()
 
 
@@ -75,21 +88,17 @@ def downgrade(metadata_store, revision: str) -> None:
 
 
 def tracker(number: int, **extra) -> EventTracker:
-    columns = {"arn": f"tracker-{number}", "name": f"tracker-{number}", **extra}
-    return EventTracker(
-        dataset_group_arn=f"arn-{number:03}", tracking_id=f"{columns['arn']}-id", account_id="1", **columns
-    )
+    columns = {"arn": arn("event-tracker", number), "name": f"tracker-{number}", **extra}
+    return EventTracker(dataset_group_arn=group_arn(number), tracking_id=columns["arn"][-30:], **columns)
 
 
 def test_contents_survive_a_restart(url):
     first = open_metadata_store(url)
-    with first.write() as unit:
-        unit.add(group(1))
+    add(first, group(1))
     first.close()
 
     second = open_metadata_store(url)
-    with second.read() as unit:
-        assert unit.count(DatasetGroup) == 1
+    assert second.view(lambda unit: unit.count(DatasetGroup)) == 1
     second.close()
 
 
@@ -98,8 +107,7 @@ def test_two_processes_may_start_on_a_new_database_at_once(url):
         opened = list(threads.map(open_metadata_store, [url] * 3))
 
     for metadata_store in opened:
-        with metadata_store.read() as unit:
-            assert unit.count(DatasetGroup) == 0
+        assert metadata_store.view(lambda unit: unit.count(DatasetGroup)) == 0
         metadata_store.close()
 
 
@@ -129,13 +137,11 @@ def test_a_journal_mode_that_stays_locked_is_an_error_after_the_wait(tmp_path):
 
 def test_two_metadata_stores_on_one_database_lose_nothing(url):
     both = [open_metadata_store(url), open_metadata_store(url)]
-    with both[0].write() as unit:
-        unit.add(job(1))
+    add(both[0], job(1))
 
     def count_up(metadata_store) -> None:
         for _ in range(20):
-            with metadata_store.write() as unit:
-                unit.get(Job, "job-1").attempt += 1
+            metadata_store.transact(next_attempt)
 
     threads = [threading.Thread(target=count_up, args=[metadata_store]) for metadata_store in both]
     for thread in threads:
@@ -143,8 +149,7 @@ def test_two_metadata_stores_on_one_database_lose_nothing(url):
     for thread in threads:
         thread.join()
 
-    with both[0].read() as unit:
-        assert unit.get(Job, "job-1").attempt == 40
+    assert both[0].view(lambda unit: unit.get(Job, "job-1").attempt) == 40
     for metadata_store in both:
         metadata_store.close()
 
@@ -154,8 +159,8 @@ def test_database_that_another_process_holds_for_too_long_is_unavailable(url):
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
 
-        with pytest.raises(Unavailable, match="database is locked"), metadata_store.write() as unit:
-            unit.count(Job)
+        with pytest.raises(Unavailable, match="database is locked"):
+            metadata_store.transact(lambda unit: unit.count(Job))
 
     metadata_store.close()
 
