@@ -26,18 +26,22 @@ class HealthCheck:
     Args:
         backends: Returns the open clients.
         stop: Once begun, the response makes proxies go elsewhere, though the gateway still serves.
+        all_started: Whether every process of this gateway has started.
     """
 
-    def __init__(self, backends: Callable[[], BackendClients], *, stop: Stop) -> None:
+    def __init__(self, backends: Callable[[], BackendClients], *, stop: Stop, all_started: Callable[[], bool]) -> None:
         self._backends = backends
         self._stop = stop
+        self._all_started = all_started
         self._check: asyncio.Task[Mapping[str, str]] | None = None
         self._checked_at = 0.0
 
     async def serve(self, _: Request) -> Response:
-        """Respond with 200 when this gateway and every backend serve, else with 503."""
+        """Respond with 200 when all of this gateway and every backend serve, else with 503."""
         if self._stop.begun.is_set():
             return JSONResponse({"status": "STOPPING"}, 503)
+        if not self._all_started():
+            return JSONResponse({"status": "STARTING"}, 503)
         states = await self._states()
         serving = states is not None and is_healthy(states)
         return JSONResponse(

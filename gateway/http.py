@@ -1,10 +1,10 @@
-"""The gateway's HTTP server: uvicorn, with the binding, readiness and stop of our processes."""
+"""The gateway's HTTP server: uvicorn, with the binding, readiness and stop of our processes, in each worker."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from common.errors import InvalidInput, Unavailable
 from common.logs import get_logger
-from common.process.lifecycle import raise_open_files, signalled_before
+from common.process.lifecycle import raise_open_files
 from common.settings import TlsFiles
 from gateway.connections import Connection, ConnectionLimits, Connections, Stop
 from gateway.handshakes import TlsListener
@@ -39,6 +39,8 @@ class HttpServer:
         limits: Bounds of the resources that connections use.
         stop: The process's stop.
         tls: Certificate and key make it HTTPS; without both it is plain text.
+        shared: Others of `common.process.shared_port` may listen on the same port.
+        on_started: Called once connections are accepted.
 
     Raises:
         InvalidInput: The address cannot be bound.
@@ -52,12 +54,14 @@ class HttpServer:
         limits: ConnectionLimits,
         stop: Stop,
         tls: TlsFiles | None = None,
+        shared: bool = False,
+        on_started: Callable[[], None] = lambda: None,
     ) -> None:
         host, _, port = address.rpartition(":")
         host = host.strip("[]")
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._socket = socket.create_server((host, int(port)), family=family, backlog=_BACKLOG)
+            self._socket = socket.create_server((host, int(port)), family=family, backlog=_BACKLOG, reuse_port=shared)
         except (OSError, ValueError, OverflowError) as error:
             raise InvalidInput(
                 f"`listen`: got {address}, which cannot be bound ({error}), want a free HOST:PORT"
@@ -80,6 +84,7 @@ class HttpServer:
                 ssl_keyfile=tls.key_file if tls and tls.cert_file else None,
             ),
             port=self.port,
+            on_started=on_started,
             connections=Connections(_within_file_limit(limits, handshakes=tls is not None), stop=stop),
         )
 
@@ -96,32 +101,37 @@ class HttpServer:
         """Take no new requests; from the event loop's thread or any other."""
         self._server.should_exit = True
 
-    async def run_until_signal(self) -> None:
-        """Serve until SIGTERM or SIGINT.
+    async def run_until_cancelled(self) -> None:
+        """Serve until cancelled; then report the stop while proxies go elsewhere, and let running requests end.
 
         Raises:
             Unavailable: The application did not start; its error is in the log.
         """
         serving = asyncio.create_task(self.run())
-        if await signalled_before(serving):
-            await self._drain()
-        self.stop()
-        await serving
+        try:
+            await asyncio.wait([serving])
+        finally:
+            if not serving.done():
+                await self._drain()
+            self.stop()
+            await serving
         if not self._server.started:
             raise Unavailable("gateway: the application did not start")
-        _log.info("stopped")
 
     async def _drain(self) -> None:
         """Begin the stop, and serve on until proxies had time to see it in the health check."""
-        _log.info("stopping", drain_seconds=self._stop.drain_seconds)
+        _log.info("draining", drain_seconds=self._stop.drain_seconds)
         self._stop.begun.set()
         await asyncio.sleep(self._stop.drain_seconds)
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, *, port: int, connections: Connections) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, port: int, on_started: Callable[[], None], connections: Connections
+    ) -> None:
         super().__init__(config)
         self._port = port
+        self._on_started = on_started
         self._connections = connections
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -150,6 +160,7 @@ class _Server(uvicorn.Server):
             ]
             self.servers = listeners  # uvicorn only closes them
         self.started = True
+        self._on_started()
         _log.info("serving", port=self._port, max_connections=limits.max_connections)
 
     async def on_tick(self, counter: int) -> bool:

@@ -146,6 +146,7 @@ def create_app(
     connect: Callable[[], BackendClients],
     limits: CallLimits,
     stop: Stop,
+    all_started: Callable[[], bool] = lambda: True,
     allowed_origins: Sequence[str] = (),
 ) -> Starlette:
     """Build the ASGI application.
@@ -156,6 +157,7 @@ def create_app(
         connect: Opens the clients of the backends; called in the event loop at start-up.
         limits: Bounds of the resources that requests use.
         stop: The process's stop, which the health check reports.
+        all_started: Whether every process of this gateway has started; until then the health check says no.
         allowed_origins: Origins whose pages may call from a browser, as `https://shop.example`; `*` allows all.
     """
     opened: list[BackendClients] = []
@@ -179,7 +181,7 @@ def create_app(
     for (method, path), group in _by_address(operations).items():
         endpoint = _Endpoint(group, verifier=verifier, backends=backends, admission=admission, decoder=decoder)
         routes.append(Route(path, endpoint.serve, methods=[method]))
-    health = HealthCheck(backends, stop=stop)
+    health = HealthCheck(backends, stop=stop, all_started=all_started)
     routes += [Route(path, health.serve, methods=["GET"]) for path in ("/health", "/ping")]
     app = Starlette(
         routes=routes,

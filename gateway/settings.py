@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Final
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from common.process.forked import Patience
 from common.settings import ProcessSettings
 from gateway.admission import CallLimits
 from gateway.backends import BACKENDS
 from gateway.connections import ConnectionLimits, Stop
 
 __all__ = ["GatewaySettings"]
+
+#: The services behind the gateway take the rest of a large machine.
+_DEFAULT_WORKERS: Final = 4
 
 
 class GatewaySettings(ProcessSettings):
@@ -22,6 +28,12 @@ class GatewaySettings(ProcessSettings):
 
     listen: str = Field(
         "127.0.0.1:7400", pattern=r"^.+:\d{1,5}$", description="Address of the HTTP endpoint (HOST:PORT)."
+    )
+    gateway_workers: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="Processes that answer requests on the one address; by default one per processor, at most 4.",
     )
     control_plane: str = Field("127.0.0.1:7401", description="Address of the control plane (HOST:PORT).")
     events_service: str = Field("127.0.0.1:7402", description="Address of the events service (HOST:PORT).")
@@ -37,23 +49,37 @@ class GatewaySettings(ProcessSettings):
         300.0, gt=0, description="How far the time of a request may be from this machine's, either way."
     )
     max_connections: int = Field(
-        2000, gt=0, description="Connections open at a time. Beyond these, idle ones make room, else new ones get 503."
+        2000,
+        gt=0,
+        description="Connections open at a time in each process. Beyond these, idle ones make room, else new ones get "
+        "503.",
     )
     max_header_bytes: int = Field(32 * 1024, gt=0, description="Largest request line with headers that is read.")
     header_seconds: float = Field(10.0, gt=0, description="Time that a request's headers may take to come.")
     max_body_bytes: int = Field(4 * 1024 * 1024, gt=0, description="Largest request body that is read.")
     max_buffered_bytes: int = Field(
-        64 * 1024 * 1024, gt=0, description="Size of all bodies held at a time; beyond it requests are throttled."
+        64 * 1024 * 1024,
+        gt=0,
+        description="Size of all bodies held at a time in each process; beyond it requests are throttled.",
     )
     body_seconds: float = Field(10.0, gt=0, description="Time that a request's body may take to come.")
     send_seconds: float = Field(30.0, gt=0, description="Time that a client may leave an answer unread.")
     max_calls_in_flight: int = Field(
-        128, gt=0, description="Calls worked on at a time for each service; beyond, they get `ThrottlingException`."
+        128,
+        gt=0,
+        description="Calls worked on at a time for each service in each process; beyond, they get "
+        "`ThrottlingException`.",
     )
     drain_seconds: float = Field(
         2.0,
         ge=0,
         description="Time at a stop in which `/health` says 503 while calls are served, so that proxies go elsewhere.",
+    )
+    silent_seconds: float = Field(
+        15.0,
+        ge=3,
+        description="A process of the gateway whose event loop stands still for so long is killed and started again; "
+        "four times as long while it starts.",
     )
     allowed_origins: str = Field(
         "",
@@ -64,6 +90,14 @@ class GatewaySettings(ProcessSettings):
     def origins(self) -> list[str]:
         """Return the origins whose pages may call from a browser."""
         return [origin.strip().rstrip("/") for origin in self.allowed_origins.split(",") if origin.strip()]
+
+    def worker_count(self) -> int:
+        """Return how many processes answer requests."""
+        return self.gateway_workers or min(_DEFAULT_WORKERS, os.cpu_count() or 1)
+
+    def patience(self) -> Patience:
+        """Return how long processes are waited for."""
+        return Patience(grace_seconds=self.drain_seconds + self.grace_seconds, silent_seconds=self.silent_seconds)
 
     def backends(self) -> dict[str, str]:
         """Return the services' addresses by their names."""

@@ -10,6 +10,7 @@ os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL
 from common.errors import TailorbirdError
 from common.logs import configure_logging
 from common.process.forked import Beat, Endless, WorkerSpec, run_workers_until_signal
+from common.process.shared_port import shared_port
 from common.rpc import aio_channel, file_token, make_server
 from common.storage.objects import open_store
 from inference.model import ModelLoader
@@ -17,7 +18,6 @@ from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, p
 from runtime_service.server import Worker, follow_log
 from runtime_service.serving.kept import AssignmentFile
 from runtime_service.settings import RuntimeSettings
-from runtime_service.shared_port import shared_port
 
 
 def main() -> None:

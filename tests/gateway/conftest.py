@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -119,6 +119,7 @@ def running_gateway(
     calls: CallLimits | None = None,
     connections: ConnectionLimits | None = None,
     allowed_origins: tuple[str, ...] = (),
+    all_started: Callable[[], bool] = lambda: True,
 ) -> Iterator[str]:
     """Run a gateway in a thread of its own and give its address."""
     operations = load_operations()
@@ -129,6 +130,7 @@ def running_gateway(
         connect=lambda: BackendClients(targets, operations=operations, token=token),
         limits=calls or CallLimits(max_body_bytes=MAX_BODY_BYTES),
         stop=stop,
+        all_started=all_started,
         allowed_origins=allowed_origins,
     )
     server = HttpServer(

@@ -3,15 +3,14 @@
 import json
 import re
 import signal
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import boto3
 import httpx
+import psutil
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -21,39 +20,11 @@ from common.testing import serving, wait_until
 from gateway.protocol import CONTRACTS
 from tests.gateway.balancer import Balancer
 from tests.gateway.conftest import ADD, RecordingServicer, response_class, running_gateway
-from tests.gateway.test_process import environment
+from tests.gateway.processes import gateway_process
 from tests.gateway.wire import RECOMMENDATIONS, connected, read_response, received, signed
 
 #: Calls that are running when a backend stops.
 CALLS = 8
-
-
-@contextmanager
-def gateway_process(tmp_path, endpoint, rpc_keys, *, files=None, **settings):
-    """Run `python -m gateway` before the test's services; give the process and its address."""
-    given = environment(
-        tmp_path,
-        ACCESS_KEYS_FILE=str(endpoint.access_keys.path),
-        **{name.upper(): target for name, target in endpoint.targets.items()},
-        **settings,
-    )
-    (tmp_path / "token").write_text(rpc_keys.token("gateway"))
-    (tmp_path / "token").chmod(0o600)
-    log = tmp_path / f"gateway-{threading.get_ident()}-{len(list(tmp_path.iterdir()))}.log"
-    limited = ["/bin/sh", "-c", f'ulimit -Sn {files} && exec "$@"', "sh"] if files else []
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [*limited, sys.executable, "-m", "gateway"],
-            env=given,
-            stderr=output,
-        )
-    try:
-        wait_until(lambda: '"event": "serving"' in log.read_text() or process.poll() is not None)
-        (port,) = [line["port"] for line in map(json.loads, log.read_text().splitlines()) if line["event"] == "serving"]
-        yield process, f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_health_reports_a_stop_while_calls_are_still_served(tmp_path, endpoint, rpc_keys):
@@ -115,7 +86,7 @@ def test_behind_a_proxy_with_two_gateways_nobody_sees_one_stop(tmp_path, endpoin
     responses = []
     enough = threading.Event()
     with ExitStack() as stack:
-        run = lambda: stack.enter_context(gateway_process(tmp_path, endpoint, rpc_keys, DRAIN_SECONDS="4"))  # noqa: E731 - said twice
+        run = lambda: stack.enter_context(gateway_process(tmp_path, endpoint, rpc_keys, workers=2, DRAIN_SECONDS="4"))  # noqa: E731 - said twice
         (first, first_url), (_, second_url) = run(), run()
         balancer = Balancer([first_url, second_url])
         url = stack.enter_context(balancer.running())
@@ -148,7 +119,8 @@ def test_behind_a_proxy_with_two_gateways_nobody_sees_one_stop(tmp_path, endpoin
 
 def test_a_gateway_raises_its_limit_of_open_files_to_what_its_connections_need(tmp_path, endpoint, rpc_keys):
     with gateway_process(tmp_path, endpoint, rpc_keys, files=256, DRAIN_SECONDS="0") as (process, url):
-        limits = Path(f"/proc/{process.pid}/limits")
+        (worker,) = psutil.Process(process.pid).children()
+        limits = Path(f"/proc/{worker.pid}/limits")
         if not limits.exists():
             pytest.skip("needs /proc")
         (soft,) = re.findall(r"^Max open files\s+(\d+)", limits.read_text(), re.MULTILINE)

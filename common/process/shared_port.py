@@ -1,6 +1,6 @@
-"""The one port of all workers: held by the parent, so that it is this runtime's before, between and after its workers.
+"""The one port of all workers: held by the parent, so that it is theirs before, between and after them.
 
-gRPC's servers share a port by `SO_REUSEPORT`, which would also share it with a forgotten runtime of the same user.
+Workers share a port by `SO_REUSEPORT`, which would also share it with a forgotten process of the same user.
 The parent therefore takes it alone first, and only then allows others of its kind on it.
 """
 
@@ -33,6 +33,8 @@ def shared_port(address: str) -> Iterator[str]:
         family, _, _, _, target = socket.getaddrinfo(
             host.strip("[]") or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
+        if target[1] != int(port):
+            raise OverflowError("ports end at 65535")  # the system takes the number's last 16 bits
         held = socket.socket(family, socket.SOCK_STREAM)
     except (OSError, ValueError, OverflowError) as error:
         raise _unusable(address, error) from error
