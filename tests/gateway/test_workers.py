@@ -2,7 +2,7 @@
 
 import os
 import signal
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import httpx
 import psutil
@@ -33,11 +33,12 @@ def pids(process):
 
 def listening(process):
     """Return the workers that take connections."""
-    return {
-        child.pid
-        for child in psutil.Process(process.pid).children()
-        if any(connection.status == psutil.CONN_LISTEN for connection in child.net_connections())
-    }
+    taking = set()
+    for child in psutil.Process(process.pid).children():
+        with suppress(psutil.NoSuchProcess):  # it may just end
+            if any(connection.status == psutil.CONN_LISTEN for connection in child.net_connections()):
+                taking.add(child.pid)
+    return taking
 
 
 @contextmanager
