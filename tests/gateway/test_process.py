@@ -82,3 +82,14 @@ def test_a_missing_token_stops_it_at_the_start(tmp_path):
 
     assert process.returncode != 0
     assert "`token_file`: got" in log
+
+
+def test_a_certificate_that_cannot_be_read_stops_it_at_the_start(tmp_path):
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).write_text("none")
+    files = {"TLS_CERT_FILE": str(tmp_path / "cert.pem"), "TLS_KEY_FILE": str(tmp_path / "key.pem")}
+    process = start(tmp_path, **files)
+    _, log = process.communicate(timeout=30)
+
+    assert process.returncode != 0
+    assert "gateway: [" in log
