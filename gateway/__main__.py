@@ -28,11 +28,11 @@ def main() -> None:
     configure_logging("gateway", level=settings.log_level, form=settings.log_form)
     keys, token, tls = AccessKeys(settings.access_keys_file), file_token(settings.token_file), settings.tls()
     # What cannot be read ends the gateway here: its workers would be started again and again.
-    keys.list(), token(), check_certificate(tls)
+    keys.list(), token()
+    check_certificate(tls)
     tolerance = timedelta(seconds=settings.clock_tolerance_seconds)
     verifier = SignatureVerifier(keys, clock=SystemClock(), tolerance=tolerance, region=settings.signing_region)
-    operations = load_operations()
-    started = StartedWorkers(settings.worker_count())
+    operations, started = load_operations(), StartedWorkers(settings.worker_count())
 
     def serve(address: str, number: int, _: Beat) -> Endless:
         app = create_app(
