@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.errors import CorruptArtifact, invalid
+from common.filters import ItemAttribute, parse_item_attributes
 from common.vocabulary import Vocabulary
 from recipes.data.arrays import map_arrays, save_arrays
 from recipes.data.columns import Columns
 from recipes.data.histories import ItemIndexes, Offsets
-from recipes.models.user_segments.expressions import Condition, parse_expression
 
 __all__ = ["Attributes"]
 
@@ -76,28 +76,28 @@ class Attributes:
             InvalidInput: It is malformed, names a column or a value that was not there at the training, or no item
                 matches all of it.
         """
-        conditions = parse_expression(expression)
-        items = self._of_condition(conditions[0])
-        for condition in conditions[1:]:
-            items = np.intersect1d(items, self._of_condition(condition), assume_unique=True)
+        first, *others = parse_item_attributes(expression)
+        items = self._of_attribute(first)
+        for attribute in others:
+            items = np.intersect1d(items, self._of_attribute(attribute), assume_unique=True)
         if not len(items):
             raise invalid("itemAttributes", got=expression, want="attributes that an item had at the training")
         return items
 
-    def _of_condition(self, condition: Condition) -> ItemIndexes:
-        name, value = condition.column.upper(), condition.value
+    def _of_attribute(self, attribute: ItemAttribute) -> ItemIndexes:
+        name, value = attribute.column.upper(), attribute.value
         column, categorical = self.columns.index(name), len(self.columns) - len(self.numbers)
         if column is None:
             names = ", ".join(self.columns.ids(range(len(self.columns))))
-            raise invalid("itemAttributes", got=condition.column, want=f"a column of Items: one of {names}")
+            raise invalid("itemAttributes", got=attribute.column, want=f"a column of Items: one of {names}")
         if column < categorical:
             category = self.categories.index(f"{name}={value}") if isinstance(value, str) else None
             items = np.empty(0, np.int32) if category is None else self.of_category(category)
         else:
-            number = value if isinstance(value, float) else np.nan
+            number = np.nan if isinstance(value, str) else float(value)
             items = np.flatnonzero(self.numbers[column - categorical] == number).astype(np.int32)
         if not len(items):
-            raise invalid("itemAttributes", got=f"{condition.column} = {value!r}", want="a value of that column")
+            raise invalid("itemAttributes", got=f"{attribute.column} = {value!r}", want="a value of that column")
         return items
 
     def save(self, folder: Path) -> None:

@@ -216,7 +216,7 @@ class AttributeSegments:
         """Return the users who are most likely to interact with items of some attributes, the likeliest first.
 
         Args:
-            query: `itemAttributes` of a line of a segment job; see `recipes.models.user_segments.expressions`.
+            query: `itemAttributes` of a line of a segment job; see `common.filters.attributes`.
             size: Users wanted, at least 1.
 
         Raises:

@@ -18,7 +18,6 @@ from recipes.models.user_segments.evaluation import (
     hold_out_newest,
     item_questions,
 )
-from recipes.models.user_segments.expressions import Condition, parse_expression
 from recipes.models.user_segments.score import SegmentScorer, Weights
 from tests.recipes.segment_suite import N_ITEMS, SegmentSuite, metadata, tastes
 
@@ -185,31 +184,6 @@ def test_questions_of_attributes_are_answered_by_their_users():
     questions = attribute_questions(split, Attributes.of_columns(metadata(), n_items=N_ITEMS))
     assert len(questions) == 5  # four tastes and `Even`
     assert {user % 4 for user in questions[1].users.tolist()} == {1}
-
-
-@pytest.mark.parametrize(
-    ("text", "conditions"),
-    [
-        ('ITEMS.genres = "Comedy" AND ITEMS.genres = "Action"', [("genres", "Comedy"), ("genres", "Action")]),
-        ('Items.YEAR=1995 and items . Brand_ = "a \\"b\\" \\\\ AND"', [("YEAR", 1995.0), ("Brand_", 'a "b" \\ AND')]),
-        ("ITEMS.AND_X = -1.5e3", [("AND_X", -1500.0)]),
-        ('ITEMS.items = "größe"', [("items", "größe")]),
-    ],
-)
-def test_expressions_are_read(text, conditions):
-    assert parse_expression(text) == tuple(Condition(*condition) for condition in conditions)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "", 'genres = "Comedy"', "ITEMS.genres = Comedy", 'ITEMS.genres != "Comedy"', 'ITEMS.a = "b" OR ITEMS.a = "c"',
-        'ITEMS.a = "b" AND', 'ITEMS.a = "b', 'ITEMS.a = "\\q"', 'USERS.a = "b"',
-    ],
-)  # fmt: skip
-def test_what_is_no_expression_is_refused(text):
-    with pytest.raises(InvalidInput, match=r"`itemAttributes`: got .*, want conditions as ITEMS.COLUMN"):
-        parse_expression(text)
 
 
 @pytest.fixture

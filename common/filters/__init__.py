@@ -1,0 +1,11 @@
+"""The filter language: one grammar for filters of items, users and actions and for the attributes of segments."""
+
+from common.filters.attributes import ItemAttribute, parse_item_attributes
+from common.filters.check import MAX_FIELDS, MAX_LENGTH, Filter, Parameter, parse_filter
+from common.filters.expression import Dataset, Field, Target
+from common.filters.values import FilterValues, parse_filter_values
+
+__all__ = [
+    "MAX_FIELDS", "MAX_LENGTH", "Dataset", "Field", "Filter", "FilterValues", "ItemAttribute", "Parameter", "Target",
+    "parse_filter", "parse_filter_values", "parse_item_attributes",
+]  # fmt: skip
