@@ -8,6 +8,8 @@ from pathlib import Path
 
 import typer
 
+from common.master_keys import MasterKeySource, master_key_source
+
 __all__ = ["Env", "get_env"]
 
 
@@ -26,6 +28,15 @@ class Env:
         """Folder for downloads that can be repeated, by the XDG convention."""
         base = self.environ.get("XDG_CACHE_HOME")
         return (Path(base) if base else Path.home() / ".cache") / "tailorbird"
+
+    def master_keys(self) -> MasterKeySource | None:
+        """Return the master keys that are set, as for the gateway; None for the file beside the access keys.
+
+        Raises:
+            InvalidInput: The key that is set is malformed.
+        """
+        file = self.environ.get("TAILORBIRD_MASTER_KEY_FILE")
+        return master_key_source(text=self.environ.get("TAILORBIRD_MASTER_KEY"), file=Path(file) if file else None)
 
 
 def get_env(context: typer.Context) -> Env:

@@ -2,7 +2,8 @@
 
 - `keys/`: the keys that sign and check tokens, see `cli.key_folder`
 - `keys/tokens/NAME.token`: the token of a process, valid for an hour and renewed while `up` runs
-- `keys/access_keys.json`: the access keys of applications
+- `keys/access_keys.json`: the access keys of applications, their secrets encrypted
+- `keys/master.key`: what they are encrypted with, unless `TAILORBIRD_MASTER_KEY_FILE` or `TAILORBIRD_MASTER_KEY` is set
 - `store/`: datasets, artifacts, outputs
 - `s3/BUCKET/`: where `s3://BUCKET/...` is read from when no S3-compatible service is set
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 from cli.key_folder import TOKEN_ROLES, KeyFolder, TokenKeeper
 from common.access_keys import AccessKey, AccessKeys
 from common.errors import InvalidInput, TailorbirdError
+from common.master_keys import MasterKeySource
 from common.process.file_lock import FileLock, LockTaken, read_holder
 from common.settings import TlsFiles
 
@@ -111,13 +113,17 @@ class Installation:
         """Return an object that renews the tokens of the processes."""
         return TokenKeeper(self.keys, {process: self.token_file(process) for process in TOKEN_ROLES})
 
-    def access_keys(self) -> AccessKeys:
-        """Return the access keys."""
-        return AccessKeys(self.access_keys_file)
+    def access_keys(self, master_keys: MasterKeySource | None = None) -> AccessKeys:
+        """Return the access keys.
 
-    def first_access_key(self) -> AccessKey | None:
+        Args:
+            master_keys: What their secrets are encrypted with; None for the file beside them.
+        """
+        return AccessKeys(self.access_keys_file, master_keys=master_keys)
+
+    def first_access_key(self, master_keys: MasterKeySource | None = None) -> AccessKey | None:
         """Create an access key if there is no valid one; return it, or None when there was one."""
-        keys = self.access_keys()
+        keys = self.access_keys(master_keys)
         return None if any(key.active for key in keys.list()) else keys.create("first")
 
     @contextmanager

@@ -58,8 +58,8 @@ def how_to_use(
         lines += [f"  {line}" for line in access_key_variables(first_key)]
         lines += [""]
     elif first_key is not None:
-        lines += [f"Your first access key is {first_key.access_key_id}; its secret is kept in", ""]
-        lines += [f"  {installation.access_keys_file.resolve()}", ""]
+        lines += [f"Your first access key is {first_key.access_key_id}; its secret is in no log. One that you see:", ""]
+        lines += [f"  {tailorbird()} keys create NAME{data_dir_option}", ""]
     else:
         lines += [f"More access keys: {tailorbird()} keys create NAME{data_dir_option}", ""]
     lines += ["Programs that use Personalize come here unchanged, with these variables:", ""]

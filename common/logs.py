@@ -21,7 +21,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 #: One list for the life of the process: loggers that have been used keep it, so a later configuration reaches them too.
 _PROCESSORS: Final[list[structlog.typing.Processor]] = []
 _REDACTED = frozenset(
-    {"authorization", "token", "secret", "password", "secret_access_key", "lease_token", "private_key"}
+    {"authorization", "token", "secret", "password", "secret_access_key", "lease_token", "private_key", "master_key"}
 )
 
 

@@ -6,7 +6,6 @@ import sys
 from datetime import timedelta
 from functools import partial
 
-from common.access_keys import AccessKeys
 from common.clock import SystemClock
 from common.errors import TailorbirdError
 from common.logs import configure_logging
@@ -26,7 +25,7 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     settings = GatewaySettings()
     configure_logging("gateway", level=settings.log_level, form=settings.log_form)
-    keys, token, tls = AccessKeys(settings.access_keys_file), file_token(settings.token_file), settings.tls()
+    keys, token, tls = settings.access_keys(), file_token(settings.token_file), settings.tls()
     # What cannot be read ends the gateway here: its workers would be started again and again.
     keys.list(), token()
     check_certificate(tls)

@@ -89,7 +89,7 @@ class _Endpoint:
             try:
                 with self._admission.call(self._service):
                     checked, message = await self._check(operation, replace(head, body=body), admitted)
-                    caller = Caller("gateway", admitted.key.access_key_id)
+                    caller = Caller("gateway", admitted.key.access_key_id, admitted.key.account)
                     message_out = await self._backends().call(checked, message, caller=caller)
             finally:
                 self._admission.release(body)

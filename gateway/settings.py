@@ -9,6 +9,8 @@ from typing import Final
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from common.access_keys import AccessKeys
+from common.master_keys import master_key_source
 from common.process.forked import Patience
 from common.settings import ProcessSettings
 from gateway.admission import CallLimits
@@ -41,6 +43,17 @@ class GatewaySettings(ProcessSettings):
     access_keys_file: Path = Field(
         Path("tailorbird-data/keys/access_keys.json"),
         description="Access keys that requests must be signed with; mode 0600; read again when it changes.",
+    )
+    master_key_file: Path | None = Field(
+        None,
+        description="Master key that the secrets of the access keys are encrypted with; mode 0600; absent: the file "
+        "`master.key` beside them.",
+    )
+    master_key: str | None = Field(
+        None,
+        repr=False,
+        description="The master key itself, instead of its file: one, or several separated by commas, of which the "
+        "first encrypts.",
     )
     signing_region: str | None = Field(
         None, description="The only region that signatures may be made for; absent: any, so that clients keep theirs."
@@ -86,6 +99,15 @@ class GatewaySettings(ProcessSettings):
         description="Origins whose pages may call from a browser, separated by `,`, e.g. `https://shop.example`; `*` "
         "allows all; by default none.",
     )
+
+    def access_keys(self) -> AccessKeys:
+        """Return the access keys.
+
+        Raises:
+            InvalidInput: The master key is malformed.
+        """
+        master_keys = master_key_source(text=self.master_key, file=self.master_key_file)
+        return AccessKeys(self.access_keys_file, master_keys=master_keys)
 
     def origins(self) -> list[str]:
         """Return the origins whose pages may call from a browser."""

@@ -23,7 +23,7 @@ from cli.demo.run_demo import Outcome, load_data, run_demo
 from cli.env import Env, get_env
 from cli.installation import Installation
 from cli.merged_log import MergedLog
-from cli.output import access_key_variables
+from cli.output import access_key_variables, tailorbird
 from cli.running import handle_signals, running_system
 from cli.system import DEFAULT_PORT_BASE, PROCESSES, Ports
 from cli.tls import tls_files
@@ -155,12 +155,12 @@ class _DemoRunner:
         """Return the shell commands that set the access key; without its secret where the output is no terminal."""
         if self.console.file.isatty():
             return access_key_variables(key)
-        path = self.installation.access_keys_file.resolve()
-        return [f"# an access key: {key.access_key_id}, its secret is kept in {path}"]
+        create = f"{tailorbird()} keys create NAME --data-dir {shlex.quote(str(self.installation.root.resolve()))}"
+        return [f"# an access key: {key.access_key_id}, its secret is in no log; one that you see: {create}"]
 
     def _access_key(self) -> AccessKey:
         """Create an access key, and revoke those of earlier demos, whose secrets were shown on a screen."""
-        keys = self.installation.access_keys()
+        keys = self.installation.access_keys(self._env.master_keys())
         for key in keys.list():
             if key.name == _KEY_NAME and key.active:
                 keys.revoke(key.access_key_id)

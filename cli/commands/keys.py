@@ -10,14 +10,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from cli.certificates import HOSTS, make_certificates
-from cli.commands.options import DEFAULT_DATA_DIR, DataDir
+from cli.commands.master_keys import add_master_key_commands
+from cli.commands.options import DEFAULT_DATA_DIR, DataDir, KeysFile, access_keys
 from cli.deployment import Deployment
 from cli.installation import Installation
 from cli.key_folder import TOKEN_ROLES, KeyFolder
-from common.access_keys import AccessKeys
 from common.errors import invalid
 from common.logs import configure_logging, get_logger
 from common.process.lifecycle import stop_event
@@ -26,11 +26,8 @@ from common.process.periodic import PeriodicThread
 __all__ = ["app"]
 
 app = typer.Typer(help="Access keys for AWS SDKs, bearer tokens for gRPC stubs.", no_args_is_help=True)
+add_master_key_commands(app)
 
-KeysFile = Annotated[
-    Path | None,
-    typer.Option("--access-keys-file", help="File of the access keys, where it is not in a data directory."),
-]
 KeysFolder = Annotated[
     Path | None,
     typer.Option("--keys", help="Folder of the signing key, where it is not `keys` in a data directory."),
@@ -39,41 +36,49 @@ _LONGEST_LIFETIME = timedelta(days=366)
 _RENEWAL_SECONDS = 1.0
 
 
-def _access_keys(data_dir: Path, keys_file: Path | None) -> AccessKeys:
-    return AccessKeys(keys_file) if keys_file is not None else Installation(data_dir).access_keys()
-
-
 @app.command("create")
 def create(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="Who or what will use it.")] = "application",
+    account: Annotated[
+        str | None, typer.Option(help="Its account, 12 digits; without it the installation's own.")
+    ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     keys_file: KeysFile = None,
 ) -> None:
     """Make an access key. Its secret is shown this once."""
-    key = _access_keys(data_dir, keys_file).create(name)
+    key = access_keys(context, data_dir, keys_file).create(name, account=account)
     typer.echo(f"aws_access_key_id     = {key.access_key_id}")
     typer.echo(f"aws_secret_access_key = {key.secret_access_key}")
     typer.echo("The secret is not shown again. A running gateway accepts the key at once.", err=True)
 
 
 @app.command("list")
-def list_keys(data_dir: DataDir = DEFAULT_DATA_DIR, keys_file: KeysFile = None) -> None:
+def list_keys(context: typer.Context, data_dir: DataDir = DEFAULT_DATA_DIR, keys_file: KeysFile = None) -> None:
     """Show all access keys, without their secrets."""
-    table = Table("access key id", "name", "created", "state")
-    for key in _access_keys(data_dir, keys_file).list():
+    table = Table(Column("access key id", no_wrap=True), "name", "account", "policies", "created", "state")
+    for key in access_keys(context, data_dir, keys_file).list():
         state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M} UTC" if key.revoked_at else "valid"
-        table.add_row(key.access_key_id, key.name, f"{key.created_at:%Y-%m-%d %H:%M} UTC", state)
+        table.add_row(
+            key.access_key_id,
+            escape(key.name),
+            key.account or "own",
+            "\n".join(escape(name) for name in key.policies) or "everything is allowed",
+            f"{key.created_at:%Y-%m-%d %H:%M} UTC",
+            state,
+        )
     Console().print(table)
 
 
 @app.command("revoke")
 def revoke(
+    context: typer.Context,
     access_key_id: Annotated[str, typer.Argument(help="Which one.")],
     data_dir: DataDir = DEFAULT_DATA_DIR,
     keys_file: KeysFile = None,
 ) -> None:
     """Make an access key invalid, from the next request on and for good."""
-    key = _access_keys(data_dir, keys_file).revoke(access_key_id)
+    key = access_keys(context, data_dir, keys_file).revoke(access_key_id)
     typer.echo(f"{key.access_key_id} ({key.name}) is revoked")
 
 

@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from cli.env import get_env
+from cli.installation import Installation
 from cli.system import DEFAULT_PORT_BASE
+from common.access_keys import AccessKeys
 
-__all__ = ["DEFAULT_DATA_DIR", "DataDir", "PortBase"]
+__all__ = ["DEFAULT_DATA_DIR", "DataDir", "KeysFile", "PortBase", "access_keys"]
 
 DEFAULT_DATA_DIR = Path("tailorbird-data")
 
@@ -25,3 +28,15 @@ PortBase = Annotated[
         show_default=False,
     ),
 ]
+KeysFile = Annotated[
+    Path | None,
+    typer.Option("--access-keys-file", help="File of the access keys, where it is not in a data directory."),
+]
+
+
+def access_keys(context: typer.Context, data_dir: Path, keys_file: Path | None) -> AccessKeys:
+    """Return the access keys that the options of a command name, with the master key that the environment names."""
+    master_keys = get_env(context).master_keys()
+    if keys_file is not None:
+        return AccessKeys(keys_file, master_keys=master_keys)
+    return Installation(data_dir).access_keys(master_keys)

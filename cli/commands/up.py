@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +11,7 @@ import typer
 from rich.console import Console
 
 from cli.commands.options import DEFAULT_DATA_DIR, DataDir, PortBase
-from cli.env import get_env
+from cli.env import Env, get_env
 from cli.installation import Installation
 from cli.merged_log import MergedLog
 from cli.output import how_to_use
@@ -36,21 +35,20 @@ def up(
     """Start everything, restart what crashes or hangs, stop all in order at Ctrl-C or SIGTERM."""
     liveness = LivenessPolicy(silent_seconds=silent_seconds)
     with closing(MergedLog(PROCESSES, console=Console(), quiet=quiet)) as log:
-        environ = get_env(context).environ
-        ports = Ports(port_base, secure=tls_files(environ) is not None)
-        asyncio.run(_up(data_dir, ports, environ=environ, log=log, liveness=liveness))
+        env = get_env(context)
+        ports = Ports(port_base, secure=tls_files(env.environ) is not None)
+        asyncio.run(_up(data_dir, ports, env=env, log=log, liveness=liveness))
 
 
-async def _up(
-    data_dir: Path, ports: Ports, *, environ: Mapping[str, str], log: MergedLog, liveness: LivenessPolicy
-) -> None:
+async def _up(data_dir: Path, ports: Ports, *, env: Env, log: MergedLog, liveness: LivenessPolicy) -> None:
+    environ = env.environ
     installation = Installation(data_dir)
     installation.prepare()
     async with running_system(installation, ports, environ=environ, output=log, liveness=liveness) as supervisor:
         stop = handle_signals(supervisor)
         await supervisor.start(stop=stop)
         if not stop.is_set():
-            first_key = installation.first_access_key()
+            first_key = installation.first_access_key(env.master_keys())
             tls = tls_files(environ)
             log.print(how_to_use(installation, ports, first_key=first_key, to_person=log.to_person, tls=tls))
             await supervisor.watch(stop)

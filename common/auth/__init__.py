@@ -2,6 +2,7 @@
 
 from common.auth.caller import Caller, caller_of, current_caller, forwarded, set_caller
 from common.auth.callers import ANY_ROLE, OPEN, admitted_roles
+from common.auth.policies import Decision, PolicySet, access_denied, check_policy, policy_set
 from common.auth.revocations import Revocations, Revoked
 from common.auth.tokens import ROLES, Identity, TokenIssuer, TokenVerifier, generate_key_pair, is_account
 
@@ -10,16 +11,21 @@ __all__ = [
     "OPEN",
     "ROLES",
     "Caller",
+    "Decision",
     "Identity",
+    "PolicySet",
     "Revocations",
     "Revoked",
     "TokenIssuer",
     "TokenVerifier",
+    "access_denied",
     "admitted_roles",
     "caller_of",
+    "check_policy",
     "current_caller",
     "forwarded",
     "generate_key_pair",
     "is_account",
+    "policy_set",
     "set_caller",
 ]

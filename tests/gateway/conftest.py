@@ -16,6 +16,7 @@ from botocore.config import Config
 from google.protobuf.message_factory import GetMessageClass
 
 from common.access_keys import AccessKey, AccessKeys
+from common.auth import Caller, current_caller
 from common.clock import SystemClock
 from common.rpc import Service
 from common.settings import TlsFiles
@@ -50,6 +51,7 @@ class RecordingServicer:
     def __init__(self, service: str) -> None:
         self.requests: list[Any] = []
         self.request_ids: list[str] = []
+        self.callers: list[Caller] = []
         self.responses: dict[str, Any] = {}
         for method in CONTRACTS[service].methods:
             setattr(self, method.name, self._handler(method))
@@ -60,6 +62,7 @@ class RecordingServicer:
         def handle(request, context):
             self.requests.append(request)
             self.request_ids.append(dict(context.invocation_metadata()).get("x-request-id", ""))
+            self.callers.append(current_caller())
             response = self.responses.get(method.name)
             if callable(response):
                 response = response()
@@ -72,6 +75,7 @@ class RecordingServicer:
     def clear(self) -> None:
         self.requests.clear()
         self.request_ids.clear()
+        self.callers.clear()
         self.responses.clear()
 
 
