@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from common.process.periodic import PeriodicThread
 from control_plane.jobs.queue import JobQueue
-from control_plane.metadata_store import MetadataStore
+from control_plane.metadata_store import MetadataStore, Unit
 from control_plane.pruning import Pruner
 from control_plane.serving.reconciler import ServingReconciler
 from control_plane.tracking.deletions import DeletionReconciler
@@ -50,12 +50,14 @@ class Maintenance:
     def sweep(self) -> None:
         """Do one round."""
         self._queue.expire()
-        with self._metadata_store.write() as unit:
-            self._reconciler.reconcile(unit)
-            self._reconciler.remove_silent_workers(unit)
-            self._deletions.reconcile(unit)
-            self._deletions.remove_silent_services(unit)
+        self._metadata_store.transact(self._reconcile)
         self._pruner.prune()
+
+    def _reconcile(self, unit: Unit) -> None:
+        self._reconciler.reconcile(unit)
+        self._reconciler.remove_silent_workers(unit)
+        self._deletions.reconcile(unit)
+        self._deletions.remove_silent_services(unit)
 
     def start(self) -> None:
         """Begin the rounds."""

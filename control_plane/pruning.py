@@ -54,14 +54,17 @@ class Pruner:
         now = self._clock.now()
         if self._next is not None and now < self._next:
             return
-        with self._metadata_store.write() as unit:
-            jobs = unit.prunable_jobs(before=now - self._age, keep=self._keep, limit=_BATCH_SIZE)
-            for job in jobs:
-                unit.remove(job)
-            deployments = sum(self._prune_campaign(unit, campaign) for campaign in unit.find(Campaign))
+        jobs, deployments = self._metadata_store.transact(lambda unit: self._remove(unit, before=now - self._age))
         if jobs or deployments:
-            _log.info("pruned", jobs=len(jobs), deployments=deployments)
-        self._next = now if len(jobs) == _BATCH_SIZE else now + _PAUSE
+            _log.info("pruned", jobs=jobs, deployments=deployments)
+        self._next = now if jobs == _BATCH_SIZE else now + _PAUSE
+
+    def _remove(self, unit: Unit, *, before: datetime) -> tuple[int, int]:
+        """Remove jobs that ended until then, and old deployments; return how many of each."""
+        jobs = unit.prunable_jobs(before=before, keep=self._keep, limit=_BATCH_SIZE)
+        for job in jobs:
+            unit.remove(job)
+        return len(jobs), sum(self._prune_campaign(unit, campaign) for campaign in unit.find(Campaign))
 
     @staticmethod
     def _prune_campaign(unit: Unit, campaign: Campaign) -> int:

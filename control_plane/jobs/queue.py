@@ -11,6 +11,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, Protocol
 
 from common.errors import LeaseLost, invalid
@@ -118,34 +119,39 @@ class JobQueue:
         """
         job_kinds = frozenset(kinds or JobKind)
         now = self._now()
-        with self._metadata_store.read() as unit:
-            if unit.due_job(job_kinds, now=now) is None and not self._expired(unit, now):
-                return None
-        with self._metadata_store.write() as unit:
-            self._expire(unit, now)
-            job = unit.due_job(job_kinds, now=now)
-            if job is None:
-                return None
-            token = self._app_context.new_id()
-            job.state = JobState.LEASED
-            job.attempt += 1
-            job.progress = 0.0
-            job.activity = None
-            job.leased_at = now
-            job.lease_expires_at = expires_at = now + self._lease
-            unit.add(
-                JobAttempt(
-                    lease_token=token,
-                    job_id=job.id,
-                    number=job.attempt,
-                    worker_id=worker_id,
-                    outcome=Outcome.RUNNING,
-                    started_at=now,
-                    last_sign_at=now,
-                )
+
+        def something_to_do(unit: Unit) -> bool:
+            return unit.due_job(job_kinds, now=now) is not None or bool(self._expired(unit, now))
+
+        if not self._metadata_store.view(something_to_do):
+            return None
+        return self._metadata_store.transact(lambda unit: self._lease_next(unit, worker_id, job_kinds, now))
+
+    def _lease_next(self, unit: Unit, worker_id: str, kinds: Collection[JobKind], now: datetime) -> Lease | None:
+        self._expire(unit, now)
+        job = unit.due_job(kinds, now=now)
+        if job is None:
+            return None
+        token = self._app_context.new_id()
+        job.state = JobState.LEASED
+        job.attempt += 1
+        job.progress = 0.0
+        job.activity = None
+        job.leased_at = now
+        job.lease_expires_at = expires_at = now + self._lease
+        unit.add(
+            JobAttempt(
+                lease_token=token,
+                job_id=job.id,
+                number=job.attempt,
+                worker_id=worker_id,
+                outcome=Outcome.RUNNING,
+                started_at=now,
+                last_sign_at=now,
             )
-            self._listener(job).started(unit, job)
-        _log.info("job_leased", **_log_fields(job), worker_id=worker_id)
+        )
+        self._listener(job).started(unit, job)
+        unit.after_commit(partial(_log.info, "job_leased", **_log_fields(job), worker_id=worker_id))
         return Lease(job, token, expires_at)
 
     def heartbeat(self, job_id: str, token: str, *, progress: float | None, activity: str | None) -> Renewal:
@@ -155,7 +161,8 @@ class JobQueue:
             LeaseLost: The lease is no longer the worker's.
         """
         now = self._now()
-        with self._metadata_store.write() as unit:
+
+        def renew(unit: Unit) -> Renewal:
             job, attempt = self._running(unit, job_id, token)
             job.lease_expires_at = now + self._lease
             attempt.last_sign_at = now
@@ -164,6 +171,8 @@ class JobQueue:
             if activity is not None:
                 job.activity = activity[:500]
             return Renewal(job.lease_expires_at, job.stop_requested)
+
+        return self._metadata_store.transact(renew)
 
     def complete(self, job_id: str, token: str, *, kind: JobKind | None, result: Mapping[str, Any]) -> None:
         """End a job with its result.
@@ -178,7 +187,8 @@ class JobQueue:
             LeaseLost: The lease is no longer the worker's.
             InvalidInput: The result is of another kind than the job.
         """
-        with self._metadata_store.write() as unit:
+
+        def end(unit: Unit) -> None:
             attempt = self._attempt(unit, job_id, token)
             if attempt.outcome in (Outcome.SUCCEEDED, Outcome.STOPPED):
                 return
@@ -193,7 +203,9 @@ class JobQueue:
             else:
                 self._listener(job).succeeded(unit, job, result)
                 self._end_attempt(job, attempt, Outcome.SUCCEEDED, JobState.SUCCEEDED)
-        _log.info("job_ended", **_log_fields(job), state=job.state)
+            unit.after_commit(partial(_log.info, "job_ended", **_log_fields(job), state=job.state))
+
+        self._metadata_store.transact(end)
 
     def fail(self, job_id: str, token: str, *, reason: str, retryable: bool) -> bool:
         """End an attempt that did not succeed.
@@ -204,7 +216,8 @@ class JobQueue:
         Raises:
             LeaseLost: The lease is no longer the worker's.
         """
-        with self._metadata_store.write() as unit:
+
+        def end(unit: Unit) -> bool:
             attempt = self._attempt(unit, job_id, token)
             if attempt.outcome == Outcome.FAILED:
                 failed_job = unit.get(Job, job_id)
@@ -212,10 +225,12 @@ class JobQueue:
             job, attempt = self._running(unit, job_id, token)
             pause = timedelta(seconds=self._backoff.pause_seconds(job.attempt))
             self._end_unsuccessful(unit, job, attempt, Outcome.FAILED, reason, retryable=retryable, pause=pause)
-        # The reason may quote a caller's files, so it is logged at DEBUG only; Describe calls show it.
-        _log.info("job_attempt_failed", **_log_fields(job), state=job.state)
-        _log.debug("job_attempt_failed", job_id=job_id, reason=reason)
-        return job.state == JobState.WAITING
+            unit.after_commit(partial(_log.info, "job_attempt_failed", **_log_fields(job), state=job.state))
+            # The reason may quote a caller's files, so it is logged at DEBUG only; Describe calls show it.
+            unit.after_commit(partial(_log.debug, "job_attempt_failed", job_id=job_id, reason=reason))
+            return job.state == JobState.WAITING
+
+        return self._metadata_store.transact(end)
 
     def release(self, job_id: str, token: str) -> None:
         """Return a job to the queue because its worker is stopping, as if the attempt had never begun.
@@ -223,7 +238,8 @@ class JobQueue:
         Raises:
             LeaseLost: The lease is no longer the worker's.
         """
-        with self._metadata_store.write() as unit:
+
+        def put_back(unit: Unit) -> None:
             if self._attempt(unit, job_id, token).outcome == Outcome.RELEASED:
                 return
             job, attempt = self._running(unit, job_id, token)
@@ -235,16 +251,16 @@ class JobQueue:
                 job.available_at = self._now()
                 # The next attempt gets the same number.
                 job.attempt -= 1
-        _log.info("job_released", **_log_fields(job), state=job.state, worker_id=attempt.worker_id)
+            fields = _log_fields(job) | {"state": job.state, "worker_id": attempt.worker_id}
+            unit.after_commit(partial(_log.info, "job_released", **fields))
+
+        self._metadata_store.transact(put_back)
 
     def expire(self) -> None:
         """End the leases whose workers have sent no heartbeat in time."""
         now = self._now()
-        with self._metadata_store.read() as unit:
-            if not self._expired(unit, now):
-                return
-        with self._metadata_store.write() as unit:
-            self._expire(unit, now)
+        if self._metadata_store.view(lambda unit: self._expired(unit, now)):
+            self._metadata_store.transact(lambda unit: self._expire(unit, now))
 
     def _expired(self, unit: Unit, now: datetime) -> list[Job]:
         """Return the jobs whose leases have expired.
@@ -259,7 +275,8 @@ class JobQueue:
             assert attempt is not None, "a leased job has a running attempt"
             reason = lost_lease_reason(last_heartbeat=attempt.last_sign_at, activity=job.activity)
             self._end_unsuccessful(unit, job, attempt, Outcome.LOST, reason, retryable=True, pause=timedelta())
-            _log.warning("job_lease_lost", **_log_fields(job), state=job.state, worker_id=attempt.worker_id)
+            fields = _log_fields(job) | {"state": job.state, "worker_id": attempt.worker_id}
+            unit.after_commit(partial(_log.warning, "job_lease_lost", **fields))
         unit.flush()
 
     def _end_unsuccessful(

@@ -65,6 +65,13 @@ class Unit(Protocol):
     def flush(self) -> None:
         """Send what was changed to the database, so that later conditions see it."""
 
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Let something outside of the database happen once the unit is committed, such as a line in the log.
+
+        Args:
+            action: Must not raise; forgotten when the unit is undone or its work run again.
+        """
+
     def due_job(self, kinds: Collection[str], *, now: datetime) -> Job | None:
         """Return the job to lease next: the oldest waiting one of the dataset group whose last turn was longest ago.
 
@@ -100,7 +107,7 @@ class MetadataStore(Protocol):
 
         Args:
             work: May run several times, when other writers came first: it changes nothing but the unit, and what it
-                returns, logs or starts must be right for the attempt that is committed. Rows may be used afterwards.
+                returns must be right for the attempt that is committed. Rows may be used afterwards.
             account: The account that the unit is bound to; None for all.
 
         Raises:

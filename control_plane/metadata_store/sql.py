@@ -156,9 +156,12 @@ class SqlMetadataStore:
             engine = self._engine.execution_options(immediate=True)
             with Session(engine, expire_on_commit=False) as session, session.begin():
                 event.listen(session, "after_flush", on_flush)
-                yield SqlUnit(session, account=account)
+                unit = SqlUnit(session, account=account)
+                yield unit
         if changed:
             self.changed.notify()
+        for action in unit.actions:
+            action()
 
     def close(self) -> None:
         """Close all connections."""

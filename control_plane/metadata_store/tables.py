@@ -103,7 +103,7 @@ def _account_in(column: str) -> Any:
     return Field(max_length=12, sa_column_kwargs={"default": account})
 
 
-def _list_indexes(table: str, *parents: str) -> tuple[Index, ...]:
+def list_indexes(table: str, *parents: str) -> tuple[Index, ...]:
     """Return the indexes that pages of an account are read from in order: of all resources, and of one parent's."""
     order = ("account", "creation_date_time", "arn")
     return (
@@ -145,7 +145,7 @@ class DatasetGroup(AnyResource, table=True):
     """A container of datasets, solutions and a tracker."""
 
     __tablename__ = "dataset_group"
-    __table_args__ = (UniqueConstraint("account", "name"), *_list_indexes("dataset_group"))
+    __table_args__ = (UniqueConstraint("account", "name"), *list_indexes("dataset_group"))
 
     arn: str = _arn()
     name: str = Field(max_length=63)
@@ -162,7 +162,7 @@ class DatasetSchema(AnyResource, table=True):
     """An Avro schema; never changed."""
 
     __tablename__ = "dataset_schema"
-    __table_args__ = (UniqueConstraint("account", "name"), *_list_indexes("dataset_schema"))
+    __table_args__ = (UniqueConstraint("account", "name"), *list_indexes("dataset_schema"))
 
     arn: str = _arn()
     name: str = Field(max_length=63)
@@ -184,7 +184,7 @@ class Dataset(AnyResource, table=True):
     __tablename__ = "dataset"
     __table_args__ = (
         Index("ix_dataset_schema_arn", "schema_arn", "account"),
-        *_list_indexes("dataset", "dataset_group_arn"),
+        *list_indexes("dataset", "dataset_group_arn"),
     )
 
     arn: str = _arn()
@@ -206,7 +206,7 @@ class DatasetImportJob(AnyResource, table=True):
     __table_args__ = (
         UniqueConstraint("account", "job_name"),
         Index("ix_dataset_import_job_status", "status", "account"),
-        *_list_indexes("dataset_import_job", "dataset_arn"),
+        *list_indexes("dataset_import_job", "dataset_arn"),
     )
 
     arn: str = _arn()
@@ -226,7 +226,7 @@ class Solution(AnyResource, table=True):
     """A recipe and a configuration by which models of a dataset group are trained."""
 
     __tablename__ = "solution"
-    __table_args__ = (UniqueConstraint("account", "name"), *_list_indexes("solution", "dataset_group_arn"))
+    __table_args__ = (UniqueConstraint("account", "name"), *list_indexes("solution", "dataset_group_arn"))
 
     arn: str = _arn()
     name: str = Field(max_length=63)
@@ -253,7 +253,7 @@ class SolutionVersion(AnyResource, table=True):
     __table_args__ = (
         Index("ix_solution_version_status", "status", "account"),
         Index("ix_solution_version_dataset_group_arn", "dataset_group_arn", "account", "status"),
-        *_list_indexes("solution_version", "solution_arn"),
+        *list_indexes("solution_version", "solution_arn"),
     )
 
     arn: str = _arn()
@@ -290,7 +290,7 @@ class Campaign(AnyResource, table=True):
     __table_args__ = (
         UniqueConstraint("account", "name"),
         Index("ix_campaign_status", "status", "account"),
-        *_list_indexes("campaign", "solution_arn"),
+        *list_indexes("campaign", "solution_arn"),
     )
 
     arn: str = _arn()
@@ -339,7 +339,7 @@ class EventTracker(AnyResource, table=True):
     """
 
     __tablename__ = "event_tracker"
-    __table_args__ = _list_indexes("event_tracker")
+    __table_args__ = list_indexes("event_tracker")
 
     arn: str = _arn()
     name: str = Field(max_length=63)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -32,6 +32,8 @@ class SqlUnit:
     def __init__(self, session: Session, *, account: str | None = None) -> None:
         self._session = session
         self.account = account
+        #: What happens after the commit.
+        self.actions: list[Callable[[], None]] = []
 
     def get(self, table: type[Row], key: object) -> Row | None:
         """Return the row with a primary key, or None."""
@@ -78,6 +80,10 @@ class SqlUnit:
     def flush(self) -> None:
         """Send what was changed to the database, so that later conditions see it."""
         self._session.flush()
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Let something outside of the database happen once the unit is committed."""
+        self.actions.append(action)
 
     def due_job(self, kinds: Collection[str], *, now: datetime) -> Job | None:
         """Return the oldest waiting job of the dataset group whose last turn was longest ago."""

@@ -73,24 +73,21 @@ class AssignmentService:
             nonlocal recorded_at
             if (self._clock.now() - recorded_at).total_seconds() >= self._heartbeat_seconds:
                 recorded_at = self._record_heartbeat(runtime_id, known_revision)
-            with self._metadata_store.read() as unit:
-                if current_revision(unit) == known_revision:
-                    return None
-                return assignment_set(unit)
+            return self._metadata_store.view(
+                lambda unit: None if current_revision(unit) == known_revision else assignment_set(unit)
+            )
 
         changed = await self._long_polls.until(read_if_changed, seconds=wait_seconds)
-        return changed if changed is not None else await asyncio.to_thread(self._current)
-
-    def _current(self) -> AssignmentSet:
-        with self._metadata_store.read() as unit:
-            return assignment_set(unit)
+        return changed if changed is not None else await asyncio.to_thread(self._metadata_store.view, assignment_set)
 
     def report(self, runtime_id: str, states: Iterable[ReportedState]) -> None:
         """Record how far a worker is with all of its deployments; this replaces its previous report."""
         now = self._clock.now()
-        with self._metadata_store.write() as unit:
+        by_deployment = {state.deployment_id: state for state in states}
+
+        def record(unit: Unit) -> None:
             self._worker(unit, runtime_id, now)
-            reported = {state.deployment_id: state for state in states}
+            reported = dict(by_deployment)
             for row in unit.find(ServingReport, runtime_id=runtime_id):
                 state = reported.pop(row.deployment_id, None)
                 if state is None:
@@ -108,20 +105,24 @@ class AssignmentService:
                 )
             self._reconciler.reconcile(unit)
 
+        self._metadata_store.transact(record)
+
     def _record_heartbeat(self, runtime_id: str, known_revision: int | None) -> datetime:
         """Record that a worker is alive and which revision it has; return when it was last recorded as alive."""
         now = self._clock.now()
-        with self._metadata_store.read() as unit:
-            stored = unit.get(RuntimeWorker, runtime_id)
+        stored = self._metadata_store.view(lambda unit: unit.get(RuntimeWorker, runtime_id))
         # Workers that call often are not written each time: every commit waits for the disk.
         is_recent = stored is not None and (now - stored.last_seen_at).total_seconds() < self._heartbeat_seconds / 2
         if stored is not None and is_recent and stored.known_revision == known_revision:
             return stored.last_seen_at
-        with self._metadata_store.write() as unit:
+
+        def record(unit: Unit) -> None:
             worker = self._worker(unit, runtime_id, now)
             if worker.known_revision != known_revision:
                 worker.known_revision = known_revision
                 self._reconciler.reconcile(unit)
+
+        self._metadata_store.transact(record)
         return now
 
     @staticmethod

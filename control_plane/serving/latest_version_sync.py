@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
 from common.logs import get_logger
@@ -97,6 +98,9 @@ class LatestVersionSync:
             deployment = self._deployment(serving, version, number=number)
             self._mark_refused(deployment, version, serving)
             unit.add(deployment)
+            fields = {"campaign_arn": deployment.campaign_arn, "solution_version_arn": version.arn}
+            reason = deployment.failure_reason
+            unit.after_commit(partial(_log.warning, "version_refused", **fields, reason=reason))
             number += 1
         return number
 
@@ -137,12 +141,6 @@ class LatestVersionSync:
             version.evaluation or {},
             serving_arn=serving.solution_version_arn,
             solution_arn=version.solution_arn,
-        )
-        _log.warning(
-            "version_refused",
-            campaign_arn=deployment.campaign_arn,
-            solution_version_arn=version.arn,
-            reason=deployment.failure_reason,
         )
 
     def _now(self) -> datetime:

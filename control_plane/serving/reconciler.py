@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from common.logs import get_logger
@@ -67,7 +68,7 @@ class ServingReconciler:
             self._reconcile_deletion(unit, campaign, live, now)
         failure_reasons = _failure_reasons(unit, live)
         for campaign in unit.find(Campaign, status=Status.ACTIVE):
-            self._set_failure_reason(campaign, failure_reasons.get(campaign.serving_id or ""))
+            self._set_failure_reason(unit, campaign, failure_reasons.get(campaign.serving_id or ""))
             self._latest_version_sync.sync(unit, campaign)
 
     def remove_silent_workers(self, unit: Unit) -> None:
@@ -105,24 +106,28 @@ class ServingReconciler:
         else:
             self._mark(campaign, deployment, Status.ACTIVE, now)
             campaign.serving_id = deployment.id
-        _log.info(
-            "deployment_reconciled",
-            campaign_arn=campaign.arn,
-            status=deployment.status,
-            workers=len(final_reports),
-            not_waited_for=len(live) - len(final_reports),
+        unit.after_commit(
+            partial(
+                _log.info,
+                "deployment_reconciled",
+                campaign_arn=campaign.arn,
+                status=deployment.status,
+                workers=len(final_reports),
+                not_waited_for=len(live) - len(final_reports),
+            )
         )
 
     @staticmethod
-    def _set_failure_reason(campaign: Campaign, reason: str | None) -> None:
+    def _set_failure_reason(unit: Unit, campaign: Campaign, reason: str | None) -> None:
         """Keep the failure reason of an ACTIVE campaign equal to what its workers report now; None for no failure."""
         if campaign.failure_reason == reason:
             return
         campaign.failure_reason = reason
         if reason is None:
-            _log.info("campaign_served_again", campaign_arn=campaign.arn)
+            unit.after_commit(partial(_log.info, "campaign_served_again", campaign_arn=campaign.arn))
         else:
-            _log.error("campaign_not_served_everywhere", campaign_arn=campaign.arn, reason=reason)
+            fields = {"campaign_arn": campaign.arn, "reason": reason}
+            unit.after_commit(partial(_log.error, "campaign_not_served_everywhere", **fields))
 
     @staticmethod
     def _mark(campaign: Campaign, deployment: Deployment, status: Status, now: datetime) -> None:

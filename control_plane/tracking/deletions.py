@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from common.logs import get_logger
@@ -73,8 +74,8 @@ class DeletionReconciler:
         limit = self._app_context.clock.now() - self._liveness * _REMOVE_AFTER
         for service in unit.find(EventsService):
             if self._silent_since(service) < limit:
-                _log.info("events_service_forgotten", service_id=service.service_id)
                 unit.remove(service)
+                unit.after_commit(partial(_log.info, "events_service_forgotten", service_id=service.service_id))
 
     def _silent_since(self, service: EventsService) -> datetime:
         """Return when a service was last known to be alive: not before this process, which it could not call."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from common.process.long_poll import LongPolls
 from control_plane.app_context import AppContext
-from control_plane.metadata_store import MetadataStore
+from control_plane.metadata_store import MetadataStore, Unit
 from control_plane.metadata_store.tables import EventsService
 from control_plane.serving.revisions import current_revision
 from control_plane.tracking.deletions import DeletionReconciler
@@ -72,20 +72,22 @@ class TrackerWatch:
         await asyncio.to_thread(self._record_heartbeat, subscriber)
 
         def read_if_changed() -> TrackerSet | None:
-            with self._metadata_store.read() as unit:
-                return None if current_revision(unit) == subscriber.revision else tracker_set(unit)
+            return self._metadata_store.view(
+                lambda unit: None if current_revision(unit) == subscriber.revision else tracker_set(unit)
+            )
 
         return await self._long_polls.until(read_if_changed, seconds=wait_seconds)
 
     def _record_heartbeat(self, subscriber: TrackerSubscriber) -> None:
         """Record that a service is alive and what it uses; not more often than needed, since commits are slow."""
         now = self._clock.now()
-        with self._metadata_store.read() as unit:
-            if (service := unit.get(EventsService, subscriber.service_id)) is not None:
-                age = (now - service.last_seen_at).total_seconds()
-                if service.in_use_revision == subscriber.in_use_revision and age < self._heartbeat_seconds:
-                    return
-        with self._metadata_store.write() as unit:
+        stored = self._metadata_store.view(lambda unit: unit.get(EventsService, subscriber.service_id))
+        if stored is not None and stored.in_use_revision == subscriber.in_use_revision:
+            age = (now - stored.last_seen_at).total_seconds()
+            if age < self._heartbeat_seconds:
+                return
+
+        def record(unit: Unit) -> None:
             service = unit.get(EventsService, subscriber.service_id)
             if service is None:
                 service = EventsService(service_id=subscriber.service_id, last_seen_at=now)
@@ -94,3 +96,5 @@ class TrackerWatch:
             if service.in_use_revision != subscriber.in_use_revision:
                 service.in_use_revision = subscriber.in_use_revision
                 self._deletions.reconcile(unit)
+
+        self._metadata_store.transact(record)

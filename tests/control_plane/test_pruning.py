@@ -27,8 +27,7 @@ def dataset(world):
 
 
 def subjects(world):
-    with world.metadata_store.read() as unit:
-        return {job.subject for job in unit.find(Job)}
+    return {job.subject for job in world.metadata_store.view(lambda unit: unit.find(Job))}
 
 
 def finished_import(world, dataset):
@@ -55,8 +54,7 @@ def test_old_finished_jobs_are_removed_with_their_attempts(world, dataset):
     world.sweep()
 
     assert subjects(world) == {young}
-    with world.metadata_store.read() as unit:
-        assert unit.count(JobAttempt) == 1
+    assert world.metadata_store.view(lambda unit: unit.count(JobAttempt)) == 1
     assert world.resources.imports.describe(old).status == "ACTIVE"
 
 
@@ -109,8 +107,8 @@ def test_a_finished_job_keeps_no_payload(world, dataset):
     version = world.version(world.solution(world.imported_group()))
     world.resources.versions.stop(version)
 
-    with world.metadata_store.read() as unit:
-        assert [job.payload for job in unit.find(Job)] == [{}] * 4
+    jobs = world.metadata_store.view(lambda unit: unit.find(Job))
+    assert [job.payload for job in jobs] == [{}] * 4
 
 
 def test_reasons_of_any_length_are_kept_in_part(world, dataset):
@@ -123,22 +121,26 @@ def test_reasons_of_any_length_are_kept_in_part(world, dataset):
 
 def test_a_campaign_keeps_its_newest_configurations_and_what_it_serves(world):
     campaign = world.active_campaign()
-    with world.metadata_store.read() as unit:
-        (served,) = unit.find(Deployment, campaign_arn=campaign)
-    for _ in range(KEPT_DEPLOYMENTS + 20):
-        world.resources.campaigns.update(campaign, min_provisioned_tps=2)
-        with world.metadata_store.write() as unit:
-            unit.first(Deployment, campaign_arn=campaign, order=["-number"]).status = "CREATE FAILED"
-    with world.metadata_store.write() as unit:
+
+    def fail_newest(unit) -> None:
+        unit.first(Deployment, campaign_arn=campaign, order=["-number"]).status = "CREATE FAILED"
+
+    def report_failure(unit) -> str:
         tried = unit.first(Deployment, campaign_arn=campaign, number=5)
         unit.add(ServingReport(runtime_id="worker", deployment_id=tried.id, phase="FAILED"))
+        return tried.id
+
+    (served,) = world.metadata_store.view(lambda unit: unit.find(Deployment, campaign_arn=campaign))
+    for _ in range(KEPT_DEPLOYMENTS + 20):
+        world.resources.campaigns.update(campaign, min_provisioned_tps=2)
+        world.metadata_store.transact(fail_newest)
+    tried = world.metadata_store.transact(report_failure)
 
     world.clock.advance(seconds=60)
     world.plane.maintenance._pruner.prune()
 
-    with world.metadata_store.read() as unit:
-        kept = unit.find(Deployment, campaign_arn=campaign, order=["number"])
-        assert unit.count(ServingReport, deployment_id=tried.id) == 0
+    kept = world.metadata_store.view(lambda unit: unit.find(Deployment, campaign_arn=campaign, order=["number"]))
+    assert world.metadata_store.view(lambda unit: unit.count(ServingReport, deployment_id=tried)) == 0
     assert [kept[0].id, len(kept)] == [served.id, KEPT_DEPLOYMENTS + 1]
     assert kept[-1].number == KEPT_DEPLOYMENTS + 21
     assert world.resources.campaigns.describe(campaign).serving.id == served.id

@@ -316,17 +316,14 @@ def test_progress_is_kept_within_its_range(world, version):
 
     world.queue.heartbeat(lease.job.id, lease.token, progress=7.0, activity=None)
 
-    with world.metadata_store.read() as unit:
-        assert unit.get(Job, lease.job.id).progress == 1.0
+    assert world.metadata_store.view(lambda unit: unit.get(Job, lease.job.id).progress) == 1.0
 
 
 def test_transition_is_undone_when_its_resource_cannot_be_updated(world, version):
     lease = world.lease()
-    with world.metadata_store.write() as unit:
-        unit.remove(unit.get(SolutionVersion, version))
+    world.metadata_store.transact(lambda unit: unit.remove(unit.get(SolutionVersion, version)))
 
     with pytest.raises(AssertionError):
         world.queue.complete(lease.job.id, lease.token, kind=JobKind.SOLUTION_VERSION_TRAINING, result={})
 
-    with world.metadata_store.read() as unit:
-        assert unit.get(Job, lease.job.id).state == JobState.LEASED
+    assert world.metadata_store.view(lambda unit: unit.get(Job, lease.job.id).state) == JobState.LEASED

@@ -129,6 +129,27 @@ class MetadataStoreSuite:
 
         assert metadata_store.view(lambda unit: unit.count(DatasetGroup)) == 0
 
+    def test_actions_follow_the_commit_and_are_forgotten_without_one(self, metadata_store):
+        seen = []
+
+        def look() -> None:
+            seen.append(metadata_store.view(lambda unit: unit.count(DatasetGroup)))
+
+        def add_one(unit) -> None:
+            unit.add(group(1))
+            unit.after_commit(look)
+            assert seen == []
+
+        def add_and_fail(unit) -> None:
+            unit.after_commit(look)
+            raise RuntimeError
+
+        metadata_store.transact(add_one)
+        with pytest.raises(RuntimeError):
+            metadata_store.transact(add_and_fail)
+
+        assert seen == [1]
+
     def test_conditions_are_equality_membership_and_absence(self, metadata_store):
         shop = group(3)
         shop.domain = "ECOMMERCE"

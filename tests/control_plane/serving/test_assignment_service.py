@@ -23,5 +23,4 @@ def test_repeated_calls_of_a_worker_wake_no_waiting_call_and_are_not_all_recorde
 
 
 def last_seen(world):
-    with world.metadata_store.read() as unit:
-        return unit.get(RuntimeWorker, "worker").last_seen_at
+    return world.metadata_store.view(lambda unit: unit.get(RuntimeWorker, "worker").last_seen_at)

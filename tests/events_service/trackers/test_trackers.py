@@ -255,14 +255,12 @@ def test_events_service_that_is_gone_for_long_is_forgotten(world, plane):
         world.clock.advance(seconds=700)
         world.sweep()
 
-        with world.metadata_store.read() as unit:
-            assert unit.count(EventsService) == 0
+        assert world.metadata_store.view(lambda unit: unit.count(EventsService)) == 0
 
 
 def test_not_every_fetch_writes_to_the_metadata_store(world, plane):
     def last_seen():
-        with world.metadata_store.read() as unit:
-            return unit.get(EventsService, "busy").last_seen_at
+        return world.metadata_store.view(lambda unit: unit.get(EventsService, "busy").last_seen_at)
 
     with plane.channel("events") as opened:
         remote = RemoteTrackers(opened, service_id="busy")
