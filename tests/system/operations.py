@@ -1,0 +1,220 @@
+"""One call of every operation of Personalize, in an order in which all of them succeed.
+
+`SCENARIO` has an entry for each operation that is built: a function that returns the arguments of its call. The calls
+are made in the order of the table. Whatever single values a response has are in `walk.values` for the entries below it:
+`walk.values["campaignArn"]`. After a Create the walk waits until its Describe, which has an entry too, says ACTIVE;
+after a Delete until its Describe finds nothing any more. To build an operation means to move its name from `NOT_BUILT`
+to the table.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from botocore import xform_name
+
+from cli.demo.generated import generate
+from cli.demo.items import EVENT, SCHEMAS
+from cli.demo.journey import RECIPE_ARN, ROLE_ARN, Clients, Journey
+from common.testing import wait_until
+from tests.gateway import samples
+from tests.system.test_lifecycle import QUICK
+from tests.system.test_populations import ACTION_SCHEMAS
+
+__all__ = ["NOT_BUILT", "SCENARIO", "Walk", "write_files"]
+
+_SERVICES: Final = {name: service for service, name in samples.all_operations()}
+_PATIENCE_SECONDS: Final = 120.0
+_USER: Final = "user-0001"
+
+#: Operations that have no entry below, because nothing can succeed yet.
+NOT_BUILT: Final = frozenset(
+    {
+        "CreateBatchInferenceJob", "CreateBatchSegmentJob", "CreateDataDeletionJob", "CreateDatasetExportJob",
+        "CreateFilter", "CreateMetricAttribution", "CreateRecommender",
+        "DeleteFilter", "DeleteMetricAttribution", "DeleteRecommender",
+        "DescribeAlgorithm", "DescribeBatchInferenceJob", "DescribeBatchSegmentJob", "DescribeDataDeletionJob",
+        "DescribeDatasetExportJob", "DescribeFeatureTransformation", "DescribeFilter", "DescribeMetricAttribution",
+        "DescribeRecommender",
+        "PutActionInteractions", "PutActions", "PutItems", "PutUsers",
+        "StartRecommender", "StopRecommender",
+        "UpdateDataset", "UpdateMetricAttribution", "UpdateRecommender", "UpdateSolution",
+    }
+)  # fmt: skip
+
+
+class Walk:
+    """Calls operations by name and remembers what they return.
+
+    Args:
+        clients: boto3 clients of a whole system.
+        bucket: Folder of the bucket `walk`, from which the system imports.
+
+    Attributes:
+        values: The single values of all responses so far, by member.
+    """
+
+    def __init__(self, clients: Clients, bucket: Path) -> None:
+        self.clients = clients
+        self.bucket = bucket
+        self.values: dict[str, str] = {}
+        self._by_service = {
+            "personalize": clients.personalize,
+            "personalize-events": clients.events,
+            "personalize-runtime": clients.runtime,
+        }
+
+    @cached_property
+    def second_group(self) -> Journey:
+        """A dataset group with interactions and actions, for campaigns of other recipes."""
+        journey = Journey(self.clients, suffix="walk", patience_seconds=_PATIENCE_SECONDS)
+        journey.create_datasets({"Interactions": SCHEMAS["Interactions"], **ACTION_SCHEMAS})
+        journey.import_csv(write_files(self.bucket))
+        return journey
+
+    def run(self, name: str) -> dict[str, Any]:
+        """Make the call of the table's entry, and wait until what it began is done."""
+        response = self.call(name, SCENARIO[name](self))
+        self.values |= {member: value for member, value in response.items() if isinstance(value, str)}
+        kind = name.removeprefix("Create").removeprefix("Delete")
+        if name.startswith("Create") and f"Describe{kind}" in SCENARIO:
+            wait_until(lambda: self._status(kind) in ("ACTIVE", None), seconds=_PATIENCE_SECONDS, every=0.2)
+        if name.startswith("Delete") and f"Describe{kind}" in SCENARIO:
+            wait_until(lambda: not self._exists(kind), seconds=_PATIENCE_SECONDS, every=0.2)
+        return response
+
+    def call(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Call an operation of whatever service it belongs to."""
+        response: dict[str, Any] = getattr(self._by_service[_SERVICES[name]], xform_name(name))(**arguments)
+        return response
+
+    def _status(self, kind: str) -> str | None:
+        """Return a resource's status, None for kinds without one."""
+        response = self.call(f"Describe{kind}", SCENARIO[f"Describe{kind}"](self))
+        (described,) = (value for member, value in response.items() if member != "ResponseMetadata")
+        status: str | None = described.get("status")
+        assert status is None or "FAILED" not in status, described
+        return status
+
+    def _exists(self, kind: str) -> bool:
+        try:
+            self._status(kind)
+        except self.clients.personalize.exceptions.ResourceNotFoundException:
+            return False
+        return True
+
+
+def write_files(bucket: Path) -> dict[str, str]:
+    """Write small CSV files of interactions and actions; return their places by dataset type."""
+    data = generate(users=60, genres=4, series=4)
+    files = data.write_csv(bucket)
+    lines = ["USER_ID,ACTION_ID,EVENT_TYPE,TIMESTAMP"]
+    for number, user in enumerate(data.users):
+        taken = ("Taken", "Not taken")[number % 2]
+        lines += [f"{user},join,{taken},{1_700_000_000 + number}", f"{user},leave,Viewed,{1_700_000_000 + number}"]
+    (bucket / "acts.csv").write_text("\n".join(lines) + "\n")
+    (bucket / "actions.csv").write_text("ACTION_ID,KIND,VALUE\njoin,club,3\nleave,club,\n")
+    names = {"ACTIONS": "actions.csv", "ACTION_INTERACTIONS": "acts.csv", "Interactions": files["Interactions"].name}
+    return {kind: f"s3://{bucket.name}/{name}" for kind, name in names.items()}
+
+
+def _campaign_of(recipe: str, walk: Walk, **hyperparameters: object) -> str:
+    """Return a campaign of a recipe in a second dataset group."""
+    journey, kind = walk.second_group, recipe.removeprefix("aws-")
+    version = journey.train(journey.create_solution(kind, recipe, hyperparameters=hyperparameters))
+    return journey.create_campaign(kind, version)
+
+
+def _new_version(walk: Walk) -> str:
+    """Return a version whose training has just been asked for, and takes longer than to stop it."""
+    solution = walk.second_group.create_solution("stopped", "aws-personalized-ranking-v2")
+    return str(walk.call("CreateSolutionVersion", {"solutionArn": solution})["solutionVersionArn"])
+
+
+def _by(*members: str) -> Callable[[Walk], dict[str, Any]]:
+    """Return an entry whose arguments all came in responses before."""
+    return lambda walk: {member: walk.values[member] for member in members}
+
+
+def _nothing(_: Walk) -> dict[str, Any]:
+    return {}
+
+
+#: Arguments of each operation's call, by its name, in the order of the calls.
+SCENARIO: Final[Mapping[str, Callable[[Walk], dict[str, Any]]]] = {
+    "CreateDatasetGroup": lambda _: {"name": "walk", "tags": [{"tagKey": "team", "tagValue": "shop"}]},
+    "DescribeDatasetGroup": _by("datasetGroupArn"),
+    "ListDatasetGroups": _nothing,
+    "CreateSchema": lambda _: {"name": "walk", "schema": SCHEMAS["Interactions"]},
+    "DescribeSchema": _by("schemaArn"),
+    "ListSchemas": _nothing,
+    "CreateDataset": lambda walk: {
+        "name": "walk", "datasetType": "Interactions", **_by("schemaArn", "datasetGroupArn")(walk),
+    },
+    "DescribeDataset": _by("datasetArn"),
+    "ListDatasets": _by("datasetGroupArn"),
+    "TagResource": lambda walk: {
+        "resourceArn": walk.values["datasetArn"], "tags": [{"tagKey": "season", "tagValue": "winter"}],
+    },
+    "ListTagsForResource": lambda walk: {"resourceArn": walk.values["datasetArn"]},
+    "UntagResource": lambda walk: {"resourceArn": walk.values["datasetArn"], "tagKeys": ["season"]},
+    "CreateDatasetImportJob": lambda walk: {
+        "jobName": "walk", "roleArn": ROLE_ARN, "datasetArn": walk.values["datasetArn"],
+        "dataSource": {"dataLocation": write_files(walk.bucket)["Interactions"]},
+    },
+    "DescribeDatasetImportJob": _by("datasetImportJobArn"),
+    "ListDatasetImportJobs": _by("datasetArn"),
+    "CreateEventTracker": lambda walk: {"name": "walk", **_by("datasetGroupArn")(walk)},
+    "DescribeEventTracker": _by("eventTrackerArn"),
+    "ListEventTrackers": _by("datasetGroupArn"),
+    "PutEvents": lambda walk: {
+        "trackingId": walk.values["trackingId"], "userId": _USER, "sessionId": "walk",
+        "eventList": [{"eventType": EVENT, "itemId": "film-0001", "sentAt": int(time.time()), "eventValue": 4.0}],
+    },
+    "ListRecipes": _nothing,
+    "DescribeRecipe": lambda _: {"recipeArn": f"{RECIPE_ARN}aws-popularity-count"},
+    "CreateSolution": lambda walk: {
+        "name": "walk", "recipeArn": f"{RECIPE_ARN}aws-popularity-count", "performAutoTraining": False,
+        **_by("datasetGroupArn")(walk),
+    },
+    "DescribeSolution": _by("solutionArn"),
+    "ListSolutions": _by("datasetGroupArn"),
+    "CreateSolutionVersion": lambda walk: {"name": "walk-1", "trainingMode": "FULL", **_by("solutionArn")(walk)},
+    "DescribeSolutionVersion": _by("solutionVersionArn"),
+    "ListSolutionVersions": _by("solutionArn"),
+    "GetSolutionMetrics": _by("solutionVersionArn"),
+    "CreateCampaign": lambda walk: {
+        "name": "walk", "minProvisionedTPS": 1, "campaignConfig": {"enableMetadataWithRecommendations": False},
+        **_by("solutionVersionArn")(walk),
+    },
+    "DescribeCampaign": _by("campaignArn"),
+    "ListCampaigns": _by("solutionArn"),
+    "UpdateCampaign": lambda walk: {"minProvisionedTPS": 2, **_by("campaignArn")(walk)},
+    "GetRecommendations": lambda walk: {"userId": _USER, "numResults": 10, **_by("campaignArn")(walk)},
+    "GetPersonalizedRanking": lambda walk: {
+        "userId": _USER, "inputList": ["film-0001", "film-0002", "film-9999"],
+        "campaignArn": _campaign_of("aws-personalized-ranking-v2", walk, **QUICK),
+    },
+    "GetActionRecommendations": lambda walk: {
+        "userId": _USER, "campaignArn": _campaign_of("aws-next-best-action", walk),
+    },
+    "StopSolutionVersionCreation": lambda walk: {"solutionVersionArn": _new_version(walk)},
+    "ListBatchInferenceJobs": _nothing,
+    "ListBatchSegmentJobs": _nothing,
+    "ListDataDeletionJobs": _nothing,
+    "ListDatasetExportJobs": _nothing,
+    "ListFilters": _by("datasetGroupArn"),
+    "ListMetricAttributionMetrics": _nothing,
+    "ListMetricAttributions": _by("datasetGroupArn"),
+    "ListRecommenders": _by("datasetGroupArn"),
+    "DeleteCampaign": _by("campaignArn"),
+    "DeleteSolution": _by("solutionArn"),
+    "DeleteEventTracker": _by("eventTrackerArn"),
+    "DeleteDataset": _by("datasetArn"),
+    "DeleteSchema": _by("schemaArn"),
+    "DeleteDatasetGroup": _by("datasetGroupArn"),
+}  # fmt: skip
