@@ -26,16 +26,16 @@ def verdict_of(evaluation: Mapping[str, Any] | None) -> Verdict | None:
     return None if comparison is None else Verdict(comparison["verdict"].removeprefix(_PREFIX))
 
 
-def rejection_reason(version_arn: str, evaluation: Mapping[str, Any], *, serving_arn: str, solution_arn: str) -> str:
+def rejection_reason(version_arn: str, comparison: str, *, serving_arn: str, solution_arn: str) -> str:
     """Return why a campaign does not move to a version by itself, and how a person can make it.
 
     Args:
         version_arn: The version, which is significantly worse than the one before it.
-        evaluation: Its evaluation, with a comparison; keyed like the contract's message.
+        comparison: How it compares with that, in words.
         serving_arn: The version that the campaign serves instead.
         solution_arn: The solution of both.
     """
     return (
-        f"refused: {version_arn} is {evaluation['comparison']['reason']}. The campaign serves {serving_arn}. "
+        f"refused: {version_arn} is {comparison}. The campaign serves {serving_arn}. "
         f"To serve the version nevertheless, call UpdateCampaign with the solutionVersionArn {solution_arn}/$LATEST"
     )

@@ -8,7 +8,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
 from control_plane.domain.tuning import Tuning
+from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 
 __all__ = ["DatasetImport", "DatasetTable", "Payload", "SolutionVersionTraining", "StorageRemoval", "as_document"]
 
@@ -53,7 +57,7 @@ class SolutionVersionTraining:
         solution_version_arn: The version.
         artifact_location: Folder in the store that the artifact is published to.
         recipe: Name of the recipe.
-        solution_config_json: `solutionConfig` as JSON.
+        solution_config: How the version is trained.
         event_type: Event type to learn from; None for all.
         training_mode: FULL or UPDATE.
         tables: The active datasets of the dataset group.
@@ -64,7 +68,7 @@ class SolutionVersionTraining:
     solution_version_arn: str
     artifact_location: str
     recipe: str
-    solution_config_json: str
+    solution_config: SolutionConfig
     event_type: str | None
     training_mode: str
     tables: tuple[DatasetTable, ...]
@@ -88,4 +92,12 @@ Payload = DatasetImport | SolutionVersionTraining | StorageRemoval
 
 def as_document(payload: Payload) -> dict[str, Any]:
     """Return a payload as a JSON document, without the members that are None."""
-    return asdict(payload, dict_factory=lambda entries: {key: value for key, value in entries if value is not None})
+    return asdict(
+        payload, dict_factory=lambda entries: {key: _plain(value) for key, value in entries if value is not None}
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Message):
+        return json_format.MessageToDict(value, preserving_proto_field_name=True)
+    return value

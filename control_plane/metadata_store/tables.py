@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from google.protobuf.message import Message
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -28,6 +29,10 @@ from sqlmodel import Field, SQLModel
 
 from common.arn import Arn
 from control_plane.domain.states import Status
+from control_plane.metadata_store.columns import MessageColumn
+from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
+from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
+from protos.tailorbird.storage.v1.evaluation_pb2 import Evaluation
 
 __all__ = [
     "HEARTBEAT_COLUMNS",
@@ -117,6 +122,10 @@ def _json(*, nullable: bool = False) -> Any:
     return Field(default=default, sa_column=Column(JSON(none_as_null=True), nullable=nullable))
 
 
+def _message(message_class: type[Message]) -> Any:
+    return Field(default=None, sa_column=Column(MessageColumn(message_class), nullable=True))
+
+
 def _text(*, nullable: bool = False) -> Any:
     default: Any = None if nullable else ...
     return Field(default=default, sa_column=Column(Text(), nullable=nullable))
@@ -134,6 +143,9 @@ class Owned(SQLModel):
 
 class AnyResource(Owned):
     """The columns that all resources have."""
+
+    # Columns may hold protobuf messages.
+    model_config = {"arbitrary_types_allowed": True}
 
     arn: str
     account: str = _account_in("arn")
@@ -233,7 +245,7 @@ class Solution(AnyResource, table=True):
     dataset_group_arn: str = _parent("dataset_group.arn")
     recipe_arn: str = Field(max_length=256)
     event_type: str | None = Field(default=None, max_length=256)
-    solution_config: dict[str, Any] | None = _json(nullable=True)
+    solution_config: SolutionConfig | None = _message(SolutionConfig)
     perform_hpo: bool = False
     status: str = Field(default=Status.ACTIVE, max_length=32)
     creation_date_time: datetime = _moment()
@@ -244,7 +256,7 @@ class SolutionVersion(AnyResource, table=True):
     """One training of a solution and, when ACTIVE, its artifact.
 
     Attributes:
-        evaluation: The evaluation, keyed like the contract's message; None when there is none.
+        evaluation: The evaluation; None when there is none.
         verdict: A `domain.evaluations.Verdict`; None for versions that were compared with none before them.
         tuned_hyper_parameters: The hyperparameters that tuning chose, by name; None without tuning.
     """
@@ -262,13 +274,13 @@ class SolutionVersion(AnyResource, table=True):
     dataset_group_arn: str = _parent("dataset_group.arn")
     recipe_arn: str = Field(max_length=256)
     event_type: str | None = Field(default=None, max_length=256)
-    solution_config: dict[str, Any] | None = _json(nullable=True)
+    solution_config: SolutionConfig | None = _message(SolutionConfig)
     perform_hpo: bool = False
     training_mode: str = Field(max_length=16)
     artifact_location: str = Field(max_length=256, unique=True)
     training_hours: float | None = None
     metrics: dict[str, float] | None = _json(nullable=True)
-    evaluation: dict[str, Any] | None = _json(nullable=True)
+    evaluation: Evaluation | None = _message(Evaluation)
     verdict: str | None = Field(default=None, max_length=16)
     tuned_hyper_parameters: dict[str, str] | None = _json(nullable=True)
     artifact_bytes: int | None = Field(default=None, sa_type=BigInteger)
@@ -312,6 +324,7 @@ class Deployment(SQLModel, table=True):
     """
 
     __tablename__ = "deployment"
+    model_config = {"arbitrary_types_allowed": True}
     __table_args__ = (
         Index("ix_deployment_number", "campaign_arn", "number"),
         Index("ix_deployment_version", "solution_version_arn", "creation_date_time"),
@@ -322,7 +335,7 @@ class Deployment(SQLModel, table=True):
     number: int
     solution_version_arn: str = _parent("solution_version.arn")
     min_provisioned_tps: int
-    campaign_config: dict[str, Any] | None = _json(nullable=True)
+    campaign_config: CampaignConfig | None = _message(CampaignConfig)
     status: str = Field(default=Status.CREATE_PENDING, max_length=32, index=True)
     failure_reason: str | None = _text(nullable=True)
     refused: bool = False

@@ -28,9 +28,11 @@ from control_plane.resources.base import (
     list_page,
     require_active,
 )
+from control_plane.servicers.messages import as_document, as_message
 from control_plane.serving.assignments import deployment_in_progress
 from control_plane.serving.latest_version_sync import LatestVersionSync
 from control_plane.serving.revisions import next_revision
+from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
 from recipes.catalog import RECIPES
 
 __all__ = ["CampaignView", "Campaigns"]
@@ -162,7 +164,7 @@ class Campaigns(ResourceOperations):
             current = unit.get(Deployment, campaign.serving_id) if campaign.serving_id else newest_tried
             assert newest is not None
             assert current is not None, "every campaign has a deployment"
-            config = current.campaign_config if campaign_config is None else campaign_config
+            config = _document(current.campaign_config) if campaign_config is None else campaign_config
             if solution_version_arn is None:
                 version, latest = self._default_version(unit, current, config), True
             else:
@@ -213,7 +215,7 @@ class Campaigns(ResourceOperations):
 
     def _default_version(self, unit: Unit, current: Deployment, config: Config | None) -> SolutionVersion:
         """Return the version of an update that names none: the current one, or a newer one if it begins to follow."""
-        if follows_latest(config) and not follows_latest(current.campaign_config):
+        if follows_latest(config) and not follows_latest(_document(current.campaign_config)):
             newer = self._latest_version_sync.choose_newer(unit, current).version
             if newer is not None:
                 return newer
@@ -241,7 +243,7 @@ class Campaigns(ResourceOperations):
             number=number,
             solution_version_arn=version.arn,
             min_provisioned_tps=tps,
-            campaign_config=None if config is None else dict(config),
+            campaign_config=None if config is None else as_message(CampaignConfig, config),
             creation_date_time=now,
             last_updated_date_time=now,
         )
@@ -249,6 +251,10 @@ class Campaigns(ResourceOperations):
         campaign.last_updated_date_time = now
         next_revision(unit)
         return deployment
+
+
+def _document(config: CampaignConfig | None) -> Config | None:
+    return None if config is None else as_document(config)
 
 
 def _candidate_versions(unit: Unit, arn: str) -> list[SolutionVersion]:

@@ -26,6 +26,8 @@ from control_plane.resources.base import (
     require_active,
 )
 from control_plane.resources.datasets import dataset_schemas
+from control_plane.servicers.messages import as_message
+from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 
 __all__ = ["SolutionRequest", "Solutions"]
 
@@ -85,7 +87,7 @@ class Solutions(ResourceOperations):
             dataset_group_arn=request.dataset_group_arn,
             recipe_arn=recipe_arn(recipe),
             event_type=event_type,
-            solution_config=config,
+            solution_config=as_message(SolutionConfig, config),
             perform_hpo=request.perform_hpo,
             creation_date_time=now,
             last_updated_date_time=now,

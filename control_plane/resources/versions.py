@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from google.protobuf import json_format
 
 from common.arn import Arn
 from common.errors import ResourceInUse, invalid
@@ -30,6 +31,9 @@ from control_plane.resources.base import (
     require_active,
 )
 from control_plane.resources.datasets import dataset_schemas, dataset_table
+from control_plane.servicers.messages import as_document
+from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
+from protos.tailorbird.storage.v1.evaluation_pb2 import Evaluation
 from recipes.catalog import RECIPES
 from recipes.spec import RecipeSpec
 
@@ -121,7 +125,7 @@ class SolutionVersions(ResourceOperations):
             cls._require_interactions(unit, solution, interactions)
         else:
             cls._require_items(unit, solution, by_type.get(DatasetType.ITEMS))
-        schemas, config = dataset_schemas(unit, group), solution.solution_config or {}
+        schemas, config = dataset_schemas(unit, group), _document(solution.solution_config)
         if interactions is not None:
             check_event_columns(solution.event_type, config, schema=schemas[DatasetType.INTERACTIONS])
         if "optimizationObjective" in config:
@@ -219,9 +223,10 @@ class TrainingListener:
         version.training_hours = result.get("training_hours")
         version.metrics = dict(result.get("metrics", {}))
         version.artifact_bytes = result.get("artifact_bytes")
-        version.evaluation = result.get("evaluation")
+        if "evaluation" in result:
+            version.evaluation = json_format.ParseDict(result["evaluation"], Evaluation())
         version.tuned_hyper_parameters = result.get("tuned_hyper_parameters")
-        version.verdict = verdict_of(version.evaluation)
+        version.verdict = verdict_of(result.get("evaluation"))
 
     def failed(self, unit: Unit, job: Job, reason: str) -> None:
         """Set the status to CREATE FAILED, with the reason."""
@@ -239,6 +244,10 @@ class TrainingListener:
         return version
 
 
+def _document(config: SolutionConfig | None) -> Mapping[str, Any]:
+    return {} if config is None else as_document(config)
+
+
 def _recipe(solution: Solution) -> RecipeSpec:
     return RECIPES[Arn.parse(solution.recipe_arn, field="recipeArn").name]
 
@@ -247,14 +256,14 @@ def _training_payload(
     version: SolutionVersion, recipe: RecipeSpec, *, tables: Sequence[DatasetTable], base: SolutionVersion | None
 ) -> SolutionVersionTraining:
     """Return the payload of a version's training job; `base` is the version that an update begins from."""
-    config = version.solution_config or {}
+    config = _document(version.solution_config)
     # An update keeps the hyperparameters of the version that it begins from.
     tuning = check_tuning(recipe, config, perform_hpo=version.perform_hpo) if base is None else None
     return SolutionVersionTraining(
         solution_version_arn=version.arn,
         artifact_location=version.artifact_location,
         recipe=recipe.name,
-        solution_config_json=json.dumps(config),
+        solution_config=version.solution_config or SolutionConfig(),
         event_type=version.event_type,
         training_mode=version.training_mode,
         tables=tuple(tables),

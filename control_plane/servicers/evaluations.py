@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import grpc
-from google.protobuf import json_format
 
 from control_plane.domain.fields import required
 from control_plane.resources.evaluations import EvaluatedVersion, Evaluations
@@ -58,7 +57,7 @@ def _message(evaluated: EvaluatedVersion) -> evaluation_service_pb2.SolutionVers
     )
     message.creation_date_time.FromDatetime(version.creation_date_time)
     if version.evaluation is not None:
-        json_format.ParseDict(version.evaluation, message.evaluation)
+        message.evaluation.CopyFrom(version.evaluation)
     for deployment in evaluated.rejections:
         rejection = message.refusals.add(campaign_arn=deployment.campaign_arn, reason=deployment.failure_reason)
         rejection.creation_date_time.FromDatetime(deployment.creation_date_time)

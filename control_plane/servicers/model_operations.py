@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from google.protobuf.message import Message
+
 from control_plane.domain.fields import check_page_size, required
 from control_plane.domain.paging import Position, read_token, write_token
 from control_plane.domain.recipes import algorithm_arn, described_recipe, feature_transformation_arn, recipe_arn
 from control_plane.domain.states import Status
 from control_plane.metadata_store.tables import Campaign, Deployment, Solution, SolutionVersion
 from control_plane.resources.solutions import SolutionRequest
+from control_plane.servicers.messages import as_document
 from control_plane.servicers.operations import (
     Document,
     Operations,
@@ -87,7 +90,7 @@ class SolutionOperations(Operations):
             "performIncrementalUpdate": False,
             "datasetGroupArn": solution.dataset_group_arn,
             "eventType": solution.event_type,
-            "solutionConfig": solution.solution_config,
+            "solutionConfig": _document(solution.solution_config),
             "latestSolutionVersion": None if newest is None else _version(newest),
         }
         return {"solution": {**_solution(solution), **extra}}
@@ -125,7 +128,7 @@ class SolutionOperations(Operations):
             "recipeArn": version.recipe_arn,
             "eventType": version.event_type,
             "datasetGroupArn": version.dataset_group_arn,
-            "solutionConfig": version.solution_config,
+            "solutionConfig": _document(version.solution_config),
             "trainingHours": version.training_hours,
             "tunedHPOParams": _tuned(version),
         }
@@ -190,6 +193,10 @@ class CampaignOperations(Operations):
         return {}
 
 
+def _document(config: Message | None) -> Document | None:
+    return None if config is None else as_document(config)
+
+
 def _recipe(recipe: RecipeSpec) -> Document:
     return {
         "name": recipe.name,
@@ -223,5 +230,5 @@ def _deployment(deployment: Deployment) -> Document:
     return {
         "solutionVersionArn": deployment.solution_version_arn,
         "minProvisionedTPS": deployment.min_provisioned_tps,
-        "campaignConfig": deployment.campaign_config,
+        "campaignConfig": _document(deployment.campaign_config),
     }

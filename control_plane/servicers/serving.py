@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any, Final
 
 import grpc
@@ -14,6 +13,7 @@ from common.errors import invalid
 from control_plane.domain.fields import required
 from control_plane.servicers.jobs import wait_seconds
 from control_plane.serving.assignment_service import AssignmentService, ReportedState
+from control_plane.serving.assignments import Assignment
 from control_plane.serving.reconciler import Phase
 from protos.tailorbird.internal.v1 import serving_pb2, serving_pb2_grpc
 
@@ -50,7 +50,7 @@ class ServingServicer(serving_pb2_grpc.ServingServiceServicer):
         )
         return serving_pb2.WatchServingAssignmentsResponse(
             revision=assignment_set.revision,
-            assignments=[serving_pb2.ServingAssignment(**asdict(item)) for item in assignment_set.assignments],
+            assignments=[_message(item) for item in assignment_set.assignments],
         )
 
     def ReportServing(
@@ -65,6 +65,24 @@ class ServingServicer(serving_pb2_grpc.ServingServiceServicer):
             states.append(ReportedState(required("deployment_id", state.deployment_id), _PHASES[state.phase], reason))
         self._assignment_service.report(_runtime_id(request.runtime_id), states)
         return serving_pb2.ReportServingResponse()
+
+
+def _message(assignment: Assignment) -> serving_pb2.ServingAssignment:
+    return serving_pb2.ServingAssignment(
+        serving_arn=assignment.serving_arn,
+        deployment_id=assignment.deployment_id,
+        solution_version_arn=assignment.solution_version_arn,
+        artifact_location=assignment.artifact_location,
+        campaign_config=assignment.campaign_config,
+        tracking_ids=assignment.tracking_ids,
+        dataset_group_arn=assignment.dataset_group_arn,
+        event_type=assignment.event_type,
+        event_rules=[
+            serving_pb2.EventRule(event_type=rule.event_type, least_value=rule.least_value)
+            for rule in assignment.event_rules
+        ],
+        active=assignment.active,
+    )
 
 
 def _runtime_id(value: str) -> str:

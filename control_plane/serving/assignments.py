@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from control_plane.domain.events import EventRule, event_rules
 from control_plane.domain.states import CREATING, DELETING, Status
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Campaign, Deployment, EventTracker, SolutionVersion
+from control_plane.servicers.messages import as_document
 from control_plane.serving.revisions import current_revision
+from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
 
 __all__ = ["Assignment", "AssignmentSet", "assignment_set", "deployment_in_progress"]
 
@@ -23,7 +24,7 @@ class Assignment:
         deployment_id: The deployment of it to load.
         solution_version_arn: The version that the deployment serves.
         artifact_location: Folder of the version's artifact in the store.
-        config_json: `campaignConfig` as JSON; None without one.
+        campaign_config: Configuration of the campaign; None without one.
         tracking_ids: Ids of the trackers whose events belong to the dataset group.
         dataset_group_arn: Dataset group of the version.
         event_type: Event type that the version was trained on; None for all.
@@ -35,7 +36,7 @@ class Assignment:
     deployment_id: str
     solution_version_arn: str
     artifact_location: str
-    config_json: str | None
+    campaign_config: CampaignConfig | None
     tracking_ids: tuple[str, ...]
     dataset_group_arn: str
     event_type: str | None
@@ -77,17 +78,16 @@ def assignment_set(unit: Unit) -> AssignmentSet:
 def _assignment(unit: Unit, campaign: Campaign, deployment: Deployment) -> Assignment:
     version = unit.get(SolutionVersion, deployment.solution_version_arn)
     assert version is not None, "a foreign key holds it"
-    config = deployment.campaign_config
     trackers = unit.find(EventTracker, dataset_group_arn=version.dataset_group_arn, status=Status.ACTIVE)
     return Assignment(
         serving_arn=campaign.arn,
         deployment_id=deployment.id,
         solution_version_arn=version.arn,
         artifact_location=version.artifact_location,
-        config_json=None if config is None else json.dumps(config),
+        campaign_config=deployment.campaign_config,
         tracking_ids=tuple(sorted(tracker.tracking_id for tracker in trackers)),
         dataset_group_arn=version.dataset_group_arn,
         event_type=version.event_type,
-        event_rules=event_rules(version.solution_config or {}),
+        event_rules=event_rules({} if version.solution_config is None else as_document(version.solution_config)),
         active=campaign.serving_id is not None,
     )

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from common.logs import get_logger
 from control_plane.app_context import AppContext
-from control_plane.domain.campaigns import follows_latest
 from control_plane.domain.evaluations import Verdict, rejection_reason
 from control_plane.domain.paging import Position
 from control_plane.domain.states import Status
@@ -57,7 +56,9 @@ class LatestVersionSync:
         """
         serving = unit.get(Deployment, campaign.serving_id)
         assert serving is not None, "an ACTIVE campaign has a deployment"
-        if not follows_latest(serving.campaign_config) or deployment_in_progress(unit, campaign) is not None:
+        config = serving.campaign_config
+        follows = config is not None and config.sync_with_latest_solution_version
+        if not follows or deployment_in_progress(unit, campaign) is not None:
             return
         deployments = unit.find(Deployment, campaign_arn=campaign.arn, order=["number"])
         tried = {deployment.solution_version_arn for deployment in deployments}
@@ -138,7 +139,7 @@ class LatestVersionSync:
         deployment.status = Status.CREATE_FAILED
         deployment.failure_reason = rejection_reason(
             version.arn,
-            version.evaluation or {},
+            "" if version.evaluation is None else version.evaluation.comparison.reason,
             serving_arn=serving.solution_version_arn,
             solution_arn=version.solution_arn,
         )

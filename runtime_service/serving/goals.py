@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 
 from inference.model import RankingInfluence
 from inference.recent_events import EventRule
+from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
 from protos.tailorbird.internal.v1 import serving_pb2
 from recipes.components.exploration import ExplorationSettings
 from runtime_service.serving.deployments import Assignment
@@ -88,14 +88,14 @@ def to_assignment(item: serving_pb2.ServingAssignment) -> Assignment:
             EventRule(rule.event_type or None, rule.least_value if rule.HasField("least_value") else None)
             for rule in item.event_rules
         ),
-        exploration=read_exploration(item.config_json),
-        influence=read_influence(item.config_json),
+        exploration=read_exploration(item.campaign_config),
+        influence=read_influence(item.campaign_config),
     )
 
 
-def read_exploration(config_json: str) -> ExplorationSettings:
-    """Read `itemExplorationConfig` of a configuration, which the control plane has checked; empty for none."""
-    values = json.loads(config_json or "{}").get("itemExplorationConfig", {})
+def read_exploration(config: CampaignConfig) -> ExplorationSettings:
+    """Read `itemExplorationConfig` of a configuration, which the control plane has checked."""
+    values = config.item_exploration_config
     default = ExplorationSettings()
     return ExplorationSettings(
         float(values.get("explorationWeight", default.weight)),
@@ -103,7 +103,7 @@ def read_exploration(config_json: str) -> ExplorationSettings:
     )
 
 
-def read_influence(config_json: str) -> RankingInfluence:
-    """Read `rankingInfluence` of a configuration, which the control plane has checked; empty for none."""
-    values = json.loads(config_json or "{}").get("rankingInfluence") or {}
+def read_influence(config: CampaignConfig) -> RankingInfluence:
+    """Read `rankingInfluence` of a configuration, which the control plane has checked."""
+    values = config.ranking_influence
     return RankingInfluence(freshness=values.get("FRESHNESS", 0.0), popularity=values.get("POPULARITY", 0.0))

@@ -22,7 +22,7 @@ from runtime_service.serving.goals import to_assignment
 
 __all__ = ["AssignmentFile", "KeptAssignments"]
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 #: Deployments kept for each campaign that were served: the newest and the one before.
 _KEPT_SERVED: Final = 2
 _log = get_logger(__name__)

@@ -20,6 +20,7 @@ from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from recipes.catalog import RECIPES
 from trainer.domain.configuration import SolutionConfiguration
 from trainer.domain.data_requirements import describe_filters
+from trainer.training.configuration import read_configuration
 from trainer.training.process import run_training
 from trainer.training.snapshot import INTERACTIONS, Snapshot, take_snapshot
 from trainer.training.spec import (
@@ -98,7 +99,7 @@ class TrainingJobHandler:
         if published is not None:
             return published
         began = time.monotonic()
-        configuration = SolutionConfiguration.parse(payload.solution_config_json)
+        configuration = read_configuration(payload.solution_config)
         context.report(fraction=0.0, activity="taking a snapshot")
         snapshot = self._snapshot(payload, configuration, context)
         spec = self._spec(payload, configuration, snapshot)

@@ -18,7 +18,14 @@ from control_plane.metadata_store.tables import (
     Job,
     JobAttempt,
     RuntimeWorker,
+    Solution,
     Tag,
+)
+from protos.tailorbird.control.v1.solution_config_pb2 import (
+    OBJECTIVE_SENSITIVITY_LOW,
+    AutoMLConfig,
+    OptimizationObjective,
+    SolutionConfig,
 )
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -81,6 +88,18 @@ def job(number: int, *, state: JobState = JobState.WAITING, kind: JobKind = JobK
     )
 
 
+def solution(name: str, **columns) -> Solution:
+    return Solution(
+        arn=arn("solution", name),
+        name=name,
+        dataset_group_arn=group_arn(1),
+        recipe_arn="recipe",
+        creation_date_time=MOMENT,
+        last_updated_date_time=MOMENT,
+        **columns,
+    )
+
+
 def attempt(job_id: str, *, second: int) -> JobAttempt:
     moment = MOMENT + timedelta(seconds=second)
     return JobAttempt(
@@ -105,6 +124,30 @@ class MetadataStoreSuite:
         assert row.account == MINE
         assert row.creation_date_time == MOMENT
         assert row.creation_date_time.tzinfo is not None
+
+    def test_messages_come_back_as_they_were_added(self, metadata_store):
+        config = SolutionConfig(
+            algorithm_hyper_parameters={"bptt": "8"},
+            auto_ml_config=AutoMLConfig(metric_name="coverage"),
+            optimization_objective=OptimizationObjective(objective_sensitivity=OBJECTIVE_SENSITIVITY_LOW),
+            empty_members=["featureTransformationParameters"],
+        )
+        with metadata_store.write() as unit:
+            unit.add(group(1))
+            unit.add(solution("with", solution_config=config))
+            unit.add(solution("empty", solution_config=SolutionConfig()))
+            unit.add(solution("without"))
+
+        with metadata_store.read() as unit:
+            assert unit.get(Solution, arn("solution", "with")).solution_config == config
+            assert unit.get(Solution, arn("solution", "empty")).solution_config == SolutionConfig()
+            assert unit.get(Solution, arn("solution", "without")).solution_config is None
+        with metadata_store.write() as unit:
+            unit.get(Solution, arn("solution", "with")).solution_config = SolutionConfig(event_value_threshold="1")
+        with metadata_store.read() as unit:
+            assert unit.get(Solution, arn("solution", "with")).solution_config == SolutionConfig(
+                event_value_threshold="1"
+            )
 
     def test_missing_row_is_none(self, metadata_store):
         assert metadata_store.view(lambda unit: unit.get(DatasetGroup, group_arn(404))) is None

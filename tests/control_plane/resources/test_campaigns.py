@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from common.errors import (
@@ -13,6 +11,8 @@ from common.errors import (
     ResourceNotFound,
 )
 from control_plane.domain.quotas import Quotas
+from control_plane.servicers.messages import as_message
+from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
 from tests.control_plane.world import (
     make_world,
 )
@@ -27,8 +27,8 @@ def test_exploration_of_a_campaign_reaches_the_runtimes(world):
 
     campaign = world.campaign(version, campaign_config=config)
 
-    assert json.loads(world.assigned()[campaign].config_json) == config
-    assert world.resources.campaigns.describe(campaign).serving.campaign_config == config
+    assert world.assigned()[campaign].campaign_config == as_message(CampaignConfig, config)
+    assert world.resources.campaigns.describe(campaign).serving.campaign_config == as_message(CampaignConfig, config)
 
 
 def test_campaign_that_is_being_created_or_updated_cannot_be_updated(world):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
+from google.protobuf import json_format
 
 from common.errors import (
     InvalidInput,
@@ -14,6 +13,8 @@ from common.errors import (
 )
 from control_plane.domain.events import EventRule
 from control_plane.resources.solutions import SolutionRequest
+from control_plane.servicers.messages import as_message
+from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 from tests.control_plane.world import (
     ACCOUNT,
     EVERYTHING,
@@ -23,6 +24,11 @@ from tests.control_plane.world import (
     avro,
     column,
 )
+
+
+def sent_config(lease) -> SolutionConfig:
+    return json_format.ParseDict(lease.job.payload["solution_config"], SolutionConfig())
+
 
 WITHOUT_GENRES = {"trainingDataConfig": {"excludedDatasetColumns": {"Items": ["GENRES"]}}}
 
@@ -50,7 +56,7 @@ def test_training_columns_reach_the_trainer(world):
     group = world.imported_group()
     world.version(solution(world, group, WITHOUT_GENRES).arn)
 
-    assert json.loads(world.lease().job.payload["solution_config_json"]) == WITHOUT_GENRES
+    assert sent_config(world.lease()) == as_message(SolutionConfig, WITHOUT_GENRES)
 
 
 def semantic_solution(world, group):
@@ -91,11 +97,11 @@ def test_settings_reach_the_trainer_and_the_runtimes(world):
         solution_config=config,
     )  # fmt: skip
     solution = world.resources.solutions.create(request).arn
-    assert world.resources.solutions.describe(solution)[0].solution_config == config
+    assert world.resources.solutions.describe(solution)[0].solution_config == as_message(SolutionConfig, config)
 
     version = world.version(solution)
     lease = world.lease()
-    assert '"eventParametersList": [{"eventType": "watch", "weight": 0.5}' in lease.job.payload["solution_config_json"]
+    assert sent_config(lease) == as_message(SolutionConfig, config)
     world.queue.complete(lease.job.id, lease.token, kind=lease.job.kind, result={"training_hours": 0.1})
     campaign = world.campaign(version)
 
@@ -149,7 +155,7 @@ def test_training_job_has_the_configuration_of_its_version(world):
     assert payload["solution_version_arn"] == version
     assert payload["artifact_location"] == f"artifacts/films-{version[-8:]}"
     assert payload["recipe"] == "aws-user-personalization-v2"
-    assert payload["solution_config_json"] == '{"algorithmHyperParameters": {"apply_recency_bias": "false"}}'
+    assert payload["solution_config"] == {"algorithm_hyper_parameters": {"apply_recency_bias": "false"}}
     assert payload["event_type"] == "watch"
     assert [table["dataset_type"] for table in payload["tables"]] == ["INTERACTIONS", "ITEMS"]
 
@@ -236,4 +242,4 @@ def test_an_objective_needs_its_column_when_a_version_is_trained(world):
     world.dataset(group, "Items", avro("Items", column("ITEM_ID"), column("PRICE", "float")))
 
     assert world.version(solution)
-    assert '"objectiveSensitivity": "LOW"' in world.lease().job.payload["solution_config_json"]
+    assert sent_config(world.lease()) == as_message(SolutionConfig, config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from control_plane.serving.reconciler import Phase
+from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
 
 
 def test_campaign_that_never_answered_is_assigned_as_not_active(world):
@@ -22,7 +23,7 @@ def test_assignment_has_all_that_a_worker_needs(world):
 
     assert assigned.solution_version_arn == version.arn
     assert assigned.artifact_location == version.artifact_location
-    assert assigned.config_json == '{"enableMetadataWithRecommendations": false}'
+    assert assigned.campaign_config == CampaignConfig(enable_metadata_with_recommendations=False)
     assert assigned.tracking_ids == (tracker.tracking_id,)
     assert assigned.dataset_group_arn == version.dataset_group_arn
     assert assigned.event_type is None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf import json_format
 
 from common.errors import InvalidInput, ResourceInUse, ResourceNotFound
 from control_plane.domain.jobs import JobKind
 from control_plane.serving.reconciler import Phase
+from protos.tailorbird.storage.v1.evaluation_pb2 import Evaluation
 from tests.control_plane.world import make_world
 
 FOLLOWING = {"syncWithLatestSolutionVersion": True}
@@ -315,7 +317,7 @@ def test_refusals_are_shown_with_the_version(world, solution, campaign):
 
     assert refused.campaign_arn == campaign
     assert refused.failure_reason.startswith(f"refused: {worse}")
-    assert world.evaluations.get(worse).version.evaluation == evaluation("WORSE")
+    assert world.evaluations.get(worse).version.evaluation == json_format.ParseDict(evaluation("WORSE"), Evaluation())
 
 
 def test_campaign_that_follows_its_solution_moves_on_to_a_new_version(world):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from inference.model import ModelLoader, RankingInfluence
+from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
 from recipes.catalog import get_recipe
 from recipes.components.exploration import ExplorationSettings
 from recipes.data.columns import Columns
@@ -50,8 +51,8 @@ def related(model, influence):
 
 
 def test_nothing_counts_unless_said():
-    assert read_influence("") == read_influence("{}") == RankingInfluence(0.0, 0.0)
-    assert read_influence('{"rankingInfluence": {"FRESHNESS": 0.5}}') == RankingInfluence(0.5, 0.0)
+    assert read_influence(CampaignConfig()) == RankingInfluence(0.0, 0.0)
+    assert read_influence(CampaignConfig(ranking_influence={"FRESHNESS": 0.5})) == RankingInfluence(0.5, 0.0)
 
 
 def test_two_campaigns_of_one_model_have_each_their_own(model):
@@ -70,7 +71,7 @@ def test_other_recipes_are_left_alone(tmp_path):
     assert RankingInfluence(freshness=1.0).on(other) is other
 
 
-def test_settings_are_read_from_the_campaigns_own_json():
-    assert read_exploration("") == ExplorationSettings(0.3, 30.0)
-    config = '{"itemExplorationConfig": {"explorationWeight": "0.9", "explorationItemAgeCutOff": "7"}}'
+def test_settings_are_read_from_the_campaigns_own_configuration():
+    assert read_exploration(CampaignConfig()) == ExplorationSettings(0.3, 30.0)
+    config = CampaignConfig(item_exploration_config={"explorationWeight": "0.9", "explorationItemAgeCutOff": "7"})
     assert read_exploration(config) == ExplorationSettings(0.9, 7.0)

@@ -16,6 +16,7 @@ from common.rpc import aio_channel
 from common.storage.objects import ObjectStore
 from common.testing import loop_in_thread, wait_until
 from inference.model import ModelLoader
+from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
 from protos.tailorbird.internal.v1 import serving_pb2_grpc
 from protos.tailorbird.internal.v1.serving_pb2 import EventRule, ServingAssignment
 from runtime_service.serving.deployments import DeploymentTable
@@ -32,7 +33,7 @@ def serving_assignment(name="films", *, deployment="d-1", location="artifacts/pe
         deployment_id=deployment,
         artifact_location=location,
         dataset_group_arn=group,
-        config_json='{"itemExplorationConfig": {"explorationWeight": "0.5"}}',
+        campaign_config=CampaignConfig(item_exploration_config={"explorationWeight": "0.5"}),
         event_rules=[EventRule(event_type="watch", least_value=2.5)],
     )
 
@@ -100,11 +101,12 @@ def test_campaigns_that_are_assigned_no_more_are_forgotten(file):
         b"\xff\xfe",
         b"[]",
         b"[" * 9000,
+        b'{"format_version": 1, "assignments": [], "served": []}',
         b'{"format_version": 2}',
-        b'{"format_version": 1}',
-        b'{"format_version": 1, "assignments": [{"serving_arn": 5}], "served": []}',
-        b'{"format_version": 1, "assignments": [{}], "served": []}',
-        b'{"format_version": 1, "assignments": 5, "served": []}',
+        b'{"format_version": 3}',
+        b'{"format_version": 2, "assignments": [{"serving_arn": 5}], "served": []}',
+        b'{"format_version": 2, "assignments": [{}], "served": []}',
+        b'{"format_version": 2, "assignments": 5, "served": []}',
     ],
 )
 def test_a_file_that_cannot_be_understood_counts_as_none(file, tmp_path, text):

@@ -22,7 +22,7 @@ def bring(place, *lines):
 
 
 def segments(place, number, recipe="aws-item-affinity", **more):
-    return train(place, recipe, location=f"artifacts/v{number}", solution_config_json=SMALL_SEGMENTS, **more).evaluation
+    return train(place, recipe, location=f"artifacts/v{number}", solution_config=SMALL_SEGMENTS, **more).evaluation
 
 
 @pytest.mark.parametrize("recipe", ["aws-item-affinity", "aws-item-attribute-affinity"])

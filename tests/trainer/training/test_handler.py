@@ -10,12 +10,14 @@ import threading
 import numpy as np
 import psutil
 import pytest
+from google.protobuf import json_format
 
 from common.artifacts import open_artifact
 from common.errors import InvalidInput, OperationUnavailable, ResourceNotFound, Unavailable
 from common.testing import wait_until
 from common.vocabulary import Vocabulary
 from inference.model import ModelLoader
+from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 from protos.tailorbird.internal.v1 import jobs_pb2
 from recipes.catalog import get_recipe
 from recipes.models.user_segments.score import load_attribute_segments, load_segments
@@ -40,12 +42,19 @@ WEIGHED_KEYS = {f"normalized_discounted_cumulative_gain_with_event_weights_at_{c
 
 
 def train(
-    place: Place, recipe: str = "aws-popularity-count", *, context=None, location: str = "artifacts/films-1", **more
+    place: Place,
+    recipe: str = "aws-popularity-count",
+    *,
+    context=None,
+    location: str = "artifacts/films-1",
+    solution_config: str = "{}",
+    **more,
 ):
     payload = jobs_pb2.SolutionVersionTrainingPayload(
         solution_version_arn="arn:aws:personalize:eu-west-1:123456789012:solution/films/1",
         artifact_location=location,
         recipe=recipe,
+        solution_config=json_format.Parse(solution_config, SolutionConfig()),
         **{"tables": place.tables("INTERACTIONS", "ITEMS", "USERS"), "training_mode": "FULL", **more},
     )
     return place.training_handler().run(payload, context or NullJobContext())
@@ -76,7 +85,7 @@ def filled(place):
     ],
 )
 def test_a_published_artifact_is_whole_and_its_files_agree(filled, recipe, config):
-    result = train(filled, recipe, solution_config_json=config)
+    result = train(filled, recipe, solution_config=config)
     extra = {"trend_prediction_accuracy"} if get_recipe(recipe).kind is RecipeKind.TRENDING_ITEMS else set()
 
     artifact = opened(filled)
@@ -133,7 +142,7 @@ def test_a_version_says_which_events_were_left_out_for_their_spelling(place):
     "chosen",
     [
         {"event_type": "watch"},
-        {"solution_config_json": '{"eventsConfig": {"eventParametersList": [{"eventType": "watch", "weight": 1}]}}'},
+        {"solution_config": '{"eventsConfig": {"eventParametersList": [{"eventType": "watch", "weight": 1}]}}'},
     ],
 )
 def test_too_few_events_of_a_type_name_those_that_are_spelled_otherwise(place, chosen):
@@ -148,9 +157,7 @@ def test_what_happened_before_1970_is_learnt_from_like_everything_else(place):
     for begin in (-428_716_800, 1_700_000_000):
         place.write("a.csv", *walks(begin=begin))
         place.bring("s3://films/a.csv")
-        result = train(
-            place, "aws-user-personalization-v2", solution_config_json=QUICK, location=f"artifacts/films{begin}"
-        )
+        result = train(place, "aws-user-personalization-v2", solution_config=QUICK, location=f"artifacts/films{begin}")
         metrics.append(dict(result.metrics))
 
     assert metrics[0] == metrics[1]
@@ -221,7 +228,7 @@ def test_a_runtime_opens_what_a_use_case_comes_to(filled, recipe):
 
 def test_segments_are_measured_and_made_from_the_artifact(filled):
     result = train(
-        filled, "aws-item-affinity", solution_config_json='{"algorithmHyperParameters": {"hidden_dimension": "32"}}'
+        filled, "aws-item-affinity", solution_config='{"algorithmHyperParameters": {"hidden_dimension": "32"}}'
     )
 
     artifact = opened(filled)
@@ -247,7 +254,7 @@ def test_segments_by_attributes_are_made_of_the_columns_of_items(filled):
     filled.bring("s3://films/items.csv", kind="ITEMS")
     config = '{"algorithmHyperParameters": {"hidden_dimension": "32"}%s}'
 
-    train(filled, "aws-item-attribute-affinity", solution_config_json=config % "")
+    train(filled, "aws-item-attribute-affinity", solution_config=config % "")
 
     segments = load_attribute_segments(opened(filled).folder)
     segment = segments.segment('ITEMS.GENRES = "War" AND ITEMS.YEAR = 1991', 10)
@@ -256,8 +263,8 @@ def test_segments_by_attributes_are_made_of_the_columns_of_items(filled):
     with pytest.raises(InvalidInput, match="want a value of that column"):
         segments.segment('ITEMS.GENRES = "Drama|War"', 10)  # they are two
 
-    without = ', "trainingDataConfig": {"excludedDatasetColumns": {"Items": ["GENRES"]}}'
-    train(filled, "aws-item-attribute-affinity", solution_config_json=config % without, location="artifacts/films-2")
+    without = ', "trainingDataConfig": {"excludedDatasetColumns": {"Items": {"values": ["GENRES"]}}}'
+    train(filled, "aws-item-attribute-affinity", solution_config=config % without, location="artifacts/films-2")
     artifact = open_artifact(filled.store, "artifacts/films-2", cache=filled.root / "cache")
     with pytest.raises(InvalidInput, match="want a column of Items: one of YEAR"):
         load_attribute_segments(artifact.folder).segment('ITEMS.GENRES = "War"', 10)
@@ -289,7 +296,7 @@ def test_an_event_type_that_nobody_sent_is_too_little(filled):
 
 def test_a_threshold_of_the_solution_is_used(filled):
     with pytest.raises(InvalidInput, match=r"after filtering by event value: 5 or more\. It has 240"):
-        train(filled, solution_config_json='{"eventValueThreshold": "5"}')
+        train(filled, solution_config='{"eventValueThreshold": "5"}')
 
 
 def test_events_are_chosen_and_weighed_by_their_types(filled):
@@ -300,7 +307,7 @@ def test_events_are_chosen_and_weighed_by_their_types(filled):
         '{"eventType": "buy", "eventValueThreshold": 1, "weight": 0.3}]}}'
     )
 
-    result = train(filled, solution_config_json=listed)
+    result = train(filled, solution_config=listed)
 
     manifest = opened(filled).manifest
     assert set(result.metrics) == KEYS | WEIGHED_KEYS
@@ -319,7 +326,7 @@ def test_hyperparameters_out_of_range_are_refused(filled):
     with pytest.raises(InvalidInput, match="layers"):
         train(
             filled, "aws-user-personalization-v2",
-            solution_config_json='{"algorithmHyperParameters": {"layers": "99"}}',
+            solution_config='{"algorithmHyperParameters": {"layers": "99"}}',
         )  # fmt: skip
 
 
@@ -327,7 +334,7 @@ def test_parameters_of_the_feature_transformation_reach_the_recipe(filled):
     with pytest.raises(InvalidInput, match=r"featureTransformationParameters\.min_user_history_length_percentile"):
         train(
             filled, "aws-sims",
-            solution_config_json='{"featureTransformationParameters": {"min_user_history_length_percentile": "2"}}',
+            solution_config='{"featureTransformationParameters": {"min_user_history_length_percentile": "2"}}',
         )  # fmt: skip
 
 
@@ -349,7 +356,7 @@ def test_the_same_snapshot_gives_the_same_bytes_in_every_process(place):
 
 
 def test_an_update_takes_up_new_items_and_histories_and_learns_nothing(filled):
-    train(filled, "aws-user-personalization", solution_config_json=QUICK_V1)
+    train(filled, "aws-user-personalization", solution_config=QUICK_V1)
     # A type of event that sorts before the known one, an item that sorts before all others, and a new user.
     filled.write("b.csv", *(f"u{user:03},a-new,{1_800_000_000 + user},buy,1" for user in range(61) for _ in range(40)))
     filled.bring("s3://films/b.csv", replace=False)
@@ -383,7 +390,7 @@ def test_an_update_predicts_new_items_by_their_columns(filled):
     genres = [f"i{place:03},,{'war' if place % 2 else 'love'},," for place in range(40)]
     filled.write("items.csv", *genres, header=HEADERS["ITEMS"])
     filled.bring("s3://films/items.csv", kind="ITEMS")
-    train(filled, "aws-user-personalization", solution_config_json=QUICK_V1)
+    train(filled, "aws-user-personalization", solution_config=QUICK_V1)
     filled.write("more.csv", "j-new,,war,,", header=HEADERS["ITEMS"])
     filled.bring("s3://films/more.csv", kind="ITEMS", replace=False)
 
@@ -398,16 +405,18 @@ def test_an_update_predicts_new_items_by_their_columns(filled):
     assert vectors[-1, :-1].any()
 
 
-FAVOUR_YEAR = '"optimizationObjective": {"itemAttribute": "YEAR", "objectiveSensitivity": "MEDIUM"}'
+FAVOUR_YEAR = (
+    '"optimizationObjective": {"itemAttribute": "YEAR", "objectiveSensitivity": "OBJECTIVE_SENSITIVITY_MEDIUM"}'
+)
 
 
 def test_an_objective_shifts_what_is_recommended_and_is_measured(filled):
     filled.write("items.csv", *(f"i{place:03},,,{1980 + place}," for place in range(40)), header=HEADERS["ITEMS"])
     filled.bring("s3://films/items.csv", kind="ITEMS")
-    train(filled, "aws-user-personalization", solution_config_json=QUICK_V1, location="artifacts/plain")
+    train(filled, "aws-user-personalization", solution_config=QUICK_V1, location="artifacts/plain")
 
     config = f"{QUICK_V1[:-1]}, {FAVOUR_YEAR}}}"
-    result = train(filled, "aws-user-personalization", solution_config_json=config)
+    result = train(filled, "aws-user-personalization", solution_config=config)
 
     assert set(result.metrics) == KEYS | {"average_rewards_at_k"}
     assert 0.0 < result.metrics["average_rewards_at_k"] <= 1.0
@@ -423,7 +432,7 @@ def test_an_objective_shifts_what_is_recommended_and_is_measured(filled):
 
     # An update applies the objective to the items that there are now, each once.
     updated = train(
-        filled, "aws-user-personalization", solution_config_json=config, location="artifacts/films-2",
+        filled, "aws-user-personalization", solution_config=config, location="artifacts/films-2",
         training_mode="UPDATE", base_artifact_location="artifacts/films-1",
     )  # fmt: skip
     assert dict(updated.metrics) == dict(result.metrics)
@@ -435,12 +444,12 @@ def test_recipes_without_personal_scores_take_no_objective(filled):
     filled.write("items.csv", "i000,,,1980,", header=HEADERS["ITEMS"])
     filled.bring("s3://films/items.csv", kind="ITEMS")
     with pytest.raises(InvalidInput, match=r"optimizationObjective.*aws-popularity-count takes none"):
-        train(filled, solution_config_json=f"{{{FAVOUR_YEAR}}}")
+        train(filled, solution_config=f"{{{FAVOUR_YEAR}}}")
 
 
 def test_an_objective_needs_items(filled):
     with pytest.raises(InvalidInput, match="itemAttribute`: got 'YEAR', want imported items"):
-        train(filled, solution_config_json=f"{{{FAVOUR_YEAR}}}")
+        train(filled, solution_config=f"{{{FAVOUR_YEAR}}}")
 
 
 def test_a_model_that_cannot_be_updated_is_refused(filled):
@@ -467,7 +476,7 @@ def test_a_process_that_is_killed_becomes_a_reason_to_act_on(filled):
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(Unavailable, match="most likely because memory ran out; give the trainer more memory"):
-        train(filled, "aws-user-personalization-v2", solution_config_json=ENDLESS)
+        train(filled, "aws-user-personalization-v2", solution_config=ENDLESS)
     killer.join()
     assert list((filled.root / "work").iterdir()) == []
 
@@ -480,5 +489,5 @@ def test_a_process_that_crashes_is_reported_by_its_signal(filled):
     breaker = threading.Thread(target=crash)
     breaker.start()
     with pytest.raises(Unavailable, match=r"crashed \(SIGABRT\)"):
-        train(filled, "aws-user-personalization-v2", solution_config_json=ENDLESS)
+        train(filled, "aws-user-personalization-v2", solution_config=ENDLESS)
     breaker.join()

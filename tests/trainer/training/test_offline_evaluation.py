@@ -154,7 +154,7 @@ def test_items_and_event_types_are_matched_by_name_when_data_grow(filled):
 
 
 def test_segments_are_measured_with_intervals_beside_the_most_active_users(filled):
-    evaluation = version(filled, 1, "aws-item-affinity", solution_config_json=SMALL_SEGMENTS)
+    evaluation = version(filled, 1, "aws-item-affinity", solution_config=SMALL_SEGMENTS)
 
     manifest = read_manifest(filled.store, "artifacts/v1")
     assert manifest.evaluation == evaluation

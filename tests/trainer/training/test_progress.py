@@ -46,7 +46,7 @@ def test_a_training_says_what_it_does(place, recipe, config, activities):
     place.bring("s3://films/a.csv")
     context = RecordingJobContext()
 
-    train(place, recipe, solution_config_json=config, context=context)
+    train(place, recipe, solution_config=config, context=context)
 
     reported = [activity for _, activity in context.reports]
     assert [now for now, before in zip(reported, [None, *reported], strict=False) if now != before] == activities

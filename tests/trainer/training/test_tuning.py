@@ -37,7 +37,7 @@ def filled(place):
 
 def search(place, name="aws-sims", *ranges, trials=4, config="{}", **more):
     tuning = jobs_pb2.HyperParameterTuning(trials=trials, ranges=ranges)
-    return train(place, name, tuning=tuning, solution_config_json=config, **more)
+    return train(place, name, tuning=tuning, solution_config=config, **more)
 
 
 def test_the_best_of_the_trials_is_trained_and_reported(filled):
@@ -61,7 +61,7 @@ def test_the_best_of_the_trials_is_trained_and_reported(filled):
 def test_a_version_is_trained_as_if_what_was_chosen_had_been_given(filled):
     result = search(filled, "aws-sims", DISCOUNT, trials=3, location="artifacts/tuned")
     given = {"algorithmHyperParameters": dict(result.tuned_hyper_parameters)}
-    train(filled, "aws-sims", location="artifacts/given", solution_config_json=json.dumps(given))
+    train(filled, "aws-sims", location="artifacts/given", solution_config=json.dumps(given))
 
     one, other = (
         open_artifact(filled.store, f"artifacts/{name}", cache=filled.root / "cache") for name in ("tuned", "given")

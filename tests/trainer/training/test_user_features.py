@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
@@ -13,6 +11,7 @@ from inference.model import ModelLoader
 from inference.pipelines import Pipeline
 from inference.recent_events import RecentEvent, to_history
 from inference.request import RecommendationRequest
+from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.data.histories import History
@@ -86,7 +85,7 @@ def publish(place, version: int) -> Pipeline:
         recipe=RECIPE,
         training_mode="FULL",
         tables=place.tables("INTERACTIONS", "USERS"),
-        solution_config_json=json.dumps({"algorithmHyperParameters": SMALL}),
+        solution_config=SolutionConfig(algorithm_hyper_parameters=SMALL),
     )
     place.training_handler().run(payload, NullJobContext())
     model = ModelLoader(place.store, cache=place.root / "cache", index="exact").load(location)

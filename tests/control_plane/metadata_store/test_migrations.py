@@ -1,0 +1,163 @@
+"""Migrations that convert contents: what was written in an earlier form is read as what it meant."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+import sqlalchemy as sa
+from google.protobuf import json_format
+
+from control_plane.metadata_store.sql import open_metadata_store
+from control_plane.metadata_store.tables import Deployment, Job, Solution, SolutionVersion
+from protos.tailorbird.control.v1 import campaign_pb2, common_pb2
+from protos.tailorbird.control.v1 import solution_config_pb2 as config_pb2
+from protos.tailorbird.internal.v1 import jobs_pb2
+from protos.tailorbird.storage.v1 import evaluation_pb2
+from tests.control_plane.metadata_store.test_sqlite import downgrade
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+#: A configuration as it was kept before revision 0010, and the message that it stands for.
+CONFIG = {
+    "algorithmHyperParameters": {},
+    "featureTransformationParameters": {"low_percentile": "0.1"},
+    "autoMLConfig": {"recipeList": []},
+    "hpoConfig": {
+        "hpoResourceConfig": {},
+        "algorithmHyperParameterRanges": {
+            "integerHyperParameterRanges": [],
+            "categoricalHyperParameterRanges": [{"name": "bptt", "values": []}],
+        },
+    },
+    "optimizationObjective": {"itemAttribute": "YEAR", "objectiveSensitivity": "LOW"},
+    "trainingDataConfig": {"excludedDatasetColumns": {"ITEMS": ["GENRES"]}, "includedDatasetColumns": {}},
+}
+MESSAGE = config_pb2.SolutionConfig(
+    empty_members=["algorithmHyperParameters"],
+    feature_transformation_parameters={"low_percentile": "0.1"},
+    auto_ml_config=config_pb2.AutoMLConfig(empty_members=["recipeList"]),
+    hpo_config=config_pb2.HPOConfig(
+        hpo_resource_config=config_pb2.HPOResourceConfig(),
+        algorithm_hyper_parameter_ranges=config_pb2.HyperParameterRanges(
+            categorical_hyper_parameter_ranges=[
+                config_pb2.CategoricalHyperParameterRange(name="bptt", empty_members=["values"])
+            ],
+            empty_members=["integerHyperParameterRanges"],
+        ),
+    ),
+    optimization_objective=config_pb2.OptimizationObjective(
+        item_attribute="YEAR", objective_sensitivity=config_pb2.OBJECTIVE_SENSITIVITY_LOW
+    ),
+    training_data_config=common_pb2.TrainingDataConfig(
+        excluded_dataset_columns={"ITEMS": common_pb2.StringList(values=["GENRES"])},
+        empty_members=["includedDatasetColumns"],
+    ),
+)
+CAMPAIGN = {"itemExplorationConfig": {"explorationWeight": "0.7"}, "rankingInfluence": {}}
+EVALUATION = {
+    "test_users": 5,
+    "model": {"name": "model", "metrics": [{"name": "coverage", "value": 0.5}], "metrics_without_repeats": []},
+    "comparison": {"verdict": "VERDICT_WORSE", "judged_by": "coverage"},
+}
+PAYLOAD = {
+    "solution_version_arn": "version",
+    "recipe": "aws-sims",
+    "solution_config_json": json.dumps(CONFIG),
+    "tables": [{"dataset_type": "ITEMS", "location": "datasets/films", "schema": "{}"}],
+    "tuning": {"trials": 3, "ranges": [{"name": "bptt", "kind": "integer", "low": 1.0, "high": 9.0, "values": []}]},
+}
+IMPORT = {"data_location": "s3://films/a.csv", "replace": True}
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path / 'metadata_store.db'}"
+
+
+@pytest.fixture
+def before(url):
+    """Make a database of revision 0009 with one row of each kind that is converted."""
+    metadata_store = open_metadata_store(url)
+    downgrade(metadata_store, "0009")
+    engine = metadata_store._engine
+    tables = sa.MetaData()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        tables.reflect(connection)
+
+        def add(name: str, **columns: object) -> None:
+            table = tables.tables[name]
+            moments = {column.name: MOMENT for column in table.c if column.name.endswith(("date_time", "_at"))}
+            required = {column.name: filler(column) for column in table.c if not column.nullable}
+            connection.execute(table.insert().values({**required, **moments, **columns}))
+
+        add("dataset_group", arn="group")
+        add("solution", arn="solution", dataset_group_arn="group", solution_config=CONFIG)
+        parents = {"solution_arn": "solution", "dataset_group_arn": "group"}
+        add("solution_version", arn="version", **parents, solution_config=CONFIG, evaluation=EVALUATION)
+        add("solution_version", arn="plain", **parents, artifact_location="other")
+        add("campaign", arn="campaign", solution_arn="solution")
+        for number, config in enumerate((CAMPAIGN, None)):
+            add(
+                "deployment", id=str(number), campaign_arn="campaign", solution_version_arn="version",
+                campaign_config=config,
+            )  # fmt: skip
+        add("job", id="training", payload=PAYLOAD, state="LEASED")
+        add("job", id="import", payload=IMPORT)
+        add("job", id="ended", payload={})
+    yield metadata_store
+    metadata_store.close()
+
+
+def filler(column: sa.Column) -> object:
+    """Return a value for a column whose contents do not matter."""
+    if isinstance(column.type, sa.String):
+        return "x"
+    return {} if isinstance(column.type, sa.JSON) else 0
+
+
+def test_configurations_evaluations_and_waiting_jobs_become_messages(before, url):
+    before.close()
+
+    migrated = open_metadata_store(url)
+
+    with migrated.read() as unit:
+        version, training = unit.get(SolutionVersion, "version"), unit.get(Job, "training")
+        assert unit.get(Solution, "solution").solution_config == version.solution_config == MESSAGE
+        assert version.evaluation == json_format.ParseDict(EVALUATION, evaluation_pb2.Evaluation())
+        plain = unit.get(SolutionVersion, "plain")
+        assert (plain.solution_config, plain.evaluation) == (None, None)
+        deployed = campaign_pb2.CampaignConfig(
+            item_exploration_config={"explorationWeight": "0.7"}, empty_members=["rankingInfluence"]
+        )
+        assert unit.get(Deployment, "0").campaign_config == deployed
+        assert unit.get(Deployment, "1").campaign_config is None
+        payload = json_format.ParseDict(training.payload, jobs_pb2.SolutionVersionTrainingPayload())
+        assert payload.solution_config == MESSAGE
+        assert (payload.recipe, payload.tuning.ranges[0].name) == ("aws-sims", "bptt")
+        assert payload.tables[0].location == "datasets/films"
+        assert unit.get(Job, "import").payload == IMPORT
+        assert unit.get(Job, "ended").payload == {}
+    migrated.close()
+
+
+def test_what_was_converted_is_converted_back(before, url):
+    before.close()
+    migrated = open_metadata_store(url)
+
+    downgrade(migrated, "0009")
+
+    with migrated._engine.connect() as connection:
+
+        def kept(table: str, column: str, key: str) -> object:
+            row = connection.exec_driver_sql(f"SELECT {column} FROM {table} WHERE {key}").scalar_one()
+            return None if row is None else json.loads(row)
+
+        assert kept("solution", "solution_config", "arn = 'solution'") == CONFIG
+        assert kept("deployment", "campaign_config", "id = '0'") == CAMPAIGN
+        assert kept("solution_version", "evaluation", "arn = 'version'") == EVALUATION
+        payload = kept("job", "payload", "id = 'training'")
+        assert json.loads(payload.pop("solution_config_json")) == CONFIG
+        assert payload == {key: value for key, value in PAYLOAD.items() if key != "solution_config_json"}
+    migrated.close()
