@@ -8,8 +8,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from cli.commands.apply import apply
 from cli.commands.demo import demo
 from cli.commands.doctor import doctor
+from cli.commands.export_config import export_config
 from cli.commands.keys import app as keys
 from cli.commands.probe import probe
 from cli.commands.solutions import app as solutions
@@ -29,6 +31,8 @@ app = typer.Typer(
 app.command("up")(up)
 app.command("demo")(demo)
 app.command("doctor")(doctor)
+app.command("apply")(apply)
+app.command("export-config")(export_config)
 app.command("probe")(probe)
 app.add_typer(keys, name="keys")
 app.add_typer(solutions, name="solutions")
@@ -41,7 +45,7 @@ def version() -> None:
 
 
 def run(commands: typer.Typer, env: Env, arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 done, 1 failed, 2 called wrongly, 130 interrupted.
+    """Run a command and return its exit code: 0 done, 1 failed, 2 called wrongly, 3 changes found, 130 interrupted.
 
     Args:
         commands: The application.
