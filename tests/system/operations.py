@@ -52,15 +52,15 @@ class Walk:
 
     Args:
         clients: boto3 clients of a whole system.
-        bucket: Folder of the bucket `walk`, from which the system imports.
+        files: Places of CSV files by dataset type, from `write_files`.
 
     Attributes:
         values: The single values of all responses so far, by member.
     """
 
-    def __init__(self, clients: Clients, bucket: Path) -> None:
+    def __init__(self, clients: Clients, files: Mapping[str, str]) -> None:
         self.clients = clients
-        self.bucket = bucket
+        self.files = files
         self.values: dict[str, str] = {}
         self._by_service = {
             "personalize": clients.personalize,
@@ -73,7 +73,7 @@ class Walk:
         """A dataset group with interactions and actions, for campaigns of other recipes."""
         journey = Journey(self.clients, suffix="walk", patience_seconds=_PATIENCE_SECONDS)
         journey.create_datasets({"Interactions": SCHEMAS["Interactions"], **ACTION_SCHEMAS})
-        journey.import_csv(write_files(self.bucket))
+        journey.import_csv(self.files)
         return journey
 
     def run(self, name: str) -> dict[str, Any]:
@@ -164,7 +164,7 @@ SCENARIO: Final[Mapping[str, Callable[[Walk], dict[str, Any]]]] = {
     "UntagResource": lambda walk: {"resourceArn": walk.values["datasetArn"], "tagKeys": ["season"]},
     "CreateDatasetImportJob": lambda walk: {
         "jobName": "walk", "roleArn": ROLE_ARN, "datasetArn": walk.values["datasetArn"],
-        "dataSource": {"dataLocation": write_files(walk.bucket)["Interactions"]},
+        "dataSource": {"dataLocation": walk.files["Interactions"]},
     },
     "DescribeDatasetImportJob": _by("datasetImportJobArn"),
     "ListDatasetImportJobs": _by("datasetArn"),

@@ -1,18 +1,26 @@
-"""Every operation once, with success, through boto3: what comes back has the shape that Personalize's has."""
+"""Every operation once, with success, through boto3, with responses of its shape; a life cycle through the AWS CLI."""
 
+import importlib.util
+import os
+import subprocess
+import sys
 from collections import Counter
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from benchmarks.system import running_system
+from cli.demo.items import SCHEMAS
 from common.operations import State, operation_states
 from control_plane.servicers.control import ControlPlaneServicer
 from events_service.servicers.events import EventsServicer
 from runtime_service.servicers.recommendations import RuntimeServicer
 from tests.aws_shapes import responses_checked
 from tests.gateway import samples
-from tests.system.operations import NOT_BUILT, SCENARIO, Walk
+from tests.system.operations import NOT_BUILT, SCENARIO, Walk, write_files
+
+SCRIPT = Path(__file__).with_name("life_cycle.sh")
 
 
 def test_each_operation_has_an_entry_or_is_not_built():
@@ -28,18 +36,22 @@ def test_each_operation_has_an_entry_or_is_not_built():
     assert states.keys() - NOT_BUILT == SCENARIO.keys()
 
 
-@pytest.fixture
-def system(tmp_path):
-    with running_system(tmp_path) as running:
+@pytest.fixture(scope="module")
+def system(tmp_path_factory):
+    with running_system(tmp_path_factory.mktemp("operations")) as running:
+        (running.installation.buckets / "walk").mkdir(parents=True)
         yield running
 
 
-def test_every_operation_that_is_built_succeeds_with_a_response_of_its_shape(system):
+@pytest.fixture(scope="module")
+def files(system):
+    return write_files(system.installation.buckets / "walk")
+
+
+def test_every_operation_that_is_built_succeeds_with_a_response_of_its_shape(system, files):
     answered = Counter()
-    bucket = system.installation.buckets / "walk"
-    bucket.mkdir(parents=True)
     clients = system.clients()
-    walk = Walk(clients, bucket)
+    walk = Walk(clients, files)
     with ExitStack() as stack:
         for client in (clients.personalize, clients.events, clients.runtime):
             stack.enter_context(responses_checked(client, seen=lambda name: answered.update([name])))
@@ -47,3 +59,33 @@ def test_every_operation_that_is_built_succeeds_with_a_response_of_its_shape(sys
             walk.run(name)
 
     assert answered.keys() == SCENARIO.keys()
+
+
+def test_the_aws_cli_leads_a_whole_life(system, files, tmp_path):
+    if importlib.util.find_spec("awscli") is None:
+        reason = "needs the AWS CLI: pip install awscli"
+        assert not os.environ.get("CI"), reason
+        pytest.skip(reason)
+    key = system.installation.access_keys().create("cli")
+    schema = tmp_path / "schema.json"
+    schema.write_text(SCHEMAS["Interactions"])
+
+    done = subprocess.run(
+        ["bash", SCRIPT, system.ports.endpoint, files["Interactions"], schema],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "AWS": f"{sys.executable} -m awscli",
+            "AWS_ACCESS_KEY_ID": key.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("== done\n")
+    assert done.stderr == ""

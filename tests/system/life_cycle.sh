@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# The life of a dataset group through the AWS CLI, as somebody would type it: from its creation to its deletion.
+#
+#   life_cycle.sh ENDPOINT INTERACTIONS SCHEMA
+#
+# ENDPOINT is the gateway's URL, INTERACTIONS the s3:// place of a CSV file, SCHEMA the file of its Avro schema. AWS names
+# the program, of one or more words. Every step says what it does; the first one that fails ends the script.
+set -euo pipefail
+endpoint=$1 interactions=$2 schema=$3
+
+aws() { ${AWS:-aws} --endpoint-url "$endpoint" --output text "$@"; }
+step() { printf '== %s\n' "$*"; }
+fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
+same() { [ "$1" = "$2" ] || fail "got '$1', want '$2'"; }
+contains() { case $'\t'$1$'\t' in *$'\t'"$2"$'\t'*) ;; *) fail "got '$1', want '$2' among them" ;; esac; }
+
+# A call takes about half a second, so that asking again needs no pause.
+# until_active OPERATION OPTION ARN: waits for the status that its Describe operation returns.
+until_active() {
+  local status _
+  for _ in $(seq 200); do
+    status=$(aws personalize "$@" --query '*.status')
+    case $status in
+      ACTIVE) return ;;
+      *FAILED*) fail "$* is $status: $(aws personalize "$@" --query '*.failureReason')" ;;
+    esac
+  done
+  fail "$* is still $status"
+}
+
+# until_gone OPERATION OPTION ARN: waits until its Describe operation finds nothing.
+until_gone() {
+  local message _
+  for _ in $(seq 200); do
+    if ! message=$(aws personalize "$@" 2>&1); then
+      case $message in *ResourceNotFoundException*) return ;; *) fail "$message" ;; esac
+    fi
+  done
+  fail "$* is still there"
+}
+
+step "what is wrong is refused, in AWS's words"
+if message=$(aws personalize create-dataset-group --name 'no blanks' 2>&1); then fail "a wrong name was taken"; fi
+case $message in
+  *"(InvalidInputException)"*"Value 'no blanks' at 'name' failed to satisfy constraint"*) ;;
+  *) fail "$message" ;;
+esac
+
+step "dataset group, schema, dataset"
+group=$(aws personalize create-dataset-group --name cli --tags tagKey=team,tagValue=shop --query datasetGroupArn)
+until_active describe-dataset-group --dataset-group-arn "$group"
+same "$(aws personalize list-tags-for-resource --resource-arn "$group" --query 'tags[].tagValue')" shop
+schema_arn=$(aws personalize create-schema --name cli --schema "file://$schema" --query schemaArn)
+dataset=$(aws personalize create-dataset --name cli --dataset-type Interactions --schema-arn "$schema_arn" \
+  --dataset-group-arn "$group" --query datasetArn)
+until_active describe-dataset --dataset-arn "$dataset"
+
+step "import"
+import=$(aws personalize create-dataset-import-job --job-name cli --dataset-arn "$dataset" \
+  --data-source "dataLocation=$interactions" --role-arn arn:aws:iam::000000000000:role/personalize \
+  --query datasetImportJobArn)
+until_active describe-dataset-import-job --dataset-import-job-arn "$import"
+
+step "solution, solution version, metrics"
+solution=$(aws personalize create-solution --name cli --dataset-group-arn "$group" --no-perform-auto-training \
+  --recipe-arn arn:aws:personalize:::recipe/aws-popularity-count --query solutionArn)
+version=$(aws personalize create-solution-version --solution-arn "$solution" --query solutionVersionArn)
+until_active describe-solution-version --solution-version-arn "$version"
+coverage=$(aws personalize get-solution-metrics --solution-version-arn "$version" --query metrics.coverage)
+case $coverage in 0.*) ;; *) fail "a coverage of '$coverage'" ;; esac
+
+step "campaign, recommendations"
+campaign=$(aws personalize create-campaign --name cli --solution-version-arn "$version" --min-provisioned-tps 1 \
+  --query campaignArn)
+until_active describe-campaign --campaign-arn "$campaign"
+items=$(aws personalize-runtime get-recommendations --campaign-arn "$campaign" --user-id user-0001 --num-results 5 \
+  --query 'length(itemList)')
+same "$items" 5
+
+step "events"
+read -r tracker tracking_id <<< "$(aws personalize create-event-tracker --name cli --dataset-group-arn "$group" \
+  --query '[eventTrackerArn,trackingId]')"
+until_active describe-event-tracker --event-tracker-arn "$tracker"
+aws personalize-events put-events --tracking-id "$tracking_id" --user-id user-0001 --session-id cli \
+  --event-list "eventType=watch,itemId=film-0001,sentAt=$(date +%s)"
+
+step "lists"
+contains "$(aws personalize list-dataset-groups --query 'datasetGroups[].datasetGroupArn')" "$group"
+contains "$(aws personalize list-schemas --query 'schemas[].schemaArn')" "$schema_arn"
+contains "$(aws personalize list-datasets --dataset-group-arn "$group" --query 'datasets[].datasetArn')" "$dataset"
+contains "$(aws personalize list-dataset-import-jobs --query 'datasetImportJobs[].datasetImportJobArn')" "$import"
+contains "$(aws personalize list-solutions --query 'solutions[].solutionArn')" "$solution"
+contains "$(aws personalize list-solution-versions --query 'solutionVersions[].solutionVersionArn')" "$version"
+contains "$(aws personalize list-campaigns --query 'campaigns[].campaignArn')" "$campaign"
+contains "$(aws personalize list-event-trackers --query 'eventTrackers[].eventTrackerArn')" "$tracker"
+[ "$(aws personalize list-recipes --page-size 5 --query 'recipes[].name' | wc -w)" -gt 10 ] || fail "pages are missing"
+
+step "deletion"
+aws personalize delete-campaign --campaign-arn "$campaign"
+until_gone describe-campaign --campaign-arn "$campaign"
+aws personalize delete-solution --solution-arn "$solution"
+until_gone describe-solution --solution-arn "$solution"
+aws personalize delete-event-tracker --event-tracker-arn "$tracker"
+until_gone describe-event-tracker --event-tracker-arn "$tracker"
+aws personalize delete-dataset --dataset-arn "$dataset"
+until_gone describe-dataset --dataset-arn "$dataset"
+aws personalize delete-schema --schema-arn "$schema_arn"
+aws personalize delete-dataset-group --dataset-group-arn "$group"
+until_gone describe-dataset-group --dataset-group-arn "$group"
+step "done"
