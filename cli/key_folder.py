@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from common.access_keys import AccessKey
 from common.auth import Identity, Revocations, TokenIssuer, TokenVerifier, generate_key_pair
 from common.clock import Clock, SystemClock
 from common.errors import InvalidInput, Unauthenticated, Unavailable
@@ -104,16 +105,34 @@ class KeyFolder:
         """Return the revocations."""
         return Revocations(self.revoked_file, clock=self.clock)
 
-    def issue(self, role: str, *, subject: str, lifetime: timedelta) -> str:
+    def issue_for(self, key: AccessKey, *, lifetime: timedelta) -> str:
+        """Issue a token that may do what an access key may do now; the errors of `issue`."""
+        policies = tuple(key.policies.values())
+        token = self.issuer().issue(
+            "client",
+            subject=key.access_key_id,
+            lifetime=lifetime,
+            account=key.account,
+            user=key.name,
+            policies=policies,
+        )
+        return self._listed(token)
+
+    def issue(self, role: str, *, subject: str, lifetime: timedelta, account: str | None = None) -> str:
         """Issue a token to a person or an application, and add it to the list of issued tokens.
 
         Raises:
-            InvalidInput: There is no key, or no such role.
+            InvalidInput: There is no key, no such role, or the account does not have 12 digits.
             Unavailable: The list of tokens cannot be written.
         """
-        token = self.issuer().issue(role, subject=subject, lifetime=lifetime)
+        return self._listed(self.issuer().issue(role, subject=subject, lifetime=lifetime, account=account))
+
+    def _listed(self, token: str) -> str:
+        """Add a token to the list of issued tokens and return it."""
         identity = self.verifier().verify(token)
-        issued_token = IssuedToken(identity.token_id, role, subject, identity.issued_at, identity.expires_at)
+        issued_token = IssuedToken(
+            identity.token_id, identity.role, identity.subject, identity.issued_at, identity.expires_at
+        )
         path = self.folder / "issued.json"
         try:
             with hold_writer_lock(path):

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 from common.errors import invalid
 
-__all__ = ["Arn", "ArnFactory"]
+__all__ = ["DEFAULT_ACCOUNT", "DEFAULT_REGION", "Arn", "ArnFactory", "account_of"]
+
+#: Of an installation whose settings name no others.
+DEFAULT_ACCOUNT = "000000000000"
+DEFAULT_REGION = "us-east-1"
 
 _PATTERN = re.compile(r"arn:([a-z\-]+):personalize:([a-z0-9\-]*):([0-9]*):([a-zA-Z\-]+)/(.{1,200})")
 MAX_LENGTH = 256
@@ -64,3 +68,9 @@ class ArnFactory:
     def make_global(kind: str, name: str) -> str:
         """Return the ARN of a resource that belongs to no account, such as a recipe."""
         return str(Arn(region="", account="", kind=kind, name=name))
+
+
+def account_of(arn: str) -> str | None:
+    """Return the account in the text of an ARN; None when the text is too short for one."""
+    parts = arn.split(":", 5)
+    return parts[4] if len(parts) == 6 else None

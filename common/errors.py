@@ -51,6 +51,7 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "invalid",
+    "reason_of",
 ]
 
 
@@ -201,6 +202,11 @@ class CorruptArtifact(TailorbirdError):
 
     code = "DATA_LOSS"
     reason = "CorruptArtifact"
+
+
+def reason_of(error: Exception) -> str:
+    """Return the reason that callers see of an error: that of an internal error for those outside of the tree."""
+    return error.reason if isinstance(error, TailorbirdError) else TailorbirdError.reason
 
 
 def invalid(field: str, *, got: object, want: str) -> InvalidInput:

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from common.arn import DEFAULT_ACCOUNT, DEFAULT_REGION
 from common.errors import InvalidInput
 
 __all__ = [
@@ -90,7 +91,23 @@ class ProcessSettings(TlsSettings):
     grace_seconds: float = Field(10.0, ge=0, description="Time that running calls get at a stop.")
 
 
-class ServerSettings(ProcessSettings):
+class AccountSettings(BaseSettings):
+    """Settings that appear in ARNs."""
+
+    model_config = SettingsConfigDict(env_prefix="TAILORBIRD_", frozen=True, extra="ignore")
+
+    region: str = Field(
+        DEFAULT_REGION, pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="Region in ARNs and signatures."
+    )
+    account_id: str = Field(
+        DEFAULT_ACCOUNT,
+        pattern=r"^\d{12}$",
+        description="The installation's own account, in ARNs: that of access keys and tokens that name none. All "
+        "processes need the same.",
+    )
+
+
+class ServerSettings(ProcessSettings, AccountSettings):
     """Additional settings of processes with a gRPC server.
 
     A call whose caller sends no deadline gets the one that `protos/service_config.json` gives its method.
@@ -146,15 +163,6 @@ class StoreSettings(BaseSettings):
     s3_retry_seconds: float = Field(
         180.0, ge=0, description="How long one call to the S3-compatible service is tried again while trouble passes."
     )
-
-
-class AccountSettings(BaseSettings):
-    """Settings that appear in ARNs."""
-
-    model_config = SettingsConfigDict(env_prefix="TAILORBIRD_", frozen=True, extra="ignore")
-
-    region: str = Field("us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="Region in ARNs and signatures.")
-    account_id: str = Field("000000000000", pattern=r"^\d{12}$", description="Account in ARNs.")
 
 
 def forget_settings(environ: MutableMapping[str, str]) -> None:

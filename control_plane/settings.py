@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveInt
 
-from common.settings import AccountSettings, ServerSettings
+from common.settings import ServerSettings
 from control_plane.domain.quotas import Quotas
 from control_plane.server import Timing
 
 __all__ = ["ControlPlaneSettings"]
 
 
-class ControlPlaneSettings(ServerSettings, AccountSettings):
+class ControlPlaneSettings(ServerSettings):
     """Each attribute is the environment variable `TAILORBIRD_<NAME>`."""
 
     listen: str = Field("127.0.0.1:7401", description="HOST:PORT that calls are taken on.")

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Final
 
@@ -27,11 +27,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from common.auth import Caller
-from common.errors import Throttled, Unavailable
+from common.auth import created_arn
+from common.errors import Throttled, Unavailable, reason_of
 from common.logs import get_logger, request_id
 from gateway.admission import Admission, CallLimits
-from gateway.auth import Admitted, SignatureVerifier, SignedRequest
+from gateway.auth import Access, Admitted, SignatureVerifier, SignedRequest
 from gateway.backends import BackendClients
 from gateway.connections import Stop
 from gateway.errors import UnknownOperation
@@ -53,6 +53,21 @@ _log = get_logger(__name__)
 _std_log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class _Progress:
+    """How far a request has come.
+
+    Attributes:
+        admitted: Its headers; None until they are valid.
+        is_proven: Whether its signature was verified.
+        message: Its decoded body; None until then.
+    """
+
+    admitted: Admitted | None = None
+    is_proven: bool = False
+    message: Message | None = None
+
+
 class _Endpoint:
     """Serves the operations of one address."""
 
@@ -61,10 +76,12 @@ class _Endpoint:
         operations: Sequence[Operation],
         *,
         verifier: SignatureVerifier,
+        access: Access,
         backends: Callable[[], BackendClients],
         admission: Admission,
         decoder: ThreadPoolExecutor,
     ) -> None:
+        self._access = access
         self._protocol = operations[0].protocol
         self._errors = operations[0].errors
         self._service = operations[0].service
@@ -81,19 +98,22 @@ class _Endpoint:
         request_id.set(identifier)
         started = perf_counter()
         operation = self._only or self._by_target.get(request.headers.get("x-amz-target", ""))
+        progress = _Progress()
         try:
             self._admission.check(self._service)
             head = _head(request)
-            admitted = self._verifier.admit(head)
+            progress.admitted = admitted = self._verifier.admit(head)
             body = await self._admission.receive(request)
             try:
                 with self._admission.call(self._service):
-                    checked, message = await self._check(operation, replace(head, body=body), admitted)
-                    caller = Caller("gateway", admitted.key.access_key_id, admitted.key.account)
+                    checked, message = await self._check(operation, replace(head, body=body), progress)
+                    self._access.authorize(admitted.key, checked.name, message)
+                    caller = self._access.caller(admitted.key)
                     message_out = await self._backends().call(checked, message, caller=caller)
             finally:
                 self._admission.release(body)
             response = Response(checked.encode(message_out), headers=_headers(self._protocol, identifier))
+            self._audit(request, operation, progress, outcome="OK", resource=created_arn(message_out))
             if _std_log.isEnabledFor(logging.DEBUG):
                 access_key_id = admitted.key.access_key_id
                 _log.debug("request", operation=checked.name, access_key_id=access_key_id, millis=_millis(started))
@@ -105,23 +125,45 @@ class _Endpoint:
             failure: Exception = Unavailable("the gateway is stopping; try again")
         except Exception as error:  # noqa: BLE001 - the single mapper: everything becomes a response here
             failure = error
+        self._audit(request, operation, progress, outcome=reason_of(failure))
         return self._error_response(failure, operation=operation, identifier=identifier, started=started)
 
     async def _check(
-        self, operation: Operation | None, request: SignedRequest, admitted: Admitted
+        self, operation: Operation | None, request: SignedRequest, progress: _Progress
     ) -> tuple[Operation, Message]:
         """Return the operation and its gRPC request, once the signature is proven."""
+        admitted = progress.admitted
+        assert admitted is not None
 
         def check() -> tuple[Operation, Message]:
             self._verifier.verify(request, admitted)
+            progress.is_proven = True
             if operation is None:
                 target = request.headers.get("x-amz-target", "")[:128]
                 raise UnknownOperation(f"`X-Amz-Target`: got {target!r}, want AmazonPersonalize.OPERATION")
-            return operation, operation.decode(request.body)
+            progress.message = operation.decode(request.body)
+            return operation, progress.message
 
         if len(request.body) <= _SMALL_BODY_BYTES:
             return check()
         return await asyncio.get_running_loop().run_in_executor(self._decoder, check)
+
+    def _audit(
+        self,
+        request: Request,
+        operation: Operation | None,
+        progress: _Progress,
+        *,
+        outcome: str,
+        resource: str | None = None,
+    ) -> None:
+        """Write the audit line of a call whose caller is proven."""
+        if operation is None or progress.admitted is None or not progress.is_proven:
+            return
+        peer = f"{request.client.host}:{request.client.port}" if request.client else "unknown"
+        call = self._access.audited(progress.admitted.key, operation.name, progress.message, peer=peer)
+        if call is not None:
+            call.record(outcome, resource=resource)
 
     def _error_response(
         self, error: Exception, *, operation: Operation | None, identifier: str, started: float
@@ -143,6 +185,7 @@ def create_app(
     operations: Iterable[Operation],
     *,
     verifier: SignatureVerifier,
+    access: Access | None = None,
     connect: Callable[[], BackendClients],
     limits: CallLimits,
     stop: Stop,
@@ -154,6 +197,7 @@ def create_app(
     Args:
         operations: All that are served.
         verifier: Authenticates callers.
+        access: Their permissions; None for those of an installation whose settings name no account.
         connect: Opens the clients of the backends; called in the event loop at start-up.
         limits: Bounds of the resources that requests use.
         stop: The process's stop, which the health check reports.
@@ -179,7 +223,9 @@ def create_app(
 
     routes = []
     for (method, path), group in _by_address(operations).items():
-        endpoint = _Endpoint(group, verifier=verifier, backends=backends, admission=admission, decoder=decoder)
+        endpoint = _Endpoint(
+            group, verifier=verifier, access=access or Access(), backends=backends, admission=admission, decoder=decoder
+        )
         routes.append(Route(path, endpoint.serve, methods=[method]))
     health = HealthCheck(backends, stop=stop, all_started=all_started)
     routes += [Route(path, health.serve, methods=["GET"]) for path in ("/health", "/ping")]

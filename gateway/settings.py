@@ -12,7 +12,7 @@ from pydantic_settings import SettingsConfigDict
 from common.access_keys import AccessKeys
 from common.master_keys import master_key_source
 from common.process.forked import Patience
-from common.settings import ProcessSettings
+from common.settings import AccountSettings, ProcessSettings
 from gateway.admission import CallLimits
 from gateway.backends import BACKENDS
 from gateway.connections import ConnectionLimits, Stop
@@ -23,7 +23,7 @@ __all__ = ["GatewaySettings"]
 _DEFAULT_WORKERS: Final = 4
 
 
-class GatewaySettings(ProcessSettings):
+class GatewaySettings(ProcessSettings, AccountSettings):
     """Settings of the gateway; with a certificate and its key it speaks HTTPS."""
 
     model_config = SettingsConfigDict(env_prefix="TAILORBIRD_", frozen=True, extra="ignore")

@@ -14,10 +14,10 @@ from rich.table import Column, Table
 
 from cli.certificates import HOSTS, make_certificates
 from cli.commands.master_keys import add_master_key_commands
-from cli.commands.options import DEFAULT_DATA_DIR, DataDir, KeysFile, access_keys
+from cli.commands.options import DEFAULT_DATA_DIR, DataDir, KeysFile, KeysFolder, access_keys, key_folder
+from cli.commands.policies import add_policy_commands, revoke_tokens_of, token_of_key
 from cli.deployment import Deployment
-from cli.installation import Installation
-from cli.key_folder import TOKEN_ROLES, KeyFolder
+from cli.key_folder import TOKEN_ROLES
 from common.errors import invalid
 from common.logs import configure_logging, get_logger
 from common.process.lifecycle import stop_event
@@ -27,11 +27,8 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Access keys for AWS SDKs, bearer tokens for gRPC stubs.", no_args_is_help=True)
 add_master_key_commands(app)
+add_policy_commands(app)
 
-KeysFolder = Annotated[
-    Path | None,
-    typer.Option("--keys", help="Folder of the signing key, where it is not `keys` in a data directory."),
-]
 _LONGEST_LIFETIME = timedelta(days=366)
 _RENEWAL_SECONDS = 1.0
 
@@ -76,32 +73,46 @@ def revoke(
     access_key_id: Annotated[str, typer.Argument(help="Which one.")],
     data_dir: DataDir = DEFAULT_DATA_DIR,
     keys_file: KeysFile = None,
+    keys: KeysFolder = None,
 ) -> None:
-    """Make an access key invalid, from the next request on and for good."""
+    """Make an access key, and the tokens that were made for it, invalid: from the next request on and for good."""
     key = access_keys(context, data_dir, keys_file).revoke(access_key_id)
     typer.echo(f"{key.access_key_id} ({key.name}) is revoked")
+    revoke_tokens_of(access_key_id, key_folder(data_dir, keys))
 
 
 @app.command("token")
 def token(
+    context: typer.Context,
     role: Annotated[str, typer.Option(help="client for an application, operator for a person.")] = "client",
     hours: Annotated[float, typer.Option(help="How long it is valid.", min=0.001, max=8784)] = 1.0,
     subject: Annotated[str, typer.Option(help="Whose it is; appears in logs.")] = "command-line",
+    account: Annotated[
+        str | None, typer.Option(help="Its account, 12 digits; without it the installation's own.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Id of an access key: the token acts in its account and has its policies.")
+    ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
+    keys_file: KeysFile = None,
     keys: KeysFolder = None,
 ) -> None:
     """Print a bearer token for the gRPC interface: metadata `authorization: Bearer TOKEN`."""
+    lifetime = timedelta(hours=hours)
+    if key is not None:
+        typer.echo(token_of_key(key, access_keys(context, data_dir, keys_file), key_folder(data_dir, keys), lifetime))
+        return
     if role not in {"client", "operator"}:
         raise invalid("role", got=role, want="client or operator; the others are for processes")
     if subject in TOKEN_ROLES:
         raise invalid("subject", got=subject, want="a name that is no process's")
-    typer.echo(_key_folder(data_dir, keys).issue(role, subject=subject, lifetime=timedelta(hours=hours)))
+    typer.echo(key_folder(data_dir, keys).issue(role, subject=subject, lifetime=lifetime, account=account))
 
 
 @app.command("tokens")
 def tokens(data_dir: DataDir = DEFAULT_DATA_DIR, keys: KeysFolder = None) -> None:
     """Show the tokens that were printed and have not ended, and whose tokens were revoked."""
-    folder = _key_folder(data_dir, keys)
+    folder = key_folder(data_dir, keys)
     revoked = folder.revocations().current()
     table = Table("token id", "role", "subject", "issued", "ends", "state")
     for item in folder.issued():
@@ -134,7 +145,7 @@ def revoke_token(
 
     The subject of a process, such as `gateway`, can be named as well: the process gets a new token at once.
     """
-    folder = _key_folder(data_dir, keys)
+    folder = key_folder(data_dir, keys)
     if (token_id is None) == (subject is None):
         raise invalid("token-id", got=token_id, want="either the id of a token, or --subject")
     # A folder without a key is the wrong folder; nobody would read what is written there.
@@ -196,10 +207,6 @@ def certificates(
     made = make_certificates(folder, hosts=host or HOSTS, lifetime=timedelta(days=days))
     for name, path in (("CERT", made.cert_file), ("KEY", made.key_file), ("CA", made.ca_file)):
         typer.echo(f"export TAILORBIRD_TLS_{name}_FILE={path.resolve() if path else ''}")
-
-
-def _key_folder(data_dir: Path, keys: Path | None) -> KeyFolder:
-    return KeyFolder(keys) if keys is not None else Installation(data_dir).keys
 
 
 def _format_time(seconds: float) -> str:

@@ -2,14 +2,18 @@
 
 from common.auth.caller import Caller, caller_of, current_caller, forwarded, set_caller
 from common.auth.callers import ANY_ROLE, OPEN, admitted_roles
+from common.auth.permissions import check_permission
 from common.auth.policies import Decision, PolicySet, access_denied, check_policy, policy_set
+from common.auth.resources import ANY_RESOURCE, Account, created_arn, resources_of
 from common.auth.revocations import Revocations, Revoked
 from common.auth.tokens import ROLES, Identity, TokenIssuer, TokenVerifier, generate_key_pair, is_account
 
 __all__ = [
+    "ANY_RESOURCE",
     "ANY_ROLE",
     "OPEN",
     "ROLES",
+    "Account",
     "Caller",
     "Decision",
     "Identity",
@@ -21,11 +25,14 @@ __all__ = [
     "access_denied",
     "admitted_roles",
     "caller_of",
+    "check_permission",
     "check_policy",
+    "created_arn",
     "current_caller",
     "forwarded",
     "generate_key_pair",
     "is_account",
     "policy_set",
+    "resources_of",
     "set_caller",
 ]

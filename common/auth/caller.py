@@ -33,7 +33,7 @@ class Caller:
     Attributes:
         role: Role of the token; `gateway` for calls that the gateway passes on.
         subject: Name of the token's holder; of a call that the gateway passes on, the caller's access key id.
-        account: 12 digits; None is the installation's own account, which the control plane's settings name.
+        account: 12 digits. Services always know it; the gateway names none for keys of the installation's own account.
     """
 
     role: str

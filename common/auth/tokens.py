@@ -7,11 +7,13 @@ an id, by which it can be revoked, and expires.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -22,17 +24,20 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from common.auth.policies import check_policy
 from common.auth.revocations import Revocations
 from common.clock import Clock, SystemClock
 from common.errors import InvalidInput, Unauthenticated, invalid
 
-__all__ = ["ROLES", "Identity", "TokenIssuer", "TokenVerifier", "generate_key_pair", "is_account"]
+__all__ = ["MAX_POLICY_BYTES", "ROLES", "Identity", "TokenIssuer", "TokenVerifier", "generate_key_pair", "is_account"]
 
 #: Roles that a token can carry. `client` is an application, `operator` a person, the others are our processes.
 ROLES: Final = ("client", "operator", "gateway", "trainer", "runtime", "events")
 _ISSUER = "tailorbird"
 _ALGORITHM = "EdDSA"
 _CACHE_SIZE = 4096
+#: A token travels in the metadata of every call, of which gRPC accepts 8 KiB.
+MAX_POLICY_BYTES: Final = 4096
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 
 
@@ -47,6 +52,8 @@ class Identity:
         token_id: The id by which the token can be revoked.
         issued_at: Seconds since 1970-01-01 UTC.
         account: The account that the holder acts in, 12 digits; None is the installation's own.
+        user: Name of the access key that the token was made for; empty for none.
+        policies: What the holder may do, as documents of IAM's JSON; none permits everything that the role may.
     """
 
     role: str
@@ -55,6 +62,8 @@ class Identity:
     token_id: str
     issued_at: float
     account: str | None = None
+    user: str = ""
+    policies: tuple[str, ...] = ()
 
 
 def is_account(text: str) -> bool:
@@ -100,7 +109,16 @@ class TokenIssuer:
         self._key = key
         self._clock = clock or SystemClock()
 
-    def issue(self, role: str, *, subject: str, lifetime: timedelta, account: str | None = None) -> str:
+    def issue(
+        self,
+        role: str,
+        *,
+        subject: str,
+        lifetime: timedelta,
+        account: str | None = None,
+        user: str = "",
+        policies: Sequence[str] = (),
+    ) -> str:
         """Return a signed token.
 
         Args:
@@ -108,9 +126,12 @@ class TokenIssuer:
             subject: Name of the holder.
             lifetime: How long it is valid.
             account: The account that the holder acts in; None is the installation's own.
+            user: Name of the access key that the token is made for; empty for none.
+            policies: What the holder may do, as documents that `check_policy` returned; none permits everything.
 
         Raises:
-            InvalidInput: The role is not one of `ROLES`, or the account does not have 12 digits.
+            InvalidInput: The role is not one of `ROLES`, the account does not have 12 digits, or the policies are too
+                long for a token.
         """
         if role not in ROLES:
             raise invalid("role", got=role, want=f"one of {', '.join(ROLES)}")
@@ -128,6 +149,12 @@ class TokenIssuer:
         }
         if account is not None:
             claims["account"] = account
+        if user:
+            claims["user"] = user
+        if policies:
+            if (size := sum(len(document.encode()) for document in policies)) > MAX_POLICY_BYTES:
+                raise invalid("policies", got=f"{size} bytes", want=f"at most {MAX_POLICY_BYTES} in a token")
+            claims["policies"] = [json.loads(document) for document in policies]
         return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
 
 
@@ -217,6 +244,10 @@ class TokenVerifier:
         account = claims.get("account")
         if account is not None and not (isinstance(account, str) and is_account(account)):
             raise Unauthenticated("`authorization`: got a token with a malformed account, want one of 12 digits")
+        try:
+            policies = tuple(check_policy(json.dumps(document)) for document in claims.get("policies", ()))
+        except (InvalidInput, TypeError):
+            raise Unauthenticated("`authorization`: got a token with malformed policies, want a new one") from None
         return Identity(
             role=claims["role"],
             subject=claims["sub"],
@@ -224,4 +255,6 @@ class TokenVerifier:
             token_id=claims["jti"],
             issued_at=float(claims["iat"]),
             account=account,
+            user=str(claims.get("user", "")),
+            policies=policies,
         )

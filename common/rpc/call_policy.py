@@ -6,11 +6,25 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
+from google.protobuf.message import Message
 
-from common.auth import ANY_ROLE, OPEN, TokenVerifier, admitted_roles, caller_of, set_caller
+from common.arn import DEFAULT_ACCOUNT, DEFAULT_REGION, ArnFactory
+from common.audit import AuditedCall, is_mutating
+from common.auth import (
+    ANY_ROLE,
+    OPEN,
+    Account,
+    Identity,
+    TokenVerifier,
+    admitted_roles,
+    caller_of,
+    check_permission,
+    resources_of,
+    set_caller,
+)
 from common.errors import PermissionDenied, TailorbirdError, Unauthenticated
 from common.logs import get_logger, request_id
 from common.rpc.status import to_status
@@ -19,6 +33,8 @@ __all__ = ["REQUEST_ID_KEY", "CallPolicy", "Scope"]
 
 REQUEST_ID_KEY = "x-request-id"
 _MAX_REQUEST_ID = 128
+#: Roles whose calls are audited here: the gateway audits its own callers.
+_OUTSIDERS = ("client", "operator")
 _MAX_FIELDS = 10
 _MAX_FIELD = 128
 #: Members that are maps, whose keys callers choose.
@@ -43,10 +59,16 @@ class CallPolicy:
 
     Args:
         verifier: Verifies bearer tokens.
+        account: The installation's own account, of callers who name none.
+        region: Region in ARNs.
     """
 
-    def __init__(self, verifier: TokenVerifier) -> None:
+    def __init__(
+        self, verifier: TokenVerifier, *, account: str = DEFAULT_ACCOUNT, region: str = DEFAULT_REGION
+    ) -> None:
         self._verifier = verifier
+        self._own_account = account
+        self._arns = ArnFactory(region)
         self._debug = logging.getLogger(__name__)
         self._lines = LineBudget()
 
@@ -60,8 +82,11 @@ class CallPolicy:
         request_id.set(identifier)
         return Scope(method, identifier, time.perf_counter())
 
-    def admit(self, method: str, metadata: Metadata) -> None:
+    def admit(self, method: str, metadata: Metadata) -> Identity | None:
         """Check that the caller may call the method, and let `current_caller` tell who it is.
+
+        Returns:
+            The holder of the token; None for methods that need no token.
 
         Raises:
             Unauthenticated: No valid token.
@@ -70,7 +95,7 @@ class CallPolicy:
         roles = admitted_roles(method)
         if roles is OPEN:
             set_caller(None)
-            return
+            return None
         token = ""
         for key, value in metadata:
             if key == "authorization" and isinstance(value, str):
@@ -81,7 +106,43 @@ class CallPolicy:
         if roles is not ANY_ROLE and identity.role not in roles:
             admitted = ", ".join(sorted(roles)) or "nobody"
             raise PermissionDenied(f"`{method}`: got a caller of role {identity.role}, want {admitted}")
-        set_caller(caller_of(identity, metadata))
+        caller = caller_of(identity, metadata)
+        set_caller(caller if caller.account is not None else replace(caller, account=self._own_account))
+        return identity
+
+    def audited(self, identity: Identity | None, method: str, request: Message, *, peer: str) -> AuditedCall | None:
+        """Return the call for the audit log; None when it does not belong there.
+
+        Args:
+            identity: The caller.
+            method: Full name as on the wire.
+            request: The call's message.
+            peer: Address that the connection comes from.
+        """
+        operation = method.rpartition("/")[2]
+        if identity is None or identity.role not in _OUTSIDERS or not is_mutating(operation):
+            return None
+        account = self._account(identity)
+        resource = resources_of(operation, request, account)[0]
+        return AuditedCall(operation, account.account, identity.subject, identity.role, peer, resource)
+
+    def authorize(self, identity: Identity | None, method: str, request: Message) -> None:
+        """Check that the policies of the caller's key permit the call.
+
+        Raises:
+            PermissionDenied: They do not.
+        """
+        if identity is not None and identity.policies and admitted_roles(method) is not ANY_ROLE:
+            check_permission(
+                identity.policies,
+                user=identity.user,
+                operation=method.rpartition("/")[2],
+                request=request,
+                account=self._account(identity),
+            )
+
+    def _account(self, identity: Identity) -> Account:
+        return Account(identity.account or self._own_account, self._arns)
 
     def succeeded(self, scope: Scope) -> None:
         """Log a call that succeeded (at DEBUG: there are thousands each second)."""

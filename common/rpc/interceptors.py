@@ -17,8 +17,8 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from common.auth import OPEN, admitted_roles
-from common.errors import InvalidInput
+from common.auth import OPEN, admitted_roles, created_arn
+from common.errors import InvalidInput, reason_of
 from common.rpc.blocking import asynchronous
 from common.rpc.call_policy import REQUEST_ID_KEY, CallPolicy
 from common.rpc.channels import deadline_seconds
@@ -87,21 +87,28 @@ class CallPolicyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-ar
             metadata: Any = context.invocation_metadata() or ()
             scope = policy.open(method, metadata)
             context.set_trailing_metadata(((REQUEST_ID_KEY, scope.request_id),))
-            task = None
+            task = audited = None
+            response: Any = None
+            outcome = "CANCELLED"
             try:
-                policy.admit(method, metadata)
+                identity = policy.admit(method, metadata)
                 if method == _WATCH and len(calls) >= limits.max_watches:
                     # By gRPC's protocol of health checking such a client goes on without watching.
                     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "health: too many watch it, want Check instead")
                 task = calls.enter(seconds=limits.receive_seconds)
-                request = _messages(context, parse) if streams else _parsed(parse, await context.read())
+                request: Any = _messages(context, parse) if streams else _parsed(parse, await context.read())
+                if not streams:
+                    audited = policy.audited(identity, method, request, peer=context.peer())
+                    policy.authorize(identity, method, request)
                 # A caller's deadline does not extend a stream; the stubs leave the None out.
                 remaining: float | None = None if lasting else context.time_remaining()
                 calls.proceed(task, seconds=seconds if remaining is None else remaining + limits.send_seconds)
                 response = await respond(request, context)
                 calls.proceed(task, seconds=limits.send_seconds)
+                outcome = "OK"
             except grpc.aio.AbortError:
                 policy.aborted(scope, context.code())
+                outcome = context.code().name
                 raise
             except asyncio.CancelledError:
                 # Cancelled by a caller who left, unless it was ended here.
@@ -109,12 +116,15 @@ class CallPolicyInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-ar
                 if task is None or reason is None:
                     raise
                 task.uncancel()
-                status = policy.failed(scope, reason)
+                status, outcome = policy.failed(scope, reason), reason.reason
             except Exception as error:  # noqa: BLE001 - the single mapper: everything becomes a status here
-                status = policy.failed(scope, error)
+                status, outcome = policy.failed(scope, error), reason_of(error)
             else:
                 policy.succeeded(scope)
                 return response
+            finally:
+                if audited is not None:
+                    audited.record(outcome, resource=created_arn(response) if outcome == "OK" else None)
             await _abort(context, status, scope.request_id)
 
         return guarded

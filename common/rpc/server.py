@@ -203,7 +203,8 @@ def make_server(
     reuse_port: bool = False,
 ) -> AioRpcServer:
     """Create a process's server from its settings; the other arguments are those of `AioRpcServer`."""
-    policy = CallPolicy(TokenVerifier.of_file(settings.public_key_file))
+    verifier = TokenVerifier.of_file(settings.public_key_file)
+    policy = CallPolicy(verifier, account=settings.account_id, region=settings.region)
     return AioRpcServer(
         services,
         policy=policy,

@@ -32,4 +32,4 @@ def test_services_see_the_key_and_its_account(endpoint, service, operation, argu
     getattr(client, operation)(**arguments)
     client.close()
 
-    assert endpoint.servicers[service].callers == [Caller("gateway", key.access_key_id, account)]
+    assert endpoint.servicers[service].callers == [Caller("gateway", key.access_key_id, account or "000000000000")]

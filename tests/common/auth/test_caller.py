@@ -12,6 +12,7 @@ from common.testing import serving
 from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
 
 ACCOUNT = "123456789012"
+OWN = "000000000000"
 Recommendations = runtime_service_pb2.GetRecommendationsResponse
 Ranking = runtime_service_pb2.GetPersonalizedRankingResponse
 
@@ -58,14 +59,14 @@ def test_coroutines_and_threads_see_the_holder_of_the_token(server):
 
 
 def test_token_without_account_is_of_the_installations_own(server):
-    assert callers(server, "operator") == 2 * [Caller("operator", "test-operator", None)]
+    assert callers(server, "operator") == 2 * [Caller("operator", "test-operator", OWN)]
 
 
 @pytest.mark.parametrize("account", [None, ACCOUNT])
 def test_gateway_passes_its_caller_on(server, account):
     caller = Caller("gateway", "TBKEY", account)
 
-    assert callers(server, "gateway", metadata=forwarded(caller)) == 2 * [caller]
+    assert callers(server, "gateway", metadata=forwarded(caller)) == 2 * [Caller("gateway", "TBKEY", account or OWN)]
 
 
 @pytest.mark.parametrize("role", ["client", "operator"])
