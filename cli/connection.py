@@ -6,7 +6,7 @@ control plane's certificate is required.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,13 +20,13 @@ import typer
 
 from cli.installation import Installation
 from cli.system import DEFAULT_PORT_BASE, Ports
-from common.errors import InvalidInput, invalid
-from common.rpc import channel, from_rpc_error
+from common.errors import InvalidInput, Unauthenticated, invalid
+from common.rpc import channel, file_token, from_rpc_error
 from common.settings import TlsFiles
 
 __all__ = ["CaFile", "CertFile", "Connection", "ControlPlaneAddress", "KeyFile", "TokenFile", "resolve_connection"]
 
-#: Longer than any command takes.
+#: Each call gets a token of its own, since a command may wait for hours.
 _TOKEN_LIFETIME = timedelta(minutes=5)
 
 ControlPlaneAddress = Annotated[
@@ -54,12 +54,12 @@ class Connection:
 
     Attributes:
         target: HOST:PORT.
-        token: Bearer token.
+        token: Returns the bearer token of a call.
         tls: The authority of its certificate, and an own one if needed; None for plain text.
     """
 
     target: str
-    token: str
+    token: Callable[[], str]
     tls: TlsFiles | None
 
     @contextmanager
@@ -80,9 +80,9 @@ def resolve_connection(data_dir: Path, *, target: str | None, token_file: Path |
     """Return how to connect to the control plane that the options name.
 
     Args:
-        data_dir: Data directory of a system on this machine; its key signs a token of five minutes.
+        data_dir: Data directory of a system on this machine; its key signs tokens of five minutes.
         target: HOST:PORT of another control plane; None for that of the data directory.
-        token_file: File with a token for the other control plane.
+        token_file: File with a token for the other control plane; it is read again when it is replaced.
         tls: The authority of the other control plane's certificate, and an own certificate where it requires one.
 
     Raises:
@@ -96,8 +96,12 @@ def resolve_connection(data_dir: Path, *, target: str | None, token_file: Path |
                 "data-dir", got=str(data_dir), want="one in which `tailorbird up` runs, or --control-plane HOST:PORT"
             )
         ports = Ports(urlsplit(running.endpoint).port or DEFAULT_PORT_BASE)
-        token = installation.keys.issuer().issue("operator", subject="command-line", lifetime=_TOKEN_LIFETIME)
-        return Connection(ports.address("control_plane"), token, running.tls)
+        issuer = installation.keys.issuer()
+
+        def new_token() -> str:
+            return issuer.issue("operator", subject="command-line", lifetime=_TOKEN_LIFETIME)
+
+        return Connection(ports.address("control_plane"), new_token, running.tls)
     if token_file is None:
         raise invalid("token-file", got=None, want="a file with a token for --control-plane")
     if tls.ca_file is None and not _is_loopback(target):
@@ -107,14 +111,13 @@ def resolve_connection(data_dir: Path, *, target: str | None, token_file: Path |
     for name, path in (("ca", tls.ca_file), ("cert", tls.cert_file), ("key", tls.key_file)):
         if path is not None and not path.is_file():
             raise invalid(f"tls-{name}-file", got=str(path), want="a PEM file")
-    return Connection(target, _read_token(token_file), None if tls.ca_file is None else tls)
-
-
-def _read_token(path: Path) -> str:
+    token = file_token(token_file)
     try:
-        return path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"`token-file`: got {path}, which cannot be read ({error}), want a bearer token") from error
+        token()
+    except (Unauthenticated, UnicodeDecodeError) as error:
+        message = f"`token-file`: got {token_file}, which cannot be read ({error}), want a bearer token"
+        raise InvalidInput(message) from error
+    return Connection(target, token, None if tls.ca_file is None else tls)
 
 
 def _is_loopback(target: str) -> bool:

@@ -21,13 +21,7 @@ from common.errors import InvalidInput
 
 __all__ = ["Translation", "is_aws_configuration", "translate"]
 
-_TYPES: Final = {
-    "interactions": "Interactions",
-    "items": "Items",
-    "users": "Users",
-    "actions": "Actions",
-    "actionInteractions": "Action_Interactions",
-}
+_TYPES: Final = {"interactions": "Interactions", "items": "Items", "users": "Users"}
 _BATCH: Final = ("batchInferenceJobs", "batchSegmentJobs")
 #: Members that stand for ARNs or roles which do not exist here; files may leave them out.
 _DROPPED: Final = ("roleArn", "datasetGroupArn", "solutionVersionArn", "solutionArn", "schemaArn", "datasetArn")
@@ -58,8 +52,6 @@ class _Datasets(_Part):
     interactions: _Dataset | None = None
     items: _Dataset | None = None
     users: _Dataset | None = None
-    actions: _Dataset | None = None
-    action_interactions: _Dataset | None = None
 
 
 class AwsConfiguration(BaseModel):
@@ -144,7 +136,7 @@ class _Translator:
     def _datasets(self, source: _Datasets) -> None:
         shared = {key: value for key, value in source.service_config.items() if key in ("importMode", "tags")}
         for key, kind in _TYPES.items():
-            part: _Dataset | None = getattr(source, _snake(key))
+            part: _Dataset | None = getattr(source, key)
             if part is None:
                 continue
             place: Place = ("datasets", key)
@@ -204,6 +196,7 @@ class _Translator:
 
     def _training_schedules(self, source: _Part, solution: dict[str, Any], place: Place) -> bool:
         """Set the schedule of a solution's trainings; return whether it has one."""
+        trains = False
         for schedule_place, expression in self._schedules(source, place):
             try:
                 days = days_between(expression)
@@ -224,11 +217,11 @@ class _Translator:
                     f"`{self._document.where(schedule_place)}`: {expression} is kept as {rate}, counted from the last "
                     "training; its time of day is not kept"
                 )
-                return True
-        return False
+                trains = True
+        return trains
 
     def _schedules(self, source: _Part, place: Place) -> Iterator[tuple[Place, str]]:
-        """Yield the place and text of each schedule of a part, the full training's first."""
+        """Yield the place and text of each schedule of a part."""
         schedules = source.workflow_config.get("schedules")
         if isinstance(schedules, dict):
             for key in sorted(schedules):
@@ -268,7 +261,9 @@ class _Translator:
 
 
 def _kept(members: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in members.items() if key not in _DROPPED}
+    # The role of a group belongs to its key, and is no use without one.
+    dropped = _DROPPED[1:] if "kmsKeyArn" in members else _DROPPED
+    return {key: value for key, value in members.items() if key not in dropped}
 
 
 def _url(path: Path, buckets: Path | None) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from cli.declaration.api import ControlPlaneApi
 from cli.declaration.existing import DELETING, FAILED, IN_PROGRESS, Existing, status_name
 from cli.declaration.steps import Action, Plan, Ref, Step
-from common.errors import DeadlineExceeded, OperationUnavailable, ResourceInUse, TailorbirdError
+from common.errors import DeadlineExceeded, OperationUnavailable, ResourceInUse, TailorbirdError, Unavailable
 from common.process.backoff import BackoffPolicy
 
 __all__ = ["Executor", "StepFailed", "WaitPolicy", "check_operations"]
@@ -161,14 +161,19 @@ class Executor:
         deadline = time.monotonic() + self._wait_policy.limit_seconds
         looks = 0
         while True:
-            described = self._api.describe(step.ref.kind, arn)
-            existing = None if described is None else _existing(step, arn, described)
-            if is_done(step, existing):
-                return looks > 0
+            try:
+                described = self._api.describe(step.ref.kind, arn)
+            except Unavailable as error:
+                # A control plane that is started again meanwhile.
+                state = f"unknown ({error.message})"
+            else:
+                existing = None if described is None else _existing(step, arn, described)
+                if is_done(step, existing):
+                    return looks > 0
+                state = "gone" if existing is None else status_name(existing.status)
             looks += 1
             pause = self._wait_policy.pauses.pause_seconds(looks)
             if time.monotonic() + pause > deadline:
-                state = "gone" if existing is None else status_name(existing.status)
                 raise DeadlineExceeded(
                     f"{step.title}: is {state} after {self._wait_policy.limit_seconds / 60:g} minutes; "
                     "run the command again to go on"

@@ -3,7 +3,7 @@
 The job of an import carries its name, with `__rREVISION` behind it if a revision is declared, and `__2`, `__3` ... from
 the second job on: names of jobs are never free again. An import is done if the newest of its jobs that has not failed
 read the declared location. Imports of a dataset are layers: FULL replaces what was imported before, so those behind it
-must have been imported after it.
+must have been imported after it. The first is always FULL: the API takes no other into an empty dataset.
 """
 
 from __future__ import annotations
@@ -41,20 +41,22 @@ def missing_imports(dataset: Dataset, jobs: Sequence[Any], reader: Reader, *, re
     """
     replaced_at = (0, 0)
     again = False
+    is_empty = not any(job.status == common_pb2.RESOURCE_STATUS_ACTIVE for job in jobs)
     for wave, (name, declared) in enumerate(dataset.imports.items()):
         base = name if declared.revision is None else f"{name}__r{declared.revision}"
         its_jobs = _jobs_of(base, jobs, others=dataset.imports.keys() - {name})
         existing = None if again else _newest(its_jobs, reader)
         label = f"{ref.name}/{name}"
         if existing is None or not _reads(existing, declared) or _created(existing.described) < replaced_at:
-            again = again or _is_full(declared)
-            job_name = _free_name(base, {job.job_name for job in its_jobs}, reader)
-            request = _request(declared, job_name)
+            request = _request(declared, is_first=is_empty and wave == 0)
+            again = again or request.import_mode in _FULL
+            request.job_name = _free_name(base, {job.job_name for job in its_jobs}, reader)
             details = (f"dataLocation: {declared.data_location}",)
-            yield Step(Action.CREATE, Ref(Kind.IMPORT_JOB, job_name), label, Stage.IMPORTS, wave, request=request,
+            job = Ref(Kind.IMPORT_JOB, request.job_name)
+            yield Step(Action.CREATE, job, label, Stage.IMPORTS, wave, request=request,
                        parents={"dataset_arn": Parent(ref)}, details=details)  # fmt: skip
             continue
-        if _is_full(declared):
+        if existing.described.import_mode in _FULL:
             replaced_at = _created(existing.described)
         if existing.status in IN_PROGRESS:
             details = (f"it is {status_name(existing.status)}",)
@@ -76,13 +78,7 @@ def _newest(jobs: Sequence[Any], reader: Reader) -> Existing | None:
 
 
 def _reads(existing: Existing, declared: Import) -> bool:
-    job, request = existing.described, declared.request
-    same_mode = not request.HasField("import_mode") or request.import_mode == job.import_mode
-    return bool(job.data_source.data_location == declared.data_location and same_mode)
-
-
-def _is_full(declared: Import) -> bool:
-    return declared.request.import_mode in _FULL
+    return bool(existing.described.data_source.data_location == declared.data_location)
 
 
 def _created(job: Any) -> tuple[int, int]:
@@ -100,9 +96,10 @@ def _free_name(base: str, taken: set[str], reader: Reader) -> str:
     raise LimitExceeded(f"`imports`: got {_MAX_JOBS} jobs of {base}, want another name of the import")
 
 
-def _request(declared: Import, job_name: str) -> Any:
+def _request(declared: Import, *, is_first: bool) -> Any:
     request = type(declared.request)()
     request.CopyFrom(declared.request)
-    request.job_name = job_name
     request.data_source.data_location = declared.data_location
+    if is_first:
+        request.import_mode = common_pb2.IMPORT_MODE_FULL
     return request

@@ -27,8 +27,10 @@ _INT64: Final = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
 
 
 def _as_text(value: Any) -> Any:
-    """Return a number as the text that it is in the API: hyperparameters are strings there, and people write 8."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    """Return a number or boolean as the text that it is in the API: hyperparameters are text, and people write 8."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
 
 
 _TEXT: Final = Annotated[str, BeforeValidator(_as_text)]

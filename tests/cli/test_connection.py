@@ -25,6 +25,15 @@ def test_no_token_goes_to_another_host_in_plain_text(tmp_path, host):
 def test_plain_text_is_spoken_with_this_machine(tmp_path, host):
     (tmp_path / "token").write_text("secret\n")
     assert (
-        resolve_connection(tmp_path, target=f"{host}:7401", token_file=tmp_path / "token", tls=TlsFiles()).token
+        resolve_connection(tmp_path, target=f"{host}:7401", token_file=tmp_path / "token", tls=TlsFiles()).token()
         == "secret"
     )
+
+
+def test_a_token_that_is_replaced_is_used_by_the_next_call(tmp_path):
+    (tmp_path / "token").write_text("first")
+    token = resolve_connection(tmp_path, target="127.0.0.1:7401", token_file=tmp_path / "token", tls=TlsFiles()).token
+    assert token() == "first"
+    (tmp_path / "next").write_text("second")
+    (tmp_path / "next").replace(tmp_path / "token")
+    assert token() == "second"

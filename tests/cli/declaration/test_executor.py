@@ -1,0 +1,239 @@
+"""A plan is carried out as far as can be known beforehand to be possible, through restarts and updates in progress."""
+
+from contextlib import ExitStack
+
+import pytest
+from google.protobuf.message_factory import GetMessageClass
+
+from cli.declaration.api import ControlPlaneApi
+from cli.declaration.executor import Executor, WaitPolicy, check_operations
+from cli.declaration.existing import Reader
+from cli.declaration.kinds import METHODS
+from cli.declaration.load import load
+from cli.declaration.planner import plan
+from cli.declaration.steps import Action
+from common.errors import DeadlineExceeded, InvalidInput, OperationUnavailable, PermissionDenied, Unavailable, invalid
+from common.process.backoff import BackoffPolicy
+from common.rpc import Service
+from common.testing import serving
+from protos.tailorbird.control.v1 import common_pb2
+from protos.tailorbird.control.v1.control_plane_service_pb2 import DESCRIPTOR
+from protos.tailorbird.control.v1.control_plane_service_pb2_grpc import (
+    ControlPlaneServiceServicer,
+    add_ControlPlaneServiceServicer_to_server,
+)
+
+FILE = """
+datasetGroups:
+  films:
+    filters: {unseen: {filterExpression: EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("a")}}
+    solutions: {popular: {recipeArn: "arn:aws:personalize:::recipe/aws-popularity-count"}}
+"""
+PREFIX = "arn:aws:personalize:eu-west-1:123456789012:"
+
+
+@pytest.fixture
+def declare(tmp_path):
+    def from_text(text):
+        (tmp_path / "file.yaml").write_text(text)
+        return load(tmp_path / "file.yaml", buckets=None)
+
+    return from_text
+
+
+def control_plane(**methods):
+    """Return a servicer with some methods; other lists are empty, other operations check their requests."""
+
+    def missing(name):
+        response = GetMessageClass(METHODS[name].output_type)
+
+        def method(self, request, context):
+            if name.startswith("List"):
+                return response()
+            raise invalid("name", got=None, want="a name")
+
+        return method
+
+    members = {name: methods.get(name) or missing(name) for name in METHODS}
+    return type("Servicer", (ControlPlaneServiceServicer,), members)()
+
+
+def unavailable(self, request, context):
+    raise OperationUnavailable("not built yet")
+
+
+def denied(self, request, context):
+    raise PermissionDenied("not yours")
+
+
+@pytest.fixture
+def connect():
+    """Return a function that starts a control plane with some methods, and returns its API."""
+    stack = ExitStack()
+
+    def to_servicer(**methods):
+        servicer = control_plane(**methods)
+        contract = DESCRIPTOR.services_by_name["ControlPlaneService"]
+        service = Service(contract, add_ControlPlaneServiceServicer_to_server, servicer)
+        running = stack.enter_context(serving([service]))
+        return ControlPlaneApi(stack.enter_context(running.channel("operator")))
+
+    with stack:
+        yield to_servicer
+
+
+def test_operations_that_are_not_built_are_told_with_the_resources_that_need_them(connect, declare):
+    api = connect(CreateFilter=unavailable)
+    with pytest.raises(OperationUnavailable) as caught:
+        check_operations(plan(declare(FILE), Reader(api)), api)
+    assert caught.value.message.splitlines() == [
+        "nothing was changed, since this control plane cannot do all of it:",
+        "`CreateFilter`: got UNIMPLEMENTED, needed for filter films/unseen",
+    ]
+
+
+def test_operations_that_the_caller_may_not_use_are_told_before_anything_is_changed(connect, declare):
+    api = connect(CreateSolution=denied)
+    with pytest.raises(PermissionDenied):
+        check_operations(plan(declare(FILE), Reader(api)), api)
+
+
+def test_a_plan_whose_operations_are_all_built_passes(connect, declare):
+    api = connect()
+    check_operations(plan(declare(FILE), Reader(api)), api)
+
+
+def test_a_list_that_is_not_built_has_nothing_in_it(connect, declare):
+    api = connect(ListDatasetGroups=unavailable)
+    assert len(plan(declare(FILE), Reader(api)).steps) == 3
+
+
+def existing_recommender(**changes):
+    """Return the methods of a control plane with a recommender, whose members are set as given."""
+    arns = {"dataset_group_arn": f"{PREFIX}dataset-group/films", "recommender_arn": f"{PREFIX}recommender/best"}
+
+    def listed(method, field, **members):
+        def call(self, request, context):
+            response = GetMessageClass(METHODS[method].output_type)()
+            getattr(response, field).add(**members)
+            return response
+
+        return call
+
+    def described(method, field, **members):
+        def call(self, request, context):
+            response = GetMessageClass(METHODS[method].output_type)()
+            target = getattr(response, field)
+            target.MergeFrom(type(target)(**{"status": common_pb2.RESOURCE_STATUS_ACTIVE, **members}))
+            return response
+
+        return call
+
+    group = {"name": "films", "dataset_group_arn": arns["dataset_group_arn"]}
+    return {
+        "ListDatasetGroups": listed("ListDatasetGroups", "dataset_groups", **group),
+        "DescribeDatasetGroup": described("DescribeDatasetGroup", "dataset_group", **group),
+        "ListRecommenders": listed(
+            "ListRecommenders", "recommenders", name="best", recommender_arn=arns["recommender_arn"]
+        ),
+        "DescribeRecommender": described("DescribeRecommender", "recommender", name="best", **arns, **changes),
+    }
+
+
+DECLARED = """
+datasetGroups:
+  films:
+    recommenders:
+      best: {recipeArn: some, recommenderConfig: {minRecommendationRequestsPerSecond: 2}}
+"""
+
+
+def config(rate):
+    return {"min_recommendation_requests_per_second": rate, "item_exploration_config": {"explorationWeight": "0.5"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "actions"),
+    [
+        ({"recommender_config": config(2)}, []),
+        ({"recommender_config": config(2), "status": common_pb2.RESOURCE_STATUS_INACTIVE}, []),
+        ({"recommender_config": config(2), "status": common_pb2.RESOURCE_STATUS_CREATE_IN_PROGRESS}, [Action.WAIT]),
+        ({"recommender_config": config(1)}, [Action.UPDATE]),
+        (
+            {
+                "recommender_config": config(1),
+                "latest_recommender_update": {
+                    "recommender_config": config(2), "status": common_pb2.RESOURCE_STATUS_CREATE_PENDING,
+                },
+            },
+            [Action.WAIT],
+        ),
+        (
+            {
+                "recommender_config": config(2),
+                "latest_recommender_update": {
+                    "recommender_config": config(3), "status": common_pb2.RESOURCE_STATUS_CREATE_PENDING,
+                },
+            },
+            [Action.UPDATE],
+        ),
+        (
+            {
+                "recommender_config": config(1),
+                "latest_recommender_update": {
+                    "recommender_config": config(2), "status": common_pb2.RESOURCE_STATUS_CREATE_FAILED,
+                },
+            },
+            [Action.UPDATE],
+        ),
+        ({"status": common_pb2.RESOURCE_STATUS_DELETE_PENDING}, [Action.CREATE]),
+    ],
+    ids=range(8),
+)  # fmt: skip
+def test_updates_in_progress_count_as_done(connect, declare, changes, actions):
+    api = connect(**existing_recommender(recipe_arn="some", **changes))
+    steps = plan(declare(DECLARED), Reader(api)).steps
+    assert [step.action for step in steps] == actions
+    if actions == [Action.UPDATE]:
+        # The configuration is replaced as a whole, so what the file leaves alone is sent as it is.
+        assert dict(steps[0].request.recommender_config.item_exploration_config) == {"explorationWeight": "0.5"}
+        assert steps[0].request.recommender_config.min_recommendation_requests_per_second == 2
+
+
+def test_a_resource_that_failed_is_told_with_its_reason(connect, declare):
+    failed = {"status": common_pb2.RESOURCE_STATUS_CREATE_FAILED, "failure_reason": "too few rows"}
+    api = connect(**existing_recommender(recipe_arn="some", **failed))
+    with pytest.raises(
+        InvalidInput, match=r"recommenders.best \(line 5\)`: .*CREATE FAILED \(too few rows\), want one"
+    ):
+        plan(declare(DECLARED), Reader(api))
+
+
+def test_a_control_plane_that_is_gone_is_waited_for(connect, declare):
+    pending = existing_recommender(recipe_arn="some", recommender_config=config(2))
+    calls = []
+
+    def starting(self, request, context):
+        calls.append(request)
+        if len(calls) in (2, 3):
+            raise Unavailable("starting")
+        response = pending["DescribeRecommender"](self, request, context)
+        if len(calls) < 5:
+            response.recommender.status = common_pb2.RESOURCE_STATUS_CREATE_IN_PROGRESS
+        return response
+
+    api = connect(**{**pending, "DescribeRecommender": starting})
+    outcomes = []
+    policy = WaitPolicy(60, BackoffPolicy(0.001, 0.01))
+    executor = Executor(api, policy, report=lambda step, outcome: outcomes.append((step.title, outcome)))
+    executor.run(plan(declare(DECLARED), Reader(api)))
+    assert outcomes == [("recommender films/best", "ready")]
+    assert len(calls) == 5
+
+
+def test_waits_end(connect, declare):
+    creating = {"status": common_pb2.RESOURCE_STATUS_CREATE_IN_PROGRESS, "recommender_config": config(2)}
+    api = connect(**existing_recommender(recipe_arn="some", **creating))
+    executor = Executor(api, WaitPolicy(0.0), report=lambda step, outcome: None)
+    with pytest.raises(DeadlineExceeded, match="recommender films/best: is CREATE IN_PROGRESS after 0 minutes; run"):
+        executor.run(plan(declare(DECLARED), Reader(api)))
