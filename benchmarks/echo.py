@@ -21,6 +21,11 @@ import uvloop
 
 from benchmarks.processes import running_process
 from common.process.lifecycle import wait_for_signal
+from protos.tailorbird.events.v1 import events_service_pb2 as events
+from protos.tailorbird.events.v1.events_service_pb2_grpc import (
+    EventsServiceServicer,
+    add_EventsServiceServicer_to_server,
+)
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as runtime
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import (
     RuntimeServiceServicer,
@@ -49,6 +54,14 @@ class _Echo(RuntimeServiceServicer):
     ) -> runtime.GetRecommendationsResponse:
         """Return the message."""
         return self._answer
+
+
+class _Sink(EventsServiceServicer):
+    """Takes events and forgets them."""
+
+    async def PutEvents(self, request: events.PutEventsRequest, context: Any) -> events.PutEventsResponse:  # noqa: ARG002
+        """Answer that they were taken."""
+        return events.PutEventsResponse()
 
 
 @contextlib.contextmanager
@@ -85,6 +98,7 @@ async def _serve(port: int, prepared: Path) -> None:
     server = grpc.aio.server(options=[("grpc.so_reuseport", 1)])
     answer = runtime.GetRecommendationsResponse.FromString(prepared.read_bytes())
     add_RuntimeServiceServicer_to_server(_Echo(answer), server)  # type: ignore[abstract]  # in the stubs only
+    add_EventsServiceServicer_to_server(_Sink(), server)  # type: ignore[abstract]  # in the stubs only
     server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     sys.stdout.write(f"{_READY}\n")

@@ -26,7 +26,7 @@ from google.protobuf.message import Message
 
 from common.errors import InvalidInput, Unavailable
 
-__all__ = ["Call", "Load", "LoadResult", "frame_bytes", "h2load_path", "run_load"]
+__all__ = ["Call", "Load", "LoadResult", "cpu_seconds", "frame_bytes", "h2load_path", "run_load"]
 
 _FRAME_HEADER_BYTES = 5
 _REQUESTS = re.compile(r"^requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", re.MULTILINE)
@@ -81,7 +81,7 @@ class LoadResult:
         latencies_ms: Of each call, ascending.
         wrong: Calls that failed, or whose answer had another size than the right one; at most an estimate when
             answers of one run are too long and too short.
-        server_cpu_seconds: Processor time that the processes behind the port took meanwhile; tells what a call costs
+        servercpu_seconds: Processor time that the processes behind the port took meanwhile; tells what a call costs
             also where others use the machine.
     """
 
@@ -89,7 +89,7 @@ class LoadResult:
     seconds: float
     latencies_ms: tuple[float, ...]
     wrong: int
-    server_cpu_seconds: float
+    servercpu_seconds: float
 
     @property
     def per_second(self) -> float:
@@ -99,7 +99,7 @@ class LoadResult:
     @property
     def cpu_micros(self) -> float:
         """Microseconds of the server's processors per call."""
-        return 1e6 * self.server_cpu_seconds / self.requests
+        return 1e6 * self.servercpu_seconds / self.requests
 
 
 def h2load_path() -> str:
@@ -150,16 +150,16 @@ def run_load(address: str, method: str, calls: Sequence[Call], *, load: Load, to
                 )
             return runs
 
-        before, started = _cpu_seconds(address), time.perf_counter()
+        before, started = cpu_seconds(address), time.perf_counter()
         with ThreadPoolExecutor(load.lanes) as pool:
             done = [run for runs in pool.map(lane, range(load.lanes)) for run in runs]
-        seconds, taken = time.perf_counter() - started, _cpu_seconds(address) - before
+        seconds, taken = time.perf_counter() - started, cpu_seconds(address) - before
     latencies = sorted(latency for run in done for latency in run.latencies_ms)
     return LoadResult(len(latencies), seconds, tuple(latencies), sum(run.wrong for run in done), taken)
 
 
-def _cpu_seconds(address: str) -> float:
-    """Sum up the processor time of all processes that listen on a port of this machine."""
+def cpu_seconds(address: str) -> float:
+    """Return the processor time, in seconds, of all processes that listen on a port of this machine."""
     port = int(address.rpartition(":")[2])
     listeners = {
         connection.pid

@@ -1,0 +1,81 @@
+"""Load on an HTTP server from h2load over HTTP/1.1: one signed request, repeated on connections that stay open.
+
+The request is signed once, before the load: a signature is good for five minutes, and h2load, written in C, takes a
+small part of the processor time that a signing client would.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from benchmarks.load import LoadResult, cpu_seconds, h2load_path
+from common.access_keys import AccessKey
+from common.errors import Unavailable
+
+__all__ = ["HttpCall", "run_http_load", "sign"]
+
+_STATUSES = re.compile(r"^status codes: (\d+) 2xx", re.MULTILINE)
+_RUN_SECONDS = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class HttpCall:
+    """One request to repeat.
+
+    Attributes:
+        url: Where to.
+        headers: Beside those that h2load writes: host, user-agent, content-length.
+        body: The bytes.
+    """
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def sign(url: str, body: bytes, *, key: AccessKey) -> HttpCall:
+    """Return a signed POST request of JSON."""
+    host = url.split("/")[2]
+    request = AWSRequest("POST", url, headers={"Host": host, "Content-Type": "application/json"}, data=body)
+    SigV4Auth(Credentials(key.access_key_id, key.secret_access_key), "personalize", "us-east-1").add_auth(request)
+    headers = {name.lower(): value for name, value in request.headers.items() if name.lower() != "host"}
+    return HttpCall(url, headers, body)
+
+
+def run_http_load(call: HttpCall, *, connections: int, requests: int) -> LoadResult:
+    """Make a call again and again, one at a time on each connection.
+
+    Args:
+        call: What to send.
+        connections: Open at a time.
+        requests: Calls on all connections together.
+
+    Raises:
+        InvalidInput: h2load is not installed.
+        Unavailable: Nobody answers, or h2load says what is not understood.
+    """
+    address = call.url.split("/")[2]
+    with tempfile.TemporaryDirectory() as folder:
+        body, log = Path(folder, "body"), Path(folder, "log")
+        body.write_bytes(call.body)
+        command = [h2load_path(), "--h1", f"--requests={requests}", f"--clients={connections}", f"--data={body}"]
+        command += [f"--log-file={log}", *(f"--header={name}: {value}" for name, value in call.headers.items())]
+        before, started = cpu_seconds(address), time.perf_counter()
+        done = subprocess.run([*command, call.url], capture_output=True, text=True, timeout=_RUN_SECONDS, check=False)
+        seconds, taken = time.perf_counter() - started, cpu_seconds(address) - before
+        right = _STATUSES.search(done.stdout)
+        if done.returncode or right is None:
+            raise Unavailable(f"h2load: ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-200:]}")
+        # Columns: microseconds since 1970 at the start, HTTP's status, microseconds until the end of the answer.
+        latencies = sorted(int(line.split("\t")[2]) / 1000 for line in log.read_text().splitlines())
+    return LoadResult(requests, seconds, tuple(latencies), requests - int(right[1]), taken)
