@@ -17,6 +17,10 @@ _PART = re.compile(r"\s*(Credential|SignedHeaders|Signature)=([^\s,]+)\s*")
 _SCOPE = re.compile(r"([A-Za-z0-9]{1,128})/(\d{8})/([a-z0-9\-]{1,64})/([a-z0-9\-]{1,64})/aws4_request")
 _HEADERS = re.compile(r"[a-z0-9!#$%&'*+.^_`|~\-]+(;[a-z0-9!#$%&'*+.^_`|~\-]+)*")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
+#: A whole header as SDKs write it: read at once, where the parts one by one would say what is wrong.
+_USUAL = re.compile(
+    rf"{ALGORITHM} Credential={_SCOPE.pattern}, SignedHeaders=({_HEADERS.pattern}), Signature=({_SIGNATURE.pattern})"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,9 @@ def parse_authorization(header: str | None) -> Authorization:
             f"`Authorization`: got no such header, want {_WANT}: give the client an access key "
             "(`tailorbird keys create`)"
         )
+    if (usual := _USUAL.fullmatch(header)) is not None:
+        key, date, region, service, signed, _, signature = usual.groups()
+        return Authorization(key, date, region, service, tuple(signed.split(";")), signature)
     algorithm, _, rest = header.partition(" ")
     if algorithm != ALGORITHM:
         raise IncompleteSignature(f"`Authorization`: got another scheme than {ALGORITHM}, want {_WANT}")

@@ -1,7 +1,7 @@
 """Verifies AWS Signature Version 4: recomputes the signature with the caller's secret and compares.
 
-The canonical form and the derivation of keys are botocore's, the code that signs on the client's side; this module adds
-what a server must check: that all relevant headers are signed, that the time is recent, and that the body is the one
+`gateway.auth.signing` computes what botocore does, the code that signs on the client's side; this module adds what a
+server must check: that all relevant headers are signed, that the time is recent, and that the body is the one
 that was signed.
 """
 
@@ -13,17 +13,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import parse_qs
-
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 
 from common.access_keys import AccessKey, AccessKeys
 from common.clock import Clock
 from common.errors import InvalidInput, TailorbirdError, Unavailable
 from gateway.auth.authorization import Authorization, parse_authorization
+from gateway.auth.signing import signature
 from gateway.errors import IncompleteSignature, InvalidSignature, UnrecognizedClient
 
 __all__ = ["Admitted", "SignatureVerifier", "SignedRequest"]
@@ -117,8 +113,20 @@ class SignatureVerifier:
         """
         _check_body(request)
         key = admitted.key
-        expected = _signature(request, admitted.claim, key=key, timestamp=admitted.timestamp)
-        if not hmac.compare_digest(expected, admitted.claim.signature):
+        claim = admitted.claim
+        # The scheme and host of the address are not part of what is signed; the `host` header is.
+        expected = signature(
+            key.secret_access_key,
+            scope=(claim.date, claim.region, claim.service),
+            timestamp=admitted.timestamp,
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            headers=request.headers,
+            signed=claim.signed_headers,
+            body=request.body,
+        )
+        if not hmac.compare_digest(expected, claim.signature):
             raise InvalidSignature(
                 f"`Authorization`: got a signature that does not fit the request, want one made with the secret of "
                 f"{key.access_key_id}: check the secret access key, and that no proxy changes the host or the headers"
@@ -195,25 +203,3 @@ def _check_body(request: SignedRequest) -> None:
             f"`X-Amz-Content-SHA256`: got {claimed[:64]!r}, want the SHA-256 of the body in hexadecimal digits (an "
             "unsigned payload is not accepted)"
         )
-
-
-def _signature(request: SignedRequest, claim: Authorization, *, key: AccessKey, timestamp: str) -> str:
-    # The scheme and host of the address are not part of what is signed; the `host` header is.
-    query = f"?{request.query}" if request.query else ""
-    canonical = AWSRequest(
-        method=request.method,
-        url=f"http://gateway{request.path}{query}",
-        headers={name: request.headers[name] for name in claim.signed_headers},
-        data=request.body,
-    )
-    canonical.context["timestamp"] = timestamp
-    signer = _Signer(Credentials(key.access_key_id, key.secret_access_key), _SERVICE, claim.region)
-    text = signer.string_to_sign(canonical, signer.canonical_request(canonical))
-    signature: str = signer.signature(text, canonical)
-    return signature
-
-
-class _Signer(SigV4Auth):  # type: ignore[misc]  # botocore ships no types
-    def headers_to_sign(self, request: Any) -> Any:
-        """Return the headers that the caller signed, including those that botocore itself would leave out."""
-        return request.headers
