@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from common.errors import Throttled
 from common.logs import get_logger
@@ -79,36 +80,42 @@ class Admission:
         finally:
             self._calls[service] -= 1
 
-    async def receive(self, request: Request) -> bytes:
+    async def receive(self, receive: Receive, *, declared: int) -> bytes:
         """Return a request's body, whose bytes count until `release`; the server bounds how long that takes.
+
+        Args:
+            receive: ASGI's.
+            declared: Size by the request's headers; 0 when they say none.
 
         Raises:
             RequestTooLarge: The body is too large.
             Throttled: All bodies together are too large.
             ClientDisconnect: The client left, or took too long.
         """
-        if int(request.headers.get("content-length", "0")) > self._limits.max_body_bytes:
+        if declared > self._limits.max_body_bytes:
             raise self._too_large()
         body = bytearray()
         try:
-            await self._fill(body, request)
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise ClientDisconnect
+                chunk = message.get("body", b"")
+                body += chunk
+                self._bytes += len(chunk)
+                if len(body) > self._limits.max_body_bytes:
+                    raise self._too_large()
+                if self._bytes > self._limits.max_buffered_bytes:
+                    raise self._throttled("bodies")
+                if not message.get("more_body", False):
+                    return bytes(body)
         except BaseException:
             self.release(body)
             raise
-        return bytes(body)
 
     def release(self, body: Sized) -> None:
         """Count a body's bytes no longer."""
         self._bytes -= len(body)
-
-    async def _fill(self, body: bytearray, request: Request) -> None:
-        async for chunk in request.stream():
-            body += chunk
-            self._bytes += len(chunk)
-            if len(body) > self._limits.max_body_bytes:
-                raise self._too_large()
-            if self._bytes > self._limits.max_buffered_bytes:
-                raise self._throttled("bodies")
 
     def _too_large(self) -> RequestTooLarge:
         limit = self._limits.max_body_bytes

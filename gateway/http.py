@@ -72,6 +72,7 @@ class HttpServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
+                interface="asgi3",
                 http=Connection,
                 ws="none",
                 lifespan="on",

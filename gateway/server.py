@@ -14,7 +14,8 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Final
 
@@ -26,6 +27,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from common.auth import created_arn
 from common.errors import Throttled, Unavailable, reason_of
@@ -41,6 +43,7 @@ from gateway.protocol import CONTENT_TYPES, REST_JSON, Operation, fault
 __all__ = ["create_app"]
 
 _REQUEST_ID = "x-amzn-requestid"
+_REQUEST_ID_BYTES = _REQUEST_ID.encode()
 #: For callers who left before their response: a status is needed, though nobody reads it.
 _GONE = 499
 #: Bodies beyond this size are checked and decoded in a thread; smaller ones take less than the switch.
@@ -83,6 +86,7 @@ class _Endpoint:
     ) -> None:
         self._access = access
         self._protocol = operations[0].protocol
+        self._headers = ((b"content-type", CONTENT_TYPES[self._protocol].encode()),)
         self._errors = operations[0].errors
         self._service = operations[0].service
         self._by_target = {operation.target: operation for operation in operations}
@@ -92,41 +96,52 @@ class _Endpoint:
         self._admission = admission
         self._decoder = decoder
 
-    async def serve(self, request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; every error becomes a response."""
         identifier = str(uuid.uuid4())
         request_id.set(identifier)
         started = perf_counter()
-        operation = self._only or self._by_target.get(request.headers.get("x-amz-target", ""))
+        operation = self._only
         progress = _Progress()
         try:
             self._admission.check(self._service)
-            head = _head(request)
+            head = _head(scope)
+            operation = operation or self._by_target.get(head.headers.get("x-amz-target", ""))
             progress.admitted = admitted = self._verifier.admit(head)
-            body = await self._admission.receive(request)
+            body = await self._admission.receive(receive, declared=int(head.headers.get("content-length", "0")))
             try:
                 with self._admission.call(self._service):
-                    checked, message = await self._check(operation, replace(head, body=body), progress)
+                    checked, message = await self._check(operation, head.with_body(body), progress)
                     self._access.authorize(admitted.key, checked.name, message)
                     caller = self._access.caller(admitted.key)
                     message_out = await self._backends().call(checked, message, caller=caller)
             finally:
                 self._admission.release(body)
-            response = Response(checked.encode(message_out), headers=_headers(self._protocol, identifier))
-            self._audit(request, operation, progress, outcome="OK", resource=created_arn(message_out))
+            answer = checked.encode(message_out)
+            self._audit(scope, operation, progress, outcome="OK", resource=created_arn(message_out))
             if _std_log.isEnabledFor(logging.DEBUG):
                 access_key_id = admitted.key.access_key_id
                 _log.debug("request", operation=checked.name, access_key_id=access_key_id, millis=_millis(started))
-            return response
+            return await self._send(answer, identifier, send)
         except ClientDisconnect:
-            return Response(status_code=_GONE)
+            return await Response(status_code=_GONE)(scope, receive, send)
         except asyncio.CancelledError:
             # The server's grace is over; the task ends with this response.
             failure: Exception = Unavailable("the gateway is stopping; try again")
         except Exception as error:  # noqa: BLE001 - the single mapper: everything becomes a response here
             failure = error
-        self._audit(request, operation, progress, outcome=reason_of(failure))
-        return self._error_response(failure, operation=operation, identifier=identifier, started=started)
+        self._audit(scope, operation, progress, outcome=reason_of(failure))
+        response = self._error_response(failure, operation=operation, identifier=identifier, started=started)
+        await response(scope, receive, send)
+
+    async def _send(self, answer: bytes, identifier: str, send: Send) -> None:
+        headers = (
+            *self._headers,
+            (_REQUEST_ID_BYTES, identifier.encode()),
+            (b"content-length", b"%d" % len(answer)),
+        )
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
 
     async def _check(
         self, operation: Operation | None, request: SignedRequest, progress: _Progress
@@ -150,7 +165,7 @@ class _Endpoint:
 
     def _audit(
         self,
-        request: Request,
+        scope: Scope,
         operation: Operation | None,
         progress: _Progress,
         *,
@@ -160,7 +175,7 @@ class _Endpoint:
         """Write the audit line of a call whose caller is proven."""
         if operation is None or progress.admitted is None or not progress.is_proven:
             return
-        peer = f"{request.client.host}:{request.client.port}" if request.client else "unknown"
+        peer = "{}:{}".format(*client) if (client := scope.get("client")) else "unknown"
         call = self._access.audited(progress.admitted.key, operation.name, progress.message, peer=peer)
         if call is not None:
             call.record(outcome, resource=resource)
@@ -191,7 +206,7 @@ def create_app(
     stop: Stop,
     all_started: Callable[[], bool] = lambda: True,
     allowed_origins: Sequence[str] = (),
-) -> Starlette:
+) -> ASGIApp:
     """Build the ASGI application.
 
     Args:
@@ -221,12 +236,13 @@ def create_app(
     def backends() -> BackendClients:
         return opened[0]
 
-    routes = []
-    for (method, path), group in _by_address(operations).items():
-        endpoint = _Endpoint(
-            group, verifier=verifier, access=access or Access(), backends=backends, admission=admission, decoder=decoder
+    endpoints = {
+        address: _Endpoint(
+            group, verifier=verifier, access=permissions, backends=backends, admission=admission, decoder=decoder
         )
-        routes.append(Route(path, endpoint.serve, methods=[method]))
+        for address, group in _by_address(operations).items()
+    }
+    routes = [Route(path, endpoint, methods=[method]) for (method, path), endpoint in endpoints.items()]
     health = HealthCheck(backends, stop=stop, all_started=all_started)
     routes += [Route(path, health.serve, methods=["GET"]) for path in ("/health", "/ping")]
     app = Starlette(
@@ -236,7 +252,16 @@ def create_app(
         exception_handlers={HTTPException: _no_operation, Exception: _broken},
     )
     app.router.redirect_slashes = False  # a redirect would not be signed
-    return app
+    # Only pages of other origins need what stands between the server and an endpoint.
+    return app if allowed_origins else partial(_serve, endpoints, app)
+
+
+async def _serve(
+    endpoints: Mapping[tuple[str, str], _Endpoint], others: ASGIApp, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Give calls of operations to their endpoints, without Starlette's routing and middleware."""
+    app = endpoints.get((scope["method"], scope["path"]), others) if scope["type"] == "http" else others
+    await app(scope, receive, send)
 
 
 def _for_browsers(allowed_origins: Sequence[str]) -> list[Middleware]:
@@ -279,28 +304,20 @@ def _bare(error: Exception, *, status: int | None = None) -> Response:
     )
 
 
-def _head(request: Request) -> SignedRequest:
+def _head(scope: Scope) -> SignedRequest:
     """Return a request without its body."""
     headers: dict[str, str] = {}
-    several: dict[str, list[str]] = {}
-    for raw_name, raw_value in request.scope["headers"]:
+    for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        if name in headers:
-            several.setdefault(name, [headers[name]]).append(value)
-        else:
-            headers[name] = value
-    path: bytes = request.scope["raw_path"]
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    path: bytes = scope["raw_path"]
     return SignedRequest(
-        method=request.method,
+        method=scope["method"],
         path=path.decode("latin-1").partition("?")[0],
-        query=request.scope["query_string"].decode("latin-1"),
-        headers={**headers, **{name: ",".join(values) for name, values in several.items()}} if several else headers,
+        query=scope["query_string"].decode("latin-1"),
+        headers=headers,
         body=b"",
     )
-
-
-def _headers(protocol: str, identifier: str) -> dict[str, str]:
-    return {"content-type": CONTENT_TYPES[protocol], _REQUEST_ID: identifier}
 
 
 def _millis(started: float) -> float:

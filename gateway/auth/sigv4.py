@@ -48,6 +48,10 @@ class SignedRequest:
     headers: Mapping[str, str]
     body: bytes
 
+    def with_body(self, body: bytes) -> SignedRequest:
+        """Return the request with its body."""
+        return SignedRequest(self.method, self.path, self.query, self.headers, body)
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
