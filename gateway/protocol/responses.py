@@ -6,10 +6,11 @@ both. Times are seconds since 1970 with milliseconds, and integers are numbers, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any, TypeAlias
 
+import orjson
 from botocore.model import Shape, StructureShape
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
@@ -40,39 +41,40 @@ def response_encoder(shape: StructureShape | None, descriptor: Descriptor) -> Ca
     encode = _structure(shape, descriptor, keep_empty=True)
 
     def encode_body(message: Any) -> bytes:
-        return json.dumps(encode(message), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        return orjson.dumps(encode(message))
 
     return encode_body
 
 
 def _structure(shape: StructureShape, descriptor: Descriptor, *, keep_empty: bool = False) -> Encoder:
-    plain: list[tuple[str, str]] = []
-    converted: list[tuple[str, str, Encoder]] = []
-    collections: list[tuple[str, str, Encoder]] = []
+    members: dict[int, tuple[str, Encoder | None]] = {}
+    collections: list[tuple[str, list[Any] | dict[str, Any]]] = []
     for name, member in shape.members.items():
         field = field_of(descriptor, name)
         if field is None:
             continue  # newer in the installed botocore than in the contract: nobody fills it in
         encoder = _member(member, field)
         if field.is_repeated:
-            collections.append((name, field.name, encoder or (list if member.type_name == "list" else dict)))
-        elif encoder is None:
-            plain.append((name, field.name))
-        else:
-            converted.append((name, field.name, encoder))
-
+            empty: list[Any] | dict[str, Any] = [] if member.type_name == "list" else {}
+            collections.append((name, empty))
+            encoder = encoder or type(empty)
+        members[field.number] = (name, encoder)
     has_empty = has_empty_members(descriptor)
 
     def encode(message: Any) -> dict[str, Any]:
-        has = message.HasField
-        out = {name: getattr(message, field) for name, field in plain if has(field)}
-        for name, field, convert in converted:
-            if has(field) and (value := convert(getattr(message, field))) is not None:
+        out = {}
+        for field, value in message.ListFields():  # those that are set, which are few of those that exist
+            if (member := members.get(field.number)) is None:
+                continue
+            name, convert = member
+            if convert is None:
                 out[name] = value
-        for name, field, convert in collections:
-            items = getattr(message, field)
-            if items or keep_empty or (has_empty and name in message.empty_members):
-                out[name] = convert(items)
+            elif (converted := convert(value)) is not None:
+                out[name] = converted
+        if keep_empty or has_empty:
+            for name, empty in collections:
+                if name not in out and (keep_empty or name in message.empty_members):
+                    out[name] = empty
         return out
 
     return encode
@@ -108,7 +110,9 @@ def _single(shape: Shape, field: FieldDescriptor) -> Encoder | None:
         return _seconds
     if kind == "string" and field.enum_type is not None:
         return _enum_name(field.full_name, names_by_number(field.enum_type))
-    if kind in ("string", "boolean", "integer", "long", "double", "float"):
+    if kind in ("double", "float"):
+        return _finite
+    if kind in ("string", "boolean", "integer", "long"):
         return None
     raise TailorbirdError(f"`{field.full_name}`: got a member of type {kind}, which no encoder is written for")
 
@@ -123,6 +127,12 @@ def _enum_name(field: str, names: Mapping[int, str]) -> Encoder:
         return name
 
     return encode
+
+
+def _finite(number: float) -> float:
+    if not isfinite(number):
+        raise TailorbirdError(f"response: got the number {number}, want one that JSON can hold")
+    return number
 
 
 def _seconds(timestamp: Any) -> float:
