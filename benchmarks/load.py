@@ -81,7 +81,7 @@ class LoadResult:
         latencies_ms: Of each call, ascending.
         wrong: Calls that failed, or whose answer had another size than the right one; at most an estimate when
             answers of one run are too long and too short.
-        servercpu_seconds: Processor time that the processes behind the port took meanwhile; tells what a call costs
+        server_cpu_seconds: Processor time that the processes behind the port took meanwhile; tells what a call costs
             also where others use the machine.
     """
 
@@ -89,7 +89,7 @@ class LoadResult:
     seconds: float
     latencies_ms: tuple[float, ...]
     wrong: int
-    servercpu_seconds: float
+    server_cpu_seconds: float
 
     @property
     def per_second(self) -> float:
@@ -99,7 +99,7 @@ class LoadResult:
     @property
     def cpu_micros(self) -> float:
         """Microseconds of the server's processors per call."""
-        return 1e6 * self.servercpu_seconds / self.requests
+        return 1e6 * self.server_cpu_seconds / self.requests
 
 
 def h2load_path() -> str:

@@ -17,7 +17,7 @@ import benchmarks
 ROOT = Path(benchmarks.__file__).parent
 DAY = 86_400
 #: Started by other commands, not by people; rectools_sasrec wants an environment with PyTorch, which is gigabytes.
-PARTS = {"benchmarks.echo", "benchmarks.quality.rectools_sasrec"}
+PARTS = {"benchmarks.echo", "benchmarks.empty_app", "benchmarks.quality.rectools_sasrec"}
 
 
 def chains(users=40, items=20, length=12):
@@ -78,7 +78,7 @@ def described_items(folder):
 
 
 #: These want h2load: CI installs it, and fails where that did not work.
-PRESSING = {"benchmarks.serving"}
+PRESSING = {"benchmarks.gateway", "benchmarks.serving"}
 EPOCH = ("--set", "epochs=1")
 #: Of each command: what makes its data, if it wants any, and its options beside.
 COMMANDS = {
@@ -93,6 +93,7 @@ COMMANDS = {
     ),
     "benchmarks.faults.idle_callers": (None, ("--callers", "3", "--seconds", "0.1")),
     "benchmarks.faults.outage": (None, ("--workers", "1", "--clients", "1", "--seconds", "2")),
+    "benchmarks.gateway": (None, ("--rounds", "1", "--calls", "50", "--connections", "2", "--processes", "1")),
     "benchmarks.quality.cold_items": (described_items, ()),
     "benchmarks.quality.item_to_item": (split, ()),
     "benchmarks.quality.leave_one_out": (sequences, ("--seeds", "1", *EPOCH)),
