@@ -36,9 +36,9 @@ def test_it_is_the_one_that_botocore_computes(path, query, value, region, body, 
     request = AWSRequest("POST", f"http://gateway{path}{'?' if query else ''}{query}", headers=headers, data=body)
     request.context["timestamp"] = TIMESTAMP
     signer = Signer(Credentials("KEY", "SECRET"), "personalize", region)
-    wanted = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
+    expected = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
 
-    assert wanted == signature(
+    assert expected == signature(
         "SECRET",
         scope=("20261128", region, "personalize"),
         timestamp=TIMESTAMP,
