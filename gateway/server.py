@@ -122,7 +122,6 @@ class _Endpoint:
             if _std_log.isEnabledFor(logging.DEBUG):
                 access_key_id = admitted.key.access_key_id
                 _log.debug("request", operation=checked.name, access_key_id=access_key_id, millis=_millis(started))
-            return await self._send(answer, identifier, send)
         except ClientDisconnect:
             return await Response(status_code=_GONE)(scope, receive, send)
         except asyncio.CancelledError:
@@ -130,6 +129,8 @@ class _Endpoint:
             failure: Exception = Unavailable("the gateway is stopping; try again")
         except Exception as error:  # noqa: BLE001 - the single mapper: everything becomes a response here
             failure = error
+        else:
+            return await self._send(answer, identifier, send)
         self._audit(scope, operation, progress, outcome=reason_of(failure))
         response = self._error_response(failure, operation=operation, identifier=identifier, started=started)
         await response(scope, receive, send)
@@ -219,6 +220,7 @@ def create_app(
         all_started: Whether every process of this gateway has started; until then the health check says no.
         allowed_origins: Origins whose pages may call from a browser, as `https://shop.example`; `*` allows all.
     """
+    access = access or Access()
     opened: list[BackendClients] = []
     admission = Admission(limits)
     # One thread: decoding holds the interpreter's lock for most of the time, so that more would gain nothing.
@@ -238,7 +240,7 @@ def create_app(
 
     endpoints = {
         address: _Endpoint(
-            group, verifier=verifier, access=permissions, backends=backends, admission=admission, decoder=decoder
+            group, verifier=verifier, access=access, backends=backends, admission=admission, decoder=decoder
         )
         for address, group in _by_address(operations).items()
     }
@@ -307,9 +309,15 @@ def _bare(error: Exception, *, status: int | None = None) -> Response:
 def _head(scope: Scope) -> SignedRequest:
     """Return a request without its body."""
     headers: dict[str, str] = {}
+    several: dict[str, list[str]] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]},{value}" if name in headers else value
+        if name in headers:
+            several.setdefault(name, [headers[name]]).append(value)
+        else:
+            headers[name] = value
+    for name, values in several.items():
+        headers[name] = ",".join(values)
     path: bytes = scope["raw_path"]
     return SignedRequest(
         method=scope["method"],
