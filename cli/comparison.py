@@ -1,4 +1,4 @@
-"""Tables of `tailorbird solutions compare`: metrics with confidence intervals, baselines, verdicts."""
+"""Tables of `tailorbird solutions compare`: metrics with intervals, baselines, recipes that were tried, verdicts."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ def comparison_view(versions: Sequence[SolutionVersionEvaluation], *, without_re
     parts: list[RenderableType] = [_metrics_table(versions, without_repeats=without_repeats)]
     if newest.evaluation.comparison.differences:
         parts.append(_differences_table(newest))
+    parts += [_candidates_table(version) for version in versions if version.evaluation.HasField("recipe_choice")]
     parts += [line for version in versions for line in _verdicts(version)]
     return Group(*parts)
 
@@ -79,6 +80,38 @@ def _differences_table(version: SolutionVersionEvaluation) -> Table:
         difference = f"{item.value - item.predecessor:+.4f} ({item.low:+.4f} to {item.high:+.4f})"
         table.add_row(metric_label(item.name), f"{item.value:.4f}", f"{item.predecessor:.4f}", difference)
     return table
+
+
+def _candidates_table(version: SolutionVersionEvaluation) -> Table:
+    """Return a table with a row for each recipe that AutoML tried: what it scored, and why it was chosen or not."""
+    choice = version.evaluation.recipe_choice
+    title = f"Recipes tried for {_short_arn(version)}, by {metric_label(choice.judged_by)}"
+    table = Table("recipe", title=escape(title), title_justify="left")
+    table.add_column("value and 95 % interval", justify="right")
+    table.add_column("seconds", justify="right")
+    table.add_column("outcome")
+    for item in choice.candidates:
+        metrics = {metric.name: metric for metric in item.metrics}
+        table.add_row(
+            escape(item.recipe),
+            _cell(metrics.get(choice.judged_by)),
+            f"{item.seconds:.1f}",
+            Text(_outcome(item), style="green" if item.chosen else "yellow" if item.failure_reason else ""),
+        )
+    return table
+
+
+def _outcome(candidate: evaluation_pb2.RecipeCandidate) -> str:
+    """Return what became of a recipe, in words."""
+    if candidate.failure_reason:
+        return f"failed: {candidate.failure_reason}"
+    words = {
+        evaluation_pb2.VERDICT_BETTER: f"better than {candidate.compared_with}",
+        evaluation_pb2.VERDICT_WORSE: f"worse than {candidate.compared_with}",
+        evaluation_pb2.VERDICT_UNDECIDED: f"not significantly different from {candidate.compared_with}",
+    }
+    compared = words.get(candidate.comparison.verdict, "tried first")
+    return f"chosen: {compared}" if candidate.chosen else compared
 
 
 def _verdicts(version: SolutionVersionEvaluation) -> Iterator[Text]:

@@ -76,6 +76,10 @@ class UserValues:
         """Return the users where `kept`, bool [m], is true."""
         return UserValues(self.names, self.gains[kept], self.weights[kept])
 
+    def take(self, rows: NDArray[np.int64]) -> UserValues:
+        """Return the users at some places, int64 [n], in that order."""
+        return UserValues(self.names, self.gains[rows], self.weights[rows])
+
     def joined(self, other: UserValues) -> UserValues:
         """Return these metrics and, after them, those of `other` for the same m users."""
         return UserValues(

@@ -74,3 +74,24 @@ def test_verdict_differences_and_rejections_are_shown():
 )
 def test_names_are_short_in_tables(name, short):
     assert metric_label(name) == short
+
+
+def test_recipes_that_were_tried_are_shown_with_their_outcome():
+    chosen = evaluation()
+    choice = chosen.recipe_choice
+    choice.judged_by = "precision_at_5"
+    tried = choice.candidates.add(recipe="aws-popularity-count", seconds=1.25)
+    tried.metrics.add(name="precision_at_5", value=0.5, low=0.25, high=0.75)
+    choice.candidates.add(recipe="aws-hrnn", failure_reason="memory ran out", seconds=2.0)
+    better = choice.candidates.add(recipe="tailorbird-ials", chosen=True, seconds=3.0, compared_with=tried.recipe)
+    better.comparison.verdict = evaluation_pb2.VERDICT_BETTER
+
+    text = rendered(version("first", chosen))
+
+    assert "Recipes tried for first, by precision@5" in text
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if "│" in line][-3:]
+    assert rows == [
+        ["aws-popularity-count", "0.5000 (0.2500 to 0.7500)", "1.2", "tried first"],
+        ["aws-hrnn", "", "2.0", "failed: memory ran out"],
+        ["tailorbird-ials", "", "3.0", "chosen: better than aws-popularity-count"],
+    ]

@@ -17,7 +17,7 @@ from protos.tailorbird.storage.v1 import evaluation_pb2
 from recipes.evaluation.paired_tests import MIN_USERS, Pair, differences, verdict
 from trainer.training.spec import ChampionSpec
 
-__all__ = ["compare_with_champion"]
+__all__ = ["compare_with_champion", "describe_pair"]
 
 _VERDICTS = {
     "BETTER": (evaluation_pb2.VERDICT_BETTER, "significantly better than"),
@@ -60,13 +60,22 @@ def compare_with_champion(
         return _not_compared(arn, f"{arn} cannot be measured: {error.message}")
     if not len(pair.challenger):
         return _not_compared(arn, f"{arn} was trained on all of the test users")
-    return _comparison(arn, pair, seed=seed)
+    comparison = describe_pair(pair, before=arn, seed=seed)
+    comparison.solution_version_arn = arn
+    return comparison
 
 
-def _comparison(arn: str, pair: Pair, *, seed: int) -> evaluation_pb2.Comparison:
+def describe_pair(pair: Pair, *, before: str, seed: int) -> evaluation_pb2.Comparison:
+    """Say which of two models is better.
+
+    Args:
+        pair: Metrics of both.
+        before: What to call the champion.
+        seed: Where the draws of users begin.
+    """
     compared = differences(pair, seed=seed)
     enum, words = _VERDICTS[verdict(pair, compared)]
-    reason = f"{words} {arn}"
+    reason = f"{words} {before}"
     decided = next((item for item in compared if item.name == pair.primary_metric), None)
     if decided is None:
         reason += f": nobody counts in {pair.primary_metric}"
@@ -78,7 +87,6 @@ def _comparison(arn: str, pair: Pair, *, seed: int) -> evaluation_pb2.Comparison
     if len(pair.challenger) < MIN_USERS:
         reason += f"; fewer than {MIN_USERS} users decide nothing"
     return evaluation_pb2.Comparison(
-        solution_version_arn=arn,
         verdict=enum,
         judged_by=pair.primary_metric,
         users=len(pair.challenger),

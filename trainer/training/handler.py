@@ -26,7 +26,9 @@ from trainer.training.snapshot import INTERACTIONS, Snapshot, take_snapshot
 from trainer.training.spec import (
     ARTIFACT,
     MEASURED_MODEL,
+    CandidateSpec,
     ChampionSpec,
+    RecipeSearchSpec,
     TrainingOptions,
     TrainingSpec,
     TuningSpec,
@@ -148,7 +150,8 @@ class TrainingJobHandler:
             recall_floor=self._options.recall_floor,
             index_trees=self._options.index_trees,
             champion=_champion(payload),
-            tuning=_tuning(payload),
+            tuning=_tuning(payload.tuning) if payload.HasField("tuning") else None,
+            search=_search(payload.recipe_search) if payload.HasField("recipe_search") else None,
             base=payload.base_artifact_location or None,
         )
 
@@ -204,6 +207,7 @@ def _result(manifest: manifest_pb2.ArtifactManifest, *, hours: float) -> jobs_pb
         metrics=dict(manifest.metrics),
         artifact_bytes=sum(file.bytes for file in manifest.files),
         tuned_hyper_parameters=dict(manifest.tuned_hyper_parameters),
+        recipe=manifest.recipe,
         evaluation=manifest.evaluation if manifest.HasField("evaluation") else None,
     )
 
@@ -217,10 +221,16 @@ def _champion(payload: jobs_pb2.SolutionVersionTrainingPayload) -> ChampionSpec 
     )
 
 
-def _tuning(payload: jobs_pb2.SolutionVersionTrainingPayload) -> TuningSpec | None:
-    if not payload.HasField("tuning"):
-        return None
-    return TuningSpec.model_validate(json_format.MessageToDict(payload.tuning, preserving_proto_field_name=True))
+def _tuning(tuning: jobs_pb2.HyperParameterTuning) -> TuningSpec:
+    return TuningSpec.model_validate(json_format.MessageToDict(tuning, preserving_proto_field_name=True))
+
+
+def _search(search: jobs_pb2.RecipeSearch) -> RecipeSearchSpec:
+    candidates = (
+        CandidateSpec(recipe=item.recipe, tuning=_tuning(item.tuning) if item.HasField("tuning") else None)
+        for item in search.candidates
+    )
+    return RecipeSearchSpec(candidates=tuple(candidates), metric=search.metric_name)
 
 
 def _measured_manifest(manifest: manifest_pb2.ArtifactManifest) -> manifest_pb2.ArtifactManifest:

@@ -12,7 +12,7 @@ import numpy as np
 from common.artifacts import Artifact
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2, evaluation_pb2
 from recipes.evaluation.bootstrap import CONFIDENCE, SAMPLES, Resampled, interval
-from recipes.evaluation.metrics import published
+from recipes.evaluation.metrics import UserValues, published
 from recipes.evaluation.paired_tests import Pair
 
 __all__ = ["MetricValues", "OfflineEvaluation", "evaluate_by", "evaluation_message", "metric_messages"]
@@ -43,12 +43,15 @@ class OfflineEvaluation:
         message: Everything, with intervals; None where no users were held out whom intervals could be drawn from.
         pair_with: Measures another version's model, as it was measured then, on the users that neither has learnt from;
             None where versions of the kind are not compared.
+        by_user: Metrics of the test users in the order of their keys, the same users in the same order for every recipe
+            that is measured by lists of items; None for the others.
     """
 
     metrics: dict[str, float]
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
     message: evaluation_pb2.Evaluation | None = None
     pair_with: Callable[[Artifact], Pair] | None = None
+    by_user: UserValues | None = None
 
     def add_comparison(self, comparison: evaluation_pb2.Comparison) -> None:
         """Add the comparison with the version before."""

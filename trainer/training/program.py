@@ -3,14 +3,15 @@
 `train` is the program, from top to bottom. What differs between the kinds is supplied by their steps, see
 `trainer.training.programs`. A model is fitted twice in effect: once without the data of the test users, to be measured
 on them, and then on with everybody's data, to be served. The first is kept too, next to the artifact, so that later
-versions can be compared with it. `update` is the same program without fit and evaluation.
+versions can be compared with it. `update` is the same program without fit and evaluation, and
+`trainer.training.recipe_search` goes through its first part with several recipes and through its second with the best.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from common.storage import Store
 from common.storage.objects import open_store
@@ -26,7 +27,10 @@ from trainer.training.offline_evaluation import OfflineEvaluation
 from trainer.training.progress import StageProgress
 from trainer.training.spec import ARTIFACT, CHAMPION, MEASURED_MODEL, TrainingSpec, TuningSpec
 
-__all__ = ["Base", "LearningSteps", "ServingSteps", "Training", "UpdateSteps", "train", "update"]
+__all__ = [
+    "Base", "LearningSteps", "Measured", "ServingSteps", "Training", "UpdateSteps", "finish", "measure", "train",
+    "update",
+]  # fmt: skip
 
 LoadedT = TypeVar("LoadedT", bound=LoadedData)
 SplitT = TypeVar("SplitT")
@@ -128,6 +132,35 @@ class LearningSteps(ServingSteps[LoadedT, SplitT, ModelT], Protocol[LoadedT, Spl
 
 
 @dataclass(frozen=True, slots=True)
+class Measured(Generic[LoadedT, SplitT, ModelT]):
+    """A training between its parts: a model is fitted and measured, and the one that is served is not made yet.
+
+    Attributes:
+        training: What is trained.
+        steps: What the recipe's kind does at each stage.
+        stage_progress: Where it is.
+        fitter: The recipe's own, which has fitted the model.
+        loaded: The data.
+        split: What was held out.
+        model: The model that was measured.
+        evaluation: What was measured of it.
+        tuned: The hyperparameters that tuning chose, by name.
+        highest_test_key: As `LearningSteps.keep_measured` returns it.
+    """
+
+    training: Training
+    steps: LearningSteps[LoadedT, SplitT, ModelT]
+    stage_progress: StageProgress
+    fitter: Any
+    loaded: LoadedT
+    split: SplitT
+    model: ModelT
+    evaluation: OfflineEvaluation
+    tuned: dict[str, str]
+    highest_test_key: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Base:
     """What an update begins from.
 
@@ -189,6 +222,13 @@ def train(
         ResourceNotFound: A table was deleted.
         Unavailable: The store cannot be reached.
     """
+    return finish(measure(training, steps, progress=progress))
+
+
+def measure(
+    training: Training, steps: LearningSteps[LoadedT, SplitT, ModelT], *, progress: FitProgress
+) -> Measured[LoadedT, SplitT, ModelT]:
+    """Load, split, tune, fit and evaluate: the first part of `train`, whose arguments and errors it has."""
     spec, recipe = training.spec, training.recipe
     read_config(recipe, spec.configuration.hyperparameters)  # refused before anything is read
     stage_progress = StageProgress(steps.stage_names, progress, trials=0 if spec.tuning is None else spec.tuning.trials)
@@ -204,10 +244,17 @@ def train(
     # The registry names fitters by one type; the steps know what their kind's learn from.
     fitter: Any = make_fitter(recipe, hyperparameters, seed=spec.seed, progress=stage_progress)
     with stage_progress.stage("fit"):
-        measured_model = steps.fit(fitter, split, loaded)
+        model = steps.fit(fitter, split, loaded)
     with stage_progress.stage("evaluate", metrics=fitter.report):
-        evaluation = steps.evaluate(fitter, measured_model, split, loaded)
-        highest_test_key = steps.keep_measured(measured_model, split, loaded, training.folder / MEASURED_MODEL)
+        evaluation = steps.evaluate(fitter, model, split, loaded)
+        highest_test_key = steps.keep_measured(model, split, loaded, training.folder / MEASURED_MODEL)
+    return Measured(training, steps, stage_progress, fitter, loaded, split, model, evaluation, tuned, highest_test_key)
+
+
+def finish(measured: Measured[LoadedT, SplitT, ModelT]) -> manifest_pb2.ArtifactManifest:
+    """Compare, refit, index and export: the second part of `train`."""
+    training, steps, loaded = measured.training, measured.steps, measured.loaded
+    spec, evaluation, stage_progress = training.spec, measured.evaluation, measured.stage_progress
     if spec.champion is not None and evaluation.pair_with is not None:
         with stage_progress.stage("compare"):
             cache = training.folder / CHAMPION
@@ -215,13 +262,14 @@ def train(
                 compare_with_champion(training.store, spec.champion, evaluation.pair_with, cache=cache, seed=spec.seed)
             )
     with stage_progress.stage("extend"):
-        model = steps.refit(fitter, measured_model, loaded)
-    manifest = _write_artifact(training, steps, model, loaded, split, stage_progress=stage_progress)
-    manifest.recipe_config_json = read_config(recipe, hyperparameters).model_dump_json()
+        model = steps.refit(measured.fitter, measured.model, loaded)
+    manifest = _write_artifact(training, steps, model, loaded, measured.split, stage_progress=stage_progress)
+    hyperparameters = {**spec.configuration.hyperparameters, **measured.tuned}
+    manifest.recipe_config_json = read_config(training.recipe, hyperparameters).model_dump_json()
     evaluation.describe(manifest, warnings=loaded.warnings)
-    manifest.tuned_hyper_parameters.update(tuned)
-    if highest_test_key is not None:
-        manifest.highest_test_key = highest_test_key
+    manifest.tuned_hyper_parameters.update(measured.tuned)
+    if measured.highest_test_key is not None:
+        manifest.highest_test_key = measured.highest_test_key
     return manifest
 
 

@@ -22,7 +22,9 @@ __all__ = [
     "MEASURED_MODEL",
     "REFUSED",
     "RESULT",
+    "CandidateSpec",
     "ChampionSpec",
+    "RecipeSearchSpec",
     "TableVersion",
     "TrainingOptions",
     "TrainingSpec",
@@ -113,13 +115,37 @@ class TuningSpec(_Message):
     ranges: tuple[TunedRange, ...]
 
 
+class CandidateSpec(_Message):
+    """A recipe that may be the best.
+
+    Attributes:
+        recipe: Its name.
+        tuning: How its hyperparameters are tuned first; None when they are not.
+    """
+
+    recipe: str
+    tuning: TuningSpec | None = None
+
+
+class RecipeSearchSpec(_Message):
+    """A search for the best recipe.
+
+    Attributes:
+        candidates: What is tried, in this order: a later one is chosen only if it is significantly better.
+        metric: Name of the metric that decides.
+    """
+
+    candidates: tuple[CandidateSpec, ...]
+    metric: str
+
+
 class TrainingSpec(_Message):
     """Everything that a training depends on.
 
     Attributes:
         store: Settings of the store, by name.
         tables: The snapshot: the tables that have data.
-        recipe: Name of the recipe.
+        recipe: Name of the recipe; empty where it is searched.
         configuration: What the solution configures.
         event_type: The only type of interactions to learn from; None for all.
         seed: Where every random number of the training begins.
@@ -127,6 +153,7 @@ class TrainingSpec(_Message):
         index_trees: Number of trees of the Annoy index.
         champion: The version to compare with; None for a solution's first version.
         tuning: How hyperparameters are tuned first; None when they are not.
+        search: How the recipe is chosen; None where `recipe` names it.
         base: Folder of the artifact to be brought up to date, relative to the store's root; None to learn anew.
     """
 
@@ -140,6 +167,7 @@ class TrainingSpec(_Message):
     index_trees: int
     champion: ChampionSpec | None = None
     tuning: TuningSpec | None = None
+    search: RecipeSearchSpec | None = None
     base: str | None = None
 
     def table(self, dataset_type: str) -> TableVersion | None:

@@ -15,6 +15,7 @@ from trainer.training.programs.incremental_update import IncrementalUpdateSteps
 from trainer.training.programs.item_recommendation import ItemRecommendationSteps, TrendingItemsSteps
 from trainer.training.programs.similar_content import SimilarContentSteps
 from trainer.training.programs.user_segments import UserSegmentsSteps
+from trainer.training.recipe_search import search_recipe
 from trainer.training.spec import TrainingSpec
 
 __all__ = ["PROGRAMS", "run_program"]
@@ -33,7 +34,7 @@ PROGRAMS: Final[Mapping[RecipeKind, Callable[[Training], LearningSteps[Any, Any,
 
 
 def run_program(spec: TrainingSpec, folder: Path, *, progress: FitProgress) -> ArtifactManifest:
-    """Train by the steps of the recipe's kind, or update where the spec has an artifact to begin from.
+    """Train by the steps of the recipe's kind, or search the recipe, or update an artifact: as the spec says.
 
     Args:
         spec: What to train.
@@ -49,6 +50,8 @@ def run_program(spec: TrainingSpec, folder: Path, *, progress: FitProgress) -> A
         CorruptArtifact: The artifact to begin from is damaged.
         Unavailable: The store cannot be reached.
     """
+    if spec.search is not None:
+        return search_recipe(spec, spec.search, folder, steps_by_kind=PROGRAMS, progress=progress)
     training = Training.open(spec, folder)
     if spec.base is not None:
         return update(training, IncrementalUpdateSteps(training), progress=progress)

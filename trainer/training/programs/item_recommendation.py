@@ -117,6 +117,7 @@ class ItemRecommendationSteps(ItemExport):
             },
             _message(evaluator, measured, baselines, seed=seed),
             pair_with,
+            measured.served.users.take(np.argsort(loaded.users.keys()[split.users], kind="stable")),
         )
 
     def keep_measured(self, model: ItemModel, split: Split, loaded: LoadedData, folder: Path) -> int:
