@@ -33,11 +33,11 @@ def sequences(folder):
     return path
 
 
-def table(folder, *, name="chains.csv", separator=",", header=("user_id", "item_id", "timestamp")):
+def table(folder, *, name="chains.csv", separator=",", header=("user_id", "item_id", "timestamp"), users=40):
     path = folder / name
     rows = [
         (user, item, user * DAY // 4 + step * DAY // 8)
-        for user, row in enumerate(chains())
+        for user, row in enumerate(chains(users))
         for step, item in enumerate(row)
     ]
     path.write_text("".join(separator.join(map(str, row)) + "\n" for row in (header, *rows)))
@@ -94,6 +94,10 @@ COMMANDS = {
     "benchmarks.faults.idle_callers": (None, ("--callers", "3", "--seconds", "0.1")),
     "benchmarks.faults.outage": (None, ("--workers", "1", "--clients", "1", "--seconds", "2")),
     "benchmarks.gateway": (None, ("--rounds", "1", "--calls", "50", "--connections", "2", "--processes", "1")),
+    "benchmarks.quality.auto_ml": (
+        lambda folder: table(folder, users=100),
+        ("--recipes", "aws-popularity-count", "tailorbird-ials"),
+    ),
     "benchmarks.quality.cold_items": (described_items, ()),
     "benchmarks.quality.item_to_item": (split, ()),
     "benchmarks.quality.leave_one_out": (sequences, ("--seeds", "1", *EPOCH)),
