@@ -62,12 +62,12 @@ def search_recipe(
         ResourceNotFound: A table was deleted.
         Unavailable: The store cannot be reached.
     """
-    whole = len(search.candidates) + _FINISH
+    total = len(search.candidates) + _FINISH
     trials: list[evaluation_pb2.RecipeCandidate] = []
     best: _Trial | None = None
     for number, candidate in enumerate(search.candidates):
         words = f"{candidate.recipe} ({number + 1} of {len(search.candidates)})"
-        reporter = _Reporter(progress, words=words, span=(number / whole, (number + 1) / whole))
+        reporter = _Reporter(progress, words=words, span=(number / total, (number + 1) / total))
         trial = _Trial(candidate, folder / f"candidate-{number}", reporter)
         trials.append(trial.described)
         trial.run(spec, steps_by_kind)
@@ -80,7 +80,7 @@ def search_recipe(
     if best is None or best.measured is None:
         raise InvalidInput(_nothing_fits(trials))
     best.described.chosen = True
-    best.reporter.words, best.reporter.span = best.candidate.recipe, (len(search.candidates) / whole, 1.0)
+    best.reporter.words, best.reporter.span = best.candidate.recipe, (len(search.candidates) / total, 1.0)
     message = best.measured.evaluation.message
     assert message is not None, "candidates are compared by it"
     message.recipe_choice.judged_by = search.metric
