@@ -127,15 +127,26 @@ class Executor:
             self._report(step, "tagged")
             return None
         if step.action is Action.DELETE:
-            described = self._api.describe(step.ref.kind, step.arn)
-            if described is not None and _existing(step, step.arn, described).status not in DELETING:
-                self._api.delete(step.ref.kind, step.arn)
+            self._delete(step, step.arn)
             return step.arn
         # An update has to wait for the end of the one before, and of the creation.
         self._until(step, step.arn, self._is_idle)
         self._api.call(f"Update{step.ref.kind}", self._request(step))
         self._report(step, "updated")
         return step.arn
+
+    def _delete(self, step: Step, arn: str) -> None:
+        """Begin a deletion, after the end of an update that is in progress."""
+        described = self._api.describe(step.ref.kind, arn)
+        if described is None or _existing(step, arn, described).status in DELETING:
+            return
+        try:
+            self._api.delete(step.ref.kind, arn)
+        except ResourceInUse:
+            if self._is_idle(step, _existing(step, arn, described)):
+                raise
+            self._until(step, arn, self._is_idle)
+            self._api.delete(step.ref.kind, arn)
 
     def _request(self, step: Step) -> Any:
         request = type(step.request)()

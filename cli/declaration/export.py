@@ -1,15 +1,16 @@
 """Writes a declaration of what exists: applied where it comes from it changes nothing, elsewhere it makes the same.
 
-What only this installation has is left out: ARNs of versions, tracking ids, jobs whose data was replaced since.
+What only this installation has is left out: ARNs of versions, tracking ids, jobs whose data was replaced since. So is
+what has failed or is being deleted: to declare it would ask for something else than what exists.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
-from cli.declaration.existing import DELETING, Existing, ExistingGroup, Reader, last_part
+from cli.declaration.existing import DELETING, FAILED, Existing, ExistingGroup, Reader, last_part
 from cli.declaration.kinds import Kind
 from cli.declaration.members import to_members
 from cli.declaration.model import DATASET_TYPES
@@ -17,6 +18,8 @@ from common.errors import ResourceNotFound
 from protos.tailorbird.control.v1 import common_pb2
 
 __all__ = ["export"]
+
+_ABSENT: Final = DELETING | FAILED
 
 
 def export(reader: Reader, group: str | None = None) -> dict[str, Any]:
@@ -29,7 +32,7 @@ def export(reader: Reader, group: str | None = None) -> dict[str, Any]:
     groups = {name: existing for name in names if (existing := reader.group(name)) is not None}
     if group is not None and group not in groups:
         raise ResourceNotFound(f"`group`: got {group}, which does not exist, want the name of a dataset group")
-    groups = {name: existing for name, existing in groups.items() if existing.group.status not in DELETING}
+    groups = {name: existing for name, existing in groups.items() if existing.group.status not in _ABSENT}
     used = (last_part(item.described.schema_arn) for existing in groups.values() for item in existing.datasets.values())
     schemas = sorted(set(used)) if group is not None else reader.schema_names()
     return {
@@ -51,7 +54,7 @@ def _group(reader: Reader, existing: ExistingGroup) -> dict[str, Any]:
     datasets = {
         kind: _dataset(reader, existing.datasets[kind.upper()], existing.imports.get(kind.upper(), ()))
         for kind in DATASET_TYPES
-        if kind.upper() in existing.datasets and existing.datasets[kind.upper()].status not in DELETING
+        if kind.upper() in existing.datasets and existing.datasets[kind.upper()].status not in _ABSENT
     }
     solutions = {item.name: _solution(reader, item, existing) for item in _present(existing.solutions.values())}
     trackers = [_members(reader, item) for item in _present(existing.trackers.values())]
@@ -101,7 +104,7 @@ def _solution(reader: Reader, existing: Existing, group: ExistingGroup) -> dict[
 
 
 def _present(resources: Iterable[Existing]) -> list[Existing]:
-    return [item for item in resources if item.status not in DELETING]
+    return [item for item in resources if item.status not in _ABSENT]
 
 
 def _members(reader: Reader, existing: Existing) -> dict[str, Any]:

@@ -6,14 +6,13 @@ names that belong to another group, resources that have failed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 from google.protobuf.message import Message
 
 from cli.declaration.api import new_message
-from cli.declaration.compare import Difference, differences, merge
+from cli.declaration.compare import Difference, merge
 from cli.declaration.document import Place
 from cli.declaration.existing import (
     DELETING,
@@ -31,6 +30,7 @@ from cli.declaration.load import Declaration
 from cli.declaration.model import Campaign, Dataset, Declared, Group, Schema, Solution
 from cli.declaration.pruning import deletions
 from cli.declaration.steps import Action, Parent, Plan, Ref, Stage, Step
+from cli.declaration.updates import copied, described_after_update, resource_differences, update_request
 from common.errors import FieldViolation, InvalidInput
 from protos.tailorbird.control.v1 import common_pb2
 
@@ -80,7 +80,7 @@ class _Planner:
         return Plan.of(self._steps, self._arns)
 
     def _schema(self, name: str, schema: Schema) -> None:
-        request = _copy(schema.request, name=name, schema=schema.text)
+        request = copied(schema.request, name=name, schema=schema.text)
         place: Place = ("schemas", name)
         existing = self._reader.find(Kind.SCHEMA, name)
         self._resource(schema, request, place=place, ref=Ref(Kind.SCHEMA, name), label=name, stage=Stage.SCHEMAS,
@@ -89,7 +89,7 @@ class _Planner:
     def _group(self, name: str, group: Group, existing: ExistingGroup | None) -> None:
         place: Place = ("datasetGroups", name)
         ref = Ref(Kind.DATASET_GROUP, name)
-        self._resource(group, _copy(group.request, name=name), place=place, ref=ref, label=name, stage=Stage.GROUPS,
+        self._resource(group, copied(group.request, name=name), place=place, ref=ref, label=name, stage=Stage.GROUPS,
                        existing=None if existing is None else existing.group)  # fmt: skip
         parents = {"dataset_group_arn": Parent(ref)}
         for dataset_type, dataset in group.datasets.items():
@@ -102,7 +102,7 @@ class _Planner:
             for item_name, item in declared.items():
                 self._resource(
                     item,
-                    _copy(item.request, name=item_name),
+                    copied(item.request, name=item_name),
                     place=(*place, word, item_name),
                     ref=Ref(kind, item_name),
                     label=f"{name}/{item_name}",
@@ -120,7 +120,7 @@ class _Planner:
         if dataset.schema_name not in self._declaration.configuration.schemas:
             self._existing_schema(dataset.schema_name, (*place, "schema"))
         existing = None if group_existing is None else group_existing.datasets.get(kind.upper())
-        request = _copy(dataset.request, dataset_type=kind)
+        request = copied(dataset.request, dataset_type=kind)
         if not request.name:
             request.name = f"{group}-{kind.lower()}"[:63]
         self._resource(
@@ -174,7 +174,7 @@ class _Planner:
             return
         self._resource(
             declared.event_tracker,
-            _copy(tracker),
+            copied(tracker),
             place=place,
             ref=Ref(Kind.EVENT_TRACKER, f"{group}/{tracker.name}"),
             label=f"{group}/{tracker.name}",
@@ -188,7 +188,7 @@ class _Planner:
         ref, label = Ref(Kind.SOLUTION, name), f"{group}/{name}"
         self._resource(
             solution,
-            _copy(solution.request, name=name),
+            copied(solution.request, name=name),
             place=place,
             ref=ref,
             label=label,
@@ -239,7 +239,7 @@ class _Planner:
             return
         self._resource(
             campaign,
-            _copy(campaign.request, name=name),
+            copied(campaign.request, name=name),
             place=(*place, "campaigns", name),
             ref=ref,
             label=campaign_label,
@@ -293,17 +293,17 @@ class _Planner:
     def _compare(
         self, request: Message, existing: Existing, *, place: Place, ref: Ref, label: str, stage: Stage
     ) -> None:
-        current = _with_running_update(existing)
+        current = described_after_update(existing)
         updatable = updatable_members(ref.kind)
         changes: list[Difference] = []
-        for difference in _differences(request, current, ref.kind):
+        for difference in resource_differences(request, current, ref.kind):
             if any(difference.is_within(path) for path in updatable):
                 changes.append(difference)
             else:
                 want = f"{_short(difference.existing)}: the API cannot change it in a {ref.kind.words}"
                 self._report((*place, *difference.path.split(".")), got=_short(difference.declared), want=want)
         if changes:
-            update = _update_request(ref.kind, existing.arn, request, current, changes)
+            update = update_request(ref.kind, existing.arn, request, current, changes)
             details = tuple(map(str, changes))
             self._steps.append(
                 Step(Action.UPDATE, ref, label, stage, arn=existing.arn, request=update, details=details)
@@ -333,73 +333,7 @@ class _Planner:
         self._problems.append(FieldViolation(self._declaration.where(place), f"got {got}, want {want}"))
 
 
-def _copy(request: Any, **fields: str) -> Any:
-    """Return a copy of a request with more fields set."""
-    copied = type(request)()
-    copied.CopyFrom(request)
-    for name, value in fields.items():
-        setattr(copied, name, value)
-    return copied
-
-
-def _differences(request: Any, described: Any, kind: Kind) -> list[Difference]:
-    """Return the differences of a resource; schemas are compared as JSON, not as text."""
-    return [
-        item
-        for item in differences(request, described)
-        if kind is not Kind.SCHEMA or item.path != "schema" or not _same_json(item.declared, item.existing)
-    ]
-
-
-def _same_json(left: str, right: str) -> bool:
-    try:
-        return bool(json.loads(left) == json.loads(right))
-    except ValueError:
-        # The control plane says what is wrong with the file's.
-        return False
-
-
 def _short(value: Any) -> str:
     """Return a value for a message."""
     shown = repr(value)
     return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 3]}..."
-
-
-def _with_running_update(existing: Existing) -> Any:
-    """Return a described resource as it will be when its running update is done."""
-    update = existing.running_update
-    if update is None:
-        return existing.described
-    current = _copy(existing.described)
-    merge(current, update)
-    config = f"{existing.kind.snake}_update_config"
-    if config in update.DESCRIPTOR.fields_by_name:
-        merge(getattr(current, f"{existing.kind.snake}_config"), getattr(update, config))
-    for name in ("status", "failure_reason", "creation_date_time", "last_updated_date_time"):
-        current.ClearField(name)
-    return current
-
-
-def _update_request(kind: Kind, arn: str, declared: Message, current: Any, changes: list[Difference]) -> Any:
-    """Return the request that updates what differs; configurations are sent whole, since they are replaced."""
-    merged = _copy(current)
-    merge(merged, declared)
-    request = new_message(f"Update{kind}", **{kind.arn_field: arn})
-    for path in updatable_members(kind):
-        if not any(item.is_within(path) for item in changes):
-            continue
-        first, _, part = path.partition(".")
-        source, target = (merged, request)
-        if part:
-            source = getattr(merged, f"{kind.snake}_config")
-            target = getattr(request, f"{kind.snake}_update_config")
-        _copy_member(source, target, part or first)
-    return request
-
-
-def _copy_member(source: Any, target: Any, member: str) -> None:
-    (name,) = (field.name for field in target.DESCRIPTOR.fields if field.json_name == member)
-    if target.DESCRIPTOR.fields_by_name[name].message_type is None:
-        setattr(target, name, getattr(source, name))
-    else:
-        getattr(target, name).CopyFrom(getattr(source, name))

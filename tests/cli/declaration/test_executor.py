@@ -12,7 +12,16 @@ from cli.declaration.kinds import METHODS
 from cli.declaration.load import load
 from cli.declaration.planner import plan
 from cli.declaration.steps import Action
-from common.errors import DeadlineExceeded, InvalidInput, OperationUnavailable, PermissionDenied, Unavailable, invalid
+from common.errors import (
+    DeadlineExceeded,
+    InvalidInput,
+    OperationUnavailable,
+    PermissionDenied,
+    ResourceInUse,
+    ResourceNotFound,
+    Unavailable,
+    invalid,
+)
 from common.process.backoff import BackoffPolicy
 from common.rpc import Service
 from common.testing import serving
@@ -237,3 +246,32 @@ def test_waits_end(connect, declare):
     executor = Executor(api, WaitPolicy(0.0), report=lambda step, outcome: None)
     with pytest.raises(DeadlineExceeded, match="recommender films/best: is CREATE IN_PROGRESS after 0 minutes; run"):
         executor.run(plan(declare(DECLARED), Reader(api)))
+
+
+def test_a_deletion_waits_for_the_end_of_an_update(connect, declare):
+    running = {"recommender_config": config(2), "status": common_pb2.RESOURCE_STATUS_CREATE_PENDING}
+    methods = existing_recommender(recipe_arn="some", latest_recommender_update=running)
+    calls = []
+
+    def describe(self, request, context):
+        calls.append("describe")
+        if calls.count("delete") == 2:
+            raise ResourceNotFound("gone")
+        response = methods["DescribeRecommender"](self, request, context)
+        if calls.count("delete") == 1:
+            response.recommender.latest_recommender_update.status = common_pb2.RESOURCE_STATUS_ACTIVE
+        return response
+
+    def delete(self, request, context):
+        calls.append("delete")
+        if calls.count("delete") == 1:
+            raise ResourceInUse("an update is in progress")
+        return GetMessageClass(METHODS["DeleteRecommender"].output_type)()
+
+    api = connect(**{**methods, "DescribeRecommender": describe, "DeleteRecommender": delete})
+    outcomes = []
+    policy = WaitPolicy(60, BackoffPolicy(0.001, 0.01))
+    executor = Executor(api, policy, report=lambda step, outcome: outcomes.append((step.title, outcome)))
+    executor.run(plan(declare("datasetGroups: {films: {}}"), Reader(api), prune=True))
+    assert outcomes == [("recommender films/best", "deleted")]
+    assert calls.count("delete") == 2
