@@ -21,7 +21,7 @@ def main() -> None:
     """Read the settings, open the database and serve until a signal comes."""
     settings = ControlPlaneSettings()
     configure_logging("control_plane", level=settings.log_level, form=settings.log_form)
-    app_context = AppContext(SystemClock(), ArnFactory(settings.region), settings.account_id, settings.quotas())
+    app_context = AppContext(SystemClock(), ArnFactory(settings.region), settings.quotas())
     metadata_store = open_metadata_store(settings.database_url)
     control_plane = assemble(
         metadata_store, app_context, settings.timing(), refuse_worse_versions=settings.refuse_worse_versions

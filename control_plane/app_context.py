@@ -25,13 +25,11 @@ class AppContext:
     Attributes:
         clock: Returns the current time.
         arns: Makes the ARNs of the region.
-        account: The installation's own account, to which callers without one belong.
         quotas: How many resources of each kind there may be.
         new_id: Returns 32 hexadecimal digits, different ones in every call.
     """
 
     clock: Clock
     arns: ArnFactory
-    account: str
     quotas: Quotas = field(default_factory=Quotas)
     new_id: Callable[[], str] = random_id

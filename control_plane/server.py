@@ -22,10 +22,10 @@ from control_plane.resources.solutions import Solutions
 from control_plane.resources.tags import Tags
 from control_plane.resources.trackers import EventTrackers
 from control_plane.resources.versions import SolutionVersions, TrainingListener
-from control_plane.servicers.control import CONTROL_PLANE_SERVICE, ControlPlaneServicer
+from control_plane.servicers.control.methods import Resources
+from control_plane.servicers.control.servicer import CONTROL_PLANE_SERVICE, ControlPlaneServicer
 from control_plane.servicers.evaluations import EVALUATION_SERVICE, EvaluationServicer
 from control_plane.servicers.jobs import JOB_SERVICE, JobServicer
-from control_plane.servicers.operations import Resources
 from control_plane.servicers.serving import SERVING_SERVICE, ServingServicer
 from control_plane.servicers.trackers import TRACKER_SERVICE, TrackerServicer
 from control_plane.serving.assignment_service import AssignmentService
@@ -113,7 +113,7 @@ def assemble(
         long_polls=long_polls,
         liveness_seconds=timing.events_liveness_seconds,
     )
-    resources = _resources(metadata_store, app_context, latest_version_sync=latest_version_sync, deletions=deletions)
+    resources = _resources(app_context, latest_version_sync=latest_version_sync, deletions=deletions)
     maintenance = Maintenance(
         metadata_store,
         queue=queue,
@@ -128,8 +128,9 @@ def assemble(
         every_seconds=timing.sweep_seconds,
     )
     services = _services(
+        metadata_store,
+        app_context,
         resources,
-        Evaluations(metadata_store, app_context),
         queue=queue,
         assignment_service=assignment_service,
         tracker_watch=tracker_watch,
@@ -139,23 +140,19 @@ def assemble(
 
 
 def _resources(
-    metadata_store: MetadataStore,
-    app_context: AppContext,
-    *,
-    latest_version_sync: LatestVersionSync,
-    deletions: DeletionReconciler,
+    app_context: AppContext, *, latest_version_sync: LatestVersionSync, deletions: DeletionReconciler
 ) -> Resources:
     """Return the operations on each kind of resource."""
     return Resources(
-        dataset_groups=DatasetGroups(metadata_store, app_context),
-        schemas=Schemas(metadata_store, app_context),
-        datasets=Datasets(metadata_store, app_context, deletions=deletions),
-        imports=ImportJobs(metadata_store, app_context),
-        solutions=Solutions(metadata_store, app_context),
-        versions=SolutionVersions(metadata_store, app_context),
-        campaigns=Campaigns(metadata_store, app_context, latest_version_sync=latest_version_sync),
-        trackers=EventTrackers(metadata_store, app_context, deletions=deletions),
-        tags=Tags(metadata_store, app_context),
+        dataset_groups=DatasetGroups(app_context),
+        schemas=Schemas(app_context),
+        datasets=Datasets(app_context, deletions=deletions),
+        imports=ImportJobs(app_context),
+        solutions=Solutions(app_context),
+        versions=SolutionVersions(app_context),
+        campaigns=Campaigns(app_context, latest_version_sync=latest_version_sync),
+        trackers=EventTrackers(app_context, deletions=deletions),
+        tags=Tags(app_context),
     )
 
 
@@ -175,8 +172,9 @@ def _job_queue(metadata_store: MetadataStore, app_context: AppContext, timing: T
 
 
 def _services(
+    metadata_store: MetadataStore,
+    app_context: AppContext,
     resources: Resources,
-    evaluations: Evaluations,
     *,
     queue: JobQueue,
     assignment_service: AssignmentService,
@@ -188,12 +186,12 @@ def _services(
         Service(
             CONTROL_PLANE_SERVICE,
             control_plane_service_pb2_grpc.add_ControlPlaneServiceServicer_to_server,
-            ControlPlaneServicer(resources),
+            ControlPlaneServicer(metadata_store, resources),
         ),
         Service(
             EVALUATION_SERVICE,
             evaluation_service_pb2_grpc.add_EvaluationServiceServicer_to_server,
-            EvaluationServicer(evaluations),
+            EvaluationServicer(metadata_store, Evaluations(app_context)),
         ),
         Service(JOB_SERVICE, jobs_pb2_grpc.add_JobServiceServicer_to_server, JobServicer(queue, long_polls)),
         Service(
@@ -204,6 +202,6 @@ def _services(
         Service(
             TRACKER_SERVICE,
             trackers_pb2_grpc.add_TrackerServiceServicer_to_server,
-            TrackerServicer(resources.trackers, tracker_watch),
+            TrackerServicer(metadata_store, resources.trackers, tracker_watch),
         ),
     )

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings
 
 from common import errors
 from common.operations import operations_page
-from control_plane.servicers.control import ControlPlaneServicer
+from control_plane.servicers.control.servicer import ControlPlaneServicer
 from control_plane.servicers.evaluations import EVALUATION_SERVICE
 from events_service.servicers.events import EventsServicer
 from runtime_service.servicers.recommendations import RuntimeServicer

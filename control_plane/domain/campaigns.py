@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from common.arn import Arn
 from common.errors import ResourceNotFound, invalid
 from control_plane.domain.fields import not_built
+from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
 from recipes.spec import HyperParameter, RecipeSpec
 
 __all__ = ["LATEST", "check_campaign_config", "check_min_provisioned_tps", "follows_latest", "split_version_arn"]
@@ -33,9 +34,9 @@ def check_min_provisioned_tps(value: int | None) -> int:
     return value or 1
 
 
-def follows_latest(config: Mapping[str, Any] | None) -> bool:
+def follows_latest(config: CampaignConfig | None) -> bool:
     """Return whether a campaign moves to each new version of its solution."""
-    return bool((config or {}).get("syncWithLatestSolutionVersion", False))
+    return config is not None and config.sync_with_latest_solution_version
 
 
 def split_version_arn(arn: str) -> tuple[str, bool]:
@@ -58,11 +59,11 @@ def split_version_arn(arn: str) -> tuple[str, bool]:
     return arn, False
 
 
-def check_campaign_config(config: Mapping[str, Any], recipe: RecipeSpec, *, latest: bool) -> None:
+def check_campaign_config(config: CampaignConfig, recipe: RecipeSpec, *, latest: bool) -> None:
     """Check a campaign's configuration.
 
     Args:
-        config: `campaignConfig` as Personalize's JSON.
+        config: The configuration; an empty one is the same as none.
         recipe: The recipe of the solution.
         latest: Whether the request names the version as `$LATEST`, or is an update that names none.
 
@@ -76,22 +77,22 @@ def check_campaign_config(config: Mapping[str, Any], recipe: RecipeSpec, *, late
             got=f"a version of {recipe.name}",
             want="a version whose recipe answers requests; user segments are made by batch segment jobs",
         )
-    if config.get("enableMetadataWithRecommendations"):
+    if config.enable_metadata_with_recommendations:
         raise not_built("campaignConfig.enableMetadataWithRecommendations", got=True, want="false")
-    _check_influence(config.get("rankingInfluence") or {}, recipe)
+    _check_influence(config.ranking_influence, recipe)
     if follows_latest(config) and not latest:
         raise invalid(
             "campaignConfig.syncWithLatestSolutionVersion",
             got=True,
             want=f"false, or the solutionVersionArn SOLUTION_ARN/{LATEST}",
         )
-    _check_exploration(config.get("itemExplorationConfig", {}), recipe)
+    _check_exploration(config.item_exploration_config, recipe)
 
 
 def _check_influence(values: Mapping[str, float], recipe: RecipeSpec) -> None:
     field = "campaignConfig.rankingInfluence"
     if values and "rankingInfluence" not in recipe.campaign_options:
-        raise invalid(field, got=values, want=f"none with {recipe.name}")
+        raise invalid(field, got=dict(values), want=f"none with {recipe.name}")
     for key, value in values.items():
         if key not in _INFLUENCES:
             raise invalid(f"{field}.{key}", got=key, want=f"one of {', '.join(_INFLUENCES)}")
@@ -102,7 +103,7 @@ def _check_influence(values: Mapping[str, float], recipe: RecipeSpec) -> None:
 def _check_exploration(values: Mapping[str, str], recipe: RecipeSpec) -> None:
     field = "campaignConfig.itemExplorationConfig"
     if values and recipe.exploration != "configured":
-        raise invalid(field, got=values, want=f"none: exploration cannot be configured with {recipe.name}")
+        raise invalid(field, got=dict(values), want=f"none: exploration cannot be configured with {recipe.name}")
     for key, text in values.items():
         if key not in _EXPLORATION:
             raise invalid(f"{field}.{key}", got=key, want=f"one of {', '.join(_EXPLORATION)}")

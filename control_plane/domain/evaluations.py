@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+
+from protos.tailorbird.storage.v1 import evaluation_pb2
 
 __all__ = ["Verdict", "rejection_reason", "verdict_of"]
 
@@ -20,10 +20,11 @@ class Verdict(StrEnum):
     NOT_COMPARED = "NOT_COMPARED"
 
 
-def verdict_of(evaluation: Mapping[str, Any] | None) -> Verdict | None:
-    """Return the verdict in an evaluation, keyed like the contract's message; None without a comparison."""
-    comparison = (evaluation or {}).get("comparison")
-    return None if comparison is None else Verdict(comparison["verdict"].removeprefix(_PREFIX))
+def verdict_of(evaluation: evaluation_pb2.Evaluation | None) -> Verdict | None:
+    """Return the verdict in an evaluation; None without a comparison."""
+    if evaluation is None or not evaluation.HasField("comparison"):
+        return None
+    return Verdict(evaluation_pb2.Verdict.Name(evaluation.comparison.verdict).removeprefix(_PREFIX))
 
 
 def rejection_reason(version_arn: str, comparison: str, *, serving_arn: str, solution_arn: str) -> str:

@@ -7,7 +7,7 @@ something else than the caller wants.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from common.avro import AvroSchema
 from common.columns import EVENT_TYPE
@@ -17,6 +17,8 @@ from control_plane.domain.fields import not_built
 from control_plane.domain.recipes import check_feature_parameters, check_hyper_parameters
 from control_plane.domain.schemas import DatasetType, check_dataset_type
 from control_plane.domain.tuning import check_tuning
+from protos.tailorbird.control.v1.common_pb2 import StringList, TrainingDataConfig
+from protos.tailorbird.control.v1.solution_config_pb2 import OptimizationObjective, SolutionConfig
 from recipes.spec import RecipeSpec
 
 __all__ = ["check_columns_exist", "check_objective_column", "check_solution", "check_training_mode"]
@@ -32,20 +34,16 @@ _INCLUDED: Final = "includedDatasetColumns"
 _NUMERIC: Final = frozenset({"int", "long", "float", "double"})
 #: Columns that identify interactions, items and users: they are no features, and cannot be left out.
 _ALWAYS_INCLUDED: Final = frozenset({"USER_ID", "ITEM_ID", "TIMESTAMP", "ACTION_ID", EVENT_TYPE})
-#: Members that are checked before the loop over the others.
-_CHECKED: Final = frozenset(
-    {"eventValueThreshold", "eventsConfig", "hpoConfig", "optimizationObjective", "trainingDataConfig"}
-)
 
 
 def check_solution(
-    recipe: RecipeSpec, config: Mapping[str, Any], *, perform_hpo: bool, event_type: str | None = None
+    recipe: RecipeSpec, config: SolutionConfig, *, perform_hpo: bool, event_type: str | None = None
 ) -> None:
     """Check the configuration of a solution.
 
     Args:
         recipe: The recipe of the solution.
-        config: `solutionConfig` as Personalize's JSON.
+        config: The configuration.
         perform_hpo: Whether hyperparameters are tuned.
         event_type: The event type to train on, already checked; None for all.
 
@@ -57,24 +55,23 @@ def check_solution(
     )
     if not recipe.reads_event_values and any(rule.least_value is not None for rule in event_rules(config)):
         want = f"none: {recipe.name} counts events as they come, whatever their values"
-        raise invalid("solutionConfig.eventValueThreshold", got=config.get("eventValueThreshold"), want=want)
-    if "optimizationObjective" in config:
+        raise invalid("solutionConfig.eventValueThreshold", got=config.event_value_threshold, want=want)
+    if config.HasField("optimization_objective"):
         takes_objective = "optimizationObjective" in recipe.solution_options
-        _check_objective(config["optimizationObjective"], takes_objective=takes_objective, recipe=recipe.name)
-    if "trainingDataConfig" in config:
-        _check_training_columns(config["trainingDataConfig"])
-    for key, value in config.items():
-        if key in _CHECKED:
-            continue
-        check = {
-            "algorithmHyperParameters": check_hyper_parameters,
-            "featureTransformationParameters": check_feature_parameters,
-        }.get(key)
-        if check is None:
-            raise not_built(f"solutionConfig.{key}", got=value, want="parameters and trainingDataConfig only")
-        if len(value) > _MAX_PARAMETERS:
-            raise invalid(f"solutionConfig.{key}", got=f"{len(value)} entries", want=f"at most {_MAX_PARAMETERS}")
-        check(recipe, value)
+        _check_objective(config.optimization_objective, takes_objective=takes_objective, recipe=recipe.name)
+    _check_training_columns(config.training_data_config)
+    if config.HasField("auto_ml_config"):
+        raise not_built("solutionConfig.autoMLConfig", got="a configuration", want="none")
+    if config.HasField("auto_training_config"):
+        raise not_built("solutionConfig.autoTrainingConfig", got="a schedule", want="none")
+    for member, values in (
+        ("algorithmHyperParameters", config.algorithm_hyper_parameters),
+        ("featureTransformationParameters", config.feature_transformation_parameters),
+    ):
+        if len(values) > _MAX_PARAMETERS:
+            raise invalid(f"solutionConfig.{member}", got=f"{len(values)} entries", want=f"at most {_MAX_PARAMETERS}")
+    check_hyper_parameters(recipe, config.algorithm_hyper_parameters)
+    check_feature_parameters(recipe, config.feature_transformation_parameters)
     check_tuning(recipe, config, perform_hpo=perform_hpo)
 
 
@@ -92,7 +89,7 @@ def check_training_mode(value: str | None, recipe: RecipeSpec) -> str:
     return mode
 
 
-def check_objective_column(objective: Mapping[str, Any], *, items: str | None) -> None:
+def check_objective_column(objective: OptimizationObjective, *, items: str | None) -> None:
     """Check that the Items dataset has the column of an objective, numeric and never null.
 
     Args:
@@ -102,7 +99,7 @@ def check_objective_column(objective: Mapping[str, Any], *, items: str | None) -
     Raises:
         InvalidInput: It does not have such a column.
     """
-    name = objective["itemAttribute"]
+    name = objective.item_attribute
     column = None if items is None else AvroSchema.parse(items).field(name)
     if column is None or column.type not in _NUMERIC or column.nullable:
         actual = "no such column" if column is None else f"{column.type}{' or null' if column.nullable else ''}"
@@ -110,7 +107,7 @@ def check_objective_column(objective: Mapping[str, Any], *, items: str | None) -
         raise invalid(f"{_OBJECTIVE_FIELD}.itemAttribute", got=name, want=want)
 
 
-def check_columns_exist(config: Mapping[str, Any], schemas: Mapping[str, str]) -> None:
+def check_columns_exist(config: TrainingDataConfig, schemas: Mapping[str, str]) -> None:
     """Check that the datasets have the columns that `trainingDataConfig` names.
 
     Args:
@@ -120,8 +117,8 @@ def check_columns_exist(config: Mapping[str, Any], schemas: Mapping[str, str]) -
     Raises:
         InvalidInput: A schema does not have a column.
     """
-    for part in (_EXCLUDED, _INCLUDED):
-        for kind, names in _by_type(part, config.get(part) or {}).items():
+    for part, columns_by_type in _parts(config):
+        for kind, names in _by_type(part, columns_by_type).items():
             if kind not in schemas:
                 continue
             columns = [field.name for field in AvroSchema.parse(schemas[kind]).fields]
@@ -130,12 +127,12 @@ def check_columns_exist(config: Mapping[str, Any], schemas: Mapping[str, str]) -
                     raise invalid(f"{_COLUMNS_FIELD}.{part}.{kind}", got=name, want=f"one of {', '.join(columns)}")
 
 
-def _check_objective(objective: Mapping[str, Any], *, takes_objective: bool, recipe: str) -> None:
+def _check_objective(objective: OptimizationObjective, *, takes_objective: bool, recipe: str) -> None:
     """Check `optimizationObjective`; its sensitivity is an enum of the contract, and OFF when it is left out."""
     if not takes_objective:
         want = f"none: {recipe} takes no objective; aws-user-personalization and aws-personalized-ranking do"
-        raise invalid(_OBJECTIVE_FIELD, got=objective, want=want)
-    name = objective.get("itemAttribute") or ""
+        raise invalid(_OBJECTIVE_FIELD, got=objective.item_attribute, want=want)
+    name = objective.item_attribute
     if not 1 <= len(name) <= _MAX_COLUMN_NAME:
         raise invalid(
             f"{_OBJECTIVE_FIELD}.itemAttribute",
@@ -144,9 +141,9 @@ def _check_objective(objective: Mapping[str, Any], *, takes_objective: bool, rec
         )
 
 
-def _check_training_columns(config: Mapping[str, Any]) -> None:
+def _check_training_columns(config: TrainingDataConfig) -> None:
     """Check `trainingDataConfig` without the schemas of the datasets."""
-    names_by_part = {part: _by_type(part, config.get(part) or {}) for part in (_EXCLUDED, _INCLUDED)}
+    names_by_part = {part: _by_type(part, columns_by_type) for part, columns_by_type in _parts(config)}
     for kind in sorted(names_by_part[_EXCLUDED].keys() & names_by_part[_INCLUDED].keys()):
         raise invalid(
             f"{_COLUMNS_FIELD}.{_INCLUDED}.{kind}", got=kind, want=f"a dataset that is not in {_EXCLUDED} too"
@@ -158,13 +155,18 @@ def _check_training_columns(config: Mapping[str, Any]) -> None:
             )
 
 
-def _by_type(part: str, value: Mapping[str, Sequence[str]]) -> dict[DatasetType, Sequence[str]]:
+def _parts(config: TrainingDataConfig) -> tuple[tuple[str, Mapping[str, StringList]], ...]:
+    """Return the two members of `trainingDataConfig` with their names."""
+    return (_EXCLUDED, config.excluded_dataset_columns), (_INCLUDED, config.included_dataset_columns)
+
+
+def _by_type(part: str, value: Mapping[str, StringList]) -> dict[DatasetType, Sequence[str]]:
     """Return the column names in one part of `trainingDataConfig` by type of dataset, after checking it."""
     if len(value) > _MAX_DATASETS:
         raise invalid(f"{_COLUMNS_FIELD}.{part}", got=f"{len(value)} datasets", want=f"at most {_MAX_DATASETS}")
     names_by_type: dict[DatasetType, Sequence[str]] = {}
-    for key, names in value.items():
-        kind = check_dataset_type(key)
+    for key, column_names in value.items():
+        kind, names = check_dataset_type(key), column_names.values
         if kind in names_by_type:
             raise invalid(f"{_COLUMNS_FIELD}.{part}", got=sorted(value), want="every dataset once")
         if len(names) > _MAX_COLUMNS:

@@ -11,8 +11,8 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from control_plane.domain.tuning import Tuning
 from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
+from protos.tailorbird.internal.v1.jobs_pb2 import HyperParameterTuning
 
 __all__ = ["DatasetImport", "DatasetTable", "Payload", "SolutionVersionTraining", "StorageRemoval", "as_document"]
 
@@ -73,7 +73,7 @@ class SolutionVersionTraining:
     training_mode: str
     tables: tuple[DatasetTable, ...]
     base_artifact_location: str | None = None
-    tuning: Tuning | None = None
+    tuning: HyperParameterTuning | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from control_plane.app_context import AppContext
 from control_plane.domain.fields import already_exists, check_page_size, does_not_exist
 from control_plane.domain.paging import Position, read_token, write_token
 from control_plane.domain.states import Status
-from control_plane.metadata_store import MetadataStore, Unit
+from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import AnyResource, Tag
 
 __all__ = ["Page", "PageRequest", "ResourceOperations", "fetch", "insert", "list_page", "remove", "require_active"]
@@ -50,20 +50,21 @@ class Page(Generic[Resource]):
 class ResourceOperations:
     """Base of the operations on one kind of resource.
 
+    They work in the unit of work that the caller gives, which is bound to an account, and keep no state themselves.
+
     Args:
-        metadata_store: The database of the resources.
         app_context: Clock, ids, ARNs and quotas.
     """
 
-    def __init__(self, metadata_store: MetadataStore, app_context: AppContext) -> None:
-        self._metadata_store = metadata_store
+    def __init__(self, app_context: AppContext) -> None:
         self._app_context = app_context
 
     def _now(self) -> datetime:
         return self._app_context.clock.now()
 
-    def _arn(self, kind: str, name: str) -> str:
-        return self._app_context.arns.make(kind, name, account=self._app_context.account)
+    def _arn(self, unit: Unit, kind: str, name: str) -> str:
+        assert unit.account is not None, "resources are created for an account"
+        return self._app_context.arns.make(kind, name, account=unit.account)
 
     def _short_id(self) -> str:
         return self._app_context.new_id()[:8]
@@ -114,7 +115,7 @@ def remove(unit: Unit, row: AnyResource) -> None:
 
 
 def list_page(
-    metadata_store: MetadataStore,
+    unit: Unit,
     table: type[Resource],
     request: PageRequest,
     *,
@@ -123,7 +124,7 @@ def list_page(
     """Return one page of the resources of a kind, oldest first.
 
     Args:
-        metadata_store: The database of the resources.
+        unit: A unit of work that is bound to an account.
         table: Table of the kind.
         request: Which page.
         filters: ARNs of parents to list the resources of, by column; those that are None do not filter.
@@ -136,11 +137,10 @@ def list_page(
     for column, arn in where.items():
         parent = column.removesuffix("_arn")
         Arn.parse(arn, field=f"{_camel(parent)}Arn", kind=parent.replace("_", "-"))
-    scope = f"{table.__name__}:{sorted(where.items())}"
+    scope = f"{table.__name__}:{unit.account}:{sorted(where.items())}"
     size = check_page_size(request.max_results)
     after = read_token(request.next_token, scope=scope) if request.next_token else None
-    with metadata_store.read() as unit:
-        rows = unit.page(table, after=after, limit=size + 1, **where)
+    rows = unit.page(table, after=after, limit=size + 1, **where)
     page, rest = rows[:size], rows[size:]
     last = Position(page[-1].creation_date_time, page[-1].arn) if rest else None
     return Page(page, write_token(last, scope=scope) if last else None)

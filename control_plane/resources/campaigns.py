@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from common.arn import Arn
 from common.errors import InvalidInput, ResourceInUse, ResourceNotFound, invalid
@@ -17,7 +16,7 @@ from control_plane.domain.campaigns import (
 )
 from control_plane.domain.fields import check_name, check_tags
 from control_plane.domain.states import CREATING, DELETING, Status
-from control_plane.metadata_store import MetadataStore, Unit
+from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Campaign, Deployment, Solution, SolutionVersion
 from control_plane.resources.base import (
     Page,
@@ -28,7 +27,6 @@ from control_plane.resources.base import (
     list_page,
     require_active,
 )
-from control_plane.servicers.messages import as_document, as_message
 from control_plane.serving.assignments import deployment_in_progress
 from control_plane.serving.latest_version_sync import LatestVersionSync
 from control_plane.serving.revisions import next_revision
@@ -36,8 +34,6 @@ from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
 from recipes.catalog import RECIPES
 
 __all__ = ["CampaignView", "Campaigns"]
-
-Config = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +55,22 @@ class Campaigns(ResourceOperations):
     """Operations on campaigns.
 
     Args:
-        metadata_store: The database of the resources.
         app_context: Clock, ids, ARNs and quotas.
         latest_version_sync: Chooses the version where the request does not.
     """
 
-    def __init__(
-        self, metadata_store: MetadataStore, app_context: AppContext, *, latest_version_sync: LatestVersionSync
-    ) -> None:
-        super().__init__(metadata_store, app_context)
+    def __init__(self, app_context: AppContext, *, latest_version_sync: LatestVersionSync) -> None:
+        super().__init__(app_context)
         self._latest_version_sync = latest_version_sync
 
     def create(
         self,
+        unit: Unit,
         name: str,
         *,
         solution_version_arn: str,
         min_provisioned_tps: int | None = None,
-        campaign_config: Config | None = None,
+        campaign_config: CampaignConfig | None = None,
         tags: Sequence[tuple[str, str]] = (),
     ) -> Campaign:
         """Create a campaign, which becomes ACTIVE when all live runtimes serve the solution version.
@@ -95,44 +89,43 @@ class Campaigns(ResourceOperations):
         tps = check_min_provisioned_tps(min_provisioned_tps)
         checked_tags = check_tags(tags)
         now = self._now()
-        with self._metadata_store.write() as unit:
-            version, refused = self._first_version(unit, solution_version_arn)
-            self._check(unit, version, campaign_config, latest=split_version_arn(solution_version_arn)[1])
-            campaign = Campaign(
-                arn=self._arn("campaign", name),
-                name=name,
-                solution_arn=version.solution_arn,
-                creation_date_time=now,
-                last_updated_date_time=now,
-            )
-            insert(unit, campaign, tags=checked_tags)
-            solutions = unit.find(Solution, dataset_group_arn=version.dataset_group_arn)
-            used = unit.count(Campaign, solution_arn=frozenset(solution.arn for solution in solutions)) - 1
-            self._app_context.quotas.check("campaigns_per_group", used=used)
-            first = self._add_deployment(unit, campaign, version, tps=tps, config=campaign_config, number=1)
-            self._latest_version_sync.record_refused(unit, first, refused, number=2)
+        version, refused = self._first_version(unit, solution_version_arn)
+        self._check(unit, version, campaign_config, latest=split_version_arn(solution_version_arn)[1])
+        campaign = Campaign(
+            arn=self._arn(unit, "campaign", name),
+            name=name,
+            solution_arn=version.solution_arn,
+            creation_date_time=now,
+            last_updated_date_time=now,
+        )
+        insert(unit, campaign, tags=checked_tags)
+        solutions = unit.find(Solution, dataset_group_arn=version.dataset_group_arn)
+        used = unit.count(Campaign, solution_arn=frozenset(solution.arn for solution in solutions)) - 1
+        self._app_context.quotas.check("campaigns_per_group", used=used)
+        first = self._add_deployment(unit, campaign, version, tps=tps, config=campaign_config, number=1)
+        self._latest_version_sync.record_refused(unit, first, refused, number=2)
         return campaign
 
-    def describe(self, arn: str) -> CampaignView:
+    def describe(self, unit: Unit, arn: str) -> CampaignView:
         """Return a campaign; errors as of `fetch`."""
-        with self._metadata_store.read() as unit:
-            campaign = fetch(unit, Campaign, arn, field="campaignArn", kind="campaign")
-            deployments = unit.find(Deployment, campaign_arn=arn, order=["number"])
-            serving = next((item for item in deployments if item.id == campaign.serving_id), deployments[0])
-            newest = deployments[-1]
-            return CampaignView(campaign, serving, newest if newest.number > 1 else None)
+        campaign = fetch(unit, Campaign, arn, field="campaignArn", kind="campaign")
+        deployments = unit.find(Deployment, campaign_arn=arn, order=["number"])
+        serving = next((item for item in deployments if item.id == campaign.serving_id), deployments[0])
+        newest = deployments[-1]
+        return CampaignView(campaign, serving, newest if newest.number > 1 else None)
 
-    def list(self, request: PageRequest, *, solution_arn: str | None) -> Page[Campaign]:
+    def list(self, unit: Unit, request: PageRequest, *, solution_arn: str | None) -> Page[Campaign]:
         """Return a page of the campaigns of a solution, or of all."""
-        return list_page(self._metadata_store, Campaign, request, filters={"solution_arn": solution_arn})
+        return list_page(unit, Campaign, request, filters={"solution_arn": solution_arn})
 
     def update(
         self,
+        unit: Unit,
         arn: str,
         *,
         solution_version_arn: str | None = None,
         min_provisioned_tps: int | None = None,
-        campaign_config: Config | None = None,
+        campaign_config: CampaignConfig | None = None,
     ) -> Campaign:
         """Deploy another version or configuration; what is left out stays as it is.
 
@@ -152,50 +145,44 @@ class Campaigns(ResourceOperations):
             raise InvalidInput(
                 "`campaignArn`: got it alone, want solutionVersionArn, minProvisionedTPS or campaignConfig beside it"
             )
-        with self._metadata_store.write() as unit:
-            campaign = fetch(unit, Campaign, arn, field="campaignArn", kind="campaign")
-            if campaign.status not in (Status.ACTIVE, Status.CREATE_FAILED):
-                raise ResourceInUse(
-                    f"`campaignArn`: got {arn}, which is {campaign.status}, want ACTIVE or CREATE FAILED"
-                )
-            self._require_no_update(unit, campaign)
-            newest = unit.first(Deployment, campaign_arn=arn, order=["-number"])
-            newest_tried = unit.first(Deployment, campaign_arn=arn, refused=False, order=["-number"])
-            current = unit.get(Deployment, campaign.serving_id) if campaign.serving_id else newest_tried
-            assert newest is not None
-            assert current is not None, "every campaign has a deployment"
-            config = _document(current.campaign_config) if campaign_config is None else campaign_config
-            if solution_version_arn is None:
-                version, latest = self._default_version(unit, current, config), True
-            else:
-                version = _candidate_versions(unit, solution_version_arn)[0]
-                latest = split_version_arn(solution_version_arn)[1]
-            self._check(unit, version, config, latest=latest)
-            tps = current.min_provisioned_tps if min_provisioned_tps is None else min_provisioned_tps
-            tps = check_min_provisioned_tps(tps)
-            if version.solution_arn != campaign.solution_arn:
-                raise invalid(
-                    "solutionVersionArn", got=solution_version_arn, want=f"a version of {campaign.solution_arn}"
-                )
-            self._add_deployment(unit, campaign, version, tps=tps, config=config, number=newest.number + 1)
+        campaign = fetch(unit, Campaign, arn, field="campaignArn", kind="campaign")
+        if campaign.status not in (Status.ACTIVE, Status.CREATE_FAILED):
+            raise ResourceInUse(f"`campaignArn`: got {arn}, which is {campaign.status}, want ACTIVE or CREATE FAILED")
+        self._require_no_update(unit, campaign)
+        newest = unit.first(Deployment, campaign_arn=arn, order=["-number"])
+        newest_tried = unit.first(Deployment, campaign_arn=arn, refused=False, order=["-number"])
+        current = unit.get(Deployment, campaign.serving_id) if campaign.serving_id else newest_tried
+        assert newest is not None
+        assert current is not None, "every campaign has a deployment"
+        config = current.campaign_config if campaign_config is None else campaign_config
+        if solution_version_arn is None:
+            version, latest = self._default_version(unit, current, config), True
+        else:
+            version = _candidate_versions(unit, solution_version_arn)[0]
+            latest = split_version_arn(solution_version_arn)[1]
+        self._check(unit, version, config, latest=latest)
+        tps = current.min_provisioned_tps if min_provisioned_tps is None else min_provisioned_tps
+        tps = check_min_provisioned_tps(tps)
+        if version.solution_arn != campaign.solution_arn:
+            raise invalid("solutionVersionArn", got=solution_version_arn, want=f"a version of {campaign.solution_arn}")
+        self._add_deployment(unit, campaign, version, tps=tps, config=config, number=newest.number + 1)
         return campaign
 
-    def delete(self, arn: str) -> None:
+    def delete(self, unit: Unit, arn: str) -> None:
         """Begin to delete a campaign; its row is removed when no live runtime serves it any more.
 
         Raises:
             ResourceInUse: An update is in progress, or it is being deleted already.
         """
-        with self._metadata_store.write() as unit:
-            campaign = fetch(unit, Campaign, arn, field="campaignArn", kind="campaign")
-            if campaign.status in DELETING:
-                raise ResourceInUse(f"`campaignArn`: got {arn}, which is {campaign.status} already")
-            self._require_no_update(unit, campaign)
-            campaign.status = Status.DELETE_PENDING
-            campaign.last_updated_date_time = self._now()
-            campaign.deleted_revision = next_revision(unit)
-            for deployment in unit.find(Deployment, campaign_arn=arn, status=frozenset(CREATING)):
-                deployment.status = Status.DELETE_PENDING
+        campaign = fetch(unit, Campaign, arn, field="campaignArn", kind="campaign")
+        if campaign.status in DELETING:
+            raise ResourceInUse(f"`campaignArn`: got {arn}, which is {campaign.status} already")
+        self._require_no_update(unit, campaign)
+        campaign.status = Status.DELETE_PENDING
+        campaign.last_updated_date_time = self._now()
+        campaign.deleted_revision = next_revision(unit)
+        for deployment in unit.find(Deployment, campaign_arn=arn, status=frozenset(CREATING)):
+            deployment.status = Status.DELETE_PENDING
 
     @staticmethod
     def _require_no_update(unit: Unit, campaign: Campaign) -> None:
@@ -213,9 +200,9 @@ class Campaigns(ResourceOperations):
         # The request names the version, or all are worse than one that no longer exists.
         return versions[0], ()
 
-    def _default_version(self, unit: Unit, current: Deployment, config: Config | None) -> SolutionVersion:
+    def _default_version(self, unit: Unit, current: Deployment, config: CampaignConfig | None) -> SolutionVersion:
         """Return the version of an update that names none: the current one, or a newer one if it begins to follow."""
-        if follows_latest(config) and not follows_latest(_document(current.campaign_config)):
+        if follows_latest(config) and not follows_latest(current.campaign_config):
             newer = self._latest_version_sync.choose_newer(unit, current).version
             if newer is not None:
                 return newer
@@ -224,17 +211,24 @@ class Campaigns(ResourceOperations):
         return version
 
     @staticmethod
-    def _check(unit: Unit, version: SolutionVersion, config: Config | None, *, latest: bool) -> None:
+    def _check(unit: Unit, version: SolutionVersion, config: CampaignConfig | None, *, latest: bool) -> None:
         """Raise an error if a version or a configuration cannot be served; `latest` as in `check_campaign_config`."""
         require_active(version.status, version.arn, field="solutionVersionArn")
         solution = unit.get(Solution, version.solution_arn)
         assert solution is not None, "a foreign key holds it"
         require_active(solution.status, solution.arn, field="solutionVersionArn")
         recipe = RECIPES[Arn.parse(version.recipe_arn, field="recipeArn").name]
-        check_campaign_config(config or {}, recipe, latest=latest)
+        check_campaign_config(config or CampaignConfig(), recipe, latest=latest)
 
     def _add_deployment(
-        self, unit: Unit, campaign: Campaign, version: SolutionVersion, *, tps: int, config: Config | None, number: int
+        self,
+        unit: Unit,
+        campaign: Campaign,
+        version: SolutionVersion,
+        *,
+        tps: int,
+        config: CampaignConfig | None,
+        number: int,
     ) -> Deployment:
         now = self._now()
         deployment = Deployment(
@@ -243,7 +237,7 @@ class Campaigns(ResourceOperations):
             number=number,
             solution_version_arn=version.arn,
             min_provisioned_tps=tps,
-            campaign_config=None if config is None else as_message(CampaignConfig, config),
+            campaign_config=config,
             creation_date_time=now,
             last_updated_date_time=now,
         )
@@ -251,10 +245,6 @@ class Campaigns(ResourceOperations):
         campaign.last_updated_date_time = now
         next_revision(unit)
         return deployment
-
-
-def _document(config: CampaignConfig | None) -> Config | None:
-    return None if config is None else as_document(config)
 
 
 def _candidate_versions(unit: Unit, arn: str) -> list[SolutionVersion]:

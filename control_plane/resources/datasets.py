@@ -10,7 +10,7 @@ from control_plane.domain.fields import check_kms_key, check_name, check_role, c
 from control_plane.domain.schemas import Domain, check_dataset_type, check_schema
 from control_plane.domain.states import BLOCKING, Status
 from control_plane.jobs.payloads import DatasetTable
-from control_plane.metadata_store import MetadataStore, Unit
+from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import (
     Dataset,
     DatasetGroup,
@@ -56,6 +56,7 @@ class DatasetGroups(ResourceOperations):
 
     def create(
         self,
+        unit: Unit,
         name: str,
         *,
         domain: str | None = None,
@@ -79,7 +80,7 @@ class DatasetGroups(ResourceOperations):
             check_kms_key("kmsKeyArn", kms_key_arn)
         now = self._now()
         group = DatasetGroup(
-            arn=self._arn("dataset-group", name),
+            arn=self._arn(unit, "dataset-group", name),
             name=name,
             domain=domain,
             role_arn=role_arn,
@@ -88,38 +89,35 @@ class DatasetGroups(ResourceOperations):
             last_updated_date_time=now,
         )
         checked_tags = check_tags(tags)
-        with self._metadata_store.write() as unit:
-            insert(unit, group, tags=checked_tags)
-            self._app_context.quotas.check("dataset_groups", used=unit.count(DatasetGroup) - 1)
+        insert(unit, group, tags=checked_tags)
+        self._app_context.quotas.check("dataset_groups", used=unit.count(DatasetGroup) - 1)
         return group
 
-    def describe(self, arn: str) -> DatasetGroup:
+    def describe(self, unit: Unit, arn: str) -> DatasetGroup:
         """Return a dataset group; errors as of `fetch`."""
-        with self._metadata_store.read() as unit:
-            return fetch(unit, DatasetGroup, arn, field="datasetGroupArn", kind="dataset-group")
+        return fetch(unit, DatasetGroup, arn, field="datasetGroupArn", kind="dataset-group")
 
-    def list(self, request: PageRequest) -> Page[DatasetGroup]:
+    def list(self, unit: Unit, request: PageRequest) -> Page[DatasetGroup]:
         """Return a page of all dataset groups."""
-        return list_page(self._metadata_store, DatasetGroup, request)
+        return list_page(unit, DatasetGroup, request)
 
-    def delete(self, arn: str) -> None:
+    def delete(self, unit: Unit, arn: str) -> None:
         """Delete an empty dataset group.
 
         Raises:
             ResourceInUse: It still has datasets, solutions or an event tracker.
         """
-        with self._metadata_store.write() as unit:
-            group = fetch(unit, DatasetGroup, arn, field="datasetGroupArn", kind="dataset-group")
-            for table, word in ((EventTracker, "event trackers"), (Solution, "solutions"), (Dataset, "datasets")):
-                if count := unit.count(table, dataset_group_arn=arn):
-                    raise ResourceInUse(f"`datasetGroupArn`: got {arn}, which has {count} {word}; delete them first")
-            remove(unit, group)
+        group = fetch(unit, DatasetGroup, arn, field="datasetGroupArn", kind="dataset-group")
+        for table, word in ((EventTracker, "event trackers"), (Solution, "solutions"), (Dataset, "datasets")):
+            if count := unit.count(table, dataset_group_arn=arn):
+                raise ResourceInUse(f"`datasetGroupArn`: got {arn}, which has {count} {word}; delete them first")
+        remove(unit, group)
 
 
 class Schemas(ResourceOperations):
     """Operations on schemas."""
 
-    def create(self, name: str, schema: str, *, domain: str | None = None) -> DatasetSchema:
+    def create(self, unit: Unit, name: str, schema: str, *, domain: str | None = None) -> DatasetSchema:
         """Create a schema.
 
         Raises:
@@ -131,7 +129,7 @@ class Schemas(ResourceOperations):
         kind = check_schema(schema, Domain(domain) if domain else None)
         now = self._now()
         row = DatasetSchema(
-            arn=self._arn("schema", name),
+            arn=self._arn(unit, "schema", name),
             name=name,
             schema_text=schema,
             dataset_type=kind,
@@ -139,50 +137,44 @@ class Schemas(ResourceOperations):
             creation_date_time=now,
             last_updated_date_time=now,
         )
-        with self._metadata_store.write() as unit:
-            insert(unit, row)
-            self._app_context.quotas.check("schemas", used=unit.count(DatasetSchema) - 1)
+        insert(unit, row)
+        self._app_context.quotas.check("schemas", used=unit.count(DatasetSchema) - 1)
         return row
 
-    def describe(self, arn: str) -> DatasetSchema:
+    def describe(self, unit: Unit, arn: str) -> DatasetSchema:
         """Return a schema; errors as of `fetch`."""
-        with self._metadata_store.read() as unit:
-            return fetch(unit, DatasetSchema, arn, field="schemaArn", kind="schema")
+        return fetch(unit, DatasetSchema, arn, field="schemaArn", kind="schema")
 
-    def list(self, request: PageRequest) -> Page[DatasetSchema]:
+    def list(self, unit: Unit, request: PageRequest) -> Page[DatasetSchema]:
         """Return a page of all schemas."""
-        return list_page(self._metadata_store, DatasetSchema, request)
+        return list_page(unit, DatasetSchema, request)
 
-    def delete(self, arn: str) -> None:
+    def delete(self, unit: Unit, arn: str) -> None:
         """Delete a schema.
 
         Raises:
             ResourceInUse: A dataset has it.
         """
-        with self._metadata_store.write() as unit:
-            schema = fetch(unit, DatasetSchema, arn, field="schemaArn", kind="schema")
-            if (dataset := unit.first(Dataset, schema_arn=arn)) is not None:
-                raise ResourceInUse(f"`schemaArn`: got {arn}, which dataset {dataset.arn} has; delete that first")
-            remove(unit, schema)
+        schema = fetch(unit, DatasetSchema, arn, field="schemaArn", kind="schema")
+        if (dataset := unit.first(Dataset, schema_arn=arn)) is not None:
+            raise ResourceInUse(f"`schemaArn`: got {arn}, which dataset {dataset.arn} has; delete that first")
+        remove(unit, schema)
 
 
 class Datasets(ResourceOperations):
     """Operations on datasets.
 
     Args:
-        metadata_store: The database of the resources.
         app_context: Clock, ids, ARNs and quotas.
         deletions: Delays deletions until no events service takes events for the dataset.
     """
 
-    def __init__(
-        self, metadata_store: MetadataStore, app_context: AppContext, *, deletions: DeletionReconciler
-    ) -> None:
-        super().__init__(metadata_store, app_context)
+    def __init__(self, app_context: AppContext, *, deletions: DeletionReconciler) -> None:
+        super().__init__(app_context)
         self._deletions = deletions
 
     def create(
-        self, name: str, *, schema_arn: str, dataset_group_arn: str, dataset_type: str, tags: Tags = ()
+        self, unit: Unit, name: str, *, schema_arn: str, dataset_group_arn: str, dataset_type: str, tags: Tags = ()
     ) -> Dataset:
         """Create an empty dataset.
 
@@ -196,55 +188,52 @@ class Datasets(ResourceOperations):
         kind = check_dataset_type(dataset_type)
         checked_tags = check_tags(tags)
         now = self._now()
-        with self._metadata_store.write() as unit:
-            group = fetch(unit, DatasetGroup, dataset_group_arn, field="datasetGroupArn", kind="dataset-group")
-            require_active(group.status, group.arn, field="datasetGroupArn")
-            schema = fetch(unit, DatasetSchema, schema_arn, field="schemaArn", kind="schema")
-            if schema.dataset_type != kind:
-                raise invalid("schemaArn", got=f"a schema for {schema.dataset_type}", want=f"a schema for {kind}")
-            if schema.domain != group.domain:
-                raise invalid(
-                    "schemaArn",
-                    got=f"a schema of domain {schema.domain or 'none'}",
-                    want=f"one of the group's domain: {group.domain or 'none'}",
-                )
-            dataset = Dataset(
-                arn=self._arn("dataset", f"{group.name}/{kind}"),
-                name=name,
-                dataset_group_arn=group.arn,
-                schema_arn=schema.arn,
-                dataset_type=kind,
-                # The id keeps the rows of a deleted dataset apart from those of the next one of this type.
-                location=f"datasets/{group.name}/{kind}-{self._short_id()}",
-                creation_date_time=now,
-                last_updated_date_time=now,
+        group = fetch(unit, DatasetGroup, dataset_group_arn, field="datasetGroupArn", kind="dataset-group")
+        require_active(group.status, group.arn, field="datasetGroupArn")
+        schema = fetch(unit, DatasetSchema, schema_arn, field="schemaArn", kind="schema")
+        if schema.dataset_type != kind:
+            raise invalid("schemaArn", got=f"a schema for {schema.dataset_type}", want=f"a schema for {kind}")
+        if schema.domain != group.domain:
+            raise invalid(
+                "schemaArn",
+                got=f"a schema of domain {schema.domain or 'none'}",
+                want=f"one of the group's domain: {group.domain or 'none'}",
             )
-            insert(unit, dataset, tags=checked_tags)
-            # Events services watch which table the group's events go to.
-            next_revision(unit)
+        dataset = Dataset(
+            arn=self._arn(unit, "dataset", f"{group.name}/{kind}"),
+            name=name,
+            dataset_group_arn=group.arn,
+            schema_arn=schema.arn,
+            dataset_type=kind,
+            # The id keeps the rows of a deleted dataset apart from those of the next one of this type.
+            location=f"datasets/{unit.account}/{group.name}/{kind}-{self._short_id()}",
+            creation_date_time=now,
+            last_updated_date_time=now,
+        )
+        insert(unit, dataset, tags=checked_tags)
+        # Events services watch which table the group's events go to.
+        next_revision(unit)
         return dataset
 
-    def describe(self, arn: str) -> Dataset:
+    def describe(self, unit: Unit, arn: str) -> Dataset:
         """Return a dataset; errors as of `fetch`."""
-        with self._metadata_store.read() as unit:
-            return fetch(unit, Dataset, arn, field="datasetArn", kind="dataset")
+        return fetch(unit, Dataset, arn, field="datasetArn", kind="dataset")
 
-    def list(self, request: PageRequest, *, dataset_group_arn: str | None) -> Page[Dataset]:
+    def list(self, unit: Unit, request: PageRequest, *, dataset_group_arn: str | None) -> Page[Dataset]:
         """Return a page of the datasets of a group, or of all."""
-        return list_page(self._metadata_store, Dataset, request, filters={"dataset_group_arn": dataset_group_arn})
+        return list_page(unit, Dataset, request, filters={"dataset_group_arn": dataset_group_arn})
 
-    def delete(self, arn: str) -> None:
+    def delete(self, unit: Unit, arn: str) -> None:
         """Begin to delete a dataset; its row is removed after its table, once no events service takes events for it.
 
         Raises:
             ResourceInUse: A job reads or writes it, or it is being deleted already.
         """
-        with self._metadata_store.write() as unit:
-            dataset = fetch(unit, Dataset, arn, field="datasetArn", kind="dataset")
-            require_active(dataset.status, arn, field="datasetArn")
-            running: list[DatasetImportJob] | list[SolutionVersion] = unit.find(
-                DatasetImportJob, dataset_arn=arn, status=BLOCKING
-            ) or unit.find(SolutionVersion, dataset_group_arn=dataset.dataset_group_arn, status=BLOCKING)
-            if running:
-                raise ResourceInUse(f"`datasetArn`: got {arn}, which {running[0].arn} is using; wait for its end")
-            self._deletions.begin(unit, dataset)
+        dataset = fetch(unit, Dataset, arn, field="datasetArn", kind="dataset")
+        require_active(dataset.status, arn, field="datasetArn")
+        running: list[DatasetImportJob] | list[SolutionVersion] = unit.find(
+            DatasetImportJob, dataset_arn=arn, status=BLOCKING
+        ) or unit.find(SolutionVersion, dataset_group_arn=dataset.dataset_group_arn, status=BLOCKING)
+        if running:
+            raise ResourceInUse(f"`datasetArn`: got {arn}, which {running[0].arn} is using; wait for its end")
+        self._deletions.begin(unit, dataset)

@@ -35,20 +35,20 @@ class EvaluatedVersion:
 class Evaluations(ResourceOperations):
     """Operations on evaluations."""
 
-    def get(self, arn: str) -> EvaluatedVersion:
+    def get(self, unit: Unit, arn: str) -> EvaluatedVersion:
         """Return the evaluation of a version.
 
         Raises:
             ResourceNotFound: There is no such version.
             ResourceInUse: It is not ACTIVE, so it has no evaluation.
         """
-        with self._metadata_store.read() as unit:
-            return _evaluated(unit, _version(unit, arn))
+        return _evaluated(unit, _version(unit, arn))
 
-    def compare(self, solution_arn: str, arns: Sequence[str]) -> list[EvaluatedVersion]:
+    def compare(self, unit: Unit, solution_arn: str, arns: Sequence[str]) -> list[EvaluatedVersion]:
         """Return the evaluations of versions of one solution, newest first.
 
         Args:
+            unit: A unit of work of the caller's account.
             solution_arn: The solution.
             arns: ARNs of the versions, at most 20; empty for the newest five that are ACTIVE.
 
@@ -59,19 +59,18 @@ class Evaluations(ResourceOperations):
         """
         if len(arns) > _MAX_VERSIONS:
             raise invalid("solutionVersionArns", got=f"{len(arns)} ARNs", want=f"at most {_MAX_VERSIONS}")
-        with self._metadata_store.read() as unit:
-            fetch(unit, Solution, solution_arn, field="solutionArn", kind="solution")
-            versions = [_version(unit, arn) for arn in dict.fromkeys(arns)]
-            if not arns:
-                versions = unit.find(SolutionVersion, solution_arn=solution_arn, status=Status.ACTIVE)
-                if not versions:
-                    raise ResourceNotFound(f"`solutionArn`: got {solution_arn}, a solution without an ACTIVE version")
-            for version in versions:
-                if version.solution_arn != solution_arn:
-                    raise invalid("solutionVersionArns", got=version.arn, want=f"versions of {solution_arn}")
-            versions.sort(key=lambda version: (version.creation_date_time, version.arn), reverse=True)
-            compared = versions if arns else versions[:_DEFAULT_VERSIONS]
-            return [_evaluated(unit, version) for version in compared]
+        fetch(unit, Solution, solution_arn, field="solutionArn", kind="solution")
+        versions = [_version(unit, arn) for arn in dict.fromkeys(arns)]
+        if not arns:
+            versions = unit.find(SolutionVersion, solution_arn=solution_arn, status=Status.ACTIVE)
+            if not versions:
+                raise ResourceNotFound(f"`solutionArn`: got {solution_arn}, a solution without an ACTIVE version")
+        for version in versions:
+            if version.solution_arn != solution_arn:
+                raise invalid("solutionVersionArns", got=version.arn, want=f"versions of {solution_arn}")
+        versions.sort(key=lambda version: (version.creation_date_time, version.arn), reverse=True)
+        compared = versions if arns else versions[:_DEFAULT_VERSIONS]
+        return [_evaluated(unit, version) for version in compared]
 
 
 def _version(unit: Unit, arn: str) -> SolutionVersion:

@@ -35,6 +35,7 @@ class ImportJobs(ResourceOperations):
 
     def create(
         self,
+        unit: Unit,
         job_name: str,
         *,
         dataset_arn: str,
@@ -61,41 +62,39 @@ class ImportJobs(ResourceOperations):
             raise not_built("publishAttributionMetricsToS3", got=True, want="false")
         checked_tags = check_tags(tags)
         now = self._now()
-        with self._metadata_store.write() as unit:
-            dataset = fetch(unit, Dataset, dataset_arn, field="datasetArn", kind="dataset")
-            require_active(dataset.status, dataset_arn, field="datasetArn")
-            completed_imports = unit.count(DatasetImportJob, dataset_arn=dataset_arn, status=Status.ACTIVE)
-            mode = check_import_mode(import_mode, imported_before=completed_imports > 0)
-            row = DatasetImportJob(
-                arn=self._arn(_KIND, job_name),
-                job_name=job_name,
-                dataset_arn=dataset_arn,
-                data_location=data_location,
-                role_arn=role_arn,
-                import_mode=mode,
-                creation_date_time=now,
-                last_updated_date_time=now,
-            )
-            insert(unit, row, tags=checked_tags)
-            pending = unit.count(DatasetImportJob, status=CREATING)
-            self._app_context.quotas.check("pending_imports", used=pending - 1)
-            payload = DatasetImport(
-                table=dataset_table(unit, dataset),
-                data_location=data_location,
-                replace=mode is ImportMode.FULL,
-                import_id=self._app_context.new_id(),
-            )
-            enqueue(unit, self._app_context, payload, subject=row.arn, group_arn=dataset.dataset_group_arn)
+        dataset = fetch(unit, Dataset, dataset_arn, field="datasetArn", kind="dataset")
+        require_active(dataset.status, dataset_arn, field="datasetArn")
+        completed_imports = unit.count(DatasetImportJob, dataset_arn=dataset_arn, status=Status.ACTIVE)
+        mode = check_import_mode(import_mode, imported_before=completed_imports > 0)
+        row = DatasetImportJob(
+            arn=self._arn(unit, _KIND, job_name),
+            job_name=job_name,
+            dataset_arn=dataset_arn,
+            data_location=data_location,
+            role_arn=role_arn,
+            import_mode=mode,
+            creation_date_time=now,
+            last_updated_date_time=now,
+        )
+        insert(unit, row, tags=checked_tags)
+        pending = unit.count(DatasetImportJob, status=CREATING)
+        self._app_context.quotas.check("pending_imports", used=pending - 1)
+        payload = DatasetImport(
+            table=dataset_table(unit, dataset),
+            data_location=data_location,
+            replace=mode is ImportMode.FULL,
+            import_id=self._app_context.new_id(),
+        )
+        enqueue(unit, self._app_context, payload, subject=row.arn, group_arn=dataset.dataset_group_arn)
         return row
 
-    def describe(self, arn: str) -> DatasetImportJob:
+    def describe(self, unit: Unit, arn: str) -> DatasetImportJob:
         """Return an import job; errors as of `fetch`."""
-        with self._metadata_store.read() as unit:
-            return fetch(unit, DatasetImportJob, arn, field="datasetImportJobArn", kind=_KIND)
+        return fetch(unit, DatasetImportJob, arn, field="datasetImportJobArn", kind=_KIND)
 
-    def list(self, request: PageRequest, *, dataset_arn: str | None) -> Page[DatasetImportJob]:
+    def list(self, unit: Unit, request: PageRequest, *, dataset_arn: str | None) -> Page[DatasetImportJob]:
         """Return a page of the import jobs of a dataset, or of all."""
-        return list_page(self._metadata_store, DatasetImportJob, request, filters={"dataset_arn": dataset_arn})
+        return list_page(unit, DatasetImportJob, request, filters={"dataset_arn": dataset_arn})
 
 
 class ImportListener:

@@ -38,18 +38,17 @@ _TABLES: Final[dict[str, type[AnyResource]]] = {
 class Tags(ResourceOperations):
     """Operations on tags."""
 
-    def list(self, arn: str) -> list[Tag]:
+    def list(self, unit: Unit, arn: str) -> list[Tag]:
         """Return the tags of a resource, by key.
 
         Raises:
             InvalidInput: Resources of this kind carry no tags.
             ResourceNotFound: There is no such resource.
         """
-        with self._metadata_store.read() as unit:
-            self._require(unit, arn)
-            return unit.find(Tag, resource_arn=arn, order=["tag_key"])
+        self._require(unit, arn)
+        return unit.find(Tag, resource_arn=arn, order=["tag_key"])
 
-    def add(self, arn: str, tags: Sequence[tuple[str, str]]) -> None:
+    def add(self, unit: Unit, arn: str, tags: Sequence[tuple[str, str]]) -> None:
         """Add tags to a resource; a tag whose key it has already gets the new value.
 
         Raises:
@@ -58,17 +57,16 @@ class Tags(ResourceOperations):
             TooManyTags: The resource would have more than 50.
         """
         checked = check_tags(tags)
-        with self._metadata_store.write() as unit:
-            self._require(unit, arn)
-            rows = {tag.tag_key: tag for tag in unit.find(Tag, resource_arn=arn)}
-            merge_tags({key: row.tag_value for key, row in rows.items()}, checked)
-            for key, value in checked.items():
-                if key in rows:
-                    rows[key].tag_value = value
-                else:
-                    unit.add(Tag(resource_arn=arn, tag_key=key, tag_value=value))
+        self._require(unit, arn)
+        rows = {tag.tag_key: tag for tag in unit.find(Tag, resource_arn=arn)}
+        merge_tags({key: row.tag_value for key, row in rows.items()}, checked)
+        for key, value in checked.items():
+            if key in rows:
+                rows[key].tag_value = value
+            else:
+                unit.add(Tag(resource_arn=arn, tag_key=key, tag_value=value))
 
-    def remove(self, arn: str, keys: Sequence[str]) -> None:
+    def remove(self, unit: Unit, arn: str, keys: Sequence[str]) -> None:
         """Remove tags from a resource; keys that it does not have are ignored.
 
         Raises:
@@ -77,10 +75,9 @@ class Tags(ResourceOperations):
             TooManyTagKeys: More keys than one call may name.
         """
         checked = check_tag_keys(keys)
-        with self._metadata_store.write() as unit:
-            self._require(unit, arn)
-            for tag in unit.find(Tag, resource_arn=arn, tag_key=frozenset(checked)):
-                unit.remove(tag)
+        self._require(unit, arn)
+        for tag in unit.find(Tag, resource_arn=arn, tag_key=frozenset(checked)):
+            unit.remove(tag)
 
     @staticmethod
     def _require(unit: Unit, arn: str) -> None:

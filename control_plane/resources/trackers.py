@@ -9,7 +9,7 @@ from common.errors import ResourceNotFound
 from control_plane.app_context import AppContext
 from control_plane.domain.fields import already_exists, check_name, check_tags
 from control_plane.domain.states import Status
-from control_plane.metadata_store import MetadataStore
+from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Dataset, DatasetGroup, EventTracker
 from control_plane.resources.base import (
     Page,
@@ -31,18 +31,17 @@ class EventTrackers(ResourceOperations):
     """Operations on event trackers.
 
     Args:
-        metadata_store: The database of the resources.
         app_context: Clock, ids, ARNs and quotas.
         deletions: Delays deletions until no events service takes events for the tracker.
     """
 
-    def __init__(
-        self, metadata_store: MetadataStore, app_context: AppContext, *, deletions: DeletionReconciler
-    ) -> None:
-        super().__init__(metadata_store, app_context)
+    def __init__(self, app_context: AppContext, *, deletions: DeletionReconciler) -> None:
+        super().__init__(app_context)
         self._deletions = deletions
 
-    def create(self, name: str, *, dataset_group_arn: str, tags: Sequence[tuple[str, str]] = ()) -> EventTracker:
+    def create(
+        self, unit: Unit, name: str, *, dataset_group_arn: str, tags: Sequence[tuple[str, str]] = ()
+    ) -> EventTracker:
         """Create the event tracker of a dataset group.
 
         Raises:
@@ -54,36 +53,34 @@ class EventTrackers(ResourceOperations):
         check_name("name", name)
         checked_tags = check_tags(tags)
         now = self._now()
-        with self._metadata_store.write() as unit:
-            group = fetch(unit, DatasetGroup, dataset_group_arn, field="datasetGroupArn", kind="dataset-group")
-            require_active(group.status, group.arn, field="datasetGroupArn")
-            existing = unit.first(EventTracker, dataset_group_arn=group.arn)
-            if existing is not None:
-                extra = f"Dataset group {group.arn} has the event tracker {existing.name} already, and may have one."
-                raise already_exists(existing.arn, extra)
-            tracker = EventTracker(
-                arn=self._arn("event-tracker", self._short_id()),
-                name=name,
-                dataset_group_arn=group.arn,
-                tracking_id=str(uuid.UUID(hex=self._app_context.new_id())),
-                creation_date_time=now,
-                last_updated_date_time=now,
-            )
-            insert(unit, tracker, tags=checked_tags)
-            # Runtimes read the events of the trackers that their assignments name.
-            next_revision(unit)
+        group = fetch(unit, DatasetGroup, dataset_group_arn, field="datasetGroupArn", kind="dataset-group")
+        require_active(group.status, group.arn, field="datasetGroupArn")
+        existing = unit.first(EventTracker, dataset_group_arn=group.arn)
+        if existing is not None:
+            extra = f"Dataset group {group.arn} has the event tracker {existing.name} already, and may have one."
+            raise already_exists(existing.arn, extra)
+        tracker = EventTracker(
+            arn=self._arn(unit, "event-tracker", self._short_id()),
+            name=name,
+            dataset_group_arn=group.arn,
+            tracking_id=str(uuid.UUID(hex=self._app_context.new_id())),
+            creation_date_time=now,
+            last_updated_date_time=now,
+        )
+        insert(unit, tracker, tags=checked_tags)
+        # Runtimes read the events of the trackers that their assignments name.
+        next_revision(unit)
         return tracker
 
-    def describe(self, arn: str) -> EventTracker:
+    def describe(self, unit: Unit, arn: str) -> EventTracker:
         """Return an event tracker; errors as of `fetch`."""
-        with self._metadata_store.read() as unit:
-            return fetch(unit, EventTracker, arn, field="eventTrackerArn", kind="event-tracker")
+        return fetch(unit, EventTracker, arn, field="eventTrackerArn", kind="event-tracker")
 
-    def list(self, request: PageRequest, *, dataset_group_arn: str | None) -> Page[EventTracker]:
+    def list(self, unit: Unit, request: PageRequest, *, dataset_group_arn: str | None) -> Page[EventTracker]:
         """Return a page of the event trackers of a group, or of all."""
-        return list_page(self._metadata_store, EventTracker, request, filters={"dataset_group_arn": dataset_group_arn})
+        return list_page(unit, EventTracker, request, filters={"dataset_group_arn": dataset_group_arn})
 
-    def delete(self, arn: str) -> None:
+    def delete(self, unit: Unit, arn: str) -> None:
         """Begin to delete an event tracker; its row is removed when no events service takes events for it any more.
 
         The dataset and the events in it stay.
@@ -91,24 +88,21 @@ class EventTrackers(ResourceOperations):
         Raises:
             ResourceInUse: It is being deleted already.
         """
-        with self._metadata_store.write() as unit:
-            tracker = fetch(unit, EventTracker, arn, field="eventTrackerArn", kind="event-tracker")
-            require_active(tracker.status, arn, field="eventTrackerArn")
-            self._deletions.begin(unit, tracker)
+        tracker = fetch(unit, EventTracker, arn, field="eventTrackerArn", kind="event-tracker")
+        require_active(tracker.status, arn, field="eventTrackerArn")
+        self._deletions.begin(unit, tracker)
 
-    def resolve(self, tracking_id: str) -> TrackedGroup:
+    def resolve(self, unit: Unit, tracking_id: str) -> TrackedGroup:
         """Return the tracker of a tracking id, with its dataset group and table.
 
         Raises:
             ResourceNotFound: No ACTIVE tracker has the id.
         """
-        with self._metadata_store.read() as unit:
-            tracker = unit.first(EventTracker, tracking_id=tracking_id, status=Status.ACTIVE)
-            if tracker is None:
-                raise ResourceNotFound(f"`trackingId`: got {tracking_id[:64]!r}, want that of an ACTIVE event tracker")
-            return tracked_group(unit, tracker)
+        tracker = unit.first(EventTracker, tracking_id=tracking_id, status=Status.ACTIVE)
+        if tracker is None:
+            raise ResourceNotFound(f"`trackingId`: got {tracking_id[:64]!r}, want that of an ACTIVE event tracker")
+        return tracked_group(unit, tracker)
 
-    def active_tables(self) -> frozenset[str]:
+    def active_tables(self, unit: Unit) -> frozenset[str]:
         """Return the locations of the tables of all ACTIVE datasets."""
-        with self._metadata_store.read() as unit:
-            return frozenset(dataset.location for dataset in unit.find(Dataset, status=Status.ACTIVE))
+        return frozenset(dataset.location for dataset in unit.find(Dataset, status=Status.ACTIVE))

@@ -31,7 +31,6 @@ from control_plane.resources.base import (
     require_active,
 )
 from control_plane.resources.datasets import dataset_schemas, dataset_table
-from control_plane.servicers.messages import as_document
 from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 from protos.tailorbird.storage.v1.evaluation_pb2 import Evaluation
 from recipes.catalog import RECIPES
@@ -45,6 +44,7 @@ class SolutionVersions(ResourceOperations):
 
     def create(
         self,
+        unit: Unit,
         solution_arn: str,
         *,
         name: str | None = None,
@@ -66,30 +66,29 @@ class SolutionVersions(ResourceOperations):
         if name is not None:
             check_name("name", name)
         checked_tags = check_tags(tags)
-        with self._metadata_store.write() as unit:
-            solution = fetch(unit, Solution, solution_arn, field="solutionArn", kind="solution")
-            require_active(solution.status, solution_arn, field="solutionArn")
-            recipe = _recipe(solution)
-            mode = check_training_mode(training_mode, recipe)
-            base = self._base_version(unit, solution) if mode == "UPDATE" else None
-            existing = unit.first(SolutionVersion, solution_arn=solution_arn, name=name) if name else None
-            if existing is not None:
-                raise already_exists(existing.arn)
-            datasets = self._training_datasets(unit, solution, recipe)
-            version = self._new_version(solution, name=name, mode=mode)
-            insert(unit, version, tags=checked_tags)
-            used = unit.count(SolutionVersion, status=BLOCKING) - 1
-            self._app_context.quotas.check("pending_solution_versions", used=used)
-            tables = [dataset_table(unit, dataset) for dataset in datasets]
-            payload = _training_payload(version, recipe, tables=tables, base=base)
-            enqueue(unit, self._app_context, payload, subject=version.arn, group_arn=version.dataset_group_arn)
+        solution = fetch(unit, Solution, solution_arn, field="solutionArn", kind="solution")
+        require_active(solution.status, solution_arn, field="solutionArn")
+        recipe = _recipe(solution)
+        mode = check_training_mode(training_mode, recipe)
+        base = self._base_version(unit, solution) if mode == "UPDATE" else None
+        existing = unit.first(SolutionVersion, solution_arn=solution_arn, name=name) if name else None
+        if existing is not None:
+            raise already_exists(existing.arn)
+        datasets = self._training_datasets(unit, solution, recipe)
+        version = self._new_version(unit, solution, name=name, mode=mode)
+        insert(unit, version, tags=checked_tags)
+        used = unit.count(SolutionVersion, status=BLOCKING) - 1
+        self._app_context.quotas.check("pending_solution_versions", used=used)
+        tables = [dataset_table(unit, dataset) for dataset in datasets]
+        payload = _training_payload(version, recipe, tables=tables, base=base)
+        enqueue(unit, self._app_context, payload, subject=version.arn, group_arn=version.dataset_group_arn)
         return version
 
-    def _new_version(self, solution: Solution, *, name: str | None, mode: str) -> SolutionVersion:
+    def _new_version(self, unit: Unit, solution: Solution, *, name: str | None, mode: str) -> SolutionVersion:
         version_id = self._short_id()
         now = self._now()
         return SolutionVersion(
-            arn=self._arn("solution", f"{solution.name}/{version_id}"),
+            arn=self._arn(unit, "solution", f"{solution.name}/{version_id}"),
             name=name or f"{solution.name}/{version_id}",
             solution_arn=solution.arn,
             dataset_group_arn=solution.dataset_group_arn,
@@ -98,7 +97,7 @@ class SolutionVersions(ResourceOperations):
             solution_config=solution.solution_config,
             perform_hpo=solution.perform_hpo,
             training_mode=mode,
-            artifact_location=f"artifacts/{solution.name}-{version_id}",
+            artifact_location=f"artifacts/{unit.account}/{solution.name}-{version_id}",
             creation_date_time=now,
             last_updated_date_time=now,
         )
@@ -125,12 +124,12 @@ class SolutionVersions(ResourceOperations):
             cls._require_interactions(unit, solution, interactions)
         else:
             cls._require_items(unit, solution, by_type.get(DatasetType.ITEMS))
-        schemas, config = dataset_schemas(unit, group), _document(solution.solution_config)
+        schemas, config = dataset_schemas(unit, group), solution.solution_config or SolutionConfig()
         if interactions is not None:
             check_event_columns(solution.event_type, config, schema=schemas[DatasetType.INTERACTIONS])
-        if "optimizationObjective" in config:
-            check_objective_column(config["optimizationObjective"], items=schemas.get(DatasetType.ITEMS))
-        check_columns_exist(config.get("trainingDataConfig") or {}, schemas)
+        if config.HasField("optimization_objective"):
+            check_objective_column(config.optimization_objective, items=schemas.get(DatasetType.ITEMS))
+        check_columns_exist(config.training_data_config, schemas)
         return datasets
 
     @staticmethod
@@ -155,48 +154,45 @@ class SolutionVersions(ResourceOperations):
         if not unit.count(DatasetImportJob, dataset_arn=dataset.arn, status=Status.ACTIVE):
             raise invalid("solutionArn", got=solution.arn, want=f"items in {dataset.arn}: import some")
 
-    def describe(self, arn: str) -> SolutionVersion:
+    def describe(self, unit: Unit, arn: str) -> SolutionVersion:
         """Return a version; errors as of `fetch`."""
-        with self._metadata_store.read() as unit:
-            return fetch(unit, SolutionVersion, arn, field="solutionVersionArn", kind="solution")
+        return fetch(unit, SolutionVersion, arn, field="solutionVersionArn", kind="solution")
 
-    def list(self, request: PageRequest, *, solution_arn: str | None) -> Page[SolutionVersion]:
+    def list(self, unit: Unit, request: PageRequest, *, solution_arn: str | None) -> Page[SolutionVersion]:
         """Return a page of the versions of a solution, or of all.
 
         Raises:
             ResourceNotFound: The solution does not exist.
         """
         if solution_arn:
-            with self._metadata_store.read() as unit:
-                fetch(unit, Solution, solution_arn, field="solutionArn", kind="solution")
-        return list_page(self._metadata_store, SolutionVersion, request, filters={"solution_arn": solution_arn})
+            fetch(unit, Solution, solution_arn, field="solutionArn", kind="solution")
+        return list_page(unit, SolutionVersion, request, filters={"solution_arn": solution_arn})
 
-    def metrics(self, arn: str) -> Mapping[str, float]:
+    def metrics(self, unit: Unit, arn: str) -> Mapping[str, float]:
         """Return the metrics of a version.
 
         Raises:
             ResourceInUse: It is not ACTIVE, so it has none.
         """
-        version = self.describe(arn)
+        version = self.describe(unit, arn)
         require_active(version.status, arn, field="solutionVersionArn")
         return version.metrics or {}
 
-    def stop(self, arn: str) -> None:
+    def stop(self, unit: Unit, arn: str) -> None:
         """Stop a training: at once when it waits, otherwise after the next heartbeat of its worker.
 
         Raises:
             ResourceInUse: It neither waits nor runs.
         """
-        with self._metadata_store.write() as unit:
-            version = fetch(unit, SolutionVersion, arn, field="solutionVersionArn", kind="solution")
-            if version.status not in STOPPABLE:
-                raise ResourceInUse(
-                    f"`solutionVersionArn`: got {arn}, which is {version.status}, want {' or '.join(sorted(STOPPABLE))}"
-                )
-            now = self._now()
-            result = request_stop(unit, arn, now=now)
-            version.status = Status.CREATE_STOPPED if result is StopResult.STOPPED else Status.CREATE_STOPPING
-            version.last_updated_date_time = now
+        version = fetch(unit, SolutionVersion, arn, field="solutionVersionArn", kind="solution")
+        if version.status not in STOPPABLE:
+            raise ResourceInUse(
+                f"`solutionVersionArn`: got {arn}, which is {version.status}, want {' or '.join(sorted(STOPPABLE))}"
+            )
+        now = self._now()
+        result = request_stop(unit, arn, now=now)
+        version.status = Status.CREATE_STOPPED if result is StopResult.STOPPED else Status.CREATE_STOPPING
+        version.last_updated_date_time = now
 
 
 class TrainingListener:
@@ -226,7 +222,7 @@ class TrainingListener:
         if "evaluation" in result:
             version.evaluation = json_format.ParseDict(result["evaluation"], Evaluation())
         version.tuned_hyper_parameters = result.get("tuned_hyper_parameters")
-        version.verdict = verdict_of(result.get("evaluation"))
+        version.verdict = verdict_of(version.evaluation)
 
     def failed(self, unit: Unit, job: Job, reason: str) -> None:
         """Set the status to CREATE FAILED, with the reason."""
@@ -244,10 +240,6 @@ class TrainingListener:
         return version
 
 
-def _document(config: SolutionConfig | None) -> Mapping[str, Any]:
-    return {} if config is None else as_document(config)
-
-
 def _recipe(solution: Solution) -> RecipeSpec:
     return RECIPES[Arn.parse(solution.recipe_arn, field="recipeArn").name]
 
@@ -256,14 +248,14 @@ def _training_payload(
     version: SolutionVersion, recipe: RecipeSpec, *, tables: Sequence[DatasetTable], base: SolutionVersion | None
 ) -> SolutionVersionTraining:
     """Return the payload of a version's training job; `base` is the version that an update begins from."""
-    config = _document(version.solution_config)
+    config = version.solution_config or SolutionConfig()
     # An update keeps the hyperparameters of the version that it begins from.
     tuning = check_tuning(recipe, config, perform_hpo=version.perform_hpo) if base is None else None
     return SolutionVersionTraining(
         solution_version_arn=version.arn,
         artifact_location=version.artifact_location,
         recipe=recipe.name,
-        solution_config=version.solution_config or SolutionConfig(),
+        solution_config=config,
         event_type=version.event_type,
         training_mode=version.training_mode,
         tables=tuple(tables),

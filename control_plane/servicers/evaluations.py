@@ -1,13 +1,13 @@
 """EvaluationService: Tailorbird's own operations on the evaluations of solution versions."""
 
-# ruff: noqa: ARG002 - gRPC passes a context to every method
-
 from __future__ import annotations
 
 import grpc
 
 from control_plane.domain.fields import required
+from control_plane.metadata_store import MetadataStore
 from control_plane.resources.evaluations import EvaluatedVersion, Evaluations
+from control_plane.servicers.control.methods import AccountMethods
 from protos.tailorbird.control.v1 import evaluation_service_pb2, evaluation_service_pb2_grpc
 
 __all__ = ["EVALUATION_SERVICE", "EvaluationServicer"]
@@ -15,21 +15,24 @@ __all__ = ["EVALUATION_SERVICE", "EvaluationServicer"]
 EVALUATION_SERVICE = evaluation_service_pb2.DESCRIPTOR.services_by_name["EvaluationService"]
 
 
-class EvaluationServicer(evaluation_service_pb2_grpc.EvaluationServiceServicer):
+class EvaluationServicer(AccountMethods, evaluation_service_pb2_grpc.EvaluationServiceServicer):
     """Turns calls of clients into calls of the evaluations.
 
     Args:
+        metadata_store: The database of the versions.
         evaluations: Reads and compares evaluations.
     """
 
-    def __init__(self, evaluations: Evaluations) -> None:
+    def __init__(self, metadata_store: MetadataStore, evaluations: Evaluations) -> None:
+        super().__init__(metadata_store)
         self._evaluations = evaluations
 
     def GetSolutionVersionEvaluation(
         self, request: evaluation_service_pb2.GetSolutionVersionEvaluationRequest, context: grpc.ServicerContext
     ) -> evaluation_service_pb2.GetSolutionVersionEvaluationResponse:
         """Return the evaluation of one version."""
-        evaluated = self._evaluations.get(required("solutionVersionArn", request.solution_version_arn))
+        arn = required("solutionVersionArn", request.solution_version_arn)
+        evaluated = self._view(request, lambda unit: self._evaluations.get(unit, arn))
         return evaluation_service_pb2.GetSolutionVersionEvaluationResponse(
             solution_version_evaluation=_message(evaluated)
         )
@@ -38,9 +41,8 @@ class EvaluationServicer(evaluation_service_pb2_grpc.EvaluationServiceServicer):
         self, request: evaluation_service_pb2.CompareSolutionVersionsRequest, context: grpc.ServicerContext
     ) -> evaluation_service_pb2.CompareSolutionVersionsResponse:
         """Return the evaluations of several versions of a solution."""
-        versions = self._evaluations.compare(
-            required("solutionArn", request.solution_arn), list(request.solution_version_arns)
-        )
+        arn = required("solutionArn", request.solution_arn)
+        versions = self._view(request, lambda unit: self._evaluations.compare(unit, arn, request.solution_version_arns))
         return evaluation_service_pb2.CompareSolutionVersionsResponse(
             solution_version_evaluations=[_message(evaluated) for evaluated in versions]
         )

@@ -1,7 +1,5 @@
 """JobService: what trainers call."""
 
-# ruff: noqa: ARG002 - gRPC passes a context to every method
-
 from __future__ import annotations
 
 import math

@@ -1,7 +1,5 @@
 """ServingService: what runtimes call."""
 
-# ruff: noqa: ARG002 - gRPC passes a context to every method
-
 from __future__ import annotations
 
 from typing import Any, Final

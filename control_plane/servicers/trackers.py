@@ -1,7 +1,5 @@
 """TrackerService: what event services call."""
 
-# ruff: noqa: ARG002 - gRPC passes a context to every method
-
 from __future__ import annotations
 
 from dataclasses import asdict
@@ -13,6 +11,7 @@ import grpc.aio
 from common.errors import invalid
 from control_plane.domain.fields import required
 from control_plane.jobs.payloads import DatasetTable
+from control_plane.metadata_store import MetadataStore
 from control_plane.resources.trackers import EventTrackers
 from control_plane.servicers.jobs import wait_seconds
 from control_plane.tracking.watch import TrackerSubscriber, TrackerWatch
@@ -29,11 +28,13 @@ class TrackerServicer(trackers_pb2_grpc.TrackerServiceServicer):
     """Turns calls of events services into calls of the resources and of the tracker watch.
 
     Args:
+        metadata_store: Keeps the trackers of all accounts.
         trackers: Resolves single tracking ids.
         tracker_watch: Returns the set of all trackers when it changes.
     """
 
-    def __init__(self, trackers: EventTrackers, tracker_watch: TrackerWatch) -> None:
+    def __init__(self, metadata_store: MetadataStore, trackers: EventTrackers, tracker_watch: TrackerWatch) -> None:
+        self._metadata_store = metadata_store
         self._trackers = trackers
         self._tracker_watch = tracker_watch
 
@@ -69,14 +70,15 @@ class TrackerServicer(trackers_pb2_grpc.TrackerServiceServicer):
         """Return which of the tables in the request belong to ACTIVE datasets."""
         if len(request.locations) > _MAX_LOCATIONS:
             raise invalid("locations", got=f"{len(request.locations)} locations", want=f"at most {_MAX_LOCATIONS}")
-        active_tables = self._trackers.active_tables()
+        active_tables = self._metadata_store.view(self._trackers.active_tables)
         return trackers_pb2.FindTablesResponse(locations=[item for item in request.locations if item in active_tables])
 
     def ResolveEventTracker(
         self, request: trackers_pb2.ResolveEventTrackerRequest, context: grpc.ServicerContext
     ) -> trackers_pb2.ResolveEventTrackerResponse:
         """Return the dataset group and the table that the events of a tracking id belong to."""
-        group = self._trackers.resolve(required("tracking_id", request.tracking_id))
+        tracking_id = required("tracking_id", request.tracking_id)
+        group = self._metadata_store.view(lambda unit: self._trackers.resolve(unit, tracking_id))
         return trackers_pb2.ResolveEventTrackerResponse(
             event_tracker_arn=group.event_tracker_arn,
             dataset_group_arn=group.dataset_group_arn,

@@ -8,9 +8,9 @@ from control_plane.domain.events import EventRule, event_rules
 from control_plane.domain.states import CREATING, DELETING, Status
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Campaign, Deployment, EventTracker, SolutionVersion
-from control_plane.servicers.messages import as_document
 from control_plane.serving.revisions import current_revision
 from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
+from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 
 __all__ = ["Assignment", "AssignmentSet", "assignment_set", "deployment_in_progress"]
 
@@ -88,6 +88,6 @@ def _assignment(unit: Unit, campaign: Campaign, deployment: Deployment) -> Assig
         tracking_ids=tuple(sorted(tracker.tracking_id for tracker in trackers)),
         dataset_group_arn=version.dataset_group_arn,
         event_type=version.event_type,
-        event_rules=event_rules({} if version.solution_config is None else as_document(version.solution_config)),
+        event_rules=event_rules(version.solution_config or SolutionConfig()),
         active=campaign.serving_id is not None,
     )

@@ -58,7 +58,7 @@ _numbers = itertools.count()
 
 
 def unique_name(word: str) -> str:
-    return f"{word}-{next(_numbers)}"
+    return f"wire-{word}-{next(_numbers)}"
 
 
 def refused(call, request) -> errors.TailorbirdError:

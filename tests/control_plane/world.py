@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import SimpleNamespace
 
-from common.arn import ArnFactory
+from common.arn import DEFAULT_ACCOUNT, ArnFactory
 from common.clock import ManualClock
 from control_plane.app_context import AppContext
 from control_plane.domain.jobs import JobKind
@@ -17,12 +18,13 @@ from control_plane.jobs.queue import Lease
 from control_plane.metadata_store.sql import SqlMetadataStore, open_metadata_store
 from control_plane.metadata_store.tables import Deployment
 from control_plane.resources.base import PageRequest
-from control_plane.resources.solutions import SolutionRequest
 from control_plane.server import ControlPlane, Timing, assemble
 from control_plane.serving.assignment_service import ReportedState
 from control_plane.serving.reconciler import Phase
+from protos.tailorbird.control.v1.solution_pb2 import CreateSolutionRequest
+from tests.control_plane.messages import campaign_config
 
-ACCOUNT = "123456789012"
+ACCOUNT = DEFAULT_ACCOUNT
 POPULARITY = "arn:aws:personalize:::recipe/aws-popularity-count"
 PERSONALIZATION = "arn:aws:personalize:::recipe/aws-user-personalization-v2"
 TIMING = Timing(lease_seconds=60, retry_seconds=5, runtime_liveness_seconds=30, sweep_seconds=3600, max_waiting=4)
@@ -44,6 +46,19 @@ INTERACTIONS = avro(
 ITEMS = avro("Items", column("ITEM_ID"), column("GENRES", ["null", "string"], categorical=True))
 
 
+class InAccount:
+    """Operations of which each call is a unit of work of its own, in one account."""
+
+    def __init__(self, operations, metadata_store: SqlMetadataStore, account: str) -> None:
+        self._operations, self._metadata_store, self._account = operations, metadata_store, account
+
+    def __getattr__(self, name: str):
+        operation = getattr(self._operations, name)
+        return lambda *arguments, **named: self._metadata_store.transact(
+            lambda unit: operation(unit, *arguments, **named), account=self._account
+        )
+
+
 @dataclass
 class World:
     """One control plane, called as its servicers call it."""
@@ -55,10 +70,21 @@ class World:
     numbers: itertools.count = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
-        self.resources = self.plane.services[0].servicer._resources
-        self.evaluations = self.plane.services[1].servicer._evaluations
+        self.resources = self.resources_of(ACCOUNT)
+        evaluations = self.plane.services[1].servicer._evaluations
+        self.evaluations = InAccount(evaluations, self.metadata_store, ACCOUNT)
         self.queue = self.plane.queue
         self.assignment_service = self.plane.assignment_service
+
+    def resources_of(self, account: str) -> SimpleNamespace:
+        """Return the operations on each kind of resource, as an account's callers use them."""
+        resources = self.plane.services[0].servicer._resources
+        return SimpleNamespace(
+            **{
+                kind.name: InAccount(getattr(resources, kind.name), self.metadata_store, account)
+                for kind in fields(resources)
+            }
+        )
 
     def name(self, word: str) -> str:
         return f"{word}-{next(self.numbers)}"
@@ -84,7 +110,7 @@ class World:
         return group
 
     def solution(self, group: str, recipe: str = POPULARITY) -> str:
-        request = SolutionRequest(name=self.name("solution"), dataset_group_arn=group, recipe_arn=recipe)
+        request = CreateSolutionRequest(name=self.name("solution"), dataset_group_arn=group, recipe_arn=recipe)
         return self.resources.solutions.create(request).arn
 
     def version(self, solution: str) -> str:
@@ -95,7 +121,9 @@ class World:
         self.finish_next({"training_hours": 0.01, "metrics": {"coverage": 0.5}})
         return version
 
-    def campaign(self, version: str, **arguments: object) -> str:
+    def campaign(self, version: str, *, config: dict[str, object] | None = None, **arguments: object) -> str:
+        if config is not None:
+            arguments["campaign_config"] = campaign_config(config)
         return self.resources.campaigns.create(self.name("campaign"), solution_version_arn=version, **arguments).arn
 
     def status(self, campaign: str) -> str:
@@ -146,5 +174,5 @@ class World:
 def make_world(folder: Path, *, quotas: Quotas = MANY, timing: Timing = TIMING, **options: bool) -> World:
     metadata_store = open_metadata_store(f"sqlite:///{folder / 'metadata_store.db'}")
     clock = ManualClock()
-    app_context = AppContext(clock, ArnFactory("eu-west-1"), ACCOUNT, quotas)
+    app_context = AppContext(clock, ArnFactory("eu-west-1"), quotas)
     return World(metadata_store, clock, app_context, assemble(metadata_store, app_context, timing, **options))

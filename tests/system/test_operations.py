@@ -13,7 +13,7 @@ import pytest
 from benchmarks.system import running_system
 from cli.demo.items import SCHEMAS
 from common.operations import State, operation_states
-from control_plane.servicers.control import ControlPlaneServicer
+from control_plane.servicers.control.servicer import ControlPlaneServicer
 from events_service.servicers.events import EventsServicer
 from runtime_service.servicers.recommendations import RuntimeServicer
 from tests.aws_shapes import responses_checked

@@ -17,11 +17,12 @@ from common.settings import StoreSettings
 from common.storage.objects import open_store
 from common.testing import make_keys, serving, wait_until
 from control_plane.jobs.queue import MAX_ATTEMPTS
-from control_plane.resources.solutions import SolutionRequest
 from control_plane.server import Timing
 from events_service.log.sqlite import SqliteEventLog
 from events_service.server import Timing as EventsTiming
 from events_service.server import assemble
+from protos.tailorbird.control.v1.solution_pb2 import CreateSolutionRequest
+from tests.control_plane.messages import solution_config
 from tests.control_plane.test_process import healthy
 from tests.control_plane.world import EVERYTHING, PERSONALIZATION, make_world
 from tests.events_service.samples import known_trackers
@@ -112,8 +113,11 @@ def endless_version(world, tmp_path) -> str:
     group = world.group()
     job = world.import_job(world.dataset(group))
     wait_until(lambda: world.resources.imports.describe(job).status == "ACTIVE", seconds=60)
-    request = SolutionRequest(
-        name=world.name("solution"), dataset_group_arn=group, recipe_arn=PERSONALIZATION, solution_config=ENDLESS
+    request = CreateSolutionRequest(
+        name=world.name("solution"),
+        dataset_group_arn=group,
+        recipe_arn=PERSONALIZATION,
+        solution_config=solution_config(ENDLESS),
     )
     return world.version(world.resources.solutions.create(request).arn)
 

@@ -12,6 +12,7 @@ from control_plane.domain.campaigns import (
     split_version_arn,
 )
 from recipes.catalog import RECIPES
+from tests.control_plane.messages import campaign_config
 
 V2 = RECIPES["aws-user-personalization-v2"]
 V1 = RECIPES["aws-user-personalization"]
@@ -44,17 +45,19 @@ def test_latest_version_is_distinguished_from_a_version():
 )
 def test_campaign_config_that_does_not_fit_is_refused(config, recipe, latest, message):
     with pytest.raises(InvalidInput, match=message):
-        check_campaign_config(config, recipe, latest=latest)
+        check_campaign_config(campaign_config(config), recipe, latest=latest)
 
 
 def test_good_campaign_configs_pass():
-    check_campaign_config({}, V2, latest=False)
-    check_campaign_config({"enableMetadataWithRecommendations": False}, V2, latest=False)
-    check_campaign_config({"rankingInfluence": {"FRESHNESS": 0.5, "POPULARITY": 1.0}}, SEMANTIC, latest=False)
-    check_campaign_config({"syncWithLatestSolutionVersion": True}, V2, latest=True)
+    check_campaign_config(campaign_config({}), V2, latest=False)
+    check_campaign_config(campaign_config({"enableMetadataWithRecommendations": False}), V2, latest=False)
+    check_campaign_config(
+        campaign_config({"rankingInfluence": {"FRESHNESS": 0.5, "POPULARITY": 1.0}}), SEMANTIC, latest=False
+    )
+    check_campaign_config(campaign_config({"syncWithLatestSolutionVersion": True}), V2, latest=True)
     exploring = {"explorationWeight": "0.3", "explorationItemAgeCutOff": "0.5"}
-    check_campaign_config({"itemExplorationConfig": exploring}, V1, latest=False)
-    assert follows_latest({"syncWithLatestSolutionVersion": True})
+    check_campaign_config(campaign_config({"itemExplorationConfig": exploring}), V1, latest=False)
+    assert follows_latest(campaign_config({"syncWithLatestSolutionVersion": True}))
     assert not follows_latest(None)
 
 
@@ -66,4 +69,4 @@ def test_provisioned_requests_are_positive():
 
 def test_recipes_of_segments_have_no_campaigns():
     with pytest.raises(InvalidInput, match="user segments are made by batch segment jobs"):
-        check_campaign_config({}, RECIPES["aws-item-affinity"], latest=False)
+        check_campaign_config(campaign_config({}), RECIPES["aws-item-affinity"], latest=False)

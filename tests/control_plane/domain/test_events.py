@@ -8,6 +8,7 @@ from common.errors import InvalidInput
 from control_plane.domain.events import EventRule, check_event_columns, check_event_type, event_rules
 from control_plane.domain.solutions import check_solution
 from recipes.catalog import RECIPES
+from tests.control_plane.messages import solution_config
 from tests.control_plane.world import INTERACTIONS, avro, column
 
 V2 = RECIPES["aws-user-personalization-v2"]
@@ -34,29 +35,29 @@ def test_event_type_out_of_range_is_refused(event_type):
 def test_recipes_that_learn_take_a_threshold(recipe):
     config = {"eventValueThreshold": "2.5"}
 
-    check_solution(recipe, config, perform_hpo=False, event_type="buy")
+    check_solution(recipe, solution_config(config), perform_hpo=False, event_type="buy")
 
-    assert event_rules(config) == (EventRule(None, 2.5),)
+    assert event_rules(solution_config(config)) == (EventRule(None, 2.5),)
 
 
 def test_recipes_that_count_events_take_no_threshold():
-    check_solution(TRENDING, {}, perform_hpo=False, event_type="buy")
+    check_solution(TRENDING, solution_config({}), perform_hpo=False, event_type="buy")
     with pytest.raises(InvalidInput, match=r"eventValueThreshold`: got '2.5', want none: aws-trending-now counts"):
-        check_solution(TRENDING, {"eventValueThreshold": "2.5"}, perform_hpo=False)
+        check_solution(TRENDING, solution_config({"eventValueThreshold": "2.5"}), perform_hpo=False)
     with pytest.raises(InvalidInput, match=r"eventsConfig`.*want none"):
-        check_solution(TRENDING, events_config(BUY), perform_hpo=False)
+        check_solution(TRENDING, solution_config(events_config(BUY)), perform_hpo=False)
 
 
 @pytest.mark.parametrize("value", ["much", "", "nan", "inf", "1" * 257])
 def test_thresholds_are_numbers(value):
     with pytest.raises(InvalidInput, match=r"solutionConfig\.eventValueThreshold`.*want a number as text"):
-        check_solution(V2, {"eventValueThreshold": value}, perform_hpo=False)
+        check_solution(V2, solution_config({"eventValueThreshold": value}), perform_hpo=False)
 
 
 def test_recipes_of_version_2_take_settings_of_single_types():
-    check_solution(V2, events_config(BUY, CLICK, {"eventType": "watch"}), perform_hpo=False)
+    check_solution(V2, solution_config(events_config(BUY, CLICK, {"eventType": "watch"})), perform_hpo=False)
     with pytest.raises(InvalidInput, match=r"`solutionConfig\.eventsConfig`.*recipes of version 2"):
-        check_solution(POPULARITY, events_config(BUY), perform_hpo=False)
+        check_solution(POPULARITY, solution_config(events_config(BUY)), perform_hpo=False)
 
 
 @pytest.mark.parametrize(
@@ -78,33 +79,33 @@ def test_recipes_of_version_2_take_settings_of_single_types():
 )
 def test_malformed_settings_are_refused(entries, message):
     with pytest.raises(InvalidInput, match=message):
-        check_solution(V2, events_config(*entries), perform_hpo=False)
+        check_solution(V2, solution_config(events_config(*entries)), perform_hpo=False)
 
 
 def test_settings_of_single_types_exclude_other_event_settings():
     with pytest.raises(InvalidInput, match="`eventType`: got 'buy', want none beside eventsConfig"):
-        check_solution(V2, events_config(BUY), perform_hpo=False, event_type="buy")
+        check_solution(V2, solution_config(events_config(BUY)), perform_hpo=False, event_type="buy")
     with pytest.raises(InvalidInput, match=r"eventValueThreshold`: got '3', want none beside eventsConfig"):
-        check_solution(V2, {**events_config(BUY), "eventValueThreshold": "3"}, perform_hpo=False)
+        check_solution(V2, solution_config({**events_config(BUY), "eventValueThreshold": "3"}), perform_hpo=False)
 
 
 def test_event_rules_follow_the_configuration():
-    assert event_rules({}) == ()
-    assert event_rules({"eventValueThreshold": "2.5"}) == (EventRule(None, 2.5),)
-    assert event_rules(events_config(BUY, CLICK)) == (EventRule("buy", 3.0), EventRule("click", None))
+    assert event_rules(solution_config({})) == ()
+    assert event_rules(solution_config({"eventValueThreshold": "2.5"})) == (EventRule(None, 2.5),)
+    assert event_rules(solution_config(events_config(BUY, CLICK))) == (EventRule("buy", 3.0), EventRule("click", None))
 
 
 def test_events_can_only_be_selected_by_existing_columns():
     plain = avro("Interactions", column("USER_ID"))
-    check_event_columns("watch", {}, schema=INTERACTIONS)
-    check_event_columns(None, {}, schema=plain)
-    check_event_columns(None, events_config(BUY), schema=VALUED)
-    check_event_columns(None, {"eventValueThreshold": "0"}, schema=VALUED)
+    check_event_columns("watch", solution_config({}), schema=INTERACTIONS)
+    check_event_columns(None, solution_config({}), schema=plain)
+    check_event_columns(None, solution_config(events_config(BUY)), schema=VALUED)
+    check_event_columns(None, solution_config({"eventValueThreshold": "0"}), schema=VALUED)
     with pytest.raises(InvalidInput, match=r"`eventType`: got 'watch', want none.* no EVENT_TYPE"):
-        check_event_columns("watch", {}, schema=plain)
+        check_event_columns("watch", solution_config({}), schema=plain)
     with pytest.raises(InvalidInput, match=r"eventParametersList`.* no EVENT_TYPE"):
-        check_event_columns(None, events_config(CLICK), schema=plain)
+        check_event_columns(None, solution_config(events_config(CLICK)), schema=plain)
     with pytest.raises(InvalidInput, match=r"eventParametersList`.* no EVENT_VALUE"):
-        check_event_columns(None, events_config(BUY), schema=INTERACTIONS)
+        check_event_columns(None, solution_config(events_config(BUY)), schema=INTERACTIONS)
     with pytest.raises(InvalidInput, match=r"`solutionConfig.eventValueThreshold`.* no EVENT_VALUE"):
-        check_event_columns(None, {"eventValueThreshold": "0"}, schema=INTERACTIONS)
+        check_event_columns(None, solution_config({"eventValueThreshold": "0"}), schema=INTERACTIONS)

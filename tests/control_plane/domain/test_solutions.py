@@ -11,7 +11,9 @@ from control_plane.domain.solutions import (
     check_solution,
     check_training_mode,
 )
+from protos.tailorbird.control.v1.solution_config_pb2 import OptimizationObjective
 from recipes.catalog import RECIPES
+from tests.control_plane.messages import solution_config
 from tests.control_plane.world import ITEMS, avro, column
 
 V2 = RECIPES["aws-user-personalization-v2"]
@@ -35,7 +37,7 @@ NOT_BUILT_CONFIGS = [
 )
 def test_bad_hyperparameters_are_refused_with_their_range(values, message):
     with pytest.raises(InvalidInput, match=message):
-        check_solution(V2, {"algorithmHyperParameters": values}, perform_hpo=False)
+        check_solution(V2, solution_config({"algorithmHyperParameters": values}), perform_hpo=False)
 
 
 @pytest.mark.parametrize(
@@ -48,26 +50,26 @@ def test_bad_hyperparameters_are_refused_with_their_range(values, message):
 )
 def test_bad_parameters_of_the_feature_transformation_are_refused(recipe, values, message):
     with pytest.raises(InvalidInput, match=rf"`solutionConfig\.featureTransformationParameters\..*{message}"):
-        check_solution(recipe, {"featureTransformationParameters": values}, perform_hpo=False)
+        check_solution(recipe, solution_config({"featureTransformationParameters": values}), perform_hpo=False)
 
 
 def test_parameters_of_the_feature_transformation_are_no_hyperparameters():
     values = {"min_user_history_length_percentile": "0.1"}
 
-    check_solution(SIMS, {"featureTransformationParameters": values}, perform_hpo=False)
+    check_solution(SIMS, solution_config({"featureTransformationParameters": values}), perform_hpo=False)
     with pytest.raises(InvalidInput, match=r"want one of popularity_discount_factor, min_cointeraction_count$"):
-        check_solution(SIMS, {"algorithmHyperParameters": values}, perform_hpo=False)
+        check_solution(SIMS, solution_config({"algorithmHyperParameters": values}), perform_hpo=False)
 
 
 def test_recipe_without_hyperparameters_takes_none():
     with pytest.raises(InvalidInput, match="the recipe has no hyperparameters"):
-        check_solution(POPULARITY, {"algorithmHyperParameters": {"epochs": "1"}}, perform_hpo=False)
+        check_solution(POPULARITY, solution_config({"algorithmHyperParameters": {"epochs": "1"}}), perform_hpo=False)
 
 
 def rejection(recipe, config):
     """Return why a configuration is refused, None when it is taken."""
     try:
-        check_solution(recipe, config, perform_hpo=False)
+        check_solution(recipe, solution_config(config), perform_hpo=False)
     except InvalidInput as error:
         return error.message
     return None
@@ -86,7 +88,7 @@ def test_solution_config_that_would_be_ignored_is_refused_by_name(config):
     (key,) = config
 
     with pytest.raises(InvalidInput, match=rf"`solutionConfig\.{key}`.*not built yet"):
-        check_solution(V2, config, perform_hpo=False)
+        check_solution(V2, solution_config(config), perform_hpo=False)
 
 
 def test_training_is_full_unless_the_recipe_can_be_updated():
@@ -110,28 +112,28 @@ def objective(**members: str) -> dict[str, object]:
 @pytest.mark.parametrize("name", ["aws-user-personalization", "aws-personalized-ranking"])
 def test_recipes_of_version_1_take_an_objective(name):
     config = objective(itemAttribute="PRICE", objectiveSensitivity="HIGH")
-    check_solution(RECIPES[name], config, perform_hpo=False)
+    check_solution(RECIPES[name], solution_config(config), perform_hpo=False)
 
 
 @pytest.mark.parametrize("name", ["aws-user-personalization-v2", "aws-hrnn", "aws-sims"])
 def test_other_recipes_take_no_objective(name):
     with pytest.raises(InvalidInput, match=f"`solutionConfig.optimizationObjective`.*{name} takes no objective"):
-        check_solution(RECIPES[name], objective(itemAttribute="PRICE"), perform_hpo=False)
+        check_solution(RECIPES[name], solution_config(objective(itemAttribute="PRICE")), perform_hpo=False)
 
 
 @pytest.mark.parametrize("members", [{}, {"itemAttribute": ""}, {"itemAttribute": "x" * 151}])
 def test_an_objective_names_its_column(members):
     with pytest.raises(InvalidInput, match=r"itemAttribute`.*want a column of the items, 1 to 150 characters"):
-        check_solution(RECIPES["aws-user-personalization"], objective(**members), perform_hpo=False)
+        check_solution(RECIPES["aws-user-personalization"], solution_config(objective(**members)), perform_hpo=False)
 
 
 def test_the_column_of_an_objective_is_numeric_and_never_null():
-    check_objective_column({"itemAttribute": "PRICE"}, items=PRICED_ITEMS)
+    check_objective_column(OptimizationObjective(item_attribute="PRICE"), items=PRICED_ITEMS)
     for name, message in (("MINUTES", "has int or null"), ("TITLE", "has string"), ("YEAR", "has no such column")):
         with pytest.raises(InvalidInput, match=f"itemAttribute`: got '{name}', want a numeric column.* {message}"):
-            check_objective_column({"itemAttribute": name}, items=PRICED_ITEMS)
+            check_objective_column(OptimizationObjective(item_attribute=name), items=PRICED_ITEMS)
     with pytest.raises(InvalidInput, match="no such column"):
-        check_objective_column({"itemAttribute": "PRICE"}, items=None)
+        check_objective_column(OptimizationObjective(item_attribute="PRICE"), items=None)
 
 
 WITHOUT_GENRES = {"trainingDataConfig": {"excludedDatasetColumns": {"Items": ["GENRES"]}}}
@@ -154,12 +156,12 @@ WITHOUT_GENRES = {"trainingDataConfig": {"excludedDatasetColumns": {"Items": ["G
 )
 def test_training_columns_that_are_not_supported_are_refused(config, message):
     with pytest.raises(InvalidInput, match=message):
-        check_solution(POPULARITY, {"trainingDataConfig": config}, perform_hpo=False)
+        check_solution(POPULARITY, solution_config({"trainingDataConfig": config}), perform_hpo=False)
 
 
 def is_refused(config):
     try:
-        check_solution(POPULARITY, {"trainingDataConfig": config}, perform_hpo=False)
+        check_solution(POPULARITY, solution_config({"trainingDataConfig": config}), perform_hpo=False)
     except InvalidInput:
         return True
     return False
@@ -177,8 +179,12 @@ def test_columns_of_a_dataset_are_either_excluded_or_included():
     assert is_refused({"includedDatasetColumns": {"USERS": ["B" * 151]}})
 
 
+def training_data(document):
+    return solution_config({"trainingDataConfig": document}).training_data_config
+
+
 def test_columns_must_be_in_the_schema_of_an_existing_dataset():
-    check_columns_exist(WITHOUT_GENRES["trainingDataConfig"], {"ITEMS": ITEMS})
-    check_columns_exist({"includedDatasetColumns": {"USERS": ["AGE"]}}, {"ITEMS": ITEMS})
+    check_columns_exist(training_data(WITHOUT_GENRES["trainingDataConfig"]), {"ITEMS": ITEMS})
+    check_columns_exist(training_data({"includedDatasetColumns": {"USERS": ["AGE"]}}), {"ITEMS": ITEMS})
     with pytest.raises(InvalidInput, match=r"includedDatasetColumns\.ITEMS`: got 'GENRE', want one of ITEM_ID, GENRES"):
-        check_columns_exist({"includedDatasetColumns": {"items": ["GENRE"]}}, {"ITEMS": ITEMS})
+        check_columns_exist(training_data({"includedDatasetColumns": {"items": ["GENRE"]}}), {"ITEMS": ITEMS})

@@ -5,16 +5,18 @@ from __future__ import annotations
 import pytest
 
 from common.errors import InvalidInput
-from control_plane.domain.tuning import Tuning, TuningRange, check_tuning
+from control_plane.domain.tuning import check_tuning
+from protos.tailorbird.internal.v1.jobs_pb2 import HyperParameterRange, HyperParameterTuning
 from recipes.catalog import RECIPES
 from recipes.registry import read_config
+from tests.control_plane.messages import solution_config
 
 HRNN, SIMS, V2 = RECIPES["aws-hrnn"], RECIPES["aws-sims"], RECIPES["aws-user-personalization-v2"]
 TUNABLE = [name for name, spec in RECIPES.items() if spec.tunable_parameters]
 FULL_RANGES = {
-    "hidden_dimension": TuningRange("hidden_dimension", "integer", 32.0, 256.0),
-    "bptt": TuningRange("bptt", "integer", 2.0, 32.0),
-    "recency_mask": TuningRange("recency_mask", "choice", values=("true", "false")),
+    "hidden_dimension": HyperParameterRange(name="hidden_dimension", kind="integer", low=32.0, high=256.0),
+    "bptt": HyperParameterRange(name="bptt", kind="integer", low=2.0, high=32.0),
+    "recency_mask": HyperParameterRange(name="recency_mask", kind="choice", values=("true", "false")),
 }
 
 
@@ -32,13 +34,15 @@ def number_range(name, low, high):
 
 
 def test_without_ranges_all_hyperparameters_are_searched_that_the_solution_does_not_set():
-    assert check_tuning(HRNN, {}, perform_hpo=True) == Tuning(10, tuple(FULL_RANGES.values()))
+    assert check_tuning(HRNN, solution_config({}), perform_hpo=True) == HyperParameterTuning(
+        trials=10, ranges=FULL_RANGES.values()
+    )
     fixed = {"algorithmHyperParameters": {"bptt": "16"}}
-    assert check_tuning(HRNN, fixed, perform_hpo=True).ranges == (
+    assert check_tuning(HRNN, solution_config(fixed), perform_hpo=True).ranges == [
         FULL_RANGES["hidden_dimension"],
         FULL_RANGES["recency_mask"],
-    )
-    assert check_tuning(HRNN, fixed, perform_hpo=False) is None
+    ]
+    assert check_tuning(HRNN, solution_config(fixed), perform_hpo=False) is None
 
 
 def test_only_the_given_ranges_are_searched_whatever_prefix_their_names_have():
@@ -48,10 +52,12 @@ def test_only_the_given_ranges_are_searched_whatever_prefix_their_names_have():
         hpoResourceConfig={"maxNumberOfTrainingJobs": "40", "maxParallelTrainingJobs": "10"},
     )
 
-    tuning = check_tuning(HRNN, config, perform_hpo=True)
+    tuning = check_tuning(HRNN, solution_config(config), perform_hpo=True)
 
-    bptt = TuningRange("bptt", "integer", 8.0, 16.0)
-    assert tuning == Tuning(40, (bptt, TuningRange("recency_mask", "choice", values=("True",))))
+    bptt = HyperParameterRange(name="bptt", kind="integer", low=8.0, high=16.0)
+    assert tuning == HyperParameterTuning(
+        trials=40, ranges=[bptt, HyperParameterRange(name="recency_mask", kind="choice", values=["True"])]
+    )
 
 
 @pytest.mark.parametrize("number", [101, 200_000])
@@ -60,15 +66,15 @@ def test_ranges_and_values_are_counted_before_they_are_compared(number):
     values = hpo_config(categorical=[{"name": "recency_mask", "values": ["True"] * number}])
 
     with pytest.raises(InvalidInput, match=f"integerHyperParameterRanges`: got '{number} ranges', want at most 100"):
-        check_tuning(HRNN, ranges, perform_hpo=True)
+        check_tuning(HRNN, solution_config(ranges), perform_hpo=True)
     with pytest.raises(InvalidInput, match=f"values`: got '{number} values', want at most 100"):
-        check_tuning(HRNN, values, perform_hpo=True)
+        check_tuning(HRNN, solution_config(values), perform_hpo=True)
 
 
 def test_a_missing_end_of_a_range_is_that_of_the_recipe():
     config = hpo_config(continuous=[{"name": "popularity_discount_factor", "minValue": 0.25}])
 
-    (tuning_range,) = check_tuning(SIMS, config, perform_hpo=True).ranges
+    (tuning_range,) = check_tuning(SIMS, solution_config(config), perform_hpo=True).ranges
 
     assert (tuning_range.kind, tuning_range.low, tuning_range.high) == ("float", 0.25, 1.0)
 
@@ -120,17 +126,17 @@ BPTT = number_range("bptt", 2, 32)
 )
 def test_ranges_that_cannot_be_searched_are_refused_by_name(recipe, config, message):
     with pytest.raises(InvalidInput, match=message):
-        check_tuning(recipe, config, perform_hpo=True)
+        check_tuning(recipe, solution_config(config), perform_hpo=True)
 
 
 def test_a_configuration_that_would_be_ignored_is_refused():
     with pytest.raises(InvalidInput, match=r"hpoConfig`: got 'a configuration', want none, or performHPO"):
-        check_tuning(HRNN, {"hpoConfig": {}}, perform_hpo=False)
+        check_tuning(HRNN, solution_config({"hpoConfig": {}}), perform_hpo=False)
 
 
 @pytest.mark.parametrize("name", TUNABLE)
 def test_the_ends_of_every_range_are_values_that_the_recipe_accepts(name):
-    for item in check_tuning(RECIPES[name], {}, perform_hpo=True).ranges:
+    for item in check_tuning(RECIPES[name], solution_config({}), perform_hpo=True).ranges:
         ends = item.values or tuple(f"{end:g}" for end in (item.low, item.high))
         for value in ends:
             read_config(RECIPES[name], {item.name: value})

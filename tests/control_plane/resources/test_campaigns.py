@@ -11,8 +11,7 @@ from common.errors import (
     ResourceNotFound,
 )
 from control_plane.domain.quotas import Quotas
-from control_plane.servicers.messages import as_message
-from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
+from tests.control_plane.messages import campaign_config
 from tests.control_plane.world import (
     make_world,
 )
@@ -25,10 +24,10 @@ def test_exploration_of_a_campaign_reaches_the_runtimes(world):
     world.finish_next({"training_hours": 0.01})
     config = {"itemExplorationConfig": {"explorationWeight": "0.7", "explorationItemAgeCutOff": "14"}}
 
-    campaign = world.campaign(version, campaign_config=config)
+    campaign = world.campaign(version, config=config)
 
-    assert world.assigned()[campaign].campaign_config == as_message(CampaignConfig, config)
-    assert world.resources.campaigns.describe(campaign).serving.campaign_config == as_message(CampaignConfig, config)
+    assert world.assigned()[campaign].campaign_config == campaign_config(config)
+    assert world.resources.campaigns.describe(campaign).serving.campaign_config == campaign_config(config)
 
 
 def test_campaign_that_is_being_created_or_updated_cannot_be_updated(world):

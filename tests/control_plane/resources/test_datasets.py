@@ -10,7 +10,7 @@ from common.errors import (
     ResourceNotFound,
 )
 from control_plane.domain.jobs import JobKind
-from control_plane.resources.solutions import SolutionRequest
+from protos.tailorbird.control.v1.solution_pb2 import CreateSolutionRequest
 from tests.control_plane.world import (
     ACCOUNT,
     ITEMS,
@@ -31,7 +31,7 @@ def test_arns_are_made_of_names(world):
         "films", schema_arn=schema, dataset_group_arn=group, dataset_type="items"
     ).arn
     solution = world.resources.solutions.create(
-        SolutionRequest(name="films", dataset_group_arn=group, recipe_arn=POPULARITY)
+        CreateSolutionRequest(name="films", dataset_group_arn=group, recipe_arn=POPULARITY)
     ).arn
 
     assert group == f"{ARN}:dataset-group/films"
@@ -102,7 +102,7 @@ def test_each_dataset_has_its_own_table_also_after_a_deletion(world):
 
     after = world.resources.datasets.describe(world.dataset(group)).location
 
-    assert before.startswith("datasets/group-0/INTERACTIONS-")
+    assert before.startswith(f"datasets/{ACCOUNT}/group-0/INTERACTIONS-")
     assert before != after
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.errors import InvalidInput
-from control_plane.resources.solutions import SolutionRequest
+from protos.tailorbird.control.v1.solution_pb2 import CreateSolutionRequest
 from tests.control_plane.world import PERSONALIZATION
 
 
@@ -13,7 +13,7 @@ from tests.control_plane.world import PERSONALIZATION
     "member", ["perform_auto_training", "perform_auto_ml", "perform_hpo", "perform_incremental_update"]
 )
 def test_solution_with_a_setting_that_is_not_built_is_refused(world, member):
-    request = SolutionRequest(
+    request = CreateSolutionRequest(
         name="films", dataset_group_arn=world.group(), recipe_arn=PERSONALIZATION, **{member: True}
     )
 
@@ -29,7 +29,7 @@ def test_solution_with_a_setting_that_is_not_built_is_refused(world, member):
     ],
 )
 def test_incremental_updates_are_refused_by_what_the_recipe_has_in_personalize(world, recipe, reason):
-    request = SolutionRequest(
+    request = CreateSolutionRequest(
         name="films",
         dataset_group_arn=world.group(),
         recipe_arn=f"arn:aws:personalize:::recipe/{recipe}",
@@ -42,7 +42,7 @@ def test_incremental_updates_are_refused_by_what_the_recipe_has_in_personalize(w
 
 def test_solution_needs_a_recipe(world):
     with pytest.raises(InvalidInput, match="`recipeArn`"):
-        world.resources.solutions.create(SolutionRequest(name="films", dataset_group_arn=world.group()))
+        world.resources.solutions.create(CreateSolutionRequest(name="films", dataset_group_arn=world.group()))
 
 
 def test_solution_shows_its_newest_version(world):

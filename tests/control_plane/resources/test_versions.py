@@ -12,9 +12,9 @@ from common.errors import (
     ResourceNotFound,
 )
 from control_plane.domain.events import EventRule
-from control_plane.resources.solutions import SolutionRequest
-from control_plane.servicers.messages import as_message
 from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
+from protos.tailorbird.control.v1.solution_pb2 import CreateSolutionRequest
+from tests.control_plane.messages import solution_config
 from tests.control_plane.world import (
     ACCOUNT,
     EVERYTHING,
@@ -34,8 +34,11 @@ WITHOUT_GENRES = {"trainingDataConfig": {"excludedDatasetColumns": {"Items": ["G
 
 
 def solution(world, group, config):
-    request = SolutionRequest(
-        name=world.name("solution"), dataset_group_arn=group, recipe_arn=POPULARITY, solution_config=config
+    request = CreateSolutionRequest(
+        name=world.name("solution"),
+        dataset_group_arn=group,
+        recipe_arn=POPULARITY,
+        solution_config=solution_config(config),
     )
     return world.resources.solutions.create(request)
 
@@ -56,12 +59,12 @@ def test_training_columns_reach_the_trainer(world):
     group = world.imported_group()
     world.version(solution(world, group, WITHOUT_GENRES).arn)
 
-    assert sent_config(world.lease()) == as_message(SolutionConfig, WITHOUT_GENRES)
+    assert sent_config(world.lease()) == solution_config(WITHOUT_GENRES)
 
 
 def semantic_solution(world, group):
     recipe = "arn:aws:personalize:::recipe/aws-semantic-similarity"
-    request = SolutionRequest(name=world.name("solution"), dataset_group_arn=group, recipe_arn=recipe)
+    request = CreateSolutionRequest(name=world.name("solution"), dataset_group_arn=group, recipe_arn=recipe)
     return world.resources.solutions.create(request).arn
 
 
@@ -92,16 +95,16 @@ def events_config(*entries: dict[str, object]) -> dict[str, object]:
 
 def test_settings_reach_the_trainer_and_the_runtimes(world):
     config = events_config({"eventType": "watch", "weight": 0.5}, {"eventType": "buy"})
-    request = SolutionRequest(
+    request = CreateSolutionRequest(
         name=world.name("solution"), dataset_group_arn=world.imported_group(), recipe_arn=PERSONALIZATION,
-        solution_config=config,
+        solution_config=solution_config(config),
     )  # fmt: skip
     solution = world.resources.solutions.create(request).arn
-    assert world.resources.solutions.describe(solution)[0].solution_config == as_message(SolutionConfig, config)
+    assert world.resources.solutions.describe(solution)[0].solution_config == solution_config(config)
 
     version = world.version(solution)
     lease = world.lease()
-    assert sent_config(lease) == as_message(SolutionConfig, config)
+    assert sent_config(lease) == solution_config(config)
     world.queue.complete(lease.job.id, lease.token, kind=lease.job.kind, result={"training_hours": 0.1})
     campaign = world.campaign(version)
 
@@ -139,12 +142,12 @@ def test_training_job_has_the_configuration_of_its_version(world):
     world.dataset(group, "Items", ITEMS)
     config = {"algorithmHyperParameters": {"apply_recency_bias": "false"}}
     solution = world.resources.solutions.create(
-        SolutionRequest(
+        CreateSolutionRequest(
             name="films",
             dataset_group_arn=group,
             recipe_arn=PERSONALIZATION,
             event_type="watch",
-            solution_config=config,
+            solution_config=solution_config(config),
         )
     ).arn
     version = world.version(solution)
@@ -153,7 +156,7 @@ def test_training_job_has_the_configuration_of_its_version(world):
 
     assert version.startswith(f"{solution}/")
     assert payload["solution_version_arn"] == version
-    assert payload["artifact_location"] == f"artifacts/films-{version[-8:]}"
+    assert payload["artifact_location"] == f"artifacts/{ACCOUNT}/films-{version[-8:]}"
     assert payload["recipe"] == "aws-user-personalization-v2"
     assert payload["solution_config"] == {"algorithm_hyper_parameters": {"apply_recency_bias": "false"}}
     assert payload["event_type"] == "watch"
@@ -232,8 +235,11 @@ def test_an_update_needs_a_version_to_begin_from(world):
 def test_an_objective_needs_its_column_when_a_version_is_trained(world):
     group = world.imported_group()
     config = {"optimizationObjective": {"itemAttribute": "PRICE", "objectiveSensitivity": "LOW"}}
-    request = SolutionRequest(
-        name=world.name("solution"), dataset_group_arn=group, recipe_arn=VERSION_1, solution_config=config
+    request = CreateSolutionRequest(
+        name=world.name("solution"),
+        dataset_group_arn=group,
+        recipe_arn=VERSION_1,
+        solution_config=solution_config(config),
     )
     solution = world.resources.solutions.create(request).arn
     with pytest.raises(InvalidInput, match=r"itemAttribute`: got 'PRICE'.*no such column"):
@@ -242,4 +248,4 @@ def test_an_objective_needs_its_column_when_a_version_is_trained(world):
     world.dataset(group, "Items", avro("Items", column("ITEM_ID"), column("PRICE", "float")))
 
     assert world.version(solution)
-    assert sent_config(world.lease()) == as_message(SolutionConfig, config)
+    assert sent_config(world.lease()) == solution_config(config)

@@ -91,7 +91,7 @@ def test_a_rejection_is_shown(world, grpc_stub, trained):
     campaign = world.campaign(first)
     world.serve("worker")
     # It begins to follow while the first is the newest that it may take.
-    config = {"syncWithLatestSolutionVersion": True}
+    config = campaign_pb2.CampaignConfig(sync_with_latest_solution_version=True)
     world.resources.campaigns.update(campaign, campaign_config=config, solution_version_arn=f"{solution}/$LATEST")
     world.serve("worker")
     worse, _ = train(world, grpc_stub, solution, evaluation=EVALUATION)

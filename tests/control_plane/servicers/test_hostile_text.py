@@ -23,10 +23,13 @@ from control_plane.domain.solutions import check_solution
 from control_plane.domain.tuning import check_tuning
 from recipes.catalog import RECIPES
 from recipes.spec import HyperParameter
+from tests.control_plane.messages import campaign_config, solution_config
 from tests.control_plane.through_boto3 import personalize
 from tests.control_plane.world import ITEMS, make_world
 
 TEXT = st.text(st.characters())
+#: Without halves of surrogates, which a message cannot hold.
+UNICODE = st.text()
 NUMBERLIKE = st.one_of(
     st.text("0123456789.eE+-_ ", max_size=12),
     st.integers(1, 6000).map(lambda digits: "9" * digits),
@@ -107,14 +110,14 @@ def test_numbers_of_any_number_of_digits_are_out_of_range(digits):
     assert not HyperParameter("float", None, "A test's.", low=1).accepts("9" * digits)
 
 
-@given(st.dictionaries(TEXT | st.sampled_from(list(RECIPE.hyper_parameters)), NUMBERLIKE | TEXT, max_size=3))
+@given(st.dictionaries(UNICODE | st.sampled_from(list(RECIPE.hyper_parameters)), NUMBERLIKE | UNICODE, max_size=3))
 def test_solutions_with_any_parameters_are_accepted_or_refused(values):
     config = {"algorithmHyperParameters": values, "eventValueThreshold": next(iter(values.values()), "1")}
 
-    assert accepted_or_refused(check_solution, RECIPE, config, perform_hpo=False) in (True, False)
+    assert accepted_or_refused(check_solution, RECIPE, solution_config(config), perform_hpo=False) in (True, False)
 
 
-@given(NUMBERLIKE | TEXT, st.floats(), st.floats(), TEXT)
+@given(NUMBERLIKE | UNICODE, st.floats(), st.floats(), UNICODE)
 def test_tuning_with_any_numbers_is_accepted_or_refused(count, low, high, name):
     ranges = {"continuousHyperParameterRanges": [{"name": name, "minValue": low, "maxValue": high}]}
     widest = {
@@ -127,14 +130,14 @@ def test_tuning_with_any_numbers_is_accepted_or_refused(count, low, high, name):
                 "algorithmHyperParameterRanges": wanted_ranges,
             }
         }
-        assert accepted_or_refused(check_tuning, RECIPE, config, perform_hpo=True) in (True, False)
+        assert accepted_or_refused(check_tuning, RECIPE, solution_config(config), perform_hpo=True) in (True, False)
 
 
-@given(NUMBERLIKE | TEXT, st.floats())
+@given(NUMBERLIKE | UNICODE, st.floats())
 def test_campaigns_with_any_configuration_are_accepted_or_refused(text, share):
     config = {"itemExplorationConfig": {"explorationWeight": text}, "rankingInfluence": {"FRESHNESS": share}}
 
-    assert accepted_or_refused(check_campaign_config, config, RECIPE, latest=False) in (True, False)
+    assert accepted_or_refused(check_campaign_config, campaign_config(config), RECIPE, latest=False) in (True, False)
 
 
 @given(TEXT | st.text("arn:aws:personalize:us-east-1:0123456789/campaign\n", max_size=300))

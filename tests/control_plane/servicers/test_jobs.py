@@ -15,7 +15,7 @@ from protos.tailorbird.control.v1 import (
 )
 from protos.tailorbird.internal.v1 import jobs_pb2, serving_pb2
 from tests.control_plane.wire import import_into, make_dataset, make_group, refused, take_job, unique_name
-from tests.control_plane.world import POPULARITY
+from tests.control_plane.world import ACCOUNT, POPULARITY
 
 
 def test_stop_request_reaches_the_trainer_and_its_answer_the_version(grpc_stub):
@@ -71,7 +71,7 @@ def test_failure_reason_of_the_trainer_is_shown_to_the_owner(grpc_stub):
 def test_waiting_trainer_is_woken_by_new_work(grpc_stub):
     dataset = make_dataset(grpc_stub, make_group(grpc_stub))
     name = unique_name("import")
-    arn = f"arn:aws:personalize:eu-west-1:123456789012:dataset-import-job/{name}"
+    arn = f"arn:aws:personalize:eu-west-1:{ACCOUNT}:dataset-import-job/{name}"
     taken: list[jobs_pb2.Job] = []
     trainer = threading.Thread(target=lambda: taken.append(take_job(grpc_stub, arn)), daemon=True)
     trainer.start()

@@ -6,7 +6,7 @@ import pytest
 
 from common.errors import OperationUnavailable
 from common.operations import State, operation_states, operations_page, unimplemented_methods
-from control_plane.servicers.control import ControlPlaneServicer
+from control_plane.servicers.control.servicer import ControlPlaneServicer
 from protos.tailorbird.internal.v1 import jobs_pb2, jobs_pb2_grpc
 
 JOBS = jobs_pb2.DESCRIPTOR.services_by_name["JobService"]

@@ -8,7 +8,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from common import errors
 from common.operations import State, operation_states
-from control_plane.servicers.control import CONTROL_PLANE_SERVICE, ControlPlaneServicer
+from control_plane.servicers.control.servicer import CONTROL_PLANE_SERVICE, ControlPlaneServicer
 from protos.tailorbird.control.v1 import (
     campaign_pb2,
     common_pb2,

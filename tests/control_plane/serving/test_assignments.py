@@ -17,7 +17,7 @@ def test_campaign_that_never_answered_is_assigned_as_not_active(world):
 def test_assignment_has_all_that_a_worker_needs(world):
     version = world.resources.versions.describe(world.active_version())
     tracker = world.resources.trackers.create("films", dataset_group_arn=version.dataset_group_arn)
-    campaign = world.campaign(version.arn, campaign_config={"enableMetadataWithRecommendations": False})
+    campaign = world.campaign(version.arn, config={"enableMetadataWithRecommendations": False})
 
     assigned = world.assigned()[campaign]
 

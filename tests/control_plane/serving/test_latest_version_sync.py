@@ -9,6 +9,7 @@ from common.errors import InvalidInput, ResourceInUse, ResourceNotFound
 from control_plane.domain.jobs import JobKind
 from control_plane.serving.reconciler import Phase
 from protos.tailorbird.storage.v1.evaluation_pb2 import Evaluation
+from tests.control_plane.messages import campaign_config
 from tests.control_plane.world import make_world
 
 FOLLOWING = {"syncWithLatestSolutionVersion": True}
@@ -49,7 +50,7 @@ def first(world, solution):
 
 @pytest.fixture
 def campaign(world, solution, first):
-    made = world.campaign(f"{solution}/$LATEST", campaign_config=FOLLOWING)
+    made = world.campaign(f"{solution}/$LATEST", config=FOLLOWING)
     world.serve("worker")
     return made
 
@@ -156,7 +157,7 @@ def test_a_refused_version_can_be_served_by_hand_and_is_kept(world, solution, ca
 def test_a_refused_version_can_be_served_by_its_arn(world, solution, campaign):
     worse = train(world, solution, "WORSE")
     world.sweep()
-    world.resources.campaigns.update(campaign, solution_version_arn=worse, campaign_config={})
+    world.resources.campaigns.update(campaign, solution_version_arn=worse, campaign_config=campaign_config({}))
     assert serving(world, campaign) == worse
 
 
@@ -174,7 +175,7 @@ def test_a_campaign_that_begins_to_follow_takes_the_newest(world, solution, firs
     campaign = world.campaign(first)
     world.serve("worker")
     newest = train(world, solution)
-    world.resources.campaigns.update(campaign, campaign_config=FOLLOWING)
+    world.resources.campaigns.update(campaign, campaign_config=campaign_config(FOLLOWING))
     assert serving(world, campaign) == newest
 
 
@@ -183,7 +184,7 @@ def test_a_campaign_that_begins_to_follow_takes_no_worse_version(world, solution
     world.serve("worker")
     good, worse = train(world, solution, "BETTER"), train(world, solution, "WORSE")
 
-    world.resources.campaigns.update(campaign, campaign_config=FOLLOWING)
+    world.resources.campaigns.update(campaign, campaign_config=campaign_config(FOLLOWING))
 
     assert serving(world, campaign) == good
     assert view(world, campaign).latest_update.solution_version_arn == worse
@@ -195,7 +196,7 @@ def test_a_campaign_that_begins_to_follow_does_not_go_back(world, solution, firs
     campaign = world.campaign(worse)
     world.serve("worker")
 
-    world.resources.campaigns.update(campaign, campaign_config=FOLLOWING)
+    world.resources.campaigns.update(campaign, campaign_config=campaign_config(FOLLOWING))
 
     assert serving(world, campaign) == worse
 
@@ -205,7 +206,7 @@ def test_a_new_campaign_begins_with_the_newest_version_that_is_not_worse(world, 
     good = train(world, solution, "UNDECIDED")
     worse = [train(world, solution, "WORSE", f"worse in the way {number}") for number in (1, 2)]
 
-    campaign = world.campaign(f"{solution}/$LATEST", campaign_config=config)
+    campaign = world.campaign(f"{solution}/$LATEST", config=config)
 
     assert view(world, campaign).campaign.status == "CREATE PENDING"
     assert serving(world, campaign) == good
@@ -269,7 +270,7 @@ def test_the_refusal_can_be_switched_off(tmp_path):
     world = make_world(tmp_path, refuse_worse_versions=False)
     solution = world.solution(world.imported_group())
     train(world, solution)
-    campaign = world.campaign(f"{solution}/$LATEST", campaign_config=FOLLOWING)
+    campaign = world.campaign(f"{solution}/$LATEST", config=FOLLOWING)
     world.serve("worker")
     worse = train(world, solution, "WORSE")
 
@@ -322,7 +323,7 @@ def test_refusals_are_shown_with_the_version(world, solution, campaign):
 
 def test_campaign_that_follows_its_solution_moves_on_to_a_new_version(world):
     solution = world.resources.versions.describe(world.active_version()).solution_arn
-    campaign = world.campaign(f"{solution}/$LATEST", campaign_config={"syncWithLatestSolutionVersion": True})
+    campaign = world.campaign(f"{solution}/$LATEST", config={"syncWithLatestSolutionVersion": True})
     world.serve("worker")
     version = world.next_version(campaign)
 
@@ -334,7 +335,7 @@ def test_campaign_that_follows_its_solution_moves_on_to_a_new_version(world):
 
 def test_version_that_could_not_be_loaded_is_not_tried_again_by_itself(world):
     solution = world.resources.versions.describe(world.active_version()).solution_arn
-    campaign = world.campaign(f"{solution}/$LATEST", campaign_config={"syncWithLatestSolutionVersion": True})
+    campaign = world.campaign(f"{solution}/$LATEST", config={"syncWithLatestSolutionVersion": True})
     world.serve("worker")
     world.next_version(campaign)
     world.sweep()

@@ -12,8 +12,9 @@ import pytest
 from common.artifacts import open_artifact
 from common.errors import InvalidInput, ResourceNotFound
 from common.testing import serving, wait_until
-from control_plane.resources.solutions import SolutionRequest
 from control_plane.server import Timing
+from protos.tailorbird.control.v1.solution_pb2 import CreateSolutionRequest
+from tests.control_plane.messages import solution_config
 from tests.control_plane.world import EVERYTHING, PERSONALIZATION, POPULARITY, World, make_world
 from tests.processes import descendants
 from tests.trainer.place import Place, walks
@@ -85,8 +86,11 @@ class Bench:
         return self.world.resources.imports.describe(arn).status
 
     def version(self, group: str, recipe: str = POPULARITY, config=None) -> str:
-        request = SolutionRequest(
-            name=self.world.name("solution"), dataset_group_arn=group, recipe_arn=recipe, solution_config=config
+        request = CreateSolutionRequest(
+            name=self.world.name("solution"),
+            dataset_group_arn=group,
+            recipe_arn=recipe,
+            solution_config=solution_config(config or {}),
         )
         return self.world.version(self.world.resources.solutions.create(request).arn)
 

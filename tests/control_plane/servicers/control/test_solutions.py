@@ -5,7 +5,6 @@ from __future__ import annotations
 from google.protobuf import json_format
 
 from control_plane.domain.recipes import recipe_arn
-from control_plane.resources.solutions import SolutionRequest
 from protos.tailorbird.control.v1 import (
     common_pb2,
     dataset_group_pb2,
@@ -14,8 +13,10 @@ from protos.tailorbird.control.v1 import (
     solution_pb2,
     solution_version_pb2,
 )
+from protos.tailorbird.control.v1.solution_pb2 import CreateSolutionRequest
 from protos.tailorbird.internal.v1 import jobs_pb2
 from recipes.catalog import RECIPES
+from tests.control_plane.messages import solution_config
 from tests.control_plane.wire import unique_name
 from tests.control_plane.world import POPULARITY
 
@@ -35,13 +36,13 @@ def number_range(name, low, high):
 
 def tuned_solution(world) -> str:
     return world.resources.solutions.create(
-        SolutionRequest(
+        CreateSolutionRequest(
             name=world.name("solution"),
             dataset_group_arn=world.imported_group(),
             recipe_arn=recipe_arn(RECIPES["aws-hrnn-coldstart"]),
             perform_hpo=True,
-            solution_config=hpo_config(
-                integer=[number_range("bptt", 8, 16)], hpoResourceConfig={"maxNumberOfTrainingJobs": "3"}
+            solution_config=solution_config(
+                hpo_config(integer=[number_range("bptt", 8, 16)], hpoResourceConfig={"maxNumberOfTrainingJobs": "3"})
             ),
         )
     ).arn

@@ -1,0 +1,37 @@
+"""ControlPlaneService, put together of the classes of methods for each kind of resource."""
+
+from __future__ import annotations
+
+from common.operations import unimplemented_methods
+from control_plane.servicers.control.campaigns import CampaignMethods
+from control_plane.servicers.control.data_jobs import ImportJobMethods
+from control_plane.servicers.control.datasets import DatasetGroupMethods, DatasetMethods, SchemaMethods
+from control_plane.servicers.control.event_trackers import EventTrackerMethods, TagMethods
+from control_plane.servicers.control.recipes import RecipeMethods
+from control_plane.servicers.control.solutions import SolutionMethods, SolutionVersionMethods
+from control_plane.servicers.control.unsupported import UNSUPPORTED_STATES, UnsupportedMethods
+from protos.tailorbird.control.v1 import control_plane_service_pb2
+
+__all__ = ["CONTROL_PLANE_SERVICE", "ControlPlaneServicer"]
+
+CONTROL_PLANE_SERVICE = control_plane_service_pb2.DESCRIPTOR.services_by_name["ControlPlaneService"]
+
+
+@unimplemented_methods(CONTROL_PLANE_SERVICE, partly=UNSUPPORTED_STATES)
+class ControlPlaneServicer(
+    DatasetGroupMethods,
+    SchemaMethods,
+    DatasetMethods,
+    ImportJobMethods,
+    EventTrackerMethods,
+    TagMethods,
+    RecipeMethods,
+    SolutionMethods,
+    SolutionVersionMethods,
+    CampaignMethods,
+    UnsupportedMethods,
+):
+    """All operations of Personalize's control plane.
+
+    It does not inherit the generated base class: the decorator adds every method of the contract that is missing.
+    """

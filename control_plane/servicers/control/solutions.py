@@ -1,0 +1,176 @@
+"""Operations on solutions and solution versions."""
+
+from __future__ import annotations
+
+from control_plane.domain.fields import required
+from control_plane.metadata_store.tables import Solution, SolutionVersion
+from control_plane.servicers.control.messages import enum_text, enum_value, status, timestamp
+from control_plane.servicers.control.methods import Context, Methods, optional, page_request, tags_of
+from protos.tailorbird.control.v1 import common_pb2, solution_pb2, solution_version_pb2
+
+__all__ = ["SolutionMethods", "SolutionVersionMethods"]
+
+_TRAINING_MODE = common_pb2.TrainingMode.DESCRIPTOR
+
+
+class SolutionMethods(Methods):
+    """Solutions."""
+
+    def CreateSolution(
+        self, request: solution_pb2.CreateSolutionRequest, context: Context
+    ) -> solution_pb2.CreateSolutionResponse:
+        """Create a solution."""
+        solution = self._transact(
+            request, lambda unit: self._resources.solutions.create(unit, request, tags=tags_of(request))
+        )
+        return solution_pb2.CreateSolutionResponse(solution_arn=solution.arn)
+
+    def DescribeSolution(
+        self, request: solution_pb2.DescribeSolutionRequest, context: Context
+    ) -> solution_pb2.DescribeSolutionResponse:
+        """Describe a solution with its newest version."""
+        arn = required("solutionArn", request.solution_arn)
+        solution, newest = self._view(request, lambda unit: self._resources.solutions.describe(unit, arn))
+        return solution_pb2.DescribeSolutionResponse(
+            solution=solution_pb2.Solution(
+                name=solution.name,
+                solution_arn=solution.arn,
+                perform_hpo=solution.perform_hpo,
+                perform_auto_ml=False,
+                perform_auto_training=False,
+                perform_incremental_update=False,
+                recipe_arn=solution.recipe_arn,
+                dataset_group_arn=solution.dataset_group_arn,
+                event_type=solution.event_type,
+                solution_config=solution.solution_config,
+                status=status(solution.status),
+                creation_date_time=timestamp(solution.creation_date_time),
+                last_updated_date_time=timestamp(solution.last_updated_date_time),
+                latest_solution_version=None if newest is None else _version_summary(newest),
+            )
+        )
+
+    def ListSolutions(
+        self, request: solution_pb2.ListSolutionsRequest, context: Context
+    ) -> solution_pb2.ListSolutionsResponse:
+        """List solutions."""
+        group = optional(request, "dataset_group_arn")
+        page = self._view(
+            request, lambda unit: self._resources.solutions.list(unit, page_request(request), dataset_group_arn=group)
+        )
+        return solution_pb2.ListSolutionsResponse(
+            solutions=[_solution_summary(solution) for solution in page.items], next_token=page.next_token
+        )
+
+    def DeleteSolution(
+        self, request: solution_pb2.DeleteSolutionRequest, context: Context
+    ) -> solution_pb2.DeleteSolutionResponse:
+        """Delete a solution with all of its versions."""
+        arn = required("solutionArn", request.solution_arn)
+        self._transact(request, lambda unit: self._resources.solutions.delete(unit, arn))
+        return solution_pb2.DeleteSolutionResponse()
+
+
+class SolutionVersionMethods(Methods):
+    """Solution versions."""
+
+    def CreateSolutionVersion(
+        self, request: solution_version_pb2.CreateSolutionVersionRequest, context: Context
+    ) -> solution_version_pb2.CreateSolutionVersionResponse:
+        """Ask for a training."""
+        version = self._transact(
+            request,
+            lambda unit: self._resources.versions.create(
+                unit,
+                required("solutionArn", request.solution_arn),
+                name=optional(request, "name"),
+                training_mode=enum_text(_TRAINING_MODE, request.training_mode),
+                tags=tags_of(request),
+            ),
+        )
+        return solution_version_pb2.CreateSolutionVersionResponse(solution_version_arn=version.arn)
+
+    def DescribeSolutionVersion(
+        self, request: solution_version_pb2.DescribeSolutionVersionRequest, context: Context
+    ) -> solution_version_pb2.DescribeSolutionVersionResponse:
+        """Describe a solution version."""
+        arn = required("solutionVersionArn", request.solution_version_arn)
+        version = self._view(request, lambda unit: self._resources.versions.describe(unit, arn))
+        return solution_version_pb2.DescribeSolutionVersionResponse(
+            solution_version=solution_version_pb2.SolutionVersion(
+                name=version.name,
+                solution_version_arn=version.arn,
+                solution_arn=version.solution_arn,
+                perform_hpo=version.perform_hpo,
+                perform_auto_ml=False,
+                perform_incremental_update=False,
+                recipe_arn=version.recipe_arn,
+                event_type=version.event_type,
+                dataset_group_arn=version.dataset_group_arn,
+                solution_config=version.solution_config,
+                training_hours=version.training_hours,
+                training_mode=enum_value(_TRAINING_MODE, version.training_mode),
+                tuned_hpo_params=_tuned(version),
+                status=status(version.status),
+                failure_reason=version.failure_reason,
+                creation_date_time=timestamp(version.creation_date_time),
+                last_updated_date_time=timestamp(version.last_updated_date_time),
+                training_type=common_pb2.TRAINING_TYPE_MANUAL,
+            )
+        )
+
+    def ListSolutionVersions(
+        self, request: solution_version_pb2.ListSolutionVersionsRequest, context: Context
+    ) -> solution_version_pb2.ListSolutionVersionsResponse:
+        """List solution versions."""
+        solution = optional(request, "solution_arn")
+        page = self._view(
+            request, lambda unit: self._resources.versions.list(unit, page_request(request), solution_arn=solution)
+        )
+        return solution_version_pb2.ListSolutionVersionsResponse(
+            solution_versions=[_version_summary(version) for version in page.items], next_token=page.next_token
+        )
+
+    def StopSolutionVersionCreation(
+        self, request: solution_version_pb2.StopSolutionVersionCreationRequest, context: Context
+    ) -> solution_version_pb2.StopSolutionVersionCreationResponse:
+        """Stop a training."""
+        arn = required("solutionVersionArn", request.solution_version_arn)
+        self._transact(request, lambda unit: self._resources.versions.stop(unit, arn))
+        return solution_version_pb2.StopSolutionVersionCreationResponse()
+
+    def GetSolutionMetrics(
+        self, request: solution_version_pb2.GetSolutionMetricsRequest, context: Context
+    ) -> solution_version_pb2.GetSolutionMetricsResponse:
+        """Return what was measured of a version."""
+        arn = required("solutionVersionArn", request.solution_version_arn)
+        metrics = self._view(request, lambda unit: self._resources.versions.metrics(unit, arn))
+        return solution_version_pb2.GetSolutionMetricsResponse(solution_version_arn=arn, metrics=metrics)
+
+
+def _solution_summary(solution: Solution) -> solution_pb2.SolutionSummary:
+    return solution_pb2.SolutionSummary(
+        name=solution.name,
+        solution_arn=solution.arn,
+        status=status(solution.status),
+        creation_date_time=timestamp(solution.creation_date_time),
+        last_updated_date_time=timestamp(solution.last_updated_date_time),
+        recipe_arn=solution.recipe_arn,
+    )
+
+
+def _version_summary(version: SolutionVersion) -> solution_version_pb2.SolutionVersionSummary:
+    return solution_version_pb2.SolutionVersionSummary(
+        solution_version_arn=version.arn,
+        status=status(version.status),
+        training_mode=enum_value(_TRAINING_MODE, version.training_mode),
+        training_type=common_pb2.TRAINING_TYPE_MANUAL,
+        creation_date_time=timestamp(version.creation_date_time),
+        last_updated_date_time=timestamp(version.last_updated_date_time),
+        failure_reason=version.failure_reason,
+    )
+
+
+def _tuned(version: SolutionVersion) -> solution_version_pb2.TunedHPOParams | None:
+    chosen = version.tuned_hyper_parameters
+    return solution_version_pb2.TunedHPOParams(algorithm_hyper_parameters=chosen) if chosen else None
