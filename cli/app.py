@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from cli.commands.apply import apply
+from cli.commands.certs import certs
 from cli.commands.demo import demo
 from cli.commands.doctor import doctor
 from cli.commands.export_config import export_config
@@ -34,6 +35,7 @@ app.command("doctor")(doctor)
 app.command("apply")(apply)
 app.command("export-config")(export_config)
 app.command("probe")(probe)
+app.command("certs")(certs)
 app.add_typer(keys, name="keys")
 app.add_typer(solutions, name="solutions")
 

@@ -1,4 +1,4 @@
-"""Makes a certificate authority and a certificate, to try TLS with.
+"""Makes a certificate authority and certificates for all processes, to develop and to try TLS with.
 
 They are not meant for production: there, use certificates of the authority of your service mesh or company.
 """
@@ -19,59 +19,87 @@ from common.errors import InvalidInput
 from common.private_files import replace_private
 from common.settings import TlsFiles
 
-__all__ = ["HOSTS", "make_certificates"]
+__all__ = ["SERVICES", "make_certificates"]
 
-#: This machine, and the services of docker-compose.yml.
-HOSTS = (
-    "localhost", "127.0.0.1", "::1", "control-plane", "events-service", "runtime-service", "trainer", "gateway",
-)  # fmt: skip
+#: The processes, as docker-compose.yml names their hosts.
+SERVICES = ("control-plane", "events-service", "runtime-service", "trainer", "gateway")
+#: This machine, as the certificates of all processes name it.
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_BOTH = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+_CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)
 
 
-def make_certificates(folder: Path, *, hosts: Sequence[str] = HOSTS, lifetime: timedelta) -> TlsFiles:
-    """Write the certificate of a new authority, and one certificate signed by it, for servers and clients alike.
+def make_certificates(folder: Path, *, hosts: Sequence[str] = (), lifetime: timedelta) -> TlsFiles:
+    """Write the certificate of a new authority, and certificates signed by it.
 
-    The authority's private key is never written, so that no further certificate can be signed with it.
+    The folder itself gets one that is good for every process, on this machine and behind the names of
+    docker-compose.yml. A folder in it for each process has one for that process alone, as server and as client, and
+    `client` one that is good for callers only. The authority's private key is never written, so that no further
+    certificate can be signed with it.
 
     Args:
-        folder: Where `ca.pem`, `cert.pem` and `key.pem` are written.
-        hosts: Names and addresses that the certificate is valid for.
-        lifetime: How long both are valid.
+        folder: Where `ca.pem`, `cert.pem` and `key.pem` are written, and the folders.
+        hosts: Names and addresses that the certificates of servers are valid for; none for this machine and the names
+            of docker-compose.yml.
+        lifetime: How long all are valid.
+
+    Returns:
+        The files of the certificate that is good for every process.
 
     Raises:
         InvalidInput: The folder has a certificate already, which is never overwritten.
         OSError: The folder cannot be written.
     """
-    files = TlsFiles(folder / "cert.pem", folder / "key.pem", folder / "ca.pem")
     if (folder / "cert.pem").exists():
         raise InvalidInput(f"`folder`: got {folder}, which holds a certificate already, want another or an empty one")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    issuer = _name("Tailorbird trial authority")
-    identifier = x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())
-    authority = (
-        _builder(issuer, issuer, authority_key, lifetime)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(signs_certificates=True), critical=True)
-        .add_extension(identifier, critical=False)
-        .sign(authority_key, hashes.SHA256())
-    )
-    uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    certificate = (
-        _builder(_name("tailorbird"), issuer, key, lifetime)
-        .add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
-        .sign(authority_key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    replace_private(folder / "ca.pem", authority.public_bytes(serialization.Encoding.PEM).decode())
-    replace_private(folder / "key.pem", private.decode())
-    replace_private(folder / "cert.pem", certificate.public_bytes(serialization.Encoding.PEM).decode())
+    authority = _Authority(lifetime)
+    files = authority.sign(folder, "tailorbird", hosts=hosts or (*LOOPBACK, *SERVICES), uses=_BOTH)
+    for service in SERVICES:
+        authority.sign(folder / service, service, hosts=hosts or (*LOOPBACK, service), uses=_BOTH)
+    authority.sign(folder / "client", "client", hosts=(), uses=_CLIENT)
     return files
+
+
+class _Authority:
+    """Signs certificates with a key that lives as long as this object."""
+
+    def __init__(self, lifetime: timedelta) -> None:
+        self._lifetime = lifetime
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _name("Tailorbird trial authority")
+        self._identifier = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        self._certificate = (
+            _builder(self._name, self._name, self._key, lifetime)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(signs_certificates=True), critical=True)
+            .add_extension(self._identifier, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def sign(self, folder: Path, name: str, *, hosts: Sequence[str], uses: Sequence[x509.ObjectIdentifier]) -> TlsFiles:
+        """Write a new key, its certificate and the authority's to a folder."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(self._identifier)
+        builder = (
+            _builder(_name(name), self._name, key, self._lifetime)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(signs_certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
+            .add_extension(identifier, critical=False)
+        )
+        if hosts:
+            names = x509.SubjectAlternativeName([_host(host) for host in hosts])
+            builder = builder.add_extension(names, critical=False)
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files = TlsFiles(folder / "cert.pem", folder / "key.pem", folder / "ca.pem")
+        replace_private(folder / "ca.pem", self._certificate.public_bytes(serialization.Encoding.PEM).decode())
+        replace_private(folder / "key.pem", private.decode())
+        certificate = builder.sign(self._key, hashes.SHA256())
+        replace_private(folder / "cert.pem", certificate.public_bytes(serialization.Encoding.PEM).decode())
+        return files
 
 
 def _builder(

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from cli.certificates import HOSTS, make_certificates
 from cli.commands.master_keys import add_master_key_commands
 from cli.commands.options import DEFAULT_DATA_DIR, DataDir, KeysFile, KeysFolder, access_keys, key_folder
 from cli.commands.policies import add_policy_commands, revoke_tokens_of, token_of_key
@@ -195,18 +194,6 @@ def check(folder: Annotated[Path, typer.Argument(help="What `tailorbird keys ser
     healthy = (folder / "issuer" / "private.pem").exists() and Deployment(folder).healthy()
     typer.echo("healthy" if healthy else "not healthy", err=not healthy)
     raise typer.Exit(0 if healthy else 1)
-
-
-@app.command("certificates")
-def certificates(
-    folder: Annotated[Path, typer.Argument(help="Gets ca.pem, cert.pem and key.pem.")],
-    host: Annotated[list[str] | None, typer.Option(help="A name or address it is valid for; can be repeated.")] = None,
-    days: Annotated[int, typer.Option(help="How long they are valid.", min=1, max=825)] = 90,
-) -> None:
-    """Make an authority and a certificate to try TLS with; without --host for this machine and docker-compose.yml."""
-    made = make_certificates(folder, hosts=host or HOSTS, lifetime=timedelta(days=days))
-    for name, path in (("CERT", made.cert_file), ("KEY", made.key_file), ("CA", made.ca_file)):
-        typer.echo(f"export TAILORBIRD_TLS_{name}_FILE={path.resolve() if path else ''}")
 
 
 def _format_time(seconds: float) -> str:

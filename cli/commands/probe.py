@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
 
 from cli.env import get_env
-from cli.supervisor import grpc_probe, http_probe
+from cli.supervisor import http_probe
 from cli.tls import tls_files
 from common.errors import invalid
 from common.process.probing import Health
+from common.rpc.probe import ask
 from common.settings import TlsFiles
 
 __all__ = ["probe"]
@@ -37,7 +39,7 @@ def probe(
         secure = {"http": None, "https": tls or TlsFiles(), "": tls}[parts.scheme]
         check = http_probe(parts.netloc, path=parts.path or "/health", seconds=seconds, tls=secure)
     elif target.rpartition(":")[2].isdigit():
-        check = grpc_probe(target, seconds=seconds, tls=tls)
+        check = partial(ask, target, seconds=seconds, tls=tls)
     else:
         raise invalid("target", got=target, want="HOST:PORT, http://HOST:PORT/PATH, https://... or //HOST:PORT/PATH")
     healthy = check() is Health.SERVING

@@ -8,6 +8,7 @@ import ssl
 import threading
 from contextlib import suppress
 
+from common.errors import InvalidInput
 from common.process.probing import Health, Probe
 from common.rpc.probe import ask
 from common.settings import TlsFiles
@@ -16,8 +17,15 @@ __all__ = ["grpc_probe", "http_probe"]
 
 
 def grpc_probe(target: str, *, seconds: float = 2.0, tls: TlsFiles | None = None) -> Probe:
-    """Probe the gRPC health service at `host:port`; `tls` are certificates to speak TLS with."""
-    return lambda: ask(target, seconds=seconds, tls=tls)
+    """Probe the gRPC health service at `host:port`; `tls` are certificates to speak TLS with, read at every probe."""
+
+    def probe() -> Health:
+        try:
+            return ask(target, seconds=seconds, tls=tls)
+        except InvalidInput:
+            return Health.SILENT  # the certificates are being renewed, or have expired: nobody can be heard with them
+
+    return probe
 
 
 def http_probe(target: str, *, path: str = "/health", seconds: float = 2.0, tls: TlsFiles | None = None) -> Probe:

@@ -21,9 +21,10 @@ import grpc.aio
 from common.errors import InvalidInput, Unauthenticated
 from common.logs import request_id
 from common.rpc.call_policy import REQUEST_ID_KEY
+from common.rpc.certificates import channel_credentials
 from common.settings import TlsFiles
 
-__all__ = ["aio_channel", "channel", "channel_credentials", "deadline_seconds", "file_token"]
+__all__ = ["aio_channel", "channel", "deadline_seconds", "file_token"]
 
 _TIMEOUT: Final = "timeout"
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # a page of 10 000 log events is larger than the default of 4 MiB
@@ -103,14 +104,6 @@ def _options() -> list[tuple[str, Any]]:
     ]
 
 
-def channel_credentials(tls: TlsFiles | None) -> grpc.ChannelCredentials | None:
-    """Return the TLS credentials of a channel; None, hence plain text, without an authority."""
-    if tls is None or tls.ca_file is None:
-        return None
-    client = (tls.key_file.read_bytes(), tls.cert_file.read_bytes()) if tls.key_file and tls.cert_file else (None, None)
-    return grpc.ssl_channel_credentials(tls.ca_file.read_bytes(), *client)
-
-
 def channel(target: str, *, token: Callable[[], str] | str, tls: TlsFiles | None = None) -> grpc.Channel:
     """Open a sync channel.
 
@@ -118,6 +111,9 @@ def channel(target: str, *, token: Callable[[], str] | str, tls: TlsFiles | None
         target: `host:port`.
         token: Bearer token, or a function that returns the current one.
         tls: Certificates; None speaks plain text, for loopback and service meshes.
+
+    Raises:
+        InvalidInput: The target is no `host:port`, or the certificates are wrong.
     """
     _check(target)
     credentials = channel_credentials(tls)

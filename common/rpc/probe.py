@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from common.errors import InvalidInput
 from common.process.probing import Health
-from common.rpc.channels import channel_credentials
+from common.rpc.certificates import channel_credentials
 from common.settings import TlsFiles, TlsSettings
 
 __all__ = ["ask", "is_serving"]
@@ -33,8 +33,7 @@ def ask(target: str, *, seconds: float = 2.0, tls: TlsFiles | None = None) -> He
         tls: Certificates of the process that asks; None speaks plain text.
 
     Raises:
-        InvalidInput: There is a certificate, but no authority to check that of the process with.
-        OSError: A certificate cannot be read.
+        InvalidInput: There is a certificate, but no authority to check that of the process with; or a file is wrong.
     """
     credentials = channel_credentials(tls)
     if tls is not None and credentials is None:
@@ -66,7 +65,7 @@ def main() -> int:
         return 2
     try:
         return 0 if is_serving(sys.argv[1], tls=TlsSettings().tls()) else 1
-    except (InvalidInput, OSError) as error:
+    except InvalidInput as error:
         sys.stderr.write(f"{error}\n")
         return 2
 

@@ -23,6 +23,7 @@ from common.errors import InvalidInput
 from common.logs import get_logger
 from common.process.lifecycle import wait_for_signal
 from common.rpc.call_policy import CallPolicy
+from common.rpc.certificates import server_credentials
 from common.rpc.health import Health
 from common.rpc.interceptors import CallPolicyInterceptor
 from common.rpc.limits import Calls
@@ -86,21 +87,6 @@ def _millis(seconds: float) -> int:
     return int(seconds * 1000)
 
 
-def _credentials(tls: TlsFiles | None) -> grpc.ServerCredentials | None:
-    if tls is None:
-        return None
-    if tls.cert_file is None or tls.key_file is None:
-        raise InvalidInput(
-            "`tls_key_file`: got a certificate or an authority alone, want tls_cert_file and tls_key_file"
-        )
-    authority = tls.ca_file.read_bytes() if tls.ca_file else None
-    return grpc.ssl_server_credentials(
-        [(tls.key_file.read_bytes(), tls.cert_file.read_bytes())],
-        root_certificates=authority,
-        require_client_auth=authority is not None,
-    )
-
-
 def _taken(address: str, error: Exception) -> InvalidInput:
     return InvalidInput(f"`listen`: got {address}, which cannot be bound ({error}), want a free HOST:PORT")
 
@@ -144,7 +130,7 @@ class AioRpcServer:
         for service in services:
             service.add(service.servicer, self._server)
         reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
-        credentials = _credentials(tls)
+        credentials = None if tls is None else server_credentials(tls)
         try:
             self.port: int = (
                 self._server.add_insecure_port(address)

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from common.logs import get_logger
 from common.rpc import AioRpcServer
-from common.rpc.channels import channel_credentials
+from common.rpc.certificates import channel_credentials
 from common.settings import TlsFiles
 from runtime_service.serving.deployments import DeploymentTable
 
@@ -36,7 +36,7 @@ async def wait_while_others_answer(table: DeploymentTable, address: str, *, tls:
         tls: Certificates of this host's workers; None asks in plain text.
 
     Raises:
-        OSError: A certificate cannot be read.
+        InvalidInput: A certificate is wrong.
     """
     logged: list[str] = []
     while lacking := sorted(filter(table.lacks, table.expected)):

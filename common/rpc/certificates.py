@@ -1,0 +1,171 @@
+"""A process's certificate, key and authority: read with clear errors, and read again by servers once they are renewed.
+
+gRPC asks a server for its certificate at every handshake, so a renewed one needs no restart there. Channels have no
+such way: a process presents a new certificate to others after its next start.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from common.errors import InvalidInput
+from common.logs import get_logger
+from common.settings import TlsFiles
+
+__all__ = ["Certificates", "channel_credentials", "read_certificates", "server_credentials"]
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """What TLS files hold, as PEM; None where there is no such file.
+
+    Attributes:
+        pair: Private key, and certificate chain.
+        authority: What peers' certificates are checked with.
+    """
+
+    pair: tuple[bytes, bytes] | None
+    authority: bytes | None
+
+
+def read_certificates(tls: TlsFiles, *, now: datetime | None = None) -> Certificates:
+    """Read TLS files.
+
+    Args:
+        tls: The files; certificate and key both or neither.
+        now: When the certificates have to be valid; None for this moment.
+
+    Raises:
+        InvalidInput: A file cannot be read, holds something else, or is not valid now, or the key is another
+            certificate's. The message names the setting and the file, never what is in it.
+    """
+    moment = now or datetime.now(UTC)
+    pair = None
+    if tls.cert_file is not None and tls.key_file is not None:
+        chain = _read("tls_cert_file", tls.cert_file)
+        certificate = _valid_certificates("tls_cert_file", tls.cert_file, chain, moment)[0]
+        key = _read("tls_key_file", tls.key_file)
+        if _public_key(tls.key_file, key) != certificate.public_key():
+            raise _wrong("tls_key_file", tls.key_file, "which is another's", f"the key of {tls.cert_file}")
+        pair = (key, chain)
+    authority = None
+    if tls.ca_file is not None:
+        authority = _read("tls_ca_file", tls.ca_file)
+        _valid_certificates("tls_ca_file", tls.ca_file, authority, moment)
+    return Certificates(pair, authority)
+
+
+def server_credentials(tls: TlsFiles) -> grpc.ServerCredentials:
+    """Return the credentials of a server, which follow the files; with an authority, clients need a certificate.
+
+    Raises:
+        InvalidInput: As `read_certificates`, or there is no certificate with its key. Later, files that are wrong are
+            logged and the ones before are kept.
+    """
+    if tls.cert_file is None or tls.key_file is None:
+        raise InvalidInput(
+            "`tls_key_file`: got a certificate or an authority alone, want tls_cert_file and tls_key_file"
+        )
+    followed = _FollowedFiles(tls)
+    credentials: grpc.ServerCredentials = grpc.dynamic_ssl_server_credentials(
+        followed.first, followed.renewed, require_client_authentication=tls.ca_file is not None
+    )
+    return credentials
+
+
+def channel_credentials(tls: TlsFiles | None) -> grpc.ChannelCredentials | None:
+    """Return the TLS credentials of a channel; None, hence plain text, without an authority.
+
+    Raises:
+        InvalidInput: As `read_certificates`.
+    """
+    if tls is None or tls.ca_file is None:
+        return None
+    certificates = read_certificates(tls)
+    return grpc.ssl_channel_credentials(certificates.authority, *(certificates.pair or (None, None)))
+
+
+class _FollowedFiles:
+    """Reads a server's files again when they have changed; called by gRPC's threads, before each handshake."""
+
+    def __init__(self, tls: TlsFiles) -> None:
+        self._tls = tls
+        self._lock = threading.Lock()
+        self._stamps = self._look()
+        self.first = _configuration(read_certificates(tls))
+
+    def renewed(self) -> Any:
+        """Return the new configuration, or None to go on with the one before; never raises."""
+        with self._lock:
+            stamps = self._look()
+            if stamps == self._stamps:
+                return None
+            self._stamps = stamps
+            try:
+                configuration = _configuration(read_certificates(self._tls))
+            except InvalidInput as error:
+                # Half of a renewal looks like this, too: the other half changes the stamps again.
+                _log.warning("certificate_kept", cause=error.message)
+                return None
+            _log.info("certificate_renewed", file=str(self._tls.cert_file))
+            return configuration
+
+    def _look(self) -> list[tuple[int, int, int] | None]:
+        files = (self._tls.cert_file, self._tls.key_file, self._tls.ca_file)
+        return [_stamp(path) for path in files if path is not None]
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _configuration(certificates: Certificates) -> Any:
+    return grpc.ssl_server_certificate_configuration([certificates.pair], root_certificates=certificates.authority)
+
+
+def _read(setting: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _wrong(setting, path, f"which cannot be read ({error.strerror})", "a PEM file") from error
+
+
+def _valid_certificates(setting: str, path: Path, pem: bytes, now: datetime) -> list[x509.Certificate]:
+    try:
+        certificates = x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        raise _wrong(setting, path, "which holds no certificate", "one in PEM") from None
+    first = certificates[0]
+    if now > first.not_valid_after_utc:
+        raise _wrong(setting, path, f"which expired at {first.not_valid_after_utc}", "one that is valid now")
+    if now < first.not_valid_before_utc:
+        raise _wrong(setting, path, f"which is valid from {first.not_valid_before_utc} on", "one that is valid now")
+    return certificates
+
+
+def _public_key(path: Path, pem: bytes) -> object:
+    try:
+        return load_pem_private_key(pem, password=None).public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise _wrong(
+            "tls_key_file", path, "which holds no private key, or one with a password", "one without, in PEM"
+        ) from None
+
+
+def _wrong(setting: str, path: Path, problem: str, want: str) -> InvalidInput:
+    return InvalidInput(f"`{setting}`: got {path}, {problem}, want {want}")
