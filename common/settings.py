@@ -56,10 +56,16 @@ class TlsSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TAILORBIRD_", frozen=True, extra="ignore")
 
-    tls_cert_file: Path | None = Field(None, description="Certificate of this process (PEM); absent: plain text.")
+    tls_cert_file: Path | None = Field(
+        None,
+        description="Certificate of this process (PEM), shown to callers and to the services that it calls; absent: "
+        "plain text. gRPC servers follow a renewed one without a restart.",
+    )
     tls_key_file: Path | None = Field(None, description="Private key of that certificate (PEM).")
     tls_ca_file: Path | None = Field(
-        None, description="Authority (PEM) that peers' certificates are checked with; calls to others need it for TLS."
+        None,
+        description="Authority (PEM) that peers' certificates are checked with; calls to others need it for TLS, and "
+        "gRPC servers that have it refuse callers without a certificate of it.",
     )
 
     def tls(self) -> TlsFiles | None:

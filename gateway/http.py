@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +19,7 @@ from common.settings import TlsFiles
 from gateway.connections import Connection, ConnectionLimits, Connections, Stop
 from gateway.handshakes import TlsListener
 
-__all__ = ["HttpServer", "check_certificate"]
+__all__ = ["HttpServer"]
 
 _BACKLOG = 2048
 #: File descriptors for other things than connections: libraries, logs, channels to backends, rejected connections.
@@ -178,16 +177,6 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to the process, which exits with status 0 after a stop by signal."""
         yield
-
-
-def check_certificate(tls: TlsFiles | None) -> None:
-    """Read the certificate and the key of HTTPS, if there are any.
-
-    Raises:
-        OSError: They cannot be read, or do not belong together.
-    """
-    if tls is not None and tls.cert_file and tls.key_file:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.cert_file, tls.key_file)
 
 
 def _within_file_limit(limits: ConnectionLimits, *, handshakes: bool) -> ConnectionLimits:

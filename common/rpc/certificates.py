@@ -135,7 +135,8 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def _configuration(certificates: Certificates) -> Any:
-    return grpc.ssl_server_certificate_configuration([certificates.pair], root_certificates=certificates.authority)
+    pairs = [certificates.pair] if certificates.pair is not None else []
+    return grpc.ssl_server_certificate_configuration(pairs, root_certificates=certificates.authority)
 
 
 def _read(setting: str, path: Path) -> bytes:

@@ -119,20 +119,20 @@ def replaced(files, folder):
 
 def test_a_renewed_certificate_is_served_without_a_restart(folder, others, run_server, tmp_path):
     shutil.copytree(folder / "control-plane", tmp_path / "own")
-    own = files_in(tmp_path / "own")
-    server = run_server(own)
+    current = files_in(tmp_path / "own")
+    server = run_server(current)
     assert call(server, files_in(folder / "gateway")) is grpc.StatusCode.OK
 
     # Half of the renewal: a certificate without its key. The one before goes on.
     with capture_logs() as logs:
-        replaced([own.cert_file], others.cert_file.parent)
+        replaced([current.cert_file], others.cert_file.parent)
         assert call(server, files_in(folder / "gateway")) is grpc.StatusCode.OK
     assert [
         (entry["event"], "tls_key_file" in entry["cause"]) for entry in logs if "certificate" in entry["event"]
     ] == [("certificate_kept", True)]
 
     with capture_logs() as logs:
-        replaced([own.key_file, own.ca_file], others.cert_file.parent)
+        replaced([current.key_file, current.ca_file], others.cert_file.parent)
         assert call(server, others) is grpc.StatusCode.OK
     assert "certificate_renewed" in {entry["event"] for entry in logs}
     assert call(server, files_in(folder / "gateway")) is grpc.StatusCode.UNAVAILABLE
