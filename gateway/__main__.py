@@ -12,10 +12,9 @@ from common.logs import configure_logging
 from common.process.forked import Beat, Endless, WorkerSpec, run_workers_until_signal
 from common.process.shared_port import shared_port
 from common.rpc import file_token
-from common.rpc.certificates import read_certificates
 from gateway.auth import Access, SignatureVerifier
 from gateway.backends import BackendClients
-from gateway.http import HttpServer
+from gateway.http import HttpServer, check_certificate
 from gateway.protocol import load_operations
 from gateway.server import create_app
 from gateway.settings import GatewaySettings
@@ -29,8 +28,7 @@ def main() -> None:
     keys, token, tls = settings.access_keys(), file_token(settings.token_file), settings.tls()
     # What cannot be read ends the gateway here: its workers would be started again and again.
     keys.list(), token()
-    if tls is not None:
-        read_certificates(tls)
+    check_certificate(tls)
     tolerance = timedelta(seconds=settings.clock_tolerance_seconds)
     verifier = SignatureVerifier(keys, clock=SystemClock(), tolerance=tolerance, region=settings.signing_region)
     operations, started = load_operations(), StartedWorkers(settings.worker_count())

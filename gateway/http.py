@@ -15,11 +15,12 @@ from starlette.types import ASGIApp
 from common.errors import InvalidInput, Unavailable
 from common.logs import get_logger
 from common.process.lifecycle import raise_open_files
+from common.rpc.certificates import read_certificates
 from common.settings import TlsFiles
 from gateway.connections import Connection, ConnectionLimits, Connections, Stop
 from gateway.handshakes import TlsListener
 
-__all__ = ["HttpServer"]
+__all__ = ["HttpServer", "check_certificate"]
 
 _BACKLOG = 2048
 #: File descriptors for other things than connections: libraries, logs, channels to backends, rejected connections.
@@ -177,6 +178,16 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to the process, which exits with status 0 after a stop by signal."""
         yield
+
+
+def check_certificate(tls: TlsFiles | None) -> None:
+    """Read the certificates, if there are any.
+
+    Raises:
+        InvalidInput: They cannot be read, have expired, or do not belong together.
+    """
+    if tls is not None:
+        read_certificates(tls)
 
 
 def _within_file_limit(limits: ConnectionLimits, *, handshakes: bool) -> ConnectionLimits:
