@@ -37,21 +37,18 @@ def read_config(recipe: RecipeSpec, hyperparameters: Mapping[str, str]) -> Recip
 
 
 def make_fitter(
-    recipe: RecipeSpec, hyperparameters: Mapping[str, str], *, seed: int, progress: FitProgress = ignore_progress
+    recipe: RecipeSpec, config: RecipeConfig, *, seed: int, progress: FitProgress = ignore_progress
 ) -> Fitter:
     """Load the learning side of a recipe, and with it JAX where the recipe needs it, for one training.
 
     Args:
         recipe: Its declaration.
-        hyperparameters: Strings by name, as they travel in the API.
+        config: Its hyperparameters, as `read_config` returns them.
         seed: Of every random number of the fit.
         progress: Is told how far the fit is.
-
-    Raises:
-        InvalidInput: A name is not one of this recipe's, or a value is out of its range.
     """
     factory = cast("FitterFactory", _resolve(recipe.fitter))
-    return factory(read_config(recipe, hyperparameters), seed=seed, progress=progress)
+    return factory(config, seed=seed, progress=progress)
 
 
 def open_scorer(recipe: RecipeSpec, folder: Path) -> ItemScorer:

@@ -23,12 +23,12 @@ from common.avro import AvroSchema
 from common.settings import StoreSettings
 from common.storage.objects import open_store
 from common.tables import Table
+from protos.tailorbird.internal.v1.jobs_pb2 import RecipeSearch, RecipeToTry, SolutionVersionTrainingPayload
 from protos.tailorbird.storage.v1.evaluation_pb2 import RecipeChoice
 from recipes.auto_ml import AUTO_ML_METRICS, AUTO_ML_RECIPES, DEFAULT_AUTO_ML_METRIC, default_candidates
 from recipes.ports import ignore_progress
-from trainer.domain.configuration import SolutionConfiguration
 from trainer.training.programs import run_program
-from trainer.training.spec import CandidateSpec, RecipeSearchSpec, TableVersion, TrainingSpec
+from trainer.training.spec import TableVersion, TrainingSpec
 
 __all__ = ["search"]
 
@@ -62,12 +62,14 @@ def search(dataset: Dataset, recipes: Sequence[str], *, metric: str, seed: int, 
     spec = TrainingSpec(
         store=settings.model_dump(),
         tables=(TableVersion(dataset_type="INTERACTIONS", location=_LOCATION, avro_schema=_SCHEMA, version=version),),
-        recipe="",
-        configuration=SolutionConfiguration(hyperparameters={}, event_value_threshold=None),
+        payload=SolutionVersionTrainingPayload(
+            recipe_search=RecipeSearch(
+                candidates=[RecipeToTry(recipe=recipe) for recipe in recipes], metric_name=metric
+            )
+        ),
         seed=seed,
         recall_floor=0.98,
         index_trees=40,
-        search=RecipeSearchSpec(candidates=tuple(CandidateSpec(recipe=recipe) for recipe in recipes), metric=metric),
     )
     return run_program(spec, work, progress=ignore_progress).evaluation.recipe_choice
 

@@ -40,7 +40,7 @@ from recipes.evaluation.ranking import CatalogueScores, by_vectors
 from recipes.models.cooccurrence.gram_matrix import build_gram_matrix, distinct_items
 from recipes.models.lsa.decomposition import learn_vectors
 from recipes.ports import ItemScorer
-from recipes.registry import make_fitter
+from recipes.registry import make_fitter, read_config
 from recipes.retrieval.top_k import top_k
 
 __all__ = ["ColdSplit", "hold_out_items", "measure", "read"]
@@ -159,7 +159,7 @@ def run_recipe(name: str, split: ColdSplit, *, columns: bool, hyperparameters: M
     declared = get_recipe(name)
     training = split.training if columns else replace(split.training, items=Columns())
     started = time.perf_counter()
-    scorer = make_fitter(declared, hyperparameters, seed=0).fit(training)
+    scorer = make_fitter(declared, read_config(declared, hyperparameters), seed=0).fit(training)
     seconds = round(time.perf_counter() - started, 1)
     lists = [_neighbours(scorer, int(item), split.cold) for item in split.query_items]
     return {**measure(catalogue_scores(scorer, split.histories), split, lists=lists), "fit_seconds": seconds}

@@ -29,7 +29,7 @@ from recipes.data.histories import Histories, ItemIndexes
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.rank_metrics import hit_rate, ndcg
 from recipes.evaluation.ranking import CatalogueScores, target_ranks
-from recipes.registry import make_fitter
+from recipes.registry import make_fitter, read_config
 
 __all__ = ["LeaveOneOut", "count_held_out", "leave_one_out", "metrics", "run_recipe", "run_rules"]
 
@@ -105,7 +105,7 @@ def run_recipe(
     holds_out = "validation_targets" in declared.hyper_parameters
     if holds_out:
         values.setdefault("validation_targets", str(count_held_out(split)))
-    made = make_fitter(declared, values, seed=seed)
+    made = make_fitter(declared, read_config(declared, values), seed=seed)
     started = time.perf_counter()
     scorer = made.fit(split.shown if holds_out else split.learnt)
     if extend:

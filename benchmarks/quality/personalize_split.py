@@ -25,7 +25,7 @@ from recipes.data.training_data import TrainingData
 from recipes.evaluation.metrics import LIST_LENGTH, personalize_metrics
 from recipes.evaluation.ranking import CatalogueScores, top_items
 from recipes.evaluation.splits import Split, hold_out_users
-from recipes.registry import make_fitter
+from recipes.registry import make_fitter, read_config
 
 __all__ = ["measure", "newest_first", "run_draw"]
 
@@ -80,7 +80,7 @@ def run_draw(
     for model, values in ((_POPULARITY, {}), (name, hyperparameters)):
         declared = get_recipe(model)
         started = time.perf_counter()
-        made = make_fitter(declared, values, seed=draw)
+        made = make_fitter(declared, read_config(declared, values), seed=draw)
         scorer = made.fit(split.training)
         fitted = {f"{model}, fitted": scorer, model: made.extend(split.training)} if made.report else {model: scorer}
         seconds = time.perf_counter() - started

@@ -36,7 +36,7 @@ from recipes.data.histories import Histories, History, ItemIndexes
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.rank_metrics import hit_rate
 from recipes.evaluation.ranking import CatalogueScores, target_ranks
-from recipes.registry import make_fitter
+from recipes.registry import make_fitter, read_config
 
 __all__ = ["Sessions", "metrics", "read", "split_newest"]
 
@@ -192,7 +192,7 @@ def main() -> None:
 def _run(name: str, split: Sessions, *, hyperparameters: Mapping[str, str], seed: int) -> dict[str, float]:
     """Fit a recipe as it is deployed, held-out steps learnt in the end, and measure it."""
     declared = get_recipe(name)
-    made = make_fitter(declared, hyperparameters, seed=seed)
+    made = make_fitter(declared, read_config(declared, hyperparameters), seed=seed)
     started = time.perf_counter()
     scorer = made.fit(split.training)
     if made.report:

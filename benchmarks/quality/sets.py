@@ -18,7 +18,7 @@ from recipes.catalog import get_recipe
 from recipes.data.histories import FloatArray, Histories
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.ranking import CatalogueScores, top_items
-from recipes.registry import make_fitter
+from recipes.registry import make_fitter, read_config
 
 __all__ = ["HiddenSets", "ease", "find_folder", "fit_recipe", "ndcg_at", "ranked_hits", "recall_at"]
 
@@ -55,7 +55,7 @@ def find_folder(name: str) -> Path:
 def fit_recipe(name: str, split: HiddenSets, *, hyperparameters: Mapping[str, str], seed: int) -> CatalogueScores:
     """Fit a recipe and score its users as serving would."""
     declared = get_recipe(name)
-    made = make_fitter(declared, hyperparameters, seed=seed)
+    made = make_fitter(declared, read_config(declared, hyperparameters), seed=seed)
     return catalogue_scores(made.fit(split.training), split.histories)
 
 

@@ -33,7 +33,7 @@ from inference.batch import catalogue_scores
 from recipes.catalog import get_recipe
 from recipes.data.training_data import TrainingData
 from recipes.evaluation.rank_metrics import hit_rate, ndcg
-from recipes.registry import make_fitter
+from recipes.registry import make_fitter, read_config
 
 __all__ = ["Point", "list_ranks", "seconds_to", "write_data"]
 
@@ -128,7 +128,7 @@ def _run_ours(split: LeaveOneOut, *, width: int, seed: int) -> tuple[list[Point]
             _print_point("ours", len(points), points[-1])
 
     values = {"validation_targets": str(count_held_out(split)), "embedding_size": str(width)}
-    made = make_fitter(declared, values, seed=seed, progress=progress)
+    made = make_fitter(declared, read_config(declared, values), seed=seed, progress=progress)
     scorer = made.fit(split.shown)
     # The blend with rules is learnt after the last epoch.
     blended = made.report["validation_ndcg_at_10"]

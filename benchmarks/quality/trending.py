@@ -27,7 +27,7 @@ from recipes.data.training_data import Interactions, TrainingData
 from recipes.evaluation.metrics import LIST_LENGTH
 from recipes.models.trending.config import FREQUENCIES
 from recipes.models.trending.evaluation import Ages, Cut, Ranker, by_trend, cuts, evaluate
-from recipes.registry import make_fitter
+from recipes.registry import make_fitter, read_config
 from recipes.retrieval.top_k import top_k
 
 __all__ = ["measure", "read"]
@@ -61,7 +61,9 @@ def measure(data: TrainingData, *, frequency: str) -> dict[str, Any]:
     tested = max(1, int(_TESTED * ages.intervals))
     # Intervals are counted back from the newest interaction, so those learnt from end where the tested ones begin.
     learnt = data.where(rows.timestamp.max() - rows.timestamp >= tested * seconds)
-    fitter = make_fitter(get_recipe("aws-trending-now"), {"trend_discovery_frequency": frequency}, seed=0)
+    recipe = get_recipe("aws-trending-now")
+    config = read_config(recipe, {"trend_discovery_frequency": frequency})
+    fitter = make_fitter(recipe, config, seed=0)
     fitter.fit(learnt)
     half_life = fitter.report["half_life"]
     popularity = users_per_item(learnt).astype(np.float32)

@@ -30,7 +30,7 @@ from recipes.data.training_data import TrainingData
 from recipes.evaluation.rank_metrics import ndcg
 from recipes.evaluation.ranking import target_ranks
 from recipes.ports import ItemScorer
-from recipes.registry import make_fitter
+from recipes.registry import make_fitter, read_config
 
 __all__ = ["newcomers", "with_users"]
 
@@ -89,7 +89,7 @@ def _score(scorer: ItemScorer, data: TrainingData, users: np.ndarray[Any, Any], 
 
 def _fit(name: str, data: TrainingData, values: Mapping[str, str], *, seed: int) -> ItemScorer:
     declared = get_recipe(name)
-    return make_fitter(declared, values, seed=seed).fit(data)
+    return make_fitter(declared, read_config(declared, values), seed=seed).fit(data)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from recipes.data.training_data import Interactions, TrainingData
 from recipes.models.user_segments.attributes import Attributes
 from recipes.models.user_segments.evaluation import evaluate, hold_out_newest
 from recipes.models.user_segments.score import SegmentScorer
-from recipes.registry import make_fitter, open_scorer
+from recipes.registry import make_fitter, open_scorer, read_config
 
 TASTES, ITEMS_OF_TASTE, USERS = 4, 12, 200
 N_ITEMS = TASTES * ITEMS_OF_TASTE
@@ -74,7 +74,7 @@ class SegmentSuite:
     @classmethod
     def make_fitter(cls, seed=1, **options):
         declared = get_recipe(cls.name)
-        return make_fitter(declared, cls.hyperparameters, seed=seed, **options)
+        return make_fitter(declared, read_config(declared, cls.hyperparameters), seed=seed, **options)
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -18,7 +18,7 @@ from recipes.data.training_data import Interactions, TrainingData
 from recipes.evaluation.rank_metrics import hit_rate
 from recipes.evaluation.ranking import target_ranks, top_items
 from recipes.evaluation.splits import hold_out_last
-from recipes.registry import make_fitter, open_scorer
+from recipes.registry import make_fitter, open_scorer, read_config
 from recipes.retrieval.scoring import catalogue_scores
 from recipes.retrieval.top_k import top_k
 
@@ -107,7 +107,7 @@ class RecipeSuite:
     @classmethod
     def make_fitter(cls, seed=1, **options):
         declared = get_recipe(cls.name)
-        return make_fitter(declared, cls.hyperparameters, seed=seed, **options)
+        return make_fitter(declared, read_config(declared, cls.hyperparameters), seed=seed, **options)
 
     @classmethod
     def hit_rate_at(cls, scorer, split, limit):

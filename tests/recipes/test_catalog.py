@@ -68,7 +68,7 @@ def rejection(name, key, text):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_code_is_where_the_declaration_says(name):
-    fitter = make_fitter(RECIPES[name], {}, seed=0)
+    fitter = make_fitter(RECIPES[name], read_config(RECIPES[name], {}), seed=0)
 
     assert all(callable(getattr(fitter, method)) for method in ("fit", "extend"))
     assert "report" in Fitter.__annotations__

@@ -25,7 +25,7 @@ from recipes.models.action_propensity.data import ActionData, ActionEvents
 from recipes.models.action_propensity.data import Actions as DataActions
 from recipes.models.action_propensity.fit import ActionPropensityFitter
 from recipes.ports import ItemScorer
-from recipes.registry import make_fitter
+from recipes.registry import make_fitter, read_config
 from recipes.retrieval.annoy import build_annoy
 from recipes.retrieval.calibration import calibrate
 from runtime_service.serving.deployments import Assignment
@@ -84,7 +84,7 @@ def fit(name: str) -> Fitted:
     # Few users and items: nobody is left out.
     everything = {"min_user_history_length_percentile": "0", "max_item_interaction_count_percentile": "1"}
     values = {PERSONAL: SMALL, RELATED: everything}.get(name, {})
-    return Fitted(name, make_fitter(declared, values, seed=5).fit(data), data)
+    return Fitted(name, make_fitter(declared, read_config(declared, values), seed=5).fit(data), data)
 
 
 def fit_actions() -> Fitted:

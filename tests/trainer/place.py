@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 
@@ -11,12 +13,13 @@ from common.settings import StoreSettings
 from common.storage import Store
 from common.storage.objects import open_store
 from common.tables import Table
+from protos.tailorbird.control.v1.common_pb2 import StringList, TrainingDataConfig
 from protos.tailorbird.internal.v1 import jobs_pb2
 from tests.control_plane.world import avro, column
 from trainer.imports import ImportJobHandler
 from trainer.imports.sources import Sources
 from trainer.training import TrainingJobHandler
-from trainer.training.spec import TrainingOptions
+from trainer.training.spec import TableVersion, TrainingOptions, TrainingSpec
 from trainer.worker import NullJobContext
 from trainer.workspace import Workspace
 
@@ -102,6 +105,17 @@ class Place:
         )
         return ImportJobHandler(self.store, self.sources(), self.workspace).run(payload, NullJobContext())
 
+    def spec(self, tables: Iterable[TableVersion], recipe: str, **payload: object) -> TrainingSpec:
+        """Return the spec of a training on a snapshot; `payload` has further members of the job."""
+        return TrainingSpec(
+            store=self.settings.model_dump(),
+            tables=tuple(tables),
+            payload=jobs_pb2.SolutionVersionTrainingPayload(recipe=recipe, **payload),
+            seed=1,
+            recall_floor=0.98,
+            index_trees=5,
+        )
+
     def training_handler(self) -> TrainingJobHandler:
         return TrainingJobHandler(
             self.store,
@@ -110,6 +124,18 @@ class Place:
             options=TrainingOptions(seed=1, index_trees=5),
             flusher=NoEvents(),
         )
+
+
+def training_columns(
+    *,
+    excluded_columns: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    included_columns: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> TrainingDataConfig:
+    """Return which columns a solution leaves out and which alone it takes, by type of dataset."""
+    return TrainingDataConfig(
+        excluded_dataset_columns={kind: StringList(values=names) for kind, names in excluded_columns.items()},
+        included_dataset_columns={kind: StringList(values=names) for kind, names in included_columns.items()},
+    )
 
 
 def walks(users: int = 60, items: int = 40, length: int = 20, *, begin: int = 1_700_000_000) -> list[str]:

@@ -13,9 +13,9 @@ from common.artifacts import Artifact, open_artifact, read_manifest
 from common.errors import CorruptArtifact, ResourceNotFound
 from common.logs import get_logger
 from common.storage import Store
+from protos.tailorbird.internal.v1.jobs_pb2 import PredecessorVersion
 from protos.tailorbird.storage.v1 import evaluation_pb2
 from recipes.evaluation.paired_tests import MIN_USERS, Pair, differences, verdict
-from trainer.training.spec import ChampionSpec
 
 __all__ = ["compare_with_champion", "describe_pair"]
 
@@ -30,7 +30,7 @@ _log = get_logger(__name__)
 
 def compare_with_champion(
     store: Store,
-    champion: ChampionSpec,
+    champion: PredecessorVersion,
     pair_with: Callable[[Artifact], Pair],
     *,
     cache: Path,

@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from google.protobuf import json_format
-
 from common.artifacts import publish_artifact, read_manifest
 from common.errors import ResourceAlreadyExists, ResourceNotFound
 from common.logs import get_logger
@@ -26,12 +24,8 @@ from trainer.training.snapshot import INTERACTIONS, Snapshot, take_snapshot
 from trainer.training.spec import (
     ARTIFACT,
     MEASURED_MODEL,
-    CandidateSpec,
-    ChampionSpec,
-    RecipeSearchSpec,
     TrainingOptions,
     TrainingSpec,
-    TuningSpec,
 )
 from trainer.worker import JobContext
 from trainer.workspace import Workspace
@@ -104,7 +98,7 @@ class TrainingJobHandler:
         configuration = read_configuration(payload.solution_config)
         context.report(fraction=0.0, activity="taking a snapshot")
         snapshot = self._snapshot(payload, configuration, context)
-        spec = self._spec(payload, configuration, snapshot)
+        spec = self._spec(payload, snapshot)
         with self._workspace.folder() as folder:
             manifest = run_training(spec, folder, context)
             hours = _hours(time.monotonic() - began)
@@ -133,26 +127,15 @@ class TrainingJobHandler:
         required = (INTERACTIONS,) if recipe is None else recipe.required_datasets
         return take_snapshot(self._store, payload.tables, filters=filters, required_datasets=required)
 
-    def _spec(
-        self,
-        payload: jobs_pb2.SolutionVersionTrainingPayload,
-        configuration: SolutionConfiguration,
-        snapshot: Snapshot,
-    ) -> TrainingSpec:
+    def _spec(self, payload: jobs_pb2.SolutionVersionTrainingPayload, snapshot: Snapshot) -> TrainingSpec:
         """Say what the training process is to do."""
         return TrainingSpec(
             store=self._store_settings.model_dump(),
             tables=snapshot.tables,
-            recipe=payload.recipe,
-            configuration=configuration,
-            event_type=payload.event_type or None,
+            payload=payload,
             seed=self._options.seed,
             recall_floor=self._options.recall_floor,
             index_trees=self._options.index_trees,
-            champion=_champion(payload),
-            tuning=_tuning(payload.tuning) if payload.HasField("tuning") else None,
-            search=_search(payload.recipe_search) if payload.HasField("recipe_search") else None,
-            base=payload.base_artifact_location or None,
         )
 
     def _publish(
@@ -210,27 +193,6 @@ def _result(manifest: manifest_pb2.ArtifactManifest, *, hours: float) -> jobs_pb
         recipe=manifest.recipe,
         evaluation=manifest.evaluation if manifest.HasField("evaluation") else None,
     )
-
-
-def _champion(payload: jobs_pb2.SolutionVersionTrainingPayload) -> ChampionSpec | None:
-    if not payload.HasField("predecessor"):
-        return None
-    champion = payload.predecessor
-    return ChampionSpec(
-        solution_version_arn=champion.solution_version_arn, artifact_location=champion.artifact_location
-    )
-
-
-def _tuning(tuning: jobs_pb2.HyperParameterTuning) -> TuningSpec:
-    return TuningSpec.model_validate(json_format.MessageToDict(tuning, preserving_proto_field_name=True))
-
-
-def _search(search: jobs_pb2.RecipeSearch) -> RecipeSearchSpec:
-    candidates = (
-        CandidateSpec(recipe=item.recipe, tuning=_tuning(item.tuning) if item.HasField("tuning") else None)
-        for item in search.candidates
-    )
-    return RecipeSearchSpec(candidates=tuple(candidates), metric=search.metric_name)
 
 
 def _measured_manifest(manifest: manifest_pb2.ArtifactManifest) -> manifest_pb2.ArtifactManifest:

@@ -15,8 +15,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from common.storage import Store
 from common.storage.objects import open_store
+from protos.tailorbird.internal.v1.jobs_pb2 import HyperParameterTuning
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from recipes.catalog import get_recipe
+from recipes.config import RecipeConfig
 from recipes.data.histories import Histories
 from recipes.ports import FitProgress
 from recipes.registry import make_fitter, read_config
@@ -25,7 +27,7 @@ from trainer.training.champion import compare_with_champion
 from trainer.training.loading import LoadedData
 from trainer.training.offline_evaluation import OfflineEvaluation
 from trainer.training.progress import StageProgress
-from trainer.training.spec import ARTIFACT, CHAMPION, MEASURED_MODEL, TrainingSpec, TuningSpec
+from trainer.training.spec import ARTIFACT, CHAMPION, MEASURED_MODEL, TrainingSpec
 
 __all__ = [
     "Base", "LearningSteps", "Measured", "ServingSteps", "Training", "UpdateSteps", "finish", "measure", "train",
@@ -106,7 +108,15 @@ class LearningSteps(ServingSteps[LoadedT, SplitT, ModelT], Protocol[LoadedT, Spl
             InvalidInput: Nothing can be held out.
         """
 
-    def tune(self, tuning: TuningSpec, split: SplitT, loaded: LoadedT, progress: FitProgress, /) -> dict[str, str]:
+    def tune(
+        self,
+        tuning: HyperParameterTuning,
+        config: RecipeConfig,
+        split: SplitT,
+        loaded: LoadedT,
+        progress: FitProgress,
+        /,
+    ) -> dict[str, str]:
         """Return the hyperparameters that tuning chose, as strings by name; nothing for kinds without any to tune."""
 
     def fit(self, fitter: Any, split: SplitT, loaded: LoadedT, /) -> ModelT:
@@ -139,6 +149,7 @@ class Measured(Generic[LoadedT, SplitT, ModelT]):
         training: What is trained.
         steps: What the recipe's kind does at each stage.
         stage_progress: Where it is.
+        config: The hyperparameters, with those that tuning chose.
         fitter: The recipe's own, which has fitted the model.
         loaded: The data.
         split: What was held out.
@@ -151,6 +162,7 @@ class Measured(Generic[LoadedT, SplitT, ModelT]):
     training: Training
     steps: LearningSteps[LoadedT, SplitT, ModelT]
     stage_progress: StageProgress
+    config: RecipeConfig
     fitter: Any
     loaded: LoadedT
     split: SplitT
@@ -230,7 +242,7 @@ def measure(
 ) -> Measured[LoadedT, SplitT, ModelT]:
     """Load, split, tune, fit and evaluate: the first part of `train`, whose arguments and errors it has."""
     spec, recipe = training.spec, training.recipe
-    read_config(recipe, spec.configuration.hyperparameters)  # refused before anything is read
+    config = read_config(recipe, spec.configuration.hyperparameters)  # refused before anything is read
     stage_progress = StageProgress(steps.stage_names, progress, trials=0 if spec.tuning is None else spec.tuning.trials)
     with stage_progress.stage("load"):
         loaded = steps.load()
@@ -239,16 +251,18 @@ def measure(
     tuned: dict[str, str] = {}
     if spec.tuning is not None:
         with stage_progress.stage("tune"):
-            tuned = steps.tune(spec.tuning, split, loaded, stage_progress)
-    hyperparameters = {**spec.configuration.hyperparameters, **tuned}
+            tuned = steps.tune(spec.tuning, config, split, loaded, stage_progress)
+        config = read_config(recipe, {**spec.configuration.hyperparameters, **tuned})
     # The registry names fitters by one type; the steps know what their kind's learn from.
-    fitter: Any = make_fitter(recipe, hyperparameters, seed=spec.seed, progress=stage_progress)
+    fitter: Any = make_fitter(recipe, config, seed=spec.seed, progress=stage_progress)
     with stage_progress.stage("fit"):
         model = steps.fit(fitter, split, loaded)
     with stage_progress.stage("evaluate", metrics=fitter.report):
         evaluation = steps.evaluate(fitter, model, split, loaded)
         highest_test_key = steps.keep_measured(model, split, loaded, training.folder / MEASURED_MODEL)
-    return Measured(training, steps, stage_progress, fitter, loaded, split, model, evaluation, tuned, highest_test_key)
+    return Measured(
+        training, steps, stage_progress, config, fitter, loaded, split, model, evaluation, tuned, highest_test_key
+    )
 
 
 def finish(measured: Measured[LoadedT, SplitT, ModelT]) -> manifest_pb2.ArtifactManifest:
@@ -264,8 +278,7 @@ def finish(measured: Measured[LoadedT, SplitT, ModelT]) -> manifest_pb2.Artifact
     with stage_progress.stage("extend"):
         model = steps.refit(measured.fitter, measured.model, loaded)
     manifest = _write_artifact(training, steps, model, loaded, measured.split, stage_progress=stage_progress)
-    hyperparameters = {**spec.configuration.hyperparameters, **measured.tuned}
-    manifest.recipe_config_json = read_config(training.recipe, hyperparameters).model_dump_json()
+    manifest.recipe_config_json = measured.config.model_dump_json()
     evaluation.describe(manifest, warnings=loaded.warnings)
     manifest.tuned_hyper_parameters.update(measured.tuned)
     if measured.highest_test_key is not None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from common.errors import InvalidInput, TailorbirdError
 from common.logs import get_logger
+from protos.tailorbird.internal.v1.jobs_pb2 import RecipeSearch, RecipeToTry
 from protos.tailorbird.storage.v1 import evaluation_pb2
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.evaluation.paired_tests import Pair
@@ -23,7 +24,7 @@ from recipes.ports import FitProgress
 from recipes.spec import RecipeKind
 from trainer.training.champion import describe_pair
 from trainer.training.program import LearningSteps, Measured, Training, finish, measure
-from trainer.training.spec import ARTIFACT, MEASURED_MODEL, CandidateSpec, RecipeSearchSpec, TrainingSpec
+from trainer.training.spec import ARTIFACT, MEASURED_MODEL, TrainingSpec
 
 __all__ = ["search_recipe"]
 
@@ -39,7 +40,7 @@ StepsByKind = Mapping[RecipeKind, Callable[[Training], LearningSteps[Any, Any, A
 
 def search_recipe(
     spec: TrainingSpec,
-    search: RecipeSearchSpec,
+    search: RecipeSearch,
     folder: Path,
     *,
     steps_by_kind: StepsByKind,
@@ -73,7 +74,7 @@ def search_recipe(
         trial.run(spec, steps_by_kind)
         if trial.measured is None:
             continue
-        if best is None or trial.beats(best, metric=search.metric):
+        if best is None or trial.beats(best, metric=search.metric_name):
             best, trial = trial, best
         if trial is not None:
             trial.forget()
@@ -83,7 +84,7 @@ def search_recipe(
     best.reporter.words, best.reporter.span = best.candidate.recipe, (len(search.candidates) / total, 1.0)
     message = best.measured.evaluation.message
     assert message is not None, "candidates are compared by it"
-    message.recipe_choice.judged_by = search.metric
+    message.recipe_choice.judged_by = search.metric_name
     message.recipe_choice.candidates.extend(trials)
     manifest = finish(best.measured)
     for name in (ARTIFACT, MEASURED_MODEL):
@@ -120,7 +121,7 @@ class _Trial:
         reporter: Takes its progress.
     """
 
-    def __init__(self, candidate: CandidateSpec, folder: Path, reporter: _Reporter) -> None:
+    def __init__(self, candidate: RecipeToTry, folder: Path, reporter: _Reporter) -> None:
         self.candidate = candidate
         self.folder = folder
         self.reporter = reporter
@@ -134,10 +135,9 @@ class _Trial:
             TailorbirdError: Something went wrong that has nothing to do with the candidate.
         """
         self.folder.mkdir()
-        update = {"recipe": self.candidate.recipe, "tuning": self.candidate.tuning, "search": None}
         began = time.monotonic()
         try:
-            training = Training.open(spec.model_copy(update=update), self.folder)
+            training = Training.open(spec.of_candidate(self.candidate), self.folder)
             self.measured = measure(training, steps_by_kind[training.recipe.kind](training), progress=self.reporter)
         except TailorbirdError as error:
             if error.code in _TRANSIENT:

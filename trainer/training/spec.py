@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from google.protobuf import json_format
+from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator
 
 from common.settings import StoreSettings
+from protos.tailorbird.internal.v1.jobs_pb2 import (
+    HyperParameterTuning,
+    PredecessorVersion,
+    RecipeSearch,
+    RecipeToTry,
+    SolutionVersionTrainingPayload,
+)
 from trainer.domain.configuration import SolutionConfiguration
+from trainer.training.configuration import read_configuration
 
 __all__ = [
     "ARTIFACT",
@@ -22,14 +32,9 @@ __all__ = [
     "MEASURED_MODEL",
     "REFUSED",
     "RESULT",
-    "CandidateSpec",
-    "ChampionSpec",
-    "RecipeSearchSpec",
     "TableVersion",
     "TrainingOptions",
     "TrainingSpec",
-    "TunedRange",
-    "TuningSpec",
 ]
 
 #: Folder of the artifact's files, below that of the spec.
@@ -73,70 +78,16 @@ class TableVersion(_Message):
     version: int
 
 
-class ChampionSpec(_Message):
-    """The version that a new one is compared with.
-
-    Attributes:
-        solution_version_arn: Its ARN.
-        artifact_location: Folder of its artifact, relative to the store's root.
-    """
-
-    solution_version_arn: str
-    artifact_location: str
+def _parse_payload(value: SolutionVersionTrainingPayload | dict[str, Any]) -> SolutionVersionTrainingPayload:
+    if isinstance(value, SolutionVersionTrainingPayload):
+        return value
+    return json_format.ParseDict(value, SolutionVersionTrainingPayload())
 
 
-class TunedRange(_Message):
-    """The values of a hyperparameter that may be tried.
-
-    Attributes:
-        name: The hyperparameter.
-        kind: Which of the others say what may be tried.
-        low: Least value.
-        high: Greatest value.
-        values: What a choice is among, as text.
-    """
-
-    name: str
-    kind: Literal["integer", "float", "choice"]
-    low: float = 0.0
-    high: float = 0.0
-    values: tuple[str, ...] = ()
-
-
-class TuningSpec(_Message):
-    """A search for better hyperparameters.
-
-    Attributes:
-        trials: Trainings that may be tried.
-        ranges: What is searched.
-    """
-
-    trials: int
-    ranges: tuple[TunedRange, ...]
-
-
-class CandidateSpec(_Message):
-    """A recipe that may be the best.
-
-    Attributes:
-        recipe: Its name.
-        tuning: How its hyperparameters are tuned first; None when they are not.
-    """
-
-    recipe: str
-    tuning: TuningSpec | None = None
-
-
-class RecipeSearchSpec(_Message):
-    """A search for the best recipe.
-
-    Attributes:
-        candidates: What is tried, in this order: a later one is chosen only if it is significantly better.
-        metric: Name of the metric that decides.
-    """
-
-    candidates: tuple[CandidateSpec, ...]
-    metric: str
+#: The message as pydantic writes and reads it: by protobuf's own JSON.
+Payload = Annotated[
+    SolutionVersionTrainingPayload, PlainValidator(_parse_payload), PlainSerializer(json_format.MessageToDict)
+]
 
 
 class TrainingSpec(_Message):
@@ -145,30 +96,64 @@ class TrainingSpec(_Message):
     Attributes:
         store: Settings of the store, by name.
         tables: The snapshot: the tables that have data.
-        recipe: Name of the recipe; empty where it is searched.
-        configuration: What the solution configures.
-        event_type: The only type of interactions to learn from; None for all.
+        payload: The job, as the control plane gave it.
         seed: Where every random number of the training begins.
         recall_floor: Recall of the first 25 results that an approximate index must reach, 0 to 1.
         index_trees: Number of trees of the Annoy index.
-        champion: The version to compare with; None for a solution's first version.
-        tuning: How hyperparameters are tuned first; None when they are not.
-        search: How the recipe is chosen; None where `recipe` names it.
-        base: Folder of the artifact to be brought up to date, relative to the store's root; None to learn anew.
     """
 
     store: dict[str, str | float | None]
     tables: tuple[TableVersion, ...]
-    recipe: str
-    configuration: SolutionConfiguration
-    event_type: str | None = None
+    payload: Payload
     seed: int
     recall_floor: float
     index_trees: int
-    champion: ChampionSpec | None = None
-    tuning: TuningSpec | None = None
-    search: RecipeSearchSpec | None = None
-    base: str | None = None
+
+    @property
+    def recipe(self) -> str:
+        """Name of the recipe; empty where it is searched."""
+        return self.payload.recipe
+
+    @cached_property
+    def configuration(self) -> SolutionConfiguration:
+        """What the solution configures, with every default; raises InvalidInput where it is malformed."""
+        return read_configuration(self.payload.solution_config)
+
+    @property
+    def event_type(self) -> str | None:
+        """The only type of interactions to learn from; None for all."""
+        return self.payload.event_type or None
+
+    @property
+    def champion(self) -> PredecessorVersion | None:
+        """The version to compare with; None for a solution's first version."""
+        return self.payload.predecessor if self.payload.HasField("predecessor") else None
+
+    @property
+    def tuning(self) -> HyperParameterTuning | None:
+        """How hyperparameters are tuned first; None when they are not."""
+        return self.payload.tuning if self.payload.HasField("tuning") else None
+
+    @property
+    def search(self) -> RecipeSearch | None:
+        """How the recipe is chosen; None where `recipe` names it."""
+        return self.payload.recipe_search if self.payload.HasField("recipe_search") else None
+
+    @property
+    def base(self) -> str | None:
+        """Folder of the artifact to be brought up to date, relative to the store's root; None to learn anew."""
+        return self.payload.base_artifact_location or None
+
+    def of_candidate(self, candidate: RecipeToTry) -> TrainingSpec:
+        """Return the same training of a recipe that may be the best."""
+        payload = SolutionVersionTrainingPayload()
+        payload.CopyFrom(self.payload)
+        payload.ClearField("recipe_search")
+        payload.ClearField("tuning")
+        payload.recipe = candidate.recipe
+        if candidate.HasField("tuning"):
+            payload.tuning.CopyFrom(candidate.tuning)
+        return self.model_copy(update={"payload": payload})
 
     def table(self, dataset_type: str) -> TableVersion | None:
         """Return the table of a type of dataset, None when it has no data."""

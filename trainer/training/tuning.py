@@ -8,16 +8,16 @@ that lags behind the median of the others on the validation steps of its own tra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import optuna
 
 from common.logs import get_logger
+from protos.tailorbird.internal.v1.jobs_pb2 import HyperParameterRange, HyperParameterTuning
 from recipes.evaluation.paired_tests import PRIMARY_METRIC
 from recipes.ports import FitProgress
 from trainer.training.progress import SubProgress
-from trainer.training.spec import TunedRange, TuningSpec
 
 __all__ = ["tune"]
 
@@ -33,7 +33,7 @@ _log = get_logger(__name__)
 
 
 def tune(
-    measure: Measure, tuning: TuningSpec, *, defaults: Mapping[str, Any], seed: int, progress: FitProgress
+    measure: Measure, tuning: HyperParameterTuning, *, defaults: Mapping[str, Any], seed: int, progress: FitProgress
 ) -> dict[str, str]:
     """Try values out, the defaults first, and return the best, as strings by name.
 
@@ -88,17 +88,17 @@ class _TrialProgress:
                 raise optuna.TrialPruned
 
 
-def _suggest(trial: optuna.Trial, item: TunedRange) -> int | float | str:
+def _suggest(trial: optuna.Trial, item: HyperParameterRange) -> int | float | str:
     match item.kind:
         case "integer":
             return trial.suggest_int(item.name, round(item.low), round(item.high))
         case "float":
             return trial.suggest_float(item.name, item.low, item.high)
-        case "choice":
-            return str(trial.suggest_categorical(item.name, item.values))
+        case _:
+            return str(trial.suggest_categorical(item.name, list(item.values)))
 
 
-def _within(ranges: tuple[TunedRange, ...], defaults: Mapping[str, Any]) -> dict[str, int | float | str]:
+def _within(ranges: Iterable[HyperParameterRange], defaults: Mapping[str, Any]) -> dict[str, int | float | str]:
     """Return the defaults of what is tuned, moved into the ranges; choices without the default are left open."""
     values: dict[str, int | float | str] = {}
     for item in ranges:

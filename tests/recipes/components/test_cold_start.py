@@ -10,7 +10,7 @@ from recipes.catalog import get_recipe
 from recipes.components.cold_start import predict_cold_vectors
 from recipes.data.columns import CategoricalColumn, Columns
 from recipes.evaluation.ranking import top_items
-from recipes.registry import make_fitter
+from recipes.registry import make_fitter, read_config
 from recipes.retrieval.scoring import catalogue_scores
 from tests.recipes.models.test_sasrec import SMALL
 from tests.recipes.suite import N_ITEMS, RING, RINGS, RecipeSuite, ring_walks
@@ -86,7 +86,7 @@ class TestUserPersonalizationWithColumns(RecipeSuite):
 
 def fit(data):
     declared = get_recipe("aws-user-personalization-v2")
-    return make_fitter(declared, {**SMALL, "epochs": "6"}, seed=1).fit(data)
+    return make_fitter(declared, read_config(declared, {**SMALL, "epochs": "6"}), seed=1).fit(data)
 
 
 def test_columns_change_nothing_where_no_item_is_cold():

@@ -9,7 +9,7 @@ from recipes.components.context import Context, ContextCodes, ContextTable
 from recipes.data.histories import Histories, History
 from recipes.data.training_data import Interactions, TrainingData
 from recipes.ports import UsesSideFeatures
-from recipes.registry import make_fitter, open_scorer
+from recipes.registry import make_fitter, open_scorer, read_config
 from recipes.retrieval.scoring import embed_users
 
 COLUMNS = {
@@ -105,7 +105,7 @@ def viewers(users=200, *, with_context=True):
 
 def fit(data, *, extended=False):
     declared = get_recipe("aws-user-personalization-v2")
-    made = make_fitter(declared, SMALL, seed=1)
+    made = make_fitter(declared, read_config(declared, SMALL), seed=1)
     scorer = made.fit(data)
     return made.extend(data) if extended else scorer
 

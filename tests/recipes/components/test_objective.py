@@ -8,7 +8,7 @@ from recipes.catalog import get_recipe
 from recipes.components.objective import average_rewards, normal_scores, objective_biases, spread
 from recipes.data.histories import History
 from recipes.ports import AcceptsItemBias
-from recipes.registry import make_fitter, open_scorer
+from recipes.registry import make_fitter, open_scorer, read_config
 from recipes.retrieval.top_k import top_k
 from tests.recipes.suite import N_ITEMS, ring_walks, walk
 
@@ -63,7 +63,7 @@ def test_users_who_used_nothing_that_rewards_are_left_out():
 def scorer():
     declared = get_recipe("aws-user-personalization-v2")
     small = {"embedding_size": "8", "layers": "1", "max_length": "8", "epochs": "2"}
-    return make_fitter(declared, small, seed=1).fit(ring_walks())
+    return make_fitter(declared, read_config(declared, small), seed=1).fit(ring_walks())
 
 
 def test_favoured_items_gain_what_they_are_given_for_every_user(scorer, tmp_path):

@@ -12,7 +12,7 @@ from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.histories import Histories, History
 from recipes.data.training_data import Interactions, TrainingData
 from recipes.ports import UsesSideFeatures
-from recipes.registry import make_fitter, open_scorer
+from recipes.registry import make_fitter, open_scorer, read_config
 from recipes.retrieval.scoring import embed_users, user_codes_of
 
 CLUBS = [["red", "old"]] * 6 + [["blue"]] * 8 + [["rare"]] * 4 + [[]]
@@ -89,7 +89,7 @@ def shoppers(*, with_columns=True):
 
 def fit(name, data):
     declared = get_recipe(name)
-    made = make_fitter(declared, SMALL[name] | COMMON, seed=1)
+    made = make_fitter(declared, read_config(declared, SMALL[name] | COMMON), seed=1)
     made.fit(data)
     return made.extend(data)
 

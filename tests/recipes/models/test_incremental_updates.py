@@ -12,7 +12,7 @@ from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.histories import Histories, History
 from recipes.models.lsa.decomposition import learn_vectors
 from recipes.ports import SupportsIncrementalUpdate
-from recipes.registry import make_fitter, open_scorer
+from recipes.registry import make_fitter, open_scorer, read_config
 from recipes.retrieval.top_k import top_k
 from tests.recipes.suite import N_ITEMS, RING, make_data, ring_walks, walk
 
@@ -32,7 +32,7 @@ BEFORE = np.insert(np.arange(1, N_ITEMS), [NEW, USED - 1], -1)
 @pytest.fixture(scope="module")
 def scorer():
     declared = get_recipe("aws-user-personalization-v2")
-    return make_fitter(declared, SMALL, seed=1).fit(ring_walks())
+    return make_fitter(declared, read_config(declared, SMALL), seed=1).fit(ring_walks())
 
 
 def histories():

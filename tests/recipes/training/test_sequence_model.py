@@ -13,7 +13,7 @@ from recipes.data.training_data import Interactions, TrainingData
 from recipes.models.sasrec.config import SASRecConfig
 from recipes.models.sasrec.network import SASRec
 from recipes.ports import ignore_progress
-from recipes.registry import make_fitter
+from recipes.registry import make_fitter, read_config
 from recipes.retrieval.scoring import catalogue_scores
 from recipes.training.early_stopping import Decision
 from recipes.training.optimizer import OptimizerState
@@ -47,7 +47,8 @@ def shoppers(users=160):
 
 
 def fit_shoppers(data, *, extended=False, hyperparameters=SMALL):
-    made = make_fitter(get_recipe("aws-user-personalization-v2"), hyperparameters, seed=1)
+    recipe = get_recipe("aws-user-personalization-v2")
+    made = make_fitter(recipe, read_config(recipe, hyperparameters), seed=1)
     scorer = made.fit(data)
     return made.extend(data) if extended else scorer
 

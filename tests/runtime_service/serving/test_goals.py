@@ -12,7 +12,7 @@ from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
 from recipes.catalog import get_recipe
 from recipes.components.exploration import ExplorationSettings
 from recipes.data.columns import Columns
-from recipes.registry import make_fitter
+from recipes.registry import make_fitter, read_config
 from runtime_service.serving.deployments import Deployment
 from runtime_service.serving.goals import read_exploration, read_influence
 from tests.inference.asking import similar_items
@@ -40,7 +40,7 @@ def model(tmp_path_factory):
     columns = Columns(textual={"PLOT": PLOTS}, names=PLOTS, created=np.arange(N_ITEMS, dtype=np.int64))
     data = replace(two_tastes(), items=columns)
     declared = get_recipe(SEMANTIC)
-    scorer = make_fitter(declared, {}, seed=1).fit(data)
+    scorer = make_fitter(declared, read_config(declared, {}), seed=1).fit(data)
     publish(store, "artifacts/one", Fitted(SEMANTIC, scorer, data))
     return ModelLoader(store, cache=folder / "cache", index="auto").load("artifacts/one")
 

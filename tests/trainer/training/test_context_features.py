@@ -12,10 +12,11 @@ from common import columns
 from common.arrow_schema import interactions_frame_schema
 from common.avro import AvroSchema
 from common.tables import Table
+from protos.tailorbird.control.v1.common_pb2 import StringList, TrainingDataConfig
+from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 from recipes.evaluation.splits import hold_out_users
 from tests.control_plane.world import avro, column
 from tests.trainer.place import SCHEMAS
-from trainer.domain.configuration import SolutionConfiguration
 from trainer.training.context_features import context_fields, first_hidden
 from trainer.training.loading import load
 from trainer.training.programs import run_program
@@ -53,14 +54,14 @@ def make_spec(place):
     table = Table(place.store, "datasets/group/SITUATED")
     table.append(frame.sample(fraction=1.0, shuffle=True, seed=4), app_id=columns.EVENTS_APP_ID, number=1)
 
-    def make(recipe: str = "aws-user-personalization-v2", **hyperparameters: str) -> TrainingSpec:
+    def make(
+        recipe: str = "aws-user-personalization-v2", *, columns: TrainingDataConfig | None = None, **values: str
+    ) -> TrainingSpec:
         version = TableVersion(
             dataset_type="INTERACTIONS", location="datasets/group/SITUATED", avro_schema=SCHEMA, version=table.version()
         )
-        return TrainingSpec(
-            store=place.settings.model_dump(), tables=(version,), recipe=recipe,
-            configuration=SolutionConfiguration(hyperparameters, None), seed=1, recall_floor=0.98, index_trees=5,
-        )  # fmt: skip
+        config = SolutionConfig(algorithm_hyper_parameters=values, training_data_config=columns)
+        return place.spec([version], recipe, solution_config=config)
 
     return make
 
@@ -97,9 +98,8 @@ def test_recipes_that_do_not_learn_from_context_are_given_none(place, make_spec)
 
 
 def test_columns_that_a_solution_leaves_out_are_no_context(place, make_spec):
-    configuration = SolutionConfiguration({}, None, excluded_columns={"INTERACTIONS": ("DEVICE",)})
-    left_out = make_spec().model_copy(update={"configuration": configuration})
-    data = load(place.store, left_out).data
+    left_out = TrainingDataConfig(excluded_dataset_columns={"INTERACTIONS": StringList(values=["DEVICE"])})
+    data = load(place.store, make_spec(columns=left_out)).data
     assert data.context.meaning.names == ("HOUR",)
 
 

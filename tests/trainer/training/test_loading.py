@@ -10,9 +10,10 @@ from common.arrow_schema import interactions_frame_schema
 from common.avro import AvroSchema
 from common.errors import InvalidInput
 from common.positions import START, Position
+from protos.tailorbird.control.v1 import solution_config_pb2 as config_pb2
 from tests.control_plane.world import avro, column
 from tests.trainer.place import HEADERS, SCHEMAS, walks
-from trainer.domain.configuration import EventParameters, SolutionConfiguration
+from trainer.domain.configuration import EventParameters
 from trainer.training.loading import count_shown, load, number_event_types, select_interactions
 from trainer.training.snapshot import take_snapshot
 from trainer.training.spec import TrainingSpec
@@ -113,12 +114,9 @@ def make_spec(place):
     place.write("a.csv", *walks())
     place.bring("s3://films/a.csv")
 
-    def make(*kinds: str) -> TrainingSpec:
+    def make(*kinds: str, **payload: object) -> TrainingSpec:
         snapshot = take_snapshot(place.store, place.tables(*kinds))
-        return TrainingSpec(
-            store=place.settings.model_dump(), tables=snapshot.tables, recipe="aws-popularity-count",
-            configuration=SolutionConfiguration({}, None), seed=1, recall_floor=0.98, index_trees=5,
-        )  # fmt: skip
+        return place.spec(snapshot.tables, "aws-popularity-count", **payload)
 
     return make
 
@@ -154,12 +152,16 @@ def test_event_types_are_numbered_by_how_often_they_occur(place, make_spec):
 def test_weights_are_numbered_like_the_types_and_have_a_mean_of_one(place, make_spec):
     place.write("b.csv", *(f"u000,i{number:03},{number},buy,1" for number in range(20)))
     place.bring("s3://films/b.csv", replace=False)
-    events = (EventParameters("buy", weight=0.3), EventParameters("watch", weight=0.1))
+    events = [
+        config_pb2.EventParameters(event_type="buy", weight=0.3),
+        config_pb2.EventParameters(event_type="watch", weight=0.1),
+    ]
+    config = config_pb2.SolutionConfig(events_config=config_pb2.EventsConfig(event_parameters_list=events))
 
     plain = load(place.store, make_spec("INTERACTIONS")).data
     data = load(
         place.store,
-        make_spec("INTERACTIONS").model_copy(update={"configuration": SolutionConfiguration({}, None, events)}),
+        make_spec("INTERACTIONS", solution_config=config),
     ).data
 
     assert plain.event_weights is None
@@ -183,7 +185,7 @@ def test_more_than_ten_event_types_are_refused_unless_some_are_chosen(place, mak
     with pytest.raises(InvalidInput, match="more than 10 event types: watch, t0, t1"):
         load(place.store, make_spec("INTERACTIONS"))
 
-    assert load(place.store, make_spec("INTERACTIONS").model_copy(update={"event_type": "watch"})).data.n_items == 40
+    assert load(place.store, make_spec("INTERACTIONS", event_type="watch")).data.n_items == 40
 
 
 def test_events_without_a_type_have_the_number_of_none():

@@ -8,10 +8,10 @@ import pytest
 
 from common import columns as reserved
 from common.avro import AvroSchema
+from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 from recipes.data.columns import NO_TIME
 from tests.control_plane.world import avro, column
-from tests.trainer.place import HEADERS, walks
-from trainer.domain.configuration import SolutionConfiguration
+from tests.trainer.place import HEADERS, training_columns, walks
 from trainer.training.loading import load
 from trainer.training.metadata import MetadataTable, clean_text
 from trainer.training.snapshot import take_snapshot
@@ -111,12 +111,10 @@ def make_spec(place):
     place.write("users.csv", "u001,30", "u999,40", header=HEADERS["USERS"])
     place.bring("s3://films/users.csv", kind="USERS")
 
-    def make(**columns) -> TrainingSpec:
+    def make(**columns: dict[str, tuple[str, ...]]) -> TrainingSpec:
         snapshot = take_snapshot(place.store, place.tables("INTERACTIONS", "ITEMS", "USERS"))
-        return TrainingSpec(
-            store=place.settings.model_dump(), tables=snapshot.tables, recipe="aws-user-personalization-v2",
-            configuration=SolutionConfiguration({}, None, **columns), seed=1, recall_floor=0.98, index_trees=5,
-        )  # fmt: skip
+        config = SolutionConfig(training_data_config=training_columns(**columns))
+        return place.spec(snapshot.tables, "aws-user-personalization-v2", solution_config=config)
 
     return make
 

@@ -11,7 +11,6 @@ from common.artifacts import open_artifact, read_manifest
 from protos.tailorbird.internal.v1 import jobs_pb2
 from tests.trainer.place import walks
 from tests.trainer.training.test_handler import train
-from trainer.training.spec import TunedRange, TuningSpec
 from trainer.training.tuning import tune
 from trainer.worker import NullJobContext
 
@@ -88,14 +87,18 @@ def test_networks_are_tuned_within_the_ranges_beside_what_is_given(filled):
 
 
 def sought(measure, *, low=0.0, trials=30):
-    ranges = (TunedRange(name="discount", kind="float", low=low, high=1.0),)
+    ranges = (Range(name="discount", kind="float", low=low, high=1.0),)
     activities = []
 
     def progress(*, fraction, stage, metrics):
         activities.append(stage)
 
     values = tune(
-        measure, TuningSpec(trials=trials, ranges=ranges), defaults={"discount": 0.5}, seed=1, progress=progress
+        measure,
+        jobs_pb2.HyperParameterTuning(trials=trials, ranges=ranges),
+        defaults={"discount": 0.5},
+        seed=1,
+        progress=progress,
     )
     return float(values["discount"]), activities
 
@@ -126,9 +129,9 @@ def test_equal_values_are_tried_once():
         tried.append(values)
         return 0.1
 
-    ranges = (TunedRange(name="recency_mask", kind="choice", values=("true", "false")),)
+    ranges = (Range(name="recency_mask", kind="choice", values=("true", "false")),)
     values = tune(
-        measure, TuningSpec(trials=9, ranges=ranges), defaults={"recency_mask": False}, seed=1,
+        measure, jobs_pb2.HyperParameterTuning(trials=9, ranges=ranges), defaults={"recency_mask": False}, seed=1,
         progress=lambda **_: None,
     )  # fmt: skip
 

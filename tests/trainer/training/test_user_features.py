@@ -13,16 +13,16 @@ from inference.recent_events import RecentEvent, to_history
 from inference.request import RecommendationRequest
 from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 from protos.tailorbird.internal.v1 import jobs_pb2
+from protos.tailorbird.internal.v1.jobs_pb2 import PredecessorVersion
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.data.histories import History
 from runtime_service.history.records import StoredHistory, encode
 from tests.control_plane.world import avro, column
 from tests.trainer import place as places
-from trainer.domain.configuration import SolutionConfiguration
 from trainer.training.loading import load
 from trainer.training.programs import run_program
 from trainer.training.snapshot import take_snapshot
-from trainer.training.spec import ChampionSpec, TrainingSpec
+from trainer.training.spec import TrainingSpec
 from trainer.worker import NullJobContext
 
 USERS = avro(
@@ -67,13 +67,15 @@ def bring_users(place, *more: str) -> None:
     place.bring("s3://films/users.csv", kind="USERS")
 
 
-def make_spec(place, recipe: str = RECIPE, *, champion: ChampionSpec | None = None, **columns) -> TrainingSpec:
-    return TrainingSpec(
-        store=place.settings.model_dump(),
-        tables=take_snapshot(place.store, place.tables("INTERACTIONS", "USERS")).tables,
-        recipe=recipe, configuration=SolutionConfiguration(SMALL, None, **columns), seed=1, recall_floor=0.98,
-        index_trees=5, champion=champion,
-    )  # fmt: skip
+def make_spec(place, recipe: str = RECIPE, *, champion: PredecessorVersion | None = None, **columns) -> TrainingSpec:
+    return place.spec(
+        take_snapshot(place.store, place.tables("INTERACTIONS", "USERS")).tables,
+        recipe,
+        solution_config=SolutionConfig(
+            algorithm_hyper_parameters=SMALL, training_data_config=places.training_columns(**columns)
+        ),
+        predecessor=champion,
+    )
 
 
 def publish(place, version: int) -> Pipeline:
@@ -211,7 +213,7 @@ def test_test_users_are_measured_with_their_columns(filled, tmp_path):
 
 def test_the_champion_is_measured_with_the_columns_too(filled, tmp_path):
     publish(filled, 1)
-    before = ChampionSpec(solution_version_arn="before", artifact_location="artifacts/version-1")
+    before = PredecessorVersion(solution_version_arn="before", artifact_location="artifacts/version-1")
     again = run_program(make_spec(filled, champion=before), tmp_path, progress=lambda **report: None)
     differences = again.evaluation.comparison.differences
     assert differences

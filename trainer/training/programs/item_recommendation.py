@@ -16,11 +16,13 @@ from common.artifacts import Artifact
 from common.errors import CorruptArtifact
 from common.vocabulary import Vocabulary
 from inference.batch import catalogue_scores, user_codes_of
+from protos.tailorbird.internal.v1.jobs_pb2 import HyperParameterTuning
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from protos.tailorbird.storage.v1 import evaluation_pb2
 from recipes.catalog import get_recipe
 from recipes.components.objective import average_rewards
 from recipes.components.sequential_rules import SequentialRulesBaseline
+from recipes.config import RecipeConfig
 from recipes.data.histories import Histories, ItemIndexes
 from recipes.evaluation.evaluator import Evaluator, Measured
 from recipes.evaluation.items import describe_items
@@ -38,7 +40,6 @@ from trainer.training.loading import LoadedData, load
 from trainer.training.objective_bias import ItemModel, apply_objective
 from trainer.training.offline_evaluation import OfflineEvaluation, evaluation_message, metric_messages
 from trainer.training.program import Training
-from trainer.training.spec import TuningSpec
 from trainer.training.tuning import tune
 
 __all__ = ["ItemExport", "ItemRecommendationSteps", "TrendingItemsSteps", "champion_pair", "rewards_metric"]
@@ -76,20 +77,26 @@ class ItemRecommendationSteps(ItemExport):
         """Hold out a tenth of the users, the same ones in every version."""
         return hold_out_lowest(loaded.data, keys=loaded.users.keys())
 
-    def tune(self, tuning: TuningSpec, split: Split, loaded: LoadedData, progress: FitProgress) -> dict[str, str]:
+    def tune(
+        self,
+        tuning: HyperParameterTuning,
+        config: RecipeConfig,
+        split: Split,
+        loaded: LoadedData,
+        progress: FitProgress,
+    ) -> dict[str, str]:
         """Try hyperparameters out on a tenth of the users that may be learnt from."""
         spec, recipe = self._training.spec, self._training.recipe
         inner = hold_out_lowest(split.training, keys=loaded.users.keys())
         evaluator = Evaluator(inner, describe_items(split.training, learnt=inner.training))
 
         def measure(values: Mapping[str, str], listener: FitProgress) -> float:
-            hyperparameters = {**spec.configuration.hyperparameters, **values}
-            fitter = make_fitter(recipe, hyperparameters, seed=spec.seed, progress=listener)
+            tried = read_config(recipe, {**spec.configuration.hyperparameters, **values})
+            fitter = make_fitter(recipe, tried, seed=spec.seed, progress=listener)
             model = self.fit(fitter, inner, loaded)
             return evaluator.measure(_scores(model.scorer, inner, loaded)).served.named()[PRIMARY_METRIC]
 
-        defaults = read_config(recipe, spec.configuration.hyperparameters).model_dump()
-        return tune(measure, tuning, defaults=defaults, seed=spec.seed, progress=progress)
+        return tune(measure, tuning, defaults=config.model_dump(), seed=spec.seed, progress=progress)
 
     def fit(self, fitter: Fitter, split: Split, loaded: LoadedData) -> ItemModel:
         """Learn from all users but those held out."""
