@@ -93,6 +93,7 @@ COMMANDS = {
     ),
     "benchmarks.faults.idle_callers": (None, ("--callers", "3", "--seconds", "0.1")),
     "benchmarks.faults.outage": (None, ("--workers", "1", "--clients", "1", "--seconds", "2")),
+    "benchmarks.filters": (None, ("--items", "1000", "--repeats", "2")),
     "benchmarks.gateway": (None, ("--rounds", "1", "--calls", "50", "--connections", "2", "--processes", "1")),
     "benchmarks.quality.auto_ml": (
         lambda folder: table(folder, users=100),
