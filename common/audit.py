@@ -13,7 +13,7 @@ from typing import Final
 from common.arn import MAX_LENGTH
 from common.logs import get_logger
 
-__all__ = ["LOGGER_NAME", "AuditedCall", "is_mutating"]
+__all__ = ["LOGGER_NAME", "AuditedCall", "is_audited", "is_mutating"]
 
 LOGGER_NAME: Final = "tailorbird.audit"
 _MUTATING: Final = ("Create", "Update", "Delete", "Start", "Stop", "Put", "Tag", "Untag")
@@ -26,6 +26,16 @@ logging.getLogger(LOGGER_NAME).setLevel(logging.INFO)
 def is_mutating(operation: str) -> bool:
     """Return whether an operation changes something, by the verb that its name begins with."""
     return operation.startswith(_MUTATING)
+
+
+def is_audited(operation: str, *, puts: bool) -> bool:
+    """Return whether a call of an operation belongs into the audit log.
+
+    Args:
+        operation: As in the API.
+        puts: Whether the calls that put events, items, users and actions do: there may be thousands each second.
+    """
+    return is_mutating(operation) and (puts or not operation.startswith("Put"))
 
 
 @dataclass(frozen=True, slots=True)

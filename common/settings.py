@@ -94,6 +94,11 @@ class ProcessSettings(TlsSettings):
         None,
         description="This process's own bearer token, sent to other services; read again when the file changes.",
     )
+    audit_puts: bool = Field(
+        True,
+        description="Whether the audit log has a line for each call of PutEvents and its siblings, as it has for all "
+        "other changes.",
+    )
     grace_seconds: float = Field(10.0, ge=0, description="Time that running calls get at a stop.")
 
 

@@ -12,7 +12,7 @@ from common.logs import configure_logging
 from common.process.forked import Beat, Endless, WorkerSpec, run_workers_until_signal
 from common.process.shared_port import shared_port
 from common.rpc import file_token
-from gateway.auth import Access, SignatureVerifier
+from gateway.auth import SignatureVerifier
 from gateway.backends import BackendClients
 from gateway.http import HttpServer, check_certificate
 from gateway.protocol import load_operations
@@ -37,7 +37,7 @@ def main() -> None:
         app = create_app(
             operations,
             verifier=verifier,
-            access=Access(account=settings.account_id, region=settings.region),
+            access=settings.access(),
             connect=lambda: BackendClients(settings.backends(), operations=operations, token=token, tls=tls),
             limits=settings.call_limits(),
             stop=(stop := settings.stop()),

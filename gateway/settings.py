@@ -14,6 +14,7 @@ from common.master_keys import master_key_source
 from common.process.forked import Patience
 from common.settings import AccountSettings, ProcessSettings
 from gateway.admission import CallLimits
+from gateway.auth import Access
 from gateway.backends import BACKENDS
 from gateway.connections import ConnectionLimits, Stop
 
@@ -108,6 +109,10 @@ class GatewaySettings(ProcessSettings, AccountSettings):
         """
         master_keys = master_key_source(text=self.master_key, file=self.master_key_file)
         return AccessKeys(self.access_keys_file, master_keys=master_keys)
+
+    def access(self) -> Access:
+        """Return the permissions of the access keys."""
+        return Access(account=self.account_id, region=self.region, audit_puts=self.audit_puts)
 
     def origins(self) -> list[str]:
         """Return the origins whose pages may call from a browser."""

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.message import Message
 
 from common.arn import DEFAULT_ACCOUNT, DEFAULT_REGION, ArnFactory
-from common.audit import AuditedCall, is_mutating
+from common.audit import AuditedCall, is_audited
 from common.auth import (
     ANY_ROLE,
     OPEN,
@@ -61,11 +61,18 @@ class CallPolicy:
         verifier: Verifies bearer tokens.
         account: The installation's own account, of callers who name none.
         region: Region in ARNs.
+        audit_puts: Whether calls that put events, items, users and actions are audited.
     """
 
     def __init__(
-        self, verifier: TokenVerifier, *, account: str = DEFAULT_ACCOUNT, region: str = DEFAULT_REGION
+        self,
+        verifier: TokenVerifier,
+        *,
+        account: str = DEFAULT_ACCOUNT,
+        region: str = DEFAULT_REGION,
+        audit_puts: bool = True,
     ) -> None:
+        self._audit_puts = audit_puts
         self._verifier = verifier
         self._own_account = account
         self._arns = ArnFactory(region)
@@ -120,7 +127,9 @@ class CallPolicy:
             peer: Address that the connection comes from.
         """
         operation = method.rpartition("/")[2]
-        if identity is None or identity.role not in _OUTSIDERS or not is_mutating(operation):
+        if identity is None or identity.role not in _OUTSIDERS:
+            return None
+        if not is_audited(operation, puts=self._audit_puts):
             return None
         account = self._account(identity)
         resource = resources_of(operation, request, account)[0]

@@ -190,7 +190,7 @@ def make_server(
 ) -> AioRpcServer:
     """Create a process's server from its settings; the other arguments are those of `AioRpcServer`."""
     verifier = TokenVerifier.of_file(settings.public_key_file)
-    policy = CallPolicy(verifier, account=settings.account_id, region=settings.region)
+    policy = CallPolicy(verifier, account=settings.account_id, region=settings.region, audit_puts=settings.audit_puts)
     return AioRpcServer(
         services,
         policy=policy,

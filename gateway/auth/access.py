@@ -6,7 +6,7 @@ from google.protobuf.message import Message
 
 from common.access_keys import AccessKey
 from common.arn import DEFAULT_ACCOUNT, DEFAULT_REGION, ArnFactory
-from common.audit import AuditedCall, is_mutating
+from common.audit import AuditedCall, is_audited
 from common.auth import ANY_RESOURCE, Account, Caller, check_permission, resources_of
 
 __all__ = ["Access"]
@@ -20,9 +20,13 @@ class Access:
     Args:
         account: The installation's own account, of keys that name none.
         region: Region in ARNs.
+        audit_puts: Whether calls that put events, items, users and actions are audited.
     """
 
-    def __init__(self, *, account: str = DEFAULT_ACCOUNT, region: str = DEFAULT_REGION) -> None:
+    def __init__(
+        self, *, account: str = DEFAULT_ACCOUNT, region: str = DEFAULT_REGION, audit_puts: bool = True
+    ) -> None:
+        self._audit_puts = audit_puts
         self._own_account = account
         self._arns = ArnFactory(region)
 
@@ -47,7 +51,7 @@ class Access:
             )
 
     def audited(self, key: AccessKey, operation: str, request: Message | None, *, peer: str) -> AuditedCall | None:
-        """Return a call for the audit log; None when it changes nothing.
+        """Return a call for the audit log; None when it does not belong there.
 
         Args:
             key: Whose signature was proven.
@@ -55,7 +59,7 @@ class Access:
             request: The call's message; None when its body could not be decoded.
             peer: Address that the connection comes from.
         """
-        if not is_mutating(operation):
+        if not is_audited(operation, puts=self._audit_puts):
             return None
         account = self._account(key)
         resource = ANY_RESOURCE if request is None else resources_of(operation, request, account)[0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from common.errors import Unauthenticated
 from gateway.errors import IncompleteSignature
 
-__all__ = ["ALGORITHM", "Authorization", "parse_authorization"]
+__all__ = ["ALGORITHM", "Authorization", "authorization_of", "parse_authorization"]
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 
@@ -70,22 +70,34 @@ def parse_authorization(header: str | None) -> Authorization:
         parts[match[1]] = match[2]
     if missing := [name for name in ("Credential", "SignedHeaders", "Signature") if name not in parts]:
         raise IncompleteSignature(f"`Authorization`: got no {' and no '.join(missing)}, want {_WANT}")
-    scope = _SCOPE.fullmatch(parts["Credential"])
+    return authorization_of(
+        credential=parts["Credential"],
+        signed_headers=parts["SignedHeaders"],
+        signature=parts["Signature"],
+        place="Authorization",
+    )
+
+
+def authorization_of(*, credential: str, signed_headers: str, signature: str, place: str) -> Authorization:
+    """Return parts of credentials, each of them well formed.
+
+    Raises:
+        IncompleteSignature: One is not.
+    """
+    scope = _SCOPE.fullmatch(credential)
     if scope is None:
         raise IncompleteSignature(
-            "`Authorization`: got a Credential that cannot be read, want KEY/DATE/REGION/SERVICE/aws4_request"
+            f"`{place}`: got a Credential that cannot be read, want KEY/DATE/REGION/SERVICE/aws4_request"
         )
-    if _HEADERS.fullmatch(parts["SignedHeaders"]) is None:
-        raise IncompleteSignature(
-            "`Authorization`: got SignedHeaders that cannot be read, want names in lower case by `;`"
-        )
-    if _SIGNATURE.fullmatch(parts["Signature"]) is None:
-        raise IncompleteSignature("`Authorization`: got a Signature that cannot be read, want 64 hexadecimal digits")
+    if _HEADERS.fullmatch(signed_headers) is None:
+        raise IncompleteSignature(f"`{place}`: got SignedHeaders that cannot be read, want names in lower case by `;`")
+    if _SIGNATURE.fullmatch(signature) is None:
+        raise IncompleteSignature(f"`{place}`: got a Signature that cannot be read, want 64 hexadecimal digits")
     return Authorization(
         access_key_id=scope[1],
         date=scope[2],
         region=scope[3],
         service=scope[4],
-        signed_headers=tuple(parts["SignedHeaders"].split(";")),
-        signature=parts["Signature"],
+        signed_headers=tuple(signed_headers.split(";")),
+        signature=signature,
     )

@@ -13,12 +13,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from urllib.parse import parse_qs
 
 from common.access_keys import AccessKey, AccessKeys
 from common.clock import Clock
 from common.errors import InvalidInput, TailorbirdError, Unavailable
 from gateway.auth.authorization import Authorization, parse_authorization
+from gateway.auth.presigned import parse_presigned
 from gateway.auth.signing import signature
 from gateway.errors import IncompleteSignature, InvalidSignature, UnrecognizedClient
 
@@ -28,6 +28,7 @@ __all__ = ["Admitted", "SignatureVerifier", "SignedRequest"]
 _SERVICE = "personalize"
 _DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 _DATE = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+_SECURITY_TOKEN = re.compile(r"(^|&)X-Amz-Security-Token(=|&|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +59,16 @@ class Admitted:
     """A request whose headers are valid: known key, recent time, all relevant headers signed; not yet authenticated.
 
     Attributes:
-        claim: The `Authorization` header.
+        claim: The `Authorization` header, or what the query says in its place.
         key: The key that it names.
         timestamp: `X-Amz-Date`.
+        query: The query as it was signed.
     """
 
     claim: Authorization
     key: AccessKey
     timestamp: str
+    query: str
 
 
 class SignatureVerifier:
@@ -97,17 +100,23 @@ class SignatureVerifier:
         Raises:
             Unauthenticated: The request is not signed; subclasses name what is wrong with the headers.
         """
-        _reject_presigned(request)
-        claim = parse_authorization(request.headers.get("authorization"))
-        _check_signed_headers(claim, request.headers)
+        presigned = None if "authorization" in request.headers else parse_presigned(request.query)
+        if presigned is not None:
+            claim, required = presigned.authorization, {"host"}
+        else:
+            claim, required = parse_authorization(request.headers.get("authorization")), {"host", "x-amz-date"}
+        _check_signed_headers(claim, request.headers, required)
         self._check_scope(claim)
-        timestamp = self._check_time(claim, request.headers)
-        if "x-amz-security-token" in request.headers:
-            raise UnrecognizedClient(
-                "`X-Amz-Security-Token`: got a session token, want a permanent access key of this installation: unset "
-                "AWS_SESSION_TOKEN or choose a profile without one"
-            )
-        return Admitted(claim, self._find(claim.access_key_id), timestamp)
+        if presigned is not None:
+            timestamp, signed_query = presigned.timestamp, presigned.signed_query
+            self._check_time(claim, timestamp, valid_for=timedelta(seconds=presigned.expiry_seconds))
+        else:
+            timestamp, signed_query = request.headers["x-amz-date"], request.query
+            self._check_time(claim, timestamp, valid_for=self._tolerance)
+        if "x-amz-security-token" in request.headers or _SECURITY_TOKEN.search(request.query):
+            # Keys here are permanent, so no session token is one of ours.
+            raise UnrecognizedClient("The security token included in the request is invalid.")
+        return Admitted(claim, self._find(claim.access_key_id), timestamp, signed_query)
 
     def verify(self, request: SignedRequest, admitted: Admitted) -> AccessKey:
         """Return the key that signed the complete request.
@@ -125,7 +134,7 @@ class SignatureVerifier:
             timestamp=admitted.timestamp,
             method=request.method,
             path=request.path,
-            query=request.query,
+            query=admitted.query,
             headers=request.headers,
             signed=claim.signed_headers,
             body=request.body,
@@ -145,19 +154,28 @@ class SignatureVerifier:
                 f"`Credential`: got a scope of region {claim.region!r}, want {self._region!r}: set the client's region"
             )
 
-    def _check_time(self, claim: Authorization, headers: Mapping[str, str]) -> str:
-        text = headers["x-amz-date"]
+    def _check_time(self, claim: Authorization, text: str, *, valid_for: timedelta) -> None:
+        """Check when a request was signed.
+
+        Args:
+            claim: The credentials.
+            text: The time, as sent.
+            valid_for: How long after that the signature is valid.
+        """
         signed_at = _parse_date(text)
         if text[:8] != claim.date:
             raise InvalidSignature(f"`Credential`: got a scope of {claim.date}, want the day of X-Amz-Date, {text[:8]}")
         now = self._clock.now()
-        if abs(now - signed_at) > self._tolerance:
-            fault = "Signature expired" if signed_at < now else "Signature not yet current"
+        if now - signed_at > valid_for:
             raise InvalidSignature(
-                f"{fault}: `X-Amz-Date`: got {text}, want at most {self._tolerance.total_seconds():.0f} s from "
-                f"{now.strftime(_DATE_FORMAT)}: set the client's clock"
+                f"Signature expired: `X-Amz-Date`: got {text}, want at most {valid_for.total_seconds():.0f} s before "
+                f"{now.strftime(_DATE_FORMAT)}: sign again, or set the client's clock"
             )
-        return text
+        if signed_at - now > self._tolerance:
+            raise InvalidSignature(
+                f"Signature not yet current: `X-Amz-Date`: got {text}, want at most "
+                f"{self._tolerance.total_seconds():.0f} s after {now.strftime(_DATE_FORMAT)}: set the client's clock"
+            )
 
     def _find(self, access_key_id: str) -> AccessKey:
         try:
@@ -183,18 +201,13 @@ def _parse_date(text: str) -> datetime:
     raise IncompleteSignature(f"`X-Amz-Date`: got {text[:64]!r}, want YYYYMMDDTHHMMSSZ")
 
 
-def _reject_presigned(request: SignedRequest) -> None:
-    if "authorization" not in request.headers and "X-Amz-Signature" in parse_qs(request.query, keep_blank_values=True):
-        raise IncompleteSignature("`X-Amz-Signature`: got a presigned address, want the signature as a header")
-
-
-def _check_signed_headers(claim: Authorization, headers: Mapping[str, str]) -> None:
+def _check_signed_headers(claim: Authorization, headers: Mapping[str, str], required: set[str]) -> None:
     signed = set(claim.signed_headers)
     if absent := sorted(signed - headers.keys()):
         raise IncompleteSignature(f"`SignedHeaders`: got {', '.join(absent)}, which the request does not carry")
     # Headers x-amz-* name the operation, the time and the body, so the caller has to have signed them.
-    required = {"host", "x-amz-date", *(name for name in headers if name.startswith("x-amz-"))}
-    if unsigned := sorted(required - signed):
+    named = {*required, *(name for name in headers if name.startswith("x-amz-"))}
+    if unsigned := sorted(named - signed):
         raise IncompleteSignature(f"`SignedHeaders`: got none of {', '.join(unsigned)}, want them signed")
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from botocore.auth import S3SigV4Auth, SigV4Auth, SigV4QueryAuth
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import given
@@ -221,15 +221,139 @@ def test_an_unsigned_request_is_refused(verifier, key):
     assert caught.value.reason == "MissingAuthenticationTokenException"
 
 
-def test_a_presigned_address_is_refused(verifier, key):
-    with pytest.raises(IncompleteSignature, match="presigned"):
-        proven(verifier, sign(key, auth=SigV4QueryAuth))
+SESSION_TOKEN_ERROR = "^The security token included in the request is invalid.$"
 
 
-def test_a_session_token_is_refused_with_the_way_out(verifier, key):
-    request = sign(key, headers={"X-Amz-Security-Token": "abc"})
+@pytest.mark.parametrize("auth", [SigV4Auth, SigV4QueryAuth])
+def test_a_session_token_is_refused_as_by_aws(verifier, key, auth):
+    request = AWSRequest("POST", "http://127.0.0.1:7400/recommendations", headers=HEADERS, data=b"")
+    auth(Credentials(key.access_key_id, key.secret_access_key, "session"), "personalize", "us-east-1").add_auth(request)
+    assert "X-Amz-Security-Token" in str(request.headers) + request.url
 
-    with pytest.raises(UnrecognizedClient, match="unset AWS_SESSION_TOKEN"):
+    with pytest.raises(UnrecognizedClient, match=SESSION_TOKEN_ERROR):
+        proven(verifier, arrived(request))
+
+
+def arrived(request):
+    """Return a request of botocore as it comes over the wire."""
+    wire = {name.lower(): value for name, value in request.headers.items()}
+    return SignedRequest("POST", "/recommendations", request.url.partition("?")[2], wire, request.data or b"")
+
+
+def presign(key, *, expires=60, query="", headers=None, auth=SigV4QueryAuth, secret=None):
+    """Presign an address as botocore does and return the request that somebody makes with it."""
+    url = f"http://127.0.0.1:7400/recommendations{query}"
+    request = AWSRequest("POST", url, headers={"Host": "127.0.0.1:7400", **(headers or {})}, data=b"")
+    credentials = Credentials(key.access_key_id, secret or key.secret_access_key)
+    auth(credentials, "personalize", "eu-west-1", expires=expires).add_auth(request)
+    return arrived(request)
+
+
+def with_query(request, name, value):
+    """Replace a parameter of a query; None removes it."""
+    pairs = [pair for pair in request.query.split("&") if not pair.startswith(f"{name}=")]
+    return replace(request, query="&".join(pairs if value is None else [*pairs, f"{name}={value}"]))
+
+
+@pytest.mark.parametrize("query", ["", "?a=b&c=d%20e%2Ff&a=c", "?empty="])
+def test_a_presigned_address_returns_its_key(verifier, key, query):
+    assert proven(verifier, presign(key, query=query, headers={"X-Amz-Target": "AmazonPersonalize.ListRecipes"})) == key
+
+
+def test_a_presigned_address_is_valid_for_as_long_as_it_says(verifier, key, clock):
+    request = presign(key, expires=3600)
+
+    clock.advance(seconds=3599)
+    assert proven(verifier, request) == key
+    clock.advance(seconds=2)
+    with pytest.raises(InvalidSignature, match=r"^Signature expired: .* want at most 3600 s before"):
+        proven(verifier, request)
+
+
+def test_a_presigned_address_of_the_future_is_refused(verifier, key, clock):
+    request = presign(key)
+    clock.advance(seconds=-301)
+
+    with pytest.raises(InvalidSignature, match="Signature not yet current"):
+        proven(verifier, request)
+
+
+@pytest.mark.parametrize("expires", [1, 604_800])
+def test_a_presigned_address_is_valid_for_a_week_at_most(verifier, key, expires):
+    assert proven(verifier, presign(key, expires=expires)) == key
+
+
+@pytest.mark.parametrize("expires", ["0", "604801", "-1", "1.5", "", "99999999", "\u0661"])
+def test_another_expiry_is_refused(verifier, key, expires):
+    with pytest.raises(IncompleteSignature, match=r"`X-Amz-Expires`: got .* want seconds from 1 to 604800"):
+        proven(verifier, with_query(presign(key), "X-Amz-Expires", expires))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X-Amz-Expires", "61"),
+        ("X-Amz-Date", None),
+        ("X-Amz-Algorithm", "AWS4-HMAC-SHA1"),
+        ("X-Amz-Algorithm", None),
+        ("X-Amz-Credential", "TB/x"),
+        ("X-Amz-Credential", None),
+        ("X-Amz-SignedHeaders", "x-other"),
+        ("X-Amz-SignedHeaders", ""),
+        ("X-Amz-SignedHeaders", None),
+        ("X-Amz-Signature", "0" * 64),
+        ("X-Amz-Signature", "0" * 63),
+        ("X-Amz-Signature", None),
+        ("a", "c"),
+        ("b", "new"),
+    ],
+)
+def test_an_altered_presigned_address_is_refused(verifier, key, name, value):
+    request = presign(key, query="?a=b")
+    assert proven(verifier, request) == key
+
+    with pytest.raises(Unauthenticated):
+        proven(verifier, with_query(request, name, value))
+
+
+def test_a_parameter_twice_is_refused(verifier, key):
+    request = presign(key)
+
+    with pytest.raises(IncompleteSignature, match="`X-Amz-Expires`: got it more than once"):
+        proven(verifier, replace(request, query=f"{request.query}&X-Amz-Expires=604800"))
+
+
+def test_another_time_than_the_scopes_is_refused(verifier, key):
+    with pytest.raises(InvalidSignature, match="scope of"):
+        proven(verifier, with_query(presign(key), "X-Amz-Date", "20250101T000000Z"))
+
+
+def test_a_body_that_was_not_signed_is_refused(verifier, key):
+    with pytest.raises(InvalidSignature, match="does not fit"):
+        proven(verifier, replace(presign(key), body=BODY))
+    with pytest.raises(InvalidSignature, match="does not fit"):
+        proven(verifier, presign(key, auth=S3SigV4QueryAuth))
+
+
+def test_an_operation_that_was_not_signed_is_refused(verifier, key):
+    with pytest.raises(IncompleteSignature, match="x-amz-target, want them signed"):
+        proven(verifier, with_header(presign(key), "x-amz-target", "AmazonPersonalize.DeleteCampaign"))
+
+
+def test_a_presigned_address_with_a_wrong_secret_or_a_revoked_key_is_refused(verifier, keys, key):
+    with pytest.raises(InvalidSignature, match="does not fit"):
+        proven(verifier, presign(key, secret="x" * 40))
+
+    request = presign(key)
+    keys.revoke(key.access_key_id)
+    with pytest.raises(UnrecognizedClient, match="revoked"):
+        proven(verifier, request)
+
+
+def test_a_header_comes_before_an_address(verifier, key):
+    request = with_header(presign(key), "authorization", "AWS4-HMAC-SHA256 nonsense")
+
+    with pytest.raises(IncompleteSignature, match="`Authorization`"):
         proven(verifier, request)
 
 
