@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 import grpc
 import uvloop
 
+from common.arn import DEFAULT_ACCOUNT
 from common.auth import TokenIssuer, TokenVerifier, generate_key_pair
 from common.rpc import AioRpcServer, CallPolicy, Service, channel
 from common.settings import CallLimits, TlsFiles
@@ -140,12 +141,16 @@ def serving(
     threads: int = 16,
     limits: CallLimits | None = None,
     tls: TlsFiles | None = None,
+    account: str = DEFAULT_ACCOUNT,
 ) -> Iterator[Serving]:
-    """Run a real server with these services on a free loopback port, ready, and stop it afterwards."""
+    """Run a real server with these services on a free loopback port, ready, and stop it afterwards.
+
+    Callers whose tokens name no account belong to `account`.
+    """
     made = keys or make_keys()
 
     async def start() -> AioRpcServer:
-        policy = CallPolicy(made.verifier)
+        policy = CallPolicy(made.verifier, account=account)
         server = AioRpcServer(services, policy=policy, address="127.0.0.1:0", threads=threads, limits=limits, tls=tls)
         await server.start()
         server.ready()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc
 
+from common.auth import current_caller
 from common.errors import CorruptArtifact, ResourceNotFound
 from common.operations import unimplemented_methods
 from events_service.domain import RawCall, RawEvent, check_events
@@ -40,7 +41,8 @@ class EventsServicer:
         """Append the events of a call, all or none; a response means that they are on disk."""
         tracking_id = check_tracking_id(request.tracking_id if request.HasField("tracking_id") else None)
         # The tracker holds until the events are on disk: a deletion waits for that.
-        with self._trackers.use(tracking_id, seconds=context.time_remaining()) as tracker:
+        account = current_caller().account
+        with self._trackers.use(tracking_id, account=account, seconds=context.time_remaining()) as tracker:
             if tracker.table is None:
                 raise ResourceNotFound(
                     f"`trackingId`: got a tracker of {tracker.dataset_group_arn}, which has no Interactions dataset, "

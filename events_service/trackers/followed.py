@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from common.arn import account_of
 from common.errors import ResourceNotFound, TailorbirdError, Unavailable
 from common.process.backoff import BackoffPolicy
 from common.process.contact import PeerContact
@@ -43,6 +44,11 @@ class _Set:
     revision: int
     trackers: Mapping[str, Tracker]
     users: int = 0
+
+    def find(self, tracking_id: str, account: str | None) -> Tracker | None:
+        """Return the tracker of an id; None when there is none in the account."""
+        tracker = self.trackers.get(tracking_id)
+        return None if tracker is None or account_of(tracker.dataset_group_arn) != account else tracker
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +117,12 @@ class FollowedTrackers:
         self._thread.join()
 
     @contextmanager
-    def use(self, tracking_id: str, *, seconds: float) -> Iterator[Tracker]:
+    def use(self, tracking_id: str, *, account: str | None, seconds: float) -> Iterator[Tracker]:
         """Yield the tracker of an id; its deletion does not complete before the block is left.
 
         Args:
             tracking_id: As sent by a caller.
+            account: The caller's; trackers of other accounts do not exist for it.
             seconds: How long the caller waits.
 
         Raises:
@@ -123,7 +130,8 @@ class FollowedTrackers:
             Unavailable: Whether one has it is not known now.
         """
         with self._changed:
-            tracker, used = self._find(tracking_id, self._monotonic() + min(seconds, self._patience_seconds))
+            deadline = self._monotonic() + min(seconds, self._patience_seconds)
+            tracker, used = self._find(tracking_id, account, deadline)
             used.users += 1
         try:
             yield tracker
@@ -135,19 +143,19 @@ class FollowedTrackers:
                     # A deletion may wait for this.
                     self._interrupt()
 
-    def _find(self, tracking_id: str, deadline: float) -> tuple[Tracker, _Set]:
+    def _find(self, tracking_id: str, account: str | None, deadline: float) -> tuple[Tracker, _Set]:
         """Return the tracker of an id, and the set that it is from."""
         was_expired = self._set is None or not self._is_confirmed()
         if was_expired and not self._is_unreachable():
             self._fetch_again(deadline)
         current, unreachable = self._present(), self._is_unreachable()
-        tracker = current.trackers.get(tracking_id)
+        tracker = current.find(tracking_id, account)
         if tracker is not None and tracker.table is not None:
             return tracker, current
         if not was_expired and not unreachable:
             self._fetch_again(deadline)
             current, unreachable = self._present(), self._is_unreachable()
-            tracker = current.trackers.get(tracking_id)
+            tracker = current.find(tracking_id, account)
         if tracker is not None and tracker.table is not None:
             return tracker, current
         if unreachable or not self._is_confirmed():

@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from common.arn import account_of
+from common.auth import current_caller
 from common.errors import invalid
 from common.operations import unimplemented_methods
 from inference.candidates import ItemList
@@ -137,18 +139,19 @@ class RuntimeServicer:
 
         Raises:
             InvalidInput: The request carries what is not built, or no campaign, or one of another operation.
-            ResourceNotFound: There is no such campaign, as far as is known here.
+            ResourceNotFound: There is no such campaign in the caller's account, as far as is known here.
             Unavailable: There is, and this worker cannot serve it at the moment.
         """
         self._beat()
         refused = [field.json_name for field, _ in request.ListFields() if field.name in _NOT_BUILT]
         if refused:
             raise not_built(refused, operation=operation)
-        deployment = self._table.find(request.campaign_arn)
+        is_foreign = account_of(request.campaign_arn) != current_caller().account
+        deployment = None if is_foreign else self._table.find(request.campaign_arn)
         if deployment is None:
             if not request.campaign_arn:
                 raise invalid("campaignArn", got=request.campaign_arn, want="the ARN of a campaign")
-            if self._table.lacks(request.campaign_arn):
+            if not is_foreign and self._table.lacks(request.campaign_arn):
                 raise unserved_campaign(request.campaign_arn)
             raise unknown_campaign(request.campaign_arn)
         check_operation(operation, campaign_arn=request.campaign_arn, recipe=deployment.model.recipe)

@@ -10,6 +10,7 @@ from common.storage.objects import open_store
 from common.testing import serving
 from events_service.log.sqlite import SqliteEventLog
 from tests.control_plane.wire import KEYS
+from tests.control_plane.world import ACCOUNT
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def store(tmp_path):
 @pytest.fixture(scope="module")
 def grpc_server(grpc_servicer):
     """Run an asynchronous server in place of pytest-grpc's own, which is not."""
-    with serving(grpc_servicer.services, keys=KEYS, threads=4) as running:
+    with serving(grpc_servicer.services, keys=KEYS, threads=4, account=ACCOUNT) as running:
         yield running
 
 

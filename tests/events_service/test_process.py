@@ -25,7 +25,7 @@ from common.testing import make_keys, serving, wait_until
 from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStub
 from protos.tailorbird.internal.v1 import event_log_pb2
 from protos.tailorbird.internal.v1.event_log_pb2_grpc import EventLogServiceStub
-from tests.control_plane.world import make_world
+from tests.control_plane.world import ACCOUNT, make_world
 from tests.events_service.servicers.test_servicers import an_event, moment, put
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -48,6 +48,7 @@ def environment(tmp_path, keys):
         **{key: value for key, value in os.environ.items() if not key.startswith("TAILORBIRD_")},
         "TAILORBIRD_PUBLIC_KEY_FILE": str(tmp_path / "public.pem"),
         "TAILORBIRD_TOKEN_FILE": str(tmp_path / "token"),
+        "TAILORBIRD_ACCOUNT_ID": ACCOUNT,
         "TAILORBIRD_STORE_URL": str(tmp_path / "store"),
         "TAILORBIRD_DATA_DIR": str(tmp_path / "events"),
         "TAILORBIRD_CONTROL_PLANE": "127.0.0.1:1",

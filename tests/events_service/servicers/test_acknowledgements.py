@@ -27,7 +27,7 @@ from events_service.log.sqlite import DATABASE
 from protos.tailorbird.control.v1 import dataset_group_pb2, dataset_pb2, event_tracker_pb2, schema_pb2
 from protos.tailorbird.control.v1.control_plane_service_pb2_grpc import ControlPlaneServiceStub
 from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStub
-from tests.control_plane.world import EVERYTHING, INTERACTIONS, make_world
+from tests.control_plane.world import ACCOUNT, EVERYTHING, INTERACTIONS, make_world
 from tests.events_service.servicers.test_servicers import an_event, put
 
 CLIENTS = 8
@@ -102,6 +102,7 @@ def environment(tmp_path, keys):
         **{key: value for key, value in os.environ.items() if not key.startswith("TAILORBIRD_")},
         "TAILORBIRD_PUBLIC_KEY_FILE": str(tmp_path / "public.pem"),
         "TAILORBIRD_TOKEN_FILE": str(tmp_path / "token"),
+        "TAILORBIRD_ACCOUNT_ID": ACCOUNT,
         "TAILORBIRD_STORE_URL": str(tmp_path / "store"),
         "TAILORBIRD_DATA_DIR": str(tmp_path / "events"),
         "TAILORBIRD_DATABASE_URL": f"sqlite:///{tmp_path / 'catalogue-of-its-own.db'}",

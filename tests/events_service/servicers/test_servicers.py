@@ -30,6 +30,7 @@ from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStu
 from protos.tailorbird.internal.v1 import event_log_pb2
 from protos.tailorbird.internal.v1.event_log_pb2_grpc import EventLogServiceStub, SealingServiceStub
 from tests.control_plane.wire import KEYS, As
+from tests.control_plane.world import ACCOUNT
 from tests.events_service.samples import GROUP, NOW_MILLIS, TRACKING_ID, avro, known_trackers, table, tracker
 
 MAX_WAITING = 6
@@ -380,7 +381,11 @@ def test_offset_that_was_removed_is_out_of_range_with_the_earliest_that_is_kept(
     store = open_store(StoreSettings(store_url=str(tmp_path / "store")))
     made = assemble(log, store, trackers, timing=Timing(), monotonic=seconds)
     made.trackers.start()
-    with serving(made.services) as server, server.channel("client") as sender, server.channel("runtime") as reader:
+    with (
+        serving(made.services, account=ACCOUNT) as server,
+        server.channel("client") as sender,
+        server.channel("runtime") as reader,
+    ):
         EventsServiceStub(sender).PutEvents(put(an_event(), an_event()), timeout=20)
         made.maintenance.sweep()
         clock.advance(seconds=86_400 * 365)
@@ -393,3 +398,22 @@ def test_offset_that_was_removed_is_out_of_range_with_the_earliest_that_is_kept(
     assert type(error) is errors.OffsetOutOfRange
     assert error.metadata["earliest_offset"] == "3"
     assert at_the_end.next_offset == 3
+
+
+def test_tracking_id_of_another_account_is_like_none(service, grpc_stub, grpc_channel):
+    foreign = [("authorization", f"Bearer {KEYS.token('client', account='999999999999')}")]
+    before = service.log.bounds().end
+    stub = EventsServiceStub(grpc_channel)
+
+    def answer(request):
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.PutEvents(request, metadata=foreign, timeout=20)
+        error = from_rpc_error(caught.value)
+        return type(error), error.message.replace(request.tracking_id, "ID")
+
+    unknown = answer(put(tracking_id="unknown"))
+
+    assert unknown == answer(put()) == answer(put(tracking_id="strict")) == answer(put(tracking_id="no-dataset"))
+    assert unknown[0] is errors.ResourceNotFound
+    assert service.log.bounds().end == before
+    grpc_stub.events.PutEvents(put())

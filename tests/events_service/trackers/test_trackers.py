@@ -21,7 +21,7 @@ from events_service.trackers import KnownRevisions, Tracker
 from events_service.trackers.followed import FollowedTrackers
 from events_service.trackers.kept import TrackerFile
 from events_service.trackers.remote import RemoteTrackers
-from tests.control_plane.world import EVERYTHING, INTERACTIONS, TIMING, World, make_world
+from tests.control_plane.world import ACCOUNT, EVERYTHING, INTERACTIONS, TIMING, World, make_world
 from tests.events_service.samples import GROUP, TRACKING_ID, ListedTrackers, known_trackers, table, tracker
 
 PATIENCE = 60.0  # what tests wait for comes in milliseconds, unless the machine is busy
@@ -81,8 +81,8 @@ def tracking_id(world, group):
     return world.resources.trackers.create("clicks", dataset_group_arn=group).tracking_id
 
 
-def resolve(followed, tracking_id):
-    with followed.use(tracking_id, seconds=PATIENCE) as tracker:
+def resolve(followed, tracking_id, *, account=ACCOUNT):
+    with followed.use(tracking_id, account=account, seconds=PATIENCE) as tracker:
         return tracker
 
 
@@ -158,7 +158,7 @@ def test_unknown_id_is_not_resolve(followed, tracking_id):
 
 def test_table_of_a_deleted_dataset_is_removed_when_no_call_uses_it_any_more(world, followed, group, tracking_id):
     dataset = world.dataset(group)
-    with followed.use(tracking_id, seconds=PATIENCE) as old:
+    with followed.use(tracking_id, account=ACCOUNT, seconds=PATIENCE) as old:
         world.resources.datasets.delete(dataset)
         # From here on calls see that it is deleted.
         wait_until(lambda: resolve(followed, tracking_id).table is None)
@@ -187,7 +187,7 @@ def test_dataset_that_was_made_again_takes_events_at_once(world, followed, group
 def test_deleted_tracker_is_gone_when_no_call_uses_it_any_more(world, followed, group, tracking_id):
     (made,) = world.resources.trackers.list(EVERYTHING, dataset_group_arn=group).items
     world.dataset(group)
-    with followed.use(tracking_id, seconds=PATIENCE):
+    with followed.use(tracking_id, account=ACCOUNT, seconds=PATIENCE):
         world.resources.trackers.delete(made.arn)
         assert world.resources.trackers.describe(made.arn).status == "DELETE PENDING"
 
@@ -310,9 +310,9 @@ def test_calls_do_not_wait_while_the_control_plane_is_unreachable(plane, world, 
         wait_until(lambda: followed._failure is not None)
 
         # A call that waited would exceed its deadline, which is now.
-        with followed.use(tracking_id, seconds=0) as resolved:
+        with followed.use(tracking_id, account=ACCOUNT, seconds=0) as resolved:
             assert resolved.table is not None
-        with pytest.raises(Unavailable), followed.use("unknown", seconds=0):
+        with pytest.raises(Unavailable), followed.use("unknown", account=ACCOUNT, seconds=0):
             pass
 
 
@@ -337,7 +337,7 @@ def test_caller_who_waits_for_a_fetch_gives_up_in_time():
     with (
         watching(SilentTrackers()) as followed,
         pytest.raises(Unavailable, match="no answer yet"),
-        followed.use(TRACKING_ID, seconds=0.01),
+        followed.use(TRACKING_ID, account=ACCOUNT, seconds=0.01),
     ):
         pass
 
@@ -481,3 +481,27 @@ def test_kept_file_is_its_owners_alone(tmp_path):
     TrackerFile(tmp_path / "trackers.json").keep(1, {TRACKING_ID: tracker()})
 
     assert (tmp_path / "trackers.json").stat().st_mode & 0o077 == 0
+
+
+class CountingTrackers(ListedTrackers):
+    """Counts the requests for the present state, which somebody waits for."""
+
+    n_lookups = 0
+
+    def fetch(self, revisions, *, wait_seconds):
+        self.n_lookups += not wait_seconds
+        return super().fetch(revisions, wait_seconds=wait_seconds)
+
+
+@pytest.mark.parametrize(("tracking_id", "account"), [("unknown", ACCOUNT), (TRACKING_ID, "999999999999")])
+def test_tracker_of_another_account_is_looked_up_like_an_unknown_one(tracking_id, account):
+    """The set is fetched again for both, so that the time of the answer tells nothing."""
+    source = CountingTrackers(**known_trackers().trackers)
+    with watching(source) as followed:
+        resolve(followed, TRACKING_ID)
+        before = source.n_lookups
+
+        with pytest.raises(ResourceNotFound):
+            resolve(followed, tracking_id, account=account)
+
+        assert source.n_lookups > before
