@@ -36,16 +36,16 @@ def refused(stub, operation, arn, *metadata):
     [("GetRecommendations", "films"), ("GetPersonalizedRanking", "ranked"), ("GetActionRecommendations", "acts")],
 )
 def test_a_campaign_of_another_account_is_like_none(grpc_stub, operation, name):
-    own = ("authorization", f"Bearer {KEYS.token('client')}")
+    holder = ("authorization", f"Bearer {KEYS.token('client')}")
     foreign = ("authorization", f"Bearer {KEYS.token('client', account=FOREIGN)}")
     passed_on = [
         ("authorization", f"Bearer {KEYS.token('gateway')}"),
         ("x-tailorbird-caller", "TBKEY"),
         ("x-tailorbird-account", FOREIGN),
     ]
-    assert answered(grpc_stub, operation, campaign(name), own).recommendation_id
+    assert answered(grpc_stub, operation, campaign(name), holder).recommendation_id
 
-    missing = refused(grpc_stub, operation, campaign("missing"), own)
+    missing = refused(grpc_stub, operation, campaign("missing"), holder)
 
     assert missing == refused(grpc_stub, operation, campaign(name), foreign)
     assert missing == refused(grpc_stub, operation, campaign(name), *passed_on)
