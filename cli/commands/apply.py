@@ -57,16 +57,16 @@ def apply(
     connection = resolve_connection(data_dir, target=control_plane, token_file=token_file, tls=tls)
     with connection.open() as channel:
         api = ControlPlaneApi(channel)
-        steps = plan(declaration, Reader(api), prune=prune)
-        for line in plan_view(steps):
+        planned = plan(declaration, Reader(api), prune=prune)
+        for line in plan_view(planned):
             console.print(line)
-        check_operations(steps, api)
+        check_operations(planned, api)
         if dry_run:
-            raise typer.Exit(CHANGES if steps.steps else 0)
-        if steps.deletions and not yes:
-            typer.confirm(f"Delete {len(steps.deletions)} resources?", abort=True)
+            raise typer.Exit(CHANGES if planned.steps else 0)
+        if planned.deletions and not yes:
+            typer.confirm(f"Delete {len(planned.deletions)} resources?", abort=True)
 
         def report(step: Step, outcome: str) -> None:
             console.print(step_line(step, outcome))
 
-        Executor(api, WaitPolicy(wait_minutes * 60), report=report).run(steps)
+        Executor(api, WaitPolicy(wait_minutes * 60), report=report).run(planned)

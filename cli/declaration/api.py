@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from cli.declaration.kinds import METHODS, Kind
-from common.errors import InvalidInput, OperationUnavailable, ResourceNotFound, TailorbirdError
+from common.errors import InvalidInput, OperationUnavailable, PermissionDenied, ResourceNotFound, TailorbirdError
 from common.rpc import from_rpc_error
 from protos.tailorbird.control.v1 import control_plane_service_pb2, tag_pb2
 
@@ -56,16 +56,17 @@ class ControlPlaneApi:
     def is_offered(self, method: str) -> bool:
         """Return whether the control plane has an operation.
 
-        It is called with an empty request, which no operation that changes something accepts.
+        It is called with an empty request, which no operation that changes something accepts. Whether the caller may
+        use it depends on the resource, which such a request does not name.
 
         Raises:
-            TailorbirdError: The caller may not use it, or the control plane cannot be reached.
+            TailorbirdError: The control plane cannot be reached, or failed.
         """
         try:
             self.call(method, new_message(method))
         except OperationUnavailable:
             return False
-        except (InvalidInput, ResourceNotFound):
+        except (InvalidInput, PermissionDenied, ResourceNotFound):
             return True
         return True
 

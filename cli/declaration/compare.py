@@ -92,4 +92,6 @@ def _stated(declared: Message) -> Iterator[FieldDescriptor]:
 
 
 def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)
+    text = "none" if value is None else str(value)
+    # What is shown on a terminal must not steer it.
+    return text if text.isprintable() else repr(text)

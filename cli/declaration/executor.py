@@ -47,7 +47,6 @@ def check_operations(plan: Plan, api: ControlPlaneApi) -> None:
 
     Raises:
         OperationUnavailable: It does not; the message names the resources that are concerned.
-        PermissionDenied: The caller may not use one.
     """
     needed: dict[str, list[Step]] = {}
     for step in plan.steps:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -133,13 +133,14 @@ class Reader:
         parent = {"dataset_group_arn": group.arn}
         read = ExistingGroup(group)
         read.datasets = {last_part(item.arn): item for item in self._all(Kind.DATASET, **parent)}
-        for kind, dataset in read.datasets.items():
+        # What belongs to a dataset or solution that is being deleted goes with it.
+        for kind, dataset in _remaining(read.datasets).items():
             jobs = self.api.summaries(Kind.IMPORT_JOB, dataset_arn=dataset.arn)
             read.imports[kind] = sorted(jobs, key=_age)
         read.trackers = _by_name(self._all(Kind.EVENT_TRACKER, **parent))
         read.filters = _by_name(self._all(Kind.FILTER, **parent))
         read.solutions = _by_name(self._all(Kind.SOLUTION, **parent))
-        for solution_name, solution in read.solutions.items():
+        for solution_name, solution in _remaining(read.solutions).items():
             read.versions[solution_name] = list(self.api.summaries(Kind.SOLUTION_VERSION, solution_arn=solution.arn))
             read.campaigns[solution_name] = _by_name(self._all(Kind.CAMPAIGN, solution_arn=solution.arn))
         read.recommenders = _by_name(self._all(Kind.RECOMMENDER, **parent))
@@ -155,6 +156,10 @@ class Reader:
 
 def _by_name(resources: Iterable[Existing]) -> dict[str, Existing]:
     return {item.name: item for item in resources}
+
+
+def _remaining(resources: Mapping[str, Existing]) -> dict[str, Existing]:
+    return {name: item for name, item in resources.items() if item.status not in DELETING}
 
 
 def _age(job: Any) -> tuple[int, int, str]:

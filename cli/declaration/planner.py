@@ -120,12 +120,13 @@ class _Planner:
         if dataset.schema_name not in self._declaration.configuration.schemas:
             self._existing_schema(dataset.schema_name, (*place, "schema"))
         existing = None if group_existing is None else group_existing.datasets.get(kind.upper())
-        request = copied(dataset.request, dataset_type=kind)
-        if not request.name:
+        remains = existing is not None and existing.status not in DELETING
+        request = dataset.request if remains else copied(dataset.request, dataset_type=kind)
+        if not remains and not request.name:
             request.name = f"{group}-{kind.lower()}"[:63]
         self._resource(
             dataset,
-            request if existing is None else dataset.request,
+            request,
             place=place,
             ref=ref,
             label=name,
@@ -133,9 +134,9 @@ class _Planner:
             existing=existing,
             parents={"dataset_group_arn": Parent(Ref(Kind.DATASET_GROUP, group)), "schema_arn": Parent(schema)},
         )
-        if existing is not None and existing.status not in DELETING:
+        if existing is not None and remains:
             self._replaced_schema(kind, dataset, existing, place=place, label=name)
-        jobs = [] if group_existing is None or existing is None else group_existing.imports.get(kind.upper(), [])
+        jobs = [] if group_existing is None else group_existing.imports.get(kind.upper(), [])
         self._steps += missing_imports(dataset, jobs, self._reader, ref=ref)
 
     def _existing_schema(self, name: str, place: Place) -> None:

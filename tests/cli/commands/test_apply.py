@@ -9,6 +9,7 @@ import yaml
 from cli.app import Env, app, run
 from cli.commands.apply import CHANGES
 from cli.declaration.kinds import Kind
+from protos.tailorbird.control.v1 import common_pb2
 from tests.cli.declaration.backend import backend
 
 FILE = """
@@ -300,6 +301,27 @@ def test_what_is_not_declared_goes_with_prune_alone_and_in_the_order_of_the_rule
         "- schema films-interactions: deleted",
     ]
     assert {kind for kind, count in counts(system).items() if count} == {Kind.DATASET_GROUP}
+
+
+def test_a_dataset_that_is_being_deleted_is_made_and_imported_anew(system, tailorbird, write):
+    def edit(data):
+        del group_of(data)["solutions"]
+
+    with system.working():
+        assert tailorbird("apply", write(edit), *system.options)[0] == 0
+    with system.api() as api:
+        (dataset,) = api.summaries(Kind.DATASET)
+        api.delete(Kind.DATASET, dataset.dataset_arn)
+    _, output, _ = tailorbird("apply", write(edit), "--dry-run", *system.options)
+    assert output.splitlines()[:2] == ["+ dataset films/INTERACTIONS", "+ dataset import job films/INTERACTIONS/first"]
+
+    with system.working():
+        code, output, errors = tailorbird("apply", write(edit), *system.options)
+        assert code == 0, output + errors
+
+    with system.api() as api:
+        (job,) = api.summaries(Kind.IMPORT_JOB)
+        assert job.status == common_pb2.RESOURCE_STATUS_ACTIVE
 
 
 def test_a_mistake_in_the_file_is_told_with_its_line_before_anything_is_asked(tailorbird, tmp_path):

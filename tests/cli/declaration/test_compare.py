@@ -92,3 +92,8 @@ def test_a_merge_keeps_what_is_not_declared():
 )
 def test_the_contracts_say_what_can_be_updated(kind, members):
     assert updatable_members(kind) == members
+
+
+def test_what_is_shown_cannot_steer_a_terminal():
+    (difference,) = differences(made(CreateCampaignRequest, name="\x1b[2J"), made(Campaign, name="films"))
+    assert str(difference) == "name: films -> '\\x1b[2J'"

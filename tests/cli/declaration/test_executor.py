@@ -8,10 +8,10 @@ from google.protobuf.message_factory import GetMessageClass
 from cli.declaration.api import ControlPlaneApi
 from cli.declaration.executor import Executor, WaitPolicy, check_operations
 from cli.declaration.existing import Reader
-from cli.declaration.kinds import METHODS
+from cli.declaration.kinds import METHODS, Kind
 from cli.declaration.load import load
 from cli.declaration.planner import plan
-from cli.declaration.steps import Action
+from cli.declaration.steps import Action, Plan, Ref
 from common.errors import (
     DeadlineExceeded,
     InvalidInput,
@@ -38,6 +38,7 @@ datasetGroups:
     filters: {unseen: {filterExpression: EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("a")}}
     solutions: {popular: {recipeArn: "arn:aws:personalize:::recipe/aws-popularity-count"}}
 """
+GROUP = Ref(Kind.DATASET_GROUP, "films")
 PREFIX = "arn:aws:personalize:eu-west-1:123456789012:"
 
 
@@ -101,10 +102,14 @@ def test_operations_that_are_not_built_are_told_with_the_resources_that_need_the
     ]
 
 
-def test_operations_that_the_caller_may_not_use_are_told_before_anything_is_changed(connect, declare):
-    api = connect(CreateSolution=denied)
-    with pytest.raises(PermissionDenied):
-        check_operations(plan(declare(FILE), Reader(api)), api)
+def test_permissions_are_a_matter_of_the_call_itself_since_they_depend_on_the_resource(connect, declare):
+    api = connect(CreateFilter=denied)
+    planned = plan(declare(FILE), Reader(api))
+    check_operations(planned, api)
+    with pytest.raises(PermissionDenied, match="filter films/unseen: not yours"):
+        Executor(api, WaitPolicy(0.0), report=lambda step, outcome: None).run(
+            Plan.of((step for step in planned.steps if step.ref.kind is Kind.FILTER), {GROUP: "arn"})
+        )
 
 
 def test_a_plan_whose_operations_are_all_built_passes(connect, declare):
