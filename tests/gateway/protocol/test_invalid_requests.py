@@ -18,7 +18,7 @@ from tests.control_plane.through_boto3 import personalize
 from tests.control_plane.world import INTERACTIONS, make_world
 from tests.gateway import samples
 from tests.gateway.conftest import ADD, RecordingServicer, running_gateway
-from tests.gateway.protocol.invalid_requests import INVALID, WRONG_TYPE, invalid_values, values_at_bounds
+from tests.gateway.protocol.invalid_requests import INVALID, WRONG_TYPE, invalid_values, valid_request, values_at_bounds
 from tests.gateway.wire import connected, read_response, signed
 
 OPERATIONS = {operation.name: operation for operation in load_operations()}
@@ -120,6 +120,32 @@ def test_every_fault_of_a_request_gets_the_documented_error_and_changes_nothing(
 def test_what_is_exactly_at_a_bound_is_accepted(service, name):
     for value in values_at_bounds(input_shape(service, name)):
         OPERATIONS[name].decode(json.dumps(value).encode())
+
+
+def with_members(value, shape, change):
+    """Return a value in which `change` has been at every structure, the innermost first."""
+    if shape.type_name == "structure":
+        inner = {name: with_members(item, shape.members[name], change) for name, item in value.items()}
+        return change(inner, shape)
+    if shape.type_name == "list":
+        return [with_members(item, shape.member, change) for item in value]
+    if shape.type_name == "map":
+        return {key: with_members(item, shape.value, change) for key, item in value.items()}
+    return value
+
+
+@pytest.mark.parametrize(("service", "name"), samples.all_operations())
+def test_unknown_members_are_ignored_and_nulls_are_absent_at_every_depth(service, name):
+    shape = input_shape(service, name)
+
+    def decoded(change):
+        return OPERATIONS[name].decode(json.dumps(with_members(valid_request(shape), shape, change)).encode())
+
+    def required(value, structure):
+        return {member: value[member] for member in structure.required_members}
+
+    assert decoded(lambda value, _: {**value, "colour": {"name": ["green"]}}) == decoded(lambda value, _: value)
+    assert decoded(lambda value, structure: {**dict.fromkeys(value), **required(value, structure)}) == decoded(required)
 
 
 #: What messages of broken constraints say, by what in a shape makes them.
