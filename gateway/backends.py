@@ -1,9 +1,11 @@
-"""Clients of the three services behind the gateway: a channel each, a stub per operation, their health."""
+"""Clients of the three services behind the gateway: channels, a stub per operation, the services' health."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, Final
 
 import grpc
@@ -15,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from common.auth import Caller, forwarded
 from common.errors import PermissionDenied, TailorbirdError, Unauthenticated, Unavailable
 from common.logs import get_logger
-from common.rpc import aio_channel, from_rpc_error
+from common.rpc import bare_aio_channel, call_metadata, deadline_seconds, from_rpc_error
 from common.settings import TlsFiles
 from gateway.protocol import CONTRACTS, Operation
 
@@ -27,10 +29,21 @@ BACKENDS: Final[Mapping[str, str]] = {
     "personalize-events": "events_service",
     "personalize-runtime": "runtime_service",
 }
+#: Connections to each, used in turn: the workers of a service share a port, and each connection is one worker's.
+
+_CHANNELS: Final = 2
 _HEALTH_TIMEOUT_SECONDS = 2.0
 _SERVING = health_pb2.HealthCheckResponse.ServingStatus.Name(health_pb2.HealthCheckResponse.SERVING)
 
 _log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stub:
+    """One operation's rpc on each of its service's channels, in turn."""
+
+    calls: Iterator[Any]
+    seconds: float
 
 
 class BackendClients:
@@ -51,16 +64,15 @@ class BackendClients:
         token: Callable[[], str] | str,
         tls: TlsFiles | None = None,
     ) -> None:
-        self._channels = {backend: aio_channel(targets[backend], token=token, tls=tls) for backend in BACKENDS.values()}
-        self._calls: dict[tuple[str, str], Any] = {}
-        for operation in operations:
-            request: Any = GetMessageClass(operation.method.input_type)
-            response: Any = GetMessageClass(operation.method.output_type)
-            self._calls[operation.service, operation.name] = self._channels[BACKENDS[operation.service]].unary_unary(
-                f"/{CONTRACTS[operation.service].full_name}/{operation.name}",
-                request_serializer=request.SerializeToString,
-                response_deserializer=response.FromString,
-            )
+        self._token = token if callable(token) else lambda: token
+        self._channels = {
+            backend: [bare_aio_channel(targets[backend], tls=tls) for _ in range(_CHANNELS)]
+            for backend in BACKENDS.values()
+        }
+        self._stubs = {
+            (operation.service, operation.name): _stub(operation, self._channels[BACKENDS[operation.service]])
+            for operation in operations
+        }
 
     async def call(self, operation: Operation, request: Message, *, caller: Caller) -> Any:
         """Perform an operation on behalf of a caller; its deadline is in the services' common configuration.
@@ -68,8 +80,10 @@ class BackendClients:
         Raises:
             TailorbirdError: The service's error; `Unavailable` when it could not be reached in time.
         """
+        stub = self._stubs[operation.service, operation.name]
         try:
-            return await self._calls[operation.service, operation.name](request, metadata=forwarded(caller))
+            metadata = call_metadata(self._token(), *forwarded(caller))
+            return await next(stub.calls)(request, timeout=stub.seconds, metadata=metadata)
         except (grpc.RpcError, Unauthenticated) as error:
             raise _translate(error, BACKENDS[operation.service]) from error
 
@@ -80,11 +94,12 @@ class BackendClients:
 
     async def close(self, *, grace: float) -> None:
         """Close the channels after running calls had `grace` seconds."""
-        await asyncio.gather(*(channel.close(grace) for channel in self._channels.values()))
+        await asyncio.gather(*(channel.close(grace) for opened in self._channels.values() for channel in opened))
 
     async def _check(self, backend: str) -> str:
-        stub = health_pb2_grpc.HealthStub(self._channels[backend])
+        stub = health_pb2_grpc.HealthStub(self._channels[backend][0])
         try:
+            self._token()  # its calls need one, though the check does not
             response = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_HEALTH_TIMEOUT_SECONDS)
         except grpc.RpcError as error:
             code: grpc.StatusCode = getattr(error, "code", lambda: grpc.StatusCode.UNKNOWN)()
@@ -93,6 +108,19 @@ class BackendClients:
             return "NO_TOKEN"  # the gateway's own token file is gone
         state: str = health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)
         return state
+
+
+def _stub(operation: Operation, channels: Iterable[grpc.aio.Channel]) -> _Stub:
+    method = f"/{CONTRACTS[operation.service].full_name}/{operation.name}"
+    request: Any = GetMessageClass(operation.method.input_type)
+    response: Any = GetMessageClass(operation.method.output_type)
+    calls = [
+        channel.unary_unary(
+            method, request_serializer=request.SerializeToString, response_deserializer=response.FromString
+        )
+        for channel in channels
+    ]
+    return _Stub(cycle(calls), deadline_seconds(method))
 
 
 def is_healthy(states: Mapping[str, str]) -> bool:

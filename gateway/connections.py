@@ -240,6 +240,8 @@ class Connection(HttpToolsProtocol):
                 self._reject_head()
                 raise Malformed("headers: got too many")
         super().on_headers_complete()
+        # Its task, which writes, runs later.
+        self.cycle.transport = _HeadWithBody(self.transport, self.loop)
         self._is_idle = False
         self._receiving = True
         self._head_bytes = 0
@@ -292,6 +294,46 @@ class Connection(HttpToolsProtocol):
         head = b"".join(b"%s: %s\r\n" % pair for pair in headers)
         self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
         self.transport.close()
+
+
+class _HeadWithBody(asyncio.Transport):
+    """Writes an answer's head together with its body: uvicorn writes them one by one, each a system call.
+
+    Args:
+        transport: The connection's.
+        loop: Its event loop; a head whose body comes later is written when the loop's present round is over.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._held: bytes | None = None
+        self._flushing: asyncio.Handle | None = None
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Hold the first bytes, write what follows with them."""
+        if self._flushing is None:
+            self._held, self._flushing = bytes(data), self._loop.call_soon(self._flush)
+        elif self._held is None:
+            self._transport.write(data)
+        else:
+            self._transport.write(self._held + data)
+            self._held = None
+
+    def close(self) -> None:
+        """Write what is held, and close."""
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Return whether the connection closes."""
+        return self._transport.is_closing()
+
+    def _flush(self) -> None:
+        held, self._held = self._held, None
+        if held is not None and not self._transport.is_closing():
+            self._transport.write(held)
 
 
 def _on_the_wire(error: TailorbirdError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:

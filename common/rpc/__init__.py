@@ -5,7 +5,7 @@ request ids to logs.
 """
 
 from common.rpc.call_policy import CallPolicy
-from common.rpc.channels import aio_channel, channel, file_token
+from common.rpc.channels import aio_channel, bare_aio_channel, call_metadata, channel, deadline_seconds, file_token
 from common.rpc.server import AioRpcServer, Service, make_server, serve_until_signal
 from common.rpc.status import from_rpc_error, to_status
 
@@ -14,7 +14,10 @@ __all__ = [
     "CallPolicy",
     "Service",
     "aio_channel",
+    "bare_aio_channel",
+    "call_metadata",
     "channel",
+    "deadline_seconds",
     "file_token",
     "from_rpc_error",
     "make_server",

@@ -24,7 +24,14 @@ from common.rpc.call_policy import REQUEST_ID_KEY
 from common.rpc.certificates import channel_credentials
 from common.settings import TlsFiles
 
-__all__ = ["aio_channel", "channel", "deadline_seconds", "file_token"]
+__all__ = [
+    "aio_channel",
+    "bare_aio_channel",
+    "call_metadata",
+    "channel",
+    "deadline_seconds",
+    "file_token",
+]
 
 _TIMEOUT: Final = "timeout"
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # a page of 10 000 log events is larger than the default of 4 MiB
@@ -127,13 +134,35 @@ def channel(target: str, *, token: Callable[[], str] | str, tls: TlsFiles | None
 
 def aio_channel(target: str, *, token: Callable[[], str] | str, tls: TlsFiles | None = None) -> grpc.aio.Channel:
     """Open an aio channel; arguments as for `channel`."""
+    return _aio_channel(target, tls=tls, options=_options(), interceptors=[_AioMetadata(_source(token))])
+
+
+def bare_aio_channel(target: str, *, tls: TlsFiles | None = None) -> grpc.aio.Channel:
+    """Open an aio channel that adds nothing to its calls, and shares its connection with no other channel.
+
+    For who makes thousands of calls a second: an interceptor costs a task and a quarter of each. The caller gives
+    `deadline_seconds` and `call_metadata` itself.
+
+    Args:
+        target: `host:port`.
+        tls: Certificates; None speaks plain text.
+    """
+    return _aio_channel(target, tls=tls, options=[*_options(), ("grpc.use_local_subchannel_pool", 1)], interceptors=[])
+
+
+def call_metadata(token: str, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return the metadata of a call on a bare channel: the bearer token, the current request id, and what is given."""
+    return (*more, ("authorization", f"Bearer {token}"), (REQUEST_ID_KEY, request_id.get()))
+
+
+def _aio_channel(
+    target: str, *, tls: TlsFiles | None, options: list[tuple[str, Any]], interceptors: list[Any]
+) -> grpc.aio.Channel:
     _check(target)
     credentials = channel_credentials(tls)
-    # The type of aio interceptors in the stubs cannot be satisfied.
-    interceptors: Any = [_AioMetadata(_source(token))]
     if credentials is None:
-        return grpc.aio.insecure_channel(target, options=_options(), interceptors=interceptors)
-    return grpc.aio.secure_channel(target, credentials, options=_options(), interceptors=interceptors)
+        return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
+    return grpc.aio.secure_channel(target, credentials, options=options, interceptors=interceptors)
 
 
 def _check(target: str) -> None:

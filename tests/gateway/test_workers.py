@@ -10,19 +10,30 @@ import pytest
 
 from common.testing import wait_until
 from gateway.workers import StartedWorkers
-from tests.gateway.conftest import running_gateway
+from tests.gateway.conftest import response_class, running_gateway
 from tests.gateway.processes import gateway_process
+from tests.gateway.test_connections import is_reset
 from tests.gateway.wire import RECOMMENDATIONS, connected, read_response, received, signed
 
 WORKERS = 2
 #: Connections that one of two processes gets none of once in 10^9 runs.
 SPREAD = 32
+#: Clients of one attack.
+SLOW = 400
 
 
 @pytest.fixture
 def gateway(tmp_path, endpoint, rpc_keys):
     with gateway_process(
-        tmp_path, endpoint, rpc_keys, workers=WORKERS, DRAIN_SECONDS="0", SILENT_SECONDS="3", HEADER_SECONDS="2"
+        tmp_path,
+        endpoint,
+        rpc_keys,
+        workers=WORKERS,
+        DRAIN_SECONDS="0",
+        SILENT_SECONDS="3",
+        HEADER_SECONDS="2",
+        BODY_SECONDS="2",
+        SEND_SECONDS="2",
     ) as running:
         yield running
 
@@ -142,13 +153,45 @@ def test_all_workers_stop_in_order(endpoint, gateway):
     assert process.wait(timeout=30) == 0
 
 
-def test_heads_that_never_end_leave_room_in_every_worker(endpoint, gateway):
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_requests_that_never_end_leave_room_in_every_worker(endpoint, gateway, part):
     _, url = gateway
-    request = b"".join(signed(endpoint.key, url, "/recommendations", RECOMMENDATIONS))
-    with spread_connections(url, 400) as slow, spread_connections(url) as honest:
+    head, body = signed(endpoint.key, url, "/recommendations", RECOMMENDATIONS)
+    with spread_connections(url, SLOW) as slow, spread_connections(url) as honest:
         for connection in slow:
-            connection.sendall(b"POST /events HTTP/1.1\r\nX-Slow: ")
+            connection.sendall(b"POST /events HTTP/1.1\r\nX-Slow: " if part == "head" else head + body[:-1])
 
-        assert set(statuses(honest, request)) == {200}
+        assert set(statuses(honest, head + body)) == {200}
         assert {read_response(connection).status for connection in slow} == {408}
         assert all(received(connection) == b"" for connection in slow)
+
+
+def test_clients_that_never_read_are_cut_in_every_worker(endpoint, gateway):
+    made = response_class("personalize-runtime", "GetRecommendations")()
+    for number in range(10_000):
+        made.item_list.add(item_id=f"item-{number:0200}")
+    servicer = endpoint.servicers["personalize-runtime"]
+    servicer.responses["GetRecommendations"] = made
+    _, url = gateway
+    request = b"".join(signed(endpoint.key, url, "/recommendations", RECOMMENDATIONS))
+    with ExitStack() as stack, spread_connections(url) as honest:
+        deaf = [stack.enter_context(connected(url, receive_bytes=4096)) for _ in range(SPREAD)]
+        for connection in deaf:
+            connection.sendall(request)
+        wait_until(lambda: len(servicer.requests) == SPREAD)
+        del servicer.responses["GetRecommendations"]
+
+        assert set(statuses(honest, request)) == {200}
+        for connection in deaf:
+            wait_until(lambda cut=connection: is_reset(cut))
+
+
+def test_clients_that_send_far_ahead_are_cut_in_every_worker(endpoint, gateway):
+    _, url = gateway
+    request = b"".join(signed(endpoint.key, url, "/recommendations", RECOMMENDATIONS))
+    with spread_connections(url) as hasty, spread_connections(url) as honest:
+        for connection in hasty:
+            connection.sendall(request * 100)
+
+        assert all(received(connection).count(b"HTTP/1.1 200") < 100 for connection in hasty)
+        assert set(statuses(honest, request)) == {200}
