@@ -24,7 +24,11 @@ def main() -> None:
     app_context = AppContext(SystemClock(), ArnFactory(settings.region), settings.quotas())
     metadata_store = open_metadata_store(settings.database_url)
     control_plane = assemble(
-        metadata_store, app_context, settings.timing(), refuse_worse_versions=settings.refuse_worse_versions
+        metadata_store,
+        app_context,
+        settings.timing(),
+        refuse_worse_versions=settings.refuse_worse_versions,
+        automatic_training=settings.automatic_training(),
     )
     try:
         run(serve(settings, control_plane))

@@ -1,7 +1,7 @@
 """The thread that does what no call triggers, every few seconds.
 
-It ends expired leases, reconciles campaigns, continues deletions and prunes old rows. Several control planes may run
-one each: every step is a unit of work that finds nothing left to do when another was faster.
+It ends expired leases, reconciles campaigns, continues deletions, runs schedules and prunes old rows. Several control
+planes may run one each: every step is a unit of work that finds nothing left to do when another was faster.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from common.process.periodic import PeriodicThread
 from control_plane.jobs.queue import JobQueue
 from control_plane.metadata_store import MetadataStore, Unit
 from control_plane.pruning import Pruner
+from control_plane.scheduler.scheduler import Scheduler
 from control_plane.serving.reconciler import ServingReconciler
 from control_plane.tracking.deletions import DeletionReconciler
 
@@ -24,6 +25,7 @@ class Maintenance:
         queue: Ends the leases of trainers that send no heartbeats.
         reconciler: Brings campaigns in line with what the runtimes report.
         deletions: Continues the deletions of datasets and event trackers.
+        scheduler: Trains solutions by their schedules.
         pruner: Removes finished jobs and old deployments.
         every_seconds: Pause between two rounds.
     """
@@ -35,6 +37,7 @@ class Maintenance:
         queue: JobQueue,
         reconciler: ServingReconciler,
         deletions: DeletionReconciler,
+        scheduler: Scheduler,
         pruner: Pruner,
         every_seconds: float,
     ) -> None:
@@ -42,6 +45,7 @@ class Maintenance:
         self._queue = queue
         self._reconciler = reconciler
         self._deletions = deletions
+        self._scheduler = scheduler
         self._pruner = pruner
         self._thread = PeriodicThread(
             self.sweep, name="maintenance", every_seconds=every_seconds, failure_event="sweep_failed"
@@ -51,6 +55,7 @@ class Maintenance:
         """Do one round."""
         self._queue.expire()
         self._metadata_store.transact(self._reconcile)
+        self._scheduler.run_due()
         self._pruner.prune()
 
     def _reconcile(self, unit: Unit) -> None:

@@ -9,6 +9,7 @@ from common.process.long_poll import LongPolls
 from common.rpc import Service
 from control_plane.app_context import AppContext
 from control_plane.domain.jobs import JobKind
+from control_plane.domain.schedules import AutomaticTraining
 from control_plane.jobs.queue import JobQueue
 from control_plane.maintenance import Maintenance
 from control_plane.metadata_store import MetadataStore
@@ -22,6 +23,7 @@ from control_plane.resources.solutions import Solutions
 from control_plane.resources.tags import Tags
 from control_plane.resources.trackers import EventTrackers
 from control_plane.resources.versions import SolutionVersions, TrainingListener
+from control_plane.scheduler.scheduler import Scheduler
 from control_plane.servicers.control.methods import Resources
 from control_plane.servicers.control.servicer import CONTROL_PLANE_SERVICE, ControlPlaneServicer
 from control_plane.servicers.evaluations import EVALUATION_SERVICE, EvaluationServicer
@@ -42,6 +44,7 @@ __all__ = ["ControlPlane", "Timing", "assemble"]
 _HEARTBEATS_PER_LIVENESS: Final = 3
 #: How often waiting calls look for changes by another control plane on the same database.
 _LOOK_SECONDS: Final = 0.5
+_AS_PERSONALIZE: Final = AutomaticTraining()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Timing:
     runtime_loading_seconds: float = 900.0
     events_liveness_seconds: float = 30.0
     sweep_seconds: float = 2.0
+    scheduler_lease_seconds: float = 60.0
     max_waiting: int = 200
     finished_job_hours: float = 720.0
     max_finished_jobs: int = 10_000
@@ -79,7 +83,12 @@ class ControlPlane:
 
 
 def assemble(
-    metadata_store: MetadataStore, app_context: AppContext, timing: Timing, *, refuse_worse_versions: bool = True
+    metadata_store: MetadataStore,
+    app_context: AppContext,
+    timing: Timing,
+    *,
+    refuse_worse_versions: bool = True,
+    automatic_training: AutomaticTraining = _AS_PERSONALIZE,
 ) -> ControlPlane:
     """Make a control plane.
 
@@ -88,6 +97,7 @@ def assemble(
         app_context: Clock, ids, ARNs, quotas.
         timing: Durations and limits.
         refuse_worse_versions: Whether campaigns that follow their solution skip versions that are significantly worse.
+        automatic_training: How solutions are trained that do not say.
     """
     long_polls = LongPolls(metadata_store.changed, max_waiting=timing.max_waiting, look_seconds=_LOOK_SECONDS)
     latest_version_sync = LatestVersionSync(app_context, refuse_worse_versions=refuse_worse_versions)
@@ -113,12 +123,19 @@ def assemble(
         long_polls=long_polls,
         liveness_seconds=timing.events_liveness_seconds,
     )
-    resources = _resources(app_context, latest_version_sync=latest_version_sync, deletions=deletions)
+    resources = _resources(
+        app_context,
+        latest_version_sync=latest_version_sync,
+        deletions=deletions,
+        automatic_training=automatic_training,
+    )
+    scheduler = Scheduler(metadata_store, app_context, resources.versions, lease_seconds=timing.scheduler_lease_seconds)
     maintenance = Maintenance(
         metadata_store,
         queue=queue,
         reconciler=reconciler,
         deletions=deletions,
+        scheduler=scheduler,
         pruner=Pruner(
             metadata_store,
             app_context,
@@ -140,7 +157,11 @@ def assemble(
 
 
 def _resources(
-    app_context: AppContext, *, latest_version_sync: LatestVersionSync, deletions: DeletionReconciler
+    app_context: AppContext,
+    *,
+    latest_version_sync: LatestVersionSync,
+    deletions: DeletionReconciler,
+    automatic_training: AutomaticTraining,
 ) -> Resources:
     """Return the operations on each kind of resource."""
     return Resources(
@@ -148,7 +169,7 @@ def _resources(
         schemas=Schemas(app_context),
         datasets=Datasets(app_context, deletions=deletions),
         imports=ImportJobs(app_context),
-        solutions=Solutions(app_context),
+        solutions=Solutions(app_context, automatic_training=automatic_training),
         versions=SolutionVersions(app_context),
         campaigns=Campaigns(app_context, latest_version_sync=latest_version_sync),
         trackers=EventTrackers(app_context, deletions=deletions),

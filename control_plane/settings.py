@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from pydantic import Field, PositiveInt
 
 from common.settings import ServerSettings
 from control_plane.domain.quotas import Quotas
+from control_plane.domain.schedules import AutomaticTraining
 from control_plane.server import Timing
 
 __all__ = ["ControlPlaneSettings"]
@@ -47,6 +50,20 @@ class ControlPlaneSettings(ServerSettings):
         720.0, gt=0, description="Finished jobs are kept for so long; those whose failure is still shown stay."
     )
     max_finished_jobs: int = Field(10_000, ge=0, description="No more finished jobs than that are kept.")
+    auto_training: bool = Field(
+        True,
+        description="Solutions whose CreateSolution does not say `performAutoTraining` are trained automatically, as "
+        "Personalize's; false: only when they are asked to. See docs/training.md.",
+    )
+    first_training_seconds: float = Field(
+        3300.0,
+        ge=0,
+        description="How long after a solution the first automatic training begins; one on request meanwhile takes its "
+        "place.",
+    )
+    scheduler_lease_seconds: float = Field(
+        60.0, gt=0, description="Another control plane runs the schedules when the one that does is silent for so long."
+    )
     refuse_worse_versions: bool = Field(
         True,
         description="Campaigns that follow their solution, and new ones with `$LATEST`, refuse versions that are "
@@ -70,6 +87,10 @@ class ControlPlaneSettings(ServerSettings):
             campaigns_per_group=self.max_campaigns_per_group,
         )
 
+    def automatic_training(self) -> AutomaticTraining:
+        """Return how solutions are trained that do not say."""
+        return AutomaticTraining(self.auto_training, timedelta(seconds=self.first_training_seconds))
+
     def timing(self) -> Timing:
         """Return the durations and limits of the parts."""
         return Timing(
@@ -79,6 +100,7 @@ class ControlPlaneSettings(ServerSettings):
             runtime_loading_seconds=self.runtime_loading_seconds,
             events_liveness_seconds=self.events_liveness_seconds,
             sweep_seconds=self.sweep_seconds,
+            scheduler_lease_seconds=self.scheduler_lease_seconds,
             max_waiting=self.max_waiting,
             finished_job_hours=self.finished_job_hours,
             max_finished_jobs=self.max_finished_jobs,

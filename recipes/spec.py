@@ -176,6 +176,7 @@ class RecipeSpec:
         hyper_parameters: Keys that `algorithmHyperParameters` may hold.
         feature_parameters: Keys that `featureTransformationParameters` may hold.
         required_datasets: Types of datasets that a training cannot do without.
+        retrained_on: Type of dataset whose new rows are a reason to train once more.
         side_data: What is learnt from beside the required datasets, where there is any. Users who have columns that
             are learnt from are known without interactions too.
         event_type: The only type of interactions that is learnt from, in any case; None for all.
@@ -199,6 +200,7 @@ class RecipeSpec:
     hyper_parameters: HyperParameters = field(default_factory=lambda: _NONE)
     feature_parameters: HyperParameters = field(default_factory=lambda: _NONE)
     required_datasets: tuple[str, ...] = ("INTERACTIONS",)
+    retrained_on: str = "INTERACTIONS"
     side_data: frozenset[SideData] = frozenset()
     event_type: str | None = None
     max_history: int = 1000

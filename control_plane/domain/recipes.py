@@ -17,6 +17,8 @@ __all__ = [
     "described_recipe",
     "feature_transformation_arn",
     "recipe_arn",
+    "recipe_of",
+    "retrained_on",
     "trainable_recipe",
 ]
 
@@ -24,6 +26,21 @@ __all__ = [
 def recipe_arn(recipe: RecipeSpec) -> str:
     """Return the ARN of a recipe."""
     return ArnFactory.make_global("recipe", recipe.name)
+
+
+def recipe_of(arn: str | None) -> RecipeSpec | None:
+    """Return the recipe with an ARN that a row holds; None where AutoML chooses it."""
+    return None if arn is None else RECIPES[Arn.parse(arn, field="recipeArn").name]
+
+
+def retrained_on(arn: str | None) -> str:
+    """Return the type of dataset whose new rows are a reason to train a solution once more.
+
+    Args:
+        arn: ARN of its recipe; None where AutoML chooses it.
+    """
+    recipe = recipe_of(arn)
+    return "INTERACTIONS" if recipe is None else recipe.retrained_on
 
 
 def algorithm_arn(recipe: RecipeSpec) -> str:

@@ -1,7 +1,7 @@
 """Checks of `solutionConfig` and of the training mode.
 
-Settings of Personalize that are not built yet are refused by name: accepting and then ignoring one would silently train
-something else than the caller wants.
+Settings that do not fit are refused by name: accepting and then ignoring one would silently train something else than
+the caller wants.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Final
 from common.avro import AvroSchema
 from common.columns import EVENT_TYPE
 from common.errors import invalid
+from control_plane.domain.auto_ml import check_auto_ml
 from control_plane.domain.events import check_events, event_rules
-from control_plane.domain.fields import not_built
 from control_plane.domain.recipes import check_feature_parameters, check_hyper_parameters
+from control_plane.domain.schedules import training_interval
 from control_plane.domain.schemas import DatasetType, check_dataset_type
 from control_plane.domain.tuning import check_tuning
 from protos.tailorbird.control.v1.common_pb2 import StringList, TrainingDataConfig
@@ -37,19 +38,28 @@ _ALWAYS_INCLUDED: Final = frozenset({"USER_ID", "ITEM_ID", "TIMESTAMP", "ACTION_
 
 
 def check_solution(
-    recipe: RecipeSpec, config: SolutionConfig, *, perform_hpo: bool, event_type: str | None = None
+    recipe: RecipeSpec | None, config: SolutionConfig, *, perform_hpo: bool, event_type: str | None = None
 ) -> None:
     """Check the configuration of a solution.
 
     Args:
-        recipe: The recipe of the solution.
+        recipe: The recipe of the solution; None where AutoML chooses it.
         config: The configuration.
         perform_hpo: Whether hyperparameters are tuned.
         event_type: The event type to train on, already checked; None for all.
 
     Raises:
         InvalidInput: A setting is wrong, does not fit the recipe, or is not built yet.
+        ResourceNotFound: AutoML is to choose among recipes of which one does not exist.
     """
+    training_interval(config.auto_training_config)
+    _check_training_columns(config.training_data_config)
+    if recipe is None:
+        check_events(config, event_type=event_type, weighs_events=False, recipe="a recipe that AutoML chooses")
+        check_auto_ml(config)
+        return
+    if config.HasField("auto_ml_config"):
+        raise invalid("solutionConfig.autoMLConfig", got="a configuration", want="none, or performAutoML true")
     check_events(
         config, event_type=event_type, weighs_events="eventsConfig" in recipe.solution_options, recipe=recipe.name
     )
@@ -59,11 +69,6 @@ def check_solution(
     if config.HasField("optimization_objective"):
         takes_objective = "optimizationObjective" in recipe.solution_options
         _check_objective(config.optimization_objective, takes_objective=takes_objective, recipe=recipe.name)
-    _check_training_columns(config.training_data_config)
-    if config.HasField("auto_ml_config"):
-        raise not_built("solutionConfig.autoMLConfig", got="a configuration", want="none")
-    if config.HasField("auto_training_config"):
-        raise not_built("solutionConfig.autoTrainingConfig", got="a schedule", want="none")
     for member, values in (
         ("algorithmHyperParameters", config.algorithm_hyper_parameters),
         ("featureTransformationParameters", config.feature_transformation_parameters),
@@ -75,15 +80,20 @@ def check_solution(
     check_tuning(recipe, config, perform_hpo=perform_hpo)
 
 
-def check_training_mode(value: str | None, recipe: RecipeSpec) -> str:
+def check_training_mode(value: str | None, recipe: RecipeSpec | None) -> str:
     """Return the training mode of a solution version: FULL, also when the request has none, or UPDATE.
+
+    Args:
+        value: The mode in the request.
+        recipe: The recipe of the solution; None where AutoML chooses it.
 
     Raises:
         InvalidInput: There is no such mode, or the recipe does not support it.
     """
     mode = value or "FULL"
-    if mode == "UPDATE" and "UPDATE" not in recipe.solution_options:
-        raise invalid("trainingMode", got=value, want=f"FULL: {recipe.name} knows no other")
+    if mode == "UPDATE" and (recipe is None or "UPDATE" not in recipe.solution_options):
+        name = "a recipe that AutoML chooses" if recipe is None else recipe.name
+        raise invalid("trainingMode", got=value, want=f"FULL: {name} knows no other")
     if mode not in ("FULL", "UPDATE"):
         raise invalid("trainingMode", got=value, want="FULL or UPDATE")
     return mode

@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
-from protos.tailorbird.internal.v1.jobs_pb2 import HyperParameterTuning
+from protos.tailorbird.internal.v1.jobs_pb2 import HyperParameterTuning, RecipeSearch
 
 __all__ = ["DatasetImport", "DatasetTable", "Payload", "SolutionVersionTraining", "StorageRemoval", "as_document"]
 
@@ -56,24 +56,26 @@ class SolutionVersionTraining:
     Attributes:
         solution_version_arn: The version.
         artifact_location: Folder in the store that the artifact is published to.
-        recipe: Name of the recipe.
+        recipe: Name of the recipe; None when the training chooses it.
         solution_config: How the version is trained.
         event_type: Event type to learn from; None for all.
         training_mode: FULL or UPDATE.
         tables: The active datasets of the dataset group.
         base_artifact_location: The artifact that an update begins from; None in mode FULL.
         tuning: How hyperparameters are tuned; None for not at all.
+        recipe_search: The recipes to choose from; None where `recipe` names it.
     """
 
     solution_version_arn: str
     artifact_location: str
-    recipe: str
+    recipe: str | None
     solution_config: SolutionConfig
     event_type: str | None
     training_mode: str
     tables: tuple[DatasetTable, ...]
     base_artifact_location: str | None = None
     tuning: HyperParameterTuning | None = None
+    recipe_search: RecipeSearch | None = None
 
 
 @dataclass(frozen=True, slots=True)

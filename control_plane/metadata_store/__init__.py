@@ -16,7 +16,7 @@ from sqlmodel import SQLModel
 
 from common.process.long_poll import ChangeNotifier
 from control_plane.domain.paging import Position
-from control_plane.metadata_store.tables import AnyResource, Job
+from control_plane.metadata_store.tables import AnyResource, Job, Schedule
 
 __all__ = ["MetadataStore", "Unit"]
 
@@ -88,6 +88,9 @@ class Unit(Protocol):
             keep: How many of the newest are kept.
             limit: How many jobs are returned at most.
         """
+
+    def due_schedules(self, *, now: datetime, limit: int) -> list[Schedule]:
+        """Return schedules whose next run is due, those that have waited longest first."""
 
     def expired_jobs(self, *, now: datetime) -> list[Job]:
         """Return leased jobs whose leases have expired."""

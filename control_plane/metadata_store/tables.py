@@ -32,6 +32,7 @@ from control_plane.domain.states import Status
 from control_plane.metadata_store.columns import MessageColumn
 from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
 from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
+from protos.tailorbird.control.v1.solution_pb2 import SolutionUpdateSummary
 from protos.tailorbird.storage.v1.evaluation_pb2 import Evaluation
 
 __all__ = [
@@ -49,6 +50,8 @@ __all__ = [
     "JobAttempt",
     "Owned",
     "RuntimeWorker",
+    "Schedule",
+    "SchedulerLease",
     "ServingReport",
     "ServingRevision",
     "Solution",
@@ -191,6 +194,7 @@ class Dataset(AnyResource, table=True):
     Attributes:
         deleted_revision: Serving revision from which on events services take no events for it; None before
             DeleteDataset, and again once they all know and its table may be removed.
+        rows_streamed_at: When an events service last had rows for it, to within a minute; None before any.
     """
 
     __tablename__ = "dataset"
@@ -207,6 +211,7 @@ class Dataset(AnyResource, table=True):
     location: str = Field(max_length=256, unique=True)
     status: str = Field(default=Status.ACTIVE, max_length=32)
     deleted_revision: int | None = Field(default=None, sa_type=BigInteger)
+    rows_streamed_at: datetime | None = _moment(nullable=True)
     creation_date_time: datetime = _moment()
     last_updated_date_time: datetime = _moment()
 
@@ -235,7 +240,13 @@ class DatasetImportJob(AnyResource, table=True):
 
 
 class Solution(AnyResource, table=True):
-    """A recipe and a configuration by which models of a dataset group are trained."""
+    """A recipe and a configuration by which models of a dataset group are trained.
+
+    Attributes:
+        recipe_arn: ARN of its recipe; None where AutoML chooses one for each version.
+        best_recipe_arn: ARN of the recipe that AutoML chose last; None before.
+        latest_update: The last UpdateSolution; None before the first.
+    """
 
     __tablename__ = "solution"
     __table_args__ = (UniqueConstraint("account", "name"), *list_indexes("solution", "dataset_group_arn"))
@@ -243,10 +254,14 @@ class Solution(AnyResource, table=True):
     arn: str = _arn()
     name: str = Field(max_length=63)
     dataset_group_arn: str = _parent("dataset_group.arn")
-    recipe_arn: str = Field(max_length=256)
+    recipe_arn: str | None = Field(default=None, max_length=256)
+    best_recipe_arn: str | None = Field(default=None, max_length=256)
     event_type: str | None = Field(default=None, max_length=256)
     solution_config: SolutionConfig | None = _message(SolutionConfig)
     perform_hpo: bool = False
+    perform_auto_ml: bool = False
+    perform_auto_training: bool = False
+    latest_update: SolutionUpdateSummary | None = _message(SolutionUpdateSummary)
     status: str = Field(default=Status.ACTIVE, max_length=32)
     creation_date_time: datetime = _moment()
     last_updated_date_time: datetime = _moment()
@@ -256,6 +271,8 @@ class SolutionVersion(AnyResource, table=True):
     """One training of a solution and, when ACTIVE, its artifact.
 
     Attributes:
+        recipe_arn: ARN of the recipe; None before AutoML has chosen it.
+        training_type: AUTOMATIC when its schedule asked for it, MANUAL when a caller did.
         evaluation: The evaluation; None when there is none.
         verdict: A `domain.evaluations.Verdict`; None for versions that were compared with none before them.
         tuned_hyper_parameters: The hyperparameters that tuning chose, by name; None without tuning.
@@ -272,11 +289,13 @@ class SolutionVersion(AnyResource, table=True):
     name: str = Field(max_length=80)
     solution_arn: str = _parent("solution.arn", cascade=True)
     dataset_group_arn: str = _parent("dataset_group.arn")
-    recipe_arn: str = Field(max_length=256)
+    recipe_arn: str | None = Field(default=None, max_length=256)
     event_type: str | None = Field(default=None, max_length=256)
     solution_config: SolutionConfig | None = _message(SolutionConfig)
     perform_hpo: bool = False
+    perform_auto_ml: bool = False
     training_mode: str = Field(max_length=16)
+    training_type: str = Field(default="MANUAL", max_length=16)
     artifact_location: str = Field(max_length=256, unique=True)
     training_hours: float | None = None
     metrics: dict[str, float] | None = _json(nullable=True)
@@ -288,6 +307,43 @@ class SolutionVersion(AnyResource, table=True):
     failure_reason: str | None = _text(nullable=True)
     creation_date_time: datetime = _moment()
     last_updated_date_time: datetime = _moment()
+
+
+class Schedule(Owned, table=True):
+    """When a solution is trained next without being asked for; deleted with it.
+
+    Attributes:
+        interval_seconds: Time from the beginning of one training to the next.
+        only_with_new_data: Leave out trainings, but for the first, for which there is nothing new to learn from.
+        begun_at: When it was begun, or begun anew by another interval.
+        last_run_at: When the last training began that it counts from; None before the first.
+        next_run_at: When the next one is due, or is tried again.
+        postponed_by: Name of the error that the next one was put off for; None when it was not.
+    """
+
+    __tablename__ = "schedule"
+    __table_args__ = (Index("ix_schedule_next_run_at", "next_run_at"),)
+
+    account: str = _account_in("solution_arn")
+    solution_arn: str = Field(
+        sa_column=Column(String(256), ForeignKey("solution.arn", ondelete="CASCADE"), primary_key=True)
+    )
+    interval_seconds: int
+    only_with_new_data: bool = True
+    begun_at: datetime = _moment()
+    last_run_at: datetime | None = _moment(nullable=True)
+    next_run_at: datetime = _moment()
+    postponed_by: str | None = Field(default=None, max_length=64)
+
+
+class SchedulerLease(SQLModel, table=True):
+    """The one row that says which control plane runs the schedules, until when."""
+
+    __tablename__ = "scheduler_lease"
+
+    id: int = Field(default=1, primary_key=True)
+    owner: str = Field(max_length=32)
+    expires_at: datetime = _moment()
 
 
 class Campaign(AnyResource, table=True):
@@ -492,8 +548,11 @@ class ServingRevision(SQLModel, table=True):
 
 #: Columns that heartbeats change; no waiting call is interested in them.
 HEARTBEAT_COLUMNS: Final[Mapping[type[SQLModel], frozenset[str]]] = {
+    Dataset: frozenset({"rows_streamed_at"}),
     EventsService: frozenset({"last_seen_at"}),
     Job: frozenset({"lease_expires_at", "progress", "activity"}),
     JobAttempt: frozenset({"last_sign_at"}),
     RuntimeWorker: frozenset({"last_seen_at"}),
+    Schedule: frozenset({"last_run_at", "next_run_at", "postponed_by"}),
+    SchedulerLease: frozenset({"owner", "expires_at"}),
 }

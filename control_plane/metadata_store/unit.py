@@ -13,7 +13,7 @@ from sqlmodel import Session, SQLModel, col, select
 from control_plane.domain.jobs import FINISHED, JobState
 from control_plane.domain.paging import Position
 from control_plane.domain.states import Status
-from control_plane.metadata_store.tables import AnyResource, DatasetImportJob, Job, Owned, SolutionVersion
+from control_plane.metadata_store.tables import AnyResource, DatasetImportJob, Job, Owned, Schedule, SolutionVersion
 
 __all__ = ["SqlUnit"]
 
@@ -123,6 +123,11 @@ class SqlUnit:
             .limit(limit)
         )
         return list(self._session.exec(statement).all())
+
+    def due_schedules(self, *, now: datetime, limit: int) -> list[Schedule]:
+        """Return schedules whose next run is due, those that have waited longest first."""
+        due = col(Schedule.next_run_at)
+        return list(self._session.exec(select(Schedule).where(due <= now).order_by(due).limit(limit)).all())
 
     def expired_jobs(self, *, now: datetime) -> list[Job]:
         """Return leased jobs whose leases have expired."""

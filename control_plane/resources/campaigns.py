@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.arn import Arn
 from common.errors import InvalidInput, ResourceInUse, ResourceNotFound, invalid
 from control_plane.app_context import AppContext
 from control_plane.domain.campaigns import (
@@ -15,6 +14,7 @@ from control_plane.domain.campaigns import (
     split_version_arn,
 )
 from control_plane.domain.fields import check_name, check_tags
+from control_plane.domain.recipes import recipe_of
 from control_plane.domain.states import CREATING, DELETING, Status
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Campaign, Deployment, Solution, SolutionVersion
@@ -31,7 +31,6 @@ from control_plane.serving.assignments import deployment_in_progress
 from control_plane.serving.latest_version_sync import LatestVersionSync
 from control_plane.serving.revisions import next_revision
 from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
-from recipes.catalog import RECIPES
 
 __all__ = ["CampaignView", "Campaigns"]
 
@@ -217,7 +216,8 @@ class Campaigns(ResourceOperations):
         solution = unit.get(Solution, version.solution_arn)
         assert solution is not None, "a foreign key holds it"
         require_active(solution.status, solution.arn, field="solutionVersionArn")
-        recipe = RECIPES[Arn.parse(version.recipe_arn, field="recipeArn").name]
+        recipe = recipe_of(version.recipe_arn)
+        assert recipe is not None, "an ACTIVE version has one, also where AutoML chose it"
         check_campaign_config(config or CampaignConfig(), recipe, latest=latest)
 
     def _add_deployment(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from common.errors import ResourceInUse, invalid
+from control_plane.app_context import AppContext
 from control_plane.domain.events import check_event_type
 from control_plane.domain.fields import check_name, check_tags, not_built, required
-from control_plane.domain.recipes import recipe_arn, trainable_recipe
+from control_plane.domain.recipes import recipe_arn, recipe_of, trainable_recipe
+from control_plane.domain.schedules import AutomaticTraining, training_interval
 from control_plane.domain.solutions import check_columns_exist, check_solution
 from control_plane.domain.states import BLOCKING, Status
 from control_plane.jobs.payloads import StorageRemoval
@@ -25,19 +28,36 @@ from control_plane.resources.base import (
     require_active,
 )
 from control_plane.resources.datasets import dataset_schemas
-from protos.tailorbird.control.v1.solution_pb2 import CreateSolutionRequest
+from control_plane.resources.schedules import start_schedule, stop_schedule
+from protos.tailorbird.control.v1.common_pb2 import ResourceStatus
+from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
+from protos.tailorbird.control.v1.solution_pb2 import (
+    CreateSolutionRequest,
+    SolutionUpdateConfig,
+    SolutionUpdateSummary,
+    UpdateSolutionRequest,
+)
+from recipes.spec import RecipeSpec
 
 __all__ = ["Solutions"]
 
+_UPDATED_RATE: Final = "solutionUpdateConfig.autoTrainingConfig.schedulingExpression"
+
 
 class Solutions(ResourceOperations):
-    """Operations on solutions."""
+    """Operations on solutions.
+
+    Args:
+        app_context: Clock, ids, ARNs and quotas.
+        automatic_training: How solutions are trained that do not say.
+    """
+
+    def __init__(self, app_context: AppContext, *, automatic_training: AutomaticTraining) -> None:
+        super().__init__(app_context)
+        self._automatic_training = automatic_training
 
     def create(self, unit: Unit, request: CreateSolutionRequest, *, tags: Sequence[tuple[str, str]] = ()) -> Solution:
-        """Create a solution.
-
-        A solution is trained by CreateSolutionVersion only: automatic training, Personalize's default, is not built
-        yet. A request without `performAutoTraining` therefore means false here, and true is an error.
+        """Create a solution, and begin its schedule if it is trained automatically.
 
         Raises:
             InvalidInput: Something in the request is wrong, or not built yet.
@@ -48,30 +68,24 @@ class Solutions(ResourceOperations):
         """
         name = check_name("name", required("name", request.name))
         group_arn = required("datasetGroupArn", request.dataset_group_arn)
-        if request.perform_auto_training:
-            raise not_built("performAutoTraining", got=True, want="false, and CreateSolutionVersion for each training")
+        recipe = _requested_recipe(request)
+        _check_incremental_update(recipe, wanted=request.perform_incremental_update)
         config = request.solution_config
-        if request.perform_auto_ml:
-            raise not_built("performAutoML", got=True, want="false, and a recipeArn")
-        if not request.recipe_arn:
-            raise invalid("recipeArn", got=None, want="the ARN of a recipe")
-        recipe = trainable_recipe(request.recipe_arn)
-        if request.perform_incremental_update and "performIncrementalUpdate" in recipe.solution_options:
-            raise not_built("performIncrementalUpdate", got=True, want="false, and a new version for new items")
-        if request.perform_incremental_update:
-            raise invalid("performIncrementalUpdate", got=True, want=f"false: {recipe.name} has no incremental updates")
         event_type = check_event_type(request.event_type if request.HasField("event_type") else None)
         check_solution(recipe, config, perform_hpo=request.perform_hpo, event_type=event_type)
         checked_tags = check_tags(tags)
         now = self._now()
+        says = request.HasField("perform_auto_training")
         solution = Solution(
             arn=self._arn(unit, "solution", name),
             name=name,
             dataset_group_arn=group_arn,
-            recipe_arn=recipe_arn(recipe),
+            recipe_arn=None if recipe is None else recipe_arn(recipe),
             event_type=event_type,
             solution_config=config,
             perform_hpo=request.perform_hpo,
+            perform_auto_ml=recipe is None,
+            perform_auto_training=request.perform_auto_training if says else self._automatic_training.by_default,
             creation_date_time=now,
             last_updated_date_time=now,
         )
@@ -81,6 +95,51 @@ class Solutions(ResourceOperations):
         insert(unit, solution, tags=checked_tags)
         used = unit.count(Solution, dataset_group_arn=group.arn) - 1
         self._app_context.quotas.check("solutions_per_group", used=used)
+        if solution.perform_auto_training:
+            self._start_schedule(unit, solution, config)
+        return solution
+
+    def update(self, unit: Unit, request: UpdateSolutionRequest) -> Solution:
+        """Change when a solution is trained automatically, and which events it is trained on.
+
+        It holds at once; versions that are being made keep the configuration that they began with. Another interval
+        begins the schedule anew.
+
+        Raises:
+            InvalidInput: Something in the request is wrong, or does not fit the recipe.
+            ResourceNotFound: The solution does not exist.
+            ResourceInUse: It is not ACTIVE.
+        """
+        arn = required("solutionArn", request.solution_arn)
+        solution = fetch(unit, Solution, arn, field="solutionArn", kind="solution")
+        require_active(solution.status, arn, field="solutionArn")
+        recipe = recipe_of(solution.recipe_arn)
+        _check_incremental_update(recipe, wanted=request.perform_incremental_update)
+        training_interval(request.solution_update_config.auto_training_config, field=_UPDATED_RATE)
+        before = solution.solution_config or SolutionConfig()
+        config = _changed(before, request.solution_update_config)
+        check_solution(recipe, config, perform_hpo=solution.perform_hpo, event_type=solution.event_type)
+        was_scheduled = solution.perform_auto_training
+        if request.HasField("perform_auto_training"):
+            solution.perform_auto_training = request.perform_auto_training
+        interval, interval_before = (training_interval(item.auto_training_config) for item in (config, before))
+        if not solution.perform_auto_training:
+            stop_schedule(unit, arn)
+        elif not was_scheduled or interval != interval_before:
+            self._start_schedule(unit, solution, config)
+        now = self._now()
+        solution.solution_config = config
+        solution.latest_update = SolutionUpdateSummary(
+            solution_update_config=request.solution_update_config
+            if request.HasField("solution_update_config")
+            else None,
+            status=ResourceStatus.RESOURCE_STATUS_ACTIVE,
+            perform_auto_training=solution.perform_auto_training,
+            perform_incremental_update=False,
+        )
+        solution.latest_update.creation_date_time.FromDatetime(now)
+        solution.latest_update.last_updated_date_time.FromDatetime(now)
+        solution.last_updated_date_time = now
         return solution
 
     def describe(self, unit: Unit, arn: str) -> tuple[Solution, SolutionVersion | None]:
@@ -96,6 +155,8 @@ class Solutions(ResourceOperations):
     def delete(self, unit: Unit, arn: str) -> None:
         """Begin to delete a solution and its versions; the rows are removed when a trainer has removed the artifacts.
 
+        Its schedule ends at once.
+
         Raises:
             ResourceInUse: A campaign is based on it, a version is being made, or it is being deleted already.
         """
@@ -109,6 +170,7 @@ class Solutions(ResourceOperations):
             raise ResourceInUse(
                 f"`solutionArn`: got {arn}, whose version {version.arn} is {version.status}; stop or await it"
             )
+        stop_schedule(unit, arn)
         versions = unit.find(SolutionVersion, solution_arn=arn)
         if not versions:
             remove(unit, solution)
@@ -117,3 +179,53 @@ class Solutions(ResourceOperations):
         solution.last_updated_date_time = self._now()
         folders = tuple(version.artifact_location for version in versions)
         enqueue(unit, self._app_context, StorageRemoval(folders), subject=arn, group_arn=solution.dataset_group_arn)
+
+    def _start_schedule(self, unit: Unit, solution: Solution, config: SolutionConfig) -> None:
+        now = self._now()
+        start_schedule(
+            unit,
+            solution.arn,
+            interval=training_interval(config.auto_training_config),
+            first_at=now + self._automatic_training.first_after,
+            now=now,
+        )
+
+
+def _requested_recipe(request: CreateSolutionRequest) -> RecipeSpec | None:
+    """Return the recipe that a request names; None where AutoML chooses it.
+
+    Raises:
+        InvalidInput: It names none, or one for AutoML, or not the ARN of a recipe of solutions.
+        ResourceNotFound: There is no such recipe.
+    """
+    if request.perform_auto_ml and request.HasField("recipe_arn"):
+        raise invalid("recipeArn", got=request.recipe_arn, want="none beside performAutoML true, which chooses it")
+    if request.perform_auto_ml:
+        return None
+    if not request.recipe_arn:
+        raise invalid("recipeArn", got=None, want="the ARN of a recipe, or performAutoML true")
+    return trainable_recipe(request.recipe_arn)
+
+
+def _check_incremental_update(recipe: RecipeSpec | None, *, wanted: bool) -> None:
+    """Refuse incremental updates.
+
+    Raises:
+        InvalidInput: They are wanted.
+    """
+    if wanted and recipe is not None and "performIncrementalUpdate" in recipe.solution_options:
+        raise not_built("performIncrementalUpdate", got=True, want="false, and a new version for new items")
+    if wanted:
+        name = "a recipe that AutoML chooses" if recipe is None else recipe.name
+        raise invalid("performIncrementalUpdate", got=True, want=f"false: {name} has no incremental updates")
+
+
+def _changed(config: SolutionConfig, changes: SolutionUpdateConfig) -> SolutionConfig:
+    """Return a configuration with the parts of an update in the place of its own."""
+    changed = SolutionConfig()
+    changed.CopyFrom(config)
+    if changes.HasField("auto_training_config"):
+        changed.auto_training_config.CopyFrom(changes.auto_training_config)
+    if changes.HasField("events_config"):
+        changed.events_config.CopyFrom(changes.events_config)
+    return changed

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from typing import Final
 
 from common.errors import ResourceNotFound
 from control_plane.app_context import AppContext
@@ -25,6 +27,8 @@ from control_plane.tracking.deletions import DeletionReconciler
 from control_plane.tracking.trackers import TrackedGroup, tracked_group
 
 __all__ = ["EventTrackers"]
+
+_NOTE_INTERVAL: Final = timedelta(minutes=1)
 
 
 class EventTrackers(ResourceOperations):
@@ -106,3 +110,13 @@ class EventTrackers(ResourceOperations):
     def active_tables(self, unit: Unit) -> frozenset[str]:
         """Return the locations of the tables of all ACTIVE datasets."""
         return frozenset(dataset.location for dataset in unit.find(Dataset, status=Status.ACTIVE))
+
+    def note_rows(self, unit: Unit, locations: Collection[str]) -> None:
+        """Note that rows are about to be written to tables, within a writing unit.
+
+        A note says when rows came, to within a minute: events services write often.
+        """
+        now = self._now()
+        for dataset in unit.find(Dataset, location=set(locations), status=Status.ACTIVE):
+            if dataset.rows_streamed_at is None or now - dataset.rows_streamed_at >= _NOTE_INTERVAL:
+                dataset.rows_streamed_at = now

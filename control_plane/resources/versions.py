@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from google.protobuf import json_format
 
-from common.arn import Arn
 from common.errors import ResourceInUse, invalid
 from control_plane.app_context import AppContext
+from control_plane.domain.auto_ml import recipe_search
 from control_plane.domain.evaluations import Verdict, verdict_of
 from control_plane.domain.events import check_event_columns
 from control_plane.domain.fields import already_exists, check_name, check_tags
+from control_plane.domain.recipes import recipe_arn, recipe_of
 from control_plane.domain.schemas import DatasetType, check_describes_items
 from control_plane.domain.solutions import check_columns_exist, check_objective_column, check_training_mode
 from control_plane.domain.states import BLOCKING, STOPPABLE, Status
@@ -36,7 +37,10 @@ from protos.tailorbird.storage.v1.evaluation_pb2 import Evaluation
 from recipes.catalog import RECIPES
 from recipes.spec import RecipeSpec
 
-__all__ = ["SolutionVersions", "TrainingListener"]
+__all__ = ["SolutionVersions", "TrainingListener", "TrainingType"]
+
+#: Who asked for a version: a caller, or its solution's schedule.
+TrainingType = Literal["MANUAL", "AUTOMATIC"]
 
 
 class SolutionVersions(ResourceOperations):
@@ -49,11 +53,13 @@ class SolutionVersions(ResourceOperations):
         *,
         name: str | None = None,
         training_mode: str | None = None,
+        training_type: TrainingType = "MANUAL",
         tags: Sequence[tuple[str, str]] = (),
     ) -> SolutionVersion:
         """Submit a training of a solution on the current data of its dataset group.
 
-        Mode UPDATE brings the newest ACTIVE version of mode FULL up to date without training it again.
+        Mode UPDATE brings the newest ACTIVE version of mode FULL up to date without training it again. The type says
+        whether a caller or the solution's schedule asks.
 
         Raises:
             InvalidInput: A field is malformed, the group has no data of the type that the recipe learns from, or
@@ -68,7 +74,7 @@ class SolutionVersions(ResourceOperations):
         checked_tags = check_tags(tags)
         solution = fetch(unit, Solution, solution_arn, field="solutionArn", kind="solution")
         require_active(solution.status, solution_arn, field="solutionArn")
-        recipe = _recipe(solution)
+        recipe = recipe_of(solution.recipe_arn)
         mode = check_training_mode(training_mode, recipe)
         base = self._base_version(unit, solution) if mode == "UPDATE" else None
         existing = unit.first(SolutionVersion, solution_arn=solution_arn, name=name) if name else None
@@ -76,6 +82,7 @@ class SolutionVersions(ResourceOperations):
             raise already_exists(existing.arn)
         datasets = self._training_datasets(unit, solution, recipe)
         version = self._new_version(unit, solution, name=name, mode=mode)
+        version.training_type = training_type
         insert(unit, version, tags=checked_tags)
         used = unit.count(SolutionVersion, status=BLOCKING) - 1
         self._app_context.quotas.check("pending_solution_versions", used=used)
@@ -96,6 +103,7 @@ class SolutionVersions(ResourceOperations):
             event_type=solution.event_type,
             solution_config=solution.solution_config,
             perform_hpo=solution.perform_hpo,
+            perform_auto_ml=solution.perform_auto_ml,
             training_mode=mode,
             artifact_location=f"artifacts/{unit.account}/{solution.name}-{version_id}",
             creation_date_time=now,
@@ -114,13 +122,13 @@ class SolutionVersions(ResourceOperations):
         return base
 
     @classmethod
-    def _training_datasets(cls, unit: Unit, solution: Solution, recipe: RecipeSpec) -> list[Dataset]:
+    def _training_datasets(cls, unit: Unit, solution: Solution, recipe: RecipeSpec | None) -> list[Dataset]:
         """Return the ACTIVE datasets of a solution's group, after checking that the solution can be trained on them."""
         group = solution.dataset_group_arn
         datasets = unit.find(Dataset, dataset_group_arn=group, status=Status.ACTIVE, order=["dataset_type"])
         by_type = {dataset.dataset_type: dataset for dataset in datasets}
         interactions = by_type.get(DatasetType.INTERACTIONS)
-        if DatasetType.INTERACTIONS in recipe.required_datasets:
+        if recipe is None or DatasetType.INTERACTIONS in recipe.required_datasets:
             cls._require_interactions(unit, solution, interactions)
         else:
             cls._require_items(unit, solution, by_type.get(DatasetType.ITEMS))
@@ -222,6 +230,11 @@ class TrainingListener:
         if "evaluation" in result:
             version.evaluation = json_format.ParseDict(result["evaluation"], Evaluation())
         version.tuned_hyper_parameters = result.get("tuned_hyper_parameters")
+        if version.perform_auto_ml and "recipe" in result:
+            version.recipe_arn = recipe_arn(RECIPES[result["recipe"]])
+            solution = unit.get(Solution, version.solution_arn)
+            assert solution is not None, "a foreign key holds it"
+            solution.best_recipe_arn = version.recipe_arn
         version.verdict = verdict_of(version.evaluation)
 
     def failed(self, unit: Unit, job: Job, reason: str) -> None:
@@ -240,27 +253,28 @@ class TrainingListener:
         return version
 
 
-def _recipe(solution: Solution) -> RecipeSpec:
-    return RECIPES[Arn.parse(solution.recipe_arn, field="recipeArn").name]
-
-
 def _training_payload(
-    version: SolutionVersion, recipe: RecipeSpec, *, tables: Sequence[DatasetTable], base: SolutionVersion | None
+    version: SolutionVersion, recipe: RecipeSpec | None, *, tables: Sequence[DatasetTable], base: SolutionVersion | None
 ) -> SolutionVersionTraining:
     """Return the payload of a version's training job; `base` is the version that an update begins from."""
     config = version.solution_config or SolutionConfig()
     # An update keeps the hyperparameters of the version that it begins from.
-    tuning = check_tuning(recipe, config, perform_hpo=version.perform_hpo) if base is None else None
+    tuning = search = None
+    if recipe is not None and base is None:
+        tuning = check_tuning(recipe, config, perform_hpo=version.perform_hpo)
+    if recipe is None:
+        search = recipe_search(config, [table.dataset_type for table in tables], perform_hpo=version.perform_hpo)
     return SolutionVersionTraining(
         solution_version_arn=version.arn,
         artifact_location=version.artifact_location,
-        recipe=recipe.name,
+        recipe=None if recipe is None else recipe.name,
         solution_config=config,
         event_type=version.event_type,
         training_mode=version.training_mode,
         tables=tuple(tables),
         base_artifact_location=None if base is None else base.artifact_location,
         tuning=tuning,
+        recipe_search=search,
     )
 
 

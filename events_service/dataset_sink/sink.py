@@ -160,8 +160,8 @@ class DatasetSink:
             return Table(self._store, location).event_position()
 
     def _dataset_exists(self, location: str) -> bool:
-        """Return whether a table still belongs to a dataset; if not, remove it from the log."""
-        if location in self._tables.active([location]):
+        """Return whether a table that rows wait for still belongs to a dataset; if not, remove it from the log."""
+        if location in self._tables.active([location], rows_wait=True):
             return True
         self._remove_if_deleted(location)
         return False

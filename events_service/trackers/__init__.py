@@ -35,8 +35,12 @@ class Tracker:
 class Tables(Protocol):
     """The tables of datasets."""
 
-    def active(self, locations: Sequence[str]) -> frozenset[str]:
+    def active(self, locations: Sequence[str], *, rows_wait: bool = False) -> frozenset[str]:
         """Return the locations whose datasets are ACTIVE; the others are deleted, or being deleted.
+
+        Args:
+            locations: Of tables.
+            rows_wait: Whether rows for each of them are about to be written, which the control plane is told so.
 
         Raises:
             Unavailable: The control plane cannot be reached now.

@@ -43,11 +43,12 @@ class RemoteTrackers:
         self._service_id = service_id
         self._patience_seconds = patience_seconds
 
-    def active(self, locations: Sequence[str]) -> frozenset[str]:
+    def active(self, locations: Sequence[str], *, rows_wait: bool = False) -> frozenset[str]:
         """Return the locations whose datasets are ACTIVE; see `Tables`."""
         active: set[str] = set()
         for start in range(0, len(locations), _MAX_LOCATIONS):
-            request = trackers_pb2.FindTablesRequest(locations=locations[start : start + _MAX_LOCATIONS])
+            part = locations[start : start + _MAX_LOCATIONS]
+            request = trackers_pb2.FindTablesRequest(locations=part, rows_wait=rows_wait)
             try:
                 active.update(self._stub.FindTables(request, timeout=self._patience_seconds).locations)
             except grpc.RpcError as error:

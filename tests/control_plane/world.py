@@ -109,8 +109,17 @@ class World:
         self.finish_next({"imported_rows": 5000, "files": 1})
         return group
 
-    def solution(self, group: str, recipe: str = POPULARITY) -> str:
-        request = CreateSolutionRequest(name=self.name("solution"), dataset_group_arn=group, recipe_arn=recipe)
+    def solution(self, group: str, recipe: str | None = POPULARITY, **more: object) -> str:
+        """Create a solution, which is trained on request only unless `more` says something else."""
+        request = CreateSolutionRequest(
+            **{
+                "name": self.name("solution"),
+                "dataset_group_arn": group,
+                "recipe_arn": recipe,
+                "perform_auto_training": False,
+                **more,
+            }
+        )
         return self.resources.solutions.create(request).arn
 
     def version(self, solution: str) -> str:
@@ -171,8 +180,15 @@ class World:
         self.plane.maintenance.sweep()
 
 
-def make_world(folder: Path, *, quotas: Quotas = MANY, timing: Timing = TIMING, **options: bool) -> World:
+def make_world(
+    folder: Path,
+    *,
+    clock: ManualClock | None = None,
+    quotas: Quotas = MANY,
+    timing: Timing = TIMING,
+    **options: object,
+) -> World:
     metadata_store = open_metadata_store(f"sqlite:///{folder / 'metadata_store.db'}")
-    clock = ManualClock()
+    clock = clock or ManualClock()
     app_context = AppContext(clock, ArnFactory("eu-west-1"), quotas)
     return World(metadata_store, clock, app_context, assemble(metadata_store, app_context, timing, **options))

@@ -65,10 +65,14 @@ class ListedTrackers:
         #: Tables of datasets whose trackers were deleted.
         self.untracked: set[str] = set()
         self.lookups = 0
+        #: Tables that rows waited for, call by call.
+        self.waited: list[tuple[str, ...]] = []
         self.error: Exception | None = None
 
-    def active(self, locations: Sequence[str]) -> frozenset[str]:
+    def active(self, locations: Sequence[str], *, rows_wait: bool = False) -> frozenset[str]:
         self.lookups += 1
+        if rows_wait:
+            self.waited.append(tuple(locations))
         if self.error is not None:
             raise self.error
         tables = {item.table.location for item in self.trackers.values() if item.table is not None}

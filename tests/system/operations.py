@@ -42,7 +42,7 @@ NOT_BUILT: Final = frozenset(
         "DescribeRecommender",
         "PutActionInteractions", "PutActions", "PutItems", "PutUsers",
         "StartRecommender", "StopRecommender",
-        "UpdateDataset", "UpdateMetricAttribution", "UpdateRecommender", "UpdateSolution",
+        "UpdateDataset", "UpdateMetricAttribution", "UpdateRecommender",
     }
 )  # fmt: skip
 
@@ -183,6 +183,11 @@ SCENARIO: Final[Mapping[str, Callable[[Walk], dict[str, Any]]]] = {
     },
     "DescribeSolution": _by("solutionArn"),
     "ListSolutions": _by("datasetGroupArn"),
+    "UpdateSolution": lambda walk: {
+        "performAutoTraining": True,
+        "solutionUpdateConfig": {"autoTrainingConfig": {"schedulingExpression": "rate(30 days)"}},
+        **_by("solutionArn")(walk),
+    },
     "CreateSolutionVersion": lambda walk: {"name": "walk-1", "trainingMode": "FULL", **_by("solutionArn")(walk)},
     "DescribeSolutionVersion": _by("solutionVersionArn"),
     "ListSolutionVersions": _by("solutionArn"),

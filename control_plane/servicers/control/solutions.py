@@ -6,11 +6,12 @@ from control_plane.domain.fields import required
 from control_plane.metadata_store.tables import Solution, SolutionVersion
 from control_plane.servicers.control.messages import enum_text, enum_value, status, timestamp
 from control_plane.servicers.control.methods import Context, Methods, optional, page_request, tags_of
-from protos.tailorbird.control.v1 import common_pb2, solution_pb2, solution_version_pb2
+from protos.tailorbird.control.v1 import common_pb2, solution_config_pb2, solution_pb2, solution_version_pb2
 
 __all__ = ["SolutionMethods", "SolutionVersionMethods"]
 
 _TRAINING_MODE = common_pb2.TrainingMode.DESCRIPTOR
+_TRAINING_TYPE = common_pb2.TrainingType.DESCRIPTOR
 
 
 class SolutionMethods(Methods):
@@ -36,8 +37,8 @@ class SolutionMethods(Methods):
                 name=solution.name,
                 solution_arn=solution.arn,
                 perform_hpo=solution.perform_hpo,
-                perform_auto_ml=False,
-                perform_auto_training=False,
+                perform_auto_ml=solution.perform_auto_ml,
+                perform_auto_training=solution.perform_auto_training,
                 perform_incremental_update=False,
                 recipe_arn=solution.recipe_arn,
                 dataset_group_arn=solution.dataset_group_arn,
@@ -46,7 +47,9 @@ class SolutionMethods(Methods):
                 status=status(solution.status),
                 creation_date_time=timestamp(solution.creation_date_time),
                 last_updated_date_time=timestamp(solution.last_updated_date_time),
+                auto_ml_result=_auto_ml_result(solution),
                 latest_solution_version=None if newest is None else _version_summary(newest),
+                latest_solution_update=solution.latest_update,
             )
         )
 
@@ -61,6 +64,13 @@ class SolutionMethods(Methods):
         return solution_pb2.ListSolutionsResponse(
             solutions=[_solution_summary(solution) for solution in page.items], next_token=page.next_token
         )
+
+    def UpdateSolution(
+        self, request: solution_pb2.UpdateSolutionRequest, context: Context
+    ) -> solution_pb2.UpdateSolutionResponse:
+        """Change the automatic training and the events of a solution."""
+        solution = self._transact(request, lambda unit: self._resources.solutions.update(unit, request))
+        return solution_pb2.UpdateSolutionResponse(solution_arn=solution.arn)
 
     def DeleteSolution(
         self, request: solution_pb2.DeleteSolutionRequest, context: Context
@@ -102,7 +112,7 @@ class SolutionVersionMethods(Methods):
                 solution_version_arn=version.arn,
                 solution_arn=version.solution_arn,
                 perform_hpo=version.perform_hpo,
-                perform_auto_ml=False,
+                perform_auto_ml=version.perform_auto_ml,
                 perform_incremental_update=False,
                 recipe_arn=version.recipe_arn,
                 event_type=version.event_type,
@@ -115,7 +125,7 @@ class SolutionVersionMethods(Methods):
                 failure_reason=version.failure_reason,
                 creation_date_time=timestamp(version.creation_date_time),
                 last_updated_date_time=timestamp(version.last_updated_date_time),
-                training_type=common_pb2.TRAINING_TYPE_MANUAL,
+                training_type=enum_value(_TRAINING_TYPE, version.training_type),
             )
         )
 
@@ -164,11 +174,16 @@ def _version_summary(version: SolutionVersion) -> solution_version_pb2.SolutionV
         solution_version_arn=version.arn,
         status=status(version.status),
         training_mode=enum_value(_TRAINING_MODE, version.training_mode),
-        training_type=common_pb2.TRAINING_TYPE_MANUAL,
+        training_type=enum_value(_TRAINING_TYPE, version.training_type),
         creation_date_time=timestamp(version.creation_date_time),
         last_updated_date_time=timestamp(version.last_updated_date_time),
         failure_reason=version.failure_reason,
     )
+
+
+def _auto_ml_result(solution: Solution) -> solution_config_pb2.AutoMLResult | None:
+    best = solution.best_recipe_arn
+    return None if best is None else solution_config_pb2.AutoMLResult(best_recipe_arn=best)
 
 
 def _tuned(version: SolutionVersion) -> solution_version_pb2.TunedHPOParams | None:

@@ -20,10 +20,6 @@ V2 = RECIPES["aws-user-personalization-v2"]
 V1 = RECIPES["aws-user-personalization"]
 POPULARITY = RECIPES["aws-popularity-count"]
 SIMS = RECIPES["aws-sims"]
-NOT_BUILT_CONFIGS = [
-    {"autoMLConfig": {}},
-    {"autoTrainingConfig": {"schedulingExpression": "rate(7 days)"}},
-]
 
 
 @pytest.mark.parametrize(
@@ -83,12 +79,18 @@ def test_solution_config_is_accepted_exactly_when_its_values_are_in_range(value,
     assert rejection(POPULARITY, {}) is None
 
 
-@pytest.mark.parametrize("config", NOT_BUILT_CONFIGS)
-def test_solution_config_that_would_be_ignored_is_refused_by_name(config):
-    (key,) = config
+def test_recipes_are_no_choice_beside_a_recipe():
+    with pytest.raises(InvalidInput, match=r"`solutionConfig\.autoMLConfig`.*none, or performAutoML true"):
+        check_solution(V2, solution_config({"autoMLConfig": {}}), perform_hpo=False)
 
-    with pytest.raises(InvalidInput, match=rf"`solutionConfig\.{key}`.*not built yet"):
-        check_solution(V2, solution_config(config), perform_hpo=False)
+
+@pytest.mark.parametrize("recipe", [V2, None])
+def test_a_rate_of_automatic_trainings_is_checked(recipe):
+    config = {"autoTrainingConfig": {"schedulingExpression": "rate(7 days)"}}
+    check_solution(recipe, solution_config(config), perform_hpo=False)
+    config["autoTrainingConfig"]["schedulingExpression"] = "rate(31 days)"
+    with pytest.raises(InvalidInput, match=r"`solutionConfig\.autoTrainingConfig\.schedulingExpression`"):
+        check_solution(recipe, solution_config(config), perform_hpo=False)
 
 
 def test_training_is_full_unless_the_recipe_can_be_updated():
@@ -96,6 +98,8 @@ def test_training_is_full_unless_the_recipe_can_be_updated():
     assert check_training_mode("UPDATE", V1) == "UPDATE"
     with pytest.raises(InvalidInput, match="`trainingMode`: got 'UPDATE', want FULL: aws-user-personalization-v2"):
         check_training_mode("UPDATE", V2)
+    with pytest.raises(InvalidInput, match="`trainingMode`: got 'UPDATE', want FULL: a recipe that AutoML chooses"):
+        check_training_mode("UPDATE", None)
     with pytest.raises(InvalidInput, match="`trainingMode`: got 'AUTOTRAIN', want FULL or UPDATE"):
         check_training_mode("AUTOTRAIN", V1)
 

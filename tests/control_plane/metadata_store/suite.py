@@ -18,6 +18,7 @@ from control_plane.metadata_store.tables import (
     Job,
     JobAttempt,
     RuntimeWorker,
+    Schedule,
     Solution,
     Tag,
 )
@@ -328,6 +329,30 @@ class MetadataStoreSuite:
         assert due_job.id == "job-2"
         assert due_job.payload == {"number": 2}
         assert metadata_store.view(lambda unit: unit.due_job(set(JobKind), now=MOMENT)) is None
+
+    def test_due_schedules_are_those_that_have_waited_longest(self, metadata_store):
+        names = ["third", "first", "later", "second"]
+        seconds = [3, 1, 9, 2]
+        add(metadata_store, group(1), *(solution(name) for name in names))
+        add(
+            metadata_store,
+            *(
+                Schedule(
+                    solution_arn=arn("solution", name),
+                    interval_seconds=1,
+                    begun_at=MOMENT,
+                    next_run_at=MOMENT + timedelta(seconds=second),
+                )
+                for name, second in zip(names, seconds, strict=True)
+            ),
+        )
+
+        due = metadata_store.view(lambda unit: unit.due_schedules(now=MOMENT + timedelta(seconds=3), limit=2))
+
+        assert [row.solution_arn for row in due] == [arn("solution", "first"), arn("solution", "second")]
+        assert {row.account for row in due} == {MINE}
+        metadata_store.transact(lambda unit: unit.remove(unit.get(Solution, arn("solution", "first"))))
+        assert metadata_store.view(lambda unit: unit.count(Schedule)) == 3
 
     def test_due_jobs_come_from_dataset_groups_in_turn(self, metadata_store):
         # A turn in another lane is none in this one.

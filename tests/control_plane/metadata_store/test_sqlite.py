@@ -12,6 +12,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
@@ -85,6 +86,19 @@ def downgrade(metadata_store, revision: str) -> None:
         with connection.begin():
             config.attributes["connection"] = connection
             command.downgrade(config, revision)
+
+
+def test_due_schedules_are_found_by_an_index(metadata_store):
+    statements = []
+    engine = metadata_store._engine
+    event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2:4]))
+    assert metadata_store.view(lambda unit: unit.due_schedules(now=MOMENT, limit=20)) == []
+
+    (statement, parameters) = statements[-1]
+    with engine.connect() as connection:
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+
+    assert plan == ["SEARCH schedule USING INDEX ix_schedule_next_run_at (next_run_at<?)"]
 
 
 def tracker(number: int, **extra) -> EventTracker:

@@ -69,5 +69,5 @@ def test_only_creating_and_updating_operations_and_two_descriptions_are_unbuilt(
     unbuilt = {name for name, state in operation_states(ControlPlaneServicer).items() if state is State.UNBUILT}
 
     assert {name for name in unbuilt if not name.startswith("Create")} == {
-        "DescribeAlgorithm", "DescribeFeatureTransformation", "UpdateDataset", "UpdateSolution",
+        "DescribeAlgorithm", "DescribeFeatureTransformation", "UpdateDataset",
     }  # fmt: skip

@@ -84,6 +84,59 @@ def test_an_update_is_not_tuned_again(world, grpc_stub):
     assert not job.solution_version_training.HasField("tuning")
 
 
+def test_an_update_is_shown(grpc_stub, world):
+    solution = world.solution(world.group())
+    described = solution_pb2.DescribeSolutionRequest(solution_arn=solution)
+    assert not grpc_stub.control.DescribeSolution(described).solution.HasField("latest_solution_update")
+    changes = solution_pb2.SolutionUpdateConfig(
+        auto_training_config=solution_config_pb2.AutoTrainingConfig(scheduling_expression="rate(2 days)")
+    )
+
+    answer = grpc_stub.control.UpdateSolution(
+        solution_pb2.UpdateSolutionRequest(
+            solution_arn=solution, perform_auto_training=True, solution_update_config=changes
+        )
+    )
+
+    assert answer.solution_arn == solution
+    shown = grpc_stub.control.DescribeSolution(described).solution
+    assert shown.perform_auto_training
+    assert shown.solution_config.auto_training_config == changes.auto_training_config
+    latest = shown.latest_solution_update
+    assert (latest.status, latest.perform_auto_training) == (common_pb2.RESOURCE_STATUS_ACTIVE, True)
+    assert latest.solution_update_config == changes
+    assert latest.HasField("creation_date_time")
+    assert latest.HasField("last_updated_date_time")
+    assert not latest.perform_incremental_update
+
+
+def test_auto_ml_reaches_the_trainer_and_its_choice_is_shown(grpc_stub, world):
+    solution = world.solution(world.imported_group(), None, perform_auto_ml=True)
+    version = world.version(solution)
+    describe = solution_pb2.DescribeSolutionRequest(solution_arn=solution)
+    before = grpc_stub.control.DescribeSolution(describe).solution
+    assert before.perform_auto_ml
+    assert not before.HasField("auto_ml_result")
+    assert not before.HasField("recipe_arn")
+    job = grpc_stub.jobs.LeaseJob(jobs_pb2.LeaseJobRequest(worker_id="trainer-1", wait_seconds=20)).job
+    search = job.solution_version_training.recipe_search
+    assert search.candidates[0].recipe == "aws-hrnn"
+    assert not job.solution_version_training.HasField("recipe")
+    done = jobs_pb2.SolutionVersionTrainingResult(training_hours=0.25, recipe="aws-hrnn")
+
+    grpc_stub.jobs.CompleteJob(
+        jobs_pb2.CompleteJobRequest(job_id=job.job_id, lease_token=job.lease_token, solution_version_training=done)
+    )
+
+    chosen = recipe_arn(RECIPES["aws-hrnn"])
+    assert grpc_stub.control.DescribeSolution(describe).solution.auto_ml_result.best_recipe_arn == chosen
+    shown = grpc_stub.control.DescribeSolutionVersion(
+        solution_version_pb2.DescribeSolutionVersionRequest(solution_version_arn=version)
+    ).solution_version
+    assert (shown.recipe_arn, shown.perform_auto_ml) == (chosen, True)
+    assert shown.training_type == common_pb2.TRAINING_TYPE_MANUAL
+
+
 def test_parameters_of_both_kinds_are_shown_as_they_were_given(grpc_stub):
     group = grpc_stub.control.CreateDatasetGroup(
         dataset_group_pb2.CreateDatasetGroupRequest(name=unique_name("group"))

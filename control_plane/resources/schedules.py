@@ -1,0 +1,50 @@
+"""The schedules of solutions: rows that say when a solution is trained next without being asked for.
+
+Whatever is trained as a solution may have one. It is changed together with the solution, in the same unit of work.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from control_plane.metadata_store import Unit
+from control_plane.metadata_store.tables import Schedule
+
+__all__ = ["start_schedule", "stop_schedule"]
+
+
+def start_schedule(
+    unit: Unit,
+    solution_arn: str,
+    *,
+    interval: timedelta,
+    first_at: datetime,
+    now: datetime,
+    only_with_new_data: bool = True,
+) -> None:
+    """Begin a schedule anew, also where the solution has one.
+
+    Args:
+        unit: A writing unit of work.
+        solution_arn: What is trained.
+        interval: Time from the beginning of one training to the next.
+        first_at: When the first training is due; it is left out if the solution is trained on request before.
+        now: The present.
+        only_with_new_data: Leave out later trainings for which there is nothing new to learn from.
+    """
+    stop_schedule(unit, solution_arn)
+    unit.add(
+        Schedule(
+            solution_arn=solution_arn,
+            interval_seconds=round(interval.total_seconds()),
+            only_with_new_data=only_with_new_data,
+            begun_at=now,
+            next_run_at=first_at,
+        )
+    )
+
+
+def stop_schedule(unit: Unit, solution_arn: str) -> None:
+    """End the schedule of a solution, if there is one."""
+    if (schedule := unit.get(Schedule, solution_arn)) is not None:
+        unit.remove(schedule)

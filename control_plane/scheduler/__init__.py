@@ -1,0 +1,1 @@
+"""Trains solutions when their schedules say so."""

@@ -1,0 +1,54 @@
+"""Whether a dataset has rows that the last training of a solution has not seen.
+
+The control plane knows of bulk imports, which are its own jobs, and of streamed rows because events services ask it
+before they write some, see `TrackerService.FindTables`. It asks nobody and reads no data.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from control_plane.domain.states import Status
+from control_plane.metadata_store import Unit
+from control_plane.metadata_store.tables import Dataset, DatasetImportJob, Solution, SolutionVersion
+
+__all__ = ["has_new_data", "last_training"]
+
+#: Versions in these states have learnt nothing.
+_WITHOUT_MODEL = frozenset({Status.CREATE_FAILED, Status.CREATE_STOPPED, Status.CREATE_STOPPING})
+
+
+def last_training(unit: Unit, solution_arn: str, **where: object) -> SolutionVersion | None:
+    """Return the newest version that learns or has learnt something; None without one.
+
+    Args:
+        unit: A unit of work.
+        solution_arn: Whose version.
+        **where: Further conditions, as of `Unit.find`.
+    """
+    newest_first = ["-creation_date_time", "-arn"]
+    versions = unit.find(SolutionVersion, solution_arn=solution_arn, order=newest_first, **where)
+    return next((version for version in versions if version.status not in _WITHOUT_MODEL), None)
+
+
+def has_new_data(unit: Unit, solution: Solution, *, dataset_type: str, since: datetime) -> bool:
+    """Return whether a solution's group has rows of a type that came after some moment.
+
+    Args:
+        unit: A unit of work.
+        solution: The solution.
+        dataset_type: E.g. `INTERACTIONS`.
+        since: When the last training was asked for; it may have seen rows that came a little later, never the other way
+            round.
+    """
+    dataset = unit.first(
+        Dataset, dataset_group_arn=solution.dataset_group_arn, dataset_type=dataset_type, status=Status.ACTIVE
+    )
+    if dataset is None:
+        return False
+    if dataset.rows_streamed_at is not None and dataset.rows_streamed_at >= since:
+        return True
+    newest = unit.first(
+        DatasetImportJob, dataset_arn=dataset.arn, status=Status.ACTIVE, order=["-last_updated_date_time"]
+    )
+    return newest is not None and newest.last_updated_date_time >= since
