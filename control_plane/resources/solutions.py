@@ -69,7 +69,7 @@ class Solutions(ResourceOperations):
         name = check_name("name", required("name", request.name))
         group_arn = required("datasetGroupArn", request.dataset_group_arn)
         recipe = _requested_recipe(request)
-        _check_incremental_update(recipe, wanted=request.perform_incremental_update)
+        _check_incremental_update(recipe, requested=request.perform_incremental_update)
         config = request.solution_config
         event_type = check_event_type(request.event_type if request.HasField("event_type") else None)
         check_solution(recipe, config, perform_hpo=request.perform_hpo, event_type=event_type)
@@ -114,7 +114,7 @@ class Solutions(ResourceOperations):
         solution = fetch(unit, Solution, arn, field="solutionArn", kind="solution")
         require_active(solution.status, arn, field="solutionArn")
         recipe = recipe_of(solution.recipe_arn)
-        _check_incremental_update(recipe, wanted=request.perform_incremental_update)
+        _check_incremental_update(recipe, requested=request.perform_incremental_update)
         training_interval(request.solution_update_config.auto_training_config, field=_UPDATED_RATE)
         before = solution.solution_config or SolutionConfig()
         config = _changed(before, request.solution_update_config)
@@ -207,15 +207,15 @@ def _requested_recipe(request: CreateSolutionRequest) -> RecipeSpec | None:
     return trainable_recipe(request.recipe_arn)
 
 
-def _check_incremental_update(recipe: RecipeSpec | None, *, wanted: bool) -> None:
+def _check_incremental_update(recipe: RecipeSpec | None, *, requested: bool) -> None:
     """Refuse incremental updates.
 
     Raises:
-        InvalidInput: They are wanted.
+        InvalidInput: They are requested.
     """
-    if wanted and recipe is not None and "performIncrementalUpdate" in recipe.solution_options:
+    if requested and recipe is not None and "performIncrementalUpdate" in recipe.solution_options:
         raise not_built("performIncrementalUpdate", got=True, want="false, and a new version for new items")
-    if wanted:
+    if requested:
         name = "a recipe that AutoML chooses" if recipe is None else recipe.name
         raise invalid("performIncrementalUpdate", got=True, want=f"false: {name} has no incremental updates")
 

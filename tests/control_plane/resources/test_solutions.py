@@ -69,16 +69,16 @@ def test_solution_shows_its_newest_version(world):
 
 
 @pytest.mark.parametrize("default", [True, False])
-@pytest.mark.parametrize("asked", [None, True, False])
-def test_the_installation_says_whether_solutions_that_do_not_are_trained_automatically(tmp_path, default, asked):
+@pytest.mark.parametrize("value", [None, True, False])
+def test_the_installation_says_whether_solutions_that_do_not_are_trained_automatically(tmp_path, default, value):
     policy = AutomaticTraining(by_default=default, first_after=timedelta(minutes=7))
     world = make_world(tmp_path, automatic_training=policy)
-    wanted = default if asked is None else asked
+    expected = default if value is None else value
 
-    solution = world.solution(world.group(), perform_auto_training=asked)
+    solution = world.solution(world.group(), perform_auto_training=value)
 
-    assert described(world, solution).perform_auto_training is wanted
-    assert [item.solution_arn for item in schedules(world)] == [solution] * wanted
+    assert described(world, solution).perform_auto_training is expected
+    assert [item.solution_arn for item in schedules(world)] == [solution] * expected
     for schedule in schedules(world):
         assert schedule.interval_seconds == 7 * 86_400
         assert schedule.next_run_at == world.clock.now() + policy.first_after
