@@ -69,7 +69,7 @@ class PolicySet:
 
     def __init__(self, documents: Iterable[str]) -> None:
         self._statements = [statement for document in documents for statement in _statements(json.loads(document))]
-        self._decide: Callable[[str, str], Decision] = lru_cache(maxsize=1024)(self._evaluate)
+        self._decide: Callable[[str, str], Decision] = lru_cache(maxsize=256)(self._evaluate)
 
     def decide(self, operation: str, resource: str) -> Decision:
         """Return what the policies say.

@@ -15,8 +15,10 @@ from common.access_keys import AccessKeys
 from common.clock import ManualClock
 from common.errors import TailorbirdError, Unauthenticated
 from gateway.auth import SignatureVerifier, SignedRequest, parse_authorization
+from gateway.auth.presigned import parse_presigned
 from gateway.errors import IncompleteSignature, InvalidSignature, UnrecognizedClient
 
+PARAMETERS = [f"X-Amz-{name}" for name in ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature")]
 BODY = b'{"campaignArn":"arn:aws:personalize:us-east-1:000000000000:campaign/films"}'
 HEADERS = {"Host": "127.0.0.1:7400", "Content-Type": "application/json"}
 
@@ -399,3 +401,16 @@ def test_an_authorization_that_cannot_be_read_is_incomplete(header):
 def test_no_authorization_header_is_more_than_refused(header):
     with pytest.raises(Unauthenticated):
         parse_authorization(header)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([*PARAMETERS, "a", ""]), st.text(max_size=70)), max_size=12),
+    st.text(max_size=20),
+)
+def test_any_query_is_presigned_or_not_or_incomplete(pairs, rest):
+    query = "&".join(f"{name}={value}" for name, value in pairs) + rest
+    try:
+        presigned = parse_presigned(query)
+    except IncompleteSignature:
+        return
+    assert presigned is None or "X-Amz-Signature" not in presigned.signed_query
