@@ -118,7 +118,7 @@ class _Endpoint:
             finally:
                 self._admission.release(body)
             answer = checked.encode(message_out)
-            self._audit(scope, operation, progress, outcome="OK", resource=created_arn(message_out))
+            self._audit(scope, operation, progress, outcome="OK", response=message_out)
             if _std_log.isEnabledFor(logging.DEBUG):
                 access_key_id = admitted.key.access_key_id
                 _log.debug("request", operation=checked.name, access_key_id=access_key_id, millis=_millis(started))
@@ -171,7 +171,7 @@ class _Endpoint:
         progress: _Progress,
         *,
         outcome: str,
-        resource: str | None = None,
+        response: Message | None = None,
     ) -> None:
         """Write the audit line of a call whose caller is proven."""
         if operation is None or progress.admitted is None or not progress.is_proven:
@@ -179,7 +179,7 @@ class _Endpoint:
         peer = "{}:{}".format(*client) if (client := scope.get("client")) else "unknown"
         call = self._access.audited(progress.admitted.key, operation.name, progress.message, peer=peer)
         if call is not None:
-            call.record(outcome, resource=resource)
+            call.record(outcome, resource=None if response is None else created_arn(response))
 
     def _error_response(
         self, error: Exception, *, operation: Operation | None, identifier: str, started: float
