@@ -219,6 +219,27 @@ def test_what_differs_is_updated_and_the_rest_stays(system, tailorbird, write):
     assert counts(system) == before
 
 
+def test_the_schedule_of_a_solution_is_updated(system, tailorbird, write):
+    def every(days):
+        def edit(data):
+            solution_of(data)["performAutoTraining"] = True
+            solution_of(data)["solutionConfig"] = {"autoTrainingConfig": {"schedulingExpression": f"rate({days} days)"}}
+
+        return write(edit)
+
+    with system.working():
+        assert tailorbird("apply", every(7), *system.options)[0] == 0
+        code, output, _ = tailorbird("apply", every(14), *system.options)
+        assert code == 0
+        again = tailorbird("apply", every(14), "--dry-run", *system.options)
+
+    assert output.splitlines()[:2] == [
+        "~ solution films/popular",
+        "    solutionConfig.autoTrainingConfig.schedulingExpression: rate(7 days) -> rate(14 days)",
+    ]
+    assert again[0] == 0
+
+
 def test_another_run_goes_on_where_one_was_interrupted(system, tailorbird, write):
     code, output, errors = tailorbird("apply", write(), "--wait-minutes", "0", *system.options)
     assert code == 1
