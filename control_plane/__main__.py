@@ -22,7 +22,11 @@ def main() -> None:
     settings = ControlPlaneSettings()
     configure_logging("control_plane", level=settings.log_level, form=settings.log_form)
     app_context = AppContext(SystemClock(), ArnFactory(settings.region), settings.quotas())
-    metadata_store = open_metadata_store(settings.database_url)
+    metadata_store = open_metadata_store(
+        settings.database_url.get_secret_value(),
+        wait_seconds=settings.database_wait_seconds,
+        connections=settings.database_connections,
+    )
     control_plane = assemble(
         metadata_store,
         app_context,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, SecretStr
 
 from common.settings import ServerSettings
 from control_plane.domain.quotas import Quotas
@@ -18,8 +18,17 @@ class ControlPlaneSettings(ServerSettings):
     """Each attribute is the environment variable `TAILORBIRD_<NAME>`."""
 
     listen: str = Field("127.0.0.1:7401", description="HOST:PORT that calls are taken on.")
-    database_url: str = Field(
-        "sqlite:///tailorbird-data/catalogue.db", description="The metadata store: sqlite:///PATH of a database file."
+    database_url: SecretStr = Field(
+        SecretStr("sqlite:///tailorbird-data/catalogue.db"),
+        description="The metadata store: `sqlite:///PATH` of a database file, or "
+        "`postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE`, with libpq's parameters as `?NAME=VALUE&...`; see "
+        "docs/postgresql.md.",
+    )
+    database_wait_seconds: float = Field(
+        30.0, gt=0, description="How long a call waits for its turn at the database, for a lock or a free connection."
+    )
+    database_connections: int = Field(
+        20, ge=2, description="Connections to PostgreSQL at most; one more listens for changes by other control planes."
     )
     max_workers: int = Field(64, ge=4, description="Threads that calls run on; further calls wait for a free one.")
     max_waiting: int = Field(

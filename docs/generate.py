@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from common import errors
@@ -57,7 +58,9 @@ def settings_page() -> str:
         kind = settings_class(process)
         lines += [f"## {process}", "", "| Variable | Default | Meaning |", "| --- | --- | --- |"]
         for name, field in sorted(kind.model_fields.items()):
-            shown = "none" if field.default is None else f"`{field.default}`"
+            value = field.default
+            shown_value = value.get_secret_value() if isinstance(value, SecretStr) else value
+            shown = "none" if value is None else f"`{shown_value}`"
             default = "required" if field.is_required() else shown
             lines.append(f"| `{variable(name)}` | {default} | {field.description} |")
         lines.append("")

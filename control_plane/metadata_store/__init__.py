@@ -8,7 +8,6 @@ attempts, so a unit of work is a function.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -127,12 +126,6 @@ class MetadataStore(Protocol):
         Raises:
             Unavailable: The database gives no answer; a later call may succeed.
         """
-
-    def read(self) -> AbstractContextManager[Unit]:
-        """Begin a unit of work that sees one state of the database throughout and changes nothing."""
-
-    def write(self) -> AbstractContextManager[Unit]:
-        """Begin a unit of work that is committed at its end, or undone by an exception."""
 
     def close(self) -> None:
         """Close all connections."""

@@ -1,29 +1,41 @@
-"""The metadata store in a SQL database: SQLite in WAL mode.
+"""The metadata store in a SQL database: SQLite, or PostgreSQL.
 
-Writing units take SQLite's write lock before their first statement (`BEGIN IMMEDIATE`), so none ever fails half-way
-because another was faster. Within one process they queue on a mutex first, because SQLite itself waits by polling.
+What differs between them is in `sqlite` and `postgresql`: how transactions begin, which errors another attempt can
+mend, how other processes learn of changes.
+
+Writing units of one process queue on a mutex: SQLite itself waits by polling, and in PostgreSQL they would undo each
+other, and every attempt that is undone costs more than the wait. Those of several processes exclude each other in
+SQLite; PostgreSQL undoes one of two that cannot both be right, and its work is run again.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Final, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy import event, inspect, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session as OrmSession
 from sqlmodel import Session
 
-from common.errors import Unavailable, invalid
+from common.errors import InvalidInput, Unavailable, invalid
+from common.logs import get_logger
+from common.process.backoff import BackoffPolicy
 from common.process.long_poll import ChangeNotifier
 from control_plane.metadata_store import Unit
+from control_plane.metadata_store.database import SqlDatabase
+from control_plane.metadata_store.sqlite import SqliteDatabase
 from control_plane.metadata_store.tables import HEARTBEAT_COLUMNS
 from control_plane.metadata_store.unit import SqlUnit
 
@@ -31,15 +43,20 @@ __all__ = ["SqlMetadataStore", "open_metadata_store"]
 
 Result = TypeVar("Result")
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
+_log = get_logger(__name__)
+_BACKOFF: Final = BackoffPolicy(first_seconds=0.005, longest_seconds=0.5, jitter=0.9)
+_WANTED: Final = "sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
+#: Errors of the program: no later attempt would succeed.
+_FAULTS: Final = (IntegrityError, NotSupportedError, ProgrammingError)
 
 
-def open_metadata_store(url: str, *, busy_seconds: float = 30.0) -> SqlMetadataStore:
+def open_metadata_store(url: str, *, wait_seconds: float = 30.0, connections: int = 20) -> SqlMetadataStore:
     """Open the metadata store, after creating it or bringing its tables up to date.
 
     Args:
-        url: `sqlite:///PATH`.
-        busy_seconds: How long to wait while another process writes.
+        url: `sqlite:///PATH` or `postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE`; the password is shown nowhere.
+        wait_seconds: How long to wait while other processes write.
+        connections: How many connections to PostgreSQL are opened at most.
 
     Raises:
         InvalidInput: Not a database that is supported.
@@ -47,125 +64,124 @@ def open_metadata_store(url: str, *, busy_seconds: float = 30.0) -> SqlMetadataS
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise invalid("database_url", got=url, want="sqlite:///PATH") from error
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
-        raise invalid("database_url", got=parsed.render_as_string(), want="sqlite:///PATH")
+    except (ArgumentError, ValueError) as error:
+        # Not shown: there may be a password in it.
+        raise invalid("database_url", got="a text that is no URL", want=_WANTED) from error
+    database: SqlDatabase
     try:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(parsed, pool_size=64, max_overflow=-1, connect_args={"timeout": busy_seconds})
-        _prepare_sqlite(engine, busy_seconds)
-        _migrate(engine)
-    except (OSError, OperationalError) as error:
-        raise Unavailable(f"`database_url`: got {url}, which cannot be opened: {error}") from error
-    return SqlMetadataStore(engine)
+        if parsed.drivername in ("postgresql", "postgresql+psycopg"):
+            # Its driver takes a while to load and is of no use to SQLite.
+            from control_plane.metadata_store.postgresql import PostgresDatabase
 
-
-def _prepare_sqlite(engine: Engine, busy_seconds: float) -> None:
-    @event.listens_for(engine, "connect")
-    def on_connect(connection: Any, _: Any) -> None:
-        # The driver must not begin transactions by itself: `on_begin` does, in the right mode.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        _use_write_ahead_log(cursor, busy_seconds)
-        # What was acknowledged is on disk, also after a loss of power.
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def on_begin(connection: Connection) -> None:
-        immediate = connection.get_execution_options().get("immediate", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-
-def _use_write_ahead_log(cursor: sqlite3.Cursor, busy_seconds: float) -> None:
-    """Set the journal mode, which a database keeps.
-
-    SQLite does not wait for a lock here, as it does elsewhere: of several connections that change the mode of a new
-    database together, all but one are refused at once.
-    """
-    deadline = time.monotonic() + busy_seconds
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-
-
-def _migrate(engine: Engine) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    # One transaction under the write lock: of several processes that start together, one migrates and the others wait.
-    with engine.connect().execution_options(immediate=True) as connection:
-        driver = connection.connection.driver_connection
-        assert driver is not None, "it has just been opened"
-        # A table is changed by copying and dropping it, with which SQLite would delete all rows that refer to it.
-        driver.execute("PRAGMA foreign_keys = OFF")
-        try:
-            with connection.begin():
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-        finally:
-            driver.execute("PRAGMA foreign_keys = ON")
+            database = PostgresDatabase(parsed, wait_seconds=wait_seconds, connections=connections)
+        elif parsed.drivername == "sqlite":
+            database = SqliteDatabase(parsed, wait_seconds=wait_seconds)
+        else:
+            raise invalid("database_url", got=parsed.render_as_string(), want=_WANTED)
+    except (OSError, SQLAlchemyError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        raise Unavailable(
+            f"`database_url`: got {parsed.render_as_string()}, which cannot be opened: {_line(cause)}"
+        ) from error
+    return SqlMetadataStore(database)
 
 
 class SqlMetadataStore:
-    """A `MetadataStore` on an engine whose tables are up to date."""
+    """A `MetadataStore` in a SQL database."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, database: SqlDatabase) -> None:
         self.changed = ChangeNotifier()
-        self._engine = engine
+        self._database = database
         self._writing = threading.Lock()
+        database.listen(self.changed.notify)
 
     def transact(self, work: Callable[[Unit], Result], *, account: str | None = None) -> Result:
         """Run a unit of work that is committed at its end, or undone by an exception, and return its result."""
-        with self._write(account) as unit:
-            return work(unit)
+        return self._repeat(lambda attempt: self._write(work, account, attempt))
 
     def view(self, work: Callable[[Unit], Result], *, account: str | None = None) -> Result:
         """Run a unit of work that sees one state of the database throughout and changes nothing; return its result."""
-        with self._read(account) as unit:
-            return work(unit)
+        return self._repeat(lambda _: self._read(work, account))
 
-    def read(self) -> AbstractContextManager[SqlUnit]:
-        """Begin a unit of work that sees one state of the database throughout and changes nothing."""
-        return self._read(None)
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.close()
 
-    def write(self) -> AbstractContextManager[SqlUnit]:
-        """Begin a unit of work that is committed at its end, or undone by an exception."""
-        return self._write(None)
+    def _repeat(self, run: Callable[[int], Result]) -> Result:
+        """Run something, given the number of the attempt, until it succeeds or no attempt is left.
 
-    @contextmanager
-    def _read(self, account: str | None) -> Iterator[SqlUnit]:
-        with _database_errors(), Session(self._engine, expire_on_commit=False, autoflush=False) as session:
-            yield SqlUnit(session, account=account)
+        Raises:
+            Unavailable: The database gives no answer, or other writers came first every time.
+            InvalidInput: It cannot keep a value.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return run(attempt)
+            except PoolTimeoutError as error:
+                raise Unavailable(
+                    f"`database`: got no free connection in {self._database.wait_seconds:g} s; try again later"
+                ) from error
+            except DBAPIError as error:
+                if attempt >= self._database.attempts(error):
+                    raise self._translated(error) from error
+            time.sleep(_BACKOFF.pause_seconds(attempt))
 
-    @contextmanager
-    def _write(self, account: str | None) -> Iterator[SqlUnit]:
+    def _read(self, work: Callable[[Unit], Result], account: str | None) -> Result:
+        with Session(self._database.reading, expire_on_commit=False, autoflush=False) as session:
+            return work(SqlUnit(session, account=account, writing=False))
+
+    def _write(self, work: Callable[[Unit], Result], account: str | None, attempt: int) -> Result:
         changed = False
 
         def on_flush(flushing: OrmSession, _: object) -> None:
             nonlocal changed
             changed = changed or _changes_more_than_heartbeats(flushing)
 
-        with self._writing, _database_errors():
-            engine = self._engine.execution_options(immediate=True)
-            with Session(engine, expire_on_commit=False) as session, session.begin():
+        if not self._writing.acquire(timeout=self._database.wait_seconds):
+            raise Unavailable(f"`database`: got no turn to write in {self._database.wait_seconds:g} s; try again later")
+        try:
+            with Session(self._database.writing, expire_on_commit=False) as session:
                 event.listen(session, "after_flush", on_flush)
-                unit = SqlUnit(session, account=account)
-                yield unit
+                self._database.begin(session, attempt)
+                unit = SqlUnit(session, account=account, writing=True)
+                result = work(unit)
+                session.flush()
+                if changed:
+                    self._database.announce(session)
+                _commit(session)
+        finally:
+            self._writing.release()
         if changed:
             self.changed.notify()
         for action in unit.actions:
             action()
+        return result
 
-    def close(self) -> None:
-        """Close all connections."""
-        self._engine.dispose()
+    def _translated(self, error: DBAPIError) -> Exception:
+        """Return what to raise for an error that no further attempt mends."""
+        if isinstance(error, _FAULTS):
+            return error
+        described = self._database.describe(error)
+        if isinstance(error, DataError):
+            return InvalidInput(f"`database`: got a value that it cannot keep: {described}")
+        _log.warning("database_failed", error=described, message=_line(error.orig))
+        return Unavailable(f"`database`: got no answer: {described}; try again later")
+
+
+def _commit(session: Session) -> None:
+    """Commit.
+
+    Raises:
+        Unavailable: The connection was lost meanwhile. The work is not run again, because it may have been committed.
+    """
+    try:
+        session.commit()
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise Unavailable("`database`: got no answer to a commit; look whether the change was made") from error
 
 
 def _changes_more_than_heartbeats(session: OrmSession) -> bool:
@@ -179,10 +195,6 @@ def _changes_more_than_heartbeats(session: OrmSession) -> bool:
     )
 
 
-@contextmanager
-def _database_errors() -> Iterator[None]:
-    """Turn errors of the database (locked for too long, disk full) into `Unavailable`: a later try may succeed."""
-    try:
-        yield
-    except OperationalError as error:
-        raise Unavailable(f"`catalogue`: got no answer from the database ({error.orig}); try again later") from error
+def _line(error: BaseException | None) -> str:
+    """Return the first line of an error's message; PostgreSQL's further ones may quote data."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import and_, exists, func, not_, or_, tuple_
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from control_plane.domain.jobs import FINISHED, JobState
 from control_plane.domain.paging import Position
@@ -25,12 +26,14 @@ class SqlUnit:
     """A `Unit` within one session.
 
     Args:
-        session: Has begun a transaction.
+        session: Has begun a transaction, or does so at the first statement.
         account: The account that the unit is bound to; None for all.
+        writing: Whether jobs that are looked for are locked, so that no other unit waits for them or takes them.
     """
 
-    def __init__(self, session: Session, *, account: str | None = None) -> None:
+    def __init__(self, session: Session, *, account: str | None, writing: bool) -> None:
         self._session = session
+        self._writing = writing
         self.account = account
         #: What happens after the commit.
         self.actions: list[Callable[[], None]] = []
@@ -99,10 +102,8 @@ class SqlUnit:
             .where(col(Job.state) == JobState.WAITING, col(Job.kind).in_(kinds), col(Job.available_at) <= now)
             .order_by(last_turn.is_not(None), last_turn, col(Job.available_at), col(Job.created_at), col(Job.id))
             .limit(1)
-            # Ignored by SQLite, where writing units run one after another.
-            .with_for_update(skip_locked=True)
         )
-        return self._session.exec(statement).first()
+        return self._session.exec(self._locked(statement)).first()
 
     def prunable_jobs(self, *, before: datetime, keep: int, limit: int) -> list[Job]:
         """Return finished jobs that may be removed, oldest first: old ones, and all but the newest."""
@@ -132,7 +133,11 @@ class SqlUnit:
     def expired_jobs(self, *, now: datetime) -> list[Job]:
         """Return leased jobs whose leases have expired."""
         statement = select(Job).where(col(Job.state) == JobState.LEASED, col(Job.lease_expires_at) < now)
-        return list(self._session.exec(statement.with_for_update(skip_locked=True)).all())
+        return list(self._session.exec(self._locked(statement)).all())
+
+    def _locked(self, statement: SelectOfScalar[Job]) -> SelectOfScalar[Job]:
+        """Leave out rows that another unit changes. Ignored by SQLite, where writing units run one after another."""
+        return statement.with_for_update(skip_locked=True) if self._writing else statement
 
     def _is_foreign(self, account: str) -> bool:
         return self.account is not None and account != self.account

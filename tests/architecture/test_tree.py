@@ -115,7 +115,7 @@ def test_constraints_are_exact_and_name_no_address():
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._\-]+==[A-Za-z0-9.+!]+", line)] == []
 
 
-@pytest.mark.parametrize("extra", ["train", "cluster", "dev", "demo"])
+@pytest.mark.parametrize("extra", ["train", "dev", "demo"])
 def test_every_extra_is_pinned(extra):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     required = {distribution_name(item) for item in project["optional-dependencies"][extra]}

@@ -56,13 +56,13 @@ def test_process_gets_ready_and_stops_at_sigterm(environment):
 
 
 def test_process_that_cannot_start_says_why_in_one_line(environment):
-    environment["TAILORBIRD_DATABASE_URL"] = "postgresql://host/tailorbird"
+    environment["TAILORBIRD_DATABASE_URL"] = "mysql://host/tailorbird"
 
     with run(environment) as process:
         _, log = process.communicate(timeout=20)
 
     assert process.returncode == 1
-    assert log.startswith("control_plane: `database_url`: got 'postgresql://host/tailorbird', want")
+    assert log.startswith("control_plane: `database_url`: got 'mysql://host/tailorbird', want")
     assert log.count("\n") == 1
 
 

@@ -133,22 +133,20 @@ class MetadataStoreSuite:
             optimization_objective=OptimizationObjective(objective_sensitivity=OBJECTIVE_SENSITIVITY_LOW),
             empty_members=["featureTransformationParameters"],
         )
-        with metadata_store.write() as unit:
-            unit.add(group(1))
-            unit.add(solution("with", solution_config=config))
-            unit.add(solution("empty", solution_config=SolutionConfig()))
-            unit.add(solution("without"))
+        changed = SolutionConfig(event_value_threshold="1")
 
-        with metadata_store.read() as unit:
-            assert unit.get(Solution, arn("solution", "with")).solution_config == config
-            assert unit.get(Solution, arn("solution", "empty")).solution_config == SolutionConfig()
-            assert unit.get(Solution, arn("solution", "without")).solution_config is None
-        with metadata_store.write() as unit:
-            unit.get(Solution, arn("solution", "with")).solution_config = SolutionConfig(event_value_threshold="1")
-        with metadata_store.read() as unit:
-            assert unit.get(Solution, arn("solution", "with")).solution_config == SolutionConfig(
-                event_value_threshold="1"
-            )
+        def kept(name: str) -> SolutionConfig | None:
+            return metadata_store.view(lambda unit: unit.get(Solution, arn("solution", name))).solution_config
+
+        def change(unit) -> None:
+            unit.get(Solution, arn("solution", "with")).solution_config = changed
+
+        empty = solution("empty", solution_config=SolutionConfig())
+        add(metadata_store, group(1), solution("with", solution_config=config), empty, solution("without"))
+
+        assert [kept("with"), kept("empty"), kept("without")] == [config, SolutionConfig(), None]
+        metadata_store.transact(change)
+        assert kept("with") == changed
 
     def test_missing_row_is_none(self, metadata_store):
         assert metadata_store.view(lambda unit: unit.get(DatasetGroup, group_arn(404))) is None

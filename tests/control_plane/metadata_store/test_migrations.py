@@ -1,23 +1,39 @@
-"""Migrations that convert contents: what was written in an earlier form is read as what it meant."""
+"""Migrations, on each database: they make the tables that the code has, and what was written keeps its meaning."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
 from google.protobuf import json_format
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import SQLModel
 
+from common.errors import InvalidInput
+from control_plane.metadata_store.database import MIGRATIONS
 from control_plane.metadata_store.sql import open_metadata_store
-from control_plane.metadata_store.tables import Deployment, Job, Solution, SolutionVersion
+from control_plane.metadata_store.tables import (
+    DatasetGroup,
+    Deployment,
+    EventTracker,
+    Job,
+    JobAttempt,
+    Solution,
+    SolutionVersion,
+    Tag,
+)
 from protos.tailorbird.control.v1 import campaign_pb2, common_pb2
 from protos.tailorbird.control.v1 import solution_config_pb2 as config_pb2
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1 import evaluation_pb2
-from tests.control_plane.metadata_store.test_sqlite import downgrade
+from tests.control_plane.metadata_store.suite import MINE, MOMENT, add, arn, attempt, group, group_arn, job
 
-MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 #: A configuration as it was kept before revision 0010, and the message that it stands for.
 CONFIG = {
     "algorithmHyperParameters": {},
@@ -70,9 +86,68 @@ PAYLOAD = {
 IMPORT = {"data_location": "s3://films/a.csv", "replace": True}
 
 
-@pytest.fixture
-def url(tmp_path):
-    return f"sqlite:///{tmp_path / 'metadata_store.db'}"
+def test_migrations_make_the_tables_that_the_code_has(metadata_store):
+    with metadata_store._database.writing.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
+
+
+def test_contents_survive_the_newest_migrations(url):
+    metadata_store = open_metadata_store(url)
+    moments = {"creation_date_time": MOMENT, "last_updated_date_time": MOMENT}
+    rows = [group(1), group(2), job(1), attempt("job-1", second=1), tracker(1, name="films", **moments)]
+    add(metadata_store, *rows, Tag(resource_arn=group_arn(1), tag_key="k", tag_value="v"))
+    downgrade(metadata_store, "0003")
+    metadata_store.close()
+
+    def look(unit) -> None:
+        assert unit.count(JobAttempt) == unit.count(Job) == 1
+        assert {row.account for row in unit.find(DatasetGroup)} == {row.account for row in unit.find(Tag)} == {MINE}
+        assert [row.arn for row in unit.find(EventTracker, name="films", order=["arn"])] == [
+            arn("event-tracker", "1"),
+            arn("event-tracker", "2"),
+        ]
+
+    metadata_store = open_metadata_store(url)
+    add(metadata_store, tracker(2, name="films", **moments))
+    metadata_store.view(look)
+    with pytest.raises(IntegrityError):
+        add(metadata_store, tracker(2, arn=arn("event-tracker", "other"), **moments))
+    metadata_store.close()
+
+
+def tracker(number: int, **extra) -> EventTracker:
+    columns = {"arn": arn("event-tracker", number), "name": f"tracker-{number}", **extra}
+    return EventTracker(dataset_group_arn=group_arn(number), tracking_id=columns["arn"][-30:], **columns)
+
+
+def test_two_processes_may_start_on_a_new_database_at_once(url):
+    with ThreadPoolExecutor(3) as threads:
+        opened = list(threads.map(open_metadata_store, [url] * 3))
+
+    for metadata_store in opened:
+        assert metadata_store.view(lambda unit: unit.count(DatasetGroup)) == 0
+        metadata_store.close()
+
+
+def test_database_of_a_newer_version_is_refused(url):
+    metadata_store = open_metadata_store(url)
+    with metadata_store._database.writing.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    metadata_store.close()
+
+    with pytest.raises(InvalidInput, match="`database_url`: got a database of a newer version"):
+        open_metadata_store(url)
+
+
+def downgrade(metadata_store, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with metadata_store._database.writing.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.connection.driver_connection.execute("PRAGMA foreign_keys = OFF")
+        with connection.begin():
+            config.attributes["connection"] = connection
+            command.downgrade(config, revision)
 
 
 @pytest.fixture
@@ -80,10 +155,8 @@ def before(url):
     """Make a database of revision 0009 with one row of each kind that is converted."""
     metadata_store = open_metadata_store(url)
     downgrade(metadata_store, "0009")
-    engine = metadata_store._engine
     tables = sa.MetaData()
-    with engine.begin() as connection:
-        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+    with metadata_store._database.writing.begin() as connection:
         tables.reflect(connection)
 
         def add(name: str, **columns: object) -> None:
@@ -114,6 +187,8 @@ def filler(column: sa.Column) -> object:
     """Return a value for a column whose contents do not matter."""
     if isinstance(column.type, sa.String):
         return "x"
+    if isinstance(column.type, sa.Boolean):
+        return False
     return {} if isinstance(column.type, sa.JSON) else 0
 
 
@@ -122,7 +197,7 @@ def test_configurations_evaluations_and_waiting_jobs_become_messages(before, url
 
     migrated = open_metadata_store(url)
 
-    with migrated.read() as unit:
+    def look(unit) -> None:
         version, training = unit.get(SolutionVersion, "version"), unit.get(Job, "training")
         assert unit.get(Solution, "solution").solution_config == version.solution_config == MESSAGE
         assert version.evaluation == json_format.ParseDict(EVALUATION, evaluation_pb2.Evaluation())
@@ -139,6 +214,8 @@ def test_configurations_evaluations_and_waiting_jobs_become_messages(before, url
         assert payload.tables[0].location == "datasets/films"
         assert unit.get(Job, "import").payload == IMPORT
         assert unit.get(Job, "ended").payload == {}
+
+    migrated.view(look)
     migrated.close()
 
 
@@ -148,11 +225,11 @@ def test_what_was_converted_is_converted_back(before, url):
 
     downgrade(migrated, "0009")
 
-    with migrated._engine.connect() as connection:
+    with migrated._database.reading.connect() as connection:
 
         def kept(table: str, column: str, key: str) -> object:
-            row = connection.exec_driver_sql(f"SELECT {column} FROM {table} WHERE {key}").scalar_one()
-            return None if row is None else json.loads(row)
+            contents = sa.column(column, sa.JSON())
+            return connection.scalar(sa.select(contents).select_from(sa.table(table)).where(sa.text(key)))
 
         assert kept("solution", "solution_config", "arn = 'solution'") == CONFIG
         assert kept("deployment", "campaign_config", "id = '0'") == CAMPAIGN
