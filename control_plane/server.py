@@ -8,7 +8,6 @@ from typing import Final
 from common.process.long_poll import LongPolls
 from common.rpc import Service
 from control_plane.app_context import AppContext
-from control_plane.domain.jobs import JobKind
 from control_plane.domain.schedules import AutomaticTraining
 from control_plane.jobs.queue import JobQueue
 from control_plane.maintenance import Maintenance
@@ -17,12 +16,11 @@ from control_plane.pruning import Pruner
 from control_plane.resources.campaigns import Campaigns
 from control_plane.resources.datasets import DatasetGroups, Datasets, Schemas
 from control_plane.resources.evaluations import Evaluations
-from control_plane.resources.imports import ImportJobs, ImportListener
-from control_plane.resources.removals import RemovalListener
+from control_plane.resources.imports import ImportJobs
 from control_plane.resources.solutions import Solutions
 from control_plane.resources.tags import Tags
 from control_plane.resources.trackers import EventTrackers
-from control_plane.resources.versions import SolutionVersions, TrainingListener
+from control_plane.resources.versions import SolutionVersions
 from control_plane.scheduler.scheduler import Scheduler
 from control_plane.servicers.control.methods import Resources
 from control_plane.servicers.control.servicer import CONTROL_PLANE_SERVICE, ControlPlaneServicer
@@ -114,7 +112,9 @@ def assemble(
         long_polls=long_polls,
         heartbeat_seconds=timing.runtime_liveness_seconds / _HEARTBEATS_PER_LIVENESS,
     )
-    queue = _job_queue(metadata_store, app_context, timing)
+    queue = JobQueue(
+        metadata_store, app_context, lease_seconds=timing.lease_seconds, retry_seconds=timing.retry_seconds
+    )
     deletions = DeletionReconciler(app_context, liveness_seconds=timing.events_liveness_seconds)
     tracker_watch = TrackerWatch(
         metadata_store,
@@ -174,21 +174,6 @@ def _resources(
         campaigns=Campaigns(app_context, latest_version_sync=latest_version_sync),
         trackers=EventTrackers(app_context, deletions=deletions),
         tags=Tags(app_context),
-    )
-
-
-def _job_queue(metadata_store: MetadataStore, app_context: AppContext, timing: Timing) -> JobQueue:
-    """Return the queue, with the listener of each kind of job."""
-    return JobQueue(
-        metadata_store,
-        app_context,
-        listeners={
-            JobKind.DATASET_IMPORT: ImportListener(app_context),
-            JobKind.SOLUTION_VERSION_TRAINING: TrainingListener(app_context),
-            JobKind.STORAGE_REMOVAL: RemovalListener(),
-        },
-        lease_seconds=timing.lease_seconds,
-        retry_seconds=timing.retry_seconds,
     )
 
 

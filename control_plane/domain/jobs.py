@@ -12,11 +12,15 @@ __all__ = ["FINISHED", "FailedAttempt", "JobKind", "JobState", "Outcome", "failu
 
 
 class JobKind(StrEnum):
-    """Kinds of long work."""
+    """Kinds of long work: the names of the contract's enum without their prefix."""
 
     DATASET_IMPORT = "DATASET_IMPORT"
     SOLUTION_VERSION_TRAINING = "SOLUTION_VERSION_TRAINING"
     STORAGE_REMOVAL = "STORAGE_REMOVAL"
+    DATASET_EXPORT = "DATASET_EXPORT"
+    DATA_DELETION = "DATA_DELETION"
+    BATCH_INFERENCE = "BATCH_INFERENCE"
+    BATCH_SEGMENT = "BATCH_SEGMENT"
 
 
 class JobState(StrEnum):

@@ -8,47 +8,29 @@ that a stopping worker releases do not count: restarts of trainers are no failur
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
+
+from google.protobuf.message import Message
 
 from common.errors import LeaseLost, invalid
 from common.logs import get_logger
 from common.process.backoff import BackoffPolicy
 from control_plane.app_context import AppContext
 from control_plane.domain.jobs import FailedAttempt, JobKind, JobState, Outcome, failure_reason, lost_lease_reason
+from control_plane.jobs.listeners import JobListener
+from control_plane.jobs.registry import JOBS
 from control_plane.metadata_store import MetadataStore, Unit
 from control_plane.metadata_store.tables import Job, JobAttempt
 
-__all__ = ["MAX_ATTEMPTS", "JobListener", "JobQueue", "Lease", "Renewal"]
+__all__ = ["MAX_ATTEMPTS", "JobQueue", "Lease", "Renewal"]
 
 MAX_ATTEMPTS: Final = 3
 _MAX_REASON: Final = 4000
 _log = get_logger(__name__)
-
-
-class JobListener(Protocol):
-    """Keeps the resources of one kind of job in step with it; called within the unit of work that changes the job.
-
-    Attributes:
-        work: Name of the work, for failure reasons, e.g. `training`.
-    """
-
-    work: str
-
-    def started(self, unit: Unit, job: Job) -> None:
-        """Handle the beginning of an attempt."""
-
-    def succeeded(self, unit: Unit, job: Job, result: Mapping[str, Any]) -> None:
-        """Handle the end of a job that succeeded, with its result keyed like the contract's message."""
-
-    def failed(self, unit: Unit, job: Job, reason: str) -> None:
-        """Handle the end of a job that failed for good."""
-
-    def stopped(self, unit: Unit, job: Job) -> None:
-        """Handle the end of a job that was stopped on request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +67,6 @@ class JobQueue:
     Args:
         metadata_store: Keeps the jobs.
         app_context: Clock and ids.
-        listeners: The listener of each kind of job.
         lease_seconds: How long a lease holds without a heartbeat.
         retry_seconds: Pause after a first failure; doubled after the second.
     """
@@ -95,13 +76,12 @@ class JobQueue:
         metadata_store: MetadataStore,
         app_context: AppContext,
         *,
-        listeners: Mapping[JobKind, JobListener],
         lease_seconds: float,
         retry_seconds: float,
     ) -> None:
         self._metadata_store = metadata_store
         self._app_context = app_context
-        self._listeners = listeners
+        self._listeners = {kind: spec.listener(app_context) for kind, spec in JOBS.items()}
         self._lease = timedelta(seconds=lease_seconds)
         self._started_at = app_context.clock.now()
         # The number of attempts is bounded, so that the pauses need no bound of their own.
@@ -174,14 +154,14 @@ class JobQueue:
 
         return self._metadata_store.transact(renew)
 
-    def complete(self, job_id: str, token: str, *, kind: JobKind | None, result: Mapping[str, Any]) -> None:
+    def complete(self, job_id: str, token: str, *, kind: JobKind | None, result: Message) -> None:
         """End a job with its result.
 
         Args:
             job_id: The job.
             token: Its lease.
             kind: Kind of the result; None for work that stopped on request.
-            result: Keyed like the message of the contract.
+            result: The contract's message of that kind.
 
         Raises:
             LeaseLost: The lease is no longer the worker's.
@@ -299,14 +279,14 @@ class JobQueue:
             self._end_attempt(job, attempt, outcome, JobState.WAITING)
             job.available_at = self._now() + pause
         else:
-            listener = self._listener(job)
             attempts = [
                 FailedAttempt(item.number, item.worker_id, item.reason or "")
                 for item in unit.find(JobAttempt, job_id=job.id, order=["number"])
                 if item.outcome != Outcome.RELEASED
             ]
-            shown_reason = failure_reason(listener.work, attempts, retryable=retryable, request_id=job.request_id)
-            listener.failed(unit, job, shown_reason)
+            work = JOBS[JobKind(job.kind)].work
+            shown_reason = failure_reason(work, attempts, retryable=retryable, request_id=job.request_id)
+            self._listener(job).failed(unit, job, shown_reason)
             self._end_attempt(job, attempt, outcome, JobState.FAILED)
 
     def _end_attempt(self, job: Job, attempt: JobAttempt, outcome: Outcome, state: JobState) -> None:
@@ -334,7 +314,7 @@ class JobQueue:
             )
         return job, attempt
 
-    def _listener(self, job: Job) -> JobListener:
+    def _listener(self, job: Job) -> JobListener[Any]:
         return self._listeners[JobKind(job.kind)]
 
     def _now(self) -> datetime:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 
+from google.protobuf.message import Message
+
 from common.logs import request_id
 from control_plane.app_context import AppContext
-from control_plane.domain.jobs import JobKind, JobState
-from control_plane.jobs.payloads import DatasetImport, Payload, SolutionVersionTraining, as_document
+from control_plane.domain.jobs import JobState
+from control_plane.jobs.payloads import write_payload
+from control_plane.jobs.registry import kind_of
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Job
 
@@ -22,30 +25,25 @@ class StopResult(Enum):
     REQUESTED = "an attempt runs: its worker learns of the request with its next heartbeat"
 
 
-def enqueue(unit: Unit, app_context: AppContext, payload: Payload, *, subject: str, group_arn: str) -> Job:
+def enqueue(unit: Unit, app_context: AppContext, payload: Message, *, subject: str, group_arn: str) -> Job:
     """Add a job to the queue; it can be leased once the unit of work is committed.
 
     Args:
         unit: The unit of work that creates or deletes the resource.
         app_context: Clock and ids.
-        payload: What is to be done; its class decides the kind of the job.
+        payload: What is to be done: the payload of an entry in `control_plane.jobs.registry`.
         subject: ARN of the resource that the job is for.
         group_arn: ARN of the dataset group that the resource belongs to; groups take turns.
     """
-    kind = JobKind.STORAGE_REMOVAL
-    if isinstance(payload, DatasetImport):
-        kind = JobKind.DATASET_IMPORT
-    elif isinstance(payload, SolutionVersionTraining):
-        kind = JobKind.SOLUTION_VERSION_TRAINING
     now = app_context.clock.now()
     job = Job(
         id=app_context.new_id(),
-        kind=kind,
+        kind=kind_of(payload),
         state=JobState.WAITING,
         subject=subject,
         dataset_group_arn=group_arn,
         request_id=request_id.get(),
-        payload=as_document(payload),
+        payload=write_payload(payload),
         available_at=now,
         created_at=now,
     )

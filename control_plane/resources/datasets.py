@@ -9,7 +9,6 @@ from control_plane.app_context import AppContext
 from control_plane.domain.fields import check_kms_key, check_name, check_role, check_tags
 from control_plane.domain.schemas import Domain, check_dataset_type, check_schema
 from control_plane.domain.states import BLOCKING, Status
-from control_plane.jobs.payloads import DatasetTable
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import (
     Dataset,
@@ -32,6 +31,7 @@ from control_plane.resources.base import (
 )
 from control_plane.serving.revisions import next_revision
 from control_plane.tracking.deletions import DeletionReconciler
+from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable
 
 __all__ = ["DatasetGroups", "Datasets", "Schemas", "dataset_schemas", "dataset_table"]
 
@@ -42,7 +42,7 @@ def dataset_table(unit: Unit, dataset: Dataset) -> DatasetTable:
     """Return the table of a dataset with its schema."""
     schema = unit.get(DatasetSchema, dataset.schema_arn)
     assert schema is not None, "a foreign key holds it"
-    return DatasetTable(dataset.dataset_type, dataset.location, schema.schema_text)
+    return DatasetTable(dataset_type=dataset.dataset_type, location=dataset.location, schema=schema.schema_text)
 
 
 def dataset_schemas(unit: Unit, group_arn: str) -> dict[str, str]:

@@ -1,19 +1,15 @@
-"""Operations on dataset import jobs, and the listener that keeps them in step with their jobs in the queue."""
+"""Operations on dataset import jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from common.errors import invalid
-from control_plane.app_context import AppContext
 from control_plane.domain.fields import check_name, check_role, check_tags, not_built
 from control_plane.domain.imports import ImportMode, check_data_location, check_import_mode
 from control_plane.domain.states import CREATING, Status
-from control_plane.jobs.payloads import DatasetImport
 from control_plane.jobs.submit import enqueue
 from control_plane.metadata_store import Unit
-from control_plane.metadata_store.tables import Dataset, DatasetImportJob, Job
+from control_plane.metadata_store.tables import Dataset, DatasetImportJob
 from control_plane.resources.base import (
     Page,
     PageRequest,
@@ -24,8 +20,9 @@ from control_plane.resources.base import (
     require_active,
 )
 from control_plane.resources.datasets import dataset_table
+from protos.tailorbird.internal.v1.jobs_pb2 import DatasetImportPayload
 
-__all__ = ["ImportJobs", "ImportListener"]
+__all__ = ["ImportJobs"]
 
 _KIND = "dataset-import-job"
 
@@ -79,7 +76,7 @@ class ImportJobs(ResourceOperations):
         insert(unit, row, tags=checked_tags)
         pending = unit.count(DatasetImportJob, status=CREATING)
         self._app_context.quotas.check("pending_imports", used=pending - 1)
-        payload = DatasetImport(
+        payload = DatasetImportPayload(
             table=dataset_table(unit, dataset),
             data_location=data_location,
             replace=mode is ImportMode.FULL,
@@ -95,40 +92,3 @@ class ImportJobs(ResourceOperations):
     def list(self, unit: Unit, request: PageRequest, *, dataset_arn: str | None) -> Page[DatasetImportJob]:
         """Return a page of the import jobs of a dataset, or of all."""
         return list_page(unit, DatasetImportJob, request, filters={"dataset_arn": dataset_arn})
-
-
-class ImportListener:
-    """Updates import jobs when their jobs in the queue start and end.
-
-    Args:
-        app_context: The clock.
-    """
-
-    work = "import"
-
-    def __init__(self, app_context: AppContext) -> None:
-        self._clock = app_context.clock
-
-    def started(self, unit: Unit, job: Job) -> None:
-        """Set the status to CREATE IN_PROGRESS."""
-        self._update(unit, job, Status.CREATE_IN_PROGRESS)
-
-    def succeeded(self, unit: Unit, job: Job, result: Mapping[str, Any]) -> None:
-        """Set the status to ACTIVE, and record the number of imported rows."""
-        row = self._update(unit, job, Status.ACTIVE)
-        row.imported_rows = result.get("imported_rows")
-
-    def failed(self, unit: Unit, job: Job, reason: str) -> None:
-        """Set the status to CREATE FAILED, with the reason."""
-        self._update(unit, job, Status.CREATE_FAILED).failure_reason = reason
-
-    def stopped(self, unit: Unit, job: Job) -> None:  # noqa: ARG002 - the port's signature
-        """Raise InvalidInput: the API has no operation that stops an import."""
-        raise invalid("job", got=job.id, want="a job that can be stopped")
-
-    def _update(self, unit: Unit, job: Job, status: Status) -> DatasetImportJob:
-        row = unit.get(DatasetImportJob, job.subject)
-        assert row is not None, "an import in progress keeps its dataset, and with it itself, from being deleted"
-        row.status = status
-        row.last_updated_date_time = self._clock.now()
-        return row

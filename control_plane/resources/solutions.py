@@ -13,7 +13,6 @@ from control_plane.domain.recipes import recipe_arn, recipe_of, trainable_recipe
 from control_plane.domain.schedules import AutomaticTraining, training_interval
 from control_plane.domain.solutions import check_columns_exist, check_solution
 from control_plane.domain.states import BLOCKING, Status
-from control_plane.jobs.payloads import StorageRemoval
 from control_plane.jobs.submit import enqueue
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Campaign, DatasetGroup, Solution, SolutionVersion
@@ -37,6 +36,7 @@ from protos.tailorbird.control.v1.solution_pb2 import (
     SolutionUpdateSummary,
     UpdateSolutionRequest,
 )
+from protos.tailorbird.internal.v1.jobs_pb2 import StorageRemovalPayload
 from recipes.spec import RecipeSpec
 
 __all__ = ["Solutions"]
@@ -177,8 +177,8 @@ class Solutions(ResourceOperations):
             return
         solution.status = Status.DELETE_PENDING
         solution.last_updated_date_time = self._now()
-        folders = tuple(version.artifact_location for version in versions)
-        enqueue(unit, self._app_context, StorageRemoval(folders), subject=arn, group_arn=solution.dataset_group_arn)
+        removal = StorageRemovalPayload(locations=[version.artifact_location for version in versions])
+        enqueue(unit, self._app_context, removal, subject=arn, group_arn=solution.dataset_group_arn)
 
     def _start_schedule(self, unit: Unit, solution: Solution, config: SolutionConfig) -> None:
         now = self._now()

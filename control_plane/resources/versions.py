@@ -1,27 +1,22 @@
-"""Operations on solution versions, and the listener that keeps them in step with their training jobs."""
+"""Operations on solution versions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
-
-from google.protobuf import json_format
+from typing import Literal
 
 from common.errors import ResourceInUse, invalid
-from control_plane.app_context import AppContext
 from control_plane.domain.auto_ml import recipe_search
-from control_plane.domain.evaluations import Verdict, verdict_of
 from control_plane.domain.events import check_event_columns
 from control_plane.domain.fields import already_exists, check_name, check_tags
-from control_plane.domain.recipes import recipe_arn, recipe_of
+from control_plane.domain.recipes import recipe_of
 from control_plane.domain.schemas import DatasetType, check_describes_items
 from control_plane.domain.solutions import check_columns_exist, check_objective_column, check_training_mode
 from control_plane.domain.states import BLOCKING, STOPPABLE, Status
 from control_plane.domain.tuning import check_tuning
-from control_plane.jobs.payloads import DatasetTable, SolutionVersionTraining
 from control_plane.jobs.submit import StopResult, enqueue, request_stop
 from control_plane.metadata_store import Unit
-from control_plane.metadata_store.tables import Dataset, DatasetImportJob, EventTracker, Job, Solution, SolutionVersion
+from control_plane.metadata_store.tables import Dataset, DatasetImportJob, EventTracker, Solution, SolutionVersion
 from control_plane.resources.base import (
     Page,
     PageRequest,
@@ -33,11 +28,10 @@ from control_plane.resources.base import (
 )
 from control_plane.resources.datasets import dataset_schemas, dataset_table
 from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
-from protos.tailorbird.storage.v1.evaluation_pb2 import Evaluation
-from recipes.catalog import RECIPES
+from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable, SolutionVersionTrainingPayload
 from recipes.spec import RecipeSpec
 
-__all__ = ["SolutionVersions", "TrainingListener", "TrainingType"]
+__all__ = ["SolutionVersions", "TrainingType"]
 
 #: Who asked for a version: a caller, or its solution's schedule.
 TrainingType = Literal["MANUAL", "AUTOMATIC"]
@@ -203,59 +197,9 @@ class SolutionVersions(ResourceOperations):
         version.last_updated_date_time = now
 
 
-class TrainingListener:
-    """Updates solution versions when their training jobs start and end.
-
-    Args:
-        app_context: The clock.
-    """
-
-    work = "training"
-
-    def __init__(self, app_context: AppContext) -> None:
-        self._clock = app_context.clock
-
-    def started(self, unit: Unit, job: Job) -> None:
-        """Set the status, and add to the payload the version to compare with: which is decided when training begins."""
-        version = self._update(unit, job, Status.CREATE_IN_PROGRESS)
-        others = {key: value for key, value in job.payload.items() if key != "predecessor"}
-        job.payload = others | _predecessor_member(unit, version)
-
-    def succeeded(self, unit: Unit, job: Job, result: Mapping[str, Any]) -> None:
-        """Set the status to ACTIVE, and record metrics, evaluation and verdict."""
-        version = self._update(unit, job, Status.ACTIVE)
-        version.training_hours = result.get("training_hours")
-        version.metrics = dict(result.get("metrics", {}))
-        version.artifact_bytes = result.get("artifact_bytes")
-        if "evaluation" in result:
-            version.evaluation = json_format.ParseDict(result["evaluation"], Evaluation())
-        version.tuned_hyper_parameters = result.get("tuned_hyper_parameters")
-        if version.perform_auto_ml and "recipe" in result:
-            version.recipe_arn = recipe_arn(RECIPES[result["recipe"]])
-            solution = unit.get(Solution, version.solution_arn)
-            assert solution is not None, "a foreign key holds it"
-            solution.best_recipe_arn = version.recipe_arn
-        version.verdict = verdict_of(version.evaluation)
-
-    def failed(self, unit: Unit, job: Job, reason: str) -> None:
-        """Set the status to CREATE FAILED, with the reason."""
-        self._update(unit, job, Status.CREATE_FAILED).failure_reason = reason
-
-    def stopped(self, unit: Unit, job: Job) -> None:
-        """Set the status to CREATE STOPPED; what an attempt left in the store is removed with the solution."""
-        self._update(unit, job, Status.CREATE_STOPPED)
-
-    def _update(self, unit: Unit, job: Job, status: Status) -> SolutionVersion:
-        version = unit.get(SolutionVersion, job.subject)
-        assert version is not None, "a version in progress keeps its solution from being deleted"
-        version.status = status
-        version.last_updated_date_time = self._clock.now()
-        return version
-
-
 def _training_payload(
     version: SolutionVersion, recipe: RecipeSpec | None, *, tables: Sequence[DatasetTable], base: SolutionVersion | None
-) -> SolutionVersionTraining:
+) -> SolutionVersionTrainingPayload:
     """Return the payload of a version's training job; `base` is the version that an update begins from."""
     config = version.solution_config or SolutionConfig()
     # An update keeps the hyperparameters of the version that it begins from.
@@ -264,34 +208,15 @@ def _training_payload(
         tuning = check_tuning(recipe, config, perform_hpo=version.perform_hpo)
     if recipe is None:
         search = recipe_search(config, [table.dataset_type for table in tables], perform_hpo=version.perform_hpo)
-    return SolutionVersionTraining(
+    return SolutionVersionTrainingPayload(
         solution_version_arn=version.arn,
         artifact_location=version.artifact_location,
         recipe=None if recipe is None else recipe.name,
         solution_config=config,
         event_type=version.event_type,
         training_mode=version.training_mode,
-        tables=tuple(tables),
+        tables=tables,
         base_artifact_location=None if base is None else base.artifact_location,
         tuning=tuning,
         recipe_search=search,
     )
-
-
-def _predecessor_member(unit: Unit, version: SolutionVersion) -> dict[str, dict[str, str]]:
-    """Return the payload's member `predecessor`, the version that a new one is compared with; empty without one.
-
-    It is the newest ACTIVE version of mode FULL whose own verdict is not WORSE: otherwise a bad version would lower the
-    bar for the next.
-    """
-    for other in unit.find(
-        SolutionVersion,
-        solution_arn=version.solution_arn,
-        status=Status.ACTIVE,
-        training_mode="FULL",
-        order=["-creation_date_time", "-arn"],
-    ):
-        if other.verdict != Verdict.WORSE:
-            location = other.artifact_location
-            return {"predecessor": {"solution_version_arn": other.arn, "artifact_location": location}}
-    return {}

@@ -7,26 +7,22 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from google.protobuf import json_format
-from google.protobuf.message import Message
 
 from common.errors import invalid
 from common.process.long_poll import LongPolls
 from control_plane.domain.fields import required
 from control_plane.domain.jobs import JobKind
+from control_plane.jobs.payloads import read_payload
 from control_plane.jobs.queue import JobQueue, Lease
+from control_plane.jobs.registry import JOBS
 from protos.tailorbird.internal.v1 import jobs_pb2, jobs_pb2_grpc
 
 __all__ = ["JOB_SERVICE", "JobServicer", "wait_seconds"]
 
 JOB_SERVICE = jobs_pb2.DESCRIPTOR.services_by_name["JobService"]
 
-_KINDS = {
-    jobs_pb2.JOB_KIND_DATASET_IMPORT: JobKind.DATASET_IMPORT,
-    jobs_pb2.JOB_KIND_SOLUTION_VERSION_TRAINING: JobKind.SOLUTION_VERSION_TRAINING,
-    jobs_pb2.JOB_KIND_STORAGE_REMOVAL: JobKind.STORAGE_REMOVAL,
-}
-_NUMBERS = {kind: number for number, kind in _KINDS.items()}
+_NUMBERS = {kind: jobs_pb2.JobKind.Value(f"JOB_KIND_{kind}") for kind in JobKind}
+_KINDS = {number: kind for kind, number in _NUMBERS.items()}
 _MAX_WAIT_SECONDS = 60.0
 
 
@@ -89,7 +85,7 @@ class JobServicer(jobs_pb2_grpc.JobServiceServicer):
         if member is None:
             raise invalid("result", got=None, want="the result of the job, or `stopped`")
         kind = None if member == "stopped" else JobKind(member.upper())
-        self._queue.complete(request.job_id, request.lease_token, kind=kind, result=_result(getattr(request, member)))
+        self._queue.complete(request.job_id, request.lease_token, kind=kind, result=getattr(request, member))
         return jobs_pb2.CompleteJobResponse()
 
     def FailJob(self, request: jobs_pb2.FailJobRequest, context: grpc.ServicerContext) -> jobs_pb2.FailJobResponse:
@@ -121,17 +117,8 @@ def _job(lease: Lease) -> jobs_pb2.Job:
         request_id=row.request_id,
     )
     job.lease_expires_at.FromDatetime(lease.expires_at)
-    # The member of `payload` is named like the kind, and the document is keyed like the member.
-    json_format.ParseDict(row.payload, getattr(job, row.kind.lower()))
+    payload = getattr(job, row.kind.lower())  # named like the kind
+    payload.CopyFrom(read_payload(row, JOBS[JobKind(row.kind)].payload))
+    # An empty message copied from an empty one would not be set.
+    payload.SetInParent()
     return job
-
-
-def _result(message: Any) -> dict[str, Any]:
-    return {field.name: _plain(value) for field, value in message.ListFields()}
-
-
-def _plain(value: Any) -> Any:
-    """Turn messages and maps into dictionaries, keyed like the contract."""
-    if isinstance(value, Message):
-        return json_format.MessageToDict(value, preserving_proto_field_name=True)
-    return dict(value) if hasattr(value, "items") else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import grpc
@@ -10,12 +9,11 @@ import grpc.aio
 
 from common.errors import invalid
 from control_plane.domain.fields import required
-from control_plane.jobs.payloads import DatasetTable
 from control_plane.metadata_store import MetadataStore
 from control_plane.resources.trackers import EventTrackers
 from control_plane.servicers.jobs import wait_seconds
 from control_plane.tracking.watch import TrackerSubscriber, TrackerWatch
-from protos.tailorbird.internal.v1 import jobs_pb2, trackers_pb2, trackers_pb2_grpc
+from protos.tailorbird.internal.v1 import trackers_pb2, trackers_pb2_grpc
 
 __all__ = ["TRACKER_SERVICE", "TrackerServicer"]
 
@@ -58,7 +56,7 @@ class TrackerServicer(trackers_pb2_grpc.TrackerServiceServicer):
                 trackers_pb2.TrackedGroup(
                     tracking_id=group.tracking_id,
                     dataset_group_arn=group.dataset_group_arn,
-                    interactions=_table(group.interactions),
+                    interactions=group.interactions,
                 )
                 for group in (() if tracker_set is None else tracker_set.groups)
             ],
@@ -84,9 +82,5 @@ class TrackerServicer(trackers_pb2_grpc.TrackerServiceServicer):
         return trackers_pb2.ResolveEventTrackerResponse(
             event_tracker_arn=group.event_tracker_arn,
             dataset_group_arn=group.dataset_group_arn,
-            interactions=_table(group.interactions),
+            interactions=group.interactions,
         )
-
-
-def _table(table: DatasetTable | None) -> jobs_pb2.DatasetTable | None:
-    return None if table is None else jobs_pb2.DatasetTable(**asdict(table))

@@ -16,12 +16,12 @@ from typing import Final
 from common.logs import get_logger
 from control_plane.app_context import AppContext
 from control_plane.domain.states import Status
-from control_plane.jobs.payloads import StorageRemoval
 from control_plane.jobs.submit import enqueue
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Dataset, EventsService, EventTracker
 from control_plane.resources.base import remove
 from control_plane.serving.revisions import next_revision
+from protos.tailorbird.internal.v1.jobs_pb2 import StorageRemovalPayload
 
 __all__ = ["DeletionReconciler"]
 
@@ -63,7 +63,7 @@ class DeletionReconciler:
         for dataset in unit.find(Dataset, status=Status.DELETE_PENDING):
             if dataset.deleted_revision is not None and dataset.deleted_revision <= oldest_in_use:
                 dataset.deleted_revision = None
-                removal = StorageRemoval((dataset.location,))
+                removal = StorageRemovalPayload(locations=[dataset.location])
                 enqueue(unit, self._app_context, removal, subject=dataset.arn, group_arn=dataset.dataset_group_arn)
         for tracker in unit.find(EventTracker, status=Status.DELETE_PENDING):
             if (tracker.deleted_revision or 0) <= oldest_in_use:

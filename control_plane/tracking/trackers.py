@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from control_plane.domain.schemas import DatasetType
 from control_plane.domain.states import Status
-from control_plane.jobs.payloads import DatasetTable
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Dataset, EventTracker
 from control_plane.resources.datasets import dataset_table
 from control_plane.serving.revisions import current_revision
+from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable
 
 __all__ = ["TrackedGroup", "TrackerSet", "tracked_group", "tracker_set"]
 

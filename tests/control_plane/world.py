@@ -9,12 +9,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import SimpleNamespace
 
+from google.protobuf import json_format
+
 from common.arn import DEFAULT_ACCOUNT, ArnFactory
 from common.clock import ManualClock
 from control_plane.app_context import AppContext
 from control_plane.domain.jobs import JobKind
 from control_plane.domain.quotas import Quotas
 from control_plane.jobs.queue import Lease
+from control_plane.jobs.registry import JOBS
 from control_plane.metadata_store.sql import SqlMetadataStore, open_metadata_store
 from control_plane.metadata_store.tables import Deployment
 from control_plane.resources.base import PageRequest
@@ -159,7 +162,13 @@ class World:
     def finish_next(self, result: dict[str, object]) -> None:
         lease = self.lease()
         assert lease is not None
-        self.queue.complete(lease.job.id, lease.token, kind=JobKind(lease.job.kind), result=result)
+        self.complete(lease, result)
+
+    def complete(self, lease: Lease, result: dict[str, object]) -> None:
+        """End a leased job with a result, which is keyed like the contract's message."""
+        kind = JobKind(lease.job.kind)
+        message = json_format.ParseDict(result, JOBS[kind].result())
+        self.queue.complete(lease.job.id, lease.token, kind=kind, result=message)
 
     def watch(self, worker: str, known_revision: int | None = None) -> int:
         return asyncio.run(self.assignment_service.watch(worker, known_revision, wait_seconds=0)).revision

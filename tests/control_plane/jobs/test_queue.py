@@ -12,6 +12,7 @@ from control_plane.domain.jobs import JobKind, JobState
 from control_plane.jobs.queue import MAX_ATTEMPTS
 from control_plane.metadata_store.tables import Job, SolutionVersion
 from control_plane.server import assemble
+from protos.tailorbird.internal.v1.jobs_pb2 import StoppedResult
 from tests.control_plane.world import TIMING, World
 
 
@@ -57,7 +58,7 @@ def test_result_makes_the_resource_active(world, version):
     lease = world.lease()
     result = {"training_hours": 0.25, "metrics": {"coverage": 0.5}, "artifact_bytes": 5_000_000_000}
 
-    world.queue.complete(lease.job.id, lease.token, kind=JobKind.SOLUTION_VERSION_TRAINING, result=result)
+    world.complete(lease, result)
 
     version_row = world.resources.versions.describe(version)
     assert (version_row.status, version_row.training_hours, version_row.artifact_bytes) == (
@@ -70,9 +71,9 @@ def test_result_makes_the_resource_active(world, version):
 
 def test_completing_twice_is_harmless(world, version):
     lease = world.lease()
-    world.queue.complete(lease.job.id, lease.token, kind=JobKind.SOLUTION_VERSION_TRAINING, result={})
+    world.complete(lease, {})
 
-    world.queue.complete(lease.job.id, lease.token, kind=JobKind.SOLUTION_VERSION_TRAINING, result={})
+    world.complete(lease, {})
 
     assert world.resources.versions.describe(version).status == "ACTIVE"
 
@@ -82,7 +83,7 @@ def test_result_of_another_kind_is_refused(world, version, kind):
     lease = world.lease()
 
     with pytest.raises(InvalidInput, match="`result`"):
-        world.queue.complete(lease.job.id, lease.token, kind=kind, result={})
+        world.queue.complete(lease.job.id, lease.token, kind=kind, result=StoppedResult())
 
 
 def test_heartbeat_renews_the_lease(world, version):
@@ -131,7 +132,7 @@ def test_worker_whose_lease_has_expired_gets_lease_lost(world, version):
     with pytest.raises(LeaseLost, match="publish nothing"):
         world.queue.heartbeat(lost.job.id, lost.token, progress=None, activity=None)
     with pytest.raises(LeaseLost):
-        world.queue.complete(lost.job.id, lost.token, kind=JobKind.SOLUTION_VERSION_TRAINING, result={})
+        world.complete(lost, {})
     with pytest.raises(LeaseLost):
         world.queue.fail(lost.job.id, lost.token, reason="x", retryable=True)
 
@@ -259,7 +260,7 @@ def test_stop_of_a_running_version_reaches_the_worker(world, version):
     assert world.resources.versions.describe(version).status == "CREATE STOPPING"
 
     assert world.queue.heartbeat(lease.job.id, lease.token, progress=None, activity=None).stop_requested
-    world.queue.complete(lease.job.id, lease.token, kind=None, result={})
+    world.queue.complete(lease.job.id, lease.token, kind=None, result=StoppedResult())
 
     assert world.resources.versions.describe(version).status == "CREATE STOPPED"
 
@@ -270,7 +271,7 @@ def test_however_a_stopping_attempt_ends_the_version_is_stopped(world, version, 
     world.resources.versions.stop(version)
 
     if end == "result":
-        world.queue.complete(lease.job.id, lease.token, kind=JobKind.SOLUTION_VERSION_TRAINING, result={})
+        world.complete(lease, {})
     elif end == "failure":
         world.queue.fail(lease.job.id, lease.token, reason="x", retryable=True)
     elif end == "release":
@@ -324,6 +325,6 @@ def test_transition_is_undone_when_its_resource_cannot_be_updated(world, version
     world.metadata_store.transact(lambda unit: unit.remove(unit.get(SolutionVersion, version)))
 
     with pytest.raises(AssertionError):
-        world.queue.complete(lease.job.id, lease.token, kind=JobKind.SOLUTION_VERSION_TRAINING, result={})
+        world.complete(lease, {})
 
     assert world.metadata_store.view(lambda unit: unit.get(Job, lease.job.id).state) == JobState.LEASED

@@ -147,7 +147,7 @@ def test_dataset_is_gone_with_its_imports_when_its_table_is_removed(world):
 
     lease = world.lease()
     assert world.resources.datasets.describe(dataset.arn).status == "DELETE IN_PROGRESS"
-    world.queue.complete(lease.job.id, lease.token, kind="STORAGE_REMOVAL", result={"removed_objects": 3})
+    world.complete(lease, {"removed_objects": 3})
 
     with pytest.raises(ResourceNotFound):
         world.resources.datasets.describe(dataset.arn)
@@ -170,7 +170,7 @@ def test_solution_is_gone_with_its_versions_when_their_artifacts_are_removed(wor
 
     lease = world.lease()
     assert lease.job.payload["locations"] == [version.artifact_location]
-    world.queue.complete(lease.job.id, lease.token, kind="STORAGE_REMOVAL", result={"removed_objects": 9})
+    world.complete(lease, {"removed_objects": 9})
 
     with pytest.raises(ResourceNotFound):
         world.resources.solutions.describe(version.solution_arn)

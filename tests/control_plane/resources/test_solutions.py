@@ -189,7 +189,7 @@ def test_the_trainer_chooses_the_recipe_of_each_version(world):
     assert "recipe" not in lease.job.payload
 
     result = {"metrics": {}, "recipe": "aws-hrnn"}
-    world.queue.complete(lease.job.id, lease.token, kind=lease.job.kind, result=result)
+    world.complete(lease, result)
 
     chosen = f"{RECIPE}aws-hrnn"
     assert world.resources.versions.describe(version).recipe_arn == chosen

@@ -105,7 +105,7 @@ def test_settings_reach_the_trainer_and_the_runtimes(world):
     version = world.version(solution)
     lease = world.lease()
     assert sent_config(lease) == solution_config(config)
-    world.queue.complete(lease.job.id, lease.token, kind=lease.job.kind, result={"training_hours": 0.1})
+    world.complete(lease, {"training_hours": 0.1})
     campaign = world.campaign(version)
 
     assert world.assigned()[campaign].event_rules == (EventRule("watch", None), EventRule("buy", None))

@@ -6,7 +6,6 @@ import pytest
 from google.protobuf import json_format
 
 from common.errors import InvalidInput, ResourceInUse, ResourceNotFound
-from control_plane.domain.jobs import JobKind
 from control_plane.serving.reconciler import Phase
 from protos.tailorbird.storage.v1.evaluation_pb2 import Evaluation
 from tests.control_plane.messages import campaign_config
@@ -59,7 +58,7 @@ def predecessor_of_next(world, solution):
     world.clock.advance(seconds=1)
     version = world.version(solution)
     lease = world.lease()
-    world.queue.complete(lease.job.id, lease.token, kind=JobKind(lease.job.kind), result={})
+    world.complete(lease, {})
     named = lease.job.payload.get("predecessor")
     assert named is None or named["artifact_location"].startswith("artifacts/")
     return version, named and named["solution_version_arn"]

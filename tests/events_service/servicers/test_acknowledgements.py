@@ -183,7 +183,7 @@ def test_events_are_where_describe_says_while_their_dataset_is_deleted_and_made_
             active.append((location, made, time.monotonic()))
             datasets.delete(dataset)
             lease = wait_until(world.lease, every=0.001, seconds=60)
-            world.queue.complete(lease.job.id, lease.token, kind="STORAGE_REMOVAL", result={"removed_objects": 1})
+            world.complete(lease, {"removed_objects": 1})
             gone = wait_gone(datasets.describe, dataset)
             clients.keep_calling()
         missing.append((gone, time.monotonic()))
@@ -284,6 +284,6 @@ def test_event_that_a_deleted_dataset_had_is_kept_again_for_its_successor(tmp_pa
                 )
                 world.resources.datasets.delete(dataset)
                 lease = wait_until(world.lease, every=0.001, seconds=60)
-                world.queue.complete(lease.job.id, lease.token, kind="STORAGE_REMOVAL", result={"removed_objects": 1})
+                world.complete(lease, {"removed_objects": 1})
 
     assert logged(tmp_path) == {location: ["repeated"] for location in locations}

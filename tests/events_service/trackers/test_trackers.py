@@ -100,7 +100,7 @@ def removal(world):
 
 
 def finish(world, lease):
-    world.queue.complete(lease.job.id, lease.token, kind="STORAGE_REMOVAL", result={"removed_objects": 1})
+    world.complete(lease, {"removed_objects": 1})
 
 
 def test_remote_update_has_the_table_of_the_group(world, plane, group, tracking_id):

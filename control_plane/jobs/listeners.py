@@ -1,0 +1,190 @@
+"""What keeps resources in step with their jobs: a listener for each kind, called as attempts start and jobs end."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
+
+from google.protobuf.message import Message
+
+from common.errors import invalid
+from common.logs import get_logger
+from control_plane.app_context import AppContext
+from control_plane.domain.evaluations import Verdict, verdict_of
+from control_plane.domain.recipes import recipe_arn
+from control_plane.domain.states import Status
+from control_plane.jobs.payloads import read_payload, write_payload
+from control_plane.metadata_store import Unit
+from control_plane.metadata_store.tables import Dataset, DatasetImportJob, Job, Solution, SolutionVersion
+from control_plane.resources.base import remove
+from protos.tailorbird.internal.v1.jobs_pb2 import (
+    DatasetImportResult,
+    PredecessorVersion,
+    SolutionVersionTrainingPayload,
+    SolutionVersionTrainingResult,
+    StorageRemovalPayload,
+    StorageRemovalResult,
+)
+from recipes.catalog import RECIPES
+
+__all__ = ["ImportListener", "JobListener", "RemovalListener", "StatusListener", "TrainingListener"]
+
+_log = get_logger(__name__)
+ResultT_contra = TypeVar("ResultT_contra", bound=Message, contravariant=True)
+ResultT = TypeVar("ResultT", bound=Message)
+Row = TypeVar("Row", bound=Any)
+
+
+class JobListener(Protocol[ResultT_contra]):
+    """Keeps the resources of one kind of job in step with it; called within the unit of work that changes the job."""
+
+    def started(self, unit: Unit, job: Job) -> None:
+        """Handle the beginning of an attempt."""
+
+    def succeeded(self, unit: Unit, job: Job, result: ResultT_contra) -> None:
+        """Handle the end of a job that succeeded, with its result."""
+
+    def failed(self, unit: Unit, job: Job, reason: str) -> None:
+        """Handle the end of a job that failed for good."""
+
+    def stopped(self, unit: Unit, job: Job) -> None:
+        """Handle the end of a job that was stopped on request."""
+
+
+class StatusListener(Generic[Row, ResultT]):
+    """Keeps the status of a resource that stands for its job; resources that record more of a result add it.
+
+    Args:
+        app_context: The clock.
+        table: The table of the resource, which cannot be deleted while its job waits or runs.
+    """
+
+    def __init__(self, app_context: AppContext, table: type[Row]) -> None:
+        self._clock = app_context.clock
+        self._table = table
+
+    def started(self, unit: Unit, job: Job) -> None:
+        """Set the status to CREATE IN_PROGRESS."""
+        self._update(unit, job, Status.CREATE_IN_PROGRESS)
+
+    def succeeded(self, unit: Unit, job: Job, result: ResultT) -> None:  # noqa: ARG002 - subclasses record it
+        """Set the status to ACTIVE."""
+        self._update(unit, job, Status.ACTIVE)
+
+    def failed(self, unit: Unit, job: Job, reason: str) -> None:
+        """Set the status to CREATE FAILED, with the reason."""
+        self._update(unit, job, Status.CREATE_FAILED).failure_reason = reason
+
+    def stopped(self, unit: Unit, job: Job) -> None:  # noqa: ARG002 - the port's signature
+        """Raise InvalidInput: the API has no operation that stops the job."""
+        raise invalid("job", got=job.id, want="a job that can be stopped")
+
+    def _update(self, unit: Unit, job: Job, status: Status) -> Row:
+        row = unit.get(self._table, job.subject)
+        assert row is not None, "a job that waits or runs keeps its resource from being deleted"
+        row.status = status
+        row.last_updated_date_time = self._clock.now()
+        return row
+
+
+class ImportListener(StatusListener[DatasetImportJob, DatasetImportResult]):
+    """Updates import jobs."""
+
+    def __init__(self, app_context: AppContext) -> None:
+        super().__init__(app_context, DatasetImportJob)
+
+    def succeeded(self, unit: Unit, job: Job, result: DatasetImportResult) -> None:
+        """Set the status to ACTIVE, and record the number of imported rows."""
+        self._update(unit, job, Status.ACTIVE).imported_rows = result.imported_rows
+
+
+class TrainingListener(StatusListener[SolutionVersion, SolutionVersionTrainingResult]):
+    """Updates solution versions."""
+
+    def __init__(self, app_context: AppContext) -> None:
+        super().__init__(app_context, SolutionVersion)
+
+    def started(self, unit: Unit, job: Job) -> None:
+        """Set the status, and add to the payload the version to compare with: which is decided when training begins."""
+        version = self._update(unit, job, Status.CREATE_IN_PROGRESS)
+        payload = read_payload(job, SolutionVersionTrainingPayload)
+        payload.ClearField("predecessor")
+        if (champion := _champion(unit, version)) is not None:
+            payload.predecessor.CopyFrom(champion)
+        job.payload = write_payload(payload)
+
+    def succeeded(self, unit: Unit, job: Job, result: SolutionVersionTrainingResult) -> None:
+        """Set the status to ACTIVE, and record metrics, evaluation and verdict."""
+        version = self._update(unit, job, Status.ACTIVE)
+        version.training_hours = result.training_hours if result.HasField("training_hours") else None
+        version.metrics = dict(result.metrics)
+        version.artifact_bytes = result.artifact_bytes if result.HasField("artifact_bytes") else None
+        version.evaluation = result.evaluation if result.HasField("evaluation") else None
+        version.tuned_hyper_parameters = dict(result.tuned_hyper_parameters) or None
+        if version.perform_auto_ml and result.recipe:
+            version.recipe_arn = recipe_arn(RECIPES[result.recipe])
+            solution = unit.get(Solution, version.solution_arn)
+            assert solution is not None, "a foreign key holds it"
+            solution.best_recipe_arn = version.recipe_arn
+        version.verdict = verdict_of(version.evaluation)
+
+    def stopped(self, unit: Unit, job: Job) -> None:
+        """Set the status to CREATE STOPPED; what an attempt left in the store is removed with the solution."""
+        self._update(unit, job, Status.CREATE_STOPPED)
+
+
+class RemovalListener:
+    """Removes the rows of deleted datasets and solutions, after their folders in the store."""
+
+    def started(self, unit: Unit, job: Job) -> None:
+        """Set the status to DELETE IN_PROGRESS."""
+        if (row := self._resource(unit, job)) is not None:
+            row.status = Status.DELETE_IN_PROGRESS
+
+    def succeeded(self, unit: Unit, job: Job, result: StorageRemovalResult) -> None:  # noqa: ARG002 - the port's signature
+        """Remove the resource, and the versions or import jobs that belong to it."""
+        self._remove(unit, job)
+
+    def failed(self, unit: Unit, job: Job, reason: str) -> None:
+        """Remove the resource although folders may be left in the store; the log names them for the operator."""
+        folders = list(read_payload(job, StorageRemovalPayload).locations)
+        fields = {"resource_arn": job.subject, "folders": folders, "reason": reason}
+        unit.after_commit(partial(_log.error, "storage_left_behind", **fields))
+        self._remove(unit, job)
+
+    def stopped(self, unit: Unit, job: Job) -> None:  # noqa: ARG002 - the port's signature
+        """Raise InvalidInput: the API has no operation that stops a deletion."""
+        raise invalid("job", got=job.id, want="a job that can be stopped")
+
+    def _remove(self, unit: Unit, job: Job) -> None:
+        row = self._resource(unit, job)
+        if isinstance(row, Solution):
+            for version in unit.find(SolutionVersion, solution_arn=row.arn):
+                remove(unit, version)
+        if isinstance(row, Dataset):
+            for import_job in unit.find(DatasetImportJob, dataset_arn=row.arn):
+                remove(unit, import_job)
+        if row is not None:
+            remove(unit, row)
+
+    @staticmethod
+    def _resource(unit: Unit, job: Job) -> Dataset | Solution | None:
+        return unit.get(Dataset, job.subject) or unit.get(Solution, job.subject)
+
+
+def _champion(unit: Unit, version: SolutionVersion) -> PredecessorVersion | None:
+    """Return the version that a new one is compared with; None without one.
+
+    It is the newest ACTIVE version of mode FULL whose own verdict is not WORSE: otherwise a bad version would lower the
+    bar for the next.
+    """
+    for other in unit.find(
+        SolutionVersion,
+        solution_arn=version.solution_arn,
+        status=Status.ACTIVE,
+        training_mode="FULL",
+        order=["-creation_date_time", "-arn"],
+    ):
+        if other.verdict != Verdict.WORSE:
+            return PredecessorVersion(solution_version_arn=other.arn, artifact_location=other.artifact_location)
+    return None
