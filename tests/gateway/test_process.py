@@ -92,4 +92,4 @@ def test_a_certificate_that_cannot_be_read_stops_it_at_the_start(tmp_path):
     _, log = process.communicate(timeout=30)
 
     assert process.returncode != 0
-    assert "gateway: [" in log
+    assert "gateway: `tls_cert_file`: got" in log
