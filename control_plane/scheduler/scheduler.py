@@ -78,7 +78,7 @@ class Scheduler:
             return self._metadata_store.transact(partial(self._train, due=due), account=due.account)
         except Unavailable:
             raise
-        except TailorbirdError as error:
+        except Exception as error:  # noqa: BLE001 - one that cannot be run, for whatever reason, must not stop the others
             return self._metadata_store.transact(partial(self._postpone, due=due, error=error), account=due.account)
 
     def _train(self, unit: Unit, *, due: _Due) -> bool:
@@ -110,8 +110,8 @@ class Scheduler:
         )
         return True
 
-    def _postpone(self, unit: Unit, *, due: _Due, error: TailorbirdError) -> bool:
-        """Try a run again later; the reason is logged once."""
+    def _postpone(self, unit: Unit, *, due: _Due, error: Exception) -> bool:
+        """Try a run again later; the reason is logged once, with its traceback where it is a defect."""
         if not self._lease.hold(unit):
             return False
         now = self._clock.now()
@@ -120,9 +120,11 @@ class Scheduler:
             return True
         name = type(error).__name__
         if schedule.postponed_by != name:
-            unit.after_commit(
-                partial(_log.warning, "training_postponed", solution_arn=due.solution_arn, reason=error.message)
-            )
+            if isinstance(error, TailorbirdError):
+                log = partial(_log.warning, reason=error.message)
+            else:
+                log = partial(_log.error, exc_info=error)
+            unit.after_commit(partial(log, "training_postponed", solution_arn=due.solution_arn))
         schedule.postponed_by = name
         schedule.next_run_at = now + _RETRY
         return True

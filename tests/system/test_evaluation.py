@@ -1,7 +1,7 @@
-"""A bad import, a worse version: what campaigns that follow do, and what boto3 and the command line show of it.
+"""A worse version, and a choice of recipes: what campaigns do, and what boto3 and the command line show of it.
 
-The other users' histories are shuffled among the items, as a broken export would; those of the test users stay. So the
-version that learns from them is really worse on the users that both versions are compared on.
+For the worse one the other users' histories are shuffled among the items, as a broken export would; those of the test
+users stay. So the version that learns from them is really worse on the users that both versions are compared on.
 """
 
 import hashlib
@@ -120,3 +120,40 @@ def test_a_worse_version_is_shown_and_refused(system, journey, capsys):
     # A person may serve the broken one nevertheless, and the campaign no longer follows.
     personalize.update_campaign(campaignArn=campaign, solutionVersionArn=worse, campaignConfig={})
     wait_until(lambda: described()["solutionVersionArn"] == worse, seconds=30)
+
+
+def test_auto_ml_chooses_a_recipe_and_reports_every_candidate(system, capsys):
+    journey = Journey(system.clients(), suffix="chosen")
+    personalize = journey.clients.personalize
+    journey.create_datasets(SCHEMAS)
+    bring(journey, system, generate(users=USERS, genres=5, series=4), "chosen")
+    names = ["aws-popularity-count", "tailorbird-ials"]
+    solution = personalize.create_solution(
+        name="chosen",
+        datasetGroupArn=journey.dataset_group_arn,
+        performAutoML=True,
+        performAutoTraining=False,
+        solutionConfig={
+            "autoMLConfig": {
+                "metricName": "precision_at_25",
+                "recipeList": [f"arn:aws:personalize:::recipe/{name}" for name in reversed(names)],
+            }
+        },
+    )["solutionArn"]
+    assert "autoMLResult" not in personalize.describe_solution(solutionArn=solution)["solution"]
+
+    version = journey.train(solution)
+
+    described = personalize.describe_solution(solutionArn=solution)["solution"]
+    best = described["autoMLResult"]["bestRecipeArn"]
+    assert (described["performAutoML"], "recipeArn" in described) == (True, False)
+    trained = personalize.describe_solution_version(solutionVersionArn=version)["solutionVersion"]
+    assert (trained["recipeArn"], trained["performAutoML"], trained["trainingType"]) == (best, True, "MANUAL")
+    (shown,) = json.loads(compared(system, solution, capsys, "--output", "json"))
+    choice = shown["evaluation"]["recipe_choice"]
+    assert [item["recipe"] for item in choice["candidates"]] == names
+    (chosen,) = (item["recipe"] for item in choice["candidates"] if item.get("chosen"))
+    assert best == f"arn:aws:personalize:::recipe/{chosen}"
+    table = compared(system, solution, capsys)
+    assert "Recipes tried for" in table
+    assert all(name in table for name in names)

@@ -10,7 +10,7 @@ import structlog
 
 from control_plane.domain.quotas import Quotas
 from control_plane.domain.states import Status
-from control_plane.metadata_store.tables import Schedule
+from control_plane.metadata_store.tables import Schedule, Solution
 from control_plane.resources.schedules import start_schedule
 from control_plane.server import assemble
 from protos.tailorbird.control.v1.solution_pb2 import UpdateSolutionRequest
@@ -243,6 +243,24 @@ def test_a_full_quota_puts_a_run_off_and_is_logged_once(tmp_path):
     passing(world, seconds=HOUR)
 
     assert [version.training_type for version in versions(world, solution)] == ["AUTOMATIC"]
+
+
+def test_a_schedule_that_cannot_be_run_does_not_stop_the_others(world):
+    """Its recipe is gone, as after going back to an earlier release."""
+    group = world.imported_group()
+    broken, intact = automatic(world, group), automatic(world, group)
+
+    def break_recipe(unit):
+        unit.get(Solution, broken).recipe_arn = "arn:aws:personalize:::recipe/aws-gone"
+
+    world.metadata_store.transact(break_recipe)
+    with structlog.testing.capture_logs() as logs:
+        passing(world, seconds=3 * HOUR)
+
+    assert len(versions(world, intact)) == 1
+    assert versions(world, broken) == []
+    (entry,) = logged(logs, "training_postponed")
+    assert (entry["log_level"], entry["solution_arn"], type(entry["exc_info"])) == ("error", broken, KeyError)
 
 
 def test_a_group_without_data_is_trained_when_there_are_some(world):

@@ -68,6 +68,18 @@ def test_watermark_of_the_table_is_the_last_offset(log, sink, films):
     assert log.table_lags() == []
 
 
+def test_the_control_plane_is_told_of_rows_before_they_are_written(log, sink, films, trackers):
+    log.append(entries(1), seconds=20)
+    sink.flush_due()
+    assert trackers.waited == [(table().location,)]
+
+    assert sink.flush_due() == 0
+    sink.flush(table().location, seconds=20)
+    sink.remove_deleted()
+
+    assert trackers.waited == [(table().location,)]
+
+
 def test_nothing_to_flush_commits_nothing(log, sink, films):
     log.append(entries(1), seconds=20)
     sink.flush_due()

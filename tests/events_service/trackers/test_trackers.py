@@ -126,6 +126,19 @@ def test_remote_returns_which_tables_are_datasets(world, plane, group):
         assert remote.active([deleted, kept, *(f"datasets/other/{n}" for n in range(1500))]) == {kept}
 
 
+def test_remote_tells_of_rows_that_wait(world, plane, group):
+    arns = [world.dataset(one) for one in (group, world.group())]
+    locations = [world.resources.datasets.describe(arn).location for arn in arns]
+    with plane.channel("events") as opened:
+        remote = RemoteTrackers(opened, service_id="x")
+
+        remote.active(locations)
+        assert remote.active(locations[:1], rows_wait=True) == set(locations[:1])
+
+    noted = [world.resources.datasets.describe(arn).rows_streamed_at for arn in arns]
+    assert noted == [world.clock.now(), None]
+
+
 def test_control_plane_that_cannot_be_reached_is_unavailable():
     opened = channel("127.0.0.1:1", token="t")
     remote = RemoteTrackers(opened, service_id="x", patience_seconds=0.2)
