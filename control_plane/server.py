@@ -13,10 +13,14 @@ from control_plane.jobs.queue import JobQueue
 from control_plane.maintenance import Maintenance
 from control_plane.metadata_store import MetadataStore
 from control_plane.pruning import Pruner
+from control_plane.resources.batch_jobs import BatchInferenceJobs, BatchSegmentJobs
 from control_plane.resources.campaigns import Campaigns
+from control_plane.resources.data_jobs import DeletionJobs, ExportJobs
 from control_plane.resources.datasets import DatasetGroups, Datasets, Schemas
 from control_plane.resources.evaluations import Evaluations
+from control_plane.resources.filters import Filters
 from control_plane.resources.imports import ImportJobs
+from control_plane.resources.metric_attributions import MetricAttributions
 from control_plane.resources.solutions import Solutions
 from control_plane.resources.tags import Tags
 from control_plane.resources.trackers import EventTrackers
@@ -169,9 +173,15 @@ def _resources(
         schemas=Schemas(app_context),
         datasets=Datasets(app_context, deletions=deletions),
         imports=ImportJobs(app_context),
+        exports=ExportJobs(app_context),
+        deletions=DeletionJobs(app_context),
+        filters=Filters(app_context),
+        metric_attributions=MetricAttributions(app_context),
         solutions=Solutions(app_context, automatic_training=automatic_training),
         versions=SolutionVersions(app_context),
         campaigns=Campaigns(app_context, latest_version_sync=latest_version_sync),
+        batch_inference=BatchInferenceJobs(app_context),
+        batch_segments=BatchSegmentJobs(app_context),
         trackers=EventTrackers(app_context, deletions=deletions),
         tags=Tags(app_context),
     )

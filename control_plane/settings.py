@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import timedelta
 
 from pydantic import Field, PositiveInt, SecretStr
@@ -84,17 +85,22 @@ class ControlPlaneSettings(ServerSettings):
     max_pending_solution_versions: PositiveInt = Field(20, description="Solution versions that wait or are made.")
     max_solutions_per_group: PositiveInt = Field(10, description="Solutions of one dataset group.")
     max_campaigns_per_group: PositiveInt = Field(5, description="Campaigns of one dataset group.")
+    max_recommenders_per_group: PositiveInt = Field(5, description="Recommenders of one dataset group.")
+    max_filters_per_group: PositiveInt = Field(30, description="Filters of one dataset group.")
+    max_filter_fields_per_group: PositiveInt = Field(
+        20, description="Different fields in all filters of one dataset group."
+    )
+    max_metric_attributions_per_group: PositiveInt = Field(1, description="Metric attributions of one dataset group.")
+    max_pending_exports: PositiveInt = Field(5, description="Dataset export jobs that wait or run.")
+    max_pending_deletions_per_group: PositiveInt = Field(
+        5, description="Data deletion jobs of one dataset group that wait."
+    )
+    max_pending_batch_inference_jobs: PositiveInt = Field(5, description="Batch inference jobs that wait or run.")
+    max_pending_batch_segment_jobs: PositiveInt = Field(5, description="Batch segment jobs that wait or run.")
 
     def quotas(self) -> Quotas:
         """Return the quotas of resources."""
-        return Quotas(
-            dataset_groups=self.max_dataset_groups,
-            schemas=self.max_schemas,
-            pending_imports=self.max_pending_imports,
-            pending_solution_versions=self.max_pending_solution_versions,
-            solutions_per_group=self.max_solutions_per_group,
-            campaigns_per_group=self.max_campaigns_per_group,
-        )
+        return Quotas(**{quota.name: getattr(self, f"max_{quota.name}") for quota in fields(Quotas)})
 
     def automatic_training(self) -> AutomaticTraining:
         """Return how solutions are trained that do not say."""

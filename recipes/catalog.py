@@ -272,6 +272,7 @@ _TRENDING: Final = RecipeSpec(
     scorer="recipes.models.trending.score:load",
     feature_parameters=TRENDING,
     reads_event_values=False,
+    algorithm="aws-trending-now-custom",
 )
 _SIMILAR_ITEMS: Final = RecipeSpec(
     "aws-similar-items",
@@ -281,6 +282,7 @@ _SIMILAR_ITEMS: Final = RecipeSpec(
     fitter="recipes.models.ease.fit:EASEFitter",
     scorer="recipes.components.item_neighbors:load",
     hyper_parameters=EASE,
+    batch_options=frozenset({"THEME_GENERATION"}),
 )
 _ITEM_AFFINITY: Final = RecipeSpec(
     "aws-item-affinity",

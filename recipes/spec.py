@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 __all__ = [
+    "BatchOption",
     "CampaignOption",
     "Domain",
     "Exploration",
@@ -47,6 +48,9 @@ SolutionOption = Literal["eventsConfig", "optimizationObjective", "performIncrem
 #: What campaigns may configure that not every recipe has, beside exploration.
 CampaignOption = Literal["rankingInfluence"]
 
+#: Modes of batch inference jobs that not every recipe has.
+BatchOption = Literal["THEME_GENERATION"]
+
 #: Every number in range is shorter, and Python neither reads nor compares integers of any length.
 _MAX_DIGITS: Final = 100
 
@@ -78,6 +82,11 @@ class RecipeKind(StrEnum):
         return _TYPES[self][1]
 
     @property
+    def batch_operation(self) -> str | None:
+        """The operation that makes batch jobs of it; None where there is none."""
+        return _TYPES[self][2]
+
+    @property
     def is_personalized(self) -> bool:
         """Whether the answer depends on what the user did, so that events change it at once."""
         return self in (
@@ -87,15 +96,17 @@ class RecipeKind(StrEnum):
         )
 
 
-_TYPES: Final[Mapping[RecipeKind, tuple[RecipeType, str | None]]] = {
-    RecipeKind.USER_PERSONALIZATION: ("USER_PERSONALIZATION", "GetRecommendations"),
-    RecipeKind.POPULAR_ITEMS: ("POPULAR_ITEMS", "GetRecommendations"),
-    RecipeKind.TRENDING_ITEMS: ("POPULAR_ITEMS", "GetRecommendations"),
-    RecipeKind.PERSONALIZED_RANKING: ("PERSONALIZED_RANKING", "GetPersonalizedRanking"),
-    RecipeKind.RELATED_ITEMS: ("RELATED_ITEMS", "GetRecommendations"),
-    RecipeKind.SIMILAR_CONTENT: ("RELATED_ITEMS", "GetRecommendations"),
-    RecipeKind.PERSONALIZED_ACTIONS: ("PERSONALIZED_ACTIONS", "GetActionRecommendations"),
-    RecipeKind.USER_SEGMENTATION: ("USER_SEGMENTATION", None),
+#: Batch jobs of everything but user segments.
+_INFERENCE: Final = "CreateBatchInferenceJob"
+_TYPES: Final[Mapping[RecipeKind, tuple[RecipeType, str | None, str | None]]] = {
+    RecipeKind.USER_PERSONALIZATION: ("USER_PERSONALIZATION", "GetRecommendations", _INFERENCE),
+    RecipeKind.POPULAR_ITEMS: ("POPULAR_ITEMS", "GetRecommendations", _INFERENCE),
+    RecipeKind.TRENDING_ITEMS: ("POPULAR_ITEMS", "GetRecommendations", None),
+    RecipeKind.PERSONALIZED_RANKING: ("PERSONALIZED_RANKING", "GetPersonalizedRanking", _INFERENCE),
+    RecipeKind.RELATED_ITEMS: ("RELATED_ITEMS", "GetRecommendations", _INFERENCE),
+    RecipeKind.SIMILAR_CONTENT: ("RELATED_ITEMS", "GetRecommendations", _INFERENCE),
+    RecipeKind.PERSONALIZED_ACTIONS: ("PERSONALIZED_ACTIONS", "GetActionRecommendations", None),
+    RecipeKind.USER_SEGMENTATION: ("USER_SEGMENTATION", None, "CreateBatchSegmentJob"),
 }
 
 
@@ -185,8 +196,10 @@ class RecipeSpec:
         exploration: Who explores new items, if anybody.
         solution_options: What solutions may configure beside hyperparameters and columns.
         campaign_options: What campaigns may configure beside exploration.
+        batch_options: Modes of batch inference jobs beside the plain one.
         reads_event_values: Whether solutions may choose interactions by their values: counts hold none.
         domain: For recommenders of this domain only; None for custom solutions.
+        algorithm: Last part of the ARN of its algorithm; None where that is its own name.
         feature_transformation: Last part of the ARN of its feature transformation, None where none is known.
         published: When Personalize first listed it.
     """
@@ -207,8 +220,10 @@ class RecipeSpec:
     exploration: Exploration = "none"
     solution_options: frozenset[SolutionOption] = frozenset()
     campaign_options: frozenset[CampaignOption] = frozenset()
+    batch_options: frozenset[BatchOption] = frozenset()
     reads_event_values: bool = True
     domain: Domain | None = None
+    algorithm: str | None = None
     feature_transformation: str | None = None
     published: datetime = datetime(2019, 6, 10, tzinfo=UTC)
 

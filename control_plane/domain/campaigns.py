@@ -11,7 +11,15 @@ from control_plane.domain.fields import not_built
 from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
 from recipes.spec import HyperParameter, RecipeSpec
 
-__all__ = ["LATEST", "check_campaign_config", "check_min_provisioned_tps", "follows_latest", "split_version_arn"]
+__all__ = [
+    "LATEST",
+    "check_campaign_config",
+    "check_exploration",
+    "check_influence",
+    "check_min_provisioned_tps",
+    "follows_latest",
+    "split_version_arn",
+]
 
 LATEST: Final = "$LATEST"
 _EXPLORATION: Final = {
@@ -79,18 +87,27 @@ def check_campaign_config(config: CampaignConfig, recipe: RecipeSpec, *, latest:
         )
     if config.enable_metadata_with_recommendations:
         raise not_built("campaignConfig.enableMetadataWithRecommendations", got=True, want="false")
-    _check_influence(config.ranking_influence, recipe)
+    check_influence(config.ranking_influence, recipe, field="campaignConfig.rankingInfluence")
     if follows_latest(config) and not latest:
         raise invalid(
             "campaignConfig.syncWithLatestSolutionVersion",
             got=True,
             want=f"false, or the solutionVersionArn SOLUTION_ARN/{LATEST}",
         )
-    _check_exploration(config.item_exploration_config, recipe)
+    check_exploration(config.item_exploration_config, recipe, field="campaignConfig.itemExplorationConfig")
 
 
-def _check_influence(values: Mapping[str, float], recipe: RecipeSpec) -> None:
-    field = "campaignConfig.rankingInfluence"
+def check_influence(values: Mapping[str, float], recipe: RecipeSpec, *, field: str) -> None:
+    """Check how much popularity and freshness influence an order.
+
+    Args:
+        values: `rankingInfluence`.
+        recipe: The recipe of the solution.
+        field: Where they stand in the request.
+
+    Raises:
+        InvalidInput: The recipe takes none, or a key or value is none of those that exist.
+    """
     if values and "rankingInfluence" not in recipe.campaign_options:
         raise invalid(field, got=dict(values), want=f"none with {recipe.name}")
     for key, value in values.items():
@@ -100,8 +117,17 @@ def _check_influence(values: Mapping[str, float], recipe: RecipeSpec) -> None:
             raise invalid(f"{field}.{key}", got=value, want="a number from 0 to 1")
 
 
-def _check_exploration(values: Mapping[str, str], recipe: RecipeSpec) -> None:
-    field = "campaignConfig.itemExplorationConfig"
+def check_exploration(values: Mapping[str, str], recipe: RecipeSpec, *, field: str) -> None:
+    """Check how new items are explored.
+
+    Args:
+        values: `itemExplorationConfig`.
+        recipe: The recipe.
+        field: Where they stand in the request.
+
+    Raises:
+        InvalidInput: Exploration cannot be configured, or a key or value is none of those that exist.
+    """
     if values and recipe.exploration != "configured":
         raise invalid(field, got=dict(values), want=f"none: exploration cannot be configured with {recipe.name}")
     for key, text in values.items():

@@ -1,4 +1,4 @@
-"""Checks of import jobs: the location of the files and the import mode."""
+"""Checks of jobs that read or write files: the locations of the files, and the import mode."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 from common.errors import invalid
 from control_plane.domain.fields import not_built
 
-__all__ = ["ImportMode", "check_data_location", "check_import_mode"]
+__all__ = ["ImportMode", "check_data_location", "check_import_mode", "check_output_location"]
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]")
 _MAX_S3 = 256
@@ -22,14 +22,40 @@ class ImportMode(StrEnum):
     INCREMENTAL = "INCREMENTAL"
 
 
-def check_data_location(value: str) -> str:
-    """Return the location of the CSV files.
+def check_data_location(value: str, *, field: str = "dataSource.dataLocation", content: str = "CSV") -> str:
+    """Return the location of files to read.
+
+    Args:
+        value: The location.
+        field: Where it stands in the request.
+        content: What kind of files is read.
 
     Raises:
         InvalidInput: It is neither `s3://BUCKET/KEY` nor `file:///PATH`, or too long.
     """
-    field = "dataSource.dataLocation"
-    want = "s3://BUCKET/KEY or file:///PATH: a CSV file, or a folder of them, whose name ends in `/`"
+    want = f"s3://BUCKET/KEY or file:///PATH: a {content} file, or a folder of them, whose name ends in `/`"
+    return _check_location(value, field=field, want=want)
+
+
+def check_output_location(value: str, *, field: str, source: str | None = None) -> str:
+    """Return the folder that files are written to.
+
+    Args:
+        value: The location.
+        field: Where it stands in the request.
+        source: Location of the files that are read; None where there are none.
+
+    Raises:
+        InvalidInput: It is neither `s3://BUCKET/FOLDER/` nor `file:///FOLDER/`, too long, or the folder that is read.
+    """
+    _check_location(value, field=field, want="a folder, s3://BUCKET/FOLDER/ or file:///FOLDER/")
+    folder = value.rstrip("/")
+    if source is not None and folder in (source.rstrip("/"), source.rpartition("/")[0]):
+        raise invalid(field, got=value, want=f"another folder than that of {source}")
+    return value
+
+
+def _check_location(value: str, *, field: str, want: str) -> str:
     if value.startswith(("http://", "https://")):
         raise not_built(field, got=value, want=want)
     if value.startswith("file:///") and len(value) > len("file:///"):

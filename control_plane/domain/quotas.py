@@ -14,6 +14,10 @@ _PENDING: Final = "More than {limit} resources with PENDING or IN_PROGRESS statu
 _RECORDED: Final = {
     "pending_imports": _PENDING,
     "pending_solution_versions": _PENDING,
+    "pending_exports": _PENDING,
+    "pending_deletions_per_group": _PENDING,
+    "pending_batch_inference_jobs": _PENDING,
+    "pending_batch_segment_jobs": _PENDING,
     "campaigns_per_group": (
         "Cannot create a campaign. More than {limit} resources in ACTIVE state. Please delete some and try again. "
     ),
@@ -30,6 +34,14 @@ class Quotas:
     pending_solution_versions: int = 20
     solutions_per_group: int = 10
     campaigns_per_group: int = 5
+    recommenders_per_group: int = 5
+    filters_per_group: int = 30
+    filter_fields_per_group: int = 20
+    metric_attributions_per_group: int = 1
+    pending_exports: int = 5
+    pending_deletions_per_group: int = 5
+    pending_batch_inference_jobs: int = 5
+    pending_batch_segment_jobs: int = 5
 
     def check(self, quota: str, *, used: int) -> None:
         """Check that one more resource is allowed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from common.arn import Arn, ArnFactory
 from common.errors import invalid
@@ -12,12 +12,16 @@ from recipes.spec import HyperParameter, RecipeSpec
 
 __all__ = [
     "algorithm_arn",
+    "algorithm_name",
     "check_feature_parameters",
     "check_hyper_parameters",
+    "default_values",
     "described_recipe",
     "feature_transformation_arn",
     "recipe_arn",
     "recipe_of",
+    "recipe_of_algorithm",
+    "recipe_of_feature_transformation",
     "retrained_on",
     "trainable_recipe",
 ]
@@ -43,9 +47,54 @@ def retrained_on(arn: str | None) -> str:
     return "INTERACTIONS" if recipe is None else recipe.retrained_on
 
 
+def algorithm_name(recipe: RecipeSpec) -> str:
+    """Return Personalize's name of the algorithm behind a recipe."""
+    return recipe.algorithm or recipe.name
+
+
 def algorithm_arn(recipe: RecipeSpec) -> str:
     """Return the ARN of the algorithm behind a recipe."""
-    return ArnFactory.make_global("algorithm", recipe.name)
+    return ArnFactory.make_global("algorithm", algorithm_name(recipe))
+
+
+def recipe_of_algorithm(arn: str) -> RecipeSpec:
+    """Return the recipe with an algorithm.
+
+    Raises:
+        InvalidInput: Not the ARN of an algorithm.
+        ResourceNotFound: No such algorithm.
+    """
+    Arn.parse(arn, field="algorithmArn", kind="algorithm")
+    return _first((recipe for recipe in RECIPES.values() if algorithm_arn(recipe) == arn), arn, field="algorithmArn")
+
+
+def recipe_of_feature_transformation(arn: str) -> RecipeSpec:
+    """Return the first recipe with a feature transformation, which several may share with the same parameters.
+
+    Raises:
+        InvalidInput: Not the ARN of a feature transformation.
+        ResourceNotFound: No such feature transformation.
+    """
+    field = "featureTransformationArn"
+    Arn.parse(arn, field=field, kind="feature-transformation")
+    sharing = [recipe for recipe in RECIPES.values() if feature_transformation_arn(recipe) == arn]
+    # Recipes that count take no parameters, whatever those of the others are.
+    return _first(sorted(sharing, key=lambda recipe: not recipe.feature_parameters), arn, field=field)
+
+
+def default_values(parameters: Mapping[str, HyperParameter]) -> dict[str, str]:
+    """Return the defaults of parameters as text; those that are worked out from the data are left out."""
+    return {
+        name: str(parameter.default).lower() if isinstance(parameter.default, bool) else str(parameter.default)
+        for name, parameter in parameters.items()
+        if parameter.default is not None
+    }
+
+
+def _first(recipes: Iterable[RecipeSpec], arn: str, *, field: str) -> RecipeSpec:
+    for recipe in recipes:
+        return recipe
+    raise does_not_exist(arn, field=field)
 
 
 def feature_transformation_arn(recipe: RecipeSpec) -> str | None:

@@ -16,7 +16,14 @@ from common.avro import AvroField, AvroSchema
 from common.columns import INTERNAL
 from common.errors import invalid
 
-__all__ = ["DatasetType", "Domain", "check_dataset_type", "check_describes_items", "check_schema"]
+__all__ = [
+    "DatasetType",
+    "Domain",
+    "check_dataset_type",
+    "check_describes_items",
+    "check_schema",
+    "check_schema_change",
+]
 
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z\d_]{0,149}")
 _NUMERIC: Final = frozenset({"int", "long", "float", "double"})
@@ -37,6 +44,10 @@ class Domain(StrEnum):
 
     ECOMMERCE = "ECOMMERCE"
     VIDEO_ON_DEMAND = "VIDEO_ON_DEMAND"
+
+
+#: Types of datasets whose schema can be replaced.
+_CHANGEABLE: Final = (DatasetType.ITEMS, DatasetType.USERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +214,32 @@ def check_schema(text: str, domain: Domain | None) -> DatasetType:
             _check_column(field_schema, column)
     _check_metadata(schema, kind, rule)
     return kind
+
+
+def check_schema_change(kind: DatasetType, old: str, new: str) -> tuple[str, ...]:
+    """Check that a dataset can get another schema.
+
+    Args:
+        kind: Type of the dataset.
+        old: Its schema, as JSON.
+        new: The schema that it would get, which is for the same type.
+
+    Returns:
+        The names of the fields that are new.
+
+    Raises:
+        InvalidInput: Datasets of this type keep their schema, a field is gone or changed, or a new one is never null.
+    """
+    if kind not in _CHANGEABLE:
+        raise invalid("datasetArn", got=f"a dataset of type {kind}", want=f"one of type {' or '.join(_CHANGEABLE)}")
+    fields = {item.name: item for item in AvroSchema.parse(new).fields}
+    for item in AvroSchema.parse(old).fields:
+        if fields.pop(item.name, None) != item:
+            raise invalid("schemaArn", got=f"a schema without the field {item.name} as it is", want="all fields kept")
+    for item in fields.values():
+        if not item.nullable:
+            raise invalid("schemaArn", got=f"a new field {item.name} without null", want="null among its types")
+    return tuple(fields)
 
 
 def check_describes_items(text: str, *, field: str) -> None:

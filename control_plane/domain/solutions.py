@@ -22,7 +22,13 @@ from protos.tailorbird.control.v1.common_pb2 import StringList, TrainingDataConf
 from protos.tailorbird.control.v1.solution_config_pb2 import OptimizationObjective, SolutionConfig
 from recipes.spec import RecipeSpec
 
-__all__ = ["check_columns_exist", "check_objective_column", "check_solution", "check_training_mode"]
+__all__ = [
+    "check_columns_exist",
+    "check_objective_column",
+    "check_solution",
+    "check_training_mode",
+    "without_columns",
+]
 
 _MAX_PARAMETERS: Final = 100
 _MAX_DATASETS: Final = 3
@@ -135,6 +141,26 @@ def check_columns_exist(config: TrainingDataConfig, schemas: Mapping[str, str]) 
             for name in names:
                 if name not in columns:
                     raise invalid(f"{_COLUMNS_FIELD}.{part}.{kind}", got=name, want=f"one of {', '.join(columns)}")
+
+
+def without_columns(config: SolutionConfig, columns: Mapping[str, Sequence[str]]) -> SolutionConfig:
+    """Return a configuration that excludes further columns from the training.
+
+    Args:
+        config: The configuration, which stays as it is.
+        columns: Names of columns by type of dataset. Of types for which it names the included columns, none is added.
+    """
+    if not columns:
+        return config
+    changed = SolutionConfig()
+    changed.CopyFrom(config)
+    data = changed.training_data_config
+    included = {kind.upper() for kind in data.included_dataset_columns}
+    keys = {kind.upper(): kind for kind in data.excluded_dataset_columns}
+    for kind, names in columns.items():
+        if kind not in included:
+            data.excluded_dataset_columns[keys.get(kind, kind)].values.extend(names)
+    return changed
 
 
 def _check_objective(objective: OptimizationObjective, *, takes_objective: bool, recipe: str) -> None:

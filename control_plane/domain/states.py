@@ -1,7 +1,8 @@
 """The states of resources, spelt as Personalize spells them.
 
-Dataset groups, schemas, datasets, solutions and event trackers are complete when their Create call has committed, so
-they are ACTIVE from the beginning. Import jobs, solution versions and campaigns begin as CREATE PENDING.
+Dataset groups, schemas, datasets, solutions, event trackers, filters and metric attributions are complete when their
+Create call has committed, so they are ACTIVE from the beginning. Jobs, solution versions, campaigns and recommenders
+begin as CREATE PENDING; data deletion jobs have states of their own.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["BLOCKING", "CREATING", "DELETING", "STOPPABLE", "Status"]
+__all__ = ["BLOCKING", "CREATING", "DELETING", "DELETING_DATA", "STOPPABLE", "Status"]
 
 
 class Status(StrEnum):
@@ -23,10 +24,21 @@ class Status(StrEnum):
     CREATE_STOPPED = "CREATE STOPPED"
     DELETE_PENDING = "DELETE PENDING"
     DELETE_IN_PROGRESS = "DELETE IN_PROGRESS"
+    START_PENDING = "START PENDING"
+    START_IN_PROGRESS = "START IN_PROGRESS"
+    STOP_PENDING = "STOP PENDING"
+    STOP_IN_PROGRESS = "STOP IN_PROGRESS"
+    INACTIVE = "INACTIVE"
+    PENDING = "PENDING"
+    IN_PROGRESS = "IN_PROGRESS"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
 
 
 #: States of resources whose job, or loading by the runtimes, waits or is in progress.
 CREATING: Final = frozenset({Status.CREATE_PENDING, Status.CREATE_IN_PROGRESS})
+#: States of data deletion jobs that wait or run.
+DELETING_DATA: Final = frozenset({Status.PENDING, Status.IN_PROGRESS})
 #: States in which a solution version or import job keeps the datasets that it uses from being deleted.
 BLOCKING: Final = CREATING | {Status.CREATE_STOPPING}
 #: States in which StopSolutionVersionCreation is allowed.

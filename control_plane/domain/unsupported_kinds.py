@@ -13,17 +13,7 @@ from typing import Final
 __all__ = ["UNSUPPORTED_KINDS", "UNSUPPORTED_LISTS", "UNSUPPORTED_LOOKUPS", "UnsupportedList", "UnsupportedLookup"]
 
 #: The kinds, spelt as in ARNs.
-UNSUPPORTED_KINDS: Final = frozenset(
-    {
-        "batch-inference-job",
-        "batch-segment-job",
-        "data-deletion-job",
-        "dataset-export-job",
-        "filter",
-        "metric-attribution",
-        "recommender",
-    }
-)
+UNSUPPORTED_KINDS: Final = frozenset({"recommender"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,34 +45,17 @@ class UnsupportedLookup:
 
 
 _BY_GROUP: Final = ("datasetGroupArn", "dataset-group")
-_BY_VERSION: Final = ("solutionVersionArn", "solution")
 
 #: Operations that answer with an empty page, by name.
 UNSUPPORTED_LISTS: Final[Mapping[str, UnsupportedList]] = {
-    "ListBatchInferenceJobs": UnsupportedList("batchInferenceJobs", *_BY_VERSION),
-    "ListBatchSegmentJobs": UnsupportedList("batchSegmentJobs", *_BY_VERSION),
-    "ListDataDeletionJobs": UnsupportedList("dataDeletionJobs", *_BY_GROUP),
-    "ListDatasetExportJobs": UnsupportedList("datasetExportJobs", "datasetArn", "dataset"),
-    "ListFilters": UnsupportedList("Filters", *_BY_GROUP),
-    "ListMetricAttributionMetrics": UnsupportedList("metrics", "metricAttributionArn", "metric-attribution"),
-    "ListMetricAttributions": UnsupportedList("metricAttributions", *_BY_GROUP),
     "ListRecommenders": UnsupportedList("recommenders", *_BY_GROUP),
 }
 
 #: Operations that answer that the resource does not exist, by name.
 UNSUPPORTED_LOOKUPS: Final[Mapping[str, UnsupportedLookup]] = {
-    "DeleteFilter": UnsupportedLookup("filterArn", "filter"),
-    "DeleteMetricAttribution": UnsupportedLookup("metricAttributionArn", "metric-attribution"),
     "DeleteRecommender": UnsupportedLookup("recommenderArn", "recommender"),
-    "DescribeBatchInferenceJob": UnsupportedLookup("batchInferenceJobArn", "batch-inference-job"),
-    "DescribeBatchSegmentJob": UnsupportedLookup("batchSegmentJobArn", "batch-segment-job"),
-    "DescribeDataDeletionJob": UnsupportedLookup("dataDeletionJobArn", "data-deletion-job"),
-    "DescribeDatasetExportJob": UnsupportedLookup("datasetExportJobArn", "dataset-export-job"),
-    "DescribeFilter": UnsupportedLookup("filterArn", "filter"),
-    "DescribeMetricAttribution": UnsupportedLookup("metricAttributionArn", "metric-attribution"),
     "DescribeRecommender": UnsupportedLookup("recommenderArn", "recommender"),
     "StartRecommender": UnsupportedLookup("recommenderArn", "recommender"),
     "StopRecommender": UnsupportedLookup("recommenderArn", "recommender"),
-    "UpdateMetricAttribution": UnsupportedLookup("metricAttributionArn", "metric-attribution"),
     "UpdateRecommender": UnsupportedLookup("recommenderArn", "recommender"),
 }

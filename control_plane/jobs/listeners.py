@@ -15,9 +15,20 @@ from control_plane.domain.recipes import recipe_arn
 from control_plane.domain.states import Status
 from control_plane.jobs.payloads import read_payload, write_payload
 from control_plane.metadata_store import Unit
-from control_plane.metadata_store.tables import Dataset, DatasetImportJob, Job, Solution, SolutionVersion
+from control_plane.metadata_store.tables import (
+    BatchInferenceJob,
+    BatchSegmentJob,
+    DataDeletionJob,
+    Dataset,
+    DatasetExportJob,
+    DatasetImportJob,
+    Job,
+    Solution,
+    SolutionVersion,
+)
 from control_plane.resources.base import remove
 from protos.tailorbird.internal.v1.jobs_pb2 import (
+    DataDeletionResult,
     DatasetImportResult,
     PredecessorVersion,
     SolutionVersionTrainingPayload,
@@ -27,7 +38,7 @@ from protos.tailorbird.internal.v1.jobs_pb2 import (
 )
 from recipes.catalog import RECIPES
 
-__all__ = ["ImportListener", "JobListener", "RemovalListener", "StatusListener", "TrainingListener"]
+__all__ = ["DeletionListener", "ImportListener", "JobListener", "RemovalListener", "StatusListener", "TrainingListener"]
 
 _log = get_logger(__name__)
 ResultT_contra = TypeVar("ResultT_contra", bound=Message, contravariant=True)
@@ -98,6 +109,25 @@ class ImportListener(StatusListener[DatasetImportJob, DatasetImportResult]):
         self._update(unit, job, Status.ACTIVE).imported_rows = result.imported_rows
 
 
+class DeletionListener(StatusListener[DataDeletionJob, DataDeletionResult]):
+    """Updates data deletion jobs, which have states of their own."""
+
+    def __init__(self, app_context: AppContext) -> None:
+        super().__init__(app_context, DataDeletionJob)
+
+    def started(self, unit: Unit, job: Job) -> None:
+        """Set the status to IN_PROGRESS."""
+        self._update(unit, job, Status.IN_PROGRESS)
+
+    def succeeded(self, unit: Unit, job: Job, result: DataDeletionResult) -> None:
+        """Set the status to COMPLETED, and record how many records were deleted."""
+        self._update(unit, job, Status.COMPLETED).num_deleted = result.deleted_rows
+
+    def failed(self, unit: Unit, job: Job, reason: str) -> None:
+        """Set the status to FAILED, with the reason."""
+        self._update(unit, job, Status.FAILED).failure_reason = reason
+
+
 class TrainingListener(StatusListener[SolutionVersion, SolutionVersionTrainingResult]):
     """Updates solution versions."""
 
@@ -160,10 +190,14 @@ class RemovalListener:
         row = self._resource(unit, job)
         if isinstance(row, Solution):
             for version in unit.find(SolutionVersion, solution_arn=row.arn):
+                for batch_table in (BatchInferenceJob, BatchSegmentJob):
+                    for batch_job in unit.find(batch_table, solution_version_arn=version.arn):
+                        remove(unit, batch_job)
                 remove(unit, version)
         if isinstance(row, Dataset):
-            for import_job in unit.find(DatasetImportJob, dataset_arn=row.arn):
-                remove(unit, import_job)
+            for data_table in (DatasetImportJob, DatasetExportJob):
+                for data_job in unit.find(data_table, dataset_arn=row.arn):
+                    remove(unit, data_job)
         if row is not None:
             remove(unit, row)
 

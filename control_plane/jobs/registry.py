@@ -14,7 +14,15 @@ from google.protobuf.message import Message
 
 from control_plane.app_context import AppContext
 from control_plane.domain.jobs import JobKind
-from control_plane.jobs.listeners import ImportListener, JobListener, RemovalListener, TrainingListener
+from control_plane.jobs.listeners import (
+    DeletionListener,
+    ImportListener,
+    JobListener,
+    RemovalListener,
+    StatusListener,
+    TrainingListener,
+)
+from control_plane.metadata_store.tables import BatchInferenceJob, BatchSegmentJob, DatasetExportJob
 from protos.tailorbird.internal.v1 import jobs_pb2
 
 __all__ = ["JOBS", "JobSpec", "kind_of"]
@@ -60,6 +68,34 @@ _SPECS: Final = (
         jobs_pb2.StorageRemovalResult,
         "removal of stored data",
         lambda _: RemovalListener(),
+    ),
+    JobSpec(
+        JobKind.DATASET_EXPORT,
+        jobs_pb2.DatasetExportPayload,
+        jobs_pb2.DatasetExportResult,
+        "export",
+        lambda app_context: StatusListener(app_context, DatasetExportJob),
+    ),
+    JobSpec(
+        JobKind.DATA_DELETION,
+        jobs_pb2.DataDeletionPayload,
+        jobs_pb2.DataDeletionResult,
+        "deletion of data",
+        DeletionListener,
+    ),
+    JobSpec(
+        JobKind.BATCH_INFERENCE,
+        jobs_pb2.BatchInferencePayload,
+        jobs_pb2.BatchInferenceResult,
+        "batch inference",
+        lambda app_context: StatusListener(app_context, BatchInferenceJob),
+    ),
+    JobSpec(
+        JobKind.BATCH_SEGMENT,
+        jobs_pb2.BatchSegmentPayload,
+        jobs_pb2.BatchSegmentResult,
+        "batch segment",
+        lambda app_context: StatusListener(app_context, BatchSegmentJob),
     ),
 )
 

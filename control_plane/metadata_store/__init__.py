@@ -48,7 +48,15 @@ class Unit(Protocol):
     def count(self, table: type[SQLModel], **where: object) -> int:
         """Return the number of rows that fulfil the conditions."""
 
-    def page(self, table: type[Listed], *, after: Position | None, limit: int, **where: object) -> list[Listed]:
+    def page(
+        self,
+        table: type[Listed],
+        *,
+        after: Position | None,
+        limit: int,
+        newest_first: bool = False,
+        **where: object,
+    ) -> list[Listed]:
         """Return up to `limit` rows after a position, ordered by creation and then by ARN."""
 
     def add(self, row: SQLModel) -> None:

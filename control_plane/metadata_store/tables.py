@@ -30,7 +30,17 @@ from sqlmodel import Field, SQLModel
 from common.arn import Arn
 from control_plane.domain.states import Status
 from control_plane.metadata_store.columns import MessageColumn
+from protos.tailorbird.control.v1.batch_inference_job_pb2 import (
+    BatchInferenceJobConfig,
+    BatchInferenceJobInput,
+    BatchInferenceJobOutput,
+    ThemeGenerationConfig,
+)
+from protos.tailorbird.control.v1.batch_segment_job_pb2 import BatchSegmentJobInput, BatchSegmentJobOutput
 from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
+from protos.tailorbird.control.v1.dataset_export_job_pb2 import DatasetExportJobOutput
+from protos.tailorbird.control.v1.dataset_pb2 import DatasetUpdateSummary
+from protos.tailorbird.control.v1.metric_attribution_pb2 import MetricAttributionOutput
 from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 from protos.tailorbird.control.v1.solution_pb2 import SolutionUpdateSummary
 from protos.tailorbird.storage.v1.evaluation_pb2 import Evaluation
@@ -38,16 +48,23 @@ from protos.tailorbird.storage.v1.evaluation_pb2 import Evaluation
 __all__ = [
     "HEARTBEAT_COLUMNS",
     "AnyResource",
+    "AttributedMetric",
+    "BatchInferenceJob",
+    "BatchSegmentJob",
     "Campaign",
+    "DataDeletionJob",
     "Dataset",
+    "DatasetExportJob",
     "DatasetGroup",
     "DatasetImportJob",
     "DatasetSchema",
     "Deployment",
     "EventTracker",
     "EventsService",
+    "Filter",
     "Job",
     "JobAttempt",
+    "MetricAttribution",
     "Owned",
     "RuntimeWorker",
     "Schedule",
@@ -192,6 +209,9 @@ class Dataset(AnyResource, table=True):
     """A dataset; its rows are in the store at `location`.
 
     Attributes:
+        tracking_id: The id that action interactions are sent with; None for other types.
+        latest_update: The latest change of its schema; None before the first.
+        added_columns: Columns that changes of the schema have added, with the times (ISO 8601); None for none.
         deleted_revision: Serving revision from which on events services take no events for it; None before
             DeleteDataset, and again once they all know and its table may be removed.
         rows_streamed_at: When an events service last had rows for it, to within a minute; None before any.
@@ -209,6 +229,9 @@ class Dataset(AnyResource, table=True):
     schema_arn: str = _parent("dataset_schema.arn")
     dataset_type: str = Field(max_length=32)
     location: str = Field(max_length=256, unique=True)
+    tracking_id: str | None = Field(default=None, max_length=36, unique=True)
+    latest_update: DatasetUpdateSummary | None = _message(DatasetUpdateSummary)
+    added_columns: dict[str, str] | None = _json(nullable=True)
     status: str = Field(default=Status.ACTIVE, max_length=32)
     deleted_revision: int | None = Field(default=None, sa_type=BigInteger)
     rows_streamed_at: datetime | None = _moment(nullable=True)
@@ -418,6 +441,156 @@ class EventTracker(AnyResource, table=True):
     tracking_id: str = Field(max_length=36, unique=True)
     status: str = Field(default=Status.ACTIVE, max_length=32)
     deleted_revision: int | None = Field(default=None, sa_type=BigInteger)
+    creation_date_time: datetime = _moment()
+    last_updated_date_time: datetime = _moment()
+
+
+class Filter(AnyResource, table=True):
+    """A filter expression that fits the datasets of its group.
+
+    Attributes:
+        fields: The fields that it reads, e.g. `Items.GENRES`.
+    """
+
+    __tablename__ = "filter"
+    __table_args__ = (UniqueConstraint("account", "name"), *list_indexes("filter", "dataset_group_arn"))
+
+    arn: str = _arn()
+    name: str = Field(max_length=63)
+    dataset_group_arn: str = _parent("dataset_group.arn")
+    filter_expression: str = _text()
+    fields: list[str] = _json()
+    status: str = Field(default=Status.ACTIVE, max_length=32)
+    failure_reason: str | None = _text(nullable=True)
+    creation_date_time: datetime = _moment()
+    last_updated_date_time: datetime = _moment()
+
+
+class MetricAttribution(AnyResource, table=True):
+    """What is counted of the events of a dataset group, and where the counts are written."""
+
+    __tablename__ = "metric_attribution"
+    __table_args__ = (UniqueConstraint("account", "name"), *list_indexes("metric_attribution", "dataset_group_arn"))
+
+    arn: str = _arn()
+    name: str = Field(max_length=63)
+    dataset_group_arn: str = _parent("dataset_group.arn")
+    metrics_output_config: MetricAttributionOutput | None = _message(MetricAttributionOutput)
+    status: str = Field(default=Status.ACTIVE, max_length=32)
+    failure_reason: str | None = _text(nullable=True)
+    creation_date_time: datetime = _moment()
+    last_updated_date_time: datetime = _moment()
+
+
+class AttributedMetric(SQLModel, table=True):
+    """One metric of a metric attribution."""
+
+    __tablename__ = "attributed_metric"
+
+    metric_attribution_arn: str = Field(
+        sa_column=Column(String(256), ForeignKey("metric_attribution.arn", ondelete="CASCADE"), primary_key=True)
+    )
+    metric_name: str = Field(primary_key=True, max_length=256)
+    event_type: str = Field(max_length=256)
+    expression: str = Field(max_length=256)
+
+
+class DatasetExportJob(AnyResource, table=True):
+    """One export of a dataset to files; deleted with its dataset."""
+
+    __tablename__ = "dataset_export_job"
+    __table_args__ = (
+        UniqueConstraint("account", "job_name"),
+        Index("ix_dataset_export_job_status", "status", "account"),
+        *list_indexes("dataset_export_job", "dataset_arn"),
+    )
+
+    arn: str = _arn()
+    job_name: str = Field(max_length=63)
+    dataset_arn: str = _parent("dataset.arn", cascade=True)
+    ingestion_mode: str = Field(max_length=16)
+    role_arn: str | None = Field(default=None, max_length=256)
+    job_output: DatasetExportJobOutput | None = _message(DatasetExportJobOutput)
+    status: str = Field(default=Status.CREATE_PENDING, max_length=32)
+    failure_reason: str | None = _text(nullable=True)
+    creation_date_time: datetime = _moment()
+    last_updated_date_time: datetime = _moment()
+
+
+class DataDeletionJob(AnyResource, table=True):
+    """One deletion of all data of some users; deleted with its dataset group.
+
+    Attributes:
+        num_deleted: Users whose data was deleted; None until it has ended.
+    """
+
+    __tablename__ = "data_deletion_job"
+    __table_args__ = (
+        UniqueConstraint("account", "job_name"),
+        *list_indexes("data_deletion_job", "dataset_group_arn"),
+    )
+
+    arn: str = _arn()
+    job_name: str = Field(max_length=63)
+    dataset_group_arn: str = _parent("dataset_group.arn", cascade=True)
+    data_location: str = _text()
+    role_arn: str | None = Field(default=None, max_length=256)
+    num_deleted: int | None = None
+    status: str = Field(default=Status.PENDING, max_length=32)
+    failure_reason: str | None = _text(nullable=True)
+    creation_date_time: datetime = _moment()
+    last_updated_date_time: datetime = _moment()
+
+
+class BatchInferenceJob(AnyResource, table=True):
+    """Recommendations for many users or items, from a file to a file; deleted with its solution."""
+
+    __tablename__ = "batch_inference_job"
+    __table_args__ = (
+        UniqueConstraint("account", "job_name"),
+        Index("ix_batch_inference_job_status", "status", "account"),
+        Index("ix_batch_inference_job_filter", "filter_arn", "status"),
+        *list_indexes("batch_inference_job", "solution_version_arn"),
+    )
+
+    arn: str = _arn()
+    job_name: str = Field(max_length=63)
+    solution_version_arn: str = _parent("solution_version.arn", cascade=True)
+    filter_arn: str | None = Field(default=None, max_length=256)
+    num_results: int
+    job_input: BatchInferenceJobInput | None = _message(BatchInferenceJobInput)
+    job_output: BatchInferenceJobOutput | None = _message(BatchInferenceJobOutput)
+    batch_inference_job_config: BatchInferenceJobConfig | None = _message(BatchInferenceJobConfig)
+    batch_inference_job_mode: str = Field(max_length=32)
+    theme_generation_config: ThemeGenerationConfig | None = _message(ThemeGenerationConfig)
+    role_arn: str | None = Field(default=None, max_length=256)
+    status: str = Field(default=Status.CREATE_PENDING, max_length=32)
+    failure_reason: str | None = _text(nullable=True)
+    creation_date_time: datetime = _moment()
+    last_updated_date_time: datetime = _moment()
+
+
+class BatchSegmentJob(AnyResource, table=True):
+    """Users for many items or attributes, from a file to a file; deleted with its solution."""
+
+    __tablename__ = "batch_segment_job"
+    __table_args__ = (
+        UniqueConstraint("account", "job_name"),
+        Index("ix_batch_segment_job_status", "status", "account"),
+        Index("ix_batch_segment_job_filter", "filter_arn", "status"),
+        *list_indexes("batch_segment_job", "solution_version_arn"),
+    )
+
+    arn: str = _arn()
+    job_name: str = Field(max_length=63)
+    solution_version_arn: str = _parent("solution_version.arn", cascade=True)
+    filter_arn: str | None = Field(default=None, max_length=256)
+    num_results: int
+    job_input: BatchSegmentJobInput | None = _message(BatchSegmentJobInput)
+    job_output: BatchSegmentJobOutput | None = _message(BatchSegmentJobOutput)
+    role_arn: str | None = Field(default=None, max_length=256)
+    status: str = Field(default=Status.CREATE_PENDING, max_length=32)
+    failure_reason: str | None = _text(nullable=True)
     creation_date_time: datetime = _moment()
     last_updated_date_time: datetime = _moment()
 

@@ -55,13 +55,23 @@ class SqlUnit:
         """Return the number of rows that fulfil the conditions."""
         return self._session.exec(select(func.count()).select_from(table).where(*self._conditions(table, where))).one()
 
-    def page(self, table: type[Listed], *, after: Position | None, limit: int, **where: object) -> list[Listed]:
+    def page(
+        self,
+        table: type[Listed],
+        *,
+        after: Position | None,
+        limit: int,
+        newest_first: bool = False,
+        **where: object,
+    ) -> list[Listed]:
         """Return up to `limit` rows after a position, ordered by creation and then by ARN."""
-        statement = self._select(table, ("creation_date_time", "arn"), where).limit(limit)
+        order = ("-creation_date_time", "-arn") if newest_first else ("creation_date_time", "arn")
+        statement = self._select(table, order, where).limit(limit)
         if after is not None:
             # A comparison of pairs, so that the database begins at the position in the index.
             columns = tuple_(col(table.creation_date_time), col(table.arn))
-            statement = statement.where(columns > tuple_(after.created, after.arn))
+            position = tuple_(after.created, after.arn)
+            statement = statement.where(columns < position if newest_first else columns > position)
         return list(self._session.exec(statement).all())
 
     def add(self, row: SQLModel) -> None:

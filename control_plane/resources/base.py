@@ -120,14 +120,16 @@ def list_page(
     request: PageRequest,
     *,
     filters: Mapping[str, Any] | None = None,
+    newest_first: bool = False,
 ) -> Page[Resource]:
-    """Return one page of the resources of a kind, oldest first.
+    """Return one page of the resources of a kind.
 
     Args:
         unit: A unit of work that is bound to an account.
         table: Table of the kind.
         request: Which page.
         filters: ARNs of parents to list the resources of, by column; those that are None do not filter.
+        newest_first: Whether the newest comes first, and not the oldest.
 
     Raises:
         InvalidInput: `maxResults` is out of range, or a parent is no ARN of its kind.
@@ -136,11 +138,13 @@ def list_page(
     where = {column: value for column, value in (filters or {}).items() if value is not None}
     for column, arn in where.items():
         parent = column.removesuffix("_arn")
-        Arn.parse(arn, field=f"{_camel(parent)}Arn", kind=parent.replace("_", "-"))
+        # The ARN of a version begins as that of its solution does.
+        kind = parent.removesuffix("_version").replace("_", "-")
+        Arn.parse(arn, field=f"{_camel(parent)}Arn", kind=kind)
     scope = f"{table.__name__}:{unit.account}:{sorted(where.items())}"
     size = check_page_size(request.max_results)
     after = read_token(request.next_token, scope=scope) if request.next_token else None
-    rows = unit.page(table, after=after, limit=size + 1, **where)
+    rows = unit.page(table, after=after, limit=size + 1, newest_first=newest_first, **where)
     page, rest = rows[:size], rows[size:]
     last = Position(page[-1].creation_date_time, page[-1].arn) if rest else None
     return Page(page, write_token(last, scope=scope) if last else None)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
+from datetime import datetime
 
 from common.errors import ResourceInUse, invalid
 from control_plane.app_context import AppContext
 from control_plane.domain.fields import check_kms_key, check_name, check_role, check_tags
-from control_plane.domain.schemas import Domain, check_dataset_type, check_schema
-from control_plane.domain.states import BLOCKING, Status
+from control_plane.domain.schemas import DatasetType, Domain, check_dataset_type, check_schema, check_schema_change
+from control_plane.domain.states import BLOCKING, DELETING_DATA, Status
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import (
+    DataDeletionJob,
     Dataset,
+    DatasetExportJob,
     DatasetGroup,
     DatasetImportJob,
     DatasetSchema,
     EventTracker,
+    Filter,
+    MetricAttribution,
     Solution,
     SolutionVersion,
 )
@@ -31,9 +37,11 @@ from control_plane.resources.base import (
 )
 from control_plane.serving.revisions import next_revision
 from control_plane.tracking.deletions import DeletionReconciler
+from protos.tailorbird.control.v1.common_pb2 import ResourceStatus
+from protos.tailorbird.control.v1.dataset_pb2 import DatasetUpdateSummary
 from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable
 
-__all__ = ["DatasetGroups", "Datasets", "Schemas", "dataset_schemas", "dataset_table"]
+__all__ = ["DatasetGroups", "Datasets", "Schemas", "columns_added_since", "dataset_schemas", "dataset_table"]
 
 Tags = Sequence[tuple[str, str]]
 
@@ -49,6 +57,40 @@ def dataset_schemas(unit: Unit, group_arn: str) -> dict[str, str]:
     """Return the Avro schemas (JSON) of a group's ACTIVE datasets, by dataset type."""
     datasets = unit.find(Dataset, dataset_group_arn=group_arn, status=Status.ACTIVE)
     return {dataset.dataset_type: dataset_table(unit, dataset).schema for dataset in datasets}
+
+
+def columns_added_since(unit: Unit, group_arn: str, moment: datetime) -> dict[str, list[str]]:
+    """Return the columns that a group's ACTIVE datasets got by a change of their schema after a moment, by type."""
+    added: dict[str, list[str]] = {}
+    for dataset in unit.find(Dataset, dataset_group_arn=group_arn, status=Status.ACTIVE):
+        names = [name for name, at in (dataset.added_columns or {}).items() if datetime.fromisoformat(at) > moment]
+        if names:
+            added[dataset.dataset_type] = names
+    return added
+
+
+def _check_schema_fits(schema: DatasetSchema, kind: DatasetType, group: DatasetGroup) -> None:
+    if schema.dataset_type != kind:
+        raise invalid("schemaArn", got=f"a schema for {schema.dataset_type}", want=f"a schema for {kind}")
+    if schema.domain != group.domain:
+        raise invalid(
+            "schemaArn",
+            got=f"a schema of domain {schema.domain or 'none'}",
+            want=f"one of the group's domain: {group.domain or 'none'}",
+        )
+
+
+def _require_unused(unit: Unit, dataset: Dataset, *, by_trainings: bool = True) -> None:
+    """Make sure that no job reads or writes a dataset; trainings count by default."""
+    group_arn = dataset.dataset_group_arn
+    running = (
+        unit.first(DatasetImportJob, dataset_arn=dataset.arn, status=BLOCKING)
+        or unit.first(DatasetExportJob, dataset_arn=dataset.arn, status=BLOCKING)
+        or (unit.first(SolutionVersion, dataset_group_arn=group_arn, status=BLOCKING) if by_trainings else None)
+        or unit.first(DataDeletionJob, dataset_group_arn=group_arn, status=DELETING_DATA)
+    )
+    if running is not None:
+        raise ResourceInUse(f"`datasetArn`: got {dataset.arn}, which {running.arn} is using; wait for its end")
 
 
 class DatasetGroups(ResourceOperations):
@@ -108,9 +150,17 @@ class DatasetGroups(ResourceOperations):
             ResourceInUse: It still has datasets, solutions or an event tracker.
         """
         group = fetch(unit, DatasetGroup, arn, field="datasetGroupArn", kind="dataset-group")
-        for table, word in ((EventTracker, "event trackers"), (Solution, "solutions"), (Dataset, "datasets")):
+        for table, word in (
+            (EventTracker, "event trackers"),
+            (Solution, "solutions"),
+            (Filter, "filters"),
+            (MetricAttribution, "metric attributions"),
+            (Dataset, "datasets"),
+        ):
             if count := unit.count(table, dataset_group_arn=arn):
                 raise ResourceInUse(f"`datasetGroupArn`: got {arn}, which has {count} {word}; delete them first")
+        for job in unit.find(DataDeletionJob, dataset_group_arn=arn):
+            remove(unit, job)
         remove(unit, group)
 
 
@@ -191,14 +241,7 @@ class Datasets(ResourceOperations):
         group = fetch(unit, DatasetGroup, dataset_group_arn, field="datasetGroupArn", kind="dataset-group")
         require_active(group.status, group.arn, field="datasetGroupArn")
         schema = fetch(unit, DatasetSchema, schema_arn, field="schemaArn", kind="schema")
-        if schema.dataset_type != kind:
-            raise invalid("schemaArn", got=f"a schema for {schema.dataset_type}", want=f"a schema for {kind}")
-        if schema.domain != group.domain:
-            raise invalid(
-                "schemaArn",
-                got=f"a schema of domain {schema.domain or 'none'}",
-                want=f"one of the group's domain: {group.domain or 'none'}",
-            )
+        _check_schema_fits(schema, kind, group)
         dataset = Dataset(
             arn=self._arn(unit, "dataset", f"{group.name}/{kind}"),
             name=name,
@@ -206,6 +249,9 @@ class Datasets(ResourceOperations):
             schema_arn=schema.arn,
             dataset_type=kind,
             # The id keeps the rows of a deleted dataset apart from those of the next one of this type.
+            tracking_id=(
+                str(uuid.UUID(hex=self._app_context.new_id())) if kind is DatasetType.ACTION_INTERACTIONS else None
+            ),
             location=f"datasets/{unit.account}/{group.name}/{kind}-{self._short_id()}",
             creation_date_time=now,
             last_updated_date_time=now,
@@ -223,6 +269,38 @@ class Datasets(ResourceOperations):
         """Return a page of the datasets of a group, or of all."""
         return list_page(unit, Dataset, request, filters={"dataset_group_arn": dataset_group_arn})
 
+    def update(self, unit: Unit, arn: str, *, schema_arn: str) -> Dataset:
+        """Replace the schema of a dataset by one with more fields, which hold null for the rows that exist.
+
+        Solutions and recommenders that exist do not learn from the new fields.
+
+        Raises:
+            InvalidInput: The dataset keeps its schema for good, or the schema does not fit.
+            ResourceNotFound: Dataset or schema do not exist.
+            ResourceInUse: The dataset is not ACTIVE, or a job other than a training reads or writes it.
+        """
+        dataset = fetch(unit, Dataset, arn, field="datasetArn", kind="dataset")
+        require_active(dataset.status, arn, field="datasetArn")
+        schema = fetch(unit, DatasetSchema, schema_arn, field="schemaArn", kind="schema")
+        group = unit.get(DatasetGroup, dataset.dataset_group_arn)
+        assert group is not None, "a foreign key holds it"
+        kind = DatasetType(dataset.dataset_type)
+        _check_schema_fits(schema, kind, group)
+        added = check_schema_change(kind, dataset_table(unit, dataset).schema, schema.schema_text)
+        # A training has the schema that it began with.
+        _require_unused(unit, dataset, by_trainings=False)
+        now = self._now()
+        dataset.schema_arn = schema.arn
+        dataset.added_columns = {**(dataset.added_columns or {}), **dict.fromkeys(added, now.isoformat())}
+        update = DatasetUpdateSummary(schema_arn=schema.arn, status=ResourceStatus.RESOURCE_STATUS_ACTIVE)
+        update.creation_date_time.FromDatetime(now)
+        update.last_updated_date_time.FromDatetime(now)
+        dataset.latest_update = update
+        dataset.last_updated_date_time = now
+        # Events services watch the schemas of the tables, too.
+        next_revision(unit)
+        return dataset
+
     def delete(self, unit: Unit, arn: str) -> None:
         """Begin to delete a dataset; its row is removed after its table, once no events service takes events for it.
 
@@ -231,9 +309,5 @@ class Datasets(ResourceOperations):
         """
         dataset = fetch(unit, Dataset, arn, field="datasetArn", kind="dataset")
         require_active(dataset.status, arn, field="datasetArn")
-        running: list[DatasetImportJob] | list[SolutionVersion] = unit.find(
-            DatasetImportJob, dataset_arn=arn, status=BLOCKING
-        ) or unit.find(SolutionVersion, dataset_group_arn=dataset.dataset_group_arn, status=BLOCKING)
-        if running:
-            raise ResourceInUse(f"`datasetArn`: got {arn}, which {running[0].arn} is using; wait for its end")
+        _require_unused(unit, dataset)
         self._deletions.begin(unit, dataset)

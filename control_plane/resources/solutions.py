@@ -12,10 +12,17 @@ from control_plane.domain.fields import check_name, check_tags, not_built, requi
 from control_plane.domain.recipes import recipe_arn, recipe_of, trainable_recipe
 from control_plane.domain.schedules import AutomaticTraining, training_interval
 from control_plane.domain.solutions import check_columns_exist, check_solution
-from control_plane.domain.states import BLOCKING, Status
+from control_plane.domain.states import BLOCKING, CREATING, Status
 from control_plane.jobs.submit import enqueue
 from control_plane.metadata_store import Unit
-from control_plane.metadata_store.tables import Campaign, DatasetGroup, Solution, SolutionVersion
+from control_plane.metadata_store.tables import (
+    BatchInferenceJob,
+    BatchSegmentJob,
+    Campaign,
+    DatasetGroup,
+    Solution,
+    SolutionVersion,
+)
 from control_plane.resources.base import (
     Page,
     PageRequest,
@@ -172,6 +179,7 @@ class Solutions(ResourceOperations):
             )
         stop_schedule(unit, arn)
         versions = unit.find(SolutionVersion, solution_arn=arn)
+        _require_no_batch_jobs(unit, versions)
         if not versions:
             remove(unit, solution)
             return
@@ -229,3 +237,15 @@ def _changed(config: SolutionConfig, changes: SolutionUpdateConfig) -> SolutionC
     if changes.HasField("events_config"):
         changed.events_config.CopyFrom(changes.events_config)
     return changed
+
+
+def _require_no_batch_jobs(unit: Unit, versions: Sequence[SolutionVersion]) -> None:
+    """Make sure that no batch job reads one of the versions of a solution that is to be deleted."""
+    arns = frozenset(version.arn for version in versions)
+    job = unit.first(BatchInferenceJob, solution_version_arn=arns, status=CREATING) or unit.first(
+        BatchSegmentJob, solution_version_arn=arns, status=CREATING
+    )
+    if job is not None:
+        raise ResourceInUse(
+            f"`solutionArn`: got a solution of which {job.arn} uses a version ({job.status}); wait for its end"
+        )

@@ -12,11 +12,16 @@ from control_plane.domain.unsupported_kinds import UNSUPPORTED_KINDS
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import (
     AnyResource,
+    BatchInferenceJob,
+    BatchSegmentJob,
     Campaign,
+    DataDeletionJob,
     Dataset,
+    DatasetExportJob,
     DatasetGroup,
     DatasetImportJob,
     EventTracker,
+    Filter,
     Solution,
     SolutionVersion,
     Tag,
@@ -26,11 +31,16 @@ from control_plane.resources.base import ResourceOperations
 __all__ = ["Tags"]
 
 _TABLES: Final[dict[str, type[AnyResource]]] = {
+    "batch-inference-job": BatchInferenceJob,
+    "batch-segment-job": BatchSegmentJob,
     "campaign": Campaign,
+    "data-deletion-job": DataDeletionJob,
     "dataset": Dataset,
+    "dataset-export-job": DatasetExportJob,
     "dataset-group": DatasetGroup,
     "dataset-import-job": DatasetImportJob,
     "event-tracker": EventTracker,
+    "filter": Filter,
     "solution": Solution,
 }
 
@@ -84,7 +94,7 @@ class Tags(ResourceOperations):
         """Make sure that a resource exists and can have tags."""
         parsed = Arn.parse(arn, field="resourceArn")
         table = _TABLES.get(parsed.kind)
-        if parsed.kind in UNSUPPORTED_KINDS - {"metric-attribution"}:
+        if parsed.kind in UNSUPPORTED_KINDS:
             raise does_not_exist(arn, field="resourceArn")
         if table is None:
             raise invalid("resourceArn", got=arn, want=f"the ARN of a {', '.join(_TABLES)} or solution version")

@@ -11,7 +11,12 @@ from control_plane.domain.events import check_event_columns
 from control_plane.domain.fields import already_exists, check_name, check_tags
 from control_plane.domain.recipes import recipe_of
 from control_plane.domain.schemas import DatasetType, check_describes_items
-from control_plane.domain.solutions import check_columns_exist, check_objective_column, check_training_mode
+from control_plane.domain.solutions import (
+    check_columns_exist,
+    check_objective_column,
+    check_training_mode,
+    without_columns,
+)
 from control_plane.domain.states import BLOCKING, STOPPABLE, Status
 from control_plane.domain.tuning import check_tuning
 from control_plane.jobs.submit import StopResult, enqueue, request_stop
@@ -26,7 +31,7 @@ from control_plane.resources.base import (
     list_page,
     require_active,
 )
-from control_plane.resources.datasets import dataset_schemas, dataset_table
+from control_plane.resources.datasets import columns_added_since, dataset_schemas, dataset_table
 from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable, SolutionVersionTrainingPayload
 from recipes.spec import RecipeSpec
@@ -81,7 +86,8 @@ class SolutionVersions(ResourceOperations):
         used = unit.count(SolutionVersion, status=BLOCKING) - 1
         self._app_context.quotas.check("pending_solution_versions", used=used)
         tables = [dataset_table(unit, dataset) for dataset in datasets]
-        payload = _training_payload(version, recipe, tables=tables, base=base)
+        added = columns_added_since(unit, solution.dataset_group_arn, solution.creation_date_time)
+        payload = _training_payload(version, recipe, tables=tables, base=base, left_out=added)
         enqueue(unit, self._app_context, payload, subject=version.arn, group_arn=version.dataset_group_arn)
         return version
 
@@ -198,10 +204,23 @@ class SolutionVersions(ResourceOperations):
 
 
 def _training_payload(
-    version: SolutionVersion, recipe: RecipeSpec | None, *, tables: Sequence[DatasetTable], base: SolutionVersion | None
+    version: SolutionVersion,
+    recipe: RecipeSpec | None,
+    *,
+    tables: Sequence[DatasetTable],
+    base: SolutionVersion | None,
+    left_out: Mapping[str, Sequence[str]],
 ) -> SolutionVersionTrainingPayload:
-    """Return the payload of a version's training job; `base` is the version that an update begins from."""
-    config = version.solution_config or SolutionConfig()
+    """Return the payload of a version's training job.
+
+    Args:
+        version: The version.
+        recipe: Its recipe.
+        tables: Tables to train on.
+        base: The version that an update begins from; None for a full training.
+        left_out: Columns that are newer than the solution, which does not learn from them, by type of dataset.
+    """
+    config = without_columns(version.solution_config or SolutionConfig(), left_out)
     # An update keeps the hyperparameters of the version that it begins from.
     tuning = search = None
     if recipe is not None and base is None:

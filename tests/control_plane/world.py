@@ -31,7 +31,7 @@ ACCOUNT = DEFAULT_ACCOUNT
 POPULARITY = "arn:aws:personalize:::recipe/aws-popularity-count"
 PERSONALIZATION = "arn:aws:personalize:::recipe/aws-user-personalization-v2"
 TIMING = Timing(lease_seconds=60, retry_seconds=5, runtime_liveness_seconds=30, sweep_seconds=3600, max_waiting=4)
-MANY = Quotas(10_000, 10_000, 10_000, 10_000, 10_000, 10_000)
+MANY = Quotas(**{quota.name: 10_000 for quota in fields(Quotas)})
 EVERYTHING = PageRequest()
 
 

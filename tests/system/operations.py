@@ -9,6 +9,7 @@ to the table.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -30,19 +31,22 @@ __all__ = ["NOT_BUILT", "SCENARIO", "Walk", "write_files"]
 _SERVICES: Final = {name: service for service, name in samples.all_operations()}
 _PATIENCE_SECONDS: Final = 120.0
 _USER: Final = "user-0001"
+#: Jobs that stay as they were created: no worker has a handler for them yet.
+_PENDING: Final = frozenset({"BatchInferenceJob", "BatchSegmentJob", "DataDeletionJob", "DatasetExportJob"})
+_ITEMS: Final[dict[str, Any]] = {
+    "type": "record",
+    "name": "Items",
+    "version": "1.0",
+    "fields": [{"name": "ITEM_ID", "type": "string"}],
+}
 
 #: Operations that have no entry below, because nothing can succeed yet.
 NOT_BUILT: Final = frozenset(
     {
-        "CreateBatchInferenceJob", "CreateBatchSegmentJob", "CreateDataDeletionJob", "CreateDatasetExportJob",
-        "CreateFilter", "CreateMetricAttribution", "CreateRecommender",
-        "DeleteFilter", "DeleteMetricAttribution", "DeleteRecommender",
-        "DescribeAlgorithm", "DescribeBatchInferenceJob", "DescribeBatchSegmentJob", "DescribeDataDeletionJob",
-        "DescribeDatasetExportJob", "DescribeFeatureTransformation", "DescribeFilter", "DescribeMetricAttribution",
-        "DescribeRecommender",
+        "CreateRecommender", "DeleteRecommender", "DescribeRecommender",
         "PutActionInteractions", "PutActions", "PutItems", "PutUsers",
         "StartRecommender", "StopRecommender",
-        "UpdateDataset", "UpdateMetricAttribution", "UpdateRecommender",
+        "UpdateRecommender",
     }
 )  # fmt: skip
 
@@ -79,9 +83,11 @@ class Walk:
     def run(self, name: str) -> dict[str, Any]:
         """Make the call of the table's entry, and wait until what it began is done."""
         response = self.call(name, SCENARIO[name](self))
-        self.values |= {member: value for member, value in response.items() if isinstance(value, str)}
+        if not name.startswith("Update"):
+            # An update may have been one of another resource than those that the entries below are about.
+            self.values |= {member: value for member, value in response.items() if isinstance(value, str)}
         kind = name.removeprefix("Create").removeprefix("Delete")
-        if name.startswith("Create") and f"Describe{kind}" in SCENARIO:
+        if name.startswith("Create") and f"Describe{kind}" in SCENARIO and kind not in _PENDING:
             wait_until(lambda: self._status(kind) in ("ACTIVE", None), seconds=_PATIENCE_SECONDS, every=0.2)
         if name.startswith("Delete") and f"Describe{kind}" in SCENARIO:
             wait_until(lambda: not self._exists(kind), seconds=_PATIENCE_SECONDS, every=0.2)
@@ -133,6 +139,38 @@ def _new_version(walk: Walk) -> str:
     """Return a version whose training has just been asked for, and takes longer than to stop it."""
     solution = walk.second_group.create_solution("stopped", "aws-personalized-ranking-v2")
     return str(walk.call("CreateSolutionVersion", {"solutionArn": solution})["solutionVersionArn"])
+
+
+def _dataset_of_items(walk: Walk) -> str:
+    """Return a new dataset of items in the second dataset group."""
+    arguments = {"name": "items", "datasetType": "Items", "datasetGroupArn": walk.second_group.dataset_group_arn}
+    return str(
+        walk.call("CreateDataset", {**arguments, "schemaArn": _schema_of_items(walk, "items", "GENRES")})["datasetArn"]
+    )
+
+
+def _schema_of_items(walk: Walk, name: str, *columns: str) -> str:
+    """Return a new schema of items with some columns."""
+    new = [{"name": column, "type": ["null", "string"], "categorical": True} for column in columns]
+    schema = json.dumps({**_ITEMS, "fields": [*_ITEMS["fields"], *new]})
+    return str(walk.call("CreateSchema", {"name": f"walk-{name}", "schema": schema})["schemaArn"])
+
+
+def _first_dataset(walk: Walk) -> str:
+    """Return a dataset of the second dataset group."""
+    group = walk.second_group.dataset_group_arn
+    return str(walk.call("ListDatasets", {"datasetGroupArn": group})["datasets"][0]["datasetArn"])
+
+
+def _batch_job(kind: str, recipe: str, walk: Walk) -> dict[str, Any]:
+    """Return the arguments of a batch job of a new version in the second dataset group."""
+    journey = walk.second_group
+    return {
+        "jobName": f"walk-{kind}", "roleArn": ROLE_ARN,
+        "solutionVersionArn": journey.train(journey.create_solution(kind, recipe)),
+        "jobInput": {"s3DataSource": {"path": "s3://walk/input/users.json"}},
+        "jobOutput": {"s3DataDestination": {"path": "s3://walk/output/"}},
+    }  # fmt: skip
 
 
 def _by(*members: str) -> Callable[[Walk], dict[str, Any]]:
@@ -208,14 +246,54 @@ SCENARIO: Final[Mapping[str, Callable[[Walk], dict[str, Any]]]] = {
         "userId": _USER, "campaignArn": _campaign_of("aws-next-best-action", walk),
     },
     "StopSolutionVersionCreation": lambda walk: {"solutionVersionArn": _new_version(walk)},
-    "ListBatchInferenceJobs": _nothing,
-    "ListBatchSegmentJobs": _nothing,
-    "ListDataDeletionJobs": _nothing,
-    "ListDatasetExportJobs": _nothing,
+    "CreateFilter": lambda walk: {
+        "name": "walk", "filterExpression": 'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")',
+        **_by("datasetGroupArn")(walk),
+    },
+    "DescribeFilter": _by("filterArn"),
     "ListFilters": _by("datasetGroupArn"),
-    "ListMetricAttributionMetrics": _nothing,
+    "CreateMetricAttribution": lambda walk: {
+        "name": "walk", "metricsOutputConfig": {"roleArn": ROLE_ARN},
+        "metrics": [{"metricName": "views", "eventType": EVENT, "expression": "SAMPLECOUNT()"}],
+        **_by("datasetGroupArn")(walk),
+    },
+    "DescribeMetricAttribution": _by("metricAttributionArn"),
     "ListMetricAttributions": _by("datasetGroupArn"),
+    "UpdateMetricAttribution": lambda walk: {
+        "addMetrics": [{"metricName": "rows", "eventType": EVENT, "expression": "SAMPLECOUNT()"}],
+        "removeMetrics": ["views"], **_by("metricAttributionArn")(walk),
+    },
+    "ListMetricAttributionMetrics": _by("metricAttributionArn"),
+    "DescribeAlgorithm": lambda _: {"algorithmArn": RECIPE_ARN.replace("recipe", "algorithm") + "aws-hrnn"},
+    "DescribeFeatureTransformation": lambda _: {
+        "featureTransformationArn": RECIPE_ARN.replace("recipe", "feature-transformation") + "sims",
+    },
+    "UpdateDataset": lambda walk: {
+        "datasetArn": _dataset_of_items(walk),
+        "schemaArn": _schema_of_items(walk, "more", "GENRES", "COUNTRY"),
+    },
+    "CreateDatasetExportJob": lambda walk: {
+        "jobName": "walk", "roleArn": ROLE_ARN, "ingestionMode": "ALL",
+        "datasetArn": _first_dataset(walk),
+        "jobOutput": {"s3DataDestination": {"path": "s3://walk/exports/"}},
+    },
+    "DescribeDatasetExportJob": _by("datasetExportJobArn"),
+    "ListDatasetExportJobs": _nothing,
+    "CreateBatchInferenceJob": lambda walk: _batch_job("inference", "aws-popularity-count", walk),
+    "DescribeBatchInferenceJob": _by("batchInferenceJobArn"),
+    "ListBatchInferenceJobs": _nothing,
+    "CreateBatchSegmentJob": lambda walk: _batch_job("segment", "aws-item-affinity", walk),
+    "DescribeBatchSegmentJob": _by("batchSegmentJobArn"),
+    "ListBatchSegmentJobs": _nothing,
+    "CreateDataDeletionJob": lambda walk: {
+        "jobName": "walk", "roleArn": ROLE_ARN, "datasetGroupArn": walk.second_group.dataset_group_arn,
+        "dataSource": {"dataLocation": "s3://walk/users.csv"},
+    },
+    "DescribeDataDeletionJob": _by("dataDeletionJobArn"),
+    "ListDataDeletionJobs": _nothing,
     "ListRecommenders": _by("datasetGroupArn"),
+    "DeleteMetricAttribution": _by("metricAttributionArn"),
+    "DeleteFilter": _by("filterArn"),
     "DeleteCampaign": _by("campaignArn"),
     "DeleteSolution": _by("solutionArn"),
     "DeleteEventTracker": _by("eventTrackerArn"),

@@ -158,6 +158,8 @@ class DatasetMethods(Methods):
                 status=status(dataset.status),
                 creation_date_time=timestamp(dataset.creation_date_time),
                 last_updated_date_time=timestamp(dataset.last_updated_date_time),
+                latest_dataset_update=dataset.latest_update,
+                tracking_id=dataset.tracking_id,
             )
         )
 
@@ -172,6 +174,17 @@ class DatasetMethods(Methods):
         return dataset_pb2.ListDatasetsResponse(
             datasets=[_dataset_summary(dataset) for dataset in page.items], next_token=page.next_token
         )
+
+    def UpdateDataset(
+        self, request: dataset_pb2.UpdateDatasetRequest, context: Context
+    ) -> dataset_pb2.UpdateDatasetResponse:
+        """Replace the schema of a dataset."""
+        arn = required("datasetArn", request.dataset_arn)
+        schema_arn = required("schemaArn", request.schema_arn)
+        dataset = self._transact(
+            request, lambda unit: self._resources.datasets.update(unit, arn, schema_arn=schema_arn)
+        )
+        return dataset_pb2.UpdateDatasetResponse(dataset_arn=dataset.arn)
 
     def DeleteDataset(
         self, request: dataset_pb2.DeleteDatasetRequest, context: Context

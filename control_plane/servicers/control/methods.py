@@ -12,9 +12,13 @@ from google.protobuf.message import Message
 from common.auth import current_caller
 from control_plane.metadata_store import MetadataStore, Unit
 from control_plane.resources.base import PageRequest
+from control_plane.resources.batch_jobs import BatchInferenceJobs, BatchSegmentJobs
 from control_plane.resources.campaigns import Campaigns
+from control_plane.resources.data_jobs import DeletionJobs, ExportJobs
 from control_plane.resources.datasets import DatasetGroups, Datasets, Schemas
+from control_plane.resources.filters import Filters
 from control_plane.resources.imports import ImportJobs
+from control_plane.resources.metric_attributions import MetricAttributions
 from control_plane.resources.solutions import Solutions
 from control_plane.resources.tags import Tags
 from control_plane.resources.trackers import EventTrackers
@@ -36,9 +40,15 @@ class Resources:
     schemas: Schemas
     datasets: Datasets
     imports: ImportJobs
+    exports: ExportJobs
+    deletions: DeletionJobs
+    filters: Filters
+    metric_attributions: MetricAttributions
     solutions: Solutions
     versions: SolutionVersions
     campaigns: Campaigns
+    batch_inference: BatchInferenceJobs
+    batch_segments: BatchSegmentJobs
     trackers: EventTrackers
     tags: Tags
 

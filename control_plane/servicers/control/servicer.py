@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from common.operations import unimplemented_methods
+from control_plane.servicers.control.batch_jobs import BatchInferenceJobMethods, BatchSegmentJobMethods
 from control_plane.servicers.control.campaigns import CampaignMethods
-from control_plane.servicers.control.data_jobs import ImportJobMethods
+from control_plane.servicers.control.data_jobs import DeletionJobMethods, ExportJobMethods, ImportJobMethods
 from control_plane.servicers.control.datasets import DatasetGroupMethods, DatasetMethods, SchemaMethods
 from control_plane.servicers.control.event_trackers import EventTrackerMethods, TagMethods
-from control_plane.servicers.control.recipes import RecipeMethods
+from control_plane.servicers.control.filters import FilterMethods, MetricAttributionMethods
+from control_plane.servicers.control.recipes import AlgorithmMethods, RecipeMethods
 from control_plane.servicers.control.solutions import SolutionMethods, SolutionVersionMethods
 from control_plane.servicers.control.unsupported import UNSUPPORTED_STATES, UnsupportedMethods
 from protos.tailorbird.control.v1 import control_plane_service_pb2
@@ -23,12 +25,19 @@ class ControlPlaneServicer(
     SchemaMethods,
     DatasetMethods,
     ImportJobMethods,
+    ExportJobMethods,
+    DeletionJobMethods,
+    FilterMethods,
+    MetricAttributionMethods,
     EventTrackerMethods,
     TagMethods,
     RecipeMethods,
+    AlgorithmMethods,
     SolutionMethods,
     SolutionVersionMethods,
     CampaignMethods,
+    BatchInferenceJobMethods,
+    BatchSegmentJobMethods,
     UnsupportedMethods,
 ):
     """All operations of Personalize's control plane.

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf import json_format
 
 from common.errors import (
     InvalidInput,
     ResourceAlreadyExists,
+    ResourceInUse,
     ResourceNotFound,
 )
 from control_plane.domain.jobs import JobKind
+from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 from protos.tailorbird.control.v1.solution_pb2 import CreateSolutionRequest
 from tests.control_plane.world import (
     ACCOUNT,
+    INTERACTIONS,
     ITEMS,
     POPULARITY,
     avro,
@@ -113,3 +117,91 @@ def test_removal_job_names_the_folders(world):
     lease = world.lease("trainer-1", JobKind.STORAGE_REMOVAL)
 
     assert lease.job.payload["locations"] == [world.resources.datasets.describe(dataset).location]
+
+
+MORE_ITEMS = avro(
+    "Items",
+    column("ITEM_ID"),
+    column("GENRES", ["null", "string"], categorical=True),
+    column("COUNTRY", ["null", "string"], categorical=True),
+)
+
+
+def test_a_schema_grows_and_what_exists_does_not_learn_from_what_is_new(world):
+    group = world.imported_group()
+    items = world.dataset(group, "Items", ITEMS)
+    old = world.solution(group)
+    world.clock.advance(seconds=1)
+    schema = world.resources.schemas.create("more", MORE_ITEMS).arn
+
+    world.resources.datasets.update(items, schema_arn=schema)
+
+    dataset = world.resources.datasets.describe(items)
+    assert (dataset.schema_arn, dataset.latest_update.schema_arn) == (schema, schema)
+    world.clock.advance(seconds=1)
+    world.version(old)
+    assert excluded(world.lease()) == {"ITEMS": ["COUNTRY"]}
+    world.version(world.solution(group))
+    assert excluded(world.lease()) == {}
+
+
+def excluded(lease) -> dict[str, list[str]]:
+    config = json_format.ParseDict(lease.job.payload.get("solution_config", {}), SolutionConfig())
+    columns = config.training_data_config.excluded_dataset_columns
+    return {kind: list(names.values) for kind, names in columns.items()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "message"),
+    [
+        ("Items", MORE_ITEMS, ITEMS, "`schemaArn`: got 'a schema without the field COUNTRY as it is'"),
+        (
+            "Items",
+            ITEMS,
+            avro("Items", column("ITEM_ID"), column("GENRES", "string", categorical=True)),
+            "without the field GENRES as it is",
+        ),
+        (
+            "Items",
+            ITEMS,
+            avro(
+                "Items",
+                column("ITEM_ID"),
+                column("GENRES", ["null", "string"], categorical=True),
+                column("YEAR", "int"),
+            ),
+            "got 'a new field YEAR without null', want null among its types",
+        ),
+        ("Interactions", INTERACTIONS, INTERACTIONS, "`datasetArn`: got 'a dataset of type INTERACTIONS'"),
+        ("Items", ITEMS, INTERACTIONS, "got 'a schema for INTERACTIONS', want a schema for ITEMS"),
+    ],
+)
+def test_schemas_that_do_not_fit_are_refused_and_change_nothing(world, kind, old, new, message):
+    dataset = world.dataset(world.group(), kind, old)
+    before = world.resources.datasets.describe(dataset).schema_arn
+    schema = world.resources.schemas.create("new", new).arn
+
+    with pytest.raises(InvalidInput, match=message):
+        world.resources.datasets.update(dataset, schema_arn=schema)
+
+    described = world.resources.datasets.describe(dataset)
+    assert (described.schema_arn, described.latest_update) == (before, None)
+
+
+def test_a_schema_is_not_changed_while_a_job_uses_the_dataset(world):
+    dataset = world.dataset(world.group(), "Items", ITEMS)
+    schema = world.resources.schemas.create("more", MORE_ITEMS).arn
+    world.import_job(dataset)
+    with pytest.raises(ResourceInUse, match="dataset-import-job"):
+        world.resources.datasets.update(dataset, schema_arn=schema)
+
+
+def test_action_interactions_have_a_tracking_id_of_their_own(world):
+    group = world.group()
+    actions = avro(
+        "ActionInteractions", column("USER_ID"), column("ACTION_ID"), column("EVENT_TYPE"), column("TIMESTAMP", "long")
+    )
+    dataset = world.dataset(group, "Action_Interactions", actions)
+
+    assert len(world.resources.datasets.describe(dataset).tracking_id) == 36
+    assert world.resources.datasets.describe(world.dataset(group)).tracking_id is None

@@ -65,9 +65,7 @@ def test_all_71_operations_of_the_control_plane_are_listed_and_those_of_the_path
     assert {name for name in PATH if operations[name] is State.BUILT} == PATH
 
 
-def test_only_creating_and_updating_operations_and_two_descriptions_are_unbuilt():
+def test_at_most_recommenders_are_unbuilt():
     unbuilt = {name for name, state in operation_states(ControlPlaneServicer).items() if state is State.UNBUILT}
 
-    assert {name for name in unbuilt if not name.startswith("Create")} == {
-        "DescribeAlgorithm", "DescribeFeatureTransformation", "UpdateDataset",
-    }  # fmt: skip
+    assert unbuilt <= {"CreateRecommender"}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from google.protobuf import json_format
 
+from common.errors import ResourceNotFound
 from control_plane.domain.recipes import recipe_arn
 from protos.tailorbird.control.v1 import (
+    algorithm_pb2,
     common_pb2,
     dataset_group_pb2,
+    feature_transformation_pb2,
     recipe_pb2,
     solution_config_pb2,
     solution_pb2,
@@ -17,7 +20,7 @@ from protos.tailorbird.control.v1.solution_pb2 import CreateSolutionRequest
 from protos.tailorbird.internal.v1 import jobs_pb2
 from recipes.catalog import RECIPES
 from tests.control_plane.messages import solution_config
-from tests.control_plane.wire import unique_name
+from tests.control_plane.wire import refused, unique_name
 from tests.control_plane.world import POPULARITY
 
 
@@ -187,3 +190,35 @@ def test_recipes_of_a_domain_are_listed_alone_and_described(grpc_stub):
     assert {recipe.domain for recipe in listed} == {common_pb2.DOMAIN_VIDEO_ON_DEMAND}
     described = grpc_stub.control.DescribeRecipe(recipe_pb2.DescribeRecipeRequest(recipe_arn=listed[0].recipe_arn))
     assert described.recipe.recipe_type == "RELATED_ITEMS"
+
+
+def test_algorithms_and_feature_transformations_of_all_recipes_are_described(grpc_stub):
+    for recipe in RECIPES.values():
+        described = grpc_stub.control.DescribeRecipe(
+            recipe_pb2.DescribeRecipeRequest(recipe_arn=recipe_arn(recipe))
+        ).recipe
+        request = algorithm_pb2.DescribeAlgorithmRequest(algorithm_arn=described.algorithm_arn)
+        algorithm = grpc_stub.control.DescribeAlgorithm(request).algorithm
+        assert algorithm.algorithm_arn == described.algorithm_arn
+        for name, text in algorithm.default_hyper_parameters.items():
+            assert recipe.hyper_parameters[name].accepts(text)
+        if described.feature_transformation_arn:
+            feature = grpc_stub.control.DescribeFeatureTransformation(
+                feature_transformation_pb2.DescribeFeatureTransformationRequest(
+                    feature_transformation_arn=described.feature_transformation_arn
+                )
+            ).feature_transformation
+            assert feature.status == common_pb2.RESOURCE_STATUS_ACTIVE
+
+
+def test_an_algorithm_shows_the_ranges_of_its_hyperparameters(grpc_stub):
+    arn = "arn:aws:personalize:::algorithm/aws-hrnn"
+    algorithm = grpc_stub.control.DescribeAlgorithm(algorithm_pb2.DescribeAlgorithmRequest(algorithm_arn=arn)).algorithm
+
+    ranges = {item.name: item for item in algorithm.default_hyper_parameter_ranges.integer_hyper_parameter_ranges}
+    assert (ranges["bptt"].min_value, ranges["bptt"].max_value, ranges["bptt"].is_tunable) == (2, 32, True)
+    assert algorithm.default_hyper_parameters["hidden_dimension"] == "43"
+    error = refused(
+        grpc_stub.control.DescribeAlgorithm, algorithm_pb2.DescribeAlgorithmRequest(algorithm_arn=f"{arn}-2")
+    )
+    assert isinstance(error, ResourceNotFound)

@@ -1,0 +1,224 @@
+"""Operations on batch inference jobs and batch segment jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from common.errors import invalid
+from control_plane.domain.campaigns import check_exploration, check_influence
+from control_plane.domain.fields import check_name, check_role, check_tags
+from control_plane.domain.imports import check_data_location, check_output_location
+from control_plane.domain.recipes import recipe_of
+from control_plane.domain.states import CREATING, Status
+from control_plane.jobs.submit import enqueue
+from control_plane.metadata_store import Unit
+from control_plane.metadata_store.tables import BatchInferenceJob, BatchSegmentJob, Dataset, Filter, SolutionVersion
+from control_plane.resources.base import (
+    Page,
+    PageRequest,
+    ResourceOperations,
+    fetch,
+    insert,
+    list_page,
+    require_active,
+)
+from control_plane.resources.datasets import dataset_table
+from protos.tailorbird.control.v1.batch_inference_job_pb2 import (
+    BatchInferenceJobMode,
+    CreateBatchInferenceJobRequest,
+)
+from protos.tailorbird.control.v1.batch_segment_job_pb2 import CreateBatchSegmentJobRequest
+from protos.tailorbird.internal.v1.jobs_pb2 import BatchInferencePayload, BatchSegmentPayload, DatasetTable
+from recipes.catalog import RECIPES
+from recipes.spec import RecipeSpec
+
+__all__ = ["BatchInferenceJobs", "BatchSegmentJobs"]
+
+Tags = Sequence[tuple[str, str]]
+_DEFAULT_RESULTS: Final = 25
+#: Results for one line of the input, and users of one segment.
+_MAX_RESULTS: Final = 500
+_MAX_USERS: Final = 5_000_000
+_INFERENCE: Final = "BATCH_INFERENCE"
+_THEMES: Final = "THEME_GENERATION"
+
+
+class BatchInferenceJobs(ResourceOperations):
+    """Operations on batch inference jobs."""
+
+    def create(self, unit: Unit, request: CreateBatchInferenceJobRequest, *, tags: Tags = ()) -> BatchInferenceJob:
+        """Submit a job that makes recommendations for the users or items in files.
+
+        Raises:
+            InvalidInput: A field is malformed, or does not fit the recipe of the version.
+            ResourceNotFound: Version or filter do not exist.
+            ResourceAlreadyExists: The name is taken.
+            ResourceInUse: The version or the filter is not ACTIVE.
+            LimitExceeded: As many such jobs wait or run as the quota allows.
+        """
+        name = check_name("jobName", request.job_name)
+        _check_places(request)
+        checked_tags = check_tags(tags)
+        version, recipe = _version(unit, request.solution_version_arn, operation="CreateBatchInferenceJob")
+        config = request.batch_inference_job_config
+        check_influence(config.ranking_influence, recipe, field="batchInferenceJobConfig.rankingInfluence")
+        check_exploration(config.item_exploration_config, recipe, field="batchInferenceJobConfig.itemExplorationConfig")
+        now = self._now()
+        row = BatchInferenceJob(
+            arn=self._arn(unit, "batch-inference-job", name),
+            job_name=name,
+            solution_version_arn=version.arn,
+            filter_arn=_filter_arn(unit, request.filter_arn, version),
+            num_results=_num_results(request, most=_MAX_RESULTS),
+            job_input=request.job_input,
+            job_output=request.job_output,
+            batch_inference_job_config=config if request.HasField("batch_inference_job_config") else None,
+            batch_inference_job_mode=_mode(request, recipe),
+            theme_generation_config=(
+                request.theme_generation_config if request.HasField("theme_generation_config") else None
+            ),
+            role_arn=request.role_arn,
+            creation_date_time=now,
+            last_updated_date_time=now,
+        )
+        insert(unit, row, tags=checked_tags)
+        used = unit.count(BatchInferenceJob, status=CREATING) - 1
+        self._app_context.quotas.check("pending_batch_inference_jobs", used=used)
+        payload = BatchInferencePayload(
+            solution_version_arn=version.arn,
+            artifact_location=version.artifact_location,
+            input_location=request.job_input.s3_data_source.path,
+            output_location=request.job_output.s3_data_destination.path,
+            num_results=row.num_results,
+            filter_expression=_expression(unit, row.filter_arn),
+            config=row.batch_inference_job_config,
+            mode=BatchInferenceJobMode.Value(f"BATCH_INFERENCE_JOB_MODE_{row.batch_inference_job_mode}"),
+            theme_generation_config=row.theme_generation_config,
+            tables=_tables(unit, version),
+        )
+        enqueue(unit, self._app_context, payload, subject=row.arn, group_arn=version.dataset_group_arn)
+        return row
+
+    def describe(self, unit: Unit, arn: str) -> BatchInferenceJob:
+        """Return a batch inference job; errors as of `fetch`."""
+        return fetch(unit, BatchInferenceJob, arn, field="batchInferenceJobArn", kind="batch-inference-job")
+
+    def list(self, unit: Unit, request: PageRequest, *, solution_version_arn: str | None) -> Page[BatchInferenceJob]:
+        """Return a page of the batch inference jobs of a version, or of all."""
+        return list_page(unit, BatchInferenceJob, request, filters={"solution_version_arn": solution_version_arn})
+
+
+class BatchSegmentJobs(ResourceOperations):
+    """Operations on batch segment jobs."""
+
+    def create(self, unit: Unit, request: CreateBatchSegmentJobRequest, *, tags: Tags = ()) -> BatchSegmentJob:
+        """Submit a job that finds the users for the items or attributes in files.
+
+        Raises:
+            InvalidInput: A field is malformed, or the recipe of the version makes no segments.
+            ResourceNotFound: Version or filter do not exist.
+            ResourceAlreadyExists: The name is taken.
+            ResourceInUse: The version or the filter is not ACTIVE.
+            LimitExceeded: As many such jobs wait or run as the quota allows.
+        """
+        name = check_name("jobName", request.job_name)
+        _check_places(request)
+        checked_tags = check_tags(tags)
+        version, _ = _version(unit, request.solution_version_arn, operation="CreateBatchSegmentJob")
+        now = self._now()
+        row = BatchSegmentJob(
+            arn=self._arn(unit, "batch-segment-job", name),
+            job_name=name,
+            solution_version_arn=version.arn,
+            filter_arn=_filter_arn(unit, request.filter_arn, version),
+            num_results=_num_results(request, most=_MAX_USERS),
+            job_input=request.job_input,
+            job_output=request.job_output,
+            role_arn=request.role_arn,
+            creation_date_time=now,
+            last_updated_date_time=now,
+        )
+        insert(unit, row, tags=checked_tags)
+        used = unit.count(BatchSegmentJob, status=CREATING) - 1
+        self._app_context.quotas.check("pending_batch_segment_jobs", used=used)
+        payload = BatchSegmentPayload(
+            solution_version_arn=version.arn,
+            artifact_location=version.artifact_location,
+            input_location=request.job_input.s3_data_source.path,
+            output_location=request.job_output.s3_data_destination.path,
+            num_results=row.num_results,
+            filter_expression=_expression(unit, row.filter_arn),
+            tables=_tables(unit, version),
+        )
+        enqueue(unit, self._app_context, payload, subject=row.arn, group_arn=version.dataset_group_arn)
+        return row
+
+    def describe(self, unit: Unit, arn: str) -> BatchSegmentJob:
+        """Return a batch segment job; errors as of `fetch`."""
+        return fetch(unit, BatchSegmentJob, arn, field="batchSegmentJobArn", kind="batch-segment-job")
+
+    def list(self, unit: Unit, request: PageRequest, *, solution_version_arn: str | None) -> Page[BatchSegmentJob]:
+        """Return a page of the batch segment jobs of a version, or of all."""
+        return list_page(unit, BatchSegmentJob, request, filters={"solution_version_arn": solution_version_arn})
+
+
+def _check_places(request: CreateBatchInferenceJobRequest | CreateBatchSegmentJobRequest) -> None:
+    check_role("roleArn", request.role_arn)
+    source, output = request.job_input.s3_data_source.path, request.job_output.s3_data_destination.path
+    check_data_location(source, field="jobInput.s3DataSource.path", content="JSON Lines")
+    check_output_location(output, field="jobOutput.s3DataDestination.path", source=source)
+
+
+def _version(unit: Unit, arn: str, *, operation: str) -> tuple[SolutionVersion, RecipeSpec]:
+    version = fetch(unit, SolutionVersion, arn, field="solutionVersionArn", kind="solution")
+    require_active(version.status, arn, field="solutionVersionArn")
+    recipe = recipe_of(version.recipe_arn)
+    assert recipe is not None, "an ACTIVE version has a recipe"
+    if recipe.kind.batch_operation != operation:
+        fitting = [name for name, spec in RECIPES.items() if spec.kind.batch_operation == operation]
+        want = f"a version of one of {', '.join(name for name in fitting if RECIPES[name].domain is None)}"
+        raise invalid("solutionVersionArn", got=f"a version of {recipe.name}", want=want)
+    return version, recipe
+
+
+def _filter_arn(unit: Unit, arn: str, version: SolutionVersion) -> str | None:
+    if not arn:
+        return None
+    row = fetch(unit, Filter, arn, field="filterArn", kind="filter")
+    require_active(row.status, arn, field="filterArn")
+    if row.dataset_group_arn != version.dataset_group_arn:
+        raise invalid("filterArn", got=arn, want=f"a filter of {version.dataset_group_arn}")
+    return arn
+
+
+def _expression(unit: Unit, filter_arn: str | None) -> str | None:
+    row = unit.get(Filter, filter_arn) if filter_arn else None
+    return None if row is None else row.filter_expression
+
+
+def _tables(unit: Unit, version: SolutionVersion) -> list[DatasetTable]:
+    datasets = unit.find(Dataset, dataset_group_arn=version.dataset_group_arn, status=Status.ACTIVE, order=["arn"])
+    return [dataset_table(unit, dataset) for dataset in datasets]
+
+
+def _num_results(request: CreateBatchInferenceJobRequest | CreateBatchSegmentJobRequest, *, most: int) -> int:
+    if not request.HasField("num_results"):
+        return _DEFAULT_RESULTS
+    if not 1 <= request.num_results <= most:
+        raise invalid("numResults", got=request.num_results, want=f"an integer from 1 to {most:,}")
+    return request.num_results
+
+
+def _mode(request: CreateBatchInferenceJobRequest, recipe: RecipeSpec) -> str:
+    """Return the mode of a job; themes need a recipe that has them, and the column with the items' names."""
+    if request.batch_inference_job_mode != BatchInferenceJobMode.BATCH_INFERENCE_JOB_MODE_THEME_GENERATION:
+        if request.HasField("theme_generation_config"):
+            raise invalid("themeGenerationConfig", got="a configuration", want=f"none, or the mode {_THEMES}")
+        return _INFERENCE
+    if _THEMES not in recipe.batch_options:
+        raise invalid("batchInferenceJobMode", got=_THEMES, want=f"{_INFERENCE}: {recipe.name} has no themes")
+    field = "themeGenerationConfig.fieldsForThemeGeneration.itemName"
+    if not request.theme_generation_config.fields_for_theme_generation.item_name:
+        raise invalid(field, got=None, want="the column of the items with their names")
+    return _THEMES

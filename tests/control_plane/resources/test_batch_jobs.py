@@ -1,0 +1,141 @@
+"""Batch inference jobs and batch segment jobs: what they are made of, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.errors import InvalidInput, LimitExceeded, ResourceInUse, ResourceNotFound
+from control_plane.domain.quotas import Quotas
+from protos.tailorbird.control.v1 import batch_inference_job_pb2 as inference
+from protos.tailorbird.control.v1 import batch_segment_job_pb2 as segment
+from protos.tailorbird.control.v1.common_pb2 import S3DataConfig
+from recipes.catalog import RECIPES
+from tests.control_plane.world import ACCOUNT, EVERYTHING, make_world
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/Personalize"
+RECIPE = "arn:aws:personalize:::recipe/"
+BATCHED = sorted(name for name, spec in RECIPES.items() if spec.kind.batch_operation == "CreateBatchInferenceJob")
+
+
+def inference_request(version, name="weekly", source="s3://lake/users.json", output="s3://results/", **members):
+    return inference.CreateBatchInferenceJobRequest(
+        job_name=name,
+        solution_version_arn=version,
+        role_arn=ROLE,
+        job_input=inference.BatchInferenceJobInput(s3_data_source=S3DataConfig(path=source)),
+        job_output=inference.BatchInferenceJobOutput(s3_data_destination=S3DataConfig(path=output)),
+        **members,
+    )
+
+
+def segment_request(version, name="weekly", **members):
+    return segment.CreateBatchSegmentJobRequest(
+        job_name=name,
+        solution_version_arn=version,
+        role_arn=ROLE,
+        job_input=segment.BatchSegmentJobInput(s3_data_source=S3DataConfig(path="s3://lake/items.json")),
+        job_output=segment.BatchSegmentJobOutput(s3_data_destination=S3DataConfig(path="s3://results/")),
+        **members,
+    )
+
+
+def version_of(world, recipe):
+    version = world.version(world.solution(world.imported_group(), RECIPE + recipe))
+    world.finish_next({"metrics": {}})
+    return version
+
+
+def test_a_job_waits_as_it_was_asked_for_and_is_listed_by_its_version(world):
+    version = world.active_version()
+
+    row = world.resources.batch_inference.create(inference_request(version))
+
+    assert (row.status, row.num_results, row.batch_inference_job_mode) == ("CREATE PENDING", 25, "BATCH_INFERENCE")
+    described = world.resources.batch_inference.describe(row.arn)
+    assert described.job_input.s3_data_source.path == "s3://lake/users.json"
+    jobs = world.resources.batch_inference.list(EVERYTHING, solution_version_arn=version).items
+    assert [job.arn for job in jobs] == [row.arn]
+    with pytest.raises(ResourceInUse, match="batch-inference-job"):
+        world.resources.solutions.delete(world.resources.versions.describe(version).solution_arn)
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"num_results": 0}, "numResults`: got 0, want an integer from 1 to 500"),
+        ({"num_results": 501}, "numResults`: got 501"),
+        ({"source": "users.json"}, r"jobInput\.s3DataSource\.path`: got 'users.json', want s3://BUCKET/KEY"),
+        ({"output": "s3://lake/"}, r"jobOutput\.s3DataDestination\.path`: got 's3://lake/', want another folder"),
+        (
+            {"batch_inference_job_config": inference.BatchInferenceJobConfig(ranking_influence={"FRESHNESS": 1.0})},
+            "batchInferenceJobConfig.rankingInfluence",
+        ),
+        (
+            {"batch_inference_job_config": inference.BatchInferenceJobConfig(item_exploration_config={"a": "1"})},
+            "batchInferenceJobConfig.itemExplorationConfig",
+        ),
+        (
+            {"batch_inference_job_mode": inference.BATCH_INFERENCE_JOB_MODE_THEME_GENERATION},
+            "batchInferenceJobMode`: got 'THEME_GENERATION', want BATCH_INFERENCE: aws-popularity-count has no themes",
+        ),
+        ({"theme_generation_config": inference.ThemeGenerationConfig()}, "themeGenerationConfig"),
+    ],
+)
+def test_malformed_jobs_are_refused_and_leave_nothing(world, members, message):
+    version = world.active_version()
+    with pytest.raises(InvalidInput, match=message):
+        world.resources.batch_inference.create(inference_request(version, **members))
+    assert world.resources.batch_inference.list(EVERYTHING, solution_version_arn=None).items == []
+
+
+def test_themes_need_the_names_of_the_items(world):
+    version = version_of(world, "aws-similar-items")
+    themes = {"batch_inference_job_mode": inference.BATCH_INFERENCE_JOB_MODE_THEME_GENERATION}
+    with pytest.raises(InvalidInput, match=r"fieldsForThemeGeneration\.itemName"):
+        world.resources.batch_inference.create(inference_request(version, **themes))
+    fields = inference.FieldsForThemeGeneration(item_name="TITLE")
+    config = inference.ThemeGenerationConfig(fields_for_theme_generation=fields)
+    row = world.resources.batch_inference.create(inference_request(version, theme_generation_config=config, **themes))
+    assert row.batch_inference_job_mode == "THEME_GENERATION"
+
+
+def test_versions_and_filters_have_to_exist_and_to_fit(world):
+    version = world.active_version()
+    with pytest.raises(ResourceNotFound):
+        world.resources.batch_inference.create(inference_request(f"{version}x"))
+    other = world.group()
+    world.dataset(other)
+    stranger = world.resources.filters.create(
+        "seen", dataset_group_arn=other, filter_expression='EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")'
+    ).arn
+    with pytest.raises(InvalidInput, match="want a filter of"):
+        world.resources.batch_inference.create(inference_request(version, filter_arn=stranger))
+    pending = world.version(world.resources.versions.describe(version).solution_arn)
+    with pytest.raises(ResourceInUse):
+        world.resources.batch_inference.create(inference_request(pending))
+
+
+def test_each_recipe_has_the_batch_jobs_of_its_type(world):
+    segments = version_of(world, "aws-item-affinity")
+    with pytest.raises(InvalidInput, match="got 'a version of aws-item-affinity', want a version of one of"):
+        world.resources.batch_inference.create(inference_request(segments))
+    row = world.resources.batch_segments.create(segment_request(segments, num_results=5_000_000))
+    assert world.resources.batch_segments.describe(row.arn).num_results == 5_000_000
+    with pytest.raises(InvalidInput, match="numResults"):
+        world.resources.batch_segments.create(segment_request(segments, "more", num_results=5_000_001))
+    with pytest.raises(InvalidInput, match="want a version of one of aws-item-affinity, aws-item-attribute-affinity"):
+        world.resources.batch_segments.create(segment_request(world.active_version()))
+    assert {"aws-trending-now", "aws-next-best-action", "aws-item-affinity"}.isdisjoint(BATCHED)
+
+
+def test_waiting_jobs_are_limited(tmp_path):
+    quotas = Quotas(pending_batch_inference_jobs=1, pending_batch_segment_jobs=1)
+    world = make_world(tmp_path, quotas=quotas)
+    version, segments = world.active_version(), version_of(world, "aws-item-affinity")
+    world.resources.batch_inference.create(inference_request(version))
+    world.resources.batch_segments.create(segment_request(segments))
+    with pytest.raises(LimitExceeded, match="More than 1 resources with PENDING or IN_PROGRESS status"):
+        world.resources.batch_inference.create(inference_request(version, "second"))
+    with pytest.raises(LimitExceeded, match="More than 1 resources with PENDING or IN_PROGRESS status"):
+        world.resources.batch_segments.create(segment_request(segments, "second"))
+    world.metadata_store.close()
