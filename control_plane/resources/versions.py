@@ -52,13 +52,11 @@ class SolutionVersions(ResourceOperations):
         *,
         name: str | None = None,
         training_mode: str | None = None,
-        training_type: TrainingType = "MANUAL",
         tags: Sequence[tuple[str, str]] = (),
     ) -> SolutionVersion:
         """Submit a training of a solution on the current data of its dataset group.
 
-        Mode UPDATE brings the newest ACTIVE version of mode FULL up to date without training it again. The type says
-        whether a caller or the solution's schedule asks.
+        Mode UPDATE brings the newest ACTIVE version of mode FULL up to date without training it again.
 
         Raises:
             InvalidInput: A field is malformed, the group has no data of the type that the recipe learns from, or
@@ -73,16 +71,46 @@ class SolutionVersions(ResourceOperations):
         checked_tags = check_tags(tags)
         solution = fetch(unit, Solution, solution_arn, field="solutionArn", kind="solution")
         require_active(solution.status, solution_arn, field="solutionArn")
-        recipe = recipe_of(solution.recipe_arn)
-        mode = check_training_mode(training_mode, recipe)
+        mode = check_training_mode(training_mode, recipe_of(solution.recipe_arn))
         base = self._base_version(unit, solution) if mode == "UPDATE" else None
         existing = unit.first(SolutionVersion, solution_arn=solution_arn, name=name) if name else None
         if existing is not None:
             raise already_exists(existing.arn)
+        return self.train(unit, solution, name=name, mode=mode, base=base, tags=checked_tags)
+
+    def train(
+        self,
+        unit: Unit,
+        solution: Solution,
+        *,
+        name: str | None = None,
+        mode: str = "FULL",
+        training_type: TrainingType = "MANUAL",
+        base: SolutionVersion | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> SolutionVersion:
+        """Submit a training of a solution on the current data of its dataset group.
+
+        Args:
+            unit: A writing unit of work.
+            solution: The solution.
+            name: Name of the version; None for one of its id.
+            mode: The training mode, which the recipe has.
+            training_type: Whether a caller or the solution's schedule asks.
+            base: The version that an update begins from; None in mode FULL.
+            tags: Tags of the version, already checked.
+
+        Raises:
+            InvalidInput: The group has no data of the type that the recipe learns from, or they lack columns.
+            ResourceInUse: The solution is not ACTIVE.
+            LimitExceeded: As many trainings wait or run as the quota allows.
+        """
+        require_active(solution.status, solution.arn, field="solutionArn")
+        recipe = recipe_of(solution.recipe_arn)
         datasets = self._training_datasets(unit, solution, recipe)
         version = self._new_version(unit, solution, name=name, mode=mode)
         version.training_type = training_type
-        insert(unit, version, tags=checked_tags)
+        insert(unit, version, tags=tags)
         used = unit.count(SolutionVersion, status=BLOCKING) - 1
         self._app_context.quotas.check("pending_solution_versions", used=used)
         tables = [dataset_table(unit, dataset) for dataset in datasets]

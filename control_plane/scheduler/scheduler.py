@@ -103,7 +103,7 @@ class Scheduler:
             schedule.next_run_at = next_time(begun, interval, now=now)
             unit.after_commit(partial(_log.info, "training_skipped", solution_arn=solution.arn, reason=reason))
             return True
-        version = self._versions.create(unit, solution.arn, training_type="AUTOMATIC")
+        version = self._versions.train(unit, solution, training_type="AUTOMATIC")
         schedule.last_run_at, schedule.next_run_at = now, now + interval
         unit.after_commit(
             partial(_log.info, "training_scheduled", solution_arn=solution.arn, solution_version_arn=version.arn)
