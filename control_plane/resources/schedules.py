@@ -20,6 +20,7 @@ def start_schedule(
     interval: timedelta,
     first_at: datetime,
     now: datetime,
+    last_run_at: datetime | None = None,
     only_with_new_data: bool = True,
 ) -> None:
     """Begin a schedule anew, also where the solution has one.
@@ -28,8 +29,10 @@ def start_schedule(
         unit: A writing unit of work.
         solution_arn: What is trained.
         interval: Time from the beginning of one training to the next.
-        first_at: When the first training is due; it is left out if the solution is trained on request before.
+        first_at: When the first training is due.
         now: The present.
+        last_run_at: When a training began that the first one follows; None where there was none: then the first one is
+            left out if the solution is trained on request before.
         only_with_new_data: Leave out later trainings for which there is nothing new to learn from.
     """
     stop_schedule(unit, solution_arn)
@@ -39,6 +42,7 @@ def start_schedule(
             interval_seconds=round(interval.total_seconds()),
             only_with_new_data=only_with_new_data,
             begun_at=now,
+            last_run_at=last_run_at,
             next_run_at=first_at,
         )
     )

@@ -156,20 +156,25 @@ def test_interactions_are_no_new_data_for_actions(world):
     assert len(versions(world, solution)) == 1
 
 
-def test_what_wants_no_new_data_is_trained_anyway(world):
+def test_what_was_trained_at_the_beginning_and_needs_no_new_data_is_trained_every_week(world):
     solution = world.solution(world.imported_group())
+    world.version(solution)
+    train(world)
 
     def start(unit):
         now = world.clock.now()
         interval = timedelta(days=7)
-        start_schedule(unit, solution, interval=interval, first_at=now + interval, now=now, only_with_new_data=False)
+        start_schedule(
+            unit, solution, interval=interval, first_at=now + interval, now=now, last_run_at=now,
+            only_with_new_data=False,
+        )  # fmt: skip
 
     world.metadata_store.transact(start, account=ACCOUNT)
     for _ in range(3):
         passing(world, seconds=7 * DAY)
         train(world)
 
-    assert [version.training_type for version in versions(world, solution)] == ["AUTOMATIC"] * 3
+    assert [version.training_type for version in versions(world, solution)] == ["MANUAL", *["AUTOMATIC"] * 3]
 
 
 def test_missed_runs_are_not_made_up_for(world):
