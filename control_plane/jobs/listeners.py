@@ -164,12 +164,20 @@ class TrainingListener(StatusListener[SolutionVersion, SolutionVersionTrainingRe
 
 
 class RemovalListener:
-    """Removes the rows of deleted datasets and solutions, after their folders in the store."""
+    """Removes the rows of deleted datasets and solutions, after their folders in the store.
+
+    Args:
+        app_context: The clock.
+    """
+
+    def __init__(self, app_context: AppContext) -> None:
+        self._clock = app_context.clock
 
     def started(self, unit: Unit, job: Job) -> None:
         """Set the status to DELETE IN_PROGRESS."""
         if (row := self._resource(unit, job)) is not None:
             row.status = Status.DELETE_IN_PROGRESS
+            row.last_updated_date_time = self._clock.now()
 
     def succeeded(self, unit: Unit, job: Job, result: StorageRemovalResult) -> None:  # noqa: ARG002 - the port's signature
         """Remove the resource, and the versions or import jobs that belong to it."""

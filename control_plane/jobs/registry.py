@@ -67,7 +67,7 @@ _SPECS: Final = (
         jobs_pb2.StorageRemovalPayload,
         jobs_pb2.StorageRemovalResult,
         "removal of stored data",
-        lambda _: RemovalListener(),
+        RemovalListener,
     ),
     JobSpec(
         JobKind.DATASET_EXPORT,

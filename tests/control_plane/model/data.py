@@ -1,0 +1,189 @@
+"""The rules of dataset groups, schemas, datasets, import jobs and event trackers."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tests.control_plane.model.jobs import IMPORT, REMOVAL, JobRules
+from tests.control_plane.model.rules import (
+    ACTIVE,
+    DELETE_PENDING,
+    EXISTS,
+    IN_PROGRESS,
+    IN_USE,
+    INVALID,
+    KINDS,
+    PENDING,
+    UNDER_WAY,
+    Document,
+    Refused,
+    Resource,
+    check_name,
+    check_tags,
+    require_active,
+)
+
+TYPES = ("INTERACTIONS", "ITEMS")
+
+
+class DataRules(JobRules):
+    """What the data of an account are kept in."""
+
+    # Dataset groups: ACTIVE when CreateDatasetGroup returns
+
+    def create_dataset_group(self, request: Document) -> Document:
+        name, tags = check_name(request["name"]), check_tags(request.get("tags", []))
+        if "roleArn" in request and "kmsKeyArn" not in request:
+            raise Refused(INVALID)
+        members = {member: request.get(member) for member in ("domain", "roleArn", "kmsKeyArn")}
+        group = self.add(
+            "DatasetGroup",
+            {"name": name, "datasetGroupArn": self.arn("dataset-group", name), "status": ACTIVE, **members},
+            tags=tags,
+        )
+        self.check_new("dataset_groups", group, len(self.all("DatasetGroup")) - 1)
+        return {"datasetGroupArn": group.arn, **({"domain": request["domain"]} if "domain" in request else {})}
+
+    def delete_dataset_group(self, request: Document) -> None:
+        """Delete a group, which has to be empty."""
+        group = self.find(KINDS["DatasetGroup"], request["datasetGroupArn"])
+        for word in ("EventTracker", "Solution", "Dataset"):
+            if self.all(word, datasetGroupArn=group.arn):
+                raise Refused(IN_USE)
+        self.remove(group)
+
+    # Schemas: never changed, without a status
+
+    def create_schema(self, request: Document) -> Document:
+        name = check_name(request["name"])
+        schema = self.add(
+            "Schema",
+            {
+                "name": name,
+                "schemaArn": self.arn("schema", name),
+                "schema": request["schema"],
+                "domain": request.get("domain"),
+            },
+            tags=[],
+        )
+        self.check_new("schemas", schema, len(self.all("Schema")) - 1)
+        return {"schemaArn": schema.arn}
+
+    def delete_schema(self, request: Document) -> None:
+        """Delete a schema that no dataset has; one that is being deleted still has it."""
+        schema = self.find(KINDS["Schema"], request["schemaArn"])
+        if any(dataset.described["schemaArn"] == schema.arn for dataset in self.all("Dataset")):
+            raise Refused(IN_USE)
+        self.remove(schema)
+
+    # Datasets: one of each type in a group, ACTIVE when CreateDataset returns
+
+    def create_dataset(self, request: Document) -> Document:
+        name, tags = check_name(request["name"]), check_tags(request.get("tags", []))
+        kind = request["datasetType"].upper()
+        if kind not in TYPES:
+            raise Refused(INVALID)
+        group = require_active(self.find(KINDS["DatasetGroup"], request["datasetGroupArn"]))
+        schema = self.find(KINDS["Schema"], request["schemaArn"])
+        # Avro's name of the record says which type the schema is for.
+        if json.loads(schema.described["schema"])["name"].upper() != kind:
+            raise Refused(INVALID)
+        if schema.described.get("domain") != group.described.get("domain"):
+            raise Refused(INVALID)
+        dataset = self.add(
+            "Dataset",
+            {
+                "name": name,
+                "datasetArn": self.arn("dataset", f"{group.described['name']}/{kind}"),
+                "datasetGroupArn": group.arn,
+                "datasetType": kind,
+                "schemaArn": schema.arn,
+                "status": ACTIVE,
+            },
+            tags=tags,
+            datasetGroupArn=group.arn,
+        )
+        return {"datasetArn": dataset.arn}
+
+    def delete_dataset(self, request: Document) -> None:
+        """Begin to delete a dataset that no import fills and no version of its group is trained on."""
+        dataset = require_active(self.find(KINDS["Dataset"], request["datasetArn"]))
+        imports = self.all("DatasetImportJob", datasetArn=dataset.arn)
+        group = dataset.parents["datasetGroupArn"]
+        versions = [item for item in self.all("SolutionVersion") if item.described["datasetGroupArn"] == group]
+        if any(user.status in UNDER_WAY for user in (*imports, *versions)):
+            raise Refused(IN_USE)
+        self.set_status(dataset, DELETE_PENDING)
+        self.enqueue(REMOVAL, dataset, group)
+
+    # Import jobs: never deleted, except with their dataset
+
+    def create_dataset_import_job(self, request: Document) -> Document:
+        """Ask for an import. The first has to be FULL, which is the default."""
+        name, tags = check_name(request["jobName"]), check_tags(request.get("tags", []))
+        if not request["dataSource"]["dataLocation"].startswith("s3://"):
+            raise Refused(INVALID)
+        dataset = require_active(self.find(KINDS["Dataset"], request["datasetArn"]))
+        mode = request.get("importMode", "FULL")
+        if mode == "INCREMENTAL" and not self.has_imported(dataset):
+            raise Refused(INVALID)
+        job = self.add(
+            "DatasetImportJob",
+            {
+                "jobName": name,
+                "datasetImportJobArn": self.arn("dataset-import-job", name),
+                "datasetArn": dataset.arn,
+                "dataSource": request["dataSource"],
+                "roleArn": request.get("roleArn"),
+                "status": PENDING,
+                "importMode": mode,
+                "publishAttributionMetricsToS3": False,
+            },
+            tags=tags,
+            datasetArn=dataset.arn,
+        )
+        pending = [item for item in self.all("DatasetImportJob") if item.status in (PENDING, IN_PROGRESS)]
+        self.check_new("pending_imports", job, len(pending) - 1)
+        self.enqueue(IMPORT, job, dataset.parents["datasetGroupArn"])
+        return {"datasetImportJobArn": job.arn}
+
+    def has_imported(self, dataset: Resource) -> bool:
+        return any(job.status == ACTIVE for job in self.all("DatasetImportJob", datasetArn=dataset.arn))
+
+    # Event trackers: one in a group; their ARNs hold an id instead of the name
+
+    def create_event_tracker(self, request: Document) -> Document:
+        name, tags = check_name(request["name"]), check_tags(request.get("tags", []))
+        group = require_active(self.find(KINDS["DatasetGroup"], request["datasetGroupArn"]))
+        if self.all("EventTracker", datasetGroupArn=group.arn):
+            raise Refused(EXISTS)
+        arn, tracking_id = self.response.get("eventTrackerArn", ""), self.response.get("trackingId", "")
+        assert re.fullmatch(re.escape(self.arn("event-tracker", "")) + "[0-9a-f]{8}", arn), arn
+        assert re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", tracking_id), tracking_id
+        self.add(
+            "EventTracker",
+            {
+                "name": name,
+                "eventTrackerArn": arn,
+                "accountId": self.account,
+                "trackingId": tracking_id,
+                "datasetGroupArn": group.arn,
+                "status": ACTIVE,
+            },
+            tags=tags,
+            datasetGroupArn=group.arn,
+        )
+        return {"eventTrackerArn": arn, "trackingId": tracking_id}
+
+    def delete_event_tracker(self, request: Document) -> None:
+        """Delete a tracker: at once, as no events service runs that could still take events for it."""
+        self.remove(require_active(self.find(KINDS["EventTracker"], request["eventTrackerArn"])))
+
+    def check_new(self, quota: str, resource: Resource, used: int) -> None:
+        """Let a new resource go again when the quota does not allow it."""
+        try:
+            self.check_quota(quota, used)
+        except Refused:
+            self.remove(resource)
+            raise
