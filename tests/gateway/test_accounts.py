@@ -10,6 +10,10 @@ from tests.control_plane.through_boto3 import personalize_of
 from tests.control_plane.world import make_world
 
 RECIPE = "arn:aws:personalize:::recipe/aws-user-personalization-v2"
+SEEN = 'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")'
+ROLE = "arn:aws:iam::222222222222:role/r"
+METRIC = {"metricName": "views", "eventType": "watch", "expression": "SAMPLECOUNT()"}
+OUTPUT = {"s3DataDestination": {"path": "s3://bucket/output/"}}
 ACCOUNTS = ("111111111111", "222222222222")
 SCHEMA = json.dumps(
     {
@@ -20,6 +24,7 @@ SCHEMA = json.dumps(
             {"name": "USER_ID", "type": "string"},
             {"name": "ITEM_ID", "type": "string"},
             {"name": "TIMESTAMP", "type": "long"},
+            {"name": "EVENT_TYPE", "type": "string"},
         ],
         "version": "1.0",
     }
@@ -52,7 +57,20 @@ def make(client):
         performAutoTraining=False,
     )
     tracker = client.create_event_tracker(name="films", datasetGroupArn=group)
+    metrics = client.create_metric_attribution(
+        name="films", datasetGroupArn=group, metrics=[METRIC], metricsOutputConfig={"roleArn": ROLE}
+    )
+    export = client.create_dataset_export_job(
+        jobName="films", datasetArn=dataset["datasetArn"], roleArn=ROLE, jobOutput=OUTPUT
+    )
+    deletion = client.create_data_deletion_job(
+        jobName="films", datasetGroupArn=group, roleArn=ROLE, dataSource={"dataLocation": "s3://bucket/users.csv"}
+    )
     return {
+        "filterArn": client.create_filter(name="films", datasetGroupArn=group, filterExpression=SEEN)["filterArn"],
+        "metricAttributionArn": metrics["metricAttributionArn"],
+        "datasetExportJobArn": export["datasetExportJobArn"],
+        "dataDeletionJobArn": deletion["dataDeletionJobArn"],
         "datasetGroupArn": group,
         "schemaArn": schema,
         "datasetArn": dataset["datasetArn"],
@@ -84,6 +102,10 @@ def test_names_are_free_in_every_account_and_arns_hold_it(made):
         ("list_datasets", "datasets", "datasetArn"),
         ("list_solutions", "solutions", "solutionArn"),
         ("list_event_trackers", "eventTrackers", "eventTrackerArn"),
+        ("list_filters", "Filters", "filterArn"),
+        ("list_metric_attributions", "metricAttributions", "metricAttributionArn"),
+        ("list_dataset_export_jobs", "datasetExportJobs", "datasetExportJobArn"),
+        ("list_data_deletion_jobs", "dataDeletionJobs", "dataDeletionJobArn"),
     ],
 )
 def test_lists_show_what_is_of_the_account(clients, made, operation, member, key):
@@ -119,9 +141,30 @@ def missing(arn):
             {
                 "jobName": "j",
                 "dataSource": {"dataLocation": "s3://bucket/data.csv"},
-                "roleArn": "arn:aws:iam::222222222222:role/r",
+                "roleArn": ROLE,
             },
         ),
+        ("describe_filter", "filterArn", {}),
+        ("delete_filter", "filterArn", {}),
+        ("create_filter", "datasetGroupArn", {"name": "mine", "filterExpression": SEEN}),
+        ("describe_metric_attribution", "metricAttributionArn", {}),
+        ("list_metric_attribution_metrics", "metricAttributionArn", {}),
+        ("update_metric_attribution", "metricAttributionArn", {"removeMetrics": ["views"]}),
+        ("delete_metric_attribution", "metricAttributionArn", {}),
+        (
+            "create_metric_attribution",
+            "datasetGroupArn",
+            {"name": "mine", "metrics": [METRIC], "metricsOutputConfig": {"roleArn": ROLE}},
+        ),
+        ("describe_dataset_export_job", "datasetExportJobArn", {}),
+        ("create_dataset_export_job", "datasetArn", {"jobName": "j", "roleArn": ROLE, "jobOutput": OUTPUT}),
+        ("describe_data_deletion_job", "dataDeletionJobArn", {}),
+        (
+            "create_data_deletion_job",
+            "datasetGroupArn",
+            {"jobName": "j", "roleArn": ROLE, "dataSource": {"dataLocation": "s3://bucket/users.csv"}},
+        ),
+        ("update_solution", "solutionArn", {"performAutoTraining": True}),
     ],
 )
 def test_resources_of_another_account_are_like_missing_ones(clients, made, operation, member, others):
@@ -140,6 +183,10 @@ def test_resources_of_another_account_are_like_missing_ones(clients, made, opera
         ("list_event_trackers", "datasetGroupArn", "eventTrackers"),
         ("list_campaigns", "solutionArn", "campaigns"),
         ("list_dataset_import_jobs", "datasetArn", "datasetImportJobs"),
+        ("list_filters", "datasetGroupArn", "Filters"),
+        ("list_metric_attributions", "datasetGroupArn", "metricAttributions"),
+        ("list_dataset_export_jobs", "datasetArn", "datasetExportJobs"),
+        ("list_data_deletion_jobs", "datasetGroupArn", "dataDeletionJobs"),
     ],
 )
 def test_lists_of_what_another_account_has_are_empty(clients, made, operation, member, listed):
@@ -155,6 +202,14 @@ def test_tags_of_another_account_are_like_those_of_missing_resources(clients, ma
     arguments = others.get(operation, {})
 
     assert refused(call, {**arguments, "resourceArn": arn}) == refused(call, {**arguments, "resourceArn": missing(arn)})
+
+
+def test_a_schema_or_a_filter_of_another_account_cannot_be_used(clients, made):
+    own, other = made[1], made[0]
+    update = clients[1].update_dataset
+    assert refused(update, {"datasetArn": own["datasetArn"], "schemaArn": other["schemaArn"]}) == refused(
+        update, {"datasetArn": own["datasetArn"], "schemaArn": missing(other["schemaArn"])}
+    )
 
 
 def test_nothing_was_changed_by_what_another_account_tried(clients, made):
