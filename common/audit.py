@@ -7,6 +7,7 @@ nobody for those that our own processes make to one another.
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,8 @@ from common.logs import get_logger
 __all__ = ["LOGGER_NAME", "AuditedCall", "is_audited", "is_mutating"]
 
 LOGGER_NAME: Final = "tailorbird.audit"
+#: An ARN of this service with a name as resources have them.
+_NAMED: Final = re.compile(r"arn:[a-z\-]+:personalize:[a-z0-9\-]*:[0-9]*:[a-z\-]+/[A-Za-z0-9\-_/$]+")
 _MUTATING: Final = ("Create", "Update", "Delete", "Start", "Stop", "Put", "Tag", "Untag")
 
 _log = get_logger(LOGGER_NAME)
@@ -79,5 +82,5 @@ class AuditedCall:
 
 
 def _shown(resource: str) -> str:
-    """Return an ARN; `*` for a text that is none, since a caller chose it."""
-    return resource if resource.startswith("arn:") and len(resource) <= MAX_LENGTH else "*"
+    """Return an ARN whose name could be one; `*` for any other text, since a caller chose it."""
+    return resource if len(resource) <= MAX_LENGTH and _NAMED.fullmatch(resource) else "*"

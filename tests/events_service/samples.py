@@ -6,12 +6,13 @@ import json
 import threading
 from collections.abc import Sequence
 
+from common.arn import DEFAULT_ACCOUNT
 from common.avro import AvroSchema
 from events_service.domain import Event, RawCall, RawEvent
 from events_service.log import LogEntry, LogTable
 from events_service.trackers import KnownRevisions, Tracker, TrackerUpdate
 
-GROUP = "arn:aws:personalize:eu-west-1:123456789012:dataset-group/films"
+GROUP = f"arn:aws:personalize:eu-west-1:{DEFAULT_ACCOUNT}:dataset-group/films"
 TRACKING_ID = "0d3f6f1a-7e1c-4a4e-9d0e-6f2b8f1f5c11"
 NOW_MILLIS = 1_767_225_600_500
 

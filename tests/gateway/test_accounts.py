@@ -205,10 +205,10 @@ def test_tags_of_another_account_are_like_those_of_missing_resources(clients, ma
 
 
 def test_a_schema_or_a_filter_of_another_account_cannot_be_used(clients, made):
-    own, other = made[1], made[0]
+    mine, theirs = made[1], made[0]
     update = clients[1].update_dataset
-    assert refused(update, {"datasetArn": own["datasetArn"], "schemaArn": other["schemaArn"]}) == refused(
-        update, {"datasetArn": own["datasetArn"], "schemaArn": missing(other["schemaArn"])}
+    assert refused(update, {"datasetArn": mine["datasetArn"], "schemaArn": theirs["schemaArn"]}) == refused(
+        update, {"datasetArn": mine["datasetArn"], "schemaArn": missing(theirs["schemaArn"])}
     )
 
 

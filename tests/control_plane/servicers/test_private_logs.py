@@ -22,7 +22,7 @@ LONG = MARK * 3000
         ("control", "DescribeDatasetGroup", dataset_group_pb2.DescribeDatasetGroupRequest(dataset_group_arn=MARK)),
         ("control", "ListDatasetGroups", dataset_group_pb2.ListDatasetGroupsRequest(next_token=MARK)),
         ("control", "CreateSchema", schema_pb2.CreateSchemaRequest(name="s", schema=f'{{"{MARK}": "{MARK}')),
-        ("control", "CreateSolution", solution_pb2.CreateSolutionRequest(name=MARK, dataset_group_arn=MARK)),
+        ("control", "CreateSolution", solution_pb2.CreateSolutionRequest(name=f"{MARK}.", dataset_group_arn=MARK)),
         (
             "control",
             "CreateDatasetImportJob",
