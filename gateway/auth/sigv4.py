@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from common.access_keys import AccessKey, AccessKeys
 from common.clock import Clock
@@ -28,6 +29,10 @@ __all__ = ["Admitted", "SignatureVerifier", "SignedRequest"]
 _SERVICE = "personalize"
 _DATE_FORMAT = "%Y%m%dT%H%M%SZ"
 _DATE = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+#: No operation has parameters in its address, so a query holds credentials at most. What it costs to take apart is
+#: spent before anybody is known.
+_MAX_QUERY: Final = 8192
+_MAX_PARAMETERS: Final = 64
 _SECURITY_TOKEN = re.compile(r"(^|&)X-Amz-Security-Token(=|&|$)", re.IGNORECASE)
 
 
@@ -100,6 +105,7 @@ class SignatureVerifier:
         Raises:
             Unauthenticated: The request is not signed; subclasses name what is wrong with the headers.
         """
+        _check_query(request.query)
         presigned = None if "authorization" in request.headers else parse_presigned(request.query)
         if presigned is not None:
             claim, required = presigned.authorization, {"host"}
@@ -199,6 +205,14 @@ def _parse_date(text: str) -> datetime:
         except ValueError:
             pass  # digits that are not a date
     raise IncompleteSignature(f"`X-Amz-Date`: got {text[:64]!r}, want YYYYMMDDTHHMMSSZ")
+
+
+def _check_query(query: str) -> None:
+    if len(query) > _MAX_QUERY or query.count("&") >= _MAX_PARAMETERS:
+        raise IncompleteSignature(
+            f"query: got {len(query)} characters in {query.count('&') + 1} parameters, want at most {_MAX_QUERY} in "
+            f"{_MAX_PARAMETERS}"
+        )
 
 
 def _check_signed_headers(claim: Authorization, headers: Mapping[str, str], required: set[str]) -> None:

@@ -325,6 +325,16 @@ def test_a_parameter_twice_is_refused(verifier, key):
         proven(verifier, replace(request, query=f"{request.query}&X-Amz-Expires=604800"))
 
 
+@pytest.mark.parametrize(
+    "query", ["&" * 64, "a=&" * 5000, "%41" * 2731, "X-Amz-Signature&" + "&" * 30_000], ids=range(4)
+)
+def test_an_address_that_costs_much_to_take_apart_is_refused_before_it_is(verifier, key, query):
+    unsigned = SignedRequest("POST", "/", query, {}, b"")
+    for request in (unsigned, replace(sign(key), query=query), replace(presign(key), query=f"{query}&X-Amz-Signature")):
+        with pytest.raises(IncompleteSignature, match="want at most 8192 in 64"):
+            verifier.admit(request)
+
+
 def test_another_time_than_the_scopes_is_refused(verifier, key):
     with pytest.raises(InvalidSignature, match="scope of"):
         proven(verifier, with_query(presign(key), "X-Amz-Date", "20250101T000000Z"))
