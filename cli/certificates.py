@@ -23,6 +23,8 @@ __all__ = ["SERVICES", "make_certificates"]
 
 #: The processes, as docker-compose.yml names their hosts.
 SERVICES = ("control-plane", "events-service", "runtime-service", "trainer", "gateway")
+#: Whose certificate is good for callers only.
+_CALLER = "client"
 #: This machine, as the certificates of all processes name it.
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _BOTH = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
@@ -47,16 +49,17 @@ def make_certificates(folder: Path, *, hosts: Sequence[str] = (), lifetime: time
         The files of the certificate that is good for every process.
 
     Raises:
-        InvalidInput: The folder has a certificate already, which is never overwritten.
+        InvalidInput: The folder, or one of those in it, has a certificate or key already: none is ever overwritten.
         OSError: The folder cannot be written.
     """
-    if (folder / "cert.pem").exists():
-        raise InvalidInput(f"`folder`: got {folder}, which holds a certificate already, want another or an empty one")
+    for part in (folder, *(folder / name for name in (*SERVICES, _CALLER))):
+        if any((part / name).exists() for name in ("ca.pem", "cert.pem", "key.pem")):
+            raise InvalidInput(f"`folder`: got {part}, which holds a certificate or key already, want another one")
     authority = _Authority(lifetime)
     files = authority.sign(folder, "tailorbird", hosts=hosts or (*LOOPBACK, *SERVICES), uses=_BOTH)
     for service in SERVICES:
         authority.sign(folder / service, service, hosts=hosts or (*LOOPBACK, service), uses=_BOTH)
-    authority.sign(folder / "client", "client", hosts=(), uses=_CLIENT)
+    authority.sign(folder / _CALLER, _CALLER, hosts=(), uses=_CLIENT)
     return files
 
 

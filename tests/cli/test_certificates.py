@@ -45,6 +45,17 @@ def test_certificates_are_never_overwritten(files):
         make_certificates(files.cert_file.parent, lifetime=DAY)
 
 
+@pytest.mark.parametrize("name", ["key.pem", "ca.pem", "gateway/key.pem", "trainer/cert.pem", "client/ca.pem"])
+def test_no_part_of_another_set_is_overwritten(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("another's")
+
+    with pytest.raises(InvalidInput, match="already"):
+        make_certificates(tmp_path, lifetime=DAY)
+    assert [path.name for path in tmp_path.rglob("*.pem")] == [(tmp_path / name).name]
+    assert (tmp_path / name).read_text() == "another's"
+
+
 def test_each_process_has_a_certificate_for_both_sides_of_a_connection(files):
     folder = files.cert_file.parent
     for service in SERVICES:
