@@ -80,11 +80,14 @@ def token_of_key(access_key_id: str, keys: AccessKeys, folder: KeyFolder, lifeti
     """Return a new token for an access key.
 
     Raises:
-        InvalidInput: There is no such key, it is revoked, or its policies are too long for a token.
+        InvalidInput: There is no such key, it is revoked, its policies are too long for a token, or they have just
+            changed.
     """
-    token = folder.issue_for(_active(access_key_id, keys), lifetime=lifetime)
-    # A revocation in between did not see the token.
-    _active(access_key_id, keys)
+    key = _active(access_key_id, keys)
+    token = folder.issue_for(key, lifetime=lifetime)
+    # Who revoked the key, or the tokens with its former policies, in between did not see this one.
+    if _active(access_key_id, keys).policies != key.policies:
+        raise invalid("key", got=f"{access_key_id}, whose policies have just changed", want="the command again")
     return token
 
 

@@ -1,10 +1,14 @@
 """`tailorbird keys attach-policy`, `detach-policy` and `token --key`."""
 
+from datetime import timedelta
+
 import pytest
 
+from cli.commands.policies import token_of_key
 from cli.installation import Installation
+from cli.key_folder import KeyFolder
 from common.auth import TokenVerifier
-from common.errors import Unauthenticated
+from common.errors import InvalidInput, Unauthenticated
 from common.testing import wait_until
 
 READING = (
@@ -127,6 +131,28 @@ def test_tokens_of_a_key_end_when_it_is_revoked_or_may_do_something_else(
 
     wait_until(lambda: refused(verifier, tokens[0]))
     assert not refused(verifier, tokens[1])
+
+
+@pytest.mark.parametrize("change", ["attach", "detach", "revoke"])
+def test_a_key_that_changes_meanwhile_gets_no_token_for_what_it_may_do_no_more(data_dir, keys, change):
+    key = keys.create("shop")
+    keys.attach_policy(key.access_key_id, "old", READING)
+
+    class Interrupted(KeyFolder):
+        """Another command does all of its work between the look at the key and the signature."""
+
+        def issuer(self):
+            if change == "attach":
+                keys.attach_policy(key.access_key_id, "old", READING.replace("Describe*", "List*"))
+            elif change == "detach":
+                keys.detach_policy(key.access_key_id, "old")
+            else:
+                keys.revoke(key.access_key_id)
+            self.revocations().revoke_subject(key.access_key_id)
+            return super().issuer()
+
+    with pytest.raises(InvalidInput, match="`key`"):
+        token_of_key(key.access_key_id, keys, Interrupted(data_dir / "keys"), timedelta(hours=1))
 
 
 @pytest.mark.parametrize("state", ["revoked", "unknown"])
