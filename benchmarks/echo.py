@@ -32,7 +32,7 @@ from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import (
     add_RuntimeServiceServicer_to_server,
 )
 
-__all__ = ["echo_server"]
+__all__ = ["echo_server", "list_of_items"]
 
 _READY = "ready"
 
@@ -62,6 +62,12 @@ class _Sink(EventsServiceServicer):
     async def PutEvents(self, request: events.PutEventsRequest, context: Any) -> events.PutEventsResponse:  # noqa: ARG002
         """Answer that they were taken."""
         return events.PutEventsResponse()
+
+
+def list_of_items(count: int) -> runtime.GetRecommendationsResponse:
+    """Return an answer with so many scored items."""
+    items = [runtime.PredictedItem(item_id=str(1000 + place), score=0.04 - place / 1000) for place in range(count)]
+    return runtime.GetRecommendationsResponse(item_list=items, recommendation_id="RID-" + "0" * 36)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.echo import echo_server
+from benchmarks.echo import echo_server, list_of_items
 from benchmarks.empty_app import empty_app
 from benchmarks.http_load import HttpCall, run_http_load, sign
 from benchmarks.load import LoadResult, h2load_path
@@ -32,18 +32,12 @@ from benchmarks.processes import free_base, running_process
 from benchmarks.report import markdown_table, percentile, publish
 from common.access_keys import AccessKey, AccessKeys
 from common.errors import Unavailable
-from protos.tailorbird.runtime.v1 import runtime_service_pb2 as runtime
 
 _CAMPAIGN: Final = "arn:aws:personalize:us-east-1:000000000000:campaign/films"
 _RESULTS: Final = 25
 _EMPTY: Final = "empty application"
 #: What the system counts processor time in.
 _TICK_SECONDS: Final = 0.01
-
-
-def _answer() -> runtime.GetRecommendationsResponse:
-    items = [runtime.PredictedItem(item_id=str(1000 + place), score=0.04 - place / 1000) for place in range(_RESULTS)]
-    return runtime.GetRecommendationsResponse(item_list=items, recommendation_id="RID-" + "0" * 36)
 
 
 def _bodies() -> dict[str, tuple[str, Mapping[str, Any]]]:
@@ -99,7 +93,7 @@ def measure(arguments: argparse.Namespace, *, processes: int, folder: Path) -> d
     key = keys.create("benchmark")
     outcomes: dict[str, list[LoadResult]] = {}
     with ExitStack() as running:
-        echo = running.enter_context(echo_server(_answer(), processes=1, folder=folder))
+        echo = running.enter_context(echo_server(list_of_items(_RESULTS), processes=1, folder=folder))
         gateway = running.enter_context(running_gateway(echo, keys, processes=processes, folder=folder))
         empty = running.enter_context(empty_app(processes=processes, folder=folder))
         for number in range(arguments.rounds + 1):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import benchmarks
+from benchmarks.postgresql import programs
 
 ROOT = Path(benchmarks.__file__).parent
 DAY = 86_400
@@ -79,9 +80,12 @@ def described_items(folder):
 
 #: These want h2load: CI installs it, and fails where that did not work.
 PRESSING = {"benchmarks.gateway", "benchmarks.serving"}
+#: These want PostgreSQL, likewise.
+STORING = {"benchmarks.control_plane"}
 EPOCH = ("--set", "epochs=1")
 #: Of each command: what makes its data, if it wants any, and its options beside.
 COMMANDS = {
+    "benchmarks.control_plane": (None, ("--rounds", "1", "--calls", "8", "--clients", "1", "2")),
     "benchmarks.event_to_effect": (None, ("--events", "2", "--epochs", "1")),
     "benchmarks.faults.connections": (
         None,
@@ -128,6 +132,8 @@ def run(name, *arguments, monkeypatch):
 def test_the_command_prints_a_table_and_writes_its_figures(name, tmp_path, monkeypatch, capsys):
     if name in PRESSING and shutil.which("h2load") is None and "CI" not in os.environ:
         pytest.skip("h2load (nghttp2-client) is not installed")
+    if name in STORING and programs() is None and "CI" not in os.environ:
+        pytest.skip("PostgreSQL is not installed")
     make, options = COMMANDS[name]
     data = () if make is None else (make(tmp_path),)
     output = tmp_path / "figures.json"

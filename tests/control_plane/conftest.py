@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from common.testing import serving
-from tests.control_plane.postgresql import postgres_server
+from tests.control_plane.postgresql import postgres_databases
 from tests.control_plane.wire import KEYS
 from tests.control_plane.world import make_world
 
 
 @pytest.fixture(scope="session")
 def postgres():
-    with postgres_server() as server:
-        yield server
+    with postgres_databases() as databases:
+        yield databases
 
 
 @pytest.fixture

@@ -3,135 +3,43 @@
 from __future__ import annotations
 
 import os
-import pwd
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
-from pathlib import Path
 
-import psycopg
 import pytest
 
-from common.testing import wait_until
+from benchmarks.postgresql import PostgresServer, postgres_server, programs
 from control_plane.metadata_store.sql import open_metadata_store
 
-_PORT_ATTEMPTS = 5
-#: PostgreSQL refuses to run as root.
-_USER = "nobody"
 
+class PostgresDatabases:
+    """Makes databases on a running server."""
 
-class PostgresServer:
-    """A running server; `postgresql+psycopg://tailorbird@127.0.0.1:PORT/NAME` are its databases."""
-
-    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
-        self.port = port
-        self.process = process
-        self._numbers = count()
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
         self._template: str | None = None
-
-    def url(self, database: str) -> str:
-        return f"postgresql+psycopg://tailorbird@127.0.0.1:{self.port}/{database}"
+        self.port, self.execute = server.port, server.execute
 
     def empty_database(self) -> str:
         """Make a database without tables and return its URL."""
-        return self._create("template0")
+        return self._server.url(self._server.create_database())
 
     def database(self) -> str:
         """Make a database with all tables and return its URL; they are made once and copied."""
         if self._template is None:
-            url = self.empty_database()
-            open_metadata_store(url).close()
-            self._template = url.rpartition("/")[2]
-        return self._create(self._template)
-
-    def execute(self, statement: str) -> list[tuple]:
-        with psycopg.connect(self.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
-            cursor = connection.execute(statement)
-            return cursor.fetchall() if cursor.description else []
-
-    def _create(self, template: str) -> str:
-        name = f"test_{next(self._numbers)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-        return self.url(name)
-
-
-def programs() -> Path | None:
-    """Return the folder of PostgreSQL's newest programs; None when it is not installed."""
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    folder = folders[-1] if folders else None
-    if folder is None and (path := shutil.which("initdb")):
-        folder = Path(path).resolve().parent
-    return folder
+            name = self._server.create_database()
+            open_metadata_store(self._server.url(name)).close()
+            self._template = name
+        return self._server.url(self._server.create_database(self._template))
 
 
 @contextmanager
-def postgres_server(**settings: object) -> Iterator[PostgresServer]:
-    """Run a server on a free loopback port as an unprivileged user, its files in memory as far as possible."""
-    binaries = programs()
-    if binaries is None:
+def postgres_databases() -> Iterator[PostgresDatabases]:
+    """Run a server; without PostgreSQL the test is skipped, and in CI it fails."""
+    if programs() is None:
         missing = "no PostgreSQL: apt-get install postgresql"
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
-    with tempfile.TemporaryDirectory(prefix="tailorbird-postgresql-", ignore_cleanup_errors=True) as folder:
-        data = Path(folder) / "data"
-        if os.getuid() == 0:
-            os.chown(folder, pwd.getpwnam(_USER).pw_uid, -1)
-        initdb = [binaries / "initdb", "-D", data, "-U", "tailorbird", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
-        subprocess.run([*_unprivileged(), *initdb], check=True, capture_output=True, cwd=folder, timeout=60)
-        for attempt in range(_PORT_ATTEMPTS):
-            server = _started(binaries, data, settings)
-            if server is not None:
-                break
-            assert attempt < _PORT_ATTEMPTS - 1, (data / "log").read_text()
-        try:
-            yield server
-        finally:
-            # Whoever is connected still is cut off.
-            server.process.send_signal(signal.SIGINT)
-            server.process.wait(timeout=30)
-
-
-def _started(binaries: Path, data: Path, settings: dict[str, object]) -> PostgresServer | None:
-    """Start a server; return None when another process took the port first."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    options = {
-        "port": port,
-        "listen_addresses": "127.0.0.1",
-        "unix_socket_directories": "",
-        "fsync": "off",
-        "synchronous_commit": "off",
-        "full_page_writes": "off",
-        "max_connections": 60,
-        **settings,
-    }
-    given = [f"--{name}={value}" for name, value in options.items()]
-    with (data.parent / "log").open("wb") as log:
-        command = [*_unprivileged(), binaries / "postgres", "-D", data, *given]
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=data.parent)
-    server = PostgresServer(port, process)
-
-    def ready() -> bool:
-        try:
-            server.execute("SELECT 1")
-        except psycopg.OperationalError:
-            return process.poll() is not None
-        return True
-
-    wait_until(ready, every=0.05)
-    return server if process.poll() is None else None
-
-
-def _unprivileged() -> list[str]:
-    """Return the words before a command that take root's rights away, and end it together with this process."""
-    words = ["setpriv", "--pdeathsig", "INT"]
-    if os.getuid() == 0:
-        words += ["--reuid", _USER, "--clear-groups", "--regid", "nogroup"]
-    return words
+    with postgres_server() as server:
+        yield PostgresDatabases(server)
