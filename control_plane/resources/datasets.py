@@ -282,13 +282,13 @@ class Datasets(ResourceOperations):
         dataset = fetch(unit, Dataset, arn, field="datasetArn", kind="dataset")
         require_active(dataset.status, arn, field="datasetArn")
         schema = fetch(unit, DatasetSchema, schema_arn, field="schemaArn", kind="schema")
+        # A training has the schema that it began with.
+        _require_unused(unit, dataset, by_trainings=False)
         group = unit.get(DatasetGroup, dataset.dataset_group_arn)
         assert group is not None, "a foreign key holds it"
         kind = DatasetType(dataset.dataset_type)
         _check_schema_fits(schema, kind, group)
         added = check_schema_change(kind, dataset_table(unit, dataset).schema, schema.schema_text)
-        # A training has the schema that it began with.
-        _require_unused(unit, dataset, by_trainings=False)
         now = self._now()
         dataset.schema_arn = schema.arn
         dataset.added_columns = {**(dataset.added_columns or {}), **dict.fromkeys(added, now.isoformat())}

@@ -48,10 +48,11 @@ class DataRules(JobRules):
     def delete_dataset_group(self, request: Document) -> None:
         """Delete a group, which has to be empty."""
         group = self.find(KINDS["DatasetGroup"], request["datasetGroupArn"])
-        for word in ("EventTracker", "Solution", "Dataset"):
+        for word in ("EventTracker", "Solution", "Filter", "MetricAttribution", "Dataset"):
             if self.all(word, datasetGroupArn=group.arn):
                 raise Refused(IN_USE)
-        self.remove(group)
+        # Its data deletion jobs are over, and go with it.
+        self.remove_with_contents(group)
 
     # Schemas: never changed, without a status
 
@@ -86,11 +87,7 @@ class DataRules(JobRules):
             raise Refused(INVALID)
         group = require_active(self.find(KINDS["DatasetGroup"], request["datasetGroupArn"]))
         schema = self.find(KINDS["Schema"], request["schemaArn"])
-        # Avro's name of the record says which type the schema is for.
-        if json.loads(schema.described["schema"])["name"].upper() != kind:
-            raise Refused(INVALID)
-        if schema.described.get("domain") != group.described.get("domain"):
-            raise Refused(INVALID)
+        check_fits(schema, kind, group)
         dataset = self.add(
             "Dataset",
             {
@@ -107,15 +104,44 @@ class DataRules(JobRules):
         return {"datasetArn": dataset.arn}
 
     def delete_dataset(self, request: Document) -> None:
-        """Begin to delete a dataset that no import fills and no version of its group is trained on."""
+        """Begin to delete a dataset that nothing reads or writes."""
         dataset = require_active(self.find(KINDS["Dataset"], request["datasetArn"]))
-        imports = self.all("DatasetImportJob", datasetArn=dataset.arn)
-        group = dataset.parents["datasetGroupArn"]
-        versions = [item for item in self.all("SolutionVersion") if item.described["datasetGroupArn"] == group]
-        if any(user.status in UNDER_WAY for user in (*imports, *versions)):
-            raise Refused(IN_USE)
+        self.require_unused(dataset)
         self.set_status(dataset, DELETE_PENDING)
-        self.enqueue(REMOVAL, dataset, group)
+        self.enqueue(REMOVAL, dataset, dataset.parents["datasetGroupArn"])
+
+    def update_dataset(self, request: Document) -> Document:
+        """Give a dataset of items a schema with more fields, which may be null; it holds at once."""
+        dataset = require_active(self.find(KINDS["Dataset"], request["datasetArn"]))
+        schema = self.find(KINDS["Schema"], request["schemaArn"])
+        # A training goes on with the schema that it began with.
+        self.require_unused(dataset, by_trainings=False)
+        group = self.find(KINDS["DatasetGroup"], dataset.parents["datasetGroupArn"])
+        check_fits(schema, dataset.described["datasetType"], group)
+        fields = fields_of(schema)
+        # The schema that it has is kept from deletion.
+        before = fields_of(self.find(KINDS["Schema"], dataset.described["schemaArn"]))
+        if dataset.described["datasetType"] != "ITEMS" or any(
+            fields.pop(name, None) != before[name] for name in before
+        ):
+            raise Refused(INVALID)
+        if any("null" not in types for types in fields.values()):
+            raise Refused(INVALID)
+        now = self.now()
+        times = {"creationDateTime": now, "lastUpdatedDateTime": now}
+        update = {"schemaArn": schema.arn, "status": ACTIVE, **times}
+        dataset.described |= {"schemaArn": schema.arn, "latestDatasetUpdate": update, "lastUpdatedDateTime": now}
+        return {"datasetArn": dataset.arn}
+
+    def require_unused(self, dataset: Resource, *, by_trainings: bool = True) -> None:
+        """Check that no import or export, no training and no deletion of data has a dataset in work."""
+        group = dataset.parents["datasetGroupArn"]
+        jobs = (*self.all("DatasetImportJob"), *self.all("DatasetExportJob"))
+        of_group = (*self.all("DataDeletionJob"), *(self.all("SolutionVersion") if by_trainings else ()))
+        users = [job for job in jobs if job.parents["datasetArn"] == dataset.arn]
+        users += [user for user in of_group if user.described["datasetGroupArn"] == group]
+        if any(user.status in UNDER_WAY for user in users):
+            raise Refused(IN_USE)
 
     # Import jobs: never deleted, except with their dataset
 
@@ -187,3 +213,16 @@ class DataRules(JobRules):
         except Refused:
             self.remove(resource)
             raise
+
+
+def check_fits(schema: Resource, kind: str, group: Resource) -> None:
+    """Check that a schema is for a type, as Avro's name of the record says, and for the group's domain."""
+    if json.loads(schema.described["schema"])["name"].upper() != kind:
+        raise Refused(INVALID)
+    if schema.described.get("domain") != group.described.get("domain"):
+        raise Refused(INVALID)
+
+
+def fields_of(schema: Resource) -> dict[str, object]:
+    """Return the types of a schema's fields by name."""
+    return {item["name"]: item["type"] for item in json.loads(schema.described["schema"])["fields"]}

@@ -22,6 +22,11 @@ from tests.control_plane.model.rules import (
 )
 
 IMPORT, TRAINING, REMOVAL = "dataset_import", "solution_version_training", "storage_removal"
+EXPORT, DELETION = "dataset_export", "data_deletion"
+BATCH_INFERENCE, BATCH_SEGMENT = "batch_inference", "batch_segment"
+#: States of the resource while its job runs, when it has succeeded and when it has failed.
+STATES = (IN_PROGRESS, ACTIVE, FAILED)
+STATES_OF = {DELETION: ("IN_PROGRESS", "COMPLETED", "FAILED")}
 #: A worker that sends no heartbeat for so long loses its job.
 LEASE = timedelta(seconds=60)
 #: Pause before the second attempt; twice as long before the third, which is the last.
@@ -56,6 +61,10 @@ class Job:
     lease: Lease | None = None
     reasons: list[str] = field(default_factory=list)
 
+    @property
+    def states(self) -> tuple[str, str, str]:
+        return STATES_OF.get(self.kind, STATES)
+
 
 @dataclass(eq=False)
 class Lease:
@@ -85,6 +94,8 @@ class JobRules(Rules):
         #: Metrics of the ACTIVE solution versions, by ARN.
         self.metrics: dict[str, Document] = {}
         self.started = self.now()
+        #: Metrics of each metric attribution, by name.
+        self.counted: dict[Resource, dict[str, Document]] = {}
 
     def enqueue(self, kind: str, subject: Resource, group: str) -> None:
         self.jobs.append(Job(kind, subject, group, created=self.now(), available=self.now()))
@@ -112,10 +123,7 @@ class JobRules(Rules):
         self.last_turns[job.group] = self.now()
         job.lease = Lease(job, self.now() + LEASE, message)
         self.leases.append(job.lease)
-        if job.kind == REMOVAL:
-            self.set_status(job.subject, DELETE_IN_PROGRESS)
-        else:
-            self.set_status(job.subject, IN_PROGRESS)
+        self.set_status(job.subject, DELETE_IN_PROGRESS if job.kind == REMOVAL else job.states[0])
 
     def turn(self, job: Job) -> tuple[datetime, datetime, datetime]:
         return (self.last_turns.get(job.group, NEVER), job.available, job.created)
@@ -158,7 +166,9 @@ class JobRules(Rules):
         if job.kind == REMOVAL:
             self.remove_with_contents(job.subject)
         else:
-            self.set_status(job.subject, ACTIVE)
+            self.set_status(job.subject, job.states[1])
+        if job.kind == DELETION:
+            job.subject.described["numDeleted"] = result["numDeleted"]
         if job.kind == TRAINING:
             job.subject.described["trainingHours"] = result["trainingHours"]
             self.metrics[job.subject.arn] = result["metrics"]
@@ -201,9 +211,9 @@ class JobRules(Rules):
                 # What is left in the store is the operator's business: the resource goes.
                 self.remove_with_contents(job.subject)
             elif len(job.reasons) == 1 and not is_retryable:
-                self.set_status(job.subject, FAILED, reason)
+                self.set_status(job.subject, job.states[2], reason)
             else:
-                self.set_status(job.subject, FAILED, Mentions(*job.reasons))
+                self.set_status(job.subject, job.states[2], Mentions(*job.reasons))
             self.end(job, outcome, is_over=True)
 
     def end(self, job: Job, outcome: str, *, is_over: bool) -> None:
@@ -220,8 +230,8 @@ class JobRules(Rules):
             raise Refused(LEASE_LOST)
 
     def remove_with_contents(self, resource: Resource) -> None:
-        """Remove a dataset or a solution, with the import jobs or versions that belong to it."""
+        """Remove a dataset or a solution, with its jobs or versions, and theirs."""
         for other in list(self.resources.values()):
-            if resource.arn in (other.parents.get("datasetArn"), other.parents.get("solutionArn")):
-                self.remove(other)
+            if resource.arn in other.parents.values():
+                self.remove_with_contents(other)
         self.remove(resource)

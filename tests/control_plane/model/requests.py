@@ -6,15 +6,22 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.control_plane.model.outputs import COUNT, EXPRESSIONS
 from tests.control_plane.model.rules import KINDS, REGION, Document, Rules
 from tests.control_plane.model.training import PERSONALIZATION, POPULARITY, RECIPE, RECIPES
-from tests.control_plane.world import INTERACTIONS, ITEMS
+from tests.control_plane.world import INTERACTIONS, ITEMS, avro, column
 
 ACCOUNTS = ("111111111111", "222222222222")
 NAMES = ("a", "b", "c")
 WRONG_NAMES = ("no blanks", "-a", "x" * 64)
 ROLE = "arn:aws:iam::111111111111:role/Personalize"
 KEY = "arn:aws:kms:eu-west-1:111111111111:key/1"
+MORE_ITEMS = avro(
+    "Items",
+    column("ITEM_ID"),
+    column("GENRES", ["null", "string"], categorical=True),
+    column("PRICE", ["null", "float"]),
+)
 FOLLOWING = {"syncWithLatestSolutionVersion": True}
 EXPLORING = {"itemExplorationConfig": {"explorationWeight": "0.5"}}
 MANY_TAGS = [[{"tagKey": f"{word}-{number}", "tagValue": word} for number in range(26)] for word in ("x", "y")]
@@ -39,8 +46,20 @@ class Requests:
     """
 
     CREATED = tuple(sorted(KINDS))
-    UPDATED = ("Campaign", "Solution")
-    DELETED = ("DatasetGroup", "Schema", "Dataset", "EventTracker", "Solution", "Campaign")
+    UPDATED = ("Campaign", "Campaign", "Dataset", "MetricAttribution", "Solution")
+    DELETED = (
+        "DatasetGroup",
+        "Schema",
+        "Dataset",
+        "EventTracker",
+        "Solution",
+        "Solution",
+        "Campaign",
+        "Campaign",
+        "Filter",
+        "MetricAttribution",
+    )
+    ON_VERSIONS = ("StopSolutionVersionCreation", "GetSolutionMetrics", "DescribeSolutionVersion")
 
     def __init__(self, model: Rules) -> None:
         self._model = model
@@ -51,6 +70,12 @@ class Requests:
             "DatasetGroup": self._dataset_group,
             "DatasetImportJob": self._dataset_import_job,
             "EventTracker": self._event_tracker,
+            "Filter": self._filter,
+            "MetricAttribution": self._metric_attribution,
+            "DatasetExportJob": self._export_job,
+            "DataDeletionJob": self._deletion_job,
+            "BatchInferenceJob": self._batch_job,
+            "BatchSegmentJob": self._batch_job,
             "Schema": self._schema,
             "Solution": self._solution,
             "SolutionVersion": self._solution_version,
@@ -115,6 +140,18 @@ class Requests:
                     "campaignConfig": self._campaign_configs(),
                 },
             )
+        if word == "Dataset":
+            return st.fixed_dictionaries(
+                {"datasetArn": self.arns("Dataset", account), "schemaArn": self.arns("Schema", account)}
+            )
+        if word == "MetricAttribution":
+            return st.fixed_dictionaries(
+                {"metricAttributionArn": self.arns("MetricAttribution", account)},
+                optional={
+                    "addMetrics": self._metrics(),
+                    "removeMetrics": st.lists(st.sampled_from(NAMES), min_size=1, max_size=2, unique=True),
+                },
+            )
         return st.fixed_dictionaries(
             {"solutionArn": self.arns("Solution", account)},
             optional={
@@ -135,7 +172,7 @@ class Requests:
     def _schema(self, _: str):
         return {
             "name": self.names(),
-            "schema": st.sampled_from((INTERACTIONS, ITEMS)),
+            "schema": st.sampled_from((INTERACTIONS, ITEMS, MORE_ITEMS)),
         }, {}
 
     def _dataset(self, account: str):
@@ -176,6 +213,68 @@ class Requests:
             "minProvisionedTPS": seldom(st.integers(1, 3), st.just(0)),
             "campaignConfig": self._campaign_configs(),
         }
+
+    def _filter(self, account: str):
+        return {
+            "name": self.names(),
+            "datasetGroupArn": self.arns("DatasetGroup", account),
+            "filterExpression": seldom(st.sampled_from(sorted(EXPRESSIONS)), st.just("INCLUDE everything")),
+        }, {}
+
+    def _metric_attribution(self, account: str):
+        return {
+            "name": self.names(),
+            "datasetGroupArn": self.arns("DatasetGroup", account),
+            "metrics": self._metrics(),
+            "metricsOutputConfig": st.just({"roleArn": ROLE}),
+        }, {}
+
+    @staticmethod
+    def _metrics() -> st.SearchStrategy[list[Document]]:
+        metric = st.fixed_dictionaries(
+            {
+                "metricName": st.sampled_from(NAMES),
+                "eventType": st.just("watch"),
+                "expression": seldom(st.just(COUNT), st.just("SUM(Items.GENRES)")),
+            }
+        )
+        return st.lists(metric, min_size=1, max_size=2)
+
+    def _export_job(self, account: str):
+        return {
+            "jobName": self.names(),
+            "datasetArn": self.arns("Dataset", account),
+            "roleArn": st.just(ROLE),
+            "jobOutput": self._places("s3DataDestination"),
+        }, {"ingestionMode": st.sampled_from(("BULK", "PUT", "ALL"))}
+
+    def _deletion_job(self, account: str):
+        return {
+            "jobName": self.names(),
+            "datasetGroupArn": self.arns("DatasetGroup", account),
+            "roleArn": st.just(ROLE),
+            "dataSource": st.just({"dataLocation": "s3://bucket/users.csv"}),
+        }, {}
+
+    def _batch_job(self, account: str):
+        return {
+            "jobName": self.names(),
+            "solutionVersionArn": self.arns("SolutionVersion", account),
+            "roleArn": st.just(ROLE),
+            "jobInput": st.just({"s3DataSource": {"path": "s3://bucket/in.jsonl"}}),
+            "jobOutput": self._places("s3DataDestination"),
+        }, {"filterArn": self.arns("Filter", account), "numResults": seldom(st.integers(1, 500), st.just(0))}
+
+    @staticmethod
+    def _places(member: str) -> st.SearchStrategy[Document]:
+        return seldom(st.just("s3://bucket/out/"), st.just("bucket/out/")).map(lambda path: {member: {"path": path}})
+
+    def metrics_page(self, account: str) -> st.SearchStrategy[Document]:
+        tokens = [token for token, (scope, _) in self._model.tokens.items() if scope[:2] == ("metrics", account)]
+        return st.fixed_dictionaries(
+            {"metricAttributionArn": self.arns("MetricAttribution", account), "maxResults": st.integers(1, 2)},
+            optional={"nextToken": seldom(st.sampled_from(tokens or ["nonsense"]), st.just("nonsense"))},
+        )
 
     def _served(self, account: str) -> st.SearchStrategy[str]:
         latest = self.arns("Solution", account).map(lambda arn: f"{arn}/$LATEST")

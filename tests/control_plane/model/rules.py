@@ -37,7 +37,7 @@ PENDING, IN_PROGRESS, ACTIVE, FAILED = "CREATE PENDING", "CREATE IN_PROGRESS", "
 STOPPING, STOPPED = "CREATE STOPPING", "CREATE STOPPED"
 DELETE_PENDING, DELETE_IN_PROGRESS = "DELETE PENDING", "DELETE IN_PROGRESS"
 #: A resource in one of these states is being made, and what it is made of may not go.
-UNDER_WAY = frozenset({PENDING, IN_PROGRESS, STOPPING})
+UNDER_WAY = frozenset({PENDING, IN_PROGRESS, STOPPING, "PENDING", "IN_PROGRESS"})
 
 REGION = "eu-west-1"
 
@@ -87,6 +87,7 @@ class Kind:
     parents: tuple[str, ...] = ()
     has_status: bool = True
     has_tags: bool = True
+    is_newest_first: bool = False
 
     @property
     def member(self) -> str:
@@ -99,7 +100,7 @@ class Kind:
 
     @property
     def list_member(self) -> str:
-        return f"{self.member}s"
+        return "Filters" if self.word == "Filter" else f"{self.member}s"
 
 
 KINDS = {
@@ -113,6 +114,28 @@ KINDS = {
         Kind("Solution", "solution", ("name", "recipeArn"), ("datasetGroupArn",)),
         Kind("SolutionVersion", "solution", ("trainingMode", "trainingType", "failureReason"), ("solutionArn",)),
         Kind("Campaign", "campaign", ("name", "failureReason"), ("solutionArn",)),
+        Kind("Filter", "filter", ("name", "datasetGroupArn", "failureReason"), ("datasetGroupArn",)),
+        Kind("MetricAttribution", "metric-attribution", ("name",), ("datasetGroupArn",), has_tags=False),
+        Kind("DatasetExportJob", "dataset-export-job", ("jobName", "failureReason"), ("datasetArn",)),
+        Kind(
+            "DataDeletionJob",
+            "data-deletion-job",
+            ("jobName", "datasetGroupArn", "failureReason"),
+            ("datasetGroupArn",),
+            is_newest_first=True,
+        ),
+        Kind(
+            "BatchInferenceJob",
+            "batch-inference-job",
+            ("jobName", "solutionVersionArn", "batchInferenceJobMode", "failureReason"),
+            ("solutionVersionArn",),
+        ),
+        Kind(
+            "BatchSegmentJob",
+            "batch-segment-job",
+            ("jobName", "solutionVersionArn", "failureReason"),
+            ("solutionVersionArn",),
+        ),
     )
 }
 
@@ -201,7 +224,7 @@ class Rules:
         return resource
 
     def all(self, word: str, **parents: str) -> list[Resource]:
-        """Return the caller's resources of a kind, oldest first: all, or what belongs to others."""
+        """Return the caller's resources of a kind in the order of lists: all, or what belongs to others."""
         listed = [
             resource
             for resource in self.resources.values()
@@ -209,7 +232,7 @@ class Rules:
             and resource.account == self.account
             and all(resource.parents.get(member) == arn for member, arn in parents.items())
         ]
-        return sorted(listed, key=lambda resource: resource.position)
+        return sorted(listed, key=lambda resource: resource.position, reverse=KINDS[word].is_newest_first)
 
     def add(self, word: str, described: Document, *, tags: list[Document], **parents: str) -> Resource:
         """Let a resource exist, which no other of the ARN does yet."""
@@ -274,7 +297,12 @@ class Rules:
         if token := request.get("nextToken"):
             if token not in self.tokens or self.tokens[token][0] != scope:
                 raise Refused(INVALID_TOKEN)
-            entries = [entry for entry in entries if entry.position > self.tokens[token][1]]
+            after = self.tokens[token][1]
+            entries = [
+                entry
+                for entry in entries
+                if (entry.position < after if kind.is_newest_first else entry.position > after)
+            ]
         page, rest = entries[:size], entries[size:]
         response: Document = {kind.list_member: [self.summary(entry) for entry in page]}
         if rest:

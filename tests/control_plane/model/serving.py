@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from tests.control_plane.model.outputs import OutputRules
 from tests.control_plane.model.rules import (
     ACTIVE,
     DELETE_IN_PROGRESS,
@@ -26,7 +27,7 @@ from tests.control_plane.model.rules import (
     require_active,
     without_none,
 )
-from tests.control_plane.model.training import WITH_CAMPAIGNS, WITH_EXPLORATION, TrainingRules
+from tests.control_plane.model.training import WITH_CAMPAIGNS, WITH_EXPLORATION
 
 #: A worker that has not called for so long does not count.
 LIVENESS = timedelta(seconds=30)
@@ -78,7 +79,7 @@ class Worker:
     reports: dict[Deployment, tuple[str, str | None]] = field(default_factory=dict)
 
 
-class Model(TrainingRules):
+class Model(OutputRules):
     """All rules: what is served is the last of them."""
 
     def __init__(self, *arguments: Any) -> None:

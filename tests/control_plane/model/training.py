@@ -95,12 +95,16 @@ class TrainingRules(DataRules):
         return {"solutionArn": solution.arn}
 
     def delete_solution(self, request: Document) -> None:
-        """Delete a solution that no campaign is based on, with its versions, of which none may be in the making."""
+        """Delete a solution, on which no campaign is based, with its versions, none of which is being made or used."""
         solution = require_active(self.find(KINDS["Solution"], request["solutionArn"]))
         versions = self.all("SolutionVersion", solutionArn=solution.arn)
         if self.all("Campaign", solutionArn=solution.arn):
             raise Refused(IN_USE)
         if any(version.status in UNDER_WAY for version in versions):
+            raise Refused(IN_USE)
+        batch_jobs = [*self.all("BatchInferenceJob"), *self.all("BatchSegmentJob")]
+        arns = {version.arn for version in versions}
+        if any(job.status in UNDER_WAY and job.parents["solutionVersionArn"] in arns for job in batch_jobs):
             raise Refused(IN_USE)
         if not versions:
             # Nothing of it is in the store.
