@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
@@ -41,6 +42,8 @@ from recipes.catalog import RECIPES
 __all__ = ["DeletionListener", "ImportListener", "JobListener", "RemovalListener", "StatusListener", "TrainingListener"]
 
 _log = get_logger(__name__)
+#: Counts in responses have 32 bits.
+_MAX_INTEGER: Final = 2**31 - 1
 ResultT_contra = TypeVar("ResultT_contra", bound=Message, contravariant=True)
 ResultT = TypeVar("ResultT", bound=Message)
 Row = TypeVar("Row", bound=Any)
@@ -121,7 +124,7 @@ class DeletionListener(StatusListener[DataDeletionJob, DataDeletionResult]):
 
     def succeeded(self, unit: Unit, job: Job, result: DataDeletionResult) -> None:
         """Set the status to COMPLETED, and record how many records were deleted."""
-        self._update(unit, job, Status.COMPLETED).num_deleted = result.deleted_rows
+        self._update(unit, job, Status.COMPLETED).num_deleted = min(result.deleted_rows, _MAX_INTEGER)
 
     def failed(self, unit: Unit, job: Job, reason: str) -> None:
         """Set the status to FAILED, with the reason."""
@@ -146,8 +149,14 @@ class TrainingListener(StatusListener[SolutionVersion, SolutionVersionTrainingRe
     def succeeded(self, unit: Unit, job: Job, result: SolutionVersionTrainingResult) -> None:
         """Set the status to ACTIVE, and record metrics, evaluation and verdict."""
         version = self._update(unit, job, Status.ACTIVE)
-        version.training_hours = result.training_hours if result.HasField("training_hours") else None
-        version.metrics = dict(result.metrics)
+        hours = result.training_hours if result.HasField("training_hours") else None
+        version.training_hours = hours if hours is not None and math.isfinite(hours) else None
+        # JSON has no others, neither in the database nor in responses.
+        version.metrics = {name: value for name, value in result.metrics.items() if math.isfinite(value)}
+        if len(version.metrics) < len(result.metrics):
+            left_out = sorted(result.metrics.keys() - version.metrics.keys())
+            fields = {"solution_version_arn": version.arn, "metrics": left_out}
+            unit.after_commit(partial(_log.warning, "metrics_not_finite", **fields))
         version.artifact_bytes = result.artifact_bytes if result.HasField("artifact_bytes") else None
         version.evaluation = result.evaluation if result.HasField("evaluation") else None
         version.tuned_hyper_parameters = dict(result.tuned_hyper_parameters) or None

@@ -146,7 +146,7 @@ class JobQueue:
             job, attempt = self._running(unit, job_id, token)
             job.lease_expires_at = now + self._lease
             attempt.last_sign_at = now
-            if progress is not None:
+            if progress is not None and not math.isnan(progress):
                 job.progress = min(max(progress, 0.0), 1.0)
             if activity is not None:
                 job.activity = activity[:500]

@@ -17,7 +17,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import URL, Engine, create_engine, text
+from psycopg.abc import Buffer
+from psycopg.types.string import StrDumperUnknown
+from sqlalchemy import URL, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
@@ -50,6 +52,18 @@ _RECONNECT_SECONDS: Final = 1.0
 _SILENCE_SECONDS: Final = 30.0
 
 
+class _TextDumper(StrDumperUnknown):
+    """Sends texts; U+0000, which PostgreSQL cannot keep, as the replacement character.
+
+    Workers send texts when their work is done: an error message with such a character must not make it fail. Those of
+    callers are checked before.
+    """
+
+    def dump(self, obj: str) -> Buffer | None:
+        """Encode one text."""
+        return super().dump(obj.replace("\0", "\ufffd"))
+
+
 class PostgresDatabase:
     """A `SqlDatabase` on a server.
 
@@ -75,6 +89,7 @@ class PostgresDatabase:
             connect_args=_connect_arguments(url, wait_seconds),
             hide_parameters=True,
         )
+        event.listen(engine, "connect", lambda connection, _: connection.adapters.register_dumper(str, _TextDumper))
         self._engine = engine
         self.reading: Engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self.writing: Engine = engine.execution_options(isolation_level="SERIALIZABLE")

@@ -26,6 +26,7 @@ from control_plane.serving.assignment_service import ReportedState
 from control_plane.serving.reconciler import Phase
 from protos.tailorbird.control.v1.solution_pb2 import CreateSolutionRequest
 from tests.control_plane.messages import campaign_config
+from tests.control_plane.sqlite import sqlite_url
 
 ACCOUNT = DEFAULT_ACCOUNT
 POPULARITY = "arn:aws:personalize:::recipe/aws-popularity-count"
@@ -192,12 +193,14 @@ class World:
 def make_world(
     folder: Path,
     *,
+    url: str | None = None,
     clock: ManualClock | None = None,
     quotas: Quotas = MANY,
     timing: Timing = TIMING,
     **options: object,
 ) -> World:
-    metadata_store = open_metadata_store(f"sqlite:///{folder / 'metadata_store.db'}")
+    """Make a control plane on the database of this URL; without one, on the SQLite database in the folder."""
+    metadata_store = open_metadata_store(url or sqlite_url(folder))
     clock = clock or ManualClock()
     app_context = AppContext(clock, ArnFactory("eu-west-1"), quotas)
     return World(metadata_store, clock, app_context, assemble(metadata_store, app_context, timing, **options))

@@ -5,6 +5,7 @@ The values of an enum of the contract have Personalize's texts as options; rows 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -24,16 +25,19 @@ _EMPTY: Final = "empty_members"
 
 
 def check_message(message: Message) -> None:
-    """Check the enums of a request and the names of its empty members, and drop names of members that are not empty.
+    """Check the enums and texts of a request and the names of its empty members; drop names of members with content.
 
     Raises:
-        InvalidInput: An enum has a value that is not in the contract, or a name is not that of a list or map.
+        InvalidInput: An enum has a value that is not in the contract, a text has the character U+0000, which not every
+            database can keep, or a name is not that of a list or map.
     """
     for field, value in message.ListFields():
         if field.name == _EMPTY:
             _check_empty_members(message)
         elif _is_map(field):
-            continue  # No map of the contract has values with enums or empty members.
+            _check_map(field, value)
+        elif field.type == FieldDescriptor.TYPE_STRING:
+            _check_texts(field, value if field.is_repeated else (value,))
         elif field.message_type is not None:
             for item in value if field.is_repeated else (value,):
                 check_message(item)
@@ -81,6 +85,20 @@ def _check_empty_members(message: Any) -> None:
         if not getattr(message, field.name):
             names.append(name)
     message.empty_members[:] = dict.fromkeys(names)
+
+
+def _check_texts(field: FieldDescriptor, texts: Iterable[str]) -> None:
+    for text in texts:
+        if "\0" in text:
+            raise invalid(field.json_name, got=text, want="text without the character U+0000")
+
+
+def _check_map(field: FieldDescriptor, entries: Mapping[Any, Any]) -> None:
+    parts = [*entries, *entries.values()]
+    _check_texts(field, (part for part in parts if isinstance(part, str)))
+    for part in parts:
+        if isinstance(part, Message):
+            check_message(part)
 
 
 def _is_map(field: FieldDescriptor) -> bool:

@@ -14,11 +14,12 @@ from control_plane.metadata_store.sql import open_metadata_store
 from control_plane.metadata_store.sqlite import use_write_ahead_log
 from control_plane.metadata_store.tables import Job
 from tests.control_plane.metadata_store.suite import MetadataStoreSuite
+from tests.control_plane.sqlite import sqlite_url
 
 
 @pytest.fixture
 def url(tmp_path):
-    return f"sqlite:///{tmp_path / 'data' / 'metadata_store.db'}"
+    return sqlite_url(tmp_path)
 
 
 class TestSqliteMetadataStore(MetadataStoreSuite):
