@@ -104,6 +104,13 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # Outside of double quotes readers take "next line" for a line break, and fold it into a space.
+    style = '"' if "\x85" in text else None
+    return dumper.represent_scalar(f"{_PREFIX}str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 for _name, _pattern, _first in _PLAIN_WORDS:
     for _class in (_Loader, _Dumper):
         _class.add_implicit_resolver(_PREFIX + _name, _pattern, _first)
@@ -139,6 +146,9 @@ def _compose(text: str) -> yaml.Node | None:
         raise InvalidInput(f"`file`: got text that is no YAML or JSON ({error})") from error
     except RecursionError as error:
         raise _too_deep("file") from error
+    except (ValueError, OverflowError) as error:
+        # The parser converts the numbers of escapes and directives without looking at their size.
+        raise InvalidInput("`file`: got an escape or a directive with too large a number, want YAML or JSON") from error
 
 
 @dataclass(slots=True)

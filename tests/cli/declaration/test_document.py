@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cli.declaration.document import dump_yaml, place_text, read_document
@@ -66,9 +66,12 @@ BOMB = "a: &a [x]\n" + "".join(
         ("a: 1e999\n", "finite"),
         (b"\xff\xfe\x00", "cannot be read"),
         ('a: "\\ud800"\n', "Unicode"),
+        ('a: "\\U00110000"\n', "too large a number"),
+        ('a: "\\UFFFFFFFF"\n', "too large a number"),
+        ("%YAML 1." + "9" * 5000 + "\n--- a\n", "too large a number"),
         ("#" * (1 << 20) + "\n", "at most 1,048,576 bytes"),
     ],
-    ids=range(15),
+    ids=range(18),
 )
 def test_hostile_files_are_refused(read, text, problem):
     with pytest.raises(InvalidInput, match=problem):
@@ -88,7 +91,7 @@ def test_a_file_that_is_missing_is_refused(tmp_path):
         read_document(tmp_path / "none.yaml")
 
 
-TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]))
+TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from("\t\n\r\x85\u2028\u2029\ufeff"))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc-no1.", min_size=1), inner, max_size=3),
@@ -97,6 +100,7 @@ VALUES = st.recursive(
 
 
 @given(value=VALUES)
+@example(value="@a\x85b")
 def test_what_is_written_is_read_back_by_both_versions_of_yaml(tmp_path_factory, value):
     text = dump_yaml({"value": value})
     path = tmp_path_factory.mktemp("dumped") / "file.yaml"
