@@ -142,6 +142,8 @@ class _Translator:
             place: Place = ("datasets", key)
             schema_place = (*place, "schema", "serviceConfig")
             schema_name, schema = self._named(part.schema_part, (*place, "schema"))
+            if self._result.data["schemas"].get(schema_name, schema) != schema:
+                raise self._twice(schema_name, schema_place)
             self._result.data["schemas"][schema_name] = schema
             self._origin(("schemas", schema_name), schema_place)
             dataset = {**_kept(part.dataset.service_config), "schema": schema_name}
@@ -175,7 +177,7 @@ class _Translator:
     def _solution(self, source: _Solution, place: Place) -> None:
         name, solution = self._named(source, place)
         where = (*self._place, "solutions", name)
-        self._group.setdefault("solutions", {})[name] = solution
+        self._declare(self._group, "solutions", name, solution, place=(*place, "serviceConfig"))
         self._origin(where, (*place, "serviceConfig"))
         follows = self._training_schedules(source, solution, place)
         for index, part in enumerate(source.campaigns):
@@ -185,7 +187,7 @@ class _Translator:
                 # Trainings by schedule were followed by an update of the campaigns.
                 config = campaign.setdefault("campaignConfig", {})
                 config.setdefault("syncWithLatestSolutionVersion", True)
-            solution.setdefault("campaigns", {})[campaign_name] = campaign
+            self._declare(solution, "campaigns", campaign_name, campaign, place=(*campaign_place, "serviceConfig"))
             self._origin((*where, "campaigns", campaign_name), (*campaign_place, "serviceConfig"))
             self._note_unread(part, campaign_place)
         for word in _BATCH:
@@ -232,7 +234,7 @@ class _Translator:
     def _named_parts(self, word: str, parts: list[_Part], place: Place) -> None:
         for index, part in enumerate(parts):
             name, members = self._named(part, (*place, index))
-            self._group.setdefault(word, {})[name] = members
+            self._declare(self._group, word, name, members, place=(*place, index, "serviceConfig"))
             self._origin((*self._place, word, name), (*place, index, "serviceConfig"))
             self._note_unread(part, (*place, index))
 
@@ -248,6 +250,21 @@ class _Translator:
             shown = self._document.where((*place, "serviceConfig"))
             raise InvalidInput(f"`{shown}`: got no name, want one")
         return name, members
+
+    def _declare(self, parent: dict[str, Any], word: str, name: str, members: dict[str, Any], *, place: Place) -> None:
+        """Add a resource to a declaration, which knows resources by name where AWS's file has lists.
+
+        Raises:
+            InvalidInput: Another has the name.
+        """
+        resources = parent.setdefault(word, {})
+        if name in resources:
+            raise self._twice(name, place)
+        resources[name] = members
+
+    def _twice(self, name: str, place: Place) -> InvalidInput:
+        shown = self._document.where((*place, "name"))
+        return InvalidInput(f"`{shown}`: got {name}, which another has before it, want names that are unique")
 
     def _origin(self, place: Place, source: Place) -> None:
         self._result.origins[place] = source

@@ -50,6 +50,15 @@ def _to_dataset_type(value: Any) -> Any:
     return _BY_UPPER.get(value.upper(), value) if isinstance(value, str) else value
 
 
+def _one_of_each_type(value: Any) -> Any:
+    """Refuse a type that is spelt in two ways: of two datasets of one name the first would be dropped."""
+    types = [_to_dataset_type(key) for key in value] if isinstance(value, dict) else []
+    for name in types:
+        if types.count(name) > 1:
+            raise PydanticCustomError("twice", "got {name} twice, want one dataset of each type", {"name": name})
+    return value
+
+
 def _to_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -199,7 +208,7 @@ class Group(Declared):
     """A dataset group with what belongs to it."""
 
     KIND = Kind.DATASET_GROUP
-    datasets: dict[DatasetType, Dataset] = {}
+    datasets: Annotated[dict[DatasetType, Dataset], BeforeValidator(_one_of_each_type)] = {}
     event_tracker: EventTracker | None = None
     filters: dict[Name, Filter] = {}
     solutions: dict[Name, Solution] = {}

@@ -54,6 +54,13 @@ AWS = {
 }  # fmt: skip
 
 
+def _dataset_with_schema(schema):
+    return {
+        "dataset": {"serviceConfig": {"name": "films-items"}},
+        "schema": {"serviceConfig": {"name": "films-interactions-schema", "schema": schema}},
+    }
+
+
 @pytest.fixture
 def read(tmp_path):
     """Return a function that reads AWS's configuration after an edit."""
@@ -169,13 +176,27 @@ def test_recommenders_of_domain_groups_are_declared(read):
          r"`solutions\[0\].campaigns\[0\].serviceConfig.minProvisionedTPS \(line \d+\)`: got 'many'"),
         (lambda data: data["solutions"][0]["workflowConfig"]["schedules"].update(full="weekly"),
          r"`solutions\[0\].workflowConfig.schedules.full \(line \d+\)`: got 'weekly', want cron"),
+        (lambda data: data["solutions"].append({"serviceConfig": {"name": "popular", "recipeArn": "x"}}),
+         r"`solutions\[2\].serviceConfig.name \(line \d+\)`: got popular, which another has before it"),
+        (lambda data: data["solutions"][1]["campaigns"].append({"serviceConfig": {"name": "related-web"}}),
+         r"`solutions\[1\].campaigns\[1\].serviceConfig.name \(line \d+\)`: got related-web, which another has"),
+        (lambda data: data["filters"].append({"serviceConfig": {"name": "new", "filterExpression": "x"}}),
+         r"`filters\[1\].serviceConfig.name \(line \d+\)`: got new, which another has before it"),
+        (lambda data: data["datasets"].update(items=_dataset_with_schema({**SCHEMA, "name": "Items"})),
+         r"`datasets.items.schema.serviceConfig.name \(line \d+\)`: got films-interactions-schema, which another has"),
         (lambda data: data.update(solutions={}), r"`solutions \(line \d+\)`: got \{\}, want a list"),
     ],
-    ids=range(5),
+    ids=range(9),
 )  # fmt: skip
 def test_mistakes_are_told_where_they_are_in_the_file(read, edit, problem):
     with pytest.raises(InvalidInput, match=problem):
         read(edit)
+
+
+def test_datasets_may_share_a_schema(read):
+    declaration = read(lambda data: data["datasets"].update(items=_dataset_with_schema(SCHEMA)))
+
+    assert {item.schema_name for item in group_of(declaration).datasets.values()} == {"films-interactions-schema"}
 
 
 def test_words_that_nothing_corresponds_to_are_told(read):

@@ -30,6 +30,10 @@ def read(tmp_path):
             GROUP + "    datasets: {Events: {schema: a}}\n",
             "`datasetGroups.films.datasets.Events (line 3)`: got 'Events'",
         ),
+        (
+            GROUP + "    datasets: {Items: {schema: a}, ITEMS: {schema: b}}\n",
+            "`datasetGroups.films.datasets (line 3)`: got Items twice, want one dataset of each type",
+        ),
         (GROUP + "    datasets: {Items: {}}\n", "`datasetGroups.films.datasets.Items.schema (line 3)`: got none, want"),
         (
             GROUP + "    datasets: {Items: {schema: a, imports: {x: {}}}}\n",
@@ -62,7 +66,7 @@ def read(tmp_path):
             "got filter f twice, want names that are unique",
         ),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_mistakes_are_told_with_their_place(read, text, problem):
     with pytest.raises(InvalidInput) as caught:
