@@ -54,7 +54,9 @@ def read_certificates(tls: TlsFiles, *, now: datetime | None = None) -> Certific
     pair = None
     if tls.cert_file is not None and tls.key_file is not None:
         chain = _read("tls_cert_file", tls.cert_file)
-        certificate = _valid_certificates("tls_cert_file", tls.cert_file, chain, moment)[0]
+        certificate = _certificates("tls_cert_file", tls.cert_file, chain)[0]
+        if (problem := _problem(certificate, moment)) is not None:
+            raise _wrong("tls_cert_file", tls.cert_file, problem, "one that is valid now")
         key = _read("tls_key_file", tls.key_file)
         if _public_key(tls.key_file, key) != certificate.public_key():
             raise _wrong("tls_key_file", tls.key_file, "which is another's", f"the key of {tls.cert_file}")
@@ -62,7 +64,10 @@ def read_certificates(tls: TlsFiles, *, now: datetime | None = None) -> Certific
     authority = None
     if tls.ca_file is not None:
         authority = _read("tls_ca_file", tls.ca_file)
-        _valid_certificates("tls_ca_file", tls.ca_file, authority, moment)
+        problems = [_problem(item, moment) for item in _certificates("tls_ca_file", tls.ca_file, authority)]
+        # Of several the others go on where one has ended: so authorities are replaced without a gap.
+        if None not in problems:
+            raise _wrong("tls_ca_file", tls.ca_file, f"{problems[0]}", "one that is valid now")
     return Certificates(pair, authority)
 
 
@@ -146,17 +151,20 @@ def _read(setting: str, path: Path) -> bytes:
         raise _wrong(setting, path, f"which cannot be read ({error.strerror})", "a PEM file") from error
 
 
-def _valid_certificates(setting: str, path: Path, pem: bytes, now: datetime) -> list[x509.Certificate]:
+def _certificates(setting: str, path: Path, pem: bytes) -> list[x509.Certificate]:
     try:
-        certificates = x509.load_pem_x509_certificates(pem)
+        return x509.load_pem_x509_certificates(pem)
     except ValueError:
         raise _wrong(setting, path, "which holds no certificate", "one in PEM") from None
-    first = certificates[0]
-    if now > first.not_valid_after_utc:
-        raise _wrong(setting, path, f"which expired at {first.not_valid_after_utc}", "one that is valid now")
-    if now < first.not_valid_before_utc:
-        raise _wrong(setting, path, f"which is valid from {first.not_valid_before_utc} on", "one that is valid now")
-    return certificates
+
+
+def _problem(certificate: x509.Certificate, now: datetime) -> str | None:
+    """Return why a certificate is not valid at a time, None if it is."""
+    if now > certificate.not_valid_after_utc:
+        return f"which expired at {certificate.not_valid_after_utc}"
+    if now < certificate.not_valid_before_utc:
+        return f"which is valid from {certificate.not_valid_before_utc} on"
+    return None
 
 
 def _public_key(path: Path, pem: bytes) -> object:

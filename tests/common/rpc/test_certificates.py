@@ -182,6 +182,19 @@ def test_a_certificate_of_tomorrow_is_not_valid_yet(folder):
         read_certificates(files_in(folder), now=datetime.now(UTC) - DAY)
 
 
+def test_an_authority_that_has_ended_takes_no_other_of_its_file_with_it(folder, tmp_path):
+    ended = make_certificates(tmp_path / "ended", lifetime=timedelta(hours=1))
+    both = tmp_path / "both.pem"
+    both.write_bytes(ended.ca_file.read_bytes() + (folder / "ca.pem").read_bytes())
+    tls = TlsFiles(folder / "cert.pem", folder / "key.pem", both)
+    later = datetime.now(UTC) + timedelta(hours=2)
+
+    assert read_certificates(tls, now=later).authority == both.read_bytes()
+    both.write_bytes(ended.ca_file.read_bytes() * 2)
+    with pytest.raises(InvalidInput, match=f"`tls_ca_file`: got {both}, which expired at"):
+        read_certificates(tls, now=later)
+
+
 def test_every_service_has_a_certificate_of_its_own(folder):
     chains = {read_certificates(files_in(folder / service)).pair[1] for service in SERVICES}
 
