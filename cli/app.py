@@ -18,6 +18,7 @@ from cli.commands.probe import probe
 from cli.commands.solutions import app as solutions
 from cli.commands.up import up
 from cli.env import Env
+from cli.terminal import escape_controls
 from common.errors import TailorbirdError
 
 __all__ = ["Env", "app", "run"]
@@ -59,6 +60,7 @@ def run(commands: typer.Typer, env: Env, arguments: list[str] | None = None) -> 
     except SystemExit as exit_request:
         code = exit_request.code
     except TailorbirdError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True, highlight=False)
+        message = escape(escape_controls(error.message, keeps_lines=True))
+        Console(stderr=True).print(f"[bold red]error:[/] {message}", soft_wrap=True, highlight=False)
         return 1
     return code if isinstance(code, int) else 0

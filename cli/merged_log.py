@@ -17,6 +17,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from cli.log_writer import LogWriter
+from cli.terminal import escape_controls
 from common.clock import Clock, SystemClock
 
 __all__ = ["MergedLog"]
@@ -25,8 +26,6 @@ _COLOURS: Final = ("cyan", "green", "magenta", "yellow", "blue")
 _LEVELS: Final = {"debug": "dim", "info": "", "warning": "bold yellow", "error": "bold red", "critical": "bold red"}
 #: Fields that have a place of their own in the line, or are the same on every line of a process.
 _CONSUMED: Final = frozenset({"event", "level", "timestamp", "service", "exception"})
-#: Characters that control a terminal or break a line, with the escapes that are shown instead.
-_ESCAPES: Final = {code: f"\\x{code:02x}" for code in (*range(0x09), *range(0x0A, 0x20), *range(0x7F, 0xA0))}
 
 
 class MergedLog:
@@ -94,18 +93,18 @@ class MergedLog:
             return
         fields = _parse(text)
         if fields is None:
-            self._write_text(self._head(process, self._clock.now(), "info").append(_escape_controls(text)))
+            self._write_text(self._head(process, self._clock.now(), "info").append(escape_controls(text)))
             return
         level = str(fields.get("level", "info")).lower()
         rendered = self._head(process, self._time(fields.get("timestamp")), level)
-        rendered.append(_escape_controls(str(fields["event"])), style=_LEVELS.get(level, ""))
+        rendered.append(escape_controls(str(fields["event"])), style=_LEVELS.get(level, ""))
         for name, value in fields.items():
             if name not in _CONSUMED and value is not None:
-                rendered.append(f"  {_escape_controls(name)}=", style="dim").append(_format_value(value))
+                rendered.append(f"  {escape_controls(name)}=", style="dim").append(_format_value(value))
         if trace := fields.get("exception"):
             indent = "\n" + " " * (self._width + 12)
             rendered.append(
-                indent + indent.join(_escape_controls(line) for line in str(trace).splitlines()), style="dim"
+                indent + indent.join(escape_controls(line) for line in str(trace).splitlines()), style="dim"
             )
         self._write_text(rendered)
 
@@ -184,11 +183,7 @@ def _parse(text: str) -> Mapping[str, Any] | None:
 
 def _format_value(value: object) -> str:
     if isinstance(value, str):
-        return _escape_controls(value if value and " " not in value else repr(value))
+        return escape_controls(value if value and " " not in value else repr(value))
     if isinstance(value, float):
         return f"{value:g}"
-    return _escape_controls(json.dumps(value, default=str, ensure_ascii=False))
-
-
-def _escape_controls(text: str) -> str:
-    return text.translate(_ESCAPES)
+    return escape_controls(json.dumps(value, default=str, ensure_ascii=False))

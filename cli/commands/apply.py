@@ -19,6 +19,7 @@ from cli.declaration.output import plan_view, step_line
 from cli.declaration.planner import plan
 from cli.declaration.steps import Step
 from cli.installation import Installation
+from cli.terminal import escape_controls
 from common.settings import TlsFiles
 
 __all__ = ["CHANGES", "apply"]
@@ -52,7 +53,7 @@ def apply(
     buckets = Installation(data_dir).buckets if control_plane is None else None
     declaration = load(file, buckets=buckets)
     for note in declaration.notes:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(note, style="yellow"))
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(escape_controls(note), style="yellow"))
     tls = TlsFiles(tls_cert_file, tls_key_file, tls_ca_file)
     connection = resolve_connection(data_dir, target=control_plane, token_file=token_file, tls=tls)
     with connection.open() as channel:

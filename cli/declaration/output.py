@@ -8,6 +8,7 @@ from typing import Final
 from rich.text import Text
 
 from cli.declaration.steps import Action, Plan, Step
+from cli.terminal import escape_controls
 
 __all__ = ["plan_view", "step_line"]
 
@@ -24,7 +25,7 @@ def step_line(step: Step, outcome: str | None = None) -> Text:
     """Return the line of a step: its sign, the resource, and what has become of it."""
     sign, style = _SIGNS[step.action]
     line = f"{sign} {step.title}"
-    return Text(line if outcome is None else f"{line}: {outcome}", style=style)
+    return Text(escape_controls(line if outcome is None else f"{line}: {outcome}"), style=style)
 
 
 def plan_view(plan: Plan) -> Iterator[Text]:
@@ -32,7 +33,7 @@ def plan_view(plan: Plan) -> Iterator[Text]:
     for step in plan.steps:
         yield step_line(step)
         for detail in step.details:
-            yield Text(f"    {detail}")
+            yield Text(f"    {escape_controls(detail)}")
     counts = {action: sum(step.action is action for step in plan.steps) for action in Action}
     parts = [f"{count} to {action}" for action, count in counts.items() if count]
     yield Text(", ".join(parts) if parts else "nothing to do: everything is as declared")
