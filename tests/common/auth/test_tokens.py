@@ -1,12 +1,13 @@
 """Tokens: their claims, expiry and signatures."""
 
+import json
 from datetime import timedelta
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from common.auth import TokenIssuer, TokenVerifier, generate_key_pair
+from common.auth import TokenIssuer, TokenVerifier, check_policy, generate_key_pair
 from common.clock import ManualClock
 from common.errors import InvalidInput, Unauthenticated
 from common.testing import make_keys
@@ -106,3 +107,16 @@ def test_a_token_with_a_malformed_account_is_refused(keys, account):
     token = jwt.encode(claims, load_pem_private_key(keys.private_pem, password=None), algorithm="EdDSA")
     with pytest.raises(Unauthenticated, match="account"):
         keys.verifier.verify(token)
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "\U0001f600"])
+def test_policies_count_as_long_as_they_are_in_the_token(keys, letter):
+    def issue(repeats):
+        document = {"Statement": {"Effect": "Allow", "Action": "*", "Resource": f"arn:{letter * repeats}"}}
+        return keys.issuer.issue("client", subject="c", lifetime=HOUR, policies=[check_policy(json.dumps(document))])
+
+    longest = 4000 // len(json.dumps(letter)[1:-1])
+    # All metadata of a call must fit into 8 KiB.
+    assert len(issue(longest)) < 6 * 1024
+    with pytest.raises(InvalidInput, match=r"`policies`: got .* want at most 4096 in a token"):
+        issue(longest + 100)
