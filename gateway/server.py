@@ -32,6 +32,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from common.auth import created_arn
 from common.errors import Throttled, Unavailable, reason_of
 from common.logs import get_logger, request_id
+from common.rpc import LineBudget
 from gateway.admission import Admission, CallLimits
 from gateway.auth import Access, Admitted, SignatureVerifier, SignedRequest
 from gateway.backends import BackendClients
@@ -95,6 +96,7 @@ class _Endpoint:
         self._backends = backends
         self._admission = admission
         self._decoder = decoder
+        self._lines = LineBudget()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; every error becomes a response."""
@@ -132,7 +134,7 @@ class _Endpoint:
         else:
             return await self._send(answer, identifier, send)
         self._audit(scope, operation, progress, outcome=reason_of(failure))
-        response = self._error_response(failure, operation=operation, identifier=identifier, started=started)
+        response = self._error_response(failure, operation, progress, identifier=identifier, started=started)
         await response(scope, receive, send)
 
     async def _send(self, answer: bytes, identifier: str, send: Send) -> None:
@@ -182,18 +184,21 @@ class _Endpoint:
             call.record(outcome, resource=None if response is None else created_arn(response))
 
     def _error_response(
-        self, error: Exception, *, operation: Operation | None, identifier: str, started: float
+        self, error: Exception, operation: Operation | None, progress: _Progress, *, identifier: str, started: float
     ) -> Response:
         response = fault(error, protocol=self._protocol, modelled=self._errors)
         name = operation.name if operation else None
         with suppress(Exception):  # a log that cannot be written must not cost a caller the response
-            if response.status == 500:
-                _log.error("request", operation=name, status=500, millis=_millis(started), exc_info=error)
-            elif not isinstance(error, Throttled):
+            # Who has proven nothing must not fill the disk.
+            left_out = {} if progress.is_proven else self._lines.take(response.reason)
+            if isinstance(error, Throttled) or left_out is None:
+                pass
+            elif response.status == 500:
+                _log.error("request", operation=name, status=500, millis=_millis(started), exc_info=error, **left_out)
+            else:
                 # Without the message: it may quote the request, hence personal data.
-                _log.info(
-                    "request", operation=name, status=response.status, reason=response.reason, millis=_millis(started)
-                )
+                facts = {"status": response.status, "reason": response.reason, "millis": _millis(started)}
+                _log.info("request", operation=name, **facts, **left_out)
         return Response(response.body, response.status, headers={**response.headers, _REQUEST_ID: identifier})
 
 

@@ -4,7 +4,7 @@ Servicers raise from `common.errors`; only the interceptors here turn errors int
 request ids to logs.
 """
 
-from common.rpc.call_policy import CallPolicy
+from common.rpc.call_policy import CallPolicy, LineBudget
 from common.rpc.channels import aio_channel, bare_aio_channel, call_metadata, channel, deadline_seconds, file_token
 from common.rpc.server import AioRpcServer, Service, make_server, serve_until_signal
 from common.rpc.status import from_rpc_error, to_status
@@ -12,6 +12,7 @@ from common.rpc.status import from_rpc_error, to_status
 __all__ = [
     "AioRpcServer",
     "CallPolicy",
+    "LineBudget",
     "Service",
     "aio_channel",
     "bare_aio_channel",

@@ -29,7 +29,7 @@ from common.errors import PermissionDenied, TailorbirdError, Unauthenticated
 from common.logs import get_logger, request_id
 from common.rpc.status import to_status
 
-__all__ = ["REQUEST_ID_KEY", "CallPolicy", "Scope"]
+__all__ = ["REQUEST_ID_KEY", "CallPolicy", "LineBudget", "Scope"]
 
 REQUEST_ID_KEY = "x-request-id"
 _MAX_REQUEST_ID = 128
