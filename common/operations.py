@@ -26,19 +26,14 @@ class State(StrEnum):
     """How far an operation is built; the value is the text on the page."""
 
     BUILT = "built"
-    EMPTY = "empty list"
-    NOT_FOUND = "not found"
     UNBUILT = "not built yet"
 
 
-def unimplemented_methods(
-    service: ServiceDescriptor, *, partly: Mapping[str, State] | None = None
-) -> Callable[[type[Servicer]], type[Servicer]]:
+def unimplemented_methods(service: ServiceDescriptor) -> Callable[[type[Servicer]], type[Servicer]]:
     """Complete a servicer class: methods of the contract that it does not define raise OperationUnavailable.
 
     Args:
         service: The contract's service.
-        partly: States of methods that are defined but not built, because their resources cannot be created yet.
 
     Returns:
         A class decorator. What the class inherits from the generated base counts as not defined.
@@ -48,7 +43,7 @@ def unimplemented_methods(
         states: dict[str, State] = {}
         for method in service.methods:
             defined = any(method.name in part.__dict__ and not _generated(part, service) for part in kind.__mro__)
-            states[method.name] = (partly or {}).get(method.name, State.BUILT) if defined else State.UNBUILT
+            states[method.name] = State.BUILT if defined else State.UNBUILT
             if not defined:
                 setattr(kind, method.name, _unimplemented(method.name))
         setattr(kind, _STATES, states)
@@ -73,14 +68,11 @@ def operations_page(servicers: Sequence[type[Any]], *, additional: Sequence[Serv
     """
     services = {getattr(servicer, _SERVICE).name: operation_states(servicer) for servicer in servicers}
     counts = Counter(state for states in services.values() for state in states.values())
-    empty, missing = counts[State.EMPTY], counts[State.NOT_FOUND]
     lines = [
         "# Operations",
         "",
-        f"{counts[State.BUILT]} of {counts.total()} operations are built. Of resources that cannot be made yet",
-        f"none exists: {empty} lists of them are empty, and {missing} operations answer `ResourceNotFoundException`.",
-        "The others answer `UNIMPLEMENTED` (`NotImplementedException` to AWS clients) with a message that names the",
-        "operation.",
+        f"{counts[State.BUILT]} of {counts.total()} operations are built. The others answer `UNIMPLEMENTED`",
+        "(`NotImplementedException` to AWS clients) with a message that names the operation.",
     ]
     for service, states in services.items():
         lines += [

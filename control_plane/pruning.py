@@ -1,4 +1,4 @@
-"""Removes rows that would grow without limit: finished jobs, and old deployments of campaigns.
+"""Removes rows that would grow without limit: finished jobs, and old deployments of campaigns and recommenders.
 
 Nothing that Describe and List calls show is removed: a failed job stays for as long as its failure is shown.
 """
@@ -12,12 +12,13 @@ from common.logs import get_logger
 from control_plane.app_context import AppContext
 from control_plane.domain.states import CREATING
 from control_plane.metadata_store import MetadataStore, Unit
-from control_plane.metadata_store.tables import Campaign, Deployment, ServingReport
+from control_plane.metadata_store.tables import Deployment, ServingReport, ServingTarget
+from control_plane.serving.targets import all_targets
 
 __all__ = ["KEPT_DEPLOYMENTS", "Pruner"]
 
-#: Configurations of a campaign that are kept, newest first. Older ones say only which versions were tried or refused,
-#: which matters for versions that are newer than the one that is served.
+#: Configurations of a campaign or recommender that are kept, newest first. Older ones say only which versions were
+#: tried or refused, which matters for versions that are newer than the one that is served.
 KEPT_DEPLOYMENTS: Final = 100
 #: Jobs that are removed in one unit of work, while other writers wait.
 _BATCH_SIZE: Final = 500
@@ -64,19 +65,19 @@ class Pruner:
         jobs = unit.prunable_jobs(before=before, keep=self._keep, limit=_BATCH_SIZE)
         for job in jobs:
             unit.remove(job)
-        return len(jobs), sum(self._prune_campaign(unit, campaign) for campaign in unit.find(Campaign))
+        return len(jobs), sum(self._prune_target(unit, target) for target in all_targets(unit))
 
     @staticmethod
-    def _prune_campaign(unit: Unit, campaign: Campaign) -> int:
-        if unit.count(Deployment, campaign_arn=campaign.arn) <= KEPT_DEPLOYMENTS:
+    def _prune_target(unit: Unit, target: ServingTarget) -> int:
+        if unit.count(Deployment, target_arn=target.arn) <= KEPT_DEPLOYMENTS:
             return 0
-        deployments = unit.find(Deployment, campaign_arn=campaign.arn, order=["-number"])
-        # UpdateCampaign begins from it where nothing is served yet.
+        deployments = unit.find(Deployment, target_arn=target.arn, order=["-number"])
+        # An update begins from it where nothing is served yet.
         newest_tried = next((item.id for item in deployments if not item.refused), None)
         removable = [
             item
             for item in deployments[KEPT_DEPLOYMENTS:]
-            if item.id not in (campaign.serving_id, newest_tried) and item.status not in CREATING
+            if item.id not in (target.serving_id, newest_tried) and item.status not in CREATING
         ]
         for deployment in removable:
             for report in unit.find(ServingReport, deployment_id=deployment.id):

@@ -21,6 +21,7 @@ from control_plane.resources.evaluations import Evaluations
 from control_plane.resources.filters import Filters
 from control_plane.resources.imports import ImportJobs
 from control_plane.resources.metric_attributions import MetricAttributions
+from control_plane.resources.recommenders import Recommenders
 from control_plane.resources.solutions import Solutions
 from control_plane.resources.tags import Tags
 from control_plane.resources.trackers import EventTrackers
@@ -168,6 +169,7 @@ def _resources(
     automatic_training: AutomaticTraining,
 ) -> Resources:
     """Return the operations on each kind of resource."""
+    versions = SolutionVersions(app_context)
     return Resources(
         dataset_groups=DatasetGroups(app_context),
         schemas=Schemas(app_context),
@@ -178,8 +180,9 @@ def _resources(
         filters=Filters(app_context),
         metric_attributions=MetricAttributions(app_context),
         solutions=Solutions(app_context, automatic_training=automatic_training),
-        versions=SolutionVersions(app_context),
+        versions=versions,
         campaigns=Campaigns(app_context, latest_version_sync=latest_version_sync),
+        recommenders=Recommenders(app_context, versions=versions),
         batch_inference=BatchInferenceJobs(app_context),
         batch_segments=BatchSegmentJobs(app_context),
         trackers=EventTrackers(app_context, deletions=deletions),

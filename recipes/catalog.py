@@ -397,7 +397,13 @@ _DOMAINS_PUBLISHED: Final = datetime(2021, 11, 29, tzinfo=UTC)
 
 
 def _use_case(
-    name: str, domain: Domain, description: str, like: RecipeSpec, *, event_type: str | None = None
+    name: str,
+    domain: Domain,
+    description: str,
+    like: RecipeSpec,
+    *,
+    event_type: str | None = None,
+    names_user: bool = True,
 ) -> RecipeSpec:
     """Declare a use case of a domain: a recipe of custom solutions that is told what to learn from.
 
@@ -409,6 +415,9 @@ def _use_case(
         domain=domain,
         description=description,
         event_type=event_type,
+        names_user=names_user,
+        # Of the service's own ways and those of campaigns, recommenders have the latter.
+        exploration="none" if like.exploration == "none" else "configured",
         hyper_parameters={},
         feature_parameters={},
         solution_options=frozenset(),
@@ -418,10 +427,10 @@ def _use_case(
     )
 
 
-def _baskets(name: str, description: str, *, event_type: str, fitter: str) -> RecipeSpec:
+def _baskets(name: str, description: str, *, event_type: str, fitter: str, names_user: bool) -> RecipeSpec:
     """Declare a use case that learns from baskets or sessions in the place of users."""
     return replace(
-        _use_case(name, "ECOMMERCE", description, _SIMILAR_ITEMS, event_type=event_type),
+        _use_case(name, "ECOMMERCE", description, _SIMILAR_ITEMS, event_type=event_type, names_user=names_user),
         config="recipes.models.baskets.config:BasketsConfig",
         fitter=f"recipes.models.baskets.fit:{fitter}",
     )
@@ -447,12 +456,14 @@ _USE_CASES: Final = (
         "Items that are bought with an item.",
         event_type="Purchase",
         fitter="BoughtTogetherFitter",
+        names_user=False,
     ),
     _baskets(
         "aws-ecomm-customers-who-viewed-x-also-viewed",
         "Items that are viewed in the same visit as an item.",
         event_type="View",
         fitter="ViewedTogetherFitter",
+        names_user=True,
     ),
     _use_case(
         "aws-ecomm-recommended-for-you",
@@ -477,6 +488,7 @@ _USE_CASES: Final = (
         "VIDEO_ON_DEMAND",
         "Videos that rise most; events count within seconds.",
         _TRENDING,
+        names_user=False,
     ),
     _use_case(
         "aws-vod-top-picks", "VIDEO_ON_DEMAND", "Videos for a user; events count at once.", _USER_PERSONALIZATION_V2

@@ -1,4 +1,4 @@
-"""The verdict of an evaluation, and why campaigns reject versions for it."""
+"""The verdict of an evaluation, and why campaigns and recommenders reject versions for it."""
 
 from __future__ import annotations
 
@@ -27,15 +27,17 @@ def verdict_of(evaluation: evaluation_pb2.Evaluation | None) -> Verdict | None:
     return Verdict(evaluation_pb2.Verdict.Name(evaluation.comparison.verdict).removeprefix(_PREFIX))
 
 
-def rejection_reason(version_arn: str, comparison: str, *, serving_arn: str, solution_arn: str) -> str:
-    """Return why a campaign does not move to a version by itself, and how a person can make it.
+def rejection_reason(version_arn: str, comparison: str, *, serving_arn: str, solution_arn: str | None) -> str:
+    """Return why a target does not move to a version by itself, and how a person can make a campaign do so.
 
     Args:
         version_arn: The version, which is significantly worse than the one before it.
         comparison: How it compares with that, in words.
-        serving_arn: The version that the campaign serves instead.
-        solution_arn: The solution of both.
+        serving_arn: The version that the target serves instead.
+        solution_arn: The solution of both; None for recommenders, which are trained again soon.
     """
+    if solution_arn is None:
+        return f"refused: {version_arn} is {comparison}. The recommender serves {serving_arn}."
     return (
         f"refused: {version_arn} is {comparison}. The campaign serves {serving_arn}. "
         f"To serve the version nevertheless, call UpdateCampaign with the solutionVersionArn {solution_arn}/$LATEST"

@@ -26,6 +26,7 @@ __all__ = [
     "check_columns_exist",
     "check_objective_column",
     "check_solution",
+    "check_training_columns",
     "check_training_mode",
     "without_columns",
 ]
@@ -59,7 +60,7 @@ def check_solution(
         ResourceNotFound: AutoML is to choose among recipes of which one does not exist.
     """
     training_interval(config.auto_training_config)
-    _check_training_columns(config.training_data_config)
+    check_training_columns(config.training_data_config)
     if recipe is None:
         check_events(config, event_type=event_type, weighs_events=False, recipe="a recipe that AutoML chooses")
         check_auto_ml(config)
@@ -123,24 +124,25 @@ def check_objective_column(objective: OptimizationObjective, *, items: str | Non
         raise invalid(f"{_OBJECTIVE_FIELD}.itemAttribute", got=name, want=want)
 
 
-def check_columns_exist(config: TrainingDataConfig, schemas: Mapping[str, str]) -> None:
+def check_columns_exist(config: TrainingDataConfig, schemas: Mapping[str, str], *, field: str = _COLUMNS_FIELD) -> None:
     """Check that the datasets have the columns that `trainingDataConfig` names.
 
     Args:
         config: `trainingDataConfig`, which `check_solution` has accepted.
         schemas: Avro schemas of the existing datasets, by type; columns of other types are not checked.
+        field: Where it stands in the request.
 
     Raises:
         InvalidInput: A schema does not have a column.
     """
     for part, columns_by_type in _parts(config):
-        for kind, names in _by_type(part, columns_by_type).items():
+        for kind, names in _by_type(f"{field}.{part}", columns_by_type).items():
             if kind not in schemas:
                 continue
-            columns = [field.name for field in AvroSchema.parse(schemas[kind]).fields]
+            columns = [column.name for column in AvroSchema.parse(schemas[kind]).fields]
             for name in names:
                 if name not in columns:
-                    raise invalid(f"{_COLUMNS_FIELD}.{part}.{kind}", got=name, want=f"one of {', '.join(columns)}")
+                    raise invalid(f"{field}.{part}.{kind}", got=name, want=f"one of {', '.join(columns)}")
 
 
 def without_columns(config: SolutionConfig, columns: Mapping[str, Sequence[str]]) -> SolutionConfig:
@@ -177,18 +179,22 @@ def _check_objective(objective: OptimizationObjective, *, takes_objective: bool,
         )
 
 
-def _check_training_columns(config: TrainingDataConfig) -> None:
-    """Check `trainingDataConfig` without the schemas of the datasets."""
-    names_by_part = {part: _by_type(part, columns_by_type) for part, columns_by_type in _parts(config)}
+def check_training_columns(config: TrainingDataConfig, *, field: str = _COLUMNS_FIELD) -> None:
+    """Check `trainingDataConfig` without the schemas of the datasets.
+
+    Args:
+        config: Which columns are trained on.
+        field: Where it stands in the request.
+
+    Raises:
+        InvalidInput: It is too long, names a dataset in both of its parts, or leaves out columns that must not be.
+    """
+    names_by_part = {part: _by_type(f"{field}.{part}", columns_by_type) for part, columns_by_type in _parts(config)}
     for kind in sorted(names_by_part[_EXCLUDED].keys() & names_by_part[_INCLUDED].keys()):
-        raise invalid(
-            f"{_COLUMNS_FIELD}.{_INCLUDED}.{kind}", got=kind, want=f"a dataset that is not in {_EXCLUDED} too"
-        )
+        raise invalid(f"{field}.{_INCLUDED}.{kind}", got=kind, want=f"a dataset that is not in {_EXCLUDED} too")
     for kind, names in names_by_part[_EXCLUDED].items():
         if required_names := sorted(_ALWAYS_INCLUDED.intersection(names)):
-            raise invalid(
-                f"{_COLUMNS_FIELD}.{_EXCLUDED}.{kind}", got=required_names, want="columns that can be left out"
-            )
+            raise invalid(f"{field}.{_EXCLUDED}.{kind}", got=required_names, want="columns that can be left out")
 
 
 def _parts(config: TrainingDataConfig) -> tuple[tuple[str, Mapping[str, StringList]], ...]:
@@ -196,22 +202,20 @@ def _parts(config: TrainingDataConfig) -> tuple[tuple[str, Mapping[str, StringLi
     return (_EXCLUDED, config.excluded_dataset_columns), (_INCLUDED, config.included_dataset_columns)
 
 
-def _by_type(part: str, value: Mapping[str, StringList]) -> dict[DatasetType, Sequence[str]]:
-    """Return the column names in one part of `trainingDataConfig` by type of dataset, after checking it."""
+def _by_type(field: str, value: Mapping[str, StringList]) -> dict[DatasetType, Sequence[str]]:
+    """Return the column names in a part of `trainingDataConfig`, at a field, by type of dataset; they are checked."""
     if len(value) > _MAX_DATASETS:
-        raise invalid(f"{_COLUMNS_FIELD}.{part}", got=f"{len(value)} datasets", want=f"at most {_MAX_DATASETS}")
+        raise invalid(field, got=f"{len(value)} datasets", want=f"at most {_MAX_DATASETS}")
     names_by_type: dict[DatasetType, Sequence[str]] = {}
     for key, column_names in value.items():
         kind, names = check_dataset_type(key), column_names.values
         if kind in names_by_type:
-            raise invalid(f"{_COLUMNS_FIELD}.{part}", got=sorted(value), want="every dataset once")
+            raise invalid(field, got=sorted(value), want="every dataset once")
         if len(names) > _MAX_COLUMNS:
-            raise invalid(
-                f"{_COLUMNS_FIELD}.{part}.{kind}", got=f"{len(names)} columns", want=f"at most {_MAX_COLUMNS}"
-            )
+            raise invalid(f"{field}.{kind}", got=f"{len(names)} columns", want=f"at most {_MAX_COLUMNS}")
         if too_long := [name for name in names if len(name) > _MAX_COLUMN_NAME]:
             raise invalid(
-                f"{_COLUMNS_FIELD}.{part}.{kind}",
+                f"{field}.{kind}",
                 got=too_long[0],
                 want=f"names of at most {_MAX_COLUMN_NAME} characters",
             )

@@ -10,7 +10,17 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["BLOCKING", "CREATING", "DELETING", "DELETING_DATA", "STOPPABLE", "Status"]
+__all__ = [
+    "BLOCKING",
+    "CREATING",
+    "DELETING",
+    "DELETING_DATA",
+    "STARTING",
+    "STOPPABLE",
+    "STOPPING",
+    "UNSERVED",
+    "Status",
+]
 
 
 class Status(StrEnum):
@@ -45,3 +55,9 @@ BLOCKING: Final = CREATING | {Status.CREATE_STOPPING}
 STOPPABLE: Final = CREATING
 #: States of resources whose deletion has begun.
 DELETING: Final = frozenset({Status.DELETE_PENDING, Status.DELETE_IN_PROGRESS})
+#: States of recommenders that are to be served again.
+STARTING: Final = frozenset({Status.START_PENDING, Status.START_IN_PROGRESS})
+#: States of recommenders that runtimes are to drop.
+STOPPING: Final = frozenset({Status.STOP_PENDING, Status.STOP_IN_PROGRESS})
+#: States in which nothing is assigned to runtimes.
+UNSERVED: Final = DELETING | STOPPING | {Status.INACTIVE}

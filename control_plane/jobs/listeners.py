@@ -23,11 +23,14 @@ from control_plane.metadata_store.tables import (
     Dataset,
     DatasetExportJob,
     DatasetImportJob,
+    Deployment,
     Job,
+    Recommender,
     Solution,
     SolutionVersion,
 )
 from control_plane.resources.base import remove
+from control_plane.serving.trainings import follow_training
 from protos.tailorbird.internal.v1.jobs_pb2 import (
     DataDeletionResult,
     DatasetImportResult,
@@ -132,7 +135,7 @@ class DeletionListener(StatusListener[DataDeletionJob, DataDeletionResult]):
 
 
 class TrainingListener(StatusListener[SolutionVersion, SolutionVersionTrainingResult]):
-    """Updates solution versions."""
+    """Updates solution versions, and the recommenders that wait for them."""
 
     def __init__(self, app_context: AppContext) -> None:
         super().__init__(app_context, SolutionVersion)
@@ -145,6 +148,7 @@ class TrainingListener(StatusListener[SolutionVersion, SolutionVersionTrainingRe
         if (champion := _champion(unit, version)) is not None:
             payload.predecessor.CopyFrom(champion)
         job.payload = write_payload(payload)
+        follow_training(unit, version, self._clock.now())
 
     def succeeded(self, unit: Unit, job: Job, result: SolutionVersionTrainingResult) -> None:
         """Set the status to ACTIVE, and record metrics, evaluation and verdict."""
@@ -166,6 +170,12 @@ class TrainingListener(StatusListener[SolutionVersion, SolutionVersionTrainingRe
             assert solution is not None, "a foreign key holds it"
             solution.best_recipe_arn = version.recipe_arn
         version.verdict = verdict_of(version.evaluation)
+        follow_training(unit, version, self._clock.now())
+
+    def failed(self, unit: Unit, job: Job, reason: str) -> None:
+        """Set the status to CREATE FAILED, with the reason."""
+        super().failed(unit, job, reason)
+        follow_training(unit, self._update(unit, job, Status.CREATE_FAILED), self._clock.now())
 
     def stopped(self, unit: Unit, job: Job) -> None:
         """Set the status to CREATE STOPPED; what an attempt left in the store is removed with the solution."""
@@ -173,7 +183,7 @@ class TrainingListener(StatusListener[SolutionVersion, SolutionVersionTrainingRe
 
 
 class RemovalListener:
-    """Removes the rows of deleted datasets and solutions, after their folders in the store.
+    """Removes the rows of deleted datasets, solutions and recommenders, after their folders in the store.
 
     Args:
         app_context: The clock.
@@ -205,6 +215,10 @@ class RemovalListener:
 
     def _remove(self, unit: Unit, job: Job) -> None:
         row = self._resource(unit, job)
+        if isinstance(row, Solution) and (recommender := unit.get(Recommender, row.arn)) is not None:
+            for deployment in unit.find(Deployment, target_arn=row.arn):
+                unit.remove(deployment)
+            remove(unit, recommender)
         if isinstance(row, Solution):
             for version in unit.find(SolutionVersion, solution_arn=row.arn):
                 for batch_table in (BatchInferenceJob, BatchSegmentJob):
@@ -227,7 +241,7 @@ def _champion(unit: Unit, version: SolutionVersion) -> PredecessorVersion | None
     """Return the version that a new one is compared with; None without one.
 
     It is the newest ACTIVE version of mode FULL whose own verdict is not WORSE: otherwise a bad version would lower the
-    bar for the next.
+    bar for the next. A recommender whose columns were changed is compared with none of before, for that is wanted.
     """
     for other in unit.find(
         SolutionVersion,
@@ -236,6 +250,8 @@ def _champion(unit: Unit, version: SolutionVersion) -> PredecessorVersion | None
         training_mode="FULL",
         order=["-creation_date_time", "-arn"],
     ):
+        if version.of_recommender and other.solution_config != version.solution_config:
+            return None
         if other.verdict != Verdict.WORSE:
             return PredecessorVersion(solution_version_arn=other.arn, artifact_location=other.artifact_location)
     return None

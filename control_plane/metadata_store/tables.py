@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlmodel import Field, SQLModel
@@ -41,6 +43,7 @@ from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
 from protos.tailorbird.control.v1.dataset_export_job_pb2 import DatasetExportJobOutput
 from protos.tailorbird.control.v1.dataset_pb2 import DatasetUpdateSummary
 from protos.tailorbird.control.v1.metric_attribution_pb2 import MetricAttributionOutput
+from protos.tailorbird.control.v1.recommender_pb2 import RecommenderConfig
 from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 from protos.tailorbird.control.v1.solution_pb2 import SolutionUpdateSummary
 from protos.tailorbird.storage.v1.evaluation_pb2 import Evaluation
@@ -66,11 +69,13 @@ __all__ = [
     "JobAttempt",
     "MetricAttribution",
     "Owned",
+    "Recommender",
     "RuntimeWorker",
     "Schedule",
     "SchedulerLease",
     "ServingReport",
     "ServingRevision",
+    "ServingTarget",
     "Solution",
     "SolutionVersion",
     "Tag",
@@ -144,6 +149,10 @@ def _json(*, nullable: bool = False) -> Any:
 
 def _message(message_class: type[Message]) -> Any:
     return Field(default=None, sa_column=Column(MessageColumn(message_class), nullable=True))
+
+
+def _flag() -> Any:
+    return Field(default=False, sa_column=Column(Boolean(), nullable=False, server_default=false()))
 
 
 def _text(*, nullable: bool = False) -> Any:
@@ -266,6 +275,7 @@ class Solution(AnyResource, table=True):
     """A recipe and a configuration by which models of a dataset group are trained.
 
     Attributes:
+        of_recommender: Whether it is the hidden one below a recommender, whose ARN it has.
         recipe_arn: ARN of its recipe; None where AutoML chooses one for each version.
         best_recipe_arn: ARN of the recipe that AutoML chose last; None before.
         latest_update: The last UpdateSolution; None before the first.
@@ -277,6 +287,7 @@ class Solution(AnyResource, table=True):
     arn: str = _arn()
     name: str = Field(max_length=63)
     dataset_group_arn: str = _parent("dataset_group.arn")
+    of_recommender: bool = _flag()
     recipe_arn: str | None = Field(default=None, max_length=256)
     best_recipe_arn: str | None = Field(default=None, max_length=256)
     event_type: str | None = Field(default=None, max_length=256)
@@ -294,6 +305,7 @@ class SolutionVersion(AnyResource, table=True):
     """One training of a solution and, when ACTIVE, its artifact.
 
     Attributes:
+        of_recommender: Whether its solution is.
         recipe_arn: ARN of the recipe; None before AutoML has chosen it.
         training_type: AUTOMATIC when its schedule asked for it, MANUAL when a caller did.
         evaluation: The evaluation; None when there is none.
@@ -312,6 +324,7 @@ class SolutionVersion(AnyResource, table=True):
     name: str = Field(max_length=80)
     solution_arn: str = _parent("solution.arn", cascade=True)
     dataset_group_arn: str = _parent("dataset_group.arn")
+    of_recommender: bool = _flag()
     recipe_arn: str | None = Field(default=None, max_length=256)
     event_type: str | None = Field(default=None, max_length=256)
     solution_config: SolutionConfig | None = _message(SolutionConfig)
@@ -369,13 +382,25 @@ class SchedulerLease(SQLModel, table=True):
     expires_at: datetime = _moment()
 
 
-class Campaign(AnyResource, table=True):
-    """A campaign, which serves a version of its solution.
+class ServingTarget(AnyResource):
+    """The columns of what runtimes serve.
 
     Attributes:
+        solution_arn: The solution whose versions it serves.
         serving_id: Id of the deployment that answers requests; None until the first is ACTIVE.
-        deleted_revision: Serving revision from which on it is not served; None before DeleteCampaign.
+        deleted_revision: Serving revision from which on it is not served; None while it is.
     """
+
+    name: str
+    solution_arn: str
+    status: str
+    failure_reason: str | None
+    serving_id: str | None
+    deleted_revision: int | None
+
+
+class Campaign(ServingTarget, table=True):
+    """A campaign, which serves a version of its solution."""
 
     __tablename__ = "campaign"
     __table_args__ = (
@@ -395,26 +420,58 @@ class Campaign(AnyResource, table=True):
     last_updated_date_time: datetime = _moment()
 
 
-class Deployment(SQLModel, table=True):
-    """One configuration of a campaign: number 1 is its creation, each update adds one.
+class Recommender(ServingTarget, table=True):
+    """A recommender: a use case of a domain, trained and served.
 
     Attributes:
-        refused: Whether it only records a version that the campaign refused, and was never assigned to runtimes.
+        solution_arn: The hidden solution of its trainings, which has the same ARN.
+    """
+
+    __tablename__ = "recommender"
+    __table_args__ = (
+        UniqueConstraint("account", "name"),
+        Index("ix_recommender_solution_arn", "solution_arn", "account"),
+        Index("ix_recommender_status", "status", "account"),
+        *list_indexes("recommender", "dataset_group_arn"),
+    )
+
+    arn: str = _arn()
+    name: str = Field(max_length=63)
+    dataset_group_arn: str = _parent("dataset_group.arn")
+    solution_arn: str = _parent("solution.arn")
+    recipe_arn: str = Field(max_length=256)
+    status: str = Field(default=Status.CREATE_PENDING, max_length=32)
+    failure_reason: str | None = _text(nullable=True)
+    serving_id: str | None = Field(default=None, max_length=32)
+    deleted_revision: int | None = Field(default=None, sa_type=BigInteger)
+    creation_date_time: datetime = _moment()
+    last_updated_date_time: datetime = _moment()
+
+
+class Deployment(SQLModel, table=True):
+    """One configuration of a campaign or recommender: number 1 is its creation, each update adds one.
+
+    Attributes:
+        target_arn: The campaign or recommender, which is not removed before its deployments.
+        solution_version_arn: The version. Recommenders' deployments are made before it is trained, and wait for it.
+        recommender_config: The configuration of a recommender; None for campaigns, which have `campaign_config`.
+        refused: Whether it only records a version that the target refused, and was never assigned to runtimes.
     """
 
     __tablename__ = "deployment"
     model_config = {"arbitrary_types_allowed": True}
     __table_args__ = (
-        Index("ix_deployment_number", "campaign_arn", "number"),
+        Index("ix_deployment_number", "target_arn", "number"),
         Index("ix_deployment_version", "solution_version_arn", "creation_date_time"),
     )
 
     id: str = Field(primary_key=True, max_length=32)
-    campaign_arn: str = _parent("campaign.arn", cascade=True)
+    target_arn: str = Field(max_length=256)
     number: int
     solution_version_arn: str = _parent("solution_version.arn")
     min_provisioned_tps: int
     campaign_config: CampaignConfig | None = _message(CampaignConfig)
+    recommender_config: RecommenderConfig | None = _message(RecommenderConfig)
     status: str = Field(default=Status.CREATE_PENDING, max_length=32, index=True)
     failure_reason: str | None = _text(nullable=True)
     refused: bool = False

@@ -128,7 +128,8 @@ def list_page(
         unit: A unit of work that is bound to an account.
         table: Table of the kind.
         request: Which page.
-        filters: ARNs of parents to list the resources of, by column; those that are None do not filter.
+        filters: ARNs of parents to list the resources of, by column, and values of other columns; those that are None
+            do not filter.
         newest_first: Whether the newest comes first, and not the oldest.
 
     Raises:
@@ -137,6 +138,8 @@ def list_page(
     """
     where = {column: value for column, value in (filters or {}).items() if value is not None}
     for column, arn in where.items():
+        if not column.endswith("_arn"):
+            continue
         parent = column.removesuffix("_arn")
         # The ARN of a version begins as that of its solution does.
         kind = parent.removesuffix("_version").replace("_", "-")

@@ -108,7 +108,7 @@ class Campaigns(ResourceOperations):
     def describe(self, unit: Unit, arn: str) -> CampaignView:
         """Return a campaign; errors as of `fetch`."""
         campaign = fetch(unit, Campaign, arn, field="campaignArn", kind="campaign")
-        deployments = unit.find(Deployment, campaign_arn=arn, order=["number"])
+        deployments = unit.find(Deployment, target_arn=arn, order=["number"])
         serving = next((item for item in deployments if item.id == campaign.serving_id), deployments[0])
         newest = deployments[-1]
         return CampaignView(campaign, serving, newest if newest.number > 1 else None)
@@ -148,8 +148,8 @@ class Campaigns(ResourceOperations):
         if campaign.status not in (Status.ACTIVE, Status.CREATE_FAILED):
             raise ResourceInUse(f"`campaignArn`: got {arn}, which is {campaign.status}, want ACTIVE or CREATE FAILED")
         self._require_no_update(unit, campaign)
-        newest = unit.first(Deployment, campaign_arn=arn, order=["-number"])
-        newest_tried = unit.first(Deployment, campaign_arn=arn, refused=False, order=["-number"])
+        newest = unit.first(Deployment, target_arn=arn, order=["-number"])
+        newest_tried = unit.first(Deployment, target_arn=arn, refused=False, order=["-number"])
         current = unit.get(Deployment, campaign.serving_id) if campaign.serving_id else newest_tried
         assert newest is not None
         assert current is not None, "every campaign has a deployment"
@@ -180,7 +180,7 @@ class Campaigns(ResourceOperations):
         campaign.status = Status.DELETE_PENDING
         campaign.last_updated_date_time = self._now()
         campaign.deleted_revision = next_revision(unit)
-        for deployment in unit.find(Deployment, campaign_arn=arn, status=frozenset(CREATING)):
+        for deployment in unit.find(Deployment, target_arn=arn, status=frozenset(CREATING)):
             deployment.status = Status.DELETE_PENDING
 
     @staticmethod
@@ -233,7 +233,7 @@ class Campaigns(ResourceOperations):
         now = self._now()
         deployment = Deployment(
             id=self._app_context.new_id(),
-            campaign_arn=campaign.arn,
+            target_arn=campaign.arn,
             number=number,
             solution_version_arn=version.arn,
             min_provisioned_tps=tps,

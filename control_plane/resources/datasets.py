@@ -22,6 +22,7 @@ from control_plane.metadata_store.tables import (
     EventTracker,
     Filter,
     MetricAttribution,
+    Recommender,
     Solution,
     SolutionVersion,
 )
@@ -147,11 +148,12 @@ class DatasetGroups(ResourceOperations):
         """Delete an empty dataset group.
 
         Raises:
-            ResourceInUse: It still has datasets, solutions or an event tracker.
+            ResourceInUse: It still has datasets, solutions, recommenders or an event tracker.
         """
         group = fetch(unit, DatasetGroup, arn, field="datasetGroupArn", kind="dataset-group")
         for table, word in (
             (EventTracker, "event trackers"),
+            (Recommender, "recommenders"),
             (Solution, "solutions"),
             (Filter, "filters"),
             (MetricAttribution, "metric attributions"),

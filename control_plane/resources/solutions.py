@@ -100,7 +100,7 @@ class Solutions(ResourceOperations):
         require_active(group.status, group.arn, field="datasetGroupArn")
         check_columns_exist(config.training_data_config, dataset_schemas(unit, group.arn))
         insert(unit, solution, tags=checked_tags)
-        used = unit.count(Solution, dataset_group_arn=group.arn) - 1
+        used = unit.count(Solution, dataset_group_arn=group.arn, of_recommender=False) - 1
         self._app_context.quotas.check("solutions_per_group", used=used)
         if solution.perform_auto_training:
             self._start_schedule(unit, solution, config)
@@ -157,7 +157,9 @@ class Solutions(ResourceOperations):
 
     def list(self, unit: Unit, request: PageRequest, *, dataset_group_arn: str | None) -> Page[Solution]:
         """Return a page of the solutions of a group, or of all."""
-        return list_page(unit, Solution, request, filters={"dataset_group_arn": dataset_group_arn})
+        return list_page(
+            unit, Solution, request, filters={"dataset_group_arn": dataset_group_arn, "of_recommender": False}
+        )
 
     def delete(self, unit: Unit, arn: str) -> None:
         """Begin to delete a solution and its versions; the rows are removed when a trainer has removed the artifacts.

@@ -8,7 +8,6 @@ from typing import Final
 from common.arn import Arn
 from common.errors import invalid
 from control_plane.domain.fields import check_tag_keys, check_tags, does_not_exist, merge_tags
-from control_plane.domain.unsupported_kinds import UNSUPPORTED_KINDS
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import (
     AnyResource,
@@ -22,6 +21,7 @@ from control_plane.metadata_store.tables import (
     DatasetImportJob,
     EventTracker,
     Filter,
+    Recommender,
     Solution,
     SolutionVersion,
     Tag,
@@ -41,6 +41,7 @@ _TABLES: Final[dict[str, type[AnyResource]]] = {
     "dataset-import-job": DatasetImportJob,
     "event-tracker": EventTracker,
     "filter": Filter,
+    "recommender": Recommender,
     "solution": Solution,
 }
 
@@ -94,8 +95,6 @@ class Tags(ResourceOperations):
         """Make sure that a resource exists and can have tags."""
         parsed = Arn.parse(arn, field="resourceArn")
         table = _TABLES.get(parsed.kind)
-        if parsed.kind in UNSUPPORTED_KINDS:
-            raise does_not_exist(arn, field="resourceArn")
         if table is None:
             raise invalid("resourceArn", got=arn, want=f"the ARN of a {', '.join(_TABLES)} or solution version")
         if table is Solution and "/" in parsed.name:

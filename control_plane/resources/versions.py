@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from common.errors import ResourceInUse, invalid
+from common.errors import InvalidInput, ResourceInUse, invalid
 from control_plane.domain.auto_ml import recipe_search
 from control_plane.domain.events import check_event_columns
 from control_plane.domain.fields import already_exists, check_name, check_tags
@@ -87,9 +87,10 @@ class SolutionVersions(ResourceOperations):
         mode: str = "FULL",
         training_type: TrainingType = "MANUAL",
         base: SolutionVersion | None = None,
+        config: SolutionConfig | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> SolutionVersion:
-        """Submit a training of a solution on the current data of its dataset group.
+        """Submit a training of a solution, or of a recommender's hidden one, on the current data of its dataset group.
 
         Args:
             unit: A writing unit of work.
@@ -98,21 +99,25 @@ class SolutionVersions(ResourceOperations):
             mode: The training mode, which the recipe has.
             training_type: Whether a caller or the solution's schedule asks.
             base: The version that an update begins from; None in mode FULL.
+            config: What to train by; None for the solution's own configuration.
             tags: Tags of the version, already checked.
 
         Raises:
             InvalidInput: The group has no data of the type that the recipe learns from, or they lack columns.
             ResourceInUse: The solution is not ACTIVE.
-            LimitExceeded: As many trainings wait or run as the quota allows.
+            LimitExceeded: As many trainings wait or run as the quota allows; those of recommenders do not count.
         """
         require_active(solution.status, solution.arn, field="solutionArn")
         recipe = recipe_of(solution.recipe_arn)
-        datasets = self._training_datasets(unit, solution, recipe)
         version = self._new_version(unit, solution, name=name, mode=mode)
         version.training_type = training_type
+        if config is not None:
+            version.solution_config = config
+        datasets = self._training_datasets(unit, solution, recipe, version.solution_config or SolutionConfig())
         insert(unit, version, tags=tags)
-        used = unit.count(SolutionVersion, status=BLOCKING) - 1
-        self._app_context.quotas.check("pending_solution_versions", used=used)
+        if not solution.of_recommender:
+            used = unit.count(SolutionVersion, of_recommender=False, status=BLOCKING) - 1
+            self._app_context.quotas.check("pending_solution_versions", used=used)
         tables = [dataset_table(unit, dataset) for dataset in datasets]
         added = columns_added_since(unit, solution.dataset_group_arn, solution.creation_date_time)
         payload = _training_payload(version, recipe, tables=tables, base=base, left_out=added)
@@ -123,10 +128,11 @@ class SolutionVersions(ResourceOperations):
         version_id = self._short_id()
         now = self._now()
         return SolutionVersion(
-            arn=self._arn(unit, "solution", f"{solution.name}/{version_id}"),
+            arn=f"{solution.arn}/{version_id}",
             name=name or f"{solution.name}/{version_id}",
             solution_arn=solution.arn,
             dataset_group_arn=solution.dataset_group_arn,
+            of_recommender=solution.of_recommender,
             recipe_arn=solution.recipe_arn,
             event_type=solution.event_type,
             solution_config=solution.solution_config,
@@ -150,7 +156,9 @@ class SolutionVersions(ResourceOperations):
         return base
 
     @classmethod
-    def _training_datasets(cls, unit: Unit, solution: Solution, recipe: RecipeSpec | None) -> list[Dataset]:
+    def _training_datasets(
+        cls, unit: Unit, solution: Solution, recipe: RecipeSpec | None, config: SolutionConfig
+    ) -> list[Dataset]:
         """Return the ACTIVE datasets of a solution's group, after checking that the solution can be trained on them."""
         group = solution.dataset_group_arn
         datasets = unit.find(Dataset, dataset_group_arn=group, status=Status.ACTIVE, order=["dataset_type"])
@@ -158,9 +166,10 @@ class SolutionVersions(ResourceOperations):
         interactions = by_type.get(DatasetType.INTERACTIONS)
         if recipe is None or DatasetType.INTERACTIONS in recipe.required_datasets:
             cls._require_interactions(unit, solution, interactions)
-        else:
-            cls._require_items(unit, solution, by_type.get(DatasetType.ITEMS))
-        schemas, config = dataset_schemas(unit, group), solution.solution_config or SolutionConfig()
+        if recipe is not None and DatasetType.ITEMS in recipe.required_datasets:
+            described = DatasetType.INTERACTIONS not in recipe.required_datasets
+            cls._require_items(unit, solution, by_type.get(DatasetType.ITEMS), described=described)
+        schemas = dataset_schemas(unit, group)
         if interactions is not None:
             check_event_columns(solution.event_type, config, schema=schemas[DatasetType.INTERACTIONS])
         if config.HasField("optimization_objective"):
@@ -172,23 +181,24 @@ class SolutionVersions(ResourceOperations):
     def _require_interactions(unit: Unit, solution: Solution, dataset: Dataset | None) -> None:
         group = solution.dataset_group_arn
         if dataset is None:
-            raise invalid("solutionArn", got=solution.arn, want=f"an Interactions dataset in {group}: create one")
+            raise _cannot_train(solution, want=f"an Interactions dataset in {group}: create one")
         imported = unit.count(DatasetImportJob, dataset_arn=dataset.arn, status=Status.ACTIVE)
         if not imported and unit.count(EventTracker, dataset_group_arn=group) == 0:
-            raise invalid(
-                "solutionArn",
-                got=solution.arn,
+            raise _cannot_train(
+                solution,
                 want=f"interactions in {dataset.arn}: import some, or create an event tracker and put events",
             )
 
     @staticmethod
-    def _require_items(unit: Unit, solution: Solution, dataset: Dataset | None) -> None:
+    def _require_items(unit: Unit, solution: Solution, dataset: Dataset | None, *, described: bool) -> None:
+        """Make sure that there are items; `described`: with names and texts, which are all that is learnt from."""
         if dataset is None:
             group = solution.dataset_group_arn
-            raise invalid("solutionArn", got=solution.arn, want=f"an Items dataset in {group}: create one")
-        check_describes_items(dataset_table(unit, dataset).schema, field="solutionArn")
+            raise _cannot_train(solution, want=f"an Items dataset in {group}: create one")
+        if described:
+            check_describes_items(dataset_table(unit, dataset).schema, field="solutionArn")
         if not unit.count(DatasetImportJob, dataset_arn=dataset.arn, status=Status.ACTIVE):
-            raise invalid("solutionArn", got=solution.arn, want=f"items in {dataset.arn}: import some")
+            raise _cannot_train(solution, want=f"items in {dataset.arn}: import some")
 
     def describe(self, unit: Unit, arn: str) -> SolutionVersion:
         """Return a version; errors as of `fetch`."""
@@ -202,7 +212,9 @@ class SolutionVersions(ResourceOperations):
         """
         if solution_arn:
             fetch(unit, Solution, solution_arn, field="solutionArn", kind="solution")
-        return list_page(unit, SolutionVersion, request, filters={"solution_arn": solution_arn})
+        return list_page(
+            unit, SolutionVersion, request, filters={"solution_arn": solution_arn, "of_recommender": False}
+        )
 
     def metrics(self, unit: Unit, arn: str) -> Mapping[str, float]:
         """Return the metrics of a version.
@@ -225,10 +237,25 @@ class SolutionVersions(ResourceOperations):
             raise ResourceInUse(
                 f"`solutionVersionArn`: got {arn}, which is {version.status}, want {' or '.join(sorted(STOPPABLE))}"
             )
+        self._stop(unit, version)
+
+    def stop_all(self, unit: Unit, solution: Solution) -> None:
+        """Stop the trainings of a solution that wait or run, as `stop` does."""
+        for version in unit.find(SolutionVersion, solution_arn=solution.arn, status=STOPPABLE):
+            self._stop(unit, version)
+
+    def _stop(self, unit: Unit, version: SolutionVersion) -> None:
         now = self._now()
-        result = request_stop(unit, arn, now=now)
+        result = request_stop(unit, version.arn, now=now)
         version.status = Status.CREATE_STOPPED if result is StopResult.STOPPED else Status.CREATE_STOPPING
         version.last_updated_date_time = now
+
+
+def _cannot_train(solution: Solution, *, want: str) -> InvalidInput:
+    """Return the error for a group without the data to train on: of a solution, or of a recommender being created."""
+    if solution.of_recommender:
+        return invalid("datasetGroupArn", got=solution.dataset_group_arn, want=want)
+    return invalid("solutionArn", got=solution.arn, want=want)
 
 
 def _training_payload(

@@ -61,6 +61,6 @@ def _message(evaluated: EvaluatedVersion) -> evaluation_service_pb2.SolutionVers
     if version.evaluation is not None:
         message.evaluation.CopyFrom(version.evaluation)
     for deployment in evaluated.rejections:
-        rejection = message.refusals.add(campaign_arn=deployment.campaign_arn, reason=deployment.failure_reason)
+        rejection = message.refusals.add(campaign_arn=deployment.target_arn, reason=deployment.failure_reason)
         rejection.creation_date_time.FromDatetime(deployment.creation_date_time)
     return message

@@ -39,7 +39,7 @@ class AssignmentService:
     Args:
         metadata_store: Keeps assignments and reports.
         app_context: The clock.
-        reconciler: Moves campaigns on after each report.
+        reconciler: Moves what is served on after each report.
         long_polls: Hold the calls of watching workers.
         heartbeat_seconds: How often a waiting worker is recorded as alive.
     """

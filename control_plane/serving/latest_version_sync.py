@@ -1,26 +1,27 @@
-"""Moves campaigns with `syncWithLatestSolutionVersion` to new versions, except to significantly worse ones."""
+"""Moves campaigns that follow their solution, and recommenders, to new versions, except to significantly worse ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
 from common.logs import get_logger
 from control_plane.app_context import AppContext
+from control_plane.domain.campaigns import follows_latest
 from control_plane.domain.evaluations import Verdict, rejection_reason
 from control_plane.domain.paging import Position
 from control_plane.domain.states import Status
 from control_plane.metadata_store import Unit
-from control_plane.metadata_store.tables import Campaign, Deployment, SolutionVersion
+from control_plane.metadata_store.tables import Deployment, ServingTarget, SolutionVersion
 from control_plane.serving.assignments import deployment_in_progress
 from control_plane.serving.revisions import next_revision
+from control_plane.serving.targets import served_version, successor
 
 __all__ = ["Choice", "LatestVersionSync"]
 
 _log = get_logger(__name__)
-#: New versions that are considered at once; the others follow when the campaign has moved on.
+#: New versions that are considered at once; the others follow when the target has moved on.
 _MAX_VERSIONS = 100
 
 
@@ -37,7 +38,7 @@ class Choice(NamedTuple):
 
 
 class LatestVersionSync:
-    """Chooses the version that a campaign serves where the caller leaves it open.
+    """Chooses the version that a target serves where the caller leaves it open.
 
     Args:
         app_context: Clock and ids.
@@ -48,24 +49,23 @@ class LatestVersionSync:
         self._app_context = app_context
         self._refuse = refuse_worse_versions
 
-    def sync(self, unit: Unit, campaign: Campaign) -> None:
-        """Deploy a newer version of an ACTIVE campaign, within a writing unit, if it follows and there is one.
+    def sync(self, unit: Unit, target: ServingTarget) -> None:
+        """Deploy a newer version of an ACTIVE target, within a writing unit, if it follows and there is one.
 
         This is the newest version that was not tried before: one that could not be loaded, or was refused, is not
-        tried again without a call of UpdateCampaign.
+        tried again without an update on request.
         """
-        serving = unit.get(Deployment, campaign.serving_id)
-        assert serving is not None, "an ACTIVE campaign has a deployment"
-        config = serving.campaign_config
-        follows = config is not None and config.sync_with_latest_solution_version
-        if not follows or deployment_in_progress(unit, campaign) is not None:
+        serving = unit.get(Deployment, target.serving_id)
+        assert serving is not None, "an ACTIVE target has a deployment"
+        follows = serving.recommender_config is not None or follows_latest(serving.campaign_config)
+        if not follows or deployment_in_progress(unit, target) is not None:
             return
-        deployments = unit.find(Deployment, campaign_arn=campaign.arn, order=["number"])
+        deployments = unit.find(Deployment, target_arn=target.arn, order=["number"])
         tried = {deployment.solution_version_arn for deployment in deployments}
         choice = self.choose(version for version in self._newer_versions(unit, serving) if version.arn not in tried)
         number = self.record_refused(unit, serving, choice.refused, number=deployments[-1].number + 1)
         if choice.version is not None:
-            unit.add(self._deployment(serving, choice.version, number=number))
+            unit.add(successor(self._app_context, serving, version_arn=choice.version.arn, number=number))
             next_revision(unit)
 
     def choose(self, versions: Iterable[SolutionVersion]) -> Choice:
@@ -84,22 +84,22 @@ class LatestVersionSync:
     def record_refused(
         self, unit: Unit, serving: Deployment, refused: Iterable[SolutionVersion], *, number: int
     ) -> int:
-        """Add a failed deployment for each version that a campaign refused, with the reason.
+        """Add a failed deployment for each version that a target refused, with the reason.
 
         Args:
             unit: A writing unit of work.
-            serving: The deployment that the campaign serves instead.
+            serving: The deployment that the target serves instead.
             refused: The refused versions.
-            number: The next free number of the campaign's deployments.
+            number: The next free number of the target's deployments.
 
         Returns:
             The next free number after that.
         """
         for version in refused:
-            deployment = self._deployment(serving, version, number=number)
+            deployment = successor(self._app_context, serving, version_arn=version.arn, number=number)
             self._mark_refused(deployment, version, serving)
             unit.add(deployment)
-            fields = {"campaign_arn": deployment.campaign_arn, "solution_version_arn": version.arn}
+            fields = {"serving_arn": deployment.target_arn, "solution_version_arn": version.arn}
             reason = deployment.failure_reason
             unit.after_commit(partial(_log.warning, "version_refused", **fields, reason=reason))
             number += 1
@@ -108,8 +108,7 @@ class LatestVersionSync:
     @staticmethod
     def _newer_versions(unit: Unit, serving: Deployment) -> list[SolutionVersion]:
         """Return the ACTIVE versions of the solution that are newer than the served one, newest first."""
-        served = unit.get(SolutionVersion, serving.solution_version_arn)
-        assert served is not None, "a foreign key holds it"
+        served = served_version(unit, serving)
         after = Position(served.creation_date_time, served.arn)
         newer = unit.page(
             SolutionVersion,
@@ -118,20 +117,10 @@ class LatestVersionSync:
             solution_arn=served.solution_arn,
             status=Status.ACTIVE,
         )
-        return newer[::-1]
-
-    def _deployment(self, serving: Deployment, version: SolutionVersion, *, number: int) -> Deployment:
-        now = self._now()
-        return Deployment(
-            id=self._app_context.new_id(),
-            campaign_arn=serving.campaign_arn,
-            number=number,
-            solution_version_arn=version.arn,
-            min_provisioned_tps=serving.min_provisioned_tps,
-            campaign_config=serving.campaign_config,
-            creation_date_time=now,
-            last_updated_date_time=now,
-        )
+        # A recommender's update may have been trained while its schedule still trained what was served before.
+        return [
+            item for item in newer[::-1] if not item.of_recommender or item.solution_config == served.solution_config
+        ]
 
     @staticmethod
     def _mark_refused(deployment: Deployment, version: SolutionVersion, serving: Deployment) -> None:
@@ -141,8 +130,5 @@ class LatestVersionSync:
             version.arn,
             "" if version.evaluation is None else version.evaluation.comparison.reason,
             serving_arn=serving.solution_version_arn,
-            solution_arn=version.solution_arn,
+            solution_arn=None if version.of_recommender else version.solution_arn,
         )
-
-    def _now(self) -> datetime:
-        return self._app_context.clock.now()

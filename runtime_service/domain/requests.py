@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 
 from common.arn import Arn
 from common.columns import normalise_key
@@ -15,6 +16,7 @@ __all__ = [
     "DEFAULT_RESULTS",
     "MAX_ACTIONS",
     "MAX_RESULTS",
+    "ServedKind",
     "check_context",
     "check_item",
     "check_items",
@@ -22,8 +24,9 @@ __all__ = [
     "check_user",
     "not_built",
     "requested_results",
-    "unknown_campaign",
-    "unserved_campaign",
+    "served_arn",
+    "unknown_target",
+    "unserved_target",
 ]
 
 DEFAULT_RESULTS = 25
@@ -36,6 +39,17 @@ _MAX_CONTEXT_NAME = 150
 _MAX_CONTEXT_VALUE = 1000
 _CONTEXT_NAME = re.compile(r"[A-Za-z\d_]+")
 _MAX_RANKED = 500
+
+
+class ServedKind(StrEnum):
+    """What a request may be for, spelt as in ARNs."""
+
+    CAMPAIGN = "campaign"
+    RECOMMENDER = "recommender"
+
+    def marks(self, arn: str) -> bool:
+        """Whether a text looks like an ARN of this kind: all that a request takes the time for."""
+        return f":{self}/" in arn
 
 
 def requested_results(count: int | None, *, default: int = DEFAULT_RESULTS, most: int = MAX_RESULTS) -> int:
@@ -64,7 +78,7 @@ def check_user(user_id: str | None, *, required: bool) -> str:
     """
     if not user_id:
         if required:
-            raise invalid("userId", got=user_id, want="the id of a user: the campaign's recipe personalizes")
+            raise invalid("userId", got=user_id, want="the id of a user: the recipe that answers asks for one")
         return ""
     if len(user_id) > _MAX_ID:
         raise invalid("userId", got=user_id, want=f"at most {_MAX_ID} characters")
@@ -112,7 +126,7 @@ def check_item(item_id: str) -> str:
         InvalidInput: It is missing or too long.
     """
     if not item_id:
-        raise invalid("itemId", got=item_id, want="the id of an item: the campaign's recipe relates items")
+        raise invalid("itemId", got=item_id, want="the id of an item: the recipe that answers relates items")
     if len(item_id) > _MAX_ID:
         raise invalid("itemId", got=item_id, want=f"at most {_MAX_ID} characters")
     return item_id
@@ -158,23 +172,39 @@ def not_built(members: Sequence[str], *, operation: str) -> InvalidInput:
     return InvalidInput(f"{named}: got a value, want none: this part of {operation} is not built yet")
 
 
-def unknown_campaign(campaign_arn: str) -> ResourceNotFound:
-    """Return the error for a campaign that is not served here, in Personalize's own words first, which callers match.
+def served_arn(campaign_arn: str, recommender_arn: str) -> tuple[ServedKind, str]:
+    """Return the kind and the ARN of what a request is for.
 
     Raises:
-        InvalidInput: It is no ARN of a campaign at all.
+        InvalidInput: It names neither a campaign nor a recommender, or both.
     """
-    Arn.parse(campaign_arn, field="campaignArn", kind="campaign")
+    if campaign_arn and recommender_arn:
+        raise invalid("recommenderArn", got=recommender_arn, want="none beside a campaignArn")
+    if recommender_arn:
+        return ServedKind.RECOMMENDER, recommender_arn
+    if not campaign_arn:
+        raise invalid("campaignArn", got=campaign_arn, want="the ARN of a campaign, or a recommenderArn")
+    return ServedKind.CAMPAIGN, campaign_arn
+
+
+def unknown_target(kind: ServedKind, arn: str) -> ResourceNotFound:
+    """Return the error for what is not served here, in Personalize's own words first, which callers match.
+
+    Raises:
+        InvalidInput: It is no ARN of its kind at all.
+    """
+    Arn.parse(arn, field=f"{kind}Arn", kind=kind)
+    name = kind.capitalize()
     return ResourceNotFound(
-        f"Resource Arn {campaign_arn} does not exist. A campaign answers as soon as DescribeCampaign shows it ACTIVE.",
-        metadata={"campaign_arn": campaign_arn},
+        f"Resource Arn {arn} does not exist. A {kind} answers as soon as Describe{name} shows it ACTIVE.",
+        metadata={f"{kind}_arn": arn},
     )
 
 
-def unserved_campaign(campaign_arn: str) -> Unavailable:
-    """Return the error for a campaign that is ACTIVE and that this worker cannot serve at the moment."""
+def unserved_target(kind: ServedKind, arn: str) -> Unavailable:
+    """Return the error for what is ACTIVE and what this worker cannot serve at the moment."""
     return Unavailable(
-        f"`campaignArn`: got {campaign_arn}, which is ACTIVE and could not be loaded here yet; it is tried again, so "
-        "call again, and see the failureReason of DescribeCampaign",
-        metadata={"campaign_arn": campaign_arn},
+        f"`{kind}Arn`: got {arn}, which is ACTIVE and could not be loaded here yet; it is tried again, so "
+        f"call again, and see the failureReason of Describe{kind.capitalize()}",
+        metadata={f"{kind}_arn": arn},
     )

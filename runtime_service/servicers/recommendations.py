@@ -9,7 +9,6 @@ from typing import Any
 
 from common.arn import account_of
 from common.auth import current_caller
-from common.errors import invalid
 from common.operations import unimplemented_methods
 from inference.candidates import ItemList
 from inference.pipelines import Pipeline
@@ -26,8 +25,9 @@ from runtime_service.domain.requests import (
     check_user,
     not_built,
     requested_results,
-    unknown_campaign,
-    unserved_campaign,
+    served_arn,
+    unknown_target,
+    unserved_target,
 )
 from runtime_service.history import HistoryReader
 from runtime_service.serving.deployments import Deployment, DeploymentTable
@@ -37,7 +37,7 @@ __all__ = ["RuntimeServicer", "add_items"]
 
 _CONTRACT = runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"]
 #: Members that would change the answer, were they built; a request that carries one is refused, never half served.
-_NOT_BUILT = frozenset({"filter_arn", "filter_values", "promotions", "metadata_columns", "recommender_arn"})
+_NOT_BUILT = frozenset({"filter_arn", "filter_values", "promotions", "metadata_columns"})
 
 _Request = (
     runtime_service_pb2.GetRecommendationsRequest
@@ -125,7 +125,7 @@ class RuntimeServicer:
         pipeline = deployment.pipeline
         query = RecommendationRequest(
             requested_results(request.num_results if request.HasField("num_results") else None),
-            user_id=check_user(request.user_id, required=pipeline.needs_user),
+            user_id=check_user(request.user_id, required=pipeline.needs_user or deployment.model.recipe.names_user),
             item_id=check_item(request.item_id) if pipeline.needs_item else "",
             context=_context(request.context, pipeline),
         )
@@ -138,23 +138,26 @@ class RuntimeServicer:
         """Return what answers a request.
 
         Raises:
-            InvalidInput: The request carries what is not built, or no campaign, or one of another operation.
-            ResourceNotFound: There is no such campaign in the caller's account, as far as is known here.
+            InvalidInput: The request carries what is not built, or neither a campaign nor a recommender, or one of
+                another operation.
+            ResourceNotFound: There is none such in the caller's account, as far as is known here.
             Unavailable: There is, and this worker cannot serve it at the moment.
         """
         self._beat()
         refused = [field.json_name for field, _ in request.ListFields() if field.name in _NOT_BUILT]
         if refused:
             raise not_built(refused, operation=operation)
-        is_foreign = account_of(request.campaign_arn) != current_caller().account
-        deployment = None if is_foreign else self._table.find(request.campaign_arn)
+        recommender_arn = ""
+        if isinstance(request, runtime_service_pb2.GetRecommendationsRequest):
+            recommender_arn = request.recommender_arn
+        kind, arn = served_arn(request.campaign_arn, recommender_arn)
+        is_known = kind.marks(arn) and account_of(arn) == current_caller().account
+        deployment = self._table.find(arn) if is_known else None
         if deployment is None:
-            if not request.campaign_arn:
-                raise invalid("campaignArn", got=request.campaign_arn, want="the ARN of a campaign")
-            if not is_foreign and self._table.lacks(request.campaign_arn):
-                raise unserved_campaign(request.campaign_arn)
-            raise unknown_campaign(request.campaign_arn)
-        check_operation(operation, campaign_arn=request.campaign_arn, recipe=deployment.model.recipe)
+            if is_known and self._table.lacks(arn):
+                raise unserved_target(kind, arn)
+            raise unknown_target(kind, arn)
+        check_operation(operation, campaign_arn=arn, recipe=deployment.model.recipe)
         return deployment
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
+from protos.tailorbird.control.v1.recommender_pb2 import RecommenderConfig
 from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
 from protos.tailorbird.options.v1 import options_pb2
 
@@ -43,3 +44,7 @@ def solution_config(document) -> SolutionConfig:
 
 def campaign_config(document) -> CampaignConfig:
     return filled(CampaignConfig(), document)
+
+
+def recommender_config(document) -> RecommenderConfig:
+    return filled(RecommenderConfig(), document)

@@ -123,14 +123,14 @@ def test_a_campaign_keeps_its_newest_configurations_and_what_it_serves(world):
     campaign = world.active_campaign()
 
     def fail_newest(unit) -> None:
-        unit.first(Deployment, campaign_arn=campaign, order=["-number"]).status = "CREATE FAILED"
+        unit.first(Deployment, target_arn=campaign, order=["-number"]).status = "CREATE FAILED"
 
     def report_failure(unit) -> str:
-        tried = unit.first(Deployment, campaign_arn=campaign, number=5)
+        tried = unit.first(Deployment, target_arn=campaign, number=5)
         unit.add(ServingReport(runtime_id="worker", deployment_id=tried.id, phase="FAILED"))
         return tried.id
 
-    (served,) = world.metadata_store.view(lambda unit: unit.find(Deployment, campaign_arn=campaign))
+    (served,) = world.metadata_store.view(lambda unit: unit.find(Deployment, target_arn=campaign))
     for _ in range(KEPT_DEPLOYMENTS + 20):
         world.resources.campaigns.update(campaign, min_provisioned_tps=2)
         world.metadata_store.transact(fail_newest)
@@ -139,7 +139,7 @@ def test_a_campaign_keeps_its_newest_configurations_and_what_it_serves(world):
     world.clock.advance(seconds=60)
     world.plane.maintenance._pruner.prune()
 
-    kept = world.metadata_store.view(lambda unit: unit.find(Deployment, campaign_arn=campaign, order=["number"]))
+    kept = world.metadata_store.view(lambda unit: unit.find(Deployment, target_arn=campaign, order=["number"]))
     assert world.metadata_store.view(lambda unit: unit.count(ServingReport, deployment_id=tried)) == 0
     assert [kept[0].id, len(kept)] == [served.id, KEPT_DEPLOYMENTS + 1]
     assert kept[-1].number == KEPT_DEPLOYMENTS + 21

@@ -25,10 +25,11 @@ from control_plane.server import ControlPlane, Timing, assemble
 from control_plane.serving.assignment_service import ReportedState
 from control_plane.serving.reconciler import Phase
 from protos.tailorbird.control.v1.solution_pb2 import CreateSolutionRequest
-from tests.control_plane.messages import campaign_config
+from tests.control_plane.messages import campaign_config, recommender_config
 from tests.control_plane.sqlite import sqlite_url
 
 ACCOUNT = DEFAULT_ACCOUNT
+MOST_VIEWED = "arn:aws:personalize:::recipe/aws-ecomm-popular-items-by-views"
 POPULARITY = "arn:aws:personalize:::recipe/aws-popularity-count"
 PERSONALIZATION = "arn:aws:personalize:::recipe/aws-user-personalization-v2"
 TIMING = Timing(lease_seconds=60, retry_seconds=5, runtime_liveness_seconds=30, sweep_seconds=3600, max_waiting=4)
@@ -93,11 +94,12 @@ class World:
     def name(self, word: str) -> str:
         return f"{word}-{next(self.numbers)}"
 
-    def group(self) -> str:
-        return self.resources.dataset_groups.create(self.name("group")).arn
+    def group(self, domain: str | None = None) -> str:
+        return self.resources.dataset_groups.create(self.name("group"), domain=domain).arn
 
     def dataset(self, group: str, kind: str = "Interactions", schema: str = INTERACTIONS) -> str:
-        made = self.resources.schemas.create(self.name("schema"), schema)
+        domain = self.resources.dataset_groups.describe(group).domain
+        made = self.resources.schemas.create(self.name("schema"), schema, domain=domain)
         return self.resources.datasets.create(
             self.name("dataset"), schema_arn=made.arn, dataset_group_arn=group, dataset_type=kind
         ).arn
@@ -107,8 +109,8 @@ class World:
             self.name("import"), dataset_arn=dataset, data_location="s3://bucket/interactions.csv"
         ).arn
 
-    def imported_group(self) -> str:
-        group = self.group()
+    def imported_group(self, domain: str | None = None) -> str:
+        group = self.group(domain)
         self.import_job(self.dataset(group))
         self.finish_next({"imported_rows": 5000, "files": 1})
         return group
@@ -156,6 +158,26 @@ class World:
         campaign = self.campaign(self.active_version())
         self.serve("worker")
         return campaign
+
+    def recommender(self, group: str, recipe: str = MOST_VIEWED, **config: object) -> str:
+        return self.resources.recommenders.create(
+            self.name("recommender"),
+            dataset_group_arn=group,
+            recipe_arn=recipe,
+            recommender_config=recommender_config(config),
+        ).arn
+
+    def active_recommender(self, **config: object) -> str:
+        recommender = self.recommender(self.imported_group("ECOMMERCE"), **config)
+        self.finish_next({"metrics": {"coverage": 0.5}})
+        self.serve("worker")
+        return recommender
+
+    def update_recommender(self, recommender: str, **config: object) -> None:
+        self.resources.recommenders.update(recommender, recommender_config=recommender_config(config))
+
+    def recommender_status(self, recommender: str) -> str:
+        return self.resources.recommenders.describe(recommender).recommender.status
 
     def lease(self, worker: str = "trainer-1", *kinds: JobKind) -> Lease | None:
         return self.queue.lease(worker, kinds)

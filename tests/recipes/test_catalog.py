@@ -124,5 +124,7 @@ def test_use_cases_are_declared_as_personalize_describes_them(name, domain, like
     assert not spec.returns_scores
     assert not parameters(name)
     if like is not None:
-        keys = ("kind", "config", "fitter", "scorer", "side_data", "max_history", "exploration")
+        keys = ("kind", "config", "fitter", "scorer", "side_data", "max_history")
         assert all(getattr(spec, key) == getattr(RECIPES[like], key) for key in keys)
+    assert spec.exploration == ("configured" if like == "aws-user-personalization-v2" else "none")
+    assert spec.names_user == (name not in ("aws-ecomm-frequently-bought-together", "aws-vod-trending-now"))

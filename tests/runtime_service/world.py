@@ -49,6 +49,10 @@ def campaign(name: str = "films") -> str:
     return f"arn:aws:personalize:us-east-1:000000000000:campaign/{name}"
 
 
+def recommender(name: str) -> str:
+    return f"arn:aws:personalize:us-east-1:000000000000:recommender/{name}"
+
+
 def item(index: int) -> str:
     return f"item-{index}"
 

@@ -43,10 +43,7 @@ _ITEMS: Final[dict[str, Any]] = {
 #: Operations that have no entry below, because nothing can succeed yet.
 NOT_BUILT: Final = frozenset(
     {
-        "CreateRecommender", "DeleteRecommender", "DescribeRecommender",
         "PutActionInteractions", "PutActions", "PutItems", "PutUsers",
-        "StartRecommender", "StopRecommender",
-        "UpdateRecommender",
     }
 )  # fmt: skip
 
@@ -173,6 +170,30 @@ def _batch_job(kind: str, recipe: str, walk: Walk) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _domain_group(walk: Walk) -> str:
+    """Return a new dataset group of videos, with interactions."""
+    schema = {"name": "walk-domain", "schema": SCHEMAS["Interactions"], "domain": "VIDEO_ON_DEMAND"}
+    journey = Journey(walk.clients, suffix="domain", patience_seconds=_PATIENCE_SECONDS)
+    group = walk.call("CreateDatasetGroup", {"name": "walk-domain", "domain": "VIDEO_ON_DEMAND"})["datasetGroupArn"]
+    arguments = {"name": "walk", "datasetType": "Interactions", "datasetGroupArn": group}
+    schema_arn = walk.call("CreateSchema", schema)["schemaArn"]
+    journey.datasets["Interactions"] = walk.call("CreateDataset", {**arguments, "schemaArn": schema_arn})["datasetArn"]
+    journey.import_csv({"Interactions": walk.files["Interactions"]})
+    return str(group)
+
+
+def _recommender_that_is(state: str, walk: Walk) -> dict[str, Any]:
+    """Return the recommender, once it is in a state and its update has ended."""
+    arguments = _by("recommenderArn")(walk)
+
+    def ready() -> bool:
+        described = walk.call("DescribeRecommender", arguments)["recommender"]
+        return described["status"] == state and described["latestRecommenderUpdate"]["status"] == "ACTIVE"
+
+    wait_until(ready, seconds=_PATIENCE_SECONDS, every=0.2)
+    return arguments
+
+
 def _by(*members: str) -> Callable[[Walk], dict[str, Any]]:
     """Return an entry whose arguments all came in responses before."""
     return lambda walk: {member: walk.values[member] for member in members}
@@ -291,7 +312,18 @@ SCENARIO: Final[Mapping[str, Callable[[Walk], dict[str, Any]]]] = {
     },
     "DescribeDataDeletionJob": _by("dataDeletionJobArn"),
     "ListDataDeletionJobs": _nothing,
-    "ListRecommenders": _by("datasetGroupArn"),
+    "CreateRecommender": lambda walk: {
+        "name": "walk", "recipeArn": f"{RECIPE_ARN}aws-vod-most-popular", "datasetGroupArn": _domain_group(walk),
+        "recommenderConfig": {"minRecommendationRequestsPerSecond": 1},
+    },
+    "DescribeRecommender": _by("recommenderArn"),
+    "ListRecommenders": _nothing,
+    "UpdateRecommender": lambda walk: {
+        "recommenderConfig": {"minRecommendationRequestsPerSecond": 2}, **_by("recommenderArn")(walk),
+    },
+    "StopRecommender": lambda walk: _recommender_that_is("ACTIVE", walk),
+    "StartRecommender": lambda walk: _recommender_that_is("INACTIVE", walk),
+    "DeleteRecommender": lambda walk: _recommender_that_is("ACTIVE", walk),
     "DeleteMetricAttribution": _by("metricAttributionArn"),
     "DeleteFilter": _by("filterArn"),
     "DeleteCampaign": _by("campaignArn"),

@@ -19,6 +19,7 @@ from control_plane.resources.datasets import DatasetGroups, Datasets, Schemas
 from control_plane.resources.filters import Filters
 from control_plane.resources.imports import ImportJobs
 from control_plane.resources.metric_attributions import MetricAttributions
+from control_plane.resources.recommenders import Recommenders
 from control_plane.resources.solutions import Solutions
 from control_plane.resources.tags import Tags
 from control_plane.resources.trackers import EventTrackers
@@ -47,6 +48,7 @@ class Resources:
     solutions: Solutions
     versions: SolutionVersions
     campaigns: Campaigns
+    recommenders: Recommenders
     batch_inference: BatchInferenceJobs
     batch_segments: BatchSegmentJobs
     trackers: EventTrackers

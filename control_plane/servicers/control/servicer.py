@@ -10,8 +10,8 @@ from control_plane.servicers.control.datasets import DatasetGroupMethods, Datase
 from control_plane.servicers.control.event_trackers import EventTrackerMethods, TagMethods
 from control_plane.servicers.control.filters import FilterMethods, MetricAttributionMethods
 from control_plane.servicers.control.recipes import AlgorithmMethods, RecipeMethods
+from control_plane.servicers.control.recommenders import RecommenderMethods
 from control_plane.servicers.control.solutions import SolutionMethods, SolutionVersionMethods
-from control_plane.servicers.control.unsupported import UNSUPPORTED_STATES, UnsupportedMethods
 from protos.tailorbird.control.v1 import control_plane_service_pb2
 
 __all__ = ["CONTROL_PLANE_SERVICE", "ControlPlaneServicer"]
@@ -19,7 +19,7 @@ __all__ = ["CONTROL_PLANE_SERVICE", "ControlPlaneServicer"]
 CONTROL_PLANE_SERVICE = control_plane_service_pb2.DESCRIPTOR.services_by_name["ControlPlaneService"]
 
 
-@unimplemented_methods(CONTROL_PLANE_SERVICE, partly=UNSUPPORTED_STATES)
+@unimplemented_methods(CONTROL_PLANE_SERVICE)
 class ControlPlaneServicer(
     DatasetGroupMethods,
     SchemaMethods,
@@ -36,9 +36,9 @@ class ControlPlaneServicer(
     SolutionMethods,
     SolutionVersionMethods,
     CampaignMethods,
+    RecommenderMethods,
     BatchInferenceJobMethods,
     BatchSegmentJobMethods,
-    UnsupportedMethods,
 ):
     """All operations of Personalize's control plane.
 

@@ -97,7 +97,13 @@ def sorts(plan: str) -> bool:
 
 
 def tables() -> list[type[AnyResource]]:
-    return sorted(AnyResource.__subclasses__(), key=lambda table: table.__tablename__)
+    """Return the tables of all resources; a class between may have columns and no table."""
+    concrete, classes = [], AnyResource.__subclasses__()
+    while classes:
+        kind = classes.pop()
+        classes += kind.__subclasses__()
+        concrete += [kind] if hasattr(kind, "__table__") else []
+    return sorted(concrete, key=lambda table: table.__tablename__)
 
 
 def parents(table: type[AnyResource]) -> list[str]:

@@ -211,7 +211,7 @@ def test_a_new_campaign_begins_with_the_newest_version_that_is_not_worse(world, 
     assert serving(world, campaign) == good
     for number, version in enumerate(worse, 1):
         (refused,) = world.evaluations.get(version).rejections
-        assert (refused.campaign_arn, refused.status) == (campaign, "CREATE FAILED")
+        assert (refused.target_arn, refused.status) == (campaign, "CREATE FAILED")
         assert refused.failure_reason == (
             f"refused: {version} is worse in the way {number}. The campaign serves {good}. To serve the version "
             f"nevertheless, call UpdateCampaign with the solutionVersionArn {solution}/$LATEST"
@@ -315,7 +315,7 @@ def test_refusals_are_shown_with_the_version(world, solution, campaign):
 
     (refused,) = world.evaluations.get(worse).rejections
 
-    assert refused.campaign_arn == campaign
+    assert refused.target_arn == campaign
     assert refused.failure_reason.startswith(f"refused: {worse}")
     assert world.evaluations.get(worse).version.evaluation == json_format.ParseDict(evaluation("WORSE"), Evaluation())
 

@@ -7,12 +7,14 @@ import pytest
 from common.errors import InvalidInput, ResourceNotFound
 from recipes.catalog import RECIPES
 from runtime_service.domain.requests import (
+    ServedKind,
     check_item,
     check_items,
     check_operation,
     check_user,
     requested_results,
-    unknown_campaign,
+    served_arn,
+    unknown_target,
 )
 from tests.runtime_service.world import campaign
 
@@ -87,8 +89,27 @@ def test_one_operation_answers_for_each_type_of_recipe(name, right, wrong):
 
 
 def test_unknown_campaign_is_told_from_what_is_no_campaign():
-    error = unknown_campaign(campaign())
+    error = unknown_target(ServedKind.CAMPAIGN, campaign())
     assert isinstance(error, ResourceNotFound)
     assert error.message.startswith(f"Resource Arn {campaign()} does not exist. ")
     with pytest.raises(InvalidInput, match="`campaignArn`"):
-        unknown_campaign("films")
+        unknown_target(ServedKind.CAMPAIGN, "films")
+
+
+def test_unknown_recommender_is_told_from_what_is_no_recommender():
+    arn = campaign().replace(":campaign/", ":recommender/")
+    error = unknown_target(ServedKind.RECOMMENDER, arn)
+    assert error.message == (
+        f"Resource Arn {arn} does not exist. A recommender answers as soon as DescribeRecommender shows it ACTIVE."
+    )
+    with pytest.raises(InvalidInput, match="`recommenderArn`"):
+        unknown_target(ServedKind.RECOMMENDER, campaign())
+
+
+def test_a_request_is_for_a_campaign_or_a_recommender():
+    assert served_arn("c", "") == (ServedKind.CAMPAIGN, "c")
+    assert served_arn("", "r") == (ServedKind.RECOMMENDER, "r")
+    with pytest.raises(InvalidInput, match="`recommenderArn`: got 'r', want none beside a campaignArn"):
+        served_arn("c", "r")
+    with pytest.raises(InvalidInput, match="`campaignArn`: got '', want the ARN of a campaign, or a recommenderArn"):
+        served_arn("", "")

@@ -14,6 +14,7 @@ from common.testing import serving
 from inference.model import ModelLoader
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
 from protos.tailorbird.runtime.v1.runtime_service_pb2_grpc import RuntimeServiceStub
+from recipes.catalog import RECIPES
 from recipes.components.context import ContextCodes, ContextTable
 from recipes.components.exploration import ItemAges
 from runtime_service.history import HistoryEvent
@@ -22,7 +23,15 @@ from runtime_service.server import runtime_service
 from runtime_service.servicers.recommendations import RuntimeServicer
 from runtime_service.serving.deployments import Deployment, DeploymentTable
 from tests.runtime_service.servicers.wire import KEYS, TV_ITEM, as_role
-from tests.runtime_service.world import GROUP, N_ITEMS, WATERMARK, assignment, campaign, item, user
+from tests.runtime_service.world import GROUP, N_ITEMS, WATERMARK, assignment, campaign, item, recommender, user
+
+#: Recommenders by the names of their use cases, and the campaigns whose models they have.
+RECOMMENDERS = {
+    "aws-ecomm-popular-items-by-views": "hits",
+    "aws-ecomm-frequently-bought-together": "alike",
+    "aws-ecomm-customers-who-viewed-x-also-viewed": "alike",
+    "aws-ecomm-recommended-for-you": "films",
+}
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +76,10 @@ def grpc_servicer(shelf, histories, heartbeat, tmp_path_factory):
     deployment = Deployment.make(assignment("explored"), explored, cache_users=10)
     deployment.pipeline.explorer.share = 1.0
     table.serve(deployment)
+    for name, like in RECOMMENDERS.items():
+        model = replace(table.find(campaign(like)).model, recipe=RECIPES[name])
+        made = replace(assignment(location="artifacts/" + artifacts[like]), campaign_arn=recommender(name))
+        table.serve(Deployment.make(made, model, cache_users=10))
     serve_with_context(table, "films", "films-with-context")
     serve_with_context(table, "ranked", "ranked-with-context")
     return RuntimeServicer(table, histories, beat=heartbeat.beat)

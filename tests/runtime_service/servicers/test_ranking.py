@@ -84,7 +84,7 @@ def test_events_of_a_moment_ago_count_in_rankings(rank):
         ([], {"user_id": "u"}, "`inputList`: got 0, want the ids of 1 to 500 items"),
         (["i"] * 501, {"user_id": "u"}, "`inputList`: got 501, want the ids of 1 to 500 items"),
         (["a", ""], {"user_id": "u"}, "`inputList[1]`: got '', want 1 to 256 characters"),
-        (["a"], {}, "`userId`: got '', want the id of a user: the campaign's recipe personalizes"),
+        (["a"], {}, "`userId`: got '', want the id of a user: the recipe that answers asks for one"),
         (["a"], {"name": None, "user_id": "u"}, "`campaignArn`: got '', want the ARN of a campaign"),
     ],
 )

@@ -117,10 +117,6 @@ def test_members_that_are_not_built_are_refused_by_name(refused, members, named,
     assert error.message.startswith(f"{named}: got a value, want none")
 
 
-def test_recommender_is_refused_without_a_campaign_too(refused):
-    assert refused(None, recommender_arn="arn", user_id="u").message.startswith("`recommenderArn`: got a value")
-
-
 def test_campaign_of_rankings_names_their_operation_to_whoever_wants_recommendations(refused):
     error = refused("ranked", user_id=user(0))
 

@@ -35,4 +35,4 @@ def test_item_is_needed_where_items_are_related(refused, count):
     error = refused("alike", user_id=user(0), num_results=count)
 
     assert isinstance(error, InvalidInput)
-    assert error.message == "`itemId`: got '', want the id of an item: the campaign's recipe relates items"
+    assert error.message == "`itemId`: got '', want the id of an item: the recipe that answers relates items"
