@@ -13,7 +13,14 @@ from control_plane.domain.recipes import recipe_of
 from control_plane.domain.states import CREATING, Status
 from control_plane.jobs.submit import enqueue
 from control_plane.metadata_store import Unit
-from control_plane.metadata_store.tables import BatchInferenceJob, BatchSegmentJob, Dataset, Filter, SolutionVersion
+from control_plane.metadata_store.tables import (
+    BatchInferenceJob,
+    BatchSegmentJob,
+    Dataset,
+    Filter,
+    Solution,
+    SolutionVersion,
+)
 from control_plane.resources.base import (
     Page,
     PageRequest,
@@ -54,7 +61,7 @@ class BatchInferenceJobs(ResourceOperations):
             InvalidInput: A field is malformed, or does not fit the recipe of the version.
             ResourceNotFound: Version or filter do not exist.
             ResourceAlreadyExists: The name is taken.
-            ResourceInUse: The version or the filter is not ACTIVE.
+            ResourceInUse: The version, its solution or the filter is not ACTIVE.
             LimitExceeded: As many such jobs wait or run as the quota allows.
         """
         name = check_name("jobName", request.job_name)
@@ -119,7 +126,7 @@ class BatchSegmentJobs(ResourceOperations):
             InvalidInput: A field is malformed, or the recipe of the version makes no segments.
             ResourceNotFound: Version or filter do not exist.
             ResourceAlreadyExists: The name is taken.
-            ResourceInUse: The version or the filter is not ACTIVE.
+            ResourceInUse: The version, its solution or the filter is not ACTIVE.
             LimitExceeded: As many such jobs wait or run as the quota allows.
         """
         name = check_name("jobName", request.job_name)
@@ -173,6 +180,10 @@ def _check_places(request: CreateBatchInferenceJobRequest | CreateBatchSegmentJo
 def _version(unit: Unit, arn: str, *, operation: str) -> tuple[SolutionVersion, RecipeSpec]:
     version = fetch(unit, SolutionVersion, arn, field="solutionVersionArn", kind="solution")
     require_active(version.status, arn, field="solutionVersionArn")
+    solution = unit.get(Solution, version.solution_arn)
+    assert solution is not None, "a foreign key holds it"
+    # The versions of a solution that is being deleted are ACTIVE until they are gone.
+    require_active(solution.status, solution.arn, field="solutionVersionArn")
     recipe = recipe_of(version.recipe_arn)
     assert recipe is not None, "an ACTIVE version has a recipe"
     if recipe.kind.batch_operation != operation:

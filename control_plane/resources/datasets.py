@@ -10,9 +10,12 @@ from common.errors import ResourceInUse, invalid
 from control_plane.app_context import AppContext
 from control_plane.domain.fields import check_kms_key, check_name, check_role, check_tags
 from control_plane.domain.schemas import DatasetType, Domain, check_dataset_type, check_schema, check_schema_change
-from control_plane.domain.states import BLOCKING, DELETING_DATA, Status
+from control_plane.domain.states import BLOCKING, CREATING, DELETING_DATA, Status
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import (
+    AnyResource,
+    BatchInferenceJob,
+    BatchSegmentJob,
     DataDeletionJob,
     Dataset,
     DatasetExportJob,
@@ -81,17 +84,31 @@ def _check_schema_fits(schema: DatasetSchema, kind: DatasetType, group: DatasetG
         )
 
 
-def _require_unused(unit: Unit, dataset: Dataset, *, by_trainings: bool = True) -> None:
-    """Make sure that no job reads or writes a dataset; trainings count by default."""
+def _require_unused(unit: Unit, dataset: Dataset, *, by_models: bool = True) -> None:
+    """Make sure that no job reads or writes a dataset; trainings and batch jobs count by default."""
     group_arn = dataset.dataset_group_arn
     running = (
         unit.first(DatasetImportJob, dataset_arn=dataset.arn, status=BLOCKING)
         or unit.first(DatasetExportJob, dataset_arn=dataset.arn, status=BLOCKING)
-        or (unit.first(SolutionVersion, dataset_group_arn=group_arn, status=BLOCKING) if by_trainings else None)
         or unit.first(DataDeletionJob, dataset_group_arn=group_arn, status=DELETING_DATA)
+        or (_use_by_models(unit, group_arn) if by_models else None)
     )
     if running is not None:
         raise ResourceInUse(f"`datasetArn`: got {dataset.arn}, which {running.arn} is using; wait for its end")
+
+
+def _use_by_models(unit: Unit, group_arn: str) -> AnyResource | None:
+    """Return a training or batch job that reads the datasets of a group; None without one."""
+    if (training := unit.first(SolutionVersion, dataset_group_arn=group_arn, status=BLOCKING)) is not None:
+        return training
+    # Quotas bound how many there are.
+    jobs: list[BatchInferenceJob | BatchSegmentJob] = unit.find(BatchInferenceJob, status=CREATING)
+    jobs += unit.find(BatchSegmentJob, status=CREATING)
+    for job in jobs:
+        version = unit.get(SolutionVersion, job.solution_version_arn)
+        if version is not None and version.dataset_group_arn == group_arn:
+            return job
+    return None
 
 
 class DatasetGroups(ResourceOperations):
@@ -279,13 +296,13 @@ class Datasets(ResourceOperations):
         Raises:
             InvalidInput: The dataset keeps its schema for good, or the schema does not fit.
             ResourceNotFound: Dataset or schema do not exist.
-            ResourceInUse: The dataset is not ACTIVE, or a job other than a training reads or writes it.
+            ResourceInUse: The dataset is not ACTIVE, or a job other than trainings and batch jobs reads or writes it.
         """
         dataset = fetch(unit, Dataset, arn, field="datasetArn", kind="dataset")
         require_active(dataset.status, arn, field="datasetArn")
         schema = fetch(unit, DatasetSchema, schema_arn, field="schemaArn", kind="schema")
-        # A training has the schema that it began with.
-        _require_unused(unit, dataset, by_trainings=False)
+        # Trainings and batch jobs have the schema that they began with.
+        _require_unused(unit, dataset, by_models=False)
         group = unit.get(DatasetGroup, dataset.dataset_group_arn)
         assert group is not None, "a foreign key holds it"
         kind = DatasetType(dataset.dataset_type)

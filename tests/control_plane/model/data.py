@@ -115,7 +115,7 @@ class DataRules(JobRules):
         dataset = require_active(self.find(KINDS["Dataset"], request["datasetArn"]))
         schema = self.find(KINDS["Schema"], request["schemaArn"])
         # A training goes on with the schema that it began with.
-        self.require_unused(dataset, by_trainings=False)
+        self.require_unused(dataset, by_models=False)
         group = self.find(KINDS["DatasetGroup"], dataset.parents["datasetGroupArn"])
         check_fits(schema, dataset.described["datasetType"], group)
         fields = fields_of(schema)
@@ -133,13 +133,17 @@ class DataRules(JobRules):
         dataset.described |= {"schemaArn": schema.arn, "latestDatasetUpdate": update, "lastUpdatedDateTime": now}
         return {"datasetArn": dataset.arn}
 
-    def require_unused(self, dataset: Resource, *, by_trainings: bool = True) -> None:
-        """Check that no import or export, no training and no deletion of data has a dataset in work."""
+    def require_unused(self, dataset: Resource, *, by_models: bool = True) -> None:
+        """Check that no import or export, no training, batch job or deletion of data has a dataset in work."""
         group = dataset.parents["datasetGroupArn"]
         jobs = (*self.all("DatasetImportJob"), *self.all("DatasetExportJob"))
-        of_group = (*self.all("DataDeletionJob"), *(self.all("SolutionVersion") if by_trainings else ()))
+        of_group = (*self.all("DataDeletionJob"), *(self.all("SolutionVersion") if by_models else ()))
         users = [job for job in jobs if job.parents["datasetArn"] == dataset.arn]
         users += [user for user in of_group if user.described["datasetGroupArn"] == group]
+        if by_models:
+            of_version = {item.arn: item.described["datasetGroupArn"] for item in self.all("SolutionVersion")}
+            batch_jobs = (*self.all("BatchInferenceJob"), *self.all("BatchSegmentJob"))
+            users += [job for job in batch_jobs if of_version[job.parents["solutionVersionArn"]] == group]
         if any(user.status in UNDER_WAY for user in users):
             raise Refused(IN_USE)
 

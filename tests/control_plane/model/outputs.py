@@ -202,6 +202,7 @@ class OutputRules(TrainingRules):
         check_place(request["jobInput"]["s3DataSource"]["path"])
         check_place(request["jobOutput"]["s3DataDestination"]["path"])
         version = require_active(self.find(KINDS["SolutionVersion"], request["solutionVersionArn"]))
+        require_active(self.find(KINDS["Solution"], version.parents["solutionArn"]))
         if (version.described["recipeArn"] in WITH_CAMPAIGNS) != (word == "BatchInferenceJob"):
             raise Refused(INVALID)
         group = version.described["datasetGroupArn"]

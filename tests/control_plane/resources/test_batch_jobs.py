@@ -115,8 +115,21 @@ def test_versions_and_filters_have_to_exist_and_to_fit(world):
         world.resources.batch_inference.create(inference_request(pending))
 
 
-def test_each_recipe_has_the_batch_jobs_of_its_type(world):
+def test_jobs_are_not_made_of_a_solution_that_is_being_deleted(world):
+    version = world.active_version()
     segments = version_of(world, "aws-item-affinity")
+    for arn in (version, segments):
+        world.resources.solutions.delete(world.resources.versions.describe(arn).solution_arn)
+
+    with pytest.raises(ResourceInUse, match="which is DELETE PENDING"):
+        world.resources.batch_inference.create(inference_request(version))
+    with pytest.raises(ResourceInUse, match="which is DELETE PENDING"):
+        world.resources.batch_segments.create(segment_request(segments))
+
+
+def test_each_recipe_has_the_batch_jobs_of_its_type(world):
+    # Before a job waits, which might be done in the place of a training.
+    popular, segments = world.active_version(), version_of(world, "aws-item-affinity")
     with pytest.raises(InvalidInput, match="got 'a version of aws-item-affinity', want a version of one of"):
         world.resources.batch_inference.create(inference_request(segments))
     row = world.resources.batch_segments.create(segment_request(segments, num_results=5_000_000))
@@ -124,7 +137,7 @@ def test_each_recipe_has_the_batch_jobs_of_its_type(world):
     with pytest.raises(InvalidInput, match="numResults"):
         world.resources.batch_segments.create(segment_request(segments, "more", num_results=5_000_001))
     with pytest.raises(InvalidInput, match="want a version of one of aws-item-affinity, aws-item-attribute-affinity"):
-        world.resources.batch_segments.create(segment_request(world.active_version()))
+        world.resources.batch_segments.create(segment_request(popular))
     assert {"aws-trending-now", "aws-next-best-action", "aws-item-affinity"}.isdisjoint(BATCHED)
 
 

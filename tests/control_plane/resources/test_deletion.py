@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.errors import ResourceInUse, ResourceNotFound
+from tests.control_plane.resources.test_batch_jobs import inference_request
 from tests.control_plane.world import EVERYTHING
 
 
@@ -44,6 +45,14 @@ def dataset_being_imported(world):
 def dataset_being_trained_on(world):
     group = world.imported_group()
     world.version(world.solution(group))
+    (dataset,) = world.resources.datasets.list(EVERYTHING, dataset_group_arn=group).items
+    return dataset.arn, world.resources.datasets
+
+
+def dataset_in_a_batch_job(world):
+    version = world.active_version()
+    world.resources.batch_inference.create(inference_request(version))
+    group = world.resources.versions.describe(version).dataset_group_arn
     (dataset,) = world.resources.datasets.list(EVERYTHING, dataset_group_arn=group).items
     return dataset.arn, world.resources.datasets
 
@@ -98,6 +107,7 @@ BLOCKED = [
     schema_of_a_dataset,
     dataset_being_imported,
     dataset_being_trained_on,
+    dataset_in_a_batch_job,
     dataset_being_deleted,
     solution_in_training,
     solution_being_stopped,
@@ -162,6 +172,15 @@ def test_deleted_dataset_is_not_trained_on(world):
 
     with pytest.raises(Exception, match="an Interactions dataset"):
         world.version(solution)
+
+
+def test_batch_jobs_of_other_groups_do_not_keep_a_dataset(world):
+    world.resources.batch_inference.create(inference_request(world.active_version()))
+    dataset = world.dataset(world.group())
+
+    world.resources.datasets.delete(dataset)
+
+    assert world.resources.datasets.describe(dataset).status == "DELETE PENDING"
 
 
 def test_solution_is_gone_with_its_versions_when_their_artifacts_are_removed(world):
