@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import and_, exists, func, not_, or_, tuple_
 from sqlalchemy.orm import aliased
@@ -14,12 +14,33 @@ from sqlmodel.sql.expression import SelectOfScalar
 from control_plane.domain.jobs import FINISHED, JobState
 from control_plane.domain.paging import Position
 from control_plane.domain.states import Status
-from control_plane.metadata_store.tables import AnyResource, DatasetImportJob, Job, Owned, Schedule, SolutionVersion
+from control_plane.metadata_store.tables import (
+    AnyResource,
+    BatchInferenceJob,
+    BatchSegmentJob,
+    DataDeletionJob,
+    DatasetExportJob,
+    DatasetImportJob,
+    Job,
+    Owned,
+    Schedule,
+    SolutionVersion,
+)
 
 __all__ = ["SqlUnit"]
 
 Row = TypeVar("Row", bound=SQLModel)
 Listed = TypeVar("Listed", bound=AnyResource)
+#: The resources that jobs are submitted for, which show their failures.
+_WITH_JOBS: Final = (
+    BatchInferenceJob,
+    BatchSegmentJob,
+    DataDeletionJob,
+    DatasetExportJob,
+    DatasetImportJob,
+    SolutionVersion,
+)
+_FAILED: Final = (Status.CREATE_FAILED, Status.FAILED)
 
 
 class SqlUnit:
@@ -122,8 +143,8 @@ class SqlUnit:
         newest_left_out = select(Job.finished_at).where(*finished).order_by(ended.desc()).offset(keep).limit(1)
         shown = or_(
             *(
-                exists().where(col(table.arn) == col(Job.subject), col(table.status) == Status.CREATE_FAILED)
-                for table in (DatasetImportJob, SolutionVersion)
+                exists().where(col(table.arn) == col(Job.subject), col(table.status).in_(_FAILED))
+                for table in _WITH_JOBS
             )
         )
         statement = (

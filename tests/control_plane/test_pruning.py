@@ -8,9 +8,12 @@ import pytest
 
 from control_plane.metadata_store.tables import Deployment, Job, JobAttempt, ServingReport
 from control_plane.pruning import KEPT_DEPLOYMENTS
-from tests.control_plane.world import EVERYTHING, TIMING, make_world
+from protos.tailorbird.control.v1.common_pb2 import S3DataConfig
+from protos.tailorbird.control.v1.dataset_export_job_pb2 import DatasetExportJobOutput
+from tests.control_plane.world import ACCOUNT, EVERYTHING, TIMING, make_world
 
 DAY = 24 * 3600
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/Personalize"
 
 
 @pytest.fixture
@@ -77,6 +80,30 @@ def test_failed_job_is_kept_while_its_failure_is_shown_and_delays_no_other(world
     assert subjects(world) == {failed}
     assert world.resources.imports.describe(failed).failure_reason == "line 7 has no USER_ID"
     assert world.resources.imports.describe(done).status == "ACTIVE"
+
+
+def export(world, dataset):
+    place = DatasetExportJobOutput(s3_data_destination=S3DataConfig(path="s3://results/"))
+    return world.resources.exports.create("all", dataset_arn=dataset, role_arn=ROLE, job_output=place).arn
+
+
+def deletion(world, dataset):
+    group = world.resources.datasets.describe(dataset).dataset_group_arn
+    return world.resources.deletions.create(
+        "forget", dataset_group_arn=group, role_arn=ROLE, data_location="s3://lake/users.csv"
+    ).arn
+
+
+@pytest.mark.parametrize("create", [export, deletion])
+def test_failures_of_jobs_of_all_kinds_are_shown(world, dataset, create):
+    failed = create(world, dataset)
+    lease = world.lease()
+    world.queue.fail(lease.job.id, lease.token, reason="no access", retryable=False)
+    world.clock.advance(seconds=3 * DAY)
+
+    world.sweep()
+
+    assert subjects(world) == {failed}
 
 
 def test_failed_job_is_removed_when_its_failure_is_no_longer_shown(world, dataset):
