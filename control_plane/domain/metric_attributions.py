@@ -21,19 +21,22 @@ _NUMERIC: Final = frozenset({"int", "long", "float", "double"})
 _WANT: Final = "SAMPLECOUNT(), SUM(Items.COLUMN) or SUM(Interactions.COLUMN)"
 
 
-def check_metrics(metrics: Sequence[MetricAttribute], *, field: str, schemas: Mapping[str, str]) -> None:
-    """Check the metrics of a metric attribution.
+def check_metrics(
+    metrics: Sequence[MetricAttribute], *, field: str, schemas: Mapping[str, str], others: int = 0
+) -> None:
+    """Check new metrics of a metric attribution.
 
     Args:
-        metrics: The metrics, all that the attribution would have.
+        metrics: The metrics.
         field: Member of the request that holds them.
         schemas: Avro schemas of the group's datasets, by type.
+        others: How many metrics the attribution has besides.
 
     Raises:
         InvalidInput: There are too many, a name comes twice, or one is malformed or sums what is no numeric column.
     """
-    if len(metrics) > MAX_METRICS:
-        raise invalid(field, got=f"{len(metrics)} metrics", want=f"at most {MAX_METRICS}")
+    if len(metrics) + others > MAX_METRICS:
+        raise invalid(field, got=f"{len(metrics) + others} metrics", want=f"at most {MAX_METRICS}")
     names = [metric.metric_name for metric in metrics]
     for place, metric in enumerate(metrics):
         where = f"{field}[{place}]"

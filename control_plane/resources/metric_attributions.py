@@ -97,8 +97,8 @@ class MetricAttributions(ResourceOperations):
         self.describe(unit, arn)
         size, scope = check_page_size(request.max_results), f"metrics:{arn}"
         after = read_token(request.next_token, scope=scope).arn if request.next_token else ""
-        # There are ten at most.
-        metrics = unit.find(AttributedMetric, metric_attribution_arn=arn, order=["metric_name"])
+        # There are ten at most. They are ordered here, because databases do not agree on the order of names.
+        metrics = sorted(unit.find(AttributedMetric, metric_attribution_arn=arn), key=lambda row: row.metric_name)
         rest = [metric for metric in metrics if metric.metric_name > after]
         page = rest[:size]
         last = Position(_ANY_TIME, page[-1].metric_name) if len(rest) > size else None
@@ -132,11 +132,9 @@ class MetricAttributions(ResourceOperations):
         for place, metric in enumerate(add):
             if metric.metric_name in metrics:
                 raise invalid(f"addMetrics[{place}].metricName", got=metric.metric_name, want="a name that is new")
-        kept = [
-            MetricAttribute(metric_name=item.metric_name, event_type=item.event_type, expression=item.expression)
-            for item in metrics.values()
-        ]
-        check_metrics([*add, *kept], field="addMetrics", schemas=dataset_schemas(unit, row.dataset_group_arn))
+        # Those that stay are not checked again: a dataset that they need may be gone for now.
+        schemas = dataset_schemas(unit, row.dataset_group_arn)
+        check_metrics(add, field="addMetrics", schemas=schemas, others=len(metrics))
         _add_metrics(unit, row, add)
         if output is not None:
             row.metrics_output_config = output

@@ -101,6 +101,19 @@ def test_metrics_are_added_removed_and_paged_by_name(world, group):
     assert names(world, arn) == ["b", "d"]
 
 
+def test_metrics_whose_dataset_is_gone_do_not_stand_in_the_way_of_changes(world, group):
+    arn = create(world, group, metric("margin", "SUM(Items.MARGIN)"), metric("views")).arn
+    items = next(item for item in world.resources.datasets.list(EVERYTHING, dataset_group_arn=group).items
+                 if item.dataset_type == "ITEMS")  # fmt: skip
+    world.resources.datasets.delete(items.arn)
+
+    place = MetricAttributionOutput(role_arn=OUTPUT.role_arn, s3_data_destination=S3DataConfig(path="s3://results/m/"))
+    world.resources.metric_attributions.update(arn, add=[metric("clicks")], remove_names=["views"], output=place)
+
+    assert names(world, arn) == ["clicks", "margin"]
+    assert world.resources.metric_attributions.describe(arn).metrics_output_config == place
+
+
 def test_a_metric_can_be_replaced_in_one_call(world, group):
     arn = create(world, group, metric("a")).arn
     world.resources.metric_attributions.update(
