@@ -107,9 +107,11 @@ class EventTrackers(ResourceOperations):
             raise ResourceNotFound(f"`trackingId`: got {tracking_id[:64]!r}, want that of an ACTIVE event tracker")
         return tracked_group(unit, tracker)
 
-    def active_tables(self, unit: Unit) -> frozenset[str]:
-        """Return the locations of the tables of all ACTIVE datasets."""
-        return frozenset(dataset.location for dataset in unit.find(Dataset, status=Status.ACTIVE))
+    @staticmethod
+    def active_tables(unit: Unit, locations: Collection[str]) -> frozenset[str]:
+        """Return those of some locations at which ACTIVE datasets have their tables."""
+        datasets = unit.find(Dataset, location=frozenset(locations), status=Status.ACTIVE)
+        return frozenset(dataset.location for dataset in datasets)
 
     def note_rows(self, unit: Unit, locations: Collection[str]) -> None:
         """Note that rows are about to be written to tables, within a writing unit.

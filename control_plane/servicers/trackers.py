@@ -68,7 +68,7 @@ class TrackerServicer(trackers_pb2_grpc.TrackerServiceServicer):
         """Return which of the tables in the request belong to ACTIVE datasets."""
         if len(request.locations) > _MAX_LOCATIONS:
             raise invalid("locations", got=f"{len(request.locations)} locations", want=f"at most {_MAX_LOCATIONS}")
-        active_tables = self._metadata_store.view(self._trackers.active_tables)
+        active_tables = self._metadata_store.view(lambda unit: self._trackers.active_tables(unit, request.locations))
         if request.rows_wait:
             self._metadata_store.transact(lambda unit: self._trackers.note_rows(unit, request.locations))
         return trackers_pb2.FindTablesResponse(locations=[item for item in request.locations if item in active_tables])

@@ -12,6 +12,7 @@ from sqlalchemy import event
 from control_plane.domain.paging import Position
 from control_plane.metadata_store.sql import open_metadata_store
 from control_plane.metadata_store.tables import AnyResource, Campaign, Deployment, Job, SolutionVersion, Tag
+from control_plane.resources.trackers import EventTrackers
 from tests.control_plane.metadata_store.suite import MINE, MOMENT, add, arn, group, solution
 
 N_CAMPAIGNS = 10_000
@@ -149,8 +150,9 @@ def test_what_belongs_to_a_resource_is_read_in_order_from_an_index(crowded, work
         lambda unit: unit.count(SolutionVersion, status={"CREATE PENDING", "CREATE IN_PROGRESS"}),
         lambda unit: unit.first(Job, subject="arn", state={"WAITING", "LEASED"}),
         lambda unit: unit.due_schedules(now=MOMENT, limit=20),
+        lambda unit: EventTrackers.active_tables(unit, ["datasets/films", "datasets/shop"]),
     ],
-    ids=["campaigns of solutions", "versions in progress", "job of a resource", "due schedules"],
+    ids=["campaigns of solutions", "versions in progress", "job of a resource", "due schedules", "tables in use"],
 )
 def test_quotas_jobs_and_schedules_are_looked_up_in_an_index(crowded, work):
     (plan,) = plans(crowded, work, small=True)
