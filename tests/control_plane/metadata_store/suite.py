@@ -82,10 +82,9 @@ def job(number: int, *, state: JobState = JobState.WAITING, kind: JobKind = JobK
         id=f"job-{number}",
         kind=kind,
         state=state,
-        subject=f"subject-{number}",
         request_id="",
         payload={"number": number},
-        **{"available_at": moment, "created_at": moment, **extra},
+        **{"subject": f"subject-{number}", "available_at": moment, "created_at": moment, **extra},
     )
 
 
@@ -94,10 +93,9 @@ def solution(name: str, **columns) -> Solution:
         arn=arn("solution", name),
         name=name,
         dataset_group_arn=group_arn(1),
-        recipe_arn="recipe",
         creation_date_time=MOMENT,
         last_updated_date_time=MOMENT,
-        **columns,
+        **{"recipe_arn": "recipe", **columns},
     )
 
 

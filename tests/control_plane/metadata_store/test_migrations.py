@@ -16,9 +16,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
 from common.errors import InvalidInput
+from control_plane.domain.jobs import JobKind
 from control_plane.metadata_store.database import MIGRATIONS
 from control_plane.metadata_store.sql import open_metadata_store
 from control_plane.metadata_store.tables import (
+    Campaign,
+    DataDeletionJob,
     DatasetGroup,
     Deployment,
     EventTracker,
@@ -32,7 +35,7 @@ from protos.tailorbird.control.v1 import campaign_pb2, common_pb2
 from protos.tailorbird.control.v1 import solution_config_pb2 as config_pb2
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1 import evaluation_pb2
-from tests.control_plane.metadata_store.suite import MINE, MOMENT, add, arn, attempt, group, group_arn, job
+from tests.control_plane.metadata_store.suite import MINE, MOMENT, add, arn, attempt, group, group_arn, job, solution
 
 #: A configuration as it was kept before revision 0010, and the message that it stands for.
 CONFIG = {
@@ -137,6 +140,46 @@ def test_database_of_a_newer_version_is_refused(url):
 
     with pytest.raises(InvalidInput, match="`database_url`: got a database of a newer version"):
         open_metadata_store(url)
+
+
+def test_what_older_versions_do_not_know_is_forgotten_and_the_rest_stays(url):
+    metadata_store = open_metadata_store(url)
+    moments = {"creation_date_time": MOMENT, "last_updated_date_time": MOMENT}
+    version = {"dataset_group_arn": group_arn(1), "training_mode": "FULL", "perform_auto_ml": True, **moments}
+    chosen, undecided = (solution(name, recipe_arn=None, perform_auto_ml=True) for name in ("chosen", "undecided"))
+    chosen.best_recipe_arn = "best"
+    add(metadata_store, group(1), chosen, undecided)
+    untrained = {"arn": f"{undecided.arn}/1", "name": "1", "solution_arn": undecided.arn, "artifact_location": "1"}
+    active = {"arn": f"{chosen.arn}/2", "name": "2", "solution_arn": chosen.arn, "artifact_location": "2"}
+    add(
+        metadata_store,
+        SolutionVersion(**untrained, **version),
+        SolutionVersion(**active, **version, recipe_arn="best", status="ACTIVE"),
+        Campaign(arn=arn("campaign", "films"), name="films", solution_arn=chosen.arn, **moments),
+        DataDeletionJob(
+            arn=arn("data-deletion-job", 1), job_name="1", dataset_group_arn=group_arn(1), data_location="a", **moments
+        ),
+        job(1, kind=JobKind.SOLUTION_VERSION_TRAINING, subject=untrained["arn"]),
+        job(2, kind=JobKind.DATA_DELETION, subject=arn("data-deletion-job", 1)),
+        job(3, kind=JobKind.STORAGE_REMOVAL),
+    )
+    add(metadata_store, *(attempt(f"job-{number}", second=number) for number in (1, 2, 3)))
+    tagged = (untrained["arn"], active["arn"], arn("data-deletion-job", 1))
+    add(metadata_store, *(Tag(resource_arn=resource, tag_key="k", tag_value="v") for resource in tagged))
+
+    downgrade(metadata_store, "0010")
+    metadata_store.close()
+
+    def look(unit) -> None:
+        assert [(row.name, row.recipe_arn) for row in unit.find(Solution)] == [("chosen", "best")]
+        assert [row.arn for row in unit.find(SolutionVersion)] == [active["arn"]]
+        assert unit.count(Campaign) == 1
+        assert [row.id for row in unit.find(Job)] == [row.job_id for row in unit.find(JobAttempt)] == ["job-3"]
+        assert [row.resource_arn for row in unit.find(Tag)] == [active["arn"]]
+
+    metadata_store = open_metadata_store(url)
+    metadata_store.view(look)
+    metadata_store.close()
 
 
 def downgrade(metadata_store, revision: str) -> None:

@@ -66,9 +66,11 @@ def _drop_defaults() -> None:
 def downgrade() -> None:
     op.drop_table("scheduler_lease")
     op.drop_table("schedule")
-    # What AutoML has not chosen a recipe for has no place in the tables before.
-    op.execute("DELETE FROM solution_version WHERE recipe_arn IS NULL")
-    op.execute("DELETE FROM solution WHERE recipe_arn IS NULL")
+    # Solutions keep the recipe that AutoML has chosen. What it has chosen none for has no place in the tables before;
+    # nothing is based on that.
+    op.execute("UPDATE solution SET recipe_arn = best_recipe_arn WHERE recipe_arn IS NULL")
+    _forget_without_recipe("solution_version")
+    _forget_without_recipe("solution")
     with op.batch_alter_table("solution_version") as table:
         table.drop_column("training_type")
         table.drop_column("perform_auto_ml")
@@ -79,3 +81,16 @@ def downgrade() -> None:
         table.alter_column("recipe_arn", existing_type=_ARN, nullable=False)
     with op.batch_alter_table("dataset") as table:
         table.drop_column("rows_streamed_at")
+
+
+def _forget_without_recipe(name: str) -> None:
+    """Remove the rows of a table that have no recipe, with their tags and jobs, which could not be leased."""
+    table = sa.table(name, sa.column("arn"), sa.column("recipe_arn"))
+    job, attempt = sa.table("job", sa.column("id"), sa.column("subject")), sa.table("job_attempt", sa.column("job_id"))
+    tag = sa.table("tag", sa.column("resource_arn"))
+    unknown = sa.select(table.c.arn).where(table.c.recipe_arn.is_(None))
+    jobs = sa.select(job.c.id).where(job.c.subject.in_(unknown))
+    op.execute(sa.delete(attempt).where(attempt.c.job_id.in_(jobs)))
+    op.execute(sa.delete(job).where(job.c.subject.in_(unknown)))
+    op.execute(sa.delete(tag).where(tag.c.resource_arn.in_(unknown)))
+    op.execute(sa.delete(table).where(table.c.recipe_arn.is_(None)))

@@ -18,6 +18,8 @@ _TABLES = (
     "batch_segment_job", "batch_inference_job", "data_deletion_job", "dataset_export_job", "attributed_metric",
     "metric_attribution", "filter",
 )  # fmt: skip
+#: The kinds of jobs that come with them.
+_KINDS = ("DATASET_EXPORT", "DATA_DELETION", "BATCH_INFERENCE", "BATCH_SEGMENT")
 
 
 def upgrade() -> None:
@@ -90,12 +92,28 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    _forget_jobs()
     for table in _TABLES:
+        if table != "attributed_metric":
+            _forget_tags(table)
         op.drop_table(table)
     with op.batch_alter_table("dataset") as batch:
         batch.drop_constraint("uq_dataset_tracking_id", type_="unique")
         for column in ("tracking_id", "added_columns", "latest_update"):
             batch.drop_column(column)
+
+
+def _forget_jobs() -> None:
+    """Remove jobs that would be left without resources: they could not be leased, also after another upgrade."""
+    job, attempt = sa.table("job", sa.column("id"), sa.column("kind")), sa.table("job_attempt", sa.column("job_id"))
+    jobs = sa.select(job.c.id).where(job.c.kind.in_(_KINDS))
+    op.execute(sa.delete(attempt).where(attempt.c.job_id.in_(jobs)))
+    op.execute(sa.delete(job).where(job.c.kind.in_(_KINDS)))
+
+
+def _forget_tags(name: str) -> None:
+    table, tag = sa.table(name, sa.column("arn")), sa.table("tag", sa.column("resource_arn"))
+    op.execute(sa.delete(tag).where(tag.c.resource_arn.in_(sa.select(table.c.arn))))
 
 
 def _give_tracking_ids() -> None:
