@@ -13,7 +13,7 @@ from common.errors import (
 )
 from control_plane.domain.jobs import JobKind
 from control_plane.domain.quotas import Quotas
-from control_plane.metadata_store.tables import Deployment, Job, Recommender, Solution, SolutionVersion
+from control_plane.metadata_store.tables import Deployment, Job, Recommender, Schedule, Solution, SolutionVersion
 from control_plane.serving.assignments import assignment_set
 from control_plane.serving.reconciler import Phase
 from tests.control_plane.messages import solution_config
@@ -628,3 +628,29 @@ def test_groups_and_datasets_stay_for_their_recommenders(world):
     world.finish_next({"metrics": {}})
     with pytest.raises(ResourceInUse, match="which has 1 recommenders; delete them first"):
         world.resources.dataset_groups.delete(group)
+
+
+def test_a_recommender_is_trained_every_week_while_it_is_active(world):
+    recommender = world.recommender(world.imported_group("ECOMMERCE"))
+    assert rows(world, Schedule) == 0
+    world.finish_next({"metrics": {}})
+    world.serve("worker")
+    assert rows(world, Schedule, solution_arn=recommender) == 1
+
+    world.clock.advance(seconds=7 * 24 * 3600 - 1)
+    world.sweep()
+    assert world.lease() is None
+    world.clock.advance(seconds=1)
+    world.sweep()
+    assert world.lease().job.subject == versions_of(world, recommender)[-1].arn
+
+
+def test_a_stopped_recommender_is_not_trained_until_it_is_started(world):
+    recommender = stopped(world)
+    assert rows(world, Schedule) == 0
+
+    world.resources.recommenders.start(recommender)
+
+    assert rows(world, Schedule, solution_arn=recommender) == 1
+    world.resources.recommenders.delete(recommender)
+    assert rows(world, Schedule) == 0
