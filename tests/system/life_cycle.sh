@@ -39,6 +39,12 @@ until_gone() {
   fail "$* is still there"
 }
 
+# items_schema [FIELDS]: the schema of an Items dataset, with further fields.
+items_schema() {
+  printf '{"type": "record", "name": "Items", "version": "1.0", "fields": [{"name": "ITEM_ID", "type": "string"},
+    {"name": "GENRES", "type": ["null", "string"], "categorical": true}%s]}' "${1:-}"
+}
+
 step "what is wrong is refused, in AWS's words"
 if message=$(aws personalize create-dataset-group --name 'no blanks' 2>&1); then fail "a wrong name was taken"; fi
 case $message in
@@ -69,6 +75,31 @@ until_active describe-solution-version --solution-version-arn "$version"
 coverage=$(aws personalize get-solution-metrics --solution-version-arn "$version" --query metrics.coverage)
 case $coverage in 0.*) ;; *) fail "a coverage of '$coverage'" ;; esac
 
+same "$(aws personalize update-solution --solution-arn "$solution" --query solutionArn \
+  --solution-update-config 'autoTrainingConfig={schedulingExpression=rate(30 days)}')" "$solution"
+same "$(aws personalize describe-solution --solution-arn "$solution" \
+  --query 'solution.latestSolutionUpdate.solutionUpdateConfig.autoTrainingConfig.schedulingExpression')" "rate(30 days)"
+
+step "filter, metric attribution, another schema"
+filter=$(aws personalize create-filter --name cli --dataset-group-arn "$group" --query filterArn \
+  --filter-expression 'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("watch")')
+until_active describe-filter --filter-arn "$filter"
+metrics=$(aws personalize create-metric-attribution --name cli --dataset-group-arn "$group" \
+  --metrics 'metricName=views,eventType=watch,expression=SAMPLECOUNT()' --query metricAttributionArn \
+  --metrics-output-config roleArn=arn:aws:iam::000000000000:role/personalize)
+aws personalize update-metric-attribution --metric-attribution-arn "$metrics" --remove-metrics views \
+  --add-metrics 'metricName=clicks,eventType=click,expression=SAMPLECOUNT()' > /dev/null
+same "$(aws personalize list-metric-attribution-metrics --metric-attribution-arn "$metrics" \
+  --query 'metrics[].metricName')" clicks
+items_schema=$(aws personalize create-schema --name cli-items --schema "$(items_schema)" --query schemaArn)
+more_schema=$(aws personalize create-schema --name cli-more --query schemaArn \
+  --schema "$(items_schema ', {"name": "PRICE", "type": ["null", "float"]}')")
+items_dataset=$(aws personalize create-dataset --name cli-items --dataset-type Items --schema-arn "$items_schema" \
+  --dataset-group-arn "$group" --query datasetArn)
+aws personalize update-dataset --dataset-arn "$items_dataset" --schema-arn "$more_schema" > /dev/null
+same "$(aws personalize describe-dataset --dataset-arn "$items_dataset" \
+  --query 'dataset.[schemaArn,latestDatasetUpdate.status]')" "$more_schema"$'\t'ACTIVE
+
 step "campaign, recommendations"
 campaign=$(aws personalize create-campaign --name cli --solution-version-arn "$version" --min-provisioned-tps 1 \
   --query campaignArn)
@@ -92,6 +123,8 @@ contains "$(aws personalize list-dataset-import-jobs --query 'datasetImportJobs[
 contains "$(aws personalize list-solutions --query 'solutions[].solutionArn')" "$solution"
 contains "$(aws personalize list-solution-versions --query 'solutionVersions[].solutionVersionArn')" "$version"
 contains "$(aws personalize list-campaigns --query 'campaigns[].campaignArn')" "$campaign"
+contains "$(aws personalize list-filters --dataset-group-arn "$group" --query 'Filters[].filterArn')" "$filter"
+contains "$(aws personalize list-metric-attributions --query 'metricAttributions[].metricAttributionArn')" "$metrics"
 contains "$(aws personalize list-event-trackers --query 'eventTrackers[].eventTrackerArn')" "$tracker"
 [ "$(aws personalize list-recipes --page-size 5 --query 'recipes[].name' | wc -w)" -gt 10 ] || fail "pages are missing"
 
@@ -102,9 +135,13 @@ aws personalize delete-solution --solution-arn "$solution"
 until_gone describe-solution --solution-arn "$solution"
 aws personalize delete-event-tracker --event-tracker-arn "$tracker"
 until_gone describe-event-tracker --event-tracker-arn "$tracker"
+aws personalize delete-filter --filter-arn "$filter"
+aws personalize delete-metric-attribution --metric-attribution-arn "$metrics"
+aws personalize delete-dataset --dataset-arn "$items_dataset"
 aws personalize delete-dataset --dataset-arn "$dataset"
 until_gone describe-dataset --dataset-arn "$dataset"
-aws personalize delete-schema --schema-arn "$schema_arn"
+until_gone describe-dataset --dataset-arn "$items_dataset"
+for arn in "$schema_arn" "$items_schema" "$more_schema"; do aws personalize delete-schema --schema-arn "$arn"; done
 aws personalize delete-dataset-group --dataset-group-arn "$group"
 until_gone describe-dataset-group --dataset-group-arn "$group"
 step "done"

@@ -8,11 +8,23 @@ from functools import partial
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlmodel import SQLModel
 
+from common.operations import State, operation_states
 from control_plane.domain.paging import Position
 from control_plane.metadata_store.sql import open_metadata_store
-from control_plane.metadata_store.tables import AnyResource, Campaign, Deployment, Job, SolutionVersion, Tag
+from control_plane.metadata_store.tables import (
+    AnyResource,
+    AttributedMetric,
+    Campaign,
+    DatasetSchema,
+    Deployment,
+    Job,
+    SolutionVersion,
+    Tag,
+)
 from control_plane.resources.trackers import EventTrackers
+from control_plane.servicers.control.servicer import ControlPlaneServicer
 from tests.control_plane.metadata_store.suite import MINE, MOMENT, add, arn, group, solution
 
 N_CAMPAIGNS = 10_000
@@ -85,6 +97,32 @@ def plans(metadata_store, work, *, small: bool) -> list[str]:
         ]
 
 
+#: Tables that no Describe and List operation reads alone; their queries have cases of their own here where calls wait.
+OTHER_TABLES = {
+    "attributed_metric", "deployment", "events_service", "job", "job_attempt", "runtime_worker", "schedule",
+    "scheduler_lease", "serving_report", "serving_revision", "tag",
+}  # fmt: skip
+#: Resources that come with the product are in no table.
+IN_NO_TABLE = {"Algorithm", "FeatureTransformation", "Recipe"}
+
+
+def test_every_table_is_one_of_resources_or_named_here():
+    names = {table.name for table in SQLModel.metadata.sorted_tables}
+
+    assert names == OTHER_TABLES | {table.__tablename__ for table in tables()}
+
+
+def test_every_description_and_list_reads_a_table_whose_plans_are_looked_at():
+    names = {table.__name__.removeprefix("Dataset") if table is DatasetSchema else table.__name__ for table in tables()}
+    operations = operation_states(ControlPlaneServicer)
+    built = {name for name, state in operations.items() if state is State.BUILT}
+    described = {name.removeprefix("Describe") for name in built if name.startswith("Describe")}
+    listed = {name.removeprefix("List").removesuffix("s") for name in built if name.startswith("List")}
+
+    assert described - IN_NO_TABLE == names
+    assert listed - IN_NO_TABLE - {"TagsForResource", "MetricAttributionMetric"} == names
+
+
 def page(unit, *, table: type[AnyResource], after: Position | None, where: dict[str, str]) -> list[AnyResource]:
     return unit.page(table, after=after, limit=101, **where)
 
@@ -134,8 +172,9 @@ def test_a_resource_is_found_by_its_key(crowded, table):
         lambda unit: unit.find(Deployment, campaign_arn="arn", order=["number"]),
         lambda unit: unit.find(Deployment, solution_version_arn="arn", refused=True, order=["creation_date_time"]),
         lambda unit: unit.find(Tag, resource_arn="arn", order=["tag_key"]),
+        lambda unit: unit.find(AttributedMetric, metric_attribution_arn="arn", order=["metric_name"]),
     ],
-    ids=["newest version", "deployments", "refusals", "tags"],
+    ids=["newest version", "deployments", "refusals", "tags", "metrics"],
 )
 def test_what_belongs_to_a_resource_is_read_in_order_from_an_index(crowded, work):
     (plan,) = plans(crowded, work, small=True)

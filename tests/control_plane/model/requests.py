@@ -282,7 +282,7 @@ class Requests:
 
     @staticmethod
     def _campaign_configs() -> st.SearchStrategy[Document]:
-        return st.sampled_from((FOLLOWING, FOLLOWING, EXPLORING, {**FOLLOWING, **EXPLORING}))
+        return st.sampled_from(({}, FOLLOWING, EXPLORING, {**FOLLOWING, **EXPLORING}))
 
     # The usual way
 

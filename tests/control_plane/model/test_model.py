@@ -6,6 +6,7 @@ CI runs the same sequences every time. `TAILORBIRD_MODEL_EXAMPLES=2000` runs so 
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from sqlalchemy import event
 
+from control_plane.domain.quotas import Quotas
 from control_plane.metadata_store.sql import open_metadata_store
 from protos.tailorbird.internal.v1 import jobs_pb2, serving_pb2
 from tests.control_plane.model.requests import ACCOUNTS, Requests
@@ -22,20 +24,9 @@ from tests.control_plane.model.rules import KINDS, Document, Refused
 from tests.control_plane.model.service import Service
 from tests.control_plane.model.serving import Model
 
-QUOTAS = {
-    "dataset_groups": 2,
-    "schemas": 4,
-    "pending_imports": 2,
-    "pending_solution_versions": 2,
-    "solutions_per_group": 2,
-    "campaigns_per_group": 2,
-    "filters_per_group": 2,
-    "metric_attributions_per_group": 1,
-    "pending_exports": 2,
-    "pending_deletions_per_group": 1,
-    "pending_batch_inference_jobs": 1,
-    "pending_batch_segment_jobs": 1,
-}
+#: Quotas: one of each that matters is soon used up, or there is room for several that affect each other.
+TIGHT, WIDE = ({quota.name: number for quota in fields(Quotas)} for number in (1, 3))
+QUOTAS = (TIGHT | {"solutions_per_group": 2}, WIDE | {"metric_attributions_per_group": 1})
 WORKERS = ("runtime-1", "runtime-2")
 #: Seconds around every limit: pauses between attempts, leases, liveness, loading, forgetting.
 PAUSES = (6, 11, 31, 61, 601, 901)
@@ -48,12 +39,6 @@ class Agreement(RuleBasedStateMachine):
 
     metadata_store: Any = None
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.service = Service(self.metadata_store, QUOTAS)
-        self.model = Model(self.service.clock, QUOTAS)
-        self.requests = Requests(self.model)
-
     def call(self, account: str, operation: str, request: Document) -> Document:
         """Call both, compare, and return the response; empty when both refuse the call for the same reason."""
         response, reason = _outcome(lambda: self.service.call(account, operation, request))
@@ -64,9 +49,12 @@ class Agreement(RuleBasedStateMachine):
 
     # What there is from the beginning
 
-    @initialize(depth=st.sampled_from((0, 3, 8, 8, 8)))
-    def prepare(self, depth: int) -> None:
+    @initialize(depth=st.sampled_from((0, 3, 8, 8, 8)), quotas=st.sampled_from(QUOTAS))
+    def prepare(self, depth: int, quotas: dict[str, int]) -> None:
         """Begin with nothing, with a group that has a dataset, or with all that two solutions and a campaign need."""
+        self.service = Service(self.metadata_store, quotas)
+        self.model = Model(self.service.clock, quotas)
+        self.requests = Requests(self.model)
         for operation, request in self.requests.path(ACCOUNTS[0])[:depth]:
             if operation in ("CreateSolutionVersion", "CreateCampaign"):
                 self.do_job()
