@@ -49,9 +49,9 @@ class Agreement(RuleBasedStateMachine):
 
     # What there is from the beginning
 
-    @initialize(depth=st.sampled_from((0, 3, 8, 8, 8)), quotas=st.sampled_from(QUOTAS))
+    @initialize(depth=st.sampled_from((0, 3, 6, 6, 8, 8, 8)), quotas=st.sampled_from(QUOTAS))
     def prepare(self, depth: int, quotas: dict[str, int]) -> None:
-        """Begin with nothing, with a group that has a dataset, or with all that two solutions and a campaign need."""
+        """Begin with nothing, with a dataset, with a training under way, or with two solutions and a campaign."""
         self.service = Service(self.metadata_store, quotas)
         self.model = Model(self.service.clock, quotas)
         self.requests = Requests(self.model)
@@ -207,7 +207,7 @@ class Agreement(RuleBasedStateMachine):
         """Compare everything that exists, as both accounts see it."""
         for account in ACCOUNTS:
             for kind in KINDS.values():
-                request: Document = {"maxResults": 2}
+                request: Document = {"maxResults": 1}
                 while token := self.call(account, f"List{kind.word}s", request).get("nextToken"):
                     request["nextToken"] = token
             for resource in list(self.model.resources.values()):
