@@ -259,7 +259,7 @@ def test_service_and_model_agree_on_every_response(metadata_store):
         WithStore,
         settings=settings(
             derandomize=not N_EXAMPLES,
-            max_examples=N_EXAMPLES or 40,
+            max_examples=N_EXAMPLES or 80,
             stateful_step_count=40,
             deadline=timedelta(seconds=60),
             database=None,
