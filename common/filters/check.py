@@ -35,7 +35,7 @@ from common.filters.expression import (
 )
 from common.filters.parser import MalformedExpression, parse_chain
 
-__all__ = ["MAX_FIELDS", "MAX_LENGTH", "Filter", "Parameter", "ValueType", "parse_filter"]
+__all__ = ["MAX_FIELDS", "MAX_LENGTH", "Filter", "Parameter", "ValueType", "filter_target", "parse_filter"]
 
 #: Characters of an expression, by Personalize's limit.
 MAX_LENGTH: Final = 2500
@@ -115,6 +115,11 @@ def parse_filter(text: str, schemas: Mapping[Dataset, AvroSchema], *, max_fields
         return _Check(schemas).check(text, chain, max_fields)
     except MalformedExpression as error:
         raise _invalid(text, error) from error
+
+
+def filter_target(text: str) -> Target:
+    """Return what a filter chooses from, whose expression `parse_filter` has accepted before."""
+    return parse_chain(text)[0].target
 
 
 def _invalid(text: str, error: MalformedExpression) -> InvalidInput:

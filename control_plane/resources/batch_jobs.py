@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from common.errors import invalid
+from common.filters import Target, filter_target
 from control_plane.domain.campaigns import check_exploration, check_influence
 from control_plane.domain.fields import check_name, check_role, check_tags
 from control_plane.domain.imports import check_data_location, check_output_location
@@ -76,7 +77,7 @@ class BatchInferenceJobs(ResourceOperations):
             arn=self._arn(unit, "batch-inference-job", name),
             job_name=name,
             solution_version_arn=version.arn,
-            filter_arn=_filter_arn(unit, request.filter_arn, version),
+            filter_arn=_filter_arn(unit, request.filter_arn, version, target=Target.ITEM),
             num_results=_num_results(request, most=_MAX_RESULTS),
             job_input=request.job_input,
             job_output=request.job_output,
@@ -138,7 +139,7 @@ class BatchSegmentJobs(ResourceOperations):
             arn=self._arn(unit, "batch-segment-job", name),
             job_name=name,
             solution_version_arn=version.arn,
-            filter_arn=_filter_arn(unit, request.filter_arn, version),
+            filter_arn=_filter_arn(unit, request.filter_arn, version, target=Target.USER),
             num_results=_num_results(request, most=_MAX_USERS),
             job_input=request.job_input,
             job_output=request.job_output,
@@ -193,13 +194,16 @@ def _version(unit: Unit, arn: str, *, operation: str) -> tuple[SolutionVersion, 
     return version, recipe
 
 
-def _filter_arn(unit: Unit, arn: str, version: SolutionVersion) -> str | None:
+def _filter_arn(unit: Unit, arn: str, version: SolutionVersion, *, target: Target) -> str | None:
+    """Return the ARN of a request's filter, after checking that it is of the version's group and about its results."""
     if not arn:
         return None
     row = fetch(unit, Filter, arn, field="filterArn", kind="filter")
     require_active(row.status, arn, field="filterArn")
     if row.dataset_group_arn != version.dataset_group_arn:
         raise invalid("filterArn", got=arn, want=f"a filter of {version.dataset_group_arn}")
+    if (actual := filter_target(row.filter_expression)) is not target:
+        raise invalid("filterArn", got=f"a filter of {actual}", want=f"a filter of {target}")
     return arn
 
 

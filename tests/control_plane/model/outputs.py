@@ -208,7 +208,8 @@ class OutputRules(TrainingRules):
         group = version.described["datasetGroupArn"]
         if "filterArn" in request:
             row = require_active(self.find(KINDS["Filter"], request["filterArn"]))
-            if row.parents["datasetGroupArn"] != group:
+            # The model's filters choose items, and segments are of users.
+            if row.parents["datasetGroupArn"] != group or word == "BatchSegmentJob":
                 raise Refused(INVALID)
         if not 1 <= request.get("numResults", 25) <= most:
             raise Refused(INVALID)

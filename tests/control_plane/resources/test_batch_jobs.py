@@ -152,3 +152,20 @@ def test_waiting_jobs_are_limited(tmp_path):
     with pytest.raises(LimitExceeded, match="More than 1 resources with PENDING or IN_PROGRESS status"):
         world.resources.batch_segments.create(segment_request(segments, "second"))
     world.metadata_store.close()
+
+
+def test_filters_are_of_what_the_job_returns(world):
+    version, segments = world.active_version(), version_of(world, "aws-item-affinity")
+
+    def create_filter(name, version, target):
+        group = world.resources.versions.describe(version).dataset_group_arn
+        expression = f'EXCLUDE {target} WHERE Interactions.EVENT_TYPE IN ("watch")'
+        return world.resources.filters.create(name, dataset_group_arn=group, filter_expression=expression).arn
+
+    of_users, of_items = create_filter("users", version, "UserID"), create_filter("items", segments, "ItemID")
+    with pytest.raises(InvalidInput, match="`filterArn`: got 'a filter of UserID', want a filter of ItemID"):
+        world.resources.batch_inference.create(inference_request(version, filter_arn=of_users))
+    with pytest.raises(InvalidInput, match="`filterArn`: got 'a filter of ItemID', want a filter of UserID"):
+        world.resources.batch_segments.create(segment_request(segments, filter_arn=of_items))
+    fitting = create_filter("viewers", segments, "userid")
+    assert world.resources.batch_segments.create(segment_request(segments, filter_arn=fitting)).filter_arn == fitting
