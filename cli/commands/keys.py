@@ -52,7 +52,9 @@ def create(
 @app.command("list")
 def list_keys(context: typer.Context, data_dir: DataDir = DEFAULT_DATA_DIR, keys_file: KeysFile = None) -> None:
     """Show all access keys, without their secrets."""
-    table = Table(Column("access key id", no_wrap=True), "name", "account", "policies", "created", "state")
+    table = Table(
+        Column("access key id", no_wrap=True), "name", Column("account", no_wrap=True), "policies", "created", "state"
+    )
     for key in access_keys(context, data_dir, keys_file).list():
         state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M} UTC" if key.revoked_at else "valid"
         table.add_row(

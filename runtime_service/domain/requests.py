@@ -172,8 +172,12 @@ def not_built(members: Sequence[str], *, operation: str) -> InvalidInput:
     return InvalidInput(f"{named}: got a value, want none: this part of {operation} is not built yet")
 
 
-def served_arn(campaign_arn: str, recommender_arn: str) -> tuple[ServedKind, str]:
+def served_arn(campaign_arn: str, recommender_arn: str | None) -> tuple[ServedKind, str]:
     """Return the kind and the ARN of what a request is for.
+
+    Args:
+        campaign_arn: ARN of the campaign; empty for none.
+        recommender_arn: ARN of the recommender; empty for none, None of operations that recommenders do not answer.
 
     Raises:
         InvalidInput: It names neither a campaign nor a recommender, or both.
@@ -183,7 +187,11 @@ def served_arn(campaign_arn: str, recommender_arn: str) -> tuple[ServedKind, str
     if recommender_arn:
         return ServedKind.RECOMMENDER, recommender_arn
     if not campaign_arn:
-        raise invalid("campaignArn", got=campaign_arn, want="the ARN of a campaign, or a recommenderArn")
+        raise invalid(
+            "campaignArn",
+            got=campaign_arn,
+            want=f"the ARN of a campaign{'' if recommender_arn is None else ', or a recommenderArn'}",
+        )
     return ServedKind.CAMPAIGN, campaign_arn
 
 

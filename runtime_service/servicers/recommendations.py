@@ -147,7 +147,7 @@ class RuntimeServicer:
         refused = [field.json_name for field, _ in request.ListFields() if field.name in _NOT_BUILT]
         if refused:
             raise not_built(refused, operation=operation)
-        recommender_arn = ""
+        recommender_arn: str | None = None
         if isinstance(request, runtime_service_pb2.GetRecommendationsRequest):
             recommender_arn = request.recommender_arn
         kind, arn = served_arn(request.campaign_arn, recommender_arn)

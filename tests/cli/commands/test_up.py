@@ -124,11 +124,11 @@ def test_a_process_that_is_killed_comes_back(tmp_path, name):
 
 def test_a_process_that_hangs_comes_back(tmp_path):
     with ready(tmp_path, options=["--silent-seconds", "5"]) as running:
-        victim = running.child("gateway")
+        victim = running.child("events_service")
         victim.suspend()
-        wait_until(lambda: running.count(r"ready\s+process=gateway\b") == 2, seconds=PATIENCE)
+        wait_until(lambda: running.count(r"ready\s+process=events_service\b") == 2, seconds=PATIENCE)
         assert alive([victim]) == []
-        assert running.count("does not answer, killing it.*process=gateway") == 1
+        assert running.count("does not answer, killing it.*process=events_service") == 1
 
 
 def serves(running):

@@ -169,7 +169,7 @@ def test_a_resource_is_found_by_its_key(crowded, table):
     "work",
     [
         lambda unit: unit.first(SolutionVersion, solution_arn=SOLUTION, order=["-creation_date_time", "-arn"]),
-        lambda unit: unit.find(Deployment, campaign_arn="arn", order=["number"]),
+        lambda unit: unit.find(Deployment, target_arn="arn", order=["number"]),
         lambda unit: unit.find(Deployment, solution_version_arn="arn", refused=True, order=["creation_date_time"]),
         lambda unit: unit.find(Tag, resource_arn="arn", order=["tag_key"]),
         lambda unit: unit.find(AttributedMetric, metric_attribution_arn="arn", order=["metric_name"]),

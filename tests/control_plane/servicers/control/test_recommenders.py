@@ -67,7 +67,7 @@ def test_a_recommender_lives_through_all_of_its_states(world, client):
     world.finish_next({})
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         described()
-    assert client.list_recommenders()["recommenders"] == []
+    assert client.list_recommenders(datasetGroupArn=group)["recommenders"] == []
 
 
 def test_a_failed_training_is_shown_with_its_reason(world, client):
