@@ -50,7 +50,7 @@ class _Echo(RuntimeServiceServicer):
     async def GetRecommendations(
         self,
         request: runtime.GetRecommendationsRequest,  # noqa: ARG002 - the signature of every method
-        context: Any,  # noqa: ARG002
+        context: Any,  # noqa: ARG002 - gRPC's signature
     ) -> runtime.GetRecommendationsResponse:
         """Return the message."""
         return self._answer
@@ -59,7 +59,11 @@ class _Echo(RuntimeServiceServicer):
 class _Sink(EventsServiceServicer):
     """Takes events and forgets them."""
 
-    async def PutEvents(self, request: events.PutEventsRequest, context: Any) -> events.PutEventsResponse:  # noqa: ARG002
+    async def PutEvents(
+        self,
+        request: events.PutEventsRequest,  # noqa: ARG002 - gRPC's signature
+        context: Any,  # noqa: ARG002 - gRPC's signature
+    ) -> events.PutEventsResponse:
         """Answer that they were taken."""
         return events.PutEventsResponse()
 

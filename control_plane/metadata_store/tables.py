@@ -578,7 +578,7 @@ class DataDeletionJob(AnyResource, table=True):
     """One deletion of all data of some users; deleted with its dataset group.
 
     Attributes:
-        num_deleted: Users whose data was deleted; None until it has ended.
+        num_deleted: Records that were deleted; None until it has ended.
     """
 
     __tablename__ = "data_deletion_job"
