@@ -7,7 +7,7 @@ import uuid
 import sqlalchemy as sa
 from alembic import op
 
-from control_plane.metadata_store.tables import UtcDateTime
+from control_plane.metadata_store.columns import UtcDateTime
 
 revision = "0012"
 down_revision = "0011"
