@@ -1,9 +1,9 @@
-"""The thread for the work that no call waits for: flushing tables, removing old events and those of deleted data."""
+"""The work on the log that no call waits for and no consumer does: removing old records, and those of deleted data."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from common.errors import Unavailable
@@ -22,10 +22,11 @@ class Maintenance:
     """Runs the periodic work in a thread.
 
     Args:
-        log: The log that old events are removed from.
-        sink: Appends events to tables.
+        log: The log that old records are removed from.
+        sink: Knows which tables are deleted.
         every_seconds: Pause between two rounds.
-        retention: Age at which committed events are removed from the log.
+        retention: Age at which consumed records are removed from the log.
+        kept_for: Consumers that must not miss a record.
         deletion_seconds: Pause between two searches for deleted tables.
         monotonic: Returns seconds on a clock that nobody sets.
     """
@@ -37,6 +38,7 @@ class Maintenance:
         *,
         every_seconds: float,
         retention: timedelta,
+        kept_for: Sequence[str] = (DatasetSink.name,),
         deletion_seconds: float = 10.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -44,6 +46,7 @@ class Maintenance:
         self._sink = sink
         self._monotonic = monotonic
         self._retention = retention
+        self._kept_for = kept_for
         self._deletion_seconds = deletion_seconds
         self._next_removal = self._next_deletion = monotonic()
         self._thread = PeriodicThread(
@@ -51,24 +54,23 @@ class Maintenance:
         )
 
     def sweep(self) -> None:
-        """Flush the tables that are due; remove old events, and those of deleted tables, when it is time to."""
-        self._sink.flush_due(stopping=lambda: self._thread.stopping)
+        """Remove old records, and those of deleted tables, when it is time to."""
         now = self._monotonic()
         if now >= self._next_removal:
             self._next_removal = now + _REMOVAL_EVERY_SECONDS
-            if removed := self._log.remove_old(self._retention):
-                _log.info("old_events_removed", events=removed)
+            if removed := self._log.remove_old(self._retention, kept_for=self._kept_for):
+                _log.info("old_records_removed", records=removed)
         if now >= self._next_deletion:
             self._next_deletion = now + self._deletion_seconds
             try:
                 self._sink.remove_deleted()
             except Unavailable as error:
-                _log.debug("deletions_unknown", message=error.message)  # events stay until control_plane can be reached
+                _log.debug("deletions_unknown", message=error.message)  # until control_plane can be reached again
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Return when the last sweep is over; what is not committed yet stays in the log for the next start."""
+        """Return when the last sweep is over."""
         self._thread.stop()

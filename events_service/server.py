@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from common.process.long_poll import LongPolls
+from common.process.periodic import PeriodicThread
 from common.rpc import Service
 from common.storage import Store
+from events_service.consumers import Consumer
+from events_service.consumers.rounds import ConsumerRounds
 from events_service.dataset_sink import DatasetSink
 from events_service.domain.rate_limit import CommitRateLimit
 from events_service.log import EventLog
@@ -43,7 +46,7 @@ class Timing:
     )
     compact_commits: int = 200
     log_retention: timedelta = timedelta(days=30)
-    flush_alarm_seconds: float = 600.0
+    alarm_seconds: float = 600.0
     deletion_seconds: float = 10.0
 
 
@@ -54,15 +57,20 @@ class EventsService:
     services: tuple[Service, ...]
     polls: LongPolls
     trackers: FollowedTrackers
+    consumers: tuple[PeriodicThread, ...]
     maintenance: Maintenance
 
     def start(self) -> None:
         """Start the background threads."""
         self.trackers.start()
         self.maintenance.start()
+        for consumer in self.consumers:
+            consumer.start()
 
     def stop(self) -> None:
-        """Stop the background threads, and return when they have ended."""
+        """Stop the background threads; what is not consumed yet stays in the log for the next start."""
+        for consumer in self.consumers:
+            consumer.stop()
         self.maintenance.stop()
         self.trackers.stop()
 
@@ -98,7 +106,6 @@ def assemble(
         trackers,
         commit_rate=timing.commit_rate,
         compact_commits=timing.compact_commits,
-        alarm_seconds=timing.flush_alarm_seconds,
         monotonic=monotonic,
     )
     polls = LongPolls(log.appended, max_waiting=timing.max_waiting)
@@ -125,4 +132,17 @@ def assemble(
         deletion_seconds=timing.deletion_seconds,
         monotonic=monotonic,
     )
-    return EventsService(services, polls, followed, maintenance)
+    consumers = tuple(_thread(log, consumer, timing, monotonic) for consumer in (sink,))
+    return EventsService(services, polls, followed, consumers, maintenance)
+
+
+def _thread(log: EventLog, consumer: Consumer, timing: Timing, monotonic: Callable[[], float]) -> PeriodicThread:
+    """Return the thread that offers a consumer its records again and again."""
+    rounds = ConsumerRounds(log, consumer, alarm_seconds=timing.alarm_seconds, monotonic=monotonic)
+    thread = PeriodicThread(
+        lambda: rounds.run(stopping=lambda: thread.stopping),
+        name=consumer.name,
+        every_seconds=timing.flush_seconds,
+        failure_event="consumer_round_failed",
+    )
+    return thread

@@ -67,6 +67,6 @@ class EventsSettings(ServerSettings, StoreSettings):
             commit_rate=CommitRateLimit(self.seal_burst_commits, self.seal_steady_seconds, self.seal_large_events),
             compact_commits=self.compact_commits,
             log_retention=timedelta(hours=self.log_retention_hours),
-            flush_alarm_seconds=self.seal_alarm_seconds,
+            alarm_seconds=self.seal_alarm_seconds,
             deletion_seconds=self.deletion_seconds,
         )

@@ -122,7 +122,7 @@ async def follow_log(connect: Connect, history: HistoryWriter, *, wait_seconds: 
     Args:
         connect: Opens the channel to the events service.
         history: Written in the order of the log; closed at the end.
-        wait_seconds: How long one call of `ReadEvents` waits for new events.
+        wait_seconds: How long one call of `ReadRecords` waits for new events.
     """
     with closing(history):
         async with connect() as channel:

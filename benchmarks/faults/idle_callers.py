@@ -25,7 +25,7 @@ from benchmarks.processes import running_both_services
 from benchmarks.report import markdown_table, percentile, publish
 from protos.tailorbird.control.v1.control_plane_service_pb2_grpc import ControlPlaneServiceStub
 from protos.tailorbird.control.v1.recipe_pb2 import ListRecipesRequest
-from protos.tailorbird.internal.v1.event_log_pb2 import ReadEventsRequest
+from protos.tailorbird.internal.v1.event_log_pb2 import ReadRecordsRequest
 from protos.tailorbird.internal.v1.event_log_pb2_grpc import EventLogServiceStub
 
 _WATCH = "/grpc.health.v1.Health/Watch"
@@ -79,7 +79,7 @@ def running_targets(folder: Path) -> Iterator[tuple[Target, ...]]:
     """Run the control plane and the events service, and yield both as targets."""
     methods = {
         "control_plane": ("client", "/tailorbird.control.v1.ControlPlaneService/ListRecipes"),
-        "events_service": ("runtime", "/tailorbird.internal.v1.EventLogService/ReadEvents"),
+        "events_service": ("runtime", "/tailorbird.internal.v1.EventLogService/ReadRecords"),
     }
     with running_both_services(folder) as services:
         yield tuple(
@@ -137,7 +137,7 @@ def _work(channel: grpc.aio.Channel, target: Target, patience: float) -> Any:
         stub = ControlPlaneServiceStub(channel)
         return stub.ListRecipes(ListRecipesRequest(max_results=1), metadata=target.authorization, timeout=patience)
     log = EventLogServiceStub(channel)
-    return log.ReadEvents(ReadEventsRequest(from_offset=1), metadata=target.authorization, timeout=patience)
+    return log.ReadRecords(ReadRecordsRequest(from_offset=1), metadata=target.authorization, timeout=patience)
 
 
 async def measure(target: Target, *, number: int, seconds: float, patience: float) -> list[Measurement]:

@@ -1,4 +1,4 @@
-"""The consumer of the log that appends events to the interactions tables, each exactly once.
+"""The consumer of the log that writes records to the tables of datasets, each exactly once.
 
 Each commit carries the offset of its last event (the committed offset). The one in the table's own history decides, not
 the log's copy of it: after a crash between the commit and the copy, and after a commit whose response got lost, nothing
@@ -13,30 +13,28 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
 from common import columns
 from common.arrow_schema import interactions_frame_schema
 from common.avro import AvroSchema
-from common.errors import TailorbirdError, Unavailable
+from common.errors import Unavailable
 from common.logs import get_logger
 from common.positions import Position
-from common.process.backoff import Backoff, BackoffPolicy
 from common.storage import Store
 from common.tables import Table
-from events_service.domain import interaction_values
+from events_service.domain import Event, interaction_values
 from events_service.domain.rate_limit import CommitRateLimit, TokenBucket
-from events_service.log import Divergence, EventLog, LoggedEvent, TableLag
+from events_service.log import Divergence, EventLog, LoggedRecord, TableLag
+from events_service.records import content_of
 from events_service.trackers import Tables
 
 __all__ = ["DatasetSink", "events_frame"]
 
 _log = get_logger(__name__)
-_BATCH_EVENTS = 20_000
-_BACKOFF: Final = BackoffPolicy(first_seconds=1.0, longest_seconds=60.0)
-_ALARM_EVERY_SECONDS = 3600.0
+_BATCH_RECORDS = 20_000
 #: How many of the newest rows of another log are compared: those who repeat a call lost their connection lately.
 _MAX_DIVERGED = 1_000_000
 
@@ -49,37 +47,30 @@ class _Progress:
         token_bucket: Limits the commits.
         lock: Held during a flush.
         version: The table's version after our last commit; None before the first.
-        backoff: Counts consecutive failures.
-        failing_since_seconds: When the first of those was.
-        alarm_at_seconds: When the next ERROR is logged if failures go on.
-        not_before_seconds: When the next attempt may be made.
     """
 
     token_bucket: TokenBucket
     lock: threading.Lock = field(default_factory=threading.Lock)
     version: int | None = None
-    backoff: Backoff = field(default_factory=lambda: Backoff(_BACKOFF))
-    failing_since_seconds: float = 0.0
-    alarm_at_seconds: float = 0.0
-    not_before_seconds: float = 0.0
 
 
 class DatasetSink:
-    """Moves events from the log to the tables; safe to share between threads.
+    """Moves records from the log to the tables, a `Consumer`; safe to share between threads.
 
     The number of small files of a table is bounded twice: `commit_rate` limits how many commits there are, and
     after every `compact_commits` versions the table's small files are joined, so that a reader opens at most about that
     many. A table's history is read from a checkpoint that Delta Lake writes every 100 commits.
 
     Args:
-        log: The source of events.
+        log: The source of records.
         store: Holds the tables.
         tables: Says whether a table's dataset still exists; called before each flush, so not through a cache.
         commit_rate: Limits the commits of a table.
         compact_commits: Versions of a table between two compactions.
-        alarm_seconds: A table whose flushes fail for so long is logged as an ERROR, and again every hour.
         monotonic: Returns seconds on a clock that never goes back.
     """
+
+    name = "dataset_sink"
 
     def __init__(
         self,
@@ -89,7 +80,6 @@ class DatasetSink:
         *,
         commit_rate: CommitRateLimit,
         compact_commits: int,
-        alarm_seconds: float = 600.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._log = log
@@ -97,55 +87,38 @@ class DatasetSink:
         self._tables = tables
         self._commit_rate = commit_rate
         self._compact_commits = compact_commits
-        self._alarm_seconds = alarm_seconds
         self._monotonic = monotonic
         self._progress: dict[str, _Progress] = {}
         self._progress_lock = threading.Lock()
 
-    def flush_due(self, *, stopping: Callable[[], bool] = lambda: False) -> int:
-        """Flush each table that its rate limit permits; a failure of one table does not delay the others.
+    def is_due(self, lag: TableLag) -> bool:
+        """Return whether the rate limit permits a commit now; see `Consumer`."""
+        # Other tables' records may lie between the two offsets: then a commit comes early, which does no harm.
+        pending = lag.last_offset - lag.committed_offset
+        return self._progress_of(lag.table.location).token_bucket.permits(pending, self._monotonic())
 
-        Args:
-            stopping: Called between commits; true ends the round.
-
-        Returns:
-            How many events were appended.
-        """
-        appended = 0
-        for lag in self._log.table_lags():
-            if stopping():
-                break
-            progress = self._progress_of(lag.table.location)
-            # Other tables' events may lie between the two offsets: then a commit comes early, which does no harm.
-            pending = lag.last_offset - lag.committed_offset
-            now = self._monotonic()
-            if now < progress.not_before_seconds or not progress.token_bucket.permits(pending, now):
-                continue
-            if not progress.lock.acquire(blocking=False):
-                continue  # a call flushes it
-            try:
-                if self._dataset_exists(lag.table.location):
-                    appended += self._append_events(lag, progress, stopping)[0]
-            except Exception as error:  # noqa: BLE001 - the log keeps the events, and a later attempt may succeed
-                self._failed(lag, progress, error)
-            else:
-                self._succeeded(lag, progress)
-            finally:
-                progress.lock.release()
-        return appended
+    def consume(self, lag: TableLag, *, stopping: Callable[[], bool]) -> int:
+        """Write a table's records; see `Consumer`."""
+        progress = self._progress_of(lag.table.location)
+        if not progress.lock.acquire(blocking=False):
+            return 0  # a call flushes it
+        try:
+            return self._append_events(lag, progress, stopping)[0] if self._dataset_exists(lag.table.location) else 0
+        finally:
+            progress.lock.release()
 
     def flush(self, location: str, *, seconds: float) -> Position:
-        """Append all events that the log has for a table now, whatever the rate limit; return the committed position.
+        """Write all records that the log has for a table now, whatever the rate limit; return the committed position.
 
         Args:
             location: The table's; if the log has nothing for it, nothing is appended.
             seconds: How long this may take.
 
         Raises:
-            Unavailable: The table cannot be written now, or not all events in that time; what is committed stays.
+            Unavailable: The table cannot be written now, or not all records in that time; what is committed stays.
         """
         until = self._monotonic() + seconds
-        lag = self._log.table_lag(location)
+        lag = self._log.lag(self.name, location)
         if lag is None:
             return Table(self._store, location).event_position()
         progress = self._progress_of(location)
@@ -154,8 +127,8 @@ class DatasetSink:
                 _, committed = self._append_events(lag, progress, lambda: self._monotonic() >= until)
                 if committed < lag.last_offset:
                     raise Unavailable(
-                        f"dataset {location}: got events up to {committed} written within {seconds:g} s, want those up "
-                        f"to {lag.last_offset}; repeat the call"
+                        f"dataset {location}: got records up to {committed} written within {seconds:g} s, want those "
+                        f"up to {lag.last_offset}; repeat the call"
                     )
             return Table(self._store, location).event_position()
 
@@ -173,22 +146,22 @@ class DatasetSink:
         schema = AvroSchema.parse(lag.table.schema)
         committed, divergence = self._committed_offset(lag, table)
         appended = 0
-        # Up to the last event at the beginning: an endless stream must not keep this call in commit after commit.
+        # Up to the last record at the beginning: an endless stream must not keep this call in commit after commit.
         while committed < lag.last_offset and not stopping():
-            events = self._log.table_events(location, after=committed, max_events=_BATCH_EVENTS)
-            if not events:
+            records = self._log.table_records(location, after=committed, max_records=_BATCH_RECORDS)
+            if not records:
                 break  # the table was removed meanwhile
-            committed = events[-1].offset
-            rows = _drop_repetitions(events_frame(events, schema), table, divergence)
+            committed = records[-1].offset
+            rows = _drop_repetitions(events_frame(records, schema), table, divergence)
             version = table.append_events(rows, self._log.lineage().at(committed))
-            self._log.mark_committed(location, committed)
+            self._log.mark_consumed(self.name, location, committed)
             progress.token_bucket.spend(self._monotonic())
             appended += rows.height
             _log.debug("events_flushed", location=location, events=rows.height, offset=committed, version=version)
             self._compact(table, progress, version)
         if not appended and committed > lag.committed_offset:
             # Not beyond our own events: the table may be ahead of a restored log that has not diverged from it yet.
-            self._log.mark_committed(location, min(committed, lag.last_offset))
+            self._log.mark_consumed(self.name, location, min(committed, lag.last_offset))
         return appended, committed
 
     def remove_deleted(self) -> int:
@@ -252,28 +225,6 @@ class DatasetSink:
             _log.info("table_compacted", location=table.location, version=version)
         progress.version = version
 
-    def _failed(self, lag: TableLag, progress: _Progress, error: Exception) -> None:
-        now, location = self._monotonic(), lag.table.location
-        if progress.backoff.failures == 0:
-            trace = None if isinstance(error, TailorbirdError) else error
-            _log.warning("flush_failed", location=location, message=str(error), exc_info=trace)
-            progress.failing_since_seconds, progress.alarm_at_seconds = now, now + self._alarm_seconds
-        elif now >= progress.alarm_at_seconds:
-            progress.alarm_at_seconds = now + _ALARM_EVERY_SECONDS
-            _log.error(
-                "flush_stuck",
-                location=location,
-                seconds=round(now - progress.failing_since_seconds),
-                uncommitted_from=lag.committed_offset + 1,
-                message=str(error),
-            )
-        progress.not_before_seconds = now + progress.backoff.failed()
-
-    def _succeeded(self, lag: TableLag, progress: _Progress) -> None:
-        if progress.backoff.failures:
-            _log.info("flush_resumed", location=lag.table.location, failures=progress.backoff.failures)
-        progress.backoff.succeeded()
-
 
 def _drop_repetitions(rows: pl.DataFrame, table: Table, divergence: Divergence | None) -> pl.DataFrame:
     """Drop the events that another log has written to the table already."""
@@ -284,31 +235,32 @@ def _drop_repetitions(rows: pl.DataFrame, table: Table, divergence: Divergence |
     return rows
 
 
-def events_frame(events: Sequence[LoggedEvent], schema: AvroSchema) -> pl.DataFrame:
+def events_frame(records: Sequence[LoggedRecord], schema: AvroSchema) -> pl.DataFrame:
     """Return the rows of an interactions table: one for each event id, in the order of the log.
 
     Within a tracker the log holds every id once. Two consecutive trackers of a group may both have received an event;
     then the first is kept.
 
     Args:
-        events: Events of one table, in the order of offsets.
+        records: Events of one table, in the order of offsets.
         schema: The Interactions dataset's.
 
     Raises:
         CorruptArtifact: An event does not fit the schema, which it did when it was accepted.
     """
-    first: dict[str, LoggedEvent] = {}
-    for logged in events:
-        first.setdefault(logged.event.event_id, logged)
-    rows = [_row(logged, schema) for logged in first.values()]
+    first: dict[str, tuple[int, Event]] = {}
+    for record in records:
+        event: Event = content_of(record)
+        first.setdefault(event.event_id, (record.offset, event))
+    rows = [_row(offset, event, schema) for offset, event in first.values()]
     return pl.DataFrame(rows, schema=interactions_frame_schema(schema))
 
 
-def _row(logged: LoggedEvent, schema: AvroSchema) -> dict[str, Any]:
+def _row(offset: int, event: Event, schema: AvroSchema) -> dict[str, Any]:
     return {
-        **interaction_values(logged.event, schema),
+        **interaction_values(event, schema),
         columns.SOURCE: columns.SOURCE_PUT,
-        columns.EVENT_ID: logged.event.event_id,
-        columns.LOG_OFFSET: logged.offset,
-        columns.SESSION_ID: logged.event.session_id,
+        columns.EVENT_ID: event.event_id,
+        columns.LOG_OFFSET: offset,
+        columns.SESSION_ID: event.session_id,
     }

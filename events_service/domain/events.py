@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Event", "RawCall", "RawEvent"]
+__all__ = ["ActionInteraction", "Entity", "Event", "RawCall", "RawEvent"]
 
 _NAMESPACE: Final = uuid.UUID("6ab3f1d2-0f4e-4d55-9c11-6a8f0f2a7c1e")
 
@@ -81,3 +81,31 @@ class Event:
         one is kept, as Personalize does.
         """
         return str(uuid.uuid5(_NAMESPACE, self.content()))
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A validated item, user or action, which takes the place of the one with its id.
+
+    Attributes:
+        entity_id: Id of the item, the user or the action.
+        properties_json: The columns as a JSON object with keys as sent; None when there are none.
+    """
+
+    entity_id: str
+    properties_json: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActionInteraction:
+    """A validated interaction of a user with an action; attributes as in `Event`."""
+
+    event_id: str
+    session_id: str
+    event_type: str
+    sent_at_millis: int
+    action_id: str
+    user_id: str | None = None
+    properties_json: str | None = None
+    recommendation_id: str | None = None
+    impression: tuple[str, ...] = ()

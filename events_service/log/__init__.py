@@ -1,15 +1,18 @@
-"""The durable event log: its interface and values; `sqlite` is the implementation for one machine."""
+"""The durable log of records: its interface and values; `sqlite` is the implementation for one machine.
+
+The log does not look into what it keeps: a record is a kind, a dataset and a payload (`events_service.records`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import IntEnum
 from typing import Protocol
 
 from common.positions import Lineage
 from common.process.long_poll import ChangeNotifier
-from events_service.domain import Event
 
 __all__ = [
     "Bounds",
@@ -19,43 +22,68 @@ __all__ = [
     "LogPage",
     "LogRemoval",
     "LogTable",
-    "LoggedEvent",
+    "LoggedRecord",
+    "RecordKind",
     "TableLag",
 ]
 
 
+class RecordKind(IntEnum):
+    """What a record is; the numbers are kept in logs."""
+
+    EVENT = 1
+    ITEM = 2
+    USER = 3
+    ACTION = 4
+    ACTION_INTERACTION = 5
+
+
 @dataclass(frozen=True, slots=True)
 class LogTable:
-    """The interactions table that an event goes to.
+    """The dataset's table that a record goes to.
 
     Attributes:
         location: Folder relative to the store's root; never reused for another dataset.
-        dataset_group_arn: The group that the table belongs to.
+        dataset_group_arn: The group that the dataset belongs to.
         schema: The Avro schema as JSON text.
+        dataset_type: E.g. `INTERACTIONS`.
     """
 
     location: str
     dataset_group_arn: str
     schema: str
+    dataset_type: str = "INTERACTIONS"
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """An event to be appended."""
+    """A record to be appended.
 
-    tracking_id: str
+    Attributes:
+        table: Where it goes to.
+        kind: What it is.
+        payload: The content, see `events_service.records`.
+        tracking_id: The tracker that took it; empty for none.
+        record_id: Of two records with one id, of one tracker and one table, the second is not appended; None for
+            records that may repeat.
+    """
+
     table: LogTable
-    event: Event
+    kind: RecordKind
+    payload: bytes
+    tracking_id: str = ""
+    record_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class LoggedEvent:
-    """An event in the log, at its offset."""
+class LoggedRecord:
+    """A record in the log, at its offset; the other attributes as in `LogEntry`."""
 
     offset: int
-    tracking_id: str
+    kind: RecordKind
+    payload: bytes
     dataset_group_arn: str
-    event: Event
+    tracking_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +92,14 @@ class LogRemoval:
 
     Attributes:
         offset: The entry's own offset.
-        dataset_group_arn: The group whose interactions were removed.
-        up_to_offset: The group's events up to here were in the table; later ones are in another.
+        dataset_group_arn: The group whose dataset was removed.
+        dataset_type: The type of the dataset, of which a group has one at a time.
+        up_to_offset: The dataset's records up to here were in the table; later ones are in another.
     """
 
     offset: int
     dataset_group_arn: str
+    dataset_type: str
     up_to_offset: int
 
 
@@ -78,13 +108,13 @@ class LogPage:
     """Consecutive entries of the log, read in one transaction.
 
     Attributes:
-        events: In the order of offsets; gaps are events that the log no longer keeps.
+        records: In the order of offsets; gaps are records that the log no longer keeps.
         removals: In the order of offsets.
         next_offset: The first offset of the next page.
         lineage: The log's epochs.
     """
 
-    events: list[LoggedEvent]
+    records: list[LoggedRecord]
     removals: list[LogRemoval]
     next_offset: int
     lineage: Lineage
@@ -113,54 +143,55 @@ class Divergence:
 
 @dataclass(frozen=True, slots=True)
 class TableLag:
-    """A table with logged events that are not in the table yet.
+    """A table with records that a consumer of the log has not consumed yet.
 
     Attributes:
         table: The table.
-        tracking_id: The tracker that received the last event.
-        committed_offset: All of the table's events up to here are in it, by the log's copy of that offset.
-        last_offset: The offset of the table's last event.
-        divergence: Rows of the table that may be of events which the log holds again; None for none.
+        committed_offset: All of the table's records up to here are consumed, by the log's copy of that offset.
+        last_offset: The offset of the table's last record.
+        divergence: Rows of the table that may be of records which the log holds again; None for none.
+        missed_offset: Records up to here were removed for their age before the consumer had them; 0 for none.
     """
 
     table: LogTable
-    tracking_id: str
     committed_offset: int
     last_offset: int
     divergence: Divergence | None = None
+    missed_offset: int = 0
 
 
 class EventLog(Protocol):
-    """Keeps events in the order of their offsets, which begin at 1, rise, and are never used twice.
+    """Keeps records in the order of their offsets, which begin at 1, rise, and are never used twice.
 
+    Each consumer has a cursor of its own for each table, so that one that is stuck, or one table, delays no other.
     A log that is restored from a backup uses offsets again that another has used; `lineage` distinguishes the two.
     Safe to share between threads; all calls block. One process owns a log.
 
     Attributes:
-        appended: Notified whenever there are more events, or removals, to read.
+        appended: Notified whenever there are more records, or removals, to read.
     """
 
     appended: ChangeNotifier
 
     def append(self, entries: Sequence[LogEntry], *, seconds: float) -> tuple[int, ...]:
-        """Append events, all or none, and return when they are on disk.
+        """Append records, all or none, and return when they are on disk.
 
-        An event whose id the same tracker has sent before for the same table is not appended again.
+        A record whose id the same tracker has sent before for the same table is not appended again.
 
         Args:
-            entries: One or more events.
+            entries: One or more records.
             seconds: How long to wait for the disk.
 
         Returns:
-            The offset of each event; that of the first one for a repeated event.
+            The offset of each record; that of the first one for a repeated record.
 
         Raises:
             LimitExceeded: Too many appends are queued; nothing was appended.
-            Unavailable: The disk failed, or was too slow: the events may or may not be kept, so repeat the call.
+            Unavailable: The disk failed, or was too slow: the records may or may not be kept, so repeat the call.
         """
         ...
 
-    def read(self, from_offset: int, *, max_events: int) -> LogPage:
+    def read(self, from_offset: int, *, max_records: int) -> LogPage:
         """Return a page from an offset on; an empty one when there is nothing yet.
 
         Raises:
@@ -178,41 +209,46 @@ class EventLog(Protocol):
         ...
 
     def tables(self) -> list[str]:
-        """Return the locations of all tables that the log has events of."""
+        """Return the locations of all tables that the log has records of."""
         ...
 
-    def table_lags(self) -> list[TableLag]:
-        """Return the tables that lag behind the log."""
+    def lags(self, consumer: str) -> list[TableLag]:
+        """Return the tables with records that a consumer has not consumed yet."""
         ...
 
-    def table_lag(self, location: str) -> TableLag | None:
-        """Return how far a table lags behind the log; None when it does not."""
+    def lag(self, consumer: str, location: str) -> TableLag | None:
+        """Return how far a consumer lags behind with a table; None when it does not."""
         ...
 
-    def table_events(self, location: str, *, after: int, max_events: int) -> list[LoggedEvent]:
-        """Return a table's events after an offset, in the order of offsets."""
+    def table_records(self, location: str, *, after: int, max_records: int) -> list[LoggedRecord]:
+        """Return a table's records after an offset, in the order of offsets."""
         ...
 
-    def mark_committed(self, location: str, offset: int) -> None:
-        """Store that a table has all its events up to an offset, and none of this log's after it."""
+    def mark_consumed(self, consumer: str, location: str, offset: int) -> None:
+        """Store that a consumer has all of a table's records up to an offset, and none of this log's after it."""
         ...
 
     def mark_diverged(self, location: str, divergence: Divergence) -> None:
-        """Store which rows of a table another log wrote, for as long as the retention of events."""
+        """Store which rows of a table another log wrote, for as long as the retention of records."""
         ...
 
     def remove_table(self, location: str) -> int:
-        """Remove all events of a deleted table, so that nothing of it is left in the log's files.
+        """Remove all records of a deleted table, so that nothing of it is left in the log's files.
 
-        Readers get a `LogRemoval` instead. A later event for the table begins it anew.
+        Readers get a `LogRemoval` instead. A later record for the table begins it anew.
 
         Returns:
-            How many events were removed.
+            How many records were removed.
         """
         ...
 
-    def remove_old(self, retention: timedelta) -> int:
-        """Remove committed events that are older than `retention`; a table that lags does not delay the others.
+    def remove_old(self, retention: timedelta, *, kept_for: Sequence[str]) -> int:
+        """Remove records that are older than `retention`; a table that lags does not delay the others.
+
+        Args:
+            retention: Age at which records are removed.
+            kept_for: Consumers that must not miss a record: what one of them has not consumed stays. Others find what
+                they missed in `TableLag.missed_offset`.
 
         Returns:
             How many were removed.

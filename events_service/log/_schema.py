@@ -1,4 +1,4 @@
-"""The log's database: its tables, its migrations, and the mapping between rows and events."""
+"""The log's database: its tables, its migrations, and the mapping between rows and records."""
 
 from __future__ import annotations
 
@@ -9,86 +9,108 @@ from typing import Any, Final
 
 from common.errors import CorruptArtifact
 from common.positions import LEGACY_EPOCH
-from events_service.domain import Event
-from events_service.log import LogEntry, LoggedEvent
+from events_service.log import LogEntry, LoggedRecord, RecordKind
+from protos.tailorbird.internal.v1 import records_pb2
 
-__all__ = ["EVENT_COLUMNS", "INSERT_EVENT", "event_values", "logged_event", "open_database", "prepare"]
+__all__ = ["INSERT_RECORD", "RECORD_COLUMNS", "logged_record", "open_database", "prepare", "record_values"]
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 _SCHEMA: Final = """
 CREATE TABLE tables (
     id INTEGER PRIMARY KEY,
     location TEXT NOT NULL UNIQUE,
     dataset_group_arn TEXT NOT NULL,
+    dataset_type TEXT NOT NULL,
     schema TEXT NOT NULL,
-    sealed_offset INTEGER NOT NULL DEFAULT 0,
+    -- Records up to here were removed for their age.
+    removed_offset INTEGER NOT NULL DEFAULT 0,
     -- Rows in the table that another log put there, and when that was noticed.
     diverged_after INTEGER,
     diverged_until INTEGER,
     diverged_at_millis INTEGER
 ) STRICT;
--- AUTOINCREMENT: an offset is not used again, even when all events were removed.
-CREATE TABLE events (
+-- AUTOINCREMENT: an offset is not used again, even when all records were removed.
+CREATE TABLE records (
     "offset" INTEGER PRIMARY KEY AUTOINCREMENT,
     table_id INTEGER NOT NULL REFERENCES tables (id),
     appended_at_millis INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
     tracking_id TEXT NOT NULL,
-    event_id TEXT NOT NULL,
-    session_id TEXT NOT NULL,
-    user_id TEXT,
-    event_type TEXT NOT NULL,
-    event_value REAL,
-    item_id TEXT,
-    sent_at_millis INTEGER NOT NULL,
-    properties_json TEXT,
-    recommendation_id TEXT,
-    impression_json TEXT,
-    attribution_source TEXT
+    record_id TEXT,
+    payload BLOB NOT NULL
 ) STRICT;
-CREATE INDEX events_by_table ON events (table_id);
-CREATE TABLE state (
-    only INTEGER PRIMARY KEY CHECK (only = 1),
-    first_offset INTEGER NOT NULL
-) STRICT;
-INSERT INTO state VALUES (1, 1);
-"""
-#: What version 2 added to version 1.
-_ADDED: Final = """
--- Unique within one table only: a dataset that is created anew has no events yet.
-CREATE UNIQUE INDEX events_by_id ON events (table_id, tracking_id, event_id);
-CREATE INDEX events_by_age ON events (table_id, appended_at_millis);
+CREATE INDEX records_by_table ON records (table_id);
+-- Unique within one table only: a dataset that is created anew has no records yet.
+CREATE UNIQUE INDEX records_by_id ON records (table_id, tracking_id, record_id) WHERE record_id IS NOT NULL;
+CREATE INDEX records_by_age ON records (table_id, appended_at_millis);
+CREATE TABLE cursors (
+    consumer TEXT NOT NULL,
+    table_id INTEGER NOT NULL REFERENCES tables (id),
+    "offset" INTEGER NOT NULL,
+    PRIMARY KEY (consumer, table_id)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE epochs (
     first_offset INTEGER PRIMARY KEY,
     epoch INTEGER NOT NULL UNIQUE
 ) STRICT;
--- Ends of tables; their offsets are of the same row of numbers as those of events.
+-- Ends of tables; their offsets are of the same row of numbers as those of records.
 CREATE TABLE removals (
     "offset" INTEGER PRIMARY KEY,
     dataset_group_arn TEXT NOT NULL,
+    dataset_type TEXT NOT NULL,
     up_to_offset INTEGER NOT NULL
 ) STRICT;
--- What the log's own clock said last.
-ALTER TABLE state ADD COLUMN clock_millis INTEGER;
+CREATE TABLE state (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    first_offset INTEGER NOT NULL,
+    -- What the log's own clock said last.
+    clock_millis INTEGER
+) STRICT;
+INSERT INTO state (only, first_offset) VALUES (1, 1);
 """
-#: Tables that version 1 had marked as removed are found to be gone once more, and then leave the log.
+#: What version 2 had beyond version 1, in which a tracker's events were unique over all tables.
 _FROM_VERSION_1: Final = f"""
-DROP INDEX events_by_id;
-ALTER TABLE tables DROP COLUMN removed;
 ALTER TABLE tables ADD COLUMN diverged_after INTEGER;
 ALTER TABLE tables ADD COLUMN diverged_until INTEGER;
 ALTER TABLE tables ADD COLUMN diverged_at_millis INTEGER;
-{_ADDED}
+CREATE TABLE epochs (first_offset INTEGER PRIMARY KEY, epoch INTEGER NOT NULL UNIQUE) STRICT;
+CREATE TABLE removals ("offset" INTEGER PRIMARY KEY, dataset_group_arn TEXT NOT NULL, up_to_offset INTEGER NOT NULL);
+ALTER TABLE state ADD COLUMN clock_millis INTEGER;
 INSERT INTO epochs SELECT 1, {LEGACY_EPOCH} FROM sqlite_sequence WHERE name = 'events' AND seq > 0;
 """  # noqa: S608 - constants only
-_EVENT: Final = (
-    "event_id, session_id, event_type, sent_at_millis, user_id, event_value, item_id, properties_json, "
-    "recommendation_id, impression_json, attribution_source"
-)
-#: For SELECT, from `events e JOIN tables t`; in the order that `logged_event` expects.
-EVENT_COLUMNS: Final = f'e."offset", e.tracking_id, t.dataset_group_arn, {_EVENT}'
-INSERT_EVENT: Final = (
-    f"INSERT INTO events (table_id, appended_at_millis, tracking_id, {_EVENT}) "  # noqa: S608 - constants only
-    'VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING "offset"'
+#: Version 3 keeps records of all kinds, where version 2 kept events in columns, and a cursor for each consumer.
+_FROM_VERSION_2: Final = f"""
+ALTER TABLE tables RENAME TO old_tables;
+ALTER TABLE removals RENAME TO old_removals;
+ALTER TABLE epochs RENAME TO old_epochs;
+ALTER TABLE state RENAME TO old_state;
+{_SCHEMA}
+INSERT INTO tables (id, location, dataset_group_arn, dataset_type, schema, diverged_after, diverged_until,
+                    diverged_at_millis)
+SELECT id, location, dataset_group_arn, 'INTERACTIONS', schema, diverged_after, diverged_until, diverged_at_millis
+FROM old_tables;
+INSERT INTO cursors SELECT 'dataset_sink', id, sealed_offset FROM old_tables WHERE sealed_offset > 0;
+INSERT INTO records
+SELECT "offset", table_id, appended_at_millis, {RecordKind.EVENT:d}, tracking_id, event_id,
+       event_record(event_id, user_id, session_id, event_type, event_value, item_id, sent_at_millis, properties_json,
+                    impression_json, recommendation_id, attribution_source)
+FROM events;
+INSERT INTO epochs SELECT * FROM old_epochs;
+INSERT INTO removals SELECT "offset", dataset_group_arn, 'INTERACTIONS', up_to_offset FROM old_removals;
+UPDATE state SET (first_offset, clock_millis) = (SELECT first_offset, clock_millis FROM old_state);
+DELETE FROM sqlite_sequence WHERE name = 'records';
+INSERT INTO sqlite_sequence SELECT 'records', seq FROM sqlite_sequence WHERE name = 'events';
+DROP TABLE events;
+DROP TABLE old_tables;
+DROP TABLE old_removals;
+DROP TABLE old_epochs;
+DROP TABLE old_state;
+"""  # noqa: S608 - constants only
+#: For SELECT, from `records r JOIN tables t`; in the order that `logged_record` expects.
+RECORD_COLUMNS: Final = 'r."offset", r.kind, r.payload, t.dataset_group_arn, r.tracking_id'
+INSERT_RECORD: Final = (
+    "INSERT INTO records (table_id, appended_at_millis, kind, tracking_id, record_id, payload) "
+    'VALUES (?, ?, ?, ?, ?, ?) RETURNING "offset"'
 )
 
 
@@ -118,8 +140,9 @@ def prepare(connection: sqlite3.Connection, *, checkpoint_pages: int) -> None:
         # What is removed is overwritten, so that no file holds it any longer.
         connection.execute("PRAGMA secure_delete = ON")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        migration = {0: _SCHEMA + _ADDED, 1: _FROM_VERSION_1}.get(version)
+        migration = {0: _SCHEMA, 1: _FROM_VERSION_1 + _FROM_VERSION_2, 2: _FROM_VERSION_2}.get(version)
         if migration is not None:
+            connection.create_function("event_record", 11, _event_record, deterministic=True)
             connection.executescript(f"BEGIN IMMEDIATE; {migration} PRAGMA user_version = {_VERSION}; COMMIT;")
     except sqlite3.DatabaseError as error:
         raise CorruptArtifact(f"event log: cannot be opened: {error}") from error
@@ -127,24 +150,32 @@ def prepare(connection: sqlite3.Connection, *, checkpoint_pages: int) -> None:
         raise CorruptArtifact(f"event log: got a database of version {version}, want {_VERSION}; use a newer program")
 
 
-def event_values(entry: LogEntry, *, table_id: int, appended_at_millis: int) -> tuple[Any, ...]:
-    """Return the parameters of `INSERT_EVENT` for one entry."""
-    event = entry.event
-    return (
-        table_id, appended_at_millis, entry.tracking_id,
-        event.event_id, event.session_id, event.event_type, event.sent_at_millis, event.user_id, event.event_value,
-        event.item_id, event.properties_json, event.recommendation_id,
-        json.dumps(event.impression) if event.impression else None, event.attribution_source,
-    )  # fmt: skip
+def record_values(entry: LogEntry, *, table_id: int, appended_at_millis: int) -> tuple[Any, ...]:
+    """Return the parameters of `INSERT_RECORD` for one entry."""
+    return table_id, appended_at_millis, int(entry.kind), entry.tracking_id, entry.record_id, entry.payload
 
 
-def logged_event(row: tuple[Any, ...]) -> LoggedEvent:
-    """Return the event that a row of `EVENT_COLUMNS` stands for."""
-    offset, tracking_id, dataset_group_arn, *values, impression, attribution_source = row
-    item_ids = tuple(json.loads(impression)) if impression else ()
-    return LoggedEvent(
-        offset=offset,
-        tracking_id=tracking_id,
-        dataset_group_arn=dataset_group_arn,
-        event=Event(*[*values, item_ids, attribution_source]),
+def logged_record(row: tuple[Any, ...]) -> LoggedRecord:
+    """Return the record that a row of `RECORD_COLUMNS` stands for."""
+    offset, kind, payload, dataset_group_arn, tracking_id = row
+    return LoggedRecord(offset, RecordKind(kind), payload, dataset_group_arn, tracking_id)
+
+
+def _event_record(*values: Any) -> bytes:
+    """Return the payload of an event from its columns in version 2."""
+    *texts, impression, recommendation_id, attribution_source = values
+    event_id, user_id, session_id, event_type, event_value, item_id, sent_at_millis, properties_json = texts
+    record = records_pb2.EventRecord(
+        event_id=event_id,
+        user_id=user_id,
+        session_id=session_id,
+        event_type=event_type,
+        event_value=event_value,
+        item_id=item_id,
+        sent_at_millis=sent_at_millis,
+        properties_json=properties_json,
+        impression=json.loads(impression) if impression else (),
+        recommendation_id=recommendation_id,
+        attribution_source=attribution_source,
     )
+    return record.SerializeToString()

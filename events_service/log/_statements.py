@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from common.positions import Epoch, Lineage
-from events_service.log import Bounds, Divergence, LogEntry, LoggedEvent, LogPage, LogRemoval, LogTable, TableLag
-from events_service.log._schema import EVENT_COLUMNS, INSERT_EVENT, event_values, logged_event
+from events_service.log import Bounds, Divergence, LogEntry, LoggedRecord, LogPage, LogRemoval, LogTable, TableLag
+from events_service.log._schema import INSERT_RECORD, RECORD_COLUMNS, logged_record, record_values
 
 __all__ = [
-    "append", "bounds", "end", "end_table", "lineage", "mark_diverged", "newest_millis", "page",
-    "remove_committed", "remove_table_events", "table_events", "table_lags", "tidy",
+    "append", "bounds", "end", "end_table", "lags", "lineage", "mark_consumed", "mark_diverged", "newest_millis",
+    "page", "remove_consumed", "remove_table_records", "table_records", "tidy",
 ]  # fmt: skip
 
-#: Epochs that are kept although the log has no event of theirs any more: artifacts may have been trained on them.
+#: Epochs that are kept although the log has no record of theirs any more: artifacts may have been trained on them.
 _KEPT_EPOCHS: Final = 1000
 _KEPT_REMOVALS: Final = 10_000
 
@@ -23,37 +23,39 @@ _KEPT_REMOVALS: Final = 10_000
 def append(
     connection: sqlite3.Connection, *, entries: Sequence[LogEntry], epoch: int, now_millis: int
 ) -> tuple[int, ...]:
-    """Add events that are not there yet; return the offset of each."""
+    """Add records that are not there yet; return the offset of each."""
     _begin_epoch(connection, epoch)
     ids = {table: _table_id(connection, table) for table in {entry.table for entry in entries}}
     offsets = []
     for entry in entries:
         # Looked up first: an insertion that violates the unique index would use up an offset.
         offset_rows = connection.execute(
-            'SELECT "offset" FROM events WHERE table_id = ? AND tracking_id = ? AND event_id = ?',
-            (ids[entry.table], entry.tracking_id, entry.event.event_id),
+            'SELECT "offset" FROM records WHERE table_id = ? AND tracking_id = ? AND record_id = ?',
+            (ids[entry.table], entry.tracking_id, entry.record_id),
         ).fetchall()
         if not offset_rows:
-            values = event_values(entry, table_id=ids[entry.table], appended_at_millis=now_millis)
-            offset_rows = connection.execute(INSERT_EVENT, values).fetchall()
+            values = record_values(entry, table_id=ids[entry.table], appended_at_millis=now_millis)
+            offset_rows = connection.execute(INSERT_RECORD, values).fetchall()
         offsets.append(int(offset_rows[0][0]))
     return tuple(offsets)
 
 
-def page(connection: sqlite3.Connection, from_offset: int, *, max_events: int) -> LogPage:
+def page(connection: sqlite3.Connection, from_offset: int, *, max_records: int) -> LogPage:
     """Return a page of the log from an offset on, which may be empty."""
-    events = _events(connection, 'e."offset" >= ?', (from_offset,), max_events)
-    next_offset = events[-1].offset + 1 if len(events) == max_events else end(connection)
+    records = _records(connection, 'r."offset" >= ?', (from_offset,), max_records)
+    next_offset = records[-1].offset + 1 if len(records) == max_records else end(connection)
     removals = connection.execute(
-        'SELECT * FROM removals WHERE "offset" >= ? AND "offset" < ? ORDER BY "offset"', (from_offset, next_offset)
+        'SELECT "offset", dataset_group_arn, dataset_type, up_to_offset FROM removals '
+        'WHERE "offset" >= ? AND "offset" < ? ORDER BY "offset"',
+        (from_offset, next_offset),
     )
-    return LogPage(events, [LogRemoval(*row) for row in removals], next_offset, lineage(connection))
+    return LogPage(records, [LogRemoval(*row) for row in removals], next_offset, lineage(connection))
 
 
-def table_events(connection: sqlite3.Connection, location: str, *, after: int, max_events: int) -> list[LoggedEvent]:
-    """Return a table's events after an offset."""
-    where = 'e.table_id = (SELECT id FROM tables WHERE location = ?) AND e."offset" > ?'
-    return _events(connection, where, (location, after), max_events)
+def table_records(connection: sqlite3.Connection, location: str, *, after: int, max_records: int) -> list[LoggedRecord]:
+    """Return a table's records after an offset."""
+    where = 'r.table_id = (SELECT id FROM tables WHERE location = ?) AND r."offset" > ?'
+    return _records(connection, where, (location, after), max_records)
 
 
 def lineage(connection: sqlite3.Connection) -> Lineage:
@@ -69,27 +71,37 @@ def bounds(connection: sqlite3.Connection) -> Bounds:
 
 def end(connection: sqlite3.Connection) -> int:
     """Return the next offset that will be given."""
-    sequence = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+    sequence = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'records'").fetchone()
     return 1 + (int(sequence[0]) if sequence else 0)
 
 
 def newest_millis(connection: sqlite3.Connection) -> int | None:
     """Return the newest time that the log's clock is known to have given; None for a new log."""
     kept = connection.execute("SELECT clock_millis FROM state").fetchone()
-    newest = connection.execute('SELECT appended_at_millis FROM events ORDER BY "offset" DESC LIMIT 1').fetchone()
+    newest = connection.execute('SELECT appended_at_millis FROM records ORDER BY "offset" DESC LIMIT 1').fetchone()
     return max((int(row[0]) for row in (kept, newest) if row and row[0] is not None), default=None)
 
 
-def table_lags(connection: sqlite3.Connection, *, location: str | None = None) -> list[TableLag]:
-    """Return the tables with events that are not committed yet, all of them or the one at a location."""
+def lags(connection: sqlite3.Connection, consumer: str, *, location: str | None = None) -> list[TableLag]:
+    """Return the tables with records that a consumer has not consumed, all of them or the one at a location."""
     rows = connection.execute(
-        'SELECT t.location, t.dataset_group_arn, t.schema, e.tracking_id, t.sealed_offset, e."offset", '
-        "t.diverged_after, t.diverged_until "
-        'FROM tables t JOIN events e ON e."offset" = (SELECT max("offset") FROM events WHERE table_id = t.id) '
-        'WHERE e."offset" > t.sealed_offset AND coalesce(t.location = ?, 1) ORDER BY t.id',
-        (location,),
+        'SELECT t.location, t.dataset_group_arn, t.schema, t.dataset_type, coalesce(c."offset", 0) AS consumed, '
+        't.last, t.diverged_after, t.diverged_until, t.removed_offset FROM (SELECT *, (SELECT max("offset") '
+        "FROM records WHERE table_id = tables.id) AS last FROM tables) t "
+        "LEFT JOIN cursors c ON c.table_id = t.id AND c.consumer = ? "
+        "WHERE t.last > consumed AND coalesce(t.location = ?, 1) ORDER BY t.id",
+        (consumer, location),
     )
     return [_table_lag(*row) for row in rows]
+
+
+def mark_consumed(connection: sqlite3.Connection, *, consumer: str, location: str, offset: int) -> None:
+    """Set a consumer's cursor; a table that is not in the log has none."""
+    connection.execute(
+        "INSERT INTO cursors SELECT ?, id, ? FROM tables WHERE location = ? "
+        'ON CONFLICT (consumer, table_id) DO UPDATE SET "offset" = excluded."offset"',
+        (consumer, offset, location),
+    )
 
 
 def mark_diverged(connection: sqlite3.Connection, *, location: str, divergence: Divergence, now_millis: int) -> None:
@@ -101,57 +113,75 @@ def mark_diverged(connection: sqlite3.Connection, *, location: str, divergence: 
     )
 
 
-def remove_table_events(connection: sqlite3.Connection, *, location: str, limit: int) -> int:
-    """Remove at most `limit` events of a table; return how many."""
+def remove_table_records(connection: sqlite3.Connection, *, location: str, limit: int) -> int:
+    """Remove at most `limit` records of a table; return how many."""
     return connection.execute(
-        'DELETE FROM events WHERE "offset" IN (SELECT "offset" FROM events WHERE table_id = '
+        'DELETE FROM records WHERE "offset" IN (SELECT "offset" FROM records WHERE table_id = '
         "(SELECT id FROM tables WHERE location = ?) LIMIT ?)",
         (location, limit),
     ).rowcount
 
 
 def end_table(connection: sqlite3.Connection, *, location: str, epoch: int) -> bool:
-    """Log the end of a table, unless it does not exist or has events again; return whether it was logged."""
+    """Log the end of a table, unless it does not exist or has records again; return whether it was logged."""
     row = connection.execute(
-        "SELECT id, dataset_group_arn FROM tables t WHERE location = ? "
-        "AND NOT EXISTS (SELECT 1 FROM events WHERE table_id = t.id)",
+        "SELECT id, dataset_group_arn, dataset_type FROM tables t WHERE location = ? "
+        "AND NOT EXISTS (SELECT 1 FROM records WHERE table_id = t.id)",
         (location,),
     ).fetchone()
     if row is None:
         return False
-    identifier, dataset_group_arn = row
+    identifier, dataset_group_arn, dataset_type = row
     _begin_epoch(connection, epoch)
     offset = end(connection)
-    first_of_group = connection.execute(
-        'SELECT min((SELECT min("offset") FROM events WHERE table_id = t.id)) FROM tables t '
-        "WHERE dataset_group_arn = ?",
-        (dataset_group_arn,),
+    first_of_next = connection.execute(
+        'SELECT min((SELECT min("offset") FROM records WHERE table_id = t.id)) FROM tables t '
+        "WHERE dataset_group_arn = ? AND dataset_type = ?",
+        (dataset_group_arn, dataset_type),
     ).fetchone()[0]
+    up_to_offset = offset - 1 if first_of_next is None else first_of_next - 1
     connection.execute(
-        "INSERT INTO removals VALUES (?, ?, ?)",
-        (offset, dataset_group_arn, offset - 1 if first_of_group is None else first_of_group - 1),
+        "INSERT INTO removals VALUES (?, ?, ?, ?)", (offset, dataset_group_arn, dataset_type, up_to_offset)
     )
-    connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'events'", (offset,))
+    connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'records'", (offset,))
+    connection.execute("DELETE FROM cursors WHERE table_id = ?", (identifier,))
     connection.execute("DELETE FROM tables WHERE id = ?", (identifier,))
     return True
 
 
-def remove_committed(connection: sqlite3.Connection, *, before_millis: int, limit: int) -> int:
-    """Remove committed events that were appended before a time, at most `limit`; return how many."""
+def remove_consumed(connection: sqlite3.Connection, *, kept_for: Sequence[str], before_millis: int, limit: int) -> int:
+    """Remove records that were appended before a time and that all these consumers have, at most `limit`.
+
+    Returns:
+        How many were removed.
+    """
+    consumers = ", ".join("?" * len(kept_for))
+    tables = connection.execute(
+        f'SELECT table_id, min("offset"), count(*) FROM cursors WHERE consumer IN ({consumers}) '  # noqa: S608 - question marks
+        "GROUP BY table_id",
+        tuple(kept_for),
+    ).fetchall()
     removed = 0
-    for identifier, committed_offset in connection.execute("SELECT id, sealed_offset FROM tables").fetchall():
-        if removed < limit:
-            removed += connection.execute(
-                'DELETE FROM events WHERE "offset" IN (SELECT "offset" FROM events '
-                'WHERE table_id = ? AND appended_at_millis < ? AND "offset" <= ? LIMIT ?)',
-                (identifier, before_millis, committed_offset, limit - removed),
-            ).rowcount
+    for table_id, consumed, cursors in tables:
+        if removed >= limit or cursors < len(kept_for):
+            continue
+        gone = connection.execute(
+            'DELETE FROM records WHERE "offset" IN (SELECT "offset" FROM records '
+            'WHERE table_id = ? AND appended_at_millis < ? AND "offset" <= ? LIMIT ?) RETURNING "offset"',
+            (table_id, before_millis, consumed, limit - removed),
+        ).fetchall()
+        removed += len(gone)
+        if gone:
+            newest = max(offset for (offset,) in gone)
+            connection.execute(
+                "UPDATE tables SET removed_offset = max(removed_offset, ?) WHERE id = ?", (newest, table_id)
+            )
     return removed
 
 
 def tidy(connection: sqlite3.Connection, *, before_millis: int, now_millis: int) -> None:
-    """Store the log's first offset and time after a removal of old events, and drop what belonged to those events."""
-    first = connection.execute('SELECT min("offset") FROM events').fetchone()[0]
+    """Store the log's first offset and time after a removal of old records, and drop what belonged to them."""
+    first = connection.execute('SELECT min("offset") FROM records').fetchone()[0]
     first = end(connection) if first is None else int(first)
     connection.execute("UPDATE state SET first_offset = max(first_offset, ?), clock_millis = ?", (first, now_millis))
     connection.execute(
@@ -181,30 +211,34 @@ def _table_id(connection: sqlite3.Connection, table: LogTable) -> int:
     row = connection.execute("SELECT id FROM tables WHERE location = ?", (table.location,)).fetchone()
     if row is not None:
         return int(row[0])
-    insert = "INSERT INTO tables (location, dataset_group_arn, schema) VALUES (?, ?, ?) RETURNING id"
-    values = (table.location, table.dataset_group_arn, table.schema)
+    insert = "INSERT INTO tables (location, dataset_group_arn, dataset_type, schema) VALUES (?, ?, ?, ?) RETURNING id"
+    values = (table.location, table.dataset_group_arn, table.dataset_type, table.schema)
     return int(connection.execute(insert, values).fetchall()[0][0])
 
 
-def _events(connection: sqlite3.Connection, where: str, values: tuple[Any, ...], limit: int) -> list[LoggedEvent]:
+def _records(connection: sqlite3.Connection, where: str, values: tuple[Any, ...], limit: int) -> list[LoggedRecord]:
     statement = (
-        f"SELECT {EVENT_COLUMNS} FROM events e JOIN tables t ON t.id = e.table_id "  # noqa: S608 - constants only
-        f'WHERE {where} ORDER BY e."offset" LIMIT ?'
+        f"SELECT {RECORD_COLUMNS} FROM records r JOIN tables t ON t.id = r.table_id "  # noqa: S608 - constants only
+        f'WHERE {where} ORDER BY r."offset" LIMIT ?'
     )
-    return [logged_event(row) for row in connection.execute(statement, (*values, limit))]
+    return [logged_record(row) for row in connection.execute(statement, (*values, limit))]
 
 
 def _table_lag(
     location: str,
     dataset_group_arn: str,
     schema: str,
-    tracking_id: str,
-    committed_offset: int,
+    dataset_type: str,
+    consumed_offset: int,
     last_offset: int,
     after: int | None,
     until: int | None,
+    removed_offset: int,
 ) -> TableLag:
-    divergence = None if after is None or until is None else Divergence(after, until)
     return TableLag(
-        LogTable(location, dataset_group_arn, schema), tracking_id, committed_offset, last_offset, divergence
+        LogTable(location, dataset_group_arn, schema, dataset_type),
+        consumed_offset,
+        last_offset,
+        None if after is None or until is None else Divergence(after, until),
+        removed_offset if removed_offset > consumed_offset else 0,
     )

@@ -25,7 +25,7 @@ from common.positions import Lineage
 from common.private_files import private_file, private_folder
 from common.process.file_lock import FileLock, LockTaken
 from common.process.long_poll import ChangeNotifier
-from events_service.log import Bounds, Divergence, LogEntry, LoggedEvent, LogPage, TableLag
+from events_service.log import Bounds, Divergence, LogEntry, LoggedRecord, LogPage, TableLag
 from events_service.log import _statements as statements
 from events_service.log._schema import open_database, prepare
 from events_service.log._writer import GroupWriter
@@ -93,12 +93,12 @@ class SqliteEventLog:
         self._writer = GroupWriter(connection, max_waiting=max_waiting, max_group=_MAX_GROUP, on_commit=self._on_commit)
 
     def append(self, entries: Sequence[LogEntry], *, seconds: float) -> tuple[int, ...]:
-        """Append events and return when they are on disk; see `EventLog`."""
+        """Append records and return when they are on disk; see `EventLog`."""
         now = self._clock.now_millis()
         write = partial(statements.append, entries=entries, epoch=self._epoch, now_millis=now)
         return _result(self._writer.submit(write), seconds)
 
-    def read(self, from_offset: int, *, max_events: int) -> LogPage:
+    def read(self, from_offset: int, *, max_records: int) -> LogPage:
         """Return a page from an offset on; see `EventLog`."""
         # One transaction, so that a removal in between cannot look like a gap.
         with self._snapshot() as connection:
@@ -108,7 +108,7 @@ class SqliteEventLog:
                     f"`fromOffset`: got {from_offset}, want {bounds.first} to {bounds.end}, which the log keeps",
                     metadata={"earliest_offset": str(bounds.first), "next_offset": str(bounds.end)},
                 )
-            return statements.page(connection, from_offset, max_events=max_events)
+            return statements.page(connection, from_offset, max_records=max_records)
 
     def bounds(self) -> Bounds:
         """Return which offsets can be read."""
@@ -121,29 +121,29 @@ class SqliteEventLog:
             return statements.lineage(connection)
 
     def tables(self) -> list[str]:
-        """Return the locations of all tables that the log has events of."""
+        """Return the locations of all tables that the log has records of."""
         with self._snapshot() as connection:
             return [location for (location,) in connection.execute("SELECT location FROM tables ORDER BY id")]
 
-    def table_lags(self) -> list[TableLag]:
-        """Return the tables that lag behind the log."""
+    def lags(self, consumer: str) -> list[TableLag]:
+        """Return the tables with records that a consumer has not consumed yet."""
         with self._snapshot() as connection:
-            return statements.table_lags(connection)
+            return statements.lags(connection, consumer)
 
-    def table_lag(self, location: str) -> TableLag | None:
-        """Return how far a table lags behind the log."""
+    def lag(self, consumer: str, location: str) -> TableLag | None:
+        """Return how far a consumer lags behind with a table."""
         with self._snapshot() as connection:
-            return next(iter(statements.table_lags(connection, location=location)), None)
+            return next(iter(statements.lags(connection, consumer, location=location)), None)
 
-    def table_events(self, location: str, *, after: int, max_events: int) -> list[LoggedEvent]:
-        """Return a table's events after an offset."""
+    def table_records(self, location: str, *, after: int, max_records: int) -> list[LoggedRecord]:
+        """Return a table's records after an offset."""
         with self._snapshot() as connection:
-            return statements.table_events(connection, location, after=after, max_events=max_events)
+            return statements.table_records(connection, location, after=after, max_records=max_records)
 
-    def mark_committed(self, location: str, offset: int) -> None:
-        """Store that a table has all its events up to an offset; see `EventLog`."""
-        statement = "UPDATE tables SET sealed_offset = ? WHERE location = ?"
-        _result(self._writer.submit(lambda connection: connection.execute(statement, (offset, location)).rowcount))
+    def mark_consumed(self, consumer: str, location: str, offset: int) -> None:
+        """Set the cursor of a consumer for a table; see `EventLog`."""
+        mark = partial(statements.mark_consumed, consumer=consumer, location=location, offset=offset)
+        _result(self._writer.submit(mark))
 
     def mark_diverged(self, location: str, divergence: Divergence) -> None:
         """Store which rows of a table another log wrote; see `EventLog`."""
@@ -152,18 +152,21 @@ class SqliteEventLog:
         _result(self._writer.submit(mark))
 
     def remove_table(self, location: str) -> int:
-        """Remove all events of a deleted table; see `EventLog`."""
-        removed = self._in_steps(partial(statements.remove_table_events, location=location, limit=_REMOVAL_STEP))
+        """Remove all records of a deleted table; see `EventLog`."""
+        removed = self._in_steps(partial(statements.remove_table_records, location=location, limit=_REMOVAL_STEP))
         end = partial(statements.end_table, location=location, epoch=self._epoch)
         self._wal_holds_removed |= _result(self._writer.submit(end)) or removed > 0
         self._truncate_wal()
         return removed
 
-    def remove_old(self, retention: timedelta) -> int:
-        """Remove committed events that are older than `retention`; see `EventLog`."""
+    def remove_old(self, retention: timedelta, *, kept_for: Sequence[str]) -> int:
+        """Remove records that are older than `retention`; see `EventLog`."""
         now = self._clock.now_millis()
         before = now - int(retention.total_seconds() * 1000)
-        removed = self._in_steps(partial(statements.remove_committed, before_millis=before, limit=_REMOVAL_STEP))
+        remove = partial(
+            statements.remove_consumed, kept_for=tuple(kept_for), before_millis=before, limit=_REMOVAL_STEP
+        )
+        removed = self._in_steps(remove)
         _result(self._writer.submit(partial(statements.tidy, before_millis=before, now_millis=now)))
         self._truncate_wal()
         return removed
@@ -237,11 +240,11 @@ class SqliteEventLog:
 
 
 class LogClock:
-    """The time by which events age, in milliseconds since 1970; safe to share between threads.
+    """The time by which records age, in milliseconds since 1970; safe to share between threads.
 
     It follows the wall clock, but never goes back, and advances at most twice as fast as time passes: a wall clock that
     is set thirty days ahead would otherwise have the whole log removed at once. After a pause of the process it catches
-    up at that rate, so an event that is stamped with it is kept for at least half of its retention.
+    up at that rate, so a record that is stamped with it is kept for at least half of its retention.
 
     Args:
         wall: The machine's clock.
@@ -272,7 +275,7 @@ def _result(future: Future[T], seconds: float = _PATIENCE_SECONDS) -> T:
         raise Unavailable(f"event log: cannot be written: {error}") from error
     except TimeoutError as error:
         raise Unavailable(
-            f"event log: got no answer from the disk within {seconds:g} s; events may or may not be kept, so repeat "
+            f"event log: got no answer from the disk within {seconds:g} s; records may or may not be kept, so repeat "
             "the call: what is kept already is not added again"
         ) from error
 

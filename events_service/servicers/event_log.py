@@ -11,16 +11,17 @@ import grpc.aio
 from common.errors import OffsetOutOfRange, invalid
 from common.positions import Lineage
 from common.process.long_poll import LongPolls
-from events_service.log import EventLog, LoggedEvent, LogPage
+from events_service.log import EventLog, LogPage
+from events_service.records import logged_message
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
 
 __all__ = ["SERVICE", "EventLogServicer"]
 
 SERVICE = event_log_pb2.DESCRIPTOR.services_by_name["EventLogService"]
-_DEFAULT_EVENTS = 1000
-_MAX_EVENTS = 10_000
+_DEFAULT_RECORDS = 1000
+_MAX_RECORDS = 10_000
 _MAX_WAIT_SECONDS = 60.0
-#: Below the 4 MiB that any client takes by default; one event is at most a little over 10 KiB.
+#: Below the 4 MiB that any client takes by default; one record is at most a little over 32 KB.
 _MAX_PAGE_BYTES = 3 * 1024 * 1024
 
 
@@ -29,28 +30,28 @@ class EventLogServicer(event_log_pb2_grpc.EventLogServiceServicer):
 
     Args:
         log: The log.
-        polls: Where readers wait for events that are appended to the log.
+        polls: Where readers wait for records that are appended to the log.
     """
 
     def __init__(self, log: EventLog, polls: LongPolls) -> None:
         self._log = log
         self._polls = polls
 
-    async def ReadEvents(
+    async def ReadRecords(
         self,
-        request: event_log_pb2.ReadEventsRequest,
+        request: event_log_pb2.ReadRecordsRequest,
         context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002 - gRPC passes a context to every method
-    ) -> event_log_pb2.ReadEventsResponse:
-        """Return events from an offset on, waiting for a first one."""
+    ) -> event_log_pb2.ReadRecordsResponse:
+        """Return records from an offset on, waiting for a first one."""
         from_offset = _from_offset(request)
-        max_events = _max_events(request)
+        max_records = _max_records(request)
         seconds = _wait_seconds(request)
         known_epoch = request.known_epoch if request.HasField("known_epoch") else None
         page: LogPage | None = None
 
         def read() -> LogPage | None:
             nonlocal page
-            page = self._log.read(from_offset, max_events=max_events)
+            page = self._log.read(from_offset, max_records=max_records)
             return page if page.next_offset > from_offset else None
 
         try:
@@ -68,19 +69,22 @@ class EventLogServicer(event_log_pb2_grpc.EventLogServiceServicer):
         return self._log.bounds().end, self._log.lineage()
 
 
-def _response(page: LogPage, *, known_epoch: int | None) -> event_log_pb2.ReadEventsResponse:
-    response = event_log_pb2.ReadEventsResponse(next_offset=page.next_offset)
+def _response(page: LogPage, *, known_epoch: int | None) -> event_log_pb2.ReadRecordsResponse:
+    response = event_log_pb2.ReadRecordsResponse(next_offset=page.next_offset)
     size = 0
-    for logged in page.events:
-        message = _message(logged)
+    for logged in page.records:
+        message = logged_message(logged)
         size += message.ByteSize()
         if size > _MAX_PAGE_BYTES:
             response.next_offset = logged.offset
             break
-        response.events.append(message)
+        response.records.append(message)
     response.removals.extend(
         event_log_pb2.LogRemoval(
-            offset=item.offset, dataset_group_arn=item.dataset_group_arn, up_to_offset=item.up_to_offset
+            offset=item.offset,
+            dataset_group_arn=item.dataset_group_arn,
+            dataset_type=item.dataset_type,
+            up_to_offset=item.up_to_offset,
         )
         for item in page.removals
         if item.offset < response.next_offset
@@ -92,39 +96,20 @@ def _response(page: LogPage, *, known_epoch: int | None) -> event_log_pb2.ReadEv
     return response
 
 
-def _message(logged: LoggedEvent) -> event_log_pb2.LoggedEvent:
-    event = logged.event
-    return event_log_pb2.LoggedEvent(
-        offset=logged.offset,
-        tracking_id=logged.tracking_id,
-        dataset_group_arn=logged.dataset_group_arn,
-        event_id=event.event_id,
-        user_id=event.user_id,
-        session_id=event.session_id,
-        event_type=event.event_type,
-        event_value=event.event_value,
-        item_id=event.item_id,
-        sent_at_millis=event.sent_at_millis,
-        properties_json=event.properties_json,
-        impression=event.impression,
-        recommendation_id=event.recommendation_id,
-    )
-
-
-def _from_offset(request: event_log_pb2.ReadEventsRequest) -> int:
+def _from_offset(request: event_log_pb2.ReadRecordsRequest) -> int:
     if request.from_offset < 1:
         raise invalid("from_offset", got=request.from_offset, want="an offset; they begin at 1")
     return request.from_offset
 
 
-def _max_events(request: event_log_pb2.ReadEventsRequest) -> int:
-    max_events = request.max_events if request.HasField("max_events") else _DEFAULT_EVENTS
-    if not 1 <= max_events <= _MAX_EVENTS:
-        raise invalid("max_events", got=max_events, want=f"1 to {_MAX_EVENTS}")
-    return max_events
+def _max_records(request: event_log_pb2.ReadRecordsRequest) -> int:
+    max_records = request.max_records if request.HasField("max_records") else _DEFAULT_RECORDS
+    if not 1 <= max_records <= _MAX_RECORDS:
+        raise invalid("max_records", got=max_records, want=f"1 to {_MAX_RECORDS}")
+    return max_records
 
 
-def _wait_seconds(request: event_log_pb2.ReadEventsRequest) -> float:
+def _wait_seconds(request: event_log_pb2.ReadRecordsRequest) -> float:
     seconds = request.wait_seconds
     if not math.isfinite(seconds) or not 0 <= seconds <= _MAX_WAIT_SECONDS:
         raise invalid("wait_seconds", got=seconds, want=f"0 to {_MAX_WAIT_SECONDS:g} seconds")

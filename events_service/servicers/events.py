@@ -9,7 +9,8 @@ from common.errors import CorruptArtifact, ResourceNotFound
 from common.operations import unimplemented_methods
 from events_service.domain import RawCall, RawEvent, check_events
 from events_service.domain.rules import check_tracking_id
-from events_service.log import EventLog, LogEntry
+from events_service.log import EventLog
+from events_service.records import log_entry
 from events_service.trackers.followed import FollowedTrackers
 from protos.tailorbird.events.v1 import events_service_pb2
 
@@ -53,7 +54,7 @@ class EventsServicer:
             table = tracker.table
             events = check_events(_raw_call(request), tracker.schema)
             self._log.append(
-                [LogEntry(tracking_id, table, event) for event in events],
+                [log_entry(table, event, tracking_id=tracking_id) for event in events],
                 seconds=min(self._append_seconds, context.time_remaining()),
             )
         return events_service_pb2.PutEventsResponse()

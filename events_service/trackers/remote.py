@@ -114,5 +114,5 @@ def _unavailable(error: grpc.RpcError) -> Unavailable:
 def _tracker(dataset_group_arn: str, interactions: DatasetTable | None) -> Tracker:
     if interactions is None:
         return Tracker(dataset_group_arn)
-    table = LogTable(interactions.location, dataset_group_arn, interactions.schema)
+    table = LogTable(interactions.location, dataset_group_arn, interactions.schema, interactions.dataset_type)
     return Tracker(dataset_group_arn, table, read_schema(table.schema))

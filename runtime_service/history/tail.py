@@ -12,14 +12,16 @@ from common.logs import get_logger
 from common.positions import Epoch, Lineage
 from common.process.contact import PeerContact
 from common.rpc import from_rpc_error
-from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
+from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc, records_pb2
 from runtime_service.history import HistoryEvent, HistoryWriter
 
 __all__ = ["LogTail"]
 
 #: Key of the metadata of OUT_OF_RANGE with the first offset that the log still keeps.
 EARLIEST_OFFSET = "earliest_offset"
-_BATCH_EVENTS = 1000
+_BATCH_RECORDS = 1000
+#: The type of dataset that histories are made from.
+_INTERACTIONS = "INTERACTIONS"
 #: A log with too many long polls responds at once that there is nothing; then requests are this far apart.
 _EMPTY_SECONDS = 0.05
 _log = get_logger(__name__)
@@ -62,10 +64,10 @@ class LogTail:
         """Send one request and store its events; return whether there were new ones."""
         from_offset, stored_lineage = self._history.next_offset(), self._history.lineage()
         try:
-            page = await self._log.ReadEvents(
-                event_log_pb2.ReadEventsRequest(
+            page = await self._log.ReadRecords(
+                event_log_pb2.ReadRecordsRequest(
                     from_offset=from_offset,
-                    max_events=_BATCH_EVENTS,
+                    max_records=_BATCH_RECORDS,
                     wait_seconds=self._wait_seconds,
                     known_epoch=stored_lineage.current,
                 )
@@ -82,9 +84,11 @@ class LogTail:
             await self._store(page, lineage)
         return bool(page.next_offset != from_offset or lineage != stored_lineage)
 
-    async def _store(self, page: event_log_pb2.ReadEventsResponse, lineage: Lineage) -> None:
-        events = [_history_event(event) for event in page.events]
+    async def _store(self, page: event_log_pb2.ReadRecordsResponse, lineage: Lineage) -> None:
+        events = [_history_event(record) for record in page.records if record.HasField("event")]
         for removal in page.removals:
+            if removal.dataset_type != _INTERACTIONS:
+                continue
             earlier = [event for event in events if event.offset < removal.offset]
             self._history.append(earlier, next_offset=removal.offset, lineage=lineage)
             for _ in self._history.forget(removal.dataset_group_arn, up_to=removal.up_to_offset):
@@ -102,10 +106,11 @@ class LogTail:
         return True
 
 
-def _history_event(event: event_log_pb2.LoggedEvent) -> HistoryEvent:
+def _history_event(record: records_pb2.LoggedRecord) -> HistoryEvent:
+    event = record.event
     return HistoryEvent(
-        offset=event.offset,
-        dataset_group_arn=event.dataset_group_arn,
+        offset=record.offset,
+        dataset_group_arn=record.dataset_group_arn,
         session_id=event.session_id,
         user_id=event.user_id,
         item_id=event.item_id,

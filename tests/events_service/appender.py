@@ -11,9 +11,8 @@ import threading
 from pathlib import Path
 
 from common.clock import SystemClock
-from events_service.log import LogEntry
 from events_service.log.sqlite import SqliteEventLog
-from tests.events_service.samples import TRACKING_ID, event, table
+from tests.events_service.samples import entry, event
 
 THREADS = 6
 
@@ -23,7 +22,7 @@ def append_for_ever(log: SqliteEventLog, prefix: str) -> None:
     while True:
         number += 1
         sent = [event(number, event_id=f"{prefix}-{number}-{part}") for part in range(3)]
-        log.append([LogEntry(TRACKING_ID, table(), item) for item in sent], seconds=60)
+        log.append([entry(item) for item in sent], seconds=60)
         # One write each, so that a kill cuts no line in two.
         os.write(1, "".join(f"{item.event_id}\n" for item in sent).encode())
 

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from common.arn import DEFAULT_ACCOUNT
 from common.avro import AvroSchema
 from events_service.domain import Event, RawCall, RawEvent
-from events_service.log import LogEntry, LogTable
+from events_service.log import LogEntry, LoggedRecord, LogTable
+from events_service.records import content_of, log_entry
 from events_service.trackers import KnownRevisions, Tracker, TrackerUpdate
 
 GROUP = f"arn:aws:personalize:eu-west-1:{DEFAULT_ACCOUNT}:dataset-group/films"
 TRACKING_ID = "0d3f6f1a-7e1c-4a4e-9d0e-6f2b8f1f5c11"
+#: The consumer that most tests ask for.
+SINK = "dataset_sink"
 NOW_MILLIS = 1_767_225_600_500
 
 
@@ -45,7 +48,20 @@ def event(number: int, **fields: object) -> Event:
 
 
 def entries(*numbers: int, to: LogTable | None = None, tracking_id: str = TRACKING_ID) -> list[LogEntry]:
-    return [LogEntry(tracking_id, to or table(), event(number)) for number in numbers]
+    return [log_entry(to or table(), event(number), tracking_id=tracking_id) for number in numbers]
+
+
+def entry(sent_event: Event, *, to: LogTable | None = None, tracking_id: str = TRACKING_ID) -> LogEntry:
+    return log_entry(to or table(), sent_event, tracking_id=tracking_id)
+
+
+def logged(sent_event: Event, offset: int = 1) -> LoggedRecord:
+    appended = entry(sent_event)
+    return LoggedRecord(offset, appended.kind, appended.payload, GROUP, TRACKING_ID)
+
+
+def event_ids(records) -> list[str]:
+    return [content_of(record).event_id for record in records]
 
 
 def sent(**fields: object) -> RawEvent:

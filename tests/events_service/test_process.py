@@ -102,8 +102,8 @@ def test_stop_ends_the_waits_of_readers_at_once(environment, keys):
     environment["TAILORBIRD_GRACE_SECONDS"] = "300"
     opened = channel(environment["TAILORBIRD_LISTEN"], token=keys.token("runtime"))
     with ready(environment) as process:
-        request = event_log_pb2.ReadEventsRequest(from_offset=1, wait_seconds=60)
-        reading = EventLogServiceStub(opened).ReadEvents.future(request)
+        request = event_log_pb2.ReadRecordsRequest(from_offset=1, wait_seconds=60)
+        reading = EventLogServiceStub(opened).ReadRecords.future(request)
         with pytest.raises(grpc.FutureTimeoutError):
             reading.result(timeout=0.5)
 

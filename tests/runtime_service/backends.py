@@ -12,7 +12,13 @@ from common.positions import LEGACY_EPOCH
 from common.rpc import Service
 from common.settings import TlsFiles
 from common.testing import Keys, Serving, make_keys, serving
-from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc, serving_pb2, serving_pb2_grpc
+from protos.tailorbird.internal.v1 import (
+    event_log_pb2,
+    event_log_pb2_grpc,
+    records_pb2,
+    serving_pb2,
+    serving_pb2_grpc,
+)
 from runtime_service.serving.deployments import Assignment
 from tests.runtime_service.world import GROUP, WATERMARK
 
@@ -83,7 +89,7 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
     def __init__(self, *, first: int = WATERMARK + 1) -> None:
         self._changed = threading.Condition()
         self._first = first
-        self._events: list[event_log_pb2.LoggedEvent] = []
+        self._events: list[records_pb2.LoggedRecord] = []
         self._removals: list[event_log_pb2.LogRemoval] = []
         self._epochs = [event_log_pb2.LogEpoch(epoch=LEGACY_EPOCH, first_offset=1)]
         self._refusals = 0
@@ -107,18 +113,20 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
         with self._changed:
             offset = self._end()
             self._events.append(
-                event_log_pb2.LoggedEvent(
+                records_pb2.LoggedRecord(
                     offset=offset,
                     dataset_group_arn=GROUP,
-                    event_id=f"e-{offset}",
-                    user_id=user_id,
-                    session_id=session_id,
-                    event_type=event_type,
-                    item_id=item_id,
-                    sent_at_millis=millis or offset,
-                    event_value=event_value,
-                    impression=impression,
-                    recommendation_id=recommendation_id,
+                    event=records_pb2.EventRecord(
+                        event_id=f"e-{offset}",
+                        user_id=user_id,
+                        session_id=session_id,
+                        event_type=event_type,
+                        item_id=item_id,
+                        sent_at_millis=millis or offset,
+                        event_value=event_value,
+                        impression=impression,
+                        recommendation_id=recommendation_id,
+                    ),
                 )
             )
             self._changed.notify_all()
@@ -139,19 +147,31 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
             self._epochs.append(event_log_pb2.LogEpoch(epoch=epoch, first_offset=end))
             self._changed.notify_all()
 
-    def remove(self, *, up_to: int) -> None:
-        """Remove the events up to an offset, as when their dataset is gone."""
+    def put_item(self, item_id: str) -> None:
+        """Take an item, which is no event."""
+        with self._changed:
+            content = records_pb2.EntityRecord(entity_id=item_id)
+            self._events.append(records_pb2.LoggedRecord(offset=self._end(), dataset_group_arn=GROUP, item=content))
+            self._changed.notify_all()
+
+    def remove(self, *, up_to: int, dataset_type: str = "INTERACTIONS") -> None:
+        """Remove the records up to an offset, as when their dataset is gone."""
         with self._changed:
             place = self._end()
-            self._events = [event for event in self._events if event.offset > up_to]
-            self._removals.append(event_log_pb2.LogRemoval(offset=place, dataset_group_arn=GROUP, up_to_offset=up_to))
+            if dataset_type == "INTERACTIONS":
+                self._events = [event for event in self._events if event.offset > up_to]
+            self._removals.append(
+                event_log_pb2.LogRemoval(
+                    offset=place, dataset_group_arn=GROUP, dataset_type=dataset_type, up_to_offset=up_to
+                )
+            )
             self._changed.notify_all()
 
     def _end(self) -> int:
         taken = [entry.offset for entry in (*self._events[-1:], *self._removals[-1:])]
         return max(taken, default=self._first - 1) + 1
 
-    def ReadEvents(self, request, context):
+    def ReadRecords(self, request, context):
         if self._refusals:
             self._refusals -= 1
             raise Unavailable("this log is away")
@@ -164,12 +184,12 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
                 )
             if request.from_offset == self._end() and same_epoch:
                 self._changed.wait_for(lambda: self._end() != request.from_offset, request.wait_seconds)
-            page = event_log_pb2.ReadEventsResponse(next_offset=min(request.from_offset, self._end()))
+            page = event_log_pb2.ReadRecordsResponse(next_offset=min(request.from_offset, self._end()))
             if request.from_offset >= self._first:
                 later = [event for event in self._events if event.offset >= request.from_offset]
-                page.events.extend(later[: request.max_events])
-                full = len(later) > request.max_events
-                page.next_offset = page.events[-1].offset + 1 if full else self._end()
+                page.records.extend(later[: request.max_records])
+                full = len(later) > request.max_records
+                page.next_offset = page.records[-1].offset + 1 if full else self._end()
                 page.removals.extend(
                     item for item in self._removals if request.from_offset <= item.offset < page.next_offset
                 )

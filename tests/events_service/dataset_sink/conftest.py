@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.tables import Table
+from events_service.consumers.rounds import ConsumerRounds
 from events_service.dataset_sink import DatasetSink
 from events_service.domain.rate_limit import CommitRateLimit
 from tests.events_service.samples import (
@@ -13,6 +14,14 @@ from tests.events_service.samples import (
 )
 
 EAGER = CommitRateLimit(burst=1_000_000, steady_seconds=1, large_events=1)
+
+
+class OfferedSink(DatasetSink):
+    """A sink with the rounds that offer it what it lags behind with."""
+
+    def __init__(self, log, store, trackers, **settings) -> None:
+        super().__init__(log, store, trackers, **settings)
+        self.rounds = ConsumerRounds(log, self, monotonic=settings["monotonic"])
 
 
 class Seconds:
@@ -38,7 +47,7 @@ def trackers():
 @pytest.fixture
 def make_sink(log, store, trackers, seconds):
     def make(*, commit_rate=EAGER, compact_commits=1000, log=log):
-        return DatasetSink(
+        return OfferedSink(
             log, store, trackers, commit_rate=commit_rate, compact_commits=compact_commits, monotonic=seconds
         )
 

@@ -17,7 +17,6 @@ from common.positions import START
 from common.tables import Table
 from events_service.dataset_sink import events_frame
 from events_service.domain.rate_limit import CommitRateLimit
-from events_service.log import LogEntry
 from events_service.log.sqlite import SqliteEventLog
 from events_service.trackers import Tracker
 from tests.events_service.dataset_sink.rows import bulk_rows, ids_in_table
@@ -25,8 +24,10 @@ from tests.events_service.samples import (
     GROUP,
     NOW_MILLIS,
     SCHEMA,
+    SINK,
     TRACKING_ID,
     entries,
+    entry,
     event,
     table,
     tracker,
@@ -35,9 +36,9 @@ from tests.events_service.samples import (
 
 def test_events_become_rows_with_their_offsets(log, sink, films):
     full = event(1, event_value=0.5, impression=("a", "b"), properties_json='{"numRatings":3}')
-    log.append([LogEntry(TRACKING_ID, table(), full)], seconds=20)
+    log.append([entry(full)], seconds=20)
 
-    assert sink.flush_due() == 1
+    assert sink.rounds.run() == 1
 
     assert films.read().to_dicts() == [
         {
@@ -62,18 +63,18 @@ def test_watermark_of_the_table_is_the_last_offset(log, sink, films):
     log.append(entries(1, 2, to=table("datasets/books")), seconds=20)
     log.append(entries(3), seconds=20)
 
-    sink.flush_due()
+    sink.rounds.run()
 
     assert films.transaction(EVENTS_APP_ID) == 3
-    assert log.table_lags() == []
+    assert log.lags(SINK) == []
 
 
 def test_the_control_plane_is_told_of_rows_before_they_are_written(log, sink, films, trackers):
     log.append(entries(1), seconds=20)
-    sink.flush_due()
+    sink.rounds.run()
     assert trackers.waited == [(table().location,)]
 
-    assert sink.flush_due() == 0
+    assert sink.rounds.run() == 0
     sink.flush(table().location, seconds=20)
     sink.remove_deleted()
 
@@ -82,21 +83,21 @@ def test_the_control_plane_is_told_of_rows_before_they_are_written(log, sink, fi
 
 def test_nothing_to_flush_commits_nothing(log, sink, films):
     log.append(entries(1), seconds=20)
-    sink.flush_due()
+    sink.rounds.run()
     version = films.version()
 
-    assert sink.flush_due() == 0
+    assert sink.rounds.run() == 0
     assert films.version() == version
 
 
 def test_events_join_imported_rows_and_survive_a_full_import(log, sink, films):
     films.append(bulk_rows("old"), app_id="import-1", number=1)
     log.append(entries(1), seconds=20)
-    sink.flush_due()
+    sink.rounds.run()
 
     films.replace_bulk(bulk_rows("new"), app_id="import-2", number=1)
     log.append(entries(2), seconds=20)
-    sink.flush_due()
+    sink.rounds.run()
 
     assert films.read().sort("_SOURCE", "_OFFSET")["USER_ID"].to_list() == ["new", "u", "u"]
     assert films.transaction(EVENTS_APP_ID) == 2
@@ -106,26 +107,26 @@ def test_crash_between_commit_and_mark_appends_nothing_twice(log, make_sink, fil
     log.append(entries(1, 2), seconds=20)
     # The state that a process leaves which dies right after its commit.
     films.append_events(
-        events_frame(log.table_events(table().location, after=0, max_events=10), SCHEMA),
+        events_frame(log.table_records(table().location, after=0, max_records=10), SCHEMA),
         log.lineage().at(2),
     )
     log.append(entries(3), seconds=20)
 
-    make_sink().flush_due()
+    make_sink().rounds.run()
 
     assert ids_in_table(films) == ["e1", "e2", "e3"]
-    assert log.table_lags() == []
+    assert log.lags(SINK) == []
 
 
 def test_crash_after_the_last_commit_leaves_only_the_mark_to_be_set(log, make_sink, films):
     log.append(entries(1), seconds=20)
-    films.append_events(events_frame(log.read(1, max_events=10).events, SCHEMA), log.lineage().at(1))
+    films.append_events(events_frame(log.read(1, max_records=10).records, SCHEMA), log.lineage().at(1))
     version = films.version()
 
-    make_sink().flush_due()
+    make_sink().rounds.run()
 
     assert films.version() == version
-    assert log.table_lags() == []
+    assert log.lags(SINK) == []
 
 
 def test_crash_before_the_commit_loses_nothing(tmp_path, clock, make_sink, films):
@@ -134,7 +135,7 @@ def test_crash_before_the_commit_loses_nothing(tmp_path, clock, make_sink, films
     first.close()
 
     second = SqliteEventLog(tmp_path / "other", clock=clock)
-    make_sink(log=second).flush_due()
+    make_sink(log=second).rounds.run()
     second.close()
 
     assert ids_in_table(films) == ["e1", "e2"]
@@ -150,8 +151,8 @@ def test_flushes_while_events_arrive_lose_and_double_nothing(log, sink, films):
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        sink.flush_due()
-    sink.flush_due()
+        sink.rounds.run()
+    sink.rounds.run()
 
     assert sorted(ids_in_table(films)) == sorted(f"e{100 * thread + n}" for thread in range(4) for n in range(30))
 
@@ -161,7 +162,7 @@ def test_same_event_of_two_trackers_becomes_one_row(log, sink, films):
     log.append(entries(1, 2, tracking_id="later"), seconds=20)
     sink._tables.trackers["later"] = tracker()
 
-    sink.flush_due()
+    sink.rounds.run()
 
     assert ids_in_table(films) == ["e1", "e2"]
     assert films.transaction(EVENTS_APP_ID) == 3
@@ -171,10 +172,10 @@ def test_table_of_a_deleted_dataset_is_not_made_again(log, sink, trackers, films
     log.append(entries(1), seconds=20)
     trackers.trackers[TRACKING_ID] = Tracker(GROUP)
 
-    assert sink.flush_due() == 0
+    assert sink.rounds.run() == 0
 
     assert not films.exists()
-    assert log.table_lags() == []
+    assert log.lags(SINK) == []
 
 
 def test_events_of_a_dataset_made_anew_go_to_the_new_table(log, sink, store, trackers, films):
@@ -183,7 +184,7 @@ def test_events_of_a_dataset_made_anew_go_to_the_new_table(log, sink, store, tra
     trackers.trackers[TRACKING_ID] = tracker(other)
     log.append(entries(2, to=other), seconds=20)
 
-    assert sink.flush_due() == 1
+    assert sink.rounds.run() == 1
 
     assert not films.exists()
     assert ids_in_table(Table(store, other.location)) == ["e2"]
@@ -194,35 +195,35 @@ def test_events_of_a_deleted_tracker_are_flushed(log, sink, trackers, films):
     trackers.trackers.clear()
     trackers.untracked.add(table().location)
 
-    sink.flush_due()
+    sink.rounds.run()
     log.append(entries(2), seconds=20)
-    sink.flush_due()
+    sink.rounds.run()
 
     assert ids_in_table(films) == ["e1", "e2"]
 
 
 def test_table_that_is_being_removed_gets_no_more_rows_and_then_leaves_the_log(log, sink, store, trackers, films):
     log.append(entries(1), seconds=20)
-    sink.flush_due()
+    sink.rounds.run()
     log.append(entries(2), seconds=20)
     trackers.trackers.clear()
 
-    assert (sink.flush_due(), sink.remove_deleted()) == (0, 0)
+    assert (sink.rounds.run(), sink.remove_deleted()) == (0, 0)
     assert sink.flush(table().location, seconds=20) == films.event_position()
     shutil.rmtree(store.root / table().location)
 
     assert sink.remove_deleted() == 1
     assert not films.exists()
-    assert (log.tables(), log.read(1, max_events=10).events) == ([], [])
+    assert (log.tables(), log.read(1, max_records=10).records) == ([], [])
 
 
 def test_table_that_only_the_control_plane_has_lost_stays_in_the_log(log, sink, trackers):
     log.append(entries(1), seconds=20)
-    sink.flush_due()
+    sink.rounds.run()
     trackers.trackers.clear()
 
     assert sink.remove_deleted() == 0
-    assert len(log.read(1, max_events=10).events) == 1
+    assert len(log.read(1, max_records=10).records) == 1
 
 
 def test_nothing_is_removed_while_the_control_plane_is_unreachable(log, sink, trackers):
@@ -243,10 +244,10 @@ def test_table_whose_flushes_keep_failing_is_logged_as_an_error(log, make_sink, 
     with capture_logs() as logs:
         for moment in range(0, 5000, 10):
             seconds.now = moment
-            sink.flush_due()
+            sink.rounds.run()
 
     alarms = [line for line in logs if line["log_level"] == "error"]
-    assert [(line["event"], line["location"]) for line in alarms] == [("flush_stuck", table().location)] * 2
+    assert [(line["event"], line["location"]) for line in alarms] == [("consumer_stuck", table().location)] * 2
     assert [line["seconds"] // 60 for line in alarms] == [10, 70]
 
 
@@ -259,14 +260,14 @@ def test_failures_are_logged_once_with_back_off_and_the_recovery_is_logged(log, 
         for moment in range(16):
             seconds.now = moment
             before = trackers.lookups
-            sink.flush_due()
+            sink.rounds.run()
             attempts += [moment] * (trackers.lookups - before)
         trackers.error = None
         seconds.now = 31
-        sink.flush_due()
+        sink.rounds.run()
 
     assert attempts == [0, 1, 3, 7, 15]
-    assert [line["event"] for line in logs if line["log_level"] != "debug"] == ["flush_failed", "flush_resumed"]
+    assert [line["event"] for line in logs if line["log_level"] != "debug"] == ["consumer_failed", "consumer_resumed"]
     assert ids_in_table(films) == ["e1"]
 
 
@@ -280,13 +281,13 @@ def test_table_that_cannot_be_written_does_not_delay_the_others(log, sink, store
     blocked.parent.mkdir(parents=True)
     blocked.write_text("in the way")
 
-    sink.flush_due()
+    sink.rounds.run()
     assert ids_in_table(Table(store, "datasets/books")) == ["e2"]
-    assert [lag.table.location for lag in log.table_lags()] == [table().location]
+    assert [lag.table.location for lag in log.lags(SINK)] == [table().location]
 
     blocked.unlink()
     seconds.now = 1
-    sink.flush_due()
+    sink.rounds.run()
     assert ids_in_table(Table(store, table().location)) == ["e1"]
 
 
@@ -295,7 +296,7 @@ def test_quiet_table_is_flushed_at_once_and_a_busy_one_in_larger_commits(log, ma
     for second in range(21):
         seconds.now = second
         log.append(entries(second), seconds=20)
-        sink.flush_due()
+        sink.rounds.run()
 
     offsets = films.read()[columns.LOG_OFFSET]
     # Versions: 0 and 1 from the burst, then one at second 10 and one at second 20.
@@ -306,20 +307,20 @@ def test_quiet_table_is_flushed_at_once_and_a_busy_one_in_larger_commits(log, ma
 def test_large_lag_is_flushed_whatever_the_rate_limit(log, make_sink, films):
     sink = make_sink(commit_rate=CommitRateLimit(burst=1, steady_seconds=3600, large_events=50))
     log.append(entries(0), seconds=20)
-    sink.flush_due()
+    sink.rounds.run()
     log.append(entries(*range(1, 50)), seconds=20)
-    assert sink.flush_due() == 0
+    assert sink.rounds.run() == 0
 
     log.append(entries(50), seconds=20)
 
-    assert sink.flush_due() == 50
+    assert sink.rounds.run() == 50
 
 
 def test_small_files_are_joined_and_the_rows_stay(log, make_sink, store, films):
     sink = make_sink(compact_commits=10)
     for number in range(12):
         log.append(entries(number), seconds=20)
-        sink.flush_due()
+        sink.rounds.run()
 
     # The eleventh commit is version 10; its small files became one, to which the twelfth added another.
     assert len(files_in_use(store)) == 2
@@ -336,9 +337,9 @@ def files_in_use(store) -> list[str]:
 def test_flush_appends_everything_whatever_the_rate_limit(log, make_sink, films):
     sink = make_sink(commit_rate=CommitRateLimit(burst=1, steady_seconds=3600, large_events=1000))
     log.append(entries(1), seconds=20)
-    sink.flush_due()
+    sink.rounds.run()
     log.append(entries(2, 3), seconds=20)
-    assert sink.flush_due() == 0
+    assert sink.rounds.run() == 0
 
     position = sink.flush(table().location, seconds=20)
 
@@ -349,7 +350,7 @@ def test_flush_appends_everything_whatever_the_rate_limit(log, make_sink, films)
 def test_flush_of_a_table_without_events_changes_nothing(log, sink, films):
     assert sink.flush(table().location, seconds=20) == START
     log.append(entries(1), seconds=20)
-    sink.flush_due()
+    sink.rounds.run()
     version = films.version()
 
     assert sink.flush(table().location, seconds=20) == log.lineage().at(1)
@@ -366,5 +367,5 @@ def test_flush_without_time_is_unavailable(log, sink):
 def test_round_ends_when_the_process_is_stopping(log, sink, films):
     log.append(entries(1), seconds=20)
 
-    assert sink.flush_due(stopping=lambda: True) == 0
+    assert sink.rounds.run(stopping=lambda: True) == 0
     assert not films.exists()

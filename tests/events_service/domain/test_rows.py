@@ -14,8 +14,7 @@ from events_service.dataset_sink import events_frame
 from events_service.domain import interaction_values
 from events_service.domain.properties import convert
 from events_service.domain.rows import check_columns
-from events_service.log import LoggedEvent
-from tests.events_service.samples import NOW_MILLIS, SCHEMA, avro, event
+from tests.events_service.samples import NOW_MILLIS, SCHEMA, avro, event, logged
 
 
 def test_members_become_their_columns():
@@ -112,7 +111,7 @@ def test_rows_of_imports_and_of_events_without_members_share_a_table(store):
     interactions = Table(store, "datasets/required")
     interactions.append(pl.DataFrame(imported, schema=interactions_frame_schema(schema)))
 
-    interactions.append(events_frame([LoggedEvent(1, "t", "g", event(0))], schema))
+    interactions.append(events_frame([logged(event(0))], schema))
 
     rows = interactions.read().sort("EVENT_VALUE", nulls_last=True)
     assert rows["IMPRESSION"].to_list() == ["a|b", None]

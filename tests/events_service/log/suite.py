@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from common.errors import OffsetOutOfRange, Unavailable
-from events_service.log import Bounds, LogEntry, LogRemoval, TableLag
-from tests.events_service.samples import GROUP, TRACKING_ID, entries, event, table
+from events_service.domain import ActionInteraction, Entity
+from events_service.log import Bounds, LogRemoval, RecordKind, TableLag
+from events_service.records import content_of, log_entry
+from tests.events_service.samples import GROUP, SINK, TRACKING_ID, entries, entry, event, table
 
 
 def offsets(log, start=1):
-    return [logged.offset for logged in log.read(start, max_events=10_000).events]
+    return [logged.offset for logged in log.read(start, max_records=10_000).records]
 
 
 class EventLogSuite:
@@ -36,10 +39,10 @@ class EventLogSuite:
         )
         bare = event(2, user_id=None, item_id=None)
 
-        log.append([LogEntry(TRACKING_ID, table(), full), LogEntry(TRACKING_ID, table(), bare)], seconds=20)
+        log.append([entry(full), entry(bare)], seconds=20)
 
-        first, second = log.read(1, max_events=10).events
-        assert (first.event, second.event) == (full, bare)
+        first, second = log.read(1, max_records=10).records
+        assert (content_of(first), content_of(second)) == (full, bare)
         assert (first.tracking_id, first.dataset_group_arn) == (TRACKING_ID, GROUP)
 
     def test_repeated_event_is_kept_once_and_keeps_its_offset(self, log):
@@ -56,19 +59,19 @@ class EventLogSuite:
 
         assert log.append(entries(1, tracking_id="other"), seconds=20) == (2,)
 
-    def test_page_ends_at_max_events(self, log):
+    def test_page_ends_at_max_records(self, log):
         log.append(entries(1, 2, 3), seconds=20)
 
-        assert [logged.offset for logged in log.read(2, max_events=1).events] == [2]
+        assert [logged.offset for logged in log.read(2, max_records=1).records] == [2]
 
     def test_next_offset_can_be_read_and_is_empty(self, log):
         log.append(entries(1), seconds=20)
 
-        assert log.read(2, max_events=10).events == []
+        assert log.read(2, max_records=10).records == []
 
     def test_offset_beyond_the_next_one_is_out_of_range(self, log):
         with pytest.raises(OffsetOutOfRange) as caught:
-            log.read(2, max_events=10)
+            log.read(2, max_records=10)
 
         assert caught.value.metadata == {"earliest_offset": "1", "next_offset": "1"}
 
@@ -85,7 +88,7 @@ class EventLogSuite:
         before = log.appended.changes
 
         log.append(entries(1), seconds=20)
-        log.mark_committed(table().location, 1)
+        log.mark_consumed(SINK, table().location, 1)
 
         assert log.appended.changes == before
 
@@ -111,45 +114,45 @@ class EventLogSuite:
         log.append(entries(2, to=books, tracking_id="books"), seconds=20)
         log.append(entries(3, to=films, tracking_id="later"), seconds=20)
 
-        log.mark_committed("datasets/films", 1)
+        log.mark_consumed(SINK, "datasets/films", 1)
 
-        assert log.table_lags() == [TableLag(films, "later", 1, 3), TableLag(books, "books", 0, 2)]
+        assert log.lags(SINK) == [TableLag(films, 1, 3), TableLag(books, 0, 2)]
 
     def test_committed_table_has_no_lag_until_its_next_event(self, log):
         log.append(entries(1), seconds=20)
-        log.mark_committed(table().location, 1)
-        assert log.table_lags() == []
+        log.mark_consumed(SINK, table().location, 1)
+        assert log.lags(SINK) == []
 
         log.append(entries(2), seconds=20)
 
-        assert [(lag.committed_offset, lag.last_offset) for lag in log.table_lags()] == [(1, 2)]
+        assert [(lag.committed_offset, lag.last_offset) for lag in log.lags(SINK)] == [(1, 2)]
 
     def test_table_events_are_those_of_one_table_after_an_offset(self, log):
         films, books = table("datasets/films"), table("datasets/books")
         for number, target in ((1, films), (2, books), (3, films), (4, films)):
             log.append(entries(number, to=target), seconds=20)
 
-        assert [item.offset for item in log.table_events("datasets/films", after=1, max_events=10)] == [3, 4]
-        assert [item.offset for item in log.table_events("datasets/films", after=0, max_events=2)] == [1, 3]
-        assert log.table_events("datasets/none", after=0, max_events=2) == []
+        assert [item.offset for item in log.table_records("datasets/films", after=1, max_records=10)] == [3, 4]
+        assert [item.offset for item in log.table_records("datasets/films", after=0, max_records=2)] == [1, 3]
+        assert log.table_records("datasets/none", after=0, max_records=2) == []
 
     def test_removed_table_leaves_nothing_but_its_end_until_its_next_event(self, log):
         log.append(entries(1, 2), seconds=20)
 
         assert log.remove_table(table().location) == 2
 
-        assert (log.table_lags(), log.tables()) == ([], [])
-        page = log.read(1, max_events=10)
-        assert (page.events, page.removals, page.next_offset) == ([], [LogRemoval(3, GROUP, 2)], 4)
+        assert (log.lags(SINK), log.tables()) == ([], [])
+        page = log.read(1, max_records=10)
+        assert (page.records, page.removals, page.next_offset) == ([], [LogRemoval(3, GROUP, "INTERACTIONS", 2)], 4)
         log.append(entries(3), seconds=20)
-        assert [(lag.committed_offset, lag.last_offset) for lag in log.table_lags()] == [(0, 4)]
+        assert [(lag.committed_offset, lag.last_offset) for lag in log.lags(SINK)] == [(0, 4)]
 
     def test_end_of_a_table_is_logged_once(self, log):
         log.append(entries(1), seconds=20)
         log.remove_table(table().location)
 
         assert log.remove_table(table().location) == 0
-        assert len(log.read(1, max_events=10).removals) == 1
+        assert len(log.read(1, max_records=10).removals) == 1
 
     def test_end_of_a_table_spares_the_events_of_the_one_that_followed_it(self, log):
         log.append(entries(1, 2), seconds=20)
@@ -157,9 +160,9 @@ class EventLogSuite:
 
         log.remove_table(table().location)
 
-        page = log.read(1, max_events=10)
-        assert [logged.offset for logged in page.events] == [3, 4]
-        assert page.removals == [LogRemoval(5, GROUP, 2)]
+        page = log.read(1, max_records=10)
+        assert [logged.offset for logged in page.records] == [3, 4]
+        assert page.removals == [LogRemoval(5, GROUP, "INTERACTIONS", 2)]
 
     def test_end_of_a_table_is_notified(self, log):
         log.append(entries(1), seconds=20)
@@ -174,8 +177,8 @@ class EventLogSuite:
         log.append(entries(3, to=table("datasets/books")), seconds=20)
         log.remove_table("datasets/books")
 
-        first = log.read(1, max_events=2)
-        second = log.read(first.next_offset, max_events=2)
+        first = log.read(1, max_records=2)
+        second = log.read(first.next_offset, max_records=2)
 
         assert (first.removals, first.next_offset) == ([], 3)
         assert ([item.offset for item in second.removals], second.next_offset) == ([4], 5)
@@ -189,37 +192,107 @@ class EventLogSuite:
         log.append(entries(1, 2), seconds=20)
         clock.advance(seconds=100)
         log.append(entries(3), seconds=20)
-        log.mark_committed(table().location, 3)
+        log.mark_consumed(SINK, table().location, 3)
 
-        assert log.remove_old(timedelta(seconds=50)) == 2
+        assert log.remove_old(timedelta(seconds=50), kept_for=[SINK]) == 2
 
         assert log.bounds() == Bounds(3, 4)
         assert offsets(log, 3) == [3]
         with pytest.raises(OffsetOutOfRange) as caught:
-            log.read(2, max_events=10)
+            log.read(2, max_records=10)
         assert caught.value.metadata == {"earliest_offset": "3", "next_offset": "4"}
 
     def test_table_that_lags_does_not_delay_the_removal_of_others(self, log, clock):
         log.append(entries(1, to=table("datasets/films")), seconds=20)
         log.append(entries(2, to=table("datasets/books")), seconds=20)
         log.append(entries(3, 4, to=table("datasets/films")), seconds=20)
-        log.mark_committed("datasets/films", 3)
+        log.mark_consumed(SINK, "datasets/films", 3)
         clock.advance(seconds=100)
 
-        assert log.remove_old(timedelta(0)) == 2
+        assert log.remove_old(timedelta(0), kept_for=[SINK]) == 2
 
         assert log.bounds() == Bounds(2, 5)
         assert offsets(log, 2) == [2, 4]
-        assert log.read(3, max_events=10).next_offset == 5
+        assert log.read(3, max_records=10).next_offset == 5
 
     def test_offsets_go_on_after_everything_was_removed(self, log, clock):
         log.append(entries(1, 2), seconds=20)
-        log.mark_committed(table().location, 2)
+        log.mark_consumed(SINK, table().location, 2)
         clock.advance(seconds=100)
-        log.remove_old(timedelta(0))
+        log.remove_old(timedelta(0), kept_for=[SINK])
 
         assert log.append(entries(3), seconds=20) == (3,)
         assert log.bounds() == Bounds(3, 4)
+
+    def test_records_of_every_kind_come_back(self, log):
+        contents = {
+            RecordKind.ITEM: ("ITEMS", Entity("i1", '{"genre":"war"}')),
+            RecordKind.USER: ("USERS", Entity("u1")),
+            RecordKind.ACTION: ("ACTIONS", Entity("a1", '{"value":3}')),
+            RecordKind.ACTION_INTERACTION: (
+                "ACTION_INTERACTIONS",
+                ActionInteraction("e1", "s", "Taken", 5, "a1", user_id="u", impression=("a1", "a2")),
+            ),
+        }
+        for dataset_type, content in contents.values():
+            to = replace(table(f"datasets/{dataset_type}"), dataset_type=dataset_type)
+            log.append([log_entry(to, content)], seconds=20)
+
+        records = log.read(1, max_records=10).records
+
+        assert [(record.kind, content_of(record)) for record in records] == [
+            (kind, content) for kind, (_, content) in contents.items()
+        ]
+        assert [lag.table.dataset_type for lag in log.lags(SINK)] == [name for name, _ in contents.values()]
+
+    def test_record_without_an_id_may_repeat(self, log):
+        items = replace(table("datasets/items"), dataset_type="ITEMS")
+
+        offsets_given = log.append([log_entry(items, Entity("i1")), log_entry(items, Entity("i1"))], seconds=20)
+
+        assert offsets_given == (1, 2)
+
+    def test_each_consumer_has_a_cursor_of_its_own(self, log):
+        log.append(entries(1, 2), seconds=20)
+
+        log.mark_consumed(SINK, table().location, 2)
+        log.mark_consumed("attribution", table().location, 1)
+
+        assert log.lags(SINK) == []
+        assert log.lag("attribution", table().location) == TableLag(table(), 1, 2)
+        assert log.lag("third", table().location) == TableLag(table(), 0, 2)
+
+    def test_records_stay_for_the_consumers_that_must_not_miss_any(self, log, clock):
+        log.append(entries(1, 2), seconds=20)
+        log.mark_consumed(SINK, table().location, 2)
+        log.mark_consumed("ledger", table().location, 1)
+        clock.advance(seconds=100)
+
+        assert log.remove_old(timedelta(0), kept_for=[SINK, "ledger"]) == 1
+        assert log.remove_old(timedelta(0), kept_for=[SINK, "unheard of"]) == 0
+
+        assert offsets(log, 2) == [2]
+
+    def test_consumer_that_nothing_is_kept_for_is_told_what_it_missed(self, log, clock):
+        log.append(entries(1, 2), seconds=20)
+        log.mark_consumed(SINK, table().location, 2)
+        log.mark_consumed("attribution", table().location, 1)
+        clock.advance(seconds=100)
+        log.remove_old(timedelta(0), kept_for=[SINK])
+
+        log.append(entries(3), seconds=20)
+
+        assert log.lag("attribution", table().location) == TableLag(table(), 1, 3, missed_offset=2)
+        assert log.lag(SINK, table().location) == TableLag(table(), 2, 3)
+
+    def test_end_of_a_table_of_another_type_says_so(self, log):
+        items = replace(table("datasets/items"), dataset_type="ITEMS")
+        log.append([log_entry(items, Entity("i1"))], seconds=20)
+        log.append(entries(1), seconds=20)
+
+        log.remove_table(items.location)
+
+        assert log.read(1, max_records=10).removals == [LogRemoval(3, GROUP, "ITEMS", 2)]
 
     def test_closed_log_refuses(self, log):
         log.close()
@@ -227,4 +300,4 @@ class EventLogSuite:
         with pytest.raises(Unavailable):
             log.append(entries(1), seconds=20)
         with pytest.raises(Unavailable):
-            log.read(1, max_events=10)
+            log.read(1, max_records=10)

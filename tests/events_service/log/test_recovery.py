@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from common.clock import SystemClock
 from events_service.log.sqlite import DATABASE, SqliteEventLog
-from tests.events_service.samples import entries
+from tests.events_service.samples import entries, event_ids
 
 CALLS = [entries(*range(10 * call, 10 * call + 1 + call % 4)) for call in range(12)]
-SENT = [entry.event.event_id for call in CALLS for entry in call]
+SENT = [entry.record_id for call in CALLS for entry in call]
 ROUNDS = 10
 
 
@@ -72,13 +72,13 @@ def recovered(database: bytes, wal: bytes) -> tuple[list[str], list[str], list[i
         Path(folder, f"{DATABASE}-wal").write_bytes(wal)
         log = SqliteEventLog(Path(folder), clock=SystemClock())
         try:
-            recovered_ids = [item.event.event_id for item in log.read(1, max_events=1000).events]
+            recovered_ids = event_ids(log.read(1, max_records=1000).records)
             for call in CALLS:
                 log.append(call, seconds=20)
-            after = log.read(1, max_events=1000).events
+            after = log.read(1, max_records=1000).records
         finally:
             log.close()
-    return recovered_ids, [item.event.event_id for item in after], [item.offset for item in after]
+    return recovered_ids, event_ids(after), [item.offset for item in after]
 
 
 def assert_complete(history: History, cut: int, outcome: tuple[list[str], list[str], list[int]]) -> None:
@@ -134,10 +134,10 @@ def test_process_that_is_killed_at_random_moments_loses_and_doubles_nothing(tmp_
             acknowledged += process.stdout.read().split()
 
     log = SqliteEventLog(tmp_path / "log", clock=SystemClock())
-    kept = log.read(1, max_events=1_000_000).events
+    kept = log.read(1, max_records=1_000_000).records
     log.close()
 
-    ids = [item.event.event_id for item in kept]
+    ids = event_ids(kept)
     assert "" not in acknowledged
     assert set(acknowledged) - set(ids) == set()
     assert len(ids) == len(set(ids))

@@ -18,12 +18,12 @@ from structlog.testing import capture_logs
 from common.errors import CorruptArtifact, LimitExceeded, ResourceInUse, Unavailable
 from common.positions import LEGACY_EPOCH, Position
 from common.testing import wait_until
-from events_service.log import LogEntry, TableLag
+from events_service.log import Bounds, Divergence, LogRemoval, TableLag
 from events_service.log._writer import GroupWriter
 from events_service.log.sqlite import DATABASE, SqliteEventLog
 from tests.events_service.log.suite import EventLogSuite, offsets
-from tests.events_service.samples import TRACKING_ID, entries, event, table
-from tests.events_service.version_1 import VERSION_1
+from tests.events_service.old_versions import VERSION_1, VERSION_2
+from tests.events_service.samples import GROUP, SINK, entries, entry, event, table
 
 
 class TestSqliteEventLog(EventLogSuite):
@@ -41,12 +41,12 @@ def held_disk(tmp_path, log):
 def test_contents_and_marks_survive_a_restart(tmp_path, clock):
     first = SqliteEventLog(tmp_path / "x", clock=clock)
     first.append(entries(1, 2), seconds=20)
-    first.mark_committed(table().location, 1)
+    first.mark_consumed(SINK, table().location, 1)
     first.close()
 
     second = SqliteEventLog(tmp_path / "x", clock=clock)
     assert offsets(second) == [1, 2]
-    assert second.table_lags()[0].committed_offset == 1
+    assert second.lags(SINK)[0].committed_offset == 1
     assert second.append(entries(1), seconds=20) == (1,)
     second.close()
 
@@ -113,9 +113,34 @@ def test_log_of_version_one_goes_on_as_an_epoch_of_its_own(tmp_path, clock):
 
     assert offsets(log) == [1, 2]
     assert log.append(entries(1, 3), seconds=20) == (1, 3)
-    assert log.table_lags() == [TableLag(table(), TRACKING_ID, 1, 3)]
+    assert log.lags(SINK) == [TableLag(table(), 1, 3)]
     assert log.lineage().at(2) == Position(LEGACY_EPOCH, 2)
     assert log.lineage().at(3).epoch != LEGACY_EPOCH
+    log.close()
+
+
+def test_log_of_version_two_keeps_its_records_cursors_and_offsets(tmp_path, clock):
+    (tmp_path / "x").mkdir()
+    with closing(sqlite3.connect(tmp_path / "x" / DATABASE)) as connection:
+        connection.executescript(VERSION_2)
+    log = SqliteEventLog(tmp_path / "x", clock=clock)
+
+    page = log.read(2, max_records=10)
+    assert [content_of(record) for record in page.records] == [
+        event(1, user_id=None, item_id=None),
+        event(
+            2,
+            event_value=0.5,
+            properties_json='{"a":1}',
+            recommendation_id="RID-1",
+            impression=("i1", "i2"),
+            attribution_source="front page",
+        ),
+    ]
+    assert page.removals == [LogRemoval(4, f"{GROUP}-before", "INTERACTIONS", 1)]
+    assert (log.bounds(), log.lineage().at(3)) == (Bounds(2, 5), Position(4711, 3))
+    assert log.lags(SINK) == [TableLag(table(), 2, 3, Divergence(0, 1))]
+    assert log.append(entries(2, 3), seconds=20) == (3, 5)
     log.close()
 
 
@@ -123,17 +148,17 @@ def test_clock_that_runs_ahead_removes_nothing_before_its_time(tmp_path, clock):
     passed = 0.0
     log = SqliteEventLog(tmp_path / "x", clock=clock, monotonic=lambda: passed)
     log.append(entries(1), seconds=20)
-    log.mark_committed(table().location, 1)
+    log.mark_consumed(SINK, table().location, 1)
     clock.advance(seconds=60 * 86_400)
     passed = 3600.0
 
-    removed = log.remove_old(timedelta(hours=720))
+    removed = log.remove_old(timedelta(hours=720), kept_for=[SINK])
     log.append(entries(2), seconds=20)
     log.close()
     again = SqliteEventLog(tmp_path / "x", clock=clock, monotonic=lambda: passed)
-    again.mark_committed(table().location, 2)
+    again.mark_consumed(SINK, table().location, 2)
 
-    assert removed + again.remove_old(timedelta(hours=720)) == 0
+    assert removed + again.remove_old(timedelta(hours=720), kept_for=[SINK]) == 0
     assert offsets(again) == [1, 2]
     again.close()
 
@@ -144,17 +169,17 @@ def test_clock_that_was_behind_makes_no_event_older_than_it_is(tmp_path, clock):
     log.append(entries(1), seconds=20)
     clock.advance(seconds=-60 * 86_400)
     log.append(entries(2), seconds=20)
-    log.mark_committed(table().location, 2)
+    log.mark_consumed(SINK, table().location, 2)
     clock.advance(seconds=60 * 86_400)
 
-    assert log.remove_old(timedelta(hours=720)) == 0
+    assert log.remove_old(timedelta(hours=720), kept_for=[SINK]) == 0
     log.close()
 
 
 def test_removed_table_is_in_no_file_any_more(tmp_path, log):
-    marked = [LogEntry(TRACKING_ID, table(), event(n, user_id=f"marked-{n}")) for n in range(300)]
+    marked = [entry(event(n, user_id=f"marked-{n}")) for n in range(300)]
     other = table("datasets/books")
-    log.append([LogEntry(TRACKING_ID, other, event(0, user_id="stays"))], seconds=20)
+    log.append([entry(event(0, user_id="stays"), to=other)], seconds=20)
     log.append(marked, seconds=20)
 
     log.remove_table(table().location)
@@ -227,9 +252,9 @@ def test_file_that_is_not_a_database_is_an_error_and_left_as_it_is(tmp_path, clo
 def test_log_of_a_newer_program_is_refused(tmp_path, clock):
     SqliteEventLog(tmp_path / "x", clock=clock).close()
     with closing(sqlite3.connect(tmp_path / "x" / DATABASE)) as connection:
-        connection.execute("PRAGMA user_version = 3")
+        connection.execute("PRAGMA user_version = 4")
 
-    with pytest.raises(CorruptArtifact, match="got a database of version 3, want 2"):
+    with pytest.raises(CorruptArtifact, match="got a database of version 4, want 3"):
         SqliteEventLog(tmp_path / "x", clock=clock)
 
 
@@ -315,12 +340,12 @@ def test_large_removal_is_cut_into_pieces(tmp_path, clock):
     log = SqliteEventLog(tmp_path / "x", clock=clock)
     for start in range(0, 12_000, 1000):
         log.append(entries(*range(start, start + 1000)), seconds=60)
-    log.mark_committed(table().location, 12_000)
+    log.mark_consumed(SINK, table().location, 12_000)
     clock.advance(seconds=10)
     commits = []
     log._writer._on_commit = commits.append
 
-    assert log.remove_old(timedelta(0)) == 12_000
+    assert log.remove_old(timedelta(0), kept_for=[SINK]) == 12_000
     # Three pieces, one that removes nothing, and the one that stores the first offset.
     assert len(commits) == 5
     log.close()

@@ -147,7 +147,7 @@ def logged(folder) -> dict[str, list[str]]:
     """Return the ids of the events in the log by table."""
     ids: dict[str, list[str]] = {}
     with closing(sqlite3.connect(folder / "events" / DATABASE)) as connection:
-        rows = connection.execute("SELECT t.location, e.event_id FROM events e JOIN tables t ON t.id = e.table_id")
+        rows = connection.execute("SELECT t.location, r.record_id FROM records r JOIN tables t ON t.id = r.table_id")
         for location, event_id in rows:
             ids.setdefault(location, []).append(event_id)
     return ids

@@ -94,7 +94,7 @@ def test_rejections_are_logged_without_what_was_sent(environment, keys, world, t
                 is_refused(
                     stub.PutActionInteractions, events_service_pb2.PutActionInteractionsRequest(tracking_id=MARK)
                 ),
-                is_refused(EventLogServiceStub(reader).ReadEvents, event_log_pb2.ReadEventsRequest(from_offset=0)),
+                is_refused(EventLogServiceStub(reader).ReadRecords, event_log_pb2.ReadRecordsRequest(from_offset=0)),
                 is_refused(opened.unary_unary("/tailorbird.events.v1.EventsService/PutEvents"), MARK.encode()),
             ]
             world.plane.long_polls.close()

@@ -27,7 +27,7 @@ from events_service.servicers.events import SERVICE, EventsServicer
 from events_service.trackers import Tracker
 from protos.tailorbird.events.v1 import events_service_pb2
 from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStub
-from protos.tailorbird.internal.v1 import event_log_pb2
+from protos.tailorbird.internal.v1 import event_log_pb2, records_pb2
 from protos.tailorbird.internal.v1.event_log_pb2_grpc import EventLogServiceStub, SealingServiceStub
 from tests.control_plane.wire import KEYS, As
 from tests.control_plane.world import ACCOUNT
@@ -86,8 +86,8 @@ def put(*events, **more) -> events_service_pb2.PutEventsRequest:
     return events_service_pb2.PutEventsRequest(**{**values, **more})
 
 
-def read(from_offset: int, **more) -> event_log_pb2.ReadEventsRequest:
-    return event_log_pb2.ReadEventsRequest(from_offset=from_offset, **more)
+def read(from_offset: int, **more) -> event_log_pb2.ReadRecordsRequest:
+    return event_log_pb2.ReadRecordsRequest(from_offset=from_offset, **more)
 
 
 def refused(call, request) -> errors.TailorbirdError:
@@ -97,15 +97,15 @@ def refused(call, request) -> errors.TailorbirdError:
 
 
 class Reader:
-    """A call of ReadEvents that waits for the log's next event."""
+    """A call of ReadRecords that waits for the log's next event."""
 
     def __init__(self, stub, service, seconds=60.0) -> None:
         metadata = [("authorization", f"Bearer {KEYS.token('runtime')}")]
         request = read(service.log.bounds().end, wait_seconds=seconds)
-        self.call = stub.raw_log.ReadEvents.future(request, metadata=metadata, timeout=120)
+        self.call = stub.raw_log.ReadRecords.future(request, metadata=metadata, timeout=120)
 
     def events(self) -> int:
-        return len(self.call.result(timeout=20).events)
+        return len(self.call.result(timeout=20).records)
 
 
 def test_events_are_in_the_log_when_the_call_is_answered(service, grpc_stub):
@@ -122,26 +122,28 @@ def test_events_are_in_the_log_when_the_call_is_answered(service, grpc_stub):
 
     grpc_stub.events.PutEvents(put(full, an_event(item_id="other")))
 
-    response = grpc_stub.log.ReadEvents(read(start))
-    first, second = response.events
-    assert first == event_log_pb2.LoggedEvent(
+    response = grpc_stub.log.ReadRecords(read(start))
+    first, second = response.records
+    assert first == records_pb2.LoggedRecord(
         offset=start,
         tracking_id=TRACKING_ID,
         dataset_group_arn=GROUP,
-        event_id="mine",
-        user_id="u",
-        session_id="s",
-        event_type="watch",
-        event_value=0.5,
-        item_id="film",
-        sent_at_millis=NOW_MILLIS,
-        properties_json='{"numRatings":3}',
-        impression=["a", "b"],
-        recommendation_id="RID-1",
+        event=records_pb2.EventRecord(
+            event_id="mine",
+            user_id="u",
+            session_id="s",
+            event_type="watch",
+            event_value=0.5,
+            item_id="film",
+            sent_at_millis=NOW_MILLIS,
+            properties_json='{"numRatings":3}',
+            impression=["a", "b"],
+            recommendation_id="RID-1",
+            attribution_source="front page",
+        ),
     )
-    assert (second.offset, second.item_id, second.HasField("event_value")) == (start + 1, "other", False)
+    assert (second.offset, second.event.item_id, second.event.HasField("event_value")) == (start + 1, "other", False)
     assert response.next_offset == start + 2
-    assert service.log.read(start, max_events=1).events[0].event.attribution_source == "front page"
 
 
 def test_event_before_log_in_has_no_user(service, grpc_stub):
@@ -151,9 +153,9 @@ def test_event_before_log_in_has_no_user(service, grpc_stub):
 
     grpc_stub.events.PutEvents(request)
 
-    (logged,) = grpc_stub.log.ReadEvents(read(start)).events
-    assert not logged.HasField("user_id")
-    assert logged.session_id == "s"
+    (logged,) = grpc_stub.log.ReadRecords(read(start)).records
+    assert not logged.event.HasField("user_id")
+    assert logged.event.session_id == "s"
 
 
 def test_repeated_call_adds_nothing(service, grpc_stub):
@@ -218,8 +220,8 @@ def test_put_events_is_built():
     [
         (EventsServiceStub, "PutEvents", put(), "runtime"),
         (EventsServiceStub, "PutEvents", put(), "trainer"),
-        (EventLogServiceStub, "ReadEvents", read(1), "client"),
-        (EventLogServiceStub, "ReadEvents", read(1), "gateway"),
+        (EventLogServiceStub, "ReadRecords", read(1), "client"),
+        (EventLogServiceStub, "ReadRecords", read(1), "gateway"),
         (SealingServiceStub, "FlushTable", event_log_pb2.FlushTableRequest(location="x"), "runtime"),
         (SealingServiceStub, "FlushTable", event_log_pb2.FlushTableRequest(location="x"), "client"),
     ],
@@ -242,15 +244,15 @@ def test_nobody_calls_without_a_token(grpc_stub):
         ({"from_offset": 0}, "from_offset"),
         ({"from_offset": -5}, "from_offset"),
         ({"from_offset": None}, "from_offset"),
-        ({"from_offset": 1, "max_events": 0}, "max_events"),
-        ({"from_offset": 1, "max_events": 10_001}, "max_events"),
+        ({"from_offset": 1, "max_records": 0}, "max_records"),
+        ({"from_offset": 1, "max_records": 10_001}, "max_records"),
         ({"from_offset": 1, "wait_seconds": -1}, "wait_seconds"),
         ({"from_offset": 1, "wait_seconds": 61}, "wait_seconds"),
         ({"from_offset": 1, "wait_seconds": float("nan")}, "wait_seconds"),
     ],
 )
 def test_malformed_reads_are_refused_with_the_field_named(grpc_stub, more, field):
-    error = refused(grpc_stub.log.ReadEvents, event_log_pb2.ReadEventsRequest(**more))
+    error = refused(grpc_stub.log.ReadRecords, event_log_pb2.ReadRecordsRequest(**more))
 
     assert type(error) is errors.InvalidInput
     assert f"`{field}`" in error.message
@@ -261,7 +263,7 @@ def test_pages_join_without_gap_or_repeat(service, grpc_stub):
     grpc_stub.events.PutEvents(put(*[an_event() for _ in range(7)]))
 
     seen, offset = [], start
-    while page := grpc_stub.log.ReadEvents(read(offset, max_events=3)).events:
+    while page := grpc_stub.log.ReadRecords(read(offset, max_records=3)).records:
         seen += [logged.offset for logged in page]
         offset = seen[-1] + 1
 
@@ -276,36 +278,36 @@ def test_page_of_large_events_is_cut_below_the_size_of_a_message(service, grpc_s
         events = [an_event(properties=properties, impression=[wide * 39 for _ in range(24)]) for _ in range(10)]
         grpc_stub.events.PutEvents(put(*events))
 
-    first = grpc_stub.log.ReadEvents(read(start, max_events=10_000))
-    second = grpc_stub.log.ReadEvents(read(first.next_offset, max_events=10_000))
+    first = grpc_stub.log.ReadRecords(read(start, max_records=10_000))
+    second = grpc_stub.log.ReadRecords(read(first.next_offset, max_records=10_000))
 
-    assert 0 < len(first.events) < 600
-    assert len(first.events) + len(second.events) == 600
-    assert second.events[0].offset == first.events[-1].offset + 1
+    assert 0 < len(first.records) < 600
+    assert len(first.records) + len(second.records) == 600
+    assert second.records[0].offset == first.records[-1].offset + 1
 
 
 def test_read_without_a_wait_returns_at_once(service, grpc_stub):
     end = service.log.bounds().end
 
-    response = grpc_stub.log.ReadEvents(read(end))
+    response = grpc_stub.log.ReadRecords(read(end))
 
-    assert (list(response.events), response.next_offset) == ([], end)
+    assert (list(response.records), response.next_offset) == ([], end)
 
 
 def test_wait_without_an_event_ends_empty(service, grpc_stub):
     end = service.log.bounds().end
 
-    response = grpc_stub.log.ReadEvents(read(end, wait_seconds=0.05))
+    response = grpc_stub.log.ReadRecords(read(end, wait_seconds=0.05))
 
-    assert (list(response.events), response.next_offset) == ([], end)
+    assert (list(response.records), response.next_offset) == ([], end)
 
 
 def test_offset_of_a_longer_log_returns_the_end_of_this_one(service, grpc_stub):
     end = service.log.bounds().end
 
-    response = grpc_stub.log.ReadEvents(read(end + 100, wait_seconds=60))
+    response = grpc_stub.log.ReadRecords(read(end + 100, wait_seconds=60))
 
-    assert (list(response.events), response.next_offset) == ([], end)
+    assert (list(response.records), response.next_offset) == ([], end)
 
 
 def test_events_are_taken_while_more_readers_wait_than_there_are_places(service, grpc_stub):
@@ -341,15 +343,15 @@ def test_many_senders_at_once_are_all_kept(service, grpc_stub):
     for thread in threads:
         thread.join()
 
-    assert len(service.log.read(start, max_events=1000).events) == 160
+    assert len(service.log.read(start, max_records=1000).records) == 160
 
 
 def test_reader_with_another_epoch_gets_the_lineage(service, grpc_stub):
     grpc_stub.events.PutEvents(put())
     lineage = service.log.lineage()
-    same = grpc_stub.log.ReadEvents(read(1, max_events=1, known_epoch=lineage.current))
-    other = grpc_stub.log.ReadEvents(read(1, max_events=1, known_epoch=1))
-    unaware = grpc_stub.log.ReadEvents(read(1, max_events=1))
+    same = grpc_stub.log.ReadRecords(read(1, max_records=1, known_epoch=lineage.current))
+    other = grpc_stub.log.ReadRecords(read(1, max_records=1, known_epoch=1))
+    unaware = grpc_stub.log.ReadRecords(read(1, max_records=1))
 
     assert [(item.epoch, item.first_offset) for item in other.epochs] == [(lineage.current, 1)]
     assert not same.epochs
@@ -385,13 +387,15 @@ def test_offset_that_was_removed_is_out_of_range_with_the_earliest_that_is_kept(
         serving(made.services, account=ACCOUNT) as server,
         server.channel("client") as sender,
         server.channel("runtime") as reader,
+        server.channel("trainer") as trainer,
     ):
         EventsServiceStub(sender).PutEvents(put(an_event(), an_event()), timeout=20)
+        SealingServiceStub(trainer).FlushTable(event_log_pb2.FlushTableRequest(location="datasets/x"), timeout=20)
         made.maintenance.sweep()
         clock.advance(seconds=86_400 * 365)
         made.maintenance.sweep()
-        error = refused(EventLogServiceStub(reader).ReadEvents, read(1))
-        at_the_end = EventLogServiceStub(reader).ReadEvents(read(3), timeout=20)
+        error = refused(EventLogServiceStub(reader).ReadRecords, read(1))
+        at_the_end = EventLogServiceStub(reader).ReadRecords(read(3), timeout=20)
     made.trackers.stop()
     log.close()
 

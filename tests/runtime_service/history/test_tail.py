@@ -213,3 +213,22 @@ def test_log_that_is_unreachable_is_retried(follow):
         backends.log.send(user(0), item(2))
 
         wait_until(lambda: history.next_offset() == 4)
+
+
+def test_records_that_are_no_events_are_passed_over(follow):
+    with running_backends(log=Log(first=1)) as backends, follow(backends) as history:
+        backends.log.put_item("new")
+        backends.log.send(user(0), item(0))
+        backends.log.put_item("newer")
+        wait_until(lambda: history.next_offset() == 4)
+
+        assert [event.offset for event in history.appended] == [2]
+
+
+def test_end_of_another_dataset_forgets_no_history(follow):
+    with running_backends(log=Log(first=1)) as backends, follow(backends) as history:
+        backends.log.send(user(0), item(0))
+        backends.log.remove(up_to=1, dataset_type="ITEMS")
+        wait_until(lambda: history.next_offset() == 3)
+
+        assert history.items(user(0)) == [item(0)]
