@@ -21,6 +21,7 @@ from common.testing import wait_until
 from events_service.log import Bounds, Divergence, LogRemoval, TableLag
 from events_service.log._writer import GroupWriter
 from events_service.log.sqlite import DATABASE, SqliteEventLog
+from events_service.records import content_of
 from tests.events_service.log.suite import EventLogSuite, offsets
 from tests.events_service.old_versions import VERSION_1, VERSION_2
 from tests.events_service.samples import GROUP, SINK, entries, entry, event, table
