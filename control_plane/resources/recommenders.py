@@ -116,9 +116,9 @@ class Recommenders(ResourceOperations):
             last_updated_date_time=now,
         )
         insert(unit, recommender, tags=checked_tags)
+        version = self._versions.train(unit, solution, training_type="AUTOMATIC")
         used = unit.count(Recommender, dataset_group_arn=group.arn) - 1
         self._app_context.quotas.check("recommenders_per_group", used=used)
-        version = self._versions.train(unit, solution, training_type="AUTOMATIC")
         unit.add(self._deployment(recommender, version, config=config, number=1))
         return recommender
 

@@ -48,7 +48,7 @@ class DataRules(JobRules):
     def delete_dataset_group(self, request: Document) -> None:
         """Delete a group, which has to be empty."""
         group = self.find(KINDS["DatasetGroup"], request["datasetGroupArn"])
-        for word in ("EventTracker", "Solution", "Filter", "MetricAttribution", "Dataset"):
+        for word in ("EventTracker", "Solution", "Recommender", "Filter", "MetricAttribution", "Dataset"):
             if self.all(word, datasetGroupArn=group.arn):
                 raise Refused(IN_USE)
         # Its data deletion jobs are over, and go with it.
@@ -58,6 +58,9 @@ class DataRules(JobRules):
 
     def create_schema(self, request: Document) -> Document:
         name = check_name(request["name"])
+        if request.get("domain") and json.loads(request["schema"])["name"] == "Items":
+            # A shop's items have more columns than the model's.
+            raise Refused(INVALID)
         schema = self.add(
             "Schema",
             {
@@ -140,6 +143,8 @@ class DataRules(JobRules):
         of_group = (*self.all("DataDeletionJob"), *(self.all("SolutionVersion") if by_models else ()))
         users = [job for job in jobs if job.parents["datasetArn"] == dataset.arn]
         users += [user for user in of_group if user.described["datasetGroupArn"] == group]
+        if by_models:
+            users += [one for one in self.trainings.values() if one.described["datasetGroupArn"] == group]
         if by_models:
             of_version = {item.arn: item.described["datasetGroupArn"] for item in self.all("SolutionVersion")}
             batch_jobs = (*self.all("BatchInferenceJob"), *self.all("BatchSegmentJob"))

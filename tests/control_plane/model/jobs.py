@@ -93,6 +93,10 @@ class JobRules(Rules):
         self.last_turns: dict[str, datetime] = {}
         #: Metrics of the ACTIVE solution versions, by ARN.
         self.metrics: dict[str, Document] = {}
+        #: Versions that are significantly worse than those before them.
+        self.worse: set[Resource] = set()
+        #: What recommenders are trained to, by ARN: versions that no operation shows.
+        self.trainings: dict[str, Resource] = {}
         self.started = self.now()
         #: Metrics of each metric attribution, by name.
         self.counted: dict[Resource, dict[str, Document]] = {}
@@ -163,15 +167,16 @@ class JobRules(Rules):
             self.stop_job(job)
             self.end(job, "STOPPED", is_over=True)
             return
-        if job.kind == REMOVAL:
-            self.remove_with_contents(job.subject)
-        else:
-            self.set_status(job.subject, job.states[1])
         if job.kind == DELETION:
             job.subject.described["numDeleted"] = result["numDeleted"]
         if job.kind == TRAINING:
             job.subject.described["trainingHours"] = result["trainingHours"]
             self.metrics[job.subject.arn] = result["metrics"]
+            self.worse |= {job.subject} if result["isWorse"] else set()
+        if job.kind == REMOVAL:
+            self.remove_with_contents(job.subject)
+        else:
+            self.set_status(job.subject, job.states[1])
         self.end(job, "SUCCEEDED", is_over=True)
 
     def fail(self, lease: Lease, reason: str, *, is_retryable: bool) -> bool:

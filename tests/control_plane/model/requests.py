@@ -6,9 +6,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.control_plane.model.outputs import COUNT, EXPRESSIONS
+from tests.control_plane.model.outputs import COUNT, EXPRESSIONS, ON_INTERACTIONS
 from tests.control_plane.model.rules import KINDS, REGION, Document, Rules
-from tests.control_plane.model.training import PERSONALIZATION, POPULARITY, RECIPE, RECIPES
+from tests.control_plane.model.training import PERSONALIZATION, POPULARITY, RECIPE, RECIPES, USE_CASES, VIEWS
 from tests.control_plane.world import INTERACTIONS, ITEMS, avro, column
 
 ACCOUNTS = ("111111111111", "222222222222")
@@ -25,7 +25,23 @@ MORE_ITEMS = avro(
 FOLLOWING = {"syncWithLatestSolutionVersion": True}
 EXPLORING = {"itemExplorationConfig": {"explorationWeight": "0.5"}}
 MANY_TAGS = [[{"tagKey": f"{word}-{number}", "tagValue": word} for number in range(26)] for word in ("x", "y")]
-TAGS = [[{"tagKey": "team", "tagValue": value}] for value in ("shop", "films", "")]
+TEAM, OWNER = {"tagKey": "team", "tagValue": "shop"}, {"tagKey": "owner", "tagValue": ""}
+TAGS = ([TEAM], [TEAM, OWNER], [OWNER], [{"tagKey": "team", "tagValue": "films"}])
+#: Columns on which recommenders are trained: as all of them, or chosen.
+COLUMNS = [{"includedDatasetColumns": {"INTERACTIONS": names}} for names in (["EVENT_TYPE"], ["EVENT_TYPE", "ITEM_ID"])]
+#: What a step of a beginning does that is no call of an operation.
+JOB, SERVED = "do a job", "load everything"
+#: How sequences begin: the more there is, the more rules hold of it. Those named twice begin so twice as often.
+BEGINNINGS = (
+    "nothing",
+    *("dataset",) * 2,
+    *("training",) * 2,
+    *("campaign",) * 2,
+    *("served",) * 5,
+    *("shop",) * 2,
+    *("recommending",) * 4,
+    *("everything",) * 2,
+)
 
 
 def seldom(usual: st.SearchStrategy[Any], unusual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -46,20 +62,18 @@ class Requests:
     """
 
     CREATED = tuple(sorted(KINDS))
-    UPDATED = ("Campaign", "Campaign", "Dataset", "MetricAttribution", "Solution")
-    DELETED = (
-        "DatasetGroup",
-        "Schema",
-        "Dataset",
-        "EventTracker",
-        "Solution",
-        "Solution",
-        "Campaign",
-        "Campaign",
-        "Filter",
-        "MetricAttribution",
+    #: What most rules are about.
+    MODELS = (
+        *("Solution", "DatasetImportJob", "Filter", "EventTracker", "BatchSegmentJob"),
+        *("SolutionVersion", "Campaign", "Recommender", "BatchInferenceJob") * 2,
     )
-    ON_VERSIONS = ("StopSolutionVersionCreation", "GetSolutionMetrics", "DescribeSolutionVersion")
+    UPDATED = (*("Campaign", "Recommender") * 3, *("Solution",) * 2, "Dataset", "MetricAttribution")
+    DELETED = (
+        *("DatasetGroup", "Schema", "Dataset", "EventTracker", "MetricAttribution"),
+        *("Campaign", "Filter", "Recommender", "Solution") * 2,
+    )
+    ON_VERSIONS = (*("StopSolutionVersionCreation",) * 2, "GetSolutionMetrics")
+    ON_RECOMMENDERS = ("StartRecommender", "StopRecommender")
 
     def __init__(self, model: Rules) -> None:
         self._model = model
@@ -71,6 +85,7 @@ class Requests:
             "DatasetImportJob": self._dataset_import_job,
             "EventTracker": self._event_tracker,
             "Filter": self._filter,
+            "Recommender": self._recommender,
             "MetricAttribution": self._metric_attribution,
             "DatasetExportJob": self._export_job,
             "DataDeletionJob": self._deletion_job,
@@ -94,7 +109,9 @@ class Requests:
     def arns(self, word: str, account: str) -> st.SearchStrategy[str]:
         """Return ARNs of a kind: of the account's resources, seldom of another's, of none, of another kind."""
         existing = [resource for resource in self._model.resources.values() if resource.kind.word == word]
-        same = sorted(resource.arn for resource in existing if resource.account == account)
+        same = [resource.arn for resource in existing if resource.account == account]
+        # The newest half of the time, with which most is going on.
+        same += same[-1:] * len(same)
         missing = f"arn:aws:personalize:{REGION}:{account}:{KINDS[word].name}/missing"
         others = [*(resource.arn for resource in existing), missing, "nonsense", f"arn:aws:iam::{account}:role/a"]
         return seldom(st.sampled_from(same or [missing]), st.sampled_from(sorted(others)))
@@ -116,12 +133,15 @@ class Requests:
             **parents,
         )
 
-    def tagging(self, operation: str, account: str) -> st.SearchStrategy[Document]:
-        members = {"resourceArn": st.sampled_from(sorted(KINDS)).flatmap(lambda word: self.arns(word, account))}
+    def tagged(self, account: str) -> st.SearchStrategy[str]:
+        return st.sampled_from(sorted(KINDS)).flatmap(lambda word: self.arns(word, account))
+
+    def tagging(self, operation: str, arn: str) -> st.SearchStrategy[Document]:
+        members: dict[str, st.SearchStrategy[Any]] = {"resourceArn": st.just(arn)}
         if operation == "TagResource":
             members["tags"] = self.tags()
         if operation == "UntagResource":
-            members["tagKeys"] = st.sampled_from((["team"], ["x-1", "x-2"], ["missing"]))
+            members["tagKeys"] = st.sampled_from((["team"], ["owner", "x-1"], ["missing"]))
         return st.fixed_dictionaries(members)
 
     def creation(self, word: str, account: str) -> st.SearchStrategy[Document]:
@@ -143,6 +163,13 @@ class Requests:
         if word == "Dataset":
             return st.fixed_dictionaries(
                 {"datasetArn": self.arns("Dataset", account), "schemaArn": self.arns("Schema", account)}
+            )
+        if word == "Recommender":
+            return st.fixed_dictionaries(
+                {
+                    "recommenderArn": self.arns("Recommender", account),
+                    "recommenderConfig": self._recommender_configs(),
+                }
             )
         if word == "MetricAttribution":
             return st.fixed_dictionaries(
@@ -173,7 +200,7 @@ class Requests:
         return {
             "name": self.names(),
             "schema": st.sampled_from((INTERACTIONS, ITEMS, MORE_ITEMS)),
-        }, {}
+        }, {"domain": seldom(st.just("ECOMMERCE"), st.just("VIDEO_ON_DEMAND"))}
 
     def _dataset(self, account: str):
         return {
@@ -199,8 +226,10 @@ class Requests:
             "name": self.names(),
             "datasetGroupArn": self.arns("DatasetGroup", account),
             "recipeArn": seldom(st.sampled_from(RECIPES), st.sampled_from((f"{RECIPE}missing", "nonsense"))),
-            "performAutoTraining": st.just(False),
-        }, {"solutionConfig": st.just({"autoTrainingConfig": {"schedulingExpression": "rate(2 days)"}})}
+        }, {
+            "performAutoTraining": st.booleans(),
+            "solutionConfig": st.just({"autoTrainingConfig": {"schedulingExpression": "rate(2 days)"}}),
+        }
 
     def _solution_version(self, account: str):
         return {"solutionArn": self.arns("Solution", account)}, {
@@ -213,6 +242,23 @@ class Requests:
             "minProvisionedTPS": seldom(st.integers(1, 3), st.just(0)),
             "campaignConfig": self._campaign_configs(),
         }
+
+    def _recommender(self, account: str):
+        return {
+            "name": self.names(),
+            "datasetGroupArn": self.arns("DatasetGroup", account),
+            "recipeArn": seldom(
+                st.sampled_from(sorted(USE_CASES)), st.sampled_from((POPULARITY, f"{RECIPE}missing", "nonsense"))
+            ),
+        }, {"recommenderConfig": self._recommender_configs()}
+
+    @staticmethod
+    def _recommender_configs() -> st.SearchStrategy[Document]:
+        return sometimes(
+            minRecommendationRequestsPerSecond=seldom(st.integers(1, 3), st.just(0)),
+            itemExplorationConfig=st.just(EXPLORING["itemExplorationConfig"]),
+            trainingDataConfig=st.sampled_from(COLUMNS),
+        )
 
     def _filter(self, account: str):
         return {
@@ -284,59 +330,69 @@ class Requests:
     def _campaign_configs() -> st.SearchStrategy[Document]:
         return st.sampled_from(({}, FOLLOWING, EXPLORING, {**FOLLOWING, **EXPLORING}))
 
-    # The usual way
+    # How sequences begin
 
-    def path(self, account: str) -> tuple[tuple[str, Document], ...]:
-        """Return the creations that lead to a campaign; what a function gives is looked up when it is its turn."""
+    def beginning(self, name: str) -> list[str | tuple[str, Document]]:
+        """Return the creations that lead to a state; what a function gives is looked up when it is its turn."""
+        steps = {
+            "nothing": [],
+            "dataset": self._data("a")[:3],
+            "training": [*self._data("a"), JOB, *self._models()[:2]],
+            "campaign": [*self._data("a"), JOB, *self._models()[:2], JOB, *self._models()[2:4]],
+            "shop": [*self._data("b", "ECOMMERCE"), JOB, self._recommended()],
+        }
+        steps["served"] = [*steps["campaign"], SERVED, *self._models()[4:]]
+        steps["recommending"] = [*steps["shop"], JOB, SERVED]
+        steps["everything"] = [*steps["served"], JOB, *steps["recommending"]]
+        return steps[name]
 
-        def newest(word: str):
-            return lambda: (
-                max(
-                    (one for one in self._model.resources.values() if one.kind.word == word),
-                    key=lambda one: one.position,
-                ).arn
-            )
+    def _newest(self, word: str):
+        resources = self._model.resources
+        return lambda: [one.arn for one in resources.values() if one.kind.word == word][-1]
 
+    def _data(self, name: str, domain: str | None = None) -> list[tuple[str, Document]]:
+        """Return what is created for data in a group."""
+        dataset = {
+            "name": name,
+            "datasetType": "Interactions",
+            "datasetGroupArn": self._newest("DatasetGroup"),
+            "schemaArn": self._newest("Schema"),
+        }
+        location = {"dataLocation": "s3://bucket/films.csv"}
+        import_job = {"jobName": name, "datasetArn": self._newest("Dataset"), "dataSource": location}
+        of_domain = {} if domain is None else {"domain": domain}
+        return [
+            ("CreateDatasetGroup", {"name": name, **of_domain}),
+            ("CreateSchema", {"name": name, "schema": INTERACTIONS, **of_domain}),
+            ("CreateDataset", dataset),
+            ("CreateDatasetImportJob", import_job),
+        ]
+
+    def _models(self) -> list[tuple[str, Document]]:
+        """Return what is created for a campaign, and beside it."""
+        group, version = self._newest("DatasetGroup"), self._newest("SolutionVersion")
+        solution = {"datasetGroupArn": group, "performAutoTraining": False}
+        batch_job = {
+            "jobName": "a",
+            "solutionVersionArn": version,
+            "filterArn": self._newest("Filter"),
+            "roleArn": ROLE,
+            "jobInput": {"s3DataSource": {"path": "s3://bucket/in.jsonl"}},
+            "jobOutput": {"s3DataDestination": {"path": "s3://bucket/out/"}},
+        }
+        return [
+            ("CreateSolution", {"name": "a", "recipeArn": PERSONALIZATION, **solution}),
+            ("CreateSolutionVersion", {"solutionArn": self._newest("Solution")}),
+            ("CreateCampaign", {"name": "a", "solutionVersionArn": version}),
+            ("CreateSolution", {"name": "b", "recipeArn": POPULARITY, **solution}),
+            ("CreateFilter", {"name": "a", "datasetGroupArn": group, "filterExpression": ON_INTERACTIONS}),
+            ("CreateBatchInferenceJob", batch_job),
+        ]
+
+    def _recommended(self) -> tuple[str, Document]:
         return (
-            ("CreateDatasetGroup", {"name": "a"}),
-            ("CreateSchema", {"name": "a", "schema": INTERACTIONS}),
-            (
-                "CreateDataset",
-                {
-                    "name": "a",
-                    "datasetType": "Interactions",
-                    "datasetGroupArn": newest("DatasetGroup"),
-                    "schemaArn": newest("Schema"),
-                },
-            ),
-            (
-                "CreateDatasetImportJob",
-                {
-                    "jobName": "a",
-                    "datasetArn": newest("Dataset"),
-                    "dataSource": {"dataLocation": "s3://bucket/films.csv"},
-                },
-            ),
-            (
-                "CreateSolution",
-                {
-                    "name": "a",
-                    "datasetGroupArn": newest("DatasetGroup"),
-                    "recipeArn": PERSONALIZATION,
-                    "performAutoTraining": False,
-                },
-            ),
-            ("CreateSolutionVersion", {"solutionArn": newest("Solution")}),
-            ("CreateCampaign", {"name": "a", "solutionVersionArn": newest("SolutionVersion")}),
-            (
-                "CreateSolution",
-                {
-                    "name": "b",
-                    "datasetGroupArn": newest("DatasetGroup"),
-                    "recipeArn": POPULARITY,
-                    "performAutoTraining": False,
-                },
-            ),
+            "CreateRecommender",
+            {"name": "a", "datasetGroupArn": self._newest("DatasetGroup"), "recipeArn": VIEWS},
         )
 
     @staticmethod

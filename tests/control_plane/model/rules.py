@@ -9,7 +9,8 @@ first rule that it breaks is the error of its response:
 3. What it names is in a state that allows the call: else ResourceInUseException.
 4. Its members fit together and fit what they name: else InvalidInputException.
 5. The new resource's name is free: else ResourceAlreadyExistsException.
-6. The quota is not used up: else LimitExceededException.
+6. What is to be trained finds data to learn from: else InvalidInputException.
+7. The quota is not used up: else LimitExceededException.
 
 What only the service can choose (the ids in ARNs, tokens of pages) is taken from its response.
 """
@@ -17,7 +18,7 @@ What only the service can choose (the ids in ARNs, tokens of pages) is taken fro
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -36,6 +37,8 @@ LEASE_LOST = "LeaseLost"
 PENDING, IN_PROGRESS, ACTIVE, FAILED = "CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE", "CREATE FAILED"
 STOPPING, STOPPED = "CREATE STOPPING", "CREATE STOPPED"
 DELETE_PENDING, DELETE_IN_PROGRESS = "DELETE PENDING", "DELETE IN_PROGRESS"
+START_PENDING, START_IN_PROGRESS = "START PENDING", "START IN_PROGRESS"
+STOP_PENDING, STOP_IN_PROGRESS, INACTIVE = "STOP PENDING", "STOP IN_PROGRESS", "INACTIVE"
 #: A resource in one of these states is being made, and what it is made of may not go.
 UNDER_WAY = frozenset({PENDING, IN_PROGRESS, STOPPING, "PENDING", "IN_PROGRESS"})
 
@@ -114,6 +117,12 @@ KINDS = {
         Kind("Solution", "solution", ("name", "recipeArn"), ("datasetGroupArn",)),
         Kind("SolutionVersion", "solution", ("trainingMode", "trainingType", "failureReason"), ("solutionArn",)),
         Kind("Campaign", "campaign", ("name", "failureReason"), ("solutionArn",)),
+        Kind(
+            "Recommender",
+            "recommender",
+            ("name", "datasetGroupArn", "recipeArn", "recommenderConfig"),
+            ("datasetGroupArn",),
+        ),
         Kind("Filter", "filter", ("name", "datasetGroupArn", "failureReason"), ("datasetGroupArn",)),
         Kind("MetricAttribution", "metric-attribution", ("name",), ("datasetGroupArn",), has_tags=False),
         Kind("DatasetExportJob", "dataset-export-job", ("jobName", "failureReason"), ("datasetArn",)),
@@ -178,11 +187,13 @@ class Rules:
     Args:
         clock: The clock of the service.
         quotas: How many there may be, by name of the quota.
+        trained: Returns the ARNs of all versions in the service, those that no call can name included.
     """
 
-    def __init__(self, clock, quotas: Mapping[str, int]) -> None:
+    def __init__(self, clock, quotas: Mapping[str, int], trained: Callable[[], list[str]]) -> None:
         self.clock = clock
         self.quotas = quotas
+        self.trained = trained
         self.resources: dict[str, Resource] = {}
         #: Of each token that the service gave: the list that it continues, and the place after which it does.
         self.tokens: dict[str, tuple[tuple[object, ...], tuple[datetime, str]]] = {}

@@ -19,15 +19,23 @@ from common.errors import TailorbirdError
 from control_plane.app_context import AppContext
 from control_plane.domain.quotas import Quotas
 from control_plane.metadata_store.sql import SqlMetadataStore
+from control_plane.metadata_store.tables import SolutionVersion
 from control_plane.server import Timing, assemble
-from protos.tailorbird.control.v1 import control_plane_service_pb2
+from protos.tailorbird.control.v1 import common_pb2, control_plane_service_pb2
 from protos.tailorbird.internal.v1 import jobs_pb2, serving_pb2
 from protos.tailorbird.options.v1 import options_pb2
 from tests.control_plane.messages import filled
 from tests.control_plane.model.rules import REGION, Document, Refused
 
 CONTROL = control_plane_service_pb2.DESCRIPTOR.services_by_name["ControlPlaneService"]
-TIMING = Timing(lease_seconds=60, retry_seconds=5, runtime_liveness_seconds=30, runtime_loading_seconds=900)
+TIMING = Timing(
+    lease_seconds=60,
+    retry_seconds=5,
+    runtime_liveness_seconds=30,
+    runtime_loading_seconds=900,
+    # The model forgets no job, however long it waits.
+    finished_job_hours=1_000_000,
+)
 
 
 class Service:
@@ -35,11 +43,13 @@ class Service:
 
     Args:
         metadata_store: Its database, which is emptied.
+        runner: Runs its methods that may wait.
         quotas: How many resources there may be.
     """
 
-    def __init__(self, metadata_store: SqlMetadataStore, quotas: dict[str, int]) -> None:
+    def __init__(self, metadata_store: SqlMetadataStore, runner: asyncio.Runner, quotas: dict[str, int]) -> None:
         metadata_store.transact(_remove_everything)
+        self._metadata_store, self._runner = metadata_store, runner
         self.clock = ManualClock()
         numbers = itertools.count()
         # The same ids in every run: the order of resources of one moment depends on them.
@@ -72,7 +82,8 @@ class Service:
 
     def lease(self, worker: str) -> jobs_pb2.Job | None:
         """Ask for a job without waiting."""
-        response = asyncio.run(self._jobs.LeaseJob(jobs_pb2.LeaseJobRequest(worker_id=worker, wait_seconds=0), None))
+        request = jobs_pb2.LeaseJobRequest(worker_id=worker, wait_seconds=0)
+        response = self._runner.run(self._jobs.LeaseJob(request, None))
         return response.job if response.HasField("job") else None
 
     def report_job(self, method: str, job: jobs_pb2.Job, **members: Any) -> Any:
@@ -86,11 +97,15 @@ class Service:
     def watch(self, worker: str, revision: int | None) -> serving_pb2.WatchServingAssignmentsResponse:
         """Ask for the assignments without waiting."""
         request = serving_pb2.WatchServingAssignmentsRequest(runtime_id=worker, known_revision=revision, wait_seconds=0)
-        return asyncio.run(self._serving.WatchServingAssignments(request, None))
+        return self._runner.run(self._serving.WatchServingAssignments(request, None))
 
     def report_serving(self, worker: str, states: list[serving_pb2.ServingState]) -> None:
         """Report how far a worker is with its deployments."""
         self._serving.ReportServing(serving_pb2.ReportServingRequest(runtime_id=worker, states=states), None)
+
+    def trained(self) -> list[str]:
+        """Return the ARNs of all versions, also of those that recommenders are trained to, which no operation names."""
+        return self._metadata_store.view(lambda unit: [version.arn for version in unit.find(SolutionVersion)])
 
     def sweep(self) -> None:
         """Do what no call brings about."""
@@ -115,6 +130,8 @@ def document(message: Any) -> Document:
 def _plain(field: Any, value: Any) -> Any:
     if isinstance(value, Timestamp):
         return value.ToDatetime(UTC)
+    if isinstance(value, common_pb2.StringList):
+        return list(value.values)
     if field.message_type is not None:
         return document(value)
     if field.enum_type is not None:

@@ -1,8 +1,11 @@
-"""The rules of solutions and solution versions."""
+"""The rules of solutions, solution versions and the schedules by which both are trained without being asked for."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
 from tests.control_plane.model.data import DataRules
 from tests.control_plane.model.jobs import REMOVAL, TRAINING
@@ -10,6 +13,7 @@ from tests.control_plane.model.rules import (
     ACTIVE,
     DELETE_PENDING,
     EXISTS,
+    FAILED,
     IN_PROGRESS,
     IN_USE,
     INVALID,
@@ -37,20 +41,57 @@ POPULARITY, PERSONALIZATION, SEGMENTS = (
 )
 WITH_UPDATES, WITH_EXPLORATION, WITH_CAMPAIGNS = {PERSONALIZATION}, {PERSONALIZATION}, {POPULARITY, PERSONALIZATION}
 RECIPES = (POPULARITY, PERSONALIZATION, SEGMENTS)
+#: The use cases that the model knows, by recipe: their domain.
+VIEWS, FOR_YOU, FILMS = (
+    f"{RECIPE}aws-ecomm-popular-items-by-views",
+    f"{RECIPE}aws-ecomm-recommended-for-you",
+    f"{RECIPE}aws-vod-most-popular",
+)
+USE_CASES = {VIEWS: "ECOMMERCE", FOR_YOU: "ECOMMERCE", FILMS: "VIDEO_ON_DEMAND"}
+#: Time to train a solution on request before its schedule does, and until a training that could not be is tried again.
+FIRST, LATER = timedelta(minutes=55), timedelta(minutes=15)
+
+
+@dataclass(eq=False)
+class Schedule:
+    """When a solution or recommender is trained without being asked for.
+
+    Attributes:
+        subject: The solution or recommender.
+        interval: Time from one training to the next.
+        begun: When the schedule began.
+        next: When the next training is due.
+        last: When the last one was; None before the first, which one on request takes the place of.
+        is_always: Whether it is trained also where there are no new data.
+    """
+
+    subject: Resource
+    interval: timedelta
+    begun: datetime
+    next: datetime
+    last: datetime | None = None
+    is_always: bool = False
 
 
 class TrainingRules(DataRules):
     """What models are trained by."""
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.schedules: dict[Resource, Schedule] = {}
+
     # Solutions: ACTIVE when CreateSolution returns
 
     def create_solution(self, request: Document) -> Document:
+        """Create a solution, which is trained by a schedule unless the request says otherwise."""
         name = check_name(request["name"])
         recipe = request["recipeArn"]
         if not recipe.startswith(RECIPE):
             raise Refused(INVALID)
-        if recipe not in RECIPES:
+        if recipe not in (*RECIPES, *USE_CASES):
             raise Refused(NOT_FOUND)
+        if recipe in USE_CASES:
+            raise Refused(INVALID)
         tags = check_tags(request.get("tags", []))
         group = require_active(self.find(KINDS["DatasetGroup"], request["datasetGroupArn"]))
         solution = self.add(
@@ -62,7 +103,7 @@ class TrainingRules(DataRules):
                 "recipeArn": recipe,
                 "performHPO": False,
                 "performAutoML": False,
-                "performAutoTraining": request["performAutoTraining"],
+                "performAutoTraining": request.get("performAutoTraining", True),
                 "performIncrementalUpdate": False,
                 "solutionConfig": request.get("solutionConfig", {}),
                 "status": ACTIVE,
@@ -71,16 +112,23 @@ class TrainingRules(DataRules):
             datasetGroupArn=group.arn,
         )
         self.check_new("solutions_per_group", solution, len(self.all("Solution", datasetGroupArn=group.arn)) - 1)
+        if solution.described["performAutoTraining"]:
+            self.start_schedule(solution, interval_of(solution), FIRST)
         return {"solutionArn": solution.arn}
 
     def update_solution(self, request: Document) -> Document:
-        """Change when a solution is trained; what is left out stays. It holds at once."""
+        """Change when a solution is trained; what is left out stays. Another interval begins the schedule anew."""
         solution = require_active(self.find(KINDS["Solution"], request["solutionArn"]))
         described = solution.described
+        interval = interval_of(solution)
         changes = request.get("solutionUpdateConfig")
         if changes is not None:
             described["solutionConfig"] = described.get("solutionConfig", {}) | changes
         described["performAutoTraining"] = request.get("performAutoTraining", described["performAutoTraining"])
+        if not described["performAutoTraining"]:
+            self.schedules.pop(solution, None)
+        elif solution not in self.schedules or interval != interval_of(solution):
+            self.start_schedule(solution, interval_of(solution), FIRST)
         described["lastUpdatedDateTime"] = self.now()
         described["latestSolutionUpdate"] = without_none(
             {
@@ -97,7 +145,7 @@ class TrainingRules(DataRules):
     def delete_solution(self, request: Document) -> None:
         """Delete a solution, on which no campaign is based, with its versions, none of which is being made or used."""
         solution = require_active(self.find(KINDS["Solution"], request["solutionArn"]))
-        versions = self.all("SolutionVersion", solutionArn=solution.arn)
+        versions = self.versions_of(solution)
         if self.all("Campaign", solutionArn=solution.arn):
             raise Refused(IN_USE)
         if any(version.status in UNDER_WAY for version in versions):
@@ -106,6 +154,7 @@ class TrainingRules(DataRules):
         arns = {version.arn for version in versions}
         if any(job.status in UNDER_WAY and job.parents["solutionVersionArn"] in arns for job in batch_jobs):
             raise Refused(IN_USE)
+        self.schedules.pop(solution, None)
         if not versions:
             # Nothing of it is in the store.
             self.remove(solution)
@@ -116,7 +165,7 @@ class TrainingRules(DataRules):
     # Solution versions: made by a training; deleted with their solution only
 
     def create_solution_version(self, request: Document) -> Document:
-        """Ask for a training on the group's data: interactions that were imported, or may have been streamed.
+        """Ask for a training on the group's data.
 
         Mode UPDATE continues from an ACTIVE version of mode FULL, and few recipes have it.
         """
@@ -124,16 +173,55 @@ class TrainingRules(DataRules):
             check_name(request["name"])
         tags = check_tags(request.get("tags", []))
         solution = require_active(self.find(KINDS["Solution"], request["solutionArn"]))
-        versions = self.all("SolutionVersion", solutionArn=solution.arn)
-        described = solution.described
-        group = described["datasetGroupArn"]
+        versions = self.versions_of(solution)
         mode = request.get("trainingMode", "FULL")
         if mode == "UPDATE":
             bases = [one for one in versions if one.status == ACTIVE and one.described["trainingMode"] == "FULL"]
-            if described["recipeArn"] not in WITH_UPDATES or not bases:
+            if solution.described["recipeArn"] not in WITH_UPDATES or not bases:
                 raise Refused(INVALID)
         if "name" in request and any(version.described["name"] == request["name"] for version in versions):
             raise Refused(EXISTS)
+        arn = self.response.get("solutionVersionArn", "")
+        version = self.train(solution, arn, "MANUAL", mode=mode, name=request.get("name"), tags=tags)
+        return {"solutionVersionArn": version.arn}
+
+    def train(
+        self,
+        solution: Resource,
+        arn: str,
+        training_type: str,
+        *,
+        mode: str = "FULL",
+        name: str | None = None,
+        tags: list[Document] | None = None,
+    ) -> Resource:
+        """Let a version be trained, whose ARN the service chose."""
+        described = solution.described
+        self.require_interactions(described["datasetGroupArn"])
+        under_way = [version for version in self.all("SolutionVersion") if version.status in UNDER_WAY]
+        self.check_quota("pending_solution_versions", len(under_way))
+        assert re.fullmatch(re.escape(f"{solution.arn}/") + "[0-9a-f]{8}", arn), f"got {arn!r}, want a new version"
+        copied = ("recipeArn", "datasetGroupArn", "performHPO", "performAutoML", "solutionConfig")
+        version = self.add(
+            "SolutionVersion",
+            {
+                **{member: described.get(member) for member in copied},
+                "name": name or f"{described['name']}/{arn.rpartition('/')[2]}",
+                "solutionVersionArn": arn,
+                "solutionArn": solution.arn,
+                "performIncrementalUpdate": False,
+                "trainingMode": mode,
+                "trainingType": training_type,
+                "status": PENDING,
+            },
+            tags=tags or [],
+            solutionArn=solution.arn,
+        )
+        self.enqueue(TRAINING, version, described["datasetGroupArn"])
+        return version
+
+    def require_interactions(self, group: str) -> None:
+        """Check that there are interactions in a group: imported ones, or a tracker that may have taken some."""
         interactions = [
             dataset
             for dataset in self.all("Dataset", datasetGroupArn=group)
@@ -143,34 +231,19 @@ class TrainingRules(DataRules):
             raise Refused(INVALID)
         if not self.has_imported(interactions[0]) and not self.all("EventTracker", datasetGroupArn=group):
             raise Refused(INVALID)
-        under_way = [version for version in self.all("SolutionVersion") if version.status in UNDER_WAY]
-        self.check_quota("pending_solution_versions", len(under_way))
-        arn = self.response.get("solutionVersionArn", "")
-        assert re.fullmatch(re.escape(f"{solution.arn}/") + "[0-9a-f]{8}", arn), arn
-        copied = ("recipeArn", "datasetGroupArn", "performHPO", "performAutoML", "solutionConfig")
-        version = self.add(
-            "SolutionVersion",
-            {
-                **{member: described.get(member) for member in copied},
-                "name": request.get("name", f"{described['name']}/{arn.rpartition('/')[2]}"),
-                "solutionVersionArn": arn,
-                "solutionArn": solution.arn,
-                "performIncrementalUpdate": False,
-                "trainingMode": mode,
-                "trainingType": "MANUAL",
-                "status": PENDING,
-            },
-            tags=tags,
-            solutionArn=solution.arn,
-        )
-        self.enqueue(TRAINING, version, group)
-        return {"solutionVersionArn": version.arn}
+
+    def versions_of(self, solution: Resource) -> list[Resource]:
+        """Return what a solution was trained to, or is being trained to, the oldest first."""
+        return self.all("SolutionVersion", solutionArn=solution.arn)
 
     def stop_solution_version_creation(self, request: Document) -> None:
-        """Stop a training: at once while no worker has it, otherwise when its worker says so."""
         version = self.find(KINDS["SolutionVersion"], request["solutionVersionArn"])
         if version.status not in (PENDING, IN_PROGRESS):
             raise Refused(IN_USE)
+        self.stop_training(version)
+
+    def stop_training(self, version: Resource) -> None:
+        """Stop a training: at once while no worker has it, otherwise when its worker says so."""
         (job,) = (job for job in self.jobs if job.subject is version)
         job.stop_requested = job.lease is not None
         job.is_over = job.lease is None
@@ -184,7 +257,77 @@ class TrainingRules(DataRules):
         """Return what Describe answers: of a solution with its newest version."""
         described = super().shown(resource)
         if resource.kind.word == "Solution":
-            versions = self.all("SolutionVersion", solutionArn=resource.arn)
+            versions = self.versions_of(resource)
             if versions:
                 return described | {"latestSolutionVersion": self.summary(versions[-1])}
         return described
+
+    # Schedules
+
+    def start_schedule(
+        self, subject: Resource, interval: timedelta, first: timedelta, *, is_always: bool = False
+    ) -> None:
+        self.schedules[subject] = Schedule(subject, interval, self.now(), self.now() + first, is_always=is_always)
+
+    def new_versions(self) -> list[str]:
+        """Return the ARNs of versions in the service that the model does not have yet."""
+        return [arn for arn in self.trained() if arn not in self.resources and arn not in self.trainings]
+
+    def run_schedules(self) -> None:
+        """Train what is due; one that may not be trained is tried again later.
+
+        Which of two that are due at the same moment comes first, and so may use up a quota, is left to the service.
+        """
+        new = {arn.rpartition("/")[0]: arn for arn in self.new_versions()}
+        due = [schedule for schedule in self.schedules.values() if schedule.next <= self.now()]
+        for schedule in sorted(due, key=lambda one: (one.next, one.subject.arn not in new)):
+            subject = schedule.subject
+            self.account = subject.account
+            if self.is_left_out(schedule):
+                continue
+            try:
+                self.train_by_schedule(subject, new.get(subject.arn, ""))
+            except Refused:
+                schedule.next = self.now() + LATER
+            else:
+                schedule.last, schedule.next = self.now(), self.now() + schedule.interval
+        assert not self.new_versions(), f"got trainings {self.new_versions()}, want none by a schedule"
+
+    def is_left_out(self, schedule: Schedule) -> bool:
+        """Return whether a training is not wanted, which moves the schedule on.
+
+        The first is left out after one on request; the later ones where no data were imported since the last.
+        """
+        useless = (FAILED, STOPPED, STOPPING)
+        versions = [one for one in self.versions_of(schedule.subject) if one.status not in useless]
+        newest = versions[-1].described["creationDateTime"] if versions else None
+        if schedule.last is None:
+            requested = [one for one in versions if one.described["trainingType"] == "MANUAL"]
+            if not requested or requested[-1].described["creationDateTime"] < schedule.begun:
+                return False
+        elif newest is None or schedule.is_always or self.has_new_data(schedule.subject, newest):
+            return False
+        schedule.last = schedule.last or newest
+        schedule.next = schedule.last
+        while schedule.next <= self.now():
+            schedule.next += schedule.interval
+        return True
+
+    def has_new_data(self, solution: Resource, since: datetime) -> bool:
+        datasets = self.all("Dataset", datasetGroupArn=solution.described["datasetGroupArn"])
+        jobs = [
+            job
+            for dataset in datasets
+            if dataset.described["datasetType"] == "INTERACTIONS" and dataset.status == ACTIVE
+            for job in self.all("DatasetImportJob", datasetArn=dataset.arn)
+        ]
+        return any(job.status == ACTIVE and job.described["lastUpdatedDateTime"] >= since for job in jobs)
+
+    def train_by_schedule(self, subject: Resource, arn: str) -> None:
+        self.train(subject, arn, "AUTOMATIC")
+
+
+def interval_of(solution: Resource) -> timedelta:
+    """Return the time between two trainings of a solution: a week unless it says otherwise."""
+    config = solution.described["solutionConfig"].get("autoTrainingConfig", {})
+    return timedelta(days=int(re.search("[0-9]+", config.get("schedulingExpression", "7"))[0]))

@@ -207,6 +207,15 @@ def test_groups_have_as_many_recommenders_as_they_may(tmp_path):
     world.metadata_store.close()
 
 
+def test_missing_data_are_named_before_a_full_group(tmp_path):
+    world = make_world(tmp_path, quotas=Quotas(recommenders_per_group=0))
+    group = world.group("ECOMMERCE")
+
+    with pytest.raises(InvalidInput, match="want an Interactions dataset"):
+        world.recommender(group)
+    world.metadata_store.close()
+
+
 def test_columns_must_exist(world):
     group = shop(world)
 
