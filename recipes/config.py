@@ -16,7 +16,7 @@ _ALGORITHM = "algorithmHyperParameters"
 
 
 def hyperparameter(parameter: HyperParameter) -> Any:
-    """Return the pydantic field of a hyperparameter: its default, range and description stand in the catalog alone."""
+    """Return the pydantic field of a hyperparameter with its default, range and description."""
     above = parameter.low if parameter.above else None
     return Field(
         default=parameter.default,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from recipes.catalog import SEQUENCE
 from recipes.config import RecipeConfig, hyperparameter
+from recipes.hyper_parameters import SEQUENCE
 
 __all__ = ["SequenceConfig"]
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from recipes.catalog import COOCCURRENCE, COOCCURRENCE_FEATURES
 from recipes.config import RecipeConfig, hyperparameter
+from recipes.hyper_parameters import COOCCURRENCE, COOCCURRENCE_FEATURES
 
 __all__ = ["CooccurrenceConfig"]
 
 
 class CooccurrenceConfig(RecipeConfig):
-    """What is counted, and how much popularity is divided out; see `recipes.catalog.COOCCURRENCE`."""
+    """What is counted, and how much popularity is divided out; see `recipes.hyper_parameters.COOCCURRENCE`."""
 
     feature_transformation: ClassVar[frozenset[str]] = frozenset(COOCCURRENCE_FEATURES)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from recipes.catalog import EASE
 from recipes.config import RecipeConfig, hyperparameter
+from recipes.hyper_parameters import EASE
 
 __all__ = ["EASEConfig"]
 
 
 class EASEConfig(RecipeConfig):
-    """How much popularity is divided out, and how wide the model is; see `recipes.catalog.EASE`."""
+    """How much popularity is divided out, and how wide the model is; see `recipes.hyper_parameters.EASE`."""
 
     popularity_discount_factor: float = hyperparameter(EASE["popularity_discount_factor"])
     item_id_hidden_dim: int = hyperparameter(EASE["item_id_hidden_dim"])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from recipes.catalog import GRU, GRU_COLDSTART_FEATURES, GRU_FEATURES, LARGE_GRU
 from recipes.config import hyperparameter
+from recipes.hyper_parameters import GRU, GRU_COLDSTART_FEATURES, GRU_FEATURES, LARGE_GRU
 from recipes.training.config import SequenceConfig
 
 __all__ = ["GRUColdstartConfig", "GRUConfig", "LargeGRUConfig"]
 
 
 class GRUConfig(SequenceConfig):
-    """What the network reads and how wide it is; see `recipes.catalog.GRU`."""
+    """What the network reads and how wide it is; see `recipes.hyper_parameters.GRU`."""
 
     feature_transformation: ClassVar[frozenset[str]] = frozenset(GRU_FEATURES)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from recipes.catalog import IALS
 from recipes.config import RecipeConfig, hyperparameter
+from recipes.hyper_parameters import IALS
 
 __all__ = ["IALSConfig"]
 
 
 class IALSConfig(RecipeConfig):
-    """What can be set on a solution; ranges, defaults and meanings are `recipes.catalog.IALS`."""
+    """What can be set on a solution; ranges, defaults and meanings are `recipes.hyper_parameters.IALS`."""
 
     embedding_size: int = hyperparameter(IALS["embedding_size"])
     regularization: float = hyperparameter(IALS["regularization"])

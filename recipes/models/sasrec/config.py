@@ -6,8 +6,8 @@ from typing import Self
 
 from pydantic import model_validator
 
-from recipes.catalog import SASREC
 from recipes.config import hyperparameter
+from recipes.hyper_parameters import SASREC
 from recipes.training.config import SequenceConfig
 
 __all__ = ["SASRecConfig"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Literal
 
-from recipes.catalog import TRENDING
 from recipes.config import RecipeConfig, hyperparameter
+from recipes.hyper_parameters import TRENDING
 
 __all__ = ["FREQUENCIES", "TrendingConfig"]
 
@@ -14,7 +14,7 @@ FREQUENCIES: Final = {"30 minutes": 1800, "1 hour": 3600, "2 hours": 7200, "3 ho
 
 
 class TrendingConfig(RecipeConfig):
-    """How long the intervals are that are compared; see `recipes.catalog.TRENDING`."""
+    """How long the intervals are that are compared; see `recipes.hyper_parameters.TRENDING`."""
 
     feature_transformation: ClassVar[frozenset[str]] = frozenset(TRENDING)
 
