@@ -103,7 +103,14 @@ def assemble(
         automatic_training: How solutions are trained that do not say.
     """
     long_polls = LongPolls(metadata_store.changed, max_waiting=timing.max_waiting, look_seconds=_LOOK_SECONDS)
+    queue = JobQueue(
+        metadata_store, app_context, lease_seconds=timing.lease_seconds, retry_seconds=timing.retry_seconds
+    )
     latest_version_sync = LatestVersionSync(app_context, refuse_worse_versions=refuse_worse_versions)
+    deletions = DeletionReconciler(app_context, liveness_seconds=timing.events_liveness_seconds)
+    resources = _resources(
+        app_context, latest_version_sync=latest_version_sync, deletions=deletions, automatic_training=automatic_training
+    )
     reconciler = ServingReconciler(
         app_context,
         latest_version_sync=latest_version_sync,
@@ -117,46 +124,23 @@ def assemble(
         long_polls=long_polls,
         heartbeat_seconds=timing.runtime_liveness_seconds / _HEARTBEATS_PER_LIVENESS,
     )
-    queue = JobQueue(
-        metadata_store, app_context, lease_seconds=timing.lease_seconds, retry_seconds=timing.retry_seconds
-    )
-    deletions = DeletionReconciler(app_context, liveness_seconds=timing.events_liveness_seconds)
-    tracker_watch = TrackerWatch(
-        metadata_store,
-        app_context,
-        deletions=deletions,
-        long_polls=long_polls,
-        liveness_seconds=timing.events_liveness_seconds,
-    )
-    resources = _resources(
-        app_context,
-        latest_version_sync=latest_version_sync,
-        deletions=deletions,
-        automatic_training=automatic_training,
-    )
-    scheduler = Scheduler(metadata_store, app_context, resources.versions, lease_seconds=timing.scheduler_lease_seconds)
-    maintenance = Maintenance(
-        metadata_store,
-        queue=queue,
-        reconciler=reconciler,
-        deletions=deletions,
-        scheduler=scheduler,
-        pruner=Pruner(
-            metadata_store,
-            app_context,
-            finished_job_hours=timing.finished_job_hours,
-            max_finished_jobs=timing.max_finished_jobs,
-        ),
-        every_seconds=timing.sweep_seconds,
-    )
     services = _services(
         metadata_store,
         app_context,
         resources,
         queue=queue,
         assignment_service=assignment_service,
-        tracker_watch=tracker_watch,
+        tracker_watch=TrackerWatch(
+            metadata_store,
+            app_context,
+            deletions=deletions,
+            long_polls=long_polls,
+            liveness_seconds=timing.events_liveness_seconds,
+        ),
         long_polls=long_polls,
+    )
+    maintenance = _maintenance(
+        metadata_store, app_context, timing, resources.versions, queue=queue, reconciler=reconciler, deletions=deletions
     )
     return ControlPlane(services, queue, assignment_service, maintenance, long_polls)
 
@@ -223,4 +207,31 @@ def _services(
             trackers_pb2_grpc.add_TrackerServiceServicer_to_server,
             TrackerServicer(metadata_store, resources.trackers, tracker_watch),
         ),
+    )
+
+
+def _maintenance(
+    metadata_store: MetadataStore,
+    app_context: AppContext,
+    timing: Timing,
+    versions: SolutionVersions,
+    *,
+    queue: JobQueue,
+    reconciler: ServingReconciler,
+    deletions: DeletionReconciler,
+) -> Maintenance:
+    """Return what happens from time to time without a call."""
+    return Maintenance(
+        metadata_store,
+        queue=queue,
+        reconciler=reconciler,
+        deletions=deletions,
+        scheduler=Scheduler(metadata_store, app_context, versions, lease_seconds=timing.scheduler_lease_seconds),
+        pruner=Pruner(
+            metadata_store,
+            app_context,
+            finished_job_hours=timing.finished_job_hours,
+            max_finished_jobs=timing.max_finished_jobs,
+        ),
+        every_seconds=timing.sweep_seconds,
     )
