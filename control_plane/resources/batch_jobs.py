@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from common.errors import invalid
 from common.filters import Target, filter_target
@@ -16,34 +16,25 @@ from control_plane.jobs.submit import enqueue
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import (
     BatchInferenceJob,
+    BatchJob,
     BatchSegmentJob,
     Dataset,
     Filter,
     Solution,
     SolutionVersion,
 )
-from control_plane.resources.base import (
-    Page,
-    PageRequest,
-    ResourceOperations,
-    fetch,
-    insert,
-    list_page,
-    require_active,
-)
+from control_plane.resources.base import Page, PageRequest, ResourceOperations, fetch, insert, list_page, require_active
 from control_plane.resources.datasets import dataset_table
-from protos.tailorbird.control.v1.batch_inference_job_pb2 import (
-    BatchInferenceJobMode,
-    CreateBatchInferenceJobRequest,
-)
+from protos.tailorbird.control.v1.batch_inference_job_pb2 import BatchInferenceJobMode, CreateBatchInferenceJobRequest
 from protos.tailorbird.control.v1.batch_segment_job_pb2 import CreateBatchSegmentJobRequest
-from protos.tailorbird.internal.v1.jobs_pb2 import BatchInferencePayload, BatchSegmentPayload, DatasetTable
+from protos.tailorbird.internal.v1.jobs_pb2 import BatchInferencePayload, BatchSegmentPayload
 from recipes.catalog import RECIPES
 from recipes.spec import RecipeSpec
 
 __all__ = ["BatchInferenceJobs", "BatchSegmentJobs"]
 
 Tags = Sequence[tuple[str, str]]
+CreateBatchJobRequest = CreateBatchInferenceJobRequest | CreateBatchSegmentJobRequest
 _DEFAULT_RESULTS: Final = 25
 #: Results for one line of the input, and users of one segment.
 _MAX_RESULTS: Final = 500
@@ -52,7 +43,36 @@ _INFERENCE: Final = "BATCH_INFERENCE"
 _THEMES: Final = "THEME_GENERATION"
 
 
-class BatchInferenceJobs(ResourceOperations):
+class _BatchJobs(ResourceOperations):
+    """What the operations on both kinds of batch jobs share."""
+
+    def _columns(
+        self, unit: Unit, request: CreateBatchJobRequest, version: SolutionVersion, *, target: Target, most: int
+    ) -> dict[str, Any]:
+        """Return the columns that all batch jobs have, but for the ARN.
+
+        Args:
+            unit: A unit of work.
+            request: Asks for the job.
+            version: The solution version of the job.
+            target: What the job's results are, which filters have to be about.
+            most: Results for one line of the input at most.
+        """
+        now = self._now()
+        return {
+            "job_name": request.job_name,
+            "solution_version_arn": version.arn,
+            "filter_arn": _filter_arn(unit, request.filter_arn, version, target=target),
+            "num_results": _num_results(request, most=most),
+            "job_input": request.job_input,
+            "job_output": request.job_output,
+            "role_arn": request.role_arn,
+            "creation_date_time": now,
+            "last_updated_date_time": now,
+        }
+
+
+class BatchInferenceJobs(_BatchJobs):
     """Operations on batch inference jobs."""
 
     def create(self, unit: Unit, request: CreateBatchInferenceJobRequest, *, tags: Tags = ()) -> BatchInferenceJob:
@@ -65,45 +85,29 @@ class BatchInferenceJobs(ResourceOperations):
             ResourceInUse: The version, its solution or the filter is not ACTIVE.
             LimitExceeded: As many such jobs wait or run as the quota allows.
         """
-        name = check_name("jobName", request.job_name)
-        _check_places(request)
+        _check_members(request)
         checked_tags = check_tags(tags)
         version, recipe = _version(unit, request.solution_version_arn, operation="CreateBatchInferenceJob")
         config = request.batch_inference_job_config
         check_influence(config.ranking_influence, recipe, field="batchInferenceJobConfig.rankingInfluence")
         check_exploration(config.item_exploration_config, recipe, field="batchInferenceJobConfig.itemExplorationConfig")
-        now = self._now()
         row = BatchInferenceJob(
-            arn=self._arn(unit, "batch-inference-job", name),
-            job_name=name,
-            solution_version_arn=version.arn,
-            filter_arn=_filter_arn(unit, request.filter_arn, version, target=Target.ITEM),
-            num_results=_num_results(request, most=_MAX_RESULTS),
-            job_input=request.job_input,
-            job_output=request.job_output,
+            arn=self._arn(unit, "batch-inference-job", request.job_name),
+            **self._columns(unit, request, version, target=Target.ITEM, most=_MAX_RESULTS),
             batch_inference_job_config=config if request.HasField("batch_inference_job_config") else None,
             batch_inference_job_mode=_mode(request, recipe),
             theme_generation_config=(
                 request.theme_generation_config if request.HasField("theme_generation_config") else None
             ),
-            role_arn=request.role_arn,
-            creation_date_time=now,
-            last_updated_date_time=now,
         )
         insert(unit, row, tags=checked_tags)
         used = unit.count(BatchInferenceJob, status=CREATING) - 1
         self._app_context.quotas.check("pending_batch_inference_jobs", used=used)
         payload = BatchInferencePayload(
-            solution_version_arn=version.arn,
-            artifact_location=version.artifact_location,
-            input_location=request.job_input.s3_data_source.path,
-            output_location=request.job_output.s3_data_destination.path,
-            num_results=row.num_results,
-            filter_expression=_expression(unit, row.filter_arn),
+            **_work(unit, request, row, version),
             config=row.batch_inference_job_config,
             mode=BatchInferenceJobMode.Value(f"BATCH_INFERENCE_JOB_MODE_{row.batch_inference_job_mode}"),
             theme_generation_config=row.theme_generation_config,
-            tables=_tables(unit, version),
         )
         enqueue(unit, self._app_context, payload, subject=row.arn, group_arn=version.dataset_group_arn)
         return row
@@ -117,7 +121,7 @@ class BatchInferenceJobs(ResourceOperations):
         return list_page(unit, BatchInferenceJob, request, filters={"solution_version_arn": solution_version_arn})
 
 
-class BatchSegmentJobs(ResourceOperations):
+class BatchSegmentJobs(_BatchJobs):
     """Operations on batch segment jobs."""
 
     def create(self, unit: Unit, request: CreateBatchSegmentJobRequest, *, tags: Tags = ()) -> BatchSegmentJob:
@@ -130,35 +134,17 @@ class BatchSegmentJobs(ResourceOperations):
             ResourceInUse: The version, its solution or the filter is not ACTIVE.
             LimitExceeded: As many such jobs wait or run as the quota allows.
         """
-        name = check_name("jobName", request.job_name)
-        _check_places(request)
+        _check_members(request)
         checked_tags = check_tags(tags)
         version, _ = _version(unit, request.solution_version_arn, operation="CreateBatchSegmentJob")
-        now = self._now()
         row = BatchSegmentJob(
-            arn=self._arn(unit, "batch-segment-job", name),
-            job_name=name,
-            solution_version_arn=version.arn,
-            filter_arn=_filter_arn(unit, request.filter_arn, version, target=Target.USER),
-            num_results=_num_results(request, most=_MAX_USERS),
-            job_input=request.job_input,
-            job_output=request.job_output,
-            role_arn=request.role_arn,
-            creation_date_time=now,
-            last_updated_date_time=now,
+            arn=self._arn(unit, "batch-segment-job", request.job_name),
+            **self._columns(unit, request, version, target=Target.USER, most=_MAX_USERS),
         )
         insert(unit, row, tags=checked_tags)
         used = unit.count(BatchSegmentJob, status=CREATING) - 1
         self._app_context.quotas.check("pending_batch_segment_jobs", used=used)
-        payload = BatchSegmentPayload(
-            solution_version_arn=version.arn,
-            artifact_location=version.artifact_location,
-            input_location=request.job_input.s3_data_source.path,
-            output_location=request.job_output.s3_data_destination.path,
-            num_results=row.num_results,
-            filter_expression=_expression(unit, row.filter_arn),
-            tables=_tables(unit, version),
-        )
+        payload = BatchSegmentPayload(**_work(unit, request, row, version))
         enqueue(unit, self._app_context, payload, subject=row.arn, group_arn=version.dataset_group_arn)
         return row
 
@@ -171,7 +157,8 @@ class BatchSegmentJobs(ResourceOperations):
         return list_page(unit, BatchSegmentJob, request, filters={"solution_version_arn": solution_version_arn})
 
 
-def _check_places(request: CreateBatchInferenceJobRequest | CreateBatchSegmentJobRequest) -> None:
+def _check_members(request: CreateBatchJobRequest) -> None:
+    check_name("jobName", request.job_name)
     check_role("roleArn", request.role_arn)
     source, output = request.job_input.s3_data_source.path, request.job_output.s3_data_destination.path
     check_data_location(source, field="jobInput.s3DataSource.path", content="JSON Lines")
@@ -207,17 +194,22 @@ def _filter_arn(unit: Unit, arn: str, version: SolutionVersion, *, target: Targe
     return arn
 
 
-def _expression(unit: Unit, filter_arn: str | None) -> str | None:
-    row = unit.get(Filter, filter_arn) if filter_arn else None
-    return None if row is None else row.filter_expression
-
-
-def _tables(unit: Unit, version: SolutionVersion) -> list[DatasetTable]:
+def _work(unit: Unit, request: CreateBatchJobRequest, row: BatchJob, version: SolutionVersion) -> dict[str, Any]:
+    """Return the members that the payloads of all batch jobs have."""
+    used_filter = unit.get(Filter, row.filter_arn) if row.filter_arn else None
     datasets = unit.find(Dataset, dataset_group_arn=version.dataset_group_arn, status=Status.ACTIVE, order=["arn"])
-    return [dataset_table(unit, dataset) for dataset in datasets]
+    return {
+        "solution_version_arn": version.arn,
+        "artifact_location": version.artifact_location,
+        "input_location": request.job_input.s3_data_source.path,
+        "output_location": request.job_output.s3_data_destination.path,
+        "num_results": row.num_results,
+        "filter_expression": used_filter.filter_expression if used_filter else None,
+        "tables": [dataset_table(unit, dataset) for dataset in datasets],
+    }
 
 
-def _num_results(request: CreateBatchInferenceJobRequest | CreateBatchSegmentJobRequest, *, most: int) -> int:
+def _num_results(request: CreateBatchJobRequest, *, most: int) -> int:
     if not request.HasField("num_results"):
         return _DEFAULT_RESULTS
     if not 1 <= request.num_results <= most:

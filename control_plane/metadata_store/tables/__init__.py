@@ -12,8 +12,8 @@ from typing import Final
 
 from sqlmodel import SQLModel
 
-from control_plane.metadata_store.tables.base import AnyResource, Owned
-from control_plane.metadata_store.tables.batch_jobs import BatchInferenceJob, BatchSegmentJob
+from control_plane.metadata_store.tables.base import AnyResource, JobResource, Owned
+from control_plane.metadata_store.tables.batch_jobs import BatchInferenceJob, BatchJob, BatchSegmentJob
 from control_plane.metadata_store.tables.data_jobs import DataDeletionJob, DatasetExportJob, DatasetImportJob
 from control_plane.metadata_store.tables.datasets import Dataset, DatasetGroup, DatasetSchema
 from control_plane.metadata_store.tables.filters import Filter
@@ -38,6 +38,7 @@ __all__ = [
     "AnyResource",
     "AttributedMetric",
     "BatchInferenceJob",
+    "BatchJob",
     "BatchSegmentJob",
     "Campaign",
     "DataDeletionJob",
@@ -52,6 +53,7 @@ __all__ = [
     "Filter",
     "Job",
     "JobAttempt",
+    "JobResource",
     "MetricAttribution",
     "Owned",
     "Recommender",

@@ -6,15 +6,17 @@ from datetime import datetime
 from typing import Any
 
 from google.protobuf.message import Message
-from sqlalchemy import JSON, Boolean, Column, ForeignKey, Index, String, Text, false
+from sqlalchemy import JSON, Boolean, Column, Index, Text, false
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlmodel import Field, SQLModel
 
 from common.arn import Arn
+from control_plane.domain.states import Status
 from control_plane.metadata_store.columns import MessageColumn, UtcDateTime
 
 __all__ = [
     "AnyResource",
+    "JobResource",
     "Owned",
     "account_column",
     "flag_column",
@@ -43,14 +45,13 @@ def account_column(column: str) -> Any:
 
 def parent_column(target: str, *, cascade: bool = False) -> Any:
     """Declare the ARN of a parent; every table lists it first in one of its indexes."""
-    rule = "CASCADE" if cascade else "RESTRICT"
-    return Field(sa_column=Column(String(256), ForeignKey(target, ondelete=rule), nullable=False))
+    return Field(foreign_key=target, ondelete="CASCADE" if cascade else "RESTRICT", max_length=256)
 
 
 def moment_column(*, nullable: bool = False, index: bool = False) -> Any:
     """Declare a time."""
     default: Any = None if nullable else ...
-    return Field(default=default, sa_column=Column(UtcDateTime(), nullable=nullable, index=index))
+    return Field(default=default, sa_type=UtcDateTime, index=index)
 
 
 def json_column(*, nullable: bool = False) -> Any:
@@ -72,7 +73,7 @@ def flag_column() -> Any:
 def text_column(*, nullable: bool = False) -> Any:
     """Declare a text of any length."""
     default: Any = None if nullable else ...
-    return Field(default=default, sa_column=Column(Text(), nullable=nullable))
+    return Field(default=default, sa_type=Text)
 
 
 def list_indexes(table: str, *parents: str) -> tuple[Index, ...]:
@@ -102,5 +103,14 @@ class AnyResource(Owned):
 
     arn: str = Field(primary_key=True, max_length=256)
     account: str = account_column("arn")
-    creation_date_time: datetime = Field(sa_type=UtcDateTime)
-    last_updated_date_time: datetime = Field(sa_type=UtcDateTime)
+    creation_date_time: datetime = moment_column()
+    last_updated_date_time: datetime = moment_column()
+
+
+class JobResource(AnyResource):
+    """The columns of resources that stand for a job of the queue, and that their creators give a name."""
+
+    job_name: str = Field(max_length=63)
+    role_arn: str | None = Field(default=None, max_length=256)
+    status: str = Field(default=Status.CREATE_PENDING, max_length=32)
+    failure_reason: str | None = text_column(nullable=True)

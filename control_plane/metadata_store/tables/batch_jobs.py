@@ -5,14 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field
 
-from control_plane.domain.states import Status
-from control_plane.metadata_store.tables.base import (
-    AnyResource,
-    list_indexes,
-    message_column,
-    parent_column,
-    text_column,
-)
+from control_plane.metadata_store.tables.base import JobResource, list_indexes, message_column, parent_column
 from protos.tailorbird.control.v1.batch_inference_job_pb2 import (
     BatchInferenceJobConfig,
     BatchInferenceJobInput,
@@ -21,10 +14,22 @@ from protos.tailorbird.control.v1.batch_inference_job_pb2 import (
 )
 from protos.tailorbird.control.v1.batch_segment_job_pb2 import BatchSegmentJobInput, BatchSegmentJobOutput
 
-__all__ = ["BatchInferenceJob", "BatchSegmentJob"]
+__all__ = ["BatchInferenceJob", "BatchJob", "BatchSegmentJob"]
 
 
-class BatchInferenceJob(AnyResource, table=True):
+class BatchJob(JobResource):
+    """The columns of jobs that answer what is asked in a file, and write to a file.
+
+    Attributes:
+        num_results: Results for one line of the input.
+    """
+
+    solution_version_arn: str = parent_column("solution_version.arn", cascade=True)
+    filter_arn: str | None = Field(default=None, max_length=256)
+    num_results: int
+
+
+class BatchInferenceJob(BatchJob, table=True):
     """Recommendations for many users or items, from a file to a file; deleted with its solution."""
 
     __tablename__ = "batch_inference_job"
@@ -35,21 +40,14 @@ class BatchInferenceJob(AnyResource, table=True):
         *list_indexes("batch_inference_job", "solution_version_arn"),
     )
 
-    job_name: str = Field(max_length=63)
-    solution_version_arn: str = parent_column("solution_version.arn", cascade=True)
-    filter_arn: str | None = Field(default=None, max_length=256)
-    num_results: int
     job_input: BatchInferenceJobInput | None = message_column(BatchInferenceJobInput)
     job_output: BatchInferenceJobOutput | None = message_column(BatchInferenceJobOutput)
     batch_inference_job_config: BatchInferenceJobConfig | None = message_column(BatchInferenceJobConfig)
     batch_inference_job_mode: str = Field(max_length=32)
     theme_generation_config: ThemeGenerationConfig | None = message_column(ThemeGenerationConfig)
-    role_arn: str | None = Field(default=None, max_length=256)
-    status: str = Field(default=Status.CREATE_PENDING, max_length=32)
-    failure_reason: str | None = text_column(nullable=True)
 
 
-class BatchSegmentJob(AnyResource, table=True):
+class BatchSegmentJob(BatchJob, table=True):
     """Users for many items or attributes, from a file to a file; deleted with its solution."""
 
     __tablename__ = "batch_segment_job"
@@ -60,12 +58,5 @@ class BatchSegmentJob(AnyResource, table=True):
         *list_indexes("batch_segment_job", "solution_version_arn"),
     )
 
-    job_name: str = Field(max_length=63)
-    solution_version_arn: str = parent_column("solution_version.arn", cascade=True)
-    filter_arn: str | None = Field(default=None, max_length=256)
-    num_results: int
     job_input: BatchSegmentJobInput | None = message_column(BatchSegmentJobInput)
     job_output: BatchSegmentJobOutput | None = message_column(BatchSegmentJobOutput)
-    role_arn: str | None = Field(default=None, max_length=256)
-    status: str = Field(default=Status.CREATE_PENDING, max_length=32)
-    failure_reason: str | None = text_column(nullable=True)

@@ -7,7 +7,7 @@ from sqlmodel import Field
 
 from control_plane.domain.states import Status
 from control_plane.metadata_store.tables.base import (
-    AnyResource,
+    JobResource,
     list_indexes,
     message_column,
     parent_column,
@@ -18,7 +18,7 @@ from protos.tailorbird.control.v1.dataset_export_job_pb2 import DatasetExportJob
 __all__ = ["DataDeletionJob", "DatasetExportJob", "DatasetImportJob"]
 
 
-class DatasetImportJob(AnyResource, table=True):
+class DatasetImportJob(JobResource, table=True):
     """One bulk import; deleted with its dataset."""
 
     __tablename__ = "dataset_import_job"
@@ -28,17 +28,13 @@ class DatasetImportJob(AnyResource, table=True):
         *list_indexes("dataset_import_job", "dataset_arn"),
     )
 
-    job_name: str = Field(max_length=63)
     dataset_arn: str = parent_column("dataset.arn", cascade=True)
     data_location: str = text_column()
-    role_arn: str | None = Field(default=None, max_length=256)
     import_mode: str = Field(max_length=16)
-    status: str = Field(default=Status.CREATE_PENDING, max_length=32)
-    failure_reason: str | None = text_column(nullable=True)
     imported_rows: int | None = Field(default=None, sa_type=BigInteger)
 
 
-class DatasetExportJob(AnyResource, table=True):
+class DatasetExportJob(JobResource, table=True):
     """One export of a dataset to files; deleted with its dataset."""
 
     __tablename__ = "dataset_export_job"
@@ -48,16 +44,12 @@ class DatasetExportJob(AnyResource, table=True):
         *list_indexes("dataset_export_job", "dataset_arn"),
     )
 
-    job_name: str = Field(max_length=63)
     dataset_arn: str = parent_column("dataset.arn", cascade=True)
     ingestion_mode: str = Field(max_length=16)
-    role_arn: str | None = Field(default=None, max_length=256)
     job_output: DatasetExportJobOutput | None = message_column(DatasetExportJobOutput)
-    status: str = Field(default=Status.CREATE_PENDING, max_length=32)
-    failure_reason: str | None = text_column(nullable=True)
 
 
-class DataDeletionJob(AnyResource, table=True):
+class DataDeletionJob(JobResource, table=True):
     """One deletion of all data of some users; deleted with its dataset group.
 
     Attributes:
@@ -67,10 +59,7 @@ class DataDeletionJob(AnyResource, table=True):
     __tablename__ = "data_deletion_job"
     __table_args__ = (UniqueConstraint("account", "job_name"), *list_indexes("data_deletion_job", "dataset_group_arn"))
 
-    job_name: str = Field(max_length=63)
     dataset_group_arn: str = parent_column("dataset_group.arn", cascade=True)
     data_location: str = text_column()
-    role_arn: str | None = Field(default=None, max_length=256)
     num_deleted: int | None = None
     status: str = Field(default=Status.PENDING, max_length=32)
-    failure_reason: str | None = text_column(nullable=True)

@@ -39,12 +39,12 @@ class ServingTarget(AnyResource):
         deleted_revision: Serving revision from which on it is not served; None while it is.
     """
 
-    name: str
-    solution_arn: str
-    status: str
-    failure_reason: str | None
-    serving_id: str | None
-    deleted_revision: int | None
+    name: str = Field(max_length=63)
+    solution_arn: str = parent_column("solution.arn")
+    status: str = Field(default=Status.CREATE_PENDING, max_length=32)
+    failure_reason: str | None = text_column(nullable=True)
+    serving_id: str | None = Field(default=None, max_length=32)
+    deleted_revision: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class Campaign(ServingTarget, table=True):
@@ -56,13 +56,6 @@ class Campaign(ServingTarget, table=True):
         Index("ix_campaign_status", "status", "account"),
         *list_indexes("campaign", "solution_arn"),
     )
-
-    name: str = Field(max_length=63)
-    solution_arn: str = parent_column("solution.arn")
-    status: str = Field(default=Status.CREATE_PENDING, max_length=32)
-    failure_reason: str | None = text_column(nullable=True)
-    serving_id: str | None = Field(default=None, max_length=32)
-    deleted_revision: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class Recommender(ServingTarget, table=True):
@@ -80,14 +73,8 @@ class Recommender(ServingTarget, table=True):
         *list_indexes("recommender", "dataset_group_arn"),
     )
 
-    name: str = Field(max_length=63)
     dataset_group_arn: str = parent_column("dataset_group.arn")
-    solution_arn: str = parent_column("solution.arn")
     recipe_arn: str = Field(max_length=256)
-    status: str = Field(default=Status.CREATE_PENDING, max_length=32)
-    failure_reason: str | None = text_column(nullable=True)
-    serving_id: str | None = Field(default=None, max_length=32)
-    deleted_revision: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class Deployment(SQLModel, table=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from control_plane.domain.fields import required
 from control_plane.metadata_store.tables import BatchInferenceJob, BatchSegmentJob
-from control_plane.servicers.control.messages import enum_value, status, timestamp
+from control_plane.servicers.control.messages import enum_value, job_members
 from control_plane.servicers.control.methods import Context, Methods, optional, page_request, tags_of
 from protos.tailorbird.control.v1 import batch_inference_job_pb2, batch_segment_job_pb2
 
@@ -34,10 +34,9 @@ class BatchInferenceJobMethods(Methods):
         job = self._view(request, lambda unit: self._resources.batch_inference.describe(unit, arn))
         return batch_inference_job_pb2.DescribeBatchInferenceJobResponse(
             batch_inference_job=batch_inference_job_pb2.BatchInferenceJob(
-                job_name=job.job_name,
+                **job_members(job),
                 batch_inference_job_arn=job.arn,
                 filter_arn=job.filter_arn,
-                failure_reason=job.failure_reason,
                 solution_version_arn=job.solution_version_arn,
                 num_results=job.num_results,
                 job_input=job.job_input,
@@ -46,9 +45,6 @@ class BatchInferenceJobMethods(Methods):
                 role_arn=job.role_arn,
                 batch_inference_job_mode=enum_value(_MODE, job.batch_inference_job_mode),
                 theme_generation_config=job.theme_generation_config,
-                status=status(job.status),
-                creation_date_time=timestamp(job.creation_date_time),
-                last_updated_date_time=timestamp(job.last_updated_date_time),
             )
         )
 
@@ -89,18 +85,14 @@ class BatchSegmentJobMethods(Methods):
         job = self._view(request, lambda unit: self._resources.batch_segments.describe(unit, arn))
         return batch_segment_job_pb2.DescribeBatchSegmentJobResponse(
             batch_segment_job=batch_segment_job_pb2.BatchSegmentJob(
-                job_name=job.job_name,
+                **job_members(job),
                 batch_segment_job_arn=job.arn,
                 filter_arn=job.filter_arn,
-                failure_reason=job.failure_reason,
                 solution_version_arn=job.solution_version_arn,
                 num_results=job.num_results,
                 job_input=job.job_input,
                 job_output=job.job_output,
                 role_arn=job.role_arn,
-                status=status(job.status),
-                creation_date_time=timestamp(job.creation_date_time),
-                last_updated_date_time=timestamp(job.last_updated_date_time),
             )
         )
 
@@ -131,12 +123,8 @@ def _require_members(
 
 def _inference_summary(job: BatchInferenceJob) -> batch_inference_job_pb2.BatchInferenceJobSummary:
     return batch_inference_job_pb2.BatchInferenceJobSummary(
+        **job_members(job),
         batch_inference_job_arn=job.arn,
-        job_name=job.job_name,
-        status=status(job.status),
-        creation_date_time=timestamp(job.creation_date_time),
-        last_updated_date_time=timestamp(job.last_updated_date_time),
-        failure_reason=job.failure_reason,
         solution_version_arn=job.solution_version_arn,
         batch_inference_job_mode=enum_value(_MODE, job.batch_inference_job_mode),
     )
@@ -144,11 +132,7 @@ def _inference_summary(job: BatchInferenceJob) -> batch_inference_job_pb2.BatchI
 
 def _segment_summary(job: BatchSegmentJob) -> batch_segment_job_pb2.BatchSegmentJobSummary:
     return batch_segment_job_pb2.BatchSegmentJobSummary(
+        **job_members(job),
         batch_segment_job_arn=job.arn,
-        job_name=job.job_name,
-        status=status(job.status),
-        creation_date_time=timestamp(job.creation_date_time),
-        last_updated_date_time=timestamp(job.last_updated_date_time),
-        failure_reason=job.failure_reason,
         solution_version_arn=job.solution_version_arn,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from control_plane.domain.fields import required
 from control_plane.metadata_store.tables import DataDeletionJob, DatasetExportJob, DatasetImportJob
-from control_plane.servicers.control.messages import enum_text, enum_value, status, timestamp
+from control_plane.servicers.control.messages import enum_text, enum_value, job_members
 from control_plane.servicers.control.methods import Context, Methods, optional, page_request, tags_of
 from protos.tailorbird.control.v1 import (
     common_pb2,
@@ -49,15 +49,11 @@ class ImportJobMethods(Methods):
         job = self._view(request, lambda unit: self._resources.imports.describe(unit, arn))
         return dataset_import_job_pb2.DescribeDatasetImportJobResponse(
             dataset_import_job=dataset_import_job_pb2.DatasetImportJob(
-                job_name=job.job_name,
+                **job_members(job),
                 dataset_import_job_arn=job.arn,
                 dataset_arn=job.dataset_arn,
                 data_source=common_pb2.DataSource(data_location=job.data_location),
                 role_arn=job.role_arn,
-                status=status(job.status),
-                creation_date_time=timestamp(job.creation_date_time),
-                last_updated_date_time=timestamp(job.last_updated_date_time),
-                failure_reason=job.failure_reason,
                 import_mode=enum_value(_IMPORT_MODE, job.import_mode),
                 publish_attribution_metrics_to_s3=False,
             )
@@ -106,16 +102,12 @@ class ExportJobMethods(Methods):
         job = self._view(request, lambda unit: self._resources.exports.describe(unit, arn))
         return dataset_export_job_pb2.DescribeDatasetExportJobResponse(
             dataset_export_job=dataset_export_job_pb2.DatasetExportJob(
-                job_name=job.job_name,
+                **job_members(job),
                 dataset_export_job_arn=job.arn,
                 dataset_arn=job.dataset_arn,
                 ingestion_mode=enum_value(_INGESTION_MODE, job.ingestion_mode),
                 role_arn=job.role_arn,
-                status=status(job.status),
                 job_output=job.job_output,
-                creation_date_time=timestamp(job.creation_date_time),
-                last_updated_date_time=timestamp(job.last_updated_date_time),
-                failure_reason=job.failure_reason,
             )
         )
 
@@ -160,16 +152,12 @@ class DeletionJobMethods(Methods):
         job = self._view(request, lambda unit: self._resources.deletions.describe(unit, arn))
         return data_deletion_job_pb2.DescribeDataDeletionJobResponse(
             data_deletion_job=data_deletion_job_pb2.DataDeletionJob(
-                job_name=job.job_name,
+                **job_members(job),
                 data_deletion_job_arn=job.arn,
                 dataset_group_arn=job.dataset_group_arn,
                 data_source=common_pb2.DataSource(data_location=job.data_location),
                 role_arn=job.role_arn,
-                status=status(job.status),
                 num_deleted=job.num_deleted,
-                creation_date_time=timestamp(job.creation_date_time),
-                last_updated_date_time=timestamp(job.last_updated_date_time),
-                failure_reason=job.failure_reason,
             )
         )
 
@@ -188,34 +176,22 @@ class DeletionJobMethods(Methods):
 
 def _import_summary(job: DatasetImportJob) -> dataset_import_job_pb2.DatasetImportJobSummary:
     return dataset_import_job_pb2.DatasetImportJobSummary(
+        **job_members(job),
         dataset_import_job_arn=job.arn,
-        job_name=job.job_name,
-        status=status(job.status),
-        creation_date_time=timestamp(job.creation_date_time),
-        last_updated_date_time=timestamp(job.last_updated_date_time),
-        failure_reason=job.failure_reason,
         import_mode=enum_value(_IMPORT_MODE, job.import_mode),
     )
 
 
 def _export_summary(job: DatasetExportJob) -> dataset_export_job_pb2.DatasetExportJobSummary:
     return dataset_export_job_pb2.DatasetExportJobSummary(
+        **job_members(job),
         dataset_export_job_arn=job.arn,
-        job_name=job.job_name,
-        status=status(job.status),
-        creation_date_time=timestamp(job.creation_date_time),
-        last_updated_date_time=timestamp(job.last_updated_date_time),
-        failure_reason=job.failure_reason,
     )
 
 
 def _deletion_summary(job: DataDeletionJob) -> data_deletion_job_pb2.DataDeletionJobSummary:
     return data_deletion_job_pb2.DataDeletionJobSummary(
+        **job_members(job),
         data_deletion_job_arn=job.arn,
         dataset_group_arn=job.dataset_group_arn,
-        job_name=job.job_name,
-        status=status(job.status),
-        creation_date_time=timestamp(job.creation_date_time),
-        last_updated_date_time=timestamp(job.last_updated_date_time),
-        failure_reason=job.failure_reason,
     )

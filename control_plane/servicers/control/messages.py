@@ -15,10 +15,11 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from common.errors import invalid
+from control_plane.metadata_store.tables import JobResource
 from protos.tailorbird.control.v1.common_pb2 import ResourceStatus
 from protos.tailorbird.options.v1 import options_pb2
 
-__all__ = ["check_message", "enum_text", "enum_value", "status", "timestamp"]
+__all__ = ["check_message", "enum_text", "enum_value", "job_members", "status", "timestamp"]
 
 #: The field that names the lists and maps that were sent empty, which protobuf's encoding cannot express.
 _EMPTY: Final = "empty_members"
@@ -72,6 +73,17 @@ def timestamp(moment: datetime) -> Timestamp:
     message = Timestamp()
     message.FromDatetime(moment)
     return message
+
+
+def job_members(job: JobResource) -> dict[str, Any]:
+    """Return the members that descriptions and summaries of all jobs have."""
+    return {
+        "job_name": job.job_name,
+        "status": status(job.status),
+        "failure_reason": job.failure_reason,
+        "creation_date_time": timestamp(job.creation_date_time),
+        "last_updated_date_time": timestamp(job.last_updated_date_time),
+    }
 
 
 def _check_empty_members(message: Any) -> None:
