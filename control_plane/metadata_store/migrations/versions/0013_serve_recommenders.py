@@ -56,12 +56,8 @@ def _campaign_key() -> str:
 
 
 def downgrade() -> None:
-    # An older control plane knows nothing of recommenders: they go, with what they were trained to.
-    op.execute("DELETE FROM deployment WHERE target_arn IN (SELECT arn FROM recommender)")
-    op.execute("DELETE FROM tag WHERE resource_arn IN (SELECT arn FROM recommender)")
+    _forget_recommenders()
     op.drop_table("recommender")
-    op.execute("DELETE FROM solution_version WHERE of_recommender")
-    op.execute("DELETE FROM solution WHERE of_recommender")
     op.drop_index("ix_deployment_number", "deployment")
     with op.batch_alter_table("deployment") as batch:
         batch.drop_column("recommender_config")
@@ -73,3 +69,33 @@ def downgrade() -> None:
     op.create_index("ix_deployment_number", "deployment", ["campaign_arn", "number"])
     for table in ("solution_version", "solution"):
         op.drop_column(table, "of_recommender")
+
+
+def _forget_recommenders() -> None:
+    """Remove recommenders with what they were trained to, of which an older control plane knows nothing.
+
+    Their jobs go too, which could not be leased without resources, also after another upgrade.
+    """
+    recommenders = sa.select(sa.column("arn", sa.String())).select_from(sa.table("recommender"))
+    solutions, versions = _of_recommenders("solution"), _of_recommenders("solution_version")
+    jobs = sa.select(sa.column("id", sa.String())).select_from(sa.table("job"))
+    jobs = jobs.where(sa.or_(sa.column("subject").in_(solutions), sa.column("subject").in_(versions)))
+    _delete("deployment", "target_arn", recommenders)
+    for arns in (recommenders, versions):
+        _delete("tag", "resource_arn", arns)
+    _delete("job_attempt", "job_id", jobs)
+    for arns in (solutions, versions):
+        _delete("job", "subject", arns)
+    _delete("schedule", "solution_arn", solutions)
+    op.execute("DELETE FROM recommender")
+    op.execute("DELETE FROM solution_version WHERE of_recommender")
+    op.execute("DELETE FROM solution WHERE of_recommender")
+
+
+def _of_recommenders(table: str) -> sa.Select[str]:
+    return sa.select(sa.column("arn", sa.String())).select_from(sa.table(table)).where(sa.text("of_recommender"))
+
+
+def _delete(table: str, column: str, values: sa.Select[str]) -> None:
+    """Remove the rows of a table whose column has one of the values."""
+    op.execute(sa.delete(sa.table(table)).where(sa.column(column).in_(values)))
