@@ -126,7 +126,7 @@ def _verdicts(version: SolutionVersionEvaluation) -> Iterator[Text]:
     for warning in version.evaluation.warnings:
         yield Text(f"{name}: {warning}", style="yellow")
     for rejection in version.refusals:
-        yield Text(f"{name}: {rejection.campaign_arn} {rejection.reason}", style="yellow")
+        yield Text(f"{name}: {rejection.campaign_arn or rejection.recommender_arn} {rejection.reason}", style="yellow")
 
 
 def _metrics(model: ModelEvaluation, *, without_repeats: bool) -> dict[str, MeasuredMetric]:

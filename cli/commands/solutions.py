@@ -31,7 +31,7 @@ class Output(StrEnum):
 
 @app.command("compare")
 def compare(
-    solution_arn: Annotated[str, typer.Argument(help="ARN of the solution.")],
+    solution_arn: Annotated[str, typer.Argument(help="ARN of the solution, or of a recommender.")],
     version_arns: Annotated[
         list[str] | None, typer.Argument(help="ARNs of versions; without any, the newest five.", show_default=False)
     ] = None,
@@ -46,7 +46,7 @@ def compare(
     tls_cert_file: CertFile = None,
     tls_key_file: KeyFile = None,
 ) -> None:
-    """Show versions of a solution beside each other, beside baselines and beside the versions before them."""
+    """Show versions of a solution or a recommender beside each other, baselines and the versions before them."""
     tls = TlsFiles(tls_cert_file, tls_key_file, tls_ca_file)
     connection = resolve_connection(data_dir, target=control_plane, token_file=token_file, tls=tls)
     with connection.open() as channel:

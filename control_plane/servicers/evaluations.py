@@ -40,7 +40,7 @@ class EvaluationServicer(AccountMethods, evaluation_service_pb2_grpc.EvaluationS
     def CompareSolutionVersions(
         self, request: evaluation_service_pb2.CompareSolutionVersionsRequest, context: grpc.ServicerContext
     ) -> evaluation_service_pb2.CompareSolutionVersionsResponse:
-        """Return the evaluations of several versions of a solution."""
+        """Return the evaluations of several versions of a solution or a recommender."""
         arn = required("solutionArn", request.solution_arn)
         versions = self._view(request, lambda unit: self._evaluations.compare(unit, arn, request.solution_version_arns))
         return evaluation_service_pb2.CompareSolutionVersionsResponse(
@@ -61,6 +61,10 @@ def _message(evaluated: EvaluatedVersion) -> evaluation_service_pb2.SolutionVers
     if version.evaluation is not None:
         message.evaluation.CopyFrom(version.evaluation)
     for deployment in evaluated.rejections:
-        rejection = message.refusals.add(campaign_arn=deployment.target_arn, reason=deployment.failure_reason)
+        rejection = message.refusals.add(reason=deployment.failure_reason)
+        if version.of_recommender:
+            rejection.recommender_arn = deployment.target_arn
+        else:
+            rejection.campaign_arn = deployment.target_arn
         rejection.creation_date_time.FromDatetime(deployment.creation_date_time)
     return message

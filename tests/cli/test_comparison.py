@@ -48,15 +48,18 @@ def test_lists_without_repeats_are_shown_on_request():
 
 
 def test_verdict_differences_and_rejections_are_shown():
-    refused = {"campaign_arn": "arn:campaign", "reason": "refused: too bad"}
+    refused = [
+        {member: f"arn:{member}", "reason": "refused: too bad"} for member in ("campaign_arn", "recommender_arn")
+    ]
     worse = evaluation(0.25, evaluation_pb2.VERDICT_WORSE)
     worse.warnings.append("Interactions are left out.")
-    text = rendered(version("second", worse, [refused]), version("first", evaluation()), version("old"))
+    text = rendered(version("second", worse, refused), version("first", evaluation()), version("old"))
     assert "second beside before, on 38 users" in text
     assert "-0.5000 (-0.6250 to -0.3750)" in text
     assert "second: significantly worse than the one before" in text
     assert "second: Interactions are left out." in text
-    assert "second: arn:campaign refused: too bad" in text
+    assert "second: arn:campaign_arn refused: too bad" in text
+    assert "second: arn:recommender_arn refused: too bad" in text
     assert "first: had no version to be compared with" in text
     assert "old: trained before evaluations were kept" in text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc
 import pytest
+from google.protobuf import json_format
 
 from common import errors
 from common.rpc import from_rpc_error
@@ -104,6 +105,38 @@ def test_a_rejection_is_shown(world, grpc_stub, trained):
     assert rejection.campaign_arn == campaign
     assert f"refused: {worse} is significantly worse than arn:before" in rejection.reason
     assert rejection.HasField("creation_date_time")
+
+
+def test_the_trainings_of_a_recommender_are_compared_and_its_rejection_is_shown(world, grpc_stub):
+    recommender = world.active_recommender()
+    world.clock.advance(seconds=7 * 24 * 3600)
+    world.sweep()
+    world.finish_next({"evaluation": json_format.MessageToDict(EVALUATION)})
+    world.sweep()
+    compare = grpc_stub.evaluations.CompareSolutionVersions
+
+    worse, served = compare(api.CompareSolutionVersionsRequest(solution_arn=recommender)).solution_version_evaluations
+
+    assert worse.solution_version_arn.startswith(f"{recommender}/")
+    assert worse.evaluation == EVALUATION
+    (rejection,) = worse.refusals
+    assert (rejection.recommender_arn, rejection.HasField("campaign_arn")) == (recommender, False)
+    assert f"The recommender serves {served.solution_version_arn}." in rejection.reason
+    one = api.CompareSolutionVersionsRequest(
+        solution_arn=recommender, solution_version_arns=[worse.solution_version_arn]
+    )
+    assert list(compare(one).solution_version_evaluations) == [worse]
+    request = api.GetSolutionVersionEvaluationRequest(solution_version_arn=worse.solution_version_arn)
+    assert grpc_stub.evaluations.GetSolutionVersionEvaluation(request).solution_version_evaluation == worse
+
+
+@pytest.mark.parametrize(
+    ("arn", "kind"), [("recommender/gone", errors.ResourceNotFound), ("campaign/films", errors.InvalidInput)]
+)
+def test_what_has_no_versions_cannot_be_compared(grpc_stub, arn, kind):
+    request = api.CompareSolutionVersionsRequest(solution_arn=f"arn:aws:personalize:eu-west-1:000000000000:{arn}")
+
+    assert isinstance(refused(grpc_stub.evaluations.CompareSolutionVersions, request), kind)
 
 
 def test_a_new_campaign_refuses_a_worse_version_until_it_is_updated_by_hand(world, grpc_stub, trained):
