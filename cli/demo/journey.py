@@ -129,18 +129,18 @@ class Journey:
     schemas: dict[str, str] = field(default_factory=dict)
     datasets: dict[str, str] = field(default_factory=dict)
 
-    def create_datasets(self, schemas: Mapping[str, str]) -> None:
-        """Create the dataset group and, for each dataset type, an Avro schema and a dataset."""
+    def create_datasets(self, schemas: Mapping[str, str], *, domain: str | None = None) -> None:
+        """Create the dataset group, of a domain if given, and for each dataset type an Avro schema and a dataset."""
         personalize = self.clients.personalize
-        self.dataset_group_arn = personalize.create_dataset_group(name=self._name(_GROUP), tags=[_TAG])[
-            "datasetGroupArn"
-        ]
+        of_domain = {} if domain is None else {"domain": domain}
+        response = personalize.create_dataset_group(name=self._name(_GROUP), tags=[_TAG], **of_domain)
+        self.dataset_group_arn = response["datasetGroupArn"]
         self.wait(
             "dataset group",
             lambda: personalize.describe_dataset_group(datasetGroupArn=self.dataset_group_arn)["datasetGroup"],
         )
         for kind, schema in schemas.items():
-            response = personalize.create_schema(name=self._name(kind.lower()), schema=schema)
+            response = personalize.create_schema(name=self._name(kind.lower()), schema=schema, **of_domain)
             self.schemas[kind] = response["schemaArn"]
             response = personalize.create_dataset(
                 name=self._name(kind.lower()),

@@ -11,6 +11,7 @@ from cli.declaration.existing import Reader
 from cli.declaration.load import load
 from cli.declaration.planner import plan
 from tests.cli.declaration.backend import backend
+from tests.control_plane.world import EVERYTHING
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "apply.md").read_text()
 
@@ -31,15 +32,20 @@ def files(tmp_path):
     return paths
 
 
+@pytest.mark.parametrize("number", [0, 1], ids=["custom group", "domain group"])
 @pytest.mark.parametrize(("arguments", "code"), [(["--dry-run"], 0), (["--prune", "--dry-run"], 0), ([], 0)])
-def test_the_file_of_a_custom_group_is_applied(files, system, arguments, code):
-    assert run(app, Env(environ={}), ["apply", str(files[0]), *system.options]) == 0
-    assert run(app, Env(environ={}), ["apply", str(files[0]), *arguments, *system.options]) == code
+def test_the_files_of_the_page_are_applied_and_then_have_nothing_to_do(files, system, number, arguments, code):
+    assert run(app, Env(environ={}), ["apply", str(files[number]), *system.options]) == 0
+    assert run(app, Env(environ={}), ["apply", str(files[number]), *arguments, *system.options]) == code
 
 
-def test_the_file_of_a_domain_group_is_planned(files, system):
-    with system.api() as api:
-        steps = plan(load(files[1], buckets=None), Reader(api)).steps
+def test_the_file_of_a_domain_group_is_planned_as_it_is_written_and_then_made(files, tmp_path):
+    with backend(tmp_path / "system") as system, system.working():
+        with system.api() as api:
+            steps = plan(load(files[1], buckets=None), Reader(api)).steps
+        assert run(app, Env(environ={}), ["apply", str(files[1]), *system.options]) == 0
+        recommenders, _ = system.world.resources.recommenders.list(EVERYTHING, dataset_group_arn=None)
+
     assert [step.title for step in steps] == [
         "schema series-interactions",
         "dataset group series",
@@ -51,6 +57,7 @@ def test_the_file_of_a_domain_group_is_planned(files, system):
         "campaign series/series-related/series-related-web",
         "recommender series/series-most-popular",
     ]
+    assert [(row.name, row.status) for row in recommenders.items] == [("series-most-popular", "ACTIVE")]
 
 
 def test_exit_codes_of_the_page_are_those_of_the_command():

@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.control_plane.through_boto3 import personalize_of
-from tests.control_plane.world import make_world
+from tests.control_plane.world import MOST_VIEWED, make_world
 
 RECIPE = "arn:aws:personalize:::recipe/aws-user-personalization-v2"
 SEEN = 'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("*")'
@@ -47,8 +47,8 @@ def made(clients):
 
 
 def make(client):
-    group = client.create_dataset_group(name="films")["datasetGroupArn"]
-    schema = client.create_schema(name="films", schema=SCHEMA)["schemaArn"]
+    group = client.create_dataset_group(name="films", domain="ECOMMERCE")["datasetGroupArn"]
+    schema = client.create_schema(name="films", schema=SCHEMA, domain="ECOMMERCE")["schemaArn"]
     dataset = client.create_dataset(name="films", schemaArn=schema, datasetGroupArn=group, datasetType="Interactions")
     solution = client.create_solution(
         name="films",
@@ -57,6 +57,7 @@ def make(client):
         performAutoTraining=False,
     )
     tracker = client.create_event_tracker(name="films", datasetGroupArn=group)
+    recommender = client.create_recommender(name="films", datasetGroupArn=group, recipeArn=MOST_VIEWED)
     metrics = client.create_metric_attribution(
         name="films", datasetGroupArn=group, metrics=[METRIC], metricsOutputConfig={"roleArn": ROLE}
     )
@@ -76,6 +77,7 @@ def make(client):
         "datasetArn": dataset["datasetArn"],
         "solutionArn": solution["solutionArn"],
         "eventTrackerArn": tracker["eventTrackerArn"],
+        "recommenderArn": recommender["recommenderArn"],
     }
 
 
@@ -102,6 +104,7 @@ def test_names_are_free_in_every_account_and_arns_hold_it(made):
         ("list_datasets", "datasets", "datasetArn"),
         ("list_solutions", "solutions", "solutionArn"),
         ("list_event_trackers", "eventTrackers", "eventTrackerArn"),
+        ("list_recommenders", "recommenders", "recommenderArn"),
         ("list_filters", "Filters", "filterArn"),
         ("list_metric_attributions", "metricAttributions", "metricAttributionArn"),
         ("list_dataset_export_jobs", "datasetExportJobs", "datasetExportJobArn"),
@@ -165,6 +168,16 @@ def missing(arn):
             {"jobName": "j", "roleArn": ROLE, "dataSource": {"dataLocation": "s3://bucket/users.csv"}},
         ),
         ("update_solution", "solutionArn", {"performAutoTraining": True}),
+        ("describe_recommender", "recommenderArn", {}),
+        ("start_recommender", "recommenderArn", {}),
+        ("stop_recommender", "recommenderArn", {}),
+        ("delete_recommender", "recommenderArn", {}),
+        (
+            "update_recommender",
+            "recommenderArn",
+            {"recommenderConfig": {"minRecommendationRequestsPerSecond": 2}},
+        ),
+        ("create_recommender", "datasetGroupArn", {"name": "mine", "recipeArn": MOST_VIEWED}),
     ],
 )
 def test_resources_of_another_account_are_like_missing_ones(clients, made, operation, member, others):
@@ -181,6 +194,7 @@ def test_resources_of_another_account_are_like_missing_ones(clients, made, opera
         ("list_datasets", "datasetGroupArn", "datasets"),
         ("list_solutions", "datasetGroupArn", "solutions"),
         ("list_event_trackers", "datasetGroupArn", "eventTrackers"),
+        ("list_recommenders", "datasetGroupArn", "recommenders"),
         ("list_campaigns", "solutionArn", "campaigns"),
         ("list_dataset_import_jobs", "datasetArn", "datasetImportJobs"),
         ("list_filters", "datasetGroupArn", "Filters"),
@@ -213,10 +227,14 @@ def test_a_schema_or_a_filter_of_another_account_cannot_be_used(clients, made):
 
 
 def test_nothing_was_changed_by_what_another_account_tried(clients, made):
-    for operation, member in (("describe_dataset_group", "datasetGroupArn"), ("describe_solution", "solutionArn")):
+    for operation, member, status in (
+        ("describe_dataset_group", "datasetGroupArn", "ACTIVE"),
+        ("describe_solution", "solutionArn", "ACTIVE"),
+        ("describe_recommender", "recommenderArn", "CREATE PENDING"),
+    ):
         (described,) = [
             value
             for name, value in getattr(clients[0], operation)(**{member: made[0][member]}).items()
             if name != "ResponseMetadata"
         ]
-        assert described["status"] == "ACTIVE"
+        assert described["status"] == status

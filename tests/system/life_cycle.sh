@@ -15,18 +15,22 @@ same() { [ "$1" = "$2" ] || fail "got '$1', want '$2'"; }
 contains() { case $'\t'$1$'\t' in *$'\t'"$2"$'\t'*) ;; *) fail "got '$1', want '$2' among them" ;; esac; }
 
 # A call takes about half a second, so that asking again needs no pause.
-# until_active OPERATION OPTION ARN: waits for the status that its Describe operation returns.
-until_active() {
-  local status _
+# until_status STATUS OPERATION OPTION ARN: waits for the status that its Describe operation returns.
+until_status() {
+  local status want=$1 _
+  shift
   for _ in $(seq 200); do
     status=$(aws personalize "$@" --query '*.status')
     case $status in
-      ACTIVE) return ;;
+      "$want") return ;;
       *FAILED*) fail "$* is $status: $(aws personalize "$@" --query '*.failureReason')" ;;
     esac
   done
   fail "$* is still $status"
 }
+
+# until_active OPERATION OPTION ARN: the same for ACTIVE.
+until_active() { until_status ACTIVE "$@"; }
 
 # until_gone OPERATION OPTION ARN: waits until its Describe operation finds nothing.
 until_gone() {
@@ -108,6 +112,46 @@ items=$(aws personalize-runtime get-recommendations --campaign-arn "$campaign" -
   --query 'length(itemList)')
 same "$items" 5
 
+step "recommender of a domain"
+videos=$(aws personalize create-dataset-group --name cli-videos --domain VIDEO_ON_DEMAND --query datasetGroupArn)
+videos_schema=$(aws personalize create-schema --name cli-videos --domain VIDEO_ON_DEMAND --schema "file://$schema" \
+  --query schemaArn)
+videos_dataset=$(aws personalize create-dataset --name cli-videos --dataset-type Interactions \
+  --schema-arn "$videos_schema" --dataset-group-arn "$videos" --query datasetArn)
+import=$(aws personalize create-dataset-import-job --job-name cli-videos --dataset-arn "$videos_dataset" \
+  --data-source "dataLocation=$interactions" --role-arn arn:aws:iam::000000000000:role/personalize \
+  --query datasetImportJobArn)
+until_active describe-dataset-import-job --dataset-import-job-arn "$import"
+recommender=$(aws personalize create-recommender --name cli --dataset-group-arn "$videos" --query recommenderArn \
+  --recipe-arn arn:aws:personalize:::recipe/aws-vod-most-popular)
+until_active describe-recommender --recommender-arn "$recommender"
+coverage=$(aws personalize describe-recommender --recommender-arn "$recommender" \
+  --query recommender.modelMetrics.coverage)
+case $coverage in 0.*) ;; *) fail "a coverage of '$coverage'" ;; esac
+items=$(aws personalize-runtime get-recommendations --recommender-arn "$recommender" --user-id user-0001 \
+  --num-results 5 --query 'length(itemList)')
+same "$items" 5
+
+aws personalize update-recommender --recommender-arn "$recommender" \
+  --recommender-config minRecommendationRequestsPerSecond=2 > /dev/null
+for _ in $(seq 200); do
+  update=$(aws personalize describe-recommender --recommender-arn "$recommender" \
+    --query 'recommender.latestRecommenderUpdate.status')
+  case $update in ACTIVE | *FAILED*) break ;; esac
+done
+same "$update" ACTIVE
+same "$(aws personalize describe-recommender --recommender-arn "$recommender" \
+  --query recommender.recommenderConfig.minRecommendationRequestsPerSecond)" 2
+
+aws personalize stop-recommender --recommender-arn "$recommender" > /dev/null
+until_status INACTIVE describe-recommender --recommender-arn "$recommender"
+if message=$(aws personalize-runtime get-recommendations --recommender-arn "$recommender" --user-id u 2>&1); then
+  fail "a stopped recommender answered"
+fi
+case $message in *ResourceNotFoundException*) ;; *) fail "$message" ;; esac
+aws personalize start-recommender --recommender-arn "$recommender" > /dev/null
+until_active describe-recommender --recommender-arn "$recommender"
+
 step "events"
 read -r tracker tracking_id <<< "$(aws personalize create-event-tracker --name cli --dataset-group-arn "$group" \
   --query '[eventTrackerArn,trackingId]')"
@@ -123,6 +167,8 @@ contains "$(aws personalize list-dataset-import-jobs --query 'datasetImportJobs[
 contains "$(aws personalize list-solutions --query 'solutions[].solutionArn')" "$solution"
 contains "$(aws personalize list-solution-versions --query 'solutionVersions[].solutionVersionArn')" "$version"
 contains "$(aws personalize list-campaigns --query 'campaigns[].campaignArn')" "$campaign"
+contains "$(aws personalize list-recommenders --dataset-group-arn "$videos" --query 'recommenders[].recommenderArn')" \
+  "$recommender"
 contains "$(aws personalize list-filters --dataset-group-arn "$group" --query 'Filters[].filterArn')" "$filter"
 contains "$(aws personalize list-metric-attributions --query 'metricAttributions[].metricAttributionArn')" "$metrics"
 contains "$(aws personalize list-event-trackers --query 'eventTrackers[].eventTrackerArn')" "$tracker"
@@ -131,6 +177,8 @@ contains "$(aws personalize list-event-trackers --query 'eventTrackers[].eventTr
 step "deletion"
 aws personalize delete-campaign --campaign-arn "$campaign"
 until_gone describe-campaign --campaign-arn "$campaign"
+aws personalize delete-recommender --recommender-arn "$recommender"
+until_gone describe-recommender --recommender-arn "$recommender"
 aws personalize delete-solution --solution-arn "$solution"
 until_gone describe-solution --solution-arn "$solution"
 aws personalize delete-event-tracker --event-tracker-arn "$tracker"
@@ -141,7 +189,12 @@ aws personalize delete-dataset --dataset-arn "$items_dataset"
 aws personalize delete-dataset --dataset-arn "$dataset"
 until_gone describe-dataset --dataset-arn "$dataset"
 until_gone describe-dataset --dataset-arn "$items_dataset"
-for arn in "$schema_arn" "$items_schema" "$more_schema"; do aws personalize delete-schema --schema-arn "$arn"; done
+aws personalize delete-dataset --dataset-arn "$videos_dataset"
+until_gone describe-dataset --dataset-arn "$videos_dataset"
+for arn in "$schema_arn" "$items_schema" "$more_schema" "$videos_schema"; do
+  aws personalize delete-schema --schema-arn "$arn"
+done
+aws personalize delete-dataset-group --dataset-group-arn "$videos"
 aws personalize delete-dataset-group --dataset-group-arn "$group"
 until_gone describe-dataset-group --dataset-group-arn "$group"
 step "done"

@@ -10,6 +10,7 @@ from cli.demo.journey import RECIPE_ARN, Journey
 from common.testing import wait_until
 from tests.control_plane.world import avro, column
 from tests.system.test_lifecycle import STANDARD_METRICS
+from tests.system.use_cases import USE_CASES, UseCaseData, create_recommenders, wait_for_recommender
 
 ACTION_SCHEMAS = {
     "ACTIONS": avro(
@@ -29,8 +30,24 @@ def system(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def journey(system):
-    journey = Journey(system.clients(), suffix="populations")
+def clients(system):
+    return system.clients()
+
+
+@pytest.fixture(scope="module")
+def use_case_data():
+    return UseCaseData.generate()
+
+
+@pytest.fixture(scope="module")
+def recommenders(system, clients, use_case_data):
+    """Give the ARNs of a recommender of each use case by its recipe, all being trained."""
+    return create_recommenders(clients, use_case_data, system.installation.buckets)
+
+
+@pytest.fixture(scope="module")
+def journey(system, clients):
+    journey = Journey(clients, suffix="populations")
     journey.create_datasets({**SCHEMAS, **ACTION_SCHEMAS})
     data, bucket = generate(users=150, genres=4, series=4), system.installation.buckets / "films"
     files = data.write_csv(bucket)
@@ -97,3 +114,36 @@ def test_use_cases_of_domains_are_listed_and_refused_in_solutions(journey):
     assert {recipe["domain"] for recipe in listed} == {"ECOMMERCE"}
     with pytest.raises(ClientError, match="is for recommenders of ECOMMERCE only"):
         journey.create_solution("shop", listed[0]["name"])
+
+
+@pytest.mark.parametrize("use_case", USE_CASES, ids=lambda use_case: use_case.recipe)
+def test_every_use_case_of_a_domain_is_trained_and_answers_what_it_is_for(
+    clients, recommenders, use_case_data, use_case
+):
+    arn, data = recommenders[use_case.recipe], use_case_data
+    item = data.seen_by(data.user)[0]
+
+    recommender = wait_for_recommender(clients, arn)
+    answer = clients.runtime.get_recommendations(recommenderArn=arn, userId=data.user, itemId=item)
+
+    assert set(recommender["modelMetrics"]) == STANDARD_METRICS | use_case.metrics
+    assert answer["recommendationId"].startswith("RID-")
+    assert all(entry.keys() == {"itemId"} for entry in answer["itemList"])
+    items = [entry["itemId"] for entry in answer["itemList"]]
+    assert len(set(items)) == 25
+    assert use_case.fits(data, items, item)
+
+
+@pytest.mark.parametrize("use_case", USE_CASES, ids=lambda use_case: use_case.recipe)
+def test_every_use_case_of_a_domain_wants_what_it_needs_and_no_more(clients, recommenders, use_case_data, use_case):
+    arn, data = recommenders[use_case.recipe], use_case_data
+    request = use_case.request(data.user, data.seen_by(data.user)[0])
+
+    wait_for_recommender(clients, arn)
+
+    assert clients.runtime.get_recommendations(recommenderArn=arn, **request)["itemList"]
+    for member in request:
+        others = {name: value for name, value in request.items() if name != member}
+        with pytest.raises(ClientError, match=f"`{member}`: got ''") as caught:
+            clients.runtime.get_recommendations(recommenderArn=arn, **others)
+        assert caught.value.response["Error"]["Code"] == "InvalidInputException"

@@ -171,7 +171,6 @@ def test_what_is_below_a_recommender_is_not_shown(world):
         lambda: resources.versions.stop(hidden.arn),
         lambda: world.campaign(hidden.arn),
         lambda: world.campaign(f"{recommender}/$LATEST"),
-        lambda: world.evaluations.get(hidden.arn),
     ):
         with pytest.raises(InvalidInput, match="want an ARN of a solution"):
             refused()
