@@ -71,6 +71,12 @@ class ControlPlaneSettings(ServerSettings):
         description="How long after a solution the first automatic training begins; one on request meanwhile takes its "
         "place.",
     )
+    incremental_update_seconds: float = Field(
+        1800.0,
+        ge=1,
+        description="How often new items are added to the latest version of a solution with "
+        "`performIncrementalUpdate`; see docs/training.md.",
+    )
     scheduler_lease_seconds: float = Field(
         60.0, gt=0, description="Another control plane runs the schedules when the one that does is silent for so long."
     )
@@ -103,8 +109,12 @@ class ControlPlaneSettings(ServerSettings):
         return Quotas(**{quota.name: getattr(self, f"max_{quota.name}") for quota in fields(Quotas)})
 
     def automatic_training(self) -> AutomaticTraining:
-        """Return how solutions are trained that do not say."""
-        return AutomaticTraining(self.auto_training, timedelta(seconds=self.first_training_seconds))
+        """Return how solutions are trained and updated that do not say."""
+        return AutomaticTraining(
+            self.auto_training,
+            timedelta(seconds=self.first_training_seconds),
+            update_every=timedelta(seconds=self.incremental_update_seconds),
+        )
 
     def timing(self) -> Timing:
         """Return the durations and limits of the parts."""

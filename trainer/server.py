@@ -27,6 +27,7 @@ from trainer.settings import TrainerSettings
 from trainer.training import TrainingJobHandler
 from trainer.training.flushing import RemoteFlusher
 from trainer.training.spec import TrainingOptions
+from trainer.training.update_handler import UpdateJobHandler
 from trainer.worker import JobHandler
 from trainer.worker.loop import Worker
 from trainer.workspace import Workspace
@@ -67,15 +68,17 @@ def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.
     workspace.sweep()
     sources = Sources(settings.store(), buckets=settings.buckets(), roots=settings.roots())
     options = TrainingOptions(seed=settings.seed, recall_floor=settings.recall_floor, index_trees=settings.index_trees)
+    trainings = TrainingJobHandler(
+        store,
+        workspace,
+        store_settings=settings.store(),
+        options=options,
+        flusher=RemoteFlusher(events_service),
+    )
     return {
         "dataset_import": ImportJobHandler(store, sources, workspace),
-        "solution_version_training": TrainingJobHandler(
-            store,
-            workspace,
-            store_settings=settings.store(),
-            options=options,
-            flusher=RemoteFlusher(events_service),
-        ),
+        "solution_version_training": trainings,
+        "solution_version_update": UpdateJobHandler(store, trainings),
         "storage_removal": RemovalJobHandler(store),
     }
 

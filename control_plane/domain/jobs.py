@@ -8,7 +8,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["FINISHED", "FailedAttempt", "JobKind", "JobState", "Outcome", "failure_reason", "lost_lease_reason"]
+__all__ = [
+    "FINISHED",
+    "UNFINISHED",
+    "FailedAttempt",
+    "JobKind",
+    "JobState",
+    "Outcome",
+    "failure_reason",
+    "lost_lease_reason",
+]
 
 
 class JobKind(StrEnum):
@@ -16,6 +25,7 @@ class JobKind(StrEnum):
 
     DATASET_IMPORT = "DATASET_IMPORT"
     SOLUTION_VERSION_TRAINING = "SOLUTION_VERSION_TRAINING"
+    SOLUTION_VERSION_UPDATE = "SOLUTION_VERSION_UPDATE"
     STORAGE_REMOVAL = "STORAGE_REMOVAL"
     DATASET_EXPORT = "DATASET_EXPORT"
     DATA_DELETION = "DATA_DELETION"
@@ -33,6 +43,8 @@ class JobState(StrEnum):
     STOPPED = "STOPPED"
 
 
+#: States in which an attempt runs or may follow.
+UNFINISHED: Final = frozenset({JobState.WAITING, JobState.LEASED})
 #: States in which no attempt runs or follows.
 FINISHED: Final = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.STOPPED})
 

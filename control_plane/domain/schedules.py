@@ -1,16 +1,17 @@
-"""How often solutions are trained without being asked (`autoTrainingConfig`), and what is due when."""
+"""What is done to solutions without being asked: how often they are trained (`autoTrainingConfig`) and updated."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from common.errors import invalid
 from protos.tailorbird.control.v1.solution_config_pb2 import AutoTrainingConfig
 
-__all__ = ["AutomaticTraining", "next_time", "training_interval"]
+__all__ = ["AutomaticTraining", "Task", "next_time", "training_interval"]
 
 _FIELD: Final = "autoTrainingConfig.schedulingExpression"
 _EXPRESSION: Final = re.compile(r"rate\(([0-9]{1,3}) days?\)")
@@ -18,18 +19,30 @@ _MAX_EXPRESSION: Final = 16
 _DEFAULT_DAYS, _MAX_DAYS = 7, 30
 
 
+class Task(StrEnum):
+    """What a schedule is for.
+
+    TRAINING makes a new version. UPDATE adds new items to the latest one.
+    """
+
+    TRAINING = "TRAINING"
+    UPDATE = "UPDATE"
+
+
 @dataclass(frozen=True, slots=True)
 class AutomaticTraining:
-    """How this installation trains solutions that do not say.
+    """How this installation trains and updates solutions that do not say.
 
     Attributes:
         by_default: Whether solutions whose CreateSolution says nothing are trained automatically.
         first_after: When the first training is due after a solution, or another interval; time to train it on request
             instead.
+        update_every: How long after one incremental update the next one is due.
     """
 
     by_default: bool = True
     first_after: timedelta = timedelta(minutes=55)
+    update_every: timedelta = timedelta(minutes=30)
 
 
 def training_interval(config: AutoTrainingConfig, *, field: str = f"solutionConfig.{_FIELD}") -> timedelta:

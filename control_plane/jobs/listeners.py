@@ -30,6 +30,7 @@ from control_plane.metadata_store.tables import (
     SolutionVersion,
 )
 from control_plane.resources.base import remove
+from control_plane.serving.revisions import next_revision
 from control_plane.serving.trainings import follow_training
 from protos.tailorbird.internal.v1.jobs_pb2 import (
     DataDeletionResult,
@@ -37,12 +38,22 @@ from protos.tailorbird.internal.v1.jobs_pb2 import (
     PredecessorVersion,
     SolutionVersionTrainingPayload,
     SolutionVersionTrainingResult,
+    SolutionVersionUpdatePayload,
+    SolutionVersionUpdateResult,
     StorageRemovalPayload,
     StorageRemovalResult,
 )
 from recipes.catalog import RECIPES
 
-__all__ = ["DeletionListener", "ImportListener", "JobListener", "RemovalListener", "StatusListener", "TrainingListener"]
+__all__ = [
+    "DeletionListener",
+    "ImportListener",
+    "JobListener",
+    "RemovalListener",
+    "StatusListener",
+    "TrainingListener",
+    "UpdateListener",
+]
 
 _log = get_logger(__name__)
 #: Counts in responses have 32 bits.
@@ -180,6 +191,33 @@ class TrainingListener(StatusListener[SolutionVersion, SolutionVersionTrainingRe
     def stopped(self, unit: Unit, job: Job) -> None:
         """Set the status to CREATE STOPPED; what an attempt left in the store is removed with the solution."""
         self._update(unit, job, Status.CREATE_STOPPED)
+
+
+class UpdateListener:
+    """Lets runtimes serve what updates of solution versions publish; the versions stay as they are otherwise."""
+
+    def started(self, unit: Unit, job: Job) -> None:
+        """Do nothing: nothing shows an update under way."""
+
+    def succeeded(self, unit: Unit, job: Job, result: SolutionVersionUpdateResult) -> None:
+        """Record until when the items are known, and let the artifact be served if there is a new one."""
+        version = unit.get(SolutionVersion, job.subject)
+        assert version is not None, "a version whose update runs is not deleted"
+        version.items_updated_at = job.created_at
+        if result.published:
+            training = read_payload(job, SolutionVersionUpdatePayload).training
+            version.updated_artifact_location = training.artifact_location
+            version.artifact_bytes = result.artifact_bytes
+            next_revision(unit)
+        fields = {"solution_version_arn": version.arn, "published": result.published}
+        unit.after_commit(partial(_log.info, "version_updated", **fields))
+
+    def failed(self, unit: Unit, job: Job, reason: str) -> None:  # noqa: ARG002 - it may quote a caller's data
+        """Log it: the version stays as it is, and the next update tries again."""
+        unit.after_commit(partial(_log.warning, "version_not_updated", solution_version_arn=job.subject, job_id=job.id))
+
+    def stopped(self, unit: Unit, job: Job) -> None:
+        """Do nothing: what an attempt left in the store is removed with the solution."""
 
 
 class RemovalListener:

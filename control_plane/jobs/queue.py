@@ -20,7 +20,15 @@ from common.errors import LeaseLost, invalid
 from common.logs import get_logger
 from common.process.backoff import BackoffPolicy
 from control_plane.app_context import AppContext
-from control_plane.domain.jobs import FailedAttempt, JobKind, JobState, Outcome, failure_reason, lost_lease_reason
+from control_plane.domain.jobs import (
+    UNFINISHED,
+    FailedAttempt,
+    JobKind,
+    JobState,
+    Outcome,
+    failure_reason,
+    lost_lease_reason,
+)
 from control_plane.jobs.listeners import JobListener
 from control_plane.jobs.registry import JOBS
 from control_plane.metadata_store import MetadataStore, Unit
@@ -201,7 +209,7 @@ class JobQueue:
             attempt = self._attempt(unit, job_id, token)
             if attempt.outcome == Outcome.FAILED:
                 failed_job = unit.get(Job, job_id)
-                return failed_job is not None and failed_job.state in (JobState.WAITING, JobState.LEASED)
+                return failed_job is not None and failed_job.state in UNFINISHED
             job, attempt = self._running(unit, job_id, token)
             pause = timedelta(seconds=self._backoff.pause_seconds(job.attempt))
             self._end_unsuccessful(unit, job, attempt, Outcome.FAILED, reason, retryable=retryable, pause=pause)

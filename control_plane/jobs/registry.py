@@ -21,6 +21,7 @@ from control_plane.jobs.listeners import (
     RemovalListener,
     StatusListener,
     TrainingListener,
+    UpdateListener,
 )
 from control_plane.metadata_store.tables import BatchInferenceJob, BatchSegmentJob, DatasetExportJob
 from protos.tailorbird.internal.v1 import jobs_pb2
@@ -61,6 +62,13 @@ _SPECS: Final = (
         jobs_pb2.SolutionVersionTrainingResult,
         "training",
         TrainingListener,
+    ),
+    JobSpec(
+        JobKind.SOLUTION_VERSION_UPDATE,
+        jobs_pb2.SolutionVersionUpdatePayload,
+        jobs_pb2.SolutionVersionUpdateResult,
+        "update",
+        lambda _: UpdateListener(),
     ),
     JobSpec(
         JobKind.STORAGE_REMOVAL,

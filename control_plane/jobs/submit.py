@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from common.logs import request_id
 from control_plane.app_context import AppContext
-from control_plane.domain.jobs import JobState
+from control_plane.domain.jobs import UNFINISHED, JobState
 from control_plane.jobs.payloads import write_payload
 from control_plane.jobs.registry import kind_of
 from control_plane.metadata_store import Unit
@@ -56,7 +56,7 @@ def request_stop(unit: Unit, subject: str, *, now: datetime) -> StopResult:
 
     A job that waits is stopped at once; one that runs is marked, and its worker ends it.
     """
-    job = unit.first(Job, subject=subject, state={JobState.WAITING, JobState.LEASED})
+    job = unit.first(Job, subject=subject, state=UNFINISHED)
     if job is not None and job.state == JobState.LEASED:
         job.stop_requested = True
         return StopResult.REQUESTED

@@ -1,4 +1,4 @@
-"""The schedules of solutions: rows that say when a solution is trained next without being asked for.
+"""The schedules of solutions: rows that say when a solution is trained or updated next without being asked for.
 
 Whatever is trained as a solution may have one. It is changed together with the solution, in the same unit of work.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from control_plane.domain.schedules import Task
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Schedule
 
@@ -22,8 +23,9 @@ def start_schedule(
     now: datetime,
     last_run_at: datetime | None = None,
     only_with_new_data: bool = True,
+    task: Task = Task.TRAINING,
 ) -> None:
-    """Begin a schedule anew, also where the solution has one.
+    """Begin a schedule anew, also where the solution has one of its task.
 
     Args:
         unit: A writing unit of work.
@@ -34,11 +36,13 @@ def start_schedule(
         last_run_at: When a training began that the first one follows; None where there was none: then the first one is
             left out if the solution is trained on request before.
         only_with_new_data: Leave out later trainings for which there is nothing new to learn from.
+        task: What is done: trainings or, with all that is said of them here, updates.
     """
-    stop_schedule(unit, solution_arn)
+    stop_schedule(unit, solution_arn, task=task)
     unit.add(
         Schedule(
             solution_arn=solution_arn,
+            task=task,
             interval_seconds=round(interval.total_seconds()),
             only_with_new_data=only_with_new_data,
             begun_at=now,
@@ -48,7 +52,7 @@ def start_schedule(
     )
 
 
-def stop_schedule(unit: Unit, solution_arn: str) -> None:
-    """End the schedule of a solution, if there is one."""
-    if (schedule := unit.get(Schedule, solution_arn)) is not None:
+def stop_schedule(unit: Unit, solution_arn: str, *, task: Task = Task.TRAINING) -> None:
+    """End the schedule of a solution for a task, if there is one."""
+    if (schedule := unit.get(Schedule, (solution_arn, task))) is not None:
         unit.remove(schedule)

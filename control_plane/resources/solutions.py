@@ -8,12 +8,12 @@ from typing import Final
 from common.errors import ResourceInUse, invalid
 from control_plane.app_context import AppContext
 from control_plane.domain.events import check_event_type
-from control_plane.domain.fields import check_name, check_tags, not_built, required
+from control_plane.domain.fields import check_name, check_tags, required
 from control_plane.domain.recipes import recipe_arn, recipe_of, trainable_recipe
-from control_plane.domain.schedules import AutomaticTraining, training_interval
+from control_plane.domain.schedules import AutomaticTraining, Task, training_interval
 from control_plane.domain.solutions import check_columns_exist, check_solution
 from control_plane.domain.states import BLOCKING, CREATING, Status
-from control_plane.jobs.submit import enqueue
+from control_plane.jobs.submit import StopResult, enqueue, request_stop
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import (
     BatchInferenceJob,
@@ -23,6 +23,7 @@ from control_plane.metadata_store.tables import (
     Solution,
     SolutionVersion,
 )
+from control_plane.resources.artifacts import stored_folders
 from control_plane.resources.base import (
     Page,
     PageRequest,
@@ -64,10 +65,10 @@ class Solutions(ResourceOperations):
         self._automatic_training = automatic_training
 
     def create(self, unit: Unit, request: CreateSolutionRequest, *, tags: Sequence[tuple[str, str]] = ()) -> Solution:
-        """Create a solution, and begin its schedule if it is trained automatically.
+        """Create a solution, and begin its schedules if it is trained automatically or updated.
 
         Raises:
-            InvalidInput: Something in the request is wrong, or not built yet.
+            InvalidInput: Something in the request is wrong.
             ResourceNotFound: Group or recipe do not exist.
             ResourceAlreadyExists: The name is taken.
             ResourceInUse: The group is not ACTIVE.
@@ -76,7 +77,7 @@ class Solutions(ResourceOperations):
         name = check_name("name", required("name", request.name))
         group_arn = required("datasetGroupArn", request.dataset_group_arn)
         recipe = _requested_recipe(request)
-        _check_incremental_update(recipe, requested=request.perform_incremental_update)
+        updates = _incremental_update(recipe, request, default=_has_updates(recipe))
         config = request.solution_config
         event_type = check_event_type(request.event_type if request.HasField("event_type") else None)
         check_solution(recipe, config, perform_hpo=request.perform_hpo, event_type=event_type)
@@ -93,6 +94,7 @@ class Solutions(ResourceOperations):
             perform_hpo=request.perform_hpo,
             perform_auto_ml=recipe is None,
             perform_auto_training=request.perform_auto_training if says else self._automatic_training.by_default,
+            perform_incremental_update=updates,
             creation_date_time=now,
             last_updated_date_time=now,
         )
@@ -104,10 +106,12 @@ class Solutions(ResourceOperations):
         self._app_context.quotas.check("solutions_per_group", used=used)
         if solution.perform_auto_training:
             self._start_schedule(unit, solution, config)
+        if updates:
+            self._start_updates(unit, solution)
         return solution
 
     def update(self, unit: Unit, request: UpdateSolutionRequest) -> Solution:
-        """Change when a solution is trained automatically, and which events it is trained on.
+        """Change when a solution is trained automatically, which events it is trained on, and whether it is updated.
 
         It holds at once; versions that are being made keep the configuration that they began with. Another interval
         begins the schedule anew.
@@ -121,7 +125,7 @@ class Solutions(ResourceOperations):
         solution = fetch(unit, Solution, arn, field="solutionArn", kind="solution")
         require_active(solution.status, arn, field="solutionArn")
         recipe = recipe_of(solution.recipe_arn)
-        _check_incremental_update(recipe, requested=request.perform_incremental_update)
+        updates = _incremental_update(recipe, request, default=solution.perform_incremental_update)
         training_interval(request.solution_update_config.auto_training_config, field=_UPDATED_RATE)
         before = solution.solution_config or SolutionConfig()
         config = _changed(before, request.solution_update_config)
@@ -134,6 +138,11 @@ class Solutions(ResourceOperations):
             stop_schedule(unit, arn)
         elif not was_scheduled or interval != interval_before:
             self._start_schedule(unit, solution, config)
+        if not updates:
+            stop_schedule(unit, arn, task=Task.UPDATE)
+        elif not solution.perform_incremental_update:
+            self._start_updates(unit, solution)
+        solution.perform_incremental_update = updates
         now = self._now()
         solution.solution_config = config
         solution.latest_update = SolutionUpdateSummary(
@@ -142,7 +151,7 @@ class Solutions(ResourceOperations):
             else None,
             status=ResourceStatus.RESOURCE_STATUS_ACTIVE,
             perform_auto_training=solution.perform_auto_training,
-            perform_incremental_update=False,
+            perform_incremental_update=updates,
         )
         solution.latest_update.creation_date_time.FromDatetime(now)
         solution.latest_update.last_updated_date_time.FromDatetime(now)
@@ -164,10 +173,10 @@ class Solutions(ResourceOperations):
     def delete(self, unit: Unit, arn: str) -> None:
         """Begin to delete a solution and its versions; the rows are removed when a trainer has removed the artifacts.
 
-        Its schedule ends at once.
+        Its schedules end at once.
 
         Raises:
-            ResourceInUse: A campaign is based on it, a version is being made, or it is being deleted already.
+            ResourceInUse: A campaign is based on it, a version is being made or updated, or it is being deleted.
         """
         solution = fetch(unit, Solution, arn, field="solutionArn", kind="solution")
         require_active(solution.status, arn, field="solutionArn")
@@ -179,15 +188,17 @@ class Solutions(ResourceOperations):
             raise ResourceInUse(
                 f"`solutionArn`: got {arn}, whose version {version.arn} is {version.status}; stop or await it"
             )
-        stop_schedule(unit, arn)
+        for task in Task:
+            stop_schedule(unit, arn, task=task)
         versions = unit.find(SolutionVersion, solution_arn=arn)
         _require_no_batch_jobs(unit, versions)
+        self._end_updates(unit, versions)
         if not versions:
             remove(unit, solution)
             return
         solution.status = Status.DELETE_PENDING
         solution.last_updated_date_time = self._now()
-        removal = StorageRemovalPayload(locations=[version.artifact_location for version in versions])
+        removal = StorageRemovalPayload(locations=stored_folders(versions))
         enqueue(unit, self._app_context, removal, subject=arn, group_arn=solution.dataset_group_arn)
 
     def _start_schedule(self, unit: Unit, solution: Solution, config: SolutionConfig) -> None:
@@ -199,6 +210,19 @@ class Solutions(ResourceOperations):
             first_at=now + self._automatic_training.first_after,
             now=now,
         )
+
+    def _start_updates(self, unit: Unit, solution: Solution) -> None:
+        now, interval = self._now(), self._automatic_training.update_every
+        start_schedule(unit, solution.arn, interval=interval, first_at=now + interval, now=now, task=Task.UPDATE)
+
+    def _end_updates(self, unit: Unit, versions: Sequence[SolutionVersion]) -> None:
+        """Stop the updates that wait; one that runs would publish into the folder that is to be removed."""
+        now = self._now()
+        for version in versions:
+            if request_stop(unit, version.arn, now=now) is StopResult.REQUESTED:
+                raise ResourceInUse(
+                    f"`solutionArn`: got a solution whose version {version.arn} is being updated; wait for its end"
+                )
 
 
 def _requested_recipe(request: CreateSolutionRequest) -> RecipeSpec | None:
@@ -217,17 +241,25 @@ def _requested_recipe(request: CreateSolutionRequest) -> RecipeSpec | None:
     return trainable_recipe(request.recipe_arn)
 
 
-def _check_incremental_update(recipe: RecipeSpec | None, *, requested: bool) -> None:
-    """Refuse incremental updates.
+def _has_updates(recipe: RecipeSpec | None) -> bool:
+    """Return whether versions of a recipe can be updated with new items."""
+    return recipe is not None and "performIncrementalUpdate" in recipe.solution_options
+
+
+def _incremental_update(
+    recipe: RecipeSpec | None, request: CreateSolutionRequest | UpdateSolutionRequest, *, default: bool
+) -> bool:
+    """Return whether a solution is updated with new items: as requested, by default where the request does not say.
 
     Raises:
-        InvalidInput: They are requested.
+        InvalidInput: It is requested of a recipe that has no incremental updates.
     """
-    if requested and recipe is not None and "performIncrementalUpdate" in recipe.solution_options:
-        raise not_built("performIncrementalUpdate", got=True, want="false, and a new version for new items")
-    if requested:
+    if not request.HasField("perform_incremental_update"):
+        return default
+    if request.perform_incremental_update and not _has_updates(recipe):
         name = "a recipe that AutoML chooses" if recipe is None else recipe.name
         raise invalid("performIncrementalUpdate", got=True, want=f"false: {name} has no incremental updates")
+    return request.perform_incremental_update
 
 
 def _changed(config: SolutionConfig, changes: SolutionUpdateConfig) -> SolutionConfig:

@@ -22,6 +22,7 @@ from control_plane.domain.tuning import check_tuning
 from control_plane.jobs.submit import StopResult, enqueue, request_stop
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Dataset, DatasetImportJob, EventTracker, Solution, SolutionVersion
+from control_plane.resources.artifacts import served_artifact, update_location
 from control_plane.resources.base import (
     Page,
     PageRequest,
@@ -33,7 +34,11 @@ from control_plane.resources.base import (
 )
 from control_plane.resources.datasets import columns_added_since, dataset_schemas, dataset_table
 from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
-from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable, SolutionVersionTrainingPayload
+from protos.tailorbird.internal.v1.jobs_pb2 import (
+    DatasetTable,
+    SolutionVersionTrainingPayload,
+    SolutionVersionUpdatePayload,
+)
 from recipes.spec import RecipeSpec
 
 __all__ = ["SolutionVersions", "TrainingType"]
@@ -124,6 +129,28 @@ class SolutionVersions(ResourceOperations):
         enqueue(unit, self._app_context, payload, subject=version.arn, group_arn=version.dataset_group_arn)
         return version
 
+    def update_items(self, unit: Unit, solution: Solution, version: SolutionVersion) -> None:
+        """Submit an update of an ACTIVE version, which stays what it is: new items are added to what is served of it.
+
+        Raises:
+            InvalidInput: The group has no data any more, or they lack columns.
+        """
+        config = version.solution_config or SolutionConfig()
+        datasets = self._training_datasets(unit, solution, recipe_of(version.recipe_arn), config)
+        training = _training_payload(
+            version,
+            recipe_of(version.recipe_arn),
+            tables=[dataset_table(unit, dataset) for dataset in datasets],
+            base=version,
+            left_out=columns_added_since(unit, solution.dataset_group_arn, solution.creation_date_time),
+        )
+        training.training_mode = "UPDATE"
+        training.base_artifact_location = served_artifact(version)
+        training.artifact_location = update_location(version, self._short_id())
+        payload = SolutionVersionUpdatePayload(training=training)
+        version.perform_incremental_update = True
+        enqueue(unit, self._app_context, payload, subject=version.arn, group_arn=version.dataset_group_arn)
+
     def _new_version(self, unit: Unit, solution: Solution, *, name: str | None, mode: str) -> SolutionVersion:
         version_id = self._short_id()
         now = self._now()
@@ -138,6 +165,7 @@ class SolutionVersions(ResourceOperations):
             solution_config=solution.solution_config,
             perform_hpo=solution.perform_hpo,
             perform_auto_ml=solution.perform_auto_ml,
+            perform_incremental_update=solution.perform_incremental_update,
             training_mode=mode,
             artifact_location=f"artifacts/{unit.account}/{solution.name}-{version_id}",
             creation_date_time=now,

@@ -1,7 +1,7 @@
-"""Trains what is due: solutions by their schedules, on one of any number of control planes.
+"""Trains and updates what is due: solutions by their schedules, on one of any number of control planes.
 
-Every run is one unit of work, which holds the lease, creates the solution version and moves the schedule on. So a run
-happens once, whoever else tries at the same moment, and whenever a process dies.
+Every run is one unit of work, which holds the lease, creates the solution version or the update and moves the schedule
+on. So a run happens once, whoever else tries at the same moment, and whenever a process dies.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from common.errors import TailorbirdError, Unavailable
 from common.logs import get_logger
 from control_plane.app_context import AppContext
 from control_plane.domain.recipes import retrained_on
-from control_plane.domain.schedules import next_time
+from control_plane.domain.schedules import Task, next_time
 from control_plane.metadata_store import MetadataStore, Unit
 from control_plane.metadata_store.tables import Schedule, Solution
 from control_plane.resources.versions import SolutionVersions
 from control_plane.scheduler.lease import Lease
-from control_plane.scheduler.new_data import has_new_data, last_training
+from control_plane.scheduler.new_data import has_new_data, last_training, outdated_version
 
 __all__ = ["Scheduler"]
 
@@ -36,16 +36,17 @@ class _Due:
     """A run that is due, as it was found."""
 
     solution_arn: str
+    task: Task
     account: str
 
 
 class Scheduler:
-    """Trains what is due.
+    """Trains and updates what is due.
 
     Args:
         metadata_store: The database.
         app_context: Clock and ids.
-        versions: Creates the versions.
+        versions: Creates and updates the versions.
         lease_seconds: How long the other control planes wait for one that has become silent.
     """
 
@@ -66,7 +67,10 @@ class Scheduler:
         """Run what is due, a bounded number at once; when nothing is, nothing is written."""
         now = self._clock.now()
         due = self._metadata_store.view(
-            lambda unit: [_Due(row.solution_arn, row.account) for row in unit.due_schedules(now=now, limit=_MAX_RUNS)]
+            lambda unit: [
+                _Due(row.solution_arn, Task(row.task), row.account)
+                for row in unit.due_schedules(now=now, limit=_MAX_RUNS)
+            ]
         )
         for run in due:
             if not self._run(run):
@@ -75,7 +79,8 @@ class Scheduler:
     def _run(self, due: _Due) -> bool:
         """Run one schedule; return whether this control plane has the lease."""
         try:
-            return self._metadata_store.transact(partial(self._train, due=due), account=due.account)
+            work = self._train if due.task is Task.TRAINING else self._update
+            return self._metadata_store.transact(partial(work, due=due), account=due.account)
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - one that cannot be run, for whatever reason, must not stop the others
@@ -110,6 +115,28 @@ class Scheduler:
         )
         return True
 
+    def _update(self, unit: Unit, *, due: _Due) -> bool:
+        """Submit the update that is due, if the latest version lacks items, and move the schedule on.
+
+        Raises:
+            TailorbirdError: It cannot be submitted.
+        """
+        if not self._lease.hold(unit):
+            return False
+        now = self._clock.now()
+        schedule, solution = self._still_due(unit, due, now=now), unit.get(Solution, due.solution_arn)
+        if schedule is None or solution is None:
+            return True
+        interval = timedelta(seconds=schedule.interval_seconds)
+        schedule.postponed_by = None
+        schedule.next_run_at = next_time(schedule.begun_at, interval, now=now)
+        version = outdated_version(unit, solution)
+        if version is not None:
+            self._versions.update_items(unit, solution, version)
+            schedule.last_run_at = now
+            unit.after_commit(partial(_log.info, "update_scheduled", solution_version_arn=version.arn))
+        return True
+
     def _postpone(self, unit: Unit, *, due: _Due, error: Exception) -> bool:
         """Try a run again later; the reason is logged once, with its traceback where it is a defect."""
         if not self._lease.hold(unit):
@@ -124,15 +151,16 @@ class Scheduler:
                 log = partial(_log.warning, reason=error.message)
             else:
                 log = partial(_log.error, exc_info=error)
-            unit.after_commit(partial(log, "training_postponed", solution_arn=due.solution_arn))
+            event = "training_postponed" if due.task is Task.TRAINING else "update_postponed"
+            unit.after_commit(partial(log, event, solution_arn=due.solution_arn))
         schedule.postponed_by = name
-        schedule.next_run_at = now + _RETRY
+        schedule.next_run_at = now + min(_RETRY, timedelta(seconds=schedule.interval_seconds))
         return True
 
     @staticmethod
     def _still_due(unit: Unit, due: _Due, *, now: datetime) -> Schedule | None:
         """Return the schedule, None when another control plane was faster or it has ended meanwhile."""
-        schedule = unit.get(Schedule, due.solution_arn)
+        schedule = unit.get(Schedule, (due.solution_arn, due.task))
         return None if schedule is None or schedule.next_run_at > now else schedule
 
     @staticmethod

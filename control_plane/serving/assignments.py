@@ -9,6 +9,7 @@ from control_plane.domain.recommenders import served_with
 from control_plane.domain.states import CREATING, STARTING, UNSERVED, Status
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Deployment, EventTracker, ServingTarget
+from control_plane.resources.artifacts import served_artifact
 from control_plane.serving.revisions import current_revision
 from control_plane.serving.targets import all_targets, served_version
 from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
@@ -25,7 +26,7 @@ class Assignment:
         serving_arn: ARN of the campaign or recommender.
         deployment_id: The deployment of it to load.
         solution_version_arn: The version that the deployment serves.
-        artifact_location: Folder of the version's artifact in the store.
+        artifact_location: Folder of the version's newest artifact in the store; an update of the version changes it.
         campaign_config: Its configuration; None without one.
         tracking_ids: Ids of the trackers whose events belong to the dataset group.
         dataset_group_arn: Dataset group of the version.
@@ -86,7 +87,7 @@ def _assignment(unit: Unit, target: ServingTarget, deployment: Deployment) -> As
         serving_arn=target.arn,
         deployment_id=deployment.id,
         solution_version_arn=version.arn,
-        artifact_location=version.artifact_location,
+        artifact_location=served_artifact(version),
         campaign_config=_serving_config(deployment),
         tracking_ids=tuple(sorted(tracker.tracking_id for tracker in trackers)),
         dataset_group_arn=version.dataset_group_arn,

@@ -25,6 +25,7 @@ from control_plane.metadata_store.tables import (
     Solution,
     SolutionVersion,
 )
+from control_plane.resources.artifacts import stored_folders
 from control_plane.resources.base import remove
 from control_plane.serving.latest_version_sync import LatestVersionSync
 from control_plane.serving.revisions import next_revision
@@ -208,7 +209,7 @@ class ServingReconciler:
             return
         solution.status, solution.last_updated_date_time = Status.DELETE_PENDING, now
         versions = unit.find(SolutionVersion, solution_arn=solution.arn)
-        payload = StorageRemovalPayload(locations=[version.artifact_location for version in versions])
+        payload = StorageRemovalPayload(locations=stored_folders(versions))
         enqueue(unit, self._app_context, payload, subject=solution.arn, group_arn=solution.dataset_group_arn)
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "LOADING",
     "READY",
     "Goal",
+    "identity",
     "is_active",
     "read_exploration",
     "read_influence",
@@ -74,6 +75,11 @@ class Goal:
 def is_active(item: serving_pb2.ServingAssignment) -> bool:
     """Return whether callers rely on a campaign already; a control plane that does not say so means yes."""
     return item.active or not item.HasField("active")
+
+
+def identity(item: serving_pb2.ServingAssignment | Assignment) -> tuple[str, str]:
+    """Return what tells one load from another: the deployment, and its artifact, which updates of versions change."""
+    return item.deployment_id, item.artifact_location
 
 
 def to_assignment(item: serving_pb2.ServingAssignment) -> Assignment:

@@ -18,12 +18,12 @@ from common.logs import get_logger
 from common.private_files import private_folder, replace_private
 from common.process.file_lock import hold_writer_lock
 from protos.tailorbird.internal.v1.serving_pb2 import ServingAssignment
-from runtime_service.serving.goals import to_assignment
+from runtime_service.serving.goals import identity, to_assignment
 
 __all__ = ["AssignmentFile", "KeptAssignments"]
 
 _FORMAT: Final = 2
-#: Deployments kept for each campaign that were served: the newest and the one before.
+#: What is kept for each campaign of what was served: the newest and the one before.
 _KEPT_SERVED: Final = 2
 _log = get_logger(__name__)
 
@@ -91,7 +91,7 @@ class AssignmentFile:
             kept = {item.serving_arn: previous.served.get(item.serving_arn, ()) for item in assignments}
             for now in served:
                 if now.serving_arn in kept:
-                    before = [one for one in kept[now.serving_arn] if one.deployment_id != now.deployment_id]
+                    before = [one for one in kept[now.serving_arn] if identity(one) != identity(now)]
                     kept[now.serving_arn] = (now, *before)[:_KEPT_SERVED]
             if (tuple(assignments), kept) != (previous.assignments, previous.served):
                 self._write(assignments, [one for each in kept.values() for one in each])

@@ -20,7 +20,7 @@ from common.process.contact import PeerContact
 from common.rpc import from_rpc_error
 from protos.tailorbird.internal.v1 import serving_pb2, serving_pb2_grpc
 from runtime_service.serving.deployments import Assignment, Deployment, DeploymentTable
-from runtime_service.serving.goals import FAILED, LOADING, READY, Goal, is_active, to_assignment
+from runtime_service.serving.goals import FAILED, LOADING, READY, Goal, identity, is_active, to_assignment
 from runtime_service.serving.kept import AssignmentFile
 from runtime_service.serving.loads import Loads, StillLoading
 
@@ -140,7 +140,7 @@ class ServingWatcher:
             if serving is not None and self._serves(message):
                 self._table.serve(serving.reassigned(assignment))
                 self._replace(Goal(message, assignment, READY))
-            elif goal is not None and goal.assignment.deployment_id == assignment.deployment_id:
+            elif goal is not None and identity(goal.assignment) == identity(assignment):
                 goal.message, goal.assignment = message, assignment
             else:
                 goal = Goal(message, assignment, LOADING)
@@ -151,7 +151,7 @@ class ServingWatcher:
 
     def _serves(self, message: serving_pb2.ServingAssignment) -> bool:
         serving = self._table.find(message.serving_arn)
-        return serving is not None and serving.assignment.deployment_id == message.deployment_id
+        return serving is not None and identity(serving.assignment) == identity(message)
 
     def _replace(self, goal: Goal) -> None:
         before = self._goals.get(goal.campaign_arn)
@@ -224,7 +224,7 @@ class ServingWatcher:
         for message in kept.served.get(goal.campaign_arn, ()):
             if message.dataset_group_arn != goal.assignment.dataset_group_arn:
                 continue
-            if message.deployment_id == goal.assignment.deployment_id:
+            if identity(message) == identity(goal.assignment):
                 if newer_only:
                     return
                 continue

@@ -6,7 +6,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from benchmarks.system import running_system
-from cli.demo.journey import RECIPE_ARN, Journey
+from cli.demo.journey import RECIPE_ARN, ROLE_ARN, Journey
+from common.testing import wait_until
 from tests.control_plane.world import avro, column
 
 WORDS = ("dragon sword castle", "rocket planet laser", "murder clue alibi", "kitchen butter oven")
@@ -23,15 +24,17 @@ CHOICE = {"excludedDatasetColumns": {"ITEMS": ["GENRES"]}}
 
 @pytest.fixture(scope="module")
 def journey(tmp_path_factory):
-    with running_system(tmp_path_factory.mktemp("content")) as system:
+    often = {"TAILORBIRD_INCREMENTAL_UPDATE_SECONDS": "1"}
+    with running_system(tmp_path_factory.mktemp("content"), settings=often) as system:
         journey = Journey(system.clients(), suffix="content")
         journey.create_datasets({"Items": ITEMS})
         folder = system.installation.buckets / "films"
         folder.mkdir(parents=True)
-        with (folder / "items.csv").open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["ITEM_ID", "TITLE", "PLOT", "GENRES", "CREATION_TIMESTAMP"])
-            writer.writerows([f"film-{row}", f"Film {row}", WORDS[row % 4], "war", 1000 + row] for row in range(60))
+        for name, rows in (("items", range(60)), ("later", range(8, 62))):
+            with (folder / f"{name}.csv").open("w", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(["ITEM_ID", "TITLE", "PLOT", "GENRES", "CREATION_TIMESTAMP"])
+                writer.writerows([f"film-{row}", f"Film {row}", WORDS[row % 4], "war", 1000 + row] for row in rows)
         journey.import_csv({"Items": "s3://films/items.csv"})
         yield journey
 
@@ -58,9 +61,30 @@ def test_items_of_like_texts_are_related_and_campaigns_may_prefer_new_ones(journ
     answer = journey.clients.runtime.get_recommendations(campaignArn=campaign, itemId="film-2", numResults=5)
 
     assert [entry["itemId"] for entry in answer["itemList"]] == [f"film-{row}" for row in (58, 54, 50, 46, 42)]
-    described = personalize.describe_solution(solutionArn=solution)["solution"]["solutionConfig"]
-    assert described["trainingDataConfig"] == CHOICE
+    described = personalize.describe_solution(solutionArn=solution)["solution"]
+    assert described["solutionConfig"]["trainingDataConfig"] == CHOICE
+    assert described["performIncrementalUpdate"] is True
     assert set(journey.metrics(version)) == {"coverage", "item_similarity", "item_freshness", "item_popularity"}
+
+    # Two films come and eight go: what is served takes that up, and the version stays the only one.
+    job = personalize.create_dataset_import_job(
+        jobName="later",
+        datasetArn=journey.datasets["Items"],
+        dataSource={"dataLocation": "s3://films/later.csv"},
+        roleArn=ROLE_ARN,
+    )["datasetImportJobArn"]
+    describe = personalize.describe_dataset_import_job
+    journey.wait("import", lambda: describe(datasetImportJobArn=job)["datasetImportJob"])
+
+    def related_to(film):
+        answer = journey.clients.runtime.get_recommendations(campaignArn=campaign, itemId=film, numResults=20)
+        return {int(entry["itemId"].removeprefix("film-")) for entry in answer["itemList"]}
+
+    wait_until(lambda: 61 in related_to("film-57"))
+    assert related_to("film-60") >= set(range(8, 60, 4))
+    assert not related_to("film-58") & set(range(8))
+    (only,) = personalize.list_solution_versions(solutionArn=solution)["solutionVersions"]
+    assert only["solutionVersionArn"] == version
 
 
 def test_columns_that_there_are_not_are_refused(journey):

@@ -1,4 +1,4 @@
-"""The tables of the scheduler: when solutions are trained next, and which control plane sees to it."""
+"""The tables of the scheduler: when solutions are trained or updated next, and which control plane sees to it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from datetime import datetime
 from sqlalchemy import Column, ForeignKey, Index, String
 from sqlmodel import Field, SQLModel
 
+from control_plane.domain.schedules import Task
 from control_plane.metadata_store.tables.base import Owned, account_column, moment_column
 
 __all__ = ["Schedule", "SchedulerLease"]
 
 
 class Schedule(Owned, table=True):
-    """When a solution is trained next without being asked for; deleted with it.
+    """When a solution is trained, or its latest version updated, next without being asked for; deleted with it.
 
     Attributes:
+        task: A `domain.schedules.Task`. What follows is said of trainings and holds for updates.
         interval_seconds: Time from the beginning of one training to the next.
         only_with_new_data: Leave out trainings, but for the first, for which there is nothing new to learn from.
         begun_at: When it was begun, or begun anew by another interval.
@@ -31,6 +33,7 @@ class Schedule(Owned, table=True):
     solution_arn: str = Field(
         sa_column=Column(String(256), ForeignKey("solution.arn", ondelete="CASCADE"), primary_key=True)
     )
+    task: str = Field(default=Task.TRAINING, primary_key=True, max_length=16)
     interval_seconds: int
     only_with_new_data: bool = True
     begun_at: datetime = moment_column()

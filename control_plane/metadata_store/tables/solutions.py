@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import BigInteger, Index, UniqueConstraint
 from sqlmodel import Field
 
@@ -12,6 +14,7 @@ from control_plane.metadata_store.tables.base import (
     json_column,
     list_indexes,
     message_column,
+    moment_column,
     parent_column,
     text_column,
 )
@@ -45,6 +48,7 @@ class Solution(AnyResource, table=True):
     perform_hpo: bool = False
     perform_auto_ml: bool = False
     perform_auto_training: bool = False
+    perform_incremental_update: bool = flag_column()
     latest_update: SolutionUpdateSummary | None = message_column(SolutionUpdateSummary)
     status: str = Field(default=Status.ACTIVE, max_length=32)
 
@@ -59,6 +63,9 @@ class SolutionVersion(AnyResource, table=True):
         evaluation: The evaluation; None when there is none.
         verdict: A `domain.evaluations.Verdict`; None for versions that were compared with none before them.
         tuned_hyper_parameters: The hyperparameters that tuning chose, by name; None without tuning.
+        artifact_location: Folder of the artifact that the training published.
+        updated_artifact_location: Folder of the artifact with the items that came since; None before any.
+        items_updated_at: When the last update was submitted that succeeded, whether there was something new or not.
     """
 
     __tablename__ = "solution_version"
@@ -77,9 +84,12 @@ class SolutionVersion(AnyResource, table=True):
     solution_config: SolutionConfig | None = message_column(SolutionConfig)
     perform_hpo: bool = False
     perform_auto_ml: bool = False
+    perform_incremental_update: bool = flag_column()
     training_mode: str = Field(max_length=16)
     training_type: str = Field(default="MANUAL", max_length=16)
     artifact_location: str = Field(max_length=256, unique=True)
+    updated_artifact_location: str | None = Field(default=None, max_length=320)
+    items_updated_at: datetime | None = moment_column(nullable=True)
     training_hours: float | None = None
     metrics: dict[str, float] | None = json_column(nullable=True)
     evaluation: Evaluation | None = message_column(Evaluation)

@@ -39,7 +39,7 @@ class SolutionMethods(Methods):
                 perform_hpo=solution.perform_hpo,
                 perform_auto_ml=solution.perform_auto_ml,
                 perform_auto_training=solution.perform_auto_training,
-                perform_incremental_update=False,
+                perform_incremental_update=solution.perform_incremental_update,
                 recipe_arn=solution.recipe_arn,
                 dataset_group_arn=solution.dataset_group_arn,
                 event_type=solution.event_type,
@@ -68,7 +68,7 @@ class SolutionMethods(Methods):
     def UpdateSolution(
         self, request: solution_pb2.UpdateSolutionRequest, context: Context
     ) -> solution_pb2.UpdateSolutionResponse:
-        """Change the automatic training and the events of a solution."""
+        """Change the automatic training, the incremental updates and the events of a solution."""
         solution = self._transact(request, lambda unit: self._resources.solutions.update(unit, request))
         return solution_pb2.UpdateSolutionResponse(solution_arn=solution.arn)
 
@@ -113,7 +113,7 @@ class SolutionVersionMethods(Methods):
                 solution_arn=version.solution_arn,
                 perform_hpo=version.perform_hpo,
                 perform_auto_ml=version.perform_auto_ml,
-                perform_incremental_update=False,
+                perform_incremental_update=version.perform_incremental_update,
                 recipe_arn=version.recipe_arn,
                 event_type=version.event_type,
                 dataset_group_arn=version.dataset_group_arn,

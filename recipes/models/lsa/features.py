@@ -26,7 +26,7 @@ from recipes.data.columns import CategoricalColumn, Columns
 from recipes.data.histories import FloatArray
 from recipes.data.sparse import SparseRows
 
-__all__ = ["FeatureSpace", "split_terms"]
+__all__ = ["FeatureSpace", "Words", "split_terms"]
 
 #: Rows that a category or a term must occur in: what occurs once says nothing of other items.
 _MIN_ROWS = 2
@@ -47,7 +47,7 @@ _PARTS = re.compile(rf"([{_UNSPACED}]+)|([^\W_{_UNSPACED}]{{2,}})")
 
 
 @dataclass(frozen=True, slots=True)
-class _Words:
+class Words:
     """Features of a column of categories or texts.
 
     Attributes:
@@ -89,8 +89,8 @@ class FeatureSpace:
         size: Number of features.
     """
 
-    categories: tuple[_Words, ...]
-    texts: tuple[_Words, ...]
+    categories: tuple[Words, ...]
+    texts: tuple[Words, ...]
     numbers: tuple[_Numbers, ...]
     size: int
 
@@ -147,7 +147,7 @@ def _tokenised(values: Sequence[str | None]) -> Iterable[Sequence[str]]:
     return (split_terms(text) if text else () for text in values)
 
 
-def _learn_words(name: str, documents: Iterable[Sequence[str]], *, first: int, most: int, fold: bool) -> _Words:
+def _learn_words(name: str, documents: Iterable[Sequence[str]], *, first: int, most: int, fold: bool) -> Words:
     """Keep the most frequent words; `fold` is for categories: the rare ones become one, and none is a stop word."""
     counts: Counter[str] = Counter()
     filled = 0
@@ -163,7 +163,7 @@ def _learn_words(name: str, documents: Iterable[Sequence[str]], *, first: int, m
         places[None] = len(rows)
         rows.append(sum(count for _, count in ranked) - sum(rows))
     weights = np.log1p(max(1, filled) / np.maximum(np.array(rows, np.float64), 1.0)).astype(np.float32)
-    return _Words(name, places, weights, first)
+    return Words(name, places, weights, first)
 
 
 def _learn_numbers(name: str, values: NDArray[np.float64], *, first: int) -> _Numbers:
@@ -173,7 +173,7 @@ def _learn_numbers(name: str, values: NDArray[np.float64], *, first: int) -> _Nu
     return _Numbers(name, knots, first)
 
 
-def _weigh(words: _Words, documents: Iterable[Sequence[str]]) -> _Block:
+def _weigh(words: Words, documents: Iterable[Sequence[str]]) -> _Block:
     """Weigh the words of each document by idf and their number, each document to length one."""
     rows: list[int] = []
     places: list[int] = []

@@ -6,13 +6,19 @@ the query: score = cosine + f * freshness + p * popularity, with f and p from 0 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from common.errors import CorruptArtifact
+from common.errors import CorruptArtifact, invalid
 from recipes.data.arrays import map_arrays, save_arrays
 from recipes.data.histories import FloatArray, Histories, History
+from recipes.data.training_data import TrainingData
+from recipes.models.lsa.freshness import created_between, freshness
+from recipes.models.lsa.learnt_texts import LearntTexts
 from recipes.ports import ScoreDelta
 
 __all__ = ["EXTRA", "LSAScorer", "load"]
@@ -32,15 +38,51 @@ class LSAScorer:
         item_vectors: float32 [n_items, c + 2]: the text, of length 1 or 0; freshness and popularity, 0 to 1.
         freshness: f, 0 to 1.
         popularity: p, 0 to 1.
+        learnt: Returns what updates are made by, which serving does not need; None for artifacts of before there were
+            updates.
     """
 
-    def __init__(self, item_vectors: FloatArray, *, freshness: float = 0.0, popularity: float = 0.0) -> None:
+    def __init__(
+        self,
+        item_vectors: FloatArray,
+        *,
+        freshness: float = 0.0,
+        popularity: float = 0.0,
+        learnt: Callable[[], LearntTexts] | None = None,
+    ) -> None:
         self.item_vectors = item_vectors
+        self._learnt = learnt
         self._influence = np.array([freshness, popularity], np.float32)
 
     def influenced(self, *, freshness: float, popularity: float) -> LSAScorer:
         """Return the same items with other weights."""
-        return LSAScorer(self.item_vectors, freshness=freshness, popularity=popularity)
+        return LSAScorer(self.item_vectors, freshness=freshness, popularity=popularity, learnt=self._learnt)
+
+    def updated(
+        self,
+        before: NDArray[np.int64],
+        data: TrainingData,
+        *,
+        content: FloatArray | None,  # noqa: ARG002 -- the port's; it has read the texts by words of its own
+        seed: int,  # noqa: ARG002 -- the port's; nothing is drawn
+    ) -> LSAScorer:
+        """Return the same model for the catalogue as it is now; see `recipes.ports.SupportsIncrementalUpdate`.
+
+        Items whose texts are what they were keep their vectors, freshness and popularity included; the others' texts
+        are read by what was learnt. New items are as fresh as the training would have called them, and not popular yet.
+
+        Raises:
+            InvalidInput: What was learnt is not in the artifact, or the fields that it was learnt from are gone.
+            CorruptArtifact: It is damaged.
+        """
+        if self._learnt is None:
+            raise invalid("trainingMode", got="UPDATE", want="FULL: the version was trained before there were updates")
+        learnt, texts = self._learnt().updated(data.items, before, self.item_vectors[:, :-EXTRA])
+        extra = np.zeros((len(before), EXTRA), np.float32)
+        extra[:, 0] = freshness(created_between(data)[0], learnt.ages)
+        is_old = before >= 0
+        extra[is_old] = self.item_vectors[before[is_old], -EXTRA:]
+        return LSAScorer(np.hstack([texts, extra]), learnt=lambda: learnt)
 
     def embed_history(self, history: History) -> FloatArray:
         """Return the mean text of the history's different items: float32 [c + 2]; popular items for none."""
@@ -66,8 +108,10 @@ class LSAScorer:
         return ScoreDelta(items, np.full(len(items), -_LAST, np.float32))
 
     def save(self, folder: Path) -> None:
-        """Write the vectors; influence belongs to campaigns, not to the model."""
+        """Write the vectors, and what updates need; influence belongs to campaigns, not to the model."""
         save_arrays(folder, {"item_vectors": self.item_vectors})
+        if self._learnt is not None:
+            self._learnt().save(folder)
 
 
 def load(folder: Path) -> LSAScorer:
@@ -79,4 +123,4 @@ def load(folder: Path) -> LSAScorer:
     vectors = map_arrays(folder, ("item_vectors",))["item_vectors"]
     if vectors.ndim != 2 or vectors.shape[1] < EXTRA:
         raise CorruptArtifact(f"`item_vectors.npy`: got shape {vectors.shape}, want at least {EXTRA} columns")
-    return LSAScorer(vectors)
+    return LSAScorer(vectors, learnt=partial(LearntTexts.load, folder) if LearntTexts.is_in(folder) else None)

@@ -17,6 +17,7 @@ from sqlmodel import SQLModel
 
 from common.errors import InvalidInput
 from control_plane.domain.jobs import JobKind
+from control_plane.domain.schedules import Task
 from control_plane.metadata_store.database import MIGRATIONS
 from control_plane.metadata_store.sql import open_metadata_store
 from control_plane.metadata_store.tables import (
@@ -27,6 +28,7 @@ from control_plane.metadata_store.tables import (
     EventTracker,
     Job,
     JobAttempt,
+    Schedule,
     Solution,
     SolutionVersion,
     Tag,
@@ -176,6 +178,26 @@ def test_what_older_versions_do_not_know_is_forgotten_and_the_rest_stays(url):
         assert unit.count(Campaign) == 1
         assert [row.id for row in unit.find(Job)] == [row.job_id for row in unit.find(JobAttempt)] == ["job-3"]
         assert [row.resource_arn for row in unit.find(Tag)] == [active["arn"]]
+
+    metadata_store = open_metadata_store(url)
+    metadata_store.view(look)
+    metadata_store.close()
+
+
+def test_schedules_of_trainings_outlive_those_of_updates(url):
+    metadata_store = open_metadata_store(url)
+    owner = solution("films")
+    times = {"interval_seconds": 60, "begun_at": MOMENT, "next_run_at": MOMENT, "last_run_at": MOMENT}
+    add(metadata_store, group(1), owner, *(Schedule(solution_arn=owner.arn, task=task, **times) for task in Task))
+    add(metadata_store, job(1, kind=JobKind.SOLUTION_VERSION_UPDATE), attempt("job-1", second=1))
+    downgrade(metadata_store, "0013")
+    metadata_store.close()
+
+    def look(unit) -> None:
+        (row,) = unit.find(Schedule)
+        assert (row.task, row.account, row.interval_seconds, row.last_run_at) == (Task.TRAINING, MINE, 60, MOMENT)
+        assert unit.count(Job) == unit.count(JobAttempt) == 0
+        assert [row.perform_incremental_update for row in unit.find(Solution)] == [False]
 
     metadata_store = open_metadata_store(url)
     metadata_store.view(look)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from common.errors import InvalidInput, ResourceInUse, ResourceNotFound
-from control_plane.domain.schedules import AutomaticTraining
+from control_plane.domain.schedules import AutomaticTraining, Task
 from control_plane.domain.states import Status
 from control_plane.metadata_store.tables import Schedule
 from protos.tailorbird.control.v1.common_pb2 import ResourceStatus
@@ -37,20 +37,34 @@ def test_tuning_of_what_has_nothing_to_tune_is_refused(world):
         world.solution(world.group(), PERSONALIZATION, perform_hpo=True)
 
 
-@pytest.mark.parametrize(
-    ("recipe", "reason"),
-    [
-        ("aws-semantic-similarity", "want false, and a new version for new items"),
-        ("aws-user-personalization-v2", "want false: aws-user-personalization-v2 has no incremental updates"),
-    ],
-)
-def test_incremental_updates_are_refused_by_what_the_recipe_has_in_personalize(world, recipe, reason):
+def test_incremental_updates_are_refused_of_recipes_without(world):
+    reason = "want false: aws-user-personalization-v2 has no incremental updates"
     with pytest.raises(InvalidInput, match=f"`performIncrementalUpdate`: got True, {reason}"):
-        world.solution(world.group(), f"{RECIPE}{recipe}", perform_incremental_update=True)
-    solution = world.solution(world.group(), f"{RECIPE}{recipe}")
+        world.solution(world.group(), PERSONALIZATION, perform_incremental_update=True)
+    with pytest.raises(InvalidInput, match="a recipe that AutoML chooses has no incremental updates"):
+        world.solution(world.group(), None, perform_auto_ml=True, perform_incremental_update=True)
+    solution = world.solution(world.group(), PERSONALIZATION, perform_incremental_update=False)
 
     with pytest.raises(InvalidInput, match=f"`performIncrementalUpdate`: got True, {reason}"):
         update(world, solution, {"performIncrementalUpdate": True})
+
+
+def test_incremental_updates_are_the_default_of_the_recipe_that_has_them(world):
+    recipe = f"{RECIPE}aws-semantic-similarity"
+    solution = world.solution(world.group(), recipe)
+    assert described(world, solution).perform_incremental_update
+    assert not described(world, world.solution(world.group())).perform_incremental_update
+    assert not described(
+        world, world.solution(world.group(), recipe, perform_incremental_update=False)
+    ).perform_incremental_update
+
+    update(world, solution, {"performAutoTraining": True})
+    assert described(world, solution).latest_update.perform_incremental_update
+    update(world, solution, {"performIncrementalUpdate": False})
+
+    assert not described(world, solution).perform_incremental_update
+    assert not described(world, solution).latest_update.perform_incremental_update
+    assert {schedule.task for schedule in schedules(world)} == {Task.TRAINING}
 
 
 def test_solution_needs_a_recipe(world):

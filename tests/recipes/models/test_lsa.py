@@ -128,3 +128,85 @@ def test_a_file_of_another_form_is_corrupt(tmp_path):
 
 def test_the_suite_has_texts_for_all_of_its_items():
     assert len(texts(NOISE_ITEMS).names) == NOISE_ITEMS
+
+
+#: The catalogue afterwards: the first item is gone, one is new, and every other has another index.
+BEFORE = np.insert(np.arange(1, RINGS * RING), 3, -1)
+
+
+def catalogue(n_items=RINGS * RING):
+    users = np.arange(n_items)
+    created = np.arange(n_items, dtype=np.int64) * 100
+    uses = Interactions.sort(users, item=users, timestamp=users)
+    return TrainingData(uses, n_items, n_items, items=replace(texts(n_items), created=created))
+
+
+def later(data):
+    """Return the catalogue of `BEFORE`."""
+    names, plots, created = data.items.names, data.items.textual["PLOT"], data.items.created
+    new = "a detective finds a clue and an alibi"
+    columns = Columns(
+        textual={"PLOT": tuple(plots[item] if item >= 0 else new for item in BEFORE)},
+        names=tuple(names[item] if item >= 0 else "Film new" for item in BEFORE),
+        created=np.where(BEFORE >= 0, created[BEFORE], 10**6),
+    )
+    return replace(nobody(len(BEFORE)), items=columns)
+
+
+def updated(scorer, data):
+    return scorer.updated(BEFORE, data, content=None, seed=1)
+
+
+def test_an_update_leaves_the_vectors_of_unchanged_items_and_reads_new_ones_by_what_was_learnt(tmp_path):
+    data = catalogue()
+    scorer = fit(data)
+    scorer.save(tmp_path)
+
+    again = updated(load(tmp_path), later(data))
+
+    is_old = BEFORE >= 0
+    assert again.item_vectors[is_old].tobytes() == scorer.item_vectors[BEFORE[is_old]].tobytes()
+    assert {BEFORE[item] // RING % len(WORDS) for item in related(again, 3, 5)} == {2}
+    # As if everything were read anew by the same words.
+    learnt = scorer._learnt()
+    fields = {"names": later(data).items.names, "texts.PLOT": later(data).items.textual["PLOT"]}
+    vectors = learnt.content.of(Columns(textual=fields), n_rows=len(BEFORE))
+    np.testing.assert_allclose(
+        again.item_vectors[:, :-2], vectors / np.linalg.norm(vectors, axis=1, keepdims=True), rtol=0, atol=1e-6
+    )
+    assert again.item_vectors[3, -2:].tolist() == [1.0, 0.0]  # newer than all before, and used by nobody
+
+
+def test_an_update_reads_changed_texts_and_goes_on_from_an_update(tmp_path):
+    data = catalogue()
+    first = updated(fit(data), later(data))
+    first.save(tmp_path)
+    plots = list(later(data).items.textual["PLOT"])
+    plots[7] = "butter in the oven of the kitchen"
+    columns = replace(later(data).items, textual={"PLOT": tuple(plots)})
+    same = np.arange(len(BEFORE))
+
+    second = load(tmp_path).updated(same, replace(later(data), items=columns), content=None, seed=1)
+
+    changed = np.flatnonzero((second.item_vectors != first.item_vectors).any(axis=1))
+    assert changed.tolist() == [7]
+    assert second.item_vectors[7, -2:].tolist() == first.item_vectors[7, -2:].tolist()
+    assert {BEFORE[item] // RING % len(WORDS) for item in related(second, 7, 5)} == {3}
+
+
+def test_an_update_needs_what_was_learnt_and_the_fields_that_it_was_learnt_from(tmp_path):
+    data = catalogue()
+    scorer = fit(data)
+    np.save(tmp_path / "item_vectors.npy", scorer.item_vectors)
+    with pytest.raises(InvalidInput, match="the version was trained before there were updates"):
+        updated(load(tmp_path), later(data))
+    columns = replace(later(data).items, textual={"SUMMARY": later(data).items.textual["PLOT"]})
+    with pytest.raises(InvalidInput, match=r"got 'no texts.PLOT', want all fields"):
+        updated(scorer, replace(later(data), items=columns))
+
+
+def test_what_was_learnt_must_fit_together(tmp_path):
+    fit(catalogue()).save(tmp_path)
+    np.save(tmp_path / "learnt_weights.npy", np.ones(3, np.float32))
+    with pytest.raises(CorruptArtifact, match="want as many as weights and directions"):
+        updated(load(tmp_path), later(catalogue()))

@@ -77,6 +77,14 @@ def test_the_two_newest_deployments_that_served_are_kept(file):
     assert [kept.deployment_id for kept in file.read().served[campaign()]] == ["d-3", "d-2"]
 
 
+def test_an_update_of_a_version_is_another_thing_that_served(file):
+    locations = ("artifacts/films-1", "artifacts/films-1-updates/a")
+    for location in locations:
+        file.keep([serving_assignment(location=location)], served=[serving_assignment(location=location)])
+
+    assert [kept.artifact_location for kept in file.read().served[campaign()]] == [*reversed(locations)]
+
+
 def test_a_worker_that_could_not_load_the_newest_leaves_what_others_served(file):
     file.keep([serving_assignment(deployment="d-1")], served=[serving_assignment(deployment="d-1")])
     file.keep([serving_assignment(deployment="d-2")], served=[serving_assignment(deployment="d-2")])

@@ -109,6 +109,23 @@ def test_old_deployment_answers_until_the_new_one_is_loaded(backends, watching, 
         assert len(recommend(during.pipeline, user(0), limit=5).items) == 5
 
 
+def test_an_updated_artifact_of_the_same_deployment_is_loaded(backends, watching, shelf, tmp_path):
+    let = Event()
+    let.set()
+    backends.board.assign(assignment(deployment="d-1", location="artifacts/personal"))
+    with watching(BlockingLoader(loader(shelf, tmp_path), let)) as table:
+        wait_until(lambda: table.find(campaign()))
+        let.clear()
+        backends.board.assign(assignment(deployment="d-1", location="artifacts/popular"))
+        wait_until(lambda: (state := backends.board.state("d-1")) and state.phase not in (READY, FAILED))
+        during = table.find(campaign())
+        let.set()
+        wait_until(lambda: (state := backends.board.state("d-1")) and state.phase == READY)
+
+        assert during.assignment.artifact_location == "artifacts/personal"
+        assert table.find(campaign()).assignment.artifact_location == "artifacts/popular"
+
+
 def test_dropped_campaign_is_no_longer_served(backends, watching, shelf, tmp_path):
     backends.board.assign(assignment(location="artifacts/popular"))
     with watching(loader(shelf, tmp_path)) as table:

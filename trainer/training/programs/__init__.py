@@ -13,12 +13,12 @@ from trainer.training.program import LearningSteps, Training, train, update
 from trainer.training.programs.actions import ActionsSteps
 from trainer.training.programs.incremental_update import IncrementalUpdateSteps
 from trainer.training.programs.item_recommendation import ItemRecommendationSteps, TrendingItemsSteps
-from trainer.training.programs.similar_content import SimilarContentSteps
+from trainer.training.programs.similar_content import SimilarContentSteps, SimilarContentUpdateSteps
 from trainer.training.programs.user_segments import UserSegmentsSteps
 from trainer.training.recipe_search import search_recipe
 from trainer.training.spec import TrainingSpec
 
-__all__ = ["PROGRAMS", "run_program"]
+__all__ = ["PROGRAMS", "run_program", "update_steps"]
 
 #: The steps of `trainer.training.program.train` by the recipe's kind. What the steps hand on differs from kind to kind.
 PROGRAMS: Final[Mapping[RecipeKind, Callable[[Training], LearningSteps[Any, Any, Any]]]] = {
@@ -31,6 +31,11 @@ PROGRAMS: Final[Mapping[RecipeKind, Callable[[Training], LearningSteps[Any, Any,
     RecipeKind.PERSONALIZED_ACTIONS: ActionsSteps,
     RecipeKind.USER_SEGMENTATION: UserSegmentsSteps,
 }
+
+
+def update_steps(kind: RecipeKind) -> type[IncrementalUpdateSteps]:
+    """Return the steps of `trainer.training.program.update` for a kind of recipe."""
+    return SimilarContentUpdateSteps if kind is RecipeKind.SIMILAR_CONTENT else IncrementalUpdateSteps
 
 
 def run_program(spec: TrainingSpec, folder: Path, *, progress: FitProgress) -> ArtifactManifest:
@@ -54,5 +59,5 @@ def run_program(spec: TrainingSpec, folder: Path, *, progress: FitProgress) -> A
         return search_recipe(spec, spec.search, folder, steps_by_kind=PROGRAMS, progress=progress)
     training = Training.open(spec, folder)
     if spec.base is not None:
-        return update(training, IncrementalUpdateSteps(training), progress=progress)
+        return update(training, update_steps(training.recipe.kind)(training), progress=progress)
     return train(training, PROGRAMS[training.recipe.kind](training), progress=progress)

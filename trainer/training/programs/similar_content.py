@@ -22,9 +22,10 @@ from trainer.training.artifact_writer import write_index
 from trainer.training.loading import LoadedData, load
 from trainer.training.objective_bias import ItemModel
 from trainer.training.offline_evaluation import OfflineEvaluation
+from trainer.training.programs.incremental_update import IncrementalUpdateSteps
 from trainer.training.programs.item_recommendation import ItemExport
 
-__all__ = ["SimilarContentSteps", "content_metrics"]
+__all__ = ["SimilarContentSteps", "SimilarContentUpdateSteps", "content_metrics"]
 
 #: Items that a model is measured by.
 _QUERY_ITEMS: Final = 2000
@@ -41,9 +42,7 @@ class SimilarContentSteps(ItemExport):
 
     def split(self, loaded: LoadedData) -> Histories:
         """Draw the items of queries: histories of one item each."""
-        rng = np.random.default_rng(self._training.spec.seed)
-        chosen = np.sort(rng.permutation(loaded.data.n_items)[:_QUERY_ITEMS])
-        return Histories.of_items(np.arange(len(chosen) + 1), chosen)
+        return _query_items(loaded.data.n_items, seed=self._training.spec.seed)
 
     def tune(self, *_: object) -> dict[str, str]:
         """Tune nothing: there is no hyperparameter to tune."""
@@ -67,6 +66,24 @@ class SimilarContentSteps(ItemExport):
     def index(self, model: ItemModel, split: Histories, folder: Path) -> manifest_pb2.IndexCalibration:
         """Measure the index by the items that were drawn."""
         return write_index(model.scorer, split, folder, self._training.spec)
+
+
+class SimilarContentUpdateSteps(IncrementalUpdateSteps):
+    """Adds items to models of texts, which read them by what they have learnt themselves."""
+
+    def read_columns(self, *_: object) -> None:
+        """Read nothing."""
+
+    def index(self, model: ItemModel, _: Histories, folder: Path) -> manifest_pb2.IndexCalibration:
+        """Measure the index by items, as a training does: there may be no users."""
+        spec = self._training.spec
+        queries = _query_items(len(model.scorer.item_vectors), seed=spec.seed)
+        return write_index(model.scorer, queries, folder, spec)
+
+
+def _query_items(n_items: int, *, seed: int) -> Histories:
+    chosen = np.sort(np.random.default_rng(seed).permutation(n_items)[:_QUERY_ITEMS])
+    return Histories.of_items(np.arange(len(chosen) + 1), chosen)
 
 
 def content_metrics(scorer: ItemScorer, queries: Histories) -> dict[str, float]:

@@ -113,6 +113,14 @@ def test_an_update_is_shown(grpc_stub, world):
     assert not latest.perform_incremental_update
 
 
+def test_incremental_updates_are_shown_with_solutions_and_versions(grpc_stub, world):
+    recipe = "arn:aws:personalize:::recipe/aws-semantic-similarity"
+    described = solution_pb2.DescribeSolutionRequest(solution_arn=world.solution(world.group(), recipe))
+    assert grpc_stub.control.DescribeSolution(described).solution.perform_incremental_update
+    version = solution_version_pb2.DescribeSolutionVersionRequest(solution_version_arn=world.active_version())
+    assert not grpc_stub.control.DescribeSolutionVersion(version).solution_version.perform_incremental_update
+
+
 def test_auto_ml_reaches_the_trainer_and_its_choice_is_shown(grpc_stub, world):
     solution = world.solution(world.imported_group(), None, perform_auto_ml=True)
     version = world.version(solution)

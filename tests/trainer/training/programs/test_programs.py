@@ -9,8 +9,7 @@ import pytest
 
 import trainer
 from recipes.spec import RecipeKind
-from trainer.training.programs import PROGRAMS
-from trainer.training.programs.incremental_update import IncrementalUpdateSteps
+from trainer.training.programs import PROGRAMS, update_steps
 from trainer.training.progress import STAGES
 
 
@@ -18,7 +17,7 @@ def test_every_kind_of_recipe_has_a_program():
     assert set(PROGRAMS) == set(RecipeKind)
 
 
-@pytest.mark.parametrize("steps", [*PROGRAMS.values(), IncrementalUpdateSteps])
+@pytest.mark.parametrize("steps", [*PROGRAMS.values(), *map(update_steps, RecipeKind)])
 def test_stages_are_named_in_the_order_of_the_table(steps):
     assert list(steps.stage_names) == [name for name in STAGES if name in steps.stage_names]
 

@@ -1,0 +1,34 @@
+"""Where the artifacts of solution versions are: the one that a training published, and those of updates after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from control_plane.metadata_store.tables import SolutionVersion
+
+__all__ = ["served_artifact", "stored_folders", "update_location"]
+
+
+def served_artifact(version: SolutionVersion) -> str:
+    """Return the folder of a version's newest artifact."""
+    return version.updated_artifact_location or version.artifact_location
+
+
+def update_location(version: SolutionVersion, update_id: str) -> str:
+    """Return the folder in which an update of a version publishes its artifact."""
+    return f"{_updates_folder(version)}/{update_id}"
+
+
+def stored_folders(versions: Iterable[SolutionVersion]) -> list[str]:
+    """Return all folders that versions have in the store."""
+    folders = []
+    for version in versions:
+        folders.append(version.artifact_location)
+        if version.perform_incremental_update:
+            folders.append(_updates_folder(version))
+    return folders
+
+
+def _updates_folder(version: SolutionVersion) -> str:
+    # Not below that of the training: whoever keeps a copy of an update alone removes that of the training.
+    return f"{version.artifact_location}-updates"
