@@ -12,6 +12,7 @@ import re
 import secrets
 import string
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from typing import Any, Final
 
 from common.auth import check_policy, is_account
 from common.clock import Clock, SystemClock
-from common.errors import InvalidInput, LimitExceeded, ResourceNotFound, Unavailable, invalid
+from common.errors import InvalidInput, LimitExceeded, ResourceNotFound, TailorbirdError, Unavailable, invalid
 from common.master_keys import MasterKey, MasterKeyFile, MasterKeys, MasterKeySource
 from common.private_files import replace_private
 from common.process.file_lock import hold_writer_lock
@@ -30,6 +31,8 @@ __all__ = ["AccessKey", "AccessKeys"]
 
 _FORMAT_VERSION: Final = 2
 _PLAIN_VERSION: Final = 1
+#: How long a file that was refused is not read again unless it changes: requests of anybody make it be read.
+_RETRY_SECONDS: Final = 1.0
 #: IAM's own limit of policies attached to one user.
 _MAX_POLICIES: Final = 10
 _POLICY_NAME: Final = re.compile(r"[A-Za-z0-9_+=,.@\-]{1,128}")
@@ -70,6 +73,15 @@ class AccessKey:
         return self.revoked_at is None
 
 
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A state of the file that could not be read, why, and until when nobody tries again."""
+
+    stamp: tuple[int, ...]
+    error: TailorbirdError
+    until_seconds: float
+
+
 class AccessKeys:
     """The keys in one file; safe to share between threads, and between processes by the file's lock.
 
@@ -77,15 +89,25 @@ class AccessKeys:
         path: The file. It need not exist: no file means no keys.
         master_keys: What the secrets are encrypted with; None for the file `master.key` in the same folder.
         clock: Source of the present time.
+        monotonic: Seconds of a clock that never jumps.
     """
 
-    def __init__(self, path: Path, *, master_keys: MasterKeySource | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        master_keys: MasterKeySource | None = None,
+        clock: Clock | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._path = path
         self._master_keys = master_keys or MasterKeyFile(path.with_name("master.key"))
         self._clock = clock or SystemClock()
+        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._stamp: tuple[int, ...] | None = None
         self._keys: Mapping[str, AccessKey] = {}
+        self._refused: _Refused | None = None
 
     @property
     def path(self) -> Path:
@@ -238,9 +260,19 @@ class AccessKeys:
         stamp = (status.st_ino, status.st_mtime_ns, status.st_size, status.st_ctime_ns)
         with self._lock:
             if stamp != self._stamp:
-                self._keys = self._read()
-                self._stamp = stamp
+                self._keys = self._read_again(stamp)
+                self._stamp, self._refused = stamp, None
             return self._keys
+
+    def _read_again(self, stamp: tuple[int, ...]) -> dict[str, AccessKey]:
+        seconds, refused = self._monotonic(), self._refused
+        if refused is not None and refused.stamp == stamp and seconds < refused.until_seconds:
+            raise type(refused.error)(refused.error.message)
+        try:
+            return self._read()
+        except (InvalidInput, Unavailable) as error:
+            self._refused = _Refused(stamp, error, seconds + _RETRY_SECONDS)
+            raise
 
     def _read(self) -> dict[str, AccessKey]:
         # The master keys first: one that a rotation makes in between is found at the second try.

@@ -7,21 +7,27 @@ such way: a process presents a new certificate to others after its next start.
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from common.clock import Clock, SystemClock
 from common.errors import InvalidInput
 from common.logs import get_logger
 from common.settings import TlsFiles
 
 __all__ = ["Certificates", "channel_credentials", "read_certificates", "server_credentials"]
+
+#: When files that were refused are read again although they have not changed: what is in them may be valid by then.
+_RETRY_SECONDS: Final = 10.0
 
 _log = get_logger(__name__)
 
@@ -104,25 +110,34 @@ def channel_credentials(tls: TlsFiles | None) -> grpc.ChannelCredentials | None:
 class _FollowedFiles:
     """Reads a server's files again when they have changed; called by gRPC's threads, before each handshake."""
 
-    def __init__(self, tls: TlsFiles) -> None:
+    def __init__(
+        self, tls: TlsFiles, *, clock: Clock | None = None, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._tls = tls
+        self._clock = clock or SystemClock()
+        self._monotonic = monotonic
         self._lock = threading.Lock()
+        #: Why the files were refused, and when they are read again; None while those in use are as they are.
+        self._refused: tuple[str, float] | None = None
         self._stamps = self._look()
-        self.first = _configuration(read_certificates(tls))
+        self.first = _configuration(read_certificates(tls, now=self._clock.now()))
 
     def renewed(self) -> Any:
         """Return the new configuration, or None to go on with the one before; never raises."""
         with self._lock:
-            stamps = self._look()
-            if stamps == self._stamps:
+            stamps, seconds = self._look(), self._monotonic()
+            if stamps == self._stamps and (self._refused is None or seconds < self._refused[1]):
                 return None
             self._stamps = stamps
             try:
-                configuration = _configuration(read_certificates(self._tls))
+                configuration = _configuration(read_certificates(self._tls, now=self._clock.now()))
             except InvalidInput as error:
                 # Half of a renewal looks like this, too: the other half changes the stamps again.
-                _log.warning("certificate_kept", cause=error.message)
+                if self._refused is None or self._refused[0] != error.message:
+                    _log.warning("certificate_kept", cause=error.message)
+                self._refused = error.message, seconds + _RETRY_SECONDS
                 return None
+            self._refused = None
             _log.info("certificate_renewed", file=str(self._tls.cert_file))
             return configuration
 

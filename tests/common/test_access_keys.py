@@ -401,3 +401,52 @@ def test_a_policy_that_is_not_understood_is_not_attached(path):
     with pytest.raises(InvalidInput, match="Condition"):
         keys.attach_policy(key.access_key_id, "p", POLICY.replace('"*"}}', '"*", "Condition": {}}}'))
     assert AccessKeys(path).find(key.access_key_id) == key
+
+
+class CountingMasterKeys(MasterKeyFile):
+    """Master keys in a file, which count how often they are read: once for each look into the other file."""
+
+    reads = 0
+
+    def read(self):
+        self.reads += 1
+        return super().read()
+
+
+def test_a_file_that_is_refused_is_not_read_for_every_request(path):
+    seconds = [100.0]
+    key = AccessKeys(path).create("x")
+    good = path.with_name("master.key").read_text()
+    replace_private(path.with_name("master.key"), MasterKeys([MasterKey.generate()]).text)
+    source = CountingMasterKeys(path.with_name("master.key"))
+    keys = AccessKeys(path, master_keys=source, monotonic=lambda: seconds[0])
+
+    messages = set()
+    for _ in range(5):
+        with pytest.raises(InvalidInput, match="`master_key`: got another key") as caught:
+            keys.find(key.access_key_id)
+        messages.add(caught.value.message)
+    assert source.reads == 2
+    assert len(messages) == 1
+
+    # It is read again when a second has passed, for what is amiss may be another file, and at once when it changes.
+    seconds[0] += 1
+    with pytest.raises(InvalidInput):
+        keys.find(key.access_key_id)
+    assert source.reads == 4
+    replace_private(path.with_name("master.key"), good)
+    seconds[0] += 1
+    assert keys.find(key.access_key_id) == key
+
+
+def test_a_refused_file_that_is_replaced_is_read_at_once(path):
+    key = AccessKeys(path).create("x")
+    good = path.read_text()
+    replace_private(path, "{}")
+    keys = AccessKeys(path, monotonic=lambda: 0.0)
+    with pytest.raises(InvalidInput, match="cannot be understood"):
+        keys.list()
+
+    replace_private(path, good)
+
+    assert keys.list() == (key,)

@@ -11,9 +11,10 @@ from cryptography.hazmat.primitives import serialization
 from structlog.testing import capture_logs
 
 from cli.certificates import SERVICES, make_certificates
+from common.clock import ManualClock
 from common.errors import InvalidInput
 from common.rpc import Service, channel
-from common.rpc.certificates import read_certificates, server_credentials
+from common.rpc.certificates import _FollowedFiles, read_certificates, server_credentials
 from common.settings import CallLimits, TlsFiles
 from common.testing import serving
 from gateway.protocol import CONTRACTS
@@ -180,6 +181,29 @@ def test_a_wrong_file_is_named_with_its_setting(folder, others, tmp_path):
 def test_a_certificate_of_tomorrow_is_not_valid_yet(folder):
     with pytest.raises(InvalidInput, match=r"`tls_cert_file`.* which is valid from .* on, want one that is valid now"):
         read_certificates(files_in(folder), now=datetime.now(UTC) - DAY)
+
+
+def test_a_certificate_of_tomorrow_is_taken_when_its_time_comes(folder, others, tmp_path):
+    """Without a change of the file; meanwhile it is read every ten seconds at most, and named once."""
+    seconds, clock = [0.0], ManualClock(datetime.now(UTC))
+    shutil.copytree(folder, tmp_path / "own")
+    current = files_in(tmp_path / "own")
+    followed = _FollowedFiles(current, clock=clock, monotonic=lambda: seconds[0])
+    clock.advance(seconds=-3600)
+    replaced([current.cert_file, current.key_file, current.ca_file], others.cert_file.parent)
+
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert followed.renewed() is None
+            seconds[0] += 10
+        clock.advance(seconds=3600)
+        seconds[0] -= 1
+        assert followed.renewed() is None
+        seconds[0] += 1
+        assert followed.renewed() is not None
+        assert followed.renewed() is None
+
+    assert [entry["event"] for entry in logs] == ["certificate_kept", "certificate_renewed"]
 
 
 def test_an_authority_that_has_ended_takes_no_other_of_its_file_with_it(folder, tmp_path):
