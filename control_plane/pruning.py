@@ -69,7 +69,7 @@ class Pruner:
 
     @staticmethod
     def _prune_target(unit: Unit, target: ServingTarget) -> int:
-        if unit.count(Deployment, target_arn=target.arn) <= KEPT_DEPLOYMENTS:
+        if unit.count(Deployment, limit=KEPT_DEPLOYMENTS + 1, target_arn=target.arn) <= KEPT_DEPLOYMENTS:
             return 0
         deployments = unit.find(Deployment, target_arn=target.arn, order=["-number"])
         # An update begins from it where nothing is served yet.

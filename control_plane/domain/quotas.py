@@ -43,6 +43,11 @@ class Quotas:
     pending_batch_inference_jobs: int = 5
     pending_batch_segment_jobs: int = 5
 
+    def limit(self, quota: str) -> int:
+        """Return how many there may be, by the name of an attribute."""
+        limit: int = getattr(self, quota)
+        return limit
+
     def check(self, quota: str, *, used: int) -> None:
         """Check that one more resource is allowed.
 
@@ -53,7 +58,7 @@ class Quotas:
         Raises:
             LimitExceeded: The quota is used up.
         """
-        limit: int = getattr(self, quota)
+        limit = self.limit(quota)
         if used >= limit:
             recorded = _RECORDED.get(quota, "").format(limit=limit)
             raise LimitExceeded(

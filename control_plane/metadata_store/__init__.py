@@ -39,14 +39,16 @@ class Unit(Protocol):
     def get(self, table: type[Row], key: object) -> Row | None:
         """Return the row with a primary key, or None. Changes of its attributes are kept by a writing unit."""
 
-    def find(self, table: type[Row], *, order: Sequence[str] = (), **where: object) -> list[Row]:
-        """Return all rows that fulfil the conditions, ordered by columns; `-column` descends."""
+    def find(
+        self, table: type[Row], *, order: Sequence[str] = (), limit: int | None = None, **where: object
+    ) -> list[Row]:
+        """Return all rows that fulfil the conditions, or the first ones, ordered by columns; `-column` descends."""
 
     def first(self, table: type[Row], *, order: Sequence[str] = (), **where: object) -> Row | None:
         """Return the first row that fulfils the conditions, or None."""
 
-    def count(self, table: type[SQLModel], **where: object) -> int:
-        """Return the number of rows that fulfil the conditions."""
+    def count(self, table: type[SQLModel], *, limit: int, **where: object) -> int:
+        """Return how many rows fulfil the conditions, `limit` where there are more: no more are looked at."""
 
     def page(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar, cast
 
-from sqlalchemy import and_, exists, func, not_, or_, tuple_
+from sqlalchemy import and_, exists, func, literal, not_, or_, tuple_
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -64,17 +64,20 @@ class SqlUnit:
         row = cast("Row | None", self._session.get(table, key))
         return None if isinstance(row, Owned) and self._is_foreign(row.account) else row
 
-    def find(self, table: type[Row], *, order: Sequence[str] = (), **where: object) -> list[Row]:
-        """Return all rows that fulfil the conditions, in order."""
-        return list(self._session.exec(self._select(table, order, where)).all())
+    def find(
+        self, table: type[Row], *, order: Sequence[str] = (), limit: int | None = None, **where: object
+    ) -> list[Row]:
+        """Return all rows that fulfil the conditions, or the first ones, in order."""
+        return list(self._session.exec(self._select(table, order, where).limit(limit)).all())
 
     def first(self, table: type[Row], *, order: Sequence[str] = (), **where: object) -> Row | None:
         """Return the first row that fulfils the conditions, or None."""
         return cast("Row | None", self._session.exec(self._select(table, order, where).limit(1)).first())
 
-    def count(self, table: type[SQLModel], **where: object) -> int:
-        """Return the number of rows that fulfil the conditions."""
-        return self._session.exec(select(func.count()).select_from(table).where(*self._conditions(table, where))).one()
+    def count(self, table: type[SQLModel], *, limit: int, **where: object) -> int:
+        """Return how many rows fulfil the conditions, `limit` where there are more: no more are looked at."""
+        rows = select(literal(1)).select_from(table).where(*self._conditions(table, where)).limit(limit).subquery()
+        return self._session.exec(select(func.count()).select_from(rows)).one()
 
     def page(
         self,

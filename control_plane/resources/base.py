@@ -69,6 +69,22 @@ class ResourceOperations:
     def _short_id(self) -> str:
         return self._app_context.new_id()[:8]
 
+    def _check_quota(self, unit: Unit, quota: str, table: type[AnyResource], **where: object) -> None:
+        """Check that a quota allows the resources there are, the new one among them, without looking at many more.
+
+        Args:
+            unit: A writing unit of work, in which the new resource was inserted.
+            quota: Name of one of the attributes of `Quotas`.
+            table: The resources.
+            **where: Which of them count, as of `Unit.find`.
+
+        Raises:
+            LimitExceeded: There are more.
+        """
+        quotas = self._app_context.quotas
+        count = unit.count(table, limit=quotas.limit(quota) + 1, **where)
+        quotas.check(quota, used=count - 1)
+
 
 def fetch(unit: Unit, table: type[Resource], arn: str, *, field: str, kind: str) -> Resource:
     """Return the resource with an ARN.

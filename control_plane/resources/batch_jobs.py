@@ -101,8 +101,7 @@ class BatchInferenceJobs(_BatchJobs):
             ),
         )
         insert(unit, row, tags=checked_tags)
-        used = unit.count(BatchInferenceJob, status=CREATING) - 1
-        self._app_context.quotas.check("pending_batch_inference_jobs", used=used)
+        self._check_quota(unit, "pending_batch_inference_jobs", BatchInferenceJob, status=CREATING)
         payload = BatchInferencePayload(
             **_work(unit, request, row, version),
             config=row.batch_inference_job_config,
@@ -142,8 +141,7 @@ class BatchSegmentJobs(_BatchJobs):
             **self._columns(unit, request, version, target=Target.USER, most=_MAX_USERS),
         )
         insert(unit, row, tags=checked_tags)
-        used = unit.count(BatchSegmentJob, status=CREATING) - 1
-        self._app_context.quotas.check("pending_batch_segment_jobs", used=used)
+        self._check_quota(unit, "pending_batch_segment_jobs", BatchSegmentJob, status=CREATING)
         payload = BatchSegmentPayload(**_work(unit, request, row, version))
         enqueue(unit, self._app_context, payload, subject=row.arn, group_arn=version.dataset_group_arn)
         return row

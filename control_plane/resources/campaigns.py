@@ -99,8 +99,8 @@ class Campaigns(ResourceOperations):
         )
         insert(unit, campaign, tags=checked_tags)
         solutions = unit.find(Solution, dataset_group_arn=version.dataset_group_arn)
-        used = unit.count(Campaign, solution_arn=frozenset(solution.arn for solution in solutions)) - 1
-        self._app_context.quotas.check("campaigns_per_group", used=used)
+        of_group = frozenset(solution.arn for solution in solutions)
+        self._check_quota(unit, "campaigns_per_group", Campaign, solution_arn=of_group)
         first = self._add_deployment(unit, campaign, version, tps=tps, config=campaign_config, number=1)
         self._latest_version_sync.record_refused(unit, first, refused, number=2)
         return campaign

@@ -76,7 +76,7 @@ class ExportJobs(ResourceOperations):
             last_updated_date_time=now,
         )
         insert(unit, row, tags=checked_tags)
-        self._app_context.quotas.check("pending_exports", used=unit.count(DatasetExportJob, status=CREATING) - 1)
+        self._check_quota(unit, "pending_exports", DatasetExportJob, status=CREATING)
         payload = DatasetExportPayload(
             table=dataset_table(unit, dataset),
             ingestion_mode=IngestionMode.Value(f"INGESTION_MODE_{row.ingestion_mode}"),
@@ -136,8 +136,9 @@ class DeletionJobs(ResourceOperations):
             last_updated_date_time=now,
         )
         insert(unit, row, tags=checked_tags)
-        used = unit.count(DataDeletionJob, dataset_group_arn=group.arn, status=Status.PENDING) - 1
-        self._app_context.quotas.check("pending_deletions_per_group", used=used)
+        self._check_quota(
+            unit, "pending_deletions_per_group", DataDeletionJob, dataset_group_arn=group.arn, status=Status.PENDING
+        )
         tables = [dataset_table(unit, dataset) for dataset in datasets if dataset.dataset_type in _OF_USERS]
         payload = DataDeletionPayload(dataset_group_arn=group.arn, tables=tables, data_location=data_location)
         enqueue(unit, self._app_context, payload, subject=row.arn, group_arn=group.arn)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from common.errors import ResourceInUse, invalid
 from control_plane.app_context import AppContext
@@ -48,6 +49,8 @@ from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable
 __all__ = ["DatasetGroups", "Datasets", "Schemas", "columns_added_since", "dataset_schemas", "dataset_table"]
 
 Tags = Sequence[tuple[str, str]]
+#: A group that cannot be deleted yet is described up to this number of resources.
+_COUNTED: Final = 100
 
 
 def dataset_table(unit: Unit, dataset: Dataset) -> DatasetTable:
@@ -150,7 +153,7 @@ class DatasetGroups(ResourceOperations):
         )
         checked_tags = check_tags(tags)
         insert(unit, group, tags=checked_tags)
-        self._app_context.quotas.check("dataset_groups", used=unit.count(DatasetGroup) - 1)
+        self._check_quota(unit, "dataset_groups", DatasetGroup)
         return group
 
     def describe(self, unit: Unit, arn: str) -> DatasetGroup:
@@ -176,8 +179,9 @@ class DatasetGroups(ResourceOperations):
             (MetricAttribution, "metric attributions"),
             (Dataset, "datasets"),
         ):
-            if count := unit.count(table, dataset_group_arn=arn):
-                raise ResourceInUse(f"`datasetGroupArn`: got {arn}, which has {count} {word}; delete them first")
+            if count := unit.count(table, limit=_COUNTED, dataset_group_arn=arn):
+                shown = f"{count} or more" if count == _COUNTED else f"{count}"
+                raise ResourceInUse(f"`datasetGroupArn`: got {arn}, which has {shown} {word}; delete them first")
         for job in unit.find(DataDeletionJob, dataset_group_arn=arn):
             remove(unit, job)
         remove(unit, group)
@@ -207,7 +211,7 @@ class Schemas(ResourceOperations):
             last_updated_date_time=now,
         )
         insert(unit, row)
-        self._app_context.quotas.check("schemas", used=unit.count(DatasetSchema) - 1)
+        self._check_quota(unit, "schemas", DatasetSchema)
         return row
 
     def describe(self, unit: Unit, arn: str) -> DatasetSchema:

@@ -64,15 +64,17 @@ class Evaluations(ResourceOperations):
         fetch(unit, Solution, solution_arn, field="solutionArn", kind=_kind_of(solution_arn))
         versions = [_version(unit, arn) for arn in dict.fromkeys(arns)]
         if not arns:
-            versions = unit.find(SolutionVersion, solution_arn=solution_arn, status=Status.ACTIVE)
+            versions = unit.find(
+                SolutionVersion, solution_arn=solution_arn, status=Status.ACTIVE,
+                order=["-creation_date_time", "-arn"], limit=_DEFAULT_VERSIONS,
+            )  # fmt: skip
             if not versions:
                 raise ResourceNotFound(f"`solutionArn`: got {solution_arn}, which has no ACTIVE version")
         for version in versions:
             if version.solution_arn != solution_arn:
                 raise invalid("solutionVersionArns", got=version.arn, want=f"versions of {solution_arn}")
         versions.sort(key=lambda version: (version.creation_date_time, version.arn), reverse=True)
-        compared = versions if arns else versions[:_DEFAULT_VERSIONS]
-        return [_evaluated(unit, version) for version in compared]
+        return [_evaluated(unit, version) for version in versions]
 
 
 def _kind_of(arn: str) -> str:

@@ -61,8 +61,8 @@ class ImportJobs(ResourceOperations):
         now = self._now()
         dataset = fetch(unit, Dataset, dataset_arn, field="datasetArn", kind="dataset")
         require_active(dataset.status, dataset_arn, field="datasetArn")
-        completed_imports = unit.count(DatasetImportJob, dataset_arn=dataset_arn, status=Status.ACTIVE)
-        mode = check_import_mode(import_mode, imported_before=completed_imports > 0)
+        completed_import = unit.first(DatasetImportJob, dataset_arn=dataset_arn, status=Status.ACTIVE)
+        mode = check_import_mode(import_mode, imported_before=completed_import is not None)
         row = DatasetImportJob(
             arn=self._arn(unit, _KIND, job_name),
             job_name=job_name,
@@ -74,8 +74,7 @@ class ImportJobs(ResourceOperations):
             last_updated_date_time=now,
         )
         insert(unit, row, tags=checked_tags)
-        pending = unit.count(DatasetImportJob, status=CREATING)
-        self._app_context.quotas.check("pending_imports", used=pending - 1)
+        self._check_quota(unit, "pending_imports", DatasetImportJob, status=CREATING)
         payload = DatasetImportPayload(
             table=dataset_table(unit, dataset),
             data_location=data_location,

@@ -74,8 +74,7 @@ class MetricAttributions(ResourceOperations):
             last_updated_date_time=now,
         )
         insert(unit, row)
-        used = unit.count(MetricAttribution, dataset_group_arn=group.arn) - 1
-        self._app_context.quotas.check("metric_attributions_per_group", used=used)
+        self._check_quota(unit, "metric_attributions_per_group", MetricAttribution, dataset_group_arn=group.arn)
         _add_metrics(unit, row, metrics)
         return row
 

@@ -117,8 +117,7 @@ class Recommenders(ResourceOperations):
         )
         insert(unit, recommender, tags=checked_tags)
         version = self._versions.train(unit, solution, training_type="AUTOMATIC")
-        used = unit.count(Recommender, dataset_group_arn=group.arn) - 1
-        self._app_context.quotas.check("recommenders_per_group", used=used)
+        self._check_quota(unit, "recommenders_per_group", Recommender, dataset_group_arn=group.arn)
         unit.add(self._deployment(recommender, version, config=config, number=1))
         return recommender
 

@@ -102,8 +102,7 @@ class Solutions(ResourceOperations):
         require_active(group.status, group.arn, field="datasetGroupArn")
         check_columns_exist(config.training_data_config, dataset_schemas(unit, group.arn))
         insert(unit, solution, tags=checked_tags)
-        used = unit.count(Solution, dataset_group_arn=group.arn, of_recommender=False) - 1
-        self._app_context.quotas.check("solutions_per_group", used=used)
+        self._check_quota(unit, "solutions_per_group", Solution, dataset_group_arn=group.arn, of_recommender=False)
         if solution.perform_auto_training:
             self._start_schedule(unit, solution, config)
         if updates:

@@ -121,8 +121,7 @@ class SolutionVersions(ResourceOperations):
         datasets = self._training_datasets(unit, solution, recipe, version.solution_config or SolutionConfig())
         insert(unit, version, tags=tags)
         if not solution.of_recommender:
-            used = unit.count(SolutionVersion, of_recommender=False, status=BLOCKING) - 1
-            self._app_context.quotas.check("pending_solution_versions", used=used)
+            self._check_quota(unit, "pending_solution_versions", SolutionVersion, of_recommender=False, status=BLOCKING)
         tables = [dataset_table(unit, dataset) for dataset in datasets]
         added = columns_added_since(unit, solution.dataset_group_arn, solution.creation_date_time)
         payload = _training_payload(version, recipe, tables=tables, base=base, left_out=added)
@@ -210,8 +209,8 @@ class SolutionVersions(ResourceOperations):
         group = solution.dataset_group_arn
         if dataset is None:
             raise _cannot_train(solution, want=f"an Interactions dataset in {group}: create one")
-        imported = unit.count(DatasetImportJob, dataset_arn=dataset.arn, status=Status.ACTIVE)
-        if not imported and unit.count(EventTracker, dataset_group_arn=group) == 0:
+        imported = unit.first(DatasetImportJob, dataset_arn=dataset.arn, status=Status.ACTIVE)
+        if imported is None and unit.first(EventTracker, dataset_group_arn=group) is None:
             raise _cannot_train(
                 solution,
                 want=f"interactions in {dataset.arn}: import some, or create an event tracker and put events",
@@ -225,7 +224,7 @@ class SolutionVersions(ResourceOperations):
             raise _cannot_train(solution, want=f"an Items dataset in {group}: create one")
         if described:
             check_describes_items(dataset_table(unit, dataset).schema, field="solutionArn")
-        if not unit.count(DatasetImportJob, dataset_arn=dataset.arn, status=Status.ACTIVE):
+        if unit.first(DatasetImportJob, dataset_arn=dataset.arn, status=Status.ACTIVE) is None:
             raise _cannot_train(solution, want=f"items in {dataset.arn}: import some")
 
     def describe(self, unit: Unit, arn: str) -> SolutionVersion:

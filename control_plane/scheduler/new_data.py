@@ -16,8 +16,8 @@ from control_plane.metadata_store.tables import Dataset, DatasetImportJob, Job, 
 
 __all__ = ["has_new_data", "last_training", "outdated_version"]
 
-#: Versions in these states have learnt nothing.
-_WITHOUT_MODEL = frozenset({Status.CREATE_FAILED, Status.CREATE_STOPPED, Status.CREATE_STOPPING})
+#: Versions in the other states have learnt nothing.
+_WITH_MODEL: Final = frozenset(Status) - {Status.CREATE_FAILED, Status.CREATE_STOPPED, Status.CREATE_STOPPING}
 #: Rows that are streamed are written a moment after they are noted, and are noted once a minute.
 _NOTED_BEFORE: Final = timedelta(minutes=2)
 
@@ -28,11 +28,10 @@ def last_training(unit: Unit, solution_arn: str, **where: object) -> SolutionVer
     Args:
         unit: A unit of work.
         solution_arn: Whose version.
-        **where: Further conditions, as of `Unit.find`.
+        **where: Further conditions, as of `Unit.first`.
     """
     newest_first = ["-creation_date_time", "-arn"]
-    versions = unit.find(SolutionVersion, solution_arn=solution_arn, order=newest_first, **where)
-    return next((version for version in versions if version.status not in _WITHOUT_MODEL), None)
+    return unit.first(SolutionVersion, solution_arn=solution_arn, status=_WITH_MODEL, order=newest_first, **where)
 
 
 def has_new_data(unit: Unit, solution: Solution, *, dataset_type: str, since: datetime) -> bool:

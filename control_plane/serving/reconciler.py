@@ -204,8 +204,8 @@ class ServingReconciler:
         """Ask a trainer to remove what a recommender was trained to; its rows are removed after that."""
         solution = unit.get(Solution, target.solution_arn)
         assert solution is not None, "a foreign key holds it"
-        being_made = unit.count(SolutionVersion, solution_arn=solution.arn, status=BLOCKING)
-        if solution.status in DELETING or being_made:
+        being_made = unit.first(SolutionVersion, solution_arn=solution.arn, status=BLOCKING)
+        if solution.status in DELETING or being_made is not None:
             return
         solution.status, solution.last_updated_date_time = Status.DELETE_PENDING, now
         versions = unit.find(SolutionVersion, solution_arn=solution.arn)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from control_plane.app_context import AppContext
 from control_plane.domain.states import Status
@@ -25,7 +25,7 @@ _RETRAINED_EVERY: Final = timedelta(days=7)
 _TABLES: Final[tuple[type[ServingTarget], ...]] = (Campaign, Recommender)
 
 
-def all_targets(unit: Unit, **where: object) -> Iterator[ServingTarget]:
+def all_targets(unit: Unit, **where: Any) -> Iterator[ServingTarget]:
     """Yield the campaigns and recommenders that fulfil conditions."""
     for table in _TABLES:
         yield from unit.find(table, order=["arn"], **where)

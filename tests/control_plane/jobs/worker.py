@@ -59,7 +59,7 @@ def work(url: str, folder: Path, name: str) -> None:
     metadata_store = open_metadata_store(url)
     queue = assemble(metadata_store, app_context, Timing(lease_seconds=LEASE_SECONDS, retry_seconds=0)).queue
     with (folder / f"{name}.done").open("a", buffering=1) as done:
-        while metadata_store.view(lambda unit: unit.count(Job, state={JobState.WAITING, JobState.LEASED})):
+        while metadata_store.view(lambda unit: unit.count(Job, limit=9, state={JobState.WAITING, JobState.LEASED})):
             lease = queue.lease(name, [_KIND])
             if lease is None:
                 time.sleep(0.05)

@@ -167,13 +167,13 @@ class MetadataStoreSuite:
         with pytest.raises(RuntimeError):
             metadata_store.transact(add_and_fail)
 
-        assert metadata_store.view(lambda unit: unit.count(DatasetGroup)) == 0
+        assert metadata_store.view(lambda unit: unit.count(DatasetGroup, limit=9)) == 0
 
     def test_actions_follow_the_commit_and_are_forgotten_without_one(self, metadata_store):
         seen = []
 
         def look() -> None:
-            seen.append(metadata_store.view(lambda unit: unit.count(DatasetGroup)))
+            seen.append(metadata_store.view(lambda unit: unit.count(DatasetGroup, limit=9)))
 
         def add_one(unit) -> None:
             unit.add(group(1))
@@ -197,9 +197,11 @@ class MetadataStoreSuite:
 
         def look(unit) -> None:
             assert [row.arn for row in unit.find(DatasetGroup, name="group-2")] == [group_arn(2)]
-            assert unit.count(DatasetGroup, name={"group-0", "group-1", "other"}) == 2
-            assert unit.count(DatasetGroup, name=frozenset()) == 0
-            assert unit.count(DatasetGroup, domain=None) == 3
+            assert unit.count(DatasetGroup, limit=9, name={"group-0", "group-1", "other"}) == 2
+            assert unit.count(DatasetGroup, limit=9, name=frozenset()) == 0
+            assert unit.count(DatasetGroup, limit=9, domain=None) == 3
+            assert unit.count(DatasetGroup, limit=2, domain=None) == 2
+            assert len(unit.find(DatasetGroup, limit=2, order=["name"])) == 2
 
         metadata_store.view(look)
 
@@ -236,19 +238,19 @@ class MetadataStoreSuite:
             assert unit.get(DatasetGroup, group_arn(1, account=THEIRS)) is not None
             assert [row.account for row in unit.find(DatasetGroup)] == [THEIRS]
             assert unit.first(DatasetGroup, name="group-2") is None
-            assert unit.count(DatasetGroup) == 1
+            assert unit.count(DatasetGroup, limit=9) == 1
             assert [row.tag_value for row in unit.find(Tag)] == [THEIRS]
             assert len(unit.page(DatasetGroup, after=None, limit=9)) == 1
 
         metadata_store.view(look, account=THEIRS)
         metadata_store.transact(look, account=THEIRS)
-        assert metadata_store.view(lambda unit: unit.count(DatasetGroup)) == 3
+        assert metadata_store.view(lambda unit: unit.count(DatasetGroup, limit=9)) == 3
 
     def test_a_bound_unit_adds_no_row_of_another_account(self, metadata_store):
         with pytest.raises(ValueError, match=f"`account`: got a row of {THEIRS}, want one of {MINE}"):
             metadata_store.transact(lambda unit: unit.add(group(1, account=THEIRS)), account=MINE)
 
-        assert metadata_store.view(lambda unit: unit.count(DatasetGroup)) == 0
+        assert metadata_store.view(lambda unit: unit.count(DatasetGroup, limit=9)) == 0
 
     def test_names_are_unique_within_an_account(self, metadata_store):
         add(metadata_store, group(1), group(1, account=THEIRS))
@@ -271,16 +273,16 @@ class MetadataStoreSuite:
 
     def test_reading_unit_sees_one_state_throughout(self, metadata_store):
         def look(unit) -> None:
-            assert unit.count(DatasetGroup) == 0
+            assert unit.count(DatasetGroup, limit=9) == 0
             add(metadata_store, group(1))
-            assert unit.count(DatasetGroup) == 0
+            assert unit.count(DatasetGroup, limit=9) == 0
 
         metadata_store.view(look)
-        assert metadata_store.view(lambda unit: unit.count(DatasetGroup)) == 1
+        assert metadata_store.view(lambda unit: unit.count(DatasetGroup, limit=9)) == 1
 
     def test_changes_only_are_notified(self, metadata_store):
         changes = metadata_store.changed.changes
-        metadata_store.transact(lambda unit: unit.count(DatasetGroup))
+        metadata_store.transact(lambda unit: unit.count(DatasetGroup, limit=9))
         assert metadata_store.changed.changes == changes
 
         add(metadata_store, group(1))
@@ -348,7 +350,7 @@ class MetadataStoreSuite:
         assert [row.solution_arn for row in due] == [arn("solution", "first"), arn("solution", "second")]
         assert {row.account for row in due} == {MINE}
         metadata_store.transact(lambda unit: unit.remove(unit.get(Solution, arn("solution", "first"))))
-        assert metadata_store.view(lambda unit: unit.count(Schedule)) == 3
+        assert metadata_store.view(lambda unit: unit.count(Schedule, limit=9)) == 3
 
     def test_due_jobs_come_from_dataset_groups_in_turn(self, metadata_store):
         # A turn in another lane is none in this one.

@@ -128,7 +128,8 @@ def page(unit, *, table: type[AnyResource], after: Position | None, where: dict[
 
 
 def reads_all(plan: str) -> bool:
-    return "SCAN" in plan or "Seq Scan" in plan
+    # SQLite scans what it has found in an index, where only so many rows are counted.
+    return "SCAN" in plan.replace("SCAN anon_1", "") or "Seq Scan" in plan
 
 
 def sorts(plan: str) -> bool:
@@ -185,8 +186,8 @@ def test_what_belongs_to_a_resource_is_read_in_order_from_an_index(crowded, work
 @pytest.mark.parametrize(
     "work",
     [
-        lambda unit: unit.count(Campaign, solution_arn={SOLUTION, "another"}),
-        lambda unit: unit.count(SolutionVersion, status={"CREATE PENDING", "CREATE IN_PROGRESS"}),
+        lambda unit: unit.count(Campaign, limit=9, solution_arn={SOLUTION, "another"}),
+        lambda unit: unit.count(SolutionVersion, limit=9, status={"CREATE PENDING", "CREATE IN_PROGRESS"}),
         lambda unit: unit.first(Job, subject="arn", state={"WAITING", "LEASED"}),
         lambda unit: unit.due_schedules(now=MOMENT, limit=20),
         lambda unit: EventTrackers.active_tables(unit, ["datasets/films", "datasets/shop"]),

@@ -57,7 +57,7 @@ def versions_of(world, recommender):
 
 
 def rows(world, table, **where):
-    return world.metadata_store.view(lambda unit: unit.count(table, **where))
+    return world.metadata_store.view(lambda unit: unit.count(table, limit=9, **where))
 
 
 def retrain(world, recommender, result):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from datetime import timedelta
+
 import pytest
+from sqlalchemy import event
 
 from common.errors import (
     InvalidNextToken,
     LimitExceeded,
 )
 from control_plane.domain.quotas import Quotas
+from control_plane.metadata_store.tables import DatasetImportJob, DatasetSchema
 from control_plane.resources.base import PageRequest
+from tests.control_plane.metadata_store.suite import MOMENT
 from tests.control_plane.world import (
+    ACCOUNT,
     EVERYTHING,
     ITEMS,
     make_world,
@@ -81,4 +88,98 @@ def test_pending_imports_and_versions_have_quotas(tmp_path):
         world.import_job(dataset.arn)
     with pytest.raises(LimitExceeded, match="pending_solution_versions"):
         world.version(solution)
+    world.metadata_store.close()
+
+
+@contextmanager
+def counted_steps(world):
+    """Yield a list, to which every hundred instructions of SQLite's machine in writing units add an entry."""
+    steps: list[None] = []
+    engine = world.metadata_store._database.writing
+
+    def count(connection, *_: object) -> None:
+        connection.set_progress_handler(lambda: steps.append(None), 100)
+
+    event.listen(engine, "checkout", count)
+    try:
+        yield steps
+    finally:
+        event.remove(engine, "checkout", count)
+        with engine.connect() as connection:
+            connection.connection.dbapi_connection.set_progress_handler(None, 100)
+
+
+def add_schemas(world, numbers: range) -> None:
+    world.metadata_store.transact(
+        lambda unit: [
+            unit.add(
+                DatasetSchema(
+                    arn=f"arn:aws:personalize:eu-west-1:{ACCOUNT}:schema/old-{number}",
+                    name=f"old-{number}",
+                    schema_text=ITEMS,
+                    dataset_type="ITEMS",
+                    creation_date_time=MOMENT,
+                    last_updated_date_time=MOMENT,
+                )
+            )
+            for number in numbers
+        ],
+        account=ACCOUNT,
+    )
+
+
+def add_imports(world, dataset: str, numbers: range) -> None:
+    world.metadata_store.transact(
+        lambda unit: [
+            unit.add(
+                DatasetImportJob(
+                    arn=f"arn:aws:personalize:eu-west-1:{ACCOUNT}:dataset-import-job/old-{number}",
+                    job_name=f"old-{number}",
+                    dataset_arn=dataset,
+                    data_location="s3://bucket/old.csv",
+                    import_mode="FULL",
+                    status="ACTIVE",
+                    creation_date_time=MOMENT + timedelta(seconds=number),
+                    last_updated_date_time=MOMENT,
+                )
+            )
+            for number in numbers
+        ],
+        account=ACCOUNT,
+    )
+
+
+def test_an_import_and_a_training_look_at_no_more_of_many_earlier_imports(world):
+    group = world.imported_group()
+    (dataset,) = world.resources.datasets.list(EVERYTHING, dataset_group_arn=group).items
+    solution = world.solution(group)
+
+    def create() -> int:
+        with counted_steps(world) as steps:
+            world.import_job(dataset.arn)
+            world.version(solution)
+        return len(steps)
+
+    add_imports(world, dataset.arn, range(20))
+    create()
+    with_few = create()
+    add_imports(world, dataset.arn, range(20, 800))
+
+    assert create() <= with_few + 5
+
+
+def test_a_quota_looks_at_no_more_resources_than_it_allows(tmp_path):
+    world = make_world(tmp_path, quotas=Quotas(schemas=2))
+
+    def refuse() -> int:
+        with counted_steps(world) as steps, pytest.raises(LimitExceeded, match="`schemas`: got 3, want at most 2"):
+            world.resources.schemas.create(world.name("s"), ITEMS)
+        return len(steps)
+
+    add_schemas(world, range(3))
+    refuse()
+    with_few = refuse()
+    add_schemas(world, range(3, 800))
+
+    assert refuse() <= with_few + 5
     world.metadata_store.close()

@@ -222,6 +222,6 @@ def test_deleting_a_solution_ends_its_updates_and_removes_what_they_published(wo
     world.resources.solutions.delete(solution)
 
     assert updates(world) == []
-    assert world.metadata_store.view(lambda unit: unit.count(Schedule, task=Task.UPDATE)) == 0
+    assert world.metadata_store.view(lambda unit: unit.count(Schedule, limit=9, task=Task.UPDATE)) == 0
     removal = read_payload(world.lease().job, StorageRemovalPayload)
     assert list(removal.locations) == [version.artifact_location, f"{version.artifact_location}-updates"]
