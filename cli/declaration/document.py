@@ -27,6 +27,8 @@ Place = tuple[str | int, ...]
 
 _MAX_BYTES: Final = 1 << 20
 _MAX_VALUES: Final = 100_000
+#: A value has one key at most. Counted before anything is built, which takes much longer than reading.
+_MAX_NODES: Final = 2 * _MAX_VALUES
 _MAX_DEPTH: Final = 40
 _PREFIX: Final = "tag:yaml.org,2002:"
 _PLAIN_WORDS: Final = (
@@ -86,7 +88,11 @@ def dump_yaml(data: Any) -> str:
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
-class _Loader(yaml.SafeLoader):
+#: The parser in C is ten times as fast; PyYAML can be installed without it.
+_Parser: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+
+
+class _Loader(_Parser):  # type: ignore[misc]  # one of two classes
     """Reads nodes; their values are made by `_Builder`."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's stubs call it an attribute of instances
@@ -127,7 +133,7 @@ def _read_json(text: str) -> Document:
     # sees names that come twice; the values are those of the JSON parser.
     builder = _Builder(checks_unicode=False)
     try:
-        node = yaml.compose(text.replace("\t", " "), Loader=_Loader)
+        node = _nodes(text.replace("\t", " "))
     except yaml.YAMLError:
         # Longer names, or stranger breaks of lines, than YAML has.
         return Document(data, {})
@@ -135,17 +141,38 @@ def _read_json(text: str) -> Document:
     return Document(data, builder.lines)
 
 
+def _nodes(text: str) -> yaml.Node | None:
+    """Return the top node of a text.
+
+    Raises:
+        InvalidInput: There are too many nodes, or they are nested too deeply.
+        yaml.YAMLError: The text is no YAML.
+    """
+    count = depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.NodeEvent):
+            count += 1
+            depth += isinstance(event, yaml.CollectionStartEvent)
+        if count > _MAX_NODES:
+            raise _too_many()
+        # A value at the greatest depth may itself be a list, which the builder looks at.
+        if depth > _MAX_DEPTH + 1:
+            mark = event.start_mark
+            raise _too_deep("file" if mark is None else f"file (line {mark.line + 1})")
+    return yaml.compose(text, Loader=_Loader)
+
+
 def _compose(text: str) -> yaml.Node | None:
     try:
-        return yaml.compose(text, Loader=_Loader)
+        return _nodes(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = "" if mark is None else f" (line {mark.line + 1})"
         raise InvalidInput(f"`file`{line}: got {error.problem or error.context}, want YAML or JSON") from error
     except yaml.YAMLError as error:
         raise InvalidInput(f"`file`: got text that is no YAML or JSON ({error})") from error
-    except RecursionError as error:
-        raise _too_deep("file") from error
     except (ValueError, OverflowError) as error:
         # The parser converts the numbers of escapes and directives without looking at their size.
         raise InvalidInput("`file`: got an escape or a directive with too large a number, want YAML or JSON") from error
@@ -178,7 +205,7 @@ class _Builder:
         self.lines.setdefault(place, line)
         self._values += 1
         if self._values > _MAX_VALUES:
-            raise invalid("file", got="more values, counting each alias", want=f"at most {_MAX_VALUES:,}")
+            raise _too_many()
         if len(place) > _MAX_DEPTH:
             raise _too_deep(f"{place_text(place)[:60]} (line {line})")
         if isinstance(node, yaml.MappingNode) and node.tag == f"{_PREFIX}map":
@@ -227,6 +254,10 @@ def _scalar(node: yaml.ScalarNode, where: str) -> Any:
             raise invalid(where, got=text, want="an integer of 64 bits")
         return number
     raise invalid(where, got=f"{node.tag} {json.dumps(text)}", want="no tag")
+
+
+def _too_many() -> InvalidInput:
+    return invalid("file", got="more values, counting each alias", want=f"at most {_MAX_VALUES:,}")
 
 
 def _too_deep(where: str) -> InvalidInput:
