@@ -18,7 +18,7 @@ from common.errors import TailorbirdError
 from common.logs import get_logger
 from common.process.backoff import BackoffPolicy
 from common.process.heartbeat import BEAT_SECONDS, Beat, Heartbeat
-from common.process.lifecycle import STOP_SIGNALS, run_until_signal, stop_event
+from common.process.lifecycle import STOP_SIGNALS, keep_beating, run_until_signal, stop_event
 from common.process.lifeline import Lifeline
 from common.process.worker_pool import Exit, RestartPolicy, Worker, WorkerPool
 
@@ -69,13 +69,15 @@ def run_workers_until_signal(specs: Sequence[WorkerSpec], patience: Patience) ->
 
     To be called on the main thread of a process without other threads. A worker that ends is forked again, at once the
     first time, then after growing pauses. One that hangs would keep its share of a port, and its callers, for good: it
-    is killed, and has ended.
+    is killed, and has ended. A parent that hangs would start nobody again, while its workers answer whoever probes it:
+    they kill it, end with it, and whoever has started it does so again.
     """
     asyncio.run(_run_workers(specs, patience))
 
 
 async def _run_workers(specs: Sequence[WorkerSpec], patience: Patience) -> None:
-    stop, parent = stop_event(), _Parent()
+    stop, parent = stop_event(), _Parent(silent_seconds=patience.silent_seconds)
+    beating = asyncio.create_task(keep_beating(parent.heartbeat.beat))
     programs = [_ForkedProgram(spec, parent, silent_seconds=patience.silent_seconds) for spec in specs]
     grace_seconds = patience.grace_seconds + _MARGIN_SECONDS
     pool = WorkerPool(programs, listener=_LogListener(), policy=_RESTARTS, grace_seconds=grace_seconds)
@@ -87,20 +89,37 @@ async def _run_workers(specs: Sequence[WorkerSpec], patience: Patience) -> None:
         pool.raise_defects()
         _log.info("stopped")
     finally:
+        beating.cancel()
         parent.close()
 
 
 class _Parent:
-    """What all children of this process have in common: the pipe that they end with, and the news of their ends."""
+    """What all children of this process have in common: the pipe that they end with, and the news of their ends.
 
-    def __init__(self) -> None:
+    Args:
+        silent_seconds: A parent that was silent for so long hangs.
+    """
+
+    def __init__(self, *, silent_seconds: float) -> None:
+        self.heartbeat = Heartbeat(silent_seconds=silent_seconds)
         self.lifeline = Lifeline()
+        self._pid = os.getpid()
         self._children: list[_ForkedChild] = []
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
 
     def add(self, child: _ForkedChild) -> None:
         """Wait for the end of a child."""
         self._children.append(child)
+
+    def look(self) -> None:
+        """End this process's parent if that hangs, and so this process; in a child, once per `BEAT_SECONDS`."""
+        if not self.heartbeat.is_silent():
+            return
+        _log.error("parent_silent", pid=self._pid)
+        # Not another process that got its number: a child whose parent is gone ends at once.
+        os.kill(self._pid, signal.SIGKILL)
+        # The first process of a container cannot be killed from within; without workers it is seen to be of no use.
+        os._exit(_FAILED)
 
     def close(self) -> None:
         """Give the pipe free: children that still run end now."""
@@ -177,7 +196,12 @@ class _ForkedProgram:
 
     def _run(self) -> None:
         beat = self._heartbeat.beat
-        run_until_signal(self._work(beat), beat=beat)
+
+        def beat_and_look() -> None:
+            beat()
+            self._parent.look()
+
+        run_until_signal(self._work(beat), beat=beat_and_look)
 
     async def watch(self, on_ready: Callable[[], None]) -> float:
         on_ready()

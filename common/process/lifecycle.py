@@ -15,6 +15,7 @@ from common.process.heartbeat import BEAT_SECONDS, Beat
 
 __all__ = [
     "STOP_SIGNALS",
+    "keep_beating",
     "raise_open_files",
     "run",
     "run_until_signal",
@@ -50,7 +51,7 @@ def run_until_signal(work: Coroutine[Any, Any, None], *, beat: Beat) -> None:
 
 
 async def _until_signal(work: Coroutine[Any, Any, None], beat: Beat) -> None:
-    beating, working = asyncio.create_task(_keep_beating(beat)), asyncio.create_task(work)
+    beating, working = asyncio.create_task(keep_beating(beat)), asyncio.create_task(work)
     await signalled_before(working)
     working.cancel()
     await asyncio.wait([working])
@@ -59,7 +60,8 @@ async def _until_signal(work: Coroutine[Any, Any, None], beat: Beat) -> None:
         raise error
 
 
-async def _keep_beating(beat: Beat) -> None:
+async def keep_beating(beat: Beat) -> None:
+    """Beat every `BEAT_SECONDS` for as long as the event loop goes on."""
     while True:
         beat()
         await asyncio.sleep(BEAT_SECONDS)

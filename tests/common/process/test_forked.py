@@ -49,7 +49,7 @@ async def panic(beat):
 
 configure_logging("pool", level="INFO", form="json")
 specs = [WorkerSpec(f"{name}-{number}", globals()[name]) for number, name in enumerate(sys.argv[1:])]
-run_workers_until_signal(specs, Patience(grace_seconds=1, silent_seconds=60))
+run_workers_until_signal(specs, Patience(grace_seconds=1, silent_seconds=float(os.environ["SILENT"])))
 """
 
 
@@ -74,12 +74,14 @@ class Pool:
 
 
 @contextmanager
-def running(folder, *names):
+def running(folder, *names, silent_seconds=60):
     log_file = folder / "pool.log"
     command = [sys.executable, "-c", PARENT, *names]
     with (
         log_file.open("wb") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, "SILENT": str(silent_seconds)}
+        ) as process,
     ):
         try:
             yield Pool(process, log_file)
@@ -109,6 +111,18 @@ def test_a_worker_that_is_killed_is_forked_again_and_the_other_left_alone(tmp_pa
         assert other in {child.pid for child in pool.children()}
         assert len(pool.children()) == 2
         assert pool.stop() == 0
+
+
+def test_a_parent_that_hangs_ends_with_its_workers(tmp_path):
+    with running(tmp_path, "serve", "serve", silent_seconds=2) as pool:
+        assert [pool.read(), pool.read()] == ["serving", "serving"]
+        workers = pool.children()
+        pool.process.send_signal(signal.SIGSTOP)
+
+        assert pool.process.wait(timeout=60) == -signal.SIGKILL
+        gone, alive = psutil.wait_procs(workers, timeout=60)
+        assert (len(gone), alive) == (2, [])
+        assert {line["pid"] for line in pool.lines("parent_silent")} == {pool.process.pid}
 
 
 def test_one_that_ends_again_and_again_is_forked_at_once_and_then_after_growing_pauses(tmp_path):
