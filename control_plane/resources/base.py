@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Generic, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Final, Generic, TypeVar
 
 from common.arn import Arn
 from common.errors import ResourceInUse
@@ -19,6 +19,8 @@ from control_plane.metadata_store.tables import AnyResource, Tag
 __all__ = ["Page", "PageRequest", "ResourceOperations", "fetch", "insert", "list_page", "remove", "require_active"]
 
 Resource = TypeVar("Resource", bound=AnyResource)
+#: What times are kept to.
+_TICK: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +113,21 @@ def require_active(status: str, arn: str, *, field: str) -> None:
 
 
 def insert(unit: Unit, row: AnyResource, *, tags: Mapping[str, str] | None = None) -> None:
-    """Add a resource with its tags.
+    """Add a resource with its tags, as the newest of its kind.
+
+    It becomes newer than all there are, by a microsecond if the clock does not say so: lists go by creation, and one
+    that is committed behind the page that a caller has read must not be missed by the next. Units that add at the same
+    time exclude each other, since what each has read here does not hold any more once the other is committed.
 
     Raises:
         ResourceAlreadyExists: Its ARN is taken.
     """
     if unit.get(type(row), row.arn) is not None:
         raise already_exists(row.arn)
+    newest = unit.first(type(row), order=["-creation_date_time", "-arn"])
+    if newest is not None and row.creation_date_time <= newest.creation_date_time:
+        row.creation_date_time = newest.creation_date_time + _TICK
+        row.last_updated_date_time = max(row.last_updated_date_time, row.creation_date_time)
     unit.add(row)
     for key, value in (tags or {}).items():
         unit.add(Tag(resource_arn=row.arn, tag_key=key, tag_value=value))

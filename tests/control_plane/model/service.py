@@ -70,6 +70,8 @@ class Service:
         Raises:
             Refused: The service answers with an error.
         """
+        # What is created in the moment of another becomes newer by the smallest step; here that is the clock's.
+        self.clock.advance(seconds=1e-6)
         message = filled(GetMessageClass(CONTROL.methods_by_name[operation].input_type)(), request)
         set_caller(Caller("client", "model", account))
         try:

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import event
 
+from common.clock import ManualClock
 from common.errors import (
     InvalidNextToken,
     LimitExceeded,
@@ -44,6 +45,42 @@ def test_pages_join_to_the_whole_list(world):
 
     assert [row.arn for page in (first, second, third) for row in page.items] == made
     assert third.next_token is None
+
+
+def test_what_is_created_behind_a_page_in_the_same_moment_is_on_the_next(world):
+    groups = world.resources.dataset_groups
+    names = [groups.create(name).name for name in ("m", "z")]
+    first = groups.list(PageRequest(max_results=1))
+
+    names.append(groups.create("a").name)
+    world.clock.advance(seconds=-60)
+    names.append(groups.create("b").name)
+
+    second = groups.list(PageRequest(first.next_token))
+    assert [row.name for row in first.items + second.items] == names
+    assert all(row.last_updated_date_time >= row.creation_date_time for row in second.items)
+
+
+def test_what_another_control_plane_creates_meanwhile_is_not_newer_than_what_is_committed_later(tmp_path, postgres):
+    url, clock = postgres.database(), ManualClock()
+    slow, fast = make_world(tmp_path, url=url, clock=clock), make_world(tmp_path, url=url, clock=clock)
+    operations = slow.plane.services[0].servicer._resources.dataset_groups
+    attempts = []
+
+    def create(unit):
+        made = operations.create(unit, "slow")
+        if not attempts:
+            clock.advance(seconds=1)
+            fast.resources.dataset_groups.create("fast")
+        attempts.append(made)
+        return made
+
+    slow.metadata_store.transact(create, account=ACCOUNT)
+
+    assert len(attempts) == 2
+    assert [row.name for row in slow.resources.dataset_groups.list(EVERYTHING).items] == ["fast", "slow"]
+    for world in (slow, fast):
+        world.metadata_store.close()
 
 
 def test_page_token_is_good_for_the_same_filter_only(world):
