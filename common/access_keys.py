@@ -222,16 +222,35 @@ class AccessKeys:
         A process that ends in between leaves secrets that can be read, and a rotation that can be made again.
 
         Raises:
-            InvalidInput: The master key is not in a file, or a file is in a bad state (see `find`).
-            Unavailable: A file cannot be written.
+            InvalidInput: The master key is not in a file, another file of access keys beside one of the two files is
+                encrypted with it, too, or a file is in a bad state (see `find`).
+            Unavailable: A file cannot be read or written.
         """
         with self._exclusive():
             keys = self._current()
+            self._check_shared_by_none(self._master_keys.ensure())
             made = MasterKey.generate()
             self._master_keys.replace(MasterKeys([made, *self._master_keys.ensure().keys]))
             if self._path.exists():
                 self._write(keys)
             self._master_keys.replace(MasterKeys([made]))
+
+    def _check_shared_by_none(self, master_keys: MasterKeys) -> None:
+        """Check that no other file becomes unreadable without these master keys."""
+        marks = [f'"{key.key_id}:' for key in master_keys.keys]
+        folders = {folder.resolve() for folder in (self._path.parent, self._master_keys.folder) if folder is not None}
+        for path in sorted(path for folder in folders for path in folder.glob("*.json")):
+            if path == self._path.resolve():
+                continue
+            try:
+                text = path.read_text(errors="replace")
+            except OSError as error:
+                raise _unreadable(path, error) from error
+            if any(mark in text for mark in marks):
+                raise InvalidInput(
+                    f"`master_key`: got one that {path} is encrypted with, too, want one of this file alone: put a new "
+                    "key before the old one, run `tailorbird keys encrypt` for each file, then remove the old one"
+                )
 
     def _update(self, access_key_id: str, edit: Callable[[AccessKey], AccessKey]) -> AccessKey:
         """Edit one key in the file and return it."""

@@ -116,7 +116,13 @@ class MasterKeys:
 
 
 class MasterKeySource(Protocol):
-    """Where the master keys come from."""
+    """Where the master keys come from.
+
+    Attributes:
+        folder: The folder of their file; None without one.
+    """
+
+    folder: Path | None
 
     def read(self) -> MasterKeys | None:
         """Return the present keys; None when there are none yet.
@@ -150,6 +156,7 @@ class MasterKeyFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.folder: Path | None = path.parent
 
     def read(self) -> MasterKeys | None:
         """Return the keys in the file; None when there is no file."""
@@ -199,6 +206,7 @@ class GivenMasterKeys:
 
     def __init__(self, text: str) -> None:
         self._keys = MasterKeys.parse(text, source="a text")
+        self.folder: Path | None = None
 
     def read(self) -> MasterKeys:
         """Return the keys."""

@@ -315,6 +315,22 @@ def test_the_master_key_is_exchanged_under_running_readers(path):
     assert AccessKeys(path).list() == (key,)
 
 
+@pytest.mark.parametrize("folder", ["keys", "elsewhere"])
+def test_a_master_key_that_another_file_needs_is_not_forgotten(path, tmp_path, folder):
+    source = MasterKeyFile(tmp_path / "keys" / "master.key")
+    key = AccessKeys(path, master_keys=source).create("x")
+    shared = AccessKeys(tmp_path / folder / "shop.json", master_keys=source)
+    more = shared.create("y")
+    before = source.read().text
+
+    with pytest.raises(InvalidInput, match=r"`master_key`: got one that .*\.json is encrypted with, too"):
+        shared.rotate_master_key()
+
+    assert source.read().text == before
+    assert AccessKeys(path, master_keys=source).list() == (key,)
+    assert AccessKeys(shared.path, master_keys=source).list() == (more,)
+
+
 def test_a_rotation_that_was_cut_off_is_made_again(path):
     key = AccessKeys(path).create("x")
     file = MasterKeyFile(path.with_name("master.key"))
