@@ -23,6 +23,7 @@ __all__ = [
     "check_describes_items",
     "check_schema",
     "check_schema_change",
+    "check_theme_column",
 ]
 
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z\d_]{0,149}")
@@ -253,6 +254,26 @@ def check_describes_items(text: str, *, field: str) -> None:
         raise invalid(
             field, got=[item.name for item in fields], want="a field of the attribute itemName and a textual field"
         )
+
+
+def check_theme_column(name: str, *, items: str | None, field: str) -> None:
+    """Check that themes can be made of items: they have a column with their names and a textual one.
+
+    Args:
+        name: The column that shall hold their names; empty for none.
+        items: Schema of the Items dataset; None without one.
+        field: Where the name stands in the request.
+
+    Raises:
+        InvalidInput: They cannot.
+    """
+    fields = () if items is None else AvroSchema.parse(items).fields
+    texts = [item.name for item in fields if item.type == "string" and item.name != "ITEM_ID"]
+    if name not in texts:
+        want = f"the column of the items with their names: {' or '.join(texts) or 'an Items dataset with one'}"
+        raise invalid(field, got=name or None, want=want)
+    if not any(item.textual for item in fields):
+        raise invalid("batchInferenceJobMode", got="THEME_GENERATION", want="an Items dataset with a textual field")
 
 
 def _type_of(schema: AvroSchema) -> DatasetType:

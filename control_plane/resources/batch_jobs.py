@@ -11,6 +11,7 @@ from control_plane.domain.campaigns import check_exploration, check_influence
 from control_plane.domain.fields import check_name, check_role, check_tags
 from control_plane.domain.imports import check_data_location, check_output_location
 from control_plane.domain.recipes import recipe_of
+from control_plane.domain.schemas import DatasetType, check_theme_column
 from control_plane.domain.states import CREATING, Status
 from control_plane.jobs.submit import enqueue
 from control_plane.metadata_store import Unit
@@ -24,7 +25,7 @@ from control_plane.metadata_store.tables import (
     SolutionVersion,
 )
 from control_plane.resources.base import Page, PageRequest, ResourceOperations, fetch, insert, list_page, require_active
-from control_plane.resources.datasets import dataset_table
+from control_plane.resources.datasets import dataset_schemas, dataset_table
 from protos.tailorbird.control.v1.batch_inference_job_pb2 import BatchInferenceJobMode, CreateBatchInferenceJobRequest
 from protos.tailorbird.control.v1.batch_segment_job_pb2 import CreateBatchSegmentJobRequest
 from protos.tailorbird.internal.v1.jobs_pb2 import BatchInferencePayload, BatchSegmentPayload
@@ -95,7 +96,7 @@ class BatchInferenceJobs(_BatchJobs):
             arn=self._arn(unit, "batch-inference-job", request.job_name),
             **self._columns(unit, request, version, target=Target.ITEM, most=_MAX_RESULTS),
             batch_inference_job_config=config if request.HasField("batch_inference_job_config") else None,
-            batch_inference_job_mode=_mode(request, recipe),
+            batch_inference_job_mode=_mode(unit, request, recipe, version),
             theme_generation_config=(
                 request.theme_generation_config if request.HasField("theme_generation_config") else None
             ),
@@ -215,15 +216,15 @@ def _num_results(request: CreateBatchJobRequest, *, most: int) -> int:
     return request.num_results
 
 
-def _mode(request: CreateBatchInferenceJobRequest, recipe: RecipeSpec) -> str:
-    """Return the mode of a job; themes need a recipe that has them, and the column with the items' names."""
+def _mode(unit: Unit, request: CreateBatchInferenceJobRequest, recipe: RecipeSpec, version: SolutionVersion) -> str:
+    """Return the mode of a job; themes need a recipe that has them, and items with names and texts."""
     if request.batch_inference_job_mode != BatchInferenceJobMode.BATCH_INFERENCE_JOB_MODE_THEME_GENERATION:
         if request.HasField("theme_generation_config"):
             raise invalid("themeGenerationConfig", got="a configuration", want=f"none, or the mode {_THEMES}")
         return _INFERENCE
     if _THEMES not in recipe.batch_options:
         raise invalid("batchInferenceJobMode", got=_THEMES, want=f"{_INFERENCE}: {recipe.name} has no themes")
-    field = "themeGenerationConfig.fieldsForThemeGeneration.itemName"
-    if not request.theme_generation_config.fields_for_theme_generation.item_name:
-        raise invalid(field, got=None, want="the column of the items with their names")
+    name = request.theme_generation_config.fields_for_theme_generation.item_name
+    items = dataset_schemas(unit, version.dataset_group_arn).get(DatasetType.ITEMS)
+    check_theme_column(name, items=items, field="themeGenerationConfig.fieldsForThemeGeneration.itemName")
     return _THEMES

@@ -10,7 +10,7 @@ from protos.tailorbird.control.v1 import batch_inference_job_pb2 as inference
 from protos.tailorbird.control.v1 import batch_segment_job_pb2 as segment
 from protos.tailorbird.control.v1.common_pb2 import S3DataConfig
 from recipes.catalog import RECIPES
-from tests.control_plane.world import ACCOUNT, EVERYTHING, make_world
+from tests.control_plane.world import ACCOUNT, EVERYTHING, avro, column, make_world
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/Personalize"
 RECIPE = "arn:aws:personalize:::recipe/"
@@ -90,12 +90,40 @@ def test_malformed_jobs_are_refused_and_leave_nothing(world, members, message):
 
 def test_themes_need_the_names_of_the_items(world):
     version = version_of(world, "aws-similar-items")
-    themes = {"batch_inference_job_mode": inference.BATCH_INFERENCE_JOB_MODE_THEME_GENERATION}
-    with pytest.raises(InvalidInput, match=r"fieldsForThemeGeneration\.itemName"):
-        world.resources.batch_inference.create(inference_request(version, **themes))
+
+    def create(version, item_name):
+        fields = inference.FieldsForThemeGeneration(item_name=item_name)
+        mode = inference.BATCH_INFERENCE_JOB_MODE_THEME_GENERATION
+        config = inference.ThemeGenerationConfig(fields_for_theme_generation=fields)
+        request = inference_request(version, theme_generation_config=config, batch_inference_job_mode=mode)
+        return world.resources.batch_inference.create(request)
+
+    for name in ("", "TITLE"):
+        with pytest.raises(InvalidInput, match=r"fieldsForThemeGeneration\.itemName`: .* an Items dataset with one"):
+            create(version, name)
+
+    group = world.resources.versions.describe(version).dataset_group_arn
+    world.dataset(group, "Items", avro("Items", column("ITEM_ID"), column("TITLE"), column("PRICE", "float")))
+    for name in ("title", "PRICE", "ITEM_ID", ""):
+        with pytest.raises(InvalidInput, match=r"fieldsForThemeGeneration\.itemName`: .* names: TITLE$"):
+            create(version, name)
+    with pytest.raises(InvalidInput, match=r"batchInferenceJobMode`: got .THEME_GENERATION., want .* a textual field"):
+        create(version, "TITLE")
+
+
+def test_themes_are_made_of_items_with_names_and_texts(world):
+    version = version_of(world, "aws-similar-items")
+    group = world.resources.versions.describe(version).dataset_group_arn
+    plot = column("PLOT", ["null", "string"], textual=True)
+    world.dataset(group, "Items", avro("Items", column("ITEM_ID"), column("TITLE"), plot))
     fields = inference.FieldsForThemeGeneration(item_name="TITLE")
     config = inference.ThemeGenerationConfig(fields_for_theme_generation=fields)
-    row = world.resources.batch_inference.create(inference_request(version, theme_generation_config=config, **themes))
+    mode = inference.BATCH_INFERENCE_JOB_MODE_THEME_GENERATION
+
+    row = world.resources.batch_inference.create(
+        inference_request(version, theme_generation_config=config, batch_inference_job_mode=mode)
+    )
+
     assert row.batch_inference_job_mode == "THEME_GENERATION"
 
 
