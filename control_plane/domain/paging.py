@@ -1,9 +1,8 @@
 """Page tokens, opaque to callers and valid for one list operation with the same filters.
 
 A token is a position in the order of creation, which is that of commits, so that entries created or deleted between two
-pages neither repeat nor hide
-others. It gives no access: a forged token shows only what the list shows anyway. The digest detects tokens that were
-truncated, edited, or made for another list.
+pages neither repeat, nor are missed, nor hide others. It gives no access: a forged token shows only what the list shows
+anyway. The digest detects tokens that were truncated, edited, or made for another list.
 """
 
 from __future__ import annotations

@@ -111,3 +111,17 @@ def test_what_is_written_is_read_back_by_both_versions_of_yaml(tmp_path_factory,
 def test_places_are_written_as_people_write_them():
     assert place_text(("a", "b", 0, "c")) == "a.b[0].c"
     assert place_text(()) == "file"
+
+
+def test_a_list_that_is_too_long_is_refused_before_it_is_built(read, monkeypatch):
+    """Building takes ten times as long as reading, and a megabyte may hold half a million values."""
+    built = []
+    compose = yaml.compose
+    monkeypatch.setattr(yaml, "compose", lambda *arguments, **named: built.append(1) or compose(*arguments, **named))
+
+    with pytest.raises(InvalidInput, match="more values, counting each alias', want at most 100,000"):
+        read("[" + "a," * 300_000 + "]")
+
+    assert built == []
+    assert read("[a]").data == ["a"]
+    assert built == [1]
