@@ -40,7 +40,7 @@ _EMPTY: Final = "empty application"
 _TICK_SECONDS: Final = 0.01
 
 
-def _bodies() -> dict[str, tuple[str, Mapping[str, Any]]]:
+def request_bodies() -> dict[str, tuple[str, Mapping[str, Any]]]:
     """Return path and body of each operation."""
     event = {
         "eventType": "watch",
@@ -108,7 +108,7 @@ def _calls(gateway: str, empty: str, *, key: AccessKey) -> dict[str, HttpCall]:
     """Return all calls, signed now; the empty application gets the bytes of GetRecommendations."""
     calls = {
         name: sign(f"http://{gateway}{path}", json.dumps(body).encode(), key=key)
-        for name, (path, body) in _bodies().items()
+        for name, (path, body) in request_bodies().items()
     }
     like = calls["GetRecommendations"]
     return {**calls, _EMPTY: HttpCall(like.url.replace(gateway, empty), like.headers, like.body)}

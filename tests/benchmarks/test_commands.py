@@ -99,6 +99,7 @@ COMMANDS = {
     "benchmarks.faults.outage": (None, ("--workers", "1", "--clients", "1", "--seconds", "2")),
     "benchmarks.filters": (None, ("--items", "1000", "--repeats", "2")),
     "benchmarks.gateway": (None, ("--rounds", "1", "--calls", "50", "--connections", "2", "--processes", "1")),
+    "benchmarks.gateway_steps": (None, ("--calls", "20", "--repeats", "2", "--connections", "2")),
     "benchmarks.quality.auto_ml": (
         lambda folder: table(folder, users=100),
         ("--recipes", "aws-popularity-count", "tailorbird-ials"),
