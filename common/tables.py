@@ -116,6 +116,22 @@ class Table:
         transactions = {columns.EVENTS_APP_ID: position.offset, columns.EVENTS_EPOCH_APP_ID: position.epoch}
         return self._commit(rows, "append", predicate=None, transactions=transactions)
 
+    def upsert_records(self, rows: pl.DataFrame, position: Position, *, key: str) -> int:
+        """Write rows of put records, each in the place of the put row with the same key; errors of `append`.
+
+        Rows of imports stay beside them: `common.newest` says which of the two holds.
+
+        Args:
+            rows: Each key at most once.
+            position: In the event log, of the last record.
+            key: The column that identifies a row.
+        """
+        transactions = {columns.EVENTS_APP_ID: position.offset, columns.EVENTS_EPOCH_APP_ID: position.epoch}
+        if not self.exists():
+            return self._commit(rows, "append", predicate=None, transactions=transactions)
+        predicate = f"old.`{key}` = new.`{key}` AND old.`{columns.SOURCE}` = '{columns.SOURCE_PUT}'"
+        return self._merge(rows, predicate=predicate, transactions=transactions)
+
     def replace_bulk(self, rows: pl.DataFrame, *, app_id: str, number: int) -> int:
         """Replace the rows of earlier bulk imports, keep those of streamed events; errors of `append`."""
         if not self.exists():
@@ -155,19 +171,8 @@ class Table:
         if not self.exists():
             return self.append(rows, app_id=app_id, number=number)
 
-        def write() -> int:
-            merge = self._open().merge(
-                rows,
-                predicate=" AND ".join(f"old.`{key}` = new.`{key}`" for key in keys),
-                source_alias="new",
-                target_alias="old",
-                merge_schema=True,
-                commit_properties=CommitProperties(app_transactions=[Transaction(app_id, number)]),
-            )
-            merge.when_matched_update_all().when_not_matched_insert_all().execute()
-            return self.version()
-
-        return self._retried(write)
+        predicate = " AND ".join(f"old.`{key}` = new.`{key}`" for key in keys)
+        return self._merge(rows, predicate=predicate, transactions={app_id: number})
 
     def _open(self, version: int | None = None) -> DeltaTable:
         try:
@@ -239,6 +244,25 @@ class Table:
                 self._uri, rows, mode=mode, predicate=predicate, schema_mode="merge",
                 storage_options=self._options, commit_properties=properties,
             )  # fmt: skip
+            return self.version()
+
+        return self._retried(write)
+
+    def _merge(self, rows: pl.DataFrame, *, predicate: str, transactions: Mapping[str, int]) -> int:
+        """Replace the rows `old` that match rows `new` by a predicate, and insert the others."""
+        properties = CommitProperties(app_transactions=[Transaction(*mark) for mark in transactions.items()])
+        attempts = 0
+
+        def write() -> int:
+            nonlocal attempts
+            attempts += 1
+            if attempts > 1 and self._transactions(transactions) == transactions:
+                return self.version()
+            merge = self._open().merge(
+                rows, predicate=predicate, source_alias="new", target_alias="old", merge_schema=True,
+                commit_properties=properties,
+            )  # fmt: skip
+            merge.when_matched_update_all().when_not_matched_insert_all().execute()
             return self.version()
 
         return self._retried(write)

@@ -60,6 +60,12 @@ class TrackerServicer(trackers_pb2_grpc.TrackerServiceServicer):
                 )
                 for group in (() if tracker_set is None else tracker_set.groups)
             ],
+            datasets=[
+                trackers_pb2.TrackedDataset(
+                    key=dataset.key, dataset_group_arn=dataset.dataset_group_arn, table=dataset.table
+                )
+                for dataset in (() if tracker_set is None else tracker_set.datasets)
+            ],
         )
 
     def FindTables(

@@ -1,8 +1,9 @@
-"""The dataset group and table that the events of each tracking id belong to."""
+"""The dataset group and table that the events of each tracking id, and the records of each dataset, belong to."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from control_plane.domain.schemas import DatasetType
 from control_plane.domain.states import Status
@@ -12,7 +13,12 @@ from control_plane.resources.datasets import dataset_table
 from control_plane.serving.revisions import current_revision
 from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable
 
-__all__ = ["TrackedGroup", "TrackerSet", "tracked_group", "tracker_set"]
+__all__ = ["TrackedDataset", "TrackedGroup", "TrackerSet", "tracked_group", "tracker_set"]
+
+#: Types of datasets that take records without an event tracker.
+_OF_RECORDS: Final = frozenset(
+    {DatasetType.ITEMS, DatasetType.USERS, DatasetType.ACTIONS, DatasetType.ACTION_INTERACTIONS}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +39,41 @@ class TrackedGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackedDataset:
+    """A dataset that takes single records.
+
+    Attributes:
+        key: Its ARN, by which items, users and actions are sent; its tracking id, by which action interactions are.
+        dataset_group_arn: ARN of its dataset group.
+        table: Its table.
+    """
+
+    key: str
+    dataset_group_arn: str
+    table: DatasetTable
+
+
+@dataclass(frozen=True, slots=True)
 class TrackerSet:
-    """All ACTIVE trackers at one revision."""
+    """All ACTIVE trackers and datasets at one revision."""
 
     revision: int
     groups: tuple[TrackedGroup, ...]
+    datasets: tuple[TrackedDataset, ...]
 
 
 def tracker_set(unit: Unit) -> TrackerSet:
-    """Return the current set of trackers."""
+    """Return the current set of trackers and datasets."""
     trackers = unit.find(EventTracker, status=Status.ACTIVE, order=["arn"])
-    return TrackerSet(current_revision(unit), tuple(tracked_group(unit, tracker) for tracker in trackers))
+    datasets = unit.find(Dataset, dataset_type=_OF_RECORDS, status=Status.ACTIVE, order=["arn"])
+    return TrackerSet(
+        current_revision(unit),
+        tuple(tracked_group(unit, tracker) for tracker in trackers),
+        tuple(
+            TrackedDataset(item.tracking_id or item.arn, item.dataset_group_arn, dataset_table(unit, item))
+            for item in datasets
+        ),
+    )
 
 
 def tracked_group(unit: Unit, tracker: EventTracker) -> TrackedGroup:

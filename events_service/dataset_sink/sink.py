@@ -13,25 +13,23 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import polars as pl
 
 from common import columns
-from common.arrow_schema import interactions_frame_schema
 from common.avro import AvroSchema
 from common.errors import Unavailable
 from common.logs import get_logger
 from common.positions import Position
 from common.storage import Store
 from common.tables import Table
-from events_service.domain import Event, interaction_values
+from events_service.dataset_sink.rows import entities_frame, events_frame
+from events_service.domain.entities import ENTITY_TYPES
 from events_service.domain.rate_limit import CommitRateLimit, TokenBucket
-from events_service.log import Divergence, EventLog, LoggedRecord, TableLag
-from events_service.records import content_of
+from events_service.log import Divergence, EventLog, LoggedRecord, LogTable, TableLag
 from events_service.trackers import Tables
 
-__all__ = ["DatasetSink", "events_frame"]
+__all__ = ["DatasetSink"]
 
 _log = get_logger(__name__)
 _BATCH_RECORDS = 20_000
@@ -103,7 +101,7 @@ class DatasetSink:
         if not progress.lock.acquire(blocking=False):
             return 0  # a call flushes it
         try:
-            return self._append_events(lag, progress, stopping)[0] if self._dataset_exists(lag.table.location) else 0
+            return self._write(lag, progress, stopping)[0] if self._dataset_exists(lag.table.location) else 0
         finally:
             progress.lock.release()
 
@@ -124,7 +122,7 @@ class DatasetSink:
         progress = self._progress_of(location)
         with self._held(progress.lock, location, seconds):
             if self._dataset_exists(location):
-                _, committed = self._append_events(lag, progress, lambda: self._monotonic() >= until)
+                _, committed = self._write(lag, progress, lambda: self._monotonic() >= until)
                 if committed < lag.last_offset:
                     raise Unavailable(
                         f"dataset {location}: got records up to {committed} written within {seconds:g} s, want those "
@@ -139,11 +137,10 @@ class DatasetSink:
         self._remove_if_deleted(location)
         return False
 
-    def _append_events(self, lag: TableLag, progress: _Progress, stopping: Callable[[], bool]) -> tuple[int, int]:
-        """Append a table's events; return how many those were, and the table's committed offset."""
+    def _write(self, lag: TableLag, progress: _Progress, stopping: Callable[[], bool]) -> tuple[int, int]:
+        """Write a table's records; return how many rows those were, and the table's committed offset."""
         location = lag.table.location
         table = Table(self._store, location)
-        schema = AvroSchema.parse(lag.table.schema)
         committed, divergence = self._committed_offset(lag, table)
         appended = 0
         # Up to the last record at the beginning: an endless stream must not keep this call in commit after commit.
@@ -152,17 +149,30 @@ class DatasetSink:
             if not records:
                 break  # the table was removed meanwhile
             committed = records[-1].offset
-            rows = _drop_repetitions(events_frame(records, schema), table, divergence)
-            version = table.append_events(rows, self._log.lineage().at(committed))
+            rows, version = self._commit(lag.table, table, records, divergence)
             self._log.mark_consumed(self.name, location, committed)
             progress.token_bucket.spend(self._monotonic())
-            appended += rows.height
-            _log.debug("events_flushed", location=location, events=rows.height, offset=committed, version=version)
+            appended += rows
+            _log.debug("records_flushed", location=location, rows=rows, offset=committed, version=version)
             self._compact(table, progress, version)
         if not appended and committed > lag.committed_offset:
             # Not beyond our own events: the table may be ahead of a restored log that has not diverged from it yet.
             self._log.mark_consumed(self.name, location, min(committed, lag.last_offset))
         return appended, committed
+
+    def _commit(
+        self, target: LogTable, table: Table, records: Sequence[LoggedRecord], divergence: Divergence | None
+    ) -> tuple[int, int]:
+        """Write records to a table in one commit; return how many rows those were, and the version."""
+        position = self._log.lineage().at(records[-1].offset)
+        schema = AvroSchema.parse(target.schema)
+        kind = ENTITY_TYPES.get(target.dataset_type)
+        if kind is None:
+            rows = _drop_repetitions(events_frame(records, schema), table, divergence)
+            return rows.height, table.append_events(rows, position)
+        # One that was written before is written once more, which changes nothing.
+        rows = entities_frame(records, schema, kind)
+        return rows.height, table.upsert_records(rows, position, key=kind.id_column)
 
     def remove_deleted(self) -> int:
         """Remove from the log the events of deleted tables; return how many tables that were.
@@ -233,34 +243,3 @@ def _drop_repetitions(rows: pl.DataFrame, table: Table, divergence: Divergence |
     for ids in table.streamed_ids(after=divergence.after, up_to=divergence.until):
         rows = rows.filter(~pl.col(columns.EVENT_ID).is_in(ids.implode()))
     return rows
-
-
-def events_frame(records: Sequence[LoggedRecord], schema: AvroSchema) -> pl.DataFrame:
-    """Return the rows of an interactions table: one for each event id, in the order of the log.
-
-    Within a tracker the log holds every id once. Two consecutive trackers of a group may both have received an event;
-    then the first is kept.
-
-    Args:
-        records: Events of one table, in the order of offsets.
-        schema: The Interactions dataset's.
-
-    Raises:
-        CorruptArtifact: An event does not fit the schema, which it did when it was accepted.
-    """
-    first: dict[str, tuple[int, Event]] = {}
-    for record in records:
-        event: Event = content_of(record)
-        first.setdefault(event.event_id, (record.offset, event))
-    rows = [_row(offset, event, schema) for offset, event in first.values()]
-    return pl.DataFrame(rows, schema=interactions_frame_schema(schema))
-
-
-def _row(offset: int, event: Event, schema: AvroSchema) -> dict[str, Any]:
-    return {
-        **interaction_values(event, schema),
-        columns.SOURCE: columns.SOURCE_PUT,
-        columns.EVENT_ID: event.event_id,
-        columns.LOG_OFFSET: offset,
-        columns.SESSION_ID: event.session_id,
-    }

@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ActionInteraction", "Entity", "Event", "RawCall", "RawEvent"]
+__all__ = ["ActionInteraction", "Entity", "Event", "RawActionInteraction", "RawCall", "RawEvent"]
 
 _NAMESPACE: Final = uuid.UUID("6ab3f1d2-0f4e-4d55-9c11-6a8f0f2a7c1e")
 
@@ -41,6 +41,21 @@ class RawCall:
     session_id: str | None
     user_id: str | None
     events: tuple[RawEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RawActionInteraction:
+    """One interaction with an action, unchecked; None where the sender left something out."""
+
+    action_id: str | None = None
+    user_id: str | None = None
+    session_id: str | None = None
+    event_type: str | None = None
+    sent_at_millis: int | None = None
+    event_id: str | None = None
+    recommendation_id: str | None = None
+    impression: tuple[str, ...] = ()
+    properties: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +124,11 @@ class ActionInteraction:
     properties_json: str | None = None
     recommendation_id: str | None = None
     impression: tuple[str, ...] = ()
+
+    def content_id(self) -> str:
+        """Return the id of one whose sender gave none: the same for the same content."""
+        parts = (
+            self.session_id, self.user_id, self.event_type, self.sent_at_millis, self.action_id, self.properties_json,
+            self.recommendation_id, self.impression,
+        )  # fmt: skip
+        return str(uuid.uuid5(_NAMESPACE, json.dumps(parts, ensure_ascii=False, separators=(",", ":"))))

@@ -1,4 +1,4 @@
-"""The table that maps members of PutEvents to columns of an Interactions schema.
+"""The tables that map members of PutEvents and PutActionInteractions to columns of the schemas.
 
 Validation on arrival, the rows that events become and the page docs/events.md all follow it: which column a member
 fills, whether it is required, and what becomes of a property of that name.
@@ -15,7 +15,7 @@ from typing import Any, Final
 from common import columns
 from common.columns import normalise_key
 
-__all__ = ["MEMBERS", "InProperties", "Member", "member_of"]
+__all__ = ["ACTION_MEMBERS", "MEMBERS", "InProperties", "Member", "member_of"]
 
 
 class InProperties(Enum):
@@ -28,12 +28,12 @@ class InProperties(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member of PutEvents with a column of its own.
+    """A member of an event with a column of its own.
 
     Attributes:
         column: The reserved name; a schema's column matches by its normalised key.
         name: As callers write it: a member of the event, or of the call if `of_call`.
-        attribute: Its name in `Event`, `RawEvent` and `RawCall`.
+        attribute: Its name in `Event`, `RawEvent` and `RawCall`, or in `ActionInteraction`.
         of_call: Sent once for all events of a call.
         required: Every event must have it, whatever the schema says. All others may be left out, whatever the schema
             says: their column is then null.
@@ -75,11 +75,24 @@ MEMBERS: Final = (
         in_properties=InProperties.KEPT,
     ),
 )
-_BY_NORMALISED_KEY: Final[Mapping[str, Member]] = MappingProxyType(
-    {normalise_key(member.column): member for member in MEMBERS}
+#: Of PutActionInteractions; none of them may be a property.
+ACTION_MEMBERS: Final = (
+    Member(columns.USER_ID, "userId", "user_id"),
+    Member("SESSION_ID", "sessionId", "session_id", required=True),
+    Member(columns.ACTION_ID, "actionId", "action_id", required=True),
+    Member(columns.TIMESTAMP, "timestamp", "sent_at_millis", required=True, to_column=lambda millis: millis // 1000),
+    Member(columns.EVENT_TYPE, "eventType", "event_type", required=True),
+    Member(columns.IMPRESSION, "impression", "impression", to_column=lambda actions: "|".join(actions) or None),
+    Member(columns.RECOMMENDATION_ID, "recommendationId", "recommendation_id"),
+)
+_BY_NORMALISED_KEY: Final[Mapping[tuple[Member, ...], Mapping[str, Member]]] = MappingProxyType(
+    {
+        members: MappingProxyType({normalise_key(member.column): member for member in members})
+        for members in (MEMBERS, ACTION_MEMBERS)
+    }
 )
 
 
-def member_of(name: str) -> Member | None:
+def member_of(name: str, members: tuple[Member, ...] = MEMBERS) -> Member | None:
     """Return the member whose column has the same normalised key as a column or a property; None for none."""
-    return _BY_NORMALISED_KEY.get(normalise_key(name))
+    return _BY_NORMALISED_KEY[members].get(normalise_key(name))

@@ -1,4 +1,4 @@
-"""The `properties` of an event: a JSON object as text whose keys are the schema's columns in camelCase."""
+"""The `properties` of a record: a JSON object as text whose keys are the schema's columns in camelCase."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
     "write_properties",
 ]
 
-#: Characters of the whole JSON text.
+#: Characters of the JSON text of an event.
 MAX_PROPERTIES: Final = 1024
 #: Characters of one value.
 MAX_VALUE: Final = 1000
@@ -37,16 +37,16 @@ _WANTS: Final = {
 }
 
 
-def parse_properties(text: str, *, field: str) -> dict[str, Any]:
-    """Parse the JSON object.
+def parse_properties(text: str, *, field: str, max_length: int = MAX_PROPERTIES) -> dict[str, Any]:
+    """Parse the JSON object, of at most `max_length` characters.
 
     An object that was encoded twice is unwrapped: some SDKs encode what the caller has encoded already.
 
     Raises:
         InvalidInput: It is too long, not JSON, not an object, or holds unpaired surrogates.
     """
-    if not 1 <= len(text) <= MAX_PROPERTIES:
-        raise invalid(field, got=text, want=f"a JSON object of 1 to {MAX_PROPERTIES} characters")
+    if not 1 <= len(text) <= max_length:
+        raise invalid(field, got=text, want=f"a JSON object of 1 to {max_length} characters")
     value = _load(text, field=field)
     if isinstance(value, str):
         value = _load(value, field=field)

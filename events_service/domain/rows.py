@@ -1,4 +1,4 @@
-"""The columns of the Interactions schema that an event fills.
+"""The columns of a schema that an event, or an interaction with an action, fills.
 
 On arrival `check_columns` rejects, by name, what does not fit the schema; the dataset sink writes what was accepted.
 Both read an event's columns in one way (`_read`), so that whatever was acknowledged can be written.
@@ -14,14 +14,14 @@ from common import columns
 from common.avro import AvroField, AvroSchema
 from common.columns import normalise_key
 from common.errors import CorruptArtifact, invalid
-from events_service.domain.events import Event
-from events_service.domain.members import member_of
+from events_service.domain.events import ActionInteraction, Event
+from events_service.domain.members import ACTION_MEMBERS, MEMBERS, Member, member_of
 from events_service.domain.properties import MAX_VALUE, convert, describe_values
 
 __all__ = ["check_columns", "interaction_values"]
 
 
-def check_columns(event: Event, schema: AvroSchema, *, field: str = "event") -> None:
+def check_columns(event: Event | ActionInteraction, schema: AvroSchema, *, field: str = "event") -> None:
     """Check that an event fits the schema.
 
     Columns of members may always be empty (`members` says which members are required); all others must have a
@@ -29,14 +29,14 @@ def check_columns(event: Event, schema: AvroSchema, *, field: str = "event") -> 
 
     Args:
         event: Its members are validated already.
-        schema: The Interactions dataset's.
+        schema: That of the dataset.
         field: Name of the event, for errors.
 
     Raises:
         InvalidInput: A value is of another type than the schema's, or one that the schema requires is missing.
     """
     for column, key, value in _read(event, schema):
-        member = member_of(column.name)
+        member = member_of(column.name, _members(event))
         name = member.path(field) if member else f"{field}.properties.{key or _camel_case(column.name)}"
         if column.name == columns.IMPRESSION and value is not None and len(value) > MAX_VALUE:
             want = f"ids of at most {MAX_VALUE} characters together, one more for each `|`"
@@ -47,7 +47,7 @@ def check_columns(event: Event, schema: AvroSchema, *, field: str = "event") -> 
             raise invalid(name, got=None, want=f"a value: the schema's {column.name} has no null")
 
 
-def interaction_values(event: Event, schema: AvroSchema) -> dict[str, Any]:
+def interaction_values(event: Event | ActionInteraction, schema: AvroSchema) -> dict[str, Any]:
     """Return the schema's columns of the row that an accepted event becomes.
 
     Args:
@@ -65,18 +65,23 @@ def interaction_values(event: Event, schema: AvroSchema) -> dict[str, Any]:
     return row
 
 
-def _read(event: Event, schema: AvroSchema) -> Iterator[tuple[AvroField, str | None, Any]]:
+def _read(event: Event | ActionInteraction, schema: AvroSchema) -> Iterator[tuple[AvroField, str | None, Any]]:
     """Return, for each column, the property that it was taken from (None for members and defaults) and its value."""
     # Not validated again: the canonical text may be longer than the one that was sent.
     properties: dict[str, Any] = json.loads(event.properties_json) if event.properties_json else {}
     names = {normalise_key(key): key for key in properties}
+    members = _members(event)
     for column in schema.fields:
-        if (member := member_of(column.name)) is not None:
+        if (member := member_of(column.name, members)) is not None:
             yield column, None, member.value(event)
             continue
         # An exact spelling wins over one that merely has the same normalised key.
         key = column.name if column.name in properties else names.get(normalise_key(column.name))
         yield column, key, column.default if key is None else properties[key]
+
+
+def _members(event: Event | ActionInteraction) -> tuple[Member, ...]:
+    return MEMBERS if isinstance(event, Event) else ACTION_MEMBERS
 
 
 def _camel_case(name: str) -> str:

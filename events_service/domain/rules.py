@@ -12,26 +12,21 @@ from common.avro import AvroField, AvroSchema
 from common.columns import normalise_key
 from common.errors import InvalidInput, invalid
 from events_service.domain.events import Event, RawCall, RawEvent
-from events_service.domain.members import MEMBERS, InProperties, member_of
-from events_service.domain.properties import (
-    convert,
-    describe_values,
-    is_text,
-    parse_properties,
-    write_properties,
+from events_service.domain.fields import (
+    MAX_RECOMMENDATION_ID,
+    check_impression,
+    check_millis,
+    check_required,
+    check_text,
 )
+from events_service.domain.members import MEMBERS, InProperties, member_of
+from events_service.domain.properties import convert, describe_values, parse_properties, write_properties
 from events_service.domain.rows import check_columns
 
 __all__ = ["MAX_EVENTS", "MAX_EVENT_BYTES", "check_events", "check_tracking_id"]
 
 MAX_EVENTS: Final = 10
 MAX_EVENT_BYTES: Final = 10 * 1024
-_MAX_TEXT: Final = 256
-_MAX_RECOMMENDATION_ID: Final = 40
-_MAX_IMPRESSION: Final = 25
-#: The years 1 to 9999, which the contracts' time can hold.
-_MIN_MILLIS: Final = -62_135_596_800_000
-_MAX_MILLIS: Final = 253_402_300_799_999
 _ATTRIBUTION_SOURCE: Final = re.compile(r"[\x20-\x7E]{1,1024}")
 _NUMBER: Final = AvroField(columns.EVENT_VALUE, "float", nullable=True)
 
@@ -42,7 +37,7 @@ def check_tracking_id(tracking_id: str | None) -> str:
     Raises:
         InvalidInput: It is missing or too long.
     """
-    return _required_text("trackingId", tracking_id)
+    return check_required("trackingId", tracking_id)
 
 
 def check_events(call: RawCall, schema: AvroSchema) -> tuple[Event, ...]:
@@ -56,7 +51,7 @@ def check_events(call: RawCall, schema: AvroSchema) -> tuple[Event, ...]:
         InvalidInput: Anything at all is wrong with the call; then none of its events is kept.
     """
     _require(call, of_call=True)
-    session_id, user_id = _text("sessionId", call.session_id), _text("userId", call.user_id)
+    session_id, user_id = check_text("sessionId", call.session_id), check_text("userId", call.user_id)
     if not 1 <= len(call.events) <= MAX_EVENTS:
         raise invalid("eventList", got=len(call.events), want=f"1 to {MAX_EVENTS} events")
     return tuple(
@@ -76,16 +71,18 @@ def _event(sent: RawEvent, *, session_id: str, user_id: str | None, schema: Avro
     _require(sent, of_call=False, event=field)
     properties, moved = _properties(sent.properties, field=f"{field}.properties")
     event = Event(
-        event_id=_text(f"{field}.eventId", sent.event_id) or "",
+        event_id=check_text(f"{field}.eventId", sent.event_id) or "",
         session_id=session_id,
         user_id=user_id,
-        event_type=cast("str", _text(f"{field}.eventType", sent.event_type)),
-        sent_at_millis=_millis(f"{field}.sentAt", cast("int", sent.sent_at_millis)),
+        event_type=cast("str", check_text(f"{field}.eventType", sent.event_type)),
+        sent_at_millis=check_millis(f"{field}.sentAt", cast("int", sent.sent_at_millis)),
         event_value=_value(sent.event_value, moved.get("event_value"), field=field),
         item_id=_item(sent.item_id, moved.get("item_id"), field=field),
         properties_json=write_properties(properties),
-        recommendation_id=_text(f"{field}.recommendationId", sent.recommendation_id, longest=_MAX_RECOMMENDATION_ID),
-        impression=_impression(f"{field}.impression", sent.impression),
+        recommendation_id=check_text(
+            f"{field}.recommendationId", sent.recommendation_id, longest=MAX_RECOMMENDATION_ID
+        ),
+        impression=check_impression(f"{field}.impression", sent.impression),
         attribution_source=_attribution_source(field, sent.attribution_source),
     )
     size = len(event.content().encode())
@@ -117,8 +114,8 @@ def _properties(text: str | None, *, field: str) -> tuple[dict[str, Any], dict[s
 
 def _item(member: str | None, in_properties: Any, *, field: str) -> str | None:
     if member is not None or in_properties is None:
-        return _text(f"{field}.itemId", member)
-    return _text(f"{field}.properties.itemId", in_properties)
+        return check_text(f"{field}.itemId", member)
+    return check_text(f"{field}.properties.itemId", in_properties)
 
 
 def _value(member: float | None, in_properties: Any, *, field: str) -> float | None:
@@ -132,43 +129,8 @@ def _value(member: float | None, in_properties: Any, *, field: str) -> float | N
     return member
 
 
-def _millis(field: str, millis: int) -> int:
-    if _MIN_MILLIS <= millis <= _MAX_MILLIS:
-        return millis
-    seconds, want = millis // 1000, "seconds since 1970-01-01 UTC, of the years 1 to 9999"
-    if _MIN_MILLIS <= seconds <= _MAX_MILLIS:
-        want += f"; these look like milliseconds: of those it is {seconds // 1000} seconds"
-    raise invalid(field, got=seconds, want=want)
-
-
-def _impression(field: str, ids: tuple[str, ...]) -> tuple[str, ...]:
-    if len(ids) > _MAX_IMPRESSION:
-        raise invalid(field, got=len(ids), want=f"at most {_MAX_IMPRESSION} item ids")
-    for index, item in enumerate(ids):
-        _required_text(f"{field}[{index}]", item)
-        if "|" in item:
-            # Tables hold impressions as one text, joined by bars.
-            raise invalid(f"{field}[{index}]", got=item, want="an item id without `|`")
-    return ids
-
-
 def _attribution_source(field: str, source: str | None) -> str | None:
     name = f"{field}.metricAttribution.eventAttributionSource"
     if source is not None and not (_ATTRIBUTION_SOURCE.fullmatch(source) and source.strip()):
         raise invalid(name, got=source, want="1 to 1024 printable ASCII characters, not only spaces")
     return source
-
-
-def _required_text(field: str, value: str | None) -> str:
-    text = _text(field, value)
-    if text is None:
-        raise invalid(field, got=None, want=f"1 to {_MAX_TEXT} characters: the field is required")
-    return text
-
-
-def _text(field: str, value: Any, *, longest: int = _MAX_TEXT) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or not 1 <= len(value) <= longest or not is_text(value):
-        raise invalid(field, got=value, want=f"a string of 1 to {longest} characters")
-    return value

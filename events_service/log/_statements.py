@@ -208,8 +208,11 @@ def _begin_epoch(connection: sqlite3.Connection, epoch: int) -> None:
 
 
 def _table_id(connection: sqlite3.Connection, table: LogTable) -> int:
-    row = connection.execute("SELECT id FROM tables WHERE location = ?", (table.location,)).fetchone()
+    row = connection.execute("SELECT id, schema FROM tables WHERE location = ?", (table.location,)).fetchone()
     if row is not None:
+        if row[1] != table.schema:
+            # A dataset's schema may have got more columns.
+            connection.execute("UPDATE tables SET schema = ? WHERE id = ?", (table.schema, row[0]))
         return int(row[0])
     insert = "INSERT INTO tables (location, dataset_group_arn, dataset_type, schema) VALUES (?, ?, ?, ?) RETURNING id"
     values = (table.location, table.dataset_group_arn, table.dataset_type, table.schema)

@@ -1,16 +1,24 @@
-"""EventsService: PutEvents; operations that are not built yet are rejected by name."""
+"""EventsService: events, action interactions, items, users and actions are checked and appended to the log."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from common.auth import current_caller
-from common.errors import CorruptArtifact, ResourceNotFound
+from common.avro import AvroSchema
+from common.errors import CorruptArtifact, ResourceNotFound, invalid
 from common.operations import unimplemented_methods
-from events_service.domain import RawCall, RawEvent, check_events
+from events_service.domain import RawActionInteraction, RawCall, RawEvent, check_events
+from events_service.domain.action_interactions import check_action_interactions
+from events_service.domain.entities import ACTIONS, ITEMS, USERS, EntityType, RawEntity, check_entities
 from events_service.domain.rules import check_tracking_id
-from events_service.log import EventLog
-from events_service.records import log_entry
+from events_service.log import EventLog, LogTable
+from events_service.records import Content, log_entry
 from events_service.trackers.followed import FollowedTrackers
 from protos.tailorbird.events.v1 import events_service_pb2
 
@@ -19,15 +27,21 @@ __all__ = ["SERVICE", "EventsServicer"]
 SERVICE = events_service_pb2.DESCRIPTOR.services_by_name["EventsService"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """The table that a call's records go to, with its schema."""
+
+    table: LogTable
+    schema: AvroSchema
+
+
 @unimplemented_methods(SERVICE)
 class EventsServicer:
-    """Appends events to the log.
-
-    It does not inherit the generated base: the decorator gives the class every method of the contract.
+    """Appends records to the log: those of a call all or none; a response means that they are on disk.
 
     Args:
-        trackers: Resolve tracking ids to datasets.
-        log: Keeps the events.
+        trackers: Resolve tracking ids and ARNs to datasets.
+        log: Keeps the records.
         append_seconds: How long one call waits for the disk.
     """
 
@@ -39,25 +53,85 @@ class EventsServicer:
     def PutEvents(
         self, request: events_service_pb2.PutEventsRequest, context: grpc.ServicerContext
     ) -> events_service_pb2.PutEventsResponse:
-        """Append the events of a call, all or none; a response means that they are on disk."""
+        """Append events."""
         tracking_id = check_tracking_id(request.tracking_id if request.HasField("tracking_id") else None)
-        # The tracker holds until the events are on disk: a deletion waits for that.
+        with self._target("trackingId", tracking_id, "INTERACTIONS", context) as target:
+            events = check_events(_raw_call(request), target.schema)
+            self._append(target, events, context, tracking_id=tracking_id)
+        return events_service_pb2.PutEventsResponse()
+
+    def PutActionInteractions(
+        self, request: events_service_pb2.PutActionInteractionsRequest, context: grpc.ServicerContext
+    ) -> events_service_pb2.PutActionInteractionsResponse:
+        """Append interactions with actions."""
+        tracking_id = check_tracking_id(request.tracking_id if request.HasField("tracking_id") else None)
+        with self._target("trackingId", tracking_id, "ACTION_INTERACTIONS", context) as target:
+            sent = [_raw_action_interaction(item) for item in request.action_interactions]
+            interactions = check_action_interactions(sent, target.schema)
+            self._append(target, interactions, context, tracking_id=tracking_id)
+        return events_service_pb2.PutActionInteractionsResponse()
+
+    def PutItems(
+        self, request: events_service_pb2.PutItemsRequest, context: grpc.ServicerContext
+    ) -> events_service_pb2.PutItemsResponse:
+        """Append items, each of which replaces the one with its id."""
+        sent = [_raw_entity(item, "item_id") for item in request.items]
+        self._put_entities(request.dataset_arn, ITEMS, sent, context)
+        return events_service_pb2.PutItemsResponse()
+
+    def PutUsers(
+        self, request: events_service_pb2.PutUsersRequest, context: grpc.ServicerContext
+    ) -> events_service_pb2.PutUsersResponse:
+        """Append users, each of which replaces the one with its id."""
+        sent = [_raw_entity(item, "user_id") for item in request.users]
+        self._put_entities(request.dataset_arn, USERS, sent, context)
+        return events_service_pb2.PutUsersResponse()
+
+    def PutActions(
+        self, request: events_service_pb2.PutActionsRequest, context: grpc.ServicerContext
+    ) -> events_service_pb2.PutActionsResponse:
+        """Append actions, each of which replaces the one with its id."""
+        sent = [_raw_entity(item, "action_id") for item in request.actions]
+        self._put_entities(request.dataset_arn, ACTIONS, sent, context)
+        return events_service_pb2.PutActionsResponse()
+
+    def _put_entities(
+        self, dataset_arn: str, kind: EntityType, sent: Sequence[RawEntity], context: grpc.ServicerContext
+    ) -> None:
+        if not dataset_arn:
+            raise invalid("datasetArn", got=None, want="the ARN of a dataset: the field is required")
+        with self._target("datasetArn", dataset_arn, kind.dataset_type, context) as target:
+            self._append(target, check_entities(sent, target.schema, kind), context)
+
+    @contextmanager
+    def _target(self, field: str, key: str, dataset_type: str, context: grpc.ServicerContext) -> Iterator[_Target]:
+        """Yield where the records of a call go; the dataset holds until the block is left: a deletion waits for that.
+
+        Raises:
+            InvalidInput: The key is of a dataset of another type.
+            ResourceNotFound: There is no such dataset, or a tracker without one.
+        """
         account = current_caller().account
-        with self._trackers.use(tracking_id, account=account, seconds=context.time_remaining()) as tracker:
+        with self._trackers.use(key, field=field, account=account, seconds=context.time_remaining()) as tracker:
             if tracker.table is None:
                 raise ResourceNotFound(
-                    f"`trackingId`: got a tracker of {tracker.dataset_group_arn}, which has no Interactions dataset, "
+                    f"`{field}`: got a tracker of {tracker.dataset_group_arn}, which has no Interactions dataset, "
                     "want one with a place for its events: create the dataset first"
                 )
+            if tracker.table.dataset_type != dataset_type:
+                got = f"that of a dataset of type {tracker.table.dataset_type}"
+                raise invalid(field, got=got, want=f"one of type {dataset_type}")
             if tracker.schema is None:
                 raise CorruptArtifact(f"dataset {tracker.table.location}: its schema cannot be read")
-            table = tracker.table
-            events = check_events(_raw_call(request), tracker.schema)
-            self._log.append(
-                [log_entry(table, event, tracking_id=tracking_id) for event in events],
-                seconds=min(self._append_seconds, context.time_remaining()),
-            )
-        return events_service_pb2.PutEventsResponse()
+            yield _Target(tracker.table, tracker.schema)
+
+    def _append(
+        self, target: _Target, contents: Sequence[Content], context: grpc.ServicerContext, *, tracking_id: str = ""
+    ) -> None:
+        self._log.append(
+            [log_entry(target.table, content, tracking_id=tracking_id) for content in contents],
+            seconds=min(self._append_seconds, context.time_remaining()),
+        )
 
 
 def _raw_call(request: events_service_pb2.PutEventsRequest) -> RawCall:
@@ -73,7 +147,7 @@ def _raw_event(event: events_service_pb2.Event) -> RawEvent:
     source = event.metric_attribution
     return RawEvent(
         event_type=event.event_type if event.HasField("event_type") else None,
-        sent_at_millis=_millis(event) if event.HasField("sent_at") else None,
+        sent_at_millis=_millis(event.sent_at) if event.HasField("sent_at") else None,
         event_id=event.event_id if event.HasField("event_id") else None,
         event_value=event.event_value if event.HasField("event_value") else None,
         item_id=event.item_id if event.HasField("item_id") else None,
@@ -84,5 +158,28 @@ def _raw_event(event: events_service_pb2.Event) -> RawEvent:
     )
 
 
-def _millis(event: events_service_pb2.Event) -> int:
-    return event.sent_at.seconds * 1000 + event.sent_at.nanos // 1_000_000
+def _raw_action_interaction(interaction: events_service_pb2.ActionInteraction) -> RawActionInteraction:
+    return RawActionInteraction(
+        action_id=interaction.action_id if interaction.HasField("action_id") else None,
+        user_id=interaction.user_id if interaction.HasField("user_id") else None,
+        session_id=interaction.session_id if interaction.HasField("session_id") else None,
+        event_type=interaction.event_type if interaction.HasField("event_type") else None,
+        sent_at_millis=_millis(interaction.timestamp) if interaction.HasField("timestamp") else None,
+        event_id=interaction.event_id if interaction.HasField("event_id") else None,
+        recommendation_id=interaction.recommendation_id if interaction.HasField("recommendation_id") else None,
+        impression=tuple(interaction.impression),
+        properties=interaction.properties if interaction.HasField("properties") else None,
+    )
+
+
+def _raw_entity(
+    entity: events_service_pb2.Item | events_service_pb2.User | events_service_pb2.Action, id_field: str
+) -> RawEntity:
+    return RawEntity(
+        entity_id=getattr(entity, id_field) if entity.HasField(id_field) else None,  # type: ignore[arg-type]
+        properties=entity.properties if entity.HasField("properties") else None,
+    )
+
+
+def _millis(moment: Timestamp) -> int:
+    return moment.seconds * 1000 + moment.nanos // 1_000_000

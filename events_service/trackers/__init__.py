@@ -1,4 +1,4 @@
-"""Resolves tracking ids to datasets: the interface; children watch control_plane and keep its set of trackers."""
+"""Resolves tracking ids and ARNs to datasets: the interface; children watch control_plane and keep what it has."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Tracker:
-    """The dataset behind a tracking id.
+    """The dataset behind a tracking id or behind a dataset's ARN.
 
     Attributes:
-        dataset_group_arn: The group that its events belong to.
-        table: The group's interactions table; None while the group has no Interactions dataset.
+        dataset_group_arn: The group that its records belong to.
+        table: The dataset's table; None for an event tracker whose group has no Interactions dataset.
         schema: `table.schema`, parsed; None without a table, or when it cannot be parsed.
     """
 
@@ -67,7 +67,8 @@ class TrackerUpdate:
 
     Attributes:
         revision: Grows with every change.
-        trackers: By tracking id; None when the revision is the known one.
+        trackers: By tracking id, and by ARN for datasets of items, users and actions; None when the revision is the
+            known one.
         lease_seconds: How long after the request no deletion completes before this service has confirmed it.
     """
 

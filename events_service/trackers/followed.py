@@ -117,21 +117,22 @@ class FollowedTrackers:
         self._thread.join()
 
     @contextmanager
-    def use(self, tracking_id: str, *, account: str | None, seconds: float) -> Iterator[Tracker]:
-        """Yield the tracker of an id; its deletion does not complete before the block is left.
+    def use(self, key: str, *, field: str = "trackingId", account: str | None, seconds: float) -> Iterator[Tracker]:
+        """Yield the tracker of an id or the dataset of an ARN; its deletion does not complete before the block is left.
 
         Args:
-            tracking_id: As sent by a caller.
+            key: As sent by a caller.
+            field: The request's member that the key was sent in.
             account: The caller's; trackers of other accounts do not exist for it.
             seconds: How long the caller waits.
 
         Raises:
-            ResourceNotFound: No ACTIVE tracker has the id.
+            ResourceNotFound: No ACTIVE tracker or dataset has the key.
             Unavailable: Whether one has it is not known now.
         """
         with self._changed:
             deadline = self._monotonic() + min(seconds, self._patience_seconds)
-            tracker, used = self._find(tracking_id, account, deadline)
+            tracker, used = self._find(key, field, account, deadline)
             used.users += 1
         try:
             yield tracker
@@ -143,26 +144,27 @@ class FollowedTrackers:
                     # A deletion may wait for this.
                     self._interrupt()
 
-    def _find(self, tracking_id: str, account: str | None, deadline: float) -> tuple[Tracker, _Set]:
-        """Return the tracker of an id, and the set that it is from."""
+    def _find(self, key: str, field: str, account: str | None, deadline: float) -> tuple[Tracker, _Set]:
+        """Return the tracker of a key, and the set that it is from."""
         was_expired = self._set is None or not self._is_confirmed()
         if was_expired and not self._is_unreachable():
             self._fetch_again(deadline)
         current, unreachable = self._present(), self._is_unreachable()
-        tracker = current.find(tracking_id, account)
+        tracker = current.find(key, account)
         if tracker is not None and tracker.table is not None:
             return tracker, current
         if not was_expired and not unreachable:
             self._fetch_again(deadline)
             current, unreachable = self._present(), self._is_unreachable()
-            tracker = current.find(tracking_id, account)
+            tracker = current.find(key, account)
         if tracker is not None and tracker.table is not None:
             return tracker, current
         if unreachable or not self._is_confirmed():
             # It may have been created a moment ago: NotFound needs a confirmed set.
             raise self._unavailable()
         if tracker is None:
-            raise ResourceNotFound(f"`trackingId`: got {tracking_id[:64]!r}, want that of an ACTIVE event tracker")
+            want = "an ACTIVE event tracker" if field == "trackingId" else "an ACTIVE dataset"
+            raise ResourceNotFound(f"`{field}`: got {key[:256]!r}, want that of {want}")
         return tracker, current
 
     def _present(self) -> _Set:
@@ -194,7 +196,7 @@ class FollowedTrackers:
     def _unavailable(self) -> Unavailable:
         # A new one: an exception that is raised twice collects the tracebacks of both.
         reason = "got no answer yet" if self._failure is None else self._failure.message
-        return Unavailable(f"`trackingId`: cannot be looked up now, try again: {reason}")
+        return Unavailable(f"trackers and datasets cannot be looked up now, try again: {reason}")
 
     def _fetch_again(self, deadline: float) -> None:
         """Wait for the end of a fetch that begins from now on."""

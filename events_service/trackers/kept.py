@@ -91,10 +91,22 @@ class TrackerFile:
 def _to_json(tracker: Tracker) -> dict[str, Any]:
     table = tracker.table
     document = {"dataset_group_arn": tracker.dataset_group_arn}
-    return document if table is None else {**document, "location": table.location, "schema": table.schema}
+    return (
+        document
+        if table is None
+        else {
+            **document,
+            "location": table.location,
+            "schema": table.schema,
+            "dataset_type": table.dataset_type,
+        }
+    )
 
 
-def _tracker(dataset_group_arn: str, location: str | None = None, schema: str | None = None) -> Tracker:
+def _tracker(
+    dataset_group_arn: str, location: str | None = None, schema: str | None = None, dataset_type: str = "INTERACTIONS"
+) -> Tracker:
     if location is None or schema is None:
         return Tracker(dataset_group_arn)
-    return Tracker(dataset_group_arn, LogTable(location, dataset_group_arn, schema), read_schema(schema))
+    table = LogTable(location, dataset_group_arn, schema, dataset_type)
+    return Tracker(dataset_group_arn, table, read_schema(schema))

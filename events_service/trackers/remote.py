@@ -95,6 +95,8 @@ class RemoteTrackerFetch:
             )
             for group in response.trackers
         }
+        for dataset in response.datasets:
+            trackers[dataset.key] = _tracker(dataset.dataset_group_arn, dataset.table)
         changed = response.revision != self._known_revision
         return TrackerUpdate(response.revision, trackers if changed else None, response.lease_seconds)
 
@@ -111,8 +113,8 @@ def _unavailable(error: grpc.RpcError) -> Unavailable:
     return Unavailable(f"control_plane: tells no trackers: {translated.message}")
 
 
-def _tracker(dataset_group_arn: str, interactions: DatasetTable | None) -> Tracker:
-    if interactions is None:
+def _tracker(dataset_group_arn: str, dataset: DatasetTable | None) -> Tracker:
+    if dataset is None:
         return Tracker(dataset_group_arn)
-    table = LogTable(interactions.location, dataset_group_arn, interactions.schema, interactions.dataset_type)
+    table = LogTable(dataset.location, dataset_group_arn, dataset.schema, dataset.dataset_type)
     return Tracker(dataset_group_arn, table, read_schema(table.schema))

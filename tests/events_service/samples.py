@@ -36,6 +36,21 @@ SCHEMA_TEXT = avro(
     ("NUM_RATINGS", ["null", "int"]),
 )
 SCHEMA = AvroSchema.parse(SCHEMA_TEXT)
+ITEMS_SCHEMA_TEXT = json.dumps(
+    {
+        "type": "record",
+        "name": "Items",
+        "version": "1.0",
+        "fields": [
+            {"name": "ITEM_ID", "type": "string"},
+            {"name": "GENRES", "type": ["null", "string"], "categorical": True},
+            {"name": "PRICE", "type": ["null", "float"]},
+            {"name": "TEXT", "type": ["null", "string"], "textual": True},
+            {"name": "CREATION_TIMESTAMP", "type": "long"},
+            {"name": "STOCK", "type": "int", "default": 7},
+        ],
+    }
+)
 
 
 def table(location: str = "datasets/films/interactions", schema: str = SCHEMA_TEXT) -> LogTable:

@@ -3,8 +3,7 @@
 `SCENARIO` has an entry for each operation that is built: a function that returns the arguments of its call. The calls
 are made in the order of the table. Whatever single values a response has are in `walk.values` for the entries below it:
 `walk.values["campaignArn"]`. After a Create the walk waits until its Describe, which has an entry too, says ACTIVE;
-after a Delete until its Describe finds nothing any more. To build an operation means to move its name from `NOT_BUILT`
-to the table.
+after a Delete until its Describe finds nothing any more.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from tests.gateway import samples
 from tests.system.test_lifecycle import QUICK
 from tests.system.test_populations import ACTION_SCHEMAS
 
-__all__ = ["NOT_BUILT", "SCENARIO", "Walk", "write_files"]
+__all__ = ["SCENARIO", "Walk", "write_files"]
 
 _SERVICES: Final = {name: service for service, name in samples.all_operations()}
 _PATIENCE_SECONDS: Final = 120.0
@@ -39,13 +38,6 @@ _ITEMS: Final[dict[str, Any]] = {
     "version": "1.0",
     "fields": [{"name": "ITEM_ID", "type": "string"}],
 }
-
-#: Operations that have no entry below, because nothing can succeed yet.
-NOT_BUILT: Final = frozenset(
-    {
-        "PutActionInteractions", "PutActions", "PutItems", "PutUsers",
-    }
-)  # fmt: skip
 
 
 class Walk:
@@ -68,6 +60,11 @@ class Walk:
             "personalize-events": clients.events,
             "personalize-runtime": clients.runtime,
         }
+
+    @cached_property
+    def group_of_records(self) -> str:
+        """ARN of a dataset group for datasets that take single records."""
+        return str(self.call("CreateDatasetGroup", {"name": "records"})["datasetGroupArn"])
 
     @cached_property
     def second_group(self) -> Journey:
@@ -153,6 +150,20 @@ def _schema_of_items(walk: Walk, name: str, *columns: str) -> str:
     return str(walk.call("CreateSchema", {"name": f"walk-{name}", "schema": schema})["schemaArn"])
 
 
+def _new_dataset(walk: Walk, dataset_type: str, **required: str) -> str:
+    """Return a new dataset in the group of records, with some columns besides those required."""
+    name = f"put-{dataset_type.lower().replace('_', '-')}"
+    fields = [
+        *({"name": column, "type": kind} for column, kind in required.items()),
+        {"name": "GENRES", "type": ["null", "string"], "categorical": True},
+        {"name": "PRICE", "type": ["null", "float"]},
+    ]
+    document = {"type": "record", "name": dataset_type.replace("_", ""), "version": "1.0", "fields": fields}
+    schema = walk.call("CreateSchema", {"name": name, "schema": json.dumps(document)})["schemaArn"]
+    arguments = {"name": name, "datasetType": dataset_type, "schemaArn": schema}
+    return str(walk.call("CreateDataset", {**arguments, "datasetGroupArn": walk.group_of_records})["datasetArn"])
+
+
 def _first_dataset(walk: Walk) -> str:
     """Return a dataset of the second dataset group."""
     group = walk.second_group.dataset_group_arn
@@ -233,6 +244,26 @@ SCENARIO: Final[Mapping[str, Callable[[Walk], dict[str, Any]]]] = {
     "PutEvents": lambda walk: {
         "trackingId": walk.values["trackingId"], "userId": _USER, "sessionId": "walk",
         "eventList": [{"eventType": EVENT, "itemId": "film-0001", "sentAt": int(time.time()), "eventValue": 4.0}],
+    },
+    "PutItems": lambda walk: {
+        "datasetArn": _new_dataset(walk, "Items", ITEM_ID="string"),
+        "items": [{"itemId": "film-new", "properties": json.dumps({"genres": "War|Drama", "price": "3.5"})}],
+    },
+    "PutUsers": lambda walk: {
+        "datasetArn": _new_dataset(walk, "Users", USER_ID="string"),
+        "users": [{"userId": _USER, "properties": json.dumps({"genres": "War", "price": 1})}],
+    },
+    "PutActions": lambda walk: {
+        "datasetArn": _new_dataset(walk, "Actions", ACTION_ID="string"),
+        "actions": [{"actionId": "join", "properties": json.dumps({"genres": None})}],
+    },
+    "PutActionInteractions": lambda walk: {
+        "trackingId": walk.call("DescribeDataset", {"datasetArn": _new_dataset(
+            walk, "Action_Interactions", USER_ID="string", ACTION_ID="string", EVENT_TYPE="string", TIMESTAMP="long",
+        )})["dataset"]["trackingId"],
+        "actionInteractions": [
+            {"actionId": "join", "userId": _USER, "sessionId": "walk", "timestamp": 1.5e9, "eventType": "Taken"}
+        ],
     },
     "ListRecipes": _nothing,
     "DescribeRecipe": lambda _: {"recipeArn": f"{RECIPE_ARN}aws-popularity-count"},

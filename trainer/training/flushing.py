@@ -1,4 +1,4 @@
-"""Flushes acknowledged events into a dataset before a training, so that it misses none."""
+"""Flushes acknowledged records into a dataset before a training, so that it misses none."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RemoteFlusher:
         self._patience_seconds = patience_seconds
 
     def flush(self, location: str, context: JobContext) -> None:
-        """Return when all acknowledged events are in the table; see `trainer.training.handler.Flusher`."""
+        """Return when all acknowledged records are in the table; see `trainer.training.handler.Flusher`."""
         until = time.monotonic() + self._patience_seconds
         backoff, ending = Backoff(_BACKOFF), threading.Event()
         while True:
@@ -49,7 +49,7 @@ class RemoteFlusher:
                     raise
                 pause = backoff.failed()
                 if time.monotonic() + pause > until:
-                    raise Unavailable(f"events_service: the latest events cannot be had: {error.message}") from error
+                    raise Unavailable(f"events_service: the latest records cannot be had: {error.message}") from error
                 _log.warning("flush_delayed", location=location, message=error.message)
             with context.on_cancel(ending.set):
                 ending.wait(pause)

@@ -63,7 +63,7 @@ class TrainingJobHandler:
         workspace: Makes folders for the files of trainings.
         store_settings: From which a training process opens the store for itself.
         options: The trainer's own part of every training.
-        flusher: Moves acknowledged events into the interactions.
+        flusher: Moves acknowledged records into the tables.
     """
 
     def __init__(
@@ -113,10 +113,9 @@ class TrainingJobHandler:
         configuration: SolutionConfiguration,
         context: JobContext,
     ) -> Snapshot:
-        """Take the snapshot, once the interactions hold all events that were acknowledged."""
+        """Take the snapshot, once the tables hold all records that were acknowledged."""
         for table in payload.tables:
-            if table.dataset_type == INTERACTIONS:
-                self._flusher.flush(table.location, context)
+            self._flusher.flush(table.location, context)
         # A recipe that does not exist is the training process's to refuse.
         recipe = RECIPES.get(payload.recipe)
         filters = describe_filters(

@@ -89,7 +89,7 @@ def test_service_that_cannot_do_it_now_is_called_again(flush_service, server, er
 def test_service_that_stays_away_gives_the_job_back_instead_of_training_without_its_events():
     with (
         channel("127.0.0.1:1", token="none") as nobody,
-        pytest.raises(Unavailable, match="the latest events cannot be had"),
+        pytest.raises(Unavailable, match="the latest records cannot be had"),
     ):
         RemoteFlusher(nobody, patience_seconds=1.0).flush(LOCATION, NullJobContext())
 

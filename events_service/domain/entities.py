@@ -1,0 +1,161 @@
+"""What PutItems, PutUsers and PutActions accept: Personalize's limits, and the schema of the dataset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from common import columns
+from common.avro import AvroField, AvroSchema
+from common.columns import normalise_key
+from common.errors import CorruptArtifact, InvalidInput, invalid
+from events_service.domain.events import Entity
+from events_service.domain.properties import (
+    convert,
+    describe_values,
+    is_text,
+    parse_properties,
+    write_properties,
+)
+
+__all__ = ["ACTIONS", "ENTITY_TYPES", "ITEMS", "USERS", "EntityType", "RawEntity", "check_entities", "entity_values"]
+
+MAX_ENTITIES: Final = 10
+_MAX_ID: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class EntityType:
+    """One of the kinds of things that are put whole.
+
+    Attributes:
+        dataset_type: The type of their datasets.
+        list_field: The member of the call that lists them.
+        id_field: The member of each that holds its id.
+        id_column: The column of the id.
+        max_properties: Characters of one's properties, as JSON text.
+    """
+
+    dataset_type: str
+    list_field: str
+    id_field: str
+    id_column: str
+    max_properties: int
+
+
+ITEMS: Final = EntityType("ITEMS", "items", "itemId", columns.ITEM_ID, 32_000)
+USERS: Final = EntityType("USERS", "users", "userId", columns.USER_ID, 24_000)
+ACTIONS: Final = EntityType("ACTIONS", "actions", "actionId", columns.ACTION_ID, 32_000)
+ENTITY_TYPES: Final[Mapping[str, EntityType]] = MappingProxyType(
+    {item.dataset_type: item for item in (ITEMS, USERS, ACTIONS)}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RawEntity:
+    """One item, user or action of a call, unchecked; None where the sender left something out."""
+
+    entity_id: str | None
+    properties: str | None = None
+
+
+def check_entities(sent: Sequence[RawEntity], schema: AvroSchema, kind: EntityType) -> tuple[Entity, ...]:
+    """Return the items, users or actions of a call, validated.
+
+    Args:
+        sent: As sent.
+        schema: That of the dataset that they go to.
+        kind: What they are.
+
+    Raises:
+        InvalidInput: Anything at all is wrong with the call; then none of them is kept.
+    """
+    if not 1 <= len(sent) <= MAX_ENTITIES:
+        raise invalid(kind.list_field, got=len(sent), want=f"1 to {MAX_ENTITIES} {kind.list_field}")
+    return tuple(_entity(item, schema, kind, field=f"{kind.list_field}[{index}]") for index, item in enumerate(sent))
+
+
+def entity_values(entity: Entity, schema: AvroSchema, kind: EntityType) -> dict[str, Any]:
+    """Return the schema's columns of the row that an accepted item, user or action becomes.
+
+    Args:
+        entity: From the log.
+        schema: The one that it was accepted by, or one with more columns.
+        kind: What it is.
+
+    Raises:
+        CorruptArtifact: It was not accepted by this schema. The message names the column, never the value.
+    """
+    row = {}
+    for column, _, value in _read(entity.entity_id, _kept(entity), schema, kind):
+        row[column.name] = None if value is None else _convert(value, column)
+        if value is not None and row[column.name] is None:
+            raise CorruptArtifact(f"event log: got a value of {column.name} that is not {_describe(column)}")
+    return row
+
+
+def _entity(sent: RawEntity, schema: AvroSchema, kind: EntityType, *, field: str) -> Entity:
+    entity_id = sent.entity_id
+    if entity_id is None or not 1 <= len(entity_id) <= _MAX_ID or not is_text(entity_id):
+        raise invalid(f"{field}.{kind.id_field}", got=entity_id, want=f"a string of 1 to {_MAX_ID} characters")
+    place = f"{field}.properties"
+    properties = (
+        {}
+        if sent.properties is None
+        else parse_properties(sent.properties, field=place, max_length=kind.max_properties)
+    )
+    columns_by_key = {
+        normalise_key(column.name): column.name for column in schema.fields if column.name != kind.id_column
+    }
+    seen: set[str] = set()
+    for key in properties:
+        normalised = normalise_key(key)
+        if normalised not in columns_by_key:
+            names = ", ".join(columns_by_key.values())[:500] or "none"
+            raise InvalidInput(f"`{place}`: got the key {key[:150]!r}, want a column of the dataset's schema: {names}")
+        if normalised in seen:
+            raise InvalidInput(f"`{place}`: got {key!r} in two spellings, want each property once")
+        seen.add(normalised)
+    for column, spelling, value in _read(entity_id, properties, schema, kind):
+        name = f"{place}.{spelling}"
+        if value is None and not column.nullable:
+            raise invalid(name, got=None, want=f"a value: the schema's {column.name} has no null")
+        if value is not None and _convert(value, column) is None:
+            raise invalid(name, got=value, want=f"{_describe(column)}, as the schema's {column.name}")
+    return Entity(entity_id, write_properties(properties))
+
+
+def _kept(entity: Entity) -> dict[str, Any]:
+    kept: dict[str, Any] = json.loads(entity.properties_json) if entity.properties_json else {}
+    return kept
+
+
+def _read(
+    entity_id: str, properties: Mapping[str, Any], schema: AvroSchema, kind: EntityType
+) -> list[tuple[AvroField, str, Any]]:
+    """Return each column, the spelling that its value was sent by, and the value or the default."""
+    spellings = {normalise_key(key): key for key in properties}
+    read: list[tuple[AvroField, str, Any]] = []
+    for column in schema.fields:
+        spelling = spellings.get(normalise_key(column.name))
+        if column.name == kind.id_column:
+            read.append((column, kind.id_field, entity_id))
+        elif spelling is None:
+            read.append((column, column.name, column.default))
+        else:
+            read.append((column, spelling, properties[spelling]))
+    return read
+
+
+def _convert(value: Any, column: AvroField) -> Any:
+    if column.textual:
+        # A text is as long as the properties may be.
+        return value if isinstance(value, str) and is_text(value) else None
+    return convert(value, column)
+
+
+def _describe(column: AvroField) -> str:
+    return "a string" if column.textual else describe_values(column)

@@ -1,0 +1,122 @@
+"""Items, users and actions in their tables: the last one of each id, once, beside what was imported."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import polars as pl
+import pytest
+
+from common import columns
+from common.arrow_schema import frame_schema
+from common.avro import AvroSchema
+from common.tables import Table
+from events_service.domain import ActionInteraction, Entity
+from events_service.records import log_entry
+from tests.events_service.samples import ITEMS_SCHEMA_TEXT, SINK, avro, table, tracker
+
+ITEMS = replace(table("datasets/items", ITEMS_SCHEMA_TEXT), dataset_type="ITEMS")
+
+
+def item(entity_id: str, price: float, *, to=ITEMS):
+    return log_entry(to, Entity(entity_id, json.dumps({"price": price, "creationTimestamp": 5})))
+
+
+@pytest.fixture
+def trackers(trackers):
+    trackers.trackers["arn:items"] = tracker(ITEMS)
+    return trackers
+
+
+@pytest.fixture
+def items(store, trackers):
+    return Table(store, ITEMS.location)
+
+
+def rows(items) -> list[tuple[str, float, str, int | None]]:
+    read = items.read().sort(columns.ITEM_ID, columns.SOURCE)
+    return list(read.select(columns.ITEM_ID, "PRICE", columns.SOURCE, columns.LOG_OFFSET).iter_rows())
+
+
+def imported(**prices: float) -> pl.DataFrame:
+    schema = {**frame_schema(AvroSchema.parse(ITEMS_SCHEMA_TEXT)), columns.SOURCE: pl.String()}
+    return pl.DataFrame(
+        [{"ITEM_ID": name, "PRICE": price, "_SOURCE": "bulk"} for name, price in prices.items()], schema=schema
+    )
+
+
+def test_last_item_of_an_id_is_in_the_table_once(log, sink, items):
+    log.append([item("a", 1), item("b", 2), item("a", 3)], seconds=20)
+    sink.rounds.run()
+    log.append([item("b", 4), item("c", 5)], seconds=20)
+
+    sink.rounds.run()
+
+    assert rows(items) == [("a", 3.0, "put", 3), ("b", 4.0, "put", 4), ("c", 5.0, "put", 5)]
+    assert items.event_position() == log.lineage().at(5)
+    assert log.lags(SINK) == []
+
+
+def test_imported_item_stays_beside_the_one_that_was_put(log, sink, items):
+    items.append(imported(a=10, z=11), app_id="import-1", number=2)
+    log.append([item("a", 1)], seconds=20)
+    sink.rounds.run()
+    log.append([item("a", 2)], seconds=20)
+    sink.rounds.run()
+
+    assert rows(items) == [("a", 10.0, "bulk", None), ("a", 2.0, "put", 2), ("z", 11.0, "bulk", None)]
+
+    items.replace_bulk(imported(a=12), app_id="import-2", number=1)
+    assert rows(items) == [("a", 12.0, "bulk", None), ("a", 2.0, "put", 2)]
+
+
+def test_crash_between_commit_and_cursor_changes_nothing(log, make_sink, items):
+    log.append([item("a", 1), item("b", 2)], seconds=20)
+    make_sink().rounds.run()
+    version = items.version()
+    # The state that a process leaves which dies right after its commit.
+    log.mark_consumed(SINK, ITEMS.location, 0)
+
+    make_sink().rounds.run()
+
+    assert (items.version(), log.lags(SINK)) == (version, [])
+
+
+def test_column_that_the_schema_got_later_is_written(log, sink, items, trackers):
+    log.append([item("a", 1)], seconds=20)
+    sink.rounds.run()
+    document = json.loads(ITEMS_SCHEMA_TEXT)
+    document["fields"].append({"name": "COUNTRY", "type": ["null", "string"]})
+    later = replace(ITEMS, schema=json.dumps(document))
+    new = Entity("b", '{"creationTimestamp":5,"country":"ch"}')
+    log.append([item("c", 2)], seconds=20)
+    log.append([log_entry(later, new)], seconds=20)
+
+    sink.rounds.run()
+
+    read = items.read().sort(columns.ITEM_ID)
+    assert read["COUNTRY"].to_list() == [None, "ch", None]
+
+
+def test_interactions_with_actions_are_appended(log, sink, store, trackers):
+    schema = avro(("USER_ID", "string"), ("ACTION_ID", "string"), ("EVENT_TYPE", "string"), ("TIMESTAMP", "long"))
+    taken = replace(table("datasets/actions", schema), dataset_type="ACTION_INTERACTIONS")
+    trackers.trackers["actions"] = tracker(taken)
+    sent = ActionInteraction("e1", "s", "Taken", 5000, "join", user_id="u")
+    log.append([log_entry(taken, sent, tracking_id="actions")] * 2, seconds=20)
+
+    sink.rounds.run()
+
+    assert Table(store, taken.location).read().to_dicts() == [
+        {
+            "USER_ID": "u",
+            "ACTION_ID": "join",
+            "EVENT_TYPE": "Taken",
+            "TIMESTAMP": 5,
+            "_SOURCE": "put",
+            "_EVENT_ID": "e1",
+            "_OFFSET": 1,
+            "_SESSION_ID": "s",
+        }
+    ]
