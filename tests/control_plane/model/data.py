@@ -156,9 +156,10 @@ class DataRules(JobRules):
 
     def create_dataset_import_job(self, request: Document) -> Document:
         """Ask for an import. The first has to be FULL, which is the default."""
-        name, tags = check_name(request["jobName"]), check_tags(request.get("tags", []))
+        name = check_name(request["jobName"])
         if not request["dataSource"]["dataLocation"].startswith("s3://"):
             raise Refused(INVALID)
+        tags = check_tags(request.get("tags", []))
         dataset = require_active(self.find(KINDS["Dataset"], request["datasetArn"]))
         mode = request.get("importMode", "FULL")
         if mode == "INCREMENTAL" and not self.has_imported(dataset):

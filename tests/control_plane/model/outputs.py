@@ -138,8 +138,9 @@ class OutputRules(TrainingRules):
     # Export jobs: of what was sent record by record, unless the request says otherwise
 
     def create_dataset_export_job(self, request: Document) -> Document:
-        name, tags = check_name(request["jobName"]), check_tags(request.get("tags", []))
+        name = check_name(request["jobName"])
         check_place(request["jobOutput"]["s3DataDestination"]["path"])
+        tags = check_tags(request.get("tags", []))
         dataset = require_active(self.find(KINDS["Dataset"], request["datasetArn"]))
         job = self.add(
             "DatasetExportJob",
@@ -163,8 +164,9 @@ class OutputRules(TrainingRules):
     # Data deletion jobs: of all datasets of a group; their states have other names, and lists show the newest first
 
     def create_data_deletion_job(self, request: Document) -> Document:
-        name, tags = check_name(request["jobName"]), check_tags(request.get("tags", []))
+        name = check_name(request["jobName"])
         check_place(request["dataSource"]["dataLocation"])
+        tags = check_tags(request.get("tags", []))
         group = require_active(self.find(KINDS["DatasetGroup"], request["datasetGroupArn"]))
         if not self.active_types(group):
             raise Refused(INVALID)
@@ -198,9 +200,10 @@ class OutputRules(TrainingRules):
 
     def create_batch_job(self, word: str, kind: str, request: Document, members: Document, *, most: int) -> Document:
         """Ask for results for the lines of a file: 25 for each where the request does not say, `most` at most."""
-        name, tags = check_name(request["jobName"]), check_tags(request.get("tags", []))
+        name = check_name(request["jobName"])
         check_place(request["jobInput"]["s3DataSource"]["path"])
         check_place(request["jobOutput"]["s3DataDestination"]["path"])
+        tags = check_tags(request.get("tags", []))
         version = require_active(self.find(KINDS["SolutionVersion"], request["solutionVersionArn"]))
         require_active(self.find(KINDS["Solution"], version.parents["solutionArn"]))
         if (version.described["recipeArn"] in WITH_CAMPAIGNS) != (word == "BatchInferenceJob"):

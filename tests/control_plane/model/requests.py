@@ -34,7 +34,7 @@ JOB, SERVED = "do a job", "load everything"
 #: How sequences begin: the more there is, the more rules hold of it. Those named twice begin so twice as often.
 BEGINNINGS = (
     "nothing",
-    *("dataset",) * 2,
+    *("dataset",) * 3,
     *("training",) * 2,
     *("campaign",) * 2,
     *("served",) * 5,
@@ -64,8 +64,9 @@ class Requests:
     CREATED = tuple(sorted(KINDS))
     #: What most rules are about.
     MODELS = (
-        *("Solution", "DatasetImportJob", "Filter", "EventTracker", "BatchSegmentJob"),
-        *("SolutionVersion", "Campaign", "Recommender", "BatchInferenceJob") * 2,
+        *("Solution", "Filter", "EventTracker", "BatchSegmentJob"),
+        *("Campaign", "Recommender", "BatchInferenceJob") * 2,
+        *("SolutionVersion", "DatasetImportJob") * 3,
     )
     UPDATED = (*("Campaign", "Recommender") * 3, *("Solution",) * 2, "Dataset", "MetricAttribution")
     DELETED = (
@@ -152,14 +153,17 @@ class Requests:
 
     def change(self, word: str, account: str) -> st.SearchStrategy[Document]:
         if word == "Campaign":
-            return st.fixed_dictionaries(
-                {"campaignArn": self.arns("Campaign", account)},
+            arn = self.arns("Campaign", account)
+            everything = st.fixed_dictionaries(
+                {"campaignArn": arn},
                 optional={
                     "solutionVersionArn": self._served(account),
                     "minProvisionedTPS": seldom(st.integers(1, 3), st.just(0)),
                     "campaignConfig": self._campaign_configs(),
                 },
             )
+            # Half of the time one that is refused only for the campaign's state.
+            return st.one_of(st.fixed_dictionaries({"campaignArn": arn, "minProvisionedTPS": st.just(2)}), everything)
         if word == "Dataset":
             return st.fixed_dictionaries(
                 {"datasetArn": self.arns("Dataset", account), "schemaArn": self.arns("Schema", account)}
@@ -216,7 +220,9 @@ class Requests:
             "jobName": self.names(),
             "datasetArn": self.arns("Dataset", account),
             "dataSource": st.fixed_dictionaries({"dataLocation": locations}),
-        }, {"roleArn": st.just(ROLE), "importMode": st.sampled_from(("FULL", "INCREMENTAL"))}
+            # Without it, too: so do the imports of the beginnings.
+            "importMode": st.sampled_from(("FULL", "INCREMENTAL")),
+        }, {"roleArn": st.just(ROLE)}
 
     def _event_tracker(self, account: str):
         return {"name": self.names(), "datasetGroupArn": self.arns("DatasetGroup", account)}, {}
