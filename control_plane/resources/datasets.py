@@ -295,7 +295,7 @@ class Datasets(ResourceOperations):
     def update(self, unit: Unit, arn: str, *, schema_arn: str) -> Dataset:
         """Replace the schema of a dataset by one with more fields, which hold null for the rows that exist.
 
-        Solutions and recommenders that exist do not learn from the new fields.
+        Solutions that exist do not learn from the new fields, recommenders not before an update that names columns.
 
         Raises:
             InvalidInput: The dataset keeps its schema for good, or the schema does not fit.

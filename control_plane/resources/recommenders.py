@@ -34,7 +34,7 @@ from control_plane.resources.base import (
     list_page,
     require_active,
 )
-from control_plane.resources.datasets import dataset_schemas
+from control_plane.resources.datasets import columns_added_since, dataset_schemas
 from control_plane.resources.schedules import stop_schedule
 from control_plane.resources.versions import SolutionVersions
 from control_plane.serving.assignments import deployment_in_progress
@@ -161,7 +161,8 @@ class Recommenders(ResourceOperations):
     def update(self, unit: Unit, arn: str, *, recommender_config: RecommenderConfig) -> Recommender:
         """Serve another configuration; what is left out stays as it is.
 
-        Other columns to train on, and a recommender whose training failed, are trained anew. The recommender answers
+        Other columns to train on, and a recommender whose training failed, are trained anew. An update that names what
+        to train on takes up the columns that the datasets got since, unless it excludes them. The recommender answers
         as before until the update is ACTIVE, and when the update fails. One that is INACTIVE stays so.
 
         Raises:
@@ -176,9 +177,18 @@ class Recommenders(ResourceOperations):
         recipe = described_recipe(recommender.recipe_arn)
         self._check(unit, config, recipe, group_arn=recommender.dataset_group_arn)
         version = served_version(unit, current)
-        if version.status != Status.ACTIVE or config.training_data_config != before.training_data_config:
-            solution = self._solution_of(unit, recommender)
-            version = self._versions.train(unit, solution, training_type="AUTOMATIC", config=trained_on(config))
+        names_columns = recommender_config.HasField("training_data_config")
+        other_columns = config.training_data_config != before.training_data_config
+        if names_columns and not other_columns:
+            other_columns = self._has_new_columns(unit, recommender, version)
+        if version.status != Status.ACTIVE or other_columns:
+            version = self._versions.train(
+                unit,
+                self._solution_of(unit, recommender),
+                training_type="AUTOMATIC",
+                config=trained_on(config),
+                columns_chosen_at=self._now() if names_columns else version.columns_chosen_at,
+            )
         newest = unit.first(Deployment, target_arn=arn, order=["-number"])
         assert newest is not None, "every recommender has a deployment"
         deployment = self._deployment(recommender, version, config=config, number=newest.number + 1)
@@ -290,6 +300,12 @@ class Recommenders(ResourceOperations):
         assert current is not None, "every recommender has a deployment"
         assert current.recommender_config is not None, "every deployment of a recommender has one"
         return current, current.recommender_config
+
+    @classmethod
+    def _has_new_columns(cls, unit: Unit, recommender: Recommender, version: SolutionVersion) -> bool:
+        """Return whether the datasets have columns that are newer than the choice of those that a version has."""
+        chosen_at = version.columns_chosen_at or cls._solution_of(unit, recommender).creation_date_time
+        return bool(columns_added_since(unit, recommender.dataset_group_arn, chosen_at))
 
     @staticmethod
     def _solution_of(unit: Unit, recommender: Recommender) -> Solution:

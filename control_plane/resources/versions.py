@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Literal
 
 from common.errors import InvalidInput, ResourceInUse, invalid
@@ -93,6 +94,7 @@ class SolutionVersions(ResourceOperations):
         training_type: TrainingType = "MANUAL",
         base: SolutionVersion | None = None,
         config: SolutionConfig | None = None,
+        columns_chosen_at: datetime | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> SolutionVersion:
         """Submit a training of a solution, or of a recommender's hidden one, on the current data of its dataset group.
@@ -105,6 +107,7 @@ class SolutionVersions(ResourceOperations):
             training_type: Whether a caller or the solution's schedule asks.
             base: The version that an update begins from; None in mode FULL.
             config: What to train by; None for the solution's own configuration.
+            columns_chosen_at: Columns that datasets got later are not learnt from; None for the solution's own moment.
             tags: Tags of the version, already checked.
 
         Raises:
@@ -118,12 +121,14 @@ class SolutionVersions(ResourceOperations):
         version.training_type = training_type
         if config is not None:
             version.solution_config = config
+        version.columns_chosen_at = columns_chosen_at or solution.columns_chosen_at
         datasets = self._training_datasets(unit, solution, recipe, version.solution_config or SolutionConfig())
         insert(unit, version, tags=tags)
         if not solution.of_recommender:
             self._check_quota(unit, "pending_solution_versions", SolutionVersion, of_recommender=False, status=BLOCKING)
         tables = [dataset_table(unit, dataset) for dataset in datasets]
-        added = columns_added_since(unit, solution.dataset_group_arn, solution.creation_date_time)
+        chosen_at = version.columns_chosen_at or solution.creation_date_time
+        added = columns_added_since(unit, solution.dataset_group_arn, chosen_at)
         payload = _training_payload(version, recipe, tables=tables, base=base, left_out=added)
         enqueue(unit, self._app_context, payload, subject=version.arn, group_arn=version.dataset_group_arn)
         return version
@@ -300,7 +305,7 @@ def _training_payload(
         recipe: Its recipe.
         tables: Tables to train on.
         base: The version that an update begins from; None for a full training.
-        left_out: Columns that are newer than the solution, which does not learn from them, by type of dataset.
+        left_out: Columns that are newer than what was chosen to learn from, by type of dataset.
     """
     config = without_columns(version.solution_config or SolutionConfig(), left_out)
     # An update keeps the hyperparameters of the version that it begins from.

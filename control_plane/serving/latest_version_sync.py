@@ -118,9 +118,7 @@ class LatestVersionSync:
             status=Status.ACTIVE,
         )
         # A recommender's update may have been trained while its schedule still trained what was served before.
-        return [
-            item for item in newer[::-1] if not item.of_recommender or item.solution_config == served.solution_config
-        ]
+        return [item for item in newer[::-1] if not item.of_recommender or _is_trained_like(item, served)]
 
     @staticmethod
     def _mark_refused(deployment: Deployment, version: SolutionVersion, serving: Deployment) -> None:
@@ -132,3 +130,7 @@ class LatestVersionSync:
             serving_arn=serving.solution_version_arn,
             solution_arn=None if version.of_recommender else version.solution_arn,
         )
+
+
+def _is_trained_like(version: SolutionVersion, served: SolutionVersion) -> bool:
+    return (version.solution_config, version.columns_chosen_at) == (served.solution_config, served.columns_chosen_at)

@@ -101,4 +101,5 @@ def activate(unit: Unit, target: ServingTarget, deployment: Deployment, now: dat
         solution = unit.get(Solution, target.solution_arn)
         assert solution is not None, "a foreign key holds it"
         # What is trained from now on is trained like what is served.
-        solution.solution_config = served_version(unit, deployment).solution_config
+        version = served_version(unit, deployment)
+        solution.solution_config, solution.columns_chosen_at = version.solution_config, version.columns_chosen_at

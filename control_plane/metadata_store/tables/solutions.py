@@ -33,6 +33,7 @@ class Solution(AnyResource, table=True):
         recipe_arn: ARN of its recipe; None where AutoML chooses one for each version.
         best_recipe_arn: ARN of the recipe that AutoML chose last; None before.
         latest_update: The last UpdateSolution; None before the first.
+        columns_chosen_at: Columns that datasets got later are not learnt from; None for the creation of the solution.
     """
 
     __tablename__ = "solution"
@@ -45,6 +46,7 @@ class Solution(AnyResource, table=True):
     best_recipe_arn: str | None = Field(default=None, max_length=256)
     event_type: str | None = Field(default=None, max_length=256)
     solution_config: SolutionConfig | None = message_column(SolutionConfig)
+    columns_chosen_at: datetime | None = moment_column(nullable=True)
     perform_hpo: bool = False
     perform_auto_ml: bool = False
     perform_auto_training: bool = False
@@ -58,6 +60,7 @@ class SolutionVersion(AnyResource, table=True):
 
     Attributes:
         of_recommender: Whether its solution is.
+        columns_chosen_at: As of its solution when it was trained; of a recommender's update the moment of that.
         recipe_arn: ARN of the recipe; None before AutoML has chosen it.
         training_type: AUTOMATIC when its schedule asked for it, MANUAL when a caller did.
         evaluation: The evaluation; None when there is none.
@@ -82,6 +85,7 @@ class SolutionVersion(AnyResource, table=True):
     recipe_arn: str | None = Field(default=None, max_length=256)
     event_type: str | None = Field(default=None, max_length=256)
     solution_config: SolutionConfig | None = message_column(SolutionConfig)
+    columns_chosen_at: datetime | None = moment_column(nullable=True)
     perform_hpo: bool = False
     perform_auto_ml: bool = False
     perform_incremental_update: bool = flag_column()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from common.errors import InvalidInput, ResourceInUse
@@ -9,6 +11,7 @@ from tests.control_plane.messages import solution_config
 from tests.control_plane.resources.recommenders import (
     BRAND_LEFT_OUT,
     FEW_EVENTS,
+    SHOP_ITEMS,
     active,
     assigned,
     described,
@@ -18,6 +21,7 @@ from tests.control_plane.resources.recommenders import (
     update_of,
     versions_of,
 )
+from tests.control_plane.world import EVERYTHING, avro, column
 
 
 def test_a_rate_is_changed_without_a_training(world):
@@ -111,6 +115,81 @@ def test_a_recommender_moves_to_what_its_schedule_trains(world):
 
     assert assigned(world)[recommender].solution_version_arn == retrained
     assert described(world, recommender).version.metrics == {"coverage": 0.6}
+
+
+def left_out(lease):
+    return lease.job.payload["solution_config"].get("training_data_config", {}).get("excluded_dataset_columns", {})
+
+
+def with_a_new_column(world, recommender):
+    """Give the items of a recommender's dataset group a column COLOUR."""
+    group = described(world, recommender).recommender.dataset_group_arn
+    datasets = world.resources.datasets.list(EVERYTHING, dataset_group_arn=group).items
+    (items,) = (dataset for dataset in datasets if dataset.dataset_type == "ITEMS")
+    fields = [*json.loads(SHOP_ITEMS)["fields"], column("COLOUR", ["null", "string"], categorical=True)]
+    schema = world.resources.schemas.create(world.name("schema"), avro("Items", *fields), domain="ECOMMERCE")
+    world.clock.advance(seconds=1)
+    world.resources.datasets.update(items.arn, schema_arn=schema.arn)
+    world.clock.advance(seconds=1)
+
+
+def test_columns_that_come_later_are_learnt_from_after_an_update_that_names_columns(world):
+    recommender = active(world, shop(world))
+    with_a_new_column(world, recommender)
+
+    world.update_recommender(recommender, minRecommendationRequestsPerSecond=2)
+    world.serve("worker")
+    assert world.lease() is None
+    world.clock.advance(seconds=7 * 24 * 3600)
+    world.sweep()
+    lease = world.lease()
+    assert left_out(lease) == {"ITEMS": {"values": ["COLOUR"]}}
+    world.complete(lease, {"metrics": {}})
+    world.sweep()
+    world.serve("worker")
+
+    world.update_recommender(recommender, trainingDataConfig={"excludedDatasetColumns": {}})
+    lease = world.lease()
+    assert left_out(lease) == {}
+    world.complete(lease, {"metrics": {}})
+    world.serve("worker")
+    assert update_of(world, recommender) == ("ACTIVE", None)
+    world.clock.advance(seconds=7 * 24 * 3600)
+    world.sweep()
+    assert left_out(world.lease()) == {}
+
+
+def test_an_update_that_names_the_same_columns_trains_only_when_there_are_new_ones(world):
+    recommender = active(world, shop(world))
+    world.update_recommender(recommender, trainingDataConfig=BRAND_LEFT_OUT)
+    world.finish_next({"metrics": {}})
+    world.serve("worker")
+
+    world.update_recommender(recommender, trainingDataConfig=BRAND_LEFT_OUT)
+    world.serve("worker")
+    assert world.lease() is None
+    with_a_new_column(world, recommender)
+    world.update_recommender(recommender, trainingDataConfig=BRAND_LEFT_OUT)
+
+    assert left_out(world.lease()) == {"ITEMS": {"values": ["BRAND"]}}
+
+
+def test_what_was_trained_before_an_update_took_up_new_columns_is_not_served_after_it(world):
+    recommender = active(world, shop(world))
+    world.update_recommender(recommender, trainingDataConfig=BRAND_LEFT_OUT)
+    world.finish_next({"metrics": {}})
+    world.serve("worker")
+    with_a_new_column(world, recommender)
+    world.update_recommender(recommender, trainingDataConfig=BRAND_LEFT_OUT)
+    lease = world.lease()
+    # The schedule comes while the update is being trained.
+    retrain(world, recommender, {"metrics": {}})
+    world.complete(lease, {"metrics": {}})
+    world.serve("worker")
+    world.sweep()
+    world.serve("worker")
+
+    assert assigned(world)[recommender].solution_version_arn == lease.job.subject
 
 
 def test_a_significantly_worse_training_is_refused(world):
