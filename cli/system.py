@@ -23,6 +23,7 @@ from cli.supervisor import grpc_probe, http_probe
 from cli.tls import tls_files
 from common.errors import InvalidInput, invalid
 from common.process.executed import ProcessSpec
+from common.settings import AWS_VARIABLES
 
 __all__ = [
     "DEFAULT_PORT_BASE",
@@ -49,8 +50,11 @@ _INHERITED_PREFIXES: Final = (
     "LC_", "PYTHON", "SSL_CERT_", "JAX_", "XLA_", "CUDA_", "NVIDIA_", "OMP_", "OPENBLAS_", "MKL_",
     "POLARS_", "GRPC_",
 )  # fmt: skip
-#: Settings of an S3-compatible service: the store of `up` is a folder, so only imports, in the trainer, need them.
+#: Settings of an S3-compatible service: the store of `up` is a folder, so only files of jobs, in the trainer, need it.
 _S3_PREFIX: Final = "TAILORBIRD_S3_"
+#: By this variable the shell says that its other variables of AWS are meant for files of jobs. Without it they may be
+#: for anything, a gateway of Tailorbird among it.
+_AWS_S3: Final = "AWS_ENDPOINT_URL_S3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,8 @@ def inherited_environment(environ: Mapping[str, str], process: str) -> dict[str,
     settings = {
         name for name in _settings_by_process()[process] if process == "trainer" or not name.startswith(_S3_PREFIX)
     }
+    if process == "trainer" and environ.get(_AWS_S3):
+        settings |= AWS_VARIABLES
     return {
         name: value
         for name, value in environ.items()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Final, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from common.arn import DEFAULT_ACCOUNT, DEFAULT_REGION
 from common.errors import InvalidInput
 
 __all__ = [
+    "AWS_VARIABLES",
     "AccountSettings",
     "CallLimits",
     "ProcessSettings",
@@ -158,16 +160,64 @@ class ServerSettings(ProcessSettings, AccountSettings):
         return CallLimits(**{field.name: getattr(self, field.name) for field in fields(CallLimits)})
 
 
+#: The variables that tell AWS's own programs of S3, by the setting that they give; the first that is set counts.
+_AWS_NAMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "s3_endpoint": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+        "s3_region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
+        "s3_access_key_id": ("AWS_ACCESS_KEY_ID",),
+        "s3_secret_access_key": ("AWS_SECRET_ACCESS_KEY",),
+        "s3_session_token": ("AWS_SESSION_TOKEN",),
+    }
+)
+_CREDENTIALS: Final = ("s3_access_key_id", "s3_secret_access_key", "s3_session_token")
+#: All of them.
+AWS_VARIABLES: Final = frozenset(name for names in _AWS_NAMES.values() for name in names)
+
+
+class _AwsVariables(EnvSettingsSource):
+    """Reads AWS's own variables, for what is not set otherwise.
+
+    Key, secret and session token belong together: a token of another key would make every request invalid.
+    """
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the settings that the variables give."""
+        taken = set(self.current_state)
+        if not taken.isdisjoint(_CREDENTIALS):
+            taken |= set(_CREDENTIALS)
+        values = {
+            setting: next((value for name in names if (value := self.env_vars.get(name.lower()))), None)
+            for setting, names in _AWS_NAMES.items()
+            if setting not in taken
+        }
+        return {setting: value for setting, value in values.items() if value is not None}
+
+
 class StoreSettings(BaseSettings):
-    """Settings of the artifact store."""
+    """Settings of the artifact store, and of the service that `s3://` stands for; AWS's own variables count as well."""
 
     model_config = SettingsConfigDict(env_prefix="TAILORBIRD_", frozen=True, extra="ignore")
 
     store_url: str = Field("tailorbird-data/store", description="The shared store: a folder, or `s3://BUCKET/PREFIX`.")
-    s3_endpoint: str | None = Field(None, description="Endpoint of an S3-compatible service, for store and imports.")
-    s3_region: str = Field("us-east-1", description="Region given to the S3-compatible service.")
-    s3_access_key_id: str | None = Field(None, description="Access key of the S3-compatible service.")
-    s3_secret_access_key: str | None = Field(None, repr=False, description="Secret of that access key.")
+    s3_endpoint: str | None = Field(
+        None,
+        description="Endpoint of an S3-compatible service, for the store and for files of jobs; else "
+        "`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`. Of AWS itself: `https://s3.REGION.amazonaws.com`.",
+    )
+    s3_region: str = Field(
+        "us-east-1",
+        description="Region given to the S3-compatible service; else `AWS_REGION`, `AWS_DEFAULT_REGION`.",
+    )
+    s3_access_key_id: str | None = Field(
+        None, description="Access key of the S3-compatible service; else `AWS_ACCESS_KEY_ID`."
+    )
+    s3_secret_access_key: str | None = Field(
+        None, repr=False, description="Secret of that access key; else `AWS_SECRET_ACCESS_KEY`."
+    )
+    s3_session_token: str | None = Field(
+        None, repr=False, description="Session token, if that access key is a temporary one; else `AWS_SESSION_TOKEN`."
+    )
     s3_timeout_seconds: float = Field(
         30.0, gt=0, description="Longest wait for one answer of the S3-compatible service."
     )
@@ -175,8 +225,23 @@ class StoreSettings(BaseSettings):
         180.0, ge=0, description="How long one call to the S3-compatible service is tried again while trouble passes."
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where settings come from: what is given, the process's own variables, then those of AWS."""
+        return init_settings, env_settings, _AwsVariables(settings_cls)
+
 
 def forget_settings(environ: MutableMapping[str, str]) -> None:
-    """Remove all settings, hence all secrets, from an environment that children inherit; each is given its own."""
-    for name in [name for name in environ if name.startswith("TAILORBIRD_")]:
+    """Remove all settings, hence all secrets, from an environment that children inherit; each is given its own.
+
+    Clients of S3 read AWS's variables by themselves, and would put them above what the settings say.
+    """
+    for name in [name for name in environ if name.startswith("TAILORBIRD_") or name in AWS_VARIABLES]:
         del environ[name]

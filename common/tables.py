@@ -101,6 +101,28 @@ class Table:
         except BaseException as error:  # noqa: BLE001 - panics of Rust code are no Exception; all are raised again
             self._raise_cause(error, table)
 
+    def batches(self, names: Sequence[str], *, version: int, source: str | None = None) -> Iterator[pl.DataFrame]:
+        """Yield the rows at a version in batches, so that memory does not depend on how many there are.
+
+        Args:
+            names: The columns to return; those that no commit has written yet are left out.
+            version: The version.
+            source: Only rows of this `columns.SOURCE`.
+
+        Raises:
+            ResourceNotFound: Nothing was ever written, or not that version.
+            CorruptArtifact: A file of the table is damaged or missing.
+            Unavailable: The store cannot be reached.
+        """
+        table = self._open(version)
+        written = {field.name for field in table.schema().fields}
+        predicate = None if source is None else f"`{columns.SOURCE}` = '{source}'"
+        try:
+            for batch in table.scan(columns=[name for name in names if name in written], predicate=predicate):
+                yield pl.DataFrame(batch)
+        except BaseException as error:  # noqa: BLE001 - panics of Rust code are no Exception; all are raised again
+            self._raise_cause(error, table)
+
     def append(self, rows: pl.DataFrame, *, app_id: str | None = None, number: int = 0) -> int:
         """Append rows, which may have new columns, and return the version.
 

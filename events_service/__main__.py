@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 from common.clock import SystemClock
@@ -10,6 +11,7 @@ from common.errors import TailorbirdError
 from common.logs import configure_logging
 from common.process.lifecycle import run
 from common.rpc import channel, file_token, make_server, serve_until_signal
+from common.settings import forget_settings
 from common.storage.objects import open_store
 from events_service.log.sqlite import SqliteEventLog
 from events_service.server import EventsService, assemble
@@ -21,9 +23,9 @@ from events_service.trackers.remote import RemoteTrackers, service_id
 def main() -> None:
     """Serve until a signal comes."""
     settings = EventsSettings()
+    forget_settings(os.environ)
     configure_logging("events_service", level=settings.log_level, form=settings.log_form)
     clock = SystemClock()
-    store = open_store(settings)
     token = file_token(settings.token_file)
     token()  # one that is missing stops the process here and not at the first event
     control_plane = channel(settings.control_plane, token=token, tls=settings.tls())
@@ -35,7 +37,7 @@ def main() -> None:
     )
     trackers = RemoteTrackers(control_plane, service_id=service_id(settings.listen))
     kept = TrackerFile(settings.data_dir / "trackers.json")
-    events_service = assemble(log, store, trackers, timing=settings.timing(), tracker_file=kept)
+    events_service = assemble(log, open_store(settings), trackers, timing=settings.timing(), tracker_file=kept)
     try:
         run(serve(settings, events_service))
     finally:

@@ -12,6 +12,7 @@ from common.logs import configure_logging
 from common.process.forked import Beat, Endless, WorkerSpec, run_workers_until_signal
 from common.process.shared_port import shared_port
 from common.rpc import aio_channel, file_token, make_server
+from common.settings import forget_settings
 from common.storage.objects import open_store
 from inference.model import ModelLoader
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
@@ -23,6 +24,7 @@ from runtime_service.settings import RuntimeSettings
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     settings = RuntimeSettings()
+    forget_settings(os.environ)
     configure_logging("runtime_service", level=settings.log_level, form=settings.log_form)
     token, tls = file_token(settings.token_file), settings.tls()
     token(), settings.public_key_file.read_bytes()  # a missing one ends the runtime here, and not at its first question
@@ -37,10 +39,8 @@ def main() -> None:
             kept=AssignmentFile(settings.assignments_file()),
             histories=LmdbHistoryReader(settings.history_dir, name=f"worker-{number}"),
             runtime_id=f"{os.uname().nodename}-{os.getppid()}-{number}",
-            limits=settings.limits(),
-            beat=beat,
-            tls=tls,
-        )
+            limits=settings.limits(), beat=beat, tls=tls,
+        )  # fmt: skip
         return worker.run()
 
     def follow(_: Beat) -> Endless:

@@ -20,12 +20,14 @@ from common.logs import get_logger
 from common.process.lifecycle import wait_for_signal
 from common.rpc import AioRpcServer
 from common.storage import Store
+from trainer.exports import ExportJobHandler
+from trainer.files.outputs import Outputs
+from trainer.files.sources import Sources
+from trainer.flushing.remote import RemoteFlusher
 from trainer.imports import ImportJobHandler
-from trainer.imports.sources import Sources
 from trainer.removal import RemovalJobHandler
 from trainer.settings import TrainerSettings
 from trainer.training import TrainingJobHandler
-from trainer.training.flushing import RemoteFlusher
 from trainer.training.spec import TrainingOptions
 from trainer.training.update_handler import UpdateJobHandler
 from trainer.worker import JobHandler
@@ -67,18 +69,21 @@ def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.
     workspace = Workspace(settings.work())
     workspace.sweep()
     sources = Sources(settings.store(), buckets=settings.buckets(), roots=settings.roots())
+    outputs = Outputs(settings.store(), buckets=settings.buckets(), roots=settings.output_roots())
+    flusher = RemoteFlusher(events_service)
     options = TrainingOptions(seed=settings.seed, recall_floor=settings.recall_floor, index_trees=settings.index_trees)
     trainings = TrainingJobHandler(
         store,
         workspace,
         store_settings=settings.store(),
         options=options,
-        flusher=RemoteFlusher(events_service),
+        flusher=flusher,
     )
     return {
         "dataset_import": ImportJobHandler(store, sources, workspace),
         "solution_version_training": trainings,
         "solution_version_update": UpdateJobHandler(store, trainings),
+        "dataset_export": ExportJobHandler(store, outputs, workspace, flusher=flusher),
         "storage_removal": RemovalJobHandler(store),
     }
 

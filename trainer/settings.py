@@ -27,6 +27,11 @@ class TrainerSettings(ServerSettings, StoreSettings):
         description="Folders, separated by `:`, that `file://` imports may read below; by default `s3/` of the data "
         "directory only, because everybody who may create an import can read what lies in them.",
     )
+    file_output_roots: str | None = Field(
+        None,
+        description="Folders, separated by `:`, that jobs may write below where their output is a `file://` folder; by "
+        "default `s3/` of the data directory only.",
+    )
     work_dir: Path | None = Field(
         None,
         description="Folder for files of running jobs, not shared with trainers of other machines; by default "
@@ -34,7 +39,10 @@ class TrainerSettings(ServerSettings, StoreSettings):
     )
     max_jobs: int = Field(1, ge=1, le=16, description="Trainings that are done at a time.")
     max_light_jobs: int = Field(
-        2, ge=1, le=16, description="Imports and removals that are done at a time; they do not wait for trainings."
+        2,
+        ge=1,
+        le=16,
+        description="Imports, exports and removals that are done at a time; they do not wait for trainings.",
     )
     lease_wait_seconds: float = Field(20.0, ge=0, le=60, description="How long one call for a job waits.")
     heartbeat_seconds: float = Field(
@@ -52,9 +60,11 @@ class TrainerSettings(ServerSettings, StoreSettings):
 
     def roots(self) -> tuple[Path, ...]:
         """Return the folders that `file://` imports may read below."""
-        if self.file_roots is None:
-            return (self.buckets(),)
-        return tuple(Path(root) for root in self.file_roots.split(os.pathsep) if root)
+        return self._folders(self.file_roots)
+
+    def output_roots(self) -> tuple[Path, ...]:
+        """Return the folders that jobs may write below."""
+        return self._folders(self.file_output_roots)
 
     def work(self) -> Path:
         """Return the folder for files of running jobs."""
@@ -63,3 +73,8 @@ class TrainerSettings(ServerSettings, StoreSettings):
     def store(self) -> StoreSettings:
         """Return the part that says where the shared store is."""
         return StoreSettings(**{name: getattr(self, name) for name in StoreSettings.model_fields})
+
+    def _folders(self, joined: str | None) -> tuple[Path, ...]:
+        if joined is None:
+            return (self.buckets(),)
+        return tuple(Path(root) for root in joined.split(os.pathsep) if root)

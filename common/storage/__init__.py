@@ -62,7 +62,13 @@ class Store(Protocol):
         """
 
     def download(self, path: str, target: Path) -> None:
-        """Copy an object into a local file; the errors of `get`."""
+        """Copy an object into a local file, in bounded memory.
+
+        Raises:
+            ResourceNotFound: There is none at the path.
+            Unavailable: The store cannot be reached, or the object was replaced meanwhile.
+            OSError: The file cannot be written.
+        """
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yield all objects below a folder, in no order."""
@@ -76,6 +82,9 @@ class Store(Protocol):
         Raises:
             ResourceNotFound: The store responds and has no such bucket.
         """
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete objects that exist."""
 
     def delete_folder(self, prefix: str) -> int:
         """Delete all objects below a folder and return how many there were."""

@@ -39,12 +39,15 @@ class ObjectStore:
         root: See `Store`.
         table_uri: See `Store`.
         table_options: See `Store`.
+        part_bytes: What one request of a download asks for, hence what of it is in memory: enough that requests cost
+            little beside the data, and little enough for one answer to arrive in time.
     """
 
     objects: LocalStore | MemoryStore | S3Store
     root: Path | None = None
     table_uri: str = ""
     table_options: dict[str, str] = field(default_factory=dict, repr=False)
+    part_bytes: int = 16 * 1024 * 1024
 
     def put(self, path: str, content: bytes | Path, *, if_absent: bool = False) -> None:
         """Write an object atomically; see `Store`."""
@@ -66,8 +69,17 @@ class ObjectStore:
         """Copy an object into a local file; see `Store`."""
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file, _our_errors("reading", path):
-            for chunk in obstore.get(self.objects, path).stream(min_chunk_size=8 * 1024 * 1024):
-                file.write(chunk)
+            answer = obstore.get(self.objects, path)
+            size, tag = answer.meta["size"], answer.meta["e_tag"]
+            if size <= self.part_bytes:
+                file.write(answer.bytes())
+                return
+            # In parts, because the longest wait is for a whole answer: that of a large object would take longer. They
+            # are parts of one object, also if it is replaced meanwhile.
+            same: Any = {"if_match": tag} if tag else {}
+            for begin in range(0, size, self.part_bytes):
+                part: Any = {"range": (begin, min(begin + self.part_bytes, size)), **same}
+                file.write(obstore.get(self.objects, path, options=part).bytes())
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yield all objects below a folder, in no order; see `Store`."""
@@ -109,6 +121,14 @@ class ObjectStore:
         except Unavailable:
             return False
         return True
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete objects; see `Store`."""
+        for path in paths:
+            _checked(path)
+        if paths:
+            with _our_errors("deleting", paths[0]):
+                obstore.delete(self.objects, paths)
 
     def delete_folder(self, prefix: str) -> int:
         """Delete all objects below a folder and return how many there were; see `Store`."""
@@ -159,6 +179,8 @@ def _s3_config(settings: StoreSettings) -> Any:
     if settings.s3_access_key_id and settings.s3_secret_access_key:
         config["aws_access_key_id"] = settings.s3_access_key_id
         config["aws_secret_access_key"] = settings.s3_secret_access_key
+        if settings.s3_session_token:
+            config["aws_session_token"] = settings.s3_session_token
     return config
 
 

@@ -81,6 +81,7 @@ class ExportJobs(ResourceOperations):
             table=dataset_table(unit, dataset),
             ingestion_mode=IngestionMode.Value(f"INGESTION_MODE_{row.ingestion_mode}"),
             output_location=job_output.s3_data_destination.path,
+            job_name=job_name,
         )
         enqueue(unit, self._app_context, payload, subject=row.arn, group_arn=dataset.dataset_group_arn)
         return row

@@ -36,6 +36,14 @@ def test_no_process_gets_secrets_of_the_shell(environments):
     assert [name for name, environment in environments.items() if "of-the-shell" in str(environment)] == []
 
 
+def test_credentials_of_the_shell_are_passed_on_if_it_names_an_s3_service(tmp_path):
+    environ = {"AWS_ENDPOINT_URL_S3": "http://s3", "AWS_SECRET_ACCESS_KEY": "of-the-shell", "AWS_PROFILE": "p"}
+    specs = process_specs(Installation(tmp_path), Ports(20_000), environ=environ)
+    given = {spec.name: {name for name in spec.environment if name.startswith("AWS_")} for spec in specs}
+    assert given.pop("trainer") == {"AWS_ENDPOINT_URL_S3", "AWS_SECRET_ACCESS_KEY"}
+    assert set().union(*given.values()) == set()
+
+
 def test_settings_of_the_shell_are_passed_on(environments):
     assert {environment["TAILORBIRD_LOG_LEVEL"] for environment in environments.values()} == {"DEBUG"}
 

@@ -31,7 +31,7 @@ _SERVICES: Final = {name: service for service, name in samples.all_operations()}
 _PATIENCE_SECONDS: Final = 120.0
 _USER: Final = "user-0001"
 #: Jobs that stay as they were created: no worker has a handler for them yet.
-_PENDING: Final = frozenset({"BatchInferenceJob", "BatchSegmentJob", "DataDeletionJob", "DatasetExportJob"})
+_PENDING: Final = frozenset({"BatchInferenceJob", "BatchSegmentJob", "DataDeletionJob"})
 _ITEMS: Final[dict[str, Any]] = {
     "type": "record",
     "name": "Items",

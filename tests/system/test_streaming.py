@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from benchmarks.system import running_system
 from cli.demo.items import EVENT, SCHEMAS
-from cli.demo.journey import Journey
+from cli.demo.journey import ROLE_ARN, Journey
 from common import columns
 from common.artifacts import read_manifest
 from common.settings import StoreSettings
@@ -102,6 +102,48 @@ def test_training_includes_every_event_that_was_acknowledged_before_it_was_asked
         list(senders.map(lambda call: send(journey, tracking_id, call), range(CALLS, CALLS + 7)))
     again, _ = snapshot_rows(system, journey.train(solution))
     assert again.height == (CALLS + 7) * PER_CALL
+
+
+def test_an_export_has_what_was_imported_and_every_event_that_was_acknowledged_before_it_was_asked_for(system):
+    journey = Journey(system.clients(), suffix="exported")
+    journey.create_datasets({"Interactions": SCHEMAS["Interactions"]})
+    bucket = system.installation.buckets / "exported"
+    bucket.mkdir(parents=True)
+    imported = [f'user-{number:02},"item, {number}",{1_700_000_000 + number},View,1.5' for number in range(1000)]
+    (bucket / "in.csv").write_text("\n".join(["USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE", *imported]) + "\n")
+    journey.import_csv({"Interactions": "s3://exported/in.csv"})
+    tracking_id = journey.create_event_tracker()
+    for call in range(3):
+        send(journey, tracking_id, call)
+
+    rows = exported_rows(system, journey, "ALL")
+
+    assert len(rows) == len(imported) + 3 * PER_CALL
+    assert set(imported) <= set(rows)
+    assert set(rows) == {*exported_rows(system, journey, "BULK"), *exported_rows(system, journey, "PUT")}
+
+
+def exported_rows(system, journey, mode):
+    """Export the interactions; return the lines of the files below their header."""
+    personalize = journey.clients.personalize
+    arn = personalize.create_dataset_export_job(
+        jobName=mode.lower(),
+        datasetArn=journey.datasets["Interactions"],
+        ingestionMode=mode,
+        roleArn=ROLE_ARN,
+        jobOutput={"s3DataDestination": {"path": "s3://exported/out/"}},
+    )["datasetExportJobArn"]
+
+    def ended():
+        job = personalize.describe_dataset_export_job(datasetExportJobArn=arn)["datasetExportJob"]
+        return job if job["status"] in ("ACTIVE", "CREATE FAILED") else None
+
+    assert wait_until(ended, seconds=60, every=0.2)["status"] == "ACTIVE"
+    folder = system.installation.buckets / "exported" / "out" / mode.lower()
+    assert (folder / "_manifest.json").exists()
+    lines = [line for path in sorted(folder.glob("part-*.csv")) for line in path.read_text().splitlines()]
+    assert lines[0] == "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE"
+    return lines[1:]
 
 
 def test_events_of_a_log_that_was_replaced_have_effect_at_once(system):

@@ -13,14 +13,16 @@ from common.settings import StoreSettings
 from common.storage import Store
 from common.storage.objects import open_store
 from common.tables import Table
-from protos.tailorbird.control.v1.common_pb2 import StringList, TrainingDataConfig
+from protos.tailorbird.control.v1.common_pb2 import IngestionMode, StringList, TrainingDataConfig
 from protos.tailorbird.internal.v1 import jobs_pb2
 from tests.control_plane.world import avro, column
+from trainer.exports import ExportJobHandler
+from trainer.files.outputs import Outputs
+from trainer.files.sources import Sources
 from trainer.imports import ImportJobHandler
-from trainer.imports.sources import Sources
 from trainer.training import TrainingJobHandler
 from trainer.training.spec import TableVersion, TrainingOptions, TrainingSpec
-from trainer.worker import NullJobContext
+from trainer.worker import JobContext, NullJobContext
 from trainer.workspace import Workspace
 
 SCHEMAS = {
@@ -52,7 +54,11 @@ HEADERS = {
 class NoEvents:
     """Of a place where nothing is streamed: every table has all there is."""
 
+    def __init__(self) -> None:
+        self.flushed_locations: list[str] = []
+
     def flush(self, location, context) -> None:
+        self.flushed_locations.append(location)
         context.check()
 
 
@@ -61,18 +67,21 @@ class Place:
     """One data directory."""
 
     root: Path
+    #: Where the files of jobs are; None for folders.
+    s3: StoreSettings | None = None
     store: Store = field(init=False)
     settings: StoreSettings = field(init=False)
 
     def __post_init__(self) -> None:
         self.settings = StoreSettings(store_url=str(self.root / "store"))
         self.store = open_store(self.settings)
+        self.flusher = NoEvents()
         self.workspace = Workspace(self.root / "work")
         self.bucket = self.root / "s3" / "films"
         self.bucket.mkdir(parents=True)
 
     def sources(self) -> Sources:
-        return Sources(self.settings, buckets=self.root / "s3", roots=(self.root / "s3",))
+        return Sources(self.s3 or self.settings, buckets=self.root / "s3", roots=(self.root / "s3",))
 
     def write(self, name: str, *lines: str, header: str = HEADERS["INTERACTIONS"]) -> Path:
         path = self.bucket / name
@@ -93,17 +102,51 @@ class Place:
         ]
 
     def bring(
-        self, location: str, *, kind: str = "INTERACTIONS", replace: bool = True, import_id: str | None = None
+        self,
+        location: str,
+        *,
+        kind: str = "INTERACTIONS",
+        replace: bool = True,
+        import_id: str | None = None,
+        schema: str | None = None,
     ) -> jobs_pb2.DatasetImportResult:
-        """Import a location; without an id it is an import of its own."""
+        """Import a location; without an id it is an import of its own, without a schema by that of its type."""
         number = len(list((self.root / "store").rglob("_delta_log/*.json")))
         payload = jobs_pb2.DatasetImportPayload(
-            table=self.tables(kind)[0],
+            table=self._table(kind, schema),
             data_location=location,
             replace=replace,
             import_id=import_id or f"import-{number}",
         )
         return ImportJobHandler(self.store, self.sources(), self.workspace).run(payload, NullJobContext())
+
+    def outputs(self) -> Outputs:
+        return Outputs(self.s3 or self.settings, buckets=self.root / "s3", roots=(self.root / "s3",))
+
+    def export(
+        self,
+        location: str = "s3://films/exports/",
+        *,
+        kind: str = "INTERACTIONS",
+        mode: str = "ALL",
+        job_name: str = "job",
+        schema: str | None = None,
+        context: JobContext | None = None,
+        **bounds: int,
+    ) -> jobs_pb2.DatasetExportResult:
+        """Export a table; without a schema by that of its type."""
+        payload = jobs_pb2.DatasetExportPayload(
+            table=self._table(kind, schema),
+            ingestion_mode=IngestionMode.Value(f"INGESTION_MODE_{mode}"),
+            output_location=location,
+            job_name=job_name,
+        )
+        handler = ExportJobHandler(self.store, self.outputs(), self.workspace, flusher=self.flusher, **bounds)
+        return handler.run(payload, context or NullJobContext())
+
+    def _table(self, kind: str, schema: str | None) -> jobs_pb2.DatasetTable:
+        (table,) = self.tables(kind)
+        return jobs_pb2.DatasetTable(dataset_type=kind, location=table.location, schema=schema or table.schema)
 
     def spec(self, tables: Iterable[TableVersion], recipe: str, **payload: object) -> TrainingSpec:
         """Return the spec of a training on a snapshot; `payload` has further members of the job."""

@@ -20,7 +20,7 @@ from trainer.domain.dialect import parse_line
 from trainer.domain.formats import HEAD_BYTES, foreign_format
 from trainer.domain.headers import header_problem, read_header
 from trainer.domain.import_report import Problem, Report, import_failed
-from trainer.imports.sources import SourceFile
+from trainer.files.sources import SourceFile
 from trainer.imports.values import LINE, check_values
 
 __all__ = ["Block", "BrokenFile", "read_blocks", "read_rows", "split_columns"]

@@ -19,8 +19,8 @@ from common.storage import Store
 from common.tables import Table
 from protos.tailorbird.internal.v1 import jobs_pb2
 from trainer.domain.import_report import import_failed
+from trainer.files.sources import Sources
 from trainer.imports.csv_reader import read_rows
-from trainer.imports.sources import Sources
 from trainer.imports.values import id_columns
 from trainer.worker import JobContext
 from trainer.workspace import Workspace

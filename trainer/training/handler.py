@@ -6,7 +6,6 @@ import math
 import secrets
 import time
 from pathlib import Path
-from typing import Protocol
 
 from common.artifacts import publish_artifact, read_manifest
 from common.errors import ResourceAlreadyExists, ResourceNotFound
@@ -18,6 +17,7 @@ from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from recipes.catalog import RECIPES
 from trainer.domain.configuration import SolutionConfiguration
 from trainer.domain.data_requirements import describe_filters
+from trainer.flushing import Flusher
 from trainer.training.configuration import read_configuration
 from trainer.training.process import run_training
 from trainer.training.snapshot import INTERACTIONS, Snapshot, take_snapshot
@@ -30,29 +30,9 @@ from trainer.training.spec import (
 from trainer.worker import JobContext
 from trainer.workspace import Workspace
 
-__all__ = ["Flusher", "TrainingJobHandler"]
+__all__ = ["TrainingJobHandler"]
 
 _log = get_logger(__name__)
-
-
-class Flusher(Protocol):
-    """Moves acknowledged events.
-
-    Its client is a module apart, because training processes load this one and hold no channel.
-    """
-
-    def flush(self, location: str, context: JobContext) -> None:
-        """Return when an interactions table has all events that were acknowledged before the call.
-
-        Args:
-            location: Folder of the table in the store.
-            context: Cancels the wait when the job must end.
-
-        Raises:
-            Unavailable: The events service cannot be reached, or cannot write to the table.
-            JobCancelled: The job must end.
-        """
-        ...
 
 
 class TrainingJobHandler:

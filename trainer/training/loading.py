@@ -17,6 +17,7 @@ from common import columns
 from common.arrow_schema import interactions_frame_schema
 from common.avro import AvroField, AvroSchema
 from common.errors import InvalidInput, invalid
+from common.newest import newest
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
@@ -255,8 +256,7 @@ def _rewards(store: Store, spec: TrainingSpec, items: pl.Series) -> NDArray[np.f
         raise invalid(
             "solutionConfig.optimizationObjective.itemAttribute", got=objective.attribute, want="imported items"
         )
-    # Where an item was both imported and put, what was put holds.
-    rows = _read(store, table).sort(columns.SOURCE, maintain_order=True).unique(columns.ITEM_ID, keep="last")
+    rows = newest(_read(store, table), [columns.ITEM_ID])
     values = rows[objective.attribute].cast(pl.Float64)
     rewards: NDArray[np.float64] = (
         values.gather(places(items, rows[columns.ITEM_ID])).fill_null(float("nan")).to_numpy()

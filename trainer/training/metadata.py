@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from common import columns as reserved
 from common.avro import AvroField, AvroSchema
+from common.newest import newest
 from recipes.data.columns import NO_TIME, CategoricalColumn, Columns
 
 __all__ = ["MetadataTable", "clean_text", "places"]
@@ -49,7 +50,7 @@ class MetadataTable:
         """Take what may be learnt from.
 
         Args:
-            rows: Of the table; where an id was both imported and put, what was put holds.
+            rows: Of the table, internal columns included; of each id the newest version holds.
             schema: The schema of the dataset, which says what each column is.
             learns_from: Whether the solution lets a column be learnt from.
         """
@@ -57,8 +58,7 @@ class MetadataTable:
         learnt = tuple(field for field in schema.fields if field.name != key and learns_from(field.name))
         created = any(field.name == reserved.CREATION_TIMESTAMP for field in learnt)
         fields = tuple(field for field in learnt if field.name != reserved.CREATION_TIMESTAMP)
-        kept = rows.sort(reserved.SOURCE, maintain_order=True).unique(key, keep="last", maintain_order=True)
-        return cls(key, kept, fields, created)
+        return cls(key, newest(rows, [key]), fields, created)
 
     def columns(self, ids: pl.Series) -> Columns:
         """Return the columns of some ids, in their order; ids that the table does not have are empty rows."""

@@ -96,7 +96,8 @@ def test_jobs_are_given_to_trainers_that_can_do_them_and_end_with_their_results(
 
     lease = world.lease("trainer", JobKind.DATASET_EXPORT)
     payload = read_payload(lease.job, DatasetExportPayload)
-    assert (payload.output_location, payload.table.dataset_type) == ("s3://results/exports/", "INTERACTIONS")
+    assert (payload.output_location, payload.job_name) == ("s3://results/exports/", row.job_name)
+    assert payload.table.dataset_type == "INTERACTIONS"
     assert world.resources.exports.describe(row.arn).status == "CREATE IN_PROGRESS"
     world.queue.complete(
         lease.job.id, lease.token, kind=JobKind.DATASET_EXPORT, result=DatasetExportResult(exported_rows=7)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from common.avro import AvroSchema
 from tests.control_plane.world import avro, column
 from trainer.domain.dialect import parse_line
+from trainer.files.sources import SourceFile
 from trainer.imports.csv_reader import read_blocks, read_rows, split_columns
-from trainer.imports.sources import SourceFile
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TABLE = json.loads((GOLDEN / "table.json").read_text())

@@ -13,8 +13,8 @@ from common.avro import AvroSchema
 from common.errors import InvalidInput
 from tests.trainer.place import HEADERS, SCHEMAS
 from trainer.domain.headers import header_problem
+from trainer.files.sources import SourceFile
 from trainer.imports.csv_reader import BrokenFile, read_blocks, read_rows
-from trainer.imports.sources import SourceFile
 
 
 def read(*paths: Path, kind: str = "INTERACTIONS") -> pl.DataFrame:

@@ -33,6 +33,7 @@ SCHEMA = AvroSchema.parse(
 TYPES = {
     "ITEM_ID": pl.String, "GENRES": pl.String, "PRICE": pl.Float32, "PLOT": pl.String, "TITLE": pl.String,
     "SHELF": pl.String, "NEW": pl.Boolean, "CREATION_TIMESTAMP": pl.Int64, reserved.SOURCE: pl.String,
+    reserved.LOG_OFFSET: pl.Int64,
 }  # fmt: skip
 
 
@@ -75,7 +76,7 @@ def test_a_text_that_too_few_items_have_is_not_used(empty, used):
 
 
 def test_what_was_put_holds_over_what_was_imported():
-    columns = columns_of({"PRICE": 1.0, reserved.SOURCE: "put"}, {"PRICE": 2.0}, ids=["i1"])
+    columns = columns_of({"PRICE": 1.0, reserved.SOURCE: "put", reserved.LOG_OFFSET: 7}, {"PRICE": 2.0}, ids=["i1"])
     assert columns.numeric["PRICE"].tolist() == [1.0]
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from common import columns
 from common.artifacts import Artifact
 from common.errors import CorruptArtifact, InvalidInput
+from common.newest import newest
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
@@ -163,7 +164,7 @@ def load_actions(store: Store, spec: TrainingSpec, loaded: LoadedData) -> Loaded
         ResourceNotFound: A table has been deleted meanwhile.
         Unavailable: The store cannot be reached.
     """
-    listed, done = _read(store, spec, "ACTIONS"), _read(store, spec, "ACTION_INTERACTIONS")
+    listed, done = newest(_read(store, spec, "ACTIONS"), [_ACTION_ID]), _read(store, spec, "ACTION_INTERACTIONS")
     # The documentation writes `Not taken` and NOT_TAKEN.
     kind = pl.col(columns.EVENT_TYPE).str.to_uppercase().str.replace_all(" ", "_")
     done = done.with_columns(kind).filter(

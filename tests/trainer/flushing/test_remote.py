@@ -11,7 +11,7 @@ from common.errors import InvalidInput, OperationUnavailable, PermissionDenied, 
 from common.rpc import Service, channel
 from common.testing import make_keys, serving
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
-from trainer.training.flushing import RemoteFlusher
+from trainer.flushing.remote import RemoteFlusher
 from trainer.worker import CancelReason, JobCancelled, NullJobContext
 
 LOCATION = "datasets/group/INTERACTIONS"

@@ -14,7 +14,8 @@ import pytest
 from common.errors import InvalidInput, PermissionDenied, Unavailable
 from common.settings import StoreSettings
 from common.storage.objects import open_store
-from trainer.imports.sources import BucketLocation, Sources, is_data_file, parse_location
+from trainer.files.locations import DATA_LOCATION, BucketLocation
+from trainer.files.sources import Sources, is_data_file
 from trainer.settings import TrainerSettings
 
 
@@ -88,7 +89,7 @@ def test_a_loop_of_links_is_refused_at_once(place):
 def test_a_loop_outside_of_the_roots_is_not_reported(place, outside):
     loop = outside.with_name("loop.csv")
     loop.symlink_to(loop)
-    assert "outside of the folders that the trainer may read" in refused(place, f"file://{loop}")
+    assert "outside of the folders that may be read" in refused(place, f"file://{loop}")
 
 
 def test_a_name_that_is_too_long_is_refused_at_once(place):
@@ -96,7 +97,7 @@ def test_a_name_that_is_too_long_is_refused_at_once(place):
 
 
 def test_a_file_outside_of_the_roots_is_not_read(place, outside):
-    assert "outside of the folders that the trainer may read" in refused(place, f"file://{outside}")
+    assert "outside of the folders that may be read" in refused(place, f"file://{outside}")
     # Whether something is there is not revealed either.
     assert refused(place, f"file://{outside}").replace("secret", "nosuch") == refused(
         place, f"file://{outside.with_name('nosuch.csv')}"
@@ -322,12 +323,12 @@ def test_a_path_that_no_store_can_have_is_the_callers_mistake(place):
     ("location", "folder"), [("s3://bucket/a/b.csv", False), ("s3://bucket/a/", True), ("s3://bucket/", True)]
 )
 def test_a_key_that_ends_in_a_slash_is_a_folder(location, folder):
-    assert parse_location(location).is_folder is folder
+    assert DATA_LOCATION.parse(location).is_folder is folder
 
 
 def test_keys_are_taken_as_they_are_and_paths_are_urls():
-    assert parse_location("s3://bucket/a%20b.csv") == BucketLocation("bucket", "a%20b.csv")
-    assert str(parse_location("file:///data/a%20b.csv").path) == "/data/a b.csv"
+    assert DATA_LOCATION.parse("s3://bucket/a%20b.csv") == BucketLocation("bucket", "a%20b.csv")
+    assert str(DATA_LOCATION.parse("file:///data/a%20b.csv").path) == "/data/a b.csv"
 
 
 @pytest.mark.parametrize(
@@ -340,7 +341,7 @@ def test_keys_are_taken_as_they_are_and_paths_are_urls():
 )  # fmt: skip
 def test_locations_that_climb_or_are_of_another_kind_are_refused(location):
     with pytest.raises(InvalidInput, match=r"Invalid Data location\. "):
-        parse_location(location)
+        DATA_LOCATION.parse(location)
 
 
 @pytest.mark.parametrize(("name", "counts"), [("part-0", True), (".crc", False), ("_SUCCESS", False), ("", False)])

@@ -1,4 +1,4 @@
-"""Flushes acknowledged records into a dataset before a training, so that it misses none."""
+"""Flushes acknowledged records into a dataset before it is read, so that nothing is missing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RemoteFlusher:
         self._patience_seconds = patience_seconds
 
     def flush(self, location: str, context: JobContext) -> None:
-        """Return when all acknowledged records are in the table; see `trainer.training.handler.Flusher`."""
+        """Return when all acknowledged records are in the table; see `trainer.flushing.Flusher`."""
         until = time.monotonic() + self._patience_seconds
         backoff, ending = Backoff(_BACKOFF), threading.Event()
         while True:

@@ -1,0 +1,143 @@
+"""Finds the files that a job reads, and copies those of a service, one request after the other, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from common.errors import Unavailable
+from common.settings import StoreSettings
+from common.storage import StoredObject
+from common.storage.objects import ObjectStore, open_store
+from trainer.files.locations import DATA_LOCATION, BucketLocation, FileLocation, path_inside, service_errors
+
+__all__ = ["SourceFile", "Sources", "is_data_file"]
+
+_FIELD: Final = DATA_LOCATION
+
+
+def is_data_file(name: str) -> bool:
+    """Tell whether a file of a folder holds rows.
+
+    Programs that write folders leave markers like `_SUCCESS` there, and checksums like `part-0.csv.crc`.
+    """
+    return bool(name) and not name.startswith((".", "_")) and not name.endswith(".crc")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A local file to read.
+
+    Attributes:
+        name: As the owner of the job knows it: below the folder that was named.
+        path: Where it is now.
+    """
+
+    name: str
+    path: Path
+
+
+class Sources:
+    """Finds the files of a location.
+
+    Args:
+        settings: Endpoint and credentials of the S3-compatible service, if there is one.
+        buckets: Folder whose folders stand for buckets where no endpoint is set.
+        roots: Folders that `file://` may read below.
+    """
+
+    def __init__(self, settings: StoreSettings, *, buckets: Path, roots: Sequence[Path]) -> None:
+        self._settings = settings
+        self._buckets = buckets
+        self._roots = tuple(roots)
+
+    def fetch(self, location: str, *, folder: Path, sub_folders: bool = False) -> list[SourceFile]:
+        """Return the files of a location, by name; those of a service are copied first.
+
+        Args:
+            location: `s3://BUCKET/KEY` or `file:///PATH`; one that ends in `/` means the files of that folder.
+            folder: Existing, for copies.
+            sub_folders: Whether the files of the folders in a folder are meant as well, and of all those `*.csv` alone:
+                Personalize reads so for data deletion jobs, imports read the first level.
+
+        Raises:
+            InvalidInput: The location is malformed, forbidden, or there is nothing.
+            Unavailable: The service cannot be reached, or there is no room for the copies.
+        """
+        parsed = _FIELD.parse(location)
+        if isinstance(parsed, FileLocation):
+            path, roots = Path(parsed.path), self._roots
+        elif self._settings.s3_endpoint:
+            return self._download(parsed, folder, location=location, sub_folders=sub_folders)
+        else:
+            path, roots = self._buckets / parsed.bucket / parsed.key, (self._buckets,)
+        try:
+            return _files_at(path, roots, location=location, is_folder=parsed.is_folder, sub_folders=sub_folders)
+        except (OSError, RuntimeError) as error:
+            # A loop of links, which older versions of Python raise as a RuntimeError; a name that is too long; a folder
+            # that only others may read. None of these passes.
+            if not any(path.is_relative_to(root) for root in roots):
+                raise _FIELD.outside(location) from error
+            cause = error.strerror if isinstance(error, OSError) and error.strerror else "it is a loop of links"
+            raise _FIELD.invalid(location, f"which cannot be read ({cause}): {path}") from error
+
+    def _download(self, parsed: BucketLocation, folder: Path, *, location: str, sub_folders: bool) -> list[SourceFile]:
+        bucket = open_store(self._settings.model_copy(update={"store_url": f"s3://{parsed.bucket}"}))
+        nothing = f"a CSV file{' or more' * parsed.is_folder} in the bucket {parsed.bucket}"
+        endpoint = self._settings.s3_endpoint or ""
+        copies = []
+        with service_errors(_FIELD, location, endpoint=endpoint, nothing=nothing):
+            for place, key in enumerate(_keys(bucket, parsed, sub_folders=sub_folders)):
+                target = folder / f"source-{place}"
+                try:
+                    bucket.download(key, target)
+                except OSError as error:
+                    raise Unavailable(f"the trainer's work folder cannot be written ({error.strerror})") from error
+                name = key.removeprefix(parsed.key) if parsed.is_folder else key.rpartition("/")[2]
+                copies.append(SourceFile(name, target))
+        if not copies:
+            raise _FIELD.invalid(location, f"where nothing is, want {nothing} of {endpoint}")
+        return copies
+
+
+def _keys(bucket: ObjectStore, parsed: BucketLocation, *, sub_folders: bool) -> list[str]:
+    """Return the keys of the objects that a location means, by name."""
+    if not parsed.is_folder:
+        return [parsed.key]
+    prefix = parsed.key.removesuffix("/")
+    listed: Iterable[StoredObject] = bucket.list(prefix) if sub_folders else bucket.files(prefix)
+    # Folders may have objects of their own, which are empty.
+    return sorted(item.path for item in listed if item.bytes and _is_meant(item.path, sub_folders=sub_folders))
+
+
+def _is_meant(path: str, *, sub_folders: bool) -> bool:
+    name = path.rpartition("/")[2]
+    return is_data_file(name) and (not sub_folders or name.endswith(".csv"))
+
+
+def _files_at(
+    path: Path, roots: Sequence[Path], *, location: str, is_folder: bool, sub_folders: bool
+) -> list[SourceFile]:
+    """Return the file at a path, or the files of a folder."""
+    resolved = path_inside(path, roots, field=_FIELD, location=location)
+    if resolved.is_dir():
+        if not is_folder:
+            raise _FIELD.invalid(location, "which is a folder; want its name to end in `/`")
+        entries = resolved.rglob("*") if sub_folders else resolved.iterdir()
+        names = sorted(
+            str(entry.relative_to(resolved)) for entry in entries if _is_meant(entry.name, sub_folders=sub_folders)
+        )
+        # Links in the folder may lead anywhere, so each file is judged by itself.
+        inside = [(name, path_inside(resolved / name, roots, field=_FIELD, location=location)) for name in names]
+        files = [SourceFile(name, entry) for name, entry in inside if entry.is_file() and entry.stat().st_size]
+    elif resolved.is_file() and not is_folder:
+        files = [SourceFile(path.name, resolved)]
+    else:
+        files = []
+    if not files:
+        raise _FIELD.invalid(
+            location, f"where nothing is, want a CSV file{' or more' * is_folder}; looked into {resolved}"
+        )
+    return files
