@@ -2,30 +2,86 @@
 
 A commit can carry an application transaction (an id and a number), by which a repeated import and a repeated flush of
 events are recognised, and change nothing.
+
+Rows that are more than memory should hold come as files, see `common.table_files`: `stage` copies them into the table's
+folder, where no reader sees them, and `replace_files` makes all of them visible in one commit.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn, TypeVar
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from common import columns
 from common.errors import CorruptArtifact, ResourceNotFound, Unavailable
 from common.positions import LEGACY_EPOCH, START, Position
 from common.storage import Store
+from common.table_files import TableFile
 
-__all__ = ["Table"]
+__all__ = ["NO_VERSION", "StagedFile", "StoredFile", "Table", "TableChanged", "TableSnapshot"]
+
+#: The version of a table that does not exist yet.
+NO_VERSION: Final = -1
 
 _ATTEMPTS = 5
 _LOG = "_delta_log"
 _COMPACT_BYTES = 64 * 1024 * 1024
 T = TypeVar("T")
+
+
+class TableChanged(Exception):
+    """Another commit came first, so that what was read of the table no longer holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """A file in the table's folder that no version has yet.
+
+    Attributes:
+        name: Relative to the table's location.
+        bytes: Its size.
+        local: What it was copied from.
+    """
+
+    name: str
+    bytes: int
+    local: TableFile
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of a version of a table.
+
+    Attributes:
+        name: Relative to the table's location.
+        sources: The values of `columns.SOURCE` that its rows have; None when only the file itself says.
+    """
+
+    name: str
+    sources: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TableSnapshot:
+    """The files of a version of a table.
+
+    Attributes:
+        version: Number of the version; `NO_VERSION` before the first commit.
+        files: By name.
+    """
+
+    version: int
+    files: tuple[StoredFile, ...]
 
 
 class Table:
@@ -131,12 +187,12 @@ class Table:
         Raises:
             Unavailable: The store cannot be reached, or every attempt conflicted with another commit.
         """
-        return self._commit(rows, "append", predicate=None, transactions={} if app_id is None else {app_id: number})
+        return self._append(rows, {} if app_id is None else {app_id: number})
 
     def append_events(self, rows: pl.DataFrame, position: Position) -> int:
         """Append rows of streamed events together with the position of the last one; errors of `append`."""
         transactions = {columns.EVENTS_APP_ID: position.offset, columns.EVENTS_EPOCH_APP_ID: position.epoch}
-        return self._commit(rows, "append", predicate=None, transactions=transactions)
+        return self._append(rows, transactions)
 
     def upsert_records(self, rows: pl.DataFrame, position: Position, *, key: str) -> int:
         """Write rows of put records, each in the place of the put row with the same key; errors of `append`.
@@ -150,16 +206,132 @@ class Table:
         """
         transactions = {columns.EVENTS_APP_ID: position.offset, columns.EVENTS_EPOCH_APP_ID: position.epoch}
         if not self.exists():
-            return self._commit(rows, "append", predicate=None, transactions=transactions)
+            return self._append(rows, transactions)
         predicate = f"old.`{key}` = new.`{key}` AND old.`{columns.SOURCE}` = '{columns.SOURCE_PUT}'"
         return self._merge(rows, predicate=predicate, transactions=transactions)
 
-    def replace_bulk(self, rows: pl.DataFrame, *, app_id: str, number: int) -> int:
-        """Replace the rows of earlier bulk imports, keep those of streamed events; errors of `append`."""
+    def snapshot(self) -> TableSnapshot:
+        """Return the latest version and its files; the errors of `read`, but no table is one without files."""
         if not self.exists():
-            return self.append(rows, app_id=app_id, number=number)
-        predicate = f"{columns.SOURCE} = '{columns.SOURCE_BULK}'"
-        return self._commit(rows, "overwrite", predicate=predicate, transactions={app_id: number})
+            return TableSnapshot(NO_VERSION, ())
+        table = self._open()
+        added = pl.DataFrame(table.get_add_actions(flatten=True)).sort("path")
+        bounds = [f"{bound}.{columns.SOURCE}" for bound in ("min", "max")]
+        if not set(bounds) <= set(added.columns):
+            return TableSnapshot(table.version(), tuple(StoredFile(name, None) for name in added["path"]))
+        files = (
+            # Of two values the least and the greatest are all there are.
+            StoredFile(name, None if least is None or greatest is None else frozenset({least, greatest}))
+            for name, least, greatest in added.select("path", *bounds).iter_rows()
+        )
+        return TableSnapshot(table.version(), tuple(files))
+
+    def local_file(self, name: str, folder: Path) -> Path:
+        """Return a file of the table on this machine; that of a store elsewhere is copied.
+
+        Args:
+            name: As in `StoredFile`.
+            folder: Existing, for the copy.
+
+        Raises:
+            ResourceNotFound: It is gone: no version has it any more.
+            Unavailable: The store cannot be reached.
+        """
+        local = self._store.local_folder(self.location)
+        if local is not None:
+            return local / name
+        target = folder / name.replace("/", "-")
+        self._store.download(f"{self.location}/{name}", target)
+        return target
+
+    def stage(self, file: TableFile, name: str) -> StagedFile:
+        """Copy a file into the table's folder; no reader sees it before `replace_files`.
+
+        Args:
+            file: Written by `write_table_file`.
+            name: Relative to the table's location, never used before: a writer that is late must not overwrite it.
+
+        Raises:
+            Unavailable: The store cannot be reached.
+        """
+        self._store.put(f"{self.location}/{name}", file.path)
+        return StagedFile(name, file.path.stat().st_size, file)
+
+    def staged_folders(self, folder: str) -> set[str]:
+        """Return the names of the folders in a folder, relative to the table's location.
+
+        Raises:
+            Unavailable: The store cannot be reached.
+        """
+        prefix = f"{self.location}/{folder}"
+        return {item.path.removeprefix(f"{prefix}/").split("/")[0] for item in self._store.list(prefix)}
+
+    def remove_staged(self, folder: str) -> None:
+        """Delete a folder whose files were staged and are not, and can never be, in any version.
+
+        Raises:
+            Unavailable: The store cannot be reached.
+        """
+        self._store.delete_folder(f"{self.location}/{folder}")
+
+    def replace_files(
+        self,
+        added: Sequence[StagedFile],
+        *,
+        removed: Collection[str],
+        after: int,
+        app_id: str,
+        number: int,
+    ) -> int:
+        """Add files and remove others in one commit, and return the version.
+
+        New columns of the files become columns of the table, by a commit before that changes no row.
+
+        Args:
+            added: From `stage`, at least one.
+            removed: Names of files of the version `after`.
+            after: The version that the commit must follow, `NO_VERSION` for the first.
+            app_id: Id of the application transaction of the commit.
+            number: Its number.
+
+        Raises:
+            TableChanged: The table has another version by now; nothing was changed.
+            Unavailable: The store cannot be reached.
+        """
+        # Delta Lake's own retry does not see that a compaction took a file away which this commit removes.
+        properties = CommitProperties(max_commit_retries=0, app_transactions=[Transaction(app_id, number)])
+        now = int(time.time() * 1000)
+        additions = [AddAction(file.name, file.bytes, {}, now, True, file.local.statistics) for file in added]
+        fields: dict[str, Field] = {}
+        for file in added:
+            fields |= {field.name: field for field in Schema.from_arrow(file.local.schema).fields}
+        try:
+            if after == NO_VERSION:
+                create_table_with_add_actions(
+                    self._uri, Schema(list(fields.values())), additions,
+                    storage_options=self._options, commit_properties=properties,
+                )  # fmt: skip
+                return 0
+            table = self._open()
+            if table.version() != after:
+                raise TableChanged
+            present = {field.name for field in table.schema().fields}
+            if new := [field for name, field in fields.items() if name not in present]:
+                table.alter.add_columns(new)
+            removals = [RemoveAction(name, True, now) for name in removed]
+            table.create_write_transaction(
+                [*additions, *removals], "append", Schema(list(fields.values())), commit_properties=properties
+            )
+        except (CommitFailedError, DeltaError) as error:
+            now_there = self.snapshot()
+            # A commit whose response got lost looks like a conflict with itself.
+            if added[0].name in {file.name for file in now_there.files}:
+                return now_there.version
+            if isinstance(error, CommitFailedError) or (after == NO_VERSION and now_there.version != NO_VERSION):
+                raise TableChanged from error
+            first_line = str(error).split("\n", 1)[0]
+            raise Unavailable(f"dataset {self.location}: cannot be written: {first_line}") from error
+        return self.version()
 
     def compact(self, *, target_bytes: int = _COMPACT_BYTES) -> int:
         """Join small files into large ones, delete files that no version of the last week needs, return the version.
@@ -174,27 +346,13 @@ class Table:
         table = self._open()
         try:
             table.optimize.compact(target_size=target_bytes)
-            table.vacuum(dry_run=False)
+            # Without `full` files stay for ever that were written for a commit which never came.
+            table.vacuum(dry_run=False, full=True)
         except CommitFailedError:
             return self.version()
         except DeltaError as error:
             raise Unavailable(f"dataset {self.location}: cannot be compacted: {error}") from error
         return self.version()
-
-    def upsert(self, rows: pl.DataFrame, *, keys: Sequence[str], app_id: str, number: int) -> int:
-        """Insert rows, each replacing those with the same keys; errors of `append`.
-
-        Args:
-            rows: Each combination of keys at most once.
-            keys: Columns that identify a row.
-            app_id: Id of the application transaction.
-            number: Its number.
-        """
-        if not self.exists():
-            return self.append(rows, app_id=app_id, number=number)
-
-        predicate = " AND ".join(f"old.`{key}` = new.`{key}`" for key in keys)
-        return self._merge(rows, predicate=predicate, transactions={app_id: number})
 
     def _open(self, version: int | None = None) -> DeltaTable:
         try:
@@ -252,7 +410,7 @@ class Table:
             return f"is damaged ({str(error).split(chr(10), 1)[0][:200]})"
         return None
 
-    def _commit(self, rows: pl.DataFrame, mode: Any, *, predicate: str | None, transactions: Mapping[str, int]) -> int:
+    def _append(self, rows: pl.DataFrame, transactions: Mapping[str, int]) -> int:
         properties = CommitProperties(app_transactions=[Transaction(*mark) for mark in transactions.items()] or None)
         attempts = 0
 
@@ -263,7 +421,7 @@ class Table:
             if transactions and attempts > 1 and self._transactions(transactions) == transactions:
                 return self.version()
             write_deltalake(
-                self._uri, rows, mode=mode, predicate=predicate, schema_mode="merge",
+                self._uri, rows, mode="append", schema_mode="merge",
                 storage_options=self._options, commit_properties=properties,
             )  # fmt: skip
             return self.version()

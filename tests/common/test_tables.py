@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import polars as pl
 import pytest
 
 from common.errors import CorruptArtifact, ResourceNotFound
 from common.settings import StoreSettings
 from common.storage.objects import open_store
-from common.tables import Table
+from common.table_files import write_table_file
+from common.tables import NO_VERSION, Table, TableChanged
 
 
 @pytest.fixture
@@ -63,3 +66,57 @@ def test_a_damaged_log_is_named(table, tmp_path):
 def test_reading_an_empty_table_is_not_found(tmp_path):
     with pytest.raises(ResourceNotFound, match="holds no data yet"):
         Table(open_store(StoreSettings(store_url=str(tmp_path))), "films").read()
+
+
+@pytest.fixture
+def staged(table, tmp_path):
+    file = write_table_file(pl.DataFrame({"ITEM_ID": ["new"], "N": [7]}), tmp_path / "new.parquet")
+    return table.stage(file, "import-1/attempt/0.parquet")
+
+
+def test_staged_files_are_seen_from_their_commit_on(table, staged):
+    before = table.snapshot()
+    assert len(table.read()) == 2000
+
+    removed = [before.files[0].name]
+    version = table.replace_files([staged], removed=removed, after=before.version, app_id="import-1", number=1)
+
+    rows = table.read()
+    assert (len(rows), rows.filter(pl.col("ITEM_ID") == "new")["N"].to_list()) == (1001, [7])
+    assert (table.version(), table.transaction("import-1")) == (version, 1)
+    assert len(table.read(version=before.version)) == 2000
+    table.append(pl.DataFrame({"ITEM_ID": ["later"], "N": [8]}))
+    table.compact()
+    assert len(table.read()) == 1002
+
+
+@pytest.mark.parametrize("other_commit", [
+    lambda table: table.append(pl.DataFrame({"ITEM_ID": ["x"]})),
+    lambda table: table.compact(),
+])  # fmt: skip
+def test_files_are_not_replaced_after_another_commit(table, staged, other_commit):
+    before = table.snapshot()
+    other_commit(table)
+    after = table.read()
+
+    with pytest.raises(TableChanged):
+        table.replace_files([staged], removed=[before.files[0].name], after=before.version, app_id="import-1", number=1)
+
+    assert table.read().sort("ITEM_ID").equals(after.sort("ITEM_ID"))
+    assert table.transaction("import-1") is None
+
+
+def test_a_table_is_made_once(table, staged):
+    with pytest.raises(TableChanged):
+        table.replace_files([staged], removed=[], after=NO_VERSION, app_id="import-1", number=1)
+    assert len(table.read()) == 2000
+
+
+def test_maintenance_removes_what_was_never_committed_after_a_week(table, staged, tmp_path):
+    path = tmp_path / "films" / staged.name
+    table.compact()
+    assert path.exists()
+    os.utime(path, (0, 0))
+    table.compact()
+    assert not path.exists()
+    assert len(table.read()) == 2000

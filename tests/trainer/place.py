@@ -78,7 +78,7 @@ class Place:
         self.flusher = NoEvents()
         self.workspace = Workspace(self.root / "work")
         self.bucket = self.root / "s3" / "films"
-        self.bucket.mkdir(parents=True)
+        self.bucket.mkdir(parents=True, exist_ok=True)
 
     def sources(self) -> Sources:
         return Sources(self.s3 or self.settings, buckets=self.root / "s3", roots=(self.root / "s3",))
@@ -109,6 +109,7 @@ class Place:
         replace: bool = True,
         import_id: str | None = None,
         schema: str | None = None,
+        context: JobContext | None = None,
     ) -> jobs_pb2.DatasetImportResult:
         """Import a location; without an id it is an import of its own, without a schema by that of its type."""
         number = len(list((self.root / "store").rglob("_delta_log/*.json")))
@@ -118,7 +119,8 @@ class Place:
             replace=replace,
             import_id=import_id or f"import-{number}",
         )
-        return ImportJobHandler(self.store, self.sources(), self.workspace).run(payload, NullJobContext())
+        handler = ImportJobHandler(self.store, self.sources(), self.workspace)
+        return handler.run(payload, context or NullJobContext())
 
     def outputs(self) -> Outputs:
         return Outputs(self.s3 or self.settings, buckets=self.root / "s3", roots=(self.root / "s3",))

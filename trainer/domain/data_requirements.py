@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from common.errors import InvalidInput
+from common.spelling import normalise_spelling
 from trainer.domain.configuration import EventParameters
-from trainer.domain.spelling import normalise_spelling
 
 __all__ = [
     "MAX_EVENT_TYPES",

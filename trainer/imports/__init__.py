@@ -1,4 +1,4 @@
-"""Importing CSV files into the tables of datasets."""
+"""Importing files of rows into the tables of datasets."""
 
 from trainer.imports.handler import ImportJobHandler
 

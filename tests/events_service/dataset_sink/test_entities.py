@@ -15,6 +15,7 @@ from common.tables import Table
 from events_service.domain import ActionInteraction, Entity
 from events_service.records import log_entry
 from tests.events_service.samples import ITEMS_SCHEMA_TEXT, SINK, avro, table, tracker
+from tests.tables import import_bulk
 
 ITEMS = replace(table("datasets/items", ITEMS_SCHEMA_TEXT), dataset_type="ITEMS")
 
@@ -58,7 +59,7 @@ def test_last_item_of_an_id_is_in_the_table_once(log, sink, items):
     assert log.lags(SINK) == []
 
 
-def test_imported_item_stays_beside_the_one_that_was_put(log, sink, items):
+def test_imported_item_stays_beside_the_one_that_was_put(log, sink, items, tmp_path):
     items.append(imported(a=10, z=11), app_id="import-1", number=2)
     log.append([item("a", 1)], seconds=20)
     sink.rounds.run()
@@ -67,7 +68,7 @@ def test_imported_item_stays_beside_the_one_that_was_put(log, sink, items):
 
     assert rows(items) == [("a", 10.0, "bulk", None), ("a", 2.0, "put", 2), ("z", 11.0, "bulk", None)]
 
-    items.replace_bulk(imported(a=12), app_id="import-2", number=1)
+    import_bulk(items, imported(a=12), import_id="import-2", folder=tmp_path)
     assert rows(items) == [("a", 12.0, "bulk", None), ("a", 2.0, "put", 2)]
 
 

@@ -32,6 +32,7 @@ from tests.events_service.samples import (
     table,
     tracker,
 )
+from tests.tables import import_bulk
 
 
 def test_events_become_rows_with_their_offsets(log, sink, films):
@@ -90,12 +91,12 @@ def test_nothing_to_flush_commits_nothing(log, sink, films):
     assert films.version() == version
 
 
-def test_events_join_imported_rows_and_survive_a_full_import(log, sink, films):
+def test_events_join_imported_rows_and_survive_a_full_import(log, sink, films, tmp_path):
     films.append(bulk_rows("old"), app_id="import-1", number=1)
     log.append(entries(1), seconds=20)
     sink.rounds.run()
 
-    films.replace_bulk(bulk_rows("new"), app_id="import-2", number=1)
+    import_bulk(films, bulk_rows("new"), import_id="import-2", folder=tmp_path)
     log.append(entries(2), seconds=20)
     sink.rounds.run()
 

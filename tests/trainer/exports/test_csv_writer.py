@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.domain.dialect import parse_line
+from common.data_files.dialect import parse_line
 from trainer.exports.csv_writer import FileWriter, csv_lines
 
 #: Mostly what is special.

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from common import columns
 from common.errors import InvalidInput
 from tests.control_plane.world import avro, column
+from tests.tables import import_bulk
 from tests.trainer.imports.test_handler import stream
 from tests.trainer.place import HEADERS, SCHEMAS
 from trainer.worker import CancelReason, JobCancelled, NullJobContext
@@ -234,7 +235,7 @@ def test_what_is_exported_is_imported_as_the_same_rows(place, stored):
         "PRICE": pl.Float32,
     }  # fmt: skip
     frame = pl.DataFrame(stored, schema=types).with_columns(pl.lit(columns.SOURCE_BULK).alias(columns.SOURCE))
-    place.table("ITEMS").replace_bulk(frame, app_id="stored", number=1)
+    import_bulk(place.table("ITEMS"), frame, import_id="stored", folder=place.root)
 
     place.export(kind="ITEMS", schema=PRICED)
     place.bring("s3://films/exports/job/", kind="ITEMS", schema=PRICED)

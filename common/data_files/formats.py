@@ -1,26 +1,31 @@
-"""What a file is that is no CSV, by its first bytes, so that nobody has to guess from "not UTF-8"."""
+"""The format of a data file: by the ending of its name; and by its first bytes what it is instead, if it is another."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
-__all__ = ["HEAD_BYTES", "foreign_format"]
+from common.data_files.files import bare_name
 
+__all__ = ["Format", "foreign_format", "format_of"]
+
+Format = Literal["csv", "json_lines", "parquet"]
+_JSON_LINES: Final = (".jsonl", ".ndjson", ".json")
 #: Bytes from the beginning of a file that are enough to recognise its format.
-HEAD_BYTES: Final = 4096
+_HEAD_BYTES: Final = 4096
 _UNPACK: Final = "unpack it first"
 _EXPORT: Final = "export it as CSV first"
+_RENAME: Final = "let its name end in .parquet"
 _CONVERT: Final = "convert it to UTF-8 first"
 #: Longer beginnings first where one is the beginning of another.
 _BEGINNINGS: Final = (
-    (b"\x1f\x8b", "a gzip file", _UNPACK),
-    (b"\x28\xb5\x2f\xfd", "a Zstandard file", _UNPACK),
+    (b"\x1f\x8b", "a gzip file within another", _UNPACK),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard file within another", _UNPACK),
     (b"BZh", "a bzip2 file", _UNPACK),
     (b"\xfd7zXZ\0", "an xz file", _UNPACK),
     (b"\x04\x22\x4d\x18", "an LZ4 file", _UNPACK),
     (b"\xff\x06\0\0sNaPpY", "a Snappy file", _UNPACK),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip file", _UNPACK),
-    (b"PAR1", "a Parquet file", _EXPORT),
+    (b"PAR1", "a Parquet file", _RENAME),
     (b"ORC", "an ORC file", _EXPORT),
     (b"Obj\x01", "an Avro file", _EXPORT),
     (b"ARROW1", "an Arrow file", _EXPORT),
@@ -32,12 +37,21 @@ _BEGINNINGS: Final = (
 )
 
 
-def foreign_format(head: bytes) -> str | None:
+def format_of(name: str) -> Format:
+    """Return the format that a file's name promises; CSV unless it promises another."""
+    bare = bare_name(name)
+    if bare.endswith(".parquet"):
+        return "parquet"
+    return "json_lines" if bare.endswith(_JSON_LINES) else "csv"
+
+
+def foreign_format(beginning_of_file: bytes) -> str | None:
     """Name a file that is no text in UTF-8, and say what to do; None when it may be one.
 
     Args:
-        head: The first `HEAD_BYTES` of the file.
+        beginning_of_file: Some thousand bytes, as they are when the file is unpacked.
     """
+    head = beginning_of_file[:_HEAD_BYTES]
     for beginning, name, advice in _BEGINNINGS:
         # Text may begin with these letters; nothing but text goes on without control characters.
         if head.startswith(beginning) and (not beginning.isalnum() or _binary(head)):
@@ -56,4 +70,4 @@ def _binary(head: bytes) -> bool:
 
 
 def _advise(name: str, advice: str) -> str:
-    return f"got {name}, want CSV as text in UTF-8: {advice}"
+    return f"got {name}, want CSV or JSON Lines as text in UTF-8, or Parquet: {advice}"

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from trainer.domain.dialect import parse_line
-from trainer.domain.import_report import missing_columns
-from trainer.domain.spelling import normalise_spelling
+from common.data_files.dialect import parse_line
+from common.data_files.report import missing_columns
+from common.spelling import normalise_spelling
 
 __all__ = ["header_problem", "read_header"]
 

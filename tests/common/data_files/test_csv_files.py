@@ -10,16 +10,16 @@ import polars as pl
 import pytest
 
 from common.avro import AvroSchema
+from common.data_files.csv_files import read_blocks
+from common.data_files.files import BrokenFile, open_unpacked
+from common.data_files.headers import header_problem
 from common.errors import InvalidInput
+from tests.common.data_files.reading import read_files
 from tests.trainer.place import HEADERS, SCHEMAS
-from trainer.domain.headers import header_problem
-from trainer.files.sources import SourceFile
-from trainer.imports.csv_reader import BrokenFile, read_blocks, read_rows
 
 
 def read(*paths: Path, kind: str = "INTERACTIONS") -> pl.DataFrame:
-    files = [SourceFile(path.name, path) for path in paths]
-    return read_rows(files, AvroSchema.parse(SCHEMAS[kind]), dataset_type=kind, progress=lambda share: None)
+    return read_files(*paths, schema=AvroSchema.parse(SCHEMAS[kind]), dataset_type=kind)
 
 
 def refused(*paths: Path, kind: str = "INTERACTIONS") -> str:
@@ -67,17 +67,16 @@ def test_blocks_are_cut_between_lines_and_numbered_through(tmp_path):
     path = tmp_path / "data.csv"
     path.write_bytes(b"\xef\xbb\xbfhead\r\n" + b"".join(b"line %d\r\n" % number for number in range(2, 50)))
 
-    blocks = list(read_blocks(path, block_bytes=16))
+    with open_unpacked(path) as file:
+        blocks = list(read_blocks(file, block_bytes=16))
+        assert file.position == path.stat().st_size
 
     assert len(blocks) > 10
-    assert [line for block in blocks for line in block.lines] == [
-        "head",
-        *(f"line {number}" for number in range(2, 50)),
+    assert [line for block in blocks for line in block.lines().rows()] == [
+        (1, "head"),
+        *((number, f"line {number}") for number in range(2, 50)),
     ]
-    assert [block.first for block in blocks] == [
-        1 + sum(len(earlier.lines) for earlier in blocks[:place]) for place in range(len(blocks))
-    ]
-    assert blocks[-1].end == path.stat().st_size
+    assert [block.first for block in blocks] == [block.lines().row(0)[0] for block in blocks]
 
 
 def test_columns_in_another_order_and_columns_of_no_schema(file):
@@ -154,8 +153,9 @@ def test_the_longest_header_is_checked_in_one_pass(file):
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (gzip.compress(b"USER_ID\n", mtime=0), "got a gzip file, want CSV as text in UTF-8: unpack it first"),
-        (b"\x28\xb5\x2f\xfd\x04\x00", "got a Zstandard file"),
+        (gzip.compress(gzip.compress(b"USER_ID\n")), "got a gzip file within another, want CSV or JSON Lines as text"),
+        (gzip.compress(b"USER_ID\n" * 100)[:-9], "got a damaged or incomplete gzip file"),
+        (b"\x28\xb5\x2f\xfd\x04\x00", "got a damaged or incomplete Zstandard file"),
         (b"PAR1\x15\x04\x15", "got a Parquet file"),
         ("USER_ID\n".encode("utf-16"), "got text in UTF-16"),
         ("USER_ID,ITEM_ID\n".encode("utf-16-le"), "got text in UTF-16"),
@@ -188,8 +188,11 @@ def test_names_of_columns_that_look_like_a_format_are_text(file):
 def test_a_line_without_end_is_refused_before_memory_is_full(tmp_path):
     path = tmp_path / "data.csv"
     path.write_bytes(b"A\n" + b"x" * 100)
-    with pytest.raises(BrokenFile, match="line 2: got more than 16 bytes without a line end"):
-        list(read_blocks(path, block_bytes=16))
+    with (
+        open_unpacked(path) as file,
+        pytest.raises(BrokenFile, match="line 2: got more than 16 bytes without a line end"),
+    ):
+        list(read_blocks(file, block_bytes=16))
 
 
 @pytest.mark.parametrize(

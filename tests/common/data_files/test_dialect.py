@@ -12,12 +12,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from common.avro import AvroSchema
+from common.data_files.csv_files import read_blocks, split_columns
+from common.data_files.dialect import parse_line
+from common.data_files.files import open_unpacked
+from tests.common.data_files.reading import read_files
 from tests.control_plane.world import avro, column
-from trainer.domain.dialect import parse_line
-from trainer.files.sources import SourceFile
-from trainer.imports.csv_reader import read_blocks, read_rows, split_columns
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).with_name("golden")
 TABLE = json.loads((GOLDEN / "table.json").read_text())
 
 
@@ -66,7 +67,7 @@ def test_files_of_other_programs_are_read_value_by_value(file):
     schema = AvroSchema.parse(
         avro("Items", column("ITEM_ID"), column("TITLE", ["null", "string"]), column("GENRES", ["null", "string"]))
     )
-    rows = read_rows([SourceFile(file, GOLDEN / file)], schema, dataset_type="ITEMS", progress=lambda share: None)
+    rows = read_files(GOLDEN / file, schema=schema, dataset_type="ITEMS")
     assert [[value or "" for value in row] for row in rows.rows()] == TABLE["rows"]
     assert rows.columns == TABLE["columns"]
 
@@ -84,7 +85,8 @@ tables = st.integers(2, 5).flatmap(
 def read_back(path: Path, text: str, width: int) -> list[list[str]]:
     path.write_bytes(text.encode())
     names = [f"C{place}" for place in range(width)]
-    (block,) = read_blocks(path)
+    with open_unpacked(path) as file:
+        (block,) = read_blocks(file)
     rows, problems = split_columns(block, names)
     assert problems == []
     return [[value or "" for value in row] for row in rows.select(names).rows()]
