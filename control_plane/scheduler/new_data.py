@@ -35,21 +35,23 @@ def last_training(unit: Unit, solution_arn: str, **where: object) -> SolutionVer
 
 
 def has_new_data(unit: Unit, solution: Solution, *, dataset_type: str, since: datetime) -> bool:
-    """Return whether a solution's group has rows of a type that came after some moment.
+    """Return whether a solution's group may have rows of a type that came after some moment.
+
+    Streamed rows are noted to within a minute and before they are written, so some that came shortly before count as
+    well: a training too many costs less than rows that none learns from.
 
     Args:
         unit: A unit of work.
         solution: The solution.
         dataset_type: E.g. `INTERACTIONS`.
-        since: When the last training was asked for; it may have seen rows that came a little later, never the other way
-            round.
+        since: When the last training was asked for; it may have seen rows that came a little later.
     """
     dataset = unit.first(
         Dataset, dataset_group_arn=solution.dataset_group_arn, dataset_type=dataset_type, status=Status.ACTIVE
     )
     if dataset is None:
         return False
-    if dataset.rows_streamed_at is not None and dataset.rows_streamed_at >= since:
+    if dataset.rows_streamed_at is not None and dataset.rows_streamed_at >= since - _NOTED_BEFORE:
         return True
     newest = unit.first(
         DatasetImportJob, dataset_arn=dataset.arn, status=Status.ACTIVE, order=["-last_updated_date_time"]

@@ -132,6 +132,23 @@ def test_streamed_rows_are_new_data(world):
     assert world.resources.datasets.describe(dataset.arn).rows_streamed_at is not None
 
 
+def test_rows_that_came_after_a_training_but_were_noted_before_it_are_new_data(world):
+    solution = automatic(world)
+    group = world.resources.solutions.describe(solution)[0].dataset_group_arn
+    (dataset,) = world.resources.datasets.list(EVERYTHING, dataset_group_arn=group).items
+    world.resources.trackers.note_rows([dataset.location])
+    world.clock.advance(seconds=20)
+    world.version(solution)
+    train(world)
+    # Within the minute of the note, which is therefore not written anew.
+    world.clock.advance(seconds=20)
+    world.resources.trackers.note_rows([dataset.location])
+
+    passing(world, seconds=3 * DAY)
+
+    assert [version.training_type for version in versions(world, solution)] == ["MANUAL", "AUTOMATIC"]
+
+
 def test_a_note_of_rows_is_written_once_a_minute(world):
     dataset = world.dataset(world.group())
     location = world.resources.datasets.describe(dataset).location
