@@ -18,10 +18,10 @@ from pydantic_settings import BaseSettings
 
 from common import errors
 from common.operations import operations_page
-from control_plane.servicers.control.servicer import ControlPlaneServicer
+from control_plane.servicers.control.servicer import CONTROL_PLANE_SERVICE
 from control_plane.servicers.evaluations import EVALUATION_SERVICE
-from events_service.servicers.events import EventsServicer
-from runtime_service.servicers.recommendations import RuntimeServicer
+from events_service.servicers.events import SERVICE as EVENTS_SERVICE
+from runtime_service.servicers.recommendations import SERVICE as RUNTIME_SERVICE
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 SETTINGS = REFERENCE.parents[1] / "cli" / "settings.json"
@@ -88,7 +88,8 @@ def _subclasses(root: type[errors.TailorbirdError]) -> Iterator[type[errors.Tail
 def pages() -> dict[str, str]:
     """Return the text of each page by its file name."""
     operations = operations_page(
-        [ControlPlaneServicer, EventsServicer, RuntimeServicer], additional=[EVALUATION_SERVICE]
+        [CONTROL_PLANE_SERVICE, EVENTS_SERVICE, RUNTIME_SERVICE],
+        additional={EVALUATION_SERVICE: "Tailorbird's own, on gRPC alone."},
     )
     return {
         "operations.md": BANNER + operations,

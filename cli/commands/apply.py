@@ -12,7 +12,7 @@ from rich.text import Text
 from cli.commands.options import DEFAULT_DATA_DIR, DataDir
 from cli.connection import CaFile, CertFile, ControlPlaneAddress, KeyFile, TokenFile, resolve_connection
 from cli.declaration.api import ControlPlaneApi
-from cli.declaration.executor import Executor, WaitPolicy, check_operations
+from cli.declaration.executor import Executor, WaitPolicy
 from cli.declaration.existing import Reader
 from cli.declaration.load import load
 from cli.declaration.output import plan_view, step_line
@@ -61,7 +61,6 @@ def apply(
         planned = plan(declaration, Reader(api), prune=prune)
         for line in plan_view(planned):
             console.print(line)
-        check_operations(planned, api)
         if dry_run:
             raise typer.Exit(CHANGES if planned.steps else 0)
         if planned.deletions and not yes:

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from cli.declaration.kinds import METHODS, Kind
-from common.errors import InvalidInput, OperationUnavailable, PermissionDenied, ResourceNotFound, TailorbirdError
+from common.errors import ResourceNotFound, TailorbirdError
 from common.rpc import from_rpc_error
 from protos.tailorbird.control.v1 import control_plane_service_pb2, tag_pb2
 
@@ -53,23 +53,6 @@ class ControlPlaneApi:
         except grpc.RpcError as error:
             raise from_rpc_error(error) from error
 
-    def is_offered(self, method: str) -> bool:
-        """Return whether the control plane has an operation.
-
-        It is called with an empty request, which no operation that changes something accepts. Whether the caller may
-        use it depends on the resource, which such a request does not name.
-
-        Raises:
-            TailorbirdError: The control plane cannot be reached, or failed.
-        """
-        try:
-            self.call(method, new_message(method))
-        except OperationUnavailable:
-            return False
-        except (InvalidInput, PermissionDenied, ResourceNotFound):
-            return True
-        return True
-
     def create(self, kind: Kind, request: Message) -> str:
         """Create a resource; return its ARN."""
         return str(getattr(self.call(f"Create{kind}", request), kind.arn_field))
@@ -89,11 +72,7 @@ class ControlPlaneApi:
         request = new_message(method, max_results=_PAGE, **parent)
         (field,) = (item for item in METHODS[method].output_type.fields if item.is_repeated)
         while True:
-            try:
-                response = self.call(method, request)
-            except OperationUnavailable:
-                # Kinds that cannot be listed cannot be created either.
-                return
+            response = self.call(method, request)
             yield from getattr(response, field.name)
             if not response.next_token:
                 return

@@ -15,10 +15,10 @@ from typing import Any, Final
 from cli.declaration.api import ControlPlaneApi
 from cli.declaration.existing import DELETING, FAILED, IN_PROGRESS, Existing, status_name
 from cli.declaration.steps import Action, Plan, Ref, Step
-from common.errors import DeadlineExceeded, OperationUnavailable, ResourceInUse, TailorbirdError, Unavailable
+from common.errors import DeadlineExceeded, ResourceInUse, TailorbirdError, Unavailable
 from common.process.backoff import BackoffPolicy
 
-__all__ = ["Executor", "StepFailed", "WaitPolicy", "check_operations"]
+__all__ = ["Executor", "StepFailed", "WaitPolicy"]
 
 _PAUSES: Final = BackoffPolicy(first_seconds=0.1, longest_seconds=5.0)
 
@@ -40,27 +40,6 @@ class WaitPolicy:
 
     limit_seconds: float
     pauses: BackoffPolicy = _PAUSES
-
-
-def check_operations(plan: Plan, api: ControlPlaneApi) -> None:
-    """Check that the control plane has every operation that a plan needs, before anything is changed.
-
-    Raises:
-        OperationUnavailable: It does not; the message names the resources that are concerned.
-    """
-    needed: dict[str, list[Step]] = {}
-    for step in plan.steps:
-        for method in sorted(step.methods):
-            needed.setdefault(method, []).append(step)
-    lines = [
-        f"`{method}`: got UNIMPLEMENTED, needed for {', '.join(step.title for step in steps)}"
-        for method, steps in needed.items()
-        if not api.is_offered(method)
-    ]
-    if lines:
-        raise OperationUnavailable(
-            "\n".join(["nothing was changed, since this control plane cannot do all of it:", *lines])
-        )
 
 
 class Executor:

@@ -103,16 +103,6 @@ class Step:
         """The resource for people, e.g. `campaign films/for-you/web`."""
         return f"{self.ref.kind.words} {self.label}"
 
-    @property
-    def methods(self) -> frozenset[str]:
-        """The RPCs that it needs."""
-        if self.action is Action.WAIT:
-            return frozenset()
-        if self.action is Action.TAG:
-            names = {"TagResource": self.tags, "UntagResource": self.removed_tags}
-            return frozenset(name for name, tags in names.items() if tags)
-        return frozenset({f"{self.action.value.title()}{self.ref.kind}"})
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:

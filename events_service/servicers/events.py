@@ -12,7 +12,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from common.auth import current_caller
 from common.avro import AvroSchema
 from common.errors import CorruptArtifact, ResourceNotFound, invalid
-from common.operations import unimplemented_methods
 from events_service.domain import RawActionInteraction, RawCall, RawEvent, check_events
 from events_service.domain.action_interactions import check_action_interactions
 from events_service.domain.entities import ACTIONS, ITEMS, USERS, EntityType, RawEntity, check_entities
@@ -20,7 +19,7 @@ from events_service.domain.rules import check_tracking_id
 from events_service.log import EventLog, LogTable
 from events_service.records import Content, log_entry
 from events_service.trackers.followed import FollowedTrackers
-from protos.tailorbird.events.v1 import events_service_pb2
+from protos.tailorbird.events.v1 import events_service_pb2, events_service_pb2_grpc
 
 __all__ = ["SERVICE", "EventsServicer"]
 
@@ -35,8 +34,7 @@ class _Target:
     schema: AvroSchema
 
 
-@unimplemented_methods(SERVICE)
-class EventsServicer:
+class EventsServicer(events_service_pb2_grpc.EventsServiceServicer):
     """Appends records to the log: those of a call all or none; a response means that they are on disk.
 
     Args:

@@ -9,12 +9,11 @@ from typing import Any
 
 from common.arn import account_of
 from common.auth import current_caller
-from common.operations import unimplemented_methods
 from inference.candidates import ItemList
 from inference.pipelines import Pipeline
 from inference.request import RecommendationRequest
 from inference.result import ScoredItems
-from protos.tailorbird.runtime.v1 import runtime_service_pb2
+from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
 from runtime_service.domain.requests import (
     DEFAULT_ACTIONS,
     MAX_ACTIONS,
@@ -33,9 +32,9 @@ from runtime_service.history import HistoryReader
 from runtime_service.serving.deployments import Deployment, DeploymentTable
 from runtime_service.serving.recommender import Recommender
 
-__all__ = ["RuntimeServicer", "add_items"]
+__all__ = ["SERVICE", "RuntimeServicer", "add_items"]
 
-_CONTRACT = runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"]
+SERVICE = runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"]
 #: Members that would change the answer, were they built; a request that carries one is refused, never half served.
 _NOT_BUILT = frozenset({"filter_arn", "filter_values", "promotions", "metadata_columns"})
 
@@ -49,11 +48,8 @@ _Ranking = runtime_service_pb2.GetPersonalizedRankingResponse
 _ActionList = runtime_service_pb2.GetActionRecommendationsResponse
 
 
-@unimplemented_methods(_CONTRACT)
-class RuntimeServicer:
+class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
     """Turns messages into requests of pipelines, and their results into messages.
-
-    The generated base is left out: the decorator gives the class every method of the contract.
 
     Args:
         table: What is served.

@@ -39,20 +39,15 @@ def test_up_knows_the_settings_of_each_process(generator):
 
 
 def test_all_operations_are_listed(generated):
-    assert (
-        len(
-            re.findall(
-                r"^\| `\w+` \| (?:built|not built yet) \|$",
-                generated["operations.md"],
-                re.MULTILINE,
-            )
-        )
-        == 79
-    )
+    ours = generated["operations.md"].index("Tailorbird's own")
+
+    assert len(re.findall(r"^\| `\w+` \|$", generated["operations.md"][:ours], re.MULTILINE)) == 79
 
 
 def test_our_own_operations_are_listed_apart(generated):
-    assert "| `CompareSolutionVersions` | our own |" in generated["operations.md"]
+    _, ours = generated["operations.md"].split("Tailorbird's own")
+
+    assert "| `CompareSolutionVersions` |" in ours
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from common.operations import unimplemented_methods
 from control_plane.servicers.control.batch_jobs import BatchInferenceJobMethods, BatchSegmentJobMethods
 from control_plane.servicers.control.campaigns import CampaignMethods
 from control_plane.servicers.control.data_jobs import DeletionJobMethods, ExportJobMethods, ImportJobMethods
@@ -12,14 +11,13 @@ from control_plane.servicers.control.filters import FilterMethods, MetricAttribu
 from control_plane.servicers.control.recipes import AlgorithmMethods, RecipeMethods
 from control_plane.servicers.control.recommenders import RecommenderMethods
 from control_plane.servicers.control.solutions import SolutionMethods, SolutionVersionMethods
-from protos.tailorbird.control.v1 import control_plane_service_pb2
+from protos.tailorbird.control.v1 import control_plane_service_pb2, control_plane_service_pb2_grpc
 
 __all__ = ["CONTROL_PLANE_SERVICE", "ControlPlaneServicer"]
 
 CONTROL_PLANE_SERVICE = control_plane_service_pb2.DESCRIPTOR.services_by_name["ControlPlaneService"]
 
 
-@unimplemented_methods(CONTROL_PLANE_SERVICE)
 class ControlPlaneServicer(
     DatasetGroupMethods,
     SchemaMethods,
@@ -39,8 +37,6 @@ class ControlPlaneServicer(
     RecommenderMethods,
     BatchInferenceJobMethods,
     BatchSegmentJobMethods,
+    control_plane_service_pb2_grpc.ControlPlaneServiceServicer,
 ):
-    """All operations of Personalize's control plane.
-
-    It does not inherit the generated base class: the decorator adds every method of the contract that is missing.
-    """
+    """All operations of Personalize's control plane."""

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from google.protobuf.descriptor import ServiceDescriptor
-from google.protobuf.message_factory import GetMessageClass
 
 from common import errors
-from common.operations import State, operation_states
-from control_plane.servicers.control.servicer import CONTROL_PLANE_SERVICE, ControlPlaneServicer
 from protos.tailorbird.control.v1 import (
     campaign_pb2,
     common_pb2,
@@ -125,20 +121,6 @@ def test_bad_requests_get_the_error_that_personalize_has_for_them(grpc_stub, met
 
     assert type(error) is kind
     assert message in error.message
-
-
-@pytest.mark.parametrize(
-    "name", [name for name, state in operation_states(ControlPlaneServicer).items() if state is State.UNBUILT]
-)
-def test_operation_that_is_not_built_is_refused_by_name(grpc_stub, name):
-    service: ServiceDescriptor = CONTROL_PLANE_SERVICE
-    request = GetMessageClass(service.methods_by_name[name].input_type)()
-
-    error = refused(getattr(grpc_stub.control, name), request)
-
-    assert type(error) is errors.OperationUnavailable
-    assert error.metadata == {"operation": name}
-    assert f"`{name}`" in error.message
 
 
 @pytest.mark.parametrize(

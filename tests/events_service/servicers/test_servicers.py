@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from common import errors
 from common.clock import ManualClock
-from common.operations import State, operation_states
+from common.operations import missing_operations
 from common.rpc import from_rpc_error
 from common.settings import StoreSettings
 from common.storage.objects import open_store
@@ -22,7 +22,7 @@ from common.testing import serving, wait_until
 from events_service.log import LogTable
 from events_service.log.sqlite import SqliteEventLog
 from events_service.server import Timing, assemble
-from events_service.servicers.events import EventsServicer
+from events_service.servicers.events import SERVICE, EventsServicer
 from events_service.trackers import Tracker
 from protos.tailorbird.events.v1 import events_service_pb2
 from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStub
@@ -198,8 +198,8 @@ def test_bad_calls_are_refused_by_name(grpc_stub, fields, kind, text):
     assert text in error.message
 
 
-def test_every_operation_is_built():
-    assert set(operation_states(EventsServicer).values()) == {State.BUILT}
+def test_no_operation_is_missing():
+    assert not missing_operations(EventsServicer, SERVICE)
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,15 @@ import grpc
 import pytest
 
 from common.errors import PermissionDenied, Unauthenticated
-from common.operations import State, operation_states
+from common.operations import missing_operations
 from common.rpc import from_rpc_error
 from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
-from runtime_service.servicers.recommendations import RuntimeServicer
+from runtime_service.servicers.recommendations import SERVICE, RuntimeServicer
 from tests.runtime_service.world import user
 
 
-def test_all_operations_are_built():
-    assert set(operation_states(RuntimeServicer).values()) == {State.BUILT}
+def test_no_operation_is_missing():
+    assert not missing_operations(RuntimeServicer, SERVICE)
 
 
 @pytest.mark.parametrize("role", ["client", "gateway", "operator"])
