@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from cli.commands.apply import apply
 from cli.commands.certs import certs
+from cli.commands.check import check
 from cli.commands.demo import demo
 from cli.commands.doctor import doctor
 from cli.commands.export_config import export_config
@@ -35,6 +36,7 @@ app.command("demo")(demo)
 app.command("doctor")(doctor)
 app.command("apply")(apply)
 app.command("export-config")(export_config)
+app.command("check")(check)
 app.command("probe")(probe)
 app.command("certs")(certs)
 app.add_typer(keys, name="keys")

@@ -4,7 +4,8 @@
 """
 
 from common.data_files.files import DataFile
+from common.data_files.folders import data_files, is_data_file
 from common.data_files.reader import DataReader
 from common.data_files.report import Problem, Report, import_failed
 
-__all__ = ["DataFile", "DataReader", "Problem", "Report", "import_failed"]
+__all__ = ["DataFile", "DataReader", "Problem", "Report", "data_files", "import_failed", "is_data_file"]

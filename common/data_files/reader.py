@@ -21,12 +21,12 @@ from common.data_files.json_lines import check_objects
 from common.data_files.parquet_files import read_parquet_rows
 from common.data_files.report import Report, missing_columns
 from common.data_files.values import CheckedRows
-from common.logs import get_logger
 
 __all__ = ["DataReader"]
 
 _JSON_BLOCK_BYTES: Final = 8 * 1024 * 1024
-_log = get_logger(__name__)
+#: Names of ignored columns that are reported at most.
+_MAX_IGNORED: Final = 50
 
 
 class _Fault(Exception):
@@ -152,8 +152,7 @@ class DataReader:
         problem = header_problem(line, header, schema_columns=names)
         if problem is not None:
             raise _Fault(f"{problem} ({file.name}, line 1)")
-        if extra := sorted(set(header).difference(names)):
-            _log.info("columns_passed_over", columns=extra[:50])
+        self.report.ignored_columns = sorted(set(header).difference(names))[:_MAX_IGNORED]
 
     def _check_parquet_columns(self, file: DataFile) -> None:
         try:
@@ -161,5 +160,7 @@ class DataReader:
         except (pl.exceptions.PolarsError, OSError) as error:
             first_line = str(error).split("\n", 1)[0]
             raise BrokenFile(f"got no valid Parquet file ({first_line}), want one that can be read") from error
-        if missing := [field.name for field in self._schema.fields if field.name not in present]:
+        names = [field.name for field in self._schema.fields]
+        if missing := [name for name in names if name not in present]:
             raise _Fault(f"{missing_columns(missing)} ({file.name})")
+        self.report.ignored_columns = sorted(set(present).difference(names))[:_MAX_IGNORED]

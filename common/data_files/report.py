@@ -65,11 +65,13 @@ class Report:
         rows: Rows that were read.
         bad_rows: Those with at least one problem.
         fault: What made whole files unreadable, in words; empty when all could be read to their ends.
+        ignored_columns: Columns of the last files that the schema does not name, so that they are not imported.
     """
 
     rows: int = 0
     bad_rows: int = 0
     fault: str = ""
+    ignored_columns: list[str] = field(default_factory=list)
     _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     _listed: list[tuple[str, Problem]] = field(default_factory=list)
     _listed_rows: set[tuple[str, int]] = field(default_factory=set)
@@ -135,6 +137,7 @@ class Report:
             "rows": self.rows,
             "badRows": self.bad_rows,
             **({"fault": self.fault} if self.fault else {}),
+            "ignoredColumns": self.ignored_columns,
             "problems": [
                 {"column": column, "rule": rule, "count": count} for column, rule, count in self.counts()
             ],

@@ -100,6 +100,7 @@ COMMANDS = {
     "benchmarks.filters": (None, ("--items", "1000", "--repeats", "2")),
     "benchmarks.gateway": (None, ("--rounds", "1", "--calls", "50", "--connections", "2", "--processes", "1")),
     "benchmarks.gateway_steps": (None, ("--calls", "20", "--repeats", "2", "--connections", "2")),
+    "benchmarks.imports": (None, ("--rows", "1000", "2000", "--repeated", "0.1")),
     "benchmarks.quality.auto_ml": (
         lambda folder: table(folder, users=100),
         ("--recipes", "aws-popularity-count", "tailorbird-ials"),

@@ -7,23 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from common.data_files import is_data_file
 from common.errors import Unavailable
 from common.settings import StoreSettings
 from common.storage import StoredObject
 from common.storage.objects import ObjectStore, open_store
 from trainer.files.locations import DATA_LOCATION, BucketLocation, FileLocation, path_inside, service_errors
 
-__all__ = ["SourceFile", "Sources", "is_data_file"]
+__all__ = ["SourceFile", "Sources"]
 
 _FIELD: Final = DATA_LOCATION
-
-
-def is_data_file(name: str) -> bool:
-    """Tell whether a file of a folder holds rows.
-
-    Programs that write folders leave markers like `_SUCCESS` there, and checksums like `part-0.csv.crc`.
-    """
-    return bool(name) and not name.startswith((".", "_")) and not name.endswith(".crc")
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,8 @@ class _Import:
                 row_files.add(_marked(rows, self._kind, offset=offset))
             if not reader.report.clean:
                 raise self._rejected(reader.report)
+            if reader.report.ignored_columns:
+                _log.info("columns_ignored", columns=reader.report.ignored_columns)
             self._context.report(fraction=0.8, activity="looking for duplicates")
             return row_files.finish()
 

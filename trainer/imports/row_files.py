@@ -7,7 +7,7 @@ row is written once, memory stays the same however many there are, and the outco
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
@@ -40,10 +40,10 @@ class Limits:
         suspect_bytes: Bytes of possible duplicates that are gathered before they are written.
     """
 
-    file_rows: int = 1_000_000
+    file_rows: int = 500_000
     file_bytes: int = 64 * 1024 * 1024
     repeated_hashes: int = 4_000_000
-    suspect_bytes: int = 64 * 1024 * 1024
+    suspect_bytes: int = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class RowFiles:
             if rest is not None:
                 files.append(rest)
                 new_rows += rest.rows * written.is_new
-        for rows in suspects.distinct():
+        for rows in _joined(suspects.distinct(), min_rows=self._limits.file_rows):
             files.append(write_table_file(rows.drop(_IS_NEW), self._next_path()))
             new_rows += int(rows[_IS_NEW].sum())
         return DistinctRows(files, new_rows)
@@ -213,6 +213,18 @@ class _Suspects:
             part.write_ipc(path)
             paths.append(path)
         self._recent, self._recent_bytes = [], 0
+
+
+def _joined(frames: Iterable[pl.DataFrame], *, min_rows: int) -> Iterator[pl.DataFrame]:
+    """Yield frames joined to larger ones; all but the last have a number of rows at least."""
+    gathered: list[pl.DataFrame] = []
+    for frame in frames:
+        gathered.append(frame)
+        if sum(map(len, gathered)) >= min_rows:
+            yield pl.concat(gathered)
+            gathered = []
+    if gathered:
+        yield pl.concat(gathered)
 
 
 def _hashes_of(rows: pl.DataFrame, keys: list[str]) -> pl.Series:

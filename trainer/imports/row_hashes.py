@@ -72,7 +72,11 @@ class RowHashes:
 
 def _repeated(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     ordered = np.sort(hashes)
-    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    again = ordered[1:][ordered[1:] == ordered[:-1]]
+    is_first = np.ones(len(again), np.bool_)
+    is_first[1:] = again[1:] != again[:-1]
+    repeated: NDArray[np.uint64] = again[is_first]
+    return repeated
 
 
 def _limited(parts: list[NDArray[Any]], limit: int) -> pl.Series | None:
