@@ -100,7 +100,10 @@ class Table:
 
     def exists(self) -> bool:
         """Return whether there was a first commit."""
-        return DeltaTable.is_deltatable(self._uri, self._options)
+        try:
+            return DeltaTable.is_deltatable(self._uri, self._options)
+        except OSError as error:
+            raise self._unavailable("read", error) from error
 
     def version(self) -> int:
         """Return the number of the latest commit; the errors of `read`."""
@@ -350,8 +353,8 @@ class Table:
             table.vacuum(dry_run=False, full=True)
         except CommitFailedError:
             return self.version()
-        except DeltaError as error:
-            raise Unavailable(f"dataset {self.location}: cannot be compacted: {error}") from error
+        except (DeltaError, OSError) as error:
+            raise self._unavailable("compacted", error) from error
         return self.version()
 
     def _open(self, version: int | None = None) -> DeltaTable:
@@ -361,7 +364,7 @@ class Table:
             raise ResourceNotFound(
                 f"`dataset`: got {self.location}, which holds no data yet; import some first"
             ) from error
-        except DeltaError as error:
+        except (DeltaError, OSError) as error:
             self._raise_cause(error, None)
 
     def _raise_cause(self, error: BaseException, table: DeltaTable | None) -> NoReturn:
@@ -385,8 +388,12 @@ class Table:
                     f"dataset {self.location}: the file {path} {damage}; restore it, or delete the dataset and import "
                     "its data again"
                 ) from error
+        raise self._unavailable("read", error) from error
+
+    def _unavailable(self, done: str, error: BaseException) -> Unavailable:
+        """Build the error for a store that cannot be reached, which is an OSError or one of Delta Lake's own."""
         first_line = str(error).split("\n", 1)[0]
-        raise Unavailable(f"dataset {self.location}: cannot be read: {first_line}") from error
+        return Unavailable(f"dataset {self.location}: cannot be {done}: {first_line}")
 
     def _damage(self, path: str) -> str | None:
         """Return what is wrong with a file of the table; None when it can be read.
@@ -452,13 +459,12 @@ class Table:
         return {app_id: table.transaction_version(app_id) for app_id in app_ids}
 
     def _retried(self, write: Callable[[], T]) -> T:
-        for _ in range(_ATTEMPTS - 1):
+        attempts = 0
+        while True:
+            attempts += 1
             try:
                 return write()
-            except CommitFailedError:
-                continue  # another commit came first: read the new state and try again
-        try:
-            return write()
-        except DeltaError as error:
-            first_line = str(error).split("\n", 1)[0]
-            raise Unavailable(f"dataset {self.location}: cannot be written: {first_line}") from error
+            except (DeltaError, OSError) as error:
+                # Another commit came first: read the new state and try again.
+                if not isinstance(error, CommitFailedError) or attempts == _ATTEMPTS:
+                    raise self._unavailable("written", error) from error

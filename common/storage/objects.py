@@ -190,6 +190,8 @@ def _delta_options(settings: StoreSettings) -> dict[str, str]:
         options["AWS_ALLOW_HTTP"] = "true"
     # Delta Lake needs put-if-absent for safe commits without a lock service; S3 supports it.
     options["AWS_CONDITIONAL_PUT"] = "etag"
+    options["timeout"] = f"{round(settings.s3_timeout_seconds * 1000)}ms"
+    options["retry_timeout"] = f"{round(settings.s3_retry_seconds * 1000)}ms"
     return options
 
 

@@ -64,6 +64,14 @@ def test_only_composition_roots_read_the_environment():
     assert readers == []
 
 
+def test_processes_that_open_a_store_forget_their_settings_before():
+    # The clients of S3 read AWS's variables by themselves.
+    roots = {path.parent.name: path.read_text() for path in ROOT.glob("*/__main__.py")}
+    opening = {name for name, text in roots.items() if "open_store(" in text}
+    assert opening == {"events_service", "runtime_service", "trainer"}
+    assert opening == {name for name, text in roots.items() if "    forget_settings(os.environ)\n" in text}
+
+
 def test_kinds_of_recipes_are_named_by_programs_and_pipelines_alone():
     naming = {
         str(path.relative_to(ROOT))

@@ -87,6 +87,7 @@ EPOCH = ("--set", "epochs=1")
 COMMANDS = {
     "benchmarks.control_plane": (None, ("--rounds", "1", "--calls", "8", "--clients", "1", "2")),
     "benchmarks.event_to_effect": (None, ("--events", "2", "--epochs", "1")),
+    "benchmarks.exports": (None, ("--rows", "3000")),
     "benchmarks.faults.connections": (
         None,
         ("--connections", "20", "--bodies", "2", "--clients", "2", "5", "--seconds", "0.3"),

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+from unittest.mock import patch
 
+import polars as pl
 import pytest
 
 from common.errors import InvalidInput, Unavailable
+from common.settings import forget_settings
 from common.storage.objects import open_store
+from common.tables import Table
 from tests.s3 import CutConnection, s3_server
 from tests.trainer.place import HEADERS, Place
 from trainer.files.outputs import Outputs
@@ -162,6 +167,23 @@ def test_a_large_object_arrives_over_connections_that_are_cut(server, tmp_path):
         store.download("large.csv", tmp_path / "copy")
         assert cut.connections > 3
     assert (tmp_path / "copy").read_bytes() == LARGE
+
+
+def test_variables_of_aws_do_not_outweigh_settings_once_they_are_forgotten(server):
+    variables = {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1", "AWS_SESSION_TOKEN": "of another key"}
+    with patch.dict(os.environ, variables):
+        forget_settings(os.environ)
+        store = open_store(server.settings(store_url="s3://films"))
+        assert store.get("in/a.csv")
+        assert not Table(store, "datasets/none").exists()
+
+
+def test_a_table_that_cannot_be_reached_is_trouble_that_passes(server):
+    with CutConnection(server.endpoint, answer_bytes=0).running() as cut:
+        table = Table(open_store(server.settings(store_url="s3://films", s3_endpoint=cut.endpoint)), "datasets/none")
+        for use in (table.exists, table.version, table.read, lambda: table.append(pl.DataFrame({"ITEM_ID": ["i1"]}))):
+            with pytest.raises(Unavailable, match="datasets/none"):
+                use()
 
 
 def test_an_import_and_an_export_through_the_server(server, tmp_path):
