@@ -248,7 +248,7 @@ class Table:
         return target
 
     def stage(self, file: TableFile, name: str) -> StagedFile:
-        """Copy a file into the table's folder; no reader sees it before `replace_files`.
+        """Put a file into the table's folder; no reader sees it before `replace_files`.
 
         Args:
             file: Written by `write_table_file`.
@@ -257,7 +257,8 @@ class Table:
         Raises:
             Unavailable: The store cannot be reached.
         """
-        self._store.put(f"{self.location}/{name}", file.path)
+        if not self._link(file.path, name):
+            self._store.put(f"{self.location}/{name}", file.path)
         return StagedFile(name, file.path.stat().st_size, file)
 
     def staged_folders(self, folder: str) -> set[str]:
@@ -356,6 +357,19 @@ class Table:
         except (DeltaError, OSError) as error:
             raise self._unavailable("compacted", error) from error
         return self.version()
+
+    def _link(self, path: Path, name: str) -> bool:
+        """Link a file into the table's folder instead of copying it; False where that cannot be."""
+        folder = self._store.local_folder(self.location)
+        if folder is None:
+            return False
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.hardlink_to(path)
+        except OSError:
+            return False  # on another file system, or on one without links
+        return True
 
     def _open(self, version: int | None = None) -> DeltaTable:
         try:

@@ -23,7 +23,7 @@ from common.data_files.values import CheckedRows, Column, all_valid, check_colum
 
 __all__ = ["Block", "check_lines", "quick_rows", "read_blocks", "split_columns"]
 
-_BLOCK_BYTES: Final = 32 * 1024 * 1024
+_BLOCK_BYTES: Final = 8 * 1024 * 1024
 _MARK: Final = b"\xef\xbb\xbf"
 #: Name of the column that numbers the lines; neither a schema nor a header, which is one line, can name it.
 _LINE: Final = "LINE\n"
@@ -92,7 +92,7 @@ def read_blocks(file: Unpacked, *, block_bytes: int = _BLOCK_BYTES) -> Iterator[
             line = number + data.count(b"\n")
             raise BrokenFile(f"line {line}: got more than {block_bytes:,} bytes without a line end, want lines")
         yield Block(number, data.removeprefix(_MARK) if number == 1 else data)
-        number += data.count(b"\n")
+        number += _count(data, _NEWLINE)
 
 
 def quick_rows(block: Block, header: Sequence[str], schema: AvroSchema, *, dataset_type: str) -> pl.DataFrame | None:
@@ -148,9 +148,12 @@ def _is_plain(data: bytes, n_columns: int) -> bool:
     # Polars passes over blanks before numbers.
     if any(blank in data and any(mark + blank in data for mark in (b",", b"\n")) for blank in (b" ", b"\t")):
         return False
-    characters = np.frombuffer(data, np.uint8)
-    lines = np.count_nonzero(characters == _NEWLINE)
-    return bool(data[:1] not in b" \t" and np.count_nonzero(characters == _COMMA) == lines * (n_columns - 1))
+    return data[:1] not in b" \t" and _count(data, _COMMA) == _count(data, _NEWLINE) * (n_columns - 1)
+
+
+def _count(data: bytes, character: int) -> int:
+    """Return how often an ASCII character occurs; several times as fast as `bytes.count` where that is often."""
+    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == character))
 
 
 def check_lines(block: Block, header: Sequence[str], schema: AvroSchema, *, dataset_type: str) -> CheckedRows:

@@ -24,7 +24,6 @@ from common.data_files.values import CheckedRows
 
 __all__ = ["DataReader"]
 
-_JSON_BLOCK_BYTES: Final = 8 * 1024 * 1024
 #: Names of ignored columns that are reported at most.
 _MAX_IGNORED: Final = 50
 
@@ -100,7 +99,7 @@ class DataReader:
                 expected = "a header and rows" if kind == "csv" else "rows"
                 raise _Fault(f"{file.name}: got an empty file, want {expected}")
             if kind == "json_lines":
-                for block in read_blocks(unpacked, block_bytes=_JSON_BLOCK_BYTES):
+                for block in read_blocks(unpacked):
                     objects = check_objects(block, self._schema, dataset_type=self._dataset_type)
                     yield self._checked(file, objects), unpacked.position
                 return

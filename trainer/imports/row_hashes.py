@@ -58,10 +58,13 @@ class RowHashes:
 
     def _write(self) -> None:
         """Move the hashes in memory to the files of their buckets."""
-        hashes = np.sort(np.concatenate(self._recent)) if self._recent else np.empty(0, np.uint64)
+        hashes = np.concatenate(self._recent) if self._recent else np.empty(0, np.uint64)
         self._recent, self._n_recent, self._has_files = [], 0, True
-        begins = np.arange(1 << _BUCKET_BITS, dtype=np.uint64) << np.uint64(64 - _BUCKET_BITS)
-        for bucket, part in enumerate(np.split(hashes, np.searchsorted(hashes, begins[1:]))):
+        buckets = (hashes >> np.uint64(64 - _BUCKET_BITS)).astype(np.uint8)
+        ends = np.cumsum(np.bincount(buckets, minlength=1 << _BUCKET_BITS))
+        # NumPy sorts bytes stably in linear time.
+        by_bucket = hashes[np.argsort(buckets, kind="stable")]
+        for bucket, part in enumerate(np.split(by_bucket, ends[:-1])):
             if len(part):
                 with self._path(bucket).open("ab") as file:
                     part.tofile(file)
