@@ -208,7 +208,8 @@ class Table:
             key: The column that identifies a row.
         """
         transactions = {columns.EVENTS_APP_ID: position.offset, columns.EVENTS_EPOCH_APP_ID: position.epoch}
-        if not self.exists():
+        # A merge of nothing commits nothing, not even the position.
+        if rows.is_empty() or not self.exists():
             return self._append(rows, transactions)
         predicate = f"old.`{key}` = new.`{key}` AND old.`{columns.SOURCE}` = '{columns.SOURCE_PUT}'"
         return self._merge(rows, predicate=predicate, transactions=transactions)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
+from common.errors import CorruptArtifact
+from common.logs import get_logger
 from events_service.domain import ActionInteraction, Entity, Event
 from events_service.log import LogEntry, LoggedRecord, LogTable, RecordKind
 from protos.tailorbird.internal.v1 import records_pb2
 
-__all__ = ["Content", "content_of", "log_entry", "logged_message"]
+__all__ = ["Content", "content_of", "contents", "leave_out", "log_entry", "logged_message"]
 
+_log = get_logger(__name__)
 Content: TypeAlias = Event | Entity | ActionInteraction
 
 #: The kind of the records of a dataset, by its type.
@@ -44,17 +47,61 @@ def log_entry(table: LogTable, content: Content, *, tracking_id: str = "") -> Lo
 
 
 def content_of(record: LoggedRecord) -> Any:
-    """Return what a record holds, a `Content` of the class of its kind."""
-    return _READERS[record.kind](record.payload)
+    """Return what a record holds, a `Content` of the class of its kind.
+
+    Raises:
+        CorruptArtifact: The log's file is damaged there.
+    """
+    try:
+        return _READERS[record.kind](record.payload)
+    except DecodeError as error:
+        raise _damaged(record) from error
+
+
+def contents(records: Iterable[LoggedRecord]) -> Iterator[tuple[LoggedRecord, Any]]:
+    """Yield records with what they hold; those that are damaged are left out."""
+    for record in records:
+        try:
+            content = content_of(record)
+        except CorruptArtifact as error:
+            leave_out(record, error)
+        else:
+            yield record, content
+
+
+def leave_out(record: LoggedRecord, error: CorruptArtifact) -> None:
+    """Log as an ERROR that a record is passed over.
+
+    One that is damaged, or of a program with other rules, must not keep back all that come after it. It stays in the
+    log as long as the others.
+    """
+    _log.error(
+        "record_left_out",
+        offset=record.offset,
+        kind=record.kind.name,
+        dataset_group_arn=record.dataset_group_arn,
+        message=error.message,
+    )
 
 
 def logged_message(record: LoggedRecord) -> records_pb2.LoggedRecord:
-    """Return a record as readers of the log get it."""
+    """Return a record as readers of the log get it.
+
+    Raises:
+        CorruptArtifact: The log's file is damaged there.
+    """
     message = records_pb2.LoggedRecord(
         offset=record.offset, tracking_id=record.tracking_id, dataset_group_arn=record.dataset_group_arn
     )
-    getattr(message, _MEMBERS[record.kind]).MergeFromString(record.payload)
+    try:
+        getattr(message, _MEMBERS[record.kind]).MergeFromString(record.payload)
+    except DecodeError as error:
+        raise _damaged(record) from error
     return message
+
+
+def _damaged(record: LoggedRecord) -> CorruptArtifact:
+    return CorruptArtifact(f"event log: the {record.kind.name.lower()} at offset {record.offset} cannot be read")
 
 
 def _event_message(event: Event) -> Message:

@@ -192,7 +192,7 @@ class EventLog(Protocol):
         ...
 
     def read(self, from_offset: int, *, max_records: int) -> LogPage:
-        """Return a page from an offset on; an empty one when there is nothing yet.
+        """Return a page from an offset on; an empty one when there is nothing yet, a shorter one of long records.
 
         Raises:
             OffsetOutOfRange: The offset was removed already, or is larger than the next one; the metadata
@@ -221,7 +221,7 @@ class EventLog(Protocol):
         ...
 
     def table_records(self, location: str, *, after: int, max_records: int) -> list[LoggedRecord]:
-        """Return a table's records after an offset, in the order of offsets."""
+        """Return a table's records after an offset, in the order of offsets; fewer of long records."""
         ...
 
     def mark_consumed(self, consumer: str, location: str, offset: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
@@ -18,6 +19,8 @@ __all__ = [
 #: Epochs that are kept although the log has no record of theirs any more: artifacts may have been trained on them.
 _KEPT_EPOCHS: Final = 1000
 _KEPT_REMOVALS: Final = 10_000
+#: Bytes at which a page of records ends early: a record may have 128 KB, where most have less than one.
+_PAGE_BYTES: Final = 16 * 1024 * 1024
 
 
 def append(
@@ -42,8 +45,8 @@ def append(
 
 def page(connection: sqlite3.Connection, from_offset: int, *, max_records: int) -> LogPage:
     """Return a page of the log from an offset on, which may be empty."""
-    records = _records(connection, 'r."offset" >= ?', (from_offset,), max_records)
-    next_offset = records[-1].offset + 1 if len(records) == max_records else end(connection)
+    records, are_all = _records(connection, 'r."offset" >= ?', (from_offset,), max_records)
+    next_offset = end(connection) if are_all else records[-1].offset + 1
     removals = connection.execute(
         'SELECT "offset", dataset_group_arn, dataset_type, up_to_offset FROM removals '
         'WHERE "offset" >= ? AND "offset" < ? ORDER BY "offset"',
@@ -55,7 +58,7 @@ def page(connection: sqlite3.Connection, from_offset: int, *, max_records: int) 
 def table_records(connection: sqlite3.Connection, location: str, *, after: int, max_records: int) -> list[LoggedRecord]:
     """Return a table's records after an offset."""
     where = 'r.table_id = (SELECT id FROM tables WHERE location = ?) AND r."offset" > ?'
-    return _records(connection, where, (location, after), max_records)
+    return _records(connection, where, (location, after), max_records)[0]
 
 
 def lineage(connection: sqlite3.Connection) -> Lineage:
@@ -210,8 +213,8 @@ def _begin_epoch(connection: sqlite3.Connection, epoch: int) -> None:
 def _table_id(connection: sqlite3.Connection, table: LogTable) -> int:
     row = connection.execute("SELECT id, schema FROM tables WHERE location = ?", (table.location,)).fetchone()
     if row is not None:
-        if row[1] != table.schema:
-            # A dataset's schema may have got more columns.
+        if row[1] != table.schema and _width(table.schema) >= _width(row[1]):
+            # A dataset's schema gets more columns, never fewer: one with fewer is of a call that began before.
             connection.execute("UPDATE tables SET schema = ? WHERE id = ?", (table.schema, row[0]))
         return int(row[0])
     insert = "INSERT INTO tables (location, dataset_group_arn, dataset_type, schema) VALUES (?, ?, ?, ?) RETURNING id"
@@ -219,12 +222,26 @@ def _table_id(connection: sqlite3.Connection, table: LogTable) -> int:
     return int(connection.execute(insert, values).fetchall()[0][0])
 
 
-def _records(connection: sqlite3.Connection, where: str, values: tuple[Any, ...], limit: int) -> list[LoggedRecord]:
+def _width(schema: str) -> int:
+    return len(json.loads(schema)["fields"])
+
+
+def _records(
+    connection: sqlite3.Connection, where: str, values: tuple[Any, ...], limit: int
+) -> tuple[list[LoggedRecord], bool]:
+    """Return the first records that fulfil a condition, and whether those are all."""
     statement = (
         f"SELECT {RECORD_COLUMNS} FROM records r JOIN tables t ON t.id = r.table_id "  # noqa: S608 - constants only
         f'WHERE {where} ORDER BY r."offset" LIMIT ?'
     )
-    return [logged_record(row) for row in connection.execute(statement, (*values, limit))]
+    records: list[LoggedRecord] = []
+    size = 0
+    for row in connection.execute(statement, (*values, limit)):
+        records.append(logged_record(row))
+        size += len(records[-1].payload)
+        if size >= _PAGE_BYTES:
+            return records, False
+    return records, len(records) < limit
 
 
 def _table_lag(

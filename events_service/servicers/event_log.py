@@ -8,11 +8,11 @@ from typing import Any
 
 import grpc.aio
 
-from common.errors import OffsetOutOfRange, invalid
+from common.errors import CorruptArtifact, OffsetOutOfRange, invalid
 from common.positions import Lineage
 from common.process.long_poll import LongPolls
 from events_service.log import EventLog, LogPage
-from events_service.records import logged_message
+from events_service.records import leave_out, logged_message
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
 
 __all__ = ["SERVICE", "EventLogServicer"]
@@ -21,7 +21,7 @@ SERVICE = event_log_pb2.DESCRIPTOR.services_by_name["EventLogService"]
 _DEFAULT_RECORDS = 1000
 _MAX_RECORDS = 10_000
 _MAX_WAIT_SECONDS = 60.0
-#: Below the 4 MiB that any client takes by default; one record is at most a little over 32 KB.
+#: Below the 4 MiB that any client takes by default; one record, of 32,000 characters, is at most a little over 128 KB.
 _MAX_PAGE_BYTES = 3 * 1024 * 1024
 
 
@@ -73,7 +73,11 @@ def _response(page: LogPage, *, known_epoch: int | None) -> event_log_pb2.ReadRe
     response = event_log_pb2.ReadRecordsResponse(next_offset=page.next_offset)
     size = 0
     for logged in page.records:
-        message = logged_message(logged)
+        try:
+            message = logged_message(logged)
+        except CorruptArtifact as error:
+            leave_out(logged, error)
+            continue
         size += message.ByteSize()
         if size > _MAX_PAGE_BYTES:
             response.next_offset = logged.offset

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import polars as pl
 import pytest
+from structlog.testing import capture_logs
 
 from common import columns
 from common.arrow_schema import frame_schema
 from common.avro import AvroSchema
 from common.tables import Table
 from events_service.domain import ActionInteraction, Entity
+from events_service.log import LogEntry, RecordKind
 from events_service.records import log_entry
 from tests.events_service.samples import ITEMS_SCHEMA_TEXT, SINK, avro, table, tracker
 from tests.tables import import_bulk
@@ -98,6 +100,28 @@ def test_column_that_the_schema_got_later_is_written(log, sink, items, trackers)
 
     read = items.read().sort(columns.ITEM_ID)
     assert read["COUNTRY"].to_list() == [None, "ch", None]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        LogEntry(ITEMS, RecordKind.ITEM, b"\xff\xff"),
+        log_entry(ITEMS, Entity("bad", '{"price":"much","creationTimestamp":5}')),
+    ],
+    ids=["damaged", "unfit"],
+)
+def test_record_that_makes_no_row_keeps_no_other_from_the_table(log, sink, items, bad):
+    log.append([item("a", 1), bad, item("b", 2)], seconds=20)
+    with capture_logs() as logs:
+        sink.rounds.run()
+    log.append([bad], seconds=20)
+    sink.rounds.run()
+
+    assert [name for name, *_ in rows(items)] == ["a", "b"]
+    assert (log.lags(SINK), items.event_position().offset) == ([], 4)
+    (left_out,) = [entry for entry in logs if entry["event"] == "record_left_out"]
+    assert (left_out["log_level"], left_out["offset"]) == ("error", 2)
+    assert "much" not in str(left_out)
 
 
 def test_interactions_with_actions_are_appended(log, sink, store, trackers):

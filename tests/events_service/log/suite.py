@@ -13,7 +13,7 @@ from common.errors import OffsetOutOfRange, Unavailable
 from events_service.domain import ActionInteraction, Entity
 from events_service.log import Bounds, LogRemoval, RecordKind, TableLag
 from events_service.records import content_of, log_entry
-from tests.events_service.samples import GROUP, SINK, TRACKING_ID, entries, entry, event, table
+from tests.events_service.samples import GROUP, SINK, TRACKING_ID, avro, entries, entry, event, table
 
 
 def offsets(log, start=1):
@@ -63,6 +63,25 @@ class EventLogSuite:
         log.append(entries(1, 2, 3), seconds=20)
 
         assert [logged.offset for logged in log.read(2, max_records=1).records] == [2]
+
+    def test_page_of_long_records_ends_early_and_the_next_goes_on(self, log):
+        long = [event(number, properties_json="x" * 1_000_000) for number in range(40)]
+        log.append([entry(item) for item in long], seconds=60)
+
+        page = log.read(1, max_records=10_000)
+        of_table = log.table_records(table().location, after=0, max_records=10_000)
+
+        assert len(page.records) == len(of_table) < 40
+        assert page.next_offset == page.records[-1].offset + 1
+        assert len(log.read(page.next_offset, max_records=10).records) == 10
+
+    def test_schema_of_a_table_gets_wider_and_never_narrower(self, log):
+        wider = replace(table(), schema=avro(*[(name, "string") for name in "abcdefghijk"]))
+        log.append(entries(1), seconds=20)
+        log.append(entries(2, to=wider), seconds=20)
+        log.append(entries(3), seconds=20)
+
+        assert [lag.table for lag in log.lags(SINK)] == [wider]
 
     def test_next_offset_can_be_read_and_is_empty(self, log):
         log.append(entries(1), seconds=20)

@@ -19,7 +19,7 @@ from common.settings import StoreSettings
 from common.storage.objects import open_store
 from common.tables import Table
 from common.testing import serving, wait_until
-from events_service.log import LogTable
+from events_service.log import LogEntry, LogTable, RecordKind
 from events_service.log.sqlite import SqliteEventLog
 from events_service.server import Timing, assemble
 from events_service.servicers.events import SERVICE, EventsServicer
@@ -255,6 +255,18 @@ def test_pages_join_without_gap_or_repeat(service, grpc_stub):
         offset = seen[-1] + 1
 
     assert seen == list(range(start, start + 7))
+
+
+def test_damaged_record_keeps_no_other_from_readers(service, grpc_stub):
+    start = service.log.bounds().end
+    grpc_stub.events.PutEvents(put(an_event()))
+    service.log.append([LogEntry(table(), RecordKind.EVENT, b"\xff\xff")], seconds=20)
+    grpc_stub.events.PutEvents(put(an_event()))
+
+    page = grpc_stub.log.ReadRecords(read(start, max_records=10))
+
+    assert [record.offset for record in page.records] == [start, start + 2]
+    assert page.next_offset == start + 3
 
 
 def test_page_of_large_events_is_cut_below_the_size_of_a_message(service, grpc_stub):
