@@ -6,8 +6,8 @@ from typing import Final
 
 __all__ = [
     "ACTION_ID", "CREATION_TIMESTAMP", "EVENTS_APP_ID", "EVENT_ATTRIBUTION_SOURCE", "EVENT_ID", "EVENT_TYPE",
-    "EVENT_VALUE", "IMPRESSION", "INTERNAL", "ITEM_ID", "LOG_OFFSET", "RECOMMENDATION_ID", "SESSION_ID", "SOURCE",
-    "SOURCE_BULK", "SOURCE_PUT", "TIMESTAMP", "USER_ID", "normalise_key",
+    "EVENT_VALUE", "IMPRESSION", "INTERNAL", "ITEM_ID", "LOG_OFFSET", "MOMENTS", "RECOMMENDATION_ID", "SESSION_ID",
+    "SOURCE", "SOURCE_BULK", "SOURCE_PUT", "TIMESTAMP", "USER_ID", "normalise_key",
 ]  # fmt: skip
 
 USER_ID: Final = "USER_ID"
@@ -22,6 +22,8 @@ RECOMMENDATION_ID: Final = "RECOMMENDATION_ID"
 EVENT_ATTRIBUTION_SOURCE: Final = "EVENT_ATTRIBUTION_SOURCE"
 #: Of an item: seconds since 1970-01-01 UTC.
 CREATION_TIMESTAMP: Final = "CREATION_TIMESTAMP"
+#: Columns of items, users and actions that hold seconds since 1970-01-01 UTC where they hold numbers.
+MOMENTS: Final = frozenset({CREATION_TIMESTAMP, "EXPIRATION_TIMESTAMP", "ACTION_EXPIRATION_TIMESTAMP"})
 
 #: Where a row came from: a bulk import or a streamed event. A FULL import replaces only bulk rows.
 SOURCE: Final = "_SOURCE"

@@ -10,7 +10,7 @@ import polars as pl
 
 from common.arrow_schema import polars_type
 from common.avro import AvroField, AvroSchema
-from common.columns import ITEM_ID, TIMESTAMP, USER_ID
+from common.columns import ITEM_ID, MOMENTS, TIMESTAMP, USER_ID
 from common.data_files.report import Problem, Rule
 
 __all__ = [
@@ -50,7 +50,7 @@ _IDS: Final = {
     "ACTIONS": ("ACTION_ID",),
     "ACTION_INTERACTIONS": (USER_ID, "ACTION_ID"),
 }
-_TIMES: Final = frozenset({TIMESTAMP, "CREATION_TIMESTAMP", "EXPIRATION_TIMESTAMP", "ACTION_EXPIRATION_TIMESTAMP"})
+_TIMES: Final = MOMENTS | {TIMESTAMP}
 
 
 @dataclass(frozen=True, slots=True)

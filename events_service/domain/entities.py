@@ -13,6 +13,7 @@ from common.avro import AvroField, AvroSchema
 from common.columns import normalise_key
 from common.errors import CorruptArtifact, InvalidInput, invalid
 from events_service.domain.events import Entity
+from events_service.domain.fields import check_millis
 from events_service.domain.properties import (
     convert,
     describe_values,
@@ -123,8 +124,11 @@ def _entity(sent: RawEntity, schema: AvroSchema, kind: EntityType, *, field: str
         name = f"{place}.{spelling}"
         if value is None and not column.nullable:
             raise invalid(name, got=None, want=f"a value: the schema's {column.name} has no null")
-        if value is not None and _convert(value, column) is None:
+        converted = None if value is None else _convert(value, column)
+        if value is not None and converted is None:
             raise invalid(name, got=value, want=f"{_describe(column)}, as the schema's {column.name}")
+        if column.name in columns.MOMENTS and isinstance(converted, int | float):
+            check_millis(name, int(1000 * converted))
     return Entity(entity_id, write_properties(properties))
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
@@ -26,6 +28,8 @@ __all__ = [
 MAX_PROPERTIES: Final = 1024
 #: Characters of one value.
 MAX_VALUE: Final = 1000
+#: As in imported files: no blanks, no other digits. It has one way only to match, so long texts take no longer.
+_NUMBER_TEXT: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _MAX_FLOAT32: Final = 3.4028234663852886e38
 _WANTS: Final = {
     "string": f"a string of at most {MAX_VALUE} characters",
@@ -118,20 +122,23 @@ def _boolean(value: Any) -> bool | None:
 
 def _integer(value: Any, *, bits: int) -> int | None:
     number = _number(value)
-    if number is None or number != number // 1:
+    # What is far too large need not be looked at more closely.
+    if number is None or abs(number) > 2.0**bits:
         return None
-    digits = isinstance(value, str) and value.removeprefix("-").isdecimal()
-    # Not through a float where possible: it holds 53 bits only.
-    integer = int(value) if isinstance(value, int) or digits else int(number)
-    return integer if -(2 ** (bits - 1)) <= integer < 2 ** (bits - 1) else None
+    # Not the float: it holds 53 bits only.
+    exact = Decimal(value)
+    integer = int(exact)
+    return integer if integer == exact and -(2 ** (bits - 1)) <= integer < 2 ** (bits - 1) else None
 
 
 def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
+    if isinstance(value, str) and not _NUMBER_TEXT.fullmatch(value):
+        return None
     try:
         number = float(value)
-    except (ValueError, OverflowError):
+    except OverflowError:  # of an integer
         return None
     return number if math.isfinite(number) else None
 

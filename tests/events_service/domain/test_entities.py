@@ -126,6 +126,39 @@ def test_value_of_another_type_is_refused_by_name(key, value):
     refused(f"items[0].properties.{key}", raw(**{key: value}))
 
 
+@pytest.mark.parametrize("digits", ["0" * 5000 + "5", "+5", "5.0", "5e0", "50E-1"])
+def test_number_as_text_may_be_written_in_any_way(digits):
+    (item,) = check(raw(creationTimestamp=digits, price=digits))
+
+    row = entity_values(item, SCHEMA, ITEMS)
+    assert (row["CREATION_TIMESTAMP"], row["PRICE"]) == (5, 5.0)
+
+
+@pytest.mark.parametrize(
+    "text", ["1_0", " 10", "10\n", "\u0661", "1" * 5000, "1" * 30_000 + "x", "0x1", "1e", ".", "inf"]
+)
+def test_text_that_is_no_number_in_files_is_none_here(text):
+    refused("items[0].properties.stock", raw(stock=text))
+
+
+@pytest.mark.parametrize("text", ["9007199254740993", "+9007199254740993", "9007199254740993.0"])
+def test_whole_number_as_text_is_exact(text):
+    schema = AvroSchema.parse(
+        ITEMS_SCHEMA_TEXT.replace('"name": "STOCK", "type": "int"', '"name": "STOCK", "type": "long"')
+    )
+    (item,) = check(raw(stock=text), schema=schema)
+
+    assert entity_values(item, schema, ITEMS)["STOCK"] == 9007199254740993
+
+
+@pytest.mark.parametrize("name", ["CREATION_TIMESTAMP", "EXPIRATION_TIMESTAMP", "ACTION_EXPIRATION_TIMESTAMP"])
+def test_moment_in_milliseconds_is_refused_as_in_files(name):
+    schema = AvroSchema.parse(ITEMS_SCHEMA_TEXT.replace("CREATION_TIMESTAMP", name))
+
+    with pytest.raises(InvalidInput, match=f"`items\\[0\\].properties.{name}`.*look like milliseconds"):
+        check(RawEntity("i1", json.dumps({name: 1_700_000_000_000})), schema=schema)
+
+
 @pytest.mark.parametrize(
     ("kind", "limit"), [(ITEMS, 32_000), (USERS, 24_000), (ACTIONS, 32_000)], ids=["items", "users", "actions"]
 )
