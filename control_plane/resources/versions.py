@@ -229,8 +229,9 @@ class SolutionVersions(ResourceOperations):
             raise _cannot_train(solution, want=f"an Items dataset in {group}: create one")
         if described:
             check_describes_items(dataset_table(unit, dataset).schema, field="solutionArn")
-        if unit.first(DatasetImportJob, dataset_arn=dataset.arn, status=Status.ACTIVE) is None:
-            raise _cannot_train(solution, want=f"items in {dataset.arn}: import some")
+        imported = unit.first(DatasetImportJob, dataset_arn=dataset.arn, status=Status.ACTIVE)
+        if imported is None and dataset.rows_streamed_at is None:
+            raise _cannot_train(solution, want=f"items in {dataset.arn}: import or put some")
 
     def describe(self, unit: Unit, arn: str) -> SolutionVersion:
         """Return a version; errors as of `fetch`."""

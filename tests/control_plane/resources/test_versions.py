@@ -81,10 +81,23 @@ def test_a_content_recipe_needs_items_with_names_and_texts_but_no_interactions(w
     with pytest.raises(InvalidInput, match=r"got \['ITEM_ID', 'GENRES'\], want a field of the attribute itemName"):
         world.version(semantic_solution(world, plain))
     dataset = world.dataset(group, "Items", described)
-    with pytest.raises(InvalidInput, match="import some"):
+    with pytest.raises(InvalidInput, match="import or put some"):
         world.version(semantic)
     world.import_job(dataset)
     world.finish_next({"imported_rows": 3, "files": 1})
+    world.version(semantic)
+    assert [table["dataset_type"] for table in world.lease().job.payload["tables"]] == ["ITEMS"]
+
+
+def test_items_that_were_put_are_enough_for_a_training(world):
+    described = avro(
+        "Items", column("ITEM_ID"), column("TITLE", itemName=True), column("PLOT", ["null", "string"], textual=True)
+    )
+    group = world.group()
+    dataset, semantic = world.dataset(group, "Items", described), semantic_solution(world, group)
+
+    world.resources.trackers.note_rows([world.resources.datasets.describe(dataset).location])
+
     world.version(semantic)
     assert [table["dataset_type"] for table in world.lease().job.payload["tables"]] == ["ITEMS"]
 

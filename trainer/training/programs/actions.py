@@ -39,7 +39,7 @@ __all__ = ["ActionsSteps", "LoadedActions", "load_actions"]
 
 _ACTION_ID: Final = "ACTION_ID"
 _TAKEN: Final = "TAKEN"
-_EVENT_TYPES: Final = (_TAKEN, "NOT_TAKEN", "VIEWED")
+_EVENT_TYPES: Final = (_TAKEN, "NOTTAKEN", "VIEWED")
 #: Share of the users with action interactions who are not learnt from, but measured with.
 _TEST_SHARE: Final = 0.1
 
@@ -165,12 +165,16 @@ def load_actions(store: Store, spec: TrainingSpec, loaded: LoadedData) -> Loaded
         Unavailable: The store cannot be reached.
     """
     listed, done = newest(_read(store, spec, "ACTIONS"), [_ACTION_ID]), _read(store, spec, "ACTION_INTERACTIONS")
-    # The documentation writes `Not taken` and NOT_TAKEN.
-    kind = pl.col(columns.EVENT_TYPE).str.to_uppercase().str.replace_all(" ", "_")
+    # The documentation writes `Not taken` and NOT_TAKEN; PutActionInteractions takes all spellings of them.
+    kind = pl.col(columns.EVENT_TYPE).str.to_uppercase().str.replace_all("[ _]", "")
     done = done.with_columns(kind).filter(
         pl.col(columns.USER_ID).is_not_null() & pl.col(columns.EVENT_TYPE).is_in(_EVENT_TYPES)
     )
-    done = done.sort(columns.TIMESTAMP, columns.USER_ID, _ACTION_ID, columns.EVENT_TYPE)
+    # An events service keeps an event once; a repeated call may have reached another.
+    sent = pl.col(columns.EVENT_ID)
+    done = done.sort(columns.TIMESTAMP, columns.USER_ID, _ACTION_ID, columns.EVENT_TYPE).filter(
+        sent.is_null() | sent.is_first_distinct()
+    )
     action_ids = pl.concat([listed[_ACTION_ID], done[_ACTION_ID]]).unique().sort()
     item_users = pl.Series(loaded.users.ids(range(len(loaded.users))), dtype=pl.String)
     users = Vocabulary.build(pl.concat([item_users, done[columns.USER_ID]]).unique().sort().to_list())

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 
+from common import columns
+from common.arrow_schema import interactions_frame_schema
 from common.artifacts import open_artifact
+from common.avro import AvroSchema
 from common.errors import InvalidInput
+from common.tables import Table
 from common.vocabulary import Vocabulary
 from inference.model import ModelLoader
 from inference.pipelines import Pipeline
@@ -15,6 +20,10 @@ from protos.tailorbird.internal.v1 import jobs_pb2
 from tests.control_plane.world import avro, column
 from tests.trainer import place as places
 from tests.trainer.place import walks
+from trainer.training.loading import load
+from trainer.training.programs.actions import load_actions
+from trainer.training.snapshot import take_snapshot
+from trainer.training.spec import TrainingSpec
 from trainer.worker import NullJobContext
 
 START = 1_700_000_000
@@ -67,6 +76,40 @@ def train(place):
         tables=place.tables("INTERACTIONS", "ACTIONS", "ACTION_INTERACTIONS"),
     )
     return place.training_handler().run(payload, NullJobContext())
+
+
+def loaded_events(place, rows):
+    """Return the rows that are learnt from, as user, action and whether it was taken, by time."""
+    (tracked,) = place.tables("ACTION_INTERACTIONS")
+    Table(place.store, tracked.location).append(
+        pl.DataFrame(rows, schema=interactions_frame_schema(AvroSchema.parse(EVENTS)))
+    )
+    tables = place.tables("INTERACTIONS", "ACTIONS", "ACTION_INTERACTIONS")
+    snapshot = take_snapshot(place.store, tables)
+    payload = jobs_pb2.SolutionVersionTrainingPayload(recipe="aws-next-best-action", tables=tables)
+    spec = TrainingSpec(store={}, tables=snapshot.tables, payload=payload, seed=1, recall_floor=0.9, index_trees=1)
+    loaded = load_actions(place.store, spec, load(place.store, spec))
+    events = loaded.action_data.events
+    return sorted(zip(loaded.users.ids(events.user), loaded.actions.ids(events.action), events.taken, strict=True))
+
+
+def put(event_id, event_type, *, offset):
+    return {
+        "USER_ID": "u1", "ACTION_ID": "join", "EVENT_TYPE": event_type, "TIMESTAMP": START + offset,
+        columns.SOURCE: "put", columns.EVENT_ID: event_id, columns.LOG_OFFSET: offset,
+    }  # fmt: skip
+
+
+def test_events_that_were_put_count_once_whatever_their_spelling(filled):
+    rows = [
+        put("e1", "Taken", offset=1), put("e2", "NotTaken", offset=2), put("e3", "not_taken", offset=3),
+        put("e4", "NOT TAKEN", offset=4), put("e5", "nottaken", offset=5),
+    ]  # fmt: skip
+
+    # The call with the first event was repeated, and reached another events service.
+    events = loaded_events(filled, [*rows, put("e1", "Taken", offset=1)])
+
+    assert events == [("u1", "join", False)] * 4 + [("u1", "join", True)]
 
 
 def actions(pipeline, user, *, now):
