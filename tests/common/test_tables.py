@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 import pytest
@@ -120,3 +122,14 @@ def test_maintenance_removes_what_was_never_committed_after_a_week(table, staged
     table.compact()
     assert not path.exists()
     assert len(table.read()) == 2000
+
+
+def test_files_of_another_disk_are_copied(table):
+    shared_memory = Path("/dev/shm")
+    if not shared_memory.is_dir():
+        pytest.skip("there is no second file system")
+    with TemporaryDirectory(dir=shared_memory) as folder:
+        file = write_table_file(pl.DataFrame({"ITEM_ID": ["new"]}), Path(folder) / "new.parquet")
+        staged = table.stage(file, "import-1/attempt/0.parquet")
+    table.replace_files([staged], removed=[], after=table.version(), app_id="import-1", number=1)
+    assert len(table.read()) == 2001
