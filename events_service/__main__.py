@@ -13,7 +13,7 @@ from common.process.lifecycle import run
 from common.rpc import channel, file_token, make_server, serve_until_signal
 from common.settings import forget_settings
 from common.storage.objects import open_store
-from events_service.log.sqlite import SqliteEventLog
+from events_service.opening import open_log
 from events_service.server import EventsService, assemble
 from events_service.settings import EventsSettings
 from events_service.trackers.kept import TrackerFile
@@ -29,15 +29,11 @@ def main() -> None:
     token = file_token(settings.token_file)
     token()  # one that is missing stops the process here and not at the first event
     control_plane = channel(settings.control_plane, token=token, tls=settings.tls())
-    log = SqliteEventLog(
-        settings.data_dir,
-        clock=clock,
-        max_waiting=settings.max_pending_writes,
-        checkpoint_pages=settings.wal_checkpoint_pages,
-    )
+    log = open_log(settings, clock)
     trackers = RemoteTrackers(control_plane, service_id=service_id(settings.listen))
     kept = TrackerFile(settings.data_dir / "trackers.json")
-    events_service = assemble(log, open_store(settings), trackers, timing=settings.timing(), tracker_file=kept)
+    store, timing, consumes = open_store(settings), settings.timing(), settings.event_log_consumer
+    events_service = assemble(log, store, trackers, timing=timing, tracker_file=kept, consumes=consumes)
     try:
         run(serve(settings, events_service))
     finally:

@@ -57,21 +57,18 @@ class EventsService:
     services: tuple[Service, ...]
     polls: LongPolls
     trackers: FollowedTrackers
-    consumers: tuple[PeriodicThread, ...]
-    maintenance: Maintenance
+    background: tuple[PeriodicThread | Maintenance, ...]
 
     def start(self) -> None:
         """Start the background threads."""
         self.trackers.start()
-        self.maintenance.start()
-        for consumer in self.consumers:
-            consumer.start()
+        for work in self.background:
+            work.start()
 
     def stop(self) -> None:
         """Stop the background threads; what is not consumed yet stays in the log for the next start."""
-        for consumer in self.consumers:
-            consumer.stop()
-        self.maintenance.stop()
+        for work in self.background:
+            work.stop()
         self.trackers.stop()
 
 
@@ -83,6 +80,7 @@ def assemble(
     timing: Timing,
     monotonic: Callable[[], float] = time.monotonic,
     tracker_file: TrackerFile | None = None,
+    consumes: bool = True,
 ) -> EventsService:
     """Make an events service.
 
@@ -93,6 +91,7 @@ def assemble(
         timing: Times and rates of the parts.
         monotonic: Returns seconds on a clock that nobody sets.
         tracker_file: Keeps the set of trackers for the next start; None keeps nothing.
+        consumes: Whether records are written to the tables, and old ones removed; another process does otherwise.
     """
     followed = FollowedTrackers(
         trackers,
@@ -109,7 +108,7 @@ def assemble(
         monotonic=monotonic,
     )
     polls = LongPolls(log.appended, max_waiting=timing.max_waiting)
-    services = (
+    services = [
         Service(
             EVENTS_SERVICE,
             events_service_pb2_grpc.add_EventsServiceServicer_to_server,
@@ -120,10 +119,12 @@ def assemble(
             event_log_pb2_grpc.add_EventLogServiceServicer_to_server,
             EventLogServicer(log, polls),
         ),
-        Service(
-            DATASET_SINK_SERVICE, event_log_pb2_grpc.add_SealingServiceServicer_to_server, DatasetSinkServicer(sink)
-        ),
-    )
+    ]
+    if consumes:
+        servicer = DatasetSinkServicer(sink)
+        services.append(
+            Service(DATASET_SINK_SERVICE, event_log_pb2_grpc.add_SealingServiceServicer_to_server, servicer)
+        )
     maintenance = Maintenance(
         log,
         sink,
@@ -132,8 +133,9 @@ def assemble(
         deletion_seconds=timing.deletion_seconds,
         monotonic=monotonic,
     )
-    consumers = tuple(_thread(log, consumer, timing, monotonic) for consumer in (sink,))
-    return EventsService(services, polls, followed, consumers, maintenance)
+    threads = [_thread(log, consumer, timing, monotonic) for consumer in (sink,)]
+    # What they do is done once for each log.
+    return EventsService(tuple(services), polls, followed, (*threads, maintenance) if consumes else ())
 
 
 def _thread(log: EventLog, consumer: Consumer, timing: Timing, monotonic: Callable[[], float]) -> PeriodicThread:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from common.settings import ServerSettings, StoreSettings
 from events_service.domain.rate_limit import CommitRateLimit
+from events_service.log.stream_target import StreamTarget
 from events_service.server import Timing
 
 __all__ = ["EventsSettings"]
@@ -21,6 +22,27 @@ class EventsSettings(ServerSettings, StoreSettings):
     control_plane: str = Field("127.0.0.1:7401", description="HOST:PORT of the control plane.")
     data_dir: Path = Field(
         Path("tailorbird-data/events"), description="Folder of the event log, on a disk of this machine."
+    )
+    event_log_url: str = Field(
+        "",
+        description="`nats://HOST:PORT` or `tls://HOST:PORT` of NATS servers with JetStream that hold the event log, "
+        "several separated by commas; absent: SQLite in TAILORBIRD_DATA_DIR. See docs/jetstream.md.",
+    )
+    event_log_stream: str = Field(
+        "tailorbird",
+        pattern="^[A-Za-z0-9_-]{1,64}$",
+        description="Name of the JetStream stream, which is made if there is none.",
+    )
+    event_log_replicas: int = Field(
+        1, ge=1, le=5, description="NATS servers that hold a copy of the stream, when it is made: 1, 3 or 5."
+    )
+    event_log_consumer: bool = Field(
+        True,
+        description="Whether this events service writes records to the datasets and removes old ones; of those that "
+        "share a stream exactly one does, and the trainer and the control plane call that one.",
+    )
+    event_log_credentials_file: Path | None = Field(
+        None, description="File with one line, USER:PASSWORD, for the NATS servers; absent: they ask for none."
     )
     max_workers: int = Field(64, ge=4, description="Threads that do the work of calls; more calls wait for one.")
     max_waiting: int = Field(
@@ -56,6 +78,16 @@ class EventsSettings(ServerSettings, StoreSettings):
         gt=0,
         description="How long events that are in their table stay in the log, for runtimes and for repeated event ids.",
     )
+
+    def stream(self) -> StreamTarget:
+        """Return the stream of the event log, for an installation that has one."""
+        return StreamTarget(
+            self.event_log_url,
+            self.event_log_stream,
+            self.event_log_replicas,
+            self.event_log_credentials_file,
+            self.tls(),
+        )
 
     def timing(self) -> Timing:
         """Return the times and rates of the parts."""

@@ -1,4 +1,4 @@
-"""The durable log of records: its interface and values; `sqlite` is the implementation for one machine.
+"""The durable log of records: its interface and values; `sqlite` is for one process, `jetstream` for several.
 
 The log does not look into what it keeps: a record is a kind, a dataset and a payload (`events_service.records`).
 """
@@ -165,7 +165,7 @@ class EventLog(Protocol):
 
     Each consumer has a cursor of its own for each table, so that one that is stuck, or one table, delays no other.
     A log that is restored from a backup uses offsets again that another has used; `lineage` distinguishes the two.
-    Safe to share between threads; all calls block. One process owns a log.
+    Safe to share between threads; all calls block.
 
     Attributes:
         appended: Notified whenever there are more records, or removals, to read.
@@ -174,20 +174,21 @@ class EventLog(Protocol):
     appended: ChangeNotifier
 
     def append(self, entries: Sequence[LogEntry], *, seconds: float) -> tuple[int, ...]:
-        """Append records, all or none, and return when they are on disk.
+        """Append records, all or none, and return when they are stored.
 
         A record whose id the same tracker has sent before for the same table is not appended again.
 
         Args:
-            entries: One or more records.
-            seconds: How long to wait for the disk.
+            entries: One or more records, of one table.
+            seconds: How long to wait for that.
 
         Returns:
             The offset of each record; that of the first one for a repeated record.
 
         Raises:
             LimitExceeded: Too many appends are queued; nothing was appended.
-            Unavailable: The disk failed, or was too slow: the records may or may not be kept, so repeat the call.
+            Unavailable: The disk or the server failed, or was too slow: the records may or may not be kept, so repeat
+                the call.
         """
         ...
 

@@ -12,8 +12,22 @@ from events_service.log import Bounds, Divergence, LogEntry, LoggedRecord, LogPa
 from events_service.log._schema import INSERT_RECORD, RECORD_COLUMNS, logged_record, record_values
 
 __all__ = [
-    "append", "bounds", "end", "end_table", "lags", "lineage", "mark_consumed", "mark_diverged", "newest_millis",
-    "page", "remove_consumed", "remove_table_records", "table_records", "tidy",
+    "append",
+    "bounds",
+    "end",
+    "end_table",
+    "lags",
+    "lineage",
+    "mark_consumed",
+    "mark_diverged",
+    "newest_millis",
+    "page",
+    "record_offset",
+    "removal_bound",
+    "remove_consumed",
+    "remove_table_records",
+    "table_records",
+    "tidy",
 ]  # fmt: skip
 
 #: Epochs that are kept although the log has no record of theirs any more: artifacts may have been trained on them.
@@ -32,15 +46,22 @@ def append(
     offsets = []
     for entry in entries:
         # Looked up first: an insertion that violates the unique index would use up an offset.
-        offset_rows = connection.execute(
-            'SELECT "offset" FROM records WHERE table_id = ? AND tracking_id = ? AND record_id = ?',
-            (ids[entry.table], entry.tracking_id, entry.record_id),
-        ).fetchall()
-        if not offset_rows:
+        offset = record_offset(connection, entry)
+        if offset is None:
             values = record_values(entry, table_id=ids[entry.table], appended_at_millis=now_millis)
-            offset_rows = connection.execute(INSERT_RECORD, values).fetchall()
-        offsets.append(int(offset_rows[0][0]))
+            offset = int(connection.execute(INSERT_RECORD, values).fetchall()[0][0])
+        offsets.append(offset)
     return tuple(offsets)
+
+
+def record_offset(connection: sqlite3.Connection, entry: LogEntry) -> int | None:
+    """Return the offset of the record with an entry's id; None where there is none, or the entry has no id."""
+    row = connection.execute(
+        'SELECT "offset" FROM records WHERE table_id = (SELECT id FROM tables WHERE location = ?) '
+        "AND tracking_id = ? AND record_id = ?",
+        (entry.table.location, entry.tracking_id, entry.record_id),
+    ).fetchone()
+    return None if row is None else int(row[0])
 
 
 def page(connection: sqlite3.Connection, from_offset: int, *, max_records: int) -> LogPage:
@@ -137,12 +158,7 @@ def end_table(connection: sqlite3.Connection, *, location: str, epoch: int) -> b
     identifier, dataset_group_arn, dataset_type = row
     _begin_epoch(connection, epoch)
     offset = end(connection)
-    first_of_next = connection.execute(
-        'SELECT min((SELECT min("offset") FROM records WHERE table_id = t.id)) FROM tables t '
-        "WHERE dataset_group_arn = ? AND dataset_type = ?",
-        (dataset_group_arn, dataset_type),
-    ).fetchone()[0]
-    up_to_offset = offset - 1 if first_of_next is None else first_of_next - 1
+    up_to_offset = removal_bound(connection, dataset_group_arn, dataset_type, offset)
     connection.execute(
         "INSERT INTO removals VALUES (?, ?, ?, ?)", (offset, dataset_group_arn, dataset_type, up_to_offset)
     )
@@ -150,6 +166,26 @@ def end_table(connection: sqlite3.Connection, *, location: str, epoch: int) -> b
     connection.execute("DELETE FROM cursors WHERE table_id = ?", (identifier,))
     connection.execute("DELETE FROM tables WHERE id = ?", (identifier,))
     return True
+
+
+def removal_bound(
+    connection: sqlite3.Connection, dataset_group_arn: str, dataset_type: str, offset: int, *, without: str = ""
+) -> int:
+    """Return up to which offset a group's records of a type were in the table that ends at an offset.
+
+    Args:
+        connection: To the log.
+        dataset_group_arn: The group.
+        dataset_type: The type of the table's dataset.
+        offset: That of the removal.
+        without: Location of the table that ends, where it still has its records.
+    """
+    first_of_next = connection.execute(
+        'SELECT min((SELECT min("offset") FROM records WHERE table_id = t.id)) FROM tables t '
+        "WHERE dataset_group_arn = ? AND dataset_type = ? AND location <> ?",
+        (dataset_group_arn, dataset_type, without),
+    ).fetchone()[0]
+    return offset - 1 if first_of_next is None else int(first_of_next) - 1
 
 
 def remove_consumed(connection: sqlite3.Connection, *, kept_for: Sequence[str], before_millis: int, limit: int) -> int:
@@ -182,10 +218,21 @@ def remove_consumed(connection: sqlite3.Connection, *, kept_for: Sequence[str], 
     return removed
 
 
-def tidy(connection: sqlite3.Connection, *, before_millis: int, now_millis: int) -> None:
-    """Store the log's first offset and time after a removal of old records, and drop what belonged to them."""
-    first = connection.execute('SELECT min("offset") FROM records').fetchone()[0]
-    first = end(connection) if first is None else int(first)
+def tidy(
+    connection: sqlite3.Connection, *, before_millis: int, now_millis: int, first_offset: int | None = None
+) -> None:
+    """Store the log's first offset and time after a removal of old records, and drop what belonged to them.
+
+    Args:
+        connection: To the log.
+        before_millis: What belonged to records from before this time is dropped.
+        now_millis: The log's clock.
+        first_offset: The log's first offset; None for that of its first record.
+    """
+    first = first_offset
+    if first is None:
+        kept = connection.execute('SELECT min("offset") FROM records').fetchone()[0]
+        first = end(connection) if kept is None else int(kept)
     connection.execute("UPDATE state SET first_offset = max(first_offset, ?), clock_millis = ?", (first, now_millis))
     connection.execute(
         "UPDATE tables SET diverged_after = NULL, diverged_until = NULL, diverged_at_millis = NULL "

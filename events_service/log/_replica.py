@@ -1,0 +1,343 @@
+"""The state that a stream of changes leads to, in SQLite: what each change does, and which changes a call needs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from events_service.log import Divergence, LogEntry, LogTable
+from events_service.log import _statements as statements
+from protos.tailorbird.internal.v1 import log_stream_pb2
+
+__all__ = [
+    "REPLICA_SCHEMA", "PlannedAppend", "Replaced", "append_bytes", "apply_message", "clear", "forget_messages",
+    "old_messages", "old_records", "planned_appends", "record_messages", "stream_position", "table_mark",
+]  # fmt: skip
+
+#: Beside the tables of the log; whoever deletes the file loses nothing.
+REPLICA_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS replica (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    -- When the stream was made: another stream of the same name has another time.
+    stream TEXT NOT NULL,
+    -- The last message of the stream that was applied.
+    sequence INTEGER NOT NULL
+) STRICT;
+-- The messages with records, which are purged when the last of them is old.
+CREATE TABLE IF NOT EXISTS replica_messages (
+    sequence INTEGER PRIMARY KEY,
+    location TEXT NOT NULL,
+    last_offset INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS replica_messages_by_table ON replica_messages (location, last_offset);
+"""
+#: What a record takes beside its payload and its ids, at most.
+_RECORD_OVERHEAD_BYTES: Final = 48
+_MESSAGE_OVERHEAD_BYTES: Final = 512
+
+
+class Replaced(Exception):
+    """The stream is not the one that the replica was made from, or not in the same state."""
+
+
+@dataclass(slots=True)
+class PlannedAppend:
+    """Appends of one table that become one message.
+
+    Attributes:
+        table: The table.
+        message: With the records that are new; without any, there is nothing to write.
+        calls: The numbers of the calls in it.
+        offsets: For each call the offsets of its records.
+        size: Upper bound of the message's bytes.
+    """
+
+    table: LogTable
+    message: log_stream_pb2.LogRecordsAppended
+    calls: list[int] = field(default_factory=list)
+    offsets: list[tuple[int, ...]] = field(default_factory=list)
+    size: int = _MESSAGE_OVERHEAD_BYTES
+
+
+def stream_position(connection: sqlite3.Connection) -> tuple[str, int]:
+    """Return which stream the replica is of, and the last message that was applied; ("", 0) for a new one."""
+    row = connection.execute("SELECT stream, sequence FROM replica").fetchone()
+    return (row[0], int(row[1])) if row else ("", 0)
+
+
+def clear(connection: sqlite3.Connection, *, stream: str) -> None:
+    """Empty the replica, for a stream that is read from its beginning."""
+    for table in ("cursors", "records", "tables", "epochs", "removals", "replica_messages", "sqlite_sequence"):
+        connection.execute(f"DELETE FROM {table}")  # noqa: S608 - constants only
+    connection.execute("UPDATE state SET first_offset = 1, clock_millis = NULL")
+    connection.execute("INSERT OR REPLACE INTO replica VALUES (1, ?, 0)", (stream,))
+
+
+def apply_message(
+    connection: sqlite3.Connection, sequence: int, message: log_stream_pb2.LogMessage, *, checked: bool
+) -> None:
+    """Apply a message and note its sequence.
+
+    Args:
+        connection: In a transaction.
+        sequence: The message's number in the stream.
+        message: The change.
+        checked: Whether the change must follow from the replica's state; it need not where the beginning of the stream
+            was purged.
+
+    Raises:
+        Replaced: The message was not written for the replica's state.
+    """
+    change = message.WhichOneof("change")
+    if checked:
+        _check(connection, message)
+    if change == "epoch_begun":
+        connection.execute(
+            "INSERT OR REPLACE INTO epochs VALUES (?, ?)", (message.epoch_begun.first_offset, message.epoch)
+        )
+    elif change == "table_defined":
+        table = message.table_defined
+        connection.execute(
+            "INSERT OR IGNORE INTO tables (location, dataset_group_arn, dataset_type, schema) VALUES (?, ?, ?, ?)",
+            (table.location, table.dataset_group_arn, table.dataset_type, table.schema),
+        )
+    elif change == "records_appended":
+        _append(connection, sequence, message.records_appended)
+    elif change == "cursor_set":
+        cursor = message.cursor_set
+        statements.mark_consumed(connection, consumer=cursor.consumer, location=cursor.location, offset=cursor.offset)
+    elif change == "table_marked":
+        _mark(connection, message.table_marked)
+    elif change == "table_removed":
+        _remove(connection, message.table_removed)
+    elif change == "tidied":
+        tidied = message.tidied
+        _advance(connection, tidied.end_offset - 1)
+        statements.tidy(
+            connection,
+            before_millis=tidied.before_millis,
+            now_millis=tidied.clock_millis,
+            first_offset=tidied.first_offset,
+        )
+    connection.execute("UPDATE replica SET sequence = ?", (sequence,))
+
+
+def planned_appends(
+    connection: sqlite3.Connection, calls: Sequence[Sequence[LogEntry]], *, now_millis: int, max_bytes: int
+) -> list[PlannedAppend]:
+    """Return the messages for several calls, in the order in which they must be written.
+
+    Args:
+        connection: Reads the state that the messages will follow.
+        calls: The records of each call, which are of one table.
+        now_millis: The log's clock.
+        max_bytes: Size of a message; a call is never divided.
+    """
+    by_table: dict[LogTable, list[int]] = {}
+    for number, entries in enumerate(calls):
+        by_table.setdefault(entries[0].table, []).append(number)
+    next_offset = statements.end(connection)
+    plans: list[PlannedAppend] = []
+    for table, numbers in by_table.items():
+        plan: PlannedAppend | None = None
+        offsets: dict[tuple[str, str], int] = {}
+        for number in numbers:
+            size = sum(map(_size, calls[number]))
+            if plan is None or plan.size + size > max_bytes:
+                message = log_stream_pb2.LogRecordsAppended(location=table.location, appended_at_millis=now_millis)
+                plan = PlannedAppend(table, message)
+                plans.append(plan)
+            before = next_offset
+            plan.calls.append(number)
+            given = []
+            for entry in calls[number]:
+                offset = _known_offset(connection, entry, offsets)
+                if offset is None:
+                    offset, next_offset = next_offset, next_offset + 1
+                    plan.message.records.append(_record(entry, offset))
+                    if entry.record_id is not None:
+                        offsets[entry.tracking_id, entry.record_id] = offset
+                given.append(offset)
+            plan.offsets.append(tuple(given))
+            plan.size += size if next_offset > before else 0
+    return plans
+
+
+def old_records(
+    connection: sqlite3.Connection, *, kept_for: Sequence[str], before_millis: int, limit: int
+) -> Iterator[tuple[log_stream_pb2.LogTableMarked, int]]:
+    """Yield for each table with old records that all these consumers have: its new mark, and how many records go.
+
+    Records are removed in the order of their offsets: one behind a record that is not old stays with it.
+    """
+    marks = ", ".join("?" * len(kept_for))
+    tables = connection.execute(
+        'SELECT t.id, t.location, min(c."offset") FROM tables t JOIN cursors c ON c.table_id = t.id '  # noqa: S608 - question marks
+        f"WHERE c.consumer IN ({marks}) GROUP BY t.id HAVING count(*) = ?",
+        (*kept_for, len(kept_for)),
+    ).fetchall()
+    for table_id, location, consumed in tables:
+        up_to, removed = connection.execute(
+            'SELECT max("offset"), count(*) FROM (SELECT "offset" FROM records WHERE table_id = ?1 AND "offset" <= ?2 '
+            'AND "offset" < coalesce((SELECT min("offset") FROM records WHERE table_id = ?1 '
+            'AND appended_at_millis >= ?3), ?2 + 1) ORDER BY "offset" LIMIT ?4)',
+            (table_id, consumed, before_millis, limit),
+        ).fetchone()
+        if removed:
+            yield table_mark(connection, location, removed_offset=up_to), removed
+
+
+def table_mark(
+    connection: sqlite3.Connection,
+    location: str,
+    *,
+    removed_offset: int = 0,
+    divergence: Divergence | None = None,
+    now_millis: int = 0,
+) -> log_stream_pb2.LogTableMarked:
+    """Return the mark of a table with what is added to it; that of an unknown table is empty."""
+    mark = log_stream_pb2.LogTableMarked(location=location, removed_offset=removed_offset)
+    row = connection.execute(
+        "SELECT removed_offset, diverged_after, diverged_until, diverged_at_millis FROM tables WHERE location = ?",
+        (location,),
+    ).fetchone()
+    if row is None:
+        return mark
+    before, after, until, at_millis = row
+    mark.removed_offset = max(removed_offset, before)
+    if divergence is not None:
+        after = divergence.after if after is None else min(after, divergence.after)
+        until = divergence.until if until is None else max(until, divergence.until)
+        at_millis = now_millis
+    if after is not None:
+        mark.diverged_after, mark.diverged_until, mark.diverged_at_millis = after, until, at_millis
+    return mark
+
+
+def record_messages(connection: sqlite3.Connection, location: str) -> list[int]:
+    """Return the sequences of the messages with records of a table."""
+    rows = connection.execute("SELECT sequence FROM replica_messages WHERE location = ? ORDER BY 1", (location,))
+    return [sequence for (sequence,) in rows]
+
+
+def old_messages(connection: sqlite3.Connection, *, limit: int) -> list[int]:
+    """Return sequences of messages whose records are all removed."""
+    rows = connection.execute(
+        "SELECT m.sequence FROM tables t JOIN replica_messages m ON m.location = t.location "
+        "AND m.last_offset <= t.removed_offset ORDER BY 1 LIMIT ?",
+        (limit,),
+    )
+    return [sequence for (sequence,) in rows]
+
+
+def forget_messages(connection: sqlite3.Connection, sequences: Sequence[int]) -> None:
+    """Note that messages with records were removed from the stream."""
+    connection.executemany("DELETE FROM replica_messages WHERE sequence = ?", [(item,) for item in sequences])
+
+
+def append_bytes(entries: Sequence[LogEntry]) -> int:
+    """Return an upper bound of the size of the message with the records of one call."""
+    return _MESSAGE_OVERHEAD_BYTES + sum(map(_size, entries))
+
+
+def _check(connection: sqlite3.Connection, message: log_stream_pb2.LogMessage) -> None:
+    change, end = message.WhichOneof("change"), statements.end(connection)
+    if change == "epoch_begun":
+        follows = message.epoch_begun.first_offset >= end
+    else:
+        follows = message.epoch == statements.lineage(connection).current
+    if change == "records_appended":
+        follows = follows and message.records_appended.records[0].offset >= end
+    if not follows:
+        raise Replaced
+
+
+def _append(connection: sqlite3.Connection, sequence: int, message: log_stream_pb2.LogRecordsAppended) -> None:
+    table_id, removed_offset = connection.execute(
+        "SELECT id, removed_offset FROM tables WHERE location = ?", (message.location,)
+    ).fetchone()
+    connection.executemany(
+        'INSERT INTO records ("offset", table_id, appended_at_millis, kind, tracking_id, record_id, payload) '
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            (
+                record.offset,
+                table_id,
+                message.appended_at_millis,
+                record.kind,
+                record.tracking_id,
+                record.record_id if record.HasField("record_id") else None,
+                record.payload,
+            )
+            for record in message.records
+            if record.offset > removed_offset
+        ),
+    )
+    connection.execute(
+        "INSERT INTO replica_messages VALUES (?, ?, ?)", (sequence, message.location, message.records[-1].offset)
+    )
+
+
+def _mark(connection: sqlite3.Connection, mark: log_stream_pb2.LogTableMarked) -> None:
+    diverged = mark.HasField("diverged_after")
+    connection.execute(
+        "UPDATE tables SET removed_offset = ?, diverged_after = ?, diverged_until = ?, diverged_at_millis = ? "
+        "WHERE location = ?",
+        (
+            mark.removed_offset,
+            mark.diverged_after if diverged else None,
+            mark.diverged_until if diverged else None,
+            mark.diverged_at_millis if diverged else None,
+            mark.location,
+        ),
+    )
+    connection.execute(
+        'DELETE FROM records WHERE table_id = (SELECT id FROM tables WHERE location = ?) AND "offset" <= ?',
+        (mark.location, mark.removed_offset),
+    )
+
+
+def _remove(connection: sqlite3.Connection, removed: log_stream_pb2.LogTableRemoved) -> None:
+    connection.execute(
+        "INSERT INTO removals VALUES (?, ?, ?, ?)",
+        (removed.offset, removed.dataset_group_arn, removed.dataset_type, removed.up_to_offset),
+    )
+    of_table = "table_id = (SELECT id FROM tables WHERE location = ?)"
+    for table in ("records", "cursors"):
+        connection.execute(f"DELETE FROM {table} WHERE {of_table}", (removed.location,))  # noqa: S608 - constants only
+    for table in ("tables", "replica_messages"):
+        connection.execute(f"DELETE FROM {table} WHERE location = ?", (removed.location,))  # noqa: S608 - constants only
+    _advance(connection, removed.offset)
+
+
+def _advance(connection: sqlite3.Connection, offset: int) -> None:
+    """Note that all offsets up to this one were given."""
+    changed = connection.execute(
+        "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'records'", (offset,)
+    ).rowcount
+    if not changed:
+        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('records', ?)", (offset,))
+
+
+def _known_offset(connection: sqlite3.Connection, entry: LogEntry, planned: dict[tuple[str, str], int]) -> int | None:
+    if entry.record_id is None:
+        return None
+    first_offset = planned.get((entry.tracking_id, entry.record_id))
+    return statements.record_offset(connection, entry) if first_offset is None else first_offset
+
+
+def _record(entry: LogEntry, offset: int) -> log_stream_pb2.LogRecord:
+    return log_stream_pb2.LogRecord(
+        offset=offset,
+        kind=int(entry.kind),
+        tracking_id=entry.tracking_id,
+        record_id=entry.record_id,
+        payload=entry.payload,
+    )
+
+
+def _size(entry: LogEntry) -> int:
+    ids = len(entry.tracking_id.encode()) + len((entry.record_id or "").encode())
+    return len(entry.payload) + ids + _RECORD_OVERHEAD_BYTES
