@@ -22,13 +22,13 @@ import polars as pl
 
 from benchmarks.report import markdown_table, publish
 from common import columns
+from common.files.outputs import Outputs
 from common.settings import StoreSettings
 from common.storage.objects import open_store
 from common.tables import Table
 from protos.tailorbird.control.v1.common_pb2 import IngestionMode
 from protos.tailorbird.internal.v1 import jobs_pb2
 from trainer.exports import ExportJobHandler
-from trainer.files.outputs import Outputs
 from trainer.worker import JobContext, NullJobContext
 from trainer.workspace import Workspace
 

@@ -4,6 +4,7 @@
 - `keys/tokens/NAME.token`: the token of a process, valid for an hour and renewed while `up` runs
 - `keys/access_keys.json`: the access keys of applications, their secrets encrypted
 - `keys/master.key`: what they are encrypted with, unless `TAILORBIRD_MASTER_KEY_FILE` or `TAILORBIRD_MASTER_KEY` is set
+- `keys/recommendation.key`: the key of the ids of recommendations, see `common.recommendation_ids`
 - `store/`: datasets, artifacts, outputs
 - `s3/BUCKET/`: where `s3://BUCKET/...` is read from when no S3-compatible service is set
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 from cli.key_folder import TOKEN_ROLES, KeyFolder, TokenKeeper
 from common.access_keys import AccessKey, AccessKeys
 from common.errors import InvalidInput, TailorbirdError
-from common.master_keys import MasterKeySource
+from common.master_keys import MasterKeyFile, MasterKeySource
 from common.process.file_lock import FileLock, LockTaken, read_holder
 from common.settings import TlsFiles
 
@@ -79,6 +80,11 @@ class Installation:
         return self.root / "keys" / "access_keys.json"
 
     @property
+    def recommendation_key_file(self) -> Path:
+        """The file of the key of the ids of recommendations."""
+        return self.root / "keys" / "recommendation.key"
+
+    @property
     def store(self) -> Path:
         """The shared store."""
         return self.root / "store"
@@ -95,6 +101,8 @@ class Installation:
     def prepare(self) -> None:
         """Create what is missing: the folders, readable by the owner only, the key pair, a token for each process.
 
+        The key of the ids of recommendations too.
+
         Raises:
             InvalidInput: The directory cannot be created or written.
         """
@@ -103,6 +111,7 @@ class Installation:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.root.chmod(0o700)
             self.keys.ensure()
+            MasterKeyFile(self.recommendation_key_file).ensure()
             self.token_keeper().renew()
         except OSError as error:
             raise InvalidInput(

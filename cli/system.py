@@ -1,7 +1,8 @@
 """The five processes of one machine: their addresses and their environment variables.
 
 A process gets its own token, the public key, the addresses of the processes it calls and its own settings, and nothing
-else: no process sees the private key or secrets of the shell, and only the trainer those of an S3-compatible service.
+else: no process sees the private key or secrets of the shell, and only the trainer and the events service, which
+read and write files of users, those of an S3-compatible service.
 """
 
 from __future__ import annotations
@@ -50,8 +51,10 @@ _INHERITED_PREFIXES: Final = (
     "LC_", "PYTHON", "SSL_CERT_", "JAX_", "XLA_", "CUDA_", "NVIDIA_", "OMP_", "OPENBLAS_", "MKL_",
     "POLARS_", "GRPC_",
 )  # fmt: skip
-#: Settings of an S3-compatible service: the store of `up` is a folder, so only files of jobs, in the trainer, need it.
+#: Settings of an S3-compatible service: the store of `up` is a folder, so only files of users need it.
 _S3_PREFIX: Final = "TAILORBIRD_S3_"
+#: Processes that read or write files of users.
+_USES_S3: Final = frozenset({"events_service", "trainer"})
 #: By this variable the shell says that its other variables of AWS are meant for files of jobs. Without it they may be
 #: for anything, a gateway of Tailorbird among it.
 _AWS_S3: Final = "AWS_ENDPOINT_URL_S3"
@@ -117,10 +120,15 @@ def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[
     }
     own_settings = {
         "control_plane": {"TAILORBIRD_DATABASE_URL": f"sqlite:///{root / 'catalogue.db'}"},
-        "events_service": {"TAILORBIRD_DATA_DIR": str(root / "events")},
+        "events_service": {
+            "TAILORBIRD_DATA_DIR": str(root / "events"),
+            "TAILORBIRD_BUCKETS_DIR": str(absolute.buckets),
+            "TAILORBIRD_RECOMMENDATION_KEY_FILE": str(absolute.recommendation_key_file),
+        },
         "runtime_service": {
             "TAILORBIRD_CACHE_DIR": str(root / "runtime" / "artifacts"),
             "TAILORBIRD_HISTORY_DIR": str(root / "runtime" / "history"),
+            "TAILORBIRD_RECOMMENDATION_KEY_FILE": str(absolute.recommendation_key_file),
         },
         "trainer": {"TAILORBIRD_DATA_DIR": str(root)},
         "gateway": {
@@ -157,9 +165,9 @@ def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[
 def inherited_environment(environ: Mapping[str, str], process: str) -> dict[str, str]:
     """Return the variables of an environment that a process gets: those that any program needs, and its settings."""
     settings = {
-        name for name in _settings_by_process()[process] if process == "trainer" or not name.startswith(_S3_PREFIX)
+        name for name in _settings_by_process()[process] if process in _USES_S3 or not name.startswith(_S3_PREFIX)
     }
-    if process == "trainer" and environ.get(_AWS_S3):
+    if process in _USES_S3 and environ.get(_AWS_S3):
         settings |= AWS_VARIABLES
     return {
         name: value

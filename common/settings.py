@@ -19,6 +19,7 @@ __all__ = [
     "AccountSettings",
     "CallLimits",
     "ProcessSettings",
+    "RecommendationSettings",
     "ServerSettings",
     "StoreSettings",
     "TlsFiles",
@@ -236,6 +237,19 @@ class StoreSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return where settings come from: what is given, the process's own variables, then those of AWS."""
         return init_settings, env_settings, _AwsVariables(settings_cls)
+
+
+class RecommendationSettings(BaseSettings):
+    """The setting of processes that make or resolve ids of recommendations."""
+
+    model_config = SettingsConfigDict(env_prefix="TAILORBIRD_", frozen=True, extra="ignore")
+
+    recommendation_key_file: Path | None = Field(
+        None,
+        description="Keys of the ids of recommendations, the same for runtimes and events services: each a line of "
+        "`tailorbird keys new-master-key`, the first makes ids, all resolve them. Absent: ids say nothing, so metric "
+        "attribution has no source for events that name a recommendation.",
+    )
 
 
 def forget_settings(environ: MutableMapping[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import closing
 
 from common.clock import SystemClock
 from common.errors import TailorbirdError
@@ -13,8 +14,11 @@ from common.process.lifecycle import run
 from common.rpc import channel, file_token, make_server, serve_until_signal
 from common.settings import forget_settings
 from common.storage.objects import open_store
+from common.telemetry import serve_figures
+from events_service.attribution.figures import AttributionFigures
+from events_service.attribution.state import AttributionState
 from events_service.opening import open_log
-from events_service.server import EventsService, assemble
+from events_service.server import AttributionParts, EventsService, assemble
 from events_service.settings import EventsSettings
 from events_service.trackers.kept import TrackerFile
 from events_service.trackers.remote import RemoteTrackers, service_id
@@ -25,20 +29,19 @@ def main() -> None:
     settings = EventsSettings()
     forget_settings(os.environ)
     configure_logging("events_service", level=settings.log_level, form=settings.log_form)
-    clock = SystemClock()
-    token = file_token(settings.token_file)
+    token, clock, ids = file_token(settings.token_file), SystemClock(), settings.recommendation_ids()
     token()  # one that is missing stops the process here and not at the first event
     control_plane = channel(settings.control_plane, token=token, tls=settings.tls())
     log = open_log(settings, clock)
+    state = AttributionState(settings.data_dir / "metric_attribution.db", end=log.lineage().at(log.bounds().end - 1))
     trackers = RemoteTrackers(control_plane, service_id=service_id(settings.listen))
-    kept = TrackerFile(settings.data_dir / "trackers.json")
-    store, timing, consumes = open_store(settings), settings.timing(), settings.event_log_consumer
-    events_service = assemble(log, store, trackers, timing=timing, tracker_file=kept, consumes=consumes)
-    try:
-        run(serve(settings, events_service))
-    finally:
-        log.close()
-        control_plane.close()
+    kept, timing = TrackerFile(settings.data_dir / "trackers.json"), settings.timing()
+    store, consumes = open_store(settings), settings.event_log_consumer
+    parts = AttributionParts(state, ids, settings.outputs(), clock)
+    service = assemble(log, store, trackers, timing=timing, tracker_file=kept, consumes=consumes, attribution=parts)
+    figures = serve_figures(settings.metrics_listen, [AttributionFigures(state)])
+    with closing(control_plane), closing(log), closing(state), figures:
+        run(serve(settings, service))
 
 
 async def serve(settings: EventsSettings, events_service: EventsService) -> None:

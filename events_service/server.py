@@ -7,10 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from common.clock import Clock
+from common.files.outputs import Outputs
 from common.process.long_poll import LongPolls
 from common.process.periodic import PeriodicThread
+from common.recommendation_ids import RecommendationIds
 from common.rpc import Service
 from common.storage import Store
+from events_service.attribution.counter import MetricAttributionCounter
+from events_service.attribution.reports import AttributionReports
+from events_service.attribution.state import AttributionState
 from events_service.consumers import Consumer
 from events_service.consumers.rounds import ConsumerRounds
 from events_service.dataset_sink import DatasetSink
@@ -29,7 +35,7 @@ from events_service.trackers.kept import TrackerFile
 from protos.tailorbird.events.v1 import events_service_pb2_grpc
 from protos.tailorbird.internal.v1 import event_log_pb2_grpc
 
-__all__ = ["EventsService", "Timing", "assemble"]
+__all__ = ["AttributionParts", "EventsService", "Timing", "assemble"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,25 @@ class Timing:
     log_retention: timedelta = timedelta(days=30)
     alarm_seconds: float = 600.0
     deletion_seconds: float = 10.0
+    attribution_seconds: float = 15.0
+    attribution_report_seconds: int = 900
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionParts:
+    """What metric attribution needs beside the log and the trackers.
+
+    Attributes:
+        state: Keeps the sums.
+        ids: Resolve recommendations.
+        outputs: Write the reports.
+        clock: The time of day.
+    """
+
+    state: AttributionState
+    ids: RecommendationIds
+    outputs: Outputs
+    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +106,7 @@ def assemble(
     monotonic: Callable[[], float] = time.monotonic,
     tracker_file: TrackerFile | None = None,
     consumes: bool = True,
+    attribution: AttributionParts | None = None,
 ) -> EventsService:
     """Make an events service.
 
@@ -92,6 +118,7 @@ def assemble(
         monotonic: Returns seconds on a clock that nobody sets.
         tracker_file: Keeps the set of trackers for the next start; None keeps nothing.
         consumes: Whether records are written to the tables, and old ones removed; another process does otherwise.
+        attribution: Parts of metric attribution; None for a service that counts nothing.
     """
     followed = FollowedTrackers(
         trackers,
@@ -133,9 +160,48 @@ def assemble(
         deletion_seconds=timing.deletion_seconds,
         monotonic=monotonic,
     )
-    threads = [_thread(log, consumer, timing, monotonic) for consumer in (sink,)]
+    threads: list[PeriodicThread | Maintenance] = [_thread(log, sink, timing, monotonic), maintenance]
+    if attribution is not None:
+        threads += _attribution_threads(log, store, followed, attribution, timing, monotonic)
     # What they do is done once for each log.
-    return EventsService(tuple(services), polls, followed, (*threads, maintenance) if consumes else ())
+    return EventsService(tuple(services), polls, followed, tuple(threads) if consumes else ())
+
+
+def _attribution_threads(
+    log: EventLog,
+    store: Store,
+    followed: FollowedTrackers,
+    parts: AttributionParts,
+    timing: Timing,
+    monotonic: Callable[[], float],
+) -> tuple[PeriodicThread, ...]:
+    """Return the threads that count for metric attributions, and that write their reports."""
+    counter = MetricAttributionCounter(
+        log,
+        store,
+        parts.state,
+        attributions=followed.attributions,
+        ids=parts.ids,
+        clock=parts.clock,
+        every_seconds=timing.attribution_seconds,
+        monotonic=monotonic,
+    )
+    reports = AttributionReports(
+        log,
+        parts.state,
+        attributions=followed.attributions,
+        outputs=parts.outputs,
+        clock=parts.clock,
+        period_seconds=timing.attribution_report_seconds,
+        monotonic=monotonic,
+    )
+    writing = PeriodicThread(
+        reports.run,
+        name="attribution_reports",
+        every_seconds=timing.flush_seconds,
+        failure_event="attribution_reports_failed",
+    )
+    return _thread(log, counter, timing, monotonic), writing
 
 
 def _thread(log: EventLog, consumer: Consumer, timing: Timing, monotonic: Callable[[], float]) -> PeriodicThread:

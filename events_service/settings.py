@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field
 
-from common.settings import ServerSettings, StoreSettings
+from common.files.locations import ATTRIBUTION_OUTPUT
+from common.files.outputs import Outputs
+from common.recommendation_ids import RecommendationIds, recommendation_keys
+from common.settings import RecommendationSettings, ServerSettings, StoreSettings
 from events_service.domain.rate_limit import CommitRateLimit
 from events_service.log.stream_target import StreamTarget
 from events_service.server import Timing
@@ -15,7 +19,7 @@ from events_service.server import Timing
 __all__ = ["EventsSettings"]
 
 
-class EventsSettings(ServerSettings, StoreSettings):
+class EventsSettings(ServerSettings, StoreSettings, RecommendationSettings):
     """Environment variables `TAILORBIRD_<NAME>`."""
 
     listen: str = Field("127.0.0.1:7402", description="HOST:PORT that calls are taken on.")
@@ -79,6 +83,29 @@ class EventsSettings(ServerSettings, StoreSettings):
         description="How long events that are in their table stay in the log, for runtimes and for repeated event ids.",
     )
 
+    recommendation_hours: float = Field(
+        24.0, gt=0, description="How long after an answer an event may name it, and counts for what answered."
+    )
+    attribution_seconds: float = Field(
+        15.0, gt=0, description="Pause between two counts of a dataset's events for its metric attribution."
+    )
+    attribution_report_seconds: int = Field(
+        900, ge=1, description="Reports of metric attributions are written at multiples of this time."
+    )
+    buckets_dir: Path = Field(
+        Path("tailorbird-data/s3"),
+        description="Folder whose folders stand for buckets, of `s3://BUCKET/`, where no S3 endpoint is set.",
+    )
+    file_output_roots: str | None = Field(
+        None,
+        description="Folders, separated by `:`, that reports may be written below where their output is a `file://` "
+        "folder; by default that of the buckets only.",
+    )
+    metrics_listen: str | None = Field(
+        None,
+        description="HOST:PORT on which `GET /metrics` shows figures to Prometheus, to all who reach it; absent: none.",
+    )
+
     def stream(self) -> StreamTarget:
         """Return the stream of the event log, for an installation that has one."""
         return StreamTarget(
@@ -88,6 +115,23 @@ class EventsSettings(ServerSettings, StoreSettings):
             self.event_log_credentials_file,
             self.tls(),
         )
+
+    def outputs(self) -> Outputs:
+        """Return what writes reports."""
+        service = StoreSettings(**{name: getattr(self, name) for name in StoreSettings.model_fields})
+        joined = str(self.buckets_dir) if self.file_output_roots is None else self.file_output_roots
+        roots = [Path(root) for root in joined.split(os.pathsep) if root]
+        return Outputs(service, buckets=self.buckets_dir, roots=roots, field=ATTRIBUTION_OUTPUT)
+
+    def recommendation_ids(self) -> RecommendationIds:
+        """Return what resolves ids of recommendations.
+
+        Raises:
+            InvalidInput: The file of the keys is missing, malformed, or can be read by others.
+            Unavailable: It cannot be read.
+        """
+        valid = timedelta(hours=self.recommendation_hours)
+        return RecommendationIds(recommendation_keys(self.recommendation_key_file), valid=valid)
 
     def timing(self) -> Timing:
         """Return the times and rates of the parts."""
@@ -101,4 +145,6 @@ class EventsSettings(ServerSettings, StoreSettings):
             log_retention=timedelta(hours=self.log_retention_hours),
             alarm_seconds=self.seal_alarm_seconds,
             deletion_seconds=self.deletion_seconds,
+            attribution_seconds=self.attribution_seconds,
+            attribution_report_seconds=self.attribution_report_seconds,
         )

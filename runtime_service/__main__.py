@@ -26,7 +26,7 @@ def main() -> None:
     settings = RuntimeSettings()
     forget_settings(os.environ)
     configure_logging("runtime_service", level=settings.log_level, form=settings.log_form)
-    token, tls = file_token(settings.token_file), settings.tls()
+    token, tls, ids = file_token(settings.token_file), settings.tls(), settings.recommendation_ids()
     token(), settings.public_key_file.read_bytes()  # a missing one ends the runtime here, and not at its first question
     prepare_history(settings.history_dir, map_bytes=settings.history_map_bytes)
 
@@ -39,7 +39,7 @@ def main() -> None:
             kept=AssignmentFile(settings.assignments_file()),
             histories=LmdbHistoryReader(settings.history_dir, name=f"worker-{number}"),
             runtime_id=f"{os.uname().nodename}-{os.getppid()}-{number}",
-            limits=settings.limits(), beat=beat, tls=tls,
+            limits=settings.limits(), ids=ids, beat=beat, tls=tls,
         )  # fmt: skip
         return worker.run()
 

@@ -15,6 +15,7 @@ import grpc.aio
 
 from common.logs import get_logger
 from common.process.heartbeat import Beat
+from common.recommendation_ids import RecommendationIds
 from common.rpc import AioRpcServer, Service
 from common.settings import TlsFiles
 from inference.model import ModelLoader
@@ -66,6 +67,7 @@ class Worker:
         loader: Opens artifacts.
         kept: File of the assignments that this host had last.
         histories: Recent events of users; closed at the end.
+        ids: Makes the ids of answers.
         runtime_id: Name of this worker, unique among all.
         limits: Bounds of its work.
         beat: Called with each request: a loop that answers a thousand before it comes to its timers does not hang.
@@ -78,6 +80,7 @@ class Worker:
     loader: ModelLoader
     kept: AssignmentFile
     histories: HistoryReader
+    ids: RecommendationIds
     runtime_id: str
     limits: WorkerLimits
     beat: Beat
@@ -104,7 +107,7 @@ class Worker:
         await table.loaded.wait()
         self.histories.find("", "")  # one that cannot be read ends the worker here, before anybody relies on it
         await wait_while_others_answer(table, self.address, tls=self.tls)
-        server = self.listen([runtime_service(RuntimeServicer(table, self.histories, beat=self.beat))])
+        server = self.listen([runtime_service(RuntimeServicer(table, self.histories, ids=self.ids, beat=self.beat))])
         await server.start()
         group.create_task(follow_health(table, server))
         server.ready()

@@ -9,7 +9,8 @@ from typing import Literal, TypedDict
 from pydantic import Field
 
 from common.process.forked import Patience
-from common.settings import ServerSettings, StoreSettings
+from common.recommendation_ids import RecommendationIds, recommendation_keys
+from common.settings import RecommendationSettings, ServerSettings, StoreSettings
 from runtime_service.history.lmdb import MAX_USERS
 from runtime_service.server import WorkerLimits
 
@@ -30,7 +31,7 @@ class HistoryBounds(TypedDict):
     max_users: int
 
 
-class RuntimeSettings(ServerSettings, StoreSettings):
+class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
     """Environment variables `TAILORBIRD_<NAME>`."""
 
     listen: str = Field("127.0.0.1:7403", description="HOST:PORT that calls are taken on, by all workers together.")
@@ -77,6 +78,10 @@ class RuntimeSettings(ServerSettings, StoreSettings):
         description="A process of the runtime whose event loop stands still for so long is killed and started again; "
         "four times as long while it starts.",
     )
+
+    def recommendation_ids(self) -> RecommendationIds:
+        """Return what makes the ids of answers; the errors of `recommendation_keys`."""
+        return RecommendationIds(recommendation_keys(self.recommendation_key_file))
 
     def limits(self) -> WorkerLimits:
         """Return what bounds each worker."""

@@ -16,12 +16,12 @@ from typing import Final
 
 import grpc
 
+from common.files.outputs import Outputs
 from common.logs import get_logger
 from common.process.lifecycle import wait_for_signal
 from common.rpc import AioRpcServer
 from common.storage import Store
 from trainer.exports import ExportJobHandler
-from trainer.files.outputs import Outputs
 from trainer.files.sources import Sources
 from trainer.flushing.remote import RemoteFlusher
 from trainer.imports import ImportJobHandler

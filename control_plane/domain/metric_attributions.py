@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from common.avro import AvroSchema
 from common.columns import EVENT_TYPE
 from common.errors import invalid
+from common.metric_expressions import MathFunction, MetricExpression
 from protos.tailorbird.control.v1.metric_attribution_pb2 import MetricAttribute
 
 __all__ = ["MAX_METRICS", "check_events_have_types", "check_metrics"]
 
 MAX_METRICS: Final = 10
 _MAX_TEXT: Final = 256
-_COUNT: Final = re.compile(r"SAMPLECOUNT\(\)", re.IGNORECASE)
-_SUM: Final = re.compile(r"SUM\((ITEMS|INTERACTIONS)\.([A-Za-z_][A-Za-z0-9_]{0,149})\)", re.IGNORECASE)
 _NUMERIC: Final = frozenset({"int", "long", "float", "double"})
 _WANT: Final = "SAMPLECOUNT(), SUM(Items.COLUMN) or SUM(Interactions.COLUMN)"
 
@@ -62,16 +60,16 @@ def check_events_have_types(schemas: Mapping[str, str], *, field: str, group_arn
 def _check_expression(text: str, *, field: str, schemas: Mapping[str, str]) -> None:
     if len(text) > _MAX_TEXT:
         raise invalid(field, got=text, want=f"at most {_MAX_TEXT} characters")
-    if _COUNT.fullmatch(text):
-        return
-    match = _SUM.fullmatch(text)
-    if match is None:
+    expression = MetricExpression.parse(text)
+    if expression is None:
         raise invalid(field, got=text, want=_WANT)
-    dataset, name = match[1].upper(), match[2]
+    if expression.function is MathFunction.COUNT:
+        return
+    dataset = expression.dataset_type
     schema = schemas.get(dataset)
     if schema is None:
         raise invalid(field, got=text, want=f"a column of a dataset that exists; the group has no {dataset} dataset")
     numeric = [item.name for item in AvroSchema.parse(schema).fields if item.type in _NUMERIC]
-    if name.upper() not in (item.upper() for item in numeric):
+    if expression.column not in (item.upper() for item in numeric):
         want = f"one of the numeric columns of {dataset}: {', '.join(numeric) or 'it has none'}"
-        raise invalid(field, got=name, want=want)
+        raise invalid(field, got=expression.column, want=want)

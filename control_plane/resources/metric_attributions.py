@@ -23,6 +23,7 @@ from control_plane.resources.base import (
     require_active,
 )
 from control_plane.resources.datasets import dataset_schemas
+from control_plane.serving.revisions import next_revision
 from protos.tailorbird.control.v1.metric_attribution_pb2 import MetricAttribute, MetricAttributionOutput
 
 __all__ = ["MetricAttributions", "MetricPage"]
@@ -76,6 +77,7 @@ class MetricAttributions(ResourceOperations):
         insert(unit, row)
         self._check_quota(unit, "metric_attributions_per_group", MetricAttribution, dataset_group_arn=group.arn)
         _add_metrics(unit, row, metrics)
+        next_revision(unit)
         return row
 
     def describe(self, unit: Unit, arn: str) -> MetricAttribution:
@@ -138,11 +140,13 @@ class MetricAttributions(ResourceOperations):
         if output is not None:
             row.metrics_output_config = output
         row.last_updated_date_time = self._now()
+        next_revision(unit)
         return row
 
     def delete(self, unit: Unit, arn: str) -> None:
         """Delete a metric attribution with its metrics; what was published stays."""
         remove(unit, self.describe(unit, arn))
+        next_revision(unit)
 
 
 def _check_output(output: MetricAttributionOutput) -> None:

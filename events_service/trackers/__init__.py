@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
@@ -12,7 +12,17 @@ from common.errors import InvalidInput
 from common.logs import get_logger
 from events_service.log import LogTable
 
-__all__ = ["KnownRevisions", "Tables", "Tracker", "TrackerFetch", "TrackerSource", "TrackerUpdate", "read_schema"]
+__all__ = [
+    "AttributedMetric",
+    "Attribution",
+    "KnownRevisions",
+    "Tables",
+    "Tracker",
+    "TrackerFetch",
+    "TrackerSource",
+    "TrackerUpdate",
+    "read_schema",
+]
 
 _log = get_logger(__name__)
 
@@ -30,6 +40,49 @@ class Tracker:
     dataset_group_arn: str
     table: LogTable | None = None
     schema: AvroSchema | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttributedMetric:
+    """A metric of a metric attribution.
+
+    Attributes:
+        name: Its name.
+        event_type: Events of this type count.
+        expression: How they are added up, e.g. `SUM(Items.PRICE)`.
+    """
+
+    name: str
+    event_type: str
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """What is counted of the events of a dataset group.
+
+    Attributes:
+        arn: ARN of the metric attribution.
+        created_millis: Tells it from others that had, or will have, its ARN.
+        dataset_group_arn: The group.
+        metrics: What is counted.
+        output_path: Where reports are written to; empty when none are.
+        serving_arns: The campaigns and recommenders of the group.
+        items: The table of its items; None without one.
+    """
+
+    arn: str
+    created_millis: int
+    dataset_group_arn: str
+    metrics: tuple[AttributedMetric, ...]
+    output_path: str = ""
+    serving_arns: tuple[str, ...] = ()
+    items: LogTable | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others that there ever were."""
+        return f"{self.arn}@{self.created_millis}"
 
 
 class Tables(Protocol):
@@ -70,11 +123,13 @@ class TrackerUpdate:
         trackers: By tracking id, and by ARN for datasets of items, users and actions; None when the revision is the
             known one.
         lease_seconds: How long after the request no deletion completes before this service has confirmed it.
+        attributions: By the ARN of the dataset group; none when the revision is the known one.
     """
 
     revision: int
     trackers: Mapping[str, Tracker] | None
     lease_seconds: float
+    attributions: Mapping[str, Attribution] = field(default_factory=dict)
 
 
 class TrackerFetch(Protocol):

@@ -16,14 +16,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from common.arn import account_of
 from common.errors import ResourceNotFound, TailorbirdError, Unavailable
 from common.process.backoff import BackoffPolicy
 from common.process.contact import PeerContact
-from events_service.trackers import KnownRevisions, Tracker, TrackerFetch, TrackerSource, TrackerUpdate
+from events_service.trackers import Attribution, KnownRevisions, Tracker, TrackerFetch, TrackerSource, TrackerUpdate
 from events_service.trackers.kept import TrackerFile
 
 __all__ = ["FollowedTrackers"]
@@ -43,6 +43,7 @@ class _Set:
 
     revision: int
     trackers: Mapping[str, Tracker]
+    attributions: Mapping[str, Attribution] = field(default_factory=dict)
     users: int = 0
 
     def find(self, tracking_id: str, account: str | None) -> Tracker | None:
@@ -143,6 +144,20 @@ class FollowedTrackers:
                     self._older.remove(used)
                     # A deletion may wait for this.
                     self._interrupt()
+
+    def attributions(self) -> Mapping[str, Attribution]:
+        """Return the metric attributions by dataset group, as they are at a moment after the call has begun.
+
+        So a record that was in the log before the call, of a group without one, came before any was created.
+
+        Raises:
+            Unavailable: They are not known now.
+        """
+        with self._changed:
+            self._fetch_again(self._monotonic() + self._patience_seconds)
+            if self._failure is not None:
+                raise self._unavailable()
+            return self._present().attributions
 
     def _find(self, key: str, field: str, account: str | None, deadline: float) -> tuple[Tracker, _Set]:
         """Return the tracker of a key, and the set that it is from."""
@@ -262,7 +277,7 @@ class FollowedTrackers:
         if update.trackers is not None:
             if self._set is not None and self._set.users:
                 self._older.append(self._set)
-            self._set = _Set(update.revision, update.trackers)
+            self._set = _Set(update.revision, update.trackers, update.attributions)
         self._ended = self._begun
         self._changed.notify_all()
 

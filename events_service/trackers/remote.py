@@ -10,7 +10,7 @@ import grpc
 from common.errors import Unavailable
 from common.rpc import from_rpc_error
 from events_service.log import LogTable
-from events_service.trackers import KnownRevisions, Tracker, TrackerUpdate, read_schema
+from events_service.trackers import AttributedMetric, Attribution, KnownRevisions, Tracker, TrackerUpdate, read_schema
 from protos.tailorbird.internal.v1 import trackers_pb2
 from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable
 from protos.tailorbird.internal.v1.trackers_pb2_grpc import TrackerServiceStub
@@ -98,7 +98,8 @@ class RemoteTrackerFetch:
         for dataset in response.datasets:
             trackers[dataset.key] = _tracker(dataset.dataset_group_arn, dataset.table)
         changed = response.revision != self._known_revision
-        return TrackerUpdate(response.revision, trackers if changed else None, response.lease_seconds)
+        attributions = {item.dataset_group_arn: _attribution(item) for item in response.attributions}
+        return TrackerUpdate(response.revision, trackers if changed else None, response.lease_seconds, attributions)
 
     def cancel(self) -> None:
         """Cancel the call."""
@@ -116,5 +117,22 @@ def _unavailable(error: grpc.RpcError) -> Unavailable:
 def _tracker(dataset_group_arn: str, dataset: DatasetTable | None) -> Tracker:
     if dataset is None:
         return Tracker(dataset_group_arn)
-    table = LogTable(dataset.location, dataset_group_arn, dataset.schema, dataset.dataset_type)
+    table = _table(dataset_group_arn, dataset)
     return Tracker(dataset_group_arn, table, read_schema(table.schema))
+
+
+def _attribution(message: trackers_pb2.TrackedAttribution) -> Attribution:
+    group_arn = message.dataset_group_arn
+    return Attribution(
+        arn=message.metric_attribution_arn,
+        created_millis=message.created_millis,
+        dataset_group_arn=group_arn,
+        metrics=tuple(AttributedMetric(item.metric_name, item.event_type, item.expression) for item in message.metrics),
+        output_path=message.output_path,
+        serving_arns=tuple(message.serving_arns),
+        items=_table(group_arn, message.items) if message.HasField("items") else None,
+    )
+
+
+def _table(dataset_group_arn: str, dataset: DatasetTable) -> LogTable:
+    return LogTable(dataset.location, dataset_group_arn, dataset.schema, dataset.dataset_type)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from common.arn import account_of
 from common.auth import current_caller
+from common.recommendation_ids import RecommendationIds
 from inference.candidates import ItemList
 from inference.pipelines import Pipeline
 from inference.request import RecommendationRequest
@@ -54,6 +54,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
     Args:
         table: What is served.
         histories: What users did a moment ago.
+        ids: Makes the ids of answers.
         beat: Called with each request: shows that this process lives.
         now: Tells the present moment in seconds since 1970.
     """
@@ -63,11 +64,13 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         table: DeploymentTable,
         histories: HistoryReader,
         *,
+        ids: RecommendationIds,
         beat: Callable[[], None],
         now: Callable[[], float] = time.time,
     ) -> None:
         self._table = table
         self._recommender = Recommender(histories)
+        self._ids = ids
         self._beat = beat
         self._now = now
 
@@ -81,7 +84,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         count = request.num_results if request.HasField("num_results") else None
         limit = requested_results(count, default=DEFAULT_ACTIONS, most=MAX_ACTIONS)
         user_id = check_user(request.user_id, required=deployment.pipeline.needs_user)
-        response = _ActionList(recommendation_id=_new_id())
+        response = _ActionList(recommendation_id=self._new_id(deployment))
         scored = await self._recommender.recommend(
             deployment,
             RecommendationRequest(limit, user_id=user_id, now=self._now()),
@@ -106,7 +109,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
             context=_context(request.context, pipeline),
             candidates=ItemList.of_ids(item_ids, pipeline.model.items),
         )
-        response = _Ranking(recommendation_id=_new_id())
+        response = _Ranking(recommendation_id=self._new_id(deployment))
         scored = await self._recommender.recommend(deployment, query, recommendation_id=response.recommendation_id)
         add_items(response.personalized_ranking, scored)
         return response
@@ -125,10 +128,13 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
             item_id=check_item(request.item_id) if pipeline.needs_item else "",
             context=_context(request.context, pipeline),
         )
-        response = _Recommendations(recommendation_id=_new_id())
+        response = _Recommendations(recommendation_id=self._new_id(deployment))
         scored = await self._recommender.recommend(deployment, query, recommendation_id=response.recommendation_id)
         add_items(response.item_list, scored)
         return response
+
+    def _new_id(self, deployment: Deployment) -> str:
+        return self._ids.make(deployment.assignment.campaign_arn, now=self._now())
 
     def _find(self, request: _Request, operation: str) -> Deployment:
         """Return what answers a request.
@@ -174,7 +180,3 @@ def add_items(predicted: Any, scored: ScoredItems) -> None:
 def _context(context: Mapping[str, str], pipeline: Pipeline) -> Mapping[str, str]:
     uses_context = "context" in pipeline.model.recipe.side_data
     return check_context(context, uses_context=uses_context, columns=pipeline.users.context_columns)
-
-
-def _new_id() -> str:
-    return f"RID-{uuid.uuid4()}"

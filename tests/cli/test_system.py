@@ -40,7 +40,8 @@ def test_credentials_of_the_shell_are_passed_on_if_it_names_an_s3_service(tmp_pa
     environ = {"AWS_ENDPOINT_URL_S3": "http://s3", "AWS_SECRET_ACCESS_KEY": "of-the-shell", "AWS_PROFILE": "p"}
     specs = process_specs(Installation(tmp_path), Ports(20_000), environ=environ)
     given = {spec.name: {name for name in spec.environment if name.startswith("AWS_")} for spec in specs}
-    assert given.pop("trainer") == {"AWS_ENDPOINT_URL_S3", "AWS_SECRET_ACCESS_KEY"}
+    for process in ("trainer", "events_service"):
+        assert given.pop(process) == {"AWS_ENDPOINT_URL_S3", "AWS_SECRET_ACCESS_KEY"}
     assert set().union(*given.values()) == set()
 
 
@@ -48,8 +49,9 @@ def test_settings_of_the_shell_are_passed_on(environments):
     assert {environment["TAILORBIRD_LOG_LEVEL"] for environment in environments.values()} == {"DEBUG"}
 
 
-def test_only_the_trainer_gets_the_secret_of_an_object_store(environments):
-    assert [name for name, environment in environments.items() if "of-imports" in str(environment)] == ["trainer"]
+def test_only_processes_with_files_of_users_get_the_secret_of_an_object_store(environments):
+    with_secret = [name for name, environment in environments.items() if "of-imports" in str(environment)]
+    assert with_secret == ["events_service", "trainer"]
 
 
 def test_a_setting_is_passed_to_the_processes_that_have_it(environments):

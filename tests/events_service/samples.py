@@ -11,7 +11,7 @@ from common.avro import AvroSchema
 from events_service.domain import Event, RawCall, RawEvent
 from events_service.log import LogEntry, LoggedRecord, LogTable
 from events_service.records import content_of, log_entry
-from events_service.trackers import KnownRevisions, Tracker, TrackerUpdate
+from events_service.trackers import Attribution, KnownRevisions, Tracker, TrackerUpdate
 
 GROUP = f"arn:aws:personalize:eu-west-1:{DEFAULT_ACCOUNT}:dataset-group/films"
 TRACKING_ID = "0d3f6f1a-7e1c-4a4e-9d0e-6f2b8f1f5c11"
@@ -92,8 +92,9 @@ class ListedTrackers:
 
     def __init__(self, **trackers: Tracker) -> None:
         self.trackers = dict(trackers)
+        self.attributions: dict[str, Attribution] = {}
         #: The sets so far; the revision is their number.
-        self.sets: list[dict[str, Tracker]] = []
+        self.sets: list[tuple[dict[str, Tracker], dict[str, Attribution]]] = []
         #: Tables of datasets whose trackers were deleted.
         self.untracked: set[str] = set()
         self.lookups = 0
@@ -126,10 +127,13 @@ class ListedFetch:
             return None
         if self.source.error is not None:
             raise self.source.error
-        present, sets = dict(self.source.trackers), self.source.sets
+        present, sets = (dict(self.source.trackers), dict(self.source.attributions)), self.source.sets
         if not sets or sets[-1] != present:
             sets.append(present)
-        return TrackerUpdate(len(sets), None if self.known_revision == len(sets) else present, 60.0)
+        trackers, attributions = present
+        if self.known_revision == len(sets):
+            return TrackerUpdate(len(sets), None, 60.0)
+        return TrackerUpdate(len(sets), trackers, 60.0, attributions)
 
     def cancel(self) -> None:
         self.cancelled.set()

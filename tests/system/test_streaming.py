@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import psutil
 import pytest
@@ -33,6 +35,8 @@ def system(tmp_path_factory):
             "TAILORBIRD_SEAL_BURST_COMMITS": "1",
             "TAILORBIRD_SEAL_STEADY_SECONDS": "3600",
             "TAILORBIRD_DELETION_SECONDS": "0.5",
+            "TAILORBIRD_ATTRIBUTION_SECONDS": "0.2",
+            "TAILORBIRD_ATTRIBUTION_REPORT_SECONDS": "1",
         },
         umask=0,
     ) as running:
@@ -144,6 +148,68 @@ def exported_rows(system, journey, mode):
     lines = [line for path in sorted(folder.glob("part-*.csv")) for line in path.read_text().splitlines()]
     assert lines[0] == "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE"
     return lines[1:]
+
+
+def test_what_recommendations_lead_to_is_reported_once_for_their_campaign(system):
+    journey = Journey(system.clients(), suffix="attributed")
+    journey.create_datasets({"Interactions": SCHEMAS["Interactions"]})
+    tracking_id = journey.create_event_tracker()
+    for call in range(CALLS):
+        send(journey, tracking_id, call)
+    solution = journey.create_solution("hits", "aws-popularity-count")
+    campaign = journey.create_campaign("hits", journey.train(solution))
+    reports = system.installation.buckets / "attributed" / "out"
+    reports.parent.mkdir(parents=True)
+    journey.clients.personalize.create_metric_attribution(
+        name="attributed",
+        datasetGroupArn=journey.dataset_group_arn,
+        metrics=[
+            {"metricName": "clicks", "eventType": "Click", "expression": "SAMPLECOUNT()"},
+            {"metricName": "worth", "eventType": "Click", "expression": "SUM(Interactions.EVENT_VALUE)"},
+        ],
+        metricsOutputConfig={"roleArn": ROLE_ARN, "s3DataDestination": {"path": "s3://attributed/out/"}},
+    )
+    recommendation_ids = [journey.recommend(campaign, "user-03").recommendation_id for _ in range(4)]
+    for number, answer in enumerate(recommendation_ids):
+        wait_until(partial(clicked, journey, tracking_id, answer), every=0.2)
+        if number == 1:
+            kill(system, "events_service")
+
+    wait_until(
+        lambda: reported(reports).get("CLICKS", {}).get(campaign) == len(recommendation_ids), seconds=60, every=0.2
+    )
+
+    assert reported(reports) == {"CLICKS": {campaign: 4.0}, "WORTH": {campaign: 10.0}}
+
+
+def clicked(journey, tracking_id, answer):
+    """Send one event that names a recommendation; return whether it was acknowledged."""
+    try:
+        journey.clients.events.put_events(
+            trackingId=tracking_id,
+            userId="user-03",
+            sessionId="s",
+            eventList=[
+                {
+                    "eventType": "Click", "eventId": answer, "eventValue": 2.5, "itemId": "item-45",
+                    "sentAt": int(time.time()), "recommendationId": answer,
+                }
+            ],
+        )  # fmt: skip
+    except (ClientError, BotoCoreError):
+        return False
+    return True
+
+
+def reported(folder):
+    """Return the values of all reports in a folder, added up by metric and source."""
+    values = {}
+    for path in folder.glob("AggregatedAttributionMetrics - PutEvents - *.csv"):
+        for row in csv.DictReader(path.read_text().splitlines()):
+            by_source = values.setdefault(row["METRIC_NAME"], {})
+            source = row["EVENT_ATTRIBUTION_SOURCE"]
+            by_source[source] = by_source.get(source, 0.0) + float(row["VALUE"])
+    return values
 
 
 def test_events_of_a_log_that_was_replaced_have_effect_at_once(system):

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import polars as pl
 
+from common.files.outputs import Outputs
 from common.settings import StoreSettings
 from common.storage import Store
 from common.storage.objects import open_store
@@ -17,7 +18,6 @@ from protos.tailorbird.control.v1.common_pb2 import IngestionMode, StringList, T
 from protos.tailorbird.internal.v1 import jobs_pb2
 from tests.control_plane.world import avro, column
 from trainer.exports import ExportJobHandler
-from trainer.files.outputs import Outputs
 from trainer.files.sources import Sources
 from trainer.imports import ImportJobHandler
 from trainer.training import TrainingJobHandler

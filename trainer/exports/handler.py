@@ -1,7 +1,7 @@
 """Does dataset export jobs: reads one version of the table batch by batch, and writes CSV files and a manifest.
 
 An attempt replaces what an attempt before it wrote, and asks whether the job is still its own before each file: see
-`trainer.files.outputs`.
+`common.files.outputs`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from common import columns
 from common.arrow_schema import frame_schema
 from common.avro import AvroSchema
 from common.errors import Unavailable
+from common.files.outputs import OutputFolder, Outputs
 from common.logs import get_logger
 from common.newest import newest
 from common.storage import Store
@@ -26,7 +27,6 @@ from protos.tailorbird.control.v1.common_pb2 import IngestionMode
 from protos.tailorbird.internal.v1 import jobs_pb2
 from trainer.exports.csv_writer import FileWriter
 from trainer.exports.distinct import Distinct
-from trainer.files.outputs import OutputFolder, Outputs
 from trainer.flushing import Flusher
 from trainer.worker import JobContext
 from trainer.workspace import Workspace

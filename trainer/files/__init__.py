@@ -1,1 +1,1 @@
-"""Files of jobs: where a location leads, reading what is there (`sources`), and writing results (`outputs`)."""
+"""Files of jobs: reading what is at a location (`sources`)."""

@@ -9,10 +9,10 @@ from typing import Final
 
 from common.data_files import is_data_file
 from common.errors import Unavailable
+from common.files.locations import DATA_LOCATION, BucketLocation, FileLocation, path_inside, service_errors
 from common.settings import StoreSettings
 from common.storage import StoredObject
 from common.storage.objects import ObjectStore, open_store
-from trainer.files.locations import DATA_LOCATION, BucketLocation, FileLocation, path_inside, service_errors
 
 __all__ = ["SourceFile", "Sources"]
 

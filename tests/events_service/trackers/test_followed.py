@@ -8,10 +8,10 @@ import pytest
 
 from common.errors import ResourceNotFound, Unavailable
 from common.testing import wait_until
-from events_service.trackers import Tracker
+from events_service.trackers import Attribution, Tracker
 from events_service.trackers.remote import RemoteTrackers
 from tests.control_plane.world import ACCOUNT, EVERYTHING
-from tests.events_service.samples import TRACKING_ID, ListedTrackers, known_trackers, table, tracker
+from tests.events_service.samples import GROUP, TRACKING_ID, ListedTrackers, known_trackers, table, tracker
 from tests.events_service.trackers.watch import PATIENCE, resolve, watching
 
 
@@ -224,3 +224,15 @@ def test_tracker_of_another_account_is_looked_up_like_an_unknown_one(tracking_id
             resolve(followed, tracking_id, account=account)
 
         assert source.n_lookups > before
+
+
+def test_attributions_are_those_after_the_call_has_begun(seconds):
+    source = ListedTrackers()
+    with watching(source, monotonic=seconds) as followed:
+        assert followed.attributions() == {}
+        source.attributions = {GROUP: Attribution("arn:a", 1, GROUP, ())}
+        assert followed.attributions() == source.attributions
+
+        source.error = Unavailable("control_plane is away")
+        with pytest.raises(Unavailable, match="control_plane is away"):
+            followed.attributions()

@@ -10,9 +10,14 @@ from common.rpc import channel
 from control_plane.metadata_store.tables import EventsService
 from control_plane.server import assemble
 from events_service.log import LogTable
-from events_service.trackers import KnownRevisions, Tracker
+from events_service.trackers import AttributedMetric, Attribution, KnownRevisions, Tracker
 from events_service.trackers.remote import RemoteTrackers
+from protos.tailorbird.control.v1.common_pb2 import S3DataConfig
+from protos.tailorbird.control.v1.metric_attribution_pb2 import MetricAttributionOutput
+from tests.control_plane.resources.test_metric_attributions import OUTPUT, PRICED, create, metric
 from tests.control_plane.world import INTERACTIONS, TIMING, World
+
+REPORTED = MetricAttributionOutput(role_arn=OUTPUT.role_arn, s3_data_destination=S3DataConfig(path="s3://reports/"))
 
 
 def test_remote_update_has_the_table_of_the_group(world, plane, group, tracking_id):
@@ -26,6 +31,41 @@ def test_remote_update_has_the_table_of_the_group(world, plane, group, tracking_
     expected = Tracker(group, LogTable(location, group, INTERACTIONS), AvroSchema.parse(INTERACTIONS))
     assert before.trackers == {tracking_id: Tracker(group)}
     assert after.trackers == {tracking_id: expected}
+
+
+def test_remote_update_has_the_metric_attribution_of_the_group(world, plane, group):
+    world.dataset(group)
+    items = world.dataset(group, "Items", PRICED)
+    with plane.channel("events") as opened:
+        remote = RemoteTrackers(opened, service_id="x")
+
+        def attributions():
+            update = remote.fetch(KnownRevisions(), wait_seconds=0).result()
+            return update.revision, update.attributions
+
+        before = attributions()
+        arn = create(world, group, metric("margin", "SUM(Items.MARGIN)"), output=REPORTED).arn
+        made = attributions()
+        world.resources.metric_attributions.update(arn, add=[metric("all")], remove_names=["margin"], output=None)
+        changed = attributions()
+        world.resources.metric_attributions.delete(arn)
+        deleted = attributions()
+
+    location = world.resources.datasets.describe(items).location
+    assert before[1] == deleted[1] == {}
+    assert made[1] == {
+        group: Attribution(
+            arn,
+            int(world.clock.now().timestamp() * 1000),
+            group,
+            (AttributedMetric("margin", "watch", "SUM(Items.MARGIN)"),),
+            "s3://reports/",
+            (),
+            LogTable(location, group, PRICED, "ITEMS"),
+        )
+    }
+    assert changed[1][group].metrics == (AttributedMetric("all", "watch", "SAMPLECOUNT()"),)
+    assert [before[0], made[0], changed[0], deleted[0]] == list(range(before[0], before[0] + 4))
 
 
 def test_remote_returns_which_tables_are_datasets(world, plane, group):
@@ -125,7 +165,7 @@ def test_events_service_that_is_gone_for_long_is_forgotten(world, plane):
         world.clock.advance(seconds=700)
         world.sweep()
 
-        assert world.metadata_store.view(lambda unit: unit.count(EventsService)) == 0
+        assert world.metadata_store.view(lambda unit: unit.count(EventsService, limit=1)) == 0
 
 
 def test_not_every_fetch_writes_to_the_metadata_store(world, plane):

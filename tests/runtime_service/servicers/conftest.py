@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from common.process.heartbeat import Heartbeat
+from common.recommendation_ids import RecommendationIds
 from common.rpc import from_rpc_error
 from common.testing import serving
 from inference.model import ModelLoader
@@ -82,7 +83,7 @@ def grpc_servicer(shelf, histories, heartbeat, tmp_path_factory):
         table.serve(Deployment.make(made, model, cache_users=10))
     serve_with_context(table, "films", "films-with-context")
     serve_with_context(table, "ranked", "ranked-with-context")
-    return RuntimeServicer(table, histories, beat=heartbeat.beat)
+    return RuntimeServicer(table, histories, ids=RecommendationIds(None), beat=heartbeat.beat)
 
 
 def serve_with_context(table, name, name_with_context):

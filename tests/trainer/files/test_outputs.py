@@ -7,7 +7,7 @@ import json
 import pytest
 
 from common.errors import InvalidInput
-from trainer.files.outputs import Outputs
+from common.files.outputs import Outputs
 from trainer.settings import TrainerSettings
 
 

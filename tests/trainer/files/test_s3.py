@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 
 from common.errors import InvalidInput, Unavailable
+from common.files.outputs import Outputs
 from common.settings import forget_settings
 from common.storage.objects import open_store
 from common.tables import Table
 from tests.s3 import CutConnection, s3_server
 from tests.trainer.place import HEADERS, Place
-from trainer.files.outputs import Outputs
 from trainer.files.sources import Sources
 
 LARGE = bytes(range(256)) * 4096

@@ -13,9 +13,9 @@ import pytest
 
 from common.data_files import is_data_file
 from common.errors import InvalidInput, PermissionDenied, Unavailable
+from common.files.locations import DATA_LOCATION, BucketLocation
 from common.settings import StoreSettings
 from common.storage.objects import open_store
-from trainer.files.locations import DATA_LOCATION, BucketLocation
 from trainer.files.sources import Sources
 from trainer.settings import TrainerSettings
 

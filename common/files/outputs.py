@@ -15,16 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from common.files.locations import OUTPUT_PATH, FileLocation, LocationField, path_inside, service_errors
 from common.settings import StoreSettings
 from common.storage import Store
 from common.storage.objects import open_store
-from trainer.files.locations import OUTPUT_PATH, FileLocation, path_inside, service_errors
 
 __all__ = ["MANIFEST", "OutputFolder", "Outputs"]
 
 #: Name of the file that says what the others are; imports pass over names that begin with `_`.
 MANIFEST: Final = "_manifest.json"
-_FIELD: Final = OUTPUT_PATH
 
 
 @dataclass(slots=True)
@@ -36,6 +35,7 @@ class OutputFolder:
         prefix: The folder in the store; empty for its root.
         location: As the owner of the job named it.
         endpoint: Of the service, or the folder that stands for it; for errors.
+        stood_in: The field of the request; for errors.
         files: What was written so far.
     """
 
@@ -43,6 +43,7 @@ class OutputFolder:
     prefix: str
     location: str
     endpoint: str
+    stood_in: LocationField
     files: list[dict[str, Any]] = field(default_factory=list)
 
     def begin(self, is_result: Callable[[str], bool]) -> None:
@@ -82,14 +83,18 @@ class OutputFolder:
             facts: What the manifest says beside the files.
         """
         manifest = {**facts, "rows": sum(item["rows"] for item in self.files), "files": self.files}
+        self.write(MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file that no manifest names, whole or not at all; the errors of `begin`."""
         with self._errors():
-            self.store.put(self._path(MANIFEST), (json.dumps(manifest, indent=2) + "\n").encode())
+            self.store.put(self._path(name), content)
 
     def _path(self, name: str) -> str:
         return f"{self.prefix}/{name}" if self.prefix else name
 
     def _errors(self) -> AbstractContextManager[None]:
-        return service_errors(_FIELD, self.location, endpoint=self.endpoint, nothing="a bucket")
+        return service_errors(self.stood_in, self.location, endpoint=self.endpoint, nothing="a bucket")
 
 
 class Outputs:
@@ -99,9 +104,18 @@ class Outputs:
         settings: Endpoint and credentials of the S3-compatible service, if there is one.
         buckets: Folder whose folders stand for buckets where no endpoint is set.
         roots: Folders that `file://` may write below.
+        field: That of requests that locations stand in; errors name it.
     """
 
-    def __init__(self, settings: StoreSettings, *, buckets: Path, roots: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        settings: StoreSettings,
+        *,
+        buckets: Path,
+        roots: Sequence[Path],
+        field: LocationField = OUTPUT_PATH,
+    ) -> None:
+        self._field = field
         self._settings = settings
         self._buckets = buckets
         self._roots = tuple(roots)
@@ -116,26 +130,26 @@ class Outputs:
         Raises:
             InvalidInput: The location is malformed or forbidden, or there is no such bucket or root.
         """
-        parsed = _FIELD.parse(location)
+        parsed = self._field.parse(location)
         if isinstance(parsed, FileLocation):
             return self._local(Path(parsed.path) / name, self._roots, location=location)
         prefix = f"{parsed.key.removesuffix('/')}/{name}".strip("/")
         if self._settings.s3_endpoint:
             store = open_store(self._settings.model_copy(update={"store_url": f"s3://{parsed.bucket}"}))
-            return OutputFolder(store, prefix, location, self._settings.s3_endpoint)
+            return OutputFolder(store, prefix, location, self._settings.s3_endpoint, self._field)
         bucket = self._buckets / parsed.bucket
         if not bucket.is_dir():
-            raise _FIELD.invalid(location, f"where nothing is, want a bucket: the folder {bucket}")
+            raise self._field.invalid(location, f"where nothing is, want a bucket: the folder {bucket}")
         return self._local(bucket / prefix, (self._buckets,), location=location)
 
     def _local(self, path: Path, roots: Sequence[Path], *, location: str) -> OutputFolder:
         try:
-            resolved = path_inside(path, roots, field=_FIELD, location=location)
+            resolved = path_inside(path, roots, field=self._field, location=location)
             resolved.mkdir(parents=True, exist_ok=True)
         except (OSError, RuntimeError) as error:
             if not any(path.is_relative_to(root) for root in roots):
-                raise _FIELD.outside(location) from error
+                raise self._field.outside(location) from error
             cause = error.strerror if isinstance(error, OSError) and error.strerror else "it is a loop of links"
-            raise _FIELD.invalid(location, f"which cannot be written to ({cause}): {path}") from error
+            raise self._field.invalid(location, f"which cannot be written to ({cause}): {path}") from error
         store = open_store(self._settings.model_copy(update={"store_url": str(resolved)}))
-        return OutputFolder(store, "", location, str(resolved))
+        return OutputFolder(store, "", location, str(resolved), self._field)

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from common.errors import InvalidInput, PermissionDenied, ResourceNotFound, Unavailable
 
 __all__ = [
+    "ATTRIBUTION_OUTPUT",
     "DATA_LOCATION",
     "OUTPUT_PATH",
     "BucketLocation",
@@ -105,6 +106,13 @@ DATA_LOCATION: Final = LocationField("dataLocation", "Invalid Data location.", "
 #: Of jobs that write files.
 OUTPUT_PATH: Final = LocationField(
     "jobOutput.s3DataDestination.path", "Invalid S3 output path.", "written to", "TAILORBIRD_FILE_OUTPUT_ROOTS"
+)
+#: Of metric attributions.
+ATTRIBUTION_OUTPUT: Final = LocationField(
+    "metricsOutputConfig.s3DataDestination.path",
+    "Invalid S3 output path.",
+    "written to",
+    "TAILORBIRD_FILE_OUTPUT_ROOTS",
 )
 
 
