@@ -16,7 +16,8 @@
     ├── PermissionDenied           PERMISSION_DENIED    AccessDeniedException
     ├── OperationUnavailable       UNIMPLEMENTED        NotImplementedException
     ├── Unavailable                UNAVAILABLE          ServiceUnavailableException
-    │   └── DeadlineExceeded       DEADLINE_EXCEEDED    RequestTimeoutException
+    │   ├── DeadlineExceeded       DEADLINE_EXCEEDED    RequestTimeoutException
+    │   └── StorageFull            RESOURCE_EXHAUSTED   InsufficientStorageException
     └── CorruptArtifact            DATA_LOSS            CorruptArtifact
 
 An error carries the canonical status by name (this module knows no gRPC), a stable reason for machines
@@ -44,6 +45,7 @@ __all__ = [
     "ResourceAlreadyExists",
     "ResourceInUse",
     "ResourceNotFound",
+    "StorageFull",
     "TailorbirdError",
     "Throttled",
     "TooManyTagKeys",
@@ -195,6 +197,13 @@ class DeadlineExceeded(Unavailable):
 
     code = "DEADLINE_EXCEEDED"
     reason = "RequestTimeoutException"
+
+
+class StorageFull(Unavailable):
+    """A disk of the service is full: what was sent is not kept; trying again helps once there is space."""
+
+    code = "RESOURCE_EXHAUSTED"
+    reason = "InsufficientStorageException"
 
 
 class CorruptArtifact(TailorbirdError):

@@ -26,6 +26,7 @@ from common import columns
 from common.errors import CorruptArtifact, ResourceNotFound, Unavailable
 from common.positions import LEGACY_EPOCH, START, Position
 from common.storage import Store
+from common.storage.failures import unwritable
 from common.table_files import TableFile
 
 __all__ = ["NO_VERSION", "StagedFile", "StoredFile", "Table", "TableChanged", "TableSnapshot"]
@@ -188,6 +189,7 @@ class Table:
         With `app_id` the commit carries an application transaction of that number.
 
         Raises:
+            StorageFull: The disk of a local store is full; nothing was appended.
             Unavailable: The store cannot be reached, or every attempt conflicted with another commit.
         """
         return self._append(rows, {} if app_id is None else {app_id: number})
@@ -327,15 +329,14 @@ class Table:
             table.create_write_transaction(
                 [*additions, *removals], "append", Schema(list(fields.values())), commit_properties=properties
             )
-        except (CommitFailedError, DeltaError) as error:
+        except (CommitFailedError, DeltaError, OSError) as error:
             now_there = self.snapshot()
             # A commit whose response got lost looks like a conflict with itself.
             if added[0].name in {file.name for file in now_there.files}:
                 return now_there.version
             if isinstance(error, CommitFailedError) or (after == NO_VERSION and now_there.version != NO_VERSION):
                 raise TableChanged from error
-            first_line = str(error).split("\n", 1)[0]
-            raise Unavailable(f"dataset {self.location}: cannot be written: {first_line}") from error
+            raise self._unavailable("written", error) from error
         return self.version()
 
     def compact(self, *, target_bytes: int = _COMPACT_BYTES) -> int:
@@ -406,9 +407,8 @@ class Table:
         raise self._unavailable("read", error) from error
 
     def _unavailable(self, done: str, error: BaseException) -> Unavailable:
-        """Build the error for a store that cannot be reached, which is an OSError or one of Delta Lake's own."""
-        first_line = str(error).split("\n", 1)[0]
-        return Unavailable(f"dataset {self.location}: cannot be {done}: {first_line}")
+        """Build the error for a store that cannot be reached or is full: an OSError or one of Delta Lake's own."""
+        return unwritable(f"dataset {self.location}: cannot be {done}", error)
 
     def _damage(self, path: str) -> str | None:
         """Return what is wrong with a file of the table; None when it can be read.

@@ -25,7 +25,7 @@ from common.auth import (
     resources_of,
     set_caller,
 )
-from common.errors import PermissionDenied, TailorbirdError, Unauthenticated
+from common.errors import PermissionDenied, TailorbirdError, Unauthenticated, Unavailable
 from common.logs import get_logger, request_id
 from common.rpc.status import to_status
 
@@ -175,7 +175,7 @@ class CallPolicy:
             _log.error("rpc", **facts, exc_info=error)
             return status
         facts["reason"] = error.reason
-        if error.code == "UNAVAILABLE":
+        if isinstance(error, Unavailable):
             facts["message"] = error.message  # about this service and its backends, not about the caller
         elif error.violations:
             facts["fields"] = [_place(item.field) for item in error.violations[:_MAX_FIELDS]]

@@ -26,6 +26,7 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 from common.errors import PermissionDenied, ResourceAlreadyExists, ResourceNotFound, Unavailable, invalid
 from common.settings import StoreSettings
 from common.storage import StoredObject
+from common.storage.failures import unwritable
 
 __all__ = ["ObjectStore", "open_store"]
 
@@ -222,7 +223,7 @@ def _our_errors(doing: str, path: str) -> Iterator[None]:
     except (ValueError, InvalidPathError) as error:
         raise invalid("path", got=path, want=f"one that a store can have ({_first_line(error)})") from error
     except BaseError as error:
-        raise Unavailable(f"store: {doing} {path} failed: {_first_line(error)}") from error
+        raise unwritable(f"store: {doing} {path} failed", error) from error
 
 
 def _first_line(error: Exception) -> str:

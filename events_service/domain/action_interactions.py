@@ -17,7 +17,7 @@ from events_service.domain.fields import (
     check_required,
     check_text,
 )
-from events_service.domain.members import ACTION_MEMBERS, member_of
+from events_service.domain.members import ACTION_MEMBERS, action_member_of
 from events_service.domain.properties import parse_properties, write_properties
 from events_service.domain.rows import check_columns
 
@@ -79,6 +79,6 @@ def _properties(text: str | None, *, field: str) -> dict[str, Any]:
         if (normalised := normalise_key(key)) in seen:
             raise InvalidInput(f"`{field}`: got {key!r} in two spellings, want each property once")
         seen.add(normalised)
-        if member_of(key, ACTION_MEMBERS) is not None:
+        if action_member_of(key) is not None:
             raise InvalidInput(f"`{field}`: got the key {key!r}, want keys other than the interaction's own members")
     return properties

@@ -9,6 +9,8 @@ from typing import Final
 
 __all__ = ["ActionInteraction", "Entity", "Event", "RawActionInteraction", "RawCall", "RawEvent"]
 
+#: Made once: `json.dumps` would make one for each event.
+_CANONICAL: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _NAMESPACE: Final = uuid.UUID("6ab3f1d2-0f4e-4d55-9c11-6a8f0f2a7c1e")
 
 
@@ -87,7 +89,7 @@ class Event:
             self.session_id, self.user_id, self.event_type, self.sent_at_millis, self.event_value, self.item_id,
             self.properties_json, self.recommendation_id, self.impression, self.attribution_source,
         )  # fmt: skip
-        return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+        return _CANONICAL.encode(parts)
 
     def content_id(self) -> str:
         """Return the id of an event whose sender gave none: the same for the same content.

@@ -6,16 +6,15 @@ fills, whether it is required, and what becomes of a property of that name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from types import MappingProxyType
 from typing import Any, Final
 
 from common import columns
 from common.columns import normalise_key
 
-__all__ = ["ACTION_MEMBERS", "MEMBERS", "InProperties", "Member", "member_of"]
+__all__ = ["ACTION_MEMBERS", "MEMBERS", "InProperties", "Member", "action_member_of", "member_of"]
 
 
 class InProperties(Enum):
@@ -85,14 +84,15 @@ ACTION_MEMBERS: Final = (
     Member(columns.IMPRESSION, "impression", "impression", to_column=lambda actions: "|".join(actions) or None),
     Member(columns.RECOMMENDATION_ID, "recommendationId", "recommendation_id"),
 )
-_BY_NORMALISED_KEY: Final[Mapping[tuple[Member, ...], Mapping[str, Member]]] = MappingProxyType(
-    {
-        members: MappingProxyType({normalise_key(member.column): member for member in members})
-        for members in (MEMBERS, ACTION_MEMBERS)
-    }
-)
+_BY_COLUMN_KEY: Final = {normalise_key(member.column): member for member in MEMBERS}
+_ACTIONS_BY_COLUMN_KEY: Final = {normalise_key(member.column): member for member in ACTION_MEMBERS}
 
 
-def member_of(name: str, members: tuple[Member, ...] = MEMBERS) -> Member | None:
-    """Return the member whose column has the same normalised key as a column or a property; None for none."""
-    return _BY_NORMALISED_KEY[members].get(normalise_key(name))
+def member_of(name: str) -> Member | None:
+    """Return the member of an event whose column has the normalised key of a column or a property; None for none."""
+    return _BY_COLUMN_KEY.get(normalise_key(name))
+
+
+def action_member_of(name: str) -> Member | None:
+    """Return the same member of an interaction with an action."""
+    return _ACTIONS_BY_COLUMN_KEY.get(normalise_key(name))

@@ -7,7 +7,7 @@ Both read an event's columns in one way (`_read`), so that whatever was acknowle
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from common import columns
@@ -15,7 +15,7 @@ from common.avro import AvroField, AvroSchema
 from common.columns import normalise_key
 from common.errors import CorruptArtifact, invalid
 from events_service.domain.events import ActionInteraction, Event
-from events_service.domain.members import ACTION_MEMBERS, MEMBERS, Member, member_of
+from events_service.domain.members import Member, action_member_of, member_of
 from events_service.domain.properties import MAX_VALUE, convert, describe_values
 
 __all__ = ["check_columns", "interaction_values"]
@@ -35,8 +35,9 @@ def check_columns(event: Event | ActionInteraction, schema: AvroSchema, *, field
     Raises:
         InvalidInput: A value is of another type than the schema's, or one that the schema requires is missing.
     """
+    find_member = _find_member(event)
     for column, key, value in _read(event, schema):
-        member = member_of(column.name, _members(event))
+        member = find_member(column.name)
         name = member.path(field) if member else f"{field}.properties.{key or _camel_case(column.name)}"
         if column.name == columns.IMPRESSION and value is not None and len(value) > MAX_VALUE:
             want = f"ids of at most {MAX_VALUE} characters together, one more for each `|`"
@@ -70,9 +71,9 @@ def _read(event: Event | ActionInteraction, schema: AvroSchema) -> Iterator[tupl
     # Not validated again: the canonical text may be longer than the one that was sent.
     properties: dict[str, Any] = json.loads(event.properties_json) if event.properties_json else {}
     names = {normalise_key(key): key for key in properties}
-    members = _members(event)
+    find_member = _find_member(event)
     for column in schema.fields:
-        if (member := member_of(column.name, members)) is not None:
+        if (member := find_member(column.name)) is not None:
             yield column, None, member.value(event)
             continue
         # An exact spelling wins over one that merely has the same normalised key.
@@ -80,8 +81,8 @@ def _read(event: Event | ActionInteraction, schema: AvroSchema) -> Iterator[tupl
         yield column, key, column.default if key is None else properties[key]
 
 
-def _members(event: Event | ActionInteraction) -> tuple[Member, ...]:
-    return MEMBERS if isinstance(event, Event) else ACTION_MEMBERS
+def _find_member(event: Event | ActionInteraction) -> Callable[[str], Member | None]:
+    return member_of if isinstance(event, Event) else action_member_of
 
 
 def _camel_case(name: str) -> str:

@@ -187,6 +187,7 @@ class EventLog(Protocol):
 
         Raises:
             LimitExceeded: Too many appends are queued; nothing was appended.
+            StorageFull: The disk is full; nothing was appended.
             Unavailable: The disk or the server failed, or was too slow: the records may or may not be kept, so repeat
                 the call.
         """

@@ -12,6 +12,7 @@ from common.errors import OffsetOutOfRange, Unavailable
 from common.positions import Lineage
 from events_service.log import Bounds, LoggedRecord, LogPage, TableLag
 from events_service.log import _statements as statements
+from events_service.log._disk import end_if_unsynced
 from events_service.log._schema import open_database
 
 __all__ = ["LogReader"]
@@ -116,6 +117,7 @@ class LogReader:
             connection = connection or open_database(self._path)
             yield connection
         except sqlite3.Error as error:
+            end_if_unsynced(error)
             raise Unavailable(f"event log: cannot be read: {error}") from error
         finally:
             if connection is not None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from common.errors import CorruptArtifact
+from common.errors import CorruptArtifact, StorageFull
 from common.positions import LEGACY_EPOCH
 from events_service.log import LogEntry, LoggedRecord, RecordKind
+from events_service.log._disk import end_if_unsynced
 from protos.tailorbird.internal.v1 import records_pb2
 
-__all__ = ["INSERT_RECORD", "RECORD_COLUMNS", "logged_record", "open_database", "prepare", "record_values"]
+__all__ = ["RECORD_COLUMNS", "insert_records", "logged_record", "open_database", "prepare", "record_values"]
 
 _VERSION: Final = 3
 _SCHEMA: Final = """
@@ -108,10 +110,14 @@ DROP TABLE old_state;
 """  # noqa: S608 - constants only
 #: For SELECT, from `records r JOIN tables t`; in the order that `logged_record` expects.
 RECORD_COLUMNS: Final = 'r."offset", r.kind, r.payload, t.dataset_group_arn, r.tracking_id'
-INSERT_RECORD: Final = (
-    "INSERT INTO records (table_id, appended_at_millis, kind, tracking_id, record_id, payload) "
-    'VALUES (?, ?, ?, ?, ?, ?) RETURNING "offset"'
-)
+
+
+@cache
+def insert_records(count: int) -> str:
+    """Return the statement that inserts so many records, with the parameters of `record_values` for each."""
+    columns = "table_id, appended_at_millis, kind, tracking_id, record_id, payload"
+    rows = ", ".join(["(?, ?, ?, ?, ?, ?)"] * count)
+    return f"INSERT INTO records ({columns}) VALUES {rows}"  # noqa: S608 - question marks only
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -127,16 +133,19 @@ def prepare(connection: sqlite3.Connection, *, checkpoint_pages: int) -> None:
 
     Args:
         connection: To a new database, or to one of a known version.
-        checkpoint_pages: Size of the write-ahead log at which it is copied into the database.
+        checkpoint_pages: Size of the write-ahead log at which SQLite copies it into the database; 0 for never.
 
     Raises:
         CorruptArtifact: The file is not a database, or has a version that this program does not know.
+        StorageFull: The disk is full.
     """
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         # Each commit syncs the write-ahead log: what is acknowledged survives a power cut.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages:d}")
+        # A savepoint that is kept in a file would be in a folder of the system's, on another disk.
+        connection.execute("PRAGMA temp_store = MEMORY")
         # What is removed is overwritten, so that no file holds it any longer.
         connection.execute("PRAGMA secure_delete = ON")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -145,13 +154,16 @@ def prepare(connection: sqlite3.Connection, *, checkpoint_pages: int) -> None:
             connection.create_function("event_record", 11, _event_record, deterministic=True)
             connection.executescript(f"BEGIN IMMEDIATE; {migration} PRAGMA user_version = {_VERSION}; COMMIT;")
     except sqlite3.DatabaseError as error:
+        end_if_unsynced(error)
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+            raise StorageFull(f"event log: cannot be opened: {error}") from error
         raise CorruptArtifact(f"event log: cannot be opened: {error}") from error
     if migration is None and version != _VERSION:
         raise CorruptArtifact(f"event log: got a database of version {version}, want {_VERSION}; use a newer program")
 
 
 def record_values(entry: LogEntry, *, table_id: int, appended_at_millis: int) -> tuple[Any, ...]:
-    """Return the parameters of `INSERT_RECORD` for one entry."""
+    """Return the parameters of `insert_records` for one entry."""
     return table_id, appended_at_millis, int(entry.kind), entry.tracking_id, entry.record_id, entry.payload
 
 

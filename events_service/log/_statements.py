@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, Final
+from itertools import chain
+from typing import Any, Final, cast
 
 from common.positions import Epoch, Lineage
 from events_service.log import Bounds, Divergence, LogEntry, LoggedRecord, LogPage, LogRemoval, LogTable, TableLag
-from events_service.log._schema import INSERT_RECORD, RECORD_COLUMNS, logged_record, record_values
+from events_service.log._schema import RECORD_COLUMNS, insert_records, logged_record, record_values
 
 __all__ = [
     "append",
@@ -35,6 +36,8 @@ _KEPT_EPOCHS: Final = 1000
 _KEPT_REMOVALS: Final = 10_000
 #: Bytes at which a page of records ends early: a record may have 128 KB, where most have less than one.
 _PAGE_BYTES: Final = 16 * 1024 * 1024
+#: Records of one statement; SQLite takes 32,766 parameters.
+_INSERTED_AT_ONCE: Final = 500
 
 
 def append(
@@ -43,15 +46,28 @@ def append(
     """Add records that are not there yet; return the offset of each."""
     _begin_epoch(connection, epoch)
     ids = {table: _table_id(connection, table) for table in {entry.table for entry in entries}}
-    offsets = []
-    for entry in entries:
+    offsets: dict[tuple[Any, ...], int] = {}
+    new = []
+    keys = []
+    for place, entry in enumerate(entries):
+        table_id = ids[entry.table]
+        # Records without an id are all different.
+        key = (table_id, entry.tracking_id, entry.record_id) if entry.record_id is not None else (place,)
+        keys.append(key)
+        if key in offsets:
+            continue
         # Looked up first: an insertion that violates the unique index would use up an offset.
-        offset = record_offset(connection, entry)
+        offset = None if entry.record_id is None else record_offset(connection, entry)
+        offsets[key] = offset or 0
         if offset is None:
-            values = record_values(entry, table_id=ids[entry.table], appended_at_millis=now_millis)
-            offset = int(connection.execute(INSERT_RECORD, values).fetchall()[0][0])
-        offsets.append(offset)
-    return tuple(offsets)
+            new.append((key, record_values(entry, table_id=table_id, appended_at_millis=now_millis)))
+    for start in range(0, len(new), _INSERTED_AT_ONCE):
+        part = new[start : start + _INSERTED_AT_ONCE]
+        cursor = connection.execute(insert_records(len(part)), list(chain.from_iterable(values for _, values in part)))
+        # Nobody else writes meanwhile, so they got consecutive offsets.
+        first = cast("int", cursor.lastrowid) - len(part) + 1
+        offsets.update((key, first + place) for place, (key, _) in enumerate(part))
+    return tuple(offsets[key] for key in keys)
 
 
 def record_offset(connection: sqlite3.Connection, entry: LogEntry) -> int | None:

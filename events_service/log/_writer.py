@@ -2,6 +2,9 @@
 
 While the disk syncs one group the next one is queued, so that the number of syncs does not grow with the number of
 callers. Within a group each write has its own savepoint: one that fails does not fail the others.
+
+A sync that fails ends the process at once: the system may have dropped what it could not write, and lets the next sync
+succeed without it. The next process begins with what the disk has (`_disk.sync_and_drop_cache`).
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-from common.errors import LimitExceeded, Unavailable
+from common.errors import LimitExceeded, StorageFull, Unavailable
 from common.logs import get_logger
+from events_service.log._disk import end_if_unsynced, has_frames, is_full
 
 __all__ = ["GroupWriter"]
 
@@ -41,20 +46,26 @@ class GroupWriter:
 
     Args:
         connection: In autocommit mode; used by the writer's thread only, from now on.
+        path: The database's file.
         max_waiting: Writes that may be queued; more are rejected.
         max_group: Writes in one transaction.
+        checkpoint_pages: Size of the write-ahead log at which it is copied into the database.
         on_commit: Called after each commit, before the futures of `submit` are done.
     """
 
     def __init__(
         self,
         connection: sqlite3.Connection,
+        path: Path,
         *,
         max_waiting: int,
         max_group: int,
+        checkpoint_pages: int,
         on_commit: Callable[[sqlite3.Connection], None],
     ) -> None:
         self._connection = connection
+        self._wal = path.with_name(f"{path.name}-wal")
+        self._checkpoint_pages = checkpoint_pages
         self._max_waiting = max_waiting
         self._max_group = max_group
         self._on_commit = on_commit
@@ -100,6 +111,7 @@ class GroupWriter:
     def _serve(self) -> None:
         while group := self._gather():
             self._write(group)
+            self._checkpoint()
         self._connection.close()
 
     def _gather(self) -> list[_Write[Any]]:
@@ -119,12 +131,13 @@ class GroupWriter:
             connection.execute("COMMIT")
             self._on_commit(connection)
         except Exception as error:  # noqa: BLE001 - the callers get it; this thread must go on for the next ones
-            self._failed(error)
+            end_if_unsynced(error)
+            kind = self._failed(error)
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             for write in group:
                 # One each: an exception that several threads raise collects the tracebacks of all.
-                failure = Unavailable(f"event log: cannot be written: {error}")
+                failure = kind(f"event log: cannot be written: {error}")
                 failure.__cause__ = error
                 write.future.set_exception(failure)
             return
@@ -149,16 +162,41 @@ class GroupWriter:
         connection.execute("RELEASE one")
         return result
 
-    def _failed(self, error: Exception) -> None:
-        """Log the first failure in a row: nothing is acknowledged until the disk is mended."""
+    def _checkpoint(self) -> None:
+        """Copy the write-ahead log into the database when it is long.
+
+        Not left to SQLite, which does the same and does not say that the database could not be synced.
+        """
+        try:
+            if has_frames(self._wal, self._checkpoint_pages):
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error as error:
+            end_if_unsynced(error)
+            self._failed(error)
+        except OSError as error:  # as when no more files may be open; the write-ahead log is longer for a while
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> type[Unavailable]:
+        """Log the first failure in a row; return what callers get: nothing is acknowledged until the disk is mended."""
+        name = _disk_error(error) or "event_log_unwritable"
+        if name == "disk_failed" and is_full(self._wal.parent, size_bytes=_size_bytes(self._wal)):
+            name = "disk_full"
         if not self._failing:
-            _log.error(_disk_error(error) or "event_log_unwritable", message=str(error))
+            _log.error(name, message=str(error))
         self._failing = True
+        return StorageFull if name == "disk_full" else Unavailable
 
     def _succeeded(self) -> None:
         if self._failing:
             _log.info("event_log_writable")
         self._failing = False
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _disk_error(error: Exception) -> str | None:

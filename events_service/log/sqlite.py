@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from common.clock import Clock
-from common.errors import CorruptArtifact, Unavailable
+from common.errors import Unavailable
 from common.private_files import private_folder
 from common.process.long_poll import ChangeNotifier
 from events_service.log import Divergence, LogEntry
 from events_service.log import _statements as statements
 from events_service.log._clock import LogClock
+from events_service.log._disk import sync_and_drop_cache
 from events_service.log._files import lock_folder, make_private, sync_folders
 from events_service.log._reader import LogReader
 from events_service.log._schema import open_database, prepare
@@ -52,6 +53,8 @@ class SqliteEventLog(LogReader):
     Raises:
         ResourceInUse: Another process owns the folder.
         CorruptArtifact: The file is not an event log of a known version.
+        StorageFull: The disk has no space to begin with.
+        OSError: The disk cannot sync the files.
     """
 
     def __init__(
@@ -71,10 +74,13 @@ class SqliteEventLog(LogReader):
         self._wal_holds_removed = False
         try:
             make_private(self._path)
+            for file in (self._path, self._path.with_name(f"{DATABASE}-wal")):
+                sync_and_drop_cache(file)
             connection = open_database(self._path)
             try:
-                prepare(connection, checkpoint_pages=checkpoint_pages)
-            except CorruptArtifact:
+                # The writer copies the write-ahead log into the database itself.
+                prepare(connection, checkpoint_pages=0)
+            except BaseException:
                 connection.close()
                 raise
             sync_folders(folder)
@@ -83,7 +89,14 @@ class SqliteEventLog(LogReader):
             raise
         self._clock = LogClock(clock, monotonic, newest_millis=statements.newest_millis(connection))
         self._end = statements.end(connection)
-        self._writer = GroupWriter(connection, max_waiting=max_waiting, max_group=_MAX_GROUP, on_commit=self._on_commit)
+        self._writer = GroupWriter(
+            connection,
+            self._path,
+            max_waiting=max_waiting,
+            max_group=_MAX_GROUP,
+            checkpoint_pages=checkpoint_pages,
+            on_commit=self._on_commit,
+        )
 
     def append(self, entries: Sequence[LogEntry], *, seconds: float) -> tuple[int, ...]:
         """Append records and return when they are on disk; see `EventLog`."""

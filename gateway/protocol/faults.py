@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from common.errors import TailorbirdError, Throttled
+from common.errors import StorageFull, TailorbirdError, Throttled
 from gateway.errors import HeadTooLarge, RequestTimeout, RequestTooLarge
 
 __all__ = ["AWS_JSON", "CONTENT_TYPES", "REST_JSON", "Fault", "fault"]
@@ -36,7 +36,13 @@ _BY_CODE = {
     "UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 503,
 }
-_BY_KIND: Mapping[type[Exception], int] = {RequestTooLarge: 413, HeadTooLarge: 431, RequestTimeout: 408}
+_BY_KIND: Mapping[type[Exception], int] = {
+    RequestTooLarge: 413,
+    HeadTooLarge: 431,
+    RequestTimeout: 408,
+    # Not 429: the caller does not ask for too much. SDKs do not repeat it at once, which would not help.
+    StorageFull: 507,
+}
 #: When a throttled caller should retry.
 _RETRY_SECONDS = 1
 

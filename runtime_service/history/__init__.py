@@ -128,6 +128,9 @@ class HistoryWriter(Protocol):
             events: In the order of the log.
             next_offset: The offset to continue from.
             lineage: The log's epochs if they have changed; the stored events are on it.
+
+        Raises:
+            Unavailable: The disk failed or is full; nothing was stored.
         """
 
     def forget(self, dataset_group_arn: str, *, up_to: int) -> Iterator[None]:

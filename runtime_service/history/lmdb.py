@@ -6,6 +6,7 @@ with the histories, so a store that is created anew gets everything again.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 import threading
@@ -14,10 +15,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import lmdb
 
+from common.errors import StorageFull, Unavailable
 from common.logs import get_logger
 from common.positions import Lineage, Position
 from common.private_files import FILE_MODE, private_file, private_folder
@@ -57,6 +60,10 @@ _MAX_SHOWN: Final = 1_000_000
 _MAX_COUNTERS: Final = 5_000_000
 _REMOVAL_STEP: Final = 2000
 _Result = TypeVar("_Result")
+#: What the disk answers, with what the tail gets, which tries again; LMDB says EIO for what was written in part.
+_DISK_ERRORS: Final[Mapping[int, type[Unavailable]]] = MappingProxyType(
+    {errno.ENOSPC: StorageFull, errno.EDQUOT: StorageFull, errno.EFBIG: StorageFull, errno.EIO: Unavailable}
+)
 _log = get_logger(__name__)
 
 
@@ -338,6 +345,10 @@ class LmdbHistoryWriter:
                 map_bytes = 2 * self._environment.info()["map_size"]
                 _log.info("history_map_grown", bytes=map_bytes)
                 self._environment.set_mapsize(map_bytes)
+            except lmdb.Error as error:
+                if error.code not in _DISK_ERRORS:
+                    raise
+                raise _DISK_ERRORS[error.code](f"history: cannot be written: {error}") from error
 
 
 class _Changes:

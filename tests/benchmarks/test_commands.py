@@ -18,7 +18,12 @@ from benchmarks.postgresql import programs
 ROOT = Path(benchmarks.__file__).parent
 DAY = 86_400
 #: Started by other commands, not by people; rectools_sasrec wants an environment with PyTorch, which is gigabytes.
-PARTS = {"benchmarks.echo", "benchmarks.empty_app", "benchmarks.quality.rectools_sasrec"}
+PARTS = {
+    "benchmarks.echo",
+    "benchmarks.empty_app",
+    "benchmarks.faults.crash_campaign",
+    "benchmarks.quality.rectools_sasrec",
+}
 
 
 def chains(users=40, items=20, length=12):
@@ -82,6 +87,8 @@ def described_items(folder):
 PRESSING = {"benchmarks.gateway", "benchmarks.serving"}
 #: These want PostgreSQL, likewise.
 STORING = {"benchmarks.control_plane"}
+#: These want strace, likewise.
+TRACING = {"benchmarks.faults.crash_points"}
 EPOCH = ("--set", "epochs=1")
 #: Of each command: what makes its data, if it wants any, and its options beside.
 COMMANDS = {
@@ -96,6 +103,7 @@ COMMANDS = {
         None,
         ("--clients", "2", "--seconds", "0.5", "--away-seconds", "0.5", "--pause-seconds", "0.05"),
     ),
+    "benchmarks.faults.crash_points": (None, ("--every", "31")),
     "benchmarks.faults.idle_callers": (None, ("--callers", "3", "--seconds", "0.1")),
     "benchmarks.faults.outage": (None, ("--workers", "1", "--clients", "1", "--seconds", "2")),
     "benchmarks.filters": (None, ("--items", "1000", "--repeats", "2")),
@@ -137,6 +145,8 @@ def test_the_command_prints_a_table_and_writes_its_figures(name, tmp_path, monke
         pytest.skip("h2load (nghttp2-client) is not installed")
     if name in STORING and programs() is None and "CI" not in os.environ:
         pytest.skip("PostgreSQL is not installed")
+    if name in TRACING and shutil.which("strace") is None and "CI" not in os.environ:
+        pytest.skip("strace is not installed")
     make, options = COMMANDS[name]
     data = () if make is None else (make(tmp_path),)
     output = tmp_path / "figures.json"

@@ -86,7 +86,7 @@ def _pass_progress_on(process: subprocess.Popen[bytes], context: JobContext) -> 
 
 
 def _error(failure: dict[str, Any]) -> errors.TailorbirdError:
-    retryable = failure["code"] in ("UNAVAILABLE", "INTERNAL")
+    retryable = failure["code"] in ("UNAVAILABLE", "INTERNAL", errors.StorageFull.code)
     return errors.Unavailable(failure["failure"]) if retryable else errors.InvalidInput(failure["failure"])
 
 

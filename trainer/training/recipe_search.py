@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from common.errors import InvalidInput, TailorbirdError
+from common.errors import InvalidInput, StorageFull, TailorbirdError
 from common.logs import get_logger
 from protos.tailorbird.internal.v1.jobs_pb2 import RecipeSearch, RecipeToTry
 from protos.tailorbird.storage.v1 import evaluation_pb2
@@ -31,7 +31,7 @@ __all__ = ["search_recipe"]
 #: Share of the whole that is left for finishing the best, in candidates.
 _FINISH: Final = 0.5
 #: Codes of errors that are trouble of the moment, not of the candidate.
-_TRANSIENT: Final = ("UNAVAILABLE", "INTERNAL")
+_TRANSIENT: Final = ("UNAVAILABLE", "INTERNAL", StorageFull.code)
 _log = get_logger(__name__)
 
 AnyMeasured = Measured[Any, Any, Any]

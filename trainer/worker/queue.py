@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from common.errors import TailorbirdError, Throttled
+from common.errors import StorageFull, TailorbirdError, Throttled
 from common.rpc import from_rpc_error
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.internal.v1.jobs_pb2_grpc import JobServiceStub
@@ -109,4 +109,4 @@ def _our_errors() -> Iterator[None]:
 
 def is_retryable(error: TailorbirdError) -> bool:
     """Return whether what failed may succeed later: after an outage, a rush, a renewal of tokens or a fault."""
-    return isinstance(error, Throttled) or error.code in ("UNAVAILABLE", "UNAUTHENTICATED", "INTERNAL")
+    return isinstance(error, Throttled | StorageFull) or error.code in ("UNAVAILABLE", "UNAUTHENTICATED", "INTERNAL")

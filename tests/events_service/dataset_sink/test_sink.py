@@ -12,13 +12,14 @@ from structlog.testing import capture_logs
 from common import columns
 from common.arrow_schema import interactions_frame_schema
 from common.columns import EVENTS_APP_ID
-from common.errors import Unavailable
+from common.errors import StorageFull, Unavailable
 from common.positions import START
 from common.tables import Table
 from events_service.dataset_sink import events_frame
 from events_service.domain.rate_limit import CommitRateLimit
 from events_service.log.sqlite import SqliteEventLog
 from events_service.trackers import Tracker
+from tests.disks import file_size_limit
 from tests.events_service.dataset_sink.rows import bulk_rows, ids_in_table
 from tests.events_service.samples import (
     GROUP,
@@ -370,3 +371,14 @@ def test_round_ends_when_the_process_is_stopping(log, sink, films):
 
     assert sink.rounds.run(stopping=lambda: True) == 0
     assert not films.exists()
+
+
+def test_full_disk_of_the_store_is_told_and_all_is_written_once_there_is_space(log, sink, films):
+    log.append(entries(1, 2, 3), seconds=20)
+    with file_size_limit(100), pytest.raises(StorageFull, match=films.location):
+        sink.flush(films.location, seconds=20)
+
+    position = sink.flush(films.location, seconds=20)
+
+    assert ids_in_table(films) == ["e1", "e2", "e3"]
+    assert position == log.lineage().at(3)

@@ -15,16 +15,17 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from common.errors import CorruptArtifact, LimitExceeded, ResourceInUse, Unavailable
+from common.errors import CorruptArtifact, LimitExceeded, ResourceInUse, StorageFull, Unavailable
 from common.positions import LEGACY_EPOCH, Position
 from common.testing import wait_until
-from events_service.log import Bounds, Divergence, LogRemoval, TableLag
+from events_service.domain import Entity
+from events_service.log import Bounds, Divergence, LogRemoval, LogTable, TableLag
 from events_service.log._writer import GroupWriter
 from events_service.log.sqlite import DATABASE, SqliteEventLog
-from events_service.records import content_of
+from events_service.records import content_of, log_entry
 from tests.events_service.log.suite import EventLogSuite, offsets
 from tests.events_service.old_versions import VERSION_1, VERSION_2
-from tests.events_service.samples import GROUP, SINK, entries, entry, event, table
+from tests.events_service.samples import GROUP, ITEMS_SCHEMA_TEXT, SINK, entries, entry, event, table
 
 
 class TestSqliteEventLog(EventLogSuite):
@@ -50,6 +51,16 @@ def test_contents_and_marks_survive_a_restart(tmp_path, clock):
     assert second.lags(SINK)[0].committed_offset == 1
     assert second.append(entries(1), seconds=20) == (1,)
     second.close()
+
+
+def test_call_with_old_new_and_repeated_records_gets_the_offset_of_each(log):
+    log.append(entries(1, 2), seconds=20)
+    item = log_entry(LogTable("items", GROUP, ITEMS_SCHEMA_TEXT, "ITEMS"), Entity("i"))
+
+    appended = log.append([*entries(3, 2, 3), item, item, *entries(*range(100, 1100)), *entries(1)], seconds=60)
+
+    assert appended == (3, 2, 3, 4, 5, *range(6, 1006), 1)
+    assert offsets(log) == list(range(1, 1006))
 
 
 def test_every_opening_that_is_written_to_begins_an_epoch(tmp_path, clock):
@@ -210,7 +221,7 @@ def test_full_disk_is_an_error_in_the_log_and_nothing_is_acknowledged(log):
 
     with capture_logs() as logs:
         for start in (0, 1000):
-            with pytest.raises(Unavailable, match="full"):
+            with pytest.raises(StorageFull, match="full"):
                 log.append(entries(*range(start, start + 1000)), seconds=20)
         log._writer.submit(lambda connection: connection.execute("PRAGMA max_page_count = 1000000").fetchone())
         assert log.append(entries(1), seconds=20) == (1,)
@@ -313,7 +324,9 @@ def test_failed_write_does_not_fail_the_others_of_its_group(tmp_path):
     connection = sqlite3.connect(tmp_path / "x", isolation_level=None, check_same_thread=False)
     connection.execute("CREATE TABLE t (x UNIQUE)")
     may_commit = threading.Event()
-    writer = GroupWriter(connection, max_waiting=10, max_group=10, on_commit=lambda _: None)
+    writer = GroupWriter(
+        connection, tmp_path / "x", max_waiting=10, max_group=10, checkpoint_pages=1000, on_commit=lambda _: None
+    )
     writer.submit(lambda _: may_commit.wait(20))
 
     def insert(value):

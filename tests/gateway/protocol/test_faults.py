@@ -90,6 +90,7 @@ def test_an_unknown_campaign_is_404(endpoint):
 UNMODELLED = [
     (errors.OperationUnavailable("GetRecommendations is not built yet"), "NotImplementedException", 501),
     (errors.Unavailable("campaign films is loading"), "ServiceUnavailableException", 503),
+    (errors.StorageFull("event log: the disk is full"), "InsufficientStorageException", 507),
 ]
 
 

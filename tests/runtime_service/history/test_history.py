@@ -14,12 +14,14 @@ from dataclasses import replace
 import lmdb
 import pytest
 
+from common.errors import Unavailable
 from common.positions import LEGACY_EPOCH, Epoch, Lineage, Position
 from inference.recent_events import RecentEvent
 from runtime_service.history import HistoryEvent
 from runtime_service.history.eviction import ClockEviction
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 from runtime_service.history.records import StoredHistory, encode
+from tests.disks import file_size_limit
 
 MAP_BYTES = 1 << 20
 OTHER_GROUP = "arn:aws:personalize:us-east-1:000000000000:dataset-group/songs"
@@ -410,3 +412,15 @@ def test_values_of_events_are_kept_and_none_stays_none():
 
     assert first == RecentEvent(1, 5, "rate", "i", 7, 3.5)
     assert math.isnan(second.value)
+
+
+def test_full_disk_stores_nothing_of_a_page_and_the_next_attempt_stores_it(writer):
+    writer.append([event(1)], next_offset=2)
+    page = [event(offset, user=f"u{offset}", item="i" * 100) for offset in range(2, 3002)]
+    with file_size_limit(300_000), pytest.raises(Unavailable, match="history"):
+        writer.append(page, next_offset=3002)
+    between = writer.next_offset()
+
+    writer.append(page, next_offset=3002)
+
+    assert (between, writer.next_offset()) == (2, 3002)
