@@ -82,6 +82,7 @@ class EventsService:
     services: tuple[Service, ...]
     polls: LongPolls
     trackers: FollowedTrackers
+    maintenance: Maintenance
     background: tuple[PeriodicThread | Maintenance, ...]
 
     def start(self) -> None:
@@ -164,7 +165,7 @@ def assemble(
     if attribution is not None:
         threads += _attribution_threads(log, store, followed, attribution, timing, monotonic)
     # What they do is done once for each log.
-    return EventsService(tuple(services), polls, followed, tuple(threads) if consumes else ())
+    return EventsService(tuple(services), polls, followed, maintenance, tuple(threads) if consumes else ())
 
 
 def _attribution_threads(

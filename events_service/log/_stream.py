@@ -34,7 +34,7 @@ _BATCH_MESSAGES: Final = 128
 _EXPECTED_LAST: Final = "Nats-Expected-Last-Sequence"
 _WRONG_LAST_SEQUENCE: Final = 10071
 _STREAM_NAME_IN_USE: Final = 10058
-#: "No message raw", and "failed to delete" one that is not there.
+#: "No message found", and "failed to delete" one that is not there.
 _NO_MESSAGE: Final = frozenset({10037, 10043, 10057})
 _ERASED_AT_A_TIME: Final = 64
 

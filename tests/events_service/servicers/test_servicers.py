@@ -30,7 +30,7 @@ from protos.tailorbird.internal.v1 import event_log_pb2, records_pb2
 from protos.tailorbird.internal.v1.event_log_pb2_grpc import EventLogServiceStub, SealingServiceStub
 from tests.control_plane.wire import KEYS, As
 from tests.control_plane.world import ACCOUNT
-from tests.events_service.samples import GROUP, NOW_MILLIS, TRACKING_ID, avro, known_trackers, table, tracker
+from tests.events_service.samples import GROUP, NOW_MILLIS, SINK, TRACKING_ID, avro, known_trackers, table, tracker
 
 MAX_WAITING = 6
 STRICT = table("datasets/strict", avro(("USER_ID", "string"), ("DEVICE", "string")))
@@ -420,3 +420,20 @@ def test_tracking_id_of_another_account_is_like_none(service, grpc_stub, grpc_ch
     assert unknown[0] is errors.ResourceNotFound
     assert service.log.bounds().end == before
     grpc_stub.events.PutEvents(put())
+
+
+def test_process_that_does_not_consume_takes_records_and_leaves_them_in_the_log(log, store):
+    made = assemble(log, store, known_trackers(), timing=Timing(), consumes=False)
+    made.start()
+    with serving(made.services, account=ACCOUNT) as server, server.channel("client") as sender:
+        EventsServiceStub(sender).PutEvents(put(an_event()), timeout=20)
+        with server.channel("trainer") as trainer, pytest.raises(grpc.RpcError) as caught:
+            SealingServiceStub(trainer).FlushTable(
+                event_log_pb2.FlushTableRequest(location=table().location), timeout=20
+            )
+    made.polls.close()
+    made.stop()
+
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert made.background == ()
+    assert [lag.last_offset for lag in log.lags(SINK)] == [1]
