@@ -46,7 +46,7 @@ def main() -> None:
     def follow(_: Beat) -> Endless:
         connect = partial(aio_channel, settings.events_service, token=token, tls=tls)
         history = LmdbHistoryWriter(settings.history_dir, **settings.history_bounds())
-        return follow_log(connect, history, wait_seconds=settings.watch_seconds)
+        return follow_log(connect, history, open_store(settings), wait_seconds=settings.watch_seconds)
 
     with shared_port(settings.listen) as address:
         workers = [WorkerSpec(f"worker-{n}", partial(answer, address, n)) for n in range(settings.worker_count())]

@@ -18,6 +18,7 @@ from common.process.heartbeat import Beat
 from common.recommendation_ids import RecommendationIds
 from common.rpc import AioRpcServer, Service
 from common.settings import TlsFiles
+from common.storage import Store
 from inference.model import ModelLoader
 from protos.tailorbird.internal.v1 import event_log_pb2_grpc, serving_pb2_grpc
 from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
@@ -119,17 +120,19 @@ class Worker:
             await server.stop(grace=self.limits.grace_seconds)
 
 
-async def follow_log(connect: Connect, history: HistoryWriter, *, wait_seconds: float) -> None:
+async def follow_log(connect: Connect, history: HistoryWriter, store: Store, *, wait_seconds: float) -> None:
     """Write the histories of this host, until cancelled.
 
     Args:
         connect: Opens the channel to the events service.
         history: Written in the order of the log; closed at the end.
+        store: Has the ledger that says which users were deleted.
         wait_seconds: How long one call of `ReadRecords` waits for new events.
     """
     with closing(history):
         async with connect() as channel:
-            await LogTail(event_log_pb2_grpc.EventLogServiceStub(channel), history, wait_seconds=wait_seconds).run()
+            stub = event_log_pb2_grpc.EventLogServiceStub(channel)
+            await LogTail(stub, history, store, wait_seconds=wait_seconds).run()
 
 
 def runtime_service(servicer: RuntimeServicer) -> Service:

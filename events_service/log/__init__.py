@@ -6,7 +6,7 @@ The log does not look into what it keeps: a record is a kind, a dataset and a pa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum
 from typing import Protocol
@@ -25,6 +25,7 @@ __all__ = [
     "LoggedRecord",
     "RecordKind",
     "TableLag",
+    "UserRemoval",
 ]
 
 
@@ -104,6 +105,23 @@ class LogRemoval:
 
 
 @dataclass(frozen=True, slots=True)
+class UserRemoval:
+    """The deletion of all data of some users, as an entry of the log.
+
+    Attributes:
+        offset: The entry's own offset.
+        dataset_group_arn: The group whose users they are.
+        location: Folder of the entry in the deletion ledger, which says who they are (`common.deletions`).
+        up_to_offset: What they did up to here is gone; what came later stays.
+    """
+
+    offset: int
+    dataset_group_arn: str
+    location: str
+    up_to_offset: int
+
+
+@dataclass(frozen=True, slots=True)
 class LogPage:
     """Consecutive entries of the log, read in one transaction.
 
@@ -112,12 +130,14 @@ class LogPage:
         removals: In the order of offsets.
         next_offset: The first offset of the next page.
         lineage: The log's epochs.
+        user_removals: In the order of offsets.
     """
 
     records: list[LoggedRecord]
     removals: list[LogRemoval]
     next_offset: int
     lineage: Lineage
+    user_removals: list[UserRemoval] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +262,22 @@ class EventLog(Protocol):
         Returns:
             How many records were removed.
         """
+        ...
+
+    def remove_records(self, location: str, offsets: Sequence[int]) -> int:
+        """Remove some of a table's records, so that nothing of them is left in the log's files.
+
+        Args:
+            location: The table's.
+            offsets: At most 20,000; those that the table does not have are passed over.
+
+        Returns:
+            How many records were removed.
+        """
+        ...
+
+    def append_user_removal(self, dataset_group_arn: str, *, location: str, up_to_offset: int) -> int:
+        """Append a `UserRemoval` for readers; return its offset, that of the first one for a repeated location."""
         ...
 
     def remove_old(self, retention: timedelta, *, kept_for: Sequence[str]) -> int:

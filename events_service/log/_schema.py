@@ -16,8 +16,18 @@ from protos.tailorbird.internal.v1 import records_pb2
 
 __all__ = ["RECORD_COLUMNS", "insert_records", "logged_record", "open_database", "prepare", "record_values"]
 
-_VERSION: Final = 3
-_SCHEMA: Final = """
+_VERSION: Final = 4
+#: What version 4 has beyond version 3; offsets as those of removals.
+_FROM_VERSION_3: Final = """
+CREATE TABLE user_removals (
+    "offset" INTEGER PRIMARY KEY,
+    dataset_group_arn TEXT NOT NULL,
+    location TEXT NOT NULL UNIQUE,
+    up_to_offset INTEGER NOT NULL
+) STRICT;
+"""
+_SCHEMA: Final = f"""
+{_FROM_VERSION_3}
 CREATE TABLE tables (
     id INTEGER PRIMARY KEY,
     location TEXT NOT NULL UNIQUE,
@@ -69,7 +79,7 @@ CREATE TABLE state (
     clock_millis INTEGER
 ) STRICT;
 INSERT INTO state (only, first_offset) VALUES (1, 1);
-"""
+"""  # noqa: S608 - constants only
 #: What version 2 had beyond version 1, in which a tracker's events were unique over all tables.
 _FROM_VERSION_1: Final = f"""
 ALTER TABLE tables ADD COLUMN diverged_after INTEGER;
@@ -80,7 +90,7 @@ CREATE TABLE removals ("offset" INTEGER PRIMARY KEY, dataset_group_arn TEXT NOT 
 ALTER TABLE state ADD COLUMN clock_millis INTEGER;
 INSERT INTO epochs SELECT 1, {LEGACY_EPOCH} FROM sqlite_sequence WHERE name = 'events' AND seq > 0;
 """  # noqa: S608 - constants only
-#: Version 3 keeps records of all kinds, where version 2 kept events in columns, and a cursor for each consumer.
+#: Versions since 3 keep records of all kinds, where version 2 kept events in columns, and a cursor for each consumer.
 _FROM_VERSION_2: Final = f"""
 ALTER TABLE tables RENAME TO old_tables;
 ALTER TABLE removals RENAME TO old_removals;
@@ -149,7 +159,12 @@ def prepare(connection: sqlite3.Connection, *, checkpoint_pages: int) -> None:
         # What is removed is overwritten, so that no file holds it any longer.
         connection.execute("PRAGMA secure_delete = ON")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        migration = {0: _SCHEMA, 1: _FROM_VERSION_1 + _FROM_VERSION_2, 2: _FROM_VERSION_2}.get(version)
+        migration = {
+            0: _SCHEMA,
+            1: _FROM_VERSION_1 + _FROM_VERSION_2,
+            2: _FROM_VERSION_2,
+            3: _FROM_VERSION_3,
+        }.get(version)
         if migration is not None:
             connection.create_function("event_record", 11, _event_record, deterministic=True)
             connection.executescript(f"BEGIN IMMEDIATE; {migration} PRAGMA user_version = {_VERSION}; COMMIT;")

@@ -9,11 +9,22 @@ from itertools import chain
 from typing import Any, Final, cast
 
 from common.positions import Epoch, Lineage
-from events_service.log import Bounds, Divergence, LogEntry, LoggedRecord, LogPage, LogRemoval, LogTable, TableLag
+from events_service.log import (
+    Bounds,
+    Divergence,
+    LogEntry,
+    LoggedRecord,
+    LogPage,
+    LogRemoval,
+    LogTable,
+    TableLag,
+    UserRemoval,
+)
 from events_service.log._schema import RECORD_COLUMNS, insert_records, logged_record, record_values
 
 __all__ = [
     "append",
+    "append_user_removal",
     "bounds",
     "end",
     "end_table",
@@ -26,6 +37,7 @@ __all__ = [
     "record_offset",
     "removal_bound",
     "remove_consumed",
+    "remove_records",
     "remove_table_records",
     "table_records",
     "tidy",
@@ -89,7 +101,18 @@ def page(connection: sqlite3.Connection, from_offset: int, *, max_records: int) 
         'WHERE "offset" >= ? AND "offset" < ? ORDER BY "offset"',
         (from_offset, next_offset),
     )
-    return LogPage(records, [LogRemoval(*row) for row in removals], next_offset, lineage(connection))
+    user_removals = connection.execute(
+        'SELECT "offset", dataset_group_arn, location, up_to_offset FROM user_removals '
+        'WHERE "offset" >= ? AND "offset" < ? ORDER BY "offset"',
+        (from_offset, next_offset),
+    )
+    return LogPage(
+        records,
+        [LogRemoval(*row) for row in removals],
+        next_offset,
+        lineage(connection),
+        [UserRemoval(*row) for row in user_removals],
+    )
 
 
 def table_records(connection: sqlite3.Connection, location: str, *, after: int, max_records: int) -> list[LoggedRecord]:
@@ -162,6 +185,31 @@ def remove_table_records(connection: sqlite3.Connection, *, location: str, limit
     ).rowcount
 
 
+def remove_records(connection: sqlite3.Connection, *, location: str, offsets: Sequence[int]) -> int:
+    """Remove some of a table's records; return how many there were."""
+    removed = connection.executemany(
+        'DELETE FROM records WHERE "offset" = ? AND table_id = (SELECT id FROM tables WHERE location = ?)',
+        [(offset, location) for offset in offsets],
+    ).rowcount
+    return max(removed, 0)
+
+
+def append_user_removal(
+    connection: sqlite3.Connection, *, dataset_group_arn: str, location: str, up_to_offset: int, epoch: int
+) -> int:
+    """Log the deletion of users, unless it is logged already; return its offset."""
+    logged = connection.execute('SELECT "offset" FROM user_removals WHERE location = ?', (location,)).fetchone()
+    if logged is not None:
+        return int(logged[0])
+    _begin_epoch(connection, epoch)
+    offset = end(connection)
+    connection.execute(
+        "INSERT INTO user_removals VALUES (?, ?, ?, ?)", (offset, dataset_group_arn, location, up_to_offset)
+    )
+    _use_offset(connection, offset)
+    return offset
+
+
 def end_table(connection: sqlite3.Connection, *, location: str, epoch: int) -> bool:
     """Log the end of a table, unless it does not exist or has records again; return whether it was logged."""
     row = connection.execute(
@@ -178,7 +226,7 @@ def end_table(connection: sqlite3.Connection, *, location: str, epoch: int) -> b
     connection.execute(
         "INSERT INTO removals VALUES (?, ?, ?, ?)", (offset, dataset_group_arn, dataset_type, up_to_offset)
     )
-    connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'records'", (offset,))
+    _use_offset(connection, offset)
     connection.execute("DELETE FROM cursors WHERE table_id = ?", (identifier,))
     connection.execute("DELETE FROM tables WHERE id = ?", (identifier,))
     return True
@@ -264,6 +312,11 @@ def tidy(
         'DELETE FROM removals WHERE "offset" NOT IN (SELECT "offset" FROM removals ORDER BY "offset" DESC LIMIT ?)',
         (_KEPT_REMOVALS,),
     )
+    connection.execute(
+        'DELETE FROM user_removals WHERE "offset" NOT IN '
+        '(SELECT "offset" FROM user_removals ORDER BY "offset" DESC LIMIT ?)',
+        (_KEPT_REMOVALS,),
+    )
 
 
 def _begin_epoch(connection: sqlite3.Connection, epoch: int) -> None:
@@ -271,6 +324,12 @@ def _begin_epoch(connection: sqlite3.Connection, epoch: int) -> None:
     if newest is None or newest[0] != epoch:
         # An epoch in which nothing was appended is replaced by this one.
         connection.execute("INSERT OR REPLACE INTO epochs VALUES (?, ?)", (end(connection), epoch))
+
+
+def _use_offset(connection: sqlite3.Connection, offset: int) -> None:
+    """Take an offset for something that is no record."""
+    if not connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'records'", (offset,)).rowcount:
+        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('records', ?)", (offset,))
 
 
 def _table_id(connection: sqlite3.Connection, table: LogTable) -> int:

@@ -112,6 +112,20 @@ class JetStreamEventLog(LogReader):
         self._wal_truncated()
         return removed
 
+    def remove_records(self, location: str, offsets: Sequence[int]) -> int:
+        """Raise InvalidInput: a message of the stream has several records and cannot lose one; see `EventLog`."""
+        raise InvalidInput(
+            f"event log: got {len(offsets)} records of {location} to remove from a JetStream stream, whose messages "
+            "cannot lose single records; want the log in SQLite to delete users"
+        )
+
+    def append_user_removal(self, dataset_group_arn: str, *, location: str, up_to_offset: int) -> int:
+        """Raise InvalidInput: whoever announces a deletion must be able to remove the records; see `EventLog`."""
+        raise InvalidInput(
+            f"event log: got the deletion {location} of users of {dataset_group_arn} up to {up_to_offset}, which a "
+            "JetStream stream cannot carry out; want the log in SQLite"
+        )
+
     def remove_old(self, retention: timedelta, *, kept_for: Sequence[str]) -> int:
         """Remove records that are older than `retention`; see `EventLog`."""
         now = self._clock.now_millis()

@@ -123,6 +123,27 @@ class SqliteEventLog(LogReader):
         self._truncate_wal()
         return removed
 
+    def remove_records(self, location: str, offsets: Sequence[int]) -> int:
+        """Remove some of a table's records; see `EventLog`."""
+        removed = 0
+        for begin in range(0, len(offsets), _REMOVAL_STEP):
+            step = offsets[begin : begin + _REMOVAL_STEP]
+            removed += _result(self._writer.submit(partial(statements.remove_records, location=location, offsets=step)))
+        self._wal_holds_removed |= removed > 0
+        self._truncate_wal()
+        return removed
+
+    def append_user_removal(self, dataset_group_arn: str, *, location: str, up_to_offset: int) -> int:
+        """Append a `UserRemoval`; see `EventLog`."""
+        append = partial(
+            statements.append_user_removal,
+            dataset_group_arn=dataset_group_arn,
+            location=location,
+            up_to_offset=up_to_offset,
+            epoch=self._epoch,
+        )
+        return _result(self._writer.submit(append))
+
     def remove_old(self, retention: timedelta, *, kept_for: Sequence[str]) -> int:
         """Remove records that are older than `retention`; see `EventLog`."""
         now = self._clock.now_millis()

@@ -1,4 +1,4 @@
-"""SealingService: the flush that trainers call before they read a dataset."""
+"""SealingService: the flush that trainers call before they read a dataset, and the removal of deleted users."""
 
 from __future__ import annotations
 
@@ -6,25 +6,33 @@ import grpc
 
 from common.errors import invalid
 from events_service.dataset_sink import DatasetSink
+from events_service.log import EventLog
+from events_service.user_removal import UserRemover
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
 
 __all__ = ["SERVICE", "DatasetSinkServicer"]
 
 SERVICE = event_log_pb2.DESCRIPTOR.services_by_name["SealingService"]
 _LONGEST_SECONDS = 60.0
+#: Of a removal, whose last batch may take its time.
+_REMOVAL_SECONDS = 30.0
 #: Part of a call's time that is kept for its response.
 _RESPONSE_SECONDS = 0.5
 
 
 class DatasetSinkServicer(event_log_pb2_grpc.SealingServiceServicer):
-    """Flushes tables at once.
+    """Flushes tables at once, and removes users.
 
     Args:
         sink: Flushes the table; its periodic flushes go on as without these calls.
+        log: The log.
+        remover: Removes users' records from the log.
     """
 
-    def __init__(self, sink: DatasetSink) -> None:
+    def __init__(self, sink: DatasetSink, log: EventLog, remover: UserRemover) -> None:
         self._sink = sink
+        self._log = log
+        self._remover = remover
 
     def FlushTable(
         self, request: event_log_pb2.FlushTableRequest, context: grpc.ServicerContext
@@ -33,5 +41,22 @@ class DatasetSinkServicer(event_log_pb2_grpc.SealingServiceServicer):
         if not request.location:
             raise invalid("location", got=request.location, want="the folder of an interactions table")
         seconds = min(_LONGEST_SECONDS, context.time_remaining() - _RESPONSE_SECONDS)
+        # Before the flush: what is acknowledged meanwhile need not be in the table.
+        log_offset = self._log.bounds().end - 1
         position = self._sink.flush(request.location, seconds=seconds)
-        return event_log_pb2.FlushTableResponse(epoch=position.epoch, offset=position.offset)
+        return event_log_pb2.FlushTableResponse(epoch=position.epoch, offset=position.offset, log_offset=log_offset)
+
+    def RemoveUsers(
+        self, request: event_log_pb2.RemoveUsersRequest, context: grpc.ServicerContext
+    ) -> event_log_pb2.RemoveUsersResponse:
+        """Remove the records of deleted users from one table's part of the log."""
+        for field in ("location", "table_location"):
+            if not getattr(request, field):
+                raise invalid(field, got="", want="a folder of the store")
+        seconds = min(_REMOVAL_SECONDS, context.time_remaining() / 2)
+        removed = self._remover.remove(
+            request.location, request.table_location, after=request.after_offset, seconds=seconds
+        )
+        return event_log_pb2.RemoveUsersResponse(
+            removed_records=removed.count, reached_offset=removed.reached_offset, is_complete=removed.is_complete
+        )

@@ -93,6 +93,16 @@ def _response(page: LogPage, *, known_epoch: int | None) -> event_log_pb2.ReadRe
         for item in page.removals
         if item.offset < response.next_offset
     )
+    response.user_removals.extend(
+        event_log_pb2.UserRemoval(
+            offset=item.offset,
+            dataset_group_arn=item.dataset_group_arn,
+            location=item.location,
+            up_to_offset=item.up_to_offset,
+        )
+        for item in page.user_removals
+        if item.offset < response.next_offset
+    )
     if known_epoch not in (None, page.lineage.current):
         response.epochs.extend(
             event_log_pb2.LogEpoch(epoch=item.epoch, first_offset=item.first_offset) for item in page.lineage

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from common.deletions import DeletedUsers
 from common.positions import Lineage, Position
 from inference.recent_events import RecentHistory
 
@@ -135,6 +136,9 @@ class HistoryWriter(Protocol):
 
     def forget(self, dataset_group_arn: str, *, up_to: int) -> Iterator[None]:
         """Remove a group's events up to an offset, in steps that the caller iterates over."""
+
+    def forget_users(self, dataset_group_arn: str, deleted: DeletedUsers) -> Iterator[None]:
+        """Remove what deleted users of a group did up to the deletion's offset, in steps; counts of items stay."""
 
     def skip(self, next_offset: int) -> None:
         """Remove everything and continue from a later offset: the log no longer has what lies between."""

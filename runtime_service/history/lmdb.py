@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 
 import lmdb
 
+from common.deletions import DeletedUsers, id_digest
 from common.errors import StorageFull, Unavailable
 from common.logs import get_logger
 from common.positions import Lineage, Position
@@ -52,7 +53,8 @@ _DATABASES: Final = 5
 #: Folder of the impression logs.
 _IMPRESSIONS: Final = "answers"
 #: A key is the digest of a group, a letter, and the digest of an id.
-_KEY_BYTES: Final = 8 + 1 + 16
+_ID_BYTES: Final = 16
+_KEY_BYTES: Final = 8 + 1 + _ID_BYTES
 _MAX_READERS: Final = 1024
 #: Defaults of how many users and sessions, shown items, and counters are kept on a host.
 MAX_USERS: Final = 2_000_000
@@ -271,6 +273,38 @@ class LmdbHistoryWriter:
                 yield
         self._write(lambda transaction: self._counts.remove(transaction, group, up_to=up_to))
 
+    def forget_users(self, dataset_group_arn: str, deleted: DeletedUsers) -> Iterator[None]:
+        """Remove what deleted users did, in steps; see `HistoryWriter`."""
+        group = _digest(dataset_group_arn, size=8)
+        # A user is looked up as a session too, so one whose id is a session's is forgotten as both.
+        for kind, digests in ((b"u", (deleted.users,)), (b"s", (deleted.users, deleted.sessions))):
+            start: bytes | None = group + kind
+            while start is not None:
+                keys, start = self._next_keys(group + kind, start)
+                held = [digest_set.holds(key[-_ID_BYTES:] for key in keys) for digest_set in digests]
+                theirs = [key for place, key in enumerate(keys) if any(chosen[place] for chosen in held)]
+                self._write(partial(self._cut_histories, theirs, deleted.entry.up_to_offset))
+                yield
+
+    def _next_keys(self, prefix: bytes, start: bytes) -> tuple[list[bytes], bytes | None]:
+        """Return the next keys with a prefix, and where to continue; None at the end."""
+        keys: list[bytes] = []
+        with self._environment.begin() as transaction, transaction.cursor(self._histories) as cursor:
+            has_entry = cursor.set_range(start)
+            while has_entry and cursor.key().startswith(prefix):
+                if len(keys) == self._removal_step:
+                    return keys, cursor.key()
+                keys.append(cursor.key())
+                has_entry = cursor.next()
+        return keys, None
+
+    def _cut_histories(self, keys: Sequence[bytes], up_to: int, transaction: Any) -> None:
+        for key in keys:
+            if rest := _events_after(transaction.get(key, b"", db=self._histories), up_to):
+                transaction.put(key, rest, db=self._histories)
+            else:
+                transaction.delete(key, db=self._histories)
+
     def _remove_some(self, database: Any, group: bytes, start: bytes, cut: Callable[[bytes], bytes]) -> bytes | None:
         """Apply `cut` to the values of a group's next keys; return the key to continue from, None at the end."""
         next_key: bytes | None = None
@@ -432,7 +466,7 @@ def _open(folder: Path, *, map_bytes: int = 0, sync: bool = True) -> Any:
 
 
 def _key(group: bytes, kind: bytes, identifier: str) -> bytes:
-    return group + kind + _digest(identifier, size=16)
+    return group + kind + id_digest(identifier)
 
 
 def _digest(text: str, *, size: int) -> bytes:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterator
 
 import grpc.aio
 
-from common.errors import OffsetOutOfRange, TailorbirdError
+from common.deletions import read_deletion
+from common.errors import OffsetOutOfRange, ResourceNotFound, TailorbirdError
 from common.logs import get_logger
 from common.positions import Epoch, Lineage
 from common.process.contact import PeerContact
 from common.rpc import from_rpc_error
+from common.storage import Store
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc, records_pb2
 from runtime_service.history import HistoryEvent, HistoryWriter
 
@@ -33,14 +36,21 @@ class LogTail:
     Args:
         log: Stub of the events service.
         history: Stores the events.
+        store: Has the ledger that says which users were deleted.
         wait_seconds: How long one request waits for new events.
     """
 
     def __init__(
-        self, log: event_log_pb2_grpc.EventLogServiceAsyncStub, history: HistoryWriter, *, wait_seconds: float
+        self,
+        log: event_log_pb2_grpc.EventLogServiceAsyncStub,
+        history: HistoryWriter,
+        store: Store,
+        *,
+        wait_seconds: float,
     ) -> None:
         self._log = log
         self._history = history
+        self._ledger_store = store
         self._wait_seconds = wait_seconds
 
     async def run(self) -> None:
@@ -86,15 +96,28 @@ class LogTail:
 
     async def _store(self, page: event_log_pb2.ReadRecordsResponse, lineage: Lineage) -> None:
         events = [_history_event(record) for record in page.records if record.HasField("event")]
-        for removal in page.removals:
-            if removal.dataset_type != _INTERACTIONS:
+        removals: list[event_log_pb2.LogRemoval | event_log_pb2.UserRemoval] = [*page.removals, *page.user_removals]
+        for removal in sorted(removals, key=lambda item: item.offset):
+            if isinstance(removal, event_log_pb2.UserRemoval):
+                forgetting = await self._forget_users(removal)
+            elif removal.dataset_type == _INTERACTIONS:
+                forgetting = self._history.forget(removal.dataset_group_arn, up_to=removal.up_to_offset)
+            else:
                 continue
             earlier = [event for event in events if event.offset < removal.offset]
             self._history.append(earlier, next_offset=removal.offset, lineage=lineage)
-            for _ in self._history.forget(removal.dataset_group_arn, up_to=removal.up_to_offset):
+            for _ in forgetting:
                 await asyncio.sleep(0)
-            _log.info("dataset_forgotten", dataset_group_arn=removal.dataset_group_arn)
+            _log.info("history_forgotten", dataset_group_arn=removal.dataset_group_arn, offset=removal.offset)
         self._history.append(events, next_offset=page.next_offset, lineage=lineage)
+
+    async def _forget_users(self, removal: event_log_pb2.UserRemoval) -> Iterator[None]:
+        """Return the steps that remove deleted users; none when their dataset group is deleted, ledger and all."""
+        try:
+            deleted = await asyncio.to_thread(read_deletion, self._ledger_store, removal.location)
+        except ResourceNotFound:
+            return iter(())
+        return self._history.forget_users(removal.dataset_group_arn, deleted)
 
     def _skip_to_kept(self, error: OffsetOutOfRange) -> bool:
         """Continue from what the log still keeps, as a new host does; artifacts contain what came before."""

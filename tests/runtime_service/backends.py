@@ -91,6 +91,7 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
         self._first = first
         self._events: list[records_pb2.LoggedRecord] = []
         self._removals: list[event_log_pb2.LogRemoval] = []
+        self._user_removals: list[event_log_pb2.UserRemoval] = []
         self._epochs = [event_log_pb2.LogEpoch(epoch=LEGACY_EPOCH, first_offset=1)]
         self._refusals = 0
 
@@ -167,8 +168,19 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
             )
             self._changed.notify_all()
 
+    def remove_users(self, location: str, *, up_to: int) -> None:
+        """Announce a deletion of users."""
+        with self._changed:
+            self._user_removals.append(
+                event_log_pb2.UserRemoval(
+                    offset=self._end(), dataset_group_arn=GROUP, location=location, up_to_offset=up_to
+                )
+            )
+            self._changed.notify_all()
+
     def _end(self) -> int:
-        taken = [entry.offset for entry in (*self._events[-1:], *self._removals[-1:])]
+        last = (*self._events[-1:], *self._removals[-1:], *self._user_removals[-1:])
+        taken = [entry.offset for entry in last]
         return max(taken, default=self._first - 1) + 1
 
     def ReadRecords(self, request, context):
@@ -192,6 +204,9 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
                 page.next_offset = page.records[-1].offset + 1 if full else self._end()
                 page.removals.extend(
                     item for item in self._removals if request.from_offset <= item.offset < page.next_offset
+                )
+                page.user_removals.extend(
+                    item for item in self._user_removals if request.from_offset <= item.offset < page.next_offset
                 )
             if not self._epochs or request.known_epoch != self._epochs[-1].epoch:
                 page.epochs.extend(self._epochs)

@@ -11,7 +11,7 @@ import pytest
 
 from common.errors import OffsetOutOfRange, Unavailable
 from events_service.domain import ActionInteraction, Entity
-from events_service.log import Bounds, LogRemoval, RecordKind, TableLag
+from events_service.log import Bounds, LogRemoval, RecordKind, TableLag, UserRemoval
 from events_service.records import content_of, log_entry
 from tests.events_service.samples import GROUP, SINK, TRACKING_ID, avro, entries, entry, event, table
 
@@ -320,3 +320,36 @@ class EventLogSuite:
             log.append(entries(1), seconds=20)
         with pytest.raises(Unavailable):
             log.read(1, max_records=10)
+
+
+class UserRemovalSuite:
+    """Of logs that can lose single records: a stream of messages with several records each cannot."""
+
+    def test_removed_records_are_gone_and_the_others_stay(self, log):
+        log.append(entries(1, 2, 3), seconds=20)
+        log.append(entries(4, to=table("datasets/books")), seconds=20)
+
+        assert log.remove_records(table().location, [1, 3, 4, 99]) == 2
+
+        assert offsets(log) == [2, 4]
+        assert log.remove_records(table().location, [1, 3]) == 0
+        assert log.append(entries(5), seconds=20) == (5,)
+
+    def test_deletion_of_users_is_an_entry_between_the_records(self, log):
+        first = log.append_user_removal(GROUP, location="datasets/a/g/deletions/0", up_to_offset=0)
+        log.append(entries(1), seconds=20)
+        before = log.appended.changes
+
+        offset = log.append_user_removal(GROUP, location="datasets/a/g/deletions/1", up_to_offset=2)
+
+        assert (first, offset, log.appended.changes) == (1, 3, before + 1)
+        assert log.append(entries(2), seconds=20) == (4,)
+        page = log.read(2, max_records=10)
+        assert [logged.offset for logged in page.records] == [2, 4]
+        assert page.user_removals == [UserRemoval(3, GROUP, "datasets/a/g/deletions/1", 2)]
+
+    def test_deletion_of_users_is_logged_once(self, log):
+        offset = log.append_user_removal(GROUP, location="datasets/a/g/deletions/1", up_to_offset=0)
+
+        assert log.append_user_removal(GROUP, location="datasets/a/g/deletions/1", up_to_offset=0) == offset
+        assert log.bounds().end == offset + 1

@@ -61,6 +61,17 @@ class TestJetStreamEventLog(EventLogSuite):
     """The suite on JetStream."""
 
 
+def test_deletion_of_users_is_refused_and_leaves_the_log_as_it_is(log):
+    log.append([entry(event(1))], seconds=20)
+
+    with pytest.raises(InvalidInput, match="want the log in SQLite"):
+        log.append_user_removal(GROUP, location="datasets/a/g/deletions/1", up_to_offset=1)
+    with pytest.raises(InvalidInput, match="want the log in SQLite"):
+        log.remove_records(table().location, [1])
+
+    assert offsets(log) == [1]
+
+
 def test_removed_table_is_in_no_file_any_more(server, log):
     log.append([entry(event(0, user_id="stays"), to=table("datasets/books"))], seconds=20)
     log.append([entry(event(n, user_id=f"marked-{n}")) for n in range(300)], seconds=20)

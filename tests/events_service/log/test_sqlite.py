@@ -23,12 +23,12 @@ from events_service.log import Bounds, Divergence, LogRemoval, LogTable, TableLa
 from events_service.log._writer import GroupWriter
 from events_service.log.sqlite import DATABASE, SqliteEventLog
 from events_service.records import content_of, log_entry
-from tests.events_service.log.suite import EventLogSuite, offsets
+from tests.events_service.log.suite import EventLogSuite, UserRemovalSuite, offsets
 from tests.events_service.old_versions import VERSION_1, VERSION_2
 from tests.events_service.samples import GROUP, ITEMS_SCHEMA_TEXT, SINK, entries, entry, event, table
 
 
-class TestSqliteEventLog(EventLogSuite):
+class TestSqliteEventLog(EventLogSuite, UserRemovalSuite):
     """The suite on SQLite."""
 
 
@@ -201,6 +201,28 @@ def test_removed_table_is_in_no_file_any_more(tmp_path, log):
     assert b"marked-" not in files
 
 
+def test_removed_records_are_in_no_file_any_more(tmp_path, log):
+    marked = [entry(event(n, user_id=f"marked-{n}")) for n in range(300)]
+    log.append([*marked, entry(event(999, user_id="stays"))], seconds=20)
+
+    assert log.remove_records(table().location, range(1, 301)) == 300
+
+    files = b"".join(path.read_bytes() for path in (tmp_path / "log").iterdir())
+    assert b"stays" in files
+    assert b"marked-" not in files
+
+
+def test_log_of_version_three_takes_up_deletions_of_users(tmp_path, clock):
+    with closing(SqliteEventLog(tmp_path / "x", clock=clock)) as log:
+        log.append(entries(1), seconds=20)
+    with closing(sqlite3.connect(tmp_path / "x" / DATABASE)) as connection:
+        connection.executescript("DROP TABLE user_removals; PRAGMA user_version = 3;")
+
+    with closing(SqliteEventLog(tmp_path / "x", clock=clock)) as log:
+        assert log.append_user_removal(GROUP, location="datasets/a/g/deletions/1", up_to_offset=1) == 2
+        assert len(log.read(1, max_records=10).records) == 1
+
+
 def test_files_are_their_owners_whatever_the_umask(tmp_path, clock):
     before = os.umask(0)
     try:
@@ -264,9 +286,9 @@ def test_file_that_is_not_a_database_is_an_error_and_left_as_it_is(tmp_path, clo
 def test_log_of_a_newer_program_is_refused(tmp_path, clock):
     SqliteEventLog(tmp_path / "x", clock=clock).close()
     with closing(sqlite3.connect(tmp_path / "x" / DATABASE)) as connection:
-        connection.execute("PRAGMA user_version = 4")
+        connection.execute("PRAGMA user_version = 5")
 
-    with pytest.raises(CorruptArtifact, match="got a database of version 4, want 3"):
+    with pytest.raises(CorruptArtifact, match="got a database of version 5, want 4"):
         SqliteEventLog(tmp_path / "x", clock=clock)
 
 

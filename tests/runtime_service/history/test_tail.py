@@ -8,9 +8,13 @@ from contextlib import contextmanager
 
 import pytest
 
+from common.deletions import DigestSet, id_digest, write_deletion
 from common.positions import LEGACY_EPOCH, Epoch, Lineage
 from common.rpc import aio_channel
+from common.settings import StoreSettings
+from common.storage.objects import open_store
 from common.testing import loop_in_thread, wait_until
+from protos.tailorbird.storage.v1.deletion_pb2 import DeletionEntry
 from runtime_service.history import HistoryEvent
 from runtime_service.history.lmdb import LmdbHistoryWriter, _digest, _key
 from runtime_service.history.records import StoredHistory
@@ -35,11 +39,11 @@ class RecordingWriter(LmdbHistoryWriter):
         super().clear()
         self.cleared += 1
 
-    def items(self, user_id):
+    def items(self, user_id, kind=b"u"):
         """Return the items of a user, read as the writer reads them."""
         with self._environment.begin() as transaction:
-            payload = transaction.get(_key(_digest(GROUP, size=8), b"u", user_id), db=self._histories)
-        return [event.item_id for event in StoredHistory(payload).events()]
+            payload = transaction.get(_key(_digest(GROUP, size=8), kind, user_id), db=self._histories)
+        return [event.item_id for event in StoredHistory(payload).events()] if payload else []
 
     def shown_keys(self):
         with self._environment.begin() as transaction:
@@ -47,7 +51,12 @@ class RecordingWriter(LmdbHistoryWriter):
 
 
 @pytest.fixture
-def follow(history_folder):
+def store(tmp_path):
+    return open_store(StoreSettings(store_url=str(tmp_path / "store")))
+
+
+@pytest.fixture
+def follow(history_folder, store):
     """Follow a log, and give the history that is written."""
 
     @contextmanager
@@ -57,7 +66,7 @@ def follow(history_folder):
         def connect():
             return aio_channel(backends.server.target, token=backends.keys.token("runtime"))
 
-        with loop_in_thread() as loop, loop.running(follow_log(connect, history, wait_seconds=5.0)):
+        with loop_in_thread() as loop, loop.running(follow_log(connect, history, store, wait_seconds=5.0)):
             yield history
 
     return run
@@ -159,6 +168,30 @@ def test_log_that_is_restored_from_before_the_end_makes_the_history_forget_what_
         wait_until(lambda: history.next_offset() == 8)
         again = history.appended[4:]
         assert [event.item_id for event in again] == [item(place) for place in (0, 1, 10, 11, 12, 13, 14)]
+
+
+def test_deleted_users_are_forgotten_up_to_the_deletion_and_no_others_are(follow, store):
+    key = b"k" * 32
+    deletion = write_deletion(
+        store,
+        "datasets/a/films/deletions/1",
+        DeletionEntry(dataset_group_arn=GROUP, up_to_offset=4),
+        users=DigestSet.of(key, map(id_digest, [user(0), user(2)])),
+        sessions=DigestSet.of(key, map(id_digest, ["s0"])),
+    )
+    with running_backends(log=Log(first=1)) as backends, follow(backends) as history:
+        for number in range(3):
+            backends.log.send(user(number), item(number), session_id=f"s{number}")
+        backends.log.send("", item(5), session_id="s0")
+        backends.log.send(user(0), item(4))
+        backends.log.remove_users("datasets/a/films/deletions/of-a-group-that-is-gone", up_to=5)
+        backends.log.remove_users(deletion.location, up_to=4)
+        backends.log.send(user(2), item(6))
+
+        wait_until(lambda: history.next_offset() == 9)
+        # The event without a user came before the one that names the session's, and is gone with the session.
+        assert [history.items(user(number)) for number in range(3)] == [[item(4)], [item(1)], [item(6)]]
+        assert history.items("s0", kind=b"s") == []
 
 
 def test_deleted_dataset_is_forgotten_and_the_one_that_followed_it_is_not(follow):

@@ -1,0 +1,105 @@
+"""Removing the records of deleted users from the log, as the ledger says."""
+
+from __future__ import annotations
+
+import pytest
+
+from common.deletions import DigestSet, id_digest, write_deletion
+from common.errors import ResourceNotFound
+from common.settings import StoreSettings
+from common.storage.objects import open_store
+from events_service.domain import ActionInteraction, Entity
+from events_service.log import LogTable, UserRemoval
+from events_service.log.sqlite import SqliteEventLog
+from events_service.records import content_of, log_entry
+from events_service.user_removal import UserRemover
+from protos.tailorbird.storage.v1.deletion_pb2 import DeletionEntry
+from tests.events_service.samples import GROUP, NOW_MILLIS, SCHEMA_TEXT, entry, event, table
+
+DELETION = "datasets/a/films/deletions/1"
+USERS = LogTable("datasets/a/films/USERS", GROUP, SCHEMA_TEXT, "USERS")
+ACTIONS = LogTable("datasets/a/films/ACTION_INTERACTIONS", GROUP, SCHEMA_TEXT, "ACTION_INTERACTIONS")
+
+
+@pytest.fixture
+def log(tmp_path, clock):
+    opened = SqliteEventLog(tmp_path / "log", clock=clock)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(StoreSettings(store_url=str(tmp_path / "store")))
+
+
+def delete(store, *users, sessions=(), up_to):
+    key = b"k" * 32
+    digests = (DigestSet.of(key, map(id_digest, ids)) for ids in (users, sessions))
+    entry_of_group = DeletionEntry(dataset_group_arn=GROUP, up_to_offset=up_to)
+    write_deletion(store, DELETION, entry_of_group, users=next(digests), sessions=next(digests))
+
+
+def offsets(log):
+    return [record.offset for record in log.read(1, max_records=100).records]
+
+
+def test_records_of_the_users_and_of_their_sessions_go_and_what_came_later_stays(log, store):
+    gone, stays = event(1, user_id="gone", session_id="s1"), event(2, user_id="stays", session_id="s2")
+    anonymous, foreign = event(3, user_id=None, session_id="s1"), event(4, user_id=None, session_id="s2")
+    log.append([entry(item) for item in (gone, stays, anonymous, foreign)], seconds=20)
+    log.append([entry(event(5, user_id="gone", session_id="s1"))], seconds=20)
+    delete(store, "gone", "never-seen", sessions=["s1"], up_to=4)
+
+    removed = UserRemover(log, store).remove(DELETION, table().location, after=0, seconds=20)
+
+    assert (removed.count, removed.reached_offset, removed.is_complete) == (2, 4, True)
+    assert offsets(log) == [2, 4, 5]
+    assert log.read(1, max_records=10).user_removals == [UserRemoval(6, GROUP, DELETION, 4)]
+
+
+def test_users_and_what_they_did_with_actions_go_and_items_stay(log, store):
+    interaction = ActionInteraction(
+        "e", session_id="s", event_type="Taken", sent_at_millis=NOW_MILLIS, action_id="a", user_id="gone"
+    )
+    items = LogTable("datasets/a/films/ITEMS", GROUP, SCHEMA_TEXT, "ITEMS")
+    contents = [
+        log_entry(USERS, Entity("gone", "{}")),
+        log_entry(USERS, Entity("stays", "{}")),
+        log_entry(items, Entity("gone", "{}")),
+        log_entry(ACTIONS, interaction),
+    ]
+    log.append(contents, seconds=20)
+    delete(store, "gone", up_to=4)
+    remover = UserRemover(log, store)
+
+    counts = [remover.remove(DELETION, place.location, after=0, seconds=20).count for place in (USERS, items, ACTIONS)]
+
+    assert counts == [1, 0, 1]
+    assert [content_of(record).entity_id for record in log.read(1, max_records=10).records] == ["stays", "gone"]
+
+
+def test_call_that_has_no_time_says_how_far_it_came_and_the_next_one_goes_on(log, store, monkeypatch):
+    monkeypatch.setattr("events_service.user_removal._BATCH_RECORDS", 2)
+    log.append([entry(event(number, user_id="gone")) for number in range(5)], seconds=20)
+    delete(store, "gone", up_to=5)
+    remover = UserRemover(log, store)
+
+    calls = [remover.remove(DELETION, table().location, after=after, seconds=0) for after in (0, 2, 4)]
+
+    assert [(call.count, call.reached_offset, call.is_complete) for call in calls] == [
+        (2, 2, False),
+        (2, 4, False),
+        (1, 5, True),
+    ]
+    assert offsets(log) == []
+    assert len(log.read(1, max_records=10).user_removals) == 1
+
+
+def test_deletion_that_the_ledger_does_not_have_removes_nothing(log, store):
+    log.append([entry(event(1))], seconds=20)
+
+    with pytest.raises(ResourceNotFound):
+        UserRemover(log, store).remove(DELETION, table().location, after=0, seconds=20)
+
+    assert offsets(log) == [1]
