@@ -21,8 +21,11 @@ from common.logs import get_logger
 from common.process.lifecycle import wait_for_signal
 from common.rpc import AioRpcServer
 from common.storage import Store
+from trainer.deletions import DeletionJobHandler
+from trainer.deletions.remote import RemoteUserRemover
 from trainer.exports import ExportJobHandler
 from trainer.files.sources import Sources
+from trainer.flushing.calls import SealingCalls
 from trainer.flushing.remote import RemoteFlusher
 from trainer.imports import ImportJobHandler
 from trainer.removal import RemovalJobHandler
@@ -70,7 +73,8 @@ def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.
     workspace.sweep()
     sources = Sources(settings.store(), buckets=settings.buckets(), roots=settings.roots())
     outputs = Outputs(settings.store(), buckets=settings.buckets(), roots=settings.output_roots())
-    flusher = RemoteFlusher(events_service)
+    calls = SealingCalls(events_service)
+    flusher = RemoteFlusher(calls)
     options = TrainingOptions(seed=settings.seed, recall_floor=settings.recall_floor, index_trees=settings.index_trees)
     trainings = TrainingJobHandler(
         store,
@@ -84,6 +88,14 @@ def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.
         "solution_version_training": trainings,
         "solution_version_update": UpdateJobHandler(store, trainings),
         "dataset_export": ExportJobHandler(store, outputs, workspace, flusher=flusher),
+        "data_deletion": DeletionJobHandler(
+            store,
+            sources,
+            workspace,
+            flusher=flusher,
+            remover=RemoteUserRemover(calls),
+            max_bytes=settings.deletion_max_bytes,
+        ),
         "storage_removal": RemovalJobHandler(store),
     }
 

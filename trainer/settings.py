@@ -44,6 +44,9 @@ class TrainerSettings(ServerSettings, StoreSettings):
         le=16,
         description="Imports, exports and removals that are done at a time; they do not wait for trainings.",
     )
+    deletion_max_bytes: int = Field(
+        100 * 1024 * 1024, ge=1, description="Bytes that the files of a data deletion job may have together."
+    )
     lease_wait_seconds: float = Field(20.0, ge=0, le=60, description="How long one call for a job waits.")
     heartbeat_seconds: float = Field(
         2.0, gt=0, description="How often a running job's lease is renewed; a request to stop arrives as late."

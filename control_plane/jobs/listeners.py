@@ -33,6 +33,7 @@ from control_plane.resources.base import remove
 from control_plane.serving.revisions import next_revision
 from control_plane.serving.trainings import follow_training
 from protos.tailorbird.internal.v1.jobs_pb2 import (
+    DataDeletionPayload,
     DataDeletionResult,
     DatasetImportResult,
     PredecessorVersion,
@@ -133,12 +134,18 @@ class DeletionListener(StatusListener[DataDeletionJob, DataDeletionResult]):
         super().__init__(app_context, DataDeletionJob)
 
     def started(self, unit: Unit, job: Job) -> None:
-        """Set the status to IN_PROGRESS."""
+        """Set the status to IN_PROGRESS, and add to the payload when that was."""
         self._update(unit, job, Status.IN_PROGRESS)
+        payload = read_payload(job, DataDeletionPayload)
+        payload.began_at.FromDatetime(self._clock.now())
+        job.payload = write_payload(payload)
 
     def succeeded(self, unit: Unit, job: Job, result: DataDeletionResult) -> None:
         """Set the status to COMPLETED, and record how many records were deleted."""
         self._update(unit, job, Status.COMPLETED).num_deleted = min(result.deleted_rows, _MAX_INTEGER)
+        if versions := list(result.solution_version_arns):
+            fields = {"data_deletion_job_arn": job.subject, "solution_version_arns": versions}
+            unit.after_commit(partial(_log.warning, "deleted_users_in_models", **fields))
 
     def failed(self, unit: Unit, job: Job, reason: str) -> None:
         """Set the status to FAILED, with the reason."""

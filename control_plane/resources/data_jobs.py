@@ -23,6 +23,7 @@ from control_plane.resources.base import (
     require_active,
 )
 from control_plane.resources.datasets import dataset_table
+from control_plane.resources.ledger import deletion_location
 from protos.tailorbird.control.v1.common_pb2 import IngestionMode
 from protos.tailorbird.control.v1.dataset_export_job_pb2 import DatasetExportJobOutput
 from protos.tailorbird.internal.v1.jobs_pb2 import DataDeletionPayload, DatasetExportPayload
@@ -141,7 +142,12 @@ class DeletionJobs(ResourceOperations):
             unit, "pending_deletions_per_group", DataDeletionJob, dataset_group_arn=group.arn, status=Status.PENDING
         )
         tables = [dataset_table(unit, dataset) for dataset in datasets if dataset.dataset_type in _OF_USERS]
-        payload = DataDeletionPayload(dataset_group_arn=group.arn, tables=tables, data_location=data_location)
+        payload = DataDeletionPayload(
+            dataset_group_arn=group.arn,
+            tables=tables,
+            data_location=data_location,
+            location=deletion_location(row, datasets[0].location),
+        )
         enqueue(unit, self._app_context, payload, subject=row.arn, group_arn=group.arn)
         return row
 

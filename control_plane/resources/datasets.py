@@ -12,6 +12,7 @@ from control_plane.app_context import AppContext
 from control_plane.domain.fields import check_kms_key, check_name, check_role, check_tags
 from control_plane.domain.schemas import DatasetType, Domain, check_dataset_type, check_schema, check_schema_change
 from control_plane.domain.states import BLOCKING, CREATING, DELETING_DATA, Status
+from control_plane.jobs.submit import enqueue
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import (
     AnyResource,
@@ -40,11 +41,12 @@ from control_plane.resources.base import (
     remove,
     require_active,
 )
+from control_plane.resources.ledger import deletion_location
 from control_plane.serving.revisions import next_revision
 from control_plane.tracking.deletions import DeletionReconciler
 from protos.tailorbird.control.v1.common_pb2 import ResourceStatus
 from protos.tailorbird.control.v1.dataset_pb2 import DatasetUpdateSummary
-from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable
+from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable, StorageRemovalPayload
 
 __all__ = ["DatasetGroups", "Datasets", "Schemas", "columns_added_since", "dataset_schemas", "dataset_table"]
 
@@ -182,7 +184,13 @@ class DatasetGroups(ResourceOperations):
             if count := unit.count(table, limit=_COUNTED, dataset_group_arn=arn):
                 shown = f"{count} or more" if count == _COUNTED else f"{count}"
                 raise ResourceInUse(f"`datasetGroupArn`: got {arn}, which has {shown} {word}; delete them first")
-        for job in unit.find(DataDeletionJob, dataset_group_arn=arn):
+        deletions = unit.find(DataDeletionJob, dataset_group_arn=arn)
+        if deletions:
+            locations = [deletion_location(job, f"datasets/{unit.account}/{group.name}/-") for job in deletions]
+            enqueue(
+                unit, self._app_context, StorageRemovalPayload(locations=locations), subject=arn, group_arn=group.arn
+            )
+        for job in deletions:
             remove(unit, job)
         remove(unit, group)
 

@@ -81,6 +81,7 @@ class ImportJobs(ResourceOperations):
             replace=mode is ImportMode.FULL,
             import_id=self._app_context.new_id(),
         )
+        payload.requested_at.FromDatetime(now)
         enqueue(unit, self._app_context, payload, subject=row.arn, group_arn=dataset.dataset_group_arn)
         return row
 

@@ -31,7 +31,9 @@ _SERVICES: Final = {name: service for service, name in samples.all_operations()}
 _PATIENCE_SECONDS: Final = 120.0
 _USER: Final = "user-0001"
 #: Jobs that stay as they were created: no worker has a handler for them yet.
-_PENDING: Final = frozenset({"BatchInferenceJob", "BatchSegmentJob", "DataDeletionJob"})
+_PENDING: Final = frozenset({"BatchInferenceJob", "BatchSegmentJob"})
+#: States at which what a Create began is done; None is of kinds without a state.
+_DONE: Final = ("ACTIVE", "COMPLETED", None)
 _ITEMS: Final[dict[str, Any]] = {
     "type": "record",
     "name": "Items",
@@ -82,7 +84,7 @@ class Walk:
             self.values |= {member: value for member, value in response.items() if isinstance(value, str)}
         kind = name.removeprefix("Create").removeprefix("Delete")
         if name.startswith("Create") and f"Describe{kind}" in SCENARIO and kind not in _PENDING:
-            wait_until(lambda: self._status(kind) in ("ACTIVE", None), seconds=_PATIENCE_SECONDS, every=0.2)
+            wait_until(lambda: self._status(kind) in _DONE, seconds=_PATIENCE_SECONDS, every=0.2)
         if name.startswith("Delete") and f"Describe{kind}" in SCENARIO:
             wait_until(lambda: not self._exists(kind), seconds=_PATIENCE_SECONDS, every=0.2)
         return response
@@ -117,6 +119,7 @@ def write_files(bucket: Path) -> dict[str, str]:
         taken = ("Taken", "Not taken")[number % 2]
         lines += [f"{user},join,{taken},{1_700_000_000 + number}", f"{user},leave,Viewed,{1_700_000_000 + number}"]
     (bucket / "acts.csv").write_text("\n".join(lines) + "\n")
+    (bucket / "users.csv").write_text(f"USER_ID\n{list(data.users)[-1]}\n")
     (bucket / "actions.csv").write_text("ACTION_ID,KIND,VALUE\njoin,club,3\nleave,club,\n")
     names = {"ACTIONS": "actions.csv", "ACTION_INTERACTIONS": "acts.csv", "Interactions": files["Interactions"].name}
     return {kind: f"s3://{bucket.name}/{name}" for kind, name in names.items()}

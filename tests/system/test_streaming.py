@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import polars as pl
 import psutil
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
@@ -243,6 +244,56 @@ def test_nothing_is_left_of_the_users_of_a_deleted_group(system):
     journey.delete_group(journey.dataset_group_arn)
 
     wait_until(lambda: not marked(system), seconds=90, every=0.5)
+
+
+def test_nothing_is_left_of_deleted_users_but_what_they_do_afterwards(system):
+    journey = Journey(system.clients(), suffix="leavers")
+    journey.create_datasets({"Interactions": SCHEMAS["Interactions"]})
+    tracking_id = journey.create_event_tracker()
+    bucket = system.installation.buckets / "leavers"
+    bucket.mkdir(parents=True)
+    lines = [f"leaver-{n % 5},item-{n % 60:02},{1_700_000_000 + n},{EVENT},1" for n in range(300)]
+    columns_of_schema = "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE"
+    (bucket / "interactions.csv").write_text("\n".join([columns_of_schema, *lines, *_of_others(300)]) + "\n")
+    journey.import_csv({"Interactions": "s3://leavers/interactions.csv"})
+    for number in range(10):
+        journey.put_events(tracking_id, f"leaver-{number % 5}", [f"item-{number:02}"], event_type=EVENT)
+    (bucket / "users.csv").write_text("USER_ID\n" + "".join(f"leaver-{number}\n" for number in range(5)))
+    assert files_with(system, "leaver-")
+
+    personalize = journey.clients.personalize
+    arn = personalize.create_data_deletion_job(
+        jobName="leavers",
+        roleArn=ROLE_ARN,
+        datasetGroupArn=journey.dataset_group_arn,
+        dataSource={"dataLocation": "s3://leavers/users.csv"},
+    )["dataDeletionJobArn"]
+
+    def job():
+        return personalize.describe_data_deletion_job(dataDeletionJobArn=arn)["dataDeletionJob"]
+
+    wait_until(lambda: job()["status"] in ("COMPLETED", "FAILED"), seconds=90, every=0.2)
+    assert (job()["status"], job()["numDeleted"]) == ("COMPLETED", 310)
+    assert files_with(system, "leaver-") == []
+    assert files_with(system, "stayer-")
+    journey.put_events(tracking_id, "leaver-1", ["item-01"], event_type=EVENT)
+    assert files_with(system, "leaver-")
+
+
+def _of_others(count):
+    return [f"stayer-{number},item-{number % 60:02},{1_700_000_000 + number},{EVENT},1" for number in range(count)]
+
+
+def files_with(system, text):
+    """Return the files of all datasets and of the event log that have a text; Parquet as it is read."""
+    datasets, log = system.installation.store / "datasets", system.installation.root / "events"
+    paths = []
+    for path in (*datasets.rglob("*"), *log.rglob("*")):
+        if path.is_file():
+            shown = str(pl.read_parquet(path).to_dict(as_series=False)) if path.suffix == ".parquet" else ""
+            if text.encode() in content(path) or text in shown:
+                paths.append(path)
+    return paths
 
 
 def test_files_of_the_services_are_their_owners_whatever_the_umask(system):

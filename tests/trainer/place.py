@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 
@@ -57,9 +58,10 @@ class NoEvents:
     def __init__(self) -> None:
         self.flushed_locations: list[str] = []
 
-    def flush(self, location, context) -> None:
+    def flush(self, location, context) -> int:
         self.flushed_locations.append(location)
         context.check()
+        return 0
 
 
 @dataclass
@@ -110,6 +112,7 @@ class Place:
         import_id: str | None = None,
         schema: str | None = None,
         context: JobContext | None = None,
+        requested_at: datetime | None = None,
     ) -> jobs_pb2.DatasetImportResult:
         """Import a location; without an id it is an import of its own, without a schema by that of its type."""
         number = len(list((self.root / "store").rglob("_delta_log/*.json")))
@@ -119,6 +122,8 @@ class Place:
             replace=replace,
             import_id=import_id or f"import-{number}",
         )
+        if requested_at is not None:
+            payload.requested_at.FromDatetime(requested_at)
         handler = ImportJobHandler(self.store, self.sources(), self.workspace)
         return handler.run(payload, context or NullJobContext())
 
@@ -167,7 +172,7 @@ class Place:
             self.workspace,
             store_settings=self.settings,
             options=TrainingOptions(seed=1, index_trees=5),
-            flusher=NoEvents(),
+            flusher=self.flusher,
         )
 
 

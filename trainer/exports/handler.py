@@ -17,6 +17,7 @@ import polars as pl
 from common import columns
 from common.arrow_schema import frame_schema
 from common.avro import AvroSchema
+from common.deletions import DeletionWatch
 from common.errors import Unavailable
 from common.files.outputs import OutputFolder, Outputs
 from common.logs import get_logger
@@ -83,6 +84,7 @@ class ExportJobHandler:
             Unavailable: Store, destination or events service cannot be reached.
             JobCancelled: The job must end; the folder has no manifest.
         """
+        watch = DeletionWatch(self._store, [payload.table.location])
         output = self._outputs.open(payload.output_location, payload.job_name)
         source = _SOURCES[payload.ingestion_mode]
         if source != columns.SOURCE_BULK:
@@ -91,7 +93,7 @@ class ExportJobHandler:
         context.confirm()
         output.begin(lambda name: bool(_IS_FILE.fullmatch(name)))
         try:
-            with self._workspace.folder() as folder:
+            with self._workspace.folder() as folder, watch.reading():
                 self._write(payload, output, folder, context=context)
         except OSError as error:
             raise Unavailable(f"the trainer's work folder cannot be used: {error}") from error

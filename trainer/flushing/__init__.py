@@ -1,4 +1,7 @@
-"""Moving acknowledged records into their table before it is read; `remote` asks the events service for it."""
+"""Moving acknowledged records into their table before it is read; `remote` asks the events service for it.
+
+`calls` is how trainers call the events service, whatever for.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ class Flusher(Protocol):
     Its client is a module apart, because training processes load this one and hold no channel.
     """
 
-    def flush(self, location: str, context: JobContext) -> None:
-        """Return when a table has all records that were acknowledged before the call.
+    def flush(self, location: str, context: JobContext) -> int:
+        """Wait until a table has all records that were acknowledged before; return the log's last offset before that.
 
         Args:
             location: Folder of the table in the store.

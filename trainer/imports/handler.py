@@ -28,6 +28,7 @@ from common.storage import Store
 from common.table_files import TableFile
 from common.tables import StagedFile, Table, TableChanged
 from protos.tailorbird.internal.v1 import jobs_pb2
+from trainer.deletions.tables import obey_deletions, reports_folder
 from trainer.files.sources import SourceFile, Sources
 from trainer.imports.replacement import BulkFiles
 from trainer.imports.row_files import DistinctRows, RowFiles
@@ -42,11 +43,8 @@ _log = get_logger(__name__)
 
 
 def report_location(table_location: str, import_id: str) -> str:
-    """Return where the report of an import that failed is, relative to the store's root.
-
-    Delta Lake passes over names that begin with an underscore, and who deletes the dataset deletes its reports.
-    """
-    return f"{table_location}/_import_reports/{import_id}.json"
+    """Return where the report of an import that failed is, relative to the store's root."""
+    return f"{reports_folder(table_location)}/{import_id}.json"
 
 
 class ImportJobHandler:
@@ -76,6 +74,7 @@ class ImportJobHandler:
         done = _committed_rows(table, payload.import_id)
         if done is not None:
             _log.info("import_committed_before", rows=done)
+            obey_deletions(self._store, payload)
             return jobs_pb2.DatasetImportResult(imported_rows=done)
         with self._workspace.folder() as folder:
             context.report(fraction=0.0, activity="fetching files")
@@ -85,6 +84,7 @@ class ImportJobHandler:
                 raise import_failed(kind, error.message) from error
             attempt = _Import(self._store, table, payload, context, folder)
             rows = attempt.run(files)
+        obey_deletions(self._store, payload)
         _log.info("imported", dataset_type=kind, rows=rows, files=len(files))
         return jobs_pb2.DatasetImportResult(imported_rows=rows, files=len(files))
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from common.artifacts import publish_artifact, read_manifest
+from common.deletions import DeletionWatch
 from common.errors import ResourceAlreadyExists, ResourceNotFound
 from common.logs import get_logger
 from common.settings import StoreSettings
@@ -77,10 +78,12 @@ class TrainingJobHandler:
         began = time.monotonic()
         configuration = read_configuration(payload.solution_config)
         context.report(fraction=0.0, activity="taking a snapshot")
+        watch = DeletionWatch(self._store, (table.location for table in payload.tables))
         snapshot = self._snapshot(payload, configuration, context)
         spec = self._spec(payload, snapshot)
         with self._workspace.folder() as folder:
-            manifest = run_training(spec, folder, context)
+            with watch.reading():
+                manifest = run_training(spec, folder, context)
             hours = _hours(time.monotonic() - began)
             context.report(fraction=0.98, activity="publishing")
             context.confirm()

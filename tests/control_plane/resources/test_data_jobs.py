@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 import pytest
 
 from common.errors import InvalidInput, LimitExceeded, ResourceInUse, ResourceNotFound
@@ -11,7 +13,14 @@ from control_plane.jobs.payloads import read_payload
 from control_plane.resources.base import PageRequest
 from protos.tailorbird.control.v1.common_pb2 import S3DataConfig
 from protos.tailorbird.control.v1.dataset_export_job_pb2 import DatasetExportJobOutput
-from protos.tailorbird.internal.v1.jobs_pb2 import DataDeletionResult, DatasetExportPayload, DatasetExportResult
+from protos.tailorbird.internal.v1.jobs_pb2 import (
+    DataDeletionPayload,
+    DataDeletionResult,
+    DatasetExportPayload,
+    DatasetExportResult,
+    StorageRemovalPayload,
+    StorageRemovalResult,
+)
 from tests.control_plane.world import ACCOUNT, EVERYTHING, make_world
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/Personalize"
@@ -105,9 +114,30 @@ def test_jobs_are_given_to_trainers_that_can_do_them_and_end_with_their_results(
     assert world.resources.exports.describe(row.arn).status == "ACTIVE"
 
     lease = world.lease("trainer", JobKind.DATA_DELETION)
+    payload = read_payload(lease.job, DataDeletionPayload)
+    assert payload.location == f"datasets/{ACCOUNT}/films/deletions/leavers-{gone.creation_date_time:%Y%m%dT%H%M%S%f}"
+    assert payload.began_at.ToDatetime(tzinfo=UTC) == world.clock.now()
     assert world.resources.deletions.describe(gone.arn).status == "IN_PROGRESS"
     world.queue.complete(
         lease.job.id, lease.token, kind=JobKind.DATA_DELETION, result=DataDeletionResult(deleted_rows=3)
     )
     described = world.resources.deletions.describe(gone.arn)
     assert (described.status, described.num_deleted) == ("COMPLETED", 3)
+
+
+def test_ledger_goes_with_its_group(world):
+    group = world.group()
+    dataset = world.dataset(group)
+    deletion(world, group)
+    lease = world.lease("trainer", JobKind.DATA_DELETION)
+    location = read_payload(lease.job, DataDeletionPayload).location
+    world.queue.complete(lease.job.id, lease.token, kind=JobKind.DATA_DELETION, result=DataDeletionResult())
+    world.resources.datasets.delete(dataset)
+    lease = world.lease("trainer", JobKind.STORAGE_REMOVAL)
+    world.queue.complete(lease.job.id, lease.token, kind=JobKind.STORAGE_REMOVAL, result=StorageRemovalResult())
+
+    world.resources.dataset_groups.delete(group)
+
+    lease = world.lease("trainer", JobKind.STORAGE_REMOVAL)
+    assert list(read_payload(lease.job, StorageRemovalPayload).locations) == [location]
+    world.queue.complete(lease.job.id, lease.token, kind=JobKind.STORAGE_REMOVAL, result=StorageRemovalResult())

@@ -21,7 +21,7 @@ from events_service.log.stream_target import StreamTarget
 from events_service.records import content_of
 from tests.events_service.log.suite import EventLogSuite, offsets
 from tests.events_service.nats import running_nats
-from tests.events_service.samples import SINK, entries, entry, event, table
+from tests.events_service.samples import GROUP, SINK, entries, entry, event, table
 
 NUMBERS = count()
 

@@ -11,6 +11,7 @@ from common.errors import InvalidInput, OperationUnavailable, PermissionDenied, 
 from common.rpc import Service, channel
 from common.testing import make_keys, serving
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc
+from trainer.flushing.calls import SealingCalls
 from trainer.flushing.remote import RemoteFlusher
 from trainer.worker import CancelReason, JobCancelled, NullJobContext
 
@@ -70,7 +71,7 @@ def server(flush_service):
 
 def test_table_is_flushed_once(flush_service, server):
     with server.channel("trainer") as opened:
-        RemoteFlusher(opened).flush(LOCATION, NullJobContext())
+        RemoteFlusher(SealingCalls(opened)).flush(LOCATION, NullJobContext())
 
     assert flush_service.flushed_locations == [LOCATION]
 
@@ -81,7 +82,7 @@ def test_table_is_flushed_once(flush_service, server):
 def test_service_that_cannot_do_it_now_is_called_again(flush_service, server, error):
     flush_service.trouble = [error, error]
     with server.channel("trainer") as opened:
-        RemoteFlusher(opened).flush(LOCATION, NullJobContext())
+        RemoteFlusher(SealingCalls(opened)).flush(LOCATION, NullJobContext())
 
     assert len(flush_service.flushed_locations) == 3
 
@@ -91,14 +92,14 @@ def test_service_that_stays_away_gives_the_job_back_instead_of_training_without_
         channel("127.0.0.1:1", token="none") as nobody,
         pytest.raises(Unavailable, match="the latest records cannot be had"),
     ):
-        RemoteFlusher(nobody, patience_seconds=1.0).flush(LOCATION, NullJobContext())
+        RemoteFlusher(SealingCalls(nobody, patience_seconds=1.0)).flush(LOCATION, NullJobContext())
 
 
 @pytest.mark.parametrize("error", [InvalidInput("`location`: bad"), PermissionDenied("not you")])
 def test_refusal_is_final(flush_service, server, error):
     flush_service.trouble = [error]
     with server.channel("trainer") as opened, pytest.raises(type(error)):
-        RemoteFlusher(opened).flush(LOCATION, NullJobContext())
+        RemoteFlusher(SealingCalls(opened)).flush(LOCATION, NullJobContext())
 
     assert len(flush_service.flushed_locations) == 1
 
@@ -106,4 +107,4 @@ def test_refusal_is_final(flush_service, server, error):
 def test_job_that_must_end_waits_for_nobody(flush_service, server):
     flush_service.held.clear()
     with server.channel("trainer") as opened, pytest.raises(JobCancelled):
-        RemoteFlusher(opened).flush(LOCATION, StoppedJobContext())
+        RemoteFlusher(SealingCalls(opened)).flush(LOCATION, StoppedJobContext())
