@@ -115,7 +115,8 @@ def test_jobs_are_given_to_trainers_that_can_do_them_and_end_with_their_results(
 
     lease = world.lease("trainer", JobKind.DATA_DELETION)
     payload = read_payload(lease.job, DataDeletionPayload)
-    assert payload.location == f"datasets/{ACCOUNT}/films/deletions/leavers-{gone.creation_date_time:%Y%m%dT%H%M%S%f}"
+    name = group.rpartition("/")[2]
+    assert payload.location == f"datasets/{ACCOUNT}/{name}/deletions/leavers-{gone.creation_date_time:%Y%m%dT%H%M%S%f}"
     assert payload.began_at.ToDatetime(tzinfo=UTC) == world.clock.now()
     assert world.resources.deletions.describe(gone.arn).status == "IN_PROGRESS"
     world.queue.complete(
