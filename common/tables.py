@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
@@ -37,6 +38,7 @@ NO_VERSION: Final = -1
 _ATTEMPTS = 5
 _LOG = "_delta_log"
 _COMPACT_BYTES = 64 * 1024 * 1024
+_RETENTION_HOURS = 7 * 24
 T = TypeVar("T")
 
 
@@ -339,25 +341,34 @@ class Table:
             raise self._unavailable("written", error) from error
         return self.version()
 
-    def compact(self, *, target_bytes: int = _COMPACT_BYTES) -> int:
-        """Join small files into large ones, delete files that no version of the last week needs, return the version.
+    def compact(self, *, target_bytes: int = _COMPACT_BYTES, retention_hours: int = _RETENTION_HOURS) -> int:
+        """Join small files into large ones, delete files that no version of late needs, return the version.
 
-        Rows, and readers of earlier versions, are not affected. If another commit removes rows in between, nothing is
-        compacted: the next call tries again.
+        Rows, and readers of these versions, are not affected; a table in order gets no new version. If another commit
+        removes rows in between, nothing is compacted: the next call tries again.
+
+        Args:
+            target_bytes: Files of that size stay as they are.
+            retention_hours: How long files stay that no version needs any more, or that were never in one.
 
         Raises:
             ResourceNotFound: Nothing was ever written.
             Unavailable: The store cannot be reached.
         """
         table = self._open()
+        before = table.version()
+        # Without `full` files stay for ever that were written for a commit which never came.
+        vacuum = partial(table.vacuum, retention_hours=retention_hours, enforce_retention_duration=False, full=True)
         try:
             table.optimize.compact(target_size=target_bytes)
-            # Without `full` files stay for ever that were written for a commit which never came.
-            table.vacuum(dry_run=False, full=True)
+            if vacuum(dry_run=True):
+                vacuum(dry_run=False)
+            if table.version() != before:
+                table.create_checkpoint()
         except CommitFailedError:
             return self.version()
-        except (DeltaError, OSError) as error:
-            raise self._unavailable("compacted", error) from error
+        except DeltaError as error:
+            raise Unavailable(f"dataset {self.location}: cannot be compacted: {error}") from error
         return self.version()
 
     def _link(self, path: Path, name: str) -> bool:

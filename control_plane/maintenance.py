@@ -1,6 +1,7 @@
 """The thread that does what no call triggers, every few seconds.
 
-It ends expired leases, reconciles campaigns, continues deletions, runs schedules and prunes old rows. Several control
+It ends expired leases, reconciles campaigns, continues deletions, runs schedules, lets the
+storage be maintained and prunes old rows. Several control
 planes may run one each: every step is a unit of work that finds nothing left to do when another was faster.
 """
 
@@ -11,6 +12,7 @@ from control_plane.jobs.queue import JobQueue
 from control_plane.metadata_store import MetadataStore, Unit
 from control_plane.pruning import Pruner
 from control_plane.scheduler.scheduler import Scheduler
+from control_plane.scheduler.storage import StorageScheduler
 from control_plane.serving.reconciler import ServingReconciler
 from control_plane.tracking.deletions import DeletionReconciler
 
@@ -26,6 +28,7 @@ class Maintenance:
         reconciler: Brings campaigns in line with what the runtimes report.
         deletions: Continues the deletions of datasets and event trackers.
         scheduler: Trains solutions by their schedules.
+        storage: Lets the storage of dataset groups be maintained.
         pruner: Removes finished jobs and old deployments.
         every_seconds: Pause between two rounds.
     """
@@ -38,6 +41,7 @@ class Maintenance:
         reconciler: ServingReconciler,
         deletions: DeletionReconciler,
         scheduler: Scheduler,
+        storage: StorageScheduler,
         pruner: Pruner,
         every_seconds: float,
     ) -> None:
@@ -46,6 +50,7 @@ class Maintenance:
         self._reconciler = reconciler
         self._deletions = deletions
         self._scheduler = scheduler
+        self._storage = storage
         self._pruner = pruner
         self._thread = PeriodicThread(
             self.sweep, name="maintenance", every_seconds=every_seconds, failure_event="sweep_failed"
@@ -56,6 +61,7 @@ class Maintenance:
         self._queue.expire()
         self._metadata_store.transact(self._reconcile)
         self._scheduler.run_due()
+        self._storage.run_due()
         self._pruner.prune()
 
     def _reconcile(self, unit: Unit) -> None:

@@ -27,6 +27,7 @@ from control_plane.resources.tags import Tags
 from control_plane.resources.trackers import EventTrackers
 from control_plane.resources.versions import SolutionVersions
 from control_plane.scheduler.scheduler import Scheduler
+from control_plane.scheduler.storage import StorageScheduler
 from control_plane.servicers.control.methods import Resources
 from control_plane.servicers.control.servicer import CONTROL_PLANE_SERVICE, ControlPlaneServicer
 from control_plane.servicers.evaluations import EVALUATION_SERVICE, EvaluationServicer
@@ -64,6 +65,8 @@ class Timing:
     max_waiting: int = 200
     finished_job_hours: float = 720.0
     max_finished_jobs: int = 10_000
+    storage_maintenance_hours: float = 24.0
+    storage_retention_hours: int = 168
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +230,12 @@ def _maintenance(
         reconciler=reconciler,
         deletions=deletions,
         scheduler=Scheduler(metadata_store, app_context, versions, lease_seconds=timing.scheduler_lease_seconds),
+        storage=StorageScheduler(
+            metadata_store,
+            app_context,
+            every_hours=timing.storage_maintenance_hours,
+            retention_hours=timing.storage_retention_hours,
+        ),
         pruner=Pruner(
             metadata_store,
             app_context,

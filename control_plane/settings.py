@@ -60,6 +60,15 @@ class ControlPlaneSettings(ServerSettings):
         720.0, gt=0, description="Finished jobs are kept for so long; those whose failure is still shown stay."
     )
     max_finished_jobs: int = Field(10_000, ge=0, description="No more finished jobs than that are kept.")
+    storage_maintenance_hours: float = Field(
+        24.0, ge=0.25, description="How often the tables and artifacts of each dataset group are put in order."
+    )
+    storage_retention_hours: int = Field(
+        168,
+        ge=24,
+        description="Files of tables and artifacts that nothing names any more stay for so long: longer than the "
+        "longest training, and than the age of a backup of the database that may be restored; see docs/storage.md.",
+    )
     auto_training: bool = Field(
         True,
         description="Solutions whose CreateSolution does not say `performAutoTraining` are trained automatically, as "
@@ -129,4 +138,6 @@ class ControlPlaneSettings(ServerSettings):
             max_waiting=self.max_waiting,
             finished_job_hours=self.finished_job_hours,
             max_finished_jobs=self.max_finished_jobs,
+            storage_maintenance_hours=self.storage_maintenance_hours,
+            storage_retention_hours=self.storage_retention_hours,
         )

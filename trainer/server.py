@@ -16,6 +16,7 @@ from typing import Final
 
 import grpc
 
+from common.clock import SystemClock
 from common.files.outputs import Outputs
 from common.logs import get_logger
 from common.process.lifecycle import wait_for_signal
@@ -28,6 +29,7 @@ from trainer.files.sources import Sources
 from trainer.flushing.calls import SealingCalls
 from trainer.flushing.remote import RemoteFlusher
 from trainer.imports import ImportJobHandler
+from trainer.maintenance import MaintenanceJobHandler
 from trainer.removal import RemovalJobHandler
 from trainer.settings import TrainerSettings
 from trainer.training import TrainingJobHandler
@@ -97,6 +99,7 @@ def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.
             max_bytes=settings.deletion_max_bytes,
         ),
         "storage_removal": RemovalJobHandler(store),
+        "storage_maintenance": MaintenanceJobHandler(store, SystemClock()),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -17,10 +18,12 @@ class StoredObject:
     Attributes:
         path: Relative to the store's root.
         bytes: Size.
+        modified: When it was written, UTC.
     """
 
     path: str
     bytes: int
+    modified: datetime
 
 
 class Store(Protocol):

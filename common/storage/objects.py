@@ -88,7 +88,7 @@ class ObjectStore:
             with _our_errors("listing", prefix):
                 for batch in obstore.list(self.objects, prefix):
                     for item in batch:
-                        yield StoredObject(item["path"], item["size"])
+                        yield StoredObject(item["path"], item["size"], item["last_modified"])
         except Unavailable:
             self._responds(prefix)
             raise
@@ -105,7 +105,8 @@ class ObjectStore:
             # The client has retried transient errors for long enough; a service that responds to everything else and
             # does not list has no such bucket.
             raise ResourceNotFound(f"`path`: got {prefix}, want a folder of a bucket that exists") from error
-        return sorted((StoredObject(str(item["path"]), item["size"]) for item in listed), key=lambda item: item.path)
+        files = (StoredObject(str(item["path"]), item["size"], item["last_modified"]) for item in listed)
+        return sorted(files, key=lambda item: item.path)
 
     def _responds(self, prefix: str) -> bool:
         """Return whether the store, which failed to list a folder, responds to another request.

@@ -41,6 +41,7 @@ from protos.tailorbird.internal.v1.jobs_pb2 import (
     SolutionVersionTrainingResult,
     SolutionVersionUpdatePayload,
     SolutionVersionUpdateResult,
+    StorageMaintenanceResult,
     StorageRemovalPayload,
     StorageRemovalResult,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "DeletionListener",
     "ImportListener",
     "JobListener",
+    "MaintenanceListener",
     "RemovalListener",
     "StatusListener",
     "TrainingListener",
@@ -225,6 +227,27 @@ class UpdateListener:
 
     def stopped(self, unit: Unit, job: Job) -> None:
         """Do nothing: what an attempt left in the store is removed with the solution."""
+
+
+class MaintenanceListener:
+    """Logs what maintenance of a dataset group's storage came to: no resource shows it."""
+
+    def started(self, unit: Unit, job: Job) -> None:
+        """Do nothing: nothing shows maintenance under way."""
+
+    def succeeded(self, unit: Unit, job: Job, result: StorageMaintenanceResult) -> None:
+        """Log how much was removed, and whether the next job has to go on."""
+        fields = {"removed_objects": result.removed_objects, "incomplete": result.incomplete}
+        unit.after_commit(partial(_log.info, "storage_maintained", dataset_group_arn=job.subject, **fields))
+
+    def failed(self, unit: Unit, job: Job, reason: str) -> None:
+        """Log it: everything stays as it is, and the next job tries again."""
+        unit.after_commit(
+            partial(_log.warning, "storage_not_maintained", dataset_group_arn=job.subject, job_id=job.id, reason=reason)
+        )
+
+    def stopped(self, unit: Unit, job: Job) -> None:
+        """Do nothing: what was put in order stays so."""
 
 
 class RemovalListener:

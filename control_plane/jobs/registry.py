@@ -18,6 +18,7 @@ from control_plane.jobs.listeners import (
     DeletionListener,
     ImportListener,
     JobListener,
+    MaintenanceListener,
     RemovalListener,
     StatusListener,
     TrainingListener,
@@ -104,6 +105,13 @@ _SPECS: Final = (
         jobs_pb2.BatchSegmentResult,
         "batch segment",
         lambda app_context: StatusListener(app_context, BatchSegmentJob),
+    ),
+    JobSpec(
+        JobKind.STORAGE_MAINTENANCE,
+        jobs_pb2.StorageMaintenancePayload,
+        jobs_pb2.StorageMaintenanceResult,
+        "maintenance of stored data",
+        lambda _: MaintenanceListener(),
     ),
 )
 

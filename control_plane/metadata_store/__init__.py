@@ -15,7 +15,7 @@ from sqlmodel import SQLModel
 
 from common.process.long_poll import ChangeNotifier
 from control_plane.domain.paging import Position
-from control_plane.metadata_store.tables import AnyResource, Job, Schedule
+from control_plane.metadata_store.tables import AnyResource, DatasetGroup, Job, Schedule
 
 __all__ = ["MetadataStore", "Unit"]
 
@@ -100,6 +100,9 @@ class Unit(Protocol):
 
     def due_schedules(self, *, now: datetime, limit: int) -> list[Schedule]:
         """Return schedules whose next run is due, those that have waited longest first."""
+
+    def due_groups(self, *, now: datetime, limit: int) -> list[DatasetGroup]:
+        """Return dataset groups whose maintenance is due, those that have waited longest first."""
 
     def expired_jobs(self, *, now: datetime) -> list[Job]:
         """Return leased jobs whose leases have expired."""

@@ -20,6 +20,7 @@ from control_plane.metadata_store.tables import (
     BatchSegmentJob,
     DataDeletionJob,
     DatasetExportJob,
+    DatasetGroup,
     DatasetImportJob,
     Job,
     Owned,
@@ -163,6 +164,11 @@ class SqlUnit:
         """Return schedules whose next run is due, those that have waited longest first."""
         due = col(Schedule.next_run_at)
         return list(self._session.exec(select(Schedule).where(due <= now).order_by(due).limit(limit)).all())
+
+    def due_groups(self, *, now: datetime, limit: int) -> list[DatasetGroup]:
+        """Return dataset groups whose maintenance is due, those that have waited longest first."""
+        due = col(DatasetGroup.maintenance_due_at)
+        return list(self._session.exec(select(DatasetGroup).where(due <= now).order_by(due).limit(limit)).all())
 
     def expired_jobs(self, *, now: datetime) -> list[Job]:
         """Return leased jobs whose leases have expired."""

@@ -32,7 +32,12 @@ ACCOUNT = DEFAULT_ACCOUNT
 MOST_VIEWED = "arn:aws:personalize:::recipe/aws-ecomm-popular-items-by-views"
 POPULARITY = "arn:aws:personalize:::recipe/aws-popularity-count"
 PERSONALIZATION = "arn:aws:personalize:::recipe/aws-user-personalization-v2"
-TIMING = Timing(lease_seconds=60, retry_seconds=5, runtime_liveness_seconds=30, sweep_seconds=3600, max_waiting=4)
+#: Storage is maintained where a test wants it only: its jobs would come between those of others.
+NEVER_HOURS = 100_000
+TIMING = Timing(
+    lease_seconds=60, retry_seconds=5, runtime_liveness_seconds=30, sweep_seconds=3600, max_waiting=4,
+    storage_maintenance_hours=NEVER_HOURS,
+)  # fmt: skip
 MANY = Quotas(**{quota.name: 10_000 for quota in fields(Quotas)})
 EVERYTHING = PageRequest()
 

@@ -23,7 +23,11 @@ __all__ = ["Dataset", "DatasetGroup", "DatasetSchema"]
 
 
 class DatasetGroup(AnyResource, table=True):
-    """A container of datasets, solutions and a tracker."""
+    """A container of datasets, solutions and a tracker.
+
+    Attributes:
+        maintenance_due_at: When the next maintenance of its storage is due; None before the first was planned.
+    """
 
     __tablename__ = "dataset_group"
     __table_args__ = (UniqueConstraint("account", "name"), *list_indexes("dataset_group"))
@@ -34,6 +38,7 @@ class DatasetGroup(AnyResource, table=True):
     domain: str | None = Field(default=None, max_length=32)
     role_arn: str | None = Field(default=None, max_length=256)
     kms_key_arn: str | None = text_column(nullable=True)
+    maintenance_due_at: datetime | None = moment_column(nullable=True, index=True)
 
 
 class DatasetSchema(AnyResource, table=True):

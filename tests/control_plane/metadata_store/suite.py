@@ -352,6 +352,18 @@ class MetadataStoreSuite:
         metadata_store.transact(lambda unit: unit.remove(unit.get(Solution, arn("solution", "first"))))
         assert metadata_store.view(lambda unit: unit.count(Schedule, limit=9)) == 3
 
+    def test_groups_are_due_from_their_time_on(self, metadata_store):
+        due = {1: MOMENT, 2: None, 3: MOMENT + timedelta(seconds=9)}
+        add(metadata_store, *(group(number) for number in due))
+
+        def plan(unit):
+            for number, moment in due.items():
+                unit.get(DatasetGroup, group(number).arn).maintenance_due_at = moment
+
+        metadata_store.transact(plan)
+        groups_due = metadata_store.view(lambda unit: unit.due_groups(now=MOMENT, limit=5))
+        assert [row.arn for row in groups_due] == [group(1).arn]
+
     def test_due_jobs_come_from_dataset_groups_in_turn(self, metadata_store):
         # A turn in another lane is none in this one.
         other = {"kind": JobKind.SOLUTION_VERSION_TRAINING, "state": JobState.LEASED}

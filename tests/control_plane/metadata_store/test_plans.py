@@ -40,7 +40,8 @@ def crowded(request, tmp_path_factory):
     else:
         url = request.getfixturevalue("postgres").database()
     metadata_store = open_metadata_store(url)
-    add(metadata_store, group(1), solution("films"), solution("shop"))
+    # A table of one row is best read whole.
+    add(metadata_store, *(group(number) for number in range(1, 50)), solution("films"), solution("shop"))
     with metadata_store._database.writing.begin() as connection:
         connection.execute(
             sa.insert(Campaign),
@@ -188,9 +189,17 @@ def test_what_belongs_to_a_resource_is_read_in_order_from_an_index(crowded, work
         lambda unit: unit.count(SolutionVersion, limit=9, status={"CREATE PENDING", "CREATE IN_PROGRESS"}),
         lambda unit: unit.first(Job, subject="arn", state={"WAITING", "LEASED"}),
         lambda unit: unit.due_schedules(now=MOMENT, limit=20),
+        lambda unit: unit.due_groups(now=MOMENT, limit=20),
         lambda unit: EventTrackers.active_tables(unit, ["datasets/films", "datasets/shop"]),
     ],
-    ids=["campaigns of solutions", "versions in progress", "job of a resource", "due schedules", "tables in use"],
+    ids=[
+        "campaigns of solutions",
+        "versions in progress",
+        "job of a resource",
+        "due schedules",
+        "due groups",
+        "tables in use",
+    ],
 )
 def test_quotas_jobs_and_schedules_are_looked_up_in_an_index(crowded, work):
     (plan,) = plans(crowded, work, small=True)
