@@ -99,9 +99,8 @@ def apply_message(
         )
     elif change == "table_defined":
         table = message.table_defined
-        connection.execute(
-            "INSERT OR IGNORE INTO tables (location, dataset_group_arn, dataset_type, schema) VALUES (?, ?, ?, ?)",
-            (table.location, table.dataset_group_arn, table.dataset_type, table.schema),
+        statements.define_table(
+            connection, LogTable(table.location, table.dataset_group_arn, table.schema, table.dataset_type)
         )
     elif change == "records_appended":
         _append(connection, sequence, message.records_appended)

@@ -223,14 +223,15 @@ class Replicator:
                 now_millis=max(item.now_millis for item in group),
                 max_bytes=self.max_bytes,
             )
-            locations = {location for (location,) in self.connection.execute("SELECT location FROM tables")}
+            schemas: dict[str, str] = dict(self.connection.execute("SELECT location, schema FROM tables"))
             writes: list[Write] = []
             # How many writes must have succeeded for each plan.
             needed: list[int] = []
             for plan in plans:
                 if plan.message.records:
-                    if plan.table.location not in locations:
-                        locations.add(plan.table.location)
+                    before = schemas.get(plan.table.location)
+                    if before is None or statements.is_wider(plan.table.schema, before):
+                        schemas[plan.table.location] = plan.table.schema
                         writes.append(_definition(plan.table))
                     message = log_stream_pb2.LogMessage(records_appended=plan.message)
                     writes.append(Write(f"records.{digest(plan.table.location)}", message))

@@ -26,8 +26,10 @@ __all__ = [
     "append",
     "append_user_removal",
     "bounds",
+    "define_table",
     "end",
     "end_table",
+    "is_wider",
     "lags",
     "lineage",
     "mark_consumed",
@@ -41,7 +43,7 @@ __all__ = [
     "remove_table_records",
     "table_records",
     "tidy",
-]  # fmt: skip
+]
 
 #: Epochs that are kept although the log has no record of theirs any more: artifacts may have been trained on them.
 _KEPT_EPOCHS: Final = 1000
@@ -57,7 +59,7 @@ def append(
 ) -> tuple[int, ...]:
     """Add records that are not there yet; return the offset of each."""
     _begin_epoch(connection, epoch)
-    ids = {table: _table_id(connection, table) for table in {entry.table for entry in entries}}
+    ids = {table: define_table(connection, table) for table in {entry.table for entry in entries}}
     offsets: dict[tuple[Any, ...], int] = {}
     new = []
     keys = []
@@ -332,16 +334,24 @@ def _use_offset(connection: sqlite3.Connection, offset: int) -> None:
         connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('records', ?)", (offset,))
 
 
-def _table_id(connection: sqlite3.Connection, table: LogTable) -> int:
+def define_table(connection: sqlite3.Connection, table: LogTable) -> int:
+    """Return the number of a table, which is made when there is none; its schema may have got wider."""
     row = connection.execute("SELECT id, schema FROM tables WHERE location = ?", (table.location,)).fetchone()
     if row is not None:
-        if row[1] != table.schema and _width(table.schema) >= _width(row[1]):
-            # A dataset's schema gets more columns, never fewer: one with fewer is of a call that began before.
+        if is_wider(table.schema, row[1]):
             connection.execute("UPDATE tables SET schema = ? WHERE id = ?", (table.schema, row[0]))
         return int(row[0])
     insert = "INSERT INTO tables (location, dataset_group_arn, dataset_type, schema) VALUES (?, ?, ?, ?) RETURNING id"
     values = (table.location, table.dataset_group_arn, table.dataset_type, table.schema)
     return int(connection.execute(insert, values).fetchall()[0][0])
+
+
+def is_wider(schema: str, before: str) -> bool:
+    """Return whether a table's schema takes the place of the one before.
+
+    A dataset's schema gets more columns, never fewer: one with fewer is of a call that began before.
+    """
+    return schema != before and _width(schema) >= _width(before)
 
 
 def _width(schema: str) -> int:

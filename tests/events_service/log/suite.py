@@ -65,8 +65,8 @@ class EventLogSuite:
         assert [logged.offset for logged in log.read(2, max_records=1).records] == [2]
 
     def test_page_of_long_records_ends_early_and_the_next_goes_on(self, log):
-        long = [event(number, properties_json="x" * 1_000_000) for number in range(40)]
-        log.append([entry(item) for item in long], seconds=60)
+        for number in range(40):
+            log.append([entry(event(number, properties_json="x" * 1_000_000))], seconds=60)
 
         page = log.read(1, max_records=10_000)
         of_table = log.table_records(table().location, after=0, max_records=10_000)
