@@ -29,7 +29,8 @@ from recipes.models.action_propensity.features import ACTION_FEATURES, past_of_a
 from recipes.models.action_propensity.logistic_regression import fit_logistic, sigmoid
 from recipes.models.action_propensity.samples import Samples, make_samples
 from recipes.models.action_propensity.score import ActionPropensityScorer
-from recipes.models.lsa.decomposition import ContentVectors, learn_vectors
+from recipes.models.lsa.content_vectors import ContentVectors
+from recipes.models.lsa.decomposition import learn_vectors
 from recipes.ports import FitProgress, ignore_progress
 
 __all__ = ["ActionPropensityFitter"]

@@ -6,44 +6,19 @@ value decomposition of Halko, Martinsson and Tropp, "Finding Structure with Rand
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import sparse
 
 from recipes.data.columns import Columns
 from recipes.data.histories import FloatArray
 from recipes.data.sparse import SparseRows, leading_subspace
+from recipes.models.lsa.content_vectors import ContentVectors
 from recipes.models.lsa.features import FeatureSpace
 
-__all__ = ["ContentVectors", "learn_vectors"]
+__all__ = ["learn_vectors"]
 
 #: Passes over the features.
 _PASSES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class ContentVectors:
-    """A map from columns to vectors.
-
-    Attributes:
-        space: Turns columns into features.
-        projection: float32 [features, c].
-        centre: float32 [c], the mean of the rows that it was learnt from.
-    """
-
-    space: FeatureSpace
-    projection: FloatArray
-    centre: FloatArray
-
-    def of(self, columns: Columns, *, n_rows: int) -> FloatArray:
-        """Return the vectors of any rows: float32 [n_rows, c]; zero where nothing is known of a row."""
-        return self.centred(self.space.features(columns, n_rows=n_rows))
-
-    def centred(self, features: SparseRows) -> FloatArray:
-        """Project features: float32 [n_rows, c]."""
-        described = (np.diff(features.offsets) > 0)[:, None]
-        return np.where(described, features @ self.projection - self.centre, np.float32(0.0)).astype(np.float32)
 
 
 def learn_vectors(columns: Columns, *, n_rows: int, size: int, seed: int) -> tuple[ContentVectors, FloatArray]:

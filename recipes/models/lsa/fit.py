@@ -14,8 +14,9 @@ from recipes.data.counts import users_per_item
 from recipes.data.histories import FloatArray
 from recipes.data.training_data import TrainingData
 from recipes.models.lsa.config import LSAConfig
+from recipes.models.lsa.decomposition import learn_vectors
 from recipes.models.lsa.freshness import created_between, freshness
-from recipes.models.lsa.learnt_texts import LearntTexts
+from recipes.models.lsa.learnt_texts import LearntTexts, scaled, texts_of
 from recipes.models.lsa.score import LSAScorer
 from recipes.ports import FitProgress, ignore_progress
 
@@ -55,12 +56,14 @@ class LSAFitter:
         self._progress(fraction=0.01, stage="reading texts", metrics={})
         created, ages = created_between(data)
         if self._learnt is None:
-            self._learnt = LearntTexts.learn(data.items, n_items=data.n_items, ages=ages, size=_SIZE, seed=self._seed)
-        learnt, texts = self._learnt
-        self.report = {"described_items": float(texts.any(axis=1).sum())}
-        vectors = np.column_stack([texts, freshness(created, ages), _popularity(data)]).astype(np.float32)
+            texts = texts_of(data.items)
+            content, vectors = learn_vectors(texts, n_rows=data.n_items, size=_SIZE, seed=self._seed)
+            self._learnt = LearntTexts.of(content, texts, n_items=data.n_items, ages=ages), scaled(vectors)
+        learnt, of_texts = self._learnt
+        self.report = {"described_items": float(of_texts.any(axis=1).sum())}
+        item_vectors = np.column_stack([of_texts, freshness(created, ages), _popularity(data)]).astype(np.float32)
         self._progress(fraction=1.0, stage="texts read", metrics=self.report)
-        return LSAScorer(vectors, learnt=lambda: learnt)
+        return LSAScorer(item_vectors, learnt=lambda: learnt)
 
     def extend(self, data: TrainingData) -> LSAScorer:
         """Count popularity again; the texts are the same."""

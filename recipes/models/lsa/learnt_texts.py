@@ -21,10 +21,10 @@ from common.vocabulary import Vocabulary
 from recipes.data.arrays import map_arrays, save_arrays
 from recipes.data.columns import Columns
 from recipes.data.histories import FloatArray
-from recipes.models.lsa.decomposition import ContentVectors, learn_vectors
+from recipes.models.lsa.content_vectors import ContentVectors
 from recipes.models.lsa.features import FeatureSpace, Words
 
-__all__ = ["LearntTexts", "texts_of"]
+__all__ = ["LearntTexts", "scaled", "texts_of"]
 
 #: Bytes of a digest: enough that two texts never share one.
 _DIGEST: Final = 16
@@ -47,27 +47,16 @@ class LearntTexts:
     ages: NDArray[np.int64]
 
     @classmethod
-    def learn(
-        cls, items: Columns, *, n_items: int, ages: NDArray[np.int64], size: int, seed: int
-    ) -> tuple[LearntTexts, FloatArray]:
-        """Learn from the items' names and texts.
+    def of(cls, content: ContentVectors, texts: Columns, *, n_items: int, ages: NDArray[np.int64]) -> LearntTexts:
+        """Return what is kept of a map.
 
         Args:
-            items: Columns of the items, of which names and texts are read.
+            content: The map.
+            texts: What it was learnt from, see `texts_of`.
             n_items: Number of items.
             ages: As the attribute.
-            size: Coordinates wanted.
-            seed: Decides the random start.
-
-        Returns:
-            What was learnt, and the vectors of the items: float32 [n_items, at most `size`], of length 1 or 0.
-
-        Raises:
-            InvalidInput: There are no names, or no texts.
         """
-        texts = texts_of(items)
-        content, vectors = learn_vectors(texts, n_rows=n_items, size=size, seed=seed)
-        return cls(content, _digests(texts, n_items=n_items), ages), _scaled(vectors)
+        return cls(content, _digests(texts, n_items=n_items), ages)
 
     def updated(self, items: Columns, before: NDArray[np.int64], vectors: FloatArray) -> tuple[LearntTexts, FloatArray]:
         """Apply what was learnt to the catalogue as it is now.
@@ -96,7 +85,7 @@ class LearntTexts:
         made[is_same] = vectors[before[is_same]]
         other = np.flatnonzero(~is_same)
         changed = {field: tuple(values[row] for row in other) for field, values in texts.textual.items()}
-        made[other] = _scaled(self.content.of(Columns(textual=changed), n_rows=len(other)))
+        made[other] = scaled(self.content.of(Columns(textual=changed), n_rows=len(other)))
         return replace(self, digests=digests), made
 
     def save(self, folder: Path) -> None:
@@ -164,7 +153,8 @@ def _digests(texts: Columns, *, n_items: int) -> NDArray[np.uint8]:
     return np.frombuffer(bytes(digests), np.uint8).reshape(n_items, _DIGEST)
 
 
-def _scaled(vectors: FloatArray) -> FloatArray:
+def scaled(vectors: FloatArray) -> FloatArray:
+    """Return vectors of length 1, or 0 where they are 0: float32 [n, c]."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: FloatArray = (vectors / np.maximum(lengths, np.float32(1e-9))).astype(np.float32)
-    return scaled
+    unit: FloatArray = (vectors / np.maximum(lengths, np.float32(1e-9))).astype(np.float32)
+    return unit

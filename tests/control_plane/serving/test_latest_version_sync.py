@@ -295,7 +295,7 @@ def test_five_versions_are_compared_when_none_is_named(world, solution, first):
 
 
 def test_what_cannot_be_compared_is_refused(world, solution):
-    with pytest.raises(ResourceNotFound, match="without an ACTIVE version"):
+    with pytest.raises(ResourceNotFound, match="no ACTIVE version"):
         world.evaluations.compare(solution, [])
     pending = world.version(solution)
     with pytest.raises(ResourceInUse, match="CREATE PENDING"):
