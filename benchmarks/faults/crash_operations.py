@@ -17,6 +17,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from benchmarks.faults.old_logs import version_1, version_2
 from common import columns
 from common.arn import DEFAULT_ACCOUNT
 from common.artifacts import open_artifact, publish_artifact
@@ -34,7 +35,6 @@ from events_service.log import LogEntry, LogTable
 from events_service.log.sqlite import DATABASE, SqliteEventLog
 from events_service.records import content_of, log_entry
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
-from tests.events_service.old_versions import VERSION_1, VERSION_2
 
 __all__ = ["OPERATIONS", "Operation"]
 
@@ -323,13 +323,20 @@ def _assert_whole(database: Path) -> None:
         _assert_same(connection.execute("PRAGMA integrity_check").fetchall(), [("ok",)], "integrity")
 
 
+def _old_log(version: Callable[..., str]) -> str:
+    """Return the statements that make a log of an earlier version."""
+    return version(
+        location=_EVENTS.location, group=_GROUP, schema=_EVENTS.schema, tracking_id="tracker", millis=_MILLIS
+    )
+
+
 OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
     {
         "append": Append(),
         "flush": Flush(),
         "publish": Publish(),
-        "migration of a log of version 1": MigrateLog(VERSION_1, [1, 2]),
-        "migration of a log of version 2": MigrateLog(VERSION_2, [2, 3]),
+        "migration of a log of version 1": MigrateLog(_old_log(version_1), [1, 2]),
+        "migration of a log of version 2": MigrateLog(_old_log(version_2), [2, 3]),
         "migration of a metadata store": MigrateMetadata(),
     }
 )

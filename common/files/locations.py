@@ -74,6 +74,25 @@ class LocationField:
         """Build the error for a path outside of the roots; whether something is there is not told."""
         return self.invalid(location, f"which is outside of the folders that may be {self.used} ({self.roots_setting})")
 
+    def require_apart(self, location: str, place: BucketLocation | Path, *, store_url: str) -> None:
+        """Check that what a location means is not in the store, whose files are of all accounts and of no format.
+
+        Args:
+            location: As in the request.
+            place: What it means; a path that links were followed in.
+            store_url: Of the store.
+
+        Raises:
+            InvalidInput: It is in the store.
+        """
+        if isinstance(place, BucketLocation):
+            url = f"s3://{place.bucket}/{place.key.strip('/')}/"
+            is_inside = store_url.startswith("s3://") and url.startswith(f"{store_url.rstrip('/')}/")
+        else:
+            is_inside = not store_url.startswith("s3://") and place.is_relative_to(Path(store_url).resolve())
+        if is_inside:
+            raise self.invalid(location, "which is in the store of this installation, want a place of your own")
+
     def parse(self, location: str) -> BucketLocation | FileLocation:
         """Read a location.
 
@@ -116,15 +135,16 @@ ATTRIBUTION_OUTPUT: Final = LocationField(
 )
 
 
-def path_inside(path: Path, roots: Sequence[Path], *, field: LocationField, location: str) -> Path:
+def path_inside(path: Path, roots: Sequence[Path], *, field: LocationField, location: str, store_url: str) -> Path:
     """Return where a path really leads; what is outside of the roots is not even looked at.
 
     Raises:
-        InvalidInput: It is outside.
+        InvalidInput: It is outside, or in the store.
     """
     resolved = path.resolve()
     if not any(resolved.is_relative_to(root.resolve()) for root in roots):
         raise field.outside(location)
+    field.require_apart(location, resolved, store_url=store_url)
     return resolved
 
 

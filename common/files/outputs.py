@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from common.files.locations import OUTPUT_PATH, FileLocation, LocationField, path_inside, service_errors
+from common.files.locations import OUTPUT_PATH, BucketLocation, FileLocation, LocationField, path_inside, service_errors
 from common.settings import StoreSettings
 from common.storage import Store
 from common.storage.objects import open_store
@@ -135,6 +135,8 @@ class Outputs:
             return self._local(Path(parsed.path) / name, self._roots, location=location)
         prefix = f"{parsed.key.removesuffix('/')}/{name}".strip("/")
         if self._settings.s3_endpoint:
+            place = BucketLocation(parsed.bucket, prefix)
+            self._field.require_apart(location, place, store_url=self._settings.store_url)
             store = open_store(self._settings.model_copy(update={"store_url": f"s3://{parsed.bucket}"}))
             return OutputFolder(store, prefix, location, self._settings.s3_endpoint, self._field)
         bucket = self._buckets / parsed.bucket
@@ -144,7 +146,9 @@ class Outputs:
 
     def _local(self, path: Path, roots: Sequence[Path], *, location: str) -> OutputFolder:
         try:
-            resolved = path_inside(path, roots, field=self._field, location=location)
+            resolved = path_inside(
+                path, roots, field=self._field, location=location, store_url=self._settings.store_url
+            )
             resolved.mkdir(parents=True, exist_ok=True)
         except (OSError, RuntimeError) as error:
             if not any(path.is_relative_to(root) for root in roots):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -67,7 +68,10 @@ class Sources:
         else:
             path, roots = self._buckets / parsed.bucket / parsed.key, (self._buckets,)
         try:
-            return _files_at(path, roots, location=location, is_folder=parsed.is_folder, sub_folders=sub_folders)
+            inside = partial(
+                path_inside, roots=roots, field=_FIELD, location=location, store_url=self._settings.store_url
+            )
+            return _files_at(path, inside, location=location, is_folder=parsed.is_folder, sub_folders=sub_folders)
         except (OSError, RuntimeError) as error:
             # A loop of links, which older versions of Python raise as a RuntimeError; a name that is too long; a folder
             # that only others may read. None of these passes.
@@ -77,6 +81,7 @@ class Sources:
             raise _FIELD.invalid(location, f"which cannot be read ({cause}): {path}") from error
 
     def _download(self, parsed: BucketLocation, folder: Path, *, location: str, sub_folders: bool) -> list[SourceFile]:
+        _FIELD.require_apart(location, parsed, store_url=self._settings.store_url)
         bucket = open_store(self._settings.model_copy(update={"store_url": f"s3://{parsed.bucket}"}))
         nothing = f"a CSV file{' or more' * parsed.is_folder} in the bucket {parsed.bucket}"
         endpoint = self._settings.s3_endpoint or ""
@@ -111,10 +116,10 @@ def _is_meant(path: str, *, sub_folders: bool) -> bool:
 
 
 def _files_at(
-    path: Path, roots: Sequence[Path], *, location: str, is_folder: bool, sub_folders: bool
+    path: Path, inside: Callable[[Path], Path], *, location: str, is_folder: bool, sub_folders: bool
 ) -> list[SourceFile]:
-    """Return the file at a path, or the files of a folder."""
-    resolved = path_inside(path, roots, field=_FIELD, location=location)
+    """Return the file at a path, or the files of a folder; `inside` follows links, and refuses what is elsewhere."""
+    resolved = inside(path)
     if resolved.is_dir():
         if not is_folder:
             raise _FIELD.invalid(location, "which is a folder; want its name to end in `/`")
@@ -123,8 +128,8 @@ def _files_at(
             str(entry.relative_to(resolved)) for entry in entries if _is_meant(entry.name, sub_folders=sub_folders)
         )
         # Links in the folder may lead anywhere, so each file is judged by itself.
-        inside = [(name, path_inside(resolved / name, roots, field=_FIELD, location=location)) for name in names]
-        files = [SourceFile(name, entry) for name, entry in inside if entry.is_file() and entry.stat().st_size]
+        judged = [(name, inside(resolved / name)) for name in names]
+        files = [SourceFile(name, entry) for name, entry in judged if entry.is_file() and entry.stat().st_size]
     elif resolved.is_file() and not is_folder:
         files = [SourceFile(path.name, resolved)]
     else:

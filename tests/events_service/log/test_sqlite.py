@@ -15,6 +15,7 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from benchmarks.faults.old_logs import version_1, version_2
 from common.errors import CorruptArtifact, LimitExceeded, ResourceInUse, StorageFull, Unavailable
 from common.positions import LEGACY_EPOCH, Position
 from common.testing import wait_until
@@ -24,8 +25,27 @@ from events_service.log._writer import GroupWriter
 from events_service.log.sqlite import DATABASE, SqliteEventLog
 from events_service.records import content_of, log_entry
 from tests.events_service.log.suite import EventLogSuite, UserRemovalSuite, offsets
-from tests.events_service.old_versions import VERSION_1, VERSION_2
-from tests.events_service.samples import GROUP, ITEMS_SCHEMA_TEXT, SINK, entries, entry, event, table
+from tests.events_service.samples import (
+    GROUP,
+    ITEMS_SCHEMA_TEXT,
+    NOW_MILLIS,
+    SCHEMA_TEXT,
+    SINK,
+    TRACKING_ID,
+    entries,
+    entry,
+    event,
+    table,
+)
+
+#: What logs of earlier versions are made of.
+OLD = {
+    "location": table().location,
+    "group": GROUP,
+    "schema": SCHEMA_TEXT,
+    "tracking_id": TRACKING_ID,
+    "millis": NOW_MILLIS,
+}
 
 
 class TestSqliteEventLog(EventLogSuite, UserRemovalSuite):
@@ -120,7 +140,7 @@ def first_lineage(folder, clock):
 def test_log_of_version_one_goes_on_as_an_epoch_of_its_own(tmp_path, clock):
     (tmp_path / "x").mkdir()
     with closing(sqlite3.connect(tmp_path / "x" / DATABASE)) as connection:
-        connection.executescript(VERSION_1)
+        connection.executescript(version_1(**OLD))
     log = SqliteEventLog(tmp_path / "x", clock=clock)
 
     assert offsets(log) == [1, 2]
@@ -134,7 +154,7 @@ def test_log_of_version_one_goes_on_as_an_epoch_of_its_own(tmp_path, clock):
 def test_log_of_version_two_keeps_its_records_cursors_and_offsets(tmp_path, clock):
     (tmp_path / "x").mkdir()
     with closing(sqlite3.connect(tmp_path / "x" / DATABASE)) as connection:
-        connection.executescript(VERSION_2)
+        connection.executescript(version_2(**OLD))
     log = SqliteEventLog(tmp_path / "x", clock=clock)
 
     page = log.read(2, max_records=10)

@@ -8,6 +8,7 @@ import pytest
 
 from common.errors import InvalidInput
 from common.files.outputs import Outputs
+from common.settings import StoreSettings
 from trainer.settings import TrainerSettings
 
 
@@ -81,3 +82,12 @@ def test_what_may_be_read_may_not_be_written_by_that(place, tmp_path):
     with pytest.raises(InvalidInput, match="outside of the folders that may be written to"):
         outputs.open(f"file://{tmp_path}/read/", "job")
     assert TrainerSettings(file_output_roots="/a:/b c").output_roots() != settings.output_roots()
+
+
+def test_results_are_not_written_into_the_store(place):
+    settings = StoreSettings(store_url="s3://shop/tailorbird", s3_endpoint="http://127.0.0.1:1")
+    with pytest.raises(InvalidInput, match="in the store of this installation"):
+        Outputs(settings, buckets=place.root, roots=()).open("s3://shop/", "tailorbird")
+    outputs = Outputs(place.settings, buckets=place.root / "s3", roots=(place.root,))
+    with pytest.raises(InvalidInput, match="in the store of this installation"):
+        outputs.open(f"file://{place.root}/", "store")

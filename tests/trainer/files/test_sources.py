@@ -348,3 +348,40 @@ def test_locations_that_climb_or_are_of_another_kind_are_refused(location):
 @pytest.mark.parametrize(("name", "counts"), [("part-0", True), (".crc", False), ("_SUCCESS", False), ("", False)])
 def test_markers_of_folders_hold_no_rows(name, counts):
     assert is_data_file(name) is counts
+
+
+@pytest.mark.parametrize("location", ["file://{store}/", "file://{store}/datasets/a.csv", "s3://films/link/"])
+def test_files_of_the_store_are_no_files_of_jobs(place, location):
+    folder = place.root / "store" / "datasets"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "a.csv").write_text("USER_ID\nsomebody\n")
+    (place.bucket / "link").symlink_to(folder)
+    sources = Sources(place.settings, buckets=place.root / "s3", roots=(place.root,))
+    with pytest.raises(InvalidInput, match=r"outside of the folders|in the store of this"):
+        sources.fetch(location.format(store=place.root / "store"), folder=place.root)
+
+
+@pytest.mark.parametrize(
+    ("store_url", "location"),
+    [
+        ("s3://shop", "s3://shop/anything.csv"),
+        ("s3://shop/tailorbird", "s3://shop/tailorbird/datasets/"),
+        ("s3://shop/tailorbird/", "s3://shop/tailorbird/"),
+    ],
+)
+def test_the_store_on_s3_is_no_place_for_files_of_jobs(place, store_url, location):
+    settings = StoreSettings(store_url=store_url, s3_endpoint="http://127.0.0.1:1")
+    with pytest.raises(InvalidInput, match="in the store of this installation"):
+        Sources(settings, buckets=place.root, roots=()).fetch(location, folder=place.root)
+
+
+@pytest.mark.parametrize(
+    ("location", "place_"),
+    [
+        ("s3://shop/tailorbird-exports/", BucketLocation("shop", "tailorbird-exports/")),
+        ("s3://other/tailorbird/", BucketLocation("other", "tailorbird/")),
+        ("s3://shop/", BucketLocation("shop", "")),
+    ],
+)
+def test_places_beside_the_store_are_taken(location, place_):
+    DATA_LOCATION.require_apart(location, place_, store_url="s3://shop/tailorbird")

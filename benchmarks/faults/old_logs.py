@@ -4,9 +4,14 @@ Version 1, before epochs: two events, of which one is in the table. Version 2, b
 three events are kept, one of those is in the table, and a dataset was removed.
 """
 
-from tests.events_service.samples import GROUP, NOW_MILLIS, SCHEMA_TEXT, TRACKING_ID, table
+from __future__ import annotations
 
-VERSION_1 = f"""
+__all__ = ["version_1", "version_2"]
+
+
+def version_1(*, location: str, group: str, schema: str, tracking_id: str, millis: int) -> str:
+    """Return the statements that make a log of version 1."""
+    return f"""
 PRAGMA journal_mode = WAL;
 BEGIN;
 CREATE TABLE tables (
@@ -41,16 +46,19 @@ CREATE TABLE state (
     first_offset INTEGER NOT NULL
 ) STRICT;
 INSERT INTO state VALUES (1, 1);
-INSERT INTO tables VALUES (1, '{table().location}', '{GROUP}', '{SCHEMA_TEXT}', 1, 0);
+INSERT INTO tables VALUES (1, '{location}', '{group}', '{schema}', 1, 0);
 INSERT INTO events (table_id, appended_at_millis, tracking_id, event_id, session_id, user_id, event_type, item_id,
                     sent_at_millis)
-VALUES (1, {NOW_MILLIS}, '{TRACKING_ID}', 'e1', 's', 'u', 'watch', 'i1', {NOW_MILLIS}),
-       (1, {NOW_MILLIS}, '{TRACKING_ID}', 'e2', 's', 'u', 'watch', 'i2', {NOW_MILLIS});
+VALUES (1, {millis}, '{tracking_id}', 'e1', 's', 'u', 'watch', 'i1', {millis}),
+       (1, {millis}, '{tracking_id}', 'e2', 's', 'u', 'watch', 'i2', {millis});
 PRAGMA user_version = 1;
 COMMIT;
 """
 
-VERSION_2 = f"""
+
+def version_2(*, location: str, group: str, schema: str, tracking_id: str, millis: int) -> str:
+    """Return the statements that make a log of version 2."""
+    return f"""
 PRAGMA journal_mode = WAL;
 BEGIN;
 CREATE TABLE tables (
@@ -86,7 +94,7 @@ CREATE TABLE state (
     first_offset INTEGER NOT NULL,
     clock_millis INTEGER
 ) STRICT;
-INSERT INTO state VALUES (1, 2, {NOW_MILLIS + 5});
+INSERT INTO state VALUES (1, 2, {millis + 5});
 CREATE UNIQUE INDEX events_by_id ON events (table_id, tracking_id, event_id);
 CREATE INDEX events_by_age ON events (table_id, appended_at_millis);
 CREATE TABLE epochs (first_offset INTEGER PRIMARY KEY, epoch INTEGER NOT NULL UNIQUE) STRICT;
@@ -96,12 +104,12 @@ CREATE TABLE removals (
     dataset_group_arn TEXT NOT NULL,
     up_to_offset INTEGER NOT NULL
 ) STRICT;
-INSERT INTO removals VALUES (4, '{GROUP}-before', 1);
-INSERT INTO tables VALUES (1, '{table().location}', '{GROUP}', '{SCHEMA_TEXT}', 2, 0, 1, {NOW_MILLIS});
+INSERT INTO removals VALUES (4, '{group}-before', 1);
+INSERT INTO tables VALUES (1, '{location}', '{group}', '{schema}', 2, 0, 1, {millis});
 INSERT INTO events VALUES
-    (2, 1, {NOW_MILLIS}, '{TRACKING_ID}', 'e1', 's', NULL, 'watch', NULL, NULL, {NOW_MILLIS + 1000}, NULL, NULL, NULL,
+    (2, 1, {millis}, '{tracking_id}', 'e1', 's', NULL, 'watch', NULL, NULL, {millis + 1000}, NULL, NULL, NULL,
      NULL),
-    (3, 1, {NOW_MILLIS}, '{TRACKING_ID}', 'e2', 's', 'u', 'watch', 0.5, 'i2', {NOW_MILLIS + 2000}, '{{"a":1}}', 'RID-1',
+    (3, 1, {millis}, '{tracking_id}', 'e2', 's', 'u', 'watch', 0.5, 'i2', {millis + 2000}, '{{"a":1}}', 'RID-1',
      '["i1", "i2"]', 'front page');
 UPDATE sqlite_sequence SET seq = 4 WHERE name = 'events';
 PRAGMA user_version = 2;
