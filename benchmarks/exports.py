@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from benchmarks.memory import peak_mib
 from benchmarks.report import markdown_table, publish
 from common import columns
 from common.files.outputs import Outputs
@@ -93,7 +93,7 @@ def _export(root: Path) -> dict[str, Any]:
         "files": result.files,
         "seconds": round(seconds, 2),
         "rows_per_second": round(result.exported_rows / seconds),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_mib": peak_mib(),
     }
 
 

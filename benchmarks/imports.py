@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from benchmarks.memory import peak_mib
 from benchmarks.report import markdown_table, publish
 from common.settings import StoreSettings
 from common.storage.objects import open_store
@@ -111,8 +112,7 @@ def _run_way(way: str, folder: Path) -> None:
     {"plain": _plain, "import": _import}[way](folder)
     seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
     cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    peak_mib = after.ru_maxrss * 1024 / _MIB
-    figures = {"seconds": round(seconds, 2), "cpu_seconds": round(cpu_seconds, 2), "peak_mib": round(peak_mib)}
+    figures = {"seconds": round(seconds, 2), "cpu_seconds": round(cpu_seconds, 2), "peak_mib": peak_mib()}
     sys.stdout.write(json.dumps(figures) + "\n")
 
 

@@ -35,6 +35,8 @@ TIMING = Timing(
     runtime_loading_seconds=900,
     # The model forgets no job, however long it waits.
     finished_job_hours=1_000_000,
+    # Storage is maintained by jobs that no caller asks for, and that no rule of resources knows.
+    storage_maintenance_hours=1_000_000,
 )
 
 
