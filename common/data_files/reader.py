@@ -127,9 +127,8 @@ class DataReader:
             problems=checked.problems,
             counts=checked.counts,
         )
-        # Polars' stubs do not know that `cast` takes a mapping of names to types.
         types = frame_schema(self._schema)
-        return None if checked.bad_rows else checked.rows.cast(types)  # type: ignore[arg-type]
+        return None if checked.bad_rows else checked.rows.cast(types)  # type: ignore[arg-type]  # stubs of Polars
 
     def _take_header(self, file: DataFile, line: str) -> None:
         """Check a CSV file's first line."""

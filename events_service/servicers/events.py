@@ -73,7 +73,7 @@ class EventsServicer(events_service_pb2_grpc.EventsServiceServicer):
         self, request: events_service_pb2.PutItemsRequest, context: grpc.ServicerContext
     ) -> events_service_pb2.PutItemsResponse:
         """Append items, each of which replaces the one with its id."""
-        sent = [_raw_entity(item, "item_id") for item in request.items]
+        sent = [_raw_entity(item, item.item_id if item.HasField("item_id") else None) for item in request.items]
         self._put_entities(request.dataset_arn, ITEMS, sent, context)
         return events_service_pb2.PutItemsResponse()
 
@@ -81,7 +81,7 @@ class EventsServicer(events_service_pb2_grpc.EventsServiceServicer):
         self, request: events_service_pb2.PutUsersRequest, context: grpc.ServicerContext
     ) -> events_service_pb2.PutUsersResponse:
         """Append users, each of which replaces the one with its id."""
-        sent = [_raw_entity(item, "user_id") for item in request.users]
+        sent = [_raw_entity(item, item.user_id if item.HasField("user_id") else None) for item in request.users]
         self._put_entities(request.dataset_arn, USERS, sent, context)
         return events_service_pb2.PutUsersResponse()
 
@@ -89,7 +89,7 @@ class EventsServicer(events_service_pb2_grpc.EventsServiceServicer):
         self, request: events_service_pb2.PutActionsRequest, context: grpc.ServicerContext
     ) -> events_service_pb2.PutActionsResponse:
         """Append actions, each of which replaces the one with its id."""
-        sent = [_raw_entity(item, "action_id") for item in request.actions]
+        sent = [_raw_entity(item, item.action_id if item.HasField("action_id") else None) for item in request.actions]
         self._put_entities(request.dataset_arn, ACTIONS, sent, context)
         return events_service_pb2.PutActionsResponse()
 
@@ -171,12 +171,9 @@ def _raw_action_interaction(interaction: events_service_pb2.ActionInteraction) -
 
 
 def _raw_entity(
-    entity: events_service_pb2.Item | events_service_pb2.User | events_service_pb2.Action, id_field: str
+    entity: events_service_pb2.Item | events_service_pb2.User | events_service_pb2.Action, entity_id: str | None
 ) -> RawEntity:
-    return RawEntity(
-        entity_id=getattr(entity, id_field) if entity.HasField(id_field) else None,  # type: ignore[arg-type]
-        properties=entity.properties if entity.HasField("properties") else None,
-    )
+    return RawEntity(entity_id, properties=entity.properties if entity.HasField("properties") else None)
 
 
 def _millis(moment: Timestamp) -> int:
