@@ -22,6 +22,7 @@ from control_plane.resources.base import (
     require_active,
 )
 from control_plane.resources.datasets import dataset_schemas
+from control_plane.serving.revisions import next_revision
 
 __all__ = ["Filters"]
 
@@ -70,6 +71,8 @@ class Filters(ResourceOperations):
         quotas.check(
             "filter_fields_per_group", used=len({*fields, *(name for one in existing for name in one.fields)}) - 1
         )
+        # Runtimes watch the filters of the groups that they serve.
+        next_revision(unit)
         return row
 
     def describe(self, unit: Unit, arn: str) -> Filter:
@@ -91,6 +94,7 @@ class Filters(ResourceOperations):
             if (job := unit.first(table, filter_arn=arn, status=CREATING)) is not None:
                 raise ResourceInUse(f"`filterArn`: got {arn}, which {job.arn} is using; wait for its end")
         remove(unit, row)
+        next_revision(unit)
 
 
 def _schemas(unit: Unit, group_arn: str) -> Mapping[Dataset, AvroSchema]:

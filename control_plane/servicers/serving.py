@@ -13,6 +13,7 @@ from control_plane.servicers.jobs import wait_seconds
 from control_plane.serving.assignment_service import AssignmentService, ReportedState
 from control_plane.serving.assignments import Assignment
 from control_plane.serving.reconciler import Phase
+from control_plane.serving.served_groups import ServedGroup
 from protos.tailorbird.internal.v1 import serving_pb2, serving_pb2_grpc
 
 __all__ = ["SERVING_SERVICE", "ServingServicer"]
@@ -49,6 +50,7 @@ class ServingServicer(serving_pb2_grpc.ServingServiceServicer):
         return serving_pb2.WatchServingAssignmentsResponse(
             revision=assignment_set.revision,
             assignments=[_message(item) for item in assignment_set.assignments],
+            dataset_groups=[_group_message(group) for group in assignment_set.groups],
         )
 
     def ReportServing(
@@ -80,6 +82,22 @@ def _message(assignment: Assignment) -> serving_pb2.ServingAssignment:
             for rule in assignment.event_rules
         ],
         active=assignment.active,
+    )
+
+
+def _group_message(group: ServedGroup) -> serving_pb2.ServingDatasetGroup:
+    return serving_pb2.ServingDatasetGroup(
+        dataset_group_arn=group.dataset_group_arn,
+        datasets=[
+            serving_pb2.ServingDataset(
+                dataset_type=dataset.dataset_type, schema=dataset.schema, features_location=dataset.features_location
+            )
+            for dataset in group.datasets
+        ],
+        filters=[
+            serving_pb2.ServingFilter(filter_arn=row.filter_arn, filter_expression=row.filter_expression)
+            for row in group.filters
+        ],
     )
 
 

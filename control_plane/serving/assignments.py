@@ -11,6 +11,7 @@ from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Deployment, EventTracker, ServingTarget
 from control_plane.resources.artifacts import served_artifact
 from control_plane.serving.revisions import current_revision
+from control_plane.serving.served_groups import ServedGroup, served_groups
 from control_plane.serving.targets import all_targets, served_version
 from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
 from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
@@ -49,10 +50,17 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class AssignmentSet:
-    """All assignments at one revision."""
+    """All assignments at one revision.
+
+    Attributes:
+        revision: Grows with every change of the set.
+        assignments: What is served.
+        groups: The dataset groups that it belongs to, each once.
+    """
 
     revision: int
     assignments: tuple[Assignment, ...]
+    groups: tuple[ServedGroup, ...]
 
 
 def deployment_in_progress(unit: Unit, target: ServingTarget) -> Deployment | None:
@@ -77,7 +85,8 @@ def assignment_set(unit: Unit) -> AssignmentSet:
             deployment = unit.get(Deployment, target.serving_id)
         if deployment is not None:
             assignments.append(_assignment(unit, target, deployment))
-    return AssignmentSet(current_revision(unit), tuple(assignments))
+    groups = served_groups(unit, [assignment.dataset_group_arn for assignment in assignments])
+    return AssignmentSet(current_revision(unit), tuple(assignments), groups)
 
 
 def _assignment(unit: Unit, target: ServingTarget, deployment: Deployment) -> Assignment:

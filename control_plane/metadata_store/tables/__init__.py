@@ -70,7 +70,7 @@ __all__ = [
 
 #: Columns that heartbeats change; no waiting call is interested in them.
 HEARTBEAT_COLUMNS: Final[Mapping[type[SQLModel], frozenset[str]]] = {
-    Dataset: frozenset({"rows_streamed_at"}),
+    Dataset: frozenset({"rows_streamed_at", "features_due_at"}),
     DatasetGroup: frozenset({"maintenance_due_at"}),
     EventsService: frozenset({"last_seen_at"}),
     Job: frozenset({"lease_expires_at", "progress", "activity"}),

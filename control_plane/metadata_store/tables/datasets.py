@@ -63,6 +63,8 @@ class Dataset(AnyResource, table=True):
         deleted_revision: Serving revision from which on events services take no events for it; None before
             DeleteDataset, and again once they all know and its table may be removed.
         rows_streamed_at: When an events service last had rows for it, to within a minute; None before any.
+        features_location: Folder of the newest snapshot of its features; None without one.
+        features_due_at: When the next snapshot of its features is due; None when the newest has everything.
     """
 
     __tablename__ = "dataset"
@@ -82,3 +84,5 @@ class Dataset(AnyResource, table=True):
     status: str = Field(default=Status.ACTIVE, max_length=32)
     deleted_revision: int | None = Field(default=None, sa_type=BigInteger)
     rows_streamed_at: datetime | None = moment_column(nullable=True)
+    features_location: str | None = text_column(nullable=True)
+    features_due_at: datetime | None = moment_column(nullable=True, index=True)

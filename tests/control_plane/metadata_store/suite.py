@@ -51,17 +51,21 @@ def group_arn(number: int, *, account: str = MINE) -> str:
     return arn("dataset-group", f"group-{number}", account=account)
 
 
-def dataset(number: int) -> Dataset:
+def dataset(number: int, **extra) -> Dataset:
     """Return a dataset of the group and of the schema of this number."""
+    columns = {
+        "arn": arn("dataset", number),
+        "name": f"dataset-{number}",
+        "dataset_type": "ITEMS",
+        "location": f"datasets/{number}",
+        **extra,
+    }
     return Dataset(
-        arn=arn("dataset", number),
-        name=f"dataset-{number}",
         dataset_group_arn=group_arn(number),
         schema_arn=arn("schema", number),
-        dataset_type="ITEMS",
-        location=f"datasets/{number}",
         creation_date_time=MOMENT,
         last_updated_date_time=MOMENT,
+        **columns,
     )
 
 

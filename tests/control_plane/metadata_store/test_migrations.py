@@ -23,6 +23,7 @@ from control_plane.metadata_store.sql import open_metadata_store
 from control_plane.metadata_store.tables import (
     Campaign,
     DataDeletionJob,
+    Dataset,
     DatasetGroup,
     Deployment,
     EventTracker,
@@ -37,7 +38,19 @@ from protos.tailorbird.control.v1 import campaign_pb2, common_pb2
 from protos.tailorbird.control.v1 import solution_config_pb2 as config_pb2
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1 import evaluation_pb2
-from tests.control_plane.metadata_store.suite import MINE, MOMENT, add, arn, attempt, group, group_arn, job, solution
+from tests.control_plane.metadata_store.suite import (
+    MINE,
+    MOMENT,
+    add,
+    arn,
+    attempt,
+    dataset,
+    group,
+    group_arn,
+    job,
+    schema,
+    solution,
+)
 
 #: A configuration as it was kept before revision 0010, and the message that it stands for.
 CONFIG = {
@@ -201,6 +214,20 @@ def test_schedules_of_trainings_outlive_those_of_updates(url):
 
     metadata_store = open_metadata_store(url)
     metadata_store.view(look)
+    metadata_store.close()
+
+
+def test_snapshots_of_features_are_due_at_once_for_datasets_that_exist(url):
+    metadata_store = open_metadata_store(url)
+    events = dataset(1, arn=arn("dataset", "events"), dataset_type="INTERACTIONS", location="events")
+    add(metadata_store, group(1), schema(1), dataset(1), events)
+    downgrade(metadata_store, "0016")
+    metadata_store.close()
+
+    metadata_store = open_metadata_store(url)
+    rows = metadata_store.view(lambda unit: unit.find(Dataset))
+    assert {row.dataset_type: row.features_due_at for row in rows} == {"ITEMS": MOMENT, "INTERACTIONS": None}
+    assert {row.features_location for row in rows} == {None}
     metadata_store.close()
 
 
