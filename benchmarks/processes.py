@@ -20,7 +20,7 @@ from common.errors import Unavailable
 from common.rpc.probe import is_serving
 from common.testing import wait_until
 
-__all__ = ["BothServices", "free_base", "repeat_calls", "running_both_services", "running_process"]
+__all__ = ["BothServices", "ServiceSettings", "free_base", "repeat_calls", "running_both_services", "running_process"]
 
 _STOP_SECONDS = 60.0
 #: Below the ports that Linux gives to outgoing connections.
@@ -88,8 +88,62 @@ class BothServices:
     issuer: TokenIssuer
 
     def token(self, role: str) -> str:
-        """Return a bearer token of one hour for a role."""
+        """Return a bearer token of some hours for a role."""
         return _token(self.issuer, role)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """How a control plane and an events service of one installation are set up.
+
+    Attributes:
+        folder: For everything that is written.
+        addresses: `host:port` of each, by the names of the packages.
+        issuer: Issues tokens that both accept.
+        environ: The environment of both, but for `TAILORBIRD_LISTEN`.
+    """
+
+    folder: Path
+    addresses: Mapping[str, str]
+    issuer: TokenIssuer
+    environ: Mapping[str, str]
+
+    @classmethod
+    def prepared(cls, folder: Path) -> ServiceSettings:
+        """Write keys and a token into a folder, and choose free ports."""
+        private, public = folder / "private.pem", folder / "public.pem"
+        generate_key_pair(private, public)
+        issuer = TokenIssuer(private.read_bytes())
+        (folder / "token").write_text(_token(issuer, "events"))
+        base = free_base(2)
+        addresses = {"control_plane": f"127.0.0.1:{base}", "events_service": f"127.0.0.1:{base + 1}"}
+        environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("TAILORBIRD_")},
+            "TAILORBIRD_PUBLIC_KEY_FILE": str(public),
+            "TAILORBIRD_TOKEN_FILE": str(folder / "token"),
+            "TAILORBIRD_STORE_URL": str(folder / "store"),
+            "TAILORBIRD_DATA_DIR": str(folder / "events"),
+            "TAILORBIRD_DATABASE_URL": f"sqlite:///{folder / 'catalogue.db'}",
+            "TAILORBIRD_CONTROL_PLANE": addresses["control_plane"],
+        }
+        return cls(folder, addresses, issuer, environ)
+
+    def token(self, role: str) -> str:
+        """Return a bearer token of some hours for a role."""
+        return _token(self.issuer, role)
+
+    def environ_of(self, module: str) -> dict[str, str]:
+        """Return the whole environment of a process, by the name of its package."""
+        return {**self.environ, "TAILORBIRD_LISTEN": self.addresses[module]}
+
+    def running(self, module: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """Run one of both, by the name of its package; it is killed at the end."""
+        return running_process(
+            [sys.executable, "-m", module],
+            log=self.folder / f"{module}.log",
+            is_ready=lambda: is_serving(self.addresses[module]),
+            environ=self.environ_of(module),
+        )
 
 
 @contextmanager
@@ -99,42 +153,14 @@ def running_both_services(folder: Path) -> Iterator[BothServices]:
     Args:
         folder: For everything that is written.
     """
-    private, public = folder / "private.pem", folder / "public.pem"
-    generate_key_pair(private, public)
-    issuer = TokenIssuer(private.read_bytes())
-    (folder / "token").write_text(_token(issuer, "events"))
-    base = free_base(2)
-    addresses = {"control_plane": f"127.0.0.1:{base}", "events_service": f"127.0.0.1:{base + 1}"}
-    environ = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("TAILORBIRD_")},
-        "TAILORBIRD_PUBLIC_KEY_FILE": str(public),
-        "TAILORBIRD_TOKEN_FILE": str(folder / "token"),
-        "TAILORBIRD_STORE_URL": str(folder / "store"),
-        "TAILORBIRD_DATA_DIR": str(folder / "events"),
-        "TAILORBIRD_DATABASE_URL": f"sqlite:///{folder / 'catalogue.db'}",
-        "TAILORBIRD_CONTROL_PLANE": addresses["control_plane"],
-    }
+    settings = ServiceSettings.prepared(folder)
     with ExitStack() as stack:
-        processes = {
-            module: stack.enter_context(_running_service(module, address, environ=environ, folder=folder))
-            for module, address in addresses.items()
-        }
-        yield BothServices(processes["control_plane"], addresses, issuer)
-
-
-def _running_service(
-    module: str, address: str, *, environ: Mapping[str, str], folder: Path
-) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    return running_process(
-        [sys.executable, "-m", module],
-        log=folder / f"{module}.log",
-        is_ready=lambda: is_serving(address),
-        environ={**environ, "TAILORBIRD_LISTEN": address},
-    )
+        processes = {module: stack.enter_context(settings.running(module)) for module in settings.addresses}
+        yield BothServices(processes["control_plane"], settings.addresses, settings.issuer)
 
 
 def _token(issuer: TokenIssuer, role: str) -> str:
-    return issuer.issue(role, subject="benchmark", lifetime=timedelta(hours=1))
+    return issuer.issue(role, subject="benchmark", lifetime=timedelta(hours=12))
 
 
 def repeat_calls(call: Callable[[], object], *, clients: int, seconds: float, pause_seconds: float) -> None:

@@ -22,6 +22,7 @@ PARTS = {
     "benchmarks.echo",
     "benchmarks.empty_app",
     "benchmarks.faults.crash_campaign",
+    "benchmarks.faults.forked_services",
     "benchmarks.quality.rectools_sasrec",
 }
 
@@ -105,6 +106,7 @@ COMMANDS = {
     ),
     "benchmarks.faults.crash_points": (None, ("--every", "31")),
     "benchmarks.faults.idle_callers": (None, ("--callers", "3", "--seconds", "0.1")),
+    "benchmarks.faults.kills": (None, ("--kills", "8")),
     "benchmarks.faults.outage": (None, ("--workers", "1", "--clients", "1", "--seconds", "2")),
     "benchmarks.filters": (None, ("--items", "1000", "--repeats", "2")),
     "benchmarks.gateway": (None, ("--rounds", "1", "--calls", "50", "--connections", "2", "--processes", "1")),

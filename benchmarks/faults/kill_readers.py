@@ -1,0 +1,133 @@
+"""Who follows the log while `kills` kills its service: a reader of all records, and a runtime's tail."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+
+from benchmarks.faults.kill_load import EVENTS_OF_A_USER
+from common.errors import Unavailable
+from common.rpc import aio_channel, channel
+from common.storage import Store
+from common.testing import loop_in_thread
+from protos.tailorbird.internal.v1 import event_log_pb2, records_pb2
+from protos.tailorbird.internal.v1.event_log_pb2_grpc import EventLogServiceStub
+from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
+from runtime_service.server import follow_log
+
+__all__ = ["LogReader", "histories", "running_tail"]
+
+_WAIT_SECONDS = 1.0
+_PAUSE_SECONDS = 0.02
+_MAP_BYTES = 64 * 1024 * 1024
+
+
+class LogReader:
+    """Reads the log from its beginning on, page by page, whatever happens to its service.
+
+    Args:
+        address: Of the events service.
+        token: Of a runtime.
+
+    Attributes:
+        events: How often each event came, by id.
+        newest: The number that was put last, by type of dataset and id.
+        next_offset: Where the next page begins.
+    """
+
+    def __init__(self, address: str, token: str) -> None:
+        self.events: Counter[str] = Counter()
+        self.newest: dict[tuple[str, str], int] = {}
+        self.next_offset = 1
+        self._address = address
+        self._token = token
+        self._over = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Read in the background.
+
+        Raises:
+            Unavailable: A page did not follow on the one before.
+        """
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            with channel(self._address, token=self._token) as opened:
+                stub = EventLogServiceStub(opened)
+                while not self._over.is_set():
+                    request = event_log_pb2.ReadRecordsRequest(from_offset=self.next_offset, wait_seconds=_WAIT_SECONDS)
+                    try:
+                        page = stub.ReadRecords(request, timeout=2 * _WAIT_SECONDS)
+                    except grpc.RpcError:
+                        self._over.wait(_PAUSE_SECONDS)
+                    else:
+                        self._take(page)
+        except BaseException as error:  # noqa: BLE001 - the main thread raises it
+            self._failure = error
+
+    def _take(self, page: event_log_pb2.ReadRecordsResponse) -> None:
+        offsets = [record.offset for record in page.records]
+        if offsets != sorted(set(offsets)) or not all(self.next_offset <= one < page.next_offset for one in offsets):
+            raise Unavailable(
+                f"log: got a page of {offsets} before {page.next_offset}, want from {self.next_offset} on"
+            )
+        for record in page.records:
+            self._take_record(record)
+        self.next_offset = page.next_offset
+
+    def _take_record(self, record: records_pb2.LoggedRecord) -> None:
+        if record.HasField("event"):
+            self.events[record.event.event_id] += 1
+        elif record.HasField("item"):
+            self.newest["ITEMS", record.item.entity_id] = _number(record.item)
+        elif record.HasField("user"):
+            self.newest["USERS", record.user.entity_id] = _number(record.user)
+
+
+def _number(entity: records_pb2.EntityRecord) -> int:
+    (number,) = json.loads(entity.properties_json).values()
+    return int(number)
+
+
+@contextmanager
+def running_tail(address: str, token: str, store: Store, folder: Path) -> Iterator[LmdbHistoryWriter]:
+    """Run the part of a runtime that follows the log; its histories are closed at the end.
+
+    Args:
+        address: Of the events service.
+        token: Of a runtime.
+        store: Has the ledger of deletions.
+        folder: Of the histories.
+    """
+    prepare_history(folder, map_bytes=_MAP_BYTES)
+    writer = LmdbHistoryWriter(folder, max_events=EVENTS_OF_A_USER + 1)
+    following = follow_log(lambda: aio_channel(address, token=token), writer, store, wait_seconds=_WAIT_SECONDS)
+    with loop_in_thread() as loop, loop.running(following):
+        yield writer
+
+
+def histories(folder: Path, group_arn: str, users: set[str]) -> Counter[str]:
+    """Return how often each item is in the histories of users, which are closed."""
+    reader = LmdbHistoryReader(folder)
+    try:
+        found = [reader.find(group_arn, user) for user in users]
+        return Counter(event.item_id for history in found if history is not None for event in history.events())
+    finally:
+        reader.close()
