@@ -30,7 +30,8 @@ SOURCE: Final = "_SOURCE"
 SOURCE_BULK: Final = "bulk"
 SOURCE_PUT: Final = "put"
 EVENT_ID: Final = "_EVENT_ID"
-#: Offset in the event log, null for bulk rows.
+#: Offset in the event log; of a row that was put before a replaced log was noticed, one above all that the other wrote.
+#: Null for rows of FULL imports, of others see `Table.offset_of_import`.
 LOG_OFFSET: Final = "_OFFSET"
 SESSION_ID: Final = "_SESSION_ID"
 

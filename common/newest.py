@@ -17,8 +17,8 @@ __all__ = ["newest"]
 def newest(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """Keep the newest version of each id: that with the largest offset in the log of events.
 
-    An imported row has the offset up to which the table had all puts when it was written, so that it comes after those
-    and before later ones; at equal offsets it holds. Where it has none, every put row comes after it.
+    An imported row has an offset that no put row of the table exceeded when it was written, so that it comes after
+    those and before later ones; at equal offsets it holds. Where it has none, every put row comes after it.
 
     Args:
         rows: Of the table, with its internal columns.

@@ -9,8 +9,6 @@ folder, where no reader sees them, and `replace_files` makes all of them visible
 
 from __future__ import annotations
 
-import io
-import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +26,7 @@ from common.errors import CorruptArtifact, ResourceNotFound, Unavailable
 from common.positions import LEGACY_EPOCH, START, Position
 from common.storage import Store
 from common.storage.failures import unwritable
+from common.table_damage import damage_of
 from common.table_files import TableFile
 
 __all__ = ["NO_VERSION", "StagedFile", "StoredFile", "Table", "TableChanged", "TableSnapshot"]
@@ -142,9 +141,16 @@ class Table:
         for batch in self._open().scan(columns=[columns.EVENT_ID], predicate=predicate):
             yield pl.DataFrame(batch)[columns.EVENT_ID]
 
-    def last_streamed_offset(self) -> int:
-        """Return the largest offset of all streamed events, from any log; 0 for none."""
-        batches = self._open().scan(columns=[columns.LOG_OFFSET]) if self.exists() else ()
+    def offset_of_import(self) -> int:
+        """Return the offset for rows of an import: no smaller than any that the table has, or has all records up to."""
+        return max(self.event_position().offset, self.largest_offset())
+
+    def largest_offset(self) -> int:
+        """Return the largest offset of all rows, of records from any log and of imports; 0 for none."""
+        table = self._open() if self.exists() else None
+        if table is None or columns.LOG_OFFSET not in {field.name for field in table.schema().fields}:
+            return 0
+        batches = table.scan(columns=[columns.LOG_OFFSET])
         offsets = (pl.DataFrame(batch)[columns.LOG_OFFSET].drop_nulls().to_numpy() for batch in batches)
         return max((int(batch_offsets.max(initial=0)) for batch_offsets in offsets), default=0)
 
@@ -410,7 +416,7 @@ class Table:
         log = [item.path for item in self._store.list(f"{self.location}/{_LOG}") if item.path.endswith(".json")]
         data = [] if table is None else pl.DataFrame(table.get_add_actions())["path"].to_list()
         for path in [*sorted(log), *(f"{self.location}/{name}" for name in data)]:
-            if (damage := self._damage(path)) is not None:
+            if (damage := damage_of(self._store, path)) is not None:
                 raise CorruptArtifact(
                     f"dataset {self.location}: the file {path} {damage}; restore it, or delete the dataset and import "
                     "its data again"
@@ -420,28 +426,6 @@ class Table:
     def _unavailable(self, done: str, error: BaseException) -> Unavailable:
         """Build the error for a store that cannot be reached or is full: an OSError or one of Delta Lake's own."""
         return unwritable(f"dataset {self.location}: cannot be {done}", error)
-
-    def _damage(self, path: str) -> str | None:
-        """Return what is wrong with a file of the table; None when it can be read.
-
-        Raises:
-            Unavailable: The store cannot be reached.
-        """
-        try:
-            content = self._store.get(path)
-        except ResourceNotFound:
-            return "is gone"
-        try:
-            if path.endswith(".json"):
-                for line in content.splitlines():
-                    json.loads(line)
-            else:
-                pl.read_parquet(io.BytesIO(content))
-        except (MemoryError, KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # noqa: BLE001 - whatever the parser raises, the file is damaged
-            return f"is damaged ({str(error).split(chr(10), 1)[0][:200]})"
-        return None
 
     def _append(self, rows: pl.DataFrame, transactions: Mapping[str, int]) -> int:
         properties = CommitProperties(app_transactions=[Transaction(*mark) for mark in transactions.items()] or None)

@@ -3,7 +3,8 @@
 Each commit carries the offset of its last event (the committed offset). The one in the table's own history decides, not
 the log's copy of it: after a crash between the commit and the copy, and after a commit whose response got lost, nothing
 is appended twice. A table that another log wrote to, because this one was restored or replaced, continues from where
-the two logs diverged; rows that the other log wrote for the same events are recognised by the events' ids.
+the two logs diverged; rows that the other log wrote for the same events are recognised by the events' ids. The log then
+goes on with offsets above those of all rows: of two rows of an item, the one with the larger offset holds.
 """
 
 from __future__ import annotations
@@ -130,6 +131,18 @@ class DatasetSink:
                     )
             return Table(self._store, location).event_position()
 
+    def pass_other_logs(self, location: str) -> None:
+        """Let the log go on with offsets above those of all rows of a table that another log has written.
+
+        Raises:
+            Unavailable: The table or the log cannot be reached.
+        """
+        table = Table(self._store, location)
+        position, lineage = table.event_position(), self._log.lineage()
+        # A log that was restored and has not written since need not differ, it is shorter.
+        if not lineage.has(position) or position.offset >= self._log.bounds().end:
+            self._log.begin_after(_last_of_other_logs(table, position) + 1)
+
     def _dataset_exists(self, location: str) -> bool:
         """Return whether a table that rows wait for still belongs to a dataset; if not, remove it from the log."""
         if location in self._tables.active([location], rows_wait=True):
@@ -142,6 +155,9 @@ class DatasetSink:
         location = lag.table.location
         table = Table(self._store, location)
         committed, divergence = self._committed_offset(lag, table)
+        if divergence is not None:
+            # What was appended before the log left offsets out is written in this call, before a next import.
+            lag = self._log.lag(self.name, location) or lag
         appended = 0
         # Up to the last record at the beginning: an endless stream must not keep this call in commit after commit.
         while committed < lag.last_offset and not stopping():
@@ -172,6 +188,9 @@ class DatasetSink:
             return rows.height, table.append_events(rows, position)
         # One that was written before is written once more, which changes nothing.
         rows = entities_frame(records, schema, kind)
+        if divergence is not None:
+            # Records from before the log left offsets out: they are newer than all rows that another log wrote.
+            rows = rows.with_columns(pl.col(columns.LOG_OFFSET).clip(lower_bound=divergence.until + 1))
         return rows.height, table.upsert_records(rows, position, key=kind.id_column)
 
     def remove_deleted(self) -> int:
@@ -205,13 +224,14 @@ class DatasetSink:
         # This log's own copy is true of its own events, also where the table's position is of an unknown log.
         shared = lineage.shared(position)
         committed = max(shared, lag.committed_offset)
-        # Several logs may have written one after another: the last need not have come as far as one before.
-        until = max(position.offset, table.last_streamed_offset())
+        until = _last_of_other_logs(table, position)
         divergence = Divergence(max(shared, until - _MAX_DIVERGED), until)
         _log.warning(
             "event_log_replaced", location=table.location, committed_offset=committed, other_offset=position.offset
         )
         self._log.mark_diverged(table.location, divergence)
+        # One offset is for what the log has appended since: see `_commit`.
+        self._log.begin_after(until + 1)
         before = lag.divergence or divergence
         return committed, Divergence(min(before.after, divergence.after), max(before.until, divergence.until))
 
@@ -234,6 +254,15 @@ class DatasetSink:
             version = table.compact()
             _log.info("table_compacted", location=table.location, version=version)
         progress.version = version
+
+
+def _last_of_other_logs(table: Table, position: Position) -> int:
+    """Return the largest offset that a table has from any log.
+
+    Several logs may have written one after another: the last, whose position it has, need not have come as far as one
+    before.
+    """
+    return max(position.offset, table.largest_offset())
 
 
 def _drop_repetitions(rows: pl.DataFrame, table: Table, divergence: Divergence | None) -> pl.DataFrame:

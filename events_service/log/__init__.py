@@ -184,7 +184,8 @@ class EventLog(Protocol):
     """Keeps records in the order of their offsets, which begin at 1, rise, and are never used twice.
 
     Each consumer has a cursor of its own for each table, so that one that is stuck, or one table, delays no other.
-    A log that is restored from a backup uses offsets again that another has used; `lineage` distinguishes the two.
+    A log that is restored from a backup uses offsets again that another has used, until `begin_after` ends that;
+    `lineage` distinguishes the two.
     Safe to share between threads; all calls block.
 
     Attributes:
@@ -252,6 +253,10 @@ class EventLog(Protocol):
 
     def mark_diverged(self, location: str, divergence: Divergence) -> None:
         """Store which rows of a table another log wrote, for as long as the retention of records."""
+        ...
+
+    def begin_after(self, offset: int) -> None:
+        """Give what is appended from now on offsets above this one; those in between are left out."""
         ...
 
     def remove_table(self, location: str) -> int:

@@ -12,7 +12,7 @@ from events_service.log._replicator import Replicator
 from events_service.log._stream import Write, digest
 from protos.tailorbird.internal.v1 import log_stream_pb2
 
-__all__ = ["diverge", "remove_old", "remove_table", "set_cursor", "tidy"]
+__all__ = ["begin_after", "diverge", "remove_old", "remove_table", "set_cursor", "tidy"]
 
 #: Removals are cut into pieces, so that appends in between wait for milliseconds only.
 _REMOVAL_STEP: Final = 5000
@@ -32,6 +32,19 @@ async def diverge(log: Replicator, *, location: str, divergence: Divergence, now
     if _exists(log, location):
         mark = table_mark(log.connection, location, divergence=divergence, now_millis=now_millis)
         await log.commit([_marked(mark)])
+
+
+async def begin_after(log: Replicator, *, offset: int, now_millis: int) -> None:
+    """Leave out all offsets up to this one that were not given yet."""
+    if offset >= statements.end(log.connection):
+        # What is known of the log otherwise stays as it is.
+        known = log_stream_pb2.LogTidied(
+            first_offset=statements.bounds(log.connection).first,
+            end_offset=offset + 1,
+            clock_millis=now_millis,
+            before_millis=0,
+        )
+        await log.commit([Write("state", log_stream_pb2.LogMessage(tidied=known), replaces=True)])
 
 
 async def remove_table(log: Replicator, *, location: str) -> int:

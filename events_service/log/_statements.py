@@ -25,6 +25,7 @@ from events_service.log._schema import RECORD_COLUMNS, insert_records, logged_re
 __all__ = [
     "append",
     "append_user_removal",
+    "begin_after",
     "bounds",
     "define_table",
     "end",
@@ -210,6 +211,14 @@ def append_user_removal(
     )
     _use_offset(connection, offset)
     return offset
+
+
+def begin_after(connection: sqlite3.Connection, *, offset: int, epoch: int) -> None:
+    """Leave out all offsets up to this one that were not given yet."""
+    if offset >= end(connection):
+        # Before: the epoch of another opening must end where its records do.
+        _begin_epoch(connection, epoch)
+        _use_offset(connection, offset)
 
 
 def end_table(connection: sqlite3.Connection, *, location: str, epoch: int) -> bool:

@@ -106,6 +106,10 @@ class JetStreamEventLog(LogReader):
         now = self._clock.now_millis()
         self._change(partial(changes.diverge, location=location, divergence=divergence, now_millis=now))
 
+    def begin_after(self, offset: int) -> None:
+        """Give what is appended from now on offsets above this one; see `EventLog`."""
+        self._change(partial(changes.begin_after, offset=offset, now_millis=self._clock.now_millis()))
+
     def remove_table(self, location: str) -> int:
         """Remove all records of a deleted table; see `EventLog`."""
         removed: int = self._change(partial(changes.remove_table, location=location))

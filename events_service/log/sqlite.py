@@ -115,6 +115,10 @@ class SqliteEventLog(LogReader):
         mark = partial(statements.mark_diverged, location=location, divergence=divergence, now_millis=now)
         _result(self._writer.submit(mark))
 
+    def begin_after(self, offset: int) -> None:
+        """Give what is appended from now on offsets above this one; see `EventLog`."""
+        _result(self._writer.submit(partial(statements.begin_after, offset=offset, epoch=self._epoch)))
+
     def remove_table(self, location: str) -> int:
         """Remove all records of a deleted table; see `EventLog`."""
         removed = self._in_steps(partial(statements.remove_table_records, location=location, limit=_REMOVAL_STEP))

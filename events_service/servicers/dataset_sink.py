@@ -41,6 +41,8 @@ class DatasetSinkServicer(event_log_pb2_grpc.SealingServiceServicer):
         if not request.location:
             raise invalid("location", got=request.location, want="the folder of an interactions table")
         seconds = min(_LONGEST_SECONDS, context.time_remaining() - _RESPONSE_SECONDS)
+        # The offset that is returned must not lie below rows that another log has written.
+        self._sink.pass_other_logs(request.location)
         # Before the flush: what is acknowledged meanwhile need not be in the table.
         log_offset = self._log.bounds().end - 1
         position = self._sink.flush(request.location, seconds=seconds)

@@ -139,7 +139,7 @@ class _Import:
     def _read(self, files: list[DataFile], bulk_files: BulkFiles, merged: list[str], folder: Path) -> DistinctRows:
         """Write the rows of the import, and those they are merged with, to files without duplicates."""
         keys = list(frame_schema(self._schema)) if self._kind in EVENT_DATASETS else list(id_columns(self._kind))
-        offset = self._table.event_position().offset if self._merges else None
+        offset = self._table.offset_of_import() if self._merges else None
         reader = DataReader(self._schema, dataset_type=self._kind, progress=self._progress)
         with RowFiles(folder, keys=keys, keep="first" if self._kind in EVENT_DATASETS else "last") as row_files:
             for name in merged:

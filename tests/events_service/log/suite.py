@@ -243,6 +243,27 @@ class EventLogSuite:
         assert log.append(entries(3), seconds=20) == (3,)
         assert log.bounds() == Bounds(3, 4)
 
+    def test_offsets_go_on_above_one_that_is_left_out(self, log):
+        log.append(entries(1, 2), seconds=20)
+        before = log.lineage()
+        changes = log.appended.changes
+
+        log.begin_after(99)
+        log.begin_after(50)
+
+        assert log.bounds() == Bounds(1, 100)
+        assert log.appended.changes == changes + 1
+        assert log.append(entries(2, 3), seconds=20) == (2, 100)
+        page = log.read(3, max_records=10)
+        assert ([item.offset for item in page.records], page.next_offset) == ([100], 101)
+        assert log.lineage() == before
+
+    def test_offsets_that_are_left_out_at_first_belong_to_the_new_epoch(self, log):
+        log.begin_after(9)
+
+        assert log.append(entries(1), seconds=20) == (10,)
+        assert [item.first_offset for item in log.lineage()] == [1]
+
     def test_records_of_every_kind_come_back(self, log):
         contents = {
             RecordKind.ITEM: ("ITEMS", Entity("i1", '{"genre":"war"}')),

@@ -155,6 +155,17 @@ def test_replica_that_is_lost_is_read_from_the_stream(open_log, clock, tmp_path)
     assert again.append(entries(9, 100), seconds=20) == (10, 15)
 
 
+def test_offsets_that_were_left_out_are_left_out_by_every_process(open_log):
+    log = open_log("a")
+    log.append(entries(1), seconds=20)
+    log.begin_after(20)
+
+    elsewhere = open_log("b")
+
+    assert elsewhere.bounds() == Bounds(1, 21)
+    assert elsewhere.append(entries(2), seconds=20) == (21,)
+
+
 def test_server_that_is_killed_under_load_loses_and_doubles_nothing(server, open_log):
     logs = [open_log("a"), open_log("b")]
     acknowledged, stopping = [], threading.Event()

@@ -8,17 +8,20 @@ import threading
 from types import SimpleNamespace
 
 import grpc
+import polars as pl
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from common import errors
+from common import columns, errors
 from common.clock import ManualClock
 from common.operations import missing_operations
+from common.positions import Position
 from common.rpc import from_rpc_error
 from common.settings import StoreSettings
 from common.storage.objects import open_store
 from common.tables import Table
 from common.testing import serving, wait_until
+from events_service.dataset_sink import events_frame
 from events_service.log import LogEntry, LogTable, RecordKind
 from events_service.log.sqlite import SqliteEventLog
 from events_service.server import Timing, assemble
@@ -30,7 +33,18 @@ from protos.tailorbird.internal.v1 import event_log_pb2, records_pb2
 from protos.tailorbird.internal.v1.event_log_pb2_grpc import EventLogServiceStub, SealingServiceStub
 from tests.control_plane.wire import KEYS, As
 from tests.control_plane.world import ACCOUNT
-from tests.events_service.samples import GROUP, NOW_MILLIS, SINK, TRACKING_ID, avro, known_trackers, table, tracker
+from tests.events_service.samples import (
+    GROUP,
+    NOW_MILLIS,
+    SCHEMA,
+    SINK,
+    TRACKING_ID,
+    avro,
+    entries,
+    known_trackers,
+    table,
+    tracker,
+)
 
 MAX_WAITING = 6
 STRICT = table("datasets/strict", avro(("USER_ID", "string"), ("DEVICE", "string")))
@@ -365,6 +379,21 @@ def test_flushed_table_has_every_event_that_was_acknowledged_before(service, grp
 
     assert (response.epoch, response.offset) == (service.log.lineage().current, last)
     assert Table(service.store, table().location).event_position().offset == last
+
+
+def test_flush_tells_an_offset_above_all_rows_that_another_log_has_written(tmp_path, clock):
+    log = SqliteEventLog(tmp_path / "log", clock=clock)
+    store = open_store(StoreSettings(store_url=str(tmp_path / "store")))
+    log.append(entries(1), seconds=20)
+    rows = events_frame(log.read(1, max_records=1).records, SCHEMA).with_columns(pl.lit(40).alias(columns.LOG_OFFSET))
+    Table(store, table().location).append_events(rows, Position(77, 30))
+    made = assemble(log, store, known_trackers(), timing=Timing())
+    with serving(made.services, account=ACCOUNT) as server, server.channel("trainer") as trainer:
+        request = event_log_pb2.FlushTableRequest(location=table().location)
+        response = SealingServiceStub(trainer).FlushTable(request, timeout=20)
+    log.close()
+
+    assert response.log_offset > 40
 
 
 def test_flush_without_a_location_is_refused(grpc_stub):

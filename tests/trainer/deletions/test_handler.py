@@ -133,6 +133,31 @@ def test_events_of_the_users_sessions_go_and_later_events_stay(place, delete):
     assert place.table().event_position() == Position(1, 12)
 
 
+class ReplacedLog(LoggedRecords):
+    """Another log has written to the table of interactions, and this one goes on above that when it is flushed."""
+
+    def flush(self, location, context) -> int:
+        if location.endswith("INTERACTIONS"):
+            self.end = 42
+        return super().flush(location, context)
+
+
+def test_rows_of_a_log_that_was_replaced_are_deleted_in_every_table(place):
+    put(place, (7, "gone", "s"), (40, "gone", "s"), (41, None, "s"))
+    leavers(place, "gone")
+    records = ReplacedLog(end=10)
+    handler = DeletionJobHandler(
+        place.store, place.sources(), place.workspace, flusher=records, remover=records, max_bytes=MAX_BYTES
+    )
+    tables = place.tables("USERS", "INTERACTIONS")
+    payload = jobs_pb2.DataDeletionPayload(
+        dataset_group_arn="group", tables=tables, data_location="s3://films/leavers.csv", location=DELETION
+    )
+
+    assert handler.run(payload, NullJobContext()).deleted_rows == 3
+    assert read_deletion(place.store, DELETION).entry.up_to_offset == 42
+
+
 def test_nothing_is_deleted_before_the_ledger_says_whom(place, delete, records):
     imported(place)
     leavers(place, "gone")
