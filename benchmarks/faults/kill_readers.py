@@ -118,8 +118,8 @@ def running_tail(address: str, token: str, store: Store, folder: Path) -> Iterat
     """
     prepare_history(folder, map_bytes=_MAP_BYTES)
     writer = LmdbHistoryWriter(folder, max_events=EVENTS_OF_A_USER + 1)
-    following = follow_log(lambda: aio_channel(address, token=token), writer, store, wait_seconds=_WAIT_SECONDS)
-    with loop_in_thread() as loop, loop.running(following):
+    tailing = follow_log(lambda: aio_channel(address, token=token), writer, store, wait_seconds=_WAIT_SECONDS)
+    with loop_in_thread() as loop, loop.running(tailing):
         yield writer
 
 
@@ -127,7 +127,7 @@ def histories(folder: Path, group_arn: str, users: set[str]) -> Counter[str]:
     """Return how often each item is in the histories of users, which are closed."""
     reader = LmdbHistoryReader(folder)
     try:
-        found = [reader.find(group_arn, user) for user in users]
-        return Counter(event.item_id for history in found if history is not None for event in history.events())
+        stored = [reader.find(group_arn, user) for user in users]
+        return Counter(event.item_id for history in stored if history is not None for event in history.events())
     finally:
         reader.close()

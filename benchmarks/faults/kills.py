@@ -135,21 +135,21 @@ def kill_again_and_again(service: KilledService, load: Load, *, kills: int, dice
     return Kills(early, kills - early, seconds)
 
 
-def _faults(what: str, found: Counter[str], sent: Iterable[str]) -> dict[str, int]:
+def _faults(what: str, counts: Counter[str], sent: Iterable[str]) -> dict[str, int]:
     """Return how many were lost, doubled, and never sent."""
-    wanted = set(sent)
+    expected = set(sent)
     return {
-        f"{what}: lost": len(wanted - found.keys()),
-        f"{what}: doubled": sum(count > 1 for count in found.values()),
-        f"{what}: never sent": len(found.keys() - wanted),
+        f"{what}: lost": len(expected - counts.keys()),
+        f"{what}: doubled": sum(count > 1 for count in counts.values()),
+        f"{what}: never sent": len(counts.keys() - expected),
     }
 
 
-def _stale(what: str, found: Mapping[tuple[str, str], int], newest: Mapping[tuple[str, str], int]) -> dict[str, int]:
+def _stale(what: str, numbers: Mapping[tuple[str, str], int], newest: Mapping[tuple[str, str], int]) -> dict[str, int]:
     """Return how many items and users are missing, and of how many another put than the newest holds."""
     return {
-        f"{what}: lost": len(newest.keys() - found.keys()),
-        f"{what}: stale": sum(found.get(key, number) != number for key, number in newest.items()),
+        f"{what}: lost": len(newest.keys() - numbers.keys()),
+        f"{what}: stale": sum(numbers.get(key, number) != number for key, number in newest.items()),
     }
 
 

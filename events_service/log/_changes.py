@@ -38,13 +38,13 @@ async def begin_after(log: Replicator, *, offset: int, now_millis: int) -> None:
     """Leave out all offsets up to this one that were not given yet."""
     if offset >= statements.end(log.connection):
         # What is known of the log otherwise stays as it is.
-        known = log_stream_pb2.LogTidied(
+        tidied = log_stream_pb2.LogTidied(
             first_offset=statements.bounds(log.connection).first,
             end_offset=offset + 1,
             clock_millis=now_millis,
             before_millis=0,
         )
-        await log.commit([Write("state", log_stream_pb2.LogMessage(tidied=known), replaces=True)])
+        await log.commit([Write("state", log_stream_pb2.LogMessage(tidied=tidied), replaces=True)])
 
 
 async def remove_table(log: Replicator, *, location: str) -> int:
