@@ -15,6 +15,7 @@ from cli.commands.demo import demo
 from cli.commands.doctor import doctor
 from cli.commands.export_config import export_config
 from cli.commands.keys import app as keys
+from cli.commands.log import app as log
 from cli.commands.probe import probe
 from cli.commands.solutions import app as solutions
 from cli.commands.up import up
@@ -41,6 +42,7 @@ app.command("probe")(probe)
 app.command("certs")(certs)
 app.add_typer(keys, name="keys")
 app.add_typer(solutions, name="solutions")
+app.add_typer(log, name="log")
 
 
 @app.command("version")

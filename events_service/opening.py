@@ -5,6 +5,7 @@ from __future__ import annotations
 from common.clock import Clock
 from common.errors import InvalidInput
 from events_service.log import EventLog
+from events_service.log._replica import REPLICA
 from events_service.log.sqlite import DATABASE, SqliteEventLog
 from events_service.settings import EventsSettings
 
@@ -15,18 +16,24 @@ def open_log(settings: EventsSettings, clock: Clock) -> EventLog:
     """Open the event log.
 
     Raises:
-        InvalidInput: It is to be in JetStream, and there is one in SQLite that was not moved.
+        InvalidInput: The folder has one elsewhere, which was not moved.
     """
+    database, replica = settings.data_dir / DATABASE, settings.data_dir / REPLICA
     if settings.event_log_url:
         from events_service.log.jetstream import JetStreamEventLog
 
-        if (settings.data_dir / DATABASE).exists():
+        if database.exists():
             raise InvalidInput(
-                f"`event_log_url`: got {settings.event_log_url}, and {settings.data_dir / DATABASE}, which holds a log "
-                "too, want one of them: put the file away to begin with the log in the stream"
+                f"`event_log_url`: got {settings.event_log_url}, and {database}, which holds a log too, want one of "
+                "them: move it with `tailorbird log move jetstream`"
             )
         return JetStreamEventLog(
             settings.stream(), settings.data_dir, clock=clock, max_waiting=settings.max_pending_writes
+        )
+    if replica.exists() and not database.exists():
+        raise InvalidInput(
+            f"`event_log_url`: got none, and {replica}, which is of a log in JetStream, want its URL; move the log "
+            "with `tailorbird log move sqlite`, or delete the file to begin a new one"
         )
     return SqliteEventLog(
         settings.data_dir,

@@ -5,17 +5,24 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
+from common.errors import CorruptArtifact, Unavailable
 from events_service.log import Divergence, LogEntry, LogTable
 from events_service.log import _statements as statements
+from events_service.log._files import make_private
+from events_service.log._schema import open_database, prepare
 from protos.tailorbird.internal.v1 import log_stream_pb2
 
 __all__ = [
-    "REPLICA_SCHEMA", "PlannedAppend", "Replaced", "append_bytes", "apply_message", "clear", "forget_messages",
-    "old_messages", "old_records", "planned_appends", "record_messages", "stream_position", "table_mark",
+    "REPLICA", "REPLICA_SCHEMA", "REPLICA_TABLES", "PlannedAppend", "Replaced", "append_bytes",
+    "apply_message", "clear", "forget_messages", "old_messages", "old_records",
+    "open_replica", "planned_appends", "record_messages", "require_no_move", "stream_position", "table_mark",
 ]  # fmt: skip
 
+#: Name of the file.
+REPLICA: Final = "replica.db"
 #: Beside the tables of the log; whoever deletes the file loses nothing.
 REPLICA_SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS replica (
@@ -32,7 +39,15 @@ CREATE TABLE IF NOT EXISTS replica_messages (
     last_offset INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS replica_messages_by_table ON replica_messages (location, last_offset);
+-- While the log is on its way into the stream, or out of it.
+CREATE TABLE IF NOT EXISTS replica_move (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    is_away INTEGER NOT NULL
+) STRICT;
 """
+#: The tables of this schema.
+REPLICA_TABLES: Final = ("replica", "replica_messages", "replica_move")
+_CHECKPOINT_PAGES: Final = 1000
 #: What a record takes beside its payload and its ids, at most.
 _RECORD_OVERHEAD_BYTES: Final = 48
 _MESSAGE_OVERHEAD_BYTES: Final = 512
@@ -61,15 +76,58 @@ class PlannedAppend:
     size: int = _MESSAGE_OVERHEAD_BYTES
 
 
+def open_replica(path: Path) -> sqlite3.Connection:
+    """Open the replica; one that cannot be read is made anew, because the stream has everything."""
+    for last in (False, True):
+        make_private(path)
+        connection = open_database(path)
+        try:
+            prepare(connection, checkpoint_pages=_CHECKPOINT_PAGES)
+            # What a loss of power takes away is read from the stream again.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(REPLICA_SCHEMA)
+        except (CorruptArtifact, sqlite3.DatabaseError):
+            connection.close()
+            if last:
+                raise
+            for file in path.parent.glob(f"{path.name}*"):
+                file.unlink()
+        else:
+            return connection
+    raise AssertionError
+
+
 def stream_position(connection: sqlite3.Connection) -> tuple[str, int]:
     """Return which stream the replica is of, and the last message that was applied; ("", 0) for a new one."""
     row = connection.execute("SELECT stream, sequence FROM replica").fetchone()
     return (row[0], int(row[1])) if row else ("", 0)
 
 
+def require_no_move(connection: sqlite3.Connection) -> None:
+    """Check that the log is in the stream.
+
+    Raises:
+        Unavailable: It is on its way into it, or out of it.
+    """
+    row = connection.execute("SELECT is_away FROM replica_move").fetchone()
+    if row is not None and row[0]:
+        raise Unavailable(
+            "event log: it was moved out of the stream, want the log where `tailorbird log move` has put it; a move "
+            "that was cut off is finished by the same command again"
+        )
+    if row is not None:
+        raise Unavailable(
+            "event log: it is being moved into the stream, want the end of that; a move that was cut off is finished "
+            "by the same command, `tailorbird log move`, again"
+        )
+
+
 def clear(connection: sqlite3.Connection, *, stream: str) -> None:
     """Empty the replica, for a stream that is read from its beginning."""
-    for table in ("cursors", "records", "tables", "epochs", "removals", "replica_messages", "sqlite_sequence"):
+    for table in (
+        *("cursors", "records", "tables", "epochs", "removals", "user_removals", "sqlite_sequence"),
+        *REPLICA_TABLES[1:],
+    ):
         connection.execute(f"DELETE FROM {table}")  # noqa: S608 - constants only
     connection.execute("UPDATE state SET first_offset = 1, clock_millis = NULL")
     connection.execute("INSERT OR REPLACE INTO replica VALUES (1, ?, 0)", (stream,))
@@ -120,6 +178,17 @@ def apply_message(
             now_millis=tidied.clock_millis,
             first_offset=tidied.first_offset,
         )
+    elif change == "user_removal_appended":
+        removal = message.user_removal_appended
+        connection.execute(
+            "INSERT INTO user_removals VALUES (?, ?, ?, ?)",
+            (removal.offset, removal.dataset_group_arn, removal.location, removal.up_to_offset),
+        )
+        _advance(connection, removal.offset)
+    elif change == "move_ended":
+        connection.execute("DELETE FROM replica_move")
+    elif change in ("move_begun", "moved_away"):
+        connection.execute("INSERT OR REPLACE INTO replica_move VALUES (1, ?)", (change == "moved_away",))
     connection.execute("UPDATE replica SET sequence = ?", (sequence,))
 
 
@@ -243,7 +312,11 @@ def append_bytes(entries: Sequence[LogEntry]) -> int:
 
 def _check(connection: sqlite3.Connection, message: log_stream_pb2.LogMessage) -> None:
     change, end = message.WhichOneof("change"), statements.end(connection)
-    if change == "epoch_begun":
+    if change == "move_begun":
+        follows = end == 1
+    elif change in ("move_ended", "moved_away"):
+        follows = True  # whoever moves the log has no epoch of it
+    elif change == "epoch_begun":
         follows = message.epoch_begun.first_offset >= end
     else:
         follows = message.epoch == statements.lineage(connection).current
@@ -264,7 +337,7 @@ def _append(connection: sqlite3.Connection, sequence: int, message: log_stream_p
             (
                 record.offset,
                 table_id,
-                message.appended_at_millis,
+                record.appended_at_millis if record.HasField("appended_at_millis") else message.appended_at_millis,
                 record.kind,
                 record.tracking_id,
                 record.record_id if record.HasField("record_id") else None,

@@ -18,7 +18,14 @@ from common.logs import get_logger
 from common.process.contact import PeerContact
 from events_service.log import LogEntry
 from events_service.log import _statements as statements
-from events_service.log._replica import Replaced, apply_message, clear, planned_appends, stream_position
+from events_service.log._replica import (
+    Replaced,
+    apply_message,
+    clear,
+    planned_appends,
+    require_no_move,
+    stream_position,
+)
 from events_service.log._stream import Conflict, LogStream, StreamMessage, StreamState, Write, digest
 from events_service.log.stream_target import StreamTarget
 from protos.tailorbird.internal.v1 import log_stream_pb2
@@ -122,6 +129,7 @@ class Replicator:
         try:
             state = await self._stream.open()
             await self._start(state)
+            require_no_move(self.connection)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the opening raises it
             await self._stream.close()
             opened.set_exception(error)
@@ -208,6 +216,7 @@ class Replicator:
         while not change.future.cancelled():
             try:
                 await self._synchronise()
+                require_no_move(self.connection)
                 result = await change.run(self)
             except Conflict:
                 continue
@@ -246,6 +255,7 @@ class Replicator:
 
     async def _write(self, writes: Sequence[Write]) -> tuple[int, Exception | None]:
         """Write and apply messages; return how many were, and why not all."""
+        require_no_move(self.connection)
         due, self._epoch_due = self._epoch_due, False
         epoch = secrets.randbelow(2**63 - 1) + 1 if due else statements.lineage(self.connection).current
         head: list[Write] = []

@@ -13,7 +13,7 @@ from typing import Any, Final
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType
+from nats.js.api import DiscardPolicy, RawStreamMsg, RetentionPolicy, StorageType
 from nats.js.api import StreamConfig as NatsStreamConfig
 from nats.js.errors import APIError, NotFoundError
 
@@ -105,10 +105,15 @@ class LogStream:
         return self._client.max_payload
 
     async def open(self) -> StreamState:
-        """Connect, and make the stream if there is none.
+        """Connect, and make the stream if there is none; errors of `connect` and `ensure`."""
+        await self.connect()
+        return await self.ensure()
+
+    async def connect(self) -> None:
+        """Connect to the server.
 
         Raises:
-            InvalidInput: There are no credentials in their file, or the server has no JetStream.
+            InvalidInput: There are no credentials in their file.
             Unavailable: The server cannot be reached.
         """
         options: dict[str, Any] = {}
@@ -135,10 +140,14 @@ class LogStream:
             raise Unavailable(f"event log: {self._target.url} cannot be reached: {reason}") from error
         except (NatsError, OSError) as error:
             raise Unavailable(f"event log: {self._target.url} cannot be reached: {_text(error)}") from error
-        return await self.ensure()
 
     async def ensure(self) -> StreamState:
-        """Return the state of the stream, which is made if there is none; errors of `state`."""
+        """Return the state of the stream, which is made if there is none.
+
+        Raises:
+            InvalidInput: The server has no JetStream.
+            Unavailable: The server does not answer.
+        """
         try:
             return await self.state()
         except NotFoundError:
@@ -219,6 +228,16 @@ class LogStream:
         others = await asyncio.gather(*(self._get(number) for number in numbers))
         return [first, *(item for item in others if item is not None)]
 
+    async def last_of(self, subject: str) -> StreamMessage | None:
+        """Return the last message of a subject; None for none. Errors of `read`."""
+        try:
+            raw = await self._context.get_last_msg(self._target.stream, f"{self._target.stream}.{subject}")
+        except NotFoundError:
+            return None
+        except NatsError as error:
+            raise _unreadable(error) from error
+        return _message(raw)
+
     async def hints(self) -> AsyncIterator[int]:
         """Yield the sequences that messages will have which anybody is writing just now; 0 after a while without."""
         subscription = await self._client.subscribe(f"{self._target.stream}.>")
@@ -231,6 +250,13 @@ class LogStream:
                 await asyncio.sleep(_RECONNECT_SECONDS)
             else:
                 yield int((message.headers or {}).get(_EXPECTED_LAST, "-1")) + 1
+
+    async def clear(self) -> None:
+        """Remove all messages; the numbers go on. Errors as of `state`."""
+        try:
+            await self._context.purge_stream(self._target.stream)
+        except NatsError as error:
+            raise Unavailable(f"event log: the stream could not be emptied: {_text(error)}") from error
 
     async def purge(self, subject: str, *, up_to: int | None = None, keep: int | None = None) -> None:
         """Remove the messages of a subject, up to a sequence, or all but the newest; errors as of `state`."""
@@ -273,9 +299,8 @@ class LogStream:
         except NotFoundError:
             return None
         except NatsError as error:
-            raise Unavailable(f"event log: the stream cannot be read: {_text(error)}") from error
-        assert raw.seq is not None
-        return StreamMessage(raw.seq, log_stream_pb2.LogMessage.FromString(raw.data or b""))
+            raise _unreadable(error) from error
+        return _message(raw)
 
     async def _publish(self, write: Write, *, after: int) -> int:
         headers = {"Nats-Expected-Stream": self._target.stream, _EXPECTED_LAST: str(after)}
@@ -296,6 +321,15 @@ class LogStream:
 def digest(text: str) -> str:
     """Return a part of a subject that stands for any text."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _message(raw: RawStreamMsg) -> StreamMessage:
+    assert raw.seq is not None
+    return StreamMessage(raw.seq, log_stream_pb2.LogMessage.FromString(raw.data or b""))
+
+
+def _unreadable(error: Exception) -> Unavailable:
+    return Unavailable(f"event log: the stream cannot be read: {_text(error)}")
 
 
 def _write_error(error: Exception) -> Exception:

@@ -20,27 +20,24 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from common.clock import Clock
-from common.errors import CorruptArtifact, InvalidInput, Unavailable
+from common.errors import InvalidInput, Unavailable
 from common.private_files import private_folder
 from common.process.long_poll import ChangeNotifier
 from events_service.log import Divergence, LogEntry
 from events_service.log import _changes as changes
 from events_service.log import _statements as statements
 from events_service.log._clock import LogClock
-from events_service.log._files import lock_folder, make_private
+from events_service.log._files import lock_folder
 from events_service.log._reader import LogReader
-from events_service.log._replica import REPLICA_SCHEMA, append_bytes
+from events_service.log._replica import REPLICA, append_bytes, open_replica
 from events_service.log._replicator import Change, Replicator
-from events_service.log._schema import open_database, prepare
 from events_service.log.stream_target import StreamTarget
 
 __all__ = ["REPLICA", "JetStreamEventLog"]
 
 T = TypeVar("T")
-REPLICA: Final = "replica.db"
 #: Limit of the log's own bookkeeping, which no caller waits for.
 _PATIENCE_SECONDS: Final = 60.0
-_CHECKPOINT_PAGES: Final = 1000
 
 
 class JetStreamEventLog(LogReader):
@@ -74,7 +71,7 @@ class JetStreamEventLog(LogReader):
         self._lock = lock_folder(private_folder(folder))
         self.appended = ChangeNotifier()
         try:
-            connection = _open_replica(self._path)
+            connection = open_replica(self._path)
             self._clock = LogClock(clock, monotonic, newest_millis=statements.newest_millis(connection))
             self._replicator = Replicator(connection, target, max_waiting=max_waiting, on_change=self.appended.notify)
             self._loop = asyncio.new_event_loop()
@@ -167,24 +164,3 @@ class JetStreamEventLog(LogReader):
                 f"event log: got no acknowledgement within {seconds:g} s; records may or may not be kept, so repeat "
                 "the call: what is kept already is not added again"
             ) from error
-
-
-def _open_replica(path: Path) -> sqlite3.Connection:
-    """Open the replica; one that cannot be read is made anew, because the stream has everything."""
-    for last in (False, True):
-        make_private(path)
-        connection = open_database(path)
-        try:
-            prepare(connection, checkpoint_pages=_CHECKPOINT_PAGES)
-            # What a loss of power takes away is read from the stream again.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(REPLICA_SCHEMA)
-        except (CorruptArtifact, sqlite3.DatabaseError):
-            connection.close()
-            if last:
-                raise
-            for file in path.parent.glob(f"{path.name}*"):
-                file.unlink()
-        else:
-            return connection
-    raise AssertionError

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import benchmarks
+from benchmarks import nats
 from benchmarks.postgresql import programs
 
 ROOT = Path(benchmarks.__file__).parent
@@ -90,6 +91,8 @@ PRESSING = {"benchmarks.gateway", "benchmarks.serving"}
 STORING = {"benchmarks.control_plane"}
 #: These want strace, likewise.
 TRACING = {"benchmarks.faults.crash_points"}
+#: These want nats-server, likewise.
+STREAMING = {"benchmarks.log_move"}
 EPOCH = ("--set", "epochs=1")
 #: Of each command: what makes its data, if it wants any, and its options beside.
 COMMANDS = {
@@ -112,6 +115,7 @@ COMMANDS = {
     "benchmarks.gateway": (None, ("--rounds", "1", "--calls", "50", "--connections", "2", "--processes", "1")),
     "benchmarks.gateway_steps": (None, ("--calls", "20", "--repeats", "2", "--connections", "2")),
     "benchmarks.imports": (None, ("--rows", "1000", "2000", "--repeated", "0.1")),
+    "benchmarks.log_move": (None, ("--records", "2000")),
     "benchmarks.quality.auto_ml": (
         lambda folder: table(folder, users=100),
         ("--recipes", "aws-popularity-count", "tailorbird-ials"),
@@ -149,6 +153,8 @@ def test_the_command_prints_a_table_and_writes_its_figures(name, tmp_path, monke
         pytest.skip("PostgreSQL is not installed")
     if name in TRACING and shutil.which("strace") is None and "CI" not in os.environ:
         pytest.skip("strace is not installed")
+    if name in STREAMING and nats.program() is None and "CI" not in os.environ:
+        pytest.skip("nats-server is not installed")
     make, options = COMMANDS[name]
     data = () if make is None else (make(tmp_path),)
     output = tmp_path / "figures.json"
