@@ -70,8 +70,8 @@ def _table(n_items: int, random: np.random.Generator) -> Table:
         {
             "GENRES": _texts("genre", _GENRES, random.integers(1, 3, n_items), random),
             "BRAND": _texts("brand", _BRANDS, np.ones(n_items, np.int64), random),
-            "YEAR": NumberColumn(years),
-            "PRICE": NumberColumn(prices),
+            "YEAR": NumberColumn.build(years),
+            "PRICE": NumberColumn.build(prices),
         },
     )
 
@@ -79,7 +79,9 @@ def _table(n_items: int, random: np.random.Generator) -> Table:
 def _texts(name: str, count: int, lengths: np.ndarray[Any, Any], random: np.random.Generator) -> TextColumn:
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     codes = random.integers(0, count, int(offsets[-1])).astype(np.int32)
-    return TextColumn(Vocabulary.build(f"{name} {number}" for number in range(count)), offsets=offsets, codes=codes)
+    return TextColumn.build(
+        Vocabulary.build(f"{name} {number}" for number in range(count)), offsets=offsets, codes=codes
+    )
 
 
 def _median_us(work: Callable[[], object], repeats: int) -> float:

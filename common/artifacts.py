@@ -10,8 +10,10 @@ import hashlib
 import secrets
 import shutil
 from collections.abc import Collection
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from google.protobuf import json_format
 
@@ -19,23 +21,47 @@ from common.errors import CorruptArtifact, ResourceAlreadyExists, ResourceNotFou
 from common.private_files import private_file, private_folder
 from common.storage import Store
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactFile, ArtifactManifest
+from protos.tailorbird.storage.v1.feature_manifest_pb2 import FeatureManifest
 
-__all__ = ["FORMAT_VERSION", "MANIFEST", "Artifact", "open_artifact", "publish_artifact", "remove_copies"]
+__all__ = [
+    "FORMAT_VERSION",
+    "MANIFEST",
+    "Artifact",
+    "Published",
+    "open_artifact",
+    "open_published",
+    "publish",
+    "publish_artifact",
+    "read_feature_manifest",
+    "read_manifest",
+    "remove_copies",
+]
 
 FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 _FILES = "files-"
+#: What publications say of themselves.
+Manifest = TypeVar("Manifest", bound=ArtifactManifest | FeatureManifest)
 
 
 @dataclass(frozen=True, slots=True)
-class Artifact:
-    """A verified artifact: the local folder of its files, and its manifest."""
+class Published(Generic[Manifest]):
+    """What was published, verified: the local folder of its files, and its manifest."""
 
     folder: Path
-    manifest: ArtifactManifest
+    manifest: Manifest
+
+
+#: A trained model.
+Artifact = Published[ArtifactManifest]
 
 
 def publish_artifact(store: Store, location: str, *, files: Path, manifest: ArtifactManifest) -> ArtifactManifest:
+    """Publish an artifact; see `publish`."""
+    return publish(store, location, files=files, manifest=manifest)
+
+
+def publish(store: Store, location: str, *, files: Path, manifest: Manifest) -> Manifest:
     """Upload a folder of files and then its manifest.
 
     Args:
@@ -56,8 +82,7 @@ def publish_artifact(store: Store, location: str, *, files: Path, manifest: Arti
     names = [path.relative_to(files).as_posix() for path in paths]
     if not paths or MANIFEST in names:
         raise invalid("files", got=names, want=f"at least one file and none named {MANIFEST}")
-    complete = ArtifactManifest()
-    complete.CopyFrom(manifest)
+    complete = deepcopy(manifest)
     complete.format_version = FORMAT_VERSION
     del complete.files[:]
     # A folder of this attempt: an attempt that is late must not overwrite files that are served already.
@@ -76,6 +101,11 @@ def publish_artifact(store: Store, location: str, *, files: Path, manifest: Arti
 
 
 def open_artifact(store: Store, location: str, *, cache: Path) -> Artifact:
+    """Open an artifact; see `open_published`."""
+    return open_published(store, location, cache=cache, kind=ArtifactManifest)
+
+
+def open_published(store: Store, location: str, *, cache: Path, kind: type[Manifest]) -> Published[Manifest]:
     """Copy an artifact to this machine's disk (a local store is used in place) and verify every byte.
 
     A complete copy is used without access to the store, since artifacts never change; of a damaged one, the files that
@@ -85,6 +115,7 @@ def open_artifact(store: Store, location: str, *, cache: Path) -> Artifact:
         store: The shared store.
         location: Folder of the artifact, relative to the store's root.
         cache: Local folder for copies from a store that is not local.
+        kind: Class of the manifest.
 
     Raises:
         ResourceNotFound: No artifact is published there.
@@ -93,17 +124,17 @@ def open_artifact(store: Store, location: str, *, cache: Path) -> Artifact:
     """
     local = store.local_folder(location)
     if local is not None:
-        manifest = read_manifest(store, location)
+        manifest = _parse_manifest(location, _manifest_text(store, location), kind)
         return _verified(location, local / manifest.files_folder, manifest)
     copy = cache / location / MANIFEST
     if copy.is_file():
         try:
-            manifest = _parse_manifest(location, copy.read_bytes())
+            manifest = _parse_manifest(location, copy.read_bytes(), kind)
             return _verified(location, cache / location / manifest.files_folder, manifest)
         except (CorruptArtifact, OSError):
             copy.unlink(missing_ok=True)  # the copy is damaged: the store has the right bytes
     text = _manifest_text(store, location)
-    manifest = _parse_manifest(location, text)
+    manifest = _parse_manifest(location, text, kind)
     folder = cache / location / manifest.files_folder
     for file in manifest.files:
         target = folder / file.path
@@ -136,7 +167,7 @@ def _is_intact(path: Path, file: ArtifactFile) -> bool:
     return path.is_file() and path.stat().st_size == file.bytes and _digest(path) == file.sha256
 
 
-def _verified(location: str, folder: Path, manifest: ArtifactManifest) -> Artifact:
+def _verified(location: str, folder: Path, manifest: Manifest) -> Published[Manifest]:
     for file in manifest.files:
         path = folder / file.path
         if not path.is_file():
@@ -146,12 +177,17 @@ def _verified(location: str, folder: Path, manifest: ArtifactManifest) -> Artifa
             raise CorruptArtifact(
                 f"artifact {location}: `{file.path}`: got {actual}, want {file.bytes} bytes, sha256 {file.sha256}"
             )
-    return Artifact(folder, manifest)
+    return Published(folder, manifest)
 
 
 def read_manifest(store: Store, location: str) -> ArtifactManifest:
     """Return the manifest of an artifact, without its files; the errors of `open_artifact`."""
-    return _parse_manifest(location, _manifest_text(store, location))
+    return _parse_manifest(location, _manifest_text(store, location), ArtifactManifest)
+
+
+def read_feature_manifest(store: Store, location: str) -> FeatureManifest:
+    """Return the manifest of a snapshot of features, without its files; the errors of `open_published`."""
+    return _parse_manifest(location, _manifest_text(store, location), FeatureManifest)
 
 
 def _manifest_text(store: Store, location: str) -> bytes:
@@ -161,15 +197,16 @@ def _manifest_text(store: Store, location: str) -> bytes:
         raise ResourceNotFound(f"`artifact`: got {location}, where nothing is published") from error
 
 
-def _parse_manifest(location: str, text: bytes) -> ArtifactManifest:
+def _parse_manifest(location: str, text: bytes, kind: type[Manifest]) -> Manifest:
+    manifest = kind()
     try:
-        manifest = json_format.Parse(text, ArtifactManifest())
+        json_format.Parse(text, manifest)
     except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptArtifact(f"artifact {location}: the manifest cannot be read: {error}") from error
     if manifest.format_version != FORMAT_VERSION:
         raise CorruptArtifact(
             f"artifact {location}: `format_version`: got {manifest.format_version}, want {FORMAT_VERSION}; "
-            "train a new version"
+            "another version of Tailorbird wrote it: have it made anew"
         )
     for path in (manifest.files_folder, *(file.path for file in manifest.files)):
         if not path or path.startswith("/") or ".." in Path(path).parts:

@@ -121,9 +121,9 @@ class Table:
         """Return the position in the event log up to which the table holds all its events; `START` without events."""
         return self.version_and_position()[1] if self.exists() else START
 
-    def version_and_position(self) -> tuple[int, Position]:
-        """Return the latest version and its `event_position`, read together; the errors of `read`."""
-        table = self._open()
+    def version_and_position(self, version: int | None = None) -> tuple[int, Position]:
+        """Return a version, the latest by default, and its `event_position`, read together; the errors of `read`."""
+        table = self._open(version)
         offset = table.transaction_version(columns.EVENTS_APP_ID)
         epoch = table.transaction_version(columns.EVENTS_EPOCH_APP_ID)
         return table.version(), START if offset is None else Position(epoch or LEGACY_EPOCH, offset)
@@ -398,6 +398,10 @@ class Table:
                 f"`dataset`: got {self.location}, which holds no data yet; import some first"
             ) from error
         except (DeltaError, OSError) as error:
+            if version is not None and (latest := self.version()) < version:
+                raise ResourceNotFound(
+                    f"`version`: got {version} of {self.location}, want at most {latest}, the latest"
+                ) from error
             self._raise_cause(error, None)
 
     def _raise_cause(self, error: BaseException, table: DeltaTable | None) -> NoReturn:

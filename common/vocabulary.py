@@ -7,13 +7,14 @@ a vocabulary of millions of ids at once, shares its pages with other processes, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from common.arrays import create_array
 from common.errors import CorruptArtifact, invalid
 
 __all__ = ["Vocabulary"]
@@ -121,6 +122,36 @@ class Vocabulary:
         arrays: tuple[NDArray[Any], ...] = (self._text, self._offsets, self._hashes, self._order)
         for part, array in zip(_PARTS, arrays, strict=True):
             np.save(folder / f"{name}.{part}.npy", array, allow_pickle=False)
+
+    @staticmethod
+    def write(folder: Path, name: str, batches: Iterable[Sequence[str]], *, count: int, size: int) -> None:
+        """Write what `build` and `save` would, without holding the ids: 24 bytes of memory for each.
+
+        Args:
+            folder: Existing.
+            name: As of `save`.
+            batches: The ids, valid Unicode and all different, which is not checked.
+            count: How many there are.
+            size: Bytes of all ids in UTF-8.
+        """
+        text = create_array(folder, f"{name}.bytes", np.uint8, size)
+        offsets = create_array(folder, f"{name}.offsets", np.int64, count + 1)
+        unordered = np.empty(count, np.uint64)
+        offsets[0] = place = end = 0
+        for batch in batches:
+            encoded = [identifier.encode() for identifier in batch]
+            begin, place = place, place + len(encoded)
+            lengths = np.fromiter((len(key) for key in encoded), np.int64, len(encoded))
+            np.cumsum(lengths, out=offsets[begin + 1 : place + 1])
+            offsets[begin + 1 : place + 1] += end
+            unordered[begin:place] = np.fromiter((_hash(key) for key in encoded), np.uint64, len(encoded))
+            joined = b"".join(encoded)
+            text[end : end + len(joined)] = np.frombuffer(joined, np.uint8)
+            end += len(joined)
+        assert (place, end) == (count, size), "ids were counted before"
+        order = np.argsort(unordered, kind="stable")
+        np.save(folder / f"{name}.hashes.npy", unordered[order], allow_pickle=False)
+        np.save(folder / f"{name}.order.npy", order.astype(np.int32), allow_pickle=False)
 
     @classmethod
     def load(cls, folder: Path, name: str) -> Vocabulary:

@@ -12,6 +12,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from common.arrays import map_arrays
 from common.artifacts import Artifact, open_artifact, remove_copies
 from common.errors import CorruptArtifact, OperationUnavailable
 from common.logs import get_logger
@@ -24,7 +25,6 @@ from protos.tailorbird.storage.v1.artifact_manifest_pb2 import IndexCalibration
 from recipes.catalog import get_recipe
 from recipes.components.exploration import ItemAges
 from recipes.components.user_features import UserFeatureTable
-from recipes.data.arrays import map_arrays
 from recipes.data.histories import FloatArray, Histories, History
 from recipes.ports import AcceptsRankingInfluence, ActionScorer, ItemScorer, UsesSideFeatures
 from recipes.registry import open_scorer

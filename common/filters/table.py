@@ -8,6 +8,7 @@ range is found by bisection and is a union of some blocks and the two ends.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from pyroaring import FrozenBitMap
 from common.filters.expression import Operator, Scalar
 from common.vocabulary import Vocabulary
 
-__all__ = ["Column", "NumberColumn", "Rows", "Table", "TextColumn", "rows_of"]
+__all__ = ["Column", "NumberColumn", "Rows", "Table", "TextColumn", "invert", "rows_of"]
 
 #: A set of rows.
 Rows = FrozenBitMap
@@ -43,25 +44,56 @@ def rows_of(rows: NDArray[np.integer[Any]]) -> Rows:
     return FrozenBitMap(numbers)
 
 
-class TextColumn:
+class Column(ABC):
+    """The values of all rows in one column; immutable."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    @abstractmethod
+    def values_of(self, row: int) -> tuple[Scalar, ...]:
+        """Return the values of a row; none for null."""
+
+    @abstractmethod
+    def matching(self, operator: Operator, value: Scalar) -> Rows:
+        """Return the rows of which a value stands in a relation to another one; null stands in none."""
+
+
+class TextColumn(Column):
     """Any number of texts for each row: none is null, several are what `|` joins in a categorical column.
+
+    Build one with `TextColumn.build`; the constructor does not check its arrays.
 
     Args:
         values: All different texts.
         offsets: int64 [n + 1]; row r owns the codes `offsets[r]` to `offsets[r + 1] - 1`.
         codes: int32 [total], places in `values`.
+        ends: int64 [number of values + 1]; value v owns the places `ends[v]` to `ends[v + 1] - 1` of `rows`.
+        rows: uint32 [total], ascending for each value.
     """
 
-    def __init__(self, values: Vocabulary, *, offsets: NDArray[np.int64], codes: NDArray[np.int32]) -> None:
-        self._values = values
-        self._offsets = offsets
-        self._codes = codes
-        counts = np.bincount(codes, minlength=len(values))
-        self._ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-        rows = np.repeat(np.arange(len(offsets) - 1, dtype=np.uint32), np.diff(offsets))
-        # Stable, so that the rows of each value ascend.
-        self._rows = rows[np.argsort(codes, kind="stable")]
+    def __init__(
+        self,
+        values: Vocabulary,
+        *,
+        offsets: NDArray[np.int64],
+        codes: NDArray[np.int32],
+        ends: NDArray[np.int64],
+        rows: NDArray[np.uint32],
+    ) -> None:
+        self.values = values
+        self.offsets = offsets
+        self.codes = codes
+        self.ends = ends
+        self.rows = rows
         self._kept: dict[int, Rows] = {}
+
+    @classmethod
+    def build(cls, values: Vocabulary, *, offsets: NDArray[np.int64], codes: NDArray[np.int32]) -> TextColumn:
+        """Index a column; the arguments are those of the constructor."""
+        ends, rows = invert(codes, offsets=offsets, n_values=len(values))
+        return cls(values, offsets=offsets, codes=codes, ends=ends, rows=rows)
 
     @classmethod
     def of_values(cls, rows: Sequence[Sequence[str]]) -> TextColumn:
@@ -70,57 +102,80 @@ class TextColumn:
         codes_of = {value: code for code, value in enumerate(dict.fromkeys(flat))}
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(row) for row in rows], dtype=np.int64)])
         codes = np.fromiter((codes_of[value] for value in flat), np.int32, len(flat))
-        return cls(Vocabulary.build(codes_of), offsets=offsets, codes=codes)
+        return cls.build(Vocabulary.build(codes_of), offsets=offsets, codes=codes)
 
     def __len__(self) -> int:
-        return len(self._offsets) - 1
+        return len(self.offsets) - 1
 
     def values_of(self, row: int) -> tuple[str, ...]:
         """Return the texts of a row."""
-        return tuple(self._values.ids(self._codes[self._offsets[row] : self._offsets[row + 1]]))
+        return tuple(self.values.ids(self.codes[self.offsets[row] : self.offsets[row + 1]]))
 
     def matching(self, operator: Operator, value: Scalar) -> Rows:  # noqa: ARG002 -- only equality is asked of texts
         """Return the rows that have a text among theirs."""
-        code = self._values.index(str(value))
+        code = self.values.index(str(value))
         if code is None:
             return FrozenBitMap()
         kept = self._kept.get(code)
         if kept is None:
-            kept = rows_of(self._rows[self._ends[code] : self._ends[code + 1]])
+            kept = rows_of(self.rows[self.ends[code] : self.ends[code + 1]])
             if len(kept) >= _MIN_KEPT_ROWS:
                 self._kept[code] = kept
         return kept
 
 
-class NumberColumn:
+class NumberColumn(Column):
     """A number for each row, or null.
 
     Columns of integers are compared exactly. What a column of floating-point numbers is compared with is rounded to the
     column's own precision first, so that 9.99 finds the 9.99 of a column of 32 bits.
 
+    Build one with `NumberColumn.build`; the constructor does not check its arrays.
+
     Args:
-        values: int32, int64, float32 or float64 [n]; NaN is null.
-        is_null: bool [n], whether there is no value; None where NaN tells it or each row has one.
+        values: int32, int64, float32 or float64 [n]; anything where there is no value.
+        is_null: bool [n], whether there is no value.
+        rows: uint32 [k], those with a value, in the order of the values.
+        ordered: The values of these rows [k], ascending.
     """
 
-    def __init__(self, values: NDArray[Any], is_null: NDArray[np.bool_] | None = None) -> None:
-        self._values = values
+    def __init__(
+        self,
+        values: NDArray[Any],
+        *,
+        is_null: NDArray[np.bool_],
+        rows: NDArray[np.uint32],
+        ordered: NDArray[Any],
+    ) -> None:
+        self.values = values
+        self.is_null = is_null
+        self.rows = rows
+        self.ordered = ordered
         self._is_float = values.dtype.kind == "f"
+        self._blocks: dict[int, Rows] = {}
+
+    @classmethod
+    def build(cls, values: NDArray[Any], is_null: NDArray[np.bool_] | None = None) -> NumberColumn:
+        """Index a column.
+
+        Args:
+            values: int32, int64, float32 or float64 [n]; NaN is null.
+            is_null: bool [n], whether there is no value; None where NaN tells it or each row has one.
+        """
         missing = np.zeros(len(values), bool) if is_null is None else is_null
-        self._is_null = missing | np.isnan(values) if self._is_float else missing
-        rows = np.flatnonzero(~self._is_null)
-        self._rows = rows[np.argsort(values[rows], kind="stable")].astype(np.uint32)
-        self._sorted = values[self._rows]
-        self._blocks = [
-            rows_of(np.sort(self._rows[start : start + _BLOCK])) for start in range(0, len(self._rows), _BLOCK)
-        ]
+        if values.dtype.kind == "f":
+            missing = missing | np.isnan(values)
+        present = np.flatnonzero(~missing).astype(np.uint32)
+        ordered = values[present]
+        order = np.argsort(ordered, kind="stable")
+        return cls(values, is_null=missing, rows=present[order], ordered=ordered[order])
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self.values)
 
     def values_of(self, row: int) -> tuple[Scalar, ...]:
         """Return the number of a row, with the precision of the column, or nothing for null."""
-        return () if self._is_null[row] else (self._values[row],)
+        return () if self.is_null[row] else (self.values[row],)
 
     def matching(self, operator: Operator, value: Scalar) -> Rows:
         """Return the rows whose numbers stand in a relation to another; null stands in none."""
@@ -131,9 +186,9 @@ class NumberColumn:
             case Operator.LESS_OR_EQUAL:
                 return self._between(0, to)
             case Operator.GREATER:
-                return self._between(to, len(self._sorted))
+                return self._between(to, len(self.ordered))
             case Operator.GREATER_OR_EQUAL:
-                return self._between(below, len(self._sorted))
+                return self._between(below, len(self.ordered))
         return self._between(below, to)
 
     def _places(self, value: Scalar) -> tuple[int, int]:
@@ -141,14 +196,14 @@ class NumberColumn:
         assert not isinstance(value, str)
         if self._is_float:
             with np.errstate(over="ignore"):
-                bound = self._values.dtype.type(value)
+                bound = self.values.dtype.type(value)
         else:
-            limits = np.iinfo(self._values.dtype)
+            limits = np.iinfo(self.values.dtype)
             if not limits.min <= value <= limits.max:
-                place = 0 if value < limits.min else len(self._sorted)
+                place = 0 if value < limits.min else len(self.ordered)
                 return place, place
-            bound = self._values.dtype.type(math.floor(value))
-        below, to = (int(self._sorted.searchsorted(bound, side)) for side in ("left", "right"))
+            bound = self.values.dtype.type(math.floor(value))
+        below, to = (int(self.ordered.searchsorted(bound, side)) for side in ("left", "right"))
         # Between two integers there is none, and all up to the lower one are below.
         return (to, to) if not self._is_float and bound != value else (below, to)
 
@@ -156,12 +211,26 @@ class NumberColumn:
         """Return the rows at some places of the order."""
         first, last = -(-start // _BLOCK), stop // _BLOCK
         if first >= last:
-            return rows_of(np.sort(self._rows[start:stop]))
-        ends = (self._rows[start : first * _BLOCK], self._rows[last * _BLOCK : stop])
-        return FrozenBitMap.union(*self._blocks[first:last], *(rows_of(np.sort(rows)) for rows in ends if len(rows)))
+            return rows_of(np.sort(self.rows[start:stop]))
+        ends = (self.rows[start : first * _BLOCK], self.rows[last * _BLOCK : stop])
+        blocks = (self._block(number) for number in range(first, last))
+        return FrozenBitMap.union(*blocks, *(rows_of(np.sort(rows)) for rows in ends if len(rows)))
+
+    def _block(self, number: int) -> Rows:
+        kept = self._blocks.get(number)
+        if kept is None:
+            kept = self._blocks[number] = rows_of(np.sort(self.rows[number * _BLOCK : (number + 1) * _BLOCK]))
+        return kept
 
 
-Column = TextColumn | NumberColumn
+def invert(
+    codes: NDArray[np.int32], *, offsets: NDArray[np.int64], n_values: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """Return `ends` and `rows` of a `TextColumn`."""
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(codes, minlength=n_values))])
+    rows = np.repeat(np.arange(len(offsets) - 1, dtype=np.uint32), np.diff(offsets))
+    # Stable, so that the rows of each value ascend.
+    return ends, rows[np.argsort(codes, kind="stable")]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,8 +19,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
-from recipes.data.arrays import map_arrays, save_arrays
 
 __all__ = ["Context", "ContextCodes", "ContextTable"]
 

@@ -18,9 +18,9 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
 from recipes.components.item_age import creation_times
-from recipes.data.arrays import map_arrays, save_arrays
 from recipes.data.histories import FloatArray, ItemIndexes
 from recipes.data.training_data import TrainingData
 from recipes.ports import ScoreDelta

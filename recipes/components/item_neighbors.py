@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
-from recipes.data.arrays import map_arrays, save_arrays
 from recipes.data.histories import FloatArray, Histories, History
 from recipes.data.sparse import SparseRows
 from recipes.ports import ScoreDelta

@@ -17,8 +17,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
-from recipes.data.arrays import map_arrays, save_arrays
 from recipes.data.counts import count_successors
 from recipes.data.histories import FloatArray, Histories, History, ItemIndexes
 from recipes.data.sparse import SparseRows

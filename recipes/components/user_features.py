@@ -18,9 +18,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
 from recipes.components.context import ContextCodes, ContextTable
-from recipes.data.arrays import map_arrays, save_arrays
 from recipes.data.columns import CategoricalColumn, Columns
 
 __all__ = ["UserFeatureTable", "encode_users", "first_gates", "gate_buckets", "learn_user_codes"]

@@ -34,8 +34,13 @@ def test_keys_depend_on_the_id_alone():
 
 
 @pytest.mark.parametrize("names", [[], [""], ["b", "a", "ü", "日本", "a" * 256]])
-def test_saved_and_mapped_is_the_same(names, tmp_path):
-    Vocabulary.build(names).save(tmp_path, "items")
+@pytest.mark.parametrize("in_batches", [False, True])
+def test_saved_and_mapped_is_the_same(names, in_batches, tmp_path):
+    if in_batches:
+        size = len("".join(names).encode())
+        Vocabulary.write(tmp_path, "items", [names[:2], [], names[2:]], count=len(names), size=size)
+    else:
+        Vocabulary.build(names).save(tmp_path, "items")
 
     mapped = Vocabulary.load(tmp_path, "items")
 

@@ -44,7 +44,7 @@ EXAMPLES = re.findall(r"^\| `((?:INCLUDE|EXCLUDE) .*)` \| (.*) \|$", PAGE, re.MU
 def numbers(place, dtype):
     cells = [row[place] for row in ITEMS]
     values = np.array([float(cell or 0) for cell in cells]).astype(dtype)
-    return NumberColumn(values, np.array([not cell for cell in cells]))
+    return NumberColumn.build(values, np.array([not cell for cell in cells]))
 
 
 def table():

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from common.arrays import save_arrays
 from common.artifacts import publish_artifact
 from common.settings import StoreSettings
 from common.storage import Store
@@ -18,7 +19,6 @@ from common.vocabulary import Vocabulary
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from recipes.catalog import get_recipe
 from recipes.components.exploration import ItemAges
-from recipes.data.arrays import save_arrays
 from recipes.data.training_data import Interactions, TrainingData
 from recipes.models.action_propensity.config import ActionPropensityConfig
 from recipes.models.action_propensity.data import ActionData, ActionEvents

@@ -18,6 +18,7 @@ from common import columns
 from common.arrow_schema import frame_schema
 from common.avro import AvroSchema
 from common.deletions import DeletionWatch
+from common.distinct import Distinct
 from common.errors import Unavailable
 from common.files.outputs import OutputFolder, Outputs
 from common.logs import get_logger
@@ -27,7 +28,6 @@ from common.tables import Table
 from protos.tailorbird.control.v1.common_pb2 import IngestionMode
 from protos.tailorbird.internal.v1 import jobs_pb2
 from trainer.exports.csv_writer import FileWriter
-from trainer.exports.distinct import Distinct
 from trainer.flushing import Flusher
 from trainer.worker import JobContext
 from trainer.workspace import Workspace

@@ -7,10 +7,10 @@ from typing import Final
 
 import numpy as np
 
+from common.arrays import save_arrays
 from inference.batch import embed_users, user_codes_of
 from protos.tailorbird.storage.v1 import artifact_manifest_pb2 as manifest_pb2
 from recipes.components.exploration import ItemAges
-from recipes.data.arrays import save_arrays
 from recipes.data.histories import Histories
 from recipes.ports import ItemScorer
 from recipes.retrieval.annoy import build_annoy

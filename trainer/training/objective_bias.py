@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
+from common.arrays import map_arrays, save_arrays
 from common.errors import invalid
 from recipes.components.objective import objective_biases, spread
-from recipes.data.arrays import map_arrays, save_arrays
 from recipes.data.histories import FloatArray
 from recipes.ports import AcceptsItemBias, ItemScorer
 from trainer.training.loading import LoadedData

@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
-from recipes.data.arrays import map_arrays, save_arrays
 from recipes.data.columns import NO_TIME
 from recipes.data.histories import FloatArray, Histories, History, Offsets, Timestamps
 from recipes.models.action_propensity.data import DAY, Actions

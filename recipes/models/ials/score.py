@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
-from recipes.data.arrays import map_arrays, save_arrays
 from recipes.data.histories import FloatArray, Histories, History
 from recipes.models.ials.als import fold_in
 from recipes.ports import ScoreDelta

@@ -16,9 +16,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact, invalid
 from common.vocabulary import Vocabulary
-from recipes.data.arrays import map_arrays, save_arrays
 from recipes.data.columns import Columns
 from recipes.data.histories import FloatArray
 from recipes.models.lsa.content_vectors import ContentVectors

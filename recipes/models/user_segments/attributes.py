@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact, invalid
 from common.filters import ItemAttribute, parse_item_attributes
 from common.vocabulary import Vocabulary
-from recipes.data.arrays import map_arrays, save_arrays
 from recipes.data.columns import Columns
 from recipes.data.histories import ItemIndexes, Offsets
 

@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact, invalid
 from common.vocabulary import Vocabulary
-from recipes.data.arrays import map_arrays, save_arrays
 from recipes.data.histories import FloatArray, ItemIndexes, Timestamps
 from recipes.data.sparse import SparseRows
 from recipes.models.user_segments.attributes import Attributes

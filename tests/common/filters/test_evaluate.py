@@ -27,11 +27,11 @@ def table_of(rows):
         {
             "T1": TextColumn.of_values([row["T1"] for row in rows]),
             "T2": TextColumn.of_values([row["T2"] for row in rows]),
-            "I": NumberColumn(
+            "I": NumberColumn.build(
                 np.array([values[0] if values else 0 for values in numbers]),
                 np.array([not values for values in numbers], bool),
             ),
-            "F": NumberColumn(np.array([row["F"][0] if row["F"] else np.nan for row in rows], np.float32)),
+            "F": NumberColumn.build(np.array([row["F"][0] if row["F"] else np.nan for row in rows], np.float32)),
         },
     )
 

@@ -30,9 +30,9 @@ def test_numbers_of_many_blocks_are_found_by_range(name, compare, value, dtype):
 _NULL = RANDOM.random(N) < 0.1
 _NUMBERS = {dtype: RANDOM.integers(-1, 1000, N).astype(dtype) for dtype in ("int32", "int64", "float32", "float64")}
 _COLUMNS = {
-    dtype: NumberColumn(np.where(_NULL, np.nan, numbers).astype(dtype))
+    dtype: NumberColumn.build(np.where(_NULL, np.nan, numbers).astype(dtype))
     if dtype.startswith("float")
-    else NumberColumn(numbers, _NULL)
+    else NumberColumn.build(numbers, _NULL)
     for dtype, numbers in _NUMBERS.items()
 }
 
@@ -60,7 +60,7 @@ _COLUMNS = {
     ],
 )
 def test_numbers_are_compared_with_the_precision_of_their_column(numbers, name, value, rows):
-    assert list(NumberColumn(numbers).matching(Operator(name), value)) == rows
+    assert list(NumberColumn.build(numbers).matching(Operator(name), value)) == rows
 
 
 def test_texts_are_found_among_the_values_of_a_row():
@@ -80,7 +80,7 @@ def test_texts_of_many_rows_are_found_again():
 
 
 def test_a_table_gives_the_values_of_rows():
-    numbers = NumberColumn(np.array([1, 2]), np.array([False, True]))
+    numbers = NumberColumn.build(np.array([1, 2]), np.array([False, True]))
     table = Table(2, {"GENRES": TextColumn.of_values([["a"], ["b", "c"]]), "YEAR": numbers})
     assert len(numbers) == 2
     assert [table.values_of(row, "GENRES") for row in (0, 1, None)] == [("a",), ("b", "c"), ()]

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
 from recipes.components.score_fusion.score import COUNT_BUCKETS, RECENCY_BUCKETS, ScoreFusion, repeats
 from recipes.components.sequential_rules import PLACES, SequentialRules
-from recipes.data.arrays import map_arrays, save_arrays
 from recipes.data.histories import History
 from recipes.data.sparse import SparseRows
 

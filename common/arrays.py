@@ -1,4 +1,4 @@
-"""Saving and mapping the named arrays of a scorer: `.npy` files, never pickle."""
+"""Saving and mapping named arrays: `.npy` files, never pickle."""
 
 from __future__ import annotations
 
@@ -11,13 +11,26 @@ from numpy.typing import NDArray
 
 from common.errors import CorruptArtifact
 
-__all__ = ["map_arrays", "save_arrays"]
+__all__ = ["create_array", "map_arrays", "save_arrays"]
 
 
 def save_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write each array to `<name>.npy` in an existing folder."""
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", np.asarray(array, order="C"), allow_pickle=False)
+
+
+def create_array(folder: Path, name: str, dtype: type[np.generic] | np.dtype[Any], length: int) -> NDArray[Any]:
+    """Create `<name>.npy` as an array [length] of zeros that is filled in place, so that it need not be in memory."""
+    if length == 0:
+        # Nothing cannot be mapped.
+        array = np.empty(0, dtype)
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        return array
+    mapped: NDArray[Any] = np.lib.format.open_memmap(
+        folder / f"{name}.npy", mode="w+", dtype=np.dtype(dtype), shape=(length,)
+    )
+    return mapped.view(np.ndarray)
 
 
 def map_arrays(folder: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:

@@ -7,7 +7,7 @@ from functools import partial
 import polars as pl
 import pytest
 
-from trainer.exports.distinct import Distinct
+from common.distinct import Distinct
 
 
 def batches(rows: int, *, distinct: int, size: int = 500):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from common.arrays import map_arrays, save_arrays
 from common.errors import CorruptArtifact
-from recipes.data.arrays import map_arrays, save_arrays
 
 
 @pytest.mark.parametrize(

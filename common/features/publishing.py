@@ -1,0 +1,127 @@
+"""Writes snapshots of features beside the tables of a dataset group, and opens them.
+
+The snapshot of a version of a table is made once, whoever needs it first. Its folder is named by the version, so that
+its publication is that of an artifact: files first, the manifest last and only if absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import polars as pl
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from common import columns
+from common.arrow_schema import frame_schema
+from common.artifacts import open_published, publish, read_feature_manifest
+from common.avro import AvroSchema
+from common.errors import ResourceAlreadyExists, ResourceNotFound
+from common.features.snapshot import FeatureSnapshot
+from common.features.writer import write_features
+from common.storage import Store
+from common.tables import Table
+from protos.tailorbird.storage.v1.artifact_manifest_pb2 import TableVersion
+from protos.tailorbird.storage.v1.feature_manifest_pb2 import FeatureManifest
+
+__all__ = ["features_folder", "features_location", "open_snapshot", "publish_snapshot"]
+
+_FOLDER: Final = "features"
+_MEMORY_BYTES: Final = 32 * 1024 * 1024
+
+
+def features_folder(table_location: str) -> str:
+    """Return the folder of all snapshots of a table, relative to the store's root."""
+    table = PurePosixPath(table_location)
+    return str(table.parent / _FOLDER / table.name)
+
+
+def features_location(table_location: str, version: int) -> str:
+    """Return the folder of the snapshot of a version of a table; by name they are in the order of versions."""
+    return f"{features_folder(table_location)}/{version:020}"
+
+
+def publish_snapshot(
+    store: Store,
+    table_location: str,
+    schema: str,
+    *,
+    dataset_type: str,
+    version: int,
+    folder: Path,
+    memory_bytes: int = _MEMORY_BYTES,
+    check: Callable[[], None],
+) -> FeatureManifest:
+    """Make and publish the snapshot of a version of a table, unless there is one; return its manifest.
+
+    Args:
+        store: The shared store.
+        table_location: Folder of the table, relative to the store's root.
+        schema: The Avro schema as JSON text; columns that the version does not have are null.
+        dataset_type: ITEMS, USERS or ACTIONS.
+        version: Of the table.
+        folder: Existing, empty, on this machine: files are made here.
+        memory_bytes: How much of the rows is gathered at a time; the process takes several times as much for it.
+        check: Called again and again; raises when the work must end.
+
+    Raises:
+        ResourceNotFound: The table has no such version.
+        CorruptArtifact: A file of the table is damaged or missing, or the snapshot that is there cannot be read.
+        Unavailable: The store cannot be reached.
+        OSError: The folder cannot be written to.
+    """
+    location = features_location(table_location, version)
+    try:
+        return read_feature_manifest(store, location)
+    except ResourceNotFound:
+        pass
+    work, target = folder / "work", folder / "files"
+    work.mkdir()
+    target.mkdir()
+    parsed, table = AvroSchema.parse(schema), Table(store, table_location)
+    _, position = table.version_and_position(version)
+    n_rows, written = write_features(
+        _batches(table, parsed, version), parsed, work=work, target=target, memory_bytes=memory_bytes, check=check
+    )
+    created_at = Timestamp()
+    created_at.GetCurrentTime()
+    manifest = FeatureManifest(
+        table=TableVersion(dataset_type=dataset_type, location=table_location, version=version),
+        schema=schema,
+        event_offset=position.offset,
+        event_epoch=position.epoch,
+        n_rows=n_rows,
+        created_at=created_at,
+        columns=written,
+    )
+    check()
+    try:
+        return publish(store, location, files=target, manifest=manifest)
+    except ResourceAlreadyExists:
+        return read_feature_manifest(store, location)
+
+
+def open_snapshot(store: Store, location: str, *, cache: Path) -> FeatureSnapshot:
+    """Copy a snapshot to this machine's disk (a local store is used in place), verify every byte, and map it.
+
+    Args:
+        store: The shared store.
+        location: Of the snapshot, see `features_location`.
+        cache: Local folder for copies from a store that is not local.
+
+    Raises:
+        ResourceNotFound: Nothing is published there, or it has been removed: there is a newer one.
+        CorruptArtifact: Its files differ from the manifest or do not belong together.
+        Unavailable: The store cannot be reached.
+    """
+    published = open_published(store, location, cache=cache, kind=FeatureManifest)
+    return FeatureSnapshot.load(published.folder, published.manifest)
+
+
+def _batches(table: Table, schema: AvroSchema, version: int) -> Iterator[pl.DataFrame]:
+    types = {**frame_schema(schema), columns.SOURCE: pl.String(), columns.LOG_OFFSET: pl.Int64()}
+    for batch in table.batches(list(types), version=version):
+        # A column that the schema got later is not in the table before rows have it.
+        missing = [pl.lit(None, kind).alias(name) for name, kind in types.items() if name not in batch.columns]
+        yield batch.with_columns(missing).select(list(types))
