@@ -22,6 +22,8 @@ import polars as pl
 
 from benchmarks.memory import peak_mib
 from benchmarks.report import markdown_table, publish
+from common.files.outputs import Outputs
+from common.recommendation_ids import RecommendationIds
 from common.settings import StoreSettings
 from common.storage.objects import open_store
 from protos.tailorbird.internal.v1 import jobs_pb2
@@ -97,8 +99,12 @@ def _import(folder: Path) -> None:
     settings = StoreSettings(store_url=str(folder / "store"))
     store = open_store(settings)
     handler = ImportJobHandler(
-        store, Sources(settings, buckets=folder, roots=(folder,)), Workspace(folder / "work")
-    )  # fmt: skip
+        store,
+        Sources(settings, buckets=folder, roots=(folder,)),
+        Workspace(folder / "work"),
+        outputs=Outputs(settings, buckets=folder, roots=()),
+        ids=RecommendationIds(None),
+    )
     table = jobs_pb2.DatasetTable(dataset_type="INTERACTIONS", location="datasets/benchmark", schema=_SCHEMA)
     payload = jobs_pb2.DatasetImportPayload(
         table=table, data_location="s3://rows/data.csv", replace=True, import_id="benchmark"

@@ -130,7 +130,10 @@ def process_specs(installation: Installation, ports: Ports, *, environ: Mapping[
             "TAILORBIRD_HISTORY_DIR": str(root / "runtime" / "history"),
             "TAILORBIRD_RECOMMENDATION_KEY_FILE": str(absolute.recommendation_key_file),
         },
-        "trainer": {"TAILORBIRD_DATA_DIR": str(root)},
+        "trainer": {
+            "TAILORBIRD_DATA_DIR": str(root),
+            "TAILORBIRD_RECOMMENDATION_KEY_FILE": str(absolute.recommendation_key_file),
+        },
         "gateway": {
             "TAILORBIRD_ACCESS_KEYS_FILE": str(absolute.access_keys_file),
             # It is the only gateway: clients could not go to another one while it drains.

@@ -21,8 +21,9 @@ from typing import Final
 
 from common.errors import InvalidInput
 from common.master_keys import MasterKeyFile, MasterKeys
+from common.settings import AttributionSettings
 
-__all__ = ["RecommendationIds", "recommendation_keys"]
+__all__ = ["RecommendationIds", "recommendation_ids", "recommendation_keys"]
 
 _PREFIX: Final = "RID-"
 _HOUR_SECONDS: Final = 3600
@@ -47,6 +48,12 @@ def recommendation_keys(path: Path | None) -> MasterKeys | None:
     if keys is None:
         raise InvalidInput(f"`recommendation_key_file`: got {path}, which does not exist, want a file with a key")
     return keys
+
+
+def recommendation_ids(settings: AttributionSettings) -> RecommendationIds:
+    """Return what resolves ids of recommendations by a process's settings; errors of `recommendation_keys`."""
+    valid = timedelta(hours=settings.recommendation_hours)
+    return RecommendationIds(recommendation_keys(settings.recommendation_key_file), valid=valid)
 
 
 class RecommendationIds:

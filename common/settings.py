@@ -17,6 +17,7 @@ from common.errors import InvalidInput
 __all__ = [
     "AWS_VARIABLES",
     "AccountSettings",
+    "AttributionSettings",
     "CallLimits",
     "ProcessSettings",
     "RecommendationSettings",
@@ -246,9 +247,17 @@ class RecommendationSettings(BaseSettings):
 
     recommendation_key_file: Path | None = Field(
         None,
-        description="Keys of the ids of recommendations, the same for runtimes and events services: each a line of "
-        "`tailorbird keys new-master-key`, the first makes ids, all resolve them. Absent: ids say nothing, so metric "
-        "attribution has no source for events that name a recommendation.",
+        description="Keys of the ids of recommendations, the same for runtimes, events services and trainers: each a "
+        "line of `tailorbird keys new-master-key`, the first makes ids, all resolve them. Absent: ids say nothing, so "
+        "metric attribution has no source for events that name a recommendation.",
+    )
+
+
+class AttributionSettings(RecommendationSettings):
+    """The settings of processes that count what recommendations lead to."""
+
+    recommendation_hours: float = Field(
+        24.0, gt=0, description="How long after an answer an event may name it, and counts for what answered."
     )
 
 

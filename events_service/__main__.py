@@ -11,6 +11,7 @@ from common.clock import SystemClock
 from common.errors import TailorbirdError
 from common.logs import configure_logging
 from common.process.lifecycle import run
+from common.recommendation_ids import recommendation_ids
 from common.rpc import channel, file_token, make_server, serve_until_signal
 from common.settings import forget_settings
 from common.storage.objects import open_store
@@ -29,7 +30,7 @@ def main() -> None:
     settings = EventsSettings()
     forget_settings(os.environ)
     configure_logging("events_service", level=settings.log_level, form=settings.log_form)
-    token, clock, ids = file_token(settings.token_file), SystemClock(), settings.recommendation_ids()
+    token, clock, ids = file_token(settings.token_file), SystemClock(), recommendation_ids(settings)
     token()  # one that is missing stops the process here and not at the first event
     control_plane = channel(settings.control_plane, token=token, tls=settings.tls())
     log = open_log(settings, clock)

@@ -10,8 +10,7 @@ from pydantic import Field
 
 from common.files.locations import ATTRIBUTION_OUTPUT
 from common.files.outputs import Outputs
-from common.recommendation_ids import RecommendationIds, recommendation_keys
-from common.settings import RecommendationSettings, ServerSettings, StoreSettings
+from common.settings import AttributionSettings, ServerSettings, StoreSettings
 from events_service.domain.rate_limit import CommitRateLimit
 from events_service.log.stream_target import StreamTarget
 from events_service.server import Timing
@@ -19,7 +18,7 @@ from events_service.server import Timing
 __all__ = ["EventsSettings"]
 
 
-class EventsSettings(ServerSettings, StoreSettings, RecommendationSettings):
+class EventsSettings(ServerSettings, StoreSettings, AttributionSettings):
     """Environment variables `TAILORBIRD_<NAME>`."""
 
     listen: str = Field("127.0.0.1:7402", description="HOST:PORT that calls are taken on.")
@@ -82,10 +81,6 @@ class EventsSettings(ServerSettings, StoreSettings, RecommendationSettings):
         gt=0,
         description="How long events that are in their table stay in the log, for runtimes and for repeated event ids.",
     )
-
-    recommendation_hours: float = Field(
-        24.0, gt=0, description="How long after an answer an event may name it, and counts for what answered."
-    )
     attribution_seconds: float = Field(
         15.0, gt=0, description="Pause between two counts of a dataset's events for its metric attribution."
     )
@@ -122,16 +117,6 @@ class EventsSettings(ServerSettings, StoreSettings, RecommendationSettings):
         joined = str(self.buckets_dir) if self.file_output_roots is None else self.file_output_roots
         roots = [Path(root) for root in joined.split(os.pathsep) if root]
         return Outputs(service, buckets=self.buckets_dir, roots=roots, field=ATTRIBUTION_OUTPUT)
-
-    def recommendation_ids(self) -> RecommendationIds:
-        """Return what resolves ids of recommendations.
-
-        Raises:
-            InvalidInput: The file of the keys is missing, malformed, or can be read by others.
-            Unavailable: It cannot be read.
-        """
-        valid = timedelta(hours=self.recommendation_hours)
-        return RecommendationIds(recommendation_keys(self.recommendation_key_file), valid=valid)
 
     def timing(self) -> Timing:
         """Return the times and rates of the parts."""

@@ -17,9 +17,10 @@ from typing import Final
 import grpc
 
 from common.clock import SystemClock
-from common.files.outputs import Outputs
+from common.files.locations import ATTRIBUTION_OUTPUT, OUTPUT_PATH
 from common.logs import get_logger
 from common.process.lifecycle import wait_for_signal
+from common.recommendation_ids import recommendation_ids
 from common.rpc import AioRpcServer
 from common.storage import Store
 from trainer.deletions import DeletionJobHandler
@@ -74,7 +75,7 @@ def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.
     workspace = Workspace(settings.work())
     workspace.sweep()
     sources = Sources(settings.store(), buckets=settings.buckets(), roots=settings.roots())
-    outputs = Outputs(settings.store(), buckets=settings.buckets(), roots=settings.output_roots())
+    outputs = settings.outputs(OUTPUT_PATH)
     calls = SealingCalls(events_service)
     flusher = RemoteFlusher(calls)
     options = TrainingOptions(seed=settings.seed, recall_floor=settings.recall_floor, index_trees=settings.index_trees)
@@ -86,7 +87,13 @@ def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.
         flusher=flusher,
     )
     return {
-        "dataset_import": ImportJobHandler(store, sources, workspace),
+        "dataset_import": ImportJobHandler(
+            store,
+            sources,
+            workspace,
+            outputs=settings.outputs(ATTRIBUTION_OUTPUT),
+            ids=recommendation_ids(settings),
+        ),
         "solution_version_training": trainings,
         "solution_version_update": UpdateJobHandler(store, trainings),
         "dataset_export": ExportJobHandler(store, outputs, workspace, flusher=flusher),

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from pydantic import Field
 
-from common.settings import ServerSettings, StoreSettings
+from common.files.locations import LocationField
+from common.files.outputs import Outputs
+from common.settings import AttributionSettings, ServerSettings, StoreSettings
 
 __all__ = ["TrainerSettings"]
 
 
-class TrainerSettings(ServerSettings, StoreSettings):
+class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
     """Environment variables `TAILORBIRD_<NAME>`."""
 
     listen: str = Field("127.0.0.1:7404", description="HOST:PORT that health probes are answered on.")
@@ -68,6 +70,10 @@ class TrainerSettings(ServerSettings, StoreSettings):
     def output_roots(self) -> tuple[Path, ...]:
         """Return the folders that jobs may write below."""
         return self._folders(self.file_output_roots)
+
+    def outputs(self, field: LocationField) -> Outputs:
+        """Return what writes results of jobs into folders that a field of requests names."""
+        return Outputs(self.store(), buckets=self.buckets(), roots=self.output_roots(), field=field)
 
     def work(self) -> Path:
         """Return the folder for files of running jobs."""

@@ -85,8 +85,13 @@ class OutputFolder:
         manifest = {**facts, "rows": sum(item["rows"] for item in self.files), "files": self.files}
         self.write(MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
 
-    def write(self, name: str, content: bytes) -> None:
-        """Write a small file that no manifest names, whole or not at all; the errors of `begin`."""
+    def check(self) -> None:
+        """Look whether the folder can be reached, before work is done for it; the errors of `begin`."""
+        with self._errors():
+            self.store.files(self.prefix)
+
+    def write(self, name: str, content: bytes | Path) -> None:
+        """Write bytes, or a local file, that no manifest names, whole or not at all; the errors of `begin`."""
         with self._errors():
             self.store.put(self._path(name), content)
 

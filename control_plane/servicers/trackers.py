@@ -66,18 +66,7 @@ class TrackerServicer(trackers_pb2_grpc.TrackerServiceServicer):
                 )
                 for dataset in (() if tracker_set is None else tracker_set.datasets)
             ],
-            attributions=[
-                trackers_pb2.TrackedAttribution(
-                    metric_attribution_arn=attribution.metric_attribution_arn,
-                    created_millis=attribution.created_millis,
-                    dataset_group_arn=attribution.dataset_group_arn,
-                    metrics=attribution.metrics,
-                    output_path=attribution.output_path,
-                    serving_arns=attribution.serving_arns,
-                    items=attribution.items,
-                )
-                for attribution in (() if tracker_set is None else tracker_set.attributions)
-            ],
+            attributions=() if tracker_set is None else tracker_set.attributions,
         )
 
     def FindTables(

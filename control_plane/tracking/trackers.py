@@ -19,9 +19,9 @@ from control_plane.resources.datasets import dataset_table
 from control_plane.serving.revisions import current_revision
 from control_plane.serving.targets import all_targets
 from protos.tailorbird.control.v1.metric_attribution_pb2 import MetricAttribute, MetricAttributionOutput
-from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable
+from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable, TrackedAttribution
 
-__all__ = ["TrackedAttribution", "TrackedDataset", "TrackedGroup", "TrackerSet", "tracked_group", "tracker_set"]
+__all__ = ["TrackedDataset", "TrackedGroup", "TrackerSet", "tracked_attribution", "tracked_group", "tracker_set"]
 
 #: Types of datasets that take records without an event tracker.
 _OF_RECORDS: Final = frozenset(
@@ -62,19 +62,6 @@ class TrackedDataset:
 
 
 @dataclass(frozen=True, slots=True)
-class TrackedAttribution:
-    """A metric attribution; its attributes have the names of the fields of the contract's message."""
-
-    metric_attribution_arn: str
-    created_millis: int
-    dataset_group_arn: str
-    metrics: tuple[MetricAttribute, ...]
-    output_path: str | None
-    serving_arns: tuple[str, ...]
-    items: DatasetTable | None
-
-
-@dataclass(frozen=True, slots=True)
 class TrackerSet:
     """All ACTIVE trackers, datasets and metric attributions at one revision."""
 
@@ -87,6 +74,7 @@ class TrackerSet:
 def tracker_set(unit: Unit) -> TrackerSet:
     """Return the current set of trackers, datasets and metric attributions."""
     trackers = unit.find(EventTracker, status=Status.ACTIVE, order=["arn"])
+    attributions = unit.find(MetricAttribution, status=Status.ACTIVE, order=["arn"])
     datasets = unit.find(Dataset, dataset_type=_OF_RECORDS, status=Status.ACTIVE, order=["arn"])
     return TrackerSet(
         current_revision(unit),
@@ -95,11 +83,12 @@ def tracker_set(unit: Unit) -> TrackerSet:
             TrackedDataset(item.tracking_id or item.arn, item.dataset_group_arn, dataset_table(unit, item))
             for item in datasets
         ),
-        tuple(_attribution(unit, row) for row in unit.find(MetricAttribution, status=Status.ACTIVE, order=["arn"])),
+        tuple(tracked_attribution(unit, row) for row in attributions),
     )
 
 
-def _attribution(unit: Unit, row: MetricAttribution) -> TrackedAttribution:
+def tracked_attribution(unit: Unit, row: MetricAttribution) -> TrackedAttribution:
+    """Return what a metric attribution counts now, and where its reports go."""
     metrics = unit.find(AttributedMetric, metric_attribution_arn=row.arn, order=["metric_name"])
     solutions = {solution.arn for solution in unit.find(Solution, dataset_group_arn=row.dataset_group_arn)}
     targets = all_targets(unit, solution_arn=frozenset(solutions)) if solutions else ()
@@ -108,12 +97,12 @@ def _attribution(unit: Unit, row: MetricAttribution) -> TrackedAttribution:
         metric_attribution_arn=row.arn,
         created_millis=int(row.creation_date_time.timestamp() * 1000),
         dataset_group_arn=row.dataset_group_arn,
-        metrics=tuple(
+        metrics=[
             MetricAttribute(metric_name=item.metric_name, event_type=item.event_type, expression=item.expression)
             for item in metrics
-        ),
+        ],
         output_path=output.s3_data_destination.path or None,
-        serving_arns=tuple(target.arn for target in targets),
+        serving_arns=[target.arn for target in targets],
         items=_active_table(unit, row.dataset_group_arn, DatasetType.ITEMS),
     )
 

@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from common.attribution import bounded_source, followed_metrics
 from common.clock import Clock
 from common.logs import get_logger
-from common.metric_expressions import MetricExpression
 from common.recommendation_ids import RecommendationIds
 from common.storage import Store
 from events_service.attribution.item_values import read_item_values
 from events_service.attribution.state import AttributionState
 from events_service.domain import Event
-from events_service.domain.attribution import FollowedMetric, add_up, bounded_source
+from events_service.domain.attribution import add_up
 from events_service.log import EventLog, TableLag
 from events_service.records import content_of
 from events_service.trackers import Attribution, read_schema
@@ -117,7 +117,7 @@ class MetricAttributionCounter:
     def _count(self, events: list[Event], lag: TableLag, attribution: Attribution, offset: int) -> None:
         """Add events, the last of them at an offset, to the sums of an attribution."""
         schema = read_schema(lag.table.schema)
-        metrics = _followed(attribution)
+        metrics = followed_metrics((item.name, item.event_type, item.expression) for item in attribution.metrics)
         types = {metric.event_type for metric in metrics}
         names = {item.expression.column for item in metrics if item.expression.dataset_type == "ITEMS"}
         now = self._clock.now().timestamp()
@@ -139,8 +139,3 @@ class MetricAttributionCounter:
         location = lag.table.location
         self._state.add(location, self._log.lineage().at(offset), attribution, sums, now=now)
         _log.debug("events_attributed", location=location, sums=len(sums), offset=offset)
-
-
-def _followed(attribution: Attribution) -> list[FollowedMetric]:
-    parsed = [(metric, MetricExpression.parse(metric.expression)) for metric in attribution.metrics]
-    return [FollowedMetric(metric.name, metric.event_type, expression) for metric, expression in parsed if expression]

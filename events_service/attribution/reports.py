@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from common.attribution import REPORT_COLUMNS, report_name
 from common.clock import Clock
 from common.errors import TailorbirdError
 from common.files.outputs import Outputs
@@ -20,14 +21,13 @@ __all__ = ["AttributionReports", "csv_of"]
 
 _log = get_logger(__name__)
 _BACKOFF: Final = BackoffPolicy(first_seconds=5.0, longest_seconds=300.0)
-_HEADER: Final = ("METRIC_NAME", "EVENT_TYPE", "VALUE", "MATH_FUNCTION", "EVENT_ATTRIBUTION_SOURCE", "TIMESTAMP")
 
 
 def csv_of(report: Report) -> bytes:
     """Return the content of a report's file."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_HEADER)
+    writer.writerow(REPORT_COLUMNS)
     for key, value in report.rows:
         name, event_type = key.metric.upper(), key.event_type.upper()
         writer.writerow((name, event_type, repr(value), key.function.value, key.source, key.window_seconds))
@@ -95,7 +95,7 @@ class AttributionReports:
         report = self._state.begin_report(attribution.key, boundary=boundary)
         if report is None:
             return False
-        name = f"AggregatedAttributionMetrics - PutEvents - {report.sealed_at}.csv"
+        name = report_name("PutEvents", report.sealed_at)
         try:
             # Without a path the figures are for Prometheus alone.
             if attribution.output_path:

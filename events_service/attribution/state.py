@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from common.attribution import UNDEFINED_SOURCE, SumKey
 from common.errors import CorruptArtifact
 from common.metric_expressions import MathFunction
 from common.positions import Position
 from common.private_files import private_file
-from events_service.domain.attribution import UNDEFINED_SOURCE, SumKey
 from events_service.trackers import Attribution
 
 __all__ = ["AttributionState", "Report", "Total"]

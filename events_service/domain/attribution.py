@@ -4,52 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from common.attribution import WINDOW_SECONDS, FollowedMetric, SumKey
 from common.avro import AvroSchema
 from common.metric_expressions import MathFunction, MetricExpression
 from events_service.domain.events import Event
 from events_service.domain.rows import interaction_values
 
-__all__ = ["MAX_SOURCES", "UNDEFINED_SOURCE", "WINDOW_SECONDS", "FollowedMetric", "SumKey", "add_up", "bounded_source"]
+__all__ = ["add_up"]
 
-#: The source of events that name none, or one that is not known.
-UNDEFINED_SOURCE: Final = "SOURCE_NAME_UNDEFINED"
-#: Sources of one attribution, beside the undefined one.
-MAX_SOURCES: Final = 100
-WINDOW_SECONDS: Final = 900
 #: Events whose time is further away do not count, so that the number of windows is bounded.
 _OLDEST_SECONDS: Final = 14 * 86_400
 _NEWEST_SECONDS: Final = 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class FollowedMetric:
-    """A metric: events of a type, exactly, are added up by an expression."""
-
-    name: str
-    event_type: str
-    expression: MetricExpression
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class SumKey:
-    """What a sum is of.
-
-    Attributes:
-        window_seconds: Begin of the window of the events' own times, in seconds since 1970.
-        metric: Name of the metric.
-        event_type: Their type.
-        function: How they were added up.
-        source: What led to the events.
-    """
-
-    window_seconds: int
-    metric: str
-    event_type: str
-    function: MathFunction
-    source: str
 
 
 def add_up(
@@ -89,20 +56,6 @@ def add_up(
                 key = SumKey(window, metric.name, metric.event_type, metric.expression.function, source)
                 sums[key] = sums.get(key, 0.0) + value
     return sums
-
-
-def bounded_source(source: str | None, counted: set[str]) -> str:
-    """Return a source as it is counted: one beyond the limit is counted as undefined.
-
-    Args:
-        source: Of an event; None for none.
-        counted: Sources that were counted before; a new one is added.
-    """
-    if not source or (source not in counted and len(counted) >= MAX_SOURCES):
-        return UNDEFINED_SOURCE
-    if source != UNDEFINED_SOURCE:
-        counted.add(source)
-    return source
 
 
 def _value(

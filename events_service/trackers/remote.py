@@ -12,7 +12,7 @@ from common.rpc import from_rpc_error
 from events_service.log import LogTable
 from events_service.trackers import AttributedMetric, Attribution, KnownRevisions, Tracker, TrackerUpdate, read_schema
 from protos.tailorbird.internal.v1 import trackers_pb2
-from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable
+from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable, TrackedAttribution
 from protos.tailorbird.internal.v1.trackers_pb2_grpc import TrackerServiceStub
 
 __all__ = ["RemoteTrackerFetch", "RemoteTrackers", "service_id"]
@@ -121,7 +121,7 @@ def _tracker(dataset_group_arn: str, dataset: DatasetTable | None) -> Tracker:
     return Tracker(dataset_group_arn, table, read_schema(table.schema))
 
 
-def _attribution(message: trackers_pb2.TrackedAttribution) -> Attribution:
+def _attribution(message: TrackedAttribution) -> Attribution:
     group_arn = message.dataset_group_arn
     return Attribution(
         arn=message.metric_attribution_arn,

@@ -10,7 +10,10 @@ from types import MappingProxyType
 
 import polars as pl
 
+from common.files.locations import ATTRIBUTION_OUTPUT, OUTPUT_PATH, LocationField
 from common.files.outputs import Outputs
+from common.master_keys import MasterKey, MasterKeys
+from common.recommendation_ids import RecommendationIds
 from common.settings import StoreSettings
 from common.storage import Store
 from common.storage.objects import open_store
@@ -50,6 +53,10 @@ HEADERS = {
     "ITEMS": "ITEM_ID,TITLE,GENRES,YEAR,CHILDREN",
     "USERS": "USER_ID,AGE",
 }
+
+
+#: Make and resolve the ids of recommendations.
+IDS = RecommendationIds(MasterKeys([MasterKey(b"k" * 32)]))
 
 
 class NoEvents:
@@ -113,6 +120,7 @@ class Place:
         schema: str | None = None,
         context: JobContext | None = None,
         requested_at: datetime | None = None,
+        attribution: jobs_pb2.TrackedAttribution | None = None,
     ) -> jobs_pb2.DatasetImportResult:
         """Import a location; without an id it is an import of its own, without a schema by that of its type."""
         number = len(list((self.root / "store").rglob("_delta_log/*.json")))
@@ -121,14 +129,19 @@ class Place:
             data_location=location,
             replace=replace,
             import_id=import_id or f"import-{number}",
+            job_name="weekly",
+            attribution=attribution,
         )
         if requested_at is not None:
             payload.requested_at.FromDatetime(requested_at)
-        handler = ImportJobHandler(self.store, self.sources(), self.workspace)
-        return handler.run(payload, context or NullJobContext())
+        return self.import_handler().run(payload, context or NullJobContext())
 
-    def outputs(self) -> Outputs:
-        return Outputs(self.s3 or self.settings, buckets=self.root / "s3", roots=(self.root / "s3",))
+    def import_handler(self) -> ImportJobHandler:
+        outputs = self.outputs(ATTRIBUTION_OUTPUT)
+        return ImportJobHandler(self.store, self.sources(), self.workspace, outputs=outputs, ids=IDS)
+
+    def outputs(self, field: LocationField = OUTPUT_PATH) -> Outputs:
+        return Outputs(self.s3 or self.settings, buckets=self.root / "s3", roots=(self.root / "s3",), field=field)
 
     def export(
         self,

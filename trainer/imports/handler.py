@@ -23,7 +23,9 @@ from common.avro import AvroSchema
 from common.data_files import DataFile, DataReader, Report, import_failed
 from common.data_files.values import EVENT_DATASETS, id_columns
 from common.errors import InvalidInput, Unavailable
+from common.files.outputs import Outputs
 from common.logs import get_logger
+from common.recommendation_ids import RecommendationIds
 from common.storage import Store
 from common.table_files import TableFile
 from common.tables import StagedFile, Table, TableChanged
@@ -31,6 +33,7 @@ from protos.tailorbird.internal.v1 import jobs_pb2
 from trainer.deletions.tables import obey_deletions, reports_folder
 from trainer.files.sources import SourceFile, Sources
 from trainer.imports.replacement import BulkFiles
+from trainer.imports.reports import ImportReport
 from trainer.imports.row_files import DistinctRows, RowFiles
 from trainer.worker import JobContext
 from trainer.workspace import Workspace
@@ -54,12 +57,18 @@ class ImportJobHandler:
         store: The shared store.
         sources: Finds the files.
         workspace: Makes folders for copies of files.
+        outputs: Write the reports of metric attributions.
+        ids: Resolve recommendations.
     """
 
-    def __init__(self, store: Store, sources: Sources, workspace: Workspace) -> None:
+    def __init__(
+        self, store: Store, sources: Sources, workspace: Workspace, *, outputs: Outputs, ids: RecommendationIds
+    ) -> None:
         self._store = store
         self._sources = sources
         self._workspace = workspace
+        self._outputs = outputs
+        self._ids = ids
 
     def run(self, payload: jobs_pb2.DatasetImportPayload, context: JobContext) -> jobs_pb2.DatasetImportResult:
         """Import one location.
@@ -72,21 +81,35 @@ class ImportJobHandler:
         kind = payload.table.dataset_type
         table = Table(self._store, payload.table.location)
         done = _committed_rows(table, payload.import_id)
+        report = self._report(payload)
         if done is not None:
             _log.info("import_committed_before", rows=done)
             obey_deletions(self._store, payload)
+            if report is not None:
+                with self._workspace.folder() as folder:
+                    report.publish_kept(folder)
             return jobs_pb2.DatasetImportResult(imported_rows=done)
+        if report is not None:
+            report.check()
         with self._workspace.folder() as folder:
             context.report(fraction=0.0, activity="fetching files")
             try:
                 files = self._sources.fetch(payload.data_location, folder=folder)
             except InvalidInput as error:
                 raise import_failed(kind, error.message) from error
-            attempt = _Import(self._store, table, payload, context, folder)
+            attempt = _Import(self._store, table, payload, context, folder, report)
             rows = attempt.run(files)
-        obey_deletions(self._store, payload)
+            obey_deletions(self._store, payload)
+            if report is not None:
+                report.publish()
         _log.info("imported", dataset_type=kind, rows=rows, files=len(files))
         return jobs_pb2.DatasetImportResult(imported_rows=rows, files=len(files))
+
+    def _report(self, payload: jobs_pb2.DatasetImportPayload) -> ImportReport | None:
+        """Return the report of an import, if it publishes one."""
+        if not payload.HasField("attribution"):
+            return None
+        return ImportReport(self._store, self._outputs, self._ids, payload)
 
 
 class _Import:
@@ -98,6 +121,7 @@ class _Import:
         payload: The job's.
         context: The job's.
         folder: For files of the job.
+        report: Of a metric attribution; None for none.
     """
 
     def __init__(
@@ -107,6 +131,7 @@ class _Import:
         payload: jobs_pb2.DatasetImportPayload,
         context: JobContext,
         folder: Path,
+        report: ImportReport | None,
     ) -> None:
         self._store = store
         self._table = table
@@ -117,6 +142,7 @@ class _Import:
         self._location = payload.table.location
         self._context = context
         self._folder = folder
+        self._report = report
         self._staging = f"import-{payload.import_id}"
         # Of this attempt: one that is late must not touch the files of another.
         self._attempt = secrets.token_hex(4)
@@ -160,6 +186,8 @@ class _Import:
         self._context.report(fraction=0.9, activity=f"writing {rows.new_rows:,} rows")
         may_be_committed = False
         try:
+            if self._report is not None:
+                self._report.keep(rows.files, self._schema, _new_folder(self._folder, "report"))
             staged = self._stage(rows.files, {})
             for _ in range(_ATTEMPTS):
                 snapshot = self._table.snapshot()
@@ -192,6 +220,8 @@ class _Import:
         finally:
             if not may_be_committed:
                 self._table.remove_staged(f"{self._staging}/{self._attempt}")
+                if self._report is not None:
+                    self._report.discard()
 
     def _stage(self, files: list[TableFile], staged: Mapping[Path, StagedFile]) -> dict[Path, StagedFile]:
         """Return the staged files, with those added that are not among them yet."""

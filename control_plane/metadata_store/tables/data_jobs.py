@@ -8,6 +8,7 @@ from sqlmodel import Field
 from control_plane.domain.states import Status
 from control_plane.metadata_store.tables.base import (
     JobResource,
+    flag_column,
     list_indexes,
     message_column,
     parent_column,
@@ -31,6 +32,7 @@ class DatasetImportJob(JobResource, table=True):
     dataset_arn: str = parent_column("dataset.arn", cascade=True)
     data_location: str = text_column()
     import_mode: str = Field(max_length=16)
+    publish_attribution_metrics: bool = flag_column()
     imported_rows: int | None = Field(default=None, sa_type=BigInteger)
 
 

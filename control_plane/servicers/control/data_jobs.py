@@ -55,7 +55,7 @@ class ImportJobMethods(Methods):
                 data_source=common_pb2.DataSource(data_location=job.data_location),
                 role_arn=job.role_arn,
                 import_mode=enum_value(_IMPORT_MODE, job.import_mode),
-                publish_attribution_metrics_to_s3=False,
+                publish_attribution_metrics_to_s3=job.publish_attribution_metrics,
             )
         )
 

@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 
 from common import columns
+from common.attribution import MAX_SOURCES, UNDEFINED_SOURCE
 from common.errors import CorruptArtifact
 from common.tables import Table
 from events_service.attribution.state import AttributionState
-from events_service.domain.attribution import MAX_SOURCES, UNDEFINED_SOURCE
 from events_service.trackers import AttributedMetric
 from tests.events_service.attribution.conftest import CAMPAIGN, ITEMS
 from tests.events_service.samples import GROUP, entries, entry, event, table

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from common.attribution import MAX_SOURCES, UNDEFINED_SOURCE, FollowedMetric, SumKey, bounded_source
 from common.metric_expressions import MathFunction, MetricExpression
-from events_service.domain.attribution import (
-    MAX_SOURCES,
-    UNDEFINED_SOURCE,
-    FollowedMetric,
-    SumKey,
-    add_up,
-    bounded_source,
-)
+from events_service.domain.attribution import add_up
 from tests.events_service.samples import NOW_MILLIS, SCHEMA, event
 
 NOW = NOW_MILLIS / 1000

@@ -15,6 +15,8 @@ from common.files.outputs import Outputs
 from common.settings import forget_settings
 from common.storage.objects import open_store
 from common.tables import Table
+from protos.tailorbird.control.v1.metric_attribution_pb2 import MetricAttribute
+from protos.tailorbird.internal.v1.jobs_pb2 import TrackedAttribution
 from tests.s3 import CutConnection, s3_server
 from tests.trainer.place import HEADERS, Place
 from trainer.files.sources import Sources
@@ -197,3 +199,23 @@ def test_an_import_and_an_export_through_the_server(server, tmp_path):
         "whole/nightly/_manifest.json", "whole/nightly/part-00001.csv",
     ]  # fmt: skip
     assert place.bring("s3://results/whole/nightly/", kind="INTERACTIONS").imported_rows == 2
+
+
+def test_the_report_of_an_import_goes_through_the_server(server, tmp_path):
+    place = Place(tmp_path, s3=server.settings())
+    views = MetricAttribute(metric_name="views", event_type="watch", expression="SAMPLECOUNT()")
+
+    def bring(path: str, import_id: str):
+        counted = TrackedAttribution(metrics=[views], output_path=path)
+        return place.bring("s3://films/in/", import_id=import_id, attribution=counted)
+
+    bring("s3://results/reports/", "one")
+
+    (key,) = [key for key in server.keys("results") if key.startswith("reports/")]
+    assert key == "reports/AggregatedAttributionMetrics - DatasetImportJob weekly - 0.csv"
+    lines = server.client().get_object(Bucket="results", Key=key)["Body"].read().decode().splitlines()
+    assert lines[1:] == ["VIEWS,WATCH,2.0,samplecount,SOURCE_NAME_UNDEFINED,0"]
+    for path, problem in (("s3://missing/reports/", "where nothing is"), ("s3://private/reports/", PRIVILEGES)):
+        with pytest.raises(InvalidInput, match=problem):
+            bring(path, "two")
+    assert place.table().version() == 0

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from protos.tailorbird.internal.v1 import jobs_pb2
 from tests.trainer.place import SCHEMAS, Place
-from trainer.imports import ImportJobHandler
 from trainer.worker import NullJobContext
 
 
@@ -26,4 +25,4 @@ if __name__ == "__main__":
         dataset_type="INTERACTIONS", location="datasets/group/INTERACTIONS", schema=SCHEMAS["INTERACTIONS"]
     )
     payload = jobs_pb2.DatasetImportPayload(table=table, data_location=sys.argv[2], replace=True, import_id=sys.argv[3])
-    ImportJobHandler(place.store, place.sources(), place.workspace).run(payload, StopsBeforeCommit())
+    place.import_handler().run(payload, StopsBeforeCommit())

@@ -18,7 +18,6 @@ from tests.control_plane.messages import solution_config
 from tests.control_plane.world import EVERYTHING, PERSONALIZATION, POPULARITY, World, make_world
 from tests.processes import descendants
 from tests.trainer.place import Place, walks
-from trainer.imports import ImportJobHandler
 from trainer.removal import RemovalJobHandler
 from trainer.worker.loop import Worker
 from trainer.worker.queue import JobQueue
@@ -60,7 +59,7 @@ class Bench:
     def handlers(self):
         place = self.place
         return {
-            "dataset_import": ImportJobHandler(place.store, place.sources(), place.workspace),
+            "dataset_import": place.import_handler(),
             "solution_version_training": place.training_handler(),
             "storage_removal": RemovalJobHandler(place.store),
         }
