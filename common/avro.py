@@ -17,10 +17,12 @@ from fastavro.schema import SchemaParseException, UnknownType
 from common.errors import InvalidInput, invalid
 from common.json_text import read_json
 
-__all__ = ["MAX_SCHEMA_LENGTH", "PRIMITIVES", "AvroField", "AvroSchema"]
+__all__ = ["MAX_SCHEMA_LENGTH", "MAX_TEXT_LENGTH", "PRIMITIVES", "AvroField", "AvroSchema"]
 
 #: Characters of a schema, by Personalize's limit.
 MAX_SCHEMA_LENGTH: Final = 20_000
+#: Characters that are kept of the value of a textual column, by Personalize's limit: longer ones are cut, not refused.
+MAX_TEXT_LENGTH: Final = 20_000
 
 #: Primitive types that Personalize's schemas may use.
 PRIMITIVES = ("string", "int", "long", "float", "double", "boolean")

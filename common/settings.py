@@ -12,6 +12,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from common.arn import DEFAULT_ACCOUNT, DEFAULT_REGION
+from common.aws_profiles import read_profile
 from common.errors import InvalidInput
 
 __all__ = [
@@ -170,11 +171,14 @@ _AWS_NAMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "s3_access_key_id": ("AWS_ACCESS_KEY_ID",),
         "s3_secret_access_key": ("AWS_SECRET_ACCESS_KEY",),
         "s3_session_token": ("AWS_SESSION_TOKEN",),
+        "s3_profile": ("AWS_PROFILE",),
     }
 )
+#: The variables that say where the files of profiles are.
+_PROFILE_FILES: Final = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 _CREDENTIALS: Final = ("s3_access_key_id", "s3_secret_access_key", "s3_session_token")
 #: All of them.
-AWS_VARIABLES: Final = frozenset(name for names in _AWS_NAMES.values() for name in names)
+AWS_VARIABLES: Final = frozenset(name for names in _AWS_NAMES.values() for name in names) | frozenset(_PROFILE_FILES)
 
 
 class _AwsVariables(EnvSettingsSource):
@@ -194,6 +198,27 @@ class _AwsVariables(EnvSettingsSource):
             if setting not in taken
         }
         return {setting: value for setting, value in values.items() if value is not None}
+
+
+class _AwsProfile(EnvSettingsSource):
+    """Reads the profile of AWS's files that is named, for what neither settings nor variables say."""
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the settings that the profile gives.
+
+        Raises:
+            InvalidInput: It cannot be read.
+        """
+        taken = set(self.current_state)
+        name = self.current_state.get("s3_profile")
+        if not name or taken >= set(_AWS_NAMES):
+            return {}
+        needs_key = taken.isdisjoint(_CREDENTIALS)
+        if not needs_key:
+            taken |= set(_CREDENTIALS)
+        files = {variable: self.env_vars.get(variable.lower()) or "" for variable in _PROFILE_FILES}
+        said = read_profile(name, files, needs_key=needs_key)
+        return {setting: value for setting, value in said.items() if setting not in taken}
 
 
 class StoreSettings(BaseSettings):
@@ -220,6 +245,11 @@ class StoreSettings(BaseSettings):
     s3_session_token: str | None = Field(
         None, repr=False, description="Session token, if that access key is a temporary one; else `AWS_SESSION_TOKEN`."
     )
+    s3_profile: str | None = Field(
+        None,
+        description="Profile of `~/.aws/config` and `~/.aws/credentials` that says what of the five settings above "
+        "nothing else does; else `AWS_PROFILE`. Absent: these files are not read.",
+    )
     s3_timeout_seconds: float = Field(
         30.0, gt=0, description="Longest wait for one answer of the S3-compatible service."
     )
@@ -236,8 +266,8 @@ class StoreSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return where settings come from: what is given, the process's own variables, then those of AWS."""
-        return init_settings, env_settings, _AwsVariables(settings_cls)
+        """Return where settings come from: what is given, the process's own variables, those of AWS, its profile."""
+        return init_settings, env_settings, _AwsVariables(settings_cls), _AwsProfile(settings_cls)
 
 
 class RecommendationSettings(BaseSettings):

@@ -9,7 +9,7 @@ from typing import Final
 import polars as pl
 
 from common.arrow_schema import polars_type
-from common.avro import AvroField, AvroSchema
+from common.avro import MAX_TEXT_LENGTH, AvroField, AvroSchema
 from common.columns import ITEM_ID, MOMENTS, TIMESTAMP, USER_ID
 from common.data_files.report import Problem, Rule
 
@@ -33,8 +33,6 @@ _WANT_OF_TYPE: Final = {
 }
 _MAX_ID: Final = 256
 _MAX_VALUE: Final = 1000
-#: Longer texts are cut, not refused.
-_MAX_TEXT: Final = 20_000
 #: The years 1 and 9999, as the contracts' times have it; times of our days in milliseconds are far beyond.
 _MIN_TIMESTAMP: Final = -62_135_596_800
 _MAX_TIMESTAMP: Final = 253_402_300_799
@@ -94,7 +92,7 @@ def convert_text(raw: pl.Series, field: AvroField) -> pl.Series:
     """Return values that were written as text in a field's type; null where they are no such value."""
     kind = polars_type(field)
     if field.type == "string":
-        return raw.str.slice(0, _MAX_TEXT) if field.textual else raw
+        return raw.str.slice(0, MAX_TEXT_LENGTH) if field.textual else raw
     if field.type == "boolean":
         return raw.replace_strict({"true": True, "false": False}, default=None, return_dtype=kind)
     # A cast by itself would take more than is meant, blanks and infinity among it.
@@ -111,7 +109,7 @@ def normalised(values: pl.Series, field: AvroField) -> pl.Series:
     if field.type != "string":
         return values
     values = values.set(values == "", None)
-    return values.str.slice(0, _MAX_TEXT) if field.textual else values
+    return values.str.slice(0, MAX_TEXT_LENGTH) if field.textual else values
 
 
 def all_valid(rows: pl.DataFrame, schema: AvroSchema, *, dataset_type: str) -> bool:

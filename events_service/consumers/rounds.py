@@ -60,6 +60,8 @@ class ConsumerRounds:
         self._alarm_seconds = alarm_seconds
         self._monotonic = monotonic
         self._failures: dict[str, _Failures] = {}
+        #: By location: up to where it was told last that records were missed.
+        self._told_missed: dict[str, int] = {}
 
     def run(self, *, stopping: Callable[[], bool] = lambda: False) -> int:
         """Offer each table that is due once; a failure of one table does not delay the others.
@@ -75,20 +77,14 @@ class ConsumerRounds:
         # Failures of tables that were removed, or that somebody else has brought up to date, are no longer counted.
         behind = {lag.table.location for lag in lags}
         self._failures = {key: value for key, value in self._failures.items() if key in behind}
+        self._told_missed = {key: value for key, value in self._told_missed.items() if key in behind}
         for lag in lags:
             if stopping():
                 break
             failures = self._failures.get(lag.table.location)
             if failures is not None and self._monotonic() < failures.not_before_seconds:
                 continue
-            if lag.missed_offset:
-                _log.error(
-                    "records_missed",
-                    consumer=self.consumer.name,
-                    location=lag.table.location,
-                    after_offset=lag.committed_offset,
-                    up_to_offset=lag.missed_offset,
-                )
+            self._tell_missed(lag)
             try:
                 if self.consumer.is_due(lag):
                     consumed += self.consumer.consume(lag, stopping=stopping)
@@ -97,6 +93,19 @@ class ConsumerRounds:
             else:
                 self._succeeded(lag)
         return consumed
+
+    def _tell_missed(self, lag: TableLag) -> None:
+        """Log what a consumer misses of a table: once, and again when it is more."""
+        location = lag.table.location
+        if lag.missed_offset and lag.missed_offset != self._told_missed.get(location):
+            _log.error(
+                "records_missed",
+                consumer=self.consumer.name,
+                location=location,
+                after_offset=lag.committed_offset,
+                up_to_offset=lag.missed_offset,
+            )
+            self._told_missed[location] = lag.missed_offset
 
     def _failed(self, lag: TableLag, error: Exception) -> None:
         now, location = self._monotonic(), lag.table.location

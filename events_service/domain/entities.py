@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from common import columns
-from common.avro import AvroField, AvroSchema
+from common.avro import MAX_TEXT_LENGTH, AvroField, AvroSchema
 from common.columns import normalise_key
 from common.errors import CorruptArtifact, InvalidInput, invalid
 from events_service.domain.events import Entity
@@ -156,8 +156,8 @@ def _read(
 
 def _convert(value: Any, column: AvroField) -> Any:
     if column.textual:
-        # A text is as long as the properties may be.
-        return value if isinstance(value, str) and is_text(value) else None
+        # As in files: a text is as long as the properties may be, and cut.
+        return value[:MAX_TEXT_LENGTH] if isinstance(value, str) and is_text(value) else None
     return convert(value, column)
 
 

@@ -37,11 +37,12 @@ def test_no_process_gets_secrets_of_the_shell(environments):
 
 
 def test_credentials_of_the_shell_are_passed_on_if_it_names_an_s3_service(tmp_path):
-    environ = {"AWS_ENDPOINT_URL_S3": "http://s3", "AWS_SECRET_ACCESS_KEY": "of-the-shell", "AWS_PROFILE": "p"}
+    passed = {"AWS_ENDPOINT_URL_S3": "http://s3", "AWS_SECRET_ACCESS_KEY": "of-the-shell", "AWS_PROFILE": "p"}
+    environ = {**passed, "AWS_PAGER": "less"}
     specs = process_specs(Installation(tmp_path), Ports(20_000), environ=environ)
     given = {spec.name: {name for name in spec.environment if name.startswith("AWS_")} for spec in specs}
     for process in ("trainer", "events_service"):
-        assert given.pop(process) == {"AWS_ENDPOINT_URL_S3", "AWS_SECRET_ACCESS_KEY"}
+        assert given.pop(process) == set(passed)
     assert set().union(*given.values()) == set()
 
 

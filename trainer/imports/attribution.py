@@ -162,13 +162,15 @@ class AttributedRows:
         counted = {source: bounded_source(source, self._sources) for source in distinct}
         return named.replace_strict(counted, default=UNDEFINED_SOURCE, return_dtype=pl.String)
 
-    def _resolved(self, rows: pl.DataFrame, is_wanted: pl.Series) -> pl.Series:
-        """Return which campaign or recommender each event's recommendation is of, where that is wanted."""
+    def _resolved(self, rows: pl.DataFrame, is_asked: pl.Series) -> pl.Series:
+        """Return which campaign or recommender each event's recommendation is of, where that is asked."""
         names = [columns.RECOMMENDATION_ID, columns.TIMESTAMP]
-        wanted = rows.select(names).filter(is_wanted & rows[columns.RECOMMENDATION_ID].is_not_null()).unique()
+        named_ids = rows.select(names).filter(is_asked & rows[columns.RECOMMENDATION_ID].is_not_null()).unique()
         arns = list(self._attribution.serving_arns)
-        found = [self._ids.resolve(recommendation_id, arns, at=seconds) for recommendation_id, seconds in wanted.rows()]
-        resolved = wanted.with_columns(pl.Series(_SOURCE, found, dtype=pl.String))
+        answered_by = [
+            self._ids.resolve(recommendation_id, arns, at=seconds) for recommendation_id, seconds in named_ids.rows()
+        ]
+        resolved = named_ids.with_columns(pl.Series(_SOURCE, answered_by, dtype=pl.String))
         return rows.select(names).join(resolved, on=names, how="left", maintain_order="left")[_SOURCE]
 
     def _lines(self, sums: pl.DataFrame) -> pl.DataFrame:

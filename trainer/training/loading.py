@@ -37,7 +37,7 @@ from trainer.training.context_features import context_fields, read_context
 from trainer.training.metadata import MetadataTable, places
 from trainer.training.spec import TableVersion, TrainingSpec
 
-__all__ = ["LoadedData", "count_shown", "load", "number_event_types", "select_interactions"]
+__all__ = ["LoadedData", "count_shown", "load", "number_event_types", "select_interactions", "with_users"]
 
 #: Types of events that models distinguish, so that their numbers and 0 fit into a byte.
 _MAX_EVENT_TYPES = 254
@@ -209,7 +209,7 @@ def select_interactions(
     """
     if columns.EVENT_TYPE not in rows.columns:
         rows = rows.with_columns(pl.lit(None, pl.String).alias(columns.EVENT_TYPE))
-    chosen = _with_users(rows).filter(pl.col(columns.USER_ID).is_not_null() & pl.col(columns.ITEM_ID).is_not_null())
+    chosen = with_users(rows).filter(pl.col(columns.USER_ID).is_not_null() & pl.col(columns.ITEM_ID).is_not_null())
     if event_type is not None:
         chosen = chosen.filter(pl.col(columns.EVENT_TYPE) == event_type)
     if threshold is not None:
@@ -295,8 +295,12 @@ def _chosen_types(spec: TrainingSpec) -> list[str]:
     return [item.event_type for item in spec.configuration.events] or ([spec.event_type] if spec.event_type else [])
 
 
-def _with_users(rows: pl.DataFrame) -> pl.DataFrame:
-    """Fill in the users of sessions; a session that several users shared belongs to its last one."""
+def with_users(rows: pl.DataFrame) -> pl.DataFrame:
+    """Fill in the users of sessions; a session that several users shared belongs to its last one.
+
+    Args:
+        rows: Of a table of interactions or action interactions, internal columns included.
+    """
     user, session = pl.col(columns.USER_ID), pl.col(columns.SESSION_ID)
     owners = (
         rows.filter(user.is_not_null() & session.is_not_null())

@@ -12,7 +12,7 @@ from common.artifacts import read_manifest
 from common.errors import TailorbirdError
 from common.logs import get_logger
 from common.storage import Store
-from common.tables import Table
+from common.table_changes import rows_changed_since
 from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from trainer.training.handler import TrainingJobHandler
@@ -58,10 +58,10 @@ class UpdateJobHandler:
         return jobs_pb2.SolutionVersionUpdateResult(published=True, artifact_bytes=result.artifact_bytes)
 
     def _has_present_items(self, base: ArtifactManifest, training: jobs_pb2.SolutionVersionTrainingPayload) -> bool:
-        """Return whether an artifact was made of the items' table as it is now."""
+        """Return whether an artifact was made of the rows that the items' table has now."""
         versions = {table.location: table.version for table in base.snapshot.tables}
         items = next((table.location for table in training.tables if table.dataset_type == _ITEMS), None)
-        return items in versions and Table(self._store, items).version() == versions[items]
+        return items in versions and not rows_changed_since(self._store, items, versions[items])
 
     def _remove_older(self, training: jobs_pb2.SolutionVersionTrainingPayload) -> None:
         """Remove the artifacts of earlier updates, and what attempts have left, but for the one that was begun from."""

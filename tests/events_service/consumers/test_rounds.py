@@ -113,6 +113,21 @@ def test_what_was_removed_before_it_was_consumed_is_an_alarm(log, clock, collect
     assert [(line["event"], line["after_offset"], line["up_to_offset"]) for line in logs] == [("records_missed", 0, 1)]
 
 
+def test_what_is_missed_is_told_once_until_it_is_more(log, clock, collector, rounds):
+    collector.not_due = {FILMS.location}
+    with capture_logs() as logs:
+        for number in (1, 2):
+            log.append(entries(number, to=FILMS), seconds=20)
+            log.mark_consumed(SINK, FILMS.location, number)
+            clock.advance(seconds=100)
+            log.remove_old(timedelta(0), kept_for=[SINK])
+            log.append(entries(number + 10, to=FILMS), seconds=20)
+            rounds.run()
+            rounds.run()
+
+    assert [line["up_to_offset"] for line in logs if line["event"] == "records_missed"] == [1, 2]
+
+
 def test_round_that_is_stopped_leaves_the_rest(log, collector, rounds):
     log.append(entries(1, to=FILMS), seconds=20)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 
+from common import columns
 from common.artifacts import open_artifact
 from common.errors import ResourceNotFound
 from common.vocabulary import Vocabulary
@@ -86,3 +88,17 @@ def test_new_items_are_added_gone_ones_removed_and_the_others_left_as_they_are(p
     assert not update(place, first, "3")[0].published
     assert {item.path.split("/")[2] for item in place.store.list(f"{VERSION}-updates")} == {"2"}
     assert vectors(place, VERSION) == before
+
+
+def test_a_compaction_is_no_reason_for_an_update(place):
+    bring(place, range(40))
+    put = place.rows("ITEMS").head(1).with_columns(pl.lit("put").alias(columns.SOURCE))
+    place.table("ITEMS").append(put)
+    train(place)
+    before = place.table("ITEMS").version()
+    assert place.table("ITEMS").compact() > before
+
+    assert not update(place, VERSION, "1")[0].published
+
+    place.table("ITEMS").append(put.with_columns(pl.lit("i999").alias(columns.ITEM_ID)))
+    assert update(place, VERSION, "2")[0].published

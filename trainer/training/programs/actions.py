@@ -27,7 +27,7 @@ from recipes.models.action_propensity.samples import Samples, make_samples
 from recipes.models.action_propensity.score import ActionPropensityScorer
 from recipes.models.action_propensity.score import load as open_propensities
 from trainer.training.artifact_writer import no_index, write_users, write_vocabularies
-from trainer.training.loading import LoadedData, load
+from trainer.training.loading import LoadedData, load, with_users
 from trainer.training.offline_evaluation import OfflineEvaluation, evaluate_by
 from trainer.training.program import Training
 from trainer.training.spec import TrainingSpec
@@ -167,8 +167,10 @@ def load_actions(store: Store, spec: TrainingSpec, loaded: LoadedData) -> Loaded
     listed, done = newest(_read(store, spec, "ACTIONS"), [_ACTION_ID]), _read(store, spec, "ACTION_INTERACTIONS")
     # The documentation writes `Not taken` and NOT_TAKEN; PutActionInteractions takes all spellings of them.
     kind = pl.col(columns.EVENT_TYPE).str.to_uppercase().str.replace_all("[ _]", "")
-    done = done.with_columns(kind).filter(
-        pl.col(columns.USER_ID).is_not_null() & pl.col(columns.EVENT_TYPE).is_in(_EVENT_TYPES)
+    done = (
+        with_users(done)
+        .with_columns(kind)
+        .filter(pl.col(columns.USER_ID).is_not_null() & pl.col(columns.EVENT_TYPE).is_in(_EVENT_TYPES))
     )
     # An events service keeps an event once; a repeated call may have reached another.
     sent = pl.col(columns.EVENT_ID)

@@ -112,6 +112,16 @@ def test_events_that_were_put_count_once_whatever_their_spelling(filled):
     assert events == [("u1", "join", False)] * 4 + [("u1", "join", True)]
 
 
+def test_events_without_a_user_are_of_the_last_user_of_their_session(filled):
+    rows = [
+        {**put("e1", "Taken", offset=1), "USER_ID": None, columns.SESSION_ID: "shared"},
+        {**put("e2", "NotTaken", offset=2), "USER_ID": "u1", columns.SESSION_ID: "shared"},
+        {**put("e3", "NotTaken", offset=3), "USER_ID": "u2", columns.SESSION_ID: "shared"},
+        {**put("e4", "Taken", offset=4), "USER_ID": None, columns.SESSION_ID: "nobody's"},
+    ]
+    assert loaded_events(filled, rows) == [("u1", "join", False), ("u2", "join", False), ("u2", "join", True)]
+
+
 def actions(pipeline, user, *, now):
     scored = pipeline.run(RecommendationRequest(5, user_id=user, now=now))
     return dict(zip(scored.item_ids, scored.scores, strict=True))
