@@ -111,6 +111,7 @@ COMMANDS = {
     "benchmarks.faults.idle_callers": (None, ("--callers", "3", "--seconds", "0.1")),
     "benchmarks.faults.kills": (None, ("--kills", "8")),
     "benchmarks.faults.outage": (None, ("--workers", "1", "--clients", "1", "--seconds", "2")),
+    "benchmarks.features": (None, ("--items", "2000", "--users", "3000")),
     "benchmarks.filters": (None, ("--items", "1000", "--repeats", "2")),
     "benchmarks.gateway": (None, ("--rounds", "1", "--calls", "50", "--connections", "2", "--processes", "1")),
     "benchmarks.gateway_steps": (None, ("--calls", "20", "--repeats", "2", "--connections", "2")),
