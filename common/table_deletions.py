@@ -116,6 +116,8 @@ class ErasableTable(Table):
             self._open().vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
             self._set_retention(log=_NONE, files=_NONE)
             self._open().create_checkpoint()
+            # Before what it takes the place of is removed.
+            self.sync_newest()
             self._open().cleanup_metadata()
             self._set_retention(log=_LOG_RETENTION, files=_FILE_RETENTION)
         except DeltaError as error:

@@ -28,6 +28,7 @@ from common.storage import Store
 from common.storage.failures import unwritable
 from common.table_damage import damage_of
 from common.table_files import TableFile
+from common.table_syncs import sync_newest, sync_table_files, synced_commits
 
 __all__ = ["NO_VERSION", "StagedFile", "StoredFile", "Table", "TableChanged", "TableSnapshot"]
 
@@ -320,32 +321,33 @@ class Table:
         fields: dict[str, Field] = {}
         for file in added:
             fields |= {field.name: field for field in Schema.from_arrow(file.local.schema).fields}
-        try:
-            if after == NO_VERSION:
-                create_table_with_add_actions(
-                    self._uri, Schema(list(fields.values())), additions,
-                    storage_options=self._options, commit_properties=properties,
-                )  # fmt: skip
-                return 0
-            table = self._open()
-            if table.version() != after:
-                raise TableChanged
-            present = {field.name for field in table.schema().fields}
-            if new := [field for name, field in fields.items() if name not in present]:
-                table.alter.add_columns(new)
-            removals = [RemoveAction(name, True, now) for name in removed]
-            table.create_write_transaction(
-                [*additions, *removals], "append", Schema(list(fields.values())), commit_properties=properties
-            )
-        except (CommitFailedError, DeltaError, OSError) as error:
-            now_there = self.snapshot()
-            # A commit whose response got lost looks like a conflict with itself.
-            if added[0].name in {file.name for file in now_there.files}:
-                return now_there.version
-            if isinstance(error, CommitFailedError) or (after == NO_VERSION and now_there.version != NO_VERSION):
-                raise TableChanged from error
-            raise self._unavailable("written", error) from error
-        return self.version()
+        with synced_commits(self._store, self.location):
+            try:
+                if after == NO_VERSION:
+                    create_table_with_add_actions(
+                        self._uri, Schema(list(fields.values())), additions,
+                        storage_options=self._options, commit_properties=properties,
+                    )  # fmt: skip
+                    return 0
+                table = self._open()
+                if table.version() != after:
+                    raise TableChanged
+                present = {field.name for field in table.schema().fields}
+                if new := [field for name, field in fields.items() if name not in present]:
+                    table.alter.add_columns(new)
+                removals = [RemoveAction(name, True, now) for name in removed]
+                table.create_write_transaction(
+                    [*additions, *removals], "append", Schema(list(fields.values())), commit_properties=properties
+                )
+            except (CommitFailedError, DeltaError, OSError) as error:
+                now_there = self.snapshot()
+                # A commit whose response got lost looks like a conflict with itself.
+                if added[0].name in {file.name for file in now_there.files}:
+                    return now_there.version
+                if isinstance(error, CommitFailedError) or (after == NO_VERSION and now_there.version != NO_VERSION):
+                    raise TableChanged from error
+                raise self._unavailable("written", error) from error
+            return self.version()
 
     def compact(self, *, target_bytes: int = _COMPACT_BYTES, retention_hours: int = _RETENTION_HOURS) -> int:
         """Join small files into large ones, delete files that no version of late needs, return the version.
@@ -366,16 +368,25 @@ class Table:
         # Without `full` files stay for ever that were written for a commit which never came.
         vacuum = partial(table.vacuum, retention_hours=retention_hours, enforce_retention_duration=False, full=True)
         try:
-            table.optimize.compact(target_size=target_bytes)
-            if vacuum(dry_run=True):
-                vacuum(dry_run=False)
-            if table.version() != before:
-                table.create_checkpoint()
+            with synced_commits(self._store, self.location):
+                table.optimize.compact(target_size=target_bytes)
+                if vacuum(dry_run=True):
+                    vacuum(dry_run=False)
+                if table.version() != before:
+                    table.create_checkpoint()
         except CommitFailedError:
             return self.version()
         except DeltaError as error:
             raise Unavailable(f"dataset {self.location}: cannot be compacted: {error}") from error
         return self.version()
+
+    def sync_newest(self) -> None:
+        """Sync the newest commits of a local store, whose writer may have died before that.
+
+        Raises:
+            Unavailable: The disk failed.
+        """
+        sync_newest(self._store, self.location)
 
     def _link(self, path: Path, name: str) -> bool:
         """Link a file into the table's folder instead of copying it; False where that cannot be."""
@@ -388,6 +399,7 @@ class Table:
             target.hardlink_to(path)
         except OSError:
             return False  # on another file system, or on one without links
+        sync_table_files(self._store, self.location, [name])
         return True
 
     def _open(self, version: int | None = None) -> DeltaTable:
@@ -477,7 +489,8 @@ class Table:
         while True:
             attempts += 1
             try:
-                return write()
+                with synced_commits(self._store, self.location):
+                    return write()
             except (DeltaError, OSError) as error:
                 # Another commit came first: read the new state and try again.
                 if not isinstance(error, CommitFailedError) or attempts == _ATTEMPTS:

@@ -1,16 +1,18 @@
 """The artifact store over obstore: a local folder, S3, and services that speak S3.
 
-This module adds our errors, atomic publication (put-if-absent), and memory-mapping of a local store in place.
+This module adds our errors, atomic publication (put-if-absent), files of a local store that survive a power cut, and
+memory-mapping of a local store in place.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 import obstore
 from obstore.exceptions import (
@@ -26,9 +28,13 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 from common.errors import PermissionDenied, ResourceAlreadyExists, ResourceNotFound, Unavailable, invalid
 from common.settings import StoreSettings
 from common.storage import StoredObject
+from common.storage.durable import remove_partial_files, write_durably
 from common.storage.failures import unwritable
 
 __all__ = ["ObjectStore", "open_store"]
+
+#: No control characters, and none of the names that local files have while they are not written whole.
+_STORABLE: Final = re.compile(r"(?!.*#\d+(/|$))[^\x00-\x1f\x7f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,9 @@ class ObjectStore:
 
     def put(self, path: str, content: bytes | Path, *, if_absent: bool = False) -> None:
         """Write an object atomically; see `Store`."""
+        if self.root is not None:
+            self._put_durably(self.root, path, content, if_absent=if_absent)
+            return
         try:
             with _our_errors("writing", path):
                 obstore.put(
@@ -59,7 +68,17 @@ class ObjectStore:
                     use_multipart=False if if_absent else None,
                 )  # fmt: skip
         except AlreadyExistsError as error:
-            raise ResourceAlreadyExists(f"`path`: got {path}, which is already published, want a new one") from error
+            raise _published(path) from error
+
+    @staticmethod
+    def _put_durably(root: Path, path: str, content: bytes | Path, *, if_absent: bool) -> None:
+        target = root / _storable(path)
+        try:
+            write_durably(target, content, if_absent=if_absent)
+        except OSError as error:
+            if if_absent and target.is_file():
+                raise _published(path) from error
+            raise unwritable(f"store: writing {path} failed", error) from error
 
     def get(self, path: str) -> bytes:
         """Return an object; see `Store`."""
@@ -209,6 +228,21 @@ def _checked(path: str) -> str:
     return path
 
 
+def _storable(path: str) -> str:
+    """Check a path as the client does that reads it.
+
+    Raises:
+        InvalidInput: It would read another one, or none.
+    """
+    if PurePosixPath(_checked(path)).as_posix() != path or not _STORABLE.fullmatch(path):
+        raise invalid("path", got=path, want="one that a store can have")
+    return path
+
+
+def _published(path: str) -> ResourceAlreadyExists:
+    return ResourceAlreadyExists(f"`path`: got {path}, which is already published, want a new one")
+
+
 @contextmanager
 def _our_errors(doing: str, path: str) -> Iterator[None]:
     """Check a path, and translate obstore's errors by their class: their text quotes the path."""
@@ -235,6 +269,7 @@ def _first_line(error: Exception) -> str:
 def _remove_empty(folder: Path) -> None:
     if not folder.is_dir():
         return
+    remove_partial_files(folder)
     for child in sorted((item for item in folder.rglob("*") if item.is_dir()), reverse=True):
         child.rmdir()
     folder.rmdir()

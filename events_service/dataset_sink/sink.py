@@ -219,6 +219,9 @@ class DatasetSink:
     def _committed_offset(self, lag: TableLag, table: Table) -> tuple[int, Divergence | None]:
         """Return the offset up to which a table has its events, and which of its rows another log wrote."""
         position, lineage = table.event_position(), self._log.lineage()
+        if position.offset > lag.committed_offset:
+            # Committed by a process that died before it moved the cursor, and maybe before it synced.
+            table.sync_newest()
         if lineage.has(position):
             return position.offset, lag.divergence
         # This log's own copy is true of its own events, also where the table's position is of an unknown log.

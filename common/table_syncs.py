@@ -1,0 +1,98 @@
+"""Commits of tables in a local store that survive a power cut: Delta Lake itself syncs nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
+
+from common.storage import Store
+from common.storage.durable import sync_files
+from common.storage.failures import unwritable
+
+__all__ = ["sync_newest", "sync_table_files", "synced_commits"]
+
+_LOG: Final = "_delta_log"
+_NONE: Final = -1
+#: More than one process leaves that dies, and than others have committed until it is found.
+_NEWEST: Final = 100
+
+
+def sync_table_files(store: Store, location: str, names: Iterable[str], *, is_new: bool = False) -> None:
+    """Sync files of a table in a local store, and the folders that they are in.
+
+    Args:
+        store: Has the table.
+        location: Folder of the table, relative to the store's root.
+        names: Relative to that; those that are gone by now are passed over.
+        is_new: Whether the folders that the table's is in may be new, too.
+
+    Raises:
+        Unavailable: The disk failed.
+    """
+    folder, root = store.local_folder(location), store.root
+    if folder is None or root is None:
+        return
+    try:
+        sync_files([folder / name for name in names], above=root if is_new else folder)
+    except OSError as error:
+        raise unwritable(f"dataset {location}: cannot be synced", error) from error
+
+
+@contextmanager
+def synced_commits(store: Store, location: str) -> Iterator[None]:
+    """Sync, at the end of the block, all commits to a table that were made since it began; of a local store only.
+
+    A power cut in the moments between a commit and the end of this may leave it without its data.
+
+    Args:
+        store: Has the table.
+        location: Folder of the table, relative to the store's root.
+
+    Raises:
+        Unavailable: The disk failed; what was committed may not survive a power cut.
+    """
+    folder = store.local_folder(location)
+    before = _NONE if folder is None else _newest(folder)
+    yield
+    if folder is not None:
+        _sync_after(before, folder, store, location)
+
+
+def sync_newest(store: Store, location: str) -> None:
+    """Sync the newest commits to a table, by whomever; errors of `synced_commits`."""
+    folder = store.local_folder(location)
+    if folder is not None:
+        _sync_after(max(_newest(folder) - _NEWEST, _NONE), folder, store, location)
+
+
+def _sync_after(before: int, folder: Path, store: Store, location: str) -> None:
+    numbers = {f"{number:020}" for number in range(before + 1, _newest(folder) + 1)}
+    if not numbers:
+        return
+    # Checkpoints have names that begin in the same way.
+    of_log = [path for path in (folder / _LOG).iterdir() if path.name[:20] in numbers]
+    data = [name for path in of_log if path.suffix == ".json" for name in _data_files(path)]
+    if any(path.suffix == ".parquet" for path in of_log):
+        of_log.append(folder / _LOG / "_last_checkpoint")
+    sync_table_files(store, location, [*data, *(f"{_LOG}/{path.name}" for path in of_log)], is_new=before == _NONE)
+
+
+def _newest(folder: Path) -> int:
+    """Return the number of the newest commit; -1 for none."""
+    try:
+        names = [path.name for path in (folder / _LOG).iterdir()]
+    except FileNotFoundError:
+        return _NONE
+    return max((int(name[:20]) for name in names if name.endswith(".json") and name[:20].isdecimal()), default=_NONE)
+
+
+def _data_files(commit: Path) -> Iterator[str]:
+    """Yield the files that a commit adds, relative to the table's folder."""
+    for line in commit.read_text().splitlines():
+        added = json.loads(line).get("add")
+        if added is not None:
+            yield unquote(added["path"])
