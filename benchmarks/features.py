@@ -24,7 +24,8 @@ import psutil
 from benchmarks.memory import peak_mib
 from benchmarks.report import markdown_table, publish
 from common import columns
-from common.features import Features, Put, features_location, open_snapshot, publish_snapshot
+from common.features import Features, Put, open_snapshot
+from common.features.publishing import features_location, publish_snapshot
 from common.filters.expression import Operator
 from common.settings import StoreSettings
 from common.storage.objects import open_store

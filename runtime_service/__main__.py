@@ -30,15 +30,14 @@ def main() -> None:
     token(), settings.public_key_file.read_bytes()  # a missing one ends the runtime here, and not at its first question
     prepare_history(settings.history_dir, map_bytes=settings.history_map_bytes)
 
-    def answer(address: str, number: int, beat: Beat) -> Endless:
+    def answer(address: str, name: str, beat: Beat) -> Endless:
         worker = Worker(
             connect=partial(aio_channel, settings.control_plane, token=token, tls=tls),
             listen=partial(make_server, settings=settings, address=address, reuse_port=True),
             address=address,
             loader=ModelLoader(open_store(settings), cache=settings.cache_dir, index=settings.index),
-            kept=AssignmentFile(settings.assignments_file()),
-            histories=LmdbHistoryReader(settings.history_dir, name=f"worker-{number}"),
-            runtime_id=f"{os.uname().nodename}-{os.getppid()}-{number}",
+            histories=LmdbHistoryReader(settings.history_dir, name=name),
+            kept=AssignmentFile(settings.assignments_file()), runtime_id=f"{os.uname().nodename}-{os.getppid()}-{name}",
             limits=settings.limits(), ids=ids, beat=beat, tls=tls,
         )  # fmt: skip
         return worker.run()
@@ -46,10 +45,11 @@ def main() -> None:
     def follow(_: Beat) -> Endless:
         connect = partial(aio_channel, settings.events_service, token=token, tls=tls)
         history = LmdbHistoryWriter(settings.history_dir, **settings.history_bounds())
-        return follow_log(connect, history, open_store(settings), wait_seconds=settings.watch_seconds)
+        store, held = open_store(settings), settings.held_positions()
+        return follow_log(connect, history, store, held=held, wait_seconds=settings.watch_seconds)
 
     with shared_port(settings.listen) as address:
-        workers = [WorkerSpec(f"worker-{n}", partial(answer, address, n)) for n in range(settings.worker_count())]
+        workers = [WorkerSpec(name, partial(answer, address, name)) for name in settings.worker_names()]
         run_workers_until_signal([WorkerSpec("tail", follow), *workers], settings.patience())
 
 

@@ -23,6 +23,7 @@ from inference.model import ModelLoader
 from protos.tailorbird.internal.v1 import event_log_pb2_grpc, serving_pb2_grpc
 from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
 from runtime_service.history import HistoryReader, HistoryWriter
+from runtime_service.history.held import HeldPositions, prune_held
 from runtime_service.history.tail import LogTail
 from runtime_service.servicers.recommendations import RuntimeServicer
 from runtime_service.serving.deployments import DeploymentTable
@@ -120,19 +121,23 @@ class Worker:
             await server.stop(grace=self.limits.grace_seconds)
 
 
-async def follow_log(connect: Connect, history: HistoryWriter, store: Store, *, wait_seconds: float) -> None:
-    """Write the histories of this host, until cancelled.
+async def follow_log(
+    connect: Connect, history: HistoryWriter, store: Store, *, held: HeldPositions, wait_seconds: float
+) -> None:
+    """Write the histories of this host and what was put, until cancelled.
 
     Args:
         connect: Opens the channel to the events service.
         history: Written in the order of the log; closed at the end.
         store: Has the ledger that says which users were deleted.
+        held: What the workers have in snapshots, which need not be kept here.
         wait_seconds: How long one call of `ReadRecords` waits for new events.
     """
     with closing(history):
-        async with connect() as channel:
+        async with connect() as channel, asyncio.TaskGroup() as group:
             stub = event_log_pb2_grpc.EventLogServiceStub(channel)
-            await LogTail(stub, history, store, wait_seconds=wait_seconds).run()
+            group.create_task(LogTail(stub, history, store, wait_seconds=wait_seconds).run())
+            group.create_task(prune_held(history, held))
 
 
 def runtime_service(servicer: RuntimeServicer) -> Service:

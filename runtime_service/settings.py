@@ -11,7 +11,8 @@ from pydantic import Field
 from common.process.forked import Patience
 from common.recommendation_ids import RecommendationIds, recommendation_keys
 from common.settings import RecommendationSettings, ServerSettings, StoreSettings
-from runtime_service.history.lmdb import MAX_USERS
+from runtime_service.history.held import HeldPositions
+from runtime_service.history.lmdb import MAX_PUTS, MAX_USERS
 from runtime_service.server import WorkerLimits
 
 __all__ = ["RuntimeSettings"]
@@ -25,10 +26,12 @@ class HistoryBounds(TypedDict):
     Attributes:
         max_events: Events of a user.
         max_users: Users and sessions.
+        max_puts: Items, users and actions that were put.
     """
 
     max_events: int
     max_users: int
+    max_puts: int
 
 
 class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
@@ -57,6 +60,11 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
         MAX_USERS,
         ge=1000,
         description="Users and sessions kept on a host; beyond, those go whose last event is oldest.",
+    )
+    history_puts: int = Field(
+        MAX_PUTS,
+        ge=1000,
+        description="Items, users and actions that were put since the last snapshot of their features, kept on a host.",
     )
     history_map_bytes: int = Field(
         1 << 34, ge=1 << 20, description="First size of the history's map; a sparse file, which grows when it is full."
@@ -98,12 +106,17 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
 
     def history_bounds(self) -> HistoryBounds:
         """Return what bounds the histories."""
-        return {"max_events": self.history_events, "max_users": self.history_users}
+        return {"max_events": self.history_events, "max_users": self.history_users, "max_puts": self.history_puts}
+
+    def held_positions(self) -> HeldPositions:
+        """Return where the workers say what their snapshots contain."""
+        return HeldPositions(self.history_dir, names=self.worker_names())
 
     def assignments_file(self) -> Path:
         """Return where the last assignments are kept."""
         return self.history_dir.with_name("assignments.json")
 
-    def worker_count(self) -> int:
-        """Return how many processes answer calls."""
-        return self.workers or min(_DEFAULT_WORKERS, os.cpu_count() or 1)
+    def worker_names(self) -> list[str]:
+        """Return the names of the processes that answer calls."""
+        count = self.workers or min(_DEFAULT_WORKERS, os.cpu_count() or 1)
+        return [f"worker-{number}" for number in range(count)]

@@ -1,12 +1,13 @@
 """Snapshots of the features of items, users and actions: columnar, memory-mapped, read by filters and trainings alike.
 
-`publishing` writes one from a version of a dataset's table and opens it, `writer` makes its files, `columns` are what
-it consists of, and `overlay` puts on top of it what the event log brought since.
+`publishing` writes one from a version of a dataset's table, with `writer`; `opening` opens it, `columns` are what it
+consists of, `overlay` puts on top of it what the event log brought since, and `values` says what that is by columns.
+Those who only read load no data frames: `publishing` and `writer` are imported by their names.
 """
 
 from common.features.columns import CategoriesColumn, FeatureColumn, NumbersColumn, TextsColumn
+from common.features.opening import open_snapshot
 from common.features.overlay import Features, Put
-from common.features.publishing import features_folder, features_location, open_snapshot, publish_snapshot
 from common.features.snapshot import FeatureSnapshot
 
 __all__ = [
@@ -17,8 +18,5 @@ __all__ = [
     "NumbersColumn",
     "Put",
     "TextsColumn",
-    "features_folder",
-    "features_location",
     "open_snapshot",
-    "publish_snapshot",
 ]

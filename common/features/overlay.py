@@ -12,9 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 import numpy as np
-import polars as pl
 
-from common.arrow_schema import polars_type
 from common.avro import AvroField, AvroSchema
 from common.features.columns import SEPARATOR, kind_of, split_categories, text_of
 from common.features.snapshot import FeatureSnapshot, id_column
@@ -25,6 +23,13 @@ from protos.tailorbird.storage.v1.feature_manifest_pb2 import FeatureKind
 __all__ = ["Features", "Put"]
 
 _NO_ROWS: Final = rows_of(np.array([], np.uint32))
+#: Types of numbers, as columns of tables have them.
+_DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
+    "int": np.dtype(np.int32),
+    "long": np.dtype(np.int64),
+    "float": np.dtype(np.float32),
+    "double": np.dtype(np.float64),
+}
 #: Kinds that filters cannot read.
 _NOT_INDEXED: Final = (FeatureKind.FEATURE_KIND_TEXT, FeatureKind.FEATURE_KIND_BOOLEAN)
 
@@ -288,5 +293,4 @@ def _typed(column: AvroField, value: Any) -> Any:
 
 
 def _dtype(column: AvroField) -> np.dtype[Any]:
-    dtype: np.dtype[Any] = pl.Series([], dtype=polars_type(column)).to_numpy().dtype
-    return dtype
+    return _DTYPES[column.type]

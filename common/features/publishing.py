@@ -1,4 +1,4 @@
-"""Writes snapshots of features beside the tables of a dataset group, and opens them.
+"""Writes snapshots of features beside the tables of a dataset group.
 
 The snapshot of a version of a table is made once, whoever needs it first. Its folder is named by the version, so that
 its publication is that of an artifact: files first, the manifest last and only if absent.
@@ -15,17 +15,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from common import columns
 from common.arrow_schema import frame_schema
-from common.artifacts import open_published, publish, read_feature_manifest
+from common.artifacts import publish, read_feature_manifest
 from common.avro import AvroSchema
 from common.errors import ResourceAlreadyExists, ResourceNotFound
-from common.features.snapshot import FeatureSnapshot
 from common.features.writer import write_features
 from common.storage import Store
 from common.tables import Table
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import TableVersion
 from protos.tailorbird.storage.v1.feature_manifest_pb2 import FeatureManifest
 
-__all__ = ["features_folder", "features_location", "open_snapshot", "publish_snapshot"]
+__all__ = ["features_folder", "features_location", "publish_snapshot"]
 
 _FOLDER: Final = "features"
 _MEMORY_BYTES: Final = 32 * 1024 * 1024
@@ -100,23 +99,6 @@ def publish_snapshot(
         return publish(store, location, files=target, manifest=manifest)
     except ResourceAlreadyExists:
         return read_feature_manifest(store, location)
-
-
-def open_snapshot(store: Store, location: str, *, cache: Path) -> FeatureSnapshot:
-    """Copy a snapshot to this machine's disk (a local store is used in place), verify every byte, and map it.
-
-    Args:
-        store: The shared store.
-        location: Of the snapshot, see `features_location`.
-        cache: Local folder for copies from a store that is not local.
-
-    Raises:
-        ResourceNotFound: Nothing is published there, or it has been removed: there is a newer one.
-        CorruptArtifact: Its files differ from the manifest or do not belong together.
-        Unavailable: The store cannot be reached.
-    """
-    published = open_published(store, location, cache=cache, kind=FeatureManifest)
-    return FeatureSnapshot.load(published.folder, published.manifest)
 
 
 def _batches(table: Table, schema: AvroSchema, version: int) -> Iterator[pl.DataFrame]:

@@ -11,8 +11,9 @@ from common import columns
 from common.arrow_schema import INTERNAL_TYPES, frame_schema, interactions_frame_schema
 from common.avro import AvroSchema
 from common.errors import CorruptArtifact
+from common.features.values import entity_values
 from events_service.domain import ActionInteraction, Event, interaction_values
-from events_service.domain.entities import EntityType, entity_values
+from events_service.domain.entities import EntityType
 from events_service.log import LoggedRecord
 from events_service.records import contents, leave_out
 
@@ -53,7 +54,7 @@ def entities_frame(records: Sequence[LoggedRecord], schema: AvroSchema, kind: En
     rows: dict[str, dict[str, Any]] = {}
     for record, entity in contents(records):
         try:
-            values = entity_values(entity, schema, kind)
+            values = entity_values(entity.entity_id, entity.properties_json, schema, id_column=kind.id_column)
         except CorruptArtifact as error:
             leave_out(record, error)
         else:

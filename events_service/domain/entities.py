@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from common import columns
-from common.avro import MAX_TEXT_LENGTH, AvroField, AvroSchema
+from common.avro import AvroSchema
 from common.columns import normalise_key
-from common.errors import CorruptArtifact, InvalidInput, invalid
+from common.errors import InvalidInput, invalid
+from common.features.values import convert_entity, describe_entity_values, is_text, read_entity
 from events_service.domain.events import Entity
 from events_service.domain.fields import check_millis
-from events_service.domain.properties import (
-    convert,
-    describe_values,
-    is_text,
-    parse_properties,
-    write_properties,
-)
+from events_service.domain.properties import parse_properties, write_properties
 
-__all__ = ["ACTIONS", "ENTITY_TYPES", "ITEMS", "USERS", "EntityType", "RawEntity", "check_entities", "entity_values"]
+__all__ = ["ACTIONS", "ENTITY_TYPES", "ITEMS", "USERS", "EntityType", "RawEntity", "check_entities"]
 
 MAX_ENTITIES: Final = 10
 _MAX_ID: Final = 256
@@ -79,25 +73,6 @@ def check_entities(sent: Sequence[RawEntity], schema: AvroSchema, kind: EntityTy
     return tuple(_entity(item, schema, kind, field=f"{kind.list_field}[{index}]") for index, item in enumerate(sent))
 
 
-def entity_values(entity: Entity, schema: AvroSchema, kind: EntityType) -> dict[str, Any]:
-    """Return the schema's columns of the row that an accepted item, user or action becomes.
-
-    Args:
-        entity: From the log.
-        schema: The one that it was accepted by, or one with more columns.
-        kind: What it is.
-
-    Raises:
-        CorruptArtifact: It was not accepted by this schema. The message names the column, never the value.
-    """
-    row = {}
-    for column, _, value in _read(entity.entity_id, _kept(entity), schema, kind):
-        row[column.name] = None if value is None else _convert(value, column)
-        if value is not None and row[column.name] is None:
-            raise CorruptArtifact(f"event log: got a value of {column.name} that is not {_describe(column)}")
-    return row
-
-
 def _entity(sent: RawEntity, schema: AvroSchema, kind: EntityType, *, field: str) -> Entity:
     entity_id = sent.entity_id
     if entity_id is None or not 1 <= len(entity_id) <= _MAX_ID or not is_text(entity_id):
@@ -120,46 +95,13 @@ def _entity(sent: RawEntity, schema: AvroSchema, kind: EntityType, *, field: str
         if normalised in seen:
             raise InvalidInput(f"`{place}`: got {key!r} in two spellings, want each property once")
         seen.add(normalised)
-    for column, spelling, value in _read(entity_id, properties, schema, kind):
+    for column, spelling, value in read_entity(entity_id, properties, schema, id_column=kind.id_column):
         name = f"{place}.{spelling}"
         if value is None and not column.nullable:
             raise invalid(name, got=None, want=f"a value: the schema's {column.name} has no null")
-        converted = None if value is None else _convert(value, column)
+        converted = None if value is None else convert_entity(value, column)
         if value is not None and converted is None:
-            raise invalid(name, got=value, want=f"{_describe(column)}, as the schema's {column.name}")
+            raise invalid(name, got=value, want=f"{describe_entity_values(column)}, as the schema's {column.name}")
         if column.name in columns.MOMENTS and isinstance(converted, int | float):
             check_millis(name, int(1000 * converted))
     return Entity(entity_id, write_properties(properties))
-
-
-def _kept(entity: Entity) -> dict[str, Any]:
-    kept: dict[str, Any] = json.loads(entity.properties_json) if entity.properties_json else {}
-    return kept
-
-
-def _read(
-    entity_id: str, properties: Mapping[str, Any], schema: AvroSchema, kind: EntityType
-) -> list[tuple[AvroField, str, Any]]:
-    """Return each column, the spelling that its value was sent by, and the value or the default."""
-    spellings = {normalise_key(key): key for key in properties}
-    read: list[tuple[AvroField, str, Any]] = []
-    for column in schema.fields:
-        spelling = spellings.get(normalise_key(column.name))
-        if column.name == kind.id_column:
-            read.append((column, kind.id_field, entity_id))
-        elif spelling is None:
-            read.append((column, column.name, column.default))
-        else:
-            read.append((column, spelling, properties[spelling]))
-    return read
-
-
-def _convert(value: Any, column: AvroField) -> Any:
-    if column.textual:
-        # As in files: a text is as long as the properties may be, and cut.
-        return value[:MAX_TEXT_LENGTH] if isinstance(value, str) and is_text(value) else None
-    return convert(value, column)
-
-
-def _describe(column: AvroField) -> str:
-    return "a string" if column.textual else describe_values(column)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from common.errors import invalid
-from events_service.domain.properties import is_text
+from common.features.values import is_text
 
 __all__ = ["MAX_RECOMMENDATION_ID", "check_impression", "check_millis", "check_required", "check_text"]
 

@@ -14,9 +14,9 @@ from common import columns
 from common.avro import AvroField, AvroSchema
 from common.columns import normalise_key
 from common.errors import CorruptArtifact, invalid
+from common.features.values import MAX_VALUE, convert, describe_values
 from events_service.domain.events import ActionInteraction, Event
 from events_service.domain.members import Member, action_member_of, member_of
-from events_service.domain.properties import MAX_VALUE, convert, describe_values
 
 __all__ = ["check_columns", "interaction_values"]
 

@@ -11,6 +11,7 @@ from common import columns
 from common.avro import AvroField, AvroSchema
 from common.columns import normalise_key
 from common.errors import InvalidInput, invalid
+from common.features.values import convert, describe_values
 from events_service.domain.events import Event, RawCall, RawEvent
 from events_service.domain.fields import (
     MAX_RECOMMENDATION_ID,
@@ -20,7 +21,7 @@ from events_service.domain.fields import (
     check_text,
 )
 from events_service.domain.members import MEMBERS, InProperties, member_of
-from events_service.domain.properties import convert, describe_values, parse_properties, write_properties
+from events_service.domain.properties import parse_properties, write_properties
 from events_service.domain.rows import check_columns
 
 __all__ = ["MAX_EVENTS", "MAX_EVENT_BYTES", "check_events", "check_tracking_id"]

@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
 from common.deletions import DeletedUsers
 from common.positions import Lineage, Position
 from inference.recent_events import RecentHistory
 
-__all__ = ["BucketCounts", "HistoryEvent", "HistoryReader", "HistoryWriter", "ItemCount"]
+__all__ = ["BucketCounts", "HistoryEvent", "HistoryReader", "HistoryWriter", "ItemCount", "Put", "PutsMark"]
+
+#: The type of dataset that histories of items are made from.
+INTERACTIONS: Final = "INTERACTIONS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class HistoryEvent:
         impression: Ids of the items that were shown to the user, as the event itself lists them.
         recommendation_id: The recommendation that the event refers to, whose items were shown if the event lists none;
             empty for none.
+        dataset_type: INTERACTIONS; ACTION_INTERACTIONS for what was done with an action, which the item's id is then.
     """
 
     offset: int
@@ -48,6 +52,43 @@ class HistoryEvent:
     value: float = math.nan
     impression: tuple[str, ...] = ()
     recommendation_id: str = ""
+    dataset_type: str = INTERACTIONS
+
+    @property
+    def is_of_item(self) -> bool:
+        """Whether it is about an item, and not about an action."""
+        return self.dataset_type == INTERACTIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """An item, a user or an action that was put whole.
+
+    Attributes:
+        offset: Its offset in the log.
+        dataset_group_arn: The group.
+        dataset_type: ITEMS, USERS or ACTIONS.
+        entity_id: Its id.
+        properties_json: Its columns as a JSON object by keys as they were sent; None for none.
+    """
+
+    offset: int
+    dataset_group_arn: str
+    dataset_type: str
+    entity_id: str
+    properties_json: str | None
+
+
+class PutsMark(NamedTuple):
+    """What tells whether there are other puts than before.
+
+    Attributes:
+        generation: Another one whenever puts were removed that no snapshot contains.
+        offset: That of the newest put.
+    """
+
+    generation: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +124,7 @@ class BucketCounts:
 class HistoryReader(Protocol):
     """Reads what the writer of this host has stored."""
 
-    def find(self, dataset_group_arn: str, user_id: str) -> RecentHistory | None:
+    def find(self, dataset_group_arn: str, user_id: str, *, dataset_type: str = INTERACTIONS) -> RecentHistory | None:
         """Return the recent events of a user, or of the session that has this id; None for none."""
 
     def shown(self, dataset_group_arn: str, item_ids: Sequence[str], *, after: Position) -> list[int]:
@@ -95,6 +136,18 @@ class HistoryReader(Protocol):
 
     def log_impressions(self, recommendation_id: str, dataset_group_arn: str, item_ids: Sequence[str]) -> None:
         """Store which items a recommendation shows, for events that will refer to it."""
+
+    def puts_mark(self) -> PutsMark:
+        """Return what changes with each put; costs one look-up."""
+
+    def puts(self, dataset_group_arn: str, dataset_type: str, *, after: int, limit: int) -> list[Put]:
+        """Return the next puts after an offset, in the order of the log, the last of each id only; any thread may."""
+
+    def find_put(self, dataset_group_arn: str, dataset_type: str, entity_id: str) -> Put | None:
+        """Return the last put of an id that is kept; None for none."""
+
+    def lineage(self) -> Lineage:
+        """Return the epochs of the log that all of this is from."""
 
     def counts(
         self, dataset_group_arn: str, *, first_bucket: int, read_positions: Mapping[int, Position]
@@ -120,13 +173,21 @@ class HistoryWriter(Protocol):
     def lineage(self) -> Lineage:
         """Return the epochs of the log that the stored events are from."""
 
-    def append(self, events: Sequence[HistoryEvent], *, next_offset: int, lineage: Lineage | None = None) -> None:
-        """Store events and the next offset in one transaction; events before the present offset are skipped.
+    def append(
+        self,
+        events: Sequence[HistoryEvent],
+        *,
+        next_offset: int,
+        puts: Sequence[Put] = (),
+        lineage: Lineage | None = None,
+    ) -> None:
+        """Store events, puts and the next offset in one transaction; what is before the present offset is skipped.
 
         An event with a session and a user moves the session's earlier events to the user.
 
         Args:
             events: In the order of the log.
+            puts: In the order of the log.
             next_offset: The offset to continue from.
             lineage: The log's epochs if they have changed; the stored events are on it.
 
@@ -134,11 +195,17 @@ class HistoryWriter(Protocol):
             Unavailable: The disk failed or is full; nothing was stored.
         """
 
-    def forget(self, dataset_group_arn: str, *, up_to: int) -> Iterator[None]:
-        """Remove a group's events up to an offset, in steps that the caller iterates over."""
+    def forget(self, dataset_group_arn: str, dataset_type: str, *, up_to: int) -> Iterator[None]:
+        """Remove what a dataset had up to an offset, in steps that the caller iterates over."""
+
+    def prune_puts(self, dataset_group_arn: str, dataset_type: str, *, up_to: int) -> Iterator[None]:
+        """Remove what was put up to an offset, as the snapshots in force contain it, in steps."""
 
     def forget_users(self, dataset_group_arn: str, deleted: DeletedUsers) -> Iterator[None]:
-        """Remove what deleted users of a group did up to the deletion's offset, in steps; counts of items stay."""
+        """Remove what deleted users of a group did, and what was put of them, up to the deletion's offset, in steps.
+
+        Counts of items stay.
+        """
 
     def skip(self, next_offset: int) -> None:
         """Remove everything and continue from a later offset: the log no longer has what lies between."""

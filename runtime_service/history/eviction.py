@@ -26,12 +26,21 @@ class ClockEviction:
         database: The database's handle.
         max_entries: The bound.
         last_used: Returns from a value when it was last used; larger is later.
+        evicted: Called with the transaction, the key and when it was last used, after an entry is gone.
     """
 
-    def __init__(self, database: Any, *, max_entries: int, last_used: Callable[[bytes], int]) -> None:
+    def __init__(
+        self,
+        database: Any,
+        *,
+        max_entries: int,
+        last_used: Callable[[bytes], int],
+        evicted: Callable[[Any, bytes, int], None] | None = None,
+    ) -> None:
         self._database = database
         self._max_entries = max_entries
         self._last_used = last_used
+        self._evicted = evicted
         self._hand = b"\0"
 
     def evict(self, transaction: Any) -> int:
@@ -39,10 +48,13 @@ class ClockEviction:
         excess: int = transaction.stat(self._database)["entries"] - self._max_entries
         evicted = min(max(excess, 0), _MAX_EVICTED)
         for _ in range(evicted):
-            transaction.delete(self._oldest_of_next(transaction), db=self._database)
+            last_used, key = self._oldest_of_next(transaction)
+            transaction.delete(key, db=self._database)
+            if self._evicted is not None:
+                self._evicted(transaction, key, last_used)
         return evicted
 
-    def _oldest_of_next(self, transaction: Any) -> bytes:
+    def _oldest_of_next(self, transaction: Any) -> tuple[int, bytes]:
         window: list[tuple[int, bytes]] = []
         with transaction.cursor(self._database) as cursor:
             has_entry = cursor.set_range(self._hand) or cursor.first()
@@ -50,4 +62,4 @@ class ClockEviction:
                 window.append((self._last_used(cursor.value()), cursor.key()))
                 has_entry = cursor.next()
             self._hand = cursor.key() if has_entry else b"\0"
-        return min(window)[1]
+        return min(window)

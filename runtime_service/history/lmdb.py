@@ -7,12 +7,11 @@ with the histories, so a store that is created anew gets everything again.
 from __future__ import annotations
 
 import errno
-import hashlib
 import shutil
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -20,17 +19,19 @@ from typing import Any, Final, TypeVar
 
 import lmdb
 
-from common.deletions import DeletedUsers, id_digest
+from common.deletions import DeletedUsers
 from common.errors import StorageFull, Unavailable
 from common.logs import get_logger
 from common.positions import Lineage, Position
 from common.private_files import FILE_MODE, private_file, private_folder
-from inference.recent_events import RecentEvent
-from runtime_service.history import BucketCounts, HistoryEvent
+from runtime_service.history import INTERACTIONS, BucketCounts, HistoryEvent, Put, PutsMark
+from runtime_service.history.changes import Changes
 from runtime_service.history.counts import CountStore
 from runtime_service.history.crash_marker import is_clean, mark_closed, mark_open
 from runtime_service.history.eviction import ClockEviction
 from runtime_service.history.impression_log import ImpressionLog, ImpressionReader
+from runtime_service.history.keys import KEY_BYTES, LISTED, LOGGED, PUTS, USED, digest, key
+from runtime_service.history.puts import PutStore
 from runtime_service.history.records import (
     StoredHistory,
     count_after,
@@ -39,28 +40,29 @@ from runtime_service.history.records import (
     last_offset,
     last_shown,
     lineage_of,
-    offsets_after,
     with_offset,
 )
+from runtime_service.history.removal import Removal
 
-__all__ = ["MAX_USERS", "LmdbHistoryReader", "LmdbHistoryWriter", "prepare_history"]
+__all__ = ["MAX_PUTS", "MAX_USERS", "LmdbHistoryReader", "LmdbHistoryWriter", "prepare_history"]
 
-_FORMAT: Final = b"3"
-_FORMAT_KEY, _OFFSET_KEY, _LINEAGE_KEY = b"format", b"next_offset", b"lineage"
+_FORMAT: Final = b"4"
+_FORMAT_KEY, _OFFSET_KEY, _LINEAGE_KEY, _PUTS_KEY = b"format", b"next_offset", b"lineage", b"puts"
 _HISTORIES, _SHOWN, _COUNTERS, _BUCKETS = b"histories", b"shown", b"counters", b"buckets"
+_PUTS, _PUT_ORDER = b"puts", b"put_order"
 _STATE: Final = b"state"
-_DATABASES: Final = 5
+_NAMES: Final = (_HISTORIES, _SHOWN, _COUNTERS, _BUCKETS, _PUTS, _PUT_ORDER, _STATE)
 #: Folder of the impression logs.
 _IMPRESSIONS: Final = "answers"
-#: A key is the digest of a group, a letter, and the digest of an id.
-_ID_BYTES: Final = 16
-_KEY_BYTES: Final = 8 + 1 + _ID_BYTES
 _MAX_READERS: Final = 1024
-#: Defaults of how many users and sessions, shown items, and counters are kept on a host.
+#: Defaults of how many users and sessions, puts, shown items, and counters are kept on a host.
 MAX_USERS: Final = 2_000_000
+MAX_PUTS: Final = 1_000_000
 _MAX_SHOWN: Final = 1_000_000
 _MAX_COUNTERS: Final = 5_000_000
 _REMOVAL_STEP: Final = 2000
+#: Generation and offset.
+_PUTS_MARK: Final = struct.Struct("<qq")
 _Result = TypeVar("_Result")
 #: What the disk answers, with what the tail gets, which tries again; LMDB says EIO for what was written in part.
 _DISK_ERRORS: Final[Mapping[int, type[Unavailable]]] = MappingProxyType(
@@ -100,22 +102,23 @@ class LmdbHistoryReader:
     def __init__(self, folder: Path, *, name: str = "reader") -> None:
         self._impressions = ImpressionLog(folder / _IMPRESSIONS, name)
         self._environment = lmdb.open(
-            str(folder), readonly=True, create=False, max_dbs=_DATABASES, max_readers=_MAX_READERS
+            str(folder), readonly=True, create=False, max_dbs=len(_NAMES), max_readers=_MAX_READERS
         )
         # Slots of readers that were killed would keep old pages alive.
         self._environment.reader_check()
-        self._histories, self._shown, counters, buckets, self._state = (
-            self._environment.open_db(name, create=False) for name in (_HISTORIES, _SHOWN, _COUNTERS, _BUCKETS, _STATE)
+        self._histories, self._shown, counters, buckets, puts, order, self._state = (
+            self._environment.open_db(name, create=False) for name in _NAMES
         )
         self._counts = CountStore(counters, buckets)
+        self._puts = PutStore(puts, order)
         # LMDB's map must not change its size while a transaction of this process is open: each holds its thread's lock.
-        self._read_lock, self._counts_lock = threading.Lock(), threading.Lock()
+        self._read_lock, self._counts_lock, self._puts_lock = threading.Lock(), threading.Lock(), threading.Lock()
         self._cached_lineage: tuple[bytes | None, Lineage] = (None, lineage_of(None))
 
-    def find(self, dataset_group_arn: str, user_id: str) -> StoredHistory | None:
+    def find(self, dataset_group_arn: str, user_id: str, *, dataset_type: str = INTERACTIONS) -> StoredHistory | None:
         """Return the recent events of a user, or of the session that has this id; None for none."""
-        group = _digest(dataset_group_arn, size=8)
-        user, session = _key(group, b"u", user_id), _key(group, b"s", user_id)
+        group = digest(dataset_group_arn)
+        user, session = (key(group, kind, user_id) for kind in USED[dataset_type])
 
         def read(transaction: Any) -> StoredHistory | None:
             payload = transaction.get(user) or transaction.get(session)
@@ -125,8 +128,8 @@ class LmdbHistoryReader:
 
     def shown(self, dataset_group_arn: str, item_ids: Sequence[str], *, after: Position) -> list[int]:
         """Return how often each item was shown; see `HistoryReader`."""
-        group = _digest(dataset_group_arn, size=8)
-        keys = [(_key(group, b"i", item_id), _key(group, b"r", item_id)) for item_id in item_ids]
+        group = digest(dataset_group_arn)
+        keys = [(key(group, LISTED, item_id), key(group, LOGGED, item_id)) for item_id in item_ids]
 
         def read(transaction: Any) -> list[int]:
             contained = self._lineage(transaction).shared(after)
@@ -140,14 +143,38 @@ class LmdbHistoryReader:
 
     def log_impressions(self, recommendation_id: str, dataset_group_arn: str, item_ids: Sequence[str]) -> None:
         """Store which items a recommendation shows, for events that will refer to it."""
-        group = _digest(dataset_group_arn, size=8)
-        self._impressions.append(recommendation_id, [_key(group, b"r", item_id) for item_id in item_ids])
+        group = digest(dataset_group_arn)
+        self._impressions.append(recommendation_id, [key(group, LOGGED, item_id) for item_id in item_ids])
+
+    def puts_mark(self) -> PutsMark:
+        """Return what changes with each put; see `HistoryReader`."""
+        return self._read(lambda transaction: _puts_mark(transaction, self._state), self._read_lock)
+
+    def puts(self, dataset_group_arn: str, dataset_type: str, *, after: int, limit: int) -> list[Put]:
+        """Return the next puts after an offset; see `HistoryReader`."""
+        return self._read(
+            lambda transaction: self._puts.after(
+                transaction, dataset_group_arn, dataset_type, offset=after, limit=limit
+            ),
+            self._puts_lock,
+        )
+
+    def find_put(self, dataset_group_arn: str, dataset_type: str, entity_id: str) -> Put | None:
+        """Return the last put of an id; see `HistoryReader`."""
+        return self._read(
+            lambda transaction: self._puts.find(transaction, dataset_group_arn, dataset_type, entity_id),
+            self._read_lock,
+        )
+
+    def lineage(self) -> Lineage:
+        """Return the epochs of the log that all of this is from."""
+        return self._read(self._lineage, self._read_lock)
 
     def counts(
         self, dataset_group_arn: str, *, first_bucket: int, read_positions: Mapping[int, Position]
     ) -> list[BucketCounts]:
         """Return how often all users together used each item, by quarter of an hour; see `HistoryReader`."""
-        group = _digest(dataset_group_arn, size=8)
+        group = digest(dataset_group_arn)
         return self._read(
             lambda transaction: list(
                 self._counts.read(
@@ -164,7 +191,7 @@ class LmdbHistoryReader:
     def close(self) -> None:
         """Close the files, once nothing is read from them."""
         self._impressions.close()
-        with self._counts_lock, self._read_lock:
+        with self._counts_lock, self._puts_lock, self._read_lock:
             self._environment.close()
 
     def _lineage(self, transaction: Any) -> Lineage:
@@ -180,7 +207,7 @@ class LmdbHistoryReader:
                 with lock, self._environment.begin(self._histories) as transaction:
                     return read(transaction)
             except lmdb.MapResizedError:
-                with self._counts_lock, self._read_lock:
+                with self._counts_lock, self._puts_lock, self._read_lock:
                     self._environment.set_mapsize(0)  # adopts the size that the writer gave the map
 
 
@@ -191,9 +218,10 @@ class LmdbHistoryWriter:
         folder: The folder of a store that was prepared.
         max_events: Newest events kept for each user or session.
         max_users: Users and sessions that are kept; beyond, those with the oldest last event are evicted.
+        max_puts: Items, users and actions whose puts are kept; beyond, those that were put longest ago are evicted.
         max_shown: Items whose impressions are kept; beyond, those that were shown longest ago are evicted.
         max_counters: Counters that are kept; beyond, those of the oldest quarters of an hour are evicted.
-        removal_step: Keys that one transaction handles when a group is removed.
+        removal_step: Keys that one transaction handles when a dataset is removed.
         now: Returns the present time in seconds since 1970.
     """
 
@@ -203,6 +231,7 @@ class LmdbHistoryWriter:
         *,
         max_events: int,
         max_users: int = MAX_USERS,
+        max_puts: int = MAX_PUTS,
         max_shown: int = _MAX_SHOWN,
         max_counters: int = _MAX_COUNTERS,
         removal_step: int = _REMOVAL_STEP,
@@ -221,9 +250,13 @@ class LmdbHistoryWriter:
             ClockEviction(self._histories, max_entries=max_users, last_used=last_offset),
             ClockEviction(self._shown, max_entries=max_shown, last_used=last_shown),
         )
+        self._put_databases = [self._environment.open_db(name) for name in (_PUTS, _PUT_ORDER)]
+        self._puts = PutStore(*self._put_databases, max_puts=max_puts)
+        self._removal = Removal(
+            self._environment, self._histories, self._shown, self._counts, self._puts, removal_step, self._write
+        )
         self._max_events = max_events
-        self._removal_step = removal_step
-        self._impressions = ImpressionReader(folder / _IMPRESSIONS, key_bytes=_KEY_BYTES)
+        self._impressions = ImpressionReader(folder / _IMPRESSIONS, key_bytes=KEY_BYTES)
         self._now = now
 
     def next_offset(self) -> int:
@@ -236,96 +269,65 @@ class LmdbHistoryWriter:
         with self._environment.begin() as transaction:
             return lineage_of(transaction.get(_LINEAGE_KEY, db=self._state))
 
-    def append(self, events: Sequence[HistoryEvent], *, next_offset: int, lineage: Lineage | None = None) -> None:
-        """Store events and the next offset in one transaction; see `HistoryWriter`."""
+    def append(
+        self,
+        events: Sequence[HistoryEvent],
+        *,
+        next_offset: int,
+        puts: Sequence[Put] = (),
+        lineage: Lineage | None = None,
+    ) -> None:
+        """Store events, puts and the next offset in one transaction; see `HistoryWriter`."""
         shown = self._take_impressions(events)
 
         def write(transaction: Any) -> None:
             stored_offset = int(transaction.get(_OFFSET_KEY, b"1", db=self._state))
-            changes = _Changes(lambda key: transaction.get(key, db=self._histories), self._max_events)
+            changes = Changes(lambda key: transaction.get(key, db=self._histories), self._max_events)
             for event in events:
                 if event.offset >= stored_offset:
                     changes.add(event)
-            for key, offset in shown:
-                offsets = with_offset(transaction.get(key, b"", db=self._shown), offset)
-                transaction.put(key, offsets, db=self._shown)
-            for key, history in changes.histories.items():
+            for shown_key, offset in shown:
+                offsets = with_offset(transaction.get(shown_key, b"", db=self._shown), offset)
+                transaction.put(shown_key, offsets, db=self._shown)
+            for history_key, history in changes.histories.items():
                 if history:
-                    transaction.put(key, encode(history), db=self._histories)
+                    transaction.put(history_key, encode(history), db=self._histories)
                 else:
-                    transaction.delete(key, db=self._histories)
+                    transaction.delete(history_key, db=self._histories)
             self._counts.add(transaction, changes.new_events, now=self._now())
             for eviction in self._evictions:
                 eviction.evict(transaction)
+            self._add_puts(transaction, [put for put in puts if put.offset >= stored_offset])
             transaction.put(_OFFSET_KEY, str(max(next_offset, stored_offset)).encode(), db=self._state)
             if lineage is not None:
                 transaction.put(_LINEAGE_KEY, encode_lineage(lineage), db=self._state)
 
         self._write(write)
 
-    def forget(self, dataset_group_arn: str, *, up_to: int) -> Iterator[None]:
-        """Remove a group's events up to an offset, in steps; see `HistoryWriter`."""
-        group = _digest(dataset_group_arn, size=8)
-        for database, cut in ((self._histories, _events_after), (self._shown, offsets_after)):
-            start: bytes | None = group
-            while start is not None:
-                start = self._remove_some(database, group, start, partial(cut, offset=up_to))
-                yield
-        self._write(lambda transaction: self._counts.remove(transaction, group, up_to=up_to))
+    def forget(self, dataset_group_arn: str, dataset_type: str, *, up_to: int) -> Iterator[None]:
+        """Remove what a dataset had up to an offset, in steps; see `HistoryWriter`."""
+        yield from self._removal.of_dataset(dataset_group_arn, dataset_type, up_to=up_to)
+        if dataset_type in PUTS:
+            self._write(partial(self._mark_puts, is_new_generation=True))
+
+    def prune_puts(self, dataset_group_arn: str, dataset_type: str, *, up_to: int) -> Iterator[None]:
+        """Remove what was put up to an offset, in steps; see `HistoryWriter`."""
+        return self._removal.of_puts(dataset_group_arn, dataset_type, up_to=up_to)
 
     def forget_users(self, dataset_group_arn: str, deleted: DeletedUsers) -> Iterator[None]:
-        """Remove what deleted users did, in steps; see `HistoryWriter`."""
-        group = _digest(dataset_group_arn, size=8)
-        # A user is looked up as a session too, so one whose id is a session's is forgotten as both.
-        for kind, digests in ((b"u", (deleted.users,)), (b"s", (deleted.users, deleted.sessions))):
-            start: bytes | None = group + kind
-            while start is not None:
-                keys, start = self._next_keys(group + kind, start)
-                held = [digest_set.holds(key[-_ID_BYTES:] for key in keys) for digest_set in digests]
-                theirs = [key for place, key in enumerate(keys) if any(chosen[place] for chosen in held)]
-                self._write(partial(self._cut_histories, theirs, deleted.entry.up_to_offset))
-                yield
+        """Remove what deleted users did, and what was put of them, in steps; see `HistoryWriter`."""
+        return self._removal.of_users(dataset_group_arn, deleted)
 
-    def _next_keys(self, prefix: bytes, start: bytes) -> tuple[list[bytes], bytes | None]:
-        """Return the next keys with a prefix, and where to continue; None at the end."""
-        keys: list[bytes] = []
-        with self._environment.begin() as transaction, transaction.cursor(self._histories) as cursor:
-            has_entry = cursor.set_range(start)
-            while has_entry and cursor.key().startswith(prefix):
-                if len(keys) == self._removal_step:
-                    return keys, cursor.key()
-                keys.append(cursor.key())
-                has_entry = cursor.next()
-        return keys, None
+    def _add_puts(self, transaction: Any, puts: Sequence[Put]) -> None:
+        if puts:
+            if evicted := self._puts.add(transaction, puts):
+                _log.warning("puts_evicted", puts=evicted, cause="more were put than are kept between two snapshots")
+            self._mark_puts(transaction, offset=puts[-1].offset)
 
-    def _cut_histories(self, keys: Sequence[bytes], up_to: int, transaction: Any) -> None:
-        for key in keys:
-            if rest := _events_after(transaction.get(key, b"", db=self._histories), up_to):
-                transaction.put(key, rest, db=self._histories)
-            else:
-                transaction.delete(key, db=self._histories)
-
-    def _remove_some(self, database: Any, group: bytes, start: bytes, cut: Callable[[bytes], bytes]) -> bytes | None:
-        """Apply `cut` to the values of a group's next keys; return the key to continue from, None at the end."""
-        next_key: bytes | None = None
-
-        def write(transaction: Any) -> None:
-            nonlocal next_key
-            next_key = None
-            with transaction.cursor(database) as cursor:
-                has_entry = cursor.set_range(start)
-                for _ in range(self._removal_step):
-                    if not has_entry or not cursor.key().startswith(group):
-                        return
-                    if rest := cut(cursor.value()):
-                        transaction.put(cursor.key(), rest, db=database)
-                        has_entry = cursor.next()
-                    else:
-                        has_entry = cursor.delete()
-                next_key = cursor.key() if has_entry and cursor.key().startswith(group) else None
-
-        self._write(write)
-        return next_key
+    def _mark_puts(self, transaction: Any, *, offset: int | None = None, is_new_generation: bool = False) -> None:
+        before = _puts_mark(transaction, self._state)
+        mark = before.generation + is_new_generation, before.offset if offset is None else offset
+        transaction.put(_PUTS_KEY, _PUTS_MARK.pack(*mark), db=self._state)
 
     def skip(self, next_offset: int) -> None:
         """Remove everything and continue from a later offset of the same log."""
@@ -341,8 +343,9 @@ class LmdbHistoryWriter:
         self._write(write)
 
     def _drop(self, transaction: Any, *, next_offset: int) -> None:
-        for database in (self._histories, self._shown, *self._count_databases):
+        for database in (self._histories, self._shown, *self._count_databases, *self._put_databases):
             transaction.drop(database, delete=False)
+        self._mark_puts(transaction, is_new_generation=True)
         transaction.put(_OFFSET_KEY, str(next_offset).encode(), db=self._state)
 
     def close(self) -> None:
@@ -358,12 +361,12 @@ class LmdbHistoryWriter:
         again.
         """
         next_offset = self.next_offset()
-        new = [event for event in events if event.offset >= next_offset]
+        new = [event for event in events if event.offset >= next_offset and event.is_of_item]
         logged = self._impressions.take({event.recommendation_id for event in new if not event.impression} - {""})
         shown = []
         for event in new:
-            group = _digest(event.dataset_group_arn, size=8)
-            keys = [_key(group, b"i", item_id) for item_id in event.impression]
+            group = digest(event.dataset_group_arn)
+            keys = [key(group, LISTED, item_id) for item_id in event.impression]
             if not keys:
                 keys = logged.pop(event.recommendation_id, [])
             shown += [(key, event.offset) for key in keys]
@@ -385,67 +388,12 @@ class LmdbHistoryWriter:
                 raise _DISK_ERRORS[error.code](f"history: cannot be written: {error}") from error
 
 
-class _Changes:
-    """The histories that one batch of events changes, each read once and written once."""
-
-    def __init__(self, read: Callable[[bytes], bytes | None], max_events: int) -> None:
-        self._read = read
-        self._max_events = max_events
-        self.histories: dict[bytes, list[RecentEvent]] = {}
-        self.new_events: list[tuple[bytes, HistoryEvent]] = []
-
-    def add(self, event: HistoryEvent) -> None:
-        group = _digest(event.dataset_group_arn, size=8)
-        session = _key(group, b"s", event.session_id)
-        if not event.user_id:
-            key = session
-        else:
-            key = _key(group, b"u", event.user_id)
-            if event.session_id:
-                self._move(session, key, event.offset)
-        if event.item_id and (event.user_id or event.session_id):
-            fingerprint = int.from_bytes(_digest(event.event_id or str(event.offset), size=8), "little")
-            recent_event = RecentEvent(
-                event.offset, event.millis, event.event_type, event.item_id, fingerprint, event.value
-            )
-            if self._append(key, recent_event):
-                self.new_events.append((group, event))
-
-    def _move(self, session: bytes, user: bytes, offset: int) -> None:
-        """Move a session's events to its user; they get the offset of the event that tied the two."""
-        for event in self._history(session):
-            self._append(user, replace(event, offset=offset))
-        self.histories[session] = []
-
-    def _append(self, key: bytes, event: RecentEvent) -> bool:
-        """Add an event unless it is in the history; return whether it was new."""
-        history = self._history(key)
-        if any(earlier.fingerprint == event.fingerprint for earlier in history):
-            return False
-        history.append(event)
-        del history[: -self._max_events]
-        return True
-
-    def _history(self, key: bytes) -> list[RecentEvent]:
-        history = self.histories.get(key)
-        if history is None:
-            payload = self._read(key)
-            history = self.histories[key] = [] if payload is None else StoredHistory(payload).events()
-        return history
-
-
-def _events_after(payload: bytes, offset: int) -> bytes:
-    """Return the stored form of a history's events after an offset; empty for none."""
-    events = [event for event in StoredHistory(payload).events() if event.offset > offset]
-    return encode(events) if events else b""
-
-
 def _prepare(folder: Path, map_bytes: int) -> None:
     for path in private_folder(folder).glob("*.mdb"):
         private_file(path)
     environment = _open(folder, map_bytes=map_bytes)
     try:
-        databases = [environment.open_db(name) for name in (_HISTORIES, _SHOWN, _COUNTERS, _BUCKETS, _STATE)]
+        databases = [environment.open_db(name) for name in _NAMES]
         state = databases[-1]
         with environment.begin(write=True) as transaction:
             if transaction.get(_FORMAT_KEY, db=state) != _FORMAT:
@@ -461,13 +409,10 @@ def _prepare(folder: Path, map_bytes: int) -> None:
 def _open(folder: Path, *, map_bytes: int = 0, sync: bool = True) -> Any:
     # With size 0 LMDB takes that of the file; a map that is smaller than the file's data is enlarged.
     return lmdb.open(
-        str(folder), map_size=map_bytes, max_dbs=_DATABASES, max_readers=_MAX_READERS, sync=sync, mode=FILE_MODE
+        str(folder), map_size=map_bytes, max_dbs=len(_NAMES), max_readers=_MAX_READERS, sync=sync, mode=FILE_MODE
     )
 
 
-def _key(group: bytes, kind: bytes, identifier: str) -> bytes:
-    return group + kind + id_digest(identifier)
-
-
-def _digest(text: str, *, size: int) -> bytes:
-    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=size).digest()
+def _puts_mark(transaction: Any, state: Any) -> PutsMark:
+    payload = transaction.get(_PUTS_KEY, db=state)
+    return PutsMark(0, 0) if payload is None else PutsMark(*_PUTS_MARK.unpack(payload))

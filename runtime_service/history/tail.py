@@ -1,10 +1,12 @@
-"""Tails the event log and keeps the histories of this host up to date."""
+"""Tails the event log and keeps the histories of this host, and what was put, up to date."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Final
 
 import grpc.aio
 
@@ -16,15 +18,15 @@ from common.process.contact import PeerContact
 from common.rpc import from_rpc_error
 from common.storage import Store
 from protos.tailorbird.internal.v1 import event_log_pb2, event_log_pb2_grpc, records_pb2
-from runtime_service.history import HistoryEvent, HistoryWriter
+from runtime_service.history import HistoryEvent, HistoryWriter, Put
 
 __all__ = ["LogTail"]
 
 #: Key of the metadata of OUT_OF_RANGE with the first offset that the log still keeps.
 EARLIEST_OFFSET = "earliest_offset"
 _BATCH_RECORDS = 1000
-#: The type of dataset that histories are made from.
-_INTERACTIONS = "INTERACTIONS"
+#: The type of the dataset of what is put, by the member of a record.
+_PUT_TYPES: Final[Mapping[str, str]] = MappingProxyType({"item": "ITEMS", "user": "USERS", "action": "ACTIONS"})
 #: A log with too many long polls responds at once that there is nothing; then requests are this far apart.
 _EMPTY_SECONDS = 0.05
 _log = get_logger(__name__)
@@ -95,21 +97,26 @@ class LogTail:
         return bool(page.next_offset != from_offset or lineage != stored_lineage)
 
     async def _store(self, page: event_log_pb2.ReadRecordsResponse, lineage: Lineage) -> None:
-        events = [_history_event(record) for record in page.records if record.HasField("event")]
+        events = list(filter(None, map(_history_event, page.records)))
+        puts = list(filter(None, map(_put, page.records)))
         removals: list[event_log_pb2.LogRemoval | event_log_pb2.UserRemoval] = [*page.removals, *page.user_removals]
         for removal in sorted(removals, key=lambda item: item.offset):
             if isinstance(removal, event_log_pb2.UserRemoval):
                 forgetting = await self._forget_users(removal)
-            elif removal.dataset_type == _INTERACTIONS:
-                forgetting = self._history.forget(removal.dataset_group_arn, up_to=removal.up_to_offset)
             else:
-                continue
-            earlier = [event for event in events if event.offset < removal.offset]
-            self._history.append(earlier, next_offset=removal.offset, lineage=lineage)
+                forgetting = self._history.forget(
+                    removal.dataset_group_arn, removal.dataset_type, up_to=removal.up_to_offset
+                )
+            self._history.append(
+                [event for event in events if event.offset < removal.offset],
+                puts=[put for put in puts if put.offset < removal.offset],
+                next_offset=removal.offset,
+                lineage=lineage,
+            )
             for _ in forgetting:
                 await asyncio.sleep(0)
             _log.info("history_forgotten", dataset_group_arn=removal.dataset_group_arn, offset=removal.offset)
-        self._history.append(events, next_offset=page.next_offset, lineage=lineage)
+        self._history.append(events, puts=puts, next_offset=page.next_offset, lineage=lineage)
 
     async def _forget_users(self, removal: event_log_pb2.UserRemoval) -> Iterator[None]:
         """Return the steps that remove deleted users; none when their dataset group is deleted, ledger and all."""
@@ -129,7 +136,23 @@ class LogTail:
         return True
 
 
-def _history_event(record: records_pb2.LoggedRecord) -> HistoryEvent:
+def _history_event(record: records_pb2.LoggedRecord) -> HistoryEvent | None:
+    """Return what a user did with an item or an action; None for another record."""
+    if record.HasField("action_interaction"):
+        done = record.action_interaction
+        return HistoryEvent(
+            offset=record.offset,
+            dataset_group_arn=record.dataset_group_arn,
+            session_id=done.session_id,
+            user_id=done.user_id,
+            item_id=done.action_id,
+            event_type=done.event_type,
+            event_id=done.event_id,
+            millis=done.sent_at_millis,
+            dataset_type="ACTION_INTERACTIONS",
+        )
+    if not record.HasField("event"):
+        return None
     event = record.event
     return HistoryEvent(
         offset=record.offset,
@@ -144,3 +167,13 @@ def _history_event(record: records_pb2.LoggedRecord) -> HistoryEvent:
         impression=tuple(event.impression),
         recommendation_id=event.recommendation_id,
     )
+
+
+def _put(record: records_pb2.LoggedRecord) -> Put | None:
+    """Return what was put; None for another record."""
+    member = record.WhichOneof("content")
+    if member is None or member not in _PUT_TYPES:
+        return None
+    entity: records_pb2.EntityRecord = getattr(record, member)
+    properties = entity.properties_json if entity.HasField("properties_json") else None
+    return Put(record.offset, record.dataset_group_arn, _PUT_TYPES[member], entity.entity_id, properties)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -148,11 +149,28 @@ class Log(event_log_pb2_grpc.EventLogServiceServicer):
             self._epochs.append(event_log_pb2.LogEpoch(epoch=epoch, first_offset=end))
             self._changed.notify_all()
 
-    def put_item(self, item_id: str) -> None:
-        """Take an item, which is no event."""
+    def put(self, entity_id: str, *, kind: str = "item", **properties: object) -> None:
+        """Take an item, a user or an action."""
         with self._changed:
-            content = records_pb2.EntityRecord(entity_id=item_id)
-            self._events.append(records_pb2.LoggedRecord(offset=self._end(), dataset_group_arn=GROUP, item=content))
+            content = records_pb2.EntityRecord(
+                entity_id=entity_id, properties_json=json.dumps(properties) if properties else None
+            )
+            self._events.append(
+                records_pb2.LoggedRecord(offset=self._end(), dataset_group_arn=GROUP, **{kind: content})
+            )
+            self._changed.notify_all()
+
+    def act(self, user_id: str, action_id: str, event_type: str, *, session_id: str = "") -> None:
+        """Take what a user did with an action."""
+        with self._changed:
+            offset = self._end()
+            content = records_pb2.ActionInteractionRecord(
+                event_id=f"e-{offset}", user_id=user_id, session_id=session_id, event_type=event_type,
+                action_id=action_id, sent_at_millis=offset,
+            )  # fmt: skip
+            self._events.append(
+                records_pb2.LoggedRecord(offset=offset, dataset_group_arn=GROUP, action_interaction=content)
+            )
             self._changed.notify_all()
 
     def remove(self, *, up_to: int, dataset_type: str = "INTERACTIONS") -> None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from common import columns
 from common.arrow_schema import frame_schema
 from common.errors import CorruptArtifact, ResourceNotFound
-from common.features import features_folder, features_location, open_snapshot, publish_snapshot
+from common.features import open_snapshot
+from common.features.publishing import features_folder, features_location, publish_snapshot
 from common.filters.expression import Operator
 from common.positions import Position
 from common.settings import StoreSettings

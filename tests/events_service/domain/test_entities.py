@@ -8,8 +8,9 @@ import pytest
 
 from common.avro import AvroSchema
 from common.errors import CorruptArtifact, InvalidInput
+from common.features.values import entity_values
 from events_service.domain import Entity
-from events_service.domain.entities import ACTIONS, ITEMS, USERS, RawEntity, check_entities, entity_values
+from events_service.domain.entities import ACTIONS, ITEMS, USERS, RawEntity, check_entities
 from tests.events_service.samples import ITEMS_SCHEMA_TEXT
 
 SCHEMA = AvroSchema.parse(ITEMS_SCHEMA_TEXT)
@@ -24,6 +25,10 @@ def raw(entity_id: str | None = "i1", **properties: object) -> RawEntity:
     return RawEntity(entity_id, json.dumps({**WHOLE, **properties}))
 
 
+def row_of(entity: Entity, schema=SCHEMA) -> dict[str, object]:
+    return entity_values(entity.entity_id, entity.properties_json, schema, id_column=ITEMS.id_column)
+
+
 def refused(field: str, *entities: RawEntity, kind=ITEMS) -> str:
     with pytest.raises(InvalidInput) as caught:
         check(*entities, kind=kind)
@@ -34,7 +39,7 @@ def refused(field: str, *entities: RawEntity, kind=ITEMS) -> str:
 def test_item_becomes_a_row_by_keys_in_camel_case():
     (item,) = check(raw())
 
-    assert entity_values(item, SCHEMA, ITEMS) == {
+    assert row_of(item) == {
         "ITEM_ID": "i1",
         "GENRES": "War|Drama",
         "PRICE": 3.5,
@@ -49,7 +54,7 @@ def test_numbers_may_come_as_text_and_the_whole_twice_encoded():
 
     (item,) = check(sent)
 
-    assert entity_values(item, SCHEMA, ITEMS)["PRICE"] == 3.5
+    assert row_of(item)["PRICE"] == 3.5
 
 
 @pytest.mark.parametrize("spelling", ["creationTimestamp", "CREATION_TIMESTAMP", "creationtimestamp"])
@@ -57,19 +62,19 @@ def test_column_is_recognised_whatever_its_case_and_underscores(spelling):
     properties = {key: value for key, value in WHOLE.items() if key != "creationTimestamp"}
     (item,) = check(RawEntity("i1", json.dumps({**properties, spelling: 5})))
 
-    assert entity_values(item, SCHEMA, ITEMS)["CREATION_TIMESTAMP"] == 5
+    assert row_of(item)["CREATION_TIMESTAMP"] == 5
 
 
 def test_text_may_be_as_long_as_the_properties_and_is_cut_as_in_files():
     (item,) = check(raw(text="x" * 30_000))
 
-    assert entity_values(item, SCHEMA, ITEMS)["TEXT"] == "x" * 20_000
+    assert row_of(item)["TEXT"] == "x" * 20_000
 
 
 def test_columns_that_were_not_sent_are_null_or_their_default():
     (item,) = check(RawEntity("i1", '{"creationTimestamp": 5}'))
 
-    row = entity_values(item, SCHEMA, ITEMS)
+    row = row_of(item)
     assert (row["GENRES"], row["PRICE"], row["STOCK"]) == (None, None, 7)
 
 
@@ -130,7 +135,7 @@ def test_value_of_another_type_is_refused_by_name(key, value):
 def test_number_as_text_may_be_written_in_any_way(digits):
     (item,) = check(raw(creationTimestamp=digits, price=digits))
 
-    row = entity_values(item, SCHEMA, ITEMS)
+    row = row_of(item)
     assert (row["CREATION_TIMESTAMP"], row["PRICE"]) == (5, 5.0)
 
 
@@ -148,7 +153,7 @@ def test_whole_number_as_text_is_exact(text):
     )
     (item,) = check(raw(stock=text), schema=schema)
 
-    assert entity_values(item, schema, ITEMS)["STOCK"] == 9007199254740993
+    assert row_of(item, schema)["STOCK"] == 9007199254740993
 
 
 @pytest.mark.parametrize("name", ["CREATION_TIMESTAMP", "EXPIRATION_TIMESTAMP", "ACTION_EXPIRATION_TIMESTAMP"])
@@ -180,7 +185,7 @@ def test_what_is_no_json_object_is_refused(properties):
 
 def test_item_that_the_schema_never_accepted_is_an_error_that_quotes_no_value():
     with pytest.raises(CorruptArtifact) as caught:
-        entity_values(Entity("i1", '{"price":"secret"}'), SCHEMA, ITEMS)
+        row_of(Entity("i1", '{"price":"secret"}'))
 
     assert "PRICE" in caught.value.message
     assert "secret" not in caught.value.message

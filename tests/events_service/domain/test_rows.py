@@ -9,10 +9,10 @@ from common import columns
 from common.arrow_schema import interactions_frame_schema
 from common.avro import AvroField, AvroSchema
 from common.errors import CorruptArtifact, InvalidInput
+from common.features.values import convert
 from common.tables import Table
 from events_service.dataset_sink import events_frame
 from events_service.domain import interaction_values
-from events_service.domain.properties import convert
 from events_service.domain.rows import check_columns
 from tests.events_service.samples import NOW_MILLIS, SCHEMA, avro, event, logged
 

@@ -214,7 +214,7 @@ def test_group_is_removed_up_to_an_offset_and_no_other_group_is(history_folder, 
     with closing(LmdbHistoryWriter(history_folder, max_events=5, removal_step=3)) as writer:
         writer.append([*films, *others], next_offset=13)
 
-        steps = sum(1 for _ in writer.forget(GROUP, up_to=9))
+        steps = sum(1 for _ in writer.forget(GROUP, "INTERACTIONS", up_to=9))
 
     assert steps > 3
     assert [items(f"u{number}") for number in range(1, 11)] == [["b"], *[None] * 8, ["a"]]

@@ -15,8 +15,10 @@ from common.settings import StoreSettings
 from common.storage.objects import open_store
 from common.testing import loop_in_thread, wait_until
 from protos.tailorbird.storage.v1.deletion_pb2 import DeletionEntry
-from runtime_service.history import HistoryEvent
-from runtime_service.history.lmdb import LmdbHistoryWriter, _digest, _key
+from runtime_service.history import HistoryEvent, Put
+from runtime_service.history.held import HeldPositions
+from runtime_service.history.keys import digest, key
+from runtime_service.history.lmdb import LmdbHistoryWriter
 from runtime_service.history.records import StoredHistory
 from runtime_service.server import follow_log
 from tests.runtime_service.backends import Log, running_backends
@@ -29,11 +31,13 @@ class RecordingWriter(LmdbHistoryWriter):
     def __init__(self, folder) -> None:
         super().__init__(folder, max_events=10)
         self.appended: list[HistoryEvent] = []
+        self.put_list: list[Put] = []
         self.cleared = 0
 
-    def append(self, events, *, next_offset, lineage=None):
-        super().append(events, next_offset=next_offset, lineage=lineage)
+    def append(self, events, *, next_offset, puts=(), lineage=None):
+        super().append(events, next_offset=next_offset, puts=puts, lineage=lineage)
         self.appended += events
+        self.put_list += puts
 
     def clear(self):
         super().clear()
@@ -42,8 +46,13 @@ class RecordingWriter(LmdbHistoryWriter):
     def items(self, user_id, kind=b"u"):
         """Return the items of a user, read as the writer reads them."""
         with self._environment.begin() as transaction:
-            payload = transaction.get(_key(_digest(GROUP, size=8), kind, user_id), db=self._histories)
+            payload = transaction.get(key(digest(GROUP), kind, user_id), db=self._histories)
         return [event.item_id for event in StoredHistory(payload).events()] if payload else []
+
+    def stored_puts(self, dataset_type):
+        with self._environment.begin() as transaction:
+            puts = self._puts.after(transaction, GROUP, dataset_type, offset=0, limit=100)
+        return [put.entity_id for put in puts]
 
     def shown_keys(self):
         with self._environment.begin() as transaction:
@@ -61,12 +70,12 @@ def follow(history_folder, store):
 
     @contextmanager
     def run(backends):
-        history = RecordingWriter(history_folder)
+        history, held = RecordingWriter(history_folder), HeldPositions(history_folder, names=["worker-0"])
 
         def connect():
             return aio_channel(backends.server.target, token=backends.keys.token("runtime"))
 
-        with loop_in_thread() as loop, loop.running(follow_log(connect, history, store, wait_seconds=5.0)):
+        with loop_in_thread() as loop, loop.running(follow_log(connect, history, store, held=held, wait_seconds=1.0)):
             yield history
 
     return run
@@ -171,13 +180,13 @@ def test_log_that_is_restored_from_before_the_end_makes_the_history_forget_what_
 
 
 def test_deleted_users_are_forgotten_up_to_the_deletion_and_no_others_are(follow, store):
-    key = b"k" * 32
+    salt = b"k" * 32
     deletion = write_deletion(
         store,
         "datasets/a/films/deletions/1",
         DeletionEntry(dataset_group_arn=GROUP, up_to_offset=4),
-        users=DigestSet.of(key, map(id_digest, [user(0), user(2)])),
-        sessions=DigestSet.of(key, map(id_digest, ["s0"])),
+        users=DigestSet.of(salt, map(id_digest, [user(0), user(2)])),
+        sessions=DigestSet.of(salt, map(id_digest, ["s0"])),
     )
     with running_backends(log=Log(first=1)) as backends, follow(backends) as history:
         for number in range(3):
@@ -248,14 +257,47 @@ def test_log_that_is_unreachable_is_retried(follow):
         wait_until(lambda: history.next_offset() == 4)
 
 
-def test_records_that_are_no_events_are_passed_over(follow):
+def test_what_is_put_is_stored_beside_the_histories(follow):
     with running_backends(log=Log(first=1)) as backends, follow(backends) as history:
-        backends.log.put_item("new")
+        backends.log.put("new", genres="a|b")
         backends.log.send(user(0), item(0))
-        backends.log.put_item("newer")
-        wait_until(lambda: history.next_offset() == 4)
+        backends.log.put("newer")
+        backends.log.put("u", kind="user", age=3)
+        backends.log.put("act", kind="action")
+        wait_until(lambda: history.next_offset() == 6)
 
         assert [event.offset for event in history.appended] == [2]
+        assert history.put_list == [
+            Put(1, GROUP, "ITEMS", "new", '{"genres": "a|b"}'),
+            Put(3, GROUP, "ITEMS", "newer", None),
+            Put(4, GROUP, "USERS", "u", '{"age": 3}'),
+            Put(5, GROUP, "ACTIONS", "act", None),
+        ]
+
+
+def test_what_was_put_into_a_dataset_goes_with_it_and_histories_stay(follow):
+    with running_backends(log=Log(first=1)) as backends, follow(backends) as history:
+        backends.log.put("new")
+        backends.log.send(user(0), item(0))
+        backends.log.remove(up_to=2, dataset_type="ITEMS")
+        backends.log.put("newer")
+        wait_until(lambda: history.next_offset() == 5)
+
+        assert history.items(user(0)) == [item(0)]
+        assert history.stored_puts("ITEMS") == ["newer"]
+
+
+def test_what_users_did_with_actions_is_a_history_of_its_own(follow):
+    with running_backends(log=Log(first=1)) as backends, follow(backends) as history:
+        backends.log.act("", "lower", "Viewed", session_id="s")
+        backends.log.act(user(0), "upper", "Taken", session_id="s")
+        backends.log.send(user(0), item(0))
+        wait_until(lambda: history.next_offset() == 4)
+        assert (history.items(user(0), kind=b"a"), history.items(user(0))) == (["lower", "upper"], [item(0)])
+
+        backends.log.remove(up_to=3, dataset_type="ACTION_INTERACTIONS")
+        wait_until(lambda: history.next_offset() == 5)
+        assert (history.items(user(0), kind=b"a"), history.items(user(0))) == ([], [item(0)])
 
 
 def test_end_of_another_dataset_forgets_no_history(follow):
