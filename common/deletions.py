@@ -210,6 +210,11 @@ class DeletionWatch:
         self._folders = sorted({deletions_folder(location) for location in table_locations})
         self._deletions = self._in_force()
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the deletions that were in force when this watch began; unique within a group."""
+        return [PurePosixPath(location).name for location in self._deletions]
+
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Watch while the block reads: a deletion takes away the versions of tables that are being read.

@@ -7,9 +7,9 @@ import secrets
 import time
 from pathlib import Path
 
-from common.artifacts import publish_artifact, read_manifest
+from common.artifacts import MANIFEST, publish_artifact, read_manifest
 from common.deletions import DeletionWatch
-from common.errors import ResourceAlreadyExists, ResourceNotFound
+from common.errors import ResourceAlreadyExists, ResourceNotFound, Unavailable
 from common.logs import get_logger
 from common.settings import StoreSettings
 from common.storage import Store
@@ -72,13 +72,13 @@ class TrainingJobHandler:
             Unavailable: The store or the events service cannot be reached, or the training process died.
             JobCancelled: The job must end; nothing was published.
         """
-        published = self._published(payload)
+        watch = DeletionWatch(self._store, (table.location for table in payload.tables))
+        published = self._published(payload, watch, context)
         if published is not None:
             return published
         began = time.monotonic()
         configuration = read_configuration(payload.solution_config)
         context.report(fraction=0.0, activity="taking a snapshot")
-        watch = DeletionWatch(self._store, (table.location for table in payload.tables))
         snapshot = self._snapshot(payload, configuration, context)
         spec = self._spec(payload, snapshot)
         with self._workspace.folder() as folder:
@@ -88,7 +88,8 @@ class TrainingJobHandler:
             context.report(fraction=0.98, activity="publishing")
             context.confirm()
             _complete(manifest, payload, snapshot)
-            return self._publish(payload, manifest, folder=folder, hours=hours)
+            manifest.snapshot.deletions.extend(watch.names)
+            return self._publish(payload, manifest, watch, context, folder=folder, hours=hours)
 
     def _snapshot(
         self,
@@ -124,6 +125,8 @@ class TrainingJobHandler:
         self,
         payload: jobs_pb2.SolutionVersionTrainingPayload,
         manifest: manifest_pb2.ArtifactManifest,
+        watch: DeletionWatch,
+        context: JobContext,
         *,
         folder: Path,
         hours: float,
@@ -143,22 +146,46 @@ class TrainingJobHandler:
             # An attempt that was thought dead was faster; what it published is what is there.
             if manifest.measured_model:
                 self._store.delete_folder(f"{location}/{manifest.measured_model}")
-            published = self._published(payload)
-            assert published is not None, "the store has just said so"
+            published = self._published(payload, watch, context)
+            if published is None:
+                raise Unavailable("another attempt has withdrawn what it published; the job begins anew") from None
             return published
+        try:
+            # A deletion that began just before the publication has looked for artifacts too early to find this one.
+            watch.check()
+        except Unavailable:
+            self._withdraw(location, manifest, context)
+            raise
         _log.info("artifact_published", location=payload.artifact_location, metrics=dict(manifest.metrics))
         return _result(manifest, hours=hours)
 
     def _published(
-        self, payload: jobs_pb2.SolutionVersionTrainingPayload
+        self, payload: jobs_pb2.SolutionVersionTrainingPayload, watch: DeletionWatch, context: JobContext
     ) -> jobs_pb2.SolutionVersionTrainingResult | None:
-        """Return the result of an attempt that published and could not say so, None when there was none."""
+        """Return the result of an attempt that published and could not say so, None when there was none.
+
+        What was read before a deletion came into force is withdrawn: the attempt ended before it could do that itself.
+        """
+        location = payload.artifact_location
         try:
-            manifest = read_manifest(self._store, payload.artifact_location)
+            manifest = read_manifest(self._store, location)
         except ResourceNotFound:
             return None
-        _log.info("artifact_published_before", location=payload.artifact_location)
+        if set(watch.names) - set(manifest.snapshot.deletions):
+            self._withdraw(location, manifest, context)
+            return None
+        _log.info("artifact_published_before", location=location)
         return _result(manifest, hours=_hours(sum(manifest.stage_seconds.values())))
+
+    def _withdraw(self, location: str, manifest: manifest_pb2.ArtifactManifest, context: JobContext) -> None:
+        """Remove an artifact that nobody serves yet, unless the version is another attempt's by now."""
+        context.confirm()
+        # Files of other attempts stay: one that was thought dead may be about to publish them.
+        self._store.delete([f"{location}/{MANIFEST}"])
+        for folder in (manifest.files_folder, manifest.measured_model):
+            if folder:
+                self._store.delete_folder(f"{location}/{folder}")
+        _log.warning("artifact_withdrawn", location=location, cause="users were deleted while it was trained")
 
 
 def _hours(seconds: float) -> float:
