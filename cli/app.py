@@ -11,6 +11,7 @@ from rich.markup import escape
 from cli.commands.apply import apply
 from cli.commands.certs import certs
 from cli.commands.check import check
+from cli.commands.deletions import app as deletions
 from cli.commands.demo import demo
 from cli.commands.doctor import doctor
 from cli.commands.export_config import export_config
@@ -43,6 +44,7 @@ app.command("certs")(certs)
 app.add_typer(keys, name="keys")
 app.add_typer(solutions, name="solutions")
 app.add_typer(log, name="log")
+app.add_typer(deletions, name="deletions")
 
 
 @app.command("version")
@@ -52,7 +54,9 @@ def version() -> None:
 
 
 def run(commands: typer.Typer, env: Env, arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 done, 1 failed, 2 called wrongly, 3 changes found, 130 interrupted.
+    """Run a command and return its exit code.
+
+    It is 0 done, 1 failed, 2 called wrongly, 3 changes found or a user not proven to be nowhere, 130 interrupted.
 
     Args:
         commands: The application.

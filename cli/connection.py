@@ -6,9 +6,9 @@ control plane's certificate is required.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -24,7 +24,16 @@ from common.errors import InvalidInput, Unauthenticated, invalid
 from common.rpc import channel, file_token, from_rpc_error
 from common.settings import TlsFiles
 
-__all__ = ["CaFile", "CertFile", "Connection", "ControlPlaneAddress", "KeyFile", "TokenFile", "resolve_connection"]
+__all__ = [
+    "CaFile",
+    "CertFile",
+    "Connection",
+    "ControlPlaneAddress",
+    "KeyFile",
+    "TokenFile",
+    "resolve_connection",
+    "runtime_connections",
+]
 
 #: Each call gets a token of its own, since a command may wait for hours.
 _TOKEN_LIFETIME = timedelta(minutes=5)
@@ -118,6 +127,28 @@ def resolve_connection(data_dir: Path, *, target: str | None, token_file: Path |
         message = f"`token-file`: got {token_file}, which cannot be read ({error}), want a bearer token"
         raise InvalidInput(message) from error
     return Connection(target, token, None if tls.ca_file is None else tls)
+
+
+def runtime_connections(connection: Connection, targets: Sequence[str], *, data_dir: Path) -> list[Connection]:
+    """Return how to connect to runtimes, with the token and the authority of a connection to their control plane.
+
+    Args:
+        connection: From `resolve_connection`.
+        targets: HOST:PORT of each; none for that of the system that runs in the data directory.
+        data_dir: The data directory.
+
+    Raises:
+        InvalidInput: A token would be sent to another host in plain text.
+    """
+    running = Installation(data_dir).running()
+    if not targets and running is not None:
+        ports = Ports(urlsplit(running.endpoint).port or DEFAULT_PORT_BASE)
+        # Another control plane has other runtimes.
+        targets = [ports.address("runtime_service")] if ports.address("control_plane") == connection.target else []
+    for target in targets:
+        if connection.tls is None and not _is_loopback(target):
+            raise invalid("tls-ca-file", got=None, want=f"a PEM file: a token is not sent to {target} in plain text")
+    return [replace(connection, target=target) for target in targets]
 
 
 def _is_loopback(target: str) -> bool:

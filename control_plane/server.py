@@ -25,6 +25,7 @@ from control_plane.resources.recommenders import Recommenders
 from control_plane.resources.solutions import Solutions
 from control_plane.resources.tags import Tags
 from control_plane.resources.trackers import EventTrackers
+from control_plane.resources.user_searches import UserSearches
 from control_plane.resources.versions import SolutionVersions
 from control_plane.scheduler.scheduler import Scheduler
 from control_plane.scheduler.storage import StorageScheduler
@@ -34,12 +35,17 @@ from control_plane.servicers.evaluations import EVALUATION_SERVICE, EvaluationSe
 from control_plane.servicers.jobs import JOB_SERVICE, JobServicer
 from control_plane.servicers.serving import SERVING_SERVICE, ServingServicer
 from control_plane.servicers.trackers import TRACKER_SERVICE, TrackerServicer
+from control_plane.servicers.user_searches import USER_SEARCH_SERVICE, UserSearchServicer
 from control_plane.serving.assignment_service import AssignmentService
 from control_plane.serving.latest_version_sync import LatestVersionSync
 from control_plane.serving.reconciler import ServingReconciler
 from control_plane.tracking.deletions import DeletionReconciler
 from control_plane.tracking.watch import TrackerWatch
-from protos.tailorbird.control.v1 import control_plane_service_pb2_grpc, evaluation_service_pb2_grpc
+from protos.tailorbird.control.v1 import (
+    control_plane_service_pb2_grpc,
+    evaluation_service_pb2_grpc,
+    user_search_service_pb2_grpc,
+)
 from protos.tailorbird.internal.v1 import jobs_pb2_grpc, serving_pb2_grpc, trackers_pb2_grpc
 
 __all__ = ["ControlPlane", "Timing", "assemble"]
@@ -198,6 +204,11 @@ def _services(
             EVALUATION_SERVICE,
             evaluation_service_pb2_grpc.add_EvaluationServiceServicer_to_server,
             EvaluationServicer(metadata_store, Evaluations(app_context)),
+        ),
+        Service(
+            USER_SEARCH_SERVICE,
+            user_search_service_pb2_grpc.add_UserSearchServiceServicer_to_server,
+            UserSearchServicer(metadata_store, UserSearches(app_context)),
         ),
         Service(JOB_SERVICE, jobs_pb2_grpc.add_JobServiceServicer_to_server, JobServicer(queue, long_polls)),
         Service(

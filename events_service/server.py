@@ -32,7 +32,7 @@ from events_service.servicers.events import EventsServicer
 from events_service.trackers import TrackerSource
 from events_service.trackers.followed import FollowedTrackers
 from events_service.trackers.kept import TrackerFile
-from events_service.user_removal import UserRemover
+from events_service.user_records import UserRecords
 from protos.tailorbird.events.v1 import events_service_pb2_grpc
 from protos.tailorbird.internal.v1 import event_log_pb2_grpc
 
@@ -150,7 +150,7 @@ def assemble(
         ),
     ]
     if consumes:
-        servicer = DatasetSinkServicer(sink, log, UserRemover(log, store, monotonic=monotonic))
+        servicer = DatasetSinkServicer(sink, log, UserRecords(log, store, monotonic=monotonic), store)
         services.append(
             Service(DATASET_SINK_SERVICE, event_log_pb2_grpc.add_SealingServiceServicer_to_server, servicer)
         )

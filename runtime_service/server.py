@@ -26,6 +26,7 @@ from runtime_service.history import HistoryReader, HistoryWriter
 from runtime_service.history.held import HeldPositions, prune_held
 from runtime_service.history.tail import LogTail
 from runtime_service.servicers.recommendations import RuntimeServicer
+from runtime_service.servicers.user_histories import UserHistoryServicer, user_history_service
 from runtime_service.serving.deployments import DeploymentTable
 from runtime_service.serving.impressions import follow_impressions
 from runtime_service.serving.kept import AssignmentFile
@@ -109,7 +110,9 @@ class Worker:
         await table.loaded.wait()
         self.histories.find("", "")  # one that cannot be read ends the worker here, before anybody relies on it
         await wait_while_others_answer(table, self.address, tls=self.tls)
-        server = self.listen([runtime_service(RuntimeServicer(table, self.histories, ids=self.ids, beat=self.beat))])
+        recommendations = RuntimeServicer(table, self.histories, ids=self.ids, beat=self.beat)
+        histories = UserHistoryServicer(self.histories, runtime_id=self.runtime_id)
+        server = self.listen([runtime_service(recommendations), user_history_service(histories)])
         await server.start()
         group.create_task(follow_health(table, server))
         server.ready()

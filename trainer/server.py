@@ -23,8 +23,8 @@ from common.process.lifecycle import wait_for_signal
 from common.recommendation_ids import recommendation_ids
 from common.rpc import AioRpcServer
 from common.storage import Store
-from trainer.deletions import DeletionJobHandler
-from trainer.deletions.remote import RemoteUserRemover
+from trainer.deletions import DeletionJobHandler, UserSearchHandler
+from trainer.deletions.remote import RemoteRecordCounter, RemoteUserRemover
 from trainer.exports import ExportJobHandler
 from trainer.files.sources import Sources
 from trainer.flushing.calls import SealingCalls
@@ -105,6 +105,7 @@ def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.
             remover=RemoteUserRemover(calls),
             max_bytes=settings.deletion_max_bytes,
         ),
+        "user_search": UserSearchHandler(store, workspace, counter=RemoteRecordCounter(calls), clock=SystemClock()),
         "storage_removal": RemovalJobHandler(store),
         "storage_maintenance": MaintenanceJobHandler(store, SystemClock()),
     }

@@ -28,6 +28,7 @@ from control_plane.metadata_store.tables import (
     Recommender,
     Solution,
     SolutionVersion,
+    UserSearch,
 )
 from control_plane.resources.base import remove
 from control_plane.serving.revisions import next_revision
@@ -44,6 +45,7 @@ from protos.tailorbird.internal.v1.jobs_pb2 import (
     StorageMaintenanceResult,
     StorageRemovalPayload,
     StorageRemovalResult,
+    UserSearchResult,
 )
 from recipes.catalog import RECIPES
 
@@ -53,6 +55,7 @@ __all__ = [
     "JobListener",
     "MaintenanceListener",
     "RemovalListener",
+    "SearchListener",
     "StatusListener",
     "TrainingListener",
     "UpdateListener",
@@ -248,6 +251,42 @@ class MaintenanceListener:
 
     def stopped(self, unit: Unit, job: Job) -> None:
         """Do nothing: what was put in order stays so."""
+
+
+class SearchListener:
+    """Updates searches for users, which may be gone with their dataset group before their job ends.
+
+    Args:
+        app_context: The clock.
+    """
+
+    def __init__(self, app_context: AppContext) -> None:
+        self._clock = app_context.clock
+
+    def started(self, unit: Unit, job: Job) -> None:
+        """Set the status to CREATE IN_PROGRESS."""
+        self._update(unit, job, Status.CREATE_IN_PROGRESS)
+
+    def succeeded(self, unit: Unit, job: Job, result: UserSearchResult) -> None:
+        """Set the status to ACTIVE, and keep what was found."""
+        if (search := self._update(unit, job, Status.ACTIVE)) is not None:
+            search.report = result.report
+
+    def failed(self, unit: Unit, job: Job, reason: str) -> None:
+        """Set the status to CREATE FAILED, with the reason."""
+        if (search := self._update(unit, job, Status.CREATE_FAILED)) is not None:
+            search.failure_reason = reason
+
+    def stopped(self, unit: Unit, job: Job) -> None:  # noqa: ARG002 - the port's signature
+        """Raise InvalidInput: the API has no operation that stops a search."""
+        raise invalid("job", got=job.id, want="a job that can be stopped")
+
+    def _update(self, unit: Unit, job: Job, status: Status) -> UserSearch | None:
+        search = unit.get(UserSearch, job.subject)
+        if search is not None:
+            search.status = status
+            search.last_updated_date_time = self._clock.now()
+        return search
 
 
 class RemovalListener:

@@ -20,6 +20,7 @@ from control_plane.jobs.listeners import (
     JobListener,
     MaintenanceListener,
     RemovalListener,
+    SearchListener,
     StatusListener,
     TrainingListener,
     UpdateListener,
@@ -112,6 +113,13 @@ _SPECS: Final = (
         jobs_pb2.StorageMaintenanceResult,
         "maintenance of stored data",
         lambda _: MaintenanceListener(),
+    ),
+    JobSpec(
+        JobKind.USER_SEARCH,
+        jobs_pb2.UserSearchPayload,
+        jobs_pb2.UserSearchResult,
+        "search for the user",
+        SearchListener,
     ),
 )
 

@@ -28,11 +28,11 @@ from protos.tailorbird.control.v1.common_pb2 import IngestionMode
 from protos.tailorbird.control.v1.dataset_export_job_pb2 import DatasetExportJobOutput
 from protos.tailorbird.internal.v1.jobs_pb2 import DataDeletionPayload, DatasetExportPayload
 
-__all__ = ["DeletionJobs", "ExportJobs"]
+__all__ = ["OF_USERS", "DeletionJobs", "ExportJobs"]
 
 Tags = Sequence[tuple[str, str]]
 #: The datasets whose rows have a user.
-_OF_USERS: Final = frozenset({DatasetType.INTERACTIONS, DatasetType.USERS, DatasetType.ACTION_INTERACTIONS})
+OF_USERS: Final = frozenset({DatasetType.INTERACTIONS, DatasetType.USERS, DatasetType.ACTION_INTERACTIONS})
 
 
 class ExportJobs(ResourceOperations):
@@ -141,7 +141,7 @@ class DeletionJobs(ResourceOperations):
         self._check_quota(
             unit, "pending_deletions_per_group", DataDeletionJob, dataset_group_arn=group.arn, status=Status.PENDING
         )
-        tables = [dataset_table(unit, dataset) for dataset in datasets if dataset.dataset_type in _OF_USERS]
+        tables = [dataset_table(unit, dataset) for dataset in datasets if dataset.dataset_type in OF_USERS]
         payload = DataDeletionPayload(
             dataset_group_arn=group.arn,
             tables=tables,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from benchmarks.system import running_system
+from cli.app import Env, app, run
 from cli.demo.items import EVENT, SCHEMAS
 from cli.demo.journey import ROLE_ARN, Journey
 from common import columns
@@ -246,7 +248,7 @@ def test_nothing_is_left_of_the_users_of_a_deleted_group(system):
     wait_until(lambda: not marked(system), seconds=90, every=0.5)
 
 
-def test_nothing_is_left_of_deleted_users_but_what_they_do_afterwards(system):
+def test_nothing_is_left_of_deleted_users_but_what_they_do_afterwards(system, capsys):
     journey = Journey(system.clients(), suffix="leavers")
     journey.create_datasets({"Interactions": SCHEMAS["Interactions"]})
     tracking_id = journey.create_event_tracker()
@@ -260,6 +262,10 @@ def test_nothing_is_left_of_deleted_users_but_what_they_do_afterwards(system):
         journey.put_events(tracking_id, f"leaver-{number % 5}", [f"item-{number:02}"], event_type=EVENT)
     (bucket / "users.csv").write_text("USER_ID\n" + "".join(f"leaver-{number}\n" for number in range(5)))
     assert files_with(system, "leaver-")
+    group = journey.dataset_group_arn.rpartition("/")[2]
+    wait_until(lambda: shown(system, capsys, "leaver-1", group)["histories of runtime"] == {2}, seconds=60, every=0.2)
+    before = shown(system, capsys, "leaver-1", group)
+    assert (before["rows of INTERACTIONS"], before["event log, INTERACTIONS"], before["exit"]) == ({62}, {2}, {3})
 
     personalize = journey.clients.personalize
     arn = personalize.create_data_deletion_job(
@@ -276,8 +282,27 @@ def test_nothing_is_left_of_deleted_users_but_what_they_do_afterwards(system):
     assert (job()["status"], job()["numDeleted"]) == ("COMPLETED", 310)
     assert files_with(system, "leaver-") == []
     assert files_with(system, "stayer-")
+    wait_until(lambda: shown(system, capsys, "leaver-1", group)["exit"] == {0}, seconds=60, every=0.2)
+    after = shown(system, capsys, "leaver-1", "--job", arn)
+    assert after.pop("deletions") == {"leavers"}
+    assert set.union(*after.values()) == {0}
+    assert shown(system, capsys, "stayer-1", group)["exit"] == {3}
     journey.put_events(tracking_id, "leaver-1", ["item-01"], event_type=EVENT)
     assert files_with(system, "leaver-")
+    assert shown(system, capsys, "leaver-1", group)["event log, INTERACTIONS"] == {1}
+
+
+def shown(system, capsys, user, *where):
+    """Return what `tailorbird deletions show` says: the rows by place, the exit code, and the names of deletions."""
+    options = where if len(where) > 1 else ("--dataset-group", *where)
+    root = str(system.installation.root)
+    code = run(app, Env(environ={}), ["deletions", "show", user, *options, "--json", "--data-dir", root])
+    document = json.loads(capsys.readouterr().out)
+    places = {"exit": {code}, "deletions": {item["name"].rpartition("-")[0] for item in document["deletions"]}}
+    for place in document["places"]:
+        name = "histories of runtime" if place["place"].startswith("histories") else place["place"]
+        places.setdefault(name, set()).add(place["rows"])
+    return places
 
 
 def _of_others(count):

@@ -1,5 +1,6 @@
-"""Deleting all data of some users: from tables and the event log, and finding the models that still have them."""
+"""Deleting all data of some users: from tables and the event log, and finding where a user is and is not."""
 
 from trainer.deletions.handler import DeletionJobHandler
+from trainer.deletions.search import UserSearchHandler
 
-__all__ = ["DeletionJobHandler"]
+__all__ = ["DeletionJobHandler", "UserSearchHandler"]

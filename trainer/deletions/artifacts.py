@@ -1,8 +1,9 @@
-"""Finds the artifacts that still have deleted users: their ids, and what models learnt of them, stand in files."""
+"""Finds the artifacts that have users: their ids, and what models learnt of them, stand in files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -11,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.artifacts import MANIFEST, read_manifest
-from common.deletions import DeletedUsers
+from common.deletions import DeletedUsers, DigestSet
 from common.errors import CorruptArtifact, ResourceNotFound
 from common.logs import get_logger
 from common.storage import Store
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from protos.tailorbird.storage.v1.deletion_pb2 import ArtifactWithUsers
 
-__all__ = ["artifacts_of_group", "artifacts_with_users"]
+__all__ = ["StoredModel", "artifacts_with_users", "models_of_group"]
 
 _log = get_logger(__name__)
 #: Parts of the vocabulary of users, as `common.vocabulary` writes it.
@@ -26,29 +27,77 @@ _TEXT, _OFFSETS = "users.bytes.npy", "users.offsets.npy"
 _BATCH: Final = 100_000
 
 
-def artifacts_of_group(store: Store, table_location: str) -> Iterator[tuple[str, ArtifactManifest]]:
-    """Yield location and manifest of each artifact that was trained on the datasets of a group.
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """Files of a model in the store.
+
+    Attributes:
+        location: Folder of the artifact; of the files of a training that has not published them.
+        manifest: The artifact's; None where there is none.
+        files: Folder of the files.
+        paths: The files, relative to their folder.
+    """
+
+    location: str
+    manifest: ArtifactManifest | None
+    files: str
+    paths: frozenset[str]
+
+    def count(self, store: Store, users: DigestSet, *, folder: Path) -> int:
+        """Return how many of some users the model knows.
+
+        Args:
+            store: The shared store.
+            users: The users.
+            folder: Existing, for copies of files.
+
+        Raises:
+            ResourceNotFound: It was deleted.
+            CorruptArtifact: Its vocabulary of users is damaged.
+            Unavailable: The store cannot be reached.
+        """
+        if _TEXT not in self.paths and _OFFSETS not in self.paths:
+            return 0  # of a recipe that knows no users
+        try:
+            text, offsets = (_array(store, f"{self.files}/{name}", folder / name) for name in (_TEXT, _OFFSETS))
+            return sum(int(users.holds_ids(ids).sum()) for ids in _batches(text, offsets))
+        except ValueError as error:
+            raise CorruptArtifact(f"artifact {self.location}: its users cannot be read: {error}") from error
+
+
+def models_of_group(store: Store, group_location: str) -> Iterator[StoredModel]:
+    """Yield the models that were trained on the datasets of a group, and vocabularies of users that are in no artifact.
+
+    The latter are of trainings that were killed: their group stands nowhere.
 
     Args:
         store: The shared store.
-        table_location: Folder of one of the group's tables: `datasets/ACCOUNT/GROUP/...`.
+        group_location: Folder of the group's tables: `datasets/ACCOUNT/GROUP`.
     """
-    group = PurePosixPath(table_location).parent
+    group = PurePosixPath(group_location)
     account = PurePosixPath("artifacts", *group.parts[1:-1])
+    claimed, vocabularies = set[str](), set[str]()
     for item in store.list(str(account)):
         path = PurePosixPath(item.path)
+        if path.name == _TEXT:
+            vocabularies.add(str(path.parent))
         if path.name != MANIFEST:
             continue
+        location = str(path.parent)
         try:
-            manifest = read_manifest(store, str(path.parent))
+            manifest = read_manifest(store, location)
         except ResourceNotFound:
             continue  # deleted since it was listed
         except CorruptArtifact as error:
-            # Nobody can serve it; whose it is cannot be told.
-            _log.warning("artifact_unreadable", location=str(path.parent), message=error.message)
+            # Nobody can serve it; whose it is cannot be told, so that its files are in no artifact.
+            _log.warning("artifact_unreadable", location=location, message=error.message)
             continue
+        files = f"{location}/{manifest.files_folder}"
+        claimed.add(files)
         if any(PurePosixPath(table.location).parent == group for table in manifest.snapshot.tables):
-            yield str(path.parent), manifest
+            yield StoredModel(location, manifest, files, frozenset(file.path for file in manifest.files))
+    for files in sorted(vocabularies - claimed):
+        yield StoredModel(files, None, files, frozenset({_TEXT, _OFFSETS}))
 
 
 def artifacts_with_users(
@@ -63,31 +112,28 @@ def artifacts_with_users(
         folder: Existing, for copies of files.
 
     Raises:
+        CorruptArtifact: The vocabulary of an artifact is damaged.
         Unavailable: The store cannot be reached.
     """
-    for location, manifest in artifacts_of_group(store, table_location):
+    for model in models_of_group(store, str(PurePosixPath(table_location).parent)):
+        if model.manifest is None:
+            continue  # storage maintenance removes it
         try:
-            count = _count(store, location, manifest, deleted, folder=folder)
+            count = model.count(store, deleted.users, folder=folder)
         except ResourceNotFound:
             continue  # deleted since it was listed
         if count:
-            yield ArtifactWithUsers(solution_version_arn=manifest.solution_version_arn, location=location, users=count)
+            arn = model.manifest.solution_version_arn
+            yield ArtifactWithUsers(solution_version_arn=arn, location=model.location, users=count)
 
 
-def _count(store: Store, location: str, manifest: ArtifactManifest, deleted: DeletedUsers, *, folder: Path) -> int:
-    if not {_TEXT, _OFFSETS} <= {file.path for file in manifest.files}:
-        return 0  # of a recipe that knows no users
-    text, offsets = (
-        _array(store, f"{location}/{manifest.files_folder}/{name}", folder / name) for name in (_TEXT, _OFFSETS)
-    )
-    count = 0
+def _batches(text: NDArray[Any], offsets: NDArray[Any]) -> Iterator[list[str]]:
+    """Yield the ids of a vocabulary."""
     for begin in range(0, len(offsets) - 1, _BATCH):
         bounds = offsets[begin : begin + _BATCH + 1]
         batch = text[bounds[0] : bounds[-1]].tobytes()
         places = (bounds - bounds[0]).tolist()
-        ids = [batch[start:end].decode() for start, end in pairwise(places)]
-        count += int(deleted.users.holds_ids(ids).sum())
-    return count
+        yield [batch[start:end].decode() for start, end in pairwise(places)]
 
 
 def _array(store: Store, path: str, copy: Path) -> NDArray[Any]:

@@ -14,7 +14,12 @@ from sqlmodel import SQLModel
 
 from control_plane.metadata_store.tables.base import AnyResource, JobResource, Owned
 from control_plane.metadata_store.tables.batch_jobs import BatchInferenceJob, BatchJob, BatchSegmentJob
-from control_plane.metadata_store.tables.data_jobs import DataDeletionJob, DatasetExportJob, DatasetImportJob
+from control_plane.metadata_store.tables.data_jobs import (
+    DataDeletionJob,
+    DatasetExportJob,
+    DatasetImportJob,
+    UserSearch,
+)
 from control_plane.metadata_store.tables.datasets import Dataset, DatasetGroup, DatasetSchema
 from control_plane.metadata_store.tables.filters import Filter
 from control_plane.metadata_store.tables.jobs import Job, JobAttempt
@@ -66,6 +71,7 @@ __all__ = [
     "Solution",
     "SolutionVersion",
     "Tag",
+    "UserSearch",
 ]
 
 #: Columns that heartbeats change; no waiting call is interested in them.

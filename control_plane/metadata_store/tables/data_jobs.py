@@ -7,6 +7,7 @@ from sqlmodel import Field
 
 from control_plane.domain.states import Status
 from control_plane.metadata_store.tables.base import (
+    AnyResource,
     JobResource,
     flag_column,
     list_indexes,
@@ -15,8 +16,9 @@ from control_plane.metadata_store.tables.base import (
     text_column,
 )
 from protos.tailorbird.control.v1.dataset_export_job_pb2 import DatasetExportJobOutput
+from protos.tailorbird.control.v1.user_search_service_pb2 import UserSearchReport
 
-__all__ = ["DataDeletionJob", "DatasetExportJob", "DatasetImportJob"]
+__all__ = ["DataDeletionJob", "DatasetExportJob", "DatasetImportJob", "UserSearch"]
 
 
 class DatasetImportJob(JobResource, table=True):
@@ -65,3 +67,19 @@ class DataDeletionJob(JobResource, table=True):
     data_location: str = text_column()
     num_deleted: int | None = None
     status: str = Field(default=Status.PENDING, max_length=32)
+
+
+class UserSearch(AnyResource, table=True):
+    """One search for a user in all that is kept of a dataset group; deleted with that.
+
+    Attributes:
+        report: Where the user is and is not; None until the search is done.
+    """
+
+    __tablename__ = "user_search"
+    __table_args__ = list_indexes("user_search", "dataset_group_arn")
+
+    dataset_group_arn: str = parent_column("dataset_group.arn", cascade=True)
+    status: str = Field(default=Status.CREATE_PENDING, max_length=32)
+    failure_reason: str | None = text_column(nullable=True)
+    report: UserSearchReport | None = message_column(UserSearchReport)

@@ -54,6 +54,18 @@ def test_nothing_is_lost_when_the_sums_are_not_committed(world, log, monkeypatch
     assert world.totals() == {("views", UNDEFINED_SOURCE): 2.0}
 
 
+def test_sums_name_no_user_and_no_session(world, log, tmp_path):
+    """So that a deletion of users has nothing to do here."""
+    named = [event(number, user_id=f"user-{number}-of-all", session_id=f"session-{number}-of-all") for number in (1, 2)]
+    log.append([entry(item) for item in named], seconds=WAIT)
+    assert world.count() == 2
+
+    files = list(tmp_path.glob("metric_attribution.db*"))
+    assert len(files) >= 1
+    assert b"watch" in b"".join(path.read_bytes() for path in files)
+    assert not [path for path in files if b"-of-all" in path.read_bytes()]
+
+
 def _killed(*_, **__):
     raise OSError("killed here")
 

@@ -1,4 +1,4 @@
-"""Removes what deleted users did from the log, as the deletion ledger says, and tells runtimes to forget them."""
+"""Removes what deleted users did from the log, as the deletion ledger says, and counts what the log has of a user."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from common.deletions import DeletedUsers, read_deletion
+from common.deletions import DeletedUsers, DigestSet, read_deletion
 from common.logs import get_logger
 from common.storage import Store
 from events_service.domain import ActionInteraction, Entity, Event
 from events_service.log import EventLog, LoggedRecord, RecordKind
 from events_service.records import content_of
 
-__all__ = ["RemovedRecords", "UserRemover"]
+__all__ = ["HandledRecords", "SoughtUser", "UserRecords"]
 
 _log = get_logger(__name__)
 _BATCH_RECORDS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class RemovedRecords:
+class HandledRecords:
     """What a call came to.
 
     Attributes:
-        count: Records that were removed.
-        reached_offset: Up to here the table has none of the users' records.
-        is_complete: Whether that is all that the deletion reaches to.
+        count: Records that were removed, or counted.
+        reached_offset: Up to here that is done.
+        is_complete: Whether that is all.
     """
 
     count: int
@@ -38,8 +38,23 @@ class RemovedRecords:
     is_complete: bool
 
 
-class UserRemover:
-    """Removes records of deleted users.
+@dataclass(frozen=True, slots=True)
+class SoughtUser:
+    """A user who is looked for.
+
+    Attributes:
+        user: The user, as a set of one.
+        sessions: The user's sessions.
+        deletions: Those that reach the user: their sessions count up to their offsets.
+    """
+
+    user: DigestSet
+    sessions: DigestSet
+    deletions: Sequence[DeletedUsers]
+
+
+class UserRecords:
+    """Removes records of deleted users, and counts those of a user.
 
     Args:
         log: The log.
@@ -52,7 +67,7 @@ class UserRemover:
         self._store = store
         self._monotonic = monotonic
 
-    def remove(self, location: str, table_location: str, *, after: int, seconds: float) -> RemovedRecords:
+    def remove(self, location: str, table_location: str, *, after: int, seconds: float) -> HandledRecords:
         """Announce a deletion unless that is done, and remove the users' records of one table.
 
         Announced first: a runtime that reads a record before it is removed comes to the announcement later.
@@ -75,9 +90,8 @@ class UserRemover:
         while done_to < up_to:
             records = self._log.table_records(table_location, after=done_to, max_records=_BATCH_RECORDS)
             meant = [record for record in records if record.offset <= up_to]
-            offsets = [
-                record.offset for record, is_theirs in zip(meant, _theirs(meant, deleted), strict=True) if is_theirs
-            ]
+            theirs = _theirs(meant, deleted.users, deleted.sessions)
+            offsets = [record.offset for record, is_theirs in zip(meant, theirs, strict=True) if is_theirs]
             count += self._log.remove_records(table_location, offsets)
             # A page may be shorter than was asked for, so that only an empty one is the end.
             done_to = min(records[-1].offset, up_to) if records else up_to
@@ -85,15 +99,41 @@ class UserRemover:
                 break
         if count:
             _log.info("user_records_removed", location=table_location, records=count)
-        return RemovedRecords(count, done_to, done_to >= up_to)
+        return HandledRecords(count, done_to, done_to >= up_to)
+
+    def count(self, table_location: str, sought: SoughtUser, *, after: int, seconds: float) -> HandledRecords:
+        """Count the records of one table that are a user's, and remove none.
+
+        Args:
+            table_location: The table's.
+            sought: The user.
+            after: Where to begin.
+            seconds: How long this may take; a batch that has begun is finished.
+
+        Raises:
+            Unavailable: The log cannot be reached.
+        """
+        until = self._monotonic() + seconds
+        count, done_to = 0, after
+        while True:
+            records = self._log.table_records(table_location, after=done_to, max_records=_BATCH_RECORDS)
+            if not records:
+                return HandledRecords(count, done_to, is_complete=True)
+            is_theirs = _theirs(records, sought.user, sought.sessions)
+            offsets = np.array([record.offset for record in records])
+            for deleted in sought.deletions:
+                is_theirs |= _theirs(records, sought.user, deleted.sessions) & (offsets <= deleted.entry.up_to_offset)
+            count, done_to = count + int(is_theirs.sum()), records[-1].offset
+            if self._monotonic() >= until:
+                return HandledRecords(count, done_to, is_complete=False)
 
 
-def _theirs(records: Sequence[LoggedRecord], deleted: DeletedUsers) -> NDArray[np.bool_]:
-    """Return for each record whether it is of a deleted user: bool [n]."""
+def _theirs(records: Sequence[LoggedRecord], users: DigestSet, sessions: DigestSet) -> NDArray[np.bool_]:
+    """Return for each record whether it is of one of the users: bool [n]."""
     owners = [_owner(record) for record in records]
-    of_users = deleted.users.holds_ids([user for user, _ in owners])
+    of_users = users.holds_ids([user for user, _ in owners])
     # Events from before the user logged in have the session alone.
-    of_sessions = deleted.sessions.holds_ids([None if user else session for user, session in owners])
+    of_sessions = sessions.holds_ids([None if user else session for user, session in owners])
     return of_users | of_sessions
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.deletions import DigestSet, id_digest, write_deletion
+from common.deletions import DigestSet, id_digest, read_deletion, write_deletion
 from common.errors import ResourceNotFound
 from common.settings import StoreSettings
 from common.storage.objects import open_store
@@ -12,7 +12,7 @@ from events_service.domain import ActionInteraction, Entity
 from events_service.log import LogTable, UserRemoval
 from events_service.log.sqlite import SqliteEventLog
 from events_service.records import content_of, log_entry
-from events_service.user_removal import UserRemover
+from events_service.user_records import SoughtUser, UserRecords
 from protos.tailorbird.storage.v1.deletion_pb2 import DeletionEntry
 from tests.events_service.samples import GROUP, NOW_MILLIS, SCHEMA_TEXT, entry, event, table
 
@@ -51,7 +51,7 @@ def test_records_of_the_users_and_of_their_sessions_go_and_what_came_later_stays
     log.append([entry(event(5, user_id="gone", session_id="s1"))], seconds=20)
     delete(store, "gone", "never-seen", sessions=["s1"], up_to=4)
 
-    removed = UserRemover(log, store).remove(DELETION, table().location, after=0, seconds=20)
+    removed = UserRecords(log, store).remove(DELETION, table().location, after=0, seconds=20)
 
     assert (removed.count, removed.reached_offset, removed.is_complete) == (2, 4, True)
     assert offsets(log) == [2, 4, 5]
@@ -71,7 +71,7 @@ def test_users_and_what_they_did_with_actions_go_and_items_stay(log, store):
     ]
     log.append(contents, seconds=20)
     delete(store, "gone", up_to=4)
-    remover = UserRemover(log, store)
+    remover = UserRecords(log, store)
 
     counts = [remover.remove(DELETION, place.location, after=0, seconds=20).count for place in (USERS, items, ACTIONS)]
 
@@ -80,10 +80,10 @@ def test_users_and_what_they_did_with_actions_go_and_items_stay(log, store):
 
 
 def test_call_that_has_no_time_says_how_far_it_came_and_the_next_one_goes_on(log, store, monkeypatch):
-    monkeypatch.setattr("events_service.user_removal._BATCH_RECORDS", 2)
+    monkeypatch.setattr("events_service.user_records._BATCH_RECORDS", 2)
     log.append([entry(event(number, user_id="gone")) for number in range(5)], seconds=20)
     delete(store, "gone", up_to=5)
-    remover = UserRemover(log, store)
+    remover = UserRecords(log, store)
 
     calls = [remover.remove(DELETION, table().location, after=after, seconds=0) for after in (0, 2, 4)]
 
@@ -100,6 +100,40 @@ def test_deletion_that_the_ledger_does_not_have_removes_nothing(log, store):
     log.append([entry(event(1))], seconds=20)
 
     with pytest.raises(ResourceNotFound):
-        UserRemover(log, store).remove(DELETION, table().location, after=0, seconds=20)
+        UserRecords(log, store).remove(DELETION, table().location, after=0, seconds=20)
 
     assert offsets(log) == [1]
+
+
+def test_records_of_a_user_are_counted_with_those_of_its_sessions_and_none_is_removed(log, store):
+    contents = [("gone", "s1"), (None, "s1"), (None, "s2"), ("stays", "s2"), (None, "s3")]
+    log.append(
+        [entry(event(number, user_id=user, session_id=session)) for number, (user, session) in enumerate(contents)],
+        seconds=20,
+    )
+    delete(store, "gone", sessions=["s2", "s3"], up_to=4)
+    sought = SoughtUser(
+        DigestSet.of(b"", [id_digest("gone")]),
+        DigestSet.of(b"", [id_digest("s1")]),
+        [read_deletion(store, DELETION)],
+    )
+
+    counted = UserRecords(log, store).count(table().location, sought, after=0, seconds=20)
+
+    # The last one came after the deletion.
+    assert (counted.count, counted.is_complete) == (3, True)
+    assert offsets(log) == [1, 2, 3, 4, 5]
+
+
+def test_count_that_has_no_time_goes_on_with_the_next_call(log, store, monkeypatch):
+    monkeypatch.setattr("events_service.user_records._BATCH_RECORDS", 2)
+    log.append([entry(event(number, user_id="gone")) for number in range(3)], seconds=20)
+    sought = SoughtUser(DigestSet.of(b"", [id_digest("gone")]), DigestSet.of(b"", []), [])
+
+    calls = [UserRecords(log, store).count(table().location, sought, after=after, seconds=0) for after in (0, 2, 3)]
+
+    assert [(call.count, call.reached_offset, call.is_complete) for call in calls] == [
+        (2, 2, False),
+        (1, 3, False),
+        (0, 3, True),
+    ]
