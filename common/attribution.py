@@ -70,11 +70,13 @@ def bounded_source(source: str | None, counted: set[str]) -> str:
     return source
 
 
-def report_name(method: str, seconds: int) -> str:
+def report_name(method: str, seconds: int, *, writer: str = "") -> str:
     """Return the name of a report's file.
 
     Args:
         method: How the events came.
         seconds: When, in seconds since 1970.
+        writer: Who wrote it, where several do.
     """
-    return f"AggregatedAttributionMetrics - {method} - {seconds}.csv"
+    parts = ("AggregatedAttributionMetrics", method, str(seconds), *([writer] if writer else ()))
+    return f"{' - '.join(parts)}.csv"

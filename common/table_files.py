@@ -1,4 +1,4 @@
-"""Parquet files that are written first and become part of a table later, many in one commit; see `common.tables`."""
+"""The files of tables: those of a version, and those that are written first and added later; see `common.tables`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import polars as pl
 
 from common import columns
 
-__all__ = ["TableFile", "write_table_file"]
+__all__ = ["StagedFile", "StoredFile", "TableFile", "TableSnapshot", "write_table_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,47 @@ class TableFile:
     rows: int
     schema: pl.Schema
     statistics: str
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """A file in the table's folder that no version has yet.
+
+    Attributes:
+        name: Relative to the table's location.
+        bytes: Its size.
+        local: What it was copied from.
+    """
+
+    name: str
+    bytes: int
+    local: TableFile
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of a version of a table.
+
+    Attributes:
+        name: Relative to the table's location.
+        sources: The values of `columns.SOURCE` that its rows have; None when only the file itself says.
+    """
+
+    name: str
+    sources: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TableSnapshot:
+    """The files of a version of a table.
+
+    Attributes:
+        version: Number of the version; -1 before the first commit.
+        files: By name.
+    """
+
+    version: int
+    files: tuple[StoredFile, ...]
 
 
 def write_table_file(rows: pl.DataFrame, path: Path) -> TableFile:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
@@ -27,15 +26,17 @@ from common.positions import LEGACY_EPOCH, START, Position
 from common.storage import Store
 from common.storage.failures import unwritable
 from common.table_damage import damage_of
-from common.table_files import TableFile
+from common.table_files import StagedFile, StoredFile, TableFile, TableSnapshot
 from common.table_syncs import sync_newest, sync_table_files, synced_commits
 
-__all__ = ["NO_VERSION", "StagedFile", "StoredFile", "Table", "TableChanged", "TableSnapshot"]
+__all__ = ["NO_VERSION", "Table", "TableChanged"]
 
 #: The version of a table that does not exist yet.
 NO_VERSION: Final = -1
 
 _ATTEMPTS = 5
+#: What Delta Lake says, by a class that it has for other errors as well, of a table that was made in between.
+_ALREADY_THERE = "A table already exists"
 _LOG = "_delta_log"
 _COMPACT_BYTES = 64 * 1024 * 1024
 _RETENTION_HOURS = 7 * 24
@@ -44,47 +45,6 @@ T = TypeVar("T")
 
 class TableChanged(Exception):
     """Another commit came first, so that what was read of the table no longer holds."""
-
-
-@dataclass(frozen=True, slots=True)
-class StagedFile:
-    """A file in the table's folder that no version has yet.
-
-    Attributes:
-        name: Relative to the table's location.
-        bytes: Its size.
-        local: What it was copied from.
-    """
-
-    name: str
-    bytes: int
-    local: TableFile
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file of a version of a table.
-
-    Attributes:
-        name: Relative to the table's location.
-        sources: The values of `columns.SOURCE` that its rows have; None when only the file itself says.
-    """
-
-    name: str
-    sources: frozenset[str] | None
-
-
-@dataclass(frozen=True, slots=True)
-class TableSnapshot:
-    """The files of a version of a table.
-
-    Attributes:
-        version: Number of the version; `NO_VERSION` before the first commit.
-        files: By name.
-    """
-
-    version: int
-    files: tuple[StoredFile, ...]
 
 
 class Table:
@@ -125,9 +85,7 @@ class Table:
     def version_and_position(self, version: int | None = None) -> tuple[int, Position]:
         """Return a version, the latest by default, and its `event_position`, read together; the errors of `read`."""
         table = self._open(version)
-        offset = table.transaction_version(columns.EVENTS_APP_ID)
-        epoch = table.transaction_version(columns.EVENTS_EPOCH_APP_ID)
-        return table.version(), START if offset is None else Position(epoch or LEGACY_EPOCH, offset)
+        return table.version(), _position(table)
 
     def streamed_ids(self, *, after: int, up_to: int) -> Iterator[pl.Series]:
         """Yield the ids of the streamed events between two offsets, in batches.
@@ -203,13 +161,27 @@ class Table:
         """
         return self._append(rows, {} if app_id is None else {app_id: number})
 
-    def append_events(self, rows: pl.DataFrame, position: Position) -> int:
-        """Append rows of streamed events together with the position of the last one; errors of `append`."""
-        transactions = {columns.EVENTS_APP_ID: position.offset, columns.EVENTS_EPOCH_APP_ID: position.epoch}
-        return self._append(rows, transactions)
+    def append_events(self, rows: pl.DataFrame, position: Position, *, after: Position) -> int:
+        """Append rows of streamed events together with the position of the last one, and return the version.
 
-    def upsert_records(self, rows: pl.DataFrame, position: Position, *, key: str) -> int:
-        """Write rows of put records, each in the place of the put row with the same key; errors of `append`.
+        Args:
+            rows: Without those up to `after`.
+            position: In the event log, of the last event.
+            after: The `event_position` that the table must have, so that of two writers one commits.
+
+        Raises:
+            TableChanged: It has another one; nothing was appended.
+            StorageFull: The disk of a local store is full; nothing was appended.
+            Unavailable: The store cannot be reached, or every attempt conflicted with another commit.
+        """
+
+        def append(table: DeltaTable, properties: CommitProperties) -> None:
+            write_deltalake(table, rows, mode="append", schema_mode="merge", commit_properties=properties)
+
+        return self._stream(rows, append, position, after)
+
+    def upsert_records(self, rows: pl.DataFrame, position: Position, *, key: str, after: Position) -> int:
+        """Write rows of put records, each in the place of the put row with the same key; otherwise as `append_events`.
 
         Rows of imports stay beside them: `common.newest` says which of the two holds.
 
@@ -217,13 +189,20 @@ class Table:
             rows: Each key at most once.
             position: In the event log, of the last record.
             key: The column that identifies a row.
+            after: The `event_position` that the table must have.
         """
-        transactions = {columns.EVENTS_APP_ID: position.offset, columns.EVENTS_EPOCH_APP_ID: position.epoch}
-        # A merge of nothing commits nothing, not even the position.
-        if rows.is_empty() or not self.exists():
-            return self._append(rows, transactions)
-        predicate = f"old.`{key}` = new.`{key}` AND old.`{columns.SOURCE}` = '{columns.SOURCE_PUT}'"
-        return self._merge(rows, predicate=predicate, transactions=transactions)
+        if rows.is_empty():  # a merge of nothing commits nothing, not even the position
+            return self.append_events(rows, position, after=after)
+
+        def upsert(table: DeltaTable, properties: CommitProperties) -> None:
+            predicate = f"old.`{key}` = new.`{key}` AND old.`{columns.SOURCE}` = '{columns.SOURCE_PUT}'"
+            merge = table.merge(
+                rows, predicate=predicate, source_alias="new", target_alias="old", merge_schema=True,
+                commit_properties=properties,
+            )  # fmt: skip
+            merge.when_matched_update_all().when_not_matched_insert_all().execute()
+
+        return self._stream(rows, upsert, position, after)
 
     def snapshot(self) -> TableSnapshot:
         """Return the latest version and its files; the errors of `read`, but no table is one without files."""
@@ -461,24 +440,39 @@ class Table:
 
         return self._retried(write)
 
-    def _merge(self, rows: pl.DataFrame, *, predicate: str, transactions: Mapping[str, int]) -> int:
-        """Replace the rows `old` that match rows `new` by a predicate, and insert the others."""
-        properties = CommitProperties(app_transactions=[Transaction(*mark) for mark in transactions.items()])
+    def _stream(
+        self,
+        rows: pl.DataFrame,
+        write: Callable[[DeltaTable, CommitProperties], None],
+        position: Position,
+        after: Position,
+    ) -> int:
+        """Commit to the version that was looked at: Delta Lake refuses it behind one with the same transactions."""
+        marks = {columns.EVENTS_APP_ID: position.offset, columns.EVENTS_EPOCH_APP_ID: position.epoch}
+        transactions = [Transaction(*mark) for mark in marks.items()]
         attempts = 0
 
-        def write() -> int:
+        def attempt() -> int:
             nonlocal attempts
             attempts += 1
-            if attempts > 1 and self._transactions(transactions) == transactions:
-                return self.version()
-            merge = self._open().merge(
-                rows, predicate=predicate, source_alias="new", target_alias="old", merge_schema=True,
-                commit_properties=properties,
-            )  # fmt: skip
-            merge.when_matched_update_all().when_not_matched_insert_all().execute()
+            table = self._open() if self.exists() else None
+            present = START if table is None else _position(table)
+            # A commit whose response got lost looks like a conflict with itself.
+            if table is not None and attempts > 1 and present == position:
+                return table.version()
+            if present != after:
+                raise TableChanged
+            if table is not None:
+                write(table, CommitProperties(app_transactions=transactions))
+            else:
+                # Without retries: they would append to a table that another one has made.
+                write_deltalake(
+                    self._uri, rows, mode="error", storage_options=self._options,
+                    commit_properties=CommitProperties(app_transactions=transactions, max_commit_retries=0),
+                )  # fmt: skip
             return self.version()
 
-        return self._retried(write)
+        return self._retried(attempt)
 
     def _transactions(self, app_ids: Collection[str]) -> dict[str, int | None]:
         table = self._open()
@@ -493,5 +487,12 @@ class Table:
                     return write()
             except (DeltaError, OSError) as error:
                 # Another commit came first: read the new state and try again.
-                if not isinstance(error, CommitFailedError) or attempts == _ATTEMPTS:
+                is_conflict = isinstance(error, CommitFailedError) or _ALREADY_THERE in str(error)
+                if not is_conflict or attempts == _ATTEMPTS:
                     raise self._unavailable("written", error) from error
+
+
+def _position(table: DeltaTable) -> Position:
+    offset = table.transaction_version(columns.EVENTS_APP_ID)
+    epoch = table.transaction_version(columns.EVENTS_EPOCH_APP_ID)
+    return START if offset is None else Position(epoch or LEGACY_EPOCH, offset)

@@ -37,9 +37,9 @@ def main() -> None:
     state = AttributionState(settings.data_dir / "metric_attribution.db", end=log.lineage().at(log.bounds().end - 1))
     trackers = RemoteTrackers(control_plane, service_id=service_id(settings.listen))
     kept, timing = TrackerFile(settings.data_dir / "trackers.json"), settings.timing()
-    store, consumes = open_store(settings), settings.event_log_consumer
-    parts = AttributionParts(state, ids, settings.outputs(), clock)
-    service = assemble(log, store, trackers, timing=timing, tracker_file=kept, consumes=consumes, attribution=parts)
+    store = open_store(settings)
+    parts = AttributionParts(state, ids, settings.outputs(), clock, state.name if settings.event_log_url else "")
+    service = assemble(log, store, trackers, timing=timing, tracker_file=kept, attribution=parts)
     figures = serve_figures(settings.metrics_listen, [AttributionFigures(state)])
     with closing(control_plane), closing(log), closing(state), figures:
         run(serve(settings, service))

@@ -54,7 +54,9 @@ class Maintenance:
         )
 
     def sweep(self) -> None:
-        """Remove old records, and those of deleted tables, when it is time to."""
+        """Remove old records, and those of deleted tables, when it is time to and this process is to consume."""
+        if not self._log.consumes():
+            return
         now = self._monotonic()
         if now >= self._next_removal:
             self._next_removal = now + _REMOVAL_EVERY_SECONDS

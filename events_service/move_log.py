@@ -16,7 +16,6 @@ from events_service.log.moving import move_to_sqlite, move_to_stream
 from events_service.settings import EventsSettings
 
 _REPORT_SECONDS: Final = 0.2
-_MOVES: Final = {"jetstream": move_to_stream, "sqlite": move_to_sqlite}
 
 
 class _Reports:
@@ -44,7 +43,11 @@ def main(place: str) -> None:
         raise InvalidInput(
             "`event_log_url`: got none, want the URL of the NATS servers: --url or TAILORBIRD_EVENT_LOG_URL"
         )
-    contents = _MOVES[place](settings.data_dir, settings.stream(), progress=_Reports())
+    folder, target, reports = settings.data_dir, settings.stream(), _Reports()
+    if place == "jetstream":
+        contents = move_to_stream(folder, target, progress=reports)
+    else:
+        contents = move_to_sqlite(folder, target, progress=reports, lease_seconds=settings.event_log_lease_seconds)
     if contents is None:
         _print({"moved": None})
     else:

@@ -28,7 +28,11 @@ def open_log(settings: EventsSettings, clock: Clock) -> EventLog:
                 "them: move it with `tailorbird log move jetstream`"
             )
         return JetStreamEventLog(
-            settings.stream(), settings.data_dir, clock=clock, max_waiting=settings.max_pending_writes
+            settings.stream(),
+            settings.data_dir,
+            clock=clock,
+            max_waiting=settings.max_pending_writes,
+            lease_seconds=settings.event_log_lease_seconds,
         )
     if replica.exists() and not database.exists():
         raise InvalidInput(

@@ -68,12 +68,14 @@ class AttributionParts:
         ids: Resolve recommendations.
         outputs: Write the reports.
         clock: The time of day.
+        writer: Part of the names of reports where several services write them; empty for one.
     """
 
     state: AttributionState
     ids: RecommendationIds
     outputs: Outputs
     clock: Clock
+    writer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,6 @@ def assemble(
     timing: Timing,
     monotonic: Callable[[], float] = time.monotonic,
     tracker_file: TrackerFile | None = None,
-    consumes: bool = True,
     attribution: AttributionParts | None = None,
 ) -> EventsService:
     """Make an events service.
@@ -119,7 +120,6 @@ def assemble(
         timing: Times and rates of the parts.
         monotonic: Returns seconds on a clock that nobody sets.
         tracker_file: Keeps the set of trackers for the next start; None keeps nothing.
-        consumes: Whether records are written to the tables, and old ones removed; another process does otherwise.
         attribution: Parts of metric attribution; None for a service that counts nothing.
     """
     followed = FollowedTrackers(
@@ -149,11 +149,8 @@ def assemble(
             EventLogServicer(log, polls),
         ),
     ]
-    if consumes:
-        servicer = DatasetSinkServicer(sink, log, UserRecords(log, store, monotonic=monotonic), store)
-        services.append(
-            Service(DATASET_SINK_SERVICE, event_log_pb2_grpc.add_SealingServiceServicer_to_server, servicer)
-        )
+    servicer = DatasetSinkServicer(sink, log, UserRecords(log, store, monotonic=monotonic), store)
+    services.append(Service(DATASET_SINK_SERVICE, event_log_pb2_grpc.add_SealingServiceServicer_to_server, servicer))
     maintenance = Maintenance(
         log,
         sink,
@@ -165,8 +162,7 @@ def assemble(
     threads: list[PeriodicThread | Maintenance] = [_thread(log, sink, timing, monotonic), maintenance]
     if attribution is not None:
         threads += _attribution_threads(log, store, followed, attribution, timing, monotonic)
-    # What they do is done once for each log.
-    return EventsService(tuple(services), polls, followed, maintenance, tuple(threads) if consumes else ())
+    return EventsService(tuple(services), polls, followed, maintenance, tuple(threads))
 
 
 def _attribution_threads(
@@ -196,6 +192,7 @@ def _attribution_threads(
         clock=parts.clock,
         period_seconds=timing.attribution_report_seconds,
         monotonic=monotonic,
+        writer=parts.writer,
     )
     writing = PeriodicThread(
         reports.run,
@@ -210,7 +207,7 @@ def _thread(log: EventLog, consumer: Consumer, timing: Timing, monotonic: Callab
     """Return the thread that offers a consumer its records again and again."""
     rounds = ConsumerRounds(log, consumer, alarm_seconds=timing.alarm_seconds, monotonic=monotonic)
     thread = PeriodicThread(
-        lambda: rounds.run(stopping=lambda: thread.stopping),
+        lambda: rounds.run(stopping=lambda: thread.stopping or not log.consumes()),
         name=consumer.name,
         every_seconds=timing.flush_seconds,
         failure_event="consumer_round_failed",

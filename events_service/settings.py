@@ -39,10 +39,11 @@ class EventsSettings(ServerSettings, StoreSettings, AttributionSettings):
     event_log_replicas: int = Field(
         1, ge=1, le=5, description="NATS servers that hold a copy of the stream, when it is made: 1, 3 or 5."
     )
-    event_log_consumer: bool = Field(
-        True,
-        description="Whether this events service writes records to the datasets and removes old ones; of those that "
-        "share a stream exactly one does, and the trainer and the control plane call that one.",
+    event_log_lease_seconds: float = Field(
+        10.0,
+        ge=1,
+        description="Of the events services that share a stream one writes records to the datasets and removes old "
+        "ones; after so long without a sign of it another does.",
     )
     event_log_credentials_file: Path | None = Field(
         None, description="File with one line, USER:PASSWORD, for the NATS servers; absent: they ask for none."

@@ -114,6 +114,8 @@ class UserRecords:
             Unavailable: The log cannot be reached.
         """
         until = self._monotonic() + seconds
+        # What another events service has just taken counts, too.
+        self._log.catch_up()
         count, done_to = 0, after
         while True:
             records = self._log.table_records(table_location, after=done_to, max_records=_BATCH_RECORDS)

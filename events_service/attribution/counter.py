@@ -112,7 +112,8 @@ class MetricAttributionCounter:
             return max(lag.committed_offset, baseline)
         if not lineage.has(position):
             _log.warning("event_log_replaced", consumer=self.name, location=lag.table.location)
-        return lineage.shared(position)
+        # Another process may have counted since; its sums are in its own state.
+        return max(lineage.shared(position), lag.committed_offset)
 
     def _count(self, events: list[Event], lag: TableLag, attribution: Attribution, offset: int) -> None:
         """Add events, the last of them at an offset, to the sums of an attribution."""

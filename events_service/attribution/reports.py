@@ -45,6 +45,7 @@ class AttributionReports:
         clock: The time of day.
         period_seconds: Reports end at multiples of this time.
         monotonic: Returns seconds on a clock that never goes back.
+        writer: Part of the files' names where several services write reports of the same attributions.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class AttributionReports:
         clock: Clock,
         period_seconds: int,
         monotonic: Callable[[], float],
+        writer: str = "",
     ) -> None:
         self._log = log
         self._state = state
@@ -65,6 +67,7 @@ class AttributionReports:
         self._clock = clock
         self._period_seconds = period_seconds
         self._monotonic = monotonic
+        self._writer = writer
         self._tried_boundary = 0
         #: By key of the attribution: its failures in a row, and when it is tried again.
         self._failures: dict[str, tuple[Backoff, float]] = {}
@@ -95,7 +98,7 @@ class AttributionReports:
         report = self._state.begin_report(attribution.key, boundary=boundary)
         if report is None:
             return False
-        name = report_name("PutEvents", report.sealed_at)
+        name = report_name("PutEvents", report.sealed_at, writer=self._writer)
         try:
             # Without a path the figures are for Prometheus alone.
             if attribution.output_path:

@@ -26,8 +26,14 @@ from events_service.trackers import Attribution
 
 __all__ = ["AttributionState", "Report", "Total"]
 
-_VERSION: Final = 1
-_SCHEMA: Final = """
+_VERSION: Final = 2
+#: What version 2 has beyond version 1: a name that tells this database from those of other services with the same log.
+_FROM_VERSION_1: Final = """
+CREATE TABLE identity (name TEXT NOT NULL) STRICT;
+INSERT INTO identity VALUES (lower(hex(randomblob(4))));
+"""
+_SCHEMA: Final = f"""
+{_FROM_VERSION_1}
 -- Records that were in the log when this database was made count for nothing.
 CREATE TABLE baseline (epoch INTEGER NOT NULL, "offset" INTEGER NOT NULL) STRICT;
 CREATE TABLE cursors (location TEXT PRIMARY KEY, epoch INTEGER NOT NULL, "offset" INTEGER NOT NULL) STRICT;
@@ -131,6 +137,7 @@ class AttributionState:
             raise CorruptArtifact(f"metric attribution: {path} cannot be opened: {error}") from error
         epoch, offset = self._connection.execute('SELECT epoch, "offset" FROM baseline').fetchone()
         self.baseline = Position(epoch, offset)
+        (self.name,) = self._connection.execute("SELECT name FROM identity").fetchone()
 
     def close(self) -> None:
         """Close the file."""
@@ -274,6 +281,8 @@ class AttributionState:
                 f"BEGIN IMMEDIATE; {_SCHEMA} INSERT INTO baseline VALUES ({end.epoch:d}, {end.offset:d}); "  # noqa: S608 - numbers
                 f"PRAGMA user_version = {_VERSION}; COMMIT;"
             )
+        elif version == 1:
+            connection.executescript(f"BEGIN IMMEDIATE; {_FROM_VERSION_1} PRAGMA user_version = {_VERSION}; COMMIT;")
         elif version != _VERSION:
             raise sqlite3.DatabaseError(f"got version {version}, want {_VERSION}")
 

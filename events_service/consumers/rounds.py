@@ -64,7 +64,7 @@ class ConsumerRounds:
         self._told_missed: dict[str, int] = {}
 
     def run(self, *, stopping: Callable[[], bool] = lambda: False) -> int:
-        """Offer each table that is due once; a failure of one table does not delay the others.
+        """Offer each table that is due once, if this process is to consume; failures of tables delay no others.
 
         Args:
             stopping: Called between tables, and by the consumer; true ends the round.
@@ -72,6 +72,8 @@ class ConsumerRounds:
         Returns:
             How many records were consumed.
         """
+        if not self._log.consumes():
+            return 0
         consumed = 0
         lags = self._log.lags(self.consumer.name)
         # Failures of tables that were removed, or that somebody else has brought up to date, are no longer counted.

@@ -23,7 +23,7 @@ from common.errors import Unavailable
 from common.logs import get_logger
 from common.positions import Position
 from common.storage import Store
-from common.tables import Table
+from common.tables import Table, TableChanged
 from events_service.dataset_sink.rows import entities_frame, events_frame
 from events_service.domain.entities import ENTITY_TYPES
 from events_service.domain.rate_limit import CommitRateLimit, TokenBucket
@@ -34,6 +34,8 @@ __all__ = ["DatasetSink"]
 
 _log = get_logger(__name__)
 _BATCH_RECORDS = 20_000
+#: How often a table is read again because another events service has written to it.
+_ATTEMPTS = 5
 #: How many of the newest rows of another log are compared: those who repeat a call lost their connection lately.
 _MAX_DIVERGED = 1_000_000
 
@@ -117,6 +119,7 @@ class DatasetSink:
             Unavailable: The table cannot be written now, or not all records in that time; what is committed stays.
         """
         until = self._monotonic() + seconds
+        self._log.catch_up()
         lag = self._log.lag(self.name, location)
         if lag is None:
             return Table(self._store, location).event_position()
@@ -138,7 +141,10 @@ class DatasetSink:
             Unavailable: The table or the log cannot be reached.
         """
         table = Table(self._store, location)
-        position, lineage = table.event_position(), self._log.lineage()
+        position = table.event_position()
+        # What another process has written to the table is in the log; here it may not be seen yet.
+        self._log.catch_up()
+        lineage = self._log.lineage()
         # A log that was restored and has not written since need not differ, it is shorter.
         if not lineage.has(position) or position.offset >= self._log.bounds().end:
             self._log.begin_after(_last_of_other_logs(table, position) + 1)
@@ -151,10 +157,25 @@ class DatasetSink:
         return False
 
     def _write(self, lag: TableLag, progress: _Progress, stopping: Callable[[], bool]) -> tuple[int, int]:
-        """Write a table's records; return how many rows those were, and the table's committed offset."""
+        """Write a table's records; return how many rows those were, and the table's committed offset.
+
+        Another events service may write the same ones: then the commit is not made, and this goes on from its.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._write_from_position(lag, progress, stopping)
+            except TableChanged:
+                _log.info("table_changed", location=lag.table.location)
+        raise Unavailable(
+            f"dataset {lag.table.location}: got a commit of another events service before each of {_ATTEMPTS}, want "
+            "none; repeat the call"
+        )
+
+    def _write_from_position(self, lag: TableLag, progress: _Progress, stopping: Callable[[], bool]) -> tuple[int, int]:
         location = lag.table.location
         table = Table(self._store, location)
-        committed, divergence = self._committed_offset(lag, table)
+        position = table.event_position()
+        committed, divergence = self._committed_offset(lag, table, position)
         if divergence is not None:
             # What was appended before the log left offsets out is written in this call, before a next import.
             lag = self._log.lag(self.name, location) or lag
@@ -165,7 +186,8 @@ class DatasetSink:
             if not records:
                 break  # the table was removed meanwhile
             committed = records[-1].offset
-            rows, version = self._commit(lag.table, table, records, divergence)
+            before, position = position, self._log.lineage().at(committed)
+            rows, version = self._commit(lag.table, table, records, divergence, position, after=before)
             self._log.mark_consumed(self.name, location, committed)
             progress.token_bucket.spend(self._monotonic())
             appended += rows
@@ -177,21 +199,27 @@ class DatasetSink:
         return appended, committed
 
     def _commit(
-        self, target: LogTable, table: Table, records: Sequence[LoggedRecord], divergence: Divergence | None
+        self,
+        target: LogTable,
+        table: Table,
+        records: Sequence[LoggedRecord],
+        divergence: Divergence | None,
+        position: Position,
+        *,
+        after: Position,
     ) -> tuple[int, int]:
         """Write records to a table in one commit; return how many rows those were, and the version."""
-        position = self._log.lineage().at(records[-1].offset)
         schema = AvroSchema.parse(target.schema)
         kind = ENTITY_TYPES.get(target.dataset_type)
         if kind is None:
             rows = _drop_repetitions(events_frame(records, schema), table, divergence)
-            return rows.height, table.append_events(rows, position)
+            return rows.height, table.append_events(rows, position, after=after)
         # One that was written before is written once more, which changes nothing.
         rows = entities_frame(records, schema, kind)
         if divergence is not None:
             # Records from before the log left offsets out: they are newer than all rows that another log wrote.
             rows = rows.with_columns(pl.col(columns.LOG_OFFSET).clip(lower_bound=divergence.until + 1))
-        return rows.height, table.upsert_records(rows, position, key=kind.id_column)
+        return rows.height, table.upsert_records(rows, position, key=kind.id_column, after=after)
 
     def remove_deleted(self) -> int:
         """Remove from the log the events of deleted tables; return how many tables that were.
@@ -216,12 +244,16 @@ class DatasetSink:
         _log.info("table_removed", location=location, events=events)
         return True
 
-    def _committed_offset(self, lag: TableLag, table: Table) -> tuple[int, Divergence | None]:
+    def _committed_offset(self, lag: TableLag, table: Table, position: Position) -> tuple[int, Divergence | None]:
         """Return the offset up to which a table has its events, and which of its rows another log wrote."""
-        position, lineage = table.event_position(), self._log.lineage()
         if position.offset > lag.committed_offset:
             # Committed by a process that died before it moved the cursor, and maybe before it synced.
             table.sync_newest()
+        lineage = self._log.lineage()
+        if not lineage.has(position):
+            # Another process may have written what is not seen here yet.
+            self._log.catch_up()
+            lineage = self._log.lineage()
         if lineage.has(position):
             return position.offset, lag.divergence
         # This log's own copy is true of its own events, also where the table's position is of an unknown log.

@@ -227,6 +227,21 @@ class EventLog(Protocol):
         """Return which offsets can be read."""
         ...
 
+    def catch_up(self) -> None:
+        """Return when this process reads all that any process has stored before the call.
+
+        Raises:
+            Unavailable: The server cannot be reached.
+        """
+        ...
+
+    def consumes(self) -> bool:
+        """Return whether this process, of those that share the log, is the one to consume it now.
+
+        Another one may take over while a machine stands still, so that for a moment two may get true.
+        """
+        ...
+
     def lineage(self) -> Lineage:
         """Return the epochs of the log."""
         ...

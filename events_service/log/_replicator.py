@@ -18,6 +18,7 @@ from common.logs import get_logger
 from common.process.contact import PeerContact
 from events_service.log import LogEntry
 from events_service.log import _statements as statements
+from events_service.log._lease import ConsumerLease, lease_bucket
 from events_service.log._replica import (
     Replaced,
     apply_message,
@@ -60,11 +61,20 @@ class Replicator:
         connection: To the replica; used on the loop only.
         target: The stream.
         max_waiting: Changes that may wait; more are rejected.
+        lease_seconds: How long the lease of consumption lasts.
+        monotonic: Returns seconds on a clock that nobody sets.
         on_change: Called when the log has another end.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, target: StreamTarget, *, max_waiting: int, on_change: Callable[[], None]
+        self,
+        connection: sqlite3.Connection,
+        target: StreamTarget,
+        *,
+        max_waiting: int,
+        lease_seconds: float,
+        monotonic: Callable[[], float],
+        on_change: Callable[[], None],
     ) -> None:
         self.connection = connection
         self._stream = LogStream(target, on_reconnect=self._reconnected)
@@ -83,6 +93,14 @@ class Replicator:
         self._synchronised = False
         # Each opening and each new connection begins an epoch with its first write: the server may have been restored.
         self._epoch_due = True
+        self.lease = ConsumerLease(
+            self._stream.context,
+            bucket=lease_bucket(target),
+            replicas=target.replicas,
+            seconds=lease_seconds,
+            monotonic=monotonic,
+            catch_up=lambda: asyncio.wrap_future(self.catch_up()),
+        )
 
     @property
     def max_bytes(self) -> int:
@@ -112,6 +130,10 @@ class Replicator:
         self._submit(_Changing(run, future))
         return future
 
+    def catch_up(self) -> Future[None]:
+        """Read what the stream has; the result comes when the replica has all of it. Errors of `change`."""
+        return self.change(_nothing)
+
     def stop(self) -> None:
         """Take no more changes; `run` returns when those that are queued are written or failed."""
         with self._queue_lock:
@@ -135,7 +157,7 @@ class Replicator:
             opened.set_exception(error)
             return
         opened.set_result(None)
-        follower = asyncio.create_task(self._follow())
+        tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self.lease.run())]
         try:
             while self._accepting or self._queue:
                 await self._queued.wait()
@@ -143,10 +165,12 @@ class Replicator:
                 while self._queue:
                     await self._serve(self._next_group())
         finally:
-            while not follower.done():
+            while running := [task for task in tasks if not task.done()]:
                 # Once need not be enough: `asyncio.wait_for` may lose a cancellation that meets its result.
-                follower.cancel()
-                await asyncio.wait([follower], timeout=_CANCEL_SECONDS)
+                for task in running:
+                    task.cancel()
+                await asyncio.wait(running, timeout=_CANCEL_SECONDS)
+            await self.lease.give_up()
             await self._stream.close()
 
     async def commit(self, writes: Sequence[Write]) -> None:
@@ -400,6 +424,10 @@ class Replicator:
 
 #: Works a change out and commits it.
 Change = Callable[[Replicator], Awaitable[Any]]
+
+
+async def _nothing(log: Replicator) -> None:
+    """Change nothing, in the replica's newest state."""
 
 
 def _definition(table: Any) -> Write:

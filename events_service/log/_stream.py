@@ -104,6 +104,11 @@ class LogStream:
         """Size of the largest message that the server takes."""
         return self._client.max_payload
 
+    @property
+    def context(self) -> JetStreamContext:
+        """The connection's JetStream, for what is beside the stream."""
+        return self._context
+
     async def open(self) -> StreamState:
         """Connect, and make the stream if there is none; errors of `connect` and `ensure`."""
         await self.connect()

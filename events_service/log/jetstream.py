@@ -50,6 +50,7 @@ class JetStreamEventLog(LogReader):
         monotonic: Returns seconds on a clock that nobody sets.
         max_waiting: Changes that may wait for the stream; more are rejected.
         start_seconds: How long the start may take, which reads what the replica does not have yet.
+        lease_seconds: Time without a sign of the process that consumes after which another one takes over.
 
     Raises:
         ResourceInUse: Another process owns the folder.
@@ -66,6 +67,7 @@ class JetStreamEventLog(LogReader):
         monotonic: Callable[[], float] = time.monotonic,
         max_waiting: int = 4096,
         start_seconds: float = 3600.0,
+        lease_seconds: float = 10.0,
     ) -> None:
         super().__init__(folder / REPLICA)
         self._lock = lock_folder(private_folder(folder))
@@ -73,7 +75,14 @@ class JetStreamEventLog(LogReader):
         try:
             connection = open_replica(self._path)
             self._clock = LogClock(clock, monotonic, newest_millis=statements.newest_millis(connection))
-            self._replicator = Replicator(connection, target, max_waiting=max_waiting, on_change=self.appended.notify)
+            self._replicator = Replicator(
+                connection,
+                target,
+                max_waiting=max_waiting,
+                lease_seconds=lease_seconds,
+                monotonic=monotonic,
+                on_change=self.appended.notify,
+            )
             self._loop = asyncio.new_event_loop()
             opened: Future[None] = Future()
             self._thread = threading.Thread(
@@ -93,6 +102,14 @@ class JetStreamEventLog(LogReader):
         if size > most:
             raise InvalidInput(f"`entries`: got {size} bytes, want at most {most}: raise `max_payload` of nats-server")
         return self._result(self._replicator.append(entries, now_millis=self._clock.now_millis()), seconds)
+
+    def catch_up(self) -> None:
+        """Return when the replica has all that was in the stream before the call; see `EventLog`."""
+        self._result(self._replicator.catch_up())
+
+    def consumes(self) -> bool:
+        """Return whether this process holds the lease; see `EventLog`."""
+        return self._replicator.lease.held()
 
     def mark_consumed(self, consumer: str, location: str, offset: int) -> None:
         """Set the cursor of a consumer for a table; see `EventLog`."""

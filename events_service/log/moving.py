@@ -25,6 +25,7 @@ from common.private_files import private_folder
 from events_service.log._contents import LogContents, changes_to, read_contents
 from events_service.log._disk import sync_and_drop_cache
 from events_service.log._files import lock_folder, make_private, sync_folders
+from events_service.log._lease import is_consumed
 from events_service.log._replica import REPLICA, REPLICA_TABLES, apply_message, clear, open_replica
 from events_service.log._schema import open_database, prepare
 from events_service.log._statements import lineage
@@ -91,7 +92,9 @@ def move_to_stream(folder: Path, target: StreamTarget, *, progress: MoveProgress
         return contents
 
 
-def move_to_sqlite(folder: Path, target: StreamTarget, *, progress: MoveProgress) -> LogContents | None:
+def move_to_sqlite(
+    folder: Path, target: StreamTarget, *, progress: MoveProgress, lease_seconds: float = 0.0
+) -> LogContents | None:
     """Move the log of a stream into the folder of an events service.
 
     From its begin on the stream takes no changes: calls of services that still run fail, and may be repeated when one
@@ -101,12 +104,13 @@ def move_to_sqlite(folder: Path, target: StreamTarget, *, progress: MoveProgress
         folder: Of an events service that does not run; without a log in SQLite.
         target: The stream.
         progress: Is told how far it has got.
+        lease_seconds: How long to look whether an events service holds the lease of the stream.
 
     Returns:
         What was moved; None when all was moved before.
 
     Raises:
-        ResourceInUse: An events service holds the folder.
+        ResourceInUse: An events service holds the folder, or the lease.
         InvalidInput: There is no log in the stream.
         CorruptArtifact: What is in the file is not the same; the folder is as it was.
         Unavailable: The server cannot be reached.
@@ -116,7 +120,7 @@ def move_to_sqlite(folder: Path, target: StreamTarget, *, progress: MoveProgress
             if not (folder / REPLICA).exists():
                 return None
             raise InvalidInput(f"`data_dir`: got {folder}, where {DATABASE} is a log in SQLite, want none")
-        contents = asyncio.run(_copy_from_stream(folder, target, progress))
+        contents = asyncio.run(_copy_from_stream(folder, target, progress, lease_seconds))
         _remove_database(folder / REPLICA)
         (folder / _UNFINISHED_DATABASE).rename(folder / DATABASE)
         sync_folders(folder)
@@ -195,7 +199,9 @@ async def _compare(
         _require_same(contents, read_contents(replica, progress=counted))
 
 
-async def _copy_from_stream(folder: Path, target: StreamTarget, progress: MoveProgress) -> LogContents:
+async def _copy_from_stream(
+    folder: Path, target: StreamTarget, progress: MoveProgress, lease_seconds: float
+) -> LogContents:
     async with _connected(target) as stream:
         try:
             state = await stream.state()
@@ -203,6 +209,10 @@ async def _copy_from_stream(folder: Path, target: StreamTarget, progress: MovePr
             raise InvalidInput(f"`event_log_stream`: got {target.stream}, which is not there, want a stream") from error
         if state.last == 0:
             raise InvalidInput(f"`event_log_stream`: got {target.stream}, which is empty, want one with a log")
+        if await is_consumed(stream.context, target, seconds=lease_seconds):
+            raise ResourceInUse(
+                f"`event_log_stream`: got {target.stream}, which an events service uses, want all of them stopped"
+            )
         await _take_away(stream)
         replica = await _read_stream(stream, await stream.state(), folder, progress)
     with closing(replica):

@@ -104,6 +104,13 @@ class SqliteEventLog(LogReader):
         write = partial(statements.append, entries=entries, epoch=self._epoch, now_millis=now)
         return _result(self._writer.submit(write), seconds)
 
+    def catch_up(self) -> None:
+        """Return: there is no other process; see `EventLog`."""
+
+    def consumes(self) -> bool:
+        """Return true: there is no other process; see `EventLog`."""
+        return True
+
     def mark_consumed(self, consumer: str, location: str, offset: int) -> None:
         """Set the cursor of a consumer for a table; see `EventLog`."""
         mark = partial(statements.mark_consumed, consumer=consumer, location=location, offset=offset)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
 import pytest
 
+from common import columns
 from common.errors import CorruptArtifact, ResourceNotFound
+from common.positions import START, Position
 from common.settings import StoreSettings
 from common.storage.objects import open_store
 from common.table_files import write_table_file
@@ -133,3 +136,70 @@ def test_files_of_another_disk_are_copied(table):
         staged = table.stage(file, "import-1/attempt/0.parquet")
     table.replace_files([staged], removed=[], after=table.version(), app_id="import-1", number=1)
     assert len(table.read()) == 2001
+
+
+def rows(number):
+    return pl.DataFrame({"ITEM_ID": [f"i{number}"], columns.LOG_OFFSET: [number], columns.SOURCE: ["put"]})
+
+
+def append_events(table, number, after):
+    return table.append_events(rows(number), Position(7, number), after=after)
+
+
+def upsert_records(table, number, after):
+    return table.upsert_records(rows(number), Position(7, number), key="ITEM_ID", after=after)
+
+
+WRITES = pytest.mark.parametrize("write", [append_events, upsert_records])
+
+
+@WRITES
+def test_streamed_rows_are_written_only_behind_the_position_that_the_writer_had_read(tmp_path, write):
+    table = Table(open_store(StoreSettings(store_url=str(tmp_path))), "streamed")
+    assert write(table, 1, START) == 0
+
+    for after in (START, Position(8, 1), Position(7, 2)):
+        with pytest.raises(TableChanged):
+            write(table, 2, after)
+
+    assert write(table, 3, Position(7, 1)) == 1
+    assert table.event_position() == Position(7, 3)
+    assert table.read()["ITEM_ID"].sort().to_list() == ["i1", "i3"]
+
+
+@WRITES
+def test_of_many_that_write_streamed_rows_at_once_one_does(tmp_path, write):
+    table = Table(open_store(StoreSettings(store_url=str(tmp_path))), "streamed")
+    position, outcomes, barrier = START, [], threading.Barrier(6)
+
+    def attempt(number):
+        barrier.wait()
+        try:
+            write(table, number, position)
+        except TableChanged:
+            outcomes.append(None)
+        else:
+            outcomes.append(number)
+
+    # The first round makes the table.
+    for round_number in range(4):
+        outcomes.clear()
+        threads = [threading.Thread(target=attempt, args=[10 * round_number + place + 1]) for place in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        (winner,) = [number for number in outcomes if number is not None]
+        assert table.event_position() == Position(7, winner)
+        position = Position(7, winner)
+
+    assert table.read().height == 4
+
+
+@WRITES
+def test_other_commits_do_not_hinder_streamed_rows(tmp_path, write):
+    table = Table(open_store(StoreSettings(store_url=str(tmp_path))), "streamed")
+    write(table, 1, START)
+    table.append(pl.DataFrame({"ITEM_ID": ["imported"]}), app_id="import", number=1)
+
+    assert write(table, 2, Position(7, 1)) == 2

@@ -27,8 +27,8 @@ from common.files.outputs import Outputs
 from common.logs import get_logger
 from common.recommendation_ids import RecommendationIds
 from common.storage import Store
-from common.table_files import TableFile
-from common.tables import StagedFile, Table, TableChanged
+from common.table_files import StagedFile, TableFile
+from common.tables import Table, TableChanged
 from protos.tailorbird.internal.v1 import jobs_pb2
 from trainer.deletions.tables import obey_deletions, reports_folder
 from trainer.files.sources import SourceFile, Sources

@@ -15,8 +15,8 @@ from typing import Final
 import polars as pl
 
 from common import columns
-from common.table_files import TableFile, write_table_file
-from common.tables import StoredFile, Table, TableSnapshot
+from common.table_files import StoredFile, TableFile, TableSnapshot, write_table_file
+from common.tables import Table
 
 __all__ = ["BulkFiles"]
 

@@ -18,7 +18,7 @@ from common.errors import CorruptArtifact, ResourceNotFound
 from common.features import open_snapshot
 from common.features.publishing import features_folder, features_location, publish_snapshot
 from common.filters.expression import Operator
-from common.positions import Position
+from common.positions import START, Position
 from common.settings import StoreSettings
 from common.storage.objects import open_store
 from common.tables import Table
@@ -55,7 +55,7 @@ def test_it_holds_the_newest_version_of_each_id(imported, put, memory_bytes, que
         store, held = store_in(f"{place}/store"), {**imported, **put}
         table = Table(store, TABLE)
         table.append(frame(imported, source=columns.SOURCE_BULK, offset=3))
-        table.upsert_records(frame(put, source=columns.SOURCE_PUT, offset=40), POSITION, key="ITEM_ID")
+        table.upsert_records(frame(put, source=columns.SOURCE_PUT, offset=40), POSITION, key="ITEM_ID", after=START)
 
         snapshot = published(store, Path(place) / "work", memory_bytes=memory_bytes)
 
@@ -104,7 +104,7 @@ def test_a_column_that_the_table_has_not_got_yet_is_null(tmp_path):
 
 def test_an_empty_table_has_an_empty_snapshot(store, tmp_path):
     empty = frame({}, source=columns.SOURCE_PUT, offset=1)
-    Table(store, "datasets/1/group/none").upsert_records(empty, POSITION, key="ITEM_ID")
+    Table(store, "datasets/1/group/none").upsert_records(empty, POSITION, key="ITEM_ID", after=START)
     work = tmp_path / "work"
     work.mkdir()
     publish_snapshot(

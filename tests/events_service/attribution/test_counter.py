@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import polars as pl
 import pytest
 
@@ -64,6 +67,21 @@ def test_sums_name_no_user_and_no_session(world, log, tmp_path):
     assert len(files) >= 1
     assert b"watch" in b"".join(path.read_bytes() for path in files)
     assert not [path for path in files if b"-of-all" in path.read_bytes()]
+
+
+def test_state_of_version_1_keeps_its_sums_and_gets_a_name(world, log):
+    log.append(entries(1), seconds=WAIT)
+    world.count()
+    world.state.close()
+    with closing(sqlite3.connect(world.folder / "metric_attribution.db")) as database:
+        database.executescript("DROP TABLE identity; PRAGMA user_version = 1;")
+
+    world.start()
+    name = world.state.name
+    world.start()
+
+    assert world.state.name == name != ""
+    assert world.totals() == {("views", UNDEFINED_SOURCE): 1.0}
 
 
 def _killed(*_, **__):

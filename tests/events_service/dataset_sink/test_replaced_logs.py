@@ -128,7 +128,8 @@ def test_mark_of_a_log_counts_where_the_table_has_a_position_of_another(open_log
     log.append(entries(1, 2), seconds=20)
     make_sink().rounds.run()
     # A newer log has committed to the same table what this one never had.
-    films.append_events(events_frame(log.read(1, max_records=1).records, SCHEMA).clear(), Position(77, 9))
+    rows = events_frame(log.read(1, max_records=1).records, SCHEMA).clear()
+    films.append_events(rows, Position(77, 9), after=films.event_position())
     log.append(entries(3), seconds=20)
 
     make_sink().rounds.run()

@@ -111,6 +111,7 @@ def test_crash_between_commit_and_mark_appends_nothing_twice(log, make_sink, fil
     films.append_events(
         events_frame(log.table_records(table().location, after=0, max_records=10), SCHEMA),
         log.lineage().at(2),
+        after=START,
     )
     log.append(entries(3), seconds=20)
 
@@ -122,7 +123,7 @@ def test_crash_between_commit_and_mark_appends_nothing_twice(log, make_sink, fil
 
 def test_crash_after_the_last_commit_leaves_only_the_mark_to_be_set(log, make_sink, films):
     log.append(entries(1), seconds=20)
-    films.append_events(events_frame(log.read(1, max_records=10).records, SCHEMA), log.lineage().at(1))
+    films.append_events(events_frame(log.read(1, max_records=10).records, SCHEMA), log.lineage().at(1), after=START)
     version = films.version()
 
     make_sink().rounds.run()

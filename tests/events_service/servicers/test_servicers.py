@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from common import columns, errors
 from common.clock import ManualClock
 from common.operations import missing_operations
-from common.positions import Position
+from common.positions import START, Position
 from common.rpc import from_rpc_error
 from common.settings import StoreSettings
 from common.storage.objects import open_store
@@ -37,7 +37,6 @@ from tests.events_service.samples import (
     GROUP,
     NOW_MILLIS,
     SCHEMA,
-    SINK,
     TRACKING_ID,
     avro,
     entries,
@@ -386,7 +385,7 @@ def test_flush_tells_an_offset_above_all_rows_that_another_log_has_written(tmp_p
     store = open_store(StoreSettings(store_url=str(tmp_path / "store")))
     log.append(entries(1), seconds=20)
     rows = events_frame(log.read(1, max_records=1).records, SCHEMA).with_columns(pl.lit(40).alias(columns.LOG_OFFSET))
-    Table(store, table().location).append_events(rows, Position(77, 30))
+    Table(store, table().location).append_events(rows, Position(77, 30), after=START)
     made = assemble(log, store, known_trackers(), timing=Timing())
     with serving(made.services, account=ACCOUNT) as server, server.channel("trainer") as trainer:
         request = event_log_pb2.FlushTableRequest(location=table().location)
@@ -449,20 +448,3 @@ def test_tracking_id_of_another_account_is_like_none(service, grpc_stub, grpc_ch
     assert unknown[0] is errors.ResourceNotFound
     assert service.log.bounds().end == before
     grpc_stub.events.PutEvents(put())
-
-
-def test_process_that_does_not_consume_takes_records_and_leaves_them_in_the_log(log, store):
-    made = assemble(log, store, known_trackers(), timing=Timing(), consumes=False)
-    made.start()
-    with serving(made.services, account=ACCOUNT) as server, server.channel("client") as sender:
-        EventsServiceStub(sender).PutEvents(put(an_event()), timeout=20)
-        with server.channel("trainer") as trainer, pytest.raises(grpc.RpcError) as caught:
-            SealingServiceStub(trainer).FlushTable(
-                event_log_pb2.FlushTableRequest(location=table().location), timeout=20
-            )
-    made.polls.close()
-    made.stop()
-
-    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
-    assert made.background == ()
-    assert [lag.last_offset for lag in log.lags(SINK)] == [1]

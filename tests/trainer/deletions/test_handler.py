@@ -91,7 +91,9 @@ def put(place, *events):
             columns.SESSION_ID: [session for _, _, session in events],
         }
     )
-    place.table().append_events(rows, Position(1, max(offset for offset, _, _ in events)))
+    table = place.table()
+    position = Position(1, max(offset for offset, _, _ in events))
+    table.append_events(rows, position, after=table.event_position())
 
 
 def files_with(place, text):

@@ -241,7 +241,7 @@ def test_what_comes_after_the_freeze_is_not_loaded(place, make_spec):
 
 def test_a_snapshot_knows_the_last_event_that_it_contains(place, make_spec):
     assert take_snapshot(place.store, place.tables("INTERACTIONS")).event_watermark == START
-    place.table().append_events(interactions(event(41, "u1", "i1")), Position(7, 41))
+    place.table().append_events(interactions(event(41, "u1", "i1")), Position(7, 41), after=START)
     snapshot = take_snapshot(place.store, place.tables("INTERACTIONS", "USERS"))
     assert (snapshot.event_watermark, [table.version for table in snapshot.tables]) == (Position(7, 41), [1])
 
