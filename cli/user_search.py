@@ -25,6 +25,7 @@ _PLACES: Final = {
     api.USER_PLACE_EVENT_LOG: "event log, {}",
     api.USER_PLACE_MODEL: "model {}",
     api.USER_PLACE_TRAINING_REMAINS: "what a training has left{}",
+    api.USER_PLACE_FEATURES: "snapshot of features of {}",
     api.USER_PLACE_OTHER_FILES: "other files of {}",
 }
 #: What nobody but the owner can look into, and what has no users.

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
+import polars as pl
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -22,10 +23,13 @@ from common import columns
 from common.arn import DEFAULT_ACCOUNT
 from common.artifacts import open_artifact, publish_artifact
 from common.clock import SystemClock
+from common.deletions import read_report
 from common.errors import ResourceAlreadyExists, ResourceNotFound
 from common.settings import StoreSettings
+from common.storage import Store
 from common.storage.objects import open_store
 from common.tables import Table
+from common.vocabulary import Vocabulary
 from control_plane.metadata_store.database import MIGRATIONS
 from control_plane.metadata_store.sql import open_metadata_store
 from events_service.dataset_sink import DatasetSink
@@ -34,7 +38,13 @@ from events_service.domain.rate_limit import CommitRateLimit
 from events_service.log import LogEntry, LogTable
 from events_service.log.sqlite import DATABASE, SqliteEventLog
 from events_service.records import content_of, log_entry
+from events_service.user_records import UserRecords
+from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
+from trainer.deletions import DeletionJobHandler
+from trainer.files.sources import Sources
+from trainer.worker import JobContext, NullJobContext
+from trainer.workspace import Workspace
 
 __all__ = ["OPERATIONS", "Operation"]
 
@@ -81,8 +91,13 @@ _ITEMS: Final = LogTable(
 )
 
 
-def _event(name: str) -> LogEntry:
-    event = Event(name, "session", "watch", _MILLIS, user_id="user", item_id="item")
+_USERS: Final = LogTable(
+    "datasets/films/users", _GROUP, _schema("Users", (columns.USER_ID, "string"), ("AGE", ["null", "int"])), "USERS"
+)
+
+
+def _event(name: str, user: str = "user") -> LogEntry:
+    event = Event(name, f"session of {user}", "watch", _MILLIS, user_id=user, item_id="item")
     return log_entry(_EVENTS, event, tracking_id="tracker")
 
 
@@ -151,7 +166,7 @@ class Flush:
     def prepare(self, folder: Path) -> None:
         """Log events and items, flush half of them."""
         with _open_log(folder) as log:
-            sink = self._sink(folder, log)
+            sink = self.sink(folder, log)
             for half in (0, 1):
                 log.append([_event(f"{half}-{number}") for number in range(4)], seconds=_SECONDS)
                 log.append([_item(f"i{number}", half) for number in range(half, 4)], seconds=_SECONDS)
@@ -163,7 +178,7 @@ class Flush:
         """Flush the others."""
         with _open_log(folder) as log:
             for table in (_EVENTS, _ITEMS):
-                self._sink(folder, log).flush(table.location, seconds=_SECONDS)
+                self.sink(folder, log).flush(table.location, seconds=_SECONDS)
                 acknowledge(table.location)
 
     def check(self, folder: Path, acknowledged: Collection[str]) -> None:
@@ -188,7 +203,8 @@ class Flush:
         return sorted(events[columns.EVENT_ID]), dict(sorted(prices.items()))
 
     @staticmethod
-    def _sink(folder: Path, log: SqliteEventLog) -> DatasetSink:
+    def sink(folder: Path, log: SqliteEventLog) -> DatasetSink:
+        """Return the sink of a log into the store."""
         store = open_store(StoreSettings(store_url=str(folder / "store")))
         return DatasetSink(log, store, _AllTables(), commit_rate=CommitRateLimit(100, 1, 1), compact_commits=3)
 
@@ -230,6 +246,121 @@ class Publish:
             return False
         _assert_same((artifact.folder / "part/c").read_text(), "part/c" * 20_000, "content")
         return True
+
+
+class Delete:
+    """A data deletion job: the ledger, the event log, two tables with their history, models, and the report."""
+
+    _LOCATION: Final = "datasets/films/deletions/leavers"
+    _STAYING: Final = 4
+
+    def prepare(self, folder: Path) -> None:
+        """Log and flush events and users in two parts, and publish a model that knows them."""
+        with _open_log(folder) as log:
+            for part in (0, 1):
+                users = ["gone" if number % 2 else f"stays-{number}" for number in range(2 * self._STAYING)]
+                log.append([_event(f"{part}-{n}", user) for n, user in enumerate(users)], seconds=_SECONDS)
+                log.append([log_entry(_USERS, Entity(user, "{}")) for user in sorted(set(users))], seconds=_SECONDS)
+                for table in (_EVENTS, _USERS):
+                    Flush.sink(folder, log).flush(table.location, seconds=_SECONDS)
+        (folder / "s3" / "lake").mkdir(parents=True)
+        (folder / "s3" / "lake" / "leavers.csv").write_text("USER_ID\ngone\n")
+        (folder / "model").mkdir()
+        Vocabulary.build(["gone", "stays-0"]).save(folder / "model", "users")
+        manifest = ArtifactManifest(solution_version_arn="version")
+        manifest.snapshot.tables.add(location=_EVENTS.location)
+        publish_artifact(self._store(folder), "artifacts/films", files=folder / "model", manifest=manifest)
+
+    def run(self, folder: Path, acknowledge: Acknowledge) -> None:
+        """Do the job."""
+        store = self._store(folder)
+        with _open_log(folder) as log:
+            handler = DeletionJobHandler(
+                store,
+                Sources(StoreSettings(), buckets=folder / "s3", roots=(folder / "s3",)),
+                Workspace(folder / "work"),
+                flusher=_Flusher(log, Flush.sink(folder, log)),
+                remover=_Remover(UserRecords(log, store)),
+                max_bytes=1000,
+            )
+            payload = jobs_pb2.DataDeletionPayload(
+                dataset_group_arn=_GROUP, data_location="s3://lake/leavers.csv", location=self._LOCATION
+            )
+            for table in (_EVENTS, _USERS):
+                payload.tables.add(dataset_type=table.dataset_type, location=table.location, schema=table.schema)
+            handler.run(payload, NullJobContext())
+        acknowledge("deleted")
+
+    def check(self, folder: Path, acknowledged: Collection[str]) -> None:
+        """The others lost nothing; the job, once more, leaves nothing of the user and comes to the same report."""
+        self._check_others(folder)
+        if acknowledged:
+            self._check_report(folder)
+        self.run(folder, lambda _: None)
+        self._check_others(folder)
+        self._check_report(folder)
+        for path in folder.rglob("*"):
+            if path.is_file() and (folder / "s3" not in path.parents and folder / "model" not in path.parents):
+                text = str(pl.read_parquet(path).to_dict(as_series=False)) if path.suffix == ".parquet" else ""
+                is_model = folder / "store" / "artifacts" in path.parents
+                if not is_model and ("gone" in text or b"gone" in path.read_bytes()):
+                    raise AssertionError(f"{path.relative_to(folder)} still has the user")
+        _assert_whole(folder / "log" / DATABASE)
+
+    def _check_others(self, folder: Path) -> None:
+        store = self._store(folder)
+        staying = [f"stays-{number}" for number in range(0, 2 * self._STAYING, 2)]
+        for table, expected in ((_EVENTS, sorted(staying * 2)), (_USERS, staying)):
+            users = Table(store, table.location).read()[columns.USER_ID].to_list()
+            _assert_same(sorted(user for user in users if user != "gone"), expected, table.location)
+        with _open_log(folder) as log:
+            records = log.read(1, max_records=1000).records
+            left = [record for record in records if b"stays" in record.payload]
+            _assert_same(len(left), 2 * 2 * self._STAYING, "records of others")
+
+    def _check_report(self, folder: Path) -> None:
+        report = read_report(self._store(folder), self._LOCATION)
+        _assert_same([(table.location, table.rows) for table in report.tables],
+                     [(_EVENTS.location, 2 * self._STAYING), (_USERS.location, 1)], "rows deleted")  # fmt: skip
+        _assert_same((report.users, [item.location for item in report.artifacts]), (1, ["artifacts/films"]), "report")
+
+    @staticmethod
+    def _store(folder: Path) -> Store:
+        return open_store(StoreSettings(store_url=str(folder / "store")))
+
+
+class _Flusher:
+    """Flushes as the events service does, in this process.
+
+    Args:
+        log: The log.
+        sink: Its dataset sink.
+    """
+
+    def __init__(self, log: SqliteEventLog, sink: DatasetSink) -> None:
+        self._log = log
+        self._sink = sink
+
+    def flush(self, location: str, context: JobContext) -> int:  # noqa: ARG002 - the port's signature
+        """Move all records into a table; return the log's last offset before that."""
+        last = self._log.bounds().end - 1
+        self._sink.flush(location, seconds=_SECONDS)
+        return last
+
+
+class _Remover:
+    """Removes users' records as the events service does, in this process.
+
+    Args:
+        records: Of users in the log.
+    """
+
+    def __init__(self, records: UserRecords) -> None:
+        self._records = records
+
+    def remove(self, location: str, table_location: str, context: JobContext) -> int:  # noqa: ARG002 - the port's signature
+        """Remove the records of a table."""
+        return self._records.remove(location, table_location, after=0, seconds=_SECONDS).count
 
 
 class MigrateLog:
@@ -335,6 +466,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
         "append": Append(),
         "flush": Flush(),
         "publish": Publish(),
+        "deletion of a user": Delete(),
         "migration of a log of version 1": MigrateLog(_old_log(version_1), [1, 2]),
         "migration of a log of version 2": MigrateLog(_old_log(version_2), [2, 3]),
         "migration of a metadata store": MigrateMetadata(),

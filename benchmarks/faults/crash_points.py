@@ -1,9 +1,10 @@
 """Operations that are cut off at every point: `python -m benchmarks.faults.crash_points`.
 
-Appending to the event log, flushing it into tables, publishing an artifact, and migrations of the log and of the
-metadata store, each killed (SIGKILL, by strace) on entering the N-th system call that writes, syncs or renames, for
-every N until it ends by itself. After each kill it is opened again: what was acknowledged is there once, nothing is
-half-written, and the operation can be repeated. A point at which this does not hold ends the command with an error.
+Appending to the event log, flushing it into tables, publishing an artifact, deleting a user, and migrations of the log
+and of the metadata store, each killed (SIGKILL, by strace) on entering the N-th system call that writes, syncs or
+renames, for every N until it ends by itself. After each kill it is opened again: what was acknowledged is there once,
+nothing is half-written, and the operation can be repeated. A point at which this does not hold ends the command with
+an error.
 """
 
 from __future__ import annotations

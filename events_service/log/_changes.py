@@ -7,15 +7,33 @@ from typing import Final
 
 from events_service.log import Divergence
 from events_service.log import _statements as statements
-from events_service.log._replica import forget_messages, old_messages, old_records, record_messages, table_mark
+from events_service.log._message_records import (
+    forget_messages,
+    forget_replaced,
+    old_messages,
+    record_messages,
+    replaced_messages,
+    replacements,
+)
+from events_service.log._replica import old_records, table_mark
 from events_service.log._replicator import Replicator
-from events_service.log._stream import Write, digest
+from events_service.log._stream import Conflict, Write, digest
 from protos.tailorbird.internal.v1 import log_stream_pb2
 
-__all__ = ["begin_after", "diverge", "remove_old", "remove_table", "set_cursor", "tidy"]
+__all__ = [
+    "append_user_removal",
+    "begin_after",
+    "diverge",
+    "remove_old",
+    "remove_records",
+    "remove_table",
+    "set_cursor",
+    "tidy",
+]
 
 #: Removals are cut into pieces, so that appends in between wait for milliseconds only.
 _REMOVAL_STEP: Final = 5000
+_REPLACED_AT_ONCE: Final = 256
 _KEPT_REMOVALS: Final = 10_000
 
 
@@ -57,6 +75,7 @@ async def remove_table(log: Replicator, *, location: str) -> int:
     table_id, dataset_group_arn, dataset_type = row
     (records,) = log.connection.execute("SELECT count(*) FROM records WHERE table_id = ?", (table_id,)).fetchone()
     name = digest(location)
+    await _erase_replaced(log)
     await log.erase(record_messages(log.connection, location))
     await log.purge(f"records.{name}")
     offset = statements.end(log.connection)
@@ -76,6 +95,39 @@ async def remove_table(log: Replicator, *, location: str) -> int:
     return int(records)
 
 
+async def remove_records(log: Replicator, *, location: str, offsets: Sequence[int]) -> int:
+    """Remove some of a table's records, of a limited number of messages; return how many, 0 when none is left.
+
+    Also with nothing to remove it finishes what a call before has left when it was cut off.
+    """
+    removed = 0
+    await _erase_replaced(log)
+    for replacement in list(replacements(log.connection, location, offsets, limit=_REPLACED_AT_ONCE)):
+        message = log_stream_pb2.LogMessage(records_replaced=replacement)
+        try:
+            await log.commit([Write(f"records.{digest(location)}", message)])
+        except Conflict:
+            if removed:
+                break  # the next call does the rest
+            raise
+        removed += len(replacement.removed_offsets)
+    await _erase_replaced(log)
+    return removed
+
+
+async def append_user_removal(log: Replicator, *, dataset_group_arn: str, location: str, up_to_offset: int) -> int:
+    """Append a deletion of users, unless it is in the log; return its offset."""
+    row = log.connection.execute('SELECT "offset" FROM user_removals WHERE location = ?', (location,)).fetchone()
+    if row is not None:
+        return int(row[0])
+    offset = statements.end(log.connection)
+    removal = log_stream_pb2.LogUserRemovalAppended(
+        offset=offset, dataset_group_arn=dataset_group_arn, location=location, up_to_offset=up_to_offset
+    )
+    await log.commit([Write("user_removal", log_stream_pb2.LogMessage(user_removal_appended=removal))])
+    return offset
+
+
 async def remove_old(log: Replicator, *, kept_for: Sequence[str], before_millis: int) -> int:
     """Remove some records that are old and that all these consumers have; return how many, 0 when none is left."""
     marks = list(old_records(log.connection, kept_for=kept_for, before_millis=before_millis, limit=_REMOVAL_STEP))
@@ -86,6 +138,7 @@ async def remove_old(log: Replicator, *, kept_for: Sequence[str], before_millis:
 
 async def tidy(log: Replicator, *, before_millis: int, now_millis: int) -> None:
     """Write down what is left after a removal of old records, and remove from the stream what is not."""
+    await _erase_replaced(log)
     end = statements.end(log.connection)
     (first,) = log.connection.execute('SELECT min("offset") FROM records').fetchone()
     tidied = log_stream_pb2.LogTidied(
@@ -100,7 +153,15 @@ async def tidy(log: Replicator, *, before_millis: int, now_millis: int) -> None:
         forget_messages(log.connection, erasable)
     (epochs,) = log.connection.execute("SELECT count(*) FROM epochs").fetchone()
     await log.purge("epoch", keep=epochs)
-    await log.purge("removal", keep=_KEPT_REMOVALS)
+    for subject in ("removal", "user_removal"):
+        await log.purge(subject, keep=_KEPT_REMOVALS)
+
+
+async def _erase_replaced(log: Replicator) -> None:
+    """Erase the messages whose place others have taken; those of another process may be among them."""
+    if replaced := replaced_messages(log.connection):
+        await log.erase(replaced)
+        forget_replaced(log.connection)
 
 
 def _exists(log: Replicator, location: str) -> bool:

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from common.errors import CorruptArtifact, Unavailable
 from events_service.log import Divergence, LogEntry, LogTable
 from events_service.log import _statements as statements
 from events_service.log._files import make_private
+from events_service.log._message_records import (
+    MESSAGES_SCHEMA,
+    MESSAGES_TABLES,
+    advance,
+    append_records,
+    forget_replaced,
+    replace_records,
+)
 from events_service.log._schema import open_database, prepare
 from protos.tailorbird.internal.v1 import log_stream_pb2
 
 __all__ = [
     "REPLICA", "REPLICA_SCHEMA", "REPLICA_TABLES", "PlannedAppend", "Replaced", "append_bytes",
-    "apply_message", "clear", "forget_messages", "old_messages", "old_records",
-    "open_replica", "planned_appends", "record_messages", "require_no_move", "stream_position", "table_mark",
+    "apply_message", "clear", "old_records", "open_replica", "planned_appends", "require_no_move", "stream_position",
+    "table_mark",
 ]  # fmt: skip
 
 #: Name of the file.
 REPLICA: Final = "replica.db"
 #: Beside the tables of the log; whoever deletes the file loses nothing.
-REPLICA_SCHEMA: Final = """
+REPLICA_SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS replica (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     -- When the stream was made: another stream of the same name has another time.
@@ -32,13 +40,7 @@ CREATE TABLE IF NOT EXISTS replica (
     -- The last message of the stream that was applied.
     sequence INTEGER NOT NULL
 ) STRICT;
--- The messages with records, which are purged when the last of them is old.
-CREATE TABLE IF NOT EXISTS replica_messages (
-    sequence INTEGER PRIMARY KEY,
-    location TEXT NOT NULL,
-    last_offset INTEGER NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS replica_messages_by_table ON replica_messages (location, last_offset);
+{MESSAGES_SCHEMA}
 -- While the log is on its way into the stream, or out of it.
 CREATE TABLE IF NOT EXISTS replica_move (
     only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -46,7 +48,7 @@ CREATE TABLE IF NOT EXISTS replica_move (
 ) STRICT;
 """
 #: The tables of this schema.
-REPLICA_TABLES: Final = ("replica", "replica_messages", "replica_move")
+REPLICA_TABLES: Final = ("replica", *MESSAGES_TABLES, "replica_move")
 _CHECKPOINT_PAGES: Final = 1000
 #: What a record takes beside its payload and its ids, at most.
 _RECORD_OVERHEAD_BYTES: Final = 48
@@ -161,30 +163,14 @@ def apply_message(
             connection, LogTable(table.location, table.dataset_group_arn, table.schema, table.dataset_type)
         )
     elif change == "records_appended":
-        _append(connection, sequence, message.records_appended)
+        append_records(connection, sequence, message.records_appended)
+    elif change == "records_replaced":
+        replace_records(connection, sequence, message.records_replaced)
     elif change == "cursor_set":
         cursor = message.cursor_set
         statements.mark_consumed(connection, consumer=cursor.consumer, location=cursor.location, offset=cursor.offset)
-    elif change == "table_marked":
-        _mark(connection, message.table_marked)
-    elif change == "table_removed":
-        _remove(connection, message.table_removed)
-    elif change == "tidied":
-        tidied = message.tidied
-        _advance(connection, tidied.end_offset - 1)
-        statements.tidy(
-            connection,
-            before_millis=tidied.before_millis,
-            now_millis=tidied.clock_millis,
-            first_offset=tidied.first_offset,
-        )
-    elif change == "user_removal_appended":
-        removal = message.user_removal_appended
-        connection.execute(
-            "INSERT INTO user_removals VALUES (?, ?, ?, ?)",
-            (removal.offset, removal.dataset_group_arn, removal.location, removal.up_to_offset),
-        )
-        _advance(connection, removal.offset)
+    elif change is not None and change in _OTHER_CHANGES:
+        _OTHER_CHANGES[change](connection, getattr(message, change))
     elif change == "move_ended":
         connection.execute("DELETE FROM replica_move")
     elif change in ("move_begun", "moved_away"):
@@ -284,27 +270,6 @@ def table_mark(
     return mark
 
 
-def record_messages(connection: sqlite3.Connection, location: str) -> list[int]:
-    """Return the sequences of the messages with records of a table."""
-    rows = connection.execute("SELECT sequence FROM replica_messages WHERE location = ? ORDER BY 1", (location,))
-    return [sequence for (sequence,) in rows]
-
-
-def old_messages(connection: sqlite3.Connection, *, limit: int) -> list[int]:
-    """Return sequences of messages whose records are all removed."""
-    rows = connection.execute(
-        "SELECT m.sequence FROM tables t JOIN replica_messages m ON m.location = t.location "
-        "AND m.last_offset <= t.removed_offset ORDER BY 1 LIMIT ?",
-        (limit,),
-    )
-    return [sequence for (sequence,) in rows]
-
-
-def forget_messages(connection: sqlite3.Connection, sequences: Sequence[int]) -> None:
-    """Note that messages with records were removed from the stream."""
-    connection.executemany("DELETE FROM replica_messages WHERE sequence = ?", [(item,) for item in sequences])
-
-
 def append_bytes(entries: Sequence[LogEntry]) -> int:
     """Return an upper bound of the size of the message with the records of one call."""
     return _MESSAGE_OVERHEAD_BYTES + sum(map(_size, entries))
@@ -324,32 +289,6 @@ def _check(connection: sqlite3.Connection, message: log_stream_pb2.LogMessage) -
         follows = follows and message.records_appended.records[0].offset >= end
     if not follows:
         raise Replaced
-
-
-def _append(connection: sqlite3.Connection, sequence: int, message: log_stream_pb2.LogRecordsAppended) -> None:
-    table_id, removed_offset = connection.execute(
-        "SELECT id, removed_offset FROM tables WHERE location = ?", (message.location,)
-    ).fetchone()
-    connection.executemany(
-        'INSERT INTO records ("offset", table_id, appended_at_millis, kind, tracking_id, record_id, payload) '
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            (
-                record.offset,
-                table_id,
-                record.appended_at_millis if record.HasField("appended_at_millis") else message.appended_at_millis,
-                record.kind,
-                record.tracking_id,
-                record.record_id if record.HasField("record_id") else None,
-                record.payload,
-            )
-            for record in message.records
-            if record.offset > removed_offset
-        ),
-    )
-    connection.execute(
-        "INSERT INTO replica_messages VALUES (?, ?, ?)", (sequence, message.location, message.records[-1].offset)
-    )
 
 
 def _mark(connection: sqlite3.Connection, mark: log_stream_pb2.LogTableMarked) -> None:
@@ -381,16 +320,35 @@ def _remove(connection: sqlite3.Connection, removed: log_stream_pb2.LogTableRemo
         connection.execute(f"DELETE FROM {table} WHERE {of_table}", (removed.location,))  # noqa: S608 - constants only
     for table in ("tables", "replica_messages"):
         connection.execute(f"DELETE FROM {table} WHERE location = ?", (removed.location,))  # noqa: S608 - constants only
-    _advance(connection, removed.offset)
+    advance(connection, removed.offset)
 
 
-def _advance(connection: sqlite3.Connection, offset: int) -> None:
-    """Note that all offsets up to this one were given."""
-    changed = connection.execute(
-        "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'records'", (offset,)
-    ).rowcount
-    if not changed:
-        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('records', ?)", (offset,))
+def _tidy(connection: sqlite3.Connection, tidied: log_stream_pb2.LogTidied) -> None:
+    advance(connection, tidied.end_offset - 1)
+    statements.tidy(
+        connection,
+        before_millis=tidied.before_millis,
+        now_millis=tidied.clock_millis,
+        first_offset=tidied.first_offset,
+    )
+    forget_replaced(connection)  # whoever wrote this has erased them before
+
+
+def _append_user_removal(connection: sqlite3.Connection, removal: log_stream_pb2.LogUserRemovalAppended) -> None:
+    connection.execute(
+        "INSERT INTO user_removals VALUES (?, ?, ?, ?)",
+        (removal.offset, removal.dataset_group_arn, removal.location, removal.up_to_offset),
+    )
+    advance(connection, removal.offset)
+
+
+#: Changes that have nothing to do with the number of their message.
+_OTHER_CHANGES: Final[Mapping[str, Callable[[sqlite3.Connection, Any], None]]] = {
+    "table_marked": _mark,
+    "table_removed": _remove,
+    "tidied": _tidy,
+    "user_removal_appended": _append_user_removal,
+}
 
 
 def _known_offset(connection: sqlite3.Connection, entry: LogEntry, planned: dict[tuple[str, str], int]) -> int | None:

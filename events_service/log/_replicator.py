@@ -7,8 +7,9 @@ import secrets
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -323,7 +324,9 @@ class Replicator:
                 await self._rebuild()
                 continue
             try:
-                await self._catch_up(state.last)
+                # At once: of a message that was erased, the one that took its place comes later.
+                async with self._at_once():
+                    await self._catch_up(state.last)
             except Replaced:
                 await self._rebuild()
                 continue
@@ -346,7 +349,12 @@ class Replicator:
             # Whoever writes is heard before the message is in the stream, and may yet be refused.
             while sequence > self._applied and attempts < _HINT_ATTEMPTS:
                 async with self._turn:
-                    self._apply(await self._stream.read(self._applied, last=sequence))
+                    messages = await self._stream.read(self._applied, last=sequence)
+                    if messages and messages[-1].sequence != self._applied + len(messages):
+                        # Some are gone from the stream.
+                        self._synchronised = False
+                        await self._synchronise()
+                    self._apply(messages)
                 attempts += 1
                 await asyncio.sleep(_HINT_PAUSE_SECONDS * attempts)
             if sequence == 0:
@@ -359,18 +367,27 @@ class Replicator:
         """Make the replica anew, in one transaction, so that its readers see the old state or the new one."""
         state = await self._stream.ensure()
         _log.error("event_log_replaced", stream_created=state.created, messages=state.last)
-        self.connection.execute("BEGIN IMMEDIATE")
-        try:
+        async with self._at_once():
             self._clear(state)
             await self._catch_up(state.last, checked=False)
+        self._epoch_due = True
+        self._on_change()
+
+    @asynccontextmanager
+    async def _at_once(self) -> AsyncIterator[None]:
+        """Apply everything in the block in one transaction: readers see the state before or the one after."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
             self.connection.execute("COMMIT")
         except BaseException:
             self.connection.execute("ROLLBACK")
             self._created, self._applied = stream_position(self.connection)
             raise
-        self._epoch_due = True
-        self._end = statements.end(self.connection)
-        self._on_change()
+        end = statements.end(self.connection)
+        if end != self._end:
+            self._end = end
+            self._on_change()
 
     def _clear(self, state: StreamState) -> None:
         clear(self.connection, stream=state.created)

@@ -131,18 +131,23 @@ class JetStreamEventLog(LogReader):
         return removed
 
     def remove_records(self, location: str, offsets: Sequence[int]) -> int:
-        """Raise InvalidInput: a message of the stream has several records and cannot lose one; see `EventLog`."""
-        raise InvalidInput(
-            f"event log: got {len(offsets)} records of {location} to remove from a JetStream stream, whose messages "
-            "cannot lose single records; want the log in SQLite to delete users"
-        )
+        """Remove some of a table's records; see `EventLog`."""
+        total = 0
+        while removed := self._change(partial(changes.remove_records, location=location, offsets=offsets)):
+            total += removed
+        self._wal_truncated()
+        return total
 
     def append_user_removal(self, dataset_group_arn: str, *, location: str, up_to_offset: int) -> int:
-        """Raise InvalidInput: whoever announces a deletion must be able to remove the records; see `EventLog`."""
-        raise InvalidInput(
-            f"event log: got the deletion {location} of users of {dataset_group_arn} up to {up_to_offset}, which a "
-            "JetStream stream cannot carry out; want the log in SQLite"
+        """Append a `UserRemoval`; see `EventLog`."""
+        append = partial(
+            changes.append_user_removal,
+            dataset_group_arn=dataset_group_arn,
+            location=location,
+            up_to_offset=up_to_offset,
         )
+        offset: int = self._change(append)
+        return offset
 
     def remove_old(self, retention: timedelta, *, kept_for: Sequence[str]) -> int:
         """Remove records that are older than `retention`; see `EventLog`."""

@@ -7,27 +7,35 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import ClassVar
 
 import psutil
 import pytest
 
+from cli.demo.journey import ROLE_ARN
 from common.clock import SystemClock
+from common.deletions import deletions_folder, list_deletions, read_report
 from common.settings import StoreSettings
 from common.storage.objects import open_store
+from common.tables import Table
 from common.testing import make_keys, serving, wait_until
 from control_plane.jobs.queue import MAX_ATTEMPTS
 from control_plane.server import Timing
+from events_service.log import LogTable
 from events_service.log.sqlite import SqliteEventLog
+from events_service.records import content_of
 from events_service.server import Timing as EventsTiming
 from events_service.server import assemble
 from protos.tailorbird.control.v1.solution_pb2 import CreateSolutionRequest
 from tests.control_plane.messages import solution_config
 from tests.control_plane.test_process import healthy
-from tests.control_plane.world import EVERYTHING, PERSONALIZATION, make_world
-from tests.events_service.samples import known_trackers
+from tests.control_plane.world import EVERYTHING, INTERACTIONS, PERSONALIZATION, make_world
+from tests.events_service.samples import entry, event, known_trackers
 from tests.processes import descendants
-from tests.trainer.place import walks
+from tests.trainer.place import SCHEMAS, walks
 
 ENDLESS = {"algorithmHyperParameters": {"embedding_size": "16", "epochs": "10000", "patience": "10000"}}
 
@@ -206,6 +214,102 @@ def test_a_killed_trainer_leaves_no_process_and_its_job_is_leased_again(plane, w
         assert len(list((tmp_path / "trainer").iterdir())) == 1
         world.resources.versions.stop(version)
         wait_until(lambda: world.resources.versions.describe(version).status == "CREATE STOPPED", seconds=60)
+
+
+class Killing:
+    """Lets calls through to a servicer, and kills the trainer when it comes to the next of some steps.
+
+    Attributes:
+        steps: What is left of them; shared by all servicers.
+        process: The trainer.
+    """
+
+    steps: ClassVar[deque[str]] = deque()
+    process: ClassVar[subprocess.Popen | None] = None
+
+    def __init__(self, servicer) -> None:
+        self._servicer = servicer
+
+    def __getattr__(self, name):
+        return getattr(self._servicer, name)
+
+    def HeartbeatJob(self, request, context):
+        self._kill_at(request.activity)
+        return self._servicer.HeartbeatJob(request, context)
+
+    def RemoveUsers(self, request, context):
+        self._kill_at(f"removal from {request.table_location}")
+        return self._servicer.RemoveUsers(request, context)
+
+    @classmethod
+    def _kill_at(cls, step) -> None:
+        if cls.steps and step.startswith(cls.steps[0]):
+            cls.steps.popleft()
+            cls.process.kill()
+            cls.process.wait()
+
+
+@pytest.fixture
+def killing_plane(world, events, keys, environment):
+    killing = [
+        [replace(item, servicer=Killing(item.servicer)) for item in part.services] for part in (world.plane, events)
+    ]
+    with serving(killing[0], keys=keys) as target, serving(killing[1], keys=keys) as events_target:
+        environment["TAILORBIRD_CONTROL_PLANE"] = target.target
+        environment["TAILORBIRD_EVENTS_SERVICE"] = events_target.target
+        yield
+        world.plane.long_polls.close()
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ("removal from {interactions}", "deleting from USERS"),
+        ("removal from {users}", "looking for models"),
+    ],
+)
+def test_a_trainer_that_is_killed_in_the_middle_of_a_deletion_leaves_the_rest_to_the_next(
+    killing_plane, world, events, environment, tmp_path, steps
+):
+    bucket = tmp_path / "s3" / "bucket"
+    bucket.mkdir(parents=True)
+    lines = [f"{user},item-{number},{number},watch" for number, user in enumerate(["gone", "stays"] * 6)]
+    (bucket / "interactions.csv").write_text("\n".join(["USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE", *lines]) + "\n")
+    (bucket / "users.csv").write_text("USER_ID,AGE\ngone,3\nstays,4\n")
+    (bucket / "leavers.csv").write_text("USER_ID\ngone\n")
+    group = world.group()
+    jobs = [world.import_job(world.dataset(group))]
+    users = world.dataset(group, "Users", SCHEMAS["USERS"])
+    made = world.resources.imports.create("users", dataset_arn=users, data_location="s3://bucket/users.csv")
+    with trainer(environment, tmp_path):
+        for job in [*jobs, made.arn]:
+            wait_until(lambda job=job: world.resources.imports.describe(job).status == "ACTIVE", seconds=60)
+    locations = {row.dataset_type.lower(): row.location for row in datasets(world)}
+    place = LogTable(locations["interactions"], group, INTERACTIONS)
+    log = events.services[-1].servicer._log
+    log.append([entry(event(n, user_id=f"{'gone' if n % 2 else 'stays'}"), to=place) for n in range(6)], seconds=20)
+    deletion = world.resources.deletions.create(
+        "leavers", dataset_group_arn=group, role_arn=ROLE_ARN, data_location="s3://bucket/leavers.csv"
+    ).arn
+    Killing.steps = deque(step.format(**locations) for step in steps)
+
+    def status():
+        return world.resources.deletions.describe(deletion).status
+
+    for _ in range(3):
+        with trainer(environment, tmp_path) as Killing.process:
+            wait_until(lambda: Killing.process.poll() is not None or status() in ("COMPLETED", "FAILED"), seconds=60)
+        world.clock.advance(seconds=61)
+
+    assert (status(), world.resources.deletions.describe(deletion).num_deleted) == ("COMPLETED", 6 + 1)
+    store = open_store(StoreSettings(store_url=str(tmp_path / "store")))
+    (ledger,) = list_deletions(store, deletions_folder(place.location))
+    report = read_report(store, ledger)
+    assert (report.users, [item.rows for item in report.tables]) == (1, [6, 1])
+    assert sorted(Table(store, place.location).read()["USER_ID"]) == ["stays"] * 6
+    assert Table(store, locations["users"]).read()["USER_ID"].to_list() == ["stays"]
+    assert [content_of(record).user_id for record in log.read(1, max_records=10).records] == ["stays"] * 3
+    assert not Killing.steps
 
 
 def test_a_missing_token_stops_it_at_once(environment, tmp_path):

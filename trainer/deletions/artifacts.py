@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -19,29 +19,33 @@ from common.storage import Store
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from protos.tailorbird.storage.v1.deletion_pb2 import ArtifactWithUsers
 
-__all__ = ["StoredModel", "artifacts_with_users", "models_of_group"]
+__all__ = ["StoredModel", "artifacts_with_users", "feature_snapshots", "models_of_group"]
 
 _log = get_logger(__name__)
-#: Parts of the vocabulary of users, as `common.vocabulary` writes it.
-_TEXT, _OFFSETS = "users.bytes.npy", "users.offsets.npy"
+#: The vocabulary of users, and its parts, as `common.vocabulary` writes it.
+_USERS, _TEXT, _OFFSETS = "users", "bytes", "offsets"
+#: The ids of a snapshot of features.
+_IDS: Final = "ids"
 _BATCH: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """Files of a model in the store.
+    """Files of a model, or of a snapshot of users' features, in the store.
 
     Attributes:
         location: Folder of the artifact; of the files of a training that has not published them.
         manifest: The artifact's; None where there is none.
         files: Folder of the files.
         paths: The files, relative to their folder.
+        vocabulary: What the names of the files with the users' ids begin with.
     """
 
     location: str
     manifest: ArtifactManifest | None
     files: str
     paths: frozenset[str]
+    vocabulary: str = _USERS
 
     def count(self, store: Store, users: DigestSet, *, folder: Path) -> int:
         """Return how many of some users the model knows.
@@ -56,10 +60,11 @@ class StoredModel:
             CorruptArtifact: Its vocabulary of users is damaged.
             Unavailable: The store cannot be reached.
         """
-        if _TEXT not in self.paths and _OFFSETS not in self.paths:
+        names = [f"{self.vocabulary}.{part}.npy" for part in (_TEXT, _OFFSETS)]
+        if not self.paths.intersection(names):
             return 0  # of a recipe that knows no users
         try:
-            text, offsets = (_array(store, f"{self.files}/{name}", folder / name) for name in (_TEXT, _OFFSETS))
+            text, offsets = (_array(store, f"{self.files}/{name}", folder / name) for name in names)
             return sum(int(users.holds_ids(ids).sum()) for ids in _batches(text, offsets))
         except ValueError as error:
             raise CorruptArtifact(f"artifact {self.location}: its users cannot be read: {error}") from error
@@ -79,7 +84,7 @@ def models_of_group(store: Store, group_location: str) -> Iterator[StoredModel]:
     claimed, vocabularies = set[str](), set[str]()
     for item in store.list(str(account)):
         path = PurePosixPath(item.path)
-        if path.name == _TEXT:
+        if path.name == f"{_USERS}.{_TEXT}.npy":
             vocabularies.add(str(path.parent))
         if path.name != MANIFEST:
             continue
@@ -97,7 +102,16 @@ def models_of_group(store: Store, group_location: str) -> Iterator[StoredModel]:
         if any(PurePosixPath(table.location).parent == group for table in manifest.snapshot.tables):
             yield StoredModel(location, manifest, files, frozenset(file.path for file in manifest.files))
     for files in sorted(vocabularies - claimed):
-        yield StoredModel(files, None, files, frozenset({_TEXT, _OFFSETS}))
+        yield StoredModel(files, None, files, frozenset({f"{_USERS}.{_TEXT}.npy"}))
+
+
+def feature_snapshots(paths: Iterable[str]) -> Iterator[StoredModel]:
+    """Yield the snapshots of features, published or not, that some objects belong to."""
+    name = f"{_IDS}.{_TEXT}.npy"
+    for path in map(PurePosixPath, paths):
+        if path.name == name:
+            location = str(path.parent)
+            yield StoredModel(location, None, location, frozenset({name}), vocabulary=_IDS)
 
 
 def artifacts_with_users(

@@ -105,6 +105,7 @@ class DeletionJobHandler:
             if payload.tables:
                 artifacts = artifacts_with_users(self._store, payload.tables[0].location, deleted, folder=folder)
                 report.artifacts.extend(artifacts)
+        context.confirm()
         report.finished_at.GetCurrentTime()
         write_report(self._store, payload.location, report)
         rows = sum(table.rows for table in report.tables)

@@ -5,7 +5,7 @@ The user comes as a digest, so that the proof that an id is nowhere does not kee
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -20,11 +20,12 @@ from common.deletions import (
     read_report,
 )
 from common.errors import CorruptArtifact, LimitExceeded, ResourceNotFound, TailorbirdError, invalid
+from common.features.publishing import features_folder
 from common.storage import Store
 from common.table_deletions import ErasableTable
 from protos.tailorbird.control.v1 import user_search_service_pb2 as api
 from protos.tailorbird.internal.v1 import jobs_pb2
-from trainer.deletions.artifacts import StoredModel, models_of_group
+from trainer.deletions.artifacts import StoredModel, feature_snapshots, models_of_group
 from trainer.deletions.table_search import search_table
 from trainer.deletions.tables import sessions_of
 from trainer.worker import JobContext
@@ -34,6 +35,7 @@ __all__ = ["RecordCounter", "UserSearchHandler"]
 
 _DIGEST_BYTES: Final = 16
 _FOLDER: Final = "deletions"
+_FEATURES: Final = "features"
 #: More sessions of one user than anybody has; a request has to hold them.
 _MAX_SESSIONS: Final = 100_000
 _ALL: Final = 2**63 - 1
@@ -140,6 +142,7 @@ class _Search:
             top = f"{group}/{PurePosixPath(item.path).relative_to(group).parts[0]}"
             by_folder.setdefault(top, []).append(item.path)
         by_folder.pop(f"{group}/{_FOLDER}", None)
+        snapshots = by_folder.pop(f"{group}/{_FEATURES}", [])
         names = {table.location: table.dataset_type for table in self._payload.tables}
         for place, (location, paths) in enumerate(sorted(by_folder.items())):
             self._context.report(fraction=0.1 + 0.4 * place / len(by_folder), activity=f"reading {location}")
@@ -153,6 +156,17 @@ class _Search:
                 paths=paths,
                 folder=folder,
             )
+
+        of_users = {features_folder(location): name for location, name in names.items()}
+        yield from self._features(snapshots, of_users, folder)
+
+    def _features(self, paths: Sequence[str], of_users: Mapping[str, str], folder: Path) -> Iterator[api.UserFinding]:
+        """Yield what is found in snapshots of features; those of items and actions have no users."""
+        for snapshot in feature_snapshots(paths):
+            name = next((name for top, name in of_users.items() if snapshot.location.startswith(f"{top}/")), None)
+            if name is not None:
+                finding = api.UserFinding(place=api.USER_PLACE_FEATURES, name=name, location=snapshot.location)
+                yield from self._counted(finding, snapshot, folder)
 
     def records(self, counter: RecordCounter) -> Iterator[api.UserFinding]:
         """Yield what is found in the event log."""
@@ -187,13 +201,17 @@ class _Search:
                 finding.name = model.manifest.solution_version_arn
                 finding.created_at.CopyFrom(model.manifest.created_at)
                 finding.deletions_since.extend(self._deletions_since(model))
-            try:
-                finding.rows = model.count(self._store, self._user, folder=folder)
-            except ResourceNotFound:
-                continue  # deleted since it was listed
-            except CorruptArtifact as error:
-                finding.reason = error.message
-            yield finding
+            yield from self._counted(finding, model, folder)
+
+    def _counted(self, finding: api.UserFinding, model: StoredModel, folder: Path) -> Iterator[api.UserFinding]:
+        """Yield the finding with what a model or a snapshot knows of the user; nothing for one that is gone."""
+        try:
+            finding.rows = model.count(self._store, self._user, folder=folder)
+        except ResourceNotFound:
+            return  # deleted since it was listed
+        except CorruptArtifact as error:
+            finding.reason = error.message
+        yield finding
 
     @cached_property
     def _sessions(self) -> bytes:

@@ -342,10 +342,6 @@ class EventLogSuite:
         with pytest.raises(Unavailable):
             log.read(1, max_records=10)
 
-
-class UserRemovalSuite:
-    """Of logs that can lose single records: a stream of messages with several records each cannot."""
-
     def test_removed_records_are_gone_and_the_others_stay(self, log):
         log.append(entries(1, 2, 3), seconds=20)
         log.append(entries(4, to=table("datasets/books")), seconds=20)

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import signal
 import threading
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
 
@@ -15,7 +16,8 @@ import pytest
 from common.errors import InvalidInput, Unavailable
 from common.positions import Position
 from common.testing import wait_until
-from events_service.log import Bounds, Divergence, TableLag
+from events_service.log import Bounds, Divergence, TableLag, UserRemoval
+from events_service.log._stream import LogStream
 from events_service.log.jetstream import REPLICA, JetStreamEventLog
 from events_service.log.stream_target import StreamTarget
 from events_service.records import content_of
@@ -61,17 +63,6 @@ class TestJetStreamEventLog(EventLogSuite):
     """The suite on JetStream."""
 
 
-def test_deletion_of_users_is_refused_and_leaves_the_log_as_it_is(log):
-    log.append([entry(event(1))], seconds=20)
-
-    with pytest.raises(InvalidInput, match="want the log in SQLite"):
-        log.append_user_removal(GROUP, location="datasets/a/g/deletions/1", up_to_offset=1)
-    with pytest.raises(InvalidInput, match="want the log in SQLite"):
-        log.remove_records(table().location, [1])
-
-    assert offsets(log) == [1]
-
-
 def test_removed_table_is_in_no_file_any_more(server, log):
     log.append([entry(event(0, user_id="stays"), to=table("datasets/books"))], seconds=20)
     log.append([entry(event(n, user_id=f"marked-{n}")) for n in range(300)], seconds=20)
@@ -82,6 +73,97 @@ def test_removed_table_is_in_no_file_any_more(server, log):
     files = b"".join(path.read_bytes() for path in server.folder.rglob("*") if path.is_file())
     assert b"stays" in files
     assert b"marked-" not in files
+
+
+def stored(server) -> bytes:
+    """Return everything that is in the server's files."""
+    return b"".join(path.read_bytes() for path in server.folder.rglob("*") if path.is_file())
+
+
+def test_removed_records_are_in_no_file_any_more_and_those_beside_them_are(server, log, tmp_path):
+    log.append([entry(event(n, user_id=f"{'leaver' if n % 3 else 'stays'}-{n}")) for n in range(300)], seconds=20)
+    for n in range(300, 310):
+        log.append([entry(event(n, user_id=f"leaver-{n}"))], seconds=20)
+    meant = [record.offset for record in log.read(1, max_records=400).records if b"leaver" in record.payload]
+
+    assert log.remove_records(table().location, meant) == 210
+
+    replica = b"".join(path.read_bytes() for path in (tmp_path / "log").glob(f"{REPLICA}*"))
+    for files in (stored(server), replica):
+        assert b"stays-" in files
+        assert b"leaver-" not in files
+    assert len(offsets(log)) == 100
+    assert log.bounds().end == 311
+
+
+def test_removal_that_is_cut_off_before_the_old_message_is_erased_is_finished_by_the_next(
+    server, open_log, monkeypatch
+):
+    log = open_log("a")
+    log.append([entry(event(n, user_id=f"{'halfway' if n % 2 else 'stays'}-{n}")) for n in range(10)], seconds=20)
+    with monkeypatch.context() as patch:
+        patch.setattr(LogStream, "erase", _cut_off)
+        with pytest.raises(Unavailable):
+            log.remove_records(table().location, [2, 4])
+    log.append(entries(11), seconds=20)
+    log.close()
+    assert b"halfway-1" in stored(server)
+    halfway = state(open_log("of the stream as it was left"))
+    assert [record.offset for record in halfway[0].records] == [1, 3, 5, 6, 7, 8, 9, 10, 11]
+
+    again = open_log("a")
+    assert again.remove_records(table().location, []) == 0
+
+    assert again.remove_records(table().location, [2, 4, 6]) == 1
+    files = stored(server)
+    assert [number for number in (1, 3, 5, 7) if f"halfway-{number}".encode() in files] == [7]
+    finished = state(again)
+    assert [record.offset for record in finished[0].records] == [1, 3, 5, 7, 8, 9, 10, 11]
+    assert state(open_log("of the stream as it is")) == finished
+
+
+def test_replica_that_is_behind_never_shows_what_came_later_without_what_was_left(open_log):
+    """It has not seen the first message, which is erased, when the one that took its place is far behind others."""
+    behind, log = open_log("behind"), open_log("ahead")
+    shown = []
+    behind._replicator._on_change = lambda: shown.append(offsets(behind))
+    with _held(behind):
+        log.append(entries(1, 2), seconds=20)
+        for number in range(3, 203):
+            log.append(entries(number), seconds=20)
+        log.remove_records(table().location, [1])
+
+    wait_until(lambda: state(behind) == state(log))
+
+    assert {page[0] for page in shown if page} == {2}
+
+
+def test_deletion_of_users_outlives_the_replica_and_its_announcement_is_kept(open_log):
+    log = open_log("a")
+    log.append(entries(1, 2), seconds=20)
+    log.append_user_removal(GROUP, location="datasets/a/g/deletions/1", up_to_offset=2)
+    log.remove_records(table().location, [1, 2])
+
+    another = open_log("b")
+
+    assert state(another) == state(log)
+    assert another.read(3, max_records=9).user_removals == [UserRemoval(3, GROUP, "datasets/a/g/deletions/1", 2)]
+    assert another.append(entries(1), seconds=20) == (4,)
+
+
+async def _cut_off(*_: object) -> None:
+    raise Unavailable("killed here")
+
+
+@contextmanager
+def _held(log):
+    """Let a process learn nothing of what others write while the block runs."""
+    turn = log._replicator._turn
+    asyncio.run_coroutine_threadsafe(turn.acquire(), log._loop).result(20)
+    try:
+        yield
+    finally:
+        log._loop.call_soon_threadsafe(turn.release)
 
 
 def state(log):

@@ -24,7 +24,7 @@ from events_service.log import Bounds, Divergence, LogRemoval, LogTable, TableLa
 from events_service.log._writer import GroupWriter
 from events_service.log.sqlite import DATABASE, SqliteEventLog
 from events_service.records import content_of, log_entry
-from tests.events_service.log.suite import EventLogSuite, UserRemovalSuite, offsets
+from tests.events_service.log.suite import EventLogSuite, offsets
 from tests.events_service.samples import (
     GROUP,
     ITEMS_SCHEMA_TEXT,
@@ -48,7 +48,7 @@ OLD = {
 }
 
 
-class TestSqliteEventLog(EventLogSuite, UserRemovalSuite):
+class TestSqliteEventLog(EventLogSuite):
     """The suite on SQLite."""
 
 

@@ -10,6 +10,7 @@ from common.artifacts import publish_artifact
 from common.clock import SystemClock
 from common.deletions import DigestSet, id_digest, read_deletion, write_deletion
 from common.errors import InvalidInput, Unavailable
+from common.features.publishing import publish_snapshot
 from common.table_deletions import ErasableTable
 from common.vocabulary import Vocabulary
 from protos.tailorbird.control.v1 import user_search_service_pb2 as api
@@ -17,6 +18,7 @@ from protos.tailorbird.internal.v1 import jobs_pb2
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest
 from protos.tailorbird.storage.v1.deletion_pb2 import DeletionEntry
 from tests.trainer.deletions.test_handler import imported, put
+from tests.trainer.place import HEADERS, SCHEMAS
 from trainer.deletions import UserSearchHandler
 from trainer.deletions.tables import delete_users
 from trainer.worker import NullJobContext
@@ -158,6 +160,23 @@ def test_what_a_killed_training_left_and_what_nobody_knows_proves_nothing(place,
 
     assert rows[("TRAINING_REMAINS", "")] == 1
     assert rows[("OTHER_FILES", "USERS")] is None
+
+
+def test_snapshots_of_the_features_of_users_are_looked_into_and_those_of_items_are_not(place, search, tmp_path):
+    imported(place)
+    place.write("items.csv", "gone,A,B,1,", header=HEADERS["ITEMS"])
+    place.bring("s3://films/items.csv", kind="ITEMS")
+    for kind in ("USERS", "ITEMS"):
+        (tmp_path / kind).mkdir()
+        publish_snapshot(
+            place.store, f"{GROUP}/{kind}", SCHEMAS[kind], dataset_type=kind, version=0, folder=tmp_path / kind,
+            check=lambda: None,
+        )  # fmt: skip
+
+    found_places = rows_by_place(search("gone"))
+
+    assert {key: count for key, count in found_places.items() if key[0] == "FEATURES"} == {("FEATURES", "USERS"): 1}
+    assert rows_by_place(search("nobody"))[("FEATURES", "USERS")] == 0
 
 
 def test_places_that_cannot_be_asked_say_why(place, search, records):
