@@ -57,7 +57,7 @@ class _Echo(RuntimeServiceServicer):
 
 
 class _Sink(EventsServiceServicer):
-    """Takes events and forgets them."""
+    """Takes events and items, and forgets them."""
 
     async def PutEvents(
         self,
@@ -66,6 +66,14 @@ class _Sink(EventsServiceServicer):
     ) -> events.PutEventsResponse:
         """Answer that they were taken."""
         return events.PutEventsResponse()
+
+    async def PutItems(
+        self,
+        request: events.PutItemsRequest,  # noqa: ARG002 - gRPC's signature
+        context: Any,  # noqa: ARG002 - gRPC's signature
+    ) -> events.PutItemsResponse:
+        """Answer that they were taken."""
+        return events.PutItemsResponse()
 
 
 def list_of_items(count: int) -> runtime.GetRecommendationsResponse:

@@ -63,6 +63,10 @@ class AvroSchema:
     name: str
     fields: tuple[AvroField, ...]
 
+    def __hash__(self) -> int:
+        # Keys of caches that are asked for each record: a hash of all fields would take longer than the record.
+        return hash((self.name, len(self.fields)))
+
     def field(self, name: str) -> AvroField | None:
         """Return the column of that name, or None."""
         return next((item for item in self.fields if item.name == name), None)

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -19,8 +19,8 @@ from common.columns import normalise_key
 from common.errors import CorruptArtifact
 
 __all__ = [
-    "MAX_VALUE", "SentValue", "convert", "convert_entity", "describe_entity_values", "describe_values", "entity_values",
-    "is_text", "read_entity",
+    "MAX_VALUE", "SentValue", "columns_by_key", "convert", "convert_entity", "describe_entity_values",
+    "describe_values", "entity_values", "is_text", "read_entity",
 ]  # fmt: skip
 
 #: Characters of one value.
@@ -87,8 +87,8 @@ def read_entity(
     """
     spellings = {normalise_key(key): key for key in properties}
     read = []
-    for column in schema.fields:
-        spelling = spellings.get(normalise_key(column.name))
+    for key, column in columns_by_key(schema).items():
+        spelling = spellings.get(key)
         if column.name == id_column:
             read.append(SentValue(column, column.name, entity_id))
         elif spelling is None:
@@ -96,6 +96,12 @@ def read_entity(
         else:
             read.append(SentValue(column, spelling, properties[spelling]))
     return read
+
+
+@lru_cache(maxsize=1024)
+def columns_by_key(schema: AvroSchema) -> Mapping[str, AvroField]:
+    """Return the columns by the normalised keys of their names, in their order."""
+    return MappingProxyType({normalise_key(column.name): column for column in schema.fields})
 
 
 def convert_entity(value: Any, column: AvroField) -> Any:
@@ -130,6 +136,8 @@ def describe_values(column: AvroField) -> str:
 
 def is_text(value: str) -> bool:
     """Return whether a string can be encoded as UTF-8: JSON escapes can make unpaired surrogates."""
+    if value.isascii():
+        return True
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -148,6 +156,8 @@ def _boolean(value: Any) -> bool | None:
 
 
 def _integer(value: Any, *, bits: int) -> int | None:
+    if type(value) is int:
+        return value if -(2 ** (bits - 1)) <= value < 2 ** (bits - 1) else None
     number = _number(value)
     # What is far too large need not be looked at more closely.
     if number is None or abs(number) > 2.0**bits:
@@ -159,6 +169,8 @@ def _integer(value: Any, *, bits: int) -> int | None:
 
 
 def _number(value: Any) -> float | None:
+    if type(value) is float:
+        return value if math.isfinite(value) else None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, str) and not _NUMBER_TEXT.fullmatch(value):

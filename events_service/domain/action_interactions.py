@@ -49,6 +49,7 @@ def _interaction(sent: RawActionInteraction, schema: AvroSchema, *, field: str) 
     for member in ACTION_MEMBERS:
         if member.required and getattr(sent, member.attribute) is None:
             raise invalid(member.path(field), got=None, want="a value: no interaction comes without it")
+    properties = _properties(sent.properties, field=f"{field}.properties")
     interaction = ActionInteraction(
         event_id=check_text(f"{field}.eventId", sent.event_id) or "",
         session_id=check_required(f"{field}.sessionId", sent.session_id),
@@ -56,13 +57,13 @@ def _interaction(sent: RawActionInteraction, schema: AvroSchema, *, field: str) 
         sent_at_millis=check_millis(f"{field}.timestamp", cast("int", sent.sent_at_millis)),
         action_id=check_required(f"{field}.actionId", sent.action_id),
         user_id=check_text(f"{field}.userId", sent.user_id),
-        properties_json=write_properties(_properties(sent.properties, field=f"{field}.properties")),
+        properties_json=write_properties(properties),
         recommendation_id=check_text(
             f"{field}.recommendationId", sent.recommendation_id, longest=MAX_RECOMMENDATION_ID
         ),
         impression=check_impression(f"{field}.impression", sent.impression),
     )
-    check_columns(interaction, schema, field=field)
+    check_columns(interaction, schema, properties=properties, field=field)
     return interaction if interaction.event_id else replace(interaction, event_id=interaction.content_id())
 
 
@@ -79,6 +80,6 @@ def _properties(text: str | None, *, field: str) -> dict[str, Any]:
         if (normalised := normalise_key(key)) in seen:
             raise InvalidInput(f"`{field}`: got {key!r} in two spellings, want each property once")
         seen.add(normalised)
-        if action_member_of(key) is not None:
+        if action_member_of(normalised) is not None:
             raise InvalidInput(f"`{field}`: got the key {key!r}, want keys other than the interaction's own members")
     return properties

@@ -11,7 +11,7 @@ from common import columns
 from common.avro import AvroSchema
 from common.columns import normalise_key
 from common.errors import InvalidInput, invalid
-from common.features.values import convert_entity, describe_entity_values, is_text, read_entity
+from common.features.values import columns_by_key, convert_entity, describe_entity_values, is_text, read_entity
 from events_service.domain.events import Entity
 from events_service.domain.fields import check_millis
 from events_service.domain.properties import parse_properties, write_properties
@@ -83,25 +83,26 @@ def _entity(sent: RawEntity, schema: AvroSchema, kind: EntityType, *, field: str
         if sent.properties is None
         else parse_properties(sent.properties, field=place, max_length=kind.max_properties)
     )
-    columns_by_key = {
-        normalise_key(column.name): column.name for column in schema.fields if column.name != kind.id_column
-    }
+    places = columns_by_key(schema)
     seen: set[str] = set()
     for key in properties:
         normalised = normalise_key(key)
-        if normalised not in columns_by_key:
-            names = ", ".join(columns_by_key.values())[:500] or "none"
+        if normalised not in places or places[normalised].name == kind.id_column:
+            names = ", ".join(item.name for item in schema.fields if item.name != kind.id_column)[:500] or "none"
             raise InvalidInput(f"`{place}`: got the key {key[:150]!r}, want a column of the dataset's schema: {names}")
         if normalised in seen:
             raise InvalidInput(f"`{place}`: got {key!r} in two spellings, want each property once")
         seen.add(normalised)
     for column, spelling, value in read_entity(entity_id, properties, schema, id_column=kind.id_column):
-        name = f"{place}.{spelling}"
-        if value is None and not column.nullable:
-            raise invalid(name, got=None, want=f"a value: the schema's {column.name} has no null")
-        converted = None if value is None else convert_entity(value, column)
-        if value is not None and converted is None:
-            raise invalid(name, got=value, want=f"{describe_entity_values(column)}, as the schema's {column.name}")
+        if value is None:
+            if not column.nullable:
+                want = f"a value: the schema's {column.name} has no null"
+                raise invalid(f"{place}.{spelling}", got=None, want=want)
+            continue
+        converted = convert_entity(value, column)
+        if converted is None:
+            want = f"{describe_entity_values(column)}, as the schema's {column.name}"
+            raise invalid(f"{place}.{spelling}", got=value, want=want)
         if column.name in columns.MOMENTS and isinstance(converted, int | float):
-            check_millis(name, int(1000 * converted))
+            check_millis(f"{place}.{spelling}", int(1000 * converted))
     return Entity(entity_id, write_properties(properties))

@@ -34,6 +34,7 @@ class Member:
         name: As callers write it: a member of the event, or of the call if `of_call`.
         attribute: Its name in `Event`, `RawEvent` and `RawCall`, or in `ActionInteraction`.
         of_call: Sent once for all events of a call.
+        short: A text that is checked to have at most 256 characters: it fits any column of strings.
         required: Every event must have it, whatever the schema says. All others may be left out, whatever the schema
             says: their column is then null.
         in_properties: What becomes of a property of this name.
@@ -44,6 +45,7 @@ class Member:
     name: str
     attribute: str
     of_call: bool = False
+    short: bool = False
     required: bool = False
     in_properties: InProperties = InProperties.REFUSED
     to_column: Callable[[Any], Any] = lambda value: value
@@ -59,14 +61,14 @@ class Member:
 
 
 MEMBERS: Final = (
-    Member(columns.USER_ID, "userId", "user_id", of_call=True),
-    Member("SESSION_ID", "sessionId", "session_id", of_call=True, required=True),
-    Member(columns.ITEM_ID, "itemId", "item_id", in_properties=InProperties.MOVED),
+    Member(columns.USER_ID, "userId", "user_id", short=True, of_call=True),
+    Member("SESSION_ID", "sessionId", "session_id", short=True, of_call=True, required=True),
+    Member(columns.ITEM_ID, "itemId", "item_id", short=True, in_properties=InProperties.MOVED),
     Member(columns.TIMESTAMP, "sentAt", "sent_at_millis", required=True, to_column=lambda millis: millis // 1000),
-    Member(columns.EVENT_TYPE, "eventType", "event_type", required=True),
+    Member(columns.EVENT_TYPE, "eventType", "event_type", short=True, required=True),
     Member(columns.EVENT_VALUE, "eventValue", "event_value", in_properties=InProperties.MOVED),
     Member(columns.IMPRESSION, "impression", "impression", to_column=lambda items: "|".join(items) or None),
-    Member(columns.RECOMMENDATION_ID, "recommendationId", "recommendation_id"),
+    Member(columns.RECOMMENDATION_ID, "recommendationId", "recommendation_id", short=True),
     Member(
         columns.EVENT_ATTRIBUTION_SOURCE,
         "metricAttribution.eventAttributionSource",
@@ -76,23 +78,23 @@ MEMBERS: Final = (
 )
 #: Of PutActionInteractions; none of them may be a property.
 ACTION_MEMBERS: Final = (
-    Member(columns.USER_ID, "userId", "user_id"),
-    Member("SESSION_ID", "sessionId", "session_id", required=True),
-    Member(columns.ACTION_ID, "actionId", "action_id", required=True),
+    Member(columns.USER_ID, "userId", "user_id", short=True),
+    Member("SESSION_ID", "sessionId", "session_id", short=True, required=True),
+    Member(columns.ACTION_ID, "actionId", "action_id", short=True, required=True),
     Member(columns.TIMESTAMP, "timestamp", "sent_at_millis", required=True, to_column=lambda millis: millis // 1000),
-    Member(columns.EVENT_TYPE, "eventType", "event_type", required=True),
+    Member(columns.EVENT_TYPE, "eventType", "event_type", short=True, required=True),
     Member(columns.IMPRESSION, "impression", "impression", to_column=lambda actions: "|".join(actions) or None),
-    Member(columns.RECOMMENDATION_ID, "recommendationId", "recommendation_id"),
+    Member(columns.RECOMMENDATION_ID, "recommendationId", "recommendation_id", short=True),
 )
 _BY_COLUMN_KEY: Final = {normalise_key(member.column): member for member in MEMBERS}
 _ACTIONS_BY_COLUMN_KEY: Final = {normalise_key(member.column): member for member in ACTION_MEMBERS}
 
 
-def member_of(name: str) -> Member | None:
-    """Return the member of an event whose column has the normalised key of a column or a property; None for none."""
-    return _BY_COLUMN_KEY.get(normalise_key(name))
+def member_of(key: str) -> Member | None:
+    """Return the member of an event whose column has this normalised key; None for none."""
+    return _BY_COLUMN_KEY.get(key)
 
 
-def action_member_of(name: str) -> Member | None:
+def action_member_of(key: str) -> Member | None:
     """Return the same member of an interaction with an action."""
-    return _ACTIONS_BY_COLUMN_KEY.get(normalise_key(name))
+    return _ACTIONS_BY_COLUMN_KEY.get(key)

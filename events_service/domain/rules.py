@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -20,7 +21,7 @@ from events_service.domain.fields import (
     check_required,
     check_text,
 )
-from events_service.domain.members import MEMBERS, InProperties, member_of
+from events_service.domain.members import MEMBERS, InProperties, Member, member_of
 from events_service.domain.properties import parse_properties, write_properties
 from events_service.domain.rows import check_columns
 
@@ -28,6 +29,11 @@ __all__ = ["MAX_EVENTS", "MAX_EVENT_BYTES", "check_events", "check_tracking_id"]
 
 MAX_EVENTS: Final = 10
 MAX_EVENT_BYTES: Final = 10 * 1024
+#: Characters of properties that do not make an event too large, whatever its ids: all five together have at most
+#: 1320 characters, and none takes more than 6 bytes.
+_PLAIN_PROPERTIES: Final = 256
+_OF_CALL: Final = tuple(member for member in MEMBERS if member.required and member.of_call)
+_OF_EVENT: Final = tuple(member for member in MEMBERS if member.required and not member.of_call)
 _ATTRIBUTION_SOURCE: Final = re.compile(r"[\x20-\x7E]{1,1024}")
 _NUMBER: Final = AvroField(columns.EVENT_VALUE, "float", nullable=True)
 
@@ -51,7 +57,7 @@ def check_events(call: RawCall, schema: AvroSchema) -> tuple[Event, ...]:
     Raises:
         InvalidInput: Anything at all is wrong with the call; then none of its events is kept.
     """
-    _require(call, of_call=True)
+    _require(call, _OF_CALL)
     session_id, user_id = check_text("sessionId", call.session_id), check_text("userId", call.user_id)
     if not 1 <= len(call.events) <= MAX_EVENTS:
         raise invalid("eventList", got=len(call.events), want=f"1 to {MAX_EVENTS} events")
@@ -61,15 +67,15 @@ def check_events(call: RawCall, schema: AvroSchema) -> tuple[Event, ...]:
     )
 
 
-def _require(sent: RawCall | RawEvent, *, of_call: bool, event: str = "") -> None:
-    """Check that all required members were sent."""
-    for member in MEMBERS:
-        if member.required and member.of_call is of_call and getattr(sent, member.attribute) is None:
+def _require(sent: RawCall | RawEvent, members: Sequence[Member], *, event: str = "") -> None:
+    """Check that required members were sent."""
+    for member in members:
+        if getattr(sent, member.attribute) is None:
             raise invalid(member.path(event), got=None, want="a value: no event comes without it")
 
 
 def _event(sent: RawEvent, *, session_id: str, user_id: str | None, schema: AvroSchema, field: str) -> Event:
-    _require(sent, of_call=False, event=field)
+    _require(sent, _OF_EVENT, event=field)
     properties, moved = _properties(sent.properties, field=f"{field}.properties")
     event = Event(
         event_id=check_text(f"{field}.eventId", sent.event_id) or "",
@@ -86,11 +92,18 @@ def _event(sent: RawEvent, *, session_id: str, user_id: str | None, schema: Avro
         impression=check_impression(f"{field}.impression", sent.impression),
         attribution_source=_attribution_source(field, sent.attribution_source),
     )
+    _check_size(event, field=field)
+    check_columns(event, schema, properties=properties, field=field)
+    return event if event.event_id else replace(event, event_id=event.content_id())
+
+
+def _check_size(event: Event, *, field: str) -> None:
+    is_plain = not event.impression and event.attribution_source is None
+    if is_plain and len(event.properties_json or "") <= _PLAIN_PROPERTIES:
+        return  # most events, which need not be written for it
     size = len(event.content().encode())
     if size > MAX_EVENT_BYTES:
         raise invalid(field, got=f"{size} bytes", want=f"at most {MAX_EVENT_BYTES} bytes per event")
-    check_columns(event, schema, field=field)
-    return event if event.event_id else replace(event, event_id=event.content_id())
 
 
 def _properties(text: str | None, *, field: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -103,7 +116,7 @@ def _properties(text: str | None, *, field: str) -> tuple[dict[str, Any], dict[s
         if (normalised := normalise_key(key)) in seen:
             raise InvalidInput(f"`{field}`: got {key!r} in two spellings, want each property once")
         seen.add(normalised)
-        member = member_of(key)
+        member = member_of(normalised)
         if member is None or member.in_properties is InProperties.KEPT:
             kept[key] = value
         elif member.in_properties is InProperties.MOVED:

@@ -6,6 +6,7 @@ The log does not look into what it keeps: a record is a kind, a dataset and a pa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum
@@ -211,6 +212,22 @@ class EventLog(Protocol):
             StorageFull: The disk is full; nothing was appended.
             Unavailable: The disk or the server failed, or was too slow: the records may or may not be kept, so repeat
                 the call.
+        """
+        ...
+
+    def submit(self, entries: Sequence[LogEntry]) -> Future[tuple[int, ...]]:
+        """Begin to append records, as `append` does, without waiting for it.
+
+        Args:
+            entries: As for `append`.
+
+        Returns:
+            What `append` returns, or raises. A future that is cancelled before its records are being written leaves
+            them out.
+
+        Raises:
+            LimitExceeded: Too many appends are queued; nothing was appended.
+            Unavailable: The log is closed.
         """
         ...
 

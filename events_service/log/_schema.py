@@ -14,9 +14,20 @@ from events_service.log import LogEntry, LoggedRecord, RecordKind
 from events_service.log._disk import end_if_unsynced
 from protos.tailorbird.internal.v1 import records_pb2
 
-__all__ = ["RECORD_COLUMNS", "insert_records", "logged_record", "open_database", "prepare", "record_values"]
+__all__ = [
+    "LOOKED_UP_AT_ONCE",
+    "RECORD_COLUMNS",
+    "insert_records",
+    "logged_record",
+    "open_database",
+    "prepare",
+    "record_values",
+    "select_offsets",
+]
 
 _VERSION: Final = 4
+#: Ids of one statement, at most; SQLite takes 32,766 parameters.
+LOOKED_UP_AT_ONCE: Final = 512
 #: What version 4 has beyond version 3; offsets as those of removals.
 _FROM_VERSION_3: Final = """
 CREATE TABLE user_removals (
@@ -128,6 +139,18 @@ def insert_records(count: int) -> str:
     columns = "table_id, appended_at_millis, kind, tracking_id, record_id, payload"
     rows = ", ".join(["(?, ?, ?, ?, ?, ?)"] * count)
     return f"INSERT INTO records ({columns}) VALUES {rows}"  # noqa: S608 - question marks only
+
+
+@cache
+def select_offsets(count: int) -> tuple[str, int]:
+    """Return the statement that looks up the offsets of so many ids of one table and tracker, and how many it takes.
+
+    That is a power of two, so that there are few statements to be prepared.
+    """
+    size = 1 << (count - 1).bit_length()
+    marks = ", ".join("?" * size)
+    where = f"table_id = ? AND tracking_id = ? AND record_id IN ({marks})"
+    return f'SELECT record_id, "offset" FROM records WHERE {where}', size  # noqa: S608 - question marks only
 
 
 def open_database(path: Path) -> sqlite3.Connection:

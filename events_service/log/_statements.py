@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 from typing import Any, Final, cast
 
 from common.positions import Epoch, Lineage
@@ -20,7 +20,14 @@ from events_service.log import (
     TableLag,
     UserRemoval,
 )
-from events_service.log._schema import RECORD_COLUMNS, insert_records, logged_record, record_values
+from events_service.log._schema import (
+    LOOKED_UP_AT_ONCE,
+    RECORD_COLUMNS,
+    insert_records,
+    logged_record,
+    record_values,
+    select_offsets,
+)
 
 __all__ = [
     "append",
@@ -56,33 +63,55 @@ _INSERTED_AT_ONCE: Final = 500
 
 
 def append(
-    connection: sqlite3.Connection, *, entries: Sequence[LogEntry], epoch: int, now_millis: int
-) -> tuple[int, ...]:
-    """Add records that are not there yet; return the offset of each."""
+    connection: sqlite3.Connection, *, calls: Sequence[Sequence[LogEntry]], epoch: int, now_millis: int
+) -> list[tuple[int, ...]]:
+    """Add the records of several calls, as far as they are not there yet; return the offsets of each call's."""
     _begin_epoch(connection, epoch)
-    ids = {table: define_table(connection, table) for table in {entry.table for entry in entries}}
-    offsets: dict[tuple[Any, ...], int] = {}
-    new = []
-    keys = []
-    for place, entry in enumerate(entries):
-        table_id = ids[entry.table]
-        # Records without an id are all different.
-        key = (table_id, entry.tracking_id, entry.record_id) if entry.record_id is not None else (place,)
-        keys.append(key)
-        if key in offsets:
-            continue
-        # Looked up first: an insertion that violates the unique index would use up an offset.
-        offset = None if entry.record_id is None else record_offset(connection, entry)
-        offsets[key] = offset or 0
-        if offset is None:
-            new.append((key, record_values(entry, table_id=table_id, appended_at_millis=now_millis)))
+    tables = {entry.table.location: entry.table for call in calls for entry in call}
+    ids = {location: define_table(connection, table) for location, table in tables.items()}
+    keys = [
+        [
+            # Records without an id are all different.
+            (
+                ids[entry.table.location],
+                entry.tracking_id,
+                (number, place) if entry.record_id is None else entry.record_id,
+            )
+            for place, entry in enumerate(call)
+        ]
+        for number, call in enumerate(calls)
+    ]
+    # Looked up first: an insertion that violates the unique index would use up an offset.
+    offsets = _known_offsets(connection, chain.from_iterable(keys))
+    new: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    for call, of_call in zip(calls, keys, strict=True):
+        for entry, key in zip(call, of_call, strict=True):
+            if key not in offsets and key not in new:
+                new[key] = record_values(entry, table_id=key[0], appended_at_millis=now_millis)
     for start in range(0, len(new), _INSERTED_AT_ONCE):
-        part = new[start : start + _INSERTED_AT_ONCE]
+        part = list(islice(new.items(), start, start + _INSERTED_AT_ONCE))
         cursor = connection.execute(insert_records(len(part)), list(chain.from_iterable(values for _, values in part)))
         # Nobody else writes meanwhile, so they got consecutive offsets.
         first = cast("int", cursor.lastrowid) - len(part) + 1
         offsets.update((key, first + place) for place, (key, _) in enumerate(part))
-    return tuple(offsets[key] for key in keys)
+    return [tuple(offsets[key] for key in of_call) for of_call in keys]
+
+
+def _known_offsets(connection: sqlite3.Connection, keys: Iterable[tuple[Any, ...]]) -> dict[tuple[Any, ...], int]:
+    """Return the offsets of those records, by number of the table, tracker and id, that the log has."""
+    ids_by_tracker: dict[tuple[int, str], list[str]] = {}
+    for table_id, tracking_id, record_id in keys:
+        if isinstance(record_id, str):
+            ids_by_tracker.setdefault((table_id, tracking_id), []).append(record_id)
+    offsets: dict[tuple[Any, ...], int] = {}
+    for (table_id, tracking_id), record_ids in ids_by_tracker.items():
+        for start in range(0, len(record_ids), LOOKED_UP_AT_ONCE):
+            part = record_ids[start : start + LOOKED_UP_AT_ONCE]
+            statement, size = select_offsets(len(part))
+            padding = part[-1:] * (size - len(part))
+            rows = connection.execute(statement, (table_id, tracking_id, *part, *padding))
+            offsets.update(((table_id, tracking_id, record_id), offset) for record_id, offset in rows)
+    return offsets
 
 
 def record_offset(connection: sqlite3.Connection, entry: LogEntry) -> int | None:

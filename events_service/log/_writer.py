@@ -1,7 +1,8 @@
 """Group commit: one thread writes to the database, all that is queued in one transaction with one sync.
 
 While the disk syncs one group the next one is queued, so that the number of syncs does not grow with the number of
-callers. Within a group each write has its own savepoint: one that fails does not fail the others.
+callers. Within a group each write has its own savepoint: one that fails does not fail the others. Writes of one kind
+that follow each other are done together; only when that fails each is tried alone.
 
 A sync that fails ends the process at once: the system may have dropped what it could not write, and lets the next sync
 succeed without it. The next process begins with what the disk has (`_disk.sync_and_drop_cache`).
@@ -12,10 +13,11 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
@@ -33,11 +35,13 @@ _DISK_ERRORS: Final = {
     sqlite3.SQLITE_READONLY: "disk_read_only",
 }
 T = TypeVar("T")
+P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True)
 class _Write(Generic[T]):
-    run: Callable[[sqlite3.Connection], T]
+    run: Callable[[sqlite3.Connection, Sequence[Any]], Sequence[T]]
+    part: Any
     future: Future[T]
 
 
@@ -87,7 +91,20 @@ class GroupWriter:
 
         Raises:
             LimitExceeded: Too many writes are queued.
-            Unavailable: The log is closed.
+            Unavailable: The log is closed. The future raises it for errors of the disk and of SQLite.
+        """
+        return self.submit_part(lambda connection, _: [run(connection)], None)
+
+    def submit_part(self, run: Callable[[sqlite3.Connection, Sequence[P]], Sequence[T]], part: P) -> Future[T]:
+        """Queue a write that is done together with others of its kind, which stand beside it in the queue.
+
+        Args:
+            run: Runs inside the transaction with the parts of several writes; returns the result of each.
+            part: That of this write.
+
+        Returns:
+            Its result, once the transaction is synced; errors as those of `submit`. A write whose future is cancelled
+            before its group begins is left out.
         """
         future: Future[T] = Future()
         with self._changed:
@@ -97,7 +114,7 @@ class GroupWriter:
                 raise LimitExceeded(
                     f"event log: got {len(self._queue)} writes that wait for the disk, want fewer; try again later"
                 )
-            self._queue.append(_Write(run, future))
+            self._queue.append(_Write(run, part, future))
             self._changed.notify()
         return future
 
@@ -110,8 +127,9 @@ class GroupWriter:
 
     def _serve(self) -> None:
         while group := self._gather():
-            self._write(group)
-            self._checkpoint()
+            if writes := [write for write in group if write.future.set_running_or_notify_cancel()]:
+                self._write(writes)
+                self._checkpoint()
         self._connection.close()
 
     def _gather(self) -> list[_Write[Any]]:
@@ -127,7 +145,8 @@ class GroupWriter:
         results: list[Any] = []
         try:
             connection.execute("BEGIN IMMEDIATE")
-            results += [self._attempt(write) for write in group]
+            for _, alike in groupby(group, attrgetter("run")):
+                results += self._attempt(list(alike))
             connection.execute("COMMIT")
             self._on_commit(connection)
         except Exception as error:  # noqa: BLE001 - the callers get it; this thread must go on for the next ones
@@ -137,9 +156,7 @@ class GroupWriter:
                 connection.execute("ROLLBACK")
             for write in group:
                 # One each: an exception that several threads raise collects the tracebacks of all.
-                failure = kind(f"event log: cannot be written: {error}")
-                failure.__cause__ = error
-                write.future.set_exception(failure)
+                write.future.set_exception(_unwritten(error, kind))
             return
         self._succeeded()
         for write, result in zip(group, results, strict=True):
@@ -148,19 +165,22 @@ class GroupWriter:
             else:
                 write.future.set_result(result)
 
-    def _attempt(self, write: _Write[Any]) -> Any:
+    def _attempt(self, writes: Sequence[_Write[Any]]) -> Sequence[Any]:
+        """Do writes of one kind; return the result of each, or why it failed."""
         connection = self._connection
         connection.execute("SAVEPOINT one")
         try:
-            result = write.run(connection)
+            results = writes[0].run(connection, [write.part for write in writes])
         except Exception as error:  # the caller of `submit` raises it
             if not connection.in_transaction or _disk_error(error):
                 # SQLite itself often rolls everything back, as when the disk is full: the whole group failed.
                 raise
             connection.execute("ROLLBACK TO one")
-            result = _Failed(error)
+            results = [_Failed(_unwritten(error) if isinstance(error, sqlite3.Error) else error)]
         connection.execute("RELEASE one")
-        return result
+        if len(results) < len(writes):
+            return [result for write in writes for result in self._attempt([write])]
+        return results
 
     def _checkpoint(self) -> None:
         """Copy the write-ahead log into the database when it is long.
@@ -190,6 +210,13 @@ class GroupWriter:
         if self._failing:
             _log.info("event_log_writable")
         self._failing = False
+
+
+def _unwritten(error: Exception, kind: type[Unavailable] = Unavailable) -> Unavailable:
+    """Return the error that a caller gets for one of SQLite."""
+    failure = kind(f"event log: cannot be written: {error}")
+    failure.__cause__ = error
+    return failure
 
 
 def _size_bytes(path: Path) -> int:

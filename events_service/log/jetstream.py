@@ -96,12 +96,16 @@ class JetStreamEventLog(LogReader):
 
     def append(self, entries: Sequence[LogEntry], *, seconds: float) -> tuple[int, ...]:
         """Append records and return when the stream has them; see `EventLog`."""
+        return self._result(self.submit(entries), seconds)
+
+    def submit(self, entries: Sequence[LogEntry]) -> Future[tuple[int, ...]]:
+        """Begin to append records; see `EventLog`."""
         if len({entry.table for entry in entries}) != 1:
             raise InvalidInput("`entries`: got records of several tables, want those of one")
         size, most = append_bytes(entries), self._replicator.max_bytes
         if size > most:
             raise InvalidInput(f"`entries`: got {size} bytes, want at most {most}: raise `max_payload` of nats-server")
-        return self._result(self._replicator.append(entries, now_millis=self._clock.now_millis()), seconds)
+        return self._replicator.append(entries, now_millis=self._clock.now_millis())
 
     def catch_up(self) -> None:
         """Return when the replica has all that was in the stream before the call; see `EventLog`."""

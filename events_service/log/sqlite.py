@@ -100,9 +100,11 @@ class SqliteEventLog(LogReader):
 
     def append(self, entries: Sequence[LogEntry], *, seconds: float) -> tuple[int, ...]:
         """Append records and return when they are on disk; see `EventLog`."""
-        now = self._clock.now_millis()
-        write = partial(statements.append, entries=entries, epoch=self._epoch, now_millis=now)
-        return _result(self._writer.submit(write), seconds)
+        return _result(self.submit(entries), seconds)
+
+    def submit(self, entries: Sequence[LogEntry]) -> Future[tuple[int, ...]]:
+        """Begin to append records; see `EventLog`."""
+        return self._writer.submit_part(self._append, entries)
 
     def catch_up(self) -> None:
         """Return: there is no other process; see `EventLog`."""
@@ -173,6 +175,10 @@ class SqliteEventLog(LogReader):
             self._writer.close()
             self._lock.close()
 
+    def _append(self, connection: sqlite3.Connection, calls: Sequence[Sequence[LogEntry]]) -> Sequence[tuple[int, ...]]:
+        now = self._clock.now_millis()
+        return statements.append(connection, calls=calls, epoch=self._epoch, now_millis=now)
+
     def _in_steps(self, remove: Callable[[sqlite3.Connection], int]) -> int:
         """Call `remove`, one transaction each, until it removes nothing; return the sum."""
         total = 0
@@ -194,8 +200,6 @@ class SqliteEventLog(LogReader):
 def _result(future: Future[T], seconds: float = _PATIENCE_SECONDS) -> T:
     try:
         return future.result(seconds)
-    except sqlite3.Error as error:
-        raise Unavailable(f"event log: cannot be written: {error}") from error
     except TimeoutError as error:
         raise Unavailable(
             f"event log: got no answer from the disk within {seconds:g} s; records may or may not be kept, so repeat "

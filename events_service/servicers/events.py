@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import asyncio
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
-import grpc
+import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from common.auth import current_caller
 from common.avro import AvroSchema
-from common.errors import CorruptArtifact, ResourceNotFound, invalid
+from common.errors import CorruptArtifact, ResourceNotFound, Unavailable, invalid
+from common.process.completion import completed
 from events_service.domain import RawActionInteraction, RawCall, RawEvent, check_events
 from events_service.domain.action_interactions import check_action_interactions
 from events_service.domain.entities import ACTIONS, ITEMS, USERS, EntityType, RawEntity, check_entities
 from events_service.domain.rules import check_tracking_id
-from events_service.log import EventLog, LogTable
+from events_service.log import EventLog, LogEntry, LogTable
 from events_service.records import Content, log_entry
+from events_service.trackers import Tracker
 from events_service.trackers.followed import FollowedTrackers
 from protos.tailorbird.events.v1 import events_service_pb2, events_service_pb2_grpc
 
 __all__ = ["SERVICE", "EventsServicer"]
 
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 SERVICE = events_service_pb2.DESCRIPTOR.services_by_name["EventsService"]
 
 
@@ -32,6 +37,10 @@ class _Target:
 
     table: LogTable
     schema: AvroSchema
+
+
+#: What the entries of a call are worked out from.
+_Entries: TypeAlias = Callable[[_Target], list[LogEntry]]
 
 
 class EventsServicer(events_service_pb2_grpc.EventsServiceServicer):
@@ -48,88 +57,132 @@ class EventsServicer(events_service_pb2_grpc.EventsServiceServicer):
         self._log = log
         self._append_seconds = append_seconds
 
-    def PutEvents(
-        self, request: events_service_pb2.PutEventsRequest, context: grpc.ServicerContext
+    async def PutEvents(
+        self, request: events_service_pb2.PutEventsRequest, context: Context
     ) -> events_service_pb2.PutEventsResponse:
         """Append events."""
         tracking_id = check_tracking_id(request.tracking_id if request.HasField("tracking_id") else None)
-        with self._target("trackingId", tracking_id, "INTERACTIONS", context) as target:
-            events = check_events(_raw_call(request), target.schema)
-            self._append(target, events, context, tracking_id=tracking_id)
+
+        def entries(target: _Target) -> list[LogEntry]:
+            return _entries(target, check_events(_raw_call(request), target.schema), tracking_id=tracking_id)
+
+        await self._put("trackingId", tracking_id, "INTERACTIONS", entries, context)
         return events_service_pb2.PutEventsResponse()
 
-    def PutActionInteractions(
-        self, request: events_service_pb2.PutActionInteractionsRequest, context: grpc.ServicerContext
+    async def PutActionInteractions(
+        self, request: events_service_pb2.PutActionInteractionsRequest, context: Context
     ) -> events_service_pb2.PutActionInteractionsResponse:
         """Append interactions with actions."""
         tracking_id = check_tracking_id(request.tracking_id if request.HasField("tracking_id") else None)
-        with self._target("trackingId", tracking_id, "ACTION_INTERACTIONS", context) as target:
+
+        def entries(target: _Target) -> list[LogEntry]:
             sent = [_raw_action_interaction(item) for item in request.action_interactions]
-            interactions = check_action_interactions(sent, target.schema)
-            self._append(target, interactions, context, tracking_id=tracking_id)
+            return _entries(target, check_action_interactions(sent, target.schema), tracking_id=tracking_id)
+
+        await self._put("trackingId", tracking_id, "ACTION_INTERACTIONS", entries, context)
         return events_service_pb2.PutActionInteractionsResponse()
 
-    def PutItems(
-        self, request: events_service_pb2.PutItemsRequest, context: grpc.ServicerContext
+    async def PutItems(
+        self, request: events_service_pb2.PutItemsRequest, context: Context
     ) -> events_service_pb2.PutItemsResponse:
         """Append items, each of which replaces the one with its id."""
         sent = [_raw_entity(item, item.item_id if item.HasField("item_id") else None) for item in request.items]
-        self._put_entities(request.dataset_arn, ITEMS, sent, context)
+        await self._put_entities(request.dataset_arn, ITEMS, sent, context)
         return events_service_pb2.PutItemsResponse()
 
-    def PutUsers(
-        self, request: events_service_pb2.PutUsersRequest, context: grpc.ServicerContext
+    async def PutUsers(
+        self, request: events_service_pb2.PutUsersRequest, context: Context
     ) -> events_service_pb2.PutUsersResponse:
         """Append users, each of which replaces the one with its id."""
         sent = [_raw_entity(item, item.user_id if item.HasField("user_id") else None) for item in request.users]
-        self._put_entities(request.dataset_arn, USERS, sent, context)
+        await self._put_entities(request.dataset_arn, USERS, sent, context)
         return events_service_pb2.PutUsersResponse()
 
-    def PutActions(
-        self, request: events_service_pb2.PutActionsRequest, context: grpc.ServicerContext
+    async def PutActions(
+        self, request: events_service_pb2.PutActionsRequest, context: Context
     ) -> events_service_pb2.PutActionsResponse:
         """Append actions, each of which replaces the one with its id."""
         sent = [_raw_entity(item, item.action_id if item.HasField("action_id") else None) for item in request.actions]
-        self._put_entities(request.dataset_arn, ACTIONS, sent, context)
+        await self._put_entities(request.dataset_arn, ACTIONS, sent, context)
         return events_service_pb2.PutActionsResponse()
 
-    def _put_entities(
-        self, dataset_arn: str, kind: EntityType, sent: Sequence[RawEntity], context: grpc.ServicerContext
+    async def _put_entities(
+        self, dataset_arn: str, kind: EntityType, sent: Sequence[RawEntity], context: Context
     ) -> None:
         if not dataset_arn:
             raise invalid("datasetArn", got=None, want="the ARN of a dataset: the field is required")
-        with self._target("datasetArn", dataset_arn, kind.dataset_type, context) as target:
-            self._append(target, check_entities(sent, target.schema, kind), context)
 
-    @contextmanager
-    def _target(self, field: str, key: str, dataset_type: str, context: grpc.ServicerContext) -> Iterator[_Target]:
-        """Yield where the records of a call go; the dataset holds until the block is left: a deletion waits for that.
+        def entries(target: _Target) -> list[LogEntry]:
+            return _entries(target, check_entities(sent, target.schema, kind))
+
+        await self._put("datasetArn", dataset_arn, kind.dataset_type, entries, context)
+
+    async def _put(self, field: str, key: str, dataset_type: str, entries: _Entries, context: Context) -> None:
+        """Append what a call sends; its dataset holds until that is over: a deletion waits for it.
+
+        All is done on the event loop, where a call costs no way to a thread and back; only one whose tracker or dataset
+        is not known yet waits for it in a thread.
 
         Raises:
-            InvalidInput: The key is of a dataset of another type.
+            InvalidInput: The key is of a dataset of another type, or a record is invalid.
             ResourceNotFound: There is no such dataset, or a tracker without one.
+            Unavailable: The records may or may not be kept.
         """
         account = current_caller().account
-        with self._trackers.use(key, field=field, account=account, seconds=context.time_remaining()) as tracker:
-            if tracker.table is None:
-                raise ResourceNotFound(
-                    f"`{field}`: got a tracker of {tracker.dataset_group_arn}, which has no Interactions dataset, "
-                    "want one with a place for its events: create the dataset first"
-                )
-            if tracker.table.dataset_type != dataset_type:
-                got = f"that of a dataset of type {tracker.table.dataset_type}"
-                raise invalid(field, got=got, want=f"one of type {dataset_type}")
-            if tracker.schema is None:
-                raise CorruptArtifact(f"dataset {tracker.table.location}: its schema cannot be read")
-            yield _Target(tracker.table, tracker.schema)
+        remaining: float | None = context.time_remaining()  # the stubs leave the None out
+        used = self._trackers.use_now(key, account=account)
+        if used is None:
+            seconds = self._append_seconds if remaining is None else remaining
+            await asyncio.to_thread(self._put_waiting, field, key, dataset_type, entries, account, seconds)
+            return
+        try:
+            future = self._log.submit(entries(_target(used.tracker, field, dataset_type)))
+        except BaseException:
+            used.end_use()
+            raise
+        # Also if the caller leaves in between: the log may still write the records.
+        future.add_done_callback(lambda _: used.end_use())
+        seconds = self._append_seconds if remaining is None else min(self._append_seconds, remaining)
+        try:
+            await completed(future, seconds=seconds)
+        except TimeoutError as error:
+            future.cancel()
+            raise Unavailable(
+                f"event log: got no acknowledgement within {seconds:g} s; records may or may not be kept, so repeat "
+                "the call: what is kept already is not added again"
+            ) from error
 
-    def _append(
-        self, target: _Target, contents: Sequence[Content], context: grpc.ServicerContext, *, tracking_id: str = ""
+    def _put_waiting(
+        self, field: str, key: str, dataset_type: str, entries: _Entries, account: str | None, seconds: float
     ) -> None:
-        self._log.append(
-            [log_entry(target.table, content, tracking_id=tracking_id) for content in contents],
-            seconds=min(self._append_seconds, context.time_remaining()),
+        ends = time.monotonic() + seconds
+        with self._trackers.use(key, field=field, account=account, seconds=seconds) as tracker:
+            left = max(ends - time.monotonic(), 0.0)
+            self._log.append(entries(_target(tracker, field, dataset_type)), seconds=min(self._append_seconds, left))
+
+
+def _target(tracker: Tracker, field: str, dataset_type: str) -> _Target:
+    """Return where the records of a call go.
+
+    Raises:
+        InvalidInput: The key was that of a dataset of another type.
+        ResourceNotFound: It was that of a tracker without a dataset.
+    """
+    if tracker.table is None:
+        raise ResourceNotFound(
+            f"`{field}`: got a tracker of {tracker.dataset_group_arn}, which has no Interactions dataset, "
+            "want one with a place for its events: create the dataset first"
         )
+    if tracker.table.dataset_type != dataset_type:
+        got = f"that of a dataset of type {tracker.table.dataset_type}"
+        raise invalid(field, got=got, want=f"one of type {dataset_type}")
+    if tracker.schema is None:
+        raise CorruptArtifact(f"dataset {tracker.table.location}: its schema cannot be read")
+    return _Target(tracker.table, tracker.schema)
+
+
+def _entries(target: _Target, contents: Sequence[Content], *, tracking_id: str = "") -> list[LogEntry]:
+    return [log_entry(target.table, content, tracking_id=tracking_id) for content in contents]
 
 
 def _raw_call(request: events_service_pb2.PutEventsRequest) -> RawCall:
@@ -151,7 +204,7 @@ def _raw_event(event: events_service_pb2.Event) -> RawEvent:
         item_id=event.item_id if event.HasField("item_id") else None,
         properties=event.properties if event.HasField("properties") else None,
         recommendation_id=event.recommendation_id if event.HasField("recommendation_id") else None,
-        impression=tuple(event.impression),
+        impression=tuple(event.impression) if event.impression else (),
         attribution_source=source.event_attribution_source if source.HasField("event_attribution_source") else None,
     )
 

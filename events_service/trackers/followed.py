@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from common.arn import account_of
@@ -26,7 +27,7 @@ from common.process.contact import PeerContact
 from events_service.trackers import Attribution, KnownRevisions, Tracker, TrackerFetch, TrackerSource, TrackerUpdate
 from events_service.trackers.kept import TrackerFile
 
-__all__ = ["FollowedTrackers"]
+__all__ = ["FollowedTrackers", "TrackerInUse"]
 
 _BACKOFF: Final = BackoffPolicy(first_seconds=0.1, longest_seconds=1.0, jitter=0.5)
 #: A control plane with too many long polls responds at once that nothing changed; then requests are this far apart.
@@ -58,6 +59,19 @@ class _Failure:
 
     sent_seconds: float
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerInUse:
+    """A tracker that a call uses.
+
+    Attributes:
+        tracker: The tracker.
+        end_use: To be called once, when the call does not use it any more; from any thread.
+    """
+
+    tracker: Tracker
+    end_use: Callable[[], None]
 
 
 class FollowedTrackers:
@@ -138,12 +152,22 @@ class FollowedTrackers:
         try:
             yield tracker
         finally:
-            with self._changed:
-                used.users -= 1
-                if not used.users and used in self._older:
-                    self._older.remove(used)
-                    # A deletion may wait for this.
-                    self._interrupt()
+            self._end_use(used)
+
+    def use_now(self, key: str, *, account: str | None) -> TrackerInUse | None:
+        """Begin to use the tracker of an id or the dataset of an ARN; its deletion does not complete before `end_use`.
+
+        For callers who must not wait, as event loops: None where `use` would wait, or fail.
+        """
+        with self._changed:
+            current = self._set
+            if current is None or not self._is_confirmed():
+                return None
+            tracker = current.find(key, account)
+            if tracker is None or tracker.table is None:
+                return None
+            current.users += 1
+        return TrackerInUse(tracker, partial(self._end_use, current))
 
     def attributions(self) -> Mapping[str, Attribution]:
         """Return the metric attributions by dataset group, as they are at a moment after the call has begun.
@@ -158,6 +182,14 @@ class FollowedTrackers:
             if self._failure is not None:
                 raise self._unavailable()
             return self._present().attributions
+
+    def _end_use(self, used: _Set) -> None:
+        with self._changed:
+            used.users -= 1
+            if not used.users and used in self._older:
+                self._older.remove(used)
+                # A deletion may wait for this.
+                self._interrupt()
 
     def _find(self, key: str, field: str, account: str | None, deadline: float) -> tuple[Tracker, _Set]:
         """Return the tracker of a key, and the set that it is from."""

@@ -24,6 +24,7 @@ PARTS = {
     "benchmarks.empty_app",
     "benchmarks.faults.crash_campaign",
     "benchmarks.faults.forked_services",
+    "benchmarks.put_clients",
     "benchmarks.quality.rectools_sasrec",
 }
 
@@ -98,6 +99,7 @@ EPOCH = ("--set", "epochs=1")
 COMMANDS = {
     "benchmarks.control_plane": (None, ("--rounds", "1", "--calls", "8", "--clients", "1", "2")),
     "benchmarks.event_to_effect": (None, ("--events", "2", "--epochs", "1")),
+    "benchmarks.events": (None, ("--rounds", "1", "--calls", "20", "--clients", "4")),
     "benchmarks.exports": (None, ("--rows", "3000")),
     "benchmarks.faults.connections": (
         None,

@@ -60,7 +60,7 @@ def test_null_in_a_column_without_null_is_refused():
     schema = AvroSchema.parse(avro(("DEVICE", "string")))
 
     with pytest.raises(InvalidInput, match=r"`event\.properties\.device`"):
-        check_columns(event(0, properties_json='{"device":null}'), schema)
+        check_columns(event(0), schema, properties={"device": None})
 
 
 def test_event_that_never_fitted_its_schema_is_an_error_without_its_values():
@@ -86,7 +86,7 @@ def test_required_columns_of_members_are_null_when_the_member_was_not_sent():
     schema = AvroSchema.parse(avro(*[(name, "string") for name in MEMBERS_OF_THEIR_OWN]))
     bare = event(0, user_id=None, item_id=None)
 
-    check_columns(bare, schema)
+    check_columns(bare, schema, properties={})
 
     assert interaction_values(bare, schema) == dict.fromkeys(MEMBERS_OF_THEIR_OWN)
 
@@ -95,14 +95,14 @@ def test_required_columns_of_members_are_null_when_the_member_was_not_sent():
 def test_session_column_holds_the_session(name):
     schema = AvroSchema.parse(avro((name, "string")))
 
-    check_columns(event(0, session_id="visit"), schema)
+    check_columns(event(0, session_id="visit"), schema, properties={})
 
     assert interaction_values(event(0, session_id="visit"), schema) == {name: "visit"}
 
 
 def test_session_column_of_another_type_refuses_what_is_not_of_it():
     with pytest.raises(InvalidInput, match="`sessionId`: got 'visit', want a whole number"):
-        check_columns(event(0, session_id="visit"), AvroSchema.parse(avro(("SESSION_ID", "long"))))
+        check_columns(event(0, session_id="visit"), AvroSchema.parse(avro(("SESSION_ID", "long"))), properties={})
 
 
 def test_rows_of_imports_and_of_events_without_members_share_a_table(store):

@@ -51,6 +51,12 @@ class EventLogSuite:
         assert log.append(entries(2, 3), seconds=20) == (2, 3)
         assert offsets(log) == [1, 2, 3]
 
+    def test_appends_that_nobody_waits_for_end_with_their_offsets(self, log):
+        futures = [log.submit(entries(1, 2)), log.submit(entries(2, 3)), log.submit(entries(3, 1, 4))]
+
+        assert [future.result(20) for future in futures] == [(1, 2), (2, 3), (3, 1, 4)]
+        assert offsets(log) == [1, 2, 3, 4]
+
     def test_event_that_is_sent_twice_in_one_call_is_kept_once(self, log):
         assert log.append(entries(1, 1), seconds=20) == (1, 1)
 

@@ -338,6 +338,19 @@ def test_appends_that_wait_together_share_a_commit(tmp_path, log, held_disk):
     assert offsets(log) == list(range(1, 41))
 
 
+def test_append_that_is_cancelled_before_its_turn_is_left_out(log, held_disk):
+    first = log.submit(entries(1))
+    wait_until(first.running)
+    second, third = log.submit(entries(2)), log.submit(entries(3))
+
+    assert second.cancel()
+    assert not first.cancel()
+    held_disk.execute("COMMIT")
+
+    assert (first.result(20), third.result(20)) == ((1,), (2,))
+    assert offsets(log) == [1, 2]
+
+
 def test_slow_disk_is_an_error_and_a_repeated_call_adds_nothing_twice(log, held_disk):
     with pytest.raises(Unavailable, match="repeat the call"):
         log.append(entries(1), seconds=0.05)
@@ -378,8 +391,33 @@ def test_failed_write_does_not_fail_the_others_of_its_group(tmp_path):
     may_commit.set()
 
     assert good.result(20) == 1
-    assert isinstance(bad.exception(20), sqlite3.IntegrityError)
+    failure = bad.exception(20)
+    assert isinstance(failure, Unavailable)
+    assert isinstance(failure.__cause__, sqlite3.IntegrityError)
     assert other.result(20) == 1
+    writer.close()
+
+
+def test_writes_of_one_kind_are_done_together_and_alone_when_that_fails(tmp_path):
+    connection = sqlite3.connect(tmp_path / "x", isolation_level=None, check_same_thread=False)
+    connection.execute("CREATE TABLE t (x UNIQUE)")
+    may_commit, sizes = threading.Event(), []
+    writer = GroupWriter(
+        connection, tmp_path / "x", max_waiting=10, max_group=10, checkpoint_pages=1000, on_commit=lambda _: None
+    )
+    writer.submit(lambda _: may_commit.wait(20))
+
+    def insert(held, values):
+        sizes.append(len(values))
+        held.executemany("INSERT INTO t VALUES (?)", [(value,) for value in values])
+        return [2 * value for value in values]
+
+    futures = [writer.submit_part(insert, value) for value in (1, 2, 1, 3)]
+    may_commit.set()
+
+    assert [future.result(20) for future in (futures[0], futures[1], futures[3])] == [2, 4, 6]
+    assert isinstance(futures[2].exception(20), Unavailable)
+    assert sizes == [4, 1, 1, 1, 1]
     writer.close()
 
 

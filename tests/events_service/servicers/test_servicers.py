@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import sqlite3
 import threading
+from contextlib import closing
 from types import SimpleNamespace
 
 import grpc
@@ -23,7 +25,7 @@ from common.tables import Table
 from common.testing import serving, wait_until
 from events_service.dataset_sink import events_frame
 from events_service.log import LogEntry, LogTable, RecordKind
-from events_service.log.sqlite import SqliteEventLog
+from events_service.log.sqlite import DATABASE, SqliteEventLog
 from events_service.server import Timing, assemble
 from events_service.servicers.events import SERVICE, EventsServicer
 from events_service.trackers import Tracker
@@ -60,7 +62,9 @@ def service(tmp_path_factory):
     store = open_store(StoreSettings(store_url=str(folder / "store")))
     made = assemble(log, store, trackers, timing=Timing(max_waiting=MAX_WAITING))
     made.trackers.start()
-    yield SimpleNamespace(services=made.services, log=log, store=store, polls=made.polls)
+    yield SimpleNamespace(
+        services=made.services, log=log, store=store, polls=made.polls, trackers=made.trackers, folder=folder
+    )
     made.trackers.stop()
     log.close()
 
@@ -77,6 +81,7 @@ def grpc_stub_cls():
         log=As(EventLogServiceStub(channel), "runtime"),
         sink=As(SealingServiceStub(channel), "trainer"),
         raw_log=EventLogServiceStub(channel),
+        raw_events=EventsServiceStub(channel),
         with_role=lambda stub, role: As(stub(channel), role),
     )
 
@@ -118,6 +123,29 @@ class Reader:
 
     def events(self) -> int:
         return len(self.call.result(timeout=20).records)
+
+
+def test_dataset_is_held_until_the_records_are_written_although_the_caller_left(service, grpc_stub):
+    metadata = [("authorization", f"Bearer {KEYS.token('client')}")]
+    end = service.log.bounds().end
+    with closing(sqlite3.connect(service.folder / "log" / DATABASE, isolation_level=None)) as held:
+        held.execute("BEGIN IMMEDIATE")
+        call = grpc_stub.raw_events.PutEvents.future(put(), metadata=metadata, timeout=60)
+        wait_until(lambda: service.trackers._set.users == 1 and not service.log._writer._queue)
+        call.cancel()
+        # The server's part of the call is over before that of one that begins later.
+        assert isinstance(refused(grpc_stub.events.PutEvents, put(user_id="")), errors.InvalidInput)
+        assert service.trackers._set.users == 1
+        held.execute("COMMIT")
+
+    wait_until(lambda: service.trackers._set.users == 0)
+    assert service.log.bounds().end == end + 1
+
+
+def test_refused_call_does_not_hold_its_dataset(service, grpc_stub):
+    refused(grpc_stub.events.PutEvents, put(user_id=""))
+
+    wait_until(lambda: service.trackers._set.users == 0)
 
 
 def test_events_are_in_the_log_when_the_call_is_answered(service, grpc_stub):

@@ -83,6 +83,32 @@ def test_table_of_a_deleted_dataset_is_removed_when_no_call_uses_it_any_more(wor
     assert is_gone(world.resources.datasets.describe, dataset)
 
 
+def test_table_is_not_removed_either_while_a_call_uses_it_that_did_not_wait(world, followed, group, tracking_id):
+    dataset = world.dataset(group)
+    resolve(followed, tracking_id)
+    used = followed.use_now(tracking_id, account=ACCOUNT)
+    world.resources.datasets.delete(dataset)
+    wait_until(lambda: resolve(followed, tracking_id).table is None)
+    assert world.lease() is None
+
+    used.end_use()
+
+    assert removal(world).job.payload["locations"] == [used.tracker.table.location]
+
+
+def test_nothing_is_used_at_once_that_would_have_to_be_fetched(seconds):
+    source = known_trackers()
+    with watching(source, monotonic=seconds) as followed:
+        resolve(followed, TRACKING_ID)
+        assert followed.use_now(TRACKING_ID, account=ACCOUNT).tracker == tracker()
+        assert followed.use_now("unknown", account=ACCOUNT) is None
+        assert followed.use_now(TRACKING_ID, account="999999999999") is None
+
+        source.error = Unavailable("away")
+        seconds.now += 61  # the lease is over
+        assert followed.use_now(TRACKING_ID, account=ACCOUNT) is None
+
+
 def test_dataset_that_was_made_again_takes_events_at_once(world, followed, group, tracking_id):
     locations = []
     for _ in range(10):
