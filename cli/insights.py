@@ -28,6 +28,8 @@ _COMPLETE_TEXT: Final = 0.85
 _RARE: Final = 0.01
 _MANY_REPEATS: Final = 0.2
 _KEY, _COUNT = "key", "count"
+#: Different keys of a column that are gathered before they are added up.
+_FEW_KEYS: Final = 500_000
 
 
 @dataclass(slots=True)
@@ -44,7 +46,7 @@ class Insights:
     dataset_type: str
     rows: int = 0
     _nulls: dict[str, int] = field(default_factory=dict)
-    _counts: dict[str, pl.DataFrame] = field(default_factory=dict)
+    _counts: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
     _first: int | None = None
     _last: int | None = None
 
@@ -96,24 +98,36 @@ class Insights:
         return {**figures, "warnings": self._warnings(), "suggestions": self._suggestions()}
 
     def _count(self, name: str, keys: pl.Series) -> None:
-        counted = pl.DataFrame([keys]).group_by(_KEY).agg(pl.len().cast(pl.Int64).alias(_COUNT))
-        if name in self._counts:
-            counted = pl.concat([self._counts[name], counted]).group_by(_KEY).agg(pl.col(_COUNT).sum())
-        self._counts[name] = counted
+        """Count keys; what was counted before is only added to when as much is new, or every batch would cost more."""
+        counts = self._counts.setdefault(name, [])
+        counts.append(pl.DataFrame([keys]).group_by(_KEY).agg(pl.len().cast(pl.Int64).alias(_COUNT)))
+        if sum(map(len, counts[1:])) > max(_FEW_KEYS, len(counts[0])):
+            self._counts[name] = [_joined(counts)]
+
+    def _counted(self, name: str) -> pl.DataFrame | None:
+        """Return how often each key occurs; None where none was counted."""
+        counts = self._counts.get(name)
+        if counts is None:
+            return None
+        if len(counts) > 1:
+            self._counts[name] = counts = [_joined(counts)]
+        return counts[0]
 
     def _distinct(self, name: str) -> int:
-        return len(self._counts[name]) if name in self._counts else 0
+        counted = self._counted(name)
+        return 0 if counted is None else len(counted)
 
     def _share_of_repeats(self) -> float:
         """Return the share of events of a user and an item that had an event before."""
         return round(1 - self._distinct("pairs") / max(1, self.rows), 4)
 
     def _event_types(self) -> dict[str, int]:
-        counted = self._counts.get(EVENT_TYPE)
+        counted = self._counted(EVENT_TYPE)
         return {} if counted is None else dict(counted.sort([_COUNT, _KEY], descending=[True, False]).rows())
 
     def _users_with_two(self) -> int:
-        return int((self._counts[USER_ID][_COUNT] >= 2).sum()) if USER_ID in self._counts else 0
+        counted = self._counted(USER_ID)
+        return 0 if counted is None else int((counted[_COUNT] >= 2).sum())
 
     def _warnings(self) -> list[str]:
         warnings = [warning for item in self.schema.fields if (warning := self._incomplete(item)) is not None]
@@ -166,6 +180,10 @@ class Insights:
                 "decide by a filter whether recommendations may have those"
             )
         return suggestions
+
+
+def _joined(counts: list[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(counts).group_by(_KEY).agg(pl.col(_COUNT).sum())
 
 
 def date(seconds: int) -> str:

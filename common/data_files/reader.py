@@ -13,8 +13,9 @@ import polars as pl
 
 from common.arrow_schema import frame_schema
 from common.avro import AvroSchema
+from common.data_files.ahead import in_order
 from common.data_files.csv_files import Block, check_lines, quick_rows, read_blocks
-from common.data_files.files import BrokenFile, DataFile, open_unpacked
+from common.data_files.files import BrokenFile, DataFile, Unpacked, open_unpacked
 from common.data_files.formats import foreign_format, format_of
 from common.data_files.headers import header_problem, read_header
 from common.data_files.json_lines import check_objects
@@ -103,20 +104,29 @@ class DataReader:
                     objects = check_objects(block, self._schema, dataset_type=self._dataset_type)
                     yield self._checked(file, objects), unpacked.position
                 return
-            for block in read_blocks(unpacked):
-                rest = block
-                if block.first == 1:
-                    line, rest = block.split_first()
-                    self._take_header(file, line)
-                yield self._rows(file, rest), unpacked.position
+            for read, position in in_order(self._read_lines, self._csv_blocks(file, unpacked)):
+                if isinstance(read, CheckedRows):
+                    yield self._checked(file, read), position
+                else:
+                    self.report.add(file.name, rows=len(read))
+                    yield read, position
 
-    def _rows(self, file: DataFile, block: Block) -> pl.DataFrame | None:
-        """Return the rows of lines of CSV; None if anything is wrong."""
+    def _csv_blocks(self, file: DataFile, unpacked: Unpacked) -> Iterator[tuple[Block, int]]:
+        """Yield the lines below the header, and up to where the file is read."""
+        for block in read_blocks(unpacked):
+            rest = block
+            if block.first == 1:
+                line, rest = block.split_first()
+                self._take_header(file, line)
+            yield rest, unpacked.position
+
+    def _read_lines(self, part: tuple[Block, int]) -> tuple[pl.DataFrame | CheckedRows, int]:
+        """Return the rows of lines of CSV: by themselves if nothing is wrong, or with what may be; in any thread."""
+        block, position = part
         quick = quick_rows(block, self._header, self._schema, dataset_type=self._dataset_type)
         if quick is not None:
-            self.report.add(file.name, rows=len(quick))
-            return quick
-        return self._checked(file, check_lines(block, self._header, self._schema, dataset_type=self._dataset_type))
+            return quick, position
+        return check_lines(block, self._header, self._schema, dataset_type=self._dataset_type), position
 
     def _checked(self, file: DataFile, checked: CheckedRows) -> pl.DataFrame | None:
         whole_lines = sum(count for (column, _), count in checked.counts.items() if not column)

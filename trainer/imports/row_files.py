@@ -123,8 +123,9 @@ class RowFiles:
     def finish(self) -> DistinctRows:
         """Write what is left and drop duplicates."""
         self._write_buffer()
-        self._await_writes(0)
+        # While the last files are written.
         repeated = self._hashes.repeated(limit=self._limits.repeated_hashes)
+        self._await_writes(0)
         files, new_rows = [], 0
         suspects = _Suspects(self._folder, self._keys, self._keep, self._limits.suspect_bytes)
         for written in self._written:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ __all__ = ["RowHashes"]
 #: Hashes that are kept in memory before they go to files: 32 MB.
 _IN_MEMORY: Final = 4_000_000
 _BUCKET_BITS: Final = 6
+#: Buckets that are sorted at a time; NumPy lets other threads run meanwhile.
+_THREADS: Final = 2
 
 
 class RowHashes:
@@ -48,13 +51,17 @@ class RowHashes:
             return _limited([_repeated(np.concatenate(self._recent))] if self._recent else [], limit)
         self._write()
         parts: list[NDArray[np.uint64]] = []
-        for bucket in range(1 << _BUCKET_BITS):
-            path = self._path(bucket)
-            if path.exists():
-                parts.append(_repeated(np.fromfile(path, np.uint64)))
-            if sum(map(len, parts)) > limit:
-                return None
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="row-hashes") as threads:
+            for part in threads.map(self._repeated_of, range(1 << _BUCKET_BITS)):
+                parts.append(part)
+                if sum(map(len, parts)) > limit:
+                    threads.shutdown(cancel_futures=True)
+                    return None
         return _limited(parts, limit)
+
+    def _repeated_of(self, bucket: int) -> NDArray[np.uint64]:
+        path = self._path(bucket)
+        return _repeated(np.fromfile(path, np.uint64)) if path.exists() else np.empty(0, np.uint64)
 
     def _write(self) -> None:
         """Move the hashes in memory to the files of their buckets."""
