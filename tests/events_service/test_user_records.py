@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
 from common.deletions import DigestSet, id_digest, read_deletion, write_deletion
@@ -10,20 +12,34 @@ from common.settings import StoreSettings
 from common.storage.objects import open_store
 from events_service.domain import ActionInteraction, Entity
 from events_service.log import LogTable, UserRemoval
+from events_service.log.jetstream import JetStreamEventLog
 from events_service.log.sqlite import SqliteEventLog
+from events_service.log.stream_target import StreamTarget
 from events_service.records import content_of, log_entry
 from events_service.user_records import SoughtUser, UserRecords
 from protos.tailorbird.storage.v1.deletion_pb2 import DeletionEntry
+from tests.events_service.nats import running_nats
 from tests.events_service.samples import GROUP, NOW_MILLIS, SCHEMA_TEXT, entry, event, table
 
+NUMBERS = count()
 DELETION = "datasets/a/films/deletions/1"
 USERS = LogTable("datasets/a/films/USERS", GROUP, SCHEMA_TEXT, "USERS")
 ACTIONS = LogTable("datasets/a/films/ACTION_INTERACTIONS", GROUP, SCHEMA_TEXT, "ACTION_INTERACTIONS")
 
 
-@pytest.fixture
-def log(tmp_path, clock):
-    opened = SqliteEventLog(tmp_path / "log", clock=clock)
+@pytest.fixture(scope="module")
+def server():
+    with running_nats() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "jetstream"])
+def log(request, tmp_path, clock):
+    if request.param == "sqlite":
+        opened = SqliteEventLog(tmp_path / "log", clock=clock)
+    else:
+        target = StreamTarget(request.getfixturevalue("server").url, stream=f"records{next(NUMBERS)}")
+        opened = JetStreamEventLog(target, tmp_path / "log", clock=clock)
     yield opened
     opened.close()
 
@@ -69,7 +85,8 @@ def test_users_and_what_they_did_with_actions_go_and_items_stay(log, store):
         log_entry(items, Entity("gone", "{}")),
         log_entry(ACTIONS, interaction),
     ]
-    log.append(contents, seconds=20)
+    for content in contents:
+        log.append([content], seconds=20)
     delete(store, "gone", up_to=4)
     remover = UserRecords(log, store)
 
