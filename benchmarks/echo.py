@@ -57,7 +57,7 @@ class _Echo(RuntimeServiceServicer):
 
 
 class _Sink(EventsServiceServicer):
-    """Takes events and items, and forgets them."""
+    """Takes events, items and users, and forgets them."""
 
     async def PutEvents(
         self,
@@ -74,6 +74,14 @@ class _Sink(EventsServiceServicer):
     ) -> events.PutItemsResponse:
         """Answer that they were taken."""
         return events.PutItemsResponse()
+
+    async def PutUsers(
+        self,
+        request: events.PutUsersRequest,  # noqa: ARG002 - gRPC's signature
+        context: Any,  # noqa: ARG002 - gRPC's signature
+    ) -> events.PutUsersResponse:
+        """Answer that they were taken."""
+        return events.PutUsersResponse()
 
 
 def list_of_items(count: int) -> runtime.GetRecommendationsResponse:

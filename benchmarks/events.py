@@ -8,6 +8,10 @@ two calls of a run are alike. Clients are processes of their own, which share th
 There are two shares. That of calls per second is what clients see. That of processor time per call counts the servers'
 processes alone, with what the events service does after the acknowledgement, and depends little on what else the
 machine does.
+
+With `--visible` a runtime follows the log, too, and after the rounds the same clients begin calls at half of the rate
+that was measured, whatever became of the ones before. Told is the time from the acknowledgement of a call to when the
+runtime's workers can read what it put.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from benchmarks.processes import running_both_services
 from benchmarks.put_clients import PutLoad, press
 from benchmarks.puts import KINDS, RECORDS, Targets, make_targets
 from benchmarks.report import markdown_table, percentile, publish
+from benchmarks.visible import measure_visible, running_runtime
 from common.rpc import channel
 from protos.tailorbird.control.v1.control_plane_service_pb2_grpc import ControlPlaneServiceStub
 
@@ -113,9 +118,12 @@ def summary(rounds: Sequence[Round], echo: Sequence[Round]) -> dict[str, float]:
     }
 
 
-def measure(arguments: argparse.Namespace, folder: Path) -> dict[tuple[str, str], list[Round]]:
-    """Return all rounds, by server and call."""
+def measure(
+    arguments: argparse.Namespace, folder: Path
+) -> tuple[dict[tuple[str, str], list[Round]], dict[str, dict[str, float]]]:
+    """Return all rounds, by call and server; and how soon what was put is visible, by call."""
     rounds: dict[tuple[str, str], list[Round]] = {}
+    visible: dict[str, dict[str, float]] = {}
     with (
         running_both_services(folder) as services,
         echo_server(list_of_items(1), processes=1, folder=folder) as echo,
@@ -130,10 +138,22 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[tuple[str, str]
                 outcome = clients.round(address, kind, calls=arguments.calls)
                 if number:  # first calls of a process are slower
                     rounds.setdefault((kind, server), []).append(outcome)
-    return rounds
+        if arguments.visible:
+            with running_runtime(services, folder) as history:
+                for kind in arguments.calls_of:
+                    rate = statistics.median(item.per_second for item in rounds[kind, _OURS]) / 2
+                    calls = max(1, round(rate * arguments.seconds))
+                    loads = clients.loads(addresses[_OURS], kind, calls=calls, per_second=rate)
+                    visible[kind] = measure_visible(history, targets.group, loads)
+    return rounds, visible
 
 
-def report(rounds: Mapping[tuple[str, str], Sequence[Round]], *, arguments: argparse.Namespace) -> None:
+def report(
+    rounds: Mapping[tuple[str, str], Sequence[Round]],
+    visible: Mapping[str, Mapping[str, float]],
+    *,
+    arguments: argparse.Namespace,
+) -> None:
     """Print and write the figures."""
     figures = {
         f"{kind}, {server}": summary(of_server, rounds[kind, _ECHO]) for (kind, server), of_server in rounds.items()
@@ -147,8 +167,11 @@ def report(rounds: Mapping[tuple[str, str], Sequence[Round]], *, arguments: argp
             mine.per_second / its.per_second for mine, its in zip(rounds[kind, _OURS], rounds[kind, _ECHO], strict=True)
         ]
         table += f"\n{kind}, shares of the rounds: {', '.join(f'{share:.3f}' for share in shares)}\n"
-    settings = {name: getattr(arguments, name) for name in ("rounds", "calls", "clients", "processes")}
-    publish({"settings": settings, "servers": figures}, table=table, output=arguments.output)
+    if visible:
+        columns = ("call", "calls", "calls/s", "acknowledged p50 ms", "p99 ms", "then visible p50 ms", "p99 ms")
+        table += f"\n{markdown_table(columns, [(kind, *row.values()) for kind, row in visible.items()])}"
+    settings = {name: getattr(arguments, name) for name in ("rounds", "calls", "clients", "processes", "seconds")}
+    publish({"settings": settings, "servers": figures, "visible": visible}, table=table, output=arguments.output)
 
 
 def main() -> None:
@@ -158,12 +181,16 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=6000, help="calls per round, of all clients together")
     parser.add_argument("--clients", type=int, default=32, help="connections, each with one call at a time")
     parser.add_argument("--processes", type=int, default=2, help="of clients")
-    parser.add_argument("--calls-of", nargs="+", choices=tuple(KINDS), default=tuple(KINDS), help="what is called")
+    parser.add_argument(
+        "--calls-of", nargs="+", choices=tuple(KINDS), default=("PutEvents", "PutItems"), help="what is called"
+    )
+    parser.add_argument("--visible", action="store_true", help="measure when a runtime has what was acknowledged, too")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of that, for each call")
     parser.add_argument("--output", type=Path, help="file for the figures, as JSON")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rounds = measure(arguments, Path(folder))
-    report(rounds, arguments=arguments)
+        rounds, visible = measure(arguments, Path(folder))
+    report(rounds, visible, arguments=arguments)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,13 @@ EPOCH = ("--set", "epochs=1")
 COMMANDS = {
     "benchmarks.control_plane": (None, ("--rounds", "1", "--calls", "8", "--clients", "1", "2")),
     "benchmarks.event_to_effect": (None, ("--events", "2", "--epochs", "1")),
-    "benchmarks.events": (None, ("--rounds", "1", "--calls", "20", "--clients", "4")),
+    "benchmarks.events": (
+        None,
+        (
+            *("--rounds", "1", "--calls", "20", "--clients", "4", "--visible", "--seconds", "0.5"),
+            *("--calls-of", "PutEvents", "PutItems", "PutUsers"),
+        ),
+    ),
     "benchmarks.exports": (None, ("--rows", "3000")),
     "benchmarks.faults.connections": (
         None,
