@@ -154,8 +154,9 @@ class Replicator:
             await self._start(state)
             require_no_move(self.connection)
         except BaseException as error:  # noqa: BLE001 - whoever waits for the opening raises it
-            await self._stream.close()
+            # First: whoever waits must hear of it even if the connection cannot be closed.
             opened.set_exception(error)
+            await self._stream.close()
             return
         opened.set_result(None)
         tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self.lease.run())]

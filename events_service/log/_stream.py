@@ -34,6 +34,8 @@ _BATCH_MESSAGES: Final = 128
 _EXPECTED_LAST: Final = "Nats-Expected-Last-Sequence"
 _WRONG_LAST_SEQUENCE: Final = 10071
 _STREAM_NAME_IN_USE: Final = 10058
+#: "No suitable peers for placement", and "JetStream system temporarily unavailable": of a cluster that is being formed.
+_NOT_YET: Final = frozenset({10005, 10008})
 #: "No message found", and "failed to delete" one that is not there.
 _NO_MESSAGE: Final = frozenset({10037, 10043, 10057})
 _ERASED_AT_A_TIME: Final = 64
@@ -84,6 +86,15 @@ class Conflict(Exception):
     """Somebody else has written to the stream first: nothing was written."""
 
 
+class _SecureClient(Client):
+    """A client that says nothing to a server that speaks no TLS: the library's goes on in plain text then."""
+
+    def _connect_command(self) -> bytes:
+        if not self._server_info.get("tls_required"):
+            raise NatsError("the server speaks no TLS, and the URL wants it")
+        return super()._connect_command()
+
+
 class LogStream:
     """A connection to the stream; every method is called on one event loop.
 
@@ -95,8 +106,10 @@ class LogStream:
     def __init__(self, target: StreamTarget, *, on_reconnect: Callable[[], None]) -> None:
         self._target = target
         self._on_reconnect = on_reconnect
-        self._client = Client()
+        self._is_secure = target.url.startswith("tls:")
+        self._client = _SecureClient() if self._is_secure else Client()
         self._last_error: Exception | None = None
+        self._has_begun = False
         self._context: JetStreamContext = self._client.jetstream(timeout=_ANSWER_SECONDS)
 
     @property
@@ -124,8 +137,9 @@ class LogStream:
         options: dict[str, Any] = {}
         if self._target.credentials_file is not None:
             options["user"], options["password"] = _credentials(self._target.credentials_file)
-        if self._target.url.startswith("tls:"):
+        if self._is_secure:
             options["tls"] = _tls_context(self._target.tls or TlsFiles())
+        self._has_begun = True
         connecting = self._client.connect(
             self._target.url.split(","),
             name="tailorbird events_service",
@@ -169,6 +183,8 @@ class LogStream:
         try:
             await self._context.add_stream(config)
         except APIError as error:
+            if error.err_code in _NOT_YET:
+                raise Unavailable(f"event log: no stream could be made yet: {_text(error)}") from error
             if error.err_code != _STREAM_NAME_IN_USE:
                 raise InvalidInput(
                     f"`event_log_url`: got a server that makes no stream ({_text(error)}), want one with JetStream"
@@ -294,7 +310,8 @@ class LogStream:
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._client.close()
+        if self._has_begun:  # a client that never was asked to connect fails at that
+            await self._client.close()
 
     async def _get(self, sequence: int, *, is_first: bool = False) -> StreamMessage | None:
         """Return the message with a sequence, or the first one from there on; None when there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -11,13 +11,18 @@ import pytest
 from benchmarks.nats import NatsServer, nats_server, program
 
 
-@contextmanager
-def running_nats() -> Iterator[NatsServer]:
-    """Run a server; without the program the test is skipped, and in CI it fails."""
+def require_nats() -> None:
+    """Without the program the test is skipped, and in CI it fails."""
     if program() is None:
         missing = "no nats-server: apt-get install nats-server"
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
-    with nats_server() as server:
+
+
+@contextmanager
+def running_nats(*, options: Sequence[str] = (), scheme: str = "nats") -> Iterator[NatsServer]:
+    """Run a server, as `require_nats` says."""
+    require_nats()
+    with nats_server(options=options, scheme=scheme) as server:
         yield server
