@@ -85,14 +85,22 @@ class Connection:
                 raise from_rpc_error(error) from error
 
 
-def resolve_connection(data_dir: Path, *, target: str | None, token_file: Path | None, tls: TlsFiles) -> Connection:
-    """Return how to connect to the control plane that the options name.
+def resolve_connection(
+    data_dir: Path,
+    *,
+    target: str | None,
+    token_file: Path | None,
+    tls: TlsFiles,
+    process: str = "control_plane",
+) -> Connection:
+    """Return how to connect to the control plane that the options name, or to another process.
 
     Args:
         data_dir: Data directory of a system on this machine; its key signs tokens of five minutes.
         target: HOST:PORT of another control plane; None for that of the data directory.
         token_file: File with a token for the other control plane; it is read again when it is replaced.
         tls: The authority of the other control plane's certificate, and an own certificate where it requires one.
+        process: Which process of the data directory, one of `cli.system.PROCESSES`; `target` is then one of its kind.
 
     Raises:
         InvalidInput: No system runs in the data directory, or an option is missing for another control plane.
@@ -110,7 +118,7 @@ def resolve_connection(data_dir: Path, *, target: str | None, token_file: Path |
         def new_token() -> str:
             return issuer.issue("operator", subject="command-line", lifetime=_TOKEN_LIFETIME)
 
-        return Connection(ports.address("control_plane"), new_token, running.tls)
+        return Connection(ports.address(process), new_token, running.tls)
     if token_file is None:
         raise invalid("token-file", got=None, want="a file with a token for --control-plane")
     if tls.ca_file is None and not _is_loopback(target):

@@ -28,6 +28,7 @@ __all__ = [
     "MANIFEST",
     "Artifact",
     "Published",
+    "kept_copies",
     "open_artifact",
     "open_published",
     "publish",
@@ -150,13 +151,18 @@ def open_published(store: Store, location: str, *, cache: Path, kind: type[Manif
     return artifact
 
 
+def kept_copies(cache: Path) -> dict[str, Path]:
+    """Return the folders of the local copies of artifacts, by location; those that are not complete yet, too."""
+    folders = {folder.parent for folder in cache.rglob(f"{_FILES}*") if folder.is_dir()}
+    return {folder.relative_to(cache).as_posix(): folder for folder in folders}
+
+
 def remove_copies(cache: Path, *, keep: Collection[str]) -> list[str]:
     """Remove the local copies of artifacts except those of some locations; return the locations that were removed.
 
     A process that has mapped a file keeps it until it is closed.
     """
-    folders = {folder.parent for folder in cache.rglob(f"{_FILES}*") if folder.is_dir()}
-    copies = {folder.relative_to(cache).as_posix(): folder for folder in folders}
+    copies = kept_copies(cache)
     removed = sorted(copies.keys() - set(keep))
     for location in removed:
         shutil.rmtree(copies[location], ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import polars as pl
 
 from common import columns
 
-__all__ = ["StagedFile", "StoredFile", "TableFile", "TableSnapshot", "write_table_file"]
+__all__ = ["StagedFile", "StoredFile", "TableFile", "TableSnapshot", "join_table_files", "write_table_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +81,41 @@ def write_table_file(rows: pl.DataFrame, path: Path) -> TableFile:
         path: The file, not there yet.
     """
     rows.write_parquet(path, compression="snappy", statistics=True)
-    return TableFile(path, len(rows), rows.schema, json.dumps(_statistics(rows)))
+    return TableFile(path, len(rows), rows.schema, json.dumps(_statistics(rows.lazy(), rows.schema)))
 
 
-def _statistics(rows: pl.DataFrame) -> dict[str, Any]:
+def join_table_files(paths: Sequence[Path], path: Path, *, schema: pl.Schema) -> TableFile:
+    """Write the rows of several files as one file, in memory that does not depend on how many they are.
+
+    Args:
+        paths: Files of one table.
+        path: The file to write, not there yet.
+        schema: The table's columns; those that a file lacks are null in its rows.
+
+    Raises:
+        PolarsError: A file is damaged.
+        OSError: A file is gone, or the new one cannot be written.
+    """
+    rows = pl.scan_parquet(list(paths), schema=schema, missing_columns="insert")
+    rows.sink_parquet(path, compression="snappy", statistics=True)
+    statistics = _statistics(pl.scan_parquet(path), schema)
+    return TableFile(path, statistics["numRecords"], schema, json.dumps(statistics))
+
+
+def _statistics(rows: pl.LazyFrame, schema: pl.Schema) -> dict[str, Any]:
     """Return the counts of nulls, and the least and greatest whole numbers and sources: readers look for no others."""
-    nulls = rows.null_count().row(0, named=True)
-    bounded = [
-        name
-        for name, kind in rows.schema.items()
-        if (kind.is_integer() or name == columns.SOURCE) and nulls[name] < len(rows)
-    ]
-    least, greatest = rows.select(pl.col(bounded).min()), rows.select(pl.col(bounded).max())
+    bounded = [name for name, kind in schema.items() if kind.is_integer() or name == columns.SOURCE]
+    aggregates = rows.select(
+        pl.len().alias("rows"),
+        pl.all().null_count().name.prefix("nulls."),
+        pl.col(bounded).min().name.prefix("least."),
+        pl.col(bounded).max().name.prefix("greatest."),
+    ).collect(engine="streaming")
+    values = aggregates.row(0, named=True)
+    present = [name for name in bounded if values[f"nulls.{name}"] < values["rows"]]
     return {
-        "numRecords": len(rows),
-        "nullCount": nulls,
-        "minValues": least.row(0, named=True) if bounded else {},
-        "maxValues": greatest.row(0, named=True) if bounded else {},
+        "numRecords": values["rows"],
+        "nullCount": {name: values[f"nulls.{name}"] for name in schema},
+        "minValues": {name: values[f"least.{name}"] for name in present},
+        "maxValues": {name: values[f"greatest.{name}"] for name in present},
     }

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
@@ -38,8 +37,6 @@ _ATTEMPTS = 5
 #: What Delta Lake says, by a class that it has for other errors as well, of a table that was made in between.
 _ALREADY_THERE = "A table already exists"
 _LOG = "_delta_log"
-_COMPACT_BYTES = 64 * 1024 * 1024
-_RETENTION_HOURS = 7 * 24
 T = TypeVar("T")
 
 
@@ -327,37 +324,6 @@ class Table:
                     raise TableChanged from error
                 raise self._unavailable("written", error) from error
             return self.version()
-
-    def compact(self, *, target_bytes: int = _COMPACT_BYTES, retention_hours: int = _RETENTION_HOURS) -> int:
-        """Join small files into large ones, delete files that no version of late needs, return the version.
-
-        Rows, and readers of these versions, are not affected; a table in order gets no new version. If another commit
-        removes rows in between, nothing is compacted: the next call tries again.
-
-        Args:
-            target_bytes: Files of that size stay as they are.
-            retention_hours: How long files stay that no version needs any more, or that were never in one.
-
-        Raises:
-            ResourceNotFound: Nothing was ever written.
-            Unavailable: The store cannot be reached.
-        """
-        table = self._open()
-        before = table.version()
-        # Without `full` files stay for ever that were written for a commit which never came.
-        vacuum = partial(table.vacuum, retention_hours=retention_hours, enforce_retention_duration=False, full=True)
-        try:
-            with synced_commits(self._store, self.location):
-                table.optimize.compact(target_size=target_bytes)
-                if vacuum(dry_run=True):
-                    vacuum(dry_run=False)
-                if table.version() != before:
-                    table.create_checkpoint()
-        except CommitFailedError:
-            return self.version()
-        except DeltaError as error:
-            raise Unavailable(f"dataset {self.location}: cannot be compacted: {error}") from error
-        return self.version()
 
     def sync_newest(self) -> None:
         """Sync the newest commits of a local store, whose writer may have died before that.

@@ -23,6 +23,7 @@ from control_plane.resources.imports import ImportJobs
 from control_plane.resources.metric_attributions import MetricAttributions
 from control_plane.resources.recommenders import Recommenders
 from control_plane.resources.solutions import Solutions
+from control_plane.resources.storage import Storage
 from control_plane.resources.tags import Tags
 from control_plane.resources.trackers import EventTrackers
 from control_plane.resources.user_searches import UserSearches
@@ -34,6 +35,7 @@ from control_plane.servicers.control.servicer import CONTROL_PLANE_SERVICE, Cont
 from control_plane.servicers.evaluations import EVALUATION_SERVICE, EvaluationServicer
 from control_plane.servicers.jobs import JOB_SERVICE, JobServicer
 from control_plane.servicers.serving import SERVING_SERVICE, ServingServicer
+from control_plane.servicers.storage import STORAGE_SERVICE, StorageServicer
 from control_plane.servicers.trackers import TRACKER_SERVICE, TrackerServicer
 from control_plane.servicers.user_searches import USER_SEARCH_SERVICE, UserSearchServicer
 from control_plane.serving.assignment_service import AssignmentService
@@ -44,6 +46,7 @@ from control_plane.tracking.watch import TrackerWatch
 from protos.tailorbird.control.v1 import (
     control_plane_service_pb2_grpc,
     evaluation_service_pb2_grpc,
+    storage_service_pb2_grpc,
     user_search_service_pb2_grpc,
 )
 from protos.tailorbird.internal.v1 import jobs_pb2_grpc, serving_pb2_grpc, trackers_pb2_grpc
@@ -73,6 +76,7 @@ class Timing:
     max_finished_jobs: int = 10_000
     storage_maintenance_hours: float = 24.0
     storage_retention_hours: int = 168
+    import_report_hours: int = 720
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +137,14 @@ def assemble(
         long_polls=long_polls,
         heartbeat_seconds=timing.runtime_liveness_seconds / _HEARTBEATS_PER_LIVENESS,
     )
+    storage = Storage(
+        app_context, retention_hours=timing.storage_retention_hours, report_hours=timing.import_report_hours
+    )
     services = _services(
         metadata_store,
         app_context,
         resources,
+        storage=storage,
         queue=queue,
         assignment_service=assignment_service,
         tracker_watch=TrackerWatch(
@@ -149,7 +157,14 @@ def assemble(
         long_polls=long_polls,
     )
     maintenance = _maintenance(
-        metadata_store, app_context, timing, resources.versions, queue=queue, reconciler=reconciler, deletions=deletions
+        metadata_store,
+        app_context,
+        timing,
+        resources.versions,
+        storage=storage,
+        queue=queue,
+        reconciler=reconciler,
+        deletions=deletions,
     )
     return ControlPlane(services, queue, assignment_service, maintenance, long_polls)
 
@@ -188,6 +203,7 @@ def _services(
     app_context: AppContext,
     resources: Resources,
     *,
+    storage: Storage,
     queue: JobQueue,
     assignment_service: AssignmentService,
     tracker_watch: TrackerWatch,
@@ -210,6 +226,11 @@ def _services(
             user_search_service_pb2_grpc.add_UserSearchServiceServicer_to_server,
             UserSearchServicer(metadata_store, UserSearches(app_context)),
         ),
+        Service(
+            STORAGE_SERVICE,
+            storage_service_pb2_grpc.add_StorageServiceServicer_to_server,
+            StorageServicer(metadata_store, storage),
+        ),
         Service(JOB_SERVICE, jobs_pb2_grpc.add_JobServiceServicer_to_server, JobServicer(queue, long_polls)),
         Service(
             SERVING_SERVICE,
@@ -230,6 +251,7 @@ def _maintenance(
     timing: Timing,
     versions: SolutionVersions,
     *,
+    storage: Storage,
     queue: JobQueue,
     reconciler: ServingReconciler,
     deletions: DeletionReconciler,
@@ -241,12 +263,7 @@ def _maintenance(
         reconciler=reconciler,
         deletions=deletions,
         scheduler=Scheduler(metadata_store, app_context, versions, lease_seconds=timing.scheduler_lease_seconds),
-        storage=StorageScheduler(
-            metadata_store,
-            app_context,
-            every_hours=timing.storage_maintenance_hours,
-            retention_hours=timing.storage_retention_hours,
-        ),
+        storage=StorageScheduler(metadata_store, app_context, storage, every_hours=timing.storage_maintenance_hours),
         pruner=Pruner(
             metadata_store,
             app_context,

@@ -69,6 +69,9 @@ class ControlPlaneSettings(ServerSettings):
         description="Files of tables and artifacts that nothing names any more stay for so long: longer than the "
         "longest training, and than the age of a backup of the database that may be restored; see docs/storage.md.",
     )
+    import_report_hours: int = Field(
+        720, ge=24, description="Reports of failed imports stay in the store for so long; they quote rows."
+    )
     auto_training: bool = Field(
         True,
         description="Solutions whose CreateSolution does not say `performAutoTraining` are trained automatically, as "
@@ -140,4 +143,5 @@ class ControlPlaneSettings(ServerSettings):
             max_finished_jobs=self.max_finished_jobs,
             storage_maintenance_hours=self.storage_maintenance_hours,
             storage_retention_hours=self.storage_retention_hours,
+            import_report_hours=self.import_report_hours,
         )

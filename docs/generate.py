@@ -20,6 +20,7 @@ from common import errors
 from common.operations import operations_page
 from control_plane.servicers.control.servicer import CONTROL_PLANE_SERVICE
 from control_plane.servicers.evaluations import EVALUATION_SERVICE
+from control_plane.servicers.storage import STORAGE_SERVICE
 from control_plane.servicers.user_searches import USER_SEARCH_SERVICE
 from events_service.servicers.events import SERVICE as EVENTS_SERVICE
 from runtime_service.servicers.recommendations import SERVICE as RUNTIME_SERVICE
@@ -93,6 +94,7 @@ def pages() -> dict[str, str]:
         additional={
             EVALUATION_SERVICE: "Tailorbird's own, on gRPC alone.",
             USER_SEARCH_SERVICE: "Tailorbird's own, on gRPC alone, for operators.",
+            STORAGE_SERVICE: "For operators, on gRPC alone; Personalize has nothing like it.",
         },
     )
     return {

@@ -29,12 +29,14 @@ from events_service.servicers.event_log import SERVICE as EVENT_LOG_SERVICE
 from events_service.servicers.event_log import EventLogServicer
 from events_service.servicers.events import SERVICE as EVENTS_SERVICE
 from events_service.servicers.events import EventsServicer
+from events_service.servicers.local_storage import SERVICE as LOCAL_STORAGE_SERVICE
+from events_service.servicers.local_storage import LocalStorageServicer
 from events_service.trackers import TrackerSource
 from events_service.trackers.followed import FollowedTrackers
 from events_service.trackers.kept import TrackerFile
 from events_service.user_records import UserRecords
 from protos.tailorbird.events.v1 import events_service_pb2_grpc
-from protos.tailorbird.internal.v1 import event_log_pb2_grpc
+from protos.tailorbird.internal.v1 import event_log_pb2_grpc, local_storage_pb2_grpc
 
 __all__ = ["AttributionParts", "EventsService", "Timing", "assemble"]
 
@@ -147,6 +149,11 @@ def assemble(
             EVENT_LOG_SERVICE,
             event_log_pb2_grpc.add_EventLogServiceServicer_to_server,
             EventLogServicer(log, polls),
+        ),
+        Service(
+            LOCAL_STORAGE_SERVICE,
+            local_storage_pb2_grpc.add_LocalStorageServiceServicer_to_server,
+            LocalStorageServicer(log),
         ),
     ]
     servicer = DatasetSinkServicer(sink, log, UserRecords(log, store, monotonic=monotonic), store)

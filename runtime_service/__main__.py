@@ -28,7 +28,7 @@ def main() -> None:
     configure_logging("runtime_service", level=settings.log_level, form=settings.log_form)
     token, tls, ids = file_token(settings.token_file), settings.tls(), settings.recommendation_ids()
     token(), settings.public_key_file.read_bytes()  # a missing one ends the runtime here, and not at its first question
-    prepare_history(settings.history_dir, map_bytes=settings.history_map_bytes)
+    prepare_history(settings.history_dir, map_bytes=settings.history_map_bytes, workers=settings.worker_names())
 
     def answer(address: str, name: str, beat: Beat) -> Endless:
         worker = Worker(
@@ -38,7 +38,7 @@ def main() -> None:
             loader=ModelLoader(open_store(settings), cache=settings.cache_dir, index=settings.index),
             histories=LmdbHistoryReader(settings.history_dir, name=name),
             kept=AssignmentFile(settings.assignments_file()), runtime_id=f"{os.uname().nodename}-{os.getppid()}-{name}",
-            limits=settings.limits(), ids=ids, beat=beat, tls=tls,
+            limits=settings.limits(), folders=settings.local_folders(), ids=ids, beat=beat, tls=tls,
         )  # fmt: skip
         return worker.run()
 

@@ -20,11 +20,13 @@ from common.rpc import AioRpcServer, Service
 from common.settings import TlsFiles
 from common.storage import Store
 from inference.model import ModelLoader
-from protos.tailorbird.internal.v1 import event_log_pb2_grpc, serving_pb2_grpc
+from protos.tailorbird.internal.v1 import event_log_pb2_grpc, local_storage_pb2_grpc, serving_pb2_grpc
 from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
 from runtime_service.history import HistoryReader, HistoryWriter
 from runtime_service.history.held import HeldPositions, prune_held
 from runtime_service.history.tail import LogTail
+from runtime_service.servicers.local_storage import SERVICE as LOCAL_STORAGE_SERVICE
+from runtime_service.servicers.local_storage import LocalFolders, LocalStorageServicer
 from runtime_service.servicers.recommendations import RuntimeServicer
 from runtime_service.servicers.user_histories import UserHistoryServicer, user_history_service
 from runtime_service.serving.deployments import DeploymentTable
@@ -70,6 +72,7 @@ class Worker:
         loader: Opens artifacts.
         kept: File of the assignments that this host had last.
         histories: Recent events of users; closed at the end.
+        folders: What of this host's disk is the runtime's, for operators.
         ids: Makes the ids of answers.
         runtime_id: Name of this worker, unique among all.
         limits: Bounds of its work.
@@ -83,6 +86,7 @@ class Worker:
     loader: ModelLoader
     kept: AssignmentFile
     histories: HistoryReader
+    folders: LocalFolders
     ids: RecommendationIds
     runtime_id: str
     limits: WorkerLimits
@@ -110,9 +114,14 @@ class Worker:
         await table.loaded.wait()
         self.histories.find("", "")  # one that cannot be read ends the worker here, before anybody relies on it
         await wait_while_others_answer(table, self.address, tls=self.tls)
+        local_storage = Service(
+            LOCAL_STORAGE_SERVICE,
+            local_storage_pb2_grpc.add_LocalStorageServiceServicer_to_server,
+            LocalStorageServicer(self.folders),
+        )
         recommendations = RuntimeServicer(table, self.histories, ids=self.ids, beat=self.beat)
         histories = UserHistoryServicer(self.histories, runtime_id=self.runtime_id)
-        server = self.listen([runtime_service(recommendations), user_history_service(histories)])
+        server = self.listen([runtime_service(recommendations), user_history_service(histories), local_storage])
         await server.start()
         group.create_task(follow_health(table, server))
         server.ready()

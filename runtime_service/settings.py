@@ -14,6 +14,7 @@ from common.settings import RecommendationSettings, ServerSettings, StoreSetting
 from runtime_service.history.held import HeldPositions
 from runtime_service.history.lmdb import MAX_PUTS, MAX_USERS
 from runtime_service.server import WorkerLimits
+from runtime_service.servicers.local_storage import LocalFolders
 
 __all__ = ["RuntimeSettings"]
 
@@ -111,6 +112,10 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
     def held_positions(self) -> HeldPositions:
         """Return where the workers say what their snapshots contain."""
         return HeldPositions(self.history_dir, names=self.worker_names())
+
+    def local_folders(self) -> LocalFolders:
+        """Return the folders whose sizes operators are told."""
+        return LocalFolders(copies=self.cache_dir, histories=self.history_dir)
 
     def assignments_file(self) -> Path:
         """Return where the last assignments are kept."""

@@ -107,7 +107,7 @@ def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.
         ),
         "user_search": UserSearchHandler(store, workspace, counter=RemoteRecordCounter(calls), clock=SystemClock()),
         "storage_removal": RemovalJobHandler(store),
-        "storage_maintenance": MaintenanceJobHandler(store, SystemClock()),
+        "storage_maintenance": MaintenanceJobHandler(store, workspace, SystemClock()),
     }
 
 

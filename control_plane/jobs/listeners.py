@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -22,10 +23,12 @@ from control_plane.metadata_store.tables import (
     DataDeletionJob,
     Dataset,
     DatasetExportJob,
+    DatasetGroup,
     DatasetImportJob,
     Deployment,
     Job,
     Recommender,
+    RemovedFolder,
     Solution,
     SolutionVersion,
     UserSearch,
@@ -50,6 +53,8 @@ from protos.tailorbird.internal.v1.jobs_pb2 import (
 from recipes.catalog import RECIPES
 
 __all__ = [
+    "LATE_WRITES",
+    "REMOVED_AGAIN_AFTER",
     "DeletionListener",
     "ImportListener",
     "JobListener",
@@ -62,6 +67,12 @@ __all__ = [
 ]
 
 _log = get_logger(__name__)
+#: How long a worker that is thought dead may still write into a folder that was removed.
+LATE_WRITES: Final = timedelta(days=2)
+#: When a folder is removed again that could not be.
+REMOVED_AGAIN_AFTER: Final = timedelta(days=1)
+#: When the maintenance of a group goes on that reached a bound: other groups have their turn before.
+_CONTINUED_AFTER: Final = timedelta(minutes=15)
 #: Counts in responses have 32 bits.
 _MAX_INTEGER: Final = 2**31 - 1
 ResultT_contra = TypeVar("ResultT_contra", bound=Message, contravariant=True)
@@ -233,13 +244,26 @@ class UpdateListener:
 
 
 class MaintenanceListener:
-    """Logs what maintenance of a dataset group's storage came to: no resource shows it."""
+    """Records what maintenance of a dataset group's storage counted, and lets it go on soon where it reached a bound.
+
+    Args:
+        app_context: The clock.
+    """
+
+    def __init__(self, app_context: AppContext) -> None:
+        self._clock = app_context.clock
 
     def started(self, unit: Unit, job: Job) -> None:
         """Do nothing: nothing shows maintenance under way."""
 
     def succeeded(self, unit: Unit, job: Job, result: StorageMaintenanceResult) -> None:
-        """Log how much was removed, and whether the next job has to go on."""
+        """Record the count, and when the next job has to go on."""
+        group = unit.get(DatasetGroup, job.subject)
+        if group is not None and result.HasField("usage"):
+            group.storage_usage = result.usage
+        if group is not None and result.incomplete:
+            soon = self._clock.now() + _CONTINUED_AFTER
+            group.maintenance_due_at = min(soon, group.maintenance_due_at or soon)
         fields = {"removed_objects": result.removed_objects, "incomplete": result.incomplete}
         unit.after_commit(partial(_log.info, "storage_maintained", dataset_group_arn=job.subject, **fields))
 
@@ -292,6 +316,8 @@ class SearchListener:
 class RemovalListener:
     """Removes the rows of deleted datasets, solutions and recommenders, after their folders in the store.
 
+    The folders are remembered: they are removed once more later, see `control_plane.scheduler.storage`.
+
     Args:
         app_context: The clock.
     """
@@ -307,11 +333,21 @@ class RemovalListener:
 
     def succeeded(self, unit: Unit, job: Job, result: StorageRemovalResult) -> None:  # noqa: ARG002 - the port's signature
         """Remove the resource, and the versions or import jobs that belong to it."""
+        now = self._clock.now()
+        for location in read_payload(job, StorageRemovalPayload).locations:
+            folder = unit.get(RemovedFolder, location)
+            if folder is None:
+                self._remember(unit, job, location, due_at=now + LATE_WRITES)
+            elif folder.deleted_at + LATE_WRITES <= now:
+                unit.remove(folder)
         self._remove(unit, job)
 
     def failed(self, unit: Unit, job: Job, reason: str) -> None:
-        """Remove the resource although folders may be left in the store; the log names them for the operator."""
+        """Remove the resource although folders may be left in the store; it is tried again every day."""
         folders = list(read_payload(job, StorageRemovalPayload).locations)
+        for location in folders:
+            if unit.get(RemovedFolder, location) is None:
+                self._remember(unit, job, location, due_at=self._clock.now() + REMOVED_AGAIN_AFTER)
         fields = {"resource_arn": job.subject, "folders": folders, "reason": reason}
         unit.after_commit(partial(_log.error, "storage_left_behind", **fields))
         self._remove(unit, job)
@@ -319,6 +355,10 @@ class RemovalListener:
     def stopped(self, unit: Unit, job: Job) -> None:  # noqa: ARG002 - the port's signature
         """Raise InvalidInput: the API has no operation that stops a deletion."""
         raise invalid("job", got=job.id, want="a job that can be stopped")
+
+    def _remember(self, unit: Unit, job: Job, location: str, *, due_at: datetime) -> None:
+        group_arn, now = job.dataset_group_arn, self._clock.now()
+        unit.add(RemovedFolder(location=location, dataset_group_arn=group_arn, deleted_at=now, due_at=due_at))
 
     def _remove(self, unit: Unit, job: Job) -> None:
         row = self._resource(unit, job)

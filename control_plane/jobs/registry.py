@@ -112,7 +112,7 @@ _SPECS: Final = (
         jobs_pb2.StorageMaintenancePayload,
         jobs_pb2.StorageMaintenanceResult,
         "maintenance of stored data",
-        lambda _: MaintenanceListener(),
+        MaintenanceListener,
     ),
     JobSpec(
         JobKind.USER_SEARCH,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from control_plane.metadata_store.tables import SolutionVersion
 
-__all__ = ["served_artifact", "stored_folders", "update_location"]
+__all__ = ["UPDATES_SUFFIX", "served_artifact", "stored_folders", "update_location", "updates_folder"]
+
+UPDATES_SUFFIX: Final = "-updates"
 
 
 def served_artifact(version: SolutionVersion) -> str:
@@ -16,7 +19,7 @@ def served_artifact(version: SolutionVersion) -> str:
 
 def update_location(version: SolutionVersion, update_id: str) -> str:
     """Return the folder in which an update of a version publishes its artifact."""
-    return f"{_updates_folder(version)}/{update_id}"
+    return f"{updates_folder(version)}/{update_id}"
 
 
 def stored_folders(versions: Iterable[SolutionVersion]) -> list[str]:
@@ -25,10 +28,11 @@ def stored_folders(versions: Iterable[SolutionVersion]) -> list[str]:
     for version in versions:
         folders.append(version.artifact_location)
         if version.perform_incremental_update:
-            folders.append(_updates_folder(version))
+            folders.append(updates_folder(version))
     return folders
 
 
-def _updates_folder(version: SolutionVersion) -> str:
+def updates_folder(version: SolutionVersion) -> str:
+    """Return the folder in which all updates of a version publish."""
     # Not below that of the training: whoever keeps a copy of an update alone removes that of the training.
-    return f"{version.artifact_location}-updates"
+    return f"{version.artifact_location}{UPDATES_SUFFIX}"

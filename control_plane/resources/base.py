@@ -151,7 +151,7 @@ def list_page(
     """Return one page of the resources of a kind.
 
     Args:
-        unit: A unit of work that is bound to an account.
+        unit: A unit of work that is bound to an account, or an operator's of all.
         table: Table of the kind.
         request: Which page.
         filters: ARNs of parents to list the resources of, by column, and values of other columns; those that are None

@@ -14,6 +14,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
 import polars as pl
 
@@ -23,6 +26,7 @@ from common.errors import Unavailable
 from common.logs import get_logger
 from common.positions import Position
 from common.storage import Store
+from common.table_maintenance import MaintainedTable, MaintenanceBounds
 from common.tables import Table, TableChanged
 from events_service.dataset_sink.rows import entities_frame, events_frame
 from events_service.domain.entities import ENTITY_TYPES
@@ -38,6 +42,8 @@ _BATCH_RECORDS = 20_000
 _ATTEMPTS = 5
 #: How many of the newest rows of another log are compared: those who repeat a call lost their connection lately.
 _MAX_DIVERGED = 1_000_000
+#: Of one compaction, during which a flush of the table waits: storage maintenance does what is more.
+_BOUNDS: Final = MaintenanceBounds(seconds=10.0, group_bytes=16 << 20, group_rows=1_000_000, group_files=1000)
 
 
 @dataclass(slots=True)
@@ -286,8 +292,11 @@ class DatasetSink:
     def _compact(self, table: Table, progress: _Progress, version: int) -> None:
         before = max(version - 1, 0) if progress.version is None else progress.version
         if version // self._compact_commits > before // self._compact_commits:
-            version = table.compact()
-            _log.info("table_compacted", location=table.location, version=version)
+            with TemporaryDirectory() as folder:
+                small = MaintainedTable(self._store, table.location)
+                maintained = small.maintain(Path(folder), bounds=_BOUNDS, retention_hours=None)
+            version = maintained.version
+            _log.info("table_compacted", location=table.location, version=version, files=maintained.joined_files)
         progress.version = version
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Protocol
 
@@ -23,6 +23,7 @@ __all__ = [
     "LogPage",
     "LogRemoval",
     "LogTable",
+    "LogUsage",
     "LoggedRecord",
     "RecordKind",
     "TableLag",
@@ -181,6 +182,23 @@ class TableLag:
     missed_offset: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class LogUsage:
+    """What the log takes on this machine.
+
+    Attributes:
+        bytes: On the disk.
+        files: How many files.
+        records: How many records at most: those that were removed in between count.
+        oldest: When the oldest record was appended, by the log's clock; None without records.
+    """
+
+    bytes: int
+    files: int
+    records: int
+    oldest: datetime | None
+
+
 class EventLog(Protocol):
     """Keeps records in the order of their offsets, which begin at 1, rise, and are never used twice.
 
@@ -257,6 +275,10 @@ class EventLog(Protocol):
 
         Another one may take over while a machine stands still, so that for a moment two may get true.
         """
+        ...
+
+    def usage(self) -> LogUsage:
+        """Return what the log takes on this machine; in JetStream, its replica here and not the stream."""
         ...
 
     def lineage(self) -> Lineage:

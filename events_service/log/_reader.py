@@ -6,11 +6,13 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
+from common.disk_usage import disk_usage
 from common.errors import OffsetOutOfRange, Unavailable
 from common.positions import Lineage
-from events_service.log import Bounds, LoggedRecord, LogPage, TableLag
+from events_service.log import Bounds, LoggedRecord, LogPage, LogUsage, TableLag
 from events_service.log import _statements as statements
 from events_service.log._disk import end_if_unsynced
 from events_service.log._schema import open_database
@@ -47,6 +49,18 @@ class LogReader:
         """Return which offsets can be read."""
         with self._snapshot() as connection:
             return statements.bounds(connection)
+
+    def usage(self) -> LogUsage:
+        """Return what the log takes on this machine; see `EventLog`."""
+        with self._snapshot() as connection:
+            records, oldest_millis = statements.extent(connection)
+        parts = [disk_usage(self._path.with_name(f"{self._path.name}{suffix}")) for suffix in ("", "-wal", "-shm")]
+        return LogUsage(
+            sum(part.bytes for part in parts),
+            sum(part.files for part in parts),
+            records,
+            None if oldest_millis is None else datetime.fromtimestamp(oldest_millis / 1000, UTC),
+        )
 
     def lineage(self) -> Lineage:
         """Return the epochs of the log."""

@@ -37,6 +37,7 @@ __all__ = [
     "define_table",
     "end",
     "end_table",
+    "extent",
     "is_wider",
     "lags",
     "lineage",
@@ -168,6 +169,18 @@ def end(connection: sqlite3.Connection) -> int:
     """Return the next offset that will be given."""
     sequence = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'records'").fetchone()
     return 1 + (int(sequence[0]) if sequence else 0)
+
+
+def extent(connection: sqlite3.Connection) -> tuple[int, int | None]:
+    """Return how many records there are at most, and when the oldest was appended; None without any.
+
+    By offsets: counting would read an entry of an index for each.
+    """
+    oldest = connection.execute('SELECT "offset", appended_at_millis FROM records ORDER BY "offset" LIMIT 1').fetchone()
+    if oldest is None:
+        return 0, None
+    newest = connection.execute('SELECT max("offset") FROM records').fetchone()
+    return newest[0] - oldest[0] + 1, oldest[1]
 
 
 def newest_millis(connection: sqlite3.Connection) -> int | None:

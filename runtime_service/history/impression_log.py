@@ -13,21 +13,43 @@ import struct
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from common.private_files import private_folder
 
-__all__ = ["ImpressionLog", "ImpressionReader"]
+__all__ = ["ImpressionLog", "ImpressionReader", "remove_stale_impressions"]
 
 _ID: Final = "RID-"
 _HEAD: Final = struct.Struct("<16sH")
 #: Bytes of a file after which the next one is begun; the one before is kept too.
 _MAX_BYTES: Final = 8 << 20
+#: After which an event that refers to a recommendation is not waited for: workers of before may still end theirs.
+_STALE_SECONDS: Final = 24 * 3600.0
 #: Bytes of keys kept in memory: a hundred thousand recommendations with twenty new items each.
 _MAX_KEPT_BYTES: Final = 64 << 20
+
+
+def remove_stale_impressions(folder: Path, *, workers: Collection[str], now: float) -> int:
+    """Remove what workers have left whom nobody starts again, once no event refers to it any more.
+
+    Args:
+        folder: Holds all workers' files.
+        workers: Names of the workers that are started; their files stay, and they begin them anew.
+        now: Seconds since 1970; what was written in the day before stays.
+
+    Returns:
+        How many files were removed.
+    """
+    removed = 0
+    for path in folder.glob("*.*"):
+        with suppress(FileNotFoundError):
+            if path.stem not in workers and path.stat().st_mtime < now - _STALE_SECONDS:
+                path.unlink()
+                removed += 1
+    return removed
 
 
 class ImpressionLog:

@@ -11,7 +11,7 @@ import shutil
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -29,7 +29,7 @@ from runtime_service.history.changes import Changes
 from runtime_service.history.counts import CountStore
 from runtime_service.history.crash_marker import is_clean, mark_closed, mark_open
 from runtime_service.history.eviction import ClockEviction
-from runtime_service.history.impression_log import ImpressionLog, ImpressionReader
+from runtime_service.history.impression_log import ImpressionLog, ImpressionReader, remove_stale_impressions
 from runtime_service.history.keys import KEY_BYTES, LISTED, LOGGED, PUTS, USED, digest, key
 from runtime_service.history.puts import PutStore
 from runtime_service.history.records import (
@@ -71,7 +71,7 @@ _DISK_ERRORS: Final[Mapping[int, type[Unavailable]]] = MappingProxyType(
 _log = get_logger(__name__)
 
 
-def prepare_history(folder: Path, *, map_bytes: int) -> None:
+def prepare_history(folder: Path, *, map_bytes: int, workers: Collection[str] = ()) -> None:
     """Create the store, so that readers can open it; a damaged one is created anew, since the log has everything.
 
     Called once, before any other process of this host opens the store.
@@ -79,7 +79,9 @@ def prepare_history(folder: Path, *, map_bytes: int) -> None:
     Args:
         folder: The store's folder.
         map_bytes: Initial size of the map; doubled whenever it is full.
+        workers: Names of the readers that are started: impressions of others go when they are old.
     """
+    remove_stale_impressions(folder / _IMPRESSIONS, workers=workers, now=time.time())
     try:
         if folder.is_dir() and any(folder.iterdir()) and not is_clean(folder):
             _log.warning("history_rebuilt", folder=str(folder), cause="the machine stopped while it was written")

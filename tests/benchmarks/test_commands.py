@@ -97,6 +97,7 @@ STREAMING = {"benchmarks.log_move"}
 EPOCH = ("--set", "epochs=1")
 #: Of each command: what makes its data, if it wants any, and its options beside.
 COMMANDS = {
+    "benchmarks.compaction": (None, ("--files", "6", "--rows", "10")),
     "benchmarks.control_plane": (None, ("--rounds", "1", "--calls", "8", "--clients", "1", "2")),
     "benchmarks.event_to_effect": (None, ("--events", "2", "--epochs", "1")),
     "benchmarks.events": (

@@ -16,6 +16,7 @@ from common.positions import START, Position
 from common.settings import StoreSettings
 from common.storage.objects import open_store
 from common.table_files import write_table_file
+from common.table_maintenance import MaintainedTable, MaintenanceBounds
 from common.tables import NO_VERSION, Table, TableChanged
 
 
@@ -25,6 +26,12 @@ def table(tmp_path):
     for first in (0, 1000):
         table.append(pl.DataFrame({"ITEM_ID": [f"i{first + number}" for number in range(1000)]}))
     return table
+
+
+def compact(table: Table) -> None:
+    with TemporaryDirectory() as folder:
+        maintained = MaintainedTable(table._store, table.location)
+        maintained.maintain(Path(folder), bounds=MaintenanceBounds(), retention_hours=168)
 
 
 def damaged_file(tmp_path):
@@ -91,13 +98,13 @@ def test_staged_files_are_seen_from_their_commit_on(table, staged):
     assert (table.version(), table.transaction("import-1")) == (version, 1)
     assert len(table.read(version=before.version)) == 2000
     table.append(pl.DataFrame({"ITEM_ID": ["later"], "N": [8]}))
-    table.compact()
+    compact(table)
     assert len(table.read()) == 1002
 
 
 @pytest.mark.parametrize("other_commit", [
     lambda table: table.append(pl.DataFrame({"ITEM_ID": ["x"]})),
-    lambda table: table.compact(),
+    compact,
 ])  # fmt: skip
 def test_files_are_not_replaced_after_another_commit(table, staged, other_commit):
     before = table.snapshot()
@@ -119,10 +126,10 @@ def test_a_table_is_made_once(table, staged):
 
 def test_maintenance_removes_what_was_never_committed_after_a_week(table, staged, tmp_path):
     path = tmp_path / "films" / staged.name
-    table.compact()
+    compact(table)
     assert path.exists()
     os.utime(path, (0, 0))
-    table.compact()
+    compact(table)
     assert not path.exists()
     assert len(table.read()) == 2000
 

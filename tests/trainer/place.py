@@ -17,6 +17,7 @@ from common.recommendation_ids import RecommendationIds
 from common.settings import StoreSettings
 from common.storage import Store
 from common.storage.objects import open_store
+from common.table_maintenance import MaintainedTable, MaintenanceBounds
 from common.tables import Table
 from protos.tailorbird.control.v1.common_pb2 import IngestionMode, StringList, TrainingDataConfig
 from protos.tailorbird.internal.v1 import jobs_pb2
@@ -100,6 +101,12 @@ class Place:
 
     def table(self, kind: str = "INTERACTIONS") -> Table:
         return Table(self.store, f"datasets/group/{kind}")
+
+    def compact(self, kind: str = "INTERACTIONS") -> None:
+        """Put a table in order, as storage maintenance does."""
+        table = MaintainedTable(self.store, f"datasets/group/{kind}")
+        with self.workspace.folder() as folder:
+            table.maintain(folder, bounds=MaintenanceBounds(), retention_hours=168)
 
     def rows(self, kind: str = "INTERACTIONS") -> pl.DataFrame:
         return self.table(kind).read()

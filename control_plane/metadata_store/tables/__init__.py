@@ -24,6 +24,7 @@ from control_plane.metadata_store.tables.datasets import Dataset, DatasetGroup, 
 from control_plane.metadata_store.tables.filters import Filter
 from control_plane.metadata_store.tables.jobs import Job, JobAttempt
 from control_plane.metadata_store.tables.metric_attributions import AttributedMetric, MetricAttribution
+from control_plane.metadata_store.tables.removals import RemovedFolder
 from control_plane.metadata_store.tables.scheduling import Schedule, SchedulerLease
 from control_plane.metadata_store.tables.serving import (
     Campaign,
@@ -62,6 +63,7 @@ __all__ = [
     "MetricAttribution",
     "Owned",
     "Recommender",
+    "RemovedFolder",
     "RuntimeWorker",
     "Schedule",
     "SchedulerLease",
@@ -77,7 +79,7 @@ __all__ = [
 #: Columns that heartbeats change; no waiting call is interested in them.
 HEARTBEAT_COLUMNS: Final[Mapping[type[SQLModel], frozenset[str]]] = {
     Dataset: frozenset({"rows_streamed_at", "features_due_at"}),
-    DatasetGroup: frozenset({"maintenance_due_at"}),
+    DatasetGroup: frozenset({"maintenance_due_at", "storage_usage"}),
     EventsService: frozenset({"last_seen_at"}),
     Job: frozenset({"lease_expires_at", "progress", "activity"}),
     JobAttempt: frozenset({"last_sign_at"}),

@@ -18,6 +18,7 @@ from control_plane.metadata_store.tables.base import (
     text_column,
 )
 from protos.tailorbird.control.v1.dataset_pb2 import DatasetUpdateSummary
+from protos.tailorbird.storage.v1.storage_usage_pb2 import StorageUsage
 
 __all__ = ["Dataset", "DatasetGroup", "DatasetSchema"]
 
@@ -27,6 +28,7 @@ class DatasetGroup(AnyResource, table=True):
 
     Attributes:
         maintenance_due_at: When the next maintenance of its storage is due; None before the first was planned.
+        storage_usage: What the last maintenance counted; None before the first.
     """
 
     __tablename__ = "dataset_group"
@@ -39,6 +41,7 @@ class DatasetGroup(AnyResource, table=True):
     role_arn: str | None = Field(default=None, max_length=256)
     kms_key_arn: str | None = text_column(nullable=True)
     maintenance_due_at: datetime | None = moment_column(nullable=True, index=True)
+    storage_usage: StorageUsage | None = message_column(StorageUsage)
 
 
 class DatasetSchema(AnyResource, table=True):

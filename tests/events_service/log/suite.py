@@ -65,6 +65,19 @@ class EventLogSuite:
 
         assert log.append(entries(1, tracking_id="other"), seconds=20) == (2,)
 
+    def test_usage_counts_records_by_their_offsets_and_dates_the_oldest(self, log, clock):
+        assert (log.usage().records, log.usage().oldest) == (0, None)
+        before = clock.now()
+        log.append(entries(1, 2), seconds=20)
+        clock.advance(seconds=3600)
+        log.append(entries(3), seconds=20)
+
+        usage = log.usage()
+
+        assert usage.records == 3
+        assert abs(usage.oldest - before) < timedelta(minutes=1)
+        assert usage.bytes > 0
+
     def test_page_ends_at_max_records(self, log):
         log.append(entries(1, 2, 3), seconds=20)
 

@@ -31,8 +31,9 @@ from events_service.servicers.events import SERVICE, EventsServicer
 from events_service.trackers import Tracker
 from protos.tailorbird.events.v1 import events_service_pb2
 from protos.tailorbird.events.v1.events_service_pb2_grpc import EventsServiceStub
-from protos.tailorbird.internal.v1 import event_log_pb2, records_pb2
+from protos.tailorbird.internal.v1 import event_log_pb2, local_storage_pb2, records_pb2
 from protos.tailorbird.internal.v1.event_log_pb2_grpc import EventLogServiceStub, SealingServiceStub
+from protos.tailorbird.internal.v1.local_storage_pb2_grpc import LocalStorageServiceStub
 from tests.control_plane.wire import KEYS, As
 from tests.control_plane.world import ACCOUNT
 from tests.events_service.samples import (
@@ -476,3 +477,15 @@ def test_tracking_id_of_another_account_is_like_none(service, grpc_stub, grpc_ch
     assert unknown[0] is errors.ResourceNotFound
     assert service.log.bounds().end == before
     grpc_stub.events.PutEvents(put())
+
+
+@pytest.mark.parametrize("role", ["client", "trainer", "runtime", None])
+def test_only_operators_learn_what_the_log_takes(grpc_stub, service, role):
+    service.log.append(entries(next(_numbers)), seconds=20)
+    request = local_storage_pb2.DescribeLocalStorageRequest()
+    (part,) = grpc_stub.with_role(LocalStorageServiceStub, "operator").DescribeLocalStorage(request).parts
+    assert (part.name, part.records > 0, part.HasField("oldest_record_at")) == ("event log", True, True)
+
+    with pytest.raises(grpc.RpcError) as caught:
+        grpc_stub.with_role(LocalStorageServiceStub, role).DescribeLocalStorage(request)
+    assert caught.value.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)

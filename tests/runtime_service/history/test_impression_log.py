@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import uuid
 from contextlib import closing, contextmanager
@@ -178,3 +179,24 @@ def test_events_that_refer_to_a_recommendation_count_its_items_unless_they_list_
     # Trainings count what events list, so that is not counted again after one; recommendations they do not know.
     assert again.shown(GROUP, ["a", "b", "c", "d"], after=Position(LEGACY_EPOCH, 3)) == [1, 1, 0, 0]
     again.close()
+
+
+def test_old_files_of_workers_that_are_no_more_go_when_the_runtime_starts(tmp_path):
+    folder = tmp_path / "answers"
+    prepare_history(tmp_path, map_bytes=1 << 20)
+    logs = {name: ImpressionLog(folder, name) for name in ("worker-0", "worker-10", "worker-4", "worker-5")}
+    first = new_id()
+    logs["worker-0"].append(first, [b"a"])
+    (old,) = folder.glob("worker-4.*")
+    (kept,) = folder.glob("worker-0.*")
+    (longer_name,) = folder.glob("worker-10.*")
+    for path in (old, kept, longer_name):
+        os.utime(path, (0, 0))
+
+    prepare_history(tmp_path, map_bytes=1 << 20, workers=["worker-0", "worker-1", "worker-10"])
+
+    # That of worker 5 is of today: the runtime of before may be about to end.
+    assert {path.stem for path in folder.iterdir()} == {"worker-0", "worker-10", "worker-5"}
+    assert take(ImpressionReader(folder, key_bytes=1), first) == [b"a"]
+    for log in logs.values():
+        log.close()

@@ -167,7 +167,7 @@ def test_streamed_rows_that_share_a_file_with_bulk_rows_stay(place):
     place.write("b.csv", "u3,i3,7,watch,1")
     place.bring("s3://films/a.csv")
     stream(place, "u2")
-    place.table().compact()
+    place.compact()
     assert [file.sources for file in place.table().snapshot().files] == [{"bulk", "put"}]
 
     place.bring("s3://films/b.csv")
@@ -193,7 +193,7 @@ def test_commits_in_between_are_kept(place, replace):
 
     def compact() -> None:
         stream(place, "u4", offset=2)
-        place.table().compact()
+        place.compact()
 
     place.bring("s3://films/b.csv", replace=replace, context=Before(lambda: stream(place, "u2"), compact))
 
@@ -295,7 +295,7 @@ def test_incremental_items_leave_put_rows_alone(place):
     place.bring("s3://films/a.csv", kind="ITEMS")
     rows = place.rows("ITEMS").with_columns(pl.lit("put").alias(columns.SOURCE), pl.lit("Put").alias("TITLE"))
     place.table("ITEMS").append(rows, app_id=columns.EVENTS_APP_ID, number=1)
-    place.table("ITEMS").compact()
+    place.compact("ITEMS")
 
     place.write("b.csv", "i1,New,,1992,", header=HEADERS["ITEMS"])
     place.bring("s3://films/b.csv", kind="ITEMS", replace=False)

@@ -29,7 +29,7 @@ def maintain(place, clock):
         payload = jobs_pb2.StorageMaintenancePayload(
             table_locations=tables, artifact_locations=artifacts, retention_hours=retention_hours
         )
-        return MaintenanceJobHandler(place.store, clock, **bounds).run(payload, NullJobContext())
+        return MaintenanceJobHandler(place.store, place.workspace, clock, **bounds).run(payload, NullJobContext())
 
     return run
 
