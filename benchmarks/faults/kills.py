@@ -2,9 +2,9 @@
 
 Clients put events, items and users and repeat each call, with the same event ids, until it is acknowledged; the dataset
 sink flushes all the time; a runtime's tail and a reader of all records follow the log. SIGKILL comes at random moments:
-some of the kills meet a start, the others a service that answers. At the end every event must be in its table, in the
-log and in the runtime's histories once, and the newest put of each item and user must be the one that holds, in the
-table and in the log. Anything else ends the command with an error.
+some of the kills meet a start, some a service that answers, some the moments after a commit to a table. At the end
+every event must be in its table, in the log and in the runtime's histories once, and the newest put of each item and
+user must be the one that holds, in the table and in the log. Anything else ends the command with an error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.faults.kill_load import ENTITIES, Load, Resources, make_resources
@@ -52,11 +51,9 @@ _BUSY = {
     "TAILORBIRD_AUDIT_PUTS": "false",
     "TAILORBIRD_LOG_LEVEL": "WARNING",
 }
-#: One kill in so many comes this long after the start at most, where most starts have not come to serve.
-_EARLY_ONE_IN = 4
-_EARLY_SECONDS = 0.3
-#: The others come this long after the first acknowledged call at most.
-_LATE_SECONDS = 0.3
+#: After what a kill comes, and how many seconds after it at most: a start, the first acknowledged call, a commit.
+_MOMENTS = (("start", 0.3), ("serving", 0.3), ("commit", 0.05))
+_SHARES = (1, 1, 2)
 _PATIENCE_SECONDS = 120.0
 _FLUSH_SECONDS = 60.0
 
@@ -102,37 +99,29 @@ class KilledService:
         return int(self._starter.stdout.readline())
 
 
-@dataclass(frozen=True, slots=True)
-class Kills:
-    """What was done, and how long it took.
-
-    Attributes:
-        early: Kills before the first acknowledgement of a start.
-        late: Kills of a service that had acknowledged something.
-        seconds: Of all together.
-    """
-
-    early: int
-    late: int
-    seconds: float
-
-
-def kill_again_and_again(service: KilledService, load: Load, *, kills: int, dice: random.Random) -> Kills:
-    """Start and kill a service; it runs afterwards."""
-    began, early, pause = time.monotonic(), 0, threading.Event()
-    for number in range(kills):
-        before = load.acknowledged()
+def kill_again_and_again(
+    service: KilledService, settings: ServiceSettings, load: Load, *, kills: int, dice: random.Random
+) -> int:
+    """Start and kill a service; it runs afterwards. Return how many kills came before anything was acknowledged."""
+    early, pause = 0, threading.Event()
+    for _ in range(kills):
+        acknowledged, commits = load.acknowledged(), _commits(settings)
         service.start()
-        if number % _EARLY_ONE_IN == 0:
-            pause.wait(dice.uniform(0, _EARLY_SECONDS))
-        else:
-            wait_until(lambda: load.acknowledged() > before, every=0.002, seconds=_PATIENCE_SECONDS)  # noqa: B023 - called here only
-            pause.wait(dice.uniform(0, _LATE_SECONDS))
-        early += load.acknowledged() == before
+        moment, longest_seconds = dice.choices(_MOMENTS, _SHARES)[0]
+        if moment == "serving":
+            wait_until(lambda: load.acknowledged() > acknowledged, every=0.002, seconds=_PATIENCE_SECONDS)  # noqa: B023 - called here only
+        elif moment == "commit":
+            wait_until(lambda: _commits(settings) > commits, every=0.002, seconds=_PATIENCE_SECONDS)  # noqa: B023 - as above
+        pause.wait(dice.uniform(0, longest_seconds))
+        early += load.acknowledged() == acknowledged
         service.end(signal.SIGKILL)
-    seconds = time.monotonic() - began
     service.start()
-    return Kills(early, kills - early, seconds)
+    return early
+
+
+def _commits(settings: ServiceSettings) -> int:
+    """Return how many commits all tables have."""
+    return sum(1 for _ in (settings.folder / "store").glob("datasets/*/*/*/_delta_log/*.json"))
 
 
 def _faults(what: str, counts: Counter[str], sent: Iterable[str]) -> dict[str, int]:
@@ -206,7 +195,9 @@ def measure(folder: Path, *, kills: int, clients: int, pause_seconds: float, see
         )
         reader = LogReader(address, runtime)
         with running_tail(address, runtime, store, folder / "histories") as tail, reader.running(), load.running():
-            done = kill_again_and_again(service, load, kills=kills, dice=random.Random(seed))
+            began = time.monotonic()
+            early = kill_again_and_again(service, settings, load, kills=kills, dice=random.Random(seed))
+            seconds = time.monotonic() - began
             load.stop()
             wait_until(lambda: is_serving(address), seconds=_PATIENCE_SECONDS)
             end = 1 + _flush(settings, _tables(settings, store))
@@ -222,8 +213,9 @@ def measure(folder: Path, *, kills: int, clients: int, pause_seconds: float, see
     }
     return {
         "kills": kills,
-        "of these during a start": done.early,
-        "seconds a kill": round(done.seconds / kills, 2),
+        "of these before anything was acknowledged": early,
+        "seconds a kill": round(seconds / kills, 2),
+        "commits to tables": _commits(settings),
         "acknowledged calls": load.acknowledged(),
         "repeated calls": load.repeated(),
         "events": len(events),
