@@ -28,7 +28,7 @@ def damage_of(store: Store, path: str) -> str | None:
     except ResourceNotFound:
         return "is gone"
     try:
-        if path.endswith(".json"):
+        if path.endswith((".json", "_last_checkpoint")):
             for line in content.splitlines():
                 json.loads(line)
         else:

@@ -326,9 +326,10 @@ class Table:
             return self.version()
 
     def sync_newest(self) -> None:
-        """Sync the newest commits of a local store, whose writer may have died before that.
+        """Sync the newest commits of a local store, whose writer may have died before that, and read them back.
 
         Raises:
+            CorruptArtifact: The disk does not have what was committed.
             Unavailable: The disk failed.
         """
         sync_newest(self._store, self.location)
