@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from runtime_service.history.held import HeldPositions
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 from runtime_service.server import follow_log
 
-__all__ = ["LogReader", "histories", "running_tail"]
+__all__ = ["LogReader", "histories", "newest_puts", "running_tail"]
 
 _WAIT_SECONDS = 1.0
 _PAUSE_SECONDS = 0.02
@@ -97,13 +97,13 @@ class LogReader:
         if record.HasField("event"):
             self.events[record.event.event_id] += 1
         elif record.HasField("item"):
-            self.newest["ITEMS", record.item.entity_id] = _number(record.item)
+            self.newest["ITEMS", record.item.entity_id] = _number(record.item.properties_json)
         elif record.HasField("user"):
-            self.newest["USERS", record.user.entity_id] = _number(record.user)
+            self.newest["USERS", record.user.entity_id] = _number(record.user.properties_json)
 
 
-def _number(entity: records_pb2.EntityRecord) -> int:
-    (number,) = json.loads(entity.properties_json).values()
+def _number(properties_json: str | None) -> int:
+    (number,) = json.loads(properties_json or "{}").values()
     return int(number)
 
 
@@ -125,6 +125,22 @@ def running_tail(address: str, token: str, store: Store, folder: Path) -> Iterat
     )
     with loop_in_thread() as loop, loop.running(tailing):
         yield writer
+
+
+def newest_puts(folder: Path, group_arn: str, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Return the number that the store of a runtime, which is closed, has of items and users.
+
+    Args:
+        folder: Of the store.
+        group_arn: The dataset group.
+        keys: Type of the dataset and id.
+    """
+    reader = LmdbHistoryReader(folder)
+    try:
+        puts = {key: reader.find_put(group_arn, *key) for key in keys}
+        return {key: _number(put.properties_json) for key, put in puts.items() if put is not None}
+    finally:
+        reader.close()
 
 
 def histories(folder: Path, group_arn: str, users: set[str]) -> Counter[str]:

@@ -4,7 +4,8 @@ Clients put events, items and users and repeat each call, with the same event id
 sink flushes all the time; a runtime's tail and a reader of all records follow the log. SIGKILL comes at random moments:
 some of the kills meet a start, some a service that answers, some the moments after a commit to a table. At the end
 every event must be in its table, in the log and in the runtime's histories once, and the newest put of each item and
-user must be the one that holds, in the table and in the log. Anything else ends the command with an error.
+user must be the one that holds, in the table, in the log and in the runtime. Anything else ends the command with an
+error.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.faults.kill_load import ENTITIES, Load, Resources, make_resources
-from benchmarks.faults.kill_readers import LogReader, histories, running_tail
+from benchmarks.faults.kill_readers import LogReader, histories, newest_puts, running_tail
 from benchmarks.processes import ServiceSettings
 from benchmarks.report import markdown_table, publish
 from common import columns
@@ -205,11 +206,13 @@ def measure(folder: Path, *, kills: int, clients: int, pause_seconds: float, see
         service.end(signal.SIGTERM)
     events = load.events()
     kept = histories(folder / "histories", resources.group_arn, set(events.values()))
+    puts = newest_puts(folder / "histories", resources.group_arn, load.newest())
     faults = {
         **_in_tables(_tables(settings, store), load),
         **_faults("events in the log", reader.events, events),
         **_stale("items and users in the log", reader.newest, load.newest()),
         **_faults("events in the histories of the runtime", kept, events),
+        **_stale("items and users of the runtime", puts, load.newest()),
     }
     return {
         "kills": kills,

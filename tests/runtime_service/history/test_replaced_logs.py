@@ -16,6 +16,7 @@ from events_service.dataset_sink import DatasetSink
 from events_service.domain.rate_limit import CommitRateLimit
 from events_service.log.sqlite import SqliteEventLog
 from events_service.server import Timing, assemble
+from runtime_service.history.held import HeldPositions
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter
 from runtime_service.server import follow_log
 from tests.control_plane.world import ACCOUNT
@@ -37,7 +38,12 @@ def follow(history_folder, store):
         with serving(made.services, account=ACCOUNT) as server, loop_in_thread() as loop:
             token = server.keys.token("runtime")
             writer = LmdbHistoryWriter(history_folder, max_events=100)
-            work = follow_log(lambda: aio_channel(server.target, token=token), writer, store, wait_seconds=1.0)
+            held = HeldPositions(history_folder, names=["worker-0"])
+
+            def connect():
+                return aio_channel(server.target, token=token)
+
+            work = follow_log(connect, writer, store, held=held, wait_seconds=1.0)
             with loop.running(work):
                 yield writer
             made.polls.close()
