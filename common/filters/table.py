@@ -202,7 +202,9 @@ class NumberColumn(Column):
             if not limits.min <= value <= limits.max:
                 place = 0 if value < limits.min else len(self.ordered)
                 return place, place
-            bound = self.values.dtype.type(math.floor(value))
+            # `floor` makes a float of an integer of NumPy, which values of columns are: that holds 53 bits only.
+            number: Any = value
+            bound = self.values.dtype.type(number if isinstance(number, np.integer) else math.floor(number))
         below, to = (int(self.ordered.searchsorted(bound, side)) for side in ("left", "right"))
         # Between two integers there is none, and all up to the lower one are below.
         return (to, to) if not self._is_float and bound != value else (below, to)

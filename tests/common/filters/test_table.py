@@ -63,6 +63,15 @@ def test_numbers_are_compared_with_the_precision_of_their_column(numbers, name, 
     assert list(NumberColumn.build(numbers).matching(Operator(name), value)) == rows
 
 
+@pytest.mark.parametrize("kind", [int, np.int64])
+def test_large_integers_are_compared_exactly_also_with_those_of_a_column(kind):
+    column = NumberColumn.build(np.array([2**53, 2**53 + 1, 2**53 + 2]))
+
+    assert list(column.matching(Operator.EQUAL, kind(2**53 + 1))) == [1]
+    assert list(column.matching(Operator.LESS, kind(2**53 + 1))) == [0]
+    assert column.matching(Operator.EQUAL, column.values_of(1)[0]) == column.matching(Operator.EQUAL, 2**53 + 1)
+
+
 def test_texts_are_found_among_the_values_of_a_row():
     column = TextColumn.of_values([["a", "b"], [], ["b"], ["B"], ["a", "a"]])
     assert len(column) == 5
