@@ -97,6 +97,19 @@ class Vocabulary:
                 indexes[row] = index
         return indexes
 
+    def indexes_of(self, vocabulary: Vocabulary) -> NDArray[np.int32]:
+        """Return the index of each id of another vocabulary; ids are compared by their hashes of 64 bits.
+
+        Returns:
+            int32 [ids of the other one], -1 where an id is unknown.
+        """
+        if not len(self):
+            return np.full(len(vocabulary), -1, np.int32)
+        keys = vocabulary.keys()
+        places = np.minimum(self._hashes.searchsorted(keys), len(self) - 1)
+        indexes: NDArray[np.int32] = np.where(self._hashes[places] == keys, self._order[places], np.int32(-1))
+        return indexes
+
     def id(self, index: int) -> str:
         """Return the id at an index.
 

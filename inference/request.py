@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from inference.candidates import EVERYTHING, CandidateSet
@@ -55,7 +55,7 @@ class RecommendationRequest:
         context: The situation, by columns of the interactions; a value that the model does not know adds nothing.
         candidates: What may be returned.
         promotion: What is put into the list beside it; None for nothing. Personalize takes one a request.
-        columns: Columns to be returned of each item: by name the value of each item of the catalogue, [n_items].
+        columns: Columns to be returned of each item: by name a function from an item's id to its value; "" for none.
         now: Seconds since 1970.
     """
 
@@ -67,5 +67,5 @@ class RecommendationRequest:
     context: Mapping[str, str] = field(default_factory=dict)
     candidates: CandidateSet = EVERYTHING
     promotion: Promotion | None = None
-    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    columns: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
     now: float = 0.0

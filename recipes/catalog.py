@@ -40,6 +40,7 @@ _USER_PERSONALIZATION_V2: Final = RecipeSpec(
     side_data=frozenset({"context", "users"}),
     exploration="managed",
     solution_options=frozenset({"eventsConfig"}),
+    metadata_by_default=True,
     published=datetime(2024, 1, 1, tzinfo=UTC),
 )
 _POPULARITY: Final = RecipeSpec(
@@ -175,6 +176,7 @@ _CUSTOM: Final = (
         retrained_on="ITEMS",
         solution_options=frozenset({"performIncrementalUpdate"}),
         campaign_options=frozenset({"rankingInfluence"}),
+        metadata_by_default=True,
         feature_transformation="aws-semantic-similarity",
         published=datetime(2025, 11, 30, tzinfo=UTC),
     ),
@@ -243,6 +245,7 @@ def _use_case(
         feature_parameters={},
         solution_options=frozenset(),
         campaign_options=frozenset(),
+        metadata_by_default=False,
         feature_transformation=None,
         published=_DOMAINS_PUBLISHED,
     )

@@ -146,6 +146,9 @@ class ActionScorer(ItemScorer, Protocol):
     def totals(self) -> FloatArray:
         """float32 [n_users, 2], actions that each user took and did not take."""
 
+    def past(self, user: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Return the actions that a user took until the training, and those that were there and not taken."""
+
     def recommend(
         self, state: FloatArray, *, user: int | None, now: float, limit: int
     ) -> tuple[NDArray[np.int64], FloatArray]:

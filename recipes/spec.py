@@ -199,6 +199,7 @@ class RecipeSpec:
         batch_options: Modes of batch inference jobs beside the plain one.
         reads_event_values: Whether solutions may choose interactions by their values: counts hold none.
         domain: For recommenders of this domain only; None for custom solutions.
+        metadata_by_default: Whether answers may carry columns of items unless the configuration says no.
         names_user: Whether requests must name a user although the answer does not depend on what users did, as
             Personalize's do where they can leave out what the user has.
         algorithm: Last part of the ARN of its algorithm; None where that is its own name.
@@ -225,6 +226,7 @@ class RecipeSpec:
     batch_options: frozenset[BatchOption] = frozenset()
     reads_event_values: bool = True
     domain: Domain | None = None
+    metadata_by_default: bool = False
     names_user: bool = False
     algorithm: str | None = None
     feature_transformation: str | None = None

@@ -15,6 +15,7 @@ from common.rpc import aio_channel, file_token, make_server
 from common.settings import forget_settings
 from common.storage.objects import open_store
 from inference.model import ModelLoader
+from runtime_service.features.opener import SnapshotOpener
 from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, prepare_history
 from runtime_service.server import Worker, follow_log
 from runtime_service.serving.kept import AssignmentFile
@@ -32,21 +33,20 @@ def main() -> None:
 
     def answer(address: str, name: str, beat: Beat) -> Endless:
         worker = Worker(
-            connect=partial(aio_channel, settings.control_plane, token=token, tls=tls),
-            listen=partial(make_server, settings=settings, address=address, reuse_port=True),
-            address=address,
+            connect=partial(aio_channel, settings.control_plane, token=token, tls=tls), ids=ids, beat=beat, tls=tls,
+            listen=partial(make_server, settings=settings, address=address, reuse_port=True), address=address,
             loader=ModelLoader(open_store(settings), cache=settings.cache_dir, index=settings.index),
-            histories=LmdbHistoryReader(settings.history_dir, name=name),
+            features=SnapshotOpener(open_store(settings), cache=settings.features_dir()),
+            histories=LmdbHistoryReader(settings.history_dir, name=name), held=settings.held_positions(), name=name,
             kept=AssignmentFile(settings.assignments_file()), runtime_id=f"{os.uname().nodename}-{os.getppid()}-{name}",
-            limits=settings.limits(), folders=settings.local_folders(), ids=ids, beat=beat, tls=tls,
+            limits=settings.limits(), folders=settings.local_folders(),
         )  # fmt: skip
         return worker.run()
 
     def follow(_: Beat) -> Endless:
         connect = partial(aio_channel, settings.events_service, token=token, tls=tls)
-        history = LmdbHistoryWriter(settings.history_dir, **settings.history_bounds())
-        store, held = open_store(settings), settings.held_positions()
-        return follow_log(connect, history, store, held=held, wait_seconds=settings.watch_seconds)
+        history, held = LmdbHistoryWriter(settings.history_dir, **settings.history_bounds()), settings.held_positions()
+        return follow_log(connect, history, open_store(settings), held=held, wait_seconds=settings.watch_seconds)
 
     with shared_port(settings.listen) as address:
         workers = [WorkerSpec(name, partial(answer, address, name)) for name in settings.worker_names()]

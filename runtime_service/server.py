@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import grpc.aio
 
@@ -22,6 +23,7 @@ from common.storage import Store
 from inference.model import ModelLoader
 from protos.tailorbird.internal.v1 import event_log_pb2_grpc, local_storage_pb2_grpc, serving_pb2_grpc
 from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
+from runtime_service.features.updater import FeatureUpdater, Opener
 from runtime_service.history import HistoryReader, HistoryWriter
 from runtime_service.history.held import HeldPositions, prune_held
 from runtime_service.history.tail import LogTail
@@ -71,6 +73,9 @@ class Worker:
         address: `host:port` that it shares with others.
         loader: Opens artifacts.
         kept: File of the assignments that this host had last.
+        features: Opens snapshots of features.
+        held: Where it says what these snapshots contain, for the process that keeps what is put.
+        name: Of this worker on its host, there.
         histories: Recent events of users; closed at the end.
         folders: What of this host's disk is the runtime's, for operators.
         ids: Makes the ids of answers.
@@ -85,6 +90,9 @@ class Worker:
     address: str
     loader: ModelLoader
     kept: AssignmentFile
+    features: Opener
+    held: HeldPositions
+    name: str
     histories: HistoryReader
     folders: LocalFolders
     ids: RecommendationIds
@@ -101,14 +109,19 @@ class Worker:
 
     async def _serve(self, channel: grpc.aio.Channel, group: asyncio.TaskGroup) -> None:
         table = DeploymentTable()
+        features = FeatureUpdater(
+            self.histories, self.features, deployments=table, note_held=partial(self.held.write, self.name)
+        )
         watcher = ServingWatcher(
             serving_pb2_grpc.ServingServiceStub(channel),
             Loads(self.loader, limit_seconds=self.limits.load_seconds, cache_users=self.limits.cache_users),
             table=table,
+            features=features,
             kept=self.kept,
             runtime_id=self.runtime_id,
             wait_seconds=self.limits.watch_seconds,
         )
+        group.create_task(features.run())
         watching = group.create_task(watcher.run())
         group.create_task(follow_impressions(table, self.histories, pause_seconds=_IMPRESSION_SECONDS))
         await table.loaded.wait()
@@ -119,7 +132,7 @@ class Worker:
             local_storage_pb2_grpc.add_LocalStorageServiceServicer_to_server,
             LocalStorageServicer(self.folders),
         )
-        recommendations = RuntimeServicer(table, self.histories, ids=self.ids, beat=self.beat)
+        recommendations = RuntimeServicer(table, self.histories, features=features, ids=self.ids, beat=self.beat)
         histories = UserHistoryServicer(self.histories, runtime_id=self.runtime_id)
         server = self.listen([runtime_service(recommendations), user_history_service(histories), local_storage])
         await server.start()

@@ -117,6 +117,10 @@ class RuntimeSettings(ServerSettings, StoreSettings, RecommendationSettings):
         """Return the folders whose sizes operators are told."""
         return LocalFolders(copies=self.cache_dir, histories=self.history_dir)
 
+    def features_dir(self) -> Path:
+        """Return where copies of snapshots of features are kept, like those of artifacts."""
+        return self.cache_dir.with_name("features")
+
     def assignments_file(self) -> Path:
         """Return where the last assignments are kept."""
         return self.history_dir.with_name("assignments.json")

@@ -7,7 +7,6 @@ from typing import Final
 
 from common.arn import Arn
 from common.errors import ResourceNotFound, invalid
-from control_plane.domain.fields import not_built
 from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
 from recipes.spec import HyperParameter, RecipeSpec
 
@@ -76,8 +75,7 @@ def check_campaign_config(config: CampaignConfig, recipe: RecipeSpec, *, latest:
         latest: Whether the request names the version as `$LATEST`, or is an update that names none.
 
     Raises:
-        InvalidInput: Something in it is wrong, does not fit the recipe, or is not built yet; or the recipe has no
-            campaigns.
+        InvalidInput: Something in it is wrong or does not fit the recipe, or the recipe has no campaigns.
     """
     if recipe.kind.operation is None:
         raise invalid(
@@ -85,8 +83,6 @@ def check_campaign_config(config: CampaignConfig, recipe: RecipeSpec, *, latest:
             got=f"a version of {recipe.name}",
             want="a version whose recipe answers requests; user segments are made by batch segment jobs",
         )
-    if config.enable_metadata_with_recommendations:
-        raise not_built("campaignConfig.enableMetadataWithRecommendations", got=True, want="false")
     check_influence(config.ranking_influence, recipe, field="campaignConfig.rankingInfluence")
     if follows_latest(config) and not latest:
         raise invalid(

@@ -6,7 +6,6 @@ from typing import Final
 
 from common.errors import invalid
 from control_plane.domain.campaigns import check_exploration
-from control_plane.domain.fields import not_built
 from control_plane.domain.recipes import described_recipe
 from control_plane.domain.solutions import check_training_columns
 from protos.tailorbird.control.v1.campaign_pb2 import CampaignConfig
@@ -54,14 +53,12 @@ def check_recommender_config(config: RecommenderConfig, recipe: RecipeSpec) -> N
     """Check a configuration, without the schemas of the datasets.
 
     Raises:
-        InvalidInput: Something in it is wrong, does not fit the recipe, or is not built yet.
+        InvalidInput: Something in it is wrong or does not fit the recipe.
     """
     if config.HasField("min_recommendation_requests_per_second"):
         rate = config.min_recommendation_requests_per_second
         if rate < 1:
             raise invalid(f"recommenderConfig.{_RATE}", got=rate, want="an integer from 1")
-    if config.enable_metadata_with_recommendations:
-        raise not_built("recommenderConfig.enableMetadataWithRecommendations", got=True, want="false")
     check_exploration(config.item_exploration_config, recipe, field=f"recommenderConfig.{_EXPLORATION}")
     check_training_columns(config.training_data_config, field=COLUMNS_FIELD)
 

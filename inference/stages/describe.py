@@ -28,9 +28,8 @@ def describe(run: PipelineRun) -> None:
         run.result.reasons.update(_by_place(items, run.reasons))
     if run.promoted:
         run.result.promotions.update(_by_place(items, run.promoted))
-    for name, values in request.columns.items():
-        row = [values[item] if item < len(values) else "" for item in items]
-        run.result.columns[name] = [*row, *[""] * len(unknown_ids)]
+    for name, text_of in request.columns.items():
+        run.result.columns[name] = list(map(text_of, item_ids))
 
 
 def describe_actions(run: PipelineRun) -> None:

@@ -8,13 +8,14 @@ from enum import StrEnum
 
 from common.arn import Arn
 from common.columns import normalise_key
-from common.errors import InvalidInput, ResourceNotFound, Unavailable, invalid
+from common.errors import ResourceNotFound, Unavailable, invalid
 from recipes.spec import RecipeSpec
 
 __all__ = [
     "DEFAULT_ACTIONS",
     "DEFAULT_RESULTS",
     "MAX_ACTIONS",
+    "MAX_RANKED",
     "MAX_RESULTS",
     "ServedKind",
     "check_context",
@@ -22,7 +23,6 @@ __all__ = [
     "check_items",
     "check_operation",
     "check_user",
-    "not_built",
     "requested_results",
     "served_arn",
     "unknown_target",
@@ -38,7 +38,7 @@ _MAX_CONTEXT = 150
 _MAX_CONTEXT_NAME = 150
 _MAX_CONTEXT_VALUE = 1000
 _CONTEXT_NAME = re.compile(r"[A-Za-z\d_]+")
-_MAX_RANKED = 500
+MAX_RANKED = 500
 
 
 class ServedKind(StrEnum):
@@ -132,14 +132,14 @@ def check_item(item_id: str) -> str:
     return item_id
 
 
-def check_items(item_ids: Sequence[str]) -> list[str]:
-    """Return the items to rank, each once, where it was named first.
+def check_items(item_ids: Sequence[str], *, most: int = MAX_RANKED) -> list[str]:
+    """Return the items to rank, `most` at most, each once, where it was named first.
 
     Raises:
         InvalidInput: There are none or too many, or one is empty or too long.
     """
-    if not 1 <= len(item_ids) <= _MAX_RANKED:
-        raise invalid("inputList", got=len(item_ids), want=f"the ids of 1 to {_MAX_RANKED} items")
+    if not 1 <= len(item_ids) <= most:
+        raise invalid("inputList", got=len(item_ids), want=f"the ids of 1 to {most} items")
     for place, item_id in enumerate(item_ids):
         if not 1 <= len(item_id) <= _MAX_ID:
             raise invalid(f"inputList[{place}]", got=item_id, want=f"1 to {_MAX_ID} characters")
@@ -164,12 +164,6 @@ def check_operation(operation: str, *, campaign_arn: str, recipe: RecipeSpec) ->
             got=campaign_arn,
             want=f"a campaign that {operation} answers for; this one's recipe is {recipe.name}: call {right}",
         )
-
-
-def not_built(members: Sequence[str], *, operation: str) -> InvalidInput:
-    """Return the error for members of a request that belong to the API, but have no effect yet."""
-    named = ", ".join(f"`{member}`" for member in members)
-    return InvalidInput(f"{named}: got a value, want none: this part of {operation} is not built yet")
 
 
 def served_arn(campaign_arn: str, recommender_arn: str | None) -> tuple[ServedKind, str]:

@@ -146,6 +146,13 @@ class HistoryReader(Protocol):
     def find_put(self, dataset_group_arn: str, dataset_type: str, entity_id: str) -> Put | None:
         """Return the last put of an id that is kept; None for none."""
 
+    def deletions(self, dataset_group_arn: str) -> list[tuple[int, str]]:
+        """Return the deletions of users that no snapshot may contain yet; any thread may.
+
+        Returns:
+            Of each the last offset that it is about, and its folder in the ledger.
+        """
+
     def lineage(self) -> Lineage:
         """Return the epochs of the log that all of this is from."""
 

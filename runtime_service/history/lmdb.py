@@ -168,6 +168,12 @@ class LmdbHistoryReader:
             self._read_lock,
         )
 
+    def deletions(self, dataset_group_arn: str) -> list[tuple[int, str]]:
+        """Return the deletions of users that no snapshot may contain yet; see `HistoryReader`."""
+        return self._read(
+            lambda transaction: self._puts.deletions(transaction, digest(dataset_group_arn)), self._puts_lock
+        )
+
     def lineage(self) -> Lineage:
         """Return the epochs of the log that all of this is from."""
         return self._read(self._lineage, self._read_lock)
@@ -318,7 +324,8 @@ class LmdbHistoryWriter:
 
     def forget_users(self, dataset_group_arn: str, deleted: DeletedUsers) -> Iterator[None]:
         """Remove what deleted users did, and what was put of them, in steps; see `HistoryWriter`."""
-        return self._removal.of_users(dataset_group_arn, deleted)
+        yield from self._removal.of_users(dataset_group_arn, deleted)
+        self._write(partial(self._mark_puts, is_new_generation=True))
 
     def _add_puts(self, transaction: Any, puts: Sequence[Put]) -> None:
         if puts:

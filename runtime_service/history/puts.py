@@ -22,6 +22,7 @@ __all__ = ["PutStore"]
 _HEAD = struct.Struct("<qH")
 _PLACE = struct.Struct(">Q")
 _PREFIX_BYTES: Final = GROUP_BYTES + 1
+_DELETION: Final = b"D"
 
 
 class PutStore:
@@ -29,7 +30,8 @@ class PutStore:
 
     Args:
         puts: Keys are group, kind and digest of the id; values the offset, the id and the properties.
-        order: Keys are group, kind and offset; values the digest of the id.
+        order: Keys are group, kind and offset; values the digest of the id. Deletions of users are a kind of their own,
+            whose values are folders of the ledger.
         max_puts: Beyond it, those that were put longest ago are removed; None for readers.
 
     Attributes:
@@ -73,6 +75,26 @@ class PutStore:
                 puts.append(_put(value, dataset_group_arn, dataset_type))
                 has_entry = cursor.next()
         return puts
+
+    def add_deletion(self, transaction: Any, group: bytes, *, up_to: int, location: str) -> None:
+        """Note a deletion of users, whom snapshots have for some time yet."""
+        transaction.put(group + _DELETION + _PLACE.pack(up_to), location.encode(), db=self._order)
+
+    def deletions(self, transaction: Any, group: bytes) -> list[tuple[int, str]]:
+        """Return the deletions of users that were noted: last offset, and folder in the ledger."""
+        prefix, noted = group + _DELETION, list[tuple[int, str]]()
+        with transaction.cursor(self._order) as cursor:
+            has_entry = cursor.set_range(prefix)
+            while has_entry and cursor.key().startswith(prefix):
+                noted.append((_PLACE.unpack(cursor.key()[_PREFIX_BYTES:])[0], cursor.value().decode()))
+                has_entry = cursor.next()
+        return noted
+
+    def remove_deletions(self, transaction: Any, *, group: bytes, offset: int) -> None:
+        """Remove the notes of deletions up to an offset."""
+        for up_to, _ in self.deletions(transaction, group):
+            if up_to <= offset:
+                transaction.delete(group + _DELETION + _PLACE.pack(up_to), db=self._order)
 
     def remove(self, transaction: Any, put_key: bytes, *, up_to: int) -> None:
         """Remove the put of a key, if there is one up to an offset."""

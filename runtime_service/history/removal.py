@@ -9,7 +9,7 @@ from typing import Any
 
 from common.deletions import DeletedUsers, DigestSet
 from runtime_service.history.counts import CountStore
-from runtime_service.history.keys import ID_BYTES, LISTED, LOGGED, PUTS, USED, digest
+from runtime_service.history.keys import GROUP_BYTES, ID_BYTES, LISTED, LOGGED, PUTS, USED, digest
 from runtime_service.history.puts import PutStore
 from runtime_service.history.records import StoredHistory, encode, offsets_after
 
@@ -62,10 +62,13 @@ class Removal:
         while has_more:
             self.write(write)
             yield
+        if dataset_type == "USERS":
+            self.write(partial(self.puts.remove_deletions, group=prefix[:GROUP_BYTES], offset=up_to))
 
     def of_users(self, dataset_group_arn: str, deleted: DeletedUsers) -> Iterator[None]:
         """Remove what deleted users did, and what was put of them, up to the deletion's offset."""
         group, up_to = digest(dataset_group_arn), deleted.entry.up_to_offset
+        self.write(partial(self.puts.add_deletion, group=group, up_to=up_to, location=deleted.location))
         for users, sessions in USED.values():
             yield from self._of_histories(group + users, (deleted.users,), up_to=up_to)
             # A user is looked up as a session too, so one whose id is a session's is forgotten as both.

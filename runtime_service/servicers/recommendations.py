@@ -1,33 +1,45 @@
-"""The runtime's contract: recommendations, rankings, and refusals of what is not built yet."""
+"""The runtime's contract: recommendations, rankings and actions, filtered, promoted and described as requests say."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from common.arn import account_of
 from common.auth import current_caller
+from common.filters import Target
 from common.recommendation_ids import RecommendationIds
-from inference.candidates import ItemList
+from inference.candidates import CandidateSet, ItemList
 from inference.pipelines import Pipeline
-from inference.request import RecommendationRequest
+from inference.request import Promotion, RecommendationRequest
 from inference.result import ScoredItems
 from protos.tailorbird.runtime.v1 import runtime_service_pb2, runtime_service_pb2_grpc
+from runtime_service.domain.filters import (
+    MAX_RESULTS_WITH_METADATA,
+    FilterChoice,
+    SentPromotion,
+    check_metadata,
+    check_promotions,
+)
 from runtime_service.domain.requests import (
     DEFAULT_ACTIONS,
     MAX_ACTIONS,
+    MAX_RANKED,
+    MAX_RESULTS,
     check_context,
     check_item,
     check_items,
     check_operation,
     check_user,
-    not_built,
     requested_results,
     served_arn,
     unknown_target,
     unserved_target,
 )
+from runtime_service.features.request_filters import RequestFilters, Situation
+from runtime_service.features.updater import FeatureUpdater
 from runtime_service.history import HistoryReader
 from runtime_service.serving.deployments import Deployment, DeploymentTable
 from runtime_service.serving.recommender import Recommender
@@ -35,9 +47,6 @@ from runtime_service.serving.recommender import Recommender
 __all__ = ["SERVICE", "RuntimeServicer", "add_items"]
 
 SERVICE = runtime_service_pb2.DESCRIPTOR.services_by_name["RuntimeService"]
-#: Members that would change the answer, were they built; a request that carries one is refused, never half served.
-_NOT_BUILT = frozenset({"filter_arn", "filter_values", "promotions", "metadata_columns"})
-
 _Request = (
     runtime_service_pb2.GetRecommendationsRequest
     | runtime_service_pb2.GetPersonalizedRankingRequest
@@ -54,6 +63,7 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
     Args:
         table: What is served.
         histories: What users did a moment ago.
+        features: What filters and metadata columns read.
         ids: Makes the ids of answers.
         beat: Called with each request: shows that this process lives.
         now: Tells the present moment in seconds since 1970.
@@ -64,12 +74,15 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         table: DeploymentTable,
         histories: HistoryReader,
         *,
+        features: FeatureUpdater,
         ids: RecommendationIds,
         beat: Callable[[], None],
         now: Callable[[], float] = time.time,
     ) -> None:
         self._table = table
         self._recommender = Recommender(histories)
+        self._filters = RequestFilters(features, histories)
+        self._features = features
         self._ids = ids
         self._beat = beat
         self._now = now
@@ -84,12 +97,12 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         count = request.num_results if request.HasField("num_results") else None
         limit = requested_results(count, default=DEFAULT_ACTIONS, most=MAX_ACTIONS)
         user_id = check_user(request.user_id, required=deployment.pipeline.needs_user)
+        query = RecommendationRequest(limit, user_id=user_id, now=self._now())
+        if (choice := FilterChoice.of(request.filter_arn, request.filter_values)) is not None:
+            situation = Situation(deployment, Target.ACTION, user_id)
+            query.candidates = (await self._filters.passing(choice, situation)).candidates()
         response = _ActionList(recommendation_id=self._new_id(deployment))
-        scored = await self._recommender.recommend(
-            deployment,
-            RecommendationRequest(limit, user_id=user_id, now=self._now()),
-            recommendation_id=response.recommendation_id,
-        )
+        scored = await self._recommender.recommend(deployment, query, recommendation_id=response.recommendation_id)
         for action_id, score in zip(scored.item_ids, scored.scores, strict=True):
             response.action_list.add(action_id=action_id, score=score)
         return response
@@ -101,13 +114,19 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
     ) -> _Ranking:
         """Return the given items in the order that fits a user; items that the model does not know come last."""
         deployment = self._find(request, "GetPersonalizedRanking")
-        item_ids = check_items(request.input_list)
-        pipeline = deployment.pipeline
+        pipeline, columns = deployment.pipeline, await self._columns(request.metadata_columns, deployment)
+        item_ids = check_items(request.input_list, most=MAX_RESULTS_WITH_METADATA if columns else MAX_RANKED)
+        user_id = check_user(request.user_id, required=pipeline.needs_user)
+        listed = ItemList.of_ids(item_ids, pipeline.model.items)
+        if (choice := FilterChoice.of(request.filter_arn, request.filter_values)) is not None:
+            situation = Situation(deployment, Target.ITEM, user_id, listed=listed)
+            listed = self._filters.keep(await self._filters.passing(choice, situation), situation)
         query = RecommendationRequest(
             len(item_ids),
-            user_id=check_user(request.user_id, required=pipeline.needs_user),
+            user_id=user_id,
             context=_context(request.context, pipeline),
-            candidates=ItemList.of_ids(item_ids, pipeline.model.items),
+            candidates=listed,
+            columns=columns,
         )
         response = _Ranking(recommendation_id=self._new_id(deployment))
         scored = await self._recommender.recommend(deployment, query, recommendation_id=response.recommendation_id)
@@ -122,16 +141,67 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         """Return the items that fit a user, or that are similar to an item, best first."""
         deployment = self._find(request, "GetRecommendations")
         pipeline = deployment.pipeline
+        columns = await self._columns(request.metadata_columns, deployment)
         query = RecommendationRequest(
-            requested_results(request.num_results if request.HasField("num_results") else None),
+            requested_results(
+                request.num_results if request.HasField("num_results") else None,
+                most=MAX_RESULTS_WITH_METADATA if columns else MAX_RESULTS,
+            ),
             user_id=check_user(request.user_id, required=pipeline.needs_user or deployment.model.recipe.names_user),
             item_id=check_item(request.item_id) if pipeline.needs_item else "",
             context=_context(request.context, pipeline),
+            columns=columns,
         )
+        situation = Situation(deployment, Target.ITEM, query.user_id, query.item_id)
+        if (choice := FilterChoice.of(request.filter_arn, request.filter_values)) is not None:
+            query.candidates = (await self._filters.passing(choice, situation)).candidates()
+        if request.promotions:
+            query.promotion = await self._promotion(request.promotions, situation)
         response = _Recommendations(recommendation_id=self._new_id(deployment))
         scored = await self._recommender.recommend(deployment, query, recommendation_id=response.recommendation_id)
         add_items(response.item_list, scored)
         return response
+
+    async def _promotion(self, promotions: Sequence[runtime_service_pb2.Promotion], situation: Situation) -> Promotion:
+        """Return what is put into a list by rule.
+
+        Raises:
+            InvalidInput: There are several, or one is not as it must be.
+            TailorbirdError: As of `RequestFilters.passing`.
+        """
+        sent = check_promotions([
+            SentPromotion(
+                item.name,
+                item.percent_promoted_items,
+                FilterChoice(item.filter_arn, dict(item.filter_values), "promotions[0].filterArn"),
+            )
+            for item in promotions
+        ])  # fmt: skip
+        candidates: CandidateSet = (await self._filters.passing(sent.choice, situation)).candidates()
+        current = situation.deployment.model.items.index(situation.item_id) if situation.item_id else None
+        if current is not None:
+            candidates = candidates.without(current)
+        return Promotion(sent.name, candidates, sent.percent / 100)
+
+    async def _columns(
+        self, columns: Mapping[str, runtime_service_pb2.StringList], deployment: Deployment
+    ) -> dict[str, Callable[[str], str]]:
+        """Return how the columns that a request wants are read.
+
+        Raises:
+            InvalidInput: They are not as they must be.
+            Unavailable: The features are not loaded yet.
+        """
+        if not columns:
+            return {}
+        group = self._features.find(deployment.assignment.dataset_group_arn)
+        names = check_metadata(
+            {kind: list(listed.values) for kind, listed in columns.items()},
+            enabled=deployment.returns_metadata,
+            schema=None if group is None else group.meaning.schemas.get("ITEMS"),
+        )
+        table = await self._features.filter_table(deployment, "ITEMS")
+        return {name: partial(table.text, name=spelt) for name, spelt in names}
 
     def _new_id(self, deployment: Deployment) -> str:
         return self._ids.make(deployment.assignment.campaign_arn, now=self._now())
@@ -140,15 +210,11 @@ class RuntimeServicer(runtime_service_pb2_grpc.RuntimeServiceServicer):
         """Return what answers a request.
 
         Raises:
-            InvalidInput: The request carries what is not built, or neither a campaign nor a recommender, or one of
-                another operation.
+            InvalidInput: The request names neither a campaign nor a recommender, or one of another operation.
             ResourceNotFound: There is none such in the caller's account, as far as is known here.
             Unavailable: There is, and this worker cannot serve it at the moment.
         """
         self._beat()
-        refused = [field.json_name for field, _ in request.ListFields() if field.name in _NOT_BUILT]
-        if refused:
-            raise not_built(refused, operation=operation)
         recommender_arn: str | None = None
         if isinstance(request, runtime_service_pb2.GetRecommendationsRequest):
             recommender_arn = request.recommender_arn

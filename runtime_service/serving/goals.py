@@ -21,6 +21,7 @@ __all__ = [
     "is_active",
     "read_exploration",
     "read_influence",
+    "read_metadata",
     "to_assignment",
 ]
 
@@ -96,6 +97,7 @@ def to_assignment(item: serving_pb2.ServingAssignment) -> Assignment:
         ),
         exploration=read_exploration(item.campaign_config),
         influence=read_influence(item.campaign_config),
+        metadata=read_metadata(item.campaign_config),
     )
 
 
@@ -107,6 +109,13 @@ def read_exploration(config: CampaignConfig) -> ExplorationSettings:
         float(values.get("explorationWeight", default.weight)),
         float(values.get("explorationItemAgeCutOff", default.days)),
     )
+
+
+def read_metadata(config: CampaignConfig) -> bool | None:
+    """Return whether a configuration wants columns of items in answers; None where it does not say."""
+    if not config.HasField("enable_metadata_with_recommendations"):
+        return None
+    return config.enable_metadata_with_recommendations
 
 
 def read_influence(config: CampaignConfig) -> RankingInfluence:

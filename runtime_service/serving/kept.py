@@ -17,7 +17,7 @@ from google.protobuf import json_format
 from common.logs import get_logger
 from common.private_files import private_folder, replace_private
 from common.process.file_lock import hold_writer_lock
-from protos.tailorbird.internal.v1.serving_pb2 import ServingAssignment
+from protos.tailorbird.internal.v1.serving_pb2 import ServingAssignment, ServingDatasetGroup
 from runtime_service.serving.goals import identity, to_assignment
 
 __all__ = ["AssignmentFile", "KeptAssignments"]
@@ -35,10 +35,12 @@ class KeptAssignments:
     Attributes:
         assignments: What was last assigned.
         served: By campaign what some worker of this host had loaded, newest first.
+        dataset_groups: What filters and metadata are read from, of the campaigns that were last assigned.
     """
 
     assignments: tuple[ServingAssignment, ...] = ()
     served: Mapping[str, tuple[ServingAssignment, ...]] = field(default_factory=dict)
+    dataset_groups: tuple[ServingDatasetGroup, ...] = ()
 
 
 class AssignmentFile:
@@ -60,7 +62,8 @@ class AssignmentFile:
             served: dict[str, tuple[ServingAssignment, ...]] = {}
             for message in map(_parse, document["served"]):
                 served[message.serving_arn] = (*served.get(message.serving_arn, ()), message)
-            return KeptAssignments(tuple(map(_parse, document["assignments"])), served)
+            groups = tuple(map(_parse_group, document.get("dataset_groups", ())))
+            return KeptAssignments(tuple(map(_parse, document["assignments"])), served, groups)
         except FileNotFoundError:
             return KeptAssignments()
         except (
@@ -75,12 +78,19 @@ class AssignmentFile:
             _log.warning("kept_assignments_unreadable", file=str(self._path), cause=str(error))
             return KeptAssignments()
 
-    def keep(self, assignments: Sequence[ServingAssignment], *, served: Iterable[ServingAssignment]) -> set[str]:
+    def keep(
+        self,
+        assignments: Sequence[ServingAssignment],
+        *,
+        served: Iterable[ServingAssignment],
+        dataset_groups: Sequence[ServingDatasetGroup] = (),
+    ) -> set[str]:
         """Replace what is kept, and return the locations of the artifacts that it names.
 
         Args:
             assignments: Everything that is assigned now; what was served of other campaigns is forgotten.
             served: What is served now, of these campaigns; what was served before each stays behind it.
+            dataset_groups: Those of the assignments.
 
         Raises:
             OSError: The file cannot be written; the one before is still there.
@@ -93,17 +103,26 @@ class AssignmentFile:
                 if now.serving_arn in kept:
                     before = [one for one in kept[now.serving_arn] if identity(one) != identity(now)]
                     kept[now.serving_arn] = (now, *before)[:_KEPT_SERVED]
-            if (tuple(assignments), kept) != (previous.assignments, previous.served):
-                self._write(assignments, [one for each in kept.values() for one in each])
+            if KeptAssignments(tuple(assignments), kept, tuple(dataset_groups)) != previous:
+                self._write(assignments, [one for each in kept.values() for one in each], dataset_groups)
         return {item.artifact_location for item in (*assignments, *(one for each in kept.values() for one in each))}
 
-    def _write(self, assignments: Iterable[ServingAssignment], served: Iterable[ServingAssignment]) -> None:
-        lists = {"assignments": list(map(_plain, assignments)), "served": list(map(_plain, served))}
+    def _write(
+        self,
+        assignments: Iterable[ServingAssignment],
+        served: Iterable[ServingAssignment],
+        dataset_groups: Iterable[ServingDatasetGroup],
+    ) -> None:
+        lists = {
+            "assignments": list(map(_plain, assignments)),
+            "served": list(map(_plain, served)),
+            "dataset_groups": list(map(_plain, dataset_groups)),
+        }
         text = json.dumps({"format_version": _FORMAT, **lists}, indent=1)
         replace_private(self._path, text)
 
 
-def _plain(message: ServingAssignment) -> dict[str, Any]:
+def _plain(message: ServingAssignment | ServingDatasetGroup) -> dict[str, Any]:
     return json_format.MessageToDict(message, preserving_proto_field_name=True)
 
 
@@ -113,4 +132,11 @@ def _parse(item: Any) -> ServingAssignment:
     if not (message.serving_arn and message.deployment_id and message.artifact_location):
         raise ValueError("an assignment: got one without campaign, deployment or artifact")
     to_assignment(message)  # what it says must be understood when it is needed
+    return message
+
+
+def _parse_group(item: Any) -> ServingDatasetGroup:
+    message = json_format.ParseDict(item, ServingDatasetGroup(), ignore_unknown_fields=True)
+    if not message.dataset_group_arn:
+        raise ValueError("a dataset group: got one without an ARN")
     return message

@@ -8,8 +8,8 @@ fails to load is told, and tried again for as long as it is wanted; see docs/adr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
 
 import grpc.aio
 
@@ -38,6 +38,16 @@ _Messages = Sequence[serving_pb2.ServingAssignment]
 _log = get_logger(__name__)
 
 
+class FollowsFeatures(Protocol):
+    """Follows the features of dataset groups."""
+
+    def assign(self, messages: Iterable[serving_pb2.ServingDatasetGroup]) -> None:
+        """Follow these groups from now on, and no others."""
+
+    async def prepared(self, dataset_group_arn: str) -> None:
+        """Wait until the features of a group are there, or have failed to load, for a bounded time."""
+
+
 class ServingWatcher:
     """Keeps a table of deployments up to date for as long as it is run.
 
@@ -45,6 +55,7 @@ class ServingWatcher:
         control_plane: Stub of its serving service.
         loads: Makes deployments.
         table: What requests are answered from.
+        features: Follows the dataset groups of what is assigned.
         kept: What this host was last told.
         runtime_id: Name of this worker, unique among all.
         wait_seconds: How long one question for changes waits.
@@ -56,6 +67,7 @@ class ServingWatcher:
         loads: Loads,
         *,
         table: DeploymentTable,
+        features: FollowsFeatures,
         kept: AssignmentFile,
         runtime_id: str,
         wait_seconds: float,
@@ -63,10 +75,12 @@ class ServingWatcher:
         self._control_plane = control_plane
         self._loads = loads
         self._table = table
+        self._features = features
         self._kept = kept
         self._runtime_id = runtime_id
         self._wait_seconds = wait_seconds
         self._goals: dict[str, Goal] = {}
+        self._dataset_groups: Sequence[serving_pb2.ServingDatasetGroup] = ()
         self._tried = asyncio.Event()  # the control plane was asked once, with or without success
         self._to_report = asyncio.Event()
         self._to_keep = asyncio.Event()
@@ -82,6 +96,7 @@ class ServingWatcher:
     async def _watch(self, group: asyncio.TaskGroup) -> None:
         contact, revision, clock = PeerContact(), None, asyncio.get_running_loop().time
         assignments: _Messages | None = None
+        groups: Sequence[serving_pb2.ServingDatasetGroup] = ()
         is_away = False
         while True:
             sent = clock()
@@ -101,10 +116,11 @@ class ServingWatcher:
                 # It removes workers that have not reported for long, with their reports.
                 self._to_report.set()
             # Some fields change without a new revision.
-            if answer.revision != revision or list(answer.assignments) != assignments:
-                revision, assignments = answer.revision, list(answer.assignments)
+            now = list(answer.assignments), list(answer.dataset_groups)
+            if answer.revision != revision or now != (assignments, groups):
+                revision, (assignments, groups) = answer.revision, now
                 self._confirm()
-                self._apply(assignments, group)
+                self._apply(assignments, groups, group)
                 self._to_keep.set()
             else:
                 await asyncio.sleep(sent + _UNCHANGED_SECONDS - clock())
@@ -121,14 +137,21 @@ class ServingWatcher:
             return
         # No warning: at a start side by side it is on its way. One that stays away is told by `_watch`.
         _log.info("assignments_unconfirmed", campaigns=len(kept.assignments), cause="the control plane is away")
-        self._apply(kept.assignments, group)
+        self._apply(kept.assignments, kept.dataset_groups, group)
 
     def _confirm(self) -> None:
         if self._goals and not self._table.confirmed:
             _log.info("assignments_confirmed", campaigns=len(self._goals))
         self._table.confirm()
 
-    def _apply(self, messages: _Messages, group: asyncio.TaskGroup) -> None:
+    def _apply(
+        self,
+        messages: _Messages,
+        dataset_groups: Sequence[serving_pb2.ServingDatasetGroup],
+        group: asyncio.TaskGroup,
+    ) -> None:
+        self._dataset_groups = dataset_groups
+        self._features.assign(dataset_groups)
         by_campaign = {message.serving_arn: message for message in messages}
         self._table.keep([arn for arn, message in by_campaign.items() if is_active(message) or self._serves(message)])
         for campaign_arn in self._goals.keys() - by_campaign.keys():
@@ -177,6 +200,7 @@ class ServingWatcher:
                 self._fail(goal, failure)
             if not slow:
                 await asyncio.sleep(contact.failed("deployment_not_loaded", failure))
+        await self._features.prepared(goal.assignment.dataset_group_arn)
         # The control plane may have changed its mind about the rest meanwhile.
         self._table.serve(deployment.reassigned(goal.assignment))
         goal.phase, goal.failure_reason, goal.load = READY, "", None
@@ -265,7 +289,9 @@ class ServingWatcher:
             assignments = [goal.message for goal in self._goals.values()]
             served = [goal.message for goal in self._goals.values() if goal.phase == READY]
             try:
-                named = await asyncio.to_thread(self._kept.keep, assignments, served=served)
+                named = await asyncio.to_thread(
+                    self._kept.keep, assignments, served=served, dataset_groups=self._dataset_groups
+                )
                 # What was assigned meanwhile may be loaded already, and not yet be kept.
                 now = {goal.assignment.artifact_location for goal in self._goals.values()}
                 await self._loads.forget_others(named | now)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
-from runtime_service.history.lmdb import prepare_history
+from runtime_service.history.lmdb import LmdbHistoryReader, prepare_history
+from runtime_service.serving.deployments import DeploymentTable
+from tests.runtime_service.features.running import idle_follower
 from tests.runtime_service.world import PERSONAL, POPULAR, RANKING, RELATED, fit, fit_actions, local_store, publish
 
 
@@ -53,3 +56,10 @@ def history_folder(tmp_path):
     folder = tmp_path / "history"
     prepare_history(folder, map_bytes=1 << 20)
     return folder
+
+
+@pytest.fixture
+def features(history_folder):
+    """Give a follower of features for tests that are about none."""
+    with closing(LmdbHistoryReader(history_folder)) as reader:
+        yield idle_follower(reader, DeploymentTable())

@@ -1,6 +1,7 @@
 """Items known by what they are, through boto3: names and texts without interactions, columns chosen by the solution."""
 
 import csv
+import json
 
 import pytest
 from botocore.exceptions import ClientError
@@ -19,6 +20,7 @@ ITEMS = avro(
     column("GENRES", ["null", "string"], categorical=True),
     column("CREATION_TIMESTAMP", ["null", "long"]),
 )
+USERS = avro("Users", column("USER_ID"), column("AGE", ["null", "int"]))
 CHOICE = {"excludedDatasetColumns": {"ITEMS": ["GENRES"]}}
 
 
@@ -27,7 +29,7 @@ def journey(tmp_path_factory):
     often = {"TAILORBIRD_INCREMENTAL_UPDATE_SECONDS": "1"}
     with running_system(tmp_path_factory.mktemp("content"), settings=often) as system:
         journey = Journey(system.clients(), suffix="content")
-        journey.create_datasets({"Items": ITEMS})
+        journey.create_datasets({"Items": ITEMS, "Users": USERS})
         folder = system.installation.buckets / "films"
         folder.mkdir(parents=True)
         for name, rows in (("items", range(60)), ("later", range(8, 62))):
@@ -85,6 +87,60 @@ def test_items_of_like_texts_are_related_and_campaigns_may_prefer_new_ones(journ
     assert not related_to("film-58") & set(range(8))
     (only,) = personalize.list_solution_versions(solutionArn=solution)["solutionVersions"]
     assert only["solutionVersionArn"] == version
+
+
+def test_filters_and_columns_see_what_is_put_at_once(journey):
+    personalize = journey.clients.personalize
+    version = journey.train(create(journey, "filtered", CHOICE))
+    campaign = personalize.create_campaign(name="filtered", solutionVersionArn=version)["campaignArn"]
+    filter_arn = personalize.create_filter(
+        name="for-grown-ups",
+        datasetGroupArn=journey.dataset_group_arn,
+        filterExpression="INCLUDE ItemID WHERE Items.GENRES IN ($GENRE) | "
+        'EXCLUDE ItemID WHERE Items.GENRES IN ("gore") IF CurrentUser.AGE < 18',
+    )["filterArn"]
+    journey.wait("campaign", lambda: personalize.describe_campaign(campaignArn=campaign)["campaign"])
+    journey.wait("filter", lambda: personalize.describe_filter(filterArn=filter_arn)["filter"])
+
+    def put(item, genres):
+        properties = json.dumps({"title": f"Film {item}", "genres": genres})
+        journey.clients.events.put_items(
+            datasetArn=journey.datasets["Items"], items=[{"itemId": item, "properties": properties}]
+        )
+
+    def answered(user):
+        answer = journey.clients.runtime.get_recommendations(
+            campaignArn=campaign, itemId="film-9", userId=user, numResults=50, filterArn=filter_arn,
+            filterValues={"GENRE": '"noir"'}, metadataColumns={"ITEMS": ["GENRES", "TITLE"]},
+        )  # fmt: skip
+        return {entry["itemId"]: entry["metadata"] for entry in answer["itemList"]}
+
+    # The filter comes with the next answer of the control plane.
+    wait_until(lambda: _succeeds(answered, "child"))
+    assert answered("child") == {}
+    put("film-12", "noir|war")
+    put("film-13", "noir|gore")
+    both = {
+        "film-12": {"GENRES": "noir|war", "TITLE": "Film film-12"},
+        "film-13": {"GENRES": "noir|gore", "TITLE": "Film film-13"},
+    }
+    wait_until(lambda: answered("child") == both, seconds=5)
+
+    journey.clients.events.put_users(
+        datasetArn=journey.datasets["Users"], users=[{"userId": "child", "properties": '{"age": 7}'}]
+    )
+    wait_until(lambda: answered("child").keys() == {"film-12"}, seconds=5)
+    assert answered("parent") == both
+
+
+def _succeeds(call, *arguments):
+    try:
+        call(*arguments)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        return False
+    return True
 
 
 def test_columns_that_there_are_not_are_refused(journey):

@@ -118,6 +118,12 @@ class ActionPropensityScorer:
         chosen = order[allowed[order]][:limit]
         return chosen, scores[chosen]
 
+    def past(self, user: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Return the actions that a user took until the training, and those that were there and not taken."""
+        span = slice(int(self.own_offsets[user]), int(self.own_offsets[user + 1]))
+        actions, counts = self.own_actions[span], self.own_counts[span]
+        return actions[counts[:, 0] > 0], actions[counts[:, 1] > 0]
+
     def _past(self, user: int | None) -> Past:
         n_actions = len(self.actions)
         counts, last = np.zeros((n_actions, 2), np.float32), np.full(n_actions, NO_TIME)

@@ -30,7 +30,6 @@ def test_latest_version_is_distinguished_from_a_version():
 @pytest.mark.parametrize(
     ("config", "recipe", "latest", "message"),
     [
-        ({"enableMetadataWithRecommendations": True}, V2, False, "not built yet"),
         ({"rankingInfluence": {"FRESHNESS": 0.5}}, V2, False, "rankingInfluence"),
         ({"rankingInfluence": {"FRESHNESS": 1.5}}, SEMANTIC, False, "got 1.5, want a number from 0 to 1"),
         ({"rankingInfluence": {"AGE": 0.5}}, SEMANTIC, False, "got 'AGE', want one of FRESHNESS, POPULARITY"),
@@ -51,6 +50,7 @@ def test_campaign_config_that_does_not_fit_is_refused(config, recipe, latest, me
 def test_good_campaign_configs_pass():
     check_campaign_config(campaign_config({}), V2, latest=False)
     check_campaign_config(campaign_config({"enableMetadataWithRecommendations": False}), V2, latest=False)
+    check_campaign_config(campaign_config({"enableMetadataWithRecommendations": True}), V1, latest=False)
     check_campaign_config(
         campaign_config({"rankingInfluence": {"FRESHNESS": 0.5, "POPULARITY": 1.0}}), SEMANTIC, latest=False
     )

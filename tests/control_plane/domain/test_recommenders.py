@@ -57,7 +57,6 @@ def test_exploration_is_for_the_personalized_use_cases(recipe):
     ("config", "message"),
     [
         ({"minRecommendationRequestsPerSecond": 0}, "`recommenderConfig.minRecommendationRequestsPerSecond`: got 0"),
-        ({"enableMetadataWithRecommendations": True}, "`recommenderConfig.enableMetadataWithRecommendations`"),
         (
             {"trainingDataConfig": {"excludedDatasetColumns": {"INTERACTIONS": ["EVENT_TYPE"]}}},
             "`recommenderConfig.trainingDataConfig.excludedDatasetColumns.INTERACTIONS`",

@@ -11,6 +11,7 @@ from inference.user_state import UserState
 from recipes.ports import ScoreDelta
 from tests.inference.runs import make_run
 
+GENRES = {"item-0000": "a", "item-0001": "b", "item-0003": "d", "x": "new"}
 VECTORS = np.ones((4, 1), np.float32)
 STATE = UserState(np.ones(1, np.float32), ScoreDelta.nothing())
 
@@ -22,6 +23,10 @@ def described(items, shares, reasons=None, promoted=None, **members):
     run.promoted.update(promoted or {})
     describe(run)
     return run.result
+
+
+def genre_of(item_id):
+    return GENRES.get(item_id, "")
 
 
 def test_scores_have_seven_decimals():
@@ -45,22 +50,22 @@ def test_recipes_without_scores_give_no_reasons():
 
 def test_ids_that_nobody_knows_come_last_without_scores():
     candidates = ItemList(np.array([1], np.int32), unknown_ids=["x", "y"])
-    result = described([1], [1.0], candidates=candidates, columns={"GENRE": ["a", "b", "c", "d"]})
+    result = described([1], [1.0], candidates=candidates, columns={"GENRE": genre_of})
     assert result.item_ids == ["item-0001", "x", "y"]
     assert result.scores == [1.0, None, None]
-    assert result.columns == {"GENRE": ["b", "", ""]}
+    assert result.columns == {"GENRE": ["b", "new", ""]}
 
 
 def test_columns_are_of_the_items_in_their_order():
-    result = described([3, 1], [0.5, 0.5], columns={"GENRE": ["a", "b", "c", "d"], "YEAR": ["1", "2", "3", "4"]})
-    assert result.columns == {"GENRE": ["d", "b"], "YEAR": ["4", "2"]}
+    result = described([3, 1], [0.5, 0.5], columns={"GENRE": genre_of, "ID": str.upper})
+    assert result.columns == {"GENRE": ["d", "b"], "ID": ["ITEM-0003", "ITEM-0001"]}
 
 
-def test_items_that_came_after_the_model_have_names_and_no_columns():
+def test_items_that_came_after_the_model_have_names_and_columns():
     trend = Trend(np.zeros(6, np.float32), np.array([5, 0], np.int32), ("new-1", "new-2"))
-    result = described([5, 0], [0.0, 0.0], trend=trend, columns={"GENRE": ["a", "b", "c", "d"]})
+    result = described([5, 0], [0.0, 0.0], trend=trend, columns={"GENRE": lambda item_id: f"of {item_id}"})
     assert result.item_ids == ["new-2", "item-0000"]
-    assert result.columns == {"GENRE": ["", "a"]}
+    assert result.columns == {"GENRE": ["of new-2", "of item-0000"]}
 
 
 def test_names_of_promotions_are_given_by_place():

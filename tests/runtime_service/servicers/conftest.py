@@ -23,6 +23,7 @@ from runtime_service.history.lmdb import LmdbHistoryReader, LmdbHistoryWriter, p
 from runtime_service.server import runtime_service
 from runtime_service.servicers.recommendations import RuntimeServicer
 from runtime_service.serving.deployments import Deployment, DeploymentTable
+from tests.runtime_service.features.running import idle_follower
 from tests.runtime_service.servicers.wire import KEYS, TV_ITEM, as_role
 from tests.runtime_service.world import GROUP, N_ITEMS, WATERMARK, assignment, campaign, item, recommender, user
 
@@ -83,7 +84,8 @@ def grpc_servicer(shelf, histories, heartbeat, tmp_path_factory):
         table.serve(Deployment.make(made, model, cache_users=10))
     serve_with_context(table, "films", "films-with-context")
     serve_with_context(table, "ranked", "ranked-with-context")
-    return RuntimeServicer(table, histories, ids=RecommendationIds(None), beat=heartbeat.beat)
+    features = idle_follower(histories, table)
+    return RuntimeServicer(table, histories, features=features, ids=RecommendationIds(None), beat=heartbeat.beat)
 
 
 def serve_with_context(table, name, name_with_context):

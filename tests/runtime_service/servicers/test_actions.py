@@ -42,7 +42,8 @@ def test_actions_come_best_first_and_as_many_as_wanted(act):
     [
         ({"user_id": "u", "num_results": 101}, "want an integer from 0 to 100"),
         ({}, "`userId`"),
-        ({"user_id": "u", "filter_arn": "f"}, "this part of GetActionRecommendations is not built yet"),
+        ({"user_id": "u", "filter_arn": "f"}, "`filterArn`: got 'f', want an ARN of a filter"),
+        ({"user_id": "u", "filter_values": {"A": "1"}}, "want none without a filterArn"),
         ({"user_id": "u", "campaign_arn": campaign("films")}, "call GetRecommendations"),
     ],
 )

@@ -7,25 +7,8 @@ import re
 import pytest
 
 from common.errors import InvalidInput, ResourceNotFound
-from protos.tailorbird.runtime.v1 import runtime_service_pb2 as messages
 from tests.runtime_service.servicers.wire import ids, ranked_ids
 from tests.runtime_service.world import N_ITEMS, item, user
-
-
-@pytest.mark.parametrize(
-    ("members", "named"),
-    [
-        ({"filter_arn": "arn"}, "`filterArn`"),
-        ({"filter_values": {"a": "b"}}, "`filterValues`"),
-        ({"metadata_columns": {"ITEMS": messages.StringList(values=["A"])}}, "`metadataColumns`"),
-        ({"filter_arn": "arn", "filter_values": {"a": "b"}}, "`filterArn`, `filterValues`"),
-    ],
-)
-def test_members_of_a_ranking_that_are_not_built_are_refused_by_name(ranking_refused, members, named):
-    error = ranking_refused(item(0), user_id=user(0), **members)
-
-    assert isinstance(error, InvalidInput)
-    assert error.message == f"{named}: got a value, want none: this part of GetPersonalizedRanking is not built yet"
 
 
 def test_all_items_of_the_catalogue_are_ranked_as_they_are_recommended(recommend, rank):

@@ -99,24 +99,6 @@ def test_arn_of_something_else_is_refused(grpc_stub):
     assert isinstance(from_rpc_error(caught.value), InvalidInput)
 
 
-@pytest.mark.parametrize(
-    ("members", "named"),
-    [
-        ({"filter_arn": "arn"}, "`filterArn`"),
-        ({"filter_values": {"a": "b"}}, "`filterValues`"),
-        ({"promotions": [messages.Promotion(name="p")]}, "`promotions`"),
-        ({"metadata_columns": {"ITEMS": messages.StringList(values=["A"])}}, "`metadataColumns`"),
-        ({"filter_arn": "arn", "filter_values": {"a": "b"}}, "`filterArn`, `filterValues`"),
-    ],
-)
-@pytest.mark.parametrize("more", [{}, {"user_id": "u"}, {"user_id": "u", "num_results": 5}])
-def test_members_that_are_not_built_are_refused_by_name(refused, members, named, more):
-    error = refused(**members, **more)
-
-    assert isinstance(error, InvalidInput)
-    assert error.message.startswith(f"{named}: got a value, want none")
-
-
 def test_campaign_of_rankings_names_their_operation_to_whoever_wants_recommendations(refused):
     error = refused("ranked", user_id=user(0))
 

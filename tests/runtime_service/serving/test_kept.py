@@ -24,6 +24,7 @@ from runtime_service.serving.kept import AssignmentFile, KeptAssignments
 from runtime_service.serving.loads import Loads
 from runtime_service.serving.watcher import ServingWatcher
 from tests.runtime_service.backends import FAILED, READY, running_backends
+from tests.runtime_service.features.running import group_message
 from tests.runtime_service.world import GROUP, assignment, campaign, publish
 
 
@@ -102,10 +103,22 @@ def test_campaigns_that_are_assigned_no_more_are_forgotten(file):
     assert file.read() == KeptAssignments()
 
 
+def test_what_filters_are_read_from_is_kept_and_a_file_without_it_is_understood(file, tmp_path):
+    group = group_message(GROUP, {"ITEMS": "datasets/items/1"}, {"a": "EXCLUDE ItemID WHERE Items.I = 1"})
+    file.keep([serving_assignment()], served=[], dataset_groups=[group])
+    assert file.read().dataset_groups == (group,)
+
+    document = json.loads(path_of(tmp_path).read_bytes())
+    del document["dataset_groups"]
+    path_of(tmp_path).write_text(json.dumps(document))
+    assert file.read() == KeptAssignments((serving_assignment(),))
+
+
 @pytest.mark.parametrize(
     "text",
     [
         b"",
+        b'{"format_version": 2, "assignments": [], "served": [], "dataset_groups": [{}]}',
         b"\xff\xfe",
         b"[]",
         b"[" * 9000,
@@ -159,7 +172,7 @@ class BlockingLoader:
 
 
 @pytest.fixture
-def working(backends, file, tmp_path):
+def working(backends, file, tmp_path, features):
     """Run a watcher with what was kept, and give the table that it keeps."""
 
     @contextmanager
@@ -173,6 +186,7 @@ def working(backends, file, tmp_path):
                     serving_pb2_grpc.ServingServiceStub(channel),
                     Loads(opener_here, limit_seconds=load_seconds, cache_users=10),
                     table=table,
+                    features=features,
                     kept=file,
                     runtime_id="tests-1-0",
                     wait_seconds=5.0,

@@ -32,7 +32,7 @@ def backends():
 
 
 @pytest.fixture
-def watching(backends, tmp_path):
+def watching(backends, tmp_path, features):
     """Run a watcher, and give the table that it keeps."""
 
     @contextmanager
@@ -45,6 +45,7 @@ def watching(backends, tmp_path):
                     serving_pb2_grpc.ServingServiceStub(channel),
                     Loads(opener, limit_seconds=load_seconds, cache_users=10),
                     table=table,
+                    features=features,
                     kept=AssignmentFile(tmp_path / "kept" / "assignments.json"),
                     runtime_id="tests-1-0",
                     wait_seconds=5.0,

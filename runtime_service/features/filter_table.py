@@ -1,0 +1,262 @@
+"""What filters of one model are evaluated over: the rows of features, and the model's items among them.
+
+Items that the model has and the features do not are rows of their own, without values. Behind them come some rows that
+stand for nothing yet: a request gives them to ids that neither has.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.features import Features
+from common.filters import CompiledFilter, Filter, FilterValues, Rows, Table, compile_filter, rows_of
+from common.filters.expression import Scalar
+from common.vocabulary import Vocabulary
+from inference.candidates import Bitmap, ItemList
+from inference.recent_events import RecentEvent
+from recipes.data.histories import ItemIndexes
+
+__all__ = ["FilterTable", "Passing", "StaticPart"]
+
+#: Ids of a request that neither the model nor the features have: as many as a ranking may name.
+_SPARE_ROWS: Final = 500
+#: Filters with values that are kept, and the bytes that they may take.
+_KEPT, _KEPT_BYTES, _LEAST_KEPT = 256, 64 << 20, 8
+#: Compiled anew aside whenever the features change: those that were used last.
+_RECOMPILED: Final = 32
+_KEPT_ROWS: Final = 200_000
+
+#: A filter's ARN and expression, and the values of its parameters.
+_CompiledFor = tuple[str, str, frozenset[tuple[str, tuple[Scalar, ...]]]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StaticPart:
+    """What of a filter with values does not depend on the request.
+
+    Attributes:
+        definition: The filter.
+        values: Of its parameters.
+        compiled: The same, bound to the table.
+        allowed: bool [n_items], items of the model that pass before a request adds anything.
+    """
+
+    definition: Filter
+    values: FilterValues
+    compiled: CompiledFilter
+    allowed: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FilterTable:
+    """See the module; immutable but for what it keeps of earlier requests, and used by one thread then.
+
+    Attributes:
+        items: Ids of the model, of items or of actions.
+        features: Rows and columns; None where the group has no such dataset.
+        table: The same with the other rows.
+        row_of_item: int32 [n_items].
+        item_of_row: int32 [rows], -1 where the model has none.
+        first_spare: The first row that stands for nothing.
+        snapshot_rows: int32 [n_items], rows in the snapshot alone; -1 for none.
+    """
+
+    items: Vocabulary
+    features: Features | None
+    table: Table
+    row_of_item: NDArray[np.int32]
+    item_of_row: NDArray[np.int32]
+    first_spare: int
+    snapshot_rows: NDArray[np.int32]
+    _static: OrderedDict[_CompiledFor, StaticPart] = field(default_factory=OrderedDict)
+    _rows: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        items: Vocabulary,
+        features: Features | None,
+        *,
+        before: FilterTable | None = None,
+        recent: Sequence[tuple[str, StaticPart]] = (),
+    ) -> Self:
+        """Bind a model's ids to features.
+
+        Args:
+            items: Ids of the model.
+            features: What filters read.
+            before: A table of the same model; what follows from the snapshot, if it is the same, is taken from there.
+            recent: Filters to compile at once, with their ARNs.
+        """
+        n_items = len(items)
+        snapshot = None if features is None else features.snapshot
+        if before is not None and before.features is not None and before.features.snapshot is snapshot:
+            snapshot_rows = before.snapshot_rows
+        elif snapshot is None:
+            snapshot_rows = np.full(n_items, -1, np.int32)
+        else:
+            snapshot_rows = snapshot.ids.indexes_of(items)
+        row_of_item, n_rows = snapshot_rows.copy(), 0
+        if features is not None:
+            n_rows = features.n_rows
+            new_rows = range(0 if snapshot is None else snapshot.n_rows, n_rows)
+            new_items = items.indexes(features.id(row) for row in new_rows)
+            has_item = new_items >= 0
+            row_of_item[new_items[has_item]] = np.array(new_rows, np.int32)[has_item]
+        missing = np.flatnonzero(row_of_item < 0)
+        first_spare = n_rows + len(missing)
+        row_of_item[missing] = np.arange(n_rows, first_spare, dtype=np.int32)
+        item_of_row = np.full(first_spare + _SPARE_ROWS, -1, np.int32)
+        item_of_row[row_of_item] = np.arange(n_items, dtype=np.int32)
+        table = Table(len(item_of_row), {} if features is None else features.table.columns)
+        made = cls(items, features, table, row_of_item, item_of_row, first_spare, snapshot_rows)
+        for filter_arn, part in recent:
+            made.keep_part(filter_arn, made.compiled(part.definition, part.values))
+        return made
+
+    @property
+    def n_items(self) -> int:
+        """How many ids the model has."""
+        return len(self.row_of_item)
+
+    def compiled(self, definition: Filter, values: FilterValues) -> StaticPart:
+        """Work out what of a filter with values does not depend on the request; any thread may."""
+        compiled = compile_filter(definition, self.table, values)
+        return StaticPart(definition, values, compiled, self.allowed(compiled.passing))
+
+    def kept_part(self, filter_arn: str, definition: Filter, values: FilterValues) -> StaticPart | None:
+        """Return what was worked out before; None for nothing."""
+        key = _key(filter_arn, definition, values)
+        part = self._static.get(key)
+        if part is not None:
+            self._static.move_to_end(key)
+        return part
+
+    def keep_part(self, filter_arn: str, part: StaticPart) -> StaticPart:
+        """Keep what was worked out, in the place of what was used longest ago."""
+        self._static[_key(filter_arn, part.definition, part.values)] = part
+        if len(self._static) > max(_LEAST_KEPT, min(_KEPT, _KEPT_BYTES // max(1, self.n_items))):
+            self._static.popitem(last=False)
+        return part
+
+    def recent_parts(self) -> list[tuple[str, StaticPart]]:
+        """Return the filters that were used last, with their ARNs, for another table of the same model."""
+        return [(key[0], part) for key, part in list(self._static.items())[-_RECOMPILED:]]
+
+    def spares(self, identifiers: Sequence[str]) -> dict[str, int]:
+        """Return rows for ids that neither the model nor the features have, at most 500 of them."""
+        unknown = [identifier for identifier in identifiers if self.row(identifier) is None]
+        return {identifier: self.first_spare + place for place, identifier in enumerate(unknown)}
+
+    def allowed(self, rows: Rows) -> NDArray[np.bool_]:
+        """Return which items are among some rows: bool [n_items], a new array."""
+        mask = np.zeros(self.table.n_rows, bool)
+        mask[_array(rows)] = True
+        chosen: NDArray[np.bool_] = mask[self.row_of_item]
+        return chosen
+
+    def row(self, identifier: str) -> int | None:
+        """Return the row of an id; None for one that neither the model nor the features have."""
+        row = self._rows.get(identifier)
+        if row is None:
+            item = self.items.index(identifier)
+            if item is not None:
+                row = int(self.row_of_item[item])
+            elif self.features is not None:
+                row = self.features.row(identifier)
+            if row is not None:
+                if len(self._rows) >= _KEPT_ROWS:
+                    self._rows.clear()
+                self._rows[identifier] = row
+        return row
+
+    def feature_row(self, identifier: str) -> int | None:
+        """Return the row of an id in the features; None for one that they do not have."""
+        row = self.row(identifier)
+        return None if self.features is None or row is None or row >= self.features.n_rows else row
+
+    def text(self, identifier: str, name: str) -> str:
+        """Return a value as metadata columns show it; empty for none."""
+        row = self.feature_row(identifier)
+        return "" if self.features is None or row is None else self.features.text(row, name) or ""
+
+    def events(
+        self,
+        past: Mapping[str, ItemIndexes],
+        *,
+        recent: Sequence[RecentEvent],
+        spares: Mapping[str, int],
+    ) -> dict[str, Rows]:
+        """Return the rows of what a user used, by event type.
+
+        Args:
+            past: By event type the model's items that it was until the training.
+            recent: What came later, and perhaps part of the same.
+            spares: Rows of ids that neither the model nor the features have.
+        """
+        rows_by_type = {name: [self.row_of_item[items]] for name, items in past.items()}
+        recent_rows: dict[str, list[int]] = {}
+        for event in recent:
+            row = self.row(event.item_id)
+            row = spares.get(event.item_id) if row is None else row
+            if row is not None:
+                recent_rows.setdefault(event.event_type, []).append(row)
+        for name, listed in recent_rows.items():
+            rows_by_type.setdefault(name, []).append(np.array(listed, np.int32))
+        return {name: rows_of(np.unique(np.concatenate(parts))) for name, parts in rows_by_type.items()}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Passing:
+    """The rows that pass a filter in a request.
+
+    Attributes:
+        table: What it was evaluated over.
+        static: What of it does not depend on the request.
+        rows: Those that pass.
+    """
+
+    table: FilterTable
+    static: StaticPart
+    rows: Rows
+
+    def candidates(self) -> Bitmap:
+        """Return the items of the model that pass."""
+        static, table = self.static, self.table
+        if self.rows is static.compiled.passing:
+            return Bitmap(static.allowed)
+        changed = self.rows ^ static.compiled.passing
+        if len(changed) > len(self.rows):
+            return Bitmap(table.allowed(self.rows))
+        items = table.item_of_row[_array(changed)]
+        items = items[items >= 0]
+        allowed = static.allowed.copy()
+        allowed[items] = ~allowed[items]
+        return Bitmap(allowed)
+
+    def keep(self, listed: ItemList, *, spares: Mapping[str, int]) -> ItemList:
+        """Return those of a list that pass.
+
+        Args:
+            listed: Items that the caller names.
+            spares: Rows of ids that neither the model nor the features have.
+        """
+        table, rows = self.table, self.rows
+        passes = np.array([row in rows for row in table.row_of_item[listed.listed].tolist()], bool)
+        rows_of = [(name, table.row(name)) for name in listed.unknown_ids]
+        unknown_ids = [name for name, row in rows_of if (spares[name] if row is None else row) in rows]
+        return ItemList(listed.listed[passes], unknown_ids)
+
+
+def _key(filter_arn: str, definition: Filter, values: FilterValues) -> _CompiledFor:
+    return filter_arn, definition.text, frozenset(values.items())
+
+
+def _array(rows: Rows) -> NDArray[np.uint32]:
+    return np.frombuffer(rows.to_array(), np.uint32)

@@ -1,0 +1,319 @@
+"""Keeps what a worker knows of dataset groups up to date: what is assigned, snapshots, and what is put.
+
+Everything is made in threads and put in place at once, so that a request sees one state from begin to end and waits for
+none to be made. A snapshot that cannot be opened is tried again for as long as it is assigned, and the one before it
+stays in force.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from common.deletions import DeletedUsers
+from common.errors import InvalidInput, TailorbirdError
+from common.features import Features, FeatureSnapshot
+from common.features.snapshot import ID_COLUMNS
+from common.logs import get_logger
+from common.positions import Lineage, Position
+from common.process.backoff import BackoffPolicy
+from common.process.contact import PeerContact
+from common.vocabulary import Vocabulary
+from protos.tailorbird.internal.v1.serving_pb2 import ServingDatasetGroup
+from runtime_service.features.filter_table import FilterTable, StaticPart
+from runtime_service.features.groups import GroupFeatures, GroupMeaning
+from runtime_service.features.update import GroupState, updated_group
+from runtime_service.history import HistoryReader, PutsMark
+from runtime_service.history.held import Held
+from runtime_service.serving.deployments import Deployment, DeploymentTable
+
+__all__ = ["FeatureUpdater", "Opener"]
+
+#: Pause between two looks at what was put, and how many times as long as an update took the next pause is at least.
+_PAUSE_SECONDS, _PAUSE_FACTOR, _LONGEST_PAUSE_SECONDS = 0.1, 3.0, 5.0
+_OPEN_BACKOFF: Final = BackoffPolicy(first_seconds=0.5, longest_seconds=30.0, jitter=0.5)
+#: How long a new deployment waits for the features of its group before it serves without them.
+_PREPARED_SECONDS: Final = 10.0
+#: Dataset group, identity of a model's ids, and the type of the dataset that they are of.
+_Key = tuple[str, int, str]
+_log = get_logger(__name__)
+
+
+class Opener(Protocol):
+    """Opens snapshots, in any thread."""
+
+    def open(self, location: str) -> FeatureSnapshot:
+        """Open and verify a snapshot."""
+
+    def read_deletion(self, location: str) -> DeletedUsers | None:
+        """Return a deletion of users; None for one that is gone with its group."""
+
+    def forget_others(self, locations: Sequence[str]) -> None:
+        """Keep local copies of these snapshots alone."""
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """A group that is assigned.
+
+    Attributes:
+        message: As the control plane gave it.
+        meaning: The same, read; None before the first update.
+        snapshots: By type of dataset, those in force.
+        opens: By type of dataset, what opens the one that is assigned.
+        state: As the last update left it.
+        tried: Set once every dataset is in force or has failed to open, and requests can see it.
+    """
+
+    message: ServingDatasetGroup
+    meaning: GroupMeaning
+    snapshots: dict[str, FeatureSnapshot | None] = field(default_factory=dict)
+    locations: dict[str, str] = field(default_factory=dict)
+    opens: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+    state: GroupState | None = None
+    tried: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Table:
+    """A filter table with what it was made for."""
+
+    items: Vocabulary
+    features: Features | None
+    table: FilterTable
+
+
+class FeatureUpdater:
+    """Follows features for as long as it is run; used on one event loop.
+
+    Args:
+        reader: Has what was put.
+        opener: Opens snapshots.
+        deployments: What is served; their models get tables of filters.
+        note_held: Takes the positions that the snapshots in force contain, in a thread; whoever prunes reads them.
+    """
+
+    def __init__(
+        self,
+        reader: HistoryReader,
+        opener: Opener,
+        *,
+        deployments: DeploymentTable,
+        note_held: Callable[[Held], None],
+    ) -> None:
+        self._reader = reader
+        self._opener = opener
+        self._deployments = deployments
+        self._note_held = note_held
+        self._groups: dict[str, _Group] = {}
+        self._tables: dict[_Key, _Table] = {}
+        self._changed = asyncio.Event()
+        self._seen: tuple[PutsMark, Lineage] | None = None
+        self._held: Held | None = None
+
+    def assign(self, messages: Iterable[ServingDatasetGroup]) -> None:
+        """Follow these groups from now on, and no others."""
+        by_arn = {message.dataset_group_arn: message for message in messages}
+        for arn in self._groups.keys() - by_arn.keys():
+            for task in self._groups.pop(arn).opens.values():
+                task.cancel()
+        for arn, message in by_arn.items():
+            before = self._groups.get(arn)
+            if before is not None and before.message == message:
+                continue
+            try:
+                meaning = GroupMeaning.read(message)
+            except InvalidInput as error:
+                _log.error("dataset_group_unreadable", dataset_group_arn=arn, message=error.message)
+                continue
+            if before is None:
+                self._groups[arn] = _Group(message, meaning)
+            else:
+                before.message, before.meaning = message, meaning
+        self._changed.set()
+
+    def find(self, dataset_group_arn: str) -> GroupFeatures | None:
+        """Return a group as it is now; None for one that is not assigned or was never made."""
+        group = self._groups.get(dataset_group_arn)
+        return None if group is None or group.state is None else group.state.group
+
+    def filter_group(self, filter_arn: str) -> str | None:
+        """Return the dataset group that a filter belongs to; None for one that is not assigned."""
+        return next((arn for arn, group in self._groups.items() if filter_arn in group.meaning.filters), None)
+
+    async def filter_table(self, deployment: Deployment, dataset_type: str) -> FilterTable:
+        """Return what filters of a deployment are evaluated over.
+
+        Raises:
+            Unavailable: The features are not loaded yet.
+        """
+        group = self.find(deployment.assignment.dataset_group_arn)
+        features = None if group is None else group.of(dataset_type)
+        items = _vocabulary(deployment, dataset_type)
+        key = _key(deployment, dataset_type)
+        made = self._tables.get(key)
+        if made is None:
+            table = await asyncio.to_thread(FilterTable.of, items, features)
+            made = self._tables.setdefault(key, _Table(items, features, table))
+        return made.table
+
+    async def prepared(self, dataset_group_arn: str) -> None:
+        """Wait until the features of a group are there, or have failed to load, for some seconds at most."""
+        group = self._groups.get(dataset_group_arn)
+        if group is None:
+            return
+        try:
+            await asyncio.wait_for(group.tried.wait(), _PREPARED_SECONDS)
+        except TimeoutError:
+            _log.warning("features_late", dataset_group_arn=dataset_group_arn)
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        contact, clock = PeerContact(quiet_seconds=0.0), asyncio.get_running_loop().time
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                is_changed = self._changed.is_set()
+                self._changed.clear()
+                began, pause = clock(), _PAUSE_SECONDS
+                try:
+                    if is_changed:
+                        self._begin_opens(tasks)
+                    if await self._update(is_changed=is_changed):
+                        pause = min(max(pause, _PAUSE_FACTOR * (clock() - began)), _LONGEST_PAUSE_SECONDS)
+                        contact.succeeded("features_updated")
+                except Exception as error:  # noqa: BLE001 -- a bug stops nothing that is served; `failed` logs its trace
+                    self._changed.set()
+                    pause = contact.failed("features_not_updated", error)
+                    await asyncio.sleep(pause)
+                    continue
+                try:
+                    await asyncio.wait_for(self._changed.wait(), pause)
+                except TimeoutError:
+                    continue
+
+    def _begin_opens(self, tasks: asyncio.TaskGroup) -> None:
+        """Open what is assigned and not in force; drop what is assigned no longer."""
+        for group in self._groups.values():
+            assigned = {kind: place for kind, place in group.meaning.locations.items() if kind in ID_COLUMNS}
+            for kind in group.snapshots.keys() - assigned.keys():
+                group.snapshots.pop(kind)
+                group.locations.pop(kind)
+            for kind, location in assigned.items():
+                if group.locations.get(kind) == location and kind in group.snapshots:
+                    continue
+                if kind in group.opens:
+                    group.opens.pop(kind).cancel()
+                if not location:
+                    group.snapshots[kind], group.locations[kind] = None, ""
+                else:
+                    group.opens[kind] = tasks.create_task(self._open(group, kind, location))
+
+    async def _open(self, group: _Group, kind: str, location: str) -> None:
+        """Open a snapshot, again and again until it is there; cancelled when it is assigned no longer."""
+        contact = PeerContact(backoff=_OPEN_BACKOFF, quiet_seconds=0.0)
+        while True:
+            try:
+                snapshot = await asyncio.to_thread(self._opener.open, location)
+                break
+            except TailorbirdError as error:
+                pause = contact.failed("features_not_loaded", error)
+            group.failed.add(kind)
+            self._changed.set()
+            await asyncio.sleep(pause)
+        contact.succeeded("features_loaded")
+        group.snapshots[kind], group.locations[kind] = snapshot, location
+        group.failed.discard(kind)
+        group.opens.pop(kind)
+        self._changed.set()
+
+    async def _update(self, *, is_changed: bool) -> bool:
+        """Make everything anew of which a part has changed; return whether something had."""
+        seen = self._reader.puts_mark(), self._reader.lineage()
+        now = {arn: group.state.group for arn, group in self._groups.items() if group.state is not None}
+        if not is_changed and seen == self._seen and self._assigned_tables(now).keys() <= self._tables.keys():
+            return False
+        states = {arn: await self._state(group, *seen) for arn, group in list(self._groups.items())}
+        groups = {arn: state.group for arn, state in states.items()}
+        recent = {key: made.table.recent_parts() for key, made in self._tables.items()}
+        tables = await asyncio.to_thread(_made_tables, self._assigned_tables(groups), self._tables, recent)
+        # All at once, so that a request sees one state.
+        self._tables = tables
+        for arn, group in self._groups.items():
+            group.state = states.get(arn, group.state)
+        self._seen = seen
+        await self._tell_held()
+        for group in self._groups.values():
+            waited_for = group.meaning.locations.keys() & ID_COLUMNS.keys()
+            loaded = set() if group.state is None else group.state.group.loaded_types()
+            if waited_for <= loaded | group.failed:
+                group.tried.set()
+        return True
+
+    async def _state(self, group: _Group, mark: PutsMark, lineage: Lineage) -> GroupState:
+        return await asyncio.to_thread(
+            updated_group,
+            group.meaning,
+            group.state,
+            snapshots=dict(group.snapshots),
+            reader=self._reader,
+            mark=mark,
+            lineage=lineage,
+            read_deletion=self._opener.read_deletion,
+        )
+
+    def _assigned_tables(self, groups: Mapping[str, GroupFeatures]) -> dict[_Key, tuple[Vocabulary, Features | None]]:
+        """Return the ids of each model that filters choose from, with the features of its group."""
+        assigned: dict[_Key, tuple[Vocabulary, Features | None]] = {}
+        for deployment in self._deployments.all():
+            group = groups.get(deployment.assignment.dataset_group_arn)
+            if group is None:
+                continue
+            for kind in ("ITEMS", "ACTIONS") if deployment.model.action_ids else ("ITEMS",):
+                if kind in group.features or kind not in group.meaning.schemas:
+                    items = _vocabulary(deployment, kind)
+                    assigned[_key(deployment, kind)] = items, group.features.get(kind)
+        return assigned
+
+    async def _tell_held(self) -> None:
+        """Say what the snapshots in force contain, and remove copies of those that are not."""
+        held: dict[tuple[str, str], Position] = {}
+        for arn, group in self._groups.items():
+            if group.state is not None:
+                held |= {(arn, kind): snapshot.position for kind, snapshot in group.state.group.snapshots().items()}
+        if held != self._held:
+            try:
+                await asyncio.to_thread(self._note_held, held)
+            except OSError as error:
+                _log.warning("held_positions_not_written", cause=str(error))
+                return
+            self._held = held
+            names = {place for group in self._groups.values() for place in group.locations.values()}
+            assigned = {place for group in self._groups.values() for place in group.meaning.locations.values()}
+            await asyncio.to_thread(self._opener.forget_others, sorted((names | assigned) - {""}))
+
+
+def _made_tables(
+    assigned: Mapping[_Key, tuple[Vocabulary, Features | None]],
+    before: Mapping[_Key, _Table],
+    recent: Mapping[_Key, Sequence[tuple[str, StaticPart]]],
+) -> dict[_Key, _Table]:
+    made = {}
+    for key, (items, features) in assigned.items():
+        last = before.get(key)
+        if last is None:
+            last = _Table(items, features, FilterTable.of(items, features))
+        elif last.features is not features:
+            last = _Table(items, features, FilterTable.of(items, features, before=last.table, recent=recent[key]))
+        made[key] = last
+    return made
+
+
+def _vocabulary(deployment: Deployment, dataset_type: str) -> Vocabulary:
+    return deployment.model.items if dataset_type == "ITEMS" else deployment.actions
+
+
+def _key(deployment: Deployment, dataset_type: str) -> _Key:
+    return deployment.assignment.dataset_group_arn, id(_vocabulary(deployment, dataset_type)), dataset_type
