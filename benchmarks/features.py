@@ -24,8 +24,9 @@ import psutil
 from benchmarks.memory import peak_mib
 from benchmarks.report import markdown_table, publish
 from common import columns
+from common.feature_folders import features_location
 from common.features import Features, Put, open_snapshot
-from common.features.publishing import features_location, publish_snapshot
+from common.features.publishing import publish_snapshot
 from common.filters.expression import Operator
 from common.settings import StoreSettings
 from common.storage.objects import open_store
@@ -110,6 +111,7 @@ def _make(kind: str, folder: Path) -> dict[str, Any]:
     publish_snapshot(
         store, _location(kind), _SCHEMAS[kind], dataset_type=kind,
         version=Table(store, _location(kind)).version(), folder=work, check=lambda: None,
+        confirm=lambda: None,
     )  # fmt: skip
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
     return {"seconds": round(seconds, 1), "cpu_seconds": round(cpu_seconds, 1), "peak_mib": peak_mib()}

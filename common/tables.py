@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, NoReturn, TypeVar
 
 import polars as pl
@@ -37,6 +37,7 @@ _ATTEMPTS = 5
 #: What Delta Lake says, by a class that it has for other errors as well, of a table that was made in between.
 _ALREADY_THERE = "A table already exists"
 _LOG = "_delta_log"
+_FIRST_COMMIT = f"{0:020}.json"
 T = TypeVar("T")
 
 
@@ -68,6 +69,18 @@ class Table:
     def version(self) -> int:
         """Return the number of the latest commit; the errors of `read`."""
         return self._open().version()
+
+    def oldest_version(self) -> int:
+        """Return the number of the oldest version whose files can be named: a deletion erases all before it.
+
+        Raises:
+            Unavailable: The store cannot be reached.
+        """
+        names = [PurePosixPath(item.path).name for item in self._store.list(f"{self.location}/{_LOG}")]
+        if _FIRST_COMMIT in names:
+            return 0
+        # What is left of the log begins with a checkpoint.
+        return min((int(name.split(".")[0]) for name in names if ".checkpoint." in name), default=0)
 
     def transaction(self, app_id: str) -> int | None:
         """Return the number of an application's last transaction; None when it never committed to the table."""

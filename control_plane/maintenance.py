@@ -1,8 +1,8 @@
 """The thread that does what no call triggers, every few seconds.
 
-It ends expired leases, reconciles campaigns, continues deletions, runs schedules, lets the
-storage be maintained and prunes old rows. Several control
-planes may run one each: every step is a unit of work that finds nothing left to do when another was faster.
+It ends expired leases, reconciles campaigns, continues deletions, runs schedules, lets the storage be maintained and
+snapshots of features be made, and prunes old rows. Several control planes may run one each: every step is a unit of
+work that finds nothing left to do when another was faster.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from common.process.periodic import PeriodicThread
 from control_plane.jobs.queue import JobQueue
 from control_plane.metadata_store import MetadataStore, Unit
 from control_plane.pruning import Pruner
+from control_plane.scheduler.features import FeatureScheduler
 from control_plane.scheduler.scheduler import Scheduler
 from control_plane.scheduler.storage import StorageScheduler
 from control_plane.serving.reconciler import ServingReconciler
@@ -29,6 +30,7 @@ class Maintenance:
         deletions: Continues the deletions of datasets and event trackers.
         scheduler: Trains solutions by their schedules.
         storage: Lets the storage of dataset groups be maintained.
+        features: Lets snapshots of features be made.
         pruner: Removes finished jobs and old deployments.
         every_seconds: Pause between two rounds.
     """
@@ -42,6 +44,7 @@ class Maintenance:
         deletions: DeletionReconciler,
         scheduler: Scheduler,
         storage: StorageScheduler,
+        features: FeatureScheduler,
         pruner: Pruner,
         every_seconds: float,
     ) -> None:
@@ -51,6 +54,7 @@ class Maintenance:
         self._deletions = deletions
         self._scheduler = scheduler
         self._storage = storage
+        self._features = features
         self._pruner = pruner
         self._thread = PeriodicThread(
             self.sweep, name="maintenance", every_seconds=every_seconds, failure_event="sweep_failed"
@@ -62,6 +66,7 @@ class Maintenance:
         self._metadata_store.transact(self._reconcile)
         self._scheduler.run_due()
         self._storage.run_due()
+        self._features.run_due()
         self._pruner.prune()
 
     def _reconcile(self, unit: Unit) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from common.process.long_poll import LongPolls
@@ -28,6 +29,7 @@ from control_plane.resources.tags import Tags
 from control_plane.resources.trackers import EventTrackers
 from control_plane.resources.user_searches import UserSearches
 from control_plane.resources.versions import SolutionVersions
+from control_plane.scheduler.features import FeatureScheduler
 from control_plane.scheduler.scheduler import Scheduler
 from control_plane.scheduler.storage import StorageScheduler
 from control_plane.servicers.control.methods import Resources
@@ -77,6 +79,8 @@ class Timing:
     storage_maintenance_hours: float = 24.0
     storage_retention_hours: int = 168
     import_report_hours: int = 720
+    feature_snapshot_seconds: float = 60.0
+    max_feature_snapshots: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,11 @@ def assemble(
     latest_version_sync = LatestVersionSync(app_context, refuse_worse_versions=refuse_worse_versions)
     deletions = DeletionReconciler(app_context, liveness_seconds=timing.events_liveness_seconds)
     resources = _resources(
-        app_context, latest_version_sync=latest_version_sync, deletions=deletions, automatic_training=automatic_training
+        app_context,
+        latest_version_sync=latest_version_sync,
+        deletions=deletions,
+        automatic_training=automatic_training,
+        snapshot_after=timedelta(seconds=timing.feature_snapshot_seconds),
     )
     reconciler = ServingReconciler(
         app_context,
@@ -175,6 +183,7 @@ def _resources(
     latest_version_sync: LatestVersionSync,
     deletions: DeletionReconciler,
     automatic_training: AutomaticTraining,
+    snapshot_after: timedelta,
 ) -> Resources:
     """Return the operations on each kind of resource."""
     versions = SolutionVersions(app_context)
@@ -193,7 +202,7 @@ def _resources(
         recommenders=Recommenders(app_context, versions=versions),
         batch_inference=BatchInferenceJobs(app_context),
         batch_segments=BatchSegmentJobs(app_context),
-        trackers=EventTrackers(app_context, deletions=deletions),
+        trackers=EventTrackers(app_context, deletions=deletions, snapshot_after=snapshot_after),
         tags=Tags(app_context),
     )
 
@@ -264,6 +273,7 @@ def _maintenance(
         deletions=deletions,
         scheduler=Scheduler(metadata_store, app_context, versions, lease_seconds=timing.scheduler_lease_seconds),
         storage=StorageScheduler(metadata_store, app_context, storage, every_hours=timing.storage_maintenance_hours),
+        features=FeatureScheduler(metadata_store, app_context, max_pending=timing.max_feature_snapshots),
         pruner=Pruner(
             metadata_store,
             app_context,

@@ -72,6 +72,15 @@ class ControlPlaneSettings(ServerSettings):
     import_report_hours: int = Field(
         720, ge=24, description="Reports of failed imports stay in the store for so long; they quote rows."
     )
+    feature_snapshot_seconds: float = Field(
+        60.0,
+        ge=1,
+        description="How long after streamed rows of items, users or actions a new snapshot of their features is made; "
+        "see docs/features.md.",
+    )
+    max_feature_snapshots: PositiveInt = Field(
+        10, description="Jobs that wait or run at a time which make snapshots of features; others follow."
+    )
     auto_training: bool = Field(
         True,
         description="Solutions whose CreateSolution does not say `performAutoTraining` are trained automatically, as "
@@ -144,4 +153,6 @@ class ControlPlaneSettings(ServerSettings):
             storage_maintenance_hours=self.storage_maintenance_hours,
             storage_retention_hours=self.storage_retention_hours,
             import_report_hours=self.import_report_hours,
+            feature_snapshot_seconds=self.feature_snapshot_seconds,
+            max_feature_snapshots=self.max_feature_snapshots,
         )

@@ -26,6 +26,7 @@ from common.storage import Store
 from trainer.deletions import DeletionJobHandler, UserSearchHandler
 from trainer.deletions.remote import RemoteRecordCounter, RemoteUserRemover
 from trainer.exports import ExportJobHandler
+from trainer.features import FeatureSnapshotJobHandler
 from trainer.files.sources import Sources
 from trainer.flushing.calls import SealingCalls
 from trainer.flushing.remote import RemoteFlusher
@@ -108,6 +109,7 @@ def make_handlers(settings: TrainerSettings, store: Store, events_service: grpc.
         "user_search": UserSearchHandler(store, workspace, counter=RemoteRecordCounter(calls), clock=SystemClock()),
         "storage_removal": RemovalJobHandler(store),
         "storage_maintenance": MaintenanceJobHandler(store, workspace, SystemClock()),
+        "feature_snapshot": FeatureSnapshotJobHandler(store, workspace, flusher=flusher),
     }
 
 

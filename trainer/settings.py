@@ -44,7 +44,8 @@ class TrainerSettings(ServerSettings, StoreSettings, AttributionSettings):
         2,
         ge=1,
         le=16,
-        description="Imports, exports and removals that are done at a time; they do not wait for trainings.",
+        description="Imports, exports, snapshots of features and removals that are done at a time; they do not wait "
+        "for trainings.",
     )
     deletion_max_bytes: int = Field(
         100 * 1024 * 1024, ge=1, description="Bytes that the files of a data deletion job may have together."

@@ -7,7 +7,7 @@ its publication is that of an artifact: files first, the manifest last and only 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 import polars as pl
@@ -18,27 +18,20 @@ from common.arrow_schema import frame_schema
 from common.artifacts import publish, read_feature_manifest
 from common.avro import AvroSchema
 from common.errors import ResourceAlreadyExists, ResourceNotFound
+from common.feature_folders import features_location
+from common.features.opening import open_snapshot
+from common.features.snapshot import FeatureSnapshot
 from common.features.writer import write_features
 from common.storage import Store
 from common.tables import Table
 from protos.tailorbird.storage.v1.artifact_manifest_pb2 import TableVersion
 from protos.tailorbird.storage.v1.feature_manifest_pb2 import FeatureManifest
 
-__all__ = ["features_folder", "features_location", "publish_snapshot"]
+__all__ = ["open_or_make_snapshot", "publish_snapshot"]
 
-_FOLDER: Final = "features"
 _MEMORY_BYTES: Final = 32 * 1024 * 1024
-
-
-def features_folder(table_location: str) -> str:
-    """Return the folder of all snapshots of a table, relative to the store's root."""
-    table = PurePosixPath(table_location)
-    return str(table.parent / _FOLDER / table.name)
-
-
-def features_location(table_location: str, version: int) -> str:
-    """Return the folder of the snapshot of a version of a table; by name they are in the order of versions."""
-    return f"{features_folder(table_location)}/{version:020}"
+#: Folders of what is needed while a snapshot is made, and of its files.
+_WORK, _FILES = "work", "files"
 
 
 def publish_snapshot(
@@ -51,6 +44,7 @@ def publish_snapshot(
     folder: Path,
     memory_bytes: int = _MEMORY_BYTES,
     check: Callable[[], None],
+    confirm: Callable[[], None],
 ) -> FeatureManifest:
     """Make and publish the snapshot of a version of a table, unless there is one; return its manifest.
 
@@ -63,6 +57,7 @@ def publish_snapshot(
         folder: Existing, empty, on this machine: files are made here.
         memory_bytes: How much of the rows is gathered at a time; the process takes several times as much for it.
         check: Called again and again; raises when the work must end.
+        confirm: Called once, when everything is ready; raises when it must not be published.
 
     Raises:
         ResourceNotFound: The table has no such version.
@@ -75,7 +70,82 @@ def publish_snapshot(
         return read_feature_manifest(store, location)
     except ResourceNotFound:
         pass
-    work, target = folder / "work", folder / "files"
+    manifest = _make(
+        store,
+        table_location,
+        schema,
+        dataset_type=dataset_type,
+        version=version,
+        folder=folder,
+        memory_bytes=memory_bytes,
+        check=check,
+    )
+    confirm()
+    try:
+        return publish(store, location, files=folder / _FILES, manifest=manifest)
+    except ResourceAlreadyExists:
+        return read_feature_manifest(store, location)
+
+
+def open_or_make_snapshot(
+    store: Store,
+    table_location: str,
+    schema: str,
+    *,
+    dataset_type: str,
+    version: int,
+    folder: Path,
+    memory_bytes: int = _MEMORY_BYTES,
+) -> FeatureSnapshot:
+    """Open the snapshot of a version of a table; where none with this schema is published, make one for this process.
+
+    Args:
+        store: The shared store.
+        table_location: Folder of the table, relative to the store's root.
+        schema: The Avro schema as JSON text; columns that the version does not have are null.
+        dataset_type: ITEMS, USERS or ACTIONS.
+        version: Of the table.
+        folder: Existing, empty, on this machine: files are kept here for as long as the snapshot is used.
+        memory_bytes: As of `publish_snapshot`.
+
+    Raises:
+        ResourceNotFound: The table has no such version.
+        CorruptArtifact: A file of the table or of the snapshot is damaged or missing.
+        Unavailable: The store cannot be reached.
+        OSError: The folder cannot be written to.
+    """
+    try:
+        published = open_snapshot(store, features_location(table_location, version), cache=folder / "published")
+        if published.manifest.schema == schema:
+            return published
+    except ResourceNotFound:
+        pass
+    manifest = _make(
+        store,
+        table_location,
+        schema,
+        dataset_type=dataset_type,
+        version=version,
+        folder=folder,
+        memory_bytes=memory_bytes,
+        check=lambda: None,
+    )
+    return FeatureSnapshot.load(folder / _FILES, manifest)
+
+
+def _make(
+    store: Store,
+    table_location: str,
+    schema: str,
+    *,
+    dataset_type: str,
+    version: int,
+    folder: Path,
+    memory_bytes: int,
+    check: Callable[[], None],
+) -> FeatureManifest:
+    """Make the files of a snapshot in a folder of `folder`; return what is known of it before it is published."""
+    work, target = folder / _WORK, folder / _FILES
     work.mkdir()
     target.mkdir()
     parsed, table = AvroSchema.parse(schema), Table(store, table_location)
@@ -85,7 +155,7 @@ def publish_snapshot(
     )
     created_at = Timestamp()
     created_at.GetCurrentTime()
-    manifest = FeatureManifest(
+    return FeatureManifest(
         table=TableVersion(dataset_type=dataset_type, location=table_location, version=version),
         schema=schema,
         event_offset=position.offset,
@@ -94,11 +164,6 @@ def publish_snapshot(
         created_at=created_at,
         columns=written,
     )
-    check()
-    try:
-        return publish(store, location, files=target, manifest=manifest)
-    except ResourceAlreadyExists:
-        return read_feature_manifest(store, location)
 
 
 def _batches(table: Table, schema: AvroSchema, version: int) -> Iterator[pl.DataFrame]:

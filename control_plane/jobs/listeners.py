@@ -34,12 +34,14 @@ from control_plane.metadata_store.tables import (
     UserSearch,
 )
 from control_plane.resources.base import remove
+from control_plane.resources.features import plan_snapshot, snapshot_payload
 from control_plane.serving.revisions import next_revision
 from control_plane.serving.trainings import follow_training
 from protos.tailorbird.internal.v1.jobs_pb2 import (
     DataDeletionPayload,
     DataDeletionResult,
     DatasetImportResult,
+    FeatureSnapshotResult,
     PredecessorVersion,
     SolutionVersionTrainingPayload,
     SolutionVersionTrainingResult,
@@ -56,6 +58,7 @@ __all__ = [
     "LATE_WRITES",
     "REMOVED_AGAIN_AFTER",
     "DeletionListener",
+    "FeaturesListener",
     "ImportListener",
     "JobListener",
     "MaintenanceListener",
@@ -75,6 +78,8 @@ REMOVED_AGAIN_AFTER: Final = timedelta(days=1)
 _CONTINUED_AFTER: Final = timedelta(minutes=15)
 #: Counts in responses have 32 bits.
 _MAX_INTEGER: Final = 2**31 - 1
+#: When a snapshot of features is tried again that failed for good.
+_SNAPSHOT_RETRY: Final = timedelta(minutes=15)
 ResultT_contra = TypeVar("ResultT_contra", bound=Message, contravariant=True)
 ResultT = TypeVar("ResultT", bound=Message)
 Row = TypeVar("Row", bound=Any)
@@ -139,8 +144,12 @@ class ImportListener(StatusListener[DatasetImportJob, DatasetImportResult]):
         super().__init__(app_context, DatasetImportJob)
 
     def succeeded(self, unit: Unit, job: Job, result: DatasetImportResult) -> None:
-        """Set the status to ACTIVE, and record the number of imported rows."""
-        self._update(unit, job, Status.ACTIVE).imported_rows = result.imported_rows
+        """Set the status to ACTIVE, record the number of imported rows, and let a snapshot of features be made."""
+        row = self._update(unit, job, Status.ACTIVE)
+        row.imported_rows = result.imported_rows
+        dataset = unit.get(Dataset, row.dataset_arn)
+        assert dataset is not None, "an import that runs keeps its dataset from being deleted"
+        plan_snapshot(dataset, at=self._clock.now())
 
 
 class DeletionListener(StatusListener[DataDeletionJob, DataDeletionResult]):
@@ -158,14 +167,24 @@ class DeletionListener(StatusListener[DataDeletionJob, DataDeletionResult]):
 
     def succeeded(self, unit: Unit, job: Job, result: DataDeletionResult) -> None:
         """Set the status to COMPLETED, and record how many records were deleted."""
-        self._update(unit, job, Status.COMPLETED).num_deleted = min(result.deleted_rows, _MAX_INTEGER)
+        row = self._update(unit, job, Status.COMPLETED)
+        row.num_deleted = min(result.deleted_rows, _MAX_INTEGER)
+        self._renew_snapshots(unit, row)
         if versions := list(result.solution_version_arns):
             fields = {"data_deletion_job_arn": job.subject, "solution_version_arns": versions}
             unit.after_commit(partial(_log.warning, "deleted_users_in_models", **fields))
 
     def failed(self, unit: Unit, job: Job, reason: str) -> None:
         """Set the status to FAILED, with the reason."""
-        self._update(unit, job, Status.FAILED).failure_reason = reason
+        row = self._update(unit, job, Status.FAILED)
+        row.failure_reason = reason
+        self._renew_snapshots(unit, row)
+
+    def _renew_snapshots(self, unit: Unit, row: DataDeletionJob) -> None:
+        """Let snapshots of features be made anew: the deletion removes those of datasets with users."""
+        for dataset in unit.find(Dataset, dataset_group_arn=row.dataset_group_arn, status=Status.ACTIVE):
+            if dataset.features_location is not None:
+                plan_snapshot(dataset, at=self._clock.now())
 
 
 class TrainingListener(StatusListener[SolutionVersion, SolutionVersionTrainingResult]):
@@ -311,6 +330,42 @@ class SearchListener:
             search.status = status
             search.last_updated_date_time = self._clock.now()
         return search
+
+
+class FeaturesListener:
+    """Tells runtimes of new snapshots of features; no resource shows their jobs.
+
+    Args:
+        app_context: The clock.
+    """
+
+    def __init__(self, app_context: AppContext) -> None:
+        self._clock = app_context.clock
+
+    def started(self, unit: Unit, job: Job) -> None:
+        """Give the job the dataset's schema as it is now: it may have waited while that was changed."""
+        if (dataset := unit.get(Dataset, job.subject)) is not None:
+            job.payload = write_payload(snapshot_payload(unit, dataset))
+
+    def succeeded(self, unit: Unit, job: Job, result: FeatureSnapshotResult) -> None:
+        """Record where the snapshot is, if it is another one than before."""
+        dataset = unit.get(Dataset, job.subject)
+        if dataset is None or not result.location or result.location == dataset.features_location:
+            return
+        dataset.features_location = result.location
+        next_revision(unit)
+        fields = {"dataset_arn": dataset.arn, "version": result.version, "rows": result.rows, "bytes": result.bytes}
+        unit.after_commit(partial(_log.info, "features_published", **fields))
+
+    def failed(self, unit: Unit, job: Job, reason: str) -> None:
+        """Log it, and try again later: runtimes have the snapshot before meanwhile, or none."""
+        if (dataset := unit.get(Dataset, job.subject)) is not None:
+            plan_snapshot(dataset, at=self._clock.now() + _SNAPSHOT_RETRY)
+        fields = {"dataset_arn": job.subject, "job_id": job.id, "reason": reason}
+        unit.after_commit(partial(_log.warning, "features_not_published", **fields))
+
+    def stopped(self, unit: Unit, job: Job) -> None:
+        """Do nothing: whoever stopped it has planned another one, or deletes the dataset."""
 
 
 class RemovalListener:

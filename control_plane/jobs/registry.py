@@ -16,6 +16,7 @@ from control_plane.app_context import AppContext
 from control_plane.domain.jobs import JobKind
 from control_plane.jobs.listeners import (
     DeletionListener,
+    FeaturesListener,
     ImportListener,
     JobListener,
     MaintenanceListener,
@@ -120,6 +121,13 @@ _SPECS: Final = (
         jobs_pb2.UserSearchResult,
         "search for the user",
         SearchListener,
+    ),
+    JobSpec(
+        JobKind.FEATURE_SNAPSHOT,
+        jobs_pb2.FeatureSnapshotPayload,
+        jobs_pb2.FeatureSnapshotResult,
+        "snapshot of features",
+        FeaturesListener,
     ),
 )
 

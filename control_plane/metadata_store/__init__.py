@@ -15,7 +15,7 @@ from sqlmodel import SQLModel
 
 from common.process.long_poll import ChangeNotifier
 from control_plane.domain.paging import Position
-from control_plane.metadata_store.tables import AnyResource, DatasetGroup, Job, Schedule
+from control_plane.metadata_store.tables import AnyResource, Dataset, DatasetGroup, Job, Schedule
 
 __all__ = ["MetadataStore", "Unit"]
 
@@ -103,6 +103,12 @@ class Unit(Protocol):
 
     def due_groups(self, *, now: datetime, limit: int) -> list[DatasetGroup]:
         """Return dataset groups whose maintenance is due, those that have waited longest first."""
+
+    def due_features(self, *, now: datetime, limit: int) -> list[Dataset]:
+        """Return ACTIVE datasets whose snapshot of features is due, those that have waited longest first.
+
+        Datasets that a job waits or runs for are left out.
+        """
 
     def expired_jobs(self, *, now: datetime) -> list[Job]:
         """Return leased jobs whose leases have expired."""

@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from control_plane.domain.jobs import FINISHED, JobState
+from control_plane.domain.jobs import FINISHED, UNFINISHED, JobState
 from control_plane.domain.paging import Position
 from control_plane.domain.states import Status
 from control_plane.metadata_store.tables import (
@@ -19,6 +19,7 @@ from control_plane.metadata_store.tables import (
     BatchInferenceJob,
     BatchSegmentJob,
     DataDeletionJob,
+    Dataset,
     DatasetExportJob,
     DatasetGroup,
     DatasetImportJob,
@@ -169,6 +170,13 @@ class SqlUnit:
         """Return dataset groups whose maintenance is due, those that have waited longest first."""
         due = col(DatasetGroup.maintenance_due_at)
         return list(self._session.exec(select(DatasetGroup).where(due <= now).order_by(due).limit(limit)).all())
+
+    def due_features(self, *, now: datetime, limit: int) -> list[Dataset]:
+        """Return ACTIVE datasets whose snapshot is due and that no job is for, those that have waited longest first."""
+        due = col(Dataset.features_due_at)
+        has_job = exists().where(col(Job.subject) == col(Dataset.arn), col(Job.state).in_(sorted(UNFINISHED)))
+        statement = select(Dataset).where(due <= now, col(Dataset.status) == Status.ACTIVE, not_(has_job))
+        return list(self._session.exec(statement.order_by(due).limit(limit)).all())
 
     def expired_jobs(self, *, now: datetime) -> list[Job]:
         """Return leased jobs whose leases have expired."""

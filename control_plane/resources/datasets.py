@@ -12,7 +12,7 @@ from control_plane.app_context import AppContext
 from control_plane.domain.fields import check_kms_key, check_name, check_role, check_tags
 from control_plane.domain.schemas import DatasetType, Domain, check_dataset_type, check_schema, check_schema_change
 from control_plane.domain.states import BLOCKING, CREATING, DELETING_DATA, Status
-from control_plane.jobs.submit import enqueue
+from control_plane.jobs.submit import enqueue, request_stop
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import (
     AnyResource,
@@ -41,6 +41,7 @@ from control_plane.resources.base import (
     remove,
     require_active,
 )
+from control_plane.resources.features import plan_snapshot
 from control_plane.resources.ledger import deletion_location
 from control_plane.serving.revisions import next_revision
 from control_plane.tracking.deletions import DeletionReconciler
@@ -328,6 +329,9 @@ class Datasets(ResourceOperations):
         update.last_updated_date_time.FromDatetime(now)
         dataset.latest_update = update
         dataset.last_updated_date_time = now
+        # One that is being made of the old schema must not stand for rows of the new one.
+        request_stop(unit, dataset.arn, now=now)
+        plan_snapshot(dataset, at=now)
         # Events services watch the schemas of the tables, too.
         next_revision(unit)
         return dataset
@@ -341,4 +345,6 @@ class Datasets(ResourceOperations):
         dataset = fetch(unit, Dataset, arn, field="datasetArn", kind="dataset")
         require_active(dataset.status, arn, field="datasetArn")
         _require_unused(unit, dataset)
+        # No caller knows of a snapshot that is being made.
+        request_stop(unit, dataset.arn, now=self._now())
         self._deletions.begin(unit, dataset)

@@ -22,6 +22,7 @@ from control_plane.resources.base import (
     list_page,
     require_active,
 )
+from control_plane.resources.features import plan_snapshot
 from control_plane.serving.revisions import next_revision
 from control_plane.tracking.deletions import DeletionReconciler
 from control_plane.tracking.trackers import TrackedGroup, tracked_group
@@ -37,11 +38,13 @@ class EventTrackers(ResourceOperations):
     Args:
         app_context: Clock, ids, ARNs and quotas.
         deletions: Delays deletions until no events service takes events for the tracker.
+        snapshot_after: How long after rows a snapshot of features is made that has them.
     """
 
-    def __init__(self, app_context: AppContext, *, deletions: DeletionReconciler) -> None:
+    def __init__(self, app_context: AppContext, *, deletions: DeletionReconciler, snapshot_after: timedelta) -> None:
         super().__init__(app_context)
         self._deletions = deletions
+        self._snapshot_after = snapshot_after
 
     def create(
         self, unit: Unit, name: str, *, dataset_group_arn: str, tags: Sequence[tuple[str, str]] = ()
@@ -122,3 +125,4 @@ class EventTrackers(ResourceOperations):
         for dataset in unit.find(Dataset, location=set(locations), status=Status.ACTIVE):
             if dataset.rows_streamed_at is None or now - dataset.rows_streamed_at >= _NOTE_INTERVAL:
                 dataset.rows_streamed_at = now
+            plan_snapshot(dataset, at=now + self._snapshot_after)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from control_plane.app_context import AppContext
-from control_plane.domain.jobs import UNFINISHED
+from control_plane.domain.jobs import UNFINISHED, JobKind
 from control_plane.jobs.listeners import REMOVED_AGAIN_AFTER
 from control_plane.jobs.submit import enqueue
 from control_plane.metadata_store import MetadataStore, Unit
@@ -29,6 +29,8 @@ _MAX_GROUPS: Final = 20
 _MAX_FOLDERS: Final = 100
 #: When a group is looked at again that had jobs.
 _RETRY: Final = timedelta(minutes=15)
+#: The jobs that are waited for. Snapshots of features may follow each other for as long as rows are streamed.
+_IN_THE_WAY: Final = frozenset(JobKind) - {JobKind.FEATURE_SNAPSHOT}
 
 
 class StorageScheduler:
@@ -75,7 +77,7 @@ class StorageScheduler:
         if group.maintenance_due_at is None:
             group.maintenance_due_at = now + self._every
         elif group.maintenance_due_at <= now:
-            if unit.first(Job, dataset_group_arn=arn, state=UNFINISHED) is not None:
+            if unit.first(Job, dataset_group_arn=arn, kind=_IN_THE_WAY, state=UNFINISHED) is not None:
                 group.maintenance_due_at = now + min(_RETRY, self._every)
                 return
             group.maintenance_due_at = now + self._every

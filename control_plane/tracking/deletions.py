@@ -2,8 +2,9 @@
 
 DeleteDataset and DeleteEventTracker change the set of trackers at once, but events services learn of it a moment later
 and have calls in progress. So a dataset's table is removed, and a tracker's row deleted, only when every live events
-service has reported that it uses no older set. Runs after every such report and every few seconds besides, because
-deletions do not wait for events services that have become silent.
+service has reported that it uses no older set; a table not before a snapshot of its features has ended that was being
+made. Runs after every such report and every few seconds besides, because deletions do not wait for events services that
+have become silent.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
+from common.feature_folders import features_folder
 from common.logs import get_logger
 from control_plane.app_context import AppContext
+from control_plane.domain.jobs import UNFINISHED
 from control_plane.domain.states import Status
 from control_plane.jobs.submit import enqueue
 from control_plane.metadata_store import Unit
-from control_plane.metadata_store.tables import Dataset, EventsService, EventTracker
+from control_plane.metadata_store.tables import Dataset, EventsService, EventTracker, Job
 from control_plane.resources.base import remove
 from control_plane.serving.revisions import next_revision
 from protos.tailorbird.internal.v1.jobs_pb2 import StorageRemovalPayload
@@ -61,9 +64,11 @@ class DeletionReconciler:
         in_use = [service.in_use_revision or 0 for service in services if self._silent_since(service) >= live_since]
         oldest_in_use = min(in_use, default=math.inf)
         for dataset in unit.find(Dataset, status=Status.DELETE_PENDING):
-            if dataset.deleted_revision is not None and dataset.deleted_revision <= oldest_in_use:
+            if dataset.deleted_revision is None or dataset.deleted_revision > oldest_in_use:
+                continue
+            if unit.first(Job, subject=dataset.arn, state=UNFINISHED) is None:
                 dataset.deleted_revision = None
-                removal = StorageRemovalPayload(locations=[dataset.location])
+                removal = StorageRemovalPayload(locations=[dataset.location, features_folder(dataset.location)])
                 enqueue(unit, self._app_context, removal, subject=dataset.arn, group_arn=dataset.dataset_group_arn)
         for tracker in unit.find(EventTracker, status=Status.DELETE_PENDING):
             if (tracker.deleted_revision or 0) <= oldest_in_use:

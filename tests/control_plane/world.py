@@ -32,11 +32,12 @@ ACCOUNT = DEFAULT_ACCOUNT
 MOST_VIEWED = "arn:aws:personalize:::recipe/aws-ecomm-popular-items-by-views"
 POPULARITY = "arn:aws:personalize:::recipe/aws-popularity-count"
 PERSONALIZATION = "arn:aws:personalize:::recipe/aws-user-personalization-v2"
-#: Storage is maintained where a test wants it only: its jobs would come between those of others.
+#: Storage is maintained, and snapshots of features are made, where a test wants it only: their jobs would come between
+#: those of others.
 NEVER_HOURS = 100_000
 TIMING = Timing(
     lease_seconds=60, retry_seconds=5, runtime_liveness_seconds=30, sweep_seconds=3600, max_waiting=4,
-    storage_maintenance_hours=NEVER_HOURS,
+    storage_maintenance_hours=NEVER_HOURS, max_feature_snapshots=0,
 )  # fmt: skip
 MANY = Quotas(**{quota.name: 10_000 for quota in fields(Quotas)})
 EVERYTHING = PageRequest()

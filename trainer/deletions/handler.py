@@ -97,7 +97,7 @@ class DeletionJobHandler:
         for place, table in enumerate(payload.tables):
             context.report(fraction=0.6 + 0.3 * place / steps, activity=f"deleting from {table.dataset_type}")
             context.confirm()
-            rows = delete_users(ErasableTable(self._store, table.location), deleted)
+            rows = delete_users(self._store, ErasableTable(self._store, table.location), deleted)
             self._store.delete_folder(reports_folder(table.location))
             report.tables.append(TableDeletion(location=table.location, rows=rows))
         context.report(fraction=0.9, activity="looking for models that have the users")

@@ -20,7 +20,7 @@ from common.deletions import (
     read_report,
 )
 from common.errors import CorruptArtifact, LimitExceeded, ResourceNotFound, TailorbirdError, invalid
-from common.features.publishing import features_folder
+from common.feature_folders import features_folder
 from common.storage import Store
 from common.table_deletions import ErasableTable
 from protos.tailorbird.control.v1 import user_search_service_pb2 as api

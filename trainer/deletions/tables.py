@@ -9,6 +9,7 @@ import polars as pl
 
 from common import columns
 from common.deletions import DeletedUsers, DigestSet, deletions_folder, id_digest, list_deletions, read_deletion
+from common.feature_folders import features_folder
 from common.storage import Store
 from common.table_deletions import ErasableTable
 from protos.tailorbird.internal.v1 import jobs_pb2
@@ -39,10 +40,11 @@ def sessions_of(table: ErasableTable, users: DigestSet, *, up_to: int) -> Iterat
         yield from map(id_digest, named[columns.SESSION_ID].filter(pl.Series(theirs)).unique())
 
 
-def delete_users(table: ErasableTable, deleted: DeletedUsers, *, number: str = "") -> int:
-    """Delete users from a table, and erase its history; return how many rows were deleted.
+def delete_users(store: Store, table: ErasableTable, deleted: DeletedUsers, *, number: str = "") -> int:
+    """Delete users from a table, and erase its history and snapshots; return how many rows were deleted.
 
     Args:
+        store: The shared store.
         table: The table.
         deleted: The users, and the offset of the log up to which they are gone.
         number: Tells deletions of the same users from one table apart.
@@ -58,6 +60,8 @@ def delete_users(table: ErasableTable, deleted: DeletedUsers, *, number: str = "
     users = table.matching(columns.USER_ID, deleted.users.holds_ids)
     rows += table.delete_matching(users, up_to=up_to, app_id=app_id)
     table.erase_history()
+    # After the versions that they are of: whoever publishes one later on finds that its version is gone.
+    store.delete_folder(features_folder(table.location))
     return rows
 
 
@@ -75,6 +79,6 @@ def obey_deletions(store: Store, payload: jobs_pb2.DatasetImportPayload) -> int:
     since = payload.requested_at.ToDatetime(tzinfo=UTC)
     table = ErasableTable(store, payload.table.location)
     return sum(
-        delete_users(table, read_deletion(store, location), number=f"/{payload.import_id}")
+        delete_users(store, table, read_deletion(store, location), number=f"/{payload.import_id}")
         for location in list_deletions(store, deletions_folder(payload.table.location), since=since)
     )

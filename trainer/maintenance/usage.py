@@ -15,7 +15,7 @@ from typing import Final
 from common.clock import Clock
 from common.deletions import deletions_folder
 from common.errors import CorruptArtifact, ResourceNotFound
-from common.features.publishing import features_folder
+from common.feature_folders import features_folder
 from common.storage import Store, StoredObject
 from common.table_maintenance import MaintainedTable
 from protos.tailorbird.internal.v1 import jobs_pb2

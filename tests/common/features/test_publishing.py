@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from common import columns
 from common.arrow_schema import frame_schema
 from common.errors import CorruptArtifact, ResourceNotFound
+from common.feature_folders import features_folder, features_location
 from common.features import open_snapshot
-from common.features.publishing import features_folder, features_location, publish_snapshot
+from common.features.publishing import open_or_make_snapshot, publish_snapshot
 from common.filters.expression import Operator
 from common.positions import START, Position
 from common.settings import StoreSettings
@@ -32,13 +34,13 @@ def store_in(folder):
     return open_store(StoreSettings(store_url=str(folder)))
 
 
-def published(store, folder: Path, *, memory_bytes=1 << 20, version=None, check=lambda: None):
+def published(store, folder: Path, *, memory_bytes=1 << 20, version=None, check=lambda: None, confirm=lambda: None):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     version = Table(store, TABLE).version() if version is None else version
     publish_snapshot(
         store, TABLE, SCHEMA_TEXT, dataset_type="ITEMS", version=version, folder=folder, memory_bytes=memory_bytes,
-        check=check,
+        check=check, confirm=confirm,
     )  # fmt: skip
     return open_snapshot(store, features_location(TABLE, version), cache=folder / "cache")
 
@@ -108,8 +110,9 @@ def test_an_empty_table_has_an_empty_snapshot(store, tmp_path):
     work = tmp_path / "work"
     work.mkdir()
     publish_snapshot(
-        store, "datasets/1/group/none", SCHEMA_TEXT, dataset_type="ITEMS", version=0, folder=work, check=lambda: None
-    )
+        store, "datasets/1/group/none", SCHEMA_TEXT, dataset_type="ITEMS", version=0, folder=work, check=lambda: None,
+        confirm=lambda: None,
+    )  # fmt: skip
     snapshot = open_snapshot(store, features_location("datasets/1/group/none", 0), cache=tmp_path)
     assert (snapshot.n_rows, snapshot.table.n_rows, snapshot.ids.index("a")) == (0, 0, None)
     assert not snapshot.table.columns["GENRES"].matching(Operator.EQUAL, "a")
@@ -126,6 +129,42 @@ def test_a_job_that_must_end_publishes_nothing(store, tmp_path):
     with pytest.raises(RuntimeError, match="ended"):
         published(store, tmp_path / "work", check=check)
     assert not list(store.list(features_folder(TABLE)))
+
+
+def test_it_is_published_when_that_is_confirmed_and_not_asked_again_once_it_is(store, tmp_path):
+    def refuse():
+        raise RuntimeError("not mine any more")
+
+    with pytest.raises(RuntimeError, match="not mine"):
+        published(store, tmp_path / "work", confirm=refuse)
+    assert not list(store.list(features_folder(TABLE)))
+    published(store, tmp_path / "work")
+    assert published(store, tmp_path / "work", confirm=refuse).n_rows == 2
+
+
+def published_or_made(store, folder, schema=SCHEMA_TEXT):
+    folder.mkdir()
+    return open_or_make_snapshot(store, TABLE, schema, dataset_type="ITEMS", version=0, folder=folder)
+
+
+def test_what_is_not_published_is_made_for_who_needs_it_and_stays_unpublished(store, tmp_path):
+    made = published_or_made(store, tmp_path / "made")
+
+    assert sorted(made.ids.ids(range(made.n_rows))) == ["a", "b"]
+    assert not list(store.list(features_folder(TABLE)))
+
+
+def test_what_is_published_with_the_same_schema_is_not_made_again(store, tmp_path):
+    published(store, tmp_path / "work")
+
+    assert published_or_made(store, tmp_path / "opened").n_rows == 2
+    assert not list((tmp_path / "opened").iterdir())
+
+    wider = json.loads(SCHEMA_TEXT)
+    wider["fields"].append({"name": "LATER", "type": ["null", "int"]})
+    made = published_or_made(store, tmp_path / "wider", json.dumps(wider))
+    assert made.text(0, "LATER") is None
+    assert "LATER" in made.columns
 
 
 def test_there_is_none_of_a_version_that_the_table_lacks(store, tmp_path):

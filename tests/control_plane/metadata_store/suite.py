@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from control_plane.domain.jobs import JobKind, JobState, Outcome
 from control_plane.domain.paging import Position
+from control_plane.domain.states import Status
 from control_plane.metadata_store.tables import (
     Dataset,
     DatasetGroup,
@@ -367,6 +368,25 @@ class MetadataStoreSuite:
         metadata_store.transact(plan)
         groups_due = metadata_store.view(lambda unit: unit.due_groups(now=MOMENT, limit=5))
         assert [row.arn for row in groups_due] == [group(1).arn]
+
+    def test_snapshots_of_features_are_due_for_active_datasets_that_no_job_is_for(self, metadata_store):
+        for number in range(1, 7):
+            due_at = None if number == 1 else MOMENT + timedelta(seconds=10 - number)
+            status = Status.DELETE_PENDING if number == 2 else Status.ACTIVE
+            add(metadata_store, group(number), schema(number), dataset(number, features_due_at=due_at, status=status))
+        of_datasets = ((3, JobState.LEASED), (4, JobState.SUCCEEDED))
+        add(
+            metadata_store, *(job(number, subject=arn("dataset", number), state=state) for number, state in of_datasets)
+        )
+
+        def due(now: int, limit: int) -> list[str]:
+            moment = MOMENT + timedelta(seconds=now)
+            return metadata_store.view(lambda unit: [row.name for row in unit.due_features(now=moment, limit=limit)])
+
+        assert due(3, limit=9) == []
+        assert due(5, limit=9) == ["dataset-6", "dataset-5"]
+        assert due(60, limit=9) == ["dataset-6", "dataset-5", "dataset-4"]
+        assert due(60, limit=1) == ["dataset-6"]
 
     def test_due_jobs_come_from_dataset_groups_in_turn(self, metadata_store):
         # A turn in another lane is none in this one.

@@ -35,8 +35,9 @@ TIMING = Timing(
     runtime_loading_seconds=900,
     # The model forgets no job, however long it waits.
     finished_job_hours=1_000_000,
-    # Storage is maintained by jobs that no caller asks for, and that no rule of resources knows.
+    # No caller asks for the jobs that maintain storage and make snapshots of features, and no rule knows them.
     storage_maintenance_hours=1_000_000,
+    max_feature_snapshots=0,
 )
 
 

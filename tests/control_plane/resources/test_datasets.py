@@ -116,7 +116,9 @@ def test_removal_job_names_the_folders(world):
 
     lease = world.lease("trainer-1", JobKind.STORAGE_REMOVAL)
 
-    assert lease.job.payload["locations"] == [world.resources.datasets.describe(dataset).location]
+    location = world.resources.datasets.describe(dataset).location
+    folder, _, name = location.rpartition("/")
+    assert lease.job.payload["locations"] == [location, f"{folder}/features/{name}"]
 
 
 MORE_ITEMS = avro(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from common.feature_folders import features_folder
 from control_plane.domain.jobs import JobKind
 from control_plane.jobs.payloads import read_payload
 from control_plane.metadata_store.tables import Job, RemovedFolder
@@ -133,13 +134,13 @@ def removed_again(world):
     return lease, None if lease is None else read_payload(lease.job, StorageRemovalPayload).locations
 
 
-def deleted(world) -> str:
-    """Delete a dataset that was imported, all but its folder; return that."""
+def deleted(world) -> list[str]:
+    """Delete a dataset that was imported, all but its folders; return those."""
     dataset = world.dataset(world.group())
     location = world.resources.datasets.describe(dataset).location
     world.resources.datasets.delete(dataset)
     world.sweep()
-    return location
+    return [location, features_folder(location)]
 
 
 def days_later(world, days: int = 1) -> None:
@@ -149,16 +150,16 @@ def days_later(world, days: int = 1) -> None:
 
 
 def test_the_folder_of_a_deleted_resource_is_removed_once_more_for_who_wrote_late(world):
-    location = deleted(world)
+    folders = deleted(world)
     lease, locations = removed_again(world)
-    assert locations == [location]
+    assert locations == folders
     world.complete(lease, {"removed_objects": 3})
     days_later(world)
     assert removed_again(world) == (None, None)
 
     days_later(world)
     lease, locations = removed_again(world)
-    assert locations == [location]
+    assert locations == folders
     world.complete(lease, {})
 
     days_later(world, 5)
@@ -166,10 +167,10 @@ def test_the_folder_of_a_deleted_resource_is_removed_once_more_for_who_wrote_lat
 
 
 def test_a_folder_that_had_to_be_left_behind_is_removed_as_soon_as_that_can_be(world):
-    location = deleted(world)
+    folders = deleted(world)
     for _ in range(3):
         lease, locations = removed_again(world)
-        assert locations == [location]
+        assert locations == folders
         world.queue.fail(lease.job.id, lease.token, reason="no store", retryable=False)
         days_later(world)
 

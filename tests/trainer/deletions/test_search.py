@@ -76,7 +76,8 @@ def delete(place, *users, sessions=(), up_to=0, location=DELETION, erased=True):
     write_deletion(place.store, location, DeletionEntry(up_to_offset=up_to), users=digests[0], sessions=digests[1])
     if erased:
         for kind in ("INTERACTIONS", "USERS"):
-            delete_users(ErasableTable(place.store, f"{GROUP}/{kind}"), read_deletion(place.store, location))
+            table = ErasableTable(place.store, f"{GROUP}/{kind}")
+            delete_users(place.store, table, read_deletion(place.store, location))
 
 
 def publish(place, folder, *users, name="films-1", deletions=()):
@@ -170,7 +171,7 @@ def test_snapshots_of_the_features_of_users_are_looked_into_and_those_of_items_a
         (tmp_path / kind).mkdir()
         publish_snapshot(
             place.store, f"{GROUP}/{kind}", SCHEMAS[kind], dataset_type=kind, version=0, folder=tmp_path / kind,
-            check=lambda: None,
+            check=lambda: None, confirm=lambda: None,
         )  # fmt: skip
 
     found_places = rows_by_place(search("gone"))

@@ -1,0 +1,38 @@
+"""Snapshots of the features of datasets: when the next one is due, and what its job is told."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from control_plane.domain.schemas import DatasetType
+from control_plane.metadata_store import Unit
+from control_plane.metadata_store.tables import Dataset, DatasetSchema
+from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable, FeatureSnapshotPayload
+
+__all__ = ["plan_snapshot", "snapshot_payload"]
+
+#: The datasets that have one row for each id.
+_WITH_FEATURES: Final = frozenset({DatasetType.ITEMS, DatasetType.USERS, DatasetType.ACTIONS})
+
+
+def plan_snapshot(dataset: Dataset, *, at: datetime) -> None:
+    """Let a snapshot of a dataset be made at some moment, or before that if it is due earlier.
+
+    Args:
+        dataset: Of any type; those without features have no snapshots.
+        at: When.
+    """
+    is_later = dataset.features_due_at is None or dataset.features_due_at > at
+    if dataset.dataset_type in _WITH_FEATURES and is_later:
+        dataset.features_due_at = at
+
+
+def snapshot_payload(unit: Unit, dataset: Dataset) -> FeatureSnapshotPayload:
+    """Return what the job that makes the snapshot of a dataset is told."""
+    schema = unit.get(DatasetSchema, dataset.schema_arn)
+    assert schema is not None, "a foreign key holds it"
+    return FeatureSnapshotPayload(
+        table=DatasetTable(dataset_type=dataset.dataset_type, location=dataset.location, schema=schema.schema_text),
+        streamed=dataset.rows_streamed_at is not None,
+    )
