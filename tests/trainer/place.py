@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from tempfile import mkdtemp
 from types import MappingProxyType
 
 import polars as pl
@@ -89,6 +90,10 @@ class Place:
         self.workspace = Workspace(self.root / "work")
         self.bucket = self.root / "s3" / "films"
         self.bucket.mkdir(parents=True, exist_ok=True)
+
+    def new_folder(self) -> Path:
+        """Return a folder of a training, which stays until the test is over."""
+        return Path(mkdtemp(dir=self.root))
 
     def sources(self) -> Sources:
         return Sources(self.s3 or self.settings, buckets=self.root / "s3", roots=(self.root / "s3",))

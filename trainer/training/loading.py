@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -17,7 +18,8 @@ from common import columns
 from common.arrow_schema import interactions_frame_schema
 from common.avro import AvroField, AvroSchema
 from common.errors import InvalidInput, invalid
-from common.newest import newest
+from common.features import FeatureSnapshot
+from common.features.publishing import open_or_make_snapshot
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
@@ -37,7 +39,15 @@ from trainer.training.context_features import context_fields, read_context
 from trainer.training.metadata import MetadataTable, places
 from trainer.training.spec import TableVersion, TrainingSpec
 
-__all__ = ["LoadedData", "count_shown", "load", "number_event_types", "select_interactions", "with_users"]
+__all__ = [
+    "LoadedData",
+    "count_shown",
+    "load",
+    "number_event_types",
+    "open_features",
+    "select_interactions",
+    "with_users",
+]
 
 #: Types of events that models distinguish, so that their numbers and 0 fit into a byte.
 _MAX_EVENT_TYPES = 254
@@ -70,12 +80,13 @@ class LoadedData:
     warnings: tuple[str, ...] = ()
 
 
-def load(store: Store, spec: TrainingSpec, *, event_types: Sequence[str] | None = None) -> LoadedData:
+def load(store: Store, spec: TrainingSpec, *, folder: Path, event_types: Sequence[str] | None = None) -> LoadedData:
     """Read the snapshot of a training.
 
     Args:
         store: The shared store.
         spec: Names the snapshot.
+        folder: Existing, for files of features that stay as long as the training.
         event_types: What numbers stand for; None numbers the types anew.
 
     Raises:
@@ -83,18 +94,19 @@ def load(store: Store, spec: TrainingSpec, *, event_types: Sequence[str] | None 
         ResourceNotFound: A table has been deleted meanwhile.
         Unavailable: The store cannot be reached.
     """
-    table = spec.table("INTERACTIONS")
     recipe = get_recipe(spec.recipe)
     if "ITEMS" in recipe.required_datasets and spec.table("ITEMS") is None:
         raise InvalidInput(f"Create failed. {recipe.name} needs items: import an Items dataset.")
+    # First of all: snapshots of features do not stay for long, but whoever has opened one keeps it.
+    item_features = _metadata(store, spec, "ITEMS", folder=folder)
+    user_features = _metadata(store, spec, "USERS", folder=folder) if "users" in recipe.side_data else None
+    table = spec.table("INTERACTIONS")
     schema = _NO_INTERACTIONS if table is None else AvroSchema.parse(table.avro_schema)
     stored = pl.DataFrame(schema=interactions_frame_schema(schema)) if table is None else _read(store, table)
     context_columns = _context_fields(schema, spec, recipe)
     left_out = _left_out(stored, spec)
     rows = _chosen(stored, schema, spec, recipe, left_out=left_out, extra=[field.name for field in context_columns])
-    item_features = _metadata(store, spec, "ITEMS")
-    user_features = _metadata(store, spec, "USERS") if "users" in recipe.side_data else None
-    listed = [item_features.rows[columns.ITEM_ID]] if item_features is not None else []
+    listed = [item_features.ids] if item_features is not None else []
     items = pl.concat([rows[columns.ITEM_ID], *listed]).drop_nulls().unique().sort()
     described = [user_features.described()] if user_features is not None else []
     users = pl.concat([rows[columns.USER_ID], *described]).unique().sort()
@@ -122,7 +134,7 @@ def load(store: Store, spec: TrainingSpec, *, event_types: Sequence[str] | None 
         items=Vocabulary.build(items.to_list()),
         users=Vocabulary.build(users.to_list()),
         shown=count_shown(stored, items),
-        rewards=_rewards(store, spec, items),
+        rewards=_rewards(spec, item_features, items),
         warnings=(left_out,) if left_out else (),
     )
 
@@ -247,21 +259,15 @@ def count_shown(rows: pl.DataFrame, items: pl.Series) -> NDArray[np.int64]:
     return np.bincount(shown, minlength=len(items)).astype(np.int64)
 
 
-def _rewards(store: Store, spec: TrainingSpec, items: pl.Series) -> NDArray[np.float64] | None:
+def _rewards(spec: TrainingSpec, item_features: MetadataTable | None, items: pl.Series) -> NDArray[np.float64] | None:
     objective = spec.configuration.objective
     if objective is None:
         return None
-    table = spec.table("ITEMS")
-    if table is None:
+    if item_features is None:
         raise invalid(
             "solutionConfig.optimizationObjective.itemAttribute", got=objective.attribute, want="imported items"
         )
-    rows = newest(_read(store, table), [columns.ITEM_ID])
-    values = rows[objective.attribute].cast(pl.Float64)
-    rewards: NDArray[np.float64] = (
-        values.gather(places(items, rows[columns.ITEM_ID])).fill_null(float("nan")).to_numpy()
-    )
-    return rewards
+    return item_features.numbers(objective.attribute, item_features.rows(items))
 
 
 def _counts_as(settings: EventParameters) -> pl.Expr:
@@ -328,14 +334,37 @@ def _check_sufficient(rows: pl.DataFrame, spec: TrainingSpec, recipe: RecipeSpec
     )
 
 
-def _metadata(store: Store, spec: TrainingSpec, dataset_type: str) -> MetadataTable | None:
+def _metadata(store: Store, spec: TrainingSpec, dataset_type: str, *, folder: Path) -> MetadataTable | None:
     """Return the metadata of items or users, None without any."""
     table = spec.table(dataset_type)
     if table is None:
         return None
-    schema = AvroSchema.parse(table.avro_schema)
-    return MetadataTable.of(
-        _read(store, table), schema, learns_from=lambda column: spec.configuration.learns_from(dataset_type, column)
+    snapshot = open_features(store, table, folder=folder)
+    return MetadataTable.of(snapshot, learns_from=lambda column: spec.configuration.learns_from(dataset_type, column))
+
+
+def open_features(store: Store, table: TableVersion, *, folder: Path) -> FeatureSnapshot:
+    """Return the features of a table of a training.
+
+    Args:
+        store: The shared store.
+        table: Of items, users or actions.
+        folder: Existing, for files, each table's in a folder of its own.
+
+    Raises:
+        CorruptArtifact: A file of the table or of its features is damaged or missing.
+        ResourceNotFound: The table has been deleted meanwhile.
+        Unavailable: The store cannot be reached.
+    """
+    own_folder = folder / f"features-{table.dataset_type.lower()}"
+    own_folder.mkdir()
+    return open_or_make_snapshot(
+        store,
+        table.location,
+        table.avro_schema,
+        dataset_type=table.dataset_type,
+        version=table.version,
+        folder=own_folder,
     )
 
 

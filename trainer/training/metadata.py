@@ -1,4 +1,4 @@
-"""Tables of items and users to columns: what a model may learn of them in addition to who used what.
+"""Snapshots of features to columns: what a model may learn of items and users in addition to who used what.
 
 The schema says what a column is. Booleans, and strings that are neither categorical nor textual, are left out, as
 Personalize leaves them out of training.
@@ -16,8 +16,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from common import columns as reserved
-from common.avro import AvroField, AvroSchema
-from common.newest import newest
+from common.avro import AvroField
+from common.features import CategoriesColumn, FeatureSnapshot, NumbersColumn, TextsColumn
+from common.filters import NumberColumn, TextColumn
 from recipes.data.columns import NO_TIME, CategoricalColumn, Columns
 
 __all__ = ["MetadataTable", "clean_text", "places"]
@@ -27,6 +28,9 @@ _COMPLETE = 0.85
 _NUMERIC = frozenset({"int", "long", "float", "double"})
 #: A tag begins with a letter, `/` or `!`: "a < b" is text.
 _TAG = re.compile(r"<[a-zA-Z/!][^<>]*>")
+#: Row of an id that a snapshot does not have.
+_NO_ROW = -1
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,61 +38,100 @@ class MetadataTable:
     """Metadata of items or users by their ids.
 
     Attributes:
-        key: Name of the column of ids.
-        rows: One row for each id.
+        snapshot: The features of the dataset.
+        ids: Those of the snapshot, by row.
         fields: Those that may be learnt from.
         created: Whether CREATION_TIMESTAMP may be.
     """
 
-    key: str
-    rows: pl.DataFrame
+    snapshot: FeatureSnapshot
+    ids: pl.Series
     fields: tuple[AvroField, ...]
     created: bool
 
     @classmethod
-    def of(cls, rows: pl.DataFrame, schema: AvroSchema, *, learns_from: Callable[[str], bool]) -> MetadataTable:
+    def of(cls, snapshot: FeatureSnapshot, *, learns_from: Callable[[str], bool]) -> MetadataTable:
         """Take what may be learnt from.
 
         Args:
-            rows: Of the table, internal columns included; of each id the newest version holds.
-            schema: The schema of the dataset, which says what each column is.
+            snapshot: The features of the dataset, whose schema says what each column is.
             learns_from: Whether the solution lets a column be learnt from.
         """
-        key = reserved.ITEM_ID if schema.field(reserved.ITEM_ID) is not None else reserved.USER_ID
-        learnt = tuple(field for field in schema.fields if field.name != key and learns_from(field.name))
+        learnt = [
+            field for field in snapshot.schema.fields if field.name in snapshot.columns and learns_from(field.name)
+        ]
         created = any(field.name == reserved.CREATION_TIMESTAMP for field in learnt)
         fields = tuple(field for field in learnt if field.name != reserved.CREATION_TIMESTAMP)
-        return cls(key, newest(rows, [key]), fields, created)
+        ids = pl.Series("id", snapshot.ids.ids(range(snapshot.n_rows)), dtype=pl.String)
+        return cls(snapshot, ids, fields, created)
 
     def columns(self, ids: pl.Series) -> Columns:
-        """Return the columns of some ids, in their order; ids that the table does not have are empty rows."""
-        rows = pl.DataFrame({self.key: ids}).join(self.rows, on=self.key, how="left", maintain_order="left")
-        texts = {
-            field.name: _texts(rows[field.name])
-            for field in self.fields
-            if field.textual and self._complete(field.name)
-        }
-        names = [_texts(rows[field.name]) for field in self.fields if field.item_name]
-        seconds = (
-            rows[reserved.CREATION_TIMESTAMP].cast(pl.Int64).fill_null(NO_TIME).to_numpy() if self.created else None
-        )
+        """Return the columns of some ids, in their order; ids that the snapshot does not have are empty rows."""
+        rows = self.rows(ids)
+        names = [self._texts(field.name, rows) for field in self.fields if field.item_name]
         return Columns(
-            categorical={field.name: _categories(rows[field.name]) for field in self.fields if field.categorical},
-            numeric={field.name: _numbers(rows[field.name]) for field in self.fields if field.type in _NUMERIC},
-            textual=texts,
+            categorical={
+                field.name: _chosen(self._categories(field.name), rows) for field in self.fields if field.categorical
+            },
+            numeric={field.name: self.numbers(field.name, rows) for field in self.fields if field.type in _NUMERIC},
+            textual={
+                field.name: self._texts(field.name, rows)
+                for field in self.fields
+                if field.textual and self._complete(field.name)
+            },
             names=names[0] if names else None,
-            created=seconds,
+            created=self._times(rows) if self.created else None,
         )
+
+    def rows(self, ids: pl.Series) -> Rows:
+        """Return the row of each id, -1 for those that the snapshot does not have."""
+        return places(ids, self.ids).fill_null(_NO_ROW).to_numpy()
 
     def described(self) -> pl.Series:
         """Return the ids that have a value in a column that may be learnt from."""
-        learnt = [field.name for field in self.fields if field.categorical or field.type in _NUMERIC]
-        said = pl.any_horizontal(pl.lit(value=False), *(pl.col(name).is_not_null() for name in learnt))
-        return self.rows.filter(said)[self.key]
+        said = np.zeros(self.snapshot.n_rows, np.bool_)
+        for field in self.fields:
+            if field.categorical:
+                said |= np.diff(self._categories(field.name).offsets) > 0
+            elif field.type in _NUMERIC:
+                said |= ~self._numbers(field.name).is_null
+        return self.ids.filter(pl.Series(said))
+
+    def numbers(self, name: str, rows: Rows) -> NDArray[np.float64]:
+        """Return the numbers of rows in a numeric column: float64 [number of rows], NaN where there is none."""
+        column, has_row = self._numbers(name), rows != _NO_ROW
+        values = np.full(len(rows), np.nan)
+        values[has_row] = column.values[rows[has_row]]
+        values[has_row] = np.where(column.is_null[rows[has_row]], np.nan, values[has_row])
+        return values
 
     def _complete(self, name: str) -> bool:
-        values = self.rows[name]
-        return len(values) > 0 and len(values) - values.null_count() >= _COMPLETE * len(values)
+        column = self.snapshot.columns[name]
+        assert isinstance(column, TextsColumn), "so textual columns are stored"
+        n_texts = len(column) - int(column.is_null.sum())
+        return len(column) > 0 and n_texts >= _COMPLETE * len(column)
+
+    def _categories(self, name: str) -> TextColumn:
+        column = self.snapshot.columns[name]
+        assert isinstance(column, CategoriesColumn), "so categorical columns are stored"
+        return column.values
+
+    def _numbers(self, name: str) -> NumberColumn:
+        column = self.snapshot.columns[name]
+        assert isinstance(column, NumbersColumn), "so numbers are stored"
+        return column.values
+
+    def _times(self, rows: Rows) -> NDArray[np.int64]:
+        column, has_row = self._numbers(reserved.CREATION_TIMESTAMP), rows != _NO_ROW
+        times = np.full(len(rows), NO_TIME, np.int64)
+        present = rows[has_row]
+        times[has_row] = np.where(column.is_null[present], NO_TIME, column.values[present].astype(np.int64))
+        return times
+
+    def _texts(self, name: str, rows: Rows) -> tuple[str | None, ...]:
+        column = self.snapshot.columns[name]
+        texts = (None if row == _NO_ROW else column.text(row) for row in rows.tolist())
+        return tuple(None if text is None else clean_text(text) or None for text in texts)
 
 
 def clean_text(text: str) -> str:
@@ -102,25 +145,15 @@ def places(values: pl.Series, ids: pl.Series) -> pl.Series:
     return pl.DataFrame({"id": values}).join(numbered, on="id", how="left", maintain_order="left")["place"]
 
 
-def _categories(values: pl.Series) -> CategoricalColumn:
-    """Split at `|`; blanks around a category, empty ones and repetitions within a row are dropped."""
-    parts = pl.DataFrame({"row": pl.arange(len(values), eager=True), "category": values.str.split("|")})
-    flat = (
-        parts.explode("category")
-        .with_columns(pl.col("category").str.strip_chars())
-        .filter(pl.col("category").is_not_null() & (pl.col("category") != ""))
-        .unique(maintain_order=True)
-    )
-    categories = flat["category"].unique().sort()
-    lengths = np.bincount(flat["row"].to_numpy(), minlength=len(values))
+def _chosen(column: TextColumn, rows: Rows) -> CategoricalColumn:
+    """Return the categories of rows, and of all categories only those that some row has."""
+    has_row = rows != _NO_ROW
+    begins = np.zeros(len(rows), np.int64)
+    lengths = np.zeros(len(rows), np.int64)
+    begins[has_row] = column.offsets[rows[has_row]]
+    lengths[has_row] = column.offsets[rows[has_row] + 1] - begins[has_row]
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    codes = places(flat["category"], categories).to_numpy().astype(np.int32)
-    return CategoricalColumn(tuple(categories.to_list()), offsets.astype(np.int64), codes)
-
-
-def _numbers(values: pl.Series) -> NDArray[np.float64]:
-    return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-
-
-def _texts(values: pl.Series) -> tuple[str | None, ...]:
-    return tuple(None if text is None else clean_text(text) or None for text in values.to_list())
+    taken = np.repeat(begins - offsets[:-1], lengths) + np.arange(offsets[-1])
+    # Both the texts of the column and those that are left of them ascend.
+    used, codes = np.unique(column.codes[taken], return_inverse=True)
+    return CategoricalColumn(tuple(column.values.ids(used)), offsets, codes.astype(np.int32))

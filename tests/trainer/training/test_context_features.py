@@ -71,7 +71,7 @@ def test_categorical_and_numeric_columns_are_context():
 
 
 def test_every_step_has_its_own_context(place, make_spec):
-    loaded = load(place.store, make_spec())
+    loaded = load(place.store, make_spec(), folder=place.new_folder())
     context, histories = loaded.data.context, loaded.data.histories()
     meaning = context.meaning
     for user in (0, 31, 59):
@@ -83,7 +83,7 @@ def test_every_step_has_its_own_context(place, make_spec):
 
 
 def test_test_users_have_the_context_of_what_comes_next(place, make_spec):
-    data = load(place.store, make_spec()).data
+    data = load(place.store, make_spec(), folder=place.new_folder()).data
     split = hold_out_users(data, seed=1)
     codes = first_hidden(data, split)
     assert [data.context.meaning.values[code] or None for code in codes[:, 0]] == [
@@ -92,14 +92,14 @@ def test_test_users_have_the_context_of_what_comes_next(place, make_spec):
 
 
 def test_recipes_that_do_not_learn_from_context_are_given_none(place, make_spec):
-    data = load(place.store, make_spec("aws-popularity-count")).data
+    data = load(place.store, make_spec("aws-popularity-count"), folder=place.new_folder()).data
     assert data.context is None
     assert first_hidden(data, hold_out_users(data, seed=1)) is None
 
 
 def test_columns_that_a_solution_leaves_out_are_no_context(place, make_spec):
     left_out = TrainingDataConfig(excluded_dataset_columns={"INTERACTIONS": StringList(values=["DEVICE"])})
-    data = load(place.store, make_spec(columns=left_out)).data
+    data = load(place.store, make_spec(columns=left_out), folder=place.new_folder()).data
     assert data.context.meaning.names == ("HOUR",)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -11,12 +12,15 @@ from common.avro import AvroSchema
 from common.errors import InvalidInput
 from common.positions import START, Position
 from protos.tailorbird.control.v1 import solution_config_pb2 as config_pb2
+from protos.tailorbird.internal.v1 import jobs_pb2
 from tests.control_plane.world import avro, column
 from tests.trainer.place import HEADERS, SCHEMAS, walks
 from trainer.domain.configuration import EventParameters
+from trainer.features import FeatureSnapshotJobHandler
 from trainer.training.loading import count_shown, load, number_event_types, select_interactions
 from trainer.training.snapshot import take_snapshot
 from trainer.training.spec import TrainingSpec
+from trainer.worker import NullJobContext
 
 SCHEMA = AvroSchema.parse(SCHEMAS["INTERACTIONS"])
 
@@ -122,7 +126,7 @@ def make_spec(place):
 
 
 def test_arrays_and_vocabularies_agree_with_the_rows(place, make_spec):
-    loaded = load(place.store, make_spec("INTERACTIONS", "ITEMS", "USERS"))
+    loaded = load(place.store, make_spec("INTERACTIONS", "ITEMS", "USERS"), folder=place.new_folder())
 
     assert (len(loaded.users), len(loaded.items), len(loaded.data.interactions)) == (60, 40, 1200)
     user = loaded.users.index("u005")
@@ -131,7 +135,7 @@ def test_arrays_and_vocabularies_agree_with_the_rows(place, make_spec):
 
 
 def test_histories_carry_what_was_done_and_when(place, make_spec):
-    loaded = load(place.store, make_spec("INTERACTIONS"))
+    loaded = load(place.store, make_spec("INTERACTIONS"), folder=place.new_folder())
 
     history = loaded.data.histories().of(loaded.users.index("u005"))
     assert loaded.data.event_types == ("watch",)
@@ -143,7 +147,7 @@ def test_event_types_are_numbered_by_how_often_they_occur(place, make_spec):
     place.write("b.csv", "u000,i000,5,rate,1", "u000,i001,6,click,1", "u000,i002,7,click,1", "u000,i003,8,buy,1")
     place.bring("s3://films/b.csv", replace=False)
 
-    data = load(place.store, make_spec("INTERACTIONS")).data
+    data = load(place.store, make_spec("INTERACTIONS"), folder=place.new_folder()).data
 
     assert data.event_types == ("watch", "click", "buy", "rate")
     assert data.histories().of(0).event_types.tolist()[:5] == [4, 2, 2, 3, 1]
@@ -158,11 +162,8 @@ def test_weights_are_numbered_like_the_types_and_have_a_mean_of_one(place, make_
     ]
     config = config_pb2.SolutionConfig(events_config=config_pb2.EventsConfig(event_parameters_list=events))
 
-    plain = load(place.store, make_spec("INTERACTIONS")).data
-    data = load(
-        place.store,
-        make_spec("INTERACTIONS", solution_config=config),
-    ).data
+    plain = load(place.store, make_spec("INTERACTIONS"), folder=place.new_folder()).data
+    data = load(place.store, make_spec("INTERACTIONS", solution_config=config), folder=place.new_folder()).data
 
     assert plain.event_weights is None
     assert plain.target_weights().tolist() == [1.0] * 1220
@@ -183,9 +184,10 @@ def test_more_than_ten_event_types_are_refused_unless_some_are_chosen(place, mak
     place.write("b.csv", *(f"u000,i000,{number},t{number},1" for number in range(10)))
     place.bring("s3://films/b.csv", replace=False)
     with pytest.raises(InvalidInput, match="more than 10 event types: watch, t0, t1"):
-        load(place.store, make_spec("INTERACTIONS"))
+        load(place.store, make_spec("INTERACTIONS"), folder=place.new_folder())
 
-    assert load(place.store, make_spec("INTERACTIONS", event_type="watch")).data.n_items == 40
+    loaded = load(place.store, make_spec("INTERACTIONS", event_type="watch"), folder=place.new_folder())
+    assert loaded.data.n_items == 40
 
 
 def test_events_without_a_type_have_the_number_of_none():
@@ -228,15 +230,35 @@ def test_types_of_events_of_one_second_do_not_depend_on_the_order_of_rows():
 def test_items_without_interactions_are_part_of_the_catalogue(place, make_spec):
     place.write("items.csv", "i000,,,,", "i999,,,,", header=HEADERS["ITEMS"])
     place.bring("s3://films/items.csv", kind="ITEMS")
-    loaded = load(place.store, make_spec("INTERACTIONS", "ITEMS"))
+    loaded = load(place.store, make_spec("INTERACTIONS", "ITEMS"), folder=place.new_folder())
     assert (loaded.data.n_items, loaded.items.index("i999")) == (41, 40)
+
+
+def test_features_are_read_from_a_published_snapshot_or_from_one_that_is_made_for_the_training(place, make_spec):
+    place.write("items.csv", "i000,One,War|Drama,1990,true", "i999,Two, Drama ,,", header=HEADERS["ITEMS"])
+    place.bring("s3://films/items.csv", kind="ITEMS")
+    spec, folders = make_spec("INTERACTIONS", "ITEMS"), [place.new_folder() for _ in range(2)]
+    made = load(place.store, spec, folder=folders[0])
+    assert list((folders[0] / "features-items" / "files").iterdir())
+
+    (table,) = place.tables("ITEMS")
+    handler = FeatureSnapshotJobHandler(place.store, place.workspace, flusher=place.flusher)
+    result = handler.run(jobs_pb2.FeatureSnapshotPayload(table=table), NullJobContext())
+    published = load(place.store, spec, folder=folders[1])
+
+    assert result.version == spec.table("ITEMS").version
+    assert list((folders[1] / "features-items").iterdir()) == []
+    genres = [loaded.data.items.categorical["GENRES"] for loaded in (made, published)]
+    assert genres[0].categories == genres[1].categories == ("Drama", "War")
+    assert genres[0].codes.tolist() == genres[1].codes.tolist()
+    assert np.array_equal(*(loaded.data.items.numeric["YEAR"] for loaded in (made, published)), equal_nan=True)
 
 
 def test_what_comes_after_the_freeze_is_not_loaded(place, make_spec):
     spec = make_spec("INTERACTIONS")
     place.write("b.csv", "u999,i999,5,watch,1")
     place.bring("s3://films/b.csv", replace=False)
-    assert load(place.store, spec).users.index("u999") is None
+    assert load(place.store, spec, folder=place.new_folder()).users.index("u999") is None
 
 
 def test_a_snapshot_knows_the_last_event_that_it_contains(place, make_spec):
@@ -252,7 +274,7 @@ def test_streamed_interactions_are_distinguished_from_imported_ones(place, make_
     sent = {**event(7, "u000", "i000"), "TIMESTAMP": 1}
     place.table().append(interactions(sent).select(place.rows().columns))
 
-    rows = load(place.store, make_spec("INTERACTIONS")).data.interactions
+    rows = load(place.store, make_spec("INTERACTIONS"), folder=place.new_folder()).data.interactions
 
     assert rows.streamed.nonzero()[0].tolist() == [0]
     assert rows.timestamp[0] == 1

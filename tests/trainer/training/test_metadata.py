@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import numpy as np
 import polars as pl
 import pytest
 
 from common import columns as reserved
 from common.avro import AvroSchema
+from common.features import FeatureSnapshot
+from common.features.writer import write_features
 from protos.tailorbird.control.v1.solution_config_pb2 import SolutionConfig
+from protos.tailorbird.storage.v1.feature_manifest_pb2 import FeatureManifest
 from recipes.data.columns import NO_TIME
 from tests.control_plane.world import avro, column
 from tests.trainer.place import HEADERS, training_columns, walks
@@ -17,18 +23,16 @@ from trainer.training.metadata import MetadataTable, clean_text
 from trainer.training.snapshot import take_snapshot
 from trainer.training.spec import TrainingSpec
 
-SCHEMA = AvroSchema.parse(
-    avro(
-        "Items",
-        column("ITEM_ID"),
-        column("GENRES", ["null", "string"], categorical=True),
-        column("PRICE", ["null", "float"]),
-        column("PLOT", ["null", "string"], textual=True),
-        column("TITLE", ["null", "string"], itemName=True),
-        column("SHELF", ["null", "string"]),
-        column("NEW", ["null", "boolean"]),
-        column("CREATION_TIMESTAMP", ["null", "long"]),
-    )
+SCHEMA = avro(
+    "Items",
+    column("ITEM_ID"),
+    column("GENRES", ["null", "string"], categorical=True),
+    column("PRICE", ["null", "float"]),
+    column("PLOT", ["null", "string"], textual=True),
+    column("TITLE", ["null", "string"], itemName=True),
+    column("SHELF", ["null", "string"]),
+    column("NEW", ["null", "boolean"]),
+    column("CREATION_TIMESTAMP", ["null", "long"]),
 )
 TYPES = {
     "ITEM_ID": pl.String, "GENRES": pl.String, "PRICE": pl.Float32, "PLOT": pl.String, "TITLE": pl.String,
@@ -37,11 +41,24 @@ TYPES = {
 }  # fmt: skip
 
 
-def columns_of(*rows: dict[str, object], ids=None, learns_from=lambda column: True):
+def table_of(*rows: dict[str, object], learns_from=lambda column: True) -> MetadataTable:
     plain = {"ITEM_ID": "i1", reserved.SOURCE: "bulk"}
     frame = pl.DataFrame([plain | row for row in rows], schema=TYPES)
-    item_ids = pl.Series(ids or [row["ITEM_ID"] for row in frame.to_dicts()])
-    return MetadataTable.of(frame, SCHEMA, learns_from=learns_from).columns(item_ids)
+    # The files go with the folder, and stay for as long as they are mapped.
+    with TemporaryDirectory() as name:
+        work, target = Path(name, "work"), Path(name, "files")
+        work.mkdir()
+        target.mkdir()
+        count, written = write_features(
+            [frame], AvroSchema.parse(SCHEMA), work=work, target=target, memory_bytes=1 << 20, check=lambda: None
+        )
+        snapshot = FeatureSnapshot.load(target, FeatureManifest(schema=SCHEMA, n_rows=count, columns=written))
+    return MetadataTable.of(snapshot, learns_from=learns_from)
+
+
+def columns_of(*rows: dict[str, object], ids=None, learns_from=lambda column: True):
+    item_ids = pl.Series(ids or [row.get("ITEM_ID", "i1") for row in rows])
+    return table_of(*rows, learns_from=learns_from).columns(item_ids)
 
 
 def test_the_schema_says_what_a_column_is():
@@ -78,6 +95,31 @@ def test_a_text_that_too_few_items_have_is_not_used(empty, used):
 def test_what_was_put_holds_over_what_was_imported():
     columns = columns_of({"PRICE": 1.0, reserved.SOURCE: "put", reserved.LOG_OFFSET: 7}, {"PRICE": 2.0}, ids=["i1"])
     assert columns.numeric["PRICE"].tolist() == [1.0]
+
+
+def test_categories_that_none_of_the_asked_has_are_left_out():
+    columns = columns_of({"GENRES": "War|Drama"}, {"ITEM_ID": "i2", "GENRES": "Comedy|War"}, ids=["i2", "i3", "i2"])
+    genres = columns.categorical["GENRES"]
+    assert genres.categories == ("Comedy", "War")
+    assert (genres.offsets.tolist(), genres.codes.tolist()) == ([0, 2, 2, 4], [0, 1, 0, 1])
+
+
+def test_what_is_described_has_a_value_that_can_be_learnt_from():
+    rows = (
+        {"ITEM_ID": "genre", "GENRES": "War"},
+        {"ITEM_ID": "price", "PRICE": 0.0},
+        {"ITEM_ID": "blank", "GENRES": " | "},
+        {"ITEM_ID": "texts", "PLOT": "A plot", "TITLE": "One", "SHELF": "x", "NEW": True, "CREATION_TIMESTAMP": 7},
+    )
+    assert set(table_of(*rows).described()) == {"genre", "price"}
+    assert set(table_of(*rows, learns_from=lambda column: column != "PRICE").described()) == {"genre"}
+
+
+def test_a_dataset_without_rows_gives_empty_columns():
+    columns = columns_of(ids=["i1"])
+    assert columns.categorical["GENRES"].offsets.tolist() == [0, 0]
+    assert np.isnan(columns.numeric["PRICE"]).tolist() == [True]
+    assert (columns.textual, columns.names, columns.created.tolist()) == ({}, (None,), [NO_TIME])
 
 
 def test_columns_that_the_solution_leaves_out_are_not_there():
@@ -121,7 +163,7 @@ def make_spec(place):
 
 
 def test_metadata_stand_at_the_indexes_of_their_ids(place, make_spec):
-    loaded = load(place.store, make_spec())
+    loaded = load(place.store, make_spec(), folder=place.new_folder())
 
     items, users = loaded.data.items, loaded.data.users
     assert items.categorical["GENRES"].rows().tolist() == [0, 0, 40]
@@ -131,6 +173,7 @@ def test_metadata_stand_at_the_indexes_of_their_ids(place, make_spec):
 
 
 def test_the_order_says_what_is_learnt_from(place, make_spec):
-    data = load(place.store, make_spec(excluded_columns={"ITEMS": ("GENRES",)}, included_columns={"USERS": ()})).data
+    spec = make_spec(excluded_columns={"ITEMS": ("GENRES",)}, included_columns={"USERS": ()})
+    data = load(place.store, spec, folder=place.new_folder()).data
     assert (list(data.items.categorical), list(data.items.numeric)) == ([], ["YEAR"])
     assert not data.users

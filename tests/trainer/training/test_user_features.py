@@ -108,7 +108,7 @@ def as_history(model, event: RecentEvent) -> History:
 
 
 def test_users_with_columns_are_known_without_interactions_and_those_that_tell_nothing_are_not(filled):
-    loaded = load(filled.store, make_spec(filled))
+    loaded = load(filled.store, make_spec(filled), folder=filled.new_folder())
     user_ids = loaded.users.ids(range(len(loaded.users)))
     assert user_ids == ["new-even", "new-odd", *(f"u{user:03}" for user in range(MEMBERS))]
     users = loaded.data.users
@@ -126,14 +126,14 @@ def test_users_with_columns_are_known_without_interactions_and_those_that_tell_n
     ],
 )
 def test_columns_that_a_solution_leaves_out_are_not_learnt_from(filled, configuration, learnt):
-    data = load(filled.store, make_spec(filled, **configuration)).data
+    data = load(filled.store, make_spec(filled, **configuration), folder=filled.new_folder()).data
     assert [*data.users.categorical, *data.users.numeric] == learnt
     assert data.n_users == MEMBERS + 2 * bool(learnt)
 
 
 @pytest.mark.parametrize("recipe", ["aws-popularity-count", "aws-hrnn", "aws-similar-items"])
 def test_recipes_that_do_not_learn_from_users_are_given_none(filled, recipe):
-    data = load(filled.store, make_spec(filled, recipe)).data
+    data = load(filled.store, make_spec(filled, recipe), folder=filled.new_folder()).data
     assert not data.users
     assert data.n_users == MEMBERS
 
@@ -147,7 +147,7 @@ def test_recipes_that_do_not_learn_from_users_are_given_none(filled, recipe):
     ],
 )  # fmt: skip
 def test_recipes_that_learn_from_users_are_given_their_columns(filled, recipe):
-    assert load(filled.store, make_spec(filled, recipe)).data.users
+    assert load(filled.store, make_spec(filled, recipe), folder=filled.new_folder()).data.users
 
 
 def test_columns_decide_what_users_get_who_have_done_nothing_or_little(filled):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from common import columns
 from common.artifacts import Artifact
 from common.errors import CorruptArtifact, InvalidInput
-from common.newest import newest
+from common.features import FeatureSnapshot, NumbersColumn
 from common.storage import Store
 from common.tables import Table
 from common.vocabulary import Vocabulary
@@ -27,10 +27,10 @@ from recipes.models.action_propensity.samples import Samples, make_samples
 from recipes.models.action_propensity.score import ActionPropensityScorer
 from recipes.models.action_propensity.score import load as open_propensities
 from trainer.training.artifact_writer import no_index, write_users, write_vocabularies
-from trainer.training.loading import LoadedData, load, with_users
+from trainer.training.loading import LoadedData, load, open_features, with_users
 from trainer.training.offline_evaluation import OfflineEvaluation, evaluate_by
 from trainer.training.program import Training
-from trainer.training.spec import TrainingSpec
+from trainer.training.spec import TableVersion, TrainingSpec
 
 if TYPE_CHECKING:
     from recipes.models.action_propensity.fit import ActionPropensityFitter
@@ -67,8 +67,8 @@ class ActionsSteps:
 
     def load(self) -> LoadedActions:
         """Read the snapshot, actions and action interactions included."""
-        store, spec = self._training.store, self._training.spec
-        return load_actions(store, spec, load(store, spec))
+        store, spec, folder = self._training.store, self._training.spec, self._training.folder
+        return load_actions(store, spec, load(store, spec, folder=folder), folder=folder)
 
     def split(self, loaded: LoadedActions) -> NDArray[np.bool_]:
         """Choose the test users by the hashes of their ids: bool [n_users], none where one user alone is active."""
@@ -151,20 +151,24 @@ class ActionsSteps:
         return int(model.item_vectors.shape[1])
 
 
-def load_actions(store: Store, spec: TrainingSpec, loaded: LoadedData) -> LoadedActions:
+def load_actions(store: Store, spec: TrainingSpec, loaded: LoadedData, *, folder: Path) -> LoadedActions:
     """Read actions and action interactions.
 
     Args:
         store: The shared store.
         spec: Names the tables.
         loaded: The interactions with items, already read.
+        folder: Existing, for files of features that stay as long as the training.
 
     Raises:
         InvalidInput: One of the two has no data.
         ResourceNotFound: A table has been deleted meanwhile.
         Unavailable: The store cannot be reached.
     """
-    listed, done = newest(_read(store, spec, "ACTIONS"), [_ACTION_ID]), _read(store, spec, "ACTION_INTERACTIONS")
+    listed = open_features(store, _table(spec, "ACTIONS"), folder=folder)
+    listed_ids = listed.ids.ids(range(listed.n_rows))
+    recorded = _table(spec, "ACTION_INTERACTIONS")
+    done = Table(store, recorded.location).read(version=recorded.version)
     # The documentation writes `Not taken` and NOT_TAKEN; PutActionInteractions takes all spellings of them.
     kind = pl.col(columns.EVENT_TYPE).str.to_uppercase().str.replace_all("[ _]", "")
     done = (
@@ -177,11 +181,12 @@ def load_actions(store: Store, spec: TrainingSpec, loaded: LoadedData) -> Loaded
     done = done.sort(columns.TIMESTAMP, columns.USER_ID, _ACTION_ID, columns.EVENT_TYPE).filter(
         sent.is_null() | sent.is_first_distinct()
     )
-    action_ids = pl.concat([listed[_ACTION_ID], done[_ACTION_ID]]).unique().sort()
+    action_ids = pl.concat([pl.Series(listed_ids, dtype=pl.String), done[_ACTION_ID]]).unique().sort()
     item_users = pl.Series(loaded.users.ids(range(len(loaded.users))), dtype=pl.String)
     users = Vocabulary.build(pl.concat([item_users, done[columns.USER_ID]]).unique().sort().to_list())
     loaded = _with_users(loaded, users)
     actions = Vocabulary.build(action_ids.to_list())
+    rules = _action_rules(listed, actions.indexes(listed_ids), n_actions=len(actions))
     events = ActionEvents.sort(
         users.indexes(done[columns.USER_ID].to_list()),
         action=actions.indexes(done[_ACTION_ID].to_list()),
@@ -191,15 +196,15 @@ def load_actions(store: Store, spec: TrainingSpec, loaded: LoadedData) -> Loaded
     return LoadedActions(
         **{item.name: getattr(loaded, item.name) for item in fields(loaded)},
         actions=actions,
-        action_data=ActionData(loaded.data, _action_rules(listed, actions), events),
+        action_data=ActionData(loaded.data, rules, events),
     )
 
 
-def _read(store: Store, spec: TrainingSpec, dataset_type: str) -> pl.DataFrame:
+def _table(spec: TrainingSpec, dataset_type: str) -> TableVersion:
     table = spec.table(dataset_type)
     if table is None:
         raise InvalidInput(f"Create failed. {spec.recipe} needs {dataset_type.title()}: import such a dataset.")
-    return Table(store, table.location).read(version=table.version)
+    return table
 
 
 def _with_users(loaded: LoadedData, users: Vocabulary) -> LoadedData:
@@ -218,15 +223,22 @@ def _with_users(loaded: LoadedData, users: Vocabulary) -> LoadedData:
     return replace(loaded, users=users, data=data)
 
 
-def _action_rules(listed: pl.DataFrame, actions: Vocabulary) -> Actions:
-    """Return the rules of the actions; those that are in no Actions dataset have none."""
-    rows = actions.indexes(listed[_ACTION_ID].to_list())
+def _action_rules(listed: FeatureSnapshot, numbers: NDArray[np.int32], *, n_actions: int) -> Actions:
+    """Return the rules of the actions; those that are in no Actions dataset have none.
+
+    Args:
+        listed: The Actions dataset.
+        numbers: int32 [rows of the dataset], the number of each action.
+        n_actions: How many actions there are.
+    """
 
     def column(*names: str, default: int) -> NDArray[np.int64]:
-        values = np.full(len(actions), default, np.int64)
-        present = next((name for name in names if name in listed.columns), None)
+        values = np.full(n_actions, default, np.int64)
+        present = next((listed.columns[name] for name in names if name in listed.columns), None)
         if present is not None:
-            values[rows] = listed[present].cast(pl.Int64).fill_null(default).to_numpy()
+            assert isinstance(present, NumbersColumn), "the schema says that it has numbers"
+            rules = present.values
+            values[numbers] = np.where(rules.is_null, default, rules.values.astype(np.int64))
         return values
 
     expiration = column("EXPIRATION_TIMESTAMP", "ACTION_EXPIRATION_TIMESTAMP", default=NO_TIME)

@@ -46,7 +46,12 @@ class IncrementalUpdateSteps(ItemExport):
 
     def load(self, base: Base) -> LoadedData:
         """Read the snapshot, with the types of events numbered as the base has them."""
-        return load(self._training.store, self._training.spec, event_types=list(base.manifest.event_types))
+        return load(
+            self._training.store,
+            self._training.spec,
+            folder=self._training.folder,
+            event_types=list(base.manifest.event_types),
+        )
 
     def update(self, base: Base, loaded: LoadedData) -> ItemModel:
         """Let the model take up what is new, and apply the objective to the items that there are now."""

@@ -71,7 +71,7 @@ class ItemRecommendationSteps(ItemExport):
 
     def load(self) -> LoadedData:
         """Read the snapshot."""
-        return load(self._training.store, self._training.spec)
+        return load(self._training.store, self._training.spec, folder=self._training.folder)
 
     def split(self, loaded: LoadedData) -> Split:
         """Hold out a tenth of the users, the same ones in every version."""

@@ -38,7 +38,7 @@ class SimilarContentSteps(ItemExport):
 
     def load(self) -> LoadedData:
         """Read the snapshot."""
-        return load(self._training.store, self._training.spec)
+        return load(self._training.store, self._training.spec, folder=self._training.folder)
 
     def split(self, loaded: LoadedData) -> Histories:
         """Draw the items of queries: histories of one item each."""

@@ -55,7 +55,7 @@ class UserSegmentsSteps:
 
     def load(self) -> LoadedData:
         """Read the snapshot, whose interactions must have an order in time."""
-        loaded = load(self._training.store, self._training.spec)
+        loaded = load(self._training.store, self._training.spec, folder=self._training.folder)
         times = loaded.data.interactions.timestamp
         check_times(first=int(times.min()), last=int(times.max()))
         return loaded

@@ -88,7 +88,8 @@ def loaded_events(place, rows):
     snapshot = take_snapshot(place.store, tables)
     payload = jobs_pb2.SolutionVersionTrainingPayload(recipe="aws-next-best-action", tables=tables)
     spec = TrainingSpec(store={}, tables=snapshot.tables, payload=payload, seed=1, recall_floor=0.9, index_trees=1)
-    loaded = load_actions(place.store, spec, load(place.store, spec))
+    folder = place.new_folder()
+    loaded = load_actions(place.store, spec, load(place.store, spec, folder=folder), folder=folder)
     events = loaded.action_data.events
     return sorted(zip(loaded.users.ids(events.user), loaded.actions.ids(events.action), events.taken, strict=True))
 
