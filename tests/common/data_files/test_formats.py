@@ -39,12 +39,12 @@ def rejection(path: Path, kind: str = "INTERACTIONS") -> str:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("a.csv.gz", gzip.compress(CSV)),
-        ("a.csv", gzip.compress(CSV)),
-        ("two-members.csv.gz", gzip.compress(CSV[:70]) + gzip.compress(CSV[70:])),
+        ("a.csv.gz", gzip.compress(CSV, mtime=0)),
+        ("a.csv", gzip.compress(CSV, mtime=0)),
+        ("two-members.csv.gz", gzip.compress(CSV[:70], mtime=0) + gzip.compress(CSV[70:], mtime=0)),
         ("a.csv.zst", zstd.compress(CSV)),
         ("two-frames.csv.zst", zstd.compress(CSV[:70]) + zstd.compress(CSV[70:])),
-        ("marked.csv.gz", gzip.compress(b"\xef\xbb\xbf" + CSV.replace(b"\n", b"\r\n"))),
+        ("marked.csv.gz", gzip.compress(b"\xef\xbb\xbf" + CSV.replace(b"\n", b"\r\n"), mtime=0)),
         ("a.jsonl", FRAME.write_ndjson().encode()),
         ("a.ndjson.zst", zstd.compress(FRAME.write_ndjson().encode())),
     ],
