@@ -22,7 +22,7 @@ from control_plane.resources.base import (
     list_page,
     require_active,
 )
-from control_plane.resources.features import plan_snapshot
+from control_plane.resources.features import plan_after_rows
 from control_plane.serving.revisions import next_revision
 from control_plane.tracking.deletions import DeletionReconciler
 from control_plane.tracking.trackers import TrackedGroup, tracked_group
@@ -125,4 +125,4 @@ class EventTrackers(ResourceOperations):
         for dataset in unit.find(Dataset, location=set(locations), status=Status.ACTIVE):
             if dataset.rows_streamed_at is None or now - dataset.rows_streamed_at >= _NOTE_INTERVAL:
                 dataset.rows_streamed_at = now
-            plan_snapshot(dataset, at=now + self._snapshot_after)
+            plan_after_rows(unit, dataset, now=now, pause=self._snapshot_after)

@@ -106,6 +106,29 @@ def test_streamed_rows_are_followed_by_a_snapshot_after_a_while_whatever_comes_m
     assert read_payload(job, FeatureSnapshotPayload).streamed
 
 
+def test_after_a_snapshot_that_took_long_streamed_rows_wait_longer_and_imports_do_not(world, items):
+    import_rows(world, items)
+    world.sweep()
+    lease = world.lease("trainer", KIND)
+    world.clock.advance(seconds=20)
+    result = {"location": location(world, items, 1), "version": 1, "rows": 5, "bytes": 500}
+    world.complete(lease, result)
+    stream_rows(world, items)
+    world.clock.advance(seconds=9 * 20 - 1)
+    world.sweep()
+    assert not jobs(world, state="WAITING")
+
+    world.clock.advance(seconds=1)
+    world.sweep()
+    assert len(jobs(world, state="WAITING")) == 1
+
+    finish(world, items, 2)
+    stream_rows(world, items)
+    import_rows(world, items)
+    world.sweep()
+    assert len(jobs(world, state="WAITING")) == 1
+
+
 def test_rows_that_come_after_a_job_was_submitted_have_a_snapshot_of_their_own(world, items):
     import_rows(world, items)
     world.sweep()
