@@ -189,21 +189,28 @@ def planned_appends(
         now_millis: The log's clock.
         max_bytes: Size of a message; a call is never divided.
     """
-    by_table: dict[LogTable, list[int]] = {}
+    # Calls of before and after a change of a table's schema go into the same messages: each id once, by the widest one.
+    by_location: dict[str, list[int]] = {}
+    tables: dict[str, LogTable] = {}
     for number, entries in enumerate(calls):
-        by_table.setdefault(entries[0].table, []).append(number)
+        table = entries[0].table
+        by_location.setdefault(table.location, []).append(number)
+        before = tables.setdefault(table.location, table)
+        if table is not before and statements.is_wider(table.schema, before.schema):
+            tables[table.location] = table
     next_offset = statements.end(connection)
     plans: list[PlannedAppend] = []
-    for table, numbers in by_table.items():
+    for location, numbers in by_location.items():
+        table = tables[location]
         plan: PlannedAppend | None = None
         offsets: dict[tuple[str, str], int] = {}
         for number in numbers:
             size = sum(map(_size, calls[number]))
             if plan is None or plan.size + size > max_bytes:
-                message = log_stream_pb2.LogRecordsAppended(location=table.location, appended_at_millis=now_millis)
+                message = log_stream_pb2.LogRecordsAppended(location=location, appended_at_millis=now_millis)
                 plan = PlannedAppend(table, message)
                 plans.append(plan)
-            before = next_offset
+            first_offset = next_offset
             plan.calls.append(number)
             given = []
             for entry in calls[number]:
@@ -215,7 +222,7 @@ def planned_appends(
                         offsets[entry.tracking_id, entry.record_id] = offset
                 given.append(offset)
             plan.offsets.append(tuple(given))
-            plan.size += size if next_offset > before else 0
+            plan.size += size if next_offset > first_offset else 0
     return plans
 
 

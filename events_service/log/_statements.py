@@ -68,8 +68,9 @@ def append(
 ) -> list[tuple[int, ...]]:
     """Add the records of several calls, as far as they are not there yet; return the offsets of each call's."""
     _begin_epoch(connection, epoch)
-    tables = {entry.table.location: entry.table for call in calls for entry in call}
-    ids = {location: define_table(connection, table) for location, table in tables.items()}
+    # Calls of before and after a change of a schema may stand side by side; the widest one holds, whatever their order.
+    tables = dict.fromkeys(entry.table for call in calls for entry in call)
+    ids = {table.location: define_table(connection, table) for table in tables}
     keys = [
         [
             # Records without an id are all different.

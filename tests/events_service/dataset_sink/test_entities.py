@@ -86,20 +86,36 @@ def test_crash_between_commit_and_cursor_changes_nothing(log, make_sink, items):
     assert (items.version(), log.lags(SINK)) == (version, [])
 
 
-def test_column_that_the_schema_got_later_is_written(log, sink, items, trackers):
-    log.append([item("a", 1)], seconds=20)
-    sink.rounds.run()
+@pytest.fixture
+def with_country():
+    """A record of a schema that got a column."""
     document = json.loads(ITEMS_SCHEMA_TEXT)
     document["fields"].append({"name": "COUNTRY", "type": ["null", "string"]})
     later = replace(ITEMS, schema=json.dumps(document))
-    new = Entity("b", '{"creationTimestamp":5,"country":"ch"}')
+    return log_entry(later, Entity("b", '{"creationTimestamp":5,"country":"ch"}'))
+
+
+def test_column_that_the_schema_got_later_is_written(log, sink, items, with_country):
+    log.append([item("a", 1)], seconds=20)
+    sink.rounds.run()
     log.append([item("c", 2)], seconds=20)
-    log.append([log_entry(later, new)], seconds=20)
+    log.append([with_country], seconds=20)
 
     sink.rounds.run()
 
     read = items.read().sort(columns.ITEM_ID)
     assert read["COUNTRY"].to_list() == [None, "ch", None]
+
+
+def test_column_that_the_schema_got_after_a_round_began_is_written(log, sink, items, with_country):
+    log.append([item("a", 1)], seconds=20)
+    lag = log.lag(SINK, ITEMS.location)
+    log.append([with_country], seconds=20)
+
+    assert sink.consume(lag, stopping=lambda: False) == 1
+    assert sink.rounds.run() == 1
+
+    assert items.read().sort(columns.ITEM_ID)["COUNTRY"].to_list() == [None, "ch"]
 
 
 @pytest.mark.parametrize(

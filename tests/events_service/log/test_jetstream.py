@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
@@ -23,7 +24,7 @@ from events_service.log.stream_target import StreamTarget
 from events_service.records import content_of
 from tests.events_service.log.suite import EventLogSuite, offsets
 from tests.events_service.nats import running_nats
-from tests.events_service.samples import GROUP, SINK, entries, entry, event, table
+from tests.events_service.samples import GROUP, SINK, avro, entries, entry, event, table
 
 NUMBERS = count()
 
@@ -357,6 +358,19 @@ def test_calls_that_wait_together_fill_several_messages(log):
         thread.join()
 
     assert offsets(log) == list(range(1, 9))
+
+
+def test_event_that_is_sent_before_and_after_its_schema_got_wider_is_kept_once(log):
+    wider = replace(table(), schema=avro(*[(name, "string") for name in "abcdefghijk"]))
+    wait_until(log.consumes)  # until then the log has changes of its own to write
+    with _held(log):
+        futures = [log.submit(entries(1))]
+        wait_until(lambda: not log._replicator._queue)  # the others are written together
+        futures += [log.submit(entries(2)), log.submit(entries(2, to=wider)), log.submit(entries(3))]
+
+    assert [future.result(20) for future in futures] == [(1,), (2,), (2,), (3,)]
+    assert log.append(entries(4), seconds=20) == (4,)
+    assert [lag.table for lag in log.lags(SINK)] == [wider]
 
 
 def test_server_that_is_not_there_is_an_error(tmp_path, clock):

@@ -10,6 +10,7 @@ import sys
 import threading
 from concurrent.futures import Future
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -32,6 +33,7 @@ from tests.events_service.samples import (
     SCHEMA_TEXT,
     SINK,
     TRACKING_ID,
+    avro,
     entries,
     entry,
     event,
@@ -349,6 +351,18 @@ def test_append_that_is_cancelled_before_its_turn_is_left_out(log, held_disk):
 
     assert (first.result(20), third.result(20)) == ((1,), (2,))
     assert offsets(log) == [1, 2]
+
+
+def test_widest_schema_of_appends_that_wait_together_holds(log, held_disk):
+    wider = replace(table(), schema=avro(*[(name, "string") for name in "abcdefghijk"]))
+    first = log.submit(entries(1))
+    wait_until(first.running)
+    together = [log.submit(entries(2, to=wider)), log.submit(entries(2)), log.submit(entries(3))]
+
+    held_disk.execute("COMMIT")
+
+    assert [future.result(20) for future in together] == [(2,), (2,), (3,)]
+    assert [lag.table for lag in log.lags(SINK)] == [wider]
 
 
 def test_slow_disk_is_an_error_and_a_repeated_call_adds_nothing_twice(log, held_disk):
