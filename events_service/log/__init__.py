@@ -226,7 +226,7 @@ class EventLog(Protocol):
             The offset of each record; that of the first one for a repeated record.
 
         Raises:
-            LimitExceeded: Too many appends are queued; nothing was appended.
+            LimitExceeded: Too many appends are queued, or too large ones; nothing was appended.
             StorageFull: The disk is full; nothing was appended.
             Unavailable: The disk or the server failed, or was too slow: the records may or may not be kept, so repeat
                 the call.
@@ -244,7 +244,7 @@ class EventLog(Protocol):
             them out.
 
         Raises:
-            LimitExceeded: Too many appends are queued; nothing was appended.
+            LimitExceeded: Too many appends are queued, or too large ones; nothing was appended.
             Unavailable: The log is closed.
         """
         ...

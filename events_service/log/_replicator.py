@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from common.errors import LimitExceeded, TailorbirdError, Unavailable
+from common.errors import TailorbirdError, Unavailable
 from common.logs import get_logger
 from common.process.contact import PeerContact
 from events_service.log import LogEntry
 from events_service.log import _statements as statements
 from events_service.log._lease import ConsumerLease, lease_bucket
+from events_service.log._limits import MAX_GROUP, MAX_GROUP_BYTES, payload_bytes, require_room
 from events_service.log._replica import (
     Replaced,
     apply_message,
@@ -35,7 +36,6 @@ from protos.tailorbird.internal.v1 import log_stream_pb2
 __all__ = ["Change", "Replicator"]
 
 T = TypeVar("T")
-_MAX_GROUP: Final = 1024
 _HINT_ATTEMPTS: Final = 20
 _HINT_PAUSE_SECONDS: Final = 0.002
 _CANCEL_SECONDS: Final = 0.5
@@ -46,6 +46,7 @@ _log = get_logger(__name__)
 class _Append:
     entries: Sequence[LogEntry]
     now_millis: int
+    size: int
     future: Future[tuple[int, ...]]
 
 
@@ -82,6 +83,7 @@ class Replicator:
         self._max_waiting = max_waiting
         self._on_change = on_change
         self._queue: deque[_Append | _Changing] = deque()
+        self._waiting_bytes = 0
         self._queue_lock = threading.Lock()
         self._accepting = True
         self._queued = asyncio.Event()
@@ -111,7 +113,7 @@ class Replicator:
     def append(self, entries: Sequence[LogEntry], *, now_millis: int) -> Future[tuple[int, ...]]:
         """Queue records of one table; the result are their offsets. Errors of `change`."""
         future: Future[tuple[int, ...]] = Future()
-        self._submit(_Append(entries, now_millis, future))
+        self._submit(_Append(entries, now_millis, payload_bytes(entries), future))
         return future
 
     def change(self, run: Change) -> Future[Any]:
@@ -124,7 +126,7 @@ class Replicator:
             The result of `run`.
 
         Raises:
-            LimitExceeded: Too many changes are queued.
+            LimitExceeded: Too many changes are queued, or too large ones.
             Unavailable: The log is closed.
         """
         future: Future[Any] = Future()
@@ -199,13 +201,18 @@ class Replicator:
         await self._stream.erase(sequences)
 
     def _submit(self, item: _Append | _Changing) -> None:
+        size = item.size if isinstance(item, _Append) else 0
         with self._queue_lock:
             if not self._accepting:
                 raise Unavailable("event log: it is closed, want another process or a later attempt")
-            if len(self._queue) >= self._max_waiting:
-                raise LimitExceeded(
-                    f"event log: got {len(self._queue)} writes that wait for the stream, want fewer; try again later"
-                )
+            require_room(
+                size=size,
+                waiting=len(self._queue),
+                waiting_bytes=self._waiting_bytes,
+                max_waiting=self._max_waiting,
+                place="stream",
+            )
+            self._waiting_bytes += size
             self._queue.append(item)
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._queued.set)
@@ -218,10 +225,15 @@ class Replicator:
                 self._queue.popleft()
                 return head
             group: list[_Append] = []
-            while self._queue and len(group) < _MAX_GROUP and isinstance(self._queue[0], _Append):
-                item = self._queue.popleft()
-                assert isinstance(item, _Append)
+            size = 0
+            while self._queue and len(group) < MAX_GROUP and size < MAX_GROUP_BYTES:
+                item = self._queue[0]
+                if not isinstance(item, _Append):
+                    break
                 group.append(item)
+                size += item.size
+                self._queue.popleft()
+            self._waiting_bytes -= size
             return group
 
     async def _serve(self, group: list[_Append] | _Changing) -> None:

@@ -16,14 +16,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-from common.errors import LimitExceeded, StorageFull, Unavailable
+from common.errors import StorageFull, Unavailable
 from common.logs import get_logger
 from events_service.log._disk import end_if_unsynced, has_frames, is_full
+from events_service.log._limits import MAX_GROUP_BYTES, require_room
 
 __all__ = ["GroupWriter"]
 
@@ -42,6 +43,7 @@ P = TypeVar("P")
 class _Write(Generic[T]):
     run: Callable[[sqlite3.Connection, Sequence[Any]], Sequence[T]]
     part: Any
+    size: int
     future: Future[T]
 
 
@@ -52,7 +54,7 @@ class GroupWriter:
         connection: In autocommit mode; used by the writer's thread only, from now on.
         path: The database's file.
         max_waiting: Writes that may be queued; more are rejected.
-        max_group: Writes in one transaction.
+        max_group: Writes in one transaction, which may be fewer of large ones.
         checkpoint_pages: Size of the write-ahead log at which it is copied into the database.
         on_commit: Called after each commit, before the futures of `submit` are done.
     """
@@ -74,6 +76,7 @@ class GroupWriter:
         self._max_group = max_group
         self._on_commit = on_commit
         self._queue: deque[_Write[Any]] = deque()
+        self._waiting_bytes = 0
         self._changed = threading.Condition()
         self._closed = False
         self._failing = False
@@ -90,17 +93,20 @@ class GroupWriter:
             The result of `run`, once the transaction is synced.
 
         Raises:
-            LimitExceeded: Too many writes are queued.
+            LimitExceeded: Too many writes are queued, or too large ones.
             Unavailable: The log is closed. The future raises it for errors of the disk and of SQLite.
         """
         return self.submit_part(lambda connection, _: [run(connection)], None)
 
-    def submit_part(self, run: Callable[[sqlite3.Connection, Sequence[P]], Sequence[T]], part: P) -> Future[T]:
+    def submit_part(
+        self, run: Callable[[sqlite3.Connection, Sequence[P]], Sequence[T]], part: P, *, size: int = 0
+    ) -> Future[T]:
         """Queue a write that is done together with others of its kind, which stand beside it in the queue.
 
         Args:
             run: Runs inside the transaction with the parts of several writes; returns the result of each.
             part: That of this write.
+            size: Bytes that it takes in memory.
 
         Returns:
             Its result, once the transaction is synced; errors as those of `submit`. A write whose future is cancelled
@@ -110,11 +116,15 @@ class GroupWriter:
         with self._changed:
             if self._closed:
                 raise Unavailable("event log: it is being closed, want another process or a later attempt")
-            if len(self._queue) >= self._max_waiting:
-                raise LimitExceeded(
-                    f"event log: got {len(self._queue)} writes that wait for the disk, want fewer; try again later"
-                )
-            self._queue.append(_Write(run, part, future))
+            require_room(
+                size=size,
+                waiting=len(self._queue),
+                waiting_bytes=self._waiting_bytes,
+                max_waiting=self._max_waiting,
+                place="disk",
+            )
+            self._waiting_bytes += size
+            self._queue.append(_Write(run, part, size, future))
             self._changed.notify()
         return future
 
@@ -135,9 +145,12 @@ class GroupWriter:
     def _gather(self) -> list[_Write[Any]]:
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closed)
-            group = list(islice(self._queue, self._max_group))
-            for _ in group:
-                self._queue.popleft()
+            group: list[_Write[Any]] = []
+            size = 0
+            while self._queue and len(group) < self._max_group and size < MAX_GROUP_BYTES:
+                group.append(self._queue.popleft())
+                size += group[-1].size
+            self._waiting_bytes -= size
         return group
 
     def _write(self, group: list[_Write[Any]]) -> None:

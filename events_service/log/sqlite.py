@@ -25,6 +25,7 @@ from events_service.log import _statements as statements
 from events_service.log._clock import LogClock
 from events_service.log._disk import sync_and_drop_cache
 from events_service.log._files import lock_folder, make_private, sync_folders
+from events_service.log._limits import MAX_GROUP, payload_bytes
 from events_service.log._reader import LogReader
 from events_service.log._schema import open_database, prepare
 from events_service.log._writer import GroupWriter
@@ -33,7 +34,6 @@ __all__ = ["DATABASE", "SqliteEventLog"]
 
 T = TypeVar("T")
 DATABASE: Final = "events.db"
-_MAX_GROUP: Final = 1024
 #: Removals are cut into pieces, so that appends in between wait for milliseconds only.
 _REMOVAL_STEP: Final = 5000
 #: Limit of the log's own bookkeeping, which no caller waits for.
@@ -93,7 +93,7 @@ class SqliteEventLog(LogReader):
             connection,
             self._path,
             max_waiting=max_waiting,
-            max_group=_MAX_GROUP,
+            max_group=MAX_GROUP,
             checkpoint_pages=checkpoint_pages,
             on_commit=self._on_commit,
         )
@@ -104,7 +104,7 @@ class SqliteEventLog(LogReader):
 
     def submit(self, entries: Sequence[LogEntry]) -> Future[tuple[int, ...]]:
         """Begin to append records; see `EventLog`."""
-        return self._writer.submit_part(self._append, entries)
+        return self._writer.submit_part(self._append, entries, size=payload_bytes(entries))
 
     def catch_up(self) -> None:
         """Return: there is no other process; see `EventLog`."""

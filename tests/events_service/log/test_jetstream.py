@@ -14,10 +14,11 @@ from itertools import count
 import nats
 import pytest
 
-from common.errors import InvalidInput, Unavailable
+from common.errors import InvalidInput, LimitExceeded, Unavailable
 from common.positions import Position
 from common.testing import wait_until
 from events_service.log import Bounds, Divergence, TableLag, UserRemoval
+from events_service.log._limits import payload_bytes
 from events_service.log._stream import LogStream
 from events_service.log.jetstream import REPLICA, JetStreamEventLog
 from events_service.log.stream_target import StreamTarget
@@ -371,6 +372,23 @@ def test_event_that_is_sent_before_and_after_its_schema_got_wider_is_kept_once(l
     assert [future.result(20) for future in futures] == [(1,), (2,), (2,), (3,)]
     assert log.append(entries(4), seconds=20) == (4,)
     assert [lag.table for lag in log.lags(SINK)] == [wider]
+
+
+def test_large_appends_are_refused_when_too_many_wait(log, monkeypatch):
+    sent = entries(1)
+    monkeypatch.setattr("events_service.log._limits.MAX_WAITING_BYTES", 2 * payload_bytes(sent))
+    wait_until(log.consumes)  # until then the log has changes of its own to write
+    with _held(log):
+        futures = [log.submit(sent)]
+        wait_until(lambda: not log._replicator._queue)
+        futures += [log.submit(sent), log.submit(sent)]
+        with pytest.raises(LimitExceeded, match="bytes that wait for the stream"):
+            log.submit(sent)
+        bookkeeping = log._replicator.catch_up()
+
+    assert [future.result(20) for future in futures] == [(1,), (1,), (1,)]
+    bookkeeping.result(20)
+    assert log.append(entries(2), seconds=20) == (2,)
 
 
 def test_server_that_is_not_there_is_an_error(tmp_path, clock):

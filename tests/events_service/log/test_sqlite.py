@@ -22,6 +22,7 @@ from common.positions import LEGACY_EPOCH, Position
 from common.testing import wait_until
 from events_service.domain import Entity
 from events_service.log import Bounds, Divergence, LogRemoval, LogTable, TableLag
+from events_service.log._limits import MAX_GROUP_BYTES, MAX_WAITING_BYTES
 from events_service.log._writer import GroupWriter
 from events_service.log.sqlite import DATABASE, SqliteEventLog
 from events_service.records import content_of, log_entry
@@ -387,6 +388,33 @@ def test_too_many_waiting_appends_are_refused(tmp_path, clock):
             log.append(entries(1), seconds=20)
         other.execute("COMMIT")
     log.close()
+
+
+def test_large_writes_are_divided_and_refused_when_too_many_wait(tmp_path):
+    may_commit, sizes = threading.Event(), []
+    connection = sqlite3.connect(tmp_path / "x", isolation_level=None, check_same_thread=False)
+    writer = GroupWriter(
+        connection, tmp_path / "x", max_waiting=100, max_group=100, checkpoint_pages=1000, on_commit=lambda _: None
+    )
+    writer.submit(lambda _: may_commit.wait(20))
+    wait_until(lambda: not writer._queue)
+
+    def count(_, parts):
+        sizes.append(len(parts))
+        return parts
+
+    half = MAX_GROUP_BYTES // 2
+    futures = [writer.submit_part(count, number, size=half) for number in range(MAX_WAITING_BYTES // half)]
+    with pytest.raises(LimitExceeded, match=f"{MAX_WAITING_BYTES} bytes"):
+        writer.submit_part(count, 0, size=1)
+    bookkeeping = writer.submit(lambda _: "no payload")
+    may_commit.set()
+
+    assert [future.result(20) for future in futures] == list(range(len(futures)))
+    assert bookkeeping.result(20) == "no payload"
+    assert sizes == [2] * (len(futures) // 2)
+    assert writer.submit_part(count, 9, size=1).result(20) == 9
+    writer.close()
 
 
 def test_failed_write_does_not_fail_the_others_of_its_group(tmp_path):
