@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.errors import invalid
+from common.arn import account_of
+from common.auth import current_caller
+from common.errors import ResourceNotFound, invalid
 from common.rpc import Service
 from protos.tailorbird.internal.v1 import user_histories_pb2, user_histories_pb2_grpc
 from runtime_service.domain.requests import check_user
@@ -33,6 +35,12 @@ class UserHistoryServicer(user_histories_pb2_grpc.UserHistoryServiceServicer):
         """Return how many events there are of a user."""
         if not request.dataset_group_arn:
             raise invalid("datasetGroupArn", got="", want="the ARN of a dataset group")
+        if account_of(request.dataset_group_arn) != current_caller().account:
+            # No answer rather than 0 events, which is a proof to those who ask.
+            raise ResourceNotFound(
+                f"`datasetGroupArn`: got {request.dataset_group_arn[:256]!r}, want that of a dataset group of the "
+                "caller's account"
+            )
         history = self._histories.find(request.dataset_group_arn, check_user(request.user_id, required=True))
         events = 0 if history is None else len(history.events())
         return user_histories_pb2.FindUserHistoryResponse(runtime_id=self._runtime_id, events=events)

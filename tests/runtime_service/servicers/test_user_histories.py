@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from common.errors import InvalidInput, PermissionDenied, Unauthenticated
+from common.errors import InvalidInput, PermissionDenied, ResourceNotFound, Unauthenticated
 from common.rpc import from_rpc_error
 from common.testing import serving
 from protos.tailorbird.internal.v1.user_histories_pb2 import FindUserHistoryRequest
@@ -23,10 +23,10 @@ def find(histories):
         grpc.insecure_channel(running.target) as channel,
     ):
 
-        def call(user_id, *, group=GROUP, role="operator"):
+        def call(user_id, *, group=GROUP, role="operator", account=None):
             request = FindUserHistoryRequest(dataset_group_arn=group, user_id=user_id)
             return UserHistoryServiceStub(channel).FindUserHistory(
-                request, metadata=as_role(role) if role else [], timeout=10
+                request, metadata=as_role(role, account=account) if role else [], timeout=10
             )
 
         yield call
@@ -35,7 +35,7 @@ def find(histories):
 def test_history_of_a_user_is_found_in_its_group_alone(find):
     assert (find("new-user").runtime_id, find("new-user").events) == ("host-7-0", 1)
     assert find("nobody").events == 0
-    assert find("new-user", group="another").events == 0
+    assert find("new-user", group=f"{GROUP}-another").events == 0
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,9 @@ def test_history_of_a_user_is_found_in_its_group_alone(find):
         ({"role": None}, Unauthenticated),
         ({"user_id": ""}, InvalidInput),
         ({"group": ""}, InvalidInput),
+        # Of another account, or of none.
+        ({"account": "111122223333"}, ResourceNotFound),
+        ({"group": "another"}, ResourceNotFound),
     ],
 )
 def test_operators_alone_may_ask_and_for_somebody(find, arguments, kind):

@@ -9,8 +9,8 @@ KEYS = make_keys()
 TV_ITEM = 31
 
 
-def as_role(role):
-    return [("authorization", f"Bearer {KEYS.token(role)}")]
+def as_role(role, *, account=None):
+    return [("authorization", f"Bearer {KEYS.token(role, account=account)}")]
 
 
 def ids(answer):
