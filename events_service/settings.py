@@ -53,7 +53,7 @@ class EventsSettings(ServerSettings, StoreSettings, AttributionSettings):
         200, ge=1, description="Readers that may wait for new events; one more is answered at once."
     )
     max_pending_writes: int = Field(
-        4096, ge=1, description="PutEvents calls that may wait for the disk; more are refused."
+        4096, ge=1, description="Put calls that may wait for the disk, of 64 MiB together; more are refused."
     )
     append_seconds: float = Field(4.0, gt=0, description="How long one PutEvents waits for the disk.")
     wal_checkpoint_pages: int = Field(
