@@ -5,6 +5,7 @@ from __future__ import annotations
 from common.clock import Clock
 from common.errors import InvalidInput
 from events_service.log import EventLog
+from events_service.log._files import UNFINISHED_DATABASE
 from events_service.log._replica import REPLICA
 from events_service.log.sqlite import DATABASE, SqliteEventLog
 from events_service.settings import EventsSettings
@@ -34,11 +35,13 @@ def open_log(settings: EventsSettings, clock: Clock) -> EventLog:
             max_waiting=settings.max_pending_writes,
             lease_seconds=settings.event_log_lease_seconds,
         )
-    if replica.exists() and not database.exists():
-        raise InvalidInput(
-            f"`event_log_url`: got none, and {replica}, which is of a log in JetStream, want its URL; move the log "
-            "with `tailorbird log move sqlite`, or delete the file to begin a new one"
-        )
+    # The last step of a move makes the one the other; whatever cuts it off, one of the two is there.
+    for file in () if database.exists() else (replica, settings.data_dir / UNFINISHED_DATABASE):
+        if file.exists():
+            raise InvalidInput(
+                f"`event_log_url`: got none, and {file}, which is of a log in JetStream, want its URL; move the log "
+                "with `tailorbird log move sqlite`, or delete the file to begin a new one"
+            )
     return SqliteEventLog(
         settings.data_dir,
         clock=clock,

@@ -55,6 +55,8 @@ async def diverge(log: Replicator, *, location: str, divergence: Divergence, now
 async def begin_after(log: Replicator, *, offset: int, now_millis: int) -> None:
     """Leave out all offsets up to this one that were not given yet."""
     if offset >= statements.end(log.connection):
+        # Whoever reads what is written below takes it that nothing is left to be erased.
+        await _erase_replaced(log)
         # What is known of the log otherwise stays as it is.
         tidied = log_stream_pb2.LogTidied(
             first_offset=statements.bounds(log.connection).first,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from common.errors import ResourceInUse
 from common.private_files import private_file
 from common.process.file_lock import FileLock, LockTaken
 
-__all__ = ["lock_folder", "make_private", "sync_folders"]
+__all__ = ["UNFINISHED_DATABASE", "lock_folder", "make_private", "sync_folders"]
+
+#: A log that is being moved out of a stream, until it gets its own name.
+UNFINISHED_DATABASE: Final = "events.unfinished.db"
 
 
 def lock_folder(folder: Path) -> FileLock:

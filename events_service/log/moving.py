@@ -24,7 +24,7 @@ from common.positions import Position
 from common.private_files import private_folder
 from events_service.log._contents import LogContents, changes_to, read_contents
 from events_service.log._disk import sync_and_drop_cache
-from events_service.log._files import lock_folder, make_private, sync_folders
+from events_service.log._files import UNFINISHED_DATABASE, lock_folder, make_private, sync_folders
 from events_service.log._lease import is_consumed
 from events_service.log._replica import REPLICA, REPLICA_TABLES, apply_message, clear, open_replica
 from events_service.log._schema import open_database, prepare
@@ -38,7 +38,6 @@ __all__ = ["MOVED_DATABASE", "MoveProgress", "move_to_sqlite", "move_to_stream"]
 
 #: What a log in SQLite is called when it was moved.
 MOVED_DATABASE: Final = "events.moved.db"
-_UNFINISHED_DATABASE: Final = "events.unfinished.db"
 _MOVE: Final = "move"
 _CHECKPOINT_PAGES: Final = 1000
 _BACKUP_PAGES: Final = 1000
@@ -122,7 +121,7 @@ def move_to_sqlite(
             raise InvalidInput(f"`data_dir`: got {folder}, where {DATABASE} is a log in SQLite, want none")
         contents = asyncio.run(_copy_from_stream(folder, target, progress, lease_seconds))
         _remove_database(folder / REPLICA)
-        (folder / _UNFINISHED_DATABASE).rename(folder / DATABASE)
+        (folder / UNFINISHED_DATABASE).rename(folder / DATABASE)
         sync_folders(folder)
         return contents
 
@@ -218,7 +217,7 @@ async def _copy_from_stream(
     with closing(replica):
         records = _count(replica)
         contents = read_contents(replica, progress=_step(progress, "reading the log", records))
-        unfinished = folder / _UNFINISHED_DATABASE
+        unfinished = folder / UNFINISHED_DATABASE
         _remove_database(unfinished)
         make_private(unfinished)
         with closing(open_database(unfinished)) as copy:

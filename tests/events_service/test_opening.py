@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.errors import InvalidInput
+from events_service.log._files import UNFINISHED_DATABASE
 from events_service.log.jetstream import REPLICA, JetStreamEventLog
 from events_service.log.sqlite import DATABASE, SqliteEventLog
 from events_service.opening import open_log
@@ -35,8 +36,9 @@ def test_folder_with_a_log_in_sqlite_is_no_replica(tmp_path, clock):
         open_log(EventsSettings(data_dir=tmp_path, event_log_url="nats://127.0.0.1:1"), clock)
 
 
-def test_folder_with_a_replica_alone_begins_no_log_in_sqlite(tmp_path, clock):
-    (tmp_path / REPLICA).touch()
+@pytest.mark.parametrize("name", [REPLICA, UNFINISHED_DATABASE], ids=["in use", "at the last step of a move"])
+def test_folder_with_a_log_of_a_stream_alone_begins_none_in_sqlite(tmp_path, clock, name):
+    (tmp_path / name).touch()
 
     with pytest.raises(InvalidInput, match="log move sqlite"):
         open_log(EventsSettings(data_dir=tmp_path), clock)

@@ -124,6 +124,21 @@ def test_removal_that_is_cut_off_before_the_old_message_is_erased_is_finished_by
     assert state(open_log("of the stream as it is")) == finished
 
 
+def test_removal_that_is_cut_off_is_finished_before_offsets_are_left_out(server, log, monkeypatch):
+    log.append([entry(event(n, user_id=f"leftover-{n}")) for n in range(2)], seconds=20)
+    with monkeypatch.context() as patch:
+        patch.setattr(LogStream, "erase", _cut_off)
+        with pytest.raises(Unavailable):
+            log.remove_records(table().location, [1])
+    assert b"leftover-0" in stored(server)
+
+    log.begin_after(100)
+    assert log.remove_records(table().location, [1]) == 0
+
+    files = stored(server)
+    assert (b"leftover-0" in files, b"leftover-1" in files) == (False, True)
+
+
 def test_replica_that_is_behind_never_shows_what_came_later_without_what_was_left(open_log):
     """It has not seen the first message, which is erased, when the one that took its place is far behind others."""
     behind, log = open_log("behind"), open_log("ahead")
