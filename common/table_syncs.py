@@ -127,8 +127,15 @@ def _newest(folder: Path) -> int:
 
 
 def _data_files(commit: Path) -> Iterator[str]:
-    """Yield the files that a commit adds, relative to the table's folder."""
-    for line in commit.read_text().splitlines():
+    """Yield the files that a commit adds, relative to the table's folder; none for one that is gone by now.
+
+    A deletion of rows removes all commits before its own, which has what they added.
+    """
+    try:
+        text = commit.read_text()
+    except FileNotFoundError:
+        return
+    for line in text.splitlines():
         added = json.loads(line).get("add")
         if added is not None:
             yield unquote(added["path"])

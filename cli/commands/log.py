@@ -67,11 +67,13 @@ def move(
         typer.echo(f"digest of both logs: {moved['digest']}")
     if place is Place.JETSTREAM:
         typer.echo(
-            "Start the events service with TAILORBIRD_EVENT_LOG_URL. events.moved.db is left; remove it when you like."
+            "Start the events service with TAILORBIRD_EVENT_LOG_URL. events.moved.db is left, with the records of all "
+            "users, also of those who are deleted later; remove it."
         )
     else:
         typer.echo(
-            "Start the events service without TAILORBIRD_EVENT_LOG_URL. The stream is left; remove it when you like."
+            "Start the events service without TAILORBIRD_EVENT_LOG_URL. The stream is left, with the records of all "
+            "users, also of those who are deleted later; remove it."
         )
 
 

@@ -120,3 +120,13 @@ def test_commit_that_the_disk_does_not_have_is_told(store):
 
     with pytest.raises(CorruptArtifact, match="never on the disk as a whole"):
         table.sync_newest()
+
+
+def test_commit_that_a_deletion_removes_meanwhile_fails_nobody(store, tmp_path):
+    table = Table(store, "datasets/films/interactions")
+    table.append(pl.DataFrame({"USER_ID": ["u"]}))
+    log = store.local_folder(table.location) / "_delta_log"
+    # In the list of files, and not there when it is opened.
+    (log / f"{1:020}.json").symlink_to(tmp_path / "removed")
+
+    table.sync_newest()
