@@ -188,9 +188,9 @@ class DatasetSink:
         appended = 0
         # Up to the last record at the beginning: an endless stream must not keep this call in commit after commit.
         while committed < lag.last_offset and not stopping():
-            found = self._log.table_records(location, after=committed, max_records=_BATCH_RECORDS)
+            page = self._log.table_records(location, after=committed, max_records=_BATCH_RECORDS)
             # What came since may have columns that the schema of the lag does not have yet.
-            records = [record for record in found if record.offset <= lag.last_offset]
+            records = [record for record in page if record.offset <= lag.last_offset]
             if not records:
                 break  # the table was removed meanwhile
             committed = records[-1].offset

@@ -24,12 +24,12 @@ def payload_bytes(entries: Sequence[LogEntry]) -> int:
     return sum(len(entry.payload) for entry in entries)
 
 
-def require_room(*, size: int, waiting: int, waiting_bytes: int, max_waiting: int, place: str) -> None:
+def require_room(*, size: int, n_waiting: int, waiting_bytes: int, max_waiting: int, place: str) -> None:
     """Check that one more write may wait; bookkeeping, which has no payload, is not refused for that of others.
 
     Args:
         size: Its payload in bytes.
-        waiting: Writes that wait already.
+        n_waiting: Writes that wait already.
         waiting_bytes: Their payloads.
         max_waiting: How many may wait.
         place: What they wait for.
@@ -37,8 +37,8 @@ def require_room(*, size: int, waiting: int, waiting_bytes: int, max_waiting: in
     Raises:
         LimitExceeded: It may not.
     """
-    if waiting >= max_waiting or (size and waiting_bytes >= MAX_WAITING_BYTES):
+    if n_waiting >= max_waiting or (size and waiting_bytes >= MAX_WAITING_BYTES):
         raise LimitExceeded(
-            f"event log: got {waiting} writes of {waiting_bytes} bytes that wait for the {place}, want fewer; try "
+            f"event log: got {n_waiting} writes of {waiting_bytes} bytes that wait for the {place}, want fewer; try "
             "again later"
         )

@@ -207,7 +207,7 @@ class Replicator:
                 raise Unavailable("event log: it is closed, want another process or a later attempt")
             require_room(
                 size=size,
-                waiting=len(self._queue),
+                n_waiting=len(self._queue),
                 waiting_bytes=self._waiting_bytes,
                 max_waiting=self._max_waiting,
                 place="stream",

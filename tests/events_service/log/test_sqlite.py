@@ -358,11 +358,11 @@ def test_widest_schema_of_appends_that_wait_together_holds(log, held_disk):
     wider = replace(table(), schema=avro(*[(name, "string") for name in "abcdefghijk"]))
     first = log.submit(entries(1))
     wait_until(first.running)
-    together = [log.submit(entries(2, to=wider)), log.submit(entries(2)), log.submit(entries(3))]
+    futures = [log.submit(entries(2, to=wider)), log.submit(entries(2)), log.submit(entries(3))]
 
     held_disk.execute("COMMIT")
 
-    assert [future.result(20) for future in together] == [(2,), (2,), (3,)]
+    assert [future.result(20) for future in futures] == [(2,), (2,), (3,)]
     assert [lag.table for lag in log.lags(SINK)] == [wider]
 
 
