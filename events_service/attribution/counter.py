@@ -21,7 +21,7 @@ from events_service.attribution.state import AttributionState
 from events_service.domain import Event
 from events_service.domain.attribution import add_up
 from events_service.log import EventLog, TableLag
-from events_service.records import content_of
+from events_service.records import contents
 from events_service.trackers import Attribution, read_schema
 
 __all__ = ["MetricAttributionCounter"]
@@ -96,7 +96,7 @@ class MetricAttributionCounter:
             if not records:
                 break  # the table was removed meanwhile
             committed = records[-1].offset
-            self._count([content_of(record) for record in records], lag, attribution, committed)
+            self._count([event for _, event in contents(records)], lag, attribution, committed)
             self._log.mark_consumed(self.name, location, committed)
             counted += len(records)
         if not counted:

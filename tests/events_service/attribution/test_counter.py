@@ -13,6 +13,7 @@ from common.attribution import MAX_SOURCES, UNDEFINED_SOURCE
 from common.errors import CorruptArtifact
 from common.tables import Table
 from events_service.attribution.state import AttributionState
+from events_service.log import LogEntry, RecordKind
 from events_service.trackers import AttributedMetric
 from tests.events_service.attribution.conftest import CAMPAIGN, ITEMS
 from tests.events_service.samples import GROUP, entries, entry, event, table
@@ -28,6 +29,15 @@ def test_events_are_counted_once_from_round_to_round(world, log):
     assert world.count() == 1
     assert world.count() == 0
     assert world.totals() == {("views", UNDEFINED_SOURCE): 3.0}
+
+
+def test_damaged_record_keeps_no_other_from_being_counted(world, log):
+    log.append([*entries(1), LogEntry(table(), RecordKind.EVENT, b"\xff\xff"), *entries(2)], seconds=WAIT)
+
+    world.count()
+
+    assert world.totals() == {("views", UNDEFINED_SOURCE): 2.0}
+    assert log.lag("metric_attribution", table().location) is None
 
 
 def test_nothing_is_counted_twice_when_the_log_s_cursor_lags_behind(world, log, monkeypatch):
