@@ -1,4 +1,4 @@
-"""Snapshots of features in a whole system: made after an import and after puts, and told to runtimes."""
+"""Features in a whole system: imported, put, deleted; what snapshots have, and what runtimes answer from them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 from datetime import timedelta
 
 import pytest
+from botocore.exceptions import ClientError
 
 from benchmarks.system import running_system
 from cli.demo.generated import generate
 from cli.demo.items import SCHEMAS
-from cli.demo.journey import Journey
+from cli.demo.journey import ROLE_ARN, Journey
 from common.features import open_snapshot
 from common.rpc.channels import channel
 from common.settings import StoreSettings
@@ -18,49 +19,173 @@ from common.storage.objects import open_store
 from common.testing import wait_until
 from protos.tailorbird.internal.v1.serving_pb2 import WatchServingAssignmentsRequest
 from protos.tailorbird.internal.v1.serving_pb2_grpc import ServingServiceStub
+from runtime_service.history.lmdb import LmdbHistoryReader
+
+FILTER = (
+    "INCLUDE ItemID WHERE Items.GENRES IN ($GENRES) AND Items.YEAR >= $YEAR"
+    ' | EXCLUDE ItemID WHERE Items.GENRES IN ("Adult") IF CurrentUser.AGE < 18'
+)
+CHILD = {"age": 7, "gender": "F", "occupation": "student"}
+#: What is acknowledged is to be seen within a second; machines that run tests may be slow.
+SOON = 10.0
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory):
     with running_system(
-        tmp_path_factory.mktemp("features"), settings={"TAILORBIRD_FEATURE_SNAPSHOT_SECONDS": "1"}
+        tmp_path_factory.mktemp("features"),
+        settings={"TAILORBIRD_FEATURE_SNAPSHOT_SECONDS": "1"},
     ) as running:
         yield running
 
 
-def test_runtimes_are_told_of_what_was_imported_and_of_what_was_put_after_it(system):
+def answered(journey, campaign, filter_arn, user, *, genres, year=0, **members):
+    """Return the metadata of what is recommended, by item, in its order."""
+    answer = journey.clients.runtime.get_recommendations(
+        campaignArn=campaign,
+        userId=user,
+        numResults=50,
+        filterArn=filter_arn,
+        filterValues={"GENRES": ",".join(f'"{genre}"' for genre in genres), "YEAR": str(year)},
+        metadataColumns={"ITEMS": ["TITLE", "GENRES", "year"]},
+        **members,
+    )
+    return {entry["itemId"]: entry["metadata"] for entry in answer["itemList"]}
+
+
+def test_what_was_imported_and_put_is_told_filtered_by_and_shown(system, tmp_path):
     data = generate(users=60, genres=3, series=3)
     journey = Journey(system.clients(), suffix="features")
-    journey.create_datasets({kind: SCHEMAS[kind] for kind in ("Interactions", "Items")})
+    personalize, events = journey.clients.personalize, journey.clients.events
+    journey.create_datasets({kind: SCHEMAS[kind] for kind in ("Interactions", "Items", "Users")})
     files = data.write_csv(system.installation.buckets / "films")
-    journey.import_csv({kind: f"s3://films/{files[kind].name}" for kind in ("Interactions", "Items")})
-    journey.create_campaign("popular", journey.train(journey.create_solution("popular", "aws-popularity-count")))
+    journey.import_csv({kind: f"s3://films/{file.name}" for kind, file in files.items()})
+    version = journey.train(journey.create_solution("popular", "aws-popularity-count"))
+    filter_arn = personalize.create_filter(
+        name="for-grown-ups", datasetGroupArn=journey.dataset_group_arn, filterExpression=FILTER
+    )["filterArn"]
+    campaign = personalize.create_campaign(
+        name="popular", solutionVersionArn=version, campaignConfig={"enableMetadataWithRecommendations": True}
+    )["campaignArn"]
+    journey.wait("campaign", lambda: personalize.describe_campaign(campaignArn=campaign)["campaign"])
+    journey.wait("filter", lambda: personalize.describe_filter(filterArn=filter_arn)["filter"])
     store = open_store(StoreSettings(store_url=str(system.installation.store)))
     token = system.installation.keys.issuer().issue("runtime", subject="observer", lifetime=timedelta(hours=1))
+
+    def put(item, **properties):
+        events.put_items(
+            datasetArn=journey.datasets["Items"], items=[{"itemId": item, "properties": json.dumps(properties)}]
+        )
+
+    def seen(user, *genres, **members):
+        # Several times, so that each worker answers.
+        answers = [answered(journey, campaign, filter_arn, user, genres=genres, **members) for _ in range(4)]
+        return answers[0] if all(answer == answers[0] for answer in answers) else None
+
+    def shown(item, genres):
+        year = data.items[item].year
+        return {"TITLE": data.items[item].title, "GENRES": genres, "year": "" if year is None else str(year)}
+
+    # What was imported, from the snapshot.
+    grown_up, child = "user-0001", "user-0002"
+    genre, other = sorted({genre for item in data.items.values() for genre in item.genres})[:2]
+    of_genre = {item for item, film in data.items.items() if genre in film.genres and film.year >= 2000}
+    chosen = {item for item in of_genre if data.popularity[item]}
+    everything = wait_until(lambda: succeeded(seen, grown_up, genre, year=2000), seconds=60, every=0.2)
+    assert everything == {item: shown(item, genre) for item in chosen}
+    assert seen(child, genre, year=2000) == everything
+    with pytest.raises(ClientError, match="GENRES"):
+        journey.clients.runtime.get_recommendations(campaignArn=campaign, userId=child, filterArn=filter_arn)
 
     with channel(system.ports.address("control_plane"), token=token) as control_plane:
         stub = ServingServiceStub(control_plane)
 
-        def features_location():
+        def features_location(kind="ITEMS"):
             request = WatchServingAssignmentsRequest(runtime_id="observer", wait_seconds=0)
             groups = stub.WatchServingAssignments(request).dataset_groups
             return next(
-                (item.features_location for group in groups for item in group.datasets if item.dataset_type == "ITEMS"),
-                "",
+                (item.features_location for group in groups for item in group.datasets if item.dataset_type == kind), ""
             )
 
-        imported = wait_until(features_location, seconds=60, every=0.2)
-        snapshot = open_snapshot(store, imported, cache=system.installation.root / "cache")
+        imported, imported_users = features_location(), features_location("USERS")
+        snapshot = open_snapshot(store, imported, cache=tmp_path / "cache")
         assert set(snapshot.ids.ids(range(snapshot.n_rows))) == set(data.items)
 
-        journey.clients.events.put_items(
-            datasetArn=journey.datasets["Items"],
-            items=[{"itemId": "film-of-tomorrow", "properties": json.dumps({"title": "Tomorrow", "genres": "Drama"})}],
+        # What is put is seen at once: another value, a category that there was not, an item that the model lacks.
+        first, second = sorted(chosen)[:2]
+        for item, genres in ((first, f"{other}|Silent"), (second, "Silent|Adult")):
+            put(item, title=data.items[item].title, genres=genres, year=data.items[item].year)
+        put("film-of-tomorrow", title="Tomorrow", genres="Silent", year=2030)
+        events.put_users(
+            datasetArn=journey.datasets["Users"], users=[{"userId": child, "properties": json.dumps(CHILD)}]
         )
-        wait_until(lambda: features_location() != imported, seconds=60, every=0.2)
-        snapshot = open_snapshot(store, features_location(), cache=system.installation.root / "cache")
+        silent = {first: shown(first, f"{other}|Silent"), second: shown(second, "Silent|Adult")}
 
-    row = snapshot.ids.index("film-of-tomorrow")
-    assert row is not None
-    assert snapshot.n_rows == len(data.items) + 1
-    assert snapshot.text(row, "GENRES") == "Drama"
+        def is_as_put():
+            return (
+                seen(grown_up, "Silent") == silent
+                and seen(child, "Silent") == {first: silent[first]}
+                and seen(grown_up, genre, year=2000).keys() == chosen - {first, second}
+            )
+
+        wait_until(is_as_put, seconds=SOON)
+
+        # It is the same from the next snapshots, and the store of puts keeps nothing that they have.
+        wait_until(lambda: imported != features_location(), seconds=60, every=0.2)
+        wait_until(lambda: imported_users != features_location("USERS"), seconds=60, every=0.2)
+        snapshot = open_snapshot(store, features_location(), cache=tmp_path / "cache")
+        row = snapshot.ids.index("film-of-tomorrow")
+        assert row is not None
+        assert snapshot.n_rows == len(data.items) + 1
+        assert snapshot.text(row, "GENRES") == "Silent"
+        reader = LmdbHistoryReader(system.installation.root / "runtime" / "history", name="observer")
+
+        def kept_puts():
+            listed = [reader.puts(journey.dataset_group_arn, kind, after=0, limit=9) for kind in ("ITEMS", "USERS")]
+            return [put.entity_id for puts in listed for put in puts]
+
+        wait_until(lambda: not kept_puts(), seconds=90, every=0.5)
+        reader.close()
+        assert is_as_put()
+
+    promotion = {
+        "name": "silent",
+        "percentPromotedItems": 100,
+        "filterArn": filter_arn,
+        "filterValues": {"GENRES": '"Silent"', "YEAR": "0"},
+    }
+    answer = journey.clients.runtime.get_recommendations(
+        campaignArn=campaign, userId=child, numResults=4, promotions=[promotion]
+    )
+    assert [entry["itemId"] for entry in answer["itemList"] if entry.get("promotionName") == "silent"] == [first]
+
+    # Of deleted users nothing is known.
+    delete_user(journey, system.installation.buckets, child)
+    wait_until(lambda: seen(child, "Silent") == silent, seconds=SOON)
+
+
+def succeeded(call, *arguments, **members):
+    try:
+        return call(*arguments, **members)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        return None
+
+
+def delete_user(journey, buckets, user):
+    personalize = journey.clients.personalize
+    (buckets / "gone").mkdir()
+    (buckets / "gone" / "users.csv").write_text(f"USER_ID\n{user}\n")
+    arn = personalize.create_data_deletion_job(
+        jobName="gone",
+        datasetGroupArn=journey.dataset_group_arn,
+        dataSource={"dataLocation": "s3://gone/"},
+        roleArn=ROLE_ARN,
+    )["dataDeletionJobArn"]
+
+    def describe():
+        job = personalize.describe_data_deletion_job(dataDeletionJobArn=arn)["dataDeletionJob"]
+        return {**job, "status": "ACTIVE" if job["status"] == "COMPLETED" else job["status"]}
+
+    journey.wait("deletion", describe)

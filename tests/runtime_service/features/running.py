@@ -62,7 +62,7 @@ def publish_rows(store, name: str, kind: str, rows, *, offset: int, epoch: int =
     with TemporaryDirectory() as place:
         publish_snapshot(
             store, table.location, text, dataset_type=kind, version=table.version(), folder=Path(place),
-            check=lambda: None,
+            check=lambda: None, confirm=lambda: None,
         )  # fmt: skip
     return features_location(table.location, table.version())
 
