@@ -34,6 +34,7 @@ __all__ = [
     "DeletionWatch",
     "DigestSet",
     "deletions_folder",
+    "finished_deletions",
     "id_digest",
     "list_deletions",
     "read_deletion",
@@ -178,6 +179,20 @@ def list_deletions(store: Store, folder: str, *, since: datetime | None = None) 
     if since is not None:
         locations = [location for location in locations if _began_at(store, location) >= since]
     return sorted(locations)
+
+
+def finished_deletions(store: Store, folder: str) -> list[str]:
+    """Return the names of the deletions that have ended.
+
+    Args:
+        store: The shared store.
+        folder: See `deletions_folder`.
+
+    Raises:
+        Unavailable: The store cannot be reached.
+    """
+    paths = (PurePosixPath(item.path) for item in store.list(folder))
+    return sorted(path.parent.name for path in paths if path.name == _REPORT)
 
 
 def write_report(store: Store, location: str, report: DeletionReport) -> None:

@@ -20,6 +20,8 @@ from common.errors import CorruptArtifact, invalid
 __all__ = ["Vocabulary"]
 
 _PARTS = ("bytes", "offsets", "hashes", "order")
+#: Ids whose bytes are compared at a time.
+_COMPARED = 1 << 16
 
 
 class Vocabulary:
@@ -98,7 +100,7 @@ class Vocabulary:
         return indexes
 
     def indexes_of(self, vocabulary: Vocabulary) -> NDArray[np.int32]:
-        """Return the index of each id of another vocabulary; ids are compared by their hashes of 64 bits.
+        """Return the index of each id of another vocabulary.
 
         Returns:
             int32 [ids of the other one], -1 where an id is unknown.
@@ -108,6 +110,12 @@ class Vocabulary:
         keys = vocabulary.keys()
         places = np.minimum(self._hashes.searchsorted(keys), len(self) - 1)
         indexes: NDArray[np.int32] = np.where(self._hashes[places] == keys, self._order[places], np.int32(-1))
+        for begin in range(0, len(indexes), _COMPARED):
+            theirs = begin + np.flatnonzero(indexes[begin : begin + _COMPARED] >= 0)
+            for other in theirs[~self._equal(indexes[theirs], vocabulary, theirs)]:
+                # Different ids of one hash: the right one may be among others that have it.
+                index = self.index(vocabulary.id(int(other)))
+                indexes[other] = -1 if index is None else index
         return indexes
 
     def id(self, index: int) -> str:
@@ -180,6 +188,27 @@ class Vocabulary:
         if not len(offsets) == len(hashes) + 1 == len(order) + 1 or int(offsets[-1]) != len(text):
             raise CorruptArtifact(f"vocabulary `{name}`: got files of different vocabularies, want one's")
         return cls(text, offsets=offsets, hashes=hashes, order=order)
+
+    def _equal(
+        self, indexes: NDArray[np.int32], vocabulary: Vocabulary, others: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Return which ids are those of another vocabulary: bool [n].
+
+        Args:
+            indexes: int32 [n], here.
+            vocabulary: The other one.
+            others: int64 [n], there.
+        """
+        begins, their_begins = self._offsets[indexes], vocabulary._offsets[others]
+        lengths = self._offsets[indexes + 1] - begins
+        equal: NDArray[np.bool_] = lengths == vocabulary._offsets[others + 1] - their_begins
+        lengths = np.where(equal, lengths, 0)
+        ends = np.cumsum(lengths)
+        within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
+        here = self._text[np.repeat(begins, lengths) + within]
+        there = vocabulary._text[np.repeat(their_begins, lengths) + within]
+        equal[np.searchsorted(ends, np.flatnonzero(here != there), side="right")] = False
+        return equal
 
     def _resolve(self, key: bytes, digest: np.uint64, place: int) -> int | None:
         while place < len(self._hashes) and self._hashes[place] == digest:

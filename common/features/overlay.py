@@ -224,7 +224,7 @@ class _LayeredColumn(Column):
         """Return the rows of which a value stands in a relation to another one."""
         rows = _NO_ROWS if self._base is None else self._base.matching(operator, value)
         for layer, column in self._layers:
-            places = np.array(column.matching(operator, value), np.uint32)
+            places = np.frombuffer(column.matching(operator, value).to_array(), np.uint32)
             rows = (rows - layer.rows) | rows_of(np.sort(layer.numbers[places]))
         return rows
 

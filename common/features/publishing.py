@@ -6,7 +6,7 @@ its publication is that of an artifact: files first, the manifest last and only 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +42,7 @@ def publish_snapshot(
     dataset_type: str,
     version: int,
     folder: Path,
+    deletions: Sequence[str] = (),
     memory_bytes: int = _MEMORY_BYTES,
     check: Callable[[], None],
     confirm: Callable[[], None],
@@ -55,6 +56,7 @@ def publish_snapshot(
         dataset_type: ITEMS, USERS or ACTIONS.
         version: Of the table.
         folder: Existing, empty, on this machine: files are made here.
+        deletions: Names of the deletions of users that had ended before the version was chosen.
         memory_bytes: How much of the rows is gathered at a time; the process takes several times as much for it.
         check: Called again and again; raises when the work must end.
         confirm: Called once, when everything is ready; raises when it must not be published.
@@ -80,6 +82,7 @@ def publish_snapshot(
         memory_bytes=memory_bytes,
         check=check,
     )
+    manifest.deletions.extend(deletions)
     confirm()
     try:
         return publish(store, location, files=folder / _FILES, manifest=manifest)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Final
 
 from common.avro import AvroSchema
 from common.deletions import DeletedUsers
-from common.features import Features, FeatureSnapshot
+from common.features import Features, FeatureSnapshot, Put
 from common.features.snapshot import ID_COLUMNS
 from common.positions import Lineage
 from runtime_service.features.groups import GroupFeatures, GroupMeaning
@@ -90,29 +91,33 @@ def updated_group(
         followed[kind] = _with_puts(last, meaning.arn, kind, reader)
     users = None
     if "USERS" in snapshots and "USERS" in meaning.schemas:
-        users = _users(meaning, snapshots["USERS"], reader, lineage, read_deletion)
+        last_users = None if before is None else before.group.users
+        users = _users(meaning, snapshots["USERS"], last_users, reader, lineage, read_deletion)
     group = GroupFeatures(meaning, {kind: one.features for kind, one in followed.items()}, users)
     return GroupState(group, mark.generation, followed)
 
 
 def _with_puts(before: _Followed, group_arn: str, kind: str, reader: HistoryReader) -> _Followed:
-    features, cursor = before.features, before.cursor
-    while True:
-        page = reader.puts(group_arn, kind, after=cursor, limit=_PAGE)
-        if not page:
-            break
-        features = features.with_puts(read_puts(page, before.schema, id_column=ID_COLUMNS[kind]))
+    # Laid over the features at once: page by page would index the same again and again.
+    read, cursor = list[Put](), before.cursor
+    while page := reader.puts(group_arn, kind, after=cursor, limit=_PAGE):
+        read += read_puts(page, before.schema, id_column=ID_COLUMNS[kind])
         cursor = page[-1].offset
-    return _Followed(features, before.schema, before.contained, cursor)
+    return _Followed(before.features.with_puts(read), before.schema, before.contained, cursor)
 
 
 def _users(
     meaning: GroupMeaning,
     snapshot: FeatureSnapshot | None,
+    before: UserFeatures | None,
     reader: HistoryReader,
     lineage: Lineage,
     read_deletion: Callable[[str], DeletedUsers | None],
 ) -> UserFeatures:
     contained = 0 if snapshot is None else lineage.shared(snapshot.position)
-    deletions = [read_deletion(location) for up_to, location in reader.deletions(meaning.arn) if up_to > contained]
+    # By name, not by position: a deletion ends long after the log says that it began, and snapshots are made meanwhile.
+    obeyed = set() if snapshot is None else set(snapshot.manifest.deletions)
+    noted = [place for _, place in reader.deletions(meaning.arn) if PurePosixPath(place).name not in obeyed]
+    read = {} if before is None else {deletion.location: deletion for deletion in before.deletions}
+    deletions = [read[place] if place in read else read_deletion(place) for place in noted]
     return UserFeatures(meaning.schemas["USERS"], snapshot, contained, [one for one in deletions if one is not None])

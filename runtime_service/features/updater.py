@@ -34,6 +34,8 @@ __all__ = ["FeatureUpdater", "Opener"]
 #: Pause between two looks at what was put, and how many times as long as an update took the next pause is at least.
 _PAUSE_SECONDS, _PAUSE_FACTOR, _LONGEST_PAUSE_SECONDS = 0.1, 3.0, 5.0
 _OPEN_BACKOFF: Final = BackoffPolicy(first_seconds=0.5, longest_seconds=30.0, jitter=0.5)
+#: Snapshots that are opened at a time: each takes a thread, of which requests and updates need some as well.
+_OPENED_AT_ONCE: Final = 2
 #: How long a new deployment waits for the features of its group before it serves without them.
 _PREPARED_SECONDS: Final = 10.0
 #: Dataset group, identity of a model's ids, and the type of the dataset that they are of.
@@ -62,7 +64,9 @@ class _Group:
         message: As the control plane gave it.
         meaning: The same, read; None before the first update.
         snapshots: By type of dataset, those in force.
-        opens: By type of dataset, what opens the one that is assigned.
+        locations: Of those.
+        opens: By type of dataset, the location that is being opened, if another one is assigned, and what opens it.
+        failed: Types of datasets whose assigned snapshot could not be opened.
         state: As the last update left it.
         tried: Set once every dataset is in force or has failed to open, and requests can see it.
     """
@@ -71,7 +75,7 @@ class _Group:
     meaning: GroupMeaning
     snapshots: dict[str, FeatureSnapshot | None] = field(default_factory=dict)
     locations: dict[str, str] = field(default_factory=dict)
-    opens: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    opens: dict[str, tuple[str, asyncio.Task[None]]] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     state: GroupState | None = None
     tried: asyncio.Event = field(default_factory=asyncio.Event)
@@ -112,13 +116,14 @@ class FeatureUpdater:
         self._tables: dict[_Key, _Table] = {}
         self._changed = asyncio.Event()
         self._seen: tuple[PutsMark, Lineage] | None = None
-        self._held: Held | None = None
+        self._noted: tuple[Held, list[str]] | None = None
+        self._opening = asyncio.Semaphore(_OPENED_AT_ONCE)
 
     def assign(self, messages: Iterable[ServingDatasetGroup]) -> None:
         """Follow these groups from now on, and no others."""
         by_arn = {message.dataset_group_arn: message for message in messages}
         for arn in self._groups.keys() - by_arn.keys():
-            for task in self._groups.pop(arn).opens.values():
+            for _, task in self._groups.pop(arn).opens.values():
                 task.cancel()
         for arn, message in by_arn.items():
             before = self._groups.get(arn)
@@ -201,22 +206,26 @@ class FeatureUpdater:
             for kind in group.snapshots.keys() - assigned.keys():
                 group.snapshots.pop(kind)
                 group.locations.pop(kind)
+            for kind, (location, task) in list(group.opens.items()):
+                if assigned.get(kind) != location:
+                    task.cancel()
+                    del group.opens[kind]
             for kind, location in assigned.items():
-                if group.locations.get(kind) == location and kind in group.snapshots:
+                is_in_force = kind in group.snapshots and group.locations[kind] == location
+                if is_in_force or kind in group.opens:
                     continue
-                if kind in group.opens:
-                    group.opens.pop(kind).cancel()
                 if not location:
                     group.snapshots[kind], group.locations[kind] = None, ""
                 else:
-                    group.opens[kind] = tasks.create_task(self._open(group, kind, location))
+                    group.opens[kind] = location, tasks.create_task(self._open(group, kind, location))
 
     async def _open(self, group: _Group, kind: str, location: str) -> None:
         """Open a snapshot, again and again until it is there; cancelled when it is assigned no longer."""
         contact = PeerContact(backoff=_OPEN_BACKOFF, quiet_seconds=0.0)
         while True:
             try:
-                snapshot = await asyncio.to_thread(self._opener.open, location)
+                async with self._opening:
+                    snapshot = await asyncio.to_thread(self._opener.open, location)
                 break
             except TailorbirdError as error:
                 pause = contact.failed("features_not_loaded", error)
@@ -233,10 +242,15 @@ class FeatureUpdater:
         """Make everything anew of which a part has changed; return whether something had."""
         seen = self._reader.puts_mark(), self._reader.lineage()
         now = {arn: group.state.group for arn, group in self._groups.items() if group.state is not None}
-        if not is_changed and seen == self._seen and self._assigned_tables(now).keys() <= self._tables.keys():
+        if not is_changed and seen == self._seen and not self._lacks_tables(now):
             return False
-        states = {arn: await self._state(group, *seen) for arn, group in list(self._groups.items())}
-        groups = {arn: state.group for arn, state in states.items()}
+        states, failures = dict[str, GroupState](), list[TailorbirdError]()
+        for arn, group in list(self._groups.items()):
+            try:
+                states[arn] = await self._state(group, *seen)
+            except TailorbirdError as error:  # what one group lacks keeps no other one waiting
+                failures.append(error)
+        groups = {**now, **{arn: state.group for arn, state in states.items()}}
         recent = {key: made.table.recent_parts() for key, made in self._tables.items()}
         tables = await asyncio.to_thread(_made_tables, self._assigned_tables(groups), self._tables, recent)
         # All at once, so that a request sees one state.
@@ -250,6 +264,8 @@ class FeatureUpdater:
             loaded = set() if group.state is None else group.state.group.loaded_types()
             if waited_for <= loaded | group.failed:
                 group.tried.set()
+        if failures:
+            raise failures[0]
         return True
 
     async def _state(self, group: _Group, mark: PutsMark, lineage: Lineage) -> GroupState:
@@ -262,6 +278,14 @@ class FeatureUpdater:
             mark=mark,
             lineage=lineage,
             read_deletion=self._opener.read_deletion,
+        )
+
+    def _lacks_tables(self, groups: Mapping[str, GroupFeatures]) -> bool:
+        """Return whether a model has no table, or one of other features: a request may have made it meanwhile."""
+        assigned = self._assigned_tables(groups)
+        return any(
+            key not in self._tables or self._tables[key].features is not features
+            for key, (_, features) in assigned.items()
         )
 
     def _assigned_tables(self, groups: Mapping[str, GroupFeatures]) -> dict[_Key, tuple[Vocabulary, Features | None]]:
@@ -283,16 +307,17 @@ class FeatureUpdater:
         for arn, group in self._groups.items():
             if group.state is not None:
                 held |= {(arn, kind): snapshot.position for kind, snapshot in group.state.group.snapshots().items()}
-        if held != self._held:
+        names = {place for group in self._groups.values() for place in group.locations.values()}
+        assigned = {place for group in self._groups.values() for place in group.meaning.locations.values()}
+        noted = held, sorted((names | assigned) - {""})
+        if noted != self._noted:
             try:
                 await asyncio.to_thread(self._note_held, held)
             except OSError as error:
                 _log.warning("held_positions_not_written", cause=str(error))
                 return
-            self._held = held
-            names = {place for group in self._groups.values() for place in group.locations.values()}
-            assigned = {place for group in self._groups.values() for place in group.meaning.locations.values()}
-            await asyncio.to_thread(self._opener.forget_others, sorted((names | assigned) - {""}))
+            self._noted = noted
+            await asyncio.to_thread(self._opener.forget_others, noted[1])
 
 
 def _made_tables(

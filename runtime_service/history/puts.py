@@ -91,9 +91,9 @@ class PutStore:
         return noted
 
     def remove_deletions(self, transaction: Any, *, group: bytes, offset: int) -> None:
-        """Remove the notes of deletions up to an offset."""
+        """Remove the notes of deletions before an offset; one up to it may be missing in a snapshot that has it all."""
         for up_to, _ in self.deletions(transaction, group):
-            if up_to <= offset:
+            if up_to < offset:
                 transaction.delete(group + _DELETION + _PLACE.pack(up_to), db=self._order)
 
     def remove(self, transaction: Any, put_key: bytes, *, up_to: int) -> None:

@@ -33,6 +33,16 @@ def test_keys_depend_on_the_id_alone():
     assert few.keys()[1] == int.from_bytes(digest, "little")
 
 
+@given(names=ids, lookups=ids)
+def test_finds_another_vocabulary_like_a_dictionary(names, lookups):
+    expected = {name: index for index, name in enumerate(names)}
+    queries = list(dict.fromkeys([*lookups, *names[::2]]))
+
+    indexes = Vocabulary.build(names).indexes_of(Vocabulary.build(queries))
+
+    assert indexes.tolist() == [expected.get(name, -1) for name in queries]
+
+
 @pytest.mark.parametrize("names", [[], [""], ["b", "a", "ü", "日本", "a" * 256]])
 @pytest.mark.parametrize("in_batches", [False, True])
 def test_saved_and_mapped_is_the_same(names, in_batches, tmp_path):
@@ -60,6 +70,15 @@ def test_ids_with_one_hash_stay_apart(colliding):
 
     assert made.indexes(names).tolist() == list(range(len(names)))
     assert made.index("zz") is None
+
+
+def test_ids_with_one_hash_are_not_taken_for_each_other(colliding):
+    names = [f"{number:0{width}}" for width in (1, 2, 3) for number in range(9)]
+    queries = [*reversed(names), "zz", "x", "1111"]
+
+    indexes = Vocabulary.build(names).indexes_of(Vocabulary.build(queries))
+
+    assert indexes.tolist() == [*reversed(range(len(names))), -1, -1, -1]
 
 
 def test_a_repeated_id_is_refused_among_collisions(colliding):

@@ -79,8 +79,8 @@ def test_what_was_imported_and_put_is_told_filtered_by_and_shown(system, tmp_pat
 
     def seen(user, *genres, **members):
         # Several times, so that each worker answers.
-        answers = [answered(journey, campaign, filter_arn, user, genres=genres, **members) for _ in range(4)]
-        return answers[0] if all(answer == answers[0] for answer in answers) else None
+        listed = [answered(journey, campaign, filter_arn, user, genres=genres, **members) for _ in range(4)]
+        return listed[0] if all(answer == listed[0] for answer in listed) else None
 
     def shown(item, genres):
         year = data.items[item].year

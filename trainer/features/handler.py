@@ -8,11 +8,12 @@ attempt removes it before anything else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
 from common.artifacts import MANIFEST
-from common.deletions import DeletionWatch
+from common.deletions import DeletionWatch, deletions_folder, finished_deletions
 from common.errors import Unavailable
 from common.feature_folders import features_folder, features_location
 from common.features.publishing import publish_snapshot
@@ -62,10 +63,12 @@ class FeatureSnapshotJobHandler:
         if not table.exists():
             return jobs_pb2.FeatureSnapshotResult()
         self._remove_unread(table)
+        # Before the version is chosen: what it has of these users came after their deletion.
+        deletions = finished_deletions(self._store, deletions_folder(table.location))
         version = table.version()
         location = features_location(table.location, version)
         with watch.reading():
-            manifest = self._publish(payload.table, version, context)
+            manifest = self._publish(payload.table, version, context, deletions=deletions)
             # Last of all: whoever erases the version after this look removes the snapshot.
             if table.oldest_version() > version:
                 self._store.delete_folder(location)
@@ -75,7 +78,9 @@ class FeatureSnapshotJobHandler:
         _log.info("features_published", location=location, rows=manifest.n_rows, bytes=size)
         return jobs_pb2.FeatureSnapshotResult(location=location, version=version, rows=manifest.n_rows, bytes=size)
 
-    def _publish(self, table: jobs_pb2.DatasetTable, version: int, context: JobContext) -> FeatureManifest:
+    def _publish(
+        self, table: jobs_pb2.DatasetTable, version: int, context: JobContext, *, deletions: Sequence[str]
+    ) -> FeatureManifest:
         context.report(fraction=0.1, activity=f"making the snapshot of {table.dataset_type}")
         try:
             with self._workspace.folder() as folder:
@@ -86,6 +91,7 @@ class FeatureSnapshotJobHandler:
                     dataset_type=table.dataset_type,
                     version=version,
                     folder=folder,
+                    deletions=deletions,
                     check=context.check,
                     confirm=context.confirm,
                 )

@@ -48,7 +48,9 @@ EVENTS = json.dumps(
 )
 
 
-def publish_rows(store, name: str, kind: str, rows, *, offset: int, epoch: int = LEGACY_EPOCH, schema=None) -> str:
+def publish_rows(
+    store, name: str, kind: str, rows, *, offset: int, epoch: int = LEGACY_EPOCH, schema=None, deletions=()
+) -> str:
     """Publish the snapshot of rows by their ids, which contains what was put up to an offset; return its location."""
     text, table = schema or schema_of(kind), Table(store, f"datasets/{name}/{kind.lower()}")
     types = {**frame_schema(AvroSchema.parse(text)), columns.SOURCE: pl.String(), columns.LOG_OFFSET: pl.Int64()}
@@ -62,7 +64,7 @@ def publish_rows(store, name: str, kind: str, rows, *, offset: int, epoch: int =
     with TemporaryDirectory() as place:
         publish_snapshot(
             store, table.location, text, dataset_type=kind, version=table.version(), folder=Path(place),
-            check=lambda: None, confirm=lambda: None,
+            deletions=deletions, check=lambda: None, confirm=lambda: None,
         )  # fmt: skip
     return features_location(table.location, table.version())
 

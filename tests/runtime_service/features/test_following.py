@@ -122,7 +122,7 @@ def test_deleted_users_are_unknown_although_the_snapshot_has_them(runtime, group
     assert served.passing("of-user", "u1") == set()
 
     # A snapshot that was made later may have a user of the same id again.
-    again = snapshot(runtime, group, "USERS", held)
+    again = snapshot(runtime, group, "USERS", held, deletions=["1"])
     served.assign(items=snapshot(runtime, group, "ITEMS", rows(1)), users=again)
     wait_until(lambda: served.passing("of-user", "u3") == set())
 

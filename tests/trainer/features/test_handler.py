@@ -77,7 +77,7 @@ def delete(place):
             dataset_group_arn="group",
             tables=place.tables("USERS"),
             data_location=f"s3://films/{name}.csv",
-            location=f"datasets/group/deletions/{name}",
+            location=f"datasets/group/deletions/{name.upper()}",
         )
         payload.began_at.FromDatetime(datetime(2026, 1, 2, tzinfo=UTC))
         handler.run(payload, NullJobContext())
@@ -168,6 +168,22 @@ def test_the_newest_snapshots_stay_and_what_attempts_left_goes(place, make):
     assert len({item.path.split("/")[4] for item in place.store.list("datasets/group/features")}) == KEPT_SNAPSHOTS
     assert ids_of(place, newest) == ["u0"]
     assert len(ids_of(place, results[-1])) == KEPT_SNAPSHOTS + 2
+
+
+def test_a_snapshot_says_which_deletions_had_ended_before_its_rows_were_read(place, make, delete):
+    bring_users(place, "leaver", "stayer")
+    write_deletion(
+        place.store,
+        "datasets/group/deletions/unfinished",
+        DeletionEntry(dataset_group_arn="group"),
+        users=DigestSet.of(b"k" * 32, [id_digest("stayer")]),
+        sessions=DigestSet.of(b"k" * 32, []),
+    )
+    assert list(opened(place, make()).manifest.deletions) == []
+
+    delete("leaver")
+
+    assert list(opened(place, make()).manifest.deletions) == ["LEAVER"]
 
 
 def test_a_job_that_must_end_publishes_nothing(place, make):
