@@ -8,7 +8,7 @@ more the larger the snapshot is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 import numpy as np
@@ -148,13 +148,6 @@ class Features:
             by_row = {**layers.pop().puts, **by_row}
         layers.append(_Layer.of(by_row, fields))
         return _features(self.schema, self.snapshot, fresh[-1].offset, layers=layers, new=new, n_new=len(new.ids))
-
-    def rebased(self, snapshot: FeatureSnapshot | None, schema: AvroSchema, *, offset: int) -> Features:
-        """Return the features on a newer snapshot, with the puts that it does not have; arguments as of `of`."""
-        newest = {row: put for layer in self._layers for row, put in layer.puts.items()}
-        puts = sorted(newest.values(), key=lambda put: put.offset)
-        rebased = Features.of(snapshot, schema, offset=offset).with_puts(puts)
-        return replace(rebased, offset=max(offset, self.offset))
 
     def row(self, entity_id: str) -> int | None:
         """Return the row of an id; None for an unknown one."""

@@ -55,16 +55,12 @@ def test_it_is_what_going_through_all_rows_gives(first, later, puts, queries):
         assert_is(features, held, queries)
         # A newer snapshot that has the first half of the puts.
         middle = FIRST + (offset - FIRST) // 2
-        after = {
-            put.entity_id: put.values
-            for batch in [[Put(at, item, values) for at, (item, values) in enumerate(
-                [pair for listed in puts for pair in listed], start=FIRST + 1)]]
-            for put in batch
-            if put.offset > middle
-        }  # fmt: skip
-        rebased = features.rebased(snapshot_of(later, place_later), SCHEMA, offset=middle)
-        assert rebased.offset == max(middle, features.offset)
-        assert_is(rebased, {**later, **after}, queries)
+        pairs = [pair for listed in puts for pair in listed]
+        numbered = [Put(at, item, values) for at, (item, values) in enumerate(pairs, start=FIRST + 1)]
+        newer = Features.of(snapshot_of(later, place_later), SCHEMA, offset=middle).with_puts(numbered)
+        assert newer.offset == offset
+        after = {put.entity_id: put.values for put in numbered if put.offset > middle}
+        assert_is(newer, {**later, **after}, queries)
 
 
 def put(offset, item, **values):
