@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import statistics
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -114,8 +115,14 @@ def summary(rounds: Sequence[Round], echo: Sequence[Round]) -> dict[str, float]:
         "p50_ms": round(percentile(latencies, 0.5), 2),
         "p99_ms": round(percentile(latencies, 0.99), 2),
         "cpu_micros": round(statistics.median(item.cpu_micros for item in rounds), 1),
-        "share_by_cpu": round(statistics.median(its.cpu_micros / mine.cpu_micros for mine, its in pairs), 3),
+        "share_by_cpu": _median(its.cpu_micros / mine.cpu_micros for mine, its in pairs if mine.cpu_micros),
     }
+
+
+def _median(values: Iterable[float]) -> float:
+    """Return the median; NaN of rounds that were too short for the clock of processor time."""
+    listed = list(values)
+    return round(statistics.median(listed), 3) if listed else math.nan
 
 
 def measure(

@@ -11,10 +11,10 @@ from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Dataset, DatasetSchema, Job
 from protos.tailorbird.internal.v1.jobs_pb2 import DatasetTable, FeatureSnapshotPayload
 
-__all__ = ["plan_after_rows", "plan_snapshot", "snapshot_payload"]
+__all__ = ["WITH_FEATURES", "plan_after_rows", "plan_snapshot", "snapshot_payload"]
 
 #: The datasets that have one row for each id.
-_WITH_FEATURES: Final = frozenset({DatasetType.ITEMS, DatasetType.USERS, DatasetType.ACTIONS})
+WITH_FEATURES: Final = frozenset({DatasetType.ITEMS, DatasetType.USERS, DatasetType.ACTIONS})
 #: Streamed rows wait for that many times as long as the last snapshot took: each one goes over the whole table.
 _REST: Final = 9
 
@@ -28,7 +28,7 @@ def plan_after_rows(unit: Unit, dataset: Dataset, *, now: datetime, pause: timed
         now: The present moment.
         pause: From now.
     """
-    if dataset.dataset_type not in _WITH_FEATURES or dataset.features_due_at is not None:
+    if dataset.dataset_type not in WITH_FEATURES or dataset.features_due_at is not None:
         return
     last = unit.first(
         Job, subject=dataset.arn, kind=JobKind.FEATURE_SNAPSHOT, state=JobState.SUCCEEDED, order=["-finished_at"]
@@ -47,7 +47,7 @@ def plan_snapshot(dataset: Dataset, *, at: datetime) -> None:
         at: When.
     """
     is_later = dataset.features_due_at is None or dataset.features_due_at > at
-    if dataset.dataset_type in _WITH_FEATURES and is_later:
+    if dataset.dataset_type in WITH_FEATURES and is_later:
         dataset.features_due_at = at
 
 

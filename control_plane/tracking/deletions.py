@@ -23,6 +23,7 @@ from control_plane.jobs.submit import enqueue
 from control_plane.metadata_store import Unit
 from control_plane.metadata_store.tables import Dataset, EventsService, EventTracker, Job
 from control_plane.resources.base import remove
+from control_plane.resources.features import WITH_FEATURES
 from control_plane.serving.revisions import next_revision
 from protos.tailorbird.internal.v1.jobs_pb2 import StorageRemovalPayload
 
@@ -68,7 +69,10 @@ class DeletionReconciler:
                 continue
             if unit.first(Job, subject=dataset.arn, state=UNFINISHED) is None:
                 dataset.deleted_revision = None
-                removal = StorageRemovalPayload(locations=[dataset.location, features_folder(dataset.location)])
+                folders = [dataset.location]
+                if dataset.dataset_type in WITH_FEATURES:
+                    folders.append(features_folder(dataset.location))
+                removal = StorageRemovalPayload(locations=folders)
                 enqueue(unit, self._app_context, removal, subject=dataset.arn, group_arn=dataset.dataset_group_arn)
         for tracker in unit.find(EventTracker, status=Status.DELETE_PENDING):
             if (tracker.deleted_revision or 0) <= oldest_in_use:

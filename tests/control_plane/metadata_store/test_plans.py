@@ -99,8 +99,8 @@ def plans(metadata_store, work, *, small: bool) -> list[str]:
 
 #: Tables that no Describe and List operation reads alone; their queries have cases of their own here where calls wait.
 OTHER_TABLES = {
-    "attributed_metric", "deployment", "events_service", "job", "job_attempt", "runtime_worker", "schedule",
-    "scheduler_lease", "serving_report", "serving_revision", "tag",
+    "attributed_metric", "deployment", "events_service", "job", "job_attempt", "removed_folder", "runtime_worker",
+    "schedule", "scheduler_lease", "serving_report", "serving_revision", "tag",
 }  # fmt: skip
 #: Resources that come with the product are in no table.
 IN_NO_TABLE = {"Algorithm", "FeatureTransformation", "Recipe"}

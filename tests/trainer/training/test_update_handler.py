@@ -96,7 +96,8 @@ def test_a_compaction_is_no_reason_for_an_update(place):
     place.table("ITEMS").append(put)
     train(place)
     before = place.table("ITEMS").version()
-    assert place.table("ITEMS").compact() > before
+    place.compact("ITEMS")
+    assert place.table("ITEMS").version() > before
 
     assert not update(place, VERSION, "1")[0].published
 
