@@ -12,7 +12,7 @@ from control_plane.jobs.payloads import read_payload
 from control_plane.metadata_store.tables import Job, RemovedFolder
 from protos.tailorbird.internal.v1.jobs_pb2 import StorageMaintenancePayload, StorageRemovalPayload
 from tests.control_plane.scheduler.test_updates import films
-from tests.control_plane.world import EVERYTHING, TIMING, make_world
+from tests.control_plane.world import EVERYTHING, ITEMS, TIMING, make_world
 
 HOUR = 3600
 KIND = JobKind.STORAGE_MAINTENANCE
@@ -136,7 +136,7 @@ def removed_again(world):
 
 def deleted(world) -> list[str]:
     """Delete a dataset that was imported, all but its folders; return those."""
-    dataset = world.dataset(world.group())
+    dataset = world.dataset(world.group(), "Items", ITEMS)
     location = world.resources.datasets.describe(dataset).location
     world.resources.datasets.delete(dataset)
     world.sweep()
