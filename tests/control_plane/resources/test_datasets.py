@@ -110,15 +110,18 @@ def test_each_dataset_has_its_own_table_also_after_a_deletion(world):
     assert before != after
 
 
-def test_removal_job_names_the_folders(world):
-    dataset = world.dataset(world.group())
+@pytest.mark.parametrize(
+    ("kind", "schema", "has_features"), [("Items", ITEMS, True), ("Interactions", INTERACTIONS, False)]
+)
+def test_removal_job_names_the_folders(world, kind, schema, has_features):
+    dataset = world.dataset(world.group(), kind, schema)
     world.resources.datasets.delete(dataset)
 
     lease = world.lease("trainer-1", JobKind.STORAGE_REMOVAL)
 
     location = world.resources.datasets.describe(dataset).location
     folder, _, name = location.rpartition("/")
-    assert lease.job.payload["locations"] == [location, f"{folder}/features/{name}"]
+    assert lease.job.payload["locations"] == [location, *([f"{folder}/features/{name}"] if has_features else [])]
 
 
 MORE_ITEMS = avro(
