@@ -37,6 +37,8 @@ from common.rpc import channel
 from protos.tailorbird.control.v1.control_plane_service_pb2_grpc import ControlPlaneServiceStub
 
 _ECHO: Final = "echo"
+#: A runtime reads some ten thousand events a second.
+_CATCH_UP_SECONDS: Final = 300.0
 _OURS: Final = "events service"
 
 
@@ -147,6 +149,11 @@ def measure(
                     rounds.setdefault((kind, server), []).append(outcome)
         if arguments.visible:
             with running_runtime(services, folder) as history:
+                # It has to read first what the rounds have put.
+                first = clients.loads(
+                    addresses[_OURS], arguments.calls_of[0], calls=arguments.processes, per_second=1.0
+                )
+                measure_visible(history, targets.group, first, patience_seconds=_CATCH_UP_SECONDS)
                 for kind in arguments.calls_of:
                     rate = statistics.median(item.per_second for item in rounds[kind, _OURS]) / 2
                     calls = max(1, round(rate * arguments.seconds))

@@ -26,7 +26,6 @@ from runtime_service.history.lmdb import LmdbHistoryReader
 
 __all__ = ["VISIBLE", "measure_visible", "running_runtime"]
 
-#: How long records that were acknowledged are looked for.
 _PATIENCE_SECONDS: Final = 30.0
 #: Between two looks; a time is not measured more exactly.
 _LOOK_SECONDS: Final = 0.0005
@@ -74,13 +73,16 @@ def running_runtime(services: BothServices, folder: Path) -> Iterator[Path]:
         yield folder / "runtime"
 
 
-def measure_visible(history: Path, group: str, loads: Sequence[PutLoad]) -> dict[str, float]:
+def measure_visible(
+    history: Path, group: str, loads: Sequence[PutLoad], *, patience_seconds: float = _PATIENCE_SECONDS
+) -> dict[str, float]:
     """Make the calls of loads in open loop, and return when their records were visible after the acknowledgement.
 
     Args:
         history: Folder of the runtime's store.
         group: ARN of the dataset group that the records go to.
         loads: One for each process of clients, all of one kind.
+        patience_seconds: How long records that were acknowledged are looked for.
 
     Raises:
         Unavailable: A record that was acknowledged did not become visible.
@@ -90,7 +92,7 @@ def measure_visible(history: Path, group: str, loads: Sequence[PutLoad]) -> dict
     try:
         acknowledged = press(loads)
     finally:
-        observer.end(seconds=_PATIENCE_SECONDS)
+        observer.end(seconds=patience_seconds)
     delays = []
     for seen, calls in zip(observer.seen, acknowledged, strict=True):
         missing = [call.number for call in calls if call.number not in seen]
