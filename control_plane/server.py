@@ -132,18 +132,8 @@ def assemble(
         automatic_training=automatic_training,
         snapshot_after=timedelta(seconds=timing.feature_snapshot_seconds),
     )
-    reconciler = ServingReconciler(
-        app_context,
-        latest_version_sync=latest_version_sync,
-        liveness_seconds=timing.runtime_liveness_seconds,
-        loading_seconds=timing.runtime_loading_seconds,
-    )
-    assignment_service = AssignmentService(
-        metadata_store,
-        app_context,
-        reconciler=reconciler,
-        long_polls=long_polls,
-        heartbeat_seconds=timing.runtime_liveness_seconds / _HEARTBEATS_PER_LIVENESS,
+    reconciler, assignment_service = _serving(
+        metadata_store, app_context, timing, latest_version_sync=latest_version_sync, long_polls=long_polls
     )
     storage = Storage(
         app_context, retention_hours=timing.storage_retention_hours, report_hours=timing.import_report_hours
@@ -175,6 +165,30 @@ def assemble(
         deletions=deletions,
     )
     return ControlPlane(services, queue, assignment_service, maintenance, long_polls)
+
+
+def _serving(
+    metadata_store: MetadataStore,
+    app_context: AppContext,
+    timing: Timing,
+    *,
+    latest_version_sync: LatestVersionSync,
+    long_polls: LongPolls,
+) -> tuple[ServingReconciler, AssignmentService]:
+    reconciler = ServingReconciler(
+        app_context,
+        latest_version_sync=latest_version_sync,
+        liveness_seconds=timing.runtime_liveness_seconds,
+        loading_seconds=timing.runtime_loading_seconds,
+    )
+    assignment_service = AssignmentService(
+        metadata_store,
+        app_context,
+        reconciler=reconciler,
+        long_polls=long_polls,
+        heartbeat_seconds=timing.runtime_liveness_seconds / _HEARTBEATS_PER_LIVENESS,
+    )
+    return reconciler, assignment_service
 
 
 def _resources(

@@ -53,10 +53,10 @@ def answered(journey, campaign, filter_arn, user, *, genres, year=0, **members):
     return {entry["itemId"]: entry["metadata"] for entry in answer["itemList"]}
 
 
-def test_what_was_imported_and_put_is_told_filtered_by_and_shown(system, tmp_path):
-    data = generate(users=60, genres=3, series=3)
+def served(system, data):
+    """Import, train and deploy; return the journey, the campaign and the filter."""
     journey = Journey(system.clients(), suffix="features")
-    personalize, events = journey.clients.personalize, journey.clients.events
+    personalize = journey.clients.personalize
     journey.create_datasets({kind: SCHEMAS[kind] for kind in ("Interactions", "Items", "Users")})
     files = data.write_csv(system.installation.buckets / "films")
     journey.import_csv({kind: f"s3://films/{file.name}" for kind, file in files.items()})
@@ -69,22 +69,65 @@ def test_what_was_imported_and_put_is_told_filtered_by_and_shown(system, tmp_pat
     )["campaignArn"]
     journey.wait("campaign", lambda: personalize.describe_campaign(campaignArn=campaign)["campaign"])
     journey.wait("filter", lambda: personalize.describe_filter(filterArn=filter_arn)["filter"])
+    return journey, campaign, filter_arn
+
+
+def features_location(stub, kind="ITEMS"):
+    """Return the location of a snapshot that runtimes are told."""
+    request = WatchServingAssignmentsRequest(runtime_id="observer", wait_seconds=0)
+    groups = stub.WatchServingAssignments(request).dataset_groups
+    return next(
+        (item.features_location for group in groups for item in group.datasets if item.dataset_type == kind), ""
+    )
+
+
+def put(journey, item, **properties):
+    entry = {"itemId": item, "properties": json.dumps(properties)}
+    journey.clients.events.put_items(datasetArn=journey.datasets["Items"], items=[entry])
+
+
+def shown(data, item, genres):
+    """Return the metadata that belong to an item."""
+    year = data.items[item].year
+    return {"TITLE": data.items[item].title, "GENRES": genres, "year": "" if year is None else str(year)}
+
+
+def promoted(journey, campaign, filter_arn, user):
+    """Return the items that are in a list as promoted ones."""
+    promotion = {
+        "name": "silent",
+        "percentPromotedItems": 100,
+        "filterArn": filter_arn,
+        "filterValues": {"GENRES": '"Silent"', "YEAR": "0"},
+    }
+    answer = journey.clients.runtime.get_recommendations(
+        campaignArn=campaign, userId=user, numResults=4, promotions=[promotion]
+    )
+    return [entry["itemId"] for entry in answer["itemList"] if entry.get("promotionName") == "silent"]
+
+
+def wait_until_no_puts_are_kept(system, group_arn):
+    """Wait until the runtime's store of puts keeps nothing that the snapshots have."""
+    reader = LmdbHistoryReader(system.installation.root / "runtime" / "history", name="observer")
+
+    def kept_puts():
+        return [put for kind in ("ITEMS", "USERS") for put in reader.puts(group_arn, kind, after=0, limit=9)]
+
+    wait_until(lambda: not kept_puts(), seconds=90, every=0.5)
+    reader.close()
+
+
+def test_what_was_imported_and_put_is_told_filtered_by_and_shown(system, tmp_path):
+    data = generate(users=60, genres=3, series=3)
+    journey, campaign, filter_arn = served(system, data)
+    events = journey.clients.events
     store = open_store(StoreSettings(store_url=str(system.installation.store)))
     token = system.installation.keys.issuer().issue("runtime", subject="observer", lifetime=timedelta(hours=1))
-
-    def put(item, **properties):
-        events.put_items(
-            datasetArn=journey.datasets["Items"], items=[{"itemId": item, "properties": json.dumps(properties)}]
-        )
 
     def seen(user, *genres, **members):
         # Several times, so that each worker answers.
         listed = [answered(journey, campaign, filter_arn, user, genres=genres, **members) for _ in range(4)]
         return listed[0] if all(answer == listed[0] for answer in listed) else None
-
-    def shown(item, genres):
-        year = data.items[item].year
-        return {"TITLE": data.items[item].title, "GENRES": genres, "year": "" if year is None else str(year)}
 
     # What was imported, from the snapshot.
     grown_up, child = "user-0001", "user-0002"
@@ -92,34 +135,26 @@ def test_what_was_imported_and_put_is_told_filtered_by_and_shown(system, tmp_pat
     of_genre = {item for item, film in data.items.items() if genre in film.genres and film.year >= 2000}
     chosen = {item for item in of_genre if data.popularity[item]}
     everything = wait_until(lambda: succeeded(seen, grown_up, genre, year=2000), seconds=60, every=0.2)
-    assert everything == {item: shown(item, genre) for item in chosen}
+    assert everything == {item: shown(data, item, genre) for item in chosen}
     assert seen(child, genre, year=2000) == everything
     with pytest.raises(ClientError, match="GENRES"):
         journey.clients.runtime.get_recommendations(campaignArn=campaign, userId=child, filterArn=filter_arn)
 
     with channel(system.ports.address("control_plane"), token=token) as control_plane:
         stub = ServingServiceStub(control_plane)
-
-        def features_location(kind="ITEMS"):
-            request = WatchServingAssignmentsRequest(runtime_id="observer", wait_seconds=0)
-            groups = stub.WatchServingAssignments(request).dataset_groups
-            return next(
-                (item.features_location for group in groups for item in group.datasets if item.dataset_type == kind), ""
-            )
-
-        imported, imported_users = features_location(), features_location("USERS")
+        imported, imported_users = features_location(stub), features_location(stub, "USERS")
         snapshot = open_snapshot(store, imported, cache=tmp_path / "cache")
         assert set(snapshot.ids.ids(range(snapshot.n_rows))) == set(data.items)
 
         # What is put is seen at once: another value, a category that there was not, an item that the model lacks.
         first, second = sorted(chosen)[:2]
         for item, genres in ((first, f"{other}|Silent"), (second, "Silent|Adult")):
-            put(item, title=data.items[item].title, genres=genres, year=data.items[item].year)
-        put("film-of-tomorrow", title="Tomorrow", genres="Silent", year=2030)
+            put(journey, item, title=data.items[item].title, genres=genres, year=data.items[item].year)
+        put(journey, "film-of-tomorrow", title="Tomorrow", genres="Silent", year=2030)
         events.put_users(
             datasetArn=journey.datasets["Users"], users=[{"userId": child, "properties": json.dumps(CHILD)}]
         )
-        silent = {first: shown(first, f"{other}|Silent"), second: shown(second, "Silent|Adult")}
+        silent = {first: shown(data, first, f"{other}|Silent"), second: shown(data, second, "Silent|Adult")}
 
         def is_as_put():
             return (
@@ -131,33 +166,17 @@ def test_what_was_imported_and_put_is_told_filtered_by_and_shown(system, tmp_pat
         wait_until(is_as_put, seconds=SOON)
 
         # It is the same from the next snapshots, and the store of puts keeps nothing that they have.
-        wait_until(lambda: imported != features_location(), seconds=60, every=0.2)
-        wait_until(lambda: imported_users != features_location("USERS"), seconds=60, every=0.2)
-        snapshot = open_snapshot(store, features_location(), cache=tmp_path / "cache")
+        wait_until(lambda: imported != features_location(stub), seconds=60, every=0.2)
+        wait_until(lambda: imported_users != features_location(stub, "USERS"), seconds=60, every=0.2)
+        snapshot = open_snapshot(store, features_location(stub), cache=tmp_path / "cache")
         row = snapshot.ids.index("film-of-tomorrow")
         assert row is not None
         assert snapshot.n_rows == len(data.items) + 1
         assert snapshot.text(row, "GENRES") == "Silent"
-        reader = LmdbHistoryReader(system.installation.root / "runtime" / "history", name="observer")
-
-        def kept_puts():
-            listed = [reader.puts(journey.dataset_group_arn, kind, after=0, limit=9) for kind in ("ITEMS", "USERS")]
-            return [put.entity_id for puts in listed for put in puts]
-
-        wait_until(lambda: not kept_puts(), seconds=90, every=0.5)
-        reader.close()
+        wait_until_no_puts_are_kept(system, journey.dataset_group_arn)
         assert is_as_put()
 
-    promotion = {
-        "name": "silent",
-        "percentPromotedItems": 100,
-        "filterArn": filter_arn,
-        "filterValues": {"GENRES": '"Silent"', "YEAR": "0"},
-    }
-    answer = journey.clients.runtime.get_recommendations(
-        campaignArn=campaign, userId=child, numResults=4, promotions=[promotion]
-    )
-    assert [entry["itemId"] for entry in answer["itemList"] if entry.get("promotionName") == "silent"] == [first]
+    assert promoted(journey, campaign, filter_arn, child) == [first]
 
     # Of deleted users nothing is known.
     delete_user(journey, system.installation.buckets, child)
