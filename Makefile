@@ -51,7 +51,7 @@ $(VENV)/.demo: pyproject.toml setup.py constraints.txt $(wildcard protos/tailorb
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml setup.py constraints.txt $(wildcard protos/tailorbird/*/v1/*.proto) | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[train,demo,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[train,demo,dev,bench]'
 	@touch $@ $(VENV)/.demo
 
 # After a deliberate change of versions: what is installed becomes what everybody gets.
