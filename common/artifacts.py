@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,9 @@ __all__ = [
     "FORMAT_VERSION",
     "MANIFEST",
     "Artifact",
+    "Manifest",
     "Published",
+    "digest_of",
     "kept_copies",
     "open_artifact",
     "open_published",
@@ -91,7 +93,7 @@ def publish(store: Store, location: str, *, files: Path, manifest: Manifest) -> 
     folder = f"{location}/{complete.files_folder}"
     for path, name in zip(paths, names, strict=True):
         store.put(f"{folder}/{name}", path)
-        complete.files.append(ArtifactFile(path=name, bytes=path.stat().st_size, sha256=_digest(path)))
+        complete.files.append(ArtifactFile(path=name, bytes=path.stat().st_size, sha256=digest_of(path)))
     text = json_format.MessageToJson(complete, preserving_proto_field_name=True)
     try:
         store.put(f"{location}/{MANIFEST}", text.encode(), if_absent=True)
@@ -106,7 +108,24 @@ def open_artifact(store: Store, location: str, *, cache: Path) -> Artifact:
     return open_published(store, location, cache=cache, kind=ArtifactManifest)
 
 
-def open_published(store: Store, location: str, *, cache: Path, kind: type[Manifest]) -> Published[Manifest]:
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_published(
+    store: Store,
+    location: str,
+    *,
+    cache: Path,
+    kind: type[Manifest],
+    digest: Callable[[Path], str] = digest_of,
+) -> Published[Manifest]:
     """Copy an artifact to this machine's disk (a local store is used in place) and verify every byte.
 
     A complete copy is used without access to the store, since artifacts never change; of a damaged one, the files that
@@ -117,6 +136,7 @@ def open_published(store: Store, location: str, *, cache: Path, kind: type[Manif
         location: Folder of the artifact, relative to the store's root.
         cache: Local folder for copies from a store that is not local.
         kind: Class of the manifest.
+        digest: Returns the SHA-256 of a file; it may know those that were read before.
 
     Raises:
         ResourceNotFound: No artifact is published there.
@@ -126,12 +146,12 @@ def open_published(store: Store, location: str, *, cache: Path, kind: type[Manif
     local = store.local_folder(location)
     if local is not None:
         manifest = _parse_manifest(location, _manifest_text(store, location), kind)
-        return _verified(location, local / manifest.files_folder, manifest)
+        return _verified(location, local / manifest.files_folder, manifest, digest)
     copy = cache / location / MANIFEST
     if copy.is_file():
         try:
             manifest = _parse_manifest(location, copy.read_bytes(), kind)
-            return _verified(location, cache / location / manifest.files_folder, manifest)
+            return _verified(location, cache / location / manifest.files_folder, manifest, digest)
         except (CorruptArtifact, OSError):
             copy.unlink(missing_ok=True)  # the copy is damaged: the store has the right bytes
     text = _manifest_text(store, location)
@@ -139,12 +159,12 @@ def open_published(store: Store, location: str, *, cache: Path, kind: type[Manif
     folder = cache / location / manifest.files_folder
     for file in manifest.files:
         target = folder / file.path
-        if not _is_intact(target, file):
+        if not _is_intact(target, file, digest):
             private_folder(target.parent)
             partial = private_file(target.with_name(target.name + ".part"))
             store.download(f"{location}/{manifest.files_folder}/{file.path}", partial)
             partial.replace(target)
-    artifact = _verified(location, folder, manifest)
+    artifact = _verified(location, folder, manifest, digest)
     partial = private_file(copy.with_name(f"{MANIFEST}.part"))
     partial.write_bytes(text)
     partial.replace(copy)
@@ -169,17 +189,17 @@ def remove_copies(cache: Path, *, keep: Collection[str]) -> list[str]:
     return removed
 
 
-def _is_intact(path: Path, file: ArtifactFile) -> bool:
-    return path.is_file() and path.stat().st_size == file.bytes and _digest(path) == file.sha256
+def _is_intact(path: Path, file: ArtifactFile, digest: Callable[[Path], str]) -> bool:
+    return path.is_file() and path.stat().st_size == file.bytes and digest(path) == file.sha256
 
 
-def _verified(location: str, folder: Path, manifest: Manifest) -> Published[Manifest]:
+def _verified(location: str, folder: Path, manifest: Manifest, digest: Callable[[Path], str]) -> Published[Manifest]:
     for file in manifest.files:
         path = folder / file.path
         if not path.is_file():
             raise CorruptArtifact(f"artifact {location}: `{file.path}` is missing, want {file.bytes} bytes")
-        if path.stat().st_size != file.bytes or (digest := _digest(path)) != file.sha256:
-            actual = f"{path.stat().st_size} bytes" if path.stat().st_size != file.bytes else f"sha256 {digest}"
+        if (size := path.stat().st_size) != file.bytes or (actual_digest := digest(path)) != file.sha256:
+            actual = f"{size} bytes" if size != file.bytes else f"sha256 {actual_digest}"
             raise CorruptArtifact(
                 f"artifact {location}: `{file.path}`: got {actual}, want {file.bytes} bytes, sha256 {file.sha256}"
             )
@@ -218,8 +238,3 @@ def _parse_manifest(location: str, text: bytes, kind: type[Manifest]) -> Manifes
         if not path or path.startswith("/") or ".." in Path(path).parts:
             raise CorruptArtifact(f"artifact {location}: `path`: got {path!r}, want one inside of the artifact")
     return manifest
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

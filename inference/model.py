@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -13,15 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.arrays import map_arrays
-from common.artifacts import Artifact, open_artifact, remove_copies
+from common.artifacts import Artifact
 from common.errors import CorruptArtifact, OperationUnavailable
+from common.host_copies import HostCopies
 from common.logs import get_logger
 from common.positions import Position
-from common.private_files import private_folder
-from common.process.file_lock import hold_lock
 from common.storage import Store
 from common.vocabulary import Vocabulary
-from protos.tailorbird.storage.v1.artifact_manifest_pb2 import IndexCalibration
+from protos.tailorbird.storage.v1.artifact_manifest_pb2 import ArtifactManifest, IndexCalibration
 from recipes.catalog import get_recipe
 from recipes.components.exploration import ItemAges
 from recipes.components.user_features import UserFeatureTable
@@ -38,8 +35,6 @@ INDEX_FILE: Final = "index.ann"
 IndexMode = Literal["auto", "annoy", "exact"]
 #: Nodes that Annoy inspects when it is forced upon an artifact whose calibration never measured it: all trees, deep.
 _UNMEASURED_SEARCH_K: Final = 16_000
-#: How long a worker waits at most while another one of the host fetches the same artifact.
-_FETCH_SECONDS: Final = 600.0
 _NOTHING = History.of_items([])
 _log = get_logger(__name__)
 
@@ -108,12 +103,11 @@ class ModelLoader:
     """
 
     def __init__(self, store: Store, *, cache: Path, index: IndexMode) -> None:
-        self._store = store
-        self._cache = cache
+        self._copies = HostCopies(store, cache)
         self._index: IndexMode = index
 
     def load(self, location: str) -> Model:
-        """Fetch an artifact, verify every byte, open it and read what a first request would wait for.
+        """Fetch an artifact, verify it once for all of the host, open it, and read what a first request would wait for.
 
         Raises:
             ResourceNotFound: Nothing is published there, or its recipe is unknown here.
@@ -122,8 +116,7 @@ class ModelLoader:
             Unavailable: The store cannot be reached.
             TimeoutError: Another process has been fetching it for ten minutes.
         """
-        with self._one_at_a_time(location):
-            artifact = open_artifact(self._store, location, cache=self._cache)
+        artifact = self._copies.open(location, ArtifactManifest)
         model = self._open(artifact)
         _check(model, artifact)
         _warm(model)
@@ -131,7 +124,7 @@ class ModelLoader:
 
     def forget_others(self, locations: Collection[str]) -> None:
         """Remove the local copies of all artifacts but these."""
-        gone = remove_copies(self._cache, keep=locations)
+        gone = self._copies.forget_others(locations)
         if gone:
             _log.info("copies_removed", artifacts=gone)
 
@@ -171,17 +164,6 @@ class ModelLoader:
             ages=None if recipe.exploration == "none" else ItemAges.load(folder, n_items=len(items)),
             action_ids=action_ids,
         )
-
-    @contextmanager
-    def _one_at_a_time(self, location: str) -> Iterator[None]:
-        """Keep the workers of this host from fetching one artifact into one place at once."""
-        if self._store.local_folder(location) is not None:
-            yield
-            return
-        private_folder(self._cache)
-        name = hashlib.sha256(location.encode()).hexdigest()[:32]
-        with hold_lock(self._cache / f".{name}.lock", seconds=_FETCH_SECONDS):
-            yield
 
 
 def _user_features(scorer: ItemScorer) -> UserFeatureTable | None:
